@@ -1,0 +1,228 @@
+// Package plan defines the evaluated pipeline: plain data that one evaluation
+// produces and one run carries out.
+//
+// A plan is deterministic and serialisable and holds no secret value. Its JSON
+// form is an interface that others parse: it is versioned by [Version], and
+// every change of it changes the golden files.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// Version is the format version of a marshalled Plan (SPEC L9). It grows when a
+// reader of the former version would misread the new one.
+const Version = 1
+
+// A Plan is one pipeline evaluated for one environment.
+type Plan struct {
+	Version     int            `json:"version"`
+	Pipeline    Pipeline       `json:"pipeline"`
+	Environment EnvironmentRef `json:"environment"`
+	Params      []Param        `json:"params,omitempty"`   // in the order declared
+	Stages      []Stage        `json:"stages"`             // in running order (S1)
+	Services    []Service      `json:"services"`           // in stage order, then in the order declared
+	Builds      []BuildSpec    `json:"builds"`             // each image once, in the order of its first service
+	Inputs      []Input        `json:"inputs"`             // everything that was read (L7), sorted by path
+	Warnings    []Diagnostic   `json:"warnings,omitempty"` // in source order
+}
+
+// Pipeline holds what pipeline() declares.
+type Pipeline struct {
+	Name              string   `json:"name"`
+	Registry          string   `json:"registry,omitempty"`
+	BuildParallelism  int      `json:"build_parallelism"`  // builds at a time; default 7
+	DeployParallelism int      `json:"deploy_parallelism"` // deploys at a time; default 7
+	BuildAhead        bool     `json:"build_ahead,omitempty"`
+	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
+	Pos               Pos      `json:"pos"`
+}
+
+// An EnvironmentRef names the environment that a plan is for.
+type EnvironmentRef struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`             // "environment", "clone" or "preview"
+	Source string `json:"source,omitempty"` // what it was cloned from
+	Branch string `json:"branch,omitempty"` // the branch of a preview
+}
+
+// A Param is one declared parameter with the value that it had. The value is
+// text, as --set gives it, so that an environment can be evaluated again.
+type Param struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Value   string `json:"value"`
+	Default bool   `json:"default,omitempty"` // the value is the default
+	Pos     Pos    `json:"pos"`
+}
+
+// A Stage is one step of the pipeline.
+type Stage struct {
+	Name        string `json:"name"`
+	Order       int    `json:"order"`
+	Description string `json:"description,omitempty"`
+	Pos         Pos    `json:"pos"` // zero for the stages that nobody declared (S2)
+}
+
+// A ServiceType says what a service is.
+type ServiceType string
+
+// The types of services (SPEC §1).
+const (
+	Database    ServiceType = "DATABASE"
+	Job         ServiceType = "JOB"
+	Container   ServiceType = "CONTAINER"
+	Application ServiceType = "APPLICATION"
+)
+
+// A Service is one deployable thing.
+type Service struct {
+	Name     string         `json:"name"`
+	Type     ServiceType    `json:"type"`
+	Stage    string         `json:"stage"`
+	Placed   Placement      `json:"placed"`
+	Skip     bool           `json:"skip"`
+	SkipWhy  *Reason        `json:"skip_why,omitempty"` // set if Skip
+	Image    ImageSource    `json:"image"`
+	Chart    *Chart         `json:"chart,omitempty"`  // nil: generated from Workload (D1)
+	Values   map[string]any `json:"values,omitempty"` // given to the chart, over its own
+	Workload Workload       `json:"workload"`
+	Timeout  Duration       `json:"timeout"` // until ready; default 5 minutes, of a job 10
+	Pos      Pos            `json:"pos"`
+}
+
+// A Placement says why a service is in its stage.
+type Placement struct {
+	By  PlacedBy `json:"by"`
+	Pos Pos      `json:"pos,omitzero"` // of the stage= or the default_stage() that decided
+}
+
+// PlacedBy is what decided the stage of a service.
+type PlacedBy string
+
+// What can decide the stage of a service.
+const (
+	ByStage    PlacedBy = "stage"    // stage= of the service (S3)
+	ByRule     PlacedBy = "rule"     // the default-type rule (S3)
+	ByLatest   PlacedBy = "latest"   // no rule: the stage with the highest order (S4)
+	ByOverride PlacedBy = "override" // the environment's own (S6)
+)
+
+// A Reason is why something is so and where that was said.
+type Reason struct {
+	Text string `json:"text"`
+	Pos  Pos    `json:"pos,omitzero"`
+}
+
+// An ImageSource is where the image of a service comes from: exactly one field
+// is set, or none for a service whose chart brings its own images.
+type ImageSource struct {
+	Build  string `json:"build,omitempty"`  // ID of a BuildSpec
+	Mirror string `json:"mirror,omitempty"` // reference to copy into the registry (I3)
+	Ref    string `json:"ref,omitempty"`    // reference to deploy from where it is
+}
+
+// A BuildSpec describes one image to build. Nothing about the environment is
+// in it (I1).
+type BuildSpec struct {
+	ID         string            `json:"id"` // name of the first service that uses it
+	Source     Source            `json:"source"`
+	Context    string            `json:"context"`    // folder below the source; "." is the source itself
+	Dockerfile string            `json:"dockerfile"` // path below the source
+	Target     string            `json:"target,omitempty"`
+	Args       map[string]string `json:"args,omitempty"`
+	Platforms  []string          `json:"platforms,omitempty"` // none: the builder's own
+	Secrets    []SecretRef       `json:"secrets,omitempty"`   // mounted by RUN --mount=type=secret,id=NAME
+	Labels     map[string]string `json:"labels,omitempty"`
+	Pos        Pos               `json:"pos"`
+}
+
+// A Source is a folder of the workspace (Git empty) or of a git repository.
+type Source struct {
+	Git  string `json:"git,omitempty"`
+	Ref  string `json:"ref,omitempty"`  // branch, tag or commit; of a git source never empty
+	Path string `json:"path,omitempty"` // slash-separated, below the workspace's root or the repository's
+}
+
+// A Chart refers to a Helm chart that a service brings (D1).
+type Chart struct {
+	Ref         string   `json:"ref"` // a folder or .tgz of the workspace, oci://…, or a name in Repo
+	Version     string   `json:"version,omitempty"`
+	Repo        string   `json:"repo,omitempty"`
+	ValuesFiles []string `json:"values_files,omitempty"` // paths below the workspace's root
+	Pos         Pos      `json:"pos"`
+}
+
+// A SecretRef names a secret; its value is never in a plan (D4).
+//
+// With Service set it is one of the credentials that are generated for a
+// database, once per environment (D6), and Key is "url", "user", "password".
+// Otherwise Name is the name of the secret and Key the key in it, where an
+// empty Key means the only one.
+type SecretRef struct {
+	Service string `json:"service,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Key     string `json:"key,omitempty"`
+}
+
+// An Input is something that evaluation read and that watch mode watches (L7).
+type Input struct {
+	Path   string    `json:"path"` // slash-separated, below the workspace's root; a glob's pattern
+	Kind   InputKind `json:"kind"`
+	Digest Digest    `json:"digest,omitempty"` // of a file's content; of a glob's matches
+}
+
+// An InputKind says what reads an input.
+type InputKind string
+
+// The kinds of inputs.
+const (
+	InputModule     InputKind = "module"
+	InputFile       InputKind = "file"
+	InputGlob       InputKind = "glob"
+	InputDockerfile InputKind = "dockerfile"
+	InputChart      InputKind = "chart"
+	InputValues     InputKind = "values"
+	InputContext    InputKind = "context"
+)
+
+// A Digest is a content digest in the form "sha256:<hex>".
+type Digest string
+
+// DigestOf returns the digest of data.
+func DigestOf(data []byte) Digest {
+	sum := sha256.Sum256(data)
+	return Digest("sha256:" + hex.EncodeToString(sum[:]))
+}
+
+// Digest returns the digest of p's JSON. Plans of one digest are the same plan.
+func (p *Plan) Digest() (Digest, error) {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("plan %s: %w", p.Pipeline.Name, err)
+	}
+	return DigestOf(data), nil
+}
+
+// Service returns the service of that name, or nil.
+func (p *Plan) Service(name string) *Service {
+	for i := range p.Services {
+		if p.Services[i].Name == name {
+			return &p.Services[i]
+		}
+	}
+	return nil
+}
+
+// Build returns the build with that ID, or nil.
+func (p *Plan) Build(id string) *BuildSpec {
+	for i := range p.Builds {
+		if p.Builds[i].ID == id {
+			return &p.Builds[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrConflict = errors.New("changed meanwhile")
+	ErrTimeout  = errors.New("timed out") // exit status 5 (C2)
+)
+
+// A Builder turns build specifications into images.
+type Builder interface {
+	// Identify returns a digest over everything that goes into the image of b
+	// (I1). It is cheap: no image is pulled, nothing is built.
+	Identify(ctx context.Context, b plan.BuildSpec) (plan.Digest, error)
+	// Build builds b, pushes the image to ref and returns the digest of its
+	// manifest. On cancellation nothing is left running. A build that fails
+	// because of what it builds is a *BuildError.
+	Build(ctx context.Context, b plan.BuildSpec, ref string, emit Emit) (plan.Digest, error)
+}
+
+// A BuildError is a build that failed because of what is built, and not of the
+// builder: a wrong Dockerfile, a command that exits with an error.
+type BuildError struct {
+	Step string   // the instruction that failed, as the Dockerfile has it
+	Pos  plan.Pos // of it, in the Dockerfile; zero if not known
+	Log  []string // the last lines that it printed
+	Err  error
+}
+
+func (e *BuildError) Error() string {
+	if e.Step == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%s: %v", e.Step, e.Err)
+}
+
+func (e *BuildError) Unwrap() error { return e.Err }
+
+// A Registry keeps the images that releases are deployed from.
+type Registry interface {
+	// Ref returns the reference under which the image of an identity is kept.
+	Ref(service string, identity plan.Digest) string
+	// Resolve returns the digest of the manifest at ref, or ErrNotFound.
+	Resolve(ctx context.Context, ref string) (plan.Digest, error)
+	// Mirror copies src, all its platforms, unless the registry has it, and
+	// returns the reference by digest to deploy from (I3), and whether
+	// anything was copied. An image that does not exist is ErrNotFound.
+	Mirror(ctx context.Context, src string, emit Emit) (ref string, copied bool, err error)
+}
+
+// A Deployer acts on Helm releases.
+type Deployer interface {
+	// Prepare makes the namespace ready for releases: it creates it, and the
+	// Secrets that the services of p refer to and that do not exist (D4, D6).
+	// It is idempotent, and changes nothing that exists.
+	Prepare(ctx context.Context, namespace string, p *plan.Plan) error
+	// Deployed returns what is deployed in the namespace, by service, in a
+	// fixed number of requests, however many services there are. A namespace
+	// that does not exist has nothing.
+	Deployed(ctx context.Context, namespace string) (map[string]Deployed, error)
+	// Fingerprint returns the digest over all that deploying r would write:
+	// image, chart, values, configuration (A7). It asks no server, and does
+	// not depend on the revision.
+	Fingerprint(ctx context.Context, r Release) (plan.Digest, error)
+	// Deploy installs or upgrades r and returns when its workloads are ready
+	// (D2). On a failure it collects what explains it, goes back if r says so
+	// (A8), and returns a *ReleaseError. When ctx is cancelled it ends what it
+	// writes first (A4).
+	Deploy(ctx context.Context, r Release, emit Emit) error
+	// Stop scales the workloads of the release to zero and keeps its data.
+	Stop(ctx context.Context, r Release, emit Emit) error
+	// Restart rolls the pods of the release.
+	Restart(ctx context.Context, r Release, emit Emit) error
+	// Delete uninstalls the release; one that is not there is no error.
+	Delete(ctx context.Context, r Release, emit Emit) error
+}
+
+// A Release is one service in one environment, ready to be deployed.
+type Release struct {
+	Pipeline, Environment string // for labels
+	Namespace             string
+	Service               plan.Service
+	Image                 string      // by digest; empty where the chart brings its own
+	Fingerprint           plan.Digest // recorded with the release
+	OnFailure             OnFailure
+}
+
+// Deployed says what is deployed of one service.
+type Deployed struct {
+	Fingerprint plan.Digest // of the release's last revision; empty if pipe did not make it
+	Ready       bool        // its workloads became ready: with the Fingerprint equal, nothing is left to do
+	Status      string      // Helm's: deployed, failed, pending-upgrade…
+	Revision    int
+}
+
+// A ReleaseError is a release that did not become ready, and what explains it (A8).
+type ReleaseError struct {
+	Release    string
+	Err        error    // the cause in one sentence
+	Evidence   []string // the state of pods, their last events, their last log lines, ready to show
+	RolledBack int      // revision that was gone back to; 0: none
+}
+
+func (e *ReleaseError) Error() string { return e.Err.Error() }
+
+func (e *ReleaseError) Unwrap() error { return e.Err }
+
+// A Store keeps environments and the records of their runs (E1, E5).
+type Store interface {
+	// Environment returns the environment, or ErrNotFound.
+	Environment(ctx context.Context, key EnvironmentKey) (*Environment, error)
+	// Environments returns the environments of a pipeline, by name; of all
+	// pipelines if it is empty.
+	Environments(ctx context.Context, pipeline string) ([]*Environment, error)
+	// Save writes env and sets its Revision. It returns ErrConflict if env was
+	// changed by another since it was read.
+	Save(ctx context.Context, env *Environment) error
+	// Delete removes the environment and its records; none is no error.
+	Delete(ctx context.Context, key EnvironmentKey) error
+	// AddRun adds or replaces the record with the ID of run.
+	AddRun(ctx context.Context, key EnvironmentKey, run RunRecord) error
+	// Runs returns the records that are kept, the newest first.
+	Runs(ctx context.Context, key EnvironmentKey) ([]RunRecord, error)
+}
+
+// A Locker hands out named leases that end when their holder dies. Runs and
+// builds use it to exclude each other across machines.
+type Locker interface {
+	// Lock returns the lease, or a *LockedError while somebody else holds it.
+	Lock(ctx context.Context, key EnvironmentKey, holder string) (Lease, error)
+}
+
+// A Lease is renewed until it is released.
+type Lease interface {
+	// Lost is closed when the lease could not be renewed: the work under it must stop.
+	Lost() <-chan struct{}
+	// Release gives the lease back, also after it was lost.
+	Release(ctx context.Context) error
+}
+
+// A LockedError says who holds a lease.
+type LockedError struct {
+	Key    EnvironmentKey
+	Holder string
+	Since  time.Time
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("environment %s is locked by %s since %s", e.Key.Name, e.Holder, e.Since.Format(time.RFC3339))
+}
+
+// Secrets looks secret values up, outside the cluster (D4).
+type Secrets interface {
+	// Secret returns the value, or ErrNotFound.
+	Secret(ctx context.Context, ref plan.SecretRef) (Secret, error)
+}
+
+// A Secret is a value that is never shown: it formats and marshals as REDACTED.
+type Secret struct{ value string }
+
+// NewSecret returns value as a Secret.
+func NewSecret(value string) Secret { return Secret{value} }
+
+// Reveal returns the value. Whoever calls it must not let it out.
+func (s Secret) Reveal() string { return s.value }
+
+const redacted = "REDACTED"
+
+// String returns "REDACTED".
+func (Secret) String() string { return redacted }
+
+// GoString returns "REDACTED".
+func (Secret) GoString() string { return redacted }
+
+// MarshalText returns "REDACTED".
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,121 @@
+package runtime
+
+import (
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Emit reports progress of the work that it was handed to. It may be called
+// from any goroutine until that work returns.
+type Emit func(Body)
+
+// An Event is one thing that happened in a run.
+type Event struct {
+	Seq     uint64 // counts from 1, without gaps
+	Time    time.Time
+	Stage   string // empty where the event is about the run
+	Service string // empty where the event is about a stage or the run
+	Body    Body
+}
+
+// A Body says what happened. The types below are all there are.
+type Body interface {
+	// Kind is the name of the event in JSON, such as "service.state".
+	Kind() string
+}
+
+type (
+	// RunStarted is the first event of a run.
+	RunStarted struct {
+		Run       string         `json:"run"`
+		Action    Action         `json:"action"`
+		Namespace string         `json:"namespace"`
+		Stages    []StageOutline `json:"stages"` // in the order they will run
+	}
+	// A StageOutline says what a run has to do in one stage.
+	StageOutline struct {
+		Name     string   `json:"name"`
+		Services []string `json:"services"`
+	}
+	// StageStarted says that the first work of a stage starts.
+	StageStarted struct{}
+	// StageEnded says that nothing of a stage is left to do.
+	StageEnded struct {
+		Failed bool `json:"failed,omitempty"`
+	}
+	// StateChanged says where a service stands.
+	StateChanged struct {
+		State  State  `json:"state"`
+		Reason string `json:"reason,omitempty"` // why, in a few words
+	}
+	// BuildStep is a change of one step of an image's build.
+	BuildStep struct {
+		ID      string        `json:"id"`
+		Name    string        `json:"name"`
+		Started bool          `json:"started,omitempty"`
+		Done    bool          `json:"done,omitempty"`
+		Cached  bool          `json:"cached,omitempty"`
+		Took    time.Duration `json:"took,omitempty"`  // nanoseconds; set with Done
+		Bytes   int64         `json:"bytes,omitempty"` // transferred so far
+		Of      int64         `json:"of,omitempty"`    // total bytes, if known
+		Error   string        `json:"error,omitempty"`
+	}
+	// Transfer is the progress of copying an image.
+	Transfer struct {
+		Image string `json:"image"`
+		Bytes int64  `json:"bytes"`
+		Of    int64  `json:"of"`
+	}
+	// Log is one line of output.
+	Log struct {
+		Source string `json:"source"` // build step or pod/container
+		Text   string `json:"text"`   // without the line's end
+	}
+	// PodChanged says where a pod stands.
+	PodChanged struct {
+		Pod    string `json:"pod"`
+		Phase  string `json:"phase"`            // such as "Running"
+		Ready  bool   `json:"ready,omitempty"`  //
+		Reason string `json:"reason,omitempty"` // such as "ImagePullBackOff: …"
+	}
+	// WaitingFor names the object that keeps a service from being ready.
+	WaitingFor struct {
+		What string `json:"what"` // such as "deployment api: 1 of 2 replicas are available"
+	}
+	// Retried says that something transient went wrong and is tried again.
+	Retried struct {
+		What  string `json:"what"`
+		Error string `json:"error"`
+		Again int    `json:"again"` // which retry, from 1
+	}
+	// Printed is a print() of the Pipelinefile (L5).
+	Printed struct {
+		Pos  plan.Pos `json:"pos"`
+		Text string   `json:"text"`
+	}
+	// Warned is a warning about the Pipelinefile or about the run.
+	Warned struct {
+		Diagnostic plan.Diagnostic `json:"diagnostic"`
+	}
+	// RunEnded is the last event of a run.
+	RunEnded struct {
+		Record *RunRecord `json:"record"`
+	}
+)
+
+// The names of the events in JSON.
+
+func (RunStarted) Kind() string   { return "run.started" }
+func (StageStarted) Kind() string { return "stage.started" }
+func (StageEnded) Kind() string   { return "stage.ended" }
+func (StateChanged) Kind() string { return "service.state" }
+func (BuildStep) Kind() string    { return "build.step" }
+func (Transfer) Kind() string     { return "image.transfer" }
+func (Log) Kind() string          { return "log" }
+func (PodChanged) Kind() string   { return "pod" }
+func (WaitingFor) Kind() string   { return "waiting" }
+func (Retried) Kind() string      { return "retry" }
+func (Printed) Kind() string      { return "print" }
+func (Warned) Kind() string       { return "warning" }
+func (RunEnded) Kind() string     { return "run.ended" }

@@ -1,0 +1,164 @@
+// Package runtime carries out plans: it has images built, keeps them in a
+// registry and has releases deployed, stage by stage. It knows BuildKit, Helm
+// and Kubernetes only through the small interfaces of contract.go.
+package runtime
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Runtime carries out actions. All fields must be set.
+type Runtime struct {
+	Builder  Builder
+	Registry Registry
+	Deployer Deployer
+	Store    Store
+	Locker   Locker
+}
+
+// An Action is what a run does to an environment (SPEC §4).
+type Action string
+
+// The actions.
+const (
+	Deploy  Action = "deploy"
+	Stop    Action = "stop"
+	Restart Action = "restart"
+	Delete  Action = "delete"
+)
+
+// OnFailure says what happens to a release whose upgrade failed (A8).
+type OnFailure string
+
+// What can happen to a release whose upgrade failed.
+const (
+	Rollback OnFailure = "rollback"
+	Keep     OnFailure = "keep"
+)
+
+// A Request asks for one run.
+type Request struct {
+	Action      Action
+	Environment EnvironmentKey
+	Plan        *plan.Plan    // nil: the last plan of the environment
+	Services    []string      // nil: the whole environment
+	OnFailure   OnFailure     // default Rollback
+	KeepGoing   bool          // after a failure go on within the stage (A3)
+	Force       bool          // deploy also what is unchanged (A7)
+	WaitLock    bool          // wait while another run holds the environment (A5)
+	Timeout     time.Duration // of the whole run; 0: none
+	By          string        // who asks, such as "ana@laptop"; kept in the record
+	Commit      string        // of the Pipelinefile's repository; kept in the record
+	Events      func(Event)   // called in order from one goroutine; nil: none
+}
+
+// A Step is what a run would do with one service.
+type Step struct {
+	Stage   string      `json:"stage"`
+	Service string      `json:"service"`
+	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
+	Do      State       `json:"do"`              // Deploying, Unchanged or Skipped
+	Why     string      `json:"why"`             // of Image and Do, in a few words
+}
+
+// An ImageAction is what has to be done for an image to be in the registry.
+type ImageAction string
+
+// What can have to be done for an image.
+const (
+	ImageBuild  ImageAction = "build"
+	ImageMirror ImageAction = "mirror"
+)
+
+// An EnvironmentKey names an environment.
+type EnvironmentKey struct {
+	Pipeline string `json:"pipeline"`
+	Name     string `json:"name"`
+}
+
+// Namespace returns the Kubernetes namespace of the environment (SPEC §1).
+func (k EnvironmentKey) Namespace() string { return k.Pipeline + "-" + k.Name }
+
+// An Environment is one running copy of a pipeline.
+type Environment struct {
+	Key     EnvironmentKey `json:"key"`
+	Kind    string         `json:"kind"`             // "environment", "clone" or "preview"
+	Source  string         `json:"source,omitempty"` // environment that it was cloned from
+	Branch  string         `json:"branch,omitempty"`
+	Expires time.Time      `json:"expires,omitzero"`
+	Plan    *plan.Plan     `json:"plan,omitempty"` // the last one
+	// Revision is what Save compares; empty for one that was never saved.
+	Revision string `json:"-"`
+}
+
+// State is where a service stands in a run, or how it ended.
+type State string
+
+// The states. A service ends in exactly one of the last five (A3).
+const (
+	Waiting   State = "waiting"
+	Building  State = "building"
+	Built     State = "built"
+	Deploying State = "deploying"
+	Done      State = "done"
+	Unchanged State = "unchanged"
+	Failed    State = "failed"
+	Cancelled State = "cancelled"
+	Skipped   State = "skipped"
+)
+
+// A RunRecord is what is kept of a run (E5).
+type RunRecord struct {
+	ID         string          `json:"id"`
+	Action     Action          `json:"action"`
+	By         string          `json:"by,omitempty"`
+	Commit     string          `json:"commit,omitempty"`
+	PlanDigest plan.Digest     `json:"plan_digest,omitempty"`
+	Start      time.Time       `json:"start"`
+	End        time.Time       `json:"end,omitzero"`
+	Services   []ServiceRecord `json:"services"` // in the order of the plan
+	Error      string          `json:"error,omitempty"`
+}
+
+// A ServiceRecord is the outcome for one service.
+type ServiceRecord struct {
+	Service  string    `json:"service"`
+	Stage    string    `json:"stage"`
+	State    State     `json:"state"`
+	Reason   string    `json:"reason,omitempty"`
+	Image    string    `json:"image,omitempty"` // by digest
+	Start    time.Time `json:"start,omitzero"`
+	End      time.Time `json:"end,omitzero"`
+	Error    string    `json:"error,omitempty"`
+	Evidence []string  `json:"evidence,omitempty"` // what explains the error, ready to show
+	Err      error     `json:"-"`                  // the same error, to be told apart by its type
+}
+
+// A RunError lists the services that failed, in the order of the plan.
+type RunError struct{ Failed []ServiceRecord }
+
+func (e *RunError) Error() string {
+	names := make([]string, len(e.Failed))
+	for i, f := range e.Failed {
+		names[i] = f.Service
+	}
+	if len(names) == 1 {
+		return fmt.Sprintf("service %s failed: %s", names[0], e.Failed[0].Error)
+	}
+	return fmt.Sprintf("%d services failed: %s", len(names), strings.Join(names, ", "))
+}
+
+// Unwrap returns the errors of the services.
+func (e *RunError) Unwrap() []error {
+	var errs []error
+	for _, f := range e.Failed {
+		if f.Err != nil {
+			errs = append(errs, f.Err)
+		}
+	}
+	return errs
+}

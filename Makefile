@@ -1,13 +1,64 @@
 .DEFAULT_GOAL := help
 GO ?= go
 
+# Modules besides the root one, each with its own go.mod.
+MODULES := $(shell git ls-files '*/go.mod' ':!tools/go.mod' | xargs -r -n1 dirname)
+
+# The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
+REQUIRE := registry,buildkit,cluster,real
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+LINT := $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
+
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: ## build bin/pipe
-	$(GO) build -o bin/pipe ./cmd/pipe
+build: ## build bin/pipe; needs only Go and takes no server
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pipe ./cmd/pipe
 
-cluster: ## build bin/pipe-cluster, the local Kubernetes (minutes the first time)
-	cd cmd/pipe-cluster && $(GO) build -o ../../bin/pipe-cluster .
+cluster: ## build bin/pipe-cluster, the local Kubernetes; minutes the first time, then kept
+	@echo 'building bin/pipe-cluster: the first build of Kubernetes takes five to ten minutes, later ones seconds'
+	cd cmd/pipe-cluster && $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/pipe-cluster .
 
-.PHONY: help build cluster
+deps: ## install what builds and local nodes need from the system's packages
+	./scripts/deps.sh
+
+demo: deps build cluster ## run examples/shop on the local stack: ends with a page served by real pods
+	./scripts/demo.sh
+
+demo-stop: ## end what make demo started
+	./scripts/demo-stop.sh
+
+test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
+	./scripts/tidy.sh
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 25m ./...
+	@set -e; for m in $(MODULES); do \
+		echo "cd $$m && $(GO) test ./..."; \
+		(cd $$m && PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -timeout 25m ./...); \
+	done
+
+lint: ## format and linters, for this system and for those that pipe also compiles for
+	@$(LINT) config verify
+	@$(LINT) run ./...
+	@set -e; for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); done
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pipe
+	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/pipe
+
+bench: build cluster ## measure against others on this machine; prints ratios
+	./scripts/bench.sh
+
+generate: ## rewrite what is made from the code: the reference, the stubs, the commands' pages
+	$(GO) test ./builtins ./cmd/pipe -run Generate -update
+
+fuzz: ## fuzz for a minute each
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$p/*_test.go | sed 's/func //'); do \
+			$(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 1m || exit 1; done; done
+
+clean: ## remove what was built here; state under $$PIPE_HOME stays
+	rm -rf bin dist
+
+.PHONY: help build cluster deps demo demo-stop test lint bench generate fuzz clean

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -47,10 +48,17 @@ func (e *BuildError) Unwrap() error { return e.Err }
 
 // A Registry keeps the images that releases are deployed from.
 type Registry interface {
-	// Ref returns the reference under which the image of an identity is kept.
+	// Ref returns the reference, by tag, under which the image of an identity
+	// is kept. A ref of a digest is made by writing "@" and the digest in place
+	// of the tag's ":" and what follows: see [ByDigest].
 	Ref(service string, identity plan.Digest) string
 	// Resolve returns the digest of the manifest at ref, or ErrNotFound.
 	Resolve(ctx context.Context, ref string) (plan.Digest, error)
+	// Mirrored says what Mirror of src would return, without changing
+	// anything: the reference by digest, and whether the registry has all of
+	// the image already. An image that does not exist is ErrNotFound. The
+	// reference is a function of src and the digest that src has upstream.
+	Mirrored(ctx context.Context, src string) (ref string, there bool, err error)
 	// Mirror copies src, all its platforms, unless the registry has it, and
 	// returns the reference by digest to deploy from (I3), and whether
 	// anything was copied. An image that does not exist is ErrNotFound.
@@ -183,3 +191,15 @@ func (Secret) GoString() string { return redacted }
 
 // MarshalText returns "REDACTED".
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// ByDigest returns ref with its tag replaced by digest: the form in which
+// releases name images (I4).
+func ByDigest(ref string, digest plan.Digest) string {
+	if i := strings.LastIndexByte(ref, '@'); i >= 0 {
+		ref = ref[:i]
+	}
+	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
+		ref = ref[:i]
+	}
+	return ref + "@" + string(digest)
+}

@@ -1,0 +1,238 @@
+// Package sched runs a graph of tasks with bounded parallelism.
+//
+// The graph says what may run when: an edge of Needs waits for success, an edge
+// of After waits for an end of any kind. Tasks of one class share a number of
+// slots. While a task of a class is ready, no slot of that class is idle; of the
+// ready tasks the one with the lowest priority number starts first.
+//
+// The goroutine that calls Run owns all state and starts one goroutine for each
+// running task. It waits for ends on one channel and for the context, so that
+// there are no locks and nothing polls. The ready tasks of each class are a
+// heap: starting one of n costs log n, not a sort.
+package sched
+
+import (
+	"container/heap"
+	"context"
+	"math"
+)
+
+// A Task is one node of the graph. Run does not change it.
+type Task struct {
+	Name     string  // for errors
+	Class    int     // index into Options.Limits; negative: unlimited
+	Priority int     // among ready tasks of a class the lowest is first; equal ones start in the order given
+	Wave     int     // see Options.KeepGoing; not negative
+	Needs    []*Task // must have succeeded
+	After    []*Task // must have ended, however they ended; a task that cannot run, as what it needs failed, has ended
+	// Do is the work; nil for a barrier, which takes no slot and no time. Its
+	// context is cancelled with Run's. A panic in it is a [*PanicError].
+	Do func(context.Context) error
+}
+
+// A State is how a task ended.
+type State string
+
+// How a task can end.
+const (
+	NotRun State = "not run" // it never started
+	Done   State = "done"
+	Failed State = "failed"
+)
+
+// A Result is the outcome of one task.
+type Result struct {
+	State State
+	Err   error // set if Failed
+}
+
+// Options adjust Run.
+type Options struct {
+	// Limits are the numbers of slots, by class; each is at least 1.
+	Limits []int
+	// KeepGoing says what may start after a task has failed. Without it
+	// nothing; with it, what does not need the failed task and is of its wave
+	// or an earlier one.
+	KeepGoing bool
+}
+
+// Run runs the tasks and returns when all that were started have ended, with
+// the result of tasks[i] in results[i]. Once ctx is done nothing new starts;
+// what runs is waited for. The error is not about the work: it says that the
+// tasks are no graph that could be run (a cycle, a missing task), and then
+// nothing was started.
+func Run(ctx context.Context, tasks []*Task, opts Options) (results []Result, err error) {
+	nodes, err := link(tasks, opts)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{
+		nodes:   nodes,
+		ready:   make([]queue, len(opts.Limits)+1),
+		free:    make([]int, len(opts.Limits)+1),
+		ended:   make(chan end),
+		keep:    opts.KeepGoing,
+		maxWave: math.MaxInt,
+	}
+	copy(r.free, opts.Limits)
+	r.free[len(opts.Limits)] = math.MaxInt // class -1
+	var ended []int                        // barriers that wait for nothing
+	for i := range nodes {
+		if n := &nodes[i]; n.pending == 0 && r.settle(n) {
+			ended = append(ended, i)
+		}
+	}
+	r.release(ended...)
+	r.loop(ctx)
+	results = make([]Result, len(tasks))
+	for i := range nodes {
+		if results[i] = nodes[i].result; results[i].State == "" {
+			results[i].State = NotRun
+		}
+	}
+	return results, nil
+}
+
+// A node is what the run knows of a task.
+type node struct {
+	*Task
+	index   int
+	class   int   // index into run.ready and run.free
+	pending int   // edges to tasks that have not ended
+	broken  bool  // a needed task did not succeed
+	users   []use // the edges backwards
+	result  Result
+}
+
+// A use is an edge to a node that waits.
+type use struct {
+	index int
+	need  bool
+}
+
+// An end is the message of a task's goroutine.
+type end struct {
+	index int
+	err   error
+}
+
+// A run is the state of one Run. Only the goroutine of Run touches it.
+type run struct {
+	nodes   []node
+	ready   []queue // by class
+	free    []int   // slots, by class
+	ended   chan end
+	running int
+	keep    bool
+	maxWave int // the last wave of which tasks may start; -1: nothing may
+}
+
+// loop starts what is ready and takes in what ends, until nothing runs.
+func (r *run) loop(ctx context.Context) {
+	cancelled := ctx.Done()
+	if ctx.Err() != nil {
+		r.maxWave = -1
+	}
+	for {
+		r.start(ctx)
+		if r.running == 0 {
+			return
+		}
+		select {
+		case e := <-r.ended:
+			// An end and the cancellation that caused it may come together:
+			// nothing must start in between.
+			if ctx.Err() != nil {
+				r.maxWave = -1
+			}
+			r.end(e)
+		case <-cancelled:
+			cancelled, r.maxWave = nil, -1
+		}
+	}
+}
+
+// start fills the free slots.
+func (r *run) start(ctx context.Context) {
+	for class := range r.ready {
+		q := &r.ready[class]
+		for r.free[class] > 0 && len(*q) > 0 && r.maxWave >= 0 {
+			n := heap.Pop(q).(*node)
+			if n.Wave > r.maxWave {
+				continue // dropped: waves are never allowed again
+			}
+			r.free[class]--
+			r.running++
+			go work(ctx, n.Task, n.index, r.ended)
+		}
+	}
+}
+
+// end takes in that a running task has ended.
+func (r *run) end(e end) {
+	n := &r.nodes[e.index]
+	r.running--
+	r.free[n.class]++
+	n.result = Result{State: Done}
+	if e.err != nil {
+		n.result = Result{Failed, e.err}
+		if r.keep {
+			r.maxWave = min(r.maxWave, n.Wave)
+		} else {
+			r.maxWave = -1
+		}
+	}
+	r.release(e.index)
+}
+
+// settle decides about a node that waits for nothing any more: it has its result
+// at once, or it is queued.
+func (r *run) settle(n *node) (ended bool) {
+	switch {
+	case n.broken:
+		n.result = Result{State: NotRun}
+	case n.Do == nil:
+		n.result = Result{State: Done}
+	default:
+		heap.Push(&r.ready[n.class], n)
+		return false
+	}
+	return true
+}
+
+// release tells the users of the nodes that these have their results. Chains of
+// barriers may be long, so it keeps its own stack.
+func (r *run) release(stack ...int) {
+	for len(stack) > 0 {
+		n := &r.nodes[stack[len(stack)-1]]
+		stack = stack[:len(stack)-1]
+		for _, u := range n.users {
+			user := &r.nodes[u.index]
+			user.pending--
+			user.broken = user.broken || u.need && n.result.State != Done
+			if user.pending == 0 && r.settle(user) {
+				stack = append(stack, u.index)
+			}
+		}
+	}
+}
+
+// A queue is a heap of ready nodes.
+type queue []*node
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if q[i].Priority != q[j].Priority {
+		return q[i].Priority < q[j].Priority
+	}
+	return q[i].index < q[j].index
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)   { *q = append(*q, x.(*node)) }
+func (q *queue) Pop() any {
+	old := *q
+	n := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return n
+}

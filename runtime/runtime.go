@@ -61,7 +61,7 @@ type Step struct {
 	Stage   string      `json:"stage"`
 	Service string      `json:"service"`
 	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
-	Do      State       `json:"do"`              // Deploying, Unchanged or Skipped
+	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting), Unchanged or Skipped; Failed: it can be told now that it would fail
 	Why     string      `json:"why"`             // of Image and Do, in a few words
 }
 
@@ -104,12 +104,26 @@ const (
 	Building  State = "building"
 	Built     State = "built"
 	Deploying State = "deploying"
-	Done      State = "done"
-	Unchanged State = "unchanged"
-	Failed    State = "failed"
-	Cancelled State = "cancelled"
-	Skipped   State = "skipped"
+	Stopping  State = "stopping"
+	// Restarting and Deleting are, like Stopping, what Deploying is to the
+	// action deploy.
+	Restarting State = "restarting"
+	Deleting   State = "deleting"
+	Done       State = "done"
+	Unchanged  State = "unchanged"
+	Failed     State = "failed"
+	Cancelled  State = "cancelled"
+	Skipped    State = "skipped"
 )
+
+// Ended reports whether s is one of the states in which a service can end.
+func (s State) Ended() bool {
+	switch s {
+	case Done, Unchanged, Failed, Cancelled, Skipped:
+		return true
+	}
+	return false
+}
 
 // A RunRecord is what is kept of a run (E5).
 type RunRecord struct {

@@ -1,0 +1,101 @@
+package runtime
+
+import (
+	"context"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/sched"
+)
+
+// The classes of tasks: builds and copies of images share the slots of the one,
+// all that is done to releases those of the other (A1).
+const (
+	classBuild = iota
+	classDeploy
+)
+
+// defaultParallelism holds where a plan says nothing (SPEC §2, pipeline()).
+const defaultParallelism = 7
+
+// limits returns the slots of the classes.
+func limits(p plan.Pipeline) []int {
+	limits := []int{classBuild: p.BuildParallelism, classDeploy: p.DeployParallelism}
+	for i, n := range limits {
+		if n <= 0 {
+			limits[i] = defaultParallelism
+		}
+	}
+	return limits
+}
+
+// graph returns the tasks of the run. The rules of SPEC §4 are its edges:
+//
+//	complete k-1 ──► images of stage k ──► built k ──► services of stage k ──► complete k
+//
+// where built and complete are barriers. A service acts when all images of its
+// stage are in the registry (A1). With keepGoing a failed image keeps only its
+// own services back, and built waits for an end of any kind; complete needs
+// success all the same, so that a failure is never passed by (A3). Building
+// ahead is the missing edge from complete to the images (A2); what has the lower
+// stage has the higher priority. An image is in the graph once, in the first
+// stage that needs it; images of one identity follow each other, so that no two
+// builds do the same work (I2).
+//
+// makeImage and act do the work.
+func (r *run) graph(makeImage func(context.Context, *image) error, act func(context.Context, *service) error) []*sched.Task {
+	var (
+		tasks      []*sched.Task
+		before     *sched.Task // complete of the stage before
+		making     = make(map[*image]*sched.Task)
+		sameSource = make(map[plan.Digest]*sched.Task)
+	)
+	toMake := make(map[*stage][]*image)
+	for _, im := range r.images {
+		if !im.there {
+			toMake[im.stage] = append(toMake[im.stage], im)
+		}
+	}
+	for _, st := range r.scope.stages {
+		built := &sched.Task{Name: "images of stage " + st.name, Class: -1}
+		complete := &sched.Task{Name: "stage " + st.name, Class: -1}
+		for _, im := range toMake[st] {
+			t := &sched.Task{Name: im.source(), Class: classBuild, Priority: st.index, Wave: st.index}
+			t.Do = func(ctx context.Context) error { return makeImage(ctx, im) }
+			if before != nil && !r.scope.plan.Pipeline.BuildAhead {
+				t.Needs = append(t.Needs, before)
+			}
+			if same := sameSource[im.identity]; same != nil && im.identity != "" {
+				t.After = append(t.After, same)
+			}
+			sameSource[im.identity] = t
+			if r.req.KeepGoing {
+				built.After = append(built.After, t)
+			} else {
+				built.Needs = append(built.Needs, t)
+			}
+			complete.Needs = append(complete.Needs, t)
+			making[im] = t
+			tasks = append(tasks, t)
+		}
+		tasks = append(tasks, built)
+		for _, s := range st.services {
+			t := &sched.Task{Name: s.Name, Class: classDeploy, Priority: st.index, Wave: st.index}
+			t.Do = func(ctx context.Context) error { return act(ctx, s) }
+			t.Needs = append(t.Needs, built)
+			if before != nil {
+				t.Needs = append(t.Needs, before)
+			}
+			if image := making[s.image]; image != nil {
+				t.Needs = append(t.Needs, image)
+			}
+			complete.Needs = append(complete.Needs, t)
+			tasks = append(tasks, t)
+		}
+		if before != nil {
+			complete.Needs = append(complete.Needs, before)
+		}
+		tasks = append(tasks, complete)
+		before = complete
+	}
+	return tasks
+}

@@ -1,0 +1,202 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/sched"
+)
+
+// An image is one image that the run needs, however many services use it. One
+// of build, mirror and external is set.
+type image struct {
+	build    *plan.BuildSpec // it is built from this
+	mirror   string          // it is copied from there into the registry
+	external string          // it is deployed from there
+	stage    *stage          // the first that needs it
+	services []*service      // that use it, in running order
+
+	// What look finds out.
+	identity plan.Digest // of build
+	ref      string      // the tag under which the image of build is kept
+	byDigest string      // what releases name; empty until it is known
+	there    bool        // it is in the registry already
+	err      error       // why that cannot be said
+}
+
+// source returns where the image comes from, to be shown.
+func (im *image) source() string {
+	switch {
+	case im.build != nil:
+		return "image of " + im.build.ID
+	case im.mirror != "":
+		return im.mirror
+	}
+	return im.external
+}
+
+// lookParallelism bounds the requests of look: enough to hide the latency of
+// a registry, few enough to be a polite client.
+const lookParallelism = 16
+
+// look finds out all that can be found out without changing anything: what is
+// deployed, which images there are, what each release would be. Preview shows
+// it and Run goes by it, so that they agree. What is wrong with one service or
+// image is kept with it; the error is about what concerns all. The tasks also
+// are run at the same time.
+func (r *run) look(ctx context.Context, also ...*sched.Task) error {
+	list := &sched.Task{Name: "look at namespace " + r.namespace, Class: -1}
+	list.Do = func(ctx context.Context) (err error) {
+		if r.deployed, err = r.Deployer.Deployed(ctx, r.namespace); err != nil {
+			err = fmt.Errorf("look at what is deployed in namespace %s: %w", r.namespace, err)
+		}
+		return err
+	}
+	tasks := append(also, list)
+	if r.req.Action == Deploy {
+		tasks = append(tasks, r.lookups()...)
+	}
+	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	errs := []error{err}
+	for _, res := range results {
+		errs = append(errs, res.Err)
+	}
+	return errors.Join(errs...)
+}
+
+// lookups returns the tasks that find the images and, where these are known,
+// the fingerprints.
+func (r *run) lookups() []*sched.Task {
+	var tasks []*sched.Task
+	r.images = r.scope.images()
+	finding := make(map[*image]*sched.Task, len(r.images))
+	for _, im := range r.images {
+		t := &sched.Task{Name: "look for " + im.source()}
+		t.Do = func(ctx context.Context) error {
+			im.err = r.find(ctx, im)
+			return nil
+		}
+		finding[im] = t
+		tasks = append(tasks, t)
+	}
+	for _, st := range r.scope.stages {
+		for _, s := range st.services {
+			t := &sched.Task{Name: "fingerprint " + s.Name}
+			t.Do = func(ctx context.Context) error {
+				s.err = r.fingerprint(ctx, s)
+				return nil
+			}
+			if s.image != nil {
+				t.After = append(t.After, finding[s.image])
+			}
+			tasks = append(tasks, t)
+		}
+	}
+	return tasks
+}
+
+// find finds out whether the registry has im.
+func (r *run) find(ctx context.Context, im *image) (err error) {
+	if im.err != nil {
+		return im.err
+	}
+	switch {
+	case im.build != nil:
+		if im.identity, err = r.Builder.Identify(ctx, *im.build); err != nil {
+			return fmt.Errorf("identify %s: %w", im.source(), err)
+		}
+		im.ref = r.Registry.Ref(im.build.ID, im.identity)
+		digest, err := r.Registry.Resolve(ctx, im.ref)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("look for %s in the registry: %w", im.source(), err)
+		}
+		im.byDigest, im.there = ByDigest(im.ref, digest), true
+	case im.mirror != "":
+		if im.byDigest, im.there, err = r.Registry.Mirrored(ctx, im.mirror); err != nil {
+			return fmt.Errorf("look for image %s: %w", im.mirror, err)
+		}
+	default:
+		im.byDigest, im.there = im.external, true
+		if !strings.Contains(im.external, "@") {
+			digest, err := r.Registry.Resolve(ctx, im.external)
+			if err != nil {
+				return fmt.Errorf("look for image %s: %w", im.external, err)
+			}
+			im.byDigest = ByDigest(im.external, digest)
+		}
+	}
+	return nil
+}
+
+// fingerprint sets the fingerprint of what would be deployed of s, unless its
+// image is not known yet.
+func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
+	if s.image != nil {
+		if s.image.err != nil {
+			return s.image.err
+		}
+		if s.image.byDigest == "" {
+			return nil
+		}
+	}
+	if s.fingerprint, err = r.Deployer.Fingerprint(ctx, r.release(s)); err != nil {
+		return fmt.Errorf("render %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// unchanged reports whether s is deployed as it would be now (A7); if not, why
+// says what is to be done.
+func (r *run) unchanged(s *service) (same bool, why string) {
+	d, deployed := r.deployed[s.Name]
+	switch {
+	case !deployed:
+		return false, "not deployed yet"
+	case d.Fingerprint == "":
+		return false, "deployed by another tool"
+	case d.Fingerprint != s.fingerprint:
+		return false, "changed"
+	case !d.Ready:
+		return false, "the last deploy did not become ready"
+	case r.req.Force:
+		return false, "forced"
+	}
+	return true, "deployed as it is"
+}
+
+// images returns the images that the scope needs, in running order, and sets
+// them on the services.
+func (sc *scope) images() []*image {
+	var images []*image
+	found := make(map[plan.ImageSource]*image)
+	for _, st := range sc.stages {
+		for _, s := range st.services {
+			if s.Image == (plan.ImageSource{}) {
+				continue
+			}
+			im := found[s.Image]
+			if im == nil {
+				im = &image{mirror: s.Image.Mirror, external: s.Image.Ref, stage: st}
+				if id := s.Image.Build; id != "" {
+					if im.build = sc.plan.Build(id); im.build == nil {
+						im.err = fmt.Errorf("the plan has no build %q", id)
+					}
+				}
+				found[s.Image] = im
+				images = append(images, im)
+			}
+			s.image = im
+			im.services = append(im.services, s)
+		}
+	}
+	return images
+}

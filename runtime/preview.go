@@ -1,0 +1,78 @@
+package runtime
+
+import "context"
+
+// Preview says what Run of req would do with each service, and why, in running
+// order. It changes nothing and takes no lease. The steps are exact but for one
+// case: a service whose image is to be built is said to be deployed, and may
+// turn out to be unchanged if the build gives what is deployed already.
+//
+// Where it can be told now that the run would fail, the error is a *RunError,
+// and the steps are complete.
+func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
+	x, err := r.open(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.look(ctx); err != nil {
+		return nil, err
+	}
+	skipped := make(map[string][]*service)
+	for _, s := range x.scope.services {
+		if s.skipped != "" {
+			skipped[s.Stage] = append(skipped[s.Stage], s)
+		}
+	}
+	var steps []Step
+	var failed []ServiceRecord
+	made := make(map[*image]string) // by which service
+	for _, st := range x.scope.stages {
+		for _, s := range st.services {
+			step := x.step(s, made)
+			if step.Do == Failed {
+				failed = append(failed, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Failed, Error: step.Why, Err: s.err})
+			}
+			steps = append(steps, step)
+		}
+		for _, s := range skipped[st.name] {
+			steps = append(steps, Step{Stage: s.Stage, Service: s.Name, Do: Skipped, Why: s.skipped})
+		}
+	}
+	if len(failed) > 0 {
+		return steps, &RunError{failed}
+	}
+	return steps, nil
+}
+
+// step returns what would be done with s.
+func (x *run) step(s *service, made map[*image]string) Step {
+	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[x.req.Action]}
+	if s.err != nil {
+		step.Do, step.Why = Failed, s.err.Error()
+		return step
+	}
+	if im := s.image; im != nil && !im.there {
+		if by, ok := made[im]; ok {
+			step.Why = "its image is made for " + by
+		} else {
+			made[im] = s.Name
+			step.Image, step.Why = ImageMirror, im.why()
+			if im.build != nil {
+				step.Image = ImageBuild
+			}
+		}
+		if im.byDigest == "" {
+			return step
+		}
+	}
+	nothing, why := x.todo(s)
+	if nothing {
+		step.Do = Unchanged
+	}
+	if step.Why == "" {
+		step.Why = why
+	} else if why != "" {
+		step.Why += "; " + why
+	}
+	return step
+}

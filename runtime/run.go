@@ -1,0 +1,322 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/sched"
+)
+
+// ErrLeaseLost is the cause of the cancellation of a run that could not renew
+// its lease (A5): another run may have the environment by now.
+var ErrLeaseLost = errors.New("the lease of the environment was lost")
+
+// finishTime bounds what is still written after a run was cancelled.
+const finishTime = 15 * time.Second
+
+// A run is one action on its way.
+type run struct {
+	*Runtime
+	req       Request
+	namespace string
+	env       *Environment // nil: there is none yet
+	scope     *scope
+	track     *tracker
+
+	// What look finds out.
+	images   []*image // in running order of the stages that first need them
+	deployed map[string]Deployed
+}
+
+// Run carries out req under the lease of the environment. It returns when
+// nothing of it runs any more, its events are delivered and the lease is
+// released.
+//
+// The record is complete whatever happened, and nil only if the run did not come
+// to start: the request was wrong, or the environment is locked, which is a
+// *LockedError. If services failed, the error is a *RunError. If ctx was cancelled
+// the error wraps its cause, if the time of the request was over ErrTimeout, and
+// if the lease was lost ErrLeaseLost; these wrap the *RunError, too, if services
+// had failed before.
+func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
+	if req.Timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, fmt.Errorf("%w after %s", ErrTimeout, req.Timeout))
+		defer stop()
+	}
+	x, err := r.open(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	events := deliver(req.Events)
+	defer events.close()
+	lease, waited, err := r.lock(ctx, req, events)
+	if err != nil {
+		return nil, err
+	}
+	if waited || req.Plan == nil {
+		// Another run may have saved another plan since.
+		if x, err = r.open(ctx, req); err != nil {
+			return nil, join(err, release(ctx, lease))
+		}
+	}
+	record, err := x.underLease(ctx, lease, events)
+	events.send("", "", RunEnded{record})
+	return record, err
+}
+
+// open checks the request and reads what it is about.
+func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
+	if _, ok := verb[req.Action]; !ok {
+		return nil, fmt.Errorf("there is no action %q; the actions are deploy, stop, restart, delete", req.Action)
+	}
+	if req.OnFailure == "" {
+		req.OnFailure = Rollback
+	}
+	if req.Environment.Pipeline == "" && req.Plan != nil {
+		req.Environment.Pipeline = req.Plan.Pipeline.Name
+	}
+	if p := req.Plan; p != nil && p.Pipeline.Name != req.Environment.Pipeline {
+		return nil, fmt.Errorf("the plan is of pipeline %s, the environment of pipeline %s", p.Pipeline.Name, req.Environment.Pipeline)
+	}
+	key := req.Environment
+	if key.Name == "" || key.Pipeline == "" {
+		return nil, fmt.Errorf("the request names no environment: pipeline %q, environment %q", key.Pipeline, key.Name)
+	}
+	env, err := r.Store.Environment(ctx, key)
+	switch {
+	case errors.Is(err, ErrNotFound) && req.Plan == nil:
+		return nil, fmt.Errorf("environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	case errors.Is(err, ErrNotFound):
+		env = nil
+	case err != nil:
+		return nil, fmt.Errorf("read environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	}
+	if req.Plan == nil {
+		if req.Plan = env.Plan; req.Plan == nil {
+			return nil, fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", key.Name, key.Pipeline)
+		}
+	}
+	sc, err := newScope(req.Plan, req.Action, req.Services)
+	if err != nil {
+		return nil, err
+	}
+	return &run{Runtime: r, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
+}
+
+// lock takes the lease of the environment; if the request says so, it waits
+// for it, and says for whom.
+func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (lease Lease, waited bool, err error) {
+	const retry = time.Second
+	key := req.Environment
+	if key.Pipeline == "" {
+		key.Pipeline = req.Plan.Pipeline.Name
+	}
+	holder := req.By
+	if holder == "" {
+		holder = "somebody"
+	}
+	said := LockedError{}
+	for {
+		lease, err = r.Locker.Lock(ctx, key, holder)
+		var locked *LockedError
+		if err == nil {
+			return lease, waited, nil
+		}
+		if !errors.As(err, &locked) || !req.WaitLock {
+			return nil, waited, err
+		}
+		if !waited || locked.Holder != said.Holder || !locked.Since.Equal(said.Since) {
+			said = *locked
+			events.send("", "", WaitingFor{locked.Error()})
+		}
+		waited = true
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+			return nil, waited, fmt.Errorf("%w: %v", context.Cause(ctx), locked)
+		}
+	}
+}
+
+// release gives a lease back, also when ctx is over.
+func release(ctx context.Context, lease Lease) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer stop()
+	return lease.Release(ctx)
+}
+
+// underLease does the work of the run, writes its record down and releases the
+// lease. The context of the work ends when the lease is lost.
+func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*RunRecord, error) {
+	work, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-lease.Lost():
+			cancel(ErrLeaseLost)
+		case <-work.Done():
+		}
+	}()
+	x.track = newTracker(events, x.scope, x.newRecord())
+	err := x.carryOut(work)
+	cancel(nil)
+	<-watched
+
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer stop()
+	record := x.track.finish(err)
+	if saveErr := x.Store.AddRun(late, x.req.Environment, record); saveErr != nil {
+		err = join(err, fmt.Errorf("write the record of run %s: %w", record.ID, saveErr))
+	} else if err == nil && x.req.Action == Delete && len(x.req.Services) == 0 {
+		if err = x.Store.Delete(late, x.req.Environment); err != nil {
+			err = fmt.Errorf("delete the state of environment %s: %w", x.req.Environment.Name, err)
+		}
+	}
+	if releaseErr := release(ctx, lease); releaseErr != nil {
+		// It expires by itself: the run is what it is.
+		x.track.warn(fmt.Sprintf("the lease of environment %s could not be released: %v", x.req.Environment.Name, releaseErr))
+	}
+	if err != nil {
+		record.Error = err.Error()
+	}
+	return &record, err
+}
+
+// carryOut does what is to be done, and returns when every service has ended.
+func (x *run) carryOut(ctx context.Context) error {
+	x.track.start(x.namespace)
+	err := x.begin(ctx)
+	if err == nil {
+		err = x.look(ctx, x.preparation()...)
+	}
+	if err == nil && !x.foreseen() {
+		_, err = sched.Run(ctx, x.graph(x.makeImage, x.act), sched.Options{
+			Limits:    limits(x.scope.plan.Pipeline),
+			KeepGoing: x.req.KeepGoing,
+		})
+	}
+	if ctx.Err() != nil && (err != nil || x.track.unfinished()) {
+		err = context.Cause(ctx)
+	}
+	x.track.rest(err)
+	return x.track.outcome(err)
+}
+
+// begin writes down that the run has started and, of a deploy, what of: should
+// it die, the environment can be stopped and deleted all the same (A6).
+func (x *run) begin(ctx context.Context) error {
+	if x.req.Action == Deploy {
+		if err := x.savePlan(ctx); err != nil {
+			return fmt.Errorf("save environment %s: %w", x.req.Environment.Name, err)
+		}
+	}
+	record := x.track.snapshot()
+	if err := x.Store.AddRun(ctx, x.req.Environment, record); err != nil {
+		return fmt.Errorf("write the record of run %s: %w", record.ID, err)
+	}
+	return nil
+}
+
+// savePlan makes the plan the environment's last one. Others write overrides at
+// the same time, without the lease: their writes are kept.
+func (x *run) savePlan(ctx context.Context) error {
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		if x.env == nil {
+			ref := x.req.Plan.Environment
+			x.env = &Environment{Key: x.req.Environment, Kind: ref.Kind, Source: ref.Source, Branch: ref.Branch}
+			if x.env.Kind == "" {
+				x.env.Kind = "environment"
+			}
+		}
+		if same, err := samePlan(x.env.Plan, x.req.Plan); same || err != nil {
+			return err
+		}
+		x.env.Plan = x.req.Plan
+		err := x.Store.Save(ctx, x.env)
+		if !errors.Is(err, ErrConflict) || attempt == attempts {
+			return err
+		}
+		x.env, err = x.Store.Environment(ctx, x.req.Environment)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+}
+
+func samePlan(a, b *plan.Plan) (bool, error) {
+	if a == nil || b == nil {
+		return a == b, nil
+	}
+	da, err := a.Digest()
+	if err != nil {
+		return false, err
+	}
+	db, err := b.Digest()
+	return da == db, err
+}
+
+// preparation returns what is done beside looking: the namespace is made ready
+// for the first release.
+func (x *run) preparation() []*sched.Task {
+	if x.req.Action != Deploy {
+		return nil
+	}
+	return []*sched.Task{{
+		Name:  "prepare namespace " + x.namespace,
+		Class: -1,
+		Do: func(ctx context.Context) error {
+			if err := x.Deployer.Prepare(ctx, x.namespace, x.scope.toPrepare()); err != nil {
+				return fmt.Errorf("prepare namespace %s: %w", x.namespace, err)
+			}
+			return nil
+		},
+	}}
+}
+
+// foreseen reports whether the run would fail for reasons that are known before
+// anything is changed, and ends the services that are at fault. A run that
+// keeps going does what it can all the same.
+func (x *run) foreseen() bool {
+	if x.req.KeepGoing {
+		return false
+	}
+	found := false
+	for _, st := range x.scope.stages {
+		for _, s := range st.services {
+			if s.err != nil {
+				found = true
+				x.track.end(s, Failed, "", s.err)
+			}
+		}
+	}
+	return found
+}
+
+// newRecord returns the record of a run that starts now.
+func (x *run) newRecord() RunRecord {
+	now := time.Now()
+	digest, _ := x.req.Plan.Digest() // a plan that has been read or evaluated marshals
+	return RunRecord{
+		ID:         newID(now),
+		Action:     x.req.Action,
+		By:         x.req.By,
+		Commit:     x.req.Commit,
+		PlanDigest: digest,
+		Start:      now,
+	}
+}
+
+// newID returns an ID that sorts by time and that nobody else makes.
+func newID(now time.Time) string {
+	var random [4]byte
+	rand.Read(random[:])
+	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(random[:])
+}

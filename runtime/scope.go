@@ -1,0 +1,189 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A scope is what one run is about: the stages in the order in which they run,
+// and the services in the order of the plan.
+type scope struct {
+	plan     *plan.Plan
+	action   Action
+	stages   []*stage
+	services []*service
+}
+
+// A stage holds the services that the run acts on in it.
+type stage struct {
+	name     string
+	index    int // in running order
+	services []*service
+}
+
+// A service is one service of a run.
+type service struct {
+	*plan.Service
+	stage   *stage
+	skipped string // why it is left out; empty if it is acted on
+
+	// What look finds out.
+	image       *image      // nil if its chart brings its own images, or the action needs none
+	fingerprint plan.Digest // of what would be deployed; empty while its image is not known
+	err         error       // why it can be told to fail
+}
+
+// newScope applies the table of SPEC §4: which services an action is on, in which
+// order the stages run, and what becomes of skipped services. With names, only
+// these services are in the scope, and they are acted on though skipped.
+func newScope(p *plan.Plan, action Action, names []string) (*scope, error) {
+	if err := known(p, names); err != nil {
+		return nil, err
+	}
+	sc := &scope{plan: p, action: action}
+	for _, s := range p.Stages {
+		sc.stages = append(sc.stages, &stage{name: s.Name})
+	}
+	if action == Stop || action == Delete {
+		slices.Reverse(sc.stages)
+	}
+	byName := make(map[string]*stage, len(sc.stages))
+	for i, st := range sc.stages {
+		st.index = i
+		byName[st.name] = st
+	}
+	named := make(map[string]bool, len(names))
+	for _, name := range names {
+		named[name] = true
+	}
+	for i := range p.Services {
+		s := &service{Service: &p.Services[i]}
+		if len(names) > 0 && !named[s.Name] {
+			continue
+		}
+		if s.stage = byName[s.Stage]; s.stage == nil {
+			return nil, fmt.Errorf("plan of %s: service %s is in stage %q, which the plan does not have", p.Pipeline.Name, s.Name, s.Stage)
+		}
+		if !named[s.Name] {
+			s.skipped = leftOut(s.Service, action)
+		}
+		if s.skipped == "" {
+			s.stage.services = append(s.stage.services, s)
+		}
+		sc.services = append(sc.services, s)
+	}
+	return sc, nil
+}
+
+// leftOut returns why an action on the environment leaves s out, or "".
+func leftOut(s *plan.Service, action Action) string {
+	if s.Skip && action != Delete {
+		switch why := s.SkipWhy; {
+		case why == nil || why.Text == "":
+			return "skipped"
+		case why.Pos.IsZero():
+			return why.Text
+		default:
+			return why.Text + " at " + why.Pos.String()
+		}
+	}
+	// A job of another moment would run if it were deployed now.
+	if job := s.Workload.Job; job != nil && action == Deploy && job.On != "" && job.On != string(Deploy) {
+		return "runs on " + job.On
+	}
+	return ""
+}
+
+// toPrepare returns the plan without the services that the run leaves out, so
+// that nobody asks for their secrets. The databases whose credentials others
+// use stay in it.
+func (sc *scope) toPrepare() *plan.Plan {
+	used := make(map[string]bool)
+	for _, st := range sc.stages {
+		for _, s := range st.services {
+			used[s.Name] = true
+			for _, env := range s.Workload.Env {
+				if env.Secret != nil && env.Secret.Service != "" {
+					used[env.Secret.Service] = true
+				}
+			}
+		}
+	}
+	p := *sc.plan
+	p.Services = nil
+	for _, s := range sc.plan.Services {
+		if used[s.Name] {
+			p.Services = append(p.Services, s)
+		}
+	}
+	return &p
+}
+
+// known returns an error that lists the names that are no services of p.
+func known(p *plan.Plan, names []string) error {
+	var all, wrong []string
+	for _, s := range p.Services {
+		all = append(all, s.Name)
+	}
+	for _, name := range names {
+		if slices.Contains(all, name) {
+			continue
+		}
+		text := fmt.Sprintf("%q", name)
+		if near := nearest(name, all); near != "" {
+			text += fmt.Sprintf(" (did you mean %q?)", near)
+		}
+		wrong = append(wrong, text)
+	}
+	switch {
+	case len(wrong) == 0:
+		return nil
+	case len(all) == 0:
+		return fmt.Errorf("pipeline %s has no service %s: it has no services", p.Pipeline.Name, strings.Join(wrong, ", "))
+	}
+	return fmt.Errorf("pipeline %s has no service %s; it has %s", p.Pipeline.Name, strings.Join(wrong, ", "), some(all, 20))
+}
+
+// some joins the first n names.
+func some(names []string, n int) string {
+	if len(names) <= n {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
+}
+
+// nearest returns the name that word may be meant to be: at most a third of its
+// letters are wrong. It returns "" if there is none.
+func nearest(word string, names []string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, name := range names {
+		if d := distance(word, name); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to add, drop or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,278 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A tracker keeps the record of a run and tells what changes in it. It is the
+// only one that knows where services stand, so that each ends exactly once.
+type tracker struct {
+	events *delivery
+	scope  *scope
+
+	mu     sync.Mutex // also orders events with the states that they tell
+	record RunRecord
+	at     map[string]int    // where a service is in the record
+	left   map[string]int    // services of a stage that have not ended; absent before the stage starts
+	failed map[string]bool   // stages in which a service failed
+	last   map[string]string // what a service was last seen waiting for
+	first  string            // the first service that failed
+	busy   []string          // what was going on when the run was cancelled
+}
+
+func newTracker(events *delivery, sc *scope, record RunRecord) *tracker {
+	t := &tracker{
+		events: events,
+		scope:  sc,
+		record: record,
+		at:     make(map[string]int),
+		left:   make(map[string]int),
+		failed: make(map[string]bool),
+		last:   make(map[string]string),
+	}
+	for i, s := range sc.services {
+		t.record.Services = append(t.record.Services, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Waiting})
+		t.at[s.Name] = i
+	}
+	return t
+}
+
+// start tells what the run is going to do, and ends the services that it is
+// not about.
+func (t *tracker) start(namespace string) {
+	started := RunStarted{Run: t.record.ID, Action: t.record.Action, Namespace: namespace}
+	for _, st := range t.scope.stages {
+		outline := StageOutline{Name: st.name, Services: []string{}}
+		for _, s := range st.services {
+			outline.Services = append(outline.Services, s.Name)
+		}
+		started.Stages = append(started.Stages, outline)
+	}
+	t.events.send("", "", started)
+	for _, s := range t.scope.services {
+		if s.skipped != "" {
+			t.end(s, Skipped, s.skipped, nil)
+		}
+	}
+}
+
+// set says that s is in a state that is not its last.
+func (t *tracker) set(s *service, state State, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.record.Services[t.at[s.Name]]
+	t.begin(s, r)
+	r.State, r.Reason = state, reason
+	delete(t.last, s.Name)
+	t.events.send(s.Stage, s.Name, StateChanged{state, reason})
+}
+
+// image records the image that s is deployed with.
+func (t *tracker) image(s *service, ref string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.record.Services[t.at[s.Name]].Image = ref
+}
+
+// end says how s ended. A service that has ended already stays as it is.
+func (t *tracker) end(s *service, state State, reason string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.record.Services[t.at[s.Name]]
+	if r.State.Ended() {
+		return
+	}
+	atWork := r.State != Waiting && r.State != Built
+	if state == Done || state == Unchanged || state == Failed {
+		t.begin(s, r)
+	}
+	r.State, r.Reason = state, reason
+	if !r.Start.IsZero() {
+		r.End = time.Now()
+	}
+	if err != nil {
+		r.Err, r.Error, r.Evidence = err, err.Error(), evidence(err)
+	}
+	switch {
+	case state == Failed:
+		t.failed[s.Stage] = true
+		if t.first == "" {
+			t.first = s.Name
+		}
+	case state == Cancelled && atWork:
+		what := s.Name
+		if last := t.last[s.Name]; last != "" {
+			what += " (" + last + ")"
+		}
+		t.busy = append(t.busy, what)
+	}
+	t.events.send(s.Stage, s.Name, StateChanged{state, reason})
+	if left, started := t.left[s.Stage]; started && s.skipped == "" {
+		t.left[s.Stage] = left - 1
+		if left == 1 {
+			t.events.send(s.Stage, "", StageEnded{t.failed[s.Stage]})
+		}
+	}
+}
+
+// begin says that work on s starts, and with the first such work that its stage
+// starts. What is built ahead (A2) is work of the stage that it is built for.
+func (t *tracker) begin(s *service, r *ServiceRecord) {
+	if _, started := t.left[s.Stage]; !started {
+		t.left[s.Stage] = len(s.stage.services)
+		t.events.send(s.Stage, "", StageStarted{})
+	}
+	if r.Start.IsZero() {
+		r.Start = time.Now()
+	}
+}
+
+// emit returns what the work on s reports through, and what ends it: nothing
+// that a work says after it has returned is an event.
+func (t *tracker) emit(s *service) (emit Emit, stop func()) {
+	stopped := false
+	emit = func(b Body) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if stopped {
+			return
+		}
+		switch b := b.(type) {
+		case WaitingFor:
+			t.last[s.Name] = b.What
+		case BuildStep:
+			if b.Started && !b.Done {
+				t.last[s.Name] = b.Name
+			}
+		}
+		t.events.send(s.Stage, s.Name, b)
+	}
+	stop = func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		stopped = true
+	}
+	return emit, stop
+}
+
+// warn tells something about the run that does not change its outcome.
+func (t *tracker) warn(message string) {
+	t.events.send("", "", Warned{plan.Diagnostic{Severity: plan.Warning, Message: message}})
+}
+
+// rest ends the services that the run did not come to.
+func (t *tracker) rest(cause error) {
+	reason := ""
+	switch {
+	case cause != nil:
+		reason = cause.Error()
+	case t.first != "":
+		reason = "service " + t.first + " failed"
+	}
+	for _, s := range t.scope.services {
+		t.end(s, Cancelled, reason, nil)
+	}
+}
+
+// unfinished reports whether the run did not do all that it was to do.
+func (t *tracker) unfinished() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.record.Services, func(r ServiceRecord) bool {
+		return !r.State.Ended() || r.State == Cancelled
+	})
+}
+
+// finish returns the record of the run that ends now.
+func (t *tracker) finish(err error) RunRecord {
+	r := t.snapshot()
+	r.End = time.Now()
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+// snapshot returns a copy of the record.
+func (t *tracker) snapshot() RunRecord {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.record
+	r.Services = slices.Clone(r.Services)
+	return r
+}
+
+// outcome returns the error of a run whose services have all ended: what was
+// wrong with it as a whole, which services failed, or nil.
+func (t *tracker) outcome(cause error) error {
+	var failed []ServiceRecord
+	for _, r := range t.record.Services {
+		if r.State == Failed {
+			failed = append(failed, r)
+		}
+	}
+	var err error
+	if len(failed) > 0 {
+		err = &RunError{failed}
+	}
+	switch {
+	case cause == nil:
+		return err
+	case errors.Is(cause, ErrTimeout) && len(t.busy) > 0:
+		cause = fmt.Errorf("%w, while at work on %s", cause, some(t.busy, 5))
+	}
+	return join(cause, err)
+}
+
+// join returns an error that is both, in one line; either may be nil.
+func join(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+// evidence returns what an error knows of its reasons, ready to show.
+func evidence(err error) []string {
+	var release *ReleaseError
+	if errors.As(err, &release) {
+		return release.Evidence
+	}
+	var build *BuildError
+	if errors.As(err, &build) {
+		return build.Log
+	}
+	return nil
+}
+
+// ending returns how a work that returned err ended its service. Of a work that
+// was cancelled the error is kept if it says more than that.
+func ending(ctx context.Context, err error) (state State, reason string, kept error) {
+	if err == nil {
+		return Done, "", nil
+	}
+	if ctx.Err() == nil {
+		return Failed, "", err
+	}
+	cause := context.Cause(ctx)
+	cancelled := errors.Is(err, ctx.Err()) || errors.Is(err, context.Canceled) || errors.Is(err, cause)
+	var release *ReleaseError
+	var build *BuildError
+	switch own := errors.As(err, &release) || errors.As(err, &build); {
+	case own && !cancelled:
+		return Failed, "", err // it failed before it could be cancelled
+	case cancelled && !own:
+		return Cancelled, cause.Error(), nil
+	}
+	return Cancelled, cause.Error(), err
+}

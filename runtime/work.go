@@ -1,0 +1,145 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+)
+
+// verb is how an action is told while it is done to a service.
+var verb = map[Action]State{
+	Deploy:  Deploying,
+	Stop:    Stopping,
+	Restart: Restarting,
+	Delete:  Deleting,
+}
+
+// release returns what is to be deployed of s, as far as it is known.
+func (r *run) release(s *service) Release {
+	release := Release{
+		Pipeline:    r.req.Environment.Pipeline,
+		Environment: r.req.Environment.Name,
+		Namespace:   r.namespace,
+		Service:     *s.Service,
+		Fingerprint: s.fingerprint,
+		OnFailure:   r.req.OnFailure,
+	}
+	if s.image != nil {
+		release.Image = s.image.byDigest
+	}
+	return release
+}
+
+// makeImage has an image built or copied. The services of the stage that it is
+// made in show where it stands, the first of them with all steps; a failure is
+// theirs. Services of later stages are not told before their turn.
+func (r *run) makeImage(ctx context.Context, im *image) error {
+	var users []*service
+	for _, s := range im.services {
+		if s.stage == im.stage {
+			users = append(users, s)
+		}
+	}
+	err := im.err
+	if err == nil {
+		for _, s := range users {
+			r.track.set(s, Building, im.why())
+		}
+		emit, stop := r.track.emit(users[0])
+		err = r.makeBy(ctx, im, emit)
+		stop()
+	}
+	for _, s := range users {
+		if err == nil {
+			r.track.set(s, Built, "")
+		} else {
+			state, reason, kept := ending(ctx, err)
+			r.track.end(s, state, reason, kept)
+		}
+	}
+	return err
+}
+
+func (r *run) makeBy(ctx context.Context, im *image, emit Emit) error {
+	if im.build == nil {
+		ref, _, err := r.Registry.Mirror(ctx, im.mirror, emit)
+		if err != nil {
+			return fmt.Errorf("copy image %s: %w", im.mirror, err)
+		}
+		im.byDigest = ref
+		return nil
+	}
+	digest, err := r.Builder.Build(ctx, *im.build, im.ref, emit)
+	if err != nil {
+		return fmt.Errorf("build %s: %w", im.source(), err)
+	}
+	im.byDigest = ByDigest(im.ref, digest)
+	return nil
+}
+
+// why says why an image that is not there is made.
+func (im *image) why() string {
+	if im.build != nil {
+		return "no image of this source in the registry"
+	}
+	return im.mirror + " is not in the registry"
+}
+
+// act does the action to one service, and tells how that ended.
+func (r *run) act(ctx context.Context, s *service) error {
+	state, reason, err := r.try(ctx, s)
+	if err != nil {
+		var kept error
+		state, reason, kept = ending(ctx, err)
+		r.track.end(s, state, reason, kept)
+		return err
+	}
+	r.track.end(s, state, reason, nil)
+	return nil
+}
+
+func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {
+	if s.err != nil {
+		return "", "", s.err
+	}
+	do := r.Deployer.Deploy
+	switch r.req.Action {
+	case Stop:
+		do = r.Deployer.Stop
+	case Restart:
+		do = r.Deployer.Restart
+	case Delete:
+		do = r.Deployer.Delete
+	}
+	if s.fingerprint == "" && r.req.Action == Deploy {
+		if err := r.fingerprint(ctx, s); err != nil {
+			return "", "", err
+		}
+	}
+	release := r.release(s)
+	if release.Image != "" {
+		r.track.image(s, release.Image)
+	}
+	nothing, why := r.todo(s)
+	if nothing {
+		return Unchanged, why, nil
+	}
+	r.track.set(s, verb[r.req.Action], why)
+	emit, stop := r.track.emit(s)
+	defer stop()
+	if err := do(ctx, release, emit); err != nil {
+		return "", "", fmt.Errorf("%s %s: %w", r.req.Action, s.Name, err)
+	}
+	return Done, why, nil
+}
+
+// todo says whether the action has nothing to do on s, and why or why not.
+func (r *run) todo(s *service) (nothing bool, why string) {
+	_, deployed := r.deployed[s.Name]
+	switch {
+	case r.req.Action == Deploy:
+		return r.unchanged(s)
+	case r.req.Action != Delete && !deployed:
+		return true, "not deployed"
+	}
+	return false, ""
+}

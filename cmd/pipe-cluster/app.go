@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+)
+
+// app is everything outside the process that the command touches.
+type app struct {
+	args           []string
+	stdout, stderr io.Writer
+	env            func(string) string
+
+	dir string // of --dir
+}
+
+// run is the whole command. It returns the exit status: 0, or 1 if it did not do what it was asked to.
+func (a *app) run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := a.command()
+	root.SetArgs(a.args)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		if err != errStatus {
+			fmt.Fprintf(a.stderr, "pipe-cluster: %v\n", err)
+		}
+		return 1
+	}
+	return 0
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pipe-cluster",
+		Short: "A Kubernetes on this machine",
+		Long: `pipe-cluster runs a Kubernetes on this machine, in background processes of this program.
+
+With --node real (Linux, as root) pods run: containerd and runc run them, the kubelet and kube-proxy are in this program.
+With --node simulated nothing runs: pods only go Ready, at once and whatever their image. That needs no rights and little
+memory, and is good for trying out releases, not for trying out software.
+
+Everything that a cluster keeps is in one folder: --dir, else $PIPE_HOME/cluster, else pipe/cluster in $XDG_STATE_HOME or
+~/.local/state. There is one real cluster on a machine, and any number of simulated ones, each with its own folder.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().StringVar(&a.dir, "dir", "", "`folder` of the cluster (default: as above)")
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.kubeconfigCommand(), a.versionCommand(),
+		a.superviseCommand(), a.roleCommand())
+	return root
+}
+
+// home is the folder of the cluster that was asked for.
+func (a *app) home() (home.Dir, error) {
+	if a.dir != "" {
+		return home.New(a.dir)
+	}
+	return home.Default(a.env)
+}
+
+// say tells what is going on. Results go to the standard output and never through here.
+func (a *app) say(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "pipe-cluster: "+format+"\n", args...)
+}

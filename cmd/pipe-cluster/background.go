@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/role"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/supervise"
+)
+
+// superviseCommand and roleCommand are the background processes. Nobody types them.
+
+func (a *app) superviseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "supervise",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			d, err := a.home()
+			if err != nil {
+				return err
+			}
+			debug.FreeOSMemory() // of the packages' initialisation: this process needs nearly none
+			return supervise.Run(c.Context(), d)
+		},
+	}
+}
+
+func (a *app) roleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "role NAME",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			d, err := a.home()
+			if err != nil {
+				return err
+			}
+			context.AfterFunc(c.Context(), func() {
+				time.Sleep(25 * time.Second)
+				os.Exit(1) // a component does not end when asked to; the supervisor would kill us anyway
+			})
+			return role.Run(c.Context(), args[0], d)
+		},
+	}
+}

@@ -1,0 +1,128 @@
+package control
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+)
+
+// Name is what the context, the cluster and the user of the kubeconfig are called.
+const Name = "pipe-local"
+
+// NodeName is the name of the one node.
+const NodeName = "node-0"
+
+// Kubeconfigs of the components, in the PKI folder.
+const (
+	controllersKubeconfig = "kube-controller-manager.kubeconfig"
+	schedulerKubeconfig   = "kube-scheduler.kubeconfig"
+	// ProxyKubeconfig is that of kube-proxy.
+	ProxyKubeconfig = "kube-proxy.kubeconfig"
+	// KubeletKubeconfig is that of the kubelet.
+	KubeletKubeconfig = "kubelet.kubeconfig"
+)
+
+// Identity writes every certificate, key and kubeconfig of the cluster. The API server must have its port by now. It
+// is done by the supervisor's first child and read by all others.
+func Identity(d home.Dir, c home.Config) error {
+	dir := d.PKI()
+	ca, err := loadAuthority(dir, "ca")
+	if err != nil {
+		return err
+	}
+	front, err := loadAuthority(dir, "front-proxy-ca")
+	if err != nil {
+		return err
+	}
+	accounts, err := loadKey(filepath.Join(dir, "sa.key"))
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKIXPublicKey(accounts.Public())
+	if err != nil {
+		return err
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	if err := home.WriteFile(filepath.Join(dir, "sa.pub"), public, 0o600); err != nil {
+		return err
+	}
+	service, err := ServiceIP(c.ServiceCIDR, 1)
+	if err != nil {
+		return err
+	}
+	addr := net.ParseIP(c.Address)
+	for _, x := range []struct {
+		by   *authority
+		file string
+		leaf leaf
+	}{
+		{ca, "apiserver", leaf{
+			name: "kube-apiserver",
+			dns: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+				"kubernetes.default.svc.cluster.local"},
+			ips: []net.IP{net.IPv4(127, 0, 0, 1), service, addr},
+		}},
+		{ca, "apiserver-kubelet-client", leaf{name: "apiserver-kubelet-client", group: "system:masters"}},
+		{ca, "kubelet", leaf{name: "system:node:" + NodeName, group: "system:nodes", dns: []string{NodeName}, ips: []net.IP{addr}}},
+		{front, "front-proxy-client", leaf{name: "front-proxy-client"}},
+	} {
+		if err := x.by.signTo(dir, x.file, x.leaf); err != nil {
+			return err
+		}
+	}
+	for file, l := range map[string]leaf{
+		d.Kubeconfig(): {name: Name, group: "system:masters"},
+		filepath.Join(dir, controllersKubeconfig): {name: "system:kube-controller-manager"},
+		filepath.Join(dir, schedulerKubeconfig):   {name: "system:kube-scheduler"},
+		filepath.Join(dir, ProxyKubeconfig):       {name: "system:kube-proxy"},
+		filepath.Join(dir, KubeletKubeconfig):     {name: "system:node:" + NodeName, group: "system:nodes"},
+	} {
+		crt, key, err := ca.sign(l)
+		if err != nil {
+			return err
+		}
+		if err := writeKubeconfig(file, Server(c), ca.pem, crt, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Server is the address of the API server.
+func Server(c home.Config) string {
+	return "https://" + net.JoinHostPort(c.Address, fmt.Sprint(c.Port))
+}
+
+// ServiceIP is the nth address of the services' network.
+func ServiceIP(cidr string, n byte) (net.IP, error) {
+	_, network, err := net.ParseCIDR(cidr)
+	if err != nil {
+		return nil, err
+	}
+	ip := network.IP.To4()
+	if ip == nil {
+		return nil, fmt.Errorf("%s: not an IPv4 network", cidr)
+	}
+	return net.IPv4(ip[0], ip[1], ip[2], ip[3]+n), nil
+}
+
+// writeKubeconfig writes a file that needs no other.
+func writeKubeconfig(file, server string, ca, crt, key []byte) error {
+	k := clientcmdapi.NewConfig()
+	k.Clusters[Name] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}
+	k.AuthInfos[Name] = &clientcmdapi.AuthInfo{ClientCertificateData: crt, ClientKeyData: key}
+	k.Contexts[Name] = &clientcmdapi.Context{Cluster: Name, AuthInfo: Name}
+	k.CurrentContext = Name
+	b, err := clientcmd.Write(*k)
+	if err != nil {
+		return err
+	}
+	return home.WriteFile(file, b, 0o600)
+}

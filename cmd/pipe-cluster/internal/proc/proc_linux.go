@@ -1,0 +1,90 @@
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// fields of /proc/PID/stat behind the command's name, which may itself hold blanks and parentheses.
+func stat(pid int) []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	i := bytes.LastIndexByte(b, ')')
+	if i < 0 {
+		return nil
+	}
+	f := strings.Fields(string(b[i+1:]))
+	if len(f) < 20 {
+		return nil
+	}
+	return f
+}
+
+func started(pid int) uint64 {
+	f := stat(pid)
+	if f == nil {
+		return 0
+	}
+	n, _ := strconv.ParseUint(f[19], 10, 64)
+	return n
+}
+
+func exists(pid int) bool {
+	f := stat(pid)
+	return f != nil && f[0] != "Z" && f[0] != "X"
+}
+
+// Marked finds the living processes that carry the mark of a cluster's folder, this one excepted.
+func Marked(dir string) []ID {
+	want := []byte(Mark + "=" + dir)
+	var ids []ID
+	for _, pid := range all() {
+		if pid == os.Getpid() {
+			continue
+		}
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil {
+			continue // gone, or somebody else's
+		}
+		for v := range bytes.SplitSeq(env, []byte{0}) {
+			if bytes.Equal(v, want) {
+				if id := Of(pid); id.Alive() {
+					ids = append(ids, id)
+				}
+				break
+			}
+		}
+	}
+	return ids
+}
+
+// Name is the name of the program that the process runs, without its folder.
+func (id ID) Name() string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
+	if err != nil {
+		return ""
+	}
+	arg0, _, _ := bytes.Cut(b, []byte{0})
+	return string(arg0[bytes.LastIndexByte(arg0, '/')+1:])
+}
+
+func all() []int {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	var pids []int
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

@@ -1,0 +1,23 @@
+package proc
+
+import "os"
+
+// Windows has no signal that asks a process without a window to end.
+func terminate(pid int) error { return kill(pid) }
+
+func kill(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
+}
+
+func exists(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	_ = p.Release()
+	return true
+}

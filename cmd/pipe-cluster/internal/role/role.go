@@ -1,0 +1,65 @@
+// Package role is what each process of a cluster does, told by one word on its command line.
+//
+// A role tells its supervisor how far it is on its standard output, a line at a time:
+//
+//	doing TEXT    what it is waiting for
+//	ready         it is usable
+//
+// Everything else that it says goes to its standard error, which is its log.
+package role
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/control"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+)
+
+// report is the way back to the supervisor.
+type report struct {
+	mu  sync.Mutex
+	out *os.File
+}
+
+func (r *report) doing(text string) { r.line("doing " + strings.ReplaceAll(text, "\n", " ")) }
+func (r *report) ready()            { r.line("ready") }
+
+func (r *report) line(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintln(r.out, text)
+}
+
+// process is a role: it runs until the context ends.
+type process func(ctx context.Context, d home.Dir, c home.Config, r *report) error
+
+// Run plays the role until the context ends.
+func Run(ctx context.Context, name string, d home.Dir) error {
+	all := roles()
+	run, ok := all[name]
+	if !ok {
+		var names []string
+		for n := range all {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		return fmt.Errorf("no role %q: there are %s", name, strings.Join(names, ", "))
+	}
+	c, ok, err := d.ReadConfig()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%s holds no cluster", d)
+	}
+	// Libraries print to the standard output what they think worth it.
+	r := &report{out: os.Stdout}
+	os.Stdout = os.Stderr
+	control.SetVersion()
+	return run(ctx, d, c, r)
+}

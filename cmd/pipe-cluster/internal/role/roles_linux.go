@@ -1,0 +1,5 @@
+package role
+
+func roles() map[string]process {
+	return map[string]process{"control-plane": controlPlane}
+}

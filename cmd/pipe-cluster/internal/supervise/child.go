@@ -1,0 +1,166 @@
+package supervise
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
+)
+
+// child is a process to be kept alive.
+type child struct {
+	name string
+	path string // of the program
+	args []string
+	// grace is how long it may take to end when asked to.
+	grace time.Duration
+	// probe tells whether it is usable. nil: it says so itself, on its standard output (package role).
+	probe func(context.Context) error
+}
+
+const (
+	firstPause = 200 * time.Millisecond
+	longPause  = 10 * time.Second
+	// settled is how long a child must have lived for its next death to count as the first.
+	settled = 30 * time.Second
+	// tries is how often a child may die before it was usable for the first time, until the supervisor gives up.
+	tries = 5
+)
+
+// keep runs the child, again and again, until the context ends, and then ends it. It returns early only if the child
+// was never usable and died too often.
+func (s *supervisor) keep(ctx context.Context, c child) error {
+	pause, deaths := firstPause, 0
+	for {
+		began := time.Now()
+		err := s.runOnce(ctx, c)
+		if ctx.Err() != nil {
+			s.child(c.name, proc.ID{}, home.ChildStopped)
+			return nil
+		}
+		deaths++
+		why := fmt.Sprintf("%s died: %v; see %s", c.name, err, s.dir.Log(c.name))
+		s.logf("%s", why)
+		if !s.everReady(c.name) && deaths >= tries {
+			return fmt.Errorf("%s died %d times before it was usable: %w\n%s", c.name, deaths, err, tail(s.dir.Log(c.name)))
+		}
+		s.died(c.name, why)
+		if time.Since(began) > settled {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// runOnce starts the child and returns when it has ended.
+func (s *supervisor) runOnce(ctx context.Context, c child) error {
+	log, err := os.OpenFile(s.dir.Log(c.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(c.path, c.args...)
+	cmd.Args[0] = "pipe-cluster" // what ps shows
+	cmd.Dir = s.dir.Run()
+	cmd.Env = append(os.Environ(), proc.Mark+"="+string(s.dir))
+	// A file and not a pipe: containerd hands it on to processes that outlive the supervisor.
+	cmd.Stderr = log
+	cmd.SysProcAttr = attributes()
+	var said io.ReadCloser
+	if c.probe == nil {
+		if said, err = cmd.StdoutPipe(); err != nil {
+			return err
+		}
+	} else {
+		cmd.Stdout = log
+	}
+	if err := s.spawn(cmd.Start); err != nil {
+		return err
+	}
+	id := proc.Of(cmd.Process.Pid)
+	s.child(c.name, id, home.ChildRunning)
+
+	// Probing and listening end with the process.
+	alive, dead := context.WithCancel(ctx)
+	defer dead()
+	heard := make(chan struct{})
+	if c.probe == nil {
+		go func() {
+			defer close(heard)
+			s.listen(c.name, said)
+		}()
+	} else {
+		go func() {
+			defer close(heard)
+			s.probe(alive, c)
+		}()
+	}
+	defer context.AfterFunc(ctx, func() { _ = id.Stop(context.WithoutCancel(ctx), c.grace) })()
+	if c.probe == nil {
+		<-heard // Wait closes the pipe, so all must have been read before
+	}
+	err = cmd.Wait()
+	dead()
+	<-heard
+	if err == nil {
+		err = fmt.Errorf("ended by itself")
+	}
+	return err
+}
+
+// listen takes in what the child says. See package role for the words.
+func (s *supervisor) listen(name string, r io.Reader) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		switch word {
+		case "doing":
+			s.doing(rest)
+		case "ready":
+			s.usable(name)
+		default:
+			s.logf("%s: %s", name, lines.Text())
+		}
+	}
+}
+
+func (s *supervisor) probe(ctx context.Context, c child) {
+	for c.probe(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	s.usable(c.name)
+}
+
+// tail is the end of a log, indented, to be shown in an error.
+func tail(file string) string {
+	const lines, bytes = 12, 16 << 10
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > bytes {
+		_, _ = f.Seek(-bytes, io.SeekEnd)
+	}
+	b, _ := io.ReadAll(f)
+	all := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return "  " + strings.Join(all, "\n  ")
+}

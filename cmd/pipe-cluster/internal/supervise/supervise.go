@@ -1,0 +1,219 @@
+// Package supervise keeps the processes of a cluster alive until it is told to stop.
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
+)
+
+// ErrRunning says that another supervisor holds the folder.
+var ErrRunning = errors.New("a supervisor is already running")
+
+type supervisor struct {
+	dir    home.Dir
+	config home.Config
+	log    *log.Logger
+	spawn  func(start func() error) error
+
+	wg     sync.WaitGroup
+	failed chan error
+
+	mu      sync.Mutex // guards what follows
+	state   home.State
+	ready   map[string]bool // by child: usable now
+	once    map[string]bool // by child: was usable before
+	changed chan struct{}   // closed at each change
+}
+
+// Run keeps the cluster in the folder alive, whose configuration must have been written, until the context ends; then
+// it stops everything and leaves nothing on the machine but the cluster's data. An error says why it gave up.
+func Run(ctx context.Context, d home.Dir) error {
+	if err := d.Make(); err != nil {
+		return err
+	}
+	lock, err := home.TryLock(d.SupervisorLock())
+	if errors.Is(err, home.ErrHeld) {
+		return ErrRunning
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	config, ok, err := d.ReadConfig()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%s holds no cluster", d)
+	}
+	s := &supervisor{
+		dir:     d,
+		config:  config,
+		log:     log.New(os.Stderr, "", log.LstdFlags|log.Lmicroseconds),
+		spawn:   spawner(),
+		failed:  make(chan error, 8),
+		ready:   map[string]bool{},
+		once:    map[string]bool{},
+		changed: make(chan struct{}),
+		state:   home.State{Phase: home.Starting, Supervisor: proc.Self()},
+	}
+	s.update(func(*home.State) {})
+	s.logf("supervisor %d: %s node", os.Getpid(), config.Node)
+	go s.boundLogs(ctx)
+
+	switch config.Node {
+	case home.Real:
+		err = s.real(ctx)
+	case home.Simulated:
+		err = s.simulated(ctx)
+	default:
+		err = fmt.Errorf("unknown kind of node %q in %s", config.Node, d.Path("cluster.json"))
+	}
+	if err != nil && ctx.Err() == nil {
+		s.logf("gave up: %v", err)
+		s.update(func(st *home.State) { st.Phase, st.Why, st.Doing = home.Failed, err.Error(), "" })
+		return err
+	}
+	s.logf("stopped")
+	return os.Remove(d.Path("state.json"))
+}
+
+// simulated runs a cluster whose node is simulated: the control plane does it all.
+func (s *supervisor) simulated(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer s.wg.Wait()
+	defer stop()
+	s.start(ctx, s.role("control-plane", 20*time.Second))
+	return s.watch(ctx, "control-plane")
+}
+
+// role is a child that is this program.
+func (s *supervisor) role(name string, grace time.Duration) child {
+	return child{name: name, path: self(), args: []string{"role", name, "--dir", string(s.dir)}, grace: grace}
+}
+
+// start keeps a child alive until the context ends. The returned channel is closed when it has been stopped.
+func (s *supervisor) start(ctx context.Context, c child) <-chan struct{} {
+	done := make(chan struct{})
+	s.wg.Go(func() {
+		defer close(done)
+		if err := s.keep(ctx, c); err != nil {
+			s.failed <- err
+		}
+	})
+	return done
+}
+
+// await returns when the children are usable.
+func (s *supervisor) await(ctx context.Context, names ...string) error {
+	for {
+		s.mu.Lock()
+		all, changed := true, s.changed
+		for _, n := range names {
+			all = all && s.ready[n]
+		}
+		s.mu.Unlock()
+		if all {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err := <-s.failed:
+			return err
+		case <-changed:
+		}
+	}
+}
+
+// watch says whether the cluster is running, that is, all its children are usable, until the context ends.
+func (s *supervisor) watch(ctx context.Context, names ...string) error {
+	for {
+		if err := s.await(ctx, names...); err != nil {
+			return err
+		}
+		s.update(func(st *home.State) { st.Phase, st.Doing, st.Why = home.Running, "", "" })
+		s.logf("running")
+		for all := true; all; {
+			s.mu.Lock()
+			changed := s.changed
+			for _, n := range names {
+				all = all && s.ready[n]
+			}
+			s.mu.Unlock()
+			if !all {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case err := <-s.failed:
+				return err
+			case <-changed:
+			}
+		}
+	}
+}
+
+func (s *supervisor) update(f func(*home.State)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.state)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	if err := s.dir.WriteState(s.state); err != nil {
+		s.logf("write state: %v", err)
+	}
+}
+
+// child notes what became of a child.
+func (s *supervisor) child(name string, id proc.ID, state home.ChildState) {
+	s.update(func(st *home.State) {
+		c := home.Child{Name: name, ID: id, State: state}
+		for i := range st.Children {
+			if st.Children[i].Name == name {
+				st.Children[i] = c
+				return
+			}
+		}
+		st.Children = append(st.Children, c)
+	})
+}
+
+func (s *supervisor) died(name, why string) {
+	s.child(name, proc.ID{}, home.ChildRestarting)
+	s.update(func(st *home.State) {
+		s.ready[name] = false
+		st.Phase, st.Why, st.Doing = home.Starting, why, "restarting "+name
+	})
+}
+
+func (s *supervisor) usable(name string) {
+	s.logf("%s is usable", name)
+	s.update(func(*home.State) { s.ready[name], s.once[name] = true, true })
+}
+
+func (s *supervisor) everReady(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.once[name]
+}
+
+func (s *supervisor) doing(text string) {
+	s.update(func(st *home.State) {
+		if st.Phase != home.Running {
+			st.Doing = text
+		}
+	})
+	s.logf("%s", text)
+}
+
+func (s *supervisor) logf(format string, args ...any) { s.log.Printf(format, args...) }

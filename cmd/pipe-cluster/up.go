@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/control"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/node"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
+)
+
+func (a *app) upCommand() *cobra.Command {
+	var kind string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start the cluster, or repair it, or find it running",
+		Long: `Start the cluster in the background and return when it can be used. The path of its kubeconfig is printed.
+
+If it is running already, that is all. If it was killed, it is repaired: its data is kept, and its workloads come back.
+The real node installs what it needs (containerd, runc, CNI plugins, nftables) from Debian's packages, if it is missing.`,
+		Example: `  pipe-cluster up
+  pipe-cluster up --node simulated --dir /tmp/scratch
+  export KUBECONFIG=$(pipe-cluster up)`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			want := home.Node(kind)
+			if want != "" && want != home.Real && want != home.Simulated {
+				return fmt.Errorf("--node %s: real or simulated", kind)
+			}
+			d, err := a.home()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeoutCause(c.Context(), timeout, fmt.Errorf("not usable after %s", timeout))
+			defer cancel()
+			if err := a.up(ctx, d, want); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.stdout, d.Kubeconfig())
+			return err
+		},
+	}
+	c.Flags().StringVar(&kind, "node", "", "`kind` of node: real or simulated (default: real if this machine and user can, else simulated)")
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "give up after this `time`")
+	return c
+}
+
+// up brings the cluster up; want is empty if any kind of node will do.
+func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
+	began := time.Now()
+	lock, err := home.WaitLock(ctx, d.Path("lock"), func() { a.say("waiting for another pipe-cluster that works on %s", d) })
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	if err := d.Make(); err != nil {
+		return err
+	}
+	config, known, err := d.ReadConfig()
+	if err != nil {
+		return err
+	}
+	if known && want != "" && want != config.Node {
+		return fmt.Errorf("%s holds a cluster with a %s node, and a %s one was asked for: end it first with `pipe-cluster down --dir %s`",
+			d, config.Node, want, d)
+	}
+	alive, err := d.SupervisorAlive()
+	if err != nil {
+		return err
+	}
+	if alive {
+		// Another `up` made it; this one only waits until it is usable.
+		return a.await(ctx, d, nil)
+	}
+	if !known {
+		if config, err = a.choose(want); err != nil {
+			return err
+		}
+	}
+	if config.Node == home.Real {
+		if owner, ok := node.Owner(); ok && owner != d {
+			return fmt.Errorf("this machine has a real cluster already, in %s: use that, or end it with `pipe-cluster down --dir %s`", owner, owner)
+		}
+		if err := node.Install(ctx, a.say); err != nil {
+			return err
+		}
+	}
+	if err := a.clean(ctx, d); err != nil {
+		return err
+	}
+	if err := d.WriteConfig(config); err != nil {
+		return err
+	}
+	if err := a.launch(ctx, d); err != nil {
+		if known {
+			return err
+		}
+		return errors.Join(err, forget(d, fleeting, data)) // it never was a cluster; its logs stay
+	}
+	a.say("up after %.1f s: Kubernetes %s, %s node", time.Since(began).Seconds(), control.Version(), config.Node)
+	return nil
+}
+
+// choose decides what a new cluster is like.
+func (a *app) choose(want home.Node) (home.Config, error) {
+	impossible := node.Check()
+	if want == home.Real && impossible != nil {
+		return home.Config{}, fmt.Errorf("a real node is not possible here: %w; `--node simulated` is", impossible)
+	}
+	if want == home.Real || want == "" && impossible == nil {
+		return node.Networks()
+	}
+	if want == "" {
+		a.say("a real node is not possible here: %v", impossible)
+		a.say("so the node is simulated: pods go Ready without being run, and nothing answers in them")
+	}
+	return home.Config{Node: home.Simulated, Address: "127.0.0.1", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16"}, nil
+}
+
+// clean ends what a killed supervisor left behind and the next one would stumble over. Containers may stay.
+func (a *app) clean(ctx context.Context, d home.Dir) error {
+	for _, id := range proc.Marked(string(d)) {
+		if node.Shim(id) {
+			continue
+		}
+		if err := id.Stop(ctx, 0); err != nil {
+			return err
+		}
+	}
+	err := os.Remove(d.Path("state.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	a.say("repairing the cluster in %s", d)
+	return err
+}
+
+// launch starts a supervisor and waits until the cluster is usable. If that fails, the supervisor is stopped.
+func (a *app) launch(ctx context.Context, d home.Dir) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(d.Log("supervisor"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(self, "supervise", "--dir", string(d))
+	cmd.Dir = string(d)
+	cmd.Stderr = log
+	cmd.Env = append(os.Environ(), proc.Mark+"="+string(d))
+	cmd.SysProcAttr = detached()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	err = a.await(ctx, d, ended)
+	if err != nil {
+		id := proc.Of(cmd.Process.Pid)
+		if id.Alive() {
+			a.say("stopping what was started")
+		}
+		return errors.Join(err, id.Stop(context.WithoutCancel(ctx), stopTime))
+	}
+	return nil
+}
+
+// await returns when the supervisor says that the cluster is usable, and tells meanwhile what it is doing. ended gets a
+// value when the supervisor ends; it may be nil.
+func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
+	p := a.progress()
+	for {
+		s, err := d.ReadState()
+		if err != nil {
+			return err
+		}
+		switch s.Phase {
+		case home.Running:
+			return nil
+		case home.Failed:
+			return errors.New(s.Why)
+		case home.Starting:
+			p.tell(s.Doing)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w; last it was %s; see %s", context.Cause(ctx), s.Doing, d.Path("logs"))
+		case err := <-ended:
+			if s, _ := d.ReadState(); s.Phase == home.Failed {
+				return errors.New(s.Why)
+			}
+			return fmt.Errorf("the supervisor ended (%v); see %s", err, d.Log("supervisor"))
+		case <-time.After(25 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package runtimetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+var _ runtime.Deployer = (*Deployer)(nil)
+
+// A Deployer keeps releases of which nothing runs.
+type Deployer struct {
+	world *World
+
+	mu         sync.Mutex
+	namespaces map[string]map[string]*Release
+	prepared   map[string][]string
+}
+
+// A Release is what the world knows of one.
+type Release struct {
+	runtime.Deployed
+	Image    string
+	Stopped  bool
+	Restarts int
+}
+
+// Crashing is the name of a chart whose releases never become ready.
+const Crashing = "crashing"
+
+// Releases returns what is in a namespace.
+func (d *Deployer) Releases(namespace string) map[string]Release {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make(map[string]Release)
+	for name, r := range d.namespaces[namespace] {
+		out[name] = *r
+	}
+	return out
+}
+
+// Prepare implements [runtime.Deployer].
+func (d *Deployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) error {
+	if err := d.world.step(ctx, "Deployer.Prepare", namespace); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.namespaces[namespace] == nil {
+		d.namespaces[namespace] = make(map[string]*Release)
+	}
+	if d.prepared == nil {
+		d.prepared = make(map[string][]string)
+	}
+	d.prepared[namespace] = nil
+	for _, s := range p.Services {
+		d.prepared[namespace] = append(d.prepared[namespace], s.Name)
+	}
+	return nil
+}
+
+// Prepared returns the services that the last Prepare of the namespace was for.
+func (d *Deployer) Prepared(namespace string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.prepared[namespace]
+}
+
+// Deployed implements [runtime.Deployer].
+func (d *Deployer) Deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
+	if err := d.world.step(ctx, "Deployer.Deployed", namespace); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make(map[string]runtime.Deployed)
+	for name, r := range d.namespaces[namespace] {
+		out[name] = r.Deployed
+	}
+	return out, nil
+}
+
+// Fingerprint implements [runtime.Deployer]. A chart called "missing" fails.
+func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Digest, error) {
+	if err := d.world.step(ctx, "Deployer.Fingerprint", r.Service.Name); err != nil {
+		return "", err
+	}
+	if r.Service.Chart != nil && r.Service.Chart.Ref == "missing" {
+		return "", errors.New("chart missing: no such folder")
+	}
+	data, err := json.Marshal([]any{r.Image, r.Service.Chart, r.Service.Values, r.Service.Workload})
+	if err != nil {
+		return "", err
+	}
+	return plan.DigestOf(data), nil
+}
+
+// Deploy implements [runtime.Deployer].
+func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	name := r.Service.Name
+	if err := d.world.step(ctx, "Deployer.Deploy", name); err != nil {
+		return err
+	}
+	if r.Image != "" && !d.world.Registry.has(r.Image) {
+		return d.failed(r, errors.New("ErrImagePull: "+r.Image))
+	}
+	was, release, err := d.begin(r)
+	if err != nil {
+		return err
+	}
+	emit(runtime.WaitingFor{What: "deployment " + name + ": 0 of 1 replicas are available"})
+	err = d.world.work(ctx, "Deployer.Deploy", name)
+	if err == nil && r.Service.Chart != nil && r.Service.Chart.Ref == Crashing {
+		err = errors.New("CrashLoopBackOff")
+	}
+	// What is begun is ended, whatever became of the context (A4).
+	stepErr := d.world.step(context.WithoutCancel(ctx), "Deployer.Deploy end", name)
+	if errors.Is(stepErr, ErrDead) {
+		return stepErr
+	}
+	if err == nil {
+		err = stepErr
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		release.Status, release.Ready = "deployed", true
+		emit(runtime.PodChanged{Pod: name + "-0", Phase: "Running", Ready: true})
+		return nil
+	}
+	release.Status = "failed"
+	if ctx.Err() != nil {
+		return err
+	}
+	failure := d.failed(r, err)
+	if was != nil && r.OnFailure == runtime.Rollback {
+		failure.RolledBack = was.Revision
+		back := *was
+		back.Revision = release.Revision + 1
+		d.namespaces[r.Namespace][name] = &back
+	}
+	return failure
+}
+
+// begin writes the revision that is going to be deployed.
+func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	in := d.namespaces[r.Namespace]
+	if in == nil {
+		return nil, nil, fmt.Errorf("namespace %s was not prepared", r.Namespace)
+	}
+	release = &Release{Image: r.Image}
+	release.Fingerprint, release.Status, release.Revision = r.Fingerprint, "pending-install", 1
+	if was = in[r.Service.Name]; was != nil {
+		release.Status, release.Revision = "pending-upgrade", was.Revision+1
+	}
+	in[r.Service.Name] = release
+	return was, release, nil
+}
+
+func (d *Deployer) failed(r runtime.Release, err error) *runtime.ReleaseError {
+	return &runtime.ReleaseError{
+		Release:  r.Service.Name,
+		Err:      err,
+		Evidence: []string{"pod " + r.Service.Name + "-0: " + err.Error()},
+	}
+}
+
+// Stop implements [runtime.Deployer].
+func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.act(ctx, "Deployer.Stop", r, func(in map[string]*Release, name string) {
+		in[name].Stopped, in[name].Ready = true, false
+	})
+}
+
+// Restart implements [runtime.Deployer].
+func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.act(ctx, "Deployer.Restart", r, func(in map[string]*Release, name string) {
+		in[name].Restarts++
+	})
+}
+
+// Delete implements [runtime.Deployer].
+func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.act(ctx, "Deployer.Delete", r, func(in map[string]*Release, name string) {
+		delete(in, name)
+	})
+}
+
+func (d *Deployer) act(ctx context.Context, op string, r runtime.Release, change func(map[string]*Release, string)) error {
+	name := r.Service.Name
+	if err := d.world.step(ctx, op, name); err != nil {
+		return err
+	}
+	if err := d.world.work(ctx, op, name); err != nil {
+		return err
+	}
+	if err := d.world.step(ctx, op+" end", name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	in := d.namespaces[r.Namespace]
+	if in[name] == nil {
+		if op == "Deployer.Delete" {
+			return nil
+		}
+		return fmt.Errorf("release %s: %w", name, runtime.ErrNotFound)
+	}
+	change(in, name)
+	return nil
+}
+
+// pending returns the releases that a dead process left in between.
+func (d *Deployer) pending() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var names []string
+	for _, in := range d.namespaces {
+		for name := range maps.Keys(in) {
+			if s := in[name].Status; s == "pending-install" || s == "pending-upgrade" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,196 @@
+package runtimetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+var (
+	_ runtime.Registry = (*Registry)(nil)
+	_ runtime.Builder  = (*Builder)(nil)
+)
+
+// A Registry keeps the digests of images that do not exist.
+type Registry struct {
+	world *World
+
+	mu       sync.Mutex
+	images   map[string]image // by reference, with a tag or a digest
+	upstream map[string]image // of other registries
+}
+
+type image struct{ digest plan.Digest }
+
+// host is the registry's name in references.
+const host = "registry.test"
+
+// Ref implements [runtime.Registry].
+func (r *Registry) Ref(service string, identity plan.Digest) string {
+	return fmt.Sprintf("%s/%s:%.16s", host, service, strings.TrimPrefix(string(identity), "sha256:"))
+}
+
+// Resolve implements [runtime.Registry].
+func (r *Registry) Resolve(ctx context.Context, ref string) (plan.Digest, error) {
+	if err := r.world.step(ctx, "Registry.Resolve", ref); err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	im, ok := r.images[ref]
+	if !ok {
+		im, ok = r.upstream[ref]
+	}
+	if !ok {
+		return "", fmt.Errorf("image %s: %w", ref, runtime.ErrNotFound)
+	}
+	return im.digest, nil
+}
+
+// Mirrored implements [runtime.Registry].
+func (r *Registry) Mirrored(ctx context.Context, src string) (string, bool, error) {
+	if err := r.world.step(ctx, "Registry.Mirrored", src); err != nil {
+		return "", false, err
+	}
+	return r.mirrored(src)
+}
+
+func (r *Registry) mirrored(src string) (string, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	im, ok := r.upstream[src]
+	if !ok {
+		return "", false, fmt.Errorf("image %s: %w", src, runtime.ErrNotFound)
+	}
+	ref := runtime.ByDigest(host+"/mirror/"+src, im.digest)
+	_, there := r.images[ref]
+	return ref, there, nil
+}
+
+// Mirror implements [runtime.Registry].
+func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (string, bool, error) {
+	if err := r.world.step(ctx, "Registry.Mirror", src); err != nil {
+		return "", false, err
+	}
+	ref, there, err := r.mirrored(src)
+	if err != nil || there {
+		return ref, false, err
+	}
+	emit(runtime.Transfer{Image: src, Bytes: 1, Of: 2})
+	if err := r.world.work(ctx, "Registry.Mirror", src); err != nil {
+		return "", false, err
+	}
+	if err := r.world.step(ctx, "Registry.Mirror push", src); err != nil {
+		return "", false, err
+	}
+	r.put(ref, plan.Digest(ref[strings.IndexByte(ref, '@')+1:]))
+	return ref, true, nil
+}
+
+// Push puts an image at ref, as another tool would.
+func (r *Registry) Push(ref string, digest plan.Digest) { r.put(ref, digest) }
+
+// Upstream puts an image at src into a registry that is not this one.
+func (r *Registry) Upstream(src string, digest plan.Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.upstream[src] = image{digest}
+}
+
+// Forget removes all images, as a registry without its disk would.
+func (r *Registry) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.images)
+}
+
+func (r *Registry) put(ref string, digest plan.Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.images[ref] = image{digest}
+	r.images[runtime.ByDigest(ref, digest)] = image{digest}
+}
+
+// has reports whether ref can be pulled.
+func (r *Registry) has(ref string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, images := range []map[string]image{r.images, r.upstream} {
+		if _, ok := images[ref]; ok {
+			return true
+		}
+		for name, im := range images {
+			if runtime.ByDigest(name, im.digest) == ref {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A Builder makes digests of build specifications.
+type Builder struct {
+	world *World
+
+	mu      sync.Mutex
+	sources map[string]string
+}
+
+// SetSource says what is at a source's path: other content is another identity.
+func (b *Builder) SetSource(path, content string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sources[path] = content
+}
+
+// Identify implements [runtime.Builder].
+func (b *Builder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Digest, error) {
+	if err := b.world.step(ctx, "Builder.Identify", spec.ID); err != nil {
+		return "", err
+	}
+	return b.identity(spec)
+}
+
+func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
+	b.mu.Lock()
+	content := b.sources[spec.Source.Path]
+	b.mu.Unlock()
+	// What it is called and where it is declared is not what it is.
+	spec.ID, spec.Pos = "", plan.Pos{}
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return "", err
+	}
+	return plan.DigestOf(append(data, content...)), nil
+}
+
+// Build implements [runtime.Builder]. A Dockerfile called "broken" fails.
+func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
+	if err := b.world.step(ctx, "Builder.Build", spec.ID); err != nil {
+		return "", err
+	}
+	emit(runtime.BuildStep{ID: "1", Name: "RUN make", Started: true})
+	if err := b.world.work(ctx, "Builder.Build", spec.ID); err != nil {
+		return "", err
+	}
+	if spec.Dockerfile == "broken" {
+		emit(runtime.Log{Source: "RUN make", Text: "no rule"})
+		return "", &runtime.BuildError{Step: "RUN make", Log: []string{"no rule"}, Err: fmt.Errorf("exit status 2")}
+	}
+	identity, err := b.identity(spec)
+	if err != nil {
+		return "", err
+	}
+	if err := b.world.step(ctx, "Builder.Build push", spec.ID); err != nil {
+		return "", err
+	}
+	emit(runtime.BuildStep{ID: "1", Name: "RUN make", Done: true})
+	digest := plan.DigestOf([]byte("image of " + identity))
+	b.world.Registry.put(ref, digest)
+	return digest, nil
+}

@@ -31,8 +31,12 @@ type Release struct {
 	Restarts int
 }
 
-// Crashing is the name of a chart whose releases never become ready.
-const Crashing = "crashing"
+// The names of charts that fail: in Fingerprint, as they are not there, and in Deploy, as
+// what they install crashes.
+const (
+	MissingChart  = "missing"
+	CrashingChart = "crashing"
+)
 
 // Releases returns what is in a namespace.
 func (d *Deployer) Releases(namespace string) map[string]Release {
@@ -86,12 +90,12 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (map[string]r
 	return out, nil
 }
 
-// Fingerprint implements [runtime.Deployer]. A chart called "missing" fails.
+// Fingerprint implements [runtime.Deployer].
 func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Digest, error) {
 	if err := d.world.step(ctx, "Deployer.Fingerprint", r.Service.Name); err != nil {
 		return "", err
 	}
-	if r.Service.Chart != nil && r.Service.Chart.Ref == "missing" {
+	if r.Service.Chart != nil && r.Service.Chart.Ref == MissingChart {
 		return "", errors.New("chart missing: no such folder")
 	}
 	data, err := json.Marshal([]any{r.Image, r.Service.Chart, r.Service.Values, r.Service.Workload})
@@ -116,7 +120,7 @@ func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	}
 	emit(runtime.WaitingFor{What: "deployment " + name + ": 0 of 1 replicas are available"})
 	err = d.world.work(ctx, "Deployer.Deploy", name)
-	if err == nil && r.Service.Chart != nil && r.Service.Chart.Ref == Crashing {
+	if err == nil && r.Service.Chart != nil && r.Service.Chart.Ref == CrashingChart {
 		err = errors.New("CrashLoopBackOff")
 	}
 	// What is begun is ended, whatever became of the context (A4).
@@ -218,8 +222,8 @@ func (d *Deployer) act(ctx context.Context, op string, r runtime.Release, change
 	return nil
 }
 
-// pending returns the releases that a dead process left in between.
-func (d *Deployer) pending() []string {
+// Pending returns the releases that a dead process left in between.
+func (d *Deployer) Pending() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string

@@ -21,11 +21,9 @@ type Registry struct {
 	world *World
 
 	mu       sync.Mutex
-	images   map[string]image // by reference, with a tag or a digest
-	upstream map[string]image // of other registries
+	images   map[string]plan.Digest // by reference, with a tag and with a digest
+	upstream map[string]plan.Digest // of other registries
 }
-
-type image struct{ digest plan.Digest }
 
 // host is the registry's name in references.
 const host = "registry.test"
@@ -42,14 +40,12 @@ func (r *Registry) Resolve(ctx context.Context, ref string) (plan.Digest, error)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	im, ok := r.images[ref]
-	if !ok {
-		im, ok = r.upstream[ref]
+	for _, images := range []map[string]plan.Digest{r.images, r.upstream} {
+		if digest, ok := images[ref]; ok {
+			return digest, nil
+		}
 	}
-	if !ok {
-		return "", fmt.Errorf("image %s: %w", ref, runtime.ErrNotFound)
-	}
-	return im.digest, nil
+	return "", fmt.Errorf("image %s: %w", ref, runtime.ErrNotFound)
 }
 
 // Mirrored implements [runtime.Registry].
@@ -63,11 +59,11 @@ func (r *Registry) Mirrored(ctx context.Context, src string) (string, bool, erro
 func (r *Registry) mirrored(src string) (string, bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	im, ok := r.upstream[src]
+	digest, ok := r.upstream[src]
 	if !ok {
 		return "", false, fmt.Errorf("image %s: %w", src, runtime.ErrNotFound)
 	}
-	ref := runtime.ByDigest(host+"/mirror/"+src, im.digest)
+	ref := runtime.ByDigest(host+"/mirror/"+src, digest)
 	_, there := r.images[ref]
 	return ref, there, nil
 }
@@ -99,7 +95,8 @@ func (r *Registry) Push(ref string, digest plan.Digest) { r.put(ref, digest) }
 func (r *Registry) Upstream(src string, digest plan.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.upstream[src] = image{digest}
+	r.upstream[src] = digest
+	r.upstream[runtime.ByDigest(src, digest)] = digest
 }
 
 // Forget removes all images, as a registry without its disk would.
@@ -112,25 +109,15 @@ func (r *Registry) Forget() {
 func (r *Registry) put(ref string, digest plan.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.images[ref] = image{digest}
-	r.images[runtime.ByDigest(ref, digest)] = image{digest}
+	r.images[ref] = digest
+	r.images[runtime.ByDigest(ref, digest)] = digest
 }
 
 // has reports whether ref can be pulled.
 func (r *Registry) has(ref string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, images := range []map[string]image{r.images, r.upstream} {
-		if _, ok := images[ref]; ok {
-			return true
-		}
-		for name, im := range images {
-			if runtime.ByDigest(name, im.digest) == ref {
-				return true
-			}
-		}
-	}
-	return false
+	return r.images[ref] != "" || r.upstream[ref] != ""
 }
 
 // A Builder makes digests of build specifications.
@@ -169,7 +156,10 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 	return plan.DigestOf(append(data, content...)), nil
 }
 
-// Build implements [runtime.Builder]. A Dockerfile called "broken" fails.
+// BrokenDockerfile is the name of a Dockerfile whose build fails.
+const BrokenDockerfile = "broken"
+
+// Build implements [runtime.Builder].
 func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
 	if err := b.world.step(ctx, "Builder.Build", spec.ID); err != nil {
 		return "", err
@@ -178,9 +168,9 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 	if err := b.world.work(ctx, "Builder.Build", spec.ID); err != nil {
 		return "", err
 	}
-	if spec.Dockerfile == "broken" {
-		emit(runtime.Log{Source: "RUN make", Text: "no rule"})
-		return "", &runtime.BuildError{Step: "RUN make", Log: []string{"no rule"}, Err: fmt.Errorf("exit status 2")}
+	if spec.Dockerfile == BrokenDockerfile {
+		emit(runtime.Log{Source: "RUN make", Text: "it breaks here"})
+		return "", &runtime.BuildError{Step: "RUN make", Log: []string{"it breaks here"}, Err: fmt.Errorf("exit status 2")}
 	}
 	identity, err := b.identity(spec)
 	if err != nil {

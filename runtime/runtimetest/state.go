@@ -169,13 +169,17 @@ func (s *Store) Runs(ctx context.Context, key runtime.EnvironmentKey) ([]runtime
 	return runs, nil
 }
 
-// Expiry is how long the lease of a dead process is held.
-const Expiry = 15 * time.Second
-
-// A Locker hands out leases.
+// A Locker hands out leases, to one process of those that share them.
 type Locker struct {
-	world *World
+	// Expiry is how long the lease of a dead process is held; default 15 seconds.
+	Expiry time.Duration
 
+	world  *World
+	leases *leases
+}
+
+// leases is what all processes share.
+type leases struct {
 	mu   sync.Mutex
 	held map[runtime.EnvironmentKey]*lease
 }
@@ -189,26 +193,32 @@ type lease struct {
 	gone   bool
 }
 
+// Another returns the locker of another process.
+func (l *Locker) Another() *Locker {
+	another := *l
+	return &another
+}
+
 // Lock implements [runtime.Locker].
 func (l *Locker) Lock(ctx context.Context, key runtime.EnvironmentKey, holder string) (runtime.Lease, error) {
 	if err := l.world.step(ctx, "Locker.Lock", key.Name); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h := l.held[key]; h != nil {
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	if h := l.leases.held[key]; h != nil {
 		return nil, &runtime.LockedError{Key: key, Holder: h.holder, Since: h.since}
 	}
 	h := &lease{locker: l, key: key, holder: holder, since: time.Now(), lost: make(chan struct{})}
-	l.held[key] = h
+	l.leases.held[key] = h
 	return h, nil
 }
 
 // Held returns who holds the lease of key, or "".
 func (l *Locker) Held(key runtime.EnvironmentKey) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h := l.held[key]; h != nil {
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	if h := l.leases.held[key]; h != nil {
 		return h.holder
 	}
 	return ""
@@ -216,35 +226,41 @@ func (l *Locker) Held(key runtime.EnvironmentKey) string {
 
 // Lose takes the lease of key away from its holder, as a partition would.
 func (l *Locker) Lose(key runtime.EnvironmentKey) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h := l.held[key]; h != nil {
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	if h := l.leases.held[key]; h != nil {
 		h.end()
 	}
 }
 
-// orphan lets the leases expire that a dead process held.
-func (l *Locker) orphan() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, h := range l.held {
-		time.AfterFunc(Expiry, func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			h.end()
-		})
+// Kill lets the leases of this process expire, as if it were dead.
+func (l *Locker) Kill() {
+	expiry := l.Expiry
+	if expiry == 0 {
+		expiry = 15 * time.Second
+	}
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	for _, h := range l.leases.held {
+		if h.locker == l {
+			time.AfterFunc(expiry, func() {
+				l.leases.mu.Lock()
+				defer l.leases.mu.Unlock()
+				h.end()
+			})
+		}
 	}
 }
 
-// end closes the lease. The locker's mutex is held.
+// end closes the lease. The mutex of the leases is held.
 func (h *lease) end() {
 	if h.gone {
 		return
 	}
 	h.gone = true
 	close(h.lost)
-	if h.locker.held[h.key] == h {
-		delete(h.locker.held, h.key)
+	if held := h.locker.leases.held; held[h.key] == h {
+		delete(held, h.key)
 	}
 }
 
@@ -256,11 +272,11 @@ func (h *lease) Release(ctx context.Context) error {
 	if err := h.locker.world.step(ctx, "Lease.Release", h.key.Name); err != nil {
 		return err
 	}
-	h.locker.mu.Lock()
-	defer h.locker.mu.Unlock()
+	h.locker.leases.mu.Lock()
+	defer h.locker.leases.mu.Unlock()
 	if !h.gone {
 		h.gone = true
-		delete(h.locker.held, h.key)
+		delete(h.locker.leases.held, h.key)
 	}
 	return nil
 }

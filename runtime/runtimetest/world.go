@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -69,11 +70,11 @@ type World struct {
 // NewWorld returns an empty world.
 func NewWorld() *World {
 	w := &World{began: time.Now(), busy: make(map[string]int), peak: make(map[string]int)}
-	w.Registry = &Registry{world: w, images: make(map[string]image), upstream: make(map[string]image)}
+	w.Registry = &Registry{world: w, images: make(map[string]plan.Digest), upstream: make(map[string]plan.Digest)}
 	w.Builder = &Builder{world: w, sources: make(map[string]string)}
 	w.Deployer = &Deployer{world: w, namespaces: make(map[string]map[string]*Release)}
 	w.Store = &Store{world: w, environments: make(map[runtime.EnvironmentKey]*stored)}
-	w.Locker = &Locker{world: w, held: make(map[runtime.EnvironmentKey]*lease)}
+	w.Locker = &Locker{world: w, leases: &leases{held: make(map[runtime.EnvironmentKey]*lease)}}
 	return w
 }
 
@@ -99,10 +100,11 @@ func (w *World) Die() {
 // Revive starts another process on what a dead one left. The leases of the dead
 // one are held until they expire.
 func (w *World) Revive() {
+	w.Locker.Kill()
+	w.Locker = w.Locker.Another()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dead = false
-	w.Locker.orphan()
 }
 
 // Calls returns the steps so far.

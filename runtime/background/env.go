@@ -1,0 +1,32 @@
+package background
+
+import "strings"
+
+// handedOn are the variables that a background process gets from the caller
+// that happens to start it. All others stay behind: they may be secrets, and it
+// must not behave in one way or another depending on who was first.
+var handedOn = map[string]bool{
+	"PATH": true, "HOME": true, "USER": true, "LOGNAME": true, "SHELL": true, "TZ": true, "LANG": true,
+	"TMPDIR": true, "TMP": true, "TEMP": true, "PIPE_HOME": true,
+	"XDG_STATE_HOME": true, "XDG_CACHE_HOME": true, "XDG_CONFIG_HOME": true, "XDG_DATA_HOME": true, "XDG_RUNTIME_DIR": true,
+	"SSL_CERT_FILE": true, "SSL_CERT_DIR": true,
+	"HTTP_PROXY": true, "HTTPS_PROXY": true, "NO_PROXY": true, "ALL_PROXY": true,
+	"GOCOVERDIR": true, "GOMAXPROCS": true, "GOMEMLIMIT": true,
+	// Windows starts little without these.
+	"SYSTEMROOT": true, "SYSTEMDRIVE": true, "WINDIR": true, "COMSPEC": true, "PATHEXT": true, "USERPROFILE": true,
+	"LOCALAPPDATA": true, "APPDATA": true, "PROGRAMDATA": true,
+}
+
+// clean returns the variables of env that are handed on; proxies have lower
+// case names too.
+func clean(env []string) []string {
+	kept := []string{} // not nil, which os/exec takes for all of the caller's
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		name = strings.ToUpper(name)
+		if handedOn[name] || strings.HasPrefix(name, "LC_") {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,79 @@
+package background
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// A lock is held until unlock, or until the process ends, however it ends.
+type lock struct{ file *os.File }
+
+type mode int
+
+const (
+	shared mode = iota
+	exclusive
+)
+
+// errHeld is what the system's lock returns when another holds it.
+var errHeld = errors.New("held")
+
+// tryLock locks the file, which is made if need be, or returns nil if another
+// open file has it locked: also one of this process.
+func tryLock(path string, m mode) (*lock, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l := &lock{file}
+	switch err := l.acquire(m); {
+	case errors.Is(err, errHeld):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return l, nil
+}
+
+// acquire locks the file of l, or closes it.
+func (l *lock) acquire(m mode) error {
+	err := lockFile(l.file, m)
+	if err == nil {
+		return nil
+	}
+	l.file.Close()
+	if errors.Is(err, errHeld) {
+		return err
+	}
+	return fmt.Errorf("lock %s: %w (the folder must be on a disk of this machine)", l.file.Name(), err)
+}
+
+// held says whether somebody has the file locked for itself alone. Finding out
+// takes a share of the lock for a moment: whoever wants all of it tries again.
+func held(path string) (bool, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	l := &lock{file}
+	switch err := l.acquire(shared); {
+	case errors.Is(err, errHeld):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	l.unlock()
+	return false, nil
+}
+
+// unlock gives the lock back; nil and unlocked locks are left alone.
+func (l *lock) unlock() {
+	if l != nil {
+		l.file.Close() // the system's lock goes with it
+	}
+}

@@ -1,0 +1,27 @@
+//go:build !windows
+
+package background
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFile does not wait; errHeld says that another has the lock.
+func lockFile(file *os.File, m mode) error {
+	how := unix.LOCK_NB | unix.LOCK_SH
+	if m == exclusive {
+		how = unix.LOCK_NB | unix.LOCK_EX
+	}
+	for {
+		switch err := unix.Flock(int(file.Fd()), how); {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return errHeld
+		default:
+			return err
+		}
+	}
+}

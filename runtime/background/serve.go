@@ -1,0 +1,207 @@
+package background
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+)
+
+// Options say which process Serve is.
+type Options struct {
+	Name    string        // as in [Process]
+	Dir     string        // as in [Process]
+	Version string        // as in [Process]
+	Idle    time.Duration // how long nobody may use it before it ends; default 30 minutes, negative: it never ends
+	Start   time.Duration // how long it may take to become ready before it ends with an error; default 2 minutes
+}
+
+// ErrRunning says that there is a process of the name already.
+var ErrRunning = errors.New("already running")
+
+// Reasons for the end of a process, as causes of the context of run.
+var (
+	errIdle    = errors.New("nobody used it")
+	errStopped = errors.New("asked to end")
+)
+
+// Serve is the life of the background process itself: it takes its lock, calls
+// run, and returns when that has returned. run must call ready with the address
+// at which it can be used, and must return soon after its context is done, having
+// finished what others wait for: that is so when the process is asked to end (by
+// [Process.Stop], SIGTERM or SIGINT), when ctx is done, and when nobody has used
+// it for a time. In these cases Serve returns nil unless run has an error of its
+// own. With another process of the name alive, the error is ErrRunning.
+func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready func(addr string) error, activity *Activity) error) error {
+	f := files{o.Dir, o.Name}
+	if err := f.prepare(); err != nil {
+		return fmt.Errorf("background %s: %w", o.Name, err)
+	}
+	life, err := lockSoon(ctx, f.lock())
+	if err != nil {
+		return fmt.Errorf("background %s: %w", o.Name, err)
+	}
+	defer life.unlock()
+	me := record{PID: os.Getpid(), Version: o.Version}
+	if err := me.write(life.file); err != nil {
+		return fmt.Errorf("background %s: %w", o.Name, err)
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, ends...)
+	defer signal.Stop(signals)
+
+	s := &server{files: f, record: me}
+	activity := &Activity{last: time.Now()}
+	ready := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		select {
+		case <-signals:
+			cancel(errStopped)
+		case <-ctx.Done():
+		}
+	})
+	wait.Go(func() {
+		start := orDefault(o.Start, 2*time.Minute)
+		select {
+		case <-time.After(start):
+			cancel(fmt.Errorf("not ready after %v", start))
+		case <-ready:
+		case <-ctx.Done():
+		}
+	})
+	wait.Go(func() {
+		s.idle(ctx, orDefault(o.Idle, 30*time.Minute), activity)
+		cancel(errIdle) // without effect if ctx is done for another reason
+	})
+	wait.Go(func() {
+		<-ctx.Done()
+		s.unpublish() // at once, so that nobody begins to use what is ending
+	})
+	once := sync.OnceFunc(func() { close(ready) })
+	err = run(ctx, func(addr string) error {
+		once()
+		return s.publish(ctx, addr)
+	}, activity)
+	ended := context.Cause(ctx)
+	cancel(nil)
+	wait.Wait()
+	s.use.unlock()
+	switch {
+	case ended == nil && err == nil:
+		err = errors.New("ended without being asked to")
+	case errors.Is(ended, errIdle), errors.Is(ended, errStopped), errors.Is(ended, context.Canceled):
+		if err == nil || errors.Is(err, ended) || errors.Is(err, context.Canceled) {
+			return nil
+		}
+	case err == nil || errors.Is(err, context.Canceled):
+		err = ended
+	}
+	return fmt.Errorf("background %s: %w", o.Name, err)
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// lockSoon takes a lock that others may look at for moments.
+func lockSoon(ctx context.Context, path string) (*lock, error) {
+	for range 250 {
+		l, err := tryLock(path, exclusive)
+		if err != nil || l != nil {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(pollFast):
+		}
+	}
+	if r, err := read(path); err == nil && r != nil {
+		return nil, fmt.Errorf("%w as process %d", ErrRunning, r.PID)
+	}
+	return nil, ErrRunning
+}
+
+// A server is what the process has to do with its files while run works.
+type server struct {
+	files  files
+	record record
+	use    *lock // all of NAME.use, once it ends for idleness
+
+	mu        sync.Mutex
+	published *lock // guarded by mu
+	ended     bool  // guarded by mu; nothing is published any more
+}
+
+// publish says that the process can be used at addr.
+func (s *server) publish(ctx context.Context, addr string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return context.Cause(ctx)
+	}
+	if s.published != nil {
+		return fmt.Errorf("ready at %s was said already", s.record.Addr)
+	}
+	s.record.Addr = addr
+	file, err := os.OpenFile(s.files.addr(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	err = s.record.write(file) // before it is locked: see the package comment
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	s.published, err = lockSoon(ctx, s.files.addr())
+	return err
+}
+
+// unpublish takes back what publish said, for good.
+func (s *server) unpublish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if s.published != nil {
+		os.Remove(s.files.addr())
+		s.published.unlock()
+	}
+}
+
+// idle returns when nobody has used the process for d, or ctx is done.
+func (s *server) idle(ctx context.Context, d time.Duration, a *Activity) {
+	if d < 0 {
+		<-ctx.Done()
+		return
+	}
+	attached := func() bool {
+		used, err := s.claim()
+		used.unlock()
+		return used == nil || err != nil
+	}
+	claim := func() bool {
+		var err error
+		s.use, err = s.claim()
+		return s.use != nil && err == nil
+	}
+	looked := func() {
+		// A log that cannot be rotated grows; nobody could be told but the log.
+		_ = rotate(s.files.log())
+	}
+	idle(ctx, a, d, attached, claim, looked)
+}
+
+// claim takes all of NAME.use, or nil if somebody is attached. Nobody can
+// attach while it is held.
+func (s *server) claim() (*lock, error) {
+	return tryLock(s.files.use(), exclusive)
+}

@@ -1,0 +1,245 @@
+package local
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// Secrets are sources of secret values, of which the first that has a secret
+// wins (D4). An error never shows a value.
+type Secrets []*Source
+
+var _ runtime.Secrets = (Secrets)(nil)
+
+// Secret implements [runtime.Secrets].
+func (s Secrets) Secret(_ context.Context, ref plan.SecretRef) (runtime.Secret, error) {
+	for _, source := range s {
+		value, err := source.find(ref)
+		if err == nil {
+			return runtime.NewSecret(value), nil
+		}
+		if !errors.Is(err, runtime.ErrNotFound) {
+			return runtime.Secret{}, err
+		}
+	}
+	return runtime.Secret{}, fmt.Errorf("secret %s: %w in %s", refName(ref), runtime.ErrNotFound, s)
+}
+
+// String names the sources.
+func (s Secrets) String() string {
+	names := make([]string, len(s))
+	for i, source := range s {
+		names[i] = source.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// values are all values that the sources have, to be kept out of what is shown.
+func (s Secrets) values() []string {
+	var all []string
+	for _, source := range s {
+		for _, keys := range source.secrets {
+			all = slices.AppendSeq(all, maps.Values(keys))
+		}
+	}
+	return all
+}
+
+// A Source is one source of secret values.
+type Source struct {
+	name    string
+	secrets map[string]map[string]string // by name and key; the key "" is of a secret that is one value
+	vars    bool                         // names are those of variables
+}
+
+// find returns the value of ref, or ErrNotFound.
+func (s *Source) find(ref plan.SecretRef) (string, error) {
+	if s.vars {
+		name := ref.Name
+		if ref.Key != "" {
+			name += "_" + ref.Key
+		}
+		if keys, ok := s.secrets[variable(name)]; ok {
+			return keys[""], nil
+		}
+		return "", runtime.ErrNotFound
+	}
+	keys, ok := s.secrets[ref.Name]
+	if !ok {
+		return "", runtime.ErrNotFound
+	}
+	if value, ok := keys[ref.Key]; ok {
+		return value, nil
+	}
+	switch {
+	case ref.Key != "":
+		return "", fmt.Errorf("secret %s in %s has no key %q; it has %s", ref.Name, s.name, ref.Key, keyNames(keys))
+	case len(keys) == 1:
+		for _, value := range keys {
+			return value, nil
+		}
+	}
+	return "", fmt.Errorf("secret %s in %s has several keys (%s): name one with secret(%q, key=…)", ref.Name, s.name, keyNames(keys), ref.Name)
+}
+
+func keyNames(keys map[string]string) string {
+	names := slices.Sorted(maps.Keys(keys))
+	for i, n := range names {
+		if n == "" {
+			names[i] = "a value without a key"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func refName(ref plan.SecretRef) string {
+	if ref.Key == "" {
+		return ref.Name
+	}
+	return ref.Name + "/" + ref.Key
+}
+
+// variable is name as the name of a variable: capitals, digits and underscores.
+func variable(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// EnvSecrets takes secrets from variables of an environment: secret("db-url")
+// is PREFIXDB_URL, secret("db", key="url") too.
+func EnvSecrets(prefix string, environ []string) *Source {
+	s := &Source{name: "the environment", secrets: map[string]map[string]string{}, vars: true}
+	if prefix != "" {
+		s.name = "the variables " + prefix + "*"
+	}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if name, ok := strings.CutPrefix(name, prefix); ok && name != "" {
+			s.secrets[name] = map[string]string{"": value}
+		}
+	}
+	return s
+}
+
+// FileSecrets takes secrets from a file: YAML or JSON (by its ending), where a
+// secret is a value or a map of keys to values, or lines NAME=value, where a
+// name may also be that of a variable.
+func FileSecrets(file string) (*Source, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{name: file, secrets: map[string]map[string]string{}}
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".yaml", ".yml", ".json":
+		err = s.readYAML(data)
+	default:
+		s.vars, err = true, s.readLines(data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// readYAML reads a map. What the parser says of a file is not shown: it may
+// quote the file.
+func (s *Source) readYAML(data []byte) error {
+	data, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return errors.New("no valid YAML")
+	}
+	top := map[string]json.RawMessage{}
+	if json.Unmarshal(data, &top) != nil {
+		return errors.New("it must hold a map from names of secrets to values, or to maps from keys to values")
+	}
+	for name, raw := range top {
+		if value, ok := scalar(raw); ok {
+			s.secrets[name] = map[string]string{"": value}
+			continue
+		}
+		inner := map[string]json.RawMessage{}
+		if json.Unmarshal(raw, &inner) != nil {
+			return fmt.Errorf("secret %s must be a value, or a map from keys to values", name)
+		}
+		s.secrets[name] = map[string]string{}
+		for key, raw := range inner {
+			value, ok := scalar(raw)
+			if !ok {
+				return fmt.Errorf("key %s of secret %s must be a value", key, name)
+			}
+			s.secrets[name][key] = value
+		}
+	}
+	return nil
+}
+
+// scalar is the text of a JSON string, number or bool.
+func scalar(raw json.RawMessage) (string, bool) {
+	var text string
+	switch raw = bytes.TrimSpace(raw); {
+	case len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || string(raw) == "null":
+		return "", false
+	case raw[0] == '"':
+		return text, json.Unmarshal(raw, &text) == nil
+	}
+	return string(raw), true
+}
+
+// readLines reads lines of the form NAME=value. A value may be quoted: "…" with
+// the escapes of Go, or '…' as it is.
+func (s *Source) readLines(data []byte) error {
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		if !ok {
+			return fmt.Errorf("line %d is not NAME=value", n)
+		}
+		value, err := unquote(strings.TrimSpace(value))
+		if err != nil {
+			return fmt.Errorf("line %d: the quotes do not match", n)
+		}
+		s.secrets[variable(strings.TrimSpace(name))] = map[string]string{"": value}
+	}
+	return lines.Err()
+}
+
+func unquote(value string) (string, error) {
+	switch {
+	case strings.HasPrefix(value, `"`):
+		return strconv.Unquote(value)
+	case strings.HasPrefix(value, "'"):
+		if len(value) < 2 || !strings.HasSuffix(value, "'") {
+			return "", strconv.ErrSyntax
+		}
+		return value[1 : len(value)-1], nil
+	}
+	return value, nil
+}

@@ -1,0 +1,96 @@
+package runtimetest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+// The implementations here keep the contracts that they stand in for.
+
+func TestStore(t *testing.T) {
+	w := runtimetest.NewWorld()
+	runtimetest.TestStore(t, func(*testing.T) runtime.Store { return w.Store })
+}
+
+func TestLocker(t *testing.T) {
+	w := runtimetest.NewWorld()
+	w.Locker.Expiry = 300 * time.Millisecond
+	runtimetest.TestLocker(t, runtimetest.LockerTest{
+		Open: func(t *testing.T) (runtime.Locker, func()) {
+			l := w.Locker.Another()
+			return l, l.Kill
+		},
+		Expiry: 2 * time.Second,
+	})
+}
+
+func TestRegistry(t *testing.T) {
+	w := runtimetest.NewWorld()
+	fresh := func() plan.Digest { return plan.DigestOf([]byte(runtimetest.Unique("image"))) }
+	runtimetest.TestRegistry(t, runtimetest.RegistryTest{
+		Registry: w.Registry,
+		Push: func(t *testing.T, ref string) plan.Digest {
+			digest := fresh()
+			w.Registry.Push(ref, digest)
+			return digest
+		},
+		Upstream: func(t *testing.T, name string) (string, plan.Digest) {
+			src, digest := "upstream.test/"+name, fresh()
+			w.Registry.Upstream(src, digest)
+			return src, digest
+		},
+		Missing: "upstream.test/none:1",
+	})
+}
+
+func TestBuilder(t *testing.T) {
+	w := runtimetest.NewWorld()
+	spec := func(t *testing.T) plan.BuildSpec {
+		path := runtimetest.Unique("source")
+		return plan.BuildSpec{ID: path, Source: plan.Source{Path: path}, Context: ".", Dockerfile: "Dockerfile"}
+	}
+	w.Takes = func(op, subject string) time.Duration {
+		if subject == "slow" {
+			return 10 * time.Second
+		}
+		return 0
+	}
+	runtimetest.TestBuilder(t, runtimetest.BuilderTest{
+		Builder:  w.Builder,
+		Registry: w.Registry,
+		Spec:     spec,
+		Change: func(t *testing.T, b plan.BuildSpec) {
+			w.Builder.SetSource(b.Source.Path, runtimetest.Unique("content"))
+		},
+		Broken: func(t *testing.T) plan.BuildSpec {
+			b := spec(t)
+			b.Dockerfile = runtimetest.BrokenDockerfile
+			return b
+		},
+		Slow: func(t *testing.T) plan.BuildSpec {
+			b := spec(t)
+			b.ID = "slow"
+			return b
+		},
+	})
+}
+
+func TestDeployer(t *testing.T) {
+	w := runtimetest.NewWorld()
+	image := "registry.test/api@" + string(plan.DigestOf(nil))
+	w.Registry.Push("registry.test/api:1", plan.DigestOf(nil))
+	runtimetest.TestDeployer(t, runtimetest.DeployerTest{
+		Deployer:  w.Deployer,
+		Namespace: func(*testing.T) string { return runtimetest.Unique("contract") },
+		Service: func(t *testing.T, name, variant string) (plan.Service, string) {
+			return plan.Service{Name: name, Values: map[string]any{"variant": variant}}, image
+		},
+		Broken: func(t *testing.T, name string) (plan.Service, string) {
+			return plan.Service{Name: name, Chart: &plan.Chart{Ref: runtimetest.CrashingChart}}, image
+		},
+	})
+}

@@ -1,0 +1,297 @@
+package runtimetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A DeployerTest tells TestDeployer what to test with.
+type DeployerTest struct {
+	Deployer runtime.Deployer
+	// Namespace returns the name of a namespace that does not exist, and sees
+	// to it that it is gone after the test.
+	Namespace func(t *testing.T) string
+	// Service returns a service of that name that gets ready fast, with a
+	// pod template annotated or otherwise changed by variant: two variants
+	// differ in what is deployed. Image is what its release names, by digest.
+	Service func(t *testing.T, name, variant string) (s plan.Service, image string)
+	// Broken returns a service of that name that never gets ready, and of
+	// which the deployer finds that out. Nil: failing is not tested, as on a
+	// cluster that runs no containers.
+	Broken func(t *testing.T, name string) (s plan.Service, image string)
+}
+
+// TestDeployer checks that a deployer does what [runtime.Deployer] says.
+func TestDeployer(t *testing.T, dt DeployerTest) {
+	t.Run("nothing", func(t *testing.T) { testDeployerNothing(t, dt) })
+	t.Run("deploy", func(t *testing.T) { testDeployerDeploy(t, dt) })
+	t.Run("fingerprint", func(t *testing.T) { testDeployerFingerprint(t, dt) })
+	t.Run("at once", func(t *testing.T) { testDeployerAtOnce(t, dt) })
+	t.Run("stop", func(t *testing.T) { testDeployerStop(t, dt) })
+	t.Run("delete", func(t *testing.T) { testDeployerDelete(t, dt) })
+	t.Run("cancelled", func(t *testing.T) { testDeployerCancelled(t, dt) })
+	if dt.Broken != nil {
+		t.Run("broken", func(t *testing.T) { testDeployerBroken(t, dt) })
+	}
+}
+
+// prepared returns a namespace for services that need no secrets.
+func (dt DeployerTest) prepared(t *testing.T, services ...plan.Service) string {
+	t.Helper()
+	namespace := dt.Namespace(t)
+	p := &plan.Plan{
+		Version:  plan.Version,
+		Pipeline: plan.Pipeline{Name: "contract"},
+		Services: services,
+	}
+	for range 2 { // it is idempotent
+		if err := dt.Deployer.Prepare(t.Context(), namespace, p); err != nil {
+			t.Fatalf("Prepare(%s) = %v", namespace, err)
+		}
+	}
+	return namespace
+}
+
+// release returns a release with its fingerprint.
+func (dt DeployerTest) release(t *testing.T, namespace string, s plan.Service, image string) runtime.Release {
+	t.Helper()
+	r := runtime.Release{
+		Pipeline: "contract", Environment: "test", Namespace: namespace,
+		Service: s, Image: image, OnFailure: runtime.Rollback,
+	}
+	fingerprint, err := dt.Deployer.Fingerprint(t.Context(), r)
+	if err != nil {
+		t.Fatalf("Fingerprint(%s) = %v", s.Name, err)
+	}
+	r.Fingerprint = fingerprint
+	return r
+}
+
+func (dt DeployerTest) deployed(t *testing.T, namespace string) map[string]runtime.Deployed {
+	t.Helper()
+	d, err := dt.Deployer.Deployed(t.Context(), namespace)
+	if err != nil {
+		t.Fatalf("Deployed(%s) = %v", namespace, err)
+	}
+	return d
+}
+
+func (dt DeployerTest) deploy(t *testing.T, r runtime.Release) {
+	t.Helper()
+	if err := dt.Deployer.Deploy(t.Context(), r, discard); err != nil {
+		t.Fatalf("Deploy(%s) = %v", r.Service.Name, err)
+	}
+}
+
+func testDeployerNothing(t *testing.T, dt DeployerTest) {
+	if d := dt.deployed(t, dt.Namespace(t)); len(d) != 0 {
+		t.Errorf("Deployed of a namespace that does not exist = %v", d)
+	}
+	if d := dt.deployed(t, dt.prepared(t)); len(d) != 0 {
+		t.Errorf("Deployed of an empty namespace = %v", d)
+	}
+}
+
+func testDeployerDeploy(t *testing.T, dt DeployerTest) {
+	s, image := dt.Service(t, "api", "one")
+	namespace := dt.prepared(t, s)
+	r := dt.release(t, namespace, s, image)
+	dt.deploy(t, r)
+	want := runtime.Deployed{Fingerprint: r.Fingerprint, Ready: true, Status: "deployed", Revision: 1}
+	if got := dt.deployed(t, namespace)["api"]; got != want {
+		t.Errorf("Deployed = %+v, want %+v", got, want)
+	}
+	s, image = dt.Service(t, "api", "two")
+	r2 := dt.release(t, namespace, s, image)
+	dt.deploy(t, r2)
+	want = runtime.Deployed{Fingerprint: r2.Fingerprint, Ready: true, Status: "deployed", Revision: 2}
+	if got := dt.deployed(t, namespace)["api"]; got != want {
+		t.Errorf("Deployed after an upgrade = %+v, want %+v", got, want)
+	}
+}
+
+func testDeployerFingerprint(t *testing.T, dt DeployerTest) {
+	one, image := dt.Service(t, "api", "one")
+	two, image2 := dt.Service(t, "api", "two")
+	a := dt.release(t, "contract-fingerprint", one, image)
+	if b := dt.release(t, "contract-fingerprint", one, image); b.Fingerprint != a.Fingerprint {
+		t.Errorf("two fingerprints of one release: %s, %s", a.Fingerprint, b.Fingerprint)
+	}
+	if b := dt.release(t, "contract-fingerprint", two, image2); b.Fingerprint == a.Fingerprint {
+		t.Errorf("two releases of one fingerprint: %s", a.Fingerprint)
+	}
+	again := a // with a fingerprint in it
+	if got, err := dt.Deployer.Fingerprint(t.Context(), again); err != nil || got != a.Fingerprint {
+		t.Errorf("the fingerprint depends on the fingerprint: %s, %s, %v", a.Fingerprint, got, err)
+	}
+	if image != "" {
+		other := runtime.ByDigest(image, plan.DigestOf([]byte("other")))
+		if b := dt.release(t, "contract-fingerprint", one, other); b.Fingerprint == a.Fingerprint {
+			t.Errorf("the fingerprint does not depend on the image")
+		}
+	}
+	// Where a service is declared is not what is deployed.
+	moved := one
+	moved.Pos, moved.Stage = plan.Pos{File: "other.star", Line: 9}, "other"
+	if b := dt.release(t, "contract-fingerprint", moved, image); b.Fingerprint != a.Fingerprint {
+		t.Errorf("the fingerprint depends on where the service is declared")
+	}
+}
+
+func testDeployerAtOnce(t *testing.T, dt DeployerTest) {
+	names := []string{"a", "b", "c", "d", "e", "f", "g"}
+	var services []plan.Service
+	images := make(map[string]string)
+	for _, name := range names {
+		s, image := dt.Service(t, name, "one")
+		services = append(services, s)
+		images[name] = image
+	}
+	namespace := dt.prepared(t, services...)
+	var wg sync.WaitGroup
+	for _, s := range services {
+		r := dt.release(t, namespace, s, images[s.Name])
+		wg.Go(func() {
+			if err := dt.Deployer.Deploy(t.Context(), r, discard); err != nil {
+				t.Errorf("Deploy(%s) = %v", s.Name, err)
+			}
+		})
+	}
+	wg.Wait()
+	d := dt.deployed(t, namespace)
+	for _, name := range names {
+		if !d[name].Ready || d[name].Revision != 1 {
+			t.Errorf("Deployed[%s] = %+v", name, d[name])
+		}
+	}
+}
+
+func testDeployerStop(t *testing.T, dt DeployerTest) {
+	s, image := dt.Service(t, "api", "one")
+	namespace := dt.prepared(t, s)
+	r := dt.release(t, namespace, s, image)
+	dt.deploy(t, r)
+	if err := dt.Deployer.Restart(t.Context(), r, discard); err != nil {
+		t.Errorf("Restart = %v", err)
+	}
+	for range 2 {
+		if err := dt.Deployer.Stop(t.Context(), r, discard); err != nil {
+			t.Errorf("Stop = %v", err)
+		}
+	}
+	// A release that is stopped is not one that needs nothing.
+	if d := dt.deployed(t, namespace)["api"]; d.Ready && d.Fingerprint == r.Fingerprint {
+		t.Errorf("a stopped release would be left unchanged by a deploy: %+v", d)
+	}
+	dt.deploy(t, r)
+	if d := dt.deployed(t, namespace)["api"]; !d.Ready || d.Fingerprint != r.Fingerprint {
+		t.Errorf("Deployed after a deploy of what was stopped = %+v", d)
+	}
+}
+
+func testDeployerDelete(t *testing.T, dt DeployerTest) {
+	s, image := dt.Service(t, "api", "one")
+	other, otherImage := dt.Service(t, "web", "one")
+	namespace := dt.prepared(t, s, other)
+	r := dt.release(t, namespace, s, image)
+	dt.deploy(t, r)
+	dt.deploy(t, dt.release(t, namespace, other, otherImage))
+	for range 2 {
+		if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
+			t.Errorf("Delete = %v", err)
+		}
+	}
+	d := dt.deployed(t, namespace)
+	if _, there := d["api"]; there || !d["web"].Ready {
+		t.Errorf("Deployed after the delete of api = %+v, want web alone", d)
+	}
+	dt.deploy(t, r)
+}
+
+// testDeployerCancelled cancels a deploy at several moments: whatever it left,
+// the next deploy works, and no release is left in between.
+func testDeployerCancelled(t *testing.T, dt DeployerTest) {
+	s, image := dt.Service(t, "api", "one")
+	namespace := dt.prepared(t, s)
+	r := dt.release(t, namespace, s, image)
+	for i := range 4 {
+		ctx, cancel := context.WithCancel(t.Context())
+		seen := 0
+		var mu sync.Mutex
+		if i == 0 {
+			cancel()
+		}
+		err := dt.Deployer.Deploy(ctx, r, func(runtime.Body) {
+			mu.Lock()
+			defer mu.Unlock()
+			if seen++; seen == i {
+				cancel()
+			}
+		})
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Deploy that was cancelled = %v, want context.Canceled", err)
+		}
+		if i == 0 && err == nil {
+			t.Errorf("Deploy with a cancelled context succeeded")
+		}
+		cancel()
+		switch status := dt.deployed(t, namespace)["api"].Status; status {
+		case "", "deployed", "failed", "superseded", "uninstalled":
+		default:
+			t.Errorf("after a cancelled deploy the release is %s", status)
+		}
+	}
+	dt.deploy(t, r)
+	if d := dt.deployed(t, namespace)["api"]; !d.Ready || d.Status != "deployed" {
+		t.Errorf("Deployed = %+v, want ready", d)
+	}
+}
+
+func testDeployerBroken(t *testing.T, dt DeployerTest) {
+	good, image := dt.Service(t, "api", "one")
+	broken, brokenImage := dt.Broken(t, "api")
+	first, firstImage := dt.Broken(t, "first")
+	namespace := dt.prepared(t, good, first)
+	r := dt.release(t, namespace, good, image)
+	dt.deploy(t, r)
+
+	fails := func(r runtime.Release) *runtime.ReleaseError {
+		t.Helper()
+		err := dt.Deployer.Deploy(t.Context(), r, discard)
+		var release *runtime.ReleaseError
+		if !errors.As(err, &release) {
+			t.Fatalf("Deploy of what is broken = %v, want a ReleaseError", err)
+		}
+		if release.Release != r.Service.Name || len(release.Evidence) == 0 {
+			t.Errorf("the error is about %q with the evidence %q", release.Release, release.Evidence)
+		}
+		return release
+	}
+	bad := dt.release(t, namespace, broken, brokenImage)
+	if e := fails(bad); e.RolledBack != 1 {
+		t.Errorf("gone back to revision %d, want 1", e.RolledBack)
+	}
+	if d := dt.deployed(t, namespace)["api"]; d.Fingerprint == bad.Fingerprint && d.Ready {
+		t.Errorf("what failed would be left unchanged by a deploy: %+v", d)
+	}
+	bad.OnFailure = runtime.Keep
+	if e := fails(bad); e.RolledBack != 0 {
+		t.Errorf("gone back to revision %d, want none", e.RolledBack)
+	}
+	if d := dt.deployed(t, namespace)["api"]; d.Ready {
+		t.Errorf("what failed and was kept is ready: %+v", d)
+	}
+	// There is nothing that a first deploy could go back to.
+	if e := fails(dt.release(t, namespace, first, firstImage)); e.RolledBack != 0 {
+		t.Errorf("gone back to revision %d, want none", e.RolledBack)
+	}
+	dt.deploy(t, r)
+	if d := dt.deployed(t, namespace)["api"]; !d.Ready || d.Fingerprint != r.Fingerprint {
+		t.Errorf("Deployed after the good one again = %+v", d)
+	}
+}

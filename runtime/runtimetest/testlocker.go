@@ -1,0 +1,229 @@
+package runtimetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A LockerTest tells TestLocker how to make lockers.
+type LockerTest struct {
+	// Open returns a locker as another process would have it. Kill ends that
+	// process: it renews its leases no more and gives none back. It may be
+	// called several times.
+	Open func(t *testing.T) (locker runtime.Locker, kill func())
+	// Expiry is a time in which the lease of a dead process certainly expires.
+	// Short ones make the test fast.
+	Expiry time.Duration
+}
+
+// TestLocker checks that a locker does what [runtime.Locker] says. The keys that
+// the test uses are of pipelines whose names start with "contract-".
+func TestLocker(t *testing.T, lt LockerTest) {
+	for name, test := range map[string]func(*testing.T, LockerTest){
+		"exclusive": testLockerExclusive,
+		"renewed":   testLockerRenewed,
+		"takeover":  testLockerTakeover,
+		"lost":      testLockerLost,
+		"crowd":     testLockerCrowd,
+		"cancelled": testLockerCancelled,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, lt)
+		})
+	}
+}
+
+func lockKey(name string) runtime.EnvironmentKey {
+	return runtime.EnvironmentKey{Pipeline: Unique("contract"), Name: name}
+}
+
+func mustLock(t *testing.T, l runtime.Locker, key runtime.EnvironmentKey, holder string) runtime.Lease {
+	t.Helper()
+	lease, err := l.Lock(t.Context(), key, holder)
+	if err != nil {
+		t.Fatalf("Lock(%v, %q) = %v", key, holder, err)
+	}
+	return lease
+}
+
+func mustRelease(t *testing.T, lease runtime.Lease) {
+	t.Helper()
+	if err := lease.Release(context.WithoutCancel(t.Context())); err != nil {
+		t.Errorf("Release = %v", err)
+	}
+}
+
+func testLockerExclusive(t *testing.T, lt LockerTest) {
+	a, _ := lt.Open(t)
+	b, _ := lt.Open(t)
+	key := lockKey("staging")
+	before := time.Now().Add(-time.Second) // leases may keep whole seconds
+	lease := mustLock(t, a, key, "ana@laptop")
+	// Neither another process nor the same one gets it again, not even for the
+	// same holder.
+	for _, l := range []runtime.Locker{a, b} {
+		for _, holder := range []string{"ana@laptop", "ben@server"} {
+			_, err := l.Lock(t.Context(), key, holder)
+			var locked *runtime.LockedError
+			if !errors.As(err, &locked) {
+				t.Fatalf("second Lock = %v, want a LockedError", err)
+			}
+			if locked.Holder != "ana@laptop" || locked.Key != key {
+				t.Errorf("locked by %q, key %v, want ana@laptop, %v", locked.Holder, locked.Key, key)
+			}
+			if locked.Since.Before(before) || locked.Since.After(time.Now().Add(time.Second)) {
+				t.Errorf("locked since %v, want about now", locked.Since)
+			}
+		}
+	}
+	// Another environment is another lease.
+	other := mustLock(t, b, runtime.EnvironmentKey{Pipeline: key.Pipeline, Name: "production"}, "ben@server")
+	mustRelease(t, other)
+	mustRelease(t, lease)
+	mustRelease(t, mustLock(t, b, key, "ben@server"))
+	mustRelease(t, mustLock(t, a, key, "ana@laptop"))
+}
+
+func testLockerRenewed(t *testing.T, lt LockerTest) {
+	a, _ := lt.Open(t)
+	b, _ := lt.Open(t)
+	key := lockKey("staging")
+	lease := mustLock(t, a, key, "ana")
+	// Longer than it is held without being renewed, and looked at as often as
+	// one that waits for it does.
+	for end := time.Now().Add(lt.Expiry + lt.Expiry/2); time.Now().Before(end); time.Sleep(lt.Expiry / 10) {
+		if l, err := b.Lock(t.Context(), key, "ben"); err == nil {
+			mustRelease(t, l)
+			t.Fatalf("a lease that is renewed was taken over")
+		}
+	}
+	select {
+	case <-lease.Lost():
+		t.Errorf("a lease that is renewed was lost")
+	default:
+	}
+	mustRelease(t, lease)
+}
+
+func testLockerTakeover(t *testing.T, lt LockerTest) {
+	a, kill := lt.Open(t)
+	b, _ := lt.Open(t)
+	key := lockKey("staging")
+	mustLock(t, a, key, "ana")
+	kill()
+	start := time.Now()
+	for {
+		lease, err := b.Lock(t.Context(), key, "ben")
+		if err == nil {
+			mustRelease(t, lease)
+			break
+		}
+		var locked *runtime.LockedError
+		if !errors.As(err, &locked) {
+			t.Fatalf("Lock = %v, want a LockedError", err)
+		}
+		if time.Since(start) > lt.Expiry {
+			t.Fatalf("the lease of a dead process is still held after %v", lt.Expiry)
+		}
+		time.Sleep(lt.Expiry / 50)
+	}
+}
+
+// testLockerLost has a process come back to life after another took its lease
+// over: it learns that it has lost it, and what it gives back is not what the
+// other has.
+func testLockerLost(t *testing.T, lt LockerTest) {
+	a, kill := lt.Open(t)
+	b, _ := lt.Open(t)
+	key := lockKey("staging")
+	lost := mustLock(t, a, key, "ana")
+	kill()
+	select {
+	case <-lost.Lost():
+	case <-time.After(lt.Expiry):
+		t.Fatalf("a lease that cannot be renewed is not lost after %v", lt.Expiry)
+	}
+	var lease runtime.Lease
+	for start := time.Now(); lease == nil; time.Sleep(lt.Expiry / 50) {
+		var err error
+		if lease, err = b.Lock(t.Context(), key, "ben"); err != nil && time.Since(start) > lt.Expiry {
+			t.Fatalf("Lock = %v", err)
+		}
+	}
+	lost.Release(t.Context()) // may fail, as the process cannot reach anything
+	if _, err := b.Lock(t.Context(), key, "eve"); err == nil {
+		t.Errorf("the release of a lost lease released that of another")
+	}
+	mustRelease(t, lease)
+}
+
+// testLockerCrowd has many want one lease: never two have it, and all get it.
+func testLockerCrowd(t *testing.T, lt LockerTest) {
+	key := lockKey("staging")
+	var mu sync.Mutex
+	holders, got := 0, 0
+	var wg sync.WaitGroup
+	const crowd = 6
+	for range crowd {
+		l, _ := lt.Open(t)
+		wg.Go(func() {
+			for {
+				lease, err := l.Lock(t.Context(), key, "one of many")
+				var locked *runtime.LockedError
+				if errors.As(err, &locked) {
+					time.Sleep(5 * time.Millisecond)
+					continue
+				}
+				if err != nil {
+					t.Errorf("Lock = %v", err)
+					return
+				}
+				mu.Lock()
+				if holders++; holders > 1 {
+					t.Errorf("%d hold the lease", holders)
+				}
+				mu.Unlock()
+				time.Sleep(5 * time.Millisecond)
+				mu.Lock()
+				holders--
+				got++
+				mu.Unlock()
+				mustRelease(t, lease)
+				return
+			}
+		})
+	}
+	wg.Wait()
+	if got != crowd {
+		t.Errorf("%d of %d got the lease", got, crowd)
+	}
+}
+
+func testLockerCancelled(t *testing.T, lt LockerTest) {
+	l, _ := lt.Open(t)
+	key := lockKey("staging")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Lock(ctx, key, "ana"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Lock with a cancelled context = %v", err)
+	}
+	// The context of Lock is not that of the lease.
+	ctx, cancel = context.WithCancel(t.Context())
+	lease, err := l.Lock(ctx, key, "ana")
+	if err != nil {
+		t.Fatalf("Lock = %v", err)
+	}
+	cancel()
+	select {
+	case <-lease.Lost():
+		t.Errorf("the lease was lost with the context of Lock")
+	case <-time.After(lt.Expiry / 2):
+	}
+	mustRelease(t, lease)
+}

@@ -1,0 +1,354 @@
+package runtimetest
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// TestStore checks that a store does what [runtime.Store] says. Each call of
+// open returns a client of its own of one and the same store. The environments
+// that the test makes are of pipelines whose names start with "contract-" and
+// were never used before; it deletes them in the end.
+func TestStore(t *testing.T, open func(t *testing.T) runtime.Store) {
+	for name, test := range map[string]func(*testing.T, storeTest){
+		"nothing":       testStoreNothing,
+		"save and read": testStoreSave,
+		"list":          testStoreList,
+		"conflict":      testStoreConflict,
+		"two writers":   testStoreWriters,
+		"large plan":    testStoreLarge,
+		"runs":          testStoreRuns,
+		"delete":        testStoreDelete,
+		"cancelled":     testStoreCancelled,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, storeTest{t, open})
+		})
+	}
+}
+
+type storeTest struct {
+	t    *testing.T
+	open func(t *testing.T) runtime.Store
+}
+
+// key returns the key of an environment that there never was.
+func (s storeTest) key(name string) runtime.EnvironmentKey {
+	key := runtime.EnvironmentKey{Pipeline: Unique("contract"), Name: name}
+	s.t.Cleanup(func() {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(s.t.Context()), 30*time.Second)
+		defer stop()
+		if err := s.open(s.t).Delete(ctx, key); err != nil {
+			s.t.Errorf("Delete(%v) = %v", key, err)
+		}
+	})
+	return key
+}
+
+// Unique returns a name that starts with prefix and that nobody else uses; it
+// can be part of the name of a Kubernetes object.
+func Unique(prefix string) string {
+	return fmt.Sprintf("%s-%08x", prefix, rand.Uint32())
+}
+
+// environment returns one with all fields set, as JSON gives it back.
+func environment(key runtime.EnvironmentKey) *runtime.Environment {
+	return &runtime.Environment{
+		Key:     key,
+		Kind:    "preview",
+		Source:  "staging",
+		Branch:  "feature/größer",
+		Expires: time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC),
+		Plan: &plan.Plan{
+			Version:     plan.Version,
+			Pipeline:    plan.Pipeline{Name: key.Pipeline, BuildParallelism: 7, DeployParallelism: 7},
+			Environment: plan.EnvironmentRef{Name: key.Name, Kind: "preview"},
+			Stages:      []plan.Stage{{Name: "one", Order: 1}},
+			Services: []plan.Service{{
+				Name: "api", Type: plan.Application, Stage: "one",
+				Values:  map[string]any{"replicas": 2.0, "nested": map[string]any{"a": []any{"b", true}}},
+				Timeout: plan.Duration(5 * time.Minute),
+			}},
+			Builds: []plan.BuildSpec{},
+			Inputs: []plan.Input{},
+		},
+	}
+}
+
+func testStoreNothing(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("none"), t.Context()
+	if env, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Environment of none = %v, %v, want ErrNotFound", env, err)
+	}
+	if envs, err := store.Environments(ctx, key.Pipeline); err != nil || len(envs) != 0 {
+		t.Errorf("Environments of none = %v, %v, want none", envs, err)
+	}
+	if runs, err := store.Runs(ctx, key); err != nil || len(runs) != 0 {
+		t.Errorf("Runs of none = %v, %v, want none", runs, err)
+	}
+	if err := store.Delete(ctx, key); err != nil {
+		t.Errorf("Delete of none = %v", err)
+	}
+}
+
+func testStoreSave(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("staging"), t.Context()
+	env := environment(key)
+	if err := store.Save(ctx, env); err != nil {
+		t.Fatalf("Save = %v", err)
+	}
+	if env.Revision == "" {
+		t.Errorf("Save set no revision")
+	}
+	got, err := s.open(t).Environment(ctx, key)
+	if err != nil {
+		t.Fatalf("Environment = %v", err)
+	}
+	if diff := cmp.Diff(env, got); diff != "" {
+		t.Errorf("what was read is not what was saved (-saved +read):\n%s", diff)
+	}
+	// Again with less: nothing of the former stays.
+	first := env.Revision
+	env.Plan, env.Branch, env.Expires = nil, "", time.Time{}
+	if err := store.Save(ctx, env); err != nil {
+		t.Fatalf("second Save = %v", err)
+	}
+	if env.Revision == first {
+		t.Errorf("the revision %s stayed the same over a change", first)
+	}
+	if got, err = store.Environment(ctx, key); err != nil {
+		t.Fatalf("Environment = %v", err)
+	}
+	if diff := cmp.Diff(env, got); diff != "" {
+		t.Errorf("after a second Save (-saved +read):\n%s", diff)
+	}
+}
+
+func testStoreList(t *testing.T, s storeTest) {
+	store, ctx := s.open(t), t.Context()
+	key := s.key("staging")
+	var want []*runtime.Environment
+	for _, name := range []string{"alpha", "beta", "gamma"} {
+		k := runtime.EnvironmentKey{Pipeline: key.Pipeline, Name: name}
+		t.Cleanup(func() { store.Delete(context.WithoutCancel(ctx), k) })
+		want = append(want, environment(k))
+	}
+	other := environment(s.key("alpha"))
+	for _, env := range []*runtime.Environment{want[2], want[0], other, want[1]} {
+		if err := store.Save(ctx, env); err != nil {
+			t.Fatalf("Save(%v) = %v", env.Key, err)
+		}
+	}
+	got, err := store.Environments(ctx, key.Pipeline)
+	if err != nil {
+		t.Fatalf("Environments = %v", err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Environments(%q) (-want +got):\n%s", key.Pipeline, diff)
+	}
+	all, err := store.Environments(ctx, "")
+	if err != nil {
+		t.Fatalf("Environments of all = %v", err)
+	}
+	found := 0
+	for _, env := range all {
+		if env.Key.Pipeline == key.Pipeline || env.Key == other.Key {
+			found++
+		}
+	}
+	if found != 4 {
+		t.Errorf("Environments(\"\") has %d of the 4 environments", found)
+	}
+}
+
+func testStoreConflict(t *testing.T, s storeTest) {
+	a, b, key, ctx := s.open(t), s.open(t), s.key("staging"), t.Context()
+	first := environment(key)
+	if err := a.Save(ctx, first); err != nil {
+		t.Fatalf("Save = %v", err)
+	}
+	// A second one that believes to be the first.
+	if err := b.Save(ctx, environment(key)); !errors.Is(err, runtime.ErrConflict) {
+		t.Errorf("Save of a new environment over another = %v, want ErrConflict", err)
+	}
+	second, err := b.Environment(ctx, key)
+	if err != nil {
+		t.Fatalf("Environment = %v", err)
+	}
+	second.Branch = "second"
+	if err := b.Save(ctx, second); err != nil {
+		t.Fatalf("Save of what was read = %v", err)
+	}
+	first.Branch = "first"
+	if err := a.Save(ctx, first); !errors.Is(err, runtime.ErrConflict) {
+		t.Errorf("Save of what was changed meanwhile = %v, want ErrConflict", err)
+	}
+	if got, err := a.Environment(ctx, key); err != nil || got.Branch != "second" {
+		t.Errorf("after a conflict Environment = %v, %v, want what the second wrote", got, err)
+	}
+	// What is gone cannot be changed.
+	if err := b.Delete(ctx, key); err != nil {
+		t.Fatalf("Delete = %v", err)
+	}
+	if err := a.Save(ctx, second); !errors.Is(err, runtime.ErrConflict) {
+		t.Errorf("Save of what was deleted meanwhile = %v, want ErrConflict", err)
+	}
+}
+
+// testStoreWriters has several count up in one environment at once: with every
+// conflict tried again, none is lost.
+func testStoreWriters(t *testing.T, s storeTest) {
+	key, ctx := s.key("counted"), t.Context()
+	const writers, times = 4, 5
+	env := environment(key)
+	env.Branch = ""
+	if err := s.open(t).Save(ctx, env); err != nil {
+		t.Fatalf("Save = %v", err)
+	}
+	var wg sync.WaitGroup
+	for range writers {
+		store := s.open(t)
+		wg.Go(func() {
+			for done := 0; done < times; {
+				env, err := store.Environment(ctx, key)
+				if err != nil {
+					t.Errorf("Environment = %v", err)
+					return
+				}
+				env.Branch += "x"
+				err = store.Save(ctx, env)
+				switch {
+				case err == nil:
+					done++
+				case !errors.Is(err, runtime.ErrConflict):
+					t.Errorf("Save = %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got, err := s.open(t).Environment(ctx, key)
+	if err != nil || len(got.Branch) != writers*times {
+		t.Errorf("%d writes are left, want %d (%v)", len(got.Branch), writers*times, err)
+	}
+}
+
+func testStoreLarge(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("large"), t.Context()
+	env := environment(key)
+	// Three megabytes that do not compress.
+	noise := make([]byte, 3<<19)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(noise)
+	env.Plan.Services[0].Values["noise"] = hex.EncodeToString(noise)
+	for round := range 2 {
+		if err := store.Save(ctx, env); err != nil {
+			t.Fatalf("Save = %v", err)
+		}
+		got, err := store.Environment(ctx, key)
+		if err != nil {
+			t.Fatalf("Environment = %v", err)
+		}
+		if !cmp.Equal(env, got) {
+			t.Fatalf("a large plan is not what it was, in round %d", round)
+		}
+		env.Branch = "again"
+	}
+}
+
+func testStoreRuns(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("staging"), t.Context()
+	start := time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC)
+	var want []runtime.RunRecord
+	for i := range 5 {
+		run := runtime.RunRecord{
+			ID:         fmt.Sprintf("run-%d", i),
+			Action:     runtime.Deploy,
+			By:         "ana@laptop",
+			PlanDigest: plan.DigestOf([]byte{byte(i)}),
+			Start:      start.Add(time.Duration(i) * time.Hour),
+			Services:   []runtime.ServiceRecord{{Service: "api", Stage: "one", State: runtime.Waiting}},
+		}
+		// A run is recorded before there is an environment, too.
+		if err := store.AddRun(ctx, key, run); err != nil {
+			t.Fatalf("AddRun = %v", err)
+		}
+		want = append([]runtime.RunRecord{run}, want...)
+	}
+	// The same again, ended.
+	want[2].End = want[2].Start.Add(time.Minute)
+	want[2].Error = "service api failed"
+	want[2].Services = []runtime.ServiceRecord{{
+		Service: "api", Stage: "one", State: runtime.Failed, Error: "it crashes",
+		Evidence: []string{"pod api-0: CrashLoopBackOff", strings.Repeat("line ", 100)},
+	}}
+	if err := s.open(t).AddRun(ctx, key, want[2]); err != nil {
+		t.Fatalf("AddRun again = %v", err)
+	}
+	got, err := store.Runs(ctx, key)
+	if err != nil {
+		t.Fatalf("Runs = %v", err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Runs (-want +got):\n%s", diff)
+	}
+	if env, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Environment of runs alone = %v, %v, want ErrNotFound", env, err)
+	}
+	if runs, err := store.Runs(ctx, s.key("other")); err != nil || len(runs) > 0 {
+		t.Errorf("Runs of another environment = %v, %v", runs, err)
+	}
+}
+
+func testStoreDelete(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("staging"), t.Context()
+	env := environment(key)
+	if err := store.Save(ctx, env); err != nil {
+		t.Fatalf("Save = %v", err)
+	}
+	if err := store.AddRun(ctx, key, runtime.RunRecord{ID: "one", Start: time.Now()}); err != nil {
+		t.Fatalf("AddRun = %v", err)
+	}
+	for range 2 {
+		if err := store.Delete(ctx, key); err != nil {
+			t.Fatalf("Delete = %v", err)
+		}
+	}
+	if _, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Environment of a deleted one: %v, want ErrNotFound", err)
+	}
+	if runs, err := store.Runs(ctx, key); err != nil || len(runs) != 0 {
+		t.Errorf("Runs of a deleted one = %v, %v", runs, err)
+	}
+	// And again from the start.
+	again := environment(key)
+	if err := store.Save(ctx, again); err != nil {
+		t.Errorf("Save after Delete = %v", err)
+	}
+}
+
+func testStoreCancelled(t *testing.T, s storeTest) {
+	store, key := s.open(t), s.key("staging")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := store.Save(ctx, environment(key)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Save with a cancelled context = %v", err)
+	}
+	if _, err := store.Environment(ctx, key); !errors.Is(err, context.Canceled) {
+		t.Errorf("Environment with a cancelled context = %v", err)
+	}
+}

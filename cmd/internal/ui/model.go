@@ -1,0 +1,235 @@
+package ui
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A model is what the events so far tell of a run. It keeps no log, so its size
+// depends on the number of services alone.
+type model struct {
+	namespace string
+	action    runtime.Action
+	start     time.Time // of the first event
+	stages    []*stage  // in running order
+	services  map[string]*service
+	ended     bool
+	doing     string // what the command does while no run is going on
+	since     time.Time
+}
+
+// A stage and its services, in the order of the plan.
+type stage struct {
+	name     string
+	services []*service
+	started  time.Time // zero: not yet
+	ended    time.Time
+	failed   bool
+}
+
+// A service and where it stands.
+type service struct {
+	name   string
+	state  runtime.State
+	reason string
+	began  time.Time // when it left the waiting state
+	since  time.Time // when it came into its state
+	step   step      // what it does now
+	tail   ring      // last lines that it printed
+}
+
+// A step is what a service does, or waits for, within its state.
+type step struct {
+	text  string
+	since time.Time
+}
+
+func newModel() *model { return &model{services: map[string]*service{}} }
+
+// apply takes one event in.
+func (m *model) apply(e runtime.Event) {
+	if m.start.IsZero() {
+		m.start = e.Time
+	}
+	switch b := e.Body.(type) {
+	case runtime.RunStarted:
+		m.namespace, m.action = b.Namespace, b.Action
+		m.start, m.doing = e.Time, ""
+		for _, o := range b.Stages {
+			for _, name := range o.Services {
+				m.service(o.Name, name)
+			}
+			m.stage(o.Name)
+		}
+	case runtime.StageStarted:
+		m.stage(e.Stage).started = e.Time
+	case runtime.StageEnded:
+		s := m.stage(e.Stage)
+		s.ended, s.failed = e.Time, b.Failed
+	case runtime.RunEnded:
+		m.ended = true
+	case runtime.Printed, runtime.Warned:
+		// about the file, not about where a service stands
+	case runtime.WaitingFor:
+		if e.Service == "" {
+			m.doing, m.since = b.What, e.Time
+			return
+		}
+		m.service(e.Stage, e.Service).apply(e)
+	default:
+		if e.Service != "" {
+			m.service(e.Stage, e.Service).apply(e)
+		}
+	}
+}
+
+// stage returns the stage of that name, which is new if the run did not announce it.
+func (m *model) stage(name string) *stage {
+	for _, s := range m.stages {
+		if s.name == name {
+			return s
+		}
+	}
+	s := &stage{name: name}
+	m.stages = append(m.stages, s)
+	return s
+}
+
+// service returns the service of that name, which is put into the stage if it is new.
+func (m *model) service(stageName, name string) *service {
+	if s := m.services[name]; s != nil {
+		return s
+	}
+	s := &service{name: name, state: runtime.Waiting}
+	m.services[name] = s
+	st := m.stage(stageName)
+	st.services = append(st.services, s)
+	return s
+}
+
+func (s *service) apply(e runtime.Event) {
+	switch b := e.Body.(type) {
+	case runtime.StateChanged:
+		if s.began.IsZero() && b.State != runtime.Waiting {
+			s.began = e.Time
+		}
+		if s.state != b.State {
+			s.since, s.step = e.Time, step{}
+		}
+		s.state, s.reason = b.State, b.Reason
+	case runtime.BuildStep:
+		switch {
+		case b.Error != "":
+			s.tail.add(b.Name + ": " + b.Error)
+		case !b.Done:
+			s.does(stepText(b), e.Time)
+		}
+	case runtime.Transfer:
+		s.does(transferText(b), e.Time)
+	case runtime.Log:
+		s.tail.add(b.Text)
+	case runtime.PodChanged:
+		if !b.Ready {
+			s.does(podText(b), e.Time)
+		}
+	case runtime.WaitingFor:
+		s.does(b.What, e.Time)
+	case runtime.Retried:
+		s.does(retryText(b), e.Time)
+	}
+}
+
+// does sets the step, and keeps its time if only a count in it has changed.
+func (s *service) does(text string, now time.Time) {
+	if s.step.text == "" || shape(s.step.text) != shape(text) {
+		s.step.since = now
+	}
+	s.step.text = text
+}
+
+// shape is text without its numbers.
+func shape(text string) string {
+	out := make([]rune, 0, len(text))
+	for _, r := range text {
+		if r < '0' || r > '9' {
+			out = append(out, r)
+		}
+	}
+	return string(out)
+}
+
+// active reports whether something is being done for s.
+func (s *service) active() bool {
+	return !s.state.Ended() && s.state != runtime.Waiting && s.state != runtime.Built
+}
+
+// counts returns how many services of s are over, and how many there are.
+func (s *stage) counts() (over, all int) {
+	for _, v := range s.services {
+		if v.state.Ended() {
+			over++
+		}
+	}
+	return over, len(s.services)
+}
+
+// counts returns how many services of the run are over, and how many there are.
+func (m *model) counts() (over, all int) {
+	for _, s := range m.stages {
+		o, a := s.counts()
+		over, all = over+o, all+a
+	}
+	return over, all
+}
+
+func stepText(b runtime.BuildStep) string {
+	if b.Of > 0 {
+		return fmt.Sprintf("%s, %s", b.Name, amount(b.Bytes, b.Of))
+	}
+	return b.Name
+}
+
+func transferText(b runtime.Transfer) string {
+	return fmt.Sprintf("copying %s, %s", b.Image, amount(b.Bytes, b.Of))
+}
+
+func podText(b runtime.PodChanged) string {
+	text := fmt.Sprintf("pod %s: %s", b.Pod, b.Phase)
+	switch {
+	case b.Reason != "":
+		text += ", " + b.Reason
+	case b.Ready:
+		text += ", ready"
+	}
+	return text
+}
+
+func retryText(b runtime.Retried) string {
+	return fmt.Sprintf("%s: %s; retry %d", b.What, b.Error, b.Again)
+}
+
+// tailSize is how many lines of a service's output are kept.
+const tailSize = 20
+
+// A ring keeps the last lines.
+type ring struct {
+	lines []string
+	next  int
+}
+
+func (r *ring) add(line string) {
+	if len(r.lines) < tailSize {
+		r.lines = append(r.lines, line)
+		return
+	}
+	r.lines[r.next] = line
+	r.next = (r.next + 1) % tailSize
+}
+
+// last returns the last n lines, the oldest first.
+func (r *ring) last(n int) []string {
+	all := append(append([]string(nil), r.lines[r.next:]...), r.lines[:r.next]...)
+	return all[max(0, len(all)-n):]
+}

@@ -1,0 +1,271 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// How long a service, or the command, may be silent. With the second that
+// passes between two looks, nobody waits 20 seconds for a line.
+const (
+	silence = 15 * time.Second
+	look    = time.Second
+	moment  = 2 * time.Second // what takes longer is shown
+)
+
+// plain writes a line for each change, prefixed by how far the run is and by
+// the service. A service that does something without a change gets a line now
+// and then that says what it waits for.
+type plain struct {
+	now  func() time.Time
+	stop chan struct{}
+	done chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	out   io.Writer
+	model *model
+	width int                  // of the column of services
+	said  map[string]time.Time // when a service was last mentioned; "" is the command
+	last  map[string]string    // the last line about a service's pods and waits, which are often repeated
+	begun time.Time            // when the command began to show anything
+	told  bool                 // what model.doing says has been shown
+}
+
+func newPlain(opts Options) *plain {
+	v := &plain{
+		now: opts.Now, out: opts.Out, model: newModel(), begun: opts.Now(),
+		stop: make(chan struct{}), done: make(chan struct{}),
+		said: map[string]time.Time{}, last: map[string]string{},
+	}
+	go v.heartbeat()
+	return v
+}
+
+// Close ends the heartbeat.
+func (v *plain) Close() {
+	close(v.stop)
+	<-v.done
+}
+
+func (v *plain) Note(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.line(v.now(), "", text)
+}
+
+func (v *plain) Doing(what string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.model.doing, v.model.since, v.told = what, v.now(), false
+}
+
+func (v *plain) Event(e runtime.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.model.apply(e)
+	switch b := e.Body.(type) {
+	case runtime.RunStarted:
+		for name := range v.model.services {
+			v.width = min(max(v.width, len(name)), 24)
+		}
+		_, all := v.model.counts()
+		v.line(e.Time, "", fmt.Sprintf("%s %s: %s in %s", b.Action, b.Namespace,
+			count(all, "service"), count(len(b.Stages), "stage")))
+	case runtime.StageStarted:
+		_, all := v.model.stage(e.Stage).counts()
+		v.line(e.Time, "", fmt.Sprintf("stage %s: %s", e.Stage, count(all, "service")))
+	case runtime.StageEnded:
+		v.line(e.Time, "", v.stageEnd(v.model.stage(e.Stage)))
+	case runtime.RunEnded:
+		// the result is the command's to show
+	case runtime.Printed:
+		v.line(e.Time, "", fmt.Sprintf("%s: %s", b.Pos, b.Text))
+	case runtime.Warned:
+		v.line(e.Time, "", warning(b.Diagnostic))
+	default:
+		if e.Service == "" {
+			v.general(e)
+			return
+		}
+		v.about(e)
+	}
+}
+
+// general writes the line for an event that is about the whole run.
+func (v *plain) general(e runtime.Event) {
+	switch b := e.Body.(type) {
+	case runtime.WaitingFor:
+		v.told = true
+		v.line(e.Time, "", "waiting: "+b.What)
+	case runtime.Log:
+		v.line(e.Time, "", "> "+clean(b.Text))
+	case runtime.Retried:
+		v.line(e.Time, "", retryText(b))
+	}
+}
+
+// about writes the line for an event about a service.
+func (v *plain) about(e runtime.Event) {
+	switch b := e.Body.(type) {
+	case runtime.StateChanged:
+		delete(v.last, e.Service)
+		text := string(b.State)
+		if s := v.model.services[e.Service]; s.state.Ended() && !s.began.IsZero() && e.Time.After(s.began) {
+			text += " after " + seconds(e.Time.Sub(s.began))
+		}
+		if b.Reason != "" {
+			text += ": " + b.Reason
+		}
+		v.line(e.Time, e.Service, text)
+	case runtime.BuildStep:
+		if text := buildLine(b); text != "" {
+			v.line(e.Time, e.Service, text)
+		}
+	case runtime.Transfer:
+		if b.Of > 0 && b.Bytes >= b.Of {
+			v.once(e, fmt.Sprintf("copied %s, %s", b.Image, amount(b.Bytes, 0)))
+		}
+	case runtime.Log:
+		v.line(e.Time, e.Service, "> "+clean(b.Text))
+	case runtime.PodChanged:
+		v.once(e, podText(b))
+	case runtime.WaitingFor:
+		v.once(e, "waits for "+b.What)
+	case runtime.Retried:
+		v.line(e.Time, e.Service, retryText(b))
+	}
+}
+
+// once writes a line unless the last one about the service said the same.
+func (v *plain) once(e runtime.Event, text string) {
+	if v.last[e.Service] != text {
+		v.last[e.Service] = text
+		v.line(e.Time, e.Service, text)
+	}
+}
+
+// line writes one line; about a service if it has a name.
+func (v *plain) line(now time.Time, service, text string) {
+	v.said[service] = now
+	prefix := fmt.Sprintf("%5s  ", clock(now.Sub(v.begun)))
+	if service != "" {
+		prefix += fmt.Sprintf("%-*s | ", v.width, service)
+	}
+	fmt.Fprint(v.out, prefix+strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", len(prefix)))+"\n")
+}
+
+// heartbeat says for all that have been silent for long what they wait for.
+func (v *plain) heartbeat() {
+	defer close(v.done)
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		select {
+		case <-v.stop:
+			return
+		case <-tick.C:
+			v.mu.Lock()
+			v.beat(v.now())
+			v.mu.Unlock()
+		}
+	}
+}
+
+func (v *plain) beat(now time.Time) {
+	if v.model.doing != "" && !v.told && now.Sub(v.model.since) >= moment {
+		v.told = true
+		v.line(now, "", v.model.doing)
+		return
+	}
+	working := false
+	for _, st := range v.model.stages {
+		for _, s := range st.services {
+			if !s.active() {
+				continue
+			}
+			working = true
+			if now.Sub(v.said[s.name]) >= silence {
+				v.line(now, s.name, still(s, now))
+			}
+		}
+	}
+	if working || now.Sub(v.latest()) < silence {
+		return
+	}
+	switch {
+	case v.model.doing != "":
+		v.line(now, "", fmt.Sprintf("%s, for %s now", v.model.doing, seconds(now.Sub(v.model.since))))
+	case len(v.model.stages) > 0 && !v.model.ended:
+		v.line(now, "", "waiting for the cluster")
+	}
+}
+
+// latest is when the last line was written.
+func (v *plain) latest() time.Time {
+	latest := v.begun
+	for _, t := range v.said {
+		if t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}
+
+// still says what a silent service is at.
+func still(s *service, now time.Time) string {
+	text := fmt.Sprintf("still %s after %s", s.state, seconds(now.Sub(s.since)))
+	if s.step.text != "" {
+		text += fmt.Sprintf(": %s (%s)", clean(s.step.text), seconds(now.Sub(s.step.since)))
+	}
+	return text
+}
+
+func (v *plain) stageEnd(s *stage) string {
+	how := "done"
+	if s.failed {
+		how = "failed"
+	}
+	if !s.started.IsZero() {
+		how += " in " + seconds(s.ended.Sub(s.started))
+	}
+	return fmt.Sprintf("stage %s %s: %s", s.name, how, outcome(s))
+}
+
+// buildLine is the line for a change of a build step; empty for one that does not matter.
+func buildLine(b runtime.BuildStep) string {
+	if strings.HasPrefix(b.Name, "[internal]") && b.Error == "" {
+		return ""
+	}
+	name := clean(b.Name)
+	switch {
+	case b.Error != "":
+		return name + ": " + clean(b.Error)
+	case b.Cached:
+		if b.Done {
+			return name + ": cached"
+		}
+	case b.Done:
+		return fmt.Sprintf("%s: %s", name, seconds(b.Took))
+	case b.Started && b.Bytes == 0:
+		return name
+	}
+	return ""
+}
+
+// warning shows a warning with its position.
+func warning(d plan.Diagnostic) string {
+	text := "warning: " + d.Message
+	if !d.Pos.IsZero() {
+		text = d.Pos.String() + ": " + text
+	}
+	if d.Hint != "" {
+		text += "; " + d.Hint
+	}
+	return text
+}

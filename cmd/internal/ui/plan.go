@@ -1,0 +1,239 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A Preview is a plan with what is known of what a run of it would do.
+type Preview struct {
+	Plan      *plan.Plan
+	Namespace string
+	Steps     []runtime.Step // nil: not known
+	Unknown   string         // why the steps are not known
+}
+
+// Changes returns how many services a run would do something with.
+func (v Preview) Changes() int {
+	n := 0
+	for _, s := range v.Steps {
+		if s.Do != runtime.Unchanged && s.Do != runtime.Skipped || s.Image != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// Plan writes a plan for people: the stages in order and their services, where
+// each is declared, and what a run would do with it, and why.
+func Plan(w io.Writer, v Preview) error {
+	var b strings.Builder
+	p := v.Plan
+	fmt.Fprintf(&b, "%s: environment %s, namespace %s\n", p.Pipeline.Name, p.Environment.Name, v.Namespace)
+	if from := p.Environment.Source; from != "" {
+		fmt.Fprintf(&b, "a %s of %s", p.Environment.Kind, from)
+		if p.Environment.Branch != "" {
+			fmt.Fprintf(&b, ", branch %s", p.Environment.Branch)
+		}
+		b.WriteString("\n")
+	}
+	params(&b, p)
+	steps := map[string]runtime.Step{}
+	for _, s := range v.Steps {
+		steps[s.Service] = s
+	}
+	for i, stage := range p.Stages {
+		fmt.Fprintf(&b, "\nstage %d: %s", i+1, stage.Name)
+		if !stage.Pos.IsZero() {
+			fmt.Fprintf(&b, "  (%s)", stage.Pos)
+		}
+		b.WriteString("\n")
+		if stage.Description != "" {
+			fmt.Fprintf(&b, "  %s\n", stage.Description)
+		}
+		services(&b, p, stage.Name, steps)
+	}
+	for i, d := range p.Warnings {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintln(&b, warning(d))
+	}
+	b.WriteString("\n" + summary(v) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func params(b *strings.Builder, p *plan.Plan) {
+	for i, param := range p.Params {
+		if i == 0 {
+			b.WriteString("\nparameters\n")
+		}
+		fmt.Fprintf(b, "  %s = %q", param.Name, param.Value)
+		if param.Default {
+			b.WriteString(", the default")
+		}
+		fmt.Fprintf(b, "  (%s)\n", param.Pos)
+	}
+}
+
+func services(b *strings.Builder, p *plan.Plan, stage string, steps map[string]runtime.Step) {
+	none := true
+	for i := range p.Services {
+		s := &p.Services[i]
+		if s.Stage != stage {
+			continue
+		}
+		none = false
+		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, s.Pos)
+		if why := placed(s); why != "" {
+			fmt.Fprintf(b, "      stands here %s\n", why)
+		}
+		if image := imageOf(p, s); image != "" {
+			fmt.Fprintf(b, "      %s\n", image)
+		}
+		fmt.Fprintf(b, "      %s\n", chartOf(s))
+		step, known := steps[s.Name]
+		switch {
+		case s.Skip && (!known || step.Do == runtime.Skipped):
+			fmt.Fprintf(b, "      -> skipped%s\n", skipWhy(s))
+		case known:
+			fmt.Fprintf(b, "      -> %s\n", verdict(step))
+		}
+	}
+	if none {
+		b.WriteString("  (no service)\n")
+	}
+}
+
+// placed says why a service is in its stage, where that is not plain to see.
+func placed(s *plan.Service) string {
+	switch s.Placed.By {
+	case plan.ByRule:
+		if !s.Placed.Pos.IsZero() {
+			return fmt.Sprintf("by the rule for %s at %s", s.Type, s.Placed.Pos)
+		}
+	case plan.ByLatest:
+		return fmt.Sprintf("because no rule for %s holds: this is the latest stage", s.Type)
+	case plan.ByOverride:
+		return "by an override of the environment"
+	}
+	return ""
+}
+
+// imageOf says where the image of a service comes from.
+func imageOf(p *plan.Plan, s *plan.Service) string {
+	switch {
+	case s.Image.Build != "":
+		build := p.Build(s.Image.Build)
+		if build == nil {
+			return "image of " + s.Image.Build
+		}
+		text := "image built from " + dockerfileOf(build)
+		if build.Target != "" {
+			text += ", target " + build.Target
+		}
+		if build.ID != s.Name {
+			text += fmt.Sprintf(", the same as %s", build.ID)
+		}
+		return text
+	case s.Image.Mirror != "":
+		return "image " + s.Image.Mirror + ", copied into the registry"
+	case s.Image.Ref != "":
+		return "image " + s.Image.Ref + ", from where it is"
+	}
+	return ""
+}
+
+// dockerfileOf names the Dockerfile of a build: a path of the workspace, or of a git repository.
+func dockerfileOf(b *plan.BuildSpec) string {
+	if b.Source.Git == "" {
+		return path.Join(b.Source.Path, b.Dockerfile)
+	}
+	file := path.Join(b.Source.Path, b.Dockerfile)
+	return fmt.Sprintf("%s of %s at %s", file, b.Source.Git, b.Source.Ref)
+}
+
+func chartOf(s *plan.Service) string {
+	if s.Chart == nil {
+		return "chart generated"
+	}
+	text := "chart " + s.Chart.Ref
+	if s.Chart.Version != "" {
+		text += " " + s.Chart.Version
+	}
+	if s.Chart.Repo != "" {
+		text += " of " + s.Chart.Repo
+	}
+	return text
+}
+
+// verdict says what a run would do with a service.
+func verdict(s runtime.Step) string {
+	text := string(s.Do)
+	switch s.Do {
+	case runtime.Deploying:
+		text = "deploy"
+	case runtime.Failed:
+		text = "would fail"
+	}
+	if s.Image != "" {
+		text = string(s.Image) + " and " + text
+	}
+	if s.Why != "" {
+		text += ": " + s.Why
+	}
+	return text
+}
+
+func skipWhy(s *plan.Service) string {
+	if s.SkipWhy == nil {
+		return ""
+	}
+	text := ""
+	if s.SkipWhy.Text != "" {
+		text = ": " + s.SkipWhy.Text
+	}
+	if !s.SkipWhy.Pos.IsZero() {
+		text += fmt.Sprintf(" (%s)", s.SkipWhy.Pos)
+	}
+	return text
+}
+
+// summary is the last line of a plan.
+func summary(v Preview) string {
+	if v.Steps == nil {
+		text := fmt.Sprintf("%s in %s; what is built and deployed already is not known",
+			count(len(v.Plan.Services), "service"), count(len(v.Plan.Stages), "stage"))
+		if v.Unknown != "" {
+			text += ": " + v.Unknown
+		}
+		return text
+	}
+	if v.Changes() == 0 {
+		return "nothing to do: everything is as the Pipelinefile says"
+	}
+	counts := map[string]int{}
+	for _, s := range v.Steps {
+		if s.Image != "" {
+			counts[string(s.Image)]++
+		}
+		counts[string(s.Do)]++
+	}
+	var parts []string
+	for _, c := range []struct{ key, text string }{
+		{string(runtime.ImageBuild), "to build"}, {string(runtime.ImageMirror), "to mirror"},
+		{string(runtime.Deploying), "to deploy"}, {string(runtime.Unchanged), "unchanged"},
+		{string(runtime.Skipped), "skipped"}, {string(runtime.Failed), "would fail"},
+	} {
+		if n := counts[c.key]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, c.text))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,194 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// golden compares text with testdata/NAME.txt.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got); rewrite it with -update:\n%s", file, diff)
+	}
+}
+
+func at(line, col int) plan.Pos { return plan.Pos{File: "Pipelinefile", Line: line, Col: col} }
+
+// shop is a plan with all that a plan shows.
+func shop() *plan.Plan {
+	return &plan.Plan{
+		Version:     plan.Version,
+		Pipeline:    plan.Pipeline{Name: "shop", Pos: at(1, 1)},
+		Environment: plan.EnvironmentRef{Name: "branch-x", Kind: "preview", Source: "staging", Branch: "x"},
+		Params: []plan.Param{
+			{Name: "title", Type: "string", Value: "Shop", Default: true, Pos: at(2, 9)},
+			{Name: "replicas", Type: "int", Value: "3", Pos: at(3, 12)},
+		},
+		Stages: []plan.Stage{
+			{Name: "data", Order: 1, Description: "what keeps state", Pos: at(5, 1)},
+			{Name: "apps", Order: 2},
+			{Name: "last", Order: 3},
+		},
+		Services: []plan.Service{
+			{Name: "db", Type: plan.Database, Stage: "data", Placed: plan.Placement{By: plan.ByRule, Pos: at(6, 1)},
+				Image: plan.ImageSource{Mirror: "postgres:15"}, Timeout: plan.Duration(5 * time.Minute), Pos: at(10, 6)},
+			{Name: "api", Type: plan.Application, Stage: "apps", Placed: plan.Placement{By: plan.ByStage, Pos: at(11, 30)},
+				Image: plan.ImageSource{Build: "api"}, Timeout: plan.Duration(90 * time.Second),
+				Workload: plan.Workload{Health: &plan.Health{Kind: plan.HealthHTTP, Path: "/"}}, Pos: at(11, 7)},
+			{Name: "worker", Type: plan.Application, Stage: "apps", Placed: plan.Placement{By: plan.ByLatest},
+				Image: plan.ImageSource{Build: "api"}, Timeout: plan.Duration(time.Minute), Pos: at(12, 1)},
+			{Name: "site", Type: plan.Application, Stage: "apps", Placed: plan.Placement{By: plan.ByOverride},
+				Image: plan.ImageSource{Build: "site"}, Chart: &plan.Chart{Ref: "site", Version: "1.2.3", Repo: "https://charts.example.com"}, Pos: at(13, 1)},
+			{Name: "mail", Type: plan.Container, Stage: "apps", Placed: plan.Placement{By: plan.ByStage}, Skip: true,
+				SkipWhy: &plan.Reason{Text: "skip()", Pos: at(20, 1)}, Image: plan.ImageSource{Ref: "mail.example.com/mail:1"}, Pos: at(14, 1)},
+		},
+		Builds: []plan.BuildSpec{
+			{ID: "api", Source: plan.Source{Path: "api"}, Context: ".", Dockerfile: "Dockerfile", Target: "prod", Pos: at(11, 20)},
+			{ID: "site", Source: plan.Source{Git: "https://git.example.com/site.git", Ref: "x", Path: "web"}, Context: ".", Dockerfile: "Dockerfile"},
+		},
+		Warnings: []plan.Diagnostic{{Severity: plan.Warning, Pos: at(11, 20), Message: "no health check", Hint: "add health="}},
+	}
+}
+
+func TestPlanText(t *testing.T) {
+	p := shop()
+	tests := map[string]Preview{
+		"plan_unknown": {Plan: p, Namespace: "shop-branch-x", Unknown: "cluster: no kubeconfig"},
+		"plan_steps": {Plan: p, Namespace: "shop-branch-x", Steps: []runtime.Step{
+			{Stage: "data", Service: "db", Image: runtime.ImageMirror, Do: runtime.Deploying, Why: "postgres:15 is not in the registry; not deployed yet"},
+			{Stage: "apps", Service: "api", Image: runtime.ImageBuild, Do: runtime.Deploying, Why: "no image of this source in the registry"},
+			{Stage: "apps", Service: "worker", Do: runtime.Deploying, Why: "its image is made for api"},
+			{Stage: "apps", Service: "site", Do: runtime.Failed, Why: "render site: chart site is not there"},
+			{Stage: "apps", Service: "mail", Do: runtime.Skipped, Why: "skip()"},
+		}},
+		"plan_nothing": {Plan: &plan.Plan{Pipeline: p.Pipeline, Environment: plan.EnvironmentRef{Name: "default", Kind: "environment"},
+			Stages: p.Stages[1:2], Services: p.Services[1:2], Builds: p.Builds[:1]}, Namespace: "shop-default",
+			Steps: []runtime.Step{{Stage: "apps", Service: "api", Do: runtime.Unchanged, Why: "deployed as it is"}}},
+	}
+	for name, v := range tests {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			if err := Plan(&b, v); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, b.String())
+		})
+	}
+}
+
+func TestResultText(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	rec := &runtime.RunRecord{Action: runtime.Deploy, Start: start, End: start.Add(83 * time.Second), Services: []runtime.ServiceRecord{
+		{Service: "db", Stage: "data", State: runtime.Unchanged, Image: "127.0.0.1:5000/mirror/postgres@sha256:0123456789abcdef0123456789abcdef", Start: start, End: start},
+		{Service: "api", Stage: "a long name", State: runtime.Done, Image: "127.0.0.1:5000/api@sha256:fedcba9876543210fedcba9876543210", Start: start, End: start.Add(82 * time.Second)},
+		{Service: "mail", Stage: "a long name", State: runtime.Skipped},
+	}}
+	var b strings.Builder
+	if err := Result(&b, "shop-default", rec); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "result", b.String())
+}
+
+// TestFailuresText: each kind of failure names the service, where it is
+// declared, the cause, what shows it and the next step; the first cause is first.
+func TestFailuresText(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var n time.Duration
+	fail := func(service, stage string, err error, evidence ...string) runtime.ServiceRecord {
+		n++
+		return runtime.ServiceRecord{Service: service, Stage: stage, State: runtime.Failed, Error: err.Error(), Err: err,
+			Evidence: evidence, Start: start, End: start.Add(-n * time.Second)}
+	}
+	release := func(err error, evidence ...string) error {
+		return fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Err: err, Evidence: evidence, RolledBack: 3})
+	}
+	timeout := fmt.Errorf("%w after 1m30s: deployment api: 0 of 1 replicas are available", runtime.ErrTimeout)
+	tests := map[string][]runtime.ServiceRecord{
+		"build": {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{
+			Step: "RUN go build ./...", Pos: plan.Pos{File: "api/Dockerfile", Line: 4, Col: 1},
+			Log: []string{"main.go:7:2: undefined: foo", "\x1b[31mFAIL\x1b[0m"}, Err: errors.New("exit code: 1")}))},
+		"missing image":         {fail("db", "data", fmt.Errorf("copy image postgres:15: %w", runtime.ErrNotFound))},
+		"crash":                 {fail("api", "apps", release(errors.New("pod api-0 crashes")), "pod api-0: CrashLoopBackOff\n  exit code 3", "api-0 | no database")},
+		"never ready":           {fail("api", "apps", release(timeout), "pod api-0: Running, not ready")},
+		"never ready, no check": {fail("worker", "apps", release(timeout))},
+		"image of a chart":      {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
+		"memory":                {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
+		"no node":               {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
+		"other":                 {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
+		"disk":                  {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
+		"timeout":               {fail("api", "apps", timeout)},
+		"several":               {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
+	}
+	var b strings.Builder
+	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "image of a chart",
+		"memory", "no node", "other", "disk", "timeout", "several"} {
+		fmt.Fprintf(&b, "== %s\n", name)
+		if err := Failures(&b, shop(), "shop-staging", tests[name], false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "failures", b.String())
+}
+
+func TestRegistryOf(t *testing.T) {
+	for image, want := range map[string]string{
+		"postgres:15": "docker.io", "library/x": "docker.io", "ghcr.io/a/b": "ghcr.io", "localhost/x": "localhost", "127.0.0.1:5000/x": "127.0.0.1:5000",
+	} {
+		if got := registryOf(image); got != want {
+			t.Errorf("registryOf(%q) = %q, want %q", image, got, want)
+		}
+	}
+}
+
+// TestManyServices: five hundred services fit any screen, and what is at work is seen.
+func TestManyServices(t *testing.T) {
+	m := newModel()
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	names := make([]string, 500)
+	for i := range names {
+		names[i] = fmt.Sprintf("service-%03d", i)
+	}
+	m.apply(runtime.Event{Time: start, Body: runtime.RunStarted{Action: runtime.Deploy, Namespace: "big-default",
+		Stages: []runtime.StageOutline{{Name: "one", Services: names[:250]}, {Name: "two", Services: names[250:]}}}})
+	m.apply(runtime.Event{Time: start, Stage: "one", Body: runtime.StageStarted{}})
+	for i, name := range names[:100] {
+		state := runtime.Done
+		if i >= 86 {
+			state = runtime.Building
+		}
+		m.apply(runtime.Event{Time: start, Stage: "one", Service: name, Body: runtime.StateChanged{State: state}})
+	}
+	for _, height := range []int{4, 10, 24, 60} {
+		p := painter{now: start, width: 60, height: height}
+		lines := p.live(m)
+		if len(lines) >= height {
+			t.Errorf("height %d: %d lines", height, len(lines))
+		}
+		if height == 24 {
+			golden(t, "many", strings.Join(lines, "\n")+"\n")
+		}
+	}
+}

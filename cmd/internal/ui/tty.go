@@ -1,0 +1,149 @@
+package ui
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// frame is how often the screen is drawn. Events only change the model, so that
+// ten thousand lines a second cost ten screens.
+const frame = 100 * time.Millisecond
+
+// ttyView redraws the model on a terminal, below what has scrolled by.
+type ttyView struct {
+	now    func() time.Time
+	styles styles
+	prog   *tea.Program
+	done   chan struct{} // closed when prog has given the terminal back
+
+	mu     sync.Mutex // guards what follows
+	model  *model
+	above  []string // lines for the scrollback that are not written yet
+	ending bool
+}
+
+func newTTY(opts Options) *ttyView {
+	v := &ttyView{now: opts.Now, styles: newStyles(opts.Color), model: newModel(), done: make(chan struct{})}
+	v.prog = tea.NewProgram(&screen{view: v}, tea.WithOutput(opts.Out), tea.WithInput(nil),
+		tea.WithoutSignalHandler(), tea.WithEnvironment(quiescent(opts.Environ)))
+	go func() {
+		defer close(v.done)
+		_, _ = v.prog.Run()
+	}()
+	return v
+}
+
+// quiescent returns the variables that keep Bubble Tea from asking the terminal
+// what it can do: nobody here reads the answers, and they would end up in the
+// user's shell. It asks unless it believes itself at the end of an SSH session
+// in a terminal that it does not know.
+func quiescent(environ []string) []string {
+	term := "xterm-256color"
+	for _, kv := range environ {
+		if value, ok := strings.CutPrefix(kv, "TERM="); ok && !slices.ContainsFunc(
+			[]string{"ghostty", "wezterm", "alacritty", "kitty", "rio"},
+			func(name string) bool { return strings.Contains(value, name) }) {
+			term = value
+		}
+	}
+	return []string{"TERM=" + term, "SSH_TTY=/dev/tty"}
+}
+
+func (v *ttyView) Event(e runtime.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.model.apply(e)
+	switch b := e.Body.(type) {
+	case runtime.Printed:
+		v.above = append(v.above, b.Pos.String()+": "+clean(b.Text))
+	case runtime.Warned:
+		v.above = append(v.above, v.styles.warn.Render(warning(b.Diagnostic)))
+	}
+}
+
+func (v *ttyView) Note(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.above = append(v.above, text)
+}
+
+func (v *ttyView) Doing(what string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.model.doing, v.model.since = what, v.now()
+}
+
+// Close leaves the outcome of the stages in the scrollback. It waits for the
+// terminal, but not for one that does not take anything any more.
+func (v *ttyView) Close() {
+	v.mu.Lock()
+	v.ending = true
+	v.mu.Unlock()
+	go v.prog.Send(endMsg{})
+	select {
+	case <-v.done:
+	case <-time.After(2 * time.Second):
+		v.prog.Kill()
+	}
+}
+
+type (
+	tickMsg struct{}
+	endMsg  struct{}
+)
+
+// A screen is what Bubble Tea runs: the view and the size of the terminal.
+type screen struct {
+	view          *ttyView
+	width, height int
+	frames        int
+}
+
+func tick() tea.Cmd { return tea.Tick(frame, func(time.Time) tea.Msg { return tickMsg{} }) }
+
+func (s *screen) Init() tea.Cmd { return tick() }
+
+func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		s.width, s.height = msg.Width, msg.Height
+	case tickMsg:
+		s.frames++
+		return s, tea.Batch(s.flush(), tick())
+	case endMsg:
+		return s, tea.Sequence(s.flush(), tea.Quit)
+	}
+	return s, nil
+}
+
+// flush hands over the lines for the scrollback.
+func (s *screen) flush() tea.Cmd {
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	if len(s.view.above) == 0 {
+		return nil
+	}
+	lines := strings.Join(s.view.above, "\n")
+	s.view.above = nil
+	return tea.Println(lines)
+}
+
+func (s *screen) View() tea.View {
+	v := s.view
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := painter{styles: v.styles, now: v.now(), frame: s.frames, width: s.width, height: s.height}
+	lines := p.live(v.model)
+	if v.ending {
+		lines = p.final(v.model)
+	}
+	view := tea.NewView(strings.Join(lines, "\n"))
+	view.DisableBracketedPasteMode = true
+	return view
+}

@@ -86,10 +86,10 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		}
 	}
 	if config.Node == home.Real {
-		if owner, ok := node.Owner(); ok && owner != d {
-			return fmt.Errorf("this machine has a real cluster already, in %s: use that, or end it with `pipe-cluster down --dir %s`", owner, owner)
-		}
 		if err := node.Install(ctx, a.say); err != nil {
+			return err
+		}
+		if err := node.Claim(d); err != nil {
 			return err
 		}
 	}

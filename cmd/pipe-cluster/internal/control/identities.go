@@ -53,7 +53,7 @@ func Identity(d home.Dir, c home.Config) error {
 	if err := home.WriteFile(filepath.Join(dir, "sa.pub"), public, 0o600); err != nil {
 		return err
 	}
-	service, err := ServiceIP(c.ServiceCIDR, 1)
+	service, err := ServiceIP(c.ServiceCIDR, API)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,12 @@ func Identity(d home.Dir, c home.Config) error {
 	}
 	return nil
 }
+
+// The numbers of addresses in the services' network that every Kubernetes gives to the same services.
+const (
+	API = 1
+	DNS = 10
+)
 
 // Server is the address of the API server.
 func Server(c home.Config) string {

@@ -22,8 +22,8 @@ func Install(context.Context, func(string, ...any)) error { return errNoLinux }
 // Networks cannot choose any.
 func Networks() (home.Config, error) { return home.Config{}, errNoLinux }
 
-// Owner is nobody.
-func Owner() (home.Dir, bool) { return "", false }
+// Claim fails.
+func Claim(home.Dir) error { return errNoLinux }
 
 // Sweep has nothing to sweep.
 func Sweep(context.Context, home.Dir) error { return nil }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/control"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/dns"
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/simulate"
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/volume"
@@ -33,6 +34,13 @@ func controlPlane(ctx context.Context, d home.Dir, c home.Config, r *report) err
 		p := volume.Provisioner{API: api, Node: control.NodeName}
 		if c.Node == home.Real {
 			p.Root = d.Volumes()
+			service, err := control.ServiceIP(c.ServiceCIDR, control.DNS)
+			if err != nil {
+				return err
+			}
+			if err := dns.Publish(ctx, api, service, c.Address); err != nil {
+				return err
+			}
 			r.ready()
 			return p.Run(ctx)
 		}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Lost implements [runtime.Lease].
+func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+// keep renews the lease until ctx is done or the lease is lost.
+//
+// It is lost when another one has it, when somebody has deleted it, or when it
+// could not be renewed for two thirds of its duration: the work under it then has
+// the last third to end before anybody takes it over.
+func (l *lease) keep(ctx context.Context) {
+	defer close(l.ended)
+	duration := l.store.opts.LeaseDuration
+	patience := duration * 2 / 3
+	for {
+		select {
+		case <-time.After(duration / 5):
+		case <-ctx.Done():
+			return
+		}
+		mine := l.renew(ctx, patience-time.Since(l.renewed))
+		if ctx.Err() != nil {
+			return
+		}
+		if !mine || time.Since(l.renewed) >= patience {
+			close(l.lost)
+			return
+		}
+	}
+}
+
+// renew tries to renew the lease. It reports whether the lease may still be
+// held: an error that is not about that is no answer.
+func (l *lease) renew(ctx context.Context, within time.Duration) (mine bool) {
+	ctx, stop := context.WithTimeout(ctx, within)
+	defer stop()
+	leases := l.store.client.CoordinationV1().Leases(l.store.namespace(l.key))
+	for {
+		begun := time.Now()
+		is, err := leases.Update(ctx, l.object(l.version), metav1.UpdateOptions{})
+		switch {
+		case err == nil:
+			l.version, l.renewed = is.ResourceVersion, begun
+			return true
+		case apierrors.IsNotFound(err):
+			return false
+		case !apierrors.IsConflict(err):
+			return true
+		}
+		// Changed by another one, or by a renewal whose answer was lost.
+		if is, err = leases.Get(ctx, objectName(l.key), metav1.GetOptions{}); err != nil {
+			return !apierrors.IsNotFound(err)
+		}
+		if is.Spec.HolderIdentity == nil || *is.Spec.HolderIdentity != l.identity {
+			return false
+		}
+		l.version = is.ResourceVersion
+	}
+}
+
+// Release implements [runtime.Lease]. It removes the lease unless it is another
+// one's by now.
+func (l *lease) Release(ctx context.Context) error {
+	l.stop()
+	<-l.ended
+	leases := l.store.client.CoordinationV1().Leases(l.store.namespace(l.key))
+	for {
+		err := leases.Delete(ctx, objectName(l.key), metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{ResourceVersion: &l.version},
+		})
+		switch {
+		case err == nil, apierrors.IsNotFound(err):
+			return nil
+		case !apierrors.IsConflict(err):
+			return translate(ctx, err)
+		}
+		is, err := leases.Get(ctx, objectName(l.key), metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return translate(ctx, err)
+		case is.Spec.HolderIdentity == nil || *is.Spec.HolderIdentity != l.identity:
+			return nil
+		}
+		l.version = is.ResourceVersion
+	}
+}

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// The labels of what pipe keeps in a cluster.
+const (
+	labelManagedBy   = "app.kubernetes.io/managed-by"
+	labelKind        = "pipelinefile.github.io/kind"
+	labelPipeline    = "pipelinefile.github.io/pipeline"
+	labelEnvironment = "pipelinefile.github.io/environment"
+	// labelPiece marks a piece of a large entry; its value is the revision that
+	// the writer who last had use for it wanted to replace.
+	labelPiece = "pipelinefile.github.io/piece-for"
+
+	managedBy       = "pipe"
+	kindEnvironment = "environment"
+	kindRun         = "run"
+	kindNamespace   = "namespace"
+	kindLease       = "lease"
+)
+
+// A set is a set of labels.
+type set map[string]string
+
+// labels returns the labels of an object; what is empty is not among them.
+func labels(kind string, key runtime.EnvironmentKey) set {
+	s := set{labelManagedBy: managedBy}
+	for k, v := range map[string]string{labelKind: kind, labelPipeline: key.Pipeline, labelEnvironment: key.Name} {
+		if v != "" {
+			s[k] = v
+		}
+	}
+	return s
+}
+
+// selector returns what selects objects with all labels of s.
+func (s set) selector() string {
+	var terms []string
+	for _, k := range slices.Sorted(maps.Keys(s)) {
+		terms = append(terms, k+"="+s[k])
+	}
+	return strings.Join(terms, ",")
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// annotationHolder is who holds a lease, to be shown. The identity in its
+// specification is another for each time that it is taken.
+const annotationHolder = "pipelinefile.github.io/holder"
+
+// A sighting is a lease of somebody else, as it was last seen to change. A holder
+// that lives changes its lease all the time. Whether it lives is judged by how
+// long its lease was watched, by this machine's clock alone, not to change:
+// clocks of two machines are never compared, as the one may be wrong.
+type sighting struct {
+	version string
+	at      time.Time
+}
+
+// Lock implements [runtime.Locker]. A lease that its holder should have renewed by
+// now is watched for as long as it holds, up to LeaseDuration, before it is
+// taken over; Lock takes that long then.
+func (s *Store) Lock(ctx context.Context, key runtime.EnvironmentKey, holder string) (runtime.Lease, error) {
+	var random [8]byte
+	rand.Read(random[:])
+	l := &lease{
+		store:    s,
+		key:      key,
+		holder:   holder,
+		identity: holder + " " + hex.EncodeToString(random[:]),
+		lost:     make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+	if err := l.take(ctx); err != nil {
+		var locked *runtime.LockedError
+		if errors.As(err, &locked) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("lock environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	}
+	var renewing context.Context
+	renewing, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go l.keep(renewing)
+	return l, nil
+}
+
+// A lease is one that this process holds.
+type lease struct {
+	store            *Store
+	key              runtime.EnvironmentKey
+	holder, identity string
+	stop             context.CancelFunc
+	lost             chan struct{} // closed by keep
+	ended            chan struct{} // closed when keep returns
+
+	// Only take, then keep, then Release touch these.
+	version  string
+	acquired metav1.MicroTime
+	renewed  time.Time // when the last renewal that succeeded was begun
+}
+
+// take takes the lease if it is free, or if its holder is dead.
+func (l *lease) take(ctx context.Context) error {
+	s := l.store
+	leases := s.client.CoordinationV1().Leases(s.namespace(l.key))
+	watching := "" // the version of a lease that seems to be a dead one's
+	for {
+		l.renewed, l.acquired = time.Now(), metav1.NewMicroTime(s.now())
+		var taken *coordinationv1.Lease
+		err := s.inNamespace(ctx, l.key, func() (err error) {
+			taken, err = leases.Create(ctx, l.object(""), metav1.CreateOptions{})
+			return err
+		})
+		if err == nil {
+			l.version = taken.ResourceVersion
+			return nil
+		}
+		if !errors.Is(err, runtime.ErrConflict) {
+			return err
+		}
+		is, err := leases.Get(ctx, objectName(l.key), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue // given back meanwhile
+		}
+		if err != nil {
+			return translate(ctx, err)
+		}
+		wait := s.watched(l.key, is)
+		switch {
+		case wait <= 0:
+			l.renewed = time.Now()
+			taken, err := leases.Update(ctx, l.object(is.ResourceVersion), metav1.UpdateOptions{})
+			if err == nil {
+				l.version = taken.ResourceVersion
+				return nil
+			}
+			if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+				return translate(ctx, err)
+			}
+			continue
+		case looksAlive(is, s.now()), watching != "" && watching != is.ResourceVersion:
+			return locked(l.key, is)
+		}
+		watching = is.ResourceVersion
+		select {
+		case <-time.After(min(wait, s.opts.LeaseDuration/10)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// watched takes note of a lease and returns how much longer it must be seen not
+// to change until its holder is dead for sure.
+func (s *Store) watched(key runtime.EnvironmentKey, is *coordinationv1.Lease) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, ok := s.seen[key]
+	if !ok || last.version != is.ResourceVersion {
+		last = sighting{is.ResourceVersion, time.Now()}
+		s.seen[key] = last
+	}
+	return duration(is) - time.Since(last.at)
+}
+
+// looksAlive says what the clocks say: a hint, good enough to refuse a second
+// run at once.
+func looksAlive(is *coordinationv1.Lease, now time.Time) bool {
+	return is.Spec.RenewTime != nil && now.Sub(is.Spec.RenewTime.Time).Abs() < duration(is)
+}
+
+func duration(is *coordinationv1.Lease) time.Duration {
+	if is.Spec.LeaseDurationSeconds == nil {
+		return 0
+	}
+	return time.Duration(*is.Spec.LeaseDurationSeconds) * time.Second
+}
+
+// locked returns the error that says who holds a lease.
+func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) error {
+	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder]}
+	if e.Holder == "" && is.Spec.HolderIdentity != nil {
+		e.Holder = *is.Spec.HolderIdentity
+	}
+	if is.Spec.AcquireTime != nil {
+		e.Since = is.Spec.AcquireTime.Time
+	}
+	return e
+}
+
+// object returns the lease as it is written, over the one of that version.
+func (l *lease) object(version string) *coordinationv1.Lease {
+	now := metav1.NewMicroTime(l.store.now())
+	seconds := int32(l.store.opts.LeaseDuration / time.Second)
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:            objectName(l.key),
+			Labels:          labels(kindLease, l.key),
+			Annotations:     map[string]string{annotationHolder: l.holder},
+			ResourceVersion: version,
+		},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity:       &l.identity,
+			LeaseDurationSeconds: &seconds,
+			AcquireTime:          &l.acquired,
+			RenewTime:            &now,
+		},
+	}
+}

@@ -1,0 +1,275 @@
+// Package store keeps environments, the records of their runs and the leases
+// of runs in Kubernetes (SPEC E1, E5, A5): no other database is needed.
+//
+// An environment is a ConfigMap in its own namespace, so that rights to an
+// environment are rights to a namespace, or in the one namespace that
+// Options.Namespace names. Optimistic concurrency is the resource version of
+// that ConfigMap. Plans hold no secret values. They are compressed; what is too
+// large for one object all the same is split into further ConfigMaps, which are
+// written before the one that refers to them and removed after it (A6). A run is
+// a ConfigMap, a lease is a Lease of coordination.k8s.io.
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+var (
+	_ runtime.Store  = (*Store)(nil)
+	_ runtime.Locker = (*Store)(nil)
+)
+
+// Options adjust a Store. The zero value is good.
+type Options struct {
+	// Namespace keeps the state of all environments in one place, where
+	// records outlive their environment (--state-namespace). Default: the
+	// environment's own namespace.
+	Namespace string
+	// KeepRuns is how many records are kept of each environment; default 50.
+	KeepRuns int
+	// LeaseDuration is how long a lease is held by a process that died;
+	// default 15 seconds. Kubernetes keeps whole seconds.
+	LeaseDuration time.Duration
+}
+
+// A Store is the state of pipe in one cluster. It is a Locker, too.
+type Store struct {
+	client kubernetes.Interface
+	opts   Options
+	now    func() time.Time // what is written into leases; tests skew it
+
+	mu   sync.Mutex
+	seen map[runtime.EnvironmentKey]sighting // leases of others, as they were last seen
+}
+
+// Open returns the store of a cluster. It asks nothing of it yet. The client is
+// shared with others; it should have a high QPS.
+func Open(client kubernetes.Interface, opts Options) *Store {
+	if opts.KeepRuns <= 0 {
+		opts.KeepRuns = 50
+	}
+	if opts.LeaseDuration <= 0 {
+		opts.LeaseDuration = 15 * time.Second
+	}
+	opts.LeaseDuration = max(opts.LeaseDuration.Truncate(time.Second), time.Second)
+	return &Store{client: client, opts: opts, now: time.Now, seen: make(map[runtime.EnvironmentKey]sighting)}
+}
+
+// namespace returns where the state of an environment is.
+func (s *Store) namespace(key runtime.EnvironmentKey) string {
+	if s.opts.Namespace != "" {
+		return s.opts.Namespace
+	}
+	return key.Namespace()
+}
+
+// objectName returns the name of the main object of an environment. The dots
+// keep apart what the hyphens of the two names would not.
+func objectName(key runtime.EnvironmentKey) string {
+	return "pipe." + key.Pipeline + "." + key.Name
+}
+
+// fieldPlan is the plan of an environment; all else of it is the text of the entry.
+const fieldPlan = "plan"
+
+// Environment implements [runtime.Store].
+func (s *Store) Environment(ctx context.Context, key runtime.EnvironmentKey) (*runtime.Environment, error) {
+	e, err := s.readEntry(ctx, s.namespace(key), objectName(key))
+	if err == nil {
+		var env *runtime.Environment
+		if env, err = environmentOf(e); err == nil {
+			return env, nil
+		}
+	}
+	return nil, fmt.Errorf("environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+}
+
+// Environments implements [runtime.Store]. It is one request, however many
+// there are.
+func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.Environment, error) {
+	entries, err := s.listEntries(ctx, s.opts.Namespace, labels(kindEnvironment, runtime.EnvironmentKey{Pipeline: pipeline}))
+	if err != nil {
+		return nil, fmt.Errorf("list environments: %w", err)
+	}
+	var envs []*runtime.Environment
+	for _, e := range entries {
+		env, err := environmentOf(e)
+		if err != nil {
+			return nil, fmt.Errorf("environment in %s/%s: %w", e.namespace, e.name, err)
+		}
+		envs = append(envs, env)
+	}
+	slices.SortFunc(envs, func(a, b *runtime.Environment) int {
+		return cmp.Or(cmp.Compare(a.Key.Pipeline, b.Key.Pipeline), cmp.Compare(a.Key.Name, b.Key.Name))
+	})
+	return envs, nil
+}
+
+func environmentOf(e *entry) (*runtime.Environment, error) {
+	env := &runtime.Environment{}
+	if err := json.Unmarshal([]byte(e.text), env); err != nil {
+		return nil, fmt.Errorf("its state cannot be read: %w", err)
+	}
+	if data, ok := e.fields[fieldPlan]; ok {
+		if err := json.Unmarshal(data, &env.Plan); err != nil {
+			return nil, fmt.Errorf("its plan cannot be read: %w", err)
+		}
+	}
+	env.Revision = e.revision
+	return env, nil
+}
+
+// Save implements [runtime.Store].
+func (s *Store) Save(ctx context.Context, env *runtime.Environment) error {
+	e := &entry{
+		namespace: s.namespace(env.Key),
+		name:      objectName(env.Key),
+		labels:    labels(kindEnvironment, env.Key),
+		fields:    make(map[string][]byte),
+		revision:  env.Revision,
+	}
+	bare := *env
+	bare.Plan = nil
+	text, err := json.Marshal(bare)
+	e.text = string(text)
+	if err == nil && env.Plan != nil {
+		e.fields[fieldPlan], err = json.Marshal(env.Plan)
+	}
+	if err == nil {
+		err = s.inNamespace(ctx, env.Key, func() error { return s.writeEntry(ctx, e) })
+	}
+	if err != nil {
+		return fmt.Errorf("save environment %s of pipeline %s: %w", env.Key.Name, env.Key.Pipeline, err)
+	}
+	env.Revision = e.revision
+	return nil
+}
+
+// Delete implements [runtime.Store]. First goes the object that says that there
+// is an environment, then the rest. The namespace stays.
+func (s *Store) Delete(ctx context.Context, key runtime.EnvironmentKey) error {
+	maps := s.client.CoreV1().ConfigMaps(s.namespace(key))
+	err := maps.Delete(ctx, objectName(key), metav1.DeleteOptions{})
+	if err == nil || apierrors.IsNotFound(err) {
+		err = maps.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: labels("", key).selector()})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete environment %s of pipeline %s: %w", key.Name, key.Pipeline, translate(ctx, err))
+	}
+	return nil
+}
+
+// runName returns the name of the object of a run.
+func runName(key runtime.EnvironmentKey, id string) string {
+	return objectName(key) + ".run." + strings.ToLower(id)
+}
+
+// The fields and annotations of the entry of a run.
+const (
+	fieldRun        = "run"
+	annotationStart = "pipelinefile.github.io/start"
+)
+
+// AddRun implements [runtime.Store]. It removes the oldest records beyond those
+// that are kept.
+func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runtime.RunRecord) error {
+	e := &entry{
+		namespace:   s.namespace(key),
+		name:        runName(key, run.ID),
+		labels:      labels(kindRun, key),
+		annotations: map[string]string{annotationStart: run.Start.UTC().Format(time.RFC3339Nano)},
+	}
+	data, err := json.Marshal(run)
+	if err != nil {
+		return fmt.Errorf("record of run %s: %w", run.ID, err)
+	}
+	e.fields = map[string][]byte{fieldRun: data}
+	created := false
+	err = s.inNamespace(ctx, key, func() (err error) {
+		created, err = s.putEntry(ctx, e, run.End.IsZero())
+		return err
+	})
+	if err == nil && created {
+		err = s.trimRuns(ctx, key)
+	}
+	if err != nil {
+		return fmt.Errorf("record of run %s: %w", run.ID, err)
+	}
+	return nil
+}
+
+// trimRuns removes the oldest records beyond those that are kept. Of the objects
+// it reads only the metadata.
+func (s *Store) trimRuns(ctx context.Context, key runtime.EnvironmentKey) error {
+	list, err := s.listMetadata(ctx, s.namespace(key), labels(kindRun, key))
+	if err != nil {
+		return err
+	}
+	runs := list[:0]
+	for _, m := range list {
+		if m.Annotations[annotationStart] != "" { // the pieces of a large one go with it
+			runs = append(runs, m)
+		}
+	}
+	if len(runs) <= s.opts.KeepRuns {
+		return nil
+	}
+	slices.SortFunc(runs, func(a, b metav1.ObjectMeta) int {
+		return cmp.Or(cmp.Compare(b.Annotations[annotationStart], a.Annotations[annotationStart]), cmp.Compare(b.Name, a.Name))
+	})
+	for _, m := range runs[s.opts.KeepRuns:] {
+		if err := s.deleteEntry(ctx, m.Namespace, m.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Runs implements [runtime.Store].
+func (s *Store) Runs(ctx context.Context, key runtime.EnvironmentKey) ([]runtime.RunRecord, error) {
+	entries, err := s.listEntries(ctx, s.namespace(key), labels(kindRun, key))
+	if err != nil {
+		return nil, fmt.Errorf("runs of environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	}
+	var runs []runtime.RunRecord
+	for _, e := range entries {
+		var run runtime.RunRecord
+		if err := json.Unmarshal(e.fields[fieldRun], &run); err != nil {
+			return nil, fmt.Errorf("run in %s/%s: %w", e.namespace, e.name, err)
+		}
+		runs = append(runs, run)
+	}
+	slices.SortFunc(runs, func(a, b runtime.RunRecord) int {
+		return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.ID, a.ID))
+	})
+	return runs, nil
+}
+
+// translate makes the errors of the API server those of the contracts.
+func translate(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)):
+		return fmt.Errorf("%w: %v", context.Cause(ctx), err)
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%w (%v)", runtime.ErrNotFound, err)
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return fmt.Errorf("%w (%v)", runtime.ErrConflict, err)
+	}
+	return err
+}

@@ -191,12 +191,12 @@ func orElse(s, other string) string {
 
 // replace ends a, which is of another version, if nobody uses it.
 func (p Process) replace(ctx context.Context, f files, a *Attached) error {
-	use, err := tryLock(f.use(), exclusive)
+	use, err := lockSoon(ctx, f.use())
+	if errors.Is(err, errHeld) {
+		return &VersionError{Name: p.Name, PID: a.PID, Running: a.Version, Ours: p.Version}
+	}
 	if err != nil {
 		return err
-	}
-	if use == nil {
-		return &VersionError{Name: p.Name, PID: a.PID, Running: a.Version, Ours: p.Version}
 	}
 	// Held meanwhile, so that nobody can begin to use it.
 	defer use.unlock()

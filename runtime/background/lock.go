@@ -1,10 +1,12 @@
 package background
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // A lock is held until unlock, or until the process ends, however it ends.
@@ -48,6 +50,23 @@ func (l *lock) acquire(m mode) error {
 		return err
 	}
 	return fmt.Errorf("lock %s: %w (the folder must be on a disk of this machine)", l.file.Name(), err)
+}
+
+// lockSoon takes all of a lock that others may look at for moments: it tries for
+// a second. errHeld says that it is held for longer.
+func lockSoon(ctx context.Context, path string) (*lock, error) {
+	for range 250 {
+		l, err := tryLock(path, exclusive)
+		if err != nil || l != nil {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(pollFast):
+		}
+	}
+	return nil, errHeld
 }
 
 // held says whether somebody has the file locked for itself alone. Finding out

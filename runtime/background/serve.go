@@ -24,8 +24,9 @@ var ErrRunning = errors.New("already running")
 
 // Reasons for the end of a process, as causes of the context of run.
 var (
-	errIdle    = errors.New("nobody used it")
-	errStopped = errors.New("asked to end")
+	errIdle     = errors.New("nobody used it")
+	errStopped  = errors.New("asked to end")
+	errNotReady = errors.New("not ready in time")
 )
 
 // Serve is the life of the background process itself: it takes its lock, calls
@@ -41,6 +42,12 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 		return fmt.Errorf("background %s: %w", o.Name, err)
 	}
 	life, err := lockSoon(ctx, f.lock())
+	if errors.Is(err, errHeld) {
+		err = ErrRunning
+		if r, _ := read(f.lock()); r != nil {
+			err = fmt.Errorf("%w as process %d", ErrRunning, r.PID)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("background %s: %w", o.Name, err)
 	}
@@ -63,6 +70,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 	wait.Go(func() {
 		select {
 		case <-signals:
+			signal.Stop(signals) // a second one ends the process at once
 			cancel(errStopped)
 		case <-ctx.Done():
 		}
@@ -71,7 +79,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 		start := orDefault(o.Start, 2*time.Minute)
 		select {
 		case <-time.After(start):
-			cancel(fmt.Errorf("not ready after %v", start))
+			cancel(fmt.Errorf("%w: %v", errNotReady, start))
 		case <-ready:
 		case <-ctx.Done():
 		}
@@ -94,16 +102,17 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 	wait.Wait()
 	s.use.unlock()
 	switch {
+	case errors.Is(ended, errNotReady):
+		err = ended
 	case ended == nil && err == nil:
 		err = errors.New("ended without being asked to")
-	case errors.Is(ended, errIdle), errors.Is(ended, errStopped), errors.Is(ended, context.Canceled):
-		if err == nil || errors.Is(err, ended) || errors.Is(err, context.Canceled) {
-			return nil
-		}
-	case err == nil || errors.Is(err, context.Canceled):
-		err = ended
+	case ended != nil && (errors.Is(err, ended) || errors.Is(err, context.Canceled)):
+		err = nil // it only says that it was told to end
 	}
-	return fmt.Errorf("background %s: %w", o.Name, err)
+	if err != nil {
+		return fmt.Errorf("background %s: %w", o.Name, err)
+	}
+	return nil
 }
 
 func orDefault(d, def time.Duration) time.Duration {
@@ -111,25 +120,6 @@ func orDefault(d, def time.Duration) time.Duration {
 		return def
 	}
 	return d
-}
-
-// lockSoon takes a lock that others may look at for moments.
-func lockSoon(ctx context.Context, path string) (*lock, error) {
-	for range 250 {
-		l, err := tryLock(path, exclusive)
-		if err != nil || l != nil {
-			return l, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(pollFast):
-		}
-	}
-	if r, err := read(path); err == nil && r != nil {
-		return nil, fmt.Errorf("%w as process %d", ErrRunning, r.PID)
-	}
-	return nil, ErrRunning
 }
 
 // A server is what the process has to do with its files while run works.

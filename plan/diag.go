@@ -1,6 +1,10 @@
 package plan
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
 
 // A Pos is a position in a source file. Line and Col count from 1, Col in
 // runes. The zero Pos means that there is none.
@@ -50,10 +54,81 @@ type Diagnostic struct {
 type Related struct {
 	Pos     Pos    `json:"pos"`
 	Message string `json:"message"`
+	Line    string `json:"line,omitempty"` // the source line
 }
 
 // A Frame is one Starlark call.
 type Frame struct {
 	Name string `json:"name"`
 	Pos  Pos    `json:"pos"`
+}
+
+// String returns d as it is shown, without a newline at its end:
+//
+//	Pipelinefile:4:1: application: there is a service "web" already
+//	    application("web")
+//	    ^
+//	Pipelinefile:3:1: declared here
+//	    application("web")
+//	    ^
+//
+// A hint follows the source line, and the calls that led there come last.
+func (d Diagnostic) String() string {
+	var b strings.Builder
+	kind := ""
+	if d.Severity == Warning {
+		kind = "warning: "
+	}
+	excerpt(&b, d.Pos, kind+d.Message, d.Line)
+	if d.Hint != "" {
+		b.WriteString("\n    " + strings.ReplaceAll(d.Hint, "\n", "\n    "))
+	}
+	for _, r := range d.Related {
+		b.WriteByte('\n')
+		excerpt(&b, r.Pos, r.Message, r.Line)
+	}
+	if len(d.Stack) > 0 {
+		b.WriteString("\ncalled from")
+		for _, f := range d.Stack {
+			b.WriteString("\n    " + f.Pos.String() + ": in " + f.Name)
+		}
+	}
+	return b.String()
+}
+
+// widest is how much of a source line is shown, in characters.
+const widest = 120
+
+// excerpt writes a message with its position, and the line with a caret.
+func excerpt(b *strings.Builder, pos Pos, message, line string) {
+	if !pos.IsZero() {
+		b.WriteString(pos.String() + ": ")
+	}
+	b.WriteString(message)
+	if strings.TrimSpace(line) == "" {
+		return
+	}
+	text, col := []rune(line), min(max(pos.Col-1, 0), utf8.RuneCountInString(line))
+	if from := col - widest/2; len(text) > widest && from > 0 {
+		text, col = append([]rune("…"), text[from:]...), col-from+1
+	}
+	if len(text) > widest {
+		text = append(text[:widest:widest], '…')
+	}
+	// The part of the line that is common to all its neighbours says nothing.
+	indent := 0
+	for indent < col && (text[indent] == ' ' || text[indent] == '\t') {
+		indent++
+	}
+	b.WriteString("\n    " + string(text[indent:]))
+	if pos.Col > 0 {
+		b.WriteString("\n    ")
+		for _, r := range text[indent:col] {
+			if r != '\t' { // a tab is as wide as the terminal has it
+				r = ' '
+			}
+			b.WriteRune(r)
+		}
+		b.WriteByte('^')
+	}
 }

@@ -1,0 +1,103 @@
+package builtins
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.starlark.net/starlark"
+)
+
+// bind puts the arguments of the call into dst, a struct that has the defaults.
+// Every mistake is recorded; the error, if any, is for builtins that must not go on.
+func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	f := c.Func
+	var first error
+	note := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	set := func(i int, v starlark.Value) {
+		c.given |= 1 << i
+		if v == starlark.None && f.Params[i].Default == "None" {
+			return
+		}
+		if p := f.sets[i](dst, v); p != nil {
+			note(c.report(i, p))
+		}
+	}
+	n := len(args)
+	if n > f.plain {
+		n = f.plain
+		if f.rest >= 0 {
+			set(f.rest, args[n:])
+		} else {
+			note(c.tooMany(len(args)))
+		}
+	}
+	for i, v := range args[:n] {
+		set(i, v)
+	}
+	for _, kv := range kwargs {
+		name := string(kv[0].(starlark.String))
+		i, ok := f.byName[name]
+		switch {
+		case !ok || i == f.rest:
+			note(c.unknown(name))
+		case c.given&(1<<i) != 0:
+			note(c.report(i, problemf("is given twice, by position and by name")))
+		default:
+			set(i, kv[1])
+		}
+	}
+	for i := range f.Params {
+		if c.given&(1<<i) == 0 && f.Params[i].Required() {
+			note(c.missing(i))
+		}
+	}
+	if f.lenient {
+		return nil
+	}
+	return first
+}
+
+func (c *Call) tooMany(got int) error {
+	f := c.Func
+	p := problemf("%d positional arguments, at most %d are possible", got, f.plain)
+	if f.plain < len(f.Params) {
+		var names []string
+		for _, q := range f.Params[f.plain:] {
+			names = append(names, q.Name)
+		}
+		if len(names) > 4 {
+			names = append(names[:4], "…")
+		}
+		p.hint = "these are given by name: " + strings.Join(names, ", ")
+	}
+	return c.addSure(c.argPos(c.Func.plain, nil), p)
+}
+
+func (c *Call) unknown(name string) error {
+	var names []string
+	for i, p := range c.Func.Params {
+		if i != c.Func.rest {
+			names = append(names, p.Name)
+		}
+	}
+	p := problemf("no parameter %q", name)
+	if near := nearest(name, names); near != "" {
+		p.hint = fmt.Sprintf("did you mean %q?", near)
+	} else {
+		p.hint = "it takes " + strings.Join(names, ", ")
+	}
+	return c.addSure(c.namePos(name), p)
+}
+
+func (c *Call) missing(i int) error {
+	c.failed |= 1 << i
+	param := c.Func.Params[i]
+	p := problemf("%s is missing", param.Name)
+	p.hint = fmt.Sprintf("give %s, %s: %s", param.Name, withArticle(param.Type), param.Help)
+	return c.addSure(c.Pos(), p)
+}

@@ -1,0 +1,219 @@
+package builtins
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A sourceValue is the value of local() and git().
+type sourceValue struct {
+	opaque
+	plan plan.Source
+}
+
+// String returns the call that makes it.
+func (s *sourceValue) String() string {
+	if s.plan.Git != "" {
+		return "git(" + starlark.String(s.plan.Git).String() + ")"
+	}
+	return "local(" + starlark.String(s.plan.Path).String() + ")"
+}
+
+// Type returns "source".
+func (s *sourceValue) Type() string { return "source" }
+
+type localArgs struct {
+	Path string `arg:"path" default:"\".\"" help:"a folder, relative to the file of the call"`
+}
+
+var localFunc = declare("local", "source", "Takes the source of an image from a folder of the workspace.",
+	func(c *Call, a *localArgs) (starlark.Value, error) {
+		dir, p := c.resolve(a.Path)
+		if p == nil {
+			p = c.checkFolder(dir)
+		}
+		c.wrong("path", p)
+		return &sourceValue{plan: plan.Source{Path: dir}}, nil
+	})
+
+func (c *Call) checkFolder(dir string) *problem {
+	info, err := c.Session.Files.stat(dir)
+	if err != nil {
+		return c.Session.Files.problem(dir, err)
+	}
+	if !info.IsDir() {
+		return problemf("%s is a file, not a folder", dir).hinted("write %q", path.Dir(dir))
+	}
+	return nil
+}
+
+type gitArgs struct {
+	URL  string `arg:"url" help:"of the repository: https://, ssh:// or git@host:path"`
+	Ref  string `arg:"ref,kw" default:"\"HEAD\"" help:"a branch, a tag or a commit"`
+	Path string `arg:"path,kw" default:"\"\"" help:"a folder of the repository"`
+}
+
+var (
+	gitURL = regexp.MustCompile(`^((https?|ssh|git)://[^\s/]+/\S+|[-\w.]+@[-\w.]+:\S+)$`)
+	gitRef = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_./+@]*$`)
+)
+
+var gitFunc = declare("git", "source", "Takes the source of an image from a git repository.",
+	func(c *Call, a *gitArgs) (starlark.Value, error) {
+		if c.ok("url") && !gitURL.MatchString(a.URL) {
+			c.wrong("url", problemf("%q is no address of a git repository", clip(a.URL)).hinted(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
+		} else if _, rest, ok := strings.Cut(a.URL, "://"); ok {
+			if user, _, found := strings.Cut(strings.SplitN(rest, "/", 2)[0], "@"); found && strings.Contains(user, ":") {
+				c.wrong("url", problemf("has a password in it").hinted("credentials come from git's own helpers"))
+				a.URL = "" // it must not get further
+			}
+		}
+		if a.Ref == "" || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
+			c.wrong("ref", problemf("%q is no branch, tag or commit", clip(a.Ref)))
+		}
+		dir, p := below(a.Path, "the repository")
+		c.wrong("path", p)
+		return &sourceValue{plan: plan.Source{Git: a.URL, Ref: a.Ref, Path: dir}}, nil
+	})
+
+// below checks and cleans a path that must stay below what is named; "" stays "".
+func below(p, what string) (string, *problem) {
+	if p == "" {
+		return "", nil
+	}
+	clean, pr := resolve(".", p)
+	if pr != nil && leaves(path.Join(".", p)) {
+		pr = problemf("%q leaves %s", clip(p), what)
+	}
+	return clean, pr
+}
+
+// A Build is the value of dockerfile().
+type Build struct {
+	opaque
+	plan plan.BuildSpec // without ID and Source; Dockerfile is below the context
+}
+
+// String returns "dockerfile(…)".
+func (b *Build) String() string { return "dockerfile(…)" }
+
+// Type returns "build".
+func (b *Build) Type() string { return "build" }
+
+type dockerfileArgs struct {
+	Context   string            `arg:"context,kw" default:"\".\"" help:"the folder that COPY copies from, relative to the source"`
+	File      string            `arg:"file,kw" default:"\"Dockerfile\"" help:"the Dockerfile, relative to the context"`
+	Target    string            `arg:"target,kw" default:"None" help:"the stage of the Dockerfile to build; the last if not given"`
+	Args      map[string]string `arg:"args,kw" default:"{}" help:"values of ARG"`
+	Platforms []string          `arg:"platforms,kw" default:"[]" help:"such as \"linux/arm64\"; the builder's own if empty"`
+	Secrets   []secretItem      `arg:"secrets,kw" default:"[]" help:"for RUN --mount=type=secret,id=NAME"`
+	Labels    map[string]string `arg:"labels,kw" default:"{}" help:"of the image"`
+}
+
+var (
+	buildArg = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	platform = regexp.MustCompile(`^(linux|windows|darwin|freebsd)/[a-z0-9]+(/v[0-9.]+)?$`)
+	target   = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_.]*$`)
+)
+
+var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is built.",
+	func(c *Call, a *dockerfileArgs) (starlark.Value, error) {
+		context, p := below(a.Context, "the source")
+		c.wrong("context", p)
+		if context == "" {
+			context = "."
+		}
+		if a.File == "" {
+			c.wrong("file", problemf("is empty"))
+		}
+		// The file may stand beside the context, so whether it leaves the source shows together with the context.
+		file, p := resolve(context, a.File)
+		if p != nil && leaves(path.Join(context, a.File)) {
+			p = problemf("%q leaves the source", clip(a.File))
+		}
+		c.wrong("file", p)
+		if a.Target != "" && !target.MatchString(a.Target) {
+			c.wrong("target", problemf("%q is no name of a stage", clip(a.Target)))
+		}
+		for _, k := range sortedKeys(a.Args) {
+			if !buildArg.MatchString(k) {
+				c.wrong("args", problemf("%q is no name of an ARG", clip(k)))
+			}
+		}
+		for i, p := range a.Platforms {
+			if !platform.MatchString(p) {
+				c.wrong("platforms", problemf("%q is no platform", clip(p)).hinted(`write such as "linux/amd64"`).in(i))
+			}
+		}
+		spec := plan.BuildSpec{
+			Context: context, Dockerfile: file, Target: a.Target, Args: a.Args, Platforms: a.Platforms,
+			Labels: a.Labels, Pos: c.Pos(),
+		}
+		for _, s := range a.Secrets {
+			spec.Secrets = append(spec.Secrets, plan.SecretRef(s))
+		}
+		return &Build{plan: spec}, nil
+	})
+
+// secretItem is a secret, or the name of one.
+type secretItem plan.SecretRef
+
+func (secretItem) typeName() string { return "secret | str" }
+
+// Unpack takes both.
+func (s *secretItem) Unpack(v starlark.Value) error {
+	ref, p := secretRef(v)
+	if p != nil {
+		return p
+	}
+	*s = secretItem(*ref)
+	return nil
+}
+
+// buildImage returns the image that build makes of source, for a call of
+// application() or job(), and checks that what it needs is there.
+func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
+	if source == nil {
+		dir, p := c.resolve(".")
+		c.wrong("source", p)
+		source = &sourceValue{plan: plan.Source{Path: dir}}
+	}
+	var spec plan.BuildSpec
+	if build == nil {
+		spec = plan.BuildSpec{Context: ".", Dockerfile: "Dockerfile", Pos: c.Pos()}
+	} else {
+		spec = build.plan
+	}
+	spec.Source = source.plan
+	if spec.Source.Git != "" {
+		return &Image{Build: &spec}
+	}
+	files, root := c.Session.Files, spec.Source.Path
+	param := "build"
+	if build == nil {
+		param = "source"
+	}
+	if !files.isFolder(root) {
+		return &Image{Build: &spec} // reported by local()
+	}
+	context, dockerfile := path.Join(root, spec.Context), path.Join(root, spec.Dockerfile)
+	if p := c.checkFolder(context); p != nil {
+		p.msg = "the context " + p.msg
+		c.wrong(param, p)
+		return &Image{Build: &spec}
+	}
+	files.note(context, plan.InputContext, "")
+	if _, err := files.Read(dockerfile, plan.InputDockerfile); err != nil {
+		p := files.problem(dockerfile, err)
+		if p.hint == "" && build == nil {
+			p.hint = "an application is built from source: name its folder with source = local(…), or give image="
+		}
+		c.wrong(param, p)
+	}
+	return &Image{Build: &spec}
+}

@@ -1,0 +1,100 @@
+package builtins
+
+import (
+	"path"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Chart is the value of chart().
+type Chart struct {
+	opaque
+	plan plan.Chart
+}
+
+// String returns the call that makes it.
+func (ch *Chart) String() string { return "chart(" + starlark.String(ch.plan.Ref).String() + ")" }
+
+// Type returns "chart".
+func (ch *Chart) Type() string { return "chart" }
+
+type chartArgs struct {
+	Ref         string   `arg:"ref" help:"a folder or a .tgz relative to the file of the call, oci://…, or a name in repo"`
+	Version     string   `arg:"version,kw" default:"None" help:"of a chart from elsewhere; the newest if not given"`
+	Repo        string   `arg:"repo,kw" default:"None" help:"the address of a chart repository"`
+	ValuesFiles []string `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call; later ones win"`
+}
+
+var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service brings instead of the generated one.",
+	func(c *Call, a *chartArgs) (starlark.Value, error) {
+		out := plan.Chart{Ref: a.Ref, Version: a.Version, Repo: a.Repo, Pos: c.Pos()}
+		switch {
+		case !c.ok("ref"):
+		case a.Repo != "":
+			if !strings.HasPrefix(a.Repo, "https://") && !strings.HasPrefix(a.Repo, "http://") {
+				c.wrong("repo", problemf("%q is no address of a chart repository", clip(a.Repo)).hinted("it starts with https://; a chart in a registry is oci://… without repo="))
+			}
+			if a.Ref == "" || strings.ContainsAny(a.Ref, "/:\\ ") {
+				c.wrong("ref", problemf("%q is no name of a chart in a repository", clip(a.Ref)))
+			}
+		case strings.HasPrefix(a.Ref, "oci://"):
+			if p := checkImage(strings.TrimPrefix(a.Ref, "oci://")); p != nil {
+				c.wrong("ref", problemf("%q is no reference of a chart", clip(a.Ref)).hinted(`write such as "oci://ghcr.io/owner/chart"`))
+			}
+		case strings.Contains(a.Ref, "://"):
+			c.wrong("ref", problemf("%q is no chart", clip(a.Ref)).hinted("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
+		default:
+			ref, p := c.resolve(a.Ref)
+			if p == nil {
+				p = c.readChart(ref)
+			}
+			c.wrong("ref", p)
+			if a.Version != "" {
+				c.wrong("version", problemf("a chart of the workspace has its own version"))
+			}
+			out.Ref = ref
+		}
+		for i, f := range a.ValuesFiles {
+			name, p := c.resolve(f)
+			if p == nil {
+				if _, err := c.Session.Files.Read(name, plan.InputValues); err != nil {
+					p = c.Session.Files.problem(name, err)
+				}
+			}
+			c.wrong("values_files", p.in(i))
+			out.ValuesFiles = append(out.ValuesFiles, name)
+		}
+		return &Chart{plan: out}, nil
+	})
+
+// readChart makes a chart of the workspace an input: a .tgz, or all files of a folder.
+func (c *Call) readChart(ref string) *problem {
+	files := c.Session.Files
+	info, err := files.stat(ref)
+	if err != nil {
+		p := files.problem(ref, err)
+		if p.hint == "" {
+			p.hint = "a chart from a repository needs repo=, one from a registry starts with oci://"
+		}
+		return p
+	}
+	if !info.IsDir() {
+		if !strings.HasSuffix(ref, ".tgz") {
+			return problemf("%s is no chart", ref).hinted("a chart is a folder with a Chart.yaml, or a .tgz")
+		}
+		if _, err := files.Read(ref, plan.InputChart); err != nil {
+			return problemf("%v", err)
+		}
+		return nil
+	}
+	if !files.isFile(path.Join(ref, "Chart.yaml")) {
+		return problemf("%s is no chart: it has no Chart.yaml", ref)
+	}
+	if err := files.readTree(ref, plan.InputChart); err != nil {
+		return problemf("%v", err)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package builtins
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Longest names. A release's objects are named after the service and get
+// suffixes; a namespace is "<pipeline>-<environment>".
+const (
+	serviceNameMost = 53
+	namespaceMost   = 63
+)
+
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
+// checkName checks a DNS-1123 label of at most most characters.
+func checkName(name string, most int) *problem {
+	switch {
+	case name == "":
+		return problemf("is empty")
+	case len(name) > most:
+		return problemf("%q has %d characters, at most %d are possible", clip(name), len(name), most)
+	case !dnsLabel.MatchString(name):
+		p := problemf("%q is no name: want small letters, digits and dashes, with a letter or digit at both ends", clip(name))
+		if fixed := label(name); fixed != "" && fixed != name {
+			p.hint = "write " + strconv.Quote(fixed)
+		}
+		return p
+	}
+	return nil
+}
+
+var notLabel = regexp.MustCompile(`[^a-z0-9]+`)
+
+// label makes a DNS label of text, or "".
+func label(text string) string {
+	return strings.Trim(notLabel.ReplaceAllString(strings.ToLower(text), "-"), "-")
+}
+
+// CheckEnvironment returns what is wrong with the name of an environment, or
+// with "<pipeline>-<environment>" as the name of a namespace.
+func CheckEnvironment(pipeline, environment string) error {
+	if p := checkName(environment, namespaceMost); p != nil {
+		return &Hinted{Msg: "environment: " + p.msg, Hint: p.hint}
+	}
+	if n := len(pipeline) + 1 + len(environment); pipeline != "" && n > namespaceMost {
+		return &Hinted{
+			Msg:  "the namespace " + strconv.Quote(pipeline+"-"+environment) + " has " + strconv.Itoa(n) + " characters, at most 63 are possible",
+			Hint: "the names of pipeline and environment together can have 62",
+		}
+	}
+	return nil
+}
+
+var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
+
+func checkEnvName(name string) *problem {
+	if !envName.MatchString(name) {
+		return problemf("%q is no name of an environment variable", clip(name)).
+			hinted("it has letters, digits, '_', '-' and '.', and does not start with a digit")
+	}
+	return nil
+}
+
+// Kubernetes quantities: a number and a suffix. That is all that they are, so
+// no library is needed to check them.
+var quantity = regexp.MustCompile(`^([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,3})?$`)
+
+func checkQuantity(q, example string) *problem {
+	m := quantity.FindStringSubmatch(q)
+	switch {
+	case m == nil && q == "":
+		return problemf("is empty").hinted("write such as %q", example)
+	case m == nil:
+		p := problemf("%q is no quantity", clip(q)).hinted("write such as %q", example)
+		if fixed := strings.TrimSuffix(strings.TrimSuffix(q, "b"), "B"); fixed != q && quantity.MatchString(fixed) {
+			p.hint = "write " + strconv.Quote(fixed)
+		}
+		return p
+	case strings.Trim(m[1], "0.") == "":
+		return problemf("%q is zero", q)
+	}
+	return nil
+}
+
+// checkMemory is checkQuantity for bytes, where "m" would be thousandths.
+func checkMemory(q, example string) *problem {
+	if p := checkQuantity(q, example); p != nil {
+		return p
+	}
+	if strings.HasSuffix(q, "m") {
+		return problemf("%q is thousandths of a byte", q).hinted("write %q", strings.TrimSuffix(q, "m")+"Mi")
+	}
+	return nil
+}
+
+func checkPort(n int) *problem {
+	if n < 1 || n > 65535 {
+		return problemf("want 1 to 65535, got %d", n)
+	}
+	return nil
+}
+
+// durationArg is a length of time, such as "5m" or "1h30m".
+type durationArg plan.Duration
+
+func (durationArg) typeName() string { return "str" }
+
+func (d *durationArg) Unpack(v starlark.Value) error {
+	var text string
+	if p := setString(&text, v); p != nil {
+		if i, ok := v.(starlark.Int); ok {
+			p.hint = `write "` + i.String() + `s" for seconds, "` + i.String() + `m" for minutes`
+		}
+		return p
+	}
+	t, err := time.ParseDuration(text)
+	if err != nil {
+		return problemf("%q is no duration", clip(text)).hinted(`write such as "30s", "5m" or "1h30m"`)
+	}
+	if t <= 0 {
+		return problemf("%q is not more than zero", text)
+	}
+	*d = durationArg(t)
+	return nil
+}
+
+// cronFields are the fields of a schedule with their bounds and names.
+var cronFields = []struct {
+	name     string
+	min, max int
+	names    []string
+}{
+	{"minute", 0, 59, nil},
+	{"hour", 0, 23, nil},
+	{"day of month", 1, 31, nil},
+	{"month", 1, 12, []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
+	{"day of week", 0, 7, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
+}
+
+var cronWords = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+
+// checkCron checks a schedule as a CronJob takes it: five fields, or a word such
+// as @daily.
+func checkCron(s string) *problem {
+	if strings.HasPrefix(s, "@") {
+		if !slices.Contains(cronWords, s) {
+			return problemf("unknown schedule %q", clip(s)).hinted("%s", didYouMean(s, cronWords, "there are "+strings.Join(cronWords, " ")))
+		}
+		return nil
+	}
+	fields := strings.Fields(s)
+	if len(fields) != len(cronFields) {
+		return problemf("%q has %d fields, want 5", clip(s), len(fields)).
+			hinted(`minute, hour, day of month, month, day of week: such as "0 3 * * *" for three in the morning`)
+	}
+	for i, text := range fields {
+		f := cronFields[i]
+		for _, part := range strings.Split(text, ",") {
+			if !cronPart(part, f.min, f.max, f.names) {
+				return problemf("%q: %q is no %s", s, clip(part), f.name).
+					hinted("%d to %d, a range such as %d-%d, *, or a step such as */5", f.min, f.max, f.min, f.max)
+			}
+		}
+	}
+	return nil
+}
+
+func cronPart(part string, low, high int, names []string) bool {
+	part, every, stepped := strings.Cut(part, "/")
+	if stepped {
+		if n, err := strconv.Atoi(every); err != nil || n < 1 || n > high {
+			return false
+		}
+	}
+	if part == "*" || part == "?" {
+		return true
+	}
+	from, to, ranged := strings.Cut(part, "-")
+	number := func(s string) (int, bool) {
+		if i := slices.Index(names, strings.ToLower(s)); i >= 0 {
+			return i + low, true
+		}
+		n, err := strconv.Atoi(s)
+		return n, err == nil && n >= low && n <= high
+	}
+	a, ok := number(from)
+	if !ok || !ranged {
+		return ok
+	}
+	b, ok := number(to)
+	return ok && a <= b
+}
+
+// labelKey and labelValue are what Kubernetes accepts as labels.
+var (
+	labelKey   = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+	labelValue = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$`)
+)
+
+func checkLabels(labels map[string]string) *problem {
+	for _, k := range sortedKeys(labels) {
+		if !labelKey.MatchString(k) {
+			return problemf("%q is no name of a label", clip(k)).hinted(`write such as "team" or "example.com/team"`)
+		}
+		if !labelValue.MatchString(labels[k]) {
+			return problemf("%q is no value of a label", clip(labels[k])).in(k).
+				hinted("at most 63 letters, digits, '-', '_' and '.'")
+		}
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

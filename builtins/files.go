@@ -1,0 +1,271 @@
+package builtins
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Files reads the workspace, and nothing else (L1, L2), and remembers what was
+// read (L7). Each file is read once: one evaluation sees one content.
+type Files struct {
+	root   *os.Root
+	most   int64
+	read   map[string]content
+	inputs map[plan.Input]plan.Digest // by path and kind
+	stats  map[string]fs.FileInfo     // nil: there is nothing
+}
+
+type content struct {
+	data   []byte
+	digest plan.Digest
+}
+
+// NewFiles returns the files below root. A file larger than most bytes is an error.
+func NewFiles(root *os.Root, most int64) *Files {
+	return &Files{
+		root: root, most: most, read: map[string]content{},
+		inputs: map[plan.Input]plan.Digest{}, stats: map[string]fs.FileInfo{},
+	}
+}
+
+// Inputs returns what was read, sorted by path, then kind.
+func (f *Files) Inputs() []plan.Input {
+	out := make([]plan.Input, 0, len(f.inputs))
+	for in, digest := range f.inputs {
+		in.Digest = digest
+		out = append(out, in)
+	}
+	slices.SortFunc(out, func(a, b plan.Input) int {
+		if c := strings.Compare(a.Path, b.Path); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Kind), string(b.Kind))
+	})
+	return out
+}
+
+// note adds an input. What does not exist is one too, without digest: when it
+// comes to be, the evaluation has another result.
+func (f *Files) note(name string, kind plan.InputKind, digest plan.Digest) {
+	f.inputs[plan.Input{Path: name, Kind: kind}] = digest
+}
+
+// Read returns the content of a file, whose path is below the root, and adds it
+// to the inputs.
+func (f *Files) Read(name string, kind plan.InputKind) ([]byte, error) {
+	if c, ok := f.read[name]; ok {
+		f.note(name, kind, c.digest)
+		return c.data, nil
+	}
+	f.note(name, kind, "")
+	data, err := f.load(name)
+	if err != nil {
+		return nil, err
+	}
+	c := content{data, plan.DigestOf(data)}
+	f.read[name] = c
+	f.note(name, kind, c.digest)
+	return data, nil
+}
+
+func (f *Files) load(name string) ([]byte, error) {
+	info, err := f.stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder", name)
+	}
+	// Opening a fifo or a device can block or do harm.
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	file, err := f.root.Open(name)
+	if err != nil {
+		return nil, readable(name, err)
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, f.most+1))
+	if err != nil {
+		return nil, readable(name, err)
+	}
+	if int64(len(data)) > f.most {
+		return nil, fmt.Errorf("%s is larger than the limit of %d bytes", name, f.most)
+	}
+	return data, nil
+}
+
+func (f *Files) stat(name string) (fs.FileInfo, error) {
+	if info, ok := f.stats[name]; ok {
+		if info == nil {
+			return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		}
+		return info, nil
+	}
+	info, err := f.root.Stat(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		f.stats[name] = info
+	}
+	return info, readable(name, err)
+}
+
+// IsFile and isFolder report whether there is one of that path.
+func (f *Files) isFile(name string) bool {
+	info, err := f.stat(name)
+	return err == nil && !info.IsDir()
+}
+
+func (f *Files) isFolder(name string) bool {
+	info, err := f.stat(name)
+	return err == nil && info.IsDir()
+}
+
+// names returns what stands in a folder, sorted.
+func (f *Files) names(folder string) []string {
+	dir, err := f.root.Open(folder)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(1000)
+	if err != nil {
+		return nil
+	}
+	slices.Sort(names)
+	return names
+}
+
+// notFound returns the problem that there is nothing of that path, with what is
+// there under a similar name.
+func (f *Files) notFound(name string) *problem {
+	p := problemf("%s does not exist", name)
+	dir, base := path.Split(name)
+	dir = path.Clean(dir)
+	if near := nearest(base, f.names(dir)); near != "" {
+		p.hint = fmt.Sprintf("did you mean %q?", path.Join(dir, near))
+	} else if !f.isFolder(dir) {
+		p.hint = fmt.Sprintf("there is no folder %q either", dir)
+	}
+	return p
+}
+
+// NotFound returns the error that there is nothing of that path, with a hint at
+// what is there under a similar name.
+func (f *Files) NotFound(name string) error {
+	p := f.notFound(name)
+	return &Hinted{Msg: p.msg, Hint: p.hint}
+}
+
+// problem returns err of reading name as a problem.
+func (f *Files) problem(name string, err error) *problem {
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.notFound(name)
+	}
+	return problemf("%v", err)
+}
+
+// readable returns err without the name of the system call and of the root.
+func readable(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	// The error of a path that leaves an os.Root is not exported.
+	if strings.Contains(err.Error(), "escapes from parent") {
+		return fmt.Errorf("%s leads out of the workspace, through a symbolic link", name)
+	}
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// Resolve returns the path p, written in a file of the folder dir, as a path
+// below the root: clean, with slashes, "." for the root itself. The error says
+// why it is refused (L2).
+func Resolve(dir, p string) (string, error) {
+	out, pr := resolve(dir, p)
+	if pr != nil {
+		return "", &Hinted{Msg: pr.msg, Hint: pr.hint}
+	}
+	return out, nil
+}
+
+func resolve(dir, p string) (string, *problem) {
+	switch {
+	case p == "":
+		return "", problemf("the path is empty").hinted(`the folder of this file is "."`)
+	case strings.HasPrefix(p, "/"), len(p) > 1 && p[1] == ':':
+		return "", problemf("%q is an absolute path", clip(p)).hinted("paths are relative to the file that they are written in")
+	case strings.HasPrefix(p, "~"):
+		return "", problemf("%q: a home folder is outside of the workspace", clip(p)).hinted("paths are relative to the file that they are written in")
+	case strings.ContainsRune(p, '\\'):
+		return "", problemf("%q: a path has no backslashes", clip(p)).hinted("write %q on every system", strings.ReplaceAll(p, `\`, "/"))
+	case strings.ContainsRune(p, 0):
+		return "", problemf("%q: a path has no zero bytes", clip(p))
+	}
+	joined := path.Join(dir, p)
+	if leaves(joined) {
+		return "", problemf("%q leaves the workspace", clip(p)).hinted("the workspace is the folder of the Pipelinefile, or the git repository around it")
+	}
+	return joined, nil
+}
+
+func leaves(p string) bool { return p == ".." || strings.HasPrefix(p, "../") }
+
+// resolve returns the path p of a call below the root.
+func (c *Call) resolve(p string) (string, *problem) {
+	src, _ := c.Session.caller(c.Thread)
+	dir := "."
+	if src != nil {
+		dir = path.Dir(src.Name)
+	}
+	return resolve(dir, p)
+}
+
+// treeMost bounds the files of a folder that is read whole.
+const treeMost = 10_000
+
+// readTree makes a whole folder one input, whose digest is over the paths and
+// digests of all its files.
+func (f *Files) readTree(dir string, kind plan.InputKind) error {
+	if f.inputs[plan.Input{Path: dir, Kind: kind}] != "" {
+		return nil
+	}
+	f.note(dir, kind, "")
+	var sums strings.Builder
+	n := 0
+	err := fs.WalkDir(f.root.FS(), dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return readable(name, err)
+		}
+		if e.IsDir() {
+			return nil
+		}
+		if n++; n > treeMost {
+			return fmt.Errorf("%s has more than %d files", dir, treeMost)
+		}
+		data, err := f.load(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%s %s\n", strings.TrimPrefix(name, dir+"/"), plan.DigestOf(data))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f.note(dir, kind, plan.DigestOf([]byte(sums.String())))
+	return nil
+}

@@ -1,0 +1,176 @@
+package builtins
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+type globArgs struct {
+	Pattern string   `arg:"pattern" help:"a path with *, ?, [a-z] in its names, and ** for any number of folders"`
+	Exclude []string `arg:"exclude,kw" default:"[]" help:"patterns of files to leave out"`
+}
+
+var globFunc = New("glob", "list[str]",
+	"Returns the files that match a pattern, sorted. Pattern and results are relative to the file of the call. "+
+		"Names that start with a dot match only where the pattern has the dot; folders are no results.",
+	func(c *Call, a *globArgs) (starlark.Value, error) {
+		src, _ := c.Session.caller(c.Thread)
+		base := "."
+		if src != nil {
+			base = path.Dir(src.Name)
+		}
+		full, p := resolve(base, a.Pattern)
+		if p == nil {
+			p = checkPattern(full)
+		}
+		if p != nil {
+			return nil, c.reject("pattern", p)
+		}
+		var exclude [][]string
+		for i, e := range a.Exclude {
+			e, p := resolve(base, e)
+			if p == nil {
+				p = checkPattern(e)
+			}
+			if p != nil {
+				return nil, c.reject("exclude", p.in(i))
+			}
+			exclude = append(exclude, strings.Split(e, "/"))
+		}
+		matches, err := c.Session.Files.glob(full, exclude)
+		if err != nil {
+			return nil, c.reject("pattern", problemf("%v", err))
+		}
+		out := make([]starlark.Value, len(matches))
+		for i, m := range matches {
+			out[i] = starlark.String(relative(base, m))
+		}
+		return starlark.NewList(out), nil
+	})
+
+func checkPattern(pattern string) *problem {
+	for _, part := range strings.Split(pattern, "/") {
+		if _, err := path.Match(part, ""); err != nil {
+			return problemf("%q is no pattern: %q has an open bracket", clip(pattern), clip(part))
+		}
+		if part != "**" && strings.Contains(part, "**") {
+			return problemf("%q: ** stands for folders, alone between slashes", clip(pattern))
+		}
+	}
+	return nil
+}
+
+// relative returns target, a path below the root, relative to the folder base.
+func relative(base, target string) string {
+	if base == "." {
+		return target
+	}
+	from, to := strings.Split(base, "/"), strings.Split(target, "/")
+	n := 0
+	for n < len(from) && n < len(to)-1 && from[n] == to[n] {
+		n++
+	}
+	return strings.Repeat("../", len(from)-n) + strings.Join(to[n:], "/")
+}
+
+// globMost bounds how many folders and files one glob looks at.
+const globMost = 1_000_000
+
+// glob returns the files that match the pattern, sorted. It goes only into
+// folders that can have matches.
+func (f *Files) glob(pattern string, exclude [][]string) ([]string, error) {
+	parts := strings.Split(pattern, "/")
+	fixed := 0
+	for fixed < len(parts)-1 && !strings.ContainsAny(parts[fixed], `*?[\`) {
+		fixed++
+	}
+	start := path.Join(append([]string{"."}, parts[:fixed]...)...)
+	var out []string
+	seen := 0
+	err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
+		if seen++; seen > globMost {
+			return errors.New("more than a million files: give a folder to look in")
+		}
+		if err != nil {
+			if e != nil && e.IsDir() && name != start {
+				return fs.SkipDir // not ours to read
+			}
+			return nil
+		}
+		if name == "." {
+			return nil
+		}
+		at := strings.Split(name, "/")
+		if e.IsDir() {
+			if e.Name() == ".git" || !within(parts, at) || matches(exclude, at) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if match(parts, at) && !matches(exclude, at) {
+			out = append(out, name)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, readable(pattern, err)
+	}
+	slices.Sort(out)
+	f.note(pattern, plan.InputGlob, plan.DigestOf([]byte(strings.Join(out, "\n"))))
+	return out, nil
+}
+
+func matches(patterns [][]string, name []string) bool {
+	return slices.ContainsFunc(patterns, func(p []string) bool { return match(p, name) })
+}
+
+// match reports whether name, split at slashes, matches pattern. The work is
+// the product of both lengths, whatever the pattern.
+func match(pattern, name []string) bool {
+	return step(pattern, name)[len(pattern)]
+}
+
+// within reports whether something below the folder name can match.
+func within(pattern, name []string) bool {
+	return slices.Contains(step(pattern, name)[:len(pattern)], true)
+}
+
+// step returns for each length of pattern whether that much of it matches all of name.
+func step(pattern, name []string) []bool {
+	reach := make([]bool, len(pattern)+1)
+	reach[0] = true
+	skip := func(r []bool) { // ** matches nothing, too
+		for i, p := range pattern {
+			if p == "**" && r[i] {
+				r[i+1] = true
+			}
+		}
+	}
+	skip(reach)
+	for _, part := range name {
+		next := make([]bool, len(pattern)+1)
+		for i, p := range pattern {
+			if !reach[i] {
+				continue
+			}
+			hidden := strings.HasPrefix(part, ".") && !strings.HasPrefix(p, ".")
+			if p == "**" {
+				next[i] = next[i] || !hidden
+				continue
+			}
+			if ok, _ := path.Match(p, part); ok && !hidden {
+				next[i+1] = true
+			}
+		}
+		skip(next)
+		reach = next
+	}
+	return reach
+}

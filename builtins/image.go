@@ -1,0 +1,110 @@
+package builtins
+
+import (
+	"regexp"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An Image is where the image of a service comes from. Services whose image= is
+// the image of another share one Image, so it is built once (L6).
+type Image struct {
+	opaque
+	Owner  *Service        // whose it was first
+	Build  *plan.BuildSpec // without ID
+	Mirror string
+	Ref    string
+}
+
+// String returns the reference, or whose image it is.
+func (i *Image) String() string {
+	if i.Build != nil && i.Owner != nil {
+		return "<image of " + i.Owner.Plan.Name + ">"
+	}
+	return i.Mirror + i.Ref
+}
+
+// Type returns "image".
+func (i *Image) Type() string { return "image" }
+
+// imageArg is a reference, or the .image of a service.
+type imageArg struct {
+	ref  string
+	from *Image
+}
+
+func (imageArg) typeName() string { return "str | image" }
+
+// Unpack takes both.
+func (a *imageArg) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case *Image:
+		a.from = v
+		return nil
+	case starlark.String:
+		a.ref = string(v)
+		if p := checkImage(a.ref); p != nil {
+			return p
+		}
+		return nil
+	case *Service:
+		return problemf("want str or image, got service").hinted("write %s.image", v.Plan.Name)
+	case *Build:
+		return problemf("want str or image, got build").hinted("a build is given as build=")
+	}
+	return want("str or image", v)
+}
+
+// The parts of a reference, as the distribution project defines them.
+var (
+	refDomain = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
+	refPath   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
+	refTag    = regexp.MustCompile(`^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$`)
+	refDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+)
+
+// checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].
+func checkImage(ref string) *problem {
+	bad := func(format string, args ...any) *problem {
+		return problemf(format, args...).hinted(`write such as "redis:7" or "ghcr.io/owner/name:1.2"`)
+	}
+	if ref == "" {
+		return bad("the reference of an image is empty")
+	}
+	if scheme, rest, ok := strings.Cut(ref, "://"); ok {
+		return problemf("%q: the reference of an image has no %s://", clip(ref), scheme).hinted("write %q", rest)
+	}
+	name, digest, hasDigest := strings.Cut(ref, "@")
+	if hasDigest && !refDigest.MatchString(digest) {
+		return bad("%q: %q is no digest", clip(ref), clip(digest))
+	}
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		if !refTag.MatchString(name[i+1:]) {
+			return bad("%q: %q is no tag", clip(ref), clip(name[i+1:]))
+		}
+		name = name[:i]
+	}
+	domain, path, ok := strings.Cut(name, "/")
+	if !ok || !strings.ContainsAny(domain, ".:") && domain != "localhost" && !strings.HasPrefix(domain, "[") {
+		domain, path = "", name
+	}
+	if domain != "" && !refDomain.MatchString(domain) {
+		return bad("%q: %q is no registry", clip(ref), clip(domain))
+	}
+	for _, part := range strings.Split(path, "/") {
+		if !refPath.MatchString(part) {
+			p := bad("%q: %q is no name of an image", clip(ref), clip(part))
+			if low := strings.ToLower(part); refPath.MatchString(low) {
+				p.hint = "names of images have small letters only"
+			}
+			return p
+		}
+	}
+	if len(name) > 255 {
+		return bad("%q is longer than 255 characters", clip(ref))
+	}
+	return nil
+}

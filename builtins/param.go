@@ -1,0 +1,210 @@
+package builtins
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Missing is a parameter that has neither value nor default.
+type Missing struct {
+	Name, Type, Help string
+	Pos              plan.Pos
+}
+
+type paramArgs struct {
+	Name    string         `arg:"name" help:"as given with --set NAME=VALUE or in a parameter file"`
+	Default starlark.Value `arg:"default,kw" default:"None" type:"str | int | bool | float" help:"its value if none is given; without one it must be given"`
+	Type    string         `arg:"type,kw" default:"\"string\"" help:"string, int, bool or float"`
+	Choices choices        `arg:"choices,kw" default:"None" help:"the values that are possible"`
+	Help    string         `arg:"help,kw" default:"\"\"" help:"what the parameter is for"`
+}
+
+type choices []starlark.Value
+
+func (choices) typeName() string { return "list[str | int | bool | float]" }
+
+// Unpack takes a list.
+func (c *choices) Unpack(v starlark.Value) error {
+	list, p := listOf(v, "list")
+	if p == nil && len(list) == 0 {
+		p = problemf("is empty, so no value is possible")
+	}
+	if p != nil {
+		return p
+	}
+	*c = slices.Clone(list)
+	return nil
+}
+
+var (
+	paramTypes = []string{"string", "int", "bool", "float"}
+	paramName  = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.]*$`)
+)
+
+var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns the value that it has.",
+	func(c *Call, a *paramArgs) (starlark.Value, error) {
+		s := c.Session
+		if c.ok("name") && !paramName.MatchString(a.Name) {
+			c.wrong("name", problemf("%q is no name of a parameter", clip(a.Name)).hinted("letters, digits, '-', '_' and '.', a letter first"))
+		}
+		if p := choice(a.Type, paramTypes); p != nil {
+			if alias := map[string]string{"str": "string", "integer": "int", "boolean": "bool", "number": "float"}[a.Type]; alias != "" {
+				p.hint = fmt.Sprintf("did you mean %q?", alias)
+			}
+			c.wrong("type", p)
+			return starlark.String(""), nil
+		}
+		for i, v := range a.Choices {
+			if _, p := paramText(a.Type, v); p != nil {
+				c.wrong("choices", p.in(i))
+			}
+		}
+		if a.Default != nil {
+			_, p := paramText(a.Type, a.Default)
+			if p == nil && c.ok("choices") {
+				p = a.chosen(a.Default)
+			}
+			c.wrong("default", p)
+		}
+		for _, p := range s.Params {
+			if p.Name == a.Name && c.ok("name") {
+				s.Report(plan.Diagnostic{
+					Severity: plan.Error, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
+					Related: []plan.Related{{Pos: p.Pos, Message: "declared here"}}, Stack: s.stack(c.Thread),
+				})
+				return a.stand(), nil
+			}
+		}
+		v, ok := c.value(a)
+		if c.ok("name") {
+			p := plan.Param{Name: a.Name, Type: a.Type, Pos: c.Pos()}
+			_, given := s.Values[a.Name]
+			p.Default = !given
+			p.Value, _ = paramText(a.Type, v)
+			s.Params = append(s.Params, p)
+			if !ok && !given {
+				s.Missing = append(s.Missing, Missing{Name: a.Name, Type: a.Type, Help: a.Help, Pos: p.Pos})
+			}
+		}
+		return v, nil
+	})
+
+// value returns the value of the parameter; if it has none, something that
+// evaluation can go on with, and false.
+func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
+	text, given := c.Session.Values[a.Name]
+	if !given {
+		if a.Default == nil || !c.ok("default") {
+			return a.stand(), !c.ok("default")
+		}
+		if f, ok := a.Default.(starlark.Int); ok && a.Type == "float" {
+			return f.Float(), true
+		}
+		return a.Default, true
+	}
+	v, p := parseParam(a.Type, text)
+	if p == nil && c.ok("choices") {
+		p = a.chosen(v)
+	}
+	if p != nil {
+		p.msg = fmt.Sprintf("the value of %q: %s", a.Name, p.msg)
+		c.Session.Report(plan.Diagnostic{
+			Severity: plan.Error, Pos: c.Pos(), Message: "param: " + p.msg, Hint: p.hint, Stack: c.Session.stack(c.Thread),
+		})
+		return a.stand(), false
+	}
+	return v, true
+}
+
+// stand returns a value of the parameter's type, likely to be accepted wherever it goes.
+func (a *paramArgs) stand() starlark.Value {
+	if len(a.Choices) > 0 {
+		return a.Choices[0]
+	}
+	switch a.Type {
+	case "int":
+		return starlark.MakeInt(1)
+	case "bool":
+		return starlark.False
+	case "float":
+		return starlark.Float(1)
+	}
+	return starlark.String(a.Name)
+}
+
+func (a *paramArgs) chosen(v starlark.Value) *problem {
+	if len(a.Choices) == 0 {
+		return nil
+	}
+	got, p := paramText(a.Type, v)
+	if p != nil {
+		return p
+	}
+	var names, quoted []string
+	for _, ch := range a.Choices {
+		text, _ := paramText(a.Type, ch)
+		if text == got {
+			return nil
+		}
+		names, quoted = append(names, text), append(quoted, ch.String())
+	}
+	return problemf("%q is not among its choices: %s", clip(got), strings.Join(quoted, ", ")).hinted("%s", didYouMean(got, names, ""))
+}
+
+// paramText returns v, which must be of the type, as text.
+func paramText(typ string, v starlark.Value) (string, *problem) {
+	ok := false
+	switch v := v.(type) {
+	case starlark.String:
+		ok = typ == "string"
+	case starlark.Int:
+		ok = typ == "int" || typ == "float"
+	case starlark.Bool:
+		ok = typ == "bool"
+	case starlark.Float:
+		ok = typ == "float"
+	case *Secret:
+		return "", want(typ, v)
+	}
+	if !ok {
+		p := problemf("want %s, got %s", typ, v.Type())
+		if t := map[string]string{"int": "int", "bool": "bool", "float": "float", "string": "string"}[v.Type()]; t != "" {
+			p.hint = fmt.Sprintf("say so with type = %q", t)
+		}
+		return "", p
+	}
+	return scalar(v)
+}
+
+func parseParam(typ, text string) (starlark.Value, *problem) {
+	switch typ {
+	case "int":
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, problemf("want int, got %q", clip(text))
+		}
+		return starlark.MakeInt64(n), nil
+	case "float":
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || f-f != 0 {
+			return nil, problemf("want float, got %q", clip(text))
+		}
+		return starlark.Float(f), nil
+	case "bool":
+		switch strings.ToLower(text) {
+		case "true", "yes", "on", "1":
+			return starlark.True, nil
+		case "false", "no", "off", "0":
+			return starlark.False, nil
+		}
+		return nil, problemf("want bool, got %q", clip(text)).hinted("write true or false")
+	}
+	return starlark.String(text), nil
+}

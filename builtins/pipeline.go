@@ -1,0 +1,130 @@
+package builtins
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+type pipelineArgs struct {
+	Name              string   `arg:"name" help:"a DNS label; namespaces are named <pipeline>-<environment>"`
+	Registry          string   `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
+	BuildParallelism  int      `arg:"build_parallelism,kw" default:"7" help:"builds at a time"`
+	DeployParallelism int      `arg:"deploy_parallelism,kw" default:"7" help:"deploys at a time"`
+	BuildAhead        bool     `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
+	AllowContexts     []string `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
+}
+
+var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what holds for all of it. Every Pipelinefile calls it once.",
+	func(c *Call, a *pipelineArgs) (starlark.Value, error) {
+		s := c.Session
+		if c.ok("name") {
+			c.wrong("name", checkName(a.Name, serviceNameMost))
+		}
+		if a.Registry != "" {
+			if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
+				c.wrong("registry", problemf("%q is no registry", clip(a.Registry)).hinted(`write such as "ghcr.io/owner/shop", without https://`))
+			}
+		}
+		if n := a.BuildParallelism; n < 1 || n > 1000 {
+			c.wrong("build_parallelism", problemf("want 1 to 1000, got %d", n))
+		}
+		if n := a.DeployParallelism; n < 1 || n > 1000 {
+			c.wrong("deploy_parallelism", problemf("want 1 to 1000, got %d", n))
+		}
+		if s.Pipeline != nil {
+			s.Report(plan.Diagnostic{
+				Severity: plan.Error, Pos: c.Pos(), Message: "pipeline: it is called twice", Stack: s.stack(c.Thread),
+				Related: []plan.Related{{Pos: s.Pipeline.Pos, Message: "called first here"}},
+			})
+			return starlark.None, nil
+		}
+		s.Pipeline = &plan.Pipeline{
+			Name: a.Name, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
+			BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
+		}
+		if c.ok("name") {
+			if err := CheckEnvironment(a.Name, s.Environment.Name); err != nil {
+				c.wrong("name", problemf("%v", err))
+			}
+		}
+		return starlark.None, nil
+	})
+
+type requireVersionArgs struct {
+	Constraint string `arg:"constraint" help:"such as \">=0.3, <2\""`
+}
+
+var requireVersionFunc = New("require_version", "None",
+	"Demands a version of pipe. It is checked before anything else, so that an older pipe says that it is too old instead of not knowing a name.",
+	func(c *Call, a *requireVersionArgs) (starlark.Value, error) {
+		if err := CheckVersion(a.Constraint, c.Session.Version); err != nil {
+			return nil, c.reject("constraint", problemOf(err))
+		}
+		return starlark.None, nil
+	})
+
+// described is what git describe adds to a tag: a build after that version, not before it.
+var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
+
+// CheckVersion returns an error if version does not satisfy the constraint. A
+// version that is none, as of a build under development, satisfies all.
+func CheckVersion(constraint, version string) error {
+	want, err := semver.NewConstraint(constraint)
+	if err != nil {
+		return &Hinted{Msg: fmt.Sprintf("%q is no constraint on a version", clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
+	}
+	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))
+	if err != nil || want.Check(have) {
+		return nil
+	}
+	return &Hinted{
+		Msg:  fmt.Sprintf("this Pipelinefile needs pipe %s, and this is pipe %s", constraint, version),
+		Hint: "install a version of pipe that fits",
+	}
+}
+
+func problemOf(err error) *problem {
+	p := &problem{msg: err.Error()}
+	if h, ok := err.(*Hinted); ok { //nolint:errorlint // made above, never wrapped
+		p.hint = h.Hint
+	}
+	return p
+}
+
+type messageArgs struct {
+	Message []starlark.Value `arg:"*message" help:"what to say; several values are joined by spaces"`
+	Sep     string           `arg:"sep,kw" default:"\" \"" help:"stands between them"`
+}
+
+func (a *messageArgs) text() string {
+	parts := make([]string, len(a.Message))
+	for i, v := range a.Message {
+		if s, ok := starlark.AsString(v); ok {
+			parts[i] = s
+		} else {
+			parts[i] = v.String()
+		}
+	}
+	return strings.Join(parts, a.Sep)
+}
+
+var warnFunc = New("warn", "None", "Adds a warning to the plan.",
+	func(c *Call, a *messageArgs) (starlark.Value, error) {
+		c.Session.Report(plan.Diagnostic{Severity: plan.Warning, Pos: c.Pos(), Message: a.text(), Stack: c.Session.stack(c.Thread)})
+		return starlark.None, nil
+	})
+
+var failFunc = New("fail", "None", "Ends evaluation with a message.",
+	func(c *Call, a *messageArgs) (starlark.Value, error) {
+		msg := a.text()
+		if msg == "" {
+			msg = "fail"
+		}
+		return nil, &Hinted{Msg: msg}
+	})

@@ -1,0 +1,182 @@
+package builtins
+
+import (
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+	starjson "go.starlark.net/lib/json"
+	"go.starlark.net/starlark"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+type readArgs struct {
+	Path string `arg:"path" help:"a file, relative to the file of the call"`
+}
+
+// reader returns a builtin that reads a file and decodes it.
+func reader(name, result, doc string, decode func(*starlark.Thread, []byte) (starlark.Value, error)) *Func {
+	return New(name, result, doc+" The file is an input of the plan.",
+		func(c *Call, a *readArgs) (starlark.Value, error) {
+			file, p := c.resolve(a.Path)
+			if p != nil {
+				return nil, c.reject("path", p)
+			}
+			data, err := c.Session.Files.Read(file, plan.InputFile)
+			if err != nil {
+				return nil, c.reject("path", c.Session.Files.problem(file, err))
+			}
+			v, err := decode(c.Thread, data)
+			if err != nil {
+				return nil, c.reject("path", problemf("%s: %v", file, err))
+			}
+			return v, nil
+		})
+}
+
+var (
+	readFileFunc = reader("read_file", "str", "Returns the text of a file.", func(_ *starlark.Thread, data []byte) (starlark.Value, error) {
+		if !utf8.Valid(data) {
+			return nil, fmt.Errorf("it is no text in UTF-8")
+		}
+		return starlark.String(data), nil
+	})
+	readJSONFunc = reader("read_json", "value", "Returns the value that a JSON file has.", decodeJSON)
+	readYAMLFunc = reader("read_yaml", "value", "Returns the value that a YAML file has; of several documents the first.", decodeYAML)
+	readTOMLFunc = reader("read_toml", "dict", "Returns the value that a TOML file has; dates are text.", decodeTOML)
+)
+
+func decodeJSON(th *starlark.Thread, data []byte) (starlark.Value, error) {
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("it is no text in UTF-8")
+	}
+	decode := starjson.Module.Members["decode"].(*starlark.Builtin)
+	return decode.CallInternal(th, starlark.Tuple{starlark.String(data)}, nil)
+}
+
+// decodeYAML goes through JSON: that keeps whole numbers whole.
+func decodeYAML(th *starlark.Thread, data []byte) (starlark.Value, error) {
+	data, err := yaml.YAMLToJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	return decodeJSON(th, data)
+}
+
+func decodeTOML(th *starlark.Thread, data []byte) (starlark.Value, error) {
+	var v map[string]any
+	if err := toml.Unmarshal(data, &v); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return decodeJSON(th, data)
+}
+
+type yamlDecodeArgs struct {
+	Text string `arg:"text" help:"a YAML document"`
+}
+
+var yamlDecodeFunc = New("yaml.decode", "value", "Returns the value that a YAML text has; of several documents the first.",
+	func(c *Call, a *yamlDecodeArgs) (starlark.Value, error) {
+		v, err := decodeYAML(c.Thread, []byte(a.Text))
+		if err != nil {
+			return nil, c.reject("text", problemf("%v", err))
+		}
+		return v, nil
+	})
+
+type yamlEncodeArgs struct {
+	Value starlark.Value `arg:"value" help:"dicts with text as keys, lists, text, numbers, True, False, None"`
+}
+
+var yamlEncodeFunc = New("yaml.encode", "str", "Returns a value as YAML, with sorted keys.",
+	func(c *Call, a *yamlEncodeArgs) (starlark.Value, error) {
+		v, p := toData(a.Value, 0)
+		if p != nil {
+			return nil, c.reject("value", p)
+		}
+		data, err := yaml.Marshal(v)
+		if err != nil {
+			return nil, c.reject("value", problemf("%v", err))
+		}
+		return starlark.String(data), nil
+	})
+
+// jsonObject is a dict as plain data.
+type jsonObject map[string]any
+
+func (jsonObject) typeName() string { return "dict" }
+
+// Unpack copies the dict.
+func (o *jsonObject) Unpack(v starlark.Value) error {
+	if d, ok := v.(*starlark.Dict); ok && d.Len() == 0 {
+		return nil
+	}
+	data, p := toData(v, 0)
+	if p != nil {
+		return p
+	}
+	m, ok := data.(map[string]any)
+	if !ok {
+		return want("dict", v)
+	}
+	*o = m
+	return nil
+}
+
+// deepest is how deep values may be nested.
+const deepest = 100
+
+// toData copies v as plain data: what JSON can say.
+func toData(v starlark.Value, depth int) (any, *problem) {
+	if depth > deepest {
+		return nil, problemf("is nested deeper than %d", deepest)
+	}
+	switch v := v.(type) {
+	case starlark.NoneType:
+		return nil, nil
+	case starlark.Bool:
+		return bool(v), nil
+	case starlark.String:
+		if !utf8.ValidString(string(v)) {
+			return nil, problemf("%q is no text in UTF-8", clip(string(v)))
+		}
+		return string(v), nil
+	case starlark.Int:
+		n, ok := v.Int64()
+		if !ok {
+			return nil, problemf("%s is too large", clip(v.String()))
+		}
+		return n, nil
+	case starlark.Float:
+		if v-v != 0 {
+			return nil, problemf("%s is no number", v)
+		}
+		return float64(v), nil
+	case *starlark.Dict:
+		m := make(map[string]any, v.Len())
+		p := eachItem(v, "dict", func(k string, v starlark.Value) *problem {
+			var p *problem
+			m[k], p = toData(v, depth+1)
+			return p
+		})
+		return m, p
+	case *starlark.List, starlark.Tuple, *starlark.Set:
+		list, _ := listOf(v, "list")
+		out := make([]any, len(list))
+		for i, e := range list {
+			var p *problem
+			if out[i], p = toData(e, depth+1); p != nil {
+				return nil, p.in(i)
+			}
+		}
+		return out, nil
+	}
+	return nil, want("str, int, float, bool, None, list or dict", v)
+}

@@ -1,0 +1,151 @@
+package builtins
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+const secretHint = "a secret's value is not known here: pass it on its own, as env = {\"NAME\": it}"
+
+// A Secret is a reference to a secret. It can be the value of an environment
+// variable and nothing else: its value is never here (D4).
+type Secret struct {
+	opaque
+	ref plan.SecretRef
+}
+
+type secretArgs struct {
+	Name string `arg:"name" help:"the secret's name where secrets come from: a Kubernetes Secret, a file, a variable"`
+	Key  string `arg:"key,kw" default:"None" help:"the key in it; not needed if there is only one"`
+}
+
+var secretName = regexp.MustCompile(`^[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?$`)
+
+var secretFunc = declare("secret", "secret",
+	"Refers to a secret. The reference can be given to `env=` and `secrets=`; the value is never known to the Pipelinefile and stands in no plan.",
+	func(c *Call, a *secretArgs) (starlark.Value, error) {
+		c.wrong("name", checkSecretName(a.Name))
+		if a.Key != "" && !secretName.MatchString(a.Key) {
+			c.wrong("key", problemf("%q is no key of a secret", clip(a.Key)))
+		}
+		return &Secret{ref: plan.SecretRef{Name: a.Name, Key: a.Key}}, nil
+	})
+
+func checkSecretName(name string) *problem {
+	if !secretName.MatchString(name) {
+		return problemf("%q is no name of a secret", clip(name)).hinted("letters, digits, '-', '_' and '.'")
+	}
+	return nil
+}
+
+func (s *Secret) what() string {
+	switch {
+	case s.ref.Service != "":
+		return fmt.Sprintf("secret %s of %s", s.ref.Key, s.ref.Service)
+	case s.ref.Key != "":
+		return fmt.Sprintf("secret %s, key %s", s.ref.Name, s.ref.Key)
+	}
+	return "secret " + s.ref.Name
+}
+
+// String returns a placeholder that says which secret it is.
+func (s *Secret) String() string { return "<" + s.what() + ">" }
+
+// Type returns "secret".
+func (s *Secret) Type() string { return "secret" }
+
+// Binary refuses to make anything of a secret.
+func (s *Secret) Binary(op syntax.Token, _ starlark.Value, _ starlark.Side) (starlark.Value, error) {
+	return nil, &Hinted{Msg: fmt.Sprintf("%s: the %s cannot be made part of another value", op, s.what()), Hint: secretHint}
+}
+
+// MarshalJSON is for json.encode and refuses.
+func (s *Secret) MarshalJSON() ([]byte, error) {
+	return nil, fmt.Errorf("the %s cannot be encoded; %s", s.what(), secretHint)
+}
+
+// HasSecret returns an error if there is a secret in v, which is about to be
+// made text by op.
+func HasSecret(op string, v starlark.Value) error {
+	if s := secretIn(v, 0); s != nil {
+		return &Hinted{Msg: fmt.Sprintf("%s: the %s cannot be made text", op, s.what()), Hint: secretHint}
+	}
+	return nil
+}
+
+// secretIn returns a secret in v. It does not look deeper than anybody nests.
+func secretIn(v starlark.Value, depth int) *Secret {
+	if depth > 20 {
+		return nil
+	}
+	var found *Secret
+	look := func(e starlark.Value) bool {
+		if found == nil {
+			found = secretIn(e, depth+1)
+		}
+		return found == nil
+	}
+	switch v := v.(type) {
+	case *Secret:
+		return v
+	case starlark.Tuple:
+		for _, e := range v {
+			if !look(e) {
+				break
+			}
+		}
+	case *starlark.List:
+		for e := range v.Elements() {
+			if !look(e) {
+				break
+			}
+		}
+	case *starlark.Dict:
+		for k, e := range v.Entries() {
+			if !look(k) || !look(e) {
+				break
+			}
+		}
+	case *starlarkstruct.Struct:
+		for _, name := range v.AttrNames() {
+			if e, err := v.Attr(name); err == nil && !look(e) {
+				break
+			}
+		}
+	}
+	return found
+}
+
+// textFunc returns a builtin of Starlark that makes text, with a look for secrets first.
+func textFunc(name string) *starlark.Builtin {
+	inner := starlark.Universe[name].(*starlark.Builtin)
+	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		if len(args) == 1 {
+			if _, isText := args[0].(starlark.String); !isText {
+				if err := HasSecret(name, args[0]); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return inner.CallInternal(th, args, kwargs)
+	})
+}
+
+// opaque is what all values of ours have in common: they do not change.
+type opaque struct{}
+
+// Freeze does nothing.
+func (opaque) Freeze() {}
+
+// Truth is true.
+func (opaque) Truth() starlark.Bool { return starlark.True }
+
+// Hash fails.
+func (opaque) Hash() (uint32, error) { return 0, errors.New("not usable as a key of a dict") }

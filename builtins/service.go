@@ -1,0 +1,132 @@
+package builtins
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Service is the value of application(), container(), job() and database(),
+// and what they declare.
+type Service struct {
+	opaque
+	Plan     plan.Service // without stage, image and skip, which need the whole file
+	Stage    StageRef     // zero: not given
+	StagePos plan.Pos
+	Image    *Image // nil: the chart brings its own
+	Stack    []plan.Frame
+}
+
+// String returns the call that makes it.
+func (s *Service) String() string {
+	return strings.ToLower(string(s.Plan.Type)) + "(" + strconv.Quote(s.Plan.Name) + ")"
+}
+
+// Type returns "service".
+func (s *Service) Type() string { return "service" }
+
+// Hash makes a service usable as a key.
+func (s *Service) Hash() (uint32, error) { return starlark.String(s.Plan.Name).Hash() }
+
+// AttrNames returns the attributes; user and password are a database's.
+func (s *Service) AttrNames() []string {
+	names := []string{"host", "image", "name", "port", "type", "url"}
+	if s.Plan.Type == plan.Database {
+		names = append(names, "user", "password")
+	}
+	return names
+}
+
+// Attr returns an attribute (L6).
+func (s *Service) Attr(name string) (starlark.Value, error) {
+	switch name {
+	case "name", "host":
+		return starlark.String(s.Plan.Name), nil
+	case "type":
+		return starlark.String(s.Plan.Type), nil
+	case "image":
+		if s.Image == nil {
+			return nil, &Hinted{Msg: fmt.Sprintf("service %s has no image: its chart brings its own", s.Plan.Name)}
+		}
+		return s.Image, nil
+	case "user", "password":
+		if s.Plan.Type == plan.Database {
+			return s.credential(name), nil
+		}
+	case "url":
+		if s.Plan.Type == plan.Database {
+			return s.credential(name), nil
+		}
+		port, err := s.port(name)
+		if err != nil {
+			return nil, err
+		}
+		return starlark.String("http://" + s.Plan.Name + ":" + strconv.Itoa(port)), nil
+	case "port":
+		port, err := s.port(name)
+		return starlark.MakeInt(port), err
+	}
+	return nil, nil
+}
+
+// credential is a reference to what is generated for a database (D6).
+func (s *Service) credential(key string) *Secret {
+	return &Secret{ref: plan.SecretRef{Service: s.Plan.Name, Key: key}}
+}
+
+func (s *Service) port(attr string) (int, error) {
+	ports := s.Plan.Workload.Ports
+	if len(ports) == 0 {
+		return 0, &Hinted{
+			Msg:  fmt.Sprintf("service %s has no %s: it has no ports", s.Plan.Name, attr),
+			Hint: "declare it with ports = [port(8080)]",
+		}
+	}
+	return ports[0].Number, nil
+}
+
+// serviceItem is a service, or the name of one.
+type serviceItem struct{ name string }
+
+func (serviceItem) typeName() string { return "service | str" }
+
+// Unpack takes both.
+func (i *serviceItem) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case *Service:
+		i.name = v.Plan.Name
+		return nil
+	case starlark.String:
+		i.name = string(v)
+		return nil
+	}
+	return want("service or str", v)
+}
+
+// A Skip is one service that a call of skip() names.
+type Skip struct {
+	Service string
+	Pos     plan.Pos // of the argument
+	Call    plan.Pos
+	Stack   []plan.Frame
+}
+
+type skipArgs struct {
+	Services []serviceItem `arg:"*services" help:"services or their names"`
+}
+
+var skipFunc = declare("skip", "None", "Leaves services out of actions on the environment, as `skip = True` does.",
+	func(c *Call, a *skipArgs) (starlark.Value, error) {
+		for i, s := range a.Services {
+			if s.name != "" {
+				c.Session.Skips = append(c.Session.Skips, Skip{
+					Service: s.name, Pos: c.paramPos(0, i), Call: c.Pos(), Stack: c.Session.stack(c.Thread),
+				})
+			}
+		}
+		return starlark.None, nil
+	})

@@ -1,0 +1,250 @@
+package builtins
+
+import (
+	"fmt"
+	"slices"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// common are the parameters that all types of services have.
+type common struct {
+	Stage     StageRef          `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
+	Skip      bool              `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+	Chart     *Chart            `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
+	Values    jsonObject        `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
+	Ports     []portArg         `arg:"ports,kw" default:"[]" help:"what it listens on; the first is the one of .port and .url"`
+	Env       envArg            `arg:"env,kw" default:"{}" help:"environment variables"`
+	Secrets   secretsArg        `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
+	Command   []string          `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
+	Args      []string          `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
+	Replicas  int               `arg:"replicas,kw" default:"1" help:"how many pods"`
+	Resources *Resources        `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
+	Health    *Health           `arg:"health,kw" default:"None" help:"how to see that it is ready"`
+	Volumes   []*Volume         `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
+	Labels    map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
+}
+
+type applicationArgs struct {
+	Name   string       `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the folder of the file if not given"`
+	Build  *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
+	Image  imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
+	common
+	timeout5
+}
+
+type timeout5 struct {
+	Timeout durationArg `arg:"timeout,kw" default:"\"5m\"" help:"how long it may take until it is ready"`
+}
+
+var applicationFunc = declare("application", "service", "Declares a service that is built from source.",
+	func(c *Call, a *applicationArgs) (starlark.Value, error) {
+		s := c.service(plan.Application, a.Name, &a.common, a.Timeout)
+		s.Image = c.chosenImage(a.Source, a.Build, a.Image, a.Chart)
+		return c.declared(s), nil
+	})
+
+type jobArgs struct {
+	Name     string       `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	Source   *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the folder of the file if not given"`
+	Build    *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
+	Image    imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
+	Schedule string       `arg:"schedule,kw" default:"None" help:"when it runs, as five cron fields; once per deploy if not given"`
+	On       string       `arg:"on,kw" default:"\"deploy\"" help:"the action that runs it: deploy, stop or delete"`
+	Timeout  durationArg  `arg:"timeout,kw" default:"\"10m\"" help:"how long it may run"`
+	Retries  int          `arg:"retries,kw" default:"0" help:"how often it is tried again"`
+	common
+}
+
+var jobFunc = declare("job", "service", "Declares a service that runs to its end.",
+	func(c *Call, a *jobArgs) (starlark.Value, error) {
+		s := c.service(plan.Job, a.Name, &a.common, a.Timeout)
+		s.Image = c.chosenImage(a.Source, a.Build, a.Image, a.Chart)
+		if a.Schedule != "" {
+			c.wrong("schedule", checkCron(a.Schedule))
+		}
+		c.wrong("on", choice(a.On, []string{"deploy", "stop", "delete"}))
+		if a.Schedule != "" && a.On != "deploy" {
+			c.wrong("on", problemf("a job with a schedule runs on deploy"))
+		}
+		if a.Retries < 0 || a.Retries > 1000 {
+			c.wrong("retries", problemf("want 0 to 1000, got %d", a.Retries))
+		}
+		if a.Replicas != 1 {
+			c.wrong("replicas", problemf("a job runs once, so it has no replicas"))
+		}
+		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: a.On, Retries: a.Retries}
+		return c.declared(s), nil
+	})
+
+type containerArgs struct {
+	Name   string   `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	Image  imageArg `arg:"image,kw" help:"a reference, or the image of another service"`
+	Mirror bool     `arg:"mirror,kw" default:"True" help:"copy the image into the pipeline's registry and deploy it from there"`
+	common
+	timeout5
+}
+
+var containerFunc = declare("container", "service", "Declares a service that runs an image that exists.",
+	func(c *Call, a *containerArgs) (starlark.Value, error) {
+		s := c.service(plan.Container, a.Name, &a.common, a.Timeout)
+		switch {
+		case a.Image.from != nil:
+			s.Image = a.Image.from
+			if !a.Mirror {
+				c.wrong("mirror", problemf("the image is another service's, so it is where that service has it"))
+			}
+		case a.Mirror:
+			s.Image = &Image{Owner: s, Mirror: a.Image.ref}
+		default:
+			s.Image = &Image{Owner: s, Ref: a.Image.ref}
+		}
+		return c.declared(s), nil
+	})
+
+// chosenImage is the image of an application or a job: of another service, an
+// existing one, or one that is built.
+func (c *Call) chosenImage(source *sourceValue, build *Build, image imageArg, chart *Chart) *Image {
+	if c.Given("image") && (image.from != nil || image.ref != "") {
+		if source != nil {
+			c.wrong("source", problemf("is given together with image=, which needs none"))
+		} else if build != nil {
+			c.wrong("build", problemf("is given together with image=, which needs none"))
+		}
+		if image.from != nil {
+			return image.from
+		}
+		return &Image{Mirror: image.ref}
+	}
+	if chart != nil && source == nil && build == nil || !c.ok("image") || !c.ok("source") || !c.ok("build") {
+		return nil
+	}
+	return c.buildImage(source, build)
+}
+
+// service returns the service that a call declares, with what all types share.
+func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
+	if c.ok("name") {
+		c.wrong("name", checkName(name, serviceNameMost))
+	}
+	s := &Service{Stage: a.Stage, Stack: c.Session.stack(c.Thread)}
+	s.Plan = plan.Service{
+		Name: name, Type: t, Skip: a.Skip, Values: a.Values, Timeout: plan.Duration(timeout), Pos: c.Pos(),
+	}
+	if !a.Stage.IsZero() {
+		s.StagePos = c.paramPos(c.Func.byName["stage"], nil)
+	}
+	if a.Skip {
+		s.Plan.SkipWhy = &plan.Reason{Text: "skip = True", Pos: c.paramPos(c.Func.byName["skip"], nil)}
+	}
+	if a.Chart != nil {
+		chart := a.Chart.plan
+		s.Plan.Chart = &chart
+	}
+	w := &s.Plan.Workload
+	w.Command, w.Args, w.Replicas, w.Labels = a.Command, a.Args, a.Replicas, a.Labels
+	if a.Replicas < 0 {
+		c.wrong("replicas", problemf("want 0 or more, got %d", a.Replicas))
+	}
+	if len(a.Labels) > 0 {
+		c.wrong("labels", checkLabels(a.Labels))
+	}
+	if a.Resources != nil {
+		r := a.Resources.plan
+		w.Resources = &r
+	}
+	w.Env = joinEnv(c, a.Env, a.Secrets)
+	c.ports(w, a.Ports)
+	c.volumes(w, a.Volumes)
+	if a.Health != nil && c.ok("ports") {
+		h := a.Health.plan
+		c.wrong("health", completeHealth(&h, w.Ports))
+		w.Health = &h
+	}
+	return s
+}
+
+// ports adds the ports and checks that they differ.
+func (c *Call) ports(w *plan.Workload, ports []portArg) {
+	for i, p := range ports {
+		for _, q := range w.Ports {
+			if q.Number == p.Number && q.Protocol == p.Protocol {
+				c.wrong("ports", problemf("port %d is there twice", p.Number).in(i))
+			} else if q.Name == p.Name {
+				// 53 over TCP and UDP have one default name.
+				if p.Name == portName(p.Number) {
+					p.Name += "-" + string([]byte{p.Protocol[0] | 0x20})
+				} else {
+					c.wrong("ports", problemf("the name %q is there twice", p.Name).in(i))
+				}
+			}
+		}
+		w.Ports = append(w.Ports, p.Port)
+	}
+}
+
+func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
+	for i, v := range volumes {
+		for _, u := range w.Volumes {
+			if u.Name == v.plan.Name {
+				c.wrong("volumes", problemf("the name %q is there twice", u.Name).in(i).hinted("give it another with name="))
+			} else if u.Path == v.plan.Path {
+				c.wrong("volumes", problemf("the path %q is there twice", u.Path).in(i))
+			}
+		}
+		w.Volumes = append(w.Volumes, v.plan)
+	}
+}
+
+// completeHealth gives a check its port.
+func completeHealth(h *plan.Health, ports []plan.Port) *problem {
+	if h.Kind == plan.HealthCommand {
+		return nil
+	}
+	if h.Port == 0 {
+		if len(ports) == 0 {
+			return problemf("the service has no port to check").hinted("declare it with ports = [port(8080)]")
+		}
+		h.Port = ports[0].Number
+	}
+	if len(ports) > 0 && !slices.ContainsFunc(ports, func(p plan.Port) bool { return p.Number == h.Port }) {
+		return problemf("the service has no port %d", h.Port).hinted("its ports are %s", portList(ports))
+	}
+	return nil
+}
+
+func portList(ports []plan.Port) string {
+	out := ""
+	for i, p := range ports {
+		if i > 0 {
+			out += ", "
+		}
+		out += fmt.Sprint(p.Number)
+	}
+	return out
+}
+
+// declared records s, unless its name is wrong or taken.
+func (c *Call) declared(s *Service) *Service {
+	if s.Image != nil && s.Image.Owner == nil {
+		s.Image.Owner = s
+	}
+	if !c.ok("name") {
+		return s
+	}
+	if first := c.Session.names[s.Plan.Name]; first != nil {
+		d := plan.Diagnostic{
+			Severity: plan.Error, Pos: s.Plan.Pos, Stack: s.Stack,
+			Message: fmt.Sprintf("%s: there is a service %q already", c.Func.Name, s.Plan.Name),
+			Related: []plan.Related{{Pos: first.Plan.Pos, Message: "declared here"}},
+		}
+		c.Session.Report(d)
+		return s
+	}
+	c.Session.names[s.Plan.Name] = s
+	c.Session.Services = append(c.Session.Services, s)
+	return s
+}

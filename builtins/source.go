@@ -1,0 +1,75 @@
+package builtins
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Source is one file of the evaluation, parsed. Positions are looked up in it
+// only when they are needed: at a call the interpreter knows the position of the
+// opening parenthesis alone.
+type Source struct {
+	Name    string // as positions show it: a path below the workspace's root, or "@std//web.star"
+	Library bool   // no file of the workspace
+	text    []byte
+	order   int // of loading, the Pipelinefile is 0
+	calls   map[uint64]*syntax.CallExpr
+}
+
+// NewSource returns the source of a file. The tree must not be rewritten after.
+func NewSource(name string, library bool, text []byte, tree *syntax.File) *Source {
+	s := &Source{Name: name, Library: library, text: text}
+	if tree == nil {
+		return s
+	}
+	s.calls = map[uint64]*syntax.CallExpr{}
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		if call, ok := n.(*syntax.CallExpr); ok {
+			s.calls[key(call.Lparen)] = call
+		}
+		return true
+	})
+	return s
+}
+
+func key(p syntax.Position) uint64 { return uint64(uint32(p.Line))<<32 | uint64(uint32(p.Col)) }
+
+func (s *Source) pos(p syntax.Position) plan.Pos {
+	return plan.Pos{File: s.Name, Line: int(p.Line), Col: int(p.Col)}
+}
+
+// Pos returns p; where p is the parenthesis of a call, the start of that call.
+func (s *Source) Pos(p syntax.Position) plan.Pos {
+	if call := s.calls[key(p)]; call != nil {
+		p = syntax.Start(call)
+	}
+	return s.pos(p)
+}
+
+// longest is the longest line that a diagnostic carries, in bytes.
+const longest = 2000
+
+// Line returns the text of line n, counted from 1, or "" if there is none or it
+// is too long to be shown.
+func (s *Source) Line(n int) string {
+	rest := s.text
+	for ; n > 1; n-- {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			return ""
+		}
+		rest = rest[i+1:]
+	}
+	if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+		rest = rest[:i]
+	}
+	if len(rest) > longest || n < 1 || !utf8.Valid(rest) {
+		return ""
+	}
+	return strings.TrimRight(string(rest), "\r")
+}

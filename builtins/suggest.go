@@ -1,0 +1,77 @@
+package builtins
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Nearest returns the candidate that name is most likely a misspelling of, or
+// "". Of equally near ones the first wins, so that candidates are given in an
+// order that does not change.
+func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
+
+func nearest(name string, candidates []string) string {
+	fold := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name))
+	if fold == "" {
+		return ""
+	}
+	best, least := "", (len([]rune(fold))+1)/3+1
+	for _, c := range candidates {
+		if c == name {
+			continue
+		}
+		f := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(c))
+		d := distance(fold, f, least)
+		if d >= len([]rune(f)) && d > 0 {
+			continue // nothing of it is left
+		}
+		if d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// didYouMean returns the hint for name, or other if no candidate is near.
+func didYouMean(name string, candidates []string, other string) string {
+	if n := nearest(name, candidates); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	return other
+}
+
+// distance returns the edit distance of a and b, where swapped neighbours are
+// one edit; a distance of most or more is returned as most.
+func distance(a, b string, most int) int {
+	x, y := []rune(a), []rune(b)
+	if abs(len(x)-len(y)) >= most || len(x) > 100 || len(y) > 100 {
+		return most
+	}
+	var before, prev, row []int
+	for j := range len(y) + 1 {
+		prev = append(prev, j)
+	}
+	for i := range x {
+		row = append(make([]int, 0, len(y)+1), i+1)
+		for j := range y {
+			cost := 1
+			if x[i] == y[j] {
+				cost = 0
+			}
+			d := min(prev[j]+cost, prev[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				d = min(d, before[j-1]+1)
+			}
+			row = append(row, d)
+		}
+		before, prev = prev, row
+	}
+	return min(prev[len(y)], most)
+}
+
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
+}

@@ -1,0 +1,255 @@
+package builtins
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Port is the value of port().
+type Port struct {
+	opaque
+	plan plan.Port
+}
+
+// String returns the call that makes such a port.
+func (p *Port) String() string { return "port(" + strconv.Itoa(p.plan.Number) + ")" }
+
+// Type returns "port".
+func (p *Port) Type() string { return "port" }
+
+// AttrNames returns the attributes.
+func (p *Port) AttrNames() []string { return []string{"name", "number"} }
+
+// Attr returns an attribute.
+func (p *Port) Attr(name string) (starlark.Value, error) {
+	switch name {
+	case "number":
+		return starlark.MakeInt(p.plan.Number), nil
+	case "name":
+		return starlark.String(p.plan.Name), nil
+	}
+	return nil, nil
+}
+
+type portArgs struct {
+	Number   int    `arg:"number" help:"1 to 65535"`
+	Name     string `arg:"name,kw" default:"None" help:"at most 15 small letters, digits and dashes; port-<number> if not given"`
+	Protocol string `arg:"protocol,kw" default:"\"TCP\"" help:"TCP, UDP or SCTP"`
+	Public   bool   `arg:"public,kw" default:"False" help:"reached from outside of the cluster, through an Ingress"`
+	Host     string `arg:"host,kw" default:"None" help:"the host name of the Ingress"`
+}
+
+var portFunc = declare("port", "port", "Describes a port that a service listens on.",
+	func(c *Call, a *portArgs) (starlark.Value, error) {
+		if c.ok("number") {
+			c.wrong("number", checkPort(a.Number))
+		}
+		if a.Name != "" {
+			c.wrong("name", checkPortName(a.Name))
+		} else {
+			a.Name = portName(a.Number)
+		}
+		if p := choice(a.Protocol, []string{"TCP", "UDP", "SCTP"}); p != nil {
+			c.wrong("protocol", p)
+		}
+		if a.Host != "" {
+			c.wrong("host", checkHost(a.Host))
+			if !a.Public {
+				c.wrong("host", problemf("is given, but the port is not public").hinted("add public = True"))
+			}
+		}
+		if a.Public && a.Protocol != "TCP" {
+			c.wrong("public", problemf("an Ingress reaches TCP ports only"))
+		}
+		return &Port{plan: plan.Port{Number: a.Number, Name: a.Name, Protocol: a.Protocol, Public: a.Public, Host: a.Host}}, nil
+	})
+
+func portName(number int) string { return "port-" + strconv.Itoa(number) }
+
+func checkPortName(name string) *problem {
+	if p := checkName(name, 15); p != nil {
+		return p
+	}
+	if !strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(name, "--") {
+		return problemf("%q is no name of a port: want a letter in it, and no two dashes together", name)
+	}
+	return nil
+}
+
+func checkHost(host string) *problem {
+	h := strings.TrimPrefix(host, "*.")
+	for _, part := range strings.Split(h, ".") {
+		if checkName(part, 63) != nil || len(host) > 253 {
+			return problemf("%q is no host name", clip(host))
+		}
+	}
+	return nil
+}
+
+// choice checks that v is one of the choices.
+func choice(v string, choices []string) *problem {
+	for _, c := range choices {
+		if v == c {
+			return nil
+		}
+	}
+	list := make([]string, len(choices))
+	for i, c := range choices {
+		list[i] = strconv.Quote(c)
+	}
+	p := problemf("%q is not possible, want %s", clip(v), strings.Join(list, ", "))
+	if n := nearest(v, choices); n != "" {
+		p.hint = "did you mean " + strconv.Quote(n) + "?"
+	}
+	return p
+}
+
+// portArg is a port(), or its number alone.
+type portArg struct{ plan.Port }
+
+func (portArg) typeName() string { return "port | int" }
+
+// Unpack takes both.
+func (a *portArg) Unpack(v starlark.Value) error {
+	if p, ok := v.(*Port); ok {
+		a.Port = p.plan
+		return nil
+	}
+	var n int
+	if p := setInt(&n, v); p != nil {
+		return want("port", v)
+	}
+	a.Port = plan.Port{Number: n, Name: portName(n), Protocol: "TCP"}
+	if p := checkPort(n); p != nil {
+		return p
+	}
+	return nil
+}
+
+// A Resources is the value of resources().
+type Resources struct {
+	opaque
+	plan plan.Resources
+}
+
+// String returns "resources(…)".
+func (r *Resources) String() string { return "resources(…)" }
+
+// Type returns "resources".
+func (r *Resources) Type() string { return "resources" }
+
+type resourcesArgs struct {
+	CPU         string `arg:"cpu,kw" default:"None" help:"asked for, in cores, such as \"500m\" or \"2\""`
+	Memory      string `arg:"memory,kw" default:"None" help:"asked for, such as \"256Mi\""`
+	CPULimit    string `arg:"cpu_limit,kw" default:"None" help:"at most"`
+	MemoryLimit string `arg:"memory_limit,kw" default:"None" help:"at most; a container that takes more is killed"`
+}
+
+var resourcesFunc = declare("resources", "resources", "Describes what a container asks for and may use, as Kubernetes quantities.",
+	func(c *Call, a *resourcesArgs) (starlark.Value, error) {
+		if a.CPU != "" {
+			c.wrong("cpu", checkQuantity(a.CPU, "500m"))
+		}
+		if a.CPULimit != "" {
+			c.wrong("cpu_limit", checkQuantity(a.CPULimit, "2"))
+		}
+		if a.Memory != "" {
+			c.wrong("memory", checkMemory(a.Memory, "256Mi"))
+		}
+		if a.MemoryLimit != "" {
+			c.wrong("memory_limit", checkMemory(a.MemoryLimit, "1Gi"))
+		}
+		return &Resources{plan: plan.Resources(*a)}, nil
+	})
+
+// A Volume is the value of volume().
+type Volume struct {
+	opaque
+	plan plan.Volume
+}
+
+// String returns "volume(path)".
+func (v *Volume) String() string { return "volume(" + strconv.Quote(v.plan.Path) + ")" }
+
+// Type returns "volume".
+func (v *Volume) Type() string { return "volume" }
+
+type volumeArgs struct {
+	Path string `arg:"path" help:"where it is mounted, absolute"`
+	Size string `arg:"size,kw" help:"a Kubernetes quantity, such as \"10Gi\""`
+	Name string `arg:"name,kw" default:"None" help:"made from the path if not given; another name is another volume"`
+}
+
+var volumeFunc = declare("volume", "volume", "Describes storage that outlives the pods of a service.",
+	func(c *Call, a *volumeArgs) (starlark.Value, error) {
+		if c.ok("path") && (!path.IsAbs(a.Path) || path.Clean(a.Path) == "/" || strings.ContainsRune(a.Path, ':')) {
+			c.wrong("path", problemf("%q is no absolute path in the container", clip(a.Path)).hinted(`write such as "/data"`))
+		}
+		if c.ok("size") {
+			c.wrong("size", checkMemory(a.Size, "10Gi"))
+		}
+		if a.Name == "" {
+			a.Name = strings.Trim(label(a.Path)[:min(len(label(a.Path)), 40)], "-")
+		} else {
+			c.wrong("name", checkName(a.Name, 40))
+		}
+		return &Volume{plan: plan.Volume{Name: a.Name, Path: path.Clean(a.Path), Size: a.Size}}, nil
+	})
+
+// A Health is the value of http(), tcp() and command().
+type Health struct {
+	opaque
+	plan plan.Health
+}
+
+// String returns the call that makes it, without its arguments.
+func (h *Health) String() string { return string(h.plan.Kind) + "(…)" }
+
+// Type returns "health".
+func (h *Health) Type() string { return "health" }
+
+type httpArgs struct {
+	Path string   `arg:"path" help:"of the request, such as \"/healthz\"; a status of 200 to 399 is healthy"`
+	Port *portArg `arg:"port,kw" default:"None" help:"the first port of the service if not given"`
+}
+
+var httpFunc = declare("http", "health", "Checks health by an HTTP request.",
+	func(c *Call, a *httpArgs) (starlark.Value, error) {
+		if c.ok("path") && !strings.HasPrefix(a.Path, "/") {
+			c.wrong("path", problemf("%q does not start with a slash", clip(a.Path)).hinted("write %q", "/"+strings.TrimPrefix(a.Path, "./")))
+		}
+		return &Health{plan: plan.Health{Kind: plan.HealthHTTP, Path: a.Path, Port: a.Port.number()}}, nil
+	})
+
+type tcpArgs struct {
+	Port *portArg `arg:"port" default:"None" help:"the first port of the service if not given"`
+}
+
+var tcpFunc = declare("tcp", "health", "Checks health by a connection.",
+	func(c *Call, a *tcpArgs) (starlark.Value, error) {
+		return &Health{plan: plan.Health{Kind: plan.HealthTCP, Port: a.Port.number()}}, nil
+	})
+
+func (a *portArg) number() int {
+	if a == nil {
+		return 0
+	}
+	return a.Number
+}
+
+type commandArgs struct {
+	Argv []string `arg:"*argv" help:"the program and its arguments; an exit status of 0 is healthy"`
+}
+
+var commandFunc = declare("command", "health", "Checks health by a command that runs in the container.",
+	func(c *Call, a *commandArgs) (starlark.Value, error) {
+		if len(a.Argv) == 0 && c.ok("argv") {
+			c.wrong("argv", problemf("no command is given").hinted(`write such as command("pg_isready", "-q")`))
+		}
+		return &Health{plan: plan.Health{Kind: plan.HealthCommand, Command: a.Argv}}, nil
+	})

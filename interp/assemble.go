@@ -1,0 +1,189 @@
+package interp
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// The rules that need the whole file. Each reports what is wrong and goes on, so
+// that everything is said at once (L3).
+
+// missing returns the error of parameters that have no value: one, which names
+// all. Where there is one, errors about what was made of them are none.
+func (e *evaluation) missing() *plan.Diagnostic {
+	list := e.session.Missing
+	if len(list) == 0 {
+		return nil
+	}
+	e.unknownParams()
+	var names, set []string
+	for _, m := range list {
+		names = append(names, m.Name)
+		value := strings.ToUpper(m.Type)
+		set = append(set, fmt.Sprintf("--set %s=%s", m.Name, value))
+	}
+	d := plan.Diagnostic{Severity: plan.Error, Pos: list[0].Pos}
+	d.Message = fmt.Sprintf("the parameter %s needs a value", names[0])
+	if len(names) > 1 {
+		d.Message = fmt.Sprintf("the parameters %s need values", strings.Join(names, ", "))
+	}
+	d.Hint = "give " + strings.Join(set, " ") + ", or a parameter file with --params"
+	for i, m := range list {
+		about := m.Name
+		if m.Help != "" {
+			about += ": " + m.Help
+		}
+		if i > 0 || m.Help != "" {
+			d.Related = append(d.Related, plan.Related{Pos: m.Pos, Message: about})
+		}
+	}
+	return &d
+}
+
+// unknownParams reports values of parameters that nobody declared.
+func (e *evaluation) unknownParams() {
+	var names []string
+	for _, p := range e.session.Params {
+		names = append(names, p.Name)
+	}
+	for _, name := range keys(e.opts.Params) {
+		if slices.Contains(names, name) {
+			continue
+		}
+		other := "this file declares no parameters"
+		if len(names) > 0 {
+			other = "it declares " + strings.Join(names, ", ")
+		}
+		e.session.ReportSure(plan.Diagnostic{
+			Severity: plan.Error, Pos: plan.Pos{File: e.name}, Hint: suggest(name, names, other),
+			Message: fmt.Sprintf("there is no parameter %q, but a value of it is given", name),
+		})
+	}
+}
+
+// assemble makes the plan of what was declared.
+func (e *evaluation) assemble() *plan.Plan {
+	s := e.session
+	p := &plan.Plan{Version: plan.Version, Environment: e.opts.Environment, Params: s.Params, Builds: []plan.BuildSpec{}}
+	if s.Pipeline != nil {
+		p.Pipeline = *s.Pipeline
+	} else {
+		s.Report(plan.Diagnostic{
+			Severity: plan.Error, Pos: plan.Pos{File: e.name}, Message: "pipeline() is not called",
+			Hint: fmt.Sprintf("start with: pipeline(%q)", "name"),
+		})
+	}
+	e.unknownParams()
+	e.skips()
+	st := newStages(s)
+	ordered := st.place(s.Services)
+	for _, in := range st.running {
+		p.Stages = append(p.Stages, in.plan())
+	}
+	p.Services = make([]plan.Service, 0, len(ordered))
+	e.images(p, ordered)
+	for _, svc := range ordered {
+		p.Services = append(p.Services, svc.Plan)
+	}
+	p.Inputs = s.Files.Inputs()
+	p.Warnings = s.Warnings()
+	return p
+}
+
+// skips applies the calls of skip().
+func (e *evaluation) skips() {
+	s := e.session
+	if len(s.Skips) == 0 {
+		return
+	}
+	byName := make(map[string]*builtins.Service, len(s.Services))
+	names := make([]string, 0, len(s.Services))
+	for _, svc := range s.Services {
+		byName[svc.Plan.Name] = svc
+		names = append(names, svc.Plan.Name)
+	}
+	for _, skip := range s.Skips {
+		svc := byName[skip.Service]
+		if svc == nil {
+			s.Report(plan.Diagnostic{
+				Severity: plan.Error, Pos: skip.Pos, Stack: skip.Stack, Hint: suggest(skip.Service, names, ""),
+				Message: fmt.Sprintf("skip: there is no service %q", skip.Service),
+			})
+			continue
+		}
+		if !svc.Plan.Skip {
+			svc.Plan.Skip, svc.Plan.SkipWhy = true, &plan.Reason{Text: "skip()", Pos: skip.Call}
+		}
+	}
+}
+
+// images gives each service its image, and the plan each build once, in the
+// order of the first service that uses it (L6).
+func (e *evaluation) images(p *plan.Plan, services []*builtins.Service) {
+	ids := map[*builtins.Image]string{}
+	same := map[string]string{}
+	for _, svc := range services {
+		img := svc.Image
+		switch {
+		case img == nil:
+		case img.Build == nil:
+			svc.Plan.Image = plan.ImageSource{Mirror: img.Mirror, Ref: img.Ref}
+		default:
+			id, ok := ids[img]
+			if !ok {
+				// Two calls can describe one image.
+				key := buildKey(img.Build)
+				if id, ok = same[key]; !ok {
+					id = svc.Plan.Name
+					same[key] = id
+					spec := *img.Build
+					spec.ID = id
+					p.Builds = append(p.Builds, spec)
+					e.checkBuild(&spec)
+				}
+				ids[img] = id
+			}
+			svc.Plan.Image = plan.ImageSource{Build: id}
+		}
+	}
+}
+
+// buildKey returns text that is equal for equal builds.
+func buildKey(b *plan.BuildSpec) string {
+	var k strings.Builder
+	fmt.Fprintf(&k, "%q %q %q %q %q %q", b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
+	for _, m := range []map[string]string{b.Args, b.Labels} {
+		k.WriteByte('\n')
+		for _, name := range keys(m) {
+			fmt.Fprintf(&k, " %q=%q", name, m[name])
+		}
+	}
+	if len(b.Platforms)+len(b.Secrets) > 0 {
+		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)
+	}
+	return k.String()
+}
+
+// checkBuild warns of a build argument with the name of the environment in it:
+// environments then no longer share the image (I1).
+func (e *evaluation) checkBuild(b *plan.BuildSpec) {
+	env := e.opts.Environment.Name
+	for _, name := range keys(b.Args) {
+		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
+		if slices.Contains(words, env) {
+			e.session.Report(plan.Diagnostic{
+				Severity: plan.Warning, Pos: b.Pos,
+				Message: fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
+				Hint:    "each environment then builds an image of its own: pass it as env= instead",
+			})
+		}
+	}
+}
+
+// compareStages orders stages as they run.
+func compareStages(a, b *stage) int { return cmp.Compare(a.Plan.Order, b.Plan.Order) }

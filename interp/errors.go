@@ -1,0 +1,210 @@
+package interp
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An Error is everything that is wrong with a Pipelinefile, in source order.
+type Error struct {
+	Diagnostics []plan.Diagnostic // at least one
+	Inputs      []plan.Input      // what was read before evaluation failed, to be watched all the same
+
+	err error
+}
+
+// Error returns all diagnostics as text: position, message, source line with a
+// caret, hint, call stack.
+func (e *Error) Error() string {
+	var b strings.Builder
+	for i, d := range e.Diagnostics {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(d.String())
+	}
+	return b.String()
+}
+
+// Unwrap returns fs.ErrNotExist if there is no Pipelinefile.
+func (e *Error) Unwrap() error { return e.err }
+
+// failure returns all that was reported, and extra if it is not nil, as one error.
+func (e *evaluation) failure(extra *plan.Diagnostic) *Error {
+	if extra != nil {
+		e.session.ReportSure(*extra)
+	}
+	return &Error{Diagnostics: e.session.Errors(), Inputs: e.session.Files.Inputs()}
+}
+
+// pos returns a position of the interpreter as a position of ours.
+func (e *evaluation) pos(p syntax.Position) plan.Pos {
+	if src := e.session.Source(p.Filename()); src != nil {
+		return src.Pos(p)
+	}
+	return plan.Pos{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
+}
+
+// report records err, with its hint, at pos.
+func (e *evaluation) report(pos plan.Pos, err error) {
+	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Message: err.Error()}
+	var h *builtins.Hinted
+	if errors.As(err, &h) {
+		d.Hint = h.Hint
+	}
+	e.session.Report(d)
+}
+
+// fatal records the error that ended evaluation.
+func (e *evaluation) fatal(err error) {
+	if errors.Is(err, builtins.ErrReported) {
+		return
+	}
+	// Modules run inside the load of another, each wrapping the error of the one
+	// below it. The innermost has the message and, because they share a thread, the whole stack.
+	var inner *starlark.EvalError
+	for next := err; errors.As(next, &inner); next = inner.Unwrap() {
+	}
+	d := plan.Diagnostic{Severity: plan.Error, Pos: plan.Pos{File: e.name}, Message: err.Error()}
+	var stack starlark.CallStack
+	var c *crash
+	switch {
+	case errors.As(err, &c):
+		stack = c.stack
+	case inner != nil:
+		d.Message, stack = inner.Msg, inner.CallStack
+	}
+	frames := e.session.Frames(stack)
+	if len(frames) > 0 {
+		d.Pos = frames[len(frames)-1].Pos
+	}
+	if len(frames) > 1 {
+		d.Stack = frames
+	}
+	var h *builtins.Hinted
+	if errors.As(err, &h) {
+		d.Message, d.Hint = h.Msg, h.Hint
+	}
+	if e.steps {
+		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
+		d.Hint = "is a loop larger than it was meant to be?"
+	}
+	e.explain(&d)
+	e.session.Report(d)
+}
+
+// didYouMean is how the interpreter ends a message that has a suggestion.
+var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
+
+// explain makes the hint of a message of the interpreter one of ours, and adds
+// a hint where the message alone does not say what to write instead.
+func (e *evaluation) explain(d *plan.Diagnostic) {
+	if m := didYouMean.FindStringSubmatch(d.Message); m != nil {
+		d.Message = strings.TrimSuffix(d.Message, m[0])
+		if d.Hint == "" {
+			d.Hint = fmt.Sprintf("did you mean %q?", strings.Trim(m[1], `"`))
+		}
+	}
+	if d.Hint == "" {
+		d.Hint = runtimeHint(d.Message)
+	}
+}
+
+// unparsed reports an error of the parser.
+func (e *evaluation) unparsed(err error, text []byte) error {
+	var s syntax.Error
+	if !errors.As(err, &s) {
+		return err
+	}
+	d := plan.Diagnostic{Severity: plan.Error, Pos: e.pos(s.Pos), Message: s.Msg}
+	if src := e.session.Source(d.Pos.File); src != nil {
+		d.Line = src.Line(d.Pos.Line)
+		habit(&d, src)
+	}
+	e.session.Report(d)
+	return builtins.ErrReported
+}
+
+// unresolved returns what the resolver found, with a suggestion for a name that
+// is not defined: of this file, of the builtins, of Starlark.
+func (e *evaluation) unresolved(tree *syntax.File, r resolve.Error) error {
+	msg := didYouMean.ReplaceAllString(r.Msg, "")
+	name, undefined := strings.CutPrefix(msg, "undefined: ")
+	if !undefined {
+		return &builtins.Hinted{Msg: msg, Hint: resolveHint(msg)}
+	}
+	if m := didYouMean.FindStringSubmatch(r.Msg); m != nil {
+		return &builtins.Hinted{Msg: msg, Hint: fmt.Sprintf("did you mean %q?", m[1])}
+	}
+	if hint, ok := foreignNames[name]; ok {
+		return &builtins.Hinted{Msg: msg, Hint: hint}
+	}
+	names := globals(tree)
+	for _, n := range append(keys(e.env), keys(starlark.Universe)...) {
+		if !strings.HasPrefix(n, "%") {
+			names = append(names, n)
+		}
+	}
+	return &builtins.Hinted{Msg: msg, Hint: suggest(name, names, "")}
+}
+
+// globals returns the names that a file defines at its top, in its order.
+func globals(tree *syntax.File) []string {
+	var names []string
+	add := func(id *syntax.Ident) {
+		if !slices.Contains(names, id.Name) {
+			names = append(names, id.Name)
+		}
+	}
+	for _, s := range tree.Stmts {
+		switch s := s.(type) {
+		case *syntax.DefStmt:
+			add(s.Name)
+		case *syntax.LoadStmt:
+			for _, id := range s.To {
+				add(id)
+			}
+		case *syntax.AssignStmt:
+			if id, ok := s.LHS.(*syntax.Ident); ok {
+				add(id)
+			}
+		}
+	}
+	return names
+}
+
+// suggest returns the hint for a name that is none of the candidates.
+func suggest(name string, candidates []string, other string) string {
+	if n := builtins.Nearest(name, candidates); n != "" {
+		return "did you mean " + strconv.Quote(n) + "?"
+	}
+	return other
+}
+
+func keys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func prefixed(prefix string, names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = prefix + n
+	}
+	return out
+}

@@ -1,0 +1,174 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/stdlib"
+)
+
+// dialect is L1's: top-level control and reassignment on, recursion and while off.
+var dialect = syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
+
+// An evaluation is one run of Eval.
+//
+// One Starlark thread runs all modules, one inside the load of another: so steps are counted
+// over all of them, and an error has the whole stack.
+type evaluation struct {
+	ctx     context.Context //nolint:containedctx // lives as long as one call of Eval
+	dir     *os.Root
+	name    string // of the Pipelinefile, below the root
+	opts    Options
+	session *builtins.Session
+	thread  *starlark.Thread
+	env     starlark.StringDict
+	libs    map[string]fs.FS
+	modules map[string]*module
+	loading []*module // from the Pipelinefile to the module that runs
+	steps   bool      // the limit of steps was reached
+}
+
+func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options) *evaluation {
+	if opts.Limits.Steps == 0 {
+		opts.Limits.Steps = DefaultSteps
+	}
+	if opts.Limits.Size == 0 {
+		opts.Limits.Size = DefaultSize
+	}
+	if opts.Environment.Name == "" {
+		opts.Environment.Name = "default"
+	}
+	if opts.Environment.Kind == "" {
+		opts.Environment.Kind = "environment"
+	}
+	s := builtins.NewSession(builtins.NewFiles(dir, int64(opts.Limits.Size)))
+	s.Environment, s.Version, s.Values = opts.Environment, opts.Version, opts.Params
+	e := &evaluation{
+		ctx: ctx, dir: dir, name: name, opts: opts, session: s, modules: map[string]*module{},
+		libs: map[string]fs.FS{"std": stdlib.FS},
+	}
+	for name, lib := range opts.Modules {
+		e.libs[name] = lib
+	}
+	e.env = s.Predeclared(opts.Builtins)
+	addGuards(e.env)
+	e.thread = &starlark.Thread{Name: name, Load: e.load, Print: e.print}
+	e.thread.SetMaxExecutionSteps(opts.Limits.Steps)
+	e.thread.OnMaxSteps = func(th *starlark.Thread) {
+		e.steps = true
+		th.Cancel("too many steps")
+	}
+	return e
+}
+
+// run evaluates the Pipelinefile and all that it loads.
+func (e *evaluation) run() (*plan.Plan, error) {
+	stop := context.AfterFunc(e.ctx, func() { e.thread.Cancel("cancelled") })
+	defer stop()
+	if e.ctx.Err() != nil {
+		return nil, e.ctx.Err()
+	}
+	if err := builtins.CheckEnvironment("", e.opts.Environment.Name); err != nil {
+		e.report(plan.Pos{}, err)
+		return nil, e.failure(nil)
+	}
+	err := e.safely(func() error {
+		_, err := e.exec(source{name: e.name})
+		return err
+	})
+	if err != nil {
+		e.fatal(err)
+	}
+	if missing := e.missing(); missing != nil {
+		return nil, e.failure(missing)
+	}
+	if err != nil {
+		return nil, e.failure(nil)
+	}
+	p := e.assemble()
+	if len(e.session.Errors()) > 0 {
+		return nil, e.failure(nil)
+	}
+	return p, nil
+}
+
+func (e *evaluation) found() bool {
+	_, err := e.dir.Stat(e.name)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func (e *evaluation) print(th *starlark.Thread, msg string) {
+	if e.opts.Print == nil {
+		return
+	}
+	var pos plan.Pos
+	if th.CallStackDepth() > 1 {
+		p := th.CallFrame(1).Pos
+		if src := e.session.Source(p.Filename()); src != nil {
+			pos = src.Pos(p)
+		}
+	}
+	e.opts.Print(pos, msg)
+}
+
+// safely turns a panic of the interpreter into an error (L4). The frames are
+// gone when it arrives here; but evaluation is deterministic, so it is run again
+// up to the step that panicked, and asked where it stands.
+func (e *evaluation) safely(f func() error) (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		err = &crash{what: fmt.Sprint(p), stack: e.at(e.thread.Steps)}
+	}()
+	return f()
+}
+
+// at returns the frames of the thread at that step of an evaluation like e.
+func (e *evaluation) at(steps uint64) (stack starlark.CallStack) {
+	opts := e.opts
+	opts.Print = nil
+	again := newEvaluation(e.ctx, e.dir, e.name, opts)
+	again.thread.SetMaxExecutionSteps(steps)
+	again.thread.OnMaxSteps = func(th *starlark.Thread) {
+		if stack == nil {
+			stack = th.CallStack()
+		}
+		th.Cancel("found")
+	}
+	defer func() { _ = recover() }() // it did not come that far: no position
+	_, _ = again.exec(source{name: e.name})
+	return stack
+}
+
+// A crash is a panic of the interpreter.
+type crash struct {
+	what  string
+	stack starlark.CallStack
+}
+
+func (c *crash) Error() string { return "the interpreter cannot do this: " + c.what }
+
+// compile returns the program of a parsed file.
+func (e *evaluation) compile(tree *syntax.File) (*starlark.Program, error) {
+	guard(tree)
+	prog, err := starlark.FileProgram(tree, e.env.Has)
+	var list resolve.ErrorList
+	if errors.As(err, &list) {
+		for _, r := range list {
+			e.report(e.pos(r.Pos), e.unresolved(tree, r))
+		}
+		return nil, builtins.ErrReported
+	}
+	return prog, err
+}

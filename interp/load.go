@@ -1,0 +1,216 @@
+package interp
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A source says where a module's text is: a file of the workspace, or of a library.
+type source struct {
+	lib  string // empty: the workspace
+	name string // slash-separated
+}
+
+func (s source) String() string {
+	if s.lib == "" {
+		return s.name
+	}
+	return "@" + s.lib + "//" + s.name
+}
+
+// A module is a file that runs or has run. It runs once (L2).
+type module struct {
+	src     source
+	pos     plan.Pos // of the load that made it run
+	globals starlark.StringDict
+	done    bool
+}
+
+// load is called by load statements.
+func (e *evaluation) load(th *starlark.Thread, name string) (starlark.StringDict, error) {
+	at := e.pos(th.CallFrame(0).Pos)
+	src, err := e.find(name)
+	if err != nil {
+		return nil, err
+	}
+	m := e.modules[src.String()]
+	switch {
+	case m == nil:
+	case m.done:
+		return m.globals, nil
+	default:
+		return nil, e.cycle(m, at)
+	}
+	m, err = e.exec(src, at)
+	if err != nil {
+		return nil, err
+	}
+	return m.globals, nil
+}
+
+// find returns where the module is that the running one calls name.
+func (e *evaluation) find(name string) (source, error) {
+	from := e.loading[len(e.loading)-1].src
+	if lib, file, ok := strings.Cut(name, "//"); ok && strings.HasPrefix(lib, "@") {
+		lib = lib[1:]
+		if e.libs[lib] == nil {
+			names := keys(e.libs)
+			return source{}, &builtins.Hinted{
+				Msg:  fmt.Sprintf("load: there is no library %q", "@"+lib),
+				Hint: suggest("@"+lib, prefixed("@", names), "there is "+strings.Join(prefixed("@", names), ", ")),
+			}
+		}
+		file = path.Clean(file)
+		if !fs.ValidPath(file) {
+			return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q leaves the library", name)}
+		}
+		return source{lib, file}, nil
+	}
+	if strings.HasPrefix(name, "@") {
+		return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q names no file", name), Hint: `write such as "@std//web.star"`}
+	}
+	if strings.Contains(name, "://") {
+		return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q is on the network", name), Hint: "load files of the workspace, or of @std"}
+	}
+	file, err := builtins.Resolve(path.Dir(from.name), name)
+	if err != nil {
+		var h *builtins.Hinted
+		if errors.As(err, &h) {
+			h.Msg = "load: " + h.Msg
+			if from.lib != "" {
+				h.Msg = strings.Replace(h.Msg, "the workspace", "the library", 1)
+				h.Hint = ""
+			}
+		}
+		return source{}, err
+	}
+	return source{from.lib, file}, nil
+}
+
+// exec runs the module src. Errors that are diagnostics already are
+// builtins.ErrReported.
+func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
+	m := &module{src: src}
+	if len(at) > 0 {
+		m.pos = at[0]
+	}
+	e.modules[src.String()] = m
+	e.loading = append(e.loading, m)
+	defer func() { e.loading = e.loading[:len(e.loading)-1] }()
+
+	text, err := e.read(src)
+	if err != nil {
+		return nil, unreadable(err, len(e.loading) > 1)
+	}
+	tree, err := dialect.Parse(src.String(), text, 0)
+	if err != nil {
+		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+		return nil, e.unparsed(err, text)
+	}
+	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, tree))
+	if err := e.required(tree); err != nil {
+		return nil, err
+	}
+	prog, err := e.compile(tree)
+	if err != nil {
+		return nil, err
+	}
+	m.globals, err = prog.Init(e.thread, e.env)
+	m.globals.Freeze()
+	m.done = true
+	return m, err
+}
+
+// unreadable returns the error of a module that cannot be read.
+func unreadable(err error, loaded bool) error {
+	h := &builtins.Hinted{Msg: err.Error()}
+	var hinted *builtins.Hinted
+	if errors.As(err, &hinted) {
+		h.Hint = hinted.Hint
+	}
+	if loaded {
+		h.Msg = "load: " + h.Msg
+	}
+	return h
+}
+
+func (e *evaluation) read(src source) ([]byte, error) {
+	if src.lib == "" {
+		text, err := e.session.Files.Read(src.name, plan.InputModule)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, e.session.Files.NotFound(src.name)
+		}
+		return text, err
+	}
+	text, err := fs.ReadFile(e.libs[src.lib], src.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		var names []string
+		entries, _ := fs.ReadDir(e.libs[src.lib], path.Dir(src.name)) // only for the hint
+		for _, entry := range entries {
+			if !strings.HasSuffix(entry.Name(), "_test.star") && strings.HasSuffix(entry.Name(), ".star") {
+				names = append(names, entry.Name())
+			}
+		}
+		return nil, &builtins.Hinted{
+			Msg:  src.String() + " does not exist",
+			Hint: suggest(path.Base(src.name), names, "@"+src.lib+" has "+strings.Join(names, ", ")),
+		}
+	}
+	return text, err
+}
+
+// cycle is the error of a load, at, of a module that is being loaded (L2). It
+// prints every load on the way round.
+func (e *evaluation) cycle(m *module, at plan.Pos) error {
+	start := 0
+	for e.loading[start] != m {
+		start++
+	}
+	names := []string{m.src.String()}
+	d := plan.Diagnostic{Severity: plan.Error, Pos: at}
+	for _, next := range e.loading[start+1:] {
+		names = append(names, next.src.String())
+		d.Related = append(d.Related, plan.Related{Pos: next.pos, Message: next.pos.File + " loads " + next.src.String()})
+	}
+	names = append(names, m.src.String())
+	d.Related = append(d.Related, plan.Related{Pos: at, Message: at.File + " loads " + m.src.String()})
+	d.Message = "load: modules load each other: " + strings.Join(names, " -> ")
+	d.Hint = "put what they share into a module that loads neither"
+	e.session.Report(d)
+	return builtins.ErrReported
+}
+
+// required checks a require_version("…") that stands at the top, before names
+// are resolved: an older pipe shall say that it is too old, and not that it
+// does not know a name of a newer one.
+func (e *evaluation) required(tree *syntax.File) error {
+	for _, stmt := range tree.Stmts {
+		x, ok := stmt.(*syntax.ExprStmt)
+		if !ok {
+			continue
+		}
+		call, ok := x.X.(*syntax.CallExpr)
+		if !ok || len(call.Args) != 1 {
+			continue
+		}
+		fn, ok := call.Fn.(*syntax.Ident)
+		text, isText := call.Args[0].(*syntax.Literal)
+		if !ok || !isText || fn.Name != "require_version" || text.Token != syntax.STRING {
+			continue
+		}
+		if err := builtins.CheckVersion(text.Value.(string), e.opts.Version); err != nil {
+			e.report(e.pos(fn.NamePos), err)
+			return builtins.ErrReported
+		}
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	ctdsnapshots "github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/plugins/snapshots/native"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/cache/remotecache/inline"
+	localcache "github.com/moby/buildkit/cache/remotecache/local"
+	registrycache "github.com/moby/buildkit/cache/remotecache/registry"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/frontend"
+	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway"
+	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/appdefaults"
+	"github.com/moby/buildkit/util/archutil"
+	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/network/netproviders"
+	"github.com/moby/buildkit/util/resolver"
+	"github.com/moby/buildkit/worker"
+	"github.com/moby/buildkit/worker/base"
+	"github.com/moby/buildkit/worker/runc"
+	"github.com/moby/sys/userns"
+	"go.etcd.io/bbolt"
+)
+
+// newController puts BuildKit together: one worker that runs containers with
+// runc, the Dockerfile frontend, and the caches that builds may import and export.
+func newController(ctx context.Context, o Options) (*control.Controller, error) {
+	conf, err := readConfig(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	// Names of the loopback interface are reached over plain http unless the
+	// file says otherwise.
+	hosts := resolver.NewRegistryConfig(conf.Registries)
+	sessions, err := session.NewManager()
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWorker(ctx, o, conf)
+	if err != nil {
+		return nil, fmt.Errorf("start BuildKit's worker: %w", err)
+	}
+	w.RegistryHosts = hosts
+	workers := &worker.Controller{}
+	if err := workers.Add(w); err != nil {
+		return nil, err
+	}
+	gatewayFrontend, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := bboltcachestorage.NewStore(filepath.Join(o.Root, "cache.db"))
+	if err != nil {
+		return nil, err
+	}
+	history, err := boltutil.SafeOpen(filepath.Join(o.Root, "history.db"), 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return nil, err
+	}
+	return control.NewController(control.Opt{
+		SessionManager:   sessions,
+		WorkerController: workers,
+		Frontends: map[string]frontend.Frontend{
+			"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
+			"gateway.v0":    gatewayFrontend,
+		},
+		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
+			"registry": registrycache.ResolveCacheExporterFunc(sessions, hosts),
+			"local":    localcache.ResolveCacheExporterFunc(sessions),
+			"inline":   inline.ResolveCacheExporterFunc(),
+		},
+		ResolveCacheImporterFuncs: map[string]remotecache.ResolveCacheImporterFunc{
+			"registry": registrycache.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
+			"local":    localcache.ResolveCacheImporterFunc(sessions),
+		},
+		CacheManager:   solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
+		HistoryDB:      history,
+		CacheStore:     cache,
+		LeaseManager:   w.LeaseManager(),
+		ContentStore:   w.ContentStore(),
+		GarbageCollect: w.GarbageCollect,
+		GracefulStop:   ctx.Done(),
+	})
+}
+
+func newWorker(ctx context.Context, o Options, conf config.Config) (*base.Worker, error) {
+	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, nil, nil,
+		// The host's network, as there is no other without plugins: that also
+		// lets a build reach what the user has on loopback.
+		netproviders.Opt{Mode: "host"}, dns(conf.DNS), "", "", false, nil, "", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	opt.RegistryHosts = resolver.NewRegistryConfig(conf.Registries)
+	opt.Platforms = archutil.SupportedPlatforms(false)
+	opt.GCPolicy = gcPolicy(o.CacheBytes)
+	return base.NewWorker(ctx, opt)
+}
+
+// snapshotter returns overlayfs, or plain copies where the root's file system
+// cannot carry it.
+func snapshotter(root string) runc.SnapshotterFactory {
+	if overlayutils.Supported(root) != nil {
+		return runc.SnapshotterFactory{Name: "native", New: native.NewSnapshotter}
+	}
+	return runc.SnapshotterFactory{Name: "overlayfs", New: func(dir string) (ctdsnapshots.Snapshotter, error) {
+		return overlay.NewSnapshotter(dir, overlay.AsynchronousRemove)
+	}}
+}
+
+// gcPolicy keeps the cache within limit bytes. What is cheap to make again, such
+// as copies of build contexts, goes first, then what was not used for long.
+func gcPolicy(limit int64) []client.PruneInfo {
+	if limit == 0 {
+		limit = 20 << 30
+	}
+	return []client.PruneInfo{
+		{
+			Filter:       []string{"type==source.local", "type==exec.cachemount", "type==source.git.checkout"},
+			KeepDuration: 48 * time.Hour,
+			MaxUsedSpace: limit / 20,
+		},
+		{KeepDuration: 60 * 24 * time.Hour, MaxUsedSpace: limit},
+		{MaxUsedSpace: limit},
+		{All: true, MaxUsedSpace: limit},
+	}
+}
+
+// readConfig reads what concerns registries and name servers of a buildkitd.toml.
+func readConfig(file string) (config.Config, error) {
+	if file == "" {
+		file = filepath.Join(appdefaults.ConfigDir, "buildkitd.toml")
+		if userns.RunningInUserNS() {
+			file = filepath.Join(appdefaults.UserConfigDir(), "buildkitd.toml")
+		}
+	}
+	conf, err := config.LoadFile(file)
+	if err != nil && !os.IsPermission(err) {
+		return conf, fmt.Errorf("%s: %w", file, err)
+	}
+	return conf, nil
+}
+
+func dns(c *config.DNSConfig) *oci.DNSConfig {
+	if c == nil {
+		return nil
+	}
+	return &oci.DNSConfig{Nameservers: c.Nameservers, Options: c.Options, SearchDomains: c.SearchDomains}
+}

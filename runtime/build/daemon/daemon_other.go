@@ -1,0 +1,24 @@
+//go:build !linux
+
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pipelinefile/pipe/runtime/background"
+)
+
+var errLinux = errors.New("the embedded BuildKit runs on Linux only: give one that you have with --buildkit or BUILDKIT_HOST; " +
+	"with Docker, start one with 'docker run -d --name buildkitd --privileged moby/buildkit' and use --buildkit docker-container://buildkitd")
+
+func usable() error { return errLinux }
+
+// Serve fails on this system: BuildKit needs Linux.
+func Serve(context.Context, Options) error { return errLinux }
+
+func serveInside(context.Context, string) error { return errLinux }
+
+func serve(context.Context, string, []string, func(addr string) error, *background.Activity) error {
+	return errLinux
+}

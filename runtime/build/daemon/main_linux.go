@@ -1,0 +1,172 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/moby/sys/userns"
+	"github.com/sirupsen/logrus"
+
+	"github.com/pipelinefile/pipe/runtime/background"
+)
+
+// serve runs BuildKit in this process, or as an ordinary user below this one.
+func serve(ctx context.Context, root string, args []string, ready func(addr string) error, activity *background.Activity) error {
+	if os.Geteuid() != 0 {
+		return serveRootless(ctx, root, args, ready)
+	}
+	if err := prepare(root); err != nil {
+		return err
+	}
+	return Serve(ctx, Options{Root: root, Ready: ready, Use: activity.Begin})
+}
+
+// prepare sets what BuildKit takes from its process.
+func prepare(root string) error {
+	if err := os.MkdirAll(temp(root), 0o700); err != nil {
+		return err
+	}
+	logrus.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	path := os.Getenv("PATH") //nolint:forbidigo // a process of its own, which starts programs by their names
+	return errors.Join(
+		os.Setenv("PATH", strings.Join(append([]string{path}, sbin...), ":")),
+		os.Setenv("TMPDIR", temp(root)),
+	)
+}
+
+// socketFile names the file in which a BuildKit inside of a user namespace says
+// where it listens.
+func socketFile(root string) string { return filepath.Join(root, "address") }
+
+// serveRootless runs this program again as root of a user namespace, with
+// RootlessKit. The network stays the host's, so that registries on loopback are
+// reached. The namespace has processes of its own: when its first one dies, the
+// kernel ends all others and undoes the mounts.
+func serveRootless(ctx context.Context, root string, args []string, ready func(addr string) error) error {
+	if err := usable(); err != nil {
+		return err
+	}
+	if err := prepare(root); err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(socketFile(root)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	state := filepath.Join(temp(root), "rootlesskit")
+	if err := os.RemoveAll(state); err != nil {
+		return err
+	}
+	kit, _ := find("rootlesskit")
+	argv := append([]string{"--net=host", "--pidns", "--copy-up=/etc", "--copy-up=/run", "--state-dir=" + state,
+		exe, "daemon", "buildkit"}, args...)
+	cmd := exec.Command(kit, append(argv, "--inside")...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr //nolint:forbidigo // the log, which the process was given
+	ended, err := startTied(cmd)
+	if err != nil {
+		return err
+	}
+	addr, err := waitAddress(ctx, root, ended)
+	if err == nil {
+		err = ready(addr)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err := <-ended:
+			return fmt.Errorf("BuildKit in its user namespace ended: %w", orDone(err))
+		}
+	}
+	stopRootless(cmd, ended)
+	return err
+}
+
+// startTied starts cmd so that it does not outlive this process, also one that
+// is killed. The channel gets what Wait returns.
+func startTied(cmd *exec.Cmd) (ended chan error, err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	ended = make(chan error, 1)
+	go func() {
+		// The signal comes when the thread ends that has started the process:
+		// this one stays until the process has ended.
+		goruntime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	return ended, <-started
+}
+
+func orDone(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
+}
+
+// stopRootless ends the namespace; it is killed if it takes too long.
+func stopRootless(cmd *exec.Cmd, ended <-chan error) {
+	_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended is what is wanted
+	select {
+	case <-ended:
+	case <-time.After(stopGrace + 4*time.Second):
+		_ = cmd.Process.Kill()
+		<-ended
+	}
+}
+
+// waitAddress waits until BuildKit has written its address and answers there.
+func waitAddress(ctx context.Context, root string, ended chan error) (string, error) {
+	for {
+		data, err := os.ReadFile(socketFile(root))
+		if addr, found := bytes.CutSuffix(data, []byte("\n")); err == nil && found {
+			conn, err := net.Dial("unix", strings.TrimPrefix(string(addr), "unix://"))
+			if err == nil {
+				conn.Close()
+				return string(addr), nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case err := <-ended:
+			ended <- err // for who waits for the end
+			return "", fmt.Errorf("rootlesskit, which runs BuildKit for an ordinary user, ended: %w (see what it printed above; "+
+				"user namespaces must be allowed: sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", orDone(err))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// serveInside is BuildKit as root of a user namespace that serveRootless made.
+func serveInside(ctx context.Context, root string) error {
+	if !userns.RunningInUserNS() {
+		return errors.New("--inside is for pipe itself")
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	// Where runc keeps the state of containers: nothing else is writable.
+	if err := errors.Join(prepare(root), os.Setenv("XDG_RUNTIME_DIR", temp(root))); err != nil {
+		return err
+	}
+	return Serve(ctx, Options{Root: root, Ready: func(addr string) error {
+		return os.WriteFile(socketFile(root), []byte(addr+"\n"), 0o600)
+	}})
+}

@@ -1,0 +1,166 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+)
+
+// stopGrace is how long builds that others run may take to end once the daemon
+// is asked to. Then they are cancelled.
+const stopGrace = 3 * time.Second
+
+// Serve runs BuildKit until ctx is done, which is no error. It must be root, or
+// root of a user namespace: see [Main]. Another process that uses the root is an
+// error that names it. What a killed predecessor left is removed first.
+func Serve(ctx context.Context, o Options) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("BuildKit must run as root, or as root of a user namespace")
+	}
+	if err := usable(); err != nil {
+		return err
+	}
+	if o.Log != nil {
+		logrus.SetOutput(o.Log)
+	}
+	lock, err := lockRoot(o.Root)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := sweep(ctx, o.Root); err != nil {
+		return fmt.Errorf("clean up after the last BuildKit in %s: %w", o.Root, err)
+	}
+	// After everything else: nothing of a build that was cancelled is left.
+	defer func() {
+		settle(o.Root)
+		err = errors.Join(err, sweep(context.WithoutCancel(ctx), o.Root))
+	}()
+	listener, err := listen(&o)
+	if err != nil {
+		return err
+	}
+	controller, err := newController(ctx, o)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
+		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
+		grpc.WaitForHandlers(true),
+	)
+	controller.Register(server)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(&counted{Listener: listener, use: o.Use}) }()
+
+	if o.Ready != nil {
+		err = o.Ready("unix://" + o.Socket)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-served:
+			err = fmt.Errorf("serve %s: %w", o.Socket, err)
+		}
+	}
+	stop(server)
+	return errors.Join(err, controller.Close())
+}
+
+// stop ends the server; what runs on it is cancelled if it takes too long.
+func stop(server *grpc.Server) {
+	late := time.AfterFunc(stopGrace, server.Stop)
+	server.GracefulStop()
+	late.Stop()
+}
+
+// lockRoot locks the root for this process. Without it a second process would
+// wait for the first one's databases for ever, and say nothing.
+func lockRoot(root string) (*os.File, error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(root, "pipe.lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(file); err != nil {
+		holder, _ := os.ReadFile(path)
+		file.Close()
+		return nil, fmt.Errorf("%s is in use by another BuildKit (process %s): %w", root, strings.TrimSpace(string(holder)), err)
+	}
+	if err := errors.Join(file.Truncate(0), writeLine(file, os.Getpid())); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func writeLine(file *os.File, pid int) error {
+	_, err := fmt.Fprintf(file, "%d\n", pid)
+	return err
+}
+
+// longestSocket is what the path of a unix socket may have on all systems.
+const longestSocket = 103
+
+// listen listens on the socket of o, which it chooses if none is given.
+func listen(o *Options) (net.Listener, error) {
+	if o.Socket == "" {
+		o.Socket = filepath.Join(o.Root, "buildkit.sock")
+		if len(o.Socket) > longestSocket {
+			dir, err := os.MkdirTemp("/tmp", "pipe-buildkit-") // mode 0700
+			if err != nil {
+				return nil, err
+			}
+			o.Socket = filepath.Join(dir, "buildkit.sock")
+		}
+	}
+	// The lock of the root says that nobody listens on it.
+	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", o.Socket)
+	if err != nil {
+		return nil, err
+	}
+	return listener, os.Chmod(o.Socket, 0o600)
+}
+
+// counted tells of each connection that it accepts.
+type counted struct {
+	net.Listener
+	use func() (end func())
+}
+
+func (c *counted) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err != nil || c.use == nil {
+		return conn, err
+	}
+	return &countedConn{conn, c.use()}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	end func()
+}
+
+func (c *countedConn) Close() error {
+	c.end()
+	return c.Conn.Close()
+}

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+)
+
+// sbin are folders with programs that are needed and that an ordinary user may
+// not have in PATH.
+var sbin = []string{"/usr/local/sbin", "/usr/sbin", "/sbin"}
+
+// find returns the path of a program.
+func find(program string) (string, bool) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, true
+	}
+	for _, dir := range sbin {
+		path := filepath.Join(dir, program)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+// usable says what is missing on this machine for the embedded BuildKit, and
+// what to do about it.
+func usable() error {
+	type need struct{ program, pkg string }
+	needs := []need{{"runc", "runc"}, {"git", "git"}}
+	rootless := os.Geteuid() != 0
+	if rootless {
+		needs = append(needs, need{"rootlesskit", "rootlesskit"}, need{"newuidmap", "uidmap"}, need{"newgidmap", "uidmap"})
+	}
+	var programs, packages []string
+	for _, n := range needs {
+		if _, ok := find(n.program); !ok {
+			programs = append(programs, n.program)
+			if len(packages) == 0 || packages[len(packages)-1] != n.pkg {
+				packages = append(packages, n.pkg)
+			}
+		}
+	}
+	if len(programs) > 0 {
+		as := ""
+		if rootless {
+			as = " as an ordinary user"
+		}
+		return fmt.Errorf("building images%s needs %s, which is not there: install it (Debian, Ubuntu: sudo apt-get install %s), "+
+			"or use a BuildKit that you have with --buildkit", as, strings.Join(programs, ", "), strings.Join(packages, " "))
+	}
+	if rootless {
+		return subordinate()
+	}
+	return nil
+}
+
+// subordinate says whether the user may have user namespaces with more than one
+// user in them.
+func subordinate() error {
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
+		if !hasRange(file, me) {
+			return fmt.Errorf("building images as an ordinary user needs a range of user numbers for %s in %s: "+
+				"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s, "+
+				"or use a BuildKit that you have with --buildkit", me.Username, file, me.Username)
+		}
+	}
+	return nil
+}
+
+func hasRange(path string, u *user.User) bool {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		return true // newuidmap knows better
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if owner, _, ok := strings.Cut(lines.Text(), ":"); ok && (owner == u.Username || owner == u.Uid) {
+			return true
+		}
+	}
+	return false
+}

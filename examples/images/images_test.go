@@ -1,0 +1,542 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// TestMain lets the test binary be the background process that up starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// need skips a test, or fails it where PIPE_TEST_REQUIRE lists what is missing.
+func need(t *testing.T, what string, ok bool, why string) {
+	t.Helper()
+	if ok {
+		return
+	}
+	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), what) {
+		t.Fatalf("%s is required: %s", what, why)
+	}
+	t.Skip(why)
+}
+
+// The images are made once for all tests that look at real ones.
+func realImages(t *testing.T) (Store, []string) {
+	t.Helper()
+	_, err := exec.LookPath("apt-get")
+	need(t, "real", err == nil, "images are made from packages, and apt-get is not here")
+	s := Store(t.TempDir())
+	var out bytes.Buffer
+	made, err := Make(t.Context(), s, &out)
+	need(t, "real", err == nil || !strings.Contains(err.Error(), "Temporary failure"), "no packages can be fetched")
+	if err != nil {
+		t.Fatalf("Make: %v\n%s", err, &out)
+	}
+	return s, made
+}
+
+func pull(t *testing.T, s Store, image string) v1.Image {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/" + image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(ref, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatalf("pull %s: %v", image, err)
+	}
+	return img
+}
+
+// unpack pulls an image and extracts it as the root folder of a container.
+func unpack(t *testing.T, s Store, image string) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	content := mutate.Extract(pull(t, s, image))
+	defer content.Close()
+	cmd := exec.Command("tar", "--numeric-owner", "-xpC", root)
+	cmd.Stdin = content
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v: %s", err, out)
+	}
+	// The folders above are the test's alone; servers do not run as its user.
+	for dir := root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err == nil {
+			err = os.Chmod(dir, info.Mode()|0o111)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// container is a program of an unpacked image with processes and mounts of its own, as a container has, on the network of
+// the machine. The process has number 1 in there.
+func container(root string, env []string, args ...string) *exec.Cmd {
+	script := `mount --make-rprivate / && mount -t proc proc "$1/proc" && mount -t tmpfs -o mode=755 tmpfs "$1/dev" &&
+		for d in null zero random urandom; do touch "$1/dev/$d" && mount --bind "/dev/$d" "$1/dev/$d" || exit; done &&
+		mkdir "$1/dev/shm" && mount -t tmpfs tmpfs "$1/dev/shm" && root=$1 && shift && exec chroot "$root" "$@"`
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", root}, args...)...)
+	cmd.Env = env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// start runs the entrypoint of an unpacked image.
+func start(t *testing.T, root string, env []string, args ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := container(root, env, append([]string{"docker-entrypoint.sh"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return cmd, &out
+}
+
+// stop sends the signal and returns how the process ended.
+func stop(t *testing.T, cmd *exec.Cmd, signal os.Signal, out *bytes.Buffer) int {
+	t.Helper()
+	if err := cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the state tells how it ended
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		_ = cmd.Process.Kill()
+		<-done
+		t.Fatalf("%v: still running after 30 s\n%s", signal, out)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// inside runs a program of an unpacked image.
+func inside(root string, env []string, args ...string) (string, error) {
+	out, err := container(root, env, args...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// until tries something for a minute.
+func until(t *testing.T, what string, out *bytes.Buffer, try func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		if err = try(); err == nil {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Millisecond): // another process gets ready; it tells nobody
+		}
+	}
+	t.Fatalf("%s: %v\n%s", what, err, out)
+}
+
+func TestImages(t *testing.T) {
+	need(t, "real", os.Geteuid() == 0, "containers are run as root")
+	s, made := realImages(t)
+	var names []string
+	tags := map[string]string{}
+	for _, m := range made {
+		name, _, _ := strings.Cut(m, ":")
+		names = append(names, name)
+		tags[name] = m
+	}
+	if want := []string{"debian", "postgres", "redis", "golang"}; !slices.Equal(names, want) {
+		t.Fatalf("Make made %v, want %v", names, want)
+	}
+
+	t.Run("again nothing is made", func(t *testing.T) {
+		var out bytes.Buffer
+		again, err := Make(t.Context(), s, &out)
+		if err != nil || !slices.Equal(again, made) || out.Len() > 0 {
+			t.Errorf("Make again = %v, %v, printed %q; want %v and no word", again, err, &out, made)
+		}
+	})
+	t.Run("valid", func(t *testing.T) {
+		for _, image := range made {
+			layers, err := pull(t, s, image).Layers()
+			if err != nil {
+				t.Fatalf("%s: %v", image, err)
+			}
+			for i, l := range layers {
+				content, err := l.Uncompressed()
+				if err != nil {
+					t.Fatalf("%s: layer %d: %v", image, i, err)
+				}
+				got, _, err := v1.SHA256(content) // of all that is read, which is checked against the layer's digest
+				content.Close()
+				if want, _ := l.DiffID(); err != nil || got != want {
+					t.Errorf("%s: layer %d holds %s, %v; its configuration says %s", image, i, got, err, want)
+				}
+			}
+		}
+	})
+	t.Run("postgres", func(t *testing.T) { testPostgres(t, s, tags["postgres"]) })
+	t.Run("redis", func(t *testing.T) { testRedis(t, s, tags["redis"]) })
+	t.Run("golang", func(t *testing.T) { testGolang(t, s, tags["golang"]) })
+}
+
+func imageEnv(t *testing.T, s Store, image string, more ...string) []string {
+	t.Helper()
+	config, err := pull(t, s, image).ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(slices.Clone(config.Config.Env), more...)
+}
+
+func testPostgres(t *testing.T, s Store, image string) {
+	root := unpack(t, s, image)
+	port := freePort(t)
+	// A volume as a node makes it: a folder of root, with the data below it.
+	env := imageEnv(t, s, image, "POSTGRES_USER=shop", "POSTGRES_PASSWORD=it's a secret", "POSTGRES_DB=goods",
+		"PGDATA=/var/lib/postgresql/data/pgdata", "PGPORT="+port)
+	if err := errors.Join(os.Chown(filepath.Join(root, "var/lib/postgresql/data"), 0, 0), os.Chmod(filepath.Join(root, "var/lib/postgresql/data"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	psql := func(password, query string) (string, error) {
+		return inside(root, append(slices.Clone(env), "PGPASSWORD="+password), "psql", "-h", "127.0.0.1", "-U", "shop", "-d", "goods", "-Atc", query)
+	}
+	ready := func() error {
+		_, err := inside(root, env, "pg_isready", "-h", "127.0.0.1", "-U", "shop", "-d", "goods")
+		return err
+	}
+
+	if out, err := inside(root, imageEnv(t, s, image), "docker-entrypoint.sh", "postgres"); err == nil || !strings.Contains(out, "POSTGRES_PASSWORD is not set") {
+		t.Errorf("without a password: %v: %s", err, out)
+	}
+
+	cmd, out := start(t, root, env, "postgres")
+	until(t, "pg_isready", out, ready)
+	if got, err := psql("it's a secret", "create table goods (name text); insert into goods values ('brûlot'); select name, current_user from goods"); err != nil || !strings.HasSuffix(got, "brûlot|shop") {
+		t.Errorf("psql = %q, %v", got, err)
+	}
+	if got, err := psql("wrong", "select 1"); err == nil || !strings.Contains(got, "password authentication failed") {
+		t.Errorf("psql with a wrong password = %q, %v", got, err)
+	}
+	if got, err := psql("it's a secret", "show jit_provider"); err != nil || got == "" {
+		t.Errorf("show jit_provider = %q, %v", got, err)
+	}
+	if got, err := psql("it's a secret", "set jit_above_cost=0; select count(*) from generate_series(1,10)"); err != nil || !strings.HasSuffix(got, "10") {
+		t.Errorf("a query worth compiling = %q, %v", got, err)
+	}
+	if code := stop(t, cmd, syscall.SIGTERM, out); code != 0 {
+		t.Errorf("SIGTERM: exit status %d\n%s", code, out)
+	}
+	if strings.Contains(out.String(), "it's a secret") {
+		t.Errorf("the password is printed:\n%s", out)
+	}
+
+	// A full volume is kept, also with another password in the environment.
+	cmd, out = start(t, root, append(slices.Clone(env), "POSTGRES_PASSWORD=other"), "postgres")
+	until(t, "pg_isready again", out, ready)
+	if got, err := psql("it's a secret", "select name from goods"); err != nil || got != "brûlot" {
+		t.Errorf("after a restart: %q, %v", got, err)
+	}
+	if strings.Contains(out.String(), "making a database") {
+		t.Errorf("a full volume was made again:\n%s", out)
+	}
+	// As a node does when a container does not end, or the power goes.
+	if code := stop(t, cmd, syscall.SIGKILL, out); code == 0 {
+		t.Error("SIGKILL: exit status 0")
+	}
+	cmd, out = start(t, root, env, "postgres")
+	until(t, "pg_isready after a kill", out, ready)
+	if got, err := psql("it's a secret", "select name from goods"); err != nil || got != "brûlot" {
+		t.Errorf("after a kill: %q, %v", got, err)
+	}
+	if code := stop(t, cmd, syscall.SIGINT, out); code != 0 {
+		t.Errorf("SIGINT: exit status %d\n%s", code, out)
+	}
+
+	t.Run("killed while it initialises", func(t *testing.T) {
+		data := filepath.Join(root, "var/lib/postgresql/data/pgdata")
+		for i := range 6 {
+			if err := os.RemoveAll(data); err != nil {
+				t.Fatal(err)
+			}
+			cmd, out := start(t, root, env, "postgres")
+			// Later each time, so that it is in another step.
+			time.Sleep(time.Duration(i) * 300 * time.Millisecond)
+			stop(t, cmd, syscall.SIGKILL, out)
+			cmd, out = start(t, root, env, "postgres")
+			until(t, "pg_isready", out, ready)
+			if got, err := psql("it's a secret", "select current_database()"); err != nil || got != "goods" {
+				t.Errorf("killed after %d ms: %q, %v\n%s", i*300, got, err, out)
+			}
+			stop(t, cmd, syscall.SIGINT, out)
+		}
+	})
+}
+
+func testRedis(t *testing.T, s Store, image string) {
+	root := unpack(t, s, image)
+	env := imageEnv(t, s, image)
+	port := freePort(t)
+	cli := func(args ...string) (string, error) {
+		return inside(root, env, append([]string{"redis-cli", "-h", "127.0.0.1", "-p", port}, args...)...)
+	}
+	for round := range 2 {
+		// Its data is in /data, where a container starts.
+		cmd, out := start(t, root, env, "redis-server", "--port", port, "--dir", "/data", "--appendonly", "yes")
+		until(t, "ping", out, func() error {
+			got, err := cli("ping")
+			if err == nil && got != "PONG" {
+				err = errors.New(got)
+			}
+			return err
+		})
+		if got, err := cli("incr", "visits"); err != nil || got != strconv.Itoa(round+1) {
+			t.Errorf("incr, round %d: %q, %v", round, got, err)
+		}
+		if got, err := cli("config", "get", "protected-mode"); err != nil || !strings.HasSuffix(got, "no") {
+			t.Errorf("protected-mode: %q, %v: other pods would be refused", got, err)
+		}
+		if code := stop(t, cmd, syscall.SIGTERM, out); code != 0 {
+			t.Errorf("SIGTERM: exit status %d\n%s", code, out)
+		}
+	}
+}
+
+func testGolang(t *testing.T, s Store, image string) {
+	root := unpack(t, s, image)
+	program := "package main\nimport \"net/http\"\nfunc main() { println(http.StatusTeapot) }\n"
+	if err := os.WriteFile(filepath.Join(root, "go/main.go"), []byte(program), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env := append(imageEnv(t, s, image), "HOME=/root")
+	if out, err := inside(root, env, "sh", "-c", "cd /go && go build -o hello main.go && ./hello"); err != nil || out != "418" {
+		t.Errorf("go build = %q, %v", out, err)
+	}
+	if out, err := inside(root, env, "go", "env", "GOTOOLCHAIN", "CGO_ENABLED", "GOPATH"); err != nil || out != "local\n0\n/go" {
+		t.Errorf("go env = %q, %v", out, err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "etc/ssl/certs/ca-certificates.crt")); err != nil {
+		t.Error(err)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(nil)
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	return port
+}
+
+// A package with the things that packages have: paths outside /usr, links, documents, and an owner.
+func testDeb(t *testing.T, dir string) string {
+	t.Helper()
+	root := filepath.Join(dir, "package")
+	for file, content := range map[string]string{
+		"DEBIAN/control":                       "Package: thing\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: thing\n",
+		"bin/thing":                            "#!/bin/sh\n",
+		"usr/lib/thing/data":                   "data",
+		"usr/lib/thing/bitcode/x.bc":           "bitcode",
+		"usr/share/doc/thing/copyright":        "free",
+		"usr/share/doc/thing/changelog":        "long",
+		"usr/share/man/man1/thing.1":           "manual",
+		"usr/share/locale/fr/LC_MESSAGES/x.mo": "texte",
+	} {
+		file = filepath.Join(root, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(filepath.Join(root, "bin/thing"), filepath.Join(root, "usr/lib/thing/linked")); err != nil {
+		t.Fatal(err)
+	}
+	deb := filepath.Join(dir, "thing.deb")
+	cmd := exec.Command("dpkg-deb", "--root-owner-group", "--build", root, deb)
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("dpkg-deb: %v: %s", err, out)
+	}
+	return deb
+}
+
+func TestLayerOfPackage(t *testing.T) {
+	_, err := exec.LookPath("dpkg-deb")
+	need(t, "real", err == nil, "dpkg-deb is not here")
+	deb := testDeb(t, t.TempDir())
+	var digests []v1.Hash
+	dir := t.TempDir()
+	for range 2 {
+		l, err := NewLayer(dir, []string{"usr/lib/*/bitcode"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Abandon()
+		err = errors.Join(l.Dir("usr", Owner{0, 0o755}), l.Link("bin", "usr/bin"), l.Dir("data", Owner{7, 0o1777}),
+			l.File("etc/passwd", 0o644, []byte("root")), l.Deb(t.Context(), deb))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, _, err := l.Finish(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests = append(digests, d.Digest)
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("the same things gave %s and %s", digests[0], digests[1])
+	}
+	out, err := exec.Command("tar", "--zstd", "--numeric-owner", "-tvf", filepath.Join(dir, digests[0].Hex)).Output()
+	if err != nil {
+		// Not every machine has zstd: compare what can be compared without.
+		t.Skipf("tar --zstd: %v", err)
+	}
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		got = append(got, f[0]+" "+f[1]+" "+strings.Join(f[5:], " "))
+	}
+	want := []string{
+		"drwxr-xr-x 0/0 usr/", "lrwxrwxrwx 0/0 bin -> usr/bin", "drwxrwxrwt 7/7 data/", "-rw-r--r-- 0/0 etc/passwd",
+		"-rwxr-xr-x 0/0 usr/bin/thing", "drwxr-xr-x 0/0 usr/lib/", "drwxr-xr-x 0/0 usr/lib/thing/", "-rwxr-xr-x 0/0 usr/lib/thing/data",
+		"hrwxr-xr-x 0/0 usr/lib/thing/linked link to usr/bin/thing", "drwxr-xr-x 0/0 usr/share/", "drwxr-xr-x 0/0 usr/share/doc/", "-rwxr-xr-x 0/0 usr/share/doc/thing/copyright",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the layer holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestServe(t *testing.T) {
+	s := Store(t.TempDir())
+	if err := os.MkdirAll(s.blobs(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.PutJSON(v1.Manifest{SchemaVersion: 2}, "application/vnd.oci.image.manifest.v1+json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Annotations = map[string]string{annotationName: "thing:1"}
+	if err := s.Add(d); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	for _, test := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/v2/", 200},
+		{"GET", "/v2/thing/manifests/1", 200},
+		{"HEAD", "/v2/thing/manifests/" + d.Digest.String(), 200},
+		{"GET", "/v2/thing/tags/list", 200},
+		{"GET", "/v2/thing/blobs/" + d.Digest.String(), 200},
+		{"GET", "/v2/thing/manifests/2", 404},
+		{"GET", "/v2/other/manifests/1", 404},
+		{"GET", "/v2/thing/blobs/sha256:" + strings.Repeat("0", 64), 404},
+		{"GET", "/v2/thing/blobs/../../index.json", 404},
+		{"PUT", "/v2/thing/manifests/1", 405},
+		{"GET", "/", 404},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), test.method, server.URL+test.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != test.status {
+			t.Errorf("%s %s = %d, want %d: %s", test.method, test.path, answer.StatusCode, test.status, body)
+		}
+	}
+}
+
+func TestUpAndDown(t *testing.T) {
+	s := Store(t.TempDir())
+	ctx := t.Context()
+	t.Cleanup(func() { _ = down(context.Background(), s, io.Discard) })
+	first, err := up(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := up(ctx, s)
+	if err != nil || again != first {
+		t.Errorf("up again = %s, %v; want %s", again, err, first)
+	}
+	known, err := s.registry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// After a kill it comes back where it was: addresses are in what was built.
+	if err := syscall.Kill(known.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the end of the killed registry", new(bytes.Buffer), func() error {
+		if running, err := locked(s.alive()); running {
+			return errors.Join(err, errors.New("still there"))
+		}
+		return nil
+	})
+	if after, err := up(ctx, s); err != nil || after != first {
+		t.Errorf("up after a kill = %s, %v; want %s", after, err, first)
+	}
+	var out bytes.Buffer
+	if err := down(ctx, s, &out); err != nil || !strings.Contains(out.String(), first) {
+		t.Errorf("down = %v, printed %q", err, &out)
+	}
+	if answers(ctx, first) {
+		t.Errorf("%s answers after down", first)
+	}
+	out.Reset()
+	if err := down(ctx, s, &out); err != nil || out.Len() > 0 {
+		t.Errorf("down again = %v, printed %q", err, &out)
+	}
+}
+
+func TestRunUsage(t *testing.T) {
+	for _, args := range [][]string{{}, {"fly"}, {"up", "-from", "mars"}, {"up", "-x"}, {"make", "more"}} {
+		if err := run(t.Context(), append(args, []string(nil)...), io.Discard, io.Discard); !errors.Is(err, errUsage) {
+			t.Errorf("images %v = %v, want a word on its usage", args, err)
+		}
+	}
+}

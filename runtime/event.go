@@ -26,7 +26,8 @@ type Body interface {
 }
 
 type (
-	// RunStarted is the first event of a run.
+	// RunStarted is the first event of a run, but for WaitingFor while
+	// another run holds the environment.
 	RunStarted struct {
 		Run       string         `json:"run"`
 		Action    Action         `json:"action"`
@@ -38,9 +39,10 @@ type (
 		Name     string   `json:"name"`
 		Services []string `json:"services"`
 	}
-	// StageStarted says that the first work of a stage starts.
+	// StageStarted says that the first work of a stage starts. A stage in
+	// which there is nothing to do neither starts nor ends.
 	StageStarted struct{}
-	// StageEnded says that nothing of a stage is left to do.
+	// StageEnded says that all services of a stage have ended.
 	StageEnded struct {
 		Failed bool `json:"failed,omitempty"`
 	}

@@ -3,15 +3,15 @@ package runtimetest
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -88,6 +88,17 @@ func environment(key runtime.EnvironmentKey) *runtime.Environment {
 	}
 }
 
+// same compares all fields, and shows them as JSON if they differ.
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if reflect.DeepEqual(got, want) {
+		return
+	}
+	g, _ := json.MarshalIndent(got, "", " ")
+	w, _ := json.MarshalIndent(want, "", " ")
+	t.Errorf("%s = %s\n(%+v)\nwant %s\n(%+v)", what, g, got, w, want)
+}
+
 func testStoreNothing(t *testing.T, s storeTest) {
 	store, key, ctx := s.open(t), s.key("none"), t.Context()
 	if env, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
@@ -117,9 +128,7 @@ func testStoreSave(t *testing.T, s storeTest) {
 	if err != nil {
 		t.Fatalf("Environment = %v", err)
 	}
-	if diff := cmp.Diff(env, got); diff != "" {
-		t.Errorf("what was read is not what was saved (-saved +read):\n%s", diff)
-	}
+	same(t, "Environment", got, env)
 	// Again with less: nothing of the former stays.
 	first := env.Revision
 	env.Plan, env.Branch, env.Expires = nil, "", time.Time{}
@@ -132,9 +141,7 @@ func testStoreSave(t *testing.T, s storeTest) {
 	if got, err = store.Environment(ctx, key); err != nil {
 		t.Fatalf("Environment = %v", err)
 	}
-	if diff := cmp.Diff(env, got); diff != "" {
-		t.Errorf("after a second Save (-saved +read):\n%s", diff)
-	}
+	same(t, "Environment after a second Save", got, env)
 }
 
 func testStoreList(t *testing.T, s storeTest) {
@@ -156,9 +163,7 @@ func testStoreList(t *testing.T, s storeTest) {
 	if err != nil {
 		t.Fatalf("Environments = %v", err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Environments(%q) (-want +got):\n%s", key.Pipeline, diff)
-	}
+	same(t, "Environments of one pipeline", got, want)
 	all, err := store.Environments(ctx, "")
 	if err != nil {
 		t.Fatalf("Environments of all = %v", err)
@@ -263,7 +268,7 @@ func testStoreLarge(t *testing.T, s storeTest) {
 		if err != nil {
 			t.Fatalf("Environment = %v", err)
 		}
-		if !cmp.Equal(env, got) {
+		if !reflect.DeepEqual(env, got) {
 			t.Fatalf("a large plan is not what it was, in round %d", round)
 		}
 		env.Branch = "again"
@@ -303,9 +308,7 @@ func testStoreRuns(t *testing.T, s storeTest) {
 	if err != nil {
 		t.Fatalf("Runs = %v", err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Runs (-want +got):\n%s", diff)
-	}
+	same(t, "Runs", got, want)
 	if env, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Environment of runs alone = %v, %v, want ErrNotFound", env, err)
 	}

@@ -144,11 +144,14 @@ func ensure(t *testing.T, p Process) *Attached {
 	return a
 }
 
-func kill(t *testing.T, pid int) {
+// kill kills the process and waits until it is gone: that takes the system
+// moments, in which it may answer once more.
+func kill(t *testing.T, p Process, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "it is gone", func() bool { s, err := p.Status(); return err == nil && s.PID != pid })
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -244,8 +247,7 @@ func TestLeftOverFilesAreNotAProcess(t *testing.T) {
 	c := childArgs{Dir: t.TempDir()}
 	p := c.process()
 	first := ensure(t, p)
-	kill(t, first.PID)
-	eventually(t, "it is gone", func() bool { s, err := p.Status(); return err == nil && s.State == Absent })
+	kill(t, p, first.PID)
 	for _, name := range []string{"test.addr", "test.lock"} {
 		file, err := os.OpenFile(filepath.Join(c.Dir, name), os.O_RDWR, 0)
 		if err != nil {
@@ -310,7 +312,7 @@ func TestStarterKilledAtAnyMoment(t *testing.T) {
 		a := ensure(t, c.process())
 		a.Release()
 		if i%2 == 0 {
-			kill(t, a.PID)
+			kill(t, c.process(), a.PID)
 		} else if err := c.process().Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,10 +115,10 @@ func TestIdle(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				a := &Activity{last: began}
-				busy := false
-				go row.uses(a, func(on bool) { busy = on })
+				var busy atomic.Bool
+				go row.uses(a, busy.Store)
 				looks := 0
-				ended := idle(t.Context(), a, d, func() bool { return busy }, func() bool { return true }, func() { looks++ })
+				ended := idle(t.Context(), a, d, busy.Load, func() bool { return true }, func() { looks++ })
 				if got := time.Since(began); !ended || got != row.want {
 					t.Errorf("ended (%v) after %v, want %v", ended, got, row.want)
 				}

@@ -44,6 +44,13 @@ func (r *Runtime) Close() error {
 	return errors.Join(errs...)
 }
 
+// progress tells whoever wants to know.
+func (o Options) progress(what string) {
+	if o.Progress != nil {
+		o.Progress(what)
+	}
+}
+
 // An UnavailableError says that a part cannot be used: there is none, or it
 // does not answer.
 type UnavailableError struct {
@@ -59,5 +66,8 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // embedded builder is started when it is first needed. An error about a part that cannot be used is an
 // *UnavailableError.
 func Open(ctx context.Context, opts Options) (*Runtime, error) {
+	if _, err := cluster(ctx, opts); err != nil {
+		return nil, err
+	}
 	return nil, errors.ErrUnsupported
 }

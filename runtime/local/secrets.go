@@ -49,17 +49,6 @@ func (s Secrets) String() string {
 	return strings.Join(names, ", ")
 }
 
-// values are all values that the sources have, to be kept out of what is shown.
-func (s Secrets) values() []string {
-	var all []string
-	for _, source := range s {
-		for _, keys := range source.secrets {
-			all = slices.AppendSeq(all, maps.Values(keys))
-		}
-	}
-	return all
-}
-
 // A Source is one source of secret values.
 type Source struct {
 	name    string
@@ -95,6 +84,11 @@ func (s *Source) find(ref plan.SecretRef) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("secret %s in %s has several keys (%s): name one with secret(%q, key=…)", ref.Name, s.name, keyNames(keys), ref.Name)
+}
+
+// names lists the keys of a map in order.
+func names[V any](m map[string]V) string {
+	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 }
 
 func keyNames(keys map[string]string) string {

@@ -103,4 +103,3 @@ func TestLocker(t *testing.T) {
 		Expiry: 6 * time.Second,
 	})
 }
-

@@ -68,6 +68,10 @@ func (v *plain) Doing(what string) {
 func (v *plain) Event(e runtime.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	before := ""
+	if s := v.model.services[e.Service]; s != nil {
+		before = s.reason
+	}
 	v.model.apply(e)
 	switch b := e.Body.(type) {
 	case runtime.RunStarted:
@@ -93,7 +97,7 @@ func (v *plain) Event(e runtime.Event) {
 			v.general(e)
 			return
 		}
-		v.about(e)
+		v.about(e, before)
 	}
 }
 
@@ -110,8 +114,8 @@ func (v *plain) general(e runtime.Event) {
 	}
 }
 
-// about writes the line for an event about a service.
-func (v *plain) about(e runtime.Event) {
+// about writes the line for an event about a service. A reason is not repeated.
+func (v *plain) about(e runtime.Event, before string) {
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
 		delete(v.last, e.Service)
@@ -119,7 +123,7 @@ func (v *plain) about(e runtime.Event) {
 		if s := v.model.services[e.Service]; s.state.Ended() && !s.began.IsZero() && e.Time.After(s.began) {
 			text += " after " + seconds(e.Time.Sub(s.began))
 		}
-		if b.Reason != "" {
+		if b.Reason != "" && b.Reason != before {
 			text += ": " + b.Reason
 		}
 		v.line(e.Time, e.Service, text)

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// An app is the command with everything that is outside the process. Only
+// process() and main.go touch the process itself.
+type app struct {
+	args    []string // without the name of the command
+	environ []string
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	dir     string // where relative paths start
+	exe     string // the command itself, to be started again as a background process
+	user    string // who asks, as user@host
+	now     func() time.Time
+	// terminal reports whether standard error is a terminal with a size.
+	terminal func() bool
+	// signals gives the interrupts that the process receives.
+	signals <-chan os.Signal
+	// exit ends the process at once, at a second interrupt.
+	exit func(status int)
+	// open puts a runtime together; tests give their own.
+	open func(context.Context, local.Options) (*local.Runtime, error)
+
+	mu   sync.Mutex
+	view ui.View // what shows progress now; guarded by mu
+}
+
+// process returns the app of this process.
+func process() *app {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "."
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		exe = os.Args[0]
+	}
+	return &app{
+		args:    os.Args[1:],
+		environ: os.Environ(),
+		stdin:   os.Stdin,
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+		dir:     dir,
+		exe:     exe,
+		user:    whoami(),
+		now:     time.Now,
+		terminal: func() bool {
+			if !term.IsTerminal(int(os.Stderr.Fd())) {
+				return false
+			}
+			w, h, err := term.GetSize(int(os.Stderr.Fd()))
+			return err == nil && w > 0 && h > 0
+		},
+		signals: signals,
+		exit:    os.Exit,
+		open:    local.Open,
+	}
+}
+
+// whoami is the user and the machine, for records of runs and for the lease.
+func whoami() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return name + "@" + host
+}
+
+// env returns a variable of the environment, and whether it is set.
+func (a *app) env(name string) (string, bool) {
+	for i := len(a.environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(a.environ[i], name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// main runs the command and returns its exit status.
+func (a *app) main() int {
+	ctx, stop := a.interruptible(context.Background())
+	defer stop()
+	err := a.execute(ctx)
+	if err != nil {
+		a.report(err)
+	}
+	return status(ctx, err)
+}
+
+// An interrupted is why the context of the command ended: a signal.
+type interrupted struct{ signal os.Signal }
+
+func (e *interrupted) Error() string { return fmt.Sprintf("interrupted by %s", e.signal) }
+
+// interruptible returns a context that the first interrupt cancels, with an
+// *interrupted as its cause. The second one ends the process (A4): the next run
+// needs no repair all the same (A6).
+func (a *app) interruptible(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stopped, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ; n++ {
+			select {
+			case <-stopped:
+				return
+			case sig := <-a.signals:
+				if n > 0 {
+					a.hide()
+					a.exit(interruptStatus(sig))
+					return
+				}
+				a.note(fmt.Sprintf("%s: stopping cleanly, what is being written is finished; interrupt again to stop at once", sig))
+				cancel(&interrupted{sig})
+			}
+		}
+	}()
+	return ctx, func() {
+		close(stopped)
+		<-ended
+		cancel(nil)
+	}
+}
+
+// show makes v what shows progress, until hide.
+func (a *app) show(v ui.View) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.view = v
+}
+
+// current is what shows progress now; nobody sees it if nothing does.
+func (a *app) current() ui.View {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.view == nil {
+		return ui.New(ui.Options{Mode: ui.Quiet})
+	}
+	return a.view
+}
+
+// hide ends the view, and gives the terminal back.
+func (a *app) hide() {
+	a.mu.Lock()
+	v := a.view
+	a.view = nil
+	a.mu.Unlock()
+	if v != nil {
+		v.Close()
+	}
+}
+
+// note tells something by the way, on standard error.
+func (a *app) note(text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.view != nil {
+		a.view.Note(text)
+		return
+	}
+	fmt.Fprintln(a.stderr, text)
+}

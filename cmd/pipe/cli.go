@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pipelinefile/pipe/builtins"
+)
+
+const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`
+
+const usageFooter = `{{if and .HasParent .HasAvailableLocalFlags}}
+Every flag has a variable: --wait-lock is PIPE_WAIT_LOCK. A flag goes before its variable.
+{{end}}`
+
+// execute runs the command line.
+func (a *app) execute(ctx context.Context) error {
+	root := a.root()
+	root.SetArgs(a.args)
+	cmd, err := root.ExecuteContextC(ctx)
+	var started *startedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &started):
+		return started.error
+	}
+	// Whatever goes wrong before a command starts is wrong usage.
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return err
+	}
+	return &usageError{cmd.CommandPath(), err}
+}
+
+// A startedError is an error of a command that was understood.
+type startedError struct{ error }
+
+// root is the command with all its verbs.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pipe",
+		Short: "A deployment pipeline as a language",
+		Long: `pipe builds and deploys what a Pipelinefile declares: images with BuildKit, kept
+in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
+		Example: `  pipe plan                    what a run would do, and why
+  pipe run --local             build and deploy on a local Kubernetes
+  pipe run --env staging       build and deploy to the current cluster`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.bindVariables(cmd) },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100") + usageFooter)
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(a.runCmd(), a.planCmd(), a.versionCmd())
+	for _, c := range root.Commands() {
+		start(c)
+	}
+	return root
+}
+
+// start marks what the commands below c return as errors of commands that were
+// understood.
+func start(c *cobra.Command) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			var usage *usageError
+			if err == nil || errors.As(err, &usage) {
+				return err
+			}
+			return &startedError{err}
+		}
+	}
+	for _, sub := range c.Commands() {
+		start(sub)
+	}
+}
+
+// usagef returns an error about the command line of cmd.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{cmd.CommandPath(), fmt.Errorf(format, args...)}
+}
+
+// oneFile checks the arguments of a verb that takes a Pipelinefile.
+func oneFile(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef(cmd, "there is one Pipelinefile at a time, not %s", strings.Join(args, " and "))
+	}
+	return nil
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	return usagef(cmd, "there is no command %q%s", name, didYouMean(name, commandNames(cmd)))
+}
+
+func commandNames(cmd *cobra.Command) []string {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}
+
+// didYouMean is the end of a sentence that suggests the candidate nearest to
+// name, or lists the candidates if they are few.
+func didYouMean(name string, candidates []string) string {
+	if s := suggestion(name, candidates); s != "" {
+		return s
+	}
+	if len(candidates) > 0 && len(candidates) <= 8 {
+		return "; there are " + strings.Join(candidates, ", ")
+	}
+	return ""
+}
+
+func suggestion(name string, candidates []string) string {
+	if near := builtins.Nearest(name, candidates); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
+// flagError words what the flag library found.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	// "pipe rnu --env x": the command is what is wrong, not the flag.
+	if !cmd.HasParent() {
+		if name := firstWord(cmd.Flags()); name != "" {
+			return unknownCommand(cmd, name)
+		}
+	}
+	var unknown *pflag.NotExistError
+	var value *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if unknown.GetSpecifiedShortnames() != "" {
+			return usagef(cmd, "there is no flag -%s", name)
+		}
+		return usagef(cmd, "there is no flag --%s%s", name, suggestion("--"+name, flagNames(cmd)))
+	case errors.As(err, &value):
+		return usagef(cmd, "--%s %s: %w", value.GetFlag().Name, value.GetValue(), value.Unwrap())
+	}
+	return &usageError{cmd.CommandPath(), err}
+}
+
+// firstWord is the first argument that is no flag.
+func firstWord(flags *pflag.FlagSet) string {
+	if args := flags.Args(); len(args) > 0 {
+		return args[0]
+	}
+	return ""
+}
+
+func flagNames(cmd *cobra.Command) []string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	slices.Sort(names)
+	return names
+}
+
+// bindVariables gives each flag that is not on the command line the value of
+// its variable (C5).
+func (a *app) bindVariables(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		value, ok := a.env(variable(f.Name))
+		if err != nil || f.Changed || f.Name == "help" || !ok || value == "" {
+			return
+		}
+		values := []string{value}
+		if f.Value.Type() == "stringArray" { // of values that may contain a comma: one a line
+			values = strings.Split(strings.TrimRight(value, "\n"), "\n")
+		}
+		for _, v := range values {
+			if e := f.Value.Set(v); e != nil {
+				err = usagef(cmd, "%s=%s: %w", variable(f.Name), value, e)
+				return
+			}
+		}
+		f.Changed = true
+	})
+	return err
+}
+
+// variable is the name of the variable of a flag.
+func variable(flag string) string {
+	return "PIPE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}

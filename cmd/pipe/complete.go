@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// completionTime bounds what is done while a user waits for a completion.
+const completionTime = 2 * time.Second
+
+// completeFile completes the argument of a verb that takes a Pipelinefile.
+func completeFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// completeNames completes --service with the services of the Pipelinefile, and
+// --env with the environments that its pipeline has in the cluster.
+func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags) {
+	services := func(e evaluation, _ context.Context) []string {
+		var names []string
+		for _, s := range e.plan.Services {
+			names = append(names, cobra.CompletionWithDesc(s.Name, string(s.Type)+" in "+s.Stage))
+		}
+		return names
+	}
+	environments := func(e evaluation, ctx context.Context) []string {
+		rt, err := a.openParts(ctx, cmd, *part, e, true)
+		if err != nil {
+			return nil
+		}
+		defer rt.Close()
+		envs, err := rt.Store.Environments(ctx, e.plan.Pipeline.Name)
+		if err != nil {
+			return nil
+		}
+		var names []string
+		for _, env := range envs {
+			names = append(names, cobra.CompletionWithDesc(env.Key.Name, env.Kind))
+		}
+		return names
+	}
+	for flag, names := range map[string]func(evaluation, context.Context) []string{"service": services, "env": environments} {
+		// It fails only for a flag that is not there.
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
+			defer stop()
+			file, err := a.find(cmd, args)
+			if err != nil || a.bindVariables(cmd) != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			e, err := a.evaluate(ctx, cmd, file, *eval, nil)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return names(e, ctx), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+}

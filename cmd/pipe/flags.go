@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// evalFlags say what a Pipelinefile is evaluated with.
+type evalFlags struct {
+	env    string
+	set    []string
+	params []string
+}
+
+func (f *evalFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.env, "env", "default", "the `environment`, e.g. --env staging")
+	fs.StringArrayVar(&f.set, "set", nil, "give a parameter a value as `name=value`, e.g. --set title=Shop; repeatable")
+	fs.StringArrayVar(&f.params, "params", nil,
+		"read values of parameters from a YAML or JSON `file`, e.g. --params staging.yaml; repeatable, --set goes before it")
+}
+
+// partFlags say where the parts of a runtime are.
+type partFlags struct {
+	registry   string
+	buildkit   []string
+	kubeconfig string
+	context    string
+	local      bool
+	secrets    []string
+}
+
+func (f *partFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.registry, "registry", "",
+		"keep images in this `registry`, e.g. --registry registry.example.com/shop (default: registry= of the Pipelinefile, else the embedded one)")
+	fs.StringSliceVar(&f.buildkit, "buildkit", nil,
+		"build at this `address`, e.g. --buildkit tcp://builder:1234; several are spread over (default: $BUILDKIT_HOST, else the embedded one)")
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "",
+		"a kubeconfig `file`, e.g. --kubeconfig staging.conf (default: $KUBECONFIG, else ~/.kube/config)")
+	fs.StringVar(&f.context, "context", "", "a `context` of the kubeconfig, e.g. --context staging (default: its current one)")
+	fs.BoolVar(&f.local, "local", false, "use the local Kubernetes, which is started if there is none, e.g. pipe run --local")
+	fs.StringArrayVar(&f.secrets, "secrets", nil, "take the values of secrets from a `source`: a .env or YAML file, env: or env:PREFIX_ "+
+		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret wins")
+}
+
+// showFlags say how progress and results are shown.
+type showFlags struct {
+	progress string
+	output   string
+}
+
+func (f *showFlags) add(cmd *cobra.Command) {
+	f.addOutput(cmd)
+	f.progress = string(ui.Auto)
+	modes := make([]string, len(ui.Modes))
+	for i, m := range ui.Modes {
+		modes[i] = string(m)
+	}
+	choice(cmd, &f.progress, "progress", "", modes, "show progress as `mode`, on standard error, e.g. --progress plain: "+list(modes))
+}
+
+func (f *showFlags) addOutput(cmd *cobra.Command) {
+	f.output = "text"
+	formats := []string{"text", "json", "yaml"}
+	choice(cmd, &f.output, "output", "o", formats, "write the result as `format`, on standard output, e.g. -o json: "+list(formats))
+}
+
+// runFlags say how a run goes about its work.
+type runFlags struct {
+	services  []string
+	keepGoing bool
+	force     bool
+	onFailure string
+	waitLock  bool
+	timeout   time.Duration
+}
+
+func (f *runFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	f.addServices(cmd)
+	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure go on within the stage, but not into the next, e.g. pipe run --keep-going")
+	f.onFailure = string(runtime.Rollback)
+	outcomes := []string{string(runtime.Rollback), string(runtime.Keep)}
+	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what happens to a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
+	fs.BoolVar(&f.waitLock, "wait-lock", false, "wait while another run holds the environment, e.g. pipe run --wait-lock")
+	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: no limit)")
+	f.addForce(cmd)
+}
+
+func (f *runFlags) addServices(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.services, "service", nil, "act on this `service` only, also if it is skipped, e.g. --service api; repeatable")
+}
+
+func (f *runFlags) addForce(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.force, "force", false, "deploy also what is unchanged, e.g. pipe run --force --service api")
+}
+
+// A choiceValue is a flag of which there are few values.
+type choiceValue struct {
+	value   *string
+	choices []string
+}
+
+// choice adds such a flag, with its completion.
+func choice(cmd *cobra.Command, value *string, name, short string, choices []string, usage string) {
+	cmd.Flags().VarP(&choiceValue{value, choices}, name, short, usage)
+	// It fails only for a flag that is not there.
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (c *choiceValue) String() string {
+	if c.value == nil {
+		return ""
+	}
+	return *c.value
+}
+
+func (c *choiceValue) Type() string { return "string" }
+
+func (c *choiceValue) Set(v string) error {
+	if !slices.Contains(c.choices, v) {
+		return fmt.Errorf("not one of %s%s", list(c.choices), suggestion(v, c.choices))
+	}
+	*c.value = v
+	return nil
+}
+
+// list writes choices as help does: "text, json or yaml".
+func list(choices []string) string {
+	n := len(choices) - 1
+	return strings.Join(choices[:n], ", ") + " or " + choices[n]
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// openParts puts a runtime together as the flags, the variables and the
+// Pipelinefile say. A passive one starts nothing.
+func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e evaluation, passive bool) (*local.Runtime, error) {
+	if f.local && (f.kubeconfig != "" || f.context != "") {
+		return nil, usagef(cmd, "--local brings its own cluster: leave --kubeconfig and --context out")
+	}
+	secrets, err := a.secrets(cmd, f.secrets)
+	if err != nil {
+		return nil, err
+	}
+	opts := local.Options{
+		Dir:        e.workspace,
+		Home:       a.home(),
+		Executable: a.exe,
+		Registry:   f.registry,
+		BuildKit:   f.buildkit,
+		Kubeconfig: f.kubeconfig,
+		Context:    f.context,
+		Local:      f.local,
+		Passive:    passive,
+		Secrets:    secrets,
+	}
+	if opts.Registry == "" {
+		opts.Registry = e.plan.Pipeline.Registry
+	}
+	if host, _ := a.env("BUILDKIT_HOST"); len(opts.BuildKit) == 0 && host != "" {
+		opts.BuildKit = []string{host}
+	}
+	if opts.Kubeconfig != "" {
+		opts.Kubeconfig = a.abs(opts.Kubeconfig)
+	}
+	view := a.current()
+	opts.Progress = func(what string) { view.Doing(what) }
+	return a.open(ctx, opts)
+}
+
+// home is where pipe keeps its state on this machine.
+func (a *app) home() string {
+	if dir, _ := a.env("PIPE_HOME"); dir != "" {
+		return a.abs(dir)
+	}
+	if dir, _ := a.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "pipe")
+	}
+	dir, _ := a.env("HOME")
+	if dir == "" {
+		dir, _ = a.env("USERPROFILE")
+	}
+	return filepath.Join(dir, ".local", "state", "pipe")
+}
+
+// secrets opens the sources of --secrets; without any there are none.
+func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, error) {
+	var all local.Secrets
+	for _, source := range sources {
+		if prefix, ok := strings.CutPrefix(source, "env:"); ok {
+			all = append(all, local.EnvSecrets(prefix, a.environ))
+			continue
+		}
+		file, err := local.FileSecrets(a.abs(source))
+		if err != nil {
+			return nil, usagef(cmd, "--secrets %s: %w", source, err)
+		}
+		all = append(all, file)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return all, nil
+}

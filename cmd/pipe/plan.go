@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// patience is how long plan waits for a cluster that nobody asked for by name.
+const patience = 3 * time.Second
+
+func (a *app) planCmd() *cobra.Command {
+	var (
+		eval   evalFlags
+		part   partFlags
+		show   showFlags
+		run    runFlags
+		detail bool
+	)
+	cmd := &cobra.Command{
+		Use:   "plan [PIPELINEFILE]",
+		Short: "Show what a run would do, and why",
+		Long: `plan evaluates a Pipelinefile and shows its stages in order, the services in them,
+where each is declared, and what a run would build, mirror and deploy. It changes
+and starts nothing. What is built and deployed already it tells only when the
+cluster and the registry answer.
+
+With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describes.`,
+		Example: `  pipe plan
+  pipe plan --env staging --context staging --registry registry.example.com/shop --set title=Shop
+  pipe plan examples/shop --params staging.yaml --service api --local
+  pipe plan --detailed-exitcode --kubeconfig staging.conf || echo "status $?"
+  pipe plan -o json | jq '.services[].name'`,
+		Args:              oneFile,
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := a.find(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.plan(cmd, file, eval, part, show, run, detail)
+		},
+	}
+	eval.add(cmd)
+	run.addServices(cmd)
+	run.addForce(cmd)
+	part.add(cmd)
+	show.add(cmd)
+	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false,
+		"exit with status 2 if there is something to do, e.g. pipe plan --detailed-exitcode")
+	a.completeNames(cmd, &eval, &part)
+	return cmd
+}
+
+func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
+	ctx := cmd.Context()
+	view := a.progress(show)
+	defer a.hide()
+
+	view.Doing("evaluating " + file)
+	e, err := a.evaluate(ctx, cmd, file, eval, a.printed(view))
+	if err != nil {
+		return err
+	}
+	if err := checkServices(cmd, e.plan, flags.services); err != nil {
+		return err
+	}
+	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}
+	if show.output != "text" && !detail {
+		a.hide()
+		return a.write(show.output, e.plan, nil)
+	}
+
+	preview := ui.Preview{Plan: e.plan, Namespace: key.Namespace()}
+	steps, err := a.preview(ctx, cmd, e, key, part, flags)
+	var foreseen *runtime.RunError
+	var unavailable *local.UnavailableError
+	switch {
+	case err == nil, errors.As(err, &foreseen):
+		preview.Steps = steps
+	case errors.As(err, &unavailable) && ctx.Err() == nil:
+		preview.Unknown = unavailable.Error()
+		if detail {
+			return err
+		}
+	default:
+		return err
+	}
+	a.hide()
+	if err := a.write(show.output, e.plan, func() error { return ui.Plan(a.stdout, preview) }); err != nil {
+		return err
+	}
+	if foreseen != nil {
+		return &runFailure{err, e.plan, key}
+	}
+	if detail && preview.Changes() > 0 {
+		return errChanges
+	}
+	return nil
+}
+
+// preview asks what a run would do.
+func (a *app) preview(ctx context.Context, cmd *cobra.Command, e evaluation, key runtime.EnvironmentKey, part partFlags, flags runFlags) ([]runtime.Step, error) {
+	if part.kubeconfig == "" && part.context == "" && !part.local {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, patience, &local.UnavailableError{
+			Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
+		defer stop()
+	}
+	a.current().Doing("looking at what is deployed in " + key.Namespace())
+	rt, err := a.openParts(ctx, cmd, part, e, true)
+	if err != nil {
+		return nil, err
+	}
+	defer rt.Close()
+	return rt.Preview(ctx, runtime.Request{
+		Action:      runtime.Deploy,
+		Environment: key,
+		Plan:        e.plan,
+		Services:    flags.services,
+		Force:       flags.force,
+	})
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+func (a *app) runCmd() *cobra.Command {
+	var (
+		eval evalFlags
+		part partFlags
+		show showFlags
+		run  runFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "run [PIPELINEFILE]",
+		Short: "Evaluate a Pipelinefile, build and deploy it",
+		Long: `run evaluates a Pipelinefile, builds the images that the registry does not have,
+and deploys what is not deployed as it should be, stage after stage. Without an
+argument it takes the Pipelinefile of this folder, or of the nearest one above.`,
+		Example: `  pipe run --local
+  pipe run --env staging --context staging --registry registry.example.com/shop --set title=Shop
+  pipe run examples/shop --params staging.yaml --secrets secrets.env --timeout 30m --wait-lock
+  pipe run --service api --service web --force
+  pipe run --keep-going --on-failure keep --progress plain
+  pipe run --buildkit tcp://builder:1234 --kubeconfig staging.conf -o json --progress json`,
+		Args:              oneFile,
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := a.find(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.run(cmd, file, eval, part, show, run)
+		},
+	}
+	eval.add(cmd)
+	run.add(cmd)
+	part.add(cmd)
+	show.add(cmd)
+	a.completeNames(cmd, &eval, &part)
+	return cmd
+}
+
+// run evaluates a file and deploys its plan.
+func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
+	ctx := cmd.Context()
+	view := a.progress(show)
+	defer a.hide()
+
+	view.Doing("evaluating " + file)
+	e, err := a.evaluate(ctx, cmd, file, eval, a.printed(view))
+	if err != nil {
+		return err
+	}
+	if err := checkServices(cmd, e.plan, flags.services); err != nil {
+		return err
+	}
+	for _, d := range e.plan.Warnings {
+		view.Event(runtime.Event{Time: a.now(), Body: runtime.Warned{Diagnostic: d}})
+	}
+	return a.deploy(ctx, cmd, e, eval.env, part, show, flags)
+}
+
+// deploy carries a plan out and shows how that went.
+func (a *app) deploy(ctx context.Context, cmd *cobra.Command, e evaluation, env string, part partFlags, show showFlags, flags runFlags) error {
+	view := a.current()
+	rt, err := a.openParts(ctx, cmd, part, e, false)
+	if err != nil {
+		return err
+	}
+	defer rt.Close()
+	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: env}
+	view.Doing("looking at what is deployed in " + key.Namespace())
+	rec, err := rt.Run(ctx, runtime.Request{
+		Action:      runtime.Deploy,
+		Environment: key,
+		Plan:        e.plan,
+		Services:    flags.services,
+		OnFailure:   runtime.OnFailure(flags.onFailure),
+		KeepGoing:   flags.keepGoing,
+		Force:       flags.force,
+		WaitLock:    flags.waitLock,
+		Timeout:     flags.timeout,
+		By:          a.user,
+		Commit:      a.commitOf(ctx, e.workspace),
+		Events:      view.Event,
+	})
+	a.hide()
+	if rec != nil {
+		if e := a.write(show.output, rec, func() error { return ui.Result(a.stdout, key.Namespace(), rec) }); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return &runFailure{err, e.plan, key}
+}
+
+// A runFailure is the error of a run, with what it takes to explain it.
+type runFailure struct {
+	error
+	plan *plan.Plan // nil: not known
+	key  runtime.EnvironmentKey
+}
+
+func (e *runFailure) Unwrap() error { return e.error }
+
+// write writes a result in the format of -o; text writes it for people.
+func (a *app) write(format string, v any, text func() error) error {
+	switch format {
+	case "json":
+		data, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = a.stdout.Write(append(data, '\n'))
+		return err
+	case "yaml":
+		data, err := yaml.Marshal(v)
+		if err != nil {
+			return err
+		}
+		_, err = a.stdout.Write(data)
+		return err
+	}
+	return text()
+}
+
+// checkServices reports names of --service that the plan does not have.
+func checkServices(cmd *cobra.Command, p *plan.Plan, names []string) error {
+	var all []string
+	for _, s := range p.Services {
+		all = append(all, s.Name)
+	}
+	for _, name := range names {
+		if p.Service(name) == nil {
+			return usagef(cmd, "--service %s: %s has no such service%s", name, p.Pipeline.Name, didYouMean(name, all))
+		}
+	}
+	return nil
+}
+
+// commitOf is the commit that the workspace stands at; empty if that cannot be told.
+func (a *app) commitOf(ctx context.Context, workspace string) string {
+	out, err := exec.CommandContext(ctx, "git", "-C", workspace, "rev-parse", "HEAD").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// printed shows what print() of a Pipelinefile says (L5).
+func (a *app) printed(view ui.View) func(plan.Pos, string) {
+	return func(pos plan.Pos, text string) {
+		view.Event(runtime.Event{Time: a.now(), Body: runtime.Printed{Pos: pos, Text: text}})
+	}
+}
+
+// progress starts showing progress as the flags say (C3).
+func (a *app) progress(show showFlags) ui.View {
+	mode := ui.Mode(show.progress)
+	if mode == ui.Auto {
+		mode = ui.Plain
+		ci, _ := a.env("CI")
+		if term, _ := a.env("TERM"); a.terminal() && (ci == "" || ci == "false") && term != "dumb" {
+			mode = ui.TTY
+		}
+	}
+	v := ui.New(ui.Options{Mode: mode, Out: a.stderr, Color: a.color(), Environ: a.environ, Now: a.now})
+	a.show(v)
+	return v
+}
+
+// color reports whether standard error takes colours.
+func (a *app) color() bool {
+	no, _ := a.env("NO_COLOR")
+	term, _ := a.env("TERM")
+	return no == "" && term != "dumb" && a.terminal()
+}

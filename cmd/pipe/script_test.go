@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pipe": main})
+}
+
+// TestScript runs the real command as testdata/script says. Each script has a
+// home of its own and no cluster. Besides the commands of testscript there is
+//
+//	status N COMMAND…     runs the command, which must exit with status N
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup:               isolate,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": scriptStatus},
+	})
+}
+
+// isolate keeps a script away from what the user has.
+func isolate(env *testscript.Env) error {
+	// A socket's path is short: the folder of the script is too deep for it.
+	home, err := os.MkdirTemp("", "pipe")
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { _ = os.RemoveAll(home) })
+	for _, kv := range [][2]string{
+		{"HOME", filepath.Join(env.WorkDir, "home")},
+		{"PIPE_HOME", home},
+		{"KUBECONFIG", "no-kubeconfig"},
+		{"XDG_STATE_HOME", ""},
+		{"BUILDKIT_HOST", ""},
+		{"CI", ""},
+		{"NO_COLOR", ""},
+		{"TERM", "xterm"},
+	} {
+		env.Setenv(kv[0], kv[1])
+	}
+	return nil
+}
+
+func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%s: status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}

@@ -1,0 +1,188 @@
+package local
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// answerTime is how long a cluster may take to answer that it is there.
+const answerTime = 10 * time.Second
+
+// nextCluster is what to do without a cluster.
+const nextCluster = "start the cluster, name another one with --kubeconfig or --context, or use --local for one on this machine"
+
+// cluster finds the cluster that opts name, starts the local one if that is
+// asked for, and makes sure that it answers.
+func cluster(ctx context.Context, opts Options) (*rest.Config, error) {
+	if opts.Local {
+		return localCluster(ctx, opts)
+	}
+	config, where, err := kubeconfig(opts.Kubeconfig, opts.Context)
+	if err != nil {
+		return nil, &UnavailableError{"cluster", err, "name a kubeconfig with --kubeconfig or a context of it with --context, or use --local for a cluster on this machine"}
+	}
+	if err := answers(ctx, config); err != nil {
+		return nil, &UnavailableError{"cluster", fmt.Errorf("%s (%s): %w", config.Host, where, err), nextCluster}
+	}
+	return config, nil
+}
+
+// kubeconfig reads the configuration of a cluster, and tells where it is from.
+func kubeconfig(file, contextName string) (config *rest.Config, where string, err error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: contextName})
+	files := strings.Join(rules.GetLoadingPrecedence(), ", ")
+	if file != "" {
+		files = file
+	}
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("kubeconfig %s: %w", files, err)
+	}
+	if contextName == "" {
+		contextName = raw.CurrentContext
+	}
+	where = fmt.Sprintf("context %q of %s", contextName, files)
+	switch {
+	case len(raw.Contexts) == 0:
+		return nil, "", fmt.Errorf("no kubeconfig: %s has no context", files)
+	case contextName == "":
+		return nil, "", fmt.Errorf("kubeconfig %s has no current context; it has %s", files, names(raw.Contexts))
+	case raw.Contexts[contextName] == nil:
+		return nil, "", fmt.Errorf("kubeconfig %s has no context %q; it has %s", files, contextName, names(raw.Contexts))
+	}
+	if config, err = loader.ClientConfig(); err != nil {
+		return nil, "", fmt.Errorf("%s: %w", where, err)
+	}
+	return config, where, nil
+}
+
+// answers makes sure that the server is there and lets us in.
+func answers(ctx context.Context, config *rest.Config) error {
+	ctx, stop := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %s", answerTime))
+	defer stop()
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	url, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url.JoinPath("version").String(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // so that the connection is used again
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusForbidden: // it answers; what we may do there is seen when we do it
+		return nil
+	case http.StatusUnauthorized:
+		return errors.New("it does not accept the credentials of the kubeconfig")
+	}
+	return fmt.Errorf("it answers with %s", resp.Status)
+}
+
+// localCluster returns the local Kubernetes, which it starts unless it runs.
+func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
+	dir := filepath.Join(opts.Home, "cluster")
+	config, _, err := kubeconfig(filepath.Join(dir, "kubeconfig"), "")
+	if err == nil {
+		if err = answers(ctx, config); err == nil {
+			return config, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if opts.Passive {
+		return nil, &UnavailableError{"cluster", fmt.Errorf("the local Kubernetes in %s does not run", dir), "start it with \"pipe run --local\" or \"pipe-cluster up\""}
+	}
+	program, err := findCluster(opts.Executable)
+	if err != nil {
+		return nil, &UnavailableError{"cluster", err, "put pipe-cluster beside pipe or on the PATH: \"make cluster\" builds it from the sources of pipe"}
+	}
+	file, err := up(ctx, program, dir, opts)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &UnavailableError{"cluster", err, fmt.Sprintf("see the logs in %s, or begin anew with \"pipe-cluster down\"", filepath.Join(dir, "logs"))}
+	}
+	if config, _, err = kubeconfig(file, ""); err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+// findCluster finds the pipe-cluster command: beside pipe, or on the PATH.
+func findCluster(executable string) (string, error) {
+	name := "pipe-cluster"
+	if goruntime.GOOS == "windows" {
+		name += ".exe"
+	}
+	beside := filepath.Join(filepath.Dir(executable), name)
+	if _, err := os.Stat(beside); err == nil {
+		return beside, nil
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("--local needs %s, which is neither %s nor on the PATH", name, beside)
+	}
+	return path, nil
+}
+
+// up runs "pipe-cluster up", hands on what it tells, and returns the path of
+// the kubeconfig. Cancelled, it asks it to stop and waits for that.
+func up(ctx context.Context, program, dir string, opts Options) (string, error) {
+	opts.progress("starting the local Kubernetes")
+	cmd := exec.CommandContext(ctx, program, "up", "--dir", dir)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	said, told := io.Pipe()
+	cmd.Stderr = told
+	var last []string
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		lines := bufio.NewScanner(said)
+		for lines.Scan() {
+			line := strings.TrimPrefix(lines.Text(), "pipe-cluster: ")
+			last = append(last[max(0, len(last)-9):], line)
+			opts.progress("local Kubernetes: " + line)
+		}
+		_, _ = io.Copy(io.Discard, said) // after a line that is too long
+	}()
+	err := cmd.Run()
+	told.Close()
+	<-done
+	if err != nil {
+		return "", fmt.Errorf("%s up: %w\n%s", program, err, strings.Join(last, "\n"))
+	}
+	return strings.TrimSpace(out.String()), nil
+}

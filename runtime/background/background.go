@@ -193,6 +193,9 @@ func orElse(s, other string) string {
 func (p Process) replace(ctx context.Context, f files, a *Attached) error {
 	use, err := lockSoon(ctx, f.use())
 	if errors.Is(err, errHeld) {
+		return nil // it is ending, or being replaced by another: look again
+	}
+	if errors.Is(err, errShared) {
 		return &VersionError{Name: p.Name, PID: a.PID, Running: a.Version, Ours: p.Version}
 	}
 	if err != nil {

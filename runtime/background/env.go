@@ -11,7 +11,7 @@ var handedOn = map[string]bool{
 	"XDG_STATE_HOME": true, "XDG_CACHE_HOME": true, "XDG_CONFIG_HOME": true, "XDG_DATA_HOME": true, "XDG_RUNTIME_DIR": true,
 	"SSL_CERT_FILE": true, "SSL_CERT_DIR": true,
 	"HTTP_PROXY": true, "HTTPS_PROXY": true, "NO_PROXY": true, "ALL_PROXY": true,
-	"GOCOVERDIR": true, "GOMAXPROCS": true, "GOMEMLIMIT": true,
+	"GOCOVERDIR": true, "GORACE": true, "GOMAXPROCS": true, "GOMEMLIMIT": true,
 	// Windows starts little without these.
 	"SYSTEMROOT": true, "SYSTEMDRIVE": true, "WINDIR": true, "COMSPEC": true, "PATHEXT": true, "USERPROFILE": true,
 	"LOCALAPPDATA": true, "APPDATA": true, "PROGRAMDATA": true,

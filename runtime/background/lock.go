@@ -19,8 +19,10 @@ const (
 	exclusive
 )
 
-// errHeld is what the system's lock returns when another holds it.
-var errHeld = errors.New("held")
+var (
+	errHeld   = errors.New("held by another")
+	errShared = errors.New("shared by others")
+)
 
 // tryLock locks the file, which is made if need be, or returns nil if another
 // open file has it locked: also one of this process.
@@ -52,13 +54,18 @@ func (l *lock) acquire(m mode) error {
 	return fmt.Errorf("lock %s: %w (the folder must be on a disk of this machine)", l.file.Name(), err)
 }
 
-// lockSoon takes all of a lock that others may look at for moments: it tries for
-// a second. errHeld says that it is held for longer.
+// lockSoon takes all of a lock that others may look at for moments. errHeld says
+// that somebody has all of it, errShared that it was shared for a whole second.
 func lockSoon(ctx context.Context, path string) (*lock, error) {
 	for range 250 {
 		l, err := tryLock(path, exclusive)
 		if err != nil || l != nil {
 			return l, err
+		}
+		// Waiting for its end here would make two lives of one Ensure, the
+		// second of which nobody asked for.
+		if alive, err := held(path); err != nil || alive {
+			return nil, errors.Join(err, errHeld)
 		}
 		select {
 		case <-ctx.Done():
@@ -66,7 +73,7 @@ func lockSoon(ctx context.Context, path string) (*lock, error) {
 		case <-time.After(pollFast):
 		}
 	}
-	return nil, errHeld
+	return nil, errShared
 }
 
 // held says whether somebody has the file locked for itself alone. Finding out

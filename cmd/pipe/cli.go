@@ -71,7 +71,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100") + usageFooter)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.runCmd(), a.planCmd(), a.versionCmd())
+	root.AddCommand(a.runCmd(), a.planCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {
 		start(c)
 	}

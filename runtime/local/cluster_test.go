@@ -1,0 +1,112 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func kubeconfigFor(t *testing.T, server string) string {
+	t.Helper()
+	return file(t, "kubeconfig", `apiVersion: v1
+kind: Config
+current-context: here
+clusters: [{name: c, cluster: {server: "`+server+`"}}]
+users: [{name: u, user: {token: abc}}]
+contexts: [{name: here, context: {cluster: c, user: u}}, {name: broken, context: {cluster: gone, user: u}}]
+`)
+}
+
+// TestCluster: a cluster that cannot be used is told with where it was looked
+// for, why it cannot be used, and what to do (the issue's point 11).
+func TestCluster(t *testing.T) {
+	serve := func(status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	good := kubeconfigFor(t, serve(http.StatusOK))
+	tests := []struct {
+		name string
+		opts Options
+		want string // of the error; empty: there is none
+	}{
+		{"good", Options{Kubeconfig: good}, ""},
+		{"forbidden", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusForbidden))}, ""},
+		{"other credentials", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusUnauthorized))}, "it does not accept the credentials of the kubeconfig"},
+		{"broken server", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadGateway))}, "it answers with 502 Bad Gateway"},
+		{"nobody there", Options{Kubeconfig: kubeconfigFor(t, closed.URL)}, "connection refused"},
+		{"no file", Options{Kubeconfig: "/nowhere/kubeconfig"}, "no such file"},
+		{"no YAML", Options{Kubeconfig: file(t, "kubeconfig", "{{")}, "kubeconfig "},
+		{"empty", Options{Kubeconfig: file(t, "kubeconfig", "")}, "has no context"},
+		{"other context", Options{Kubeconfig: good, Context: "there"}, `has no context "there"; it has broken, here`},
+		{"context without cluster", Options{Kubeconfig: good, Context: "broken"}, `context "broken" of `},
+		{"local, passive", Options{Local: true, Passive: true, Home: "/nowhere"}, "the local Kubernetes in /nowhere/cluster does not run"},
+		{"local, no program", Options{Local: true, Home: t.TempDir(), Executable: "/nowhere/pipe"}, "--local needs pipe-cluster, which is neither /nowhere/pipe-cluster nor on the PATH"},
+	}
+	t.Setenv("PATH", t.TempDir())
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := cluster(t.Context(), tt.opts)
+			var unavailable *UnavailableError
+			switch {
+			case tt.want == "":
+				if err != nil {
+					t.Errorf("got %v, want none", err)
+				}
+			case err == nil || !strings.Contains(err.Error(), tt.want):
+				t.Errorf("got %v, want %q", err, tt.want)
+			case !errors.As(err, &unavailable) || unavailable.Next == "" || unavailable.Part != "cluster":
+				t.Errorf("%v does not say what to do", err)
+			}
+		})
+	}
+}
+
+// TestLocalClusterStarts: what pipe-cluster tells is handed on, and its failure
+// is told with its last words.
+func TestLocalClusterStarts(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	t.Cleanup(s.Close)
+	home := t.TempDir()
+	config := kubeconfigFor(t, s.URL)
+	program := func(script string) string {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "pipe-cluster"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, "pipe")
+	}
+	var told []string
+	opts := Options{Local: true, Home: home, Progress: func(s string) { told = append(told, s) }}
+
+	opts.Executable = program(`echo "pipe-cluster: $*" >&2; echo ` + config)
+	got, err := cluster(t.Context(), opts)
+	if err != nil || got.Host != s.URL {
+		t.Fatalf("cluster: %v, %v", got, err)
+	}
+	want := "starting the local Kubernetes\nlocal Kubernetes: up --dir " + filepath.Join(home, "cluster")
+	if text := strings.Join(told, "\n"); text != want {
+		t.Errorf("told:\n%s\nwant:\n%s", text, want)
+	}
+
+	opts.Executable = program(`echo "pipe-cluster: no room" >&2; exit 1`)
+	if _, err = cluster(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "up: exit status 1\nno room") {
+		t.Errorf("got %v, want the last words", err)
+	}
+
+	opts.Executable = program(`trap 'exit 1' INT; while true; do sleep 0.01; done`)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stopped by the user")
+	opts.Progress = func(string) { cancel(stop) }
+	if _, err = cluster(ctx, opts); !errors.Is(err, stop) {
+		t.Errorf("got %v, want %v", err, stop)
+	}
+}

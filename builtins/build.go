@@ -137,6 +137,9 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 			p = problemf("%q leaves the source", clip(a.File))
 		}
 		c.wrong("file", p)
+		if !c.ok("file") {
+			file = "" // nothing more is said about it
+		}
 		if a.Target != "" && !target.MatchString(a.Target) {
 			c.wrong("target", problemf("%q is no name of a stage", clip(a.Target)))
 		}
@@ -208,10 +211,15 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		return &Image{Build: &spec}
 	}
 	files.note(context, plan.InputContext, "")
+	if spec.Dockerfile == "" {
+		return &Image{Build: &spec}
+	}
 	if _, err := files.Read(dockerfile, plan.InputDockerfile); err != nil {
 		p := files.problem(dockerfile, err)
-		if p.hint == "" && build == nil {
-			p.hint = "an application is built from source: name its folder with source = local(…), or give image="
+		if p.hint == "" && !c.Given("source") && build == nil {
+			p.hint = "it is built from source: name the folder with source = local(…), or give image="
+		} else if p.hint == "" && build == nil {
+			p.hint = "another name is given with build = dockerfile(file = …)"
 		}
 		c.wrong(param, p)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -134,12 +135,38 @@ func want(typ string, v starlark.Value) *problem {
 			p.hint = fmt.Sprintf("write %q", v.String())
 		}
 	case starlark.String:
-		if strings.HasPrefix(typ, "list[") {
-			p.hint = fmt.Sprintf("write [%s]", v.String())
-		}
+		p.hint = meant(typ, string(v))
 	}
 	return p
 }
+
+// meant returns what to write for text where a value of another type belongs.
+func meant(typ, text string) string {
+	switch {
+	case len(text) > 100:
+	case strings.HasPrefix(typ, "list["):
+		return fmt.Sprintf("write [%q]", text)
+	case typ == "source" && gitURL.MatchString(text):
+		return fmt.Sprintf("write git(%q)", text)
+	case typ == "source":
+		return fmt.Sprintf("write local(%q)", text)
+	case typ == "chart":
+		return fmt.Sprintf("write chart(%q)", text)
+	case typ == "build":
+		return fmt.Sprintf("write dockerfile(file = %q)", text)
+	case typ == "health" && strings.HasPrefix(text, "/"):
+		return fmt.Sprintf("write http(%q)", text)
+	case typ == "volume" && strings.HasPrefix(text, "/"):
+		return fmt.Sprintf(`write volume(%q, size = "10Gi")`, text)
+	case typ == "int" && intText.MatchString(text):
+		return "write " + text + " without quotes"
+	case typ == "port" && intText.MatchString(text):
+		return "write " + text + " without quotes"
+	}
+	return ""
+}
+
+var intText = regexp.MustCompile(`^[0-9]{1,9}$`)
 
 func setString(dst any, v starlark.Value) *problem {
 	s, ok := v.(starlark.String)

@@ -69,12 +69,13 @@ var databaseFunc = declare("database", "service",
 		case !engineName.MatchString(a.Engine):
 			c.wrong("engine", problemf("%q is no name of an engine", clip(a.Engine)))
 		case !own:
-			var names []string
+			var names, all []string
 			for _, e := range engines {
 				names = append(names, e.name)
+				all = append(append(all, e.name), e.aliases...)
 			}
 			c.wrong("engine", problemf("unknown engine %q", clip(a.Engine)).
-				hinted("%s", didYouMean(a.Engine, names, "known are "+strings.Join(names, ", ")+"; any other needs image=")))
+				hinted("%s", didYouMean(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image=")))
 		}
 		if c.ok("version") && !refTag.MatchString(a.Version) {
 			c.wrong("version", problemf("%q is no version", clip(a.Version)))

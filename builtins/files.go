@@ -152,7 +152,14 @@ func (f *Files) notFound(name string) *problem {
 	p := problemf("%s does not exist", name)
 	dir, base := path.Split(name)
 	dir = path.Clean(dir)
-	if near := nearest(base, f.names(dir)); near != "" {
+	names := f.names(dir)
+	near := nearest(base, names)
+	for _, n := range names {
+		if near == "" && strings.HasPrefix(n, base+".") {
+			near = n // Dockerfile.prod, values.yaml
+		}
+	}
+	if near != "" {
 		p.hint = fmt.Sprintf("did you mean %q?", path.Join(dir, near))
 	} else if !f.isFolder(dir) {
 		p.hint = fmt.Sprintf("there is no folder %q either", dir)

@@ -3,6 +3,7 @@ package builtins
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
@@ -71,11 +72,40 @@ func decodeTOML(th *starlark.Thread, data []byte) (starlark.Value, error) {
 	if err := toml.Unmarshal(data, &v); err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(v)
+	data, err := json.Marshal(datesAsText(v))
 	if err != nil {
 		return nil, err
 	}
 	return decodeJSON(th, data)
+}
+
+// datesAsText replaces dates and times by the text that TOML has for them.
+func datesAsText(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			v[k] = datesAsText(e)
+		}
+	case []map[string]any:
+		for _, e := range v {
+			datesAsText(e)
+		}
+	case []any:
+		for i, e := range v {
+			v[i] = datesAsText(e)
+		}
+	case time.Time:
+		// The library marks what has no zone by the name of the location.
+		switch v.Location().String() {
+		case "date-local":
+			return v.Format(time.DateOnly)
+		case "time-local":
+			return v.Format("15:04:05.999999999")
+		case "datetime-local":
+			return v.Format("2006-01-02T15:04:05.999999999")
+		}
+	}
+	return v
 }
 
 type yamlDecodeArgs struct {

@@ -3,6 +3,8 @@ package interp
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/plan"
@@ -132,11 +134,19 @@ func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos pla
 	if d.Hint == "" {
 		other := "there are no stages"
 		if len(names) > 0 {
-			other = fmt.Sprintf("there are %q", names)
+			other = "there are " + quoted(names)
 		}
 		d.Hint = suggest(ref.Name, names, other)
 	}
 	st.session.Report(d)
+}
+
+func quoted(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strconv.Quote(n)
+	}
+	return strings.Join(out, ", ")
 }
 
 // unique reports stages of one name or of one order (S5).

@@ -1,0 +1,684 @@
+# What a Pipelinefile sees, for editors. Made from the code by "make generate"; do not edit.
+
+from typing import Any, Callable
+
+class Service:
+    """One deployable thing, as `application`, `container`, `job` and `database` return it."""
+    name: str
+    """the name"""
+    type: str
+    """DATABASE, JOB, CONTAINER or APPLICATION"""
+    image: Image
+    """the image, for `image=` of another service: it is then built once"""
+    host: str
+    """the host name inside the environment, the same in every environment"""
+    port: int
+    """the first port"""
+    url: str | Secret
+    """`http://host:port`; of a database the address with user and password, a secret"""
+    user: Secret
+    """of a database: the generated user"""
+    password: Secret
+    """of a database: the generated password"""
+
+class Stage:
+    """A named step of the pipeline."""
+    name: str
+    """the name that it was declared with"""
+    order: int
+    """where it runs among the others"""
+
+class Port:
+    """A port of a service."""
+    number: int
+    """the number"""
+    name: str
+    """the name"""
+
+class Secret:
+    """A reference to a secret. It goes into `env=` and `secrets=` and cannot be made text: its value is not known here."""
+
+class Image:
+    """Where the image of a service comes from."""
+
+class Source:
+    """A folder of the workspace or of a git repository."""
+
+class Build:
+    """How an image is built."""
+
+class Chart:
+    """A Helm chart."""
+
+class Health:
+    """A check of whether a service is ready."""
+
+class Resources:
+    """What a container asks for and may use."""
+
+class Volume:
+    """Storage that outlives pods."""
+
+class Environment:
+    """The environment that the pipeline is evaluated for: the value of `environment`."""
+    name: str
+    """the name"""
+    kind: str
+    """environment, clone or preview"""
+    source: str
+    """what it was cloned from, or empty"""
+    branch: str
+    """the branch of a preview, or empty"""
+
+environment: Environment
+"""The environment that the pipeline is evaluated for."""
+DATABASE: str
+"""The type of services of `database`, for `default_stage`."""
+JOB: str
+"""The type of services of `job`."""
+CONTAINER: str
+"""The type of services of `container`."""
+APPLICATION: str
+"""The type of services of `application`."""
+
+def load(module: str, *names: str, **renamed: str) -> None: ...
+
+def pipeline(name: str, *, registry: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = []) -> None:
+    """Names the pipeline and sets what holds for all of it. Every Pipelinefile calls it once.
+
+    Args:
+        name: a DNS label; namespaces are named <pipeline>-<environment>
+        registry: where images are kept, such as "ghcr.io/owner/shop"; --registry or the embedded one if not given
+        build_parallelism: builds at a time
+        deploy_parallelism: deploys at a time
+        build_ahead: let idle build slots build for later stages
+        allow_contexts: kubeconfig contexts that watch mode may change, besides local ones
+    """
+
+def require_version(constraint: str) -> None:
+    """Demands a version of pipe. It is checked before anything else, so that an older pipe says that it is too old instead of not knowing a name.
+
+    Args:
+        constraint: such as ">=0.3, <2"
+    """
+
+def stage(name: str, *, order: int | None = None, description: str = "") -> Stage:
+    """Declares a stage. A Pipelinefile that declares none has the four default stages.
+
+    Args:
+        name: free text, unique in the pipeline
+        order: stages run in ascending order; 10 more than the stage declared before if not given
+        description: what the stage is for
+    """
+
+def default_stages() -> Any:
+    """Declares the four default stages, each with the rule for its type, so that others can stand around them. Returns `struct(database, job, container, application)`.
+    """
+
+def default_stage(type: str, stage: Stage | str) -> None:
+    """Gives the rule for a type: services of it without `stage=` are in that stage.
+
+    Args:
+        type: DATABASE, JOB, CONTAINER or APPLICATION
+        stage: where services of that type stand that have no stage=
+    """
+
+def rename_stage(stage: Stage | str, name: str) -> None:
+    """Renames a stage. A rule for it no longer holds.
+
+    Args:
+        stage: the stage, or its name
+        name: the new name
+    """
+
+def remove_stage(stage: Stage | str) -> None:
+    """Removes a stage. A rule for it no longer holds.
+
+    Args:
+        stage: the stage, or its name
+    """
+
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+    """Declares a service that is built from source.
+
+    Args:
+        name: unique in the pipeline, a DNS label of at most 53 characters
+        source: what it is built from; the folder of the file if not given
+        build: how it is built; by the Dockerfile of the source if not given
+        image: an image that exists, or the image of another service, instead of a build
+        stage: the stage that the service is in; the rule for its type decides if not given
+        skip: leave the service out of actions on the environment
+        chart: a Helm chart; generated if not given
+        values: values for the chart, over its own
+        ports: what it listens on; the first is the one of .port and .url
+        env: environment variables
+        secrets: environment variables that are secrets, or names of secrets
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
+        replicas: how many pods
+        resources: what it asks for and may use
+        health: how to see that it is ready
+        volumes: storage that outlives pods
+        labels: for its Kubernetes objects
+        timeout: how long it may take until it is ready
+    """
+
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+    """Declares a service that runs an image that exists.
+
+    Args:
+        name: unique in the pipeline, a DNS label of at most 53 characters
+        image: a reference, or the image of another service
+        mirror: copy the image into the pipeline's registry and deploy it from there
+        stage: the stage that the service is in; the rule for its type decides if not given
+        skip: leave the service out of actions on the environment
+        chart: a Helm chart; generated if not given
+        values: values for the chart, over its own
+        ports: what it listens on; the first is the one of .port and .url
+        env: environment variables
+        secrets: environment variables that are secrets, or names of secrets
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
+        replicas: how many pods
+        resources: what it asks for and may use
+        health: how to see that it is ready
+        volumes: storage that outlives pods
+        labels: for its Kubernetes objects
+        timeout: how long it may take until it is ready
+    """
+
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}) -> Service:
+    """Declares a service that runs to its end.
+
+    Args:
+        name: unique in the pipeline, a DNS label of at most 53 characters
+        source: what it is built from; the folder of the file if not given
+        build: how it is built; by the Dockerfile of the source if not given
+        image: an image that exists, or the image of another service, instead of a build
+        schedule: when it runs, as five cron fields; once per deploy if not given
+        on: the action that runs it: deploy, stop or delete
+        timeout: how long it may run
+        retries: how often it is tried again
+        stage: the stage that the service is in; the rule for its type decides if not given
+        skip: leave the service out of actions on the environment
+        chart: a Helm chart; generated if not given
+        values: values for the chart, over its own
+        ports: what it listens on; the first is the one of .port and .url
+        env: environment variables
+        secrets: environment variables that are secrets, or names of secrets
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
+        replicas: how many pods
+        resources: what it asks for and may use
+        health: how to see that it is ready
+        volumes: storage that outlives pods
+        labels: for its Kubernetes objects
+    """
+
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+    """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
+
+    Args:
+        name: unique in the pipeline, a DNS label of at most 53 characters
+        engine: postgresql, mysql, mariadb, redis or mongodb; another one needs image=
+        version: of the engine, such as "15"; the tag of the image if none is given
+        image: the engine's official image if not given
+        storage: the size of its volume, a Kubernetes quantity
+        stage: the stage that the service is in; the rule for its type decides if not given
+        skip: leave the service out of actions on the environment
+        chart: a Helm chart; generated if not given
+        values: values for the chart, over its own
+        ports: what it listens on; the first is the one of .port and .url
+        env: environment variables
+        secrets: environment variables that are secrets, or names of secrets
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
+        replicas: how many pods
+        resources: what it asks for and may use
+        health: how to see that it is ready
+        volumes: storage that outlives pods
+        labels: for its Kubernetes objects
+        timeout: how long it may take until it is ready
+    """
+
+def skip(*services: Service | str) -> None:
+    """Leaves services out of actions on the environment, as `skip = True` does.
+
+    Args:
+        services: services or their names
+    """
+
+def local(path: str = ".") -> Source:
+    """Takes the source of an image from a folder of the workspace.
+
+    Args:
+        path: a folder, relative to the file of the call
+    """
+
+def git(url: str, *, ref: str = "HEAD", path: str = "") -> Source:
+    """Takes the source of an image from a git repository.
+
+    Args:
+        url: of the repository: https://, ssh:// or git@host:path
+        ref: a branch, a tag or a commit
+        path: a folder of the repository
+    """
+
+def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | None = None, args: dict[str, str] = {}, platforms: list[str] = [], secrets: list[Secret | str] = [], labels: dict[str, str] = {}) -> Build:
+    """Describes how an image is built.
+
+    Args:
+        context: the folder that COPY copies from, relative to the source
+        file: the Dockerfile, relative to the context
+        target: the stage of the Dockerfile to build; the last if not given
+        args: values of ARG
+        platforms: such as "linux/arm64"; the builder's own if empty
+        secrets: for RUN --mount=type=secret,id=NAME
+        labels: of the image
+    """
+
+def chart(ref: str, *, version: str | None = None, repo: str | None = None, values_files: list[str] = []) -> Chart:
+    """Refers to a Helm chart that a service brings instead of the generated one.
+
+    Args:
+        ref: a folder or a .tgz relative to the file of the call, oci://…, or a name in repo
+        version: of a chart from elsewhere; the newest if not given
+        repo: the address of a chart repository
+        values_files: YAML files, relative to the file of the call; later ones win
+    """
+
+def port(number: int, *, name: str | None = None, protocol: str = "TCP", public: bool = False, host: str | None = None) -> Port:
+    """Describes a port that a service listens on.
+
+    Args:
+        number: 1 to 65535
+        name: at most 15 small letters, digits and dashes; port-<number> if not given
+        protocol: TCP, UDP or SCTP
+        public: reached from outside of the cluster, through an Ingress
+        host: the host name of the Ingress
+    """
+
+def http(path: str, *, port: Port | int | None = None) -> Health:
+    """Checks health by an HTTP request.
+
+    Args:
+        path: of the request, such as "/healthz"; a status of 200 to 399 is healthy
+        port: the first port of the service if not given
+    """
+
+def tcp(port: Port | int | None = None) -> Health:
+    """Checks health by a connection.
+
+    Args:
+        port: the first port of the service if not given
+    """
+
+def command(*argv: str) -> Health:
+    """Checks health by a command that runs in the container.
+
+    Args:
+        argv: the program and its arguments; an exit status of 0 is healthy
+    """
+
+def resources(*, cpu: str | None = None, memory: str | None = None, cpu_limit: str | None = None, memory_limit: str | None = None) -> Resources:
+    """Describes what a container asks for and may use, as Kubernetes quantities.
+
+    Args:
+        cpu: asked for, in cores, such as "500m" or "2"
+        memory: asked for, such as "256Mi"
+        cpu_limit: at most
+        memory_limit: at most; a container that takes more is killed
+    """
+
+def volume(path: str, *, size: str, name: str | None = None) -> Volume:
+    """Describes storage that outlives the pods of a service.
+
+    Args:
+        path: where it is mounted, absolute
+        size: a Kubernetes quantity, such as "10Gi"
+        name: made from the path if not given; another name is another volume
+    """
+
+def secret(name: str, *, key: str | None = None) -> Secret:
+    """Refers to a secret. The reference can be given to `env=` and `secrets=`; the value is never known to the Pipelinefile and stands in no plan.
+
+    Args:
+        name: the secret's name where secrets come from: a Kubernetes Secret, a file, a variable
+        key: the key in it; not needed if there is only one
+    """
+
+def param(name: str, *, default: str | int | bool | float | None = None, type: str = "string", choices: list[str | int | bool | float] | None = None, help: str = "") -> str | int | bool | float:
+    """Declares a parameter of the pipeline and returns the value that it has.
+
+    Args:
+        name: as given with --set NAME=VALUE or in a parameter file
+        default: its value if none is given; without one it must be given
+        type: string, int, bool or float
+        choices: the values that are possible
+        help: what the parameter is for
+    """
+
+def read_file(path: str) -> str:
+    """Returns the text of a file. The file is an input of the plan.
+
+    Args:
+        path: a file, relative to the file of the call
+    """
+
+def read_json(path: str) -> Any:
+    """Returns the value that a JSON file has. The file is an input of the plan.
+
+    Args:
+        path: a file, relative to the file of the call
+    """
+
+def read_yaml(path: str) -> Any:
+    """Returns the value that a YAML file has; of several documents the first. The file is an input of the plan.
+
+    Args:
+        path: a file, relative to the file of the call
+    """
+
+def read_toml(path: str) -> dict:
+    """Returns the value that a TOML file has; dates are text. The file is an input of the plan.
+
+    Args:
+        path: a file, relative to the file of the call
+    """
+
+def glob(pattern: str, *, exclude: list[str] = []) -> list[str]:
+    """Returns the files that match a pattern, sorted. Pattern and results are relative to the file of the call. Names that start with a dot match only where the pattern has the dot; folders are no results.
+
+    Args:
+        pattern: a path with *, ?, [a-z] in its names, and ** for any number of folders
+        exclude: patterns of files to leave out
+    """
+
+class yaml:
+    @staticmethod
+    def encode(value: Any) -> str:
+        """Returns a value as YAML, with sorted keys.
+
+        Args:
+            value: dicts with text as keys, lists, text, numbers, True, False, None
+        """
+    @staticmethod
+    def decode(text: str) -> Any:
+        """Returns the value that a YAML text has; of several documents the first.
+
+        Args:
+            text: a YAML document
+        """
+
+def warn(*message: Any, sep: str = " ") -> None:
+    """Adds a warning to the plan.
+
+    Args:
+        message: what to say; several values are joined by spaces
+        sep: stands between them
+    """
+
+def fail(*message: Any, sep: str = " ") -> None:
+    """Ends evaluation with a message.
+
+    Args:
+        message: what to say; several values are joined by spaces
+        sep: stands between them
+    """
+
+def print(*args: Any, sep: str = " ") -> None:
+    """Shows values in the run's events, with the position of the call.
+
+    Args:
+        args: what to show
+        sep: stands between them
+    """
+
+def struct(**fields: Any) -> Any:
+    """Returns a value with these attributes.
+
+    Args:
+        *fields: the attributes, by name
+    """
+
+class json:
+    @staticmethod
+    def encode(x: Any) -> str:
+        """Returns a value as JSON, with sorted keys.
+
+        Args:
+            x: dicts with text as keys, structs, lists, text, numbers, True, False, None
+        """
+    @staticmethod
+    def encode_indent(x: Any, *, prefix: str = "", indent: str = "\t") -> str:
+        """Returns a value as indented JSON.
+
+        Args:
+            x: as of json.encode
+            prefix: starts each line
+            indent: stands for each level
+        """
+    @staticmethod
+    def decode(x: str, default: Any | None = None) -> Any:
+        """Returns the value that a JSON text has.
+
+        Args:
+            x: the text
+            default: returned for a text that is no JSON; without it that is an error
+        """
+    @staticmethod
+    def indent(str: str, *, prefix: str = "", indent: str = "\t") -> str:
+        """Returns a JSON text indented.
+
+        Args:
+            str: the text
+            prefix: starts each line
+            indent: stands for each level
+        """
+
+class math:
+    e: float
+    pi: float
+    @staticmethod
+    def ceil(x: float) -> float:
+        """Returns the least whole number that is not less than x, as an int.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def floor(x: float) -> float:
+        """Returns the greatest whole number that is not more than x, as an int.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def round(x: float) -> float:
+        """Returns the nearest whole number, halves away from zero.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def fabs(x: float) -> float:
+        """Returns x without its sign.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def sqrt(x: float) -> float:
+        """Returns the square root.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def exp(x: float) -> float:
+        """Returns e to the power of x.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def log(x: float, base: float = math.e) -> float:
+        """Returns the logarithm.
+
+        Args:
+            x: a number
+            base: of the logarithm
+        """
+    @staticmethod
+    def pow(x: float, y: float) -> float:
+        """Returns x to the power of y.
+
+        Args:
+            x: a number
+            y: another
+        """
+    @staticmethod
+    def mod(x: float, y: float) -> float:
+        """Returns the rest of dividing x by y, with the sign of x.
+
+        Args:
+            x: a number
+            y: another
+        """
+    @staticmethod
+    def remainder(x: float, y: float) -> float:
+        """Returns the rest of dividing x by y to the nearest whole number.
+
+        Args:
+            x: a number
+            y: another
+        """
+    @staticmethod
+    def copysign(x: float, y: float) -> float:
+        """Returns x with the sign of y.
+
+        Args:
+            x: a number
+            y: another
+        """
+    @staticmethod
+    def hypot(x: float, y: float) -> float:
+        """Returns the length of the vector (x, y).
+
+        Args:
+            x: a number
+            y: another
+        """
+    @staticmethod
+    def atan2(x: float, y: float) -> float:
+        """Returns the angle of the vector (y, x).
+
+        Args:
+            x: a number
+            y: another
+        """
+    @staticmethod
+    def gamma(x: float) -> float:
+        """Returns the gamma function.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def degrees(x: float) -> float:
+        """Returns an angle in degrees.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def radians(x: float) -> float:
+        """Returns an angle in radians.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def sin(x: float) -> float:
+        """Returns the sine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def cos(x: float) -> float:
+        """Returns the cosine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def tan(x: float) -> float:
+        """Returns the tangent.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def asin(x: float) -> float:
+        """Returns the arc sine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def acos(x: float) -> float:
+        """Returns the arc cosine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def atan(x: float) -> float:
+        """Returns the arc tangent.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def sinh(x: float) -> float:
+        """Returns the hyperbolic sine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def cosh(x: float) -> float:
+        """Returns the hyperbolic cosine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def tanh(x: float) -> float:
+        """Returns the hyperbolic tangent.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def asinh(x: float) -> float:
+        """Returns the inverse hyperbolic sine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def acosh(x: float) -> float:
+        """Returns the inverse hyperbolic cosine.
+
+        Args:
+            x: a number
+        """
+    @staticmethod
+    def atanh(x: float) -> float:
+        """Returns the inverse hyperbolic tangent.
+
+        Args:
+            x: a number
+        """

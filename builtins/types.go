@@ -1,0 +1,114 @@
+package builtins
+
+// A Type describes a type of values that a Pipelinefile meets.
+type Type struct {
+	Name  string // as type() says it
+	Doc   string
+	Attrs []Attr
+}
+
+// An Attr is an attribute of a value.
+type Attr struct{ Name, Type, Doc string }
+
+// Types returns the types of values that are ours, in the order of the reference.
+func Types() []Type { return append([]Type(nil), types...) }
+
+var types = []Type{
+	{"service", "One deployable thing, as `application`, `container`, `job` and `database` return it.", []Attr{
+		{"name", "str", "the name"},
+		{"type", "str", "DATABASE, JOB, CONTAINER or APPLICATION"},
+		{"image", "image", "the image, for `image=` of another service: it is then built once"},
+		{"host", "str", "the host name inside the environment, the same in every environment"},
+		{"port", "int", "the first port"},
+		{"url", "str | secret", "`http://host:port`; of a database the address with user and password, a secret"},
+		{"user", "secret", "of a database: the generated user"},
+		{"password", "secret", "of a database: the generated password"},
+	}},
+	{"stage", "A named step of the pipeline.", []Attr{
+		{"name", "str", "the name that it was declared with"},
+		{"order", "int", "where it runs among the others"},
+	}},
+	{"port", "A port of a service.", []Attr{
+		{"number", "int", "the number"},
+		{"name", "str", "the name"},
+	}},
+	{"secret", "A reference to a secret. It goes into `env=` and `secrets=` and cannot be made text: its value is not known here.", nil},
+	{"image", "Where the image of a service comes from.", nil},
+	{"source", "A folder of the workspace or of a git repository.", nil},
+	{"build", "How an image is built.", nil},
+	{"chart", "A Helm chart.", nil},
+	{"health", "A check of whether a service is ready.", nil},
+	{"resources", "What a container asks for and may use.", nil},
+	{"volume", "Storage that outlives pods.", nil},
+	{"environment", "The environment that the pipeline is evaluated for: the value of `environment`.", []Attr{
+		{"name", "str", "the name"},
+		{"kind", "str", "environment, clone or preview"},
+		{"source", "str", "what it was cloned from, or empty"},
+		{"branch", "str", "the branch of a preview, or empty"},
+	}},
+}
+
+// A Name is a name that a Pipelinefile sees and that is no function.
+type Name struct{ Name, Type, Doc string }
+
+// Names returns the names that are no functions, in the order of the reference.
+func Names() []Name {
+	return []Name{
+		{"environment", "environment", "The environment that the pipeline is evaluated for."},
+		{"DATABASE", "str", "The type of services of `database`, for `default_stage`."},
+		{"JOB", "str", "The type of services of `job`."},
+		{"CONTAINER", "str", "The type of services of `container`."},
+		{"APPLICATION", "str", "The type of services of `application`."},
+	}
+}
+
+// Described returns the functions that a Pipelinefile has from Starlark's
+// libraries, for the reference and for editors. They are not called through
+// these.
+func Described() []*Func {
+	one := func(name, typ, help string) Param { return Param{Name: name, Type: typ, Help: help} }
+	opt := func(name, typ, def, help string) Param {
+		return Param{Name: name, Type: typ, Default: def, Help: help, Keyword: true}
+	}
+	rest := func(name, typ, help string) Param { return Param{Name: name, Type: typ, Help: help, Variadic: true} }
+	number := func(name, doc string) *Func {
+		return &Func{Name: "math." + name, Doc: doc, Result: "float", Params: []Param{one("x", "float", "a number")}}
+	}
+	two := func(name, doc string) *Func {
+		return &Func{Name: "math." + name, Doc: doc, Result: "float", Params: []Param{one("x", "float", "a number"), one("y", "float", "another")}}
+	}
+	prefix := []Param{opt("prefix", "str", `""`, "starts each line"), opt("indent", "str", `"\t"`, "stands for each level")}
+	return []*Func{
+		{Name: "print", Doc: "Shows values in the run's events, with the position of the call.", Result: "None", Params: []Param{
+			rest("args", "value", "what to show"), opt("sep", "str", `" "`, "stands between them")}},
+		{Name: "struct", Doc: "Returns a value with these attributes.", Result: "struct", Params: []Param{rest("*fields", "value", "the attributes, by name")}},
+		{Name: "json.encode", Doc: "Returns a value as JSON, with sorted keys.", Result: "str", Params: []Param{
+			one("x", "value", "dicts with text as keys, structs, lists, text, numbers, True, False, None")}},
+		{Name: "json.encode_indent", Doc: "Returns a value as indented JSON.", Result: "str", Params: append([]Param{one("x", "value", "as of json.encode")}, prefix...)},
+		{Name: "json.decode", Doc: "Returns the value that a JSON text has.", Result: "value", Params: []Param{
+			one("x", "str", "the text"), {Name: "default", Type: "value", Default: "None", Help: "returned for a text that is no JSON; without it that is an error"}}},
+		{Name: "json.indent", Doc: "Returns a JSON text indented.", Result: "str", Params: append([]Param{one("str", "str", "the text")}, prefix...)},
+		number("ceil", "Returns the least whole number that is not less than x, as an int."),
+		number("floor", "Returns the greatest whole number that is not more than x, as an int."),
+		number("round", "Returns the nearest whole number, halves away from zero."),
+		number("fabs", "Returns x without its sign."),
+		number("sqrt", "Returns the square root."),
+		number("exp", "Returns e to the power of x."),
+		{Name: "math.log", Doc: "Returns the logarithm.", Result: "float", Params: []Param{
+			one("x", "float", "a number"), {Name: "base", Type: "float", Default: "math.e", Help: "of the logarithm"}}},
+		two("pow", "Returns x to the power of y."),
+		two("mod", "Returns the rest of dividing x by y, with the sign of x."),
+		two("remainder", "Returns the rest of dividing x by y to the nearest whole number."),
+		two("copysign", "Returns x with the sign of y."),
+		two("hypot", "Returns the length of the vector (x, y)."),
+		two("atan2", "Returns the angle of the vector (y, x)."),
+		number("gamma", "Returns the gamma function."),
+		number("degrees", "Returns an angle in degrees."),
+		number("radians", "Returns an angle in radians."),
+		number("sin", "Returns the sine."), number("cos", "Returns the cosine."), number("tan", "Returns the tangent."),
+		number("asin", "Returns the arc sine."), number("acos", "Returns the arc cosine."), number("atan", "Returns the arc tangent."),
+		number("sinh", "Returns the hyperbolic sine."), number("cosh", "Returns the hyperbolic cosine."), number("tanh", "Returns the hyperbolic tangent."),
+		number("asinh", "Returns the inverse hyperbolic sine."), number("acosh", "Returns the inverse hyperbolic cosine."),
+		number("atanh", "Returns the inverse hyperbolic tangent."),
+	}
+}

@@ -48,9 +48,15 @@ func isolate(env *testscript.Env) error {
 		{"CI", ""},
 		{"NO_COLOR", ""},
 		{"TERM", "xterm"},
+		{"NOTHING", filepath.Join(env.WorkDir, "nothing")}, // a PATH without programs
 	} {
 		env.Setenv(kv[0], kv[1])
 	}
+	pipe, err := exec.LookPath("pipe") // where testscript has put it
+	if err != nil {
+		return err
+	}
+	env.Setenv("PIPE", pipe)
 	return nil
 }
 

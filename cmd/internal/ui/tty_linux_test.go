@@ -1,0 +1,89 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// terminal returns both ends of a pseudo terminal of 80 by 24.
+func terminal(t *testing.T) (user, program *os.File) {
+	t.Helper()
+	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(user.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(int(user.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(int(user.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { user.Close(); program.Close() })
+	return user, program
+}
+
+// TestTTY draws on a real terminal: what scrolls by stays, the outcome stays,
+// the cursor comes back, and the terminal is asked nothing that nobody would read.
+func TestTTY(t *testing.T) {
+	user, program := terminal(t)
+	read := make(chan string)
+	go func() {
+		all, _ := io.ReadAll(user) // ends with an error when the other end is closed
+		read <- string(all)
+	}()
+	v := New(Options{Mode: TTY, Out: program, Color: true, Environ: []string{"TERM=xterm-kitty"}})
+	start := time.Now()
+	send := func(service string, body runtime.Body) {
+		stage := ""
+		if service != "" {
+			stage = "one"
+		}
+		v.Event(runtime.Event{Time: start, Stage: stage, Service: service, Body: body})
+	}
+	send("", runtime.Printed{Pos: plan.Pos{File: "Pipelinefile", Line: 1}, Text: "hello"})
+	send("", runtime.RunStarted{Action: runtime.Deploy, Namespace: "shop-default", Stages: []runtime.StageOutline{{Name: "one", Services: []string{"api"}}}})
+	v.Event(runtime.Event{Time: start, Stage: "one", Body: runtime.StageStarted{}})
+	send("api", runtime.StateChanged{State: runtime.Building})
+	send("api", runtime.BuildStep{Name: "RUN make", Started: true})
+	time.Sleep(5 * frame) // until it has been drawn: the library has a clock of its own
+	send("api", runtime.StateChanged{State: runtime.Done})
+	v.Event(runtime.Event{Time: start, Stage: "one", Body: runtime.StageEnded{}})
+	send("", runtime.RunEnded{})
+	v.Note("a last word")
+	v.Close()
+	program.Close()
+	got := <-read
+
+	for _, want := range []string{"Pipelinefile:1: hello", "deploy shop-default", "RUN make", "1 done", "a last word"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q was not shown in:\n%q", want, got)
+		}
+	}
+	if !strings.Contains(got, "\x1b[3") {
+		t.Errorf("no colour in:\n%q", got)
+	}
+	if strings.LastIndex(got, "\x1b[?25h") <= strings.LastIndex(got, "\x1b[?25l") {
+		t.Errorf("the cursor does not come back:\n%q", got)
+	}
+	if q := regexp.MustCompile(`\x1b\[[?>=]?[0-9;]*(c|n|\$p)|\x1b\][0-9;]*\?|\x1b\[\?u`).FindString(got); q != "" {
+		t.Errorf("the terminal is asked %q", q)
+	}
+}

@@ -98,6 +98,6 @@ func (c *Call) missing(i int) error {
 	c.failed |= 1 << i
 	param := c.Func.Params[i]
 	p := problemf("%s is missing", param.Name)
-	p.hint = fmt.Sprintf("give %s, %s: %s", param.Name, withArticle(param.Type), param.Help)
+	p.hint = fmt.Sprintf("%s is %s", param.Name, param.Help)
 	return c.addSure(c.Pos(), p)
 }

@@ -119,8 +119,11 @@ func unpack(dst starlark.Unpacker, v starlark.Value) *problem {
 // Error makes a problem an error, for Unpack.
 func (p *problem) Error() string { return p.msg }
 
+// strWord is what documents call text; to type(), and so in messages, it is string.
+var strWord = regexp.MustCompile(`\bstr\b`)
+
 func want(typ string, v starlark.Value) *problem {
-	p := problemf("want %s, got %s", typ, v.Type())
+	p := problemf("want %s, got %s", strWord.ReplaceAllString(typ, "string"), v.Type())
 	switch v := v.(type) {
 	case *Secret:
 		p.hint = secretHint
@@ -330,13 +333,6 @@ func nameOf(t reflect.Type) string {
 		return "callable"
 	}
 	return reflect.Zero(t).Interface().(starlark.Value).Type()
-}
-
-func withArticle(noun string) string {
-	if noun != "" && strings.ContainsRune("aeiou", rune(noun[0])) {
-		return "an " + noun
-	}
-	return "a " + noun
 }
 
 // clip shortens s for a message.

@@ -28,7 +28,7 @@ func (e *envArg) Unpack(v starlark.Value) error {
 		}
 		text, p := scalar(v)
 		if p != nil {
-			p.msg = "want str, int, bool, float or secret, got " + v.Type()
+			p.msg = "want string, int, bool, float or secret, got " + v.Type()
 			switch v := v.(type) {
 			case *Service:
 				p.hint = fmt.Sprintf("pass what the program needs of it: such as %s.host or %s.url", v.Plan.Name, v.Plan.Name)
@@ -81,7 +81,7 @@ func secretRef(v starlark.Value) (*plan.SecretRef, *problem) {
 	case starlark.String:
 		return &plan.SecretRef{Name: string(v)}, checkSecretName(string(v))
 	}
-	return nil, problemf("want secret or str, got %s", v.Type())
+	return nil, problemf("want secret or string, got %s", v.Type())
 }
 
 func sortEnv(env []plan.EnvVar) {

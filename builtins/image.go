@@ -51,9 +51,9 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 		}
 		return nil
 	case *Service:
-		return problemf("want str or image, got service").hinted("write %s.image", v.Plan.Name)
+		return problemf("want string or image, got service").hinted("write %s.image", v.Plan.Name)
 	case *Build:
-		return problemf("want str or image, got build").hinted("a build is given as build=")
+		return problemf("want string or image, got build").hinted("a build is given as build=")
 	}
 	return want("str or image", v)
 }

@@ -241,6 +241,9 @@ func (c *Call) declared(s *Service) *Service {
 			Message: fmt.Sprintf("%s: there is a service %q already", c.Func.Name, s.Plan.Name),
 			Related: []plan.Related{{Pos: first.Plan.Pos, Message: "declared here"}},
 		}
+		if len(first.Stack) > 0 {
+			d.Related[0].Message += ", by the call at " + first.Stack[0].Pos.String()
+		}
 		c.Session.Report(d)
 		return s
 	}

@@ -52,6 +52,13 @@ func (s *Session) AddSource(src *Source) {
 // Source returns the file of that name, or nil.
 func (s *Session) Source(name string) *Source { return s.sources[name] }
 
+// Sources returns the names of the files, in the order of loading.
+func (s *Session) Sources() []string {
+	names := sortedKeys(s.sources)
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.sources[a].order, s.sources[b].order) })
+	return names
+}
+
 // Report records an error or a warning, and adds the text of its line. When a
 // parameter has no value evaluation goes on with a stand-in, to find the others;
 // errors from then on are dropped, because they may come from that.

@@ -19,6 +19,7 @@ type Source struct {
 	text    []byte
 	order   int // of loading, the Pipelinefile is 0
 	calls   map[uint64]*syntax.CallExpr
+	defs    map[string]*syntax.DefStmt
 }
 
 // NewSource returns the source of a file. The tree must not be rewritten after.
@@ -27,14 +28,36 @@ func NewSource(name string, library bool, text []byte, tree *syntax.File) *Sourc
 	if tree == nil {
 		return s
 	}
-	s.calls = map[uint64]*syntax.CallExpr{}
+	s.calls, s.defs = map[uint64]*syntax.CallExpr{}, map[string]*syntax.DefStmt{}
 	syntax.Walk(tree, func(n syntax.Node) bool {
-		if call, ok := n.(*syntax.CallExpr); ok {
-			s.calls[key(call.Lparen)] = call
+		switch n := n.(type) {
+		case *syntax.CallExpr:
+			s.calls[key(n.Lparen)] = n
+		case *syntax.DefStmt:
+			s.defs[n.Name.Name] = n
 		}
 		return true
 	})
 	return s
+}
+
+// Params returns the names of the parameters of a function that the file
+// defines, or none if it does not.
+func (s *Source) Params(function string) []string {
+	def := s.defs[function]
+	if def == nil {
+		return nil
+	}
+	var names []string
+	for _, p := range def.Params {
+		switch p := p.(type) {
+		case *syntax.Ident:
+			names = append(names, p.Name)
+		case *syntax.BinaryExpr:
+			names = append(names, p.X.(*syntax.Ident).Name)
+		}
+	}
+	return names
 }
 
 func key(p syntax.Position) uint64 { return uint64(uint32(p.Line))<<32 | uint64(uint32(p.Col)) }

@@ -15,7 +15,7 @@ func nearest(name string, candidates []string) string {
 	if fold == "" {
 		return ""
 	}
-	best, least := "", (len([]rune(fold))+1)/3+1
+	best, least, exact := "", (len([]rune(fold))+1)/3+1, 0
 	for _, c := range candidates {
 		if c == name {
 			continue
@@ -25,8 +25,9 @@ func nearest(name string, candidates []string) string {
 		if d >= len([]rune(f)) && d > 0 {
 			continue // nothing of it is left
 		}
-		if d < least {
-			best, least = c, d
+		// Of two that differ in case alone the one written like name wins.
+		if e := distance(name, c, 100); d < least || best != "" && d == least && e < exact {
+			best, least, exact = c, d, e
 		}
 	}
 	return best

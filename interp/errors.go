@@ -58,12 +58,21 @@ func (e *evaluation) pos(p syntax.Position) plan.Pos {
 
 // report records err, with its hint, at pos.
 func (e *evaluation) report(pos plan.Pos, err error) {
-	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Message: err.Error()}
+	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Message: err.Error(), Stack: e.loads()}
 	var h *builtins.Hinted
 	if errors.As(err, &h) {
 		d.Hint = h.Hint
 	}
 	e.session.Report(d)
+}
+
+// loads returns the calls that lead to the module that is being loaded; none for
+// the Pipelinefile.
+func (e *evaluation) loads() []plan.Frame {
+	if len(e.loading) < 2 {
+		return nil
+	}
+	return e.session.Frames(e.thread.CallStack())
 }
 
 // fatal records the error that ended evaluation.
@@ -84,6 +93,11 @@ func (e *evaluation) fatal(err error) {
 		stack = c.stack
 	case inner != nil:
 		d.Message, stack = inner.Msg, inner.CallStack
+	}
+	// What is wrong with the arguments of a function is the caller's, though the
+	// interpreter has entered the function when it finds out.
+	if n := len(stack); n > 1 && strings.HasPrefix(d.Message, "function "+stack[n-1].Name+" ") {
+		stack = stack[:n-1]
 	}
 	frames := e.session.Frames(stack)
 	if len(frames) > 0 {
@@ -117,21 +131,18 @@ func (e *evaluation) explain(d *plan.Diagnostic) {
 		}
 	}
 	if d.Hint == "" {
-		d.Hint = runtimeHint(d.Message)
+		d.Hint = e.runtimeHint(d)
 	}
 }
 
 // unparsed reports an error of the parser.
-func (e *evaluation) unparsed(err error, text []byte) error {
+func (e *evaluation) unparsed(err error) error {
 	var s syntax.Error
 	if !errors.As(err, &s) {
 		return err
 	}
-	d := plan.Diagnostic{Severity: plan.Error, Pos: e.pos(s.Pos), Message: s.Msg}
-	if src := e.session.Source(d.Pos.File); src != nil {
-		d.Line = src.Line(d.Pos.Line)
-		habit(&d, src)
-	}
+	d := plan.Diagnostic{Severity: plan.Error, Pos: e.pos(s.Pos), Message: s.Msg, Stack: e.loads()}
+	explainParse(&d, e.session.Source(d.Pos.File).Line)
 	e.session.Report(d)
 	return builtins.ErrReported
 }

@@ -38,7 +38,7 @@ type module struct {
 // load is called by load statements.
 func (e *evaluation) load(th *starlark.Thread, name string) (starlark.StringDict, error) {
 	at := e.pos(th.CallFrame(0).Pos)
-	src, err := e.find(name)
+	src, err := e.find(e.loading[len(e.loading)-1].src, name)
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +57,8 @@ func (e *evaluation) load(th *starlark.Thread, name string) (starlark.StringDict
 	return m.globals, nil
 }
 
-// find returns where the module is that the running one calls name.
-func (e *evaluation) find(name string) (source, error) {
-	from := e.loading[len(e.loading)-1].src
+// find returns where the module is that the module from calls name.
+func (e *evaluation) find(from source, name string) (source, error) {
 	if lib, file, ok := strings.Cut(name, "//"); ok && strings.HasPrefix(lib, "@") {
 		lib = lib[1:]
 		if e.libs[lib] == nil {
@@ -114,7 +113,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	tree, err := dialect.Parse(src.String(), text, 0)
 	if err != nil {
 		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
-		return nil, e.unparsed(err, text)
+		return nil, e.unparsed(err)
 	}
 	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, tree))
 	if err := e.required(tree); err != nil {

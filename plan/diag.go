@@ -88,7 +88,7 @@ func (d Diagnostic) String() string {
 		excerpt(&b, r.Pos, r.Message, r.Line)
 	}
 	if len(d.Stack) > 0 {
-		b.WriteString("\ncalled from")
+		b.WriteString("\nstack:")
 		for _, f := range d.Stack {
 			b.WriteString("\n    " + f.Pos.String() + ": in " + f.Name)
 		}

@@ -284,7 +284,7 @@ func eachItem(v starlark.Value, typ string, one func(string, starlark.Value) *pr
 	for k, v := range d.Entries() {
 		key, ok := k.(starlark.String)
 		if !ok {
-			return problemf("key %s: want str, got %s", clip(k.String()), k.Type())
+			return problemf("key %s: want string, got %s", clip(k.String()), k.Type())
 		}
 		if p := one(string(key), v); p != nil {
 			return p.in(string(key))

@@ -1,6 +1,10 @@
 package runtime
 
-import "context"
+import (
+	"context"
+	"slices"
+	"strings"
+)
 
 // Preview says what Run of req would do with each service, and why, in running
 // order. It changes nothing and takes no lease. The steps are exact but for one
@@ -61,18 +65,14 @@ func (x *run) step(s *service, made map[*image]string) Step {
 				step.Image = ImageBuild
 			}
 		}
-		if im.byDigest == "" {
-			return step
-		}
 	}
 	nothing, why := x.todo(s)
 	if nothing {
 		step.Do = Unchanged
 	}
-	if step.Why == "" {
-		step.Why = why
-	} else if why != "" {
-		step.Why += "; " + why
+	if _, deployed := x.deployed[s.Name]; deployed && s.image != nil && s.image.byDigest == "" {
+		return step // whether it differs cannot be said before it is built
 	}
+	step.Why = strings.Join(slices.DeleteFunc([]string{step.Why, why}, func(s string) bool { return s == "" }), "; ")
 	return step
 }

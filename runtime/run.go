@@ -91,7 +91,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	env, err := r.Store.Environment(ctx, key)
 	switch {
 	case errors.Is(err, ErrNotFound) && req.Plan == nil:
-		return nil, fmt.Errorf("environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists those that there are", key.Name, key.Pipeline, ErrNotFound)
 	case errors.Is(err, ErrNotFound):
 		env = nil
 	case err != nil:
@@ -121,25 +121,27 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (leas
 	if holder == "" {
 		holder = "somebody"
 	}
-	said := LockedError{}
+	var said *LockedError // what is waited for
 	for {
 		lease, err = r.Locker.Lock(ctx, key, holder)
 		var locked *LockedError
-		if err == nil {
-			return lease, waited, nil
+		switch {
+		case err == nil:
+			return lease, said != nil, nil
+		case errors.As(err, &locked) && req.WaitLock:
+		case said != nil && ctx.Err() != nil:
+			return nil, true, fmt.Errorf("%w: %v", context.Cause(ctx), said)
+		default:
+			return nil, said != nil, err
 		}
-		if !errors.As(err, &locked) || !req.WaitLock {
-			return nil, waited, err
-		}
-		if !waited || locked.Holder != said.Holder || !locked.Since.Equal(said.Since) {
-			said = *locked
+		if said == nil || said.Holder != locked.Holder || !said.Since.Equal(locked.Since) {
+			said = locked
 			events.send("", "", WaitingFor{locked.Error()})
 		}
-		waited = true
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():
-			return nil, waited, fmt.Errorf("%w: %v", context.Cause(ctx), locked)
+			return nil, true, fmt.Errorf("%w: %v", context.Cause(ctx), said)
 		}
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/sched"
 )
 
 // A tracker keeps the record of a run and tells what changes in it. It is the
@@ -24,7 +26,7 @@ type tracker struct {
 	failed map[string]bool   // stages in which a service failed
 	last   map[string]string // what a service was last seen waiting for
 	first  string            // the first service that failed
-	busy   []string          // what was going on when the run was cancelled
+	busy   map[string]string // what was going on when the run was cancelled, by service
 }
 
 func newTracker(events *delivery, sc *scope, record RunRecord) *tracker {
@@ -36,6 +38,7 @@ func newTracker(events *delivery, sc *scope, record RunRecord) *tracker {
 		left:   make(map[string]int),
 		failed: make(map[string]bool),
 		last:   make(map[string]string),
+		busy:   make(map[string]string),
 	}
 	for i, s := range sc.services {
 		t.record.Services = append(t.record.Services, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Waiting})
@@ -107,11 +110,10 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 			t.first = s.Name
 		}
 	case state == Cancelled && atWork:
-		what := s.Name
+		t.busy[s.Name] = s.Name
 		if last := t.last[s.Name]; last != "" {
-			what += " (" + last + ")"
+			t.busy[s.Name] += " (" + last + ")"
 		}
-		t.busy = append(t.busy, what)
 	}
 	t.events.send(s.Stage, s.Name, StateChanged{state, reason})
 	if left, started := t.left[s.Stage]; started && s.skipped == "" {
@@ -213,9 +215,13 @@ func (t *tracker) snapshot() RunRecord {
 // wrong with it as a whole, which services failed, or nil.
 func (t *tracker) outcome(cause error) error {
 	var failed []ServiceRecord
+	var busy []string
 	for _, r := range t.record.Services {
 		if r.State == Failed {
 			failed = append(failed, r)
+		}
+		if what := t.busy[r.Service]; what != "" {
+			busy = append(busy, what)
 		}
 	}
 	var err error
@@ -225,8 +231,8 @@ func (t *tracker) outcome(cause error) error {
 	switch {
 	case cause == nil:
 		return err
-	case errors.Is(cause, ErrTimeout) && len(t.busy) > 0:
-		cause = fmt.Errorf("%w, while at work on %s", cause, some(t.busy, 5))
+	case errors.Is(cause, ErrTimeout) && len(busy) > 0:
+		cause = fmt.Errorf("%w, while at work on %s", cause, some(busy, 5))
 	}
 	return join(cause, err)
 }
@@ -251,6 +257,10 @@ func evidence(err error) []string {
 	var build *BuildError
 	if errors.As(err, &build) {
 		return build.Log
+	}
+	var p *sched.PanicError
+	if errors.As(err, &p) {
+		return strings.Split(strings.TrimSpace(string(p.Stack)), "\n")
 	}
 	return nil
 }

@@ -3,6 +3,9 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+
+	"github.com/pipelinefile/pipe/runtime/sched"
 )
 
 // verb is how an action is told while it is done to a service.
@@ -45,7 +48,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 			r.track.set(s, Building, im.why())
 		}
 		emit, stop := r.track.emit(users[0])
-		err = r.makeBy(ctx, im, emit)
+		err = guarded(im.source(), func() error { return r.makeBy(ctx, im, emit) })
 		stop()
 	}
 	for _, s := range users {
@@ -86,15 +89,28 @@ func (im *image) why() string {
 
 // act does the action to one service, and tells how that ended.
 func (r *run) act(ctx context.Context, s *service) error {
-	state, reason, err := r.try(ctx, s)
-	if err != nil {
-		var kept error
-		state, reason, kept = ending(ctx, err)
-		r.track.end(s, state, reason, kept)
+	state, reason := Done, ""
+	err := guarded(string(r.req.Action)+" "+s.Name, func() (err error) {
+		state, reason, err = r.try(ctx, s)
 		return err
+	})
+	var kept error
+	if err != nil {
+		state, reason, kept = ending(ctx, err)
 	}
-	r.track.end(s, state, reason, nil)
-	return nil
+	r.track.end(s, state, reason, kept)
+	return err
+}
+
+// guarded does work of a driver. A panic in it is an error of the service that
+// the work is for: the other services are none the worse.
+func guarded(name string, work func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &sched.PanicError{Task: name, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return work()
 }
 
 func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {

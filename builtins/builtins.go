@@ -10,7 +10,6 @@
 package builtins
 
 import (
-	starjson "go.starlark.net/lib/json"
 	starmath "go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -35,7 +34,7 @@ func Standard() []*Func { return append([]*Func(nil), standard...) }
 // of their names.
 func (s *Session) Predeclared(host []*Func) starlark.StringDict {
 	env := starlark.StringDict{
-		"json":        starjson.Module,
+		"json":        jsonModule(),
 		"math":        starmath.Module,
 		"struct":      starlark.NewBuiltin("struct", starlarkstruct.Make),
 		"str":         textFunc("str"),

@@ -263,6 +263,9 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 		if n++; n > treeMost {
 			return fmt.Errorf("%s has more than %d files", dir, treeMost)
 		}
+		if info, err := f.stat(name); err == nil && info.IsDir() { // a symbolic link to a folder
+			return nil
+		}
 		data, err := f.load(name)
 		if err != nil {
 			return err

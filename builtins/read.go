@@ -9,6 +9,7 @@ import (
 	"github.com/BurntSushi/toml"
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -54,8 +55,50 @@ func decodeJSON(th *starlark.Thread, data []byte) (starlark.Value, error) {
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("it is no text in UTF-8")
 	}
+	if err := shallow(data); err != nil {
+		return nil, err
+	}
 	decode := starjson.Module.Members["decode"].(*starlark.Builtin)
 	return decode.CallInternal(th, starlark.Tuple{starlark.String(data)}, nil)
+}
+
+// shallow returns an error for a text that nests brackets so deep that a
+// decoder, which calls itself for each, would exhaust the stack: Go cannot
+// recover from that.
+func shallow(data []byte) error {
+	const most = 1000
+	depth := 0
+	for _, c := range data {
+		switch c {
+		case '[', '{':
+			if depth++; depth > most {
+				return fmt.Errorf("it is nested deeper than %d", most)
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return nil
+}
+
+// jsonModule is Starlark's, with a decode that does not take every depth.
+func jsonModule() *starlarkstruct.Module {
+	members := starlark.StringDict{}
+	for name, v := range starjson.Module.Members {
+		members[name] = v
+	}
+	inner := members["decode"].(*starlark.Builtin)
+	members["decode"] = starlark.NewBuiltin(inner.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		if len(args) > 0 {
+			if text, ok := args[0].(starlark.String); ok {
+				if err := shallow([]byte(text)); err != nil {
+					return nil, fmt.Errorf("json.decode: %w", err)
+				}
+			}
+		}
+		return inner.CallInternal(th, args, kwargs)
+	})
+	return &starlarkstruct.Module{Name: "json", Members: members}
 }
 
 // decodeYAML goes through JSON: that keeps whole numbers whole.
@@ -69,6 +112,9 @@ func decodeYAML(th *starlark.Thread, data []byte) (starlark.Value, error) {
 
 func decodeTOML(th *starlark.Thread, data []byte) (starlark.Value, error) {
 	var v map[string]any
+	if err := shallow(data); err != nil {
+		return nil, err
+	}
 	if err := toml.Unmarshal(data, &v); err != nil {
 		return nil, err
 	}

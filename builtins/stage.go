@@ -82,6 +82,7 @@ type Rule struct {
 	Pos   plan.Pos
 	Stack []plan.Frame
 	Given bool // by default_stage(), and not by default_stages()
+	After int  // how many of the session's Edits were made before
 }
 
 // stageStep is the distance of stages without order=, so that others fit between.
@@ -142,7 +143,7 @@ func (s *Session) AddDefaultStages(pos plan.Pos) []*Stage {
 	for _, t := range DefaultTypes {
 		st := &Stage{Plan: plan.Stage{Name: "DEFAULT " + string(t), Order: s.nextOrder(), Pos: pos}, From: t}
 		s.Stages = append(s.Stages, st)
-		s.Rules = append(s.Rules, Rule{Type: t, Stage: StageRef{Stage: st}, Pos: pos})
+		s.Rules = append(s.Rules, Rule{Type: t, Stage: StageRef{Stage: st, Name: st.Plan.Name}, Pos: pos, After: len(s.Edits)})
 		out = append(out, st)
 	}
 	return out
@@ -172,7 +173,7 @@ var defaultStageFunc = declare("default_stage", "None", "Gives the rule for a ty
 		}
 		if c.ok("type") && c.ok("stage") {
 			c.Session.Rules = append(c.Session.Rules, Rule{
-				Type: plan.ServiceType(a.Type), Stage: a.Stage, Pos: c.Pos(), Stack: c.Session.stack(c.Thread), Given: true,
+				Type: plan.ServiceType(a.Type), Stage: a.Stage, Pos: c.Pos(), Stack: c.Session.stack(c.Thread), Given: true, After: len(c.Session.Edits),
 			})
 		}
 		return starlark.None, nil

@@ -69,7 +69,7 @@ func (e *evaluation) unknownParams() {
 // assemble makes the plan of what was declared.
 func (e *evaluation) assemble() *plan.Plan {
 	s := e.session
-	p := &plan.Plan{Version: plan.Version, Environment: e.opts.Environment, Params: s.Params, Builds: []plan.BuildSpec{}}
+	p := &plan.Plan{Version: plan.Version, Environment: e.opts.Environment, Params: s.Params, Stages: []plan.Stage{}, Builds: []plan.BuildSpec{}}
 	if s.Pipeline != nil {
 		p.Pipeline = *s.Pipeline
 	} else {

@@ -16,6 +16,7 @@ type stage struct {
 	name    string // now
 	renamed *builtins.Edit
 	removed *builtins.Edit
+	edits   int // of the session's Edits, how many there were with the last one of this stage
 }
 
 func (s *stage) plan() plan.Stage {
@@ -49,7 +50,11 @@ type rule struct {
 
 func newStages(s *builtins.Session) *stages {
 	if len(s.Stages) == 0 {
+		n := len(s.Rules)
 		s.AddDefaultStages(plan.Pos{}) // S2
+		for i := range s.Rules[n:] {
+			s.Rules[n+i].After = 0 // they have been there from the start
+		}
 	}
 	st := &stages{
 		session: s, byName: map[string]*stage{}, byValue: map[*builtins.Stage]*stage{}, rules: map[plan.ServiceType]*rule{},
@@ -89,6 +94,7 @@ func (st *stages) edit() {
 		} else {
 			in.name, in.renamed = ed.Name, ed
 		}
+		in.edits = i + 1
 	}
 }
 
@@ -111,6 +117,16 @@ func (st *stages) find(ref builtins.StageRef) *stage {
 	return removed
 }
 
+// former returns a stage that was declared with that name and renamed since.
+func (st *stages) former(name string) *stage {
+	for _, in := range st.all {
+		if in.renamed != nil && in.Plan.Name == name {
+			return in
+		}
+	}
+	return nil
+}
+
 // unknown reports that ref names no stage, or a removed one.
 func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos plan.Pos, stack []plan.Frame) {
 	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Stack: stack}
@@ -126,10 +142,10 @@ func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos pla
 		if in.removed == nil {
 			names = append(names, in.name)
 		}
-		if in.renamed != nil && in.Plan.Name == ref.Name {
-			d.Hint = fmt.Sprintf("it is now %q", in.name)
-			d.Related = []plan.Related{{Pos: in.renamed.Pos, Message: "renamed here"}}
-		}
+	}
+	if in := st.former(ref.Name); in != nil {
+		d.Hint = fmt.Sprintf("it is now %q", in.name)
+		d.Related = []plan.Related{{Pos: in.renamed.Pos, Message: "renamed here"}}
 	}
 	if d.Hint == "" {
 		other := "there are no stages"
@@ -181,7 +197,7 @@ func related(pos plan.Pos, msg string) []plan.Related {
 }
 
 // resolveRules finds the rule of each type. A rule holds while its stage is
-// neither renamed nor removed (S4); one of default_stage() stands above one of
+// neither renamed nor removed after it (S4); one of default_stage() stands above one of
 // default_stages().
 func (st *stages) resolveRules() {
 	given := map[plan.ServiceType]builtins.Rule{}
@@ -195,7 +211,13 @@ func (st *stages) resolveRules() {
 		}
 		in := st.find(r.Stage)
 		if in == nil {
-			st.unknown("default_stage", r.Stage, nil, r.Pos, r.Stack)
+			in = st.former(r.Stage.Name)
+		}
+		if in == nil && r.Stage.Stage != nil {
+			continue // its declaration was wrong, and that is said
+		}
+		if in == nil || in.removed != nil && in.edits <= r.After {
+			st.unknown("default_stage", r.Stage, in, r.Pos, r.Stack)
 			continue
 		}
 		if r.Given {
@@ -203,7 +225,7 @@ func (st *stages) resolveRules() {
 		} else if _, ok := given[r.Type]; ok {
 			continue
 		}
-		if in.removed != nil || in.renamed != nil {
+		if in.edits > r.After {
 			delete(st.rules, r.Type)
 			continue
 		}

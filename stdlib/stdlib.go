@@ -4,7 +4,7 @@ package stdlib
 
 import "embed"
 
-// FS has the modules, and their tests, at its top.
+// FS has the modules at its top.
 //
-//go:embed *.star
+//go:embed databases.star web.star
 var FS embed.FS

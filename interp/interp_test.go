@@ -1,0 +1,354 @@
+package interp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// write makes a workspace of files, given as name and content in turn, and
+// returns the path of its Pipelinefile.
+func write(t testing.TB, files ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := 0; i < len(files); i += 2 {
+		name := filepath.Join(dir, filepath.FromSlash(files[i]))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(files[i+1]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "Pipelinefile")
+}
+
+func TestWorkspace(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"repo/.git", "repo/a/b", "worktree/a", "plain/a"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "worktree/.git"), []byte("gitdir: x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"repo/Pipelinefile": "repo", "repo/a/b/Pipelinefile": "repo", "worktree/a/Pipelinefile": "worktree", "plain/a/Pipelinefile": "plain/a",
+	} {
+		got, err := interp.Workspace(filepath.Join(dir, file))
+		if want := filepath.Join(dir, want); err != nil || got != want {
+			t.Errorf("Workspace(%s) = %s, %v, want %s", file, got, err, want)
+		}
+	}
+}
+
+// TestRoot: the workspace is the git root, so files beside the Pipelinefile's
+// folder can be read; paths in the plan are below it (L2).
+func TestRoot(t *testing.T) {
+	main := write(t, ".git/HEAD", "", "lib/a.star", `a = read_file("a.txt")`, "lib/a.txt", "x", "app/api/Dockerfile", "FROM scratch",
+		"app/Pipelinefile", `
+load("../lib/a.star", "a")
+pipeline("p")
+application("api", source = local("api"), env = {"A": a})
+`)
+	p, err := interp.Eval(t.Context(), filepath.Join(filepath.Dir(main), "app", "Pipelinefile"), interp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []plan.Input{
+		{Path: "app/Pipelinefile", Kind: plan.InputModule}, {Path: "app/api", Kind: plan.InputContext},
+		{Path: "app/api/Dockerfile", Kind: plan.InputDockerfile}, {Path: "lib/a.star", Kind: plan.InputModule}, {Path: "lib/a.txt", Kind: plan.InputFile},
+	}
+	for i := range p.Inputs {
+		if (p.Inputs[i].Digest == "") != (p.Inputs[i].Kind == plan.InputContext) {
+			t.Errorf("digest of %s is %q", p.Inputs[i].Path, p.Inputs[i].Digest)
+		}
+		p.Inputs[i].Digest = ""
+	}
+	if diff := cmp.Diff(want, p.Inputs); diff != "" {
+		t.Errorf("Inputs: -want +got\n%s", diff)
+	}
+	if got := p.Builds[0].Source.Path; got != "app/api" {
+		t.Errorf("Source.Path = %q, want app/api", got)
+	}
+}
+
+// TestRelative: Eval takes a path relative to the current folder, and a root
+// under another name.
+func TestRelative(t *testing.T) {
+	main := write(t, "Pipelinefile", `pipeline("p")`)
+	t.Chdir(filepath.Dir(main))
+	if _, err := interp.Eval(t.Context(), "Pipelinefile", interp.Options{}); err != nil {
+		t.Error(err)
+	}
+	alias := filepath.Join(t.TempDir(), "alias")
+	if err := os.Symlink(filepath.Dir(main), alias); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := interp.Eval(t.Context(), main, interp.Options{Root: alias}); err != nil {
+		t.Error(err)
+	}
+	if _, err := interp.Eval(t.Context(), main, interp.Options{Root: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "is not in the workspace") {
+		t.Errorf("Eval outside of the root: %v", err)
+	}
+}
+
+func TestNoFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"Pipelinefile", "no/folder/Pipelinefile"} {
+		file := filepath.Join(dir, name)
+		_, err := interp.Eval(t.Context(), file, interp.Options{})
+		var wrong *interp.Error
+		if !errors.As(err, &wrong) || !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("Eval(%s) = %v, want an *Error that is fs.ErrNotExist", name, err)
+		}
+		if !strings.Contains(err.Error(), "looked for "+file) || len(wrong.Inputs) != 1 {
+			t.Errorf("Eval(%s) = %v, inputs %v", name, err, wrong.Inputs)
+		}
+	}
+}
+
+// TestCancel: a busy loop stops within 50 ms (L4).
+func TestCancel(t *testing.T) {
+	main := write(t, "Pipelinefile", "def f():\n  for i in range(1000000000):\n    for j in range(1000000000):\n      pass\nf()\n")
+	why := errors.New("enough")
+	var ctx context.Context
+	least := time.Hour
+	for range 5 { // the machine may be busy with others
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(t.Context())
+		var at time.Time
+		time.AfterFunc(10*time.Millisecond, func() { at = time.Now(); cancel(why) })
+		_, err := interp.Eval(ctx, main, interp.Options{Limits: interp.Limits{Steps: 1 << 60}})
+		least = min(least, time.Since(at))
+		if !errors.Is(err, why) {
+			t.Fatalf("Eval = %v, want %v", err, why)
+		}
+	}
+	if least > 50*time.Millisecond {
+		t.Errorf("Eval returned %s after the context was cancelled", least)
+	}
+	if _, err := interp.Eval(ctx, main, interp.Options{}); !errors.Is(err, why) {
+		t.Errorf("Eval with a cancelled context = %v, want %v", err, why)
+	}
+}
+
+func TestSteps(t *testing.T) {
+	main := write(t, "Pipelinefile", "pipeline('p')\ndef f():\n  for i in range(1000000):\n    pass\nf()\n")
+	_, err := interp.Eval(t.Context(), main, interp.Options{Limits: interp.Limits{Steps: 10000}})
+	if err == nil || !strings.HasPrefix(err.Error(), "Pipelinefile:3:3: evaluation takes more than 10000 steps") {
+		t.Errorf("Eval = %v", err)
+	}
+	if _, err := interp.Eval(t.Context(), main, interp.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFileSize(t *testing.T) {
+	main := write(t, "big", strings.Repeat("x", 2000), "Pipelinefile", "pipeline('p')\nx = read_file('big')\n")
+	_, err := interp.Eval(t.Context(), main, interp.Options{Limits: interp.Limits{Size: 1000}})
+	if err == nil || !strings.HasPrefix(err.Error(), "Pipelinefile:2:15: read_file: path: big is larger than the limit of 1000 bytes") {
+		t.Errorf("Eval = %v", err)
+	}
+}
+
+// TestPanic: a panic of the interpreter is an error with its position (L4).
+func TestPanic(t *testing.T) {
+	main := write(t, "lib.star", "def boom(n):\n    return list(range(1 << n))\n",
+		"Pipelinefile", "load('lib.star', 'boom')\npipeline('p')\nprint('once')\nx = boom(62)\n")
+	printed := 0
+	_, err := interp.Eval(t.Context(), main, interp.Options{Print: func(plan.Pos, string) { printed++ }})
+	if err == nil || !strings.HasPrefix(err.Error(), "lib.star:2:") || !strings.Contains(err.Error(), "the interpreter cannot do this") {
+		t.Errorf("Eval = %v", err)
+	}
+	if printed != 1 {
+		t.Errorf("printed %d times, want once", printed)
+	}
+	broken := builtins.New("broken", "None", "Panics.", func(*builtins.Call, *struct{}) (starlark.Value, error) {
+		var none map[string]int
+		none["x"] = 1
+		return starlark.None, nil
+	})
+	_, err = interp.Eval(t.Context(), write(t, "Pipelinefile", "pipeline('p')\nbroken()\n"), interp.Options{Builtins: []*builtins.Func{broken}})
+	if err == nil || !strings.HasPrefix(err.Error(), "Pipelinefile:2:") {
+		t.Errorf("Eval = %v", err)
+	}
+}
+
+func TestDeepText(t *testing.T) {
+	for _, src := range []string{
+		`json.decode("[" * 5000000)`, `yaml.decode("[" * 100000)`, `read_toml("deep.toml")`, `read_json("deep.json")`,
+		"x = " + strings.Repeat("(", 100000), "x = " + strings.Repeat("not ", 100000) + "1", "x = " + strings.Repeat("[", 100000),
+	} {
+		main := write(t, "deep.toml", "a = "+strings.Repeat("[", 3000000), "deep.json", strings.Repeat(`{"a":`, 3000000), "Pipelinefile", "pipeline('p')\n"+src)
+		_, err := interp.Eval(t.Context(), main, interp.Options{})
+		var wrong *interp.Error
+		if !errors.As(err, &wrong) || wrong.Diagnostics[0].Pos.Line != 2 {
+			t.Errorf("Eval(%.30s) = %.200v, want an error of line 2", src, err)
+		}
+	}
+}
+
+// TestHost: builtins and modules of a host program (G1).
+func TestHost(t *testing.T) {
+	type args struct {
+		Name  string `arg:"name" help:"of the team"`
+		Level int    `arg:"level,kw" default:"1" help:"of support"`
+	}
+	team := builtins.New("team", "str", "Returns the label of a team.", func(c *builtins.Call, a *args) (starlark.Value, error) {
+		if a.Level > 3 {
+			return nil, c.Errorf("level", "there are 3 levels, not %d", a.Level)
+		}
+		return starlark.String(fmt.Sprintf("%s-%d", a.Name, a.Level)), nil
+	})
+	lib := fstest.MapFS{"teams.star": {Data: []byte("load('more/x.star', 'x')\nshop = team('shop', level = x)\n")}, "more/x.star": {Data: []byte("x = 2")}}
+	opts := interp.Options{Builtins: []*builtins.Func{team}, Modules: map[string]fs.FS{"our": lib}}
+	main := write(t, "Pipelinefile", "load('@our//teams.star', 'shop')\npipeline('p')\ncontainer('a', image = 'x', labels = {'team': shop})\n")
+	p, err := interp.Eval(t.Context(), main, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Services[0].Workload.Labels["team"]; got != "shop-2" {
+		t.Errorf("label = %q, want shop-2", got)
+	}
+	if len(p.Inputs) != 1 {
+		t.Errorf("Inputs = %v, want the Pipelinefile alone", p.Inputs)
+	}
+	main = write(t, "Pipelinefile", "pipeline('p')\nteam('x', level = 4)\n")
+	_, err = interp.Eval(t.Context(), main, opts)
+	if err == nil || !strings.HasPrefix(err.Error(), "Pipelinefile:2:19: team: level: there are 3 levels, not 4\n") {
+		t.Errorf("Eval = %v", err)
+	}
+	main = write(t, "Pipelinefile", "pipeline('p')\nteam('x', levle = 4, name = 'y')\ncontainer('a')\n")
+	_, err = interp.Eval(t.Context(), main, opts)
+	if err == nil || strings.Count(err.Error(), "Pipelinefile:2:") != 2 || strings.Contains(err.Error(), "Pipelinefile:3:") {
+		t.Errorf("Eval = %v", err)
+	}
+}
+
+// TestPrint: print has its position, also in a module, and shows no secret (L5).
+func TestPrint(t *testing.T) {
+	main := write(t, "lib.star", "def say(x):\n    print('lib', x)\n",
+		"Pipelinefile", "load('lib.star', 'say')\npipeline('p')\nprint(1, 2, sep = '-')\nsay(secret('s'))\nsorted([1], key = lambda v: print(v) or v)\n")
+	var got []string
+	_, err := interp.Eval(t.Context(), main, interp.Options{Print: func(p plan.Pos, msg string) { got = append(got, p.String()+" "+msg) }})
+	if diff := cmp.Diff([]string{"Pipelinefile:3:1 1-2", "lib.star:2:5 lib <secret s>", "Pipelinefile:5:29 1"}, got); err != nil || diff != "" {
+		t.Errorf("printed: %v: -want +got\n%s", err, diff)
+	}
+}
+
+// TestOnce: a module runs once, however it is loaded (L2).
+func TestOnce(t *testing.T) {
+	main := write(t, "lib/a.star", "load('b.star', 'b')\na = b\n", "lib/b.star", "print('b')\nb = 1\n", "Pipelinefile",
+		"load('lib/a.star', 'a')\nload('./lib/../lib/b.star', 'b')\npipeline('p')\n")
+	n := 0
+	if _, err := interp.Eval(t.Context(), main, interp.Options{Print: func(plan.Pos, string) { n++ }}); err != nil || n != 1 {
+		t.Errorf("Eval: %v, lib/b.star ran %d times, want once", err, n)
+	}
+}
+
+// TestSandbox: nothing outside of the workspace is read, by any way (L2).
+func TestSandbox(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.MkdirAll(outside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Dockerfile", "Chart.yaml", "x.star"} {
+		if err := os.WriteFile(filepath.Join(outside, name), []byte("TOP = 1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, src := range []string{
+		`read_file("link/Dockerfile")`, `read_yaml("link/Chart.yaml")`, `load("link/x.star", "TOP")`, `application("a", source = local("link"))`,
+		`application("a", source = local("."), build = dockerfile(file = "link/Dockerfile"))`, `chart("link")`,
+		`chart("ok", values_files = ["link/Chart.yaml"])`, `read_file("` + filepath.ToSlash(outside) + `/x.star")`, `read_file("ok/../../../etc/passwd")`,
+		`local("link/../..")`, `read_file("dev")`, `read_file("fifo")`, `chart("outside")`,
+	} {
+		main := write(t, "ok/Chart.yaml", "name: ok", "outside/Chart.yaml", "name: x", "Pipelinefile", "pipeline('p')\n"+src+"\n")
+		dir := filepath.Dir(main)
+		links := map[string]string{"link": outside, "dev": "/dev/zero", "outside/templates": outside}
+		for name, to := range links {
+			if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		makeFifo(t, filepath.Join(dir, "fifo"))
+		p, err := interp.Eval(t.Context(), main, interp.Options{})
+		var wrong *interp.Error
+		if !errors.As(err, &wrong) || wrong.Diagnostics[0].Pos.Line != 2 {
+			t.Errorf("Eval(%s) = %v, %v, want an error of line 2", src, p, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "TOP") && !strings.Contains(src, "TOP") {
+			t.Errorf("Eval(%s) shows what it read: %v", src, err)
+		}
+	}
+	main := write(t, "a/x", "", "Pipelinefile", "pipeline('p')\nif glob('**/*') != ['Pipelinefile', 'a/x']: fail(glob('**/*'))\n")
+	if err := os.Symlink(outside, filepath.Join(filepath.Dir(main), "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := interp.Eval(t.Context(), main, interp.Options{}); err != nil && !strings.Contains(err.Error(), `"link"`) {
+		t.Error(err)
+	}
+}
+
+// TestParallel: evaluations share nothing (G1).
+func TestParallel(t *testing.T) {
+	main := write(t, "lib.star", "def f(n):\n    return container(n, image = 'x')\n", "api/Dockerfile", "FROM scratch", "Pipelinefile", `
+load("lib.star", "f")
+load("@std//web.star", "web")
+pipeline("p")
+n = param("n", type = "int", default = 3)
+[f("c-%d" % i) for i in range(n)]
+db = database("db", engine = "mysql", version = "8")
+application("api", source = local("api"), env = {"DB": db.url})
+`)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			p, err := interp.Eval(t.Context(), main, interp.Options{Params: map[string]string{"n": fmt.Sprint(i)}})
+			if err != nil || len(p.Services) != i+2 {
+				t.Errorf("Eval with n=%d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestWarnings: warn() and what assembly warns of, in source order (L5, I1).
+func TestWarnings(t *testing.T) {
+	main := write(t, "Dockerfile", "FROM scratch", "Pipelinefile", `pipeline("p")
+application("a", build = dockerfile(args = {"URL": "https://staging.example.com/x", "OTHER": "unstaging"}))
+warn("two", 2)
+`)
+	p, err := interp.Eval(t.Context(), main, interp.Options{Environment: plan.EnvironmentRef{Name: "staging"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range p.Warnings {
+		got = append(got, w.Pos.String()+" "+w.Message)
+	}
+	want := []string{
+		`Pipelinefile:2:26 the build argument URL of a carries the name of the environment, "staging"`,
+		"Pipelinefile:3:1 two 2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Warnings: -want +got\n%s", diff)
+	}
+}

@@ -135,24 +135,36 @@ func (m *maker) make(ctx context.Context, r Recipe, below *v1.Descriptor) (v1.De
 	var packages []Package
 	var debs []string
 	if len(r.Packages) > 0 {
-		fmt.Fprintf(m.out, "image %s: fetching packages of %s\n", r.Name, m.system)
-		var err error
-		if m.apt == nil {
-			if m.apt, err = NewApt(ctx, filepath.Join(m.work, "apt")); err != nil {
-				return v1.Descriptor{}, err
+		err := m.step(r, "asking apt what "+m.system+" has", func() (err error) {
+			if m.apt == nil {
+				if m.apt, err = NewApt(ctx, filepath.Join(m.work, "apt")); err != nil {
+					return err
+				}
 			}
-		}
-		if packages, err = m.apt.Resolve(ctx, r.Packages, have); err != nil {
+			packages, err = m.apt.Resolve(ctx, r.Packages, have)
+			return err
+		})
+		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		if debs, err = m.apt.Download(ctx, packages); err != nil {
+		err = m.step(r, fmt.Sprintf("fetching %d packages", len(packages)), func() (err error) {
+			debs, err = m.apt.Download(ctx, packages)
+			return err
+		})
+		if err != nil {
 			return v1.Descriptor{}, err
 		}
-	} else {
-		fmt.Fprintf(m.out, "image %s: packing %s\n", r.Name, m.goroot.Root)
 	}
-
-	layer, content, err := m.layer(ctx, r, debs)
+	what := "packing"
+	if r.Go {
+		what = "packing " + m.goroot.Root
+	}
+	var layer v1.Descriptor
+	var content v1.Hash
+	err := m.step(r, what, func() (err error) {
+		layer, content, err = m.layer(ctx, r, debs)
+		return err
+	})
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
@@ -187,6 +199,27 @@ func (m *maker) make(ctx context.Context, r Recipe, below *v1.Descriptor) (v1.De
 	d.Annotations = map[string]string{annotationName: r.Name + ":" + tag}
 	fmt.Fprintf(m.out, "image %s:%s made, %.1f MB above its base, %.1f s\n", r.Name, tag, float64(layer.Size)/1e6, time.Since(start).Seconds())
 	return d, nil
+}
+
+// patience is after how long a step says that it goes on.
+const patience = 10 * time.Second
+
+// step says what is done, and again while it lasts.
+func (m *maker) step(r Recipe, what string, do func() error) error {
+	start := time.Now()
+	fmt.Fprintf(m.out, "image %s: %s\n", r.Name, what)
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	tick := time.NewTicker(patience)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			fmt.Fprintf(m.out, "image %s: %s, for %.0f s\n", r.Name, what, time.Since(start).Seconds())
+		}
+	}
 }
 
 // layer writes what the recipe adds. The recipe's own things come first, and so win over those of packages.

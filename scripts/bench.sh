@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Measures pipe against others on this machine, in one run: what counts is the ratios. The raw output goes to bench/,
+# named by the commit; commit it together with the change that it justifies.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p bench
+out=bench/$(git rev-parse --short HEAD).txt
+
+{
+	echo "# $(go version), $(nproc) cores, $(git describe --tags --always --dirty)"
+	echo "# evaluating 10 000 services, beside bare Starlark running the same loops"
+	go test ./interp -run '^$' -bench . -benchtime 5x -count 3
+	echo "# scheduling 100 000 tasks"
+	go test ./runtime/sched -run '^$' -bench . -benchtime 3x -count 3
+	echo "# deploying 50 releases, beside helm upgrade --install --wait seven at a time"
+	PIPE_TEST_REQUIRE=cluster go test ./runtime/deploy -run '^$' -bench . -benchtime 1x -count 3 -timeout 30m
+} | tee "$out"
+echo "written to $out" >&2

@@ -1,0 +1,81 @@
+package chart
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// maxDepth bounds how deep charts may depend on charts.
+const maxDepth = 10
+
+// depend adds the dependencies that Chart.yaml declares and that are not
+// vendored in the folder charts. They come from where it says, in the versions
+// of Chart.lock if there is one; the workspace stays as it is.
+func (s *Shelf) depend(ctx context.Context, c *chart.Chart, folder string, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("charts depend on each other more than %d deep: is there a cycle at %s?", maxDepth, c.Name())
+	}
+	locked := map[string]string{}
+	if c.Lock != nil {
+		for _, d := range c.Lock.Dependencies {
+			locked[d.Name+" "+d.Repository] = d.Version
+		}
+	}
+	vendored := map[string]bool{}
+	for _, d := range c.Dependencies() {
+		vendored[d.Name()] = true
+		below := ""
+		if folder != "" {
+			below = filepath.Join(folder, "charts", d.Name())
+		}
+		if err := s.depend(ctx, d, below, depth+1); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.Metadata.Dependencies {
+		if d == nil || vendored[d.Name] {
+			continue
+		}
+		vendored[d.Name] = true // one copy serves all aliases of it
+		version := d.Version
+		if v := locked[d.Name+" "+d.Repository]; v != "" {
+			version = v
+		}
+		dep, below, err := s.dependency(ctx, d, version, folder)
+		if err != nil {
+			return fmt.Errorf("dependency %s: %w", d.Name, err)
+		}
+		if err := s.depend(ctx, dep, below, depth+1); err != nil {
+			return err
+		}
+		c.AddDependency(dep)
+	}
+	return nil
+}
+
+func (s *Shelf) dependency(ctx context.Context, d *chart.Dependency, version, folder string) (*chart.Chart, string, error) {
+	switch scheme, rest, _ := strings.Cut(d.Repository, "://"); {
+	case scheme == "oci":
+		return s.find(ctx, plan.Chart{Ref: strings.TrimSuffix(d.Repository, "/") + "/" + d.Name, Version: version})
+	case scheme == "http" || scheme == "https":
+		return s.find(ctx, plan.Chart{Ref: d.Name, Repo: d.Repository, Version: version})
+	case scheme == "file" && folder != "":
+		path := filepath.Join(folder, filepath.FromSlash(rest))
+		name, err := filepath.Rel(s.dir, path)
+		if err != nil || !filepath.IsLocal(name) {
+			return nil, "", fmt.Errorf("%s is outside of the workspace", d.Repository)
+		}
+		return open(path)
+	case strings.HasPrefix(d.Repository, "@") || scheme == "alias":
+		return nil, "", fmt.Errorf("repository %s is a name that only Helm's own configuration knows; write its address into Chart.yaml, or vendor the chart with: helm dependency build", d.Repository)
+	case d.Repository == "":
+		return nil, "", fmt.Errorf("it has no repository in Chart.yaml and is not in the folder charts")
+	}
+	return nil, "", fmt.Errorf("repository %q is none that a chart can be fetched from", d.Repository)
+}

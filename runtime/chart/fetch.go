@@ -1,0 +1,199 @@
+package chart
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/registry"
+	"helm.sh/helm/v3/pkg/repo"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	fetchTime = 2 * time.Minute
+	fetchSize = 100 << 20
+)
+
+// exact matches a version that is one version, and no range of them. A chart
+// of it does not change, so it is fetched once.
+var exact = regexp.MustCompile(`^v?\d+\.\d+\.\d+([-+][-+.0-9A-Za-z]+)?$`)
+
+// fromRepository fetches a chart of a chart repository, or takes it from the cache.
+func (s *Shelf) fromRepository(ctx context.Context, address, name, version string) (*chart.Chart, error) {
+	return s.cached(address+"\n"+name, version, func() ([]byte, error) {
+		at, err := repo.ResolveReferenceURL(address, "index.yaml")
+		if err != nil {
+			return nil, err
+		}
+		data, err := get(ctx, at)
+		if err != nil {
+			return nil, fmt.Errorf("chart repository %s: %w", shown(address), err)
+		}
+		index := &repo.IndexFile{}
+		if err := yaml.Unmarshal(data, index); err != nil {
+			return nil, fmt.Errorf("chart repository %s: index.yaml is no index: %w", shown(address), err)
+		}
+		index.SortEntries()
+		found, err := index.Get(name, version)
+		if err != nil || len(found.URLs) == 0 {
+			return nil, fmt.Errorf("chart repository %s has no chart %s", shown(address), named(name, version))
+		}
+		if at, err = repo.ResolveReferenceURL(address, found.URLs[0]); err != nil {
+			return nil, err
+		}
+		if data, err = get(ctx, at); err != nil {
+			return nil, err
+		}
+		if want := strings.TrimPrefix(found.Digest, "sha256:"); want != "" {
+			if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != want {
+				return nil, fmt.Errorf("%s is not what the repository's index says: its digest is another one", shown(at))
+			}
+		}
+		return data, nil
+	})
+}
+
+// fromRegistry fetches a chart of an OCI registry, or takes it from the cache.
+func (s *Shelf) fromRegistry(ctx context.Context, ref, version string) (*chart.Chart, error) {
+	return s.cached(ref, version, func() ([]byte, error) {
+		name := strings.TrimPrefix(ref, "oci://")
+		host, _, _ := strings.Cut(name, "/")
+		// The client takes no context; its requests get ours here.
+		send := roundTrip(func(req *http.Request) (*http.Response, error) {
+			return http.DefaultTransport.RoundTrip(req.WithContext(ctx))
+		})
+		options := []registry.ClientOption{registry.ClientOptHTTPClient(&http.Client{Transport: send, Timeout: fetchTime})}
+		if loopback(host) {
+			options = append(options, registry.ClientOptPlainHTTP())
+		}
+		client, err := registry.NewClient(options...)
+		if err != nil {
+			return nil, err
+		}
+		tag := strings.ReplaceAll(version, "+", "_")
+		if !exact.MatchString(version) {
+			tags, err := client.Tags(name)
+			if err != nil {
+				return nil, err
+			}
+			if tag, err = registry.GetTagMatchingVersionOrConstraint(tags, version); err != nil {
+				return nil, fmt.Errorf("registry has no chart %s", named(ref, version))
+			}
+		}
+		result, err := client.Pull(name + ":" + tag)
+		if err != nil {
+			return nil, err
+		}
+		return result.Chart.Data, nil
+	})
+}
+
+// cached returns the chart of a source from the cache, if it is of one exact
+// version, and otherwise what fetch returns, which it puts there.
+func (s *Shelf) cached(source, version string, fetch func() ([]byte, error)) (*chart.Chart, error) {
+	sum := sha256.Sum256([]byte(source + "\n" + version))
+	path := filepath.Join(s.cache, hex.EncodeToString(sum[:])+".tgz")
+	if exact.MatchString(version) {
+		if c, err := loader.LoadFile(path); err == nil {
+			return c, nil
+		}
+	}
+	data, err := fetch()
+	if err != nil {
+		return nil, err
+	}
+	c, err := loader.LoadArchive(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return c, keep(path, data)
+}
+
+// keep writes a file so that others see all of it or nothing.
+func keep(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "fetched-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// get fetches what is at an address.
+func get(ctx context.Context, address string) ([]byte, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("no answer within %s", fetchTime))
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", shown(address), resp.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, fetchSize+1))
+	if err == nil && len(data) > fetchSize {
+		err = fmt.Errorf("%s is larger than %d MiB", shown(address), fetchSize>>20)
+	}
+	return data, err
+}
+
+// A roundTrip is a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements [http.RoundTripper].
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// loopback reports whether host is this machine, where registries speak
+// plain HTTP.
+func loopback(host string) bool {
+	u := url.URL{Host: host}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func named(name, version string) string {
+	if version == "" {
+		return name
+	}
+	return name + " " + version
+}
+
+// shown is an address without a password.
+func shown(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
+}

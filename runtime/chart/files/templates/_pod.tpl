@@ -1,0 +1,148 @@
+{{/* A pod. What is given besides: restartPolicy. */}}
+{{- define "service.pod" -}}
+{{- $root := .root -}}
+{{- with .root -}}
+metadata:
+  labels:
+    {{- include "service.podLabels" . | nindent 4 }}
+  {{- $annotations := .Values.podAnnotations | default dict }}
+  {{- with ((.Values.global).pipe).secrets }}
+  {{- /* Pods that use a secret are replaced when its value changes. */}}
+  {{- $annotations = merge (dict "checksum/secrets" .) $annotations }}
+  {{- end }}
+  {{- with $annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "service.account" . }}
+  automountServiceAccountToken: {{ .Values.serviceAccount.automount }}
+  # Variables for every service of the namespace would get between those of env.
+  enableServiceLinks: false
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.podSecurityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $.restartPolicy }}
+  restartPolicy: {{ . }}
+  {{- end }}
+  {{- with .Values.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ . }}
+  {{- end }}
+  containers:
+    - name: {{ .Chart.Name }}
+      image: {{ include "service.image" . | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      {{- with .Values.command }}
+      command:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.args }}
+      args:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.env }}
+      env:
+        {{- /* Secrets come first, so that other values can contain $(NAME). */}}
+        {{- range . }}
+        {{- if .secret }}
+        - name: {{ .name }}
+          valueFrom:
+            secretKeyRef:
+              name: {{ .secret.name }}
+              key: {{ .secret.key | quote }}
+        {{- end }}
+        {{- end }}
+        {{- range . }}
+        {{- if not .secret }}
+        - name: {{ .name }}
+          value: {{ .value | default "" | quote }}
+        {{- end }}
+        {{- end }}
+      {{- end }}
+      {{- with .Values.ports }}
+      ports:
+        {{- range . }}
+        - name: {{ .name }}
+          containerPort: {{ .number }}
+          protocol: {{ .protocol | default "TCP" }}
+        {{- end }}
+      {{- end }}
+      {{- with .Values.health }}
+      {{- if not $.restartPolicy }}
+      # Until the first success it is asked every second, afterwards less often.
+      startupProbe:
+        {{- include "service.probe" . | nindent 8 }}
+        periodSeconds: 1
+        timeoutSeconds: 5
+        failureThreshold: {{ $root.Values.startupSeconds }}
+      readinessProbe:
+        {{- include "service.probe" . | nindent 8 }}
+        periodSeconds: 5
+        timeoutSeconds: 5
+        failureThreshold: 3
+      {{- end }}
+      {{- end }}
+      {{- with .Values.livenessProbe }}
+      livenessProbe:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.securityContext }}
+      securityContext:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.volumes }}
+      volumeMounts:
+        {{- range . }}
+        - name: {{ .name }}
+          mountPath: {{ .path | quote }}
+          {{- with .subPath }}
+          subPath: {{ . | quote }}
+          {{- end }}
+        {{- end }}
+      {{- end }}
+  {{- with .Values.volumes }}
+  volumes:
+    {{- range . }}
+    - name: {{ .name }}
+      persistentVolumeClaim:
+        claimName: {{ $root.Release.Name }}-{{ .name }}
+    {{- end }}
+  {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "service.probe" -}}
+{{- if eq .kind "http" -}}
+httpGet:
+  path: {{ .path | quote }}
+  port: {{ .port }}
+{{- else if eq .kind "tcp" -}}
+tcpSocket:
+  port: {{ .port }}
+{{- else -}}
+exec:
+  command:
+    {{- toYaml .command | nindent 4 }}
+{{- end -}}
+{{- end -}}

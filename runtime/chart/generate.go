@@ -1,0 +1,274 @@
+package chart
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"slices"
+	"text/template"
+	"time"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// version is that of the generated charts. It is in no pod, so that a new one
+// restarts nothing by itself.
+const version = "0.1.0"
+
+//go:embed all:files
+var files embed.FS
+
+// A KeyOf returns the Kubernetes Secret and the key in it that a reference to a
+// secret means.
+type KeyOf func(plan.SecretRef) (secret, key string)
+
+// values is what values.yaml of a generated chart is made of.
+type values struct {
+	Name           string
+	Replicas       int
+	Command, Args  []string
+	Env            []envVar
+	Ports          []port
+	Health         *health
+	StartupSeconds int
+	Job            *job
+	Volumes        []volume
+	Resources      map[string]map[string]string
+	Labels         map[string]string
+
+	PodSecurityContext map[string]any
+	GraceSeconds       int
+}
+
+type envVar struct {
+	Name   string     `json:"name"`
+	Value  string     `json:"value,omitempty"`
+	Secret *secretKey `json:"secret,omitempty"`
+}
+
+type secretKey struct {
+	Name string `json:"name"`
+	Key  string `json:"key"`
+}
+
+type port struct {
+	Name     string `json:"name"`
+	Number   int    `json:"number"`
+	Protocol string `json:"protocol"`
+	Public   bool   `json:"public"`
+	Host     string `json:"host,omitempty"`
+}
+
+type health struct {
+	Kind    plan.HealthKind `json:"kind"`
+	Path    string          `json:"path,omitempty"`
+	Port    int             `json:"port,omitempty"`
+	Command []string        `json:"command,omitempty"`
+}
+
+type job struct {
+	Schedule string `json:"schedule,omitempty"`
+	Retries  int    `json:"retries"`
+	Seconds  int64  `json:"seconds"`
+}
+
+type volume struct {
+	Name    string `json:"name"`
+	Path    string `json:"path"`
+	Size    string `json:"size"`
+	SubPath string `json:"subPath,omitempty"`
+}
+
+// Generate makes the chart of a service that brings none (D1). All that the
+// service's workload says stands in its values.yaml, so that it can be given
+// to the team to own; see [Write].
+func Generate(s plan.Service, keyOf KeyOf) (*chart.Chart, error) {
+	list, err := generate(s, keyOf)
+	if err != nil {
+		return nil, fmt.Errorf("make a chart for %s: %w", s.Name, err)
+	}
+	c, err := loader.LoadFiles(list)
+	if err != nil {
+		return nil, fmt.Errorf("make a chart for %s: %w", s.Name, err)
+	}
+	return c, nil
+}
+
+// generate returns the files of the chart, sorted by name.
+func generate(s plan.Service, keyOf KeyOf) ([]*loader.BufferedFile, error) {
+	meta := chart.Metadata{
+		APIVersion:  chart.APIVersionV2,
+		Name:        s.Name,
+		Version:     version,
+		Type:        "application",
+		Description: description(s),
+	}
+	if d := s.Workload.Database; d != nil {
+		meta.AppVersion = d.Version
+	}
+	head, err := yaml.Marshal(meta)
+	if err != nil {
+		return nil, err
+	}
+	vals, err := writeValues(newValues(s, keyOf))
+	if err != nil {
+		return nil, err
+	}
+	list := []*loader.BufferedFile{{Name: "Chart.yaml", Data: head}, {Name: "values.yaml", Data: vals}}
+	for _, name := range append(templates(s), "values.schema.json") {
+		data, err := fs.ReadFile(files, path.Join("files", name))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, &loader.BufferedFile{Name: name, Data: data})
+	}
+	return list, nil
+}
+
+func description(s plan.Service) string {
+	switch {
+	case s.Workload.Database != nil:
+		return fmt.Sprintf("the %s database %s", s.Workload.Database.Engine, s.Name)
+	case s.Workload.Job != nil:
+		return "the job " + s.Name
+	}
+	return "the service " + s.Name
+}
+
+// templates lists the templates that a service needs: those of another type
+// would be dead weight in each release and in the hands of who owns the chart.
+func templates(s plan.Service) []string {
+	names := []string{"_helpers.tpl", "_pod.tpl", "serviceaccount.yaml", "volumes.yaml"}
+	switch {
+	case s.Workload.Job != nil && s.Workload.Job.Schedule != "":
+		names = append(names, "cronjob.yaml")
+	case s.Workload.Job != nil:
+		names = append(names, "job.yaml")
+	default:
+		kind := "deployment.yaml"
+		if s.Workload.Database != nil {
+			kind = "statefulset.yaml"
+		}
+		names = append(names, kind, "service.yaml", "ingress.yaml", "NOTES.txt")
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		names[i] = "templates/" + name
+	}
+	return names
+}
+
+// What a service without other words gets.
+const (
+	startupSeconds = 600
+	// volumeGroup owns volumes, so that an image that does not run as root can
+	// write to them. No image has a user of this group by itself.
+	volumeGroup = 65532
+)
+
+func newValues(s plan.Service, keyOf KeyOf) *values {
+	w := s.Workload
+	v := &values{
+		Name:               s.Name,
+		Replicas:           w.Replicas,
+		Command:            w.Command,
+		Args:               w.Args,
+		Labels:             w.Labels,
+		Resources:          resources(w.Resources),
+		StartupSeconds:     max(startupSeconds, seconds(s.Timeout)),
+		GraceSeconds:       30,
+		PodSecurityContext: map[string]any{"seccompProfile": map[string]any{"type": "RuntimeDefault"}},
+	}
+	for _, e := range w.Env {
+		out := envVar{Name: e.Name, Value: e.Value}
+		if e.Secret != nil {
+			name, key := keyOf(*e.Secret)
+			out.Secret = &secretKey{name, key}
+		}
+		v.Env = append(v.Env, out)
+	}
+	for _, p := range w.Ports {
+		v.Ports = append(v.Ports, port{p.Name, p.Number, p.Protocol, p.Public, p.Host})
+	}
+	if h := w.Health; h != nil {
+		v.Health = &health{h.Kind, h.Path, h.Port, h.Command}
+	}
+	for _, m := range w.Volumes {
+		v.Volumes = append(v.Volumes, volume{Name: m.Name, Path: m.Path, Size: m.Size})
+	}
+	if j := w.Job; j != nil {
+		v.Job = &job{j.Schedule, j.Retries, int64(seconds(s.Timeout))}
+	}
+	switch {
+	case w.Database != nil:
+		v.database(s)
+	case len(v.Volumes) > 0:
+		v.PodSecurityContext["fsGroup"] = volumeGroup
+		v.PodSecurityContext["fsGroupChangePolicy"] = "OnRootMismatch"
+	}
+	return v
+}
+
+// seconds returns d in whole seconds, at least one.
+func seconds(d plan.Duration) int {
+	return max(1, int(math.Ceil(time.Duration(d).Seconds())))
+}
+
+func resources(r *plan.Resources) map[string]map[string]string {
+	if r == nil {
+		return nil
+	}
+	out := map[string]map[string]string{}
+	set := func(kind, name, quantity string) {
+		if quantity == "" {
+			return
+		}
+		if out[kind] == nil {
+			out[kind] = map[string]string{}
+		}
+		out[kind][name] = quantity
+	}
+	set("requests", "cpu", r.CPU)
+	set("requests", "memory", r.Memory)
+	set("limits", "cpu", r.CPULimit)
+	set("limits", "memory", r.MemoryLimit)
+	return out
+}
+
+// writeValues writes values.yaml.
+func writeValues(v *values) ([]byte, error) {
+	t, err := template.New("values.yaml.tmpl").Funcs(template.FuncMap{"yaml": entry}).ParseFS(files, "files/values.yaml.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// entry writes one entry of values.yaml. What is empty is written as an empty
+// map or list, so that a reader sees the kind of thing that goes there.
+func entry(name string, value any) (string, error) {
+	data, err := yaml.Marshal(map[string]any{name: value})
+	if err != nil {
+		return "", err
+	}
+	if bytes.HasSuffix(data, []byte(": null\n")) {
+		empty := "{}"
+		switch value.(type) {
+		case []string, []envVar, []port, []volume:
+			empty = "[]"
+		}
+		return name + ": " + empty + "\n", nil
+	}
+	return string(data), nil
+}

@@ -1,0 +1,93 @@
+package chart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// load loads the chart that ref refers to, with its dependencies and values files.
+func (s *Shelf) load(ctx context.Context, ref plan.Chart) (*Chart, error) {
+	c, folder, err := s.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.depend(ctx, c, folder, 0); err != nil {
+		return nil, err
+	}
+	if t := c.Metadata.Type; t != "" && t != "application" {
+		return nil, fmt.Errorf("it is a chart of type %s, which installs nothing", t)
+	}
+	var files []valuesFile
+	for _, name := range ref.ValuesFiles {
+		path, err := s.inWorkspace(name)
+		if err != nil {
+			return nil, err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("values file %s: %w", name, withoutPath(err))
+		}
+		files = append(files, valuesFile{name, data})
+	}
+	return newChart(c, files)
+}
+
+// find returns the chart without the dependencies that it lacks, and the folder
+// in the workspace that it is in, if it is a folder.
+func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folder string, err error) {
+	switch {
+	case ref.Repo != "":
+		c, err = s.fromRepository(ctx, ref.Repo, ref.Ref, ref.Version)
+		return c, "", err
+	case strings.HasPrefix(ref.Ref, "oci://"):
+		c, err = s.fromRegistry(ctx, ref.Ref, ref.Version)
+		return c, "", err
+	}
+	path, err := s.inWorkspace(ref.Ref)
+	if err != nil {
+		return nil, "", err
+	}
+	return open(path)
+}
+
+// open loads a folder or a .tgz.
+func open(path string) (c *chart.Chart, folder string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", withoutPath(err)
+	}
+	if info.IsDir() {
+		c, err = loader.LoadDir(path)
+		return c, path, err
+	}
+	c, err = loader.LoadFile(path)
+	return c, "", err
+}
+
+// inWorkspace returns the path of a file of the workspace.
+func (s *Shelf) inWorkspace(name string) (string, error) {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return "", fmt.Errorf("%s is outside of the workspace", name)
+	}
+	return filepath.Join(s.dir, filepath.FromSlash(name)), nil
+}
+
+// withoutPath returns the cause of an error about a path that the caller names
+// as its user knows it.
+func withoutPath(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

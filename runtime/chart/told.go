@@ -1,0 +1,98 @@
+package chart
+
+import (
+	"maps"
+	"strings"
+)
+
+// A Use is one use of a chart: what pipe tells it.
+type Use struct {
+	Pipeline, Environment string
+	Service               string
+	Image                 string         // by digest; empty: the chart brings its own
+	Secrets               string         // changes when the value of a secret does; empty: it uses none
+	Values                map[string]any // of the Pipelinefile
+}
+
+// Values returns what a release of the chart is configured with: all but the
+// chart's own values. The caller may change it.
+func (c *Chart) Values(u Use) map[string]any {
+	out := map[string]any{}
+	for _, f := range c.files {
+		merge(out, copyMap(f))
+	}
+	merge(out, c.told(u))
+	merge(out, copyMap(u.Values))
+	return out
+}
+
+// told returns what pipe tells the chart.
+func (c *Chart) told(u Use) map[string]any {
+	say := map[string]any{"pipeline": u.Pipeline, "environment": u.Environment, "service": u.Service, "image": u.Image, "secrets": u.Secrets}
+	maps.DeleteFunc(say, func(_ string, v any) bool { return v == "" })
+	out := map[string]any{"global": map[string]any{"pipe": say}}
+	if u.Image != "" {
+		out["image"] = imageValues(u.Image, c.chart.Values["image"])
+	}
+	if c.chart.Schema == nil {
+		return out
+	}
+	known := map[string]any{}
+	for key, value := range out {
+		own, has := c.chart.Values[key]
+		if !has {
+			continue
+		}
+		told, isMap := value.(map[string]any)
+		if own, ok := own.(map[string]any); ok && isMap {
+			maps.DeleteFunc(told, func(k string, _ any) bool { _, has := own[k]; return !has })
+		}
+		known[key] = value
+	}
+	return known
+}
+
+// merge puts the values of over over those of into, map by map. A nil stays: to
+// Helm it means that the chart's own value is to be dropped.
+func merge(into, over map[string]any) {
+	for k, v := range over {
+		below, isMap := v.(map[string]any)
+		if have, ok := into[k].(map[string]any); ok && isMap {
+			merge(have, below)
+			continue
+		}
+		into[k] = v
+	}
+}
+
+// imageValues returns an image's reference in the form in which the chart's
+// templates expect it, which its own values for it show.
+//
+// Most charts join repository and tag with a colon. As a release names images by
+// digest (I4), repository then ends in "@sha256" and tag is the digest's hex, so
+// that the colon falls where it belongs. A chart that knows digests gets the
+// parts as they are, and one that knows registries the registry apart.
+func imageValues(ref string, own any) any {
+	if _, isText := own.(string); isText {
+		return ref
+	}
+	has, _ := own.(map[string]any)
+	repository, digest, byDigest := strings.Cut(ref, "@")
+	tag := ""
+	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
+		repository, tag = repository[:i], repository[i+1:]
+	}
+	if _, knows := has["digest"]; byDigest && !knows {
+		algorithm, hex, _ := strings.Cut(digest, ":")
+		repository, tag = repository+"@"+algorithm, hex
+	}
+	out := map[string]any{"reference": ref, "digest": digest, "tag": tag}
+	if _, knows := has["registry"]; knows {
+		first, path, ok := strings.Cut(repository, "/")
+		if ok && (strings.ContainsAny(first, ".:") || first == "localhost") {
+			out["registry"], repository = first, path
+		}
+	}
+	out["repository"] = repository
+	return out
+}

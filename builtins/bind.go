@@ -46,7 +46,7 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 		case !ok || i == f.rest:
 			note(c.unknown(name))
 		case c.given&(1<<i) != 0:
-			note(c.report(i, problemf("is given twice, by position and by name")))
+			note(c.report(i, problemf("is given twice")))
 		default:
 			set(i, kv[1])
 		}

@@ -37,10 +37,7 @@ func (p *problem) hinted(format string, args ...any) *problem {
 // A setter converts v and stores it in *dst, a pointer to a field.
 type setter func(dst any, v starlark.Value) *problem
 
-var (
-	valueType    = reflect.TypeFor[starlark.Value]()
-	unpackerType = reflect.TypeFor[starlark.Unpacker]()
-)
+var valueType = reflect.TypeFor[starlark.Value]()
 
 // typeNamer is implemented by Unpackers that name what they accept.
 type typeNamer interface{ typeName() string }
@@ -314,7 +311,7 @@ func sliceSetter(t reflect.Type, set setter, name string) setter {
 func valueSetter(t reflect.Type) (setter, string, error) {
 	name := nameOf(t)
 	return func(dst any, v starlark.Value) *problem {
-		if reflect.TypeOf(v) != t {
+		if !reflect.TypeOf(v).AssignableTo(t) {
 			return want(name, v)
 		}
 		reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(v))

@@ -103,6 +103,9 @@ func jsonModule() *starlarkstruct.Module {
 
 // decodeYAML goes through JSON: that keeps whole numbers whole.
 func decodeYAML(th *starlark.Thread, data []byte) (starlark.Value, error) {
+	if err := shallow(data); err != nil {
+		return nil, err
+	}
 	data, err := yaml.YAMLToJSON(data)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/builtins"
 )
@@ -79,7 +80,7 @@ func TestTypes(t *testing.T) {
 		`git("https://example.com/a")`, `dockerfile()`, `chart("x", repo="https://example.com")`, `tcp()`, `resources()`,
 		`volume("/data", size="1Gi")`,
 	} {
-		v, err := starlark.Eval(th, "t.star", expr, env)
+		v, err := starlark.EvalOptions(&syntax.FileOptions{}, th, "t.star", expr, env)
 		if err != nil {
 			t.Fatalf("Eval(%s): %v", expr, err)
 		}

@@ -79,7 +79,7 @@ func Eval(ctx context.Context, file string, opts Options) (*plan.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", file, err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // nothing was written
 	e := newEvaluation(ctx, dir, name, opts)
 	p, err := e.run()
 	if err != nil && ctx.Err() != nil {

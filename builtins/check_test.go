@@ -1,0 +1,79 @@
+package builtins
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestChecks(t *testing.T) {
+	name := func(s string) *problem { return checkName(s, 53) }
+	quantity := func(s string) *problem { return checkQuantity(s, "1") }
+	for _, test := range []struct {
+		what  string
+		check func(string) *problem
+		good  []string
+		bad   []string
+	}{
+		{"name", name, []string{"a", "a-b", "0", "web2", strings.Repeat("a", 53)}, []string{"", "-a", "a-", "A", "a_b", "a.b", "ä", strings.Repeat("a", 54)}},
+		{"quantity", quantity, []string{"1", "0.5", ".5", "1.", "100m", "1k", "1Ki", "2Gi", "1e3", "1E-2", "12E", "3Ei"}, []string{"", "0", "0.0", "-1", "1 Gi", "1KB", "Gi", "1Gib", "1mi", "one"}},
+		{"port name", checkPortName, []string{"http", "port-8080", "a1"}, []string{"", "8080", "a--b", "A", "a-very-long-name"}},
+		{"host", checkHost, []string{"a", "a.example.com", "*.example.com"}, []string{"", "a..b", "a_b", "*", "http://a", "a/b"}},
+		{"cron", checkCron, []string{"* * * * *", "0 3 * * *", "*/5 1-3 1,15 jan-dec 7", "0 0 ? * SUN", "@hourly"},
+			[]string{"", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "a * * * *", "5-1 * * * *", "@noon", "1- * * * *"}},
+		{"image", checkImage, []string{"redis", "redis:7", "a/b", "ghcr.io/a/b:1.2-x_y", "localhost/a", "localhost:5000/a", "[::1]:5000/a", "a__b/c--d.e", "127.0.0.1:5000/x@sha256:" + strings.Repeat("a", 64)},
+			[]string{"", "A", "redis:", "a//b", "a/", "/a", "a b", "a@sha256:1", "a@b", "docker://a", "a:b:c", "-a", "ghcr.io/", strings.Repeat("a/", 200) + "a"}},
+		{"environment variable", checkEnvName, []string{"A", "_a", "a.b-c"}, []string{"", "1A", "A B", "A=B", "ä"}},
+		{"secret", checkSecretName, []string{"a", "A_B-c.d", "STRIPE_KEY"}, []string{"", "-a", "a b", "a/b"}},
+		{"stage name", checkStageName, []string{"a", "DEFAULT JOB", "Ü ber"}, []string{"", "  ", "a\nb", strings.Repeat("a", 201)}},
+		{"pattern", checkPattern, []string{"*", "a/**/b", "[a-z]?"}, []string{"[", "a**", "a/**b"}},
+	} {
+		for _, s := range test.good {
+			if p := test.check(s); p != nil {
+				t.Errorf("%s %q: %s", test.what, s, p.msg)
+			}
+		}
+		for _, s := range test.bad {
+			if p := test.check(s); p == nil {
+				t.Errorf("%s %q: no error", test.what, s)
+			}
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	for _, test := range []struct {
+		pattern, name string
+		match, within bool // within: something below name can match
+	}{
+		{"*", "a", true, false}, {"*", ".a", false, false}, {".*", ".a", true, false}, {"*", "a/b", false, false},
+		{"a/*", "a", false, true}, {"a/*", "b", false, false}, {"**", "a/b/c", true, true}, {"**/x", "x", true, true},
+		{"**/x", "a/b/x", true, true}, {"**/x", "a/.b/x", false, false}, {"a/**/b/*.go", "a/b/x.go", true, true}, {"a/**/b/*.go", "a/c/d/b/x.go", true, true},
+		{"a/**/b/*.go", "a/c/x.go", false, true}, {"**/**/x", "x", true, true}, {"a/**", "a", true, true}, {"?.[ab]", "x.b", true, false},
+	} {
+		p, n := strings.Split(test.pattern, "/"), strings.Split(test.name, "/")
+		if got := match(p, n); got != test.match {
+			t.Errorf("match(%s, %s) = %v", test.pattern, test.name, got)
+		}
+		if got := within(p, n); got != test.within {
+			t.Errorf("within(%s, %s) = %v", test.pattern, test.name, got)
+		}
+	}
+	// Many ** do not make it slow.
+	p := strings.Split(strings.Repeat("**/a/", 50)+"b", "/")
+	if match(p, strings.Split(strings.Repeat("a/", 200)+"c", "/")) {
+		t.Error("match of many **")
+	}
+}
+
+func TestRelative(t *testing.T) {
+	for _, test := range []struct{ base, target, want string }{
+		{".", "a/b", "a/b"}, {"a", "a/b", "b"}, {"a/b", "a/c/d", "../c/d"}, {"a/b", "x", "../../x"}, {"a", "a", "../a"},
+	} {
+		if got := relative(test.base, test.target); got != test.want {
+			t.Errorf("relative(%s, %s) = %s, want %s", test.base, test.target, got, test.want)
+		}
+		if back, p := resolve(test.base, relative(test.base, test.target)); p != nil || back != test.target {
+			t.Errorf("resolve(%s, relative(%s)) = %s", test.base, test.target, back)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (a *app) down(ctx context.Context, d home.Dir, keep bool) error {
 	}
 	remove := [][]string{fleeting}
 	if !keep {
-		remove = append(remove, data, rest)
+		remove = append(remove, data, others)
 	}
 	if err := forget(d, remove...); err != nil {
 		return err
@@ -113,8 +113,8 @@ func (a *app) stop(ctx context.Context, d home.Dir) error {
 // Everything that a cluster keeps in its folder, and nothing else: the folder may be somebody's home.
 var (
 	fleeting = []string{"state.json", "supervisor.lock", "kubeconfig", "run"} // of no use when it does not run
-	data     = []string{"cluster.json", "pki", "etcd", "volumes", "node"}
-	rest     = []string{"logs", "lock"}
+	data     = []string{"cluster.json", "pki", "etcd", "volumes", "containerd", "kubelet", "node"}
+	others   = []string{"logs", "lock"}
 )
 
 // forget removes files of the cluster, and the folder if nothing is left in it.

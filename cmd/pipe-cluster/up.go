@@ -86,10 +86,13 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		}
 	}
 	if config.Node == home.Real {
-		if err := node.Install(ctx, a.say); err != nil {
+		if err := node.Claim(d); err != nil {
 			return err
 		}
-		if err := node.Claim(d); err != nil {
+		if err := node.Install(ctx, a.say); err != nil {
+			if !known {
+				err = errors.Join(err, node.Sweep(ctx, d)) // takes the claim back
+			}
 			return err
 		}
 	}

@@ -43,7 +43,12 @@ func publish(ctx context.Context, api kubernetes.Interface, service net.IP, addr
 			},
 		},
 	}
-	if _, err := api.CoreV1().Services(metav1.NamespaceSystem).Create(ctx, svc, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+	// Asked for first: making it again fails for its address, which it has already, and not for its name.
+	_, err := api.CoreV1().Services(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = api.CoreV1().Services(metav1.NamespaceSystem).Create(ctx, svc, metav1.CreateOptions{})
+	}
+	if err != nil {
 		return err
 	}
 	port, udp, tcp, yes := int32(Port), corev1.ProtocolUDP, corev1.ProtocolTCP, true
@@ -63,7 +68,7 @@ func publish(ctx context.Context, api kubernetes.Interface, service net.IP, addr
 		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{address}, Conditions: discoveryv1.EndpointConditions{Ready: &yes}}},
 	}
 	published := api.DiscoveryV1().EndpointSlices(metav1.NamespaceSystem)
-	_, err := published.Create(ctx, slice, metav1.CreateOptions{})
+	_, err = published.Create(ctx, slice, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		_, err = published.Update(ctx, slice, metav1.UpdateOptions{})
 	}

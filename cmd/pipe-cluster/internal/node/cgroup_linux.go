@@ -18,7 +18,8 @@ import (
 // controllers that the kubelet wants of its cgroup.
 var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids"}
 
-// hierarchies are the places where cgroups are made: with version 1 one for each controller, with version 2 only one.
+// hierarchies are the places where cgroups are made: with version 2 one, with version 1 one for each controller, and often
+// that of version 2 besides, without controllers.
 func hierarchies() (points []string, v2 bool, err error) {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -29,22 +30,14 @@ func hierarchies() (points []string, v2 bool, err error) {
 }
 
 func cgroupMounts(all []mount) (points []string, v2 bool) {
-	var unified string
+	v2 = true
 	for _, m := range all {
-		if !strings.HasPrefix(m.point, "/sys/fs/cgroup") {
-			continue
-		}
-		switch m.kind {
-		case "cgroup":
+		if strings.HasPrefix(m.point, "/sys/fs/cgroup") && (m.kind == "cgroup" || m.kind == "cgroup2") {
 			points = append(points, m.point)
-		case "cgroup2":
-			unified = m.point
+			v2 = v2 && m.kind == "cgroup2"
 		}
 	}
-	if len(points) == 0 && unified != "" {
-		return []string{unified}, true
-	}
-	return points, false
+	return points, v2
 }
 
 // checkCgroups says what is missing to have cgroups for pods.

@@ -124,8 +124,9 @@ disabled_plugins = [
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
         BinaryName = %[10]q
+        Root = %[11]q
 `, d.Path("containerd"), filepath.Join(d.Run(), "containerd"), Socket(d), Socket(d)+".ttrpc", d.Path("node", "opt"),
-		PauseImage, cni, d.Path("node", "cni"), d.Path("node", "certs.d"), runc), nil
+		PauseImage, cni, d.Path("node", "cni"), d.Path("node", "certs.d"), runc, filepath.Join(d.Run(), "runc")), nil
 }
 
 // cniConfig gives every pod a line of its own to the machine and no common bridge: packets between pods then pass the

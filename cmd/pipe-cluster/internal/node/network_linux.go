@@ -1,13 +1,10 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -107,6 +104,9 @@ func upNetwork(ctx context.Context, c home.Config) error {
 	if err := netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: services, Src: address.IP, Scope: unix.RT_SCOPE_LINK}); err != nil {
 		return fmt.Errorf("route services to interface %s: %w", Interface, err)
 	}
+	if err := passFirewall(ctx, c.PodCIDR); err != nil {
+		return fmt.Errorf("let pods through the machine's firewall: %w", err)
+	}
 	return nft(ctx, fmt.Sprintf(`
 table ip %[1]s
 delete table ip %[1]s
@@ -137,6 +137,7 @@ func downNetwork(ctx context.Context, c home.Config) error {
 		errs = append(errs, gone(netlink.LinkDel(l)))
 	}
 	if _, err := find("nft"); err == nil {
+		errs = append(errs, unpassFirewall(ctx))
 		for _, t := range []string{"ip " + table, "ip kube-proxy", "ip6 kube-proxy"} {
 			// Made first, so that it is there to be deleted.
 			errs = append(errs, nft(ctx, "table "+t+"\ndelete table "+t+"\n"))
@@ -151,22 +152,6 @@ func gone(err error) error {
 		return nil
 	}
 	return err
-}
-
-// nft has rules applied, all of them or none.
-func nft(ctx context.Context, rules string) error {
-	path, err := find("nft")
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, path, "-f", "-")
-	cmd.Stdin = strings.NewReader(rules)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("nft: %w: %s", err, strings.TrimSpace(out.String()))
-	}
-	return nil
 }
 
 // mtu is the size of packets that the machine can send to the world.

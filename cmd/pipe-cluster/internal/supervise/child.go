@@ -46,10 +46,10 @@ func (s *supervisor) keep(ctx context.Context, c child) error {
 			return nil
 		}
 		deaths++
-		why := fmt.Sprintf("%s died: %v; see %s", c.name, err, s.dir.Log(c.name))
+		why := fmt.Sprintf("%s died (%v): %s; see %s", c.name, err, tail(s.dir.Log(c.name), 1), s.dir.Log(c.name))
 		s.logf("%s", why)
 		if !s.everReady(c.name) && deaths >= tries {
-			return fmt.Errorf("%s died %d times before it was usable: %w\n%s", c.name, deaths, err, tail(s.dir.Log(c.name)))
+			return fmt.Errorf("%s died %d times before it was usable (%w):\n%s", c.name, deaths, err, tail(s.dir.Log(c.name), 12))
 		}
 		s.died(c.name, why)
 		if time.Since(began) > settled {
@@ -146,9 +146,9 @@ func (s *supervisor) probe(ctx context.Context, c child) {
 	s.usable(c.name)
 }
 
-// tail is the end of a log, indented, to be shown in an error.
-func tail(file string) string {
-	const lines, bytes = 12, 16 << 10
+// tail are the last lines of a log.
+func tail(file string, lines int) string {
+	const bytes = 16 << 10
 	f, err := os.Open(file)
 	if err != nil {
 		return ""
@@ -162,5 +162,5 @@ func tail(file string) string {
 	if len(all) > lines {
 		all = all[len(all)-lines:]
 	}
-	return "  " + strings.Join(all, "\n  ")
+	return strings.Join(all, "\n")
 }

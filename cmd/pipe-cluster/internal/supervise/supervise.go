@@ -192,7 +192,7 @@ func (s *supervisor) died(name, why string) {
 	s.child(name, proc.ID{}, home.ChildRestarting)
 	s.update(func(st *home.State) {
 		s.ready[name] = false
-		st.Phase, st.Why, st.Doing = home.Starting, why, "restarting "+name
+		st.Phase, st.Why, st.Doing = home.Starting, why, "restarting it, because "+why
 	})
 }
 

@@ -31,9 +31,9 @@ type entry struct {
 	revision        string            // of the main object; empty: it must not exist yet
 }
 
-// pieceSize is how much is kept in one object. The API server takes objects of up
+// maxPiece is how much is kept in one object. The API server takes objects of up
 // to about 1.5 MB as JSON, where four bytes stand for three.
-const pieceSize = 700 << 10
+const maxPiece = 700 << 10
 
 // fieldPieces lists the names of the pieces, as JSON, in the main object of a
 // large entry. Its fields are in them.
@@ -54,7 +54,7 @@ const fieldText = "text"
 // refused since this one came before. A later write that has use for a piece
 // labels it anew, which its removal notices.
 func (s *Store) writeEntry(ctx context.Context, e *entry) error {
-	object, pieces, err := e.objects()
+	object, pieces, err := e.objects(s.maxPiece)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *Store) putEntry(ctx context.Context, e *entry, fresh bool) (created boo
 }
 
 // objects returns the main object of e and its pieces.
-func (e *entry) objects() (object *corev1.ConfigMap, pieces []*corev1.ConfigMap, err error) {
+func (e *entry) objects(maxPiece int) (object *corev1.ConfigMap, pieces []*corev1.ConfigMap, err error) {
 	object = &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       e.namespace,
@@ -154,7 +154,7 @@ func (e *entry) objects() (object *corev1.ConfigMap, pieces []*corev1.ConfigMap,
 		}
 		size += len(object.BinaryData[name])
 	}
-	if size <= pieceSize {
+	if size <= maxPiece {
 		return object, nil, nil
 	}
 	// All fields together are one text that is cut where it must be.
@@ -163,7 +163,7 @@ func (e *entry) objects() (object *corev1.ConfigMap, pieces []*corev1.ConfigMap,
 		return nil, nil, err
 	}
 	var names []string
-	for part := range slices.Chunk(all, pieceSize) {
+	for part := range slices.Chunk(all, maxPiece) {
 		digest := strings.TrimPrefix(string(plan.DigestOf(part)), "sha256:")
 		p := object.DeepCopy()
 		p.Name = fmt.Sprintf("%s.%.16s", e.name, digest)

@@ -45,7 +45,7 @@ func (l *lease) renew(ctx context.Context, within time.Duration) (mine bool) {
 	leases := l.store.client.CoordinationV1().Leases(l.store.namespace(l.key))
 	for {
 		begun := time.Now()
-		is, err := leases.Update(ctx, l.object(l.version), metav1.UpdateOptions{})
+		is, err := leases.Update(ctx, l.object(l.version, l.uid), metav1.UpdateOptions{})
 		switch {
 		case err == nil:
 			l.version, l.renewed = is.ResourceVersion, begun

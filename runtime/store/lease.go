@@ -11,6 +11,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -66,6 +67,7 @@ type lease struct {
 
 	// Only take, then keep, then Release touch these.
 	version  string
+	uid      types.UID
 	acquired metav1.MicroTime
 	renewed  time.Time // when the last renewal that succeeded was begun
 }
@@ -79,11 +81,11 @@ func (l *lease) take(ctx context.Context) error {
 		l.renewed, l.acquired = time.Now(), metav1.NewMicroTime(s.now())
 		var taken *coordinationv1.Lease
 		err := s.inNamespace(ctx, l.key, func() (err error) {
-			taken, err = leases.Create(ctx, l.object(""), metav1.CreateOptions{})
+			taken, err = leases.Create(ctx, l.object("", ""), metav1.CreateOptions{})
 			return err
 		})
 		if err == nil {
-			l.version = taken.ResourceVersion
+			l.version, l.uid = taken.ResourceVersion, taken.UID
 			return nil
 		}
 		if !errors.Is(err, runtime.ErrConflict) {
@@ -100,9 +102,9 @@ func (l *lease) take(ctx context.Context) error {
 		switch {
 		case wait <= 0:
 			l.renewed = time.Now()
-			taken, err := leases.Update(ctx, l.object(is.ResourceVersion), metav1.UpdateOptions{})
+			taken, err := leases.Update(ctx, l.object(is.ResourceVersion, is.UID), metav1.UpdateOptions{})
 			if err == nil {
-				l.version = taken.ResourceVersion
+				l.version, l.uid = taken.ResourceVersion, taken.UID
 				return nil
 			}
 			if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
@@ -159,8 +161,11 @@ func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) error {
 	return e
 }
 
-// object returns the lease as it is written, over the one of that version.
-func (l *lease) object(version string) *coordinationv1.Lease {
+// object returns the lease as it is written, over the one of that version. The
+// UID makes sure that there still is one: an update of a Lease that is not there
+// would make it, and a process that slept through its lease and that of another
+// would believe that nothing had happened.
+func (l *lease) object(version string, uid types.UID) *coordinationv1.Lease {
 	now := metav1.NewMicroTime(l.store.now())
 	seconds := int32(l.store.opts.LeaseDuration / time.Second)
 	return &coordinationv1.Lease{
@@ -169,6 +174,7 @@ func (l *lease) object(version string) *coordinationv1.Lease {
 			Labels:          labels(kindLease, l.key),
 			Annotations:     map[string]string{annotationHolder: l.holder},
 			ResourceVersion: version,
+			UID:             uid,
 		},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       &l.identity,

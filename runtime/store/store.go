@@ -48,9 +48,10 @@ type Options struct {
 
 // A Store is the state of pipe in one cluster. It is a Locker, too.
 type Store struct {
-	client kubernetes.Interface
-	opts   Options
-	now    func() time.Time // what is written into leases; tests skew it
+	client   kubernetes.Interface
+	opts     Options
+	maxPiece int              // bytes
+	now      func() time.Time // what is written into leases
 
 	mu   sync.Mutex
 	seen map[runtime.EnvironmentKey]sighting // leases of others, as they were last seen
@@ -66,7 +67,13 @@ func Open(client kubernetes.Interface, opts Options) *Store {
 		opts.LeaseDuration = 15 * time.Second
 	}
 	opts.LeaseDuration = max(opts.LeaseDuration.Truncate(time.Second), time.Second)
-	return &Store{client: client, opts: opts, now: time.Now, seen: make(map[runtime.EnvironmentKey]sighting)}
+	return &Store{
+		client:   client,
+		opts:     opts,
+		maxPiece: maxPiece,
+		now:      time.Now,
+		seen:     make(map[runtime.EnvironmentKey]sighting),
+	}
 }
 
 // namespace returns where the state of an environment is.

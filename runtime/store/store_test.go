@@ -3,33 +3,28 @@ package store
 import (
 	"context"
 	"errors"
+	"flag"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// cluster returns how to reach the cluster of the tests.
-func cluster(t *testing.T) *rest.Config {
-	t.Helper()
-	if os.Getenv("PIPE_TEST_KUBECONFIG") == "" {
-		t.Skip("PIPE_TEST_KUBECONFIG names no cluster for tests")
+// TestMain lets more tests run at once than there are processors: most of them
+// wait for leases to expire.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
 	}
-	cfg, err := clientcmd.BuildConfigFromFlags("", os.Getenv("PIPE_TEST_KUBECONFIG"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.QPS, cfg.Burst = 1000, 2000
-	return cfg
+	m.Run()
 }
 
 // process is a store as one process has it, that can be killed: none of its
@@ -38,6 +33,9 @@ type process struct {
 	*Store
 	dead     atomic.Bool
 	requests atomic.Int64
+	// before is asked before each request, counted from 1, if it is set; an
+	// error is the answer. After is asked when the server has answered.
+	before, after func(n int64, r *http.Request) error
 }
 
 func (p *process) kill() { p.dead.Store(true) }
@@ -45,14 +43,26 @@ func (p *process) kill() { p.dead.Store(true) }
 func start(t *testing.T, opts Options) *process {
 	t.Helper()
 	p := &process{}
-	cfg := rest.CopyConfig(cluster(t))
+	cfg := testenv.Cluster(t)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if p.dead.Load() {
 				return nil, errors.New("the process is dead")
 			}
-			p.requests.Add(1)
-			return next.RoundTrip(r)
+			n := p.requests.Add(1)
+			if p.before != nil {
+				if err := p.before(n, r); err != nil {
+					return nil, err
+				}
+			}
+			answer, err := next.RoundTrip(r)
+			if err == nil && p.after != nil {
+				if err := p.after(n, r); err != nil {
+					answer.Body.Close()
+					return nil, err
+				}
+			}
+			return answer, err
 		})
 	})
 	client, err := kubernetes.NewForConfig(cfg)
@@ -67,15 +77,25 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// stateNamespace returns a fresh namespace for the state of all.
-func stateNamespace(t *testing.T) string {
+// client returns one that no test makes fail.
+func client(t *testing.T) kubernetes.Interface {
 	t.Helper()
-	name := runtimetest.Unique("contract-state")
-	client := kubernetes.NewForConfigOrDie(cluster(t))
+	c, err := kubernetes.NewForConfig(testenv.Cluster(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// fresh returns the key of an environment whose namespace does not exist yet.
+func fresh(t *testing.T) runtime.EnvironmentKey {
+	t.Helper()
+	key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("store"), Name: "staging"}
+	c := client(t)
 	t.Cleanup(func() {
-		client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
+		c.CoreV1().Namespaces().Delete(context.Background(), key.Namespace(), metav1.DeleteOptions{})
 	})
-	return name
+	return key
 }
 
 func TestStore(t *testing.T) {
@@ -86,7 +106,7 @@ func TestStore(t *testing.T) {
 	})
 	t.Run("state namespace", func(t *testing.T) {
 		t.Parallel()
-		opts := Options{Namespace: stateNamespace(t)}
+		opts := Options{Namespace: fresh(t).Namespace()}
 		runtimetest.TestStore(t, func(t *testing.T) runtime.Store { return start(t, opts) })
 	})
 }

@@ -122,7 +122,8 @@ func (e *ReleaseError) Error() string { return e.Err.Error() }
 
 func (e *ReleaseError) Unwrap() error { return e.Err }
 
-// A Store keeps environments and the records of their runs (E1, E5).
+// A Store keeps environments and the records of their runs (E1, E5). Its errors
+// say what was to be done to which environment, and so do those of a Locker.
 type Store interface {
 	// Environment returns the environment, or ErrNotFound.
 	Environment(ctx context.Context, key EnvironmentKey) (*Environment, error)

@@ -63,11 +63,12 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	errs := []error{err}
 	for _, res := range results {
-		errs = append(errs, res.Err)
+		if err == nil {
+			err = res.Err // the others would say the same of a cluster that is gone
+		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // lookups returns the tasks that find the images and, where these are known,

@@ -14,7 +14,7 @@ import (
 
 // ErrLeaseLost is the cause of the cancellation of a run that could not renew
 // its lease (A5): another run may have the environment by now.
-var ErrLeaseLost = errors.New("the lease of the environment was lost")
+var ErrLeaseLost = errors.New("the lease of the environment was lost: another run may have it by now")
 
 // finishTime bounds what is still written after a run was cancelled.
 const finishTime = 15 * time.Second
@@ -95,7 +95,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	case errors.Is(err, ErrNotFound):
 		env = nil
 	case err != nil:
-		return nil, fmt.Errorf("read environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+		return nil, err
 	}
 	if req.Plan == nil {
 		if req.Plan = env.Plan; req.Plan == nil {
@@ -175,11 +175,9 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*R
 	defer stop()
 	record := x.track.finish(err)
 	if saveErr := x.Store.AddRun(late, x.req.Environment, record); saveErr != nil {
-		err = join(err, fmt.Errorf("write the record of run %s: %w", record.ID, saveErr))
+		err = join(err, saveErr)
 	} else if err == nil && x.req.Action == Delete && len(x.req.Services) == 0 {
-		if err = x.Store.Delete(late, x.req.Environment); err != nil {
-			err = fmt.Errorf("delete the state of environment %s: %w", x.req.Environment.Name, err)
-		}
+		err = x.Store.Delete(late, x.req.Environment)
 	}
 	if releaseErr := release(ctx, lease); releaseErr != nil {
 		// It expires by itself: the run is what it is.
@@ -216,14 +214,10 @@ func (x *run) carryOut(ctx context.Context) error {
 func (x *run) begin(ctx context.Context) error {
 	if x.req.Action == Deploy {
 		if err := x.savePlan(ctx); err != nil {
-			return fmt.Errorf("save environment %s: %w", x.req.Environment.Name, err)
+			return err
 		}
 	}
-	record := x.track.snapshot()
-	if err := x.Store.AddRun(ctx, x.req.Environment, record); err != nil {
-		return fmt.Errorf("write the record of run %s: %w", record.ID, err)
-	}
-	return nil
+	return x.Store.AddRun(ctx, x.req.Environment, x.track.snapshot())
 }
 
 // savePlan makes the plan the environment's last one. Others write overrides at

@@ -35,7 +35,6 @@ import (
 	"github.com/moby/buildkit/worker/base"
 	"github.com/moby/buildkit/worker/runc"
 	"github.com/moby/sys/userns"
-	"go.etcd.io/bbolt"
 )
 
 // newController puts BuildKit together: one worker that runs containers with
@@ -69,7 +68,7 @@ func newController(ctx context.Context, o Options) (*control.Controller, error) 
 	if err != nil {
 		return nil, err
 	}
-	history, err := boltutil.SafeOpen(filepath.Join(o.Root, "history.db"), 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+	history, err := boltutil.SafeOpen(filepath.Join(o.Root, "history.db"), 0o600, nil)
 	if err != nil {
 		return nil, err
 	}

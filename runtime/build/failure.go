@@ -1,0 +1,188 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// explain turns an error of BuildKit into one that says what is wrong in the
+// words of who wrote the build: a *runtime.BuildError if what is built is wrong.
+func explain(err error, j job, p *progress) error {
+	text := p.hide(plain(err).Error())
+	var exit *gatewaypb.ExitError
+	var frontend *errdefs.FrontendError
+	switch {
+	case errors.As(err, &exit):
+		return j.buildError(err, p, &cause{exitText(exit), err})
+	case strings.Contains(text, "no space left on device"):
+		return &cause{fmt.Sprintf("build %s: the disk of the builder is full (%s): free some space there", j.spec.ID, text), err}
+	}
+	if host, why, ok := pushed(text, j.ref); ok {
+		return &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), err}
+	}
+	said := &cause{sourceText(text), err}
+	switch {
+	case transient(err):
+		// Such as a registry that does not answer: not what is built is wrong.
+		b := j.buildError(err, p, said)
+		if b.Step != "" {
+			return &cause{fmt.Sprintf("%s: %s: %s", b.Pos, b.Step, said.text), err}
+		}
+		return said
+	case len(errdefs.Sources(err)) > 0, errors.As(err, &frontend):
+		return j.buildError(err, p, said)
+	}
+	return &cause{fmt.Sprintf("build %s: %s", j.spec.ID, said.text), err}
+}
+
+// A cause is an error in other words.
+type cause struct {
+	text string
+	err  error
+}
+
+func (e *cause) Error() string { return e.text }
+func (e *cause) Unwrap() error { return e.err }
+
+// buildError says where in the Dockerfile err comes from.
+func (j job) buildError(err error, p *progress, said error) *runtime.BuildError {
+	b := &runtime.BuildError{Err: said, Pos: plan.Pos{File: path.Join(j.spec.Source.Path, j.spec.Dockerfile)}}
+	for _, s := range errdefs.Sources(err) {
+		if s.Info == nil || len(s.Ranges) == 0 || s.Ranges[0].Start == nil {
+			continue
+		}
+		start, end := int(s.Ranges[0].Start.Line), int(s.Ranges[0].Start.Line)
+		if e := s.Ranges[0].End; e != nil {
+			end = max(end, int(e.Line))
+		}
+		b.Pos.Line = start
+		b.Step = p.hide(instruction(strings.Split(string(s.Info.Data), "\n"), start, end))
+		break
+	}
+	var vertex *errdefs.VertexError
+	if errors.As(err, &vertex) {
+		if s := p.steps[digest.Digest(vertex.Digest)]; s != nil {
+			b.Log = s.tail
+		}
+	}
+	return b
+}
+
+// instruction returns the lines of an instruction as one, without what makes it
+// several.
+func instruction(lines []string, start, end int) string {
+	var parts []string
+	for n := start; n <= end && n <= len(lines); n++ {
+		line := strings.TrimSpace(strings.TrimRight(strings.TrimSpace(lines[n-1]), "\\"))
+		if line != "" && !strings.HasPrefix(line, "#") {
+			parts = append(parts, line)
+		}
+	}
+	text := strings.Join(parts, " ")
+	const long = 200
+	if r := []rune(text); len(r) > long {
+		text = string(r[:long]) + "…"
+	}
+	return text
+}
+
+func exitText(e *gatewaypb.ExitError) string {
+	switch {
+	case e.ExitCode == gatewaypb.UnknownExitStatus && e.Err != nil && e.Err.Error() != "":
+		return "the command could not be run: " + e.Err.Error()
+	case e.ExitCode == 137:
+		return "exit status 137: the command was killed, which happens when it takes more memory than a build may have"
+	case e.ExitCode == 127:
+		return "exit status 127: a command was not found in the image"
+	}
+	return fmt.Sprintf("exit status %d", e.ExitCode)
+}
+
+var (
+	parseError = regexp.MustCompile(`^dockerfile parse error on line \d+: `)
+	metadata   = regexp.MustCompile(`failed to resolve source metadata for (\S+): (.*)$`)
+	checksum   = regexp.MustCompile(`failed to calculate checksum of ref \S+: "(.*)": not found$`)
+	pushError  = regexp.MustCompile(`^failed to push (\S+): (.*)$`)
+)
+
+// sourceText says in plain words what is wrong with what is built.
+func sourceText(text string) string {
+	text = parseError.ReplaceAllString(text, "")
+	if m := checksum.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%s is not there: it is not in the build context, or a line of .dockerignore leaves it out", m[1])
+	}
+	m := metadata.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	image, why := m[1], strings.TrimPrefix(m[2], m[1]+": ")
+	if why == "not found" {
+		return fmt.Sprintf("there is no image %s: check its name and tag", image)
+	}
+	host, _, _ := strings.Cut(image, "/")
+	return fmt.Sprintf("the image %s cannot be had: %s%s", image, why, accessHint(why, host))
+}
+
+// pushed says whether text is about the push, to which registry and why.
+func pushed(text, ref string) (host, why string, ok bool) {
+	m := pushError.FindStringSubmatch(text)
+	if m == nil {
+		return "", "", false
+	}
+	host, _, _ = strings.Cut(ref, "/")
+	return host, m[2], true
+}
+
+// accessHint says what to do where a registry refuses.
+func accessHint(why, host string) string {
+	for _, s := range []string{"401 Unauthorized", "403 Forbidden", "insufficient_scope", "access denied", "authorization failed", "no basic auth credentials"} {
+		if strings.Contains(why, s) {
+			return ": log in with 'docker login " + host + "'"
+		}
+	}
+	return ""
+}
+
+// noise are beginnings of texts that say nothing to who reads them.
+var noise = []*regexp.Regexp{
+	regexp.MustCompile(`^failed to solve: `),
+	regexp.MustCompile(`^rpc error: code = \w+ desc = `),
+	regexp.MustCompile(`^failed to dial "[^"]*" \. make sure buildkitd is running: `),
+	regexp.MustCompile(`^connection error: desc = "?`),
+	regexp.MustCompile(`^transport: Error while dialing:? ?`),
+	regexp.MustCompile(`^transport: `),
+}
+
+// plain returns err without the noise that libraries put around it.
+func plain(err error) error {
+	text := err.Error()
+	for again := true; again; {
+		again = false
+		for _, n := range noise {
+			if loc := n.FindStringIndex(text); loc != nil && loc[1] > 0 {
+				text, again = text[loc[1]:], true
+			}
+		}
+	}
+	text = strings.TrimSuffix(text, `"`)
+	if first, rest, ok := strings.Cut(text, ": "); ok {
+		// A base image is named twice.
+		if strings.HasPrefix(rest, "failed to resolve source metadata for "+first) {
+			text = rest
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &cause{text, err}
+}

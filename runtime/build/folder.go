@@ -1,0 +1,169 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/tonistiigi/fsutil"
+	"github.com/tonistiigi/fsutil/types"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A folder is what is sent to BuildKit: entries that are known beforehand.
+type folder struct {
+	entries []entry                  // in the order of a walk: by path, its parts compared one by one
+	open    func(e *entry) io.Reader // of a file whose entry has no data
+}
+
+var _ fsutil.FS = (*folder)(nil)
+
+// Walk implements [fsutil.FS].
+func (f *folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
+	target = path.Clean("/" + filepath.ToSlash(target))[1:]
+	entries := f.entries
+	if target != "" {
+		entries = f.below(target)
+		if len(entries) == 0 {
+			// As a walk of the disk has it.
+			return skipped(fn(filepath.FromSlash(target), nil, fs.ErrNotExist))
+		}
+	}
+	skip := "" // what is below this folder is left out
+	for i := range entries {
+		e := &entries[i]
+		if skip != "" && strings.HasPrefix(e.path, skip) {
+			continue
+		}
+		skip = ""
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := fn(filepath.FromSlash(e.path), &fsutil.DirEntryInfo{Stat: e.stat()}, nil)
+		switch {
+		case errors.Is(err, fs.SkipDir) && e.mode.IsDir():
+			skip = e.path + "/"
+		case errors.Is(err, fs.SkipDir):
+			if skip = path.Dir(e.path) + "/"; skip == "./" {
+				return nil
+			}
+		case err != nil:
+			return skipped(err)
+		}
+	}
+	return nil
+}
+
+func skipped(err error) error {
+	if errors.Is(err, fs.SkipAll) || errors.Is(err, fs.SkipDir) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// order makes paths comparable in the order of a walk.
+func order(p string) string { return strings.ReplaceAll(p, "/", "\x00") }
+
+// find returns the entry with the path, or nil.
+func (f *folder) find(p string) *entry {
+	if b := f.below(p); len(b) > 0 && b[0].path == p {
+		return &b[0]
+	}
+	return nil
+}
+
+// below returns the entry with the path and all that are in it.
+func (f *folder) below(p string) []entry {
+	from := sort.Search(len(f.entries), func(i int) bool { return order(f.entries[i].path) >= order(p) })
+	to := from
+	for to < len(f.entries) && (f.entries[to].path == p || strings.HasPrefix(f.entries[to].path, p+"/")) {
+		to++
+	}
+	return f.entries[from:to]
+}
+
+// stat is what BuildKit is told of e. It asks only for files whose size or time
+// is not that of its last copy. The nanoseconds of the time are made from the
+// content, so that a file that changed is sent also if its size and time, to
+// the second, did not.
+func (e *entry) stat() *types.Stat {
+	s := &types.Stat{Path: filepath.FromSlash(e.path), Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime, Linkname: e.link}
+	if e.mode.IsRegular() {
+		s.ModTime = e.mtime - e.mtime%1e9 + int64(binary.BigEndian.Uint64(e.sum[:])%1e9)
+	}
+	return s
+}
+
+// Open implements [fsutil.FS]. Its error would be taken for an empty file, so
+// errors come from reading.
+func (f *folder) Open(name string) (io.ReadCloser, error) {
+	e := f.find(path.Clean(filepath.ToSlash(name)))
+	switch {
+	case e == nil:
+		return io.NopCloser(failing{fs.ErrNotExist}), nil
+	case f.open == nil || e.data != nil:
+		return io.NopCloser(bytes.NewReader(e.data)), nil
+	}
+	r := f.open(e)
+	if c, ok := r.(io.ReadCloser); ok {
+		return c, nil
+	}
+	return io.NopCloser(r), nil
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// checked reads a file of a tree and fails unless it is what the tree has.
+type checked struct {
+	tree *tree
+	want *entry
+	file *os.File
+	hash hash.Hash
+	size int64
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	if c.file == nil {
+		file, err := os.Open(filepath.Join(c.tree.dir, filepath.FromSlash(c.want.path)))
+		if err != nil {
+			return 0, c.changed()
+		}
+		c.file, c.hash = file, sha256.New()
+	}
+	n, err := c.file.Read(p)
+	c.hash.Write(p[:n])
+	c.size += int64(n)
+	if c.size > c.want.size {
+		return 0, c.changed()
+	}
+	if errors.Is(err, io.EOF) && sum(c.hash.Sum(nil)) != c.want.sum {
+		return n, c.changed()
+	}
+	return n, err
+}
+
+func (c *checked) changed() error {
+	c.tree.moved.Store(&c.want.path)
+	return fmt.Errorf("%s %w", c.want.path, runtime.ErrConflict)
+}
+
+func (c *checked) Close() error {
+	if c.file == nil {
+		return nil
+	}
+	return c.file.Close()
+}

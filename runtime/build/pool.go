@@ -1,0 +1,297 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client"
+	_ "github.com/moby/buildkit/client/connhelper/dockercontainer" // makes docker-container:// known
+	_ "github.com/moby/buildkit/client/connhelper/kubepod"         // makes kube-pod:// known
+	"github.com/moby/buildkit/util/bklog"
+	"github.com/moby/buildkit/util/grpcerrors"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc/codes"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An UnreachableError says that a builder does not answer.
+type UnreachableError struct {
+	Addr string // empty: the embedded one
+	Err  error
+}
+
+func (e *UnreachableError) Error() string {
+	if e.Addr == "" {
+		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
+	}
+	next := "check that it runs, and the address in --buildkit or BUILDKIT_HOST"
+	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
+		next = "an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"
+	}
+	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", e.Addr, e.Err, next)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// A pool spreads builds over builders.
+type pool struct {
+	opts  Options
+	nodes []*node
+
+	mu   sync.Mutex
+	busy map[*node]int // builds; guarded by mu
+}
+
+func newPool(opts Options) *pool {
+	p := &pool{opts: opts, busy: map[*node]int{}}
+	for _, addr := range opts.Addresses {
+		p.nodes = append(p.nodes, &node{pool: p, addr: addr})
+	}
+	if len(p.nodes) == 0 {
+		p.nodes = []*node{{pool: p}}
+	}
+	return p
+}
+
+// take returns the node with the fewest builds that is not in tried; among
+// equals the one that had this image before, as its cache is there.
+func (p *pool) take(image string, tried map[*node]bool) *node {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var best *node
+	var bestRank uint64
+	for _, n := range p.nodes {
+		rank := rank(n.addr, image)
+		if tried[n] && len(tried) < len(p.nodes) {
+			continue
+		}
+		if best == nil || p.busy[n] < p.busy[best] || p.busy[n] == p.busy[best] && rank > bestRank {
+			best, bestRank = n, rank
+		}
+	}
+	p.busy[best]++
+	return best
+}
+
+func (p *pool) give(n *node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy[n]--
+}
+
+// rank is an order of addresses that differs from image to image.
+func rank(addr, image string) uint64 {
+	h := fnv.New64a()
+	io.WriteString(h, addr+"\x00"+image)
+	return h.Sum64()
+}
+
+func (p *pool) close() error {
+	var errs []error
+	for _, n := range p.nodes {
+		errs = append(errs, n.close())
+	}
+	return errors.Join(errs...)
+}
+
+// platform returns the platform that builds without one are for: that of the
+// builders, so that it is part of the identity. The embedded one runs here; of
+// another it is asked once, and remembered, so that finding out that nothing is
+// to be built takes no builder.
+func (p *pool) platform(ctx context.Context) (string, error) {
+	n := p.nodes[0]
+	if n.addr == "" {
+		return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: "linux", Architecture: goruntime.GOARCH})), nil
+	}
+	file := p.platformFile(n)
+	if file != "" {
+		if data, err := os.ReadFile(file); err == nil {
+			if _, err := platforms.Parse(string(data)); err == nil {
+				return string(data), nil
+			}
+		}
+	}
+	c, err := n.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	workers, err := c.ListWorkers(ctx)
+	if err != nil {
+		return "", &UnreachableError{n.addr, plain(err)}
+	}
+	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
+		return "", &UnreachableError{n.addr, errors.New("it has no worker")}
+	}
+	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
+	if file != "" && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
+		// Not being able to remember costs a connection the next time.
+		_ = os.WriteFile(file, []byte(name), 0o600)
+	}
+	return name, nil
+}
+
+// platformFile is where the platform of a builder is kept.
+func (p *pool) platformFile(n *node) string {
+	if p.opts.CacheDir == "" {
+		return ""
+	}
+	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(n.addr))), "sha256:")
+	return filepath.Join(p.opts.CacheDir, "platform", sum[:16])
+}
+
+// A node is one builder.
+type node struct {
+	pool *pool
+	addr string // empty: the embedded one
+
+	mu      sync.Mutex     // held while connecting: many wait for one
+	client  *client.Client // guarded by mu
+	at      string         // address of client; guarded by mu
+	doubted bool           // client may have lost its builder; guarded by mu
+
+	contexts contexts
+}
+
+// connectTimeout bounds how long a builder may take to answer the first time.
+const connectTimeout = 30 * time.Second
+
+// connect returns a client of a builder that has answered. Its error is an
+// *UnreachableError.
+func (n *node) connect(ctx context.Context) (*client.Client, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client != nil && !n.doubted {
+		return n.client, nil
+	}
+	addr := n.addr
+	if addr == "" {
+		if n.pool.opts.Start == nil {
+			return nil, &UnreachableError{"", errors.New("no BuildKit is given: give its address with --buildkit or BUILDKIT_HOST")}
+		}
+		var err error
+		if addr, err = n.pool.opts.Start(ctx); err != nil {
+			return nil, &UnreachableError{"", err}
+		}
+	}
+	// A client that others use is kept: it connects to the same address again.
+	c := n.client
+	var err error
+	if c == nil || addr != n.at {
+		c, err = n.dial(ctx, addr)
+	}
+	if err == nil {
+		err = answer(ctx, c)
+	}
+	if err != nil {
+		if c != nil && c != n.client {
+			c.Close()
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &UnreachableError{addr, plain(err)}
+	}
+	n.client, n.at, n.doubted = c, addr, false
+	return c, nil
+}
+
+// doubt makes the next build find out whether the builder is still there.
+func (n *node) doubt() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.doubted = true
+}
+
+// lost says whether err is that the embedded builder is gone: it is then
+// started again.
+func (n *node) lost(err error) bool {
+	return n.addr == "" && n.pool.opts.Start != nil && grpcerrors.Code(err) == codes.Unavailable
+}
+
+// answer returns when the builder has answered. A client that has lost it tries
+// again after a second.
+func answer(ctx context.Context, c *client.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
+	defer cancel()
+	for again := 0; ; again++ {
+		_, err := c.Info(quiet(ctx))
+		if err == nil || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(1200 * time.Millisecond): // a little more than gRPC waits
+		}
+	}
+}
+
+func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
+	if err := checkAddress(addr); err != nil {
+		return nil, err
+	}
+	var opts []client.ClientOpt
+	if tls := n.pool.opts.TLS; tls != (TLS{}) && strings.HasPrefix(addr, "tcp://") {
+		if tls.CA != "" {
+			opts = append(opts, client.WithServerConfig(tls.ServerName, tls.CA))
+		} else {
+			opts = append(opts, client.WithServerConfigSystem(tls.ServerName))
+		}
+		if tls.Cert != "" || tls.Key != "" {
+			opts = append(opts, client.WithCredentials(tls.Cert, tls.Key))
+		}
+	}
+	return client.New(quiet(ctx), addr, opts...)
+}
+
+// checkAddress says what is wrong with an address that no builder can have.
+func checkAddress(addr string) error {
+	scheme, rest, ok := strings.Cut(addr, "://")
+	switch {
+	case !ok || rest == "":
+		return errors.New("that is no address")
+	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):
+		return errors.New("that is Docker, whose own builder cannot push what it builds: run BuildKit in it with " +
+			"'docker run -d --name buildkitd --privileged moby/buildkit' and use --buildkit docker-container://buildkitd")
+	}
+	for _, s := range []string{"unix", "tcp", "npipe", "docker-container", "kube-pod"} {
+		if scheme == s {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s:// is not known: use unix://, tcp://, docker-container:// or kube-pod://", scheme)
+}
+
+func (n *node) close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client == nil {
+		return nil
+	}
+	err := n.client.Close()
+	n.client = nil
+	return err
+}
+
+// quiet keeps BuildKit's library from printing to the terminal.
+func quiet(ctx context.Context) context.Context {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return bklog.WithLogger(ctx, logrus.NewEntry(l))
+}

@@ -1,0 +1,87 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+const (
+	attempts  = 4
+	firstWait = 200 * time.Millisecond
+)
+
+// retry builds on a node, and again, on another one if there is, when what
+// failed may pass by itself.
+func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
+	tried := map[*node]bool{}
+	wait := firstWait
+	for again := 1; ; again++ {
+		n := b.pool.take(spec.ID, tried)
+		digest, err := do(n)
+		b.pool.give(n)
+		if err == nil || ctx.Err() != nil {
+			return digest, err
+		}
+		tried[n] = true
+		var unreachable *UnreachableError
+		elsewhere := errors.As(err, &unreachable) && len(tried) < len(b.pool.nodes)
+		if again >= max(attempts, len(b.pool.nodes)) || !elsewhere && !transient(err) && !n.lost(err) {
+			return "", err
+		}
+		n.doubt()
+		emit(runtime.Retried{What: "build " + spec.ID, Error: err.Error(), Again: again})
+		if elsewhere {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		wait *= 2
+	}
+}
+
+// passing are texts of errors that come from afar without a type, and that may
+// be gone when it is tried again.
+var passing = []string{
+	"no active session",
+	"connection refused",
+	"connection reset by peer",
+	"broken pipe",
+	"unexpected EOF",
+	"error reading from server: EOF",
+	"transport is closing",
+	"TLS handshake timeout",
+	"i/o timeout",
+	"502 Bad Gateway",
+	"503 Service Unavailable",
+	"504 Gateway Timeout",
+	"429 Too Many Requests",
+}
+
+// transient says whether err may be gone when it is tried again. What a build
+// itself does wrong is not: the same would be wrong again.
+func transient(err error) bool {
+	var build *runtime.BuildError
+	if errors.As(err, &build) || errors.Is(err, runtime.ErrConflict) {
+		return false
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
+		return true
+	}
+	text := err.Error()
+	for _, s := range passing {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,97 @@
+package build
+
+import (
+	"context"
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"github.com/docker/cli/cli/config"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth/authprovider"
+	"github.com/moby/buildkit/session/secrets"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
+	"github.com/moby/buildkit/session/sshforward/sshprovider"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A keyring answers BuildKit's questions for secrets of one build.
+type keyring struct {
+	values map[string]runtime.Secret
+	repo   string // git source; BuildKit asks for credentials of its host
+}
+
+var _ secrets.SecretStore = keyring{}
+
+// gitHeader is how BuildKit calls the secret with the Authorization header for a
+// host of git repositories.
+const gitHeader = "GIT_AUTH_HEADER."
+
+// GetSecret implements [secrets.SecretStore].
+func (k keyring) GetSecret(ctx context.Context, id string) ([]byte, error) {
+	if v, ok := k.values[id]; ok {
+		return []byte(v.Reveal()), nil
+	}
+	if k.repo != "" && strings.HasPrefix(id, gitHeader) {
+		if header := credential(ctx, k.repo); header != "" {
+			return []byte(header), nil
+		}
+	}
+	return nil, secrets.ErrNotFound
+}
+
+func basicAuth(user, pass string) string {
+	return "basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+pass))
+}
+
+// attachables are what BuildKit may ask for during a build: credentials of
+// registries, secrets, and the keys of the user's SSH agent for git over SSH.
+func (b *Builder) attachables(j job) ([]session.Attachable, error) {
+	dir := b.opts.DockerConfig
+	if dir == "" {
+		dir = config.Dir()
+	}
+	file, err := config.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	attach := []session.Attachable{
+		authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: authprovider.LoadAuthConfig(file)}),
+		secretsprovider.NewSecretProvider(keyring{j.secrets, j.src.url}),
+	}
+	if j.src.url != "" {
+		// Without an agent, repositories that need no key still work.
+		if agent, err := sshprovider.NewSSHAgentProvider([]sshprovider.AgentConfig{{ID: "default"}}); err == nil {
+			attach = append(attach, agent)
+		}
+	}
+	return attach, nil
+}
+
+// hidden is what is shown in place of a secret.
+var hidden = runtime.Secret{}.String()
+
+// hider returns a function that takes values of secrets out of text, for what
+// commands of a build print. A value of several lines is taken out line by line.
+// Very short lines are left: they are in everything, and tell nothing.
+func hider(values map[string]runtime.Secret) func(string) string {
+	var words []string
+	for _, v := range values {
+		for line := range strings.Lines(v.Reveal()) {
+			if line = strings.TrimSpace(line); len(line) >= 3 {
+				words = append(words, line)
+			}
+		}
+	}
+	// The longest first, so that nothing of it stays where one is in another.
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
+	pairs := make([]string, 0, 2*len(words))
+	for _, w := range words {
+		pairs = append(pairs, w, hidden)
+	}
+	if len(pairs) == 0 {
+		return func(s string) string { return s }
+	}
+	return strings.NewReplacer(pairs...).Replace
+}

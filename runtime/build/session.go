@@ -1,0 +1,101 @@
+package build
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/filesync"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// contexts are the build contexts that one builder is being sent. Builds at one
+// time of the same context, as the targets of one Dockerfile are, share a
+// session for it. BuildKit then takes their contexts for the same and asks for
+// the files once.
+type contexts struct {
+	mu   sync.Mutex
+	open map[string]*shared
+}
+
+// A shared is a session that sends one context.
+type shared struct {
+	session *session.Session
+	users   int // guarded by contexts.mu
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+// share returns the session that sends t for the Dockerfile, until release.
+func (c *contexts) share(cl *client.Client, t *tree, dockerfile string) (id string, release func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// With the content in the key nobody gets files of another moment.
+	key := t.key + " " + string(t.digest) + " " + dockerfile
+	s := c.open[key]
+	if s == nil || s.over() {
+		if s, err = newShared(cl, t, dockerfile); err != nil {
+			return "", nil, err
+		}
+		if c.open == nil {
+			c.open = map[string]*shared{}
+		}
+		c.open[key] = s
+	}
+	s.users++
+	return s.session.ID(), func() { c.release(key, s) }, nil
+}
+
+func newShared(cl *client.Client, t *tree, dockerfile string) (*shared, error) {
+	// It ends with its last user, and not with the first one's context.
+	ctx, stop := context.WithCancel(quiet(context.Background()))
+	sess, err := session.NewSession(ctx, sharedKey(t.dir, dockerfile))
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	sess.Allow(filesync.NewFSSyncProvider(filesync.StaticDirSource{"context": &t.folder}))
+	s := &shared{session: sess, stop: stop, stopped: make(chan struct{})}
+	go func() {
+		defer close(s.stopped)
+		// Its end is noticed by the builds, as that of their own sessions.
+		_ = sess.Run(ctx, cl.Dialer())
+	}()
+	return s, nil
+}
+
+// over says whether the connection of s is gone.
+func (s *shared) over() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *contexts) release(key string, s *shared) {
+	c.mu.Lock()
+	s.users--
+	last := s.users == 0
+	if last && c.open[key] == s {
+		delete(c.open, key)
+	}
+	c.mu.Unlock()
+	if last {
+		s.stop()
+		s.session.Close()
+		<-s.stopped
+	}
+}
+
+// sharedKey names a context of this machine, so that BuildKit finds the copy
+// that it got before, and asks for the difference.
+func sharedKey(dir, dockerfile string) string {
+	host, _ := os.Hostname()
+	return string(plan.DigestOf([]byte(host + "\x00" + filepath.Clean(dir) + "\x00" + dockerfile)))
+}

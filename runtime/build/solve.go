@@ -1,0 +1,191 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/tonistiigi/fsutil"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A job is one build, with all that is known before it starts.
+type job struct {
+	spec    plan.BuildSpec
+	src     *source
+	ref     string
+	secrets map[string]runtime.Secret
+}
+
+// solve has n build and push j, once.
+func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) (plan.Digest, error) {
+	c, err := n.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	opt := client.SolveOpt{
+		Frontend:      "dockerfile.v0",
+		FrontendAttrs: b.attrs(j),
+		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(j.ref)}},
+		Internal:      true, // leaves no record with what commands have printed
+	}
+	if opt.Session, err = b.attachables(j); err != nil {
+		return "", err
+	}
+	if j.src.tree != nil {
+		id, release, err := n.contexts.share(c, j.src.tree, j.spec.Dockerfile)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		opt.FrontendAttrs["local-sessionid:context"] = id
+		opt.LocalMounts = map[string]fsutil.FS{"dockerfile": j.src.dockerfile}
+		opt.SharedKey = sharedKey(j.src.tree.dir, j.spec.Dockerfile)
+	} else if opt.FrontendInputs, err = gitInputs(j); err != nil {
+		return "", err
+	}
+
+	p := newProgress(emit, hider(j.secrets))
+	status := make(chan *client.SolveStatus)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		p.follow(status)
+	}()
+	resp, err := c.Solve(quiet(ctx), nil, opt, status)
+	<-told
+	switch {
+	case err != nil && j.src.tree != nil && j.src.tree.moved.Load() != nil:
+		return "", errChanged(j.spec, *j.src.tree.moved.Load())
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return "", explain(err, j, p)
+	}
+	digest := resp.ExporterResponse[exptypes.ExporterImageDigestKey]
+	if digest == "" {
+		return "", errors.New("BuildKit did not say which image it has pushed")
+	}
+	return plan.Digest(digest), nil
+}
+
+// attrs are the arguments of the Dockerfile frontend.
+func (b *Builder) attrs(j job) map[string]string {
+	attrs := map[string]string{
+		// The frontend's mark of a "# syntax=" line that was followed already:
+		// it then uses itself, and not an image that has to be pulled.
+		"cmdline":                     "builtin",
+		"filename":                    dockerfileName,
+		"platform":                    strings.Join(j.spec.Platforms, ","),
+		"build-arg:SOURCE_DATE_EPOCH": "0",
+	}
+	if j.src.tree == nil {
+		attrs["filename"] = j.spec.Dockerfile
+	}
+	if j.src.platform != "" {
+		attrs["platform"] = j.src.platform
+	}
+	if j.spec.Target != "" {
+		attrs["target"] = j.spec.Target
+	}
+	for _, k := range slices.Sorted(maps.Keys(j.spec.Args)) {
+		attrs["build-arg:"+k] = j.spec.Args[k]
+	}
+	for _, k := range slices.Sorted(maps.Keys(j.spec.Labels)) {
+		attrs["label:"+k] = j.spec.Labels[k]
+	}
+	limits := b.opts.Limits
+	if limits.CPU == 0 {
+		limits.CPU = 4
+	}
+	if limits.Memory == 0 {
+		limits.Memory = 4 << 30
+	}
+	// These are no part of BuildKit's cache keys.
+	if limits.CPU > 0 {
+		const period = 100_000 // microseconds
+		attrs["cpuperiod"] = strconv.Itoa(period)
+		attrs["cpuquota"] = strconv.FormatInt(int64(limits.CPU*period), 10)
+	}
+	if limits.Memory > 0 {
+		attrs["memory"] = strconv.FormatInt(limits.Memory, 10)
+	}
+	return attrs
+}
+
+// export says where the image goes, and in what form.
+func (b *Builder) export(ref string) map[string]string {
+	attrs := map[string]string{
+		"name":              ref,
+		"push":              "true",
+		"oci-mediatypes":    "true",
+		"rewrite-timestamp": strconv.FormatBool(b.opts.Reproducible),
+	}
+	host, _, _ := strings.Cut(ref, "/")
+	switch {
+	case loopback(host):
+		// Compressing takes most of the time of many builds, and zstd a third of
+		// gzip's. Who pulls from loopback is on this machine and knows it; of
+		// readers of other registries that is not sure.
+		attrs["compression"] = "zstd"
+	case slices.Contains(b.opts.PlainHTTP, host):
+		attrs["registry.insecure"] = "true"
+	}
+	return attrs
+}
+
+// loopback says whether BuildKit takes plain http for a registry by itself.
+func loopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = hostPort
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// gitInputs are the context and the folder of the Dockerfile in a commit that
+// BuildKit fetches.
+func gitInputs(j job) (map[string]llb.State, error) {
+	at := func(dir string) llb.State {
+		opts := []llb.GitOption{
+			llb.GitRef(j.src.commit),
+			llb.WithCustomName(fmt.Sprintf("load %s of %s", j.src.commit[:12], shownURL(j.src.url))),
+		}
+		if dir = path.Clean(dir); dir != "." {
+			opts = append(opts, llb.GitSubDir(dir))
+		}
+		if hosts, err := knownHosts(); err == nil {
+			opts = append(opts, llb.KnownSSHHosts(hosts))
+		}
+		return llb.Git(withoutUser(j.src.url), "", opts...)
+	}
+	return map[string]llb.State{
+		"context":    at(path.Join(j.spec.Source.Path, j.spec.Context)),
+		"dockerfile": at(j.spec.Source.Path),
+	}, nil
+}
+
+// knownHosts returns the keys of SSH hosts that the user trusts. Without them
+// BuildKit would trust any.
+func knownHosts() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(filepath.Join(home, ".ssh", "known_hosts"))
+	return string(data), err
+}

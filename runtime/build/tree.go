@@ -1,0 +1,241 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/tonistiigi/fsutil"
+	"github.com/tonistiigi/fsutil/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A tree is the content of a build context at one moment.
+type tree struct {
+	folder
+	dir    string                 // absolute
+	key    string                 // of the folder and what is left out of it
+	digest plan.Digest            // over paths, kinds, content
+	moved  atomic.Pointer[string] // path of a file that was another when it was sent
+}
+
+// An entry is one file, folder or symbolic link.
+type entry struct {
+	path  string      // slash-separated, below the context
+	mode  fs.FileMode // normalised: see the package comment
+	size  int64
+	mtime int64 // nanoseconds since 1970; no part of the identity
+	link  string
+	sum   sum
+	data  []byte // of a file that is not on disk
+}
+
+type sum [sha256.Size]byte
+
+// errMoving says that a file changed while it was read.
+var errMoving = errors.New("it changes while it is read")
+
+// readTree reads the context in dir without what patterns of a .dockerignore
+// leave out. Files that ix knows are not read. Something that changes is read
+// again, a few times.
+func readTree(ctx context.Context, dir string, patterns []string, ix *index) (*tree, error) {
+	for attempt := 1; ; attempt++ {
+		t, err := tryTree(ctx, dir, patterns, ix)
+		if err == nil || attempt == 4 || !errors.Is(err, errMoving) && !errors.Is(err, fs.ErrNotExist) {
+			return t, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Duration(attempt) * 10 * time.Millisecond):
+		}
+	}
+}
+
+func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tree, error) {
+	began := time.Now()
+	disk := &disk{dir: dir, infos: map[string]fs.FileInfo{}}
+	filtered, err := fsutil.NewFilterFS(disk, &fsutil.FilterOpt{ExcludePatterns: patterns})
+	if err != nil {
+		return nil, err
+	}
+	known := ix.load()
+	t := &tree{dir: dir, key: ix.key}
+	var stamps []stamp
+	var unknown []int // entries to be read
+	err = filtered.Walk(ctx, "", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info := disk.infos[p]
+		e := entry{path: filepath.ToSlash(p), mode: normal(info.Mode()), mtime: info.ModTime().UnixNano()}
+		var st stamp
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			if e.link, err = os.Readlink(filepath.Join(dir, p)); err != nil {
+				return err
+			}
+			e.link = filepath.ToSlash(e.link)
+		case info.Mode().IsRegular():
+			e.size, st = info.Size(), stampOf(info)
+			if s, ok := known[e.path]; ok && s.stamp == st {
+				e.sum = s.sum
+			} else {
+				unknown = append(unknown, len(t.entries))
+			}
+		case !info.IsDir():
+			return nil // sockets, devices and pipes are no content
+		}
+		t.entries, stamps = append(t.entries, e), append(stamps, st)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := readFiles(ctx, dir, t.entries, stamps, unknown); err != nil {
+		return nil, err
+	}
+	t.open = func(e *entry) io.Reader { return &checked{tree: t, want: e} }
+	t.digest = digestOf(t.entries)
+	if len(unknown) > 0 || len(known) > 2*len(t.entries) {
+		ix.save(t.entries, stamps, began)
+	}
+	return t, nil
+}
+
+// normal keeps of a mode the kind, and whether it can be executed.
+func normal(m fs.FileMode) fs.FileMode {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return fs.ModeSymlink | 0o777
+	case m.IsDir():
+		return fs.ModeDir | 0o755
+	case m&0o100 != 0:
+		return m&(fs.ModeSetuid|fs.ModeSetgid) | 0o755
+	}
+	return 0o644
+}
+
+// readFiles computes the digests of the entries with these numbers.
+func readFiles(ctx context.Context, dir string, entries []entry, stamps []stamp, numbers []int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	workers := min(2*goruntime.GOMAXPROCS(0), len(numbers))
+	for w := range workers {
+		group.Go(func() error {
+			buf := make([]byte, 128<<10)
+			h := sha256.New()
+			for i := w; i < len(numbers); i += workers {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				n := numbers[i]
+				e := &entries[n]
+				if err := readFile(filepath.Join(dir, filepath.FromSlash(e.path)), stamps[n], h, buf, &e.sum); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// readFile computes the digest of a file, which must have the stamp before and
+// after.
+func readFile(path string, want stamp, h hash.Hash, buf []byte, to *sum) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h.Reset()
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{file}, buf); err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if stampOf(info) != want {
+		return fmt.Errorf("%s: %w", path, errMoving)
+	}
+	h.Sum(to[:0])
+	return nil
+}
+
+// digestOf is that of a tree: of all that makes the content of a context, one
+// record an entry, none of which can be read as part of another.
+func digestOf(entries []entry) plan.Digest {
+	h := sha256.New()
+	var line []byte
+	for i := range entries {
+		e := &entries[i]
+		line = strconv.AppendQuote(line[:0], e.path)
+		line = append(line, ' ')
+		line = strconv.AppendUint(line, uint64(e.mode), 8)
+		switch {
+		case e.mode&fs.ModeSymlink != 0:
+			line = append(line, ' ')
+			line = strconv.AppendQuote(line, e.link)
+		case e.mode.IsRegular():
+			line = append(line, ' ')
+			line = hex.AppendEncode(line, e.sum[:])
+		}
+		h.Write(append(line, '\n'))
+	}
+	return plan.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+}
+
+// A disk is a folder as fsutil walks it, without extended attributes, which are
+// no part of a context, and with each file's information kept by path.
+type disk struct {
+	dir   string
+	infos map[string]fs.FileInfo
+}
+
+func (d *disk) Walk(ctx context.Context, _ string, fn fs.WalkDirFunc) error {
+	return filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		rel, relErr := filepath.Rel(d.dir, path)
+		if relErr != nil {
+			return relErr
+		}
+		if rel == "." {
+			return err
+		}
+		return fn(rel, &diskEntry{e, d, rel}, err)
+	})
+}
+
+func (d *disk) Open(string) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
+
+type diskEntry struct {
+	fs.DirEntry
+	disk *disk
+	rel  string
+}
+
+// Info is called for what is not left out.
+func (e *diskEntry) Info() (fs.FileInfo, error) {
+	info, err := e.DirEntry.Info()
+	if err != nil {
+		return nil, err
+	}
+	e.disk.infos[e.rel] = info
+	return &fsutil.StatInfo{Stat: &types.Stat{Path: e.rel, Mode: uint32(info.Mode())}}, nil
+}

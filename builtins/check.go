@@ -91,6 +91,26 @@ func checkQuantity(q, example string) *problem {
 	return nil
 }
 
+// suffixes are what the suffixes of quantities multiply with.
+var suffixes = map[string]float64{
+	"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+	"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60,
+}
+
+// quantityValue returns the value of a valid quantity, near enough to compare.
+func quantityValue(q string) float64 {
+	m := quantity.FindStringSubmatch(q)
+	if m == nil {
+		return 0
+	}
+	factor, ok := suffixes[m[2]]
+	if !ok { // an exponent
+		factor, _ = strconv.ParseFloat("1"+m[2], 64)
+	}
+	n, _ := strconv.ParseFloat(m[1], 64)
+	return n * factor
+}
+
 // checkMemory is checkQuantity for bytes, where "m" would be thousandths.
 func checkMemory(q, example string) *problem {
 	if p := checkQuantity(q, example); p != nil {

@@ -77,3 +77,11 @@ func TestRelative(t *testing.T) {
 		}
 	}
 }
+
+func TestQuantityValue(t *testing.T) {
+	for q, want := range map[string]float64{"1": 1, "500m": 0.5, "2k": 2000, "1Ki": 1024, "1.5Gi": 1.5 * (1 << 30), "1e3": 1000, "2E": 2e18, "1E-2": 0.01, ".5": 0.5, "5.": 5} {
+		if got := quantityValue(q); got != want {
+			t.Errorf("quantityValue(%q) = %v, want %v", q, got, want)
+		}
+	}
+}

@@ -123,7 +123,12 @@ func (f *Files) glob(pattern string, exclude [][]string) ([]string, error) {
 		return nil, readable(pattern, err)
 	}
 	slices.Sort(out)
-	f.note(pattern, plan.InputGlob, plan.DigestOf([]byte(strings.Join(out, "\n"))))
+	digest := plan.DigestOf([]byte(strings.Join(out, "\n")))
+	// One pattern can be asked for with several exclude=: all answers count.
+	if old := f.inputs[plan.Input{Path: pattern, Kind: plan.InputGlob}]; old != "" && old != digest {
+		digest = plan.DigestOf([]byte(old + digest))
+	}
+	f.note(pattern, plan.InputGlob, digest)
 	return out, nil
 }
 

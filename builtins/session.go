@@ -101,16 +101,30 @@ func (s *Session) Warnings() []plan.Diagnostic { return s.sorted(s.warnings) }
 
 // sorted also drops what is said twice of one place, as by a call in a loop.
 func (s *Session) sorted(list []plan.Diagnostic) []plan.Diagnostic {
+	type place struct {
+		pos, from plan.Pos
+		message   string
+	}
+	seen := map[place]bool{}
+	out := slices.DeleteFunc(slices.Clone(list), func(d plan.Diagnostic) bool {
+		p := place{pos: d.Pos, message: d.Message}
+		if len(d.Stack) > 0 {
+			p.from = d.Stack[0].Pos
+		}
+		again := seen[p]
+		seen[p] = true
+		return again
+	})
 	order := func(p plan.Pos) int {
 		if src := s.sources[p.File]; src != nil {
 			return src.order
 		}
 		return -1
 	}
-	slices.SortStableFunc(list, func(a, b plan.Diagnostic) int {
+	slices.SortStableFunc(out, func(a, b plan.Diagnostic) int {
 		return cmp.Or(cmp.Compare(order(a.Pos), order(b.Pos)), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
 	})
-	return slices.CompactFunc(list, func(a, b plan.Diagnostic) bool { return a.Pos == b.Pos && a.Message == b.Message })
+	return out
 }
 
 // frame returns the innermost call in a file that ok accepts, and its source.

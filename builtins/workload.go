@@ -164,8 +164,22 @@ var resourcesFunc = declare("resources", "resources", "Describes what a containe
 		if a.MemoryLimit != "" {
 			c.wrong("memory_limit", checkMemory(a.MemoryLimit, "1Gi"))
 		}
+		if c.ok("cpu") && c.ok("cpu_limit") {
+			c.wrong("cpu_limit", atLeast(a.CPULimit, a.CPU))
+		}
+		if c.ok("memory") && c.ok("memory_limit") {
+			c.wrong("memory_limit", atLeast(a.MemoryLimit, a.Memory))
+		}
 		return &Resources{plan: plan.Resources(*a)}, nil
 	})
+
+// atLeast checks that a limit is not below what is asked for.
+func atLeast(limit, asked string) *problem {
+	if limit == "" || asked == "" || quantityValue(limit) >= quantityValue(asked) {
+		return nil
+	}
+	return problemf("%q is less than the %q that is asked for", limit, asked)
+}
 
 // A Volume is the value of volume().
 type Volume struct {
@@ -195,6 +209,9 @@ var volumeFunc = declare("volume", "volume", "Describes storage that outlives th
 		}
 		if a.Name == "" {
 			a.Name = strings.Trim(label(a.Path)[:min(len(label(a.Path)), 40)], "-")
+			if a.Name == "" && c.ok("path") {
+				c.wrong("path", problemf("no name can be made of %q", clip(a.Path)).hinted("give one with name="))
+			}
 		} else {
 			c.wrong("name", checkName(a.Name, 40))
 		}

@@ -107,9 +107,13 @@ func (e *evaluation) skips() {
 		byName[svc.Plan.Name] = svc
 		names = append(names, svc.Plan.Name)
 	}
+	unknown := 0
 	for _, skip := range s.Skips {
 		svc := byName[skip.Service]
 		if svc == nil {
+			if unknown++; unknown > suggestMost {
+				names = nil
+			}
 			s.Report(plan.Diagnostic{
 				Severity: plan.Error, Pos: skip.Pos, Stack: skip.Stack, Hint: suggest(skip.Service, names, ""),
 				Message: fmt.Sprintf("skip: there is no service %q", skip.Service),

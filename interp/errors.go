@@ -147,9 +147,13 @@ func (e *evaluation) unparsed(err error) error {
 	return builtins.ErrReported
 }
 
-// unresolved returns what the resolver found, with a suggestion for a name that
-// is not defined: of this file, of the builtins, of Starlark.
-func (e *evaluation) unresolved(tree *syntax.File, r resolve.Error) error {
+// suggestMost is for how many errors of one kind a similar name is looked for:
+// the work is the number of errors times the number of names.
+const suggestMost = 100
+
+// unresolved returns what the resolver found, with a suggestion among names for
+// a name that is not defined.
+func unresolved(r resolve.Error, names []string) error {
 	msg := didYouMean.ReplaceAllString(r.Msg, "")
 	name, undefined := strings.CutPrefix(msg, "undefined: ")
 	if !undefined {
@@ -161,21 +165,27 @@ func (e *evaluation) unresolved(tree *syntax.File, r resolve.Error) error {
 	if hint, ok := foreignNames[name]; ok {
 		return &builtins.Hinted{Msg: msg, Hint: hint}
 	}
-	names := globals(tree)
+	return &builtins.Hinted{Msg: msg, Hint: suggest(name, names, "")}
+}
+
+// names returns the names of the builtins and of Starlark.
+func (e *evaluation) names() []string {
+	var names []string
 	for _, n := range append(keys(e.env), keys(starlark.Universe)...) {
 		if !strings.HasPrefix(n, "%") {
 			names = append(names, n)
 		}
 	}
-	return &builtins.Hinted{Msg: msg, Hint: suggest(name, names, "")}
+	return names
 }
 
 // globals returns the names that a file defines at its top, in its order.
 func globals(tree *syntax.File) []string {
 	var names []string
+	seen := map[string]bool{}
 	add := func(id *syntax.Ident) {
-		if !slices.Contains(names, id.Name) {
-			names = append(names, id.Name)
+		if !seen[id.Name] {
+			names, seen[id.Name] = append(names, id.Name), true
 		}
 	}
 	for _, s := range tree.Stmts {

@@ -165,8 +165,12 @@ func (e *evaluation) compile(tree *syntax.File) (*starlark.Program, error) {
 	prog, err := starlark.FileProgram(tree, e.env.Has)
 	var list resolve.ErrorList
 	if errors.As(err, &list) {
-		for _, r := range list {
-			e.report(e.pos(r.Pos), e.unresolved(tree, r))
+		names := append(globals(tree), e.names()...)
+		for i, r := range list {
+			if i == suggestMost {
+				names = nil
+			}
+			e.report(e.pos(r.Pos), unresolved(r, names))
 		}
 		return nil, builtins.ErrReported
 	}

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -110,6 +111,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	if err != nil {
 		return nil, unreadable(err, len(e.loading) > 1)
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
 	tree, err := dialect.Parse(src.String(), text, 0)
 	if err != nil {
 		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))

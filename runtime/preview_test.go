@@ -172,7 +172,7 @@ func TestPreviewIsRun(t *testing.T) {
 		if r.IntN(4) == 0 {
 			req.Action = []runtime.Action{runtime.Stop, runtime.Restart, runtime.Delete}[r.IntN(3)]
 		}
-		before, releases := len(w.Calls()), w.Deployer.Releases("shop-staging")
+		releases := w.Deployer.Releases("shop-staging")
 		steps, err := w.Runtime().Preview(t.Context(), req)
 		if err != nil {
 			t.Fatalf("seed %d: Preview = %v", seed, err)
@@ -180,7 +180,7 @@ func TestPreviewIsRun(t *testing.T) {
 		if diff := cmp.Diff(releases, w.Deployer.Releases("shop-staging")); diff != "" {
 			t.Errorf("seed %d: a preview changed something:\n%s", seed, diff)
 		}
-		before = len(w.Calls())
+		before := len(w.Calls())
 		record, err := run(t, w, req)
 		if err != nil {
 			t.Fatalf("seed %d: Run = %v", seed, err)

@@ -130,7 +130,7 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (leas
 			return lease, said != nil, nil
 		case errors.As(err, &locked) && req.WaitLock:
 		case said != nil && ctx.Err() != nil:
-			return nil, true, fmt.Errorf("%w: %v", context.Cause(ctx), said)
+			return nil, true, fmt.Errorf("%w: %s", context.Cause(ctx), said.Error())
 		default:
 			return nil, said != nil, err
 		}
@@ -141,7 +141,7 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (leas
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():
-			return nil, true, fmt.Errorf("%w: %v", context.Cause(ctx), said)
+			return nil, true, fmt.Errorf("%w: %s", context.Cause(ctx), said.Error())
 		}
 	}
 }

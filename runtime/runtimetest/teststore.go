@@ -150,7 +150,7 @@ func testStoreList(t *testing.T, s storeTest) {
 	var want []*runtime.Environment
 	for _, name := range []string{"alpha", "beta", "gamma"} {
 		k := runtime.EnvironmentKey{Pipeline: key.Pipeline, Name: name}
-		t.Cleanup(func() { store.Delete(context.WithoutCancel(ctx), k) })
+		t.Cleanup(func() { _ = store.Delete(context.WithoutCancel(ctx), k) })
 		want = append(want, environment(k))
 	}
 	other := environment(s.key("alpha"))
@@ -258,7 +258,7 @@ func testStoreLarge(t *testing.T, s storeTest) {
 	// Three megabytes that do not compress.
 	noise := make([]byte, 3<<19)
 	random := rand.NewChaCha8([32]byte{1})
-	random.Read(noise)
+	_, _ = random.Read(noise) // it has no error
 	env.Plan.Services[0].Values["noise"] = hex.EncodeToString(noise)
 	for round := range 2 {
 		if err := store.Save(ctx, env); err != nil {

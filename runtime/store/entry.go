@@ -86,7 +86,7 @@ func (s *Store) writeEntry(ctx context.Context, e *entry) error {
 			continue
 		}
 		// What cannot be removed now is removed by the next write.
-		maps.Delete(ctx, m.Name, metav1.DeleteOptions{
+		_ = maps.Delete(ctx, m.Name, metav1.DeleteOptions{
 			Preconditions: &metav1.Preconditions{UID: &m.UID, ResourceVersion: &m.ResourceVersion},
 		})
 	}

@@ -272,11 +272,11 @@ func translate(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)):
-		return fmt.Errorf("%w: %v", context.Cause(ctx), err)
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%w (%v)", runtime.ErrNotFound, err)
+		return fmt.Errorf("%w (%w)", runtime.ErrNotFound, err)
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return fmt.Errorf("%w (%v)", runtime.ErrConflict, err)
+		return fmt.Errorf("%w (%w)", runtime.ErrConflict, err)
 	}
 	return err
 }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/runtime/background"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// daemonCmd is what pipe starts itself with as a background process. It is not
-// for people, and not in the help.
+// daemonCmd is what pipe starts itself with as a background process, and how
+// these are ended by hand. It is not in the help: they end by themselves.
 func (a *app) daemonCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:    "daemon",
@@ -21,6 +25,26 @@ func (a *app) daemonCmd() *cobra.Command {
 		Short:              "The embedded builder",
 		DisableFlagParsing: true,
 		RunE:               func(cmd *cobra.Command, args []string) error { return daemon.Main(cmd.Context(), args) },
+	}, &cobra.Command{
+		Use:   "stop",
+		Short: "End the embedded builder and the embedded registry",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var errs []error
+			for _, p := range a.daemons() {
+				if err := p.Stop(cmd.Context()); err != nil {
+					errs = append(errs, fmt.Errorf("stop %s: %w", p.Name, err))
+				}
+			}
+			return errors.Join(errs...)
+		},
 	})
 	return cmd
+}
+
+// daemons are the background processes of this home.
+func (a *app) daemons() []background.Process {
+	return []background.Process{
+		daemon.Background{Home: a.home(), Executable: a.exe}.Process(),
+	}
 }

@@ -31,6 +31,7 @@ func (f *evalFlags) add(cmd *cobra.Command) {
 type partFlags struct {
 	registry   string
 	buildkit   []string
+	tls        string
 	kubeconfig string
 	context    string
 	local      bool
@@ -43,6 +44,7 @@ func (f *partFlags) add(cmd *cobra.Command) {
 		"keep images in this `registry`, e.g. --registry registry.example.com/shop (default: registry= of the Pipelinefile, else the embedded one)")
 	fs.StringSliceVar(&f.buildkit, "buildkit", nil,
 		"build at this `address`, e.g. --buildkit tcp://builder:1234; several are spread over (default: $BUILDKIT_HOST, else the embedded one)")
+	fs.StringVar(&f.tls, "buildkit-tls", "", "a `folder` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "",
 		"a kubeconfig `file`, e.g. --kubeconfig staging.conf (default: $KUBECONFIG, else ~/.kube/config)")
 	fs.StringVar(&f.context, "context", "", "a `context` of the kubeconfig, e.g. --context staging (default: its current one)")

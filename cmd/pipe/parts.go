@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
@@ -32,6 +33,10 @@ func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e 
 		Local:      f.local,
 		Passive:    passive,
 		Secrets:    secrets,
+		Hide:       secretRefs(e.plan),
+	}
+	if f.tls != "" {
+		opts.BuildKitTLS = a.abs(f.tls)
 	}
 	if opts.Registry == "" {
 		opts.Registry = e.plan.Pipeline.Registry
@@ -80,4 +85,20 @@ func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, er
 		return nil, nil
 	}
 	return all, nil
+}
+
+// secretRefs are the secrets that a plan refers to.
+func secretRefs(p *plan.Plan) []plan.SecretRef {
+	var refs []plan.SecretRef
+	for _, b := range p.Builds {
+		refs = append(refs, b.Secrets...)
+	}
+	for _, s := range p.Services {
+		for _, e := range s.Workload.Env {
+			if e.Secret != nil && e.Secret.Service == "" {
+				refs = append(refs, *e.Secret)
+			}
+		}
+	}
+	return refs
 }

@@ -61,7 +61,10 @@ With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describe
 
 func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
 	ctx := cmd.Context()
-	view := a.progress(show)
+	view, err := a.progress(cmd, show)
+	if err != nil {
+		return err
+	}
 	defer a.hide()
 
 	view.Doing("evaluating " + file)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,10 @@ argument it takes the Pipelinefile of this folder, or of the nearest one above.`
 // run evaluates a file and deploys its plan.
 func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
 	ctx := cmd.Context()
-	view := a.progress(show)
+	view, err := a.progress(cmd, show)
+	if err != nil {
+		return err
+	}
 	defer a.hide()
 
 	view.Doing("evaluating " + file)
@@ -121,11 +125,14 @@ func (e *runFailure) Unwrap() error { return e.error }
 func (a *app) write(format string, v any, text func() error) error {
 	switch format {
 	case "json":
-		data, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(v); err != nil {
 			return err
 		}
-		_, err = a.stdout.Write(append(data, '\n'))
+		_, err := a.stdout.Write(b.Bytes())
 		return err
 	case "yaml":
 		data, err := yaml.Marshal(v)
@@ -169,9 +176,12 @@ func (a *app) printed(view ui.View) func(plan.Pos, string) {
 }
 
 // progress starts showing progress as the flags say (C3).
-func (a *app) progress(show showFlags) ui.View {
+func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
 	mode := ui.Mode(show.progress)
-	if mode == ui.Auto {
+	switch {
+	case mode == ui.TTY && !a.terminal():
+		return nil, usagef(cmd, "--progress tty: standard error is no terminal")
+	case mode == ui.Auto:
 		mode = ui.Plain
 		ci, _ := a.env("CI")
 		if term, _ := a.env("TERM"); a.terminal() && (ci == "" || ci == "false") && term != "dumb" {
@@ -180,7 +190,7 @@ func (a *app) progress(show showFlags) ui.View {
 	}
 	v := ui.New(ui.Options{Mode: mode, Out: a.stderr, Color: a.color(), Environ: a.environ, Now: a.now})
 	a.show(v)
-	return v
+	return v, nil
 }
 
 // color reports whether standard error takes colours.

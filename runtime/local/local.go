@@ -8,23 +8,26 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
 // Options say where the parts are. The zero value uses the embedded builder,
 // the embedded registry and the current context of the kubeconfig.
 type Options struct {
-	Dir        string          // the workspace: builds and charts are below it
-	Home       string          // state of pipe on this machine; default: see [Home]
-	Executable string          // the pipe command, which runs the embedded parts in the background
-	Registry   string          // the registry of images; empty: the embedded one
-	BuildKit   []string        // addresses of builders; none: the embedded one
-	Kubeconfig string          // a file; empty: $KUBECONFIG or ~/.kube/config
-	Context    string          // of the kubeconfig; empty: its current one
-	Local      bool            // use the local Kubernetes, which is started if there is none (C5)
-	Passive    bool            // start nothing: what is not running is an *UnavailableError
-	Secrets    runtime.Secrets // nil: there are none outside the cluster
-	Progress   func(string)    // told what Open is waiting for; nil: nobody
+	Dir         string           // the workspace: builds and charts are below it
+	Home        string           // state of pipe on this machine; default: see [Home]
+	Executable  string           // the pipe command, which runs the embedded parts in the background
+	Registry    string           // the registry of images; empty: the embedded one
+	BuildKit    []string         // addresses of builders; none: the embedded one
+	BuildKitTLS string           // a folder with ca.pem, cert.pem and key.pem, for builders at tcp://
+	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config
+	Context     string           // of the kubeconfig; empty: its current one
+	Local       bool             // use the local Kubernetes, which is started if there is none (C5)
+	Passive     bool             // start nothing: what is not running is an *UnavailableError
+	Secrets     runtime.Secrets  // nil: there are none outside the cluster
+	Hide        []plan.SecretRef // secrets whose values are kept out of what is shown, also when nothing asks for them
+	Progress    func(string)     // told what Open is waiting for; nil: nobody
 }
 
 // A Runtime is a runtime with what was opened for it.

@@ -1,0 +1,88 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/runtime/build"
+	"github.com/pipelinefile/pipe/runtime/build/daemon"
+)
+
+// builder returns the builder that opts name, or else the embedded one, which
+// is started when something is to be built: a run that builds nothing needs none.
+func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, error) {
+	tls, err := builderTLS(opts.BuildKitTLS)
+	if err != nil {
+		return nil, err
+	}
+	embedded := &attachment{part: "builder", next: "install what is missing, or name a builder with --buildkit", ensure: daemon.Background{
+		Home: opts.Home, Executable: opts.Executable, Progress: opts.Progress,
+	}.Ensure}
+	r.close = append(r.close, embedded.Close)
+	b := build.New(build.Options{
+		Dir:       opts.Dir,
+		Addresses: opts.BuildKit,
+		Start:     embedded.addr,
+		TLS:       tls,
+		CacheDir:  filepath.Join(opts.Home, "cache", "build"),
+		Secrets:   from,
+	})
+	r.close = append(r.close, b.Close)
+	return b, nil
+}
+
+// builderTLS finds the files of a folder that is laid out as buildctl's
+// --tlsdir: ca.pem, cert.pem and key.pem.
+func builderTLS(dir string) (build.TLS, error) {
+	if dir == "" {
+		return build.TLS{}, nil
+	}
+	files := build.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	for _, file := range []string{files.CA, files.Cert, files.Key} {
+		if _, err := os.Stat(file); err != nil {
+			return build.TLS{}, &UnavailableError{"builder", fmt.Errorf("--buildkit-tls: %w", err), "name a folder with ca.pem, cert.pem and key.pem"}
+		}
+	}
+	return files, nil
+}
+
+// An attachment is an embedded part that is attached to when it is needed, and
+// stays so until Close.
+type attachment struct {
+	part, next string
+	ensure     func(context.Context) (*background.Attached, error)
+
+	mu   sync.Mutex // guards what follows; held while the part starts, so that it is started once
+	held []*background.Attached
+}
+
+// addr attaches and returns the address of the part.
+func (a *attachment) addr(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	attached, err := a.ensure(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", err
+		}
+		return "", &UnavailableError{a.part, err, a.next}
+	}
+	a.held = append(a.held, attached)
+	return attached.Addr, nil
+}
+
+// Close gives the part up.
+func (a *attachment) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, attached := range a.held {
+		attached.Release()
+	}
+	a.held = nil
+	return nil
+}

@@ -1,0 +1,163 @@
+package shop_test
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDemo runs what "make demo" and "make demo-stop" run, on real pods and an
+// empty $PIPE_HOME: a page with rows from PostgreSQL, nothing to do the second
+// time, one service after a change, and nothing left at the end.
+func TestDemo(t *testing.T) {
+	needReal(t)
+	before := leftovers(t)
+	home, err := os.MkdirTemp("", "pd") // short: it holds unix sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := func() ([]byte, error) {
+		return script(t, home, "demo-stop.sh").CombinedOutput()
+	}
+	t.Cleanup(func() {
+		if out, err := stop(); err != nil {
+			t.Errorf("demo-stop.sh: %v\n%s", err, out)
+		}
+		os.RemoveAll(home)
+	})
+
+	first := demo(t, home)
+	for _, want := range []string{"The Corner Shop", "Teapot", "Umbrella"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+	if got := outcome(first); got != "5 done" {
+		t.Errorf("the first run: %s, want 5 done", got)
+	}
+
+	again := demo(t, home)
+	if got := outcome(again); got != "5 unchanged" {
+		t.Errorf("the second run: %s, want 5 unchanged", got)
+	}
+
+	changed := demo(t, home, "--set", "title=Tea & Tools")
+	if got := outcome(changed); got != "1 done, 4 unchanged" {
+		t.Errorf("a run with another title: %s, want 1 done, 4 unchanged", got)
+	}
+	if !strings.Contains(changed, "Tea & Tools") {
+		t.Error("the page does not show the other title")
+	}
+
+	if out, err := stop(); err != nil {
+		t.Fatalf("demo-stop.sh: %v\n%s", err, out)
+	}
+	for what, now := range leftovers(t) {
+		for _, line := range now {
+			if !slices.Contains(before[what], line) {
+				t.Errorf("%s left: %s", what, line)
+			}
+		}
+	}
+	mounts, err := os.ReadFile("/proc/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), home) {
+		t.Errorf("a mount is left below %s", home)
+	}
+}
+
+// needReal ends the test where there can be no real node.
+func needReal(t *testing.T) {
+	t.Helper()
+	if goruntime.GOOS == "linux" && os.Geteuid() == 0 {
+		return
+	}
+	const why = "a real node needs Linux and root"
+	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "real") {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+func script(t *testing.T, home, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("bash", append([]string{filepath.Join("..", "..", "scripts", name)}, args...)...)
+	cmd.Env = append(os.Environ(), "PIPE_HOME="+home, "NO_COLOR=1")
+	return cmd
+}
+
+// silence is the longest time in which a run may say nothing (SPEC C3).
+const silence = 20 * time.Second
+
+// demo runs the demo and returns what it said.
+func demo(t *testing.T, home string, args ...string) string {
+	t.Helper()
+	cmd := script(t, home, "demo.sh", args...)
+	r, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		w.Close()
+		done <- err
+	}()
+	var said bytes.Buffer
+	last := time.Now()
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if gap := time.Since(last); gap > silence {
+			t.Errorf("%s of silence before: %s", gap.Round(time.Second), lines.Text())
+		}
+		last = time.Now()
+		said.Write(append(lines.Bytes(), '\n'))
+	}
+	if err := <-done; err != nil {
+		t.Fatalf("demo.sh: %v\n%s", err, said.Bytes())
+	}
+	t.Logf("demo.sh %s\n%s", strings.Join(args, " "), said.Bytes())
+	return said.String()
+}
+
+var summary = regexp.MustCompile(`(?m)^deploy shop-demo: (.*), in `)
+
+// outcome returns how the services ended, as the last line of the result counts them.
+func outcome(said string) string {
+	if m := summary.FindStringSubmatch(said); m != nil {
+		return m[1]
+	}
+	return "no result"
+}
+
+// leftovers lists what a stopped cluster must not leave behind.
+func leftovers(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for what, cmd := range map[string][]string{
+		"process":        {"sh", "-c", `ps -eo args= | grep -E 'pipe-cluster|containerd|bin/pipe |bin/images|kubelet' | grep -v grep || true`},
+		"interface":      {"sh", "-c", `ip -o link | cut -d: -f2 | cut -d@ -f1`},
+		"firewall table": {"nft", "list", "tables"},
+		"cgroup":         {"sh", "-c", `find /sys/fs/cgroup -maxdepth 3 -type d -name '*kube*' -o -maxdepth 3 -type d -name 'k8s.io'`},
+	} {
+		out, err := exec.Command(cmd[0], cmd[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", strings.Join(cmd, " "), err)
+		}
+		found[what] = strings.Split(strings.TrimSpace(string(out)), "\n")
+	}
+	return found
+}

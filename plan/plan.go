@@ -7,7 +7,6 @@
 package plan
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -197,19 +196,6 @@ type Digest string
 func DigestOf(data []byte) Digest {
 	sum := sha256.Sum256(data)
 	return Digest("sha256:" + hex.EncodeToString(sum[:]))
-}
-
-// JSON returns p as it is written to files and shown by "-o json": indented,
-// with a newline at its end, the same bytes for the same plan.
-func (p *Plan) JSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(p); err != nil {
-		return nil, fmt.Errorf("plan %s: %w", p.Pipeline.Name, err)
-	}
-	return b.Bytes(), nil
 }
 
 // Digest returns the digest of p's JSON. Plans of one digest are the same plan.

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"reflect"
@@ -94,6 +95,27 @@ func TestDigest(t *testing.T) {
 	}
 	if _, err := p.JSON(); err == nil {
 		t.Error("JSON() of what is no JSON: no error")
+	}
+}
+
+// TestJSON: the layout is that of encoding/json.
+func TestJSON(t *testing.T) {
+	p := &plan.Plan{Warnings: []plan.Diagnostic{{Message: "a \"quoted\" \\ {text}, [with]: <signs> \n é \u2028"}}, Services: []plan.Service{{
+		Values: map[string]any{"a": []any{}, "b": map[string]any{}, "c": []any{1, "x,y", nil, map[string]any{"d": true}}, "{": "}"},
+	}}}
+	got, err := p.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	enc := json.NewEncoder(&want)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(p); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.String(), string(got)); diff != "" {
+		t.Errorf("JSON(): -want +got\n%s", diff)
 	}
 }
 

@@ -1,0 +1,73 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// JSON returns p as it is written to files and shown by "-o json": indented,
+// with a newline at its end, the same bytes for the same plan.
+func (p *Plan) JSON() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return nil, fmt.Errorf("plan %s: %w", p.Pipeline.Name, err)
+	}
+	return indent(b.Bytes()), nil
+}
+
+// indent lays out what encoding/json wrote, as [json.Indent] with two spaces
+// does. That one checks the syntax again, which costs as much as all the rest of
+// writing a large plan.
+func indent(compact []byte) []byte {
+	out := make([]byte, 0, 3*len(compact))
+	depth, inText := 0, false
+	line := func() {
+		out = append(out, '\n')
+		for range depth {
+			out = append(out, "  "...)
+		}
+	}
+	for i := 0; i < len(compact); i++ {
+		c := compact[i]
+		if inText {
+			out = append(out, c)
+			switch c {
+			case '\\':
+				i++
+				out = append(out, compact[i])
+			case '"':
+				inText = false
+			}
+			continue
+		}
+		switch c {
+		case '{', '[':
+			out = append(out, c)
+			if next := compact[i+1]; next == '}' || next == ']' {
+				i++
+				out = append(out, next)
+				continue
+			}
+			depth++
+			line()
+		case '}', ']':
+			depth--
+			line()
+			out = append(out, c)
+		case ',':
+			out = append(out, c)
+			line()
+		case ':':
+			out = append(out, ": "...)
+		case '"':
+			inText = true
+			out = append(out, c)
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}

@@ -89,8 +89,8 @@ const (
 
 // Ensure returns the live process, which it starts if there is none. It waits
 // until the process can be used, or ctx is done: then a process that is starting
-// goes on doing so. A process that ends instead is an error with the last lines
-// of its log. One of another version is replaced if nobody uses it, after it has
+// goes on doing so. A process that ends instead is an error that says why, if need
+// be with the last lines of its log. One of another version is replaced if nobody uses it, after it has
 // ended what it was doing; otherwise the error is a *VersionError.
 func (p Process) Ensure(ctx context.Context) (*Attached, error) {
 	a, err := p.ensure(ctx)
@@ -159,12 +159,13 @@ func (p Process) ensure(ctx context.Context) (*Attached, error) {
 				return nil, err
 			}
 		case starting.ended():
-			// One that was started meanwhile by hand may have been faster.
+			// Another one may have been faster, that nobody of Ensure started; or
+			// nobody used ours soon enough, or somebody stopped it.
 			alive, err := held(f.lock())
 			if err != nil {
 				return nil, err
 			}
-			if !alive {
+			if !alive && !starting.served(f) {
 				return nil, starting.failure(f)
 			}
 			start.unlock()
@@ -208,6 +209,7 @@ func (p Process) replace(ctx context.Context, f files, a *Attached) error {
 
 // A child is a process that was started here.
 type child struct {
+	pid  int
 	done chan struct{}
 	err  error // set before done is closed
 	from int64 // where in the log its lines begin
@@ -247,7 +249,7 @@ func (p Process) spawn(f files) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", exe, err)
 	}
-	c := &child{done: make(chan struct{}), from: info.Size()}
+	c := &child{pid: cmd.Process.Pid, done: make(chan struct{}), from: info.Size()}
 	// Lives as long as both processes do: without it an ended child would stay
 	// as a zombie until the caller ends.
 	go func() {
@@ -266,8 +268,18 @@ func (c *child) ended() bool {
 	}
 }
 
-// failure says why the process ended before it could be used.
+// served says whether the process ended as it was told, or should by itself.
+func (c *child) served(f files) bool {
+	r, err := parse(f.lock())
+	return err == nil && r != nil && r.PID == c.pid && r.Error == "" && c.err == nil
+}
+
+// failure says why the process ended before it could be used: in its own words
+// if it left them, otherwise with what it printed.
 func (c *child) failure(f files) error {
+	if r, err := parse(f.lock()); err == nil && r != nil && r.PID == c.pid && r.Error != "" {
+		return fmt.Errorf("%s (its log is %s)", r.Error, f.log())
+	}
 	err := c.err
 	if err == nil {
 		err = errors.New("exit status 0")

@@ -39,6 +39,7 @@ type record struct {
 	PID     int    `json:"pid"`
 	Version string `json:"version"`
 	Addr    string `json:"addr,omitempty"`
+	Error   string `json:"error,omitempty"` // why it ended, in NAME.lock
 }
 
 // write puts r into a file that is open, and that nobody else writes.
@@ -61,6 +62,11 @@ func read(path string) (*record, error) {
 	if err != nil || !alive {
 		return nil, err
 	}
+	return parse(path)
+}
+
+// parse returns the record in a file, of whichever process, or nil.
+func parse(path string) (*record, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

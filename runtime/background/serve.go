@@ -56,6 +56,17 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 	if err := me.write(life.file); err != nil {
 		return fmt.Errorf("background %s: %w", o.Name, err)
 	}
+	if err := live(ctx, o, f, me, run); err != nil {
+		// Whoever started it is told. If that cannot be written, the log tells.
+		me.Error = err.Error()
+		_ = me.write(life.file)
+		return fmt.Errorf("background %s: %w", o.Name, err)
+	}
+	return nil
+}
+
+// live calls run, and sees to its beginning and end, while the lock is held.
+func live(ctx context.Context, o Options, f files, me record, run func(context.Context, func(string) error, *Activity) error) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -93,7 +104,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 		s.unpublish() // at once, so that nobody begins to use what is ending
 	})
 	once := sync.OnceFunc(func() { close(ready) })
-	err = run(ctx, func(addr string) error {
+	err := run(ctx, func(addr string) error {
 		once()
 		return s.publish(ctx, addr)
 	}, activity)
@@ -109,10 +120,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 	case ended != nil && (errors.Is(err, ended) || errors.Is(err, context.Canceled)):
 		err = nil // it only says that it was told to end
 	}
-	if err != nil {
-		return fmt.Errorf("background %s: %w", o.Name, err)
-	}
-	return nil
+	return err
 }
 
 func orDefault(d, def time.Duration) time.Duration {

@@ -1,0 +1,102 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// listen listens at the address of o: the one that was chosen at the first start.
+func listen(ctx context.Context, o Options) (net.Listener, error) {
+	if o.Addr != "" {
+		return listenLoopback(ctx, o.Addr)
+	}
+	path := filepath.Join(o.Dir, "address")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return choose(ctx, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	addr := strings.TrimSpace(string(data))
+	l, err := listenLoopback(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w. Releases name their images by this address: end what uses it, or use another registry; "+
+			"to give the registry a new address, remove %s, and the next run deploys all services again", occupied(addr, err), path)
+	}
+	return l, nil
+}
+
+// occupied says what stands in the way of listening at addr, if that is known.
+func occupied(addr string, err error) error {
+	if !inUse(err) {
+		return err
+	}
+	if who := holder(addr); who != "" {
+		return fmt.Errorf("the address of the embedded registry, %s, is in use by %s", addr, who)
+	}
+	return fmt.Errorf("the address of the embedded registry, %s, is in use by another program", addr)
+}
+
+// listenLoopback refuses to listen where other machines could connect.
+func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("address %s is not loopback", addr)
+	}
+	var c net.ListenConfig
+	return c.Listen(ctx, "tcp", addr)
+}
+
+// Ports are chosen below those that systems give to outgoing connections, which
+// would now and then have ours when it is needed again, and below those of
+// Kubernetes' node ports.
+const (
+	firstPort = 20000
+	ports     = 10000
+)
+
+// choose listens at a free address and writes it to path.
+func choose(ctx context.Context, path string) (net.Listener, error) {
+	var last error
+	for range 100 {
+		l, err := listenLoopback(ctx, fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports)))
+		if err != nil {
+			last = err
+			continue
+		}
+		if err := writeWhole(path, l.Addr().String()+"\n"); err != nil {
+			l.Close()
+			return nil, err
+		}
+		return l, nil
+	}
+	return nil, fmt.Errorf("no free port found: %w", last)
+}
+
+// writeWhole writes a file that is there with all of its text, or not at all.
+func writeWhole(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.WriteString(text)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}

@@ -1,0 +1,18 @@
+//go:build !windows
+
+package serve
+
+import (
+	"errors"
+	"syscall"
+)
+
+// isFull says whether nothing can be written for want of space, or of quota.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// inUse says whether an address cannot be listened at since another does.
+func inUse(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE)
+}

@@ -1,0 +1,41 @@
+package serve
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("mounting a small file system needs root")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("mount a small file system: %v", err)
+	}
+	t.Cleanup(func() {
+		// At once, though the library may have files open still.
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s := inProcess(t, dir)
+	fits := reference(t, s.Addr, "shop/small:one")
+	push(t, fits, image(t, 1<<20))
+	err := remote.Write(reference(t, s.Addr, "shop/big:one"), image(t, 8<<20))
+	want := "the disk of the embedded registry is full: free some space where " + filepath.Join(dir, "images") + " is, or use another registry"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("push = %v\nwant %s", err, want)
+	}
+	if _, err := remote.Head(fits); err != nil {
+		t.Errorf("what was there before: %v", err)
+	}
+	// What did not fit is gone, so that there is space again.
+	push(t, reference(t, s.Addr, "shop/small:two"), image(t, 1<<20))
+}

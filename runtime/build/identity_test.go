@@ -1,0 +1,318 @@
+package build_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/build"
+)
+
+// identify returns the identity of spec in the workspace.
+func identify(t testing.TB, dir string, s plan.BuildSpec) plan.Digest {
+	t.Helper()
+	id, err := build.New(build.Options{Dir: dir}).Identify(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// app is a context with one of everything.
+func app() files {
+	return files{
+		"web/Dockerfile":     "FROM scratch\nCOPY . /\n",
+		"web/main.txt":       "main",
+		"web/bin/start*":     "#!/bin/sh\n",
+		"web/link":           "-> main.txt",
+		"web/docs/readme.md": "docs",
+		"web/.dockerignore":  "docs\n*.log\n!keep.log\n",
+		"web/keep.log":       "kept",
+	}
+}
+
+// TestIdentity is I1: what changes the identity of an image and what does not.
+func TestIdentity(t *testing.T) {
+	base := identify(t, workspace(t, app()), spec("web"))
+	for _, test := range []struct {
+		name  string
+		files files // in place of or added to those of app; "" removes
+		spec  func(*plan.BuildSpec)
+		after func(dir string) error
+		same  bool
+	}{
+		{name: "nothing", same: true},
+		{name: "the time of a file", same: true, after: func(dir string) error {
+			return os.Chtimes(filepath.Join(dir, "web/main.txt"), time.Unix(1, 0), time.Unix(1, 0))
+		}},
+		{name: "rights of the group", same: true, after: func(dir string) error {
+			return os.Chmod(filepath.Join(dir, "web/main.txt"), 0o664)
+		}},
+		{name: "the name of the folder", same: true, spec: func(s *plan.BuildSpec) { s.Source.Path = "shop/web" }, after: func(dir string) error {
+			if err := os.Mkdir(filepath.Join(dir, "shop"), 0o755); err != nil {
+				return err
+			}
+			return os.Rename(filepath.Join(dir, "web"), filepath.Join(dir, "shop/web"))
+		}},
+		{name: "a file that is ignored", same: true, files: files{"web/docs/readme.md": "new", "web/a.log": "noise"}},
+		{name: "who declares it", same: true, spec: func(s *plan.BuildSpec) { s.ID, s.Pos = "api", plan.Pos{} }},
+		{name: "a socket", same: true, after: func(dir string) error { return mkfifo(filepath.Join(dir, "web/pipe")) }},
+		{name: "what the Dockerfile is called", same: true, spec: func(s *plan.BuildSpec) { s.Dockerfile = "../build.docker" },
+			files: files{"build.docker": app()["web/Dockerfile"]}},
+		{name: "a file", files: files{"web/main.txt": "MAIN"}},
+		{name: "a file with the time and the size of before", files: files{"web/main.txt": "niam"}, after: func(dir string) error {
+			return os.Chtimes(filepath.Join(dir, "web/main.txt"), time.Unix(1, 0), time.Unix(1, 0))
+		}},
+		{name: "a file's name", files: files{"web/main.txt": "", "web/other.txt": "main"}},
+		{name: "a new file", files: files{"web/new": "x"}},
+		{name: "an empty folder", after: func(dir string) error { return os.Mkdir(filepath.Join(dir, "web/empty"), 0o755) }},
+		{name: "a file that is kept though others like it are ignored", files: files{"web/keep.log": "new"}},
+		{name: "whether a file can be executed", after: func(dir string) error { return os.Chmod(filepath.Join(dir, "web/bin/start"), 0o644) }},
+		{name: "where a link points to", files: files{"web/link": "-> bin/start"}},
+		{name: "a link that becomes a file", files: files{"web/link": "main.txt"}},
+		{name: "the Dockerfile", files: files{"web/Dockerfile": "FROM scratch\nCOPY . /x\n"}},
+		{name: "what is ignored", files: files{"web/.dockerignore": "docs\n"}},
+		{name: "an ignore file of the Dockerfile's own", files: files{"web/Dockerfile.dockerignore": "*.txt\n"}},
+		{name: "an argument", spec: func(s *plan.BuildSpec) { s.Args = map[string]string{"A": "1"} }},
+		{name: "the target", spec: func(s *plan.BuildSpec) { s.Target = "debug" }},
+		{name: "the platform", spec: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/s390x"} }},
+		{name: "a label", spec: func(s *plan.BuildSpec) { s.Labels = map[string]string{"a": "b"} }},
+		{name: "a secret that is given", spec: func(s *plan.BuildSpec) { s.Secrets = []plan.SecretRef{{Name: "token"}} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := workspace(t, app())
+			for name := range test.files {
+				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+				if test.files[name] == "" {
+					delete(test.files, name)
+				}
+			}
+			test.files.write(t, dir)
+			if test.after != nil {
+				if err := test.after(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := spec("web")
+			if test.spec != nil {
+				test.spec(&s)
+			}
+			if got := identify(t, dir, s); (got == base) != test.same {
+				t.Errorf("with %s changed the identity is the same: %v, want %v", test.name, got == base, test.same)
+			}
+		})
+	}
+}
+
+// TestIdentityArgument tells one argument from two whose texts are the same together.
+func TestIdentityArgument(t *testing.T) {
+	dir := workspace(t, app())
+	a, b := spec("web"), spec("web")
+	a.Args = map[string]string{"A": "1\",\"B\":\"2"}
+	b.Args = map[string]string{"A": "1", "B": "2"}
+	if identify(t, dir, a) == identify(t, dir, b) {
+		t.Error("two builds with different arguments have one identity")
+	}
+}
+
+// TestIndex checks that what is remembered of files is never used for others.
+func TestIndex(t *testing.T) {
+	dir, cache := workspace(t, app()), t.TempDir()
+	b := build.New(build.Options{Dir: dir, CacheDir: cache})
+	file := filepath.Join(dir, "web/main.txt")
+	old := time.Now().Add(-time.Hour)
+	id := func() plan.Digest {
+		t.Helper()
+		id, err := b.Identify(t.Context(), spec("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := identify(t, dir, spec("web")); id != want {
+			t.Fatalf("identity with an index = %s, without = %s", id, want)
+		}
+		return id
+	}
+	change := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		// The size and the time of before: as "cp -p" and archives do.
+		if err := os.Chtimes(file, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := id()
+	for i := range 50 { // fast, so that clocks of file systems do not always tick between
+		change(fmt.Sprintf("%04d", i))
+		if id() == first {
+			t.Fatalf("change %d was not seen", i)
+		}
+	}
+	change("main")
+	if id() != first {
+		t.Error("the same content has another identity")
+	}
+	damage := func(how string, data func(old []byte) []byte) {
+		t.Helper()
+		for _, path := range indexes(t, cache) {
+			old, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, data(old), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if id() != first {
+			t.Errorf("with an index that is %s the identity is another", how)
+		}
+	}
+	settle(t, filepath.Join(dir, "web"))
+	if id(); len(indexes(t, cache)) == 0 {
+		t.Fatal("there is no index")
+	}
+	damage("cut", func(old []byte) []byte { return old[:len(old)/2] })
+	damage("empty", func([]byte) []byte { return nil })
+	damage("noise", func(old []byte) []byte { return []byte(strings.Repeat("noise", 100)) })
+	damage("changed", func(old []byte) []byte { old[len(old)/2] ^= 1; return old })
+	if err := os.RemoveAll(cache); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cache, nil, 0o600); err != nil { // nothing can be kept
+		t.Fatal(err)
+	}
+	if id() != first {
+		t.Error("without a place for the index the identity is another")
+	}
+}
+
+// TestIndexIsUsed checks that a file that did not change is not read again.
+func TestIndexIsUsed(t *testing.T) {
+	dir, cache := workspace(t, app()), t.TempDir()
+	settle(t, filepath.Join(dir, "web"))
+	first, err := build.New(build.Options{Dir: dir, CacheDir: cache}).Identify(t.Context(), spec("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An index with other digests gives another identity: so it was used.
+	for _, path := range indexes(t, cache) {
+		flipSums(t, path)
+	}
+	second, err := build.New(build.Options{Dir: dir, CacheDir: cache}).Identify(t.Context(), spec("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first == second {
+		t.Error("files that did not change are read again")
+	}
+}
+
+func TestIdentifyAtOnce(t *testing.T) {
+	dir, cache := workspace(t, app()), t.TempDir()
+	want := identify(t, dir, spec("web"))
+	var wg sync.WaitGroup
+	for range 4 {
+		b := build.New(build.Options{Dir: dir, CacheDir: cache}) // as another process
+		for range 8 {
+			wg.Go(func() {
+				if got, err := b.Identify(t.Context(), spec("web")); err != nil || got != want {
+					t.Errorf("Identify = %s, %v, want %s", got, err, want)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// TestIdentifyWrong is about mistakes that are found before anything is built.
+func TestIdentifyWrong(t *testing.T) {
+	const at = "Pipelinefile:3:1: "
+	for _, test := range []struct {
+		name  string
+		files files
+		spec  func(*plan.BuildSpec)
+		want  string
+	}{
+		{"no Dockerfile", files{"web/x": "x"}, nil,
+			at + "there is no Dockerfile web/Dockerfile: write it, or name another with build = dockerfile(file = …)"},
+		{"a folder", files{"web/Dockerfile/x": "x"}, nil,
+			at + "the Dockerfile web/Dockerfile is a folder: name the file with build = dockerfile(file = …)"},
+		{"no context", files{"web/Dockerfile": "FROM scratch"}, func(s *plan.BuildSpec) { s.Context = "src" },
+			at + "there is no folder web/src, the build context: name another with source = local(…) or build = dockerfile(context = …)"},
+		{"a context that is a file", files{"web/Dockerfile": "FROM scratch", "web/src": "x"}, func(s *plan.BuildSpec) { s.Context = "src" },
+			at + "the build context web/src is no folder: name another with source = local(…) or build = dockerfile(context = …)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := spec("web")
+			if test.spec != nil {
+				test.spec(&s)
+			}
+			_, err := build.New(build.Options{Dir: workspace(t, test.files)}).Identify(t.Context(), s)
+			if err == nil || err.Error() != test.want {
+				t.Errorf("Identify = %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+// settle makes the files below dir old, as they are in most runs: what was
+// changed just before is not remembered.
+func settle(t testing.TB, dir string) {
+	t.Helper()
+	// The time of a change cannot be set, so it must pass.
+	time.Sleep(150 * time.Millisecond)
+	old := time.Now().Add(-time.Hour)
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		return os.Chtimes(path, old, old)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(150 * time.Millisecond)
+}
+
+func indexes(t testing.TB, cache string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(cache, "index", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// BenchmarkIdentify is of a context with 10 000 files.
+func BenchmarkIdentify(b *testing.B) {
+	dir := b.TempDir()
+	f := files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"}
+	for i := range 10_000 {
+		f[fmt.Sprintf("web/src/%02d/%03d/file%05d.go", i%20, i%200, i)] = strings.Repeat(fmt.Sprintf("package main // %d\n", i), 200)
+	}
+	f.write(b, dir)
+	settle(b, filepath.Join(dir, "web"))
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := build.New(build.Options{Dir: dir}).Identify(b.Context(), spec("web")); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		cache := b.TempDir()
+		for b.Loop() {
+			if _, err := build.New(build.Options{Dir: dir, CacheDir: cache}).Identify(b.Context(), spec("web")); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

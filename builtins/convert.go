@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 )
@@ -174,6 +175,14 @@ func setString(dst any, v starlark.Value) *problem {
 		return want("str", v)
 	}
 	*dst.(*string) = string(s)
+	return checkText(string(s))
+}
+
+// checkText refuses what JSON cannot say, as a piece of a character would be.
+func checkText(s string) *problem {
+	if !utf8.ValidString(s) {
+		return problemf("%q is no text in UTF-8", clip(s))
+	}
 	return nil
 }
 
@@ -238,7 +247,7 @@ func setStringMap(dst any, v starlark.Value) *problem {
 func scalar(v starlark.Value) (string, *problem) {
 	switch v := v.(type) {
 	case starlark.String:
-		return string(v), nil
+		return string(v), checkText(string(v))
 	case starlark.Bool:
 		if v {
 			return "true", nil
@@ -282,6 +291,9 @@ func eachItem(v starlark.Value, typ string, one func(string, starlark.Value) *pr
 		key, ok := k.(starlark.String)
 		if !ok {
 			return problemf("key %s: want string, got %s", clip(k.String()), k.Type())
+		}
+		if p := checkText(string(key)); p != nil {
+			return p
 		}
 		if p := one(string(key), v); p != nil {
 			return p.in(string(key))

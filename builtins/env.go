@@ -27,7 +27,7 @@ func (e *envArg) Unpack(v starlark.Value) error {
 			return nil
 		}
 		text, p := scalar(v)
-		if p != nil {
+		if _, isText := v.(starlark.String); p != nil && !isText {
 			p.msg = "want string, int, bool, float or secret, got " + v.Type()
 			switch v := v.(type) {
 			case *Service:
@@ -37,6 +37,8 @@ func (e *envArg) Unpack(v starlark.Value) error {
 			case *starlark.List, starlark.Tuple, *starlark.Dict:
 				p.hint = "json.encode() or \",\".join() make text of it"
 			}
+		}
+		if p != nil {
 			return p
 		}
 		out = append(out, plan.EnvVar{Name: name, Value: text})

@@ -223,10 +223,7 @@ func toData(v starlark.Value, depth int) (any, *problem) {
 	case starlark.Bool:
 		return bool(v), nil
 	case starlark.String:
-		if !utf8.ValidString(string(v)) {
-			return nil, problemf("%q is no text in UTF-8", clip(string(v)))
-		}
-		return string(v), nil
+		return string(v), checkText(string(v))
 	case starlark.Int:
 		n, ok := v.Int64()
 		if !ok {

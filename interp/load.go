@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -112,6 +113,12 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 		return nil, unreadable(err, len(e.loading) > 1)
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
+	if pos, ok := firstNoText(text); ok {
+		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+		pos.File = src.String()
+		e.report(pos, errors.New("the file is no text in UTF-8"))
+		return nil, builtins.ErrReported
+	}
 	tree, err := dialect.Parse(src.String(), text, 0)
 	if err != nil {
 		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
@@ -129,6 +136,25 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	m.globals.Freeze()
 	m.done = true
 	return m, err
+}
+
+// firstNoText returns where text has the first byte that is no UTF-8.
+func firstNoText(text []byte) (pos plan.Pos, ok bool) {
+	if utf8.Valid(text) {
+		return pos, false
+	}
+	pos.Line, pos.Col = 1, 1
+	for _, r := range string(text) {
+		switch r {
+		case '\n':
+			pos.Line, pos.Col = pos.Line+1, 1
+			continue
+		case utf8.RuneError:
+			return pos, true
+		}
+		pos.Col++
+	}
+	return pos, true
 }
 
 // unreadable returns the error of a module that cannot be read.

@@ -79,6 +79,7 @@ func (a *app) evaluate(ctx context.Context, cmd *cobra.Command, file string, f e
 		Environment: plan.EnvironmentRef{Name: f.env, Kind: "environment"},
 		Params:      params,
 		Root:        root,
+		Version:     version, // of a release, for require_version()
 		Print:       printed,
 	})
 	return evaluation{p, root}, err

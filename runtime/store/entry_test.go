@@ -115,6 +115,7 @@ func TestKilledWriter(t *testing.T) {
 		if n%2 == 0 {
 			victim.before, victim.after = die, nil
 		}
+		victim.shaken.Store(true)
 		err = victim.Save(t.Context(), env)
 		now := check(t, good.Store, key, 1, 2)
 		if err == nil && now != 2 {

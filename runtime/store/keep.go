@@ -20,26 +20,32 @@ func (l *lease) keep(ctx context.Context) {
 	defer close(l.ended)
 	duration := l.store.opts.LeaseDuration
 	patience := duration * 2 / 3
+	next := duration / 5
 	for {
 		select {
-		case <-time.After(duration / 5):
+		case <-time.After(next):
 		case <-ctx.Done():
 			return
 		}
-		mine := l.renew(ctx, patience-time.Since(l.renewed))
-		if ctx.Err() != nil {
+		// One request that is never answered must leave time for another.
+		renewed, mine := l.renew(ctx, min(duration/3, patience-time.Since(l.renewed)))
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if !mine || time.Since(l.renewed) >= patience {
+		case !mine, time.Since(l.renewed) >= patience:
 			close(l.lost)
 			return
+		case renewed:
+			next = duration / 5
+		default:
+			next = duration / 20
 		}
 	}
 }
 
-// renew tries to renew the lease. It reports whether the lease may still be
-// held: an error that is not about that is no answer.
-func (l *lease) renew(ctx context.Context, within time.Duration) (mine bool) {
+// renew tries to renew the lease. It reports whether it did, and whether the
+// lease may still be held: an error that is not about that is no answer.
+func (l *lease) renew(ctx context.Context, within time.Duration) (renewed, mine bool) {
 	ctx, stop := context.WithTimeout(ctx, within)
 	defer stop()
 	leases := l.store.client.CoordinationV1().Leases(l.store.namespace(l.key))
@@ -49,18 +55,18 @@ func (l *lease) renew(ctx context.Context, within time.Duration) (mine bool) {
 		switch {
 		case err == nil:
 			l.version, l.renewed = is.ResourceVersion, begun
-			return true
+			return true, true
 		case apierrors.IsNotFound(err):
-			return false
+			return false, false
 		case !apierrors.IsConflict(err):
-			return true
+			return false, true
 		}
 		// Changed by another one, or by a renewal whose answer was lost.
 		if is, err = leases.Get(ctx, objectName(l.key), metav1.GetOptions{}); err != nil {
-			return !apierrors.IsNotFound(err)
+			return false, !apierrors.IsNotFound(err)
 		}
 		if is.Spec.HolderIdentity == nil || *is.Spec.HolderIdentity != l.identity {
-			return false
+			return false, false
 		}
 		l.version = is.ResourceVersion
 	}

@@ -53,22 +53,21 @@ func TestClockSkew(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			key, ctx := fresh(t), t.Context()
-			const duration = 2 * time.Second
-			holder, other := start(t, Options{LeaseDuration: duration}), start(t, Options{LeaseDuration: duration})
+			holder, other := start(t, Options{LeaseDuration: leaseDuration}), start(t, Options{LeaseDuration: leaseDuration})
 			holder.now = func() time.Time { return time.Now().Add(test.holder) }
 			other.now = func() time.Time { return time.Now().Add(test.other) }
 			lease, err := holder.Lock(ctx, key, "ana")
 			if err != nil {
 				t.Fatal(err)
 			}
-			for end := time.Now().Add(2 * duration); time.Now().Before(end); {
+			for end := time.Now().Add(2 * leaseDuration); time.Now().Before(end); {
 				begun := time.Now()
 				_, err := other.Lock(ctx, key, "ben")
 				var locked *runtime.LockedError
 				if !errors.As(err, &locked) {
 					t.Fatalf("Lock while the holder lives = %v, want a LockedError", err)
 				}
-				if took := time.Since(begun); took > duration {
+				if took := time.Since(begun); took > leaseDuration {
 					t.Errorf("it took %v to be refused", took)
 				}
 			}
@@ -79,12 +78,12 @@ func TestClockSkew(t *testing.T) {
 			}
 			holder.kill()
 			// One that comes now has seen nothing yet, and must find out by itself.
-			newcomer := start(t, Options{LeaseDuration: duration})
+			newcomer := start(t, Options{LeaseDuration: leaseDuration})
 			newcomer.now = other.now
-			for begun := time.Now(); ; time.Sleep(duration / 20) {
+			for begun := time.Now(); ; time.Sleep(leaseDuration / 20) {
 				lease, err := newcomer.Lock(ctx, key, "cleo")
 				if err == nil {
-					if took := time.Since(begun); took < duration/2 {
+					if took := time.Since(begun); took < leaseDuration/2 {
 						t.Errorf("taken over after %v", took)
 					}
 					if err := lease.Release(ctx); err != nil {
@@ -93,7 +92,7 @@ func TestClockSkew(t *testing.T) {
 					break
 				}
 				var locked *runtime.LockedError
-				if !errors.As(err, &locked) || time.Since(begun) > 3*duration {
+				if !errors.As(err, &locked) || time.Since(begun) > 3*leaseDuration {
 					t.Fatalf("after %v Lock = %v", time.Since(begun), err)
 				}
 			}
@@ -106,20 +105,19 @@ func TestClockSkew(t *testing.T) {
 func TestFreshAfterCrash(t *testing.T) {
 	t.Parallel()
 	key, ctx := fresh(t), t.Context()
-	const duration = 2 * time.Second
-	dead := start(t, Options{LeaseDuration: duration})
+	dead := start(t, Options{LeaseDuration: leaseDuration})
 	if _, err := dead.Lock(ctx, key, "ana"); err != nil {
 		t.Fatal(err)
 	}
 	dead.kill()
-	time.Sleep(duration + duration/2)
+	time.Sleep(leaseDuration + leaseDuration/2)
 	begun := time.Now()
-	lease, err := start(t, Options{LeaseDuration: duration}).Lock(ctx, key, "ana")
+	lease, err := start(t, Options{LeaseDuration: leaseDuration}).Lock(ctx, key, "ana")
 	if err != nil {
 		t.Fatalf("Lock = %v", err)
 	}
-	if took := time.Since(begun); took < duration || took > 2*duration {
-		t.Errorf("the lease was taken over after %v, want %v of watching", took, duration)
+	if took := time.Since(begun); took < leaseDuration || took > 2*leaseDuration {
+		t.Errorf("the lease was taken over after %v, want %v of watching", took, leaseDuration)
 	}
 	if err := lease.Release(ctx); err != nil {
 		t.Error(err)
@@ -151,8 +149,8 @@ func TestShakyServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			key, ctx := fresh(t), t.Context()
-			const duration = 2 * time.Second
-			p := start(t, Options{LeaseDuration: duration})
+			p := start(t, Options{LeaseDuration: leaseDuration})
+			shake(p)
 			if _, err := p.Environments(ctx, "none"); err != nil { // so that Lock ends with an odd request
 				t.Fatal(err)
 			}
@@ -160,11 +158,11 @@ func TestShakyServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			shake(p)
+			p.shaken.Store(true)
 			select {
 			case <-lease.Lost():
 				t.Errorf("the lease was lost")
-			case <-time.After(3 * duration):
+			case <-time.After(2 * leaseDuration):
 			}
 			for range 3 { // its own requests are shaken, too
 				if err = lease.Release(ctx); err == nil {
@@ -185,8 +183,7 @@ func TestShakyServer(t *testing.T) {
 func TestDeletedLease(t *testing.T) {
 	t.Parallel()
 	key, ctx := fresh(t), t.Context()
-	const duration = 2 * time.Second
-	lease, err := start(t, Options{LeaseDuration: duration}).Lock(ctx, key, "ana")
+	lease, err := start(t, Options{LeaseDuration: leaseDuration}).Lock(ctx, key, "ana")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +192,7 @@ func TestDeletedLease(t *testing.T) {
 	}
 	select {
 	case <-lease.Lost():
-	case <-time.After(duration):
+	case <-time.After(leaseDuration):
 		t.Errorf("the lease was not lost")
 	}
 	if err := lease.Release(ctx); err != nil {

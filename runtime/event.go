@@ -81,7 +81,8 @@ type (
 		Ready  bool   `json:"ready,omitempty"`  //
 		Reason string `json:"reason,omitempty"` // such as "ImagePullBackOff: …"
 	}
-	// WaitingFor names the object that keeps a service from being ready.
+	// WaitingFor names the object that keeps a service from being ready or,
+	// without a service, what keeps the run from starting.
 	WaitingFor struct {
 		What string `json:"what"` // such as "deployment api: 1 of 2 replicas are available"
 	}

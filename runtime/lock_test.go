@@ -270,3 +270,32 @@ func TestPanickingDriver(t *testing.T) {
 		t.Errorf("the lease is held")
 	}
 }
+
+// TestSlowLook: a run that takes long to find out what there is to do says what
+// it waits for.
+func TestSlowLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Hook = func(ctx context.Context, c runtimetest.Call) error {
+			if c.Op == "Builder.Identify" && c.Subject != "fast" {
+				time.Sleep(20 * time.Second)
+			}
+			return nil
+		}
+		p := pipeline(1)
+		for _, name := range []string{"fast", "a", "b"} {
+			app(p, 1, name)
+		}
+		var waited []string
+		if _, err := run(t, w, runtime.Request{Plan: p, Events: func(e runtime.Event) {
+			if b, ok := e.Body.(runtime.WaitingFor); ok && e.Service == "" {
+				waited = append(waited, b.What)
+			}
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(waited) != 1 || len(waited[0]) != len("look for image of a, look for image of b") || strings.Contains(waited[0], "fast") {
+			t.Errorf("told to wait for %q", waited)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/sched"
@@ -58,6 +59,11 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 	tasks := append(also, list)
 	if r.req.Action == Deploy {
 		tasks = append(tasks, r.lookups()...)
+	}
+	w := watch(tasks)
+	defer w.end()
+	if r.track != nil {
+		time.AfterFunc(silence, func() { w.tell(r.track) })
 	}
 	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}})
 	if ctx.Err() != nil {

@@ -1,0 +1,57 @@
+package runtime
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pipelinefile/pipe/runtime/sched"
+)
+
+// silence is how long look may take before it says what it waits for.
+const silence = 3 * time.Second
+
+// A watcher knows which of some tasks run.
+type watcher struct {
+	mu    sync.Mutex
+	names []string // of those that run
+	ended bool
+}
+
+// watch has the tasks tell a watcher when they start and end.
+func watch(tasks []*sched.Task) *watcher {
+	w := &watcher{}
+	for _, t := range tasks {
+		do := t.Do
+		t.Do = func(ctx context.Context) error {
+			w.mu.Lock()
+			w.names = append(w.names, t.Name)
+			w.mu.Unlock()
+			defer func() {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				i := slices.Index(w.names, t.Name)
+				w.names = slices.Delete(w.names, i, i+1)
+			}()
+			return do(ctx)
+		}
+	}
+	return w
+}
+
+// tell says what runs, unless all has ended.
+func (w *watcher) tell(t *tracker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended && len(w.names) > 0 {
+		t.events.send("", "", WaitingFor{some(w.names, 3)})
+	}
+}
+
+// end keeps tell from saying anything.
+func (w *watcher) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+}

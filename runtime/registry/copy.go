@@ -1,0 +1,331 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// parallel is how many parts of one image are copied at a time.
+const parallel = 4
+
+// copy copies all of m, and tags it last: until then it is not there. Copying
+// again goes on from what is there.
+func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) error {
+	c := &copier{registry: r, from: m.from.Context(), to: m.repo, emit: emit, image: show(m.from)}
+	err := c.copy(ctx, m)
+	var answer *transport.Error
+	if errors.As(err, &answer) && lost(answer) {
+		// Something that was there when it was looked for was removed meanwhile.
+		r.forgetBlobs()
+		err = c.copy(ctx, m)
+	}
+	var upstream *upstreamError
+	if errors.As(err, &upstream) {
+		return fmt.Errorf("mirror image %s: %w", c.image, r.explain(ctx, upstream.ref, err))
+	}
+	if err != nil {
+		return fmt.Errorf("mirror image %s: %w", c.image, r.explain(ctx, m.kept(), err))
+	}
+	return nil
+}
+
+// lost says whether an image was refused since a part of it is not there.
+func lost(answer *transport.Error) bool {
+	for _, e := range answer.Errors {
+		switch e.Code {
+		case transport.ManifestBlobUnknownErrorCode, transport.BlobUnknownErrorCode:
+			return true
+		}
+	}
+	return false
+}
+
+// tag gives the image that is here the tag that it has upstream.
+func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error {
+	tag, ok := m.moving()
+	if !ok {
+		return nil
+	}
+	err := r.try(ctx, emit, "tag "+show(tag), func(s *session) error {
+		desc, err := s.puller.Get(ctx, m.kept())
+		if err != nil {
+			return err
+		}
+		pusher, err := remote.NewPusher(r.options()...)
+		if err != nil {
+			return err
+		}
+		return pusher.Put(ctx, tag, manifest{m.kept(), desc.Descriptor, desc.Manifest})
+	})
+	if err != nil {
+		return fmt.Errorf("mirror image %s: %w", show(m.from), r.explain(ctx, tag, err))
+	}
+	return nil
+}
+
+// A copier copies one image.
+type copier struct {
+	registry *Registry
+	from, to name.Repository
+	emit     runtime.Emit
+	image    string
+	transfer *transfer
+}
+
+// A manifest is an image, or an index of images, as it was read.
+type manifest struct {
+	ref  name.Reference // where
+	desc v1.Descriptor
+	raw  []byte
+}
+
+// RawManifest implements [remote.Taggable].
+func (m manifest) RawManifest() ([]byte, error) { return m.raw, nil }
+
+// MediaType returns the type that the manifest was served with.
+func (m manifest) MediaType() (types.MediaType, error) { return m.desc.MediaType, nil }
+
+// An upstreamError went wrong where an image comes from.
+type upstreamError struct {
+	ref name.Reference // what was read: a manifest or a blob
+	err error
+}
+
+func (e *upstreamError) Error() string { return e.err.Error() }
+
+func (e *upstreamError) Unwrap() error { return e.err }
+
+func (c *copier) copy(ctx context.Context, m mirrored) error {
+	// What it has put already a pusher takes for granted: so a new one.
+	pusher, err := remote.NewPusher(c.registry.options()...)
+	if err != nil {
+		return err
+	}
+	manifests, blobs, err := c.read(ctx, m.digest)
+	if err != nil {
+		return err
+	}
+	c.transfer = newTransfer(c.image, blobs, c.emit)
+	group, work := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, blob := range blobs {
+		group.Go(func() error { return c.blob(work, pusher, blob) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	root := len(manifests) - 1
+	for i, one := range manifests { // those that an index names are before it
+		var to name.Reference = c.to.Digest(one.desc.Digest.String())
+		if i == root {
+			to = m.kept()
+		}
+		err := c.registry.try(ctx, c.emit, "write "+show(to), func(*session) error { return pusher.Put(ctx, to, one) })
+		if err != nil {
+			return err
+		}
+	}
+	c.transfer.end()
+	return nil
+}
+
+// read reads the manifests of an image: those of its platforms first, itself
+// last. It returns them, and what they consist of, each once.
+func (c *copier) read(ctx context.Context, digest v1.Hash) ([]manifest, []v1.Descriptor, error) {
+	var (
+		manifests []manifest
+		blobs     []v1.Descriptor
+		seen      = map[v1.Hash]bool{}
+	)
+	add := func(d v1.Descriptor) {
+		if !seen[d.Digest] && d.MediaType.IsDistributable() {
+			seen[d.Digest] = true
+			blobs = append(blobs, d)
+		}
+	}
+	var visit func(digest v1.Hash) error
+	visit = func(digest v1.Hash) error {
+		if seen[digest] {
+			return nil
+		}
+		seen[digest] = true
+		m, err := c.get(ctx, digest)
+		if err != nil {
+			return err
+		}
+		switch t := m.desc.MediaType; {
+		case t.IsIndex():
+			index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
+			if err != nil {
+				return &upstreamError{m.ref, err}
+			}
+			for _, child := range index.Manifests {
+				if !child.MediaType.IsIndex() && !child.MediaType.IsImage() {
+					add(child)
+				} else if err := visit(child.Digest); err != nil {
+					return err
+				}
+			}
+		case t.IsSchema1():
+			return &upstreamError{m.ref, errors.New("its format is that of 2015, schema 1, which nodes do not run: push it again with a newer tool")}
+		default:
+			image, err := v1.ParseManifest(bytes.NewReader(m.raw))
+			if err != nil {
+				return &upstreamError{m.ref, err}
+			}
+			if image.Config.Digest != (v1.Hash{}) {
+				add(image.Config)
+			}
+			for _, layer := range image.Layers {
+				add(layer)
+			}
+		}
+		manifests = append(manifests, m)
+		return nil
+	}
+	err := visit(digest)
+	return manifests, blobs, err
+}
+
+// get reads one manifest upstream.
+func (c *copier) get(ctx context.Context, digest v1.Hash) (manifest, error) {
+	ref := c.from.Digest(digest.String())
+	var m manifest
+	err := c.registry.try(ctx, c.emit, "read "+show(ref), func(s *session) error {
+		desc, err := s.puller.Get(ctx, ref)
+		if err == nil {
+			m = manifest{ref, desc.Descriptor, desc.Manifest}
+		}
+		return err
+	})
+	if err != nil {
+		return manifest{}, &upstreamError{ref, err}
+	}
+	return m, nil
+}
+
+// blob copies one part of an image, unless it is there. One that another
+// repository of this registry has is taken over from there.
+func (c *copier) blob(ctx context.Context, pusher *remote.Pusher, desc v1.Descriptor) error {
+	done, err := c.registry.turn(ctx, desc.Digest)
+	if err != nil {
+		return err
+	}
+	defer done()
+	what := fmt.Sprintf("copy %s of %s", desc.Digest, c.image)
+	from := c.from.Digest(desc.Digest.String())
+	err = c.registry.try(ctx, c.emit, what, func(s *session) error {
+		source, err := s.puller.Layer(ctx, from)
+		if err != nil {
+			return &upstreamError{from, err}
+		}
+		part := &part{source, from, desc, c.transfer}
+		var layer v1.Layer = part
+		if home, ok := c.registry.blobHome(desc.Digest); ok {
+			layer = &remote.MountableLayer{Layer: part, Reference: home.Digest(desc.Digest.String())}
+		} else if c.from.RegistryStr() == c.to.RegistryStr() {
+			layer = &remote.MountableLayer{Layer: part, Reference: from}
+		}
+		return pusher.Upload(ctx, c.to, layer)
+	})
+	if err != nil {
+		return err
+	}
+	c.registry.keepBlob(desc.Digest, c.to)
+	c.transfer.set(desc.Digest, desc.Size)
+	return nil
+}
+
+// A part is a blob upstream, read while it is sent. It is a [v1.Layer] for the
+// library's sake, of which only what is here is called.
+type part struct {
+	v1.Layer
+	ref      name.Reference
+	desc     v1.Descriptor
+	transfer *transfer
+}
+
+// Digest returns what the manifest says, without a request.
+func (p *part) Digest() (v1.Hash, error) { return p.desc.Digest, nil }
+
+// Size returns what the manifest says, without a request.
+func (p *part) Size() (int64, error) { return p.desc.Size, nil }
+
+// MediaType returns what the manifest says, without a request.
+func (p *part) MediaType() (types.MediaType, error) { return p.desc.MediaType, nil }
+
+// Compressed reads the blob upstream; each time from the beginning.
+func (p *part) Compressed() (io.ReadCloser, error) {
+	body, err := p.Layer.Compressed()
+	if err != nil {
+		return nil, &upstreamError{p.ref, err}
+	}
+	return &counted{body, p, 0}, nil
+}
+
+type counted struct {
+	io.ReadCloser
+	part *part
+	n    int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n += int64(n)
+	c.part.transfer.set(c.part.desc.Digest, c.n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &upstreamError{c.part.ref, err}
+	}
+	return n, err
+}
+
+// turn waits until nobody else copies the blob: it is there then, or to be had
+// from another repository.
+func (r *Registry) turn(ctx context.Context, digest v1.Hash) (done func(), err error) {
+	r.mu.Lock()
+	turn := r.turns[digest]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		r.turns[digest] = turn
+	}
+	r.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (r *Registry) blobHome(digest v1.Hash) (name.Repository, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	home, ok := r.blobs[digest]
+	return home, ok
+}
+
+func (r *Registry) keepBlob(digest v1.Hash, home name.Repository) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blobs[digest] = home
+}
+
+func (r *Registry) forgetBlobs() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.blobs)
+}
+
+var _ remote.Taggable = manifest{}

@@ -1,0 +1,188 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// explain says in one sentence what err means for ref, and what to do. It is
+// made anew and does not wrap err, which has the request with its credentials.
+func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) error {
+	image, host := show(ref), shownHost(ref.Context().RegistryStr())
+	if ctx.Err() != nil {
+		return fmt.Errorf("image %s: %w", image, context.Cause(ctx))
+	}
+	var keys *credentialError
+	if errors.As(err, &keys) {
+		return fmt.Errorf("image %s: %s", image, keys.Error())
+	}
+	var answer *transport.Error
+	if !errors.As(err, &answer) {
+		return fmt.Errorf("image %s: %s", image, unanswered(host, err))
+	}
+	switch {
+	case isFull(err):
+		return fmt.Errorf("image %s: registry %s has no space left%s: free some there, or raise its quota", image, host, said(answer))
+	case answer.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("image %s: %w at registry %s: check its name and its tag", image, runtime.ErrNotFound, host)
+	case answer.StatusCode == http.StatusTooManyRequests:
+		return fmt.Errorf("image %s: registry %s has had too many requests%s: run \"%s\", or try again later", image, host, said(answer), login(host))
+	case isRefused(err):
+		return r.refused(ctx, ref, answer)
+	}
+	return fmt.Errorf("image %s: registry %s answers %d %s%s: try again, or ask who runs it",
+		image, host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
+}
+
+// refused explains an answer of 401 or 403. Registries give these also for what
+// they do not have, so as not to tell whether it exists.
+func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *transport.Error) error {
+	image, host := show(ref), shownHost(ref.Context().RegistryStr())
+	// Resolved before: it costs nothing, and cannot fail now.
+	auth, err := r.keys.ResolveContext(ctx, ref.Context())
+	anonymous := err == nil && auth == authn.Anonymous
+	// With a token, what was refused is the access; otherwise the credentials.
+	token := answer.Request != nil && strings.HasPrefix(answer.Request.Header.Get("Authorization"), "Bearer ")
+	switch {
+	case anonymous && r.own(ref.Context()):
+		return fmt.Errorf("image %s: registry %s wants credentials, and there are none for it%s: run \"%s\"", image, host, said(answer), login(host))
+	case anonymous:
+		return fmt.Errorf("image %s: %w at registry %s, or it is private%s: check its name, or run \"%s\"",
+			image, runtime.ErrNotFound, host, said(answer), login(host))
+	case token:
+		return fmt.Errorf("image %s: %w at registry %s, or the credentials that there are do not allow it%s: check its name, or run \"%s\"",
+			image, runtime.ErrNotFound, host, said(answer), login(host))
+	}
+	return fmt.Errorf("image %s: registry %s refuses the credentials that there are for it%s: run \"%s\"", image, host, said(answer), login(host))
+}
+
+func isRefused(err error) bool {
+	var answer *transport.Error
+	return errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden)
+}
+
+// isFull says whether a registry has no space left, as far as its words tell.
+func isFull(err error) bool {
+	var answer *transport.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	if answer.StatusCode == http.StatusInsufficientStorage {
+		return true
+	}
+	for _, e := range answer.Errors {
+		text := strings.ToLower(fmt.Sprint(e.Message, " ", e.Detail))
+		for _, word := range []string{"no space left", "disk is full", "disk full", "disk quota", "quota exceed", "exceeded quota", "exceed the configured upper limit", "storage quota"} {
+			if strings.Contains(text, word) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unanswered says why a registry did not answer.
+func unanswered(host string, err error) string {
+	var (
+		dns  *net.DNSError
+		cert *tls.CertificateVerificationError
+		op   *net.OpError
+		out  net.Error
+	)
+	err = withoutURL(err)
+	switch {
+	case errors.Is(err, errNeedTLS):
+		return fmt.Sprintf("registry %s is asked to be talked to without TLS, which is only done on loopback", host)
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Sprintf("registry %s cannot be reached: there is no host of that name: check it", host)
+	case errors.As(err, &cert):
+		return fmt.Sprintf("the certificate of registry %s is not trusted: %v: add its authority to those of this system", host, cert.Err)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Sprintf("registry %s does not use TLS, which is only accepted on loopback: check its port", host)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("registry %s cannot be reached: connection refused: check that it runs, and its address", host)
+	case errors.As(err, &out) && out.Timeout():
+		return fmt.Sprintf("registry %s does not answer: check the network, and its address", host)
+	case errors.As(err, &op):
+		return fmt.Sprintf("registry %s cannot be reached: %v: check the network, and its address", host, op.Err)
+	}
+	return fmt.Sprintf("registry %s: %v", host, err)
+}
+
+// sentence is err for an event: in a few words, without URL and credentials.
+func sentence(err error) string {
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		return fmt.Sprintf("%d %s%s", answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
+	}
+	return withoutURL(err).Error()
+}
+
+// withoutURL returns what went wrong with a request, without where it went.
+func withoutURL(err error) error {
+	var at *url.Error
+	for errors.As(err, &at) {
+		err = at.Err
+	}
+	return err
+}
+
+// said is what a registry says about itself, in parentheses, or nothing.
+func said(answer *transport.Error) string {
+	var all []string
+	for _, e := range answer.Errors {
+		if text := strings.Join(strings.Fields(e.Message), " "); text != "" {
+			all = append(all, text)
+		}
+	}
+	text := strings.Join(all, "; ")
+	if text == "" {
+		return ""
+	}
+	if len(text) > 300 {
+		text = strings.ToValidUTF8(text[:300], "") + "…"
+	}
+	return " (" + text + ")"
+}
+
+// show is a reference as people write it.
+func show(ref name.Reference) string {
+	repo := ref.Context()
+	path := repo.RepositoryStr()
+	if repo.RegistryStr() == name.DefaultRegistry {
+		path = strings.TrimPrefix(path, "library/")
+	} else {
+		path = repo.RegistryStr() + "/" + path
+	}
+	if _, ok := ref.(name.Digest); ok {
+		return path + "@" + ref.Identifier()
+	}
+	return path + ":" + ref.Identifier()
+}
+
+func shownHost(host string) string {
+	if host == name.DefaultRegistry {
+		return "docker.io"
+	}
+	return host
+}
+
+func login(host string) string {
+	if host == "docker.io" {
+		return "docker login"
+	}
+	return "docker login " + host
+}

@@ -1,0 +1,160 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A mirrored is where an image is kept here, and what is to be done for that.
+type mirrored struct {
+	from   name.Reference // upstream
+	digest v1.Hash
+	repo   name.Repository // here
+	there  bool            // all of it is here
+	tagged bool            // so is the tag that it has upstream
+	stale  string          // why upstream could not be asked, and what was known was taken; mostly empty
+}
+
+// ref is the reference to deploy from.
+func (m mirrored) ref() string { return show(m.repo.Digest(m.digest.String())) }
+
+// kept is the tag that keeps the image from being taken for garbage.
+func (m mirrored) kept() name.Tag { return m.repo.Tag(m.digest.Hex) }
+
+// moving is the tag that the image has upstream; false: it was named by digest.
+func (m mirrored) moving() (name.Tag, bool) {
+	tag, ok := m.from.(name.Tag)
+	return m.repo.Tag(tag.TagStr()), ok
+}
+
+// Mirrored implements [runtime.Registry].
+func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there bool, err error) {
+	m, err := r.look(ctx, src, discard)
+	if err != nil {
+		return "", false, err
+	}
+	return m.ref(), m.there, nil
+}
+
+// Mirror implements [runtime.Registry]. An image named by digest is asked for
+// upstream only if it is not here. A tag is asked for each time; while upstream
+// cannot be reached, the image that it was seen at last is taken, with a
+// warning. An image that is in this registry already stays where it is. Callers
+// who mirror one image at the same time share the work.
+func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref string, copied bool, err error) {
+	return r.flights.do(ctx, src, emit, func(ctx context.Context, emit runtime.Emit) (string, bool, error) {
+		m, err := r.look(ctx, src, emit)
+		if err != nil {
+			return "", false, err
+		}
+		if m.stale != "" {
+			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: m.stale}})
+		}
+		copied := !m.there
+		if !m.there {
+			if err := r.copy(ctx, m, emit); err != nil {
+				return "", false, err
+			}
+		}
+		if !m.tagged {
+			if err := r.tag(ctx, m, emit); err != nil {
+				return "", copied, err
+			}
+		}
+		return m.ref(), copied, nil
+	})
+}
+
+// look finds out which image src is, and what of it is here. For an image that
+// has not changed these are two small requests: the tag upstream, and the tag
+// here, which was written last.
+func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mirrored, error) {
+	from, err := r.parse(src)
+	if err != nil {
+		return mirrored{}, err
+	}
+	m := mirrored{from: from, tagged: true}
+	if r.own(from.Context()) {
+		m.repo, m.there = from.Context(), true
+		m.digest, err = r.head(ctx, from, emit)
+		if err != nil {
+			return mirrored{}, r.explain(ctx, from, err)
+		}
+		return m, nil
+	}
+	if m.repo, err = r.mirrorOf(from.Context()); err != nil {
+		return mirrored{}, err
+	}
+	moving, isTag := m.moving()
+	var tagged v1.Hash // what the tag is here
+	if isTag {
+		if m.digest, err = r.head(ctx, from, emit); err != nil && !isUnreachable(err) {
+			return mirrored{}, r.explain(ctx, from, err)
+		}
+		upstream := err
+		if tagged, err = r.headHere(ctx, moving, emit); err != nil {
+			return mirrored{}, err
+		}
+		if upstream != nil {
+			why := r.explain(ctx, from, upstream)
+			if tagged == (v1.Hash{}) || ctx.Err() != nil {
+				return mirrored{}, why
+			}
+			m.digest = tagged
+			m.stale = fmt.Sprintf("%v: taking %s, which it was when it was last seen", why, tagged)
+		}
+		if tagged == m.digest {
+			m.there = true
+			return m, nil
+		}
+		m.tagged = false
+	} else if m.digest, err = v1.NewHash(from.Identifier()); err != nil {
+		return mirrored{}, fmt.Errorf("image %s: %w", src, err)
+	}
+	kept, err := r.headHere(ctx, m.kept(), emit)
+	if err != nil {
+		return mirrored{}, err
+	}
+	m.there = kept == m.digest
+	if m.there || isTag {
+		return m, nil
+	}
+	// That it exists upstream is known of tags only.
+	if _, err := r.head(ctx, from, emit); err != nil {
+		return mirrored{}, r.explain(ctx, from, err)
+	}
+	return m, nil
+}
+
+// headHere returns the digest at a tag of the mirror, or a zero one if there is
+// none.
+func (r *Registry) headHere(ctx context.Context, tag name.Tag, emit runtime.Emit) (v1.Hash, error) {
+	digest, err := r.head(ctx, tag, emit)
+	if err == nil {
+		return digest, nil
+	}
+	if err := r.explain(ctx, tag, err); !errors.Is(err, runtime.ErrNotFound) {
+		return v1.Hash{}, err
+	}
+	return v1.Hash{}, nil
+}
+
+// mirrorOf returns the repository that keeps images of another one. The port is
+// set off by what no host has in its name.
+func (r *Registry) mirrorOf(from name.Repository) (name.Repository, error) {
+	host := strings.ToLower(shownHost(from.RegistryStr()))
+	host = strings.NewReplacer("[", "", "]", "", "::", "0_", ":", "_").Replace(host)
+	ref, err := r.parse(r.prefix + "/mirror/" + host + "/" + from.RepositoryStr() + ":tag")
+	if err != nil {
+		return name.Repository{}, fmt.Errorf("image %s has no place in registry %s: %w", from, r.prefix, err)
+	}
+	return ref.Context(), nil
+}

@@ -1,0 +1,143 @@
+// Package registry keeps the images that releases are deployed from, in any OCI registry.
+//
+// Images of a pipeline's own builds are at PREFIX/SERVICE:IDENTITY. Images that
+// exist elsewhere are mirrored to PREFIX/mirror/HOST/REPOSITORY, under the tag
+// that they have there, which moves, and under one made of their digest, which
+// stays: so none is taken for garbage, and all can be found.
+package registry
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// Options say which registry it is.
+type Options struct {
+	// Prefix is the registry and, if need be, the folder in it: such as
+	// "127.0.0.1:5000" or "ghcr.io/acme/shop".
+	Prefix string
+	// PlainHTTP are hosts, with their ports if any, that are talked to without
+	// TLS. Those on loopback always are, and no others ever.
+	PlainHTTP []string
+	// Keychain has the credentials. Default: what "docker login" left, by way of
+	// Docker's credential helpers.
+	Keychain authn.Keychain
+}
+
+// A Registry is the mirroring registry of a pipeline. It may be used from many
+// goroutines at once; a long-lived one keeps its connections.
+type Registry struct {
+	prefix  string
+	home    name.Repository // a repository in the prefix, for comparing
+	wire    *wire
+	keys    *keychain
+	flights flights
+
+	mu      sync.Mutex
+	session *session                    // guarded by mu; nil until it is needed
+	blobs   map[v1.Hash]name.Repository // guarded by mu; where a blob is known to be in this registry
+	turns   map[v1.Hash]chan struct{}   // guarded by mu; see turn
+}
+
+var _ runtime.Registry = (*Registry)(nil)
+
+// New returns the registry of o. It connects to nothing.
+func New(o Options) (*Registry, error) {
+	r := &Registry{
+		prefix: strings.TrimSuffix(o.Prefix, "/"),
+		wire:   newWire(o.PlainHTTP),
+		keys:   newKeychain(o.Keychain),
+		blobs:  map[v1.Hash]name.Repository{},
+		turns:  map[v1.Hash]chan struct{}{},
+	}
+	if scheme, _, ok := strings.Cut(r.prefix, "://"); ok {
+		return nil, fmt.Errorf("registry %q: leave %s:// out", redacted(o.Prefix), scheme)
+	}
+	if !strings.ContainsAny(r.prefix, ".:/") && r.prefix != "localhost" {
+		return nil, fmt.Errorf("registry %q: not the name of a host", o.Prefix)
+	}
+	ref, err := r.parse(r.prefix + "/any:tag")
+	if err != nil {
+		return nil, fmt.Errorf("registry %q: %w", redacted(o.Prefix), err)
+	}
+	r.home = ref.Context()
+	return r, nil
+}
+
+var validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// Ref implements [runtime.Registry]. The tag is the identity without the name
+// of its algorithm; "sha256-…" means something else to registries.
+func (r *Registry) Ref(service string, identity plan.Digest) string {
+	_, tag, ok := strings.Cut(string(identity), ":")
+	if !ok || !validTag.MatchString(tag) {
+		_, tag, _ = strings.Cut(string(plan.DigestOf([]byte(identity))), ":")
+	}
+	return r.prefix + "/" + service + ":" + tag
+}
+
+// Resolve implements [runtime.Registry]. An image of any registry can be looked
+// up, with the same credentials.
+func (r *Registry) Resolve(ctx context.Context, ref string) (plan.Digest, error) {
+	parsed, err := r.parse(ref)
+	if err != nil {
+		return "", err
+	}
+	digest, err := r.head(ctx, parsed, discard)
+	if err != nil {
+		return "", r.explain(ctx, parsed, err)
+	}
+	return plan.Digest(digest.String()), nil
+}
+
+func discard(runtime.Body) {}
+
+// parse reads a reference as Docker does: "redis" is docker.io/library/redis:latest.
+func (r *Registry) parse(ref string) (name.Reference, error) {
+	parsed, err := name.ParseReference(ref)
+	if err == nil && r.wire.plain(parsed.Context().RegistryStr()) {
+		parsed, err = name.ParseReference(ref, name.Insecure)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%q is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://", redacted(ref))
+	}
+	return parsed, nil
+}
+
+// own reports whether a repository is in the prefix of this registry.
+func (r *Registry) own(repo name.Repository) bool {
+	return repo.RegistryStr() == r.home.RegistryStr() &&
+		strings.HasPrefix(repo.RepositoryStr()+"/", strings.TrimSuffix(r.home.RepositoryStr(), "any"))
+}
+
+// redacted returns a reference, or what should have been one, without the
+// credentials that somebody may have put in front of its host.
+func redacted(ref string) string {
+	scheme, rest, ok := strings.Cut(ref, "://")
+	if !ok {
+		scheme, rest = "", ref
+	}
+	host, path, slash := strings.Cut(rest, "/")
+	at := strings.LastIndexByte(host, '@')
+	if at < 0 || !slash && strings.HasPrefix(host[at:], "@sha256:") {
+		return ref
+	}
+	rest = "REDACTED" + host[at:]
+	if slash {
+		rest += "/" + path
+	}
+	if ok {
+		return scheme + "://" + rest
+	}
+	return rest
+}

@@ -1,0 +1,265 @@
+package registry
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/sirupsen/logrus"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/registry/serve"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+func TestMain(m *testing.M) {
+	logrus.SetOutput(io.Discard)
+	// No credentials of whoever runs the tests.
+	dir, err := os.MkdirTemp("", "docker")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"HOME", "DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"} {
+		os.Setenv(name, dir)
+	}
+	os.Unsetenv("REGISTRY_AUTH_FILE")
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// ours starts an embedded registry.
+func ours(t *testing.T) *serve.Server {
+	t.Helper()
+	s, err := serve.Start(t.Context(), serve.Options{Dir: t.TempDir(), Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func newRegistry(t *testing.T, prefix string) *Registry {
+	t.Helper()
+	r, err := New(Options{Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// An upstream is another registry, that can be watched and disturbed.
+type upstream struct {
+	*httptest.Server
+	addr string
+
+	mu       sync.Mutex
+	requests []string
+	disturb  func(http.ResponseWriter, *http.Request) bool // answers itself and returns true
+}
+
+func newUpstream(t *testing.T) *upstream {
+	t.Helper()
+	u := &upstream{}
+	real := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u.mu.Lock()
+		u.requests = append(u.requests, r.Method+" "+r.URL.Path)
+		disturb := u.disturb
+		u.mu.Unlock()
+		if disturb != nil && disturb(w, r) {
+			return
+		}
+		real.ServeHTTP(w, r)
+	}))
+	t.Cleanup(u.Close)
+	u.addr = strings.TrimPrefix(u.URL, "http://")
+	return u
+}
+
+func (u *upstream) when(disturb func(http.ResponseWriter, *http.Request) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.disturb = disturb
+}
+
+// seen returns the requests since it was called last, that have part in them.
+func (u *upstream) seen(part string) []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []string
+	for _, r := range u.requests {
+		if strings.Contains(r, part) {
+			all = append(all, r)
+		}
+	}
+	u.requests = nil
+	return all
+}
+
+func mustRef(t *testing.T, ref string) name.Reference {
+	t.Helper()
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+func image(t *testing.T) v1.Image {
+	t.Helper()
+	img, err := random.Image(2000, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// push puts an image, or an index of images, at ref.
+func push(t *testing.T, ref string, what remote.Taggable) plan.Digest {
+	t.Helper()
+	pusher, err := remote.NewPusher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pusher.Push(t.Context(), mustRef(t, ref), what); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := what.(interface{ Digest() (v1.Hash, error) }).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Digest(digest.String())
+}
+
+// events gathers what is emitted.
+type events struct {
+	mu  sync.Mutex
+	all []runtime.Body
+}
+
+func (e *events) emit(b runtime.Body) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, b)
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	for _, prefix := range []string{"", "/acme/shop"} {
+		t.Run("prefix"+prefix, func(t *testing.T) {
+			t.Parallel()
+			s, u := ours(t), newUpstream(t)
+			runtimetest.TestRegistry(t, runtimetest.RegistryTest{
+				Registry: newRegistry(t, s.Addr+prefix),
+				Push:     func(t *testing.T, ref string) plan.Digest { return push(t, ref, image(t)) },
+				Upstream: func(t *testing.T, name string) (string, plan.Digest) {
+					src := u.addr + "/" + name
+					return src, push(t, src, image(t))
+				},
+				Missing: u.addr + "/missing:1",
+			})
+		})
+	}
+}
+
+func TestRef(t *testing.T) {
+	t.Parallel()
+	digest := plan.DigestOf(nil)
+	hex := strings.TrimPrefix(string(digest), "sha256:")
+	other := strings.TrimPrefix(string(plan.DigestOf([]byte("sha256:not/a tag"))), "sha256:")
+	for _, row := range []struct{ prefix, service, want string }{
+		{"127.0.0.1:5000", "web", "127.0.0.1:5000/web:" + hex},
+		{"ghcr.io/acme/shop/", "web", "ghcr.io/acme/shop/web:" + hex},
+		{"docker.io/acme", "web", "docker.io/acme/web:" + hex},
+	} {
+		if got := newRegistry(t, row.prefix).Ref(row.service, digest); got != row.want {
+			t.Errorf("Ref in %s = %s, want %s", row.prefix, got, row.want)
+		}
+	}
+	if got, want := newRegistry(t, "ghcr.io").Ref("web", "sha256:not/a tag"), "ghcr.io/web:"+other; got != want {
+		t.Errorf("Ref of a strange identity = %s, want %s", got, want)
+	}
+}
+
+func TestPrefix(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ prefix, want string }{
+		{"https://ghcr.io/acme", `registry "https://ghcr.io/acme": leave https:// out`},
+		{"https://me:hunter2@ghcr.io/acme", `registry "https://REDACTED@ghcr.io/acme": leave https:// out`},
+		{"me:hunter2@ghcr.io/acme", `registry "REDACTED@ghcr.io/acme": "REDACTED@ghcr.io/acme/any:tag" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://`},
+		{"", `registry "": not the name of a host`},
+		{"shop", `registry "shop": not the name of a host`},
+		{"ghcr.io/Acme", `registry "ghcr.io/Acme": "ghcr.io/Acme/any:tag" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://`},
+	} {
+		if _, err := New(Options{Prefix: row.prefix}); err == nil || err.Error() != row.want {
+			t.Errorf("New(%q) = %v\nwant %s", row.prefix, err, row.want)
+		}
+	}
+}
+
+func TestPlainHTTPOnLoopbackOnly(t *testing.T) {
+	t.Parallel()
+	w := newWire([]string{"registry.test:5000"})
+	for host, want := range map[string]bool{
+		"127.0.0.1:5000": true, "127.9.9.9": true, "localhost": true, "localhost:1": true, "[::1]:5000": true, "registry.test:5000": true,
+		"registry.test": false, "10.0.0.1:5000": false, "ghcr.io": false, "localhost.evil.test": false, "registry.local": false,
+	} {
+		if got := w.plain(host); got != want {
+			t.Errorf("plain(%s) = %v, want %v", host, got, want)
+		}
+	}
+	for url, want := range map[string]error{"http://10.0.0.1:1/v2/": errNeedTLS, "https://127.0.0.1:1/v2/": errNoTLS} {
+		r := httptest.NewRequest(http.MethodGet, url, nil)
+		if _, err := w.RoundTrip(r); err != want {
+			t.Errorf("%s = %v, want %v", url, err, want)
+		}
+	}
+}
+
+// What a run without changes does a hundred times.
+func BenchmarkResolve(b *testing.B) {
+	s, err := serve.Start(b.Context(), serve.Options{Dir: b.TempDir(), Addr: "127.0.0.1:0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	r, err := New(Options{Prefix: s.Addr})
+	if err != nil {
+		b.Fatal(err)
+	}
+	img, err := random.Image(1000, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 50 {
+		ref, err := name.ParseReference(fmt.Sprintf("%s/web%d:1", s.Addr, i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := remote.Write(ref, img); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, many := range []int{1, 50} {
+		b.Run(fmt.Sprintf("repositories-%d", many), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				if _, err := r.Resolve(b.Context(), fmt.Sprintf("%s/web%d:1", s.Addr, i%many)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// How often something is tried again, and after how long: half a second, one,
+// and two, each up to half more or less, so that many do not come back at once.
+const (
+	retries   = 3
+	firstWait = 500 * time.Millisecond
+)
+
+// try does something until it succeeds, fails for good, or has failed too
+// often, and reports each time that it is done again. Once credentials were
+// refused that were got long ago, new ones are.
+func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(*session) error) error {
+	wait := firstWait
+	renewed := false
+	for again := 1; ; again++ {
+		s, err := r.current()
+		if err != nil {
+			return err
+		}
+		err = do(s)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, context.Canceled) && again <= retries:
+			// Another caller's: what a repository asks for is agreed on by
+			// whoever comes first, for all that wait for it.
+			continue
+		case isRefused(err) && !renewed && r.renew(s):
+			renewed = true
+			continue
+		case again > retries || !isTransient(err):
+			return err
+		}
+		emit(runtime.Retried{What: what, Error: sentence(err), Again: again})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		wait *= 2
+	}
+}
+
+// isTransient says whether the same may succeed a little later.
+func isTransient(err error) bool {
+	if isFull(err) {
+		return false
+	}
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		switch answer.StatusCode {
+		case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	var net net.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.As(err, &net) && net.Timeout()
+}
+
+// isUnreachable says whether a registry cannot be asked for now, for reasons
+// that have nothing to do with what it is asked for.
+func isUnreachable(err error) bool {
+	return isTransient(err) || isNetwork(err)
+}
+
+// isNetwork says whether there was no answer at all.
+func isNetwork(err error) bool {
+	var net net.Error
+	var answer *transport.Error
+	return errors.As(err, &net) && !errors.As(err, &answer)
+}

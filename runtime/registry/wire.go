@@ -1,0 +1,89 @@
+package registry
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// A wire carries requests to registries. It sees to it that TLS is left out
+// where it is meant to be and nowhere else, and asks each registry only once
+// how it wants to be talked to: the library asks again for each repository.
+type wire struct {
+	inner     http.RoundTripper
+	plainHTTP []string
+
+	mu      sync.Mutex
+	answers map[string]*http.Response // guarded by mu; to /v2/, by URL, without bodies
+}
+
+func newWire(plainHTTP []string) *wire {
+	inner := remote.DefaultTransport
+	if t, ok := inner.(*http.Transport); ok {
+		inner = t.Clone() // the connections are ours
+	}
+	return &wire{inner: inner, plainHTTP: plainHTTP, answers: map[string]*http.Response{}}
+}
+
+var (
+	errNoTLS   = errors.New("talked to without TLS")
+	errNeedTLS = errors.New("is not talked to without TLS")
+)
+
+// plain says whether a host, with its port if any, is talked to without TLS.
+func (w *wire) plain(host string) bool {
+	if slices.Contains(w.plainHTTP, host) {
+		return true
+	}
+	alone, _, err := net.SplitHostPort(host)
+	if err != nil {
+		alone = strings.Trim(host, "[]")
+	}
+	ip := net.ParseIP(alone)
+	return alone == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	plain := w.plain(r.URL.Host)
+	if plain && r.URL.Scheme == "https" {
+		return nil, errNoTLS // the library tries https first, then http
+	}
+	if !plain && r.URL.Scheme != "https" {
+		return nil, errNeedTLS
+	}
+	if r.Method != http.MethodGet || r.URL.Path != "/v2/" || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "" {
+		return w.inner.RoundTrip(r)
+	}
+	key := r.URL.String()
+	w.mu.Lock()
+	known := w.answers[key]
+	w.mu.Unlock()
+	if known == nil {
+		answer, err := w.inner.RoundTrip(r)
+		if err != nil || answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusUnauthorized {
+			return answer, err
+		}
+		answer.Body.Close()
+		known = answer
+		w.mu.Lock()
+		w.answers[key] = known
+		w.mu.Unlock()
+	}
+	answer := *known
+	answer.Header = known.Header.Clone()
+	answer.Body, answer.ContentLength, answer.Request = http.NoBody, 0, r
+	return &answer, nil
+}
+
+// forget has registries asked again.
+func (w *wire) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.answers)
+}

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -118,12 +118,8 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 		return err
 	}
 	c.transfer = newTransfer(c.image, blobs, c.emit)
-	group, work := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for _, blob := range blobs {
-		group.Go(func() error { return c.blob(work, pusher, blob) })
-	}
-	if err := group.Wait(); err != nil {
+	err = inParallel(ctx, blobs, func(ctx context.Context, blob v1.Descriptor) error { return c.blob(ctx, pusher, blob) })
+	if err != nil {
 		return err
 	}
 	root := len(manifests) - 1
@@ -139,6 +135,29 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 	}
 	c.transfer.end()
 	return nil
+}
+
+// inParallel does something with each, some at a time. The first that fails
+// cancels the others, and is what it returns, when all have ended.
+func inParallel[T any](ctx context.Context, all []T, do func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for _, one := range all {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() != nil {
+				return
+			}
+			if err := do(ctx, one); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wait.Wait()
+	return context.Cause(ctx)
 }
 
 // read reads the manifests of an image: those of its platforms first, itself

@@ -2,16 +2,22 @@ package serve
 
 import (
 	"errors"
+	"syscall"
+)
 
-	"golang.org/x/sys/windows"
+// Numbers of Windows, which the standard library does not name.
+const (
+	noSpace       = syscall.Errno(112)   // ERROR_DISK_FULL
+	quotaExceeded = syscall.Errno(1295)  // ERROR_DISK_QUOTA_EXCEEDED
+	addressInUse  = syscall.Errno(10048) // WSAEADDRINUSE
 )
 
 // isFull says whether nothing can be written for want of space, or of quota.
 func isFull(err error) bool {
-	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+	return errors.Is(err, noSpace) || errors.Is(err, quotaExceeded)
 }
 
 // inUse says whether an address cannot be listened at since another does.
 func inUse(err error) bool {
-	return errors.Is(err, windows.WSAEADDRINUSE)
+	return errors.Is(err, addressInUse)
 }

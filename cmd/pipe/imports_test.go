@@ -1,0 +1,172 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/pipelinefile/pipe/"
+
+// policy lists, for every package of the module, what it may import: packages
+// of the module by their path below it, those of others by prefix. The standard
+// library is free, except what hermetic packages may not use. To change this
+// table is to change the architecture: do it in a commit of its own and say why.
+var policy = map[string][]string{
+	// what a pipeline is, as data
+	"plan": {},
+	// the language: evaluation is hermetic (L1)
+	"stdlib":   {},
+	"builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
+	"interp":   {"plan", "builtins", "stdlib", "go.starlark.net"},
+	// carrying out: knows drivers only by its own interfaces
+	"runtime":       {"plan", "runtime/sched"},
+	"runtime/sched": {},
+	// runs parts of pipe as background processes of the same binary
+	"runtime/background": {"golang.org/x/sys"},
+	// the drivers: each knows one system
+	"runtime/build":          {"plan", "runtime", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi", "google.golang.org/grpc"},
+	"runtime/build/daemon":   {"plan", "runtime", "runtime/background", "github.com/moby", "github.com/containerd", "github.com/opencontainers"},
+	"runtime/registry":       {"plan", "runtime", "github.com/google/go-containerregistry"},
+	"runtime/registry/serve": {"runtime/background", "github.com/distribution", "github.com/sirupsen/logrus"},
+	"runtime/chart":          {"plan", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
+	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io"},
+	"runtime/store":          {"plan", "runtime", "k8s.io"},
+	// puts the drivers together
+	"runtime/local": {
+		"plan", "runtime", "runtime/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
+		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go", "sigs.k8s.io/yaml",
+	},
+	// for tests, ours and those of embedders
+	"runtime/runtimetest":      {"plan", "runtime"},
+	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "k8s.io"},
+	// the command: what it shows is apart from what it does
+	"cmd/internal/ui": {"plan", "runtime", "charm.land"},
+	"cmd/pipe": {
+		"plan", "builtins", "interp", "runtime", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+	},
+}
+
+// hermetic packages may not reach the clock, chance, the network, processes or
+// the environment: neither by these imports nor by these functions.
+var (
+	hermetic       = []string{"plan", "builtins", "interp", "stdlib"}
+	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
+	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
+	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us
+	clusterImports = module + "cmd/pipe-cluster/"
+)
+
+// TestImports holds the code to the policy. It reads the files of every
+// operating system itself, so that a result from the test cache is never older
+// than the code.
+func TestImports(t *testing.T) {
+	const root = "../.."
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		if d.IsDir() {
+			if d.Name() == "testdata" || rel == "examples" || rel == "bin" || strings.HasPrefix(d.Name(), ".git") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") {
+			return nil
+		}
+		src, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), rel, src, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(filepath.Dir(rel))
+		if slices.ContainsFunc(ownModules, func(m string) bool { return name == m || strings.HasPrefix(name, m+"/") }) {
+			checkApart(t, rel, f)
+			return nil
+		}
+		if _, ok := policy[name]; !ok && !seen[name] {
+			t.Errorf("package %s is not in the policy", name)
+		}
+		seen[name] = true
+		checkFile(t, rel, name, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range policy {
+		if !seen[name] {
+			t.Errorf("the policy names %s, which is gone", name)
+		}
+	}
+}
+
+// checkApart reports what a module of its own imports of this one.
+func checkApart(t *testing.T, file string, f *ast.File) {
+	t.Helper()
+	for _, spec := range f.Imports {
+		if imp := importPath(t, spec); strings.HasPrefix(imp, module) && !strings.HasPrefix(imp, clusterImports) {
+			t.Errorf("%s: a module of its own may not import %s", file, imp)
+		}
+	}
+}
+
+func checkFile(t *testing.T, file, name string, f *ast.File) {
+	t.Helper()
+	isHermetic := slices.Contains(hermetic, name)
+	for _, spec := range f.Imports {
+		imp := importPath(t, spec)
+		own, isOwn := strings.CutPrefix(imp, module)
+		first, _, _ := strings.Cut(imp, "/")
+		switch {
+		case isOwn:
+			if !slices.Contains(policy[name], own) {
+				t.Errorf("%s: %s may not import %s", file, name, own)
+			}
+		case !strings.Contains(first, "."): // the standard library
+			if isHermetic && slices.Contains(noImports, imp) {
+				t.Errorf("%s: imports %s, but evaluation is hermetic", file, imp)
+			}
+		case !slices.ContainsFunc(policy[name], func(a string) bool { return imp == a || strings.HasPrefix(imp, a+"/") }):
+			t.Errorf("%s: %s may not import %s", file, name, imp)
+		}
+	}
+	if !isHermetic {
+		return
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && slices.Contains(noFunctions, x.Name+"."+sel.Sel.Name) {
+				t.Errorf("%s: uses %s.%s, but evaluation is hermetic", file, x.Name, sel.Sel.Name)
+			}
+		}
+		return true
+	})
+}
+
+func importPath(t *testing.T, spec *ast.ImportSpec) string {
+	t.Helper()
+	imp, err := strconv.Unquote(spec.Path.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return imp
+}

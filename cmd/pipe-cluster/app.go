@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/supervise"
 )
 
 // app is everything outside the process that the command touches.
@@ -18,6 +20,7 @@ type app struct {
 	args           []string
 	stdout, stderr io.Writer
 	env            func(string) string
+	environ        []string
 
 	dir string // of --dir
 }
@@ -68,6 +71,27 @@ func (a *app) home() (home.Dir, error) {
 		return home.New(a.dir)
 	}
 	return home.Default(a.env)
+}
+
+// background is the environment of the background processes: they live long, and what the user's environment holds besides,
+// such as tokens, is none of their business. A proxy is meant for the world: only containerd, which pulls images from it,
+// is to ask one, so it gets its own variable.
+func (a *app) background() []string {
+	var env []string
+	for _, v := range a.environ {
+		name, _, _ := strings.Cut(v, "=")
+		switch strings.ToUpper(name) {
+		case "PATH", "HOME", "TMPDIR", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG", "GOTRACEBACK":
+			env = append(env, v)
+		case "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY":
+			env = append(env, supervise.ProxyPrefix+v)
+		default:
+			if strings.HasPrefix(name, "PIPE_CLUSTER_") {
+				env = append(env, v)
+			}
+		}
+	}
+	return env
 }
 
 // say tells what is going on. Results go to the standard output and never through here.

@@ -6,6 +6,6 @@ import (
 )
 
 func main() {
-	a := app{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv}
+	a := app{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, environ: os.Environ()}
 	os.Exit(a.run())
 }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/node"
 )
 
@@ -91,6 +92,21 @@ func TestReal(t *testing.T) {
 		starts := w.starts(t)
 		kill(t, c.pid(t, "supervisor"))
 		killAll(t, dir)
+		up(t, dir)
+		c.kept(t)
+		w.ready(t)
+		w.answers(t)
+		if now := w.starts(t); now <= starts {
+			t.Errorf("%d starts after %d: the volume or the pods did not come back", now, starts)
+		}
+	})
+	t.Run("the machine restarts", func(t *testing.T) {
+		starts := w.starts(t)
+		kill(t, c.pid(t, "supervisor"))
+		killAll(t, dir)
+		if err := node.Sweep(t.Context(), home.Dir(dir)); err != nil { // mounts, interfaces, cgroups are gone
+			t.Fatal(err)
+		}
 		up(t, dir)
 		c.kept(t)
 		w.ready(t)

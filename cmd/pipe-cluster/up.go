@@ -77,8 +77,18 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		return err
 	}
 	if alive {
-		// Another `up` made it; this one only waits until it is usable.
-		return a.await(ctx, d, nil)
+		s, err := d.ReadState()
+		if err != nil {
+			return err
+		}
+		if s.Phase != home.Stopping {
+			// Another `up` made it; this one only waits until it is usable.
+			return a.await(ctx, d, nil)
+		}
+		a.say("waiting until the cluster has stopped, to start it again")
+		if err := s.Supervisor.Wait(ctx); err != nil {
+			return err
+		}
 	}
 	if !known {
 		if config, err = a.choose(want); err != nil {
@@ -160,7 +170,7 @@ func (a *app) launch(ctx context.Context, d home.Dir) error {
 	cmd := exec.Command(self, "supervise", "--dir", string(d))
 	cmd.Dir = string(d)
 	cmd.Stderr = log
-	cmd.Env = append(os.Environ(), proc.Mark+"="+string(d))
+	cmd.Env = append(a.background(), proc.Mark+"="+string(d))
 	cmd.SysProcAttr = detached()
 	if err := cmd.Start(); err != nil {
 		return err
@@ -186,6 +196,12 @@ func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 		s, err := d.ReadState()
 		if err != nil {
 			return err
+		}
+		if alive, err := d.SupervisorAlive(); ended == nil && (err != nil || !alive) {
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("its supervisor ended while it was being waited for: try again; see %s", d.Log("supervisor"))
 		}
 		switch s.Phase {
 		case home.Running:

@@ -26,6 +26,9 @@ func startEtcd(ctx context.Context, d home.Dir, fsync bool) (*embed.Etcd, error)
 	c.TickMs, c.ElectionMs = 20, 200
 	// Kubernetes compacts, but nothing defragments the file, which at etcd's default of 2 GiB would turn read-only.
 	c.QuotaBackendBytes = 8 << 30
+	// What was written is kept in memory until there are so many entries, for members that lag behind. There are none, and
+	// an entry may be a release of 1 MB: by default they come to gigabytes.
+	c.SnapshotCount, c.SnapshotCatchUpEntries = 500, 1
 	c.ListenClientUrls = []url.URL{{Scheme: "unix", Host: "etcd.sock"}}
 	c.ListenPeerUrls = []url.URL{{Scheme: "unix", Host: "etcd-peer.sock"}}
 	// What is advertised must look like host:port; there is no other member that would call it.

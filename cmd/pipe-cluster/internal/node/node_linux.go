@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -28,14 +29,23 @@ func Check() error {
 	if err := checkCgroups(); err != nil {
 		return err
 	}
-	b, err := os.ReadFile("/proc/filesystems")
-	if err != nil {
-		return err
+	if !hasOverlay() {
+		_ = exec.Command("modprobe", "overlay").Run()
+		if !hasOverlay() {
+			return errors.New("the kernel has no overlay file system")
+		}
 	}
-	if !strings.Contains(string(b), "\toverlay\n") {
-		return errors.New("the kernel has no overlay file system (try `modprobe overlay`)")
+	if debs := missing(); len(debs) > 0 {
+		if _, err := exec.LookPath("apt-get"); err != nil {
+			return fmt.Errorf("%s are not installed, and there is no apt-get to install them", strings.Join(debs, ", "))
+		}
 	}
 	return nil
+}
+
+func hasOverlay() bool {
+	b, err := os.ReadFile("/proc/filesystems")
+	return err == nil && strings.Contains(string(b), "\toverlay\n")
 }
 
 // Owner is the folder of the machine's real cluster, if it has one, also one that was killed.

@@ -79,7 +79,7 @@ func Install(ctx context.Context, say func(string, ...any)) error {
 	names := strings.Join(debs, " ")
 	apt, err := exec.LookPath("apt-get")
 	if err != nil {
-		return fmt.Errorf("a real node needs %s, and there is no apt-get to install it: install it by other means", names)
+		return fmt.Errorf("a real node needs %s: install what brings these programs: %w", names, err)
 	}
 	say("installing %s with apt-get", names)
 	install := append([]string{"install", "-y", "--no-install-recommends", "--no-remove"}, debs...)

@@ -32,6 +32,18 @@ func (id ID) Alive() bool {
 	return id.Start == 0 || id.Start == started(id.PID)
 }
 
+// Wait returns when the process is gone, or with the context's cause.
+func (id ID) Wait(ctx context.Context) error {
+	for id.Alive() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
 // Stop asks the process to end, and kills it if it has not after the grace period. It returns when it is gone, or with
 // the context's cause.
 func (id ID) Stop(ctx context.Context, grace time.Duration) error {

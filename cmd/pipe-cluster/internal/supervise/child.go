@@ -19,6 +19,7 @@ type child struct {
 	name string
 	path string // of the program
 	args []string
+	env  []string // besides the supervisor's own
 	// grace is how long it may take to end when asked to.
 	grace time.Duration
 	// probe tells whether it is usable. nil: it says so itself, on its standard output (package role).
@@ -73,7 +74,7 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 	cmd := exec.Command(c.path, c.args...)
 	cmd.Args[0] = "pipe-cluster" // what ps shows
 	cmd.Dir = s.dir.Run()
-	cmd.Env = append(os.Environ(), proc.Mark+"="+string(s.dir))
+	cmd.Env = append(os.Environ(), c.env...)
 	// A file and not a pipe: containerd hands it on to processes that outlive the supervisor.
 	cmd.Stderr = log
 	cmd.SysProcAttr = attributes()

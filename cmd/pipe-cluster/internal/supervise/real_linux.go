@@ -2,6 +2,8 @@ package supervise
 
 import (
 	"context"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
@@ -37,7 +39,7 @@ func (s *supervisor) real(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	start(child{name: "containerd", path: path, args: args, grace: 10 * time.Second, probe: func(ctx context.Context) error {
+	start(child{name: "containerd", path: path, args: args, env: proxies(os.Environ()), grace: 10 * time.Second, probe: func(ctx context.Context) error {
 		if err := node.Answers(ctx, s.dir); err != nil {
 			return err
 		}
@@ -56,6 +58,17 @@ func (s *supervisor) real(ctx context.Context) (err error) {
 	}
 	s.doing("waiting for the cluster's DNS to answer")
 	return s.watch(ctx, "containerd", "control-plane", "kubelet", "kube-proxy", "dns")
+}
+
+// proxies are the user's, as the supervisor keeps them.
+func proxies(env []string) []string {
+	var all []string
+	for _, v := range env {
+		if p, ok := strings.CutPrefix(v, ProxyPrefix); ok {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // stopReal stops what was started: the kubelet first, so that it does not start again what is being stopped.

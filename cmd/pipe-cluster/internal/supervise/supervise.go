@@ -17,6 +17,9 @@ import (
 // ErrRunning says that another supervisor holds the folder.
 var ErrRunning = errors.New("a supervisor is already running")
 
+// ProxyPrefix stands before the name of a variable of the supervisor's environment that says which proxy leads to the world.
+const ProxyPrefix = "PIPE_CLUSTER_WORLD_"
+
 type supervisor struct {
 	dir    home.Dir
 	config home.Config
@@ -39,10 +42,10 @@ func Run(ctx context.Context, d home.Dir) error {
 	if err := d.Make(); err != nil {
 		return err
 	}
-	lock, err := home.TryLock(d.SupervisorLock())
-	if errors.Is(err, home.ErrHeld) {
-		return ErrRunning
-	}
+	// Whoever looks whether there is a supervisor holds the lock for a moment.
+	soon, cancel := context.WithTimeoutCause(ctx, 2*time.Second, ErrRunning)
+	lock, err := home.WaitLock(soon, d.SupervisorLock(), func() {})
+	cancel()
 	if err != nil {
 		return err
 	}
@@ -66,6 +69,9 @@ func Run(ctx context.Context, d home.Dir) error {
 		state:   home.State{Phase: home.Starting, Supervisor: proc.Self()},
 	}
 	s.update(func(*home.State) {})
+	defer context.AfterFunc(ctx, func() {
+		s.update(func(st *home.State) { st.Phase, st.Doing = home.Stopping, "stopping the control plane" })
+	})()
 	s.logf("supervisor %d: %s node", os.Getpid(), config.Node)
 	go s.boundLogs(ctx)
 

@@ -46,7 +46,7 @@ var policy = map[string][]string{
 	},
 	// for tests, ours and those of embedders
 	"runtime/runtimetest":      {"plan", "runtime"},
-	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "k8s.io"},
+	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
 	"cmd/internal/ui": {"plan", "runtime", "charm.land"},
 	"cmd/pipe": {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -48,6 +50,26 @@ func Cluster(t testing.TB) *rest.Config {
 	return cfg
 }
 
+// Namespace makes a namespace in the cluster of [Cluster], for this test alone.
+// It goes with the test, in the background.
+func Namespace(t testing.TB) string {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(Cluster(t))
+	if err != nil {
+		t.Fatalf("the cluster for tests: %v", err)
+	}
+	made, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("make a namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := client.CoreV1().Namespaces().Delete(context.Background(), made.Name, metav1.DeleteOptions{}); err != nil {
+			t.Errorf("delete namespace %s: %v", made.Name, err)
+		}
+	})
+	return made.Name
+}
+
 // cluster starts the cluster of this process, once.
 var cluster = sync.OnceValues(func() (kubeconfig string, err error) {
 	dir, err := root()
@@ -58,13 +80,16 @@ var cluster = sync.OnceValues(func() (kubeconfig string, err error) {
 	if _, err := os.Stat(program); err != nil {
 		return "", fmt.Errorf("%w; build it with: make cluster", err)
 	}
-	state, err := os.MkdirTemp("", "pc") // short: it holds unix sockets
+	state, err := folder("pc") // short: it holds unix sockets
 	if err != nil {
 		return "", err
 	}
-	if err := downAfterUs(program, state); err != nil {
+	if err := afterUs(`"$0" down --dir "$1" >/dev/null 2>&1; rm -rf "$1"`, program, state); err != nil {
 		return "", err
 	}
+	sweep("pc", func(stale string) {
+		_ = exec.Command(program, "down", "--dir", stale).Run() // it is tried again at the next start
+	})
 	ctx, stop := context.WithTimeout(context.Background(), upTime)
 	defer stop()
 	up := exec.CommandContext(ctx, program, "up", "--dir", state, "--node", "simulated")
@@ -78,24 +103,3 @@ var cluster = sync.OnceValues(func() (kubeconfig string, err error) {
 	}
 	return strings.TrimSpace(string(out)), nil
 })
-
-// downAfterUs has the cluster in state taken down when this process ends, even
-// if it is killed: a shell waits for the end of its standard input, which the
-// kernel closes with us.
-func downAfterUs(program, state string) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	keep(w)
-	watch := exec.Command("sh", "-c", `cat >/dev/null; "$0" down --dir "$1" >/dev/null 2>&1; rm -rf "$1"`, program, state)
-	watch.Stdin = r
-	watch.SysProcAttr = ownSession()
-	return watch.Start()
-}
-
-// keep holds w open for as long as the process lives.
-func keep(w io.Closer) { held = append(held, w) }
-
-var held []io.Closer

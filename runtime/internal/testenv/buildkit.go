@@ -1,0 +1,63 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/runtime/build/daemon"
+)
+
+// Main runs the tests of a package that uses [BuildKit]: call it from TestMain.
+// The test binary is the pipe command too then, and starts itself as BuildKit.
+// It does not return.
+func Main(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "daemon" && os.Args[2] == "buildkit" {
+		if err := daemon.Main(context.Background(), os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	isMain = true
+	code := m.Run()
+	os.Exit(code)
+}
+
+// isMain says that Main runs the tests, so that the test binary may be started
+// as BuildKit: otherwise it would run all tests again.
+var isMain bool
+
+// BuildKit returns the address of the embedded BuildKit: one for all tests of
+// this process, with a cache of its own. It ends with the process.
+func BuildKit(t testing.TB) string {
+	t.Helper()
+	if !isMain {
+		t.Fatal("testenv.BuildKit needs testenv.Main: func TestMain(m *testing.M) { testenv.Main(m) }")
+	}
+	a, err := buildkit()
+	if err != nil {
+		missing(t, "buildkit", err)
+	}
+	return a.Addr
+}
+
+var buildkit = sync.OnceValues(func() (*background.Attached, error) {
+	home, err := folder("pb") // short: it holds a unix socket
+	if err != nil {
+		return nil, err
+	}
+	sweep("pb", func(string) {})
+	a, err := daemon.Background{Home: home}.Ensure(context.Background())
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(home))
+	}
+	// It stays while we are attached, so its number is of no other process yet.
+	end := `kill $1; while kill -0 $1 2>/dev/null; do sleep 0.1; done; rm -rf "$0"`
+	return a, afterUs(end, home, strconv.Itoa(a.PID))
+})

@@ -190,3 +190,6 @@ func copyValue(v any) any {
 	}
 	return v
 }
+
+// HasCRDs reports whether the chart installs kinds of its own before its objects.
+func (c *Chart) HasCRDs() bool { return len(c.chart.CRDObjects()) > 0 }

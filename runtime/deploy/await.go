@@ -1,0 +1,292 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// tellEvery is how often it is told what is waited for.
+const tellEvery = 10 * time.Second
+
+// A wait waits for the workloads of one release.
+type wait struct {
+	targets []target
+	views   map[string]*view     // by namespace
+	since   map[string]time.Time // when each trouble that is there was first seen
+	pods    map[types.UID]runtime.PodChanged
+	emit    runtime.Emit
+}
+
+// A blocked is a workload that is not ready.
+type blocked struct {
+	target
+	why  string        // with the pod that explains it
+	pods []*corev1.Pod // of its newest revision that are not ready
+}
+
+// An unready is a failure of a release's workloads to get ready.
+type unready struct {
+	err     error // the cause in one sentence
+	blocked []blocked
+}
+
+func (e *unready) Error() string { return e.err.Error() }
+func (e *unready) Unwrap() error { return e.err }
+
+// await returns when all targets are ready, or an *unready when that cannot be
+// or when it takes longer than timeout, or the cause of the end of ctx. All it
+// knows comes from watches.
+func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Duration, emit runtime.Emit) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	w := &wait{
+		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
+		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
+	}
+	var kinds []string
+	for _, t := range targets {
+		kinds = append(kinds, t.kind)
+	}
+	kinds = kindsFor(kinds)
+	changes := make(chan struct{}, 1)
+	for _, t := range targets {
+		if w.views[t.namespace] == nil {
+			v, done := d.views.of(d.cluster, t.namespace, kinds)
+			defer done()
+			defer v.read(changes)()
+			w.views[t.namespace] = v
+		}
+	}
+	deadline := time.Now().Add(timeout)
+	end := time.NewTimer(timeout)
+	defer end.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	var told time.Time
+	for {
+		now := time.Now()
+		open, failed, next := w.look(now)
+		switch {
+		case failed != nil:
+			return failed
+		case len(open) == 0:
+			return nil
+		case !now.Before(deadline):
+			return late(timeout, open)
+		}
+		if now.Sub(told) >= tellEvery {
+			told = now
+			emit(runtime.WaitingFor{What: w.waitingFor(open)})
+		}
+		if left := tellEvery - now.Sub(told); next <= 0 || next > left {
+			next = left
+		}
+		again.Reset(next)
+		select {
+		case <-changes:
+		case <-again.C:
+		case <-end.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// late is the failure of what is open when the time is over.
+func late(timeout time.Duration, open []blocked) *unready {
+	return &unready{fmt.Errorf("%w after %s: %s", runtime.ErrTimeout, timeout, open[0].why), open}
+}
+
+// waitingFor says in one line what is waited for.
+func (w *wait) waitingFor(open []blocked) string {
+	text := open[0].why
+	if n := len(open) - 1; n > 0 {
+		text += fmt.Sprintf(", and %d more", n)
+	}
+	if err := w.views[open[0].namespace].err(open[0].kind); err != nil {
+		text += fmt.Sprintf(" (the cluster does not tell: %v)", err)
+	}
+	return text
+}
+
+// look returns the workloads that are not ready. If one of them never will be,
+// failed is not nil. Otherwise, unless something changes before, next says when
+// to look again, or 0.
+func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.Duration) {
+	was := w.since
+	w.since = make(map[string]time.Time)
+	for _, t := range w.targets {
+		v := w.views[t.namespace]
+		if err := v.err(t.kind); apierrors.IsForbidden(err) {
+			return nil, &unready{err: fmt.Errorf("see whether %s is ready: %w", t, err)}, 0
+		}
+		s := stand(v, t)
+		pods := podsOf(v, t, s)
+		w.tell(pods)
+		if s.ready {
+			continue
+		}
+		b := blocked{target: t}
+		worst, left := w.worst(troublesOf(v, s, pods), was, now)
+		if left > 0 && (next == 0 || left < next) {
+			next = left
+		}
+		final := s.failed != "" || worst.final
+		b.why = fmt.Sprintf("%s: %s%s", t, or(s.failed, s.why), worst.text())
+		for _, p := range pods {
+			if !podReady(p) {
+				b.pods = append(b.pods, p)
+			}
+		}
+		open = append(open, b)
+		if final && failed == nil {
+			failed = &unready{err: errors.New(b.why)}
+			if s.late {
+				failed.err = fmt.Errorf("%w: %s", runtime.ErrTimeout, b.why)
+			}
+		}
+	}
+	if failed != nil {
+		failed.blocked = open
+	}
+	return open, failed, next
+}
+
+// A found is a trouble with where it was found.
+type found struct {
+	trouble
+	key   string // of since
+	where string // such as "pod api-1"; empty if it is of the workload itself
+	final bool   // it has lasted too long
+}
+
+// text is a trouble as it follows the standing of a workload.
+func (f found) text() string {
+	switch {
+	case f.what == "":
+		return ""
+	case f.where == "":
+		return " (" + f.what + ")"
+	}
+	return " (" + f.where + ": " + f.what + ")"
+}
+
+// troublesOf returns all that keeps a workload from getting ready.
+func troublesOf(v *view, s standing, pods []*corev1.Pod) []found {
+	var all []found
+	for _, p := range pods {
+		if t := podTrouble(p); t != nil && !podReady(p) {
+			all = append(all, found{trouble: *t, key: string(p.UID) + t.class, where: "pod " + p.Name})
+		}
+	}
+	if t := createTrouble(v, s, pods); t != nil {
+		all = append(all, found{trouble: *t, key: string(s.owner) + t.class})
+	}
+	return all
+}
+
+// worst returns the trouble that explains most: one that is final, or may
+// become so. It notes since when each is there; left says when the next one
+// becomes final.
+func (w *wait) worst(all []found, was map[string]time.Time, now time.Time) (worst found, left time.Duration) {
+	rank := func(f found) int {
+		switch {
+		case f.final:
+			return 3
+		case !f.hopeful && f.what != "":
+			return 2
+		case f.what != "":
+			return 1
+		}
+		return 0
+	}
+	for _, f := range all {
+		first, ok := was[f.key]
+		if !ok {
+			first = now
+		}
+		w.since[f.key] = first
+		rest := f.patience - now.Sub(first)
+		f.final = !f.hopeful && rest <= 0
+		if !f.hopeful && rest > 0 && (left == 0 || rest < left) {
+			left = rest
+		}
+		if rank(f) > rank(worst) {
+			worst = f
+		}
+	}
+	return worst, left
+}
+
+// podsOf returns the pods of the newest revision of a workload.
+func podsOf(v *view, t target, s standing) []*corev1.Pod {
+	if t.kind == "Pod" {
+		if p := object[corev1.Pod](v, "Pod", t.namespace, t.name); p != nil {
+			return []*corev1.Pod{p}
+		}
+		return nil
+	}
+	if s.owner == "" {
+		return nil
+	}
+	pods := owned[corev1.Pod](v, "Pod", s.owner)
+	if s.newest != nil {
+		pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !s.newest(p) })
+	}
+	return pods
+}
+
+// tell emits what has changed of pods.
+func (w *wait) tell(pods []*corev1.Pod) {
+	for _, p := range pods {
+		e := runtime.PodChanged{Pod: p.Name, Phase: string(p.Status.Phase), Ready: podReady(p)}
+		if p.DeletionTimestamp != nil {
+			e.Phase = "Terminating"
+		}
+		if t := podTrouble(p); t != nil && !e.Ready {
+			e.Reason = t.what
+		}
+		if w.pods[p.UID] != e {
+			w.pods[p.UID] = e
+			w.emit(e)
+		}
+	}
+}
+
+// createTrouble returns why pods of a workload cannot be made, or nil. Of
+// ReplicaSets a condition tells. Of others only events do, and these stay after
+// the pods were made: so they count only while there is no pod.
+func createTrouble(v *view, s standing, pods []*corev1.Pod) *trouble {
+	if s.creating != nil || len(pods) > 0 || s.owner == "" {
+		return s.creating
+	}
+	events := owned[corev1.Event](v, failedCreate, s.owner)
+	if len(events) == 0 {
+		return nil
+	}
+	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
+	return &trouble{class: "create", what: reason(last.Reason, last.Message), patience: createPatience}
+}
+
+// eventTime returns when an event happened last.
+func eventTime(e *corev1.Event) time.Time {
+	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	}
+	return e.CreationTimestamp.Time
+}

@@ -1,0 +1,197 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/util/flowcontrol"
+)
+
+const (
+	// The server has its own limits, which are fair among all who ask it. Ours
+	// only keeps a mistake from becoming a flood.
+	requestsPerSecond = 1000
+	requestsAtOnce    = 2000
+	// requestTime bounds one request that is no watch. Admission webhooks may
+	// take 30 s.
+	requestTime = 60 * time.Second
+)
+
+// A cluster is what all releases share of the connection to one cluster: the
+// HTTP client, what the server can do, the kinds that it knows.
+type cluster struct {
+	config    *rest.Config
+	client    *http.Client         // for requests
+	typed     kubernetes.Interface // for requests
+	watching  kubernetes.Interface // for watches, which last
+	metadata  metadata.Interface
+	discovery discovery.CachedDiscoveryInterface
+	mapper    meta.ResettableRESTMapper
+
+	mu       sync.Mutex
+	clients  map[schema.GroupVersion]resource.RESTClient // of objects without types
+	caps     *chartutil.Capabilities
+	forgot   time.Time // when what the server can do was last forgotten
+	absentee map[schema.GroupVersion]resource.RESTClient
+}
+
+func newCluster(config *rest.Config) (*cluster, error) {
+	config = rest.CopyConfig(config)
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(requestsPerSecond, requestsAtOnce)
+	config.WarningHandlerWithContext = warnings{}
+	config.UserAgent = rest.DefaultKubernetesUserAgent()
+	config.Timeout = 0
+	forever, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	config.Timeout = requestTime
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{
+		config:   config,
+		client:   client,
+		clients:  make(map[schema.GroupVersion]resource.RESTClient),
+		absentee: make(map[schema.GroupVersion]resource.RESTClient),
+	}
+	binary := rest.CopyConfig(config)
+	binary.ContentType = "application/vnd.kubernetes.protobuf"
+	binary.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	if c.typed, err = kubernetes.NewForConfigAndClient(binary, client); err != nil {
+		return nil, err
+	}
+	lasting := rest.CopyConfig(binary)
+	lasting.Timeout = 0
+	if c.watching, err = kubernetes.NewForConfigAndClient(lasting, forever); err != nil {
+		return nil, err
+	}
+	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), client); err != nil {
+		return nil, err
+	}
+	found, err := discovery.NewDiscoveryClientForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
+	c.discovery = memory.NewMemCacheClient(found)
+	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(c.discovery)
+	return c, nil
+}
+
+// mapping returns where the server keeps objects of a kind. Kinds may come while
+// we run, with the CRDs of other releases: a kind that is not known is looked
+// for anew, but not for each object of it.
+func (c *cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	const forget = 5 * time.Second
+	m, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if !meta.IsNoMatchError(err) {
+		return m, err
+	}
+	c.mu.Lock()
+	again := time.Since(c.forgot) > forget
+	if again {
+		c.forgot = time.Now()
+		c.mapper.Reset()
+	}
+	c.mu.Unlock()
+	if again {
+		m, err = c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	}
+	if meta.IsNoMatchError(err) {
+		err = fmt.Errorf("the cluster does not know the kind %s of %s: what brings it (a CRD) has to be installed before: %w", gvk.Kind, gvk.GroupVersion(), err)
+	}
+	return m, err
+}
+
+// clientFor returns the client for objects of a group and version.
+func (c *cluster) clientFor(gv schema.GroupVersion) (resource.RESTClient, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if client, ok := c.clients[gv]; ok {
+		return client, nil
+	}
+	client, err := c.newClient(gv, c.client)
+	if err == nil {
+		c.clients[gv] = client
+	}
+	return client, err
+}
+
+func (c *cluster) newClient(gv schema.GroupVersion, client *http.Client) (resource.RESTClient, error) {
+	config := rest.CopyConfig(c.config)
+	config.ContentConfig = resource.UnstructuredPlusDefaultContentConfig()
+	config.GroupVersion = &gv
+	config.APIPath = "/apis"
+	if gv.Group == "" {
+		config.APIPath = "/api"
+	}
+	return rest.RESTClientForConfigAndClient(config, client)
+}
+
+// capabilities returns what the server can do, which is asked once.
+func (c *cluster) capabilities() (*chartutil.Capabilities, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.caps != nil {
+		return c.caps, nil
+	}
+	version, err := c.discovery.ServerVersion()
+	if err != nil {
+		return nil, err
+	}
+	// An API service that does not answer is no reason not to deploy.
+	kinds, err := action.GetVersionSet(c.discovery)
+	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+		return nil, err
+	}
+	c.caps = &chartutil.Capabilities{
+		APIVersions: kinds,
+		KubeVersion: chartutil.KubeVersion{Version: version.GitVersion, Major: version.Major, Minor: version.Minor},
+		HelmVersion: chartutil.DefaultCapabilities.HelmVersion,
+	}
+	return c.caps, nil
+}
+
+// A getter gives Helm what it asks of a cluster.
+type getter struct{ *cluster }
+
+var _ action.RESTClientGetter = getter{}
+
+func (g getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }
+
+func (g getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
+	return g.discovery, nil
+}
+
+func (g getter) ToRESTMapper() (meta.RESTMapper, error) { return g.mapper, nil }
+
+// warnings hands what the server warns of to whoever made the request.
+type warnings struct{}
+
+type warnKey struct{}
+
+// withWarnings returns a context for requests whose warnings go to warn.
+func withWarnings(ctx context.Context, warn func(text string)) context.Context {
+	return context.WithValue(ctx, warnKey{}, warn)
+}
+
+func (warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _ string, text string) {
+	if warn, ok := ctx.Value(warnKey{}).(func(string)); ok && code == 299 && text != "" {
+		warn(text)
+	}
+}

@@ -1,0 +1,99 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+const testImage = "registry.test/shop/api@sha256:0000000000000000000000000000000000000000000000000000000000000001"
+
+func client(t testing.TB, config *rest.Config) kubernetes.Interface {
+	t.Helper()
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var namespaces atomic.Int64
+
+// namespace returns the name of a namespace that goes with the test.
+func namespace(t testing.TB, config *rest.Config) string {
+	t.Helper()
+	name := fmt.Sprintf("deploy-%d-%d", time.Now().UnixNano()%1e9, namespaces.Add(1))
+	t.Cleanup(func() {
+		background := metav1.DeletePropagationBackground
+		_ = client(t, config).CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background})
+	})
+	return name
+}
+
+func newDeployer(t testing.TB, opts deploy.Options) *deploy.Deployer {
+	t.Helper()
+	if opts.CacheDir == "" {
+		opts.CacheDir = t.TempDir()
+	}
+	d, err := deploy.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// container returns a service that gets ready on a simulated node.
+func container(name string) plan.Service {
+	return plan.Service{
+		Name: name, Type: plan.Container, Timeout: plan.Duration(2 * time.Minute),
+		Workload: plan.Workload{
+			Replicas: 1,
+			Ports:    []plan.Port{{Number: 80, Name: "port-80", Protocol: "TCP"}},
+			Health:   &plan.Health{Kind: plan.HealthTCP, Port: 80},
+		},
+	}
+}
+
+func TestDeployer(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	runtimetest.TestDeployer(t, runtimetest.DeployerTest{
+		Deployer:  newDeployer(t, deploy.Options{Config: config}),
+		Namespace: func(t *testing.T) string { return namespace(t, config) },
+		Service: func(_ *testing.T, name, variant string) (plan.Service, string) {
+			s := container(name)
+			s.Workload.Env = []plan.EnvVar{{Name: "VARIANT", Value: variant}}
+			return s, testImage
+		},
+		Broken: func(_ *testing.T, name string) (plan.Service, string) {
+			s := container(name)
+			s.Values = map[string]any{"serviceAccount": map[string]any{"create": false, "name": "nobody"}}
+			return s, testImage
+		},
+	})
+}
+
+var discard = func(runtime.Body) {}
+
+// contains fails the test unless text has all parts in it.
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in\n%s", part, text)
+		}
+	}
+}

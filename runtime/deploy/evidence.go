@@ -1,0 +1,175 @@
+package deploy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// How much explains a failure without drowning it.
+const (
+	explainedWorkloads = 5
+	explainedPods      = 2 // of each workload: the others of a revision have the same trouble
+	explainedEvents    = 5 // of each pod or workload
+	logLines           = 20
+	logBytes           = 16 << 10
+)
+
+// evidence collects what explains why workloads are not ready: the state of
+// their pods, their last events and their last log lines (A8). What cannot be
+// had is left out: it must not hide the failure itself.
+func (o *operation) evidence(stuck []blocked) []string {
+	ctx, stop := context.WithTimeout(o.requests, explainTime)
+	defer stop()
+	var lines []string
+	events := make(map[string]map[types.UID][]*corev1.Event) // by namespace
+	for _, b := range stuck[:min(len(stuck), explainedWorkloads)] {
+		lines = append(lines, b.why)
+		if events[b.namespace] == nil {
+			events[b.namespace] = o.events(ctx, b.namespace)
+		}
+		lines = append(lines, eventLines(events[b.namespace][b.uid])...)
+		slices.SortStableFunc(b.pods, func(x, y *corev1.Pod) int { return severity(y) - severity(x) })
+		for _, p := range b.pods[:min(len(b.pods), explainedPods)] {
+			lines = append(lines, podLines(p)...)
+			lines = append(lines, eventLines(events[b.namespace][p.UID])...)
+			lines = append(lines, o.logs(ctx, p)...)
+		}
+	}
+	return lines
+}
+
+// severity orders pods: those with the most to tell come first.
+func severity(p *corev1.Pod) int {
+	switch t := podTrouble(p); {
+	case t == nil:
+		return 0
+	case t.log != "":
+		return 3
+	case !t.hopeful:
+		return 2
+	}
+	return 1
+}
+
+// podLines says where a pod and its containers stand.
+func podLines(p *corev1.Pod) []string {
+	head := fmt.Sprintf("pod %s: %s", p.Name, p.Status.Phase)
+	if p.Spec.NodeName != "" {
+		head += " on node " + p.Spec.NodeName
+	}
+	lines := []string{head}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			lines = append(lines, "  "+reason(c.Reason, c.Message))
+		}
+	}
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		text := ""
+		switch {
+		case s.State.Waiting != nil:
+			text = reason(s.State.Waiting.Reason, s.State.Waiting.Message)
+		case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
+			text = ended(s.Name, s.State.Terminated)
+		case s.State.Running != nil && !s.Ready:
+			text = "it runs, but is not ready"
+		default:
+			continue
+		}
+		if s.RestartCount > 0 {
+			text += fmt.Sprintf(" (restarted %d times)", s.RestartCount)
+		}
+		lines = append(lines, fmt.Sprintf("  container %s: %s", s.Name, text))
+		if last := s.LastTerminationState.Terminated; last != nil && s.State.Terminated == nil {
+			lines = append(lines, "  before that, "+ended(s.Name, last))
+		}
+	}
+	return lines
+}
+
+// events returns the events of a namespace by what they are about, the oldest first.
+func (o *operation) events(ctx context.Context, namespace string) map[types.UID][]*corev1.Event {
+	list, err := o.d.cluster.typed.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return map[types.UID][]*corev1.Event{}
+	}
+	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
+	out := make(map[types.UID][]*corev1.Event)
+	for i := range list.Items {
+		e := &list.Items[i]
+		out[e.InvolvedObject.UID] = append(out[e.InvolvedObject.UID], e)
+	}
+	return out
+}
+
+// eventLines are the last events, of which warnings tell most.
+func eventLines(events []*corev1.Event) []string {
+	if warnings := slices.DeleteFunc(slices.Clone(events), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning }); len(warnings) > 0 {
+		events = warnings
+	}
+	var lines []string
+	for _, e := range events[max(0, len(events)-explainedEvents):] {
+		n := e.Count
+		if e.Series != nil {
+			n = e.Series.Count
+		}
+		text := "  event " + reason(e.Reason, e.Message)
+		if n > 1 {
+			text += fmt.Sprintf(" (%d times)", n)
+		}
+		lines = append(lines, text)
+	}
+	return lines
+}
+
+// logs returns the last lines of the containers of a pod that have failed, or
+// that run and are not ready. They are events of the run, too.
+func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
+	var lines []string
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		failed := s.State.Terminated != nil && s.State.Terminated.ExitCode != 0 || s.LastTerminationState.Terminated != nil
+		if !failed && (s.State.Running == nil || s.Ready) {
+			continue
+		}
+		// What has crashed and is about to be started again has its last words in
+		// the log of its former self.
+		previous := s.State.Terminated == nil && s.State.Running == nil && s.RestartCount > 0
+		tail, err := o.log(ctx, p, s.Name, previous)
+		if err != nil || len(tail) == 0 {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("  the last lines of container %s:", s.Name))
+		for _, line := range tail {
+			lines = append(lines, "    "+line)
+			o.emit(runtime.Log{Source: p.Name + "/" + s.Name, Text: line})
+		}
+	}
+	return lines
+}
+
+func (o *operation) log(ctx context.Context, p *corev1.Pod, container string, previous bool) ([]string, error) {
+	n, bytes := int64(logLines), int64(logBytes)
+	stream, err := o.d.cluster.typed.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{
+		Container: container, Previous: previous, TailLines: &n, LimitBytes: &bytes,
+	}).Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	var lines []string
+	scanner := bufio.NewScanner(io.LimitReader(stream, logBytes))
+	scanner.Buffer(nil, logBytes+1)
+	for scanner.Scan() {
+		lines = append(lines, strings.ToValidUTF8(strings.TrimRight(scanner.Text(), "\r"), "�"))
+	}
+	return lines, scanner.Err()
+}

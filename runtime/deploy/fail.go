@@ -1,0 +1,108 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/release"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// explainTime bounds the collection of what explains a failure.
+const explainTime = 20 * time.Second
+
+// fail ends an operation that has failed after it had begun: it collects what
+// explains that, as long as it is there, records the failure and goes back to the
+// last good revision, if it is to and there is one (A8).
+func (o *operation) fail(ctx context.Context, stuck *unready) error {
+	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err)}
+	failed.Evidence = o.evidence(stuck.blocked)
+	if err := o.recordFailure(failed.Err); err != nil {
+		failed.Evidence = append(failed.Evidence, fmt.Sprintf("that revision %d failed could not be recorded: %v", o.rel.Version, err))
+	}
+	if o.r.OnFailure == runtime.Keep {
+		return failed
+	}
+	good, ok := o.lastGood()
+	if !ok {
+		return failed
+	}
+	if err := o.rollback(ctx, good); err != nil {
+		failed.Evidence = append(failed.Evidence, fmt.Sprintf("going back to revision %d: %v", good.version, o.d.explain(ctx, err)))
+		return failed
+	}
+	failed.RolledBack = good.version
+	return failed
+}
+
+// recordFailure makes the revision a failed one, for everyone who looks at it.
+func (o *operation) recordFailure(cause error) error {
+	if o.rel.Info.Status == release.StatusFailed {
+		return nil // Helm has recorded it
+	}
+	o.rel.SetStatus(release.StatusFailed, clip(oneLine(cause.Error()), 500))
+	return o.records.Update(secretName(o.rel.Name, o.rel.Version), o.rel)
+}
+
+// lastGood returns the revision to go back to: the last one that was ready, or
+// else the last one that somebody else had deployed. To go back with a job would
+// be to run an old one again: there is nothing that could be gone back to.
+func (o *operation) lastGood() (good revision, ok bool) {
+	if o.r.Service.Type == plan.Job {
+		return revision{}, false
+	}
+	for _, r := range o.records.history {
+		if r.version >= o.rel.Version || r.status != release.StatusDeployed && r.status != release.StatusSuperseded {
+			continue
+		}
+		ours := r.fingerprint() != ""
+		if ours && r.ready() || !ours && !(good.fingerprint() != "" && good.ready()) {
+			good, ok = r, true
+		}
+	}
+	return good, ok
+}
+
+// rollback makes a good revision the newest one, and waits for it.
+func (o *operation) rollback(ctx context.Context, good revision) error {
+	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d", o.rel.Name, good.version)})
+	config, err := o.helm()
+	if err != nil {
+		return err
+	}
+	rollback := action.NewRollback(config)
+	rollback.Version = good.version
+	rollback.Timeout = o.timeout
+	rollback.MaxHistory = o.d.opts.HistoryMax
+	if err := rollback.Run(o.rel.Name); err != nil {
+		return err
+	}
+	// Helm has recorded a new revision, with the labels of the good one. They
+	// have to name the new one; until then it counts as made by somebody else.
+	version := strconv.Itoa(o.rel.Version)
+	labels := map[string]any{labelRevision: version, labelReady: nil}
+	list, err := o.manifest(o.rel)
+	if err != nil {
+		return err
+	}
+	targets, err := o.targets(list)
+	if err != nil {
+		return err
+	}
+	waitErr := o.await(ctx, targets)
+	if waitErr == nil {
+		labels[labelReady] = version
+	}
+	if err := o.mark(labels); err != nil && waitErr == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return waitErr
+}

@@ -1,0 +1,65 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+// format is part of every fingerprint. To change it is to have everything
+// deployed again: that is for a change of what this package makes of the same
+// chart and values.
+const format = 1
+
+// Fingerprint implements [runtime.Deployer]: it is over the chart, all values
+// that it gets, and the values of the secrets that the release uses. For these,
+// and only if there are any, what the namespace holds is read once; see secrets.
+// A chart or values that cannot work are an error, before anything is changed.
+func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Digest, error) {
+	c, use, err := d.chartOf(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	// The charts that are made here are known to work; what a service says to
+	// them itself is not.
+	if r.Service.Chart != nil || len(r.Service.Values) > 0 {
+		if err := c.Check(r.Namespace, use); err != nil {
+			return "", fmt.Errorf("chart of %s: %w", r.Service.Name, err)
+		}
+	}
+	return fingerprint(c, use)
+}
+
+// chartOf returns the chart of a release and how it is used.
+func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart, chart.Use, error) {
+	found, err := d.secrets.of(ctx, d, r.Namespace, r.Service)
+	if err != nil {
+		return nil, chart.Use{}, err
+	}
+	c, err := d.shelf.Chart(ctx, r.Service, found.key)
+	if err != nil {
+		return nil, chart.Use{}, err
+	}
+	return c, chart.Use{
+		Pipeline: r.Pipeline, Environment: r.Environment, Service: r.Service.Name,
+		Image: r.Image, Secrets: found.sum, Values: r.Service.Values,
+	}, nil
+}
+
+func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
+	data, err := json.Marshal(struct {
+		Format int
+		Chart  plan.Digest
+		Values map[string]any
+		// Not among the values of a chart that does not want them.
+		Image, Secrets string
+	}{format, c.Digest, c.Values(use), use.Image, use.Secrets})
+	if err != nil {
+		return "", fmt.Errorf("fingerprint of %s: %w", use.Service, err)
+	}
+	return plan.DigestOf(data), nil
+}

@@ -1,0 +1,392 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"helm.sh/helm/v3/pkg/kube"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// fieldManager is under which name the server notes what we set.
+const fieldManager = "pipe"
+
+// objects writes the objects of one release for Helm. It does what Helm's own
+// client does with fewer requests: it reads an object once and not twice before
+// it patches it, asks nothing about the server, and has the server check the
+// fields of what it writes instead of fetching schemas.
+type objects struct {
+	*cluster
+	namespace string
+	// Helm's interface knows no contexts. Requests have one that is not cancelled,
+	// as what is begun is ended (A4); waiting has the caller's.
+	requests, waiting func() context.Context
+	// hooked waits for the objects of a hook, and ready for those of the
+	// release where a hook has to run after them.
+	hooked func(kube.ResourceList, time.Duration) error
+	ready  func(kube.ResourceList, time.Duration) error
+
+	rerun    func(*batchv1.Job) bool // whether a job is deleted and made anew; nil: none is
+	leftover kube.ResourceList       // objects of revisions that failed, which Helm does not know of
+
+	mu      sync.Mutex
+	written map[string]*resource.Info // as the server returned them, by objectID
+}
+
+var (
+	_ kube.Interface                    = (*objects)(nil)
+	_ kube.InterfaceExt                 = (*objects)(nil)
+	_ kube.InterfaceDeletionPropagation = (*objects)(nil)
+)
+
+// objectID names an object of any kind.
+func objectID(info *resource.Info) string {
+	return info.Mapping.Resource.GroupResource().String() + " " + info.Namespace + " " + info.Name
+}
+
+// IsReachable returns nil: the first request will tell.
+func (o *objects) IsReachable() error { return nil }
+
+// Build reads objects. Fields are checked by the server when they are written.
+func (o *objects) Build(r io.Reader, _ bool) (kube.ResourceList, error) {
+	var list kube.ResourceList
+	var add func(u *unstructured.Unstructured) error
+	add = func(u *unstructured.Unstructured) error {
+		if u.IsList() {
+			return u.EachListItem(func(item kruntime.Object) error { return add(item.(*unstructured.Unstructured)) })
+		}
+		info, err := o.info(u)
+		if err == nil {
+			list = append(list, info)
+		}
+		return err
+	}
+	decoder := yaml.NewYAMLOrJSONDecoder(r, 4096)
+	for {
+		var u unstructured.Unstructured
+		err := decoder.Decode(&u.Object)
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(u.Object) == 0 {
+			continue
+		}
+		if err := add(&u); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (o *objects) info(u *unstructured.Unstructured) (*resource.Info, error) {
+	gvk := u.GroupVersionKind()
+	if gvk.Kind == "" || gvk.Version == "" {
+		return nil, fmt.Errorf("an object has no kind or apiVersion: %s", clip(fmt.Sprint(u.Object), 200))
+	}
+	if u.GetName() == "" {
+		return nil, fmt.Errorf("an object of kind %s has no name", gvk.Kind)
+	}
+	mapping, err := o.mapping(gvk)
+	if err != nil {
+		return nil, err
+	}
+	client, err := o.clientFor(mapping.GroupVersionKind.GroupVersion())
+	if err != nil {
+		return nil, err
+	}
+	namespace := ""
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		if namespace = u.GetNamespace(); namespace == "" {
+			namespace = o.namespace
+		}
+	}
+	u.SetNamespace(namespace)
+	return &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: u.GetName(), Object: u}, nil
+}
+
+// Create creates objects, all of one kind in a row at once, as Helm does.
+func (o *objects) Create(list kube.ResourceList) (*kube.Result, error) {
+	if len(list) == 0 {
+		return nil, kube.ErrNoObjectsVisited
+	}
+	if err := o.each(list, o.create); err != nil {
+		return nil, err
+	}
+	return &kube.Result{Created: list}, nil
+}
+
+// each calls do for each object, for those of one kind in a row at once.
+func (o *objects) each(list kube.ResourceList, do func(*resource.Info) error) error {
+	var all []error
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && list[n].Mapping.GroupVersionKind == list[0].Mapping.GroupVersionKind {
+			n++
+		}
+		errs := make([]error, n)
+		var wg sync.WaitGroup
+		for i, info := range list[:n] {
+			wg.Go(func() { errs[i] = do(info) })
+		}
+		wg.Wait()
+		all = append(all, errs...)
+		list = list[n:]
+	}
+	return errors.Join(all...)
+}
+
+func (o *objects) create(info *resource.Info) error {
+	obj, err := info.Client.Post().
+		NamespaceIfScoped(info.Namespace, info.Namespaced()).
+		Resource(info.Mapping.Resource.Resource).
+		VersionedParams(&metav1.CreateOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationWarn}, metav1.ParameterCodec).
+		Body(info.Object).
+		Do(o.requests()).
+		Get()
+	if err != nil {
+		return fmt.Errorf("create %s: %w", shortName(info), err)
+	}
+	o.wrote(info, obj)
+	return nil
+}
+
+// wrote keeps what the server made of an object.
+func (o *objects) wrote(info *resource.Info, obj kruntime.Object) {
+	_ = info.Refresh(obj, true) // an answer without a name does not matter
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.written == nil {
+		o.written = make(map[string]*resource.Info)
+	}
+	o.written[objectID(info)] = info
+}
+
+// asWritten returns an object as the server returned it, or nil if it was not written.
+func (o *objects) asWritten(info *resource.Info) *resource.Info {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written[objectID(info)]
+}
+
+func (o *objects) get(info *resource.Info) (kruntime.Object, error) {
+	return info.Client.Get().
+		NamespaceIfScoped(info.Namespace, info.Namespaced()).
+		Resource(info.Mapping.Resource.Resource).
+		Name(info.Name).
+		Do(o.requests()).
+		Get()
+}
+
+// Update makes the objects what target says, and deletes those of original that
+// are not in it. What others set on them and target does not mention stays.
+func (o *objects) Update(original, target kube.ResourceList, _ bool) (*kube.Result, error) {
+	result := &kube.Result{}
+	for _, info := range o.leftover {
+		if !original.Contains(info) {
+			original = append(original, info)
+		}
+	}
+	var mu sync.Mutex
+	err := o.each(target, func(info *resource.Info) error {
+		created, err := o.apply(original.Get(info), info)
+		mu.Lock()
+		defer mu.Unlock()
+		if created {
+			result.Created = append(result.Created, info)
+		} else {
+			result.Updated = append(result.Updated, info)
+		}
+		return err
+	})
+	if err != nil {
+		return result, err
+	}
+	for _, info := range original.Difference(target) {
+		deleted, err := o.drop(info)
+		if err != nil {
+			return result, err
+		}
+		if deleted {
+			result.Deleted = append(result.Deleted, info)
+		}
+	}
+	return result, nil
+}
+
+// apply makes one object what info says. before is what the last revision said
+// of it, or nil.
+func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
+	live, err := o.get(info)
+	if apierrors.IsNotFound(err) {
+		return true, o.create(info)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
+	}
+	if job := asJob(live); job != nil && o.rerun != nil && o.rerun(job) {
+		if err := o.delete(info, metav1.DeletePropagationBackground); err != nil {
+			return false, err
+		}
+		return true, o.create(info)
+	}
+	was := live
+	if before != nil {
+		was = before.Object
+	}
+	was = revive(was, info.Object, live)
+	patch, kind, err := patchFor(info.Mapping, was, info.Object, live)
+	if err != nil {
+		return false, fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
+	}
+	if string(patch) == "{}" {
+		o.wrote(info, live)
+		return false, nil
+	}
+	obj, err := o.patch(info, kind, patch)
+	if err != nil {
+		return false, err
+	}
+	o.wrote(info, obj)
+	return false, nil
+}
+
+func (o *objects) patch(info *resource.Info, kind types.PatchType, patch []byte) (kruntime.Object, error) {
+	obj, err := info.Client.Patch(kind).
+		NamespaceIfScoped(info.Namespace, info.Namespaced()).
+		Resource(info.Mapping.Resource.Resource).
+		Name(info.Name).
+		VersionedParams(&metav1.PatchOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationWarn}, metav1.ParameterCodec).
+		Body(patch).
+		Do(o.requests()).
+		Get()
+	if err != nil {
+		err = fmt.Errorf("change %s: %w", shortName(info), err)
+		if apierrors.IsInvalid(err) && strings.Contains(err.Error(), "immutable") {
+			err = fmt.Errorf("%w; it can only be deleted and made anew: kubectl --namespace %s delete %s %s", err, info.Namespace, info.Mapping.Resource.Resource, info.Name)
+		}
+	}
+	return obj, err
+}
+
+// patchFor returns the patch that makes live what target says: with what
+// changed from was to target, and with what others changed of that since.
+func patchFor(mapping *meta.RESTMapping, was, target, live kruntime.Object) ([]byte, types.PatchType, error) {
+	var docs [3][]byte
+	for i, obj := range []kruntime.Object{was, target, live} {
+		var err error
+		if docs[i], err = json.Marshal(obj); err != nil {
+			return nil, "", err
+		}
+	}
+	typed, err := scheme.Scheme.New(mapping.GroupVersionKind)
+	if err != nil { // a kind that only the server knows
+		patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(docs[0], docs[1], docs[2])
+		return bytes.TrimSpace(patch), types.MergePatchType, err
+	}
+	schema, err := strategicpatch.NewPatchMetaFromStruct(typed)
+	if err != nil {
+		return nil, "", err
+	}
+	patch, err := strategicpatch.CreateThreeWayMergePatch(docs[0], docs[1], docs[2], schema, true)
+	return bytes.TrimSpace(patch), types.StrategicMergePatchType, err
+}
+
+// drop deletes an object that is not in the release any more, unless it says
+// that it is to be kept.
+func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
+	obj, err := o.get(info)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
+	}
+	if m, err := meta.Accessor(obj); err == nil && m.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy {
+		return false, nil
+	}
+	return true, o.delete(info, metav1.DeletePropagationBackground)
+}
+
+// delete deletes an object; one that is not there is no error.
+func (o *objects) delete(info *resource.Info, policy metav1.DeletionPropagation) error {
+	err := info.Client.Delete().
+		NamespaceIfScoped(info.Namespace, info.Namespaced()).
+		Resource(info.Mapping.Resource.Resource).
+		Name(info.Name).
+		Body(&metav1.DeleteOptions{PropagationPolicy: &policy}).
+		Do(o.requests()).
+		Error()
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s: %w", shortName(info), err)
+	}
+	return nil
+}
+
+// Delete deletes objects.
+func (o *objects) Delete(list kube.ResourceList) (*kube.Result, []error) {
+	return o.DeleteWithPropagationPolicy(list, metav1.DeletePropagationBackground)
+}
+
+// DeleteWithPropagationPolicy deletes objects.
+func (o *objects) DeleteWithPropagationPolicy(list kube.ResourceList, policy metav1.DeletionPropagation) (*kube.Result, []error) {
+	err := o.each(list, func(info *resource.Info) error { return o.delete(info, policy) })
+	if err != nil {
+		return nil, []error{err}
+	}
+	return &kube.Result{Deleted: list}, nil
+}
+
+// Wait waits for objects if a hook is to run after they are ready. Otherwise
+// that is waited for after the release is written.
+func (o *objects) Wait(list kube.ResourceList, timeout time.Duration) error {
+	return o.ready(list, timeout)
+}
+
+// WaitWithJobs is Wait, which waits for jobs, too.
+func (o *objects) WaitWithJobs(list kube.ResourceList, timeout time.Duration) error {
+	return o.ready(list, timeout)
+}
+
+// WatchUntilReady waits for the objects of a hook.
+func (o *objects) WatchUntilReady(list kube.ResourceList, timeout time.Duration) error {
+	return o.hooked(list, timeout)
+}
+
+// WaitAndGetCompletedPodPhase is for helm test, which nobody runs here.
+func (o *objects) WaitAndGetCompletedPodPhase(string, time.Duration) (corev1.PodPhase, error) {
+	return corev1.PodUnknown, errors.ErrUnsupported
+}
+
+// shortName is how an object is called in messages, such as "deployment api".
+func shortName(info *resource.Info) string {
+	return strings.ToLower(info.Mapping.GroupVersionKind.Kind) + " " + info.Name
+}
+
+// clip shortens s to n bytes.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

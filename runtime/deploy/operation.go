@@ -1,0 +1,182 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/storage"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+// An operation is one action on one release.
+type operation struct {
+	d       *Deployer
+	r       runtime.Release
+	emit    runtime.Emit
+	timeout time.Duration
+	objects *objects
+	records *records
+	// requests is the context of all that is read and written: it has the values
+	// of the caller's, but is not cancelled with it.
+	requests context.Context
+
+	// Of a deploy:
+	chart       *chart.Chart
+	use         chart.Use
+	fingerprint plan.Digest
+
+	rel    *release.Release // the revision that is acted on
+	begun  bool             // Helm has recorded rel: from now on something may have been changed
+	waited bool             // its workloads were waited for already, for a hook
+	hook   *unready         // what kept a hook from succeeding, which Helm only tells as text
+}
+
+// open begins an operation with a look at the history of the release.
+func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emit) (*operation, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	name := r.Service.Name
+	history, err := d.revisions(ctx, r.Namespace, "owner=helm,name="+name)
+	if err != nil {
+		return nil, fmt.Errorf("look at the history of release %s: %w", name, err)
+	}
+	requests := context.WithoutCancel(ctx)
+	o := &operation{d: d, r: r, emit: emit, timeout: timeoutOf(r.Service), requests: withWarnings(requests, warner(r.Service, emit))}
+	o.objects = &objects{
+		cluster:   d.cluster,
+		namespace: r.Namespace,
+		requests:  func() context.Context { return o.requests },
+		waiting:   func() context.Context { return ctx },
+		hooked: func(list kube.ResourceList, timeout time.Duration) error {
+			err := o.awaitHook(ctx, list, timeout)
+			o.hook, _ = err.(*unready) //nolint:errorlint // it is what await returns
+			return err
+		},
+		ready: func(list kube.ResourceList, timeout time.Duration) error { return o.awaitForHooks(ctx, list, timeout) },
+	}
+	o.records = newRecords(d.cluster.typed.CoreV1().Secrets(r.Namespace), history, o.objects.requests, func(rel *release.Release) {
+		o.rel, o.begun = rel, true
+	})
+	return o, nil
+}
+
+// warner returns what tells the warnings of the server, each once.
+func warner(s plan.Service, emit runtime.Emit) func(string) {
+	var told []string
+	return func(text string) {
+		if !slices.Contains(told, text) {
+			told = append(told, text)
+			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Pos: s.Pos, Message: s.Name + ": the cluster warns: " + text}})
+		}
+	}
+}
+
+// prepare finds what is to be deployed.
+func (o *operation) prepare(ctx context.Context) (err error) {
+	if o.chart, o.use, err = o.d.chartOf(ctx, o.r); err != nil {
+		return err
+	}
+	if o.fingerprint = o.r.Fingerprint; o.fingerprint == "" {
+		o.fingerprint, err = fingerprint(o.chart, o.use)
+	}
+	return err
+}
+
+// last returns the last revision.
+func (o *operation) last() (revision, bool) {
+	if n := len(o.records.history); n > 0 {
+		return o.records.history[n-1], true
+	}
+	return revision{}, false
+}
+
+// helm returns the configuration for one action of Helm.
+func (o *operation) helm() (*action.Configuration, error) {
+	caps, err := o.d.cluster.capabilities()
+	if err != nil {
+		return nil, fmt.Errorf("ask the cluster what it can do: %w", err)
+	}
+	config := &action.Configuration{
+		RESTClientGetter: getter{o.d.cluster},
+		KubeClient:       o.objects,
+		Releases:         storage.Init(o.records),
+		Capabilities:     caps,
+		Log:              func(string, ...any) {},
+	}
+	if o.chart != nil && o.chart.HasCRDs() {
+		config.Capabilities = nil // Helm asks after it has installed them
+	}
+	return config, nil
+}
+
+// labels returns our labels of the revision that comes next.
+func (o *operation) labels() (map[string]string, error) {
+	encoded, err := encode(o.fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	next := 1
+	if last, ok := o.last(); ok {
+		next = last.version + 1
+	}
+	return map[string]string{labelFingerprint: encoded, labelRevision: fmt.Sprint(next)}, nil
+}
+
+// mark sets labels of the revision that is acted on, one request.
+func (o *operation) mark(labels map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": labels}})
+	if err != nil {
+		return err
+	}
+	secret := secretName(o.rel.Name, o.rel.Version)
+	_, err = o.d.cluster.secretsMetadata(o.r.Namespace).Patch(o.requests, secret, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil {
+		return fmt.Errorf("note in Secret %s how revision %d stands: %w", secret, o.rel.Version, err)
+	}
+	return nil
+}
+
+// recover makes something that Helm can go on from of what a dead process left
+// (A6). Nobody else is at the release: whoever calls holds the lease.
+func (o *operation) recover() error {
+	last, ok := o.last()
+	if !ok {
+		return nil
+	}
+	switch {
+	case last.status.IsPending():
+		rel, err := o.records.full(last)
+		if err != nil {
+			return err
+		}
+		rel.SetStatus(release.StatusFailed, fmt.Sprintf("interrupted while it was %s", last.status))
+		if err := o.records.Update(secretName(rel.Name, rel.Version), rel); err != nil {
+			return err
+		}
+		o.emit(runtime.Log{Source: "helm", Text: fmt.Sprintf("revision %d was left %s by a run that was interrupted; it counts as failed now", last.version, last.status)})
+	case last.status == release.StatusUninstalling:
+		if err := o.uninstall(); err != nil {
+			return err
+		}
+		o.emit(runtime.Log{Source: "helm", Text: "ended a deletion that was interrupted"})
+	}
+	return nil
+}
+
+// manifest returns the objects of a release that are no hooks.
+func (o *operation) manifest(rel *release.Release) (kube.ResourceList, error) {
+	return o.objects.Build(strings.NewReader(rel.Manifest), false)
+}

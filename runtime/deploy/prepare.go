@@ -1,0 +1,253 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+// The labels of what is made here and belongs to no release.
+const (
+	labelManagedBy   = "app.kubernetes.io/managed-by"
+	labelPartOf      = "app.kubernetes.io/part-of"
+	labelKind        = "pipelinefile.github.io/kind"
+	labelPipeline    = "pipelinefile.github.io/pipeline"
+	labelEnvironment = "pipelinefile.github.io/environment"
+
+	managedBy       = "pipe"
+	kindNamespace   = "namespace"
+	kindSecret      = "secret"
+	kindCredentials = "credentials"
+	kindKey         = "key"
+)
+
+// Prepare implements [runtime.Deployer]. It writes nothing before it knows that
+// all secrets can be had. What it makes is in no release, so that it stays when
+// releases go (D6). Of what it made before it changes what is derived: the values
+// that the source of secrets has now, and the address in a database's credentials;
+// never a user or a password.
+func (d *Deployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) error {
+	if err := d.namespace(ctx, namespace, p); err != nil {
+		return err
+	}
+	uses := usesOf(p)
+	if len(uses) == 0 {
+		return nil
+	}
+	st, err := d.secrets.state(ctx, d, namespace, true)
+	if err != nil {
+		return err
+	}
+	defer st.mu.Unlock()
+	given, err := d.check(ctx, st, namespace, uses)
+	if err != nil {
+		return err
+	}
+	w := secretWriter{d.cluster.typed.CoreV1().Secrets(namespace), st, p}
+	if !st.stored {
+		if err := w.write(ctx, keySecret, kindKey, map[string][]byte{chart.DefaultKey: st.key}); err != nil {
+			return d.explain(ctx, err)
+		}
+		st.stored = true
+	}
+	for _, s := range p.Services {
+		if s.Workload.Database != nil {
+			if err := w.credentials(ctx, s); err != nil {
+				return fmt.Errorf("credentials of %s: %w", s.Name, d.explain(ctx, err))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if err := w.write(ctx, name, kindSecret, given[name]); err != nil {
+			return fmt.Errorf("secret %s: %w", name, d.explain(ctx, err))
+		}
+	}
+	return nil
+}
+
+// namespace makes the namespace unless it is there.
+func (d *Deployer) namespace(ctx context.Context, name string, p *plan.Plan) error {
+	client := d.cluster.typed.CoreV1().Namespaces()
+	found, err := client.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case err == nil && found.DeletionTimestamp != nil:
+		return fmt.Errorf("namespace %s is being deleted; try again when it is gone", name)
+	case err == nil:
+		return nil
+	case apierrors.IsForbidden(err):
+		return nil // whoever may act only in a namespace may not look at it either
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
+	}
+	_, err = client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: labelsOf(kindNamespace, p),
+	}}, metav1.CreateOptions{FieldManager: fieldManager})
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return nil
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
+	case err != nil:
+		return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
+	}
+	return nil
+}
+
+func labelsOf(kind string, p *plan.Plan) map[string]string {
+	labels := map[string]string{
+		labelManagedBy: managedBy, labelKind: kind, labelPartOf: p.Pipeline.Name,
+		labelPipeline: p.Pipeline.Name, labelEnvironment: p.Environment.Name,
+	}
+	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
+	return labels
+}
+
+// A secretRefUse is a use of a secret by a variable of a service.
+type secretRefUse struct {
+	ref          plan.SecretRef
+	service, env string
+}
+
+// usesOf returns all uses of secrets by services of the plan, and with them the
+// databases, which have credentials even if nobody uses them.
+func usesOf(p *plan.Plan) []secretRefUse {
+	var uses []secretRefUse
+	for _, s := range p.Services {
+		for _, e := range s.Workload.Env {
+			if e.Secret != nil {
+				uses = append(uses, secretRefUse{*e.Secret, s.Name, e.Name})
+			}
+		}
+		if s.Workload.Database != nil {
+			uses = append(uses, secretRefUse{plan.SecretRef{Service: s.Name}, s.Name, ""})
+		}
+	}
+	return uses
+}
+
+// check makes sure that each secret can be had, and returns the data of the
+// Secrets that the source of secrets gives.
+func (d *Deployer) check(ctx context.Context, st *secretState, namespace string, uses []secretRefUse) (map[string]map[string][]byte, error) {
+	given := make(map[string]map[string][]byte)
+	missing := make(map[plan.SecretRef][]string) // by whom it is needed
+	var order []plan.SecretRef
+	var errs []error
+	for _, u := range uses {
+		if u.ref.Service != "" {
+			continue
+		}
+		value, ok, err := d.given(ctx, u.ref)
+		if err != nil {
+			return nil, fmt.Errorf("service %s, variable %s: %w", u.service, u.env, err)
+		}
+		name, key := chart.SecretKey(u.ref)
+		if ok {
+			have := st.data[name]
+			if have != nil && have.Labels[labelKind] != kindSecret && !bytes.Equal(have.Data[key], value) {
+				errs = append(errs, fmt.Errorf("secret %s: Secret %s of namespace %s was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other", u.ref.Name, name, namespace))
+				continue
+			}
+			if given[name] == nil {
+				given[name] = make(map[string][]byte)
+			}
+			given[name][key] = value
+			continue
+		}
+		if _, err := st.resolve(u.ref); err != nil {
+			if missing[u.ref] == nil {
+				order = append(order, u.ref)
+			}
+			missing[u.ref] = append(missing[u.ref], fmt.Sprintf("service %s (variable %s)", u.service, u.env))
+		}
+	}
+	for _, ref := range order {
+		_, err := st.resolve(ref)
+		name, key := chart.SecretKey(ref)
+		errs = append(errs, fmt.Errorf("secret %s, which %s: %w in namespace %s; give its value with --secrets, or with: kubectl --namespace %s create secret generic %s --from-literal=%s=…",
+			ref.Name, needed(missing[ref]), err, namespace, namespace, name, key))
+	}
+	return given, errors.Join(errs...)
+}
+
+func needed(by []string) string {
+	if len(by) == 1 {
+		return by[0] + " needs"
+	}
+	return strings.Join(by[:len(by)-1], ", ") + " and " + by[len(by)-1] + " need"
+}
+
+// A secretWriter writes the Secrets of one namespace.
+type secretWriter struct {
+	client typedcorev1.SecretInterface
+	state  *secretState
+	plan   *plan.Plan
+}
+
+// write makes a Secret hold data, besides what is in it.
+func (w secretWriter) write(ctx context.Context, name, kind string, data map[string][]byte) error {
+	have := w.state.data[name]
+	if have == nil {
+		made, err := w.client.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labelsOf(kind, w.plan)},
+			Data:       data,
+		}, metav1.CreateOptions{FieldManager: fieldManager})
+		if err != nil {
+			return err
+		}
+		w.state.data[name] = made
+		return nil
+	}
+	changed := have.DeepCopy()
+	if changed.Data == nil {
+		changed.Data = make(map[string][]byte)
+	}
+	same := true
+	for key, value := range data {
+		same = same && bytes.Equal(changed.Data[key], value)
+		changed.Data[key] = value
+	}
+	if same {
+		return nil
+	}
+	changed, err := w.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
+	if err == nil {
+		w.state.data[name] = changed
+	}
+	return err
+}
+
+// credentials makes the credentials of a database. User and password are made
+// once; what follows from them and from the plan is kept up to date.
+func (w secretWriter) credentials(ctx context.Context, s plan.Service) error {
+	name := chart.CredentialsName(s.Name)
+	user, password := chart.User(s), ""
+	if have := w.state.data[name]; have != nil {
+		if u := have.Data["user"]; len(u) > 0 {
+			user = string(u)
+		}
+		password = string(have.Data["password"])
+	}
+	if password == "" {
+		var err error
+		if password, err = newPassword(); err != nil {
+			return err
+		}
+	}
+	data := make(map[string][]byte)
+	for key, value := range chart.Credentials(s, user, password) {
+		data[key] = []byte(value)
+	}
+	return w.write(ctx, name, kindCredentials, data)
+}

@@ -1,0 +1,278 @@
+package deploy
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A target is a workload that has to be ready, at least as new as it was when
+// it was written: what a watch shows of before must not count.
+type target struct {
+	kind, namespace, name string
+	uid                   types.UID
+	generation            int64
+	toEnd                 bool // a pod has to end, as of a hook
+}
+
+func (t target) String() string { return lower(t.kind) + " " + t.name }
+
+// A standing says where a workload stands.
+type standing struct {
+	ready  bool
+	why    string // why it is not ready, such as "1 of 2 replicas are available"
+	failed string // why it never will be; empty if it may
+	late   bool   // it failed as its own deadline is over
+	// The controller of the pods of the newest revision, and which of its pods
+	// these are: nil means all. Empty if that is not known yet: the troubles of
+	// pods that are about to be replaced must not count.
+	owner  types.UID
+	newest func(*corev1.Pod) bool
+	// Why pods cannot be made, where the workload itself tells.
+	creating *trouble
+}
+
+// stand returns where a workload stands, by the rules of its kind (D2). They
+// are those of "kubectl rollout status", which never counts the pods of a
+// former revision; what is scaled to zero is ready.
+func stand(v *view, t target) standing {
+	switch t.kind {
+	case "Deployment":
+		if d := object[appsv1.Deployment](v, t.kind, t.namespace, t.name); d != nil && seen(t, d.UID, d.Generation) {
+			return standDeployment(v, d)
+		}
+	case "StatefulSet":
+		if s := object[appsv1.StatefulSet](v, t.kind, t.namespace, t.name); s != nil && seen(t, s.UID, s.Generation) {
+			return standStatefulSet(s)
+		}
+	case "DaemonSet":
+		if d := object[appsv1.DaemonSet](v, t.kind, t.namespace, t.name); d != nil && seen(t, d.UID, d.Generation) {
+			return standDaemonSet(d)
+		}
+	case "ReplicaSet":
+		if r := object[appsv1.ReplicaSet](v, t.kind, t.namespace, t.name); r != nil && seen(t, r.UID, r.Generation) {
+			return standReplicaSet(r)
+		}
+	case "Job":
+		if j := object[batchv1.Job](v, t.kind, t.namespace, t.name); j != nil && seen(t, j.UID, 0) {
+			return standJob(j)
+		}
+	case "Pod":
+		if p := object[corev1.Pod](v, t.kind, t.namespace, t.name); p != nil && seen(t, p.UID, 0) {
+			return standPod(p, t.toEnd)
+		}
+	default:
+		return standing{ready: true}
+	}
+	return standing{why: "it is not there yet"}
+}
+
+func seen(t target, uid types.UID, generation int64) bool {
+	return (t.uid == "" || uid == t.uid) && generation >= t.generation
+}
+
+func standDeployment(v *view, d *appsv1.Deployment) standing {
+	var s standing
+	want := replicas(d.Spec.Replicas)
+	status := d.Status
+	if status.ObservedGeneration < d.Generation {
+		s.why = notSeen
+		return s
+	}
+	if r := newestReplicaSet(v, d); r != nil {
+		s.owner, s.creating = r.UID, notCreated(r)
+	}
+	switch {
+	case d.Spec.Paused: // it does nothing until somebody says so
+		s.ready = true
+	case status.UpdatedReplicas < want:
+		s.why = fmt.Sprintf("%d of %s are made", status.UpdatedReplicas, count(want))
+	case status.Replicas > status.UpdatedReplicas:
+		s.why = fmt.Sprintf("%d of the former revision are still there", status.Replicas-status.UpdatedReplicas)
+	case status.AvailableReplicas < status.UpdatedReplicas:
+		s.why = fmt.Sprintf("%d of %s are available", status.AvailableReplicas, count(want))
+	default:
+		s.ready = true
+	}
+	for _, c := range status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" && !s.ready {
+			s.failed, s.late = s.why+", and no progress within its progressDeadlineSeconds", true
+		}
+	}
+	return s
+}
+
+const notSeen = "its controller has not seen it yet"
+
+// newestReplicaSet returns the ReplicaSet of the newest revision, or nil while
+// it is not seen: the watches of the two kinds do not run in step.
+func newestReplicaSet(v *view, d *appsv1.Deployment) *appsv1.ReplicaSet {
+	const revision = "deployment.kubernetes.io/revision"
+	for _, r := range owned[appsv1.ReplicaSet](v, "ReplicaSet", d.UID) {
+		if n := r.Annotations[revision]; n != "" && n == d.Annotations[revision] {
+			return r
+		}
+	}
+	return nil
+}
+
+// notCreated returns why a ReplicaSet cannot make pods, or nil.
+func notCreated(r *appsv1.ReplicaSet) *trouble {
+	for _, c := range r.Status.Conditions {
+		if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
+			return &trouble{class: "create", what: reason(c.Reason, c.Message), patience: createPatience}
+		}
+	}
+	return nil
+}
+
+func standStatefulSet(set *appsv1.StatefulSet) standing {
+	status := set.Status
+	if status.ObservedGeneration < set.Generation {
+		return standing{why: notSeen}
+	}
+	s := standing{owner: set.UID, newest: func(p *corev1.Pod) bool {
+		return p.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
+	}}
+	want := replicas(set.Spec.Replicas)
+	updated := want
+	if u := set.Spec.UpdateStrategy.RollingUpdate; u != nil && u.Partition != nil {
+		updated = max(0, want-*u.Partition)
+	}
+	if set.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
+		updated = 0
+	}
+	switch {
+	case status.UpdatedReplicas < updated && status.CurrentRevision != status.UpdateRevision:
+		s.why = fmt.Sprintf("%d of %s are of the new revision", status.UpdatedReplicas, count(updated))
+	case status.Replicas < want:
+		s.why = fmt.Sprintf("%d of %s are made", status.Replicas, count(want))
+	case status.Replicas > want:
+		s.why = fmt.Sprintf("%d too many are still there", status.Replicas-want)
+	case status.ReadyReplicas < want:
+		s.why = fmt.Sprintf("%d of %s are ready", status.ReadyReplicas, count(want))
+	case status.AvailableReplicas < want:
+		s.why = fmt.Sprintf("%d of %s are available", status.AvailableReplicas, count(want))
+	default:
+		s.ready = true
+	}
+	return s
+}
+
+func standDaemonSet(d *appsv1.DaemonSet) standing {
+	status := d.Status
+	if status.ObservedGeneration < d.Generation {
+		return standing{why: notSeen}
+	}
+	s := standing{owner: d.UID, newest: func(p *corev1.Pod) bool {
+		return p.Labels["pod-template-generation"] == d.Annotations[appsv1.DeprecatedTemplateGeneration]
+	}}
+	want := status.DesiredNumberScheduled
+	updated := want
+	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
+		updated = 0
+	}
+	switch {
+	case status.UpdatedNumberScheduled < updated:
+		s.why = fmt.Sprintf("%d of %s are of the new revision", status.UpdatedNumberScheduled, count(want))
+	case status.NumberAvailable < want:
+		s.why = fmt.Sprintf("%d of %s are available", status.NumberAvailable, count(want))
+	default:
+		s.ready = true
+	}
+	return s
+}
+
+func standReplicaSet(r *appsv1.ReplicaSet) standing {
+	s := standing{owner: r.UID, creating: notCreated(r)}
+	want := replicas(r.Spec.Replicas)
+	switch {
+	case r.Status.ObservedGeneration < r.Generation:
+		s.why = notSeen
+	case r.Status.AvailableReplicas < want:
+		s.why = fmt.Sprintf("%d of %s are available", r.Status.AvailableReplicas, count(want))
+	default:
+		s.ready = true
+	}
+	return s
+}
+
+// standJob says that a job is ready when it has succeeded.
+func standJob(j *batchv1.Job) standing {
+	s := standing{owner: j.UID}
+	for _, c := range j.Status.Conditions {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case batchv1.JobComplete, batchv1.JobSuspended:
+			s.ready = true
+			return s
+		case batchv1.JobFailed, batchv1.JobFailureTarget:
+			s.failed = "it failed"
+			if c.Message != "" {
+				s.failed += ": " + c.Message
+			}
+			s.late = c.Reason == batchv1.JobReasonDeadlineExceeded
+			return s
+		}
+	}
+	want := int32(1)
+	if j.Spec.Completions != nil {
+		want = *j.Spec.Completions
+	}
+	s.why = fmt.Sprintf("%d of %d have succeeded", j.Status.Succeeded, want)
+	if want == 1 {
+		s.why = "it has not ended yet"
+	}
+	if j.Status.Failed > 0 {
+		s.why += fmt.Sprintf(", %d failed", j.Status.Failed)
+	}
+	return s
+}
+
+func standPod(p *corev1.Pod, toEnd bool) standing {
+	s := standing{owner: p.UID}
+	switch {
+	case p.Status.Phase == corev1.PodSucceeded || podReady(p) && !toEnd:
+		s.ready = true
+	case p.Status.Phase == corev1.PodFailed:
+		s.failed = "it failed"
+		if p.Status.Message != "" {
+			s.failed += ": " + p.Status.Message
+		}
+	default:
+		s.why = "it is not ready"
+		if toEnd {
+			s.why = "it has not ended yet"
+		}
+	}
+	return s
+}
+
+func podReady(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// replicas returns how many are wanted; not said means one.
+func replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+func count(n int32) string {
+	if n == 1 {
+		return "1 replica"
+	}
+	return fmt.Sprintf("%d replicas", n)
+}

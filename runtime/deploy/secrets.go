@@ -1,0 +1,207 @@
+package deploy
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+// secrets is what is known of the secrets of namespaces.
+//
+// A release that uses a secret has to change when the secret's value does, and
+// nobody may learn the value from that (D4). So a keyed digest over the values
+// is part of the release: its key is random, one for each namespace, and stands
+// in a Secret there. Who can read it can read the secrets themselves.
+//
+// A namespace is read once, when the first release with a secret asks, or by
+// Prepare, which writes what is missing. Values are only in memory.
+type secrets struct {
+	mu     sync.Mutex
+	states map[string]*secretState // by namespace
+}
+
+// A secretState is what one namespace holds.
+type secretState struct {
+	mu     sync.Mutex
+	loaded bool
+	key    []byte                    // of the digest
+	stored bool                      // the key is in the cluster
+	data   map[string]*corev1.Secret // all Secrets but Helm's, by name
+}
+
+// keySecret is the Secret with the key of the digests of secrets.
+const keySecret = "pipe-fingerprints"
+
+// state returns the state of a namespace, locked. fresh reads it anew.
+func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fresh bool) (*secretState, error) {
+	s.mu.Lock()
+	if s.states == nil {
+		s.states = make(map[string]*secretState)
+	}
+	st := s.states[namespace]
+	if st == nil {
+		st = &secretState{}
+		s.states[namespace] = st
+	}
+	s.mu.Unlock()
+	st.mu.Lock()
+	if st.loaded && !fresh {
+		return st, nil
+	}
+	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
+	if err != nil {
+		st.mu.Unlock()
+		return nil, fmt.Errorf("look at the secrets of namespace %s: %w", namespace, d.explain(ctx, err))
+	}
+	st.loaded, st.data = true, make(map[string]*corev1.Secret)
+	for i := range list.Items {
+		st.data[list.Items[i].Name] = &list.Items[i]
+	}
+	if k := st.data[keySecret]; k != nil && len(k.Data[chart.DefaultKey]) > 0 {
+		st.key, st.stored = k.Data[chart.DefaultKey], true
+	} else if st.key == nil || st.stored {
+		// Prepare writes this one, unless this is only a look.
+		st.key, st.stored = make([]byte, 32), false
+		rand.Read(st.key)
+	}
+	return st, nil
+}
+
+// A secretUse is how the secrets of a service are used.
+type secretUse struct {
+	key chart.KeyOf
+	sum string // keyed digest over the values; empty if it uses none
+}
+
+// of returns how a service uses secrets. A secret that is nowhere is no error
+// here: Prepare says so, for all services at once.
+func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service plan.Service) (secretUse, error) {
+	use := secretUse{key: chart.SecretKey}
+	refs := refsOf(service)
+	if len(refs) == 0 {
+		return use, nil
+	}
+	st, err := s.state(ctx, d, namespace, false)
+	if err != nil {
+		return use, err
+	}
+	defer st.mu.Unlock()
+	keys := make(map[plan.SecretRef]string)
+	sum := hmac.New(sha256.New, st.key)
+	for _, ref := range refs {
+		value, given, err := d.given(ctx, ref)
+		if err != nil {
+			return use, err
+		}
+		name, key := chart.SecretKey(ref)
+		if !given {
+			if k, err := st.resolve(ref); err == nil {
+				key = k
+			}
+			if secret := st.data[name]; secret != nil {
+				value = secret.Data[key]
+			}
+		}
+		keys[ref] = key
+		fmt.Fprintf(sum, "%q %q %d\n", name, key, len(value))
+		sum.Write(value)
+	}
+	use.sum = hex.EncodeToString(sum.Sum(nil)[:16])
+	use.key = func(ref plan.SecretRef) (string, string) {
+		name, _ := chart.SecretKey(ref)
+		return name, keys[ref]
+	}
+	return use, nil
+}
+
+// refsOf returns the secrets that a service uses, each once, in order. Those of
+// a database are its own credentials, too.
+func refsOf(service plan.Service) []plan.SecretRef {
+	set := make(map[plan.SecretRef]bool)
+	for _, env := range service.Workload.Env {
+		if env.Secret != nil {
+			set[*env.Secret] = true
+		}
+	}
+	if service.Workload.Database != nil && service.Chart == nil {
+		for _, key := range []string{"user", "password", "database"} {
+			set[plan.SecretRef{Service: service.Name, Key: key}] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(set), func(a, b plan.SecretRef) int {
+		return strings.Compare(fmt.Sprintf("%q", a), fmt.Sprintf("%q", b))
+	})
+}
+
+// given returns the value that a source outside of the cluster has of a secret.
+func (d *Deployer) given(ctx context.Context, ref plan.SecretRef) (value []byte, ok bool, err error) {
+	if d.opts.Secrets == nil || ref.Service != "" {
+		return nil, false, nil
+	}
+	secret, err := d.opts.Secrets.Secret(ctx, ref)
+	switch {
+	case errors.Is(err, runtime.ErrNotFound):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	return []byte(secret.Reveal()), true, nil
+}
+
+// resolve returns the key that a reference means in the Secret that the
+// namespace has.
+func (st *secretState) resolve(ref plan.SecretRef) (key string, err error) {
+	name, key := chart.SecretKey(ref)
+	secret := st.data[name]
+	if secret == nil {
+		return "", fmt.Errorf("there is no Secret %s", name)
+	}
+	if _, ok := secret.Data[key]; ok {
+		return key, nil
+	}
+	keys := slices.Sorted(maps.Keys(secret.Data))
+	switch {
+	case ref.Key == "" && len(keys) == 1:
+		return keys[0], nil
+	case len(keys) == 0:
+		return "", fmt.Errorf("Secret %s is empty", name) //nolint:staticcheck // Secret is a name
+	case ref.Key == "":
+		return "", fmt.Errorf("Secret %s has several keys (%s): name one with secret(%q, key=…)", name, strings.Join(keys, ", "), ref.Name) //nolint:staticcheck // Secret is a name
+	}
+	return "", fmt.Errorf("Secret %s has no key %s; it has %s", name, key, strings.Join(keys, ", ")) //nolint:staticcheck // Secret is a name
+}
+
+// newPassword returns a password that needs no quoting anywhere.
+func newPassword() (string, error) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	out := make([]byte, 32)
+	for i := range out {
+		for {
+			var b [1]byte
+			if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {
+				return "", err
+			}
+			if n := int(b[0]); n < 256/len(letters)*len(letters) {
+				out[i] = letters[n%len(letters)]
+				break
+			}
+		}
+	}
+	return string(out), nil
+}

@@ -1,0 +1,126 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"helm.sh/helm/v3/pkg/kube"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// until follows one object of any kind and returns when done says so, or the
+// cause of the end of ctx. done gets nil while the object does not exist. Such
+// watches are few: of what is deleted, and of kinds that only the server knows.
+func until(ctx context.Context, info *resource.Info, done func(*unstructured.Unstructured) bool) error {
+	request := func() (version string, satisfied bool, err error) {
+		obj, err := info.Client.Get().NamespaceIfScoped(info.Namespace, info.Namespaced()).
+			Resource(info.Mapping.Resource.Resource).Name(info.Name).Do(ctx).Get()
+		if apierrors.IsNotFound(err) {
+			return "0", done(nil), nil
+		}
+		if err != nil {
+			return "", false, err
+		}
+		u, ok := obj.(*unstructured.Unstructured)
+		if !ok {
+			return "", false, fmt.Errorf("the server answered with a %T", obj)
+		}
+		return u.GetResourceVersion(), done(u), nil
+	}
+	for ctx.Err() == nil {
+		version, satisfied, err := request()
+		if satisfied {
+			return nil
+		}
+		if err == nil {
+			satisfied, err = follow(ctx, info, version, done)
+		}
+		if satisfied {
+			return nil
+		}
+		if err != nil { // the connection is lost, or the server starts anew
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// follow watches one object from a version on, until done says so or the watch ends.
+func follow(ctx context.Context, info *resource.Info, version string, done func(*unstructured.Unstructured) bool) (bool, error) {
+	w, err := info.Client.Get().NamespaceIfScoped(info.Namespace, info.Namespaced()).
+		Resource(info.Mapping.Resource.Resource).
+		VersionedParams(&metav1.ListOptions{
+			Watch: true, ResourceVersion: version,
+			FieldSelector: fields.OneTermEqualSelector("metadata.name", info.Name).String(),
+		}, metav1.ParameterCodec).
+		Watch(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer w.Stop()
+	for e := range w.ResultChan() {
+		switch e.Type {
+		case watch.Error:
+			return false, apierrors.FromObject(e.Object)
+		case watch.Deleted:
+			if done(nil) {
+				return true, nil
+			}
+		default:
+			if u, ok := e.Object.(*unstructured.Unstructured); ok && done(u) {
+				return true, nil
+			}
+		}
+	}
+	return false, errors.New("the watch ended")
+}
+
+// WaitForDelete waits until objects are gone.
+func (o *objects) WaitForDelete(list kube.ResourceList, timeout time.Duration) error {
+	ctx, stop := context.WithTimeoutCause(o.waiting(), timeout, fmt.Errorf("not deleted within %s", timeout))
+	defer stop()
+	for _, info := range list {
+		if err := until(ctx, info, func(u *unstructured.Unstructured) bool { return u == nil }); err != nil {
+			return fmt.Errorf("wait for the end of %s: %w", shortName(info), err)
+		}
+	}
+	return nil
+}
+
+// isCustom reports whether an object is of a kind that only the server knows.
+func isCustom(info *resource.Info) bool {
+	return !scheme.Scheme.Recognizes(info.Mapping.GroupVersionKind)
+}
+
+// customReady says what keeps a custom resource from being ready, by the
+// condition Ready if it has one. One that has none is not waited for: nobody
+// knows whether it ever will.
+func customReady(obj kruntime.Object) (why string) {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return ""
+	}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		c, ok := c.(map[string]any)
+		if !ok || c["type"] != "Ready" || c["status"] == "True" {
+			continue
+		}
+		text, _ := c["message"].(string)
+		name, _ := c["reason"].(string)
+		return or(reason(name, text), "it is not Ready")
+	}
+	return ""
+}

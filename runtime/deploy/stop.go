@@ -1,0 +1,269 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+const (
+	// stopped is the value of labelReady while a release is stopped.
+	stopped = "stopped"
+	// annotationReplicas keeps how many replicas a stopped workload had, and
+	// annotationSuspend whether a CronJob was suspended.
+	annotationReplicas = "pipelinefile.github.io/replicas"
+	annotationSuspend  = "pipelinefile.github.io/suspend"
+	// annotationRestarted is what "kubectl rollout restart" sets.
+	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
+)
+
+// Stop implements [runtime.Deployer]: it scales Deployments and StatefulSets to
+// zero and suspends CronJobs. A deploy brings back what there was.
+func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	o, list, err := d.openDeployed(ctx, r, emit)
+	if err != nil {
+		return err
+	}
+	// First the mark: a stop that is interrupted is one that a deploy takes back.
+	if err := o.mark(map[string]any{labelReady: stopped}); err != nil {
+		return d.explain(ctx, err)
+	}
+	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
+		switch u.GetKind() {
+		case "Deployment", "StatefulSet":
+			n, found, err := unstructured.NestedInt64(u.Object, "spec", "replicas")
+			if !found || err != nil {
+				n = 1
+			}
+			if n > 0 {
+				return patchOf(map[string]any{annotationReplicas: strconv.FormatInt(n, 10)}, map[string]any{"replicas": 0})
+			}
+		case "CronJob":
+			if is, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); !is {
+				return patchOf(map[string]any{annotationSuspend: "false"}, map[string]any{"suspend": true})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	return o.settle(ctx, list)
+}
+
+// start takes back a stop.
+func (o *operation) start(list kube.ResourceList) error {
+	return o.change(list, func(u *unstructured.Unstructured) map[string]any {
+		if n, err := strconv.ParseInt(u.GetAnnotations()[annotationReplicas], 10, 32); err == nil {
+			return patchOf(map[string]any{annotationReplicas: nil}, map[string]any{"replicas": n})
+		}
+		if _, ok := u.GetAnnotations()[annotationSuspend]; ok {
+			return patchOf(map[string]any{annotationSuspend: nil}, map[string]any{"suspend": false})
+		}
+		return nil
+	})
+}
+
+// revive makes a write of target take back a stop of live: replicas that target
+// does not set come back, and what we noted goes. It returns was with that note,
+// so that it counts as something that is in was and not in target.
+func revive(was, target, live kruntime.Object) kruntime.Object {
+	now, isMap := live.(*unstructured.Unstructured)
+	want, ok := target.(*unstructured.Unstructured)
+	if !isMap || !ok {
+		return was
+	}
+	notes := map[string]string{}
+	if text, ok := now.GetAnnotations()[annotationReplicas]; ok {
+		notes[annotationReplicas] = text
+		if _, set, _ := unstructured.NestedFieldNoCopy(want.Object, "spec", "replicas"); !set {
+			if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+				_ = unstructured.SetNestedField(want.Object, n, "spec", "replicas")
+			}
+		}
+	}
+	if text, ok := now.GetAnnotations()[annotationSuspend]; ok {
+		notes[annotationSuspend] = text
+		if _, set, _ := unstructured.NestedFieldNoCopy(want.Object, "spec", "suspend"); !set {
+			_ = unstructured.SetNestedField(want.Object, false, "spec", "suspend")
+		}
+	}
+	old, ok := was.(*unstructured.Unstructured)
+	if len(notes) == 0 || !ok {
+		return was
+	}
+	old = old.DeepCopy()
+	maps.Copy(notes, old.GetAnnotations())
+	old.SetAnnotations(notes)
+	return old
+}
+
+// Restart implements [runtime.Deployer], as "kubectl rollout restart" does.
+func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	o, list, err := d.openDeployed(ctx, r, emit)
+	if err != nil {
+		return err
+	}
+	last, _ := o.last()
+	if last.ready() { // until they are again, a deploy has something to do
+		if err := o.mark(map[string]any{labelReady: nil}); err != nil {
+			return d.explain(ctx, err)
+		}
+	}
+	now := time.Now().Format(time.RFC3339Nano)
+	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
+		switch u.GetKind() {
+		case "Deployment", "StatefulSet", "DaemonSet":
+			return map[string]any{"spec": map[string]any{"template": patchOf(map[string]any{annotationRestarted: now}, nil)}}
+		}
+		return nil
+	})
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	if err := o.settle(ctx, list); err != nil {
+		return err
+	}
+	if !last.ready() {
+		return nil
+	}
+	return d.explain(ctx, o.mark(map[string]any{labelReady: strconv.Itoa(last.version)}))
+}
+
+// Delete implements [runtime.Deployer]. What says that it is to be kept stays:
+// volumes, and the credentials of databases, which are in no release (D6).
+func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	o, err := d.open(ctx, r, emit)
+	if err != nil {
+		return err
+	}
+	if _, exists := o.last(); !exists {
+		return nil
+	}
+	err = o.uninstall()
+	var stuck *unready
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &stuck):
+		return &runtime.ReleaseError{Release: r.Service.Name, Err: d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.blocked)}
+	}
+	return d.explain(ctx, err)
+}
+
+func (o *operation) uninstall() error {
+	config, err := o.helm()
+	if err != nil {
+		return err
+	}
+	uninstall := action.NewUninstall(config)
+	uninstall.Timeout = o.timeout
+	if _, err = uninstall.Run(o.r.Service.Name); err != nil && o.hook != nil {
+		return o.hook
+	}
+	return err
+}
+
+// openDeployed begins an operation on what is deployed of a release, and returns
+// its objects.
+func (d *Deployer) openDeployed(ctx context.Context, r runtime.Release, emit runtime.Emit) (*operation, kube.ResourceList, error) {
+	o, err := d.open(ctx, r, emit)
+	if err != nil {
+		return nil, nil, err
+	}
+	last, exists := o.last()
+	if !exists || last.status == release.StatusUninstalled {
+		return nil, nil, fmt.Errorf("release %s in namespace %s: %w", r.Service.Name, r.Namespace, runtime.ErrNotFound)
+	}
+	if o.rel, err = o.records.full(last); err != nil {
+		return nil, nil, d.explain(ctx, err)
+	}
+	list, err := o.manifest(o.rel)
+	return o, list, d.explain(ctx, err)
+}
+
+// change patches the objects for which patch returns something. Objects that
+// somebody has deleted are left out.
+func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unstructured) map[string]any) error {
+	return o.objects.each(list, func(info *resource.Info) error {
+		if workloadKind(info) == "" && info.Mapping.GroupVersionKind.Kind != "CronJob" {
+			return nil
+		}
+		obj, err := o.objects.get(info)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", shortName(info), err)
+		}
+		o.objects.wrote(info, obj)
+		u, ok := obj.(*unstructured.Unstructured)
+		if !ok {
+			return nil
+		}
+		change := patch(u)
+		if change == nil {
+			return nil
+		}
+		data, err := json.Marshal(change)
+		if err != nil {
+			return err
+		}
+		if obj, err = o.objects.patch(info, types.MergePatchType, data); err != nil {
+			return err
+		}
+		o.objects.wrote(info, obj)
+		return nil
+	})
+}
+
+// settle waits for workloads after they were changed. Jobs are not: what they
+// did before does not matter now.
+func (o *operation) settle(ctx context.Context, list kube.ResourceList) error {
+	var targets []target
+	for _, info := range list {
+		if kind := workloadKind(info); kind == "" || kind == "Job" || kind == "Pod" || o.objects.asWritten(info) == nil {
+			continue
+		}
+		more, err := o.targets(kube.ResourceList{info})
+		if err != nil {
+			return err
+		}
+		targets = append(targets, more...)
+	}
+	err := o.await(ctx, targets)
+	var stuck *unready
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &stuck):
+		return &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.blocked)}
+	}
+	return o.d.explain(ctx, err)
+}
+
+// patchOf returns a merge patch of annotations and of the spec.
+func patchOf(annotations, spec map[string]any) map[string]any {
+	patch := map[string]any{"metadata": map[string]any{"annotations": annotations}}
+	if spec != nil {
+		patch["spec"] = spec
+	}
+	return patch
+}

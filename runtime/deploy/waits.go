@@ -1,0 +1,132 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// await waits for what was written: the workloads, then custom resources that
+// say of themselves whether they are ready.
+func (o *operation) await(ctx context.Context, targets []target) error {
+	began := time.Now()
+	if err := o.d.await(ctx, targets, o.timeout, o.emit); err != nil {
+		return err
+	}
+	for _, info := range o.objects.customs() {
+		if err := o.awaitCustom(ctx, info, o.timeout-time.Since(began)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitCustom waits for a custom resource while it says that it is not ready.
+func (o *operation) awaitCustom(ctx context.Context, info *resource.Info, timeout time.Duration) error {
+	why := customReady(info.Object)
+	if why == "" {
+		return nil
+	}
+	o.emit(runtime.WaitingFor{What: shortName(info) + ": " + why})
+	late := fmt.Errorf("%w after %s", runtime.ErrTimeout, o.timeout)
+	limited, stop := context.WithTimeoutCause(ctx, max(timeout, time.Second), late)
+	defer stop()
+	err := until(limited, info, func(u *unstructured.Unstructured) bool {
+		if u == nil {
+			return true
+		}
+		why = customReady(u)
+		return why == ""
+	})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	err = fmt.Errorf("%w: %s: %s", err, shortName(info), why)
+	return &unready{err, []blocked{{target: target{kind: info.Mapping.GroupVersionKind.Kind, namespace: info.Namespace, name: info.Name}, why: shortName(info) + ": " + why}}}
+}
+
+// awaitHook waits for the jobs and pods of a hook to succeed.
+func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
+	targets, err := o.targets(list)
+	if err != nil {
+		return err
+	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return t.kind != "Job" && t.kind != "Pod" })
+	for i := range targets {
+		targets[i].toEnd = true
+	}
+	return o.d.await(ctx, targets, timeout, o.emit)
+}
+
+// awaitForHooks waits for the objects of the release where hooks have to run
+// after it: with Helm's own waiting they run when all is ready, and without as
+// soon as all is written, which is not what they are written for.
+func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList, _ time.Duration) error {
+	after := release.HookPostInstall
+	if o.rel.Info.Status == release.StatusPendingUpgrade {
+		after = release.HookPostUpgrade
+	}
+	if !slices.ContainsFunc(o.rel.Hooks, func(h *release.Hook) bool { return slices.Contains(h.Events, after) }) {
+		return nil
+	}
+	targets, err := o.targets(list)
+	if err == nil {
+		err = o.await(ctx, targets)
+	}
+	o.hook, _ = err.(*unready) //nolint:errorlint // it is what await returns
+	o.waited = err == nil
+	return err
+}
+
+// customs returns the custom resources that were written.
+func (o *objects) customs() []*resource.Info {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var list []*resource.Info
+	for _, info := range o.written {
+		if isCustom(info) {
+			list = append(list, info)
+		}
+	}
+	slices.SortFunc(list, func(a, b *resource.Info) int {
+		if objectID(a) < objectID(b) {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// warnOfServices tells of load balancers that have no address yet. They are not
+// waited for: a cluster that has none to give never gives one.
+func (o *operation) warnOfServices() {
+	o.objects.mu.Lock()
+	defer o.objects.mu.Unlock()
+	for _, info := range o.objects.written {
+		u, ok := info.Object.(*unstructured.Unstructured)
+		if !ok || info.Mapping.GroupVersionKind.GroupKind().String() != "Service" {
+			continue
+		}
+		var service corev1.Service
+		if err := kruntime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &service); err != nil {
+			continue
+		}
+		if service.Spec.Type == corev1.ServiceTypeLoadBalancer && len(service.Status.LoadBalancer.Ingress) == 0 {
+			o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+				Severity: plan.Warning, Pos: o.r.Service.Pos,
+				Message: fmt.Sprintf("%s: service %s waits for a load balancer to give it an address", o.r.Service.Name, info.Name),
+			}})
+		}
+	}
+}

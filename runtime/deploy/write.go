@@ -1,0 +1,187 @@
+package deploy
+
+import (
+	"fmt"
+	"slices"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/release"
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/resource"
+)
+
+// write has Helm write the release and returns what has to get ready.
+func (o *operation) write() ([]target, error) {
+	config, err := o.helm()
+	if err != nil {
+		return nil, err
+	}
+	labels, err := o.labels()
+	if err != nil {
+		return nil, err
+	}
+	last, exists := o.last()
+	// Asked for though nothing has changed: then jobs are to run again.
+	forced := exists && last.fingerprint() == o.fingerprint && last.ready()
+	o.objects.rerun = func(job *batchv1.Job) bool {
+		s := standJob(job)
+		return s.failed != "" || forced && s.ready
+	}
+	copied, values := o.chart.Copy(), o.chart.Values(o.use)
+	if !exists || last.status == release.StatusUninstalled {
+		install := action.NewInstall(config)
+		install.ReleaseName, install.Namespace = o.r.Service.Name, o.r.Namespace
+		install.Labels = labels
+		install.Timeout = o.timeout
+		install.Wait, install.WaitForJobs = true, true // see awaitForHooks
+		install.DisableOpenAPIValidation = true
+		install.Replace = exists
+		_, err = install.Run(copied, values)
+	} else {
+		if o.objects.leftover, err = o.leftover(); err != nil {
+			return nil, err
+		}
+		upgrade := action.NewUpgrade(config)
+		upgrade.Namespace = o.r.Namespace
+		upgrade.Labels = labels
+		upgrade.Timeout = o.timeout
+		upgrade.Wait, upgrade.WaitForJobs = true, true
+		upgrade.DisableOpenAPIValidation = true
+		upgrade.ResetValues = true // with none, Helm would take those of the last revision
+		upgrade.MaxHistory = o.d.opts.HistoryMax
+		_, err = upgrade.Run(o.r.Service.Name, copied, values)
+	}
+	switch {
+	case err != nil && o.hook != nil:
+		return nil, o.hook
+	case err != nil && o.begun:
+		return nil, &unready{err: err}
+	case err != nil:
+		return nil, err
+	}
+	list, err := o.manifest(o.rel)
+	if err != nil {
+		return nil, err
+	}
+	return o.targets(list)
+}
+
+// leftover returns the objects of revisions that failed since the one that Helm
+// compares with, the one that is deployed. Helm forgets them, and what only such
+// a revision had would stay for ever.
+func (o *operation) leftover() (kube.ResourceList, error) {
+	history := o.records.history
+	from := slices.IndexFunc(history, func(r revision) bool { return r.status == release.StatusDeployed })
+	if from < 0 {
+		return nil, nil // it compares with the last one
+	}
+	var list kube.ResourceList
+	for _, r := range history[from+1:] {
+		if r.status != release.StatusFailed {
+			continue
+		}
+		rel, err := o.records.full(r)
+		if err != nil {
+			return nil, err
+		}
+		objects, err := o.manifest(rel)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range objects {
+			if !list.Contains(info) {
+				list = append(list, info)
+			}
+		}
+	}
+	return list, nil
+}
+
+// resume returns what has to get ready of a release that was written, but not
+// waited for to the end. It reports false if it has to be written (anew).
+func (o *operation) resume() ([]target, bool, error) {
+	last, exists := o.last()
+	if !exists || last.status != release.StatusDeployed || last.fingerprint() != o.fingerprint || last.ready() {
+		return nil, false, nil
+	}
+	rel, err := o.records.full(last)
+	if err != nil {
+		return nil, false, err
+	}
+	list, err := o.manifest(rel)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, info := range list {
+		obj, err := o.objects.get(info)
+		if apierrors.IsNotFound(err) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("look at %s: %w", shortName(info), err)
+		}
+		if job := asJob(obj); job != nil && standJob(job).failed != "" {
+			return nil, false, nil
+		}
+		o.objects.wrote(info, obj)
+	}
+	if last.labels[labelReady] == stopped {
+		if err := o.start(list); err != nil {
+			return nil, false, err
+		}
+	}
+	o.rel = rel
+	targets, err := o.targets(list)
+	return targets, true, err
+}
+
+// targets returns what of the objects of a release has to get ready, as new as
+// it was written.
+func (o *operation) targets(list kube.ResourceList) ([]target, error) {
+	var targets []target
+	for _, info := range list {
+		kind := workloadKind(info)
+		if kind == "" {
+			continue
+		}
+		written := o.objects.asWritten(info)
+		if written == nil {
+			return nil, fmt.Errorf("%s is in the release, but was not written", shortName(info))
+		}
+		m, err := meta.Accessor(written.Object)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, target{
+			kind: kind, namespace: info.Namespace, name: info.Name, uid: m.GetUID(), generation: m.GetGeneration(),
+		})
+	}
+	return targets, nil
+}
+
+// workloadKind returns the kind of an object that runs pods, or "".
+func workloadKind(info *resource.Info) string {
+	switch gvk := info.Mapping.GroupVersionKind; gvk.Group + "/" + gvk.Kind {
+	case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job", "/Pod":
+		return gvk.Kind
+	}
+	return ""
+}
+
+// asJob returns obj as a job, or nil if it is none.
+func asJob(obj kruntime.Object) *batchv1.Job {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok || u.GetKind() != "Job" || u.GroupVersionKind().Group != batchv1.GroupName {
+		return nil
+	}
+	var job batchv1.Job
+	if err := kruntime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &job); err != nil {
+		return nil
+	}
+	return &job
+}

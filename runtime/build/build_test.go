@@ -315,6 +315,42 @@ func TestBuildChanged(t *testing.T) {
 	mustBuild(t, b, spec("web"), host+"/web:1")
 }
 
+// TestBuildChangedWhileSent is a file that changes after the build began: its
+// image would not be that of the identity.
+func TestBuildChangedWhileSent(t *testing.T) {
+	host := images(t)
+	for name, change := range map[string]func(path string) error{
+		"content": func(path string) error { return os.WriteFile(path, []byte("AFTER!"), 0o644) },
+		"longer":  func(path string) error { return os.WriteFile(path, []byte("after and more"), 0o644) },
+		"shorter": func(path string) error { return os.WriteFile(path, nil, 0o644) },
+		"removed": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n", "web/src/x": "before", "web/y": "y"})
+			b := newBuilder(t, dir)
+			var once sync.Once
+			ref := host + "/" + name + ":1"
+			_, err := b.Build(t.Context(), spec("web"), ref, func(runtime.Body) {
+				once.Do(func() { // BuildKit reads the Dockerfile, and then the context
+					if err := change(filepath.Join(dir, "web/src/x")); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+			const want = "src/x in the build context of web: changed meanwhile: it changed after the run had looked at it; run again"
+			if !errors.Is(err, runtime.ErrConflict) || err.Error() != want {
+				t.Errorf("Build = %v\nwant %s", err, want)
+			}
+			if _, err := (testRegistry{host: host}).Resolve(t.Context(), ref); !errors.Is(err, runtime.ErrNotFound) {
+				t.Errorf("the image of other files was pushed: %v", err)
+			}
+			if name != "removed" {
+				mustBuild(t, b, spec("web"), ref)
+			}
+		})
+	}
+}
+
 // testRegistry is what the contract needs of a registry.
 type testRegistry struct {
 	runtime.Registry

@@ -23,7 +23,9 @@ func explain(err error, j job, p *progress) error {
 	var frontend *errdefs.FrontendError
 	switch {
 	case errors.As(err, &exit):
-		return j.buildError(err, p, &cause{exitText(exit), err})
+		b := j.buildError(err, p, nil)
+		b.Err = &cause{exitText(exit, b.Log), err}
+		return b
 	case strings.Contains(text, "no space left on device"):
 		return &cause{fmt.Sprintf("build %s: the disk of the builder is full (%s): free some space there", j.spec.ID, text), err}
 	}
@@ -58,16 +60,19 @@ func (e *cause) Unwrap() error { return e.err }
 func (j job) buildError(err error, p *progress, said error) *runtime.BuildError {
 	b := &runtime.BuildError{Err: said, Pos: plan.Pos{File: path.Join(j.spec.Source.Path, j.spec.Dockerfile)}}
 	for _, s := range errdefs.Sources(err) {
-		if s.Info == nil || len(s.Ranges) == 0 || s.Ranges[0].Start == nil {
-			continue
+		// One range a line.
+		start, end := 0, 0
+		for _, r := range s.Ranges {
+			if n := int(r.GetStart().GetLine()); n > 0 && (start == 0 || n < start) {
+				start = n
+			}
+			end = max(end, int(r.GetStart().GetLine()), int(r.GetEnd().GetLine()))
 		}
-		start, end := int(s.Ranges[0].Start.Line), int(s.Ranges[0].Start.Line)
-		if e := s.Ranges[0].End; e != nil {
-			end = max(end, int(e.Line))
+		if start > 0 {
+			b.Pos.Line = start
+			b.Step = p.hide(instruction(strings.Split(string(s.GetInfo().GetData()), "\n"), start, end))
+			break
 		}
-		b.Pos.Line = start
-		b.Step = p.hide(instruction(strings.Split(string(s.Info.Data), "\n"), start, end))
-		break
 	}
 	var vertex *errdefs.VertexError
 	if errors.As(err, &vertex) {
@@ -96,7 +101,18 @@ func instruction(lines []string, start, end int) string {
 	return text
 }
 
-func exitText(e *gatewaypb.ExitError) string {
+// noProgram is what runc prints where the program to run is not in the image.
+var noProgram = regexp.MustCompile(`exec: "([^"]+)": (stat .*no such file or directory|executable file not found)`)
+
+// exitText says how a command ended, and why if that is known from what was printed.
+func exitText(e *gatewaypb.ExitError, log []string) string {
+	if n := len(log); n > 0 {
+		if m := noProgram.FindStringSubmatch(log[n-1]); m != nil && m[1] == "/bin/sh" {
+			return "the image has no shell, /bin/sh: use a base image that has one, or COPY what was made in another stage"
+		} else if m != nil {
+			return "the image has no program " + m[1]
+		}
+	}
 	switch {
 	case e.ExitCode == gatewaypb.UnknownExitStatus && e.Err != nil && e.Err.Error() != "":
 		return "the command could not be run: " + e.Err.Error()
@@ -156,6 +172,8 @@ func accessHint(why, host string) string {
 // noise are beginnings of texts that say nothing to who reads them.
 var noise = []*regexp.Regexp{
 	regexp.MustCompile(`^failed to solve: `),
+	regexp.MustCompile(`^failed to (call info|list workers): `),
+	regexp.MustCompile(`^Unavailable: `),
 	regexp.MustCompile(`^rpc error: code = \w+ desc = `),
 	regexp.MustCompile(`^failed to dial "[^"]*" \. make sure buildkitd is running: `),
 	regexp.MustCompile(`^connection error: desc = "?`),

@@ -140,25 +140,28 @@ func (c *checked) Read(p []byte) (int, error) {
 	if c.file == nil {
 		file, err := os.Open(filepath.Join(c.tree.dir, filepath.FromSlash(c.want.path)))
 		if err != nil {
-			return 0, c.changed()
+			return 0, c.other(err)
 		}
 		c.file, c.hash = file, sha256.New()
 	}
 	n, err := c.file.Read(p)
 	c.hash.Write(p[:n])
 	c.size += int64(n)
-	if c.size > c.want.size {
-		return 0, c.changed()
-	}
-	if errors.Is(err, io.EOF) && sum(c.hash.Sum(nil)) != c.want.sum {
-		return n, c.changed()
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return 0, c.other(err)
+	case c.size > c.want.size, err != nil && sum(c.hash.Sum(nil)) != c.want.sum:
+		return 0, c.other(runtime.ErrConflict)
 	}
 	return n, err
 }
 
-func (c *checked) changed() error {
-	c.tree.moved.Store(&c.want.path)
-	return fmt.Errorf("%s %w", c.want.path, runtime.ErrConflict)
+// other tells the tree, and with it the builds that use it. The error alone is
+// not enough: fsutil does not send it on, and BuildKit would wait for the rest
+// of the file for ever.
+func (c *checked) other(err error) error {
+	c.tree.spoil(c.want.path)
+	return fmt.Errorf("%s: %w", c.want.path, err)
 }
 
 func (c *checked) Close() error {

@@ -193,7 +193,7 @@ func (n *node) connect(ctx context.Context) (*client.Client, error) {
 		c, err = n.dial(ctx, addr)
 	}
 	if err == nil {
-		err = answer(ctx, c)
+		err = answer(ctx, c, c == n.client)
 	}
 	if err != nil {
 		if c != nil && c != n.client {
@@ -221,14 +221,14 @@ func (n *node) lost(err error) bool {
 	return n.addr == "" && n.pool.opts.Start != nil && grpcerrors.Code(err) == codes.Unavailable
 }
 
-// answer returns when the builder has answered. A client that has lost it tries
-// again after a second.
-func answer(ctx context.Context, c *client.Client) error {
+// answer returns when the builder has answered. A client that was connected
+// before and has lost it tries again after a second.
+func answer(ctx context.Context, c *client.Client, before bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
 	defer cancel()
 	for again := 0; ; again++ {
 		_, err := c.Info(quiet(ctx))
-		if err == nil || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
+		if err == nil || !before || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}

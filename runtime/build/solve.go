@@ -45,15 +45,18 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
 	}
-	if j.src.tree != nil {
-		id, release, err := n.contexts.share(c, j.src.tree, j.spec.Dockerfile)
+	if t := j.src.tree; t != nil {
+		var stop func()
+		ctx, stop = t.guard(ctx, j.spec)
+		defer stop()
+		id, release, err := n.contexts.share(c, t, j.spec.Dockerfile)
 		if err != nil {
 			return "", err
 		}
 		defer release()
 		opt.FrontendAttrs["local-sessionid:context"] = id
 		opt.LocalMounts = map[string]fsutil.FS{"dockerfile": j.src.dockerfile}
-		opt.SharedKey = sharedKey(j.src.tree.dir, j.spec.Dockerfile)
+		opt.SharedKey = sharedKey(t.dir, j.spec.Dockerfile)
 	} else if opt.FrontendInputs, err = gitInputs(j); err != nil {
 		return "", err
 	}
@@ -68,8 +71,6 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	resp, err := c.Solve(quiet(ctx), nil, opt, status)
 	<-told
 	switch {
-	case err != nil && j.src.tree != nil && j.src.tree.moved.Load() != nil:
-		return "", errChanged(j.spec, *j.src.tree.moved.Load())
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case err != nil:

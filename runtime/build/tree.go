@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/tonistiigi/fsutil"
@@ -26,10 +26,21 @@ import (
 // A tree is the content of a build context at one moment.
 type tree struct {
 	folder
-	dir    string                 // absolute
-	key    string                 // of the folder and what is left out of it
-	digest plan.Digest            // over paths, kinds, content
-	moved  atomic.Pointer[string] // path of a file that was another when it was sent
+	dir    string      // absolute
+	key    string      // of the folder and what is left out of it
+	digest plan.Digest // over paths, kinds, content
+
+	once    sync.Once
+	changed chan struct{} // closed when a file turns out to be another than it was
+	moved   string        // that file; set before changed is closed
+}
+
+// spoil says that a file is not what it was.
+func (t *tree) spoil(path string) {
+	t.once.Do(func() {
+		t.moved = path
+		close(t.changed)
+	})
 }
 
 // An entry is one file, folder or symbolic link.
@@ -47,6 +58,23 @@ type sum [sha256.Size]byte
 
 // errMoving says that a file changed while it was read.
 var errMoving = errors.New("it changes while it is read")
+
+// guard returns a context that ends when a file turns out to be another, until stop.
+func (t *tree) guard(ctx context.Context, spec plan.BuildSpec) (guarded context.Context, stop func()) {
+	guarded, cancel := context.WithCancelCause(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		select {
+		case <-t.changed:
+			cancel(errChanged(spec, t.moved))
+		case <-guarded.Done():
+		}
+	})
+	return guarded, func() {
+		cancel(nil)
+		wait.Wait()
+	}
+}
 
 // readTree reads the context in dir without what patterns of a .dockerignore
 // leave out. Files that ix knows are not read. Something that changes is read
@@ -73,7 +101,7 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 		return nil, err
 	}
 	known := ix.load()
-	t := &tree{dir: dir, key: ix.key}
+	t := &tree{dir: dir, key: ix.key, changed: make(chan struct{})}
 	var stamps []stamp
 	var unknown []int // entries to be read
 	err = filtered.Walk(ctx, "", func(p string, d fs.DirEntry, err error) error {

@@ -1,0 +1,327 @@
+package build_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/build"
+)
+
+// fails builds what cannot be built and returns the error.
+func fails(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (error, *record) {
+	t.Helper()
+	var r record
+	digest, err := b.Build(t.Context(), s, ref, r.emit)
+	if err == nil {
+		t.Fatalf("Build = %s, want an error", digest)
+	}
+	return err, &r
+}
+
+// TestBuildWrong is about what is built being wrong.
+func TestBuildWrong(t *testing.T) {
+	host := images(t)
+	for _, test := range []struct {
+		name       string
+		dockerfile string
+		spec       func(*plan.BuildSpec)
+		want       string // of the error; HOST is the registry
+		line       int
+		log        string
+	}{
+		{name: "a command that fails", dockerfile: shell + "\n# why\nRUN echo working; \\\n    echo broken; exit 7\n",
+			want: "RUN echo working; echo broken; exit 7: exit status 7", line: 6, log: "working,broken"},
+		{name: "a command that is not there", dockerfile: shell + "RUN nothere\n",
+			want: "RUN nothere: exit status 127: a command was not found in the image", line: 4, log: "/bin/sh: nothere: not found"},
+		{name: "no shell", dockerfile: "FROM scratch\nRUN x\n", line: 2,
+			want: "RUN x: the image has no shell, /bin/sh: use a base image that has one, or COPY what was made in another stage"},
+		{name: "an instruction that there is not", dockerfile: "FROM scratch\nCOPPY a b\n",
+			want: "COPPY a b: unknown instruction: COPPY (did you mean COPY?)", line: 2},
+		{name: "no instruction", dockerfile: "# nothing\n", want: "file with no instructions", line: 1},
+		{name: "a base image that there is not", dockerfile: "# syntax=docker/dockerfile:1\nFROM scratch AS a\nFROM HOST/no/such:1\n",
+			want: "FROM HOST/no/such:1: there is no image HOST/no/such:1: check its name and tag", line: 3},
+		{name: "a file that there is not", dockerfile: "FROM scratch\nCOPY nothere b\n",
+			want: "COPY nothere b: /nothere is not there: it is not in the build context, or a line of .dockerignore leaves it out", line: 2},
+		{name: "a target that there is not", dockerfile: "FROM scratch AS a\nCOPY x b\n",
+			spec: func(s *plan.BuildSpec) { s.Target = "prod" }, want: `target stage "prod" could not be found`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := func(text string) string { return strings.ReplaceAll(text, "HOST", host) }
+			dir := workspace(t, files{"web/docker/Dockerfile": in(test.dockerfile), "web/busybox": "", "web/x": "x"})
+			s := spec("web")
+			s.Dockerfile = "docker/Dockerfile"
+			if test.spec != nil {
+				test.spec(&s)
+			}
+			err, _ := fails(t, newBuilder(t, dir), s, host+"/web:1")
+			var wrong *runtime.BuildError
+			if !errors.As(err, &wrong) {
+				t.Fatalf("Build = %v, want a BuildError", err)
+			}
+			if wrong.Error() != in(test.want) {
+				t.Errorf("Build = %v\nwant %s", wrong, in(test.want))
+			}
+			if want := (plan.Pos{File: "web/docker/Dockerfile", Line: test.line}); wrong.Pos != want {
+				t.Errorf("the error is at %v, want %v", wrong.Pos, want)
+			}
+			if got := strings.Join(wrong.Log, ","); got != test.log && test.log != "" {
+				t.Errorf("the last lines are %q, want %q", got, test.log)
+			}
+		})
+	}
+}
+
+// TestBuildLogTail has the last lines of much output.
+func TestBuildLogTail(t *testing.T) {
+	dir := workspace(t, files{"web/Dockerfile": shell + "RUN seq 1 500; printf 'no end'; exit 1\n", "web/busybox": ""})
+	err, r := fails(t, newBuilder(t, dir), spec("web"), images(t)+"/web:1")
+	var wrong *runtime.BuildError
+	if !errors.As(err, &wrong) {
+		t.Fatal(err)
+	}
+	if n := len(wrong.Log); n != 30 || wrong.Log[n-1] != "no end" || wrong.Log[n-2] != "500" {
+		t.Errorf("the last lines are %q", wrong.Log)
+	}
+	if got := len(r.lines()); got != 501 {
+		t.Errorf("%d lines were told, 501 printed", got)
+	}
+}
+
+// TestBuildSecret checks that a secret reaches the command that mounts it, and
+// nothing else (D4).
+func TestBuildSecret(t *testing.T) {
+	const value = "s3cr3t-of-two-lines\nand-the-s3cond"
+	addr, host := buildkit(t), images(t)
+	dir := workspace(t, files{
+		"web/busybox": "",
+		"web/Dockerfile": shell + `RUN --mount=type=secret,id=token cat /run/secrets/token; wc -c </run/secrets/token >/size
+RUN --mount=type=secret,id=token,env=TOKEN test -n "$TOKEN"; echo "is $TOKEN" >&2
+`,
+		"bad/busybox":    "",
+		"bad/Dockerfile": shell + "RUN --mount=type=secret,id=token cat /run/secrets/token; exit 3\n",
+	})
+	b := build.New(build.Options{Dir: dir, Addresses: []string{addr}, CacheDir: t.TempDir(), Secrets: secrets{"token": value}})
+	t.Cleanup(func() { b.Close() })
+	s := spec("web")
+	s.Secrets = []plan.SecretRef{{Name: "token"}}
+	_, r := mustBuild(t, b, s, host+"/web:1")
+	image := pull(t, host+"/web:1")
+	if got := strings.TrimSpace(readImage(t, image, "size")); got != "34" {
+		t.Errorf("the command saw %s bytes of secret, want 34", got)
+	}
+	if !strings.Contains(r.text(), "REDACTED") {
+		t.Errorf("the commands have printed nothing:\n%s", r.text())
+	}
+	s.Source.Path = "bad"
+	err, bad := fails(t, b, s, host+"/bad:1")
+	var wrong *runtime.BuildError
+	if !errors.As(err, &wrong) {
+		t.Fatal(err)
+	}
+	manifest, e := image.RawManifest()
+	if e != nil {
+		t.Fatal(e)
+	}
+	config, e := image.RawConfigFile()
+	if e != nil {
+		t.Fatal(e)
+	}
+	for what, text := range map[string]string{
+		"the events": r.text() + bad.text(), "the error": err.Error() + strings.Join(wrong.Log, "\n"),
+		"the image":        string(manifest) + string(config) + strings.Join(listImage(t, image), " "),
+		"BuildKit's state": grep(t, filepath.Join(home, "buildkit"), "s3c"),
+	} {
+		if strings.Contains(text, "s3c") {
+			t.Errorf("%s has the secret:\n%s", what, text)
+		}
+	}
+}
+
+func TestBuildSecretWrong(t *testing.T) {
+	addr := buildkit(t)
+	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
+	b := build.New(build.Options{Dir: dir, Addresses: []string{addr}, Secrets: secrets{}})
+	t.Cleanup(func() { b.Close() })
+	for want, refs := range map[string][]plan.SecretRef{
+		"Pipelinefile:3:1: secret token of the build: secret token: not found: give its value with --secrets": {{Name: "token"}},
+		"Pipelinefile:3:1: a credential of database db cannot be used in a build: it exists only in the environment's namespace": {
+			{Service: "db", Key: "password"}},
+	} {
+		s := spec("web")
+		s.Secrets = refs
+		if err, _ := fails(t, b, s, "127.0.0.1:1/web:1"); err.Error() != want {
+			t.Errorf("Build = %v\nwant %s", err, want)
+		}
+	}
+}
+
+// TestPushRefused is a registry that wants other credentials.
+func TestPushRefused(t *testing.T) {
+	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(refuse.Close)
+	host := strings.TrimPrefix(refuse.URL, "http://")
+	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
+	err, _ := fails(t, newBuilder(t, dir), spec("web"), host+"/web:1")
+	want := regexp.MustCompile(`^push the image to ` + regexp.QuoteMeta(host) + `/web:1: .*: log in with 'docker login ` + regexp.QuoteMeta(host) + `'$`)
+	if !want.MatchString(err.Error()) {
+		t.Errorf("Build = %v\nwant %s", err, want)
+	}
+}
+
+// TestPushAgain is a registry that is gone for a moment.
+func TestPushAgain(t *testing.T) {
+	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
+	ref := "127.0.0.1:1/web:1" // nobody listens there
+	err, r := fails(t, newBuilder(t, dir), spec("web"), ref)
+	if !strings.HasPrefix(err.Error(), "push the image to "+ref+": ") || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("Build = %v", err)
+	}
+	var again []int
+	for _, e := range r.events {
+		if e, ok := e.(runtime.Retried); ok {
+			again = append(again, e.Again)
+		}
+	}
+	if len(again) != 3 || again[2] != 3 {
+		t.Errorf("it was tried again: %v, want three times", again)
+	}
+}
+
+// TestUnreachable is about builders that do not answer.
+func TestUnreachable(t *testing.T) {
+	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
+	s := spec("web")
+	s.Platforms = []string{"linux/amd64"} // so that nobody has to be asked for it
+	for _, test := range []struct{ addr, want string }{
+		{"unix:///no/such.sock", "BuildKit at unix:///no/such.sock cannot be reached: dial unix /no/such.sock: connect: no such file or directory: " +
+			"check that it runs, and the address in --buildkit or BUILDKIT_HOST"},
+		{"tcp://127.0.0.1:1", "BuildKit at tcp://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: " +
+			"check that it runs, and the address in --buildkit or BUILDKIT_HOST"},
+		{"somewhere", "BuildKit at somewhere cannot be reached: that is no address: " +
+			"an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"},
+		{"http://x", "BuildKit at http://x cannot be reached: http:// is not known: use unix://, tcp://, docker-container:// or kube-pod://: " +
+			"check that it runs, and the address in --buildkit or BUILDKIT_HOST"},
+	} {
+		b := build.New(build.Options{Dir: dir, Addresses: []string{test.addr}})
+		err, _ := fails(t, b, s, "127.0.0.1:1/web:1")
+		var unreachable *build.UnreachableError
+		if !errors.As(err, &unreachable) || err.Error() != test.want {
+			t.Errorf("Build = %v\nwant %s", err, test.want)
+		}
+	}
+	b := build.New(build.Options{Dir: dir, Start: func(context.Context) (string, error) { return "", errors.New("no runc") }})
+	err, _ := fails(t, b, s, "127.0.0.1:1/web:1")
+	if got, want := err.Error(), "start the embedded BuildKit: no runc"; got != want {
+		t.Errorf("Build = %v\nwant %s", got, want)
+	}
+}
+
+// TestSpread gives builds to the builder that answers.
+func TestSpread(t *testing.T) {
+	host := images(t)
+	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
+	b := build.New(build.Options{Dir: dir, Addresses: []string{"unix:///no/such.sock", buildkit(t)}})
+	t.Cleanup(func() { b.Close() })
+	for i := range 4 { // whichever is the first for an image
+		s := spec("web")
+		s.ID, s.Platforms = string(rune('a'+i)), []string{"linux/amd64"}
+		mustBuild(t, b, s, host+"/web:1")
+	}
+}
+
+// TestCancel leaves nothing running and nothing mounted.
+func TestCancel(t *testing.T) {
+	dir := workspace(t, files{"web/Dockerfile": shell + "RUN echo started; sleep 1000\n", "web/busybox": ""})
+	b := newBuilder(t, dir)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("no longer wanted")
+	_, err := b.Build(ctx, spec("web"), images(t)+"/web:1", func(e runtime.Body) {
+		if l, ok := e.(runtime.Log); ok && l.Text == "started" {
+			cancel(why)
+		}
+	})
+	if !errors.Is(err, why) {
+		t.Errorf("Build = %v, want the cause %v", err, why)
+	}
+	eventually(t, "a container or a mount is left", func() string { return left(t, filepath.Join(home, "buildkit", "root")) })
+}
+
+// left names containers and mounts below the root of a BuildKit.
+func left(t testing.TB, root string) string {
+	t.Helper()
+	bundles, err := filepath.Glob(filepath.Join(root, "runc-*/executor/?????????????????????????"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); strings.HasPrefix(f[4], root+"/") {
+			found = append(found, f[4])
+		}
+	}
+	return strings.Join(append(bundles, found...), "\n")
+}
+
+// eventually waits until there is nothing left.
+func eventually(t testing.TB, what string, left func() string) {
+	t.Helper()
+	var last string
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if last = left(); last == "" {
+			return
+		}
+	}
+	t.Errorf("%s: %s", what, last)
+}
+
+// grep returns the names of the files below dir that have the text.
+func grep(t testing.TB, dir, text string) string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil // what is removed meanwhile has nothing
+		}
+		if data, err := os.ReadFile(path); err == nil && strings.Contains(string(data), text) {
+			found = append(found, path+" has "+text)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(found, "\n")
+}
+
+// secrets are values by name.
+type secrets map[string]string
+
+func (s secrets) Secret(_ context.Context, ref plan.SecretRef) (runtime.Secret, error) {
+	v, ok := s[ref.Name]
+	if !ok {
+		return runtime.Secret{}, &missing{ref.Name}
+	}
+	return runtime.NewSecret(v), nil
+}
+
+type missing struct{ name string }
+
+func (m *missing) Error() string { return "secret " + m.name + ": not found" }
+func (m *missing) Unwrap() error { return runtime.ErrNotFound }

@@ -172,7 +172,8 @@ func (s *Store) Delete(ctx context.Context, key runtime.EnvironmentKey) error {
 	maps := s.client.CoreV1().ConfigMaps(s.namespace(key))
 	err := maps.Delete(ctx, objectName(key), metav1.DeleteOptions{})
 	if err == nil || apierrors.IsNotFound(err) {
-		err = maps.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: labels("", key).selector()})
+		ours := fmt.Sprintf("%s,%s in (%s,%s)", labels("", key).selector(), labelKind, kindEnvironment, kindRun)
+		err = maps.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: ours})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete environment %s of pipeline %s: %w", key.Name, key.Pipeline, translate(ctx, err))

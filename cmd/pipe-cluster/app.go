@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,7 +35,7 @@ func (a *app) run() int {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		if err != errStatus {
+		if !errors.Is(err, errStatus) {
 			fmt.Fprintf(a.stderr, "pipe-cluster: %v\n", err)
 		}
 		return 1

@@ -218,7 +218,10 @@ func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 			if s, _ := d.ReadState(); s.Phase == home.Failed {
 				return errors.New(s.Why)
 			}
-			return fmt.Errorf("the supervisor ended (%v); see %s", err, d.Log("supervisor"))
+			if err == nil {
+				err = errors.New("it was told to stop")
+			}
+			return fmt.Errorf("the supervisor ended: %w; see %s", err, d.Log("supervisor"))
 		case <-time.After(25 * time.Millisecond):
 		}
 	}

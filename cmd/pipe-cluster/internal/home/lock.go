@@ -64,16 +64,7 @@ func WaitLock(ctx context.Context, path string, waiting func()) (*Lock, error) {
 }
 
 // Unlock lets go. The file stays.
-func (l *Lock) Unlock() error { return l.f.Close() }
-
-// Write notes in the lock's file who holds it.
-func (l *Lock) Write(text string) error {
-	if err := l.f.Truncate(0); err != nil {
-		return err
-	}
-	_, err := l.f.WriteAt([]byte(text), 0)
-	return err
-}
+func (l *Lock) Unlock() { l.f.Close() }
 
 // SupervisorLock is held by the supervisor as long as it lives.
 func (d Dir) SupervisorLock() string { return d.Path("supervisor.lock") }
@@ -90,5 +81,6 @@ func (d Dir) SupervisorAlive() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return false, l.Unlock()
+	l.Unlock()
+	return false, nil
 }

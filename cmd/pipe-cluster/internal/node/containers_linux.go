@@ -35,7 +35,7 @@ func Answers(ctx context.Context, d home.Dir) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	s, err := cri.NewRuntimeServiceClient(conn).Status(ctx, &cri.StatusRequest{})
@@ -75,7 +75,7 @@ func StopPods(ctx context.Context, d home.Dir, grace time.Duration, doing func(s
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, grace+20*time.Second)
 	defer cancel()
 	api := cri.NewRuntimeServiceClient(conn)

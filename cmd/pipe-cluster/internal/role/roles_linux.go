@@ -2,6 +2,7 @@ package role
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -106,7 +107,10 @@ func component(ctx context.Context, c *cobra.Command, args ...string) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("%s ended: %v", c.Name(), err)
+		if err == nil {
+			err = errors.New("it ended by itself")
+		}
+		return fmt.Errorf("%s: %w", c.Name(), err)
 	case <-ctx.Done():
 		return nil
 	}

@@ -1,0 +1,81 @@
+package proc
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestAlive(t *testing.T) {
+	if !Self().Alive() {
+		t.Error("this process is not alive")
+	}
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	id := Of(cmd.Process.Pid)
+	if !id.Alive() || id.Name() != "sleep" {
+		t.Errorf("%v, %q", id, id.Name())
+	}
+	if other := (ID{PID: id.PID, Start: id.Start + 1}); other.Alive() {
+		t.Error("another process of the same number is taken for it")
+	}
+	_ = cmd.Process.Kill()
+	if err := id.Wait(t.Context()); err != nil { // a zombie, until this process asks for it
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if id.Alive() || (ID{}).Alive() {
+		t.Error("alive after its end")
+	}
+}
+
+func TestStop(t *testing.T) {
+	for _, x := range []struct{ name, script string }{
+		{"ends when asked to", "sleep 60 & trap 'kill $!; exit' TERM; echo; wait"},
+		{"does not", "trap '' TERM; echo; while :; do sleep 1; done"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			cmd := exec.Command("sh", "-c", x.script)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := out.Read(make([]byte, 1)); err != nil { // the trap is set
+				t.Fatal(err)
+			}
+			id := Of(cmd.Process.Pid)
+			if err := id.Stop(t.Context(), 300*time.Millisecond); err != nil || id.Alive() {
+				t.Errorf("Stop = %v, alive %v", err, id.Alive())
+			}
+			_ = cmd.Wait()
+		})
+	}
+}
+
+func TestMarked(t *testing.T) {
+	dir := t.TempDir()
+	start := func(value string) ID {
+		cmd := exec.Command("sleep", "60")
+		cmd.Env = append(os.Environ(), Mark+"="+value)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return Of(cmd.Process.Pid)
+	}
+	ours := start(dir)
+	start(dir + "2")
+	// Its environment is that of this process until it has become another program.
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && ours.Name() != "sleep"; time.Sleep(time.Millisecond) {
+	}
+	if got := Marked(dir); !slices.Equal(got, []ID{ours}) {
+		t.Errorf("Marked = %v, want %v", got, ours)
+	}
+}

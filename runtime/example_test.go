@@ -13,7 +13,7 @@ import (
 // A plan is previewed, and then carried out. Here everything is in memory; package
 // runtime/local puts a Runtime together that builds and deploys.
 func Example() {
-	var rt runtime.Runtime = *runtimetest.NewWorld().Runtime()
+	rt := runtimetest.NewWorld().Runtime()
 	p := &plan.Plan{
 		Pipeline: plan.Pipeline{Name: "shop"},
 		Stages:   []plan.Stage{{Name: "databases", Order: 1}, {Name: "applications", Order: 2}},

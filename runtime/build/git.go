@@ -145,6 +145,9 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return "", fmt.Errorf("git did not answer in time: %w", context.Cause(ctx))
 	case err != nil:
+		for len(args) > 2 && (args[0] == "-C" || args[0] == "-c") {
+			args = args[2:]
+		}
 		return "", fmt.Errorf("git %s: %s", args[0], gitMessage(stderr.String(), err))
 	}
 	return out.String(), nil
@@ -160,7 +163,11 @@ func gitMessage(stderr string, err error) string {
 		}
 	}
 	if len(lines) > 0 {
-		return strings.Join(lines, "; ")
+		text := strings.Join(lines, "; ")
+		if strings.Contains(text, "terminal prompts disabled") {
+			text += ": it wants a password, which one of git's credential helpers must have"
+		}
+		return text
 	}
 	if s := strings.TrimSpace(stderr); s != "" {
 		return hidePasswords(s)

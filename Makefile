@@ -17,11 +17,11 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## build bin/pipe; needs only Go and takes no server
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pipe ./cmd/pipe
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/pipe ./cmd/pipe
 
 cluster: ## build bin/pipe-cluster, the local Kubernetes; minutes the first time, then kept
 	@echo 'building bin/pipe-cluster: the first build of Kubernetes takes five to ten minutes, later ones seconds'
-	cd cmd/pipe-cluster && $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/pipe-cluster .
+	cd cmd/pipe-cluster && $(GO) build -ldflags '-s -w' -o ../../bin/pipe-cluster .
 
 deps: ## install what builds and local nodes need from the system's packages
 	./scripts/deps.sh

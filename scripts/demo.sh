@@ -14,7 +14,7 @@ say() { printf '\n== %s\n' "$*" >&2; }
 mkdir -p "$demo"
 
 say "base images"
-go build -C examples/images -trimpath -o ../../bin/images .
+go build -C examples/images -o ../../bin/images .
 set=()
 params=$(bin/images up -dir "$demo/images")
 while read -r param; do
@@ -40,7 +40,7 @@ if [ "$(bin/pipe-cluster status --dir "$PIPE_HOME/cluster" -o json | sed -n 's/^
 		without being run, so there is no page to look at. Run "make demo" as root on Linux for real pods.
 	END
 else
-	go build -trimpath -o bin/visit ./examples/shop/visit
+	go build -o bin/visit ./examples/shop/visit
 	echo
 	bin/visit -kubeconfig "$kubeconfig" -namespace shop-demo -service web
 	cat <<-END

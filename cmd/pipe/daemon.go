@@ -8,6 +8,8 @@ import (
 
 	"github.com/pipelinefile/pipe/runtime/background"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
+	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
 
 // daemonCmd is what pipe starts itself with as a background process, and how
@@ -25,7 +27,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		Short:              "The embedded builder",
 		DisableFlagParsing: true,
 		RunE:               func(cmd *cobra.Command, args []string) error { return daemon.Main(cmd.Context(), args) },
-	}, &cobra.Command{
+	}, a.registryCmd(), &cobra.Command{
 		Use:   "stop",
 		Short: "End the embedded builder and the embedded registry",
 		Args:  cobra.NoArgs,
@@ -42,9 +44,22 @@ func (a *app) daemonCmd() *cobra.Command {
 	return cmd
 }
 
+func (a *app) registryCmd() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "registry",
+		Short: "The embedded registry",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return serve.Serve(cmd.Context(), serve.Options{Dir: dir}) },
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "the `folder` of its images, e.g. --dir /var/lib/pipe/registry")
+	return cmd
+}
+
 // daemons are the background processes of this home.
 func (a *app) daemons() []background.Process {
 	return []background.Process{
 		daemon.Background{Home: a.home(), Executable: a.exe}.Process(),
+		local.Registry(a.home(), a.exe).Process(),
 	}
 }

@@ -32,8 +32,14 @@ var policy = map[string][]string{
 	// runs parts of pipe as background processes of the same binary
 	"runtime/background": {"golang.org/x/sys"},
 	// the drivers: each knows one system
-	"runtime/build":          {"plan", "runtime", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi", "google.golang.org/grpc"},
-	"runtime/build/daemon":   {"plan", "runtime", "runtime/background", "github.com/moby", "github.com/containerd", "github.com/opencontainers"},
+	"runtime/build": {
+		"plan", "runtime", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
+		"github.com/docker/cli/cli/config", "github.com/sirupsen/logrus", "golang.org/x/sync", "google.golang.org/grpc",
+	},
+	"runtime/build/daemon": {
+		"runtime/background", "github.com/moby", "github.com/containerd", "github.com/opencontainers",
+		"github.com/sirupsen/logrus", "golang.org/x/sys", "google.golang.org/grpc",
+	},
 	"runtime/registry":       {"plan", "runtime", "github.com/google/go-containerregistry"},
 	"runtime/registry/serve": {"runtime/background", "github.com/distribution", "github.com/sirupsen/logrus"},
 	"runtime/chart":          {"plan", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
@@ -42,7 +48,7 @@ var policy = map[string][]string{
 	// puts the drivers together
 	"runtime/local": {
 		"plan", "runtime", "runtime/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
-		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go", "sigs.k8s.io/yaml",
+		"runtime/registry/serve", "runtime/deploy", "runtime/store", "golang.org/x/sync", "k8s.io/client-go", "sigs.k8s.io/yaml",
 	},
 	// for tests, ours and those of embedders
 	"runtime/runtimetest":      {"plan", "runtime"},
@@ -50,7 +56,7 @@ var policy = map[string][]string{
 	// the command: what it shows is apart from what it does
 	"cmd/internal/ui": {"plan", "runtime", "charm.land"},
 	"cmd/pipe": {
-		"plan", "builtins", "interp", "runtime", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "builtins", "interp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 	},
 }

@@ -43,6 +43,7 @@ func isolate(env *testscript.Env) error {
 		{"HOME", filepath.Join(env.WorkDir, "home")},
 		{"PIPE_HOME", home},
 		{"KUBECONFIG", "no-kubeconfig"},
+		{"TMPDIR", os.TempDir()}, // the one of the script is gone when the background processes are still there
 		{"XDG_STATE_HOME", ""},
 		{"BUILDKIT_HOST", ""},
 		{"CI", ""},

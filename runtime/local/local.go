@@ -7,27 +7,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/store"
 )
 
-// Options say where the parts are. The zero value uses the embedded builder,
-// the embedded registry and the current context of the kubeconfig.
+// Options say where the parts are. The zero value, with Dir and Home, uses the
+// embedded builder, the embedded registry and the current context of the
+// kubeconfig.
 type Options struct {
-	Dir         string           // the workspace: builds and charts are below it
-	Home        string           // state of pipe on this machine; default: see [Home]
-	Executable  string           // the pipe command, which runs the embedded parts in the background
+	Dir         string           // the workspace: sources and charts are below it
+	Home        string           // state of pipe on this machine
+	Executable  string           // the pipe command, which runs embedded parts in the background
 	Registry    string           // the registry of images; empty: the embedded one
 	BuildKit    []string         // addresses of builders; none: the embedded one
 	BuildKitTLS string           // a folder with ca.pem, cert.pem and key.pem, for builders at tcp://
 	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config
 	Context     string           // of the kubeconfig; empty: its current one
 	Local       bool             // use the local Kubernetes, which is started if there is none (C5)
-	Passive     bool             // start nothing: what is not running is an *UnavailableError
+	Passive     bool             // bring nothing into being: what is not there is an *UnavailableError
 	Secrets     runtime.Secrets  // nil: there are none outside the cluster
 	Hide        []plan.SecretRef // secrets whose values are kept out of what is shown, also when nothing asks for them
-	Progress    func(string)     // told what Open is waiting for; nil: nobody
+	Progress    func(string)     // told what is waited for; nil: nobody
+}
+
+// progress tells whoever wants to know.
+func (o Options) progress(what string) {
+	if o.Progress != nil {
+		o.Progress(what)
+	}
 }
 
 // A Runtime is a runtime with what was opened for it.
@@ -47,13 +62,6 @@ func (r *Runtime) Close() error {
 	return errors.Join(errs...)
 }
 
-// progress tells whoever wants to know.
-func (o Options) progress(what string) {
-	if o.Progress != nil {
-		o.Progress(what)
-	}
-}
-
 // An UnavailableError says that a part cannot be used: there is none, or it
 // does not answer.
 type UnavailableError struct {
@@ -65,12 +73,68 @@ type UnavailableError struct {
 func (e *UnavailableError) Error() string { return fmt.Sprintf("%s: %v", e.Part, e.Err) }
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// Open puts a runtime together. It asks the cluster whether it answers; the
-// embedded builder is started when it is first needed. An error about a part that cannot be used is an
-// *UnavailableError.
+// Open puts a runtime together. It asks the cluster whether it answers, and
+// attaches to the registry; the embedded builder is started when something is to
+// be built. A part that cannot be used is an *UnavailableError.
 func Open(ctx context.Context, opts Options) (*Runtime, error) {
-	if _, err := cluster(ctx, opts); err != nil {
-		return nil, err
+	r := &Runtime{}
+	if err := r.open(ctx, opts); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
-	return nil, errors.ErrUnsupported
+	return r, nil
+}
+
+func (r *Runtime) open(ctx context.Context, opts Options) error {
+	hide := &redactor{}
+	var from runtime.Secrets
+	if opts.Secrets != nil {
+		from = secrets{opts.Secrets, hide}
+		for _, ref := range opts.Hide {
+			// One that is not there is missed where it is needed.
+			_, _ = from.Secret(ctx, ref)
+		}
+	}
+	builder, err := r.builder(opts, from)
+	if err != nil {
+		return err
+	}
+	r.Builder = redactedBuilder{builder, hide}
+
+	var config *rest.Config
+	both, bothCtx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		config, err = cluster(bothCtx, opts)
+		return err
+	})
+	both.Go(func() (err error) {
+		r.Registry, err = r.registry(bothCtx, opts)
+		return err
+	})
+	if err := both.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+
+	deployer, err := deploy.New(deploy.Options{
+		Config:   config,
+		Dir:      opts.Dir,
+		CacheDir: filepath.Join(opts.Home, "cache"),
+		Secrets:  from,
+	})
+	if err != nil {
+		return err
+	}
+	r.Deployer = redactedDeployer{deployer, hide}
+
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = 1000, 2000 // the server has limits of its own, which are fair
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	s := store.Open(client, store.Options{})
+	r.Store, r.Locker = s, s
+	return nil
 }

@@ -102,6 +102,7 @@ func unanswered(host string, err error) string {
 		op   *net.OpError
 		out  net.Error
 	)
+	// Where TLS is tried and then left out, err is two in one, and the first counts.
 	err = withoutURL(err)
 	switch {
 	case errors.Is(err, errNeedTLS):

@@ -99,6 +99,9 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 	case errors.Is(f.Err, runtime.ErrNotFound) && service != nil && service.Image.Mirror != "":
 		return []string{fmt.Sprintf("check the name and the tag of image=%q; if it is private, log in with \"docker login %s\"",
 			service.Image.Mirror, registryOf(service.Image.Mirror))}
+	case strings.HasPrefix(f.Error, "render ") && service != nil && service.Chart != nil:
+		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed",
+			service.Chart.Ref, service.Chart.Pos)}
 	case errors.Is(f.Err, runtime.ErrTimeout):
 		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
 	}

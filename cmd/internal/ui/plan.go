@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -52,6 +53,9 @@ func Plan(w io.Writer, v Preview) error {
 		if !stage.Pos.IsZero() {
 			fmt.Fprintf(&b, "  (%s)", stage.Pos)
 		}
+		if !slices.ContainsFunc(p.Services, func(s plan.Service) bool { return s.Stage == stage.Name }) {
+			b.WriteString("  no service")
+		}
 		b.WriteString("\n")
 		if stage.Description != "" {
 			fmt.Fprintf(&b, "  %s\n", stage.Description)
@@ -83,13 +87,11 @@ func params(b *strings.Builder, p *plan.Plan) {
 }
 
 func services(b *strings.Builder, p *plan.Plan, stage string, steps map[string]runtime.Step) {
-	none := true
 	for i := range p.Services {
 		s := &p.Services[i]
 		if s.Stage != stage {
 			continue
 		}
-		none = false
 		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, s.Pos)
 		if why := placed(s); why != "" {
 			fmt.Fprintf(b, "      stands here %s\n", why)
@@ -105,9 +107,6 @@ func services(b *strings.Builder, p *plan.Plan, stage string, steps map[string]r
 		case known:
 			fmt.Fprintf(b, "      -> %s\n", verdict(step))
 		}
-	}
-	if none {
-		b.WriteString("  (no service)\n")
 	}
 }
 

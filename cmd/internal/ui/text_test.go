@@ -60,7 +60,7 @@ func shop() *plan.Plan {
 			{Name: "worker", Type: plan.Application, Stage: "apps", Placed: plan.Placement{By: plan.ByLatest},
 				Image: plan.ImageSource{Build: "api"}, Timeout: plan.Duration(time.Minute), Pos: at(12, 1)},
 			{Name: "site", Type: plan.Application, Stage: "apps", Placed: plan.Placement{By: plan.ByOverride},
-				Image: plan.ImageSource{Build: "site"}, Chart: &plan.Chart{Ref: "site", Version: "1.2.3", Repo: "https://charts.example.com"}, Pos: at(13, 1)},
+				Image: plan.ImageSource{Build: "site"}, Chart: &plan.Chart{Ref: "site", Version: "1.2.3", Repo: "https://charts.example.com", Pos: at(13, 30)}, Pos: at(13, 1)},
 			{Name: "mail", Type: plan.Container, Stage: "apps", Placed: plan.Placement{By: plan.ByStage}, Skip: true,
 				SkipWhy: &plan.Reason{Text: "skip()", Pos: at(20, 1)}, Image: plan.ImageSource{Ref: "mail.example.com/mail:1"}, Pos: at(14, 1)},
 		},
@@ -144,7 +144,7 @@ func TestFailuresText(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "image of a chart",
-		"memory", "no node", "other", "disk", "timeout", "several"} {
+		"memory", "no node", "other", "disk", "chart", "timeout", "several"} {
 		fmt.Fprintf(&b, "== %s\n", name)
 		if err := Failures(&b, shop(), "shop-staging", tests[name], false); err != nil {
 			t.Fatal(err)

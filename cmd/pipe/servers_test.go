@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestServers runs the real command on real servers as testdata/servers says:
+// an API server whose pods get ready without running, the embedded registry
+// and, where a script builds, the embedded BuildKit. All scripts share one home,
+// so each has an environment of its own name. Besides the commands of TestScript
+// there is
+//
+//	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry
+//	smalldisk DIR SIZE    a file system of that size, such as 8m, at DIR
+//	bigfile FILE SIZE     a file of that many bytes that do not compress
+//	await FILE REGEXP     waits until a line of the file matches
+//
+// and the conditions [buildkit] and [root].
+func TestServers(t *testing.T) {
+	home := serversHome(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/servers",
+		UpdateScripts:       *update,
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			if err := isolate(env); err != nil {
+				return err
+			}
+			env.Setenv("PIPE_HOME", home)
+			env.Setenv("PIPE_LOCAL", "true")
+			env.Setenv("PIPE_PROGRESS", "quiet")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait,
+		},
+	})
+}
+
+// serversHome returns a home with a cluster that runs. Its servers end with the
+// test, and also if the test is killed.
+func serversHome(t *testing.T) string {
+	t.Helper()
+	cluster, err := filepath.Abs("../../bin/pipe-cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(cluster); err != nil {
+		missing(t, "cluster", fmt.Errorf("%w; build it with: make cluster", err))
+	}
+	pipe, err := exec.LookPath("pipe") // where testscript has put it
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp("", "pipe") // short: it holds unix sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(home, "cluster")
+	stop := exec.Command("sh", "-c", `trap '' INT; cat >/dev/null; PIPE_HOME="$0" "$1" daemon stop; "$2" down --dir "$3"; rm -rf "$0"`, home, pipe, cluster, dir)
+	alive, err := stop.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	stop.Stdout, stop.Stderr = &said, &said
+	if err := stop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		alive.Close()
+		if err := stop.Wait(); err != nil {
+			t.Errorf("stopping the servers: %v\n%s", err, said.String())
+		}
+	})
+	up := exec.Command(cluster, "up", "--dir", dir, "--node", "simulated")
+	if out, err := up.CombinedOutput(); err != nil {
+		missing(t, "cluster", fmt.Errorf("%w\n%s", err, out))
+	}
+	return home
+}
+
+// missing ends the test, because a server of that name cannot be had.
+func missing(t *testing.T, server string, why error) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), server) {
+		t.Fatalf("PIPE_TEST_REQUIRE names %s, but: %v", server, why)
+	}
+	t.Skipf("no %s for tests: %v", server, why)
+}
+
+func scriptUpstream(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: upstream VAR IMAGE…")
+	}
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	ts.Defer(server.Close)
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, image := range args[1:] {
+		ref, err := name.ParseReference(host + "/" + image)
+		ts.Check(err)
+		content, err := random.Image(1000, 2)
+		ts.Check(err)
+		ts.Check(remote.Write(ref, content))
+	}
+	ts.Setenv(args[0], host)
+}
+
+func scriptBigFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: bigfile FILE SIZE")
+	}
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE REGEXP")
+	}
+	want, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	var data []byte
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if data, err = os.ReadFile(ts.MkAbs(args[0])); err == nil && want.Match(data) {
+			return
+		}
+	}
+	ts.Fatalf("%s has no line that matches %s:\n%s", args[0], args[1], data)
+}
+
+func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: smalldisk DIR SIZE")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1], "tmpfs", dir).CombinedOutput(); err != nil {
+		ts.Fatalf("mount: %v: %s", err, out)
+	}
+	ts.Defer(func() {
+		var out []byte
+		var err error
+		for range 50 { // until the last process that uses it has ended
+			if out, err = exec.Command("umount", dir).CombinedOutput(); err == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		ts.Logf("umount: %v: %s", err, out)
+	})
+}
+
+// condition tells a script what this machine can do. What PIPE_TEST_REQUIRE
+// names is taken for there, so that its absence is a failure.
+func condition(cond string) (bool, error) {
+	required := slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), cond)
+	switch cond {
+	case "buildkit":
+		_, err := exec.LookPath("runc")
+		return required || err == nil && os.Getuid() == 0, nil
+	case "root":
+		return os.Getuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", cond)
+}

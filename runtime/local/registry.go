@@ -1,0 +1,47 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/runtime/registry"
+	"github.com/pipelinefile/pipe/runtime/registry/serve"
+)
+
+// Registry returns the options of the embedded registry of a home.
+func Registry(home, executable string) serve.Options {
+	return serve.Options{Dir: filepath.Join(home, "registry"), Executable: executable}
+}
+
+// registry returns the registry that opts name, or else the embedded one, which
+// is started if it has ended. A passive one that never was is not brought into being.
+func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry, error) {
+	prefix := opts.Registry
+	if prefix == "" {
+		embedded := Registry(opts.Home, opts.Executable)
+		embedded.Progress = func(what string) { opts.progress("embedded registry: " + what) }
+		if _, err := os.Stat(embedded.Dir); opts.Passive && err != nil {
+			return nil, &UnavailableError{"registry", errors.New("there is no embedded registry yet"), "pipe run makes one, or name one with --registry"}
+		}
+		at := &attachment{
+			part:   "registry",
+			next:   "see " + filepath.Join(embedded.Dir, "registry.log") + ", or name a registry with --registry",
+			ensure: func(ctx context.Context) (*background.Attached, error) { return serve.Ensure(ctx, embedded) },
+		}
+		r.close = append(r.close, at.Close)
+		addr, err := at.addr(ctx)
+		if err != nil {
+			return nil, err
+		}
+		prefix = addr
+	}
+	reg, err := registry.New(registry.Options{Prefix: prefix})
+	if err != nil {
+		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop with --registry or registry= of pipeline()"}
+	}
+	return reg, nil
+}

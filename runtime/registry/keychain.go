@@ -80,8 +80,8 @@ type credentialError struct {
 // Error leaves out what a helper printed if that may be a credential.
 func (e *credentialError) Error() string {
 	why, printed, _ := strings.Cut(e.err.Error(), ", out: ")
-	if printed != "" && !strings.ContainsAny(printed, "{}") {
-		why += ": " + strings.Trim(printed, "`")
+	if printed = strings.Trim(printed, "` "); printed != "" && !strings.ContainsAny(printed, "{}") {
+		why += ": " + printed
 	}
 	return fmt.Sprintf("the credentials for registry %s cannot be looked up: %s: see credsStore and credHelpers in Docker's config.json", shownHost(e.host), why)
 }

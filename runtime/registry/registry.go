@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -42,6 +43,7 @@ type Registry struct {
 	wire    *wire
 	keys    *keychain
 	flights flights
+	wait    time.Duration // before something is tried again the first time
 
 	mu      sync.Mutex
 	session *session                    // guarded by mu; nil until it is needed
@@ -57,6 +59,7 @@ func New(o Options) (*Registry, error) {
 		prefix: strings.TrimSuffix(o.Prefix, "/"),
 		wire:   newWire(o.PlainHTTP),
 		keys:   newKeychain(o.Keychain),
+		wait:   firstWait,
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
 	}
@@ -105,9 +108,6 @@ func discard(runtime.Body) {}
 // parse reads a reference as Docker does: "redis" is docker.io/library/redis:latest.
 func (r *Registry) parse(ref string) (name.Reference, error) {
 	parsed, err := name.ParseReference(ref)
-	if err == nil && r.wire.plain(parsed.Context().RegistryStr()) {
-		parsed, err = name.ParseReference(ref, name.Insecure)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%q is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://", redacted(ref))
 	}

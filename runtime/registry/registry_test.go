@@ -1,15 +1,20 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
@@ -25,19 +30,34 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == helperFile {
+		os.Exit(helper(os.Stdin, os.Stdout))
+	}
 	logrus.SetOutput(io.Discard)
-	// No credentials of whoever runs the tests.
+	os.Exit(run(m))
+}
+
+// run runs the tests without the credentials of whoever runs them.
+func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "docker")
 	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	self, err := os.Executable()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, helperFile)); err != nil {
 		log.Fatal(err)
 	}
 	for _, name := range []string{"HOME", "DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"} {
 		os.Setenv(name, dir)
 	}
 	os.Unsetenv("REGISTRY_AUTH_FILE")
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or the helper takes a second with the race detector
+	os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return m.Run()
 }
 
 // ours starts an embedded registry.
@@ -57,6 +77,7 @@ func newRegistry(t *testing.T, prefix string) *Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.wait = time.Millisecond
 	return r
 }
 
@@ -221,11 +242,15 @@ func TestPlainHTTPOnLoopbackOnly(t *testing.T) {
 			t.Errorf("plain(%s) = %v, want %v", host, got, want)
 		}
 	}
-	for url, want := range map[string]error{"http://10.0.0.1:1/v2/": errNeedTLS, "https://127.0.0.1:1/v2/": errNoTLS} {
-		r := httptest.NewRequest(http.MethodGet, url, nil)
-		if _, err := w.RoundTrip(r); err != want {
-			t.Errorf("%s = %v, want %v", url, err, want)
-		}
+	r := httptest.NewRequest(http.MethodGet, "http://10.0.0.1:1/v2/", nil)
+	if _, err := w.RoundTrip(r); !errors.Is(err, errNeedTLS) {
+		t.Errorf("http to another machine = %v, want %v", err, errNeedTLS)
+	}
+	u := newUpstream(t)
+	r = httptest.NewRequest(http.MethodGet, "https://"+u.addr+"/v2/", nil)
+	answer, err := w.RoundTrip(r)
+	if err != nil || answer.Request.URL.Scheme != "http" || r.URL.Scheme != "https" {
+		t.Errorf("https to loopback = %+v, %v; want an answer by http, and the request as it was", answer, err)
 	}
 }
 
@@ -261,5 +286,23 @@ func BenchmarkResolve(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestPlainHTTPByName(t *testing.T) {
+	t.Parallel()
+	s := ours(t)
+	r, err := New(Options{Prefix: "registry.test", PlainHTTP: []string{"registry.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d net.Dialer
+	r.wire.inner = &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, network, s.Addr)
+	}}
+	_, err = r.Resolve(t.Context(), "registry.test/web:1")
+	// The embedded registry tells that it was reached, by refusing the name.
+	if err == nil || !strings.Contains(err.Error(), "this registry is not registry.test") {
+		t.Errorf("Resolve = %v", err)
 	}
 }

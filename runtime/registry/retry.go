@@ -17,6 +17,7 @@ import (
 
 // How often something is tried again, and after how long: half a second, one,
 // and two, each up to half more or less, so that many do not come back at once.
+// Tests wait less.
 const (
 	retries   = 3
 	firstWait = 500 * time.Millisecond
@@ -26,7 +27,7 @@ const (
 // often, and reports each time that it is done again. Once credentials were
 // refused that were got long ago, new ones are.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(*session) error) error {
-	wait := firstWait
+	wait := r.wait
 	renewed := false
 	for again := 1; ; again++ {
 		s, err := r.current()

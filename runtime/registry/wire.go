@@ -30,10 +30,7 @@ func newWire(plainHTTP []string) *wire {
 	return &wire{inner: inner, plainHTTP: plainHTTP, answers: map[string]*http.Response{}}
 }
 
-var (
-	errNoTLS   = errors.New("talked to without TLS")
-	errNeedTLS = errors.New("is not talked to without TLS")
-)
+var errNeedTLS = errors.New("not talked to without TLS")
 
 // plain says whether a host, with its port if any, is talked to without TLS.
 func (w *wire) plain(host string) bool {
@@ -50,12 +47,15 @@ func (w *wire) plain(host string) bool {
 
 // RoundTrip implements [http.RoundTripper].
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	plain := w.plain(r.URL.Host)
-	if plain && r.URL.Scheme == "https" {
-		return nil, errNoTLS // the library tries https first, then http
-	}
-	if !plain && r.URL.Scheme != "https" {
+	switch plain := w.plain(r.URL.Host); {
+	case !plain && r.URL.Scheme != "https":
 		return nil, errNeedTLS
+	case plain && r.URL.Scheme == "https":
+		// The library tries this first. It sees in the answer's request what
+		// was done.
+		without, to := *r, *r.URL
+		to.Scheme, without.URL = "http", &to
+		r = &without
 	}
 	if r.Method != http.MethodGet || r.URL.Path != "/v2/" || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "" {
 		return w.inner.RoundTrip(r)

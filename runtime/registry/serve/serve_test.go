@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	logrus.SetOutput(io.Discard)
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or each end takes a second with the race detector
 	os.Exit(m.Run())
 }
 

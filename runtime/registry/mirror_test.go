@@ -1,0 +1,540 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/registry/serve"
+)
+
+func mirror(t *testing.T, r *Registry, src string) (ref string, copied bool) {
+	t.Helper()
+	ref, copied, err := r.Mirror(t.Context(), src, discard)
+	if err != nil {
+		t.Fatalf("Mirror(%s) = %v", src, err)
+	}
+	return ref, copied
+}
+
+func TestMirrorNames(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, "ghcr.io/acme/shop")
+	for src, want := range map[string]string{
+		"redis":                         "ghcr.io/acme/shop/mirror/docker.io/library/redis",
+		"redis:7":                       "ghcr.io/acme/shop/mirror/docker.io/library/redis",
+		"docker.io/library/redis":       "ghcr.io/acme/shop/mirror/docker.io/library/redis",
+		"index.docker.io/acme/web":      "ghcr.io/acme/shop/mirror/docker.io/acme/web",
+		"quay.io/a/b/c:d":               "ghcr.io/acme/shop/mirror/quay.io/a/b/c",
+		"127.0.0.1:5000/redis":          "ghcr.io/acme/shop/mirror/127.0.0.1_5000/redis",
+		"ghcr.io/acme/other/web:latest": "ghcr.io/acme/shop/mirror/ghcr.io/acme/other/web",
+		"ghcr.io/acme/shopper/web":      "ghcr.io/acme/shop/mirror/ghcr.io/acme/shopper/web",
+	} {
+		from, err := r.parse(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		repo, err := r.mirrorOf(from.Context())
+		if err != nil || repo.String() != want {
+			t.Errorf("%s is mirrored to %s, %v; want %s", src, repo, err, want)
+		}
+		if r.own(from.Context()) {
+			t.Errorf("%s counts as in the registry already", src)
+		}
+	}
+	own, err := r.parse("ghcr.io/acme/shop/web:1")
+	if err != nil || !r.own(own.Context()) {
+		t.Errorf("an image of the registry itself is not seen as that: %v", err)
+	}
+	if _, _, err := r.Mirror(t.Context(), "Redis:7", discard); err == nil ||
+		err.Error() != `"Redis:7" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://` {
+		t.Errorf("Mirror(Redis:7) = %v", err)
+	}
+}
+
+func TestMirrorOfAnImageThatIsHereAlready(t *testing.T) {
+	t.Parallel()
+	s := ours(t)
+	r := newRegistry(t, s.Addr)
+	ref := r.Ref("web", "sha256:x")
+	digest := push(t, ref, image(t))
+	got, copied := mirror(t, r, ref)
+	if want := runtime.ByDigest(ref, digest); got != want || copied {
+		t.Errorf("Mirror = %s, %v; want %s, not copied", got, copied, want)
+	}
+	if got, there, err := r.Mirrored(t.Context(), ref); err != nil || !there || got != runtime.ByDigest(ref, digest) {
+		t.Errorf("Mirrored = %s, %v, %v", got, there, err)
+	}
+}
+
+func TestMirrorCopiesAllPlatforms(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/many:1"
+	index, err := random.Index(3000, 2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An index within the index, as for variants of one platform.
+	inner, err := random.Index(1000, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: inner})
+	digest := push(t, src, index)
+	var e events
+	ref, copied, err := r.Mirror(t.Context(), src, e.emit)
+	if err != nil || !copied || !strings.HasSuffix(ref, "@"+string(digest)) {
+		t.Fatalf("Mirror = %s, %v, %v", ref, copied, err)
+	}
+	got, err := remote.Index(mustRef(t, ref))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := readAll(t, got)
+	if images != 5 {
+		t.Errorf("%d images can be read, want 5", images)
+	}
+	// Both tags are there, and progress went from nothing to all.
+	repo := s.Addr + "/mirror/" + strings.ReplaceAll(u.addr, ":", "_") + "/many"
+	for _, tag := range []string{"1", strings.TrimPrefix(string(digest), "sha256:")} {
+		if got, err := r.Resolve(t.Context(), repo+":"+tag); err != nil || got != digest {
+			t.Errorf("tag %s is %s, %v; want %s", tag, got, err, digest)
+		}
+	}
+	first, isTransfer := e.all[0].(runtime.Transfer)
+	last, _ := e.all[len(e.all)-1].(runtime.Transfer)
+	if !isTransfer || first.Bytes != 0 || first.Of == 0 || last.Bytes != first.Of || last.Of != first.Of || first.Image != src {
+		t.Errorf("transfers from %+v to %+v", first, last)
+	}
+}
+
+// readAll reads all of an index and returns how many images it has.
+func readAll(t *testing.T, index v1.ImageIndex) int {
+	t.Helper()
+	m, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, d := range m.Manifests {
+		if d.MediaType.IsIndex() {
+			inner, err := index.ImageIndex(d.Digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += readAll(t, inner)
+			continue
+		}
+		img, err := index.Image(d.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := img.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range layers {
+			body, err := l.Compressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			body.Close()
+		}
+		n++
+	}
+	return n
+}
+
+// An image that has not changed costs one request upstream and one here.
+func TestMirrorAgainAsksOnce(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/redis:7"
+	push(t, src, image(t))
+	want, _ := mirror(t, r, src)
+	u.seen("")
+	ref, copied := mirror(t, r, src)
+	if got := u.seen(""); copied || ref != want || len(got) != 1 || got[0] != "HEAD /v2/redis/manifests/7" {
+		t.Errorf("Mirror again = %s, %v, with requests %v; want %s, not copied, one", ref, copied, got, want)
+	}
+	// By digest, nobody upstream needs to be there.
+	u.Close()
+	byDigest := u.addr + "/redis" + want[strings.IndexByte(want, '@'):]
+	if ref, copied := mirror(t, r, byDigest); copied || ref != want {
+		t.Errorf("Mirror by digest = %s, %v; want %s, not copied", ref, copied, want)
+	}
+}
+
+func TestMirrorDoesNotCopyLayersAgain(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	base := image(t)
+	top, err := random.Layer(500, "application/vnd.docker.image.rootfs.diff.tar.gzip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := mutate.AppendLayers(base, top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, u.addr+"/redis:7", base)
+	push(t, u.addr+"/redis:8", next)
+	push(t, u.addr+"/other:1", next)
+	reads := func(src string) int {
+		u.seen("")
+		if _, copied := mirror(t, r, src); !copied {
+			t.Errorf("%s was not copied", src)
+		}
+		n := 0
+		for _, r := range u.seen("/blobs/") {
+			if strings.HasPrefix(r, "GET ") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := reads(u.addr + "/redis:7"); n != 3 {
+		t.Errorf("%d blobs were read for the first image, want 3: two layers and its configuration", n)
+	}
+	if n := reads(u.addr + "/redis:8"); n != 2 {
+		t.Errorf("%d blobs were read for one with a layer more, want 2", n)
+	}
+	if n := reads(u.addr + "/other:1"); n != 0 {
+		t.Errorf("%d blobs were read for one whose layers another repository has, want none", n)
+	}
+	// What died after its layers and before its tags goes on there.
+	again := newRegistry(t, s.Addr)
+	repo := mustRef(t, s.Addr+"/mirror/"+strings.ReplaceAll(u.addr, ":", "_")+"/redis:8").Context()
+	digest, err := next.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Delete(repo.Digest(digest.String())); err != nil {
+		t.Fatal(err)
+	}
+	r = again
+	if n := reads(u.addr + "/redis:8"); n != 0 {
+		t.Errorf("%d blobs were read again, want none", n)
+	}
+}
+
+func TestMovedTag(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/redis:7"
+	one, two := image(t), image(t)
+	push(t, src, one)
+	first, _ := mirror(t, r, src)
+	push(t, src, two)
+	second, copied := mirror(t, r, src)
+	if !copied || first == second {
+		t.Errorf("after the tag has moved, Mirror = %s, %v", second, copied)
+	}
+	// Back again: nothing to copy, but the tag here moves with it.
+	push(t, src, one)
+	if ref, there, err := r.Mirrored(t.Context(), src); err != nil || !there || ref != first {
+		t.Errorf("Mirrored = %s, %v, %v; want %s, there", ref, there, err, first)
+	}
+	if ref, copied := mirror(t, r, src); copied || ref != first {
+		t.Errorf("Mirror = %s, %v; want %s, not copied", ref, copied, first)
+	}
+	tag := strings.Replace(first[:strings.IndexByte(first, '@')]+":7", " ", "", 1)
+	if got, err := r.Resolve(t.Context(), tag); err != nil || "@"+string(got) != first[strings.IndexByte(first, '@'):] {
+		t.Errorf("tag here = %s, %v; want that of %s", got, err, first)
+	}
+}
+
+func TestUpstreamGone(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/redis:7"
+	digest := push(t, src, image(t))
+	want, _ := mirror(t, r, src)
+	u.Close()
+	var e events
+	ref, copied, err := r.Mirror(t.Context(), src, e.emit)
+	if err != nil || copied || ref != want {
+		t.Errorf("Mirror without upstream = %s, %v, %v; want %s", ref, copied, err, want)
+	}
+	warning := fmt.Sprintf("image %s: registry %s cannot be reached: connection refused: check that it runs, and its address: "+
+		"taking %s, which it was when it was last seen", src, u.addr, digest)
+	if len(e.all) != 1 || e.all[0].(runtime.Warned).Diagnostic.Message != warning {
+		t.Errorf("events = %+v\nwant the warning %s", e.all, warning)
+	}
+	if ref, there, err := r.Mirrored(t.Context(), src); err != nil || !there || ref != want {
+		t.Errorf("Mirrored without upstream = %s, %v, %v; want %s", ref, there, err, want)
+	}
+	_, _, err = r.Mirror(t.Context(), u.addr+"/unknown:1", discard)
+	if want := fmt.Sprintf("image %s/unknown:1: registry %s cannot be reached: connection refused: check that it runs, and its address", u.addr, u.addr); err == nil || err.Error() != want {
+		t.Errorf("Mirror of what was never seen = %v\nwant %s", err, want)
+	}
+}
+
+func TestOursGone(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	s, err := serve.Start(t.Context(), serve.Options{Dir: t.TempDir(), Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	push(t, u.addr+"/redis:7", image(t))
+	r := newRegistry(t, s.Addr)
+	_, _, err = r.Mirror(t.Context(), u.addr+"/redis:7", discard)
+	want := fmt.Sprintf("image %s/mirror/%s/redis:7: registry %s cannot be reached: connection refused: check that it runs, and its address",
+		s.Addr, strings.ReplaceAll(u.addr, ":", "_"), s.Addr)
+	if err == nil || err.Error() != want {
+		t.Errorf("Mirror = %v\nwant %s", err, want)
+	}
+}
+
+// A platform that an index names need not exist where it was copied carelessly.
+func TestUpstreamLacksAPart(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	index, err := random.Index(1000, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := u.addr + "/many:1"
+	push(t, src, index)
+	m, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacking := m.Manifests[1].Digest.String()
+	u.when(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, lacking) {
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		return false
+	})
+	_, _, err = newRegistry(t, s.Addr).Mirror(t.Context(), src, discard)
+	want := fmt.Sprintf("mirror image %s: image %s/many@%s: not found at registry %s: check its name and its tag", src, u.addr, lacking, u.addr)
+	if err == nil || err.Error() != want || !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Mirror = %v\nwant %s", err, want)
+	}
+}
+
+func TestTransientErrorsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	src := u.addr + "/redis:7"
+	push(t, src, image(t))
+	var blobs, cut atomic.Int32
+	u.when(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		switch blobs.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		case 2: // in the middle of what it sends
+			cut.Add(1)
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write([]byte("half"))
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	var e events
+	if _, copied, err := newRegistry(t, s.Addr).Mirror(t.Context(), src, e.emit); err != nil || !copied {
+		t.Fatalf("Mirror = %v, %v", copied, err)
+	}
+	var retried []runtime.Retried
+	for _, b := range e.all {
+		if r, ok := b.(runtime.Retried); ok {
+			retried = append(retried, r)
+		}
+	}
+	if len(retried) != 2 || cut.Load() != 1 {
+		t.Fatalf("retries = %+v, want two", retried)
+	}
+	for _, r := range retried {
+		if !strings.HasPrefix(r.What, "copy sha256:") || r.Again != 1 || r.Error == "" {
+			t.Errorf("retry = %+v", r)
+		}
+	}
+}
+
+func TestRetriesAreBounded(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	u.when(func(w http.ResponseWriter, r *http.Request) bool {
+		w.WriteHeader(http.StatusBadGateway)
+		fmt.Fprint(w, `{"errors":[{"code":"UNKNOWN","message":"the storage sleeps"}]}`)
+		return true
+	})
+	var e events
+	_, _, err := newRegistry(t, s.Addr).Mirror(t.Context(), u.addr+"/redis:7", e.emit)
+	want := fmt.Sprintf("image %s/redis:7: registry %s answers 502 Bad Gateway (the storage sleeps): try again, or ask who runs it", u.addr, u.addr)
+	if err == nil || err.Error() != want {
+		t.Errorf("Mirror = %v\nwant %s", err, want)
+	}
+	if len(e.all) != retries {
+		t.Errorf("%d events, want %d retries: %+v", len(e.all), retries, e.all)
+	}
+}
+
+func TestSameMirrorAtOnce(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/redis:7"
+	digest := push(t, src, image(t))
+	slow := make(chan struct{})
+	u.when(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			<-slow
+		}
+		return false
+	})
+	u.seen("")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	left := make(chan error, 1)
+	go func() { // is first, and does not stay
+		_, _, err := r.Mirror(ctx, src, discard)
+		left <- err
+	}()
+	waitFor(t, "the first has begun", func() bool { return inFlight(r) == 1 })
+	var wait sync.WaitGroup
+	all := make([]events, 5)
+	for i := range all {
+		wait.Go(func() {
+			ref, _, err := r.Mirror(t.Context(), src, all[i].emit)
+			if err != nil || !strings.HasSuffix(ref, "@"+string(digest)) {
+				t.Errorf("Mirror = %s, %v", ref, err)
+			}
+		})
+	}
+	waitFor(t, "all wait", func() bool { return inFlight(r) == 6 })
+	cancel(errors.New("interrupted"))
+	if err := <-left; err == nil || err.Error() != "interrupted" {
+		t.Errorf("who left got %v", err)
+	}
+	close(slow)
+	wait.Wait()
+	if got := u.seen("/blobs/"); len(got) != 3 {
+		t.Errorf("requests for blobs = %v, want three", got)
+	}
+	for i := range all {
+		if len(all[i].all) == 0 {
+			t.Errorf("caller %d was told nothing", i)
+		}
+	}
+}
+
+// inFlight says how many wait for a mirror.
+func inFlight(r *Registry) int {
+	r.flights.mu.Lock()
+	defer r.flights.mu.Unlock()
+	n := 0
+	for _, f := range r.flights.all {
+		f.mu.Lock()
+		n += len(f.waiting)
+		f.mu.Unlock()
+	}
+	return n
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("after 20 seconds it is not so: %s", what)
+}
+
+func TestCancelledMirrorLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/redis:7"
+	push(t, src, image(t))
+	begun := make(chan struct{}, 10)
+	u.when(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			begun <- struct{}{}
+			<-r.Context().Done()
+			return true
+		}
+		return false
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		cancel()
+	}()
+	if _, _, err := r.Mirror(ctx, src, discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("Mirror = %v, want that it was cancelled", err)
+	}
+	if n := inFlight(r); n != 0 {
+		t.Errorf("%d still wait", n)
+	}
+	u.when(nil)
+	if _, there, err := r.Mirrored(t.Context(), src); err != nil || there {
+		t.Errorf("after that: there = %v, %v", there, err)
+	}
+	if _, copied := mirror(t, r, src); !copied {
+		t.Error("the next one did not copy")
+	}
+}
+
+// Images of one base, copied at the same time: the base is sent once.
+func TestSharedLayersAtOnce(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	base := image(t)
+	var wait sync.WaitGroup
+	for i := range 6 {
+		own, err := random.Layer(300, "application/vnd.docker.image.rootfs.diff.tar.gzip")
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mutate.AppendLayers(base, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		push(t, fmt.Sprintf("%s/web%d:1", u.addr, i), img)
+	}
+	u.seen("")
+	for i := range 6 {
+		wait.Go(func() { mirror(t, r, fmt.Sprintf("%s/web%d:1", u.addr, i)) })
+	}
+	wait.Wait()
+	layers, err := base.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := u.seen(digest.String()); len(got) != 1 {
+		t.Errorf("the shared layer was asked for in %v, want once", got)
+	}
+}

@@ -30,8 +30,6 @@ func TestCluster(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
 	good := kubeconfigFor(t, serve(http.StatusOK))
 	tests := []struct {
 		name string
@@ -42,7 +40,7 @@ func TestCluster(t *testing.T) {
 		{"forbidden", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusForbidden))}, ""},
 		{"other credentials", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusUnauthorized))}, "it does not accept the credentials of the kubeconfig"},
 		{"broken server", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadGateway))}, "it answers with 502 Bad Gateway"},
-		{"nobody there", Options{Kubeconfig: kubeconfigFor(t, closed.URL)}, "connection refused"},
+		{"nobody there", Options{Kubeconfig: kubeconfigFor(t, "http://127.0.0.1:1")}, "connection refused"},
 		{"no file", Options{Kubeconfig: "/nowhere/kubeconfig"}, "no such file"},
 		{"no YAML", Options{Kubeconfig: file(t, "kubeconfig", "{{")}, "kubeconfig "},
 		{"empty", Options{Kubeconfig: file(t, "kubeconfig", "")}, "has no context"},

@@ -32,10 +32,11 @@ func TestWithoutCluster(t *testing.T) {
 		{"status as nonsense", []string{"status", "-o", "xml"}, 1, "", "pipe-cluster: --output xml: text or json\n"},
 		{"kubeconfig", []string{"kubeconfig"}, 1, "", "pipe-cluster: no cluster in " + dir + ": start one with `pipe-cluster up`\n"},
 		{"down", []string{"down"}, 0, "", "pipe-cluster: no cluster in " + dir + "\n"},
+		{"impossible folder", []string{"up", "--node", "simulated", "--dir", "/proc/no"}, 1, "", "pipe-cluster: mkdir /proc/no: no such file or directory\n"},
 		{"unknown node", []string{"up", "--node", "big"}, 1, "", "pipe-cluster: --node big: real or simulated\n"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			out, errs, status := pipeCluster(t, append(x.args, "--dir", dir)...)
+			out, errs, status := pipeCluster(t, append([]string{"--dir", dir}, x.args...)...)
 			if status != x.status || out != x.stdout || errs != x.stderr {
 				t.Errorf("status %d, stdout %q, stderr %q\nwant   %d,        %q,        %q", status, out, errs, x.status, x.stdout, x.stderr)
 			}

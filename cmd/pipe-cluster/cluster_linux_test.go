@@ -87,9 +87,10 @@ func (c *cluster) kept(t *testing.T) {
 	}
 }
 
-// eventually waits until there is no error any more.
-func eventually(t *testing.T, what string, limit time.Duration, f func(context.Context) error) {
+// eventually waits until there is no error any more. The limit is for machines that are busy with other tests.
+func eventually(t *testing.T, what string, f func(context.Context) error) {
 	t.Helper()
+	const limit = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var last error

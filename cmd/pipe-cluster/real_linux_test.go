@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +62,9 @@ func TestReal(t *testing.T) {
 		want := fmt.Sprintf("pipe-cluster: this machine has a real cluster already, in %[1]s: use that, or end it with `pipe-cluster down --dir %[1]s`\n", dir)
 		if status != 1 || errs != want {
 			t.Errorf("status %d, %q, want %q", status, errs, want)
+		}
+		if _, err := os.Stat(other); !os.IsNotExist(err) {
+			t.Errorf("%s was made: %v", other, err)
 		}
 		must(t, "down", "--dir", other) // harms nobody
 		w.answers(t)
@@ -208,7 +210,7 @@ func (w *workload) release(t *testing.T) {
 	if err := w.api.CoreV1().PersistentVolumeClaims("default").Delete(ctx, "data", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the volume is removed", 30*time.Second, func(ctx context.Context) error {
+	eventually(t, "the volume is removed", func(ctx context.Context) error {
 		all, err := w.api.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 		if err == nil && len(all.Items)+folders() > 0 {
 			err = fmt.Errorf("%d objects, %d folders", len(all.Items), folders())

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -40,11 +39,7 @@ func TestSimulated(t *testing.T) {
 
 	t.Run("up again attaches", func(t *testing.T) {
 		pid := c.pid(t, "control-plane")
-		began := time.Now()
 		up(t, dir)
-		if d := time.Since(began); d > 3*time.Second {
-			t.Errorf("took %s", d)
-		}
 		if now := c.pid(t, "control-plane"); now != pid {
 			t.Errorf("control plane %d became %d", pid, now)
 		}
@@ -59,7 +54,7 @@ func TestSimulated(t *testing.T) {
 	})
 	t.Run("kill the control plane", func(t *testing.T) {
 		kill(t, c.pid(t, "control-plane"))
-		eventually(t, "noticed", 5*time.Second, func(context.Context) error {
+		eventually(t, "noticed", func(context.Context) error {
 			if c.status(t).State != "broken" {
 				return errors.New("not broken")
 			}
@@ -71,7 +66,7 @@ func TestSimulated(t *testing.T) {
 	t.Run("kill the supervisor", func(t *testing.T) {
 		child := c.pid(t, "control-plane")
 		kill(t, c.pid(t, "supervisor"))
-		eventually(t, "its child dies with it", 5*time.Second, func(context.Context) error {
+		eventually(t, "its child dies with it", func(context.Context) error {
 			if syscall.Kill(child, 0) == nil {
 				return errors.New("still there")
 			}
@@ -161,21 +156,21 @@ func simulatedPods(t *testing.T, c *cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the Deployment is ready", time.Minute, func(ctx context.Context) error {
+	eventually(t, "the Deployment is ready", func(ctx context.Context) error {
 		d, err := api.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{})
 		if err == nil && d.Status.AvailableReplicas != replicas {
 			err = fmt.Errorf("%d of %d replicas", d.Status.AvailableReplicas, replicas)
 		}
 		return err
 	})
-	eventually(t, "the Job is complete", 10*time.Second, func(ctx context.Context) error {
+	eventually(t, "the Job is complete", func(ctx context.Context) error {
 		j, err := api.BatchV1().Jobs("default").Get(ctx, "migrate", metav1.GetOptions{})
 		if err == nil && j.Status.Succeeded != 1 {
 			err = fmt.Errorf("%+v", j.Status)
 		}
 		return err
 	})
-	eventually(t, "the Service has its endpoints", 10*time.Second, func(ctx context.Context) error {
+	eventually(t, "the Service has its endpoints", func(ctx context.Context) error {
 		slices, err := api.DiscoveryV1().EndpointSlices("default").List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=web"})
 		if err != nil {
 			return err
@@ -191,7 +186,7 @@ func simulatedPods(t *testing.T, c *cluster) {
 		}
 		return nil
 	})
-	eventually(t, "the claim is bound", 10*time.Second, func(ctx context.Context) error {
+	eventually(t, "the claim is bound", func(ctx context.Context) error {
 		p, err := api.CoreV1().PersistentVolumeClaims("default").Get(ctx, "data", metav1.GetOptions{})
 		if err == nil && p.Status.Phase != corev1.ClaimBound {
 			err = fmt.Errorf("it is %s", p.Status.Phase)

@@ -61,9 +61,6 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		return err
 	}
 	defer lock.Unlock()
-	if err := d.Make(); err != nil {
-		return err
-	}
 	config, known, err := d.ReadConfig()
 	if err != nil {
 		return err
@@ -91,25 +88,13 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		}
 	}
 	if !known {
-		if config, err = a.choose(want); err != nil {
-			return err
+		if config, err = a.choose(want); err == nil {
+			err = a.prepare(ctx, d, config)
 		}
-	}
-	if config.Node == home.Real {
-		if err := node.Claim(d); err != nil {
-			return err
+		if err != nil { // nothing was done, so leave nothing
+			return errors.Join(err, forget(d, fleeting, data, others))
 		}
-		if err := node.Install(ctx, a.say); err != nil {
-			if !known {
-				err = errors.Join(err, node.Sweep(ctx, d)) // takes the claim back
-			}
-			return err
-		}
-	}
-	if err := a.clean(ctx, d); err != nil {
-		return err
-	}
-	if err := d.WriteConfig(config); err != nil {
+	} else if err := a.prepare(ctx, d, config); err != nil {
 		return err
 	}
 	if err := a.launch(ctx, d); err != nil {
@@ -120,6 +105,29 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 	}
 	a.say("up after %.1f s: Kubernetes %s, %s node", time.Since(began).Seconds(), control.Version(), config.Node)
 	return nil
+}
+
+// prepare makes the folder ready for a supervisor, and the machine for a real node.
+func (a *app) prepare(ctx context.Context, d home.Dir, config home.Config) error {
+	if config.Node == home.Real {
+		before, _ := node.Owner()
+		if err := node.Claim(d); err != nil {
+			return err
+		}
+		if err := node.Install(ctx, a.say); err != nil {
+			if before == "" {
+				err = errors.Join(err, node.Sweep(ctx, d)) // takes the claim back
+			}
+			return err
+		}
+	}
+	if err := d.Make(); err != nil {
+		return err
+	}
+	if err := a.clean(ctx, d); err != nil {
+		return err
+	}
+	return d.WriteConfig(config)
 }
 
 // choose decides what a new cluster is like.

@@ -82,7 +82,7 @@ func (c *cluster) deploy(t *testing.T, port string) *workload {
 // ready waits until all pods are.
 func (w *workload) ready(t *testing.T) {
 	t.Helper()
-	eventually(t, "the pods are ready", time.Minute, func(ctx context.Context) error {
+	eventually(t, "the pods are ready", func(ctx context.Context) error {
 		d, err := w.api.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{})
 		if err == nil && (d.Status.ReadyReplicas != 2 || d.Status.Replicas != 2) {
 			err = fmt.Errorf("%+v; %s", d.Status, w.events(ctx))
@@ -138,7 +138,7 @@ func (w *workload) ask(ctx context.Context, path string) (string, error) {
 
 func (w *workload) wants(t *testing.T, path, want string) {
 	t.Helper()
-	eventually(t, path, 15*time.Second, func(ctx context.Context) error {
+	eventually(t, path, func(ctx context.Context) error {
 		got, err := w.ask(ctx, path)
 		if err == nil && got != want {
 			err = fmt.Errorf("got %q, want %q", got, want)

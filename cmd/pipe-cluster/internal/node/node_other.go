@@ -22,6 +22,9 @@ func Install(context.Context, func(string, ...any)) error { return errNoLinux }
 // Networks cannot choose any.
 func Networks() (home.Config, error) { return home.Config{}, errNoLinux }
 
+// Owner is nobody.
+func Owner() (home.Dir, bool) { return "", false }
+
 // Claim fails.
 func Claim(home.Dir) error { return errNoLinux }
 

@@ -175,12 +175,9 @@ func (s *server) unpublish() {
 	}
 }
 
-// idle returns when nobody has used the process for d, or ctx is done.
+// idle returns when nobody has used the process for d, or ctx is done. With a
+// negative d it only looks after the log.
 func (s *server) idle(ctx context.Context, d time.Duration, a *Activity) {
-	if d < 0 {
-		<-ctx.Done()
-		return
-	}
 	attached := func() bool {
 		used, err := s.claim()
 		used.unlock()
@@ -190,6 +187,9 @@ func (s *server) idle(ctx context.Context, d time.Duration, a *Activity) {
 		var err error
 		s.use, err = s.claim()
 		return s.use != nil && err == nil
+	}
+	if d < 0 { // as if somebody were always attached
+		d, attached = time.Hour, func() bool { return true }
 	}
 	looked := func() {
 		// A log that cannot be rotated grows; nobody could be told but the log.

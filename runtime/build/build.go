@@ -196,8 +196,8 @@ func (b *Builder) lookUp(ctx context.Context, spec plan.BuildSpec) (map[string]r
 		if _, ok := values[ref.Name]; ok {
 			return nil, problem(spec, fmt.Errorf("two secrets of the build are called %s", ref.Name), "a build mounts secrets by name, so give one")
 		}
-		err := error(runtime.ErrNotFound)
 		var value runtime.Secret
+		err := runtime.ErrNotFound
 		if b.opts.Secrets != nil {
 			value, err = b.opts.Secrets.Secret(ctx, ref)
 		}

@@ -18,14 +18,14 @@ import (
 )
 
 // fails builds what cannot be built and returns the error.
-func fails(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (error, *record) {
+func fails(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (*record, error) {
 	t.Helper()
 	var r record
 	digest, err := b.Build(t.Context(), s, ref, r.emit)
 	if err == nil {
 		t.Fatalf("Build = %s, want an error", digest)
 	}
-	return err, &r
+	return &r, err
 }
 
 // TestBuildWrong is about what is built being wrong.
@@ -63,7 +63,7 @@ func TestBuildWrong(t *testing.T) {
 			if test.spec != nil {
 				test.spec(&s)
 			}
-			err, _ := fails(t, newBuilder(t, dir), s, host+"/web:1")
+			_, err := fails(t, newBuilder(t, dir), s, host+"/web:1")
 			var wrong *runtime.BuildError
 			if !errors.As(err, &wrong) {
 				t.Fatalf("Build = %v, want a BuildError", err)
@@ -84,7 +84,7 @@ func TestBuildWrong(t *testing.T) {
 // TestBuildLogTail has the last lines of much output.
 func TestBuildLogTail(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": shell + "RUN seq 1 500; printf 'no end'; exit 1\n", "web/busybox": ""})
-	err, r := fails(t, newBuilder(t, dir), spec("web"), images(t)+"/web:1")
+	r, err := fails(t, newBuilder(t, dir), spec("web"), images(t)+"/web:1")
 	var wrong *runtime.BuildError
 	if !errors.As(err, &wrong) {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ RUN --mount=type=secret,id=token,env=TOKEN test -n "$TOKEN"; echo "is $TOKEN" >&
 		t.Errorf("the commands have printed nothing:\n%s", r.text())
 	}
 	s.Source.Path = "bad"
-	err, bad := fails(t, b, s, host+"/bad:1")
+	bad, err := fails(t, b, s, host+"/bad:1")
 	var wrong *runtime.BuildError
 	if !errors.As(err, &wrong) {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestBuildSecretWrong(t *testing.T) {
 	} {
 		s := spec("web")
 		s.Secrets = refs
-		if err, _ := fails(t, b, s, "127.0.0.1:1/web:1"); err.Error() != want {
+		if _, err := fails(t, b, s, "127.0.0.1:1/web:1"); err.Error() != want {
 			t.Errorf("Build = %v\nwant %s", err, want)
 		}
 	}
@@ -174,7 +174,7 @@ func TestPushRefused(t *testing.T) {
 	t.Cleanup(refuse.Close)
 	host := strings.TrimPrefix(refuse.URL, "http://")
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
-	err, _ := fails(t, newBuilder(t, dir), spec("web"), host+"/web:1")
+	_, err := fails(t, newBuilder(t, dir), spec("web"), host+"/web:1")
 	want := regexp.MustCompile(`^push the image to ` + regexp.QuoteMeta(host) + `/web:1: .*: log in with 'docker login ` + regexp.QuoteMeta(host) + `'$`)
 	if !want.MatchString(err.Error()) {
 		t.Errorf("Build = %v\nwant %s", err, want)
@@ -185,7 +185,7 @@ func TestPushRefused(t *testing.T) {
 func TestPushAgain(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
 	ref := "127.0.0.1:1/web:1" // nobody listens there
-	err, r := fails(t, newBuilder(t, dir), spec("web"), ref)
+	r, err := fails(t, newBuilder(t, dir), spec("web"), ref)
 	if !strings.HasPrefix(err.Error(), "push the image to "+ref+": ") || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("Build = %v", err)
 	}
@@ -216,14 +216,14 @@ func TestUnreachable(t *testing.T) {
 			"check that it runs, and the address in --buildkit or BUILDKIT_HOST"},
 	} {
 		b := build.New(build.Options{Dir: dir, Addresses: []string{test.addr}})
-		err, _ := fails(t, b, s, "127.0.0.1:1/web:1")
+		_, err := fails(t, b, s, "127.0.0.1:1/web:1")
 		var unreachable *build.UnreachableError
 		if !errors.As(err, &unreachable) || err.Error() != test.want {
 			t.Errorf("Build = %v\nwant %s", err, test.want)
 		}
 	}
 	b := build.New(build.Options{Dir: dir, Start: func(context.Context) (string, error) { return "", errors.New("no runc") }})
-	err, _ := fails(t, b, s, "127.0.0.1:1/web:1")
+	_, err := fails(t, b, s, "127.0.0.1:1/web:1")
 	if got, want := err.Error(), "start the embedded BuildKit: no runc"; got != want {
 		t.Errorf("Build = %v\nwant %s", got, want)
 	}

@@ -244,14 +244,14 @@ func TestBuildGitWrong(t *testing.T) {
 	b := newBuilder(t, t.TempDir())
 	s := gitSpec(url, "main")
 	s.Dockerfile = "nothere"
-	err, _ := fails(t, b, s, host+"/web:1")
+	_, err := fails(t, b, s, host+"/web:1")
 	want := "Pipelinefile:3:1: there is no Dockerfile services/web/nothere in " + commit + " of " + url +
 		": write it, or name another with build = dockerfile(file = …)"
 	if err.Error() != want {
 		t.Errorf("Build = %v\nwant %s", err, want)
 	}
 	unknown := strings.Repeat("ab", 20)
-	err, _ = fails(t, b, gitSpec(url, unknown), host+"/web:1")
+	_, err = fails(t, b, gitSpec(url, unknown), host+"/web:1")
 	want = "Pipelinefile:3:1: fetch " + unknown + " of " + url + ": reference is not a tree: " + unknown
 	if err.Error() != want {
 		t.Errorf("Build = %v\nwant %s", err, want)

@@ -95,7 +95,7 @@ func (p *pool) give(n *node) {
 // rank is an order of addresses that differs from image to image.
 func rank(addr, image string) uint64 {
 	h := fnv.New64a()
-	io.WriteString(h, addr+"\x00"+image)
+	_, _ = io.WriteString(h, addr+"\x00"+image) // never fails
 	return h.Sum64()
 }
 
@@ -197,7 +197,7 @@ func (n *node) connect(ctx context.Context) (*client.Client, error) {
 	}
 	if err != nil {
 		if c != nil && c != n.client {
-			c.Close()
+			_ = c.Close() // it is of no use
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

@@ -88,7 +88,7 @@ func (c *contexts) release(key string, s *shared) {
 	c.mu.Unlock()
 	if last {
 		s.stop()
-		s.session.Close()
+		_ = s.session.Close() // always nil
 		<-s.stopped
 	}
 }

@@ -45,6 +45,8 @@ type Options struct {
 	Ready func(addr string) error
 	// Use, if set, is called for each connection, and what it returns at its end.
 	Use func() (end func())
+
+	pid int // of the process that others see; 0: this one
 }
 
 // A Background names the BuildKit that all pipe processes of one user share.
@@ -98,11 +100,11 @@ func (b Background) Ensure(ctx context.Context) (*background.Attached, error) {
 func Main(ctx context.Context, args []string) error {
 	var home string
 	var idle time.Duration
-	var inside bool
+	var inside int
 	flags := flag.NewFlagSet("pipe daemon buildkit", flag.ContinueOnError)
 	flags.StringVar(&home, "home", "", "folder of pipe's state")
 	flags.DurationVar(&idle, "idle", 15*time.Minute, "how long nobody may use it before it ends")
-	flags.BoolVar(&inside, "inside", false, "run by the daemon itself, as root of a user namespace")
+	flags.IntVar(&inside, "inside", 0, "process that runs this one as root of a user namespace")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -110,8 +112,8 @@ func Main(ctx context.Context, args []string) error {
 		return fmt.Errorf("pipe daemon buildkit: want --home DIR and no arguments, got %q", args)
 	}
 	root := filepath.Join(home, name, "root")
-	if inside {
-		return serveInside(ctx, root)
+	if inside != 0 {
+		return serveInside(ctx, root, inside)
 	}
 	return background.Serve(ctx, background.Options{
 		Name:    name,

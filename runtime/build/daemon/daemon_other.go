@@ -17,7 +17,7 @@ func usable() error { return errLinux }
 // Serve fails on this system: BuildKit needs Linux.
 func Serve(context.Context, Options) error { return errLinux }
 
-func serveInside(context.Context, string) error { return errLinux }
+func serveInside(context.Context, string, int) error { return errLinux }
 
 func serve(context.Context, string, []string, func(addr string) error, *background.Activity) error {
 	return errLinux

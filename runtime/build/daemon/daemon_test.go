@@ -7,7 +7,16 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/pipelinefile/pipe/runtime/background"
 )
 
 func TestMain(m *testing.M) {
@@ -21,4 +30,282 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	os.Exit(m.Run())
+}
+
+// unavailable skips the test, or fails it if PIPE_TEST_REQUIRE has BuildKit.
+func unavailable(t testing.TB, err error) {
+	t.Helper()
+	for _, s := range strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ",") {
+		if s == "buildkit" {
+			t.Fatalf("buildkit is required and cannot be used: %v", err)
+		}
+	}
+	t.Skipf("buildkit cannot be used: %v", err)
+}
+
+// start starts a BuildKit of its own and stops it after the test.
+func start(t testing.TB, b Background) (addr string, pid int) {
+	t.Helper()
+	a, err := b.Ensure(t.Context())
+	if err != nil {
+		unavailable(t, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(b.Home, "buildkit", "buildkit.log"))
+			t.Logf("its log:\n%s", log)
+		}
+		a.Release()
+		if err := b.Process().Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return a.Addr, a.PID
+}
+
+// run has BuildKit run a command of busybox, and returns its error.
+func run(ctx context.Context, t testing.TB, addr string, started func(), args ...string) error {
+	t.Helper()
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		unavailable(t, fmt.Errorf("there is no busybox: install the package busybox-static: %w", err))
+	}
+	c, err := client.New(ctx, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	shell := llb.Scratch().File(llb.Mkdir("/bin", 0o755)).File(llb.Mkfile("/bin/busybox", 0o755, busybox))
+	def, err := shell.Run(llb.Args(append([]string{"/bin/busybox"}, args...)), llb.IgnoreCache).Marshal(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := make(chan *client.SolveStatus)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for s := range status {
+			if len(s.Logs) > 0 && started != nil {
+				started()
+				started = nil
+			}
+		}
+	}()
+	_, err = c.Solve(ctx, def, client.SolveOpt{}, status)
+	<-told
+	return err
+}
+
+func TestEnsure(t *testing.T) {
+	b := Background{Home: t.TempDir()}
+	addr, pid := start(t, b)
+	if err := run(t.Context(), t, addr, nil, "true"); err != nil {
+		t.Error(err)
+	}
+	again, err := b.Ensure(t.Context())
+	if err != nil || again.PID != pid || again.Addr != addr {
+		t.Errorf("Ensure again = %+v, %v, want process %d", again, err, pid)
+	}
+	again.Release()
+	if err := b.Process().Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left := leftBelow(t, b.Home); left != "" {
+		t.Errorf("stopped, it leaves %s", left)
+	}
+	// What it knew outlives it.
+	addr, _ = start(t, b)
+	if err := run(t.Context(), t, addr, nil, "true"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServeTwice is a second BuildKit on the same root: it would wait for ever.
+func TestServeTwice(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("an ordinary user cannot call Serve itself")
+	}
+	b := Background{Home: t.TempDir()}
+	_, pid := start(t, b)
+	root := filepath.Join(b.Home, "buildkit", "root")
+	err := Serve(t.Context(), Options{Root: root})
+	want := fmt.Sprintf("%s is in use by another BuildKit (process %d): resource temporarily unavailable", root, pid)
+	if err == nil || err.Error() != want {
+		t.Errorf("Serve = %v\nwant %s", err, want)
+	}
+}
+
+// TestServeLongPath has a root that no socket can be in.
+func TestServeLongPath(t *testing.T) {
+	b := Background{Home: filepath.Join(t.TempDir(), strings.Repeat("long", 30))}
+	addr, _ := start(t, b)
+	if err := run(t.Context(), t, addr, nil, "true"); err != nil {
+		t.Error(err)
+	}
+	path := strings.TrimPrefix(addr, "unix://")
+	if err := b.Process().Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
+		t.Errorf("the folder of the socket %s is left: %v", path, err)
+	}
+}
+
+// TestStopWhileBuilding ends a build that runs, and cleans up after it.
+func TestStopWhileBuilding(t *testing.T) {
+	b := Background{Home: t.TempDir()}
+	addr, _ := start(t, b)
+	stopped := make(chan error, 1)
+	err := run(t.Context(), t, addr, func() {
+		go func() { stopped <- b.Process().Stop(context.Background()) }()
+	}, "sh", "-c", "echo started; exec /bin/busybox sleep 1000")
+	if err == nil {
+		t.Error("the build was not ended")
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if left := leftBelow(t, b.Home); left != "" {
+		t.Errorf("stopped, it leaves %s", left)
+	}
+}
+
+// TestSweep kills BuildKit while it builds: the container goes on, and its file
+// system stays mounted, until the next one starts.
+func TestSweep(t *testing.T) {
+	b := Background{Home: t.TempDir()}
+	addr, pid := start(t, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := run(ctx, t, addr, func() {
+		process, err := os.FindProcess(pid)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := process.Kill(); err != nil {
+			t.Error(err)
+		}
+	}, "sh", "-c", "echo started; exec /bin/busybox sleep 1000")
+	if err == nil {
+		t.Error("the build outlived BuildKit")
+	}
+	left := leftBelow(t, b.Home)
+	if !strings.Contains(left, "executor") {
+		t.Errorf("the test is of no use: the killed BuildKit left only %q", left)
+	}
+	gone(t, b)
+	containers := bundles(filepath.Join(b.Home, "buildkit", "root"))
+	addr, _ = start(t, b)
+	if left := leftBelow(t, b.Home); left != "" {
+		t.Errorf("the next BuildKit leaves %s", left)
+	}
+	for _, c := range containers {
+		if out, err := exec.Command("runc", "state", filepath.Base(c)).CombinedOutput(); err == nil {
+			t.Errorf("container %s is left: %s", c, out)
+		}
+	}
+	if err := run(t.Context(), t, addr, nil, "true"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIdle ends a BuildKit that nobody uses, and none that somebody uses.
+func TestIdle(t *testing.T) {
+	b := Background{Home: t.TempDir(), Idle: 400 * time.Millisecond}
+	a, err := b.Ensure(t.Context())
+	if err != nil {
+		unavailable(t, err)
+	}
+	t.Cleanup(func() {
+		if err := b.Process().Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if os.Geteuid() == 0 {
+		connectedOnly(t, b, a)
+	}
+	a.Release()
+	gone(t, b)
+	if left := leftBelow(t, b.Home); left != "" {
+		t.Errorf("it leaves %s", left)
+	}
+}
+
+// gone waits until the process has ended.
+func gone(t *testing.T, b Background) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		s, err := b.Process().Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.PID == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("BuildKit does not end: %+v", s)
+		}
+	}
+}
+
+// connectedOnly checks that who has a connection is counted too. In a user
+// namespace connections are not seen.
+func connectedOnly(t *testing.T, b Background, a *background.Attached) {
+	c, err := client.New(t.Context(), a.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Info(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.Release()
+	time.Sleep(2 * b.Idle) // so much is the point: nothing must happen meanwhile
+	if s, err := b.Process().Status(); err != nil || s.PID != a.PID {
+		t.Fatalf("BuildKit ended though it was used: %+v, %v", s, err)
+	}
+}
+
+// TestLogIsAFile checks that BuildKit prints to its log and to nothing else.
+func TestLogIsAFile(t *testing.T) {
+	b := Background{Home: t.TempDir()}
+	addr, _ := start(t, b)
+	_ = run(t.Context(), t, addr, nil, "false")
+	status, err := b.Process().Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(status.Log); err != nil {
+		t.Error(err)
+	}
+}
+
+// leftBelow names the containers and the mounts below a folder.
+func leftBelow(t testing.TB, home string) string {
+	t.Helper()
+	mounts, err := mountsBelow(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(append(mounts, bundles(filepath.Join(home, "buildkit", "root"))...), " ")
+}
+
+func TestWrongArguments(t *testing.T) {
+	for _, args := range [][]string{nil, {"--home="}, {"--home=x", "y"}} {
+		if err := Main(t.Context(), args); err == nil {
+			t.Errorf("Main(%q) = nil", args)
+		}
+	}
+	if err := Main(t.Context(), []string{"--home=" + t.TempDir(), "--inside=1"}); err == nil {
+		t.Error("Main --inside = nil outside of a user namespace")
+	}
+}
+
+func TestUnescape(t *testing.T) {
+	for in, want := range map[string]string{`/a`: "/a", `/a\040b\134`: `/a b\`, `\04`: `\04`} {
+		if got := unescape(in); got != want {
+			t.Errorf("unescape(%q) = %q, want %q", in, got, want)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	goruntime "runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -67,14 +68,15 @@ func serveRootless(ctx context.Context, root string, args []string, ready func(a
 	if err := os.Remove(socketFile(root)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	state := filepath.Join(temp(root), "rootlesskit")
-	if err := os.RemoveAll(state); err != nil {
+	state, err := shortDir("rootlesskit", root) // it holds a socket
+	if err != nil {
 		return err
 	}
+	defer os.RemoveAll(state)
 	kit, _ := find("rootlesskit")
 	argv := append([]string{"--net=host", "--pidns", "--copy-up=/etc", "--copy-up=/run", "--state-dir=" + state,
 		exe, "daemon", "buildkit"}, args...)
-	cmd := exec.Command(kit, append(argv, "--inside")...)
+	cmd := exec.Command(kit, append(argv, "--inside="+strconv.Itoa(os.Getpid()))...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr //nolint:forbidigo // the log, which the process was given
 	ended, err := startTied(cmd)
 	if err != nil {
@@ -124,12 +126,9 @@ func orDone(err error) error {
 // stopRootless ends the namespace; it is killed if it takes too long.
 func stopRootless(cmd *exec.Cmd, ended <-chan error) {
 	_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended is what is wanted
-	select {
-	case <-ended:
-	case <-time.After(stopGrace + 4*time.Second):
-		_ = cmd.Process.Kill()
-		<-ended
-	}
+	kill := time.AfterFunc(stopGrace+4*time.Second, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	_, _ = <-ended // with the signal as its error
 }
 
 // waitAddress waits until BuildKit has written its address and answers there.
@@ -155,8 +154,9 @@ func waitAddress(ctx context.Context, root string, ended chan error) (string, er
 	}
 }
 
-// serveInside is BuildKit as root of a user namespace that serveRootless made.
-func serveInside(ctx context.Context, root string) error {
+// serveInside is BuildKit as root of a user namespace, which serveRootless made
+// in process outside.
+func serveInside(ctx context.Context, root string, outside int) error {
 	if !userns.RunningInUserNS() {
 		return errors.New("--inside is for pipe itself")
 	}
@@ -166,7 +166,7 @@ func serveInside(ctx context.Context, root string) error {
 	if err := errors.Join(prepare(root), os.Setenv("XDG_RUNTIME_DIR", temp(root))); err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Root: root, Ready: func(addr string) error {
+	return Serve(ctx, Options{Root: root, pid: outside, Ready: func(addr string) error {
 		return os.WriteFile(socketFile(root), []byte(addr+"\n"), 0o600)
 	}})
 }

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"os"
 	"path/filepath"
@@ -33,7 +35,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if o.Log != nil {
 		logrus.SetOutput(o.Log)
 	}
-	lock, err := lockRoot(o.Root)
+	lock, err := lockRoot(o.Root, cmp.Or(o.pid, os.Getpid()))
 	if err != nil {
 		return err
 	}
@@ -46,10 +48,11 @@ func Serve(ctx context.Context, o Options) (err error) {
 		settle(o.Root)
 		err = errors.Join(err, sweep(context.WithoutCancel(ctx), o.Root))
 	}()
-	listener, err := listen(&o)
+	listener, done, err := listen(&o)
 	if err != nil {
 		return err
 	}
+	defer done()
 	controller, err := newController(ctx, o)
 	if err != nil {
 		listener.Close()
@@ -89,7 +92,7 @@ func stop(server *grpc.Server) {
 
 // lockRoot locks the root for this process. Without it a second process would
 // wait for the first one's databases for ever, and say nothing.
-func lockRoot(root string) (*os.File, error) {
+func lockRoot(root string, pid int) (*os.File, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func lockRoot(root string) (*os.File, error) {
 		file.Close()
 		return nil, fmt.Errorf("%s is in use by another BuildKit (process %s): %w", root, strings.TrimSpace(string(holder)), err)
 	}
-	if err := errors.Join(file.Truncate(0), writeLine(file, os.Getpid())); err != nil {
+	if err := errors.Join(file.Truncate(0), writeLine(file, pid)); err != nil {
 		file.Close()
 		return nil, err
 	}
@@ -118,27 +121,46 @@ func writeLine(file *os.File, pid int) error {
 // longestSocket is what the path of a unix socket may have on all systems.
 const longestSocket = 103
 
-// listen listens on the socket of o, which it chooses if none is given.
-func listen(o *Options) (net.Listener, error) {
+// listen listens on the socket of o, which it chooses if none is given. What it
+// made is removed by done.
+func listen(o *Options) (listener net.Listener, done func(), err error) {
+	done = func() {}
 	if o.Socket == "" {
 		o.Socket = filepath.Join(o.Root, "buildkit.sock")
 		if len(o.Socket) > longestSocket {
-			dir, err := os.MkdirTemp("/tmp", "pipe-buildkit-") // mode 0700
+			dir, err := shortDir("buildkit", o.Root)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			o.Socket = filepath.Join(dir, "buildkit.sock")
+			done = func() { os.RemoveAll(dir) }
 		}
 	}
 	// The lock of the root says that nobody listens on it.
 	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+		return nil, nil, err
 	}
-	listener, err := net.Listen("unix", o.Socket)
+	listener, err = net.Listen("unix", o.Socket)
+	if err == nil {
+		err = os.Chmod(o.Socket, 0o600)
+	}
+	return listener, done, err
+}
+
+// shortDir makes an empty folder with a short path for the one who has locked
+// root. It is always the same, so that what a killed one left is removed.
+func shortDir(kind, root string) (string, error) {
+	root, err := filepath.Abs(root)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return listener, os.Chmod(o.Socket, 0o600)
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(root)) // never fails
+	dir := fmt.Sprintf("/tmp/pipe-%s-%d-%x", kind, os.Getuid(), hash.Sum64())
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.Mkdir(dir, 0o700) // fails if somebody else was faster
 }
 
 // counted tells of each connection that it accepts.

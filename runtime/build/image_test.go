@@ -10,8 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -94,6 +96,28 @@ func (r *record) lines() []string {
 		if e, ok := b.(runtime.Log); ok {
 			found = append(found, e.Text)
 		}
+	}
+	return found
+}
+
+// platformsOf returns the platforms of an image of several.
+func platformsOf(t testing.TB, ref string) []string {
+	t.Helper()
+	n, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := remote.Index(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, d := range m.Manifests {
+		found = append(found, d.Platform.String())
 	}
 	return found
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -36,8 +37,26 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) == 3 && os.Args[1] == "dial-stdio" {
+		os.Exit(dialStdio(os.Args[2]))
+	}
 	flag.Parse()
 	os.Exit(run(m))
+}
+
+// dialStdio connects standard input and output with a socket.
+func dialStdio(socket string) int {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	go func() {
+		io.Copy(conn, os.Stdin)
+		conn.Close()
+	}()
+	io.Copy(os.Stdout, conn)
+	return 0
 }
 
 func run(m *testing.M) int {

@@ -51,7 +51,8 @@ type Options struct {
 
 // A Background names the BuildKit that all pipe processes of one user share.
 type Background struct {
-	// Home is the folder of pipe's state; BuildKit's is in its folder buildkit.
+	// Home is the folder of pipe's state; BuildKit's is in its folder buildkit. A
+	// file buildkitd.toml there is its configuration: see [Options.Config].
 	Home string
 	// Executable is the pipe command. Default: the running program. It must
 	// call [Main] with the arguments that follow "daemon buildkit".

@@ -30,7 +30,17 @@ func serve(ctx context.Context, root string, args []string, ready func(addr stri
 	if err := prepare(root); err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Root: root, Ready: ready, Use: activity.Begin})
+	return Serve(ctx, Options{Root: root, Config: ownConfig(root), Ready: ready, Use: activity.Begin})
+}
+
+// ownConfig is the file for this BuildKit alone, buildkitd.toml beside its root,
+// if there is one.
+func ownConfig(root string) string {
+	file := filepath.Join(filepath.Dir(root), "buildkitd.toml")
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return file
 }
 
 // prepare sets what BuildKit takes from its process.
@@ -93,8 +103,7 @@ func serveRootless(ctx context.Context, root string, args []string, ready func(a
 			return fmt.Errorf("BuildKit in its user namespace ended: %w", orDone(err))
 		}
 	}
-	stopRootless(cmd, ended)
-	return err
+	return errors.Join(err, stopRootless(cmd, ended))
 }
 
 // startTied starts cmd so that it does not outlive this process, also one that
@@ -124,11 +133,15 @@ func orDone(err error) error {
 }
 
 // stopRootless ends the namespace; it is killed if it takes too long.
-func stopRootless(cmd *exec.Cmd, ended <-chan error) {
+func stopRootless(cmd *exec.Cmd, ended <-chan error) error {
 	_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended is what is wanted
 	kill := time.AfterFunc(stopGrace+4*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
-	_, _ = <-ended // with the signal as its error
+	var exit *exec.ExitError
+	if err := <-ended; err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	return nil
 }
 
 // waitAddress waits until BuildKit has written its address and answers there.
@@ -166,7 +179,7 @@ func serveInside(ctx context.Context, root string, outside int) error {
 	if err := errors.Join(prepare(root), os.Setenv("XDG_RUNTIME_DIR", temp(root))); err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Root: root, pid: outside, Ready: func(addr string) error {
+	return Serve(ctx, Options{Root: root, Config: ownConfig(root), pid: outside, Ready: func(addr string) error {
 		return os.WriteFile(socketFile(root), []byte(addr+"\n"), 0o600)
 	}})
 }

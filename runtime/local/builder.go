@@ -21,8 +21,8 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		return nil, err
 	}
 	embedded := &attachment{part: "builder", next: "install what is missing, or name a builder with --buildkit", ensure: daemon.Background{
-		Home: opts.Home, Executable: opts.Executable, Progress: opts.Progress,
-	}.Ensure}
+		Home: opts.Home, Executable: opts.Executable, Progress: func(what string) { opts.progress("embedded builder: " + what) },
+	}.Ensure, progress: opts.progress}
 	r.close = append(r.close, embedded.Close)
 	b := build.New(build.Options{
 		Dir:       opts.Dir,
@@ -56,6 +56,7 @@ func builderTLS(dir string) (build.TLS, error) {
 type attachment struct {
 	part, next string
 	ensure     func(context.Context) (*background.Attached, error)
+	progress   func(string) // told nothing when the wait is over
 
 	mu   sync.Mutex // guards what follows; held while the part starts, so that it is started once
 	held []*background.Attached
@@ -65,6 +66,7 @@ type attachment struct {
 func (a *attachment) addr(ctx context.Context) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.progress("")
 	attached, err := a.ensure(ctx)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -130,7 +130,7 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnavailableError{"cluster", err, fmt.Sprintf("see the logs in %s, or begin anew with \"pipe-cluster down\"", filepath.Join(dir, "logs"))}
+		return nil, &UnavailableError{"cluster", err, fmt.Sprintf("its logs are in %s", filepath.Join(dir, "logs"))}
 	}
 	if config, _, err = kubeconfig(file, ""); err != nil {
 		return nil, err

@@ -28,9 +28,10 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 			return nil, &UnavailableError{"registry", errors.New("there is no embedded registry yet"), "pipe run makes one, or name one with --registry"}
 		}
 		at := &attachment{
-			part:   "registry",
-			next:   "see " + filepath.Join(embedded.Dir, "registry.log") + ", or name a registry with --registry",
-			ensure: func(ctx context.Context) (*background.Attached, error) { return serve.Ensure(ctx, embedded) },
+			part:     "registry",
+			next:     "see " + filepath.Join(embedded.Dir, "registry.log") + ", or name a registry with --registry",
+			ensure:   func(ctx context.Context) (*background.Attached, error) { return serve.Ensure(ctx, embedded) },
+			progress: opts.progress,
 		}
 		r.close = append(r.close, at.Close)
 		addr, err := at.addr(ctx)

@@ -54,11 +54,15 @@ func (p painter) live(m *model) []string {
 	return append([]string{p.fit(head)}, p.stages(m, room)...)
 }
 
-// final returns the lines that stay when the view ends.
+// final returns the lines that stay when the view ends. Empty stages take no
+// time (S5), and no room here.
 func (p painter) final(m *model) []string {
 	var lines []string
 	for _, s := range m.stages {
-		if s.started.IsZero() && len(s.services) > 0 {
+		switch {
+		case len(s.services) == 0:
+			continue
+		case s.started.IsZero():
 			lines = append(lines, p.fit(fmt.Sprintf("%s %s  %s", p.styles.dim.Render("·"), s.name, outcome(s))))
 			continue
 		}
@@ -73,6 +77,7 @@ func (p painter) stages(m *model, room int) []string {
 	var busy []*stage
 	for _, s := range m.stages {
 		switch {
+		case len(s.services) == 0:
 		case !s.ended.IsZero() && !s.failed:
 			before = append(before, p.stage(s))
 		case s.started.IsZero() && !working(s):
@@ -124,10 +129,7 @@ func (p painter) stage(s *stage) string {
 	case !s.ended.IsZero():
 		icon, what = p.styles.good.Render("✔"), outcome(s)
 	case s.started.IsZero() && !working(s):
-		icon, name, what = p.styles.dim.Render("·"), s.name, "empty"
-		if all > 0 {
-			what = count(all, "service")
-		}
+		icon, name, what = p.styles.dim.Render("·"), s.name, count(all, "service")
 	}
 	switch {
 	case s.started.IsZero():
@@ -141,9 +143,6 @@ func (p painter) stage(s *stage) string {
 
 // outcome counts the services of a stage by the state that they ended in.
 func outcome(s *stage) string {
-	if len(s.services) == 0 {
-		return "empty"
-	}
 	return tally(s.services, runtime.Waiting, runtime.Done, runtime.Unchanged, runtime.Failed, runtime.Cancelled, runtime.Skipped)
 }
 

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -30,11 +31,15 @@ type ttyView struct {
 
 func newTTY(opts Options) *ttyView {
 	v := &ttyView{now: opts.Now, styles: newStyles(opts.Color), model: newModel(), done: make(chan struct{})}
-	v.prog = tea.NewProgram(&screen{view: v}, tea.WithOutput(opts.Out), tea.WithInput(nil),
+	s := &screen{view: v}
+	v.prog = tea.NewProgram(s, tea.WithOutput(opts.Out), tea.WithInput(nil),
 		tea.WithoutSignalHandler(), tea.WithEnvironment(quiescent(opts.Environ)))
 	go func() {
 		defer close(v.done)
 		_, _ = v.prog.Run()
+		if s.below > 0 { // the cursor is left in the last line
+			fmt.Fprintf(opts.Out, "\x1b[%dA", s.below)
+		}
 	}()
 	return v
 }
@@ -99,10 +104,15 @@ type (
 )
 
 // A screen is what Bubble Tea runs: the view and the size of the terminal.
+//
+// What it draws never gets lower, but is filled with blank lines: Bubble Tea
+// 2.0.9 loses its place when it does, and leaves the upper lines behind for good.
 type screen struct {
 	view          *ttyView
 	width, height int
 	frames        int
+	tall          int // lines drawn so far at most
+	below         int // blank lines below the end of the last picture, but for one
 }
 
 func tick() tea.Cmd { return tea.Tick(frame, func(time.Time) tea.Msg { return tickMsg{} }) }
@@ -141,8 +151,18 @@ func (s *screen) View() tea.View {
 	p := painter{styles: v.styles, now: v.now(), frame: s.frames, width: s.width, height: s.height}
 	lines := p.live(v.model)
 	if v.ending {
-		lines = p.final(v.model)
+		if lines = p.final(v.model); len(lines) > 0 {
+			lines = append(lines, " ") // for whoever writes next
+		}
+		s.below = max(0, s.tall-max(1, len(lines)))
 	}
+	if s.height > 0 {
+		s.tall = min(s.tall, s.height-1)
+	}
+	for len(lines) < s.tall {
+		lines = append(lines, " ")
+	}
+	s.tall = len(lines)
 	view := tea.NewView(strings.Join(lines, "\n"))
 	view.DisableBracketedPasteMode = true
 	return view

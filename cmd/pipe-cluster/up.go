@@ -74,16 +74,9 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		return err
 	}
 	if alive {
-		s, err := d.ReadState()
-		if err != nil {
-			return err
-		}
-		if s.Phase != home.Stopping {
-			// Another `up` made it; this one only waits until it is usable.
-			return a.await(ctx, d, nil)
-		}
-		a.say("waiting until the cluster has stopped, to start it again")
-		if err := s.Supervisor.Wait(ctx); err != nil {
+		// Another `up` made it; this one only waits until it is usable. If it is just being killed or stopped, it is started
+		// again.
+		if err := a.await(ctx, d, nil); !errors.Is(err, errEnded) {
 			return err
 		}
 	}
@@ -196,8 +189,18 @@ func (a *app) launch(ctx context.Context, d home.Dir) error {
 	return nil
 }
 
+// errEnded says that the supervisor that was waited for is gone.
+var errEnded = errors.New("the supervisor ended")
+
+// usable asks the API server whether it is there.
+func usable(ctx context.Context, d home.Dir) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return control.Ask(ctx, d) == nil
+}
+
 // await returns when the supervisor says that the cluster is usable, and tells meanwhile what it is doing. ended gets a
-// value when the supervisor ends; it may be nil.
+// value when the supervisor ends; if it is nil, somebody else started it, and its end is errEnded.
 func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 	p := a.progress()
 	for {
@@ -206,18 +209,22 @@ func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 			return err
 		}
 		if alive, err := d.SupervisorAlive(); ended == nil && (err != nil || !alive) {
-			if err != nil {
-				return err
-			}
-			return fmt.Errorf("its supervisor ended while it was being waited for: try again; see %s", d.Log("supervisor"))
+			return errors.Join(err, errEnded)
 		}
 		switch s.Phase {
 		case home.Running:
-			return nil
+			// The supervisor may not have noticed yet that a child was killed, or may just be dying itself.
+			if usable(ctx, d) {
+				return nil
+			}
 		case home.Failed:
-			return errors.New(s.Why)
+			if ended != nil {
+				return errors.New(s.Why)
+			}
 		case home.Starting:
 			p.tell(s.Doing)
+		case home.Stopping:
+			p.tell("waiting until the cluster has stopped, to start it again")
 		}
 		select {
 		case <-ctx.Done():

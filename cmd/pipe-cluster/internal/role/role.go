@@ -5,12 +5,14 @@
 //	doing TEXT    what it is waiting for
 //	ready         it is usable
 //
-// Everything else that it says goes to its standard error, which is its log.
+// Everything else that it says goes to its standard error, which is its log. It ends when its standard input does: then its
+// supervisor is gone.
 package role
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -61,5 +63,11 @@ func Run(ctx context.Context, name string, d home.Dir) error {
 	r := &report{out: os.Stdout}
 	os.Stdout = os.Stderr
 	control.SetVersion()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		end()
+	}()
 	return run(ctx, d, c, r)
 }

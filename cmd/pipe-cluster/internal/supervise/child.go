@@ -83,6 +83,10 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 		if said, err = cmd.StdoutPipe(); err != nil {
 			return err
 		}
+		// Where the system does not end it with its supervisor, it does so itself when this closes.
+		if _, err := cmd.StdinPipe(); err != nil {
+			return err
+		}
 	} else {
 		cmd.Stdout = log
 	}

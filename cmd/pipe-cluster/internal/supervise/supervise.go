@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,14 +121,30 @@ func (s *supervisor) start(ctx context.Context, c child) <-chan struct{} {
 
 // await returns when the children are usable.
 func (s *supervisor) await(ctx context.Context, names ...string) error {
+	return s.until(ctx, func() bool { return s.allReady(names) })
+}
+
+// watch says whether the cluster is running, that is, all its children are usable, until the context ends.
+func (s *supervisor) watch(ctx context.Context, names ...string) error {
+	for {
+		if err := s.await(ctx, names...); err != nil {
+			return err
+		}
+		s.update(func(st *home.State) { st.Phase, st.Doing, st.Why = home.Running, "", "" })
+		s.logf("running")
+		if err := s.until(ctx, func() bool { return !s.allReady(names) }); err != nil {
+			return err
+		}
+	}
+}
+
+// until returns when the condition, which is asked under the lock, holds; or with the error of a child that was given up.
+func (s *supervisor) until(ctx context.Context, holds func() bool) error {
 	for {
 		s.mu.Lock()
-		all, changed := true, s.changed
-		for _, n := range names {
-			all = all && s.ready[n]
-		}
+		ok, changed := holds(), s.changed
 		s.mu.Unlock()
-		if all {
+		if ok {
 			return nil
 		}
 		select {
@@ -140,33 +157,8 @@ func (s *supervisor) await(ctx context.Context, names ...string) error {
 	}
 }
 
-// watch says whether the cluster is running, that is, all its children are usable, until the context ends.
-func (s *supervisor) watch(ctx context.Context, names ...string) error {
-	for {
-		if err := s.await(ctx, names...); err != nil {
-			return err
-		}
-		s.update(func(st *home.State) { st.Phase, st.Doing, st.Why = home.Running, "", "" })
-		s.logf("running")
-		for all := true; all; {
-			s.mu.Lock()
-			changed := s.changed
-			for _, n := range names {
-				all = all && s.ready[n]
-			}
-			s.mu.Unlock()
-			if !all {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case err := <-s.failed:
-				return err
-			case <-changed:
-			}
-		}
-	}
+func (s *supervisor) allReady(names []string) bool {
+	return !slices.ContainsFunc(names, func(n string) bool { return !s.ready[n] })
 }
 
 func (s *supervisor) update(f func(*home.State)) {

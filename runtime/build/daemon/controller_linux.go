@@ -35,6 +35,7 @@ import (
 	"github.com/moby/buildkit/worker/base"
 	"github.com/moby/buildkit/worker/runc"
 	"github.com/moby/sys/userns"
+	"golang.org/x/sys/unix"
 )
 
 // newController puts BuildKit together: one worker that runs containers with
@@ -108,7 +109,7 @@ func newWorker(ctx context.Context, o Options, conf config.Config) (*base.Worker
 	}
 	opt.RegistryHosts = resolver.NewRegistryConfig(conf.Registries)
 	opt.Platforms = archutil.SupportedPlatforms(false)
-	opt.GCPolicy = gcPolicy(o.CacheBytes)
+	opt.GCPolicy = gcPolicy(o.Root, o.CacheBytes)
 	return base.NewWorker(ctx, opt)
 }
 
@@ -123,11 +124,17 @@ func snapshotter(root string) runc.SnapshotterFactory {
 	}}
 }
 
-// gcPolicy keeps the cache within limit bytes. What is cheap to make again, such
-// as copies of build contexts, goes first, then what was not used for long.
-func gcPolicy(limit int64) []client.PruneInfo {
+// gcPolicy keeps the cache within limit bytes, and within what leaves some of the
+// disk free. What is cheap to make again, such as copies of build contexts, goes
+// first, then what was not used for long.
+func gcPolicy(root string, limit int64) []client.PruneInfo {
 	if limit == 0 {
 		limit = 20 << 30
+	}
+	var free int64
+	var disk unix.Statfs_t
+	if unix.Statfs(root, &disk) == nil {
+		free = min(int64(disk.Blocks)*disk.Bsize/20, 5<<30)
 	}
 	return []client.PruneInfo{
 		{
@@ -135,9 +142,9 @@ func gcPolicy(limit int64) []client.PruneInfo {
 			KeepDuration: 48 * time.Hour,
 			MaxUsedSpace: limit / 20,
 		},
-		{KeepDuration: 60 * 24 * time.Hour, MaxUsedSpace: limit},
-		{MaxUsedSpace: limit},
-		{All: true, MaxUsedSpace: limit},
+		{KeepDuration: 60 * 24 * time.Hour, MaxUsedSpace: limit, MinFreeSpace: free, ReservedSpace: limit / 10},
+		{MaxUsedSpace: limit, MinFreeSpace: free, ReservedSpace: limit / 10},
+		{All: true, MaxUsedSpace: limit, MinFreeSpace: free, ReservedSpace: limit / 10},
 	}
 }
 

@@ -120,6 +120,24 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
+// TestCacheIsBounded asks BuildKit what it keeps.
+func TestCacheIsBounded(t *testing.T) {
+	addr, _ := start(t, Background{Home: t.TempDir()})
+	c, err := client.New(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	workers, err := c.ListWorkers(t.Context())
+	if err != nil || len(workers) != 1 {
+		t.Fatalf("%d workers, %v, want one", len(workers), err)
+	}
+	policy := workers[0].GCPolicy
+	if last := policy[len(policy)-1]; !last.All || last.MaxUsedSpace != 20<<30 || last.MinFreeSpace == 0 {
+		t.Errorf("the last rule is %+v, want all within 20 GiB and something left free", last)
+	}
+}
+
 // TestServeTwice is a second BuildKit on the same root: it would wait for ever.
 func TestServeTwice(t *testing.T) {
 	if os.Geteuid() != 0 {

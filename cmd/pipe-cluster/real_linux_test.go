@@ -26,7 +26,7 @@ func TestReal(t *testing.T) {
 		cannot("this machine cannot be a real node: %v", err)
 	}
 	if d, ok := node.Owner(); ok {
-		cannot("this machine has a real cluster already, in %s", d)
+		cannot("this machine has a real cluster already: end it with `pipe-cluster down --dir %s`", d)
 	}
 	// Programs that are installed stay; their absence is not what is compared.
 	if err := node.Install(t.Context(), t.Logf); err != nil {

@@ -72,7 +72,9 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 	}
 	defer log.Close()
 	cmd := exec.Command(c.path, c.args...)
-	cmd.Args[0] = "pipe-cluster" // what ps shows
+	if c.path == self() {
+		cmd.Args[0] = "pipe-cluster" // what ps shows
+	}
 	cmd.Dir = s.dir.Run()
 	cmd.Env = append(os.Environ(), c.env...)
 	// A file and not a pipe: containerd hands it on to processes that outlive the supervisor.

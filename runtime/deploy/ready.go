@@ -57,11 +57,11 @@ func stand(v *view, t target) standing {
 			return standReplicaSet(r)
 		}
 	case "Job":
-		if j := object[batchv1.Job](v, t.kind, t.namespace, t.name); j != nil && seen(t, j.UID, 0) {
+		if j := object[batchv1.Job](v, t.kind, t.namespace, t.name); j != nil && seen(t, j.UID, j.Generation) {
 			return standJob(j)
 		}
 	case "Pod":
-		if p := object[corev1.Pod](v, t.kind, t.namespace, t.name); p != nil && seen(t, p.UID, 0) {
+		if p := object[corev1.Pod](v, t.kind, t.namespace, t.name); p != nil && seen(t, p.UID, p.Generation) {
 			return standPod(p, t.toEnd)
 		}
 	default:

@@ -22,8 +22,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/moby/buildkit/util/flightcontrol"
-
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -79,9 +77,9 @@ type Limits struct {
 type Builder struct {
 	opts      Options
 	pool      *pool
-	walks     flightcontrol.Group[*tree]  // of contexts, by folder and patterns
-	commits   flightcontrol.Group[string] // that refs of repositories name
-	checkouts flightcontrol.Group[string] // folders of checkouts
+	walks     flight[*tree]  // of contexts, by folder and patterns
+	commits   flight[string] // that refs of repositories name
+	checkouts flight[string] // folders of checkouts
 
 	mu   sync.Mutex
 	seen map[string]seen // by specification; guarded by mu

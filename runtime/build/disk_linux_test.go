@@ -23,7 +23,7 @@ func TestDiskFull(t *testing.T) {
 		unavailable(t, "buildkit", fmt.Errorf("mount a small disk: %w", err))
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(small, 0); err != nil {
+		if err := syscall.Unmount(small, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})

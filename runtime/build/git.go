@@ -77,7 +77,7 @@ func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error)
 		ref = "HEAD"
 	}
 	// Services of one repository ask at once.
-	return b.commits.Do(ctx, repo+"\x00"+ref, func(ctx context.Context) (string, error) {
+	return b.commits.do(ctx, repo+"\x00"+ref, func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		out, err := git(ctx, "", "ls-remote", "--", repo, ref, ref+"^{}")
@@ -189,7 +189,7 @@ func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, er
 	}
 	all := filepath.Join(b.opts.CacheDir, "git")
 	dir := filepath.Join(all, commit)
-	return b.checkouts.Do(ctx, repo+"\x00"+commit, func(ctx context.Context) (string, error) {
+	return b.checkouts.do(ctx, repo+"\x00"+commit, func(ctx context.Context) (string, error) {
 		now := time.Now()
 		if os.Chtimes(dir, now, now) == nil {
 			return dir, nil

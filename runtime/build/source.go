@@ -158,7 +158,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, root strin
 // walk reads the context of a folder; many at once that want the same share it.
 func (b *Builder) walk(ctx context.Context, dir string, patterns []string) (*tree, error) {
 	key := dir + "\x00" + strings.Join(patterns, "\x00")
-	return b.walks.Do(ctx, key, func(ctx context.Context) (*tree, error) {
+	return b.walks.do(ctx, key, func(ctx context.Context) (*tree, error) {
 		return readTree(ctx, dir, patterns, newIndex(b.opts.CacheDir, key))
 	})
 }

@@ -36,9 +36,22 @@ import (
 //
 // and the conditions [buildkit] and [root].
 func TestServers(t *testing.T) {
-	home := serversHome(t)
+	runServers(t, "testdata/servers", serversHome(t, "simulated"))
+}
+
+// TestReal runs scripts in which pods really run. There is one real cluster on
+// a machine: what else needs it waits.
+func TestReal(t *testing.T) {
+	if !slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "real") {
+		t.Skip("it takes the one real cluster of this machine: PIPE_TEST_REQUIRE does not name real")
+	}
+	runServers(t, "testdata/real", serversHome(t, "real"))
+}
+
+func runServers(t *testing.T, dir, home string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/servers",
+		Dir:                 dir,
 		UpdateScripts:       *update,
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
@@ -49,6 +62,9 @@ func TestServers(t *testing.T) {
 			}
 			env.Setenv("PIPE_HOME", home)
 			env.Setenv("PIPE_LOCAL", "true")
+			if cache, err := os.UserCacheDir(); err == nil { // scripts that compile need not begin from nothing
+				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
+			}
 			env.Setenv("PIPE_PROGRESS", "quiet")
 			return nil
 		},
@@ -60,7 +76,7 @@ func TestServers(t *testing.T) {
 
 // serversHome returns a home with a cluster that runs. Its servers end with the
 // test, and also if the test is killed.
-func serversHome(t *testing.T) string {
+func serversHome(t *testing.T, node string) string {
 	t.Helper()
 	cluster, err := filepath.Abs("../../bin/pipe-cluster")
 	if err != nil {
@@ -94,11 +110,15 @@ func serversHome(t *testing.T) string {
 			t.Errorf("stopping the servers: %v\n%s", err, said.String())
 		}
 	})
-	up := exec.Command(cluster, "up", "--dir", dir, "--node", "simulated")
-	if out, err := up.CombinedOutput(); err != nil {
-		missing(t, "cluster", fmt.Errorf("%w\n%s", err, out))
+	for deadline := time.Now().Add(15 * time.Minute); ; time.Sleep(time.Second) {
+		out, err := exec.Command(cluster, "up", "--dir", dir, "--node", node).CombinedOutput()
+		if err == nil {
+			return home
+		}
+		if !strings.Contains(string(out), "this machine has a real cluster already") || time.Now().After(deadline) {
+			missing(t, "cluster", fmt.Errorf("%w\n%s", err, out))
+		}
 	}
-	return home
 }
 
 // missing ends the test, because a server of that name cannot be had.

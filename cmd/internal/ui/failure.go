@@ -67,6 +67,9 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, f ru
 	}
 	for _, block := range evidence {
 		for _, line := range strings.Split(strings.TrimRight(block, "\n"), "\n") {
+			if strings.TrimSpace(line) != "" && strings.Contains(cause, line) {
+				continue // it has just been said
+			}
 			fmt.Fprintln(b, strings.TrimRight("  "+st.dim.Render("| "+clean(line)), " "))
 		}
 	}

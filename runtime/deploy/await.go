@@ -49,10 +49,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 	if len(targets) == 0 {
 		return nil
 	}
-	w := &wait{
-		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
-		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
-	}
+	w := newWait(targets, emit)
 	var kinds []string
 	for _, t := range targets {
 		kinds = append(kinds, t.kind)
@@ -67,6 +64,18 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 			w.views[t.namespace] = v
 		}
 	}
+	return w.run(ctx, changes, timeout)
+}
+
+func newWait(targets []target, emit runtime.Emit) *wait {
+	return &wait{
+		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
+		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
+	}
+}
+
+// run looks whenever something has changed.
+func (w *wait) run(ctx context.Context, changes <-chan struct{}, timeout time.Duration) error {
 	deadline := time.Now().Add(timeout)
 	end := time.NewTimer(timeout)
 	defer end.Stop()
@@ -86,7 +95,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 		}
 		if now.Sub(told) >= tellEvery {
 			told = now
-			emit(runtime.WaitingFor{What: w.waitingFor(open)})
+			w.emit(runtime.WaitingFor{What: w.waitingFor(open)})
 		}
 		if left := tellEvery - now.Sub(told); next <= 0 || next > left {
 			next = left

@@ -81,6 +81,7 @@ func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	if err != nil {
 		return err
 	}
+	defer o.close()
 	if err := o.prepare(ctx); err != nil {
 		return err
 	}

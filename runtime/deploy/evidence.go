@@ -27,13 +27,15 @@ const (
 // evidence collects what explains why workloads are not ready: the state of
 // their pods, their last events and their last log lines (A8). What cannot be
 // had is left out: it must not hide the failure itself.
-func (o *operation) evidence(stuck []blocked) []string {
+func (o *operation) evidence(cause error, stuck []blocked) []string {
 	ctx, stop := context.WithTimeout(o.requests, explainTime)
 	defer stop()
 	var lines []string
 	events := make(map[string]map[types.UID][]*corev1.Event) // by namespace
 	for _, b := range stuck[:min(len(stuck), explainedWorkloads)] {
-		lines = append(lines, b.why)
+		if !strings.Contains(cause.Error(), b.why) { // which is shown already
+			lines = append(lines, b.why)
+		}
 		if events[b.namespace] == nil {
 			events[b.namespace] = o.events(ctx, b.namespace)
 		}
@@ -111,11 +113,9 @@ func (o *operation) events(ctx context.Context, namespace string) map[types.UID]
 	return out
 }
 
-// eventLines are the last events, of which warnings tell most.
+// eventLines are the last events that warn.
 func eventLines(events []*corev1.Event) []string {
-	if warnings := slices.DeleteFunc(slices.Clone(events), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning }); len(warnings) > 0 {
-		events = warnings
-	}
+	events = slices.DeleteFunc(slices.Clone(events), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
 	var lines []string
 	for _, e := range events[max(0, len(events)-explainedEvents):] {
 		n := e.Count

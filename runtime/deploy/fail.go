@@ -21,7 +21,7 @@ const explainTime = 20 * time.Second
 // last good revision, if it is to and there is one (A8).
 func (o *operation) fail(ctx context.Context, stuck *unready) error {
 	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err)}
-	failed.Evidence = o.evidence(stuck.blocked)
+	failed.Evidence = o.evidence(stuck.err, stuck.blocked)
 	if err := o.recordFailure(failed.Err); err != nil {
 		failed.Evidence = append(failed.Evidence, fmt.Sprintf("that revision %d failed could not be recorded: %v", o.rel.Version, err))
 	}

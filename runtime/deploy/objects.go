@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -45,11 +46,14 @@ type objects struct {
 	hooked func(kube.ResourceList, time.Duration) error
 	ready  func(kube.ResourceList, time.Duration) error
 
+	built    func(kube.ResourceList) // told of the objects of the release before they are written
+	install  bool                    // there is no release yet
 	rerun    func(*batchv1.Job) bool // whether a job is deleted and made anew; nil: none is
 	leftover kube.ResourceList       // objects of revisions that failed, which Helm does not know of
 
 	mu      sync.Mutex
 	written map[string]*resource.Info // as the server returned them, by objectID
+	answers map[string]answer         // what there is, by path; see foresee
 }
 
 var (
@@ -68,6 +72,17 @@ func (o *objects) IsReachable() error { return nil }
 
 // Build reads objects. Fields are checked by the server when they are written.
 func (o *objects) Build(r io.Reader, _ bool) (kube.ResourceList, error) {
+	list, err := o.read(r)
+	if err == nil && o.built != nil {
+		o.built(list)
+	}
+	if err == nil && o.install {
+		o.foresee(list)
+	}
+	return list, err
+}
+
+func (o *objects) read(r io.Reader) (kube.ResourceList, error) {
 	var list kube.ResourceList
 	var add func(u *unstructured.Unstructured) error
 	add = func(u *unstructured.Unstructured) error {
@@ -115,6 +130,11 @@ func (o *objects) info(u *unstructured.Unstructured) (*resource.Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.install {
+		if client, err = o.newClient(mapping.GroupVersionKind.GroupVersion(), &http.Client{Transport: answering{o, o.client.Transport}}); err != nil {
+			return nil, err
+		}
+	}
 	namespace := ""
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 		if namespace = u.GetNamespace(); namespace == "" {
@@ -136,12 +156,13 @@ func (o *objects) Create(list kube.ResourceList) (*kube.Result, error) {
 	return &kube.Result{Created: list}, nil
 }
 
-// each calls do for each object, for those of one kind in a row at once.
+// each calls do for each object: in the order of the list, but for those that
+// do not depend on each other at once.
 func (o *objects) each(list kube.ResourceList, do func(*resource.Info) error) error {
 	var all []error
 	for len(list) > 0 {
 		n := 1
-		for n < len(list) && list[n].Mapping.GroupVersionKind == list[0].Mapping.GroupVersionKind {
+		for n < len(list) && independent(list[n-1], list[n]) {
 			n++
 		}
 		errs := make([]error, n)
@@ -156,8 +177,22 @@ func (o *objects) each(list kube.ResourceList, do func(*resource.Info) error) er
 	return errors.Join(all...)
 }
 
+// independent reports whether two objects that follow each other in Helm's order
+// can be written at once: those of one kind, as Helm does, and those that only
+// what comes later refers to.
+func independent(a, b *resource.Info) bool {
+	plain := func(info *resource.Info) bool {
+		switch info.Mapping.GroupVersionKind.GroupKind().String() {
+		case "ServiceAccount", "Secret", "ConfigMap", "PersistentVolumeClaim", "Service", "PodDisruptionBudget.policy", "NetworkPolicy.networking.k8s.io":
+			return true
+		}
+		return false
+	}
+	return a.Mapping.GroupVersionKind == b.Mapping.GroupVersionKind || plain(a) && plain(b)
+}
+
 func (o *objects) create(info *resource.Info) error {
-	obj, err := info.Client.Post().
+	obj, err := o.direct(info).Post().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		VersionedParams(&metav1.CreateOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationWarn}, metav1.ParameterCodec).
@@ -189,8 +224,17 @@ func (o *objects) asWritten(info *resource.Info) *resource.Info {
 	return o.written[objectID(info)]
 }
 
+// direct returns the client that asks the server in any case.
+func (o *objects) direct(info *resource.Info) resource.RESTClient {
+	client, err := o.clientFor(info.Mapping.GroupVersionKind.GroupVersion())
+	if err != nil {
+		return info.Client // it was made in the same way
+	}
+	return client
+}
+
 func (o *objects) get(info *resource.Info) (kruntime.Object, error) {
-	return info.Client.Get().
+	return o.direct(info).Get().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		Name(info.Name).
@@ -272,7 +316,7 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 }
 
 func (o *objects) patch(info *resource.Info, kind types.PatchType, patch []byte) (kruntime.Object, error) {
-	obj, err := info.Client.Patch(kind).
+	obj, err := o.direct(info).Patch(kind).
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		Name(info.Name).
@@ -330,7 +374,7 @@ func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
 
 // delete deletes an object; one that is not there is no error.
 func (o *objects) delete(info *resource.Info, policy metav1.DeletionPropagation) error {
-	err := info.Client.Delete().
+	err := o.direct(info).Delete().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		Name(info.Name).

@@ -38,6 +38,7 @@ type operation struct {
 	fingerprint plan.Digest
 
 	rel    *release.Release // the revision that is acted on
+	holds  []func()         // give back the views that the operation holds
 	begun  bool             // Helm has recorded rel: from now on something may have been changed
 	waited bool             // its workloads were waited for already, for a hook
 	hook   *unready         // what kept a hook from succeeding, which Helm only tells as text
@@ -67,10 +68,39 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 		},
 		ready: func(list kube.ResourceList, timeout time.Duration) error { return o.awaitForHooks(ctx, list, timeout) },
 	}
+	o.objects.built = o.expect
+	o.hold(r.Namespace, nil)
 	o.records = newRecords(d.cluster.typed.CoreV1().Secrets(r.Namespace), history, o.objects.requests, func(rel *release.Release) {
 		o.rel, o.begun = rel, true
 	})
 	return o, nil
+}
+
+// close gives back what the operation holds.
+func (o *operation) close() {
+	for _, done := range o.holds {
+		done()
+	}
+}
+
+// hold keeps the view of a namespace open until the operation is closed.
+func (o *operation) hold(namespace string, kinds []string) {
+	_, done := o.d.views.of(o.d.cluster, namespace, kinds)
+	o.holds = append(o.holds, done)
+}
+
+// expect has the workloads watched that are about to be written, so that nobody
+// has to wait for the watches later.
+func (o *operation) expect(list kube.ResourceList) {
+	kinds := make(map[string][]string) // by namespace
+	for _, info := range list {
+		if kind := workloadKind(info); kind != "" {
+			kinds[info.Namespace] = append(kinds[info.Namespace], kind)
+		}
+	}
+	for namespace, workloads := range kinds {
+		o.hold(namespace, kindsFor(workloads))
+	}
 }
 
 // warner returns what tells the warnings of the server, each once.
@@ -178,5 +208,5 @@ func (o *operation) recover() error {
 
 // manifest returns the objects of a release that are no hooks.
 func (o *operation) manifest(rel *release.Release) (kube.ResourceList, error) {
-	return o.objects.Build(strings.NewReader(rel.Manifest), false)
+	return o.objects.read(strings.NewReader(rel.Manifest))
 }

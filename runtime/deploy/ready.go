@@ -82,18 +82,21 @@ func standDeployment(v *view, d *appsv1.Deployment) standing {
 		s.why = notSeen
 		return s
 	}
+	available := status.AvailableReplicas
 	if r := newestReplicaSet(v, d); r != nil {
 		s.owner, s.creating = r.UID, notCreated(r)
+		// The Deployment counts those of former revisions, too.
+		available = min(available, r.Status.AvailableReplicas)
 	}
 	switch {
 	case d.Spec.Paused: // it does nothing until somebody says so
 		s.ready = true
 	case status.UpdatedReplicas < want:
 		s.why = fmt.Sprintf("%d of %s are made", status.UpdatedReplicas, count(want))
+	case available < want:
+		s.why = fmt.Sprintf("%d of %s are available", available, count(want))
 	case status.Replicas > status.UpdatedReplicas:
 		s.why = fmt.Sprintf("%d of the former revision are still there", status.Replicas-status.UpdatedReplicas)
-	case status.AvailableReplicas < status.UpdatedReplicas:
-		s.why = fmt.Sprintf("%d of %s are available", status.AvailableReplicas, count(want))
 	default:
 		s.ready = true
 	}

@@ -39,6 +39,7 @@ func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return err
 	}
+	defer o.close()
 	// First the mark: a stop that is interrupted is one that a deploy takes back.
 	if err := o.mark(map[string]any{labelReady: stopped}); err != nil {
 		return d.explain(ctx, err)
@@ -119,6 +120,7 @@ func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.
 	if err != nil {
 		return err
 	}
+	defer o.close()
 	last, _ := o.last()
 	if last.ready() { // until they are again, a deploy has something to do
 		if err := o.mark(map[string]any{labelReady: nil}); err != nil {
@@ -152,6 +154,7 @@ func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.E
 	if err != nil {
 		return err
 	}
+	defer o.close()
 	if _, exists := o.last(); !exists {
 		return nil
 	}
@@ -163,7 +166,7 @@ func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.E
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &stuck):
-		return &runtime.ReleaseError{Release: r.Service.Name, Err: d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.blocked)}
+		return &runtime.ReleaseError{Release: r.Service.Name, Err: d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.err, stuck.blocked)}
 	}
 	return d.explain(ctx, err)
 }
@@ -190,12 +193,16 @@ func (d *Deployer) openDeployed(ctx context.Context, r runtime.Release, emit run
 	}
 	last, exists := o.last()
 	if !exists || last.status == release.StatusUninstalled {
+		o.close()
 		return nil, nil, fmt.Errorf("release %s in namespace %s: %w", r.Service.Name, r.Namespace, runtime.ErrNotFound)
 	}
-	if o.rel, err = o.records.full(last); err != nil {
-		return nil, nil, d.explain(ctx, err)
+	var list kube.ResourceList
+	if o.rel, err = o.records.full(last); err == nil {
+		list, err = o.manifest(o.rel)
 	}
-	list, err := o.manifest(o.rel)
+	if err != nil {
+		o.close()
+	}
 	return o, list, d.explain(ctx, err)
 }
 
@@ -254,7 +261,7 @@ func (o *operation) settle(ctx context.Context, list kube.ResourceList) error {
 	case ctx.Err() != nil && err != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &stuck):
-		return &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.blocked)}
+		return &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.err, stuck.blocked)}
 	}
 	return o.d.explain(ctx, err)
 }

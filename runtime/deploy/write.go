@@ -34,6 +34,7 @@ func (o *operation) write() ([]target, error) {
 	}
 	copied, values := o.chart.Copy(), o.chart.Values(o.use)
 	if !exists || last.status == release.StatusUninstalled {
+		o.objects.install = true
 		install := action.NewInstall(config)
 		install.ReleaseName, install.Namespace = o.r.Service.Name, o.r.Namespace
 		install.Labels = labels
@@ -42,6 +43,7 @@ func (o *operation) write() ([]target, error) {
 		install.DisableOpenAPIValidation = true
 		install.Replace = exists
 		_, err = install.Run(copied, values)
+		o.objects.install = false
 	} else {
 		if o.objects.leftover, err = o.leftover(); err != nil {
 			return nil, err

@@ -1,0 +1,256 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A kubelet is a node of its own that runs nothing: a test says what the pods on
+// it do, and this writes it down as a real kubelet would. It serves their logs, too.
+type kubelet struct {
+	node   string
+	client kubernetes.Interface
+
+	mu   sync.Mutex
+	does func(*corev1.Pod) corev1.PodStatus
+	logs map[string]string // by container and "previous" or ""
+}
+
+// newKubelet registers the node. The pods of services that are on it do what
+// does says, which is asked whenever one of them changes, and every 100 ms.
+func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1.PodStatus) *kubelet {
+	t.Helper()
+	k := &kubelet{
+		node: fmt.Sprintf("kubelet-%d", time.Now().UnixNano()), client: client(t, config),
+		does: does, logs: make(map[string]string),
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(k.serveLogs))
+	host, portText, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.ParseInt(portText, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100"), corev1.ResourceMemory: resource.MustParse("1Ti"), corev1.ResourcePods: resource.MustParse("1k")}
+	node, err := k.client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: k.node, Labels: map[string]string{"test": k.node}},
+		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: "test", Value: k.node, Effect: corev1.TaintEffectNoSchedule}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Status = corev1.NodeStatus{
+		Capacity: room, Allocatable: room,
+		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: host}},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		server.Close()
+		_ = k.client.CoreV1().Nodes().Delete(context.Background(), k.node, metav1.DeleteOptions{})
+	})
+	k.beat(ctx, node)
+	wg.Go(func() { k.run(ctx, node) })
+	return k
+}
+
+// beat says that the node is there.
+func (k *kubelet) beat(ctx context.Context, node *corev1.Node) {
+	now := metav1.Now()
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: now, LastTransitionTime: now, Reason: "Test"}}
+	node.ResourceVersion = ""
+	if updated, err := k.client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err == nil {
+		updated.DeepCopyInto(node)
+	}
+}
+
+func (k *kubelet) run(ctx context.Context, node *corev1.Node) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n%50 == 0 {
+			k.beat(ctx, node)
+		}
+		pods, err := k.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + k.node})
+		if err != nil {
+			continue
+		}
+		for i := range pods.Items {
+			k.step(ctx, &pods.Items[i])
+		}
+	}
+}
+
+func (k *kubelet) step(ctx context.Context, pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil {
+		now := int64(0)
+		_ = k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+		return
+	}
+	k.mu.Lock()
+	status := k.does(pod)
+	k.mu.Unlock()
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled {
+			status.Conditions = append(status.Conditions, c)
+		}
+	}
+	if fmt.Sprint(status.Phase, status.ContainerStatuses) == fmt.Sprint(pod.Status.Phase, pod.Status.ContainerStatuses) {
+		return
+	}
+	pod.Status = status
+	_, _ = k.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+}
+
+// now changes what pods do.
+func (k *kubelet) now(does func(*corev1.Pod) corev1.PodStatus) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.does = does
+}
+
+// log sets what a container prints.
+func (k *kubelet) log(container string, previous bool, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.logs[fmt.Sprint(container, previous)] = text
+}
+
+// readingLogs returns config so that the API server does not ask for a certificate
+// of its own authority when it fetches logs: only real kubelets have one.
+func readingLogs(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/log") {
+				r = r.Clone(r.Context())
+				query := r.URL.Query()
+				query.Set("insecureSkipTLSVerifyBackend", "true")
+				r.URL.RawQuery = query.Encode()
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	return config
+}
+
+func (k *kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/") // containerLogs/namespace/pod/container
+	if len(parts) != 4 || parts[0] != "containerLogs" {
+		http.NotFound(w, r)
+		return
+	}
+	k.mu.Lock()
+	lines := strings.SplitAfter(k.logs[fmt.Sprint(parts[3], r.URL.Query().Get("previous") == "true")], "\n")
+	k.mu.Unlock()
+	if n, err := strconv.Atoi(r.URL.Query().Get("tailLines")); err == nil && len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	fmt.Fprint(w, strings.Join(lines, ""))
+}
+
+// on puts the pods of a service with a generated chart on the node.
+func (k *kubelet) on(s plan.Service) plan.Service {
+	values := map[string]any{
+		"nodeSelector": map[string]any{"test": k.node},
+		"tolerations":  []any{map[string]any{"key": "test", "operator": "Exists"}},
+	}
+	for key, v := range s.Values {
+		values[key] = v
+	}
+	s.Values = values
+	return s
+}
+
+// What pods can do.
+
+func status(phase corev1.PodPhase, ready bool, c corev1.ContainerStatus, pod *corev1.Pod) corev1.PodStatus {
+	c.Name, c.Image = pod.Spec.Containers[0].Name, pod.Spec.Containers[0].Image
+	c.Ready = ready
+	is := corev1.ConditionFalse
+	if ready {
+		is = corev1.ConditionTrue
+	}
+	return corev1.PodStatus{
+		Phase: phase, ContainerStatuses: []corev1.ContainerStatus{c},
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: is}, {Type: corev1.ContainersReady, Status: is}, {Type: corev1.PodInitialized, Status: corev1.ConditionTrue}},
+	}
+}
+
+func runs(pod *corev1.Pod) corev1.PodStatus {
+	return status(corev1.PodRunning, true, corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, pod)
+}
+
+func starts(pod *corev1.Pod) corev1.PodStatus {
+	return status(corev1.PodRunning, false, corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, pod)
+}
+
+func succeeds(pod *corev1.Pod) corev1.PodStatus {
+	return status(corev1.PodSucceeded, false, corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed"}}}, pod)
+}
+
+func exits(code int32) func(*corev1.Pod) corev1.PodStatus {
+	return func(pod *corev1.Pod) corev1.PodStatus {
+		return status(corev1.PodFailed, false, corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: code}}}, pod)
+	}
+}
+
+func waits(reason, message string) func(*corev1.Pod) corev1.PodStatus {
+	return func(pod *corev1.Pod) corev1.PodStatus {
+		return status(corev1.PodPending, false, corev1.ContainerStatus{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}, pod)
+	}
+}
+
+func crashes(pod *corev1.Pod) corev1.PodStatus {
+	return status(corev1.PodRunning, false, corev1.ContainerStatus{
+		RestartCount:         3,
+		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 40s restarting failed container"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 7}},
+	}, pod)
+}
+
+// variant returns what VARIANT is in the environment of a pod.
+func variant(pod *corev1.Pod) string {
+	for _, e := range pod.Spec.Containers[0].Env {
+		if e.Name == "VARIANT" {
+			return e.Value
+		}
+	}
+	return ""
+}
+
+// by has pods do what their variant says.
+func by(variants map[string]func(*corev1.Pod) corev1.PodStatus) func(*corev1.Pod) corev1.PodStatus {
+	return func(pod *corev1.Pod) corev1.PodStatus {
+		if do := variants[variant(pod)]; do != nil {
+			return do(pod)
+		}
+		return runs(pod)
+	}
+}

@@ -1,0 +1,183 @@
+package deploy
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+)
+
+// testView returns a view of the given objects, which nothing changes by itself.
+func testView(t *testing.T, objects ...kruntime.Object) *view {
+	t.Helper()
+	v := newView()
+	t.Cleanup(v.stop)
+	for kind := range watched {
+		v.objects[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, owners())
+	}
+	for _, o := range objects {
+		put(t, v, o)
+	}
+	return v
+}
+
+// put adds or replaces an object of a test view.
+func put(t *testing.T, v *view, o kruntime.Object) {
+	t.Helper()
+	kind := ""
+	switch o.(type) {
+	case *appsv1.Deployment:
+		kind = "Deployment"
+	case *appsv1.StatefulSet:
+		kind = "StatefulSet"
+	case *appsv1.DaemonSet:
+		kind = "DaemonSet"
+	case *appsv1.ReplicaSet:
+		kind = "ReplicaSet"
+	case *batchv1.Job:
+		kind = "Job"
+	case *corev1.Pod:
+		kind = "Pod"
+	case *corev1.Event:
+		kind = failedCreate
+	}
+	if err := v.objects[kind].Add(o); err != nil {
+		t.Fatal(err)
+	}
+	v.changed(kind, nil)
+}
+
+func named(uid string, generation int64) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: "ns", Name: "api", UID: types.UID(uid), Generation: generation}
+}
+
+func owned1(kind, owner string, m metav1.ObjectMeta) metav1.ObjectMeta {
+	yes := true
+	m.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: "api", UID: types.UID(owner), Controller: &yes}}
+	return m
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func deployment(replicas int32, status appsv1.DeploymentStatus) *appsv1.Deployment {
+	return &appsv1.Deployment{ObjectMeta: named("d", 2), Spec: appsv1.DeploymentSpec{Replicas: &replicas}, Status: status}
+}
+
+func statefulSet(replicas int32, status appsv1.StatefulSetStatus) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{ObjectMeta: named("s", 2), Spec: appsv1.StatefulSetSpec{Replicas: &replicas}, Status: status}
+}
+
+func job(conditions ...batchv1.JobCondition) *batchv1.Job {
+	for i := range conditions {
+		conditions[i].Status = corev1.ConditionTrue
+	}
+	return &batchv1.Job{ObjectMeta: named("j", 1), Status: batchv1.JobStatus{Conditions: conditions}}
+}
+
+// TestStand holds the rules of readiness (D2) to what the kinds say of themselves.
+func TestStand(t *testing.T) {
+	paused := deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2})
+	paused.Spec.Paused = true
+	unset := deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1})
+	unset.Spec.Replicas = nil
+	stalled := deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Conditions: []appsv1.DeploymentCondition{
+		{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded"},
+	}})
+	maxUnavailable := deployment(2, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2})
+	maxUnavailable.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{}
+	partition := statefulSet(3, appsv1.StatefulSetStatus{
+		ObservedGeneration: 2, Replicas: 3, ReadyReplicas: 3, AvailableReplicas: 3, UpdatedReplicas: 1, CurrentRevision: "a", UpdateRevision: "b",
+	})
+	partition.Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr[int32](2)}
+	onDelete := statefulSet(1, appsv1.StatefulSetStatus{
+		ObservedGeneration: 2, Replicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "b",
+	})
+	onDelete.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType
+	daemons := func(status appsv1.DaemonSetStatus) *appsv1.DaemonSet {
+		return &appsv1.DaemonSet{ObjectMeta: named("ds", 2), Status: status}
+	}
+	pod := func(phase corev1.PodPhase, ready corev1.ConditionStatus) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: named("p", 0), Status: corev1.PodStatus{
+			Phase: phase, Message: "evicted", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}},
+		}}
+	}
+	parallel := job()
+	parallel.Spec.Completions = ptr[int32](3)
+	parallel.Status.Succeeded, parallel.Status.Failed = 1, 2
+
+	for _, test := range []struct {
+		name   string
+		object kruntime.Object
+		target target
+		why    string // "" means ready
+		failed string
+		late   bool
+	}{
+		{"not there", nil, target{kind: "Deployment"}, "it is not there yet", "", false},
+		{"the one of before", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment", uid: "other"}, "it is not there yet", "", false},
+		{"as it was before", unset, target{kind: "Deployment", uid: "d", generation: 3}, "it is not there yet", "", false},
+		{"not seen", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}), target{kind: "Deployment"}, notSeen, "", false},
+		{"not made", deployment(2, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "1 of 2 replicas are made", "", false},
+		{"old ones left", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2}), target{kind: "Deployment"}, "1 of the former revision are still there", "", false},
+		{"not available", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "0 of 1 replica are available", "", false},
+		{"maxUnavailable of all", maxUnavailable, target{kind: "Deployment"}, "0 of 2 replicas are available", "", false},
+		{"available", unset, target{kind: "Deployment", uid: "d", generation: 2}, "", "", false},
+		{"zero", deployment(0, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment"}, "", "", false},
+		{"zero, one left", deployment(0, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1}), target{kind: "Deployment"}, "1 of the former revision are still there", "", false},
+		{"paused", paused, target{kind: "Deployment"}, "", "", false},
+		{"stalled", stalled, target{kind: "Deployment"}, "0 of 1 replica are made", "0 of 1 replica are made, and no progress within its progressDeadlineSeconds", true},
+
+		{"set not seen", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 1}), target{kind: "StatefulSet"}, notSeen, "", false},
+		{"set of the old revision", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "b"}), target{kind: "StatefulSet"}, "0 of 1 replica are of the new revision", "", false},
+		{"set not made", statefulSet(3, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "1 of 3 replicas are made", "", false},
+		{"set not ready", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "0 of 1 replica are ready", "", false},
+		{"set not available", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "0 of 1 replica are available", "", false},
+		{"set too many", statefulSet(0, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1}), target{kind: "StatefulSet"}, "1 too many are still there", "", false},
+		{"set ready", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "b", UpdateRevision: "b"}), target{kind: "StatefulSet"}, "", "", false},
+		{"set of zero", statefulSet(0, appsv1.StatefulSetStatus{ObservedGeneration: 2}), target{kind: "StatefulSet"}, "", "", false},
+		{"set partitioned", partition, target{kind: "StatefulSet"}, "", "", false},
+		{"set updated by hand", onDelete, target{kind: "StatefulSet"}, "", "", false},
+
+		{"daemons not seen", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 1}), target{kind: "DaemonSet"}, notSeen, "", false},
+		{"daemons not updated", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 2, UpdatedNumberScheduled: 1}), target{kind: "DaemonSet"}, "1 of 2 replicas are of the new revision", "", false},
+		{"daemons not available", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 1, UpdatedNumberScheduled: 2}), target{kind: "DaemonSet"}, "1 of 2 replicas are available", "", false},
+		{"daemons", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 2, UpdatedNumberScheduled: 2}), target{kind: "DaemonSet"}, "", "", false},
+		{"no node for daemons", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2}), target{kind: "DaemonSet"}, "", "", false},
+
+		{"replica set", &appsv1.ReplicaSet{ObjectMeta: named("r", 1), Spec: appsv1.ReplicaSetSpec{Replicas: ptr[int32](2)}, Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, AvailableReplicas: 1}}, target{kind: "ReplicaSet"}, "1 of 2 replicas are available", "", false},
+		{"replica set ready", &appsv1.ReplicaSet{ObjectMeta: named("r", 1), Spec: appsv1.ReplicaSetSpec{Replicas: ptr[int32](2)}, Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, AvailableReplicas: 2}}, target{kind: "ReplicaSet"}, "", "", false},
+
+		{"job running", job(), target{kind: "Job"}, "it has not ended yet", "", false},
+		{"job of several", parallel, target{kind: "Job"}, "1 of 3 have succeeded, 2 failed", "", false},
+		{"job done", job(batchv1.JobCondition{Type: batchv1.JobSuccessCriteriaMet}, batchv1.JobCondition{Type: batchv1.JobComplete}), target{kind: "Job", generation: 1}, "", "", false},
+		{"job suspended", job(batchv1.JobCondition{Type: batchv1.JobSuspended}), target{kind: "Job"}, "", "", false},
+		{"job failed", job(batchv1.JobCondition{Type: batchv1.JobFailed, Reason: "BackoffLimitExceeded", Message: "too often"}), target{kind: "Job"}, "", "it failed: too often", false},
+		{"job about to fail", job(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Reason: "PodFailurePolicy"}), target{kind: "Job"}, "", "it failed", false},
+		{"job late", job(batchv1.JobCondition{Type: batchv1.JobFailed, Reason: "DeadlineExceeded", Message: "too long"}), target{kind: "Job"}, "", "it failed: too long", true},
+
+		{"pod pending", pod(corev1.PodPending, corev1.ConditionFalse), target{kind: "Pod"}, "it is not ready", "", false},
+		{"pod ready", pod(corev1.PodRunning, corev1.ConditionTrue), target{kind: "Pod"}, "", "", false},
+		{"pod done", pod(corev1.PodSucceeded, corev1.ConditionFalse), target{kind: "Pod"}, "", "", false},
+		{"pod failed", pod(corev1.PodFailed, corev1.ConditionFalse), target{kind: "Pod"}, "", "it failed: evicted", false},
+		{"pod of a hook", pod(corev1.PodRunning, corev1.ConditionTrue), target{kind: "Pod", toEnd: true}, "it has not ended yet", "", false},
+		{"another kind", nil, target{kind: "Secret"}, "", "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := testView(t)
+			if test.object != nil {
+				put(t, v, test.object)
+			}
+			test.target.namespace, test.target.name = "ns", "api"
+			got := stand(v, test.target)
+			if got.ready != (test.why == "" && test.failed == "") || got.why != test.why || got.failed != test.failed || got.late != test.late {
+				t.Errorf("stand = ready %v, why %q, failed %q, late %v; want why %q, failed %q, late %v",
+					got.ready, got.why, got.failed, got.late, test.why, test.failed, test.late)
+			}
+		})
+	}
+}

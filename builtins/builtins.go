@@ -34,11 +34,11 @@ func Standard() []*Func { return append([]*Func(nil), standard...) }
 // of their names.
 func (s *Session) Predeclared(host []*Func) starlark.StringDict {
 	env := starlark.StringDict{
-		"json":        jsonModule(),
+		"json":        s.jsonModule(),
 		"math":        starmath.Module,
 		"struct":      starlark.NewBuiltin("struct", starlarkstruct.Make),
-		"str":         textFunc("str"),
-		"repr":        textFunc("repr"),
+		"str":         s.textFunc("str"),
+		"repr":        s.textFunc("repr"),
 		"environment": s.environment(),
 	}
 	for _, t := range DefaultTypes {

@@ -3,6 +3,7 @@ package builtins
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -195,6 +196,17 @@ func keyword(arg syntax.Expr) (*syntax.Ident, syntax.Expr, bool) {
 
 // elemStart returns where e, or the element at of the literal e, starts.
 func elemStart(e syntax.Expr, at any) syntax.Position {
+	// The interpreter has put guards into the tree.
+	for {
+		x, ok := e.(*syntax.IndexExpr)
+		if !ok {
+			break
+		}
+		if id, ok := x.X.(*syntax.Ident); !ok || !strings.HasPrefix(id.Name, "%") {
+			break
+		}
+		e = x.Y
+	}
 	switch at := at.(type) {
 	case int:
 		var list []syntax.Expr

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 // read (L7). Each file is read once: one evaluation sees one content.
 type Files struct {
 	root   *os.Root
+	meter  *Meter
 	most   int64
 	read   map[string]content
 	inputs map[plan.Input]plan.Digest // by path and kind
@@ -35,6 +37,9 @@ func NewFiles(root *os.Root, most int64) *Files {
 		inputs: map[plan.Input]plan.Digest{}, stats: map[string]fs.FileInfo{},
 	}
 }
+
+// Bound makes reading count in m, and end with its context.
+func (f *Files) Bound(m *Meter) { f.meter = m }
 
 // Inputs returns what was read, sorted by path, then kind.
 func (f *Files) Inputs() []plan.Input {
@@ -88,22 +93,60 @@ func (f *Files) load(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
-	file, err := f.root.Open(name)
+	if info.Size() > f.most {
+		return nil, f.tooLarge(name)
+	}
+	if err := f.meter.Charge(uint64(info.Size()) / 4); err != nil {
+		return nil, err
+	}
+	for range 3 {
+		var data []byte
+		var same bool
+		data, err = awaited(f.meter, awaitAlways, func() ([]byte, error) {
+			data, ok, err := f.content(name)
+			same = ok
+			return data, err
+		})
+		if err != nil || same {
+			return data, err
+		}
+	}
+	return nil, fmt.Errorf("%s changes while it is read", name)
+}
+
+func (f *Files) tooLarge(name string) error {
+	return fmt.Errorf("%s is larger than the limit of %d bytes", name, f.most)
+}
+
+// content reads a file, and reports whether it was the same before and after.
+func (f *Files) content(name string) (data []byte, same bool, err error) {
+	// What it was a moment ago can have become a fifo since: that must not block.
+	file, err := f.root.OpenFile(name, os.O_RDONLY|noBlock, 0)
 	if err != nil {
-		return nil, readable(name, err)
+		return nil, false, readable(name, err)
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
+	before, err := file.Stat()
+	if err != nil || !before.Mode().IsRegular() {
+		return nil, false, fmt.Errorf("%s is not a regular file", name)
 	}
-	data, err := io.ReadAll(io.LimitReader(file, f.most+1))
+	if before.Size() > f.most {
+		return nil, false, f.tooLarge(name)
+	}
+	var buf bytes.Buffer
+	buf.Grow(int(before.Size()) + bytes.MinRead) // its size in /proc is no size
+	n, err := buf.ReadFrom(io.LimitReader(file, f.most+1))
 	if err != nil {
-		return nil, readable(name, err)
+		return nil, false, readable(name, err)
 	}
-	if int64(len(data)) > f.most {
-		return nil, fmt.Errorf("%s is larger than the limit of %d bytes", name, f.most)
+	if n > f.most {
+		return nil, false, f.tooLarge(name)
 	}
-	return data, nil
+	after, err := file.Stat()
+	if err != nil {
+		return nil, false, readable(name, err)
+	}
+	return buf.Bytes(), before.Size() == after.Size() && before.ModTime().Equal(after.ModTime()) && n == after.Size(), nil
 }
 
 func (f *Files) stat(name string) (fs.FileInfo, error) {
@@ -259,6 +302,9 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 		}
 		if e.IsDir() {
 			return nil
+		}
+		if err := f.meter.Charge(1000); err != nil { // for the system calls
+			return err
 		}
 		if n++; n > treeMost {
 			return fmt.Errorf("%s has more than %d files", dir, treeMost)

@@ -220,6 +220,9 @@ func (f *Func) value(s *Session) *starlark.Builtin {
 		if f.err != nil {
 			return nil, f.err
 		}
+		if err := s.Meter.call(f, args, kwargs); err != nil {
+			return nil, err
+		}
 		return f.call(&Call{Thread: th, Func: f, Session: s, args: len(args), kwargs: kwargs}, args, kwargs)
 	})
 }

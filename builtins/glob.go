@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"path"
@@ -44,7 +45,10 @@ var globFunc = New("glob", "list[str]",
 			}
 			exclude = append(exclude, strings.Split(e, "/"))
 		}
-		matches, err := c.Session.Files.glob(full, exclude)
+		matches, err := c.Session.Files.glob(c.Session.Meter, full, exclude)
+		if bound(err) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, c.reject("pattern", problemf("%v", err))
 		}
@@ -56,6 +60,9 @@ var globFunc = New("glob", "list[str]",
 	})
 
 func checkPattern(pattern string) *problem {
+	if len(pattern) > patternMost {
+		return problemf("a pattern has at most %d characters", patternMost)
+	}
 	for _, part := range strings.Split(pattern, "/") {
 		if _, err := path.Match(part, ""); err != nil {
 			return problemf("%q is no pattern: %q has an open bracket", clip(pattern), clip(part))
@@ -80,45 +87,22 @@ func relative(base, target string) string {
 	return strings.Repeat("../", len(from)-n) + strings.Join(to[n:], "/")
 }
 
-// globMost bounds how many folders and files one glob looks at.
-const globMost = 1_000_000
+const (
+	globMost    = 1_000_000 // folders and files that one glob looks at
+	patternMost = 4096
+	folderSteps = 10_000 // what reading a folder takes
+)
 
 // glob returns the files that match the pattern, sorted. It goes only into
 // folders that can have matches.
-func (f *Files) glob(pattern string, exclude [][]string) ([]string, error) {
+func (f *Files) glob(m *Meter, pattern string, exclude [][]string) ([]string, error) {
 	parts := strings.Split(pattern, "/")
 	fixed := 0
 	for fixed < len(parts)-1 && !strings.ContainsAny(parts[fixed], `*?[\`) {
 		fixed++
 	}
 	start := path.Join(append([]string{"."}, parts[:fixed]...)...)
-	var out []string
-	seen := 0
-	err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
-		if seen++; seen > globMost {
-			return errors.New("more than a million files: give a folder to look in")
-		}
-		if err != nil {
-			if e != nil && e.IsDir() && name != start {
-				return fs.SkipDir // not ours to read
-			}
-			return nil
-		}
-		if name == "." {
-			return nil
-		}
-		at := strings.Split(name, "/")
-		if e.IsDir() {
-			if e.Name() == ".git" || !within(parts, at) || matches(exclude, at) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if match(parts, at) && !matches(exclude, at) {
-			out = append(out, name)
-		}
-		return nil
-	})
+	out, err := f.find(m, start, parts, exclude)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, readable(pattern, err)
 	}
@@ -130,6 +114,67 @@ func (f *Files) glob(pattern string, exclude [][]string) ([]string, error) {
 	}
 	f.note(pattern, plan.InputGlob, digest)
 	return out, nil
+}
+
+// find returns the files below start that match. It takes as long as the file
+// system does, but ends when the context does.
+func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string) ([]string, error) {
+	type found struct {
+		names []string
+		steps uint64
+	}
+	if err := m.Charge(folderSteps); err != nil {
+		return nil, err
+	}
+	cost := uint64(len(parts))
+	for _, e := range exclude {
+		cost += uint64(len(e))
+	}
+	ctx, left := context.Background(), uint64(1<<62)
+	if m != nil {
+		ctx, left = m.ctx, m.left()
+	}
+	got, err := awaited(m, awaitAlways, func() (found, error) {
+		var got found
+		seen := 0
+		err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
+			if seen++; seen > globMost {
+				return errors.New("more than a million files: give a folder to look in")
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				if e != nil && e.IsDir() && name != start {
+					return fs.SkipDir // not ours to read
+				}
+				return nil
+			}
+			if name == "." {
+				return nil
+			}
+			at := strings.Split(name, "/")
+			if got.steps += 16 + uint64(len(name)) + cost*uint64(len(at)); got.steps > left {
+				return ErrSteps
+			}
+			if e.IsDir() {
+				got.steps += folderSteps
+				if e.Name() == ".git" || !within(parts, at) || matches(exclude, at) {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if match(parts, at) && !matches(exclude, at) {
+				got.names = append(got.names, name)
+			}
+			return nil
+		})
+		return got, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got.names, m.Charge(got.steps)
 }
 
 func matches(patterns [][]string, name []string) bool {

@@ -1,7 +1,9 @@
 package builtins
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -9,7 +11,6 @@ import (
 	"github.com/BurntSushi/toml"
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -20,7 +21,7 @@ type readArgs struct {
 }
 
 // reader returns a builtin that reads a file and decodes it.
-func reader(name, result, doc string, decode func(*starlark.Thread, []byte) (starlark.Value, error)) *Func {
+func reader(name, result, doc string, decode func(*Call, []byte) (starlark.Value, error)) *Func {
 	return New(name, result, doc+" The file is an input of the plan.",
 		func(c *Call, a *readArgs) (starlark.Value, error) {
 			file, p := c.resolve(a.Path)
@@ -28,10 +29,16 @@ func reader(name, result, doc string, decode func(*starlark.Thread, []byte) (sta
 				return nil, c.reject("path", p)
 			}
 			data, err := c.Session.Files.Read(file, plan.InputFile)
+			if bound(err) {
+				return nil, err
+			}
 			if err != nil {
 				return nil, c.reject("path", c.Session.Files.problem(file, err))
 			}
-			v, err := decode(c.Thread, data)
+			v, err := decode(c, data)
+			if bound(err) {
+				return nil, err
+			}
 			if err != nil {
 				return nil, c.reject("path", problemf("%s: %v", file, err))
 			}
@@ -40,9 +47,12 @@ func reader(name, result, doc string, decode func(*starlark.Thread, []byte) (sta
 }
 
 var (
-	readFileFunc = reader("read_file", "str", "Returns the text of a file.", func(_ *starlark.Thread, data []byte) (starlark.Value, error) {
+	readFileFunc = reader("read_file", "str", "Returns the text of a file.", func(c *Call, data []byte) (starlark.Value, error) {
 		if !utf8.Valid(data) {
 			return nil, fmt.Errorf("it is no text in UTF-8")
+		}
+		if err := c.Session.Meter.Make(len(data)); err != nil {
+			return nil, err
 		}
 		return starlark.String(data), nil
 	})
@@ -51,81 +61,58 @@ var (
 	readTOMLFunc = reader("read_toml", "dict", "Returns the value that a TOML file has; dates are text.", decodeTOML)
 )
 
-func decodeJSON(th *starlark.Thread, data []byte) (starlark.Value, error) {
+// bound reports whether an error is that of a limit or of the context, which
+// ends evaluation.
+func bound(err error) bool {
+	return errors.Is(err, ErrSteps) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func decodeJSON(c *Call, data []byte) (starlark.Value, error) {
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("it is no text in UTF-8")
 	}
-	if err := shallow(data); err != nil {
+	if err := decodable(c.Session.Meter, data); err != nil {
 		return nil, err
 	}
 	decode := starjson.Module.Members["decode"].(*starlark.Builtin)
-	return decode.CallInternal(th, starlark.Tuple{starlark.String(data)}, nil)
-}
-
-// shallow returns an error for a text that nests brackets so deep that a
-// decoder, which calls itself for each, would exhaust the stack: Go cannot
-// recover from that.
-func shallow(data []byte) error {
-	const most = 1000
-	depth := 0
-	for _, c := range data {
-		switch c {
-		case '[', '{':
-			if depth++; depth > most {
-				return fmt.Errorf("it is nested deeper than %d", most)
-			}
-		case ']', '}':
-			depth--
-		}
-	}
-	return nil
-}
-
-// jsonModule is Starlark's, with a decode that does not take every depth.
-func jsonModule() *starlarkstruct.Module {
-	members := starlark.StringDict{}
-	for name, v := range starjson.Module.Members {
-		members[name] = v
-	}
-	inner := members["decode"].(*starlark.Builtin)
-	members["decode"] = starlark.NewBuiltin(inner.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		if len(args) > 0 {
-			if text, ok := args[0].(starlark.String); ok {
-				if err := shallow([]byte(text)); err != nil {
-					return nil, fmt.Errorf("json.decode: %w", err)
-				}
-			}
-		}
-		return inner.CallInternal(th, args, kwargs)
+	return awaited(c.Session.Meter, len(data), func() (starlark.Value, error) {
+		return decode.CallInternal(c.Thread, starlark.Tuple{starlark.String(data)}, nil)
 	})
-	return &starlarkstruct.Module{Name: "json", Members: members}
 }
 
 // decodeYAML goes through JSON: that keeps whole numbers whole.
-func decodeYAML(th *starlark.Thread, data []byte) (starlark.Value, error) {
+func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
+	if err := c.Session.Meter.Charge(parseSize * uint64(len(data))); err != nil {
+		return nil, err
+	}
 	if err := shallow(data); err != nil {
 		return nil, err
 	}
-	data, err := yaml.YAMLToJSON(data)
+	data, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON(th, data)
+	return decodeJSON(c, data)
 }
 
-func decodeTOML(th *starlark.Thread, data []byte) (starlark.Value, error) {
-	var v map[string]any
+func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
+	if err := c.Session.Meter.Charge(parseSize * uint64(len(data))); err != nil {
+		return nil, err
+	}
 	if err := shallow(data); err != nil {
 		return nil, err
 	}
-	if err := toml.Unmarshal(data, &v); err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(datesAsText(v))
+	data, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) {
+		var v map[string]any
+		if err := toml.Unmarshal(data, &v); err != nil {
+			return nil, err
+		}
+		return json.Marshal(datesAsText(v))
+	})
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON(th, data)
+	return decodeJSON(c, data)
 }
 
 // datesAsText replaces dates and times by the text that TOML has for them.
@@ -163,7 +150,10 @@ type yamlDecodeArgs struct {
 
 var yamlDecodeFunc = New("yaml.decode", "value", "Returns the value that a YAML text has; of several documents the first.",
 	func(c *Call, a *yamlDecodeArgs) (starlark.Value, error) {
-		v, err := decodeYAML(c.Thread, []byte(a.Text))
+		v, err := decodeYAML(c, []byte(a.Text))
+		if bound(err) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, c.reject("text", problemf("%v", err))
 		}
@@ -176,13 +166,27 @@ type yamlEncodeArgs struct {
 
 var yamlEncodeFunc = New("yaml.encode", "str", "Returns a value as YAML, with sorted keys.",
 	func(c *Call, a *yamlEncodeArgs) (starlark.Value, error) {
+		// It writes JSON first, reads that, and writes it again, indented.
+		n, err := c.Session.Meter.TextSize(a.Value)
+		if err == nil {
+			err = c.Session.Meter.Charge(parseSize * uint64(n))
+		}
+		if err != nil {
+			return nil, err
+		}
 		v, p := toData(a.Value, 0)
 		if p != nil {
 			return nil, c.reject("value", p)
 		}
-		data, err := yaml.Marshal(v)
+		data, err := awaited(c.Session.Meter, n, func() ([]byte, error) { return yaml.Marshal(v) })
+		if bound(err) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, c.reject("value", problemf("%v", err))
+		}
+		if err := c.Session.Meter.Fits(len(data)); err != nil {
+			return nil, err
 		}
 		return starlark.String(data), nil
 	})

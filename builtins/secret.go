@@ -124,14 +124,23 @@ func secretIn(v starlark.Value, depth int) *Secret {
 }
 
 // textFunc returns a builtin of Starlark that makes text, with a look for secrets first.
-func textFunc(name string) *starlark.Builtin {
+func (s *Session) textFunc(name string) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if len(args) == 1 {
-			if _, isText := args[0].(starlark.String); !isText {
-				if err := HasSecret(name, args[0]); err != nil {
-					return nil, err
+			if text, isText := args[0].(starlark.String); isText {
+				if name == "repr" {
+					if err := s.Meter.Make(int(quoted(string(text)))); err != nil {
+						return nil, err
+					}
 				}
+				return inner.CallInternal(th, args, kwargs)
+			}
+			if err := s.Meter.Text(args[0]); err != nil {
+				return nil, err
+			}
+			if err := HasSecret(name, args[0]); err != nil {
+				return nil, err
 			}
 		}
 		return inner.CallInternal(th, args, kwargs)

@@ -18,6 +18,7 @@ type Session struct {
 	Version     string            // of pipe, for require_version(); empty: accepts all
 	Values      map[string]string // of parameters, as given
 	Files       *Files
+	Meter       *Meter // nil: no bounds
 
 	Pipeline *plan.Pipeline // nil until pipeline() was called
 	Params   []plan.Param
@@ -70,6 +71,7 @@ func (s *Session) Report(d plan.Diagnostic) {
 
 // ReportSure is Report for what no parameter's value can be the cause of.
 func (s *Session) ReportSure(d plan.Diagnostic) {
+	_ = s.Meter.Charge(diagnosticSize) // what is reported is kept, even if evaluation ends with it
 	if d.Line == "" {
 		d.Line = s.line(d.Pos)
 	}

@@ -110,7 +110,7 @@ func (e *evaluation) fatal(err error) {
 	if errors.As(err, &h) {
 		d.Message, d.Hint = h.Msg, h.Hint
 	}
-	if e.steps {
+	if e.steps || errors.Is(err, builtins.ErrSteps) {
 		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
 		d.Hint = "is a loop larger than it was meant to be?"
 	}
@@ -150,6 +150,9 @@ func (e *evaluation) unparsed(err error) error {
 // suggestMost is for how many errors of one kind a similar name is looked for:
 // the work is the number of errors times the number of names.
 const suggestMost = 100
+
+// reportMost is how many names that are not defined are reported of one file.
+const reportMost = 1000
 
 // unresolved returns what the resolver found, with a suggestion among names for
 // a name that is not defined.

@@ -10,155 +10,297 @@ import (
 )
 
 // The interpreter has no hook for operators. So the syntax tree is rewritten
-// before it is compiled: an operation that needs a look at its operands becomes
-// a call of a function whose name no program can write. The call stands where the
-// operator stood, so positions and stacks stay right.
+// before it is compiled (see rewrite.go): an operation that needs a look at its
+// operands goes through a guard, a value whose name no program can write. A
+// guard is indexed and not called, because that takes a third of the time and
+// leaves no frame in the call stack:
 //
-// What is looked at here is secrets: making text with one would put a
-// placeholder where the value was meant.
+//	x + y        %+[x][y]
+//	x[i]         x[%key[i]]
+//	x.join(y)    %.join[x](y)
+//	x[i] += y    %+=[x][i] += y
+//
+// What stands at the position of a guard is what stood there before, so that
+// positions and stacks stay right.
 const (
-	modName    = "%"       // x % y
-	formatName = "%format" // x.format, before it is called
+	guardKey   = "%key"   // of x[key]
+	guardMake  = "%make"  // of a literal, a lambda and a slice: counts what was made
+	guardEach  = "%each"  // of what a list comprehension goes over
+	guardEntry = "%entry" // the same for one that makes a dict
+	guardCall  = "%call"  // at the start of a function: counts the depth of calls
+	guardArgs  = "%args"  // of f(*args, **kwargs)
+	guardSet   = "%set"   // x in x[i] = y
 )
 
-// addGuards declares the functions that guarded operations call.
-func addGuards(env starlark.StringDict) {
-	env[modName] = starlark.NewBuiltin(modName, guardedMod)
-	env[formatName] = starlark.NewBuiltin(formatName, guardedFormat)
+var binaryOps = []syntax.Token{
+	syntax.PLUS, syntax.MINUS, syntax.STAR, syntax.SLASH, syntax.SLASHSLASH, syntax.PERCENT, syntax.AMP, syntax.PIPE,
+	syntax.CIRCUMFLEX, syntax.LTLT, syntax.GTGT, syntax.EQL, syntax.NEQ, syntax.LT, syntax.LE, syntax.GT, syntax.GE,
+	syntax.IN, syntax.NOT_IN,
 }
 
-func guardedMod(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	if _, ok := args[0].(starlark.String); ok {
-		if err := builtins.HasSecret(modName, args[1]); err != nil {
-			return nil, err
+func guardOp(op syntax.Token) string    { return "%" + op.String() }
+func guardUnary(op syntax.Token) string { return "%u" + op.String() }
+func guardInto(op syntax.Token) string  { return "%into" + op.String() } // x in x += y, for a name
+func guardAug(op syntax.Token) string   { return "%aug" + op.String() }  // x in x[i] += y
+func guardAttr(name string) string      { return "%." + name }
+
+// A guard is a value that can be indexed with any value.
+type guard struct {
+	name string
+	get  func(v starlark.Value) (starlark.Value, error)
+}
+
+// Get looks at v.
+func (gd *guard) Get(v starlark.Value) (starlark.Value, bool, error) {
+	out, err := gd.get(v)
+	return out, true, err
+}
+
+func (gd *guard) String() string        { return gd.name }
+func (gd *guard) Type() string          { return "guard" }
+func (gd *guard) Freeze()               {}
+func (gd *guard) Truth() starlark.Bool  { return true }
+func (gd *guard) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: guard") }
+
+// declare puts the guards into env.
+func (g *guards) declare(env starlark.StringDict) {
+	add := func(name string, get func(v starlark.Value) (starlark.Value, error)) { env[name] = &guard{name, get} }
+	for _, op := range binaryOps {
+		add(guardOp(op), func(x starlark.Value) (starlark.Value, error) { return g.operand(x, op, false), nil })
+		add(guardInto(op), func(x starlark.Value) (starlark.Value, error) { return g.operand(x, op, true), nil })
+		add(guardAug(op), func(x starlark.Value) (starlark.Value, error) { return &target{g: g, x: x, op: op}, nil })
+	}
+	for _, op := range []syntax.Token{syntax.PLUS, syntax.MINUS, syntax.TILDE} {
+		add(guardUnary(op), func(x starlark.Value) (starlark.Value, error) { return g.unary(op, x) })
+	}
+	for name := range checks {
+		add(guardAttr(name), func(x starlark.Value) (starlark.Value, error) { return g.attr(x, name) })
+	}
+	add(guardSet, func(x starlark.Value) (starlark.Value, error) { return &target{g: g, x: x}, nil })
+	add(guardKey, func(k starlark.Value) (starlark.Value, error) { return k, g.meter.Hash(k) })
+	add(guardMake, func(v starlark.Value) (starlark.Value, error) { return v, g.made(v) })
+	add(guardEach, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.SlotSize) })
+	add(guardEntry, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.EntrySize) })
+	add(guardArgs, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, 2*builtins.BoxSize) })
+	add(guardCall, func(v starlark.Value) (starlark.Value, error) { return starlark.True, g.called(v) })
+}
+
+// made counts what was made by a literal. That is no larger than the source, or
+// than what it was made of.
+func (g *guards) made(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.Tuple:
+		return g.slots(len(v))
+	case *starlark.List:
+		return g.slots(v.Len())
+	case *starlark.Dict:
+		if err := g.meter.Fits(32 * v.Len()); err != nil {
+			return err
+		}
+		n := builtins.DictSize
+		if v.Len() > 8 {
+			n = builtins.EntrySize * v.Len()
+		}
+		return g.meter.Charge(uint64(n))
+	case *starlark.Function:
+		return g.meter.Charge(4 * builtins.BoxSize)
+	case starlark.String:
+		return g.meter.Look(len(v))
+	case starlark.Bytes:
+		return g.meter.Look(len(v))
+	}
+	return nil
+}
+
+// each counts the making of something for each element of v.
+func (g *guards) each(v starlark.Value, size int) error {
+	if _, isText := v.(starlark.String); isText {
+		return nil
+	}
+	return g.meter.Charge(uint64(max(starlark.Len(v), 0)) * uint64(size))
+}
+
+// deepestCall bounds how deep functions may call each other, besides loads. To
+// see that no function calls itself the interpreter looks at the whole stack at
+// every call.
+const deepestCall = 200
+
+// called counts a call of a function, and what it got as *args or **kwargs.
+func (g *guards) called(v starlark.Value) error {
+	depth := g.thread.CallStackDepth()
+	if depth > deepestCall+g.loads() {
+		return &builtins.Hinted{
+			Msg:  fmt.Sprintf("functions call each other deeper than %d", deepestCall),
+			Hint: "use a for",
 		}
 	}
-	return starlark.Binary(syntax.PERCENT, args[0], args[1])
+	if err := g.meter.Charge(uint64(depth) / 8); err != nil {
+		return err
+	}
+	return g.made(v)
 }
 
-// guardedFormat returns the method format of its argument.
-func guardedFormat(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	x, ok := args[0].(starlark.HasAttrs)
+// An operand is the left side of an operator, while the right side is evaluated.
+type operand struct {
+	guard
+	g       *guards
+	x       starlark.Value
+	op      syntax.Token
+	inplace bool
+}
+
+func (g *guards) operand(x starlark.Value, op syntax.Token, inplace bool) *operand {
+	n := len(g.free)
+	if n == 0 {
+		return &operand{g: g, x: x, op: op, inplace: inplace}
+	}
+	o := g.free[n-1]
+	g.free = g.free[:n-1]
+	o.x, o.op, o.inplace = x, op, inplace
+	return o
+}
+
+// Get applies the operator.
+func (o *operand) Get(y starlark.Value) (starlark.Value, bool, error) {
+	g, x, op, inplace := o.g, o.x, o.op, o.inplace
+	o.x = nil
+	g.free = append(g.free, o)
+	var z starlark.Value
+	var err error
+	if inplace {
+		z, err = g.inplace(op, x, y)
+	} else {
+		z, err = g.binary(op, x, y)
+	}
+	return z, true, err
+}
+
+// Binary applies the operator of x[i] += y, where the interpreter does.
+func (o *operand) Binary(_ syntax.Token, y starlark.Value, _ starlark.Side) (starlark.Value, error) {
+	z, _, err := o.Get(y)
+	return z, err
+}
+
+// A target is x in x[i] = y and x.f = y; with an operator, in x[i] += y and x.f += y.
+type target struct {
+	guard
+	g  *guards
+	x  starlark.Value
+	op syntax.Token
+}
+
+// Get returns x[i], ready for the operator.
+func (t *target) Get(i starlark.Value) (starlark.Value, bool, error) {
+	if err := t.g.meter.Hash(i); err != nil {
+		return nil, false, err
+	}
+	old, err := index(t.x, i)
+	if err != nil {
+		return nil, false, err
+	}
+	return t.g.operand(old, t.op, true), true, nil
+}
+
+// SetKey does x[i] = v.
+func (t *target) SetKey(i, v starlark.Value) error {
+	d, ok := t.x.(*starlark.Dict)
 	if !ok {
-		return nil, fmt.Errorf("%s has no .format field or method", args[0].Type())
+		return setIndex(t.x, i, v)
 	}
-	method, err := x.Attr("format")
-	if method == nil && err == nil {
-		err = fmt.Errorf("%s has no .format field or method", args[0].Type())
+	n := d.Len()
+	if t.g.chains == nil {
+		t.g.chains = chains{}
 	}
-	inner, ok := method.(*starlark.Builtin)
-	if err != nil || !ok {
-		return method, err
+	if err := t.g.key(t.g.chains, d, i); err != nil {
+		return err
 	}
-	if _, ok := x.(starlark.String); !ok {
-		return method, nil
+	if err := d.SetKey(i, v); err != nil || d.Len() == n {
+		return err
 	}
-	return starlark.NewBuiltin("format", func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		if err := builtins.HasSecret("format", args); err != nil {
+	return t.g.entries(1, n)
+}
+
+// Attr returns x.name, ready for the operator.
+func (t *target) Attr(name string) (starlark.Value, error) {
+	x, ok := t.x.(starlark.HasAttrs)
+	if !ok {
+		return nil, noMethod(t.x, name)
+	}
+	old, err := x.Attr(name)
+	if old == nil && err == nil {
+		err = noMethod(t.x, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.g.operand(old, t.op, true), nil
+}
+
+// AttrNames is for suggestions.
+func (t *target) AttrNames() []string {
+	if x, ok := t.x.(starlark.HasAttrs); ok {
+		return x.AttrNames()
+	}
+	return nil
+}
+
+// SetField does x.name = v.
+func (t *target) SetField(name string, v starlark.Value) error {
+	if x, ok := t.x.(starlark.HasSetField); ok {
+		return x.SetField(name, v)
+	}
+	return fmt.Errorf("can't assign to .%s field of %s", name, t.x.Type())
+}
+
+// index is x[i] of the interpreter.
+func index(x, i starlark.Value) (starlark.Value, error) {
+	switch x := x.(type) {
+	case starlark.Mapping:
+		v, found, err := x.Get(i)
+		if err == nil && !found {
+			err = fmt.Errorf("key %v not in %s", i, x.Type())
+		}
+		return v, err
+	case starlark.Indexable:
+		n, err := position(x, i, x.Type()+" index: ")
+		if err != nil {
 			return nil, err
 		}
-		for _, kv := range kwargs {
-			if err := builtins.HasSecret("format", kv[1]); err != nil {
-				return nil, err
-			}
-		}
-		return inner.CallInternal(th, args, kwargs)
-	}), nil
-}
-
-// guard rewrites a tree.
-func guard(tree *syntax.File) { guardStmts(tree.Stmts) }
-
-func guardStmts(stmts []syntax.Stmt) {
-	for _, s := range stmts {
-		switch s := s.(type) {
-		case *syntax.AssignStmt:
-			s.LHS, s.RHS = guardExpr(s.LHS), guardExpr(s.RHS)
-			// x %= y; where x is more than a name it would be evaluated twice.
-			if id, ok := s.LHS.(*syntax.Ident); ok && s.Op == syntax.PERCENT_EQ {
-				s.Op = syntax.EQ
-				s.RHS = guardCall(modName, s.OpPos, &syntax.Ident{Name: id.Name, NamePos: id.NamePos}, s.RHS)
-			}
-		case *syntax.DefStmt:
-			guardExprs(s.Params)
-			guardStmts(s.Body)
-		case *syntax.ExprStmt:
-			s.X = guardExpr(s.X)
-		case *syntax.ForStmt:
-			s.Vars, s.X = guardExpr(s.Vars), guardExpr(s.X)
-			guardStmts(s.Body)
-		case *syntax.WhileStmt:
-			s.Cond = guardExpr(s.Cond)
-			guardStmts(s.Body)
-		case *syntax.IfStmt:
-			s.Cond = guardExpr(s.Cond)
-			guardStmts(s.True)
-			guardStmts(s.False)
-		case *syntax.ReturnStmt:
-			s.Result = guardExpr(s.Result)
-		}
+		return x.Index(n), nil
 	}
+	return nil, fmt.Errorf("unhandled index operation %s[%s]", x.Type(), i.Type())
 }
 
-func guardExprs(list []syntax.Expr) {
-	for i := range list {
-		list[i] = guardExpr(list[i])
+// setIndex is x[i] = v of the interpreter.
+func setIndex(x, i, v starlark.Value) error {
+	switch x := x.(type) {
+	case starlark.HasSetKey:
+		return x.SetKey(i, v)
+	case starlark.HasSetIndex:
+		n, err := position(x, i, "")
+		if err != nil {
+			return err
+		}
+		return x.SetIndex(n, v)
 	}
+	return fmt.Errorf("%s value does not support item assignment", x.Type())
 }
 
-func guardExpr(e syntax.Expr) syntax.Expr {
-	switch e := e.(type) {
-	case *syntax.BinaryExpr:
-		e.X, e.Y = guardExpr(e.X), guardExpr(e.Y)
-		if e.Op == syntax.PERCENT {
-			return guardCall(modName, e.OpPos, e.X, e.Y)
-		}
-	case *syntax.CallExpr:
-		e.Fn = guardExpr(e.Fn)
-		if dot, ok := e.Fn.(*syntax.DotExpr); ok && dot.Name.Name == "format" {
-			e.Fn = guardCall(formatName, dot.Dot, dot.X)
-		}
-		guardExprs(e.Args)
-	case *syntax.Comprehension:
-		e.Body = guardExpr(e.Body)
-		for _, clause := range e.Clauses {
-			switch c := clause.(type) {
-			case *syntax.ForClause:
-				c.Vars, c.X = guardExpr(c.Vars), guardExpr(c.X)
-			case *syntax.IfClause:
-				c.Cond = guardExpr(c.Cond)
-			}
-		}
-	case *syntax.CondExpr:
-		e.Cond, e.True, e.False = guardExpr(e.Cond), guardExpr(e.True), guardExpr(e.False)
-	case *syntax.DictEntry:
-		e.Key, e.Value = guardExpr(e.Key), guardExpr(e.Value)
-	case *syntax.DictExpr:
-		guardExprs(e.List)
-	case *syntax.DotExpr:
-		e.X = guardExpr(e.X)
-	case *syntax.IndexExpr:
-		e.X, e.Y = guardExpr(e.X), guardExpr(e.Y)
-	case *syntax.LambdaExpr:
-		guardExprs(e.Params)
-		e.Body = guardExpr(e.Body)
-	case *syntax.ListExpr:
-		guardExprs(e.List)
-	case *syntax.ParenExpr:
-		e.X = guardExpr(e.X)
-	case *syntax.SliceExpr:
-		e.X, e.Lo, e.Hi, e.Step = guardExpr(e.X), guardExpr(e.Lo), guardExpr(e.Hi), guardExpr(e.Step)
-	case *syntax.TupleExpr:
-		guardExprs(e.List)
-	case *syntax.UnaryExpr:
-		e.X = guardExpr(e.X)
+func position(x starlark.Indexable, i starlark.Value, what string) (int, error) {
+	n := x.Len()
+	at, err := starlark.AsInt32(i)
+	if err != nil {
+		return 0, fmt.Errorf("%s%w", what, err)
 	}
-	return e
-}
-
-// guardCall returns the call of a guard. At run time it stands at pos; as part of
-// the tree it starts where its operand starts.
-func guardCall(name string, pos syntax.Position, args ...syntax.Expr) *syntax.CallExpr {
-	fn := &syntax.Ident{Name: name, NamePos: syntax.Start(args[0])}
-	return &syntax.CallExpr{Fn: fn, Lparen: pos, Args: args, Rparen: pos}
+	given := at
+	if at < 0 {
+		at += n
+	}
+	switch {
+	case at >= 0 && at < n:
+		return at, nil
+	case n == 0:
+		return 0, fmt.Errorf("index %d out of range: empty %s", given, x.Type())
+	}
+	return 0, fmt.Errorf("%s index %d out of range [%d:%d]", x.Type(), given, -n, n-1)
 }

@@ -119,10 +119,16 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 		e.report(pos, errors.New("the file is no text in UTF-8"))
 		return nil, builtins.ErrReported
 	}
+	if err := e.checkText(src, text); err != nil {
+		return nil, err
+	}
 	tree, err := dialect.Parse(src.String(), text, 0)
 	if err != nil {
 		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
 		return nil, e.unparsed(err)
+	}
+	if err := e.checkNesting(src, text, tree); err != nil {
+		return nil, err
 	}
 	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, tree))
 	if err := e.required(tree); err != nil {
@@ -133,10 +139,44 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 		return nil, err
 	}
 	m.globals, err = prog.Init(e.thread, e.env)
-	m.globals.Freeze()
+	if err == nil {
+		err = e.freeze(m, tree)
+	}
 	m.done = true
 	return m, err
 }
+
+// checkText returns an error for a text that cannot be parsed in the bounds (L4).
+func (e *evaluation) checkText(src source, text []byte) error {
+	tokens, pos, deep := nested(text)
+	// The tree and the program of a text take much more than it.
+	if e.parsed += tokens; e.parsed > mostTokens {
+		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &builtins.Hinted{
+			Msg:  fmt.Sprintf("all modules together have more than %d words and signs", mostTokens),
+			Hint: "keep data in a file: read_json(…), read_yaml(…)",
+		})
+		return builtins.ErrReported
+	}
+	if len(e.loading) > deepestLoad {
+		return &builtins.Hinted{Msg: fmt.Sprintf("load: modules load each other deeper than %d", deepestLoad)}
+	}
+	if err := e.session.Meter.Charge(uint64(len(text))); err != nil {
+		return err
+	}
+	if deep {
+		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+		pos.File = src.String()
+		e.report(pos, tooNested())
+		return builtins.ErrReported
+	}
+	return nil
+}
+
+// Bounds of what is parsed: words and signs of all modules, and how deep loads go.
+const (
+	mostTokens  = 1_500_000
+	deepestLoad = 1100
+)
 
 // firstNoText returns where text has the first byte that is no UTF-8.
 func firstNoText(text []byte) (pos plan.Pos, ok bool) {

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package builtins
+
+const noBlock = 0

@@ -1,0 +1,172 @@
+package builtins
+
+import (
+	"fmt"
+
+	starjson "go.starlark.net/lib/json"
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+)
+
+// parseSize is what a decoder of YAML or TOML takes for each byte of a text.
+const parseSize = 16
+
+// awaitAlways is the n of awaited for work that has no known size.
+const awaitAlways = 1 << 40
+
+// awaited calls f, which works on n bytes and does not know the context, and
+// returns without it when the context ends. What f works on is bounded, so f ends.
+func awaited[T any](m *Meter, n int, f func() (T, error)) (T, error) {
+	if m == nil || n < 64<<10 {
+		return f()
+	}
+	type outcome struct {
+		v     T
+		err   error
+		panic any
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var out outcome
+		defer func() {
+			out.panic = recover()
+			done <- out
+		}()
+		out.v, out.err = f()
+	}()
+	select {
+	case out := <-done:
+		if out.panic != nil {
+			panic(out.panic)
+		}
+		return out.v, out.err
+	case <-m.ctx.Done():
+		var none T
+		return none, m.ctx.Err()
+	}
+}
+
+// shallow returns an error for a text that nests brackets so deep that a
+// decoder, which calls itself for each, would exhaust the stack: Go cannot
+// recover from that.
+func shallow[T string | []byte](data T) error {
+	depth := 0
+	for i := range len(data) {
+		switch data[i] {
+		case '[', '{':
+			if depth++; depth > DeepestValue {
+				return fmt.Errorf("it is nested deeper than %d", DeepestValue)
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return nil
+}
+
+// decodable is shallow for JSON, and counts the values that the text has at most.
+func decodable[T string | []byte](m *Meter, data T) error {
+	if err := shallow(data); err != nil {
+		return err
+	}
+	n := len(data)
+	for i := range len(data) {
+		switch data[i] {
+		case '[':
+			n += BoxSize
+		case '{':
+			n += DictSize
+		case ',':
+			n += SlotSize
+		case ':':
+			n += EntrySize / 2
+		}
+	}
+	return m.Charge(uint64(n))
+}
+
+// jsonModule is Starlark's, in bounds.
+func (s *Session) jsonModule() *starlarkstruct.Module {
+	members := starlark.StringDict{}
+	guard := func(name string, check func(v starlark.Value, args []starlark.Value) (int, error)) {
+		inner := starjson.Module.Members[name].(*starlark.Builtin)
+		members[name] = starlark.NewBuiltin(inner.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			n := 0
+			if all := given(args, kwargs); len(all) > 0 {
+				var err error
+				if n, err = check(all[0], all[1:]); err != nil {
+					return nil, fmt.Errorf("%s: %w", inner.Name(), err)
+				}
+			}
+			return awaited(s.Meter, n, func() (starlark.Value, error) { return inner.CallInternal(th, args, kwargs) })
+		})
+	}
+	guard("encode", func(v starlark.Value, _ []starlark.Value) (int, error) {
+		n, err := s.Meter.TextSize(v)
+		if err != nil {
+			return n, err
+		}
+		return n, s.Meter.Make(n)
+	})
+	guard("decode", func(v starlark.Value, _ []starlark.Value) (int, error) {
+		text, _ := v.(starlark.String)
+		return len(text), decodable(s.Meter, string(text))
+	})
+	guard("indent", func(v starlark.Value, more []starlark.Value) (int, error) {
+		text, _ := v.(starlark.String)
+		if err := shallow(string(text)); err != nil {
+			return 0, err
+		}
+		n := indented(string(text), more)
+		return n, s.Meter.Make(n)
+	})
+	encode, indent := members["encode"], members["indent"]
+	name := starjson.Module.Members["encode_indent"].(*starlark.Builtin).Name()
+	members["encode_indent"] = starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		text, err := encode.(*starlark.Builtin).CallInternal(th, args, nil)
+		if err != nil {
+			return nil, err
+		}
+		return indent.(*starlark.Builtin).CallInternal(th, starlark.Tuple{text}, kwargs)
+	})
+	return &starlarkstruct.Module{Name: "json", Members: members}
+}
+
+// given returns all arguments, what the function works on first.
+func given(args starlark.Tuple, kwargs []starlark.Tuple) []starlark.Value {
+	out := append([]starlark.Value(nil), args...)
+	for _, kv := range kwargs {
+		out = append(out, kv[1])
+		if kv[0] == starlark.String("x") || kv[0] == starlark.String("str") {
+			out[0], out[len(out)-1] = out[len(out)-1], out[0]
+		}
+	}
+	return out
+}
+
+// indented returns how long text is at most, with one of more before each line
+// and another for each level.
+func indented(text string, more []starlark.Value) int {
+	prefix, indent := 0, 1
+	for _, v := range more {
+		if s, ok := v.(starlark.String); ok {
+			prefix, indent = max(prefix, len(s)), max(indent, len(s))
+		}
+	}
+	n, depth := len(text), 0
+	for i := range len(text) {
+		switch text[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case ',', ':':
+		default:
+			continue
+		}
+		if n += 2 + prefix + max(depth, 0)*indent; n > 1<<40 {
+			return n
+		}
+	}
+	return n
+}

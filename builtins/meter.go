@@ -1,0 +1,453 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+)
+
+// ErrSteps is the error of an operation that takes more steps than are left (L4).
+var ErrSteps = errors.New("evaluation takes too many steps")
+
+// DeepestValue is how deep values may be nested where something walks through
+// all of them: Go cannot recover from an exhausted stack.
+const DeepestValue = 1000
+
+// A Meter bounds what one operation can take (L4). The interpreter counts its
+// instructions, but one instruction can make a value of any size or take hours.
+// So whatever grows a value or walks through one asks here first, and pays in
+// steps: about one for each byte that it makes, and one for each 16 bytes that
+// it only looks at. What an evaluation can make is therefore bounded, too.
+//
+// A nil Meter allows everything.
+type Meter struct {
+	ctx    context.Context //nolint:containedctx // lives as long as one evaluation
+	thread *starlark.Thread
+	most   uint64 // steps
+	size   int    // of one value, in bytes
+}
+
+// NewMeter returns the meter of an evaluation that runs in th and takes at most
+// steps. No string or list is larger than size bytes.
+func NewMeter(ctx context.Context, th *starlark.Thread, steps uint64, size int) *Meter {
+	return &Meter{ctx: ctx, thread: th, most: steps, size: size}
+}
+
+// Charge counts n steps. The error says that there are not so many left, or that
+// the context has ended.
+func (m *Meter) Charge(n uint64) error {
+	if m == nil {
+		return nil
+	}
+	if n >= m.left() {
+		m.thread.Steps = m.most
+		if m.thread.OnMaxSteps != nil {
+			m.thread.OnMaxSteps(m.thread)
+		}
+		return ErrSteps
+	}
+	m.thread.Steps += n
+	if n > 10_000 && m.ctx.Err() != nil {
+		return m.ctx.Err()
+	}
+	return nil
+}
+
+func (m *Meter) left() uint64 {
+	if m.thread.Steps >= m.most {
+		return 0
+	}
+	return m.most - m.thread.Steps
+}
+
+// Make counts the making of a value of n bytes.
+func (m *Meter) Make(n int) error {
+	if err := m.Fits(n); err != nil {
+		return err
+	}
+	return m.Charge(uint64(n))
+}
+
+// Fits returns an error if n bytes are more than one value may have.
+func (m *Meter) Fits(n int) error {
+	if m != nil && (n < 0 || n > m.size) {
+		return &Hinted{
+			Msg:  fmt.Sprintf("the value would be larger than the limit of %d bytes", m.size),
+			Hint: "is a number or a text larger than it was meant to be?",
+		}
+	}
+	return nil
+}
+
+// Look counts a look at n bytes.
+func (m *Meter) Look(n int) error { return m.Charge(uint64(n) / 16) }
+
+// call counts a call of a builtin of ours: what it keeps, and a walk through its
+// arguments.
+func (m *Meter) call(f *Func, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	if m == nil {
+		return nil
+	}
+	keeps := uint64(BoxSize)
+	if f.lenient {
+		keeps = 256
+	}
+	if f.Result == "service" {
+		keeps = serviceSize
+	}
+	if err := m.Charge(keeps); err != nil {
+		return err
+	}
+	for _, v := range args {
+		if err := m.Walk(v); err != nil {
+			return err
+		}
+	}
+	for _, kv := range kwargs {
+		if err := m.Walk(kv[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sizes of values, with what the memory around them takes.
+const (
+	SlotSize  = 32  // an element of a list, that grows
+	BoxSize   = 48  // a list, a tuple, a number that is not small, a function
+	DictSize  = 512 // a dict or a set, empty
+	EntrySize = 160 // an entry of a dict or a set
+
+	serviceSize    = 3000 // a service, until the plan is written
+	diagnosticSize = 1000 // an error or a warning
+)
+
+// Text counts making text of v, as str, repr and % do.
+func (m *Meter) Text(v starlark.Value) error {
+	if m == nil {
+		return nil
+	}
+	switch v := v.(type) {
+	case starlark.String:
+		return m.Make(len(v))
+	case starlark.Bool, starlark.NoneType:
+		return nil
+	}
+	n, err := m.TextSize(v)
+	if err != nil {
+		return err
+	}
+	return m.Make(n)
+}
+
+// TextSize returns how long repr(v) is at most.
+func (m *Meter) TextSize(v starlark.Value) (int, error) {
+	w := walk{most: m.leftAll(), each: func(v starlark.Value) uint64 {
+		switch v := v.(type) {
+		case starlark.String:
+			return quoted(string(v))
+		case starlark.Bytes:
+			return quoted(string(v))
+		case starlark.Int:
+			return digits(v)
+		case starlark.Float:
+			return 330 // %f of the largest
+		}
+		return 40
+	}}
+	err := w.value(v, 0)
+	return int(min(w.sum, 1<<62)), err
+}
+
+// Walk counts a walk through all of v, as of a tree: what is shared counts each time.
+func (m *Meter) Walk(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.String:
+		return m.Look(len(v))
+	case starlark.Bool, starlark.NoneType, starlark.Int, starlark.Float:
+		return nil
+	}
+	if m == nil {
+		return nil
+	}
+	w := walk{most: m.left(), each: func(v starlark.Value) uint64 {
+		if s, ok := v.(starlark.String); ok {
+			return 4 + uint64(len(s))/16
+		}
+		return 16
+	}}
+	if err := w.value(v, 0); err != nil {
+		return err
+	}
+	return m.Charge(w.sum)
+}
+
+func (m *Meter) leftAll() uint64 {
+	if m == nil {
+		return 1 << 62
+	}
+	return m.left()
+}
+
+// A walk sums up what each value in a value counts. It ends as soon as that is
+// more than most.
+type walk struct {
+	each func(starlark.Value) uint64
+	most uint64
+	sum  uint64
+	path []starlark.Value // of lists and dicts, which can contain themselves
+}
+
+func (w *walk) value(v starlark.Value, depth int) error {
+	if depth > DeepestValue {
+		return fmt.Errorf("the value is nested deeper than %d", DeepestValue)
+	}
+	w.sum += w.each(v) + uint64(len(w.path))
+	if w.sum > w.most {
+		return ErrSteps
+	}
+	switch v := v.(type) {
+	case starlark.Tuple:
+		for _, e := range v {
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case *starlark.List:
+		return w.within(v, func() error {
+			for i := range v.Len() {
+				if err := w.value(v.Index(i), depth+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case *starlark.Dict:
+		return w.within(v, func() error {
+			for k, e := range v.Entries() {
+				if err := w.value(k, depth+1); err != nil {
+					return err
+				}
+				if err := w.value(e, depth+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case *starlark.Set:
+		for e := range v.Elements() {
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case *starlarkstruct.Struct:
+		for name, e := range v.Entries() {
+			w.sum += uint64(len(name))
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// within walks through a value that can contain itself.
+func (w *walk) within(v starlark.Value, inside func() error) error {
+	for _, p := range w.path {
+		if p == v {
+			return nil
+		}
+	}
+	w.path = append(w.path, v)
+	err := inside()
+	w.path = w.path[:len(w.path)-1]
+	return err
+}
+
+// quoted returns how long s is at most in quotes, as Starlark and JSON write it.
+func quoted(s string) uint64 {
+	n := uint64(len(s)) + 2
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			n++
+		case c < ' ' || c > '~', c == '<', c == '>', c == '&':
+			n += 5
+		}
+	}
+	return n
+}
+
+// digits returns about how many digits a number has.
+func digits(i starlark.Int) uint64 {
+	if _, ok := i.Int64(); ok {
+		return 20
+	}
+	words := uint64(len(i.BigInt().Bits()))
+	return words * 20 * (1 + words/64) // writing a large one takes longer
+}
+
+// Hash counts the hashing of a key.
+func (m *Meter) Hash(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.String:
+		if len(v) < 256 {
+			return nil
+		}
+		return m.Look(len(v))
+	case starlark.Tuple, *starlarkstruct.Struct:
+		if m == nil {
+			return nil
+		}
+		n, err := hashSteps(v, 0, m.left())
+		if err != nil {
+			return err
+		}
+		return m.Charge(n)
+	case starlark.Bytes:
+		return m.Look(len(v))
+	}
+	return nil
+}
+
+func hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
+	if depth > DeepestValue {
+		return 0, fmt.Errorf("the value is nested deeper than %d", DeepestValue)
+	}
+	add := func(e starlark.Value) bool {
+		if n > most {
+			err = ErrSteps
+		}
+		if err == nil {
+			var more uint64
+			more, err = hashSteps(e, depth+1, most-n)
+			n += more
+		}
+		return err == nil
+	}
+	n = 2
+	switch v := v.(type) {
+	case starlark.String:
+		n += uint64(len(v)) / 16
+	case starlark.Bytes:
+		n += uint64(len(v)) / 4
+	case starlark.Tuple:
+		for _, e := range v {
+			if !add(e) {
+				break
+			}
+		}
+	case *starlarkstruct.Struct:
+		for name, e := range v.Entries() {
+			n += 2 + uint64(len(name))/16
+			if !add(e) {
+				break
+			}
+		}
+	}
+	return n, err
+}
+
+// Compare counts a comparison. The interpreter compares no deeper than 10.
+func (m *Meter) Compare(x, y starlark.Value) error {
+	if m == nil {
+		return nil
+	}
+	c := comparison{most: m.left()}
+	if !c.values(x, y, starlark.CompareLimit) {
+		return m.Charge(m.most)
+	}
+	return m.Charge(c.sum)
+}
+
+// CompareSteps returns how many steps it takes to compare v with another value
+// like it.
+func (m *Meter) CompareSteps(v starlark.Value) uint64 {
+	c := comparison{most: m.leftAll()}
+	c.values(v, v, starlark.CompareLimit)
+	return c.sum
+}
+
+type comparison struct{ sum, most uint64 }
+
+// values sums up the steps of a comparison, as if all but the ends were equal.
+func (c *comparison) values(x, y starlark.Value, depth int) bool {
+	if c.sum += 3; c.sum > c.most {
+		return false
+	}
+	if depth < 1 {
+		return true
+	}
+	switch x := x.(type) {
+	case starlark.String:
+		if y, ok := y.(starlark.String); ok {
+			c.sum += uint64(min(len(x), len(y))) / 16
+		}
+	case starlark.Bytes:
+		if y, ok := y.(starlark.Bytes); ok {
+			c.sum += uint64(min(len(x), len(y))) / 16
+		}
+	case starlark.Int:
+		if _, ok := x.Int64(); !ok {
+			c.sum += digits(x) / 20
+		}
+		if y, ok := y.(starlark.Int); ok {
+			if _, ok := y.Int64(); !ok {
+				c.sum += digits(y) / 20
+			}
+		}
+	case starlark.Tuple:
+		if y, ok := y.(starlark.Tuple); ok {
+			for i := range min(len(x), len(y)) {
+				if !c.values(x[i], y[i], depth-1) {
+					return false
+				}
+			}
+		}
+	case *starlark.List:
+		if y, ok := y.(*starlark.List); ok {
+			for i := range min(x.Len(), y.Len()) {
+				if !c.values(x.Index(i), y.Index(i), depth-1) {
+					return false
+				}
+			}
+		}
+	case *starlark.Dict:
+		if y, ok := y.(*starlark.Dict); ok && x.Len() == y.Len() {
+			for k, e := range x.Entries() {
+				n, err := hashSteps(k, 0, c.most)
+				if c.sum += n; err != nil || c.sum > c.most {
+					return false
+				}
+				other, found, _ := y.Get(k) // an error is the comparison's, too
+				if found && !c.values(e, other, depth-1) {
+					return false
+				}
+			}
+		}
+	case *starlark.Set:
+		if y, ok := y.(*starlark.Set); ok {
+			c.sum += 4 * uint64(min(x.Len(), y.Len()))
+			for e := range x.Elements() {
+				n, err := hashSteps(e, 0, c.most)
+				if c.sum += n; err != nil || c.sum > c.most {
+					return false
+				}
+			}
+		}
+	case *starlarkstruct.Struct:
+		if y, ok := y.(*starlarkstruct.Struct); ok && x.Len() == y.Len() {
+			for i := range x.Len() {
+				_, a := x.AttrAt(i)
+				_, b := y.AttrAt(i)
+				if !c.values(a, b, depth-1) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}

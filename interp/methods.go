@@ -1,0 +1,301 @@
+package interp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
+)
+
+// checks are what is done before a method of a built-in type is called. Methods
+// that are not here take a time and make a value that do not depend on anything.
+var checks = map[string]func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error{}
+
+func init() {
+	for _, name := range strings.Fields(`capitalize count endswith find index isalnum isalpha isdigit islower isspace istitle isupper
+		lower lstrip partition removeprefix removesuffix rfind rindex rpartition rstrip startswith strip title upper`) {
+		checks[name] = (*guards).scan
+	}
+	for _, name := range strings.Fields("split rsplit splitlines") {
+		checks[name] = (*guards).split
+	}
+	checks["join"] = (*guards).join
+	checks["replace"] = (*guards).replace
+	checks["format"] = (*guards).format
+	for _, name := range strings.Fields("codepoints codepoint_ords elems elem_ords") {
+		checks[name] = (*guards).elems
+	}
+	for _, name := range strings.Fields(`append clear extend get insert items keys pop popitem setdefault update values
+		add difference discard intersection issubset issuperset remove symmetric_difference union`) {
+		checks[name] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+			return g.container(name, recv, args, kwargs)
+		}
+	}
+	text := checks["index"]
+	checks["index"] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+		if _, ok := recv.(*starlark.List); ok {
+			return g.container("index", recv, args, kwargs)
+		}
+		return text(g, recv, args, kwargs)
+	}
+}
+
+// A method is a bound method of a built-in type that is checked before it is called.
+type method struct {
+	*starlark.Builtin
+	g     *guards
+	check func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error
+}
+
+// CallInternal checks and calls.
+func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := m.check(m.g, m.Receiver(), args, kwargs); err != nil {
+		return nil, err
+	}
+	if m.Name() == "rsplit" && len(args) == 2 {
+		// It makes room for as many parts as are asked for.
+		if n, err := starlark.AsInt32(args[1]); err == nil {
+			args = starlark.Tuple{args[0], starlark.MakeInt(min(n, starlark.Len(m.Receiver())))}
+		}
+	}
+	v, err := m.Builtin.CallInternal(th, args, kwargs)
+	if s, ok := v.(starlark.String); ok { // case mapping can make text longer
+		if err := m.g.meter.Fits(len(s)); err != nil {
+			return nil, err
+		}
+	}
+	return v, err
+}
+
+// attr returns x.name, where checks has the name.
+func (g *guards) attr(x starlark.Value, name string) (starlark.Value, error) {
+	switch x := x.(type) {
+	case starlark.String, *starlark.List, *starlark.Dict, *starlark.Set, starlark.Bytes:
+		return g.method(x.(starlark.HasAttrs), name)
+	case starlark.HasAttrs:
+		v, err := x.Attr(name)
+		if v != nil || err != nil {
+			return v, err
+		}
+	}
+	return nil, noMethod(x, name)
+}
+
+func (g *guards) method(x starlark.HasAttrs, name string) (*method, error) {
+	v, err := x.Attr(name)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := v.(*starlark.Builtin)
+	if !ok {
+		return nil, noMethod(x, name)
+	}
+	if err := g.meter.Charge(builtins.BoxSize); err != nil {
+		return nil, err
+	}
+	return &method{Builtin: inner, g: g, check: checks[name]}, nil
+}
+
+func noMethod(x starlark.Value, name string) error {
+	return fmt.Errorf("%s has no .%s field or method", x.Type(), name)
+}
+
+// scan is for methods of text that go through it at most once for each argument.
+func (g *guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
+	s, ok := recv.(starlark.String)
+	if !ok {
+		return nil
+	}
+	n := 32 + len(s)
+	for _, arg := range args {
+		switch arg := arg.(type) {
+		case starlark.String:
+			// strip looks for each character in those that it is given.
+			n += len(arg) + len(s)/256*len(arg)
+		case starlark.Tuple:
+			if err := g.meter.Charge(uint64(len(arg))); err != nil {
+				return err
+			}
+			for _, e := range arg {
+				if e, ok := e.(starlark.String); ok {
+					if err := g.meter.Look(min(len(s), len(e))); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	// What it returns can be as long as it.
+	return g.meter.Charge(uint64(n))
+}
+
+func (g *guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	s, ok := recv.(starlark.String)
+	if !ok {
+		return nil
+	}
+	if err := g.meter.Look(16 + len(s)); err != nil {
+		return err
+	}
+	n := 0
+	var sep starlark.Value
+	if len(args) > 0 {
+		sep = args[0]
+	}
+	switch sep := sep.(type) {
+	case starlark.String:
+		if sep != "" {
+			n = strings.Count(string(s), string(sep)) + 1
+		}
+	case starlark.Bool: // of splitlines
+		n = strings.Count(string(s), "\n") + 1
+	default:
+		n = max(fields(string(s)), strings.Count(string(s), "\n")+1)
+	}
+	if err := g.meter.Fits(16 * n); err != nil {
+		return err
+	}
+	return g.meter.Charge(builtins.BoxSize + 64*uint64(n))
+}
+
+// fields returns how many words s has.
+func fields(s string) (n int) {
+	in := false
+	for _, r := range s {
+		space := unicode.IsSpace(r)
+		if !space && !in {
+			n++
+		}
+		in = !space
+	}
+	return n
+}
+
+func (g *guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
+	sep, ok := recv.(starlark.String)
+	if !ok || len(args) != 1 {
+		return nil
+	}
+	it, ok := args[0].(starlark.Iterable)
+	if !ok {
+		return nil
+	}
+	n := builtins.SlotSize
+	for e := range starlark.Elements(it) {
+		if e, ok := e.(starlark.String); ok {
+			n += len(e) + len(sep)
+		}
+		if err := g.meter.Charge(1); err != nil {
+			return err
+		}
+		if err := g.meter.Fits(n - len(sep)); err != nil {
+			return err
+		}
+	}
+	return g.meter.Charge(uint64(n))
+}
+
+func (g *guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
+	s, ok := recv.(starlark.String)
+	if !ok || len(args) < 2 {
+		return nil
+	}
+	before, ok1 := args[0].(starlark.String)
+	after, ok2 := args[1].(starlark.String)
+	if !ok1 || !ok2 {
+		return nil
+	}
+	if err := g.meter.Look(len(s)); err != nil {
+		return err
+	}
+	n := strings.Count(string(s), string(before)) // of "" as often as there are places between
+	if len(args) == 3 {
+		if most, err := starlark.AsInt32(args[2]); err == nil && most >= 0 {
+			n = min(n, most)
+		}
+	}
+	return g.meter.Make(builtins.SlotSize + len(s) + n*(len(after)-len(before)))
+}
+
+// elems is for iterables over text. They are no larger than it, but making a
+// list of one takes a slot for each byte, and nothing knows how many there are.
+func (g *guards) elems(recv starlark.Value, _ starlark.Tuple, _ []starlark.Tuple) error {
+	return g.meter.Charge(uint64(builtins.BoxSize + builtins.SlotSize*max(starlark.Len(recv), 0)))
+}
+
+// format counts what each field of the text writes.
+func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	s, ok := recv.(starlark.String)
+	if !ok {
+		return nil
+	}
+	for _, v := range args {
+		if err := g.noSecret("format", v); err != nil {
+			return err
+		}
+	}
+	for _, kv := range kwargs {
+		if err := g.noSecret("format", kv[1]); err != nil {
+			return err
+		}
+	}
+	sum := text{meter: g.meter, n: len(s)}
+	auto := 0
+	for rest := string(s); sum.err == nil; {
+		var field string
+		var ok bool
+		if _, rest, ok = strings.Cut(rest, "{"); !ok {
+			break
+		}
+		if strings.HasPrefix(rest, "{") {
+			rest = rest[1:]
+			continue
+		}
+		if field, rest, ok = strings.Cut(rest, "}"); !ok {
+			break
+		}
+		if i := strings.IndexAny(field, "!:"); i >= 0 {
+			field = field[:i]
+		}
+		if err := g.meter.Charge(uint64(4 + len(kwargs))); err != nil {
+			return err
+		}
+		i, err := strconv.Atoi(field)
+		if field == "" {
+			i, err = auto, nil
+			auto++
+		}
+		if err == nil && i >= 0 && i < len(args) {
+			sum.add(args[i])
+			continue
+		}
+		for _, kv := range kwargs {
+			if name, _ := kv[0].(starlark.String); string(name) == field {
+				sum.add(kv[1])
+				break
+			}
+		}
+	}
+	return sum.made()
+}
+
+// count returns how many elements x has, and counts a step for each.
+func (g *guards) count(x starlark.Iterable) (int, error) {
+	n := starlark.Len(x)
+	if n >= 0 {
+		return n, g.meter.Charge(uint64(n))
+	}
+	n = 0
+	for range starlark.Elements(x) {
+		if n++; n%1024 == 0 {
+			if err := g.meter.Charge(1024); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,181 @@
+package interp
+
+import (
+	"fmt"
+
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// The parser, the resolver and the compiler call themselves for what is nested,
+// and Go cannot recover from an exhausted stack. So text is looked at before it
+// is parsed, and the tree before anything goes through it.
+const (
+	deepestText = 500  // brackets, and operators that take what follows them
+	deepestTree = 1000 // of syntax
+)
+
+// nested returns how much there is to parse in text, and where it is nested too
+// deep for that. It knows strings and comments, and counts an operator or a word
+// too much rather than too little.
+func nested(text []byte) (tokens int, pos plan.Pos, deep bool) {
+	type level struct {
+		prefixes, words int
+		params          bool // of a lambda: a comma ends nothing
+	}
+	levels := []level{{}}
+	pos.Line, pos.Col = 1, 1
+	sum := 0
+	for i := 0; i < len(text); i++ {
+		top := &levels[len(levels)-1]
+		c := text[i]
+		if c > ' ' {
+			tokens++
+		}
+		switch c {
+		case '\n':
+			pos.Line++
+			tokens += 3 // a statement
+			if len(levels) == 1 {
+				sum -= top.prefixes + top.words
+				*top = level{}
+			}
+		case '#':
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+		case '"', '\'':
+			end := stringEnd(text, i)
+			for ; i < end; i++ {
+				if text[i] == '\n' {
+					pos.Line++
+				}
+			}
+		case '(', '[', '{':
+			levels = append(levels, level{})
+			sum++
+		case ')', ']', '}':
+			if len(levels) > 1 {
+				levels = levels[:len(levels)-1]
+				sum -= top.prefixes + top.words + 1
+				levels[len(levels)-1].prefixes++ // f(…)(…)(…)
+				sum++
+			}
+		case ':':
+			top.params = false
+		case ',':
+			if !top.params {
+				sum -= top.prefixes + top.words
+				*top = level{}
+			}
+		case '+', '-', '~', '*', '/', '%', '.', '&', '|', '^', '<', '>':
+			top.prefixes++
+			sum++
+		default:
+			if !letter(c) {
+				continue
+			}
+			tokens++
+			start := i
+			for i+1 < len(text) && letter(text[i+1]) {
+				i++
+			}
+			switch string(text[start : i+1]) {
+			case "not", "and", "or", "in":
+				top.prefixes++
+				sum++
+			case "lambda", "else":
+				top.words++
+				sum++
+				top.params = text[i] == 'a'
+			}
+		}
+		if sum > deepestText {
+			return tokens, pos, true
+		}
+	}
+	return tokens, pos, false
+}
+
+func letter(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
+}
+
+// stringEnd returns the index of the last byte of the string that starts at i.
+func stringEnd(text []byte, i int) int {
+	quote := text[i]
+	triple := i+2 < len(text) && text[i+1] == quote && text[i+2] == quote
+	if triple {
+		i += 2
+	}
+	for i++; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			i++
+		case text[i] == '\n' && !triple:
+			return i - 1
+		case text[i] == quote && !triple:
+			return i
+		case text[i] == quote && i+2 < len(text) && text[i+1] == quote && text[i+2] == quote:
+			return i + 2
+		}
+	}
+	return len(text) - 1
+}
+
+// checkNesting reports a tree that is too deep.
+func (e *evaluation) checkNesting(src source, text []byte, tree *syntax.File) error {
+	depth := 0
+	var at syntax.Position
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		if n == nil {
+			depth--
+			return true
+		}
+		if depth > deepestTree {
+			if !at.IsValid() {
+				at = syntax.Start(leftmost(n))
+			}
+			return false
+		}
+		depth++
+		return true
+	})
+	if !at.IsValid() {
+		return nil
+	}
+	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+	e.report(e.pos(at), tooNested())
+	return builtins.ErrReported
+}
+
+// leftmost spares Start the way down a deep tree.
+func leftmost(n syntax.Node) syntax.Node {
+	for {
+		switch x := n.(type) {
+		case *syntax.BinaryExpr:
+			n = x.X
+		case *syntax.DotExpr:
+			n = x.X
+		case *syntax.CallExpr:
+			n = x.Fn
+		case *syntax.IndexExpr:
+			n = x.X
+		case *syntax.SliceExpr:
+			n = x.X
+		case *syntax.CondExpr:
+			n = x.True
+		default:
+			return n
+		}
+	}
+}
+
+func tooNested() error {
+	return &builtins.Hinted{
+		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", deepestText),
+		Hint: "give a part of it a name, or keep the data in a file: read_json(…), read_yaml(…)",
+	}
+}

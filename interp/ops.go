@@ -1,0 +1,368 @@
+package interp
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+)
+
+// guards are what guarded operations of one evaluation share.
+type guards struct {
+	meter  *builtins.Meter
+	thread *starlark.Thread
+	loads  func() int // how many modules load each other now
+	free   []*operand // to be used again
+	chains chains
+}
+
+// binary is starlark.Binary and starlark.Compare, with a look at the operands.
+func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
+	switch op {
+	case syntax.EQL, syntax.NEQ, syntax.LT, syntax.LE, syntax.GT, syntax.GE:
+		if err := g.meter.Compare(x, y); err != nil {
+			return nil, err
+		}
+		ok, err := starlark.Compare(op, x, y)
+		return starlark.Bool(ok), err
+	case syntax.IN, syntax.NOT_IN:
+		if err := g.contains(x, y); err != nil {
+			return nil, err
+		}
+		return starlark.Binary(op, x, y)
+	}
+	var err error
+	switch x := x.(type) {
+	case starlark.Int:
+		if y, ok := y.(starlark.Int); ok {
+			return g.ints(op, x, y)
+		}
+		if op == syntax.STAR {
+			err = g.repeat(y, x)
+		}
+	case starlark.String:
+		switch y := y.(type) {
+		case starlark.String:
+			if op == syntax.PLUS {
+				err = g.meter.Make(len(x) + len(y))
+			}
+		case starlark.Int:
+			if op == syntax.STAR {
+				err = g.repeat(x, y)
+			}
+		}
+		if op == syntax.PERCENT {
+			err = g.interpolation(string(x), y)
+		}
+	case starlark.Bytes:
+		switch y := y.(type) {
+		case starlark.Bytes:
+			err = g.meter.Make(len(x) + len(y))
+		case starlark.Int:
+			err = g.repeat(x, y)
+		}
+	case *starlark.List:
+		switch y := y.(type) {
+		case *starlark.List:
+			err = g.slots(x.Len() + y.Len())
+		case starlark.Int:
+			err = g.repeat(x, y)
+		}
+	case starlark.Tuple:
+		switch y := y.(type) {
+		case starlark.Tuple:
+			err = g.slots(len(x) + len(y))
+		case starlark.Int:
+			err = g.repeat(x, y)
+		}
+	case *starlark.Dict:
+		if y, ok := y.(*starlark.Dict); ok {
+			err = g.union(x, y)
+		}
+	case *starlark.Set:
+		if y, ok := y.(*starlark.Set); ok {
+			err = g.union(x, y)
+		}
+	default:
+		// Structs are joined by +; values of host programs see to themselves.
+		if op == syntax.PLUS {
+			err = g.meter.Charge(builtins.BoxSize)
+			if x, ok := x.(starlark.HasAttrs); ok && err == nil {
+				err = g.structs(x, y)
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return starlark.Binary(op, x, y)
+}
+
+// ints is binary for two integers. Large ones cost what the schoolbook does.
+func (g *guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error) {
+	a, xSmall := x.Int64()
+	_, ySmall := y.Int64()
+	if !xSmall || !ySmall {
+		n, k := words(x), words(y)
+		cost := n + k
+		if op == syntax.STAR || op == syntax.SLASHSLASH || op == syntax.PERCENT {
+			cost += n * k / 2
+		}
+		if err := g.meter.Charge(8*(n+k) + cost); err != nil {
+			return nil, err
+		}
+	} else if op == syntax.LTLT && (a > 1<<20 || a < -1<<20) {
+		if err := g.meter.Charge(2 * builtins.BoxSize); err != nil {
+			return nil, err
+		}
+	}
+	z, err := starlark.Binary(op, x, y)
+	if i, ok := z.(starlark.Int); ok {
+		if n, ok := i.Int64(); !ok || n != int64(int32(n)) {
+			if err := g.meter.Charge(builtins.BoxSize); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return z, err
+}
+
+// words returns how long a number is.
+func words(i starlark.Int) uint64 {
+	if _, ok := i.Int64(); ok {
+		return 1
+	}
+	return uint64(len(i.BigInt().Bits()))
+}
+
+// unary is starlark.Unary. It can copy a large number.
+func (g *guards) unary(op syntax.Token, x starlark.Value) (starlark.Value, error) {
+	if err := g.unaryCost(x); err != nil {
+		return nil, err
+	}
+	return starlark.Unary(op, x)
+}
+
+func (g *guards) unaryCost(x starlark.Value) error {
+	if i, ok := x.(starlark.Int); ok {
+		if n, small := i.Int64(); !small || n != int64(int32(n)) {
+			return g.meter.Charge(builtins.BoxSize + 8*words(i))
+		}
+	}
+	return nil
+}
+
+// repeat is for x * n.
+func (g *guards) repeat(x starlark.Value, n starlark.Int) error {
+	times, ok := n.Int64()
+	if !ok {
+		times = int64(n.Sign()) << 40
+	}
+	if times <= 0 {
+		return nil
+	}
+	times = min(times, 1<<32)
+	switch x := x.(type) {
+	case starlark.String:
+		return g.meter.Make(len(x) * int(times))
+	case starlark.Bytes:
+		return g.meter.Make(len(x) * int(times))
+	case *starlark.List:
+		return g.slots(x.Len() * int(times))
+	case starlark.Tuple:
+		return g.slots(len(x) * int(times))
+	}
+	return nil
+}
+
+// slots counts the making of a list or tuple of n elements.
+func (g *guards) slots(n int) error {
+	if err := g.meter.Fits(16 * n); err != nil {
+		return err
+	}
+	return g.meter.Charge(builtins.BoxSize + 16*uint64(n))
+}
+
+// entries counts n entries more in a dict or set of the given length.
+func (g *guards) entries(n, length int) error {
+	if err := g.meter.Fits(32 * (n + length)); err != nil {
+		return err
+	}
+	return g.meter.Charge(builtins.EntrySize * uint64(n))
+}
+
+// union is for x | y and the other operators of dicts and sets.
+func (g *guards) union(x, y starlark.Iterable) error {
+	if err := g.meter.Charge(builtins.DictSize); err != nil {
+		return err
+	}
+	if err := g.elements(x, 0); err != nil {
+		return err
+	}
+	return g.elements(y, starlark.Len(x))
+}
+
+// structs is for x + y where both have attributes.
+func (g *guards) structs(x starlark.HasAttrs, y starlark.Value) error {
+	if y, ok := y.(starlark.HasAttrs); ok {
+		return g.meter.Charge(128 * uint64(len(x.AttrNames())+len(y.AttrNames())))
+	}
+	return nil
+}
+
+// contains is for x in y.
+func (g *guards) contains(x, y starlark.Value) error {
+	switch y := y.(type) {
+	case starlark.String:
+		return g.meter.Look(len(y))
+	case starlark.Bytes:
+		return g.meter.Look(len(y))
+	case *starlark.Dict, *starlark.Set:
+		return g.meter.Hash(x)
+	case *starlark.List:
+		return g.search(x, y)
+	case starlark.Tuple:
+		return g.search(x, y)
+	}
+	return nil
+}
+
+// search counts the comparisons of x with each element.
+func (g *guards) search(x starlark.Value, list starlark.Indexable) error {
+	n := list.Len()
+	if err := g.meter.Charge(uint64(n)); err != nil {
+		return err
+	}
+	switch x := x.(type) {
+	case starlark.Bool, starlark.NoneType:
+		return nil
+	case starlark.Int:
+		if _, ok := x.Int64(); ok {
+			return nil
+		}
+	case starlark.String:
+		if len(x) < 256 {
+			return nil
+		}
+	}
+	for i := range n {
+		if err := g.meter.Compare(x, list.Index(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interpolation is for format % x: each field writes what is given for it.
+func (g *guards) interpolation(format string, x starlark.Value) error {
+	if err := g.noSecret("%", x); err != nil {
+		return err
+	}
+	sum := text{meter: g.meter, n: len(format)}
+	mapping, ok := x.(starlark.Mapping)
+	if rest := format; ok && strings.Contains(rest, "%(") {
+		for {
+			var name string
+			var more bool
+			if _, rest, more = strings.Cut(rest, "%("); !more {
+				break
+			}
+			if name, rest, more = strings.Cut(rest, ")"); !more {
+				break
+			}
+			if v, found, _ := mapping.Get(starlark.String(name)); found {
+				sum.add(v)
+			}
+		}
+	} else if t, ok := x.(starlark.Tuple); ok {
+		for _, v := range t {
+			sum.add(v)
+		}
+	} else {
+		sum.add(x)
+	}
+	return sum.made()
+}
+
+// noSecret returns an error if there is a secret in x, of which op makes text.
+func (g *guards) noSecret(op string, x starlark.Value) error {
+	switch x.(type) {
+	case starlark.String, starlark.Int, starlark.Bool, starlark.NoneType, starlark.Float:
+		return nil
+	}
+	if err := g.meter.Walk(x); err != nil {
+		return err
+	}
+	return builtins.HasSecret(op, x)
+}
+
+// A text sums up how long a text becomes.
+type text struct {
+	meter *builtins.Meter
+	n     int
+	err   error
+}
+
+// add adds str(v), or repr(v), whichever is longer.
+func (t *text) add(v starlark.Value) {
+	if t.err != nil {
+		return
+	}
+	var n int
+	if s, ok := v.(starlark.String); ok && len(s) < 1000 {
+		n = len(s)
+	} else {
+		n, t.err = t.meter.TextSize(v)
+	}
+	if t.n += n; t.err == nil {
+		t.err = t.meter.Fits(t.n)
+	}
+}
+
+// made counts the making of the text.
+func (t *text) made() error {
+	if t.err != nil {
+		return t.err
+	}
+	return t.meter.Make(builtins.SlotSize + t.n)
+}
+
+// inplace is x op= y: a list and a dict are changed and not copied.
+func (g *guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
+	switch x := x.(type) {
+	case *starlark.List:
+		if it, ok := y.(starlark.Iterable); ok && op == syntax.PLUS {
+			return x, g.change(x, "extend", "cannot extend", "cannot apply += to", it)
+		}
+	case *starlark.Dict:
+		if d, ok := y.(*starlark.Dict); ok && op == syntax.PIPE {
+			if d.Len() == 0 { // then update does not look at whether x can be changed
+				if _, _, err := x.Delete(starlark.Float(math.NaN())); err != nil {
+					return nil, errors.New(strings.Replace(err.Error(), "delete from", "apply |= to", 1))
+				}
+			}
+			return x, g.change(x, "update", "cannot insert into", "cannot apply |= to", d)
+		}
+	}
+	return g.binary(op, x, y)
+}
+
+// change calls a method that does what an operator does, but for its message.
+func (g *guards) change(x starlark.HasAttrs, method, theirs, ours string, y starlark.Value) error {
+	m, err := g.method(x, method)
+	if err != nil {
+		return err
+	}
+	_, err = m.CallInternal(g.thread, starlark.Tuple{y}, nil)
+	if err != nil {
+		if _, after, ok := strings.Cut(err.Error(), theirs); ok {
+			return fmt.Errorf("%s%s", ours, after)
+		}
+	}
+	return err
+}

@@ -1,0 +1,299 @@
+package interp
+
+import "go.starlark.net/syntax"
+
+// A rewriter puts guards into a syntax tree.
+type rewriter struct {
+	repeats int // how many loops and functions are around
+}
+
+func rewrite(tree *syntax.File) {
+	var r rewriter
+	tree.Stmts = r.stmts(tree.Stmts)
+}
+
+func (r *rewriter) stmts(stmts []syntax.Stmt) []syntax.Stmt {
+	if stmts == nil {
+		return nil // an if without else
+	}
+	out := make([]syntax.Stmt, 0, len(stmts))
+	for _, s := range stmts {
+		r.stmt(s)
+		out = append(out, s)
+		if def, ok := s.(*syntax.DefStmt); ok && r.repeats > 0 { // it is made each time
+			id := &syntax.Ident{Name: def.Name.Name, NamePos: def.Name.NamePos}
+			out = append(out, &syntax.ExprStmt{X: guarded(guardMake, def.Name.NamePos, id)})
+		}
+	}
+	return out
+}
+
+func (r *rewriter) stmt(s syntax.Stmt) {
+	switch s := s.(type) {
+	case *syntax.AssignStmt:
+		r.assign(s)
+	case *syntax.DefStmt:
+		r.exprs(s.Params)
+		r.repeats++
+		s.Body = r.stmts(s.Body)
+		s.Body = r.enter(s)
+		r.repeats--
+	case *syntax.ExprStmt:
+		s.X = r.expr(s.X)
+	case *syntax.ForStmt:
+		r.target(&s.Vars)
+		s.X = r.expr(s.X)
+		r.repeats++
+		s.Body = r.stmts(s.Body)
+		r.repeats--
+	case *syntax.IfStmt:
+		s.Cond = r.expr(s.Cond)
+		s.True, s.False = r.stmts(s.True), r.stmts(s.False)
+	case *syntax.ReturnStmt:
+		s.Result = r.expr(s.Result)
+	}
+}
+
+// enter returns the body of a function with a look at the depth of calls, and at
+// its *args and **kwargs, after the docstring.
+func (r *rewriter) enter(def *syntax.DefStmt) []syntax.Stmt {
+	var head []syntax.Stmt
+	body := def.Body
+	if x, ok := body[0].(*syntax.ExprStmt); ok {
+		if _, ok := x.X.(*syntax.Literal); ok {
+			head, body = body[:1:1], body[1:]
+		}
+	}
+	for _, v := range received(def.Params, def.Name.NamePos) {
+		head = append(head, &syntax.ExprStmt{X: guarded(guardCall, def.Name.NamePos, v)})
+	}
+	return append(head, body...)
+}
+
+// received returns what a function of these parameters gets as *args and
+// **kwargs, or a number if there are none.
+func received(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
+	var out []syntax.Expr
+	for _, p := range params {
+		if star, ok := p.(*syntax.UnaryExpr); ok {
+			if id, ok := star.X.(*syntax.Ident); ok {
+				out = append(out, &syntax.Ident{Name: id.Name, NamePos: id.NamePos})
+			}
+		}
+	}
+	if out == nil {
+		out = []syntax.Expr{number(pos)}
+	}
+	return out
+}
+
+func number(pos syntax.Position) syntax.Expr {
+	return &syntax.Literal{Token: syntax.INT, TokenPos: pos, Raw: "0", Value: int64(0)}
+}
+
+func (r *rewriter) assign(s *syntax.AssignStmt) {
+	s.RHS = r.expr(s.RHS)
+	if s.Op == syntax.EQ {
+		r.target(&s.LHS)
+		return
+	}
+	op := s.Op - syntax.PLUS_EQ + syntax.PLUS
+	switch lhs := unparen(s.LHS).(type) {
+	case *syntax.Ident:
+		x := &syntax.Ident{Name: lhs.Name, NamePos: lhs.NamePos}
+		s.Op = syntax.EQ
+		s.RHS = indexed(guarded(guardInto(op), s.OpPos, x), s.OpPos, s.RHS)
+	case *syntax.IndexExpr:
+		lhs.X, lhs.Y = guarded(guardAug(op), lhs.Lbrack, r.expr(lhs.X)), r.expr(lhs.Y)
+	case *syntax.DotExpr:
+		lhs.X = guarded(guardAug(op), lhs.Dot, r.expr(lhs.X))
+	}
+}
+
+// target rewrites what is assigned to.
+func (r *rewriter) target(e *syntax.Expr) {
+	switch x := (*e).(type) {
+	case *syntax.IndexExpr:
+		x.X, x.Y = guarded(guardSet, x.Lbrack, r.expr(x.X)), r.expr(x.Y)
+	case *syntax.DotExpr:
+		x.X = r.expr(x.X)
+	case *syntax.ParenExpr:
+		r.target(&x.X)
+	case *syntax.ListExpr:
+		for i := range x.List {
+			r.target(&x.List[i])
+		}
+	case *syntax.TupleExpr:
+		for i := range x.List {
+			r.target(&x.List[i])
+		}
+	}
+}
+
+func unparen(e syntax.Expr) syntax.Expr {
+	for {
+		p, ok := e.(*syntax.ParenExpr)
+		if !ok {
+			return e
+		}
+		e = p.X
+	}
+}
+
+func (r *rewriter) exprs(list []syntax.Expr) {
+	for i := range list {
+		list[i] = r.expr(list[i])
+	}
+}
+
+func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
+	switch e := e.(type) {
+	case *syntax.BinaryExpr:
+		return r.binary(e)
+	case *syntax.CallExpr:
+		e.Fn = r.expr(e.Fn)
+		for i, arg := range e.Args {
+			if star, ok := arg.(*syntax.UnaryExpr); ok && (star.Op == syntax.STAR || star.Op == syntax.STARSTAR) {
+				star.X = guarded(guardArgs, star.OpPos, r.expr(star.X))
+				continue
+			}
+			e.Args[i] = r.expr(arg)
+		}
+	case *syntax.Comprehension:
+		return r.comprehension(e)
+	case *syntax.CondExpr:
+		e.Cond, e.True, e.False = r.expr(e.Cond), r.expr(e.True), r.expr(e.False)
+	case *syntax.DictEntry:
+		e.Key, e.Value = r.key(e.Key), r.expr(e.Value)
+	case *syntax.DictExpr:
+		r.exprs(e.List)
+		return r.made(e, e.Lbrace)
+	case *syntax.DotExpr:
+		e.X = r.expr(e.X)
+		if checks[e.Name.Name] != nil {
+			return guarded(guardAttr(e.Name.Name), e.Dot, e.X)
+		}
+	case *syntax.IndexExpr:
+		e.X, e.Y = r.expr(e.X), r.key(e.Y)
+	case *syntax.LambdaExpr:
+		return r.lambda(e)
+	case *syntax.ListExpr:
+		r.exprs(e.List)
+		return r.made(e, e.Lbrack)
+	case *syntax.ParenExpr:
+		e.X = r.expr(e.X)
+	case *syntax.SliceExpr:
+		e.X, e.Lo, e.Hi, e.Step = r.expr(e.X), r.expr(e.Lo), r.expr(e.Hi), r.expr(e.Step)
+		return guarded(guardMake, e.Lbrack, e)
+	case *syntax.TupleExpr:
+		r.exprs(e.List)
+		return r.made(e, syntax.Start(e))
+	case *syntax.UnaryExpr:
+		if e.X == nil {
+			return e // the * of def f(*, x)
+		}
+		if _, ok := e.X.(*syntax.Literal); ok {
+			return e
+		}
+		e.X = r.expr(e.X)
+		switch e.Op {
+		case syntax.PLUS, syntax.MINUS, syntax.TILDE:
+			return guarded(guardUnary(e.Op), e.OpPos, e.X)
+		}
+	}
+	return e
+}
+
+func (r *rewriter) binary(e *syntax.BinaryExpr) syntax.Expr {
+	if e.Op == syntax.EQ { // name = value
+		e.Y = r.expr(e.Y)
+		return e
+	}
+	_, xLiteral := e.X.(*syntax.Literal)
+	_, yLiteral := e.Y.(*syntax.Literal)
+	e.X, e.Y = r.expr(e.X), r.expr(e.Y)
+	switch e.Op {
+	case syntax.AND, syntax.OR:
+		return e
+	case syntax.EQL, syntax.NEQ, syntax.LT, syntax.LE, syntax.GT, syntax.GE:
+		if xLiteral || yLiteral { // there is little to compare
+			return e
+		}
+	case syntax.PLUS:
+		if xLiteral && yLiteral { // done when it is compiled
+			return e
+		}
+	}
+	return indexed(guarded(guardOp(e.Op), e.OpPos, e.X), e.OpPos, e.Y)
+}
+
+// key rewrites what a dict is indexed with.
+func (r *rewriter) key(e syntax.Expr) syntax.Expr {
+	switch k := e.(type) {
+	case *syntax.Literal:
+		return e
+	case *syntax.UnaryExpr:
+		if _, ok := k.X.(*syntax.Literal); ok {
+			return e
+		}
+	}
+	return guarded(guardKey, syntax.Start(e), r.expr(e))
+}
+
+// made rewrites a literal, if it is one that can be made more than once.
+func (r *rewriter) made(e syntax.Expr, pos syntax.Position) syntax.Expr {
+	if r.repeats == 0 {
+		return e
+	}
+	return guarded(guardMake, pos, e)
+}
+
+func (r *rewriter) comprehension(e *syntax.Comprehension) syntax.Expr {
+	name := guardEach
+	if e.Curly {
+		name = guardEntry
+	}
+	var last *syntax.ForClause
+	for i, clause := range e.Clauses {
+		switch c := clause.(type) {
+		case *syntax.ForClause:
+			r.target(&c.Vars)
+			c.X = r.expr(c.X)
+			last = c
+		case *syntax.IfClause:
+			c.Cond = r.expr(c.Cond)
+		}
+		if i == 0 {
+			r.repeats++
+		}
+	}
+	last.X = guarded(name, last.In, last.X)
+	e.Body = r.expr(e.Body)
+	r.repeats--
+	return guarded(guardMake, e.Lbrack, e)
+}
+
+func (r *rewriter) lambda(e *syntax.LambdaExpr) syntax.Expr {
+	r.exprs(e.Params)
+	r.repeats++
+	e.Body = r.expr(e.Body)
+	r.repeats--
+	for _, v := range received(e.Params, e.Lambda) {
+		// The guard is always true.
+		e.Body = &syntax.CondExpr{
+			Cond: guarded(guardCall, e.Lambda, v), True: e.Body, False: number(e.Lambda),
+			If: e.Lambda, ElsePos: e.Lambda,
+		}
+	}
+	return guarded(guardMake, e.Lambda, e)
+}
+
+// guarded returns name[x]. At run time it stands at pos; as part of the tree it
+// starts where x starts.
+func guarded(name string, pos syntax.Position, x syntax.Expr) syntax.Expr {
+	return indexed(&syntax.Ident{Name: name, NamePos: syntax.Start(x)}, pos, x)
+}
+
+func indexed(x syntax.Expr, pos syntax.Position, y syntax.Expr) syntax.Expr {
+	return &syntax.IndexExpr{X: x, Lbrack: pos, Y: y, Rbrack: pos}
+}

@@ -1,0 +1,234 @@
+package interp
+
+import (
+	"math/bits"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
+)
+
+// A check is what is done before a function is called.
+type check func(args starlark.Tuple, kwargs []starlark.Tuple) error
+
+// universe puts the functions of Starlark that can take long or make something
+// large into env, each with a check.
+func (g *guards) universe(env starlark.StringDict) {
+	first := func(f func(v starlark.Value) error) check {
+		return func(args starlark.Tuple, kwargs []starlark.Tuple) error {
+			if len(args) > 0 {
+				return f(args[0])
+			}
+			for _, kv := range kwargs { // int(x = "1")
+				if err := f(kv[1]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	guard := func(name string, c check) {
+		inner, ok := env[name].(*starlark.Builtin)
+		if !ok {
+			inner = starlark.Universe[name].(*starlark.Builtin)
+		}
+		env[name] = starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			if err := c(args, kwargs); err != nil {
+				return nil, err
+			}
+			return inner.CallInternal(th, args, kwargs)
+		})
+	}
+	guard("all", first(g.through))
+	guard("any", first(g.through))
+	guard("list", first(g.list))
+	guard("tuple", first(g.list))
+	guard("reversed", first(g.list))
+	guard("enumerate", first(g.rows))
+	guard("hash", first(g.meter.Hash))
+	guard("ord", first(g.meter.Walk))
+	guard("int", first(g.parseInt))
+	guard("float", first(g.meter.Walk))
+	guard("abs", first(g.unaryCost))
+	guard("bytes", first(func(v starlark.Value) error {
+		if s, ok := v.(starlark.String); ok {
+			return g.meter.Make(len(s))
+		}
+		return g.list(v)
+	}))
+	guard("print", g.print)
+	guard("fail", g.print)
+	guard("warn", g.print)
+	guard("range", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(2 * builtins.BoxSize) })
+	guard("dir", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(1000) })
+	guard("zip", g.zip)
+	guard("set", first(func(v starlark.Value) error {
+		if err := g.meter.Charge(builtins.DictSize); err != nil {
+			return err
+		}
+		return g.elements(v, 0)
+	}))
+	guard("dict", func(args starlark.Tuple, kwargs []starlark.Tuple) error {
+		if err := g.meter.Charge(builtins.DictSize + builtins.EntrySize*uint64(len(kwargs))); err != nil || len(args) == 0 {
+			return err
+		}
+		return g.pairs(args[0], 0)
+	})
+	guard("struct", func(_ starlark.Tuple, kwargs []starlark.Tuple) error {
+		return g.meter.Charge(builtins.BoxSize + 100*uint64(len(kwargs)))
+	})
+	env["sorted"] = g.keyed("sorted", func(n int) uint64 { return uint64(bits.Len(uint(n))) })
+	env["min"] = g.keyed("min", func(int) uint64 { return 1 })
+	env["max"] = g.keyed("max", func(int) uint64 { return 1 })
+	env["getattr"] = g.getattr()
+}
+
+// through counts a step for each element.
+func (g *guards) through(v starlark.Value) error {
+	if it, ok := v.(starlark.Iterable); ok {
+		_, err := g.count(it)
+		return err
+	}
+	return nil
+}
+
+// list counts the making of a list of v.
+func (g *guards) list(v starlark.Value) error {
+	if it, ok := v.(starlark.Iterable); ok {
+		n, err := g.count(it)
+		if err != nil {
+			return err
+		}
+		return g.slots(n)
+	}
+	return nil
+}
+
+// rows counts the making of a list of pairs.
+func (g *guards) rows(v starlark.Value) error {
+	if err := g.list(v); err != nil {
+		return err
+	}
+	if it, ok := v.(starlark.Iterable); ok {
+		n, err := g.count(it)
+		if err != nil {
+			return err
+		}
+		return g.meter.Charge(2 * builtins.BoxSize * uint64(n))
+	}
+	return nil
+}
+
+func (g *guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
+	rows := -1
+	for _, v := range args {
+		if n := starlark.Len(v); n >= 0 && (rows < 0 || n < rows) {
+			rows = n
+		}
+	}
+	for _, v := range args {
+		if it, ok := v.(starlark.Iterable); ok && rows < 0 {
+			n, err := g.count(it)
+			if err != nil {
+				return err
+			}
+			rows = max(rows, n)
+		}
+	}
+	if rows <= 0 {
+		return nil
+	}
+	if err := g.slots(rows); err != nil {
+		return err
+	}
+	return g.meter.Charge(uint64(rows) * uint64(builtins.BoxSize+16*len(args)))
+}
+
+// parseInt counts the reading of a number from text: longer ones take longer for each digit.
+func (g *guards) parseInt(v starlark.Value) error {
+	if s, ok := v.(starlark.String); ok {
+		n := uint64(len(s))
+		return g.meter.Charge(n + n*n/2000)
+	}
+	return g.meter.Charge(builtins.BoxSize)
+}
+
+func (g *guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
+	sum := text{meter: g.meter}
+	for _, v := range args {
+		sum.add(v)
+	}
+	for _, kv := range kwargs { // sep stands between all
+		if s, ok := kv[1].(starlark.String); ok {
+			sum.n += len(s) * len(args)
+		}
+	}
+	return sum.made()
+}
+
+// keyed returns sorted, min or max, that compares each of n elements about times(n) times.
+func (g *guards) keyed(name string, times func(n int) uint64) *starlark.Builtin {
+	inner := starlark.Universe[name].(*starlark.Builtin)
+	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var list starlark.Value = args
+		if len(args) == 1 {
+			list = args[0]
+		}
+		for _, kv := range kwargs {
+			if kv[0] == starlark.String("iterable") {
+				list = kv[1]
+			}
+		}
+		it, ok := list.(starlark.Iterable)
+		if !ok {
+			return inner.CallInternal(th, args, kwargs)
+		}
+		n, err := g.count(it)
+		if err == nil {
+			err = g.slots(4 * n)
+		}
+		if err != nil {
+			return nil, err
+		}
+		compared := func(v starlark.Value) error {
+			return g.meter.Charge(times(n) * (1 + g.meter.CompareSteps(v)))
+		}
+		byKey := false
+		for i, kv := range kwargs {
+			key, ok := kv[1].(starlark.Callable)
+			if name, _ := kv[0].(starlark.String); name != "key" || !ok {
+				continue
+			}
+			byKey = true
+			kwargs[i] = starlark.Tuple{kv[0], starlark.NewBuiltin(key.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+				v, err := starlark.Call(th, key, args, kwargs)
+				if err == nil {
+					err = compared(v)
+				}
+				return v, err
+			})}
+		}
+		if !byKey {
+			for v := range starlark.Elements(it) {
+				if err := compared(v); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return inner.CallInternal(th, args, kwargs)
+	})
+}
+
+// getattr gives out methods that are checked, too.
+func (g *guards) getattr() *starlark.Builtin {
+	inner := starlark.Universe["getattr"].(*starlark.Builtin)
+	return starlark.NewBuiltin("getattr", func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		v, err := inner.CallInternal(th, args, kwargs)
+		if m, ok := v.(*starlark.Builtin); ok && len(args) > 1 && m.Receiver() != nil {
+			if name, _ := args[1].(starlark.String); checks[string(name)] != nil {
+				return g.attr(args[0], string(name))
+			}
+		}
+		return v, err
+	})
+}

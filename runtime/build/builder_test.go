@@ -239,3 +239,46 @@ func certificates(t testing.TB, dir string) *tls.Config {
 		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{"h2"},
 	}
 }
+
+// BenchmarkStart is of the embedded BuildKit, from nothing to an answer.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		at := daemon.Background{Home: b.TempDir(), Idle: time.Minute}
+		a, err := at.Ensure(b.Context())
+		if err != nil {
+			unavailable(b, "buildkit", err)
+		}
+		b.StopTimer()
+		a.Release()
+		if err := at.Process().Stop(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkRebuild is a build of what did not change: identified, built from the
+// cache and pushed, by a process that attaches to BuildKit.
+func BenchmarkRebuild(b *testing.B) {
+	host := images(b)
+	dir := workspace(b, files{"web/Dockerfile": shell + "COPY x /\nRUN cat /x >/y\n", "web/busybox": "", "web/x": "x"})
+	cache := b.TempDir()
+	buildkit(b)
+	rebuild := func() {
+		a, err := shared().Ensure(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer a.Release()
+		builder := build.New(build.Options{Dir: dir, Addresses: []string{a.Addr}, CacheDir: cache})
+		defer builder.Close()
+		if _, err := builder.Identify(b.Context(), spec("web")); err != nil {
+			b.Fatal(err)
+		}
+		mustBuild(b, builder, spec("web"), host+"/web:1")
+	}
+	rebuild()
+	for b.Loop() {
+		rebuild()
+	}
+}

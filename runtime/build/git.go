@@ -49,7 +49,7 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 		}
 		return problem(spec, err, "")
 	}
-	return b.openLocal(ctx, spec, filepath.Join(dir, filepath.FromSlash(spec.Source.Path)), src)
+	return b.openLocal(ctx, spec, dir, src)
 }
 
 // localRepository returns the folder of a repository of this machine, given by

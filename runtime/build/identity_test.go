@@ -65,6 +65,9 @@ func TestIdentity(t *testing.T) {
 		{name: "a socket", same: true, after: func(dir string) error { return mkfifo(filepath.Join(dir, "web/pipe")) }},
 		{name: "what the Dockerfile is called", same: true, spec: func(s *plan.BuildSpec) { s.Dockerfile = "../build.docker" },
 			files: files{"build.docker": app()["web/Dockerfile"]}},
+		{name: "a context that is a link", same: true, spec: func(s *plan.BuildSpec) { s.Source.Path = "other" }, after: func(dir string) error {
+			return os.Symlink("web", filepath.Join(dir, "other"))
+		}},
 		{name: "a file", files: files{"web/main.txt": "MAIN"}},
 		{name: "a file with the time and the size of before", files: files{"web/main.txt": "niam"}, after: func(dir string) error {
 			return os.Chtimes(filepath.Join(dir, "web/main.txt"), time.Unix(1, 0), time.Unix(1, 0))
@@ -250,6 +253,12 @@ func TestIdentifyWrong(t *testing.T) {
 			at + "there is no folder web/src, the build context: name another with source = local(…) or build = dockerfile(context = …)"},
 		{"a context that is a file", files{"web/Dockerfile": "FROM scratch", "web/src": "x"}, func(s *plan.BuildSpec) { s.Context = "src" },
 			at + "the build context web/src is no folder: name another with source = local(…) or build = dockerfile(context = …)"},
+		{"a context that leads out", files{"web/Dockerfile": "FROM scratch", "web/src": "-> /etc"}, func(s *plan.BuildSpec) { s.Context = "src" },
+			at + "the build context web/src leads out of the workspace through a symbolic link: name another with source = local(…) or build = dockerfile(context = …)"},
+		{"a Dockerfile that leads out", files{"web/Dockerfile": "-> /etc/passwd"}, nil,
+			at + "the Dockerfile web/Dockerfile leads out of the workspace through a symbolic link"},
+		{"a wrong .dockerignore", files{"web/Dockerfile": "FROM scratch", "web/.dockerignore": "a\n[\n"}, nil,
+			at + "web/.dockerignore: \"[\" is no pattern: syntax error in pattern"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := spec("web")

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -69,7 +70,7 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, commit string) 
 	if spec.Source.Git != "" {
 		err = b.openGit(ctx, spec, src, &id, commit)
 	} else {
-		err = b.openLocal(ctx, spec, filepath.Join(b.opts.Dir, filepath.FromSlash(spec.Source.Path)), src)
+		err = b.openLocal(ctx, spec, b.opts.Dir, src)
 		if err == nil {
 			id.Context, id.Dockerfile = src.tree.digest, src.text()
 		}
@@ -99,47 +100,41 @@ func (s *source) text() string {
 // called changes nothing.
 const dockerfileName = "Dockerfile"
 
-// openLocal reads the Dockerfile and the context below root, which is the
-// folder that spec's paths are relative to.
-func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, root string, src *source) error {
-	file := filepath.Join(root, filepath.FromSlash(spec.Dockerfile))
-	text, err := os.ReadFile(file)
-	if err != nil {
-		shown := path.Join(spec.Source.Path, spec.Dockerfile)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return problem(spec, fmt.Errorf("there is no Dockerfile %s", shown), "write it, or name another with build = dockerfile(file = …)")
-		case isFolder(file):
-			return problem(spec, fmt.Errorf("the Dockerfile %s is a folder", shown), "name the file with build = dockerfile(file = …)")
-		}
+// openLocal reads the Dockerfile and the context of spec. Nothing that is not
+// below top is read, also not through a symbolic link.
+func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string, src *source) error {
+	shown := path.Join(spec.Source.Path, spec.Dockerfile)
+	file, err := below(top, shown)
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(file)
+	}
+	switch {
+	case errors.Is(err, errOutside):
+		return problem(spec, fmt.Errorf("the Dockerfile %s %w", shown, err), "")
+	case errors.Is(err, fs.ErrNotExist):
+		return problem(spec, fmt.Errorf("there is no Dockerfile %s", shown), "write it, or name another with build = dockerfile(file = …)")
+	case err != nil && isFolder(file):
+		return problem(spec, fmt.Errorf("the Dockerfile %s is a folder", shown), "name the file with build = dockerfile(file = …)")
+	case err != nil:
 		return problem(spec, fmt.Errorf("read Dockerfile %s: %w", shown, err), "")
 	}
 	src.dockerfile = &folder{entries: []entry{{path: dockerfileName, mode: 0o644, data: text, size: int64(len(text))}}}
 
-	dir := filepath.Join(root, filepath.FromSlash(spec.Context))
-	shown := path.Join(spec.Source.Path, spec.Context)
-	if !isFolder(dir) {
-		err := fmt.Errorf("there is no folder %s, the build context", shown)
-		if _, e := os.Lstat(dir); e == nil {
-			err = fmt.Errorf("the build context %s is no folder", shown)
-		}
-		return problem(spec, err, "name another with source = local(…) or build = dockerfile(context = …)")
+	shown = path.Join(spec.Source.Path, spec.Context)
+	dir, err := below(top, shown)
+	const next = "name another with source = local(…) or build = dockerfile(context = …)"
+	switch {
+	case errors.Is(err, errOutside):
+		return problem(spec, fmt.Errorf("the build context %s %w", shown, err), next)
+	case err != nil:
+		return problem(spec, fmt.Errorf("there is no folder %s, the build context", shown), next)
+	case !isFolder(dir):
+		return problem(spec, fmt.Errorf("the build context %s is no folder", shown), next)
 	}
-	ignoreFile := spec.Dockerfile + ".dockerignore"
-	ignore, err := os.ReadFile(file + ".dockerignore")
-	if err == nil {
-		src.dockerfile.entries = append(src.dockerfile.entries,
-			entry{path: dockerfileName + ".dockerignore", mode: 0o644, data: ignore, size: int64(len(ignore))})
-	} else if errors.Is(err, fs.ErrNotExist) {
-		ignoreFile = path.Join(spec.Context, ".dockerignore")
-		ignore, err = os.ReadFile(filepath.Join(dir, ".dockerignore"))
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return problem(spec, err, "")
-	}
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(ignore))
+	patterns, err := ignored(top, spec, src.dockerfile)
 	if err != nil {
-		return problem(spec, fmt.Errorf("%s: %w", path.Join(spec.Source.Path, ignoreFile), err), "")
+		return problem(spec, err, "")
 	}
 	src.tree, err = b.walk(ctx, dir, patterns)
 	if err != nil {
@@ -155,12 +150,70 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, root strin
 	return nil
 }
 
+// ignored returns the patterns of what is left out of the context: those of the
+// Dockerfile's own .dockerignore, which is sent with it, or else the context's.
+func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, error) {
+	read := func(shown string) ([]byte, error) {
+		file, err := below(top, shown)
+		if err != nil {
+			return nil, err
+		}
+		return os.ReadFile(file)
+	}
+	shown := path.Join(spec.Source.Path, spec.Dockerfile) + ".dockerignore"
+	text, err := read(shown)
+	switch {
+	case err == nil:
+		dockerfile.entries = append(dockerfile.entries,
+			entry{path: dockerfileName + ".dockerignore", mode: 0o644, data: text, size: int64(len(text))})
+	case errors.Is(err, fs.ErrNotExist):
+		shown = path.Join(spec.Source.Path, spec.Context, ".dockerignore")
+		text, err = read(shown)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", shown, err)
+	}
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shown, err)
+	}
+	for _, p := range patterns {
+		if _, err := patternmatcher.New([]string{p}); err != nil {
+			return nil, fmt.Errorf("%s: %q is no pattern: %w", shown, p, err)
+		}
+	}
+	return patterns, nil
+}
+
 // walk reads the context of a folder; many at once that want the same share it.
 func (b *Builder) walk(ctx context.Context, dir string, patterns []string) (*tree, error) {
 	key := dir + "\x00" + strings.Join(patterns, "\x00")
 	return b.walks.do(ctx, key, func(ctx context.Context) (*tree, error) {
 		return readTree(ctx, dir, patterns, newIndex(b.opts.CacheDir, key))
 	})
+}
+
+// errOutside says that a path leads to what it must not.
+var errOutside = errors.New("leads out of the workspace through a symbolic link")
+
+// below returns the file or folder at a slash-separated path below top, with all
+// symbolic links resolved.
+func below(top, path string) (string, error) {
+	top, err := filepath.EvalSymlinks(top)
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.EvalSymlinks(filepath.Join(top, filepath.FromSlash(path)))
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(top, found); err != nil || !filepath.IsLocal(rel) {
+		return "", errOutside
+	}
+	return found, nil
 }
 
 func isFolder(path string) bool {

@@ -3,12 +3,15 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -317,6 +320,50 @@ func TestWrongArguments(t *testing.T) {
 	}
 	if err := Main(t.Context(), []string{"--home=" + t.TempDir(), "--inside=1"}); err == nil {
 		t.Error("Main --inside = nil outside of a user namespace")
+	}
+}
+
+func TestPrograms(t *testing.T) {
+	for _, test := range []struct {
+		there    string
+		rootless bool
+		want     string
+	}{
+		{"runc git", false, ""},
+		{"git", false, "building images needs runc, which is not there: install it (Debian, Ubuntu: sudo apt-get install runc), " +
+			"or use a BuildKit that you have with --buildkit"},
+		{"runc git rootlesskit", true, "building images as an ordinary user needs newuidmap, newgidmap, which is not there: " +
+			"install it (Debian, Ubuntu: sudo apt-get install uidmap), or use a BuildKit that you have with --buildkit"},
+		{"runc git rootlesskit newuidmap newgidmap", true, ""},
+	} {
+		err := programs(test.rootless, func(program string) (string, bool) {
+			return program, slices.Contains(strings.Fields(test.there), program)
+		})
+		if got := fmt.Sprint(err); got != cmp.Or(test.want, "<nil>") {
+			t.Errorf("with %s: %s\nwant %s", test.there, got, test.want)
+		}
+	}
+}
+
+func TestHasRange(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "subuid")
+	if err := os.WriteFile(file, []byte("a:100000:65536\n1002:200000:65536\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		u    user.User
+		want bool
+	}{
+		{user.User{Username: "a", Uid: "1001"}, true},
+		{user.User{Username: "b", Uid: "1002"}, true},
+		{user.User{Username: "c", Uid: "1003"}, false},
+	} {
+		if got := hasRange(file, &test.u); got != test.want {
+			t.Errorf("hasRange(%+v) = %v", test.u, got)
+		}
+	}
+	if hasRange(file+"x", &user.User{Username: "a"}) {
+		t.Error("without a file somebody has a range")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -32,33 +33,34 @@ func find(program string) (string, bool) {
 // usable says what is missing on this machine for the embedded BuildKit, and
 // what to do about it.
 func usable() error {
+	rootless := os.Geteuid() != 0
+	if err := programs(rootless, find); err != nil || !rootless {
+		return err
+	}
+	return subordinate()
+}
+
+// programs says which programs are missing.
+func programs(rootless bool, find func(program string) (path string, ok bool)) error {
 	type need struct{ program, pkg string }
 	needs := []need{{"runc", "runc"}, {"git", "git"}}
-	rootless := os.Geteuid() != 0
+	as := ""
 	if rootless {
+		as = " as an ordinary user"
 		needs = append(needs, need{"rootlesskit", "rootlesskit"}, need{"newuidmap", "uidmap"}, need{"newgidmap", "uidmap"})
 	}
-	var programs, packages []string
+	var missing, packages []string
 	for _, n := range needs {
 		if _, ok := find(n.program); !ok {
-			programs = append(programs, n.program)
-			if len(packages) == 0 || packages[len(packages)-1] != n.pkg {
-				packages = append(packages, n.pkg)
-			}
+			missing = append(missing, n.program)
+			packages = append(packages, n.pkg)
 		}
 	}
-	if len(programs) > 0 {
-		as := ""
-		if rootless {
-			as = " as an ordinary user"
-		}
-		return fmt.Errorf("building images%s needs %s, which is not there: install it (Debian, Ubuntu: sudo apt-get install %s), "+
-			"or use a BuildKit that you have with --buildkit", as, strings.Join(programs, ", "), strings.Join(packages, " "))
+	if len(missing) == 0 {
+		return nil
 	}
-	if rootless {
-		return subordinate()
-	}
-	return nil
+	return fmt.Errorf("building images%s needs %s, which is not there: install it (Debian, Ubuntu: sudo apt-get install %s), "+
+		"or use a BuildKit that you have with --buildkit", as, strings.Join(missing, ", "), strings.Join(slices.Compact(packages), " "))
 }
 
 // subordinate says whether the user may have user namespaces with more than one

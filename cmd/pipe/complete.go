@@ -33,7 +33,7 @@ func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags
 		if err != nil {
 			return nil
 		}
-		defer rt.Close()
+		defer a.closeParts(rt)
 		envs, err := rt.Store.Environments(ctx, e.plan.Pipeline.Name)
 		if err != nil {
 			return nil

@@ -52,6 +52,13 @@ func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e 
 	return a.open(ctx, opts)
 }
 
+// closeParts gives the parts back. That this failed does not change what was done.
+func (a *app) closeParts(rt *local.Runtime) {
+	if err := rt.Close(); err != nil {
+		a.note("closing: " + err.Error())
+	}
+}
+
 // home is where pipe keeps its state on this machine.
 func (a *app) home() string {
 	if dir, _ := a.env("PIPE_HOME"); dir != "" {

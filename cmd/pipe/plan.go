@@ -122,7 +122,7 @@ func (a *app) preview(ctx context.Context, cmd *cobra.Command, e evaluation, key
 	if err != nil {
 		return nil, err
 	}
-	defer rt.Close()
+	defer a.closeParts(rt)
 	return rt.Preview(ctx, runtime.Request{
 		Action:      runtime.Deploy,
 		Environment: key,

@@ -83,7 +83,7 @@ func (a *app) deploy(ctx context.Context, cmd *cobra.Command, e evaluation, env 
 	if err != nil {
 		return err
 	}
-	defer rt.Close()
+	defer a.closeParts(rt)
 	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: env}
 	view.Doing("looking at what is deployed in " + key.Namespace())
 	rec, err := rt.Run(ctx, runtime.Request{

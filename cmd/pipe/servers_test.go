@@ -89,7 +89,7 @@ func serversHome(t *testing.T, node string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	home, err := os.MkdirTemp("", "pipe") // short: it holds unix sockets
+	home, err := os.MkdirTemp("", "pipe") //nolint:usetesting // short: it holds unix sockets; and it is removed after the servers have ended
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnavailableError{"cluster", err, fmt.Sprintf("its logs are in %s", filepath.Join(dir, "logs"))}
+		return nil, &UnavailableError{"cluster", err, "its logs are in " + filepath.Join(dir, "logs")}
 	}
 	if config, _, err = kubeconfig(file, ""); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func up(ctx context.Context, program, dir string, opts Options) (string, error) 
 		_, _ = io.Copy(io.Discard, said) // after a line that is too long
 	}()
 	err := cmd.Run()
-	told.Close()
+	_ = told.Close() // a pipe's never fails
 	<-done
 	if err != nil {
 		return "", fmt.Errorf("%s up: %w\n%s", program, err, strings.Join(last, "\n"))

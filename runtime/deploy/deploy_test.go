@@ -3,17 +3,20 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/chart"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
@@ -96,4 +99,19 @@ func contains(t *testing.T, text string, parts ...string) {
 			t.Errorf("%q is not in\n%s", part, text)
 		}
 	}
+}
+
+// foreignService is a Service that is in no release.
+func foreignService(name string) *corev1.Service {
+	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}}}
+}
+
+// chartDir returns a folder with the chart that is generated for a service.
+func chartDir(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := chart.Write(filepath.Join(dir, name), container(name)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

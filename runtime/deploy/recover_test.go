@@ -1,0 +1,306 @@
+package deploy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+)
+
+var errKilled = errors.New("killed")
+
+// dying returns config for a process that dies at its n-th request that changes
+// something, before or after the server has done it. It tells whether it came to that.
+func dying(config *rest.Config, n int64, after bool) (*rest.Config, *atomic.Bool) {
+	var changes atomic.Int64
+	dead := new(atomic.Bool)
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if dead.Load() {
+				return nil, errKilled
+			}
+			if r.Method == http.MethodGet || changes.Add(1) != n {
+				return next.RoundTrip(r)
+			}
+			dead.Store(true)
+			if after {
+				if resp, err := next.RoundTrip(r); err == nil {
+					resp.Body.Close()
+				}
+			}
+			return nil, errKilled
+		})
+	})
+	return config, dead
+}
+
+// TestKilled kills a process at each request that changes something, in an
+// install, an upgrade and a deletion. The next process needs no help, nothing is
+// there twice, and Helm's history has no gap (A6).
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	one, two := with(container("api"), "one"), with(container("api"), "two")
+	two.Workload.Ports = nil // its Service goes with the upgrade
+	k := newKubelet(t, config, by(map[string]func(*corev1.Pod) corev1.PodStatus{"bad": waits("InvalidImageName", "no")}))
+	for _, after := range []bool{false, true} {
+		for _, action := range []string{"install", "upgrade", "rollback", "delete"} {
+			t.Run(fmt.Sprintf("%s, after %v", action, after), func(t *testing.T) {
+				t.Parallel()
+				one := one
+				if action == "rollback" {
+					one = k.on(one)
+				}
+				for n := int64(1); ; n++ {
+					b := newBench(t, deploy.Options{Config: config})
+					if action != "install" {
+						b.deploy(one)
+					}
+					r := b.release(one)
+					do := r
+					switch action {
+					case "upgrade":
+						r = b.release(two)
+						do = r
+					case "rollback":
+						do = b.release(k.on(with(container("api"), "bad")))
+					}
+					mortal, dead := dying(config, n, after)
+					d := newDeployer(t, deploy.Options{Config: mortal})
+					var err error
+					if action == "delete" {
+						err = d.Delete(t.Context(), do, discard)
+					} else {
+						err = d.Deploy(t.Context(), do, discard)
+					}
+					if !dead.Load() {
+						if (err != nil) != (action == "rollback") {
+							t.Fatalf("nobody was killed, but %s = %v", action, err)
+						}
+						if n < 4 {
+							t.Errorf("only %d requests change something", n-1)
+						}
+						return
+					}
+					if err == nil {
+						t.Errorf("killed at change %d, %s = nil", n, action)
+					}
+					if d := b.deployed("api"); d.Ready && d.Fingerprint == do.Fingerprint && action != "delete" && !after {
+						t.Errorf("killed at change %d, it counts as done", n)
+					}
+					b.afterDeath(action, r, n)
+				}
+			})
+		}
+	}
+}
+
+// afterDeath does again what was interrupted, and checks what there is then.
+func (b *bench) afterDeath(action string, r runtime.Release, n int64) {
+	b.t.Helper()
+	if action == "delete" {
+		if err := b.Delete(b.t.Context(), r, discard); err != nil {
+			b.t.Errorf("killed at change %d: delete again = %v", n, err)
+		}
+		if got := b.deployed("api"); got != (runtime.Deployed{}) {
+			b.t.Errorf("killed at change %d: %+v is left", n, got)
+		}
+	}
+	if got := b.deployed("api"); !got.Ready || got.Fingerprint != r.Fingerprint {
+		if err := b.Deploy(b.t.Context(), r, discard); err != nil {
+			b.t.Errorf("killed at change %d: deploy = %v", n, explained(err))
+			return
+		}
+	}
+	if got := b.deployed("api"); !got.Ready || got.Fingerprint != r.Fingerprint || got.Status != "deployed" {
+		b.t.Errorf("killed at change %d: in the end %+v is deployed", n, got)
+	}
+	b.checkHistory(n)
+	c := client(b.t, testenv.Cluster(b.t))
+	d, err := c.AppsV1().Deployments(b.namespace).Get(b.t.Context(), "api", metav1.GetOptions{})
+	if err != nil {
+		b.t.Errorf("killed at change %d: %v", n, err)
+		return
+	}
+	if got, want := d.Spec.Template.Spec.Containers[0].Env[0].Value, r.Service.Workload.Env[0].Value; got != want {
+		b.t.Errorf("killed at change %d: variant %s runs, want %s", n, got, want)
+	}
+	_, err = c.CoreV1().Services(b.namespace).Get(b.t.Context(), "api", metav1.GetOptions{})
+	if wants := len(r.Service.Workload.Ports) > 0; wants != (err == nil) || err != nil && !apierrors.IsNotFound(err) {
+		b.t.Errorf("killed at change %d: there should be a Service: %v; there is: %v", n, wants, err)
+	}
+}
+
+// checkHistory checks that the revisions follow each other, that none is pending
+// and that just one is deployed.
+func (b *bench) checkHistory(n int64) {
+	b.t.Helper()
+	list, err := client(b.t, testenv.Cluster(b.t)).CoreV1().Secrets(b.namespace).List(b.t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,name=api"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []string
+	for _, s := range list.Items {
+		all = append(all, fmt.Sprintf("%s %s", s.Labels["version"], s.Labels["status"]))
+	}
+	slices.Sort(all)
+	deployed := 0
+	for i, text := range all {
+		version, status, _ := strings.Cut(text, " ")
+		if version != fmt.Sprint(i+1) || strings.Contains(status, "pending") || strings.Contains(status, "uninstalling") {
+			b.t.Errorf("killed at change %d: the history is %q", n, all)
+		}
+		if status == "deployed" {
+			deployed++
+		}
+	}
+	if deployed != 1 {
+		b.t.Errorf("killed at change %d: %d revisions are deployed: %q", n, deployed, all)
+	}
+}
+
+// TestLeftover checks that what only a revision had that failed goes with the
+// next one.
+func TestLeftover(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	one, two, three := with(container("api"), "one"), with(container("api"), "two"), with(container("api"), "three")
+	one.Workload.Ports, three.Workload.Ports = nil, nil
+	one.Workload.Health, three.Workload.Health = nil, nil
+	b := newBench(t, deploy.Options{Config: config})
+	b.deploy(one)
+	mortal, dead := dying(config, 4, false) // record, Service, Deployment, record
+	if err := newDeployer(t, deploy.Options{Config: mortal}).Deploy(t.Context(), b.release(two), discard); err == nil || !dead.Load() {
+		t.Fatalf("it did not die: %v", err)
+	}
+	if _, err := client(t, config).CoreV1().Services(b.namespace).Get(t.Context(), "api", metav1.GetOptions{}); err != nil {
+		t.Fatalf("the Service was to be written before it died: %v", err)
+	}
+	b.deploy(three)
+	if _, err := client(t, config).CoreV1().Services(b.namespace).Get(t.Context(), "api", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Service of a revision that failed is left: %v", err)
+	}
+}
+
+// TestRealHelm checks with the helm command that releases are ordinary ones (D3),
+// and what becomes of them when somebody uses it.
+func TestRealHelm(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	run := helm(t)
+	must := func(args ...string) string {
+		t.Helper()
+		out, err := run(args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	b := newBench(t, deploy.Options{Config: config})
+	first := b.deploy(with(container("api"), "one"))
+	second := b.deploy(with(container("api"), "two"))
+
+	var list []struct{ Name, Revision, Status, Chart string }
+	if err := json.Unmarshal([]byte(must("list", "--namespace", b.namespace, "-o", "json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Name != "api" || list[0].Revision != "2" || list[0].Status != "deployed" || list[0].Chart != "api-0.1.0" {
+		t.Errorf("helm list = %+v", list)
+	}
+	var history []struct {
+		Revision int
+		Status   string
+	}
+	if err := json.Unmarshal([]byte(must("history", "api", "--namespace", b.namespace, "-o", "json")), &history); err != nil {
+		t.Fatal(err)
+	}
+	if len(history) != 2 || history[0].Status != "superseded" || history[1].Status != "deployed" {
+		t.Errorf("helm history = %+v", history)
+	}
+	contains(t, must("get", "values", "api", "--namespace", b.namespace), "reference: "+testImage, "pipeline: shop")
+
+	// Gone back by hand, it is not what was deployed, whatever the labels say.
+	must("rollback", "api", "1", "--namespace", b.namespace, "--wait")
+	if got, want := b.deployed("api"), (runtime.Deployed{Status: "deployed", Revision: 3}); got != want {
+		t.Errorf("after helm rollback %+v is deployed, want %+v", got, want)
+	}
+	if err := b.Deploy(t.Context(), first, discard); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.deployed("api"), (runtime.Deployed{Fingerprint: first.Fingerprint, Ready: true, Status: "deployed", Revision: 4}); got != want {
+		t.Errorf("after the next deploy %+v is deployed, want %+v", got, want)
+	}
+
+	// Deleted with its history kept, it is installed anew after that.
+	must("uninstall", "api", "--namespace", b.namespace, "--keep-history")
+	if got := b.deployed("api"); got != (runtime.Deployed{}) {
+		t.Errorf("after helm uninstall %+v is deployed", got)
+	}
+	if err := b.Deploy(t.Context(), second, discard); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.deployed("api"); !got.Ready || got.Fingerprint != second.Fingerprint || got.Revision != 5 {
+		t.Errorf("after the next deploy %+v is deployed, want it ready as revision 5", got)
+	}
+	must("upgrade", "api", filepath.Join(chartDir(t, "api"), "api"), "--namespace", b.namespace, "--set", "image.reference=nginx", "--wait")
+	if got := b.deployed("api"); got.Fingerprint != "" || got.Ready {
+		t.Errorf("after helm upgrade %+v is deployed, want it to be somebody else's", got)
+	}
+}
+
+// TestHistoryMax checks that old revisions go.
+func TestHistoryMax(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, deploy.Options{Config: testenv.Cluster(t), HistoryMax: 3})
+	for i := range 6 {
+		b.deploy(with(container("api"), fmt.Sprint(i)))
+	}
+	list, err := client(t, testenv.Cluster(t)).CoreV1().Secrets(b.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,name=api"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 3 {
+		t.Errorf("%d revisions are kept, want 3", len(list.Items))
+	}
+	if got := b.deployed("api"); got.Revision != 6 || !got.Ready {
+		t.Errorf("%+v is deployed", got)
+	}
+}
+
+// TestTakenName checks that an object of somebody else is not taken over, and
+// that nothing is written then.
+func TestTakenName(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	b := newBench(t, deploy.Options{Config: config})
+	s := container("api")
+	if _, err := client(t, config).CoreV1().Services(b.namespace).Create(t.Context(), foreignService("api"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	err := b.Deploy(t.Context(), b.release(s), discard)
+	if err == nil {
+		t.Fatal("Deploy = nil")
+	}
+	contains(t, err.Error(), `Service "api" in namespace "`+b.namespace+`" exists`)
+	if got := b.deployed("api"); got != (runtime.Deployed{}) {
+		t.Errorf("%+v is deployed", got)
+	}
+	if _, err := client(t, config).CoreV1().ServiceAccounts(b.namespace).Get(t.Context(), "api", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("something was written: %v", err)
+	}
+}

@@ -178,6 +178,16 @@ func TestPlatformIsRemembered(t *testing.T) {
 	}
 }
 
+// TestPlatformOfAny asks the builder that answers.
+func TestPlatformOfAny(t *testing.T) {
+	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
+	b := build.New(build.Options{Dir: dir, Addresses: []string{"unix:///no/such.sock", buildkit(t)}})
+	defer b.Close()
+	if _, err := b.Identify(t.Context(), spec("web")); err != nil {
+		t.Error(err)
+	}
+}
+
 // forward listens with TLS and goes on to the socket of addr.
 func forward(t testing.TB, addr string, config *tls.Config) string {
 	t.Helper()

@@ -7,24 +7,17 @@ import (
 	"hash/fnv"
 	"io"
 	"net/url"
-	"os"
-	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	_ "github.com/moby/buildkit/client/connhelper/dockercontainer" // makes docker-container:// known
 	_ "github.com/moby/buildkit/client/connhelper/kubepod"         // makes kube-pod:// known
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/grpcerrors"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
-
-	"github.com/pipelinefile/pipe/plan"
 )
 
 // An UnreachableError says that a builder does not answer.
@@ -105,51 +98,6 @@ func (p *pool) close() error {
 		errs = append(errs, n.close())
 	}
 	return errors.Join(errs...)
-}
-
-// platform returns the platform that builds without one are for: that of the
-// builders, so that it is part of the identity. The embedded one runs here; of
-// another it is asked once, and remembered, so that finding out that nothing is
-// to be built takes no builder.
-func (p *pool) platform(ctx context.Context) (string, error) {
-	n := p.nodes[0]
-	if n.addr == "" {
-		return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: "linux", Architecture: goruntime.GOARCH})), nil
-	}
-	file := p.platformFile(n)
-	if file != "" {
-		if data, err := os.ReadFile(file); err == nil {
-			if _, err := platforms.Parse(string(data)); err == nil {
-				return string(data), nil
-			}
-		}
-	}
-	c, err := n.connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	workers, err := c.ListWorkers(ctx)
-	if err != nil {
-		return "", &UnreachableError{n.addr, plain(err)}
-	}
-	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
-		return "", &UnreachableError{n.addr, errors.New("it has no worker")}
-	}
-	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
-	if file != "" && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
-		// Not being able to remember costs a connection the next time.
-		_ = os.WriteFile(file, []byte(name), 0o600)
-	}
-	return name, nil
-}
-
-// platformFile is where the platform of a builder is kept.
-func (p *pool) platformFile(n *node) string {
-	if p.opts.CacheDir == "" {
-		return ""
-	}
-	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(n.addr))), "sha256:")
-	return filepath.Join(p.opts.CacheDir, "platform", sum[:16])
 }
 
 // A node is one builder.

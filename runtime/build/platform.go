@@ -1,0 +1,85 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"github.com/containerd/platforms"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// platform returns the platform that builds without one are for: that of the
+// builders, so that it is part of the identity. The embedded one runs here; of
+// another it is asked once, and remembered, so that finding out that nothing is
+// to be built takes no builder.
+func (p *pool) platform(ctx context.Context) (string, error) {
+	if p.nodes[0].addr == "" {
+		return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: "linux", Architecture: goruntime.GOARCH})), nil
+	}
+	for _, n := range p.nodes {
+		if data, err := os.ReadFile(p.platformFile(n)); err == nil {
+			if _, err := platforms.Parse(string(data)); err == nil {
+				return string(data), nil
+			}
+		}
+	}
+	wait := firstWait
+	for again := 1; ; again++ {
+		var first error
+		for _, n := range p.nodes {
+			name, err := p.ask(ctx, n)
+			if err == nil {
+				return name, nil
+			}
+			if first == nil {
+				first = err
+			}
+		}
+		if again == attempts || !transient(first) {
+			return "", first
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+}
+
+// ask asks a builder for its platform, and remembers it.
+func (p *pool) ask(ctx context.Context, n *node) (string, error) {
+	c, err := n.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	workers, err := c.ListWorkers(ctx)
+	if err != nil {
+		return "", &UnreachableError{n.addr, plain(err)}
+	}
+	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
+		return "", &UnreachableError{n.addr, errors.New("it has no worker")}
+	}
+	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
+	if file := p.platformFile(n); file != "" && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
+		// Not being able to remember costs a connection the next time.
+		_ = os.WriteFile(file, []byte(name), 0o600)
+	}
+	return name, nil
+}
+
+// platformFile is where the platform of a builder is kept; "" where nothing is.
+func (p *pool) platformFile(n *node) string {
+	if p.opts.CacheDir == "" {
+		return ""
+	}
+	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(n.addr))), "sha256:")
+	return filepath.Join(p.opts.CacheDir, "platform", sum[:16])
+}

@@ -43,11 +43,6 @@ else
 	go build -o bin/visit ./examples/shop/visit
 	echo
 	bin/visit -kubeconfig "$kubeconfig" -namespace shop-demo -service web
-	cat <<-END
-
-		Open that address in a browser on this machine. From another one: ssh -L 8080:ADDRESS:8080 THIS_MACHINE, then
-		http://localhost:8080/.
-	END
 fi
 cat <<-END
 

@@ -74,11 +74,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "up":
 		switch *from {
 		case "auto":
-			if publicImages(ctx) {
+			// Once made here they stay in use: a line that comes and goes must not exchange what everything is built on.
+			known, err := store.registry()
+			if err != nil {
+				return err
+			}
+			if known.Address == "" && publicImages(ctx) {
 				fmt.Fprintln(stderr, "using the public images of docker.io")
 				return nil
 			}
-			fmt.Fprintln(stderr, "docker.io cannot be reached: base images are made from this system's packages")
+			if known.Address == "" {
+				fmt.Fprintln(stderr, "docker.io cannot be reached: base images are made from this system's packages")
+			}
 		case "public":
 			return nil
 		case "local":

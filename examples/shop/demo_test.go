@@ -21,7 +21,7 @@ import (
 func TestDemo(t *testing.T) {
 	needReal(t)
 	before := leftovers(t)
-	home, err := os.MkdirTemp("", "pd") // short: it holds unix sockets
+	home, err := os.MkdirTemp("", "pd") //nolint:usetesting // short: it holds unix sockets
 	if err != nil {
 		t.Fatal(err)
 	}

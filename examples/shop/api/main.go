@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/go-redis/v9"
 )
 
 func main() {
@@ -37,7 +36,7 @@ func run(ctx context.Context, env func(string) string) error {
 		return err
 	}
 	defer db.Close()
-	cache := redis.NewClient(&redis.Options{Addr: env("REDIS_ADDRESS")})
+	cache := newCache(env("REDIS_ADDRESS"))
 	defer cache.Close() //nolint:errcheck // the process ends
 
 	server := &http.Server{Addr: ":8080", Handler: handler(&store{db, cache}, env("API_KEY")), ReadHeaderTimeout: 5 * time.Second}

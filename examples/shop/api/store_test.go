@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/go-redis/v9"
 )
 
 func TestStoreGoods(t *testing.T) {
@@ -69,9 +68,16 @@ func TestStoreVisit(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	cache := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, MaxRetries: 20, MinRetryBackoff: 50 * time.Millisecond})
+	cache := newCache("127.0.0.1:" + port)
 	defer cache.Close()
 	s := &store{cache: cache}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) { // another process gets ready
+		if _, err := s.ask(t.Context(), "PING"); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
 	for want := int64(1); want <= 3; want++ {
 		if got, err := s.Visit(t.Context()); err != nil || got != want {
 			t.Errorf("Visit = %d, %v; want %d", got, err, want)

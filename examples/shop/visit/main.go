@@ -63,6 +63,8 @@ func run(ctx context.Context, kubeconfig, namespace, service string, out io.Writ
 	for _, line := range text(page) {
 		fmt.Fprintln(out, "    "+line)
 	}
+	host := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
+	fmt.Fprintf(out, "\nOpen that address in a browser on this machine, or from another one http://localhost:8080/ after\n    ssh -L 8080:%s THIS_MACHINE\n", host)
 	return nil
 }
 
@@ -115,15 +117,22 @@ func get(ctx context.Context, client *http.Client, url string) (string, error) {
 
 var (
 	head = regexp.MustCompile(`(?s)<head>.*</head>`)
+	item = regexp.MustCompile(`(?s)<li>.*?</li>`)
 	tag  = regexp.MustCompile(`<[^>]*>`)
 )
 
-// text returns the lines of a page that hold words.
+// text returns the lines of a page that hold words; those of an item of a list as one.
 func text(page string) []string {
+	page = head.ReplaceAllString(page, "")
+	page = item.ReplaceAllStringFunc(page, func(li string) string { return strings.Join(words(li), " · ") })
+	return words(page)
+}
+
+func words(page string) []string {
 	var lines []string
-	for line := range strings.Lines(head.ReplaceAllString(page, "")) {
-		if words := strings.TrimSpace(html.UnescapeString(tag.ReplaceAllString(line, ""))); words != "" {
-			lines = append(lines, words)
+	for line := range strings.Lines(page) {
+		if line := strings.TrimSpace(html.UnescapeString(tag.ReplaceAllString(line, ""))); line != "" {
+			lines = append(lines, line)
 		}
 	}
 	return lines

@@ -11,8 +11,8 @@ import (
 )
 
 func TestText(t *testing.T) {
-	page := "<!doctype html>\n<head>\n<title>Shop</title>\n</head>\n<body>\n<h1>Tea &amp; Tools</h1>\n\n<ul>\n<li><p>Teapot</p> <b>7</b></li>\n</ul>\n"
-	if diff := cmp.Diff([]string{"Tea & Tools", "Teapot 7"}, text(page)); diff != "" {
+	page := "<!doctype html>\n<head>\n<title>Shop</title>\n</head>\n<body>\n<h1>Tea &amp; Tools</h1>\n\n<ul>\n<li>\n<p>Teapot</p>\n<p>7 <b>left</b></p>\n</li>\n</ul>\n<p>Bye\n"
+	if diff := cmp.Diff([]string{"Tea & Tools", "Teapot · 7 left", "Bye"}, text(page)); diff != "" {
 		t.Errorf("text (-want +got):\n%s", diff)
 	}
 }

@@ -36,6 +36,7 @@ type app struct {
 
 	mu   sync.Mutex
 	view ui.View // what shows progress now; guarded by mu
+	json bool    // progress is JSON, and so is all else on standard error
 }
 
 // env returns a variable of the environment, and whether it is set.

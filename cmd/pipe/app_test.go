@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,6 +154,30 @@ func TestRunJSON(t *testing.T) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %q", line)
 		}
+	}
+}
+
+// TestRunJSONFails: an error is an event, too.
+func TestRunJSONFails(t *testing.T) {
+	b := newBench(t, oneApp, "run", "-o", "json", "--progress", "json")
+	b.world.Hook = func(_ context.Context, c runtimetest.Call) error {
+		if c.Op == "Builder.Build" {
+			return errors.New("no power")
+		}
+		return nil
+	}
+	b.run(t, statusFailed)
+	var last struct{ Kind, Source, Text string }
+	for line := range strings.Lines(b.stderr.String()) {
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Errorf("not JSON: %q", line)
+		}
+	}
+	if want := "  build image of api: no power"; last.Kind != "log" || last.Source != "pipe" || last.Text != want {
+		t.Errorf("the last event is %+v, want a log of pipe: %q", last, want)
+	}
+	if !json.Valid([]byte(b.stdout.String())) {
+		t.Errorf("stdout is no JSON:\n%s", b.stdout.String())
 	}
 }
 

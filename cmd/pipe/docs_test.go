@@ -61,6 +61,7 @@ func commandReference(root *cobra.Command) string {
 	} {
 		fmt.Fprintf(&b, "| %d | %s |\n", s.status, s.meaning)
 	}
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.IsAvailableCommand() && c.Name() != "help" {
 			commandSection(&b, c)
@@ -100,9 +101,12 @@ func commandSection(b *strings.Builder, c *cobra.Command) {
 		}
 		fmt.Fprintf(b, "| `%s` | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
 	})
+	if c.HasAvailableSubCommands() {
+		b.WriteString("\n| command | meaning |\n| --- | --- |\n")
+	}
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() {
-			commandSection(b, sub)
+			fmt.Fprintf(b, "| `%s` | %s |\n", sub.CommandPath(), sub.Short)
 		}
 	}
 }

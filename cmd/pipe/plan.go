@@ -84,17 +84,14 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	preview := ui.Preview{Plan: e.plan, Namespace: key.Namespace()}
 	steps, err := a.preview(ctx, cmd, e, key, part, flags)
 	var foreseen *runtime.RunError
-	var unavailable *local.UnavailableError
+	var usage *usageError
 	switch {
 	case err == nil, errors.As(err, &foreseen):
 		preview.Steps = steps
-	case errors.As(err, &unavailable) && ctx.Err() == nil:
-		preview.Unknown = unavailable.Error()
-		if detail {
-			return err
-		}
-	default:
+	case detail, ctx.Err() != nil, errors.As(err, &usage):
 		return err
+	default: // what the file says is worth seeing all the same
+		preview.Unknown = err.Error()
 	}
 	a.hide()
 	if err := a.write(show.output, e.plan, func() error { return ui.Plan(a.stdout, preview) }); err != nil {
@@ -111,14 +108,14 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 
 // preview asks what a run would do.
 func (a *app) preview(ctx context.Context, cmd *cobra.Command, e evaluation, key runtime.EnvironmentKey, part partFlags, flags runFlags) ([]runtime.Step, error) {
-	if part.kubeconfig == "" && part.context == "" && !part.local {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, patience, &local.UnavailableError{
-			Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
-		defer stop()
-	}
 	a.current().Doing("looking at what is deployed in " + key.Namespace())
-	rt, err := a.openParts(ctx, cmd, part, e, true)
+	opening, stop := ctx, func() {}
+	if part.kubeconfig == "" && part.context == "" && !part.local {
+		opening, stop = context.WithTimeoutCause(ctx, patience, &local.UnavailableError{
+			Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
+	}
+	rt, err := a.openParts(opening, cmd, part, e, true)
+	stop()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
@@ -12,9 +13,24 @@ import (
 )
 
 // report tells what went wrong, on standard error: what, where, why, and what
-// to do next.
+// to do next. Where progress is JSON, so is this: an event for each line.
 func (a *app) report(err error) {
 	a.hide()
+	var b strings.Builder
+	explain(&b, err, a.color() && !a.json)
+	if !a.json {
+		fmt.Fprint(a.stderr, b.String())
+		return
+	}
+	view := ui.New(ui.Options{Mode: ui.JSON, Out: a.stderr, Now: a.now})
+	for line := range strings.Lines(b.String()) {
+		view.Note(strings.TrimRight(line, "\n"))
+	}
+	view.Close()
+}
+
+// explain writes what report tells.
+func explain(w io.Writer, err error, color bool) {
 	var (
 		usage       *usageError
 		file        *interp.Error
@@ -27,37 +43,36 @@ func (a *app) report(err error) {
 	case errors.Is(err, errChanges):
 		// said by the status alone
 	case errors.As(err, &usage):
-		fmt.Fprintf(a.stderr, "error: %v\nsee: %s --help\n", usage, usage.command)
+		fmt.Fprintf(w, "error: %v\nsee: %s --help\n", usage, usage.command)
 	case errors.As(err, &file):
-		fmt.Fprintln(a.stderr, strings.TrimRight(file.Error(), "\n"))
+		fmt.Fprintln(w, strings.TrimRight(file.Error(), "\n"))
 	case errors.As(err, &run) && errors.As(err, &failed):
-		a.reportServices(run, failed)
+		explainServices(w, run, failed, color)
 	case errors.As(err, &locked):
-		a.say(err, "wait for it with --wait-lock")
+		say(w, err, "wait for it with --wait-lock")
 	case errors.As(err, &unavailable):
-		a.say(err, unavailable.Next)
+		say(w, err, unavailable.Next)
 	default:
-		a.say(err, advice(err))
+		say(w, err, advice(err))
 	}
 }
 
 // say writes an error that is not about services.
-func (a *app) say(err error, next string) {
-	fmt.Fprintf(a.stderr, "error: %v\n", err)
+func say(w io.Writer, err error, next string) {
+	fmt.Fprintf(w, "error: %v\n", err)
 	if next != "" {
-		fmt.Fprintf(a.stderr, "next: %s\n", next)
+		fmt.Fprintf(w, "next: %s\n", next)
 	}
 }
 
-// reportServices tells what went wrong with services, and, if the run ended for
-// another reason, that.
-func (a *app) reportServices(run *runFailure, failed *runtime.RunError) {
-	if e := ui.Failures(a.stderr, run.plan, run.key.Namespace(), failed.Failed, a.color()); e != nil {
-		fmt.Fprintf(a.stderr, "error: %v\n", e)
-	}
+// explainServices tells what went wrong with services, and, if the run ended
+// for another reason, that.
+func explainServices(w io.Writer, run *runFailure, failed *runtime.RunError, color bool) {
+	// It fails only if w does.
+	_ = ui.Failures(w, run.plan, run.key.Namespace(), failed.Failed, color)
 	if whole, ok := strings.CutSuffix(run.Error(), "; "+failed.Error()); ok {
-		fmt.Fprintf(a.stderr, "\n")
-		a.say(errors.New(whole), advice(run.error))
+		fmt.Fprintf(w, "\n")
+		say(w, errors.New(whole), advice(run.error))
 	}
 }
 

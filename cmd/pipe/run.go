@@ -188,6 +188,7 @@ func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
 			mode = ui.TTY
 		}
 	}
+	a.json = mode == ui.JSON
 	v := ui.New(ui.Options{Mode: mode, Out: a.stderr, Color: a.color(), Environ: a.environ, Now: a.now})
 	a.show(v)
 	return v, nil

@@ -38,7 +38,14 @@ func isolate(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	env.Defer(func() { _ = os.RemoveAll(home) })
+	env.Defer(func() {
+		stop := exec.Command("pipe", "daemon", "stop")
+		stop.Env = append(os.Environ(), "PIPE_HOME="+home)
+		if out, err := stop.CombinedOutput(); err != nil {
+			env.T().Log("pipe daemon stop: ", err, string(out))
+		}
+		_ = os.RemoveAll(home)
+	})
 	for _, kv := range [][2]string{
 		{"HOME", filepath.Join(env.WorkDir, "home")},
 		{"PIPE_HOME", home},

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -100,17 +99,12 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	}
 	r.Builder = redactedBuilder{builder, hide}
 
-	var config *rest.Config
-	both, bothCtx := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		config, err = cluster(bothCtx, opts)
-		return err
-	})
-	both.Go(func() (err error) {
-		r.Registry, err = r.registry(bothCtx, opts)
-		return err
-	})
-	if err := both.Wait(); err != nil {
+	// The cluster comes first: without one, no registry is started for nothing.
+	config, err := cluster(ctx, opts)
+	if err == nil {
+		r.Registry, err = r.registry(ctx, opts)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,17 +162,35 @@ func showPlain(t *testing.T, recorded string) (shown string) {
 	return shown
 }
 
+// A lockedBuilder can be looked at while it is written to.
+type lockedBuilder struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuilder) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuilder) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func TestPlainIsNeverSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out strings.Builder
+		var out lockedBuilder
 		v := New(Options{Mode: Plain, Out: &out})
 		v.Doing("starting the local Kubernetes")
 		silent, seen := time.Now(), 0
 		for range 300 {
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if out.Len() != seen {
-				silent, seen = time.Now(), out.Len()
+			if n := len(out.String()); n != seen {
+				silent, seen = time.Now(), n
 			}
 			if d := time.Since(silent); d >= 20*time.Second {
 				t.Fatalf("silent for %s after:\n%s", d, out.String())

@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -57,8 +58,9 @@ func (r *repository) commit(f files) (commit string) {
 func (r *repository) serve(password string) string {
 	r.t.Helper()
 	handler := &cgi.Handler{
-		Path: filepath.Join(r.git("--exec-path"), "git-http-backend"),
-		Env:  []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1"},
+		Path:   filepath.Join(r.git("--exec-path"), "git-http-backend"),
+		Stderr: io.Discard, // it tells there what clients are told too
+		Env:    []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1"},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if _, pass, _ := req.BasicAuth(); pass != password {

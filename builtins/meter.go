@@ -169,20 +169,70 @@ func (m *Meter) Walk(v starlark.Value) error {
 		return m.Look(len(v))
 	case starlark.Bool, starlark.NoneType, starlark.Int, starlark.Float:
 		return nil
+	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
+	default:
+		return nil
 	}
 	if m == nil {
 		return nil
 	}
-	w := walk{most: m.left(), each: func(v starlark.Value) uint64 {
-		if s, ok := v.(starlark.String); ok {
-			return 4 + uint64(len(s))/16
-		}
-		return 16
-	}}
+	if n, ok := flatSteps(v); ok {
+		return m.Charge(n)
+	}
+	w := walk{most: m.left(), each: walkSteps}
 	if err := w.value(v, 0); err != nil {
 		return err
 	}
 	return m.Charge(w.sum)
+}
+
+// flatSteps is a walk through the small lists and dicts that most are.
+func flatSteps(v starlark.Value) (n uint64, ok bool) {
+	add := func(e starlark.Value) bool {
+		switch e := e.(type) {
+		case starlark.String:
+			n += 4 + uint64(len(e))/16
+		case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
+			return false
+		default:
+			n += 16
+		}
+		return true
+	}
+	switch v := v.(type) {
+	case starlark.Tuple:
+		for _, e := range v[:min(len(v), 32)] {
+			if !add(e) {
+				return 0, false
+			}
+		}
+		return n, len(v) <= 32
+	case *starlark.List:
+		for i := range min(v.Len(), 32) {
+			if !add(v.Index(i)) {
+				return 0, false
+			}
+		}
+		return n, v.Len() <= 32
+	case *starlark.Dict:
+		if v.Len() > 32 {
+			return 0, false
+		}
+		for k, e := range v.Entries() {
+			if !add(k) || !add(e) {
+				return 0, false
+			}
+		}
+		return n, true
+	}
+	return 0, false
+}
+
+func walkSteps(v starlark.Value) uint64 {
+	if s, ok := v.(starlark.String); ok {
+		return 4 + uint64(len(s))/16
+	}
+	return 16
 }
 
 func (m *Meter) leftAll() uint64 {
@@ -217,26 +267,30 @@ func (w *walk) value(v starlark.Value, depth int) error {
 			}
 		}
 	case *starlark.List:
-		return w.within(v, func() error {
-			for i := range v.Len() {
-				if err := w.value(v.Index(i), depth+1); err != nil {
-					return err
-				}
-			}
+		if v.Len() == 0 || w.inside(v) {
 			return nil
-		})
+		}
+		w.path = append(w.path, v)
+		for i := range v.Len() {
+			if err := w.value(v.Index(i), depth+1); err != nil {
+				return err
+			}
+		}
+		w.path = w.path[:len(w.path)-1]
 	case *starlark.Dict:
-		return w.within(v, func() error {
-			for k, e := range v.Entries() {
-				if err := w.value(k, depth+1); err != nil {
-					return err
-				}
-				if err := w.value(e, depth+1); err != nil {
-					return err
-				}
-			}
+		if v.Len() == 0 || w.inside(v) {
 			return nil
-		})
+		}
+		w.path = append(w.path, v)
+		for k, e := range v.Entries() {
+			if err := w.value(k, depth+1); err != nil {
+				return err
+			}
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+		w.path = w.path[:len(w.path)-1]
 	case *starlark.Set:
 		for e := range v.Elements() {
 			if err := w.value(e, depth+1); err != nil {
@@ -254,17 +308,14 @@ func (w *walk) value(v starlark.Value, depth int) error {
 	return nil
 }
 
-// within walks through a value that can contain itself.
-func (w *walk) within(v starlark.Value, inside func() error) error {
+// inside reports whether the walk is in v already.
+func (w *walk) inside(v starlark.Value) bool {
 	for _, p := range w.path {
 		if p == v {
-			return nil
+			return true
 		}
 	}
-	w.path = append(w.path, v)
-	err := inside()
-	w.path = w.path[:len(w.path)-1]
-	return err
+	return false
 }
 
 // quoted returns how long s is at most in quotes, as Starlark and JSON write it.
@@ -349,105 +400,4 @@ func hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
 		}
 	}
 	return n, err
-}
-
-// Compare counts a comparison. The interpreter compares no deeper than 10.
-func (m *Meter) Compare(x, y starlark.Value) error {
-	if m == nil {
-		return nil
-	}
-	c := comparison{most: m.left()}
-	if !c.values(x, y, starlark.CompareLimit) {
-		return m.Charge(m.most)
-	}
-	return m.Charge(c.sum)
-}
-
-// CompareSteps returns how many steps it takes to compare v with another value
-// like it.
-func (m *Meter) CompareSteps(v starlark.Value) uint64 {
-	c := comparison{most: m.leftAll()}
-	c.values(v, v, starlark.CompareLimit)
-	return c.sum
-}
-
-type comparison struct{ sum, most uint64 }
-
-// values sums up the steps of a comparison, as if all but the ends were equal.
-func (c *comparison) values(x, y starlark.Value, depth int) bool {
-	if c.sum += 3; c.sum > c.most {
-		return false
-	}
-	if depth < 1 {
-		return true
-	}
-	switch x := x.(type) {
-	case starlark.String:
-		if y, ok := y.(starlark.String); ok {
-			c.sum += uint64(min(len(x), len(y))) / 16
-		}
-	case starlark.Bytes:
-		if y, ok := y.(starlark.Bytes); ok {
-			c.sum += uint64(min(len(x), len(y))) / 16
-		}
-	case starlark.Int:
-		if _, ok := x.Int64(); !ok {
-			c.sum += digits(x) / 20
-		}
-		if y, ok := y.(starlark.Int); ok {
-			if _, ok := y.Int64(); !ok {
-				c.sum += digits(y) / 20
-			}
-		}
-	case starlark.Tuple:
-		if y, ok := y.(starlark.Tuple); ok {
-			for i := range min(len(x), len(y)) {
-				if !c.values(x[i], y[i], depth-1) {
-					return false
-				}
-			}
-		}
-	case *starlark.List:
-		if y, ok := y.(*starlark.List); ok {
-			for i := range min(x.Len(), y.Len()) {
-				if !c.values(x.Index(i), y.Index(i), depth-1) {
-					return false
-				}
-			}
-		}
-	case *starlark.Dict:
-		if y, ok := y.(*starlark.Dict); ok && x.Len() == y.Len() {
-			for k, e := range x.Entries() {
-				n, err := hashSteps(k, 0, c.most)
-				if c.sum += n; err != nil || c.sum > c.most {
-					return false
-				}
-				other, found, _ := y.Get(k) // an error is the comparison's, too
-				if found && !c.values(e, other, depth-1) {
-					return false
-				}
-			}
-		}
-	case *starlark.Set:
-		if y, ok := y.(*starlark.Set); ok {
-			c.sum += 4 * uint64(min(x.Len(), y.Len()))
-			for e := range x.Elements() {
-				n, err := hashSteps(e, 0, c.most)
-				if c.sum += n; err != nil || c.sum > c.most {
-					return false
-				}
-			}
-		}
-	case *starlarkstruct.Struct:
-		if y, ok := y.(*starlarkstruct.Struct); ok && x.Len() == y.Len() {
-			for i := range x.Len() {
-				_, a := x.AttrAt(i)
-				_, b := y.AttrAt(i)
-				if !c.values(a, b, depth-1) {
-					return false
-				}
-			}
-		}
-	}
-	return true
 }

@@ -187,7 +187,7 @@ func globals(tree *syntax.File) []string {
 	var names []string
 	seen := map[string]bool{}
 	add := func(id *syntax.Ident) {
-		if !seen[id.Name] {
+		if !seen[id.Name] && !strings.HasPrefix(id.Name, "%") {
 			names, seen[id.Name] = append(names, id.Name), true
 		}
 	}

@@ -46,6 +46,7 @@ func guardAttr(name string) string      { return "%." + name }
 
 // A guard is a value that can be indexed with any value.
 type guard struct {
+	hidden
 	name string
 	get  func(v starlark.Value) (starlark.Value, error)
 }
@@ -56,19 +57,26 @@ func (gd *guard) Get(v starlark.Value) (starlark.Value, bool, error) {
 	return out, true, err
 }
 
-func (gd *guard) String() string        { return gd.name }
-func (gd *guard) Type() string          { return "guard" }
-func (gd *guard) Freeze()               {}
-func (gd *guard) Truth() starlark.Bool  { return true }
-func (gd *guard) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: guard") }
+func (gd *guard) String() string { return gd.name }
+
+// hidden is what all values have in common that no program sees.
+type hidden struct{}
+
+func (hidden) String() string        { return "guard" }
+func (hidden) Type() string          { return "guard" }
+func (hidden) Freeze()               {}
+func (hidden) Truth() starlark.Bool  { return true }
+func (hidden) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: guard") }
 
 // declare puts the guards into env.
 func (g *guards) declare(env starlark.StringDict) {
-	add := func(name string, get func(v starlark.Value) (starlark.Value, error)) { env[name] = &guard{name, get} }
+	add := func(name string, get func(v starlark.Value) (starlark.Value, error)) {
+		env[predeclared(name)] = &guard{name: name, get: get}
+	}
 	for _, op := range binaryOps {
 		add(guardOp(op), func(x starlark.Value) (starlark.Value, error) { return g.operand(x, op, false), nil })
 		add(guardInto(op), func(x starlark.Value) (starlark.Value, error) { return g.operand(x, op, true), nil })
-		add(guardAug(op), func(x starlark.Value) (starlark.Value, error) { return &target{g: g, x: x, op: op}, nil })
+		add(guardAug(op), func(x starlark.Value) (starlark.Value, error) { return g.target(x, op), nil })
 	}
 	for _, op := range []syntax.Token{syntax.PLUS, syntax.MINUS, syntax.TILDE} {
 		add(guardUnary(op), func(x starlark.Value) (starlark.Value, error) { return g.unary(op, x) })
@@ -76,7 +84,7 @@ func (g *guards) declare(env starlark.StringDict) {
 	for name := range checks {
 		add(guardAttr(name), func(x starlark.Value) (starlark.Value, error) { return g.attr(x, name) })
 	}
-	add(guardSet, func(x starlark.Value) (starlark.Value, error) { return &target{g: g, x: x}, nil })
+	add(guardSet, func(x starlark.Value) (starlark.Value, error) { return g.target(x, 0), nil })
 	add(guardKey, func(k starlark.Value) (starlark.Value, error) { return k, g.meter.Hash(k) })
 	add(guardMake, func(v starlark.Value) (starlark.Value, error) { return v, g.made(v) })
 	add(guardEach, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.SlotSize) })
@@ -142,7 +150,7 @@ func (g *guards) called(v starlark.Value) error {
 
 // An operand is the left side of an operator, while the right side is evaluated.
 type operand struct {
-	guard
+	hidden
 	g       *guards
 	x       starlark.Value
 	op      syntax.Token
@@ -183,10 +191,21 @@ func (o *operand) Binary(_ syntax.Token, y starlark.Value, _ starlark.Side) (sta
 
 // A target is x in x[i] = y and x.f = y; with an operator, in x[i] += y and x.f += y.
 type target struct {
-	guard
+	hidden
 	g  *guards
 	x  starlark.Value
 	op syntax.Token
+}
+
+func (g *guards) target(x starlark.Value, op syntax.Token) *target {
+	n := len(g.targets)
+	if n == 0 {
+		return &target{g: g, x: x, op: op}
+	}
+	t := g.targets[n-1]
+	g.targets = g.targets[:n-1]
+	t.x, t.op = x, op
+	return t
 }
 
 // Get returns x[i], ready for the operator.
@@ -203,9 +222,12 @@ func (t *target) Get(i starlark.Value) (starlark.Value, bool, error) {
 
 // SetKey does x[i] = v.
 func (t *target) SetKey(i, v starlark.Value) error {
-	d, ok := t.x.(*starlark.Dict)
+	x := t.x
+	t.x = nil
+	t.g.targets = append(t.g.targets, t)
+	d, ok := x.(*starlark.Dict)
 	if !ok {
-		return setIndex(t.x, i, v)
+		return setIndex(x, i, v)
 	}
 	n := d.Len()
 	if t.g.chains == nil {

@@ -139,6 +139,11 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 		return nil, err
 	}
 	m.globals, err = prog.Init(e.thread, e.env)
+	for name := range m.globals {
+		if strings.HasPrefix(name, "%") { // a guard
+			delete(m.globals, name)
+		}
+	}
 	if err == nil {
 		err = e.freeze(m, tree)
 	}

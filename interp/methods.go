@@ -264,12 +264,16 @@ func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 		if err := g.meter.Charge(uint64(4 + len(kwargs))); err != nil {
 			return err
 		}
-		i, err := strconv.Atoi(field)
+		i := -1
 		if field == "" {
-			i, err = auto, nil
+			i = auto
 			auto++
+		} else if field[0] >= '0' && field[0] <= '9' {
+			if n, err := strconv.Atoi(field); err == nil {
+				i = n
+			}
 		}
-		if err == nil && i >= 0 && i < len(args) {
+		if i >= 0 && i < len(args) {
 			sum.add(args[i])
 			continue
 		}

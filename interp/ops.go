@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -14,11 +15,12 @@ import (
 
 // guards are what guarded operations of one evaluation share.
 type guards struct {
-	meter  *builtins.Meter
-	thread *starlark.Thread
-	loads  func() int // how many modules load each other now
-	free   []*operand // to be used again
-	chains chains
+	meter   *builtins.Meter
+	thread  *starlark.Thread
+	loads   func() int // how many modules load each other now
+	free    []*operand // to be used again
+	targets []*target
+	chains  chains
 }
 
 // binary is starlark.Binary and starlark.Compare, with a look at the operands.
@@ -264,41 +266,51 @@ func (g *guards) interpolation(format string, x starlark.Value) error {
 		return err
 	}
 	sum := text{meter: g.meter, n: len(format)}
-	mapping, ok := x.(starlark.Mapping)
-	if rest := format; ok && strings.Contains(rest, "%(") {
-		for {
-			var name string
-			var more bool
-			if _, rest, more = strings.Cut(rest, "%("); !more {
-				break
-			}
-			if name, rest, more = strings.Cut(rest, ")"); !more {
-				break
-			}
-			if v, found, _ := mapping.Get(starlark.String(name)); found {
-				sum.add(v)
-			}
-		}
-	} else if t, ok := x.(starlark.Tuple); ok {
+	if t, ok := x.(starlark.Tuple); ok {
 		for _, v := range t {
 			sum.add(v)
 		}
 	} else {
 		sum.add(x)
 	}
+	mapping, ok := x.(starlark.Mapping)
+	for rest := format; ok; { // %(name)s, each as often as it stands there
+		var name string
+		var more bool
+		if _, rest, more = strings.Cut(rest, "%("); !more {
+			break
+		}
+		if name, rest, more = strings.Cut(rest, ")"); !more {
+			break
+		}
+		if v, found, _ := mapping.Get(starlark.String(name)); found {
+			sum.add(v)
+		}
+	}
 	return sum.made()
 }
 
 // noSecret returns an error if there is a secret in x, of which op makes text.
 func (g *guards) noSecret(op string, x starlark.Value) error {
-	switch x.(type) {
-	case starlark.String, starlark.Int, starlark.Bool, starlark.NoneType, starlark.Float:
+	if flat(x) {
+		return nil
+	}
+	if t, ok := x.(starlark.Tuple); ok && len(t) < 16 && !slices.ContainsFunc(t, func(v starlark.Value) bool { return !flat(v) }) {
 		return nil
 	}
 	if err := g.meter.Walk(x); err != nil {
 		return err
 	}
 	return builtins.HasSecret(op, x)
+}
+
+// flat reports whether there is nothing in x.
+func flat(x starlark.Value) bool {
+	switch x.(type) {
+	case starlark.String, starlark.Int, starlark.Bool, starlark.NoneType, starlark.Float:
+		return true
+	}
+	return false
 }
 
 // A text sums up how long a text becomes.
@@ -314,9 +326,16 @@ func (t *text) add(v starlark.Value) {
 		return
 	}
 	var n int
-	if s, ok := v.(starlark.String); ok && len(s) < 1000 {
-		n = len(s)
-	} else {
+	switch v := v.(type) {
+	case starlark.String:
+		if n = len(v); n > 100 { // %r takes more
+			n, t.err = t.meter.TextSize(v)
+		}
+	case starlark.Int:
+		if _, small := v.Int64(); !small {
+			n, t.err = t.meter.TextSize(v)
+		}
+	default:
 		n, t.err = t.meter.TextSize(v)
 	}
 	if t.n += n; t.err == nil {

@@ -5,12 +5,29 @@ import "go.starlark.net/syntax"
 // A rewriter puts guards into a syntax tree.
 type rewriter struct {
 	repeats int // how many loops and functions are around
+	used    map[string]bool
 }
 
+// rewrite puts guards into a file. At its top each guard that it uses becomes a
+// global of the module, which is found faster than what is predeclared.
 func rewrite(tree *syntax.File) {
-	var r rewriter
-	tree.Stmts = r.stmts(tree.Stmts)
+	r := rewriter{used: map[string]bool{}}
+	stmts := r.stmts(tree.Stmts)
+	if len(stmts) == 0 {
+		return
+	}
+	pos := syntax.Start(stmts[0])
+	tree.Stmts = make([]syntax.Stmt, 0, len(r.used)+len(stmts))
+	for _, name := range keys(r.used) {
+		tree.Stmts = append(tree.Stmts, &syntax.AssignStmt{
+			LHS: &syntax.Ident{Name: name, NamePos: pos}, OpPos: pos, Op: syntax.EQ, RHS: &syntax.Ident{Name: predeclared(name), NamePos: pos},
+		})
+	}
+	tree.Stmts = append(tree.Stmts, stmts...)
 }
+
+// predeclared is the name of a guard in the environment.
+func predeclared(name string) string { return "%" + name }
 
 func (r *rewriter) stmts(stmts []syntax.Stmt) []syntax.Stmt {
 	if stmts == nil {
@@ -22,7 +39,7 @@ func (r *rewriter) stmts(stmts []syntax.Stmt) []syntax.Stmt {
 		out = append(out, s)
 		if def, ok := s.(*syntax.DefStmt); ok && r.repeats > 0 { // it is made each time
 			id := &syntax.Ident{Name: def.Name.Name, NamePos: def.Name.NamePos}
-			out = append(out, &syntax.ExprStmt{X: guarded(guardMake, def.Name.NamePos, id)})
+			out = append(out, &syntax.ExprStmt{X: r.guarded(guardMake, def.Name.NamePos, id)})
 		}
 	}
 	return out
@@ -65,7 +82,7 @@ func (r *rewriter) enter(def *syntax.DefStmt) []syntax.Stmt {
 		}
 	}
 	for _, v := range received(def.Params, def.Name.NamePos) {
-		head = append(head, &syntax.ExprStmt{X: guarded(guardCall, def.Name.NamePos, v)})
+		head = append(head, &syntax.ExprStmt{X: r.guarded(guardCall, def.Name.NamePos, v)})
 	}
 	return append(head, body...)
 }
@@ -102,11 +119,11 @@ func (r *rewriter) assign(s *syntax.AssignStmt) {
 	case *syntax.Ident:
 		x := &syntax.Ident{Name: lhs.Name, NamePos: lhs.NamePos}
 		s.Op = syntax.EQ
-		s.RHS = indexed(guarded(guardInto(op), s.OpPos, x), s.OpPos, s.RHS)
+		s.RHS = indexed(r.guarded(guardInto(op), s.OpPos, x), s.OpPos, s.RHS)
 	case *syntax.IndexExpr:
-		lhs.X, lhs.Y = guarded(guardAug(op), lhs.Lbrack, r.expr(lhs.X)), r.expr(lhs.Y)
+		lhs.X, lhs.Y = r.guarded(guardAug(op), lhs.Lbrack, r.expr(lhs.X)), r.expr(lhs.Y)
 	case *syntax.DotExpr:
-		lhs.X = guarded(guardAug(op), lhs.Dot, r.expr(lhs.X))
+		lhs.X = r.guarded(guardAug(op), lhs.Dot, r.expr(lhs.X))
 	}
 }
 
@@ -114,7 +131,7 @@ func (r *rewriter) assign(s *syntax.AssignStmt) {
 func (r *rewriter) target(e *syntax.Expr) {
 	switch x := (*e).(type) {
 	case *syntax.IndexExpr:
-		x.X, x.Y = guarded(guardSet, x.Lbrack, r.expr(x.X)), r.expr(x.Y)
+		x.X, x.Y = r.guarded(guardSet, x.Lbrack, r.expr(x.X)), r.expr(x.Y)
 	case *syntax.DotExpr:
 		x.X = r.expr(x.X)
 	case *syntax.ParenExpr:
@@ -154,7 +171,7 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 		e.Fn = r.expr(e.Fn)
 		for i, arg := range e.Args {
 			if star, ok := arg.(*syntax.UnaryExpr); ok && (star.Op == syntax.STAR || star.Op == syntax.STARSTAR) {
-				star.X = guarded(guardArgs, star.OpPos, r.expr(star.X))
+				star.X = r.guarded(guardArgs, star.OpPos, r.expr(star.X))
 				continue
 			}
 			e.Args[i] = r.expr(arg)
@@ -171,7 +188,7 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 	case *syntax.DotExpr:
 		e.X = r.expr(e.X)
 		if checks[e.Name.Name] != nil {
-			return guarded(guardAttr(e.Name.Name), e.Dot, e.X)
+			return r.guarded(guardAttr(e.Name.Name), e.Dot, e.X)
 		}
 	case *syntax.IndexExpr:
 		e.X, e.Y = r.expr(e.X), r.key(e.Y)
@@ -184,7 +201,7 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 		e.X = r.expr(e.X)
 	case *syntax.SliceExpr:
 		e.X, e.Lo, e.Hi, e.Step = r.expr(e.X), r.expr(e.Lo), r.expr(e.Hi), r.expr(e.Step)
-		return guarded(guardMake, e.Lbrack, e)
+		return r.guarded(guardMake, e.Lbrack, e)
 	case *syntax.TupleExpr:
 		r.exprs(e.List)
 		return r.made(e, syntax.Start(e))
@@ -198,7 +215,7 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 		e.X = r.expr(e.X)
 		switch e.Op {
 		case syntax.PLUS, syntax.MINUS, syntax.TILDE:
-			return guarded(guardUnary(e.Op), e.OpPos, e.X)
+			return r.guarded(guardUnary(e.Op), e.OpPos, e.X)
 		}
 	}
 	return e
@@ -224,7 +241,7 @@ func (r *rewriter) binary(e *syntax.BinaryExpr) syntax.Expr {
 			return e
 		}
 	}
-	return indexed(guarded(guardOp(e.Op), e.OpPos, e.X), e.OpPos, e.Y)
+	return indexed(r.guarded(guardOp(e.Op), e.OpPos, e.X), e.OpPos, e.Y)
 }
 
 // key rewrites what a dict is indexed with.
@@ -237,7 +254,7 @@ func (r *rewriter) key(e syntax.Expr) syntax.Expr {
 			return e
 		}
 	}
-	return guarded(guardKey, syntax.Start(e), r.expr(e))
+	return r.guarded(guardKey, syntax.Start(e), r.expr(e))
 }
 
 // made rewrites a literal, if it is one that can be made more than once.
@@ -245,7 +262,7 @@ func (r *rewriter) made(e syntax.Expr, pos syntax.Position) syntax.Expr {
 	if r.repeats == 0 {
 		return e
 	}
-	return guarded(guardMake, pos, e)
+	return r.guarded(guardMake, pos, e)
 }
 
 func (r *rewriter) comprehension(e *syntax.Comprehension) syntax.Expr {
@@ -267,10 +284,10 @@ func (r *rewriter) comprehension(e *syntax.Comprehension) syntax.Expr {
 			r.repeats++
 		}
 	}
-	last.X = guarded(name, last.In, last.X)
+	last.X = r.guarded(name, last.In, last.X)
 	e.Body = r.expr(e.Body)
 	r.repeats--
-	return guarded(guardMake, e.Lbrack, e)
+	return r.guarded(guardMake, e.Lbrack, e)
 }
 
 func (r *rewriter) lambda(e *syntax.LambdaExpr) syntax.Expr {
@@ -281,16 +298,17 @@ func (r *rewriter) lambda(e *syntax.LambdaExpr) syntax.Expr {
 	for _, v := range received(e.Params, e.Lambda) {
 		// The guard is always true.
 		e.Body = &syntax.CondExpr{
-			Cond: guarded(guardCall, e.Lambda, v), True: e.Body, False: number(e.Lambda),
+			Cond: r.guarded(guardCall, e.Lambda, v), True: e.Body, False: number(e.Lambda),
 			If: e.Lambda, ElsePos: e.Lambda,
 		}
 	}
-	return guarded(guardMake, e.Lambda, e)
+	return r.guarded(guardMake, e.Lambda, e)
 }
 
 // guarded returns name[x]. At run time it stands at pos; as part of the tree it
 // starts where x starts.
-func guarded(name string, pos syntax.Position, x syntax.Expr) syntax.Expr {
+func (r *rewriter) guarded(name string, pos syntax.Position, x syntax.Expr) syntax.Expr {
+	r.used[name] = true
 	return indexed(&syntax.Ident{Name: name, NamePos: syntax.Start(x)}, pos, x)
 }
 

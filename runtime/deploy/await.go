@@ -29,8 +29,9 @@ type wait struct {
 // A blocked is a workload that is not ready.
 type blocked struct {
 	target
-	why  string        // with the pod that explains it
-	pods []*corev1.Pod // of its newest revision that are not ready
+	why   string        // with the pod that explains it
+	owner types.UID     // of the pods of its newest revision
+	pods  []*corev1.Pod // of these the ones that are not ready
 }
 
 // An unready is a failure of a release's workloads to get ready.
@@ -64,7 +65,15 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 			w.views[t.namespace] = v
 		}
 	}
-	return w.run(ctx, changes, timeout)
+	err := w.run(ctx, changes, timeout)
+	if errors.Is(err, runtime.ErrTimeout) {
+		// What was last seen may be long ago: that the cluster is away is no
+		// failure of the release.
+		if away := d.cluster.away(ctx); away != nil {
+			return fmt.Errorf("%w, and the cluster cannot be asked any more: %w", err, away)
+		}
+	}
+	return err
 }
 
 func newWait(targets []target, emit runtime.Emit) *wait {
@@ -112,7 +121,7 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, timeout time.Du
 }
 
 // late is the failure of what is open when the time is over.
-func late(timeout time.Duration, open []blocked) *unready {
+func late(timeout time.Duration, open []blocked) error {
 	return &unready{fmt.Errorf("%w after %s: %s", runtime.ErrTimeout, timeout, open[0].why), open}
 }
 
@@ -145,7 +154,7 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		if s.ready {
 			continue
 		}
-		b := blocked{target: t}
+		b := blocked{target: t, owner: s.owner}
 		worst, left := w.worst(troublesOf(v, s, pods), was, now)
 		if left > 0 && (next == 0 || left < next) {
 			next = left

@@ -116,11 +116,11 @@ func TestAwait(t *testing.T) {
 		{"registry away", func(s *scene) {
 			for range 10 {
 				s.waits("ErrImagePull", "connection refused")
-				time.Sleep(5 * time.Second)
+				time.Sleep(7 * time.Second)
 				s.waits("ImagePullBackOff", pulling)
-				time.Sleep(5 * time.Second)
+				time.Sleep(7 * time.Second)
 			}
-		}, pullPatience, "ImagePullBackOff: " + pulling},
+		}, pullPatience, "ErrImagePull: connection refused"},
 		{"registry comes back", func(s *scene) {
 			s.waits("ErrImagePull", "connection refused")
 			time.Sleep(pullPatience - time.Second)

@@ -29,6 +29,8 @@ const (
 	// requestTime bounds one request that is no watch. Admission webhooks may
 	// take 30 s.
 	requestTime = 60 * time.Second
+	// answerTime is how long a cluster may take to show that it is there.
+	answerTime = 10 * time.Second
 )
 
 // A cluster is what all releases share of the connection to one cluster: the
@@ -91,6 +93,17 @@ func newCluster(config *rest.Config) (*cluster, error) {
 	c.discovery = memory.NewMemCacheClient(found)
 	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(c.discovery)
 	return c, nil
+}
+
+// away returns why the cluster does not answer, or nil if it does.
+func (c *cluster) away(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, answerTime)
+	defer stop()
+	err := c.typed.Discovery().RESTClient().Get().AbsPath("/version").MaxRetries(0).Do(ctx).Error()
+	if !unreachable(err) {
+		return nil
+	}
+	return err
 }
 
 // mapping returns where the server keeps objects of a kind. Kinds may come while

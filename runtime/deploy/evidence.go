@@ -40,12 +40,18 @@ func (o *operation) evidence(cause error, stuck []blocked) []string {
 			events[b.namespace] = o.events(ctx, b.namespace)
 		}
 		lines = append(lines, eventLines(events[b.namespace][b.uid])...)
+		if b.owner != b.uid {
+			lines = append(lines, eventLines(events[b.namespace][b.owner])...)
+		}
 		slices.SortStableFunc(b.pods, func(x, y *corev1.Pod) int { return severity(y) - severity(x) })
 		for _, p := range b.pods[:min(len(b.pods), explainedPods)] {
 			lines = append(lines, podLines(p)...)
 			lines = append(lines, eventLines(events[b.namespace][p.UID])...)
 			lines = append(lines, o.logs(ctx, p)...)
 		}
+	}
+	if len(lines) == 0 && len(stuck) > 0 {
+		lines = []string{stuck[0].why}
 	}
 	return lines
 }

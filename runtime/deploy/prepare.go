@@ -175,8 +175,11 @@ func (d *Deployer) check(ctx context.Context, st *secretState, namespace string,
 	for _, ref := range order {
 		_, err := st.resolve(ref)
 		name, key := chart.SecretKey(ref)
-		errs = append(errs, fmt.Errorf("secret %s, which %s: %w in namespace %s; give its value with --secrets, or with: kubectl --namespace %s create secret generic %s --from-literal=%s=…",
-			ref.Name, needed(missing[ref]), err, namespace, namespace, name, key))
+		next := ""
+		if st.data[name] == nil {
+			next = fmt.Sprintf("; give its value with --secrets, or with: kubectl --namespace %s create secret generic %s --from-literal=%s=…", namespace, name, key)
+		}
+		errs = append(errs, fmt.Errorf("secret %s, which %s: %w in namespace %s%s", ref.Name, needed(missing[ref]), err, namespace, next))
 	}
 	return given, errors.Join(errs...)
 }

@@ -112,15 +112,22 @@ func customReady(obj kruntime.Object) (why string) {
 	if !ok {
 		return ""
 	}
+	c := conditionOf(u, "Ready")
+	if c == nil || c["status"] == "True" {
+		return ""
+	}
+	text, _ := c["message"].(string)
+	name, _ := c["reason"].(string)
+	return or(reason(name, text), "it is not Ready")
+}
+
+// conditionOf returns a condition of an object's status, or nil.
+func conditionOf(u *unstructured.Unstructured, kind string) map[string]any {
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, c := range conditions {
-		c, ok := c.(map[string]any)
-		if !ok || c["type"] != "Ready" || c["status"] == "True" {
-			continue
+		if c, ok := c.(map[string]any); ok && c["type"] == kind {
+			return c
 		}
-		text, _ := c["message"].(string)
-		name, _ := c["reason"].(string)
-		return or(reason(name, text), "it is not Ready")
 	}
-	return ""
+	return nil
 }

@@ -69,10 +69,28 @@ func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList, timeo
 	return o.d.await(ctx, targets, timeout, o.emit)
 }
 
+// awaitKinds waits until the server serves the kinds that CRDs bring.
+func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
+	ctx, stop := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %s", runtime.ErrTimeout, timeout))
+	defer stop()
+	for _, info := range list {
+		err := until(ctx, info, func(u *unstructured.Unstructured) bool {
+			return u != nil && conditionOf(u, "Established")["status"] == "True"
+		})
+		if err != nil {
+			return fmt.Errorf("wait for the kind of %s: %w", shortName(info), err)
+		}
+	}
+	return nil
+}
+
 // awaitForHooks waits for the objects of the release where hooks have to run
 // after it: with Helm's own waiting they run when all is ready, and without as
 // soon as all is written, which is not what they are written for.
-func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList, _ time.Duration) error {
+func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
+	if o.rel == nil { // Helm installs the CRDs before it begins with the release
+		return o.awaitKinds(ctx, list, timeout)
+	}
 	after := release.HookPostInstall
 	if o.rel.Info.Status == release.StatusPendingUpgrade {
 		after = release.HookPostUpgrade

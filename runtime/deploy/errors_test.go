@@ -1,0 +1,297 @@
+package deploy_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	authv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+)
+
+// A wire is a connection to the API server that can be cut.
+type wire struct {
+	listener net.Listener
+	backend  string
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	down  bool
+}
+
+// newWire returns a wire and the config of a client that uses it.
+func newWire(t *testing.T, config *rest.Config) (*wire, *rest.Config) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := strings.TrimPrefix(config.Host, "https://")
+	w := &wire{listener: listener, backend: backend, conns: make(map[net.Conn]bool)}
+	var wg sync.WaitGroup
+	wg.Go(func() { w.serve(&wg) })
+	t.Cleanup(func() {
+		listener.Close()
+		w.cut(true)
+		wg.Wait()
+	})
+	host, _, err := net.SplitHostPort(backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = rest.CopyConfig(config)
+	config.Host = "https://" + listener.Addr().String()
+	config.ServerName = host
+	return w, config
+}
+
+func (w *wire) serve(wg *sync.WaitGroup) {
+	for {
+		conn, err := w.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", w.backend)
+		if err != nil || !w.keep(conn, server) {
+			conn.Close()
+			continue
+		}
+		for _, pair := range [][2]net.Conn{{conn, server}, {server, conn}} {
+			wg.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				pair[0].Close()
+			})
+		}
+	}
+}
+
+func (w *wire) keep(conns ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range conns {
+		if w.down {
+			c.Close()
+			continue
+		}
+		w.conns[c] = true
+	}
+	return !w.down
+}
+
+// cut ends all connections; while it is down there are no new ones.
+func (w *wire) cut(down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = down
+	for c := range w.conns {
+		c.Close()
+		delete(w.conns, c)
+	}
+}
+
+// TestCutWatch cuts the connection while a release is waited for: the watches are
+// taken up again, and what happened meanwhile is seen.
+func TestCutWatch(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	w, cuttable := newWire(t, config)
+	b := newBench(t, deploy.Options{Config: cuttable})
+	k := newKubelet(t, config, starts)
+	s := k.on(with(container("api"), "good"))
+	done := make(chan error, 1)
+	waiting := make(chan struct{})
+	r := b.release(s)
+	go func() {
+		var once sync.Once
+		done <- b.Deploy(t.Context(), r, func(e runtime.Body) {
+			if _, ok := e.(runtime.PodChanged); ok {
+				once.Do(func() { close(waiting) })
+			}
+		})
+	}()
+	<-waiting
+	w.cut(false)
+	time.Sleep(500 * time.Millisecond)
+	w.cut(true)
+	k.now(runs) // while nobody can see it
+	time.Sleep(time.Second)
+	w.cut(false)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("Deploy = %v", explained(err))
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it was not seen that the release is ready")
+	}
+	if d := b.deployed("api"); !d.Ready {
+		t.Errorf("%+v is deployed", d)
+	}
+}
+
+// TestServerGone checks what is said when the API server goes away for good while
+// a release is waited for, and that the release is only waited for when it is back.
+func TestServerGone(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	w, cuttable := newWire(t, config)
+	b := newBench(t, deploy.Options{Config: cuttable})
+	k := newKubelet(t, config, starts)
+	s := k.on(with(container("api"), "good"))
+	s.Timeout = plan.Duration(5 * time.Second)
+	r := b.release(s)
+	var once sync.Once
+	err := b.Deploy(t.Context(), r, func(e runtime.Body) {
+		if _, ok := e.(runtime.PodChanged); ok {
+			once.Do(func() { w.cut(true) })
+		}
+	})
+	if !errors.Is(err, runtime.ErrTimeout) {
+		t.Fatalf("Deploy = %v, want a timeout", err)
+	}
+	contains(t, err.Error(), "cluster "+cuttable.Host+" does not answer", "timed out after 5s: deployment api: ", "the cluster cannot be asked any more", "run again")
+	_, err = b.Deployed(t.Context(), b.namespace)
+	if err == nil {
+		t.Fatal("Deployed = nil")
+	}
+	contains(t, err.Error(), "cluster "+cuttable.Host+" does not answer")
+	w.cut(false)
+	k.now(runs)
+	b.deploy(s)
+	if d := b.deployed("api"); !d.Ready || d.Revision != 1 {
+		t.Errorf("%+v is deployed, want revision 1, ready", d)
+	}
+}
+
+func TestNoCluster(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	nowhere := rest.CopyConfig(config)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere.Host = "https://" + listener.Addr().String()
+	listener.Close()
+	stranger := rest.AnonymousClientConfig(config)
+	stranger.BearerToken = "4711-no-token"
+	other := rest.CopyConfig(config)
+	other.CAData, other.CAFile = nil, ""
+	for name, test := range map[string]struct {
+		config *rest.Config
+		want   []string
+	}{
+		"nothing there":     {nowhere, []string{"cluster " + nowhere.Host + " does not answer: nothing listens there; start it, or name another one with --kubeconfig or --context", "connection refused"}},
+		"wrong credentials": {stranger, []string{"cluster " + config.Host + " does not accept the credentials of the kubeconfig; log in anew"}},
+		"another authority": {other, []string{"cluster " + config.Host + " is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig anew"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployer(t, deploy.Options{Config: test.config})
+			r := runtime.Release{Namespace: "none", Service: container("api"), Fingerprint: plan.DigestOf(nil)}
+			_, err := d.Deployed(t.Context(), "none")
+			for name, err := range map[string]error{
+				"Deployed": err,
+				"Prepare":  d.Prepare(t.Context(), "none", planOf(container("api"))),
+				"Deploy":   d.Deploy(t.Context(), r, discard),
+				"Stop":     d.Stop(t.Context(), r, discard),
+				"Delete":   d.Delete(t.Context(), r, discard),
+			} {
+				if err == nil {
+					t.Errorf("%s = nil", name)
+					continue
+				}
+				contains(t, err.Error(), test.want...)
+				if strings.Contains(err.Error(), "4711") {
+					t.Errorf("%s tells the token: %v", name, err)
+				}
+			}
+		})
+	}
+}
+
+// limited returns the config of somebody with the given rights in a namespace.
+func limited(t *testing.T, namespace string, rules ...rbacv1.PolicyRule) *rest.Config {
+	t.Helper()
+	config := testenv.Cluster(t)
+	c := client(t, config)
+	name := metav1.ObjectMeta{Name: "limited"}
+	if _, err := c.CoreV1().ServiceAccounts(namespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: name}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RbacV1().Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: name, Rules: rules}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: name,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "limited"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: "limited", Namespace: namespace}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	token, err := c.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), "limited", &authv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = rest.AnonymousClientConfig(config)
+	config.BearerToken = token.Status.Token
+	return config
+}
+
+// TestRights checks that rights to the namespace are enough to deploy (E1), that
+// what is not needed for it is done without, and that a right that is missing is named.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+	secrets := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: all}
+	core := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"services", "serviceaccounts"}, Verbs: all}
+	apps := rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: all}
+	blind := rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "create", "patch", "delete"}}
+	for _, test := range []struct {
+		name  string
+		rules []rbacv1.PolicyRule
+		want  []string
+	}{
+		{"enough", []rbacv1.PolicyRule{secrets, core, apps}, nil},
+		{"no secrets", []rbacv1.PolicyRule{core, apps}, []string{`cannot list resource "secrets" in API group "" in the namespace`, "have a Role with this right bound to you in the namespace"}},
+		{"no deployments", []rbacv1.PolicyRule{secrets, core}, []string{`cannot get resource "deployments" in API group "apps"`, "have a Role with this right"}},
+		{"no watch", []rbacv1.PolicyRule{secrets, core, blind}, []string{"see whether deployment api is ready", `cannot`, `resource "deployments"`, "have a Role with this right"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, deploy.Options{})
+			config := limited(t, b.namespace, test.rules...)
+			d := newDeployer(t, deploy.Options{Config: config})
+			if err := d.Prepare(t.Context(), b.namespace, planOf(container("api"))); err != nil {
+				t.Errorf("Prepare = %v", err)
+			}
+			err := d.Deploy(t.Context(), b.release(container("api")), discard)
+			if (err != nil) != (test.want != nil) {
+				t.Fatalf("Deploy = %v, want %q", err, test.want)
+			}
+			if err != nil {
+				contains(t, err.Error(), test.want...)
+				return
+			}
+			if got := b.deployed("api"); !got.Ready {
+				t.Errorf("%+v is deployed", got)
+			}
+			// Without rights to namespaces, one that is missing has to be made by others.
+			err = d.Prepare(t.Context(), b.namespace+"-none", planOf(using(container("api"), "X", plan.SecretRef{Name: "x"})))
+			if err == nil {
+				t.Error("Prepare of a namespace without rights = nil")
+			}
+		})
+	}
+}

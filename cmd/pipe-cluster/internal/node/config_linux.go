@@ -100,7 +100,6 @@ disabled_plugins = [
   disable_tcp_service = true
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
-  max_concurrent_downloads = 10
   # What a container may be, its runtime must be allowed to be: root may lack the capability to protect from the OOM killer.
   restrict_oom_score_adj = true
   enable_unprivileged_ports = true

@@ -43,7 +43,8 @@ func Answers(ctx context.Context, d home.Dir) error {
 		return err
 	}
 	for _, c := range s.Status.GetConditions() {
-		if !c.Status {
+		// Others are of no consequence, such as that some setting will mean nothing to the next version.
+		if !c.Status && (c.Type == cri.RuntimeReady || c.Type == cri.NetworkReady) {
 			return fmt.Errorf("%s: %s", c.Type, c.Message)
 		}
 	}

@@ -31,6 +31,8 @@ const (
 	longPause  = 10 * time.Second
 	// settled is how long a child must have lived for its next death to count as the first.
 	settled = 30 * time.Second
+	// slow is how long a probe may fail until its reason is told.
+	slow = 3 * time.Second
 	// tries is how often a child may die before it was usable for the first time, until the supervisor gives up.
 	tries = 5
 )
@@ -143,7 +145,13 @@ func (s *supervisor) listen(name string, r io.Reader) {
 }
 
 func (s *supervisor) probe(ctx context.Context, c child) {
-	for c.probe(ctx) != nil {
+	began, told := time.Now(), ""
+	for err := c.probe(ctx); err != nil; err = c.probe(ctx) {
+		// At first it is only not there yet.
+		if text := fmt.Sprintf("waiting for %s: %v", c.name, err); time.Since(began) > slow && text != told && ctx.Err() == nil {
+			s.doing(text)
+			told = text
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -69,15 +69,17 @@ type Registry interface {
 type Deployer interface {
 	// Prepare makes the namespace ready for releases: it creates it, and the
 	// Secrets that the services of p refer to and that do not exist (D4, D6).
-	// It is idempotent, and changes nothing that exists.
+	// It is idempotent, and of what exists changes only what it made itself: a
+	// secret whose source has another value now.
 	Prepare(ctx context.Context, namespace string, p *plan.Plan) error
 	// Deployed returns what is deployed in the namespace, by service, in a
 	// fixed number of requests, however many services there are. A namespace
 	// that does not exist has nothing.
 	Deployed(ctx context.Context, namespace string) (map[string]Deployed, error)
 	// Fingerprint returns the digest over all that deploying r would write:
-	// image, chart, values, configuration (A7). It asks no server, and does
-	// not depend on the revision.
+	// image, chart, values, configuration, the values of secrets (A7). It
+	// does not depend on the revision. It asks no server, but for the secrets
+	// of the namespace, once for all releases; a run calls it after Prepare.
 	Fingerprint(ctx context.Context, r Release) (plan.Digest, error)
 	// Deploy installs or upgrades r and returns when its workloads are ready
 	// (D2). On a failure it collects what explains it, goes back if r says so

@@ -58,7 +58,7 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 	}
 	tasks := append(also, list)
 	if r.req.Action == Deploy {
-		tasks = append(tasks, r.lookups()...)
+		tasks = append(tasks, r.lookups(also)...)
 	}
 	w := watch(tasks)
 	defer w.end()
@@ -78,8 +78,9 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 }
 
 // lookups returns the tasks that find the images and, where these are known,
-// the fingerprints.
-func (r *run) lookups() []*sched.Task {
+// the fingerprints. These come after the preparation, if there is one: what it
+// writes into the namespace, such as the value of a secret, is in them.
+func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 	var tasks []*sched.Task
 	r.images = r.scope.images()
 	finding := make(map[*image]*sched.Task, len(r.images))
@@ -99,6 +100,7 @@ func (r *run) lookups() []*sched.Task {
 				s.err = r.fingerprint(ctx, s)
 				return nil
 			}
+			t.After = append(t.After, preparation...)
 			if s.image != nil {
 				t.After = append(t.After, finding[s.image])
 			}

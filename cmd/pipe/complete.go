@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/runtime/local"
 )
 
 // completionTime bounds what is done while a user waits for a completion.
@@ -29,12 +31,15 @@ func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags
 		return names
 	}
 	environments := func(e evaluation, ctx context.Context) []string {
-		rt, err := a.openParts(ctx, cmd, *part, e, true)
+		opts, err := a.partOptions(cmd, *part, e, true)
 		if err != nil {
 			return nil
 		}
-		defer a.closeParts(rt)
-		envs, err := rt.Store.Environments(ctx, e.plan.Pipeline.Name)
+		state, err := local.Store(ctx, opts)
+		if err != nil {
+			return nil
+		}
+		envs, err := state.Environments(ctx, e.plan.Pipeline.Name)
 		if err != nil {
 			return nil
 		}

@@ -15,12 +15,21 @@ import (
 // openParts puts a runtime together as the flags, the variables and the
 // Pipelinefile say. A passive one starts nothing.
 func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e evaluation, passive bool) (*local.Runtime, error) {
+	opts, err := a.partOptions(cmd, f, e, passive)
+	if err != nil {
+		return nil, err
+	}
+	return a.open(ctx, opts)
+}
+
+// partOptions gathers where the parts are.
+func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive bool) (local.Options, error) {
 	if f.local && (f.kubeconfig != "" || f.context != "") {
-		return nil, usagef(cmd, "--local brings its own cluster: leave --kubeconfig and --context out")
+		return local.Options{}, usagef(cmd, "--local brings its own cluster: leave --kubeconfig and --context out")
 	}
 	secrets, err := a.secrets(cmd, f.secrets)
 	if err != nil {
-		return nil, err
+		return local.Options{}, err
 	}
 	opts := local.Options{
 		Dir:        e.workspace,
@@ -49,7 +58,7 @@ func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e 
 	}
 	view := a.current()
 	opts.Progress = func(what string) { view.Doing(what) }
-	return a.open(ctx, opts)
+	return opts, nil
 }
 
 // closeParts gives the parts back. That this failed does not change what was done.

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	if err != nil {
 		return nil, err
 	}
-	embedded := &attachment{part: "builder", next: "install what is missing, or name a builder with --buildkit", ensure: daemon.Background{
+	embedded := &attachment{part: "builder", home: opts.Home, next: "install what is missing, or name a builder with --buildkit", ensure: daemon.Background{
 		Home: opts.Home, Executable: opts.Executable, Progress: func(what string) { opts.progress("embedded builder: " + what) },
 	}.Ensure, progress: opts.progress}
 	r.close = append(r.close, embedded.Close)
@@ -55,6 +56,7 @@ func builderTLS(dir string) (build.TLS, error) {
 // stays so until Close.
 type attachment struct {
 	part, next string
+	home       string // where the part keeps its state
 	ensure     func(context.Context) (*background.Attached, error)
 	progress   func(string) // told nothing when the wait is over
 
@@ -72,6 +74,9 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 		if ctx.Err() != nil {
 			return "", err
 		}
+		if e := writable(a.home); e != nil { // then the part cannot even write down what ails it
+			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "make room on the disk of " + a.home + ", or name another folder with PIPE_HOME"}
+		}
 		return "", &UnavailableError{a.part, err, a.next}
 	}
 	a.held = append(a.held, attached)
@@ -87,4 +92,15 @@ func (a *attachment) Close() error {
 	}
 	a.held = nil
 	return nil
+}
+
+// writable reports why nothing can be written below dir.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".room-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(make([]byte, 64<<10))
+	return errors.Join(err, f.Close())
 }

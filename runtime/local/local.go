@@ -122,13 +122,30 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	}
 	r.Deployer = redactedDeployer{deployer, hide}
 
+	s, err := stateOf(config)
+	if err != nil {
+		return err
+	}
+	r.Store, r.Locker = s, s
+	return nil
+}
+
+// Store returns the state that is kept in the cluster that opts name, and
+// nothing else: it is for a look, and starts nothing if opts are passive.
+func Store(ctx context.Context, opts Options) (runtime.Store, error) {
+	config, err := cluster(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return stateOf(config)
+}
+
+func stateOf(config *rest.Config) (*store.Store, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 1000, 2000 // the server has limits of its own, which are fair
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := store.Open(client, store.Options{})
-	r.Store, r.Locker = s, s
-	return nil
+	return store.Open(client, store.Options{}), nil
 }

@@ -29,6 +29,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		}
 		at := &attachment{
 			part:     "registry",
+			home:     opts.Home,
 			next:     "see " + filepath.Join(embedded.Dir, "registry.log") + ", or name a registry with --registry",
 			ensure:   func(ctx context.Context) (*background.Attached, error) { return serve.Ensure(ctx, embedded) },
 			progress: opts.progress,

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -44,23 +43,30 @@ func Plan(w io.Writer, v Preview) error {
 		b.WriteString("\n")
 	}
 	params(&b, p)
-	steps := map[string]runtime.Step{}
+	x := index{steps: map[string]runtime.Step{}, builds: map[string]*plan.BuildSpec{}, services: map[string][]*plan.Service{}}
+	for i := range p.Builds {
+		x.builds[p.Builds[i].ID] = &p.Builds[i]
+	}
+	for i := range p.Services {
+		s := &p.Services[i]
+		x.services[s.Stage] = append(x.services[s.Stage], s)
+	}
 	for _, s := range v.Steps {
-		steps[s.Service] = s
+		x.steps[s.Service] = s
 	}
 	for i, stage := range p.Stages {
 		fmt.Fprintf(&b, "\nstage %d: %s", i+1, stage.Name)
 		if !stage.Pos.IsZero() {
 			fmt.Fprintf(&b, "  (%s)", stage.Pos)
 		}
-		if !slices.ContainsFunc(p.Services, func(s plan.Service) bool { return s.Stage == stage.Name }) {
+		if len(x.services[stage.Name]) == 0 {
 			b.WriteString("  no service")
 		}
 		b.WriteString("\n")
 		if stage.Description != "" {
 			fmt.Fprintf(&b, "  %s\n", stage.Description)
 		}
-		services(&b, p, stage.Name, steps)
+		services(&b, x, stage.Name)
 	}
 	for i, d := range p.Warnings {
 		if i == 0 {
@@ -86,21 +92,24 @@ func params(b *strings.Builder, p *plan.Plan) {
 	}
 }
 
-func services(b *strings.Builder, p *plan.Plan, stage string, steps map[string]runtime.Step) {
-	for i := range p.Services {
-		s := &p.Services[i]
-		if s.Stage != stage {
-			continue
-		}
+// An index finds the parts of a plan, of which there may be thousands.
+type index struct {
+	steps    map[string]runtime.Step    // by service
+	builds   map[string]*plan.BuildSpec // by ID
+	services map[string][]*plan.Service // by stage
+}
+
+func services(b *strings.Builder, x index, stage string) {
+	for _, s := range x.services[stage] {
 		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, s.Pos)
 		if why := placed(s); why != "" {
 			fmt.Fprintf(b, "      stands here %s\n", why)
 		}
-		if image := imageOf(p, s); image != "" {
+		if image := imageOf(x, s); image != "" {
 			fmt.Fprintf(b, "      %s\n", image)
 		}
 		fmt.Fprintf(b, "      %s\n", chartOf(s))
-		step, known := steps[s.Name]
+		step, known := x.steps[s.Name]
 		switch {
 		case s.Skip && (!known || step.Do == runtime.Skipped):
 			fmt.Fprintf(b, "      -> skipped%s\n", skipWhy(s))
@@ -126,10 +135,10 @@ func placed(s *plan.Service) string {
 }
 
 // imageOf says where the image of a service comes from.
-func imageOf(p *plan.Plan, s *plan.Service) string {
+func imageOf(x index, s *plan.Service) string {
 	switch {
 	case s.Image.Build != "":
-		build := p.Build(s.Image.Build)
+		build := x.builds[s.Image.Build]
 		if build == nil {
 			return "image of " + s.Image.Build
 		}

@@ -217,3 +217,18 @@ func TestGenerateIsDeterministic(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkGenerate(b *testing.B) {
+	service := plan.Service{Name: "api", Workload: plan.Workload{
+		Replicas: 1, Ports: []plan.Port{{Number: 80, Name: "port-80", Protocol: "TCP"}},
+		Env: []plan.EnvVar{{Name: "A", Value: "b"}}, Health: &plan.Health{Kind: plan.HealthTCP, Port: 80},
+	}}
+	shelf := NewShelf("", "")
+	for b.Loop() {
+		c, err := shelf.Chart(b.Context(), service, SecretKey)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Values(Use{Pipeline: "shop", Image: testImage})
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -24,6 +25,9 @@ type wait struct {
 	since   map[string]time.Time // when each trouble that is there was first seen
 	pods    map[types.UID]runtime.PodChanged
 	emit    runtime.Emit
+	// remove deletes a pod, so that its controller makes it anew.
+	remove  func(*corev1.Pod)
+	removed map[types.UID]bool
 }
 
 // A blocked is a workload that is not ready.
@@ -65,6 +69,12 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 			w.views[t.namespace] = v
 		}
 	}
+	w.remove = func(p *corev1.Pod) {
+		emit(runtime.Log{Source: p.Name, Text: "removed: it is of a former revision, which cannot get ready, and would hold up the new one"})
+		same := &metav1.Preconditions{UID: &p.UID}
+		// If it fails, there is nothing to do but to wait until the time is over.
+		_ = d.cluster.typed.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: same})
+	}
 	err := w.run(ctx, changes, timeout)
 	if errors.Is(err, runtime.ErrTimeout) {
 		// What was last seen may be long ago: that the cluster is away is no
@@ -80,6 +90,7 @@ func newWait(targets []target, emit runtime.Emit) *wait {
 	return &wait{
 		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
 		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
+		remove: func(*corev1.Pod) {}, removed: make(map[types.UID]bool),
 	}
 }
 
@@ -154,6 +165,9 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		if s.ready {
 			continue
 		}
+		if t.kind == "StatefulSet" && s.replacesAll {
+			w.unstick(v, s)
+		}
 		b := blocked{target: t, owner: s.owner}
 		worst, left := w.worst(troublesOf(v, s, pods), was, now)
 		if left > 0 && (next == 0 || left < next) {
@@ -178,6 +192,20 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		failed.blocked = open
 	}
 	return open, failed, next
+}
+
+// unstick removes the pods of a StatefulSet that are of a former revision and
+// cannot get ready. The controller replaces pods in order and waits for each to be
+// ready: a pod of a revision that failed holds it up for ever, also when a good
+// revision follows (kubernetes/kubernetes#67250).
+func (w *wait) unstick(v *view, s standing) {
+	for _, p := range owned[corev1.Pod](v, "Pod", s.owner) {
+		if s.newest(p) || podReady(p) || podTrouble(p) == nil || p.DeletionTimestamp != nil || w.removed[p.UID] {
+			continue
+		}
+		w.removed[p.UID] = true
+		w.remove(p)
+	}
 }
 
 // A found is a trouble with where it was found.

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,126 +62,6 @@ spec:
 
 const selector = "selector: {matchLabels: {app: {{ .Release.Name }}}}"
 
-// TestStopStart checks that a stop remembers what a deploy brings back: replicas
-// that the chart does not set, CronJobs, and a new revision of what is stopped.
-func TestStopStart(t *testing.T) {
-	t.Parallel()
-	config := testenv.Cluster(t)
-	dir := t.TempDir()
-	b := newBench(t, deploy.Options{Config: config, Dir: dir})
-	s := writeChart(t, dir, "web", map[string]string{
-		"templates/web.yaml": workload("apps/v1", "Deployment", selector, ""),
-		"templates/set.yaml": workload("apps/v1", "StatefulSet", "replicas: 2\n  serviceName: x\n  "+selector, ""),
-		"templates/cron.yaml": `
-apiVersion: batch/v1
-kind: CronJob
-metadata: {name: {{ .Release.Name }}}
-spec:
-  schedule: "0 0 1 1 *"
-  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: nginx}]}}}}
-`,
-	})
-	c := client(t, config)
-	r := b.deploy(s)
-	scale := func(want int32) {
-		t.Helper()
-		d, err := c.AppsV1().Deployments(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		set, err := c.AppsV1().StatefulSets(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cron, err := c.BatchV1().CronJobs(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if *d.Spec.Replicas != want || (*set.Spec.Replicas == 0) != (want == 0) || *cron.Spec.Suspend != (want == 0) {
-			t.Errorf("%d and %d replicas, suspended %v; want %d", *d.Spec.Replicas, *set.Spec.Replicas, *cron.Spec.Suspend, want)
-		}
-		if want > 0 {
-			for _, a := range []map[string]string{d.Annotations, set.Annotations, cron.Annotations} {
-				if a["pipelinefile.github.io/replicas"] != "" || a["pipelinefile.github.io/suspend"] != "" {
-					t.Errorf("the note of the stop is still there: %v", a)
-				}
-			}
-		}
-	}
-	// Somebody scales the Deployment by hand, as an autoscaler does.
-	d, err := c.AppsV1().Deployments(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	three := int32(3)
-	d.Spec.Replicas = &three
-	if _, err := c.AppsV1().Deployments(b.namespace).Update(t.Context(), d, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	stop := func() {
-		t.Helper()
-		for range 2 {
-			if err := b.Stop(t.Context(), r, discard); err != nil {
-				t.Fatal(explained(err))
-			}
-		}
-		scale(0)
-		if d := b.deployed("web"); d.Ready || d.Status != "deployed" {
-			t.Errorf("stopped, %+v is deployed", d)
-		}
-	}
-	stop()
-	if err := b.Deploy(t.Context(), r, discard); err != nil {
-		t.Fatal(explained(err))
-	}
-	scale(3)
-	if d := b.deployed("web"); !d.Ready || d.Revision != 1 {
-		t.Errorf("started, %+v is deployed, want the same revision", d)
-	}
-	stop()
-	s.Values = map[string]any{"tag": 2}
-	b.deploy(s)
-	scale(3)
-	if d := b.deployed("web"); !d.Ready || d.Revision != 2 {
-		t.Errorf("deployed anew, %+v is deployed", d)
-	}
-	if err := b.Stop(t.Context(), runtime.Release{Namespace: b.namespace, Service: plan.Service{Name: "none"}}, discard); !errors.Is(err, runtime.ErrNotFound) {
-		t.Errorf("Stop of what is not there = %v", err)
-	}
-}
-
-// TestRestart checks that pods are replaced, and that this is no reason for a
-// deploy to do anything.
-func TestRestart(t *testing.T) {
-	t.Parallel()
-	config := testenv.Cluster(t)
-	b := newBench(t, deploy.Options{Config: config})
-	r := b.deploy(container("api"))
-	pod := func() string {
-		t.Helper()
-		list, err := client(t, config).CoreV1().Pods(b.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=api"})
-		if err != nil || len(list.Items) == 0 {
-			t.Fatalf("no pod: %v", err)
-		}
-		for _, p := range list.Items {
-			if p.DeletionTimestamp == nil {
-				return p.Name
-			}
-		}
-		return ""
-	}
-	before, was := pod(), b.deployed("api")
-	if err := b.Restart(t.Context(), r, discard); err != nil {
-		t.Fatal(explained(err))
-	}
-	if pod() == before {
-		t.Error("the pod is the same")
-	}
-	if got := b.deployed("api"); got != was {
-		t.Errorf("after a restart %+v is deployed, before it was %+v", got, was)
-	}
-}
-
 func (b *bench) jobs(name string) []string {
 	b.t.Helper()
 	list, err := client(b.t, testenv.Cluster(b.t)).BatchV1().Jobs(b.namespace).List(b.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=" + name})
@@ -207,7 +88,7 @@ func TestJob(t *testing.T) {
 		Workload: plan.Workload{Replicas: 1, Job: &plan.JobSpec{On: "deploy"}},
 	}
 	one, two := k.on(with(s, "one")), k.on(with(s, "two"))
-	r := b.deploy(one)
+	b.deploy(one)
 	first := b.jobs("migrate")
 	if len(first) != 1 {
 		t.Fatalf("jobs: %v", first)
@@ -228,7 +109,7 @@ func TestJob(t *testing.T) {
 	}
 	failing := b.jobs("migrate")
 	k.now(succeeds)
-	r = b.deploy(two)
+	r := b.deploy(two)
 	succeeded := b.jobs("migrate")
 	if len(succeeded) != 1 || succeeded[0] == failing[0] {
 		t.Errorf("a job that failed did not run again: %v, then %v", failing, succeeded)
@@ -449,10 +330,54 @@ func TestWrongCharts(t *testing.T) {
 		t.Errorf("%+v is deployed", got)
 	}
 
+	// A megabyte that does not get smaller by packing.
+	noise := make([]byte, 1<<20)
+	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < len(noise); i++ {
+		noise[i] = byte('!' + r.IntN(90))
+	}
+	large := writeChart(t, dir, "large", map[string]string{"noise.txt": string(noise)})
+	err = b.Deploy(t.Context(), b.release(large), discard)
+	if err == nil {
+		t.Fatal("Deploy of a chart that is too large = nil")
+	}
+	contains(t, err.Error(), "the release is larger than the 1 MiB that a Secret may hold", ".helmignore")
+
 	refused := writeChart(t, dir, "refused", map[string]string{"templates/a.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 99999}]}\n"})
 	failed := b.fails(refused, runtime.Rollback)
 	contains(t, failed.Error(), "create service x: ", "spec.ports[0].port: Invalid value: 99999")
 	if got := b.deployed("refused"); got.Status != "failed" || got.Ready {
 		t.Errorf("%+v is deployed, want it failed", got)
 	}
+}
+
+// TestStuckStatefulSet checks that going back helps a StatefulSet whose pods are
+// made one after the other: Kubernetes itself waits for ever for the pod of the
+// revision that failed to get ready.
+func TestStuckStatefulSet(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	dir := t.TempDir()
+	b := newBench(t, deploy.Options{Config: config, Dir: dir})
+	k := newKubelet(t, config, func(p *corev1.Pod) corev1.PodStatus {
+		if strings.HasSuffix(p.Spec.Containers[0].Image, ":2") {
+			return waits("InvalidImageName", "no")(p)
+		}
+		return runs(p)
+	})
+	pod := "nodeSelector: {test: " + k.node + "}\n      tolerations: [{operator: Exists}]"
+	s := writeChart(t, dir, "set", map[string]string{
+		"templates/set.yaml": workload("apps/v1", "StatefulSet", "replicas: 2\n  serviceName: x\n  "+selector, pod),
+	})
+	b.deploy(s)
+	s.Values = map[string]any{"tag": 2}
+	failed := b.fails(s, runtime.Rollback)
+	if failed.RolledBack != 1 {
+		t.Errorf("gone back to revision %d, want 1:\n%s", failed.RolledBack, explained(failed))
+	}
+	if d := b.deployed("set"); !d.Ready || d.Revision != 3 {
+		t.Errorf("%+v is deployed, want revision 3, ready", d)
+	}
+	b.fails(s, runtime.Keep)
+	s.Values = map[string]any{"tag": 3}
+	b.deploy(s)
 }

@@ -33,6 +33,8 @@ type standing struct {
 	newest func(*corev1.Pod) bool
 	// Why pods cannot be made, where the workload itself tells.
 	creating *trouble
+	// All pods are to be of the newest revision in the end.
+	replacesAll bool
 }
 
 // stand returns where a workload stands, by the rules of its kind (D2). They
@@ -148,6 +150,7 @@ func standStatefulSet(set *appsv1.StatefulSet) standing {
 	if set.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
 		updated = 0
 	}
+	s.replacesAll = updated == want
 	switch {
 	case status.UpdatedReplicas < updated && status.CurrentRevision != status.UpdateRevision:
 		s.why = fmt.Sprintf("%d of %s are of the new revision", status.UpdatedReplicas, count(updated))

@@ -180,11 +180,11 @@ func (st *secretState) resolve(ref plan.SecretRef) (key string, err error) {
 	case ref.Key == "" && len(keys) == 1:
 		return keys[0], nil
 	case len(keys) == 0:
-		return "", fmt.Errorf("Secret %s is empty", name) //nolint:staticcheck // Secret is a name
+		return "", fmt.Errorf("Secret %s is empty", name)
 	case ref.Key == "":
-		return "", fmt.Errorf("Secret %s has several keys (%s): name one with secret(%q, key=…)", name, strings.Join(keys, ", "), ref.Name) //nolint:staticcheck // Secret is a name
+		return "", fmt.Errorf("Secret %s has several keys (%s): name one with secret(%q, key=…)", name, strings.Join(keys, ", "), ref.Name)
 	}
-	return "", fmt.Errorf("Secret %s has no key %s; it has %s", name, key, strings.Join(keys, ", ")) //nolint:staticcheck // Secret is a name
+	return "", fmt.Errorf("Secret %s has no key %s; it has %s", name, key, strings.Join(keys, ", "))
 }
 
 // newPassword returns a password that needs no quoting anywhere.

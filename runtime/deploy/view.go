@@ -224,7 +224,7 @@ func object[T any](v *view, kind, namespace, name string) *T {
 	if !ok || err != nil {
 		return nil
 	}
-	out, _ := obj.(any).(*T)
+	out, _ := obj.(*T)
 	return out
 }
 
@@ -248,7 +248,7 @@ func owned[T any](v *view, kind string, owner types.UID) []*T {
 	})
 	out := make([]*T, 0, len(objs))
 	for _, obj := range objs {
-		if t, ok := obj.(any).(*T); ok {
+		if t, ok := obj.(*T); ok {
 			out = append(out, t)
 		}
 	}

@@ -26,9 +26,10 @@ if [ ! -s "$demo/secrets.env" ]; then
 	(umask 077 && printf 'API_KEY=%s\n' "$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$demo/secrets.env")
 fi
 
-say "pipe run --local --env demo ${set[*]} --secrets $demo/secrets.env examples/shop/Pipelinefile"
+say "pipe run --local --env demo --wait-lock ${set[*]} --secrets $demo/secrets.env examples/shop/Pipelinefile"
 start=${EPOCHREALTIME//[.,]/}
-bin/pipe run --local --env demo "${set[@]}" --secrets "$demo/secrets.env" "$@" examples/shop/Pipelinefile
+# A run that was killed holds its environment for a moment longer: the next one waits.
+bin/pipe run --local --env demo --wait-lock "${set[@]}" --secrets "$demo/secrets.env" "$@" examples/shop/Pipelinefile
 ms=$(((${EPOCHREALTIME//[.,]/} - start) / 1000))
 say "$(printf 'pipe took %d.%03d s' $((ms / 1000)) $((ms % 1000)))"
 

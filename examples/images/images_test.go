@@ -291,18 +291,18 @@ func testPostgres(t *testing.T, s Store, image string) {
 
 	t.Run("killed while it initialises", func(t *testing.T) {
 		data := filepath.Join(root, "var/lib/postgresql/data/pgdata")
-		for i := range 6 {
+		for i := range 4 {
 			if err := os.RemoveAll(data); err != nil {
 				t.Fatal(err)
 			}
 			cmd, out := start(t, root, env, "postgres")
 			// Later each time, so that it is in another step.
-			time.Sleep(time.Duration(i) * 300 * time.Millisecond)
+			time.Sleep(time.Duration(i) * 450 * time.Millisecond)
 			stop(t, cmd, syscall.SIGKILL, out)
 			cmd, out = start(t, root, env, "postgres")
 			until(t, "pg_isready", out, ready)
 			if got, err := psql("it's a secret", "select current_database()"); err != nil || got != "goods" {
-				t.Errorf("killed after %d ms: %q, %v\n%s", i*300, got, err, out)
+				t.Errorf("killed after %d ms: %q, %v\n%s", i*450, got, err, out)
 			}
 			stop(t, cmd, syscall.SIGINT, out)
 		}

@@ -28,7 +28,7 @@ const (
 // their pods, their last events and their last log lines (A8). What cannot be
 // had is left out: it must not hide the failure itself.
 func (o *operation) evidence(cause error, stuck []blocked) []string {
-	ctx, stop := context.WithTimeout(o.requests, explainTime)
+	ctx, stop := context.WithTimeout(o.objects.requests(), explainTime)
 	defer stop()
 	var lines []string
 	events := make(map[string]map[types.UID][]*corev1.Event) // by namespace

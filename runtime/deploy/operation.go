@@ -3,9 +3,11 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
@@ -28,9 +30,6 @@ type operation struct {
 	timeout time.Duration
 	objects *objects
 	records *records
-	// requests is the context of all that is read and written: it has the values
-	// of the caller's, but is not cancelled with it.
-	requests context.Context
 
 	// Of a deploy:
 	chart       *chart.Chart
@@ -54,16 +53,16 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return nil, fmt.Errorf("look at the history of release %s: %w", name, err)
 	}
-	requests := context.WithoutCancel(ctx)
-	o := &operation{d: d, r: r, emit: emit, timeout: timeoutOf(r.Service), requests: withWarnings(requests, warner(r.Service, emit))}
+	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
+	o := &operation{d: d, r: r, emit: emit, timeout: timeoutOf(r.Service)}
 	o.objects = &objects{
 		cluster:   d.cluster,
 		namespace: r.Namespace,
-		requests:  func() context.Context { return o.requests },
+		requests:  func() context.Context { return requests },
 		waiting:   func() context.Context { return ctx },
 		hooked: func(list kube.ResourceList, timeout time.Duration) error {
 			err := o.awaitHook(ctx, list, timeout)
-			o.hook, _ = err.(*unready) //nolint:errorlint // it is what await returns
+			errors.As(err, &o.hook)
 			return err
 		},
 		ready: func(list kube.ResourceList, timeout time.Duration) error { return o.awaitForHooks(ctx, list, timeout) },
@@ -105,8 +104,11 @@ func (o *operation) expect(list kube.ResourceList) {
 
 // warner returns what tells the warnings of the server, each once.
 func warner(s plan.Service, emit runtime.Emit) func(string) {
+	var mu sync.Mutex
 	var told []string
 	return func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !slices.Contains(told, text) {
 			told = append(told, text)
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Pos: s.Pos, Message: s.Name + ": the cluster warns: " + text}})
@@ -172,7 +174,7 @@ func (o *operation) mark(labels map[string]any) error {
 		return err
 	}
 	secret := secretName(o.rel.Name, o.rel.Version)
-	_, err = o.d.cluster.secretsMetadata(o.r.Namespace).Patch(o.requests, secret, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err = o.d.cluster.secretsMetadata(o.r.Namespace).Patch(o.objects.requests(), secret, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
 		return fmt.Errorf("note in Secret %s how revision %d stands: %w", secret, o.rel.Version, err)
 	}

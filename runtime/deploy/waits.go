@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -102,7 +103,7 @@ func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList, t
 	if err == nil {
 		err = o.await(ctx, targets)
 	}
-	o.hook, _ = err.(*unready) //nolint:errorlint // it is what await returns
+	errors.As(err, &o.hook)
 	o.waited = err == nil
 	return err
 }

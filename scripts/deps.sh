@@ -8,7 +8,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 # program:package
-needed="runc:runc git:git busybox:busybox-static nft:nftables ip:iproute2 mount:mount"
+needed="runc:runc git:git busybox:busybox-static nft:nftables ip:iproute2 mount:mount newuidmap:uidmap rootlesskit:rootlesskit"
 missing=()
 for entry in $needed; do
 	command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")

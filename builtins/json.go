@@ -37,7 +37,7 @@ func awaited[T any](m *Meter, n int, f func() (T, error)) (T, error) {
 	select {
 	case out := <-done:
 		if out.panic != nil {
-			panic(out.panic)
+			panic(out.panic) //nolint:forbidigo // the panic of the goroutine goes on where Eval recovers it
 		}
 		return out.v, out.err
 	case <-m.ctx.Done():

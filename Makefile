@@ -41,7 +41,6 @@ test: deps build cluster lint ## everything that must hold: format, lint, tests 
 	done
 
 lint: ## format and linters, for this system and for those that pipe also compiles for
-	@$(LINT) config verify
 	@$(LINT) run ./...
 	@set -e; for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); done
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pipe

@@ -5,7 +5,7 @@ GO ?= go
 MODULES := $(shell git ls-files '*/go.mod' ':!tools/go.mod' | xargs -r -n1 dirname)
 
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
-REQUIRE := registry,buildkit,cluster,real
+REQUIRE := registry,buildkit,cluster,real,postgres,redis
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -35,10 +35,9 @@ demo-stop: ## end what make demo started
 test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
 	./scripts/tidy.sh
 	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 25m ./...
-	@set -e; for m in $(MODULES); do \
-		echo "cd $$m && $(GO) test ./..."; \
-		(cd $$m && PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -timeout 25m ./...); \
-	done
+	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
+	PIPE_TEST_REQUIRE=$(REQUIRE) bin/images try sh -ec 'for m in $(MODULES); do \
+		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -timeout 25m ./...); done'
 
 lint: ## format and linters, for this system and for those that pipe also compiles for
 	@$(LINT) run ./...

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +18,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -71,19 +72,12 @@ func pull(t *testing.T, s Store, image string) v1.Image {
 	return img
 }
 
-// unpack pulls an image and extracts it as the root folder of a container.
-func unpack(t *testing.T, s Store, image string) string {
+// unpacked is an image as the root folder of a container.
+func unpacked(t *testing.T, s Store, image string) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "root")
-	if err := os.Mkdir(root, 0o755); err != nil {
+	if _, err := unpack(s, image, root); err != nil {
 		t.Fatal(err)
-	}
-	content := mutate.Extract(pull(t, s, image))
-	defer content.Close()
-	cmd := exec.Command("tar", "--numeric-owner", "-xpC", root)
-	cmd.Stdin = content
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("tar: %v: %s", err, out)
 	}
 	// The folders above are the test's alone; servers do not run as its user.
 	for dir := root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
@@ -96,18 +90,6 @@ func unpack(t *testing.T, s Store, image string) string {
 		}
 	}
 	return root
-}
-
-// container is a program of an unpacked image with processes and mounts of its own, as a container has, on the network of
-// the machine. The process has number 1 in there.
-func container(root string, env []string, args ...string) *exec.Cmd {
-	script := `mount --make-rprivate / && mount -t proc proc "$1/proc" && mount -t tmpfs -o mode=755 tmpfs "$1/dev" &&
-		for d in null zero random urandom; do touch "$1/dev/$d" && mount --bind "/dev/$d" "$1/dev/$d" || exit; done &&
-		mkdir "$1/dev/shm" && mount -t tmpfs tmpfs "$1/dev/shm" && root=$1 && shift && exec chroot "$root" "$@"`
-	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", root}, args...)...)
-	cmd.Env = env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	return cmd
 }
 
 // start runs the entrypoint of an unpacked image.
@@ -211,9 +193,28 @@ func TestImages(t *testing.T) {
 			}
 		}
 	})
+	t.Run("try", func(t *testing.T) { testTry(t, s) })
 	t.Run("postgres", func(t *testing.T) { testPostgres(t, s, tags["postgres"]) })
 	t.Run("redis", func(t *testing.T) { testRedis(t, s, tags["redis"]) })
 	t.Run("golang", func(t *testing.T) { testGolang(t, s, tags["golang"]) })
+}
+
+func testTry(t *testing.T, s Store) {
+	var out bytes.Buffer
+	script := `echo "$PIPE_TEST_POSTGRES $PIPE_TEST_REDIS"; printf 'PING\r\n' > /dev/tcp/${PIPE_TEST_REDIS/://} && exit 7`
+	err := try(t.Context(), s, []string{"bash", "-c", script}, &out, &out)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 7 {
+		t.Errorf("try = %v, want the exit status of the command, 7: %s", err, &out)
+	}
+	if !regexp.MustCompile(`^postgres://\S+@127\.0\.0\.1:\d+/postgres 127\.0\.0\.1:\d+\n$`).MatchString(out.String()) {
+		t.Errorf("the command was told %q", &out)
+	}
+	_, address, _ := strings.Cut(strings.TrimSpace(out.String()), " ")
+	if c, err := net.Dial("tcp", address); err == nil {
+		c.Close()
+		t.Errorf("Redis runs on at %s", address)
+	}
 }
 
 func imageEnv(t *testing.T, s Store, image string, more ...string) []string {
@@ -226,8 +227,8 @@ func imageEnv(t *testing.T, s Store, image string, more ...string) []string {
 }
 
 func testPostgres(t *testing.T, s Store, image string) {
-	root := unpack(t, s, image)
-	port := freePort(t)
+	root := unpacked(t, s, image)
+	port := portFor(t)
 	// A volume as a node makes it: a folder of root, with the data below it.
 	env := imageEnv(t, s, image, "POSTGRES_USER=shop", "POSTGRES_PASSWORD=it's a secret", "POSTGRES_DB=goods",
 		"PGDATA=/var/lib/postgresql/data/pgdata", "PGPORT="+port)
@@ -310,9 +311,9 @@ func testPostgres(t *testing.T, s Store, image string) {
 }
 
 func testRedis(t *testing.T, s Store, image string) {
-	root := unpack(t, s, image)
+	root := unpacked(t, s, image)
 	env := imageEnv(t, s, image)
-	port := freePort(t)
+	port := portFor(t)
 	cli := func(args ...string) (string, error) {
 		return inside(root, env, append([]string{"redis-cli", "-h", "127.0.0.1", "-p", port}, args...)...)
 	}
@@ -339,7 +340,7 @@ func testRedis(t *testing.T, s Store, image string) {
 }
 
 func testGolang(t *testing.T, s Store, image string) {
-	root := unpack(t, s, image)
+	root := unpacked(t, s, image)
 	program := "package main\nimport \"net/http\"\nfunc main() { println(http.StatusTeapot) }\n"
 	if err := os.WriteFile(filepath.Join(root, "go/main.go"), []byte(program), 0o644); err != nil {
 		t.Fatal(err)
@@ -356,10 +357,11 @@ func testGolang(t *testing.T, s Store, image string) {
 	}
 }
 
-func freePort(t *testing.T) string {
+func portFor(t *testing.T) string {
 	t.Helper()
-	server := httptest.NewServer(nil)
-	defer server.Close()
-	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return port
 }

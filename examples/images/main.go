@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -21,15 +22,17 @@ import (
 const usage = `usage: images up   [-dir D] [-from auto|local|public]   make what is missing, serve it, print where
        images down [-dir D]                            end the registry; what was made is kept
        images make [-dir D]                            make what is missing
+       images try  [-dir D] COMMAND [ARGUMENT...]      run a command beside a PostgreSQL and a Redis of the images (as root)
 
 The folder D is by default $PIPE_HOME/demo/images. "up" prints one NAME=VALUE a line, parameters for examples/shop; nothing
-where the public images can be reached, since those are its defaults.
+where the public images can be reached, since those are its defaults. "try" tells the command where they are in PIPE_TEST_POSTGRES and PIPE_TEST_REDIS.
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
+	var tried *exec.ExitError
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
@@ -37,6 +40,8 @@ func main() {
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, usage)
 		os.Exit(64)
+	case errors.As(err, &tried):
+		os.Exit(max(1, tried.ExitCode())) // the command said what is wrong
 	default:
 		fmt.Fprintf(os.Stderr, "images: %v\n", err)
 		os.Exit(1)
@@ -60,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if flags.NArg() > 0 {
+	if flags.NArg() > 0 && verb != "try" {
 		return fmt.Errorf("%w: %q is not expected", errUsage, flags.Arg(0))
 	}
 	if *dir == "" {
@@ -110,12 +115,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "make":
 		_, err := Make(ctx, store, stderr)
 		return err
+	case "try":
+		if flags.NArg() == 0 {
+			return fmt.Errorf("%w: try what?", errUsage)
+		}
+		return try(ctx, store, flags.Args(), stdout, stderr)
 	case "down":
 		return down(ctx, store, stderr)
 	case "serve": // what "up" starts, in the background
 		return serveInherited(ctx, store)
 	}
-	return fmt.Errorf("%w: %q is none of up, down, make", errUsage, verb)
+	return fmt.Errorf("%w: %q is none of up, down, make, try", errUsage, verb)
 }
 
 // defaultDir is below the folder where pipe keeps its state, so that removing that removes the images too.

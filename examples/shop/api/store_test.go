@@ -1,13 +1,8 @@
 package main
 
 import (
-	"net"
 	"os"
-	"os/exec"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -50,33 +45,11 @@ func TestStoreGoods(t *testing.T) {
 }
 
 func TestStoreVisit(t *testing.T) {
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "redis") {
-			t.Fatal("Redis is required, and is not installed")
-		}
-		t.Skip("Redis is not installed: apt-get install redis-server")
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	listener.Close()
-	cmd := exec.CommandContext(t.Context(), program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	cache := newCache("127.0.0.1:" + port)
+	cache := newCache(server(t, "redis"))
 	defer cache.Close()
 	s := &store{cache: cache}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) { // another process gets ready
-		if _, err := s.ask(t.Context(), "PING"); err == nil {
-			break
-		} else if time.Now().After(end) {
-			t.Fatal(err)
-		}
+	if _, err := s.ask(t.Context(), "FLUSHALL"); err != nil {
+		t.Fatal(err)
 	}
 	for want := int64(1); want <= 3; want++ {
 		if got, err := s.Visit(t.Context()); err != nil || got != want {

@@ -1,61 +1,48 @@
 package main
 
 import (
+	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// postgres starts a server for the test, from the programs of this machine, and returns the URL of its database.
+// postgres makes a database for the test and returns its URL.
 func postgres(t *testing.T) string {
 	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "postgresql") {
-			t.Fatal("PostgreSQL is required, and is not installed")
-		}
-		t.Skip("PostgreSQL is not installed: apt-get install postgresql")
-	}
-	bin := filepath.Dir(found[len(found)-1])
-	// Short, because the socket is in it. Not t.TempDir, which others may not enter: the server refuses to be root's.
-	dir, err := os.MkdirTemp("/tmp", "shop") //nolint:usetesting // see above
+	at, err := url.Parse(server(t, "postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	run := func(program string, args ...string) {
-		t.Helper()
-		cmd := exec.Command(filepath.Join(bin, program), args...)
-		cmd.Dir = dir
-		if os.Geteuid() == 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		}
-		// pg_ctl leaves the server with its output: a pipe would be read until the server ends.
-		log, err := os.Create(filepath.Join(dir, program+".log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer log.Close()
-		cmd.Stdout, cmd.Stderr = log, log
-		cmd.WaitDelay = time.Second
-		if err := cmd.Run(); err != nil {
-			out, _ := os.ReadFile(log.Name())
-			t.Fatalf("%s: %v\n%s", program, err, out)
-		}
+	db, err := pgx.Connect(t.Context(), at.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(dir, 65534, 65534); err != nil {
+	defer db.Close(t.Context())
+	name := strings.ToLower(t.Name())
+	for _, query := range []string{"drop database if exists " + name, "create database " + name} {
+		if _, err := db.Exec(t.Context(), query); err != nil {
 			t.Fatal(err)
 		}
 	}
-	data := filepath.Join(dir, "data")
-	run("initdb", "-D", data, "-U", "shop", "-A", "trust", "--no-sync")
-	run("pg_ctl", "-D", data, "-w", "-o", "-c listen_addresses='' -c fsync=off -k "+dir, "start")
-	t.Cleanup(func() { run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop") })
-	return "postgres://shop@/postgres?host=" + dir
+	return at.JoinPath("..", name).String()
+}
+
+// server says where a server for tests is. Without one the test is skipped, or fails if PIPE_TEST_REQUIRE has the server.
+func server(t *testing.T, name string) string {
+	t.Helper()
+	variable := "PIPE_TEST_" + strings.ToUpper(name)
+	at := os.Getenv(variable)
+	if at != "" {
+		return at
+	}
+	why := variable + " does not say where one is: run the tests by the command of examples/images, as in images try go test"
+	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), name) {
+		t.Fatalf("PIPE_TEST_REQUIRE names %s, but %s", name, why)
+	}
+	t.Skip(why)
+	return ""
 }

@@ -3,6 +3,7 @@ package serve
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,12 +13,12 @@ import (
 
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small file system needs root")
-	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("mount a small file system: %v", err)
+		if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "registry") {
+			t.Fatalf("PIPE_TEST_REQUIRE names registry, but a small file system cannot be mounted: %v", err)
+		}
+		t.Skipf("mount a small file system, as root: %v", err)
 	}
 	t.Cleanup(func() {
 		// At once, though the library may have files open still.

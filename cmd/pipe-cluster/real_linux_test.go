@@ -96,11 +96,7 @@ func TestReal(t *testing.T) {
 		killAll(t, dir)
 		up(t, dir)
 		c.kept(t)
-		w.ready(t)
-		w.answers(t)
-		if now := w.starts(t); now <= starts {
-			t.Errorf("%d starts after %d: the volume or the pods did not come back", now, starts)
-		}
+		w.cameBack(t, starts)
 	})
 	t.Run("the machine restarts", func(t *testing.T) {
 		starts := w.starts(t)
@@ -111,11 +107,7 @@ func TestReal(t *testing.T) {
 		}
 		up(t, dir)
 		c.kept(t)
-		w.ready(t)
-		w.answers(t)
-		if now := w.starts(t); now <= starts {
-			t.Errorf("%d starts after %d: the volume or the pods did not come back", now, starts)
-		}
+		w.cameBack(t, starts)
 	})
 	t.Run("down keeps data if told to", func(t *testing.T) {
 		starts := w.starts(t)
@@ -126,12 +118,8 @@ func TestReal(t *testing.T) {
 		c = up(t, dir)
 		w.cluster = c
 		c.kept(t)
-		w.ready(t)
-		w.answers(t)
+		w.cameBack(t, starts)
 		w.resolves(t)
-		if now := w.starts(t); now <= starts {
-			t.Errorf("%d starts after %d", now, starts)
-		}
 		w.release(t)
 		must(t, "down", "--dir", dir)
 		undo()

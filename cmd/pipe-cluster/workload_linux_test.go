@@ -244,3 +244,13 @@ func (w *workload) starts(t *testing.T) int {
 	}
 	return n
 }
+
+// cameBack waits until the workload has started again on its volume, which remembers starts before.
+func (w *workload) cameBack(t *testing.T, starts int) {
+	t.Helper()
+	w.ready(t)
+	w.answers(t)
+	if now := w.starts(t); now <= starts {
+		t.Errorf("%d starts after %d: the volume or the pods did not come back", now, starts)
+	}
+}

@@ -2,9 +2,10 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,9 +53,13 @@ const fieldText = "text"
 // What is removed was there before the main object was written, and is not of
 // it: it belongs to an older entry, or to a write that died or that will be
 // refused since this one came before. A later write that has use for a piece
-// labels it anew, which its removal notices.
+// labels it anew, which its removal notices. All that holds since each write has
+// an ID, in its pieces and in the main object, so that it changes both: a server
+// takes an update to what is there already for none, and refuses nobody for it.
 func (s *Store) writeEntry(ctx context.Context, e *entry) error {
-	object, pieces, err := e.objects(s.maxPiece)
+	var id [8]byte
+	rand.Read(id[:])
+	object, pieces, err := e.objects(s.maxPiece, hex.EncodeToString(id[:]))
 	if err != nil {
 		return err
 	}
@@ -132,18 +137,20 @@ func (s *Store) putEntry(ctx context.Context, e *entry, fresh bool) (created boo
 	}
 }
 
-// objects returns the main object of e and its pieces.
-func (e *entry) objects(maxPiece int) (object *corev1.ConfigMap, pieces []*corev1.ConfigMap, err error) {
+// objects returns the main object of e and its pieces, as the write of that ID
+// writes them.
+func (e *entry) objects(maxPiece int, id string) (object *corev1.ConfigMap, pieces []*corev1.ConfigMap, err error) {
 	object = &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       e.namespace,
 			Name:            e.name,
 			Labels:          maps.Clone(e.labels),
-			Annotations:     e.annotations,
+			Annotations:     map[string]string{annotationWrite: id},
 			ResourceVersion: e.revision,
 		},
 		BinaryData: make(map[string][]byte),
 	}
+	maps.Copy(object.Annotations, e.annotations)
 	if e.text != "" {
 		object.Data = map[string]string{fieldText: e.text}
 	}
@@ -168,7 +175,7 @@ func (e *entry) objects(maxPiece int) (object *corev1.ConfigMap, pieces []*corev
 		p := object.DeepCopy()
 		p.Name = fmt.Sprintf("%s.%.16s", e.name, digest)
 		p.Annotations, p.ResourceVersion, p.Data = nil, "", nil
-		p.Labels[labelPiece] = cmp.Or(e.revision, "new")
+		p.Labels[labelPiece] = id
 		p.BinaryData = map[string][]byte{"data": part}
 		pieces = append(pieces, p)
 		names = append(names, p.Name)

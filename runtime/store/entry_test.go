@@ -216,6 +216,62 @@ func TestManyWriters(t *testing.T) {
 	}
 }
 
+// TestSameAgain: who writes what is there already, while another is about to
+// write something else, does not take that one's pieces away.
+func TestSameAgain(t *testing.T) {
+	t.Parallel()
+	key := fresh(t)
+	same := large(key, 1)
+	if err := small(t, Options{}).Save(t.Context(), same); err != nil {
+		t.Fatal(err)
+	}
+	again, s := *same, small(t, Options{})
+	other := small(t, Options{})
+	other.before = func(_ int64, r *http.Request) error {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/"+objectName(key)) {
+			return s.Save(t.Context(), &again) // the pieces of the other one are written
+		}
+		return nil
+	}
+	other.shaken.Store(true)
+	env := large(key, 2)
+	env.Revision = same.Revision
+	if err := other.Save(t.Context(), env); err == nil || !errors.Is(err, runtime.ErrConflict) {
+		t.Errorf("Save of what was changed meanwhile = %v, want ErrConflict", err)
+	}
+	check(t, s.Store, key, 1)
+	env.Revision = again.Revision
+	if err := s.Save(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	check(t, s.Store, key, 2)
+}
+
+// TestDamaged: an environment that lacks a piece is not one that is not there.
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	key := fresh(t)
+	s := small(t, Options{})
+	if err := s.Save(t.Context(), large(key, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range objects(t, key) {
+		if name != objectName(key) {
+			if err := client(t).CoreV1().ConfigMaps(key.Namespace()).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	_, err := s.Environment(t.Context(), key)
+	_, listErr := s.Environments(t.Context(), key.Pipeline)
+	for _, err := range []error{err, listErr} {
+		if err == nil || errors.Is(err, runtime.ErrNotFound) || !strings.Contains(err.Error(), "is damaged: it names the piece "+objectName(key)+".") {
+			t.Errorf("reading what lacks a piece = %v", err)
+		}
+	}
+}
+
 // TestKeepRuns: the oldest records go, with all their pieces.
 func TestKeepRuns(t *testing.T) {
 	t.Parallel()

@@ -14,9 +14,11 @@ const (
 	labelKind        = "pipelinefile.github.io/kind"
 	labelPipeline    = "pipelinefile.github.io/pipeline"
 	labelEnvironment = "pipelinefile.github.io/environment"
-	// labelPiece marks a piece of a large entry; its value is the revision that
-	// the writer who last had use for it wanted to replace.
+	// labelPiece marks a piece of a large entry; its value is the ID of the write
+	// that last had use for it.
 	labelPiece = "pipelinefile.github.io/piece-for"
+	// annotationWrite is the ID of the write of a main object.
+	annotationWrite = "pipelinefile.github.io/write"
 
 	managedBy       = "pipe"
 	kindEnvironment = "environment"

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,10 +13,34 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
+// A missingPiece is a main object that names a piece that is not there. Read in
+// several requests, it is one that another write has replaced meanwhile. It is
+// no ErrNotFound: what lacks a piece is there.
+type missingPiece struct{ namespace, name, revision, piece string }
+
+func (e *missingPiece) Error() string {
+	return fmt.Sprintf("ConfigMap %s/%s is damaged: it names the piece %s, which does not exist; restore the piece, or delete %s to begin anew",
+		e.namespace, e.name, e.piece, e.name)
+}
+
+// readWhole reads until no piece is missing, or the same one twice of the same
+// revision. However often others write meanwhile, one of them got on each time.
+func readWhole[T any](read func() (T, error)) (T, error) {
+	var last missingPiece
+	for {
+		value, err := read()
+		var missing *missingPiece
+		if !errors.As(err, &missing) || *missing == last {
+			return value, err
+		}
+		last = *missing
+	}
+}
+
 // readEntry reads one entry.
 func (s *Store) readEntry(ctx context.Context, namespace, name string) (*entry, error) {
 	maps := s.client.CoreV1().ConfigMaps(namespace)
-	for attempt := 0; ; attempt++ {
+	return readWhole(func() (*entry, error) {
 		object, err := maps.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return nil, translate(ctx, err)
@@ -23,18 +48,14 @@ func (s *Store) readEntry(ctx context.Context, namespace, name string) (*entry, 
 		e, err := assemble(object, func(piece string) (*corev1.ConfigMap, error) {
 			return maps.Get(ctx, piece, metav1.GetOptions{})
 		})
-		// A piece that is gone: another write has replaced what was read.
-		if apierrors.IsNotFound(err) && attempt < 5 {
-			continue
-		}
 		return e, translate(ctx, err)
-	}
+	})
 }
 
 // listEntries reads the entries with these labels, of all namespaces if it is
 // empty, in one request.
 func (s *Store) listEntries(ctx context.Context, namespace string, with set) ([]*entry, error) {
-	for attempt := 0; ; attempt++ {
+	return readWhole(func() ([]*entry, error) {
 		list, err := s.client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: with.selector()})
 		if err != nil {
 			return nil, translate(ctx, err)
@@ -51,22 +72,19 @@ func (s *Store) listEntries(ctx context.Context, namespace string, with set) ([]
 			if object.Labels[labelPiece] != "" {
 				continue
 			}
-			var e *entry
-			e, err = assemble(object, func(piece string) (*corev1.ConfigMap, error) {
+			e, err := assemble(object, func(piece string) (*corev1.ConfigMap, error) {
 				if p := pieces[object.Namespace+"/"+piece]; p != nil {
 					return p, nil
 				}
 				return nil, apierrors.NewNotFound(corev1.Resource("configmaps"), piece)
 			})
 			if err != nil {
-				break
+				return nil, err
 			}
 			entries = append(entries, e)
 		}
-		if err == nil || attempt == 5 || !apierrors.IsNotFound(err) {
-			return entries, translate(ctx, err)
-		}
-	}
+		return entries, nil
+	})
 }
 
 // assemble returns the entry of a main object.
@@ -87,6 +105,9 @@ func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigM
 		var all []byte
 		for _, name := range names {
 			p, err := piece(name)
+			if apierrors.IsNotFound(err) {
+				return nil, &missingPiece{object.Namespace, object.Name, object.ResourceVersion, name}
+			}
 			if err != nil {
 				return nil, err
 			}

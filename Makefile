@@ -34,6 +34,7 @@ demo-stop: ## end what make demo started
 
 test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
 	./scripts/tidy.sh
+	$(GO) test -run TestHostile ./interp
 	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 25m ./...
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
 	PIPE_TEST_REQUIRE=$(REQUIRE) bin/images try sh -ec 'for m in $(MODULES); do \

@@ -62,15 +62,16 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, f ru
 			evidence = build.Log
 		}
 	}
+	var told teller
 	for _, line := range strings.Split(strings.TrimRight(cause, "\n"), "\n") {
-		fmt.Fprintf(b, "  %s\n", clean(line))
+		text, _ := told.tell(clean(line))
+		fmt.Fprintf(b, "  %s\n", text)
 	}
 	for _, block := range evidence {
 		for _, line := range strings.Split(strings.TrimRight(block, "\n"), "\n") {
-			if strings.TrimSpace(line) != "" && strings.Contains(cause, line) {
-				continue // it has just been said
+			if text, isNew := told.tell(clean(line)); isNew {
+				fmt.Fprintln(b, strings.TrimRight("  "+st.dim.Render("| "+text), " "))
 			}
-			fmt.Fprintln(b, strings.TrimRight("  "+st.dim.Render("| "+clean(line)), " "))
 		}
 	}
 	for i, line := range next(f, service, namespace) {
@@ -80,6 +81,61 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, f ru
 		}
 		fmt.Fprintf(b, "  %s%s\n", label, line)
 	}
+}
+
+// A teller leaves out what it has told: why an image cannot be pulled comes with
+// the pod, the container and each event, and is long.
+type teller struct{ told []string } // the cause first
+
+const (
+	longest = 400 // bytes of a line
+	repeats = 30  // bytes that are worth leaving out
+)
+
+// tell returns what is to be shown of a line, and whether any of it is new.
+func (t *teller) tell(line string) (text string, isNew bool) {
+	bare := strings.TrimSpace(line)
+	if bare == "" {
+		return line, true
+	}
+	before := t.told
+	told := func(s string) bool {
+		return slices.ContainsFunc(before, func(l string) bool { return strings.Contains(l, s) })
+	}
+	// A short line that comes again may be one of a program's output.
+	if len(bare) >= repeats && told(bare) || len(before) > 0 && strings.Contains(before[0], bare) {
+		return "", false
+	}
+	t.told = append(t.told, bare)
+	// "event Failed: Failed to pull image "x": <what has been told>"
+	for at := 0; ; {
+		i := strings.Index(line[at:], ": ")
+		if i < 0 {
+			return clip(line), true
+		}
+		at += i + len(": ")
+		rest, times := cutTimes(line[at:])
+		if len(rest) >= repeats && told(rest) {
+			return clip(line[:at]) + "…" + times, true
+		}
+	}
+}
+
+// cutTimes cuts how often something happened off a line.
+func cutTimes(line string) (rest, times string) {
+	if i := strings.LastIndex(line, " ("); i >= 0 && strings.HasSuffix(line, " times)") {
+		return line[:i], line[i:]
+	}
+	return line, ""
+}
+
+// clip shortens a line, and keeps its end, which says most.
+func clip(line string) string {
+	if len(line) <= longest {
+		return line
+	}
+	half := longest / 2
+	return strings.ToValidUTF8(line[:half], "") + " … " + strings.ToValidUTF8(line[len(line)-half:], "")
 }
 
 // next says what to do about a failure.

@@ -33,6 +33,7 @@ type plain struct {
 	width int                  // of the column of services
 	said  map[string]time.Time // when a service was last mentioned; "" is the command
 	last  map[string]string    // the last line about a service's pods and waits, which are often repeated
+	steps map[string]bool      // what was said of steps of builds
 	begun time.Time            // when the command began to show anything
 	told  bool                 // what model.doing says has been shown
 }
@@ -41,7 +42,7 @@ func newPlain(opts Options) *plain {
 	v := &plain{
 		now: opts.Now, out: opts.Out, model: newModel(), begun: opts.Now(),
 		stop: make(chan struct{}), done: make(chan struct{}),
-		said: map[string]time.Time{}, last: map[string]string{},
+		said: map[string]time.Time{}, last: map[string]string{}, steps: map[string]bool{},
 	}
 	go v.heartbeat()
 	return v
@@ -128,9 +129,7 @@ func (v *plain) about(e runtime.Event, before string) {
 		}
 		v.line(e.Time, e.Service, text)
 	case runtime.BuildStep:
-		if text := buildLine(b); text != "" {
-			v.line(e.Time, e.Service, text)
-		}
+		v.step(e, b)
 	case runtime.Transfer:
 		if b.Of > 0 && b.Bytes >= b.Of {
 			v.once(e, fmt.Sprintf("copied %s, %s", b.Image, amount(b.Bytes, 0)))
@@ -144,6 +143,20 @@ func (v *plain) about(e runtime.Event, before string) {
 	case runtime.Retried:
 		v.line(e.Time, e.Service, retryText(b))
 	}
+}
+
+// step writes the line for a step of a build. BuildKit begins a step anew when
+// another one wants its result, and has several of one name, such as a FROM of
+// each platform: that each begins, and that it ends, is said once. An error is
+// said always.
+func (v *plain) step(e runtime.Event, b runtime.BuildStep) {
+	text := buildLine(b)
+	said := fmt.Sprint(e.Service, " ", b.Done, " ", b.Name)
+	if text == "" || v.steps[said] && b.Error == "" {
+		return
+	}
+	v.steps[said] = true
+	v.line(e.Time, e.Service, text)
 }
 
 // once writes a line unless the last one about the service said the same.

@@ -125,6 +125,7 @@ func TestFailuresText(t *testing.T) {
 	release := func(err error, evidence ...string) error {
 		return fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Err: err, Evidence: evidence, RolledBack: 3})
 	}
+	const pull = `failed to pull and unpack image "r.example.com/site:1": failed to resolve reference "r.example.com/site:1": not found`
 	timeout := fmt.Errorf("%w after 1m30s: deployment api: 0 of 1 replicas are available", runtime.ErrTimeout)
 	tests := map[string][]runtime.ServiceRecord{
 		"build": {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{
@@ -134,16 +135,19 @@ func TestFailuresText(t *testing.T) {
 		"crash":                 {fail("api", "apps", release(errors.New("pod api-0 crashes")), "pod api-0: CrashLoopBackOff\n  exit code 3", "api-0 | no database")},
 		"never ready":           {fail("api", "apps", release(timeout), "pod api-0: Running, not ready")},
 		"never ready, no check": {fail("worker", "apps", release(timeout))},
-		"image of a chart":      {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
-		"memory":                {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
-		"no node":               {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
-		"other":                 {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
-		"disk":                  {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
-		"timeout":               {fail("api", "apps", timeout)},
-		"several":               {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
+		"a long pull": {fail("site", "apps", release(errors.New("deployment site: pod site-0: ImagePullBackOff: "+pull)),
+			"pod site-0: Pending on node one", "  container site: ErrImagePull: "+pull, `  event Failed: Failed to pull image "r.example.com/site:1": `+pull+" (4 times)",
+			"  event Failed: Error: ErrImagePull", "  event Failed: Error: ErrImagePull", "  "+strings.Repeat("x", 500), "}", "}")},
+		"image of a chart": {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
+		"memory":           {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
+		"no node":          {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
+		"other":            {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
+		"disk":             {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
+		"timeout":          {fail("api", "apps", timeout)},
+		"several":          {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
-	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "image of a chart",
+	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "other", "disk", "chart", "timeout", "several"} {
 		fmt.Fprintf(&b, "== %s\n", name)
 		if err := Failures(&b, shop(), "shop-staging", tests[name], false); err != nil {

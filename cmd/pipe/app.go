@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
@@ -31,6 +32,8 @@ type app struct {
 	signals <-chan os.Signal
 	// exit ends the process at once, at a second interrupt.
 	exit func(status int)
+	// divert hands what libraries log, line by line, to tell; nil: they log nothing.
+	divert func(tell func(line string))
 	// open puts a runtime together; tests give their own.
 	open func(context.Context, local.Options) (*local.Runtime, error)
 
@@ -63,7 +66,13 @@ func (a *app) main() int {
 // An interrupted is why the context of the command ended: a signal.
 type interrupted struct{ signal os.Signal }
 
-func (e *interrupted) Error() string { return fmt.Sprintf("interrupted by %s", e.signal) }
+// Error is "interrupted" (Ctrl-C) or "terminated" (SIGTERM).
+func (e *interrupted) Error() string {
+	if e.signal == syscall.SIGTERM {
+		return "terminated"
+	}
+	return "interrupted"
+}
 
 // interruptible returns a context that the first interrupt cancels, with an
 // *interrupted as its cause. The second one ends the process (A4): the next run
@@ -83,8 +92,9 @@ func (a *app) interruptible(ctx context.Context) (context.Context, func()) {
 					a.exit(interruptStatus(sig))
 					return
 				}
-				a.note(fmt.Sprintf("%s: stopping cleanly, what is being written is finished; interrupt again to stop at once", sig))
-				cancel(&interrupted{sig})
+				cause := &interrupted{sig}
+				a.note(cause.Error() + ": stopping cleanly, what is being written is finished; interrupt again to stop at once")
+				cancel(cause)
 			}
 		}
 	}()
@@ -120,6 +130,22 @@ func (a *app) hide() {
 	a.mu.Unlock()
 	if v != nil {
 		v.Close()
+	}
+}
+
+// noteOnce returns what notes a line of a library, and each but once: Helm says
+// the same at every rendering.
+func (a *app) noteOnce() func(line string) {
+	var mu sync.Mutex
+	told := make(map[string]bool)
+	return func(line string) {
+		mu.Lock()
+		again := told[line]
+		told[line] = true
+		mu.Unlock()
+		if !again {
+			a.note(line)
+		}
 	}
 }
 

@@ -244,7 +244,7 @@ func TestInterrupt(t *testing.T) {
 		signal os.Signal
 		name   string
 		status int
-	}{{os.Interrupt, "interrupt", statusInterrupted}, {syscall.SIGTERM, "terminated", statusTerminated}} {
+	}{{os.Interrupt, "interrupted", statusInterrupted}, {syscall.SIGTERM, "terminated", statusTerminated}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, oneApp, "run")
@@ -258,8 +258,8 @@ func TestInterrupt(t *testing.T) {
 				for _, want := range []string{
 					" 0:45  api | still building after 45.0s: RUN make (45.0s)\n",
 					" 1:00  " + tt.name + ": stopping cleanly, what is being written is finished; interrupt again to stop at once\n",
-					" 1:00  api | cancelled after 1m00s: interrupted by " + tt.name + "\n",
-					"error: interrupted by " + tt.name + "\nnext: run again to go on: nothing is half done, and what is done is not done twice\n",
+					" 1:00  api | cancelled after 1m00s: " + tt.name + "\n",
+					"error: " + tt.name + "\nnext: run again to go on: nothing is half done, and what is done is not done twice\n",
 				} {
 					if !strings.Contains(got, want) {
 						t.Errorf("stderr has not %q:\n%s", want, got)

@@ -63,7 +63,12 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 			}
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.bindVariables(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.divert != nil && !isDaemon(cmd) {
+				a.divert(a.noteOnce())
+			}
+			return a.bindVariables(cmd)
+		},
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)

@@ -44,6 +44,11 @@ func (a *app) daemonCmd() *cobra.Command {
 	return cmd
 }
 
+// isDaemon reports whether cmd runs in the background, where standard error is a log.
+func isDaemon(cmd *cobra.Command) bool {
+	return cmd.Name() == "daemon" || cmd.HasParent() && isDaemon(cmd.Parent())
+}
+
 func (a *app) registryCmd() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{

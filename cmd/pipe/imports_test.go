@@ -58,6 +58,7 @@ var policy = map[string][]string{
 	"cmd/pipe": {
 		"plan", "builtins", "interp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},
 }
 

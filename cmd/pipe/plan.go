@@ -61,18 +61,9 @@ With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describe
 
 func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
 	ctx := cmd.Context()
-	view, err := a.progress(cmd, show)
-	if err != nil {
-		return err
-	}
 	defer a.hide()
-
-	view.Doing("evaluating " + file)
-	e, err := a.evaluate(ctx, cmd, file, eval, a.printed(view))
+	e, err := a.begin(cmd, file, eval, show, flags.services)
 	if err != nil {
-		return err
-	}
-	if err := checkServices(cmd, e.plan, flags.services); err != nil {
 		return err
 	}
 	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"log"
 	"os"
 	"os/signal"
 	"os/user"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/term"
+	"k8s.io/klog/v2"
 
 	"github.com/pipelinefile/pipe/runtime/local"
 )
@@ -43,8 +46,30 @@ func process() *app {
 		},
 		signals: signals,
 		exit:    os.Exit,
+		divert:  divert,
 		open:    local.Open,
 	}
+}
+
+// divert keeps what libraries log off standard error, where only the view
+// writes. Helm tells of values that do not fit through the standard log. What
+// client-go says through klog comes as an error, too, to whoever asked.
+func divert(tell func(line string)) {
+	klog.SetLogger(klog.Logger{})
+	log.SetFlags(0)
+	log.SetOutput(teller(tell))
+}
+
+// A teller is a writer of lines that tells them.
+type teller func(line string)
+
+func (t teller) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		if line = strings.TrimSpace(line); line != "" {
+			t(line)
+		}
+	}
+	return len(p), nil
 }
 
 // whoami is the user and the machine, for records of runs and for the lease.

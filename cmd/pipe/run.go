@@ -55,25 +55,30 @@ argument it takes the Pipelinefile of this folder, or of the nearest one above.`
 
 // run evaluates a file and deploys its plan.
 func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
-	ctx := cmd.Context()
-	view, err := a.progress(cmd, show)
-	if err != nil {
-		return err
-	}
 	defer a.hide()
-
-	view.Doing("evaluating " + file)
-	e, err := a.evaluate(ctx, cmd, file, eval, a.printed(view))
+	e, err := a.begin(cmd, file, eval, show, flags.services)
 	if err != nil {
-		return err
-	}
-	if err := checkServices(cmd, e.plan, flags.services); err != nil {
 		return err
 	}
 	for _, d := range e.plan.Warnings {
-		view.Event(runtime.Event{Time: a.now(), Body: runtime.Warned{Diagnostic: d}})
+		a.current().Event(runtime.Event{Time: a.now(), Body: runtime.Warned{Diagnostic: d}})
 	}
-	return a.deploy(ctx, cmd, e, eval.env, part, show, flags)
+	return a.deploy(cmd.Context(), cmd, e, eval.env, part, show, flags)
+}
+
+// begin starts showing progress, evaluates a file, and checks the names of
+// services that are given for it.
+func (a *app) begin(cmd *cobra.Command, file string, eval evalFlags, show showFlags, services []string) (evaluation, error) {
+	view, err := a.progress(cmd, show)
+	if err != nil {
+		return evaluation{}, err
+	}
+	view.Doing("evaluating " + file)
+	e, err := a.evaluate(cmd.Context(), cmd, file, eval, a.printed(view))
+	if err != nil {
+		return evaluation{}, err
+	}
+	return e, checkServices(cmd, e.plan, services)
 }
 
 // deploy carries a plan out and shows how that went.

@@ -88,11 +88,12 @@ func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
 	if err := shallow(data); err != nil {
 		return nil, err
 	}
-	data, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
+	// A variable of its own: what was not awaited to its end reads data still.
+	text, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON(c, data)
+	return decodeJSON(c, text)
 }
 
 func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
@@ -102,7 +103,7 @@ func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
 	if err := shallow(data); err != nil {
 		return nil, err
 	}
-	data, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) {
+	text, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) {
 		var v map[string]any
 		if err := toml.Unmarshal(data, &v); err != nil {
 			return nil, err
@@ -112,7 +113,7 @@ func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON(c, data)
+	return decodeJSON(c, text)
 }
 
 // datesAsText replaces dates and times by the text that TOML has for them.

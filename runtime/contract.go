@@ -26,6 +26,9 @@ type Builder interface {
 	// manifest. On cancellation nothing is left running. A build that fails
 	// because of what it builds is a *BuildError.
 	Build(ctx context.Context, b plan.BuildSpec, ref string, emit Emit) (plan.Digest, error)
+	// HasBranch reports whether a git repository, as Source.Git names it, has
+	// the branch (E3).
+	HasBranch(ctx context.Context, git, branch string) (bool, error)
 }
 
 // A BuildError is a build that failed because of what is built, and not of the
@@ -86,12 +89,22 @@ type Deployer interface {
 	// (A8), and returns a *ReleaseError. When ctx is cancelled it ends what it
 	// writes first (A4).
 	Deploy(ctx context.Context, r Release, emit Emit) error
-	// Stop scales the workloads of the release to zero and keeps its data.
+	// Stop scales the workloads of the release to zero and keeps its data. What
+	// there was comes back with the next Deploy or Start.
 	Stop(ctx context.Context, r Release, emit Emit) error
+	// Start takes back what Stop has done to the release, also one that did
+	// not come to its end, and returns when its workloads are ready.
+	Start(ctx context.Context, r Release, emit Emit) error
 	// Restart rolls the pods of the release.
 	Restart(ctx context.Context, r Release, emit Emit) error
 	// Delete uninstalls the release; one that is not there is no error.
 	Delete(ctx context.Context, r Release, emit Emit) error
+	// Remove ends what releases leave in the namespace of an environment: what
+	// Prepare made, and volumes unless keepVolumes says so, with which the
+	// credentials of databases stay, too (D6). Then the namespace goes, if pipe
+	// made it and nothing of others is in it; that it is kept, and why, is told
+	// with Warned. Remove returns when all that goes is gone.
+	Remove(ctx context.Context, key EnvironmentKey, keepVolumes bool, emit Emit) error
 }
 
 // A Release is one service in one environment, ready to be deployed.
@@ -108,6 +121,7 @@ type Release struct {
 type Deployed struct {
 	Fingerprint plan.Digest // of the release's last revision; empty if pipe did not make it
 	Ready       bool        // its workloads became ready: with the Fingerprint equal, nothing is left to do
+	Stopped     bool        // Stop has acted on it to the end
 	Status      string      // Helm's: deployed, failed, pending-upgrade…
 	Revision    int
 }
@@ -135,11 +149,17 @@ type Store interface {
 	// Save writes env and sets its Revision. It returns ErrConflict if env was
 	// changed by another since it was read.
 	Save(ctx context.Context, env *Environment) error
-	// Delete removes the environment and its records; none is no error.
+	// Delete removes the environment; none is no error. Its records go with it,
+	// unless they are kept in a place of their own (E1).
 	Delete(ctx context.Context, key EnvironmentKey) error
-	// AddRun adds or replaces the record with the ID of run.
+	// Expired returns the environments whose time was over at now (E3).
+	Expired(ctx context.Context, now time.Time) ([]EnvironmentKey, error)
+	// AddRun adds or replaces the record with the ID of run. Its plan, if it has
+	// one, is kept as long as the record.
 	AddRun(ctx context.Context, key EnvironmentKey, run RunRecord) error
-	// Runs returns the records that are kept, the newest first.
+	// Run returns the record with that ID and its plan, or ErrNotFound.
+	Run(ctx context.Context, key EnvironmentKey, id string) (*RunRecord, error)
+	// Runs returns the records that are kept, the newest first, without plans.
 	Runs(ctx context.Context, key EnvironmentKey) ([]RunRecord, error)
 }
 
@@ -148,12 +168,26 @@ type Store interface {
 type Locker interface {
 	// Lock returns the lease, or a *LockedError while somebody else holds it.
 	Lock(ctx context.Context, key EnvironmentKey, holder string) (Lease, error)
+	// Holder says who holds the lease; nil if nobody does.
+	Holder(ctx context.Context, key EnvironmentKey) (*LockedError, error)
+	// Cancel asks whoever holds the lease to end its work, for by, and returns
+	// who that is. If nobody holds it, the error is ErrNotFound.
+	Cancel(ctx context.Context, key EnvironmentKey, by string) (holder string, err error)
+	// Announce tells those who wait for the lease, with LockedError.Next, that
+	// by is going to have it in their place, and returns what it tells. If
+	// nobody holds the lease, the error is ErrNotFound.
+	Announce(ctx context.Context, key EnvironmentKey, by string) (next string, err error)
 }
 
 // A Lease is renewed until it is released.
 type Lease interface {
 	// Lost is closed when the lease could not be renewed: the work under it must stop.
 	Lost() <-chan struct{}
+	// Cancelled gives, once, the name of whoever asked that the work under the
+	// lease ends.
+	Cancelled() <-chan string
+	// Held asks whether the lease is still held.
+	Held(ctx context.Context) (bool, error)
 	// Release gives the lease back, also after it was lost.
 	Release(ctx context.Context) error
 }
@@ -163,6 +197,9 @@ type LockedError struct {
 	Key    EnvironmentKey
 	Holder string
 	Since  time.Time
+	// Next changes when somebody announces to take the place of those who
+	// wait: it begins with who that is, followed by a space. Empty: nobody did.
+	Next string
 }
 
 func (e *LockedError) Error() string {

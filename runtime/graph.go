@@ -39,7 +39,8 @@ func limits(p plan.Pipeline) []int {
 // ahead is the missing edge from complete to the images (A2); what has the lower
 // stage has the higher priority. An image is in the graph once, in the first
 // stage that needs it; images of one identity follow each other, so that no two
-// builds do the same work (I2).
+// builds do the same work (I2). The jobs of a stage that guard what is stopped or
+// deleted come before its other services, which need them.
 //
 // makeImage and act do the work.
 func (r *run) graph(makeImage func(context.Context, *image) error, act func(context.Context, *service) error) []*sched.Task {
@@ -78,7 +79,8 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 			tasks = append(tasks, t)
 		}
 		tasks = append(tasks, built)
-		for _, s := range st.services {
+		var guards []*sched.Task
+		for _, s := range st.guardsFirst() {
 			t := &sched.Task{Name: s.Name, Class: classDeploy, Priority: st.index, Wave: st.index}
 			t.Do = func(ctx context.Context) error { return act(ctx, s) }
 			t.Needs = append(t.Needs, built)
@@ -87,6 +89,11 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 			}
 			if image := making[s.image]; image != nil {
 				t.Needs = append(t.Needs, image)
+			}
+			if s.guard {
+				guards = append(guards, t)
+			} else {
+				t.Needs = append(t.Needs, guards...)
 			}
 			complete.Needs = append(complete.Needs, t)
 			tasks = append(tasks, t)

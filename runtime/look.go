@@ -12,8 +12,10 @@ import (
 )
 
 // An image is one image that the run needs, however many services use it. One
-// of build, mirror and external is set.
+// of build, mirror and external is set, or none and given.
 type image struct {
+	given string // it is deployed by this digest, or else by what follows
+
 	build    *plan.BuildSpec // it is built from this
 	mirror   string          // it is copied from there into the registry
 	external string          // it is deployed from there
@@ -57,9 +59,7 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 		return err
 	}
 	tasks := append(also, list)
-	if r.req.Action == Deploy {
-		tasks = append(tasks, r.lookups(also)...)
-	}
+	tasks = append(tasks, r.lookups(also)...)
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {
@@ -82,7 +82,7 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 // writes into the namespace, such as the value of a secret, is in them.
 func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 	var tasks []*sched.Task
-	r.images = r.scope.images()
+	r.images = r.scope.images(r.given)
 	finding := make(map[*image]*sched.Task, len(r.images))
 	for _, im := range r.images {
 		t := &sched.Task{Name: "look for " + im.source()}
@@ -95,6 +95,9 @@ func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 	}
 	for _, st := range r.scope.stages {
 		for _, s := range st.services {
+			if !r.scope.deploys(s) {
+				continue
+			}
 			t := &sched.Task{Name: "fingerprint " + s.Name}
 			t.Do = func(ctx context.Context) error {
 				s.err = r.fingerprint(ctx, s)
@@ -114,6 +117,18 @@ func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 func (r *run) find(ctx context.Context, im *image) (err error) {
 	if im.err != nil {
 		return im.err
+	}
+	if im.given != "" {
+		_, err := r.Registry.Resolve(ctx, im.given)
+		switch {
+		case err == nil:
+			im.byDigest, im.there = im.given, true
+			return nil
+		case !errors.Is(err, ErrNotFound):
+			return fmt.Errorf("look for image %s: %w", im.given, err)
+		case r.req.Images[im.services[0].Name] != "":
+			return fmt.Errorf("image %s: %w: the registry does not keep it any more", im.given, ErrNotFound)
+		}
 	}
 	switch {
 	case im.build != nil:
@@ -182,25 +197,42 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 	return true, "deployed as it is"
 }
 
+// given returns the image that s is deployed with whatever its source is now: the
+// request says so, or s is a job whose image was made when the rest was deployed.
+func (r *run) given(s *service) string {
+	if ref := r.req.Images[s.Name]; ref != "" || !s.guard {
+		return ref
+	}
+	return r.env.Images[s.Name]
+}
+
+// deploys reports whether the run deploys s, or makes it ready to be deployed.
+func (sc *scope) deploys(s *service) bool { return sc.action == Deploy || s.guard }
+
 // images returns the images that the scope needs, in running order, and sets
 // them on the services.
-func (sc *scope) images() []*image {
+func (sc *scope) images(given func(*service) string) []*image {
+	type key struct {
+		plan.ImageSource
+		given string
+	}
 	var images []*image
-	found := make(map[plan.ImageSource]*image)
+	found := make(map[key]*image)
 	for _, st := range sc.stages {
 		for _, s := range st.services {
-			if s.Image == (plan.ImageSource{}) {
+			if s.Image == (plan.ImageSource{}) || !sc.deploys(s) {
 				continue
 			}
-			im := found[s.Image]
+			k := key{s.Image, given(s)}
+			im := found[k]
 			if im == nil {
-				im = &image{mirror: s.Image.Mirror, external: s.Image.Ref, stage: st}
+				im = &image{given: k.given, mirror: s.Image.Mirror, external: s.Image.Ref, stage: st}
 				if id := s.Image.Build; id != "" {
 					if im.build = sc.plan.Build(id); im.build == nil {
 						im.err = fmt.Errorf("the plan has no build %q", id)
 					}
 				}
-				found[s.Image] = im
+				found[k] = im
 				images = append(images, im)
 			}
 			s.image = im

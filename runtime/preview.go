@@ -21,6 +21,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
 	if err := x.look(ctx); err != nil {
 		return nil, err
 	}
+	x.settleGuards()
 	skipped := make(map[string][]*service)
 	for _, s := range x.scope.services {
 		if s.skipped != "" {
@@ -51,7 +52,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
 // step returns what would be done with s.
 func (x *run) step(s *service, made map[*image]string) Step {
 	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[x.req.Action]}
-	if s.err != nil {
+	if s.err != nil && !s.idle {
 		step.Do, step.Why = Failed, s.err.Error()
 		return step
 	}
@@ -66,6 +67,10 @@ func (x *run) step(s *service, made map[*image]string) Step {
 			}
 		}
 	}
+	if s.later != "" {
+		step.Do, step.Why = Skipped, sentence(s.later, step.Why)
+		return step
+	}
 	nothing, why := x.todo(s)
 	if nothing {
 		step.Do = Unchanged
@@ -73,6 +78,11 @@ func (x *run) step(s *service, made map[*image]string) Step {
 	if _, deployed := x.deployed[s.Name]; deployed && s.image != nil && s.image.byDigest == "" {
 		return step // whether it differs cannot be said before it is built
 	}
-	step.Why = strings.Join(slices.DeleteFunc([]string{step.Why, why}, func(s string) bool { return s == "" }), "; ")
+	step.Why = sentence(step.Why, why)
 	return step
+}
+
+// sentence joins what is not empty.
+func sentence(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -24,7 +25,7 @@ type run struct {
 	*Runtime
 	req       Request
 	namespace string
-	env       *Environment // nil: there is none yet
+	env       *Environment // without a Revision: there is none yet
 	scope     *scope
 	track     *tracker
 
@@ -35,15 +36,21 @@ type run struct {
 
 // Run carries out req under the lease of the environment. It returns when
 // nothing of it runs any more, its events are delivered and the lease is
-// released.
+// released. Beside that it deletes environments whose time is over (E3).
 //
 // The record is complete whatever happened, and nil only if the run did not come
 // to start: the request was wrong, or the environment is locked, which is a
-// *LockedError. If services failed, the error is a *RunError. If ctx was cancelled
-// the error wraps its cause, if the time of the request was over ErrTimeout, and
-// if the lease was lost ErrLeaseLost; these wrap the *RunError, too, if services
-// had failed before.
+// *LockedError, or, of one that waited, a *SupersededError. If services failed,
+// the error is a *RunError. If ctx was cancelled the error wraps its cause, if
+// somebody cancelled the run from elsewhere a *CancelledError, if the time of the
+// request was over ErrTimeout, and if the lease was lost ErrLeaseLost; these wrap
+// the *RunError, too, if services had failed before.
 func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
+	req.collect = true
+	return r.run(ctx, req)
+}
+
+func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	if req.Timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, fmt.Errorf("%w after %s", ErrTimeout, req.Timeout))
@@ -65,6 +72,10 @@ func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
 			return nil, join(err, release(ctx, lease))
 		}
 	}
+	if req.collect {
+		end := r.collect(ctx, req.holder())
+		defer end(func(text string) { events.send("", "", warning(text)) })
+	}
 	record, err := x.underLease(ctx, lease, events)
 	events.send("", "", RunEnded{record})
 	return record, err
@@ -73,7 +84,7 @@ func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
 // open checks the request and reads what it is about.
 func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if _, ok := verb[req.Action]; !ok {
-		return nil, fmt.Errorf("there is no action %q; the actions are deploy, stop, restart, delete", req.Action)
+		return nil, fmt.Errorf("there is no action %q; the actions are deploy, stop, start, restart, delete", req.Action)
 	}
 	if req.OnFailure == "" {
 		req.OnFailure = Rollback
@@ -93,7 +104,10 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	case errors.Is(err, ErrNotFound) && req.Plan == nil:
 		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists those that there are", key.Name, key.Pipeline, ErrNotFound)
 	case errors.Is(err, ErrNotFound):
-		env = nil
+		if err := checkName(key); err != nil {
+			return nil, err
+		}
+		env = newEnvironment(key, req.Plan)
 	case err != nil:
 		return nil, err
 	}
@@ -102,55 +116,18 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 			return nil, fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", key.Name, key.Pipeline)
 		}
 	}
-	sc, err := newScope(req.Plan, req.Action, req.Services)
+	p, err := env.Apply(req.Plan)
+	if err == nil && req.Action == Deploy && env.Branch != "" {
+		p, err = r.onBranch(ctx, p, env.Branch, req.Images)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sc, err := newScope(p, req)
 	if err != nil {
 		return nil, err
 	}
 	return &run{Runtime: r, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
-}
-
-// lock takes the lease of the environment; if the request says so, it waits
-// for it, and says for whom.
-func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (lease Lease, waited bool, err error) {
-	const retry = time.Second
-	key := req.Environment
-	if key.Pipeline == "" {
-		key.Pipeline = req.Plan.Pipeline.Name
-	}
-	holder := req.By
-	if holder == "" {
-		holder = "somebody"
-	}
-	var said *LockedError // what is waited for
-	for {
-		lease, err = r.Locker.Lock(ctx, key, holder)
-		var locked *LockedError
-		switch {
-		case err == nil:
-			return lease, said != nil, nil
-		case errors.As(err, &locked) && req.WaitLock:
-		case said != nil && ctx.Err() != nil:
-			return nil, true, fmt.Errorf("%w: %s", context.Cause(ctx), said.Error())
-		default:
-			return nil, said != nil, err
-		}
-		if said == nil || said.Holder != locked.Holder || !said.Since.Equal(locked.Since) {
-			said = locked
-			events.send("", "", WaitingFor{locked.Error()})
-		}
-		select {
-		case <-time.After(retry):
-		case <-ctx.Done():
-			return nil, true, fmt.Errorf("%w: %s", context.Cause(ctx), said.Error())
-		}
-	}
-}
-
-// release gives a lease back, also when ctx is over.
-func release(ctx context.Context, lease Lease) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
-	defer stop()
-	return lease.Release(ctx)
 }
 
 // underLease does the work of the run, writes its record down and releases the
@@ -163,6 +140,8 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*R
 		select {
 		case <-lease.Lost():
 			cancel(ErrLeaseLost)
+		case by := <-lease.Cancelled():
+			cancel(&CancelledError{by})
 		case <-work.Done():
 		}
 	}()
@@ -177,7 +156,14 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*R
 	if saveErr := x.Store.AddRun(late, x.req.Environment, record); saveErr != nil {
 		err = join(err, saveErr)
 	} else if err == nil && x.req.Action == Delete && len(x.req.Services) == 0 {
-		err = x.Store.Delete(late, x.req.Environment)
+		if err = x.remove(ctx, lease); err != nil {
+			// It tells why the next one finds half an environment.
+			record.Error = err.Error()
+			_ = x.Store.AddRun(late, x.req.Environment, record)
+		}
+	}
+	if noteErr := x.saveImages(late, record); noteErr != nil {
+		x.track.warn(fmt.Sprintf("which images are deployed in environment %s could not be noted, so that jobs that run on stop or delete may have to be built anew: %v", x.req.Environment.Name, noteErr))
 	}
 	if releaseErr := release(ctx, lease); releaseErr != nil {
 		// It expires by itself: the run is what it is.
@@ -196,11 +182,15 @@ func (x *run) carryOut(ctx context.Context) error {
 	if err == nil {
 		err = x.look(ctx, x.preparation()...)
 	}
+	x.settleGuards()
 	if err == nil && !x.foreseen() {
 		_, err = sched.Run(ctx, x.graph(x.makeImage, x.act), sched.Options{
 			Limits:    limits(x.scope.plan.Pipeline),
 			KeepGoing: x.req.KeepGoing,
 		})
+		if err == nil && x.track.succeeded() {
+			err = x.prune(ctx)
+		}
 	}
 	if ctx.Err() != nil && (err != nil || x.track.unfinished()) {
 		err = context.Cause(ctx)
@@ -220,31 +210,65 @@ func (x *run) begin(ctx context.Context) error {
 	return x.Store.AddRun(ctx, x.req.Environment, x.track.snapshot())
 }
 
-// savePlan makes the plan the environment's last one. Others write overrides at
-// the same time, without the lease: their writes are kept.
+// savePlan makes the plan the environment's last one.
 func (x *run) savePlan(ctx context.Context) error {
-	const attempts = 5
-	for attempt := 1; ; attempt++ {
-		if x.env == nil {
-			ref := x.req.Plan.Environment
-			x.env = &Environment{Key: x.req.Environment, Kind: ref.Kind, Source: ref.Source, Branch: ref.Branch}
-			if x.env.Kind == "" {
-				x.env.Kind = "environment"
-			}
+	if same, err := samePlan(x.env.Plan, x.req.Plan); err != nil || same && x.env.Revision != "" {
+		return err
+	}
+	return x.save(ctx, func(env *Environment) { env.Plan = x.req.Plan })
+}
+
+// saveImages notes which images are deployed. From then on they need not be
+// built or looked for, wherever the environment is acted on.
+func (x *run) saveImages(ctx context.Context, record RunRecord) error {
+	if x.req.Action != Deploy {
+		return nil
+	}
+	images := maps.Clone(x.env.Images)
+	if images == nil {
+		images = make(map[string]string)
+	}
+	for _, s := range record.Services {
+		if s.Image != "" && (s.State == Done || s.State == Unchanged || s.State == Skipped) {
+			images[s.Service] = s.Image
 		}
-		if same, err := samePlan(x.env.Plan, x.req.Plan); same || err != nil {
-			return err
-		}
-		x.env.Plan = x.req.Plan
+	}
+	maps.DeleteFunc(images, func(name, _ string) bool { return x.req.Plan.Service(name) == nil })
+	if maps.Equal(images, x.env.Images) {
+		return nil
+	}
+	return x.save(ctx, func(env *Environment) { env.Images = images })
+}
+
+// save changes the environment. Others write overrides at the same time, without
+// the lease: their writes are kept.
+func (x *run) save(ctx context.Context, change func(*Environment)) error {
+	for {
+		change(x.env)
 		err := x.Store.Save(ctx, x.env)
-		if !errors.Is(err, ErrConflict) || attempt == attempts {
+		if !errors.Is(err, ErrConflict) {
 			return err
 		}
-		x.env, err = x.Store.Environment(ctx, x.req.Environment)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		env, err := x.Store.Environment(ctx, x.req.Environment)
+		switch {
+		case err == nil:
+			x.env = env
+		case errors.Is(err, ErrNotFound):
+			x.env.Revision = ""
+		default:
 			return err
 		}
 	}
+}
+
+// newEnvironment returns the environment that the first deploy of p makes.
+func newEnvironment(key EnvironmentKey, p *plan.Plan) *Environment {
+	ref := p.Environment
+	env := &Environment{Key: key, Kind: ref.Kind, Source: ref.Source, Branch: ref.Branch}
+	if env.Kind == "" {
+		env.Kind = kindEnvironment
+	}
+	return env
 }
 
 func samePlan(a, b *plan.Plan) (bool, error) {
@@ -287,7 +311,7 @@ func (x *run) foreseen() bool {
 	found := false
 	for _, st := range x.scope.stages {
 		for _, s := range st.services {
-			if s.err != nil {
+			if s.err != nil && !s.idle {
 				found = true
 				x.track.end(s, Failed, "", s.err)
 			}
@@ -300,14 +324,19 @@ func (x *run) foreseen() bool {
 func (x *run) newRecord() RunRecord {
 	now := time.Now()
 	digest, _ := x.req.Plan.Digest() // a plan that has been read or evaluated marshals
-	return RunRecord{
+	record := RunRecord{
 		ID:         newID(now),
 		Action:     x.req.Action,
 		By:         x.req.By,
 		Commit:     x.req.Commit,
 		PlanDigest: digest,
 		Start:      now,
+		RollbackTo: x.req.RollbackTo,
 	}
+	if x.req.Action == Deploy {
+		record.Plan = x.req.Plan
+	}
+	return record
 }
 
 // newID returns an ID that sorts by time and that nobody else makes.

@@ -29,6 +29,9 @@ const (
 	Stop    Action = "stop"
 	Restart Action = "restart"
 	Delete  Action = "delete"
+	// Start takes a stop back: what is deployed runs as it ran before. It needs
+	// no image, no source and no secret.
+	Start Action = "start"
 )
 
 // OnFailure says what happens to a release whose upgrade failed (A8).
@@ -44,16 +47,23 @@ const (
 type Request struct {
 	Action      Action
 	Environment EnvironmentKey
-	Plan        *plan.Plan    // nil: the last plan of the environment
-	Services    []string      // nil: the whole environment
-	OnFailure   OnFailure     // default Rollback
-	KeepGoing   bool          // after a failure go on within the stage (A3)
-	Force       bool          // deploy also what is unchanged (A7)
-	WaitLock    bool          // wait while another run holds the environment (A5)
-	Timeout     time.Duration // of the whole run; 0: none
-	By          string        // who asks, such as "ana@laptop"; kept in the record
-	Commit      string        // of the Pipelinefile's repository; kept in the record
-	Events      func(Event)   // called in order from one goroutine; nil: none
+	Plan        *plan.Plan        // as the Pipelinefile says it, without overrides; nil: the last plan of the environment
+	Services    []string          // nil: the whole environment
+	Prune       bool              // deploy: also delete the releases whose service is not in the plan any more (D5)
+	KeepVolumes bool              // delete of an environment: its volumes and the credentials of its databases stay (D6)
+	Images      map[string]string // by service: deploy this image, by digest, and build and copy none
+	RollbackTo  string            // ID of the run that is gone back to; kept in the record
+	OnFailure   OnFailure         // default Rollback
+	KeepGoing   bool              // after a failure go on within the stage (A3)
+	Force       bool              // deploy also what is unchanged (A7)
+	WaitLock    bool              // wait while another run holds the environment (A5)
+	Supersede   bool              // with WaitLock: other runs that wait give up, with a *SupersededError
+	Timeout     time.Duration     // of the whole run; 0: none
+	By          string            // who asks, such as "ana@laptop"; kept in the record
+	Commit      string            // of the Pipelinefile's repository; kept in the record
+	Events      func(Event)       // called in order from one goroutine; nil: none
+
+	collect bool // beside the run, delete environments whose time is over
 }
 
 // A Step is what a run would do with one service.
@@ -61,7 +71,7 @@ type Step struct {
 	Stage   string      `json:"stage"`
 	Service string      `json:"service"`
 	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
-	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting), Unchanged or Skipped; Failed: it can be told now that it would fail
+	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it can be told now that it would fail
 	Why     string      `json:"why"`             // of Image and Do, in a few words
 }
 
@@ -83,18 +93,6 @@ type EnvironmentKey struct {
 // Namespace returns the Kubernetes namespace of the environment (SPEC §1).
 func (k EnvironmentKey) Namespace() string { return k.Pipeline + "-" + k.Name }
 
-// An Environment is one running copy of a pipeline.
-type Environment struct {
-	Key     EnvironmentKey `json:"key"`
-	Kind    string         `json:"kind"`             // "environment", "clone" or "preview"
-	Source  string         `json:"source,omitempty"` // environment that it was cloned from
-	Branch  string         `json:"branch,omitempty"`
-	Expires time.Time      `json:"expires,omitzero"`
-	Plan    *plan.Plan     `json:"plan,omitempty"` // the last one
-	// Revision is what Save compares; empty for one that was never saved.
-	Revision string `json:"-"`
-}
-
 // State is where a service stands in a run, or how it ended.
 type State string
 
@@ -105,10 +103,11 @@ const (
 	Built     State = "built"
 	Deploying State = "deploying"
 	Stopping  State = "stopping"
-	// Restarting and Deleting are, like Stopping, what Deploying is to the
+	// Restarting, Deleting and Starting are, like Stopping, what Deploying is to the
 	// action deploy.
 	Restarting State = "restarting"
 	Deleting   State = "deleting"
+	Starting   State = "starting"
 	Done       State = "done"
 	Unchanged  State = "unchanged"
 	Failed     State = "failed"
@@ -136,6 +135,11 @@ type RunRecord struct {
 	End        time.Time       `json:"end,omitzero"`
 	Services   []ServiceRecord `json:"services"` // in the order of the plan
 	Error      string          `json:"error,omitempty"`
+	Pruned     []string        `json:"pruned,omitempty"`      // releases that were deleted, as the plan does not have their service (D5)
+	RollbackTo string          `json:"rollback_to,omitempty"` // ID of the run that was gone back to
+	// Plan is what was to be deployed, as the Pipelinefile said it. Store.Run
+	// gives it; with the images of Services it is all that it takes to go back.
+	Plan *plan.Plan `json:"-"`
 }
 
 // A ServiceRecord is the outcome for one service.

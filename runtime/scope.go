@@ -28,18 +28,23 @@ type stage struct {
 type service struct {
 	*plan.Service
 	stage   *stage
+	named   bool   // in the request
 	skipped string // why it is left out; empty if it is acted on
+	later   string // why a deploy only makes its image: it is a job of another moment
+	guard   bool   // it is a job that runs now, before what it guards goes
 
 	// What look finds out.
 	image       *image      // nil if its chart brings its own images, or the action needs none
 	fingerprint plan.Digest // of what would be deployed; empty while its image is not known
 	err         error       // why it can be told to fail
+	idle        bool        // a guard with nothing to guard
 }
 
 // newScope applies the table of SPEC §4: which services an action is on, in which
 // order the stages run, and what becomes of skipped services. With names, only
 // these services are in the scope, and they are acted on though skipped.
-func newScope(p *plan.Plan, action Action, names []string) (*scope, error) {
+func newScope(p *plan.Plan, req Request) (*scope, error) {
+	action, names := req.Action, req.Services
 	if err := known(p, names); err != nil {
 		return nil, err
 	}
@@ -67,8 +72,17 @@ func newScope(p *plan.Plan, action Action, names []string) (*scope, error) {
 		if s.stage = byName[s.Stage]; s.stage == nil {
 			return nil, fmt.Errorf("plan of %s: service %s is in stage %q, which the plan does not have", p.Pipeline.Name, s.Name, s.Stage)
 		}
-		if !named[s.Name] {
+		if s.named = named[s.Name]; !s.named {
 			s.skipped = leftOut(s.Service, action)
+		}
+		if req.RollbackTo != "" && s.Image != (plan.ImageSource{}) && req.Images[s.Name] == "" {
+			s.skipped = "run " + req.RollbackTo + " did not deploy it"
+		}
+		if job := s.Workload.Job; job != nil && s.skipped == "" {
+			s.guard = action != Deploy && job.On == string(action) && !(s.Skip && !s.named)
+			if action == Deploy && job.On != "" && job.On != string(Deploy) && !s.named {
+				s.later = "runs on " + job.On
+			}
 		}
 		if s.skipped == "" {
 			s.stage.services = append(s.stage.services, s)
@@ -89,10 +103,6 @@ func leftOut(s *plan.Service, action Action) string {
 		default:
 			return why.Text + " at " + why.Pos.String()
 		}
-	}
-	// A job of another moment would run if it were deployed now.
-	if job := s.Workload.Job; job != nil && action == Deploy && job.On != "" && job.On != string(Deploy) {
-		return "runs on " + job.On
 	}
 	return ""
 }

@@ -93,7 +93,7 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 		return
 	}
 	atWork := r.State != Waiting && r.State != Built
-	if state == Done || state == Unchanged || state == Failed {
+	if state == Done || state == Unchanged || state == Failed || state == Skipped && s.later != "" {
 		t.begin(s, r)
 	}
 	r.State, r.Reason = state, reason
@@ -164,9 +164,21 @@ func (t *tracker) emit(s *service) (emit Emit, stop func()) {
 	return emit, stop
 }
 
+// pruned records that a release was deleted whose service is not in the plan.
+func (t *tracker) pruned(release string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.record.Pruned = append(t.record.Pruned, release)
+	slices.Sort(t.record.Pruned)
+}
+
 // warn tells something about the run that does not change its outcome.
 func (t *tracker) warn(message string) {
-	t.events.send("", "", Warned{plan.Diagnostic{Severity: plan.Warning, Message: message}})
+	t.events.send("", "", warning(message))
+}
+
+func warning(message string) Warned {
+	return Warned{plan.Diagnostic{Severity: plan.Warning, Message: message}}
 }
 
 // rest ends the services that the run did not come to.
@@ -189,6 +201,15 @@ func (t *tracker) unfinished() bool {
 	defer t.mu.Unlock()
 	return slices.ContainsFunc(t.record.Services, func(r ServiceRecord) bool {
 		return !r.State.Ended() || r.State == Cancelled
+	})
+}
+
+// succeeded reports whether every service has ended as it should.
+func (t *tracker) succeeded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !slices.ContainsFunc(t.record.Services, func(r ServiceRecord) bool {
+		return !r.State.Ended() || r.State == Cancelled || r.State == Failed
 	})
 }
 

@@ -14,6 +14,7 @@ var verb = map[Action]State{
 	Stop:    Stopping,
 	Restart: Restarting,
 	Delete:  Deleting,
+	Start:   Starting,
 }
 
 // release returns what is to be deployed of s, as far as it is known.
@@ -114,19 +115,10 @@ func guarded(name string, work func() error) (err error) {
 }
 
 func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {
-	if s.err != nil {
+	if s.err != nil && !s.idle {
 		return "", "", s.err
 	}
-	do := r.Deployer.Deploy
-	switch r.req.Action {
-	case Stop:
-		do = r.Deployer.Stop
-	case Restart:
-		do = r.Deployer.Restart
-	case Delete:
-		do = r.Deployer.Delete
-	}
-	if s.fingerprint == "" && r.req.Action == Deploy {
+	if s.fingerprint == "" && r.scope.deploys(s) && !s.idle {
 		if err := r.fingerprint(ctx, s); err != nil {
 			return "", "", err
 		}
@@ -135,6 +127,9 @@ func (r *run) try(ctx context.Context, s *service) (state State, reason string, 
 	if release.Image != "" {
 		r.track.image(s, release.Image)
 	}
+	if s.later != "" {
+		return Skipped, s.later, nil
+	}
 	nothing, why := r.todo(s)
 	if nothing {
 		return Unchanged, why, nil
@@ -142,20 +137,49 @@ func (r *run) try(ctx context.Context, s *service) (state State, reason string, 
 	r.track.set(s, verb[r.req.Action], why)
 	emit, stop := r.track.emit(s)
 	defer stop()
-	if err := do(ctx, release, emit); err != nil {
-		return "", "", fmt.Errorf("%s %s: %w", r.req.Action, s.Name, err)
+	for _, do := range r.operations(s) {
+		if err := do(ctx, release, emit); err != nil {
+			return "", "", fmt.Errorf("%s %s: %w", r.req.Action, s.Name, err)
+		}
 	}
 	return Done, why, nil
 }
 
+// operations returns what the action is to s, one after the other.
+func (r *run) operations(s *service) []func(context.Context, Release, Emit) error {
+	do := map[Action]func(context.Context, Release, Emit) error{
+		Deploy:  r.Deployer.Deploy,
+		Stop:    r.Deployer.Stop,
+		Restart: r.Deployer.Restart,
+		Delete:  r.Deployer.Delete,
+		Start:   r.Deployer.Start,
+	}[r.req.Action]
+	var all []func(context.Context, Release, Emit) error
+	if s.guard && !s.idle {
+		all = append(all, r.Deployer.Deploy)
+	}
+	if !s.guard || r.req.Action == Delete {
+		all = append(all, do)
+	}
+	return all
+}
+
 // todo says whether the action has nothing to do on s, and why or why not.
 func (r *run) todo(s *service) (nothing bool, why string) {
-	_, deployed := r.deployed[s.Name]
+	d, deployed := r.deployed[s.Name]
 	switch {
 	case r.req.Action == Deploy:
 		return r.unchanged(s)
+	case s.guard && !s.idle:
+		return false, "runs on " + string(r.req.Action)
+	case s.guard && r.req.Action == Stop:
+		return true, "what it runs for is stopped already"
 	case r.req.Action != Delete && !deployed:
 		return true, "not deployed"
+	case r.req.Action == Stop && d.Stopped:
+		return true, "stopped already"
+	case r.req.Action == Start && d.Ready:
+		return true, "not stopped"
 	}
 	return false, ""
 }

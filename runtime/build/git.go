@@ -92,6 +92,20 @@ func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error)
 	})
 }
 
+// HasBranch implements [runtime.Builder].
+func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, error) {
+	repo, _ := b.localRepository(source)
+	ref := "refs/heads/" + branch
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := git(ctx, "", "ls-remote", "--", repo, ref)
+	if err != nil {
+		return false, fmt.Errorf("ask %s for branch %s: %w", shownURL(repo), branch, err)
+	}
+	_, has := pick(out, ref)
+	return has, nil
+}
+
 // pick returns the commit of ref from the output of ls-remote, in git's order of
 // preference. What an annotated tag points at has a line that ends in ^{}.
 func pick(out, ref string) (string, bool) {

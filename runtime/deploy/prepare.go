@@ -83,7 +83,9 @@ func (d *Deployer) namespace(ctx context.Context, name string, p *plan.Plan) err
 	found, err := client.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case err == nil && found.DeletionTimestamp != nil:
-		return fmt.Errorf("namespace %s is being deleted; try again when it is gone", name)
+		if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name); err != nil {
+			return err
+		}
 	case err == nil:
 		return nil
 	case apierrors.IsForbidden(err):

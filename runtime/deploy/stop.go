@@ -22,8 +22,10 @@ import (
 )
 
 const (
-	// stopped is the value of labelReady while a release is stopped.
-	stopped = "stopped"
+	// stopping is the value of labelReady from when a release is to be stopped
+	// on, stopped that from when all of it has ended.
+	stopping = "stopping"
+	stopped  = "stopped"
 	// annotationReplicas keeps how many replicas a stopped workload had, and
 	// annotationSuspend whether a CronJob was suspended.
 	annotationReplicas = "pipelinefile.github.io/replicas"
@@ -41,7 +43,7 @@ func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	}
 	defer o.close()
 	// First the mark: a stop that is interrupted is one that a deploy takes back.
-	if err := o.mark(map[string]any{labelReady: stopped}); err != nil {
+	if err := o.mark(map[string]any{labelReady: stopping}); err != nil {
 		return d.explain(ctx, err)
 	}
 	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
@@ -64,7 +66,37 @@ func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return d.explain(ctx, err)
 	}
-	return o.settle(ctx, list)
+	if err := o.settle(ctx, list); err != nil {
+		return err
+	}
+	return d.explain(ctx, o.mark(map[string]any{labelReady: stopped}))
+}
+
+// isStopped reports whether the release is stopped, or was about to be.
+func (r revision) isStopped() bool {
+	return r.labels[labelReady] == stopped || r.labels[labelReady] == stopping
+}
+
+// Start implements [runtime.Deployer]. A release that is not stopped is only
+// waited for.
+func (d *Deployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	o, list, err := d.openDeployed(ctx, r, emit)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	if err := o.start(list); err != nil {
+		return d.explain(ctx, err)
+	}
+	if err := o.settle(ctx, list); err != nil {
+		return err
+	}
+	// What was not as a deploy leaves it before it was stopped is so again.
+	var ready any
+	if last, _ := o.last(); last.status == release.StatusDeployed && last.fingerprint() != "" {
+		ready = strconv.Itoa(last.version)
+	}
+	return d.explain(ctx, o.mark(map[string]any{labelReady: ready}))
 }
 
 // start takes back a stop.

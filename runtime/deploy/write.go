@@ -132,7 +132,7 @@ func (o *operation) resume() ([]target, bool, error) {
 		}
 		o.objects.wrote(info, obj)
 	}
-	if last.labels[labelReady] == stopped {
+	if last.isStopped() {
 		if err := o.start(list); err != nil {
 			return nil, false, err
 		}

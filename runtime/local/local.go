@@ -34,7 +34,12 @@ type Options struct {
 	Passive     bool             // bring nothing into being: what is not there is an *UnavailableError
 	Secrets     runtime.Secrets  // nil: there are none outside the cluster
 	Hide        []plan.SecretRef // secrets whose values are kept out of what is shown, also when nothing asks for them
-	Progress    func(string)     // told what is waited for; nil: nobody
+	// StateNamespace keeps the state of all environments in one place, where
+	// the records of runs outlive their environment (E1). Empty: each in its
+	// environment's own namespace.
+	StateNamespace string
+	KeepRuns       int          // records that are kept of each environment (E5); default 50
+	Progress       func(string) // told what is waited for; nil: nobody
 }
 
 // progress tells whoever wants to know.
@@ -122,7 +127,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	}
 	r.Deployer = redactedDeployer{deployer, hide}
 
-	s, err := stateOf(config)
+	s, err := stateOf(config, opts)
 	if err != nil {
 		return err
 	}
@@ -132,20 +137,20 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 
 // Store returns the state that is kept in the cluster that opts name, and
 // nothing else: it is for a look, and starts nothing if opts are passive.
-func Store(ctx context.Context, opts Options) (runtime.Store, error) {
+func Store(ctx context.Context, opts Options) (*store.Store, error) {
 	config, err := cluster(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	return stateOf(config)
+	return stateOf(config, opts)
 }
 
-func stateOf(config *rest.Config) (*store.Store, error) {
+func stateOf(config *rest.Config, opts Options) (*store.Store, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 1000, 2000 // the server has limits of its own, which are fair
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(client, store.Options{}), nil
+	return store.Open(client, store.Options{Namespace: opts.StateNamespace, KeepRuns: opts.KeepRuns}), nil
 }

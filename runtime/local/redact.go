@@ -182,3 +182,11 @@ func (d redactedDeployer) Restart(ctx context.Context, r runtime.Release, emit r
 func (d redactedDeployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	return d.redactor.err(d.Deployer.Delete(ctx, r, d.redactor.emit(emit)))
 }
+
+func (d redactedDeployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.redactor.err(d.Deployer.Start(ctx, r, d.redactor.emit(emit)))
+}
+
+func (d redactedDeployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+	return d.redactor.err(d.Deployer.Remove(ctx, key, keepVolumes, d.redactor.emit(emit)))
+}

@@ -27,8 +27,9 @@ type Deployer struct {
 type Release struct {
 	runtime.Deployed
 	Image    string
-	Stopped  bool
 	Restarts int
+	// Runs counts the deploys of a job: it runs with each.
+	Runs int
 }
 
 // The names of charts that fail: in Fingerprint, as they are not there, and in Deploy, as
@@ -160,10 +161,10 @@ func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 	if in == nil {
 		return nil, nil, fmt.Errorf("namespace %s was not prepared", r.Namespace)
 	}
-	release = &Release{Image: r.Image}
+	release = &Release{Image: r.Image, Runs: 1}
 	release.Fingerprint, release.Status, release.Revision = r.Fingerprint, "pending-install", 1
 	if was = in[r.Service.Name]; was != nil {
-		release.Status, release.Revision = "pending-upgrade", was.Revision+1
+		release.Status, release.Revision, release.Runs = "pending-upgrade", was.Revision+1, was.Runs+1
 	}
 	in[r.Service.Name] = release
 	return was, release, nil
@@ -182,6 +183,28 @@ func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	return d.act(ctx, "Deployer.Stop", r, func(in map[string]*Release, name string) {
 		in[name].Stopped, in[name].Ready = true, false
 	})
+}
+
+// Start implements [runtime.Deployer].
+func (d *Deployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.act(ctx, "Deployer.Start", r, func(in map[string]*Release, name string) {
+		in[name].Stopped, in[name].Ready = false, true
+	})
+}
+
+// Remove implements [runtime.Deployer].
+func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+	if err := d.world.step(ctx, "Deployer.Remove", key.Namespace()); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if keepVolumes || len(d.namespaces[key.Namespace()]) > 0 {
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: "namespace " + key.Namespace() + " is kept"}})
+		return nil
+	}
+	delete(d.namespaces, key.Namespace())
+	return nil
 }
 
 // Restart implements [runtime.Deployer].

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -124,8 +125,9 @@ func (r *Registry) has(ref string) bool {
 type Builder struct {
 	world *World
 
-	mu      sync.Mutex
-	sources map[string]string
+	mu       sync.Mutex
+	sources  map[string]string
+	branches []string // git, NUL, branch
 }
 
 // SetSource says what is at a source's path: other content is another identity.
@@ -154,6 +156,23 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 		return "", err
 	}
 	return plan.DigestOf(append(data, content...)), nil
+}
+
+// SetBranch gives a git repository a branch.
+func (b *Builder) SetBranch(git, branch string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.branches = append(b.branches, git+"\x00"+branch)
+}
+
+// HasBranch implements [runtime.Builder].
+func (b *Builder) HasBranch(ctx context.Context, git, branch string) (bool, error) {
+	if err := b.world.step(ctx, "Builder.HasBranch", git); err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Contains(b.branches, git+"\x00"+branch), nil
 }
 
 // BrokenDockerfile is the name of a Dockerfile whose build fails.

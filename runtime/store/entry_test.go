@@ -251,7 +251,8 @@ func TestSameAgain(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	key := fresh(t)
-	s := small(t, Options{})
+	// Apart, so that no other test lists it.
+	s := small(t, Options{Namespace: key.Namespace()})
 	if err := s.Save(t.Context(), large(key, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -398,7 +399,7 @@ func TestNoRights(t *testing.T) {
 	}
 }
 
-// TestTerminating: a namespace that is on its way out is named as the reason.
+// TestTerminating: a namespace that is on its way out is waited for, and made anew.
 func TestTerminating(t *testing.T) {
 	t.Parallel()
 	key, ctx := fresh(t), t.Context()
@@ -415,14 +416,24 @@ func TestTerminating(t *testing.T) {
 	if err := c.CoreV1().Namespaces().Delete(ctx, key.Namespace(), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	err = s.AddRun(ctx, key, runtime.RunRecord{ID: "one", Start: time.Now()})
-	want := "namespace " + key.Namespace() + " is being deleted; try again when it is gone"
+	limited, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	err = s.AddRun(limited, key, runtime.RunRecord{ID: "one", Start: time.Now()})
+	want := "while namespace " + key.Namespace() + " was being deleted"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("AddRun = %v, want %q", err, want)
 	}
+	added := make(chan error)
+	go func() { added <- s.AddRun(ctx, key, runtime.RunRecord{ID: "two", Start: time.Now()}) }()
 	anchor.Finalizers = nil
 	anchor.ResourceVersion = ""
 	if _, err := maps.Update(ctx, anchor, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-added; err != nil {
+		t.Errorf("AddRun = %v", err)
+	}
+	if runs, err := s.Runs(ctx, key); err != nil || len(runs) != 1 || runs[0].ID != "two" {
+		t.Errorf("Runs = %v, %v", runs, err)
 	}
 }

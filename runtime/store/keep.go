@@ -2,14 +2,32 @@ package store
 
 import (
 	"context"
+	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Lost implements [runtime.Lease].
 func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+// Cancelled implements [runtime.Lease].
+func (l *lease) Cancelled() <-chan string { return l.cancelled }
+
+// Held implements [runtime.Lease].
+func (l *lease) Held(ctx context.Context) (bool, error) {
+	is, err := l.store.client.CoordinationV1().Leases(l.store.namespace(l.key)).Get(ctx, objectName(l.key), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil && l.isOurs(is), translate(ctx, err)
+}
+
+func (l *lease) isOurs(is *coordinationv1.Lease) bool {
+	return is.Spec.HolderIdentity != nil && *is.Spec.HolderIdentity == l.identity
+}
 
 // keep renews the lease until ctx is done or the lease is lost.
 //
@@ -21,9 +39,18 @@ func (l *lease) keep(ctx context.Context) {
 	duration := l.store.opts.LeaseDuration
 	patience := duration * 2 / 3
 	next := duration / 5
+	// Changes by others are seen at once where leases may be watched, and at the
+	// next renewal where not.
+	changes := make(chan struct{}, 1)
+	ctx, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { l.store.watchLease(ctx, l.key, changes) })
+	defer watching.Wait()
+	defer stop()
 	for {
 		select {
 		case <-time.After(next):
+		case <-changes:
 		case <-ctx.Done():
 			return
 		}
@@ -65,10 +92,27 @@ func (l *lease) renew(ctx context.Context, within time.Duration) (renewed, mine 
 		if is, err = leases.Get(ctx, objectName(l.key), metav1.GetOptions{}); err != nil {
 			return false, !apierrors.IsNotFound(err)
 		}
-		if is.Spec.HolderIdentity == nil || *is.Spec.HolderIdentity != l.identity {
+		if !l.isOurs(is) {
 			return false, false
 		}
-		l.version = is.ResourceVersion
+		l.heed(is)
+	}
+}
+
+// heed takes note of what others have written on the lease.
+func (l *lease) heed(is *coordinationv1.Lease) {
+	l.version = is.ResourceVersion
+	l.asked = make(map[string]string)
+	for _, name := range []string{annotationCancel, annotationNext} {
+		if text := is.Annotations[name]; text != "" {
+			l.asked[name] = text
+		}
+	}
+	if by := l.asked[annotationCancel]; by != "" {
+		select {
+		case l.cancelled <- by:
+		default: // it was told already
+		}
 	}
 }
 
@@ -94,7 +138,7 @@ func (l *lease) Release(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return translate(ctx, err)
-		case is.Spec.HolderIdentity == nil || *is.Spec.HolderIdentity != l.identity:
+		case !l.isOurs(is):
 			return nil
 		}
 		l.version = is.ResourceVersion

@@ -23,6 +23,7 @@ const (
 	managedBy       = "pipe"
 	kindEnvironment = "environment"
 	kindRun         = "run"
+	kindPlan        = "plan"
 	kindNamespace   = "namespace"
 	kindLease       = "lease"
 )

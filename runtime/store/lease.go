@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -19,6 +20,13 @@ import (
 // annotationHolder is who holds a lease, to be shown. The identity in its
 // specification is another for each time that it is taken.
 const annotationHolder = "pipelinefile.github.io/holder"
+
+// What others write on a lease, and its holder keeps: who asked that its work
+// ends, and who is going to take the place of those who wait.
+const (
+	annotationCancel = "pipelinefile.github.io/cancel"
+	annotationNext   = "pipelinefile.github.io/next"
+)
 
 // A sighting is a lease of somebody else, as it was last seen to change. A holder
 // that lives changes its lease all the time. Whether it lives is judged by how
@@ -42,6 +50,8 @@ func (s *Store) Lock(ctx context.Context, key runtime.EnvironmentKey, holder str
 		identity: holder + " " + hex.EncodeToString(random[:]),
 		lost:     make(chan struct{}),
 		ended:    make(chan struct{}),
+
+		cancelled: make(chan string, 1),
 	}
 	if err := l.take(ctx); err != nil {
 		var locked *runtime.LockedError
@@ -63,13 +73,15 @@ type lease struct {
 	holder, identity string
 	stop             context.CancelFunc
 	lost             chan struct{} // closed by keep
+	cancelled        chan string   // of one element, filled by keep
 	ended            chan struct{} // closed when keep returns
 
 	// Only take, then keep, then Release touch these.
 	version  string
 	uid      types.UID
 	acquired metav1.MicroTime
-	renewed  time.Time // when the last renewal that succeeded was begun
+	asked    map[string]string // annotations by which others have asked for something
+	renewed  time.Time         // when the last renewal that succeeded was begun
 }
 
 // take takes the lease if it is free, or if its holder is dead.
@@ -99,6 +111,9 @@ func (l *lease) take(ctx context.Context) error {
 			return translate(ctx, err)
 		}
 		wait := s.watched(l.key, is)
+		if diedHere(is.Annotations[annotationProcess]) {
+			wait = 0
+		}
 		switch {
 		case wait <= 0:
 			l.renewed = time.Now()
@@ -150,8 +165,8 @@ func duration(is *coordinationv1.Lease) time.Duration {
 }
 
 // locked returns the error that says who holds a lease.
-func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) error {
-	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder]}
+func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) *runtime.LockedError {
+	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder], Next: is.Annotations[annotationNext]}
 	if e.Holder == "" && is.Spec.HolderIdentity != nil {
 		e.Holder = *is.Spec.HolderIdentity
 	}
@@ -167,12 +182,17 @@ func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) error {
 // would believe that nothing had happened.
 func (l *lease) object(version string, uid types.UID) *coordinationv1.Lease {
 	now := metav1.NewMicroTime(l.store.now())
+	annotations := map[string]string{annotationHolder: l.holder}
+	if process := thisProcess(); process != "" {
+		annotations[annotationProcess] = process
+	}
+	maps.Copy(annotations, l.asked)
 	seconds := int32(l.store.opts.LeaseDuration / time.Second)
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:            objectName(l.key),
 			Labels:          labels(kindLease, l.key),
-			Annotations:     map[string]string{annotationHolder: l.holder},
+			Annotations:     annotations,
 			ResourceVersion: version,
 			UID:             uid,
 		},

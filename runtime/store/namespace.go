@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,18 +15,35 @@ import (
 // inNamespace does a write, and makes the namespace that it is in if that is
 // what the write lacks. Asking first would be one more request for each write.
 func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, write func() error) error {
-	err := write()
-	switch {
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return fmt.Errorf("namespace %s is being deleted; try again when it is gone: %w", s.namespace(key), err)
-	case !missingNamespace(err):
-		return translate(ctx, err)
+	for began := time.Now(); ; {
+		err := write()
+		switch {
+		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+			if time.Since(began) > goneTime {
+				return fmt.Errorf("namespace %s is still being deleted after %s; try again when it is gone: %w", s.namespace(key), goneTime, err)
+			}
+			select {
+			case <-time.After(goneEvery):
+			case <-ctx.Done():
+				return fmt.Errorf("%w while namespace %s was being deleted", context.Cause(ctx), s.namespace(key))
+			}
+			continue
+		case !missingNamespace(err):
+			return translate(ctx, err)
+		}
+		if err := s.makeNamespace(ctx, key); err != nil {
+			return err
+		}
 	}
-	if err := s.makeNamespace(ctx, key); err != nil {
-		return err
-	}
-	return translate(ctx, write())
 }
+
+const (
+	// goneTime is how long a namespace may take to be gone.
+	goneTime = 2 * time.Minute
+	// goneEvery is how often it is tried whether it is. Whoever has rights to one
+	// namespace may not watch it.
+	goneEvery = 250 * time.Millisecond
+)
 
 // missingNamespace reports whether a write failed as its namespace does not exist.
 func missingNamespace(err error) bool {

@@ -93,8 +93,10 @@ func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigM
 		namespace: object.Namespace,
 		name:      object.Name,
 		revision:  object.ResourceVersion,
-		text:      object.Data[fieldText],
-		fields:    make(map[string][]byte),
+
+		annotations: object.Annotations,
+		text:        object.Data[fieldText],
+		fields:      make(map[string][]byte),
 	}
 	names, err := pieceNames(object)
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -93,6 +92,9 @@ func objectName(key runtime.EnvironmentKey) string {
 // fieldPlan is the plan of an environment; all else of it is the text of the entry.
 const fieldPlan = "plan"
 
+// annotationExpires is when the time of an environment is over.
+const annotationExpires = "pipelinefile.github.io/expires"
+
 // Environment implements [runtime.Store].
 func (s *Store) Environment(ctx context.Context, key runtime.EnvironmentKey) (*runtime.Environment, error) {
 	e, err := s.readEntry(ctx, s.namespace(key), objectName(key))
@@ -149,6 +151,9 @@ func (s *Store) Save(ctx context.Context, env *runtime.Environment) error {
 		fields:    make(map[string][]byte),
 		revision:  env.Revision,
 	}
+	if !env.Expires.IsZero() {
+		e.annotations = map[string]string{annotationExpires: env.Expires.UTC().Format(time.RFC3339)}
+	}
 	bare := *env
 	bare.Plan = nil
 	text, err := json.Marshal(bare)
@@ -166,105 +171,42 @@ func (s *Store) Save(ctx context.Context, env *runtime.Environment) error {
 	return nil
 }
 
+// Expired implements [runtime.Store]. It is one request, for the metadata of the
+// environments.
+func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.EnvironmentKey, error) {
+	list, err := s.listMetadata(ctx, s.opts.Namespace, labels(kindEnvironment, runtime.EnvironmentKey{}), "!"+labelPiece)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	var keys []runtime.EnvironmentKey
+	for _, m := range list {
+		// What cannot be read is for ever.
+		expires, err := time.Parse(time.RFC3339, m.Annotations[annotationExpires])
+		if err == nil && expires.Before(now) {
+			keys = append(keys, runtime.EnvironmentKey{Pipeline: m.Labels[labelPipeline], Name: m.Labels[labelEnvironment]})
+		}
+	}
+	return keys, nil
+}
+
 // Delete implements [runtime.Store]. First goes the object that says that there
-// is an environment, then the rest. The namespace stays.
+// is an environment, then the rest. The namespace stays, and in a namespace of
+// their own the records stay, too.
 func (s *Store) Delete(ctx context.Context, key runtime.EnvironmentKey) error {
 	maps := s.client.CoreV1().ConfigMaps(s.namespace(key))
 	err := maps.Delete(ctx, objectName(key), metav1.DeleteOptions{})
 	if err == nil || apierrors.IsNotFound(err) {
-		ours := fmt.Sprintf("%s,%s in (%s,%s)", labels("", key).selector(), labelKind, kindEnvironment, kindRun)
+		kinds := kindEnvironment
+		if s.opts.Namespace == "" {
+			kinds += "," + kindRun + "," + kindPlan
+		}
+		ours := fmt.Sprintf("%s,%s in (%s)", labels("", key).selector(), labelKind, kinds)
 		err = maps.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: ours})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete environment %s of pipeline %s: %w", key.Name, key.Pipeline, translate(ctx, err))
 	}
 	return nil
-}
-
-// runName returns the name of the object of a run.
-func runName(key runtime.EnvironmentKey, id string) string {
-	return objectName(key) + ".run." + strings.ToLower(id)
-}
-
-// The fields and annotations of the entry of a run.
-const (
-	fieldRun        = "run"
-	annotationStart = "pipelinefile.github.io/start"
-)
-
-// AddRun implements [runtime.Store]. It removes the oldest records beyond those
-// that are kept.
-func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runtime.RunRecord) error {
-	e := &entry{
-		namespace:   s.namespace(key),
-		name:        runName(key, run.ID),
-		labels:      labels(kindRun, key),
-		annotations: map[string]string{annotationStart: run.Start.UTC().Format(time.RFC3339Nano)},
-	}
-	data, err := json.Marshal(run)
-	if err != nil {
-		return fmt.Errorf("record of run %s: %w", run.ID, err)
-	}
-	e.fields = map[string][]byte{fieldRun: data}
-	created := false
-	err = s.inNamespace(ctx, key, func() (err error) {
-		created, err = s.putEntry(ctx, e, run.End.IsZero())
-		return err
-	})
-	if err == nil && created {
-		err = s.trimRuns(ctx, key)
-	}
-	if err != nil {
-		return fmt.Errorf("record of run %s: %w", run.ID, err)
-	}
-	return nil
-}
-
-// trimRuns removes the oldest records beyond those that are kept. Of the objects
-// it reads only the metadata.
-func (s *Store) trimRuns(ctx context.Context, key runtime.EnvironmentKey) error {
-	list, err := s.listMetadata(ctx, s.namespace(key), labels(kindRun, key))
-	if err != nil {
-		return err
-	}
-	runs := list[:0]
-	for _, m := range list {
-		if m.Annotations[annotationStart] != "" { // the pieces of a large one go with it
-			runs = append(runs, m)
-		}
-	}
-	if len(runs) <= s.opts.KeepRuns {
-		return nil
-	}
-	slices.SortFunc(runs, func(a, b metav1.ObjectMeta) int {
-		return cmp.Or(cmp.Compare(b.Annotations[annotationStart], a.Annotations[annotationStart]), cmp.Compare(b.Name, a.Name))
-	})
-	for _, m := range runs[s.opts.KeepRuns:] {
-		if err := s.deleteEntry(ctx, m.Namespace, m.Name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Runs implements [runtime.Store].
-func (s *Store) Runs(ctx context.Context, key runtime.EnvironmentKey) ([]runtime.RunRecord, error) {
-	entries, err := s.listEntries(ctx, s.namespace(key), labels(kindRun, key))
-	if err != nil {
-		return nil, fmt.Errorf("runs of environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
-	}
-	var runs []runtime.RunRecord
-	for _, e := range entries {
-		var run runtime.RunRecord
-		if err := json.Unmarshal(e.fields[fieldRun], &run); err != nil {
-			return nil, fmt.Errorf("run in %s/%s: %w", e.namespace, e.name, err)
-		}
-		runs = append(runs, run)
-	}
-	slices.SortFunc(runs, func(a, b runtime.RunRecord) int {
-		return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.ID, a.ID))
-	})
-	return runs, nil
 }
 
 // translate makes the errors of the API server those of the contracts.

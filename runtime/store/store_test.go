@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 type process struct {
 	*Store
 	dead     atomic.Bool
-	requests atomic.Int64
+	requests atomic.Int64 // that are no watches
 	// before is asked before each request, counted from 1, if it is set; an
 	// error is the answer. After is asked when the server has answered.
 	before, after func(n int64, r *http.Request) error
@@ -53,6 +53,9 @@ func start(t *testing.T, opts Options) *process {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if p.dead.Load() {
 				return nil, errors.New("the process is dead")
+			}
+			if r.URL.Query().Get("watch") != "" {
+				return next.RoundTrip(r)
 			}
 			n := p.requests.Add(1)
 			if p.before != nil && p.shaken.Load() {

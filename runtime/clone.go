@@ -1,0 +1,149 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A CloneRequest asks for a new environment like another one.
+type CloneRequest struct {
+	Source EnvironmentKey
+	Name   string        // of the new environment, in the same pipeline
+	Branch string        // set: the new environment is a preview, whose git sources use this branch where they have it
+	TTL    time.Duration // after which it is deleted; 0: never
+	Plan   *plan.Plan    // evaluated for the new environment; nil: the last one of the source
+}
+
+// The kinds of environments.
+const (
+	kindEnvironment = "environment"
+	kindClone       = "clone"
+	kindPreview     = "preview"
+)
+
+// Clone makes an environment with the services, the parameters and the
+// overrides of the source (E2, E3). Each service that the source skips, by the
+// file or by an override, is skipped in it, also when the source unskips it
+// later. Nothing is deployed, and neither data nor credentials are copied.
+//
+// The error is ErrNotFound if there is no source, and ErrConflict if there is an
+// environment of that name.
+func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, error) {
+	key := EnvironmentKey{req.Source.Pipeline, req.Name}
+	if err := checkName(key); err != nil {
+		return nil, err
+	}
+	src, err := r.Store.Environment(ctx, req.Source)
+	if err != nil {
+		return nil, err
+	}
+	is, err := src.Effective()
+	if err != nil {
+		return nil, err
+	}
+	if is == nil {
+		return nil, fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", src.Key.Name, src.Key.Pipeline)
+	}
+	env := &Environment{
+		Key: key, Kind: kindClone, Source: src.Key.Name, Branch: src.Branch, Plan: req.Plan,
+		Overrides: maps.Clone(src.Overrides),
+	}
+	if env.Overrides == nil {
+		env.Overrides = make(map[string]Override)
+	}
+	for _, s := range is.Services {
+		if o := env.Overrides[s.Name]; s.Skip {
+			o.Skip = new(true)
+			env.Overrides[s.Name] = o
+		}
+	}
+	if req.Branch != "" {
+		env.Kind, env.Branch = kindPreview, req.Branch
+	}
+	if req.TTL > 0 {
+		env.Expires = time.Now().Add(req.TTL).UTC().Truncate(time.Second)
+	}
+	if env.Plan == nil {
+		p := *src.Plan
+		p.Environment = env.Ref()
+		env.Plan = &p
+	}
+	if err := r.Store.Save(ctx, env); err != nil {
+		if errors.Is(err, ErrConflict) {
+			err = fmt.Errorf("there is an environment %s of pipeline %s already: %w", key.Name, key.Pipeline, err)
+		}
+		return nil, err
+	}
+	return env, nil
+}
+
+// checkName reports a name that cannot be one of an environment: its namespace
+// has a name of Kubernetes.
+func checkName(key EnvironmentKey) error {
+	name := key.Name
+	switch {
+	case name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-"):
+		return fmt.Errorf("%q cannot be the name of an environment: it is made of small letters, digits and hyphens, and has none of these at its ends", name)
+	case len(key.Namespace()) > maxNamespace:
+		return fmt.Errorf("the name of environment %s is too long: namespace %s has %d characters, and may have %d", name, key.Namespace(), len(key.Namespace()), maxNamespace)
+	}
+	return nil
+}
+
+// maxNamespace is how long a name of Kubernetes may be.
+const maxNamespace = 63
+
+// PreviewName returns the name of the preview of a branch, if nobody gives it
+// one: a name of Kubernetes, and another for each branch.
+func PreviewName(branch string) string {
+	const most = 30
+	var b strings.Builder
+	for _, c := range strings.ToLower(branch) {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			b.WriteRune(c)
+		} else if s := b.String(); s != "" && !strings.HasSuffix(s, "-") {
+			b.WriteByte('-')
+		}
+	}
+	name := strings.Trim(b.String(), "-")
+	if name == branch && len(name) <= most {
+		return name
+	}
+	digest := strings.TrimPrefix(string(plan.DigestOf([]byte(branch))), "sha256:")[:4]
+	return strings.Trim(strings.TrimRight(name[:min(len(name), most-5)], "-")+"-"+digest, "-")
+}
+
+// onBranch returns p with the branch in the git sources that have it (E3). It is
+// asked anew for each deploy: a repository may get the branch later.
+func (r *Runtime) onBranch(ctx context.Context, p *plan.Plan, branch string, images map[string]string) (*plan.Plan, error) {
+	needed := make(map[string]bool)
+	for _, s := range p.Services {
+		if images[s.Name] == "" {
+			needed[s.Image.Build] = true
+		}
+	}
+	out := *p
+	out.Builds = nil
+	has := make(map[string]bool)
+	for _, b := range p.Builds {
+		if git := b.Source.Git; git != "" && needed[b.ID] {
+			if _, asked := has[git]; !asked {
+				var err error
+				if has[git], err = r.Builder.HasBranch(ctx, git, branch); err != nil {
+					return nil, fmt.Errorf("see whether the source of %s has branch %s: %w", b.ID, branch, err)
+				}
+			}
+			if has[git] {
+				b.Source.Ref = branch
+			}
+		}
+		out.Builds = append(out.Builds, b)
+	}
+	return &out, nil
+}

@@ -1,0 +1,253 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/discovery"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// goneTime bounds the wait for what is deleted to be gone. Volumes and pods may
+// take a while to be unmounted and to end.
+const goneTime = 5 * time.Minute
+
+// Remove implements [runtime.Deployer].
+func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+	name := key.Namespace()
+	warn := func(format string, args ...any) {
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: fmt.Sprintf(format, args...)}})
+	}
+	found, err := d.cluster.typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case apierrors.IsForbidden(err):
+		warn("namespace %s is kept: it may not be looked at (%v)", name, err)
+		return d.removeOurs(ctx, name, keepVolumes)
+	case err != nil:
+		return d.explain(ctx, err)
+	case found.DeletionTimestamp != nil:
+		return d.namespaceGone(ctx, name, emit)
+	}
+	why, err := d.keeps(ctx, found, key, keepVolumes)
+	if err != nil {
+		return err
+	}
+	if why == "" {
+		err := d.cluster.typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &found.UID}})
+		switch {
+		case err == nil, apierrors.IsNotFound(err):
+			return d.namespaceGone(ctx, name, emit)
+		case !apierrors.IsForbidden(err):
+			return d.explain(ctx, err)
+		}
+		why = fmt.Sprintf("it may not be deleted (%v)", err)
+	}
+	if err := d.removeOurs(ctx, name, keepVolumes); err != nil {
+		return err
+	}
+	warn("namespace %s is kept: %s", name, why)
+	return nil
+}
+
+// keeps returns why the namespace of an environment stays, or "" if it goes.
+func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (string, error) {
+	l := n.Labels
+	switch {
+	case l[labelManagedBy] != managedBy || l[labelKind] != kindNamespace || l[labelPipeline] != key.Pipeline || l[labelEnvironment] != key.Name:
+		return "pipe did not make it", nil
+	case keepVolumes:
+		return "its volumes are to be kept", nil
+	}
+	foreign, err := d.foreign(ctx, n.Name)
+	if err != nil || len(foreign) == 0 {
+		return "", err
+	}
+	const shown = 5
+	text := strings.Join(foreign[:min(len(foreign), shown)], ", ")
+	if more := len(foreign) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete it all the same: kubectl delete namespace %s", text, n.Name), nil
+}
+
+// foreign returns what is in a namespace and was neither made by pipe nor left by
+// a release that is gone. A kind that may not be listed counts as such: nobody
+// knows what would go.
+func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, error) {
+	releases, err := d.Deployed(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
+	lists, err := discovery.ServerPreferredNamespacedResources(d.cluster.discovery)
+	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+		return nil, d.explain(ctx, err)
+	}
+	var foreign []string
+	if err != nil {
+		foreign = append(foreign, fmt.Sprintf("what cannot be asked for (%v)", err))
+	}
+	var (
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+		errs []error
+	)
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for _, kind := range list.APIResources {
+			if !slices.Contains(kind.Verbs, "list") || !slices.Contains(kind.Verbs, "delete") || kind.Name == "events" || kind.Name == "endpoints" {
+				continue
+			}
+			wg.Go(func() {
+				names, err := d.foreignOf(ctx, namespace, gv.WithResource(kind.Name), releases)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case apierrors.IsForbidden(err):
+					foreign = append(foreign, kind.Name+", which may not be listed")
+				case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
+					errs = append(errs, fmt.Errorf("list %s: %w", kind.Name, d.explain(ctx, err)))
+				}
+				for _, name := range names {
+					foreign = append(foreign, lower(kind.Kind)+" "+name)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	slices.Sort(foreign)
+	return foreign, errors.Join(errs...)
+}
+
+func (d *Deployer) foreignOf(ctx context.Context, namespace string, kind schema.GroupVersionResource, releases map[string]runtime.Deployed) ([]string, error) {
+	list, err := d.cluster.metadata.Resource(kind).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range list.Items {
+		release := releaseOf(&m.ObjectMeta)
+		_, exists := releases[release]
+		switch {
+		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, m.Labels[labelManagedBy] == managedBy:
+		case release != "" && !exists:
+		case kind.Resource == "configmaps" && m.Name == "kube-root-ca.crt":
+		case kind.Resource == "serviceaccounts" && m.Name == "default":
+		case kind.Resource == "secrets" && m.Annotations[corev1.ServiceAccountNameKey] != "":
+		default:
+			names = append(names, m.Name)
+		}
+	}
+	return names, nil
+}
+
+// releaseOf returns the release that an object is of, or was made for, as the
+// volumes of a StatefulSet and the objects of hooks are; or "".
+func releaseOf(m *metav1.ObjectMeta) string {
+	const annotationRelease, labelInstance = "meta.helm.sh/release-name", "app.kubernetes.io/instance"
+	if name := m.Annotations[annotationRelease]; name != "" {
+		return name
+	}
+	if m.Labels["owner"] == "helm" {
+		return m.Labels["name"]
+	}
+	return m.Labels[labelInstance]
+}
+
+// removeOurs deletes what pipe and releases that are gone have left in a
+// namespace that stays: the Secrets that Prepare made, and volumes. With volumes
+// that stay, the credentials of their databases stay, too.
+func (d *Deployer) removeOurs(ctx context.Context, namespace string, keepVolumes bool) error {
+	core := d.cluster.typed.CoreV1()
+	kinds := []string{kindSecret, kindKey}
+	if !keepVolumes {
+		kinds = append(kinds, kindCredentials)
+		if err := d.removeVolumes(ctx, namespace); err != nil {
+			return err
+		}
+	}
+	ours := fmt.Sprintf("%s=%s,%s in (%s)", labelManagedBy, managedBy, labelKind, strings.Join(kinds, ","))
+	list, err := core.Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: ours})
+	if err != nil {
+		return fmt.Errorf("list secrets: %w", d.explain(ctx, err))
+	}
+	for _, s := range list.Items {
+		if err := core.Secrets(namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete secret %s: %w", s.Name, d.explain(ctx, err))
+		}
+	}
+	return nil
+}
+
+// removeVolumes deletes the volumes of releases that are gone, and waits until
+// they are, too.
+func (d *Deployer) removeVolumes(ctx context.Context, namespace string) error {
+	releases, err := d.Deployed(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	claims := d.cluster.typed.CoreV1().PersistentVolumeClaims(namespace)
+	list, err := claims.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list volumes: %w", d.explain(ctx, err))
+	}
+	var deleted []string
+	for i := range list.Items {
+		m := &list.Items[i].ObjectMeta
+		release := releaseOf(m)
+		if _, exists := releases[release]; release == "" || exists {
+			continue
+		}
+		if err := claims.Delete(ctx, m.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &m.UID}}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete volume %s: %w", m.Name, d.explain(ctx, err))
+		}
+		deleted = append(deleted, m.Name)
+	}
+	for _, name := range deleted {
+		if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"), namespace, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// namespaceGone waits until a namespace that is being deleted is gone.
+func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.Emit) error {
+	emit(runtime.WaitingFor{What: "namespace " + name + " to be gone"})
+	return d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name)
+}
+
+// gone waits until an object that is being deleted is gone.
+func (d *Deployer) gone(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) error {
+	mapping, err := d.cluster.mapping(kind)
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	client, err := d.cluster.clientFor(kind.GroupVersion())
+	if err != nil {
+		return err
+	}
+	late := fmt.Errorf("%s %s is still being deleted: %w after %s", lower(kind.Kind), name, runtime.ErrTimeout, goneTime)
+	ctx, stop := context.WithTimeoutCause(ctx, goneTime, late)
+	defer stop()
+	return until(ctx, &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: name}, func(u *unstructured.Unstructured) bool {
+		return u == nil
+	})
+}

@@ -1,0 +1,100 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An Environment is one running copy of a pipeline.
+type Environment struct {
+	Key     EnvironmentKey `json:"key"`
+	Kind    string         `json:"kind"`             // "environment", "clone" or "preview"
+	Source  string         `json:"source,omitempty"` // environment that it was cloned from
+	Branch  string         `json:"branch,omitempty"` // that git sources which have it use (E3)
+	Expires time.Time      `json:"expires,omitzero"` // when it is deleted; zero: never
+	// Plan is the last one, as the Pipelinefile said it: without overrides.
+	Plan *plan.Plan `json:"plan,omitempty"`
+	// Overrides are the environment's own, by service (E4, S6). Those of
+	// services that the plan does not have wait until it has them again.
+	Overrides map[string]Override `json:"overrides,omitempty"`
+	// Images are, by service, the images by digest that were last deployed or,
+	// of jobs of another moment, made.
+	Images map[string]string `json:"images,omitempty"`
+	// Revision is what Save compares; empty for one that was never saved.
+	Revision string `json:"-"`
+}
+
+// An Override is what an environment says of a service, whatever the
+// Pipelinefile says of it.
+type Override struct {
+	Skip  *bool  `json:"skip,omitempty"`  // nil: as the file says
+	Stage string `json:"stage,omitempty"` // empty: as the file says
+}
+
+// Ref returns what a Pipelinefile is evaluated with for e.
+func (e *Environment) Ref() plan.EnvironmentRef {
+	return plan.EnvironmentRef{Name: e.Key.Name, Kind: e.Kind, Source: e.Source, Branch: e.Branch}
+}
+
+// Params returns the values that were given to the last plan, without defaults.
+func (e *Environment) Params() map[string]string {
+	given := make(map[string]string)
+	if e.Plan != nil {
+		for _, p := range e.Plan.Params {
+			if !p.Default {
+				given[p.Name] = p.Value
+			}
+		}
+	}
+	return given
+}
+
+// Effective returns the plan with the overrides, or nil if there is no plan.
+func (e *Environment) Effective() (*plan.Plan, error) {
+	if e.Plan == nil {
+		return nil, nil
+	}
+	return e.Apply(e.Plan)
+}
+
+// Apply returns p with the overrides of e. It is an error if one of them moves
+// a service into a stage that p does not have (S4).
+func (e *Environment) Apply(p *plan.Plan) (*plan.Plan, error) {
+	if len(e.Overrides) == 0 {
+		return p, nil
+	}
+	out := *p
+	out.Services = slices.Clone(p.Services)
+	order := make(map[string]int, len(p.Stages))
+	for i, st := range p.Stages {
+		order[st.Name] = i
+	}
+	var gone []string
+	for i := range out.Services {
+		s := &out.Services[i]
+		o := e.Overrides[s.Name]
+		if o.Skip != nil && *o.Skip != s.Skip {
+			s.Skip, s.SkipWhy = *o.Skip, nil
+			if s.Skip {
+				s.SkipWhy = &plan.Reason{Text: "skipped in environment " + e.Key.Name}
+			}
+		}
+		if o.Stage == "" || o.Stage == s.Stage {
+			continue
+		}
+		if _, ok := order[o.Stage]; !ok {
+			gone = append(gone, fmt.Sprintf("service %s to stage %q", s.Name, o.Stage))
+			continue
+		}
+		s.Stage, s.Placed = o.Stage, plan.Placement{By: plan.ByOverride}
+	}
+	if len(gone) > 0 {
+		return nil, fmt.Errorf("environment %s moves %s, which pipeline %s does not have any more; move it anew with pipe move", e.Key.Name, strings.Join(gone, ", "), p.Pipeline.Name)
+	}
+	slices.SortStableFunc(out.Services, func(a, b plan.Service) int { return order[a.Stage] - order[b.Stage] })
+	return &out, nil
+}

@@ -1,0 +1,91 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/sched"
+)
+
+// Orphans returns the releases in an environment that pipe has deployed, and
+// whose service its last plan does not have any more (D5), by name.
+func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]string, error) {
+	env, err := r.Store.Environment(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	deployed, err := r.Deployer.Deployed(ctx, key.Namespace())
+	if err != nil {
+		return nil, err
+	}
+	p := env.Plan
+	return orphans(deployed, func(name string) bool { return p != nil && p.Service(name) != nil }), nil
+}
+
+func orphans(deployed map[string]Deployed, known func(string) bool) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(deployed)) {
+		if deployed[name].Fingerprint != "" && !known(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// prune deletes the releases whose service the plan does not have any more: at
+// the end of a deploy, if the request says so, and of the deletion of the
+// environment.
+func (x *run) prune(ctx context.Context) error {
+	whole := len(x.req.Services) == 0
+	if !(x.req.Action == Deploy && x.req.Prune || x.req.Action == Delete && whole) {
+		return nil
+	}
+	names := orphans(x.deployed, func(name string) bool { return x.scope.plan.Service(name) != nil })
+	var tasks []*sched.Task
+	for _, name := range names {
+		t := &sched.Task{Name: "delete release " + name, Class: classDeploy}
+		t.Do = func(ctx context.Context) error {
+			r := Release{
+				Pipeline: x.req.Environment.Pipeline, Environment: x.req.Environment.Name, Namespace: x.namespace,
+				Service: plan.Service{Name: name},
+			}
+			if err := x.Deployer.Delete(ctx, r, func(b Body) { x.track.events.send("", "", b) }); err != nil {
+				return fmt.Errorf("delete release %s, which is of no service any more: %w", name, err)
+			}
+			x.track.pruned(name)
+			return nil
+		}
+		tasks = append(tasks, t)
+	}
+	results, err := sched.Run(ctx, tasks, sched.Options{Limits: limits(x.scope.plan.Pipeline)})
+	for _, r := range results {
+		if r.Err != nil {
+			return r.Err
+		}
+	}
+	return err
+}
+
+// remove ends an environment whose services are deleted: what is left of them
+// and the namespace, then its state. Killed anywhere in it, the environment is
+// still there, to be deleted again (A6).
+//
+// The lease may go with the namespace. Whoever makes the environment anew has
+// another one, and then nothing may be removed any more.
+func (x *run) remove(ctx context.Context, lease Lease) error {
+	key := x.req.Environment
+	emit := func(b Body) { x.track.events.send("", "", b) }
+	if err := x.Deployer.Remove(ctx, key, x.req.KeepVolumes, emit); err != nil {
+		return fmt.Errorf("remove namespace %s: %w", key.Namespace(), err)
+	}
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer stop()
+	held, err := lease.Held(late)
+	if err != nil || !held {
+		return err
+	}
+	return x.Store.Delete(late, key)
+}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// Holder implements [runtime.Locker]. A lease that its holder should have renewed
+// by now counts as held: nobody knows before it was watched.
+func (s *Store) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.LockedError, error) {
+	is, err := s.client.CoordinationV1().Leases(s.namespace(key)).Get(ctx, objectName(key), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("who holds environment %s of pipeline %s: %w", key.Name, key.Pipeline, translate(ctx, err))
+	case diedHere(is.Annotations[annotationProcess]):
+		return nil, nil
+	}
+	return locked(key, is), nil
+}
+
+// Cancel implements [runtime.Locker].
+func (s *Store) Cancel(ctx context.Context, key runtime.EnvironmentKey, by string) (holder string, err error) {
+	is, err := s.ask(ctx, key, annotationCancel, by)
+	if err == nil && diedHere(is.Annotations[annotationProcess]) {
+		err = fmt.Errorf("%w: no run holds it, the last one has died", runtime.ErrNotFound)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cancel the run that holds environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	}
+	return locked(key, is).Holder, nil
+}
+
+// Announce implements [runtime.Locker].
+func (s *Store) Announce(ctx context.Context, key runtime.EnvironmentKey, by string) (next string, err error) {
+	var random [8]byte
+	rand.Read(random[:])
+	next = by + " " + hex.EncodeToString(random[:])
+	if _, err := s.ask(ctx, key, annotationNext, next); err != nil {
+		return "", fmt.Errorf("supersede the runs that wait for environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	}
+	return next, nil
+}
+
+// ask writes something on the lease of another. The holder sees it, and keeps it
+// when it renews the lease. If nobody holds it, the error is ErrNotFound.
+func (s *Store) ask(ctx context.Context, key runtime.EnvironmentKey, annotation, text string) (*coordinationv1.Lease, error) {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{annotation: text}}})
+	if err != nil {
+		return nil, err
+	}
+	is, err := s.client.CoordinationV1().Leases(s.namespace(key)).Patch(ctx, objectName(key), types.MergePatchType, patch, metav1.PatchOptions{})
+	return is, translate(ctx, err)
+}
+
+// watchLease tells when somebody asks on a lease that its holder ends its work,
+// until ctx is done. Nothing is lost if it cannot: who renews the lease finds
+// out, too.
+func (s *Store) watchLease(ctx context.Context, key runtime.EnvironmentKey, changes chan<- struct{}) {
+	told := ""
+	for ctx.Err() == nil {
+		w, err := s.client.CoordinationV1().Leases(s.namespace(key)).Watch(ctx, metav1.ListOptions{
+			FieldSelector: fields.OneTermEqualSelector("metadata.name", objectName(key)).String(),
+		})
+		if apierrors.IsForbidden(err) {
+			return
+		}
+		if err == nil {
+			for e := range w.ResultChan() {
+				is, ok := e.Object.(*coordinationv1.Lease)
+				if !ok || is.Annotations[annotationCancel] == told {
+					continue
+				}
+				told = is.Annotations[annotationCancel]
+				select {
+				case changes <- struct{}{}:
+				case <-ctx.Done():
+				}
+			}
+			w.Stop()
+		}
+		select { // the connection was lost
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}

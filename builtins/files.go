@@ -57,6 +57,11 @@ func (f *Files) Inputs() []plan.Input {
 	return out
 }
 
+// Note adds an input that was read by other means.
+func (f *Files) Note(name string, kind plan.InputKind, digest plan.Digest) {
+	f.note(name, kind, digest)
+}
+
 // note adds an input. What does not exist is one too, without digest: when it
 // comes to be, the evaluation has another result.
 func (f *Files) note(name string, kind plan.InputKind, digest plan.Digest) {

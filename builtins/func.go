@@ -33,8 +33,9 @@ type Param struct {
 	Type     string // such as "str", "list[port]", "stage | str"
 	Default  string // Starlark text; empty: the parameter is required
 	Help     string
-	Keyword  bool // by keyword only
-	Variadic bool // takes all further positional arguments
+	Choices  []string // the texts that are possible; none: any
+	Keyword  bool     // by keyword only
+	Variadic bool     // takes all further positional arguments
 }
 
 // Required reports whether a call must give the parameter.
@@ -48,7 +49,7 @@ func (p Param) Required() bool { return p.Default == "" && !p.Variadic }
 //
 // "kw" makes it and all that follow keyword-only, "*name" takes all further positional
 // arguments, default is Starlark text, and type replaces the type's name in
-// texts. Fields can be string, int, bool, float64, pointers to these (None is
+// texts; choices names the texts that are possible, as "a|b". Fields can be string, int, bool, float64, pointers to these (None is
 // nil), []string, map[string]string, starlark.Value, any type that implements
 // starlark.Value, slices of such types, or types whose pointer implements
 // starlark.Unpacker. An embedded struct adds its parameters in its place.
@@ -111,6 +112,9 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 			return fmt.Errorf("field %s: no arg tag, or not exported", field.Name)
 		}
 		p := Param{Name: name, Type: field.Tag.Get("type"), Default: field.Tag.Get("default"), Help: field.Tag.Get("help")}
+		if list := field.Tag.Get("choices"); list != "" {
+			p.Choices = strings.Split(list, "|")
+		}
 		if p.Name[0] == '*' {
 			p.Name, p.Variadic = p.Name[1:], true
 			f.rest, *keyword = len(f.Params), true

@@ -21,7 +21,7 @@ type Missing struct {
 type paramArgs struct {
 	Name    string         `arg:"name" help:"as given with --set NAME=VALUE or in a parameter file"`
 	Default starlark.Value `arg:"default,kw" default:"None" type:"str | int | bool | float" help:"its value if none is given; without one it must be given"`
-	Type    string         `arg:"type,kw" default:"\"string\"" help:"string, int, bool or float"`
+	Type    string         `arg:"type,kw" default:"\"string\"" choices:"string|int|bool|float" help:"string, int, bool or float"`
 	Choices choices        `arg:"choices,kw" default:"None" help:"the values that are possible"`
 	Help    string         `arg:"help,kw" default:"\"\"" help:"what the parameter is for"`
 }
@@ -43,10 +43,7 @@ func (c *choices) Unpack(v starlark.Value) error {
 	return nil
 }
 
-var (
-	paramTypes = []string{"string", "int", "bool", "float"}
-	paramName  = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.]*$`)
-)
+var paramName = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.]*$`)
 
 var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns the value that it has.",
 	func(c *Call, a *paramArgs) (starlark.Value, error) {
@@ -54,7 +51,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		if c.ok("name") && !paramName.MatchString(a.Name) {
 			c.wrong("name", problemf("%q is no name of a parameter", clip(a.Name)).hinted("letters, digits, '-', '_' and '.', a letter first"))
 		}
-		if p := choice(a.Type, paramTypes); p != nil {
+		if p := choice(a.Type, c.choices("type")); p != nil {
 			if alias := map[string]string{"str": "string", "integer": "int", "boolean": "bool", "number": "float"}[a.Type]; alias != "" {
 				p.hint = fmt.Sprintf("did you mean %q?", alias)
 			}
@@ -89,7 +86,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 			p.Default = !given
 			p.Value, _ = paramText(a.Type, v)
 			s.Params = append(s.Params, p)
-			if !ok && !given {
+			if !ok && !given && !s.StandIns {
 				s.Missing = append(s.Missing, Missing{Name: a.Name, Type: a.Type, Help: a.Help, Pos: p.Pos})
 			}
 		}

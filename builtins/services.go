@@ -53,7 +53,7 @@ type jobArgs struct {
 	Build    *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
 	Image    imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
 	Schedule string       `arg:"schedule,kw" default:"None" help:"when it runs, as five cron fields; once per deploy if not given"`
-	On       string       `arg:"on,kw" default:"\"deploy\"" help:"the action that runs it: deploy, stop or delete"`
+	On       string       `arg:"on,kw" default:"\"deploy\"" choices:"deploy|stop|delete" help:"the action that runs it: deploy, stop or delete"`
 	Timeout  durationArg  `arg:"timeout,kw" default:"\"10m\"" help:"how long it may run"`
 	Retries  int          `arg:"retries,kw" default:"0" help:"how often it is tried again"`
 	common
@@ -66,7 +66,7 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 		if a.Schedule != "" {
 			c.wrong("schedule", checkCron(a.Schedule))
 		}
-		c.wrong("on", choice(a.On, []string{"deploy", "stop", "delete"}))
+		c.wrong("on", choice(a.On, c.choices("on")))
 		if a.Schedule != "" && a.On != "deploy" {
 			c.wrong("on", problemf("a job with a schedule runs on deploy"))
 		}

@@ -17,6 +17,7 @@ type Session struct {
 	Environment plan.EnvironmentRef
 	Version     string            // of pipe, for require_version(); empty: accepts all
 	Values      map[string]string // of parameters, as given
+	StandIns    bool              // parameters without a value have a made-up one, and are not Missing
 	Files       *Files
 	Meter       *Meter // nil: no bounds
 

@@ -162,14 +162,14 @@ var defaultStagesFunc = declare("default_stages", "struct",
 	})
 
 type defaultStageArgs struct {
-	Type  string   `arg:"type" help:"DATABASE, JOB, CONTAINER or APPLICATION"`
+	Type  string   `arg:"type" choices:"DATABASE|JOB|CONTAINER|APPLICATION" help:"DATABASE, JOB, CONTAINER or APPLICATION"`
 	Stage StageRef `arg:"stage" help:"where services of that type stand that have no stage="`
 }
 
 var defaultStageFunc = declare("default_stage", "None", "Gives the rule for a type: services of it without `stage=` are in that stage.",
 	func(c *Call, a *defaultStageArgs) (starlark.Value, error) {
 		if c.ok("type") {
-			c.wrong("type", choice(a.Type, []string{"DATABASE", "JOB", "CONTAINER", "APPLICATION"}))
+			c.wrong("type", choice(a.Type, c.choices("type")))
 		}
 		if c.ok("type") && c.ok("stage") {
 			c.Session.Rules = append(c.Session.Rules, Rule{

@@ -39,7 +39,7 @@ func (p *Port) Attr(name string) (starlark.Value, error) {
 type portArgs struct {
 	Number   int    `arg:"number" help:"1 to 65535"`
 	Name     string `arg:"name,kw" default:"None" help:"at most 15 small letters, digits and dashes; port-<number> if not given"`
-	Protocol string `arg:"protocol,kw" default:"\"TCP\"" help:"TCP, UDP or SCTP"`
+	Protocol string `arg:"protocol,kw" default:"\"TCP\"" choices:"TCP|UDP|SCTP" help:"TCP, UDP or SCTP"`
 	Public   bool   `arg:"public,kw" default:"False" help:"reached from outside of the cluster, through an Ingress"`
 	Host     string `arg:"host,kw" default:"None" help:"the host name of the Ingress"`
 }
@@ -54,7 +54,7 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 		} else {
 			a.Name = portName(a.Number)
 		}
-		if p := choice(a.Protocol, []string{"TCP", "UDP", "SCTP"}); p != nil {
+		if p := choice(a.Protocol, c.choices("protocol")); p != nil {
 			c.wrong("protocol", p)
 		}
 		if a.Host != "" {
@@ -90,6 +90,9 @@ func checkHost(host string) *problem {
 	}
 	return nil
 }
+
+// choices returns the texts that are possible for a parameter of the builtin.
+func (c *Call) choices(name string) []string { return c.Func.Params[c.Func.byName[name]].Choices }
 
 // choice checks that v is one of the choices.
 func choice(v string, choices []string) *problem {

@@ -53,7 +53,7 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 		opts.Environment.Kind = "environment"
 	}
 	s := builtins.NewSession(builtins.NewFiles(dir, int64(opts.Limits.Size)))
-	s.Environment, s.Version, s.Values = opts.Environment, opts.Version, opts.Params
+	s.Environment, s.Version, s.Values, s.StandIns = opts.Environment, opts.Version, opts.Params, opts.StandIns
 	e := &evaluation{
 		ctx: ctx, dir: dir, name: name, opts: opts, session: s, modules: map[string]*module{},
 		libs: map[string]fs.FS{"std": stdlib.FS},
@@ -108,6 +108,9 @@ func (e *evaluation) run() (*plan.Plan, error) {
 }
 
 func (e *evaluation) found() bool {
+	if _, ok := e.opts.Overlay[e.name]; ok {
+		return true
+	}
 	_, err := e.dir.Stat(e.name)
 	return !errors.Is(err, fs.ErrNotExist)
 }
@@ -171,19 +174,28 @@ func (e *evaluation) compile(tree *syntax.File) (*starlark.Program, error) {
 		rewrite(tree)
 	}
 	prog, err := starlark.FileProgram(tree, e.env.Has)
-	var list resolve.ErrorList
-	if errors.As(err, &list) {
-		names := append(globals(tree), e.names()...)
-		for i, r := range list {
-			if i == suggestMost {
-				names = nil
-			}
-			if i == reportMost {
-				break
-			}
-			e.report(e.pos(r.Pos), unresolved(r, names))
-		}
+	if e.unresolved(tree, err) {
 		return nil, builtins.ErrReported
 	}
 	return prog, err
+}
+
+// unresolved reports what the resolver found in a file, and whether it found
+// anything.
+func (e *evaluation) unresolved(tree *syntax.File, err error) bool {
+	var list resolve.ErrorList
+	if !errors.As(err, &list) {
+		return false
+	}
+	names := append(globals(tree), e.names()...)
+	for i, r := range list {
+		if i == suggestMost {
+			names = nil
+		}
+		if i == reportMost {
+			break
+		}
+		e.report(e.pos(r.Pos), unresolved(r, names))
+	}
+	return true
 }

@@ -19,6 +19,8 @@ import (
 type Options struct {
 	Environment plan.EnvironmentRef
 	Params      map[string]string // values of param(), by name
+	StandIns    bool              // a parameter without a value gets one made up, where an editor looks and nobody runs
+	Overlay     map[string][]byte // texts of modules that differ from the disk, by path below the workspace
 	Limits      Limits
 	Version     string                             // of pipe, for require_version(); empty: under development, accepts all
 	Root        string                             // the workspace; default: see [Workspace]

@@ -112,6 +112,32 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	if err != nil {
 		return nil, unreadable(err, len(e.loading) > 1)
 	}
+	tree, err := e.parse(src, text)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.required(tree); err != nil {
+		return nil, err
+	}
+	prog, err := e.compile(tree)
+	if err != nil {
+		return nil, err
+	}
+	m.globals, err = prog.Init(e.thread, e.env)
+	for name := range m.globals {
+		if strings.HasPrefix(name, "%") { // a guard
+			delete(m.globals, name)
+		}
+	}
+	if err == nil {
+		err = e.freeze(m, tree)
+	}
+	m.done = true
+	return m, err
+}
+
+// parse returns the tree of a text that can be gone through in the bounds (L4).
+func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
 	if pos, ok := firstNoText(text); ok {
 		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
@@ -131,24 +157,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 		return nil, err
 	}
 	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, tree))
-	if err := e.required(tree); err != nil {
-		return nil, err
-	}
-	prog, err := e.compile(tree)
-	if err != nil {
-		return nil, err
-	}
-	m.globals, err = prog.Init(e.thread, e.env)
-	for name := range m.globals {
-		if strings.HasPrefix(name, "%") { // a guard
-			delete(m.globals, name)
-		}
-	}
-	if err == nil {
-		err = e.freeze(m, tree)
-	}
-	m.done = true
-	return m, err
+	return tree, nil
 }
 
 // checkText returns an error for a text that cannot be parsed in the bounds (L4).
@@ -216,6 +225,10 @@ func unreadable(err error, loaded bool) error {
 }
 
 func (e *evaluation) read(src source) ([]byte, error) {
+	if text, ok := e.opts.Overlay[src.name]; ok && src.lib == "" {
+		e.session.Files.Note(src.name, plan.InputModule, plan.DigestOf(text))
+		return text, nil
+	}
 	if src.lib == "" {
 		text, err := e.session.Files.Read(src.name, plan.InputModule)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -52,6 +52,11 @@ func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
 // step returns what would be done with s.
 func (x *run) step(s *service, made map[*image]string) Step {
 	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[x.req.Action]}
+	if im := s.image; im != nil {
+		if step.Ref = im.byDigest; step.Ref == "" {
+			step.Ref = im.ref
+		}
+	}
 	if s.err != nil && !s.idle {
 		step.Do, step.Why = Failed, s.err.Error()
 		return step

@@ -27,6 +27,12 @@ func TestPreview(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for i, s := range steps { // where the image is there, it is named by digest (I4)
+			if byDigest := strings.Contains(s.Ref, "@sha256:"); s.Ref != "" && byDigest == (s.Image == runtime.ImageBuild || s.Why == "its image is made for migrate; not deployed yet") {
+				t.Errorf("%s: image %q by digest: %v", s.Service, s.Ref, byDigest)
+			}
+			steps[i].Ref = ""
+		}
 		return steps
 	}
 	want := []runtime.Step{

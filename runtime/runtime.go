@@ -73,6 +73,9 @@ type Step struct {
 	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
 	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it can be told now that it would fail
 	Why     string      `json:"why"`             // of Image and Do, in a few words
+	// Ref is the image that would be deployed: by digest or, if it is yet to be
+	// built, by the tag that it is going to have. Empty: the chart brings its own.
+	Ref string `json:"ref,omitempty"`
 }
 
 // An ImageAction is what has to be done for an image to be in the registry.

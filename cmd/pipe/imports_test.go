@@ -43,8 +43,10 @@ var policy = map[string][]string{
 	"runtime/registry":       {"plan", "runtime", "github.com/google/go-containerregistry"},
 	"runtime/registry/serve": {"runtime/background", "github.com/distribution", "github.com/sirupsen/logrus"},
 	"runtime/chart":          {"plan", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
-	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io"},
+	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
 	"runtime/store":          {"plan", "runtime", "k8s.io"},
+	// how environments stand, as data for people and programs
+	"runtime/view": {"plan", "runtime", "runtime/deploy"},
 	// puts the drivers together
 	"runtime/local": {
 		"plan", "runtime", "runtime/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
@@ -54,10 +56,10 @@ var policy = map[string][]string{
 	"runtime/runtimetest":      {"plan", "runtime"},
 	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
-	"cmd/internal/ui": {"plan", "runtime", "charm.land"},
+	"cmd/internal/ui": {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/pipe": {
 		"plan", "builtins", "interp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
-		"cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"runtime/deploy", "runtime/view", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},
 }

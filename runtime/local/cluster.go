@@ -28,17 +28,27 @@ const nextCluster = "start the cluster, name another one with --kubeconfig or --
 // cluster finds the cluster that opts name, starts the local one if that is
 // asked for, and makes sure that it answers.
 func cluster(ctx context.Context, opts Options) (*rest.Config, error) {
-	if opts.Local {
-		return localCluster(ctx, opts)
-	}
-	config, where, err := kubeconfig(opts.Kubeconfig, opts.Context)
-	if err != nil {
-		return nil, &UnavailableError{"cluster", err, "name a kubeconfig with --kubeconfig or a context of it with --context, or use --local for a cluster on this machine"}
+	config, where, err := find(ctx, opts)
+	if err != nil || opts.Local {
+		return config, err
 	}
 	if err := answers(ctx, config); err != nil {
 		return nil, &UnavailableError{"cluster", fmt.Errorf("%s (%s): %w", config.Host, where, err), nextCluster}
 	}
 	return config, nil
+}
+
+// find finds the cluster that opts name, and tells where. The local one is
+// started if that is asked for, and answers.
+func find(ctx context.Context, opts Options) (config *rest.Config, where string, err error) {
+	if opts.Local {
+		config, err = localCluster(ctx, opts)
+		return config, "local", err
+	}
+	if config, where, err = kubeconfig(opts.Kubeconfig, opts.Context); err != nil {
+		err = &UnavailableError{"cluster", err, "name a kubeconfig with --kubeconfig or a context of it with --context, or use --local for a cluster on this machine"}
+	}
+	return config, where, err
 }
 
 // kubeconfig reads the configuration of a cluster, and tells where it is from.

@@ -52,6 +52,10 @@ func (o Options) progress(what string) {
 // A Runtime is a runtime with what was opened for it.
 type Runtime struct {
 	runtime.Runtime
+	// Cluster shows what is deployed; what it shows is not redacted.
+	Cluster *deploy.Deployer
+	// Redact takes the values of secrets that are known out of a text.
+	Redact func(string) string
 	close []func() error // in the order of opening
 }
 
@@ -126,6 +130,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		return err
 	}
 	r.Deployer = redactedDeployer{deployer, hide}
+	r.Cluster, r.Redact = deployer, hide.text
 
 	s, err := stateOf(config, opts)
 	if err != nil {

@@ -1,0 +1,194 @@
+package deploy
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"helm.sh/helm/v3/pkg/release"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A Live is what the cluster shows of one release.
+type Live struct {
+	Deployed  *runtime.Deployed // nil: there are workloads of it, but no release
+	Updated   time.Time         // when its last revision was made; zero without a release
+	Workloads []Workload        // by kind, then by name
+	Pods      []LivePod         // by name; those that have ended are left out, unless they failed
+}
+
+// A Workload is a Deployment or a StatefulSet of a release.
+type Workload struct {
+	Kind, Name  string
+	Want, Ready int
+	Image       string // of its first container
+	Settled     bool   // its controller has seen its last change, and all its pods are of the newest revision
+}
+
+// A LivePod is a pod of a release.
+type LivePod struct {
+	Name     string
+	Phase    string
+	Ready    bool
+	Image    string // of its first container
+	Trouble  string // what keeps it from being ready, such as "ImagePullBackOff: …"; empty: nothing that it shows
+	Restarts int
+	Since    time.Time // when it was made
+}
+
+// annotationRelease is what Helm sets on every object of a release.
+const annotationRelease = "meta.helm.sh/release-name"
+
+// labelInstance is what charts set on pods, by convention, to the name of the release.
+const labelInstance = "app.kubernetes.io/instance"
+
+// Live returns what the cluster shows of the releases of a namespace, by service.
+// It takes four requests, however many services there are: for the revisions of
+// Helm, Deployments, StatefulSets and pods. A namespace that does not exist has
+// nothing.
+func (d *Deployer) Live(ctx context.Context, namespace string) (map[string]*Live, error) {
+	var (
+		revisions    *metav1.PartialObjectMetadataList
+		deployments  *appsv1.DeploymentList
+		statefulSets *appsv1.StatefulSetList
+		pods         *corev1.PodList
+		errs         [4]error
+		wg           sync.WaitGroup
+	)
+	wg.Go(func() {
+		revisions, errs[0] = d.cluster.secretsMetadata(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,status!=superseded"})
+	})
+	wg.Go(func() {
+		deployments, errs[1] = d.cluster.typed.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+	})
+	wg.Go(func() {
+		statefulSets, errs[2] = d.cluster.typed.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
+	})
+	wg.Go(func() { pods, errs[3] = d.cluster.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{}) })
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil { // the others would say the same
+			return nil, d.explain(ctx, err)
+		}
+	}
+	live := livings{of: make(map[string]*Live), workloads: make(map[string]string)}
+	live.revisions(revisions.Items)
+	for i := range deployments.Items {
+		live.deployment(&deployments.Items[i])
+	}
+	for i := range statefulSets.Items {
+		live.statefulSet(&statefulSets.Items[i])
+	}
+	for i := range pods.Items {
+		live.pod(&pods.Items[i])
+	}
+	for _, l := range live.of {
+		slices.SortFunc(l.Workloads, func(a, b Workload) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
+		slices.SortFunc(l.Pods, func(a, b LivePod) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return live.of, nil
+}
+
+// livings gathers what there is by release.
+type livings struct {
+	of        map[string]*Live
+	workloads map[string]string // the release of a workload, by its kind and name
+}
+
+func (l livings) release(name string) *Live {
+	if l.of[name] == nil {
+		l.of[name] = &Live{}
+	}
+	return l.of[name]
+}
+
+// revisions takes in the last revision of each release.
+func (l livings) revisions(metas []metav1.PartialObjectMetadata) {
+	last := make(map[string]int)
+	for i := range metas {
+		r, ok := newRevision(&metas[i])
+		if !ok || r.version <= last[r.release] {
+			continue
+		}
+		last[r.release] = r.version
+		is := l.release(r.release)
+		is.Deployed, is.Updated = nil, time.Time{}
+		if r.status != release.StatusUninstalled { // of which the history was kept
+			deployed := r.deployed()
+			is.Deployed, is.Updated = &deployed, metas[i].CreationTimestamp.Time
+		}
+	}
+	for name, is := range l.of {
+		if is.Deployed == nil {
+			delete(l.of, name)
+		}
+	}
+}
+
+func (l livings) deployment(w *appsv1.Deployment) {
+	settled := w.Status.ObservedGeneration >= w.Generation && w.Status.Replicas == w.Status.UpdatedReplicas
+	l.workload("Deployment", &w.ObjectMeta, &w.Spec.Template, w.Spec.Replicas, w.Status.AvailableReplicas, settled)
+}
+
+func (l livings) statefulSet(w *appsv1.StatefulSet) {
+	settled := w.Status.ObservedGeneration >= w.Generation && w.Status.CurrentRevision == w.Status.UpdateRevision
+	l.workload("StatefulSet", &w.ObjectMeta, &w.Spec.Template, w.Spec.Replicas, w.Status.ReadyReplicas, settled)
+}
+
+func (l livings) workload(kind string, m *metav1.ObjectMeta, pods *corev1.PodTemplateSpec, want *int32, ready int32, settled bool) {
+	of := m.Annotations[annotationRelease]
+	if of == "" {
+		return
+	}
+	l.workloads[kind+" "+m.Name] = of
+	w := Workload{Kind: kind, Name: m.Name, Want: int(replicas(want)), Ready: int(ready), Settled: settled}
+	if len(pods.Spec.Containers) > 0 {
+		w.Image = pods.Spec.Containers[0].Image
+	}
+	is := l.release(of)
+	is.Workloads = append(is.Workloads, w)
+}
+
+func (l livings) pod(p *corev1.Pod) {
+	of := l.workloads[podOwner(p)]
+	if of == "" {
+		of = p.Labels[labelInstance]
+	}
+	if of == "" || p.Status.Phase == corev1.PodSucceeded {
+		return
+	}
+	pod := LivePod{Name: p.Name, Phase: string(p.Status.Phase), Ready: podReady(p), Since: p.CreationTimestamp.Time}
+	if p.DeletionTimestamp != nil {
+		pod.Phase = "Terminating"
+	} else if t := podTrouble(p); t != nil {
+		pod.Trouble = t.what
+	}
+	for i := range p.Status.ContainerStatuses {
+		pod.Restarts += int(p.Status.ContainerStatuses[i].RestartCount)
+	}
+	if len(p.Spec.Containers) > 0 {
+		pod.Image = p.Spec.Containers[0].Image
+	}
+	is := l.release(of)
+	is.Pods = append(is.Pods, pod)
+}
+
+// podOwner returns the kind and name of the workload that a pod is of, as far as
+// the pod itself tells.
+func podOwner(p *corev1.Pod) string {
+	owner := metav1.GetControllerOfNoCopy(p)
+	switch {
+	case owner == nil:
+		return ""
+	case owner.Kind == "ReplicaSet":
+		hash := p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+		return "Deployment " + strings.TrimSuffix(owner.Name, "-"+hash)
+	}
+	return owner.Kind + " " + owner.Name
+}

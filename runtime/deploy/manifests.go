@@ -1,0 +1,206 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chartutil"
+	helmengine "helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A Change is an object of a release in two states, as YAML. Values of Secrets
+// are not in it (D4); where they differ, that can be seen.
+type Change struct {
+	Kind, Namespace, Name string
+	Before                string // as the release has it; empty: it has no such object
+	After                 string // as it would have it; empty: it would be deleted
+}
+
+// Changes compares the objects of the revision of a release that is deployed with
+// those that deploying r would write, hooks among them, and returns those that
+// differ, by kind and name. Of what a service has that is not deployed, all is new;
+// with gone, r says only the name of a release that is to be deleted.
+func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([]Change, error) {
+	o, err := d.open(ctx, r, func(runtime.Body) {})
+	if err != nil {
+		return nil, err
+	}
+	defer o.close()
+	before, after := make(manifests), make(manifests)
+	if last, ok := o.inForce(); ok {
+		rel, err := o.records.full(last)
+		if err != nil {
+			return nil, d.explain(ctx, err)
+		}
+		if err := before.add(rel.Manifest, r.Namespace); err != nil {
+			return nil, fmt.Errorf("revision %d of release %s: %w", last.version, r.Service.Name, err)
+		}
+		for _, h := range rel.Hooks {
+			if err := before.add(h.Manifest, r.Namespace); err != nil {
+				return nil, fmt.Errorf("revision %d of release %s: %w", last.version, r.Service.Name, err)
+			}
+		}
+	}
+	if !gone {
+		if err := o.prepare(ctx); err != nil {
+			return nil, err
+		}
+		if err := o.render(after); err != nil {
+			return nil, fmt.Errorf("render %s: %w", r.Service.Name, d.explain(ctx, err))
+		}
+	}
+	return changes(before, after)
+}
+
+// inForce returns the revision that is deployed or, if none is, the last one.
+func (o *operation) inForce() (revision, bool) {
+	last, ok := o.last()
+	if !ok || last.status == release.StatusUninstalled {
+		return revision{}, false
+	}
+	for _, r := range slices.Backward(o.records.history) {
+		if r.status == release.StatusDeployed {
+			return r, true
+		}
+	}
+	return last, true
+}
+
+// render renders the chart as Helm would now.
+func (o *operation) render(into manifests) error {
+	caps, err := o.d.cluster.capabilities()
+	if err != nil {
+		return err
+	}
+	last, exists := o.last()
+	opts := chartutil.ReleaseOptions{
+		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsInstall: !exists, IsUpgrade: exists,
+	}
+	copied, values := o.chart.Copy(), o.chart.Values(o.use)
+	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
+		return err
+	}
+	all, err := chartutil.ToRenderValues(copied, values, opts, caps)
+	if err != nil {
+		return err
+	}
+	files, err := helmengine.RenderWithClient(copied, all, o.d.cluster.config)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(files, func(name, _ string) bool { return strings.HasSuffix(name, "NOTES.txt") })
+	hooks, objects, err := releaseutil.SortManifests(files, caps.APIVersions, releaseutil.InstallOrder)
+	if err != nil {
+		return err
+	}
+	for _, m := range objects {
+		if err := into.add(m.Content, o.r.Namespace); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	for _, h := range hooks {
+		if err := into.add(h.Manifest, o.r.Namespace); err != nil {
+			return fmt.Errorf("%s: %w", h.Path, err)
+		}
+	}
+	return nil
+}
+
+// manifests are objects by what names them.
+type manifests map[objectKey]map[string]any
+
+type objectKey struct{ kind, namespace, name string }
+
+// add reads the objects of a text. An error does not quote it.
+func (ms manifests) add(text, namespace string) error {
+	for _, doc := range releaseutil.SplitManifests(text) {
+		object := make(map[string]any)
+		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
+			return errors.New("an object is no valid YAML")
+		}
+		if len(object) == 0 {
+			continue
+		}
+		kind, _ := object["kind"].(string)
+		key := objectKey{kind: kind, namespace: namespace}
+		if meta, ok := object["metadata"].(map[string]any); ok {
+			key.name, _ = meta["name"].(string)
+			if ns, _ := meta["namespace"].(string); ns != "" {
+				key.namespace = ns
+			}
+		}
+		ms[key] = object
+	}
+	return nil
+}
+
+// changes returns what differs.
+func changes(before, after manifests) ([]Change, error) {
+	keys := maps.Clone(before)
+	maps.Copy(keys, after)
+	sorted := slices.SortedFunc(maps.Keys(keys), func(a, b objectKey) int {
+		return strings.Compare(a.kind+"\x00"+a.name+"\x00"+a.namespace, b.kind+"\x00"+b.name+"\x00"+b.namespace)
+	})
+	var out []Change
+	for _, key := range sorted {
+		is, will := before[key], after[key]
+		if reflect.DeepEqual(is, will) {
+			continue
+		}
+		if key.kind == "Secret" {
+			hideValues(is, will)
+		}
+		c := Change{Kind: key.kind, Namespace: key.namespace, Name: key.name}
+		var err error
+		if c.Before, err = text(is); err != nil {
+			return nil, err
+		}
+		if c.After, err = text(will); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func text(object map[string]any) (string, error) {
+	if object == nil {
+		return "", nil
+	}
+	data, err := yaml.Marshal(object)
+	return string(data), err
+}
+
+// hideValues takes the values out of a Secret in its two states. Annotations go,
+// too: kubectl keeps a whole object in one.
+func hideValues(before, after map[string]any) {
+	for _, field := range []string{"data", "stringData"} {
+		is, _ := before[field].(map[string]any)
+		will, _ := after[field].(map[string]any)
+		for key, value := range will {
+			hidden := "REDACTED"
+			if was, ok := is[key]; ok && !reflect.DeepEqual(was, value) {
+				hidden = "REDACTED, another value"
+			}
+			will[key] = hidden
+		}
+		for key := range is {
+			is[key] = "REDACTED"
+		}
+	}
+	for _, object := range []map[string]any{before, after} {
+		if meta, ok := object["metadata"].(map[string]any); ok {
+			delete(meta, "annotations")
+		}
+	}
+}

@@ -1,0 +1,289 @@
+package deploy
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A LogLine is a line that a container has printed.
+type LogLine struct {
+	Service   string    `json:"service"`
+	Pod       string    `json:"pod"`
+	Container string    `json:"container"`
+	Time      time.Time `json:"time"` // when it was printed, by the clock of its node
+	Text      string    `json:"text"` // without the line's end
+}
+
+// LogOptions say which lines Logs gives.
+type LogOptions struct {
+	Services []string      // nil: of all
+	Follow   bool          // go on until the context ends, also with pods that are yet to come
+	Since    time.Duration // not older than that; 0: all that is kept
+	Tail     int           // of each container at most so many of the lines that there are; 0: all
+	// Trouble is told why the log of a container cannot be had; nil: nobody.
+	Trouble func(text string)
+}
+
+// Logs hands the lines of the pods of a namespace to line, one after the other.
+// Those that there are come ordered by time; with Follow, those that follow come
+// as they are printed. The values of the namespace's secrets are not in them (D4),
+// if they may be read.
+func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, line func(LogLine)) error {
+	hide, err := d.hider(ctx, namespace)
+	if err != nil && opts.Trouble != nil {
+		opts.Trouble(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
+	}
+	if opts.Trouble == nil {
+		opts.Trouble = func(string) {}
+	}
+	l := &logs{d: d, opts: opts, began: time.Now(), line: func(l LogLine) {
+		l.Text = hide(l.Text)
+		line(l)
+	}}
+	if !opts.Follow {
+		list, err := d.cluster.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return d.explain(ctx, err)
+		}
+		return l.all(ctx, list.Items)
+	}
+	return l.follow(ctx, namespace)
+}
+
+// logs reads the logs of containers.
+type logs struct {
+	d     *Deployer
+	opts  LogOptions
+	began time.Time
+
+	mu   sync.Mutex // makes lines come one after the other
+	line func(LogLine)
+}
+
+// wants reports whether the lines of a pod are asked for, and of which service it is.
+func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
+	service = serviceOf(p)
+	return service, service != "" && (l.opts.Services == nil || slices.Contains(l.opts.Services, service))
+}
+
+// serviceOf returns the service that a pod is of, as its labels tell.
+func serviceOf(p *corev1.Pod) string { return p.Labels[labelInstance] }
+
+// all gives the lines that there are now.
+func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
+	var mu sync.Mutex
+	var lines []LogLine
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, logsAtOnce)
+	for i := range pods {
+		p := &pods[i]
+		service, ok := l.wants(p)
+		if !ok {
+			continue
+		}
+		for _, c := range containersOf(p) {
+			wg.Go(func() {
+				limit <- struct{}{}
+				defer func() { <-limit }()
+				err := l.stream(ctx, p, c, service, true, func(line LogLine) {
+					mu.Lock()
+					defer mu.Unlock()
+					lines = append(lines, line)
+				})
+				l.trouble(ctx, p, c, err)
+			})
+		}
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	slices.SortStableFunc(lines, func(a, b LogLine) int { return a.Time.Compare(b.Time) })
+	for _, line := range lines {
+		l.line(line)
+	}
+	return nil
+}
+
+// logsAtOnce bounds how many logs are read at the same time. Each is a
+// connection of the API server to a node.
+const logsAtOnce = 20
+
+// containersOf returns the containers of a pod that have begun.
+func containersOf(p *corev1.Pod) []string {
+	var names []string
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// follow gives lines until ctx ends. Which pods there are it learns from a watch.
+func (l *logs) follow(ctx context.Context, namespace string) error {
+	changes := make(chan struct{}, 1)
+	v, done := l.d.views.of(l.d.cluster, namespace, []string{"Pod"})
+	defer done()
+	defer v.read(changes)()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	seen := make(map[types.UID]map[string]int32) // the restarts at which a container was taken up
+	for {
+		if err := v.err("Pod"); err != nil && !unreachable(err) {
+			return l.d.explain(ctx, err)
+		}
+		for _, obj := range v.index("Pod").List() {
+			p, ok := obj.(*corev1.Pod)
+			if !ok {
+				continue
+			}
+			service, ok := l.wants(p)
+			if !ok {
+				continue
+			}
+			if seen[p.UID] == nil {
+				seen[p.UID] = make(map[string]int32)
+			}
+			for _, c := range containersOf(p) {
+				restarts := restartsOf(p, c)
+				last, known := seen[p.UID][c]
+				if known && last == restarts {
+					continue
+				}
+				seen[p.UID][c] = restarts
+				wg.Go(func() {
+					err := l.stream(ctx, p, c, service, !known, l.one)
+					l.trouble(ctx, p, c, err)
+				})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changes:
+		}
+	}
+}
+
+func restartsOf(p *corev1.Pod, container string) int32 {
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if s.Name == container {
+			return s.RestartCount
+		}
+	}
+	return 0
+}
+
+// trouble tells why a log cannot be read, or not to its end.
+func (l *logs) trouble(ctx context.Context, p *corev1.Pod, container string, err error) {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opts.Trouble(fmt.Sprintf("log of container %s of pod %s: %v", container, p.Name, err))
+}
+
+func (l *logs) one(line LogLine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line(line)
+}
+
+// stream reads the log of one container to its end. first says that nothing of
+// the container was read yet; of one that is started anew all is read.
+func (l *logs) stream(ctx context.Context, p *corev1.Pod, container, service string, first bool, give func(LogLine)) error {
+	opts := &corev1.PodLogOptions{Container: container, Timestamps: true, Follow: l.opts.Follow}
+	if first && l.opts.Since > 0 {
+		since := metav1.NewTime(l.began.Add(-l.opts.Since))
+		opts.SinceTime = &since
+	}
+	if first && l.opts.Tail > 0 {
+		n := int64(l.opts.Tail)
+		opts.TailLines = &n
+	}
+	stream, err := l.d.cluster.watching.CoreV1().Pods(p.Namespace).GetLogs(p.Name, opts).Stream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	r := bufio.NewReaderSize(stream, longestLine)
+	for {
+		data, err := r.ReadSlice('\n')
+		if len(data) > 0 {
+			give(logLine(service, p.Name, container, string(data)))
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err == bufio.ErrBufferFull: // one that is cut into several
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// longestLine is after how many bytes a line is cut.
+const longestLine = 64 << 10
+
+// logLine takes the time off a line.
+func logLine(service, pod, container, text string) LogLine {
+	line := LogLine{Service: service, Pod: pod, Container: container}
+	stamp, rest, _ := strings.Cut(text, " ")
+	if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
+		line.Time, text = at, rest
+	}
+	line.Text = strings.ToValidUTF8(strings.TrimRight(text, "\r\n"), "\uFFFD")
+	return line
+}
+
+// hider returns what takes the values of the namespace's secrets out of a text.
+func (d *Deployer) hider(ctx context.Context, namespace string) (func(string) string, error) {
+	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
+	if err != nil {
+		return func(s string) string { return s }, d.explain(ctx, err)
+	}
+	values := make(map[string]bool)
+	for i := range list.Items {
+		_, credentials := list.Items[i].Data["password"]
+		for key, v := range list.Items[i].Data {
+			if credentials && slices.Contains(noSecrets, key) {
+				continue
+			}
+			for part := range strings.Lines(string(v)) {
+				if part = strings.TrimSpace(part); len(part) >= shortestSecret {
+					values[part], values[base64.StdEncoding.EncodeToString([]byte(part))] = true, true
+				}
+			}
+		}
+	}
+	all := slices.Collect(maps.Keys(values))
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one within another leaves nothing
+	return func(s string) string {
+		for _, v := range all {
+			s = strings.ReplaceAll(s, v, "REDACTED")
+		}
+		return s
+	}, nil
+}
+
+// noSecrets are the keys of credentials whose values are names, which are the
+// same everywhere.
+var noSecrets = []string{"user", "username", "host", "port", "database"}
+
+// shortestSecret is the length below which a value is not looked for: hiding it
+// would hide half of the output.
+const shortestSecret = 6

@@ -1,0 +1,54 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+)
+
+// A Look is what it takes to see how environments stand, and to change what is
+// kept of them: the state and the cluster, without builder and registry.
+type Look struct {
+	Store    runtime.Store
+	Locker   runtime.Locker
+	Deployer *deploy.Deployer // for what it shows; it has no source of secrets
+}
+
+// Runtime returns a runtime for what only reads and writes the state, such as
+// Skip, Clone or Cancel.
+func (l *Look) Runtime() *runtime.Runtime {
+	return &runtime.Runtime{Store: l.Store, Locker: l.Locker, Deployer: l.Deployer}
+}
+
+// OpenLook opens the cluster that opts name. Unless that is the local one it does
+// not ask whether it answers: the first request tells, see Explain.
+func OpenLook(ctx context.Context, opts Options) (*Look, error) {
+	config, _, err := find(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	s, err := stateOf(config, opts)
+	if err != nil {
+		return nil, err
+	}
+	d, err := deploy.New(deploy.Options{Config: config, Dir: opts.Dir})
+	if err != nil {
+		return nil, err
+	}
+	return &Look{Store: s, Locker: s, Deployer: d}, nil
+}
+
+// Explain makes an *UnavailableError of an error that says that the cluster did
+// not answer.
+func (l *Look) Explain(err error) error {
+	var request *url.Error
+	var network net.Error
+	if errors.As(err, &request) || errors.As(err, &network) {
+		return &UnavailableError{"cluster", err, nextCluster}
+	}
+	return err
+}

@@ -1,0 +1,214 @@
+package view
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+)
+
+// A Status says how an environment stands: its stages in running order, its
+// services, and what is in its namespace besides.
+type Status struct {
+	Version     int         `json:"version"`
+	At          time.Time   `json:"at"` // when this was so
+	Environment Environment `json:"environment"`
+	Stages      []Stage     `json:"stages"`
+	// Others are releases in the namespace of which the plan has no service.
+	Others []Service `json:"others,omitempty"`
+}
+
+// A Stage is a stage and its services, in the order of the plan.
+type Stage struct {
+	Name     string    `json:"name"`
+	Order    int       `json:"order"`
+	Services []Service `json:"services"`
+}
+
+// A Service says how a service stands.
+type Service struct {
+	Name     string           `json:"name"`
+	Type     plan.ServiceType `json:"type,omitempty"`
+	Skipped  string           `json:"skipped,omitempty"` // why it is skipped; empty: it is not
+	Health   Health           `json:"health"`
+	Reason   string           `json:"reason,omitempty"`   // of Health, where it is not good
+	Release  string           `json:"release,omitempty"`  // Helm's status of the last revision
+	Revision int              `json:"revision,omitempty"` // of the release
+	Updated  time.Time        `json:"updated,omitzero"`   // when that revision was made
+	Image    string           `json:"image,omitempty"`    // that runs
+	Want     int              `json:"want"`               // pods
+	Ready    int              `json:"ready"`              // pods
+	Restarts int              `json:"restarts,omitempty"` // of the containers of its pods
+	Drift    []string         `json:"drift,omitempty"`    // what is not as the last run left it or the plan has it
+}
+
+// Health is how a service is, in one word.
+type Health string
+
+// The healths.
+const (
+	Healthy  Health = "healthy"  // all that is to run is ready; a job: it succeeded
+	Changing Health = "changing" // a revision is being rolled out
+	Degraded Health = "degraded" // some of it is not ready
+	Failed   Health = "failed"   // the last revision failed
+	Stopped  Health = "stopped"
+	Absent   Health = "absent" // there is no release
+)
+
+// Good reports whether nothing is to be done about h.
+func (h Health) Good() bool { return h == Healthy || h == Stopped || h == Absent }
+
+// StatusOf says how env stands, from what the cluster shows of its releases.
+func StatusOf(env *runtime.Environment, live map[string]*deploy.Live, now time.Time) (Status, error) {
+	st := Status{Version: Version, At: now.UTC(), Environment: Of(env), Stages: []Stage{}}
+	p, err := env.Effective()
+	if err != nil {
+		return st, err
+	}
+	if p == nil {
+		p = &plan.Plan{}
+	}
+	at := make(map[string]int)
+	for i, s := range p.Stages {
+		at[s.Name] = i
+		st.Stages = append(st.Stages, Stage{Name: s.Name, Order: s.Order, Services: []Service{}})
+	}
+	known := make(map[string]bool)
+	for i := range p.Services {
+		s := &p.Services[i]
+		known[s.Name] = true
+		v := look(s.Name, live[s.Name], s.Type == plan.Job)
+		v.Type = s.Type
+		if s.Skip {
+			v.Skipped = "skipped"
+			if s.SkipWhy != nil {
+				v.Skipped = s.SkipWhy.Text
+			}
+		}
+		v.Drift = drift(s, live[s.Name], env.Images[s.Name])
+		if n, ok := at[s.Stage]; ok {
+			st.Stages[n].Services = append(st.Stages[n].Services, v)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(live)) {
+		if !known[name] && live[name].Deployed != nil {
+			v := look(name, live[name], false)
+			if live[name].Deployed.Fingerprint != "" {
+				v.Drift = []string{"the plan has no such service any more"}
+			}
+			st.Others = append(st.Others, v)
+		}
+	}
+	return st, nil
+}
+
+// look says how a release stands.
+func look(name string, is *deploy.Live, job bool) Service {
+	v := Service{Name: name, Health: Absent}
+	if is == nil || is.Deployed == nil {
+		return v
+	}
+	v.Release, v.Revision, v.Updated = is.Deployed.Status, is.Deployed.Revision, is.Updated
+	settled := true
+	for _, w := range is.Workloads {
+		v.Want, v.Ready = v.Want+w.Want, v.Ready+w.Ready
+		settled = settled && w.Settled
+		if v.Image == "" {
+			v.Image = w.Image
+		}
+	}
+	var trouble string
+	for _, pod := range is.Pods {
+		v.Restarts += pod.Restarts
+		if v.Image == "" {
+			v.Image = pod.Image
+		}
+		if len(is.Workloads) == 0 && !job { // of kinds that are not looked at
+			v.Want++
+			if pod.Ready {
+				v.Ready++
+			}
+		}
+		if trouble == "" && pod.Trouble != "" {
+			trouble = pod.Name + ": " + pod.Trouble
+		}
+	}
+	switch d := is.Deployed; {
+	case d.Stopped:
+		v.Health = Stopped
+	case d.Status == "failed":
+		v.Health, v.Reason = Failed, or(trouble, "its last revision failed")
+	case d.Status != "deployed":
+		v.Health, v.Reason = Changing, "its release is "+d.Status
+	case v.Ready < v.Want && trouble == "" && !settled:
+		v.Health, v.Reason = Changing, fmt.Sprintf("%d of %d pods are ready", v.Ready, v.Want)
+	case v.Ready < v.Want:
+		v.Health, v.Reason = Degraded, or(trouble, fmt.Sprintf("%d of %d pods are ready", v.Ready, v.Want))
+	case job && !d.Ready:
+		v.Health, v.Reason = Degraded, or(trouble, "it has not succeeded")
+	case !settled:
+		v.Health, v.Reason = Changing, "pods of a former revision still run"
+	default:
+		v.Health = Healthy
+	}
+	return v
+}
+
+// drift returns how a service is not as the last run left it, or as the plan
+// has it.
+func drift(s *plan.Service, is *deploy.Live, image string) []string {
+	if is == nil || is.Deployed == nil {
+		if later := s.Workload.Job != nil && s.Workload.Job.On != "deploy"; s.Skip || later {
+			return nil
+		}
+		return []string{"it is not deployed"}
+	}
+	var out []string
+	d := is.Deployed
+	switch {
+	case d.Fingerprint == "":
+		out = append(out, fmt.Sprintf("revision %d is not of pipe", d.Revision))
+	case !d.Ready && !d.Stopped && d.Status == "deployed":
+		out = append(out, "the last deploy did not become ready")
+	}
+	if s.Chart != nil || len(s.Values) > 0 || d.Stopped {
+		return out // its chart says what runs
+	}
+	for _, w := range is.Workloads {
+		if w.Name != s.Name {
+			continue
+		}
+		if want := s.Workload.Replicas; s.Type != plan.Database && w.Want != want {
+			out = append(out, fmt.Sprintf("it has %d replicas, the plan has %d", w.Want, want))
+		}
+		if image != "" && w.Image != image {
+			out = append(out, "it runs another image than was deployed: "+w.Image)
+		}
+	}
+	return out
+}
+
+func or(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// Counts returns how many services there are of each health. Those that are
+// skipped and not deployed are not counted.
+func (st Status) Counts() map[Health]int {
+	n := make(map[Health]int)
+	for _, stage := range st.Stages {
+		for _, s := range stage.Services {
+			if s.Skipped == "" || s.Health != Absent {
+				n[s.Health]++
+			}
+		}
+	}
+	return n
+}

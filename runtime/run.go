@@ -72,11 +72,12 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 			return nil, join(err, release(ctx, lease))
 		}
 	}
+	collected := func(func(string)) {}
 	if req.collect {
-		end := r.collect(ctx, req.holder())
-		defer end(func(text string) { events.send("", "", warning(text)) })
+		collected = r.collect(ctx, req.holder())
 	}
 	record, err := x.underLease(ctx, lease, events)
+	collected(func(text string) { events.send("", "", warning(text)) })
 	events.send("", "", RunEnded{record})
 	return record, err
 }

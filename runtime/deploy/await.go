@@ -169,7 +169,13 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 			w.unstick(v, s)
 		}
 		b := blocked{target: t, owner: s.owner}
-		worst, left := w.worst(troublesOf(v, s, pods), was, now)
+		troubles := troublesOf(v, s, pods)
+		if t.kind == "Job" { // which says itself how often it is tried
+			for i := range troubles {
+				troubles[i].hopeful = troubles[i].hopeful || troubles[i].class == "crash"
+			}
+		}
+		worst, left := w.worst(troubles, was, now)
 		if left > 0 && (next == 0 || left < next) {
 			next = left
 		}

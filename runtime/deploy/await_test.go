@@ -55,8 +55,10 @@ func (s *scene) waits(reason, message string) {
 	s.pod("new-1", "new", corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}, 0)
 }
 
-func (s *scene) crashes(times int32) {
-	s.pod("new-1", "new", corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off"}}, times)
+// crashes has the container back off after a crash; restarts is how often it was
+// started again before, one less than how often it has crashed.
+func (s *scene) crashes(restarts int32) {
+	s.pod("new-1", "new", corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off"}}, restarts)
 }
 
 func (s *scene) ready() {
@@ -144,9 +146,9 @@ func TestAwait(t *testing.T) {
 			s.ready()
 		}, configPatience / 2, ""},
 		{"crashes twice, then runs", func(s *scene) {
-			s.crashes(1)
+			s.crashes(0)
 			time.Sleep(10 * time.Second)
-			s.crashes(2)
+			s.crashes(1)
 			time.Sleep(20 * time.Second)
 			s.ready()
 		}, 30 * time.Second, ""},
@@ -155,7 +157,16 @@ func TestAwait(t *testing.T) {
 				s.crashes(n)
 				time.Sleep(10 * time.Second)
 			}
-		}, crashes * 10 * time.Second, "CrashLoopBackOff: container api exited with status 1"},
+		}, (crashes - 1) * 10 * time.Second, "CrashLoopBackOff: container api exited with status 1"},
+		{"crashes, seen before it backs off", func(s *scene) {
+			crashed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}}
+			for n := range int32(5) {
+				s.pod("new-1", "new", crashed, n)
+				time.Sleep(5 * time.Second)
+				s.pod("new-1", "new", corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, n+1)
+				time.Sleep(5 * time.Second)
+			}
+		}, (crashes - 1) * 10 * time.Second, "container api exited with status 1"},
 		{"the program is not there", func(s *scene) {
 			s.pod("new-1", "new", corev1.ContainerState{}, 0)
 			p := object[corev1.Pod](s.view, "Pod", "ns", "api-new-1").DeepCopy()

@@ -54,8 +54,10 @@ func podTrouble(p *corev1.Pod) *trouble {
 }
 
 func containerTrouble(s *corev1.ContainerStatus) *trouble {
+	// It has crashed once more than it was started again.
+	enough := s.RestartCount+1 >= crashes
 	if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
-		return &trouble{class: "crash", what: ended(s.Name, t), hopeful: true, log: s.Name}
+		return &trouble{class: "crash", what: ended(s.Name, t), hopeful: !enough, log: s.Name}
 	}
 	w := s.State.Waiting
 	if w == nil {
@@ -82,7 +84,7 @@ func containerTrouble(s *corev1.ContainerStatus) *trouble {
 		}
 		// A program that is not there does not come with the next try.
 		cannot := last != nil && (last.Reason == "StartError" || last.Reason == "ContainerCannotRun")
-		t.hopeful = s.RestartCount < crashes && !cannot
+		t.hopeful = !enough && !cannot
 	default: // such as ContainerCreating
 		return nil
 	}

@@ -195,7 +195,7 @@ func runHostile(t *testing.T, self, file string) ending {
 	cmd.WaitDelay = time.Second
 	var out, wrong bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &wrong
-	time.AfterFunc(20*time.Second, func() {
+	time.AfterFunc(hang, func() {
 		if cmd.Process != nil {
 			_ = cmd.Process.Kill() // it may have ended
 		}

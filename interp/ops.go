@@ -237,7 +237,7 @@ func (g *guards) contains(x, y starlark.Value) error {
 // search counts the comparisons of x with each element.
 func (g *guards) search(x starlark.Value, list starlark.Indexable) error {
 	n := list.Len()
-	if err := g.meter.Charge(uint64(n)); err != nil {
+	if err := g.meter.Charge(4 * uint64(n)); err != nil { // a call of the interpreter for each
 		return err
 	}
 	switch x := x.(type) {

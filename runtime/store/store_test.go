@@ -19,7 +19,10 @@ import (
 
 // leaseDuration is short, so that tests do not take long, and long enough for a
 // busy machine to renew in time.
-const leaseDuration = 4 * time.Second
+const leaseDuration = 8 * time.Second
+
+// slow is how much longer than it should anything may take on a busy machine.
+const slow = time.Minute
 
 // TestMain lets more tests run at once than there are processors: most of them
 // wait for leases to expire.

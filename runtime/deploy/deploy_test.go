@@ -39,11 +39,14 @@ var namespaces atomic.Int64
 func namespace(t testing.TB, config *rest.Config) string {
 	t.Helper()
 	name := fmt.Sprintf("deploy-%d-%d", time.Now().UnixNano()%1e9, namespaces.Add(1))
-	t.Cleanup(func() {
-		background := metav1.DeletePropagationBackground
-		_ = client(t, config).CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background})
-	})
+	t.Cleanup(func() { deleteNamespace(client(t, config), name) })
 	return name
+}
+
+// deleteNamespace deletes a namespace in the background, if there is one.
+func deleteNamespace(c kubernetes.Interface, name string) {
+	background := metav1.DeletePropagationBackground
+	_ = c.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background})
 }
 
 func newDeployer(t testing.TB, opts deploy.Options) *deploy.Deployer {

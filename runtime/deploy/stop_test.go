@@ -76,8 +76,18 @@ spec:
 			}
 		}
 		scale(0)
-		if d := b.deployed("web"); d.Ready || d.Status != "deployed" {
+		if d := b.deployed("web"); d.Ready || !d.Stopped || d.Status != "deployed" {
 			t.Errorf("stopped, %+v is deployed", d)
+		}
+	}
+	stop()
+	for range 2 {
+		if err := b.Start(t.Context(), r, discard); err != nil {
+			t.Fatal(explained(err))
+		}
+		scale(3)
+		if d := b.deployed("web"); !d.Ready || d.Stopped || d.Revision != 1 || d.Fingerprint != r.Fingerprint {
+			t.Errorf("started, %+v is deployed, want the same revision", d)
 		}
 	}
 	stop()

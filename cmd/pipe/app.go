@@ -28,6 +28,8 @@ type app struct {
 	now     func() time.Time
 	// terminal reports whether standard error is a terminal with a size.
 	terminal func() bool
+	// typed reports whether standard input is a terminal; nil: it is not.
+	typed func() bool
 	// signals gives the interrupts that the process receives.
 	signals <-chan os.Signal
 	// exit ends the process at once, at a second interrupt.
@@ -36,6 +38,8 @@ type app struct {
 	divert func(tell func(line string))
 	// open puts a runtime together; tests give their own.
 	open func(context.Context, local.Options) (*local.Runtime, error)
+	// look opens what shows how environments stand; tests give their own.
+	look func(context.Context, local.Options) (*local.Look, error)
 
 	mu   sync.Mutex
 	view ui.View // what shows progress now; guarded by mu

@@ -70,6 +70,10 @@ func newBench(t *testing.T, pipelinefile string, args ...string) *bench {
 			b.opened = opts
 			return &local.Runtime{Runtime: *b.world.Runtime()}, nil
 		},
+		look: func(_ context.Context, opts local.Options) (*local.Look, error) {
+			b.opened = opts
+			return &local.Look{Store: b.world.Store, Locker: b.world.Locker}, nil
+		},
 	}
 	return b
 }

@@ -76,6 +76,11 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100") + usageFooter)
 	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(
+		a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.deleteCmd(), a.rollbackCmd(), a.cancelCmd(), a.gcCmd(),
+		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(),
+		a.envsCmd(), a.statusCmd(), a.historyCmd(),
+	)
 	root.AddCommand(a.runCmd(), a.planCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {
 		start(c)

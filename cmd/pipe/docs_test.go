@@ -56,7 +56,7 @@ func commandReference(root *cobra.Command) string {
 		{statusLocked, "the environment is locked by another run"},
 		{statusTimeout, "timed out"},
 		{statusUsage, "wrong usage"},
-		{statusInterrupted, "interrupted"},
+		{statusInterrupted, "interrupted, or cancelled from elsewhere"},
 		{statusTerminated, "terminated"},
 	} {
 		fmt.Fprintf(&b, "| %d | %s |\n", s.status, s.meaning)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,13 +48,21 @@ func (a *app) find(cmd *cobra.Command, args []string) (string, error) {
 		}
 		return file, nil
 	}
+	if file, ok := a.nearest(); ok {
+		return file, nil
+	}
+	return "", usagef(cmd, "there is no %s in %s or in a folder above it; name one: %s FILE", fileName, a.dir, cmd.CommandPath())
+}
+
+// nearest returns the Pipelinefile here or in the nearest folder above that has one.
+func (a *app) nearest() (file string, ok bool) {
 	for dir := a.dir; ; dir = filepath.Dir(dir) {
 		file := filepath.Join(dir, fileName)
 		if info, err := os.Stat(file); err == nil && !info.IsDir() {
-			return file, nil
+			return file, true
 		}
 		if filepath.Dir(dir) == dir {
-			return "", usagef(cmd, "there is no %s in %s or in a folder above it; name one: %s FILE", fileName, a.dir, cmd.CommandPath())
+			return "", false
 		}
 	}
 }
@@ -67,16 +76,27 @@ type evaluation struct {
 // evaluate makes the plan of a Pipelinefile. What it prints is shown as it is
 // printed.
 func (a *app) evaluate(ctx context.Context, cmd *cobra.Command, file string, f evalFlags, printed func(plan.Pos, string)) (evaluation, error) {
-	params, err := a.parameters(cmd, f)
+	return a.evaluateFor(ctx, cmd, file, f, plan.EnvironmentRef{Name: f.env, Kind: "environment"}, nil, printed)
+}
+
+// evaluateFor makes the plan of a Pipelinefile for an environment. What the
+// flags say goes before params.
+func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, f evalFlags, ref plan.EnvironmentRef, params map[string]string, printed func(plan.Pos, string)) (evaluation, error) {
+	given, err := a.parameters(cmd, f)
 	if err != nil {
 		return evaluation{}, err
 	}
+	params = maps.Clone(params)
+	if params == nil {
+		params = given
+	}
+	maps.Copy(params, given)
 	root, err := interp.Workspace(file)
 	if err != nil {
 		return evaluation{}, err
 	}
 	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: plan.EnvironmentRef{Name: f.env, Kind: "environment"},
+		Environment: ref,
 		Params:      params,
 		Root:        root,
 		Version:     version, // of a release, for require_version()

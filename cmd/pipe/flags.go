@@ -22,6 +22,12 @@ type evalFlags struct {
 func (f *evalFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.env, "env", "default", "the `environment`, e.g. --env staging")
+	f.addParams(cmd)
+}
+
+// addParams adds those that give values to parameters.
+func (f *evalFlags) addParams(cmd *cobra.Command) {
+	fs := cmd.Flags()
 	fs.StringArrayVar(&f.set, "set", nil, "give a parameter a value as `name=value`, e.g. --set title=Shop; repeatable")
 	fs.StringArrayVar(&f.params, "params", nil,
 		"read values of parameters from a YAML or JSON `file`, e.g. --params staging.yaml; repeatable, --set goes before it")
@@ -36,6 +42,8 @@ type partFlags struct {
 	context    string
 	local      bool
 	secrets    []string
+	state      string // namespace
+	keepRuns   int
 }
 
 func (f *partFlags) add(cmd *cobra.Command) {
@@ -45,12 +53,21 @@ func (f *partFlags) add(cmd *cobra.Command) {
 	fs.StringSliceVar(&f.buildkit, "buildkit", nil,
 		"build at this `address`, e.g. --buildkit tcp://builder:1234; several are spread over (default: $BUILDKIT_HOST, else the embedded one)")
 	fs.StringVar(&f.tls, "buildkit-tls", "", "a `folder` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
+	fs.StringArrayVar(&f.secrets, "secrets", nil, "take the values of secrets from a `source`: a .env or YAML file, env: or env:PREFIX_ "+
+		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret wins")
+	fs.IntVar(&f.keepRuns, "keep-runs", 50, "keep the records of this `number` of runs of the environment, e.g. --keep-runs 200")
+	f.addCluster(cmd)
+}
+
+// addCluster adds those that say where environments are.
+func (f *partFlags) addCluster(cmd *cobra.Command) {
+	fs := cmd.Flags()
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "",
 		"a kubeconfig `file`, e.g. --kubeconfig staging.conf (default: $KUBECONFIG, else ~/.kube/config)")
 	fs.StringVar(&f.context, "context", "", "a `context` of the kubeconfig, e.g. --context staging (default: its current one)")
 	fs.BoolVar(&f.local, "local", false, "use the local Kubernetes, which is started if there is none, e.g. pipe run --local")
-	fs.StringArrayVar(&f.secrets, "secrets", nil, "take the values of secrets from a `source`: a .env or YAML file, env: or env:PREFIX_ "+
-		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret wins")
+	fs.StringVar(&f.state, "state-namespace", "", "keep the state of all environments in this `namespace`, e.g. --state-namespace pipe-state "+
+		"(default: each in its environment's own)")
 }
 
 // showFlags say how progress and results are shown.
@@ -81,20 +98,35 @@ type runFlags struct {
 	keepGoing bool
 	force     bool
 	onFailure string
+	prune     bool
 	waitLock  bool
+	supersede bool
 	timeout   time.Duration
 }
 
+// add adds all flags of a deploy.
 func (f *runFlags) add(cmd *cobra.Command) {
-	fs := cmd.Flags()
 	f.addServices(cmd)
-	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure go on within the stage, but not into the next, e.g. pipe run --keep-going")
+	f.addDeploy(cmd)
+	f.addWay(cmd)
+}
+
+// addDeploy adds those that are about deploys alone.
+func (f *runFlags) addDeploy(cmd *cobra.Command) {
 	f.onFailure = string(runtime.Rollback)
 	outcomes := []string{string(runtime.Rollback), string(runtime.Keep)}
 	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what happens to a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
-	fs.BoolVar(&f.waitLock, "wait-lock", false, "wait while another run holds the environment, e.g. pipe run --wait-lock")
-	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: no limit)")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete the releases whose service the plan does not have any more, e.g. pipe run --prune")
 	f.addForce(cmd)
+}
+
+// addWay adds those that every run has.
+func (f *runFlags) addWay(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure go on within the stage, but not into the next, e.g. pipe run --keep-going")
+	fs.BoolVar(&f.waitLock, "wait-lock", false, "wait while another run holds the environment, e.g. pipe run --wait-lock")
+	fs.BoolVar(&f.supersede, "supersede", false, "with --wait-lock: take the place of other runs that wait, which end, e.g. pipe run --wait-lock --supersede")
+	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: no limit)")
 }
 
 func (f *runFlags) addServices(cmd *cobra.Command) {

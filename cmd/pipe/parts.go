@@ -43,11 +43,14 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 		Passive:    passive,
 		Secrets:    secrets,
 		Hide:       secretRefs(e.plan),
+
+		StateNamespace: f.state,
+		KeepRuns:       f.keepRuns,
 	}
 	if f.tls != "" {
 		opts.BuildKitTLS = a.abs(f.tls)
 	}
-	if opts.Registry == "" {
+	if opts.Registry == "" && e.plan != nil {
 		opts.Registry = e.plan.Pipeline.Registry
 	}
 	if host, _ := a.env("BUILDKIT_HOST"); len(opts.BuildKit) == 0 && host != "" {
@@ -59,6 +62,15 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	view := a.current()
 	opts.Progress = func(what string) { view.Doing(what) }
 	return opts, nil
+}
+
+// openLook opens what shows how environments stand, and what is kept of them.
+func (a *app) openLook(ctx context.Context, cmd *cobra.Command, f partFlags) (*local.Look, error) {
+	opts, err := a.partOptions(cmd, f, evaluation{workspace: a.dir}, false)
+	if err != nil {
+		return nil, err
+	}
+	return a.look(ctx, opts)
 }
 
 // closeParts gives the parts back. That this failed does not change what was done.
@@ -105,6 +117,9 @@ func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, er
 
 // secretRefs are the secrets that a plan refers to.
 func secretRefs(p *plan.Plan) []plan.SecretRef {
+	if p == nil {
+		return nil
+	}
 	var refs []plan.SecretRef
 	for _, b := range p.Builds {
 		refs = append(refs, b.Secrets...)

@@ -44,10 +44,12 @@ func process() *app {
 			w, h, err := term.GetSize(int(os.Stderr.Fd()))
 			return err == nil && w > 0 && h > 0
 		},
+		typed:   func() bool { return term.IsTerminal(int(os.Stdin.Fd())) },
 		signals: signals,
 		exit:    os.Exit,
 		divert:  divert,
 		open:    local.Open,
+		look:    local.OpenLook,
 	}
 }
 

@@ -79,9 +79,10 @@ func explainServices(w io.Writer, run *runFailure, failed *runtime.RunError, col
 // advice is what to do next about an error of which no more is known than its kind.
 func advice(err error) string {
 	var stop *interrupted
+	var cancelled *runtime.CancelledError
 	text := strings.ToLower(err.Error())
 	switch {
-	case errors.As(err, &stop):
+	case errors.As(err, &stop), errors.As(err, &cancelled):
 		return "run again to go on: nothing is half done, and what is done is not done twice"
 	case strings.Contains(text, "no space left on device"):
 		return "make room on the disk and run again"

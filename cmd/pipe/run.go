@@ -14,6 +14,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
 )
 
 func (a *app) runCmd() *cobra.Command {
@@ -83,38 +84,49 @@ func (a *app) begin(cmd *cobra.Command, file string, eval evalFlags, show showFl
 
 // deploy carries a plan out and shows how that went.
 func (a *app) deploy(ctx context.Context, cmd *cobra.Command, e evaluation, env string, part partFlags, show showFlags, flags runFlags) error {
-	view := a.current()
 	rt, err := a.openParts(ctx, cmd, part, e, false)
 	if err != nil {
 		return err
 	}
 	defer a.closeParts(rt)
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: env}
-	view.Doing("looking at what is deployed in " + key.Namespace())
-	rec, err := rt.Run(ctx, runtime.Request{
-		Action:      runtime.Deploy,
+	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: env}, flags)
+	req.Plan, req.Commit = e.plan, a.commitOf(ctx, e.workspace)
+	return a.carryOut(ctx, rt, req, e.plan, show)
+}
+
+// request returns what flags ask for.
+func (a *app) request(action runtime.Action, key runtime.EnvironmentKey, flags runFlags) runtime.Request {
+	return runtime.Request{
+		Action:      action,
 		Environment: key,
-		Plan:        e.plan,
 		Services:    flags.services,
 		OnFailure:   runtime.OnFailure(flags.onFailure),
 		KeepGoing:   flags.keepGoing,
 		Force:       flags.force,
+		Prune:       flags.prune,
 		WaitLock:    flags.waitLock,
+		Supersede:   flags.supersede,
 		Timeout:     flags.timeout,
 		By:          a.user,
-		Commit:      a.commitOf(ctx, e.workspace),
-		Events:      view.Event,
-	})
+	}
+}
+
+// carryOut runs a request and shows how that went; p is what explains failures.
+func (a *app) carryOut(ctx context.Context, rt *local.Runtime, req runtime.Request, p *plan.Plan, show showFlags) error {
+	view := a.current()
+	view.Doing("looking at what is deployed in " + req.Environment.Namespace())
+	req.Events = view.Event
+	rec, err := rt.Run(ctx, req)
 	a.hide()
 	if rec != nil {
-		if e := a.write(show.output, rec, func() error { return ui.Result(a.stdout, key.Namespace(), rec) }); e != nil {
+		if e := a.write(show.output, rec, func() error { return ui.Result(a.stdout, req.Environment.Namespace(), rec) }); e != nil {
 			err = errors.Join(err, e)
 		}
 	}
 	if err == nil {
 		return nil
 	}
-	return &runFailure{err, e.plan, key}
+	return &runFailure{err, p, req.Environment}
 }
 
 // A runFailure is the error of a run, with what it takes to explain it.

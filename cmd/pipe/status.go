@@ -1,90 +1,54 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"os"
-	"syscall"
+	"github.com/spf13/cobra"
 
-	"github.com/pipelinefile/pipe/interp"
-	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/runtime/view"
 )
 
-// The exit statuses (C2).
-const (
-	statusDone        = 0
-	statusFailed      = 1
-	statusChanges     = 2
-	statusFile        = 3
-	statusLocked      = 4
-	statusTimeout     = 5
-	statusUsage       = 64
-	statusInterrupted = 130
-	statusTerminated  = 143
-)
-
-// A usageError is a wrong command line.
-type usageError struct {
-	command string // whose help explains it, such as "pipe run"
-	err     error
-}
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// errChanges says that there is something to do; it is no failure (C2).
-var errChanges = errors.New("there is something to do")
-
-// status is the exit status for the error that a command ended with. It is the
-// one place that decides this.
-func status(ctx context.Context, err error) int {
+func (a *app) statusCmd() *cobra.Command {
 	var (
-		stop    *interrupted
-		file    *interp.Error
-		locked  *runtime.LockedError
-		run     *runtime.RunError
-		usage   *usageError
-		causeOf = context.Cause(ctx)
+		env  envFlags
+		part partFlags
+		show showFlags
 	)
-	switch {
-	case err == nil:
-		return statusDone
-	case errors.As(causeOf, &stop), errors.As(err, &stop):
-		return interruptStatus(stop.signal)
-	case errors.Is(err, errChanges):
-		return statusChanges
-	case errors.As(err, &usage):
-		return statusUsage
-	case errors.As(err, &file):
-		return statusFile
-	case errors.As(err, &locked):
-		return statusLocked
-	case errors.As(err, &run):
-		return runStatus(err, run)
-	case errors.Is(err, runtime.ErrTimeout):
-		return statusTimeout
+	cmd := &cobra.Command{
+		Use:   "status ENV",
+		Short: "Show how an environment stands",
+		Long: `status shows the stages of an environment in order and its services: whether each is
+skipped, its health and why it is not good, its revision, its image, its age, and what is
+not as the last run left it or as the plan has it. Releases in its namespace that no
+service has are listed apart. It takes five requests to the API server, however many
+services there are.`,
+		Example: `  pipe status staging
+  pipe status shop/staging --context staging
+  pipe status staging -o json | jq '.stages[].services[] | select(.health != "healthy")'`,
+		Args: takes("ENV"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			look, err := a.openLook(ctx, cmd, part)
+			if err != nil {
+				return err
+			}
+			e, err := a.environment(cmd, look, args[0], env)
+			if err != nil {
+				return err
+			}
+			live, err := look.Deployer.Live(ctx, e.Key.Namespace())
+			if err != nil {
+				return look.Explain(err)
+			}
+			st, err := view.StatusOf(e, live, a.now())
+			if err != nil {
+				return err
+			}
+			return a.write(show.output, st, func() error { return ui.Status(a.stdout, st) })
+		},
 	}
-	return statusFailed
-}
-
-// runStatus is the status of a run in which services failed: it timed out if
-// that is all that happened, to the services or to the run.
-func runStatus(err error, run *runtime.RunError) int {
-	timeouts := 0
-	for _, f := range run.Failed {
-		if errors.Is(f.Err, runtime.ErrTimeout) {
-			timeouts++
-		}
-	}
-	if timeouts == len(run.Failed) || timeouts == 0 && errors.Is(err, runtime.ErrTimeout) {
-		return statusTimeout
-	}
-	return statusFailed
-}
-
-func interruptStatus(sig os.Signal) int {
-	if sig == syscall.SIGTERM {
-		return statusTerminated
-	}
-	return statusInterrupted
+	env.add(cmd)
+	part.addCluster(cmd)
+	show.addOutput(cmd)
+	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
+	return cmd
 }

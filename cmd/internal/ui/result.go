@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -12,20 +11,30 @@ import (
 // Result writes the outcome of a run for people: a line for each service, and
 // one for all.
 func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
-	var b strings.Builder
-	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "SERVICE\tSTAGE\tSTATE\tIMAGE\tTIME")
-	counts := map[runtime.State]int{}
-	for _, s := range rec.Services {
-		counts[s.State]++
-		took := ""
-		if !s.Start.IsZero() && s.End.After(s.Start) {
-			took = seconds(s.End.Sub(s.Start))
+	err := table(w, func(row func(...string)) {
+		row("SERVICE", "STAGE", "STATE", "IMAGE", "TIME")
+		for _, s := range rec.Services {
+			took := ""
+			if !s.Start.IsZero() && s.End.After(s.Start) {
+				took = seconds(s.End.Sub(s.Start))
+			}
+			row(s.Service, s.Stage, string(s.State), short(s.Image), took)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Service, s.Stage, s.State, short(s.Image), took)
+	})
+	if err == nil && len(rec.Pruned) > 0 {
+		_, err = fmt.Fprintf(w, "pruned: %s\n", strings.Join(rec.Pruned, ", "))
 	}
-	if err := tw.Flush(); err != nil {
-		return err
+	if err == nil {
+		_, err = fmt.Fprintf(w, "%s %s: %s, in %s\n", rec.Action, namespace, countStates(rec.Services), seconds(rec.End.Sub(rec.Start)))
+	}
+	return err
+}
+
+// countStates says how many services ended in each state.
+func countStates(services []runtime.ServiceRecord) string {
+	counts := map[runtime.State]int{}
+	for _, s := range services {
+		counts[s.State]++
 	}
 	var parts []string
 	for _, state := range []runtime.State{
@@ -36,11 +45,9 @@ func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
 		}
 	}
 	if len(parts) == 0 {
-		parts = []string{"nothing to do"}
+		return "nothing to do"
 	}
-	fmt.Fprintf(&b, "%s %s: %s, in %s\n", rec.Action, namespace, strings.Join(parts, ", "), seconds(rec.End.Sub(rec.Start)))
-	_, err := io.WriteString(w, trimLines(b.String()))
-	return err
+	return strings.Join(parts, ", ")
 }
 
 // short is an image's digest in as few characters as tell it from others.

@@ -1,0 +1,178 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/view"
+)
+
+// table writes rows of cells separated by tabs as columns.
+func table(w io.Writer, rows func(row func(cells ...string))) error {
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	rows(func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")) })
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, trimLines(b.String()))
+	return err
+}
+
+// Environments writes a list of environments for people.
+func Environments(w io.Writer, list view.Environments, now time.Time) error {
+	if len(list.Environments) == 0 {
+		_, err := fmt.Fprintln(w, "no environments: pipe run --env NAME makes one")
+		return err
+	}
+	return table(w, func(row func(...string)) {
+		row("PIPELINE", "ENVIRONMENT", "KIND", "OF", "BRANCH", "SERVICES", "SKIPPED", "DELETED IN")
+		for _, e := range list.Environments {
+			row(e.Pipeline, e.Name, e.Kind, e.Source, e.Branch, fmt.Sprint(e.Services), fmt.Sprint(len(e.Skipped)), left(e.Expires, now))
+		}
+	})
+}
+
+// left is how long it is until a time.
+func left(t, now time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case !t.After(now):
+		return "now"
+	}
+	return age(t.Sub(now))
+}
+
+// age writes a long time roughly: "12s", "5m", "3h", "4d".
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
+}
+
+// Made tells of an environment that was made.
+func Made(w io.Writer, e view.Environment) error {
+	text := fmt.Sprintf("environment %s of pipeline %s is made, a %s of %s", e.Name, e.Pipeline, e.Kind, e.Source)
+	if e.Kind == "preview" {
+		text += ", branch " + e.Branch
+	}
+	text += ": " + count(e.Services, "service")
+	if len(e.Skipped) > 0 {
+		text += ", skipped " + strings.Join(e.Skipped, ", ")
+	}
+	if !e.Expires.IsZero() {
+		text += "\nit is deleted after " + e.Expires.Format(time.RFC3339)
+	}
+	_, err := fmt.Fprintf(w, "%s\nnothing is deployed yet: pipe deploy %s\n", text, e.Name)
+	return err
+}
+
+// History writes the runs of an environment for people.
+func History(w io.Writer, h view.History) error {
+	if len(h.Runs) == 0 {
+		_, err := fmt.Fprintf(w, "no run of environment %s of pipeline %s is recorded\n", h.Environment, h.Pipeline)
+		return err
+	}
+	return table(w, func(row func(...string)) {
+		row("RUN", "ACTION", "BY", "START", "TIME", "COMMIT", "RESULT")
+		for i := range h.Runs {
+			r := &h.Runs[i]
+			took := ""
+			if !r.End.IsZero() {
+				took = seconds(r.End.Sub(r.Start))
+			}
+			action := string(r.Action)
+			if r.RollbackTo != "" {
+				action = "rollback to " + r.RollbackTo
+			}
+			row(r.ID, action, r.By, r.Start.UTC().Format(time.DateTime), took, r.Commit[:min(len(r.Commit), 10)], runResult(r))
+		}
+	})
+}
+
+// runResult is how a run ended, in one line.
+func runResult(r *runtime.RunRecord) string {
+	if r.End.IsZero() {
+		return "has not ended, or its process died"
+	}
+	text := countStates(r.Services)
+	if len(r.Pruned) > 0 {
+		text += ", pruned " + strings.Join(r.Pruned, ", ")
+	}
+	if r.Error != "" {
+		first, _, _ := strings.Cut(r.Error, "\n")
+		text += ": " + clip(clean(first))
+	}
+	return text
+}
+
+// Going is what a deletion takes away.
+type Going struct {
+	Environment runtime.EnvironmentKey
+	Plan        *plan.Plan // nil: not known
+	Releases    []string
+	Whole       bool // the environment, and not only services of it
+	KeepVolumes bool
+}
+
+// ListGoing writes what a deletion takes away.
+func ListGoing(w io.Writer, g Going) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "This deletes, in namespace %s:\n", g.Environment.Namespace())
+	for _, name := range g.Releases {
+		what := "its service is not in the plan any more"
+		if g.Plan != nil {
+			if s := g.Plan.Service(name); s != nil {
+				what = string(s.Type)
+				if s.Skip {
+					what += ", skipped"
+				}
+			}
+		}
+		fmt.Fprintf(&b, "  release %s (%s)\n", name, what)
+	}
+	if len(g.Releases) == 0 {
+		b.WriteString("  no release: nothing is deployed\n")
+	}
+	if g.Whole {
+		if stores := storing(g.Plan); len(stores) > 0 && !g.KeepVolumes {
+			fmt.Fprintf(&b, "  the volumes, with all data, of %s\n", strings.Join(stores, ", "))
+		}
+		switch {
+		case g.KeepVolumes:
+			b.WriteString("Its volumes and the credentials of its databases stay, and so does the namespace.\n")
+		default:
+			b.WriteString("  the secrets, the credentials of databases and the namespace\n")
+		}
+		b.WriteString("  the records of its runs, unless they are kept in a namespace of their own\n")
+	} else {
+		b.WriteString("Volumes and credentials stay, and so does the rest of the environment.\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// storing returns the services that keep data in volumes.
+func storing(p *plan.Plan) []string {
+	var names []string
+	if p != nil {
+		for _, s := range p.Services {
+			if s.Workload.Database != nil || len(s.Workload.Volumes) > 0 {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	return names
+}

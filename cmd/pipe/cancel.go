@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+func (a *app) cancelCmd() *cobra.Command {
+	var (
+		env  envFlags
+		part partFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "cancel ENV",
+		Short: "End the run that holds an environment",
+		Long: `cancel asks the run that holds an environment to end, on whatever machine it is. It
+returns at once: the run ends what it is writing first, and exits with status 130. That
+nobody holds the environment is an error.`,
+		Example: `  pipe cancel staging
+  pipe cancel shop/preview-42 --context staging`,
+		Args: takes("ENV"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			look, err := a.openLook(cmd.Context(), cmd, part)
+			if err != nil {
+				return err
+			}
+			e, err := a.environment(cmd, look, args[0], env)
+			if err != nil {
+				return err
+			}
+			holder, err := look.Runtime().Cancel(cmd.Context(), e.Key, a.user)
+			switch {
+			case errors.Is(err, runtime.ErrNotFound):
+				return fmt.Errorf("no run holds environment %s of pipeline %s: there is nothing to cancel", e.Key.Name, e.Key.Pipeline)
+			case err != nil:
+				return look.Explain(err)
+			}
+			fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
+			return nil
+		},
+	}
+	env.add(cmd)
+	part.addCluster(cmd)
+	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
+	return cmd
+}

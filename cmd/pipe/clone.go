@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/view"
+)
+
+// cloneFlags are the flags of what makes an environment like another one.
+type cloneFlags struct {
+	env    envFlags
+	part   partFlags
+	show   showFlags
+	run    runFlags
+	eval   evalFlags
+	ttl    time.Duration
+	deploy bool
+}
+
+func (f *cloneFlags) add(a *app, cmd *cobra.Command, ttl time.Duration) {
+	f.env.add(cmd)
+	f.eval.addParams(cmd)
+	cmd.Flags().DurationVar(&f.ttl, "ttl", ttl, "delete it after this `time`, at the next run or \"pipe gc\", e.g. --ttl 72h (0: never)")
+	cmd.Flags().BoolVar(&f.deploy, "deploy", false, "deploy it at once, e.g. pipe clone staging load-test --deploy")
+	f.run.addDeploy(cmd)
+	f.run.addWay(cmd)
+	f.part.add(cmd)
+	f.show.add(cmd)
+	cmd.ValidArgsFunction = a.completeEnvironments(&f.part, 1)
+}
+
+func (a *app) cloneCmd() *cobra.Command {
+	var flags cloneFlags
+	cmd := &cobra.Command{
+		Use:   "clone SRC DST",
+		Short: "Make an environment like another one",
+		Long: `clone makes the environment DST with the services, the parameters and the overrides of
+SRC. What is skipped in SRC, by the file or by an override, is skipped in DST, and stays
+so when SRC unskips it later. Data and credentials are not copied: databases of DST are
+empty and have passwords of their own. Nothing is deployed without --deploy.
+
+Where a Pipelinefile of the pipeline is at hand it is evaluated for DST; otherwise DST
+has the last plan of SRC.`,
+		Example: `  pipe clone staging load-test
+  pipe clone staging load-test --deploy --set replicas=10
+  pipe clone staging tomorrow --ttl 24h`,
+		Args: takes("SRC", "DST"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.clone(cmd, args[0], runtime.CloneRequest{Name: args[1]}, flags)
+		},
+	}
+	flags.add(a, cmd, 0)
+	return cmd
+}
+
+func (a *app) previewCmd() *cobra.Command {
+	var flags cloneFlags
+	var branch, name string
+	cmd := &cobra.Command{
+		Use:   "preview SRC --branch BRANCH",
+		Short: "Make a preview of a branch",
+		Long: `preview makes a clone of SRC in which the git sources that have the branch use it; the
+others stay at what SRC uses. What is skipped in SRC stays skipped. It is deleted when
+its time is over, by the next run in the cluster or by "pipe gc".`,
+		Example: `  pipe preview staging --branch feature/checkout --deploy
+  pipe preview staging --branch feature/checkout --name checkout --ttl 24h
+  pipe preview shop/staging --branch fix-42 --ttl 0`,
+		Args: takes("SRC"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if branch == "" {
+				return usagef(cmd, "a preview is of a branch: name it with --branch")
+			}
+			if name == "" {
+				name = runtime.PreviewName(branch)
+			}
+			return a.clone(cmd, args[0], runtime.CloneRequest{Name: name, Branch: branch}, flags)
+		},
+	}
+	cmd.Flags().StringVar(&branch, "branch", "", "the `branch`, e.g. --branch feature/checkout")
+	cmd.Flags().StringVar(&name, "name", "", "the `name` of the environment, e.g. --name checkout (default: made from the branch)")
+	const threeDays = 72 * time.Hour
+	flags.add(a, cmd, threeDays)
+	return cmd
+}
+
+// clone makes an environment and, if that is asked for, deploys it.
+func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest, flags cloneFlags) error {
+	ctx := cmd.Context()
+	defer a.hide()
+	progress, err := a.progress(cmd, flags.show)
+	if err != nil {
+		return err
+	}
+	if flags.ttl < 0 {
+		return usagef(cmd, "--ttl %s: a time to live is positive, or 0 for ever", flags.ttl)
+	}
+	progress.Doing("looking for environment " + source)
+	look, err := a.openLook(ctx, cmd, flags.part)
+	if err != nil {
+		return err
+	}
+	src, err := a.environment(cmd, look, source, flags.env)
+	if err != nil {
+		return err
+	}
+	req.Source, req.TTL = src.Key, flags.ttl
+	if req.Plan, err = a.planOfClone(cmd, src, req, flags); err != nil {
+		return err
+	}
+	env, err := look.Runtime().Clone(ctx, req)
+	if err != nil {
+		return look.Explain(err)
+	}
+	if flags.deploy {
+		a.note(fmt.Sprintf("environment %s is made; deploying it", env.Key.Name))
+		act := actFlags{part: flags.part, show: flags.show, run: flags.run}
+		return a.act(cmd, env, act, a.request(runtime.Deploy, env.Key, flags.run))
+	}
+	a.hide()
+	made := view.Of(env)
+	return a.write(flags.show.output, versioned(made), func() error { return ui.Made(a.stdout, made) })
+}
+
+// planOfClone evaluates the Pipelinefile at hand for the new environment, if it
+// is one of the source's pipeline. Without, parameters cannot be given.
+func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runtime.CloneRequest, flags cloneFlags) (*plan.Plan, error) {
+	file, ok := a.nearest()
+	if !ok || a.pipelineHere(cmd.Context(), src.Key.Name) != src.Key.Pipeline {
+		if len(flags.eval.set)+len(flags.eval.params) > 0 {
+			return nil, usagef(cmd, "--set and --params need the Pipelinefile of %s, which is neither here nor in a folder above", src.Key.Pipeline)
+		}
+		return nil, nil
+	}
+	ref := plan.EnvironmentRef{Name: req.Name, Kind: "clone", Source: src.Key.Name, Branch: src.Branch}
+	if req.Branch != "" {
+		ref.Kind, ref.Branch = "preview", req.Branch
+	}
+	e, err := a.evaluateFor(cmd.Context(), cmd, file, flags.eval, ref, src.Params(), a.printed(a.current()))
+	return e.plan, err
+}
+
+// versioned is one environment, as JSON has it.
+func versioned(env view.Environment) any {
+	return struct {
+		Version int `json:"version"`
+		view.Environment
+	}{view.Version, env}
+}

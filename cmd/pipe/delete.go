@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+func (a *app) deleteCmd() *cobra.Command {
+	var flags actFlags
+	var yes, keepVolumes bool
+	cmd := &cobra.Command{
+		Use:   "delete ENV",
+		Short: "Uninstall an environment",
+		Long: `delete uninstalls the releases of an environment, the last stage first, also of services
+that are skipped, then its secrets, its volumes and its namespace. With --service it
+uninstalls these services alone, and the rest stays. Jobs with on="delete" run before
+what they guard goes.
+
+It lists what goes and asks. Without a terminal it takes --yes.`,
+		Example: `  pipe delete staging
+  pipe delete preview-42 --yes
+  pipe delete staging --keep-volumes
+  pipe delete staging --service mail --yes`,
+		Args: takes("ENV"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defer a.hide()
+			if !yes && !a.asks() {
+				return usagef(cmd, "delete asks first, and there is no terminal to ask at: --yes is the answer")
+			}
+			if keepVolumes && len(flags.run.services) > 0 {
+				return usagef(cmd, "--keep-volumes is about a whole environment: deleting services leaves their volumes anyway")
+			}
+			if _, err := a.progress(cmd, flags.show); err != nil {
+				return err
+			}
+			env, err := a.actOn(cmd, args[0], flags)
+			if err != nil {
+				return err
+			}
+			req := a.request(runtime.Delete, env.Key, flags.run)
+			req.KeepVolumes = keepVolumes
+			return a.withParts(cmd, flags.part, env.Plan, func(rt *local.Runtime) error {
+				deployed, err := rt.Deployer.Deployed(cmd.Context(), env.Key.Namespace())
+				if err != nil {
+					return err
+				}
+				going := ui.Going{Environment: env.Key, Plan: env.Plan, KeepVolumes: keepVolumes,
+					Releases: goingReleases(deployed, env.Plan, flags.run.services), Whole: len(flags.run.services) == 0}
+				if !yes {
+					a.hide()
+					if err := a.confirm(going); err != nil {
+						return err
+					}
+					if _, err := a.progress(cmd, flags.show); err != nil {
+						return err
+					}
+				}
+				return a.carryOut(cmd.Context(), rt, req, env.Plan, flags.show)
+			})
+		},
+	}
+	flags.add(a, cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask, e.g. pipe delete preview-42 --yes")
+	cmd.Flags().BoolVar(&keepVolumes, "keep-volumes", false, "leave volumes and the credentials of databases, and hence the namespace, e.g. pipe delete staging --keep-volumes")
+	return cmd
+}
+
+// goingReleases returns the releases that a deletion is about: those of the
+// services that are named or, without names, of all.
+func goingReleases(deployed map[string]runtime.Deployed, p *plan.Plan, services []string) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(deployed)) {
+		ours := deployed[name].Fingerprint != "" || p != nil && p.Service(name) != nil
+		if ours && (len(services) == 0 || slices.Contains(services, name)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// asks reports whether there is somebody to ask.
+func (a *app) asks() bool { return a.terminal() && a.typed != nil && a.typed() }
+
+// confirm lists what goes, and asks whether it may.
+func (a *app) confirm(going ui.Going) error {
+	if err := ui.ListGoing(a.stderr, going); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "Type the name of the environment to delete this: ")
+	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if strings.TrimSpace(answer) != going.Environment.Name {
+		return fmt.Errorf("the answer was not %q: nothing is deleted", going.Environment.Name)
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// envFlags say whose environments a verb is about.
+type envFlags struct{ pipeline string }
+
+func (f *envFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.pipeline, "pipeline", "", "the `pipeline` that the environment is of, where several have one of its name, e.g. --pipeline shop "+
+		"(default: that of the Pipelinefile here or in a folder above)")
+}
+
+// takes returns a check that a verb has these arguments, such as "ENV".
+func takes(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return usagef(cmd, "%s takes %s, not %d arguments", cmd.CommandPath(), strings.Join(names, " "), len(args))
+	}
+}
+
+// environment returns the environment of that name: of the pipeline that is
+// named, with --pipeline or as "pipeline/name", or else of that of the
+// Pipelinefile at hand, or else the only one of that name in the cluster.
+func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f envFlags) (*runtime.Environment, error) {
+	ctx := cmd.Context()
+	if pipeline, rest, ok := strings.Cut(name, "/"); ok {
+		f.pipeline, name = pipeline, rest
+	}
+	if f.pipeline == "" {
+		f.pipeline = a.pipelineHere(ctx, name)
+	}
+	if f.pipeline != "" {
+		env, err := look.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: f.pipeline, Name: name})
+		if err == nil || !errors.Is(err, runtime.ErrNotFound) {
+			return env, look.Explain(err)
+		}
+	}
+	all, err := look.Store.Environments(ctx, f.pipeline)
+	if err != nil {
+		return nil, look.Explain(err)
+	}
+	var found []*runtime.Environment
+	var names, pipelines []string
+	for _, env := range all {
+		names = append(names, env.Key.Name)
+		if env.Key.Name == name {
+			found, pipelines = append(found, env), append(pipelines, env.Key.Pipeline)
+		}
+	}
+	of := ""
+	if f.pipeline != "" {
+		of = " of pipeline " + f.pipeline
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return nil, usagef(cmd, "%s is an environment of %s: say which with --pipeline", name, strings.Join(pipelines, " and of "))
+	case len(all) == 0:
+		return nil, usagef(cmd, "there is no environment %s%s, and no other: pipe run --env %s makes it", name, of, name)
+	}
+	return nil, usagef(cmd, "there is no environment %s%s%s", name, of, didYouMean(name, names))
+}
+
+// pipelineHere is the name of the pipeline of the nearest Pipelinefile; empty if
+// there is none, or if it cannot be evaluated as it is.
+func (a *app) pipelineHere(ctx context.Context, env string) string {
+	file, ok := a.nearest()
+	if !ok {
+		return ""
+	}
+	root, err := interp.Workspace(file)
+	if err != nil {
+		return ""
+	}
+	p, err := interp.Eval(ctx, file, interp.Options{
+		Environment: plan.EnvironmentRef{Name: env, Kind: "environment"}, Root: root, Version: version,
+	})
+	if err != nil {
+		return ""
+	}
+	return p.Pipeline.Name
+}
+
+// workspace is the folder that sources and charts of an environment are below.
+func (a *app) workspace() string {
+	if file, ok := a.nearest(); ok {
+		if root, err := interp.Workspace(file); err == nil {
+			return root
+		}
+	}
+	return a.dir
+}
+
+// completeEnvironments completes the first n arguments with environments.
+func (a *app) completeEnvironments(part *partFlags, n int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= n {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for _, env := range a.environmentsSoon(cmd, part) {
+			names = append(names, cobra.CompletionWithDesc(env.Key.Name, env.Kind+" of "+env.Key.Pipeline))
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// environmentsSoon returns the environments of the cluster, if that takes no
+// longer than a user waits for a completion.
+func (a *app) environmentsSoon(cmd *cobra.Command, part *partFlags) []*runtime.Environment {
+	ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
+	defer stop()
+	if a.bindVariables(cmd) != nil {
+		return nil
+	}
+	opts, err := a.partOptions(cmd, *part, evaluation{workspace: a.dir}, true)
+	if err != nil {
+		return nil
+	}
+	look, err := a.look(ctx, opts)
+	if err != nil {
+		return nil
+	}
+	envs, err := look.Store.Environments(ctx, "")
+	if err != nil {
+		return nil
+	}
+	return envs
+}
+
+// completeServicesOf completes --service with the services of the environment
+// that the first argument names.
+func (a *app) completeServicesOf(cmd *cobra.Command, part *partFlags, f *envFlags) {
+	// It fails only for a flag that is not there.
+	_ = cmd.RegisterFlagCompletionFunc("service", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return a.servicesSoon(cmd, part, f, args), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// servicesSoon returns the services of the environment that args begin with.
+func (a *app) servicesSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []string {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, env := range a.environmentsSoon(cmd, part) {
+		named := env.Key.Name == args[0] && (f.pipeline == "" || f.pipeline == env.Key.Pipeline) || env.Key.Pipeline+"/"+env.Key.Name == args[0]
+		if !named || env.Plan == nil {
+			continue
+		}
+		for _, s := range env.Plan.Services {
+			names = append(names, cobra.CompletionWithDesc(s.Name, fmt.Sprintf("%s in %s", s.Type, s.Stage)))
+		}
+	}
+	return names
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/runtime/view"
+)
+
+func (a *app) envsCmd() *cobra.Command {
+	var (
+		env  envFlags
+		part partFlags
+		show showFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "envs",
+		Short: "List environments",
+		Long: `envs lists the environments that the cluster has, of all pipelines or of one, with what
+each was cloned from, how many services it has and skips, and when it is deleted.`,
+		Example: `  pipe envs
+  pipe envs --pipeline shop --context staging
+  pipe envs -o json | jq -r '.environments[].name'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			look, err := a.openLook(cmd.Context(), cmd, part)
+			if err != nil {
+				return err
+			}
+			envs, err := look.Store.Environments(cmd.Context(), env.pipeline)
+			if err != nil {
+				return look.Explain(err)
+			}
+			list := view.OfAll(envs)
+			return a.write(show.output, list, func() error { return ui.Environments(a.stdout, list, a.now()) })
+		},
+	}
+	cmd.Flags().StringVar(&env.pipeline, "pipeline", "", "only those of this `pipeline`, e.g. --pipeline shop (default: of all)")
+	part.addCluster(cmd)
+	show.addOutput(cmd)
+	return cmd
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// The exit statuses (C2).
+const (
+	statusDone        = 0
+	statusFailed      = 1
+	statusChanges     = 2
+	statusFile        = 3
+	statusLocked      = 4
+	statusTimeout     = 5
+	statusUsage       = 64
+	statusInterrupted = 130
+	statusTerminated  = 143
+)
+
+// A usageError is a wrong command line.
+type usageError struct {
+	command string // whose help explains it, such as "pipe run"
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// errChanges says that there is something to do; it is no failure (C2).
+var errChanges = errors.New("there is something to do")
+
+// status is the exit status for the error that a command ended with. It is the
+// one place that decides this.
+func status(ctx context.Context, err error) int {
+	var (
+		stop    *interrupted
+		file    *interp.Error
+		locked  *runtime.LockedError
+		run     *runtime.RunError
+		usage   *usageError
+		cancel  *runtime.CancelledError
+		causeOf = context.Cause(ctx)
+	)
+	switch {
+	case err == nil:
+		return statusDone
+	case errors.As(causeOf, &stop), errors.As(err, &stop):
+		return interruptStatus(stop.signal)
+	case errors.As(err, &cancel):
+		return statusInterrupted
+	case errors.Is(err, errChanges):
+		return statusChanges
+	case errors.As(err, &usage):
+		return statusUsage
+	case errors.As(err, &file):
+		return statusFile
+	case errors.As(err, &locked):
+		return statusLocked
+	case errors.As(err, &run):
+		return runStatus(err, run)
+	case errors.Is(err, runtime.ErrTimeout):
+		return statusTimeout
+	}
+	return statusFailed
+}
+
+// runStatus is the status of a run in which services failed: it timed out if
+// that is all that happened, to the services or to the run.
+func runStatus(err error, run *runtime.RunError) int {
+	timeouts := 0
+	for _, f := range run.Failed {
+		if errors.Is(f.Err, runtime.ErrTimeout) {
+			timeouts++
+		}
+	}
+	if timeouts == len(run.Failed) || timeouts == 0 && errors.Is(err, runtime.ErrTimeout) {
+		return statusTimeout
+	}
+	return statusFailed
+}
+
+func interruptStatus(sig os.Signal) int {
+	if sig == syscall.SIGTERM {
+		return statusTerminated
+	}
+	return statusInterrupted
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+func (a *app) rollbackCmd() *cobra.Command {
+	var flags actFlags
+	cmd := &cobra.Command{
+		Use:   "rollback ENV RUN",
+		Short: "Bring an environment back to a recorded run",
+		Long: `rollback deploys what a run has deployed: its plan, and its images by digest, whatever
+their sources are now. RUN is the ID of a run as "pipe history" shows it, or its beginning
+or its end, as long as no other has it. What the run skipped is left alone; skips and
+moves are those of today. Data is not brought back.`,
+		Example: `  pipe history staging
+  pipe rollback staging 20261121-054039-1a2b3c4d
+  pipe rollback staging 1a2b --wait-lock`,
+		Args: takes("ENV", "RUN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defer a.hide()
+			if _, err := a.progress(cmd, flags.show); err != nil {
+				return err
+			}
+			env, err := a.actOn(cmd, args[0], flags)
+			if err != nil {
+				return err
+			}
+			return a.withParts(cmd, flags.part, env.Plan, func(rt *local.Runtime) error {
+				req, err := rt.Rollback(cmd.Context(), env.Key, args[1])
+				if err != nil {
+					return err
+				}
+				asked := a.request(req.Action, env.Key, flags.run)
+				asked.Plan, asked.Images, asked.Commit, asked.RollbackTo = req.Plan, req.Images, req.Commit, req.RollbackTo
+				if asked.Services == nil {
+					asked.Services = req.Services
+				}
+				return a.carryOut(cmd.Context(), rt, asked, req.Plan, flags.show)
+			})
+		},
+	}
+	flags.add(a, cmd)
+	flags.run.addDeploy(cmd)
+	return cmd
+}

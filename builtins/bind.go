@@ -88,6 +88,10 @@ func (c *Call) unknown(name string) error {
 	p := problemf("no parameter %q", name)
 	if near := nearest(name, names); near != "" {
 		p.hint = fmt.Sprintf("did you mean %q?", near)
+		// That it is missing, or wrong by its default, would be said of the same mistake.
+		i := c.Func.byName[near]
+		c.given |= 1 << i
+		c.failed |= 1 << i
 	} else {
 		p.hint = "it takes " + strings.Join(names, ", ")
 	}

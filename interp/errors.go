@@ -135,14 +135,14 @@ func (e *evaluation) explain(d *plan.Diagnostic) {
 	}
 }
 
-// unparsed reports an error of the parser.
-func (e *evaluation) unparsed(err error) error {
+// unparsed reports an error of the parser about text.
+func (e *evaluation) unparsed(text []byte, err error) error {
 	var s syntax.Error
 	if !errors.As(err, &s) {
 		return err
 	}
 	d := plan.Diagnostic{Severity: plan.Error, Pos: e.pos(s.Pos), Message: s.Msg, Stack: e.loads()}
-	explainParse(&d, e.session.Source(d.Pos.File).Line)
+	explainParse(&d, text, e.session.Source(d.Pos.File).Line)
 	e.session.Report(d)
 	return builtins.ErrReported
 }
@@ -159,6 +159,9 @@ const reportMost = 1000
 func unresolved(r resolve.Error, names []string) error {
 	msg := didYouMean.ReplaceAllString(r.Msg, "")
 	name, undefined := strings.CutPrefix(msg, "undefined: ")
+	if strings.Contains(msg, "support while loops") {
+		msg = noWhile
+	}
 	if !undefined {
 		return &builtins.Hinted{Msg: msg, Hint: resolveHint(msg)}
 	}

@@ -43,6 +43,21 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestMistakes: the texts of at least 80 mistakes are known exactly (L3).
+func TestMistakes(t *testing.T) {
+	n := len(archives(t, "testdata/errors/*.txtar"))
+	for _, archive := range archives(t, "testdata/habits/*.txtar") {
+		for _, f := range archive.Files {
+			if strings.HasSuffix(f.Name, ".error") {
+				n++
+			}
+		}
+	}
+	if n < 80 {
+		t.Errorf("%d mistakes, want at least 80", n)
+	}
+}
+
 // TestHabits: each file of the archives is a Pipelinefile with something that
 // other languages have; the file that follows has the text of the error.
 func TestHabits(t *testing.T) {

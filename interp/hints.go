@@ -3,6 +3,7 @@ package interp
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -15,7 +16,7 @@ import (
 // resolveHint returns what to write instead of what the resolver refuses.
 func resolveHint(msg string) string {
 	switch {
-	case strings.Contains(msg, "support while loops"):
+	case msg == noWhile:
 		return "write for i in range(n): … with break"
 	case strings.HasPrefix(msg, "return statement not within"):
 		return "return belongs into a function; fail(…) ends evaluation"
@@ -31,6 +32,12 @@ func resolveHint(msg string) string {
 	return ""
 }
 
+// noWhile is what the resolver says of while, as an author knows it.
+const noWhile = `there is no "while"`
+
+// plainTypes are the types whose methods other languages have under other names.
+var plainTypes = []string{"string", "bytes", "list", "tuple", "dict", "set", "int", "float"}
+
 var (
 	noAttr    = regexp.MustCompile(`^(?:"?(\w+)"? struct|(\w+)) has no \.(\w+) (?:field or method|attribute)$`)
 	noKeyword = regexp.MustCompile(`^function (\w+) got an unexpected keyword argument "?(\w+)"?$`)
@@ -41,6 +48,15 @@ var (
 func (e *evaluation) runtimeHint(d *plan.Diagnostic) string {
 	msg := d.Message
 	if m := noAttr.FindStringSubmatch(msg); m != nil {
+		switch m[2] {
+		case "NoneType":
+			return "the value is None: does a function end without return?"
+		case "function", "builtin_function_or_method":
+			return "call it first: name(…)"
+		}
+		if hint, ok := foreignMethods[m[3]]; ok && slices.Contains(plainTypes, m[2]) {
+			return hint
+		}
 		names := e.attrs(m[1] + m[2])
 		other := ""
 		if len(names) > 0 && len(names) < 10 {
@@ -58,25 +74,46 @@ func (e *evaluation) runtimeHint(d *plan.Diagnostic) string {
 	if m := noExport.FindStringSubmatch(msg); m != nil {
 		return e.exported(d.Pos.File, m[1], m[2])
 	}
-	switch {
-	case strings.Contains(msg, "frozen"):
-		return "what a module defines cannot be changed after it was loaded: make a copy, such as dict(d) or list(l)"
-	case strings.Contains(msg, "called recursively"):
-		return "a function cannot call itself: use a for"
-	case strings.HasPrefix(msg, "unknown binary op: string +"), strings.HasSuffix(msg, "+ string") && strings.HasPrefix(msg, "unknown binary op"):
-		return `text is joined with text: write "…%s" % value, or str(value)`
-	case strings.Contains(msg, "during iteration"):
-		return "loop over a copy, such as list(x)"
-	case strings.Contains(msg, "string value is not iterable"):
-		return "write text.elems() for its characters, text.splitlines() for its lines"
-	case strings.Contains(msg, "referenced before assignment"):
-		return "a function that assigns to a name has one of its own"
-	case strings.HasPrefix(msg, "key ") && strings.HasSuffix(msg, "not in dict"):
-		return "d.get(key, default) returns a default"
-	case strings.HasPrefix(msg, "invalid call of non-function"):
-		return "is a comma missing before the bracket, or has a name of a function another value?"
+	for _, s := range runtimeHints {
+		if s.when.MatchString(msg) {
+			return s.hint
+		}
 	}
 	return ""
+}
+
+// runtimeHints are what to do about messages of the interpreter; the first that
+// fits counts.
+var runtimeHints = []struct {
+	when *regexp.Regexp
+	hint string
+}{
+	{regexp.MustCompile(`frozen`), "what a module defines cannot be changed after it was loaded: make a copy, such as dict(d) or list(l)"},
+	{regexp.MustCompile(`called recursively`), "a function cannot call itself: use a for"},
+	{regexp.MustCompile(`^unknown binary op: (NoneType .*|.* NoneType)$`), "one side is None: does a function end without return?"},
+	{regexp.MustCompile(`^unknown binary op: (string \+ .*|.* \+ string)$`), `text is joined with text: write "…%s" % value, or str(value)`},
+	{regexp.MustCompile(`^unknown binary op: (string \* .*|.* \* string)$`), `text is repeated by a number: write "a" * 3`},
+	{regexp.MustCompile(`^unknown binary op: string - `), `nothing is subtracted from text: write text.replace("…", "") or text.removesuffix("…")`},
+	{regexp.MustCompile(`^unknown binary op: dict \+ `), "dicts are joined with |"},
+	{regexp.MustCompile(`^unknown binary op: set \+ `), "sets are joined with |"},
+	{regexp.MustCompile(`^unknown binary op: (list \+|.* \+ list$)`), "a list is joined with a list: write list(x), or [x]"},
+	{regexp.MustCompile(`during iteration`), "loop over a copy, such as list(x)"},
+	{regexp.MustCompile(`string value is not iterable`), "write text.elems() for its characters, text.splitlines() for its lines"},
+	{regexp.MustCompile(`^int value is not iterable`), "write range(n)"},
+	{regexp.MustCompile(`^got \w+ in sequence assignment`), "a dict gives its keys alone: write d.items() for keys with values"},
+	{regexp.MustCompile(`referenced before assignment`), "a function that assigns to a name has one of its own"},
+	{regexp.MustCompile(`^key .* not in dict`), "d.get(key, default) returns a default"},
+	{regexp.MustCompile(`^invalid call of non-function`), "is a comma missing before the bracket, or has a name of a function another value?"},
+	{regexp.MustCompile(`^unhashable type`), "a key is text, a number, None, or a tuple of these: write tuple(list)"},
+	{regexp.MustCompile(` (<|>|<=|>=) .* not implemented$`), "both sides have one type: such as int(text) or str(number)"},
+	{regexp.MustCompile(`^can't assign to \.\w+ field of service`), "give it in the call that declares the service"},
+	{regexp.MustCompile(`^can't assign to \.\w+ field of`), "such a value does not change: make another"},
+	{regexp.MustCompile(`^string value does not support item assignment`), "text does not change: make another"},
+	{regexp.MustCompile(`^tuple value does not support item assignment`), "a tuple does not change: write a list, [1, 2]"},
+	{regexp.MustCompile(`^not enough arguments for format`), `each %s takes one: write "%s %s" % (a, b)`},
+	{regexp.MustCompile(`^too many arguments for format`), `each value takes one %s: write "%s %s" % (a, b)`},
+	{regexp.MustCompile(`^format: (tuple index out of range|keyword \w+ not found)`), `each {} takes a value, each {name} one given by its name: write "{} {name}".format(a, name = b)`},
+	{regexp.MustCompile(`^%[dioxX] format requires integer`), "write %s, or int(text)"},
 }
 
 // attrs returns the attributes of values of a type, or of a library.
@@ -113,21 +150,4 @@ func (e *evaluation) exported(file, name, module string) string {
 	}
 	names := e.modules[src.String()].globals.Keys()
 	return suggest(name, names, fmt.Sprintf("it has %s", strings.Join(names, ", ")))
-}
-
-// foreignNames are names of other languages and tools, with what is meant here.
-var foreignNames = map[string]string{
-	"true": "write True", "false": "write False", "null": "write None", "nil": "write None", "undefined": "write None",
-	"open": "write read_file(…)", "os": "evaluation sees nothing of the machine: declare a param(…)",
-	"sys": "evaluation sees nothing of the machine", "Exception": "there are no exceptions: write fail(…)",
-	"isinstance": `write type(x) == "string"`, "this": "there are no classes", "self": "there are no classes",
-	"map": "write [f(x) for x in list]", "filter": "write [x for x in list if …]", "sum": "add in a for",
-	"round": "write math.round(x)", "pow": "write math.pow(x, y)", "object": "write struct(…)",
-	"format": `write "{}".format(value)`, "input": "declare a param(…)", "eval": "there is no eval", "exec": "there is no exec",
-	"getenv": "evaluation sees nothing of the machine: declare a param(…)", "time": "evaluation has no clock", "random": "evaluation has no randomness",
-	"local_resource": "evaluation runs nothing: declare a job(…)", "docker_build": "write application(…, build = dockerfile(…))",
-	"k8s_yaml": "write application(…, chart = chart(…))", "helm": "write application(…, chart = chart(…))",
-	"service": "write application, container, job or database", "deploy": "write application, container, job or database",
-	"image": "a service has an .image; a reference is text", "volumes": "write volume(…)", "env": "write environment, or declare a param(…)",
-	"__name__": "a module has no name", "__file__": "paths are relative to the file that they stand in",
 }

@@ -151,7 +151,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	tree, err := dialect.Parse(src.String(), text, 0)
 	if err != nil {
 		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
-		return nil, e.unparsed(err)
+		return nil, e.unparsed(text, err)
 	}
 	if err := e.checkNesting(src, text, tree); err != nil {
 		return nil, err

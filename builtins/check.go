@@ -19,8 +19,6 @@ const (
 	namespaceMost   = 63
 )
 
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-
 // checkName checks a DNS-1123 label of at most most characters.
 func checkName(name string, most int) *problem {
 	switch {
@@ -28,7 +26,7 @@ func checkName(name string, most int) *problem {
 		return problemf("is empty")
 	case len(name) > most:
 		return problemf("%q has %d characters, at most %d are possible", clip(name), len(name), most)
-	case !dnsLabel.MatchString(name):
+	case !dnsLabel.fits(name):
 		p := problemf("%q is no name: want small letters, digits and dashes, with a letter or digit at both ends", clip(name))
 		if fixed := label(name); fixed != "" && fixed != name {
 			p.hint = "write " + strconv.Quote(fixed)
@@ -60,32 +58,49 @@ func CheckEnvironment(pipeline, environment string) error {
 	return nil
 }
 
-var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
-
 func checkEnvName(name string) *problem {
-	if !envName.MatchString(name) {
+	if !envName.fits(name) {
 		return problemf("%q is no name of an environment variable", clip(name)).
 			hinted("it has letters, digits, '_', '-' and '.', and does not start with a digit")
 	}
 	return nil
 }
 
-// Kubernetes quantities: a number and a suffix. That is all that they are, so
-// no library is needed to check them.
-var quantity = regexp.MustCompile(`^([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,3})?$`)
+// exponent is the suffix of a quantity that is a power of ten.
+var exponent = regexp.MustCompile(`^[eE][+-]?[0-9]{1,3}$`)
+
+// cutQuantity returns the number and the suffix of a Kubernetes quantity. That
+// is all that they are, so no library is needed to check them.
+func cutQuantity(q string) (number, suffix string, ok bool) {
+	i, digits, points := 0, 0, 0
+	for ; i < len(q) && (q[i] >= '0' && q[i] <= '9' || q[i] == '.'); i++ {
+		if q[i] == '.' {
+			points++
+		} else {
+			digits++
+		}
+	}
+	number, suffix = q[:i], q[i:]
+	if _, ok = suffixes[suffix]; !ok {
+		ok = exponent.MatchString(suffix)
+	}
+	return number, suffix, ok && digits > 0 && points < 2
+}
 
 func checkQuantity(q, example string) *problem {
-	m := quantity.FindStringSubmatch(q)
+	number, _, ok := cutQuantity(q)
 	switch {
-	case m == nil && q == "":
+	case q == "":
 		return problemf("is empty").hinted("write such as %q", example)
-	case m == nil:
+	case !ok:
 		p := problemf("%q is no quantity", clip(q)).hinted("write such as %q", example)
-		if fixed := strings.TrimSuffix(strings.TrimSuffix(q, "b"), "B"); fixed != q && quantity.MatchString(fixed) {
-			p.hint = "write " + strconv.Quote(fixed)
+		if fixed := strings.TrimSuffix(strings.TrimSuffix(q, "b"), "B"); fixed != q {
+			if _, _, ok := cutQuantity(fixed); ok {
+				p.hint = "write " + strconv.Quote(fixed)
+			}
 		}
 		return p
-	case strings.Trim(m[1], "0.") == "":
+	case strings.Trim(number, "0.") == "":
 		return problemf("%q is zero", q)
 	}
 	return nil
@@ -99,15 +114,15 @@ var suffixes = map[string]float64{
 
 // quantityValue returns the value of a valid quantity, near enough to compare.
 func quantityValue(q string) float64 {
-	m := quantity.FindStringSubmatch(q)
-	if m == nil {
+	number, suffix, ok := cutQuantity(q)
+	if !ok {
 		return 0
 	}
-	factor, ok := suffixes[m[2]]
+	factor, ok := suffixes[suffix]
 	if !ok { // an exponent
-		factor, _ = strconv.ParseFloat("1"+m[2], 64)
+		factor, _ = strconv.ParseFloat("1"+suffix, 64)
 	}
-	n, _ := strconv.ParseFloat(m[1], 64)
+	n, _ := strconv.ParseFloat(number, 64)
 	return n * factor
 }
 
@@ -220,18 +235,17 @@ func cronPart(part string, low, high int, names []string) bool {
 	return ok && a <= b
 }
 
-// labelKey and labelValue are what Kubernetes accepts as labels.
-var (
-	labelKey   = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
-	labelValue = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$`)
-)
-
+// checkLabels checks what Kubernetes accepts as labels.
 func checkLabels(labels map[string]string) *problem {
 	for _, k := range sortedKeys(labels) {
-		if !labelKey.MatchString(k) {
+		prefix, name, prefixed := strings.Cut(k, "/")
+		if !prefixed {
+			name = k
+		}
+		if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
 			return problemf("%q is no name of a label", clip(k)).hinted(`write such as "team" or "example.com/team"`)
 		}
-		if !labelValue.MatchString(labels[k]) {
+		if v := labels[k]; v != "" && !labelWord.fits(v) {
 			return problemf("%q is no value of a label", clip(labels[k])).in(k).
 				hinted("at most 63 letters, digits, '-', '_' and '.'")
 		}

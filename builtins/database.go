@@ -77,7 +77,7 @@ var databaseFunc = declare("database", "service",
 			c.wrong("engine", problemf("unknown engine %q", clip(a.Engine)).
 				hinted("%s", didYouMean(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image=")))
 		}
-		if c.ok("version") && !refTag.MatchString(a.Version) {
+		if c.ok("version") && !refTag.fits(a.Version) {
 			c.wrong("version", problemf("%q is no version", clip(a.Version)))
 		}
 		c.wrong("storage", checkMemory(a.Storage, "10Gi"))

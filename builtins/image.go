@@ -62,9 +62,14 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 var (
 	refDomain = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
 	refPath   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
-	refTag    = regexp.MustCompile(`^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$`)
 	refDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
+
+// isDomain reports whether s is a registry, most of which are plain host names.
+func isDomain(s string) bool {
+	plain := hostname.fits(s) && !strings.Contains(s, "..") && !strings.Contains(s, "-.") && !strings.Contains(s, ".-")
+	return plain || refDomain.MatchString(s)
+}
 
 // checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].
 func checkImage(ref string) *problem {
@@ -82,7 +87,7 @@ func checkImage(ref string) *problem {
 		return bad("%q: %q is no digest", clip(ref), clip(digest))
 	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		if !refTag.MatchString(name[i+1:]) {
+		if !refTag.fits(name[i+1:]) {
 			return bad("%q: %q is no tag", clip(ref), clip(name[i+1:]))
 		}
 		name = name[:i]
@@ -91,11 +96,11 @@ func checkImage(ref string) *problem {
 	if !ok || !strings.ContainsAny(domain, ".:") && domain != "localhost" && !strings.HasPrefix(domain, "[") {
 		domain, path = "", name
 	}
-	if domain != "" && !refDomain.MatchString(domain) {
+	if domain != "" && !isDomain(domain) {
 		return bad("%q: %q is no registry", clip(ref), clip(domain))
 	}
 	for _, part := range strings.Split(path, "/") {
-		if !refPath.MatchString(part) {
+		if !dnsLabel.fits(part) && !refPath.MatchString(part) {
 			p := bad("%q: %q is no name of an image", clip(ref), clip(part))
 			if low := strings.ToLower(part); refPath.MatchString(low) {
 				p.hint = "names of images have small letters only"

@@ -3,7 +3,6 @@ package builtins
 import (
 	"errors"
 	"fmt"
-	"regexp"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -26,20 +25,18 @@ type secretArgs struct {
 	Key  string `arg:"key,kw" default:"None" help:"the key in it; not needed if there is only one"`
 }
 
-var secretName = regexp.MustCompile(`^[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?$`)
-
 var secretFunc = declare("secret", "secret",
 	"Refers to a secret. The reference can be given to `env=` and `secrets=`; the value is never known to the Pipelinefile and stands in no plan.",
 	func(c *Call, a *secretArgs) (starlark.Value, error) {
 		c.wrong("name", checkSecretName(a.Name))
-		if a.Key != "" && !secretName.MatchString(a.Key) {
+		if a.Key != "" && !secretName.fits(a.Key) {
 			c.wrong("key", problemf("%q is no key of a secret", clip(a.Key)))
 		}
 		return &Secret{ref: plan.SecretRef{Name: a.Name, Key: a.Key}}, nil
 	})
 
 func checkSecretName(name string) *problem {
-	if !secretName.MatchString(name) {
+	if !secretName.fits(name) {
 		return problemf("%q is no name of a secret", clip(name)).hinted("letters, digits, '-', '_' and '.'")
 	}
 	return nil

@@ -1,0 +1,50 @@
+package builtins
+
+// A spelling says which characters a name has. Every service has a dozen of names
+// to check, and a regular expression takes as long for one as all else that a
+// builtin does with it.
+type spelling struct {
+	first, middle, last chars
+	most                int // characters; 0: any number
+}
+
+// chars is a set of ASCII characters.
+type chars [256]bool
+
+// charsOf returns the characters of all ranges, each as "az", of which a single
+// character is "__".
+func charsOf(ranges ...string) (c chars) {
+	for _, r := range ranges {
+		for i := int(r[0]); i <= int(r[1]); i++ {
+			c[i] = true
+		}
+	}
+	return c
+}
+
+// fits reports whether s is spelled so. The empty text never is.
+func (sp *spelling) fits(s string) bool {
+	n := len(s)
+	if n == 0 || sp.most > 0 && n > sp.most || !sp.first[s[0]] || n > 1 && !sp.last[s[n-1]] {
+		return false
+	}
+	for i := 1; i < n-1; i++ {
+		if !sp.middle[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	small   = charsOf("az", "09")
+	letters = charsOf("az", "AZ", "09")
+
+	dnsLabel    = spelling{first: small, middle: charsOf("az", "09", "--"), last: small}
+	labelPrefix = spelling{first: small, middle: charsOf("az", "09", "--", ".."), last: small, most: 253}
+	labelWord   = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", "..", "__"), last: letters, most: 63}
+	secretName  = spelling{first: letters, middle: labelWord.middle, last: letters, most: 253}
+	envName     = spelling{first: charsOf("az", "AZ", "--", "..", "__"), middle: labelWord.middle, last: labelWord.middle}
+	hostname    = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", ".."), last: letters}
+	refTag      = spelling{first: charsOf("az", "AZ", "09", "__"), middle: labelWord.middle, last: labelWord.middle, most: 128}
+)

@@ -23,7 +23,7 @@ func (p *Plan) JSON() ([]byte, error) {
 // writing a large plan.
 func indent(compact []byte) []byte {
 	out := make([]byte, 0, 3*len(compact))
-	depth, inText := 0, false
+	depth := 0
 	line := func() {
 		out = append(out, '\n')
 		for range depth {
@@ -32,17 +32,6 @@ func indent(compact []byte) []byte {
 	}
 	for i := 0; i < len(compact); i++ {
 		c := compact[i]
-		if inText {
-			out = append(out, c)
-			switch c {
-			case '\\':
-				i++
-				out = append(out, compact[i])
-			case '"':
-				inText = false
-			}
-			continue
-		}
 		switch c {
 		case '{', '[':
 			out = append(out, c)
@@ -63,11 +52,26 @@ func indent(compact []byte) []byte {
 		case ':':
 			out = append(out, ": "...)
 		case '"':
-			inText = true
-			out = append(out, c)
+			end := textEnd(compact, i)
+			out = append(out, compact[i:end]...)
+			i = end - 1
 		default:
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// textEnd returns where the text that starts at i ends, behind its quotes.
+func textEnd(compact []byte, i int) int {
+	for i++; ; i++ {
+		i += bytes.IndexByte(compact[i:], '"')
+		backslashes := 0
+		for compact[i-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return i + 1
+		}
+	}
 }

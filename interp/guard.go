@@ -17,7 +17,7 @@ import (
 //
 //	x + y        %+[x][y]
 //	x[i]         x[%key[i]]
-//	x.join(y)    %.join[x](y)
+//	x.join(y)    %().join[x](y)
 //	x[i] += y    %+=[x][i] += y
 //
 // What stands at the position of a guard is what stood there before, so that
@@ -43,6 +43,7 @@ func guardUnary(op syntax.Token) string { return "%u" + op.String() }
 func guardInto(op syntax.Token) string  { return "%into" + op.String() } // x in x += y, for a name
 func guardAug(op syntax.Token) string   { return "%aug" + op.String() }  // x in x[i] += y
 func guardAttr(name string) string      { return "%." + name }
+func guardMethod(name string) string    { return "%()." + name } // x.name, where it is called at once
 
 // A guard is a value that can be indexed with any value.
 type guard struct {
@@ -81,8 +82,9 @@ func (g *guards) declare(env starlark.StringDict) {
 	for _, op := range []syntax.Token{syntax.PLUS, syntax.MINUS, syntax.TILDE} {
 		add(guardUnary(op), func(x starlark.Value) (starlark.Value, error) { return g.unary(op, x) })
 	}
-	for name := range checks {
-		add(guardAttr(name), func(x starlark.Value) (starlark.Value, error) { return g.attr(x, name) })
+	for name, check := range checks {
+		add(guardAttr(name), func(x starlark.Value) (starlark.Value, error) { return g.attr(x, name, check, false) })
+		add(guardMethod(name), func(x starlark.Value) (starlark.Value, error) { return g.attr(x, name, check, true) })
 	}
 	add(guardSet, func(x starlark.Value) (starlark.Value, error) { return g.target(x, 0), nil })
 	add(guardKey, func(k starlark.Value) (starlark.Value, error) { return k, g.meter.Hash(k) })

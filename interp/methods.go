@@ -13,7 +13,7 @@ import (
 
 // checks are what is done before a method of a built-in type is called. Methods
 // that are not here take a time and make a value that do not depend on anything.
-var checks = map[string]func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error{}
+var checks = map[string]methodCheck{}
 
 func init() {
 	for _, name := range strings.Fields(`capitalize count endswith find index isalnum isalpha isdigit islower isspace istitle isupper
@@ -44,11 +44,15 @@ func init() {
 	}
 }
 
+// A methodCheck is what is done before a method is called.
+type methodCheck func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error
+
 // A method is a bound method of a built-in type that is checked before it is called.
 type method struct {
 	*starlark.Builtin
 	g     *guards
-	check func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error
+	check methodCheck
+	once  bool // no program has it: it is called once, and can be used again
 }
 
 // CallInternal checks and calls.
@@ -63,6 +67,9 @@ func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs [
 		}
 	}
 	v, err := m.Builtin.CallInternal(th, args, kwargs)
+	if m.once { // its name is still asked for, if there is an error
+		m.g.methods = append(m.g.methods, m)
+	}
 	if s, ok := v.(starlark.String); ok { // case mapping can make text longer
 		if err := m.g.meter.Fits(len(s)); err != nil {
 			return nil, err
@@ -72,10 +79,14 @@ func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs [
 }
 
 // attr returns x.name, where checks has the name.
-func (g *guards) attr(x starlark.Value, name string) (starlark.Value, error) {
+func (g *guards) attr(x starlark.Value, name string, check methodCheck, once bool) (starlark.Value, error) {
 	switch x := x.(type) {
 	case starlark.String, *starlark.List, *starlark.Dict, *starlark.Set, starlark.Bytes:
-		return g.method(x.(starlark.HasAttrs), name)
+		m, err := g.method(x.(starlark.HasAttrs), name, check, once)
+		if err != nil {
+			return nil, err
+		}
+		return m, nil
 	case starlark.HasAttrs:
 		v, err := x.Attr(name)
 		if v != nil || err != nil {
@@ -85,7 +96,7 @@ func (g *guards) attr(x starlark.Value, name string) (starlark.Value, error) {
 	return nil, noMethod(x, name)
 }
 
-func (g *guards) method(x starlark.HasAttrs, name string) (*method, error) {
+func (g *guards) method(x starlark.HasAttrs, name string, check methodCheck, once bool) (*method, error) {
 	v, err := x.Attr(name)
 	if err != nil {
 		return nil, err
@@ -97,7 +108,13 @@ func (g *guards) method(x starlark.HasAttrs, name string) (*method, error) {
 	if err := g.meter.Charge(builtins.BoxSize); err != nil {
 		return nil, err
 	}
-	return &method{Builtin: inner, g: g, check: checks[name]}, nil
+	if n := len(g.methods); once && n > 0 {
+		m := g.methods[n-1]
+		g.methods = g.methods[:n-1]
+		m.Builtin, m.check = inner, check
+		return m, nil
+	}
+	return &method{Builtin: inner, g: g, check: check, once: once}, nil
 }
 
 func noMethod(x starlark.Value, name string) error {

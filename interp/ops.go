@@ -20,6 +20,7 @@ type guards struct {
 	loads   func() int // how many modules load each other now
 	free    []*operand // to be used again
 	targets []*target
+	methods []*method // such as are called once
 	chains  chains
 }
 
@@ -373,7 +374,7 @@ func (g *guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, 
 
 // change calls a method that does what an operator does, but for its message.
 func (g *guards) change(x starlark.HasAttrs, method, theirs, ours string, y starlark.Value) error {
-	m, err := g.method(x, method)
+	m, err := g.method(x, method, checks[method], true)
 	if err != nil {
 		return err
 	}

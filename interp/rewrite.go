@@ -168,7 +168,7 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 	case *syntax.BinaryExpr:
 		return r.binary(e)
 	case *syntax.CallExpr:
-		e.Fn = r.expr(e.Fn)
+		e.Fn = r.called(e.Fn)
 		for i, arg := range e.Args {
 			if star, ok := arg.(*syntax.UnaryExpr); ok && (star.Op == syntax.STAR || star.Op == syntax.STARSTAR) {
 				star.X = r.guarded(guardArgs, star.OpPos, r.expr(star.X))
@@ -219,6 +219,15 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 		}
 	}
 	return e
+}
+
+// called rewrites what is called.
+func (r *rewriter) called(fn syntax.Expr) syntax.Expr {
+	dot, ok := fn.(*syntax.DotExpr)
+	if !ok || checks[dot.Name.Name] == nil {
+		return r.expr(fn)
+	}
+	return r.guarded(guardMethod(dot.Name.Name), dot.Dot, r.expr(dot.X))
 }
 
 func (r *rewriter) binary(e *syntax.BinaryExpr) syntax.Expr {

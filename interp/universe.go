@@ -225,8 +225,9 @@ func (g *guards) getattr() *starlark.Builtin {
 	return starlark.NewBuiltin("getattr", func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		v, err := inner.CallInternal(th, args, kwargs)
 		if m, ok := v.(*starlark.Builtin); ok && len(args) > 1 && m.Receiver() != nil {
-			if name, _ := args[1].(starlark.String); checks[string(name)] != nil {
-				return g.attr(args[0], string(name))
+			name, _ := args[1].(starlark.String)
+			if check := checks[string(name)]; check != nil {
+				return g.attr(args[0], string(name), check, false)
 			}
 		}
 		return v, err

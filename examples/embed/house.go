@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// teamLabel is the label that says who is called.
+const teamLabel = "team"
+
+// A house runs the pipelines of its teams.
+type house struct {
+	dir   string   // a folder for each team, with its Pipelinefile
+	teams []string // their names
+	// open puts a runtime together for the sources below a folder.
+	open func(ctx context.Context, dir string) (*local.Runtime, error)
+}
+
+// evaluate makes the plan of a team for an environment. The Pipelinefile is
+// somebody else's text: it reads the team's folder and nothing else, and takes
+// no more time and memory than the limits allow.
+func (h *house) evaluate(ctx context.Context, team, env string) (*plan.Plan, error) {
+	libraries, err := modules()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(h.dir, team)
+	p, err := interp.Eval(ctx, filepath.Join(dir, "Pipelinefile"), interp.Options{
+		Environment: plan.EnvironmentRef{Name: env},
+		Root:        dir, // not the git repository around it, which other teams share
+		Limits:      interp.Limits{Steps: 10_000_000, Size: 8 << 20},
+		Builtins:    []*builtins.Func{owner(h.teams)},
+		Modules:     libraries,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, check(p, team)
+}
+
+// check holds a plan to the rules of the house. A plan is data: what is wrong
+// with it can be said where it was declared.
+func check(p *plan.Plan, team string) error {
+	var wrong []plan.Diagnostic
+	if p.Pipeline.Name != team { // it names the namespaces, and those of others are not to be touched
+		wrong = append(wrong, plan.Diagnostic{
+			Severity: plan.Error, Pos: p.Pipeline.Pos,
+			Message: fmt.Sprintf("the pipeline of team %s is named %q", team, p.Pipeline.Name),
+			Hint:    fmt.Sprintf("write pipeline(%q)", team),
+		})
+	}
+	for _, s := range p.Services {
+		if s.Workload.Labels[teamLabel] == "" {
+			wrong = append(wrong, plan.Diagnostic{
+				Severity: plan.Error, Pos: s.Pos,
+				Message: fmt.Sprintf("service %s has no owner", s.Name),
+				Hint:    fmt.Sprintf("give it labels = owner(%q)", team),
+			})
+		}
+	}
+	if len(wrong) > 0 {
+		return &interp.Error{Diagnostics: wrong, Inputs: p.Inputs}
+	}
+	return nil
+}
+
+// preview says what deploy would do. It changes nothing.
+func (h *house) preview(ctx context.Context, team, env string) ([]runtime.Step, error) {
+	p, err := h.evaluate(ctx, team, env)
+	if err != nil {
+		return nil, err
+	}
+	rt, err := h.open(ctx, filepath.Join(h.dir, team))
+	if err != nil {
+		return nil, err
+	}
+	defer rt.Close()
+	return rt.Preview(ctx, request(p))
+}
+
+// deploy carries the plan of a team out, and tells events what happens.
+func (h *house) deploy(ctx context.Context, team, env, by string, events func(runtime.Event)) (*runtime.RunRecord, error) {
+	p, err := h.evaluate(ctx, team, env)
+	if err != nil {
+		return nil, err
+	}
+	rt, err := h.open(ctx, filepath.Join(h.dir, team))
+	if err != nil {
+		return nil, err
+	}
+	defer rt.Close()
+	req := request(p)
+	req.By, req.Events = by, events
+	return rt.Run(ctx, req)
+}
+
+func request(p *plan.Plan) runtime.Request {
+	return runtime.Request{
+		Action:      runtime.Deploy,
+		Environment: runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: p.Environment.Name},
+		Plan:        p,
+	}
+}

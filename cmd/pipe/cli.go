@@ -79,9 +79,9 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	root.AddCommand(
 		a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.deleteCmd(), a.rollbackCmd(), a.cancelCmd(), a.gcCmd(),
 		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(),
-		a.envsCmd(), a.statusCmd(), a.historyCmd(),
+		a.envsCmd(), a.statusCmd(), a.historyCmd(), a.diffCmd(), a.graphCmd(), a.logsCmd(), a.eventsCmd(), a.doctorCmd(),
 	)
-	root.AddCommand(a.runCmd(), a.planCmd(), a.versionCmd(), a.daemonCmd())
+	root.AddCommand(a.runCmd(), a.planCmd(), a.lspCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {
 		start(c)
 	}

@@ -78,6 +78,10 @@ type showFlags struct {
 
 func (f *showFlags) add(cmd *cobra.Command) {
 	f.addOutput(cmd)
+	f.addProgress(cmd)
+}
+
+func (f *showFlags) addProgress(cmd *cobra.Command) {
 	f.progress = string(ui.Auto)
 	modes := make([]string, len(ui.Modes))
 	for i, m := range ui.Modes {
@@ -116,8 +120,12 @@ func (f *runFlags) addDeploy(cmd *cobra.Command) {
 	f.onFailure = string(runtime.Rollback)
 	outcomes := []string{string(runtime.Rollback), string(runtime.Keep)}
 	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what happens to a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
-	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete the releases whose service the plan does not have any more, e.g. pipe run --prune")
+	f.addPrune(cmd)
 	f.addForce(cmd)
+}
+
+func (f *runFlags) addPrune(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete the releases whose service the plan does not have any more, e.g. pipe run --prune")
 }
 
 // addWay adds those that every run has.

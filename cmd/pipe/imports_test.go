@@ -26,6 +26,8 @@ var policy = map[string][]string{
 	"stdlib":   {},
 	"builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
 	"interp":   {"plan", "builtins", "stdlib", "go.starlark.net"},
+	// speaks with editors; it waits, so it is not hermetic itself, and what it evaluates is
+	"interp/lsp": {"plan", "builtins", "interp", "stdlib", "go.starlark.net"},
 	// carrying out: knows drivers only by its own interfaces
 	"runtime":       {"plan", "runtime/sched"},
 	"runtime/sched": {},
@@ -56,10 +58,12 @@ var policy = map[string][]string{
 	"runtime/runtimetest":      {"plan", "runtime"},
 	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
-	"cmd/internal/ui": {"plan", "runtime", "runtime/view", "charm.land"},
+	"cmd/internal/doctor": {"plan", "runtime", "runtime/local"},
+	"cmd/internal/graph":  {"plan"},
+	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/pipe": {
-		"plan", "builtins", "interp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
-		"runtime/deploy", "runtime/view", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"plan", "builtins", "interp", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"runtime/deploy", "runtime/view", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},
 }

@@ -73,7 +73,8 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	}
 
 	preview := ui.Preview{Plan: e.plan, Namespace: key.Namespace()}
-	steps, err := a.preview(ctx, cmd, e, key, part, flags)
+	steps, err := a.preview(ctx, cmd, file, &e, eval, key, part, flags)
+	preview.Plan = e.plan
 	var foreseen *runtime.RunError
 	var usage *usageError
 	switch {
@@ -98,19 +99,24 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 }
 
 // preview asks what a run would do.
-func (a *app) preview(ctx context.Context, cmd *cobra.Command, e evaluation, key runtime.EnvironmentKey, part partFlags, flags runFlags) ([]runtime.Step, error) {
+func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *evaluation, eval evalFlags, key runtime.EnvironmentKey, part partFlags, flags runFlags) ([]runtime.Step, error) {
 	a.current().Doing("looking at what is deployed in " + key.Namespace())
 	opening, stop := ctx, func() {}
 	if part.kubeconfig == "" && part.context == "" && !part.local {
 		opening, stop = context.WithTimeoutCause(ctx, patience, &local.UnavailableError{
 			Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
 	}
-	rt, err := a.openParts(opening, cmd, part, e, true)
+	rt, err := a.openParts(opening, cmd, part, *e, true)
 	stop()
 	if err != nil {
 		return nil, err
 	}
 	defer a.closeParts(rt)
+	again, err := a.evaluateAgain(ctx, cmd, rt, file, eval, *e)
+	if err != nil {
+		return nil, err
+	}
+	*e = again
 	return rt.Preview(ctx, runtime.Request{
 		Action:      runtime.Deploy,
 		Environment: key,

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,7 +66,7 @@ func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlag
 	for _, d := range e.plan.Warnings {
 		a.current().Event(runtime.Event{Time: a.now(), Body: runtime.Warned{Diagnostic: d}})
 	}
-	return a.deploy(cmd.Context(), cmd, e, eval.env, part, show, flags)
+	return a.deploy(cmd.Context(), cmd, file, e, eval, part, show, flags)
 }
 
 // begin starts showing progress, evaluates a file, and checks the names of
@@ -83,15 +85,38 @@ func (a *app) begin(cmd *cobra.Command, file string, eval evalFlags, show showFl
 }
 
 // deploy carries a plan out and shows how that went.
-func (a *app) deploy(ctx context.Context, cmd *cobra.Command, e evaluation, env string, part partFlags, show showFlags, flags runFlags) error {
+func (a *app) deploy(ctx context.Context, cmd *cobra.Command, file string, e evaluation, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
 	rt, err := a.openParts(ctx, cmd, part, e, false)
 	if err != nil {
 		return err
 	}
 	defer a.closeParts(rt)
-	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: env}, flags)
+	if e, err = a.evaluateAgain(ctx, cmd, rt, file, eval, e); err != nil {
+		return err
+	}
+	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
 	req.Plan, req.Commit = e.plan, a.commitOf(ctx, e.workspace)
 	return a.carryOut(ctx, rt, req, e.plan, show)
+}
+
+// evaluateAgain evaluates a file for a clone or a preview: as one, and with the
+// parameters that it was made with, unless the flags give others (E2). What it
+// prints was shown. Of any other environment e is what it is.
+func (a *app) evaluateAgain(ctx context.Context, cmd *cobra.Command, rt *local.Runtime, file string, eval evalFlags, e evaluation) (evaluation, error) {
+	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env})
+	switch {
+	case errors.Is(err, runtime.ErrNotFound):
+		return e, nil
+	case err != nil:
+		return e, err
+	case env.Source == "":
+		return e, nil
+	}
+	params := env.Params()
+	maps.DeleteFunc(params, func(name, _ string) bool { // the file does not have it any more
+		return !slices.ContainsFunc(e.plan.Params, func(p plan.Param) bool { return p.Name == name })
+	})
+	return a.evaluateFor(ctx, cmd, file, eval, env.Ref(), params, nil)
 }
 
 // request returns what flags ask for.

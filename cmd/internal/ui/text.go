@@ -65,6 +65,9 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// Clean makes a line of what a pod has printed harmless for a terminal.
+func Clean(line string) string { return clean(line) }
+
 // clean makes a line of foreign output harmless for a terminal: without escape
 // sequences and other control characters, with only what follows the last
 // carriage return, which is what a terminal would have left of it.

@@ -1,0 +1,271 @@
+// Package doctor says what keeps pipe from working on a machine, and what to do
+// about it (SPEC C7).
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// A Report is what was found. Its JSON form is documented.
+type Report struct {
+	Version int       `json:"version"` // 1
+	Checks  []Finding `json:"checks"`
+}
+
+// A Finding is the outcome of one check.
+type Finding struct {
+	Check string `json:"check"` // "builder", "registry", "cluster", "rights", "files", "disk"
+	State State  `json:"state"`
+	Text  string `json:"text"`           // what was found
+	Next  string `json:"next,omitempty"` // what to do about it
+}
+
+// State is how a check ended.
+type State string
+
+// The states.
+const (
+	OK      State = "ok"
+	Warning State = "warning" // pipe works, but not in all
+	Failed  State = "failed"
+)
+
+// Good reports whether no check has failed.
+func (r Report) Good() bool {
+	for _, f := range r.Checks {
+		if f.State == Failed {
+			return false
+		}
+	}
+	return true
+}
+
+// Options say what is checked.
+type Options struct {
+	Local     local.Options
+	Namespace string // whose rights are asked for
+	// Open puts a runtime together, and Look what shows a cluster.
+	Open func(context.Context, local.Options) (*local.Runtime, error)
+	Look func(context.Context, local.Options) (*local.Look, error)
+	Proc string // where the limits of the system are; default /proc
+}
+
+// patience is how long a check may take: what does not answer by then is ailing.
+const patience = 15 * time.Second
+
+// Examine does all checks.
+func Examine(ctx context.Context, o Options) Report {
+	if o.Proc == "" {
+		o.Proc = "/proc"
+	}
+	r := Report{Version: 1}
+	for _, check := range []struct {
+		name string
+		do   func(context.Context, Options) Finding
+	}{{"builder", builder}, {"registry", registry}, {"cluster", cluster}, {"rights", rights}, {"files", files}, {"disk", disk}} {
+		limited, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
+		f := check.do(limited, o)
+		stop()
+		f.Check = check.name
+		r.Checks = append(r.Checks, f)
+	}
+	return r
+}
+
+func failed(err error, next string) Finding {
+	var part *local.UnavailableError
+	if errors.As(err, &part) {
+		return Finding{State: Failed, Text: part.Err.Error(), Next: part.Next}
+	}
+	return Finding{State: Failed, Text: err.Error(), Next: next}
+}
+
+// builder looks at the builders that are named, or at what the embedded one needs.
+func builder(ctx context.Context, o Options) Finding {
+	for _, addr := range o.Local.BuildKit {
+		if err := dial(ctx, addr); err != nil {
+			return failed(fmt.Errorf("builder %s: %w", addr, err), "start buildkitd there, or name another builder with --buildkit")
+		}
+	}
+	if n := len(o.Local.BuildKit); n > 0 {
+		return Finding{State: OK, Text: strings.Join(o.Local.BuildKit, ", ")}
+	}
+	var missing []string
+	for _, program := range []string{"runc", "git"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, program)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return Finding{State: Failed, Text: "the embedded builder needs " + strings.Join(missing, " and ") + ", not found on the PATH",
+			Next: "install " + strings.Join(missing, " and ") + ", or name a builder with --buildkit"}
+	case os.Getuid() != 0:
+		if _, err := exec.LookPath("rootlesskit"); err != nil {
+			return Finding{State: Failed, Text: "the embedded builder needs root, or rootlesskit, which is not on the PATH",
+				Next: "install rootlesskit and uidmap, or name a builder with --buildkit"}
+		}
+	}
+	return Finding{State: OK, Text: "the embedded builder can be started"}
+}
+
+// dial connects to a builder.
+func dial(ctx context.Context, addr string) error {
+	u, err := url.Parse(addr)
+	if err != nil {
+		return err
+	}
+	network, host := u.Scheme, u.Host
+	switch u.Scheme {
+	case "unix":
+		host = u.Path
+	case "tcp":
+	default: // docker-container, kube-pod: the programs of these connect
+		return nil
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, host)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// registry asks the registry for an image that it does not have.
+func registry(ctx context.Context, o Options) Finding {
+	rt, err := o.Open(ctx, o.Local)
+	if err != nil {
+		var part *local.UnavailableError
+		if errors.As(err, &part) && part.Part == "cluster" {
+			return Finding{State: Warning, Text: "not asked, as there is no cluster"}
+		}
+		return failed(err, "name a registry with --registry")
+	}
+	defer rt.Close()
+	_, err = rt.Registry.Resolve(ctx, rt.Registry.Ref("pipe-doctor", plan.DigestOf(nil)))
+	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
+		return failed(err, "check its address and log in, such as with \"docker login\"; or name another one with --registry")
+	}
+	where := o.Local.Registry
+	if where == "" {
+		where = "the embedded registry"
+	}
+	return Finding{State: OK, Text: where + " answers"}
+}
+
+// cluster asks the cluster for its environments.
+func cluster(ctx context.Context, o Options) Finding {
+	look, err := o.Look(ctx, o.Local)
+	if err != nil {
+		return failed(err, "")
+	}
+	envs, err := look.Store.Environments(ctx, "")
+	switch {
+	case err != nil && strings.Contains(err.Error(), "forbidden"):
+		return Finding{State: Warning, Text: "it answers, but does not let you list environments", Next: "name the pipeline with --pipeline: then the rights in its namespaces are enough"}
+	case err != nil:
+		return failed(look.Explain(err), "")
+	}
+	return Finding{State: OK, Text: fmt.Sprintf("it answers; it has %d environments", len(envs))}
+}
+
+// rights asks what may not be done.
+func rights(ctx context.Context, o Options) Finding {
+	look, err := o.Look(ctx, o.Local)
+	if err != nil {
+		return Finding{State: Warning, Text: "not asked, as there is no cluster"}
+	}
+	if look.Deployer == nil {
+		return Finding{State: Warning, Text: "not asked: this cluster cannot be asked for them"}
+	}
+	missing, err := look.Deployer.Missing(ctx, o.Namespace)
+	switch {
+	case err != nil:
+		return failed(look.Explain(err), "")
+	case len(missing) > 0:
+		return Finding{State: Failed, Text: fmt.Sprintf("in namespace %s you may not: %s", o.Namespace, strings.Join(missing, ", ")),
+			Next: "have a Role with these rights bound to you there; docs/environments.md has one"}
+	}
+	return Finding{State: OK, Text: "in namespace " + o.Namespace + " all that a run needs is allowed"}
+}
+
+// The least limits of file watches: a workspace of some thousand folders, and
+// some editors and dev servers beside.
+const (
+	leastWatches   = 65536
+	leastInstances = 256
+)
+
+// files looks at the limits of file watches.
+func files(_ context.Context, o Options) Finding {
+	f := Finding{State: OK}
+	var low, found []string
+	for _, limit := range []struct {
+		name  string
+		least int
+	}{{"max_user_watches", leastWatches}, {"max_user_instances", leastInstances}} {
+		data, err := os.ReadFile(filepath.Join(o.Proc, "sys", "fs", "inotify", limit.name))
+		if errors.Is(err, os.ErrNotExist) {
+			return Finding{State: OK, Text: "this system has no limit of file watches that can be read"}
+		}
+		n, convErr := strconv.Atoi(strings.TrimSpace(string(data)))
+		if err = errors.Join(err, convErr); err != nil {
+			return failed(err, "")
+		}
+		found = append(found, fmt.Sprintf("%s %d", limit.name, n))
+		if n < limit.least {
+			low = append(low, fmt.Sprintf("fs.inotify.%s=%d", limit.name, limit.least))
+		}
+	}
+	f.Text = strings.Join(found, ", ")
+	if len(low) > 0 {
+		f.State, f.Next = Warning, "--watch may miss changes in a large workspace: sysctl "+strings.Join(low, " ")
+	}
+	return f
+}
+
+// disk makes sure that the state of pipe can be written.
+func disk(_ context.Context, o Options) Finding {
+	next := "make room on its disk, or name another folder with PIPE_HOME"
+	if err := os.MkdirAll(o.Local.Home, 0o700); err != nil {
+		return failed(err, next)
+	}
+	f, err := os.CreateTemp(o.Local.Home, ".doctor-*")
+	if err != nil {
+		return failed(err, next)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(make([]byte, 1<<20))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return failed(err, next)
+	}
+	return Finding{State: OK, Text: o.Local.Home + " can be written"}
+}
+
+// Write writes a report for people.
+func Write(w io.Writer, r Report) error {
+	for _, f := range r.Checks {
+		text := fmt.Sprintf("%-8s  %-7s  %s\n", f.Check, f.State, strings.ReplaceAll(f.Text, "\n", "\n                   "))
+		if f.Next != "" {
+			text += fmt.Sprintf("                   next: %s\n", f.Next)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

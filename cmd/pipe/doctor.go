@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/doctor"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// errUnwell says that a check has failed, which the report has told.
+var errUnwell = errors.New("pipe cannot work here as it is")
+
+func (a *app) doctorCmd() *cobra.Command {
+	var (
+		env  envFlags
+		name string
+		part partFlags
+		show showFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check what pipe needs, and say what to do",
+		Long: `doctor checks the builder, the registry, the cluster, the rights in the namespace of an
+environment, the limits of file watches and the disk, and says of each that is not well
+what to do about it. It exits with status 1 if something keeps pipe from working.`,
+		Example: `  pipe doctor
+  pipe doctor --pipeline shop --env staging --context staging
+  pipe doctor --local --registry registry.example.com/shop
+  pipe doctor -o json | jq '.checks[] | select(.state != "ok")'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer a.hide()
+			if _, err := a.progress(cmd, show); err != nil {
+				return err
+			}
+			opts, err := a.partOptions(cmd, part, evaluation{workspace: a.workspace()}, true)
+			if err != nil {
+				return err
+			}
+			if env.pipeline == "" {
+				if env.pipeline = a.pipelineHere(cmd.Context(), name); env.pipeline == "" {
+					env.pipeline = "pipe"
+				}
+			}
+			report := doctor.Examine(cmd.Context(), doctor.Options{
+				Local: opts, Open: a.open, Look: a.look,
+				Namespace: runtime.EnvironmentKey{Pipeline: env.pipeline, Name: name}.Namespace(),
+			})
+			a.hide()
+			if err := a.write(show.output, report, func() error { return doctor.Write(a.stdout, report) }); err != nil {
+				return err
+			}
+			if !report.Good() {
+				return errUnwell
+			}
+			return nil
+		},
+	}
+	env.add(cmd)
+	cmd.Flags().StringVar(&name, "env", "default", "the `environment` whose namespace's rights are asked for, e.g. --env staging")
+	part.add(cmd)
+	show.add(cmd)
+	return cmd
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+)
+
+func (a *app) eventsCmd() *cobra.Command {
+	var (
+		env    envFlags
+		part   partFlags
+		follow bool
+		out    string
+	)
+	cmd := &cobra.Command{
+		Use:   "events ENV",
+		Short: "Show what happens in an environment",
+		Long: `events shows what Kubernetes tells of the objects of an environment, by time: pods that are
+placed, images that are pulled, health checks that fail. A cluster keeps this for about
+an hour. With -f it goes on with what happens from now on, until it is interrupted. For
+what a run does, see --progress of "pipe run" and "pipe history".
+
+-o json writes a line as {"time", "service", "object", "warning", "reason", "text", "count"}.`,
+		Example: `  pipe events staging
+  pipe events staging -f
+  pipe events staging -o json | jq 'select(.warning)'`,
+		Args: takes("ENV"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			look, err := a.openLook(ctx, cmd, part)
+			if err != nil {
+				return err
+			}
+			e, err := a.environment(cmd, look, args[0], env)
+			if err != nil {
+				return err
+			}
+			var services []string
+			if e.Plan != nil {
+				for _, s := range e.Plan.Services {
+					services = append(services, s.Name)
+				}
+			}
+			err = look.Deployer.Happenings(ctx, e.Key.Namespace(), services, follow, a.happening(out))
+			if follow && ctx.Err() != nil {
+				return nil // that is how it ends
+			}
+			return look.Explain(err)
+		},
+	}
+	env.add(cmd)
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on, e.g. pipe events staging -f")
+	part.addCluster(cmd)
+	addLines(cmd, &out)
+	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
+	return cmd
+}
+
+// happening returns what writes an event.
+func (a *app) happening(format string) func(deploy.Happening) {
+	if format == "json" {
+		e := json.NewEncoder(a.stdout)
+		e.SetEscapeHTML(false)
+		return func(h deploy.Happening) { _ = e.Encode(h) }
+	}
+	return func(h deploy.Happening) {
+		text := fmt.Sprintf("%s %s: %s: %s", h.Time.Format(time.TimeOnly), h.Object, h.Reason, ui.Clean(h.Text))
+		if h.Warning {
+			text = fmt.Sprintf("%s %s: warning: %s: %s", h.Time.Format(time.TimeOnly), h.Object, h.Reason, ui.Clean(h.Text))
+		}
+		if h.Count > 1 {
+			text += fmt.Sprintf(" (%d times)", h.Count)
+		}
+		fmt.Fprintln(a.stdout, text)
+	}
+}

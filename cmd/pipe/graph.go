@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/graph"
+)
+
+func (a *app) graphCmd() *cobra.Command {
+	var (
+		eval evalFlags
+		show showFlags
+	)
+	formats := append([]string{"json", "yaml"}, graph.Formats...)
+	cmd := &cobra.Command{
+		Use:   "graph [PIPELINEFILE]",
+		Short: "Draw the stages and services of a Pipelinefile",
+		Long: `graph draws the stages of a Pipelinefile in running order, the services in them, and what
+services use of others: the credentials of a database, an address in env, an image that
+is built once for several. It asks no cluster. dot is for Graphviz, mermaid for pages that
+draw it themselves; svg is a picture, and needs no other program.`,
+		Example: `  pipe graph
+  pipe graph -o svg > pipeline.svg
+  pipe graph -o mermaid --env staging --set replicas=2
+  pipe graph examples/shop -o dot | dot -Tpng -o pipeline.png`,
+		Args:              oneFile,
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := a.find(cmd, args)
+			if err != nil {
+				return err
+			}
+			defer a.hide()
+			e, err := a.begin(cmd, file, eval, show, nil)
+			if err != nil {
+				return err
+			}
+			a.hide()
+			g := graph.Of(e.plan)
+			return a.write(show.output, g, func() error { return graph.Write(a.stdout, g, graph.Format(show.output)) })
+		},
+	}
+	eval.add(cmd)
+	show.addProgress(cmd)
+	show.output = string(graph.Text)
+	choice(cmd, &show.output, "output", "o", formats, "draw it as `format`, on standard output, e.g. -o svg: "+list(formats))
+	return cmd
+}

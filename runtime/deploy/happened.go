@@ -1,0 +1,105 @@
+package deploy
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A Happening is an event that Kubernetes tells of an object of an environment.
+type Happening struct {
+	Time    time.Time `json:"time"`              // when it happened last
+	Service string    `json:"service,omitempty"` // that the object is of; empty if its name does not tell
+	Object  string    `json:"object"`            // such as "pod api-7d9c-x2x"
+	Warning bool      `json:"warning,omitempty"`
+	Reason  string    `json:"reason"` // such as "BackOff"
+	Text    string    `json:"text"`
+	Count   int       `json:"count"` // how often it happened so far
+}
+
+// Happenings hands the events of a namespace to tell: those that the cluster
+// keeps, by time, and with follow those that come, until ctx ends. services are the
+// names that an object's name may begin with. Values of secrets are not in them.
+func (d *Deployer) Happenings(ctx context.Context, namespace string, services []string, follow bool, tell func(Happening)) error {
+	hide, err := d.hider(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	events := d.cluster.typed.CoreV1().Events(namespace)
+	list, err := events.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	told := make(map[types.UID]string) // the version that was told
+	one := func(e *corev1.Event) {
+		if told[e.UID] == e.ResourceVersion {
+			return
+		}
+		told[e.UID] = e.ResourceVersion
+		h := happening(e, services)
+		h.Text = hide(h.Text)
+		tell(h)
+	}
+	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
+	for i := range list.Items {
+		one(&list.Items[i])
+	}
+	version := list.ResourceVersion
+	for follow && ctx.Err() == nil {
+		w, err := d.cluster.watching.CoreV1().Events(namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
+		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			return d.explain(ctx, err)
+		}
+		again := false
+		for ev := range w.ResultChan() {
+			e, ok := ev.Object.(*corev1.Event)
+			if !ok { // the version is too old: what there is is read anew
+				again = true
+				break
+			}
+			version = e.ResourceVersion
+			if ev.Type == "ADDED" || ev.Type == "MODIFIED" {
+				one(e)
+			}
+		}
+		w.Stop()
+		if again && ctx.Err() == nil {
+			if list, err = events.List(ctx, metav1.ListOptions{}); err != nil {
+				return d.explain(ctx, err)
+			}
+			for i := range list.Items {
+				one(&list.Items[i])
+			}
+			version = list.ResourceVersion
+		}
+	}
+	if follow {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func happening(e *corev1.Event, services []string) Happening {
+	h := Happening{
+		Time: eventTime(e).UTC(), Object: lower(e.InvolvedObject.Kind) + " " + e.InvolvedObject.Name,
+		Warning: e.Type == corev1.EventTypeWarning, Reason: e.Reason, Text: oneLine(e.Message), Count: max(1, int(e.Count)),
+	}
+	if e.Series != nil {
+		h.Count = int(e.Series.Count)
+	}
+	for _, s := range services { // the longest name that fits
+		name := e.InvolvedObject.Name
+		if (name == s || strings.HasPrefix(name, s+"-") || strings.HasPrefix(name, s+".")) && len(s) > len(h.Service) {
+			h.Service = s
+		}
+	}
+	return h
+}

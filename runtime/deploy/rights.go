@@ -1,0 +1,73 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// rightsOfRun are the rights in an environment's namespace without which a run with
+// generated charts fails. What charts bring besides needs its own.
+var rightsOfRun = []struct {
+	group, resource string
+	verbs           []string
+}{
+	{"", "configmaps", []string{"get", "list", "create", "update", "delete"}},
+	{"", "secrets", []string{"get", "list", "create", "update", "patch", "delete"}},
+	{"", "services", []string{"get", "create", "patch", "delete"}},
+	{"", "serviceaccounts", []string{"get", "create", "patch", "delete"}},
+	{"", "persistentvolumeclaims", []string{"get", "list", "create", "patch", "delete"}},
+	{"", "pods", []string{"get", "list", "watch"}},
+	{"", "pods/log", []string{"get"}},
+	{"", "events", []string{"list", "watch"}},
+	{"apps", "deployments", []string{"get", "list", "watch", "create", "patch", "delete"}},
+	{"apps", "statefulsets", []string{"get", "list", "watch", "create", "patch", "delete"}},
+	{"apps", "replicasets", []string{"list", "watch"}},
+	{"batch", "jobs", []string{"get", "list", "watch", "create", "patch", "delete"}},
+	{"batch", "cronjobs", []string{"get", "create", "patch", "delete"}},
+	{"networking.k8s.io", "ingresses", []string{"get", "create", "patch", "delete"}},
+	{"coordination.k8s.io", "leases", []string{"get", "create", "update", "delete"}},
+}
+
+// Missing returns the rights that a run needs in a namespace, and that whoever
+// asks does not have, such as "create secrets". Each is a question to the server.
+func (d *Deployer) Missing(ctx context.Context, namespace string) ([]string, error) {
+	type right struct{ group, resource, verb string }
+	var rights []right
+	for _, n := range rightsOfRun {
+		for _, verb := range n.verbs {
+			rights = append(rights, right{n.group, n.resource, verb})
+		}
+	}
+	denied := make([]bool, len(rights))
+	errs := make([]error, len(rights))
+	var wg sync.WaitGroup
+	for i, r := range rights {
+		wg.Go(func() {
+			resource, sub, _ := strings.Cut(r.resource, "/")
+			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: namespace, Group: r.group, Resource: resource, Subresource: sub, Verb: r.verb,
+				},
+			}}
+			var answer *authorizationv1.SelfSubjectAccessReview
+			answer, errs[i] = d.cluster.typed.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+			denied[i] = errs[i] == nil && !answer.Status.Allowed
+		})
+	}
+	wg.Wait()
+	var missing []string
+	for i, r := range rights {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("ask for the rights in namespace %s: %w", namespace, d.explain(ctx, errs[i]))
+		}
+		if denied[i] {
+			missing = append(missing, r.verb+" "+r.resource)
+		}
+	}
+	return missing, nil
+}

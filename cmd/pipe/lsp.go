@@ -1,0 +1,43 @@
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/interp/lsp"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+func (a *app) lspCmd() *cobra.Command {
+	var eval evalFlags
+	cmd := &cobra.Command{
+		Use:   "lsp",
+		Short: "Speak with an editor: the language server",
+		Long: `lsp is the language server: an editor starts it and speaks the Language Server
+Protocol with it over standard input and output. It tells what is wrong with a
+Pipelinefile and its modules as they stand in the editor, completes, shows help,
+finds and renames. docs/editors.md says how to set up an editor.
+
+It evaluates for --env with the parameters that are given, and makes up a value
+for each parameter that has none.`,
+		Example: `  pipe lsp
+  pipe lsp --env staging --params staging.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			params, err := a.parameters(cmd, eval)
+			if err != nil {
+				return err
+			}
+			return lsp.Serve(cmd.Context(), a.stdin, a.stdout, lsp.Options{
+				Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"},
+				Params:      params,
+				Version:     version,
+				Library:     filepath.Join(a.home(), "lsp", "std"),
+			})
+		},
+	}
+	eval.add(cmd)
+	cmd.Flags().Bool("stdio", true, "speak over standard input and output, as some editors ask for, e.g. pipe lsp --stdio; there is no other way")
+	return cmd
+}

@@ -1,0 +1,326 @@
+package lsp
+
+import (
+	"context"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/stdlib"
+)
+
+// What is looked at of a workspace, so that a hostile or a huge one ends too.
+const (
+	mostFiles   = 5000
+	mostFolders = 20_000
+	largestFile = 4 << 20
+)
+
+// A workspace is all that the editor and the disk have: texts that are open go
+// before those on disk. Only the server's loop uses it.
+type workspace struct {
+	opts    Options
+	folders []string // that the editor has open
+	docs    map[string]*document
+	cache   map[string]cached
+	std     map[string]*module
+}
+
+// A document is a file that is open in the editor.
+type document struct {
+	uri     string // as the editor writes it
+	version int
+	text    *text
+	known   *module // of this text; nil: not made yet
+	before  *module // of the last text that was whole
+}
+
+// A cached module is one of a file on disk, as long as that does not change.
+type cached struct {
+	modified time.Time
+	size     int64
+	module   *module
+}
+
+func newWorkspace(opts Options) *workspace {
+	return &workspace{opts: opts, docs: map[string]*document{}, cache: map[string]cached{}, std: map[string]*module{}}
+}
+
+// isLibrary reports whether file is a module of @std.
+func isLibrary(file string) bool { return strings.HasPrefix(file, "@") }
+
+// module returns what is known of a file, or nil.
+func (w *workspace) module(ctx context.Context, file string) *module {
+	if isLibrary(file) {
+		return w.library(ctx, file)
+	}
+	if d := w.docs[file]; d != nil {
+		if d.known == nil {
+			d.known = w.analyse(ctx, file, d.text.data)
+			if d.known.whole {
+				d.before = d.known
+			}
+		}
+		return d.known
+	}
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > largestFile {
+		return nil
+	}
+	if c, ok := w.cache[file]; ok && c.size == info.Size() && c.modified.Equal(info.ModTime()) {
+		return c.module
+	}
+	data, err := os.ReadFile(file)
+	if err != nil || len(data) > largestFile {
+		return nil
+	}
+	m := w.analyse(ctx, file, string(data))
+	if ctx.Err() == nil {
+		if len(w.cache) > mostFiles {
+			clear(w.cache)
+		}
+		w.cache[file] = cached{info.ModTime(), info.Size(), m}
+	}
+	return m
+}
+
+func (w *workspace) analyse(ctx context.Context, file, data string) *module {
+	root := w.root(file)
+	return analyse(ctx, file, root, below(root, file), data, interp.Options{Limits: w.opts.Limits})
+}
+
+// library returns a module of @std.
+func (w *workspace) library(ctx context.Context, file string) *module {
+	if m := w.std[file]; m != nil {
+		return m
+	}
+	data, err := fs.ReadFile(stdlib.FS, strings.TrimPrefix(file, stdPrefix))
+	if err != nil {
+		return nil
+	}
+	m := analyse(ctx, file, "", file, string(data), interp.Options{})
+	w.std[file] = m
+	return m
+}
+
+const stdPrefix = "@std//"
+
+// find returns the file that a module calls name in a load, and whether that
+// can be one.
+func (w *workspace) find(m *module, name string) (string, bool) {
+	switch {
+	case strings.HasPrefix(name, stdPrefix):
+		file := path.Clean(strings.TrimPrefix(name, stdPrefix))
+		return stdPrefix + file, fs.ValidPath(file)
+	case strings.HasPrefix(name, "@"), strings.Contains(name, "://"), strings.ContainsRune(name, 0):
+		return "", false
+	case isLibrary(m.file):
+		file := path.Join(path.Dir(strings.TrimPrefix(m.file, stdPrefix)), name)
+		return stdPrefix + file, fs.ValidPath(file)
+	case path.IsAbs(name):
+		return "", false
+	}
+	file := filepath.Join(filepath.Dir(m.file), filepath.FromSlash(name))
+	return file, inside(m.root, file)
+}
+
+// loaded returns the module that m loads as name, or nil.
+func (w *workspace) loaded(ctx context.Context, m *module, name string) *module {
+	file, ok := w.find(m, name)
+	if !ok {
+		return nil
+	}
+	return w.module(ctx, file)
+}
+
+// inside reports whether file is below root, also if either has symbolic links.
+func inside(root, file string) bool {
+	if below(root, file) == "" {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return true // it is not there, or open and not saved
+	}
+	realRoot, err := filepath.EvalSymlinks(root)
+	return err == nil && below(realRoot, real) != ""
+}
+
+// below returns the slash-separated path of file below root, or "".
+func below(root, file string) string {
+	rel, err := filepath.Rel(root, file)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}
+
+// root returns the workspace of a file, as evaluation will see it: the git
+// root; else, for a module, the nearest folder with a Pipelinefile.
+func (w *workspace) root(file string) string {
+	root, err := interp.Workspace(file)
+	if err != nil {
+		return filepath.Dir(file)
+	}
+	if _, err := os.Lstat(filepath.Join(root, ".git")); err == nil || isPipelinefile(file) {
+		return root
+	}
+	folder := ""
+	for _, f := range w.folders {
+		if below(f, file) != "" && len(f) > len(folder) {
+			folder = f
+		}
+	}
+	for dir := root; ; dir = filepath.Dir(dir) {
+		if w.exists(filepath.Join(dir, "Pipelinefile")) {
+			return dir
+		}
+		if dir == folder || dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	if folder != "" {
+		return folder
+	}
+	return root
+}
+
+func (w *workspace) exists(file string) bool {
+	if w.docs[file] != nil {
+		return true
+	}
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// isPipelinefile reports whether a file is one that is evaluated by itself.
+func isPipelinefile(file string) bool {
+	name := filepath.Base(file)
+	return name == "Pipelinefile" || strings.HasSuffix(name, ".Pipelinefile") ||
+		strings.HasPrefix(name, "Pipelinefile.") && !strings.HasSuffix(name, ".lock")
+}
+
+func isModule(file string) bool { return strings.HasSuffix(file, ".star") }
+
+// files returns the Pipelinefiles and modules below the roots, sorted: those on
+// disk and those that are open.
+func (w *workspace) files(ctx context.Context, roots []string) []string {
+	found := map[string]bool{}
+	for file := range w.docs {
+		found[file] = true
+	}
+	folders := 0
+	for _, root := range roots {
+		_ = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil || len(found) >= mostFiles || folders >= mostFolders:
+				return fs.SkipAll
+			case err != nil: // what cannot be read is not looked at
+				return nil
+			case d.IsDir():
+				folders++
+				if name := d.Name(); file != root && (strings.HasPrefix(name, ".") || name == "node_modules") {
+					return fs.SkipDir
+				}
+			case d.Type().IsRegular() && (isPipelinefile(file) || isModule(file)):
+				found[file] = true
+			}
+			return nil
+		})
+	}
+	list := make([]string, 0, len(found))
+	for file := range found {
+		list = append(list, file)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// roots returns the folders of the editor and the workspace of file.
+func (w *workspace) roots(file string) []string {
+	list := slices.Clone(w.folders)
+	if root := w.root(file); !slices.ContainsFunc(list, func(f string) bool { return f == root || below(f, root) != "" }) {
+		list = append(list, root)
+	}
+	return list
+}
+
+// pathOf returns the file that a URI names, or "".
+func (w *workspace) pathOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "file" {
+		return ""
+	}
+	p := u.Path
+	if runtime.GOOS == "windows" { // file:///c:/x
+		p = strings.TrimPrefix(p, "/")
+	}
+	file := filepath.Clean(filepath.FromSlash(p))
+	if w.opts.Library != "" {
+		if name := below(w.opts.Library, file); name != "" {
+			return stdPrefix + name
+		}
+	}
+	return file
+}
+
+// uriOf returns how the editor names a file; that of a library is written out
+// first, because an editor opens only what is on disk. It is "" if that fails.
+func (w *workspace) uriOf(file string) string {
+	if d := w.docs[file]; d != nil {
+		return d.uri
+	}
+	if isLibrary(file) {
+		name := strings.TrimPrefix(file, stdPrefix)
+		if file = w.writeOut(name); file == "" {
+			return ""
+		}
+	}
+	p := filepath.ToSlash(file)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p
+	}
+	return (&url.URL{Scheme: "file", Path: p}).String()
+}
+
+// writeOut puts the text of a module of @std where an editor can open it.
+func (w *workspace) writeOut(name string) string {
+	data, err := fs.ReadFile(stdlib.FS, name)
+	if err != nil || w.opts.Library == "" {
+		return ""
+	}
+	file := filepath.Join(w.opts.Library, filepath.FromSlash(name))
+	if old, err := os.ReadFile(file); err == nil && string(old) == string(data) {
+		return file
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return ""
+	}
+	// Another server may do the same: the name is given to what is whole.
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	if err != nil {
+		return ""
+	}
+	_, err = tmp.Write(data)
+	if e := tmp.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Chmod(tmp.Name(), 0o400)
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return ""
+	}
+	return file
+}

@@ -46,6 +46,9 @@ lint: ## format and linters, for this system and for those that pipe also compil
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pipe
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/pipe
 
+kills: cluster ## kill 200 processes at their writes and at any time: nothing may be lost
+	PIPE_TEST_REQUIRE=cluster $(GO) test ./runtime/deploy -run '^TestKills$$' -v -timeout 30m -kills 200
+
 bench: build cluster ## measure against others on this machine; prints ratios
 	./scripts/bench.sh
 
@@ -60,4 +63,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster deps demo demo-stop test lint bench generate fuzz clean
+.PHONY: help build cluster deps demo demo-stop test lint kills bench generate fuzz clean

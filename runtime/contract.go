@@ -100,8 +100,8 @@ type Deployer interface {
 	// Delete uninstalls the release; one that is not there is no error.
 	Delete(ctx context.Context, r Release, emit Emit) error
 	// Remove ends what releases leave in the namespace of an environment: what
-	// Prepare made, and volumes unless keepVolumes says so, with which the
-	// credentials of databases stay, too (D6). Then the namespace goes, if pipe
+	// Prepare made, and volumes unless keepVolumes says so, with which their
+	// namespace and the credentials of databases stay, too (D6). Then the namespace goes, if pipe
 	// made it and nothing of others is in it; that it is kept, and why, is told
 	// with Warned. Remove returns when all that goes is gone.
 	Remove(ctx context.Context, key EnvironmentKey, keepVolumes bool, emit Emit) error

@@ -89,3 +89,11 @@ func (x *run) remove(ctx context.Context, lease Lease) error {
 	}
 	return x.Store.Delete(late, key)
 }
+
+// vanished removes the namespace of an environment that went while its lease was
+// waited for: the lease has made it anew.
+func (r *Runtime) vanished(ctx context.Context, key EnvironmentKey) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer stop()
+	return r.Deployer.Remove(ctx, key, true, func(Body) {})
+}

@@ -69,6 +69,9 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	if waited || req.Plan == nil {
 		// Another run may have saved another plan since.
 		if x, err = r.open(ctx, req); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				err = join(err, r.vanished(ctx, req.Environment))
+			}
 			return nil, join(err, release(ctx, lease))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -146,13 +147,21 @@ func (b *bench) afterDeath(action string, r runtime.Release, n int64) {
 	}
 }
 
-// checkHistory checks that the revisions follow each other, that none is pending
-// and that just one is deployed.
+// checkHistory checks the history of the release api.
 func (b *bench) checkHistory(n int64) {
 	b.t.Helper()
-	list, err := client(b.t, testenv.Cluster(b.t)).CoreV1().Secrets(b.namespace).List(b.t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,name=api"})
+	if wrong := wrongHistory(b.t, client(b.t, testenv.Cluster(b.t)), b.namespace, "api"); wrong != "" {
+		b.t.Errorf("killed at change %d: %s", n, wrong)
+	}
+}
+
+// wrongHistory returns what is wrong with the history of a release, in which
+// revisions follow each other, none is pending and just one is deployed.
+func wrongHistory(t *testing.T, c kubernetes.Interface, namespace, release string) string {
+	t.Helper()
+	list, err := c.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,name=" + release})
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var all []string
 	for _, s := range list.Items {
@@ -163,15 +172,16 @@ func (b *bench) checkHistory(n int64) {
 	for i, text := range all {
 		version, status, _ := strings.Cut(text, " ")
 		if version != fmt.Sprint(i+1) || strings.Contains(status, "pending") || strings.Contains(status, "uninstalling") {
-			b.t.Errorf("killed at change %d: the history is %q", n, all)
+			return fmt.Sprintf("the history of %s is %q", release, all)
 		}
 		if status == "deployed" {
 			deployed++
 		}
 	}
 	if deployed != 1 {
-		b.t.Errorf("killed at change %d: %d revisions are deployed: %q", n, deployed, all)
+		return fmt.Sprintf("%d revisions of %s are deployed: %q", deployed, release, all)
 	}
+	return ""
 }
 
 // TestLeftover checks that what only a revision had that failed goes with the

@@ -48,6 +48,11 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		return err
 	}
 	if why == "" {
+		// What ends late would have the cluster look again only much later.
+		d.podsGone(ctx, name)
+		if err := d.removeVolumes(ctx, name); err != nil {
+			return err
+		}
 		err := d.cluster.typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &found.UID}})
 		switch {
 		case err == nil, apierrors.IsNotFound(err):
@@ -70,8 +75,15 @@ func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.E
 	switch {
 	case l[labelManagedBy] != managedBy || l[labelKind] != kindNamespace || l[labelPipeline] != key.Pipeline || l[labelEnvironment] != key.Name:
 		return "pipe did not make it", nil
-	case keepVolumes:
-		return "its volumes are to be kept", nil
+	}
+	if keepVolumes {
+		claims, err := d.cluster.typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{Limit: 1})
+		if err != nil {
+			return "", fmt.Errorf("list volumes: %w", d.explain(ctx, err))
+		}
+		if len(claims.Items) > 0 {
+			return "its volumes are to be kept", nil
+		}
 	}
 	foreign, err := d.foreign(ctx, n.Name)
 	if err != nil || len(foreign) == 0 {
@@ -227,6 +239,25 @@ func (d *Deployer) removeVolumes(ctx context.Context, namespace string) error {
 	}
 	return nil
 }
+
+// podsGone waits for the pods of releases that were deleted to end. If that takes
+// long, or cannot be seen, they go with the namespace.
+func (d *Deployer) podsGone(ctx context.Context, namespace string) {
+	ctx, stop := context.WithTimeout(ctx, podTime)
+	defer stop()
+	list, err := d.cluster.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return
+	}
+	for _, p := range list.Items {
+		if d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Pod"), namespace, p.Name) != nil {
+			return
+		}
+	}
+}
+
+// podTime is how long a pod has to end, unless it says otherwise.
+const podTime = 30 * time.Second
 
 // namespaceGone waits until a namespace that is being deleted is gone.
 func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.Emit) error {

@@ -1,0 +1,273 @@
+package deploy_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+	"github.com/pipelinefile/pipe/runtime/store"
+)
+
+// kills is how many processes TestKills kills; "make kills" kills more.
+var kills = flag.Int("kills", 20, "how many processes TestKills kills")
+
+// life is what is done to one environment after the other, each by a process
+// that comes to grief and then once more by one that does not.
+var life = []string{"deploy 1", "deploy 2", "stop", "start", "clone", "delete clone", "delete"}
+
+// TestKills kills processes, with SIGKILL, at their writes to the cluster, before
+// and after the server has done them, and at random times: whatever they did,
+// doing it once more completes it, with nothing lost, nothing left over, and
+// nothing there twice (A6).
+func TestKills(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	// One life in peace shows how many writes there are.
+	writes := make(map[string]int64)
+	calm := newVictim(t)
+	for _, action := range life {
+		var n atomic.Int64
+		begun := time.Now()
+		must(t, perform(t.Context(), runtimeOn(t, counted(config, &n)), calm.key, action))
+		t.Logf("%s: %v", action, time.Since(begun).Round(10*time.Millisecond))
+		calm.check(action)
+		writes[action] = n.Load()
+	}
+	t.Logf("writes: %v", writes)
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	const parallel = 3
+	for worker := range parallel {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(worker), 7))
+			for turn := worker; int(done.Load()) < *kills && !t.Failed(); turn += parallel {
+				v := newVictim(t)
+				for _, action := range life {
+					f := fate{Action: action, Key: v.key, Write: 1 + int64(turn/2*stride)%writes[action], After: turn%2 == 1}
+					if turn%5 == 4 { // at any time of what takes about as long
+						f = fate{Action: action, Key: v.key, Millis: random.IntN(2500)}
+					}
+					if v.meets(f) {
+						done.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d processes were killed", done.Load())
+}
+
+// stride spreads a few kills over all writes; none of their numbers is a multiple of it.
+const stride = 7
+
+// TestTroubles has the server refuse, fail, be slow, and go away and come again,
+// during each action: done once more, without that, all is as it should be.
+func TestTroubles(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	for _, trouble := range []string{"429", "500", "slow", "restart"} {
+		t.Run(trouble, func(t *testing.T) {
+			t.Parallel()
+			v := newVictim(t)
+			for _, action := range []string{"deploy 1", "deploy 2", "stop", "start", "delete"} {
+				troubled, stop := withTrouble(t, config, trouble)
+				err := perform(t.Context(), runtimeOn(t, troubled), v.key, action)
+				stop()
+				if err != nil && (trouble == "429" || trouble == "slow") {
+					t.Errorf("%s = %v: this much should do nothing", action, err)
+				}
+				must(t, perform(t.Context(), runtimeOn(t, config), v.key, action))
+				v.check(action)
+			}
+		})
+	}
+}
+
+// A victim is an environment that a life is led on.
+type victim struct {
+	t      *testing.T
+	client kubernetes.Interface
+	key    runtime.EnvironmentKey
+}
+
+func newVictim(t *testing.T) *victim {
+	v := &victim{t, client(t, testenv.Cluster(t)), runtime.EnvironmentKey{Pipeline: runtimetest.Unique("kill"), Name: "dev"}}
+	t.Cleanup(func() {
+		deleteNamespace(v.client, v.key.Namespace())
+		deleteNamespace(v.client, copyOf(v.key).Namespace())
+	})
+	return v
+}
+
+// meets has a process do something until it meets its fate, does it once more,
+// and checks what there is then. It reports whether the process was killed.
+func (v *victim) meets(f fate) (killed bool) {
+	killed = f.run(v.t)
+	if err := perform(v.t.Context(), runtimeOn(v.t, testenv.Cluster(v.t)), v.key, f.Action); err != nil {
+		v.t.Errorf("%v: once more = %v", f, err)
+		return killed
+	}
+	before := v.t.Failed()
+	if v.check(f.Action); v.t.Failed() && !before {
+		v.t.Errorf("this was after %v", f)
+	}
+	return killed
+}
+
+// killPlan is what is deployed: of the first variant with a service that the
+// second one does not have, and with a port less in the second.
+func killPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
+	db := container("db")
+	db.Type, db.Stage, db.Workload.Database = plan.Database, "one", &plan.DatabaseSpec{Engine: "postgresql", Version: "17", Storage: "1Gi"}
+	api := with(container("api"), variant)
+	api.Stage = "two"
+	api.Workload.Env = append(api.Workload.Env, plan.EnvVar{Name: "DATABASE_URL", Secret: &plan.SecretRef{Service: "db", Key: "url"}})
+	if variant == "2" {
+		api.Workload.Ports = nil
+		api.Workload.Health = &plan.Health{Kind: plan.HealthCommand, Command: []string{"true"}}
+	}
+	web := with(container("web"), variant)
+	web.Stage = "two"
+	p := &plan.Plan{
+		Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline},
+		Environment: plan.EnvironmentRef{Name: key.Name, Kind: "environment"},
+		Stages:      []plan.Stage{{Name: "one", Order: 1}, {Name: "two", Order: 2}},
+		Services:    []plan.Service{db, api, web},
+	}
+	for i := range p.Services {
+		p.Services[i].Image.Ref = testImage
+	}
+	return p
+}
+
+// check checks that there is what an action leaves, and nothing else.
+func (v *victim) check(action string) {
+	v.t.Helper()
+	verb, variant, _ := strings.Cut(action, " ")
+	switch verb {
+	case "delete":
+		key := v.key
+		if variant != "" {
+			key = copyOf(key)
+		}
+		// One that died may have been about to wait for that.
+		for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+			_, err := v.client.CoreV1().Namespaces().Get(v.t.Context(), key.Namespace(), metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				break
+			}
+			if err != nil || time.Since(begun) > waitTime {
+				v.t.Errorf("after %s namespace %s is there: %v", action, key.Namespace(), err)
+				break
+			}
+		}
+	case "clone":
+		v.checkDeployed(copyOf(v.key), "2", false)
+	case "deploy":
+		v.checkDeployed(v.key, variant, false)
+	default:
+		v.checkDeployed(v.key, "2", verb == "stop")
+	}
+}
+
+func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopped bool) {
+	t, ctx, namespace := v.t, v.t.Context(), key.Namespace()
+	t.Helper()
+	deployed, err := runtimeOn(t, testenv.Cluster(t)).Deployer.Deployed(ctx, namespace)
+	must(t, err)
+	for _, name := range []string{"db", "api", "web"} {
+		d := deployed[name]
+		if d.Status != "deployed" || d.Fingerprint == "" || d.Ready == stopped || d.Stopped != stopped {
+			t.Errorf("%s: %s is %+v, want it stopped: %v", namespace, name, d, stopped)
+		}
+		if wrong := wrongHistory(t, v.client, namespace, name); wrong != "" {
+			t.Errorf("%s: %s", namespace, wrong)
+		}
+	}
+	want := []string{"claim db-data", "deployment api", "deployment web", "secret db-credentials", "secret pipe-fingerprints", "service db", "service web", "set db"}
+	if variant != "2" {
+		want = append(want, "service api")
+	}
+	slices.Sort(want)
+	if got := v.objects(namespace, variant, stopped); !slices.Equal(got, want) {
+		t.Errorf("%s: there are %q, want %q", namespace, got, want)
+	}
+	s := store.Open(v.client, store.Options{})
+	if held, err := s.Holder(ctx, key); err != nil || held != nil {
+		t.Errorf("%s is held: %v, %v", namespace, held, err)
+	}
+	runs, err := s.Runs(ctx, key)
+	if err != nil || len(runs) == 0 || runs[0].End.IsZero() || runs[0].Error != "" {
+		t.Errorf("%s: the last run is %+v, %v", namespace, runs, err)
+	}
+	if env, err := s.Environment(ctx, key); err != nil || len(env.Images) != 3 {
+		t.Errorf("%s: %v, %v", namespace, env, err)
+	}
+}
+
+// objects returns what is in a namespace, and checks what runs.
+func (v *victim) objects(namespace, variant string, stopped bool) []string {
+	t, ctx := v.t, v.t.Context()
+	all := dataIn(t, v.client, namespace)
+	for i, name := range all {
+		if all[i] = "secret " + name; name == "db-data" {
+			all[i] = "claim " + name
+		}
+	}
+	services, err := v.client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
+	must(t, err)
+	for _, o := range services.Items {
+		all = append(all, "service "+o.Name)
+	}
+	sets, err := v.client.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
+	must(t, err)
+	for _, o := range sets.Items {
+		all = append(all, "set "+o.Name)
+		if (*o.Spec.Replicas == 0) != stopped {
+			t.Errorf("%s: %s has %d replicas, stopped: %v", namespace, o.Name, *o.Spec.Replicas, stopped)
+		}
+	}
+	deployments, err := v.client.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+	must(t, err)
+	for _, o := range deployments.Items {
+		all = append(all, "deployment "+o.Name)
+		env := o.Spec.Template.Spec.Containers[0].Env
+		if got := env[len(env)-1].Value; got != variant || (*o.Spec.Replicas == 0) != stopped {
+			t.Errorf("%s: of %s variant %s runs with %d replicas, want %s, stopped: %v", namespace, o.Name, got, *o.Spec.Replicas, variant, stopped)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// explainedRun adds to the error of a run what is known of its reasons.
+func explainedRun(err error) error {
+	var run *runtime.RunError
+	if !errors.As(err, &run) {
+		return err
+	}
+	text := ""
+	for _, s := range run.Failed {
+		text += fmt.Sprintf("\n%s: %s\n%s", s.Service, s.Error, strings.Join(s.Evidence, "\n"))
+	}
+	return fmt.Errorf("%w%s", err, text)
+}
+
+// waitTime is long: a busy machine is slow.
+const waitTime = 3 * time.Minute

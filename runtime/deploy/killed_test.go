@@ -1,0 +1,228 @@
+package deploy_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+	"github.com/pipelinefile/pipe/runtime/store"
+)
+
+// A fate is what a process does and when it is killed: at a write, or after a
+// while.
+type fate struct {
+	Action string
+	Key    runtime.EnvironmentKey
+	Write  int64 // it dies at this one; 0: at none
+	After  bool  // when the server has done it
+	Millis int   // or after this many milliseconds
+}
+
+func (f fate) String() string {
+	switch {
+	case f.Write == 0:
+		return fmt.Sprintf("%s killed after %d ms", f.Action, f.Millis)
+	case f.After:
+		return fmt.Sprintf("%s killed after write %d", f.Action, f.Write)
+	}
+	return fmt.Sprintf("%s killed before write %d", f.Action, f.Write)
+}
+
+// fateKey makes this test binary a process with a fate.
+const fateKey = "PIPE_DEPLOY_TEST_FATE"
+
+// run has a process meet the fate, and reports whether it was killed.
+func (f fate) run(t *testing.T) bool {
+	data, err := json.Marshal(f)
+	must(t, err)
+	child := exec.Command(os.Args[0], "-test.run=^TestFate$")
+	child.Env = append(os.Environ(), fateKey+"="+string(data), "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t))
+	var out bytes.Buffer
+	child.Stdout, child.Stderr = &out, &out
+	must(t, child.Start())
+	if f.Write == 0 {
+		timer := time.AfterFunc(time.Duration(f.Millis)*time.Millisecond, func() { _ = child.Process.Kill() })
+		defer timer.Stop()
+	}
+	err = child.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+			return true
+		}
+	}
+	if err != nil {
+		t.Errorf("%v: %v\n%s", f, err, out.Bytes())
+	}
+	return false
+}
+
+// TestFate is what the process does.
+func TestFate(t *testing.T) {
+	text := os.Getenv(fateKey)
+	if text == "" {
+		t.Skip("it is what TestKills starts")
+	}
+	var f fate
+	must(t, json.Unmarshal([]byte(text), &f))
+	config := testenv.Cluster(t)
+	var n atomic.Int64
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet || n.Add(1) != f.Write {
+				return next.RoundTrip(r)
+			}
+			if f.After {
+				if answer, err := next.RoundTrip(r); err == nil {
+					_, _ = io.Copy(io.Discard, answer.Body)
+				}
+			}
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		})
+	})
+	must(t, perform(t.Context(), runtimeOn(t, config), f.Key, f.Action))
+}
+
+func copyOf(key runtime.EnvironmentKey) runtime.EnvironmentKey {
+	return runtime.EnvironmentKey{Pipeline: key.Pipeline, Name: key.Name + "-copy"}
+}
+
+// perform does an action of a life, as one would who does not know whether it was
+// begun before.
+func perform(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKey, action string) error {
+	ctx, stop := context.WithTimeoutCause(ctx, waitTime, fmt.Errorf("%s took more than %s", action, waitTime))
+	defer stop()
+	verb, what, _ := strings.Cut(action, " ")
+	req := runtime.Request{Environment: key, WaitLock: true, By: "test"}
+	switch verb {
+	case "deploy":
+		req.Action, req.Plan = runtime.Deploy, killPlan(key, what)
+	case "stop":
+		req.Action = runtime.Stop
+	case "start":
+		req.Action = runtime.Start
+	case "clone":
+		_, err := rt.Clone(ctx, runtime.CloneRequest{Source: key, Name: copyOf(key).Name})
+		if err != nil && !errors.Is(err, runtime.ErrConflict) {
+			return err
+		}
+		req.Action, req.Environment = runtime.Deploy, copyOf(key)
+	case "delete":
+		req.Action = runtime.Delete
+		if what == "clone" {
+			req.Environment = copyOf(key)
+		}
+	}
+	_, err := rt.Run(ctx, req)
+	if verb == "delete" && errors.Is(err, runtime.ErrNotFound) {
+		return nil // it went with the one that died
+	}
+	return explainedRun(err)
+}
+
+// runtimeOn returns a runtime as a process has it that reaches the cluster so.
+func runtimeOn(t *testing.T, config *rest.Config) *runtime.Runtime {
+	t.Helper()
+	c, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	w := runtimetest.NewWorld() // no image is built or copied
+	s := store.Open(c, store.Options{})
+	return &runtime.Runtime{
+		Builder: w.Builder, Registry: w.Registry, Store: s, Locker: s,
+		Deployer: newDeployer(t, deploy.Options{Config: config}),
+	}
+}
+
+// counted returns config with its writes counted.
+func counted(config *rest.Config, n *atomic.Int64) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodGet {
+				n.Add(1)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	return config
+}
+
+// withTrouble returns config for a server with a trouble, until stop.
+func withTrouble(t *testing.T, config *rest.Config, trouble string) (troubled *rest.Config, stop func()) {
+	t.Helper()
+	config = rest.CopyConfig(config)
+	if trouble == "restart" {
+		return restarting(t, config)
+	}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if rand.IntN(8) != 0 {
+				return next.RoundTrip(r)
+			}
+			answer := &http.Response{
+				Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+				Header: http.Header{}, Body: io.NopCloser(strings.NewReader("overloaded")),
+			}
+			switch trouble {
+			case "429":
+				answer.StatusCode = http.StatusTooManyRequests
+				answer.Header.Set("Retry-After", "1")
+			case "500":
+				answer.StatusCode = http.StatusInternalServerError
+			default:
+				time.Sleep(500 * time.Millisecond)
+				return next.RoundTrip(r)
+			}
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return answer, nil
+		})
+	})
+	return config, func() {}
+}
+
+// restarting has the way to the server cut every now and then, for a while.
+func restarting(t *testing.T, config *rest.Config) (*rest.Config, func()) {
+	t.Helper()
+	w, config := newWire(t, config)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-time.After(time.Duration(200+rand.IntN(1500)) * time.Millisecond):
+			case <-done:
+				return
+			}
+			w.cut(true)
+			time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
+			w.cut(false)
+		}
+	})
+	return config, func() {
+		close(done)
+		wg.Wait()
+	}
+}

@@ -20,6 +20,20 @@ func (m *Meter) Compare(x, y starlark.Value) error {
 // CompareSteps returns how many steps it takes to compare v with another value
 // like it.
 func (m *Meter) CompareSteps(v starlark.Value) uint64 {
+	switch v := v.(type) {
+	case starlark.String:
+		return 3 + uint64(len(v))/16
+	case starlark.Bool, starlark.NoneType, starlark.Float:
+		return 3
+	case starlark.Int:
+		if _, ok := v.Int64(); ok {
+			return 3
+		}
+	}
+	return m.deepCompareSteps(v)
+}
+
+func (m *Meter) deepCompareSteps(v starlark.Value) uint64 {
 	c := comparison{most: m.leftAll()}
 	c.values(v, v, starlark.CompareLimit)
 	return c.sum

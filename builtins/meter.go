@@ -28,12 +28,21 @@ type Meter struct {
 	thread *starlark.Thread
 	most   uint64 // steps
 	size   int    // of one value, in bytes
+
+	flat  flat                           // of the value that is looked at
+	entry func(k, v starlark.Value) bool // adds to flat
 }
 
 // NewMeter returns the meter of an evaluation that runs in th and takes at most
 // steps. No string or list is larger than size bytes.
 func NewMeter(ctx context.Context, th *starlark.Thread, steps uint64, size int) *Meter {
-	return &Meter{ctx: ctx, thread: th, most: steps, size: size}
+	m := &Meter{ctx: ctx, thread: th, most: steps, size: size}
+	m.entry = func(k, v starlark.Value) bool {
+		m.flat.add(k)
+		m.flat.add(v)
+		return !m.flat.deep
+	}
+	return m
 }
 
 // Charge counts n steps. The error says that there are not so many left, or that
@@ -135,6 +144,10 @@ func (m *Meter) Text(v starlark.Value) error {
 		return m.Make(len(v))
 	case starlark.Bool, starlark.NoneType:
 		return nil
+	case starlark.Int:
+		if _, ok := v.Int64(); ok {
+			return m.Charge(20)
+		}
 	}
 	n, err := m.TextSize(v)
 	if err != nil {
@@ -160,162 +173,6 @@ func (m *Meter) TextSize(v starlark.Value) (int, error) {
 	}}
 	err := w.value(v, 0)
 	return int(min(w.sum, 1<<62)), err
-}
-
-// Walk counts a walk through all of v, as of a tree: what is shared counts each time.
-func (m *Meter) Walk(v starlark.Value) error {
-	switch v := v.(type) {
-	case starlark.String:
-		return m.Look(len(v))
-	case starlark.Bool, starlark.NoneType, starlark.Int, starlark.Float:
-		return nil
-	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
-	default:
-		return nil
-	}
-	if m == nil {
-		return nil
-	}
-	if n, ok := flatSteps(v); ok {
-		return m.Charge(n)
-	}
-	w := walk{most: m.left(), each: walkSteps}
-	if err := w.value(v, 0); err != nil {
-		return err
-	}
-	return m.Charge(w.sum)
-}
-
-// flatSteps is a walk through the small lists and dicts that most are.
-func flatSteps(v starlark.Value) (n uint64, ok bool) {
-	add := func(e starlark.Value) bool {
-		switch e := e.(type) {
-		case starlark.String:
-			n += 4 + uint64(len(e))/16
-		case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
-			return false
-		default:
-			n += 16
-		}
-		return true
-	}
-	switch v := v.(type) {
-	case starlark.Tuple:
-		for _, e := range v[:min(len(v), 32)] {
-			if !add(e) {
-				return 0, false
-			}
-		}
-		return n, len(v) <= 32
-	case *starlark.List:
-		for i := range min(v.Len(), 32) {
-			if !add(v.Index(i)) {
-				return 0, false
-			}
-		}
-		return n, v.Len() <= 32
-	case *starlark.Dict:
-		if v.Len() > 32 {
-			return 0, false
-		}
-		for k, e := range v.Entries() {
-			if !add(k) || !add(e) {
-				return 0, false
-			}
-		}
-		return n, true
-	}
-	return 0, false
-}
-
-func walkSteps(v starlark.Value) uint64 {
-	if s, ok := v.(starlark.String); ok {
-		return 4 + uint64(len(s))/16
-	}
-	return 16
-}
-
-func (m *Meter) leftAll() uint64 {
-	if m == nil {
-		return 1 << 62
-	}
-	return m.left()
-}
-
-// A walk sums up what each value in a value counts. It ends as soon as that is
-// more than most.
-type walk struct {
-	each func(starlark.Value) uint64
-	most uint64
-	sum  uint64
-	path []starlark.Value // of lists and dicts, which can contain themselves
-}
-
-func (w *walk) value(v starlark.Value, depth int) error {
-	if depth > DeepestValue {
-		return fmt.Errorf("the value is nested deeper than %d", DeepestValue)
-	}
-	w.sum += w.each(v) + uint64(len(w.path))
-	if w.sum > w.most {
-		return ErrSteps
-	}
-	switch v := v.(type) {
-	case starlark.Tuple:
-		for _, e := range v {
-			if err := w.value(e, depth+1); err != nil {
-				return err
-			}
-		}
-	case *starlark.List:
-		if v.Len() == 0 || w.inside(v) {
-			return nil
-		}
-		w.path = append(w.path, v)
-		for i := range v.Len() {
-			if err := w.value(v.Index(i), depth+1); err != nil {
-				return err
-			}
-		}
-		w.path = w.path[:len(w.path)-1]
-	case *starlark.Dict:
-		if v.Len() == 0 || w.inside(v) {
-			return nil
-		}
-		w.path = append(w.path, v)
-		for k, e := range v.Entries() {
-			if err := w.value(k, depth+1); err != nil {
-				return err
-			}
-			if err := w.value(e, depth+1); err != nil {
-				return err
-			}
-		}
-		w.path = w.path[:len(w.path)-1]
-	case *starlark.Set:
-		for e := range v.Elements() {
-			if err := w.value(e, depth+1); err != nil {
-				return err
-			}
-		}
-	case *starlarkstruct.Struct:
-		for name, e := range v.Entries() {
-			w.sum += uint64(len(name))
-			if err := w.value(e, depth+1); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// inside reports whether the walk is in v already.
-func (w *walk) inside(v starlark.Value) bool {
-	for _, p := range w.path {
-		if p == v {
-			return true
-		}
-	}
-	return false
 }
 
 // quoted returns how long s is at most in quotes, as Starlark and JSON write it.

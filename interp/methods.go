@@ -197,23 +197,30 @@ func (g *guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 	if !ok || len(args) != 1 {
 		return nil
 	}
-	it, ok := args[0].(starlark.Iterable)
+	sum := text{meter: g.meter}
+	if list, ok := args[0].(starlark.Indexable); ok {
+		for i := range list.Len() {
+			sum.part(list.Index(i), len(sep))
+		}
+		return sum.joined(len(sep))
+	}
+	return g.joinElements(args[0], len(sep))
+}
+
+// joinElements is join for what can only be gone through. Apart from it, join
+// needs no memory.
+func (g *guards) joinElements(v starlark.Value, sep int) error {
+	it, ok := v.(starlark.Iterable)
 	if !ok {
 		return nil
 	}
-	n := builtins.SlotSize
+	sum := text{meter: g.meter}
 	for e := range starlark.Elements(it) {
-		if e, ok := e.(starlark.String); ok {
-			n += len(e) + len(sep)
-		}
-		if err := g.meter.Charge(1); err != nil {
-			return err
-		}
-		if err := g.meter.Fits(n - len(sep)); err != nil {
-			return err
+		if sum.part(e, sep); sum.err != nil {
+			break
 		}
 	}
-	return g.meter.Charge(uint64(n))
+	return sum.joined(sep)
 }
 
 func (g *guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
@@ -310,7 +317,10 @@ func (g *guards) count(x starlark.Iterable) (int, error) {
 	if n >= 0 {
 		return n, g.meter.Charge(uint64(n))
 	}
-	n = 0
+	return g.countElements(x)
+}
+
+func (g *guards) countElements(x starlark.Iterable) (n int, err error) {
 	for range starlark.Elements(x) {
 		if n++; n%1024 == 0 {
 			if err := g.meter.Charge(1024); err != nil {

@@ -344,6 +344,25 @@ func (t *text) add(v starlark.Value) {
 	}
 }
 
+// part adds an element that is joined with others, and a step.
+func (t *text) part(v starlark.Value, sep int) {
+	if t.err != nil {
+		return
+	}
+	if s, ok := v.(starlark.String); ok {
+		t.n += len(s) + sep
+	}
+	if t.err = t.meter.Charge(1); t.err == nil {
+		t.err = t.meter.Fits(t.n - sep)
+	}
+}
+
+// joined is made for parts, of which the last has no separator behind it.
+func (t *text) joined(sep int) error {
+	t.n = max(t.n-sep, 0)
+	return t.made()
+}
+
 // made counts the making of the text.
 func (t *text) made() error {
 	if t.err != nil {

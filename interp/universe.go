@@ -190,32 +190,55 @@ func (g *guards) keyed(name string, times func(n int) uint64) *starlark.Builtin 
 		if err != nil {
 			return nil, err
 		}
-		compared := func(v starlark.Value) error {
-			return g.meter.Charge(times(n) * (1 + g.meter.CompareSteps(v)))
-		}
+		each := times(n)
 		byKey := false
 		for i, kv := range kwargs {
 			key, ok := kv[1].(starlark.Callable)
-			if name, _ := kv[0].(starlark.String); name != "key" || !ok {
-				continue
+			if name, _ := kv[0].(starlark.String); name == "key" && ok {
+				byKey = true
+				kwargs[i] = starlark.Tuple{kv[0], g.compared(key, each)}
 			}
-			byKey = true
-			kwargs[i] = starlark.Tuple{kv[0], starlark.NewBuiltin(key.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-				v, err := starlark.Call(th, key, args, kwargs)
-				if err == nil {
-					err = compared(v)
-				}
-				return v, err
-			})}
 		}
 		if !byKey {
-			for v := range starlark.Elements(it) {
-				if err := compared(v); err != nil {
-					return nil, err
-				}
+			if err := g.compare(it, each); err != nil {
+				return nil, err
 			}
 		}
 		return inner.CallInternal(th, args, kwargs)
+	})
+}
+
+// compare counts that each element is compared so many times.
+func (g *guards) compare(it starlark.Iterable, times uint64) error {
+	list, ok := it.(starlark.Indexable)
+	if !ok {
+		return g.compareElements(it, times)
+	}
+	for i := range list.Len() {
+		if err := g.meter.Charge(times * (1 + g.meter.CompareSteps(list.Index(i)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *guards) compareElements(it starlark.Iterable, times uint64) error {
+	for v := range starlark.Elements(it) {
+		if err := g.meter.Charge(times * (1 + g.meter.CompareSteps(v))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compared returns key, counting that what it returns is compared so many times.
+func (g *guards) compared(key starlark.Callable, times uint64) *starlark.Builtin {
+	return starlark.NewBuiltin(key.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		v, err := starlark.Call(th, key, args, kwargs)
+		if err == nil {
+			err = g.meter.Charge(times * (1 + g.meter.CompareSteps(v)))
+		}
+		return v, err
 	})
 }
 

@@ -1,0 +1,170 @@
+package builtins
+
+import (
+	"fmt"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+)
+
+// Walk counts a walk through all of v, as of a tree: what is shared counts each time.
+func (m *Meter) Walk(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.String:
+		return m.Look(len(v))
+	case starlark.Bool, starlark.NoneType, starlark.Int, starlark.Float:
+		return nil
+	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
+	default:
+		return nil
+	}
+	if m == nil {
+		return nil
+	}
+	if n, ok := m.flatSteps(v); ok {
+		return m.Charge(n)
+	}
+	w := walk{most: m.left(), each: walkSteps}
+	if err := w.value(v, 0); err != nil {
+		return err
+	}
+	return m.Charge(w.sum)
+}
+
+// flatSteps is a walk through the small lists and dicts that most are. It takes
+// no memory but for the way through a dict.
+func (m *Meter) flatSteps(v starlark.Value) (n uint64, ok bool) {
+	const most = 32
+	m.flat = flat{}
+	switch v := v.(type) {
+	case starlark.Tuple:
+		if len(v) > most {
+			return 0, false
+		}
+		for _, e := range v {
+			m.flat.add(e)
+		}
+	case *starlark.List:
+		if v.Len() > most {
+			return 0, false
+		}
+		for i := range v.Len() {
+			m.flat.add(v.Index(i))
+		}
+	case *starlark.Dict:
+		if v.Len() > most {
+			return 0, false
+		}
+		v.Entries()(m.entry)
+	default:
+		return 0, false
+	}
+	return m.flat.steps, !m.flat.deep
+}
+
+// flat is what flatSteps found so far.
+type flat struct {
+	steps uint64
+	deep  bool // there is a list or the like
+}
+
+func (f *flat) add(v starlark.Value) {
+	switch v := v.(type) {
+	case starlark.String:
+		f.steps += 4 + uint64(len(v))/16
+	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
+		f.deep = true
+	default:
+		f.steps += 16
+	}
+}
+
+func walkSteps(v starlark.Value) uint64 {
+	if s, ok := v.(starlark.String); ok {
+		return 4 + uint64(len(s))/16
+	}
+	return 16
+}
+
+func (m *Meter) leftAll() uint64 {
+	if m == nil {
+		return 1 << 62
+	}
+	return m.left()
+}
+
+// A walk sums up what each value in a value counts. It ends as soon as that is
+// more than most.
+type walk struct {
+	each func(starlark.Value) uint64
+	most uint64
+	sum  uint64
+	path []starlark.Value // of lists and dicts, which can contain themselves
+}
+
+func (w *walk) value(v starlark.Value, depth int) error {
+	if depth > DeepestValue {
+		return fmt.Errorf("the value is nested deeper than %d", DeepestValue)
+	}
+	w.sum += w.each(v) + uint64(len(w.path))
+	if w.sum > w.most {
+		return ErrSteps
+	}
+	switch v := v.(type) {
+	case starlark.Tuple:
+		for _, e := range v {
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case *starlark.List:
+		if v.Len() == 0 || w.inside(v) {
+			return nil
+		}
+		w.path = append(w.path, v)
+		for i := range v.Len() {
+			if err := w.value(v.Index(i), depth+1); err != nil {
+				return err
+			}
+		}
+		w.path = w.path[:len(w.path)-1]
+	case *starlark.Dict:
+		if v.Len() == 0 || w.inside(v) {
+			return nil
+		}
+		w.path = append(w.path, v)
+		for k, e := range v.Entries() {
+			if err := w.value(k, depth+1); err != nil {
+				return err
+			}
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+		w.path = w.path[:len(w.path)-1]
+	case *starlark.Set:
+		for e := range v.Elements() {
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case *starlarkstruct.Struct:
+		for name, e := range v.Entries() {
+			w.sum += uint64(len(name))
+			if err := w.value(e, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inside reports whether the walk is in v already.
+func (w *walk) inside(v starlark.Value) bool {
+	for _, p := range w.path {
+		if p == v {
+			return true
+		}
+	}
+	return false
+}

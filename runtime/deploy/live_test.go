@@ -1,0 +1,163 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+)
+
+// TestLive: what is deployed is seen in four requests, whatever it is, and of a
+// namespace that is not there nothing is.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	config, asked := counting(testenv.Cluster(t))
+	d := newDeployer(t, deploy.Options{Config: config})
+	ns := namespace(t, config)
+	p := &plan.Plan{Pipeline: plan.Pipeline{Name: "live"}, Services: []plan.Service{container("api"), container("web")}}
+	p.Services[1].Workload.Replicas = 2
+	if err := d.Prepare(t.Context(), ns, p); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Services {
+		r := runtime.Release{Pipeline: "live", Environment: "default", Namespace: ns, Service: s, Image: testImage}
+		if err := d.Deploy(t.Context(), r, discard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked.take()
+	live, err := d.Live(t.Context(), ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.take()["all"]; n != 4 {
+		t.Errorf("%d requests, want 4", n)
+	}
+	if len(live) != 2 || live["web"] == nil || live["web"].Deployed == nil {
+		t.Fatalf("live: %+v", live)
+	}
+	web := live["web"]
+	if diff := cmp.Diff([]deploy.Workload{{Kind: "Deployment", Name: "web", Want: 2, Ready: 2, Image: testImage, Settled: true}}, web.Workloads); diff != "" {
+		t.Errorf("workloads (-want +got):\n%s", diff)
+	}
+	if !web.Deployed.Ready || web.Deployed.Revision != 1 || time.Since(web.Updated) > time.Hour || len(web.Pods) != 2 || !web.Pods[0].Ready {
+		t.Errorf("web: %+v of %+v", web, web.Deployed)
+	}
+	none, err := d.Live(t.Context(), "there-is-no-such-namespace")
+	if err != nil || len(none) > 0 {
+		t.Errorf("of nothing: %v, %v", none, err)
+	}
+}
+
+// TestChanges: what a deploy would change is seen object by object; what it
+// would not is not.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	d := newDeployer(t, deploy.Options{Config: config})
+	ns := namespace(t, config)
+	s := container("api")
+	p := &plan.Plan{Pipeline: plan.Pipeline{Name: "changes"}, Services: []plan.Service{s}}
+	if err := d.Prepare(t.Context(), ns, p); err != nil {
+		t.Fatal(err)
+	}
+	r := runtime.Release{Pipeline: "changes", Environment: "default", Namespace: ns, Service: s, Image: testImage}
+	look := func(r runtime.Release, gone bool) (kinds []string) {
+		t.Helper()
+		changes, err := d.Changes(t.Context(), r, gone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			kinds = append(kinds, fmt.Sprintf("%s %v %v", c.Kind, c.Before != "", c.After != ""))
+		}
+		return kinds
+	}
+	if diff := cmp.Diff([]string{"Deployment false true", "Service false true", "ServiceAccount false true"}, look(r, false)); diff != "" {
+		t.Errorf("before (-want +got):\n%s", diff)
+	}
+	if err := d.Deploy(t.Context(), r, discard); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(r, false); got != nil {
+		t.Errorf("unchanged: %v", got)
+	}
+	r.Service.Workload.Env = []plan.EnvVar{{Name: "TITLE", Value: "Shop"}}
+	if diff := cmp.Diff([]string{"Deployment true true"}, look(r, false)); diff != "" {
+		t.Errorf("changed (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"Deployment true false", "Service true false", "ServiceAccount true false"}, look(r, true)); diff != "" {
+		t.Errorf("gone (-want +got):\n%s", diff)
+	}
+}
+
+// BenchmarkLive looks at a namespace with 500 releases of one pod each. It
+// fails if that takes more than four requests.
+func BenchmarkLive(b *testing.B) {
+	config, asked := counting(testenv.Cluster(b))
+	ns := namespace(b, config)
+	fill(b, config, ns, 500)
+	for b.Loop() {
+		d := newDeployer(b, deploy.Options{Config: config}) // as a new process has one
+		asked.take()
+		live, err := d.Live(b.Context(), ns)
+		if err != nil || len(live) != 500 {
+			b.Fatalf("%d releases, %v", len(live), err)
+		}
+		if n := asked.take()["all"]; n > 4 {
+			b.Errorf("%d requests, want 4", n)
+		}
+	}
+}
+
+// fill makes the objects of n releases, without Helm.
+func fill(b *testing.B, config *rest.Config, ns string, n int) {
+	b.Helper()
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = 1000, 1000
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := c.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	p := &plan.Plan{}
+	for i := range n {
+		p.Services = append(p.Services, plan.Service{Name: fmt.Sprintf("svc-%d", i)})
+	}
+	each(b, p, func(s plan.Service) error {
+		labels := map[string]string{"app.kubernetes.io/instance": s.Name}
+		pod := corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: testImage}}}
+		secret := &corev1.Secret{Type: "helm.sh/release.v1", Data: map[string][]byte{"release": make([]byte, 8<<10)}, ObjectMeta: metav1.ObjectMeta{
+			Name: "sh.helm.release.v1." + s.Name + ".v1", Labels: map[string]string{"owner": "helm", "name": s.Name, "status": "deployed", "version": "1"},
+		}}
+		if _, err := c.CoreV1().Secrets(ns).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		none := int32(0)
+		_, err := c.AppsV1().Deployments(ns).Create(ctx, &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Name: s.Name, Annotations: map[string]string{"meta.helm.sh/release-name": s.Name}},
+			Spec: appsv1.DeploymentSpec{Replicas: &none, Selector: &metav1.LabelSelector{MatchLabels: labels},
+				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod}},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		_, err = c.CoreV1().Pods(ns).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: s.Name + "-0", Labels: labels}, Spec: pod}, metav1.CreateOptions{})
+		return err
+	})
+}

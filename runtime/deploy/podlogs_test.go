@@ -1,0 +1,110 @@
+package deploy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/runtime/deploy"
+)
+
+// podServer answers as an API server does whose pods have printed something: no
+// pod runs on the simulated node of other tests.
+func podServer(t *testing.T, logs map[string]string) (config *rest.Config, asked func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var queries []string
+	pods := &corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}}
+	for _, name := range []string{"api-1", "api-2", "web-1"} {
+		service, _, _ := strings.Cut(name, "-")
+		pods.Items = append(pods.Items, corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop-staging", Labels: map[string]string{"app.kubernetes.io/instance": service}},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+				Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+			}}},
+		})
+	}
+	pods.Items = append(pods.Items, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "of-nobody", Namespace: "shop-staging"}})
+	secrets := &corev1.SecretList{TypeMeta: metav1.TypeMeta{Kind: "SecretList", APIVersion: "v1"}, Items: []corev1.Secret{{
+		ObjectMeta: metav1.ObjectMeta{Name: "db"}, Data: map[string][]byte{"password": []byte("sw0rdfish"), "user": []byte("default")},
+	}}}
+	answer := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(v); err != nil {
+			t.Error(err)
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/shop-staging/")
+		pod, isLog := strings.CutSuffix(strings.TrimPrefix(path, "pods/"), "/log")
+		switch {
+		case isLog && logs[pod] != "":
+			mu.Lock()
+			queries = append(queries, r.URL.RawQuery)
+			mu.Unlock()
+			fmt.Fprint(w, logs[pod])
+		case path == "pods":
+			answer(w, pods)
+		case path == "secrets":
+			answer(w, secrets)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return &rest.Config{Host: server.URL}, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return queries
+	}
+}
+
+// TestLogs: the lines of all services come by time, each with where it is from,
+// without the values of secrets; what cannot be had is told.
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	config, asked := podServer(t, map[string]string{
+		"api-1": "2026-01-02T03:04:05.1Z first\n2026-01-02T03:04:07Z third, by default, with sw0rdfish and c3cwcmRmaXNo\n",
+		"web-1": "2026-01-02T03:04:06Z second\r\n2026-01-02T03:04:08Z an end without a line's end",
+	})
+	d := newDeployer(t, deploy.Options{Config: config})
+	var got, troubles []string
+	opts := deploy.LogOptions{Tail: 7, Trouble: func(text string) { troubles = append(troubles, text) }}
+	err := d.Logs(t.Context(), "shop-staging", opts, func(l deploy.LogLine) {
+		got = append(got, fmt.Sprintf("%s %s/%s: %s", l.Service, l.Pod, l.Container, l.Text))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"api api-1/main: first", "web web-1/main: second", "api api-1/main: third, by default, with REDACTED and REDACTED",
+		"web web-1/main: an end without a line's end",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	if len(troubles) != 1 || !strings.HasPrefix(troubles[0], "log of container main of pod api-2: ") {
+		t.Errorf("troubles: %q", troubles)
+	}
+	for _, q := range asked() {
+		contains(t, q, "tailLines=7", "timestamps=true")
+	}
+
+	got = nil
+	opts.Services = []string{"web"}
+	if err := d.Logs(t.Context(), "shop-staging", opts, func(l deploy.LogLine) { got = append(got, l.Service) }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web", "web"}, got); diff != "" {
+		t.Errorf("of one service (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,132 @@
+package view_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/view"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// shop is an environment with a service in each state that there is.
+func shop() *runtime.Environment {
+	web := func(name, stage string) plan.Service {
+		return plan.Service{Name: name, Type: plan.Application, Stage: stage, Workload: plan.Workload{Replicas: 2}}
+	}
+	p := &plan.Plan{
+		Pipeline: plan.Pipeline{Name: "shop"},
+		Stages:   []plan.Stage{{Name: "data", Order: 10}, {Name: "apps", Order: 20}},
+		Services: []plan.Service{
+			{Name: "db", Type: plan.Database, Stage: "data"},
+			{Name: "migrate", Type: plan.Job, Stage: "data", Workload: plan.Workload{Job: &plan.JobSpec{On: "deploy"}}},
+			{Name: "goodbye", Type: plan.Job, Stage: "data", Workload: plan.Workload{Job: &plan.JobSpec{On: "delete"}}},
+			web("good", "apps"), web("rolling", "apps"), web("crashing", "apps"), web("failed", "apps"), web("pending", "apps"),
+			web("stopped", "apps"), web("missing", "apps"), web("foreign", "apps"), web("scaled", "apps"), web("other-image", "apps"), web("unconfirmed", "apps"),
+			{Name: "mail", Type: plan.Container, Stage: "apps", Skip: true, SkipWhy: &plan.Reason{Text: "skip = True"}},
+		},
+	}
+	return &runtime.Environment{
+		Key: runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, Kind: "environment", Plan: p,
+		Overrides: map[string]runtime.Override{"good": {Stage: "data"}},
+		Images:    map[string]string{"good": "r/good@sha256:1", "other-image": "r/other@sha256:1"},
+	}
+}
+
+// live returns a release whose workload has these pods.
+func live(name, image string, d runtime.Deployed, want, ready int, settled bool, pods ...deploy.LivePod) *deploy.Live {
+	if d.Status == "" {
+		d.Status = "deployed"
+	}
+	if d.Revision == 0 {
+		d.Revision = 3
+	}
+	return &deploy.Live{Deployed: &d, Updated: now.Add(-time.Hour), Pods: pods,
+		Workloads: []deploy.Workload{{Kind: "Deployment", Name: name, Want: want, Ready: ready, Image: image, Settled: settled}}}
+}
+
+func TestStatus(t *testing.T) {
+	fine := runtime.Deployed{Fingerprint: "sha256:1", Ready: true}
+	crash := deploy.LivePod{Name: "crashing-1", Trouble: "CrashLoopBackOff: exit 1", Restarts: 4}
+	st, err := view.StatusOf(shop(), map[string]*deploy.Live{
+		"db":          live("db", "postgres@sha256:1", fine, 1, 1, true),
+		"migrate":     {Deployed: &runtime.Deployed{Fingerprint: "sha256:1", Ready: true, Status: "deployed", Revision: 1}},
+		"good":        live("good", "r/good@sha256:1", fine, 2, 2, true, deploy.LivePod{Name: "good-1", Ready: true}),
+		"rolling":     live("rolling", "r", fine, 2, 1, false),
+		"crashing":    live("crashing", "r", fine, 2, 0, true, crash),
+		"failed":      live("failed", "r", runtime.Deployed{Fingerprint: "sha256:1", Status: "failed"}, 2, 2, true),
+		"pending":     live("pending", "r", runtime.Deployed{Fingerprint: "sha256:1", Status: "pending-upgrade"}, 2, 2, true),
+		"stopped":     live("stopped", "r", runtime.Deployed{Fingerprint: "sha256:1", Stopped: true}, 0, 0, true),
+		"foreign":     live("foreign", "r", runtime.Deployed{}, 2, 2, true),
+		"scaled":      live("scaled", "r", fine, 5, 5, true),
+		"other-image": live("other-image", "r/other@sha256:2", fine, 2, 2, true),
+		"unconfirmed": live("unconfirmed", "r", runtime.Deployed{Fingerprint: "sha256:1"}, 2, 2, true),
+		"gone":        live("gone", "r", fine, 1, 1, true),
+		"theirs":      live("theirs", "r", runtime.Deployed{}, 1, 1, true),
+		"no-release":  {},
+	}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type line struct {
+		Stage, Service string
+		Health         view.Health
+		Reason, Drift  string
+	}
+	var got []line
+	add := func(stage string, services []view.Service) {
+		for _, s := range services {
+			l := line{stage, s.Name, s.Health, s.Reason, ""}
+			for _, d := range s.Drift {
+				l.Drift += d
+			}
+			got = append(got, l)
+		}
+	}
+	for _, s := range st.Stages {
+		add(s.Name, s.Services)
+	}
+	add("", st.Others)
+	want := []line{
+		{"data", "db", view.Healthy, "", ""},
+		{"data", "migrate", view.Healthy, "", ""},
+		{"data", "goodbye", view.Absent, "", ""}, // it runs later
+		{"data", "good", view.Healthy, "", ""},   // where the override has it (S6)
+		{"apps", "rolling", view.Changing, "1 of 2 pods are ready", ""},
+		{"apps", "crashing", view.Degraded, "crashing-1: CrashLoopBackOff: exit 1", ""},
+		{"apps", "failed", view.Failed, "its last revision failed", ""},
+		{"apps", "pending", view.Changing, "its release is pending-upgrade", ""},
+		{"apps", "stopped", view.Stopped, "", ""},
+		{"apps", "missing", view.Absent, "", "it is not deployed"},
+		{"apps", "foreign", view.Healthy, "", "revision 3 is not of pipe"},
+		{"apps", "scaled", view.Healthy, "", "it has 5 replicas, the plan has 2"},
+		{"apps", "other-image", view.Healthy, "", "it runs another image than was deployed: r/other@sha256:2"},
+		{"apps", "unconfirmed", view.Healthy, "", "the last deploy did not become ready"},
+		{"apps", "mail", view.Absent, "", ""}, // it is skipped
+		{"", "gone", view.Healthy, "", "the plan has no such service any more"},
+		{"", "theirs", view.Healthy, "", ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	counts := map[view.Health]int{view.Healthy: 7, view.Changing: 2, view.Degraded: 1, view.Failed: 1, view.Stopped: 1, view.Absent: 2}
+	if diff := cmp.Diff(counts, st.Counts()); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"mail"}, st.Environment.Skipped); diff != "" {
+		t.Errorf("skipped (-want +got):\n%s", diff)
+	}
+}
+
+// TestStatusOfNothing: an environment that was never deployed has no stages.
+func TestStatusOfNothing(t *testing.T) {
+	st, err := view.StatusOf(&runtime.Environment{Key: runtime.EnvironmentKey{Pipeline: "shop", Name: "new"}}, nil, now)
+	if err != nil || len(st.Stages) > 0 || len(st.Others) > 0 {
+		t.Errorf("StatusOf = %+v, %v", st, err)
+	}
+}

@@ -353,7 +353,7 @@ func (t *text) part(v starlark.Value, sep int) {
 		t.n += len(s) + sep
 	}
 	if t.err = t.meter.Charge(1); t.err == nil {
-		t.err = t.meter.Fits(t.n - sep)
+		t.err = t.meter.Fits(max(t.n-sep, 0))
 	}
 }
 

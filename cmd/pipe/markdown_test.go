@@ -19,8 +19,8 @@ type docPage struct {
 }
 
 // A docSnippet is a block of code. The words behind its language are marks:
-// "file=NAME" is the file that it shows, "wrong" that it is meant to be wrong,
-// and of Go the file that it stands in.
+// "file=NAME" is the file that it shows, "add=NAME" the one that it is the end
+// of, "wrong" that it is meant to be wrong; of Go the file that it stands in.
 type docSnippet struct {
 	line  int
 	lang  string

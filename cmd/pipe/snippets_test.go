@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/chart"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
@@ -53,14 +55,15 @@ func docPages(t *testing.T) []string {
 // TestSnippets runs every snippet of every page, by its language:
 //
 //	python      evaluated for three environments: as it is if it calls pipeline(), otherwise behind the page's preamble;
-//	            of a page beside a Pipelinefile it stands in that
+//	            of a page beside a Pipelinefile it stands in that; charts take what it says
 //	sh          its commands "pipe …" are parsed by the real commands; targets of make and paths in ./ are there
 //	console     its commands, after "$ ", are run in the page's folder, on a world in memory; what they print is compared
 //	go FILE     stands in FILE, which is compiled and tested, word for word
 //	yaml, json  parsed
 //	text        shown
 //
-// A snippet that shows a file says so, "python file=lib/web.star", and is there for what follows on its page.
+// A snippet that shows a file says so, "python file=lib/web.star", one that shows what is put behind the rest of it
+// "python add=Pipelinefile"; the file is there for what follows on the page. Every page has the programs of the shop.
 func TestSnippets(t *testing.T) {
 	for _, file := range docPages(t) {
 		t.Run(file, func(t *testing.T) {
@@ -110,6 +113,13 @@ func (r *reader) read(t *testing.T) {
 			t.Errorf("%s:%d: "+format, append([]any{r.page.file, s.line}, args...)...)
 		}
 		file := s.mark("file")
+		if add := s.mark("add"); add != "" {
+			before, err := os.ReadFile(filepath.Join(r.dir, add))
+			if err != nil {
+				problem("%v", err)
+			}
+			file, s.text = add, string(before)+s.text
+		}
 		if file != "" {
 			write(t, r.dir, file, s.text)
 		}
@@ -193,12 +203,37 @@ func (r *reader) python(s *docSnippet, file string, problem func(string, ...any)
 		if p == nil {
 			continue
 		}
+		if err := r.render(p); err != nil {
+			problem("%v", err)
+		}
 		for _, service := range p.Services {
 			if service.Image.Mirror != "" { // what is to be copied can be
 				r.world.Registry.Upstream(service.Image.Mirror, "sha256:"+plan.Digest(service.Name))
 			}
 		}
 	}
+}
+
+// render reports a chart of this machine that does not take what the plan says.
+func (r *reader) render(p *plan.Plan) error {
+	shelf := chart.NewShelf(r.dir, r.home)
+	for _, s := range p.Services {
+		if s.Chart != nil && (s.Chart.Repo != "" || strings.Contains(s.Chart.Ref, "://")) {
+			continue
+		}
+		c, err := shelf.Chart(context.Background(), s, chart.SecretKey)
+		if err != nil {
+			return err
+		}
+		err = c.Check("docs", chart.Use{
+			Pipeline: p.Pipeline.Name, Environment: p.Environment.Name, Service: s.Name, Values: s.Values,
+			Image: "registry.example.com/docs/" + s.Name + "@sha256:" + strings.Repeat("0", 64),
+		})
+		if err != nil {
+			return fmt.Errorf("the chart of service %s: %w", s.Name, err)
+		}
+	}
+	return nil
 }
 
 // console runs commands and compares what they print. In what is expected, "…"
@@ -228,6 +263,7 @@ func (r *reader) console(t *testing.T, text string, problem func(string, ...any)
 			continue
 		}
 		got := r.pipe(t, commands[0][1:])
+		t.Logf("$ %s\n%s", line, got)
 		if !expected(want.String()).MatchString(got) {
 			problem("%s prints\n%s\nand not\n%s", line, got, want.String())
 		}

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Installs the programs that image builds and real local nodes run, where they
 # are missing. Only what is missing: nothing that is there is replaced, since a
-# machine may have its own containerd or Docker.
+# machine may have its own containerd or Docker. Arguments are further entries.
 set -euo pipefail
 
 [ "$(uname -s)" = Linux ] || exit 0
 PATH=$PATH:/usr/sbin:/sbin
 
 # program:package
-needed="runc:runc git:git busybox:busybox-static nft:nftables ip:iproute2 mount:mount newuidmap:uidmap rootlesskit:rootlesskit"
+needed="runc:runc git:git busybox:busybox-static nft:nftables ip:iproute2 mount:mount newuidmap:uidmap rootlesskit:rootlesskit $*"
 missing=()
 for entry in $needed; do
 	command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")

@@ -311,7 +311,7 @@ func (c *completer) inLoad(fr *frame, written string) {
 	if fr.arg == 0 && fr.keyword == "" {
 		entries, _ := fs.ReadDir(stdlib.FS, ".")
 		for _, e := range entries {
-			if !strings.HasSuffix(e.Name(), "_test.star") {
+			if !strings.HasSuffix(e.Name(), "_test.star") && strings.HasPrefix(stdPrefix+e.Name(), written) {
 				c.add(1, completionItem{Label: stdPrefix + e.Name(), Kind: kindModule, Documentation: c.moduleDoc(stdPrefix + e.Name())})
 			}
 		}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package deploy_test
 
 import (
@@ -142,7 +144,7 @@ func perform(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKe
 }
 
 // runtimeOn returns a runtime as a process has it that reaches the cluster so.
-func runtimeOn(t *testing.T, config *rest.Config) *runtime.Runtime {
+func runtimeOn(t testing.TB, config *rest.Config) *runtime.Runtime {
 	t.Helper()
 	c, err := kubernetes.NewForConfig(config)
 	must(t, err)

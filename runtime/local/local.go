@@ -56,7 +56,7 @@ type Runtime struct {
 	Cluster *deploy.Deployer
 	// Redact takes the values of secrets that are known out of a text.
 	Redact func(string) string
-	close []func() error // in the order of opening
+	close  []func() error // in the order of opening
 }
 
 // Close gives back what Open has opened. Embedded parts go on in the background

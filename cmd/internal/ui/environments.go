@@ -150,13 +150,13 @@ func ListGoing(w io.Writer, g Going) error {
 		if stores := storing(g.Plan); len(stores) > 0 && !g.KeepVolumes {
 			fmt.Fprintf(&b, "  the volumes, with all data, of %s\n", strings.Join(stores, ", "))
 		}
-		switch {
-		case g.KeepVolumes:
-			b.WriteString("Its volumes and the credentials of its databases stay, and so does the namespace.\n")
-		default:
-			b.WriteString("  the secrets, the credentials of databases and the namespace\n")
+		if !g.KeepVolumes {
+			b.WriteString("  the secrets, the credentials of databases and, if pipe made it, the namespace\n")
 		}
 		b.WriteString("  the records of its runs, unless they are kept in a namespace of their own\n")
+		if g.KeepVolumes {
+			b.WriteString("Its volumes and the credentials of its databases stay, and so does the namespace.\n")
+		}
 	} else {
 		b.WriteString("Volumes and credentials stay, and so does the rest of the environment.\n")
 	}

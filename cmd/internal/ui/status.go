@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pipelinefile/pipe/runtime/view"
 )
@@ -26,32 +26,55 @@ func Status(w io.Writer, st view.Status) error {
 		}
 		b.WriteString("\n")
 	}
-	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "\n  SERVICE\tHEALTH\tPODS\tREVISION\tAGE\tIMAGE")
+	rows := columns{{"  SERVICE", "HEALTH", "PODS", "REVISION", "AGE", "IMAGE"}}
 	for i, stage := range st.Stages {
 		if len(stage.Services) == 0 {
 			continue
 		}
-		fmt.Fprintf(tw, "stage %d: %s\n", i+1, stage.Name)
+		rows = append(rows, []string{fmt.Sprintf("stage %d: %s", i+1, stage.Name)})
 		for _, s := range stage.Services {
-			statusLine(tw, s, st.At)
+			rows = append(rows, statusRows(s, st.At)...)
 		}
 	}
 	if len(st.Others) > 0 {
-		fmt.Fprintln(tw, "not in the plan")
+		rows = append(rows, []string{"not in the plan"})
 		for _, s := range st.Others {
-			statusLine(tw, s, st.At)
+			rows = append(rows, statusRows(s, st.At)...)
 		}
 	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	b.WriteString("\n" + sumHealth(st) + "\n")
-	_, err := io.WriteString(w, trimLines(b.String()))
+	b.WriteString("\n" + rows.String() + "\n" + sumHealth(st) + "\n")
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func statusLine(w io.Writer, s view.Service, now time.Time) {
+// columns are rows of cells. A row of one cell is a line between the others.
+type columns [][]string
+
+func (rows columns) String() string {
+	var width []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if len(width) <= i {
+				width = append(width, 0)
+			}
+			if len(row) > 1 {
+				width[i] = max(width[i], utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += fmt.Sprintf("%-*s  ", width[i], cell)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// statusRows are the row of a service, and below it what is not as it should be.
+func statusRows(s view.Service, now time.Time) (rows columns) {
 	health := string(s.Health)
 	if s.Skipped != "" {
 		health = "skipped"
@@ -69,16 +92,17 @@ func statusLine(w io.Writer, s view.Service, now time.Time) {
 	if !s.Updated.IsZero() {
 		old = age(now.Sub(s.Updated))
 	}
-	fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\n", s.Name, health, pods, revision, old, short(s.Image))
+	rows = append(rows, []string{"  " + s.Name, health, pods, revision, old, short(s.Image)})
 	if s.Reason != "" {
-		fmt.Fprintf(w, "      %s\n", clip(clean(s.Reason)))
+		rows = append(rows, []string{"      " + clip(clean(s.Reason))})
 	}
 	for _, d := range s.Drift {
-		fmt.Fprintf(w, "      drift: %s\n", d)
+		rows = append(rows, []string{"      drift: " + d})
 	}
 	if s.Restarts > 0 && !s.Health.Good() {
-		fmt.Fprintf(w, "      restarted %s\n", count(s.Restarts, "time"))
+		rows = append(rows, []string{"      restarted " + count(s.Restarts, "time")})
 	}
+	return rows
 }
 
 // sumHealth is the last line: how many services there are of each health.

@@ -79,3 +79,35 @@ func ExampleCheckEnvironment() {
 	// <nil>
 	// environment: "Staging" is no name: want small letters, digits and dashes, with a letter or digit at both ends
 }
+
+func ExampleNames() {
+	for _, n := range builtins.Names() {
+		if n.Name == "environment" {
+			fmt.Println(n.Doc)
+		}
+	}
+	// Output: The environment that the pipeline is evaluated for.
+}
+
+func ExampleTypes() {
+	for _, t := range builtins.Types() {
+		if t.Name == "service" {
+			fmt.Println(t.Attrs[0].Name, t.Attrs[0].Type)
+		}
+	}
+	// Output: name str
+}
+
+func ExampleDescribed() {
+	for _, f := range builtins.Described() {
+		if f.Name == "json.encode" {
+			fmt.Println(f.Signature())
+		}
+	}
+	// Output: json.encode(x)
+}
+
+func ExampleHasSecret() {
+	fmt.Println(builtins.HasSecret("print", starlark.String("plain")))
+	// Output: <nil>
+}

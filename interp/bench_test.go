@@ -2,8 +2,11 @@ package interp_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,4 +89,85 @@ func BenchmarkEval10000(b *testing.B) {
 	b.ReportMetric(float64(ours)/float64(plain), "x-bare")
 	b.ReportMetric(float64(plain.Microseconds())/1000, "bare-ms")
 	b.ReportMetric(float64(ours.Microseconds())/1000, "eval-ms")
+}
+
+// BenchmarkModules evaluates 10 000 services from 1 000 modules of ten. The
+// metric x-one-file is how many times that takes what one file of all takes,
+// each at its fastest.
+func BenchmarkModules(b *testing.B) {
+	declaration := func(i int) string {
+		return fmt.Sprintf("container(\"svc-%d\", image = \"registry.example.com/svc-%d:1\", ports = [8080], env = {\"N\": \"%d\"})\n", i, i, i)
+	}
+	var one, many strings.Builder
+	one.WriteString("pipeline(\"big\")\n")
+	many.WriteString("pipeline(\"big\")\n")
+	var files []string
+	for m := range 1000 {
+		fmt.Fprintf(&many, "load(\"m%d.star\", m%d = \"name\")\n", m, m)
+		text := fmt.Sprintf("name = \"m%d\"\n", m)
+		for i := range 10 {
+			text += declaration(10*m + i)
+			one.WriteString(declaration(10*m + i))
+		}
+		files = append(files, fmt.Sprintf("m%d.star", m), text)
+	}
+	mains := []string{write(b, "Pipelinefile", one.String()), write(b, append(files, "Pipelinefile", many.String())...)}
+	best := []time.Duration{time.Hour, time.Hour}
+	for b.Loop() {
+		for i, main := range mains {
+			start := time.Now()
+			p, err := interp.Eval(context.Background(), main, interp.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			best[i] = min(best[i], time.Since(start))
+			if len(p.Services) != 10_000 {
+				b.Fatalf("%d services, want 10000", len(p.Services))
+			}
+		}
+	}
+	b.ReportMetric(float64(best[1])/float64(best[0]), "x-one-file")
+	b.ReportMetric(float64(best[0].Microseconds())/1000, "one-file-ms")
+	b.ReportMetric(float64(best[1].Microseconds())/1000, "modules-ms")
+}
+
+// BenchmarkMemory shows what a service of the plan of 10 000 keeps, in bytes, and what its
+// evaluation takes.
+func BenchmarkMemory(b *testing.B) {
+	main := write(b, "Pipelinefile", generated)
+	var kept, took uint64
+	for b.Loop() {
+		before := memory()
+		p, err := interp.Eval(context.Background(), main, interp.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		after := memory()
+		kept, took = after.HeapAlloc-before.HeapAlloc, after.TotalAlloc-before.TotalAlloc
+		runtime.KeepAlive(p)
+	}
+	b.ReportMetric(float64(kept)/10_000, "kept-B/service")
+	b.ReportMetric(float64(took)/10_000, "allocated-B/service")
+}
+
+func memory() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// BenchmarkCancel shows how long a busy loop goes on after its context ended (L4).
+func BenchmarkCancel(b *testing.B) {
+	main := write(b, "Pipelinefile", "def f():\n  for i in range(1000000000):\n    for j in range(1000000000):\n      pass\nf()\n")
+	shortest := time.Hour // the machine may be busy with others
+	for b.Loop() {
+		ctx, cancel := context.WithCancel(context.Background())
+		var at time.Time
+		time.AfterFunc(5*time.Millisecond, func() { at = time.Now(); cancel() })
+		if _, err := interp.Eval(ctx, main, interp.Options{Limits: interp.Limits{Steps: 1 << 60}}); err == nil {
+			b.Fatal("no error")
+		}
+		shortest = min(shortest, time.Since(at))
+	}
+	b.ReportMetric(float64(shortest.Microseconds())/1000, "shortest-ms")
 }

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"testing/fstest"
 
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -79,4 +84,63 @@ func ExampleWorkspace() {
 	root, err := interp.Workspace(file)
 	fmt.Println(root == filepath.Dir(file), err)
 	// Output: true <nil>
+}
+
+// A host program adds a function and a library of its own.
+func ExampleOptions() {
+	type args struct {
+		Name string `arg:"name" help:"of the team"`
+	}
+	owner := builtins.New("owner", "str", "Returns who is called at night.", func(c *builtins.Call, a *args) (starlark.Value, error) {
+		if a.Name != "shop" {
+			return nil, c.Errorf("name", "there is no team %q", a.Name)
+		}
+		return starlark.String("ann"), nil
+	})
+	house := fstest.MapFS{"teams.star": {Data: []byte(`
+def labels(team):
+    return {"team": team, "owner": owner(team)}
+`)}}
+	file, remove := temporary(`
+load("@house//teams.star", "labels")
+pipeline("shop")
+container("web", image = "nginx:1.27", labels = labels("shop"))
+`)
+	defer remove()
+	p, err := interp.Eval(context.Background(), file, interp.Options{
+		Builtins: []*builtins.Func{owner},
+		Modules:  map[string]fs.FS{"house": house},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p.Service("web").Workload.Labels)
+	// Output: map[owner:ann team:shop]
+}
+
+// A server evaluates what strangers write.
+func ExampleLimits() {
+	file, remove := temporary(`pipeline("shop")
+all = [i * i for i in range(1000000)]
+`)
+	defer remove()
+	_, err := interp.Eval(context.Background(), file, interp.Options{Limits: interp.Limits{Steps: 100_000, Size: 1 << 20}})
+	fmt.Println(err)
+	// Output:
+	// Pipelinefile:2:20: evaluation takes more than 100000 steps
+	//     all = [i * i for i in range(1000000)]
+	//                        ^
+	//     is a loop larger than it was meant to be?
+}
+
+// An editor shows what is wrong with a text while it is written.
+func ExampleCheck() {
+	_, found := interp.Check(context.Background(), "Pipelinefile", []byte(`pipeline("shop")
+contaner("web", image = "nginx")
+`), interp.Options{})
+	for _, d := range found {
+		fmt.Println(d.Pos, d.Message, "-", d.Hint)
+	}
+	// Output: Pipelinefile:2:1 undefined: contaner - did you mean "container"?
 }

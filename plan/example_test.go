@@ -59,3 +59,30 @@ func ExamplePlan_Service() {
 	fmt.Println(p.Service("api").Type, p.Service("web") == nil)
 	// Output: APPLICATION true
 }
+
+func ExamplePlan_Digest() {
+	a, _ := (&plan.Plan{Pipeline: plan.Pipeline{Name: "shop"}}).Digest()
+	b, _ := (&plan.Plan{Pipeline: plan.Pipeline{Name: "shop"}}).Digest()
+	c, _ := (&plan.Plan{Pipeline: plan.Pipeline{Name: "bank"}}).Digest()
+	fmt.Println(a == b, a == c)
+	// Output: true false
+}
+
+func ExamplePlan_Build() {
+	p := &plan.Plan{Builds: []plan.BuildSpec{{ID: "b1", Dockerfile: "Dockerfile"}}}
+	fmt.Println(p.Build("b1").Dockerfile, p.Build("b2") == nil)
+	// Output: Dockerfile true
+}
+
+func ExampleDigestOf() {
+	fmt.Println(plan.DigestOf([]byte("FROM scratch"))[:14])
+	// Output: sha256:67c4282
+}
+
+func ExampleDuration() {
+	var d plan.Duration
+	err := d.UnmarshalText([]byte("90s"))
+	text, _ := d.MarshalText()
+	fmt.Println(string(text), err)
+	// Output: 1m30s <nil>
+}

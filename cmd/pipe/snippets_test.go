@@ -169,7 +169,7 @@ var callsPipeline = regexp.MustCompile(`(?m)^pipeline\(`)
 // python evaluates a snippet. One that shows a module or a test is run where
 // another snippet uses it; here it is read.
 func (r *reader) python(s *docSnippet, file string, problem func(string, ...any)) {
-	if file != "" && path.Base(file) != fileName {
+	if path.Ext(file) == ".star" {
 		if _, err := (&syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}).Parse(file, s.text, 0); err != nil {
 			problem("%v", err)
 		}

@@ -25,7 +25,13 @@ var policy = map[string][]string{
 	// the language: evaluation is hermetic (L1)
 	"stdlib":   {},
 	"builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
-	"interp":   {"plan", "builtins", "stdlib", "go.starlark.net"},
+	"interp":   {"plan", "builtins", "stdlib", "interp/lock", "go.starlark.net"},
+	// which remote modules are pinned, and their proven content: read by the language, written by modules
+	"interp/lock": {"plan"},
+	// fetches remote modules, so that evaluation does not: only the command imports it
+	"modules": {"plan", "builtins", "interp/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
+	// lays out texts of the language: the printer is the one that Bazel's users know
+	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
 	// speaks with editors; it waits, so it is not hermetic itself, and what it evaluates is
 	"interp/lsp": {"plan", "builtins", "interp", "stdlib", "go.starlark.net"},
 	// carrying out: knows drivers only by its own interfaces
@@ -62,7 +68,7 @@ var policy = map[string][]string{
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/pipe": {
-		"plan", "builtins", "interp", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "builtins", "interp", "interp/format", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},
@@ -71,7 +77,7 @@ var policy = map[string][]string{
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "interp", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "interp", "interp/lock", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us

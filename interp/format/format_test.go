@@ -1,0 +1,144 @@
+package format_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/interp/format"
+)
+
+func TestSource(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"nothing", "", ""},
+		{"spaces", "x=1+ 2\n", "x = 1 + 2\n"},
+		{"quotes", "pipeline('shop')\n", "pipeline(\"shop\")\n"},
+		{"keywords", "application('a',replicas=2,port = 1)\n", "application(\"a\", replicas = 2, port = 1)\n"},
+		{"order of arguments and of loads stays", "f(b=1, a=2)\nload('b.star', 'z', 'y')\n", "f(b = 1, a = 2)\n\nload(\"b.star\", \"z\", \"y\")\n"},
+		{"comments", "# top\nx = 1 # one\n# end\n", "# top\nx = 1  # one\n# end\n"},
+		{"last line without end", "x = 1", "x = 1\n"},
+		{"line ends of DOS", "x = 1\r\ny = 2\r\n", "x = 1\ny = 2\n"},
+		{"functions", "def f(a,b=2,*c):\n  return a+b\nx=f(1)\n", "def f(a, b = 2, *c):\n    return a + b\n\nx = f(1)\n"},
+		{"unknown names", "no_such_thing( 1 )\n", "no_such_thing(1)\n"},
+		{"large numbers", "x = 0xfFfFfFfFfFfFfFfFfFfF\n", "x = 0xfFfFfFfFfFfFfFfFfFfF\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := format.Source("Pipelinefile", []byte(tt.in))
+			if err != nil {
+				t.Fatalf("Source(%q): %v", tt.in, err)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("Source(%q) (-want +got):\n%s", tt.in, diff)
+			}
+		})
+	}
+}
+
+// A text that cannot be parsed has an error with its position.
+func TestSourceWrong(t *testing.T) {
+	_, err := format.Source("lib/x.star", []byte("x = 1\ny = (\n"))
+	var wrong *interp.Error
+	if !errors.As(err, &wrong) {
+		t.Fatalf("Source = %v, want an *interp.Error", err)
+	}
+	if pos := wrong.Diagnostics[0].Pos; pos.File != "lib/x.star" || pos.Line < 2 {
+		t.Errorf("it is at %v, want lib/x.star:2 or 3", pos)
+	}
+}
+
+// Deep nesting is an error and not the end of the process (L4).
+func TestSourceDeep(t *testing.T) {
+	if _, err := format.Source("x", []byte(strings.Repeat("[", 1_000_000))); err == nil {
+		t.Error("Source = nil, want an error")
+	}
+}
+
+// sources are all texts of the language that the repository has.
+func sources(t testing.TB) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	for _, glob := range []string{"../../stdlib/*.star", "../../examples/*/Pipelinefile", "../testdata/*.star", "../testdata/plans/*.txtar"} {
+		files, err := filepath.Glob(glob)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("Glob(%s) = %v, %v", glob, files, err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Ext(file) != ".txtar" {
+				out[file] = data
+				continue
+			}
+			for _, part := range txtar.Parse(data).Files {
+				if filepath.Base(part.Name) == "Pipelinefile" || filepath.Ext(part.Name) == ".star" {
+					out[file+"/"+part.Name] = part.Data
+				}
+			}
+		}
+	}
+	return out
+}
+
+// TestSourceStable lays out all there is, twice. That it is the same program
+// Source itself checks, and says so.
+func TestSourceStable(t *testing.T) {
+	n := 0
+	for name, src := range sources(t) {
+		out := stable(t, name, src)
+		if out != nil {
+			n++
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d texts were laid out, want 15 at least", n)
+	}
+}
+
+// stable lays src out if it is a text of the language, and fails if that cannot
+// be done or another time changes it.
+func stable(t *testing.T, name string, src []byte) []byte {
+	t.Helper()
+	out, err := format.Source(name, src)
+	if err != nil {
+		if strings.Contains(err.Error(), "cannot be laid out") {
+			t.Errorf("Source(%s): %v", name, err)
+		}
+		return nil
+	}
+	again, err := format.Source(name, out)
+	if err != nil {
+		t.Fatalf("Source of %s, again: %v\n%s", name, err, out)
+	}
+	if !bytes.Equal(out, again) {
+		t.Errorf("%s is not stable:\n%s", name, cmp.Diff(string(out), string(again)))
+	}
+	return out
+}
+
+// FuzzFormat: what is laid out stays as it is and is the same program: Source
+// returns no other, and what it returns evaluates as before.
+func FuzzFormat(f *testing.F) {
+	for _, src := range sources(f) {
+		f.Add(string(src))
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		out, err := format.Source("Pipelinefile", []byte(src))
+		if err != nil {
+			return
+		}
+		again, err := format.Source("Pipelinefile", out)
+		if err != nil || !bytes.Equal(out, again) {
+			t.Errorf("Source(%q) = %q, then %q, %v", src, out, again, err)
+		}
+	})
+}

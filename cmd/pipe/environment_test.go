@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// atTerminal gives the command somebody who answers.
+func (b *bench) atTerminal(answer string) {
+	b.terminal = func() bool { return true }
+	b.typed = b.terminal
+	b.environ = []string{"TERM=dumb"} // plain lines
+	b.stdin = strings.NewReader(answer)
+}
+
+// TestDeleteAsks: delete lists what goes and asks; what is not the name of the
+// environment deletes nothing (C6).
+func TestDeleteAsks(t *testing.T) {
+	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
+	b.run(t, statusDone)
+	b.again("delete", "staging", "--progress", "quiet")
+	b.run(t, statusUsage)
+	checkText(t, "stderr", b.stderr.String(), "error: delete asks first, and there is no terminal to ask at: --yes is the answer\nsee: pipe delete --help\n")
+
+	const listed = `This deletes, in namespace shop-staging:
+  release api (APPLICATION)
+  the secrets, the credentials of databases and, if pipe made it, the namespace
+  the records of its runs, unless they are kept in a namespace of their own
+Type the name of the environment to delete this: `
+	for _, answer := range []string{"", "yes\n", "production\n"} {
+		b.again("delete", "staging", "--progress", "quiet")
+		b.atTerminal(answer)
+		b.run(t, statusFailed)
+		checkText(t, "stderr", b.stderr.String(), listed+"error: the answer was not \"staging\": nothing is deleted\n")
+		if len(b.world.Deployer.Releases("shop-staging")) != 1 {
+			t.Fatal("it is deleted all the same")
+		}
+	}
+	b.again("delete", "staging", "--progress", "quiet")
+	b.atTerminal("staging\n")
+	b.run(t, statusDone)
+	checkText(t, "stderr", b.stderr.String(), listed)
+	if n := len(b.world.Deployer.Releases("shop-staging")); n > 0 {
+		t.Errorf("%d releases are left", n)
+	}
+	b.again("delete", "staging", "--yes", "--progress", "quiet")
+	b.run(t, statusUsage)
+	checkText(t, "stderr", b.stderr.String(), "error: there is no environment staging of pipeline shop, and no other: pipe run --env staging makes it\nsee: pipe delete --help\n")
+}
+
+// TestWhichEnvironment: an environment is found by its pipeline, by the
+// Pipelinefile at hand, or as the only one of its name.
+func TestWhichEnvironment(t *testing.T) {
+	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
+	b.run(t, statusDone)
+	blog := newBench(t, strings.ReplaceAll(oneApp, "shop", "blog"))
+	b.app.dir = blog.dir
+	for _, env := range []string{"staging", "live"} {
+		b.again("run", "--env", env, "--progress", "quiet")
+		b.run(t, statusDone)
+	}
+	nowhere := t.TempDir()
+	for _, tt := range []struct {
+		dir, env string
+		args     []string
+		status   int
+		want     string // of stdout or stderr
+	}{
+		{blog.dir, "staging", nil, statusDone, "stop blog-staging: 1 done"},
+		{blog.dir, "shop/staging", nil, statusDone, "stop shop-staging: 1 done"},
+		{nowhere, "staging", []string{"--pipeline", "blog"}, statusDone, "stop blog-staging: 1 unchanged"},
+		{nowhere, "live", nil, statusDone, "stop blog-live: 1 done"},
+		{nowhere, "staging", nil, statusUsage, "error: staging is an environment of blog and of shop: say which with --pipeline\n"},
+		{nowhere, "stagign", nil, statusUsage, "error: there is no environment stagign; "},
+		{nowhere, "live", []string{"--pipeline", "shop"}, statusUsage, "error: there is no environment live of pipeline shop; there are staging\n"},
+		{nowhere, "live", []string{"--service", "apj"}, statusUsage, "error: --service apj: blog has no such service; "},
+	} {
+		b.again(append([]string{"stop", tt.env, "--progress", "quiet"}, tt.args...)...)
+		b.app.dir = tt.dir
+		b.run(t, tt.status)
+		if out := b.stdout.String() + b.stderr.String(); !strings.Contains(out, tt.want) {
+			t.Errorf("%s %v: no %q in\n%s", tt.env, tt.args, tt.want, out)
+		}
+	}
+	b.again("stop")
+	b.run(t, statusUsage)
+	checkText(t, "stderr", b.stderr.String(), "error: pipe stop takes ENV, not 0 arguments\nsee: pipe stop --help\n")
+}
+
+// TestCancel: a run that is cancelled from elsewhere ends with the status of an
+// interrupt (C2), and says who did it.
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
+		b.world.Takes = func(string, string) time.Duration { return time.Hour }
+		other := *b.app
+		var out safeBuffer
+		other.args, other.stdout, other.stderr, other.user, other.signals = []string{"cancel", "staging"}, &out, &out, "bob@desk", make(chan os.Signal)
+		other.view = nil
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			time.Sleep(time.Minute)
+			if got := other.main(); got != statusDone {
+				t.Errorf("cancel: status %d", got)
+			}
+		}()
+		b.run(t, statusInterrupted)
+		<-ended
+		checkText(t, "cancel", out.String(), "asked the run of ana@laptop to end; it first finishes what it is writing\n")
+		checkText(t, "stderr", b.stderr.String(), "error: cancelled by bob@desk\nnext: run again to go on: nothing is half done, and what is done is not done twice\n")
+	})
+}
+
+// TestRollback goes back to what a run has deployed, by its images.
+func TestRollback(t *testing.T) {
+	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
+	b.run(t, statusDone)
+	first := b.world.Deployer.Releases("shop-staging")["api"].Image
+	b.world.Builder.SetSource("api", "changed")
+	b.again("run", "--env", "staging", "--progress", "quiet")
+	b.run(t, statusDone)
+	if b.world.Deployer.Releases("shop-staging")["api"].Image == first {
+		t.Fatal("the second run deployed the same image")
+	}
+	runs, err := b.world.Store.Runs(t.Context(), runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"})
+	if err != nil || len(runs) != 2 {
+		t.Fatalf("%d runs, %v", len(runs), err)
+	}
+	b.again("rollback", "staging", runs[1].ID, "--progress", "quiet")
+	b.run(t, statusDone)
+	if got := b.world.Deployer.Releases("shop-staging")["api"].Image; got != first {
+		t.Errorf("after the rollback %s runs, want %s", got, first)
+	}
+	b.again("history", "staging")
+	b.run(t, statusDone)
+	if !strings.Contains(b.stdout.String(), "rollback to "+runs[1].ID) {
+		t.Errorf("history:\n%s", b.stdout.String())
+	}
+	b.again("rollback", "staging", "nothing", "--progress", "quiet")
+	b.run(t, statusFailed)
+	checkText(t, "stderr", b.stderr.String(), "error: run nothing of environment staging: not found; pipe history staging lists those that are kept\n")
+}
+
+// TestRunOfAClone: a Pipelinefile is evaluated for a clone as one, with the
+// parameters that it was made with (E2).
+func TestRunOfAClone(t *testing.T) {
+	const file = `
+pipeline("shop")
+title = param("title", default = "Shop")
+print(environment.kind, environment.source, title)
+container("api", image = "redis:7", mirror = False, env = {"TITLE": title})
+`
+	b := newBench(t, file, "run", "--env", "staging", "--set", "title=Books", "--progress", "quiet")
+	b.world.Registry.Upstream("redis:7", "sha256:0000000000000000000000000000000000000000000000000000000000000001")
+	b.run(t, statusDone)
+	b.again("clone", "staging", "copy")
+	b.run(t, statusDone)
+	if want := " 0:00  Pipelinefile:4:1: clone staging Books\n"; b.stderr.String() != want {
+		t.Errorf("clone prints %q, want %q", b.stderr.String(), want)
+	}
+	for args, want := range map[string]string{"": "Books", "title=Toys": "Toys"} {
+		b.again("run", "--env", "copy", "--progress", "quiet")
+		if args != "" {
+			b.args = append(b.args, "--set", args)
+		}
+		b.run(t, statusDone)
+		env, err := b.world.Store.Environment(t.Context(), runtime.EnvironmentKey{Pipeline: "shop", Name: "copy"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := env.Plan.Params[0].Value; got != want || env.Plan.Environment.Source != "staging" {
+			t.Errorf("run %s: title %q of %+v, want %q", args, got, env.Plan.Environment, want)
+		}
+	}
+	b.again("preview", "staging")
+	b.run(t, statusUsage)
+	checkText(t, "stderr", b.stderr.String(), "error: a preview is of a branch: name it with --branch\nsee: pipe preview --help\n")
+}
+
+// TestDoctor: what is well, what is not, and what to do about it (C7).
+func TestDoctor(t *testing.T) {
+	b := newBench(t, oneApp, "doctor", "--progress", "quiet", "--buildkit", "tcp://127.0.0.1:1")
+	b.environ = []string{"PIPE_HOME=" + t.TempDir()}
+	b.run(t, statusFailed)
+	out := b.stdout.String()
+	for _, want := range []string{
+		"builder   failed   builder tcp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\n" +
+			"                   next: start buildkitd there, or name another builder with --buildkit\n",
+		"registry  ok       the embedded registry answers\n",
+		"cluster   ok       it answers; it has 0 environments\n",
+		"disk      ok       ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	checkText(t, "stderr", b.stderr.String(), "error: pipe cannot work here as it is\n")
+	b.again("doctor", "--progress", "quiet", "-o", "json")
+	b.look = func(context.Context, local.Options) (*local.Look, error) {
+		return nil, &local.UnavailableError{Part: "cluster", Err: errors.New("it sleeps"), Next: "wake it"}
+	}
+	b.run(t, statusFailed)
+	for _, want := range []string{`"version": 1`, `"text": "it sleeps",` + "\n      " + `"next": "wake it"`} {
+		if !strings.Contains(b.stdout.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.stdout.String())
+		}
+	}
+}
+
+// TestNothingChanges: what only looks writes nothing.
+func TestNothingChanges(t *testing.T) {
+	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
+	b.run(t, statusDone)
+	before := len(b.world.Calls())
+	for _, args := range [][]string{{"envs"}, {"history", "staging"}, {"graph"}, {"plan", "--env", "staging"}, {"envs", "-o", "json"}, {"history", "staging", "-o", "yaml"}} {
+		b.again(args...)
+		b.run(t, statusDone)
+	}
+	for _, c := range b.world.Calls()[before:] {
+		if !readsOnly[c.Op] {
+			t.Errorf("looking calls %s", c.Op)
+		}
+	}
+}
+
+var readsOnly = map[string]bool{
+	"Store.Environment": true, "Store.Environments": true, "Store.Runs": true,
+	"Builder.Identify": true, "Registry.Resolve": true, "Registry.Mirrored": true, "Deployer.Deployed": true, "Deployer.Fingerprint": true,
+}

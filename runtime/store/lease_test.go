@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,6 +98,39 @@ func TestClockSkew(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSteppedClock: a clock that is set forth and back while a lease is held
+// neither loses it nor has it taken over.
+func TestSteppedClock(t *testing.T) {
+	t.Parallel()
+	key, ctx := fresh(t), t.Context()
+	var step atomic.Int64
+	stepped := func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+	holder, other := start(t, Options{LeaseDuration: leaseDuration}), start(t, Options{LeaseDuration: leaseDuration})
+	holder.now, other.now = stepped, stepped // they are on one machine
+	lease, err := holder.Lock(ctx, key, "ana")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range []time.Duration{time.Hour, -time.Hour, 0} {
+		step.Store(int64(by))
+		for end := time.Now().Add(leaseDuration); time.Now().Before(end); time.Sleep(leaseDuration / 20) {
+			_, err := other.Lock(ctx, key, "ben")
+			var locked *runtime.LockedError
+			if !errors.As(err, &locked) {
+				t.Fatalf("with the clock stepped by %v, Lock = %v, want a LockedError", by, err)
+			}
+		}
+		select {
+		case <-lease.Lost():
+			t.Fatalf("with the clock stepped by %v, the lease was lost", by)
+		default:
+		}
+	}
+	if err := lease.Release(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +24,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // TestServers runs the real command on real servers as testdata/servers says:
@@ -33,6 +41,8 @@ import (
 //	smalldisk DIR SIZE    a file system of that size, such as 8m, at DIR
 //	bigfile FILE SIZE     a file of that many bytes that do not compress
 //	await FILE REGEXP     waits until a line of the file matches
+//	patch NAMESPACE DEPLOYMENT PATCH   changes it by hand
+//	proxy KUBECONFIG LOG  a way to the cluster that writes down each request
 //
 // and the conditions [buildkit] and [root].
 func TestServers(t *testing.T) {
@@ -69,7 +79,7 @@ func runServers(t *testing.T, dir, home string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait,
+			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
 		},
 	})
 }
@@ -171,6 +181,44 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s has no line that matches %s:\n%s", args[0], args[1], data)
+}
+
+func scriptPatch(home string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 3 {
+			ts.Fatalf("usage: patch NAMESPACE DEPLOYMENT PATCH")
+		}
+		config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
+		ts.Check(err)
+		client, err := kubernetes.NewForConfig(config)
+		ts.Check(err)
+		_, err = client.AppsV1().Deployments(args[0]).Patch(context.Background(), args[1], types.StrategicMergePatchType, []byte(args[2]), metav1.PatchOptions{})
+		ts.Check(err)
+	}
+}
+
+func scriptProxy(home string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 2 {
+			ts.Fatalf("usage: proxy KUBECONFIG LOG")
+		}
+		config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
+		ts.Check(err)
+		transport, err := rest.TransportFor(config)
+		ts.Check(err)
+		target, err := url.Parse(config.Host)
+		ts.Check(err)
+		requests, err := os.Create(ts.MkAbs(args[1]))
+		ts.Check(err)
+		ts.Defer(func() { requests.Close() })
+		server := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
+			fmt.Fprintln(requests, r.In.Method, r.In.URL)
+			r.SetURL(target)
+		}})
+		ts.Defer(server.Close)
+		file := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n", server.URL)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(file), 0o600))
+	}
 }
 
 func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {

@@ -151,7 +151,7 @@ func TestRollback(t *testing.T) {
 }
 
 // TestRunOfAClone: a Pipelinefile is evaluated for a clone as one, with the
-// parameters that it was made with (E2).
+// parameters of its last plan (E2).
 func TestRunOfAClone(t *testing.T) {
 	const file = `
 pipeline("shop")
@@ -167,7 +167,8 @@ container("api", image = "redis:7", mirror = False, env = {"TITLE": title})
 	if want := " 0:00  Pipelinefile:4:1: clone staging Books\n"; b.stderr.String() != want {
 		t.Errorf("clone prints %q, want %q", b.stderr.String(), want)
 	}
-	for args, want := range map[string]string{"": "Books", "title=Toys": "Toys"} {
+	for _, tt := range [][2]string{{"", "Books"}, {"title=Toys", "Toys"}} {
+		args, want := tt[0], tt[1]
 		b.again("run", "--env", "copy", "--progress", "quiet")
 		if args != "" {
 			b.args = append(b.args, "--set", args)

@@ -100,8 +100,8 @@ func (a *app) deploy(ctx context.Context, cmd *cobra.Command, file string, e eva
 }
 
 // evaluateAgain evaluates a file for a clone or a preview: as one, and with the
-// parameters that it was made with, unless the flags give others (E2). What it
-// prints was shown. Of any other environment e is what it is.
+// parameters of its last plan, at first those of its source, unless the flags
+// give others (E2). What it prints was shown. Of any other environment e is what it is.
 func (a *app) evaluateAgain(ctx context.Context, cmd *cobra.Command, rt *local.Runtime, file string, eval evalFlags, e evaluation) (evaluation, error) {
 	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env})
 	switch {

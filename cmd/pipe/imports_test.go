@@ -70,6 +70,7 @@ var policy = map[string][]string{
 	"cmd/pipe": {
 		"plan", "builtins", "interp", "interp/format", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},
 }

@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp/lock"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/stdlib"
 )
@@ -24,19 +25,20 @@ var dialect = syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassig
 // One Starlark thread runs all modules, one inside the load of another: so steps are counted
 // over all of them, and an error has the whole stack.
 type evaluation struct {
-	ctx     context.Context //nolint:containedctx // lives as long as one call of Eval
-	dir     *os.Root
-	name    string // of the Pipelinefile, below the root
-	opts    Options
-	session *builtins.Session
-	thread  *starlark.Thread
-	env     starlark.StringDict
-	guards  *guards
-	libs    map[string]fs.FS
-	modules map[string]*module
-	loading []*module // from the Pipelinefile to the module that runs
-	parsed  int       // words and signs of modules
-	steps   bool      // the limit of steps was reached
+	ctx      context.Context //nolint:containedctx // lives as long as one call of Eval
+	dir      *os.Root
+	name     string // of the Pipelinefile, below the root
+	opts     Options
+	session  *builtins.Session
+	thread   *starlark.Thread
+	env      starlark.StringDict
+	guards   *guards
+	libs     map[string]fs.FS
+	modules  map[string]*module
+	listings map[string]lock.Listing // of remote modules
+	loading  []*module               // from the Pipelinefile to the module that runs
+	parsed   int                     // words and signs of modules
+	steps    bool                    // the limit of steps was reached
 }
 
 func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options) *evaluation {

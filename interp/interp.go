@@ -26,6 +26,7 @@ type Options struct {
 	Root        string                             // the workspace; default: see [Workspace]
 	Builtins    []*builtins.Func                   // added to the standard ones
 	Modules     map[string]fs.FS                   // load("@name//path.star", …)
+	Cache       fs.FS                              // remote modules, as package modules fetched them; nil: there are none
 	Print       func(pos plan.Pos, message string) // nil: discarded
 }
 

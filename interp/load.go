@@ -13,18 +13,24 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A source says where a module's text is: a file of the workspace, or of a library.
+// A source says where a module's text is: a file of the workspace, of a library
+// or of a remote module.
 type source struct {
-	lib  string // empty: the workspace
-	name string // slash-separated
+	lib    string // the name of a library or of a remote module; empty: the workspace
+	name   string // slash-separated
+	remote bool
 }
 
 func (s source) String() string {
 	if s.lib == "" {
 		return s.name
+	}
+	if s.remote {
+		return s.lib + "//" + s.name
 	}
 	return "@" + s.lib + "//" + s.name
 }
@@ -74,13 +80,19 @@ func (e *evaluation) find(from source, name string) (source, error) {
 		if !fs.ValidPath(file) {
 			return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q leaves the library", name)}
 		}
-		return source{lib, file}, nil
+		return source{lib: lib, name: file}, nil
 	}
 	if strings.HasPrefix(name, "@") {
 		return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q names no file", name), Hint: `write such as "@std//web.star"`}
 	}
+	if lock.IsRemote(name) {
+		return e.findRemote(name)
+	}
 	if strings.Contains(name, "://") {
-		return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q is on the network", name), Hint: "load files of the workspace, or of @std"}
+		return source{}, &builtins.Hinted{
+			Msg:  fmt.Sprintf("load: %q is on the network", lock.Shown(name)),
+			Hint: "load files of the workspace, of @std, or of a remote module: git+https://HOST/REPOSITORY@REF//FILE.star",
+		}
 	}
 	file, err := builtins.Resolve(path.Dir(from.name), name)
 	if err != nil {
@@ -88,13 +100,17 @@ func (e *evaluation) find(from source, name string) (source, error) {
 		if errors.As(err, &h) {
 			h.Msg = "load: " + h.Msg
 			if from.lib != "" {
-				h.Msg = strings.Replace(h.Msg, "the workspace", "the library", 1)
+				what := "the library"
+				if from.remote {
+					what = "the remote module"
+				}
+				h.Msg = strings.Replace(h.Msg, "the workspace", what, 1)
 				h.Hint = ""
 			}
 		}
 		return source{}, err
 	}
-	return source{from.lib, file}, nil
+	return source{lib: from.lib, name: file, remote: from.remote}, nil
 }
 
 // exec runs the module src. Errors that are diagnostics already are
@@ -140,7 +156,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
 	if pos, ok := firstNoText(text); ok {
-		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+		e.session.AddSource(newSource(src, text, nil))
 		pos.File = src.String()
 		e.report(pos, errors.New("the file is no text in UTF-8"))
 		return nil, builtins.ErrReported
@@ -150,13 +166,13 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	}
 	tree, err := dialect.Parse(src.String(), text, 0)
 	if err != nil {
-		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+		e.session.AddSource(newSource(src, text, nil))
 		return nil, e.unparsed(text, err)
 	}
 	if err := e.checkNesting(src, text, tree); err != nil {
 		return nil, err
 	}
-	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, tree))
+	e.session.AddSource(newSource(src, text, tree))
 	return tree, nil
 }
 
@@ -178,7 +194,7 @@ func (e *evaluation) checkText(src source, text []byte) error {
 		return err
 	}
 	if deep {
-		e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+		e.session.AddSource(newSource(src, text, nil))
 		pos.File = src.String()
 		e.report(pos, tooNested())
 		return builtins.ErrReported
@@ -235,6 +251,9 @@ func (e *evaluation) read(src source) ([]byte, error) {
 			return nil, e.session.Files.NotFound(src.name)
 		}
 		return text, err
+	}
+	if src.remote {
+		return e.readRemote(src)
 	}
 	text, err := fs.ReadFile(e.libs[src.lib], src.name)
 	if errors.Is(err, fs.ErrNotExist) {

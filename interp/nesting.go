@@ -146,7 +146,7 @@ func (e *evaluation) checkNesting(src source, text []byte, tree *syntax.File) er
 	if !at.IsValid() {
 		return nil
 	}
-	e.session.AddSource(builtins.NewSource(src.String(), src.lib != "", text, nil))
+	e.session.AddSource(newSource(src, text, nil))
 	e.report(e.pos(at), tooNested())
 	return builtins.ErrReported
 }

@@ -187,6 +187,8 @@ const (
 	InputChart      InputKind = "chart"
 	InputValues     InputKind = "values"
 	InputContext    InputKind = "context"
+	InputLock       InputKind = "lock"   // the lock file of remote modules
+	InputRemote     InputKind = "remote" // a file of a remote module, "git+https://…//x.star": it changes with the lock file only
 )
 
 // A Digest is a content digest in the form "sha256:<hex>".

@@ -88,7 +88,7 @@ func (a *app) pipelineHere(ctx context.Context, env string) string {
 		return ""
 	}
 	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: plan.EnvironmentRef{Name: env, Kind: "environment"}, Root: root, Version: version,
+		Environment: plan.EnvironmentRef{Name: env, Kind: "environment"}, Root: root, Cache: a.moduleCache(), Version: version,
 	})
 	if err != nil {
 		return ""

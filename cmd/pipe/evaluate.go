@@ -99,6 +99,7 @@ func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, 
 		Environment: ref,
 		Params:      params,
 		Root:        root,
+		Cache:       a.moduleCache(),
 		Version:     version, // of a release, for require_version()
 		Print:       printed,
 	})

@@ -1,0 +1,180 @@
+package lock
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// A Module is a remote module, as load(…) names it without the file:
+// "git+https://HOST/REPOSITORY@REF" or "oci://HOST/REPOSITORY:TAG".
+type Module struct {
+	Scheme     string // "git+https", "git+http", "git+ssh", "git+file" or "oci"
+	Host       string // with a port; of ssh also with a user; none of git+file
+	Repository string // without a slash before it; of git+file it is absolute
+	Ref        string // of git: a tag, a branch or a commit in full; of OCI: a tag, or a digest
+}
+
+// OCI reports whether the module is in a registry, and not in git.
+func (m Module) OCI() bool { return m.Scheme == "oci" }
+
+// String is the name of the module, as it stands in a lock file.
+func (m Module) String() string {
+	if m.OCI() {
+		return "oci://" + m.Image()
+	}
+	return "git+" + m.URL() + "@" + m.Ref
+}
+
+// URL is the address of a repository of git.
+func (m Module) URL() string {
+	return strings.TrimPrefix(m.Scheme, "git+") + "://" + m.Host + "/" + strings.TrimPrefix(m.Repository, "/")
+}
+
+// Image is the reference of an image.
+func (m Module) Image() string {
+	sep := ":"
+	if digest.MatchString(m.Ref) {
+		sep = "@"
+	}
+	return m.Host + "/" + m.Repository + sep + m.Ref
+}
+
+// IsRemote reports whether load(name) is about a remote module, be it written
+// correctly or not.
+func IsRemote(name string) bool {
+	return strings.HasPrefix(name, "git+") || strings.HasPrefix(name, "oci:")
+}
+
+// ParseLoad returns the module and the file of a load(name) of a remote module.
+// The errors have no credential that name may hold.
+func ParseLoad(name string) (Module, string, error) {
+	scheme, rest, ok := strings.Cut(name, "://")
+	module, file, hasFile := strings.Cut(rest, "//")
+	if !ok || !hasFile {
+		return Module{}, "", fmt.Errorf("%q names no file of the module", Shown(name))
+	}
+	m, err := ParseModule(scheme + "://" + module)
+	if err != nil {
+		return Module{}, "", err
+	}
+	if file != path.Clean(file) || !fs.ValidPath(file) || strings.ContainsAny(file, "\\\x00\n") {
+		return Module{}, "", fmt.Errorf("%q is no path of a file in the module", file)
+	}
+	if !IsFile(file) {
+		return Module{}, "", fmt.Errorf("%q is no module: its name must end in .star", file)
+	}
+	return m, file, nil
+}
+
+var (
+	// None of these can start with what a command line takes for an option.
+	host       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?$`)
+	user       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	gitPath    = regexp.MustCompile(`^[A-Za-z0-9._~][A-Za-z0-9._~+-]*(/[A-Za-z0-9._~+-]+)*$`)
+	gitRef     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+/-]*$`)
+	repository = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+)
+
+// ParseModule returns the module of that name. The errors have no credential
+// that name may hold.
+func ParseModule(name string) (Module, error) {
+	scheme, rest, ok := strings.Cut(name, "://")
+	if !ok {
+		return Module{}, fmt.Errorf("%q is no remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG", Shown(name))
+	}
+	m := Module{Scheme: scheme}
+	m.Host, rest, _ = strings.Cut(rest, "/")
+	switch scheme {
+	case "oci":
+		return m, m.parseImage(name, rest)
+	case "git+https", "git+http", "git+ssh", "git+file":
+		return m, m.parseGit(name, rest)
+	}
+	return Module{}, fmt.Errorf("%q: there is git+https, git+ssh, git+file and oci, and no %q", Shown(name), scheme)
+}
+
+func (m *Module) parseImage(name, rest string) error {
+	if err := m.checkHost(name); err != nil {
+		return err
+	}
+	var byDigest, byTag bool
+	if m.Repository, m.Ref, byDigest = strings.Cut(rest, "@"); !byDigest {
+		m.Repository, m.Ref, byTag = strings.Cut(rest, ":")
+	}
+	switch {
+	case !byDigest && !byTag:
+		return fmt.Errorf("%q has no tag: write such as :v1.2.3 after the repository", Shown(name))
+	case !repository.MatchString(m.Repository):
+		return fmt.Errorf("%q is no repository of a registry", m.Repository)
+	case byDigest && !digest.MatchString(m.Ref):
+		return fmt.Errorf("%q is no digest such as sha256:…", m.Ref)
+	case byTag && !tag.MatchString(m.Ref):
+		return fmt.Errorf("%q is no tag", m.Ref)
+	}
+	return nil
+}
+
+func (m *Module) parseGit(name, rest string) error {
+	if m.Scheme == "git+file" {
+		if m.Host != "" {
+			return fmt.Errorf("%q: after git+file:// comes an absolute path, such as git+file:///srv/lib@v1", Shown(name))
+		}
+	} else if err := m.checkHost(name); err != nil {
+		return err
+	}
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return fmt.Errorf("%q has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3", Shown(name))
+	}
+	m.Repository, m.Ref = rest[:at], rest[at+1:]
+	switch {
+	case !gitPath.MatchString(m.Repository), strings.Contains("/"+m.Repository+"/", "/../"):
+		return fmt.Errorf("%q is no path of a repository", m.Repository)
+	case !gitRef.MatchString(m.Ref), strings.Contains(m.Ref, ".."), strings.HasSuffix(m.Ref, ".lock"), strings.HasSuffix(m.Ref, "/"):
+		return fmt.Errorf("%q is no ref of git", m.Ref)
+	}
+	return nil
+}
+
+func (m *Module) checkHost(name string) error {
+	h := m.Host
+	if at := strings.LastIndexByte(h, '@'); at >= 0 {
+		if m.Scheme != "git+ssh" || !user.MatchString(h[:at]) {
+			return fmt.Errorf("%q has a user or a password in it: leave them to a credential helper of git or Docker", Shown(name))
+		}
+		h = h[at+1:]
+	}
+	if !host.MatchString(h) {
+		return fmt.Errorf("%q has no host, or one that is written wrongly", Shown(name))
+	}
+	if m.Scheme == "git+http" && !loopback(h) {
+		return fmt.Errorf("%q: git+http is for this machine only, write git+https", Shown(name))
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if at := strings.LastIndexByte(host, ':'); at >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:at]
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+var credential = regexp.MustCompile(`(://)[^/\s"'@]+(:[^/\s"'@]*)?@`)
+
+// Shown is text without users and passwords of the addresses in it, but for
+// the user git, which is nobody.
+func Shown(text string) string {
+	return credential.ReplaceAllStringFunc(text, func(s string) string {
+		if s == "://git@" {
+			return s
+		}
+		return "://xxxxx@"
+	})
+}

@@ -1,0 +1,116 @@
+package interp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+const runSync = "run: pipe mod sync"
+
+// findRemote returns where the file of a remote module is that load calls name.
+func (e *evaluation) findRemote(name string) (source, error) {
+	m, file, err := lock.ParseLoad(name)
+	if err != nil {
+		return source{}, &builtins.Hinted{Msg: "load: " + err.Error(), Hint: `write such as "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`}
+	}
+	return source{lib: m.String(), name: file, remote: true}, nil
+}
+
+// readRemote reads a file of a remote module as it is pinned, and only so (L1):
+// nothing is ever fetched here.
+func (e *evaluation) readRemote(src source) ([]byte, error) {
+	listing, err := e.listing(src.lib)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := listing[src.name]
+	if !ok {
+		names := listing.Names()
+		return nil, &builtins.Hinted{
+			Msg:  src.String() + " does not exist",
+			Hint: suggest(src.name, names, fmt.Sprintf("the module has %d other files", len(names))),
+		}
+	}
+	e.session.Files.Note(src.String(), plan.InputRemote, d)
+	text, err := lock.ReadFile(e.opts.Cache, d)
+	if err != nil {
+		return nil, unproven(src.lib, err)
+	}
+	return text, nil
+}
+
+// listing returns the files of a remote module, each module's read once.
+func (e *evaluation) listing(module string) (lock.Listing, error) {
+	if l, ok := e.listings[module]; ok {
+		return l, nil
+	}
+	if e.opts.Cache == nil {
+		return nil, &builtins.Hinted{Msg: module + " is a remote module, and there are none here", Hint: "load files of the workspace, or of @std"}
+	}
+	name := e.name + lock.Suffix
+	pins, err := e.pins(name)
+	if err != nil {
+		return nil, err
+	}
+	pin, ok := pins.Modules[module]
+	if !ok {
+		return nil, &builtins.Hinted{Msg: fmt.Sprintf("%s is not pinned in %s", module, name), Hint: runSync}
+	}
+	l, err := lock.ReadListing(e.opts.Cache, pin.Digest)
+	if err != nil {
+		return nil, unproven(module, err)
+	}
+	if e.listings == nil {
+		e.listings = map[string]lock.Listing{}
+	}
+	e.listings[module] = l
+	return l, nil
+}
+
+// pins reads the lock file, which is an input like others (L7).
+func (e *evaluation) pins(name string) (*lock.File, error) {
+	if text, ok := e.opts.Overlay[name]; ok {
+		return lock.Parse(text)
+	}
+	data, err := e.session.Files.Read(name, plan.InputLock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return lock.Parse(nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	pins, err := lock.Parse(data)
+	if err != nil {
+		return nil, &builtins.Hinted{
+			Msg:  fmt.Sprintf("%s cannot be read: %v", name, err),
+			Hint: fmt.Sprintf("put back the %s that was committed, or delete it and run: pipe mod sync", path.Base(name)),
+		}
+	}
+	return pins, nil
+}
+
+// unproven is the error of a pinned module whose content is not there or not so.
+func unproven(module string, err error) error {
+	if errors.Is(err, lock.ErrMissing) {
+		return &builtins.Hinted{Msg: module + " is pinned, but was not fetched to this machine", Hint: runSync}
+	}
+	return &builtins.Hinted{Msg: fmt.Sprintf("%s is not here as it is pinned: %v", module, err), Hint: runSync + ", which fetches it again"}
+}
+
+// newSource returns the source of a file. Errors show its lines, but no user and
+// password that somebody has written into an address.
+func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
+	if bytes.Contains(text, []byte("://")) {
+		text = []byte(lock.Shown(string(text)))
+	}
+	return builtins.NewSource(src.String(), src.lib != "", text, tree)
+}

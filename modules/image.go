@@ -1,0 +1,117 @@
+package modules
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// mostLayers bounds what the layers of an image unpack to, in bytes.
+const mostLayers = 64 << 20
+
+// fetchImage reads the files from the layers of an image or artifact, as they
+// stream by: nothing is unpacked to disk. Docker's credential helpers are asked.
+func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, mostTime, fmt.Errorf("it took longer than %s", mostTime))
+	defer cancel()
+	ref, err := name.ParseReference(m.Image())
+	if err != nil {
+		return pin, nil, err
+	}
+	if pin.Manifest != "" {
+		ref = ref.Context().Digest(string(pin.Manifest))
+	}
+	desc, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	if err != nil {
+		return pin, nil, errors.New(lock.Shown(err.Error()))
+	}
+	if desc.MediaType.IsIndex() {
+		return pin, nil, errors.New("it is an index of images; a module is one image")
+	}
+	image, err := desc.Image()
+	if err != nil {
+		return pin, nil, err
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return pin, nil, err
+	}
+	c, left := &collector{}, int64(mostLayers)
+	for _, layer := range layers {
+		if err := c.layer(layer, &left); err != nil {
+			return pin, nil, err
+		}
+	}
+	files, err := c.result()
+	return lock.Pin{Manifest: plan.Digest(desc.Digest.String())}, files, err
+}
+
+// layer takes in the files of a layer. left is how many bytes may be unpacked.
+func (c *collector) layer(layer v1.Layer, left *int64) error {
+	r, err := layer.Uncompressed()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // nothing was written
+	bounded := &io.LimitedReader{R: r, N: *left}
+	t := tar.NewReader(bounded)
+	for {
+		header, err := t.Next()
+		switch {
+		case bounded.N <= 0:
+			return fmt.Errorf("its layers unpack to more than %d bytes", mostLayers)
+		case errors.Is(err, io.EOF):
+			// The rest is read, so that the digest of the layer is checked.
+			if _, err := io.Copy(io.Discard, bounded); err != nil {
+				return err
+			}
+			*left = bounded.N
+			return nil
+		case err != nil:
+			return fmt.Errorf("a layer is no tar archive: %w", err)
+		}
+		if err := c.entry(header, t); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *collector) entry(header *tar.Header, r io.Reader) error {
+	file := strings.TrimPrefix(header.Name, "./")
+	dir, base := path.Split(file)
+	if base == ".wh..wh..opq" {
+		maps.DeleteFunc(c.files, func(name string, _ []byte) bool { return strings.HasPrefix(name, dir) })
+		return nil
+	}
+	if gone, ok := strings.CutPrefix(base, ".wh."); ok {
+		gone = dir + gone
+		maps.DeleteFunc(c.files, func(name string, _ []byte) bool { return name == gone || strings.HasPrefix(name, gone+"/") })
+		return nil
+	}
+	// A link of any kind, a device, a fifo is no file.
+	if header.Typeflag != tar.TypeReg || !lock.IsFile(file) {
+		return nil
+	}
+	if err := c.admit(file, header.Size); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	c.put(file, data)
+	return nil
+}

@@ -1,0 +1,229 @@
+// Package modules fetches the remote modules that a Pipelinefile loads, and
+// pins them in its lock file. Evaluation reads what is fetched here, and
+// fetches nothing itself (L1).
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Project is a Pipelinefile with the remote modules that it loads.
+type Project struct {
+	File  string // the Pipelinefile
+	Root  string // the workspace, see interp.Workspace
+	Cache string // the folder for what is fetched; made if need be
+}
+
+// Cache returns the cache at dir as evaluation reads it.
+func Cache(dir string) fs.FS { return os.DirFS(dir) }
+
+// LockFile is the path of the lock file, beside the Pipelinefile.
+func (p Project) LockFile() string { return p.File + lock.Suffix }
+
+// A Module is a remote module of a project.
+type Module struct {
+	Name     string      `json:"module"`
+	Commit   string      `json:"commit,omitempty"`   // of git
+	Manifest plan.Digest `json:"manifest,omitempty"` // of OCI
+	Digest   plan.Digest `json:"digest,omitempty"`   // of its content; none: it is not pinned
+	LoadedBy []string    `json:"loadedBy"`           // files of the workspace, and remote modules; none: it is needed no more
+	Fetched  bool        `json:"fetched"`            // it is here, and as it is pinned
+	Change   Change      `json:"change,omitempty"`   // what was done about it
+	Was      string      `json:"was,omitempty"`      // the commit or manifest before it was updated
+	Problem  string      `json:"problem,omitempty"`  // why it cannot be used as it is, see [Project.Verify]
+}
+
+// A Change is what happened to a pin.
+type Change string
+
+// The changes of pins.
+const (
+	Pinned  Change = "pinned"
+	Updated Change = "updated"
+)
+
+// At is what the module is pinned to: a commit or the digest of a manifest.
+func (m Module) At() string { return at(lock.Pin{Commit: m.Commit, Manifest: m.Manifest}) }
+
+func at(pin lock.Pin) string {
+	if pin.Commit != "" {
+		return pin.Commit
+	}
+	return string(pin.Manifest)
+}
+
+// Sync fetches what the Pipelinefile loads, transitively, and what is not here
+// yet: what is pinned, as it is pinned. What is not pinned is pinned, and pins
+// of what is not loaded any more go. The lock file is written last and whole:
+// an interrupted Sync leaves it as it was.
+func (p Project) Sync(ctx context.Context) ([]Module, error) {
+	return p.sync(ctx, func(string) bool { return false })
+}
+
+// Update asks again what the refs of the named modules point at, of all if
+// none is named, and pins that.
+func (p Project) Update(ctx context.Context, names []string) ([]Module, error) {
+	return p.sync(ctx, func(name string) bool { return len(names) == 0 || slices.Contains(names, name) })
+}
+
+func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Module, error) {
+	s := store{p.Cache}
+	if err := os.MkdirAll(p.Cache, 0o700); err != nil {
+		return nil, err
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	old, before, err := p.pins()
+	if err != nil {
+		return nil, err
+	}
+	pins := &lock.File{Version: lock.Version, Modules: map[string]lock.Pin{}}
+	needed, err := p.walk(func(m lock.Module) (lock.Listing, error) {
+		pin, known := old.Modules[m.String()]
+		if known && !renew(m.String()) {
+			pins.Modules[m.String()] = pin
+			if listing, err := s.whole(pin.Digest); err == nil {
+				return listing, nil
+			}
+		} else {
+			pin = lock.Pin{}
+		}
+		got, files, err := s.fetch(ctx, m, pin)
+		if err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return nil, fmt.Errorf("fetch %s: %w", m, err)
+		}
+		listing, err := s.add(files)
+		if err != nil {
+			return nil, fmt.Errorf("keep %s: %w", m, err)
+		}
+		got.Digest = plan.DigestOf(listing.Bytes())
+		if pin.Digest != "" && got.Digest != pin.Digest {
+			return nil, fmt.Errorf("fetch %s: %s has the content %s, but %s pins %s: if the change is wanted, run: pipe mod update %s",
+				m, at(got), got.Digest, filepath.Base(p.LockFile()), pin.Digest, m)
+		}
+		pins.Modules[m.String()] = got
+		return listing, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if data := pins.Bytes(); string(data) != string(before) && (len(pins.Modules) > 0 || before != nil) {
+		dir, base := filepath.Split(p.LockFile())
+		removeAll(dir, "."+base+"-*") // of a process that was killed while it wrote
+		if err := replace(p.LockFile(), "."+base+"-*", data, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	out := merge(pins, needed)
+	for i := range out {
+		m := &out[i]
+		m.Fetched = true
+		was, known := old.Modules[m.Name]
+		switch {
+		case !known:
+			m.Change = Pinned
+		case was != pins.Modules[m.Name]:
+			m.Change, m.Was = Updated, at(was)
+		}
+	}
+	return out, nil
+}
+
+// pins reads the lock file; data is nil if there is none.
+func (p Project) pins() (pins *lock.File, data []byte, err error) {
+	data, err = os.ReadFile(p.LockFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	if pins, err = lock.Parse(data); err != nil {
+		return nil, nil, fmt.Errorf("%s cannot be read: %w", p.LockFile(), err)
+	}
+	return pins, data, nil
+}
+
+// Verify returns the modules of the project as they are on this machine: which
+// are loaded, which are pinned, which are here. It reads everything that was
+// fetched, and asks nobody.
+func (p Project) Verify() ([]Module, error) {
+	pins, _, err := p.pins()
+	if err != nil {
+		return nil, err
+	}
+	s := store{p.Cache}
+	problems := map[string]string{}
+	needed, err := p.walk(func(m lock.Module) (lock.Listing, error) {
+		name := m.String()
+		pin, ok := pins.Modules[name]
+		if !ok {
+			problems[name] = "it is not pinned"
+			return nil, nil
+		}
+		listing, err := s.whole(pin.Digest)
+		if err != nil {
+			problems[name] = err.Error()
+			return nil, nil
+		}
+		return listing, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := merge(pins, needed)
+	for i := range out {
+		m := &out[i]
+		m.Problem = problems[m.Name]
+		if len(m.LoadedBy) == 0 {
+			m.Problem = "nothing loads it"
+		}
+		m.Fetched = m.Problem == ""
+	}
+	return out, nil
+}
+
+// merge returns what is pinned and what is needed, sorted by name.
+func merge(pins *lock.File, needed map[string][]string) []Module {
+	all := map[string]Module{}
+	for name, pin := range pins.Modules {
+		all[name] = Module{Name: name, Commit: pin.Commit, Manifest: pin.Manifest, Digest: pin.Digest, LoadedBy: []string{}}
+	}
+	for name, by := range needed {
+		m := all[name]
+		m.Name, m.LoadedBy = name, by
+		all[name] = m
+	}
+	out := make([]Module, 0, len(all))
+	for _, m := range all {
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b Module) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// fetch returns the files of a module, as it is pinned, or as it is now if pin
+// is the zero value; and what to pin.
+func (s store) fetch(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
+	if m.OCI() {
+		return fetchImage(ctx, m, pin)
+	}
+	return s.fetchGit(ctx, m, pin)
+}

@@ -1,0 +1,118 @@
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A store is the folder of what was fetched: each content under its digest, so
+// that two processes that write the same write the same.
+type store struct{ dir string }
+
+// add keeps the files of a module, and then the listing of them.
+func (s store) add(files map[string][]byte) (lock.Listing, error) {
+	listing := lock.Listing{}
+	for name, data := range files {
+		listing[name] = plan.DigestOf(data)
+		if err := s.put(data); err != nil {
+			return nil, err
+		}
+	}
+	if len(listing.Bytes()) > lock.MostSize {
+		return nil, fmt.Errorf("the names of its files are longer than %d bytes together", lock.MostSize)
+	}
+	return listing, s.put(listing.Bytes())
+}
+
+func (s store) put(data []byte) error {
+	d := plan.DigestOf(data)
+	if _, err := lock.ReadFile(Cache(s.dir), d); err == nil {
+		return nil
+	}
+	return replace(filepath.Join(s.dir, lock.Name(d)), ".new-*", data, 0o600)
+}
+
+// whole returns the listing of that digest, if all its files are there and as
+// it says.
+func (s store) whole(d plan.Digest) (lock.Listing, error) {
+	listing, err := lock.ReadListing(Cache(s.dir), d)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range listing.Names() {
+		if _, err := lock.ReadFile(Cache(s.dir), listing[name]); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return listing, nil
+}
+
+// replace writes a file whole or not at all, under a name of that pattern first.
+func replace(file, pattern string, data []byte, mode os.FileMode) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(file), pattern)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.Write(data)
+	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), file)
+}
+
+// lock waits until no other process fetches into this store. The lock goes with
+// the process, however that ends.
+func (s store) lock(ctx context.Context) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		held, err := tryLock(file)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
+		}
+		if held {
+			s.sweep()
+			return func() { _ = file.Close() }, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for another pipe mod: %w", context.Cause(ctx)), file.Close())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// sweep removes what processes that were killed have left. It is called with
+// the lock, without which nobody writes.
+func (s store) sweep() {
+	removeAll(s.dir, ".new-*")
+	removeAll(s.dir, ".git-*")
+}
+
+func removeAll(dir, pattern string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if ok, err := path.Match(pattern, e.Name()); ok && err == nil {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // what stays is in nobody's way
+		}
+	}
+}

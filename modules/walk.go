@@ -1,0 +1,151 @@
+package modules
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp/lock"
+)
+
+// A place is a file that loads others: of the workspace, or of a remote module.
+type place struct {
+	module string // empty: the workspace
+	file   string
+}
+
+// walk follows the load statements from the Pipelinefile on, without running
+// anything, and calls need once for each remote module. What that returns are
+// the files of the module, nil if they are unknown. Returned is by what each
+// module is loaded.
+func (p Project) walk(need func(lock.Module) (lock.Listing, error)) (map[string][]string, error) {
+	rel, err := filepath.Rel(p.Root, p.File)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.OpenRoot(p.Root)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }() // nothing was written
+	var (
+		needed   = map[string][]string{}
+		listings = map[string]lock.Listing{}
+		todo     = []place{{file: filepath.ToSlash(rel)}}
+		seen     = map[place]bool{todo[0]: true}
+	)
+	add := func(next place) {
+		if !seen[next] {
+			seen[next] = true
+			todo = append(todo, next)
+		}
+	}
+	for ; len(todo) > 0; todo = todo[1:] {
+		at := todo[0]
+		text, err := p.text(dir, at, listings)
+		if err != nil {
+			return nil, err
+		}
+		loads, err := loadsOf(at, text)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range loads {
+			if !lock.IsRemote(l.name) {
+				if file, err := builtins.Resolve(path.Dir(at.file), l.name); err == nil && !strings.HasPrefix(l.name, "@") && !strings.Contains(l.name, "://") {
+					add(place{at.module, file}) // what is wrong with others is for the evaluation to say
+				}
+				continue
+			}
+			m, file, err := lock.ParseLoad(l.name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: load: %w", l.pos, err)
+			}
+			name := m.String()
+			if by := at.String(); !slices.Contains(needed[name], by) {
+				needed[name] = append(needed[name], by)
+			}
+			if _, ok := listings[name]; !ok {
+				if listings[name], err = need(m); err != nil {
+					return nil, err
+				}
+			}
+			if listing := listings[name]; listing != nil {
+				if _, ok := listing[file]; !ok {
+					return nil, fmt.Errorf("%s: load: %s has no file %s", l.pos, name, file)
+				}
+				add(place{name, file})
+			}
+		}
+	}
+	return needed, nil
+}
+
+// String is the file of the workspace, or the remote module.
+func (p place) String() string {
+	if p.module == "" {
+		return p.file
+	}
+	return p.module
+}
+
+// text returns what a file holds; nothing if it is not there, which the
+// evaluation will tell where it is loaded.
+func (p Project) text(dir *os.Root, at place, listings map[string]lock.Listing) ([]byte, error) {
+	if at.module != "" {
+		d, ok := listings[at.module][at.file]
+		if !ok {
+			return nil, nil
+		}
+		return lock.ReadFile(Cache(p.Cache), d)
+	}
+	info, err := dir.Stat(at.file)
+	if err != nil || !info.Mode().IsRegular() {
+		if at.file == filepath.Base(p.File) && err != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+	file, err := dir.Open(at.file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // nothing was written
+	return io.ReadAll(io.LimitReader(file, mostText))
+}
+
+// mostText bounds a file of the workspace, as evaluation does.
+const mostText = 64 << 20
+
+type loadStmt struct {
+	name string
+	pos  syntax.Position
+}
+
+func loadsOf(at place, text []byte) ([]loadStmt, error) {
+	name := at.file
+	if at.module != "" {
+		name = at.module + "//" + at.file
+	}
+	options := syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
+	tree, err := options.Parse(name, bytes.TrimPrefix(text, []byte("\ufeff")), 0)
+	if err != nil {
+		return nil, err
+	}
+	var out []loadStmt
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		if l, ok := n.(*syntax.LoadStmt); ok {
+			out = append(out, loadStmt{l.ModuleName(), l.Load})
+		}
+		return true
+	})
+	return out, nil
+}

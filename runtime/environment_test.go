@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -343,5 +344,33 @@ func TestExpired(t *testing.T) {
 			}
 			must(t, lease.Release(ctx))
 		})
+	}
+}
+
+// TestExpiredStays: a preview that cannot be deleted is told of, and is no failure
+// of the run beside which that was tried.
+func TestExpiredStays(t *testing.T) {
+	w := runtimetest.NewWorld()
+	skippedIn(t, w, staging, skipping())
+	env := clone(t, w, runtime.CloneRequest{Source: staging, Name: "over", TTL: time.Hour})
+	env.Expires = time.Now().Add(-time.Minute)
+	must(t, w.Store.Save(t.Context(), env))
+	w.Hook = func(_ context.Context, c runtimetest.Call) error {
+		if c.Op == "Deployer.Remove" {
+			return errors.New("it does not go")
+		}
+		return nil
+	}
+	told := ""
+	_, err := run(t, w, runtime.Request{Plan: skipping(), Events: func(e runtime.Event) {
+		if w, ok := e.Body.(runtime.Warned); ok {
+			told = w.Diagnostic.Message
+		}
+	}})
+	if want := "delete environment over of pipeline shop, whose time is over: remove namespace shop-over: it does not go"; err != nil || told != want {
+		t.Errorf("Run = %v, and told %q, want %q", err, told, want)
+	}
+	if _, err := w.Runtime().GC(t.Context(), "ana", nil); err == nil {
+		t.Errorf("GC = nil")
 	}
 }

@@ -303,12 +303,13 @@ func TestSupersede(t *testing.T) {
 		w.Takes = minute
 		results := make(map[string]chan error)
 		begin := func(by string, supersede bool) {
-			results[by] = make(chan error, 1)
+			result := make(chan error, 1)
+			results[by] = result
 			go func() {
 				_, err := w.Runtime().Run(t.Context(), runtime.Request{
 					Action: runtime.Deploy, Environment: staging, Plan: oneSlow(), By: by, WaitLock: true, Supersede: supersede, Force: true,
 				})
-				results[by] <- err
+				result <- err
 			}()
 			time.Sleep(3 * time.Second)
 		}

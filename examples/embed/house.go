@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -72,39 +73,39 @@ func check(p *plan.Plan, team string) error {
 }
 
 // preview says what deploy would do. It changes nothing.
-func (h *house) preview(ctx context.Context, team, env string) ([]runtime.Step, error) {
-	p, err := h.evaluate(ctx, team, env)
-	if err != nil {
-		return nil, err
-	}
-	rt, err := h.open(ctx, filepath.Join(h.dir, team))
-	if err != nil {
-		return nil, err
-	}
-	defer rt.Close()
-	return rt.Preview(ctx, request(p))
+func (h *house) preview(ctx context.Context, team, env string) (steps []runtime.Step, err error) {
+	err = h.carry(ctx, team, env, func(rt *local.Runtime, req runtime.Request) error {
+		steps, err = rt.Preview(ctx, req)
+		return err
+	})
+	return steps, err
 }
 
 // deploy carries the plan of a team out, and tells events what happens.
-func (h *house) deploy(ctx context.Context, team, env, by string, events func(runtime.Event)) (*runtime.RunRecord, error) {
+func (h *house) deploy(ctx context.Context, team, env, by string, events func(runtime.Event)) (rec *runtime.RunRecord, err error) {
+	err = h.carry(ctx, team, env, func(rt *local.Runtime, req runtime.Request) error {
+		req.By, req.Events = by, events
+		rec, err = rt.Run(ctx, req)
+		return err
+	})
+	return rec, err
+}
+
+// carry evaluates the Pipelinefile of a team, opens a runtime for it, and lets
+// do ask that for the plan to be carried out.
+func (h *house) carry(ctx context.Context, team, env string, do func(*local.Runtime, runtime.Request) error) error {
 	p, err := h.evaluate(ctx, team, env)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rt, err := h.open(ctx, filepath.Join(h.dir, team))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer rt.Close()
-	req := request(p)
-	req.By, req.Events = by, events
-	return rt.Run(ctx, req)
-}
-
-func request(p *plan.Plan) runtime.Request {
-	return runtime.Request{
+	err = do(rt, runtime.Request{
 		Action:      runtime.Deploy,
 		Environment: runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: p.Environment.Name},
 		Plan:        p,
-	}
+	})
+	return errors.Join(err, rt.Close())
 }

@@ -303,6 +303,12 @@ func (r *reader) pipe(t *testing.T, args []string) string {
 			}
 			return &local.Runtime{Runtime: *r.world.Runtime()}, nil
 		},
+		look: func(_ context.Context, opts local.Options) (*local.Look, error) {
+			if !opts.Local && opts.Context == "" {
+				return nil, &local.UnavailableError{Part: "cluster", Err: errors.New("this test has none"), Next: "use --local"}
+			}
+			return &local.Look{Store: r.world.Store, Locker: r.world.Locker}, nil
+		},
 	}
 	a.main()
 	return out.String()

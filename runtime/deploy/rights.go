@@ -10,27 +10,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// rightsOfRun are the rights in an environment's namespace without which a run with
-// generated charts fails. What charts bring besides needs its own.
+// rightsOfRun are those of the Role in docs/rbac.yaml, which says what each is for.
+// What charts of one's own bring besides needs its own.
 var rightsOfRun = []struct {
 	group, resource string
 	verbs           []string
 }{
-	{"", "configmaps", []string{"get", "list", "create", "update", "delete"}},
+	{"", "configmaps", []string{"get", "list", "create", "update", "delete", "deletecollection"}},
+	{"coordination.k8s.io", "leases", []string{"get", "watch", "create", "update", "patch", "delete"}},
 	{"", "secrets", []string{"get", "list", "create", "update", "patch", "delete"}},
 	{"", "services", []string{"get", "create", "patch", "delete"}},
 	{"", "serviceaccounts", []string{"get", "create", "patch", "delete"}},
-	{"", "persistentvolumeclaims", []string{"get", "list", "create", "patch", "delete"}},
-	{"", "pods", []string{"get", "list", "watch"}},
-	{"", "pods/log", []string{"get"}},
-	{"", "events", []string{"list", "watch"}},
+	{"", "persistentvolumeclaims", []string{"get", "list", "watch", "create", "patch", "delete"}},
 	{"apps", "deployments", []string{"get", "list", "watch", "create", "patch", "delete"}},
 	{"apps", "statefulsets", []string{"get", "list", "watch", "create", "patch", "delete"}},
-	{"apps", "replicasets", []string{"list", "watch"}},
 	{"batch", "jobs", []string{"get", "list", "watch", "create", "patch", "delete"}},
 	{"batch", "cronjobs", []string{"get", "create", "patch", "delete"}},
 	{"networking.k8s.io", "ingresses", []string{"get", "create", "patch", "delete"}},
-	{"coordination.k8s.io", "leases", []string{"get", "create", "update", "delete"}},
+	{"apps", "replicasets", []string{"list", "watch"}},
+	{"", "pods", []string{"get", "list", "watch", "delete"}},
+	{"", "events", []string{"list", "watch"}},
+	{"", "pods/log", []string{"get"}},
 }
 
 // Missing returns the rights that a run needs in a namespace, and that whoever

@@ -198,7 +198,7 @@ func rights(ctx context.Context, o Options) Finding {
 		return failed(look.Explain(err), "")
 	case len(missing) > 0:
 		return Finding{State: Failed, Text: fmt.Sprintf("in namespace %s you may not: %s", o.Namespace, strings.Join(missing, ", ")),
-			Next: "have a Role with these rights bound to you there; docs/environments.md has one"}
+			Next: "have the Role of docs/rbac.yaml bound to you there"}
 	}
 	return Finding{State: OK, Text: "in namespace " + o.Namespace + " all that a run needs is allowed"}
 }

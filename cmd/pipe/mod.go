@@ -26,9 +26,9 @@ func (a *app) modCmd() *cobra.Command {
 		Long: `mod fetches the remote modules that a Pipelinefile loads, from git and from registries,
 and pins them in Pipelinefile.lock beside it. Commit that file: all else evaluates exactly
 what is pinned, and never fetches anything.`,
-		Example: `  pipe mod sync       after a load of a remote module was written, or after a clone
-  pipe mod update     when a branch or a tag has moved
-  pipe mod verify     in CI: everything is pinned, and here`,
+		Example: `  pipe mod sync       # after a load of a remote module was written, or after a clone
+  pipe mod update     # when a branch or a tag has moved
+  pipe mod verify     # in CI: everything is pinned, and here`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

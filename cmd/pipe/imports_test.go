@@ -32,8 +32,11 @@ var policy = map[string][]string{
 	"modules": {"plan", "builtins", "interp/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
 	// lays out texts of the language: the printer is the one that Bazel's users know
 	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
+	// what is right in the language and wrong all the same; the Dockerfile part is apart, as it links BuildKit
+	"interp/lint":            {"plan", "builtins", "interp", "go.starlark.net"},
+	"interp/lint/dockerfile": {"plan", "interp/lint", "github.com/moby/buildkit", "github.com/opencontainers"},
 	// speaks with editors; it waits, so it is not hermetic itself, and what it evaluates is
-	"interp/lsp": {"plan", "builtins", "interp", "stdlib", "go.starlark.net"},
+	"interp/lsp": {"plan", "builtins", "interp", "interp/format", "stdlib", "go.starlark.net"},
 	// carrying out: knows drivers only by its own interfaces
 	"runtime":       {"plan", "runtime/sched"},
 	"runtime/sched": {},
@@ -68,7 +71,7 @@ var policy = map[string][]string{
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/pipe": {
-		"plan", "builtins", "interp", "interp/format", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "builtins", "interp", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 func (s *server) opened(_ context.Context, p openParams) (any, error) {
 	file := s.workspace.pathOf(p.TextDocument.URI)
-	if file == "" || isLibrary(file) { // not on disk, or not to be changed
+	// Not on disk, not to be changed, or no program.
+	if file == "" || isLibrary(file) || strings.HasSuffix(file, ".lock") {
 		return nil, nil
 	}
 	s.workspace.docs[file] = &document{uri: p.TextDocument.URI, version: p.TextDocument.Version, text: newText(p.TextDocument.Text)}

@@ -15,7 +15,7 @@ import (
 )
 
 // all are the requests that name a place.
-var all = []string{"completion", "hover", "signatureHelp", "definition", "references", "prepareRename", "rename", "documentSymbol"}
+var all = []string{"completion", "hover", "signatureHelp", "definition", "references", "prepareRename", "rename", "documentSymbol", "formatting", "codeAction"}
 
 // session returns the bytes of an editor that opens a text, changes it, and asks
 // everything at a place.
@@ -155,4 +155,3 @@ func TestHostileWorkspace(t *testing.T) {
 	c.open("zero.star", "x = 1\n")
 	c.diagnostics("zero.star")
 }
-

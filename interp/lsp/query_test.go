@@ -366,3 +366,27 @@ func TestSymbols(t *testing.T) {
 	}
 	diff(t, "symbols", []string{"one (stage one) 3", "db (service db) 4", "page (service) 5", "f (f(a, b=1)) 6", "n (int) 8"}, out)
 }
+
+// TestFormatting: a text is laid out by a change of the lines that differ; one
+// that does not parse is left alone.
+func TestFormatting(t *testing.T) {
+	c := start(t, shop, lsp.Options{})
+	for text, want := range map[string]string{
+		"a = 1\nx=[ \"🙂\",2 ]\nb = 2\n":         "a = 1\nx = [\"🙂\", 2]\nb = 2\n",
+		"a = 1\n":                             "a = 1\n",
+		"x=1":                                 "x = 1\n",
+		"x=1\n\n\n\n\n":                       "x = 1\n",
+		"x=(\n":                               "x=(\n",
+		"pipeline( 'a' )\r\nstage( 'b' )\r\n": "pipeline(\"a\")\nstage(\"b\")\n",
+	} {
+		at := c.show("Pipelinefile", text+"|")
+		at["options"] = map[string]any{"tabSize": 8, "insertSpaces": false}
+		edits := decode[[]textEdit](t, c.call("textDocument/formatting", at))
+		if got := apply(t, strings.ReplaceAll(text, "\r\n", "\n"), edits); got != want {
+			t.Errorf("formatting of %q: %q, want %q", text, got, want)
+		}
+		if strings.Contains(text, "🙂") && (len(edits) != 1 || edits[0].Range != span{position{1, 0}, position{1, 12}}) {
+			t.Errorf("edits: %+v", edits)
+		}
+	}
+}

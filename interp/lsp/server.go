@@ -188,6 +188,7 @@ var methods = map[string]method{
 	"textDocument/rename":                 on((*server).rename),
 	"textDocument/documentSymbol":         on((*server).symbols),
 	"textDocument/codeAction":             on((*server).codeActions),
+	"textDocument/formatting":             on((*server).formatting),
 }
 
 func (s *server) initialize(_ context.Context, p initializeParams) (any, error) {
@@ -214,16 +215,17 @@ func (s *server) initialize(_ context.Context, p initializeParams) (any, error) 
 	return map[string]any{
 		"serverInfo": map[string]any{"name": "pipe", "version": s.opts.Version},
 		"capabilities": map[string]any{
-			"positionEncoding":       "utf-16",
-			"textDocumentSync":       map[string]any{"openClose": true, "change": incremental, "save": map[string]any{}},
-			"completionProvider":     map[string]any{"triggerCharacters": []string{".", "\"", "'", "/", "@", "("}},
-			"hoverProvider":          true,
-			"signatureHelpProvider":  map[string]any{"triggerCharacters": []string{"(", ","}},
-			"definitionProvider":     true,
-			"referencesProvider":     true,
-			"renameProvider":         map[string]any{"prepareProvider": true},
-			"documentSymbolProvider": true,
-			"codeActionProvider":     map[string]any{"codeActionKinds": []string{"quickfix"}},
+			"positionEncoding":           "utf-16",
+			"textDocumentSync":           map[string]any{"openClose": true, "change": incremental, "save": map[string]any{}},
+			"completionProvider":         map[string]any{"triggerCharacters": []string{".", "\"", "'", "/", "@", "("}},
+			"hoverProvider":              true,
+			"signatureHelpProvider":      map[string]any{"triggerCharacters": []string{"(", ","}},
+			"definitionProvider":         true,
+			"referencesProvider":         true,
+			"renameProvider":             map[string]any{"prepareProvider": true},
+			"documentSymbolProvider":     true,
+			"documentFormattingProvider": true,
+			"codeActionProvider":         map[string]any{"codeActionKinds": []string{"quickfix"}},
 			"workspace": map[string]any{
 				"workspaceFolders": map[string]any{"supported": true, "changeNotifications": true},
 			},

@@ -202,9 +202,7 @@ func (w *workspace) exists(file string) bool {
 
 // isPipelinefile reports whether a file is one that is evaluated by itself.
 func isPipelinefile(file string) bool {
-	name := filepath.Base(file)
-	return name == "Pipelinefile" || strings.HasSuffix(name, ".Pipelinefile") ||
-		strings.HasPrefix(name, "Pipelinefile.") && !strings.HasSuffix(name, ".lock")
+	return filepath.Base(file) == "Pipelinefile" || strings.HasSuffix(file, ".Pipelinefile")
 }
 
 func isModule(file string) bool { return strings.HasSuffix(file, ".star") }

@@ -372,7 +372,7 @@ func TestSymbols(t *testing.T) {
 func TestFormatting(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	for text, want := range map[string]string{
-		"a = 1\nx=[ \"🙂\",2 ]\nb = 2\n":         "a = 1\nx = [\"🙂\", 2]\nb = 2\n",
+		"a = 1\nx=[ \"🙂\",2 ]\nb = 2\n":       "a = 1\nx = [\"🙂\", 2]\nb = 2\n",
 		"a = 1\n":                             "a = 1\n",
 		"x=1":                                 "x = 1\n",
 		"x=1\n\n\n\n\n":                       "x = 1\n",

@@ -299,3 +299,25 @@ func TestSlowLook(t *testing.T) {
 		}
 	})
 }
+
+// TestDeletedBeforeLock: what a run has read before it had the lease does not
+// count: an environment that was deleted meanwhile is made anew.
+func TestDeletedBeforeLock(t *testing.T) {
+	w := runtimetest.NewWorld()
+	p := oneSlow()
+	if _, err := run(t, w, runtime.Request{Plan: p}); err != nil {
+		t.Fatal(err)
+	}
+	w.Hook = func(ctx context.Context, c runtimetest.Call) error {
+		if c.Op == "Locker.Lock" {
+			return w.Store.Delete(ctx, staging)
+		}
+		return nil
+	}
+	if _, err := run(t, w, runtime.Request{Plan: p}); err != nil {
+		t.Fatal(err)
+	}
+	if env, err := w.Store.Environment(t.Context(), staging); err != nil || env.Plan == nil {
+		t.Errorf("the environment that was deployed: %v, %v", env, err)
+	}
+}

@@ -66,14 +66,11 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if waited || req.Plan == nil {
-		// Another run may have saved another plan since.
-		if x, err = r.open(ctx, req); err != nil {
-			if errors.Is(err, ErrNotFound) {
-				err = join(err, r.vanished(ctx, req.Environment))
-			}
-			return nil, join(err, release(ctx, lease))
+	if x, err = x.underLock(ctx, req, waited); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			err = join(err, r.vanished(ctx, req.Environment))
 		}
+		return nil, join(err, release(ctx, lease))
 	}
 	collected := func(func(string)) {}
 	if req.collect {
@@ -134,6 +131,27 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	return &run{Runtime: r, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
 }
 
+// underLock returns the run as it is opened again if the environment has changed
+// since it was read, before the lease was taken: another run may have saved
+// another plan, or deleted it all.
+func (x *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
+	if waited || req.Plan == nil {
+		return x.open(ctx, req)
+	}
+	now := ""
+	env, err := x.Store.Environment(ctx, x.req.Environment)
+	switch {
+	case err == nil:
+		now = env.Revision
+	case !errors.Is(err, ErrNotFound):
+		return nil, err
+	}
+	if now == x.env.Revision {
+		return x, nil
+	}
+	return x.open(ctx, req)
+}
+
 // underLease does the work of the run, writes its record down and releases the
 // lease. The context of the work ends when the lease is lost.
 func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*RunRecord, error) {
@@ -166,7 +184,9 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*R
 			_ = x.Store.AddRun(late, x.req.Environment, record)
 		}
 	}
-	if noteErr := x.saveImages(late, record); noteErr != nil {
+	if errors.Is(err, ErrLeaseLost) {
+		// Whoever has the lease now says what is deployed.
+	} else if noteErr := x.saveImages(late, record); noteErr != nil {
 		x.track.warn(fmt.Sprintf("which images are deployed in environment %s could not be noted, so that jobs that run on stop or delete may have to be built anew: %v", x.req.Environment.Name, noteErr))
 	}
 	if releaseErr := release(ctx, lease); releaseErr != nil {

@@ -244,6 +244,11 @@ func (s *server) judged(v verdict) {
 		sub.found[sub.file] = []diagnostic{{Severity: severityWarning, Source: source, Message: v.other.Error()}}
 	}
 	files := map[string]bool{sub.file: true}
+	for file := range s.workspace.docs { // a text that is right is told so, too
+		if sub.inputs[file] {
+			files[file] = true
+		}
+	}
 	for file := range before {
 		files[file] = true
 	}

@@ -18,7 +18,8 @@ const shop = `
 load("lib/web.star", "site", other = "helper")
 pipeline("shop")
 db = database("db", engine = "postgresql", version = "15")
-site("page", replicas = 2)
+site("page", replicas = 2, env = {"HOST": db.host})
+other("more")
 -- lib/web.star --
 """Pages."""
 
@@ -67,14 +68,14 @@ func TestDiagnostics(t *testing.T) {
 // the Pipelinefile is open; and an unsaved module is the one that counts.
 func TestDiagnosticsOfModules(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
-	c.open("lib/web.star", "def site(name, replicas):\n    return container(name, imge = 'x')\ndef helper(): pass\n")
+	c.open("lib/web.star", "def site(name, replicas, env):\n    return container(name, imge = 'x')\ndef helper(x): pass\n")
 	got := c.diagnostics("lib/web.star")
 	if want := "2:27-31: container: no parameter \"imge\"\ndid you mean \"image\"?"; shown(got) != want {
 		t.Errorf("module: %s, want %s", shown(got), want)
 	} else if len(got[0].Related) != 1 || got[0].Related[0].Location.URI != c.uri("Pipelinefile") {
 		t.Errorf("module: the caller is not told: %+v", got[0])
 	}
-	c.change("lib/web.star", nil, "def site(name, replicas):\n    return container(name, image = 'x:1')\ndef helper(): pass\n")
+	c.change("lib/web.star", nil, "def site(name, replicas, env):\n    return container(name, image = 'x:1', env = env, replicas = replicas)\ndef helper(_x): pass\n")
 	if got := shown(c.diagnostics("lib/web.star")); got != "" {
 		t.Errorf("a corrected module: %s", got)
 	}
@@ -186,7 +187,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.notify("workspace/didChangeWatchedFiles", map[string]any{"changes": []any{map[string]any{"uri": c.uri("lib/web.star"), "type": 2}}})
-	got := c.wait("Pipelinefile", func(p published) bool { return len(p.Diagnostics) > 0 })
+	got := c.wait("Pipelinefile", func(p published) bool { return len(p.Diagnostics) > 0 && p.Diagnostics[0].Severity == 1 })
 	if want := "4:0-4: function site got an unexpected keyword argument \"replicas\"\nit takes name"; shown(got) != want {
 		t.Errorf("diagnostics: %s, want %s", shown(got), want)
 	}

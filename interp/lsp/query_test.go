@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pipelinefile/pipe/interp/lsp"
+	"github.com/pipelinefile/pipe/stdlib"
 )
 
 type item struct {
@@ -67,7 +68,7 @@ func TestCompletion(t *testing.T) {
 		"rule":                {head + "default_stage(JOB, '|')", "one", "JOB"},
 		"skip":                {head + "skip('|')", "db", "one"},
 		"skip in a list":      {head + "skip(*['|'])", "", ""},
-		"load":                {head + "load('|')", "only @std//databases.star @std//web.star data/ lib/ old/", ""},
+		"load":                {head + "load('|')", "@std//databases.star @std//web.star data/ lib/ old/", "@std//web_test.star"},
 		"load below":          {head + "load('lib/|')", "lib/web.star lib/more.star", "data/"},
 		"load names":          {head + "load('lib/web.star', '|')", "only helper site", ""},
 		"load std names":      {head + "load('@std//web.star', '|')", "site web", ""},
@@ -293,7 +294,7 @@ def f(a):
 		"in the load":   {`"hel|per"`, "lib/web.star:13:4"},
 		"module":        {`"lib/w|eb.star"`, "lib/web.star:1:0"},
 		"argument":      {"repl|icas", "lib/web.star:3:18"},
-		"standard":      {`we|b("w"`, ".std/web.star:32:4"},
+		"standard":      {`we|b("w"`, ".std/web.star:" + lineWith(t, "def site(") + ":4"},
 		"standard file": {`"@std//w|eb.star"`, ".std/web.star:1:0"},
 		"stage":         {`stage = "🙂o|ne"`, "Pipelinefile:4:6"},
 		"service":       {`skip("d|b"`, "Pipelinefile:5:5"},
@@ -327,6 +328,20 @@ def f(a):
 	}
 }
 
+// lineWith returns the number of the line of @std//web.star that starts so.
+func lineWith(t *testing.T, start string) string {
+	t.Helper()
+	data, err := stdlib.FS.ReadFile("web.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, ok := strings.Cut(string(data), "\n"+start)
+	if !ok {
+		t.Fatalf("no line %q in @std//web.star", start)
+	}
+	return itoa(strings.Count(before, "\n") + 2)
+}
+
 func TestReferences(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile")
@@ -346,7 +361,7 @@ func TestReferences(t *testing.T) {
 	at = c.at("lib/web.star", strings.Replace(string(lib), "*, replicas", "*, repl|icas", 1))
 	diff(t, "replicas", []string{"Pipelinefile:4:13", "lib/web.star:11:55", "lib/web.star:3:18"}, refs(at, true))
 	at = c.at("lib/web.star", strings.Replace(string(lib), "def helper", "def hel|per", 1))
-	diff(t, "helper", []string{"Pipelinefile:1:29", "Pipelinefile:1:38", "lib/web.star:13:4"}, refs(at, true))
+	diff(t, "helper", []string{"Pipelinefile:1:29", "Pipelinefile:1:38", "Pipelinefile:5:0", "lib/web.star:13:4"}, refs(at, true))
 	at = c.show("Pipelinefile", "pipe|line('shop')\n")
 	diff(t, "a builtin", []string{"Pipelinefile:1:0", "old/Pipelinefile:1:0"}, refs(at, true))
 	at = c.show("Pipelinefile", "pipeline('shop')\nstage('one')\ncontainer('one', image = 'a:1', stage = 'o|ne')\njob('j', image = 'a:1', stage = 'one')\n")

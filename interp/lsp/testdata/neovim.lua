@@ -4,7 +4,7 @@ local patience = 120000 -- only if something hangs
 
 local function wait(what, ok)
   if not vim.wait(patience, ok, 20) then
-    error("Neovim waits in vain for " .. what)
+    error("Neovim waits in vain for " .. what .. ": " .. vim.inspect(vim.tbl_map(function(d) return d.message end, vim.diagnostic.get())))
   end
 end
 

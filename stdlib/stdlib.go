@@ -6,5 +6,5 @@ import "embed"
 
 // FS has the modules at its top.
 //
-//go:embed databases.star web.star
+//go:embed databases.star jobs.star rollout.star testing.star web.star
 var FS embed.FS

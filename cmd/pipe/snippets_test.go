@@ -28,8 +28,9 @@ import (
 // moduleRoot is the folder of the module, seen from here.
 const moduleRoot = "../.."
 
-// docPages are the pages whose snippets are run, below the module. The reference
-// of the language has signatures, which are no programs; it has tests of its own.
+// docPages are the pages whose snippets are run, below the module. The references
+// of the language and of its library have signatures, which are no programs; they
+// are made from the code, and have tests of their own.
 func docPages(t *testing.T) []string {
 	t.Helper()
 	var pages []string
@@ -41,7 +42,7 @@ func docPages(t *testing.T) []string {
 		switch {
 		case d.IsDir() && (strings.HasPrefix(d.Name(), ".git") || d.Name() == "testdata" || d.Name() == "node_modules" || name == "/bin"):
 			return filepath.SkipDir
-		case strings.HasSuffix(name, ".md") && name != "/builtins/reference.md" && name != "/CHANGELOG.md":
+		case strings.HasSuffix(name, ".md") && d.Name() != "reference.md" && name != "/CHANGELOG.md":
 			pages = append(pages, name[1:])
 		}
 		return nil

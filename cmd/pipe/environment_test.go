@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -101,21 +100,17 @@ func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
 		b.world.Takes = func(string, string) time.Duration { return time.Hour }
-		other := *b.app
-		var out safeBuffer
-		other.args, other.stdout, other.stderr, other.user, other.signals = []string{"cancel", "staging"}, &out, &out, "bob@desk", make(chan os.Signal)
-		other.view = nil
+		other := newBench(t, oneApp, "cancel", "staging")
+		other.world, other.user = b.world, "bob@desk"
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
 			time.Sleep(time.Minute)
-			if got := other.main(); got != statusDone {
-				t.Errorf("cancel: status %d", got)
-			}
+			other.run(t, statusDone)
 		}()
 		b.run(t, statusInterrupted)
 		<-ended
-		checkText(t, "cancel", out.String(), "asked the run of ana@laptop to end; it first finishes what it is writing\n")
+		checkText(t, "cancel", other.stdout.String(), "asked the run of ana@laptop to end; it first finishes what it is writing\n")
 		checkText(t, "stderr", b.stderr.String(), "error: cancelled by bob@desk\nnext: run again to go on: nothing is half done, and what is done is not done twice\n")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -227,9 +228,9 @@ func (l *logs) stream(ctx context.Context, p *corev1.Pod, container, service str
 			give(logLine(service, p.Name, container, string(data)))
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
-		case err == bufio.ErrBufferFull: // one that is cut into several
+		case errors.Is(err, bufio.ErrBufferFull): // one that is cut into several
 		case err != nil:
 			return err
 		}

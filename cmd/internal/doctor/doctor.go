@@ -155,7 +155,7 @@ func registry(ctx context.Context, o Options) Finding {
 		}
 		return failed(err, "name a registry with --registry")
 	}
-	defer rt.Close()
+	defer func() { _ = rt.Close() }() // it was only looked at
 	_, err = rt.Registry.Resolve(ctx, rt.Registry.Ref("pipe-doctor", plan.DigestOf(nil)))
 	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
 		return failed(err, "check its address and log in, such as with \"docker login\"; or name another one with --registry")

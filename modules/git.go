@@ -192,7 +192,7 @@ func (g git) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, 
 	if transports == "https" {
 		transports = "https:ssh" // where a user's settings say so
 	}
-	for _, kv := range os.Environ() {
+	for _, kv := range cmd.Environ() {
 		switch name, _, _ := strings.Cut(kv, "="); name {
 		case "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_TRACE":
 			continue // of a hook that runs us

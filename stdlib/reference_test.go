@@ -67,7 +67,7 @@ func reference(t *testing.T) string {
 func function(b *strings.Builder, text string, def *syntax.DefStmt) {
 	line := strings.Split(text, "\n")[def.Def.Line-1]
 	signature := strings.TrimSuffix(strings.TrimPrefix(line, "def "), ":")
-	fmt.Fprintf(b, "\n### %s\n\n```python\n%s\n```\n\n", def.Name.Name, signature)
+	fmt.Fprintf(b, "\n### %s\n\n```text\n%s\n```\n\n", def.Name.Name, signature)
 	for line := range strings.Lines(docstring(def.Body)) {
 		line = strings.TrimSpace(line)
 		switch name, help, ok := strings.Cut(line, ": "); {

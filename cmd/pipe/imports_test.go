@@ -71,7 +71,7 @@ var policy = map[string][]string{
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/pipe": {
-		"plan", "builtins", "interp", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error

@@ -78,15 +78,14 @@ func (e *evaluation) listing(module string) (lock.Listing, error) {
 
 // pins reads the lock file, which is an input like others (L7).
 func (e *evaluation) pins(name string) (*lock.File, error) {
-	if text, ok := e.opts.Overlay[name]; ok {
-		return lock.Parse(text)
-	}
-	data, err := e.session.Files.Read(name, plan.InputLock)
-	if errors.Is(err, fs.ErrNotExist) {
-		return lock.Parse(nil)
-	}
-	if err != nil {
-		return nil, err
+	data, ok := e.opts.Overlay[name]
+	if ok {
+		e.session.Files.Note(name, plan.InputLock, plan.DigestOf(data))
+	} else {
+		var err error
+		if data, err = e.session.Files.Read(name, plan.InputLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	pins, err := lock.Parse(data)
 	if err != nil {

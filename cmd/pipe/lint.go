@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/interp/lint"
+	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+func (a *app) lintCmd() *cobra.Command {
+	var (
+		eval   evalFlags
+		output = "text"
+		fix    bool
+	)
+	cmd := &cobra.Command{
+		Use:   "lint [PIPELINEFILE]",
+		Short: "Look for what is right in the language and wrong all the same",
+		Long: `lint looks at a Pipelinefile, the modules of the workspace that it loads, the plan that they
+make, and the Dockerfiles of its builds: unused names, tags that move, charts without a version,
+hosts of later stages. docs/lint.md lists the rules. It evaluates for --env, makes up a value for each parameter that has none, and asks no network.
+
+The exit status is 0 if nothing is found, 1 if something is, 3 if the file is wrong. A finding
+is silenced where it is: # lint: ignore RULE: reason`,
+		Example: `  pipe lint
+  pipe lint --fix
+  pipe lint --env staging -o sarif > lint.sarif`,
+		Args:              oneFile,
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := a.find(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.lint(cmd, file, eval, output, fix)
+		},
+	}
+	eval.add(cmd)
+	cmd.Flags().BoolVar(&fix, "fix", false, "correct what can be corrected, e.g. pipe lint --fix")
+	choice(cmd, &output, "output", "o", []string{"text", "json", "sarif"}, "write findings as `format`, on standard output, e.g. -o sarif: text, json, sarif")
+	return cmd
+}
+
+func (a *app) lint(cmd *cobra.Command, file string, eval evalFlags, output string, fix bool) error {
+	params, err := a.parameters(cmd, eval)
+	if err != nil {
+		return err
+	}
+	root, err := interp.Workspace(file)
+	if err != nil {
+		return err
+	}
+	opts := interp.Options{
+		Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}, Params: params, StandIns: true, Root: root, Version: version,
+	}
+	if fix {
+		if err := fixAll(cmd.Context(), file, opts); err != nil {
+			return err
+		}
+	}
+	found, err := lintAll(cmd.Context(), file, opts)
+	if err != nil {
+		return err
+	}
+	switch output {
+	case "json":
+		err = a.write("json", found, nil)
+	case "sarif":
+		var data []byte
+		if data, err = lint.SARIF(found, version); err == nil {
+			_, err = a.stdout.Write(data)
+		}
+	default:
+		for _, f := range found {
+			fmt.Fprintln(a.stdout, f.Diagnostic())
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(found) == 1:
+		return errors.New("one finding")
+	case len(found) > 1:
+		return fmt.Errorf("%d findings", len(found))
+	}
+	return nil
+}
+
+// lintAll looks at all that a Pipelinefile is made of.
+func lintAll(ctx context.Context, file string, opts interp.Options) ([]lint.Finding, error) {
+	p, err := interp.Eval(ctx, file, opts)
+	if err != nil {
+		return nil, err
+	}
+	out := []lint.Finding{}
+	ofPlan := lint.Plan(p)
+	err = eachModule(p, file, opts.Root, func(name, path string, kind lint.Kind) error {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		found, err := lint.Source(ctx, name, kind, src, opts)
+		if err != nil {
+			return err
+		}
+		line := lint.Lines(src)
+		for _, f := range ofPlan {
+			if f.Pos.File == name {
+				f.Line = line(f.Pos.Line)
+				found = append(found, f)
+			}
+		}
+		out = append(out, lint.Silence(name, src, found)...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	docker, err := lintDockerfiles(ctx, p, opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, docker...)
+	lint.Sort(out)
+	return out, nil
+}
+
+// fixAll corrects what can be corrected in the modules that a Pipelinefile is made of.
+func fixAll(ctx context.Context, file string, opts interp.Options) error {
+	p, err := interp.Eval(ctx, file, opts)
+	if err != nil {
+		return err
+	}
+	return eachModule(p, file, opts.Root, func(name, path string, kind lint.Kind) error {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		found, err := lint.Source(ctx, name, kind, src, opts)
+		if err != nil {
+			return err
+		}
+		fixed, n := lint.Fix(src, lint.Silence(name, src, found))
+		if n == 0 {
+			return nil
+		}
+		return replaceFile(path, fixed)
+	})
+}
+
+// eachModule calls f for the Pipelinefile and each module of the workspace that
+// it loads: with its name as positions show it, and its path.
+func eachModule(p *plan.Plan, file, root string, f func(name, path string, kind lint.Kind) error) error {
+	for _, in := range p.Inputs {
+		if in.Kind != plan.InputModule {
+			continue
+		}
+		path, kind := filepath.Join(root, filepath.FromSlash(in.Path)), lint.Module
+		if path == file {
+			kind = lint.Pipelinefile
+		}
+		if err := f(in.Path, path, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lintDockerfiles looks at the Dockerfiles in the workspace, at each once for each target.
+func lintDockerfiles(ctx context.Context, p *plan.Plan, root string) ([]lint.Finding, error) {
+	var out []lint.Finding
+	seen := map[string]bool{}
+	for i := range p.Builds {
+		b := &p.Builds[i]
+		name := path.Join(b.Source.Path, b.Dockerfile)
+		if b.Source.Git != "" || seen[name+"\x00"+b.Target] {
+			continue
+		}
+		seen[name+"\x00"+b.Target] = true
+		src, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, err
+		}
+		found, err := dockerfile.Lint(ctx, name, src, b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}

@@ -1,0 +1,39 @@
+package dockerfile_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+func TestLint(t *testing.T) {
+	tests := []struct {
+		name, src, want string // the start of the message of the one finding; none if empty
+		line            int
+		build           plan.BuildSpec
+	}{
+		{name: "good", src: "FROM scratch\nCMD [\"/x\"]\n"},
+		{name: "a base image from elsewhere is not asked for", src: "FROM registry.invalid/x:1\nCMD [\"/x\"]\n"},
+		{name: "shell form", src: "FROM scratch\nCMD x\n", want: "JSONArgsRecommended: ", line: 2},
+		{name: "casing", src: "FROM scratch as x\nCMD [\"/x\"]\n", want: "FromAsCasing: ", line: 1},
+		{name: "turned off", src: "# check=skip=FromAsCasing\nFROM scratch as x\nCMD [\"/x\"]\n"},
+		{name: "no such instruction", src: "FROM scratch\nRUNN x\n", want: "it cannot be built: ", line: 2},
+		{name: "no such target", src: "FROM scratch AS x\n", want: "it cannot be built: ", line: 1, build: plan.BuildSpec{Target: "y"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := dockerfile.Lint(t.Context(), "Dockerfile", []byte(tt.src), &tt.build)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case tt.want == "" && len(got) > 0:
+				t.Errorf("Lint = %+v, want none", got)
+			case tt.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Message, tt.want) || got[0].Pos.Line != tt.line):
+				t.Errorf("Lint = %+v, want %q in line %d", got, tt.want, tt.line)
+			}
+		})
+	}
+}

@@ -1,0 +1,185 @@
+package lint_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/interp/lint"
+)
+
+// lines are findings as "RULE LINE:COL".
+func lines(findings []lint.Finding) []string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, fmt.Sprintf("%s %d:%d", f.Rule, f.Pos.Line, f.Pos.Col))
+	}
+	return out
+}
+
+// all returns what a Pipelinefile's text and plan show, for the environment staging.
+func all(t *testing.T, src string) []lint.Finding {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"Pipelinefile": src, "x.star": "a = 1\nb = 2\n", "Dockerfile": "FROM scratch\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := lint.Source(t.Context(), "Pipelinefile", lint.Pipelinefile, []byte(src), interp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := interp.Options{Root: dir}
+	opts.Environment.Name = "staging"
+	p, err := interp.Eval(t.Context(), filepath.Join(dir, "Pipelinefile"), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found = append(found, lint.Plan(p)...)
+	return lint.Silence("Pipelinefile", []byte(src), found)
+}
+
+const stages = "pipeline(\"p\")\na = stage(\"a\")\nb = stage(\"b\")\n"
+
+// TestRules: each rule fires, and does not where it should not. The one about
+// Dockerfiles has its test where it is.
+func TestRules(t *testing.T) {
+	tests := []struct {
+		rule, src string
+		want      []string
+	}{
+		{"build-env", "pipeline(\"p\")\napplication(\"a\", build = dockerfile(args = {\"URL\": \"https://staging.example.com\"}))\n", []string{"build-env 2:26"}},
+		{"build-env", "pipeline(\"p\")\napplication(\"a\", build = dockerfile(args = {\"URL\": \"https://notstaging.example.com\"}))\n", nil},
+		{"host-later", stages + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": \"http://y:80/\"})\ncontainer(\"y\", image = \"i:1\", stage = b, env = {\"U\": \"x:80\"})\n", []string{"host-later 4:1"}},
+		{"host-later", stages + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": \"y\"})\ncontainer(\"y\", image = \"i:1\", stage = b, env = {\"U\": \"http://x\"})\n", nil},
+		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i\")\ncontainer(\"y\", image = \"i:latest\")\n", []string{"latest-tag 2:1", "latest-tag 3:1"}},
+		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i:1\")\ncontainer(\"y\", image = \"i@sha256:" + strings.Repeat("0", 64) + "\")\n", nil},
+		{"shadow", "pipeline(\"p\")\nport = 80\nprint(port)\n", []string{"shadow 2:1"}},
+		{"shadow", "pipeline(\"p\")\ndef f(port):\n    return port\nprint(f(port = 1))\n", nil},
+		{"share-stage", stages + "container(\"x\", image = \"i:1\", stage = a)\ncontainer(\"y\", image = \"i:1\", stage = b)\n", []string{"share-stage 3:5"}},
+		{"share-stage", stages + "x = container(\"x\", image = \"i:1\", stage = a)\ncontainer(\"y\", image = \"i:1\", stage = b, env = {\"H\": x.host})\n", nil},
+		{"share-stage", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\")\napplication(\"y\", image = \"i:1\")\n", nil},
+		{"silenced", "pipeline(\"p\")\ncontainer(\"x\", image = \"i\")  # lint: ignore latest-tag\n", []string{"latest-tag 2:1", "silenced 2:30"}},
+		{"silenced", "pipeline(\"p\")\n# lint: ignore latest-tag: nothing\n# lint: ignore lastest-tag: misspelt\n", []string{"silenced 2:1", "silenced 3:1"}},
+		{"silenced", "pipeline(\"p\")\ncontainer(\"x\", image = \"i\")  # lint: ignore latest-tag: a trial\n# lint: ignore latest-tag: another\ncontainer(\"y\", image = \"i\")\n", nil},
+		{"unpinned-chart", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\", chart = chart(\"oci://h/c\"))\n", []string{"unpinned-chart 2:39"}},
+		{"unpinned-chart", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\", chart = chart(\"oci://h/c\", version = \"1.0.0\"))\n", nil},
+		{"unused-load", "load(\"x.star\", \"a\", \"b\")\npipeline(\"p\")\nprint(b)\n", []string{"unused-load 1:17"}},
+		{"unused-load", "load(\"x.star\", \"b\", _ = \"a\")\npipeline(\"p\")\nprint(b)\n", nil},
+		{"unused-name", "pipeline(\"p\")\nx = 1\ndef f(y):\n    z = 1\nf(2)\n", []string{"unused-name 2:1", "unused-name 4:5"}},
+		{"unused-name", "pipeline(\"p\")\nx = 1\ndef f(y):\n    def g():\n        return x\n    return g\nprint([f(_i) for _i in [1]])\n", nil},
+	}
+	fires, quiet := map[string]bool{"dockerfile": true}, map[string]bool{"dockerfile": true}
+	for i, tt := range tests {
+		t.Run(fmt.Sprintf("%s/%d", tt.rule, i), func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, lines(all(t, tt.src))); diff != "" {
+				t.Errorf("lint of (-want +got):\n%s\n%s", tt.src, diff)
+			}
+		})
+		if tt.want == nil {
+			quiet[tt.rule] = true
+		} else {
+			fires[tt.rule] = true
+		}
+	}
+	for _, r := range lint.Rules() {
+		if !fires[r.Name] || !quiet[r.Name] {
+			t.Errorf("rule %s lacks a test that it fires, or that it does not", r.Name)
+		}
+		if r.Summary == "" || r.Doc == "" {
+			t.Errorf("rule %s says not what it is for", r.Name)
+		}
+	}
+}
+
+// A name at the top of a module is for who loads it.
+func TestModule(t *testing.T) {
+	found, err := lint.Source(t.Context(), "x.star", lint.Module, []byte("x = 1\ndef f():\n    y = 1\n"), interp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"unused-name 3:5"}, lines(found)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFix(t *testing.T) {
+	const src = "load(\"ä.star\", \"a\", b = \"c\", \"d\")\nload(\n    \"y.star\",\n    \"e\",\n    \"f\",  # why\n)\nprint(b, e)\n"
+	found, err := lint.Source(t.Context(), "x.star", lint.Module, []byte(src), interp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, n := lint.Fix([]byte(src), found)
+	want := strings.Replace(src, `load("ä.star", "a", b = "c", "d")`, `load("ä.star", b = "c")`, 1)
+	if string(got) != want || n != 1 {
+		t.Errorf("Fix = %d, %s\nwant 1, %s", n, got, want)
+	}
+}
+
+// What is wrong is an error with its position, and no finding.
+func TestSourceWrong(t *testing.T) {
+	if _, err := lint.Source(t.Context(), "x.star", lint.Module, []byte("x = nothing\n"), interp.Options{}); err == nil || !strings.Contains(err.Error(), "x.star:1:5") {
+		t.Errorf("Source = %v, want an error at x.star:1:5", err)
+	}
+}
+
+func TestSARIF(t *testing.T) {
+	data, err := lint.SARIF(all(t, "pipeline(\"p\")\nx = 1\n"), "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Version string
+		Runs    []struct {
+			Tool struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
+			Results []struct {
+				RuleID    string
+				Locations []struct {
+					PhysicalLocation struct {
+						ArtifactLocation struct{ URI string }
+						Region           struct{ StartLine, StartColumn int }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != "2.1.0" || len(got.Runs) != 1 || len(got.Runs[0].Tool.Driver.Rules) != len(lint.Rules()) || len(got.Runs[0].Results) != 1 {
+		t.Fatalf("SARIF = %s", data)
+	}
+	r := got.Runs[0].Results[0]
+	at := r.Locations[0].PhysicalLocation
+	if r.RuleID != "unused-name" || at.ArtifactLocation.URI != "Pipelinefile" || at.Region.StartLine != 2 || at.Region.StartColumn != 1 {
+		t.Errorf("result = %+v", r)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite docs/lint.md")
+
+func TestReference(t *testing.T) {
+	const file = "../../docs/lint.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(lint.Reference()), 0o644); err != nil { //nolint:gosec // a page of the repository
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(lint.Reference(), string(got)); diff != "" {
+		t.Errorf("docs/lint.md is old; run: go test ./interp/lint -update\n%s", diff)
+	}
+}

@@ -1,0 +1,152 @@
+package lint
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Plan returns what a plan shows. The lines of the sources are not in it.
+func Plan(p *plan.Plan) []Finding {
+	l := &planLinter{plan: p, order: map[string]int{}}
+	for i, s := range p.Stages {
+		l.order[s.Name] = i
+	}
+	for i := range p.Services {
+		l.image(&p.Services[i])
+		l.chart(&p.Services[i])
+		l.hosts(&p.Services[i])
+	}
+	l.arguments()
+	l.stages()
+	Sort(l.found)
+	return l.found
+}
+
+type planLinter struct {
+	plan  *plan.Plan
+	order map[string]int // of stages, by name
+	found []Finding
+}
+
+func (l *planLinter) add(rule string, at plan.Pos, message, hint string, related ...plan.Related) {
+	l.found = append(l.found, Finding{Rule: rule, Pos: at, Message: message, Hint: hint, Related: related})
+}
+
+func (l *planLinter) image(s *plan.Service) {
+	ref := s.Image.Mirror + s.Image.Ref
+	if ref == "" || strings.Contains(ref, "@") {
+		return
+	}
+	name := ref[strings.LastIndex(ref, "/")+1:]
+	_, tag, tagged := strings.Cut(name, ":")
+	switch {
+	case !tagged:
+		l.add("latest-tag", s.Pos, fmt.Sprintf("the image of %s, %s, has no tag", s.Name, ref), "name a version, such as "+ref+":1.2.3")
+	case tag == "latest":
+		l.add("latest-tag", s.Pos, fmt.Sprintf("the image of %s is %s", s.Name, ref), "name a version in place of latest")
+	}
+}
+
+func (l *planLinter) chart(s *plan.Service) {
+	c := s.Chart
+	if c == nil || c.Version != "" || c.Repo == "" && !strings.HasPrefix(c.Ref, "oci://") {
+		return
+	}
+	if name := c.Ref[strings.LastIndex(c.Ref, "/")+1:]; c.Repo == "" && strings.ContainsAny(name, ":@") {
+		return
+	}
+	l.add("unpinned-chart", c.Pos, fmt.Sprintf("the chart %s of %s has no version", c.Ref, s.Name), "give version=")
+}
+
+// hosts looks at the addresses that a service is given.
+func (l *planLinter) hosts(s *plan.Service) {
+	for _, env := range s.Workload.Env {
+		other := l.plan.Service(HostIn(env.Value))
+		if other == nil || l.order[other.Stage] <= l.order[s.Stage] {
+			continue
+		}
+		l.add("host-later", s.Pos, fmt.Sprintf("%s uses the host of %s, which is in a later stage, %q", s.Name, other.Name, other.Stage),
+			fmt.Sprintf("at the first deploy nobody answers at %s; move one of them", env.Value),
+			plan.Related{Pos: other.Pos, Message: "declared here"})
+	}
+}
+
+// HostIn returns the host of an address such as "http://api:8080/v1" or
+// "api:8080"; of other texts an empty one.
+func HostIn(value string) string {
+	_, rest, url := strings.Cut(value, "://")
+	if !url {
+		rest = value
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	rest = rest[strings.LastIndex(rest, "@")+1:]
+	host, port, hasPort := strings.Cut(rest, ":")
+	if !url && (!hasPort || strings.Trim(port, "0123456789") != "") {
+		return ""
+	}
+	return host
+}
+
+// arguments looks for the name of the environment as a word of its own, as
+// evaluation does when it warns (I1).
+func (l *planLinter) arguments() {
+	env := l.plan.Environment.Name
+	for _, b := range l.plan.Builds {
+		for _, name := range slices.Sorted(maps.Keys(b.Args)) {
+			words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
+			if slices.Contains(words, env) {
+				l.add("build-env", b.Pos, fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
+					"give it when the image runs: env=")
+			}
+		}
+	}
+}
+
+// stages looks for stages that need not wait for the one before.
+func (l *planLinter) stages() {
+	members := map[string][]*plan.Service{}
+	for i := range l.plan.Services {
+		s := &l.plan.Services[i]
+		members[s.Stage] = append(members[s.Stage], s)
+	}
+	for i := 1; i < len(l.plan.Stages); i++ {
+		before, this := l.plan.Stages[i-1], l.plan.Stages[i]
+		// The four stages that nobody declared have their order from the language.
+		if before.Pos.IsZero() || this.Pos.IsZero() || before.Pos == this.Pos || len(members[before.Name]) == 0 || len(members[this.Name]) == 0 {
+			continue
+		}
+		if waits(members[before.Name], members[this.Name]) {
+			continue
+		}
+		l.add("share-stage", this.Pos, fmt.Sprintf("no service of stage %q uses one of stage %q before it", this.Name, before.Name),
+			"in one stage they are deployed at the same time", plan.Related{Pos: before.Pos, Message: "the stage before"})
+	}
+}
+
+// waits reports whether a service of a stage may need one of the stage before:
+// it uses it, or what is there are databases or jobs, which others need without
+// saying so.
+func waits(before, this []*plan.Service) bool {
+	named := map[string]bool{}
+	for _, s := range before {
+		if s.Type == plan.Database || s.Type == plan.Job {
+			return true
+		}
+		named[s.Name] = true
+	}
+	for _, s := range this {
+		if s.Type == plan.Job || named[s.Image.Build] || s.Chart != nil { // values of a chart may say anything
+			return true
+		}
+		for _, env := range s.Workload.Env {
+			if named[HostIn(env.Value)] || named[env.Value] || env.Secret != nil && named[env.Secret.Service] {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,70 @@
+package lint
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A text is the content of a file by lines.
+type text []string
+
+func newText(src []byte) text {
+	return strings.SplitAfter(string(src), "\n")
+}
+
+// line returns line n, counted from 1, without its end.
+func (t text) line(n int) string {
+	if n < 1 || n > len(t) {
+		return ""
+	}
+	return strings.TrimRight(t[n-1], "\r\n")
+}
+
+// offset returns the place of p in bytes.
+func (t text) offset(p plan.Pos) int {
+	n := 0
+	for i := 0; i < p.Line-1 && i < len(t); i++ {
+		n += len(t[i])
+	}
+	if p.Line < 1 || p.Line > len(t) {
+		return n
+	}
+	line := t[p.Line-1]
+	for range p.Col - 1 {
+		_, size := utf8.DecodeRuneInString(line)
+		n, line = n+size, line[size:]
+	}
+	return n
+}
+
+// Fix returns src with the fixes of findings of that one file, and how many
+// there were. A fix that touches another one waits for the next time.
+func Fix(src []byte, findings []Finding) ([]byte, int) {
+	sorted := append([]Finding(nil), findings...)
+	Sort(sorted)
+	t := newText(src)
+	var out bytes.Buffer
+	at, n := 0, 0
+	for _, f := range sorted {
+		if f.Fix == nil {
+			continue
+		}
+		start, end := t.offset(f.Fix.Start), t.offset(f.Fix.End)
+		if start < at || end < start {
+			continue
+		}
+		out.Write(src[at:start])
+		out.WriteString(f.Fix.New)
+		at = end
+		n++
+	}
+	out.Write(src[at:])
+	return out.Bytes(), n
+}
+
+// Lines returns what gives the text of a line of src, counted from 1, without
+// its end.
+func Lines(src []byte) func(line int) string { return newText(src).line }

@@ -15,7 +15,17 @@ func (s *server) codeActions(ctx context.Context, p codeActionParams) (any, erro
 	if err != nil {
 		return nil, err
 	}
+	fix := func(title string, d diagnostic, e textEdit) {
+		out = append(out, codeAction{
+			Title: title, Kind: "quickfix", Diagnostics: []diagnostic{d}, IsPreferred: true,
+			Edit: &workspaceEdit{map[string][]textEdit{p.TextDocument.URI: {e}}},
+		})
+	}
 	for _, d := range p.Context.Diagnostics {
+		if d.Source == source && d.Data != nil {
+			fix("Correct: "+d.Message, d, *d.Data)
+			continue
+		}
 		found := suggestion.FindStringSubmatch(d.Message)
 		start, end := m.text.offset(d.Range.Start), m.text.offset(d.Range.End)
 		if d.Source != source || found == nil || start >= end {
@@ -27,10 +37,7 @@ func (s *server) codeActions(ctx context.Context, p codeActionParams) (any, erro
 		} else if !isName(old) || !isName(name) {
 			continue
 		}
-		out = append(out, codeAction{
-			Title: "Write " + name, Kind: "quickfix", Diagnostics: []diagnostic{d}, IsPreferred: true,
-			Edit: &workspaceEdit{map[string][]textEdit{p.TextDocument.URI: {{d.Range, name}}}},
-		})
+		fix("Write "+name, d, textEdit{d.Range, name})
 	}
 	return out, nil
 }

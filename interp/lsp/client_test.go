@@ -64,6 +64,7 @@ type diagnostic struct {
 	Severity int    `json:"severity"`
 	Source   string `json:"source"`
 	Message  string `json:"message"`
+	Data     any    `json:"data,omitempty"`
 	Related  []struct {
 		Location struct {
 			URI   string

@@ -47,6 +47,8 @@ type verdict struct {
 	inputs  []plan.Input
 	diags   []plan.Diagnostic
 	other   error // about the evaluation and not about the text
+
+	findings []finding // of lint, where nothing is wrong
 }
 
 // touch notes that a file has changed.
@@ -202,7 +204,9 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, turns chan 
 	defer stop()
 	if !v.subject.run {
 		name := below(opts.Root, v.subject.file)
-		_, v.diags = interp.Check(ctx, name, opts.Overlay[name], opts)
+		if _, v.diags = interp.Check(ctx, name, opts.Overlay[name], opts); len(v.diags) == 0 {
+			v.lint(ctx, opts)
+		}
 		return
 	}
 	p, err := interp.Eval(ctx, v.subject.file, opts)
@@ -210,6 +214,7 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, turns chan 
 	switch {
 	case err == nil:
 		v.plan, v.inputs, v.diags = p, p.Inputs, p.Warnings
+		v.lint(ctx, opts)
 	case errors.As(err, &wrong):
 		v.inputs, v.diags = wrong.Inputs, wrong.Diagnostics
 	default:
@@ -238,6 +243,10 @@ func (s *server) judged(v verdict) {
 	sub.found = map[string][]diagnostic{}
 	for _, d := range v.diags {
 		file, shown := s.diagnostic(sub, d)
+		sub.found[file] = append(sub.found[file], shown)
+	}
+	for _, f := range v.findings {
+		file, shown := f.shown(s, sub)
 		sub.found[file] = append(sub.found[file], shown)
 	}
 	if v.other != nil {

@@ -100,6 +100,7 @@ type diagnostic struct {
 	Source   string    `json:"source"`
 	Message  string    `json:"message"`
 	Related  []related `json:"relatedInformation,omitempty"`
+	Data     *textEdit `json:"data,omitempty"` // what corrects it; an editor gives it back
 }
 
 type related struct {

@@ -1,0 +1,88 @@
+package lsp
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/interp/lint"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// lint adds to the verdict what is right in the texts that are open and wrong
+// all the same. It is asked only where evaluation finds nothing wrong.
+func (v *verdict) lint(ctx context.Context, opts interp.Options) {
+	ofPlan := map[string][]lint.Finding{}
+	names := []string{below(opts.Root, v.subject.file)}
+	if v.plan != nil {
+		for _, f := range lint.Plan(v.plan) {
+			ofPlan[f.Pos.File] = append(ofPlan[f.Pos.File], f)
+		}
+		for _, in := range v.plan.Inputs {
+			if in.Kind == plan.InputModule && in.Path != names[0] {
+				names = append(names, in.Path)
+			}
+		}
+	}
+	for _, name := range names {
+		src, open := opts.Overlay[name]
+		kind := lint.Module
+		if v.subject.run && name == names[0] {
+			kind = lint.Pipelinefile
+		}
+		if !open {
+			continue
+		}
+		found, err := lint.Source(ctx, name, kind, src, opts)
+		if err != nil {
+			continue
+		}
+		text := string(src)
+		for _, f := range lint.Silence(name, src, append(found, ofPlan[name]...)) {
+			v.findings = append(v.findings, finding{f, lineOf(text, f.Pos.Line), edit(text, f.Fix)})
+		}
+	}
+}
+
+// A finding is one of lint, with what corrects it.
+type finding struct {
+	lint.Finding
+	line string
+	fix  *textEdit
+}
+
+// shown returns the finding as the protocol has it, in the file of the subject's
+// workspace.
+func (f finding) shown(s *server, sub *subject) (string, diagnostic) {
+	d := f.Diagnostic()
+	d.Line = f.line
+	d.Message = f.Message
+	file, out := s.diagnostic(sub, d)
+	out.Code, out.Data = f.Rule, f.fix
+	return file, out
+}
+
+func lineOf(text string, n int) string {
+	for ; n > 1; n-- {
+		_, rest, ok := strings.Cut(text, "\n")
+		if !ok {
+			return ""
+		}
+		text = rest
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSuffix(line, "\r")
+}
+
+// edit returns a correction of lint as the protocol has it.
+func edit(text string, e *lint.Edit) *textEdit {
+	if e == nil || !utf8.ValidString(text) {
+		return nil
+	}
+	at := func(p plan.Pos) position {
+		line := lineOf(text, p.Line)
+		return position{max(p.Line-1, 0), utf16Count(line[:runes(line, p.Col-1)])}
+	}
+	return &textEdit{span{at(e.Start), at(e.End)}, e.New}
+}

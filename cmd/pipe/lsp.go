@@ -33,6 +33,7 @@ for each parameter that has none.`,
 				Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"},
 				Params:      params,
 				Version:     version,
+				Cache:       a.moduleCache(),
 				Library:     filepath.Join(a.home(), "lsp", "std"),
 			})
 		},

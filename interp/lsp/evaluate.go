@@ -167,7 +167,7 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 	ctx, sub.cancel = context.WithCancelCause(ctx)
 	v := verdict{subject: sub, turn: sub.turn}
 	opts := interp.Options{
-		Environment: s.opts.Environment, Params: s.params, Limits: s.opts.Limits, Version: s.opts.Version,
+		Environment: s.opts.Environment, Params: s.params, Limits: s.opts.Limits, Version: s.opts.Version, Cache: s.opts.Cache,
 		Root: sub.root, StandIns: true, Overlay: map[string][]byte{},
 	}
 	for file, d := range s.workspace.docs {

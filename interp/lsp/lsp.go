@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
@@ -24,6 +25,7 @@ type Options struct {
 	Params      map[string]string   // values of parameters; those without one have a made-up one
 	Limits      interp.Limits
 	Version     string // of pipe
+	Cache       fs.FS  // remote modules, as interp.Options.Cache; nil: there are none
 	// Library is a folder where modules of @std are written to, because an
 	// editor opens only what is on disk; empty: they are not opened.
 	Library string

@@ -97,7 +97,9 @@ func (a *app) interruptible(ctx context.Context) (context.Context, func()) {
 					return
 				}
 				cause := &interrupted{sig}
-				a.note(cause.Error() + ": stopping cleanly, what is being written is finished; interrupt again to stop at once")
+				if a.working() {
+					a.note(cause.Error() + ": stopping cleanly, what is being written is finished; interrupt again to stop at once")
+				}
 				cancel(cause)
 			}
 		}
@@ -114,6 +116,14 @@ func (a *app) show(v ui.View) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.view = v
+}
+
+// working reports whether progress is shown: what changes something shows it,
+// and verbs that only look, such as logs -f, do not.
+func (a *app) working() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.view != nil
 }
 
 // current is what shows progress now; nobody sees it if nothing does.

@@ -168,7 +168,7 @@ func TestSARIF(t *testing.T) {
 
 var update = flag.Bool("update", false, "rewrite docs/lint.md")
 
-func TestReference(t *testing.T) {
+func TestGenerateReference(t *testing.T) {
 	const file = "../../docs/lint.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(lint.Reference()), 0o644); err != nil { //nolint:gosec // a page of the repository
@@ -180,6 +180,6 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(lint.Reference(), string(got)); diff != "" {
-		t.Errorf("docs/lint.md is old; run: go test ./interp/lint -update\n%s", diff)
+		t.Errorf("docs/lint.md is old; run: make generate\n%s", diff)
 	}
 }

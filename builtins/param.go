@@ -58,10 +58,14 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 			c.wrong("type", p)
 			return starlark.String(""), nil
 		}
+		var possible []string
 		for i, v := range a.Choices {
-			if _, p := paramText(a.Type, v); p != nil {
+			text, p := paramText(a.Type, v)
+			if p != nil {
 				c.wrong("choices", p.in(i))
+				continue
 			}
+			possible = append(possible, text)
 		}
 		if a.Default != nil {
 			_, p := paramText(a.Type, a.Default)
@@ -81,7 +85,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		}
 		v, ok := c.value(a)
 		if c.ok("name") {
-			p := plan.Param{Name: a.Name, Type: a.Type, Pos: c.Pos()}
+			p := plan.Param{Name: a.Name, Type: a.Type, Choices: possible, Pos: c.Pos()}
 			_, given := s.Values[a.Name]
 			p.Default = !given
 			p.Value, _ = paramText(a.Type, v)

@@ -52,11 +52,12 @@ type EnvironmentRef struct {
 // A Param is one declared parameter with the value that it had. The value is
 // text, as --set gives it, so that an environment can be evaluated again.
 type Param struct {
-	Name    string `json:"name"`
-	Type    string `json:"type"`
-	Value   string `json:"value"`
-	Default bool   `json:"default,omitempty"` // the value is the default
-	Pos     Pos    `json:"pos"`
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Value   string   `json:"value"`
+	Default bool     `json:"default,omitempty"` // the value is the default
+	Choices []string `json:"choices,omitempty"` // the values that are possible, as Value; none: any of the type
+	Pos     Pos      `json:"pos"`
 }
 
 // A Stage is one step of the pipeline.

@@ -82,21 +82,21 @@ func podLines(p *corev1.Pod) []string {
 		}
 	}
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		text := ""
+		text := "container " + s.Name + ": "
 		switch {
 		case s.State.Waiting != nil:
-			text = reason(s.State.Waiting.Reason, s.State.Waiting.Message)
+			text += reason(s.State.Waiting.Reason, s.State.Waiting.Message)
 		case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
 			text = ended(s.Name, s.State.Terminated)
 		case s.State.Running != nil && !s.Ready:
-			text = "it runs, but is not ready"
+			text += "it runs, but is not ready"
 		default:
 			continue
 		}
 		if s.RestartCount > 0 {
 			text += fmt.Sprintf(" (restarted %d times)", s.RestartCount)
 		}
-		lines = append(lines, fmt.Sprintf("  container %s: %s", s.Name, text))
+		lines = append(lines, "  "+text)
 		if last := s.LastTerminationState.Terminated; last != nil && s.State.Terminated == nil {
 			lines = append(lines, "  before that, "+ended(s.Name, last))
 		}

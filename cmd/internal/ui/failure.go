@@ -89,7 +89,7 @@ type teller struct{ told []string } // the cause first
 
 const (
 	longest = 400 // bytes of a line
-	repeats = 30  // bytes that are worth leaving out
+	repeats = 30  // bytes of a line that are worth leaving out; of a part of one twice as many
 )
 
 // tell returns what is to be shown of a line, and whether any of it is new.
@@ -115,7 +115,7 @@ func (t *teller) tell(line string) (text string, isNew bool) {
 		}
 		at += i + len(": ")
 		rest, times := cutTimes(line[at:])
-		if len(rest) >= repeats && told(rest) {
+		if len(rest) >= 2*repeats && told(rest) {
 			return clip(line[:at]) + "…" + times, true
 		}
 	}

@@ -33,7 +33,9 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("fingerprint", func(t *testing.T) { testDeployerFingerprint(t, dt) })
 	t.Run("at once", func(t *testing.T) { testDeployerAtOnce(t, dt) })
 	t.Run("stop", func(t *testing.T) { testDeployerStop(t, dt) })
+	t.Run("start", func(t *testing.T) { testDeployerStart(t, dt) })
 	t.Run("delete", func(t *testing.T) { testDeployerDelete(t, dt) })
+	t.Run("remove", func(t *testing.T) { testDeployerRemove(t, dt) })
 	t.Run("cancelled", func(t *testing.T) { testDeployerCancelled(t, dt) })
 	if dt.Broken != nil {
 		t.Run("broken", func(t *testing.T) { testDeployerBroken(t, dt) })

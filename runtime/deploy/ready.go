@@ -69,7 +69,7 @@ func stand(v *view, t target) standing {
 	default:
 		return standing{ready: true}
 	}
-	return standing{why: "it is not there yet"}
+	return standing{why: "the cluster does not show yet what was written"}
 }
 
 func seen(t target, uid types.UID, generation int64) bool {

@@ -118,9 +118,9 @@ func TestStand(t *testing.T) {
 		failed string
 		late   bool
 	}{
-		{"not there", nil, target{kind: "Deployment"}, "it is not there yet", "", false},
-		{"the one of before", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment", uid: "other"}, "it is not there yet", "", false},
-		{"as it was before", unset, target{kind: "Deployment", uid: "d", generation: 3}, "it is not there yet", "", false},
+		{"not there", nil, target{kind: "Deployment"}, "the cluster does not show yet what was written", "", false},
+		{"the one of before", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment", uid: "other"}, "the cluster does not show yet what was written", "", false},
+		{"as it was before", unset, target{kind: "Deployment", uid: "d", generation: 3}, "the cluster does not show yet what was written", "", false},
 		{"not seen", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}), target{kind: "Deployment"}, notSeen, "", false},
 		{"not made", deployment(2, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "1 of 2 replicas are made", "", false},
 		{"old ones left", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2}), target{kind: "Deployment"}, "1 of the former revision are still there", "", false},

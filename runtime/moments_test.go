@@ -185,6 +185,31 @@ func TestPrune(t *testing.T) {
 	if got, err := rt.Orphans(ctx, staging); err != nil || !slices.Equal(got, []string{"three", "two"}) {
 		t.Errorf("Orphans = %v, %v", got, err)
 	}
+	prunes := func(req runtime.Request) (names []string) {
+		t.Helper()
+		req.Environment = staging
+		steps, err := rt.Preview(ctx, req)
+		must(t, err)
+		for _, s := range steps {
+			if s.Do == runtime.Deleting && s.Stage == "" {
+				names = append(names, s.Service)
+			}
+		}
+		return names
+	}
+	for _, test := range []struct {
+		req  runtime.Request
+		want []string
+	}{
+		{runtime.Request{Action: runtime.Deploy, Plan: smaller}, nil},
+		{runtime.Request{Action: runtime.Deploy, Plan: smaller, Prune: true}, []string{"three", "two"}},
+		{runtime.Request{Action: runtime.Delete}, []string{"three", "two"}},
+		{runtime.Request{Action: runtime.Delete, Services: []string{"one"}}, nil},
+	} {
+		if got := prunes(test.req); !slices.Equal(got, test.want) {
+			t.Errorf("Preview of %s %v, prune %v, would prune %v, want %v", test.req.Action, test.req.Services, test.req.Prune, got, test.want)
+		}
+	}
 	record, err := run(t, w, runtime.Request{Plan: smaller, Prune: true})
 	if err != nil || !slices.Equal(record.Pruned, []string{"three", "two"}) {
 		t.Errorf("pruned %v, %v", record.Pruned, err)

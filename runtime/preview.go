@@ -11,6 +11,8 @@ import (
 // case: a service whose image is to be built is said to be deployed, and may
 // turn out to be unchanged if the build gives what is deployed already.
 //
+// The releases that the run would prune come last; they are in no stage.
+//
 // Where it can be told now that the run would fail, the error is a *RunError,
 // and the steps are complete.
 func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
@@ -42,6 +44,9 @@ func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
 		for _, s := range skipped[st.name] {
 			steps = append(steps, Step{Stage: s.Stage, Service: s.Name, Do: Skipped, Why: s.skipped})
 		}
+	}
+	for _, name := range x.pruned() {
+		steps = append(steps, Step{Service: name, Do: Deleting, Why: "the plan has no such service any more"})
 	}
 	if len(failed) > 0 {
 		return steps, &RunError{failed}

@@ -35,17 +35,21 @@ func orphans(deployed map[string]Deployed, known func(string) bool) []string {
 	return names
 }
 
-// prune deletes the releases whose service the plan does not have any more: at
-// the end of a deploy, if the request says so, and of the deletion of the
-// environment.
-func (x *run) prune(ctx context.Context) error {
+// pruned returns the releases that are deleted as the plan does not have their
+// service any more: at the end of a deploy, if the request says so, and of the
+// deletion of the environment.
+func (x *run) pruned() []string {
 	whole := len(x.req.Services) == 0
 	if !(x.req.Action == Deploy && x.req.Prune || x.req.Action == Delete && whole) {
 		return nil
 	}
-	names := orphans(x.deployed, func(name string) bool { return x.scope.plan.Service(name) != nil })
+	return orphans(x.deployed, func(name string) bool { return x.scope.plan.Service(name) != nil })
+}
+
+// prune deletes the releases that are pruned.
+func (x *run) prune(ctx context.Context) error {
 	var tasks []*sched.Task
-	for _, name := range names {
+	for _, name := range x.pruned() {
 		t := &sched.Task{Name: "delete release " + name, Class: classDeploy}
 		t.Do = func(ctx context.Context) error {
 			r := Release{

@@ -68,7 +68,7 @@ type Request struct {
 
 // A Step is what a run would do with one service.
 type Step struct {
-	Stage   string      `json:"stage"`
+	Stage   string      `json:"stage"` // empty: a release that is pruned, of no service of the plan
 	Service string      `json:"service"`
 	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
 	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it can be told now that it would fail

@@ -23,14 +23,7 @@ func completeFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 // completeNames completes --service with the services of the Pipelinefile, and
 // --env with the environments that its pipeline has in the cluster.
 func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags) {
-	services := func(e evaluation, _ context.Context) []string {
-		var names []string
-		for _, s := range e.plan.Services {
-			names = append(names, cobra.CompletionWithDesc(s.Name, string(s.Type)+" in "+s.Stage))
-		}
-		return names
-	}
-	environments := func(e evaluation, ctx context.Context) []string {
+	environments := func(ctx context.Context, e evaluation) []string {
 		opts, err := a.partOptions(cmd, *part, e, true)
 		if err != nil {
 			return nil
@@ -49,20 +42,35 @@ func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags
 		}
 		return names
 	}
-	for flag, names := range map[string]func(evaluation, context.Context) []string{"service": services, "env": environments} {
+	for flag, names := range map[string]func(context.Context, evaluation) []string{"service": serviceNames, "env": environments} {
 		// It fails only for a flag that is not there.
 		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
-			defer stop()
-			file, err := a.find(cmd, args)
-			if err != nil || a.bindVariables(cmd) != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			e, err := a.evaluate(ctx, cmd, file, *eval, nil)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return names(e, ctx), cobra.ShellCompDirectiveNoFileComp
+			return a.completeFrom(cmd, args, *eval, names)
 		})
 	}
+}
+
+// serviceNames are the completions of a service.
+func serviceNames(_ context.Context, e evaluation) []string {
+	var names []string
+	for _, s := range e.plan.Services {
+		names = append(names, cobra.CompletionWithDesc(s.Name, string(s.Type)+" in "+s.Stage))
+	}
+	return names
+}
+
+// completeFrom completes with names of the Pipelinefile that args name; with
+// none if it cannot be evaluated.
+func (a *app) completeFrom(cmd *cobra.Command, args []string, eval evalFlags, names func(context.Context, evaluation) []string) ([]string, cobra.ShellCompDirective) {
+	ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
+	defer stop()
+	file, err := a.find(cmd, args)
+	if err != nil || a.bindVariables(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	e, err := a.evaluate(ctx, cmd, file, eval, nil)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names(ctx, e), cobra.ShellCompDirectiveNoFileComp
 }

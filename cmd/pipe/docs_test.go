@@ -111,14 +111,6 @@ func commandSection(b *strings.Builder, c *cobra.Command) {
 	}
 }
 
-func undent(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, l := range lines {
-		lines[i] = strings.TrimPrefix(l, "  ")
-	}
-	return strings.Join(lines, "\n")
-}
-
 // TestFlagsAreDocumented: each flag has a usage with an example (C1).
 func TestFlagsAreDocumented(t *testing.T) {
 	var visit func(c *cobra.Command)

@@ -67,12 +67,14 @@ var policy = map[string][]string{
 	"runtime/runtimetest":      {"plan", "runtime"},
 	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
+	"cmd/internal/doc":    {"builtins", "interp", "interp/lint", "stdlib", "go.starlark.net"},
 	"cmd/internal/doctor": {"plan", "runtime", "runtime/local"},
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
+	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
 		"plan", "builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
-		"runtime/deploy", "runtime/view", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},

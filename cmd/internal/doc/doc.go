@@ -1,0 +1,187 @@
+// Package doc tells what a name means: one that a Pipelinefile sees, a function
+// of the standard library or of a module, a rule of pipe lint, a command.
+package doc
+
+import (
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp/lint"
+)
+
+// An Entry is what there is to say of one name. Its JSON form is documented.
+type Entry struct {
+	Name      string      `json:"name"`
+	Kind      Kind        `json:"kind"`
+	Summary   string      `json:"summary,omitempty"`
+	Signature string      `json:"signature,omitempty"` // how it is called; of a value, its type
+	Text      string      `json:"text,omitempty"`      // Markdown
+	Params    []Parameter `json:"params,omitempty"`    // of a builtin
+	Attrs     []Parameter `json:"attributes,omitempty"`
+	Example   string      `json:"example,omitempty"`
+}
+
+// A Parameter is a parameter of a function or an attribute of a value.
+type Parameter struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Default string   `json:"default,omitempty"` // of a parameter; empty: it is required, or takes all further arguments
+	Choices []string `json:"choices,omitempty"`
+	Help    string   `json:"help,omitempty"`
+}
+
+// A Kind says what a name is.
+type Kind string
+
+// The kinds, in the order of the list.
+const (
+	Builtin  Kind = "builtin"
+	Value    Kind = "value"
+	Type     Kind = "type"
+	Starlark Kind = "starlark" // of Starlark itself
+	Module   Kind = "module"
+	Function Kind = "function" // of a module
+	Rule     Kind = "rule"     // of pipe lint
+	Command  Kind = "command"
+)
+
+// titles are what the list calls the kinds.
+var titles = []struct {
+	kind  Kind
+	title string
+}{
+	{Builtin, "Functions of the language"}, {Value, "Values"}, {Type, "Types, with their attributes"}, {Starlark, "From Starlark itself"},
+	{Module, "Modules"}, {Function, "Functions of modules"}, {Rule, "Rules of pipe lint"}, {Command, "Commands"},
+}
+
+// Language returns the entries of what every Pipelinefile sees, and of the rules
+// of pipe lint.
+func Language() []Entry {
+	var out []Entry
+	known := map[string]bool{}
+	for _, f := range append(builtins.Standard(), builtins.Described()...) {
+		known[f.Name] = true
+		out = append(out, ofFunc(f))
+	}
+	for _, n := range builtins.Names() {
+		known[n.Name] = true
+		out = append(out, Entry{Name: n.Name, Kind: Value, Summary: summary(n.Doc), Signature: n.Name + ": " + n.Type, Text: n.Doc})
+	}
+	for _, t := range builtins.Types() {
+		e := Entry{Name: t.Name, Kind: Type, Summary: summary(t.Doc), Text: t.Doc}
+		for _, a := range t.Attrs {
+			e.Attrs = append(e.Attrs, Parameter{Name: a.Name, Type: a.Type, Help: a.Doc})
+		}
+		out = append(out, e)
+	}
+	for _, name := range starlark.Universe.Keys() {
+		if !known[name] {
+			out = append(out, Entry{
+				Name: name, Kind: Starlark, Summary: "Of Starlark itself.",
+				Text: "Of Starlark itself: https://github.com/bazelbuild/starlark/blob/master/spec.md",
+			})
+		}
+	}
+	for _, r := range lint.Rules() {
+		e := Entry{Name: r.Name, Kind: Rule, Summary: r.Summary, Text: r.Summary + "\n\n" + r.Doc}
+		if r.Fixes {
+			e.Text += "\n\n`pipe lint --fix` corrects it where that cannot change what the pipeline is."
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func ofFunc(f *builtins.Func) Entry {
+	e := Entry{Name: f.Name, Kind: Builtin, Summary: summary(f.Doc), Signature: f.Signature(), Text: f.Doc}
+	if f.Result != "None" {
+		e.Signature += " -> " + f.Result
+	}
+	for _, p := range f.Params {
+		q := Parameter{Name: p.Name, Type: p.Type, Default: p.Default, Choices: p.Choices, Help: p.Help}
+		if p.Variadic {
+			q.Name = "*" + p.Name
+		}
+		e.Params = append(e.Params, q)
+	}
+	return e
+}
+
+// summary is the first sentence of a text.
+func summary(text string) string {
+	text, _, _ = strings.Cut(text, "\n\n")
+	text = strings.Join(strings.Fields(text), " ")
+	if first, _, ok := strings.Cut(text, ". "); ok {
+		return first + "."
+	}
+	return text
+}
+
+// Find returns the entries that a name means: those of that name, of a library
+// all its functions, and of "service.url" or "application.replicas" that
+// attribute or parameter.
+func Find(entries []Entry, name string) []Entry {
+	var out []Entry
+	for _, e := range entries {
+		if e.Name == name || e.Kind == Command && e.Name == "pipe "+name || e.Kind == Function && afterColon(e.Name) == name {
+			out = append(out, e)
+		}
+	}
+	for _, e := range entries {
+		if len(out) == 0 && e.Kind == Builtin && strings.HasPrefix(e.Name, name+".") {
+			return library(entries, name)
+		}
+	}
+	if of, part, ok := strings.Cut(name, "."); ok && len(out) == 0 {
+		for _, e := range entries {
+			if e.Name == of && (e.Kind == Builtin || e.Kind == Type) {
+				out = append(out, partOf(e, part)...)
+			}
+		}
+	}
+	return out
+}
+
+func library(entries []Entry, name string) []Entry {
+	var out []Entry
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name, name+".") && e.Kind == Builtin {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// partOf returns the entry of a parameter or an attribute.
+func partOf(e Entry, part string) []Entry {
+	for _, p := range append(e.Params[:len(e.Params):len(e.Params)], e.Attrs...) {
+		if strings.TrimPrefix(p.Name, "*") == part {
+			return []Entry{{
+				Name: e.Name + "." + part, Kind: e.Kind, Summary: p.Help, Signature: p.Name + ": " + p.Type, Text: p.about(),
+			}}
+		}
+	}
+	return nil
+}
+
+// Names returns all names that Find knows without looking into others, for suggestions
+// and completions.
+func Names(entries []Entry) []string {
+	var out []string
+	for _, e := range entries {
+		switch e.Kind {
+		case Command:
+			out = append(out, strings.TrimPrefix(e.Name, "pipe "))
+		case Function:
+			out = append(out, afterColon(e.Name), e.Name)
+		default:
+			out = append(out, e.Name)
+		}
+	}
+	return out
+}
+
+// afterColon returns the name of a function of a module, "module:name".
+func afterColon(name string) string { return name[strings.LastIndex(name, ":")+1:] }

@@ -1,0 +1,106 @@
+package doc
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/stdlib"
+)
+
+// Library returns the entries of the standard library: each module, and its functions.
+func Library(ctx context.Context) ([]Entry, error) {
+	names, err := fs.Glob(stdlib.FS, "*.star")
+	if err != nil {
+		return nil, fmt.Errorf("@std: %w", err)
+	}
+	var out []Entry
+	for _, name := range names {
+		text, err := fs.ReadFile(stdlib.FS, name)
+		if err != nil {
+			return nil, fmt.Errorf("@std//%s: %w", name, err)
+		}
+		entries, err := OfModule(ctx, "@std//"+name, text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, entries...)
+	}
+	return out, nil
+}
+
+// OfModule returns the entries of a module: one of itself, and one of each of its
+// functions that others can load, named "module:function". Nothing is run. A
+// text that cannot be parsed is an [interp.Error].
+func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
+	tree, wrong := interp.Check(ctx, name, text, interp.Options{})
+	if tree == nil {
+		return nil, &interp.Error{Diagnostics: wrong}
+	}
+	about := docstring(tree.Stmts)
+	module := Entry{Name: name, Kind: Module, Summary: summary(about), Text: about}
+	out := []Entry{module}
+	for _, stmt := range tree.Stmts {
+		def, ok := stmt.(*syntax.DefStmt)
+		if !ok || strings.HasPrefix(def.Name.Name, "_") {
+			continue
+		}
+		help := docstring(def.Body)
+		out = append(out, Entry{
+			Name: name + ":" + def.Name.Name, Kind: Function, Summary: summary(help), Text: help,
+			Signature: fmt.Sprintf("load(%q, %q)\n%s", name, def.Name.Name, signature(string(text), def)),
+		})
+	}
+	return out, nil
+}
+
+// signature returns the head of a def as it is written, with its lines and comments.
+func signature(text string, def *syntax.DefStmt) string {
+	lines := strings.Split(text, "\n")
+	from, to := def.Name.NamePos, def.Rparen
+	var head []string
+	for n := from.Line; n <= to.Line; n++ {
+		line := []rune(lines[n-1])
+		if n == to.Line {
+			line = line[:to.Col]
+		}
+		indent := "    "
+		if n == from.Line {
+			line, indent = line[from.Col-1:], ""
+		}
+		head = append(head, indent+strings.TrimSpace(string(line)))
+	}
+	return strings.Join(head, "\n")
+}
+
+// docstring returns the text that a body starts with, without its indentation.
+func docstring(body []syntax.Stmt) string {
+	if len(body) == 0 {
+		return ""
+	}
+	x, ok := body[0].(*syntax.ExprStmt)
+	if !ok {
+		return ""
+	}
+	lit, ok := x.X.(*syntax.Literal)
+	if !ok {
+		return ""
+	}
+	value, _ := lit.Value.(string)
+	first, rest, _ := strings.Cut(value, "\n")
+	lines := strings.Split(rest, "\n")
+	depth := len(value)
+	for _, l := range lines {
+		if trimmed := strings.TrimLeft(l, " "); trimmed != "" {
+			depth = min(depth, len(l)-len(trimmed))
+		}
+	}
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l[min(depth, len(l)):], " \r")
+	}
+	return strings.TrimSpace(first + "\n" + strings.Join(lines, "\n"))
+}

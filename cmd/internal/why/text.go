@@ -1,0 +1,145 @@
+package why
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Write tells e to people.
+func Write(w io.Writer, e *Explanation) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s of %s in environment %s, declared at %s\n", e.Service, e.Type, e.Pipeline, e.Environment, e.Pos)
+	section(&b, "stage", fmt.Sprintf("%s, %d of %d%s", e.Stage.Name, e.Stage.Number, e.Stage.Of, at(e.Stage.Pos)), e.Stage.Description, placed(e))
+	if e.Skipped != nil {
+		section(&b, "skipped", said(*e.Skipped))
+	}
+	section(&b, "image", image(e.Image)...)
+	section(&b, "chart", chart(e.Chart)...)
+	var lines []string
+	for _, s := range e.Secrets {
+		lines = append(lines, secret(s.SecretRef)+", in "+s.In)
+	}
+	section(&b, "secrets", lines...)
+	lines = nil
+	for _, p := range e.Params {
+		value := fmt.Sprintf("%s = %q", p.Name, p.Value)
+		if p.Default {
+			value += ", the default"
+		}
+		lines = append(lines, fmt.Sprintf("%s%s: %s", value, at(p.Pos), strings.Join(p.Fields, ", ")))
+	}
+	for _, name := range e.Unknown {
+		lines = append(lines, name+": not known, as no other value that was tried evaluates")
+	}
+	section(&b, "parameters", lines...)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// section writes lines under a title; those that are empty are left out.
+func section(b *strings.Builder, title string, lines ...string) {
+	lines = slices.DeleteFunc(lines, func(l string) bool { return l == "" })
+	if len(lines) == 0 {
+		lines = []string{"none"}
+	}
+	fmt.Fprintf(b, "\n%s\n", title)
+	for _, l := range lines {
+		fmt.Fprintf(b, "  %s\n", l)
+	}
+}
+
+func at(pos plan.Pos) string {
+	if pos.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("  (%s)", pos)
+}
+
+// placed says why a service is in its stage (S3, S4, S6).
+func placed(e *Explanation) string {
+	pos := e.Stage.Placed.Pos
+	switch e.Stage.Placed.By {
+	case plan.ByStage:
+		return "because its call says so: stage =" + at(pos)
+	case plan.ByRule:
+		if pos.IsZero() {
+			return fmt.Sprintf("because its type is %s: no stage is declared, so the default stages hold", e.Type)
+		}
+		return fmt.Sprintf("because of the rule for %s%s", e.Type, at(pos))
+	case plan.ByLatest:
+		return fmt.Sprintf("because no rule holds for %s: this is the stage with the highest order", e.Type)
+	case plan.ByOverride:
+		return "because the environment overrides the Pipelinefile: pipe move" + at(pos)
+	}
+	return "because the plan says so"
+}
+
+func said(r plan.Reason) string {
+	if r.Text == "" {
+		return "the plan says so" + at(r.Pos)
+	}
+	return r.Text + at(r.Pos)
+}
+
+func image(im *Image) []string {
+	if im == nil {
+		return []string{"those of its chart"}
+	}
+	var lines []string
+	switch b := im.Build; {
+	case b != nil:
+		folder, dockerfile := source(b)
+		lines = append(lines, "built from "+folder+at(b.Pos), "Dockerfile "+dockerfile)
+		if b.Target != "" {
+			lines = append(lines, "target "+b.Target)
+		}
+		for _, name := range slices.Sorted(maps.Keys(b.Args)) {
+			lines = append(lines, fmt.Sprintf("argument %s = %q", name, b.Args[name]))
+		}
+		if len(b.Platforms) > 0 {
+			lines = append(lines, "for "+strings.Join(b.Platforms, ", "))
+		}
+	case im.Mirror != "":
+		lines = append(lines, im.Mirror+", copied into the registry")
+	default:
+		lines = append(lines, im.Ref+", from where it is")
+	}
+	if len(im.Shared) > 0 {
+		lines = append(lines, "the same as of "+strings.Join(im.Shared, ", "))
+	}
+	return lines
+}
+
+func chart(c *plan.Chart) []string {
+	if c == nil {
+		return []string{"generated"}
+	}
+	line := c.Ref
+	if c.Version != "" {
+		line += " " + c.Version
+	}
+	if c.Repo != "" {
+		line += " of " + c.Repo
+	}
+	lines := []string{line + at(c.Pos)}
+	for _, f := range c.ValuesFiles {
+		lines = append(lines, "values of "+f)
+	}
+	return lines
+}
+
+// secret names a secret; its value is nowhere near.
+func secret(r plan.SecretRef) string {
+	switch {
+	case r.Service != "":
+		return fmt.Sprintf("the %s of the database %s", r.Key, r.Service)
+	case r.Key != "":
+		return fmt.Sprintf("%s, key %s", r.Name, r.Key)
+	}
+	return r.Name
+}

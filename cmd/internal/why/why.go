@@ -1,0 +1,116 @@
+// Package why tells of one service of a plan why it is as it is: where it
+// is declared, what put it into its stage, what its image and its chart are made
+// of, which secrets it uses, and which parameters reach it.
+package why
+
+import (
+	"path"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An Explanation is what there is to tell of a service. Its JSON form is documented.
+type Explanation struct {
+	Version     int              `json:"version"` // 1
+	Pipeline    string           `json:"pipeline"`
+	Environment string           `json:"environment"`
+	Service     string           `json:"service"`
+	Type        plan.ServiceType `json:"type"`
+	Pos         plan.Pos         `json:"pos"`
+	Stage       Stage            `json:"stage"`
+	Skipped     *plan.Reason     `json:"skipped,omitempty"` // nil: it is not
+	Image       *Image           `json:"image,omitempty"`   // nil: its chart brings its own
+	Chart       *plan.Chart      `json:"chart,omitempty"`   // nil: generated
+	Secrets     []Secret         `json:"secrets"`           // in the order of the fields, each field once
+	Params      []Param          `json:"params"`            // those that reach it, as declared
+	Unknown     []string         `json:"unknown"`           // parameters of which that cannot be told
+}
+
+// A Stage is where a service stands and why.
+type Stage struct {
+	plan.Stage
+	Number int            `json:"number"` // in running order, from 1
+	Of     int            `json:"of"`
+	Placed plan.Placement `json:"placed"`
+}
+
+// An Image is what the image of a service is made of. One of Build, Mirror and
+// Ref is set, as in [plan.ImageSource].
+type Image struct {
+	Build  *plan.BuildSpec `json:"build,omitempty"`
+	Mirror string          `json:"mirror,omitempty"`
+	Ref    string          `json:"ref,omitempty"`
+	Shared []string        `json:"shared"` // the other services that have it, in the order of the plan
+}
+
+// A Secret is a secret that a service uses; its value is not known here.
+type Secret struct {
+	plan.SecretRef
+	In string `json:"in"` // the field that takes it, such as "env TOKEN"
+}
+
+// A Param is a parameter that reaches a service.
+type Param struct {
+	plan.Param
+	Fields []string `json:"fields"` // what another value changes, sorted; see [Changed]
+}
+
+// Of explains a service of a plan, without its parameters: see
+// [Explanation.Reach]. It returns nil if the plan has no such service.
+func Of(p *plan.Plan, service string) *Explanation {
+	s := p.Service(service)
+	if s == nil {
+		return nil
+	}
+	e := &Explanation{
+		Version: 1, Pipeline: p.Pipeline.Name, Environment: p.Environment.Name,
+		Service: s.Name, Type: s.Type, Pos: s.Pos, Chart: s.Chart,
+		Stage:   Stage{Of: len(p.Stages), Placed: s.Placed},
+		Secrets: []Secret{}, Params: []Param{}, Unknown: []string{},
+	}
+	for i, st := range p.Stages {
+		if st.Name == s.Stage {
+			e.Stage.Stage, e.Stage.Number = st, i+1
+		}
+	}
+	if s.Skip {
+		e.Skipped = &plan.Reason{}
+		if s.SkipWhy != nil {
+			e.Skipped = s.SkipWhy
+		}
+	}
+	e.Image = imageOf(p, s)
+	for _, env := range s.Workload.Env {
+		if env.Secret != nil {
+			e.Secrets = append(e.Secrets, Secret{*env.Secret, "env " + env.Name})
+		}
+	}
+	if e.Image != nil && e.Image.Build != nil {
+		for _, ref := range e.Image.Build.Secrets {
+			e.Secrets = append(e.Secrets, Secret{ref, "its build"})
+		}
+	}
+	return e
+}
+
+func imageOf(p *plan.Plan, s *plan.Service) *Image {
+	if s.Image == (plan.ImageSource{}) {
+		return nil
+	}
+	image := &Image{Build: p.Build(s.Image.Build), Mirror: s.Image.Mirror, Ref: s.Image.Ref, Shared: []string{}}
+	for _, other := range p.Services {
+		if other.Image == s.Image && other.Name != s.Name {
+			image.Shared = append(image.Shared, other.Name)
+		}
+	}
+	return image
+}
+
+// source names the folder that a build copies from, and its Dockerfile.
+func source(b *plan.BuildSpec) (folder, dockerfile string) {
+	folder, dockerfile = path.Join(b.Source.Path, b.Context), path.Join(b.Source.Path, b.Dockerfile)
+	if b.Source.Git != "" {
+		folder = b.Source.Git + " at " + b.Source.Ref + ", folder " + folder
+	}
+	return folder, dockerfile
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"os"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/doc"
+)
+
+func (a *app) docCmd() *cobra.Command {
+	output := "text"
+	cmd := &cobra.Command{
+		Use:   "doc [NAME]",
+		Short: "Tell what a name means",
+		Long: `doc tells what a name means: a function or a type of the language, a parameter or an attribute
+of one, a module of @std and its functions, a rule of pipe lint, a command. FILE.star is a module
+of your own, and FILE.star:NAME a function of it, as its docstring says; nothing is run. A name
+that means several things tells all of them. Without a name doc lists what there is.`,
+		Example: `  pipe doc
+  pipe doc application
+  pipe doc service.url
+  pipe doc @std//web.star
+  pipe doc lib/names.star:full_name
+  pipe doc unused-load -o json`,
+		Args: cobra.ArbitraryArgs, // of a command with two words
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			entries, err := a.docEntries(cmd)
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return doc.Names(entries), cobra.ShellCompDirectiveDefault // or a file
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			entries, err := a.docEntries(cmd)
+			if err != nil {
+				return err
+			}
+			name := strings.Join(args, " ")
+			if name == "" {
+				return a.write(output, entries, func() error { return doc.List(a.stdout, entries) })
+			}
+			if entries, err = a.docModule(cmd, entries, name); err != nil {
+				return err
+			}
+			found := doc.Find(entries, name)
+			if len(found) == 0 {
+				return usagef(cmd, "nothing is named %q%s", name, didYouMean(name, doc.Names(entries)))
+			}
+			return a.write(output, found, func() error { return doc.Write(a.stdout, found) })
+		},
+	}
+	choice(cmd, &output, "output", "o", []string{"text", "json", "yaml"}, "write it as `format`, on standard output, e.g. -o json: text, json or yaml")
+	return cmd
+}
+
+// docEntries are all names that need no file.
+func (a *app) docEntries(cmd *cobra.Command) ([]doc.Entry, error) {
+	entries := doc.Language()
+	library, err := doc.Library(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	return append(append(entries, library...), commandEntries(cmd.Root())...), nil
+}
+
+// docModule adds the names of the module of the workspace that name names, if
+// it names one.
+func (a *app) docModule(cmd *cobra.Command, entries []doc.Entry, name string) ([]doc.Entry, error) {
+	file := name
+	if i := strings.LastIndex(name, ":"); i >= 0 {
+		file = name[:i]
+	}
+	if strings.HasPrefix(file, "@") || path.Ext(file) != ".star" && path.Base(file) != fileName {
+		return entries, nil
+	}
+	text, err := os.ReadFile(a.abs(file))
+	if err != nil {
+		return nil, usagef(cmd, "%w", err)
+	}
+	own, err := doc.OfModule(cmd.Context(), file, text)
+	if err != nil {
+		return nil, err
+	}
+	return append(entries, own...), nil
+}
+
+// commandEntries tells of the commands below cmd what their help says.
+func commandEntries(cmd *cobra.Command) []doc.Entry {
+	var out []doc.Entry
+	for _, c := range cmd.Commands() {
+		if !c.IsAvailableCommand() || c.Name() == "help" {
+			continue
+		}
+		about := c.Long
+		if about == "" {
+			about = c.Short + "."
+		}
+		out = append(out, doc.Entry{
+			Name: c.CommandPath(), Kind: doc.Command, Summary: c.Short + ".", Signature: c.UseLine(), Text: about, Example: undent(c.Example),
+		})
+		out = append(out, commandEntries(c)...)
+	}
+	return out
+}
+
+// undent takes away what examples are indented by.
+func undent(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimPrefix(l, "  ")
+	}
+	return strings.Join(lines, "\n")
+}

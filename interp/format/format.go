@@ -9,6 +9,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/bazelbuild/buildtools/build"
 
@@ -63,7 +65,25 @@ func pass(name string, src []byte) (out []byte, err error) {
 	if err != nil {
 		return nil, failure(name, err.Error())
 	}
+	build.Walk(tree, requote)
 	return build.FormatWithoutRewriting(tree), nil
+}
+
+// requote gives a text in single quotes double ones, if it is not all ASCII: the
+// printer does so with the others, but writes what is not ASCII as octal escapes,
+// which the language does not have. A text with a double quote in it keeps its
+// single ones.
+func requote(x build.Expr, _ []build.Expr) {
+	s, ok := x.(*build.StringExpr)
+	foreign := func(r rune) bool { return r >= utf8.RuneSelf }
+	if !ok || !strings.HasPrefix(s.Token, "'") || strings.Contains(s.Value, `"`) || !strings.ContainsFunc(s.Value, foreign) {
+		return
+	}
+	n := 1
+	if s.TripleQuote {
+		n = 3
+	}
+	s.Token = strings.Repeat(`"`, n) + s.Token[n:len(s.Token)-n] + strings.Repeat(`"`, n)
 }
 
 // failure is the error that a good text cannot be laid out.

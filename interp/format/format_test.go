@@ -27,6 +27,9 @@ func TestSource(t *testing.T) {
 		{"line ends of DOS", "x = 1\r\ny = 2\r\n", "x = 1\ny = 2\n"},
 		{"functions", "def f(a,b=2,*c):\n  return a+b\nx=f(1)\n", "def f(a, b = 2, *c):\n    return a + b\n\nx = f(1)\n"},
 		{"unknown names", "no_such_thing( 1 )\n", "no_such_thing(1)\n"},
+		{"quotes in quotes", `x = ['it\'s', 'a "b"']` + "\n", "x = [\"it's\", 'a \"b\"']\n"},
+		{"not ASCII", `x = ['🙂', '🙂 "é"', '\'é', '\u00e9', r'é']` + "\ny='''é\n'''\n",
+			`x = ["🙂", '🙂 "é"', "\'é", "\u00e9", r"é"]` + "\ny = \"\"\"é\n\"\"\"\n"},
 		{"large numbers", "x = 0xfFfFfFfFfFfFfFfFfFfF\n", "x = 0xfFfFfFfFfFfFfFfFfFfF\n"},
 	}
 	for _, tt := range tests {
@@ -131,6 +134,7 @@ func FuzzFormat(f *testing.F) {
 	for _, src := range sources(f) {
 		f.Add(string(src))
 	}
+	f.Add(`x = ['🙂', '🙂 "é"', '\'é', '\u00e9', r'é']`)
 	f.Fuzz(func(t *testing.T, src string) {
 		out, err := format.Source("Pipelinefile", []byte(src))
 		if err != nil {

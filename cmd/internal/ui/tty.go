@@ -99,8 +99,9 @@ func (v *ttyView) Close() {
 }
 
 type (
-	tickMsg struct{}
-	endMsg  struct{}
+	tickMsg    struct{}
+	endMsg     struct{}
+	printedMsg struct{} // what flush handed over has been written
 )
 
 // A screen is what Bubble Tea runs: the view and the size of the terminal.
@@ -113,6 +114,8 @@ type screen struct {
 	frames        int
 	tall          int // lines drawn so far at most
 	below         int // blank lines below the end of the last picture, but for one
+	printing      bool
+	ending        bool
 }
 
 func tick() tea.Cmd { return tea.Tick(frame, func(time.Time) tea.Msg { return tickMsg{} }) }
@@ -126,14 +129,23 @@ func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tickMsg:
 		s.frames++
 		return s, tea.Batch(s.flush(), tick())
+	case printedMsg:
+		s.printing = false
 	case endMsg:
+		s.ending = true
+	}
+	if s.ending && !s.printing {
 		return s, tea.Sequence(s.flush(), tea.Quit)
 	}
 	return s, nil
 }
 
-// flush hands over the lines for the scrollback.
+// flush hands over the lines for the scrollback, unless others are on their way:
+// commands run side by side, so that the later ones, or the end, could come first.
 func (s *screen) flush() tea.Cmd {
+	if s.printing {
+		return nil
+	}
 	s.view.mu.Lock()
 	defer s.view.mu.Unlock()
 	if len(s.view.above) == 0 {
@@ -141,7 +153,8 @@ func (s *screen) flush() tea.Cmd {
 	}
 	lines := strings.Join(s.view.above, "\n")
 	s.view.above = nil
-	return tea.Println(lines)
+	s.printing = true
+	return tea.Sequence(tea.Println(lines), func() tea.Msg { return printedMsg{} })
 }
 
 func (s *screen) View() tea.View {

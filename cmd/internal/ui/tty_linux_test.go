@@ -87,3 +87,17 @@ func TestTTY(t *testing.T) {
 		t.Errorf("the terminal is asked %q", q)
 	}
 }
+
+// TestLastLines ends a view while lines for the scrollback are on their way: the end waits for them.
+func TestLastLines(t *testing.T) {
+	s := &screen{view: &ttyView{model: newModel(), above: []string{"a last word"}}}
+	if s.flush() == nil {
+		t.Fatal("no line is handed over")
+	}
+	if _, cmd := s.Update(endMsg{}); cmd != nil {
+		t.Error("the end does not wait for the line")
+	}
+	if _, cmd := s.Update(printedMsg{}); cmd == nil {
+		t.Error("no end although the line has been written")
+	}
+}

@@ -1,71 +1,80 @@
-// Package builtins defines the functions and values that a Pipelinefile sees.
+// Package builtins declares functions of a host program for its Pipelinefiles.
 //
-// The struct that receives a builtin's arguments is also its signature (L8):
-// names, order, types, defaults and help are read from its fields once, and the
-// argument check, the reference page, the type stubs and the language server
-// all use them. Host programs declare their own in the same way, with [New].
-//
-// Builtins record what is declared in a [Session], with the position of the
-// call, and decide nothing that needs the whole file: that is interp's.
+// A function is one struct and one Go function: the struct that receives the
+// arguments is the signature, from which the argument check, its messages and
+// the language server's help are made (G1, L8). Give the functions to
+// interp.Options.Builtins; the standard ones, described in reference.md next to
+// this file, are always there.
 package builtins
 
 import (
-	starmath "go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
+
+	impl "github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
 )
 
-// standard is every builtin function that is ours, in the order of the reference.
-var standard = []*Func{
-	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
-	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
-	localFunc, gitFunc, dockerfileFunc, chartFunc,
-	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, secretFunc, paramFunc,
-	readFileFunc, readJSONFunc, readYAMLFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
-	warnFunc, failFunc,
-}
+// A Func is a builtin function, made by [New]. It belongs to no evaluation: one
+// can be given to any number of them at once.
+type Func = impl.Func
 
-// Standard returns the builtin functions that every Pipelinefile has, in the
-// order of the reference.
-func Standard() []*Func { return append([]*Func(nil), standard...) }
-
-// Predeclared returns the names that a file of the session sees, besides those
-// of Starlark itself. Functions of a host program come last, and replace others
-// of their names.
-func (s *Session) Predeclared(host []*Func) starlark.StringDict {
-	env := starlark.StringDict{
-		"json":        s.jsonModule(),
-		"math":        starmath.Module,
-		"struct":      starlark.NewBuiltin("struct", starlarkstruct.Make),
-		"str":         s.textFunc("str"),
-		"repr":        s.textFunc("repr"),
-		"environment": s.environment(),
-	}
-	for _, t := range DefaultTypes {
-		env[string(t)] = starlark.String(t)
-	}
-	yaml := starlark.StringDict{}
-	for _, f := range standard {
-		switch f.Name {
-		case yamlEncodeFunc.Name:
-			yaml["encode"] = f.value(s)
-		case yamlDecodeFunc.Name:
-			yaml["decode"] = f.value(s)
-		default:
-			env[f.Name] = f.value(s)
-		}
-	}
-	env["yaml"] = &starlarkstruct.Module{Name: "yaml", Members: yaml}
-	for _, f := range host {
-		env[f.Name] = f.value(s)
-	}
-	return env
-}
-
-func (s *Session) environment() starlark.Value {
-	e := s.Environment
-	return starlarkstruct.FromStringDict(starlark.String("environment"), starlark.StringDict{
-		"name": starlark.String(e.Name), "kind": starlark.String(e.Kind),
-		"source": starlark.String(e.Source), "branch": starlark.String(e.Branch),
+// New returns a builtin with that name and result type, such as "dict[str, str]"
+// or "None". Its doc is Markdown, of which the first sentence is the summary.
+// The struct type A is the signature. Each exported field of A is a parameter,
+// in this order, described by its tags:
+//
+//	Name string `arg:"name" help:"unique in the pipeline"`
+//	Port int    `arg:"port,kw" default:"8080" help:"where it listens"`
+//
+// "kw" makes it and all that follow keyword-only, "*name" takes all further
+// positional arguments, default is Starlark text, type replaces the type's name
+// in texts, and choices lists for editors the texts that are possible, as "a|b".
+// A parameter without default must be given.
+//
+// Fields can be string, int, bool, float64, pointers to these (None is nil),
+// []string, map[string]string, starlark.Value, any type that implements
+// starlark.Value, slices of such types, or types whose pointer implements
+// starlark.Unpacker. An embedded struct adds its parameters in its place.
+//
+// A call that does not fit is an error that names the argument, points at it,
+// and suggests names; fn is not called then. fn returns an error of [Call.Errorf]
+// or any other, which is about the call. A mistake in A itself is an error of
+// every call. Evaluations at once call fn at once, each on a goroutine of its own.
+func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *Func {
+	return impl.New(name, result, doc, func(c *impl.Call, a *A) (starlark.Value, error) {
+		return fn(&Call{Thread: c.Thread, call: c}, a)
 	})
 }
+
+// A Call is one call of a builtin. It is of no use after the call.
+type Call struct {
+	Thread *starlark.Thread // to call a function that is an argument: starlark.Call
+	call   *impl.Call
+}
+
+// Pos returns the position of the call. Where a library's module makes it, this
+// is where the library was called from the workspace, because that is what the
+// author of the Pipelinefile wrote.
+func (c *Call) Pos() plan.Pos { return c.call.Pos() }
+
+// Given reports whether the call gives the parameter, so that it does not have
+// its default.
+func (c *Call) Given(param string) bool { return c.call.Given(param) }
+
+// Errorf records an error about the argument of that parameter, with its
+// position, and returns the error to return. With an empty param the error is
+// about the call. After a first error about a parameter further ones are dropped.
+func (c *Call) Errorf(param, format string, args ...any) error {
+	return c.call.Errorf(param, format, args...)
+}
+
+// ErrorHint is Errorf for an error that says what to write instead, such as
+// `did you mean "payments"?` (L3).
+func (c *Call) ErrorHint(param, hint, format string, args ...any) error {
+	return c.call.ErrorHint(param, hint, format, args...)
+}
+
+// Nearest returns the candidate that name is most likely a misspelling of, or
+// "". Of equally near ones the first wins, so that candidates are given in an
+// order that does not change.
+func Nearest(name string, candidates []string) string { return impl.Nearest(name, candidates) }

@@ -1,113 +1,83 @@
 package builtins_test
 
 import (
+	"context"
 	"fmt"
-	"strings"
+	"os"
+	"path/filepath"
 
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/interp"
 )
+
+// eval evaluates a Pipelinefile that has one more builtin, and prints the labels
+// of its first service or what is wrong.
+func eval(f *builtins.Func, text string) {
+	dir, err := os.MkdirTemp("", "builtins")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "Pipelinefile")
+	if err := os.WriteFile(file, []byte(text+"\npipeline(\"shop\")\n"), 0o644); err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, err := interp.Eval(context.Background(), file, interp.Options{Root: dir, Builtins: []*builtins.Func{f}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p.Services[0].Workload.Labels)
+}
 
 // A host program declares a function of its own: the struct is its signature.
 func ExampleNew() {
 	type args struct {
 		Name string `arg:"name" help:"the team's name"`
-		Tier int    `arg:"tier,kw" default:"2" help:"1 to 3"`
+		Tier int    `arg:"tier,kw" default:"2" help:"how much it matters, 1 to 3"`
 	}
 	team := builtins.New("team", "dict[str, str]", "Returns the labels of a team.",
-		func(c *builtins.Call, a *args) (starlark.Value, error) {
-			if a.Tier < 1 || a.Tier > 3 {
-				return nil, c.Errorf("tier", "want 1 to 3, got %d", a.Tier)
-			}
+		func(_ *builtins.Call, a *args) (starlark.Value, error) {
 			labels := starlark.NewDict(2)
 			_ = labels.SetKey(starlark.String("team"), starlark.String(a.Name))
-			_ = labels.SetKey(starlark.String("tier"), starlark.String(fmt.Sprint(a.Tier)))
-			return labels, nil
+			return labels, labels.SetKey(starlark.String("tier"), starlark.MakeInt(a.Tier))
 		})
-	fmt.Println(team.Signature())
-	// Output: team(name, *, tier=2)
-}
-
-func ExampleStandard() {
-	for _, f := range builtins.Standard() {
-		if f.Name == "port" {
-			fmt.Println(f.Signature())
-			fmt.Println(f.Doc)
-		}
-	}
+	eval(team, `container("web", image = "nginx:1.27", labels = team("payments"))`)
+	eval(team, `container("web", image = "nginx:1.27", labels = team("payments", teir = 1))`)
 	// Output:
-	// port(number, *, name=None, protocol="TCP", public=False, host=None)
-	// Describes a port that a service listens on.
+	// map[team:payments tier:2]
+	// Pipelinefile:1:66: team: no parameter "teir"
+	//     container("web", image = "nginx:1.27", labels = team("payments", teir = 1))
+	//                                                                      ^
+	//     did you mean "tier"?
 }
 
-func ExampleReference() {
-	fmt.Println(strings.Contains(builtins.Reference(), "### application"))
-	// Output: true
-}
-
-func ExampleStubs() {
-	fmt.Println(strings.Contains(builtins.Stubs(), "def secret(name: str, *, key: str | None = None) -> Secret:"))
-	// Output: true
+// A wrong argument is an error at its position, that says what to write.
+func ExampleCall() {
+	type args struct {
+		Name string `arg:"name" help:"the team's name"`
+	}
+	teams := []string{"payments", "search"}
+	team := builtins.New("team", "dict[str, str]", "Returns the labels of a team.",
+		func(c *builtins.Call, a *args) (starlark.Value, error) {
+			if near := builtins.Nearest(a.Name, teams); near != "" {
+				return nil, c.ErrorHint("name", fmt.Sprintf("did you mean %q?", near), "there is no team %q", a.Name)
+			}
+			return starlark.NewDict(0), nil
+		})
+	eval(team, `container("web", image = "nginx:1.27", labels = team("paymnets"))`)
+	// Output:
+	// Pipelinefile:1:54: team: name: there is no team "paymnets"
+	//     container("web", image = "nginx:1.27", labels = team("paymnets"))
+	//                                                          ^
+	//     did you mean "payments"?
 }
 
 func ExampleNearest() {
-	fmt.Println(builtins.Nearest("contaner", []string{"application", "container"}))
-	// Output: container
-}
-
-func ExampleResolve() {
-	fmt.Println(builtins.Resolve("lib", "../api"))
-	fmt.Println(builtins.Resolve("lib", "../../api"))
-	// Output:
-	// api <nil>
-	//  "../../api" leaves the workspace
-}
-
-func ExampleCheckVersion() {
-	fmt.Println(builtins.CheckVersion(">=0.4", "v0.3.1"))
-	fmt.Println(builtins.CheckVersion(">=0.4", "v0.4.0"))
-	// Output:
-	// this Pipelinefile needs pipe >=0.4, and this is pipe v0.3.1
-	// <nil>
-}
-
-func ExampleCheckEnvironment() {
-	fmt.Println(builtins.CheckEnvironment("shop", "staging"))
-	fmt.Println(builtins.CheckEnvironment("shop", "Staging"))
-	// Output:
-	// <nil>
-	// environment: "Staging" is no name: want small letters, digits and dashes, with a letter or digit at both ends
-}
-
-func ExampleNames() {
-	for _, n := range builtins.Names() {
-		if n.Name == "environment" {
-			fmt.Println(n.Doc)
-		}
-	}
-	// Output: The environment that the pipeline is evaluated for.
-}
-
-func ExampleTypes() {
-	for _, t := range builtins.Types() {
-		if t.Name == "service" {
-			fmt.Println(t.Attrs[0].Name, t.Attrs[0].Type)
-		}
-	}
-	// Output: name str
-}
-
-func ExampleDescribed() {
-	for _, f := range builtins.Described() {
-		if f.Name == "json.encode" {
-			fmt.Println(f.Signature())
-		}
-	}
-	// Output: json.encode(x)
-}
-
-func ExampleHasSecret() {
-	fmt.Println(builtins.HasSecret("print", starlark.String("plain")))
-	// Output: <nil>
+	fmt.Println(builtins.Nearest("paymnets", []string{"payments", "search"}))
+	// Output: payments
 }

@@ -3,7 +3,7 @@ package interp
 import (
 	"go.starlark.net/starlark"
 
-	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // container is the check of the methods of lists, dicts and sets.

@@ -8,7 +8,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // freeze makes what a module defines unchangeable, after a look at whether that

@@ -6,7 +6,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // The interpreter has no hook for operators. So the syntax tree is rewritten

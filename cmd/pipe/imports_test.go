@@ -23,20 +23,22 @@ var policy = map[string][]string{
 	// what a pipeline is, as data
 	"plan": {},
 	// the language: evaluation is hermetic (L1)
-	"stdlib":   {},
-	"builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
-	"interp":   {"plan", "builtins", "stdlib", "interp/lock", "go.starlark.net"},
+	"stdlib":            {},
+	"internal/builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
+	// what of it a host program needs for builtins of its own
+	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
+	"interp":   {"plan", "builtins", "internal/builtins", "stdlib", "interp/lock", "go.starlark.net"},
 	// which remote modules are pinned, and their proven content: read by the language, written by modules
 	"interp/lock": {"plan"},
 	// fetches remote modules, so that evaluation does not: only the command imports it
-	"modules": {"plan", "builtins", "interp/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
+	"modules": {"plan", "internal/builtins", "interp/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
 	// lays out texts of the language: the printer is the one that Bazel's users know
 	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
 	// what is right in the language and wrong all the same; the Dockerfile part is apart, as it links BuildKit
-	"interp/lint":            {"plan", "builtins", "interp", "go.starlark.net"},
+	"interp/lint":            {"plan", "internal/builtins", "interp", "go.starlark.net"},
 	"interp/lint/dockerfile": {"plan", "interp/lint", "github.com/moby/buildkit", "github.com/opencontainers"},
 	// speaks with editors; it waits, so it is not hermetic itself, and what it evaluates is
-	"interp/lsp": {"plan", "builtins", "interp", "interp/lint", "interp/format", "stdlib", "go.starlark.net"},
+	"interp/lsp": {"plan", "internal/builtins", "interp", "interp/lint", "interp/format", "stdlib", "go.starlark.net"},
 	// carrying out: knows drivers only by its own interfaces
 	"runtime":       {"plan", "runtime/sched"},
 	"runtime/sched": {},
@@ -67,13 +69,13 @@ var policy = map[string][]string{
 	"runtime/runtimetest":      {"plan", "runtime"},
 	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
-	"cmd/internal/doc":    {"builtins", "interp", "interp/lint", "stdlib", "go.starlark.net"},
+	"cmd/internal/doc":    {"internal/builtins", "interp", "interp/lint", "stdlib", "go.starlark.net"},
 	"cmd/internal/doctor": {"plan", "runtime", "runtime/local"},
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
-		"plan", "builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
@@ -83,7 +85,7 @@ var policy = map[string][]string{
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "interp", "interp/lock", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "interp/lock", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us
@@ -92,7 +94,7 @@ var (
 
 // exempt are files of hermetic packages that may import one of noImports.
 var exempt = map[string]string{
-	"builtins/files_unix.go": "syscall", // a constant: a file is opened without waiting for it
+	"internal/builtins/files_unix.go": "syscall", // a constant: a file is opened without waiting for it
 }
 
 // TestImports holds the code to the policy. It reads the files of every

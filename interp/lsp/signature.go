@@ -8,7 +8,7 @@ import (
 
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // A call is how a function is called: of a builtin from its declaration (L8), of

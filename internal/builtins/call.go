@@ -56,6 +56,11 @@ func (c *Call) Errorf(param, format string, args ...any) error {
 	return c.reject(param, problemf(format, args...))
 }
 
+// ErrorHint is Errorf for an error that says what to write instead.
+func (c *Call) ErrorHint(param, hint, format string, args ...any) error {
+	return c.reject(param, problemf(format, args...).hinted("%s", hint))
+}
+
 // wrong records p, if any, as being wrong with the argument of param.
 func (c *Call) wrong(param string, p *problem) {
 	if p != nil {

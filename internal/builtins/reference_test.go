@@ -1,0 +1,90 @@
+package builtins_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
+)
+
+// TestDescribed: everything that a Pipelinefile sees is described, with each argument.
+func TestDescribed(t *testing.T) {
+	known := map[string]bool{}
+	for _, f := range append(builtins.Standard(), builtins.Described()...) {
+		known[f.Name] = true
+		if !strings.HasSuffix(f.Doc, ".") || f.Result == "" {
+			t.Errorf("%s: Doc %q, Result %q", f.Name, f.Doc, f.Result)
+		}
+		for _, p := range f.Params {
+			if p.Help == "" || p.Type == "" || strings.Contains(p.Type, "Arg") {
+				t.Errorf("%s: parameter %s: type %q, help %q", f.Name, p.Name, p.Type, p.Help)
+			}
+		}
+	}
+	for _, n := range builtins.Names() {
+		known[n.Name] = true
+	}
+	for name, v := range builtins.NewSession(nil).Predeclared(nil) {
+		if m, ok := v.(*starlarkstruct.Module); ok {
+			for member, v := range m.Members {
+				if _, isFunc := v.(starlark.Callable); isFunc && !known[name+"."+member] {
+					t.Errorf("%s.%s is not described", name, member)
+				}
+			}
+			continue
+		}
+		if !known[name] && !starlark.Universe.Has(name) {
+			t.Errorf("%s is not described", name)
+		}
+	}
+}
+
+// TestTypes: the attributes that values have are those that are described.
+func TestTypes(t *testing.T) {
+	described := map[string]builtins.Type{}
+	for _, typ := range builtins.Types() {
+		described[typ.Name] = typ
+	}
+	th := &starlark.Thread{}
+	env := builtins.NewSession(nil).Predeclared(nil)
+	for _, expr := range []string{
+		`database("db", engine="redis", version="7")`, `stage("s")`, `port(80)`, `secret("s")`, `container("c", image="redis").image`,
+		`git("https://example.com/a")`, `dockerfile()`, `chart("x", repo="https://example.com")`, `tcp()`, `resources()`,
+		`volume("/data", size="1Gi")`,
+	} {
+		v, err := starlark.EvalOptions(&syntax.FileOptions{}, th, "t.star", expr, env)
+		if err != nil {
+			t.Fatalf("Eval(%s): %v", expr, err)
+		}
+		typ, ok := described[v.Type()]
+		if !ok {
+			t.Errorf("Eval(%s): the type %s is not described", expr, v.Type())
+		}
+		have := map[string]bool{}
+		if h, ok := v.(starlark.HasAttrs); ok {
+			for _, name := range h.AttrNames() {
+				have[name] = true
+				if a, err := h.Attr(name); a == nil || err != nil {
+					t.Errorf("%s.%s = %v, %v", expr, name, a, err)
+				}
+			}
+		}
+		want := map[string]bool{}
+		for _, a := range typ.Attrs {
+			want[a.Name] = true
+		}
+		if diff := cmp.Diff(want, have); diff != "" {
+			t.Errorf("attributes of %s: -described +there\n%s", expr, diff)
+		}
+		delete(described, v.Type())
+	}
+	delete(described, "environment")
+	if len(described) > 0 {
+		t.Errorf("types without values: %v", described)
+	}
+}

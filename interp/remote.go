@@ -10,7 +10,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
-	"github.com/pipelinefile/pipe/interp/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
 

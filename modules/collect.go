@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/internal/lock"
 )
 
 // A collector gathers the files of one module, in bounds.

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
 

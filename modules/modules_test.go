@@ -25,8 +25,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
-	"github.com/pipelinefile/pipe/interp/lock"
 	"github.com/pipelinefile/pipe/modules"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )

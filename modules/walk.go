@@ -13,7 +13,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/internal/lock"
 )
 
 // A place is a file that loads others: of the workspace, or of a remote module.

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // The classes of tasks: builds and copies of images share the slots of the one,

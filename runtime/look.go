@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // An image is one image that the run needs, however many services use it. One

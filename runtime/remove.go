@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // Orphans returns the releases in an environment that pipe has deployed, and

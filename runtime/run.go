@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // ErrLeaseLost is the cause of the cancellation of a run that could not renew

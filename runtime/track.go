@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // A tracker keeps the record of a run and tells what changes in it. It is the

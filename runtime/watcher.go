@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // silence is how long look may take before it says what it waits for.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // verb is how an action is told while it is done to a service.

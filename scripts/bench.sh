@@ -11,7 +11,7 @@ out=bench/$(git rev-parse --short HEAD).txt
 	echo "# evaluating 10 000 services, beside bare Starlark running the same loops"
 	go test ./interp -run '^$' -bench . -benchtime 5x -count 3
 	echo "# scheduling 100 000 tasks"
-	go test ./runtime/sched -run '^$' -bench . -benchtime 3x -count 3
+	go test ./runtime/internal/sched -run '^$' -bench . -benchtime 3x -count 3
 	echo "# deploying 50 releases, beside helm upgrade --install --wait seven at a time"
 	PIPE_TEST_REQUIRE=cluster go test ./runtime/deploy -run '^$' -bench . -benchtime 1x -count 3 -timeout 30m
 } | tee "$out"

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"

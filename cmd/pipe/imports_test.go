@@ -27,11 +27,11 @@ var policy = map[string][]string{
 	"internal/builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
 	// what of it a host program needs for builtins of its own
 	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
-	"interp":   {"plan", "builtins", "internal/builtins", "stdlib", "interp/lock", "go.starlark.net"},
+	"interp":   {"plan", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
 	// which remote modules are pinned, and their proven content: read by the language, written by modules
-	"interp/lock": {"plan"},
+	"internal/lock": {"plan"},
 	// fetches remote modules, so that evaluation does not: only the command imports it
-	"modules": {"plan", "internal/builtins", "interp/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
+	"modules": {"plan", "internal/builtins", "internal/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
 	// lays out texts of the language: the printer is the one that Bazel's users know
 	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
 	// what is right in the language and wrong all the same; the Dockerfile part is apart, as it links BuildKit
@@ -40,21 +40,21 @@ var policy = map[string][]string{
 	// speaks with editors; it waits, so it is not hermetic itself, and what it evaluates is
 	"interp/lsp": {"plan", "internal/builtins", "interp", "interp/lint", "interp/format", "stdlib", "go.starlark.net"},
 	// carrying out: knows drivers only by its own interfaces
-	"runtime":       {"plan", "runtime/sched"},
-	"runtime/sched": {},
+	"runtime":                {"plan", "runtime/internal/sched"},
+	"runtime/internal/sched": {},
 	// runs parts of pipe as background processes of the same binary
-	"runtime/background": {"golang.org/x/sys"},
+	"internal/background": {"golang.org/x/sys"},
 	// the drivers: each knows one system
 	"runtime/build": {
 		"plan", "runtime", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
 		"github.com/docker/cli/cli/config", "github.com/sirupsen/logrus", "golang.org/x/sync", "google.golang.org/grpc",
 	},
 	"runtime/build/daemon": {
-		"runtime/background", "github.com/moby", "github.com/containerd", "github.com/opencontainers",
+		"internal/background", "github.com/moby", "github.com/containerd", "github.com/opencontainers",
 		"github.com/sirupsen/logrus", "golang.org/x/sys", "google.golang.org/grpc",
 	},
 	"runtime/registry":       {"plan", "runtime", "github.com/google/go-containerregistry"},
-	"runtime/registry/serve": {"runtime/background", "github.com/distribution", "github.com/sirupsen/logrus"},
+	"runtime/registry/serve": {"internal/background", "github.com/distribution", "github.com/sirupsen/logrus"},
 	"runtime/chart":          {"plan", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
 	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
 	"runtime/store":          {"plan", "runtime", "k8s.io"},
@@ -62,12 +62,12 @@ var policy = map[string][]string{
 	"runtime/view": {"plan", "runtime", "runtime/deploy"},
 	// puts the drivers together
 	"runtime/local": {
-		"plan", "runtime", "runtime/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
+		"plan", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
 		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go", "sigs.k8s.io/yaml",
 	},
 	// for tests, ours and those of embedders
 	"runtime/runtimetest":      {"plan", "runtime"},
-	"runtime/internal/testenv": {"runtime/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
+	"runtime/internal/testenv": {"internal/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
 	"cmd/internal/doc":    {"internal/builtins", "interp", "interp/lint", "stdlib", "go.starlark.net"},
 	"cmd/internal/doctor": {"plan", "runtime", "runtime/local"},
@@ -75,7 +75,7 @@ var policy = map[string][]string{
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
-		"plan", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "runtime/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/graph", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
@@ -85,7 +85,7 @@ var policy = map[string][]string{
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "interp/lock", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "internal/lock", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/background"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )

@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/background"
 	"github.com/pipelinefile/pipe/runtime/registry"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )

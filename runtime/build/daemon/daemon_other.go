@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/internal/background"
 )
 
 var errLinux = errors.New("the embedded BuildKit runs on Linux only: give one that you have with --buildkit or BUILDKIT_HOST; " +

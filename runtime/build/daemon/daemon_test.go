@@ -19,7 +19,7 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 
-	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/internal/background"
 )
 
 func TestMain(m *testing.M) {

@@ -19,7 +19,7 @@ import (
 	"github.com/moby/sys/userns"
 	"github.com/sirupsen/logrus"
 
-	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/internal/background"
 )
 
 // serve runs BuildKit in this process, or as an ordinary user below this one.

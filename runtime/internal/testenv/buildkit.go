@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 

@@ -23,7 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/sirupsen/logrus"
 
-	"github.com/pipelinefile/pipe/runtime/background"
+	"github.com/pipelinefile/pipe/internal/background"
 )
 
 func TestMain(m *testing.M) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/pipelinefile/pipe/interp/lock"
+	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/pipelinefile/pipe/runtime/sched"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // What needs a failed task does not run; what comes after it does.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	authv1 "k8s.io/api/authentication/v1"
+	accessv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -239,6 +240,23 @@ func limited(t *testing.T, namespace string, rules ...rbacv1.PolicyRule) *rest.C
 		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: "limited", Namespace: namespace}},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
+	}
+	// The API server goes by what its own watches have told it.
+	for allowed := len(rules) == 0; !allowed; time.Sleep(20 * time.Millisecond) {
+		resource, subresource, _ := strings.Cut(rules[0].Resources[0], "/")
+		review, err := c.AuthorizationV1().LocalSubjectAccessReviews(namespace).Create(t.Context(), &accessv1.LocalSubjectAccessReview{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace},
+			Spec: accessv1.SubjectAccessReviewSpec{
+				User: "system:serviceaccount:" + namespace + ":limited",
+				ResourceAttributes: &accessv1.ResourceAttributes{
+					Namespace: namespace, Verb: rules[0].Verbs[0], Group: rules[0].APIGroups[0], Resource: resource, Subresource: subresource,
+				},
+			},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed = review.Status.Allowed
 	}
 	token, err := c.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), "limited", &authv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {

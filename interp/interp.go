@@ -1,4 +1,9 @@
 // Package interp evaluates a Pipelinefile into a plan.
+//
+// It is safe on a stranger's file, with [Options].Root set: evaluation reads
+// that folder and nothing else, has no clock, network or process (L1, L2), and
+// ends within [Limits] (L4). There is no global state: any number of evaluations
+// can go on at once, each ended by its context (G1).
 package interp
 
 import (
@@ -17,26 +22,54 @@ import (
 // Options adjust an evaluation. The zero value evaluates for the environment
 // "default" with the default limits.
 type Options struct {
+	// Environment is what the plan is for; default: the environment "default".
+	// Of one that there is already it is runtime.Environment.Ref, which also
+	// knows of what it is a clone, and the branch of a preview.
 	Environment plan.EnvironmentRef
-	Params      map[string]string // values of param(), by name
-	StandIns    bool              // a parameter without a value gets one made up, where an editor looks and nobody runs
-	Overlay     map[string][]byte // texts of modules that differ from the disk, by path below the workspace
-	Limits      Limits
-	Version     string                             // of pipe, for require_version(); empty: under development, accepts all
-	Root        string                             // the workspace; default: see [Workspace]
-	Builtins    []*builtins.Func                   // added to the standard ones
-	Modules     map[string]fs.FS                   // load("@name//path.star", …)
-	Cache       fs.FS                              // remote modules, as package modules fetched them; nil: there are none
-	Print       func(pos plan.Pos, message string) // nil: discarded
+	// Params are the values of param(), by name, as text: "3" or "true".
+	// Of an environment that there is already, see runtime.Environment.Params.
+	Params map[string]string
+	// StandIns gives a parameter without a value one that is made up: for
+	// editors, which look at plans that nobody carries out.
+	StandIns bool
+	// Root is the workspace: no file outside of it is read (L2). Set it for a
+	// file that you do not trust. Default: what [Workspace] returns, which is
+	// the git repository around the file, with all that others have in it.
+	Root string
+	// Overlay has the texts of modules that differ from the disk, as in an
+	// editor, by slash-separated path below the workspace.
+	Overlay map[string][]byte
+	// Limits bound the evaluation (L4). They do not bound its time: for that
+	// use the context.
+	Limits Limits
+	// Version is that of pipe, such as "v0.3.1", for require_version(). Empty,
+	// as of a build under development, it satisfies all.
+	Version string
+	// Builtins are functions of the host program, besides the standard ones and
+	// in place of those of their names.
+	Builtins []*builtins.Func
+	// Modules are libraries of the host program: load("@name//path.star", …)
+	// reads path.star of the file system with that name. "std" is there already.
+	Modules map[string]fs.FS
+	// Cache has the remote modules, as modules.Cache returns it; nil: there are none.
+	Cache fs.FS
+	// Print is called with each print() of the Pipelinefile, from the goroutine
+	// of Eval (L5); nil: they are discarded.
+	Print func(pos plan.Pos, message string)
 }
 
 // Limits bound an evaluation (L4). A zero field means its default.
 type Limits struct {
-	Steps uint64 // default 100 million
-	Size  int    // of any one string or list, in bytes; default 64 MiB
+	// Steps is how many steps evaluation takes at most, of all modules together.
+	// A step is an instruction, or the making of about a byte, so that this
+	// bounds memory, too. Default: [DefaultSteps].
+	Steps uint64
+	// Size is how large any one string, list or file may be, in bytes. Default:
+	// [DefaultSize].
+	Size int
 }
 
-// The default limits (L4).
+// The default limits (L4): 100 million steps, which take some seconds, and 64 MiB.
 const (
 	DefaultSteps = 100_000_000
 	DefaultSize  = 64 << 20
@@ -71,30 +104,41 @@ func Workspace(file string) (string, error) {
 // else, and the same files and options give the same plan. Eval can be called
 // from any number of goroutines at once.
 func Eval(ctx context.Context, file string, opts Options) (*plan.Plan, error) {
+	var p *plan.Plan
+	err := evaluate(ctx, file, opts, func(e *evaluation) error {
+		var err error
+		p, err = e.run()
+		return err
+	})
+	return p, err
+}
+
+// evaluate calls run with an evaluation of the file.
+func evaluate(ctx context.Context, file string, opts Options, run func(*evaluation) error) error {
 	root, name, err := locate(file, opts.Root)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dir, err := os.OpenRoot(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, notFound(filepath.Base(file), filepath.Join(root, filepath.FromSlash(name)))
+		return notFound(filepath.Base(file), filepath.Join(root, filepath.FromSlash(name)))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("evaluate %s: %w", file, err)
+		return fmt.Errorf("evaluate %s: %w", file, err)
 	}
 	defer func() { _ = dir.Close() }() // nothing was written
 	e := newEvaluation(ctx, dir, name, opts)
-	p, err := e.run()
+	err = run(e)
 	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("evaluate %s: %w", name, context.Cause(ctx))
+		return fmt.Errorf("evaluate %s: %w", name, context.Cause(ctx))
 	}
 	var wrong *Error
 	if errors.As(err, &wrong) && !e.found() {
 		missing := notFound(name, filepath.Join(root, filepath.FromSlash(name)))
 		missing.Inputs = wrong.Inputs
-		return nil, missing
+		return missing
 	}
-	return p, err
+	return err
 }
 
 // notFound is the error of a Pipelinefile that is not there.

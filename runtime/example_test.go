@@ -15,8 +15,9 @@ import (
 func Example() {
 	rt := runtimetest.NewWorld().Runtime()
 	p := &plan.Plan{
-		Pipeline: plan.Pipeline{Name: "shop"},
-		Stages:   []plan.Stage{{Name: "databases", Order: 1}, {Name: "applications", Order: 2}},
+		Pipeline:    plan.Pipeline{Name: "shop"},
+		Environment: plan.EnvironmentRef{Name: "staging", Kind: "environment"},
+		Stages:      []plan.Stage{{Name: "databases", Order: 1}, {Name: "applications", Order: 2}},
 		Services: []plan.Service{
 			{Name: "db", Stage: "databases"},
 			{Name: "api", Stage: "applications", Image: plan.ImageSource{Build: "api"}},
@@ -24,10 +25,9 @@ func Example() {
 		Builds: []plan.BuildSpec{{ID: "api", Source: plan.Source{Path: "api"}, Context: ".", Dockerfile: "Dockerfile"}},
 	}
 	req := runtime.Request{
-		Action:      runtime.Deploy,
-		Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"},
-		Plan:        p,
-		By:          "ana@laptop",
+		Action: runtime.Deploy,
+		Plan:   p,
+		By:     "ana@laptop",
 		Events: func(e runtime.Event) {
 			if s, ok := e.Body.(runtime.StateChanged); ok {
 				fmt.Println(e.Stage, e.Service, s.State)

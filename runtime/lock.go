@@ -21,9 +21,6 @@ func (req Request) holder() string {
 func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (lease Lease, waited bool, err error) {
 	const retry = time.Second
 	key := req.Environment
-	if key.Pipeline == "" {
-		key.Pipeline = req.Plan.Pipeline.Name
-	}
 	var said *LockedError // what is waited for
 	next := ""            // who is going to take the place of those who wait
 	for {

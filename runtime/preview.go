@@ -16,6 +16,7 @@ import (
 // Where it can be told now that the run would fail, the error is a *RunError,
 // and the steps are complete.
 func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
+	req.complete()
 	x, err := r.open(ctx, req)
 	if err != nil {
 		return nil, err

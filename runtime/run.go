@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -51,6 +52,7 @@ func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
 }
 
 func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
+	req.complete()
 	if req.Timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, fmt.Errorf("%w after %s", ErrTimeout, req.Timeout))
@@ -82,16 +84,21 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	return record, err
 }
 
-// open checks the request and reads what it is about.
-func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
-	if _, ok := verb[req.Action]; !ok {
-		return nil, fmt.Errorf("there is no action %q; the actions are deploy, stop, start, restart, delete", req.Action)
-	}
+// complete gives the fields that are not set their defaults.
+func (req *Request) complete() {
 	if req.OnFailure == "" {
 		req.OnFailure = Rollback
 	}
-	if req.Environment.Pipeline == "" && req.Plan != nil {
-		req.Environment.Pipeline = req.Plan.Pipeline.Name
+	if p := req.Plan; p != nil {
+		req.Environment.Pipeline = cmp.Or(req.Environment.Pipeline, p.Pipeline.Name)
+		req.Environment.Name = cmp.Or(req.Environment.Name, p.Environment.Name)
+	}
+}
+
+// open checks a complete request and reads what it is about.
+func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
+	if _, ok := verb[req.Action]; !ok {
+		return nil, fmt.Errorf("there is no action %q; the actions are deploy, stop, start, restart, delete", req.Action)
 	}
 	if p := req.Plan; p != nil && p.Pipeline.Name != req.Environment.Pipeline {
 		return nil, fmt.Errorf("the plan is of pipeline %s, the environment of pipeline %s", p.Pipeline.Name, req.Environment.Pipeline)

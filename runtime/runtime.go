@@ -46,7 +46,7 @@ const (
 // A Request asks for one run.
 type Request struct {
 	Action      Action
-	Environment EnvironmentKey
+	Environment EnvironmentKey    // default: what the plan was evaluated for
 	Plan        *plan.Plan        // as the Pipelinefile says it, without overrides; nil: the last plan of the environment
 	Services    []string          // nil: the whole environment
 	Prune       bool              // deploy: also delete the releases whose service is not in the plan any more (D5)

@@ -183,7 +183,7 @@ func TestWrongRequests(t *testing.T) {
 			`pipeline shop has no service "one": it has no services`},
 		{"action", runtime.Request{Action: "explode", Environment: staging, Plan: p},
 			`there is no action "explode"; the actions are deploy, stop, start, restart, delete`},
-		{"environment", runtime.Request{Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "shop"}, Plan: p},
+		{"environment", runtime.Request{Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "shop"}},
 			`the request names no environment: pipeline "shop", environment ""`},
 		{"pipeline", runtime.Request{Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "other", Name: "staging"}, Plan: p},
 			`the plan is of pipeline shop, the environment of pipeline other`},
@@ -201,6 +201,33 @@ func TestWrongRequests(t *testing.T) {
 		if n := w.Count("Locker.Lock"); n != 0 {
 			t.Errorf("%s: %d locks for a wrong request", test.name, n)
 		}
+	}
+}
+
+// TestEnvironmentOfPlan: a request that names no environment is for the one that
+// its plan was evaluated for, also in what locks and keeps it.
+func TestEnvironmentOfPlan(t *testing.T) {
+	w := runtimetest.NewWorld()
+	w.Hook = func(_ context.Context, c runtimetest.Call) error {
+		if c.Op == "Locker.Lock" && c.Subject != staging.Name {
+			t.Errorf("the lock is of %q, want %q", c.Subject, staging.Name)
+		}
+		return nil
+	}
+	req := runtime.Request{Action: runtime.Deploy, Plan: skipping()}
+	if _, err := w.Runtime().Preview(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Runtime().Run(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	env, err := w.Store.Environment(t.Context(), staging)
+	if err != nil || env.Plan == nil {
+		t.Errorf("Environment(%v) = %v, %v, want the deployed one", staging, env, err)
+	}
+	req.Environment.Name = "production"
+	if _, err := w.Runtime().Preview(t.Context(), req); err != nil {
+		t.Errorf("with an environment of its own: %v", err)
 	}
 }
 

@@ -140,7 +140,9 @@ func TestWrongFile(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
 		"a builtin of the host": {
 			`pipeline("payments")` + "\n" + `container("a", image = "a:1", labels = owner("paymnets"))`,
-			`Pipelinefile:2:46: owner: team: there is no team "paymnets"; there are payments`,
+			`Pipelinefile:2:46: owner: team: there is no team "paymnets"` + "\n" +
+				`    container("a", image = "a:1", labels = owner("paymnets"))` + "\n" + strings.Repeat(" ", 49) + "^\n" +
+				`    did you mean "payments"?`,
 		},
 		"a module of the host": {
 			`load("@house//service.star", "service")` + "\n" + `pipeline("payments")` + "\n" + `service("api", team = "payments", tier = 4)`,
@@ -148,8 +150,8 @@ func TestWrongFile(t *testing.T) {
 		},
 		"rules of the house": {
 			`pipeline("shop")` + "\n" + `container("a", image = "a:1")`,
-			`Pipelinefile:1:1: the pipeline of team payments is named "shop"` + "\n" + `    write pipeline("payments")` + "\n" +
-				`Pipelinefile:2:1: service a has no owner` + "\n" + `    give it labels = owner("payments")`,
+			`Pipelinefile:1:1: the pipeline of team payments is named "shop"` + "\n    pipeline(\"shop\")\n    ^\n" + `    write pipeline("payments")` + "\n" +
+				`Pipelinefile:2:1: service a has no owner` + "\n    container(\"a\", image = \"a:1\")\n    ^\n" + `    give it labels = owner("payments")`,
 		},
 		"the file of another team": {`read_file("../secret")`, "leaves the workspace"},
 		"a loop without end":       {"def f():\n    for i in range(1 << 60):\n        pass\nf()", "takes more than 10000000 steps"},

@@ -43,16 +43,15 @@ func (h *house) evaluate(ctx context.Context, team, env string) (*plan.Plan, err
 	if err != nil {
 		return nil, err
 	}
-	return p, check(p, team)
+	return p, interp.Refuse(dir, p, check(p, team))
 }
 
 // check holds a plan to the rules of the house. A plan is data: what is wrong
 // with it can be said where it was declared.
-func check(p *plan.Plan, team string) error {
-	var wrong []plan.Diagnostic
+func check(p *plan.Plan, team string) (wrong []plan.Diagnostic) {
 	if p.Pipeline.Name != team { // it names the namespaces, and those of others are not to be touched
 		wrong = append(wrong, plan.Diagnostic{
-			Severity: plan.Error, Pos: p.Pipeline.Pos,
+			Pos:     p.Pipeline.Pos,
 			Message: fmt.Sprintf("the pipeline of team %s is named %q", team, p.Pipeline.Name),
 			Hint:    fmt.Sprintf("write pipeline(%q)", team),
 		})
@@ -60,16 +59,13 @@ func check(p *plan.Plan, team string) error {
 	for _, s := range p.Services {
 		if s.Workload.Labels[teamLabel] == "" {
 			wrong = append(wrong, plan.Diagnostic{
-				Severity: plan.Error, Pos: s.Pos,
+				Pos:     s.Pos,
 				Message: fmt.Sprintf("service %s has no owner", s.Name),
 				Hint:    fmt.Sprintf("give it labels = owner(%q)", team),
 			})
 		}
 	}
-	if len(wrong) > 0 {
-		return &interp.Error{Diagnostics: wrong, Inputs: p.Inputs}
-	}
-	return nil
+	return wrong
 }
 
 // preview says what deploy would do. It changes nothing.
@@ -102,10 +98,6 @@ func (h *house) carry(ctx context.Context, team, env string, do func(*local.Runt
 	if err != nil {
 		return err
 	}
-	err = do(rt, runtime.Request{
-		Action:      runtime.Deploy,
-		Environment: runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: p.Environment.Name},
-		Plan:        p,
-	})
+	err = do(rt, runtime.Request{Action: runtime.Deploy, Plan: p})
 	return errors.Join(err, rt.Close())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -33,7 +34,11 @@ func owner(teams []string) *builtins.Func {
 	return builtins.New("owner", "dict[str, str]", "Returns the labels of a service that a team owns.",
 		func(c *builtins.Call, a *ownerArgs) (starlark.Value, error) {
 			if !slices.Contains(teams, a.Team) {
-				return nil, c.Errorf("team", "there is no team %q; there are %s", a.Team, strings.Join(teams, ", "))
+				hint := "there are " + strings.Join(teams, ", ")
+				if near := builtins.Nearest(a.Team, teams); near != "" {
+					hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				return nil, c.ErrorHint("team", hint, "there is no team %q", a.Team)
 			}
 			if a.Tier < 1 || a.Tier > 3 {
 				return nil, c.Errorf("tier", "want 1 to 3, got %d", a.Tier)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.starlark.net/starlark"
 
@@ -54,6 +55,26 @@ func ExampleNew() {
 	//     container("web", image = "nginx:1.27", labels = team("payments", teir = 1))
 	//                                                                      ^
 	//     did you mean "tier"?
+}
+
+// A function has its arguments checked before it is called, also what is in them.
+func ExampleFunc() {
+	type args struct {
+		Teams []string `arg:"*teams" help:"names of teams"`
+	}
+	var owners *builtins.Func = builtins.New("owners", "dict[str, str]", "Returns the label of some teams.",
+		func(_ *builtins.Call, a *args) (starlark.Value, error) {
+			labels := starlark.NewDict(1)
+			return labels, labels.SetKey(starlark.String("teams"), starlark.String(strings.Join(a.Teams, "-")))
+		})
+	eval(owners, `container("web", image = "nginx:1.27", labels = owners("search", "payments"))`)
+	eval(owners, `container("web", image = "nginx:1.27", labels = owners("search", 3))`)
+	// Output:
+	// map[teams:search-payments]
+	// Pipelinefile:1:66: owners: teams[1]: want string, got int
+	//     container("web", image = "nginx:1.27", labels = owners("search", 3))
+	//                                                                      ^
+	//     write "3"
 }
 
 // A wrong argument is an error at its position, that says what to write.

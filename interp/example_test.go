@@ -144,3 +144,31 @@ contaner("web", image = "nginx")
 	}
 	// Output: Pipelinefile:2:1 undefined: contaner - did you mean "container"?
 }
+
+// A host program has rules of its own for what it carries out.
+func ExampleRefuse() {
+	file, remove := temporary(`pipeline("shop")
+container("web", image = "nginx:latest")
+`)
+	defer remove()
+	root := filepath.Dir(file)
+	p, err := interp.Eval(context.Background(), file, interp.Options{Root: root})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var wrong []plan.Diagnostic
+	for _, s := range p.Services {
+		if s.Workload.Labels["team"] == "" {
+			wrong = append(wrong, plan.Diagnostic{
+				Pos: s.Pos, Message: fmt.Sprintf("nobody owns service %s", s.Name), Hint: `give it labels = {"team": …}`,
+			})
+		}
+	}
+	fmt.Println(interp.Refuse(root, p, wrong))
+	// Output:
+	// Pipelinefile:2:1: nobody owns service web
+	//     container("web", image = "nginx:latest")
+	//     ^
+	//     give it labels = {"team": …}
+}

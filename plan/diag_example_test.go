@@ -1,0 +1,56 @@
+package plan_test
+
+import (
+	"fmt"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+func ExampleDiagnostic_String() {
+	fmt.Println(plan.Diagnostic{
+		Severity: plan.Error, Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 5}, Line: `c = contaner("a")`,
+		Message: "undefined: contaner", Hint: `did you mean "container"?`,
+	})
+	// Output:
+	// Pipelinefile:3:5: undefined: contaner
+	//     c = contaner("a")
+	//         ^
+	//     did you mean "container"?
+}
+
+func ExampleSeverity() {
+	fmt.Println(plan.Diagnostic{Severity: plan.Warning, Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 5}, Message: "the tag moves"})
+	// Output: Pipelinefile:3:5: warning: the tag moves
+}
+
+func ExampleRelated() {
+	fmt.Println(plan.Diagnostic{
+		Pos: plan.Pos{File: "Pipelinefile", Line: 4, Col: 1}, Message: `there is a service "web" already`,
+		Related: []plan.Related{{Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}, Message: "declared here", Line: `application("web")`}},
+	})
+	// Output:
+	// Pipelinefile:4:1: there is a service "web" already
+	// Pipelinefile:3:1: declared here
+	//     application("web")
+	//     ^
+}
+
+func ExampleFrame() {
+	fmt.Println(plan.Diagnostic{
+		Pos: plan.Pos{File: "lib/web.star", Line: 2, Col: 5}, Message: "fail: no team",
+		Stack: []plan.Frame{
+			{Name: "<toplevel>", Pos: plan.Pos{File: "Pipelinefile", Line: 9, Col: 1}},
+			{Name: "web", Pos: plan.Pos{File: "lib/web.star", Line: 2, Col: 5}},
+		},
+	})
+	// Output:
+	// lib/web.star:2:5: fail: no team
+	// stack:
+	//     Pipelinefile:9:1: in <toplevel>
+	//     lib/web.star:2:5: in web
+}
+
+func ExamplePos() {
+	fmt.Println(plan.Pos{File: "lib/web.star", Line: 3, Col: 5}, plan.Pos{File: "lib/web.star"}, plan.Pos{}.IsZero())
+	// Output: lib/web.star:3:5 lib/web.star true
+}

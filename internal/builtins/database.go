@@ -42,13 +42,13 @@ var engines = []engine{
 
 // engineNamed returns the engine of that name or alias, or nil.
 func engineNamed(name string) *engine {
-	for i, e := range engines {
+	for _, e := range engines {
 		if strings.EqualFold(e.name, name) {
-			return &engines[i]
+			return &e
 		}
 		for _, a := range e.aliases {
 			if strings.EqualFold(a, name) {
-				return &engines[i]
+				return &e
 			}
 		}
 	}

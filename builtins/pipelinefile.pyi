@@ -70,6 +70,31 @@ class Environment:
     branch: str
     """the branch of a preview, or empty"""
 
+class Plan:
+    """What tests see of a plan: what `pipe plan -o json` writes, where what that leaves out is None or empty. Plans of the same content are equal."""
+    version: int
+    """of the format"""
+    pipeline: Any
+    """what `pipeline` declares: `.name`, `.registry`…"""
+    environment: Any
+    """`.name`, `.kind`, `.source`, `.branch`"""
+    params: list[Any]
+    """each with `.name`, `.type`, `.value`, as text…"""
+    stages: list[Any]
+    """in running order, each with `.name`, `.order`…"""
+    services: list[Any]
+    """in stage order, each with `.name`, `.type`, `.stage`, `.skip`, `.image`, `.chart`, `.values`, `.workload`…"""
+    builds: list[Any]
+    """each with `.id`, `.source`, `.dockerfile`, `.args`…"""
+    inputs: list[Any]
+    """what was read, each with `.path`, `.kind`, `.digest`"""
+    warnings: list[Any]
+    """each with `.message`, `.hint`, `.pos`…"""
+    service: Callable
+    """`service(name)` is the service of that name; that there is none fails the test"""
+    build: Callable
+    """`build(id)` is the build with that ID; that there is none fails the test"""
+
 environment: Environment
 """The environment that the pipeline is evaluated for."""
 DATABASE: str
@@ -682,3 +707,39 @@ class math:
         Args:
             x: a number
         """
+
+# Only files *_test.star have what follows, and only "pipe test" runs them.
+
+def plan(file: str = "Pipelinefile", *, text: str | None = None, params: dict[str, str | int | bool | float] = {}, environment: str = "default", kind: str = "environment", source: str = "", branch: str = "") -> Plan:
+    """Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.
+
+    Args:
+        file: a Pipelinefile, relative to the file of the test
+        text: what stands in the file instead of what is there; the file need not be there
+        params: values of parameters, as --set gives them
+        environment: the environment that it is evaluated for
+        kind: of the environment: environment, clone or preview
+        source: what the environment was cloned from
+        branch: the branch of a preview
+    """
+
+def plan_error(file: str = "Pipelinefile", *, text: str | None = None, params: dict[str, str | int | bool | float] = {}, environment: str = "default", kind: str = "environment", source: str = "", branch: str = "") -> str:
+    """Evaluates a Pipelinefile that must be wrong, and returns what is said about it, as it is shown. That it is right fails the test.
+
+    Args:
+        file: a Pipelinefile, relative to the file of the test
+        text: what stands in the file instead of what is there; the file need not be there
+        params: values of parameters, as --set gives them
+        environment: the environment that it is evaluated for
+        kind: of the environment: environment, clone or preview
+        source: what the environment was cloned from
+        branch: the branch of a preview
+    """
+
+def golden(value: Plan | str | Any, file: str) -> None:
+    """Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` writes the file. Of a plan it is the JSON without positions and without digests of what was read, so that it changes with what is deployed.
+
+    Args:
+        value: a plan; text, that is compared as it is; or what JSON can say
+        file: in a folder testdata, relative to the file of the test
+    """

@@ -18,12 +18,14 @@ import (
 // It is for tools that look at sources. The tree must not be changed.
 func Check(ctx context.Context, name string, text []byte, opts Options) (*syntax.File, []plan.Diagnostic) {
 	e := newEvaluation(ctx, nil, name, opts)
-	e.loading = []*module{{src: source{name: name}}}
-	tree, err := e.parse(source{name: name}, text)
+	src := source{name: name}
+	e.loading = []*module{{src: src}}
+	tree, err := e.parse(src, text)
 	if err != nil {
 		e.fatal(err)
 		return nil, e.session.Errors()
 	}
-	e.unresolved(tree, resolve.File(tree, e.env.Has, starlark.Universe.Has))
+	env := e.predeclared(src)
+	e.unresolved(tree, env, resolve.File(tree, env.Has, starlark.Universe.Has))
 	return tree, e.session.Errors()
 }

@@ -175,9 +175,9 @@ func unresolved(r resolve.Error, names []string) error {
 }
 
 // names returns the names of the builtins and of Starlark.
-func (e *evaluation) names() []string {
+func names(env starlark.StringDict) []string {
 	var names []string
-	for _, n := range append(keys(e.env), keys(starlark.Universe)...) {
+	for _, n := range append(keys(env), keys(starlark.Universe)...) {
 		if !strings.HasPrefix(n, "%") {
 			names = append(names, n)
 		}

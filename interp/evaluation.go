@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"strings"
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
@@ -32,6 +34,8 @@ type evaluation struct {
 	session  *builtins.Session
 	thread   *starlark.Thread
 	env      starlark.StringDict
+	testEnv  starlark.StringDict // of files that hold tests
+	test     string              // the function of the file that is called; empty: none
 	guards   *guards
 	libs     map[string]fs.FS
 	modules  map[string]*module
@@ -75,7 +79,17 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 	e.guards = &guards{meter: s.Meter, thread: e.thread, loads: func() int { return len(e.loading) }}
 	e.guards.universe(e.env)
 	e.guards.declare(e.env)
+	e.testEnv = s.PredeclaredTests()
+	maps.Copy(e.testEnv, e.env) // a host's function goes first
 	return e
+}
+
+// predeclared returns the names that a module sees, besides those of Starlark.
+func (e *evaluation) predeclared(src source) starlark.StringDict {
+	if src.lib == "" && strings.HasSuffix(src.name, builtins.TestSuffix) {
+		return e.testEnv
+	}
+	return e.env
 }
 
 // run evaluates the Pipelinefile and all that it loads.
@@ -89,10 +103,7 @@ func (e *evaluation) run() (*plan.Plan, error) {
 		e.report(plan.Pos{}, err)
 		return nil, e.failure(nil)
 	}
-	err := e.safely(func() error {
-		_, err := e.exec(source{name: e.name})
-		return err
-	})
+	err := e.safely(e.execute)
 	if err != nil {
 		e.fatal(err)
 	}
@@ -102,11 +113,26 @@ func (e *evaluation) run() (*plan.Plan, error) {
 	if err != nil {
 		return nil, e.failure(nil)
 	}
+	if e.test != "" && !e.declares() {
+		if len(e.session.Errors()) > 0 {
+			return nil, e.failure(nil)
+		}
+		return nil, nil
+	}
 	p := e.assemble()
 	if len(e.session.Errors()) > 0 {
 		return nil, e.failure(nil)
 	}
 	return p, nil
+}
+
+// execute runs the file, and the test of it that is to be run.
+func (e *evaluation) execute() error {
+	m, err := e.exec(source{name: e.name})
+	if err != nil || e.test == "" {
+		return err
+	}
+	return e.callTest(m)
 }
 
 func (e *evaluation) found() bool {
@@ -158,7 +184,9 @@ func (e *evaluation) at(steps uint64) (stack starlark.CallStack) {
 		th.Cancel("found")
 	}
 	defer func() { _ = recover() }() // it did not come that far: no position
-	_, _ = again.exec(source{name: e.name})
+	again.test = e.test
+	again.tested()
+	_ = again.execute()
 	return stack
 }
 
@@ -171,12 +199,13 @@ type crash struct {
 func (c *crash) Error() string { return "the interpreter cannot do this: " + c.what }
 
 // compile returns the program of a parsed file.
-func (e *evaluation) compile(tree *syntax.File) (*starlark.Program, error) {
+func (e *evaluation) compile(src source, tree *syntax.File) (*starlark.Program, error) {
 	if e.guards != nil { // a benchmark goes without
 		rewrite(tree)
 	}
-	prog, err := starlark.FileProgram(tree, e.env.Has)
-	if e.unresolved(tree, err) {
+	env := e.predeclared(src)
+	prog, err := starlark.FileProgram(tree, env.Has)
+	if e.unresolved(tree, env, err) {
 		return nil, builtins.ErrReported
 	}
 	return prog, err
@@ -184,12 +213,12 @@ func (e *evaluation) compile(tree *syntax.File) (*starlark.Program, error) {
 
 // unresolved reports what the resolver found in a file, and whether it found
 // anything.
-func (e *evaluation) unresolved(tree *syntax.File, err error) bool {
+func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err error) bool {
 	var list resolve.ErrorList
 	if !errors.As(err, &list) {
 		return false
 	}
-	names := append(globals(tree), e.names()...)
+	names := append(globals(tree), names(env)...)
 	for i, r := range list {
 		if i == suggestMost {
 			names = nil

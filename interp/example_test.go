@@ -172,3 +172,44 @@ container("web", image = "nginx:latest")
 	//     ^
 	//     give it labels = {"team": …}
 }
+
+// A test is a function in a file beside the Pipelinefile. It fails with a position.
+func ExampleTest() {
+	file, remove := temporary(`pipeline("shop")
+container("web", image = "nginx:1", replicas = 3 if environment.name == "production" else 1)
+`)
+	defer remove()
+	tests := filepath.Join(filepath.Dir(file), "shop_test.star")
+	err := os.WriteFile(tests, []byte(`load("@std//testing.star", "equal")
+
+def test_replicas():
+    equal(plan().service("web").workload.replicas, 1)
+    equal(plan(environment = "production").service("web").workload.replicas, 2)
+`), 0o644)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = interp.Test(context.Background(), tests, "test_replicas", interp.Options{})
+	fmt.Println(err)
+	// Output:
+	// shop_test.star:5:5: equal: got 3, want 2
+	//     equal(plan(environment = "production").service("web").workload.replicas, 2)
+	//     ^
+}
+
+// The tests of a file are known without running it.
+func ExampleTests() {
+	const file = "shop_test.star"
+	tree, _ := interp.Check(context.Background(), file, []byte(`
+def test_replicas():
+    golden(plan(), "testdata/plan.json")
+
+def other():
+    pass
+`), interp.Options{})
+	for _, t := range interp.Tests(file, tree) {
+		fmt.Println(t.Pos, t.Name)
+	}
+	// Output: shop_test.star:2:5 test_replicas
+}

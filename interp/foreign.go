@@ -166,8 +166,12 @@ var habits = []habit{
 	{say: "this is nested too deep", when: func(l *line) bool { return l.msg == "excessive nesting" }},
 }
 
+// onlyInTests is the hint for a name that files of tests have.
+const onlyInTests = "only tests have it: files *_test.star, that pipe test runs"
+
 // foreignNames are names of other languages and tools, with what is meant here.
 var foreignNames = map[string]string{
+	"plan": onlyInTests, "plan_error": onlyInTests, "golden": onlyInTests,
 	"true": "write True", "false": "write False", "null": "write None", "nil": "write None", "undefined": "write None",
 	"assert": "write if not …: fail(…)", "require": "write if not …: fail(…)", "throw": "write fail(…)", "ValueError": "there are no exceptions: write fail(…)",
 	"string": "write str(x)", "boolean": "write bool(x)", "next": "write list[0]", "iter": "write list(x)", "id": "write ==", "callable": `write type(x) == "function"`, "super": "there are no classes",

@@ -135,11 +135,11 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	if err := e.required(tree); err != nil {
 		return nil, err
 	}
-	prog, err := e.compile(tree)
+	prog, err := e.compile(src, tree)
 	if err != nil {
 		return nil, err
 	}
-	m.globals, err = prog.Init(e.thread, e.env)
+	m.globals, err = prog.Init(e.thread, e.predeclared(src))
 	for name := range m.globals {
 		if strings.HasPrefix(name, "%") { // a guard
 			delete(m.globals, name)

@@ -12,8 +12,14 @@ import (
 var sections = map[string]string{
 	"pipeline": "The pipeline", "stage": "Stages", "application": "Services", "local": "Sources, builds, charts",
 	"port": "Parts of services", "param": "Parameters", "read_file": "Files and texts", "warn": "Messages",
-	"struct": "Values", "json.encode": "Libraries",
+	"struct": "Values", "json.encode": "Libraries", "plan": "Tests",
 }
+
+// aboutTests stands before the functions of tests.
+const aboutTests = `
+Only files ` + "`*_test.star`" + ` have these, and only ` + "`pipe test`" + ` runs them: each of their functions ` + "`test_*`" + ` in an evaluation of its own.
+Assertions are in ` + "`@std//testing.star`" + `.
+`
 
 // Reference returns the reference page of all names that a Pipelinefile sees,
 // as Markdown.
@@ -29,9 +35,12 @@ Parameters after ` + "`*`" + ` are given by name. A parameter with the default `
 Paths are relative to the file that the call stands in, and do not leave the workspace: the folder of the Pipelinefile, or the
 git repository around it. A call in a library, such as ` + "`@std`" + `, counts as standing where the library was called from.
 `)
-	for _, f := range append(Standard(), Described()...) {
+	for _, f := range Available(TestSuffix) {
 		if title := sections[f.Name]; title != "" {
 			fmt.Fprintf(&b, "\n## %s\n", title)
+		}
+		if f == tests[0] {
+			b.WriteString(aboutTests)
 		}
 		f.reference(&b)
 	}
@@ -131,7 +140,10 @@ func Stubs() string {
 	}
 	b.WriteString("\ndef load(module: str, *names: str, **renamed: str) -> None: ...\n")
 	library := ""
-	for _, f := range append(Standard(), Described()...) {
+	for _, f := range Available(TestSuffix) {
+		if f == tests[0] {
+			b.WriteString("\n# Only files *_test.star have what follows, and only \"pipe test\" runs them.\n")
+		}
 		if lib, _, ok := strings.Cut(f.Name, "."); ok {
 			if lib != library {
 				fmt.Fprintf(&b, "\nclass %s:\n", lib)

@@ -1,6 +1,7 @@
 package builtins_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -10,12 +11,13 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // TestDescribed: everything that a Pipelinefile sees is described, with each argument.
 func TestDescribed(t *testing.T) {
 	known := map[string]bool{}
-	for _, f := range append(builtins.Standard(), builtins.Described()...) {
+	for _, f := range builtins.Available(builtins.TestSuffix) {
 		known[f.Name] = true
 		if !strings.HasSuffix(f.Doc, ".") || f.Result == "" {
 			t.Errorf("%s: Doc %q, Result %q", f.Name, f.Doc, f.Result)
@@ -29,7 +31,9 @@ func TestDescribed(t *testing.T) {
 	for _, n := range builtins.Names() {
 		known[n.Name] = true
 	}
-	for name, v := range builtins.NewSession(nil).Predeclared(nil) {
+	env := builtins.NewSession(nil).Predeclared(nil)
+	maps.Copy(env, builtins.NewSession(nil).PredeclaredTests())
+	for name, v := range env {
 		if m, ok := v.(*starlarkstruct.Module); ok {
 			for member, v := range m.Members {
 				if _, isFunc := v.(starlark.Callable); isFunc && !known[name+"."+member] {
@@ -52,10 +56,15 @@ func TestTypes(t *testing.T) {
 	}
 	th := &starlark.Thread{}
 	env := builtins.NewSession(nil).Predeclared(nil)
+	p, err := builtins.NewPlan(&plan.Plan{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env["a_plan"] = p
 	for _, expr := range []string{
 		`database("db", engine="redis", version="7")`, `stage("s")`, `port(80)`, `secret("s")`, `container("c", image="redis").image`,
 		`git("https://example.com/a")`, `dockerfile()`, `chart("x", repo="https://example.com")`, `tcp()`, `resources()`,
-		`volume("/data", size="1Gi")`,
+		`volume("/data", size="1Gi")`, `a_plan`,
 	} {
 		v, err := starlark.EvalOptions(&syntax.FileOptions{}, th, "t.star", expr, env)
 		if err != nil {

@@ -20,6 +20,7 @@ type Session struct {
 	StandIns    bool              // parameters without a value have a made-up one, and are not Missing
 	Files       *Files
 	Meter       *Meter // nil: no bounds
+	Tests       *Tests // nil: no test is run
 
 	Pipeline *plan.Pipeline // nil until pipeline() was called
 	Params   []plan.Param

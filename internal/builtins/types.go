@@ -46,6 +46,20 @@ var types = []Type{
 		{"source", "str", "what it was cloned from, or empty"},
 		{"branch", "str", "the branch of a preview, or empty"},
 	}},
+	{"plan", "What tests see of a plan: what `pipe plan -o json` writes, where what that leaves out is None or empty. " +
+		"Plans of the same content are equal.", []Attr{
+		{"version", "int", "of the format"},
+		{"pipeline", "struct", "what `pipeline` declares: `.name`, `.registry`…"},
+		{"environment", "struct", "`.name`, `.kind`, `.source`, `.branch`"},
+		{"params", "list[struct]", "each with `.name`, `.type`, `.value`, as text…"},
+		{"stages", "list[struct]", "in running order, each with `.name`, `.order`…"},
+		{"services", "list[struct]", "in stage order, each with `.name`, `.type`, `.stage`, `.skip`, `.image`, `.chart`, `.values`, `.workload`…"},
+		{"builds", "list[struct]", "each with `.id`, `.source`, `.dockerfile`, `.args`…"},
+		{"inputs", "list[struct]", "what was read, each with `.path`, `.kind`, `.digest`"},
+		{"warnings", "list[struct]", "each with `.message`, `.hint`, `.pos`…"},
+		{"service", "callable", "`service(name)` is the service of that name; that there is none fails the test"},
+		{"build", "callable", "`build(id)` is the build with that ID; that there is none fails the test"},
+	}},
 }
 
 // A Name is a name that a Pipelinefile sees and that is no function.

@@ -1,0 +1,208 @@
+package builtins
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Plan is a plan as tests see it: its JSON form as values, where what JSON
+// leaves out is None or empty. It has two functions besides, and equals other
+// plans of the same content.
+type Plan struct {
+	plan   *plan.Plan
+	digest plan.Digest
+	fields *starlarkstruct.Struct
+}
+
+// NewPlan returns p as a value, and counts in m what that takes.
+func NewPlan(p *plan.Plan, m *Meter) (*Plan, error) {
+	digest, err := p.Digest()
+	if err != nil {
+		return nil, err
+	}
+	values := 0
+	v := mirrored(reflect.ValueOf(*p), &values)
+	v.Freeze()
+	return &Plan{plan: p, digest: digest, fields: v.(*starlarkstruct.Struct)}, m.Charge(uint64(values) * EntrySize)
+}
+
+// mirrored returns plain data as a value, and adds to n how many values it is made of.
+func mirrored(v reflect.Value, n *int) starlark.Value {
+	*n++
+	if v.IsValid() && v.CanInterface() {
+		if t, ok := v.Interface().(encoding.TextMarshaler); ok {
+			text, err := t.MarshalText()
+			if err == nil {
+				return starlark.String(text)
+			}
+		}
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return starlark.String(v.String())
+	case reflect.Bool:
+		return starlark.Bool(v.Bool())
+	case reflect.Int, reflect.Int64:
+		return starlark.MakeInt64(v.Int())
+	case reflect.Float64:
+		return starlark.Float(v.Float())
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			return mirrored(v.Elem(), n)
+		}
+	case reflect.Slice:
+		list := make([]starlark.Value, v.Len())
+		for i := range list {
+			list[i] = mirrored(v.Index(i), n)
+		}
+		return starlark.NewList(list)
+	case reflect.Map:
+		d := starlark.NewDict(v.Len())
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, k := range keys {
+			_ = d.SetKey(starlark.String(k.String()), mirrored(v.MapIndex(k), n)) // text can be hashed
+		}
+		return d
+	case reflect.Struct:
+		fields := starlark.StringDict{}
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			fields[name] = mirrored(v.Field(i), n)
+		}
+		return starlarkstruct.FromStringDict(starlark.String(strings.ToLower(v.Type().Name())), fields)
+	}
+	return starlark.None
+}
+
+// The methods of a value.
+
+func (p *Plan) String() string {
+	return fmt.Sprintf("plan(%s for %s)", p.plan.Pipeline.Name, p.plan.Environment.Name)
+}
+func (p *Plan) Type() string          { return "plan" }
+func (p *Plan) Freeze()               {}
+func (p *Plan) Truth() starlark.Bool  { return true }
+func (p *Plan) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: plan") }
+
+// CompareSameType compares what the plans hold. There is no order of plans.
+func (p *Plan) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
+	same := p.digest == y.(*Plan).digest
+	switch op {
+	case syntax.EQL:
+		return same, nil
+	case syntax.NEQ:
+		return !same, nil
+	}
+	return false, fmt.Errorf("plan %s plan not implemented", op)
+}
+
+// planMethods are the attributes of a plan that its JSON does not have.
+var planMethods = []string{"build", "service"}
+
+// AttrNames are those of the JSON form, and the functions. One of these comes
+// first, and so keeps json.encode from writing a plan, which it would not count.
+func (p *Plan) AttrNames() []string {
+	names := append(p.fields.AttrNames(), planMethods...)
+	slices.Sort(names)
+	return names
+}
+
+// Attr returns an attribute.
+func (p *Plan) Attr(name string) (starlark.Value, error) {
+	switch name {
+	case "service":
+		return p.lookup(name, "services"), nil
+	case "build":
+		return p.lookup(name, "builds"), nil
+	}
+	if !slices.Contains(p.fields.AttrNames(), name) {
+		return nil, nil
+	}
+	return p.fields.Attr(name)
+}
+
+// lookup returns the function that looks for one of a list of the plan by its name.
+func (p *Plan) lookup(what, list string) *starlark.Builtin {
+	return starlark.NewBuiltin(what, func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var name string
+		if err := starlark.UnpackArgs(what, args, kwargs, "name", &name); err != nil {
+			return nil, err
+		}
+		all, err := p.fields.Attr(list)
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for i := range all.(*starlark.List).Len() {
+			s := all.(*starlark.List).Index(i).(*starlarkstruct.Struct)
+			is, _ := s.Attr("name")
+			if what == "build" {
+				is, _ = s.Attr("id")
+			}
+			if is == starlark.String(name) {
+				return s, nil
+			}
+			names = append(names, string(is.(starlark.String)))
+		}
+		h := &Hinted{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, clip(name))}
+		if near := nearest(name, names); near != "" {
+			h.Hint = fmt.Sprintf("did you mean %q?", near)
+		} else if len(names) > 0 && len(names) <= 20 {
+			h.Hint = "it has " + strings.Join(names, ", ")
+		}
+		return nil, h
+	})
+}
+
+// golden returns the JSON of the plan without what changes when nothing of what
+// it does has changed: positions, and the digests of what was read.
+func (p *Plan) golden(m *Meter) (string, error) {
+	data, err := json.Marshal(p.plan)
+	if err != nil {
+		return "", fmt.Errorf("golden: %w", err)
+	}
+	if err := m.Charge(parseSize * uint64(len(data))); err != nil {
+		return "", err
+	}
+	var tree map[string]any
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&tree); err != nil {
+		return "", fmt.Errorf("golden: %w", err)
+	}
+	for _, path := range []string{
+		"pipeline.pos", "params.pos", "stages.pos", "services.pos", "services.placed.pos", "services.skip_why.pos", "services.chart.pos",
+		"builds.pos", "inputs.digest", "warnings.pos", "warnings.line", "warnings.related", "warnings.stack",
+	} {
+		drop(tree, strings.Split(path, "."))
+	}
+	return indentedJSON(tree, m)
+}
+
+// drop removes what a path leads to, of each element where there is a list.
+func drop(v any, path []string) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			drop(e, path)
+		}
+	case map[string]any:
+		if len(path) == 1 {
+			delete(v, path[0])
+			return
+		}
+		drop(v[path[0]], path[1:])
+	}
+}

@@ -1,0 +1,229 @@
+package builtins
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// TestSuffix is how the names of files end that hold tests.
+const TestSuffix = "_test.star"
+
+// tests is every builtin that only tests have, in the order of the reference.
+var tests = []*Func{planFunc, planErrorFunc, goldenFunc}
+
+// OfTests returns the builtin functions that files of tests have besides those
+// of every Pipelinefile, in the order of the reference.
+func OfTests() []*Func { return append([]*Func(nil), tests...) }
+
+// Available returns the functions that the file of that name has, those of
+// Starlark's libraries with them.
+func Available(file string) []*Func {
+	list := append(Standard(), Described()...)
+	if strings.HasSuffix(file, TestSuffix) {
+		list = append(list, tests...)
+	}
+	return list
+}
+
+// PredeclaredTests returns the names of tests, besides those of Predeclared.
+func (s *Session) PredeclaredTests() starlark.StringDict {
+	env := starlark.StringDict{}
+	for _, f := range tests {
+		env[f.Name] = f.value(s)
+	}
+	return env
+}
+
+// Tests is what a session has that runs a test.
+type Tests struct {
+	// Plan evaluates another file, in the bounds of the session. An error that is
+	// not about that file ends the test.
+	Plan    func(PlanRequest) (p *plan.Plan, wrong []plan.Diagnostic, err error)
+	Goldens []Golden // that differ, as compared
+}
+
+// A PlanRequest is what a test has evaluated.
+type PlanRequest struct {
+	File        string  // below the workspace
+	Text        *string // what stands in it instead of what is there; nil: what is there
+	Params      map[string]string
+	Environment plan.EnvironmentRef
+}
+
+// A Golden is a file that does not hold what a test compared it with.
+type Golden struct {
+	Path    string   // below the workspace
+	Pos     plan.Pos // of the comparison
+	Got     string
+	Want    string // what the file holds
+	Missing bool   // there is no such file
+}
+
+type planArgs struct {
+	File        string            `arg:"file" default:"\"Pipelinefile\"" help:"a Pipelinefile, relative to the file of the test"`
+	Text        *string           `arg:"text,kw" default:"None" help:"what stands in the file instead of what is there; the file need not be there"`
+	Params      map[string]string `arg:"params,kw" default:"{}" type:"dict[str, str | int | bool | float]" help:"values of parameters, as --set gives them"`
+	Environment string            `arg:"environment,kw" default:"\"default\"" help:"the environment that it is evaluated for"`
+	Kind        string            `arg:"kind,kw" default:"\"environment\"" choices:"environment|clone|preview" help:"of the environment: environment, clone or preview"`
+	Source      string            `arg:"source,kw" default:"\"\"" help:"what the environment was cloned from"`
+	Branch      string            `arg:"branch,kw" default:"\"\"" help:"the branch of a preview"`
+}
+
+// evaluate has the file evaluated that the call is about.
+func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
+	if c.Session.Tests == nil {
+		return nil, nil, c.noTest()
+	}
+	file, p := c.resolve(a.File)
+	if p == nil && a.Text == nil && !c.Session.Files.isFile(file) {
+		p = c.Session.Files.notFound(file)
+	}
+	if p != nil {
+		return nil, nil, c.reject("file", p)
+	}
+	if p := choice(a.Kind, c.choices("kind")); p != nil {
+		return nil, nil, c.reject("kind", p)
+	}
+	if p := checkName(a.Environment, namespaceMost); p != nil {
+		return nil, nil, c.reject("environment", p)
+	}
+	return c.Session.Tests.Plan(PlanRequest{
+		File: file, Text: a.Text, Params: a.Params,
+		Environment: plan.EnvironmentRef{Name: a.Environment, Kind: a.Kind, Source: a.Source, Branch: a.Branch},
+	})
+}
+
+// noTest is the error of a function of tests where nothing is tested.
+func (c *Call) noTest() error {
+	return c.reject("", problemf("this is no test").hinted("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
+}
+
+var planFunc = New("plan", "plan", "Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.",
+	func(c *Call, a *planArgs) (starlark.Value, error) {
+		p, wrong, err := a.evaluate(c)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range wrong {
+			d.Related = append(slices.Clone(d.Related), plan.Related{Pos: c.here(), Message: "evaluated here, for the environment " + a.Environment})
+			c.Session.ReportSure(d)
+		}
+		if len(wrong) > 0 {
+			return nil, ErrReported
+		}
+		return NewPlan(p, c.Session.Meter)
+	})
+
+var planErrorFunc = New("plan_error", "str", "Evaluates a Pipelinefile that must be wrong, and returns what is said about it, as it is shown. "+
+	"That it is right fails the test.",
+	func(c *Call, a *planArgs) (starlark.Value, error) {
+		p, wrong, err := a.evaluate(c)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			return nil, c.Errorf("", "%s is right for the environment %s, and was to be wrong", a.File, a.Environment)
+		}
+		var b strings.Builder
+		for _, d := range wrong {
+			b.WriteString(d.String() + "\n")
+		}
+		return starlark.String(b.String()), c.Session.Meter.Make(b.Len())
+	})
+
+type goldenArgs struct {
+	Value starlark.Value `arg:"value" type:"plan | str | value" help:"a plan; text, that is compared as it is; or what JSON can say"`
+	File  string         `arg:"file" help:"in a folder testdata, relative to the file of the test"`
+}
+
+var goldenFunc = New("golden", "None", "Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` "+
+	"writes the file. Of a plan it is the JSON without positions and without digests of what was read, so that it changes with what is deployed.",
+	func(c *Call, a *goldenArgs) (starlark.Value, error) {
+		s := c.Session
+		if s.Tests == nil {
+			return nil, c.noTest()
+		}
+		file, p := c.resolve(a.File)
+		if p == nil {
+			p = goldenPath(file)
+		}
+		if p != nil {
+			return nil, c.reject("file", p)
+		}
+		got, err := c.goldenText(a.Value)
+		if err != nil {
+			return nil, err
+		}
+		g := Golden{Path: file, Pos: c.here(), Got: got}
+		data, err := s.Files.Read(file, plan.InputFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			g.Missing = true
+		case bound(err):
+			return nil, err
+		case err != nil:
+			return nil, c.reject("file", s.Files.problem(file, err))
+		}
+		if g.Want = string(data); g.Missing || g.Got != g.Want {
+			s.Tests.Goldens = append(s.Tests.Goldens, g)
+		}
+		return starlark.None, s.Meter.Charge(uint64(len(g.Want)))
+	})
+
+// goldenPath refuses files that are not there to be compared with: with
+// --update a test of strangers shall not write what a program would obey.
+func goldenPath(file string) *problem {
+	parts := strings.Split(file, "/")
+	for _, part := range parts {
+		if strings.HasPrefix(part, ".") {
+			return problemf("%s is hidden", clip(file)).hinted("write such as \"testdata/staging.json\"")
+		}
+	}
+	if !slices.Contains(parts[:len(parts)-1], "testdata") {
+		return problemf("%s is in no folder testdata", clip(file)).hinted("write such as %q", "testdata/"+parts[len(parts)-1])
+	}
+	return nil
+}
+
+// goldenText returns what of a value is compared.
+func (c *Call) goldenText(v starlark.Value) (string, error) {
+	m := c.Session.Meter
+	switch v := v.(type) {
+	case *Plan:
+		return v.golden(m)
+	case starlark.String:
+		return string(v), nil
+	}
+	n, err := m.TextSize(v)
+	if err == nil {
+		err = m.Charge(parseSize * uint64(n))
+	}
+	if err != nil {
+		return "", err
+	}
+	data, p := toData(v, 0)
+	if p != nil {
+		return "", c.reject("value", p)
+	}
+	return indentedJSON(data, m)
+}
+
+func indentedJSON(v any, m *Meter) (string, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return "", fmt.Errorf("golden: %w", err)
+	}
+	return b.String(), m.Make(b.Len())
+}

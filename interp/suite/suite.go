@@ -1,0 +1,230 @@
+// Package suite runs tests of pipelines that are written in their own language:
+// the functions test_* of files *_test.star.
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Options adjust how tests are run. The zero value runs all, as many at a time
+// as there are processors.
+type Options struct {
+	Only   *regexp.Regexp // matched with the names of tests; nil: all
+	Jobs   int            // tests at a time; default: the number of processors
+	Update bool           // write the files that tests compare with, where they differ
+	// Eval is what files are evaluated with. Its Environment, Params and Print are
+	// not used, and its Root, if it is empty, is that of each file.
+	Eval interp.Options
+	// Done is called for each file when all its tests have ended, in the order of
+	// files, from one goroutine; nil: nobody is told.
+	Done func(File)
+}
+
+// A File is what came of the tests of one file.
+type File struct {
+	Name    string            `json:"file"`            // slash-separated, below the workspace
+	Wrong   []plan.Diagnostic `json:"wrong,omitempty"` // why it has no tests: it cannot be parsed
+	Tests   []Test            `json:"tests"`           // in the order of the file
+	Seconds float64           `json:"seconds"`         // of all its tests together
+}
+
+// Failed returns how many tests of the file failed.
+func (f File) Failed() int {
+	n := 0
+	for _, t := range f.Tests {
+		if len(t.Failures) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// A Test is what came of one test.
+type Test struct {
+	Name     string    `json:"name"`
+	Pos      plan.Pos  `json:"pos"`
+	Failures []Failure `json:"failures,omitempty"` // none: it holds
+	Printed  []Line    `json:"printed,omitempty"`
+	Updated  []string  `json:"updated,omitempty"` // files that were written
+	Seconds  float64   `json:"seconds"`
+
+	goldens []interp.Golden
+}
+
+// A Failure is one reason why a test failed.
+type Failure struct {
+	plan.Diagnostic
+	Diff string `json:"diff,omitempty"` // of a file that holds something else
+}
+
+// A Line is what a test, or a Pipelinefile that it has evaluated, has printed.
+type Line struct {
+	Pos  plan.Pos `json:"pos"`
+	Text string   `json:"text"`
+}
+
+// mostPrinted is how many lines of a test are kept.
+const mostPrinted = 1000
+
+// A job is one test to be run.
+type job struct {
+	file *file
+	test *Test
+}
+
+// A file is one whose tests are run.
+type file struct {
+	path string // on disk
+	opts interp.Options
+	out  File
+	left sync.WaitGroup // tests
+}
+
+// Run runs the tests of files, each by itself: none sees what another has done.
+// The error is none of a test, but that files cannot be read or written, or that ctx
+// has ended, with its cause.
+func Run(ctx context.Context, paths []string, opts Options) ([]File, error) {
+	var files []*file
+	var jobs []job
+	for _, path := range paths {
+		f, err := open(ctx, path, opts)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+		for i := range f.out.Tests {
+			jobs = append(jobs, job{f, &f.out.Tests[i]})
+		}
+	}
+	queue := make(chan job)
+	var workers sync.WaitGroup
+	n := opts.Jobs
+	if n < 1 {
+		n = runtime.NumCPU()
+	}
+	for range min(n, len(jobs)) {
+		workers.Go(func() {
+			for j := range queue {
+				if ctx.Err() == nil {
+					j.run(ctx)
+				}
+				j.file.left.Done()
+			}
+		})
+	}
+	workers.Go(func() {
+		for _, j := range jobs {
+			queue <- j
+		}
+		close(queue)
+	})
+	out, err := gather(ctx, files, opts)
+	workers.Wait()
+	return out, err
+}
+
+// gather waits for the files in their order.
+func gather(ctx context.Context, files []*file, opts Options) (out []File, err error) {
+	for _, f := range files {
+		f.left.Wait()
+		switch {
+		case err != nil: // the others are waited for
+			continue
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+			continue
+		}
+		if opts.Update {
+			if err = f.update(); err != nil {
+				continue
+			}
+		}
+		for i := range f.out.Tests {
+			t := &f.out.Tests[i]
+			for _, g := range t.goldens {
+				t.Failures = append(t.Failures, differs(g))
+			}
+			f.out.Seconds += t.Seconds
+		}
+		out = append(out, f.out)
+		if opts.Done != nil {
+			opts.Done(f.out)
+		}
+	}
+	return out, err
+}
+
+// open reads which tests a file has.
+func open(ctx context.Context, path string, opts Options) (*file, error) {
+	f := &file{path: path, opts: opts.Eval}
+	f.opts.Environment, f.opts.Params, f.opts.Print = plan.EnvironmentRef{}, nil, nil
+	var err error
+	if f.opts.Root == "" {
+		if f.opts.Root, err = interp.Workspace(path); err != nil {
+			return nil, err
+		}
+	}
+	if f.out.Name, err = filepath.Rel(f.opts.Root, path); err != nil {
+		return nil, err
+	}
+	f.out.Name, f.out.Tests = filepath.ToSlash(f.out.Name), []Test{}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > interp.DefaultSize || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file of tests", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	tree, wrong := interp.Check(ctx, f.out.Name, text, f.opts)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if len(wrong) > 0 {
+		f.out.Wrong = wrong
+		return f, nil
+	}
+	for _, t := range interp.Tests(f.out.Name, tree) {
+		if opts.Only == nil || opts.Only.MatchString(t.Name) {
+			f.out.Tests = append(f.out.Tests, Test{Name: t.Name, Pos: t.Pos})
+		}
+	}
+	f.left.Add(len(f.out.Tests))
+	return f, nil
+}
+
+// run runs one test.
+func (j job) run(ctx context.Context) {
+	t, opts := j.test, j.file.opts
+	opts.Print = func(pos plan.Pos, text string) {
+		if len(t.Printed) < mostPrinted {
+			t.Printed = append(t.Printed, Line{pos, text})
+		}
+	}
+	start := time.Now()
+	goldens, err := interp.Test(ctx, j.file.path, t.Name, opts)
+	t.Seconds, t.goldens = time.Since(start).Seconds(), goldens
+	var wrong *interp.Error
+	switch {
+	case errors.As(err, &wrong):
+		for _, d := range wrong.Diagnostics {
+			t.Failures = append(t.Failures, Failure{Diagnostic: d})
+		}
+	case err != nil:
+		t.Failures = append(t.Failures, Failure{Diagnostic: plan.Diagnostic{Severity: plan.Error, Pos: t.Pos, Message: err.Error()}})
+	}
+}

@@ -1,0 +1,58 @@
+package suite
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Write writes what came of a file as text: a line for it, and before that what
+// went wrong; with all also the tests that hold, and what they have printed. Why
+// a file cannot be parsed it leaves to the caller.
+func Write(w io.Writer, f File, all bool) error {
+	var b strings.Builder
+	for _, t := range f.Tests {
+		verdict := "PASS"
+		if len(t.Failures) > 0 {
+			verdict = "FAIL"
+		}
+		if verdict == "FAIL" || all {
+			fmt.Fprintf(&b, "--- %s: %s (%.2fs)\n", verdict, t.Name, t.Seconds)
+			for _, line := range t.Printed {
+				indent(&b, line.Pos.String()+": "+line.Text)
+			}
+		}
+		for _, failure := range t.Failures {
+			indent(&b, failure.String())
+			indent(&b, failure.Diff)
+		}
+		for _, name := range t.Updated {
+			fmt.Fprintf(&b, "updated %s\n", name)
+		}
+	}
+	switch n := f.Failed(); {
+	case len(f.Wrong) > 0:
+		fmt.Fprintf(&b, "FAIL  %s  it is wrong\n", f.Name)
+	case n > 0:
+		fmt.Fprintf(&b, "FAIL  %s  %d of %d failed  %.2fs\n", f.Name, n, len(f.Tests), f.Seconds)
+	case len(f.Tests) > 0:
+		fmt.Fprintf(&b, "ok    %s  %s  %.2fs\n", f.Name, counted(len(f.Tests)), f.Seconds)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// counted says how many tests.
+func counted(n int) string {
+	if n == 1 {
+		return "one test"
+	}
+	return fmt.Sprintf("%d tests", n)
+}
+
+// indent writes the lines of a text below a test.
+func indent(b *strings.Builder, text string) {
+	for line := range strings.Lines(text) {
+		b.WriteString("    " + strings.TrimRight(line, "\n") + "\n")
+	}
+}

@@ -1,0 +1,158 @@
+package interp
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// testPrefix is how the names of functions start that are tests.
+const testPrefix = "test_"
+
+// A Golden is a file that does not hold what a test compared it with.
+type Golden struct {
+	Path    string   // slash-separated, below the workspace's root, in a folder testdata
+	Pos     plan.Pos // of the comparison
+	Line    string   // the source line
+	Got     string
+	Want    string // what the file holds
+	Missing bool   // there is no such file
+}
+
+// A TestFunc is a test: a function of a file *_test.star.
+type TestFunc struct {
+	Name string
+	Pos  plan.Pos
+}
+
+// Tests returns the tests that a tree of [Check] has: its functions test_*, in
+// the order of the file.
+func Tests(file string, tree *syntax.File) []TestFunc {
+	var out []TestFunc
+	for _, s := range tree.Stmts {
+		if def, ok := s.(*syntax.DefStmt); ok && strings.HasPrefix(def.Name.Name, testPrefix) {
+			p := def.Name.NamePos
+			out = append(out, TestFunc{def.Name.Name, plan.Pos{File: file, Line: int(p.Line), Col: int(p.Col)}})
+		}
+	}
+	return out
+}
+
+// Test evaluates a file *_test.star as [Eval] does, and calls its function of
+// that name, without arguments. What the test asks to be evaluated counts within the
+// same limits. The error, if the test fails, is an *Error; the files that differ
+// from what the test compared them with fail it, too, and are for the caller to show
+// or to write.
+func Test(ctx context.Context, file, function string, opts Options) ([]Golden, error) {
+	var out []Golden
+	err := evaluate(ctx, file, opts, func(e *evaluation) error {
+		e.test = function
+		e.tested()
+		_, err := e.run()
+		for _, g := range e.session.Tests.Goldens {
+			out = append(out, Golden{g.Path, g.Pos, e.session.Source(g.Pos.File).Line(g.Pos.Line), g.Got, g.Want, g.Missing})
+		}
+		if wrong, ok := err.(*Error); ok { //nolint:errorlint // run returns it bare
+			for i, d := range wrong.Diagnostics {
+				wrong.Diagnostics[i] = e.inWorkspace(d)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// tested makes e run tests.
+func (e *evaluation) tested() {
+	if e.test != "" {
+		e.session.Tests = &builtins.Tests{Plan: e.planOf}
+	}
+}
+
+// callTest calls the test of the module.
+func (e *evaluation) callTest(m *module) error {
+	fn, ok := m.globals[e.test].(*starlark.Function)
+	if !ok {
+		return &builtins.Hinted{
+			Msg:  "there is no function " + e.test + " in " + m.src.String(),
+			Hint: suggest(e.test, keys(m.globals), ""),
+		}
+	}
+	_, err := starlark.Call(e.thread, fn, nil, nil)
+	return err
+}
+
+// declares reports whether a test declares services or stages itself, as it may
+// to try a module. They are then looked at as those of a Pipelinefile are, which
+// need not have a name.
+func (e *evaluation) declares() bool {
+	s := e.session
+	if len(s.Services)+len(s.Stages)+len(s.Rules)+len(s.Skips) == 0 {
+		return false
+	}
+	if s.Pipeline == nil {
+		s.Pipeline = &plan.Pipeline{}
+	}
+	return true
+}
+
+// beginSteps is what an evaluation counts before it has done anything: to make all
+// names, and to look for one that is meant where one is wrong, takes as long.
+const beginSteps = 100_000
+
+// planOf evaluates a Pipelinefile for a test, with the steps that are left to it.
+func (e *evaluation) planOf(r builtins.PlanRequest) (*plan.Plan, []plan.Diagnostic, error) {
+	if err := e.session.Meter.Charge(beginSteps); err != nil {
+		return nil, nil, err
+	}
+	opts := e.opts
+	opts.Environment, opts.Params = r.Environment, r.Params
+	opts.Limits.Steps = max(opts.Limits.Steps, e.thread.Steps+1) - e.thread.Steps
+	if r.Text != nil {
+		opts.Overlay = maps.Clone(opts.Overlay)
+		if opts.Overlay == nil {
+			opts.Overlay = map[string][]byte{}
+		}
+		opts.Overlay[r.File] = []byte(*r.Text)
+	}
+	inner := newEvaluation(e.ctx, e.dir, r.File, opts)
+	p, err := inner.run()
+	if inner.steps {
+		return nil, nil, e.session.Meter.Charge(opts.Limits.Steps)
+	}
+	if charged := e.session.Meter.Charge(inner.thread.Steps); charged != nil {
+		return nil, nil, charged
+	}
+	if wrong, ok := err.(*Error); ok { //nolint:errorlint // run returns it bare
+		return nil, wrong.Diagnostics, nil
+	}
+	return p, nil, err
+}
+
+// inWorkspace moves an error of a library, such as that of an assertion, to the
+// call in the workspace that led there, because that is what is to be looked at.
+func (e *evaluation) inWorkspace(d plan.Diagnostic) plan.Diagnostic {
+	if src := e.session.Source(d.Pos.File); src == nil || !src.Library {
+		return d
+	}
+	for i, fr := range slices.Backward(d.Stack) {
+		if src := e.session.Source(fr.Pos.File); src != nil && !src.Library {
+			if i+1 < len(d.Stack) {
+				d.Message = d.Stack[i+1].Name + ": " + d.Message
+			}
+			d.Pos, d.Line, d.Stack = fr.Pos, src.Line(fr.Pos.Line), d.Stack[:i+1]
+			break
+		}
+	}
+	if len(d.Stack) < 2 {
+		d.Stack = nil
+	}
+	return d
+}

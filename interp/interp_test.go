@@ -307,24 +307,46 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
-// TestParallel: 1 000 evaluations at once share nothing (G1).
+// TestParallel: 1 000 evaluations at once share nothing but the builtins and the
+// modules of the host (G1).
 func TestParallel(t *testing.T) {
+	type args struct {
+		N int `arg:"n" help:"a number"`
+	}
+	label := builtins.New("label", "dict[str, str]", "Returns a label.", func(c *builtins.Call, a *args) (starlark.Value, error) {
+		if a.N < 0 {
+			return nil, c.Errorf("n", "want 0 or more, got %d", a.N)
+		}
+		labels := starlark.NewDict(1)
+		return labels, labels.SetKey(starlark.String("n"), starlark.String(fmt.Sprint(a.N)))
+	})
+	house := fstest.MapFS{"labels.star": {Data: []byte("def labels(n):\n    return label(n - 1)\n")}}
 	main := write(t, "lib.star", "def f(n):\n    return container(n, image = 'x')\n", "api/Dockerfile", "FROM scratch", "Pipelinefile", `
 load("lib.star", "f")
 load("@std//web.star", "web")
+load("@house//labels.star", "labels")
 pipeline("p")
 n = param("n", type = "int", default = 3)
 [f("c-%d" % i) for i in range(n)]
 db = database("db", engine = "mysql", version = "8")
-application("api", source = local("api"), env = {"DB": db.url})
+application("api", source = local("api"), env = {"DB": db.url}, labels = labels(n))
 `)
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
 			n := i % 10
-			p, err := interp.Eval(t.Context(), main, interp.Options{Params: map[string]string{"n": fmt.Sprint(n)}})
-			if err != nil || len(p.Services) != n+2 {
+			p, err := interp.Eval(t.Context(), main, interp.Options{
+				Params: map[string]string{"n": fmt.Sprint(n)}, Builtins: []*builtins.Func{label}, Modules: map[string]fs.FS{"house": house},
+			})
+			switch {
+			case n == 0:
+				if err == nil || !strings.Contains(err.Error(), "label: n: want 0 or more, got -1") {
+					t.Errorf("Eval with n=0: %v", err)
+				}
+			case err != nil:
 				t.Errorf("Eval with n=%d: %v", n, err)
+			case len(p.Services) != n+2 || p.Service("api").Workload.Labels["n"] != fmt.Sprint(n-1):
+				t.Errorf("Eval with n=%d: %d services, labels %v", n, len(p.Services), p.Service("api").Workload.Labels)
 			}
 		})
 	}

@@ -183,6 +183,9 @@ type Locker interface {
 type Lease interface {
 	// Lost is closed when the lease could not be renewed: the work under it must stop.
 	Lost() <-chan struct{}
+	// Valid says, without asking anybody, whether nobody else can have the lease:
+	// it was renewed lately and is not lost. See [Fence].
+	Valid() bool
 	// Cancelled gives, once, the name of whoever asked that the work under the
 	// lease ends.
 	Cancelled() <-chan string

@@ -162,7 +162,7 @@ func (x *run) underLock(ctx context.Context, req Request, waited bool) (*run, er
 // underLease does the work of the run, writes its record down and releases the
 // lease. The context of the work ends when the lease is lost.
 func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*RunRecord, error) {
-	work, cancel := context.WithCancelCause(ctx)
+	work, cancel := context.WithCancelCause(underFence(ctx, lease))
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

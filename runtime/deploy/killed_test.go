@@ -35,9 +35,11 @@ import (
 type fate struct {
 	Action string
 	Key    runtime.EnvironmentKey
-	Write  int64 // it dies at this one; 0: at none
-	After  bool  // when the server has done it
-	Millis int   // or after this many milliseconds
+	Write  int64         // it dies at this one; 0: at none
+	After  bool          // when the server has done it
+	Millis int           // or after this many milliseconds
+	Stop   bool          // it is stopped there, and not killed
+	Lease  time.Duration // default: the usual one
 }
 
 func (f fate) String() string {
@@ -55,18 +57,12 @@ const fateKey = "PIPE_DEPLOY_TEST_FATE"
 
 // run has a process meet the fate, and reports whether it was killed.
 func (f fate) run(t *testing.T) bool {
-	data, err := json.Marshal(f)
-	must(t, err)
-	child := exec.Command(os.Args[0], "-test.run=^TestFate$")
-	child.Env = append(os.Environ(), fateKey+"="+string(data), "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t))
-	var out bytes.Buffer
-	child.Stdout, child.Stderr = &out, &out
-	must(t, child.Start())
+	child, out := f.start(t)
 	if f.Write == 0 {
 		timer := time.AfterFunc(time.Duration(f.Millis)*time.Millisecond, func() { _ = child.Process.Kill() })
 		defer timer.Stop()
 	}
-	err = child.Wait()
+	err := child.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
@@ -77,6 +73,18 @@ func (f fate) run(t *testing.T) bool {
 		t.Errorf("%v: %v\n%s", f, err, out.Bytes())
 	}
 	return false
+}
+
+// start starts a process that will meet the fate; out is what it prints.
+func (f fate) start(t *testing.T) (child *exec.Cmd, out *bytes.Buffer) {
+	t.Helper()
+	data, err := json.Marshal(f)
+	must(t, err)
+	child, out = exec.Command(os.Args[0], "-test.run=^TestFate$"), &bytes.Buffer{}
+	child.Env = append(os.Environ(), fateKey+"="+string(data), "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t))
+	child.Stdout, child.Stderr = out, out
+	must(t, child.Start())
+	return child, out
 }
 
 // TestFate is what the process does.
@@ -94,6 +102,11 @@ func TestFate(t *testing.T) {
 			if r.Method == http.MethodGet || n.Add(1) != f.Write {
 				return next.RoundTrip(r)
 			}
+			if f.Stop {
+				answer, err := next.RoundTrip(r)
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+				return answer, err
+			}
 			if f.After {
 				if answer, err := next.RoundTrip(r); err == nil {
 					_, _ = io.Copy(io.Discard, answer.Body)
@@ -103,7 +116,10 @@ func TestFate(t *testing.T) {
 			select {}
 		})
 	})
-	must(t, perform(t.Context(), runtimeOn(t, config), f.Key, f.Action))
+	rt := runtimeOn(t, config)
+	s := store.Open(client(t, config), store.Options{LeaseDuration: f.Lease})
+	rt.Store, rt.Locker = s, s
+	must(t, perform(t.Context(), rt, f.Key, f.Action))
 }
 
 func copyOf(key runtime.EnvironmentKey) runtime.EnvironmentKey {

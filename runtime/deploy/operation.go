@@ -58,8 +58,15 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	o.objects = &objects{
 		cluster:   d.cluster,
 		namespace: r.Namespace,
-		requests:  func() context.Context { return requests },
-		waiting:   func() context.Context { return ctx },
+		requests: func() context.Context {
+			if err := runtime.Fence(ctx); err != nil {
+				refused, cancel := context.WithCancelCause(requests)
+				cancel(err)
+				return refused
+			}
+			return requests
+		},
+		waiting: func() context.Context { return ctx },
 		hooked: func(list kube.ResourceList, timeout time.Duration) error {
 			err := o.awaitHook(ctx, list, timeout)
 			errors.As(err, &o.hook)

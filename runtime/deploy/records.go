@@ -91,7 +91,15 @@ func (r revision) deployed() runtime.Deployed {
 
 // Deployed implements [runtime.Deployer] with one request, for the metadata of
 // the Secrets of Helm.
-func (d *Deployer) Deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
+func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[string]runtime.Deployed, err error) {
+	err = d.again(ctx, silent, "", func() (err error) {
+		all, err = d.deployed(ctx, namespace)
+		return err
+	})
+	return all, err
+}
+
+func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
 	// The last revision of a release is never superseded.
 	all, err := d.revisions(ctx, namespace, "owner=helm,status!=superseded")
 	if err != nil {
@@ -208,6 +216,9 @@ func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 
 // Create implements [driver.Driver].
 func (r *records) Create(key string, rel *release.Release) error {
+	if ctx := r.requests(); ctx.Err() != nil { // which Helm's own driver does not take
+		return context.Cause(ctx)
+	}
 	if err := r.Secrets.Create(key, rel); err != nil {
 		if strings.Contains(err.Error(), "Too long") {
 			err = fmt.Errorf("the release is larger than the 1 MiB that a Secret may hold; take what no template needs out of the chart with .helmignore: %w", err)
@@ -221,6 +232,9 @@ func (r *records) Create(key string, rel *release.Release) error {
 
 // Update implements [driver.Driver].
 func (r *records) Update(key string, rel *release.Release) error {
+	if ctx := r.requests(); ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err := r.Secrets.Update(key, rel); err != nil {
 		return err
 	}

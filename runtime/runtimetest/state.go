@@ -380,6 +380,13 @@ func (h *lease) end() {
 // Lost implements [runtime.Lease].
 func (h *lease) Lost() <-chan struct{} { return h.lost }
 
+// Valid implements [runtime.Lease].
+func (h *lease) Valid() bool {
+	h.locker.leases.mu.Lock()
+	defer h.locker.leases.mu.Unlock()
+	return !h.gone
+}
+
 // Cancelled implements [runtime.Lease].
 func (h *lease) Cancelled() <-chan string { return h.cancel }
 

@@ -71,6 +71,9 @@ func testLockerExclusive(t *testing.T, lt LockerTest) {
 	key := lockKey("staging")
 	before := time.Now().Add(-time.Second) // leases may keep whole seconds
 	lease := mustLock(t, a, key, "ana@laptop")
+	if !lease.Valid() {
+		t.Errorf("a lease that was just taken is not valid")
+	}
 	// Neither another process nor the same one gets it again, not even for the
 	// same holder.
 	for _, l := range []runtime.Locker{a, b} {
@@ -154,6 +157,9 @@ func testLockerLost(t *testing.T, lt LockerTest) {
 	case <-lost.Lost():
 	case <-time.After(lt.Expiry + busy):
 		t.Fatalf("a lease that cannot be renewed is not lost after %v", lt.Expiry)
+	}
+	if lost.Valid() {
+		t.Errorf("a lease that was lost is valid")
 	}
 	var lease runtime.Lease
 	for start := time.Now(); lease == nil; time.Sleep(lt.Expiry / 50) {

@@ -16,6 +16,17 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 // Cancelled implements [runtime.Lease].
 func (l *lease) Cancelled() <-chan string { return l.cancelled }
 
+// Valid implements [runtime.Lease]. While this process was stopped the lease was
+// not renewed, and another may have it though nobody here has noticed yet.
+func (l *lease) Valid() bool {
+	select {
+	case <-l.lost:
+		return false
+	default:
+		return l.sinceRenewal() < l.store.opts.LeaseDuration
+	}
+}
+
 // Held implements [runtime.Lease].
 func (l *lease) Held(ctx context.Context) (bool, error) {
 	is, err := l.store.client.CoordinationV1().Leases(l.store.namespace(l.key)).Get(ctx, objectName(l.key), metav1.GetOptions{})
@@ -28,6 +39,10 @@ func (l *lease) Held(ctx context.Context) (bool, error) {
 func (l *lease) isOurs(is *coordinationv1.Lease) bool {
 	return is.Spec.HolderIdentity != nil && *is.Spec.HolderIdentity == l.identity
 }
+
+func (l *lease) renewedAt(at time.Time) { l.renewed.Store(&at) }
+
+func (l *lease) sinceRenewal() time.Duration { return time.Since(*l.renewed.Load()) }
 
 // keep renews the lease until ctx is done or the lease is lost.
 //
@@ -55,11 +70,11 @@ func (l *lease) keep(ctx context.Context) {
 			return
 		}
 		// One request that is never answered must leave time for another.
-		renewed, mine := l.renew(ctx, min(duration/3, patience-time.Since(l.renewed)))
+		renewed, mine := l.renew(ctx, min(duration/3, patience-l.sinceRenewal()))
 		switch {
 		case ctx.Err() != nil:
 			return
-		case !mine, time.Since(l.renewed) >= patience:
+		case !mine, l.sinceRenewal() >= patience:
 			close(l.lost)
 			return
 		case renewed:
@@ -81,7 +96,8 @@ func (l *lease) renew(ctx context.Context, within time.Duration) (renewed, mine 
 		is, err := leases.Update(ctx, l.object(l.version, l.uid), metav1.UpdateOptions{})
 		switch {
 		case err == nil:
-			l.version, l.renewed = is.ResourceVersion, begun
+			l.version = is.ResourceVersion
+			l.renewedAt(begun)
 			return true, true
 		case apierrors.IsNotFound(err):
 			return false, false

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -81,7 +82,8 @@ type lease struct {
 	uid      types.UID
 	acquired metav1.MicroTime
 	asked    map[string]string // annotations by which others have asked for something
-	renewed  time.Time         // when the last renewal that succeeded was begun
+
+	renewed atomic.Pointer[time.Time] // when the last renewal that succeeded was begun
 }
 
 // take takes the lease if it is free, or if its holder is dead.
@@ -90,7 +92,8 @@ func (l *lease) take(ctx context.Context) error {
 	leases := s.client.CoordinationV1().Leases(s.namespace(l.key))
 	watching := "" // the version of a lease that seems to be a dead one's
 	for {
-		l.renewed, l.acquired = time.Now(), metav1.NewMicroTime(s.now())
+		l.renewedAt(time.Now())
+		l.acquired = metav1.NewMicroTime(s.now())
 		var taken *coordinationv1.Lease
 		err := s.inNamespace(ctx, l.key, func() (err error) {
 			taken, err = leases.Create(ctx, l.object("", ""), metav1.CreateOptions{})
@@ -110,13 +113,17 @@ func (l *lease) take(ctx context.Context) error {
 		if err != nil {
 			return translate(ctx, err)
 		}
+		if l.isOurs(is) { // it was made, and the answer was lost
+			l.version, l.uid = is.ResourceVersion, is.UID
+			return nil
+		}
 		wait := s.watched(l.key, is)
 		if diedHere(is.Annotations[annotationProcess]) {
 			wait = 0
 		}
 		switch {
 		case wait <= 0:
-			l.renewed = time.Now()
+			l.renewedAt(time.Now())
 			taken, err := leases.Update(ctx, l.object(is.ResourceVersion, is.UID), metav1.UpdateOptions{})
 			if err == nil {
 				l.version, l.uid = taken.ResourceVersion, taken.UID

@@ -1,0 +1,35 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+type leaseKey struct{}
+
+// underFence returns a context for work under a lease.
+func underFence(ctx context.Context, lease Lease) context.Context {
+	return context.WithValue(ctx, leaseKey{}, lease)
+}
+
+// Fence is what a driver asks before it writes something that it would end also
+// when ctx is cancelled (A4): it returns ErrLeaseLost if ctx is that of a run whose
+// lease is lost (A5). A process that was stopped for a time goes on in the middle
+// of its work, before it can notice that another has the lease by now: the write
+// then waits until that is known.
+func Fence(ctx context.Context) error {
+	const look = 10 * time.Millisecond
+	lease, ok := ctx.Value(leaseKey{}).(Lease)
+	for ok && !lease.Valid() {
+		select {
+		case <-lease.Lost():
+			return ErrLeaseLost
+		case <-time.After(look):
+		}
+	}
+	if errors.Is(context.Cause(ctx), ErrLeaseLost) {
+		return ErrLeaseLost
+	}
+	return nil
+}

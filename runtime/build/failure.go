@@ -135,6 +135,7 @@ var (
 	metadata   = regexp.MustCompile(`failed to resolve source metadata for (\S+): (.*)$`)
 	checksum   = regexp.MustCompile(`failed to calculate checksum of ref \S+: "(.*)": not found$`)
 	pushError  = regexp.MustCompile(`^failed to push (\S+): (.*)$`)
+	request    = regexp.MustCompile(`^failed to do request: \w+ "[^"]*": `)
 )
 
 // sourceText says in plain words what is wrong with what is built.
@@ -162,7 +163,11 @@ func pushed(text, ref string) (host, why string, ok bool) {
 		return "", "", false
 	}
 	host, _, _ = strings.Cut(ref, "/")
-	return host, m[2], true
+	why = request.ReplaceAllString(m[2], "")
+	if why != m[2] { // it is the network, and not the registry that says so
+		why = fmt.Sprintf("registry %s cannot be reached: %s: check that it runs, and its address", host, why)
+	}
+	return host, why, true
 }
 
 // accessHint says what to do where a registry refuses.

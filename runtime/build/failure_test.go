@@ -186,8 +186,9 @@ func TestPushAgain(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
 	ref := "127.0.0.1:1/web:1" // nobody listens there
 	r, err := fails(t, newBuilder(t, dir), spec("web"), ref)
-	if !strings.HasPrefix(err.Error(), "push the image to "+ref+": ") || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("Build = %v", err)
+	want := "push the image to " + ref + ": registry 127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: check that it runs, and its address"
+	if err.Error() != want {
+		t.Errorf("Build = %v, want %s", err, want)
 	}
 	var again []int
 	for _, e := range r.events {

@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -57,6 +58,8 @@ type Deployer struct {
 	shelf   *chart.Shelf
 	views   views
 	secrets secrets
+
+	answered atomic.Bool // the cluster has answered before
 }
 
 var _ runtime.Deployer = (*Deployer)(nil)
@@ -77,6 +80,10 @@ func New(opts Options) (*Deployer, error) {
 // is deployed once more: whoever calls has looked, and wants that. Jobs that have
 // ended run again then.
 func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.again(ctx, emit, "deploy "+r.Service.Name, func() error { return d.deploy(ctx, r, emit) })
+}
+
+func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, err := d.open(ctx, r, emit)
 	if err != nil {
 		return err

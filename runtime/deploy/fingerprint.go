@@ -19,7 +19,15 @@ const format = 1
 // that it gets, and the values of the secrets that the release uses. For these,
 // and only if there are any, what the namespace holds is read once; see secrets.
 // A chart or values that cannot work are an error, before anything is changed.
-func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Digest, error) {
+func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (digest plan.Digest, err error) {
+	err = d.again(ctx, silent, "", func() (err error) {
+		digest, err = d.fingerprint(ctx, r)
+		return err
+	})
+	return digest, err
+}
+
+func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Digest, error) {
 	c, use, err := d.chartOf(ctx, r)
 	if err != nil {
 		return "", err

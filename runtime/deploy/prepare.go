@@ -39,6 +39,10 @@ const (
 // that the source of secrets has now, and the address in a database's credentials;
 // never a user or a password.
 func (d *Deployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) error {
+	return d.again(ctx, silent, "", func() error { return d.prepare(ctx, namespace, p) })
+}
+
+func (d *Deployer) prepare(ctx context.Context, namespace string, p *plan.Plan) error {
 	if err := d.namespace(ctx, namespace, p); err != nil {
 		return err
 	}

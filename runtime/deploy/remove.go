@@ -27,6 +27,10 @@ const goneTime = 5 * time.Minute
 
 // Remove implements [runtime.Deployer].
 func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+	return d.again(ctx, emit, "remove namespace "+key.Namespace(), func() error { return d.remove(ctx, key, keepVolumes, emit) })
+}
+
+func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
 	name := key.Namespace()
 	warn := func(format string, args ...any) {
 		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: fmt.Sprintf(format, args...)}})
@@ -101,7 +105,7 @@ func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.E
 // a release that is gone. A kind that may not be listed counts as such: nobody
 // knows what would go.
 func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, error) {
-	releases, err := d.Deployed(ctx, namespace)
+	releases, err := d.deployed(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +215,7 @@ func (d *Deployer) removeOurs(ctx context.Context, namespace string, keepVolumes
 // removeVolumes deletes the volumes of releases that are gone, and waits until
 // they are, too.
 func (d *Deployer) removeVolumes(ctx context.Context, namespace string) error {
-	releases, err := d.Deployed(ctx, namespace)
+	releases, err := d.deployed(ctx, namespace)
 	if err != nil {
 		return err
 	}

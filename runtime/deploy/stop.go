@@ -37,6 +37,10 @@ const (
 // Stop implements [runtime.Deployer]: it scales Deployments and StatefulSets to
 // zero and suspends CronJobs. A deploy brings back what there was.
 func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.again(ctx, emit, "stop "+r.Service.Name, func() error { return d.stop(ctx, r, emit) })
+}
+
+func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
 		return err
@@ -80,6 +84,10 @@ func (r revision) isStopped() bool {
 // Start implements [runtime.Deployer]. A release that is not stopped is only
 // waited for.
 func (d *Deployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.again(ctx, emit, "start "+r.Service.Name, func() error { return d.start(ctx, r, emit) })
+}
+
+func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
 		return err
@@ -148,6 +156,10 @@ func revive(was, target, live kruntime.Object) kruntime.Object {
 
 // Restart implements [runtime.Deployer], as "kubectl rollout restart" does.
 func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.again(ctx, emit, "restart "+r.Service.Name, func() error { return d.restart(ctx, r, emit) })
+}
+
+func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
 		return err
@@ -182,6 +194,10 @@ func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.
 // Delete implements [runtime.Deployer]. What says that it is to be kept stays:
 // volumes, and the credentials of databases, which are in no release (D6).
 func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.again(ctx, emit, "delete "+r.Service.Name, func() error { return d.uninstall(ctx, r, emit) })
+}
+
+func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, err := d.open(ctx, r, emit)
 	if err != nil {
 		return err

@@ -106,8 +106,6 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	r.Builder = redactedBuilder{builder, hide}
-
 	// The cluster comes first: without one, no registry is started for nothing.
 	config, err := cluster(ctx, opts)
 	if err == nil {
@@ -118,6 +116,10 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 			return context.Cause(ctx)
 		}
 		return err
+	}
+	r.Builder = redactedBuilder{builder, hide}
+	if embedded, ok := r.Registry.(revived); ok {
+		r.Builder = redactedBuilder{pushing{builder, embedded}, hide}
 	}
 
 	deployer, err := deploy.New(deploy.Options{
@@ -151,7 +153,7 @@ func Store(ctx context.Context, opts Options) (*store.Store, error) {
 }
 
 func stateOf(config *rest.Config, opts Options) (*store.Store, error) {
-	config = rest.CopyConfig(config)
+	config = withPatience(config, patience)
 	config.QPS, config.Burst = 1000, 2000 // the server has limits of its own, which are fair
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

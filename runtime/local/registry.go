@@ -21,13 +21,14 @@ func Registry(home, executable string) serve.Options {
 // is started if it has ended. A passive one that never was is not brought into being.
 func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry, error) {
 	prefix := opts.Registry
+	var at *attachment // of the embedded one
 	if prefix == "" {
 		embedded := Registry(opts.Home, opts.Executable)
 		embedded.Progress = func(what string) { opts.progress("embedded registry: " + what) }
 		if _, err := os.Stat(embedded.Dir); opts.Passive && err != nil {
 			return nil, &UnavailableError{"registry", errors.New("there is no embedded registry yet"), "pipe run makes one, or name one with --registry"}
 		}
-		at := &attachment{
+		at = &attachment{
 			part:     "registry",
 			home:     opts.Home,
 			next:     "see " + filepath.Join(embedded.Dir, "registry.log") + ", or name a registry with --registry",
@@ -45,5 +46,8 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 	if err != nil {
 		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop with --registry or registry= of pipeline()"}
 	}
-	return reg, nil
+	if at == nil {
+		return reg, nil
+	}
+	return revived{reg, at}, nil
 }

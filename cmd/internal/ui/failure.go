@@ -145,7 +145,7 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 		release *runtime.ReleaseError
 	)
 	switch text := strings.ToLower(f.Error); {
-	case strings.Contains(text, "no space left on device"):
+	case strings.Contains(text, "no space left"), strings.Contains(text, "is full"):
 		return []string{"make room on the disk and run again; what was built and deployed so far is kept"}
 	case errors.As(f.Err, &build):
 		where := "the Dockerfile or what it copies"
@@ -161,6 +161,8 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 	case strings.HasPrefix(f.Error, "render ") && service != nil && service.Chart != nil:
 		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed",
 			service.Chart.Ref, service.Chart.Pos)}
+	case strings.Contains(text, "cannot be reached"), strings.Contains(text, "does not answer"):
+		return []string{"run again when it can be reached; what was built and deployed so far is kept"}
 	case errors.Is(f.Err, runtime.ErrTimeout):
 		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
 	}

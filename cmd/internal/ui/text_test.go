@@ -143,12 +143,14 @@ func TestFailuresText(t *testing.T) {
 		"no node":          {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
 		"other":            {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
 		"disk":             {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
+		"registry gone":    {fail("api", "apps", errors.New("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address"))},
+		"registry full":    {fail("api", "apps", errors.New("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota"))},
 		"timeout":          {fail("api", "apps", timeout)},
 		"several":          {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
-		"memory", "no node", "other", "disk", "chart", "timeout", "several"} {
+		"memory", "no node", "other", "disk", "registry gone", "registry full", "chart", "timeout", "several"} {
 		fmt.Fprintf(&b, "== %s\n", name)
 		if err := Failures(&b, shop(), "shop-staging", tests[name], false); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,90 @@
+package local
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// restarted starts the part again if it has died since it was process before, and
+// reports whether it runs as another one now.
+func (a *attachment) restarted(ctx context.Context, before int) bool {
+	if _, err := a.addr(ctx); err != nil {
+		return false
+	}
+	return a.pid() != before
+}
+
+// pid is the process that the part runs as, as far as is known.
+func (a *attachment) pid() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := len(a.held); n > 0 {
+		return a.held[n-1].PID
+	}
+	return 0
+}
+
+// A revived registry is the embedded one, which is started again, at the same
+// address, when something goes wrong and it turns out to have died.
+type revived struct {
+	runtime.Registry
+	at *attachment
+}
+
+// again does something that needs the registry, and once more if that has died
+// meanwhile.
+func (r revived) again(ctx context.Context, what string, emit runtime.Emit, do func() error) error {
+	before := r.at.pid()
+	err := do()
+	var wrong *runtime.BuildError
+	if err == nil || ctx.Err() != nil || errors.Is(err, runtime.ErrNotFound) || errors.As(err, &wrong) || !r.at.restarted(ctx, before) {
+		return err
+	}
+	emit(runtime.Retried{What: what, Error: "the embedded registry had died, and was started again", Again: 1})
+	return do()
+}
+
+// Resolve implements [runtime.Registry].
+func (r revived) Resolve(ctx context.Context, ref string) (digest plan.Digest, err error) {
+	err = r.again(ctx, "look up "+ref, func(runtime.Body) {}, func() (err error) {
+		digest, err = r.Registry.Resolve(ctx, ref)
+		return err
+	})
+	return digest, err
+}
+
+// Mirrored implements [runtime.Registry].
+func (r revived) Mirrored(ctx context.Context, src string) (ref string, there bool, err error) {
+	err = r.again(ctx, "look up "+src, func(runtime.Body) {}, func() (err error) {
+		ref, there, err = r.Registry.Mirrored(ctx, src)
+		return err
+	})
+	return ref, there, err
+}
+
+// Mirror implements [runtime.Registry].
+func (r revived) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref string, copied bool, err error) {
+	err = r.again(ctx, "copy "+src, emit, func() (err error) {
+		ref, copied, err = r.Registry.Mirror(ctx, src, emit)
+		return err
+	})
+	return ref, copied, err
+}
+
+// A pushing builder is one that pushes to the embedded registry.
+type pushing struct {
+	runtime.Builder
+	to revived
+}
+
+// Build implements [runtime.Builder].
+func (b pushing) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (digest plan.Digest, err error) {
+	err = b.to.again(ctx, "build "+spec.ID, emit, func() (err error) {
+		digest, err = b.Builder.Build(ctx, spec, ref, emit)
+		return err
+	})
+	return digest, err
+}

@@ -41,9 +41,8 @@ func TestCluster(t *testing.T) {
 	dir := team(t, fmt.Sprintf(`pipeline("payments")
 container("cache", image = %q, labels = owner("payments"))
 `, redis))
-	h, err := newHouse(dir, local.Options{
-		Home: t.TempDir(), Kubeconfig: cluster(t), Registry: host + "/payments",
-	})
+	opts := local.Options{Home: t.TempDir(), Kubeconfig: cluster(t), Registry: host + "/payments"}
+	h, err := newHouse(dir, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +58,31 @@ container("cache", image = %q, labels = owner("payments"))
 		if last.Record == nil || len(last.Record.Services) != 1 || last.Record.Services[0].State != want {
 			t.Fatalf("want cache %s, got %s", want, strings.Join(lines, "\n"))
 		}
+	}
+	smallest(t, opts, redis.String())
+}
+
+// smallest runs the smallest program there can be, on the same cluster.
+func smallest(t *testing.T, opts local.Options, image string) {
+	t.Helper()
+	opts.Dir = t.TempDir()
+	file := filepath.Join(opts.Dir, "Pipelinefile")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "pipeline(\"small\")\ncontainer(\"cache\", image = %q)\n", image), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	err := deployFile(t.Context(), file, opts, &out)
+	if err != nil || !strings.HasSuffix(out.String(), "run.ended\n") {
+		t.Fatalf("deployFile = %v, with the events\n%s", err, out.String())
+	}
+	rt, err := local.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	env, err := rt.Store.Environment(t.Context(), runtime.EnvironmentKey{Pipeline: "small", Name: "default"})
+	if err != nil || !strings.Contains(env.Images["cache"], "@sha256:") {
+		t.Errorf("Environment = %+v, %v, want one with the image of cache by digest", env, err)
 	}
 }
 

@@ -19,9 +19,9 @@ const Version = 1
 
 // A Plan is one pipeline evaluated for one environment.
 type Plan struct {
-	Version     int            `json:"version"`
+	Version     int            `json:"version"` // [Version] of this format
 	Pipeline    Pipeline       `json:"pipeline"`
-	Environment EnvironmentRef `json:"environment"`
+	Environment EnvironmentRef `json:"environment"`        // what the plan is for
 	Params      []Param        `json:"params,omitempty"`   // in the order declared
 	Stages      []Stage        `json:"stages"`             // in running order (S1)
 	Services    []Service      `json:"services"`           // in stage order, then in the order declared
@@ -32,13 +32,13 @@ type Plan struct {
 
 // Pipeline holds what pipeline() declares.
 type Pipeline struct {
-	Name              string   `json:"name"`
-	Registry          string   `json:"registry,omitempty"`
-	BuildParallelism  int      `json:"build_parallelism"`  // builds at a time; default 7
-	DeployParallelism int      `json:"deploy_parallelism"` // deploys at a time; default 7
-	BuildAhead        bool     `json:"build_ahead,omitempty"`
+	Name              string   `json:"name"`                     // of the namespaces, with that of the environment: "<pipeline>-<environment>"
+	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as whoever runs it says
+	BuildParallelism  int      `json:"build_parallelism"`        // builds at a time; default 7
+	DeployParallelism int      `json:"deploy_parallelism"`       // deploys at a time; default 7
+	BuildAhead        bool     `json:"build_ahead,omitempty"`    // idle build slots build for later stages
 	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
-	Pos               Pos      `json:"pos"`
+	Pos               Pos      `json:"pos"`                      // of the call of pipeline()
 }
 
 // An EnvironmentRef names the environment that a plan is for.
@@ -53,17 +53,17 @@ type EnvironmentRef struct {
 // text, as --set gives it, so that an environment can be evaluated again.
 type Param struct {
 	Name    string   `json:"name"`
-	Type    string   `json:"type"`
+	Type    string   `json:"type"` // "string", "int", "bool" or "float"
 	Value   string   `json:"value"`
 	Default bool     `json:"default,omitempty"` // the value is the default
 	Choices []string `json:"choices,omitempty"` // the values that are possible, as Value; none: any of the type
-	Pos     Pos      `json:"pos"`
+	Pos     Pos      `json:"pos"`               // of the call of param()
 }
 
 // A Stage is one step of the pipeline.
 type Stage struct {
-	Name        string `json:"name"`
-	Order       int    `json:"order"`
+	Name        string `json:"name"`  // after renaming; unique
+	Order       int    `json:"order"` // ascending, each once (S1)
 	Description string `json:"description,omitempty"`
 	Pos         Pos    `json:"pos,omitzero"` // zero for the stages that nobody declared (S2)
 }
@@ -81,18 +81,18 @@ const (
 
 // A Service is one deployable thing.
 type Service struct {
-	Name     string         `json:"name"`
+	Name     string         `json:"name"` // unique; a DNS label of at most 53 characters
 	Type     ServiceType    `json:"type"`
-	Stage    string         `json:"stage"`
-	Placed   Placement      `json:"placed"`
-	Skip     bool           `json:"skip"`
+	Stage    string         `json:"stage"`              // the name of its stage
+	Placed   Placement      `json:"placed"`             // why it is there
+	Skip     bool           `json:"skip"`               // left out of actions on the environment (E4)
 	SkipWhy  *Reason        `json:"skip_why,omitempty"` // set if Skip
 	Image    ImageSource    `json:"image"`
 	Chart    *Chart         `json:"chart,omitempty"`  // nil: generated from Workload (D1)
 	Values   map[string]any `json:"values,omitempty"` // given to the chart, over its own
-	Workload Workload       `json:"workload"`
-	Timeout  Duration       `json:"timeout"` // until ready; default 5 minutes, of a job 10
-	Pos      Pos            `json:"pos"`
+	Workload Workload       `json:"workload"`         // what runs
+	Timeout  Duration       `json:"timeout"`          // until ready; default 5 minutes, of a job 10
+	Pos      Pos            `json:"pos"`              // of the call that declares it, in the workspace
 }
 
 // A Placement says why a service is in its stage.
@@ -114,7 +114,7 @@ const (
 
 // A Reason is why something is so and where that was said.
 type Reason struct {
-	Text string `json:"text"`
+	Text string `json:"text"` // such as "skip = True"
 	Pos  Pos    `json:"pos,omitzero"`
 }
 
@@ -131,30 +131,30 @@ type ImageSource struct {
 type BuildSpec struct {
 	ID         string            `json:"id"` // name of the first service that uses it
 	Source     Source            `json:"source"`
-	Context    string            `json:"context"`    // folder below the source; "." is the source itself
-	Dockerfile string            `json:"dockerfile"` // path below the source
-	Target     string            `json:"target,omitempty"`
-	Args       map[string]string `json:"args,omitempty"`
+	Context    string            `json:"context"`             // folder below the source; "." is the source itself
+	Dockerfile string            `json:"dockerfile"`          // path below the source
+	Target     string            `json:"target,omitempty"`    // stage of the Dockerfile; empty: its last
+	Args       map[string]string `json:"args,omitempty"`      // values of ARG
 	Platforms  []string          `json:"platforms,omitempty"` // none: the builder's own
 	Secrets    []SecretRef       `json:"secrets,omitempty"`   // mounted by RUN --mount=type=secret,id=NAME
-	Labels     map[string]string `json:"labels,omitempty"`
-	Pos        Pos               `json:"pos"`
+	Labels     map[string]string `json:"labels,omitempty"`    // of the image
+	Pos        Pos               `json:"pos"`                 // of the call of dockerfile(), or else of the service
 }
 
 // A Source is a folder of the workspace (Git empty) or of a git repository.
 type Source struct {
-	Git  string `json:"git,omitempty"`
+	Git  string `json:"git,omitempty"`  // address of a repository
 	Ref  string `json:"ref,omitempty"`  // branch, tag or commit; of a git source never empty
 	Path string `json:"path,omitempty"` // slash-separated, below the workspace's root or the repository's
 }
 
 // A Chart refers to a Helm chart that a service brings (D1).
 type Chart struct {
-	Ref         string   `json:"ref"` // a folder or .tgz of the workspace, oci://…, or a name in Repo
-	Version     string   `json:"version,omitempty"`
-	Repo        string   `json:"repo,omitempty"`
+	Ref         string   `json:"ref"`                    // a folder or .tgz of the workspace, oci://…, or a name in Repo
+	Version     string   `json:"version,omitempty"`      // empty: the newest; that of a chart of the workspace is in it
+	Repo        string   `json:"repo,omitempty"`         // address of a chart repository
 	ValuesFiles []string `json:"values_files,omitempty"` // paths below the workspace's root
-	Pos         Pos      `json:"pos"`
+	Pos         Pos      `json:"pos"`                    // of the call of chart()
 }
 
 // A SecretRef names a secret; its value is never in a plan (D4).
@@ -164,7 +164,7 @@ type Chart struct {
 // Otherwise Name is the name of the secret and Key the key in it, where an
 // empty Key means the only one.
 type SecretRef struct {
-	Service string `json:"service,omitempty"`
+	Service string `json:"service,omitempty"` // a database of the plan
 	Name    string `json:"name,omitempty"`
 	Key     string `json:"key,omitempty"`
 }
@@ -181,15 +181,15 @@ type InputKind string
 
 // The kinds of inputs.
 const (
-	InputModule     InputKind = "module"
-	InputFile       InputKind = "file"
+	InputModule     InputKind = "module" // a Pipelinefile or what it loads of the workspace
+	InputFile       InputKind = "file"   // what read_file() and its like read
 	InputGlob       InputKind = "glob"
 	InputDockerfile InputKind = "dockerfile"
-	InputChart      InputKind = "chart"
-	InputValues     InputKind = "values"
-	InputContext    InputKind = "context"
-	InputLock       InputKind = "lock"   // the lock file of remote modules
-	InputRemote     InputKind = "remote" // a file of a remote module, "git+https://…//x.star": it changes with the lock file only
+	InputChart      InputKind = "chart"   // a .tgz, or all files of a folder
+	InputValues     InputKind = "values"  // values_files= of a chart
+	InputContext    InputKind = "context" // a folder that an image is built from; it has no digest, as the builder reads it
+	InputLock       InputKind = "lock"    // the lock file of remote modules
+	InputRemote     InputKind = "remote"  // a file of a remote module, "git+https://…//x.star": it changes with the lock file only
 )
 
 // A Digest is a content digest in the form "sha256:<hex>".
@@ -202,6 +202,7 @@ func DigestOf(data []byte) Digest {
 }
 
 // Digest returns the digest of p's JSON. Plans of one digest are the same plan.
+// It fails only if Values of a service hold what JSON cannot say.
 func (p *Plan) Digest() (Digest, error) {
 	data, err := json.Marshal(p)
 	if err != nil {

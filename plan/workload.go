@@ -4,24 +4,24 @@ import "time"
 
 // A Workload is what a service runs: all that a generated chart is made of.
 type Workload struct {
-	Ports     []Port            `json:"ports,omitempty"`
-	Env       []EnvVar          `json:"env,omitempty"` // sorted by name
-	Command   []string          `json:"command,omitempty"`
-	Args      []string          `json:"args,omitempty"`
-	Replicas  int               `json:"replicas"`
-	Resources *Resources        `json:"resources,omitempty"`
-	Health    *Health           `json:"health,omitempty"`
+	Ports     []Port            `json:"ports,omitempty"`     // the first is that of .port and .url (L6)
+	Env       []EnvVar          `json:"env,omitempty"`       // sorted by name
+	Command   []string          `json:"command,omitempty"`   // in place of the image's entry point
+	Args      []string          `json:"args,omitempty"`      // in place of the image's arguments
+	Replicas  int               `json:"replicas"`            // pods; default 1
+	Resources *Resources        `json:"resources,omitempty"` // nil: none are set
+	Health    *Health           `json:"health,omitempty"`    // nil: ready as soon as its containers run
 	Volumes   []Volume          `json:"volumes,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`   // of its objects
 	Job       *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
 	Database  *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE
 }
 
 // A Port is one port that a service listens on.
 type Port struct {
-	Number   int    `json:"number"`
-	Name     string `json:"name"` // default "port-<number>"; at most 15 characters, as Kubernetes wants
-	Protocol string `json:"protocol"`
+	Number   int    `json:"number"`           // 1 to 65535
+	Name     string `json:"name"`             // default "port-<number>"; at most 15 characters, as Kubernetes wants
+	Protocol string `json:"protocol"`         // "TCP", "UDP" or "SCTP"; default TCP
 	Public   bool   `json:"public,omitempty"` // reached from outside through an Ingress
 	Host     string `json:"host,omitempty"`   // of the Ingress
 }
@@ -29,17 +29,17 @@ type Port struct {
 // An EnvVar is one environment variable: text or a secret.
 type EnvVar struct {
 	Name   string     `json:"name"`
-	Value  string     `json:"value,omitempty"`
-	Secret *SecretRef `json:"secret,omitempty"`
+	Value  string     `json:"value,omitempty"`  // empty if it is a secret
+	Secret *SecretRef `json:"secret,omitempty"` // nil: it is text
 }
 
 // Resources are what a container asks for and may use, as Kubernetes
 // quantities such as "500m" or "1Gi". Empty fields are not set.
 type Resources struct {
-	CPU         string `json:"cpu,omitempty"`
-	Memory      string `json:"memory,omitempty"`
-	CPULimit    string `json:"cpu_limit,omitempty"`
-	MemoryLimit string `json:"memory_limit,omitempty"`
+	CPU         string `json:"cpu,omitempty"`          // asked for
+	Memory      string `json:"memory,omitempty"`       // asked for
+	CPULimit    string `json:"cpu_limit,omitempty"`    // at most
+	MemoryLimit string `json:"memory_limit,omitempty"` // at most
 }
 
 // A Health is a check of whether a service is ready: exactly one of Path,
@@ -63,8 +63,8 @@ const (
 
 // A Volume is storage that outlives pods.
 type Volume struct {
-	Name string `json:"name"`
-	Path string `json:"path"`
+	Name string `json:"name"` // unique in the service
+	Path string `json:"path"` // where it is mounted
 	Size string `json:"size"` // a Kubernetes quantity
 }
 
@@ -72,13 +72,13 @@ type Volume struct {
 type JobSpec struct {
 	Schedule string `json:"schedule,omitempty"` // cron; empty: once per deploy of its moment
 	On       string `json:"on"`                 // "deploy", "stop" or "delete"
-	Retries  int    `json:"retries"`
+	Retries  int    `json:"retries"`            // how often it is tried again
 }
 
 // A DatabaseSpec says which database a service is.
 type DatabaseSpec struct {
-	Engine  string `json:"engine"` // such as "postgresql"
-	Version string `json:"version"`
+	Engine  string `json:"engine"`  // such as "postgresql"
+	Version string `json:"version"` // of the engine, such as "17"
 	Storage string `json:"storage"` // a Kubernetes quantity
 }
 

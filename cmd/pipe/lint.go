@@ -7,9 +7,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
@@ -28,11 +30,13 @@ func (a *app) lintCmd() *cobra.Command {
 		Long: `lint looks at a Pipelinefile, the modules of the workspace that it loads, the plan that they
 make, and the Dockerfiles of its builds: unused names, tags that move, charts without a version,
 hosts of later stages. docs/lint.md lists the rules. It evaluates for --env, makes up a value for each parameter that has none, and asks no network.
+Of a file of tests, *_test.star, it looks at the text.
 
 The exit status is 0 if nothing is found, 1 if something is, 3 if the file is wrong. A finding
 is silenced where it is: # lint: ignore RULE: reason`,
 		Example: `  pipe lint
   pipe lint --fix
+  pipe lint shop_test.star
   pipe lint --env staging -o sarif > lint.sarif`,
 		Args:              oneFile,
 		ValidArgsFunction: completeFile,
@@ -95,9 +99,19 @@ func (a *app) lint(cmd *cobra.Command, file string, eval evalFlags, output strin
 	return nil
 }
 
+// looked returns the plan of a file whose modules are looked at. A file of tests
+// makes none, and is looked at alone.
+func looked(ctx context.Context, file string, opts interp.Options) (*plan.Plan, error) {
+	if !strings.HasSuffix(file, builtins.TestSuffix) {
+		return interp.Eval(ctx, file, opts)
+	}
+	name, err := filepath.Rel(opts.Root, file)
+	return &plan.Plan{Inputs: []plan.Input{{Path: filepath.ToSlash(name), Kind: plan.InputModule}}}, err
+}
+
 // lintAll looks at all that a Pipelinefile is made of.
 func lintAll(ctx context.Context, file string, opts interp.Options) ([]lint.Finding, error) {
-	p, err := interp.Eval(ctx, file, opts)
+	p, err := looked(ctx, file, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +150,7 @@ func lintAll(ctx context.Context, file string, opts interp.Options) ([]lint.Find
 
 // fixAll corrects what can be corrected in the modules that a Pipelinefile is made of.
 func fixAll(ctx context.Context, file string, opts interp.Options) error {
-	p, err := interp.Eval(ctx, file, opts)
+	p, err := looked(ctx, file, opts)
 	if err != nil {
 		return err
 	}
@@ -165,7 +179,7 @@ func eachModule(p *plan.Plan, file, root string, f func(name, path string, kind 
 			continue
 		}
 		path, kind := filepath.Join(root, filepath.FromSlash(in.Path)), lint.Module
-		if path == file {
+		if path == file && !strings.HasSuffix(file, builtins.TestSuffix) {
 			kind = lint.Pipelinefile
 		}
 		if err := f(in.Path, path, kind); err != nil {

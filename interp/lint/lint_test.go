@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
@@ -49,6 +50,8 @@ func all(t *testing.T, src string) []lint.Finding {
 
 const stages = "pipeline(\"p\")\na = stage(\"a\")\nb = stage(\"b\")\n"
 
+const later = stages + "y = container(\"y\", image = \"i:1\", stage = b, ports = [port(80)], env = {\"U\": \"x:80\"})\n"
+
 // TestRules: each rule fires, and does not where it should not. The one about
 // Dockerfiles has its test where it is.
 func TestRules(t *testing.T) {
@@ -60,6 +63,12 @@ func TestRules(t *testing.T) {
 		{"build-env", "pipeline(\"p\")\napplication(\"a\", build = dockerfile(args = {\"URL\": \"https://notstaging.example.com\"}))\n", nil},
 		{"host-later", stages + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": \"http://y:80/\"})\ncontainer(\"y\", image = \"i:1\", stage = b, env = {\"U\": \"x:80\"})\n", []string{"host-later 4:1"}},
 		{"host-later", stages + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": \"y\"})\ncontainer(\"y\", image = \"i:1\", stage = b, env = {\"U\": \"http://x\"})\n", nil},
+		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": y.host})\n", []string{"host-later 5:1"}},
+		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, args = [\"--to=%s/v1\" % y.url])\n", []string{"host-later 5:1"}},
+		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, command = [\"sh\", \"-c\", \"wait \" + y.host + \"; run\"])\n", []string{"host-later 5:1"}},
+		{"host-later", later + "def up(s):\n    return {\"up\": [{\"host\": s.host}]}\ncontainer(\"x\", image = \"i:1\", stage = a, values = up(y))\n", []string{"host-later 7:1"}},
+		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, health = command(\"nc\", y.host, \"80\"))\n", []string{"host-later 5:1"}},
+		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": y.name, \"V\": \"say y twice\"}, args = [\"y.example.com\", \"try\"], values = {\"y\": 1})\n", nil},
 		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i\")\ncontainer(\"y\", image = \"i:latest\")\n", []string{"latest-tag 2:1", "latest-tag 3:1"}},
 		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i:1\")\ncontainer(\"y\", image = \"i@sha256:" + strings.Repeat("0", 64) + "\")\n", nil},
 		{"shadow", "pipeline(\"p\")\nport = 80\nprint(port)\n", []string{"shadow 2:1"}},
@@ -108,6 +117,19 @@ func TestModule(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"unused-name 3:5"}, lines(found)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Names that only tests have are hidden in their files, and free in others.
+func TestShadowInTests(t *testing.T) {
+	for name, want := range map[string][]string{"x_test.star": {"shadow 1:1"}, "x.star": {}} {
+		found, err := lint.Source(t.Context(), name, lint.Module, []byte("plan = 1\n"), interp.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, lines(found), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

@@ -12,13 +12,13 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// predeclared are the names of builtins.
-var predeclared = func() map[string]bool {
+// predeclared returns the names of the builtins that a file has.
+func predeclared(file string) map[string]bool {
 	names := map[string]bool{}
 	for name := range starlark.Universe {
 		names[name] = true
 	}
-	for _, f := range append(builtins.Standard(), builtins.Described()...) {
+	for _, f := range builtins.Available(file) {
 		name, _, _ := strings.Cut(f.Name, ".")
 		names[name] = true
 	}
@@ -26,10 +26,11 @@ var predeclared = func() map[string]bool {
 		names[n.Name] = true
 	}
 	return names
-}()
+}
 
 // names looks at what a file binds and uses.
 func (l *linter) names(tree *syntax.File) {
+	builtin := predeclared(l.name)
 	bound := map[*syntax.Ident]bool{} // identifiers that bind and do not use
 	params := map[*syntax.Ident]bool{}
 	var order []*syntax.Ident
@@ -83,7 +84,7 @@ func (l *linter) names(tree *syntax.File) {
 	for _, id := range order {
 		b, _ := id.Binding.(*resolve.Binding)
 		// A loaded name and a parameter are called so by others.
-		if b != nil && b.First == id && predeclared[id.Name] && !params[id] && !loads[id] {
+		if b != nil && b.First == id && builtin[id.Name] && !params[id] && !loads[id] {
 			l.add("shadow", id.NamePos, fmt.Sprintf("%s hides the builtin of that name", id.Name), "choose another name")
 		}
 		if b == nil || b.First != id || used[b.First] || strings.HasPrefix(id.Name, "_") || loads[id] || params[id] {

@@ -82,11 +82,11 @@ func (c *completer) names() {
 		}
 		c.add(2, item)
 	}
-	for _, name := range c.s.table.builtinNames() {
+	for _, name := range c.s.table.builtinNames(c.m) {
 		if seen[name] != nil {
 			continue
 		}
-		v := c.s.table.builtin(name)
+		v := c.s.table.builtin(c.m, name)
 		item := completionItem{Label: name, Kind: kindFunction, Detail: v.typ}
 		switch {
 		case v.fn != nil:

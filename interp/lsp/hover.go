@@ -79,7 +79,7 @@ func (s *server) hoverName(ctx context.Context, m *module, u use) string {
 	if n, ok := s.table.names[name]; ok {
 		return paragraphs(code(name+": "+n.Type), n.Doc)
 	}
-	if v := s.table.builtin(name); v.fn != nil || v.lib != "" {
+	if v := s.table.builtin(m, name); v.fn != nil || v.lib != "" {
 		return s.hoverValue(m, name, v)
 	}
 	return paragraphs(code(name), "From Starlark itself.")

@@ -39,15 +39,19 @@ type table struct {
 	libs  map[string][]*builtins.Func
 	types map[string]builtins.Type
 	names map[string]builtins.Name
-	order []string // of the functions without a library
+	order []string        // of the functions without a library
+	tests map[string]bool // functions that only files of tests have
 }
 
 func newTable() *table {
 	t := &table{
 		funcs: map[string]*builtins.Func{}, libs: map[string][]*builtins.Func{},
-		types: map[string]builtins.Type{}, names: map[string]builtins.Name{},
+		types: map[string]builtins.Type{}, names: map[string]builtins.Name{}, tests: map[string]bool{},
 	}
-	for _, f := range append(builtins.Standard(), builtins.Described()...) {
+	for _, f := range builtins.OfTests() {
+		t.tests[f.Name] = true
+	}
+	for _, f := range builtins.Available(builtins.TestSuffix) {
 		t.funcs[f.Name] = f
 		if lib, _, ok := strings.Cut(f.Name, "."); ok {
 			t.libs[lib] = append(t.libs[lib], f)
@@ -64,9 +68,20 @@ func newTable() *table {
 	return t
 }
 
-// builtinNames returns all names that nobody declares.
-func (t *table) builtinNames() []string {
-	names := slices.Clone(t.order)
+// has reports whether a module has a function, if that is one at all: some only
+// tests have.
+func (t *table) has(m *module, name string) bool {
+	return !t.tests[name] || strings.HasSuffix(m.file, builtins.TestSuffix)
+}
+
+// builtinNames returns all names of a module that nobody declares.
+func (t *table) builtinNames(m *module) []string {
+	var names []string
+	for _, name := range t.order {
+		if t.has(m, name) {
+			names = append(names, name)
+		}
+	}
 	for lib := range t.libs {
 		names = append(names, lib)
 	}
@@ -82,9 +97,9 @@ func (t *table) builtinNames() []string {
 	return names
 }
 
-// builtin returns the value of a name that nobody declares.
-func (t *table) builtin(name string) value {
-	if f := t.funcs[name]; f != nil {
+// builtin returns the value of a name of a module that nobody declares.
+func (t *table) builtin(m *module, name string) value {
+	if f := t.funcs[name]; f != nil && t.has(m, name) {
 		return value{fn: &function{builtin: f}}
 	}
 	if len(t.libs[name]) > 0 {
@@ -158,7 +173,7 @@ func (f finder) expr(m *module, x syntax.Expr, depth int) value {
 		if d := f.lookup(m, x); d != nil {
 			return f.decl(m, d, depth)
 		}
-		return f.table.builtin(x.Name)
+		return f.table.builtin(m, x.Name)
 	case *syntax.ParenExpr:
 		return f.expr(m, x.X, depth)
 	case *syntax.Literal:

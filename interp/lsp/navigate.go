@@ -196,7 +196,7 @@ func (s *server) withUses(ctx context.Context, near, from *module) []string {
 
 // builtinUses returns where a builtin is used in the workspace.
 func (s *server) builtinUses(ctx context.Context, near *module, name string) []place {
-	if !slices.Contains(s.table.builtinNames(), name) {
+	if !slices.Contains(s.table.builtinNames(near), name) {
 		return nil
 	}
 	var out []place

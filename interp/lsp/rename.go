@@ -42,7 +42,7 @@ func (s *server) renamed(m *module, off int) (use, error) {
 	case !m.whole:
 		return use{}, refuse("%s does not parse: correct that first", s.shown(m))
 	case u.decl == nil && u.call == nil && u.load == nil:
-		if slices.Contains(s.table.builtinNames(), u.id.Name) {
+		if slices.Contains(s.table.builtinNames(m), u.id.Name) {
 			return use{}, refuse("%s is a builtin", u.id.Name)
 		}
 		return use{}, refuse("%s is declared nowhere", u.id.Name)
@@ -91,7 +91,7 @@ func (r *renaming) possible() error {
 		return refuse("%q is a word of the language", r.name)
 	case !isName(r.name):
 		return refuse("%q is no name: want letters, digits and _, not a digit first", r.name)
-	case slices.Contains(r.s.table.builtinNames(), r.name):
+	case slices.Contains(r.s.table.builtinNames(r.near), r.name):
 		return refuse("%s is a builtin, which the new name would hide", r.name)
 	}
 	return nil

@@ -40,6 +40,7 @@ const (
 	Builtin  Kind = "builtin"
 	Value    Kind = "value"
 	Type     Kind = "type"
+	OfTests  Kind = "test"     // a builtin that only tests have
 	Starlark Kind = "starlark" // of Starlark itself
 	Module   Kind = "module"
 	Function Kind = "function" // of a module
@@ -52,7 +53,7 @@ var titles = []struct {
 	kind  Kind
 	title string
 }{
-	{Builtin, "Functions of the language"}, {Value, "Values"}, {Type, "Types, with their attributes"}, {Starlark, "From Starlark itself"},
+	{Builtin, "Functions of the language"}, {OfTests, "Functions of tests, in files *_test.star"}, {Value, "Values"}, {Type, "Types, with their attributes"}, {Starlark, "From Starlark itself"},
 	{Module, "Modules"}, {Function, "Functions of modules"}, {Rule, "Rules of pipe lint"}, {Command, "Commands"},
 }
 
@@ -64,6 +65,11 @@ func Language() []Entry {
 	for _, f := range append(builtins.Standard(), builtins.Described()...) {
 		known[f.Name] = true
 		out = append(out, ofFunc(f))
+	}
+	for _, f := range builtins.OfTests() {
+		e := ofFunc(f)
+		e.Kind, e.Text = OfTests, e.Text+"\n\nOnly files *_test.star have it, and `pipe test` runs them."
+		out = append(out, e)
 	}
 	for _, n := range builtins.Names() {
 		known[n.Name] = true
@@ -136,7 +142,7 @@ func Find(entries []Entry, name string) []Entry {
 	}
 	if of, part, ok := strings.Cut(name, "."); ok && len(out) == 0 {
 		for _, e := range entries {
-			if e.Name == of && (e.Kind == Builtin || e.Kind == Type) {
+			if e.Name == of && (e.Kind == Builtin || e.Kind == OfTests || e.Kind == Type) {
 				out = append(out, partOf(e, part)...)
 			}
 		}

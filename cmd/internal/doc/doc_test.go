@@ -34,6 +34,12 @@ func TestFind(t *testing.T) {
 			}
 		}
 	}
+	for _, f := range builtins.OfTests() {
+		check(f.Name, doc.OfTests)
+		for _, p := range f.Params {
+			check(f.Name+"."+p.Name, doc.OfTests)
+		}
+	}
 	for _, typ := range builtins.Types() {
 		check(typ.Name, doc.Type)
 	}

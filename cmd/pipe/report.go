@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/pipelinefile/pipe/cmd/internal/doctor"
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/runtime"
@@ -51,7 +52,7 @@ func explain(w io.Writer, err error, color bool) {
 	case errors.As(err, &locked):
 		say(w, err, "wait for it with --wait-lock")
 	case errors.As(err, &unavailable):
-		say(w, err, unavailable.Next)
+		say(w, err, doctor.Next(unavailable))
 	default:
 		say(w, err, advice(err))
 	}

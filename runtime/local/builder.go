@@ -21,7 +21,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	if err != nil {
 		return nil, err
 	}
-	embedded := &attachment{part: "builder", home: opts.Home, next: "install what is missing, or name a builder with --buildkit", ensure: daemon.Background{
+	embedded := &attachment{part: "builder", home: opts.Home, next: "install what is missing, or use another builder", option: "BuildKit", ensure: daemon.Background{
 		Home: opts.Home, Executable: opts.Executable, Progress: func(what string) { opts.progress("embedded builder: " + what) },
 	}.Ensure, progress: opts.progress}
 	r.close = append(r.close, embedded.Close)
@@ -46,7 +46,7 @@ func builderTLS(dir string) (build.TLS, error) {
 	files := build.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	for _, file := range []string{files.CA, files.Cert, files.Key} {
 		if _, err := os.Stat(file); err != nil {
-			return build.TLS{}, &UnavailableError{"builder", fmt.Errorf("--buildkit-tls: %w", err), "name a folder with ca.pem, cert.pem and key.pem"}
+			return build.TLS{}, &UnavailableError{"builder", fmt.Errorf("the certificates: %w", err), "name a folder with ca.pem, cert.pem and key.pem", []string{"BuildKitTLS"}}
 		}
 	}
 	return files, nil
@@ -56,6 +56,7 @@ func builderTLS(dir string) (build.TLS, error) {
 // stays so until Close.
 type attachment struct {
 	part, next string
+	option     string // what chooses another part
 	home       string // where the part keeps its state
 	ensure     func(context.Context) (*background.Attached, error)
 	progress   func(string) // told nothing when the wait is over
@@ -75,9 +76,9 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if e := writable(a.home); e != nil { // then the part cannot even write down what ails it
-			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "make room on the disk of " + a.home + ", or name another folder with PIPE_HOME"}
+			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "make room on the disk of " + a.home + ", or use another folder", []string{"Home"}}
 		}
-		return "", &UnavailableError{a.part, err, a.next}
+		return "", &UnavailableError{a.part, err, a.next, []string{a.option}}
 	}
 	a.held = append(a.held, attached)
 	return attached.Addr, nil

@@ -23,7 +23,12 @@ import (
 const answerTime = 10 * time.Second
 
 // nextCluster is what to do without a cluster.
-const nextCluster = "start the cluster, name another one with --kubeconfig or --context, or use --local for one on this machine"
+const nextCluster = "start the cluster, or use another one"
+
+// noCluster is the error of a cluster in whose place there can be another one.
+func noCluster(err error, next string) error {
+	return &UnavailableError{"cluster", err, next, []string{"Kubeconfig", "Context", "Local"}}
+}
 
 // cluster finds the cluster that opts name, starts the local one if that is
 // asked for, and makes sure that it answers.
@@ -33,7 +38,7 @@ func cluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		return config, err
 	}
 	if err := answers(ctx, config); err != nil {
-		return nil, &UnavailableError{"cluster", fmt.Errorf("%s (%s): %w", config.Host, where, err), nextCluster}
+		return nil, noCluster(fmt.Errorf("%s (%s): %w", config.Host, where, err), nextCluster)
 	}
 	return config, nil
 }
@@ -46,7 +51,7 @@ func find(ctx context.Context, opts Options) (config *rest.Config, where string,
 		return config, "local", err
 	}
 	if config, where, err = kubeconfig(opts.Kubeconfig, opts.Context); err != nil {
-		err = &UnavailableError{"cluster", err, "name a kubeconfig with --kubeconfig or a context of it with --context, or use --local for a cluster on this machine"}
+		err = noCluster(err, "name a kubeconfig or a context of it, or use a cluster on this machine")
 	}
 	return config, where, err
 }
@@ -129,18 +134,18 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		return nil, context.Cause(ctx)
 	}
 	if opts.Passive {
-		return nil, &UnavailableError{"cluster", fmt.Errorf("the local Kubernetes in %s does not run", dir), "start it with \"pipe run --local\" or \"pipe-cluster up\""}
+		return nil, &UnavailableError{"cluster", fmt.Errorf("the local Kubernetes in %s does not run", dir), "a run starts it, and so does \"pipe-cluster up\"", nil}
 	}
 	program, err := findCluster(opts.Executable)
 	if err != nil {
-		return nil, &UnavailableError{"cluster", err, "put pipe-cluster beside pipe or on the PATH: \"make cluster\" builds it from the sources of pipe"}
+		return nil, &UnavailableError{"cluster", err, "put pipe-cluster beside pipe or on the PATH: \"make cluster\" builds it from the sources of pipe", nil}
 	}
 	file, err := up(ctx, program, dir, opts)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnavailableError{"cluster", err, "its logs are in " + filepath.Join(dir, "logs")}
+		return nil, &UnavailableError{"cluster", err, "its logs are in " + filepath.Join(dir, "logs"), nil}
 	}
 	if config, _, err = kubeconfig(file, ""); err != nil {
 		return nil, err
@@ -160,7 +165,7 @@ func findCluster(executable string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("--local needs %s, which is neither %s nor on the PATH", name, beside)
+		return "", fmt.Errorf("the local Kubernetes needs %s, which is neither %s nor on the PATH", name, beside)
 	}
 	return path, nil
 }

@@ -47,7 +47,7 @@ func TestCluster(t *testing.T) {
 		{"other context", Options{Kubeconfig: good, Context: "there"}, `has no context "there"; it has broken, here`},
 		{"context without cluster", Options{Kubeconfig: good, Context: "broken"}, `context "broken" of `},
 		{"local, passive", Options{Local: true, Passive: true, Home: "/nowhere"}, "the local Kubernetes in /nowhere/cluster does not run"},
-		{"local, no program", Options{Local: true, Home: t.TempDir(), Executable: "/nowhere/pipe"}, "--local needs pipe-cluster, which is neither /nowhere/pipe-cluster nor on the PATH"},
+		{"local, no program", Options{Local: true, Home: t.TempDir(), Executable: "/nowhere/pipe"}, "the local Kubernetes needs pipe-cluster, which is neither /nowhere/pipe-cluster nor on the PATH"},
 	}
 	t.Setenv("PATH", t.TempDir())
 	for _, tt := range tests {

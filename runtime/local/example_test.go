@@ -70,8 +70,10 @@ func ExampleUnavailableError() {
 	if errors.As(err, &gone) {
 		fmt.Println(gone.Part)
 		fmt.Println(gone.Next)
+		fmt.Println(gone.Options)
 	}
 	// Output:
 	// cluster
-	// name a kubeconfig with --kubeconfig or a context of it with --context, or use --local for a cluster on this machine
+	// name a kubeconfig or a context of it, or use a cluster on this machine
+	// [Kubeconfig Context Local]
 }

@@ -76,6 +76,9 @@ type UnavailableError struct {
 	Part string // "cluster", "registry", "builder"
 	Err  error  // why, with where it was looked for
 	Next string // what to do about it
+	// Options are the fields of Options that choose another part, such as
+	// "Kubeconfig"; none if that would not help.
+	Options []string
 }
 
 func (e *UnavailableError) Error() string { return fmt.Sprintf("%s: %v", e.Part, e.Err) }

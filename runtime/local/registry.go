@@ -26,12 +26,13 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		embedded := Registry(opts.Home, opts.Executable)
 		embedded.Progress = func(what string) { opts.progress("embedded registry: " + what) }
 		if _, err := os.Stat(embedded.Dir); opts.Passive && err != nil {
-			return nil, &UnavailableError{"registry", errors.New("there is no embedded registry yet"), "pipe run makes one, or name one with --registry"}
+			return nil, &UnavailableError{"registry", errors.New("there is no embedded registry yet"), "a run makes one; or use another one", []string{"Registry"}}
 		}
 		at = &attachment{
 			part:     "registry",
 			home:     opts.Home,
-			next:     "see " + filepath.Join(embedded.Dir, "registry.log") + ", or name a registry with --registry",
+			next:     "see " + filepath.Join(embedded.Dir, "registry.log") + ", or use another registry",
+			option:   "Registry",
 			ensure:   func(ctx context.Context) (*background.Attached, error) { return serve.Ensure(ctx, embedded) },
 			progress: opts.progress,
 		}
@@ -44,7 +45,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 	}
 	reg, err := registry.New(registry.Options{Prefix: prefix})
 	if err != nil {
-		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop with --registry or registry= of pipeline()"}
+		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop", []string{"Registry"}}
 	}
 	if at == nil {
 		return reg, nil

@@ -90,7 +90,7 @@ func Examine(ctx context.Context, o Options) Report {
 func failed(err error, next string) Finding {
 	var part *local.UnavailableError
 	if errors.As(err, &part) {
-		return Finding{State: Failed, Text: part.Err.Error(), Next: part.Next}
+		return Finding{State: Failed, Text: part.Err.Error(), Next: Next(part)}
 	}
 	return Finding{State: Failed, Text: err.Error(), Next: next}
 }

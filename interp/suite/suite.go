@@ -24,7 +24,8 @@ type Options struct {
 	Jobs   int            // tests at a time; default: the number of processors
 	Update bool           // write the files that tests compare with, where they differ
 	// Eval is what files are evaluated with. Its Environment, Params and Print are
-	// not used, and its Root, if it is empty, is that of each file.
+	// not used. Its Root, if it is empty, is for each file the git repository around
+	// it, else the nearest folder with a Pipelinefile.
 	Eval interp.Options
 	// Done is called for each file when all its tests have ended, in the order of
 	// files, from one goroutine; nil: nobody is told.
@@ -171,14 +172,15 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 	f.opts.Environment, f.opts.Params, f.opts.Print = plan.EnvironmentRef{}, nil, nil
 	var err error
 	if f.opts.Root == "" {
-		if f.opts.Root, err = interp.Workspace(path); err != nil {
+		if f.opts.Root, err = workspace(path); err != nil {
 			return nil, err
 		}
 	}
-	if f.out.Name, err = filepath.Rel(f.opts.Root, path); err != nil {
+	name, err := below(f.opts.Root, path)
+	if err != nil {
 		return nil, err
 	}
-	f.out.Name, f.out.Tests = filepath.ToSlash(f.out.Name), []Test{}
+	f.out.Name, f.out.Tests = name, []Test{}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -205,6 +207,42 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 	}
 	f.left.Add(len(f.out.Tests))
 	return f, nil
+}
+
+// workspace returns what a file of tests may read: what a Pipelinefile beside it or
+// above it may.
+func workspace(path string) (string, error) {
+	root, err := interp.Workspace(path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(filepath.Join(root, ".git")); err == nil {
+		return root, nil
+	}
+	for dir := root; ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(filepath.Join(dir, "Pipelinefile")); err == nil && info.Mode().IsRegular() {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return root, nil
+		}
+	}
+}
+
+// below returns the slash-separated path of a file below root.
+func below(root, path string) (string, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return "", err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", err
+	}
+	name, err := filepath.Rel(root, path)
+	if err != nil || !filepath.IsLocal(name) {
+		return "", fmt.Errorf("%s is not in the workspace %s", path, root)
+	}
+	return filepath.ToSlash(name), nil
 }
 
 // run runs one test.

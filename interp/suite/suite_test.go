@@ -322,6 +322,65 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+// TestWorkspace: without a repository, the folder of the Pipelinefile bounds what
+// tests below it read.
+func TestWorkspace(t *testing.T) {
+	dir, tests := workspace(t, txtar.Parse([]byte(`
+-- shop/Pipelinefile --
+pipeline("shop")
+-- shop/lib/a_test.star --
+def test_inside():
+    plan("../Pipelinefile")
+
+def test_outside():
+    plan("../../Pipelinefile")
+`)))
+	files, err := suite.Run(t.Context(), tests, suite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := files[0]
+	if f.Name != "lib/a_test.star" || len(f.Tests[0].Failures) > 0 || len(f.Tests[1].Failures) != 1 ||
+		!strings.Contains(f.Tests[1].Failures[0].Message, "leaves the workspace") {
+		t.Errorf("in %s: %s", dir, text(t, files))
+	}
+}
+
+// TestCheck: an error has all that failed, and there must be something to fail.
+func TestCheck(t *testing.T) {
+	dir, tests := workspace(t, txtar.Parse([]byte(`
+-- a_test.star --
+def test_a():
+    fail("no")
+-- b_test.star --
+x = (
+-- c_test.star --
+def test_c():
+    pass
+-- d_test.star --
+`)))
+	opts := suite.Options{Eval: interp.Options{Root: dir}}
+	for _, tt := range []struct{ files, want string }{
+		{"ab", "--- FAIL: test_a (0.00s)\n    a_test.star:2:5: no\n        fail(\"no\")\n        ^\nFAIL  a_test.star  1 of 1 failed  0.00s\nb_test.star:1:5: "},
+		{"c", ""},
+		{"d", "there are no tests"},
+	} {
+		var paths []string
+		for _, file := range tests {
+			if strings.Contains(tt.files, filepath.Base(file)[:1]) {
+				paths = append(paths, file)
+			}
+		}
+		got := ""
+		if err := suite.Check(t.Context(), paths, opts); err != nil {
+			got = elapsed.ReplaceAllString(err.Error(), "0.00s")
+		}
+		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("Check(%s) = %q, want %q", tt.files, got, tt.want)
+		}
+	}
+}
+
 // TestJUnit: a report is what readers of JUnit's take, whatever tests print.
 func TestJUnit(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`

@@ -1,6 +1,8 @@
 package suite
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,6 +42,33 @@ func Write(w io.Writer, f File, all bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Check runs tests as [Run] does, and returns all that failed as one error, for
+// tests in Go. That there are none is an error, too.
+func Check(ctx context.Context, paths []string, opts Options) error {
+	files, err := Run(ctx, paths, opts)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	tests := 0
+	for _, f := range files {
+		tests += len(f.Tests)
+		for _, d := range f.Wrong {
+			b.WriteString(d.String() + "\n")
+		}
+		if f.Failed() > 0 {
+			_ = Write(&b, f, false) // to memory
+		}
+	}
+	switch {
+	case b.Len() > 0:
+		return errors.New(b.String())
+	case tests == 0:
+		return errors.New("there are no tests")
+	}
+	return nil
 }
 
 // counted says how many tests.

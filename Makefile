@@ -47,8 +47,8 @@ lint: ## format and linters, for this system and for those that pipe also compil
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pipe
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/pipe
 
-kills: cluster ## kill 200 processes at their writes and at any time: nothing may be lost
-	PIPE_TEST_REQUIRE=cluster $(GO) test ./runtime/deploy -run '^TestKills$$' -v -timeout 30m -kills 200
+kills: cluster ## kill 200 processes at writes to the cluster and at any time, 50 at requests to the registry: nothing may be lost
+	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry)?Kills$$' -v -timeout 30m -kills 200
 
 bench: build cluster ## measure against others on this machine; prints ratios
 	./scripts/bench.sh

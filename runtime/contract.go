@@ -59,7 +59,7 @@ type Registry interface {
 	Resolve(ctx context.Context, ref string) (plan.Digest, error)
 	// Mirrored says what Mirror of src would return, without changing
 	// anything: the reference by digest, and whether the registry has all of
-	// the image already. An image that does not exist is ErrNotFound. The
+	// the image already, so that Mirror would do nothing. An image that does not exist is ErrNotFound. The
 	// reference is a function of src and the digest that src has upstream.
 	Mirrored(ctx context.Context, src string) (ref string, there bool, err error)
 	// Mirror copies src, all its platforms, unless the registry has it, and

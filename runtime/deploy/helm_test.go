@@ -39,13 +39,13 @@ var helmCommand = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if built {
-		if path, err := helmCommand(); err == nil {
-			os.RemoveAll(filepath.Dir(path))
+	testenv.Main(m, func() {
+		if built {
+			if path, err := helmCommand(); err == nil {
+				os.RemoveAll(filepath.Dir(path))
+			}
 		}
-	}
-	os.Exit(code)
+	})
 }
 
 var built bool // somebody has asked for helm

@@ -40,6 +40,7 @@ type fate struct {
 	Millis int           // or after this many milliseconds
 	Stop   bool          // it is stopped there, and not killed
 	Lease  time.Duration // default: the usual one
+	Making *making       // it deploys this, and another one kills it
 }
 
 func (f fate) String() string {
@@ -96,6 +97,11 @@ func TestFate(t *testing.T) {
 	var f fate
 	must(t, json.Unmarshal([]byte(text), &f))
 	config := testenv.Cluster(t)
+	if f.Making != nil {
+		_, err := f.Making.run(t, config)
+		must(t, err)
+		return
+	}
 	var n atomic.Int64
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {

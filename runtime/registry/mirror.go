@@ -35,13 +35,14 @@ func (m mirrored) moving() (name.Tag, bool) {
 	return m.repo.Tag(tag.TagStr()), ok
 }
 
-// Mirrored implements [runtime.Registry].
+// Mirrored implements [runtime.Registry]. An image that lacks only the tag that it
+// has upstream counts as not there, so that the tag is made up for.
 func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there bool, err error) {
 	m, err := r.look(ctx, src, discard)
 	if err != nil {
 		return "", false, err
 	}
-	return m.ref(), m.there, nil
+	return m.ref(), m.there && m.tagged, nil
 }
 
 // Mirror implements [runtime.Registry]. An image named by digest is asked for

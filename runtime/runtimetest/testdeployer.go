@@ -36,6 +36,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("start", func(t *testing.T) { testDeployerStart(t, dt) })
 	t.Run("delete", func(t *testing.T) { testDeployerDelete(t, dt) })
 	t.Run("remove", func(t *testing.T) { testDeployerRemove(t, dt) })
+	t.Run("keep volumes", func(t *testing.T) { testDeployerKeepVolumes(t, dt) })
 	t.Run("cancelled", func(t *testing.T) { testDeployerCancelled(t, dt) })
 	if dt.Broken != nil {
 		t.Run("broken", func(t *testing.T) { testDeployerBroken(t, dt) })

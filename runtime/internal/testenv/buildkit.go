@@ -15,8 +15,8 @@ import (
 
 // Main runs the tests of a package that uses [BuildKit]: call it from TestMain.
 // The test binary is the pipe command too then, and starts itself as BuildKit.
-// It does not return.
-func Main(m *testing.M) {
+// After the tests it calls ends. It does not return.
+func Main(m *testing.M, ends ...func()) {
 	if len(os.Args) > 2 && os.Args[1] == "daemon" && os.Args[2] == "buildkit" {
 		if err := daemon.Main(context.Background(), os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -26,6 +26,9 @@ func Main(m *testing.M) {
 	}
 	isMain = true
 	code := m.Run()
+	for _, end := range ends {
+		end()
+	}
 	os.Exit(code)
 }
 

@@ -90,6 +90,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	}
 	p.Services = make([]plan.Service, 0, len(ordered))
 	e.images(p, ordered)
+	uses(s.Services)
 	for _, svc := range ordered {
 		p.Services = append(p.Services, svc.Plan)
 	}

@@ -91,6 +91,7 @@ type Service struct {
 	Chart    *Chart         `json:"chart,omitempty"`  // nil: generated from Workload (D1)
 	Values   map[string]any `json:"values,omitempty"` // given to the chart, over its own
 	Workload Workload       `json:"workload"`         // what runs
+	Uses     []string       `json:"uses,omitempty"`   // services whose host or address it is given, sorted
 	Timeout  Duration       `json:"timeout"`          // until ready; default 5 minutes, of a job 10
 	Pos      Pos            `json:"pos"`              // of the call that declares it, in the workspace
 }

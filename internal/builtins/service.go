@@ -19,7 +19,12 @@ type Service struct {
 	StagePos plan.Pos
 	Image    *Image // nil: the chart brings its own
 	Stack    []plan.Frame
+
+	hostRead bool
 }
+
+// HostRead reports whether its host or address was asked for.
+func (s *Service) HostRead() bool { return s.hostRead }
 
 // String returns the call that makes it.
 func (s *Service) String() string {
@@ -44,7 +49,10 @@ func (s *Service) AttrNames() []string {
 // Attr returns an attribute (L6).
 func (s *Service) Attr(name string) (starlark.Value, error) {
 	switch name {
-	case "name", "host":
+	case "name":
+		return starlark.String(s.Plan.Name), nil
+	case "host":
+		s.hostRead = true
 		return starlark.String(s.Plan.Name), nil
 	case "type":
 		return starlark.String(s.Plan.Type), nil
@@ -65,6 +73,7 @@ func (s *Service) Attr(name string) (starlark.Value, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.hostRead = true
 		return starlark.String("http://" + s.Plan.Name + ":" + strconv.Itoa(port)), nil
 	case "port":
 		port, err := s.port(name)

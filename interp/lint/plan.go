@@ -62,33 +62,17 @@ func (l *planLinter) chart(s *plan.Service) {
 	l.add("unpinned-chart", c.Pos, fmt.Sprintf("the chart %s of %s has no version", c.Ref, s.Name), "give version=")
 }
 
-// hosts looks at the addresses that a service is given.
+// hosts looks at the services whose addresses a service is given.
 func (l *planLinter) hosts(s *plan.Service) {
-	for _, env := range s.Workload.Env {
-		other := l.plan.Service(HostIn(env.Value))
+	for _, name := range s.Uses {
+		other := l.plan.Service(name)
 		if other == nil || l.order[other.Stage] <= l.order[s.Stage] {
 			continue
 		}
-		l.add("host-later", s.Pos, fmt.Sprintf("%s uses the host of %s, which is in a later stage, %q", s.Name, other.Name, other.Stage),
-			fmt.Sprintf("at the first deploy nobody answers at %s; move one of them", env.Value),
+		l.add("host-later", s.Pos, fmt.Sprintf("%s uses the host of %s, which is in a later stage, %q", s.Name, name, other.Stage),
+			fmt.Sprintf("at the first deploy nobody answers at %s; move one of them", name),
 			plan.Related{Pos: other.Pos, Message: "declared here"})
 	}
-}
-
-// HostIn returns the host of an address such as "http://api:8080/v1" or
-// "api:8080"; of other texts an empty one.
-func HostIn(value string) string {
-	_, rest, url := strings.Cut(value, "://")
-	if !url {
-		rest = value
-	}
-	rest, _, _ = strings.Cut(rest, "/")
-	rest = rest[strings.LastIndex(rest, "@")+1:]
-	host, port, hasPort := strings.Cut(rest, ":")
-	if !url && (!hasPort || strings.Trim(port, "0123456789") != "") {
-		return ""
-	}
-	return host
 }
 
 // arguments looks for the name of the environment as a word of its own, as
@@ -139,11 +123,11 @@ func waits(before, this []*plan.Service) bool {
 		named[s.Name] = true
 	}
 	for _, s := range this {
-		if s.Type == plan.Job || named[s.Image.Build] || s.Chart != nil { // values of a chart may say anything
-			return true
+		if s.Type == plan.Job || named[s.Image.Build] || s.Chart != nil || slices.ContainsFunc(s.Uses, func(u string) bool { return named[u] }) {
+			return true // values of a chart may say anything
 		}
 		for _, env := range s.Workload.Env {
-			if named[HostIn(env.Value)] || named[env.Value] || env.Secret != nil && named[env.Secret.Service] {
+			if named[env.Value] || env.Secret != nil && named[env.Secret.Service] {
 				return true
 			}
 		}

@@ -92,29 +92,13 @@ func edges(s plan.Service, names map[string]bool) []Edge {
 			add(env.Secret.Service, "credentials")
 		}
 	}
-	for _, env := range s.Workload.Env {
-		if host := hostIn(env.Value); host != "" {
-			add(host, "host")
-		}
+	for _, used := range s.Uses {
+		add(used, "host")
 	}
 	if s.Image.Build != "" {
 		add(s.Image.Build, "image")
 	}
 	return out
-}
-
-// hostIn returns the host of an address such as "http://api:8080/v1" or "api:8080".
-func hostIn(value string) string {
-	_, rest, ok := strings.Cut(value, "://")
-	if !ok {
-		rest = value
-	}
-	rest, _, _ = strings.Cut(rest, "/")
-	host, port, hasPort := strings.Cut(rest, ":")
-	if !ok && (!hasPort || strings.Trim(port, "0123456789") != "") {
-		return ""
-	}
-	return host
 }
 
 // Write draws g.

@@ -32,9 +32,7 @@ func shop() *plan.Plan {
 				{Name: "DB", Secret: &plan.SecretRef{Service: "db", Key: "url"}}, {Name: "DB_USER", Secret: &plan.SecretRef{Service: "db", Key: "user"}},
 				{Name: "TOKEN", Secret: &plan.SecretRef{Name: "token"}}, {Name: "NOTE", Value: "see: api"},
 			}}},
-			{Name: "web", Type: plan.Container, Stage: `apps & "more"`, Skip: true, Workload: plan.Workload{Env: []plan.EnvVar{
-				{Name: "API", Value: "http://api:8080/v1"}, {Name: "ELSEWHERE", Value: "https://example.com/db"},
-			}}},
+			{Name: "web", Type: plan.Container, Stage: `apps & "more"`, Skip: true, Uses: []string{"api"}},
 		},
 	}
 }

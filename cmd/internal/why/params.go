@@ -130,7 +130,7 @@ func add(out map[string]string, prefix string, v any) error {
 	if err := json.Unmarshal(data, &tree); err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}
-	for _, name := range []string{"pos", "placed", "skip_why"} { // stage and skip say what changed
+	for _, name := range []string{"pos", "placed", "skip_why", "uses"} { // stage, skip and env say what changed
 		delete(tree, name)
 	}
 	if c, ok := tree["chart"].(map[string]any); ok {

@@ -1,0 +1,90 @@
+package interp
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
+)
+
+// mostAddress bounds the texts in which addresses are looked for, in bytes.
+const mostAddress = 4096
+
+// uses notes with each service which others it reaches: those whose host stands
+// in an address that it is given, and those whose .host or .url the file has
+// read and whose name stands alone where an address may. A name that nobody has
+// asked a host for is a word like any other.
+func uses(services []*builtins.Service) {
+	byName := make(map[string]*builtins.Service, len(services))
+	for _, s := range services {
+		byName[s.Plan.Name] = s
+	}
+	for _, s := range services {
+		var found []string
+		look := func(text string) {
+			if len(text) > mostAddress {
+				return
+			}
+			for word := range strings.FieldsFuncSeq(text, betweenAddresses) {
+				name := hostIn(word)
+				if name == "" && byName[word] != nil && byName[word].HostRead() {
+					name = word
+				}
+				if byName[name] != nil && name != s.Plan.Name {
+					found = append(found, name)
+				}
+			}
+		}
+		w := &s.Plan.Workload
+		for _, env := range w.Env {
+			look(env.Value)
+		}
+		for _, text := range slices.Concat(w.Command, w.Args) {
+			look(text)
+		}
+		if w.Health != nil {
+			for _, text := range w.Health.Command {
+				look(text)
+			}
+		}
+		eachText(s.Plan.Values, look)
+		slices.Sort(found)
+		s.Plan.Uses = slices.Compact(found)
+	}
+}
+
+// betweenAddresses reports whether r ends an address in the text around it, as
+// in "a:80,b:80", "--upstream=a" or {"url": "http://a"}.
+func betweenAddresses(r rune) bool { return strings.ContainsRune(" \t\r\n,;|&=\"'`(){}[]<>", r) }
+
+// hostIn returns the host of an address such as "http://api:8080/v1" or
+// "api:8080"; of other texts an empty one.
+func hostIn(word string) string {
+	_, rest, url := strings.Cut(word, "://")
+	if !url {
+		rest = word
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	rest = rest[strings.LastIndex(rest, "@")+1:]
+	host, port, hasPort := strings.Cut(rest, ":")
+	if !url && (!hasPort || strings.Trim(port, "0123456789") != "") {
+		return ""
+	}
+	return host
+}
+
+// eachText calls f with each text in a value of a chart.
+func eachText(v any, f func(string)) {
+	switch v := v.(type) {
+	case string:
+		f(v)
+	case []any:
+		for _, x := range v {
+			eachText(x, f)
+		}
+	case map[string]any:
+		for _, x := range v {
+			eachText(x, f)
+		}
+	}
+}

@@ -182,27 +182,31 @@ func (p *Plan) golden(m *Meter) (string, error) {
 	if err := dec.Decode(&tree); err != nil {
 		return "", fmt.Errorf("golden: %w", err)
 	}
-	for _, path := range []string{
-		"pipeline.pos", "params.pos", "stages.pos", "services.pos", "services.placed.pos", "services.skip_why.pos", "services.chart.pos",
-		"builds.pos", "inputs.digest", "warnings.pos", "warnings.line", "warnings.related", "warnings.stack",
-	} {
-		drop(tree, strings.Split(path, "."))
+	withoutPositions(tree)
+	for _, in := range tree["inputs"].([]any) {
+		delete(in.(map[string]any), "digest")
 	}
 	return indentedJSON(tree, m)
 }
 
-// drop removes what a path leads to, of each element where there is a list.
-func drop(v any, path []string) {
+// named are the fields of a plan whose keys are the author's.
+var named = map[string]bool{"values": true, "labels": true, "args": true}
+
+// withoutPositions removes from a part of a plan where things are declared.
+func withoutPositions(v any) {
 	switch v := v.(type) {
 	case []any:
 		for _, e := range v {
-			drop(e, path)
+			withoutPositions(e)
 		}
 	case map[string]any:
-		if len(path) == 1 {
-			delete(v, path[0])
-			return
+		for _, field := range []string{"pos", "line", "related", "stack"} { // the last three are of warnings
+			delete(v, field)
 		}
-		drop(v[path[0]], path[1:])
+		for field, e := range v {
+			if !named[field] {
+				withoutPositions(e)
+			}
+		}
 	}
 }

@@ -103,7 +103,7 @@ func TestGolden(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- Pipelinefile --
 pipeline("shop")
-container("web", image = "nginx:1", values = {"pos": "kept"}, chart = chart("x", repo = "https://example.com", version = "1"))
+container("web", image = "nginx:1", values = {"pos": "kept"}, labels = {"line": "3"}, skip = True, chart = chart("x", repo = "https://example.com", version = "1"))
 -- a_test.star --
 def test_plan():
     golden(plan(), "testdata/deep/plan.json")
@@ -122,7 +122,7 @@ as it is`)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"pos": "kept"`, `"replicas": 1`, `"path": "Pipelinefile"`} {
+	for _, want := range []string{`"pos": "kept"`, `"line": "3"`, `"replicas": 1`, `"path": "Pipelinefile"`} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("the file lacks %s:\n%s", want, data)
 		}

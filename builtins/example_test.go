@@ -62,7 +62,7 @@ func ExampleFunc() {
 	type args struct {
 		Teams []string `arg:"*teams" help:"names of teams"`
 	}
-	var owners *builtins.Func = builtins.New("owners", "dict[str, str]", "Returns the label of some teams.",
+	owners := builtins.New("owners", "dict[str, str]", "Returns the label of some teams.",
 		func(_ *builtins.Call, a *args) (starlark.Value, error) {
 			labels := starlark.NewDict(1)
 			return labels, labels.SetKey(starlark.String("teams"), starlark.String(strings.Join(a.Teams, "-")))

@@ -72,7 +72,7 @@ func readAgain(root, name string, inputs []plan.Input) *builtins.Source {
 	if err != nil {
 		return none
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // nothing was written
 	text, err := builtins.NewFiles(dir, DefaultSize).Read(name, plan.InputModule)
 	if err != nil || plan.DigestOf(text) != inputs[i].Digest {
 		return none

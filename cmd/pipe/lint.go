@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -139,7 +138,9 @@ func lintAll(ctx context.Context, file string, opts interp.Options) ([]lint.Find
 	if err != nil {
 		return nil, err
 	}
-	docker, err := lintDockerfiles(ctx, p, opts.Root)
+	docker, err := dockerfile.Builds(ctx, p, func(name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(opts.Root, filepath.FromSlash(name)))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -187,28 +188,4 @@ func eachModule(p *plan.Plan, file, root string, f func(name, path string, kind 
 		}
 	}
 	return nil
-}
-
-// lintDockerfiles looks at the Dockerfiles in the workspace, at each once for each target.
-func lintDockerfiles(ctx context.Context, p *plan.Plan, root string) ([]lint.Finding, error) {
-	var out []lint.Finding
-	seen := map[string]bool{}
-	for i := range p.Builds {
-		b := &p.Builds[i]
-		name := path.Join(b.Source.Path, b.Dockerfile)
-		if b.Source.Git != "" || seen[name+"\x00"+b.Target] {
-			continue
-		}
-		seen[name+"\x00"+b.Target] = true
-		src, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
-		if err != nil {
-			return nil, err
-		}
-		found, err := dockerfile.Lint(ctx, name, src, b)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
 	"github.com/pipelinefile/pipe/interp/lsp"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -34,6 +35,7 @@ for each parameter that has none.`,
 				Params:      params,
 				Version:     version,
 				Cache:       a.moduleCache(),
+				Dockerfiles: dockerfile.Builds,
 				Library:     filepath.Join(a.home(), "lsp", "std"),
 			})
 		},

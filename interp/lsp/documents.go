@@ -7,10 +7,14 @@ import (
 	"strings"
 )
 
-func (s *server) opened(_ context.Context, p openParams) (any, error) {
+func (s *server) opened(ctx context.Context, p openParams) (any, error) {
 	file := s.workspace.pathOf(p.TextDocument.URI)
 	// Not on disk, not to be changed, or no program.
 	if file == "" || isLibrary(file) || strings.HasSuffix(file, ".lock") {
+		return nil, nil
+	}
+	if p.TextDocument.LanguageID == "dockerfile" {
+		s.aboveDockerfile(ctx, file)
 		return nil, nil
 	}
 	s.workspace.docs[file] = &document{uri: p.TextDocument.URI, version: p.TextDocument.Version, text: newText(p.TextDocument.Text)}
@@ -32,9 +36,34 @@ func (s *server) edited(_ context.Context, p changeParams) (any, error) {
 	return nil, nil
 }
 
-// saved does nothing: what is saved has been evaluated already. Other files that
-// change are told by filesChanged.
-func (s *server) saved(context.Context, documentParams) (any, error) { return nil, nil }
+// saved looks at a file that others than us have open in the editor, such as a
+// Dockerfile; a text of ours that is saved has been evaluated already.
+func (s *server) saved(_ context.Context, p documentParams) (any, error) {
+	s.changedOnDisk(s.workspace.pathOf(p.TextDocument.URI))
+	return nil, nil
+}
+
+// changedOnDisk has all evaluated anew that reads a file.
+func (s *server) changedOnDisk(file string) {
+	if file == "" || s.workspace.docs[file] != nil {
+		return
+	}
+	for _, sub := range s.subjects {
+		if sub.file == file || sub.inputs[file] || filepath.Dir(sub.file) == filepath.Dir(file) {
+			s.touch(sub.file)
+		}
+	}
+}
+
+// aboveDockerfile has the Pipelinefiles of the folders above a Dockerfile
+// evaluated, which may build it.
+func (s *server) aboveDockerfile(ctx context.Context, file string) {
+	for _, name := range s.workspace.files(ctx, s.workspace.roots(file)) {
+		if isPipelinefile(name) && below(filepath.Dir(name), file) != "" {
+			s.touch(name)
+		}
+	}
+}
 
 func (s *server) closed(_ context.Context, p documentParams) (any, error) {
 	file := s.workspace.pathOf(p.TextDocument.URI)
@@ -69,15 +98,7 @@ func (s *server) filesChanged(_ context.Context, p struct {
 	Changes []documentID `json:"changes"`
 }) (any, error) {
 	for _, c := range p.Changes {
-		file := s.workspace.pathOf(c.URI)
-		if file == "" || s.workspace.docs[file] != nil {
-			continue
-		}
-		for _, sub := range s.subjects {
-			if sub.file == file || sub.inputs[file] || filepath.Dir(sub.file) == filepath.Dir(file) {
-				s.touch(sub.file)
-			}
-		}
+		s.changedOnDisk(s.workspace.pathOf(c.URI))
 	}
 	return nil, nil
 }

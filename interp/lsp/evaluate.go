@@ -176,7 +176,7 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 		}
 	}
 	s.work.Go(func() {
-		v.evaluate(ctx, opts, s.turns)
+		v.evaluate(ctx, opts, s.opts.Dockerfiles, s.turns)
 		select {
 		case s.verdicts <- v:
 		case <-ctx.Done():
@@ -186,7 +186,7 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 
 // evaluate fills the verdict. It begins after a pause, and when it is its turn:
 // evaluations run one after the other, because each may take much memory.
-func (v *verdict) evaluate(ctx context.Context, opts interp.Options, turns chan struct{}) {
+func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dockerfileCheck, turns chan struct{}) {
 	wait := time.NewTimer(pause)
 	defer wait.Stop()
 	select {
@@ -215,6 +215,7 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, turns chan 
 	case err == nil:
 		v.plan, v.inputs, v.diags = p, p.Inputs, p.Warnings
 		v.lint(ctx, opts)
+		v.dockerfiles(ctx, opts, docker)
 	case errors.As(err, &wrong):
 		v.inputs, v.diags = wrong.Inputs, wrong.Diagnostics
 	default:

@@ -2,6 +2,8 @@ package lsp
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -42,6 +44,26 @@ func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 		for _, f := range lint.Silence(name, src, append(found, ofPlan[name]...)) {
 			v.findings = append(v.findings, finding{f, lineOf(text, f.Pos.Line), edit(text, f.Fix)})
 		}
+	}
+}
+
+// A dockerfileCheck is Options.Dockerfiles.
+type dockerfileCheck func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
+
+// dockerfiles adds what is wrong with the Dockerfiles of the plan, as they are on
+// disk: an editor has them open for others than us.
+func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check dockerfileCheck) {
+	if check == nil {
+		return
+	}
+	found, err := check(ctx, v.plan, func(name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(opts.Root, filepath.FromSlash(name)))
+	})
+	if err != nil { // it is gone since the evaluation, or not for BuildKit
+		return
+	}
+	for _, f := range found {
+		v.findings = append(v.findings, finding{Finding: f, line: f.Line})
 	}
 }
 

@@ -1,9 +1,12 @@
 package lsp_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
@@ -30,5 +33,29 @@ func TestLint(t *testing.T) {
 	got := apply(t, text, actions[0].Edit.Changes[c.uri("Pipelinefile")])
 	if want := strings.Replace(text, "\"helper\", ", "", 1); got != want {
 		t.Errorf("corrected: %q, want %q", got, want)
+	}
+}
+
+// TestDockerfiles: what is wrong with a Dockerfile that a Pipelinefile builds is
+// shown in the Dockerfile, and goes when a better one is saved. Its text is no
+// program of ours, whoever opens it.
+func TestDockerfiles(t *testing.T) {
+	c := start(t, "-- Pipelinefile --\npipeline(\"x\")\napplication(\"a\", source = local(\"a\"))\n-- a/Dockerfile --\nFROM scratch as x\nCMD x\n",
+		lsp.Options{Dockerfiles: dockerfile.Builds})
+	c.notify("textDocument/didOpen", map[string]any{"textDocument": map[string]any{
+		"uri": c.uri("a/Dockerfile"), "languageId": "dockerfile", "version": 1, "text": "FROM scratch as x\nCMD x\n",
+	}})
+	found := c.wait("a/Dockerfile", func(p published) bool { return len(p.Diagnostics) > 1 })
+	if got := shown(found); !strings.HasPrefix(got, "1:0-4: FromAsCasing: ") || !strings.Contains(got, "\n2:0-3: JSONArgsRecommended: ") || found[0].Severity != 2 {
+		t.Errorf("diagnostics: %s", got)
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, "a", "Dockerfile"), []byte("FROM scratch\nCMD [\"/x\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.notify("textDocument/didSave", map[string]any{"textDocument": map[string]any{"uri": c.uri("a/Dockerfile")}})
+	c.wait("a/Dockerfile", func(p published) bool { return len(p.Diagnostics) == 0 })
+	c.open("Pipelinefile")
+	if got := shown(c.diagnostics("Pipelinefile")); got != "" {
+		t.Errorf("of the Pipelinefile: %s", got)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 
 	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -29,6 +30,9 @@ type Options struct {
 	// Library is a folder where modules of @std are written to, because an
 	// editor opens only what is on disk; empty: they are not opened.
 	Library string
+	// Dockerfiles returns what is wrong with the Dockerfiles of a plan, whose
+	// texts read returns: dockerfile.Builds of interp/lint. nil: they are not looked at.
+	Dockerfiles func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
 }
 
 // ErrNoShutdown is returned when an editor ends the server without having asked

@@ -1,0 +1,36 @@
+package dockerfile
+
+import (
+	"context"
+	"path"
+
+	"github.com/pipelinefile/pipe/interp/lint"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Builds returns what the checks find in the Dockerfiles that a plan has in the
+// workspace, in each once for each target. read returns the text of a file, by
+// its path below the workspace's root.
+func Builds(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error) {
+	var out []lint.Finding
+	type target struct{ file, name string }
+	seen := map[target]bool{}
+	for i := range p.Builds {
+		b := &p.Builds[i]
+		t := target{path.Join(b.Source.Path, b.Dockerfile), b.Target}
+		if b.Source.Git != "" || seen[t] {
+			continue
+		}
+		seen[t] = true
+		src, err := read(t.file)
+		if err != nil {
+			return nil, err
+		}
+		found, err := Lint(ctx, t.file, src, b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}

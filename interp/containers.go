@@ -7,20 +7,31 @@ import (
 )
 
 // container is the check of the methods of lists, dicts and sets.
-func (g *guards) container(name string, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+func (g *guards) container(name string, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var arg starlark.Value = starlark.None
 	if len(args) > 0 {
 		arg = args[0]
 	}
 	switch recv := recv.(type) {
 	case *starlark.List:
-		return g.listMethod(name, recv, arg)
+		return nil, g.listMethod(name, recv, arg)
 	case *starlark.Dict:
-		return g.dictMethod(name, recv, arg, len(kwargs))
+		if name == "update" {
+			return noneIf(g.update(recv, args, kwargs))
+		}
+		return nil, g.dictMethod(name, recv, arg)
 	case *starlark.Set:
-		return g.setMethod(name, recv, arg)
+		return g.setMethod(name, recv, args, kwargs)
 	}
-	return nil
+	return nil, nil
+}
+
+// noneIf returns None if all is done.
+func noneIf(done bool, err error) (starlark.Value, error) {
+	if !done || err != nil {
+		return nil, err
+	}
+	return starlark.None, nil
 }
 
 func (g *guards) listMethod(name string, l *starlark.List, arg starlark.Value) error {
@@ -57,15 +68,18 @@ func (g *guards) listMethod(name string, l *starlark.List, arg starlark.Value) e
 	return g.meter.Charge(builtins.SlotSize * uint64(more))
 }
 
-func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value, kwargs int) error {
+func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value) error {
 	n := d.Len()
 	switch name {
 	case "get", "pop":
-		return g.meter.Hash(arg)
+		return g.meter.Key(d, arg)
 	case "setdefault":
-		return g.insert(d, arg)
+		return g.mayAdd(d, arg)
 	case "popitem":
-		return g.meter.Charge(builtins.BoxSize)
+		if err := g.meter.Charge(builtins.BoxSize); err != nil {
+			return err
+		}
+		return g.first(d)
 	case "items":
 		if err := g.slots(n); err != nil {
 			return err
@@ -74,143 +88,78 @@ func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value, k
 	case "keys", "values":
 		return g.slots(n)
 	case "clear":
-		return g.meter.Look(16 * n)
-	case "update":
-		if err := g.entries(kwargs, n); err != nil {
-			return err
-		}
-		return g.pairs(arg, n)
+		return g.clear(d)
 	}
 	return nil
 }
 
-func (g *guards) setMethod(name string, s *starlark.Set, arg starlark.Value) error {
+func (g *guards) setMethod(name string, s *starlark.Set, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if name == "update" && len(kwargs) == 0 {
+		return noneIf(g.addAll(s, args...))
+	}
+	if name == "union" && len(kwargs) == 0 {
+		return orNil(g.newSet(append(starlark.Tuple{s}, args...)...))
+	}
+	switch name {
+	case "clear":
+		return nil, g.clear(s)
+	case "pop":
+		return nil, g.first(s)
+	}
+	if len(args) != 1 || len(kwargs) > 0 {
+		return nil, nil
+	}
 	switch name {
 	case "add":
-		return g.insert(s, arg)
+		return nil, g.mayAdd(s, args[0])
 	case "discard", "remove":
-		return g.meter.Hash(arg)
-	case "clear":
-		return g.meter.Look(16 * s.Len())
-	case "pop":
-		return nil
+		return nil, g.meter.Key(s, args[0])
+	case "difference", "intersection", "symmetric_difference":
+		return g.combine(name, s, args[0])
+	case "issubset", "issuperset":
+		return nil, g.lookups(s, args[0])
 	}
-	if name != "update" {
-		if err := g.meter.Charge(builtins.DictSize); err != nil {
-			return err
-		}
-		if err := g.elements(s, 0); err != nil {
-			return err
-		}
-	}
-	return g.elements(arg, s.Len())
+	return nil, nil
 }
 
-// insert counts the insertion of k into a dict or set.
-func (g *guards) insert(into starlark.Value, k starlark.Value) error {
-	if g.chains == nil {
-		g.chains = chains{}
-	}
-	if err := g.key(g.chains, into, k); err != nil {
+// mayAdd counts the insertion of k into a dict or set, as if it were not there.
+func (g *guards) mayAdd(to, k starlark.Value) error {
+	if err := g.meter.NewKey(to, k); err != nil {
 		return err
 	}
-	return g.entries(1, starlark.Len(into))
+	return g.entries(1, starlark.Len(to))
 }
 
-// chains are how many keys of a dict or set have the same hash, where that can be
-// more than bad luck: of texts it takes a lot of work to find such keys, but of
-// numbers and tuples it takes none.
-type chains map[chain]*link
-
-type chain struct {
-	of   starlark.Value // nil: something that is being made
-	hash uint32
-}
-
-type link struct {
-	n    uint64
-	last starlark.Value
-}
-
-// key counts the hashing of k and its comparison with keys of the same hash.
-func (g *guards) key(seen chains, of, k starlark.Value) error {
-	if err := g.meter.Hash(k); err != nil {
-		return err
-	}
-	switch x := k.(type) {
-	case starlark.Int:
-		if i, ok := x.Int64(); ok && i == int64(int32(i)) {
-			return nil
-		}
-	case starlark.Float, starlark.Tuple:
-	default:
-		return nil
-	}
-	h, err := k.Hash()
-	if err != nil {
-		return nil // the operation says it, too
-	}
-	l := seen[chain{of, h}]
-	if l == nil {
-		l = &link{}
-		seen[chain{of, h}] = l
-	}
-	if l.last != nil {
-		if same, err := starlark.Equal(l.last, k); err == nil && same {
-			return nil
-		}
-	}
-	l.n, l.last = l.n+1, k
-	return g.meter.Charge(8 * l.n)
-}
-
-// elements counts the insertion of what is in v into a set, or into the keys of
-// a dict, of n entries.
-func (g *guards) elements(v starlark.Value, n int) error {
-	it, ok := v.(starlark.Iterable)
-	if !ok {
-		return nil
-	}
-	if k := starlark.Len(v); k >= 0 {
-		if err := g.entries(k, 0); err != nil {
-			return err
-		}
-	}
-	seen := chains{}
-	for e := range starlark.Elements(it) {
-		n++
-		if err := g.key(seen, nil, e); err != nil {
-			return err
-		}
-		if starlark.Len(v) < 0 {
-			if err := g.entries(1, n); err != nil {
-				return err
-			}
-		}
+// first counts that the first key of a dict or set is deleted.
+func (g *guards) first(of starlark.Iterable) error {
+	for k := range starlark.Elements(of) {
+		return g.meter.Key(of, k)
 	}
 	return nil
 }
 
-// pairs counts the insertion of the entries of a dict, or of pairs, into a dict of n entries.
-func (g *guards) pairs(v starlark.Value, n int) error {
-	if d, ok := v.(*starlark.Dict); ok {
-		return g.elements(d, n)
+// clear counts that all the room of a dict or set is made empty.
+func (g *guards) clear(of starlark.Value) error {
+	if starlark.Len(of) == 0 {
+		return nil
 	}
+	return g.meter.Look(500 * builtins.Buckets(of))
+}
+
+// lookups counts that all of v are looked for in s, which makes room to count them.
+func (g *guards) lookups(s *starlark.Set, v starlark.Value) error {
 	it, ok := v.(starlark.Iterable)
 	if !ok {
 		return nil
 	}
-	seen := chains{}
+	if err := g.meter.Charge(builtins.SlotSize * uint64(builtins.Buckets(s))); err != nil {
+		return err
+	}
 	for e := range starlark.Elements(it) {
-		n++
-		var k starlark.Value = starlark.None
-		if pair, ok := e.(starlark.Indexable); ok && pair.Len() > 0 {
-			k = pair.Index(0)
-		}
-		if err := g.key(seen, nil, k); err != nil {
+		if err := g.meter.Charge(4); err != nil {
 			return err
 		}
-		if err := g.entries(1, n); err != nil {
+		if err := g.meter.Key(s, e); err != nil {
 			return err
 		}
 	}

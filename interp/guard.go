@@ -16,19 +16,28 @@ import (
 // leaves no frame in the call stack:
 //
 //	x + y        %+[x][y]
-//	x[i]         x[%key[i]]
+//	x[i]         %get[x][i]
 //	x.join(y)    %().join[x](y)
 //	x[i] += y    %+=[x][i] += y
+//	{k: v for …} %close[[0 for … if %put[k][v]]]
 //
 // What stands at the position of a guard is what stood there before, so that
 // positions and stacks stay right.
 const (
-	guardKey   = "%key"   // of x[key]
+	guardGet   = "%get"   // x of x[i]
+	guardAt    = "%at"    // x of x["name"]
+	guardKey   = "%key"   // of a literal dict
+	guardOpen  = "%open"  // before the first entry of a dict that is made entry by entry
+	guardPut   = "%put"   // the key of an entry of that
+	guardUniq  = "%uniq"  // the same, where the key may not be there
+	guardClose = "%close" // after the last
+	guardStep  = "%step"  // of a slice with a step
 	guardMake  = "%make"  // of a literal, a lambda and a slice: counts what was made
 	guardEach  = "%each"  // of what a list comprehension goes over
-	guardEntry = "%entry" // the same for one that makes a dict
 	guardCall  = "%call"  // at the start of a function: counts the depth of calls
-	guardArgs  = "%args"  // of f(*args, **kwargs)
+	guardArgs  = "%args"  // of f(*args)
+	guardNamed = "%named" // of f(**kwargs)
+	guardMany  = "%many"  // at the start of a function of many parameters
 	guardSet   = "%set"   // x in x[i] = y
 )
 
@@ -87,11 +96,19 @@ func (g *guards) declare(env starlark.StringDict) {
 		add(guardMethod(name), func(x starlark.Value) (starlark.Value, error) { return g.attr(x, name, check, true) })
 	}
 	add(guardSet, func(x starlark.Value) (starlark.Value, error) { return g.target(x, 0), nil })
-	add(guardKey, func(k starlark.Value) (starlark.Value, error) { return k, g.meter.Hash(k) })
+	add(guardGet, func(x starlark.Value) (starlark.Value, error) { return g.keyed(x), nil })
+	add(guardAt, func(x starlark.Value) (starlark.Value, error) { return g.at(x), nil })
+	add(guardKey, func(k starlark.Value) (starlark.Value, error) { return k, g.literalKey(k) })
+	add(guardOpen, g.open)
+	add(guardPut, func(k starlark.Value) (starlark.Value, error) { return g.entry(k, false), nil })
+	add(guardUniq, func(k starlark.Value) (starlark.Value, error) { return g.entry(k, true), nil })
+	add(guardClose, g.closed)
 	add(guardMake, func(v starlark.Value) (starlark.Value, error) { return v, g.made(v) })
+	add(guardStep, func(v starlark.Value) (starlark.Value, error) { return v, g.stepped(v) })
 	add(guardEach, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.SlotSize) })
-	add(guardEntry, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.EntrySize) })
 	add(guardArgs, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, 2*builtins.BoxSize) })
+	add(guardNamed, func(v starlark.Value) (starlark.Value, error) { return v, g.named(v) })
+	add(guardMany, func(v starlark.Value) (starlark.Value, error) { return v, g.many(v) })
 	add(guardCall, func(v starlark.Value) (starlark.Value, error) { return starlark.True, g.called(v) })
 }
 
@@ -122,12 +139,76 @@ func (g *guards) made(v starlark.Value) error {
 	return nil
 }
 
+// stepped counts the making of a slice with a step, which is copied element by element.
+func (g *guards) stepped(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.String:
+		return g.meter.Make(len(v))
+	case starlark.Bytes:
+		return g.meter.Make(len(v))
+	}
+	return g.made(v)
+}
+
 // each counts the making of something for each element of v.
 func (g *guards) each(v starlark.Value, size int) error {
 	if _, isText := v.(starlark.String); isText {
 		return nil
 	}
 	return g.meter.Charge(uint64(max(starlark.Len(v), 0)) * uint64(size))
+}
+
+// literalKey counts the hashing of a key of a small dict, and its comparison with others.
+func (g *guards) literalKey(k starlark.Value) error {
+	if err := g.meter.Hash(k); err != nil {
+		return err
+	}
+	if flat(k) {
+		return g.mentioned(k)
+	}
+	return g.meter.Charge(literalEntries / 2 * g.meter.CompareSteps(k))
+}
+
+// named counts the making of a dict of what is given by name.
+func (g *guards) named(v starlark.Value) error {
+	if err := g.each(v, 2*builtins.BoxSize); err != nil {
+		return err
+	}
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return nil
+	}
+	for k := range starlark.Elements(d) {
+		if err := g.mentioned(k); err != nil {
+			return err
+		}
+	}
+	return g.meter.Copy(d)
+}
+
+// mentioned counts that there may be a message with a key or the like in it, which
+// is copied more than once.
+func (g *guards) mentioned(k starlark.Value) error {
+	if s, ok := k.(starlark.String); ok && len(s) < 1024 {
+		return nil
+	}
+	if i, ok := k.(starlark.Int); ok && words(i) == 1 {
+		return nil
+	}
+	n, err := g.meter.TextSize(k)
+	if err != nil {
+		return err
+	}
+	return g.meter.Charge(4 * uint64(n))
+}
+
+// many counts the search for parameters by name, of which a function has n.
+func (g *guards) many(n starlark.Value) error {
+	k, err := starlark.AsInt32(n)
+	if err != nil {
+		return err
+	}
+	return g.meter.Charge(uint64(k) * uint64(k) / 2)
 }
 
 // deepestCall bounds how deep functions may call each other, besides loads. To
@@ -191,7 +272,7 @@ func (o *operand) Binary(_ syntax.Token, y starlark.Value, _ starlark.Side) (sta
 	return z, err
 }
 
-// A target is x in x[i] = y and x.f = y; with an operator, in x[i] += y and x.f += y.
+// A target is x in x[i] and in x[i] = y and x.f = y; with an operator, in x[i] += y and x.f += y.
 type target struct {
 	hidden
 	g  *guards
@@ -210,14 +291,32 @@ func (g *guards) target(x starlark.Value, op syntax.Token) *target {
 	return t
 }
 
-// Get returns x[i], ready for the operator.
-func (t *target) Get(i starlark.Value) (starlark.Value, bool, error) {
-	if err := t.g.meter.Hash(i); err != nil {
-		return nil, false, err
+// keyed returns x, or for a dict what counts the search for a key.
+func (g *guards) keyed(x starlark.Value) starlark.Value {
+	if _, ok := x.(*starlark.Dict); ok {
+		return g.target(x, 0)
 	}
-	old, err := index(t.x, i)
+	return x
+}
+
+// at is keyed for a short key that is a literal: a small dict need not be asked.
+func (g *guards) at(x starlark.Value) starlark.Value {
+	if d, ok := x.(*starlark.Dict); ok && builtins.Buckets(d) > 1 {
+		return g.target(x, 0)
+	}
+	return x
+}
+
+// Get returns x[i], ready for the operator if there is one.
+func (t *target) Get(i starlark.Value) (starlark.Value, bool, error) {
+	old, err := t.g.index(t.x, i)
 	if err != nil {
 		return nil, false, err
+	}
+	if t.op == 0 {
+		t.x = nil
+		t.g.targets = append(t.g.targets, t)
+		return old, true, nil
 	}
 	return t.g.operand(old, t.op, true), true, nil
 }
@@ -231,17 +330,11 @@ func (t *target) SetKey(i, v starlark.Value) error {
 	if !ok {
 		return setIndex(x, i, v)
 	}
-	n := d.Len()
-	if t.g.chains == nil {
-		t.g.chains = chains{}
-	}
-	if err := t.g.key(t.g.chains, d, i); err != nil {
+	refused, err := t.g.put(d, i, v)
+	if err != nil {
 		return err
 	}
-	if err := d.SetKey(i, v); err != nil || d.Len() == n {
-		return err
-	}
-	return t.g.entries(1, n)
+	return refused
 }
 
 // Attr returns x.name, ready for the operator.
@@ -277,12 +370,15 @@ func (t *target) SetField(name string, v starlark.Value) error {
 }
 
 // index is x[i] of the interpreter.
-func index(x, i starlark.Value) (starlark.Value, error) {
+func (g *guards) index(x, i starlark.Value) (starlark.Value, error) {
 	switch x := x.(type) {
 	case starlark.Mapping:
+		if err := g.meter.Key(x, i); err != nil {
+			return nil, err
+		}
 		v, found, err := x.Get(i)
 		if err == nil && !found {
-			err = fmt.Errorf("key %v not in %s", i, x.Type())
+			err = g.keyError("key %v not in %s", i, x.Type())
 		}
 		return v, err
 	case starlark.Indexable:

@@ -122,21 +122,34 @@ func generatedPrograms() map[string]string {
 	for range 200_000 {
 		elifs.WriteString("elif 0:\n pass\n")
 	}
+	texts := collisions()
+	keys := fmt.Sprintf("keys = %q.split()\n", strings.Join(texts, " "))
+	json := `{\"` + strings.Join(texts, `\":1,\"`) + `\":1}`
 	return map[string]string{
-		"calls of calls":     calls.String(),
-		"elif of elif":       elifs.String(),
-		"source of brackets": "x = " + strings.Repeat("(", 4<<20),
-		"source of not":      "x = " + strings.Repeat("not ", 1<<20) + "1",
-		"source of minus":    "x = " + strings.Repeat("-", 4<<20) + "1",
-		"source of lambdas":  "x = " + strings.Repeat("lambda a,b:", 300_000) + "1",
-		"source of sums":     "x = 1" + strings.Repeat("+1", 2<<20),
-		"source of dots":     "x = a" + strings.Repeat(".a", 2<<20),
-		"source of else":     "x = 1" + strings.Repeat(" if 1 else 1", 300_000),
-		"source of names":    strings.Repeat("x\n", 290_000),
-		"source of values":   strings.Repeat("x=1\n", 180_000) + "fail()",
-		"source of all":      strings.Repeat("x\n", 6<<20),
-		"source of calls":    "x = f" + strings.Repeat("()", 1<<20),
-		"source of indexes":  "x = f" + strings.Repeat("[0]", 1<<20),
+		"texts of one hash":            keys + "x = [{k: 1 for k in keys} for i in range(1000000)]",
+		"text of one hash looked up":   keys + "d = {k: 1 for k in keys}\nx = [d[keys[-1]] for i in range(1000000)]",
+		"text of one hash by name":     keys + "d = {k: 1 for k in keys}\nx = [\"%(" + texts[len(texts)-1] + ")s\" % d for i in range(1000000)]",
+		"texts of one hash set":        keys + "def f():\n  d = {}\n  for i in range(1000000):\n    for k in keys:\n      d[k] = i\nf()",
+		"set of texts of one hash":     keys + "x = [set(keys) for i in range(1000000)]",
+		"arguments of one hash":        keys + "def g(**kw):\n  pass\nd = {k: 1 for k in keys}\nx = [g(**d) for i in range(1000000)]",
+		"dict by name of one hash":     keys + "d = {k: 1 for k in keys}\nx = [dict(**d) for i in range(1000000)]",
+		"JSON of one hash":             "x = [json.decode(\"" + json + "\") for i in range(100000)]",
+		"YAML of one hash":             "x = [yaml.decode(\"" + json + "\") for i in range(100000)]",
+		"literal of texts of one hash": "x = [{\"" + strings.Join(texts, `":1,"`) + "\":1} for i in range(100000)]",
+		"calls of calls":               calls.String(),
+		"elif of elif":                 elifs.String(),
+		"source of brackets":           "x = " + strings.Repeat("(", 4<<20),
+		"source of not":                "x = " + strings.Repeat("not ", 1<<20) + "1",
+		"source of minus":              "x = " + strings.Repeat("-", 4<<20) + "1",
+		"source of lambdas":            "x = " + strings.Repeat("lambda a,b:", 300_000) + "1",
+		"source of sums":               "x = 1" + strings.Repeat("+1", 2<<20),
+		"source of dots":               "x = a" + strings.Repeat(".a", 2<<20),
+		"source of else":               "x = 1" + strings.Repeat(" if 1 else 1", 300_000),
+		"source of names":              strings.Repeat("x\n", 290_000),
+		"source of values":             strings.Repeat("x=1\n", 180_000) + "fail()",
+		"source of all":                strings.Repeat("x\n", 6<<20),
+		"source of calls":              "x = f" + strings.Repeat("()", 1<<20),
+		"source of indexes":            "x = f" + strings.Repeat("[0]", 1<<20),
 	}
 }
 
@@ -208,4 +221,44 @@ func runHostile(t *testing.T, self, file string) ending {
 		t.Fatalf("%v: %.500s", err, out.String())
 	}
 	return end
+}
+
+// collisions returns about 4 000 texts that all have one hash in the interpreter,
+// which is FNV-1a of 32 bits for what is shorter than 12 bytes: beginnings and ends
+// that meet in the middle.
+func collisions() []string {
+	const (
+		prime   = 16777619
+		inverse = 899433627 // of it, modulo 2³²
+		n       = 1 << 22
+	)
+	text := func(i int) (s [5]byte) {
+		for k := range s {
+			s[k] = "abcdefghijklmnopqrstuvwxyz012345"[i>>(5*k)&31]
+		}
+		return s
+	}
+	ends := make([]int32, n) // by the upper bits of the state before the end
+	for i := range n {
+		h, s := uint32(12345), text(i)
+		for k := range s {
+			h = h*inverse ^ uint32(s[len(s)-1-k])
+		}
+		ends[h>>10] = int32(i)
+	}
+	var out []string
+	for i := range 2 * n {
+		h, s := uint32(2166136261), text(i)
+		for _, c := range s {
+			h = (h ^ uint32(c)) * prime
+		}
+		e := text(int(ends[h>>10]))
+		for _, c := range e {
+			h = (h ^ uint32(c)) * prime
+		}
+		if h == 12345 {
+			out = append(out, string(s[:])+string(e[:]))
+		}
+	}
+	return out
 }

@@ -18,25 +18,25 @@ var checks = map[string]methodCheck{}
 func init() {
 	for _, name := range strings.Fields(`capitalize count endswith find index isalnum isalpha isdigit islower isspace istitle isupper
 		lower lstrip partition removeprefix removesuffix rfind rindex rpartition rstrip startswith strip title upper`) {
-		checks[name] = (*guards).scan
+		checks[name] = checking((*guards).scan)
 	}
 	for _, name := range strings.Fields("split rsplit splitlines") {
-		checks[name] = (*guards).split
+		checks[name] = checking((*guards).split)
 	}
-	checks["join"] = (*guards).join
-	checks["replace"] = (*guards).replace
-	checks["format"] = (*guards).format
+	checks["join"] = checking((*guards).join)
+	checks["replace"] = checking((*guards).replace)
+	checks["format"] = checking((*guards).format)
 	for _, name := range strings.Fields("codepoints codepoint_ords elems elem_ords") {
-		checks[name] = (*guards).elems
+		checks[name] = checking((*guards).elems)
 	}
 	for _, name := range strings.Fields(`append clear extend get insert items keys pop popitem setdefault update values
 		add difference discard intersection issubset issuperset remove symmetric_difference union`) {
-		checks[name] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+		checks[name] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 			return g.container(name, recv, args, kwargs)
 		}
 	}
 	text := checks["index"]
-	checks["index"] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	checks["index"] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if _, ok := recv.(*starlark.List); ok {
 			return g.container("index", recv, args, kwargs)
 		}
@@ -44,8 +44,15 @@ func init() {
 	}
 }
 
-// A methodCheck is what is done before a method is called.
-type methodCheck func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error
+// A methodCheck is what is done before a method is called. If it returns a value,
+// that is what the method returns, and it is not called.
+type methodCheck func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+
+func checking(check func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error) methodCheck {
+	return func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return nil, check(g, recv, args, kwargs)
+	}
+}
 
 // A method is a bound method of a built-in type that is checked before it is called.
 type method struct {
@@ -57,8 +64,8 @@ type method struct {
 
 // CallInternal checks and calls.
 func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if err := m.check(m.g, m.Receiver(), args, kwargs); err != nil {
-		return nil, err
+	if v, err := m.check(m.g, m.Receiver(), args, kwargs); v != nil || err != nil {
+		return v, err
 	}
 	if m.Name() == "rsplit" && len(args) == 2 {
 		// It makes room for as many parts as are asked for.
@@ -285,7 +292,8 @@ func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 		if i := strings.IndexAny(field, "!:"); i >= 0 {
 			field = field[:i]
 		}
-		if err := g.meter.Charge(uint64(4 + len(kwargs))); err != nil {
+		// Names of one length are compared byte by byte, here and by the interpreter.
+		if err := g.meter.Charge(uint64(4 + len(kwargs)*(1+len(field)/64))); err != nil {
 			return err
 		}
 		i := -1

@@ -20,8 +20,9 @@ type guards struct {
 	loads   func() int // how many modules load each other now
 	free    []*operand // to be used again
 	targets []*target
-	methods []*method // such as are called once
-	chains  chains
+	pending []*pending
+	methods []*method        // such as are called once
+	making  []*starlark.Dict // the innermost last
 }
 
 // binary is starlark.Binary and starlark.Compare, with a look at the operands.
@@ -39,15 +40,20 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 		}
 		return starlark.Binary(op, x, y)
 	}
+	var made starlark.Value
 	var err error
 	switch x := x.(type) {
 	case starlark.Int:
 		if y, ok := y.(starlark.Int); ok {
 			return g.ints(op, x, y)
 		}
-		if op == syntax.STAR {
+		if _, ok := y.(starlark.Float); ok {
+			err = g.unaryCost(x)
+		} else if op == syntax.STAR {
 			err = g.repeat(y, x)
 		}
+	case starlark.Float:
+		err = g.unaryCost(y)
 	case starlark.String:
 		switch y := y.(type) {
 		case starlark.String:
@@ -84,12 +90,12 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 			err = g.repeat(x, y)
 		}
 	case *starlark.Dict:
-		if y, ok := y.(*starlark.Dict); ok {
-			err = g.union(x, y)
+		if y, ok := y.(*starlark.Dict); ok && op == syntax.PIPE {
+			made, err = g.union(x, y)
 		}
 	case *starlark.Set:
-		if y, ok := y.(*starlark.Set); ok {
-			err = g.union(x, y)
+		if y, ok := y.(*starlark.Set); ok && setMethods[op] != "" {
+			made, err = g.combine(setMethods[op], x, y)
 		}
 	default:
 		// Structs are joined by +; values of host programs see to themselves.
@@ -100,8 +106,8 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 			}
 		}
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || made != nil {
+		return made, err
 	}
 	return starlark.Binary(op, x, y)
 }
@@ -199,17 +205,6 @@ func (g *guards) entries(n, length int) error {
 	return g.meter.Charge(builtins.EntrySize * uint64(n))
 }
 
-// union is for x | y and the other operators of dicts and sets.
-func (g *guards) union(x, y starlark.Iterable) error {
-	if err := g.meter.Charge(builtins.DictSize); err != nil {
-		return err
-	}
-	if err := g.elements(x, 0); err != nil {
-		return err
-	}
-	return g.elements(y, starlark.Len(x))
-}
-
 // structs is for x + y where both have attributes.
 func (g *guards) structs(x starlark.HasAttrs, y starlark.Value) error {
 	if y, ok := y.(starlark.HasAttrs); ok {
@@ -226,7 +221,7 @@ func (g *guards) contains(x, y starlark.Value) error {
 	case starlark.Bytes:
 		return g.meter.Look(len(y))
 	case *starlark.Dict, *starlark.Set:
-		return g.meter.Hash(x)
+		return g.meter.Key(y, x)
 	case *starlark.List:
 		return g.search(x, y)
 	case starlark.Tuple:
@@ -246,7 +241,7 @@ func (g *guards) search(x starlark.Value, list starlark.Indexable) error {
 		return nil
 	case starlark.Int:
 		if _, ok := x.Int64(); ok {
-			return nil
+			return g.searchNumber(x, list)
 		}
 	case starlark.String:
 		if len(x) < 256 {
@@ -256,6 +251,18 @@ func (g *guards) search(x starlark.Value, list starlark.Indexable) error {
 	for i := range n {
 		if err := g.meter.Compare(x, list.Index(i)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// searchNumber counts the comparisons of x with the numbers of the other type.
+func (g *guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
+	for i := range list.Len() {
+		if f, ok := list.Index(i).(starlark.Float); ok {
+			if err := g.meter.Compare(x, f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -283,6 +290,9 @@ func (g *guards) interpolation(format string, x starlark.Value) error {
 		}
 		if name, rest, more = strings.Cut(rest, ")"); !more {
 			break
+		}
+		if err := g.meter.Key(mapping, starlark.String(name)); err != nil {
+			return err
 		}
 		if v, found, _ := mapping.Get(starlark.String(name)); found {
 			sum.add(v)

@@ -1,6 +1,10 @@
 package interp
 
-import "go.starlark.net/syntax"
+import (
+	"strconv"
+
+	"go.starlark.net/syntax"
+)
 
 // A rewriter puts guards into a syntax tree.
 type rewriter struct {
@@ -81,10 +85,22 @@ func (r *rewriter) enter(def *syntax.DefStmt) []syntax.Stmt {
 			head, body = body[:1:1], body[1:]
 		}
 	}
-	for _, v := range received(def.Params, def.Name.NamePos) {
-		head = append(head, &syntax.ExprStmt{X: r.guarded(guardCall, def.Name.NamePos, v)})
+	for _, look := range r.looks(def.Params, def.Name.NamePos) {
+		head = append(head, &syntax.ExprStmt{X: look})
 	}
 	return append(head, body...)
+}
+
+// looks returns what a function of these parameters does first. It is always true.
+func (r *rewriter) looks(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
+	var out []syntax.Expr
+	if n := len(params); n > manyParams {
+		out = append(out, r.guarded(guardMany, pos, integer(pos, n)))
+	}
+	for _, v := range received(params, pos) {
+		out = append(out, r.guarded(guardCall, pos, v))
+	}
+	return out
 }
 
 // received returns what a function of these parameters gets as *args and
@@ -104,8 +120,14 @@ func received(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
 	return out
 }
 
-func number(pos syntax.Position) syntax.Expr {
-	return &syntax.Literal{Token: syntax.INT, TokenPos: pos, Raw: "0", Value: int64(0)}
+// manyParams is how many parameters a function may have for which it costs nothing
+// to look for one by its name.
+const manyParams = 16
+
+func number(pos syntax.Position) syntax.Expr { return integer(pos, 0) }
+
+func integer(pos syntax.Position, n int) syntax.Expr {
+	return &syntax.Literal{Token: syntax.INT, TokenPos: pos, Raw: strconv.Itoa(n), Value: int64(n)}
 }
 
 func (r *rewriter) assign(s *syntax.AssignStmt) {
@@ -171,7 +193,11 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 		e.Fn = r.called(e.Fn)
 		for i, arg := range e.Args {
 			if star, ok := arg.(*syntax.UnaryExpr); ok && (star.Op == syntax.STAR || star.Op == syntax.STARSTAR) {
-				star.X = r.guarded(guardArgs, star.OpPos, r.expr(star.X))
+				name := guardArgs
+				if star.Op == syntax.STARSTAR {
+					name = guardNamed
+				}
+				star.X = r.guarded(name, star.OpPos, r.expr(star.X))
 				continue
 			}
 			e.Args[i] = r.expr(arg)
@@ -183,6 +209,9 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 	case *syntax.DictEntry:
 		e.Key, e.Value = r.key(e.Key), r.expr(e.Value)
 	case *syntax.DictExpr:
+		if len(e.List) > literalEntries {
+			return r.literal(e)
+		}
 		r.exprs(e.List)
 		return r.made(e, e.Lbrace)
 	case *syntax.DotExpr:
@@ -191,7 +220,11 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 			return r.guarded(guardAttr(e.Name.Name), e.Dot, e.X)
 		}
 	case *syntax.IndexExpr:
-		e.X, e.Y = r.expr(e.X), r.key(e.Y)
+		name := guardGet
+		if constant(e.Y) {
+			name = guardAt
+		}
+		e.X, e.Y = r.guarded(name, e.Lbrack, r.expr(e.X)), r.expr(e.Y)
 	case *syntax.LambdaExpr:
 		return r.lambda(e)
 	case *syntax.ListExpr:
@@ -201,6 +234,9 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 		e.X = r.expr(e.X)
 	case *syntax.SliceExpr:
 		e.X, e.Lo, e.Hi, e.Step = r.expr(e.X), r.expr(e.Lo), r.expr(e.Hi), r.expr(e.Step)
+		if e.Step != nil {
+			return r.guarded(guardStep, e.Lbrack, e)
+		}
 		return r.guarded(guardMake, e.Lbrack, e)
 	case *syntax.TupleExpr:
 		r.exprs(e.List)
@@ -235,8 +271,7 @@ func (r *rewriter) binary(e *syntax.BinaryExpr) syntax.Expr {
 		e.Y = r.expr(e.Y)
 		return e
 	}
-	_, xLiteral := e.X.(*syntax.Literal)
-	_, yLiteral := e.Y.(*syntax.Literal)
+	xLiteral, yLiteral := literalText(e.X), literalText(e.Y)
 	e.X, e.Y = r.expr(e.X), r.expr(e.Y)
 	switch e.Op {
 	case syntax.AND, syntax.OR:
@@ -253,17 +288,47 @@ func (r *rewriter) binary(e *syntax.BinaryExpr) syntax.Expr {
 	return indexed(r.guarded(guardOp(e.Op), e.OpPos, e.X), e.OpPos, e.Y)
 }
 
-// key rewrites what a dict is indexed with.
+// literalEntries is how many entries a literal dict may have to be made at once.
+const literalEntries = 32
+
+// literal rewrites a literal dict of many entries: they are made one by one, as
+// elements of a list.
+func (r *rewriter) literal(e *syntax.DictExpr) syntax.Expr {
+	list := &syntax.ListExpr{Lbrack: e.Lbrace, Rbrack: e.Rbrace}
+	list.List = append(list.List, r.guarded(guardOpen, e.Lbrace, number(e.Lbrace)))
+	for _, entry := range e.List {
+		entry := entry.(*syntax.DictEntry)
+		list.List = append(list.List, r.entry(guardUniq, entry))
+	}
+	return r.guarded(guardClose, e.Lbrace, list)
+}
+
+// entry returns what puts an entry into the dict that is made.
+func (r *rewriter) entry(name string, e *syntax.DictEntry) syntax.Expr {
+	return indexed(r.guarded(name, e.Colon, r.expr(e.Key)), e.Colon, r.expr(e.Value))
+}
+
+// key rewrites a key of a literal dict.
 func (r *rewriter) key(e syntax.Expr) syntax.Expr {
-	switch k := e.(type) {
-	case *syntax.Literal:
+	if constant(e) {
 		return e
-	case *syntax.UnaryExpr:
-		if _, ok := k.X.(*syntax.Literal); ok {
-			return e
-		}
 	}
 	return r.guarded(guardKey, syntax.Start(e), r.expr(e))
+}
+
+// constant reports whether e is a literal text or whole number, or one with a sign.
+func constant(e syntax.Expr) bool {
+	if unary, ok := e.(*syntax.UnaryExpr); ok {
+		e = unary.X
+	}
+	lit, ok := e.(*syntax.Literal)
+	return ok && lit.Token != syntax.FLOAT
+}
+
+// literalText reports whether e is a literal text.
+func literalText(e syntax.Expr) bool {
+	lit, ok := e.(*syntax.Literal)
+	return ok && lit.Token == syntax.STRING
 }
 
 // made rewrites a literal, if it is one that can be made more than once.
@@ -275,16 +340,15 @@ func (r *rewriter) made(e syntax.Expr, pos syntax.Position) syntax.Expr {
 }
 
 func (r *rewriter) comprehension(e *syntax.Comprehension) syntax.Expr {
-	name := guardEach
-	if e.Curly {
-		name = guardEntry
-	}
 	var last *syntax.ForClause
 	for i, clause := range e.Clauses {
 		switch c := clause.(type) {
 		case *syntax.ForClause:
 			r.target(&c.Vars)
 			c.X = r.expr(c.X)
+			if i == 0 && e.Curly {
+				c.X = r.guarded(guardOpen, c.In, c.X)
+			}
 			last = c
 		case *syntax.IfClause:
 			c.Cond = r.expr(c.Cond)
@@ -293,9 +357,15 @@ func (r *rewriter) comprehension(e *syntax.Comprehension) syntax.Expr {
 			r.repeats++
 		}
 	}
-	last.X = r.guarded(name, last.In, last.X)
+	defer func() { r.repeats-- }()
+	if entry, ok := e.Body.(*syntax.DictEntry); ok && e.Curly {
+		put := &syntax.IfClause{If: entry.Colon, Cond: r.entry(guardPut, entry)}
+		return r.guarded(guardClose, e.Lbrack, &syntax.Comprehension{
+			Lbrack: e.Lbrack, Rbrack: e.Rbrack, Body: number(e.Lbrack), Clauses: append(e.Clauses, put),
+		})
+	}
+	last.X = r.guarded(guardEach, last.In, last.X)
 	e.Body = r.expr(e.Body)
-	r.repeats--
 	return r.guarded(guardMake, e.Lbrack, e)
 }
 
@@ -304,12 +374,8 @@ func (r *rewriter) lambda(e *syntax.LambdaExpr) syntax.Expr {
 	r.repeats++
 	e.Body = r.expr(e.Body)
 	r.repeats--
-	for _, v := range received(e.Params, e.Lambda) {
-		// The guard is always true.
-		e.Body = &syntax.CondExpr{
-			Cond: r.guarded(guardCall, e.Lambda, v), True: e.Body, False: number(e.Lambda),
-			If: e.Lambda, ElsePos: e.Lambda,
-		}
+	for _, look := range r.looks(e.Params, e.Lambda) {
+		e.Body = &syntax.CondExpr{Cond: look, True: e.Body, False: number(e.Lambda), If: e.Lambda, ElsePos: e.Lambda}
 	}
 	return r.guarded(guardMake, e.Lambda, e)
 }

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
@@ -27,16 +28,21 @@ func (g *guards) universe(env starlark.StringDict) {
 			return nil
 		}
 	}
-	guard := func(name string, c check) {
+	instead := func(name string, f func(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)) {
 		inner, ok := env[name].(*starlark.Builtin)
 		if !ok {
 			inner = starlark.Universe[name].(*starlark.Builtin)
 		}
 		env[name] = starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-			if err := c(args, kwargs); err != nil {
-				return nil, err
+			if v, err := f(args, kwargs); v != nil || err != nil {
+				return v, err
 			}
 			return inner.CallInternal(th, args, kwargs)
+		})
+	}
+	guard := func(name string, c check) {
+		instead(name, func(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			return nil, c(args, kwargs)
 		})
 	}
 	guard("all", first(g.through))
@@ -48,7 +54,15 @@ func (g *guards) universe(env starlark.StringDict) {
 	guard("hash", first(g.meter.Hash))
 	guard("ord", first(g.meter.Walk))
 	guard("int", first(g.parseInt))
-	guard("float", first(g.meter.Walk))
+	guard("float", first(func(v starlark.Value) error {
+		if err := g.unaryCost(v); err != nil {
+			return err
+		}
+		if s, ok := v.(starlark.String); ok {
+			return g.mentioned(s)
+		}
+		return nil
+	}))
 	guard("abs", first(g.unaryCost))
 	guard("bytes", first(func(v starlark.Value) error {
 		if s, ok := v.(starlark.String); ok {
@@ -60,26 +74,28 @@ func (g *guards) universe(env starlark.StringDict) {
 	guard("fail", g.print)
 	guard("warn", g.print)
 	guard("range", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(2 * builtins.BoxSize) })
-	guard("dir", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(1000) })
-	guard("zip", g.zip)
-	guard("set", first(func(v starlark.Value) error {
-		if err := g.meter.Charge(builtins.DictSize); err != nil {
-			return err
+	guard("dir", first(func(v starlark.Value) error {
+		if s, ok := v.(*starlarkstruct.Struct); ok {
+			return g.meter.Charge(1000 + 64*uint64(s.Len()))
 		}
-		return g.elements(v, 0)
+		return g.meter.Charge(1000)
 	}))
-	guard("dict", func(args starlark.Tuple, kwargs []starlark.Tuple) error {
-		if err := g.meter.Charge(builtins.DictSize + builtins.EntrySize*uint64(len(kwargs))); err != nil || len(args) == 0 {
-			return err
+	guard("zip", g.zip)
+	instead("set", func(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		if len(args) > 1 || len(kwargs) > 0 {
+			return nil, nil
 		}
-		return g.pairs(args[0], 0)
+		return orNil(g.newSet(args...))
+	})
+	instead("dict", func(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return orNil(g.newDict(args, kwargs))
 	})
 	guard("struct", func(_ starlark.Tuple, kwargs []starlark.Tuple) error {
 		return g.meter.Charge(builtins.BoxSize + 100*uint64(len(kwargs)))
 	})
-	env["sorted"] = g.keyed("sorted", func(n int) uint64 { return uint64(bits.Len(uint(n))) })
-	env["min"] = g.keyed("min", func(int) uint64 { return 1 })
-	env["max"] = g.keyed("max", func(int) uint64 { return 1 })
+	env["sorted"] = g.comparing("sorted", func(n int) uint64 { return uint64(bits.Len(uint(n))) })
+	env["min"] = g.comparing("min", func(int) uint64 { return 1 })
+	env["max"] = g.comparing("max", func(int) uint64 { return 1 })
 	env["getattr"] = g.getattr()
 }
 
@@ -148,7 +164,7 @@ func (g *guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
 func (g *guards) parseInt(v starlark.Value) error {
 	if s, ok := v.(starlark.String); ok {
 		n := uint64(len(s))
-		return g.meter.Charge(n + n*n/2000)
+		return g.meter.Charge(n + builtins.NumberSteps(len(s)))
 	}
 	return g.meter.Charge(builtins.BoxSize)
 }
@@ -166,8 +182,8 @@ func (g *guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
 	return sum.made()
 }
 
-// keyed returns sorted, min or max, that compares each of n elements about times(n) times.
-func (g *guards) keyed(name string, times func(n int) uint64) *starlark.Builtin {
+// comparing returns sorted, min or max, that compares each of n elements about times(n) times.
+func (g *guards) comparing(name string, times func(n int) uint64) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var list starlark.Value = args
@@ -246,6 +262,11 @@ func (g *guards) compared(key starlark.Callable, times uint64) *starlark.Builtin
 func (g *guards) getattr() *starlark.Builtin {
 	inner := starlark.Universe["getattr"].(*starlark.Builtin)
 	return starlark.NewBuiltin("getattr", func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		if len(args) > 1 {
+			if err := g.mentioned(args[1]); err != nil {
+				return nil, err
+			}
+		}
 		v, err := inner.CallInternal(th, args, kwargs)
 		if m, ok := v.(*starlark.Builtin); ok && len(args) > 1 && m.Receiver() != nil {
 			name, _ := args[1].(starlark.String)

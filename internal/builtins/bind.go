@@ -85,7 +85,7 @@ func (c *Call) unknown(name string) error {
 			names = append(names, p.Name)
 		}
 	}
-	p := problemf("no parameter %q", name)
+	p := problemf("no parameter %q", clip(name))
 	if near := nearest(name, names); near != "" {
 		p.hint = fmt.Sprintf("did you mean %q?", near)
 		// That it is missing, or wrong by its default, would be said of the same mistake.

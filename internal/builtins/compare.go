@@ -1,6 +1,8 @@
 package builtins
 
 import (
+	"math"
+
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 )
@@ -10,40 +12,70 @@ func (m *Meter) Compare(x, y starlark.Value) error {
 	if m == nil {
 		return nil
 	}
-	c := comparison{most: m.left()}
+	c := comparison{most: m.left(), meter: m}
 	if !c.values(x, y, starlark.CompareLimit) {
 		return m.Charge(m.most)
 	}
 	return m.Charge(c.sum)
 }
 
+// compareSteps is what it takes to compare two values that are not long.
+const compareSteps = 5
+
 // CompareSteps returns how many steps it takes to compare v with another value
 // like it.
 func (m *Meter) CompareSteps(v starlark.Value) uint64 {
 	switch v := v.(type) {
 	case starlark.String:
-		return 3 + uint64(len(v))/16
-	case starlark.Bool, starlark.NoneType, starlark.Float:
-		return 3
+		return compareSteps + uint64(len(v))/16
+	case starlark.Bool, starlark.NoneType:
+		return compareSteps
+	case starlark.Float:
+		m.seen(v)
+		return compareSteps + m.mixed
 	case starlark.Int:
 		if _, ok := v.Int64(); ok {
-			return 3
+			return compareSteps + m.mixed
 		}
 	}
 	return m.deepCompareSteps(v)
 }
 
 func (m *Meter) deepCompareSteps(v starlark.Value) uint64 {
-	c := comparison{most: m.leftAll()}
+	c := comparison{most: m.leftAll(), meter: m, alike: true}
 	c.values(v, v, starlark.CompareLimit)
 	return c.sum
 }
 
-type comparison struct{ sum, most uint64 }
+// A number is compared with another of the other type as a fraction, the longer
+// the farther the exponent is from 0.
+func mixedSteps(f starlark.Float) uint64 {
+	_, e := math.Frexp(float64(f))
+	return 60 + uint64(max(e, -e))/3
+}
+
+// seen notes that there are floating-point numbers among the values that are
+// compared or hashed, so that whole numbers may be compared with them.
+func (m *Meter) seen(f starlark.Float) { m.mixed = max(m.mixed, mixedSteps(f)) }
+
+type comparison struct {
+	sum, most uint64
+	meter     *Meter
+	alike     bool // a value and another like it, rather than these two
+}
+
+// number sums up the steps of a comparison of numbers of different types.
+func (c *comparison) number(x, y starlark.Value) {
+	f, ok := x.(starlark.Float)
+	i, whole := y.(starlark.Int)
+	if ok && whole {
+		c.sum += mixedSteps(f) + 2*digits(i)
+	}
+}
 
 // values sums up the steps of a comparison, as if all but the ends were equal.
 func (c *comparison) values(x, y starlark.Value, depth int) bool {
-	if c.sum += 3; c.sum > c.most {
+	if c.sum += compareSteps; c.sum > c.most {
 		return false
 	}
 	if depth < 1 {
@@ -58,7 +90,15 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 		if y, ok := y.(starlark.Bytes); ok {
 			c.sum += uint64(min(len(x), len(y))) / 16
 		}
+	case starlark.Float:
+		if c.number(x, y); c.alike {
+			c.meter.seen(x)
+			c.sum += c.meter.mixed
+		}
 	case starlark.Int:
+		if c.number(y, x); c.alike {
+			c.sum += c.meter.mixed
+		}
 		if _, ok := x.Int64(); !ok {
 			c.sum += digits(x) / 20
 		}
@@ -86,8 +126,7 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 	case *starlark.Dict:
 		if y, ok := y.(*starlark.Dict); ok && x.Len() == y.Len() {
 			for k, e := range x.Entries() {
-				n, err := hashSteps(k, 0, c.most)
-				if c.sum += n; err != nil || c.sum > c.most {
+				if !c.key(y, k) {
 					return false
 				}
 				other, found, _ := y.Get(k) // an error is the comparison's, too
@@ -98,10 +137,16 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 		}
 	case *starlark.Set:
 		if y, ok := y.(*starlark.Set); ok {
-			c.sum += 4 * uint64(min(x.Len(), y.Len()))
+			// A set may look for the elements of the other, or have it count its
+			// own, for which it makes room.
+			c.sum += 32 * uint64(Buckets(x)+Buckets(y))
 			for e := range x.Elements() {
-				n, err := hashSteps(e, 0, c.most)
-				if c.sum += n; err != nil || c.sum > c.most {
+				if c.sum += 4; !c.key(y, e) {
+					return false
+				}
+			}
+			for e := range y.Elements() {
+				if c.sum += 4; !c.key(x, e) {
 					return false
 				}
 			}
@@ -118,4 +163,14 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 		}
 	}
 	return true
+}
+
+// key sums up the steps of a search for k.
+func (c *comparison) key(of, k starlark.Value) bool {
+	n, err := c.meter.hashSteps(k, 0, c.most)
+	if c.sum += n; err != nil || c.sum > c.most {
+		return false
+	}
+	c.sum += c.meter.searchSteps(buckets(of), k)
+	return c.sum <= c.most
 }

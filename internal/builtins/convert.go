@@ -347,8 +347,12 @@ func nameOf(t reflect.Type) string {
 // clip shortens s for a message.
 func clip(s string) string {
 	const most = 60
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
+	n := 0
+	for i := range s {
+		if n == most {
+			return s[:i] + "…"
+		}
+		n++
 	}
 	return s
 }

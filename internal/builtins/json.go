@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"encoding/json"
 	"fmt"
 
 	starjson "go.starlark.net/lib/json"
@@ -82,7 +83,63 @@ func decodable[T string | []byte](m *Meter, data T) error {
 			n += EntrySize / 2
 		}
 	}
-	return m.Charge(uint64(n))
+	if err := m.Charge(uint64(n)); err != nil {
+		return err
+	}
+	return m.Charge(hiddenSteps(data))
+}
+
+// hiddenSteps returns what a decoder of JSON takes beyond its reading of a text: for
+// keys that are chosen to go into one place of a dict, and for long numbers.
+func hiddenSteps[T string | []byte](data T) (steps uint64) {
+	type object struct{ first, start, end int } // of its keys; of the text before
+	objects := []object{{}}
+	var hashes []uint32
+	for i := 0; i < len(data); i++ {
+		top := &objects[len(objects)-1]
+		switch data[i] {
+		case '{', '[':
+			objects = append(objects, object{first: len(hashes)})
+		case '}', ']':
+			if len(objects) > 1 {
+				steps += crowding(hashes[top.first:])
+				hashes = hashes[:top.first]
+				objects = objects[:len(objects)-1]
+			}
+		case '"':
+			top.start = i
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+			top.end = min(i+1, len(data))
+		case ':':
+			hashes = append(hashes, keyHash(data[top.start:top.end], len(hashes)))
+		case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			start := i
+			for i+1 < len(data) && data[i+1] >= '0' && data[i+1] <= '9' {
+				i++
+			}
+			steps += NumberSteps(i - start)
+		}
+	}
+	return steps + crowding(hashes)
+}
+
+// NumberSteps returns what it takes to read a number of n digits: each takes
+// longer than the one before.
+func NumberSteps(n int) uint64 { return uint64(n) * uint64(n) / 2000 }
+
+// keyHash returns the hash of a quoted text that is the nth key. That of a long
+// text nobody can choose.
+func keyHash[T string | []byte](quoted T, n int) uint32 {
+	var key string
+	if len(quoted) > 100 || json.Unmarshal([]byte(quoted), &key) != nil || len(key) >= 12 {
+		return uint32(n) * 2654435769
+	}
+	h, _ := starlark.String(key).Hash() // text has one
+	return h
 }
 
 // jsonModule is Starlark's, in bounds.

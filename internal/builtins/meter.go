@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -28,6 +29,8 @@ type Meter struct {
 	thread *starlark.Thread
 	most   uint64 // steps
 	size   int    // of one value, in bytes
+	asked  uint64 // the step at which the context was asked
+	mixed  uint64 // what it takes to compare a whole number with a number that is not
 
 	flat  flat                           // of the value that is looked at
 	entry func(k, v starlark.Value) bool // adds to flat
@@ -59,11 +62,16 @@ func (m *Meter) Charge(n uint64) error {
 		return ErrSteps
 	}
 	m.thread.Steps += n
-	if n > 10_000 && m.ctx.Err() != nil {
+	if m.thread.Steps-m.asked > askSteps {
+		m.asked = m.thread.Steps
 		return m.ctx.Err()
 	}
 	return nil
 }
+
+// askSteps is after how many steps the context is asked again: about a tenth of a
+// millisecond.
+const askSteps = 10_000
 
 func (m *Meter) left() uint64 {
 	if m.thread.Steps >= m.most {
@@ -168,6 +176,8 @@ func (m *Meter) TextSize(v starlark.Value) (int, error) {
 			return digits(v)
 		case starlark.Float:
 			return 330 // %f of the largest
+		case starlark.Callable:
+			return 80 // with a name
 		}
 		return 40
 	}}
@@ -210,18 +220,30 @@ func (m *Meter) Hash(v starlark.Value) error {
 		if m == nil {
 			return nil
 		}
-		n, err := hashSteps(v, 0, m.left())
+		n, err := m.hashSteps(v, 0, m.left())
 		if err != nil {
 			return err
 		}
 		return m.Charge(n)
+	case starlark.Float:
+		if m == nil {
+			return nil
+		}
+		m.seen(v)
+		return m.Charge(floatSteps(v))
 	case starlark.Bytes:
 		return m.Look(len(v))
 	}
 	return nil
 }
 
-func hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
+// floatSteps is for the hash of a number: it becomes a whole number for that.
+func floatSteps(f starlark.Float) uint64 {
+	_, e := math.Frexp(float64(f))
+	return 2 + uint64(max(e, 0))/8
+}
+
+func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
 	if depth > DeepestValue {
 		return 0, fmt.Errorf("the value is nested deeper than %d", DeepestValue)
 	}
@@ -231,7 +253,7 @@ func hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
 		}
 		if err == nil {
 			var more uint64
-			more, err = hashSteps(e, depth+1, most-n)
+			more, err = m.hashSteps(e, depth+1, most-n)
 			n += more
 		}
 		return err == nil
@@ -242,6 +264,9 @@ func hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
 		n += uint64(len(v)) / 16
 	case starlark.Bytes:
 		n += uint64(len(v)) / 4
+	case starlark.Float:
+		m.seen(v)
+		n += floatSteps(v)
 	case starlark.Tuple:
 		for _, e := range v {
 			if !add(e) {

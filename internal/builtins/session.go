@@ -3,6 +3,7 @@ package builtins
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -73,7 +74,9 @@ func (s *Session) Report(d plan.Diagnostic) {
 
 // ReportSure is Report for what no parameter's value can be the cause of.
 func (s *Session) ReportSure(d plan.Diagnostic) {
-	_ = s.Meter.Charge(diagnosticSize) // what is reported is kept, even if evaluation ends with it
+	// What is reported is kept, even if evaluation ends with it.
+	_ = s.Meter.Charge(uint64(diagnosticSize + len(d.Message) + len(d.Hint)))
+	d.Message, d.Hint = clipText(d.Message), clipText(d.Hint)
 	if d.Line == "" {
 		d.Line = s.line(d.Pos)
 	}
@@ -87,6 +90,15 @@ func (s *Session) ReportSure(d plan.Diagnostic) {
 		return
 	}
 	s.diags = append(s.diags, d)
+}
+
+// clipText shortens what nobody would read to its end.
+func clipText(s string) string {
+	const most = 10_000 // bytes
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func (s *Session) line(p plan.Pos) string {

@@ -11,7 +11,7 @@ import (
 func (m *Meter) Walk(v starlark.Value) error {
 	switch v := v.(type) {
 	case starlark.String:
-		return m.Look(len(v))
+		return m.Charge(textSteps(v))
 	case starlark.Bool, starlark.NoneType, starlark.Int, starlark.Float:
 		return nil
 	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
@@ -71,7 +71,7 @@ type flat struct {
 func (f *flat) add(v starlark.Value) {
 	switch v := v.(type) {
 	case starlark.String:
-		f.steps += 4 + uint64(len(v))/16
+		f.steps += 4 + textSteps(v)
 	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
 		f.deep = true
 	default:
@@ -79,9 +79,17 @@ func (f *flat) add(v starlark.Value) {
 	}
 }
 
+// textSteps is for a text, which may be looked at in more than one way if it is long.
+func textSteps(s starlark.String) uint64 {
+	if len(s) > 1024 {
+		return uint64(len(s))
+	}
+	return uint64(len(s)) / 16
+}
+
 func walkSteps(v starlark.Value) uint64 {
 	if s, ok := v.(starlark.String); ok {
-		return 4 + uint64(len(s))/16
+		return 4 + textSteps(s)
 	}
 	return 16
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/stdlib"
 )
 
@@ -346,7 +347,7 @@ func (c *completer) inLoad(fr *frame, written string) {
 
 func (c *completer) moduleDoc(file string) *markup {
 	if m := c.s.workspace.module(c.ctx, file); m != nil && m.tree != nil {
-		if doc := docstring(m.tree.Stmts); doc != "" {
+		if doc := builtins.Docstring(m.tree.Stmts); doc != "" {
 			return markdown(doc)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/resolve"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -285,7 +286,7 @@ func (s *server) hoverText(ctx context.Context, m *module, q quoted) string {
 		if from == nil || from.tree == nil {
 			return ""
 		}
-		return paragraphs("`"+s.shown(from)+"`", docstring(from.tree.Stmts))
+		return paragraphs("`"+s.shown(from)+"`", builtins.Docstring(from.tree.Stmts))
 	}
 	p, _ := s.planOf(m.file)
 	if p == nil {

@@ -97,7 +97,7 @@ func ofBuiltin(b *builtins.Func) call {
 }
 
 func ofDef(m *module, def *syntax.DefStmt) call {
-	help := docArgs(docstring(def.Body))
+	help := docArgs(builtins.Docstring(def.Body))
 	var list []param
 	keyword := false
 	for _, x := range def.Params {
@@ -175,39 +175,12 @@ func (f *function) doc() *markup {
 	if f.builtin != nil {
 		text = f.builtin.Doc
 	} else {
-		text = docstring(f.def.Body)
+		text = builtins.Docstring(f.def.Body)
 	}
 	if text == "" {
 		return nil
 	}
 	return markdown(text)
-}
-
-// docstring returns the text that a body starts with, without its indentation.
-func docstring(body []syntax.Stmt) string {
-	if len(body) == 0 {
-		return ""
-	}
-	x, ok := body[0].(*syntax.ExprStmt)
-	if !ok {
-		return ""
-	}
-	lit, ok := x.X.(*syntax.Literal)
-	if !ok {
-		return ""
-	}
-	value, _ := lit.Value.(string)
-	lines := strings.Split(strings.ReplaceAll(value, "\r\n", "\n"), "\n")
-	indent := -1
-	for _, l := range lines[1:] {
-		if trimmed := strings.TrimLeft(l, " "); trimmed != "" && (indent < 0 || len(l)-len(trimmed) < indent) {
-			indent = len(l) - len(trimmed)
-		}
-	}
-	for i := range lines[1:] {
-		lines[i+1] = lines[i+1][min(max(indent, 0), len(lines[i+1])):]
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
 }
 
 // docArgs returns what a docstring says of the parameters: the lines below

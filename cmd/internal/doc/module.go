@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/stdlib"
 )
@@ -41,7 +42,7 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	if tree == nil {
 		return nil, &interp.Error{Diagnostics: wrong}
 	}
-	about := docstring(tree.Stmts)
+	about := builtins.Docstring(tree.Stmts)
 	module := Entry{Name: name, Kind: Module, Summary: summary(about), Text: about}
 	out := []Entry{module}
 	for _, stmt := range tree.Stmts {
@@ -49,7 +50,7 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 		if !ok || strings.HasPrefix(def.Name.Name, "_") {
 			continue
 		}
-		help := docstring(def.Body)
+		help := builtins.Docstring(def.Body)
 		out = append(out, Entry{
 			Name: name + ":" + def.Name.Name, Kind: Function, Summary: summary(help), Text: help,
 			Signature: fmt.Sprintf("load(%q, %q)\n%s", name, def.Name.Name, signature(string(text), def)),
@@ -75,32 +76,4 @@ func signature(text string, def *syntax.DefStmt) string {
 		head = append(head, indent+strings.TrimSpace(string(line)))
 	}
 	return strings.Join(head, "\n")
-}
-
-// docstring returns the text that a body starts with, without its indentation.
-func docstring(body []syntax.Stmt) string {
-	if len(body) == 0 {
-		return ""
-	}
-	x, ok := body[0].(*syntax.ExprStmt)
-	if !ok {
-		return ""
-	}
-	lit, ok := x.X.(*syntax.Literal)
-	if !ok {
-		return ""
-	}
-	value, _ := lit.Value.(string)
-	first, rest, _ := strings.Cut(value, "\n")
-	lines := strings.Split(rest, "\n")
-	depth := len(value)
-	for _, l := range lines {
-		if trimmed := strings.TrimLeft(l, " "); trimmed != "" {
-			depth = min(depth, len(l)-len(trimmed))
-		}
-	}
-	for i, l := range lines {
-		lines[i] = strings.TrimRight(l[min(depth, len(l)):], " \r")
-	}
-	return strings.TrimSpace(first + "\n" + strings.Join(lines, "\n"))
 }

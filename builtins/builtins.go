@@ -39,10 +39,19 @@ type Func = impl.Func
 // A call that does not fit is an error that names the argument, points at it,
 // and suggests names; fn is not called then. fn returns an error of [Call.Errorf]
 // or any other, which is about the call. A mistake in A itself is an error of
-// every call. Evaluations at once call fn at once, each on a goroutine of its own.
+// every call.
+//
+// Evaluations at once call fn at once, each on a goroutine of its own. It does not
+// keep or change lists and dicts among its arguments, which are the caller's. What it
+// returns counts as made by the evaluation (L4); what it takes besides, such as
+// time, is its own to bound, by a context that it was made with.
 func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *Func {
 	return impl.New(name, result, doc, func(c *impl.Call, a *A) (starlark.Value, error) {
-		return fn(&Call{Thread: c.Thread, call: c}, a)
+		v, err := fn(&Call{Thread: c.Thread, call: c}, a)
+		if err == nil {
+			err = c.Session.Meter.Text(v)
+		}
+		return v, err
 	})
 }
 

@@ -81,11 +81,12 @@ func (a *app) test(cmd *cobra.Command, args []string, flags testFlags) error {
 	if err != nil {
 		return err
 	}
-	view.Doing(fmt.Sprintf("testing %d files", len(paths)))
+	view.Doing("testing " + a.shown(paths[0]))
 	ended := 0
-	opts.Done = func(f suite.File) {
-		ended++
-		view.Doing(fmt.Sprintf("testing %d files, %d are done", len(paths), ended))
+	opts.Done = func(suite.File) {
+		if ended++; ended < len(paths) {
+			view.Doing("testing " + a.shown(paths[ended]))
+		}
 	}
 	files, err := suite.Run(cmd.Context(), paths, opts)
 	if err != nil {

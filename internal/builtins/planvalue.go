@@ -31,15 +31,15 @@ func NewPlan(p *plan.Plan, m *Meter) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := 0
-	v := mirrored(reflect.ValueOf(*p), &values)
+	size := uint64(0)
+	v := mirrored(reflect.ValueOf(*p), &size)
 	v.Freeze()
-	return &Plan{plan: p, digest: digest, fields: v.(*starlarkstruct.Struct)}, m.Charge(uint64(values) * EntrySize)
+	return &Plan{plan: p, digest: digest, fields: v.(*starlarkstruct.Struct)}, m.Charge(size)
 }
 
-// mirrored returns plain data as a value, and adds to n how many values it is made of.
-func mirrored(v reflect.Value, n *int) starlark.Value {
-	*n++
+// mirrored returns plain data as a value, and adds to size what that takes.
+func mirrored(v reflect.Value, size *uint64) starlark.Value {
+	*size += BoxSize
 	if v.IsValid() && v.CanInterface() {
 		if t, ok := v.Interface().(encoding.TextMarshaler); ok {
 			text, err := t.MarshalText()
@@ -59,27 +59,28 @@ func mirrored(v reflect.Value, n *int) starlark.Value {
 		return starlark.Float(v.Float())
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			return mirrored(v.Elem(), n)
+			return mirrored(v.Elem(), size)
 		}
 	case reflect.Slice:
 		list := make([]starlark.Value, v.Len())
 		for i := range list {
-			list[i] = mirrored(v.Index(i), n)
+			list[i] = mirrored(v.Index(i), size)
 		}
 		return starlark.NewList(list)
 	case reflect.Map:
+		*size += DictSize + EntrySize*uint64(v.Len())
 		d := starlark.NewDict(v.Len())
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
-			_ = d.SetKey(starlark.String(k.String()), mirrored(v.MapIndex(k), n)) // text can be hashed
+			_ = d.SetKey(starlark.String(k.String()), mirrored(v.MapIndex(k), size)) // text can be hashed
 		}
 		return d
 	case reflect.Struct:
 		fields := starlark.StringDict{}
 		for i := range v.NumField() {
 			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-			fields[name] = mirrored(v.Field(i), n)
+			fields[name] = mirrored(v.Field(i), size)
 		}
 		return starlarkstruct.FromStringDict(starlark.String(strings.ToLower(v.Type().Name())), fields)
 	}

@@ -35,7 +35,7 @@ type evaluation struct {
 	thread   *starlark.Thread
 	env      starlark.StringDict
 	testEnv  starlark.StringDict // of files that hold tests
-	test     string              // the function of the file that is called; empty: none
+	test     string              // the function of the file that is called, if session.Tests is set
 	guards   *guards
 	libs     map[string]fs.FS
 	modules  map[string]*module
@@ -113,7 +113,7 @@ func (e *evaluation) run() (*plan.Plan, error) {
 	if err != nil {
 		return nil, e.failure(nil)
 	}
-	if e.test != "" && !e.declares() {
+	if e.session.Tests != nil && !e.declares() {
 		if len(e.session.Errors()) > 0 {
 			return nil, e.failure(nil)
 		}
@@ -129,7 +129,7 @@ func (e *evaluation) run() (*plan.Plan, error) {
 // execute runs the file, and the test of it that is to be run.
 func (e *evaluation) execute() error {
 	m, err := e.exec(source{name: e.name})
-	if err != nil || e.test == "" {
+	if err != nil || e.session.Tests == nil {
 		return err
 	}
 	return e.callTest(m)
@@ -184,8 +184,9 @@ func (e *evaluation) at(steps uint64) (stack starlark.CallStack) {
 		th.Cancel("found")
 	}
 	defer func() { _ = recover() }() // it did not come that far: no position
-	again.test = e.test
-	again.tested()
+	if e.session.Tests != nil {
+		again.tests(e.test)
+	}
 	_ = again.execute()
 	return stack
 }

@@ -2,6 +2,7 @@ package interp
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -53,8 +54,7 @@ func Tests(file string, tree *syntax.File) []TestFunc {
 func Test(ctx context.Context, file, function string, opts Options) ([]Golden, error) {
 	var out []Golden
 	err := evaluate(ctx, file, opts, func(e *evaluation) error {
-		e.test = function
-		e.tested()
+		e.tests(function)
 		_, err := e.run()
 		for _, g := range e.session.Tests.Goldens {
 			out = append(out, Golden{g.Path, g.Pos, e.session.Source(g.Pos.File).Line(g.Pos.Line), g.Got, g.Want, g.Missing})
@@ -69,11 +69,10 @@ func Test(ctx context.Context, file, function string, opts Options) ([]Golden, e
 	return out, err
 }
 
-// tested makes e run tests.
-func (e *evaluation) tested() {
-	if e.test != "" {
-		e.session.Tests = &builtins.Tests{Plan: e.planOf}
-	}
+// tests makes e the run of a test.
+func (e *evaluation) tests(function string) {
+	e.test = function
+	e.session.Tests = &builtins.Tests{Plan: e.planOf}
 }
 
 // callTest calls the test of the module.
@@ -81,7 +80,7 @@ func (e *evaluation) callTest(m *module) error {
 	fn, ok := m.globals[e.test].(*starlark.Function)
 	if !ok {
 		return &builtins.Hinted{
-			Msg:  "there is no function " + e.test + " in " + m.src.String(),
+			Msg:  fmt.Sprintf("there is no function %q in %s", e.test, m.src),
 			Hint: suggest(e.test, keys(m.globals), ""),
 		}
 	}

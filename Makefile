@@ -5,7 +5,7 @@ GO ?= go
 MODULES := $(shell git ls-files '*/go.mod' ':!tools/go.mod' | xargs -r -n1 dirname)
 
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
-REQUIRE := registry,buildkit,cluster,real,postgres,redis,editor
+REQUIRE := registry,buildkit,cluster,real,postgres,redis,editor,ssh
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -33,7 +33,7 @@ demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
 test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
-	./scripts/deps.sh nvim:neovim
+	./scripts/deps.sh nvim:neovim ssh:openssh-client
 	./scripts/tidy.sh
 	$(GO) test -run TestHostile ./interp
 	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 25m ./...

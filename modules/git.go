@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -19,18 +17,10 @@ import (
 	"github.com/pipelinefile/pipe/internal/lock"
 )
 
-// The bounds of fetching one module.
-const (
-	mostTime = 10 * time.Minute
-	mostPack = 512 << 20 // bytes of a repository, while it is here
-)
-
 // fetchGit fetches one commit into a repository without a work tree, and reads
 // the files from there: nothing that a repository holds, no link, no submodule,
 // no filter, no hook, ever comes to be on this machine.
 func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, mostTime, fmt.Errorf("it took longer than %s", mostTime))
-	defer cancel()
 	dir, err := os.MkdirTemp(s.dir, ".git-")
 	if err != nil {
 		return pin, nil, err
@@ -46,7 +36,7 @@ func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.
 			return pin, nil, err
 		}
 	}
-	ctx, stop := bounded(ctx, dir)
+	ctx, stop := s.bounds.watch(ctx, dir)
 	defer stop()
 	if _, err := g.run(ctx, nil, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", m.URL(), ref); err != nil {
 		// Some servers give no commit that is not the tip of something.
@@ -57,50 +47,15 @@ func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.
 			return pin, nil, err
 		}
 	}
+	if err := s.bounds.check(dir); err != nil {
+		return pin, nil, err
+	}
 	out, err := g.run(ctx, nil, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
 	if err != nil {
 		return pin, nil, fmt.Errorf("the repository does not have the commit %s any more: %w", commit, err)
 	}
 	files, err := g.read(ctx, string(out))
 	return lock.Pin{Commit: commit}, files, err
-}
-
-// bounded returns a context that ends when the folder holds too much.
-func bounded(ctx context.Context, dir string) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if size(dir) > mostPack {
-				cancel(fmt.Errorf("the repository is larger than %d bytes", mostPack))
-			}
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		<-ended
-	}
-}
-
-func size(dir string) (n int64) {
-	// Files come and go meanwhile.
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil {
-			if info, err := d.Info(); err == nil {
-				n += info.Size()
-			}
-		}
-		return nil
-	})
-	return n
 }
 
 // A git is the program, in a folder, for a module.
@@ -185,6 +140,7 @@ func (g git) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, 
 		"-c", "core.hooksPath=" + os.DevNull, "-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
 		"-c", "fetch.recurseSubmodules=false",
 	}, args...)...)
+	whole(cmd)
 	cmd.Dir = g.dir
 	cmd.WaitDelay = time.Second
 	cmd.Stdin = stdin
@@ -218,9 +174,17 @@ func (g git) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, 
 // complaint is what git says is wrong, without what it was told in confidence.
 func complaint(stderr string, err error) string {
 	var lines []string
+	last := "" // what is not of git itself
 	for line := range strings.Lines(stderr) {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "fatal: "); ok {
+		line = strings.TrimSpace(line)
+		rest, ok := strings.CutPrefix(line, "fatal: ")
+		if ok && last != "" && strings.HasPrefix(rest, "Could not read from remote repository") {
+			rest = last // why is what ssh has said before
+		}
+		if ok {
 			lines = append(lines, rest)
+		} else if line != "" {
+			last = line
 		}
 	}
 	text := strings.Join(lines, "; ")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"path"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
@@ -25,8 +27,6 @@ const mostLayers = 64 << 20
 // fetchImage reads the files from the layers of an image or artifact, as they
 // stream by: nothing is unpacked to disk. Docker's credential helpers are asked.
 func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, mostTime, fmt.Errorf("it took longer than %s", mostTime))
-	defer cancel()
 	ref, err := name.ParseReference(m.Image())
 	if err != nil {
 		return pin, nil, err
@@ -34,9 +34,13 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 	if pin.Manifest != "" {
 		ref = ref.Context().Digest(string(pin.Manifest))
 	}
-	desc, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	login, err := authn.DefaultKeychain.Resolve(ref.Context())
 	if err != nil {
 		return pin, nil, errors.New(lock.Shown(err.Error()))
+	}
+	desc, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuth(login))
+	if err != nil {
+		return pin, nil, refused(err, login, ref.Context().RegistryStr())
 	}
 	if desc.MediaType.IsIndex() {
 		return pin, nil, errors.New("it is an index of images; a module is one image")
@@ -57,6 +61,18 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 	}
 	files, err := c.result()
 	return lock.Pin{Manifest: plan.Digest(desc.Digest.String())}, files, err
+}
+
+// refused says what to do about a registry that wants other credentials.
+func refused(err error, login authn.Authenticator, host string) error {
+	var from *transport.Error
+	if !errors.As(err, &from) || from.StatusCode != http.StatusUnauthorized && from.StatusCode != http.StatusForbidden {
+		return errors.New(lock.Shown(err.Error()))
+	}
+	if login == authn.Anonymous {
+		return fmt.Errorf("it wants credentials, which Docker's settings do not have: docker login %s", host)
+	}
+	return fmt.Errorf("it does not take the credentials that Docker's settings have (status %d): docker login %s", from.StatusCode, host)
 }
 
 // layer takes in the files of a layer. left is how many bytes may be unpacked.

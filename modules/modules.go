@@ -21,6 +21,8 @@ type Project struct {
 	File  string // the Pipelinefile
 	Root  string // the workspace, see interp.Workspace
 	Cache string // the folder for what is fetched; made if need be
+
+	bounds bounds
 }
 
 // Cache returns the cache at dir as evaluation reads it.
@@ -76,7 +78,7 @@ func (p Project) Update(ctx context.Context, names []string) ([]Module, error) {
 }
 
 func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Module, error) {
-	s := store{p.Cache}
+	s := store{p.Cache, p.bounds.orDefault()}
 	if err := os.MkdirAll(p.Cache, 0o700); err != nil {
 		return nil, err
 	}
@@ -102,9 +104,6 @@ func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Modu
 		}
 		got, files, err := s.fetch(ctx, m, pin)
 		if err != nil {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
 			return nil, fmt.Errorf("fetch %s: %w", m, err)
 		}
 		listing, err := s.add(files)
@@ -164,7 +163,7 @@ func (p Project) Verify() ([]Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := store{p.Cache}
+	s := store{dir: p.Cache}
 	problems := map[string]string{}
 	needed, err := p.walk(func(m lock.Module) (lock.Listing, error) {
 		name := m.String()
@@ -222,8 +221,17 @@ func merge(pins *lock.File, needed map[string][]string) []Module {
 // fetch returns the files of a module, as it is pinned, or as it is now if pin
 // is the zero value; and what to pin.
 func (s store) fetch(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
+	ctx, cancel := s.bounds.within(ctx)
+	defer cancel()
+	var files map[string][]byte
+	var err error
 	if m.OCI() {
-		return fetchImage(ctx, m, pin)
+		pin, files, err = fetchImage(ctx, m, pin)
+	} else {
+		pin, files, err = s.fetchGit(ctx, m, pin)
 	}
-	return s.fetchGit(ctx, m, pin)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return pin, files, err
 }

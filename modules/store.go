@@ -15,7 +15,10 @@ import (
 
 // A store is the folder of what was fetched: each content under its digest, so
 // that two processes that write the same write the same.
-type store struct{ dir string }
+type store struct {
+	dir    string
+	bounds bounds
+}
 
 // add keeps the files of a module, and then the listing of them.
 func (s store) add(files map[string][]byte) (lock.Listing, error) {

@@ -1,0 +1,75 @@
+package modules
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+)
+
+// bounds are those of fetching one module.
+type bounds struct {
+	time time.Duration // default 10 minutes
+	pack int64         // bytes of a repository, while it is here; default 512 MiB
+}
+
+// orDefault returns b with what is not set.
+func (b bounds) orDefault() bounds {
+	if b.time == 0 {
+		b.time = 10 * time.Minute
+	}
+	if b.pack == 0 {
+		b.pack = 512 << 20
+	}
+	return b
+}
+
+// within returns a context that ends when fetching takes too long.
+func (b bounds) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, b.time, fmt.Errorf("it took longer than %s", b.time))
+}
+
+// watch returns a context that ends soon after the folder holds too much. What is
+// there for a moment only is not seen: check is asked at the end.
+func (b bounds) watch(ctx context.Context, dir string) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := b.check(dir); err != nil {
+				cancel(err)
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-ended
+	}
+}
+
+// check says whether the folder holds too much.
+func (b bounds) check(dir string) error {
+	var n int64
+	// Files come and go meanwhile.
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil {
+			if info, err := d.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		return nil
+	})
+	if n > b.pack {
+		return fmt.Errorf("the repository is larger than %d bytes", b.pack)
+	}
+	return nil
+}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ type Options struct {
 // A File is what came of the tests of one file.
 type File struct {
 	Name    string            `json:"file"`            // slash-separated, below the workspace
-	Wrong   []plan.Diagnostic `json:"wrong,omitempty"` // why it has no tests: it cannot be parsed
+	Wrong   []plan.Diagnostic `json:"wrong,omitempty"` // why none of its tests is run: it cannot be parsed, say
 	Tests   []Test            `json:"tests"`           // in the order of the file
 	Seconds float64           `json:"seconds"`         // of all its tests together
 }
@@ -200,13 +201,37 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 		f.out.Wrong = wrong
 		return f, nil
 	}
-	for _, t := range interp.Tests(f.out.Name, tree) {
+	all := interp.Tests(f.out.Name, tree)
+	if f.out.Wrong = again(all, string(text)); len(f.out.Wrong) > 0 {
+		return f, nil
+	}
+	for _, t := range all {
 		if opts.Only == nil || opts.Only.MatchString(t.Name) {
 			f.out.Tests = append(f.out.Tests, Test{Name: t.Name, Pos: t.Pos})
 		}
 	}
 	f.left.Add(len(f.out.Tests))
 	return f, nil
+}
+
+// again returns errors about tests with the name of an earlier one, which would
+// not be run.
+func again(tests []interp.TestFunc, text string) (wrong []plan.Diagnostic) {
+	source := lines(text)
+	earlier := map[string]plan.Pos{}
+	for _, t := range tests {
+		first, ok := earlier[t.Name]
+		if !ok {
+			earlier[t.Name] = t.Pos
+			continue
+		}
+		wrong = append(wrong, plan.Diagnostic{
+			Severity: plan.Error, Pos: t.Pos, Line: strings.TrimRight(source[t.Pos.Line-1], "\r\n"),
+			Message: "there is a test " + t.Name + " already, which this one replaces",
+			Related: []plan.Related{{Pos: first, Message: "declared here", Line: strings.TrimRight(source[first.Line-1], "\r\n")}},
+		})
+	}
+	return wrong
 }
 
 // workspace returns what a file of tests may read: what a Pipelinefile beside it or
@@ -249,8 +274,11 @@ func below(root, path string) (string, error) {
 func (j job) run(ctx context.Context) {
 	t, opts := j.test, j.file.opts
 	opts.Print = func(pos plan.Pos, text string) {
-		if len(t.Printed) < mostPrinted {
+		switch n := len(t.Printed); {
+		case n < mostPrinted:
 			t.Printed = append(t.Printed, Line{pos, text})
+		case n == mostPrinted:
+			t.Printed = append(t.Printed, Line{pos, "what is printed from here on is left out"})
 		}
 	}
 	start := time.Now()

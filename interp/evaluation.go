@@ -34,7 +34,7 @@ type evaluation struct {
 	session  *builtins.Session
 	thread   *starlark.Thread
 	env      starlark.StringDict
-	testEnv  starlark.StringDict // of files that hold tests
+	testEnv  starlark.StringDict // of files that hold tests; nil: there was none yet
 	test     string              // the function of the file that is called, if session.Tests is set
 	guards   *guards
 	libs     map[string]fs.FS
@@ -79,17 +79,19 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 	e.guards = &guards{meter: s.Meter, thread: e.thread, loads: func() int { return len(e.loading) }}
 	e.guards.universe(e.env)
 	e.guards.declare(e.env)
-	e.testEnv = s.PredeclaredTests()
-	maps.Copy(e.testEnv, e.env) // a host's function goes first
 	return e
 }
 
 // predeclared returns the names that a module sees, besides those of Starlark.
 func (e *evaluation) predeclared(src source) starlark.StringDict {
-	if src.lib == "" && strings.HasSuffix(src.name, builtins.TestSuffix) {
-		return e.testEnv
+	if src.lib != "" || !strings.HasSuffix(src.name, builtins.TestSuffix) {
+		return e.env
 	}
-	return e.env
+	if e.testEnv == nil {
+		e.testEnv = e.session.PredeclaredTests()
+		maps.Copy(e.testEnv, e.env) // a host's function goes first
+	}
+	return e.testEnv
 }
 
 // run evaluates the Pipelinefile and all that it loads.

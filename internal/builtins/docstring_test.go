@@ -19,7 +19,7 @@ func TestDocstring(t *testing.T) {
 		{"'''\n  One.\r\n   \r\n\r\n    Two.\r\n'''", "One.\n\n\n  Two."},
 		{"'''One.\nnot indented\n  at all'''", "One.\nnot indented\n  at all"},
 	} {
-		f, err := syntax.Parse("x.star", tt.src, 0)
+		f, err := new(syntax.FileOptions).Parse("x.star", tt.src, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
@@ -192,6 +193,36 @@ func (p Project) Verify() ([]Module, error) {
 		m.Fetched = m.Problem == ""
 	}
 	return out, nil
+}
+
+// Read returns a file of a remote module, named as in a load, as it is pinned
+// and was fetched. It asks nobody.
+func (p Project) Read(name string) ([]byte, error) {
+	m, file, err := lock.ParseLoad(name)
+	if err != nil {
+		return nil, err
+	}
+	pins, _, err := p.pins()
+	if err != nil {
+		return nil, err
+	}
+	pin, ok := pins.Modules[m.String()]
+	if !ok {
+		return nil, fmt.Errorf("%s is not pinned in %s: load it in %s, and run: pipe mod sync", m, p.LockFile(), filepath.Base(p.File))
+	}
+	listing, err := lock.ReadListing(Cache(p.Cache), pin.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: run: pipe mod sync", m, err)
+	}
+	d, ok := listing[file]
+	if !ok {
+		return nil, fmt.Errorf("%s has no file %s: it has %s", m, file, strings.Join(listing.Names(), ", "))
+	}
+	data, err := lock.ReadFile(Cache(p.Cache), d)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: run: pipe mod sync", name, err)
+	}
+	return data, nil
 }
 
 // merge returns what is pinned and what is needed, sorted by name.

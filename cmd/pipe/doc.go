@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,13 +19,16 @@ func (a *app) docCmd() *cobra.Command {
 		Short: "Tell what a name means",
 		Long: `doc tells what a name means: a function or a type of the language, a parameter or an attribute
 of one, a module of @std and its functions, a rule of pipe lint, a command. FILE.star is a module
-of your own, and FILE.star:NAME a function of it, as its docstring says; nothing is run. A name
-that means several things tells all of them. Without a name doc lists what there is.`,
+of your own, and FILE.star:NAME a function of it, as its docstring says; nothing is run. FILE.star
+can be in a remote module, as in a load: it is read as the Pipelinefile here pins it, and nothing
+is fetched. NAME can also be one that the Pipelinefile here loads. A name that means several
+things tells all of them. Without a name doc lists what there is.`,
 		Example: `  pipe doc
   pipe doc application
   pipe doc service.url
   pipe doc @std//web.star
   pipe doc lib/names.star:full_name
+  pipe doc git+https://example.com/lib@v1//web.star
   pipe doc unused-load -o json`,
 		Args: cobra.ArbitraryArgs, // of a command with two words
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -46,6 +51,15 @@ that means several things tells all of them. Without a name doc lists what there
 				return err
 			}
 			found := doc.Find(entries, name)
+			loaded, err := a.docLoaded(cmd, entries, name)
+			if err != nil && len(found) == 0 {
+				return err
+			}
+			for _, e := range loaded {
+				if !slices.ContainsFunc(found, func(f doc.Entry) bool { return f.Name == e.Name }) {
+					found = append(found, e)
+				}
+			}
 			if len(found) == 0 {
 				return usagef(cmd, "nothing is named %q%s", name, didYouMean(name, doc.Names(entries)))
 			}
@@ -66,25 +80,68 @@ func (a *app) docEntries(cmd *cobra.Command) ([]doc.Entry, error) {
 	return append(append(entries, library...), commandEntries(cmd.Root())...), nil
 }
 
-// docModule adds the names of the module of the workspace that name names, if
-// it names one.
+// docModule adds the names of the module of the workspace, or of the remote
+// module, that name names, if it names one.
 func (a *app) docModule(cmd *cobra.Command, entries []doc.Entry, name string) ([]doc.Entry, error) {
 	file := name
-	if i := strings.LastIndex(name, ":"); i >= 0 {
+	if i := strings.LastIndex(name, ":"); i >= 0 && path.Ext(name) != ".star" {
 		file = name[:i]
 	}
-	if strings.HasPrefix(file, "@") || path.Ext(file) != ".star" && path.Base(file) != fileName {
+	remote := strings.Contains(file, "://")
+	if strings.HasPrefix(file, "@") || !remote && path.Ext(file) != ".star" && path.Base(file) != fileName {
 		return entries, nil
 	}
-	text, err := os.ReadFile(a.abs(file))
+	text, err := a.moduleText(cmd, file, remote)
 	if err != nil {
-		return nil, usagef(cmd, "%w", err)
+		return nil, err
 	}
 	own, err := doc.OfModule(cmd.Context(), file, text)
 	if err != nil {
 		return nil, err
 	}
 	return append(entries, own...), nil
+}
+
+func (a *app) moduleText(cmd *cobra.Command, file string, remote bool) ([]byte, error) {
+	if remote {
+		p, err := (&modVerb{}).project(a, cmd)
+		if err != nil {
+			return nil, err
+		}
+		return p.Read(file)
+	}
+	text, err := os.ReadFile(a.abs(file))
+	if err != nil {
+		return nil, usagef(cmd, "%w", err)
+	}
+	return text, nil
+}
+
+// docLoaded returns what a name means that the Pipelinefile here loads from
+// another file; nothing if there is none.
+func (a *app) docLoaded(cmd *cobra.Command, entries []doc.Entry, name string) ([]doc.Entry, error) {
+	file, ok := a.nearest()
+	if !ok {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	module, from := doc.Loaded(cmd.Context(), file, text, name)
+	if module == "" {
+		return nil, nil
+	}
+	if !strings.HasPrefix(module, "@") && !strings.Contains(module, "://") {
+		if module, err = filepath.Rel(a.dir, filepath.Join(filepath.Dir(file), filepath.FromSlash(module))); err != nil {
+			return nil, err
+		}
+	}
+	full := module + ":" + from
+	if entries, err = a.docModule(cmd, entries, full); err != nil {
+		return nil, err
+	}
+	return doc.Find(entries, full), nil
 }
 
 // commandEntries tells of the commands below cmd what their help says.

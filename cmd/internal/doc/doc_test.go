@@ -99,3 +99,17 @@ if True:
 		t.Errorf("a text that is wrong: %v", err)
 	}
 }
+
+func TestLoaded(t *testing.T) {
+	text := []byte("load(\"lib/x.star\", \"a\", b = \"c\")\nload(\"@std//web.star\", \"web\")\nd = 1\n")
+	for name, want := range map[string][2]string{
+		"a": {"lib/x.star", "a"}, "b": {"lib/x.star", "c"}, "web": {"@std//web.star", "web"}, "c": {}, "d": {}, "": {},
+	} {
+		if module, from := doc.Loaded(t.Context(), "Pipelinefile", text, name); module != want[0] || from != want[1] {
+			t.Errorf("Loaded(%q) = %q, %q, want %q", name, module, from, want)
+		}
+	}
+	if module, _ := doc.Loaded(t.Context(), "Pipelinefile", []byte("load("), "a"); module != "" {
+		t.Errorf("Loaded of a text that is wrong = %q", module)
+	}
+}

@@ -59,6 +59,28 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	return out, nil
 }
 
+// Loaded returns where a name comes from that the text of a file loads: the module
+// as it is written there, and the name in it; "", "" if it loads none of that name.
+func Loaded(ctx context.Context, file string, text []byte, name string) (module, from string) {
+	tree, _ := interp.Check(ctx, file, text, interp.Options{})
+	if tree == nil {
+		return "", ""
+	}
+	for _, stmt := range tree.Stmts {
+		load, ok := stmt.(*syntax.LoadStmt)
+		if !ok {
+			continue
+		}
+		for i, to := range load.To {
+			if to.Name == name {
+				module, _ = load.Module.Value.(string)
+				return module, load.From[i].Name
+			}
+		}
+	}
+	return "", ""
+}
+
 // signature returns the head of a def as it is written, with its lines and comments.
 func signature(text string, def *syntax.DefStmt) string {
 	lines := strings.Split(text, "\n")

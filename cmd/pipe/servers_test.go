@@ -49,6 +49,12 @@ func TestServers(t *testing.T) {
 	runServers(t, "testdata/servers", serversHome(t, "simulated"))
 }
 
+// TestCrash runs scripts that crash their cluster, which is theirs alone: there may
+// be one script at a time in its folder.
+func TestCrash(t *testing.T) {
+	runServers(t, "testdata/crash", serversHome(t, "simulated"))
+}
+
 // TestReal runs scripts in which pods really run. There is one real cluster on
 // a machine: what else needs it waits.
 func TestReal(t *testing.T) {
@@ -76,7 +82,9 @@ func runServers(t *testing.T, dir, home string) {
 				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
 			env.Setenv("PIPE_PROGRESS", "quiet")
-			return nil
+			programs, err := filepath.Abs("../../bin") // for pipe-cluster
+			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+programs)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),

@@ -27,8 +27,8 @@ type Options struct {
 	Limits      interp.Limits
 	Version     string // of pipe
 	Cache       fs.FS  // remote modules, as interp.Options.Cache; nil: there are none
-	// Library is a folder where modules of @std are written to, because an
-	// editor opens only what is on disk; empty: they are not opened.
+	// Library is a folder where modules of @std and remote ones are written to,
+	// because an editor opens only what is on disk; empty: they are not opened.
 	Library string
 	// Dockerfiles returns what is wrong with the Dockerfiles of a plan, whose
 	// texts read returns: dockerfile.Builds of interp/lint. nil: they are not looked at.

@@ -38,7 +38,7 @@ func (s *server) renamed(m *module, off int) (use, error) {
 	case u.dot != nil:
 		return use{}, refuse("the attribute %s is not renamed: what has it is known only when the file runs", u.id.Name)
 	case isLibrary(m.file):
-		return use{}, refuse("%s belongs to pipe", m.file)
+		return use{}, refuse("%s is not of this workspace", m.file)
 	case !m.whole:
 		return use{}, refuse("%s does not parse: correct that first", s.shown(m))
 	case u.decl == nil && u.call == nil && u.load == nil:

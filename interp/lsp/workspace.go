@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
-	"github.com/pipelinefile/pipe/stdlib"
 )
 
 // What is looked at of a workspace, so that a hostile or a huge one ends too.
@@ -31,6 +31,8 @@ type workspace struct {
 	docs    map[string]*document
 	cache   map[string]cached
 	std     map[string]*module
+	remotes map[string]*remote    // files of remote modules that were found
+	pins    map[string]cachedPins // by lock file
 }
 
 // A document is a file that is open in the editor.
@@ -50,11 +52,12 @@ type cached struct {
 }
 
 func newWorkspace(opts Options) *workspace {
-	return &workspace{opts: opts, docs: map[string]*document{}, cache: map[string]cached{}, std: map[string]*module{}}
+	return &workspace{opts: opts, docs: map[string]*document{}, cache: map[string]cached{}, std: map[string]*module{},
+		remotes: map[string]*remote{}, pins: map[string]cachedPins{}}
 }
 
-// isLibrary reports whether file is a module of @std.
-func isLibrary(file string) bool { return strings.HasPrefix(file, "@") }
+// isLibrary reports whether file is a module of @std, or of a remote module.
+func isLibrary(file string) bool { return strings.HasPrefix(file, "@") || lock.IsRemote(file) }
 
 // module returns what is known of a file, or nil.
 func (w *workspace) module(ctx context.Context, file string) *module {
@@ -96,12 +99,15 @@ func (w *workspace) analyse(ctx context.Context, file, data string) *module {
 	return analyse(ctx, file, root, below(root, file), data, interp.Options{Limits: w.opts.Limits})
 }
 
-// library returns a module of @std.
+// library returns a module of @std, or of a remote module.
 func (w *workspace) library(ctx context.Context, file string) *module {
+	if lock.IsRemote(file) {
+		return w.remote(ctx, file)
+	}
 	if m := w.std[file]; m != nil {
 		return m
 	}
-	data, err := fs.ReadFile(stdlib.FS, strings.TrimPrefix(file, stdPrefix))
+	data, err := w.textOf(file)
 	if err != nil {
 		return nil
 	}
@@ -119,6 +125,10 @@ func (w *workspace) find(m *module, name string) (string, bool) {
 	case strings.HasPrefix(name, stdPrefix):
 		file := path.Clean(strings.TrimPrefix(name, stdPrefix))
 		return stdPrefix + file, fs.ValidPath(file)
+	case lock.IsRemote(name):
+		return w.pinned(m, name)
+	case lock.IsRemote(m.file) && !strings.HasPrefix(name, "@") && !path.IsAbs(name):
+		return w.pinned(m, beside(m.file, name))
 	case strings.HasPrefix(name, "@"), strings.Contains(name, "://"), strings.ContainsRune(name, 0):
 		return "", false
 	case isLibrary(m.file):
@@ -263,7 +273,7 @@ func (w *workspace) pathOf(uri string) string {
 	file := filepath.Clean(filepath.FromSlash(p))
 	if w.opts.Library != "" {
 		if name := below(w.opts.Library, file); name != "" {
-			return stdPrefix + name
+			return insideLibrary(name)
 		}
 	}
 	return file
@@ -276,8 +286,7 @@ func (w *workspace) uriOf(file string) string {
 		return d.uri
 	}
 	if isLibrary(file) {
-		name := strings.TrimPrefix(file, stdPrefix)
-		if file = w.writeOut(name); file == "" {
+		if file = w.writeOut(file); file == "" {
 			return ""
 		}
 	}
@@ -288,13 +297,13 @@ func (w *workspace) uriOf(file string) string {
 	return (&url.URL{Scheme: "file", Path: p}).String()
 }
 
-// writeOut puts the text of a module of @std where an editor can open it.
-func (w *workspace) writeOut(name string) string {
-	data, err := fs.ReadFile(stdlib.FS, name)
+// writeOut puts the text of a library where an editor can open it.
+func (w *workspace) writeOut(library string) string {
+	data, err := w.textOf(library)
 	if err != nil || w.opts.Library == "" {
 		return ""
 	}
-	file := filepath.Join(w.opts.Library, filepath.FromSlash(name))
+	file := w.outside(library)
 	if old, err := os.ReadFile(file); err == nil && string(old) == string(data) {
 		return file
 	}

@@ -1,0 +1,158 @@
+package lsp
+
+import (
+	"context"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/stdlib"
+)
+
+// A remote is what was last found of a file of a remote module.
+type remote struct {
+	pins   string // the lock file that pins it
+	digest plan.Digest
+	module *module // of this digest; nil: not made yet
+}
+
+// A cachedPins is a lock file as long as it does not change on disk.
+type cachedPins struct {
+	modified time.Time
+	size     int64
+	pins     *lock.File
+}
+
+// pinned returns the name of the file of a remote module that m calls name in a
+// load, and whether it is here as it is pinned. Nothing is fetched.
+func (w *workspace) pinned(m *module, name string) (string, bool) {
+	mod, file, err := lock.ParseLoad(name)
+	if err != nil || w.opts.Cache == nil {
+		return "", false
+	}
+	name = mod.String() + "//" + file
+	pins := w.pinsOf(m)
+	l := w.lockFile(pins)
+	if l == nil {
+		return "", false
+	}
+	listing, err := lock.ReadListing(w.opts.Cache, l.Modules[mod.String()].Digest)
+	if err != nil {
+		return "", false
+	}
+	d, ok := listing[file]
+	if r := w.remotes[name]; ok && (r == nil || r.pins != pins || r.digest != d) {
+		w.remotes[name] = &remote{pins: pins, digest: d}
+	}
+	return name, ok
+}
+
+// pinsOf returns the lock file of the Pipelinefile that a module belongs to: its
+// own, or the nearest above it.
+func (w *workspace) pinsOf(m *module) string {
+	if r := w.remotes[m.file]; r != nil {
+		return r.pins
+	}
+	if isPipelinefile(m.file) {
+		return m.file + lock.Suffix
+	}
+	for dir := filepath.Dir(m.file); ; dir = filepath.Dir(dir) {
+		file := filepath.Join(dir, "Pipelinefile"+lock.Suffix)
+		if _, err := os.Stat(file); err == nil || dir == m.root || dir == filepath.Dir(dir) {
+			return file
+		}
+	}
+}
+
+// lockFile reads a lock file; it is nil if that cannot be read.
+func (w *workspace) lockFile(file string) *lock.File {
+	info, err := os.Stat(file)
+	if err != nil || info.Size() > largestFile {
+		return nil
+	}
+	if c := w.pins[file]; c.pins != nil && c.size == info.Size() && c.modified.Equal(info.ModTime()) {
+		return c.pins
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	pins, err := lock.Parse(data)
+	if err != nil {
+		return nil
+	}
+	w.pins[file] = cachedPins{info.ModTime(), info.Size(), pins}
+	return pins
+}
+
+// beside returns the file that a remote module calls by a relative path.
+func beside(file, name string) string {
+	i := strings.LastIndex(file, "//")
+	return file[:i+2] + path.Join(path.Dir(file[i+2:]), name)
+}
+
+// remote returns a file of a remote module: as pinned said, else as an editor has
+// it from an earlier session.
+func (w *workspace) remote(ctx context.Context, file string) *module {
+	r := w.remotes[file]
+	if r == nil {
+		data, err := os.ReadFile(w.outside(file))
+		if err != nil || w.opts.Library == "" {
+			return nil
+		}
+		return analyse(ctx, file, "", file, string(data), interp.Options{Limits: w.opts.Limits})
+	}
+	if r.module == nil {
+		data, err := lock.ReadFile(w.opts.Cache, r.digest)
+		if err != nil {
+			return nil
+		}
+		m := analyse(ctx, file, "", file, string(data), interp.Options{Limits: w.opts.Limits})
+		if ctx.Err() != nil {
+			return m
+		}
+		r.module = m
+	}
+	return r.module
+}
+
+// remoteFolder is where files of remote modules are below Options.Library.
+const remoteFolder = "remote/"
+
+// outside returns where a file of a library is for an editor.
+func (w *workspace) outside(file string) string {
+	name, ok := strings.CutPrefix(file, stdPrefix)
+	if i := strings.LastIndex(file, "//"); !ok && i >= 0 {
+		name = remoteFolder + url.QueryEscape(file[:i]) + file[i+1:]
+	}
+	return filepath.Join(w.opts.Library, filepath.FromSlash(name))
+}
+
+// insideLibrary returns the file of a library of which an editor has the path below
+// Options.Library.
+func insideLibrary(name string) string {
+	rest, ok := strings.CutPrefix(name, remoteFolder)
+	module, file, split := strings.Cut(rest, "/")
+	if module, err := url.QueryUnescape(module); ok && split && err == nil {
+		return module + "//" + file
+	}
+	return stdPrefix + name
+}
+
+// textOf returns the text of a file of a library.
+func (w *workspace) textOf(file string) ([]byte, error) {
+	if name, ok := strings.CutPrefix(file, stdPrefix); ok {
+		return fs.ReadFile(stdlib.FS, name)
+	}
+	if r := w.remotes[file]; r != nil {
+		return lock.ReadFile(w.opts.Cache, r.digest)
+	}
+	return nil, fs.ErrNotExist
+}

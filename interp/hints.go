@@ -148,6 +148,6 @@ func (e *evaluation) exported(file, name, module string) string {
 	if err != nil || e.modules[src.String()] == nil {
 		return ""
 	}
-	names := e.modules[src.String()].globals.Keys()
+	names := slices.DeleteFunc(e.modules[src.String()].globals.Keys(), func(n string) bool { return strings.HasPrefix(n, "_") })
 	return suggest(name, names, fmt.Sprintf("it has %s", strings.Join(names, ", ")))
 }

@@ -47,7 +47,8 @@ func Tests(file string, tree *syntax.File) []TestFunc {
 }
 
 // Test evaluates a file *_test.star as [Eval] does, and calls its function of
-// that name, without arguments. What the test asks to be evaluated counts within the
+// that name, without arguments; without a name it calls nothing, which tells what is
+// wrong with the file itself. What the test asks to be evaluated counts within the
 // same limits. The error, if the test fails, is an *Error; the files that differ
 // from what the test compared them with fail it, too, and are for the caller to show
 // or to write.
@@ -77,6 +78,9 @@ func (e *evaluation) tests(function string) {
 
 // callTest calls the test of the module.
 func (e *evaluation) callTest(m *module) error {
+	if e.test == "" {
+		return nil
+	}
 	fn, ok := m.globals[e.test].(*starlark.Function)
 	if !ok {
 		return &builtins.Hinted{

@@ -210,8 +210,27 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 			f.out.Tests = append(f.out.Tests, Test{Name: t.Name, Pos: t.Pos})
 		}
 	}
+	if err := f.load(ctx); err != nil || len(f.out.Wrong) > 0 {
+		f.out.Tests = []Test{}
+		return f, err
+	}
 	f.left.Add(len(f.out.Tests))
 	return f, nil
+}
+
+// load evaluates the file without any of its tests: what is wrong with it then is
+// told once and not for each of them.
+func (f *file) load(ctx context.Context) error {
+	if len(f.out.Tests) == 0 {
+		return nil
+	}
+	_, err := interp.Test(ctx, f.path, "", f.opts)
+	var wrong *interp.Error
+	if errors.As(err, &wrong) {
+		f.out.Wrong = wrong.Diagnostics
+		return nil
+	}
+	return err
 }
 
 // again returns errors about tests with the name of an earlier one, which would

@@ -63,7 +63,7 @@ func (a *app) lint(cmd *cobra.Command, file string, eval evalFlags, output strin
 		return err
 	}
 	opts := interp.Options{
-		Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}, Params: params, StandIns: true, Root: root, Version: version,
+		Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}, Params: params, StandIns: true, Root: root, Cache: a.moduleCache(), Version: version,
 	}
 	if fix {
 		if err := fixAll(cmd.Context(), file, opts); err != nil {
@@ -110,29 +110,9 @@ func looked(ctx context.Context, file string, opts interp.Options) (*plan.Plan, 
 
 // lintAll looks at all that a Pipelinefile is made of.
 func lintAll(ctx context.Context, file string, opts interp.Options) ([]lint.Finding, error) {
-	p, err := looked(ctx, file, opts)
-	if err != nil {
-		return nil, err
-	}
 	out := []lint.Finding{}
-	ofPlan := lint.Plan(p)
-	err = eachModule(p, file, opts.Root, func(name, path string, kind lint.Kind) error {
-		src, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		found, err := lint.Source(ctx, name, kind, src, opts)
-		if err != nil {
-			return err
-		}
-		line := lint.Lines(src)
-		for _, f := range ofPlan {
-			if f.Pos.File == name {
-				f.Line = line(f.Pos.Line)
-				found = append(found, f)
-			}
-		}
-		out = append(out, lint.Silence(name, src, found)...)
+	p, err := lintTexts(ctx, file, opts, func(_ string, _ []byte, found []lint.Finding) error {
+		out = append(out, found...)
 		return nil
 	})
 	if err != nil {
@@ -151,11 +131,26 @@ func lintAll(ctx context.Context, file string, opts interp.Options) ([]lint.Find
 
 // fixAll corrects what can be corrected in the modules that a Pipelinefile is made of.
 func fixAll(ctx context.Context, file string, opts interp.Options) error {
+	_, err := lintTexts(ctx, file, opts, func(path string, src []byte, found []lint.Finding) error {
+		fixed, n := lint.Fix(src, found)
+		if n == 0 {
+			return nil
+		}
+		return replaceFile(path, fixed)
+	})
+	return err
+}
+
+// lintTexts calls f for the Pipelinefile and each module of the workspace that it
+// loads, with what its text and the plan show and nobody silences; it returns
+// the plan.
+func lintTexts(ctx context.Context, file string, opts interp.Options, f func(path string, src []byte, found []lint.Finding) error) (*plan.Plan, error) {
 	p, err := looked(ctx, file, opts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return eachModule(p, file, opts.Root, func(name, path string, kind lint.Kind) error {
+	ofPlan := lint.Plan(p)
+	return p, eachModule(p, file, opts.Root, func(name, path string, kind lint.Kind) error {
 		src, err := os.ReadFile(path)
 		if err != nil {
 			return err
@@ -164,11 +159,14 @@ func fixAll(ctx context.Context, file string, opts interp.Options) error {
 		if err != nil {
 			return err
 		}
-		fixed, n := lint.Fix(src, lint.Silence(name, src, found))
-		if n == 0 {
-			return nil
+		line := lint.Lines(src)
+		for _, of := range ofPlan {
+			if of.Pos.File == name {
+				of.Line = line(of.Pos.Line)
+				found = append(found, of)
+			}
 		}
-		return replaceFile(path, fixed)
+		return f(path, src, lint.Silence(name, src, found, p.Version != 0))
 	})
 }
 

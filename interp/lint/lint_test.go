@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // lines are findings as "RULE LINE:COL".
@@ -25,8 +26,8 @@ func lines(findings []lint.Finding) []string {
 	return out
 }
 
-// all returns what a Pipelinefile's text and plan show, for the environment staging.
-func all(t *testing.T, src string) []lint.Finding {
+// planOf returns the plan of a Pipelinefile, for the environment staging.
+func planOf(t *testing.T, src string) *plan.Plan {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"Pipelinefile": src, "x.star": "a = 1\nb = 2\n", "Dockerfile": "FROM scratch\n"} {
@@ -34,18 +35,24 @@ func all(t *testing.T, src string) []lint.Finding {
 			t.Fatal(err)
 		}
 	}
-	found, err := lint.Source(t.Context(), "Pipelinefile", lint.Pipelinefile, []byte(src), interp.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	opts := interp.Options{Root: dir}
 	opts.Environment.Name = "staging"
 	p, err := interp.Eval(t.Context(), filepath.Join(dir, "Pipelinefile"), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found = append(found, lint.Plan(p)...)
-	return lint.Silence("Pipelinefile", []byte(src), found)
+	return p
+}
+
+// all returns what a Pipelinefile's text and plan show.
+func all(t *testing.T, src string) []lint.Finding {
+	t.Helper()
+	found, err := lint.Source(t.Context(), "Pipelinefile", lint.Pipelinefile, []byte(src), interp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found = append(found, lint.Plan(planOf(t, src))...)
+	return lint.Silence("Pipelinefile", []byte(src), found, true)
 }
 
 const stages = "pipeline(\"p\")\na = stage(\"a\")\nb = stage(\"b\")\n"
@@ -143,6 +150,54 @@ func TestFix(t *testing.T) {
 	want := strings.Replace(src, `load("ä.star", "a", b = "c", "d")`, `load("ä.star", b = "c")`, 1)
 	if string(got) != want || n != 1 {
 		t.Errorf("Fix = %d, %s\nwant 1, %s", n, got, want)
+	}
+}
+
+// TestFixPlan: what is corrected is gone, what cannot be corrected safely stays,
+// and the plan is the one from before, besides positions and the digests of texts.
+func TestFixPlan(t *testing.T) {
+	tests := []struct{ name, src, want string }{
+		{"loads", "load(\"x.star\", \"a\", \"b\")\npipeline(\"p\")\nprint(a)\n", "load(\"x.star\", \"a\")\npipeline(\"p\")\nprint(a)\n"},
+		{"names", "pipeline(\"ö\"[:0] + \"p\")\nx = [\"ä\",\n    (1, 2.5)]\ny = '''a\nb'''\nprint(1)\n", "pipeline(\"ö\"[:0] + \"p\")\nprint(1)\n"},
+		{"the last line", "pipeline(\"p\")\nx = 1", "pipeline(\"p\")\n"},
+		{
+			"blocks", "pipeline(\"p\")\ndef f(a):\n    x = 1\n    return a\nif True:\n    y = 2\nf(1)\n",
+			"pipeline(\"p\")\ndef f(a):\n    pass\n    return a\nif True:\n    pass\nf(1)\n",
+		},
+		{"what does something", "pipeline(\"p\")\nx = container(\"c\", image = \"i:1\")\ny = 1 + 1\nz, _w = 1, 2\n", ""},
+		{"shared lines", "pipeline(\"p\"); x = 1\ny = 1; print(2)\nz = 1  # why\nif True: q = 1\n", ""},
+		{
+			"comments", "pipeline(\"p\")  # lint: ignore shadow: nothing\n    # lint: ignore latest-tag: nothing\ncontainer(\"c\", image = \"i:1\")\n",
+			"pipeline(\"p\")\ncontainer(\"c\", image = \"i:1\")\n",
+		},
+		{"comments with a use", "pipeline(\"p\")\n# lint: ignore latest-tag: a trial\ncontainer(\"c\", image = \"i\")\n", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.want == "" {
+				tt.want = tt.src
+			}
+			got, _ := lint.Fix([]byte(tt.src), all(t, tt.src))
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Fatalf("-want +got\n%s", diff)
+			}
+			noPlaces := []cmp.Option{cmpopts.IgnoreTypes(plan.Pos{}), cmpopts.IgnoreFields(plan.Input{}, "Digest")}
+			if diff := cmp.Diff(planOf(t, tt.src), planOf(t, string(got)), noPlaces...); diff != "" {
+				t.Errorf("the plan: -before +after\n%s", diff)
+			}
+			if again, n := lint.Fix(got, all(t, string(got))); n > 0 {
+				t.Errorf("corrected again: %s", again)
+			}
+		})
+	}
+}
+
+// TestModuleComments: what a comment in a module silences that only a plan shows
+// is not known without one.
+func TestModuleComments(t *testing.T) {
+	src := []byte("# lint: ignore latest-tag: a trial\n# lint: ignore shadow: nothing\n")
+	if got := lines(lint.Silence("x.star", src, nil, false)); !cmp.Equal(got, []string{"silenced 2:1"}) {
+		t.Errorf("Silence = %v", got)
 	}
 }
 

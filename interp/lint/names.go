@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // predeclared returns the names of the builtins that a file has.
@@ -35,6 +36,7 @@ func (l *linter) names(tree *syntax.File) {
 	params := map[*syntax.Ident]bool{}
 	var order []*syntax.Ident
 	loads := map[*syntax.Ident]bool{}
+	assigned := map[*syntax.Ident]*syntax.AssignStmt{} // where it is all that a statement assigns
 	bind := func(id *syntax.Ident) {
 		bound[id] = true
 		order = append(order, id)
@@ -63,6 +65,9 @@ func (l *linter) names(tree *syntax.File) {
 		case *syntax.AssignStmt:
 			if n.Op == syntax.EQ {
 				targets(n.LHS, bind)
+				if id, ok := n.LHS.(*syntax.Ident); ok {
+					assigned[id] = n
+				}
 			}
 		case *syntax.ForStmt:
 			targets(n.Vars, bind)
@@ -93,7 +98,10 @@ func (l *linter) names(tree *syntax.File) {
 		if b.Scope == resolve.Global && l.kind == Module {
 			continue
 		}
-		l.add("unused-name", id.NamePos, fmt.Sprintf("%s is not used", id.Name), "remove it, or start its name with _")
+		found := l.add("unused-name", id.NamePos, fmt.Sprintf("%s is not used", id.Name), "remove it, or start its name with _")
+		if found.Fix = l.unassigned(assigned[id]); found.Fix != nil {
+			found.Hint = "remove it: pipe lint --fix"
+		}
 	}
 	for _, s := range tree.Stmts {
 		if load, ok := s.(*syntax.LoadStmt); ok {
@@ -132,6 +140,46 @@ func uses(tree *syntax.File, bound map[*syntax.Ident]bool) map[*syntax.Ident]boo
 		return true
 	})
 	return used
+}
+
+// unassigned returns the edit that takes away an assignment of what is written
+// there, which nobody misses; nil if its value may do something, or if it shares
+// its lines with something else. "pass" takes its place, because a block must not
+// be empty; at the top of a file nothing does.
+func (l *linter) unassigned(s *syntax.AssignStmt) *Edit {
+	if s == nil || !constant(s.RHS) {
+		return nil
+	}
+	start, end := s.Span()
+	last := []rune(l.text.line(int(end.Line)))
+	before := string([]rune(l.text.line(int(start.Line)))[:start.Col-1])
+	if strings.TrimSpace(before) != "" || strings.TrimSpace(string(last[end.Col-1:])) != "" {
+		return nil
+	}
+	for n := start.Line; n <= end.Line; n++ {
+		if strings.Contains(l.text.line(int(n)), "#") {
+			return nil // a comment would be lost
+		}
+	}
+	if before != "" {
+		return &Edit{Start: l.pos(start), End: l.pos(end), New: "pass"}
+	}
+	return &Edit{Start: l.pos(start), End: plan.Pos{File: l.name, Line: int(end.Line) + 1, Col: 1}}
+}
+
+// constant reports whether evaluating e does nothing and cannot fail.
+func constant(e syntax.Expr) bool {
+	switch e := e.(type) {
+	case *syntax.Literal:
+		return true
+	case *syntax.ParenExpr:
+		return constant(e.X)
+	case *syntax.ListExpr:
+		return !slices.ContainsFunc(e.List, func(x syntax.Expr) bool { return !constant(x) })
+	case *syntax.TupleExpr:
+		return !slices.ContainsFunc(e.List, func(x syntax.Expr) bool { return !constant(x) })
+	}
+	return false
 }
 
 // load looks at one load statement, whose names the fix removes.

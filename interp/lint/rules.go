@@ -13,6 +13,9 @@ type Rule struct {
 	Fixes   bool   // findings have a fix, mostly
 }
 
+// ofPlan are the rules whose findings only a plan shows.
+var ofPlan = []string{"build-env", "host-later", "latest-tag", "share-stage", "unpinned-chart"}
+
 // rules is the one table of what is looked for: docs/lint.md and SARIF
 // are made from it.
 var rules = []Rule{
@@ -47,7 +50,7 @@ var rules = []Rule{
 	{
 		"silenced", "A comment silences a finding without a reason, or none.",
 		"A finding is silenced by `# lint: ignore RULE: reason` at the end of its line or on the line before it. Without a reason nobody will dare to remove it; " +
-			"where there is no finding, it hides the next one.", false,
+			"where there is no finding, it hides the next one.", true,
 	},
 	{
 		"unpinned-chart", "A chart from elsewhere has no version.",
@@ -60,7 +63,7 @@ var rules = []Rule{
 	{
 		"unused-name", "A local name is assigned and not used.",
 		"It is mostly a misspelt name or what is left of an earlier version. A name that starts with `_` is not looked at. Names at the top of a module can be " +
-			"used by who loads it: those of a Pipelinefile cannot.", false,
+			"used by who loads it: those of a Pipelinefile cannot.", true,
 	},
 }
 

@@ -15,7 +15,9 @@ var ignore = regexp.MustCompile(`#\s*lint:\s*ignore\b\s*([a-z-]*)\s*(?::\s*(.*?)
 
 // Silence returns the findings of one file that its comments do not silence,
 // and a finding for each such comment that has no reason or silences nothing.
-func Silence(name string, src []byte, findings []Finding) []Finding {
+// planned says that findings are also those of a plan: otherwise nobody knows
+// what a comment about what only a plan shows silences.
+func Silence(name string, src []byte, findings []Finding, planned bool) []Finding {
 	t := newText(src)
 	used := map[int]bool{}
 	var out []Finding
@@ -39,8 +41,9 @@ func Silence(name string, src []byte, findings []Finding) []Finding {
 			f.Message, f.Hint = fmt.Sprintf("there is no rule %q", rule), "write # lint: ignore RULE: reason; docs/lint.md lists the rules"
 		case reason == "":
 			f.Message, f.Hint = "no reason is given for silencing "+rule, "write # lint: ignore "+rule+": reason"
-		case !used[i+1]:
-			f.Message, f.Hint = "there is no finding of "+rule+" to silence", "remove the comment"
+		case !used[i+1] && (planned || !slices.Contains(ofPlan, rule)):
+			f.Message, f.Hint = "there is no finding of "+rule+" to silence", "remove it: pipe lint --fix"
+			f.Fix = t.without(f.Pos)
 		default:
 			continue
 		}

@@ -40,6 +40,18 @@ func (t text) offset(p plan.Pos) int {
 	return n
 }
 
+// without returns the edit that removes the comment that starts at p, and the
+// line if nothing else is in it.
+func (t text) without(p plan.Pos) *Edit {
+	before := t.line(p.Line)[:t.offset(p)-t.offset(plan.Pos{Line: p.Line, Col: 1})]
+	code := []rune(strings.TrimRight(before, " \t"))
+	if len(code) == 0 {
+		return &Edit{Start: plan.Pos{File: p.File, Line: p.Line, Col: 1}, End: plan.Pos{File: p.File, Line: p.Line + 1, Col: 1}}
+	}
+	end := plan.Pos{File: p.File, Line: p.Line, Col: len([]rune(t.line(p.Line))) + 1}
+	return &Edit{Start: plan.Pos{File: p.File, Line: p.Line, Col: len(code) + 1}, End: end}
+}
+
 // Fix returns src with the fixes of findings of that one file, and how many
 // there were. A fix that touches another one waits for the next time.
 func Fix(src []byte, findings []Finding) ([]byte, int) {

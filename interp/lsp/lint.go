@@ -41,7 +41,7 @@ func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 			continue
 		}
 		text := string(src)
-		for _, f := range lint.Silence(name, src, append(found, ofPlan[name]...)) {
+		for _, f := range lint.Silence(name, src, append(found, ofPlan[name]...), v.plan != nil) {
 			v.findings = append(v.findings, finding{f, lineOf(text, f.Pos.Line), edit(text, f.Fix)})
 		}
 	}

@@ -1,0 +1,151 @@
+// Package eject writes what pipe deploys as plain Helm charts and values, so
+// that a team can read it, or deploy it without pipe.
+package eject
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+// Options say what is written, and where.
+type Options struct {
+	Services  []string // by name; none: those that are not skipped
+	Workspace string   // the folder that the plan's paths are below
+	Cache     string   // where charts from elsewhere are kept
+	Dir       string   // the folder to write, absolute
+	Force     bool     // replace Dir, if it is what Write wrote before
+}
+
+// A Result is what was written. Its JSON form is documented.
+type Result struct {
+	Version     int       `json:"version"` // 1
+	Pipeline    string    `json:"pipeline"`
+	Environment string    `json:"environment"`
+	Dir         string    `json:"dir"`
+	Services    []Service `json:"services"` // in the order in which they are deployed
+	Files       []string  `json:"files"`    // below Dir, with slashes, sorted
+}
+
+// A Service is one service that was written.
+type Service struct {
+	Name    string   `json:"name"`
+	Stage   string   `json:"stage"`
+	Chart   string   `json:"chart"`             // a folder, seen from Dir, an address, or a name in Repo
+	Repo    string   `json:"repo,omitempty"`    // a chart repository
+	Version string   `json:"version,omitempty"` // of a chart from elsewhere
+	Values  string   `json:"values"`            // a file in Dir
+	Image   string   `json:"image,omitempty"`   // empty: built by pipe, or the chart's own
+	Built   bool     `json:"built"`             // its image is built: it has to be given
+	Secrets []Secret `json:"secrets"`           // that pods read; never a value
+
+	plan plan.Service
+}
+
+// A Secret is a key of a Kubernetes Secret.
+type Secret struct {
+	Name     string `json:"name"`
+	Key      string `json:"key"`
+	Database string `json:"database,omitempty"` // the service whose credentials it is of
+}
+
+// Write writes a folder with a chart for each service that brings none, a file
+// of values for each service, and a README that tells how they are deployed
+// without pipe. The folder is there as a whole or, after an error, as it was
+// before. The services must be in the plan.
+func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
+	if err := free(opts.Dir, opts.Force); err != nil {
+		return nil, err
+	}
+	result := &Result{
+		Version: 1, Pipeline: p.Pipeline.Name, Environment: p.Environment.Name,
+		Dir: opts.Dir, Services: []Service{},
+	}
+	err := replace(opts.Dir, func(dir string) error {
+		shelf := chart.NewShelf(opts.Workspace, opts.Cache)
+		for _, s := range p.Services {
+			if s.Skip && len(opts.Services) == 0 || len(opts.Services) > 0 && !slices.Contains(opts.Services, s.Name) {
+				continue
+			}
+			service, err := write(ctx, dir, shelf, p, s, opts)
+			if err != nil {
+				return fmt.Errorf("service %s: %w", s.Name, err)
+			}
+			result.Services = append(result.Services, service)
+		}
+		err := os.WriteFile(filepath.Join(dir, readmeName), []byte(readme(result)), 0o666)
+		if err != nil {
+			return err
+		}
+		result.Files, err = filesOf(dir)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// write writes the chart and the values of one service into dir.
+func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s plan.Service, opts Options) (Service, error) {
+	out := Service{
+		Name: s.Name, Stage: s.Stage, Chart: "./" + s.Name, Values: s.Name + ".values.yaml",
+		Image: s.Image.Ref + s.Image.Mirror, Built: s.Image.Build != "", Secrets: secretsOf(s), plan: s,
+	}
+	if s.Chart == nil {
+		if err := chart.Write(filepath.Join(dir, s.Name), s); err != nil {
+			return out, err
+		}
+	} else {
+		out.Chart, out.Repo, out.Version = s.Chart.Ref, s.Chart.Repo, s.Chart.Version
+		if s.Chart.Repo == "" && !strings.HasPrefix(s.Chart.Ref, "oci://") {
+			rel, err := filepath.Rel(opts.Dir, filepath.Join(opts.Workspace, filepath.FromSlash(s.Chart.Ref)))
+			if err != nil {
+				return out, err
+			}
+			out.Chart, out.Version = filepath.ToSlash(rel), "" // that of a folder is in it
+		}
+	}
+	c, err := shelf.Chart(ctx, s, chart.SecretKey)
+	if err != nil {
+		return out, err
+	}
+	values := c.Values(chart.Use{
+		Pipeline: p.Pipeline.Name, Environment: p.Environment.Name, Service: s.Name, Image: out.Image, Values: s.Values,
+	})
+	data, err := yaml.Marshal(values)
+	if err != nil {
+		return out, err
+	}
+	head := fmt.Sprintf("# What %s is deployed with in environment %s, over the chart's own values.\n", s.Name, p.Environment.Name)
+	return out, os.WriteFile(filepath.Join(dir, out.Values), append([]byte(head), data...), 0o666)
+}
+
+// secretsOf returns what pods of a service read of Secrets, each once.
+func secretsOf(s plan.Service) []Secret {
+	refs := []plan.SecretRef{}
+	for _, e := range s.Workload.Env {
+		if e.Secret != nil {
+			refs = append(refs, *e.Secret)
+		}
+	}
+	if s.Workload.Database != nil {
+		refs = append(refs, plan.SecretRef{Service: s.Name, Key: "user"}, plan.SecretRef{Service: s.Name, Key: "password"})
+	}
+	out := []Secret{}
+	for _, ref := range refs {
+		name, key := chart.SecretKey(ref)
+		if secret := (Secret{name, key, ref.Service}); !slices.Contains(out, secret) {
+			out = append(out, secret)
+		}
+	}
+	return out
+}

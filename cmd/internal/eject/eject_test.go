@@ -1,0 +1,229 @@
+package eject
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+const program = `
+pipeline("shop")
+db = database("db", engine = "postgresql", version = "17")
+job("migrate", image = "shop/migrate:3", env = {"DB": db.url})
+job("backup", image = "shop/backup:1", on = "stop", env = {"PASSWORD": db.password})
+job("report", image = "shop/report:1", schedule = "0 3 * * *")
+container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn"})
+application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
+    env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"replicas": 3},
+    volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"})
+container("off", image = "nginx:1", skip = True)
+`
+
+// workspace returns a folder with the program and the plan of it.
+func workspace(t *testing.T) (string, *plan.Plan) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"Pipelinefile":                    program,
+		"api/Dockerfile":                  "FROM scratch\n",
+		"small.yaml":                      "memory: 10Mi\nlevel: debug\n",
+		"helm/cache/Chart.yaml":           "apiVersion: v2\nname: cache\nversion: 1.2.3\n",
+		"helm/cache/values.yaml":          "memory: 1Gi\nlevel: info\nimage:\n  repository: redis\n  tag: latest\n",
+		"helm/cache/templates/cache.yaml": "kind: ConfigMap\napiVersion: v1\nmetadata: {name: cache}\ndata: {image: \"{{ .Values.image.repository }}:{{ .Values.image.tag }}\", memory: {{ .Values.memory }}, level: {{ .Values.level }}, env: {{ .Values.global.pipe.environment }}}\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := interp.Eval(t.Context(), filepath.Join(dir, "Pipelinefile"), interp.Options{
+		Root: dir, Environment: plan.EnvironmentRef{Name: "staging", Kind: "environment"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, p
+}
+
+// render renders a chart as Helm does.
+func render(t *testing.T, c *helmchart.Chart, values map[string]any, service string) map[string]string {
+	t.Helper()
+	if err := chartutil.ProcessDependenciesWithMerge(c, values); err != nil {
+		t.Fatal(err)
+	}
+	all, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: service, Namespace: "shop-staging", Revision: 1, IsInstall: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.Render(c, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestSameObjects renders what is written as helm upgrade does, with an image for
+// what is built, and compares it with what a deploy renders that uses the same
+// images. What a deploy adds besides is the sum of secrets, see [readme].
+func TestSameObjects(t *testing.T) {
+	dir, p := workspace(t)
+	out := filepath.Join(dir, "deploy", "charts")
+	result, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shelf := chart.NewShelf(dir, t.TempDir())
+	var names []string
+	for _, s := range result.Services {
+		names = append(names, s.Name)
+		service := *p.Service(s.Name)
+		made, err := shelf.Chart(t.Context(), service, chart.SecretKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, err := loader.Load(filepath.Join(out, s.Chart))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := chartutil.ReadValuesFile(filepath.Join(out, s.Values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Built { // the README says so
+			values = chartutil.CoalesceTables(map[string]any{"image": map[string]any{"reference": "registry/shop/api@sha256:abc"}}, values)
+			s.Image = "registry/shop/api@sha256:abc"
+		}
+		use := chart.Use{Pipeline: "shop", Environment: "staging", Service: s.Name, Image: s.Image, Values: service.Values}
+		want := render(t, made.Copy(), made.Values(use), s.Name)
+		got := render(t, written, values, s.Name)
+		if len(got) == 0 {
+			t.Errorf("%s has no objects", s.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s is another one (-deployed +written):\n%s", s.Name, diff)
+		}
+		for _, m := range lint.All(filepath.Join(out, s.Chart), values, "shop-staging", true).Messages {
+			if m.Severity > support.InfoSev && s.Name != "cache" {
+				t.Errorf("helm lint %s: %v", s.Name, m)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"db", "migrate", "backup", "report", "cache", "api"}, names); diff != "" {
+		t.Errorf("services (-want +got):\n%s", diff)
+	}
+}
+
+func TestNamedServices(t *testing.T) {
+	dir, p := workspace(t)
+	result, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: filepath.Join(dir, "charts"), Services: []string{"off", "cache"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"README.md", "cache.values.yaml", "off.values.yaml", "off/Chart.yaml",
+		"off/templates/NOTES.txt", "off/templates/_helpers.tpl", "off/templates/_pod.tpl", "off/templates/deployment.yaml",
+		"off/templates/ingress.yaml", "off/templates/service.yaml", "off/templates/serviceaccount.yaml", "off/templates/volumes.yaml",
+		"off/values.schema.json", "off/values.yaml",
+	}
+	if diff := cmp.Diff(want, result.Files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	on, err := filesOf(filepath.Join(dir, "charts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, on); diff != "" {
+		t.Errorf("files on disk (-want +got):\n%s", diff)
+	}
+}
+
+// TestNothingHalf: what fails leaves what was there, and nothing beside it.
+func TestNothingHalf(t *testing.T) {
+	dir, p := workspace(t)
+	out := filepath.Join(dir, "out", "charts")
+	opts := Options{Workspace: dir, Cache: t.TempDir(), Dir: out, Services: []string{"api"}}
+	if _, err := Write(t.Context(), p, opts); err != nil {
+		t.Fatal(err)
+	}
+	same := func(file, want string) {
+		t.Helper()
+		got, err := os.ReadFile(filepath.Join(out, file))
+		if err != nil || string(got) != want {
+			t.Errorf("%s = %q, %v; want %q", file, got, err, want)
+		}
+		entries, err := os.ReadDir(filepath.Dir(out))
+		if err != nil || len(entries) != 1 {
+			t.Errorf("beside the folder there is %v, %v", entries, err)
+		}
+	}
+	mine := filepath.Join(out, "mine")
+	if err := os.WriteFile(mine, []byte("kept"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Write(t.Context(), p, opts); err == nil || !strings.Contains(err.Error(), "is not empty; name another with --dir") {
+		t.Errorf("Write over a folder = %v", err)
+	}
+	same("mine", "kept")
+
+	opts.Force = true
+	full := errors.New("no space left on device")
+	err := replace(out, func(next string) error {
+		if err := os.WriteFile(filepath.Join(next, "half"), nil, 0o666); err != nil {
+			return err
+		}
+		return full
+	})
+	if !errors.Is(err, full) {
+		t.Errorf("replace = %v, want %v", err, full)
+	}
+	same("mine", "kept")
+
+	broken := *p
+	broken.Services = append([]plan.Service{}, p.Services...)
+	broken.Service("api").Chart = &plan.Chart{Ref: "helm/none"}
+	if _, err := Write(t.Context(), &broken, opts); err == nil || !strings.Contains(err.Error(), "service api: chart helm/none") {
+		t.Errorf("Write of a chart that is not there = %v", err)
+	}
+	same("mine", "kept")
+
+	if _, err := Write(t.Context(), p, opts); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(mine); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old folder is not replaced: %v", err)
+	}
+
+	if err := os.WriteFile(filepath.Join(out, readmeName), []byte("# Ours\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Write(t.Context(), p, opts); err == nil || !strings.Contains(err.Error(), "was not written by pipe eject") {
+		t.Errorf("Write over the folder of somebody else = %v", err)
+	}
+	same(readmeName, "# Ours\n")
+}
+
+func TestQuote(t *testing.T) {
+	for word, want := range map[string]string{"a=b": "a=b", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "u?x": "'u?x'"} {
+		if got := quote(word); got != want {
+			t.Errorf("quote(%q) = %s, want %s", word, got, want)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/eject"
+)
+
+func (a *app) ejectCmd() *cobra.Command {
+	var (
+		eval evalFlags
+		show showFlags
+		opts eject.Options
+	)
+	cmd := &cobra.Command{
+		Use:   "eject [SERVICE…] [PIPELINEFILE]",
+		Short: "Write the charts and values that are deployed to a folder",
+		Long: `eject writes what pipe deploys as Helm charts that need no pipe: a chart for each service that
+brings none, a file of values for each service, and a README.md with the Secrets that they
+need and the commands of Helm that deploy them, stage by stage. Skipped services are written
+if they are named. No value of a secret is written. It asks no cluster.
+
+What has a slash, a dot or a capital letter in it is the Pipelinefile, and everything else a
+service: a Pipelinefile in the folder shop is ./shop.
+
+The folder is written as a whole or not at all. One that has something in it is an error; with
+--force it is replaced, with all that was changed in it, if pipe eject wrote it.`,
+		Example: `  pipe eject
+  pipe eject api db --dir deploy/charts
+  pipe eject --env staging --set replicas=2 --force
+  pipe eject ./examples/shop -o json | jq -r '.files[]'`,
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			names, _ := a.completeFrom(cmd, nil, eval, serviceNames)
+			return names, cobra.ShellCompDirectiveDefault // or a file
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var file []string
+			if n := len(args) - 1; n >= 0 && args[n] != strings.ToLower(args[n]) || n >= 0 && strings.ContainsAny(args[n], `./\`) {
+				args, file = args[:n], args[n:]
+			}
+			opts.Services = args
+			return a.eject(cmd, file, eval, show, opts)
+		},
+	}
+	eval.add(cmd)
+	show.add(cmd)
+	cmd.Flags().StringVar(&opts.Dir, "dir", "charts", "write this `folder`, e.g. --dir deploy/charts")
+	cmd.Flags().BoolVar(&opts.Force, "force", false, "replace the folder, if pipe eject wrote it, e.g. pipe eject --force")
+	return cmd
+}
+
+func (a *app) eject(cmd *cobra.Command, args []string, eval evalFlags, show showFlags, opts eject.Options) error {
+	file, err := a.find(cmd, args)
+	if err != nil {
+		return err
+	}
+	defer a.hide()
+	e, err := a.begin(cmd, file, eval, show, nil)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, s := range e.plan.Services {
+		names = append(names, s.Name)
+	}
+	for _, name := range opts.Services {
+		if e.plan.Service(name) == nil {
+			return usagef(cmd, "%s has no service %q%s", e.plan.Pipeline.Name, name, didYouMean(name, names))
+		}
+	}
+	folder := opts.Dir
+	opts.Dir, opts.Workspace, opts.Cache = a.abs(folder), e.workspace, filepath.Join(a.home(), "cache", "charts")
+	result, err := eject.Write(cmd.Context(), e.plan, opts)
+	if err != nil {
+		return err
+	}
+	a.hide()
+	return a.write(show.output, result, func() error {
+		var b strings.Builder
+		fmt.Fprintf(&b, "wrote %s; %s tells how it is deployed without pipe\n", folder, filepath.Join(folder, "README.md"))
+		for _, s := range result.Services {
+			fmt.Fprintf(&b, "  %s: chart %s, values %s\n", s.Name, s.Chart, s.Values)
+		}
+		_, err := a.stdout.Write([]byte(b.String()))
+		return err
+	})
+}

@@ -153,6 +153,21 @@ func generatedPrograms() map[string]string {
 	}
 }
 
+// hostileFiles are what a hostile program finds in its folder: paths and texts.
+func hostileFiles() []string {
+	deep := strings.Repeat("a.", 2000)
+	files := []string{
+		"hostile.star", strings.Repeat("x", 100_000),
+		"dotted.toml", strings.Repeat(deep+"b = 1\n", 500),
+		"deep.toml", strings.Repeat("a.", 1_000_000) + "b = 1\n",
+		"nested.toml", "a = [" + strings.Repeat("[", 900) + strings.Repeat("]", 900) + "]\n",
+	}
+	for i := range 2000 {
+		files = append(files, fmt.Sprintf("many/f%d", i), "")
+	}
+	return files
+}
+
 // TestHostile: whatever a program does, evaluation ends with an error that has a
 // position, soon, and without much memory (L4).
 func TestHostile(t *testing.T) {
@@ -167,10 +182,14 @@ func TestHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := filepath.Dir(write(t, hostileFiles()...))
 	var slowest, largest ending
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			main := write(t, "hostile.star", strings.Repeat("x", 100_000), "Pipelinefile", "pipeline('p')\n"+text[name])
+			main := filepath.Join(dir, "Pipelinefile")
+			if err := os.WriteFile(main, []byte("pipeline('p')\n"+text[name]), 0o644); err != nil {
+				t.Fatal(err)
+			}
 			end := runHostile(t, self, main)
 			// What else the machine does only makes it slower: a program that is
 			// really too slow is so every time.

@@ -65,7 +65,7 @@ var (
 
 var gitFunc = declare("git", "source", "Takes the source of an image from a git repository.",
 	func(c *Call, a *gitArgs) (starlark.Value, error) {
-		if c.ok("url") && !gitURL.MatchString(a.URL) {
+		if c.ok("url") && (len(a.URL) > refMost || !gitURL.MatchString(a.URL)) {
 			c.wrong("url", problemf("%q is no address of a git repository", clip(a.URL)).hinted(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
 		} else if _, rest, ok := strings.Cut(a.URL, "://"); ok {
 			if user, _, found := strings.Cut(strings.SplitN(rest, "/", 2)[0], "@"); found && strings.Contains(user, ":") {
@@ -73,7 +73,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 				a.URL = "" // it must not get further
 			}
 		}
-		if a.Ref == "" || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
+		if a.Ref == "" || len(a.Ref) > refMost || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
 			c.wrong("ref", problemf("%q is no branch, tag or commit", clip(a.Ref)))
 		}
 		dir, p := below(a.Path, "the repository")
@@ -140,7 +140,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		if !c.ok("file") {
 			file = "" // nothing more is said about it
 		}
-		if a.Target != "" && !target.MatchString(a.Target) {
+		if a.Target != "" && (len(a.Target) > refMost || !target.MatchString(a.Target)) {
 			c.wrong("target", problemf("%q is no name of a stage", clip(a.Target)))
 		}
 		for _, k := range sortedKeys(a.Args) {

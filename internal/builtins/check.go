@@ -40,6 +40,7 @@ var notLabel = regexp.MustCompile(`[^a-z0-9]+`)
 
 // label makes a DNS label of text, or "".
 func label(text string) string {
+	text = text[:min(len(text), refMost)]
 	return strings.Trim(notLabel.ReplaceAllString(strings.ToLower(text), "-"), "-")
 }
 

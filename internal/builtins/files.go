@@ -197,10 +197,14 @@ func (f *Files) names(folder string) []string {
 // notFound returns the problem that there is nothing of that path, with what is
 // there under a similar name.
 func (f *Files) notFound(name string) *problem {
+	if len(name) > patternMost {
+		return problemf("%s does not exist", clip(name))
+	}
 	p := problemf("%s does not exist", name)
 	dir, base := path.Split(name)
 	dir = path.Clean(dir)
 	names := f.names(dir)
+	_ = f.meter.Charge(folderSteps + 2*fileSteps*uint64(len(names))) // what comes next asks again
 	near := nearest(base, names)
 	for _, n := range names {
 		if near == "" && strings.HasPrefix(n, base+".") {

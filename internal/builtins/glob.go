@@ -91,6 +91,7 @@ const (
 	globMost    = 1_000_000 // folders and files that one glob looks at
 	patternMost = 4096
 	folderSteps = 10_000 // what reading a folder takes
+	fileSteps   = 400    // and each of its files
 )
 
 // glob returns the files that match the pattern, sorted. It goes only into
@@ -154,7 +155,7 @@ func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string)
 				return nil
 			}
 			at := strings.Split(name, "/")
-			if got.steps += 16 + uint64(len(name)) + cost*uint64(len(at)); got.steps > left {
+			if got.steps += fileSteps + uint64(len(name)) + cost*uint64(len(at)); got.steps > left {
 				return ErrSteps
 			}
 			if e.IsDir() {

@@ -71,9 +71,9 @@ func isDomain(s string) bool {
 	return plain || refDomain.MatchString(s)
 }
 
-// imageMost is how long the reference of an image may be: registries take 255
-// characters for its name, and there are a tag and a digest.
-const imageMost = 1000
+// refMost is how long the reference of an image may be, and other names of things
+// elsewhere: registries take 255 characters for a name, and there are a tag and a digest.
+const refMost = 1000
 
 // checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].
 func checkImage(ref string) *problem {
@@ -83,8 +83,8 @@ func checkImage(ref string) *problem {
 	if ref == "" {
 		return bad("the reference of an image is empty")
 	}
-	if len(ref) > imageMost {
-		return bad("%q has %d characters, at most %d are possible", clip(ref), len(ref), imageMost)
+	if len(ref) > refMost {
+		return bad("%q has %d characters, at most %d are possible", clip(ref), len(ref), refMost)
 	}
 	if scheme, rest, ok := strings.Cut(ref, "://"); ok {
 		return problemf("%q: the reference of an image has no %s://", clip(ref), scheme).hinted("write %q", rest)

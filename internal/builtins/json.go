@@ -9,8 +9,11 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// parseSize is what a decoder of YAML or TOML takes for each byte of a text.
-const parseSize = 16
+// What a decoder of YAML or TOML takes for each byte of a text.
+const (
+	parseSize = 32
+	tomlSize  = 64
+)
 
 // awaitAlways is the n of awaited for work that has no known size.
 const awaitAlways = 1 << 40

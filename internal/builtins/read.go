@@ -97,7 +97,10 @@ func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
 }
 
 func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
-	if err := c.Session.Meter.Charge(parseSize * uint64(len(data))); err != nil {
+	if err := c.Session.Meter.Charge(tomlSize * uint64(len(data))); err != nil {
+		return nil, err
+	}
+	if err := c.Session.Meter.Charge(dottedSteps(data)); err != nil {
 		return nil, err
 	}
 	if err := shallow(data); err != nil {
@@ -114,6 +117,28 @@ func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
 		return nil, err
 	}
 	return decodeJSON(c, text)
+}
+
+// dottedSteps returns what the keys of a TOML text take that have many parts: for
+// each part the decoder goes through all before it. Numbers and what is in texts
+// are taken for keys, too.
+func dottedSteps(data []byte) (steps uint64) {
+	dots := uint64(0)
+	for _, c := range data {
+		switch c {
+		case '.':
+			dots++
+		case '\n', '=', ',', '{', '[', ']':
+			if dots > 8 {
+				steps += 32 * dots * dots
+			}
+			dots = 0
+		}
+	}
+	if dots > 8 {
+		steps += 32 * dots * dots
+	}
+	return steps
 }
 
 // datesAsText replaces dates and times by the text that TOML has for them.

@@ -11,6 +11,9 @@ import (
 func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
 
 func nearest(name string, candidates []string) string {
+	if len(name) > longestName {
+		return ""
+	}
 	fold := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name))
 	if fold == "" {
 		return ""
@@ -32,6 +35,9 @@ func nearest(name string, candidates []string) string {
 	}
 	return best
 }
+
+// longestName is how long a name may be to be taken for a misspelling of another.
+const longestName = 400 // bytes
 
 // didYouMean returns the hint for name, or other if no candidate is near.
 func didYouMean(name string, candidates []string, other string) string {

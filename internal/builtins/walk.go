@@ -71,13 +71,17 @@ type flat struct {
 func (f *flat) add(v starlark.Value) {
 	switch v := v.(type) {
 	case starlark.String:
-		f.steps += 4 + textSteps(v)
+		f.steps += elementSteps + textSteps(v)
 	case *starlark.List, *starlark.Dict, *starlark.Set, starlark.Tuple, *starlarkstruct.Struct:
 		f.deep = true
 	default:
-		f.steps += 16
+		f.steps += elementSteps
 	}
 }
+
+// elementSteps is what it takes to look at an element of a list or dict, to check
+// and to convert it.
+const elementSteps = 60
 
 // textSteps is for a text, which may be looked at in more than one way if it is long.
 func textSteps(s starlark.String) uint64 {
@@ -89,9 +93,9 @@ func textSteps(s starlark.String) uint64 {
 
 func walkSteps(v starlark.Value) uint64 {
 	if s, ok := v.(starlark.String); ok {
-		return 4 + textSteps(s)
+		return elementSteps + textSteps(s)
 	}
-	return 16
+	return elementSteps
 }
 
 func (m *Meter) leftAll() uint64 {

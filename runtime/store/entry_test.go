@@ -418,7 +418,7 @@ func TestTerminating(t *testing.T) {
 	if err := c.CoreV1().Namespaces().Delete(ctx, key.Namespace(), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	limited, stop := context.WithTimeout(ctx, time.Second)
+	limited, stop := context.WithTimeout(ctx, 5*time.Second)
 	defer stop()
 	err = s.AddRun(limited, key, runtime.RunRecord{ID: "one", Start: time.Now()})
 	want := "while namespace " + key.Namespace() + " was being deleted"

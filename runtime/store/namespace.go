@@ -15,17 +15,21 @@ import (
 // inNamespace does a write, and makes the namespace that it is in if that is
 // what the write lacks. Asking first would be one more request for each write.
 func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, write func() error) error {
+	going := false // the namespace was being deleted
 	for began := time.Now(); ; {
 		err := write()
 		switch {
+		case err != nil && going && ctx.Err() != nil:
+			return whileGoing(ctx, s.namespace(key))
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+			going = true
 			if time.Since(began) > goneTime {
 				return fmt.Errorf("namespace %s is still being deleted after %s; try again when it is gone: %w", s.namespace(key), goneTime, err)
 			}
 			select {
 			case <-time.After(goneEvery):
 			case <-ctx.Done():
-				return fmt.Errorf("%w while namespace %s was being deleted", context.Cause(ctx), s.namespace(key))
+				return whileGoing(ctx, s.namespace(key))
 			}
 			continue
 		case !missingNamespace(err):
@@ -35,6 +39,11 @@ func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, wri
 			return err
 		}
 	}
+}
+
+// whileGoing is the error of what was ended while a namespace was being deleted.
+func whileGoing(ctx context.Context, namespace string) error {
+	return fmt.Errorf("%w while namespace %s was being deleted", context.Cause(ctx), namespace)
 }
 
 const (

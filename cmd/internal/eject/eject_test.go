@@ -3,6 +3,8 @@ package eject
 import (
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +130,69 @@ func TestSameObjects(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"db", "migrate", "backup", "report", "cache", "api"}, names); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
+	}
+}
+
+// TestOnStop: what is not deployed with the others stands behind them.
+func TestOnStop(t *testing.T) {
+	_, p := workspace(t)
+	r := &Result{}
+	for _, s := range p.Services {
+		r.Services = append(r.Services, Service{Name: s.Name, Stage: s.Stage, plan: s})
+	}
+	text := readme(r)
+	at := strings.Index(text, "\n### backup, on stop\n\nIt is not deployed with the others, but before the environment is to stop.\n")
+	if last := strings.LastIndex(text, "helm upgrade --install backup "); at < strings.Index(text, "helm upgrade --install api ") || last < at {
+		t.Errorf("backup is not behind what is deployed:\n%s", text)
+	}
+	if n := strings.Count(text, "--install backup "); n != 1 {
+		t.Errorf("backup is deployed %d times:\n%s", n, text)
+	}
+}
+
+// TestNoPassword: the password of a chart repository is used, and not written (D4).
+func TestNoPassword(t *testing.T) {
+	dir, p := workspace(t)
+	c, err := loader.LoadDir(filepath.Join(dir, "helm", "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := chartutil.Save(c, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "hunter2" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path == "/index.yaml" {
+			_, _ = w.Write([]byte("apiVersion: v1\nentries: {cache: [{apiVersion: v2, name: cache, version: 1.2.3, urls: [cache.tgz]}]}\n"))
+			return
+		}
+		http.ServeFile(w, r, archive)
+	}))
+	defer server.Close()
+	p.Service("cache").Chart = &plan.Chart{Ref: "cache", Version: "1.2.3", Repo: strings.Replace(server.URL, "//", "//ana:hunter2@", 1)}
+	out := filepath.Join(dir, "charts")
+	result, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: out, Services: []string{"cache"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := result.Services[0].Repo; got != server.URL {
+		t.Errorf("the repository is %s, want %s", got, server.URL)
+	}
+	for _, name := range result.Files {
+		text, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "hunter2") {
+			t.Errorf("%s has the password:\n%s", name, text)
+		}
+		if want := " cache cache --repo " + server.URL + " --version 1.2.3 "; name == readmeName && !strings.Contains(string(text), want) {
+			t.Errorf("%s has no %q:\n%s", name, want, text)
+		}
 	}
 }
 

@@ -74,6 +74,9 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 		args[i] = quote(arg)
 	}
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.Join(args, " "))
+	if s.plan.Chart != nil && s.Repo != s.plan.Chart.Repo {
+		b.WriteString("\nThe chart repository wants a user and a password: add `--username` and `--password`.\n")
+	}
 	switch {
 	case s.Built && s.plan.Chart != nil:
 		fmt.Fprintf(b, "\nIts image is built: give it to the chart under `image`, in the form that the chart's own values have.\n")

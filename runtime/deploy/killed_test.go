@@ -82,7 +82,8 @@ func (f fate) start(t *testing.T) (child *exec.Cmd, out *bytes.Buffer) {
 	data, err := json.Marshal(f)
 	must(t, err)
 	child, out = exec.Command(os.Args[0], "-test.run=^TestFate$"), &bytes.Buffer{}
-	child.Env = append(os.Environ(), fateKey+"="+string(data), "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t))
+	// What it would remove at its end goes with this test.
+	child.Env = append(os.Environ(), fateKey+"="+string(data), "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t), "TMPDIR="+t.TempDir())
 	child.Stdout, child.Stderr = out, out
 	must(t, child.Start())
 	return child, out

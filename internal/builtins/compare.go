@@ -14,6 +14,9 @@ func (m *Meter) Compare(x, y starlark.Value) error {
 	}
 	c := comparison{most: m.left(), meter: m}
 	if !c.values(x, y, starlark.CompareLimit) {
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
 		return m.Charge(m.most)
 	}
 	return m.Charge(c.sum)
@@ -75,7 +78,7 @@ func (c *comparison) number(x, y starlark.Value) {
 
 // values sums up the steps of a comparison, as if all but the ends were equal.
 func (c *comparison) values(x, y starlark.Value, depth int) bool {
-	if c.sum += compareSteps; c.sum > c.most {
+	if c.sum += compareSteps; c.sum > c.most || c.meter.look() != nil {
 		return false
 	}
 	if depth < 1 {

@@ -12,7 +12,7 @@ import (
 // What a decoder of YAML or TOML takes for each byte of a text.
 const (
 	parseSize = 32
-	tomlSize  = 64
+	tomlSize  = 96
 )
 
 // awaitAlways is the n of awaited for work that has no known size.

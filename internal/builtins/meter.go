@@ -30,6 +30,7 @@ type Meter struct {
 	most   uint64 // steps
 	size   int    // of one value, in bytes
 	asked  uint64 // the step at which the context was asked
+	looks  uint64 // at values in values
 	mixed  uint64 // what it takes to compare a whole number with a number that is not
 
 	flat  flat                           // of the value that is looked at
@@ -72,6 +73,18 @@ func (m *Meter) Charge(n uint64) error {
 // askSteps is after how many steps the context is asked again: about a tenth of a
 // millisecond.
 const askSteps = 10_000
+
+// look returns the context's error now and then, for what looks at many values
+// before it charges for them.
+func (m *Meter) look() error {
+	if m == nil {
+		return nil
+	}
+	if m.looks++; m.looks%askSteps != 0 {
+		return nil
+	}
+	return m.ctx.Err()
+}
 
 func (m *Meter) left() uint64 {
 	if m.thread.Steps >= m.most {
@@ -166,7 +179,7 @@ func (m *Meter) Text(v starlark.Value) error {
 
 // TextSize returns how long repr(v) is at most.
 func (m *Meter) TextSize(v starlark.Value) (int, error) {
-	w := walk{most: m.leftAll(), each: func(v starlark.Value) uint64 {
+	w := walk{meter: m, most: m.leftAll(), each: func(v starlark.Value) uint64 {
 		switch v := v.(type) {
 		case starlark.String:
 			return quoted(string(v))
@@ -240,12 +253,15 @@ func (m *Meter) Hash(v starlark.Value) error {
 // floatSteps is for the hash of a number: it becomes a whole number for that.
 func floatSteps(f starlark.Float) uint64 {
 	_, e := math.Frexp(float64(f))
-	return 2 + uint64(max(e, 0))/8
+	return 2 + uint64(max(e, 0))/4
 }
 
 func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
 	if depth > DeepestValue {
 		return 0, fmt.Errorf("the value is nested deeper than %d", DeepestValue)
+	}
+	if err := m.look(); err != nil {
+		return 0, err
 	}
 	add := func(e starlark.Value) bool {
 		if n > most {

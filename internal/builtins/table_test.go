@@ -152,3 +152,25 @@ func TestChargeAsks(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestLooksAsk: what looks at many values before it charges ends with the context.
+func TestLooksAsk(t *testing.T) {
+	var shared starlark.Value = starlark.Tuple{starlark.None}
+	for range 40 {
+		shared = starlark.Tuple{shared, shared}
+	}
+	wide := starlark.Tuple(make([]starlark.Value, 2*askSteps))
+	for i := range wide {
+		wide[i] = starlark.None
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	m := NewMeter(ctx, new(starlark.Thread), 1<<40, 1<<20)
+	cancel()
+	for name, err := range map[string]error{
+		"hash": m.Hash(shared), "walk": m.Walk(shared), "text": m.Text(shared), "comparison": m.Compare(wide, wide),
+	} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}

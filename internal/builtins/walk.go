@@ -24,7 +24,7 @@ func (m *Meter) Walk(v starlark.Value) error {
 	if n, ok := m.flatSteps(v); ok {
 		return m.Charge(n)
 	}
-	w := walk{most: m.left(), each: walkSteps}
+	w := walk{meter: m, most: m.left(), each: walkSteps}
 	if err := w.value(v, 0); err != nil {
 		return err
 	}
@@ -108,10 +108,11 @@ func (m *Meter) leftAll() uint64 {
 // A walk sums up what each value in a value counts. It ends as soon as that is
 // more than most.
 type walk struct {
-	each func(starlark.Value) uint64
-	most uint64
-	sum  uint64
-	path []starlark.Value // of lists and dicts, which can contain themselves
+	meter *Meter
+	each  func(starlark.Value) uint64
+	most  uint64
+	sum   uint64
+	path  []starlark.Value // of lists and dicts, which can contain themselves
 }
 
 func (w *walk) value(v starlark.Value, depth int) error {
@@ -121,6 +122,9 @@ func (w *walk) value(v starlark.Value, depth int) error {
 	w.sum += w.each(v) + uint64(len(w.path))
 	if w.sum > w.most {
 		return ErrSteps
+	}
+	if err := w.meter.look(); err != nil {
+		return err
 	}
 	switch v := v.(type) {
 	case starlark.Tuple:

@@ -75,22 +75,10 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	if err != nil {
 		return &runFailure{err, e.plan, key}
 	}
-	var pruned []string
-	if flags.prune {
-		deployed, err := rt.Deployer.Deployed(ctx, key.Namespace())
-		if err != nil {
-			return err
-		}
-		for _, name := range goingReleases(deployed, nil, nil) {
-			if e.plan.Service(name) == nil {
-				pruned = append(pruned, name)
-			}
-		}
-	}
 	if rt.Cluster == nil {
 		return errors.New("this runtime shows no cluster")
 	}
-	d, err := view.DiffOf(ctx, rt.Cluster, key, e.plan, steps, pruned, rt.Redact)
+	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, e.plan, steps, rt.Redact)
 	if err != nil {
 		return fmt.Errorf("%s", rt.Redact(err.Error()))
 	}

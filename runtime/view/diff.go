@@ -49,31 +49,26 @@ func (d Diff) Changes() bool {
 }
 
 // DiffOf compares what is deployed with what the steps of a preview of p would
-// deploy. redact takes the values of secrets out of what is shown.
-func DiffOf(ctx context.Context, d *deploy.Deployer, key runtime.EnvironmentKey, p *plan.Plan, steps []runtime.Step, pruned []string, redact func(string) string) (Diff, error) {
+// deploy or delete. changes is [deploy.Deployer.Changes]; redact takes the values
+// of secrets out of what is shown.
+func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, bool) ([]deploy.Change, error), key runtime.EnvironmentKey, p *plan.Plan, steps []runtime.Step, redact func(string) string) (Diff, error) {
 	out := Diff{Version: Version, Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Services: []ServiceDiff{}}
-	release := func(s plan.Service, image string) runtime.Release {
-		return runtime.Release{Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: s, Image: image}
-	}
 	for _, step := range steps {
 		s := ServiceDiff{Service: step.Service, Stage: step.Stage, Do: step.Do, Why: step.Why}
-		if service := p.Service(step.Service); service != nil && step.Do == runtime.Deploying {
-			changes, err := d.Changes(ctx, release(*service, step.Ref), false)
+		if step.Do == runtime.Deploying || step.Do == runtime.Deleting {
+			service := p.Service(step.Service)
+			if service == nil { // it is pruned
+				service = &plan.Service{Name: step.Service}
+			}
+			found, err := changes(ctx, runtime.Release{
+				Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: *service, Image: step.Ref,
+			}, step.Do == runtime.Deleting)
 			if err != nil {
 				return out, fmt.Errorf("compare service %s with what is deployed: %w", step.Service, err)
 			}
-			s.Objects = objectDiffs(changes, redact)
+			s.Objects = objectDiffs(found, redact)
 		}
 		out.Services = append(out.Services, s)
-	}
-	for _, name := range pruned {
-		changes, err := d.Changes(ctx, release(plan.Service{Name: name}, ""), true)
-		if err != nil {
-			return out, fmt.Errorf("look at release %s: %w", name, err)
-		}
-		out.Services = append(out.Services, ServiceDiff{
-			Service: name, Do: runtime.Deleting, Why: "the plan has no such service any more", Objects: objectDiffs(changes, redact),
-		})
 	}
 	return out, nil
 }

@@ -1,12 +1,15 @@
 package view
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 )
 
@@ -50,5 +53,38 @@ func TestRedactedDiff(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDiffOf: a service that is deployed and a release that is pruned are
+// compared, each once; what stays as it is is not.
+func TestDiffOf(t *testing.T) {
+	p := &plan.Plan{Services: []plan.Service{{Name: "api", Type: "APPLICATION", Stage: "one"}, {Name: "web", Stage: "one"}}}
+	steps := []runtime.Step{
+		{Stage: "one", Service: "api", Do: runtime.Deploying, Ref: "registry/api@sha256:1", Why: "changed"},
+		{Stage: "one", Service: "web", Do: runtime.Unchanged},
+		{Service: "old", Do: runtime.Deleting, Why: "the plan has no such service any more"},
+	}
+	var asked []string
+	got, err := DiffOf(t.Context(), func(_ context.Context, r runtime.Release, gone bool) ([]deploy.Change, error) {
+		asked = append(asked, fmt.Sprintf("%s %s %s %s %v", r.Namespace, r.Service.Name, r.Service.Type, r.Image, gone))
+		if gone {
+			return []deploy.Change{{Kind: "Service", Name: r.Service.Name, Before: "a: 1\n"}}, nil
+		}
+		return []deploy.Change{{Kind: "Service", Name: r.Service.Name, Before: "a: 1\n", After: "a: 2\n"}}, nil
+	}, runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, p, steps, strings.ToLower)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Diff{Version: Version, Pipeline: "shop", Environment: "staging", Namespace: "shop-staging", Services: []ServiceDiff{
+		{Service: "api", Stage: "one", Do: runtime.Deploying, Why: "changed", Objects: []ObjectDiff{{Kind: "Service", Name: "api", Do: "change", Diff: "-a: 1\n+a: 2\n"}}},
+		{Service: "web", Stage: "one", Do: runtime.Unchanged},
+		{Service: "old", Do: runtime.Deleting, Why: "the plan has no such service any more", Objects: []ObjectDiff{{Kind: "Service", Name: "old", Do: "delete", Diff: "-a: 1\n"}}},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"shop-staging api APPLICATION registry/api@sha256:1 false", "shop-staging old   true"}, asked); diff != "" {
+		t.Errorf("compared (-want +got):\n%s", diff)
 	}
 }

@@ -121,7 +121,8 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 	if im.given != "" {
 		_, err := r.Registry.Resolve(ctx, im.given)
 		switch {
-		case err == nil:
+		case err == nil, im.external != "" && !errors.Is(err, ErrNotFound):
+			// A registry that only the cluster can reach is asked in vain.
 			im.byDigest, im.there = im.given, true
 			return nil
 		case !errors.Is(err, ErrNotFound):

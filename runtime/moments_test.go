@@ -295,6 +295,59 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestRollbackUnreachable: an image that is deployed from where it is is taken by
+// the digest of then, as this machine may not reach its registry while the cluster
+// does; what is known to be gone is foreseen, and the plan stays the last one.
+func TestRollbackUnreachable(t *testing.T) {
+	w := runtimetest.NewWorld()
+	rt, ctx := w.Runtime(), t.Context()
+	digest := plan.DigestOf([]byte("one"))
+	image := "elsewhere/tool@" + string(digest)
+	w.Registry.Upstream(image, digest)
+	one, two := pipeline(1), pipeline(1)
+	service(one, 1, "tool", plan.ImageSource{Ref: image})
+	service(two, 1, "tool", plan.ImageSource{Ref: image})
+	two.Services[0].Workload.Replicas = 2
+	first, err := run(t, w, runtime.Request{Plan: one})
+	must(t, err)
+	_, err = run(t, w, runtime.Request{Plan: two})
+	must(t, err)
+	req, err := rt.Rollback(ctx, staging, first.ID)
+	must(t, err)
+	replicas := func() int {
+		t.Helper()
+		env, err := w.Store.Environment(ctx, staging)
+		must(t, err)
+		return env.Plan.Services[0].Workload.Replicas
+	}
+
+	answer := runtime.ErrNotFound
+	w.Hook = func(_ context.Context, c runtimetest.Call) error {
+		if c.Op == "Registry.Resolve" {
+			return answer
+		}
+		return nil
+	}
+	_, err = run(t, w, req)
+	var failed *runtime.RunError
+	if !errors.As(err, &failed) || !strings.Contains(failed.Failed[0].Error, "the registry does not keep it any more") {
+		t.Errorf("Run without the image = %v", err)
+	}
+	if got := replicas(); got != 2 {
+		t.Errorf("after a rollback that could not begin the last plan has %d replicas, want 2", got)
+	}
+
+	answer = errors.New("no host of that name")
+	record, err := run(t, w, req)
+	must(t, err)
+	if s := record.Services[0]; s.State != runtime.Done || s.Image != image {
+		t.Errorf("ended with %+v, want image %s deployed", s, image)
+	}
+	if got := replicas(); got != 1 {
+		t.Errorf("after the rollback the last plan has %d replicas, want 1", got)
+	}
+}
+
 // TestCancelFromElsewhere: pipe cancel ends a run, which ends what it writes.
 func TestCancelFromElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

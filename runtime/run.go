@@ -215,13 +215,7 @@ func (x *run) carryOut(ctx context.Context) error {
 	}
 	x.settleGuards()
 	if err == nil && !x.foreseen() {
-		_, err = sched.Run(ctx, x.graph(x.makeImage, x.act), sched.Options{
-			Limits:    limits(x.scope.plan.Pipeline),
-			KeepGoing: x.req.KeepGoing,
-		})
-		if err == nil && x.track.succeeded() {
-			err = x.prune(ctx)
-		}
+		err = x.work(ctx)
 	}
 	if ctx.Err() != nil && (err != nil || x.track.unfinished()) {
 		err = context.Cause(ctx)
@@ -230,10 +224,28 @@ func (x *run) carryOut(ctx context.Context) error {
 	return x.track.outcome(err)
 }
 
+// work does what look has found that there is to do.
+func (x *run) work(ctx context.Context) error {
+	if x.req.RollbackTo != "" {
+		if err := x.savePlan(ctx); err != nil {
+			return err
+		}
+	}
+	_, err := sched.Run(ctx, x.graph(x.makeImage, x.act), sched.Options{
+		Limits:    limits(x.scope.plan.Pipeline),
+		KeepGoing: x.req.KeepGoing,
+	})
+	if err == nil && x.track.succeeded() {
+		err = x.prune(ctx)
+	}
+	return err
+}
+
 // begin writes down that the run has started and, of a deploy, what of: should
-// it die, the environment can be stopped and deleted all the same (A6).
+// it die, the environment can be stopped and deleted all the same (A6). To go back
+// may turn out to be impossible: the plan then stays the one that is deployed.
 func (x *run) begin(ctx context.Context) error {
-	if x.req.Action == Deploy {
+	if x.req.Action == Deploy && x.req.RollbackTo == "" {
 		if err := x.savePlan(ctx); err != nil {
 			return err
 		}
@@ -264,7 +276,8 @@ func (x *run) saveImages(ctx context.Context, record RunRecord) error {
 			images[s.Service] = s.Image
 		}
 	}
-	maps.DeleteFunc(images, func(name, _ string) bool { return x.req.Plan.Service(name) == nil })
+	last := cmp.Or(x.env.Plan, x.req.Plan)
+	maps.DeleteFunc(images, func(name, _ string) bool { return last.Service(name) == nil })
 	if maps.Equal(images, x.env.Images) {
 		return nil
 	}

@@ -94,26 +94,46 @@ func (e *evaluation) predeclared(src source) starlark.StringDict {
 	return e.testEnv
 }
 
-// run evaluates the Pipelinefile and all that it loads.
-func (e *evaluation) run() (*plan.Plan, error) {
+// only evaluates the Pipelinefile and all that it loads, and makes no plan of it.
+func (e *evaluation) only() error {
+	if err := e.declare(); err != nil {
+		return err
+	}
+	if len(e.session.Errors()) > 0 {
+		return e.failure(nil)
+	}
+	return nil
+}
+
+// declare evaluates the Pipelinefile and all that it loads. Errors about what is
+// declared may be left in the session, for more of them to be found.
+func (e *evaluation) declare() error {
 	stop := context.AfterFunc(e.ctx, func() { e.thread.Cancel("cancelled") })
 	defer stop()
 	if e.ctx.Err() != nil {
-		return nil, e.ctx.Err()
+		return e.ctx.Err()
 	}
 	if err := builtins.CheckEnvironment("", e.opts.Environment.Name); err != nil {
 		e.report(plan.Pos{}, err)
-		return nil, e.failure(nil)
+		return e.failure(nil)
 	}
 	err := e.safely(e.execute)
 	if err != nil {
 		e.fatal(err)
 	}
 	if missing := e.missing(); missing != nil {
-		return nil, e.failure(missing)
+		return e.failure(missing)
 	}
 	if err != nil {
-		return nil, e.failure(nil)
+		return e.failure(nil)
+	}
+	return nil
+}
+
+// run evaluates the Pipelinefile and all that it loads, and makes the plan.
+func (e *evaluation) run() (*plan.Plan, error) {
+	if err := e.declare(); err != nil {
+		return nil, err
 	}
 	if e.session.Tests != nil && !e.declares() {
 		if len(e.session.Errors()) > 0 {

@@ -53,6 +53,20 @@ application("web", image = "ghcr.io/owner/web:1", env = {"CACHE": cache.host, "T
 	// DEFAULT APPLICATION | web [{CACHE cache <nil>} {TITLE Corner shop <nil>}]
 }
 
+// What is evaluated need not be a whole Pipelinefile.
+func ExampleRun() {
+	file, remove := temporary(`print([n * n for n in range(4)])`)
+	defer remove()
+
+	err := interp.Run(context.Background(), file, interp.Options{
+		Print: func(at plan.Pos, text string) { fmt.Println(at, text) },
+	})
+	fmt.Println(err)
+	// Output:
+	// Pipelinefile:1:1 [0, 1, 4, 9]
+	// <nil>
+}
+
 // All that is wrong is said at once, with positions.
 func ExampleError() {
 	file, remove := temporary(`pipeline("shop")

@@ -113,6 +113,12 @@ func Eval(ctx context.Context, file string, opts Options) (*plan.Plan, error) {
 	return p, err
 }
 
+// Run evaluates a part of a Pipelinefile as [Eval] does: what it declares is checked
+// call by call, but need not come to a plan. It is for tools that take a file input by input.
+func Run(ctx context.Context, file string, opts Options) error {
+	return evaluate(ctx, file, opts, (*evaluation).only)
+}
+
 // evaluate calls run with an evaluation of the file.
 func evaluate(ctx context.Context, file string, opts Options, run func(*evaluation) error) error {
 	root, name, err := locate(file, opts.Root)

@@ -81,7 +81,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(),
 		a.envsCmd(), a.statusCmd(), a.historyCmd(), a.diffCmd(), a.graphCmd(), a.logsCmd(), a.eventsCmd(), a.doctorCmd(),
 	)
-	root.AddCommand(a.explainCmd(), a.docCmd(), a.ejectCmd())
+	root.AddCommand(a.explainCmd(), a.docCmd(), a.replCmd(), a.ejectCmd())
 	root.AddCommand(a.fmtCmd(), a.lintCmd(), a.testCmd())
 	root.AddCommand(a.runCmd(), a.planCmd(), a.modCmd(), a.lspCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {

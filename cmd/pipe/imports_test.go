@@ -75,11 +75,12 @@ var policy = map[string][]string{
 	"cmd/internal/doctor": {"plan", "runtime", "runtime/local"},
 	"cmd/internal/eject":  {"plan", "runtime/chart", "sigs.k8s.io/yaml"},
 	"cmd/internal/graph":  {"plan"},
+	"cmd/internal/repl":   {"plan", "builtins", "internal/builtins", "interp", "go.starlark.net", "golang.org/x/term"},
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
 		"plan", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
-		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},

@@ -238,7 +238,8 @@ func (r *reader) render(p *plan.Plan) error {
 }
 
 // console runs commands and compares what they print. In what is expected, "…"
-// stands for anything within a line, and alone on a line for any lines.
+// stands for anything within a line, and alone on a line for any lines. What follows
+// a prompt of pipe repl is typed.
 func (r *reader) console(t *testing.T, text string, problem func(string, ...any)) {
 	t.Helper()
 	first, rest, _ := strings.Cut(text, "\n")
@@ -248,12 +249,14 @@ func (r *reader) console(t *testing.T, text string, problem func(string, ...any)
 			problem("%q: a console starts with a command, after \"$ \"", first)
 			return
 		}
-		var want strings.Builder
+		var want, typed strings.Builder
 		for first = ""; rest != "" && first == ""; {
 			var l string
 			l, rest, _ = strings.Cut(rest, "\n")
 			if strings.HasPrefix(l, "$ ") {
 				first = l
+			} else if input := typedAt.FindStringSubmatch(l); input != nil {
+				typed.WriteString(input[1] + "\n")
 			} else {
 				want.WriteString(l + "\n")
 			}
@@ -263,13 +266,16 @@ func (r *reader) console(t *testing.T, text string, problem func(string, ...any)
 			problem("%s: a console runs single commands of pipe; others are of the language sh", line)
 			continue
 		}
-		got := r.pipe(t, commands[0][1:])
+		got := r.pipe(t, commands[0][1:], typed.String())
 		t.Logf("$ %s\n%s", line, got)
 		if !expected(want.String()).MatchString(got) {
 			problem("%s prints\n%s\nand not\n%s", line, got, want.String())
 		}
 	}
 }
+
+// typedAt is a line that somebody typed at pipe repl.
+var typedAt = regexp.MustCompile(`^(?:\[\d+\]| +\.\.)(?: (.*))?$`)
 
 // expected is a pattern of what a page says that is printed.
 func expected(text string) *regexp.Regexp {
@@ -289,13 +295,13 @@ func expected(text string) *regexp.Regexp {
 // pipe runs the command in the page's folder and returns what a terminal shows
 // that gets its standard output and its standard error. With --local it finds
 // the page's world; there is no other cluster.
-func (r *reader) pipe(t *testing.T, args []string) string {
+func (r *reader) pipe(t *testing.T, args []string, typed string) string {
 	t.Helper()
 	var out safeBuffer
 	a := &app{
 		args: args, dir: r.dir, exe: "pipe", user: "ana@laptop", now: time.Now,
 		environ: []string{"PIPE_HOME=" + r.home},
-		stdin:   strings.NewReader(""), stdout: &out, stderr: &out,
+		stdin:   strings.NewReader(typed), stdout: &out, stderr: &out,
 		terminal: func() bool { return false },
 		exit:     func(int) {},
 		open: func(_ context.Context, opts local.Options) (*local.Runtime, error) {

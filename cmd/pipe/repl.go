@@ -1,0 +1,90 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/repl"
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+func (a *app) replCmd() *cobra.Command {
+	var eval evalFlags
+	cmd := &cobra.Command{
+		Use:   "repl [PIPELINEFILE]",
+		Short: "Try the language, input by input",
+		Long: `repl evaluates what is typed: an expression shows its value, and what is declared stays, so
+that :plan can show the plan of it. A Pipelinefile that is named is evaluated first. load()
+reads modules of the workspace, remote modules that are fetched, and @std. :help tells the rest.
+
+Each input is evaluated anew with all before it: one that fails leaves nothing behind, :undo
+takes one back, and files are read as they are now. The session as a whole has the limits of
+a Pipelinefile. If standard input is no terminal, its statements are evaluated one after the
+other, and the first error ends it, with status 3.`,
+		Example: `  pipe repl
+  pipe repl Pipelinefile --env staging --set title=Books
+  echo '[s for s in "a b".split()]' | pipe repl`,
+		Args:              oneFile,
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.repl(cmd, args, eval)
+		},
+	}
+	eval.add(cmd)
+	return cmd
+}
+
+func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
+	ctx := cmd.Context()
+	file, base := filepath.Join(a.dir, fileName), ""
+	if len(args) > 0 {
+		var err error
+		if file, err = a.find(cmd, args); err != nil {
+			return err
+		}
+		if _, err = a.evaluate(ctx, cmd, file, eval, nil); err != nil {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		base = string(text)
+	}
+	params, err := a.parameters(cmd, eval)
+	if err != nil {
+		return err
+	}
+	root, err := interp.Workspace(file)
+	if err != nil {
+		return err
+	}
+	s, err := repl.New(file, base, interp.Options{
+		Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"},
+		Params:      params, Root: root, Cache: a.moduleCache(), Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	show := repl.Console{Out: a.stdout, Plan: func(w io.Writer, p *plan.Plan) error {
+		key := runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: eval.env}
+		return ui.Plan(w, ui.Preview{Plan: p, Namespace: key.Namespace()})
+	}}
+	in, ok := a.stdin.(*os.File)
+	if !ok || a.typed == nil || !a.typed() {
+		return repl.Script(ctx, s, a.stdin, show)
+	}
+	t, err := repl.Open(ctx, in, a.stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.Close() }() // there is nothing else to be done about it
+	show.Out = t
+	return repl.Talk(ctx, s, t, show)
+}

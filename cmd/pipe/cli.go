@@ -76,14 +76,19 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100") + usageFooter)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.deleteCmd(), a.rollbackCmd(), a.cancelCmd(), a.gcCmd(),
-		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(),
-		a.envsCmd(), a.statusCmd(), a.historyCmd(), a.diffCmd(), a.graphCmd(), a.logsCmd(), a.eventsCmd(), a.doctorCmd(),
-	)
-	root.AddCommand(a.explainCmd(), a.docCmd(), a.replCmd(), a.ejectCmd())
-	root.AddCommand(a.fmtCmd(), a.lintCmd(), a.testCmd())
-	root.AddCommand(a.runCmd(), a.planCmd(), a.modCmd(), a.lspCmd(), a.versionCmd(), a.daemonCmd())
+	group := func(title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
+		for _, c := range commands {
+			c.GroupID = title
+			root.AddCommand(c)
+		}
+	}
+	group("A pipeline", a.planCmd(), a.runCmd(), a.explainCmd(), a.graphCmd(), a.ejectCmd())
+	group("Environments", a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.rollbackCmd(), a.deleteCmd(),
+		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(), a.cancelCmd(), a.gcCmd())
+	group("What is there", a.envsCmd(), a.statusCmd(), a.diffCmd(), a.historyCmd(), a.logsCmd(), a.eventsCmd())
+	group("The language", a.docCmd(), a.replCmd(), a.testCmd(), a.lintCmd(), a.fmtCmd(), a.modCmd(), a.lspCmd())
+	root.AddCommand(a.doctorCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {
 		start(c)
 	}

@@ -155,8 +155,8 @@ const suggestMost = 100
 const reportMost = 1000
 
 // unresolved returns what the resolver found, with a suggestion among names for
-// a name that is not defined.
-func unresolved(r resolve.Error, names []string) error {
+// a name that is not defined, or what brings it (see offers).
+func unresolved(r resolve.Error, names []string, offers map[string]string) error {
 	msg := didYouMean.ReplaceAllString(r.Msg, "")
 	name, undefined := strings.CutPrefix(msg, "undefined: ")
 	if strings.Contains(msg, "support while loops") {
@@ -169,6 +169,9 @@ func unresolved(r resolve.Error, names []string) error {
 		return &builtins.Hinted{Msg: msg, Hint: fmt.Sprintf("did you mean %q?", m[1])}
 	}
 	if hint, ok := foreignNames[name]; ok {
+		return &builtins.Hinted{Msg: msg, Hint: hint}
+	}
+	if hint, ok := offers[name]; ok {
 		return &builtins.Hinted{Msg: msg, Hint: hint}
 	}
 	return &builtins.Hinted{Msg: msg, Hint: suggest(name, names, "")}

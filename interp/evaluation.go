@@ -242,6 +242,7 @@ func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err 
 		return false
 	}
 	names := append(globals(tree), names(env)...)
+	offers := e.offers()
 	for i, r := range list {
 		if i == suggestMost {
 			names = nil
@@ -249,7 +250,7 @@ func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err 
 		if i == reportMost {
 			break
 		}
-		e.report(e.pos(r.Pos), unresolved(r, names))
+		e.report(e.pos(r.Pos), unresolved(r, names, offers))
 	}
 	return true
 }

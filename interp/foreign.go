@@ -31,6 +31,9 @@ var habits = []habit{
 	{say: "there are no f-strings", hint: fstrings, when: func(l *line) bool { // beside another text
 		return isText(l.tok(1)) && isText(l.tok(-1)) && fPrefix.MatchString(l.tok(0))
 	}},
+	{say: "there are no f-strings", hint: fstrings, back: 2, when: func(l *line) bool { // over several lines
+		return l.tok(-1) == `"""` && fPrefix.MatchString(l.tok(-2))
+	}},
 	{say: "text has no such prefix", hint: `write "…", r"…" or b"…"`, back: 1, when: func(l *line) bool {
 		return isText(l.tok(0)) && l.touches() && slices.Contains(strings.Fields("u U t T R B"), l.tok(-1))
 	}},
@@ -65,7 +68,7 @@ var habits = []habit{
 	at("??", `there is no "??"`, "write a if a != None else b"),
 	at("=== <>", "this is no comparison", "write == or !="),
 	at("!==", "this is no comparison", "write !="),
-	at("=>", `there is no "=>"`, "write lambda x: …, or def"),
+	at("=>", `there is no "=>"`, "write lambda x: …, or def; an argument is given as name = value"),
 	at("...", `there is no "..."`, "write pass"),
 	{say: noHints, hint: "leave out -> and the type", when: func(l *line) bool { return l.first() == "def" && l.tok(0) == "-" && l.tok(1) == ">" }},
 	{say: noHints, hint: "write the name of the parameter alone", when: func(l *line) bool { return l.first() == "def" && l.tok(0) == ":" && l.wants("')'") }},
@@ -95,6 +98,9 @@ var habits = []habit{
 	starting("set", `there is no "set"`, "write name = value"),
 	starting("enum", `there are no enums`, `write a list of texts, or struct(a = "a", b = "b")`),
 	starting("type", `there are no types to declare`, "write a function that returns struct(…)"),
+	{say: "a call has brackets", hint: "write name(…)", when: func(l *line) bool {
+		return l.at == 1 && isWord(l.first()) && !reserved(l.first()) && (isText(l.tok(0)) || isNumber(l.tok(0)))
+	}},
 	{say: `there is no "new"`, hint: "a value is made by a call: name(…)", back: 1, when: func(l *line) bool { return l.tok(-1) == "new" && isWord(l.tok(0)) }},
 	{say: `there is no "typeof"`, hint: "write type(x)", back: 1, when: func(l *line) bool { return l.tok(-1) == "typeof" && isWord(l.tok(0)) }},
 	{say: "a for goes over a list", hint: "write for i in range(n):", when: func(l *line) bool { return l.first() == "for" && l.within("(") && l.wants("')'") }},
@@ -102,7 +108,7 @@ var habits = []habit{
 		return l.first() == "for" && (l.tok(0) == "of" || l.tok(0) == ":" && l.wants("in"))
 	}},
 	{say: `there are no ranges with ".."`, hint: "write range(1, 4) for 1, 2, 3", when: func(l *line) bool { return strings.Contains(l.tok(0), "..") }},
-	{say: "a number has no _", hint: "write 1000000", when: func(l *line) bool { return isNumber(l.tok(0)) && strings.Contains(l.tok(0), "_") }},
+	{say: "a number has no _", hint: "write its digits alone, as in 1000000", when: func(l *line) bool { return isNumber(l.tok(0)) && strings.Contains(l.tok(0), "_") }},
 	{say: `there is no "else if"`, hint: "write elif", back: 1, when: func(l *line) bool { return l.tok(-1) == "else" && l.tok(0) == "if" }},
 	{say: "the else or elif has no if", hint: "it stands below its if, as far to the right", when: func(l *line) bool {
 		return l.at == 0 && (l.tok(0) == "else" || l.tok(0) == "elif")
@@ -149,6 +155,12 @@ var habits = []habit{
 		return l.at == 0 && isValue(l.tok(0)) && regexp.MustCompile(`want '?[\])},]`).MatchString(l.msg)
 	}},
 	{say: "two texts stand side by side", hint: "put a comma or a + between them", when: func(l *line) bool { return isText(l.tok(-1)) && isText(l.tok(0)) }},
+	{say: "the if of a comprehension has no else", hint: "write [a if condition else b for x in list]", when: func(l *line) bool {
+		return l.tok(0) == "else" && l.within("for") && l.within("if")
+	}},
+	{say: "the text ends before this", hint: `write \" or \' for a quote in it, or the other quotes around it`, when: func(l *line) bool {
+		return isText(l.tok(-1)) && isWord(l.tok(0)) && l.touches()
+	}},
 	{say: "a comma is missing before this", when: func(l *line) bool {
 		return l.at > 0 && isValue(l.tok(0)) && isValue(l.tok(-1)) && regexp.MustCompile(`want '?[\])},]`).MatchString(l.msg)
 	}},
@@ -186,10 +198,33 @@ var foreignNames = map[string]string{
 	"getenv": "evaluation sees nothing of the machine: declare a param(…)", "time": "evaluation has no clock", "random": "evaluation has no randomness",
 	"local_resource": "evaluation runs nothing: declare a job(…)", "docker_build": "write application(…, build = dockerfile(…))",
 	"k8s_yaml": "write application(…, chart = chart(…))", "helm": "write application(…, chart = chart(…))",
+	"datetime": "evaluation has no clock", "uuid": "evaluation has no randomness", "secrets": "write secret(name)",
+	"requests":   "evaluation has no network: read a file of the workspace, or declare a param(…)",
+	"urllib":     "evaluation has no network: read a file of the workspace, or declare a param(…)",
+	"subprocess": "evaluation runs nothing: declare a job(…)", "local_exec": "evaluation runs nothing: declare a job(…)", "shell": "evaluation runs nothing: declare a job(…)",
+	"re": "there are no regular expressions: text has find, split, startswith, replace…", "logging": "write print(…), or warn(…)",
+	"log": "write print(…), or warn(…)", "console": "write print(…)", "printf": "write print(…)", "echo": "write print(…)",
+	"pathlib": "a path is text, relative to the file that it stands in", "glob_files": "write glob(…)", "include": "write load(\"file.star\", \"name\")",
+	"functools": "write a for", "itertools": "write a for", "reduce": "write a for", "copy": "write list(x) or dict(x)", "deepcopy": "write json.decode(json.encode(x))",
+	"namedtuple": "write struct(…)", "dataclass": "write struct(…)", "collections": "write dict, list or struct",
+	"deployment": "write application(…) or container(…)", "statefulset": "write database(…), or container(…, volumes = […])", "cronjob": "write job(…, schedule = …)",
+	"worker": "write application(…) or container(…)", "namespace": "each environment has one of its own", "configmap": "write env = {…}",
+	"ingress": "write ports = [port(80, public = True, host = …)]", "git_repository": "write source = git(…)", "docker_compose": "write application, container, job or database",
 	"service": "write application, container, job or database", "deploy": "write application, container, job or database",
 	"image": "a service has an .image; a reference is text", "volumes": "write volume(…)", "env": "write environment, or declare a param(…)",
 	"__name__": "a module has no name", "__file__": "paths are relative to the file that they stand in",
 }
+
+// foreignMembers are functions of the libraries json, yaml and toml as others call them.
+var foreignMembers = map[string]string{
+	"loads": readText, "load": readText, "safe_load": readText, "parse": readText, "unmarshal": readText,
+	"dumps": writeText, "dump": writeText, "safe_dump": writeText, "stringify": writeText, "marshal": writeText,
+}
+
+const (
+	readText  = "decode(text) reads text; read_json, read_yaml and read_toml read a file"
+	writeText = "encode(value) writes text"
+)
 
 // foreignMethods are methods of other languages, with what is meant here.
 var foreignMethods = map[string]string{

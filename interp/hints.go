@@ -26,6 +26,10 @@ func resolveHint(msg string) string {
 		return "a name that starts with _ belongs to its module"
 	case strings.Contains(msg, "not in a loop"):
 		return "break and continue belong into a for"
+	case strings.HasPrefix(msg, "required parameter may not follow"):
+		return "parameters with a default come last"
+	case strings.HasPrefix(msg, "duplicate parameter"), strings.HasPrefix(msg, "keyword argument") && strings.HasSuffix(msg, "is repeated"):
+		return "each name stands once"
 	case strings.HasPrefix(msg, "positional argument may not follow named"):
 		return "arguments without a name come first"
 	}
@@ -52,14 +56,21 @@ func (e *evaluation) runtimeHint(d *plan.Diagnostic) string {
 		case "NoneType":
 			return "the value is None: does a function end without return?"
 		case "function", "builtin_function_or_method":
+			if slices.Contains(e.attrs("string"), m[3]) {
+				return "it belongs to a value: write text." + m[3] + "(…)"
+			}
 			return "call it first: name(…)"
+		case "module":
+			return foreignMembers[m[3]]
 		}
 		if hint, ok := foreignMethods[m[3]]; ok && slices.Contains(plainTypes, m[2]) {
 			return hint
 		}
 		names := e.attrs(m[1] + m[2])
 		other := ""
-		if len(names) > 0 && len(names) < 10 {
+		if m[2] == "dict" {
+			other = fmt.Sprintf("an entry is dict[%q]", m[3])
+		} else if len(names) > 0 && len(names) < 10 {
 			other = "it has " + strings.Join(prefixed(".", names), ", ")
 		}
 		return suggest(m[3], names, other)
@@ -100,6 +111,14 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`during iteration`), "loop over a copy, such as list(x)"},
 	{regexp.MustCompile(`string value is not iterable`), "write text.elems() for its characters, text.splitlines() for its lines"},
 	{regexp.MustCompile(`^int value is not iterable`), "write range(n)"},
+	{regexp.MustCompile(`^(function|builtin_function_or_method) value is not iterable`), "call it: write name(…)"},
+	{regexp.MustCompile(`has no len$`), "text, lists, tuples, dicts and sets have one"},
+	{regexp.MustCompile(`(list|tuple|string) index -?\d+ out of range`), "the first is [0] and the last [-1]: look at len(x) before"},
+	{regexp.MustCompile(`^unhandled index operation (struct|service|stage|port|plan)`), "an attribute is written value.name"},
+	{regexp.MustCompile(`^argument after \*\* must be a mapping`), "** takes a dict, * a list"},
+	{regexp.MustCompile(`^int: invalid literal`), "look before with text.isdigit()"},
+	{regexp.MustCompile(`(division|modulo) by zero`), "look before: write a / b if b else 0"},
+	{regexp.MustCompile(`^(max|min): argument is an empty sequence`), "look before: write max(x) if x else 0"},
 	{regexp.MustCompile(`^got \w+ in sequence assignment`), "a dict gives its keys alone: write d.items() for keys with values"},
 	{regexp.MustCompile(`referenced before assignment`), "a function that assigns to a name has one of its own"},
 	{regexp.MustCompile(`^key .* not in dict`), "d.get(key, default) returns a default"},

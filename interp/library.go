@@ -1,0 +1,36 @@
+package interp
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// libraryMost is how many modules of a library are looked at for the names that
+// they define.
+const libraryMost = 100
+
+// offers returns the names that the modules of the libraries define, each with
+// the load that brings it. Of several modules with a name the first has it.
+func (e *evaluation) offers() map[string]string {
+	offers := map[string]string{}
+	for _, lib := range keys(e.libs) {
+		files, _ := fs.Glob(e.libs[lib], "*.star")
+		for _, file := range files[:min(len(files), libraryMost)] {
+			text, err := fs.ReadFile(e.libs[lib], file)
+			if err != nil || strings.HasSuffix(file, "_test.star") {
+				continue
+			}
+			tree, err := dialect.Parse(file, text, 0)
+			if err != nil {
+				continue // a module that is wrong offers nothing
+			}
+			for _, name := range globals(tree) {
+				if offers[name] == "" && !strings.HasPrefix(name, "_") {
+					offers[name] = fmt.Sprintf("write load(%q, %q)", "@"+lib+"//"+file, name)
+				}
+			}
+		}
+	}
+	return offers
+}

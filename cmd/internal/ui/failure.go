@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -74,7 +73,7 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, f ru
 			}
 		}
 	}
-	for i, line := range next(f, service, namespace) {
+	for i, line := range next(f, p, service, namespace) {
 		label := "      "
 		if i == 0 {
 			label = "next: "
@@ -136,76 +135,4 @@ func clip(line string) string {
 	}
 	half := longest / 2
 	return strings.ToValidUTF8(line[:half], "") + " … " + strings.ToValidUTF8(line[len(line)-half:], "")
-}
-
-// next says what to do about a failure.
-func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []string {
-	var (
-		build   *runtime.BuildError
-		release *runtime.ReleaseError
-	)
-	switch text := strings.ToLower(f.Error); {
-	case strings.Contains(text, "no space left"), strings.Contains(text, "is full"):
-		return []string{"make room on the disk and run again; what was built and deployed so far is kept"}
-	case errors.As(f.Err, &build):
-		where := "the Dockerfile or what it copies"
-		if !build.Pos.IsZero() {
-			where = build.Pos.String() + " or what it copies"
-		}
-		return []string{"correct " + where + " and run again; nothing of this stage was deployed"}
-	case errors.As(f.Err, &release):
-		return afterRelease(f, release, service, namespace)
-	case errors.Is(f.Err, runtime.ErrNotFound) && service != nil && service.Image.Mirror != "":
-		return []string{fmt.Sprintf("check the name and the tag of image=%q; if it is private, log in with \"docker login %s\"",
-			service.Image.Mirror, registryOf(service.Image.Mirror))}
-	case strings.HasPrefix(f.Error, "render ") && service != nil && service.Chart != nil:
-		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed",
-			service.Chart.Ref, service.Chart.Pos)}
-	case strings.Contains(text, "cannot be reached"), strings.Contains(text, "does not answer"):
-		return []string{"run again when it can be reached; what was built and deployed so far is kept"}
-	case errors.Is(f.Err, runtime.ErrTimeout):
-		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
-	}
-	return nil
-}
-
-// afterRelease says what to do about a release that did not become ready.
-func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service *plan.Service, namespace string) []string {
-	var lines []string
-	shown := f.Error + "\n" + strings.Join(f.Evidence, "\n") + strings.Join(e.Evidence, "\n")
-	contains := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(shown, w) })
-	}
-	pods := fmt.Sprintf("kubectl -n %s describe pods -l app.kubernetes.io/instance=%s", namespace, e.Release)
-	switch {
-	case contains("ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
-		lines = append(lines, "check that the image exists and that the nodes of the cluster may pull it")
-	case contains("OOMKilled"):
-		lines = append(lines, "give it more memory: resources(memory_limit=…)")
-	case contains("CrashLoopBackOff", "exit code", "exited with"):
-		lines = append(lines, "its last lines above tell why it ended; all of them: "+
-			fmt.Sprintf("kubectl -n %s logs -l app.kubernetes.io/instance=%s --previous", namespace, e.Release))
-	case contains("Unschedulable", "nodes are available"):
-		lines = append(lines, "the cluster has no node for it: ask for less with resources=, or add nodes")
-	case errors.Is(f.Err, runtime.ErrTimeout) && service != nil && service.Workload.Health != nil:
-		lines = append(lines, "check health= against what the service answers, or give it more than timeout="+
-			duration(time.Duration(service.Timeout)))
-	case errors.Is(f.Err, runtime.ErrTimeout) && service != nil:
-		lines = append(lines, "look at it with "+pods, "or give it more than timeout="+duration(time.Duration(service.Timeout)))
-	default:
-		lines = append(lines, "look at it with "+pods)
-	}
-	if e.RolledBack > 0 {
-		lines = append(lines, fmt.Sprintf("revision %d runs again; --on-failure keep leaves the failed one for a look", e.RolledBack))
-	}
-	return lines
-}
-
-// registryOf is the host of an image's reference, as "docker login" takes it.
-func registryOf(image string) string {
-	host, _, ok := strings.Cut(image, "/")
-	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		return "docker.io"
-	}
-	return host
 }

@@ -138,6 +138,19 @@ func TestFailuresText(t *testing.T) {
 		"a long pull": {fail("site", "apps", release(errors.New("deployment site: pod site-0: ImagePullBackOff: "+pull)),
 			"pod site-0: Pending on node one", "  container site: ErrImagePull: "+pull, `  event Failed: Failed to pull image "r.example.com/site:1": `+pull+" (4 times)",
 			"  event Failed: Error: ErrImagePull", "  event Failed: Error: ErrImagePull", "  "+strings.Repeat("x", 500), "}", "}")},
+		"base image":       {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{Pos: plan.Pos{File: "api/Dockerfile", Line: 1}, Step: "FROM x.test/a", Err: errors.New("the image x.test/a cannot be had: no such host")}))},
+		"base image again": {fail("api", "apps", errors.New("build image of api: api/Dockerfile:1: FROM x.test/a: the image x.test/a cannot be had: connection refused"))},
+		"no repository":    {fail("site", "apps", errors.New("identify image of site: Pipelinefile:13:1: ask https://git.example.com/site.git for x: git ls-remote: Could not resolve host: git.example.com"))},
+		"no branch":        {fail("site", "apps", errors.New("identify image of site: Pipelinefile:13:1: https://git.example.com/site.git has no branch or tag x: check its name"))},
+		"missing ref":      {fail("mail", "apps", fmt.Errorf("look for image mail.example.com/mail:1: %w", runtime.ErrNotFound))},
+		"image's registry": {fail("mail", "apps", errors.New("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: there is no host of that name: check it"))},
+		"chart":            {fail("site", "apps", errors.New("render site: chart of site: template: nil pointer"))},
+		"chart's YAML":     {fail("site", "apps", errors.New("deploy site: YAML parse error on site/templates/x.yaml: mapping values are not allowed in this context"))},
+		"chart's kind":     {fail("site", "apps", errors.New("deploy site: the cluster does not know the kind Nope of v1: what brings it (a CRD) has to be installed before"))},
+		"chart's object":   {fail("site", "apps", release(errors.New(`create configmap X_x: ConfigMap "X_x" is invalid: metadata.name: Invalid value`)))},
+		"service's object": {fail("api", "apps", release(errors.New(`update statefulset api: StatefulSet "api" is invalid: spec: Forbidden: updates to statefulset spec`)))},
+		"no right":         {fail("api", "apps", release(errors.New(`create ingress api: ingresses is forbidden: User "bo" cannot create resource "ingresses"`)))},
+		"job's pod":        {fail("api", "apps", release(errors.New("job api: it has failed: DeadlineExceeded")), "pod api-0: Running on node one")},
 		"image of a chart": {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
 		"memory":           {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
 		"no node":          {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
@@ -150,7 +163,11 @@ func TestFailuresText(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
-		"memory", "no node", "other", "disk", "registry gone", "registry full", "chart", "timeout", "several"} {
+		"memory", "no node", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
+		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "missing ref", "image's registry", "timeout", "several"} {
+		if tests[name] == nil {
+			t.Fatalf("no failure is called %q", name)
+		}
 		fmt.Fprintf(&b, "== %s\n", name)
 		if err := Failures(&b, shop(), "shop-staging", tests[name], false); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,116 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// next says what to do about a failure. The service is nil if the plan does not
+// have it.
+func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespace string) []string {
+	var (
+		build   *runtime.BuildError
+		release *runtime.ReleaseError
+		known   plan.Service // nothing is known of it
+	)
+	if service != nil {
+		known = *service
+	}
+	text := strings.ToLower(f.Error)
+	says := func(words string) bool { return strings.Contains(text, words) }
+	switch {
+	case says("no space left"), says("is full"):
+		return []string{"make room on the disk and run again; what was built and deployed so far is kept"}
+	case says("cannot be had: "): // of a base image; the Dockerfile's line is told
+		return []string{"correct the name of that image, or run again when its registry can be reached; nothing of this stage was deployed"}
+	case errors.As(f.Err, &build):
+		where := "the Dockerfile or what it copies"
+		if !build.Pos.IsZero() {
+			where = build.Pos.String() + " or what it copies"
+		}
+		return []string{"correct " + where + " and run again; nothing of this stage was deployed"}
+	case (strings.HasPrefix(f.Error, "identify ") || says(": fetch ")) && fromGit(p, known):
+		return []string{"check the address and ref= of git(), and that git can read it from here, as \"git ls-remote\" tells; nothing of this stage was deployed"}
+	case errors.As(f.Err, &release):
+		return afterRelease(f, release, known, namespace)
+	case errors.Is(f.Err, runtime.ErrNotFound) && image(known) != "":
+		return []string{fmt.Sprintf("check the name and the tag of image=%q; if it is private, log in with \"docker login %s\"", image(known), registryOf(image(known)))}
+	case known.Chart != nil && says("does not know the kind"):
+		return []string{fmt.Sprintf("install what brings that kind, or correct chart %s, which %s names, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
+	case known.Chart != nil && (strings.HasPrefix(f.Error, "render ") || says("yaml parse error")):
+		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
+	case image(known) != "" && (says("cannot be reached") || says("does not answer")) && says("registry "+registryOf(image(known))):
+		return []string{fmt.Sprintf("correct image=%q, or run again when its registry can be reached; what was built and deployed so far is kept", image(known))}
+	case says("cannot be reached"), says("does not answer"):
+		return []string{"run again when it can be reached; what was built and deployed so far is kept"}
+	case errors.Is(f.Err, runtime.ErrTimeout):
+		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
+	}
+	return nil
+}
+
+// image is the image= of a service.
+func image(s plan.Service) string { return s.Image.Mirror + s.Image.Ref }
+
+// fromGit says whether the image of a service is built from a git source.
+func fromGit(p *plan.Plan, s plan.Service) bool {
+	if p == nil {
+		return false
+	}
+	b := p.Build(s.Image.Build)
+	return b != nil && b.Source.Git != ""
+}
+
+// afterRelease says what to do about a release that did not become ready.
+func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan.Service, namespace string) []string {
+	var lines []string
+	shown := f.Error + "\n" + strings.Join(f.Evidence, "\n") + strings.Join(e.Evidence, "\n")
+	contains := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(shown, w) })
+	}
+	pods := fmt.Sprintf("kubectl -n %s describe pods -l app.kubernetes.io/instance=%s", namespace, e.Release)
+	timeout := errors.Is(f.Err, runtime.ErrTimeout)
+	switch {
+	case contains("ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
+		lines = append(lines, "check that the image exists and that the nodes of the cluster may pull it")
+	case contains("OOMKilled"):
+		lines = append(lines, "give it more memory: resources(memory_limit=…)")
+	case contains("CrashLoopBackOff", "exit code", "exited with"):
+		lines = append(lines, "its last lines above tell why it ended; all of them: "+
+			fmt.Sprintf("kubectl -n %s logs -l app.kubernetes.io/instance=%s --previous", namespace, e.Release))
+	case contains("Unschedulable", "nodes are available"):
+		lines = append(lines, "the cluster has no node for it: ask for less with resources=, or add nodes")
+	case timeout && service.Workload.Health != nil:
+		lines = append(lines, "check health= against what the service answers, or give it more than timeout="+
+			duration(time.Duration(service.Timeout)))
+	case timeout && service.Timeout > 0:
+		lines = append(lines, "look at it with "+pods, "or give it more than timeout="+duration(time.Duration(service.Timeout)))
+	case !timeout && contains("is forbidden: User "):
+		lines = append(lines, "have that right given to you; which ones there have to be is told by \"pipe doctor\"")
+	case !timeout && !contains("pod ") && service.Chart != nil: // the cluster refuses what the chart says
+		lines = append(lines, fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
+	case !timeout && !contains("pod ") && !service.Pos.IsZero():
+		lines = append(lines, fmt.Sprintf("correct the service at %s and run again", service.Pos))
+	default:
+		lines = append(lines, "look at it with "+pods)
+	}
+	if e.RolledBack > 0 {
+		lines = append(lines, fmt.Sprintf("revision %d runs again; --on-failure keep leaves the failed one for a look", e.RolledBack))
+	}
+	return lines
+}
+
+// registryOf is the host of an image's reference, as "docker login" takes it.
+func registryOf(image string) string {
+	host, _, ok := strings.Cut(image, "/")
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return "docker.io"
+	}
+	return host
+}

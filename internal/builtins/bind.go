@@ -32,8 +32,6 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 		n = f.plain
 		if f.rest >= 0 {
 			set(f.rest, args[n:])
-		} else {
-			note(c.tooMany(len(args)))
 		}
 	}
 	for i, v := range args[:n] {
@@ -51,6 +49,9 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 			set(i, kv[1])
 		}
 	}
+	if len(args) > f.plain && f.rest < 0 {
+		note(c.tooMany(len(args)))
+	}
 	for i := range f.Params {
 		if c.given&(1<<i) == 0 && f.Params[i].Required() {
 			note(c.missing(i))
@@ -65,6 +66,12 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 func (c *Call) tooMany(got int) error {
 	f := c.Func
 	p := problemf("%d positional arguments, at most %d are possible", got, f.plain)
+	switch {
+	case f.plain == 0:
+		p = problemf("every argument is given by its name")
+	case f.plain == 1:
+		p = problemf("%d arguments without a name, one is possible", got)
+	}
 	if f.plain < len(f.Params) {
 		var names []string
 		for _, q := range f.Params[f.plain:] {
@@ -74,6 +81,12 @@ func (c *Call) tooMany(got int) error {
 			names = append(names[:4], "…")
 		}
 		p.hint = "these are given by name: " + strings.Join(names, ", ")
+		// That it is missing would be said of the same mistake.
+		if next := f.Params[f.plain]; got == f.plain+1 && next.Required() && c.given&(1<<f.plain) == 0 {
+			p.hint = "write " + next.Name + " = …"
+			c.given |= 1 << f.plain
+			c.failed |= 1 << f.plain
+		}
 	}
 	return c.addSure(c.argPos(c.Func.plain, nil), p)
 }
@@ -86,10 +99,15 @@ func (c *Call) unknown(name string) error {
 		}
 	}
 	p := problemf("no parameter %q", clip(name))
-	if near := nearest(name, names); near != "" {
-		p.hint = fmt.Sprintf("did you mean %q?", near)
+	meant, hint := foreign(name, names)
+	if meant == "" {
+		if meant = nearest(name, names); meant != "" {
+			hint = fmt.Sprintf("did you mean %q?", meant)
+		}
+	}
+	if p.hint = hint; meant != "" {
 		// That it is missing, or wrong by its default, would be said of the same mistake.
-		i := c.Func.byName[near]
+		i := c.Func.byName[meant]
 		c.given |= 1 << i
 		c.failed |= 1 << i
 	} else {

@@ -135,6 +135,9 @@ func checkMemory(q, example string) *problem {
 	if strings.HasSuffix(q, "m") {
 		return problemf("%q is thousandths of a byte", q).hinted("write %q", strings.TrimSuffix(q, "m")+"Mi")
 	}
+	if n, err := strconv.ParseUint(q, 10, 64); err == nil && n < 1<<20 {
+		return problemf("%q is that many bytes", q).hinted("write %q", q+"Mi")
+	}
 	return nil
 }
 

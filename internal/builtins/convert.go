@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -135,6 +136,13 @@ func want(typ string, v starlark.Value) *problem {
 		if typ == "str" {
 			p.hint = fmt.Sprintf("write %q", v.String())
 		}
+		if strings.HasPrefix(typ, "list[") {
+			p.hint = fmt.Sprintf("write [%s]", v)
+		}
+	case *starlark.Dict:
+		if typ == "resources" {
+			p.hint = `write resources(cpu = "500m", memory = "256Mi")`
+		}
 	case starlark.String:
 		p.hint = meant(typ, string(v))
 	}
@@ -145,6 +153,8 @@ func want(typ string, v starlark.Value) *problem {
 func meant(typ, text string) string {
 	switch {
 	case len(text) > 100:
+	case typ == "list[str]":
+		return "write [" + literals(words(text)) + "]"
 	case strings.HasPrefix(typ, "list["):
 		return fmt.Sprintf("write [%q]", text)
 	case typ == "source" && gitURL.MatchString(text):
@@ -165,6 +175,23 @@ func meant(typ, text string) string {
 		return "write " + text + " without quotes"
 	}
 	return ""
+}
+
+// words returns a line of a shell as a program and its arguments.
+func words(line string) []string {
+	if strings.ContainsAny(line, `'"|&;<>$`) {
+		return []string{"sh", "-c", line}
+	}
+	return strings.Fields(line)
+}
+
+// literals returns the texts as a Pipelinefile has them, with commas between.
+func literals(texts []string) string {
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		out[i] = strconv.Quote(t)
+	}
+	return strings.Join(out, ", ")
 }
 
 var intText = regexp.MustCompile(`^[0-9]{1,9}$`)

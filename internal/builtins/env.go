@@ -18,10 +18,7 @@ func (envArg) typeName() string { return "dict[str, str | int | bool | float | s
 // Unpack takes text, numbers and truth values as text, and secrets as references.
 func (e *envArg) Unpack(v starlark.Value) error {
 	var out envArg
-	p := eachItem(v, "dict", func(name string, v starlark.Value) *problem {
-		if p := checkEnvName(name); p != nil {
-			return p
-		}
+	p := eachVariable(v, `"value"`, func(name string, v starlark.Value) *problem {
 		if s, ok := v.(*Secret); ok {
 			out = append(out, plan.EnvVar{Name: name, Secret: &s.ref})
 			return nil
@@ -60,10 +57,7 @@ func (secretsArg) typeName() string { return "dict[str, secret | str]" }
 // Unpack takes secrets and names of secrets.
 func (e *secretsArg) Unpack(v starlark.Value) error {
 	var out secretsArg
-	p := eachItem(v, "dict", func(name string, v starlark.Value) *problem {
-		if p := checkEnvName(name); p != nil {
-			return p
-		}
+	p := eachVariable(v, `secret("name")`, func(name string, v starlark.Value) *problem {
 		ref, p := secretRef(v)
 		out = append(out, plan.EnvVar{Name: name, Secret: ref})
 		return p
@@ -74,6 +68,19 @@ func (e *secretsArg) Unpack(v starlark.Value) error {
 	sortEnv(out)
 	*e = out
 	return nil
+}
+
+// eachVariable calls one for each variable of a dict, whose values are such as example.
+func eachVariable(v starlark.Value, example string, one func(string, starlark.Value) *problem) *problem {
+	if _, ok := v.(*starlark.Dict); !ok {
+		return want("dict", v).hinted(`write {"NAME": %s}`, example)
+	}
+	return eachItem(v, "dict", func(name string, v starlark.Value) *problem {
+		if p := checkEnvName(name); p != nil {
+			return p
+		}
+		return one(name, v)
+	})
 }
 
 func secretRef(v starlark.Value) (*plan.SecretRef, *problem) {

@@ -179,6 +179,11 @@ func paramText(typ string, v starlark.Value) (string, *problem) {
 		if t := map[string]string{"int": "int", "bool": "bool", "float": "float", "string": "string"}[v.Type()]; t != "" {
 			p.hint = fmt.Sprintf("say so with type = %q", t)
 		}
+		if text, ok := v.(starlark.String); ok {
+			if same, wrong := parseParam(typ, string(text)); wrong == nil {
+				p.hint = fmt.Sprintf("write %s without quotes", same)
+			}
+		}
 		return "", p
 	}
 	return scalar(v)

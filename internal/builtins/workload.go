@@ -101,11 +101,7 @@ func choice(v string, choices []string) *problem {
 			return nil
 		}
 	}
-	list := make([]string, len(choices))
-	for i, c := range choices {
-		list[i] = strconv.Quote(c)
-	}
-	p := problemf("%q is not possible, want %s", clip(v), strings.Join(list, ", "))
+	p := problemf("%q is not possible, want %s", clip(v), literals(choices))
 	if n := nearest(v, choices); n != "" {
 		p.hint = "did you mean " + strconv.Quote(n) + "?"
 	}
@@ -234,16 +230,34 @@ func (h *Health) String() string { return string(h.plan.Kind) + "(…)" }
 func (h *Health) Type() string { return "health" }
 
 type httpArgs struct {
-	Path string   `arg:"path" help:"of the request, such as \"/healthz\"; a status of 200 to 399 is healthy"`
+	Path pathArg  `arg:"path" help:"of the request, such as \"/healthz\"; a status of 200 to 399 is healthy"`
 	Port *portArg `arg:"port,kw" default:"None" help:"the first port of the service if not given"`
+}
+
+// pathArg is the path of an HTTP request.
+type pathArg string
+
+func (pathArg) typeName() string { return "str" }
+
+// Unpack takes text that starts with a slash.
+func (a *pathArg) Unpack(v starlark.Value) error {
+	if n, ok := v.(starlark.Int); ok {
+		return want("str", v).hinted(`write http("/", port = %s)`, n)
+	}
+	var text string
+	if p := setString(&text, v); p != nil {
+		return p
+	}
+	if !strings.HasPrefix(text, "/") {
+		return problemf("%q does not start with a slash", clip(text)).hinted("write %q", "/"+strings.TrimPrefix(text, "./"))
+	}
+	*a = pathArg(text)
+	return nil
 }
 
 var httpFunc = declare("http", "health", "Checks health by an HTTP request.",
 	func(c *Call, a *httpArgs) (starlark.Value, error) {
-		if c.ok("path") && !strings.HasPrefix(a.Path, "/") {
-			c.wrong("path", problemf("%q does not start with a slash", clip(a.Path)).hinted("write %q", "/"+strings.TrimPrefix(a.Path, "./")))
-		}
-		return &Health{plan: plan.Health{Kind: plan.HealthHTTP, Path: a.Path, Port: a.Port.number()}}, nil
+		return &Health{plan: plan.Health{Kind: plan.HealthHTTP, Path: string(a.Path), Port: a.Port.number()}}, nil
 	})
 
 type tcpArgs struct {
@@ -270,6 +284,9 @@ var commandFunc = declare("command", "health", "Checks health by a command that 
 	func(c *Call, a *commandArgs) (starlark.Value, error) {
 		if len(a.Argv) == 0 && c.ok("argv") {
 			c.wrong("argv", problemf("no command is given").hinted(`write such as command("pg_isready", "-q")`))
+		}
+		if len(a.Argv) == 1 && strings.ContainsRune(a.Argv[0], ' ') {
+			c.wrong("argv", problemf("%q is a program and its arguments in one text", clip(a.Argv[0])).hinted("write command(%s)", clip(literals(words(a.Argv[0])))))
 		}
 		return &Health{plan: plan.Health{Kind: plan.HealthCommand, Command: a.Argv}}, nil
 	})

@@ -132,6 +132,7 @@ func exitText(e *gatewaypb.ExitError, log []string) string {
 
 var (
 	parseError = regexp.MustCompile(`^dockerfile parse error on line \d+: `)
+	noTarget   = regexp.MustCompile(`^target stage (".*") could not be found$`)
 	metadata   = regexp.MustCompile(`failed to resolve source metadata for (\S+): (.*)$`)
 	checksum   = regexp.MustCompile(`failed to calculate checksum of ref \S+: "(.*)": not found$`)
 	pushError  = regexp.MustCompile(`^failed to push (\S+): (.*)$`)
@@ -143,6 +144,9 @@ func sourceText(text string) string {
 	text = parseError.ReplaceAllString(text, "")
 	if m := checksum.FindStringSubmatch(text); m != nil {
 		return fmt.Sprintf("%s is not there: it is not in the build context, or a line of .dockerignore leaves it out", m[1])
+	}
+	if m := noTarget.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("the Dockerfile has no stage %s, which target= of dockerfile() names", m[1])
 	}
 	m := metadata.FindStringSubmatch(text)
 	if m == nil {
@@ -203,7 +207,9 @@ func plain(err error) error {
 			}
 		}
 	}
-	text = strings.TrimSuffix(text, `"`)
+	if strings.Count(text, `"`)%2 == 1 { // its beginning was noise
+		text = strings.TrimSuffix(text, `"`)
+	}
 	if first, rest, ok := strings.Cut(text, ": "); ok {
 		// A base image is named twice.
 		if strings.HasPrefix(rest, "failed to resolve source metadata for "+first) {

@@ -53,7 +53,8 @@ func TestBuildWrong(t *testing.T) {
 		{name: "a file that there is not", dockerfile: "FROM scratch\nCOPY nothere b\n",
 			want: "COPY nothere b: /nothere is not there: it is not in the build context, or a line of .dockerignore leaves it out", line: 2},
 		{name: "a target that there is not", dockerfile: "FROM scratch AS a\nCOPY x b\n",
-			spec: func(s *plan.BuildSpec) { s.Target = "prod" }, want: `target stage "prod" could not be found`},
+			spec: func(s *plan.BuildSpec) { s.Target = "prod" }, want: `the Dockerfile has no stage "prod", which target= of dockerfile() names`},
+		{name: "a mount that there is not", dockerfile: "FROM scratch\nRUN --mount=type=foo x\n", line: 2, want: `RUN --mount=type=foo x: unsupported mount type "foo"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := func(text string) string { return strings.ReplaceAll(text, "HOST", host) }

@@ -170,10 +170,16 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 // gitMessage is the part of what git printed that says what is wrong.
 func gitMessage(stderr string, err error) string {
 	var lines []string
+	before := "" // what a program that git runs printed last, such as ssh
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)
-		if rest, ok := strings.CutPrefix(line, "fatal: "); ok {
+		switch rest, ok := strings.CutPrefix(line, "fatal: "); {
+		case ok && rest == "Could not read from remote repository." && before != "":
+			lines = append(lines, hidePasswords(before))
+		case ok:
 			lines = append(lines, hidePasswords(rest))
+		case line != "" && len(lines) == 0:
+			before = line
 		}
 	}
 	if len(lines) > 0 {

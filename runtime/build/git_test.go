@@ -212,11 +212,13 @@ func TestIdentifyGitWrong(t *testing.T) {
 	repo.commit(shop("x"))
 	private := repo.serve("secret")
 	t.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+	t.Setenv("GIT_SSH_COMMAND", "echo no way there >&2; false") // as ssh does, on a line of its own
 	b := build.New(build.Options{Dir: t.TempDir(), CacheDir: t.TempDir()})
 	at := "Pipelinefile:3:1: "
 	for _, test := range []struct{ url, ref, want string }{
 		{repo.dir, "nothere", at + repo.dir + " has no branch or tag nothere: check its name; a commit must be given in full, with 40 digits"},
 		{"/no/such/repo", "main", at + "ask /no/such/repo for main: git ls-remote: '/no/such/repo' does not appear to be a git repository; Could not read from remote repository."},
+		{"ssh://git@127.0.0.1/x.git", "main", at + "ask ssh://git@127.0.0.1/x.git for main: git ls-remote: no way there"},
 		{private, "main", at + "ask " + private + " for main: git ls-remote: could not read Username for '" + strings.TrimSuffix(private, "/shop/.git") + "': terminal prompts disabled: it wants a password, which one of git's credential helpers must have"},
 		{"http://me:hunter2@127.0.0.1:1/x.git", "main", at + "ask http://me:xxxxx@127.0.0.1:1/x.git for main: git ls-remote: unable to access 'http://127.0.0.1:1/x.git/': "},
 		{repo.dir, strings.Repeat("ab", 20), at + "check out " + strings.Repeat("ab", 20) + " of " + repo.dir + ": git checkout: "},

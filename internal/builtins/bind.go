@@ -66,10 +66,10 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 func (c *Call) tooMany(got int) error {
 	f := c.Func
 	p := problemf("%d positional arguments, at most %d are possible", got, f.plain)
-	switch {
-	case f.plain == 0:
+	switch f.plain {
+	case 0:
 		p = problemf("every argument is given by its name")
-	case f.plain == 1:
+	case 1:
 		p = problemf("%d arguments without a name, one is possible", got)
 	}
 	if f.plain < len(f.Params) {

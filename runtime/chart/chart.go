@@ -62,7 +62,10 @@ func NewShelf(dir, cache string) *Shelf {
 // is shared and does not change.
 type Chart struct {
 	Digest plan.Digest // over all its files, those of its dependencies and its values files
-	chart  *chart.Chart
+	chart  func() (*chart.Chart, error)
+	own    map[string]any   // its own values; of one that is made here only those that pipe tells it others for
+	schema bool             // it has a schema for its values
+	crds   bool             // it installs kinds of its own
 	files  []map[string]any // of values_files, in their order
 }
 
@@ -70,11 +73,7 @@ type Chart struct {
 // that is made for it, in which keyOf says where secrets are.
 func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*Chart, error) {
 	if service.Chart == nil {
-		c, err := Generate(service, keyOf)
-		if err != nil {
-			return nil, err
-		}
-		return newChart(c, nil)
+		return made(service, keyOf)
 	}
 	ref := *service.Chart
 	ref.Pos = plan.Pos{}
@@ -106,7 +105,10 @@ func (s *Shelf) slot(key string) *slot {
 
 // newChart returns the chart with values files, of which later ones win.
 func newChart(c *chart.Chart, files []valuesFile) (*Chart, error) {
-	out := &Chart{chart: c}
+	out := &Chart{
+		chart: func() (*chart.Chart, error) { return c, nil },
+		own:   c.Values, schema: c.Schema != nil, crds: len(c.CRDObjects()) > 0,
+	}
 	sum := sha256.New()
 	sumChart(sum, c)
 	for _, f := range files {
@@ -127,24 +129,58 @@ type valuesFile struct {
 	data []byte
 }
 
+// made returns the chart that is made for a service. Most are only compared with
+// what is deployed, by their digests: Helm's form it gets when it is asked for.
+func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
+	list, err := generate(service, keyOf)
+	if err != nil {
+		return nil, fmt.Errorf("make a chart for %s: %w", service.Name, err)
+	}
+	sum := sha256.New()
+	sumFiles(sum, service.Name, version, list)
+	fmt.Fprintln(sum, "end")
+	return &Chart{
+		Digest: plan.Digest("sha256:" + hex.EncodeToString(sum.Sum(nil))),
+		chart:  sync.OnceValues(func() (*chart.Chart, error) { return loadFiles(service, list) }),
+		own:    madeOwn, schema: true,
+	}, nil
+}
+
+// madeOwn is what values.yaml.tmpl has of what pipe tells a chart.
+var madeOwn = map[string]any{
+	"image":  map[string]any{"reference": "", "repository": "", "tag": "", "digest": "", "pullPolicy": "IfNotPresent"},
+	"global": map[string]any{"pipe": map[string]any{}},
+}
+
 // sumChart writes all of a chart that can have an effect, in an order of its own.
 func sumChart(sum io.Writer, c *chart.Chart) {
-	byName := func(a, b *chart.File) int { return strings.Compare(a.Name, b.Name) }
 	id := func(c *chart.Chart) string { return fmt.Sprintf("%q %q", c.Name(), c.Metadata.Version) }
-	fmt.Fprintf(sum, "chart %s\n", id(c))
-	for _, f := range slices.SortedFunc(slices.Values(c.Raw), byName) {
-		fmt.Fprintf(sum, "file %q %x\n", f.Name, sha256.Sum256(f.Data))
-	}
 	byID := func(a, b *chart.Chart) int { return strings.Compare(id(a), id(b)) }
+	sumFiles(sum, c.Name(), c.Metadata.Version, c.Raw)
 	for _, d := range slices.SortedFunc(slices.Values(c.Dependencies()), byID) {
 		sumChart(sum, d)
 	}
 	fmt.Fprintln(sum, "end")
 }
 
+// sumFiles writes the files of a chart without its dependencies.
+func sumFiles(sum io.Writer, name, version string, files []*chart.File) {
+	fmt.Fprintf(sum, "chart %q %q\n", name, version)
+	byName := func(a, b *chart.File) int { return strings.Compare(a.Name, b.Name) }
+	for _, f := range slices.SortedFunc(slices.Values(files), byName) {
+		fmt.Fprintf(sum, "file %q %x\n", f.Name, sha256.Sum256(f.Data))
+	}
+}
+
 // Copy returns the chart for one use by Helm, which changes the charts that it
 // is given: it takes out the subcharts that values turn off.
-func (c *Chart) Copy() *chart.Chart { return copyChart(c.chart) }
+func (c *Chart) Copy() (*chart.Chart, error) {
+	whole, err := c.chart()
+	if err != nil {
+		return nil, err
+	}
+	return copyChart(whole), nil
+}
 
 func copyChart(c *chart.Chart) *chart.Chart {
 	out := &chart.Chart{
@@ -192,4 +228,4 @@ func copyValue(v any) any {
 }
 
 // HasCRDs reports whether the chart installs kinds of its own before its objects.
-func (c *Chart) HasCRDs() bool { return len(c.chart.CRDObjects()) > 0 }
+func (c *Chart) HasCRDs() bool { return c.crds }

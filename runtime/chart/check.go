@@ -12,7 +12,11 @@ import (
 // the chart's schema does not allow, templates that do not render. It asks no
 // server: a chart that asks one while it renders is not rendered here.
 func (c *Chart) Check(namespace string, u Use) error {
-	copied, values := c.Copy(), c.Values(u)
+	copied, err := c.Copy()
+	if err != nil {
+		return err
+	}
+	values := c.Values(u)
 	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package chart
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
@@ -94,7 +95,16 @@ func Generate(s plan.Service, keyOf KeyOf) (*chart.Chart, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a chart for %s: %w", s.Name, err)
 	}
-	c, err := loader.LoadFiles(list)
+	return loadFiles(s, list)
+}
+
+// loadFiles returns the chart that consists of the files that generate returned.
+func loadFiles(s plan.Service, list []*chart.File) (*chart.Chart, error) {
+	buffered := make([]*loader.BufferedFile, len(list))
+	for i, f := range list {
+		buffered[i] = &loader.BufferedFile{Name: f.Name, Data: f.Data}
+	}
+	c, err := loader.LoadFiles(buffered)
 	if err != nil {
 		return nil, fmt.Errorf("make a chart for %s: %w", s.Name, err)
 	}
@@ -102,7 +112,7 @@ func Generate(s plan.Service, keyOf KeyOf) (*chart.Chart, error) {
 }
 
 // generate returns the files of the chart, sorted by name.
-func generate(s plan.Service, keyOf KeyOf) ([]*loader.BufferedFile, error) {
+func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	meta := chart.Metadata{
 		APIVersion:  chart.APIVersionV2,
 		Name:        s.Name,
@@ -121,13 +131,13 @@ func generate(s plan.Service, keyOf KeyOf) ([]*loader.BufferedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := []*loader.BufferedFile{{Name: "Chart.yaml", Data: head}, {Name: "values.yaml", Data: vals}}
+	list := []*chart.File{{Name: "Chart.yaml", Data: head}, {Name: "values.yaml", Data: vals}}
 	for _, name := range append(templates(s), "values.schema.json") {
 		data, err := fs.ReadFile(files, path.Join("files", name))
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, &loader.BufferedFile{Name: name, Data: data})
+		list = append(list, &chart.File{Name: name, Data: data})
 	}
 	return list, nil
 }
@@ -242,14 +252,12 @@ func resources(r *plan.Resources) map[string]map[string]string {
 	return out
 }
 
+var valuesTemplate = template.Must(template.New("values.yaml.tmpl").Funcs(template.FuncMap{"yaml": entry}).ParseFS(files, "files/values.yaml.tmpl"))
+
 // writeValues writes values.yaml.
 func writeValues(v *values) ([]byte, error) {
-	t, err := template.New("values.yaml.tmpl").Funcs(template.FuncMap{"yaml": entry}).ParseFS(files, "files/values.yaml.tmpl")
-	if err != nil {
-		return nil, err
-	}
 	var b bytes.Buffer
-	if err := t.Execute(&b, v); err != nil {
+	if err := valuesTemplate.Execute(&b, v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
@@ -258,17 +266,20 @@ func writeValues(v *values) ([]byte, error) {
 // entry writes one entry of values.yaml. What is empty is written as an empty
 // map or list, so that a reader sees the kind of thing that goes there.
 func entry(name string, value any) (string, error) {
-	data, err := yaml.Marshal(map[string]any{name: value})
+	data, err := json.Marshal(value)
 	if err != nil {
 		return "", err
 	}
-	if bytes.HasSuffix(data, []byte(": null\n")) {
+	if text := string(data); text == "null" {
 		empty := "{}"
 		switch value.(type) {
 		case []string, []envVar, []port, []volume:
 			empty = "[]"
 		}
 		return name + ": " + empty + "\n", nil
+	} else if _, isNumber := value.(int); isNumber {
+		return name + ": " + text + "\n", nil
 	}
-	return string(data), nil
+	data, err = yaml.JSONToYAML(fmt.Appendf(nil, "{%q: %s}", name, data))
+	return string(data), err
 }

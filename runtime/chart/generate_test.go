@@ -30,7 +30,11 @@ const testImage = "registry.test/shop/api@sha256:0000000000000000000000000000000
 // render returns what a chart installs, as one text.
 func render(t *testing.T, c *Chart, u Use) string {
 	t.Helper()
-	copied, values := c.Copy(), c.Values(u)
+	copied, err := c.Copy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := c.Values(u)
 	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
 		t.Fatal(err)
 	}
@@ -84,11 +88,16 @@ func TestGenerate(t *testing.T) {
 			if err := c.Check("shop-dev", use); err != nil {
 				t.Errorf("Check = %v", err)
 			}
+			sameAsLoaded(t, c, service, use)
 			objects := render(t, c, use)
 			checkYAML(t, objects)
 			lintChart(t, service, use)
 			var values []byte
-			for _, f := range c.Copy().Raw {
+			copied, err := c.Copy()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range copied.Raw {
 				if f.Name == "values.yaml" {
 					values = f.Data
 				}
@@ -106,6 +115,27 @@ func TestGenerate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// sameAsLoaded makes sure that what is said of a chart before Helm has read it is
+// what is said of it afterwards.
+func sameAsLoaded(t *testing.T, c *Chart, s plan.Service, u Use) {
+	t.Helper()
+	whole, err := Generate(s, SecretKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := newChart(whole, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Digest != loaded.Digest || c.schema != loaded.schema || c.HasCRDs() != loaded.HasCRDs() {
+		t.Errorf("before it is loaded, it is %s, schema %v, kinds %v; then %s, schema %v, kinds %v",
+			c.Digest, c.schema, c.HasCRDs(), loaded.Digest, loaded.schema, loaded.HasCRDs())
+	}
+	if diff := cmp.Diff(loaded.Values(u), c.Values(u)); diff != "" {
+		t.Errorf("values (-loaded +before):\n%s", diff)
 	}
 }
 

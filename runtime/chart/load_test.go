@@ -253,8 +253,8 @@ func TestLoadFromRegistry(t *testing.T) {
 		c, err := NewShelf(t.TempDir(), t.TempDir()).Chart(t.Context(), service(plan.Chart{Ref: "oci://" + host + "/charts/web", Version: version}), nil)
 		if err != nil {
 			t.Errorf("version %q: %v", version, err)
-		} else if got := c.Copy().Metadata.Version; got != want {
-			t.Errorf("version %q is %s, want %s", version, got, want)
+		} else if copied, err := c.Copy(); err != nil || copied.Metadata.Version != want {
+			t.Errorf("version %q is %s, %v, want %s", version, copied.Metadata.Version, err, want)
 		}
 	}
 	_, err = NewShelf(t.TempDir(), t.TempDir()).Chart(t.Context(), service(plan.Chart{Ref: "oci://" + host + "/charts/none", Version: "1.0.0"}), nil)

@@ -32,14 +32,14 @@ func (c *Chart) told(u Use) map[string]any {
 	maps.DeleteFunc(say, func(_ string, v any) bool { return v == "" })
 	out := map[string]any{"global": map[string]any{"pipe": say}}
 	if u.Image != "" {
-		out["image"] = imageValues(u.Image, c.chart.Values["image"])
+		out["image"] = imageValues(u.Image, c.own["image"])
 	}
-	if c.chart.Schema == nil {
+	if !c.schema {
 		return out
 	}
 	known := map[string]any{}
 	for key, value := range out {
-		own, has := c.chart.Values[key]
+		own, has := c.own[key]
 		if !has {
 			continue
 		}

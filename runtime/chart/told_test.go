@@ -69,7 +69,10 @@ func TestHelmCreate(t *testing.T) {
 // not know: it could be an error to it.
 func TestToldBySchema(t *testing.T) {
 	own := map[string]any{"image": map[string]any{"repository": "x", "tag": "y"}}
-	c := &Chart{chart: &chart.Chart{Metadata: &chart.Metadata{Name: "x"}, Values: own, Schema: []byte(`{"additionalProperties": false}`)}}
+	c, err := newChart(&chart.Chart{Metadata: &chart.Metadata{Name: "x"}, Values: own, Schema: []byte(`{"additionalProperties": false}`)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := map[string]any{"image": map[string]any{"repository": "shop/api@sha256", "tag": "abc"}}
 	if diff := cmp.Diff(want, c.Values(Use{Pipeline: "shop", Image: "shop/api@sha256:abc"})); diff != "" {
 		t.Errorf("Values (-want +got):\n%s", diff)

@@ -86,7 +86,11 @@ func (o *operation) render(into manifests) error {
 	opts := chartutil.ReleaseOptions{
 		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsInstall: !exists, IsUpgrade: exists,
 	}
-	copied, values := o.chart.Copy(), o.chart.Values(o.use)
+	copied, err := o.chart.Copy()
+	if err != nil {
+		return err
+	}
+	values := o.chart.Values(o.use)
 	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
 		return err
 	}

@@ -32,7 +32,11 @@ func (o *operation) write() ([]target, error) {
 		s := standJob(job)
 		return s.failed != "" || forced && s.ready
 	}
-	copied, values := o.chart.Copy(), o.chart.Values(o.use)
+	copied, err := o.chart.Copy()
+	if err != nil {
+		return nil, err
+	}
+	values := o.chart.Values(o.use)
 	if !exists || last.status == release.StatusUninstalled {
 		o.objects.install = true
 		install := action.NewInstall(config)

@@ -114,7 +114,11 @@ func TestSameObjects(t *testing.T) {
 			s.Image = "registry/shop/api@sha256:abc"
 		}
 		use := chart.Use{Pipeline: "shop", Environment: "staging", Service: s.Name, Image: s.Image, Values: service.Values}
-		want := render(t, made.Copy(), made.Values(use), s.Name)
+		deployed, err := made.Copy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := render(t, deployed, made.Values(use), s.Name)
 		got := render(t, written, values, s.Name)
 		if len(got) == 0 {
 			t.Errorf("%s has no objects", s.Name)

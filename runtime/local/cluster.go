@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,9 +40,32 @@ func cluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		return config, err
 	}
 	if err := answers(ctx, config); err != nil {
-		return nil, noCluster(fmt.Errorf("%s (%s): %w", config.Host, where, err), nextCluster)
+		return nil, noCluster(fmt.Errorf("%s (%s): %w", config.Host, where, err), afterNoAnswer(err))
 	}
 	return config, nil
+}
+
+// errCredentials says that a server answers, but not to us.
+var errCredentials = errors.New("it does not accept the credentials of the kubeconfig")
+
+// A wrongConfigError is a kubeconfig with which no server can be asked.
+type wrongConfigError struct{ error }
+
+func (e wrongConfigError) Unwrap() error { return e.error }
+
+// afterNoAnswer says what to do about an error of [answers].
+func afterNoAnswer(err error) string {
+	var wrong wrongConfigError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &wrong):
+		return "correct the kubeconfig, or use another one"
+	case errors.As(err, &cert):
+		return "get the kubeconfig anew: what its certificate-authority vouches for is not this server; or use another one"
+	case errors.Is(err, errCredentials):
+		return "log in to the cluster anew, or use another kubeconfig"
+	}
+	return nextCluster
 }
 
 // find finds the cluster that opts name, and tells where. The local one is
@@ -74,6 +99,8 @@ func kubeconfig(file, contextName string) (config *rest.Config, where string, er
 	}
 	where = fmt.Sprintf("context %q of %s", contextName, files)
 	switch {
+	case len(raw.Contexts) == 0 && !anyFile(rules.GetLoadingPrecedence()):
+		return nil, "", fmt.Errorf("no kubeconfig: there is no file %s", files)
 	case len(raw.Contexts) == 0:
 		return nil, "", fmt.Errorf("no kubeconfig: %s has no context", files)
 	case contextName == "":
@@ -87,17 +114,25 @@ func kubeconfig(file, contextName string) (config *rest.Config, where string, er
 	return config, where, nil
 }
 
+// anyFile says whether any of these files is there.
+func anyFile(files []string) bool {
+	return slices.ContainsFunc(files, func(file string) bool {
+		_, err := os.Stat(file)
+		return !errors.Is(err, os.ErrNotExist)
+	})
+}
+
 // answers makes sure that the server is there and lets us in.
 func answers(ctx context.Context, config *rest.Config) error {
 	ctx, stop := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %s", answerTime))
 	defer stop()
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return err
+		return wrongConfigError{err}
 	}
 	url, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return err
+		return wrongConfigError{err}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url.JoinPath("version").String(), nil)
 	if err != nil {
@@ -116,7 +151,9 @@ func answers(ctx context.Context, config *rest.Config) error {
 	case http.StatusOK, http.StatusForbidden: // it answers; what we may do there is seen when we do it
 		return nil
 	case http.StatusUnauthorized:
-		return errors.New("it does not accept the credentials of the kubeconfig")
+		return errCredentials
+	case http.StatusBadRequest: // what a server that wants TLS says without
+		return wrongConfigError{fmt.Errorf("it answers with %s: check the server's address in the kubeconfig, and that it begins with https", resp.Status)}
 	}
 	return fmt.Errorf("it answers with %s", resp.Status)
 }

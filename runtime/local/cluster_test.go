@@ -3,6 +3,8 @@ package local
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,24 +33,38 @@ func TestCluster(t *testing.T) {
 		return s.URL
 	}
 	good := kubeconfigFor(t, serve(http.StatusOK))
+	other := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(other.Close)
+	other.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that end early, as they are to
+	missing := filepath.Join(t.TempDir(), "missing")
+	const (
+		name, start  = "name a kubeconfig", "start the cluster, or use another one"
+		right, login = "correct the kubeconfig, or use another one", "log in to the cluster anew, or use another kubeconfig"
+	)
 	tests := []struct {
 		name string
 		opts Options
 		want string // of the error; empty: there is none
+		next string // the beginning of what to do
 	}{
-		{"good", Options{Kubeconfig: good}, ""},
-		{"forbidden", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusForbidden))}, ""},
-		{"other credentials", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusUnauthorized))}, "it does not accept the credentials of the kubeconfig"},
-		{"broken server", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadGateway))}, "it answers with 502 Bad Gateway"},
-		{"nobody there", Options{Kubeconfig: kubeconfigFor(t, "http://127.0.0.1:1")}, "connection refused"},
-		{"no file", Options{Kubeconfig: "/nowhere/kubeconfig"}, "no such file"},
-		{"no YAML", Options{Kubeconfig: file(t, "kubeconfig", "{{")}, "kubeconfig "},
-		{"empty", Options{Kubeconfig: file(t, "kubeconfig", "")}, "has no context"},
-		{"other context", Options{Kubeconfig: good, Context: "there"}, `has no context "there"; it has broken, here`},
-		{"context without cluster", Options{Kubeconfig: good, Context: "broken"}, `context "broken" of `},
-		{"local, passive", Options{Local: true, Passive: true, Home: "/nowhere"}, "the local Kubernetes in /nowhere/cluster does not run"},
-		{"local, no program", Options{Local: true, Home: t.TempDir(), Executable: "/nowhere/pipe"}, "the local Kubernetes needs pipe-cluster, which is neither /nowhere/pipe-cluster nor on the PATH"},
+		{"good", Options{Kubeconfig: good}, "", ""},
+		{"forbidden", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusForbidden))}, "", ""},
+		{"other credentials", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusUnauthorized))}, "it does not accept the credentials of the kubeconfig", login},
+		{"broken server", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadGateway))}, "it answers with 502 Bad Gateway", start},
+		{"not with TLS", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadRequest))}, "it answers with 400 Bad Request: check the server's address", right},
+		{"nobody there", Options{Kubeconfig: kubeconfigFor(t, "http://127.0.0.1:1")}, "connection refused", start},
+		{"another's certificate", Options{Kubeconfig: kubeconfigFor(t, other.URL)}, "x509: certificate signed by unknown authority", "get the kubeconfig anew: "},
+		{"no certificate", Options{Kubeconfig: kubeconfigFor(t, other.URL+`", certificate-authority-data: "AAAA`)}, "unable to load root certificates", right},
+		{"no file", Options{Kubeconfig: missing}, "no such file", name},
+		{"no file of $KUBECONFIG", Options{}, "no kubeconfig: there is no file " + missing, name},
+		{"no YAML", Options{Kubeconfig: file(t, "kubeconfig", "{{")}, "kubeconfig ", name},
+		{"empty", Options{Kubeconfig: file(t, "kubeconfig", "")}, "has no context", name},
+		{"other context", Options{Kubeconfig: good, Context: "there"}, `has no context "there"; it has broken, here`, name},
+		{"context without cluster", Options{Kubeconfig: good, Context: "broken"}, `context "broken" of `, name},
+		{"local, passive", Options{Local: true, Passive: true, Home: "/nowhere"}, "the local Kubernetes in /nowhere/cluster does not run", "a run starts it"},
+		{"local, no program", Options{Local: true, Home: t.TempDir(), Executable: "/nowhere/pipe"}, "the local Kubernetes needs pipe-cluster, which is neither /nowhere/pipe-cluster nor on the PATH", "put pipe-cluster beside pipe"},
 	}
+	t.Setenv("KUBECONFIG", missing)
 	t.Setenv("PATH", t.TempDir())
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,8 +77,8 @@ func TestCluster(t *testing.T) {
 				}
 			case err == nil || !strings.Contains(err.Error(), tt.want):
 				t.Errorf("got %v, want %q", err, tt.want)
-			case !errors.As(err, &unavailable) || unavailable.Next == "" || unavailable.Part != "cluster":
-				t.Errorf("%v does not say what to do", err)
+			case !errors.As(err, &unavailable) || !strings.HasPrefix(unavailable.Next, tt.next) || unavailable.Part != "cluster":
+				t.Errorf("%v: got %+v, want what to do: %s", err, unavailable, tt.next)
 			}
 		})
 	}

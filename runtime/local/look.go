@@ -48,7 +48,7 @@ func (l *Look) Explain(err error) error {
 	var request *url.Error
 	var network net.Error
 	if errors.As(err, &request) || errors.As(err, &network) {
-		return noCluster(err, nextCluster)
+		return noCluster(err, afterNoAnswer(err))
 	}
 	return err
 }

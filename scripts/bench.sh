@@ -14,5 +14,7 @@ out=bench/$(git rev-parse --short HEAD).txt
 	go test ./runtime/internal/sched -run '^$' -bench . -benchtime 3x -count 3
 	echo "# deploying 50 releases, beside helm upgrade --install --wait seven at a time"
 	PIPE_TEST_REQUIRE=cluster go test ./runtime/deploy -run '^$' -bench . -benchtime 1x -count 3 -timeout 30m
+	echo "# whole commands, on an environment of 500 services of which nothing has changed"
+	PIPE_TEST_REQUIRE=cluster go test ./cmd/pipe -run '^$' -bench . -benchtime 10x -timeout 30m
 } | tee "$out"
 echo "written to $out" >&2

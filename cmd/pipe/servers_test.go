@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -94,7 +95,7 @@ func runServers(t *testing.T, dir, home string) {
 
 // serversHome returns a home with a cluster that runs. Its servers end with the
 // test, and also if the test is killed.
-func serversHome(t *testing.T, node string) string {
+func serversHome(t testing.TB, node string) string {
 	t.Helper()
 	cluster, err := filepath.Abs("../../bin/pipe-cluster")
 	if err != nil {
@@ -140,7 +141,7 @@ func serversHome(t *testing.T, node string) string {
 }
 
 // missing ends the test, because a server of that name cannot be had.
-func missing(t *testing.T, server string, why error) {
+func missing(t testing.TB, server string, why error) {
 	t.Helper()
 	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), server) {
 		t.Fatalf("PIPE_TEST_REQUIRE names %s, but: %v", server, why)
@@ -152,17 +153,29 @@ func scriptUpstream(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: upstream VAR IMAGE…")
 	}
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	server, err := newUpstream(args[1:])
+	ts.Check(err)
 	ts.Defer(server.Close)
-	host := strings.TrimPrefix(server.URL, "http://")
-	for _, image := range args[1:] {
-		ref, err := name.ParseReference(host + "/" + image)
-		ts.Check(err)
+	ts.Setenv(args[0], strings.TrimPrefix(server.URL, "http://"))
+}
+
+// newUpstream returns a registry that has these images.
+func newUpstream(images []string) (*httptest.Server, error) {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	for _, image := range images {
+		ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/" + image)
+		if err != nil {
+			return nil, err
+		}
 		content, err := random.Image(1000, 2)
-		ts.Check(err)
-		ts.Check(remote.Write(ref, content))
+		if err != nil {
+			return nil, err
+		}
+		if err := remote.Write(ref, content); err != nil {
+			return nil, err
+		}
 	}
-	ts.Setenv(args[0], host)
+	return server, nil
 }
 
 func scriptBigFile(ts *testscript.TestScript, neg bool, args []string) {
@@ -210,23 +223,36 @@ func scriptProxy(home string) func(*testscript.TestScript, bool, []string) {
 		if neg || len(args) != 2 {
 			ts.Fatalf("usage: proxy KUBECONFIG LOG")
 		}
-		config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
-		ts.Check(err)
-		transport, err := rest.TransportFor(config)
-		ts.Check(err)
-		target, err := url.Parse(config.Host)
-		ts.Check(err)
 		requests, err := os.Create(ts.MkAbs(args[1]))
 		ts.Check(err)
 		ts.Defer(func() { requests.Close() })
-		server := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
-			fmt.Fprintln(requests, r.In.Method, r.In.URL)
-			r.SetURL(target)
-		}})
+		server, err := newProxy(home, ts.MkAbs(args[0]), func(r *http.Request) { fmt.Fprintln(requests, r.Method, r.URL) })
+		ts.Check(err)
 		ts.Defer(server.Close)
-		file := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n", server.URL)
-		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(file), 0o600))
 	}
+}
+
+// newProxy returns a way to the cluster of a home, and writes its kubeconfig. It
+// tells each request.
+func newProxy(home, kubeconfig string, tell func(*http.Request)) (*httptest.Server, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
+	if err != nil {
+		return nil, err
+	}
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	target, err := url.Parse(config.Host)
+	if err != nil {
+		return nil, err
+	}
+	server := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
+		tell(r.In)
+		r.SetURL(target)
+	}})
+	file := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n", server.URL)
+	return server, os.WriteFile(kubeconfig, []byte(file), 0o600)
 }
 
 func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {

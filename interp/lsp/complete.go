@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,7 +14,6 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/stdlib"
 )
 
 // A completer collects what can stand at a place.
@@ -310,10 +310,14 @@ func (m *module) named(ok func(builtin string) bool) []string {
 // inLoad offers modules, and the names that a module has.
 func (c *completer) inLoad(fr *frame, written string) {
 	if fr.arg == 0 && fr.keyword == "" {
-		entries, _ := fs.ReadDir(stdlib.FS, ".")
-		for _, e := range entries {
-			if !strings.HasSuffix(e.Name(), "_test.star") && strings.HasPrefix(stdPrefix+e.Name(), written) {
-				c.add(1, completionItem{Label: stdPrefix + e.Name(), Kind: kindModule, Documentation: c.moduleDoc(stdPrefix + e.Name())})
+		libs := c.s.workspace.libs
+		for _, lib := range slices.Sorted(maps.Keys(libs)) {
+			entries, _ := fs.ReadDir(libs[lib], ".")
+			for _, e := range entries {
+				name := "@" + lib + "//" + e.Name()
+				if isModule(name) && !strings.HasSuffix(name, "_test.star") && strings.HasPrefix(name, written) {
+					c.add(1, completionItem{Label: name, Kind: kindModule, Documentation: c.moduleDoc(name)})
+				}
 			}
 		}
 		c.files(written, false, isModule)

@@ -168,6 +168,7 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 	v := verdict{subject: sub, turn: sub.turn}
 	opts := interp.Options{
 		Environment: s.opts.Environment, Params: s.params, Limits: s.opts.Limits, Version: s.opts.Version, Cache: s.opts.Cache,
+		Builtins: s.opts.Builtins, Modules: s.opts.Modules,
 		Root: sub.root, StandIns: true, Overlay: map[string][]byte{},
 	}
 	for file, d := range s.workspace.docs {

@@ -43,7 +43,8 @@ type table struct {
 	tests map[string]bool // functions that only files of tests have
 }
 
-func newTable() *table {
+// newTable returns the builtins that there are always, and those of a host program.
+func newTable(host []*builtins.Func) *table {
 	t := &table{
 		funcs: map[string]*builtins.Func{}, libs: map[string][]*builtins.Func{},
 		types: map[string]builtins.Type{}, names: map[string]builtins.Name{}, tests: map[string]bool{},
@@ -51,9 +52,12 @@ func newTable() *table {
 	for _, f := range builtins.OfTests() {
 		t.tests[f.Name] = true
 	}
-	for _, f := range builtins.Available(builtins.TestSuffix) {
+	for _, f := range slices.Concat(builtins.Available(builtins.TestSuffix), host) {
+		known := t.funcs[f.Name] != nil
 		t.funcs[f.Name] = f
-		if lib, _, ok := strings.Cut(f.Name, "."); ok {
+		if known { // the host program's, in place of one of ours
+			delete(t.tests, f.Name)
+		} else if lib, _, ok := strings.Cut(f.Name, "."); ok {
 			t.libs[lib] = append(t.libs[lib], f)
 		} else {
 			t.order = append(t.order, f.Name)

@@ -15,6 +15,7 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/plan"
@@ -27,7 +28,10 @@ type Options struct {
 	Limits      interp.Limits
 	Version     string // of pipe
 	Cache       fs.FS  // remote modules, as interp.Options.Cache; nil: there are none
-	// Library is a folder where modules of @std and remote ones are written to,
+	// Builtins and Modules are those of the host program, as in interp.Options.
+	Builtins []*builtins.Func
+	Modules  map[string]fs.FS
+	// Library is a folder where modules of libraries and remote ones are written to,
 	// because an editor opens only what is on disk; empty: they are not opened.
 	Library string
 	// Dockerfiles returns what is wrong with the Dockerfiles of a plan, whose
@@ -48,7 +52,7 @@ var ErrNoShutdown = errors.New("the editor has ended the server without a shutdo
 func Serve(ctx context.Context, in io.Reader, out io.Writer, opts Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &server{
-		opts: opts, params: opts.Params, conn: newConn(in, out), workspace: newWorkspace(opts), table: newTable(),
+		opts: opts, params: opts.Params, conn: newConn(in, out), workspace: newWorkspace(opts), table: newTable(opts.Builtins),
 		subjects: map[string]*subject{}, verdicts: make(chan verdict), turns: make(chan struct{}, 1),
 	}
 	defer s.work.Wait()

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/internal/lock"
-	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/stdlib"
 )
 
 // A remote is what was last found of a file of a remote module.
@@ -107,14 +105,14 @@ func (w *workspace) remote(ctx context.Context, file string) *module {
 		if err != nil || w.opts.Library == "" {
 			return nil
 		}
-		return analyse(ctx, file, "", file, string(data), interp.Options{Limits: w.opts.Limits})
+		return w.check(ctx, file, "", file, string(data))
 	}
 	if r.module == nil {
 		data, err := lock.ReadFile(w.opts.Cache, r.digest)
 		if err != nil {
 			return nil
 		}
-		m := analyse(ctx, file, "", file, string(data), interp.Options{Limits: w.opts.Limits})
+		m := w.check(ctx, file, "", file, string(data))
 		if ctx.Err() != nil {
 			return m
 		}
@@ -123,14 +121,23 @@ func (w *workspace) remote(ctx context.Context, file string) *module {
 	return r.module
 }
 
-// remoteFolder is where files of remote modules are below Options.Library.
-const remoteFolder = "remote/"
+// Where files of remote modules, and of libraries of the host program, are below
+// Options.Library. Those of @std are in it.
+const (
+	remoteFolder = "remote/"
+	hostFolder   = "host/"
+	stdPrefix    = "@std//"
+)
 
 // outside returns where a file of a library is for an editor.
 func (w *workspace) outside(file string) string {
 	name, ok := strings.CutPrefix(file, stdPrefix)
 	if i := strings.LastIndex(file, "//"); !ok && i >= 0 {
-		name = remoteFolder + url.QueryEscape(file[:i]) + file[i+1:]
+		folder := remoteFolder
+		if !lock.IsRemote(file) {
+			folder = hostFolder
+		}
+		name = folder + url.QueryEscape(file[:i]) + file[i+1:]
 	}
 	return filepath.Join(w.opts.Library, filepath.FromSlash(name))
 }
@@ -139,6 +146,9 @@ func (w *workspace) outside(file string) string {
 // Options.Library.
 func insideLibrary(name string) string {
 	rest, ok := strings.CutPrefix(name, remoteFolder)
+	if !ok {
+		rest, ok = strings.CutPrefix(name, hostFolder)
+	}
 	module, file, split := strings.Cut(rest, "/")
 	if module, err := url.QueryUnescape(module); ok && split && err == nil {
 		return module + "//" + file
@@ -148,8 +158,8 @@ func insideLibrary(name string) string {
 
 // textOf returns the text of a file of a library.
 func (w *workspace) textOf(file string) ([]byte, error) {
-	if name, ok := strings.CutPrefix(file, stdPrefix); ok {
-		return fs.ReadFile(stdlib.FS, name)
+	if lib, _, name := w.split(file); lib != nil {
+		return fs.ReadFile(lib, name)
 	}
 	if r := w.remotes[file]; r != nil {
 		return lock.ReadFile(w.opts.Cache, r.digest)

@@ -3,6 +3,7 @@ package lsp
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/stdlib"
 )
 
 // What is looked at of a workspace, so that a hostile or a huge one ends too.
@@ -27,10 +29,11 @@ const (
 // before those on disk. Only the server's loop uses it.
 type workspace struct {
 	opts    Options
-	folders []string // that the editor has open
+	libs    map[string]fs.FS // by name, as in load("@name//…")
+	folders []string         // that the editor has open
 	docs    map[string]*document
 	cache   map[string]cached
-	std     map[string]*module
+	known   map[string]*module    // of libraries
 	remotes map[string]*remote    // files of remote modules that were found
 	pins    map[string]cachedPins // by lock file
 }
@@ -52,11 +55,13 @@ type cached struct {
 }
 
 func newWorkspace(opts Options) *workspace {
-	return &workspace{opts: opts, docs: map[string]*document{}, cache: map[string]cached{}, std: map[string]*module{},
+	libs := map[string]fs.FS{"std": stdlib.FS}
+	maps.Copy(libs, opts.Modules)
+	return &workspace{opts: opts, libs: libs, docs: map[string]*document{}, cache: map[string]cached{}, known: map[string]*module{},
 		remotes: map[string]*remote{}, pins: map[string]cachedPins{}}
 }
 
-// isLibrary reports whether file is a module of @std, or of a remote module.
+// isLibrary reports whether file is a module of a library, such as @std, or of a remote module.
 func isLibrary(file string) bool { return strings.HasPrefix(file, "@") || lock.IsRemote(file) }
 
 // module returns what is known of a file, or nil.
@@ -96,44 +101,61 @@ func (w *workspace) module(ctx context.Context, file string) *module {
 
 func (w *workspace) analyse(ctx context.Context, file, data string) *module {
 	root := w.root(file)
-	return analyse(ctx, file, root, below(root, file), data, interp.Options{Limits: w.opts.Limits})
+	return w.check(ctx, file, root, below(root, file), data)
 }
 
-// library returns a module of @std, or of a remote module.
+// check is analyse with the builtins that Pipelinefiles have here.
+func (w *workspace) check(ctx context.Context, file, root, name, data string) *module {
+	return analyse(ctx, file, root, name, data, interp.Options{Limits: w.opts.Limits, Builtins: w.opts.Builtins, Modules: w.opts.Modules})
+}
+
+// library returns a module of a library, such as @std, or of a remote module.
 func (w *workspace) library(ctx context.Context, file string) *module {
 	if lock.IsRemote(file) {
 		return w.remote(ctx, file)
 	}
-	if m := w.std[file]; m != nil {
+	if m := w.known[file]; m != nil {
 		return m
 	}
 	data, err := w.textOf(file)
 	if err != nil {
 		return nil
 	}
-	m := analyse(ctx, file, "", file, string(data), interp.Options{})
-	w.std[file] = m
+	m := w.check(ctx, file, "", file, string(data))
+	if ctx.Err() == nil {
+		w.known[file] = m
+	}
 	return m
 }
 
-const stdPrefix = "@std//"
+// split returns the library that a file is of, as in "@std//web.star", and the
+// file's name in it; nil if there is none of that name.
+func (w *workspace) split(file string) (lib fs.FS, prefix, name string) {
+	prefix, name, ok := strings.Cut(file, "//")
+	if !ok || !strings.HasPrefix(prefix, "@") {
+		return nil, "", ""
+	}
+	return w.libs[prefix[1:]], prefix + "//", name
+}
 
 // find returns the file that a module calls name in a load, and whether that
 // can be one.
 func (w *workspace) find(m *module, name string) (string, bool) {
 	switch {
-	case strings.HasPrefix(name, stdPrefix):
-		file := path.Clean(strings.TrimPrefix(name, stdPrefix))
-		return stdPrefix + file, fs.ValidPath(file)
+	case strings.HasPrefix(name, "@"):
+		lib, prefix, file := w.split(name)
+		file = path.Clean(file)
+		return prefix + file, lib != nil && fs.ValidPath(file)
 	case lock.IsRemote(name):
 		return w.pinned(m, name)
-	case lock.IsRemote(m.file) && !strings.HasPrefix(name, "@") && !path.IsAbs(name):
+	case lock.IsRemote(m.file) && !path.IsAbs(name):
 		return w.pinned(m, beside(m.file, name))
-	case strings.HasPrefix(name, "@"), strings.Contains(name, "://"), strings.ContainsRune(name, 0):
+	case strings.Contains(name, "://"), strings.ContainsRune(name, 0):
 		return "", false
 	case isLibrary(m.file):
-		file := path.Join(path.Dir(strings.TrimPrefix(m.file, stdPrefix)), name)
-		return stdPrefix + file, fs.ValidPath(file)
+		_, prefix, own := w.split(m.file)
+		file := path.Join(path.Dir(own), name)
+		return prefix + file, fs.ValidPath(file)
 	case path.IsAbs(name):
 		return "", false
 	}

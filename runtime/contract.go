@@ -141,11 +141,11 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 // A Store keeps environments and the records of their runs (E1, E5). Its errors
 // say what was to be done to which environment, and so do those of a Locker.
 type Store interface {
-	// Environment returns the environment, or ErrNotFound.
+	// Environment returns the environment, or ErrNotFound, or a *DamagedError.
 	Environment(ctx context.Context, key EnvironmentKey) (*Environment, error)
 	// Environments returns the environments of a pipeline, by name; of all
-	// pipelines if it is empty.
-	Environments(ctx context.Context, pipeline string) ([]*Environment, error)
+	// pipelines if it is empty. Those that cannot be read are told beside them.
+	Environments(ctx context.Context, pipeline string) ([]*Environment, []*DamagedError, error)
 	// Save writes env and sets its Revision. It returns ErrConflict if env was
 	// changed by another since it was read.
 	Save(ctx context.Context, env *Environment) error

@@ -330,7 +330,7 @@ func TestExpired(t *testing.T) {
 					t.Errorf("Run = %v, and told %q", err, told)
 				}
 			}
-			envs, err := w.Store.Environments(ctx, "shop")
+			envs, _, err := w.Store.Environments(ctx, "shop")
 			must(t, err)
 			var names []string
 			for _, env := range envs {

@@ -108,7 +108,11 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 		return nil, fmt.Errorf("the request names no environment: pipeline %q, environment %q", key.Pipeline, key.Name)
 	}
 	env, err := r.Store.Environment(ctx, key)
+	var damaged *DamagedError
 	switch {
+	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
+		// All that it has goes, in no order, as that of releases without a service.
+		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}}
 	case errors.Is(err, ErrNotFound) && req.Plan == nil:
 		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists those that there are", key.Name, key.Pipeline, ErrNotFound)
 	case errors.Is(err, ErrNotFound):

@@ -32,7 +32,7 @@ func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags
 		if err != nil {
 			return nil
 		}
-		envs, err := state.Environments(ctx, e.plan.Pipeline.Name)
+		envs, _, err := state.Environments(ctx, e.plan.Pipeline.Name)
 		if err != nil {
 			return nil
 		}

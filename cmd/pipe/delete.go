@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -27,6 +28,9 @@ that are skipped, then its secrets, its volumes and its namespace. With --servic
 uninstalls these services alone, and the rest stays. Jobs with on="delete" run before
 what they guard goes.
 
+An environment whose record is damaged is deleted all the same, as a whole: what is
+labelled as of it goes, in no order, and no job runs before.
+
 It lists what goes and asks. Without a terminal it takes --yes.`,
 		Example: `  pipe delete staging
   pipe delete preview-42 --yes
@@ -45,6 +49,10 @@ It lists what goes and asks. Without a terminal it takes --yes.`,
 				return err
 			}
 			env, err := a.actOn(cmd, args[0], flags)
+			var damaged *runtime.DamagedError
+			if errors.As(err, &damaged) && len(flags.run.services) == 0 {
+				env, err = &runtime.Environment{Key: damaged.Key}, nil
+			}
 			if err != nil {
 				return err
 			}

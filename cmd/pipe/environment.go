@@ -49,16 +49,23 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 			return env, look.Explain(err)
 		}
 	}
-	all, err := look.Store.Environments(ctx, f.pipeline)
+	all, damaged, err := look.Store.Environments(ctx, f.pipeline)
 	if err != nil {
 		return nil, look.Explain(err)
 	}
-	var found []*runtime.Environment
+	var found *runtime.Environment
+	var bad error
 	var names, pipelines []string
+	for _, d := range damaged {
+		names = append(names, d.Key.Name)
+		if d.Key.Name == name {
+			bad, pipelines = d, append(pipelines, d.Key.Pipeline)
+		}
+	}
 	for _, env := range all {
 		names = append(names, env.Key.Name)
 		if env.Key.Name == name {
-			found, pipelines = append(found, env), append(pipelines, env.Key.Pipeline)
+			found, pipelines = env, append(pipelines, env.Key.Pipeline)
 		}
 	}
 	of := ""
@@ -66,11 +73,11 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 		of = " of pipeline " + f.pipeline
 	}
 	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
+	case len(pipelines) == 1:
+		return found, bad
+	case len(pipelines) > 1:
 		return nil, usagef(cmd, "%s is an environment of %s: say which with --pipeline", name, strings.Join(pipelines, " and of "))
-	case len(all) == 0:
+	case len(names) == 0:
 		return nil, usagef(cmd, "there is no environment %s%s, and no other: pipe run --env %s makes it", name, of, name)
 	}
 	return nil, usagef(cmd, "there is no environment %s%s%s", name, of, didYouMean(name, names))
@@ -136,7 +143,7 @@ func (a *app) environmentsSoon(cmd *cobra.Command, part *partFlags) []*runtime.E
 	if err != nil {
 		return nil
 	}
-	envs, err := look.Store.Environments(ctx, "")
+	envs, _, err := look.Store.Environments(ctx, "")
 	if err != nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -53,6 +54,73 @@ Type the name of the environment to delete this: `
 	b.again("delete", "staging", "--yes", "--progress", "quiet")
 	b.run(t, statusUsage)
 	checkText(t, "stderr", b.stderr.String(), "error: there is no environment staging of pipeline shop, and no other: pipe run --env staging makes it\nsee: pipe delete --help\n")
+}
+
+// TestDamaged: an environment whose record cannot be read is listed beside the
+// others, every verb says what to do about it, and delete removes it.
+func TestDamaged(t *testing.T) {
+	b := newBench(t, oneApp)
+	for _, env := range []string{"live", "staging"} {
+		b.again("run", "--env", env, "--progress", "quiet")
+		b.run(t, statusDone)
+	}
+	b.world.Store.Damage(runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"})
+	const damaged = `error: environment staging of pipeline shop: record shop/staging is damaged: unexpected end of JSON input
+next: delete the environment with "pipe delete shop/staging"; or delete record shop/staging alone and run again, which forgets what was skipped and moved and leaves what is deployed
+`
+	nowhere := t.TempDir()
+	for _, args := range [][]string{
+		{"envs"}, {"envs", "-o", "json"}, {"stop", "staging"}, {"run", "--env", "staging"}, {"plan", "--env", "staging", "--detailed-exitcode"}, {"history", "shop/staging"},
+		{"skip", "staging", "api"}, {"clone", "staging", "copy"}, {"cancel", "staging"}, {"delete", "staging", "--yes", "--service", "api"},
+	} {
+		for _, dir := range []string{b.dir, nowhere} {
+			if dir == nowhere && (args[0] == "run" || args[0] == "plan") {
+				continue
+			}
+			was := b.dir
+			b.again(args...)
+			b.environ = []string{"PIPE_PROGRESS=quiet"}
+			b.app.dir = dir
+			b.run(t, statusFailed)
+			b.app.dir = was
+			checkText(t, "stderr of "+strings.Join(args, " "), b.stderr.String(), damaged)
+		}
+	}
+	b.again("envs")
+	b.run(t, statusFailed)
+	checkText(t, "stdout", b.stdout.String(), `
+PIPELINE  ENVIRONMENT  KIND         OF  BRANCH  SERVICES  SKIPPED  DELETED IN
+shop      live         environment              1         0
+shop      staging      damaged      record shop/staging: unexpected end of JSON input
+`)
+	b.again("envs", "-o", "json")
+	b.run(t, statusFailed)
+	var list struct {
+		Environments, Damaged []struct{ Pipeline, Name, Object, Reason string }
+	}
+	if err := json.Unmarshal([]byte(b.stdout.String()), &list); err != nil || len(list.Environments) != 1 || len(list.Damaged) != 1 ||
+		list.Damaged[0].Name != "staging" || list.Damaged[0].Object != "record shop/staging" {
+		t.Errorf("envs -o json: %v\n%s", err, b.stdout.String())
+	}
+
+	b.again("delete", "staging", "--progress", "quiet")
+	b.atTerminal("staging\n")
+	b.run(t, statusDone)
+	checkText(t, "stderr", b.stderr.String(), `
+This deletes, in namespace shop-staging:
+  release api (its service is not known: the record of the environment is damaged)
+  the volumes, with all data, of any of them
+  the secrets, the credentials of databases and, if pipe made it, the namespace
+  the records of its runs, unless they are kept in a namespace of their own
+Type the name of the environment to delete this: `)
+	if n := len(b.world.Deployer.Releases("shop-staging")); n > 0 {
+		t.Errorf("%d releases are left", n)
+	}
+	if n := len(b.world.Deployer.Releases("shop-live")); n != 1 {
+		t.Errorf("the other environment has %d releases", n)
+	}
+	b.again("envs")
+	b.run(t, statusDone)
 }
 
 // TestWhichEnvironment: an environment is found by its pipeline, by the

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
@@ -17,7 +19,8 @@ func (a *app) envsCmd() *cobra.Command {
 		Use:   "envs",
 		Short: "List environments",
 		Long: `envs lists the environments that the cluster has, of all pipelines or of one, with what
-each was cloned from, how many services it has and skips, and when it is deleted.`,
+each was cloned from, how many services it has and skips, and when it is deleted. One whose record in the
+cluster cannot be read is listed as damaged, with what is wrong, and the status is 1.`,
 		Example: `  pipe envs
   pipe envs --pipeline shop --context staging
   pipe envs -o json | jq -r '.environments[].name'`,
@@ -27,12 +30,19 @@ each was cloned from, how many services it has and skips, and when it is deleted
 			if err != nil {
 				return err
 			}
-			envs, err := look.Store.Environments(cmd.Context(), env.pipeline)
+			envs, damaged, err := look.Store.Environments(cmd.Context(), env.pipeline)
 			if err != nil {
 				return look.Explain(err)
 			}
-			list := view.OfAll(envs)
-			return a.write(show.output, list, func() error { return ui.Environments(a.stdout, list, a.now()) })
+			list := view.OfAll(envs, damaged)
+			if err := a.write(show.output, list, func() error { return ui.Environments(a.stdout, list, a.now()) }); err != nil {
+				return err
+			}
+			var errs []error
+			for _, d := range damaged {
+				errs = append(errs, d)
+			}
+			return errors.Join(errs...)
 		},
 	}
 	cmd.Flags().StringVar(&env.pipeline, "pipeline", "", "only those of this `pipeline`, e.g. --pipeline shop (default: of all)")

@@ -81,10 +81,13 @@ func explainServices(w io.Writer, run *runFailure, failed *runtime.RunError, col
 func advice(err error) string {
 	var stop *interrupted
 	var cancelled *runtime.CancelledError
+	var damaged *runtime.DamagedError
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
 		return "run again to go on: nothing is half done, and what is done is not done twice"
+	case errors.As(err, &damaged):
+		return fmt.Sprintf("delete the environment with \"pipe delete %s/%s\"; or delete %s alone and run again, which forgets what was skipped and moved and leaves what is deployed", damaged.Key.Pipeline, damaged.Key.Name, damaged.Object)
 	case strings.Contains(text, "no space left on device"):
 		return "make room on the disk and run again"
 	case errors.Is(err, runtime.ErrTimeout):

@@ -54,34 +54,50 @@ func (s *Store) read(key runtime.EnvironmentKey) (*runtime.Environment, error) {
 	}
 	env := &runtime.Environment{}
 	if err := json.Unmarshal(e.data, env); err != nil {
-		return nil, err
+		return nil, &runtime.DamagedError{Key: key, Object: "record " + key.Pipeline + "/" + key.Name, Err: err}
 	}
 	env.Revision = strconv.Itoa(e.revision)
 	return env, nil
 }
 
 // Environments implements [runtime.Store].
-func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.Environment, error) {
+func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.Environment, []*runtime.DamagedError, error) {
 	if err := s.world.step(ctx, "Store.Environments", pipeline); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var envs []*runtime.Environment
+	var bad []*runtime.DamagedError
 	for key, e := range s.environments {
 		if e.data == nil || pipeline != "" && key.Pipeline != pipeline {
 			continue
 		}
 		env, err := s.read(key)
+		var damaged *runtime.DamagedError
+		if errors.As(err, &damaged) {
+			bad = append(bad, damaged)
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		envs = append(envs, env)
 	}
-	slices.SortFunc(envs, func(a, b *runtime.Environment) int {
-		return cmp.Or(cmp.Compare(a.Key.Pipeline, b.Key.Pipeline), cmp.Compare(a.Key.Name, b.Key.Name))
-	})
-	return envs, nil
+	slices.SortFunc(envs, func(a, b *runtime.Environment) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(bad, func(a, b *runtime.DamagedError) int { return compareKeys(a.Key, b.Key) })
+	return envs, bad, nil
+}
+
+func compareKeys(a, b runtime.EnvironmentKey) int {
+	return cmp.Or(cmp.Compare(a.Pipeline, b.Pipeline), cmp.Compare(a.Name, b.Name))
+}
+
+// Damage makes the record of an environment one that cannot be read.
+func (s *Store) Damage(key runtime.EnvironmentKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.environments[key].data = []byte("{")
 }
 
 // Save implements [runtime.Store].
@@ -192,6 +208,10 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.Environme
 			continue
 		}
 		env, err := s.read(key)
+		var damaged *runtime.DamagedError
+		if errors.As(err, &damaged) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

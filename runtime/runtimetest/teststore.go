@@ -107,7 +107,7 @@ func testStoreNothing(t *testing.T, s storeTest) {
 	if env, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Environment of none = %v, %v, want ErrNotFound", env, err)
 	}
-	if envs, err := store.Environments(ctx, key.Pipeline); err != nil || len(envs) != 0 {
+	if envs, _, err := store.Environments(ctx, key.Pipeline); err != nil || len(envs) != 0 {
 		t.Errorf("Environments of none = %v, %v, want none", envs, err)
 	}
 	if runs, err := store.Runs(ctx, key); err != nil || len(runs) != 0 {
@@ -165,12 +165,12 @@ func testStoreList(t *testing.T, s storeTest) {
 			t.Fatalf("Save(%v) = %v", env.Key, err)
 		}
 	}
-	got, err := store.Environments(ctx, key.Pipeline)
+	got, _, err := store.Environments(ctx, key.Pipeline)
 	if err != nil {
 		t.Fatalf("Environments = %v", err)
 	}
 	same(t, "Environments of one pipeline", got, want)
-	all, err := store.Environments(ctx, "")
+	all, _, err := store.Environments(ctx, "")
 	if err != nil {
 		t.Fatalf("Environments of all = %v", err)
 	}

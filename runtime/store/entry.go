@@ -202,10 +202,8 @@ func (s *Store) deleteEntry(ctx context.Context, namespace, name string) error {
 	if err != nil {
 		return err
 	}
-	names, err := pieceNames(object)
-	if err != nil {
-		return err
-	}
+	// The pieces of a list that cannot be read go with the environment.
+	names, _ := pieceNames(object)
 	for _, piece := range names {
 		if err := maps.Delete(ctx, piece, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			return err

@@ -169,7 +169,7 @@ func TestManyWriters(t *testing.T) {
 				}) {
 					t.Errorf("environment %s is not as anybody wrote it", env.Branch)
 				}
-				if envs, err := s.Environments(t.Context(), key.Pipeline); err != nil || len(envs) != 1 {
+				if envs, _, err := s.Environments(t.Context(), key.Pipeline); err != nil || len(envs) != 1 {
 					t.Errorf("Environments = %v, %v", envs, err)
 				}
 			}
@@ -247,34 +247,6 @@ func TestSameAgain(t *testing.T) {
 	check(t, s.Store, key, 2)
 }
 
-// TestDamaged: an environment that lacks a piece is not one that is not there. It
-// runs alone, as other tests list all that there are.
-func TestDamaged(t *testing.T) {
-	key := fresh(t)
-	s := small(t, Options{})
-	if err := s.Save(t.Context(), large(key, 1)); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range objects(t, key) {
-		if name != objectName(key) {
-			if err := client(t).CoreV1().ConfigMaps(key.Namespace()).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			break
-		}
-	}
-	_, err := s.Environment(t.Context(), key)
-	_, listErr := s.Environments(t.Context(), key.Pipeline)
-	for _, err := range []error{err, listErr} {
-		if err == nil || errors.Is(err, runtime.ErrNotFound) || !strings.Contains(err.Error(), "is damaged: it names the piece "+objectName(key)+".") {
-			t.Errorf("reading what lacks a piece = %v", err)
-		}
-	}
-	if err := s.Delete(t.Context(), key); err != nil {
-		t.Errorf("Delete of what is damaged = %v", err)
-	}
-}
-
 // TestKeepRuns: the oldest records go, with all their pieces.
 func TestKeepRuns(t *testing.T) {
 	t.Parallel()
@@ -341,7 +313,7 @@ func TestRequests(t *testing.T) {
 	cost("AddRun at the end", 3, func() error { return s.AddRun(ctx, key, run) })
 	cost("Release", 1, func() error { return lease.Release(ctx) })
 	cost("Environment", 1, func() error { _, err := s.Environment(ctx, key); return err })
-	cost("Environments", 1, func() error { _, err := s.Environments(ctx, ""); return err })
+	cost("Environments", 1, func() error { _, _, err := s.Environments(ctx, ""); return err })
 	cost("Runs", 1, func() error { _, err := s.Runs(ctx, key); return err })
 	cost("Delete", 2, func() error { return s.Delete(ctx, key) })
 }
@@ -395,7 +367,7 @@ func TestNoRights(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "save environment staging of pipeline "+key.Pipeline) || !strings.Contains(err.Error(), "nobody-in-particular") {
 		t.Errorf("Save = %v", err)
 	}
-	_, err = Open(c, Options{}).Environments(t.Context(), "")
+	_, _, err = Open(c, Options{}).Environments(t.Context(), "")
 	if err == nil || !strings.Contains(err.Error(), "list environments") {
 		t.Errorf("Environments = %v", err)
 	}

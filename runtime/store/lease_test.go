@@ -185,7 +185,7 @@ func TestShakyServer(t *testing.T) {
 			key, ctx := fresh(t), t.Context()
 			p := start(t, Options{LeaseDuration: leaseDuration})
 			shake(p)
-			if _, err := p.Environments(ctx, "none"); err != nil { // so that Lock ends with an odd request
+			if _, _, err := p.Environments(ctx, "none"); err != nil { // so that Lock ends with an odd request
 				t.Fatal(err)
 			}
 			lease, err := p.Lock(ctx, key, "ana")

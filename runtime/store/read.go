@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,34 +14,40 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
+// A damage is an entry that is there and that cannot be read. It is no
+// ErrNotFound.
+type damage struct {
+	namespace, name string
+	labels          set
+	annotations     map[string]string
+	err             error
+}
+
+func (e *damage) object() string { return "ConfigMap " + e.namespace + "/" + e.name }
+
+func (e *damage) Error() string { return e.object() + " is damaged: " + e.err.Error() }
+
+func (e *damage) Unwrap() error { return e.err }
+
+func (e *entry) damaged(err error) *damage {
+	return &damage{e.namespace, e.name, e.labels, e.annotations, err}
+}
+
 // A missingPiece is a main object that names a piece that is not there. Read in
-// several requests, it is one that another write has replaced meanwhile. It is
-// no ErrNotFound: what lacks a piece is there.
+// several requests, it is one that another write has replaced meanwhile.
 type missingPiece struct{ namespace, name, revision, piece string }
 
 func (e *missingPiece) Error() string {
-	return fmt.Sprintf("ConfigMap %s/%s is damaged: it names the piece %s, which does not exist; restore the piece, or delete %s to begin anew",
-		e.namespace, e.name, e.piece, e.name)
+	return fmt.Sprintf("it names the piece %s, which does not exist", e.piece)
 }
 
-// readWhole reads until no piece is missing, or the same one twice of the same
-// revision. However often others write meanwhile, one of them got on each time.
-func readWhole[T any](read func() (T, error)) (T, error) {
-	var last missingPiece
-	for {
-		value, err := read()
-		var missing *missingPiece
-		if !errors.As(err, &missing) || *missing == last {
-			return value, err
-		}
-		last = *missing
-	}
-}
-
-// readEntry reads one entry.
+// readEntry reads one entry. It does so until no piece is missing, or the same
+// one twice of the same revision. However often others write meanwhile, one of
+// them got on each time.
 func (s *Store) readEntry(ctx context.Context, namespace, name string) (*entry, error) {
 	maps := s.client.CoreV1().ConfigMaps(namespace)
-	return readWhole(func() (*entry, error) {
+	var last missingPiece
+	for {
 		object, err := maps.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return nil, translate(ctx, err)
@@ -48,50 +55,80 @@ func (s *Store) readEntry(ctx context.Context, namespace, name string) (*entry, 
 		e, err := assemble(object, func(piece string) (*corev1.ConfigMap, error) {
 			return maps.Get(ctx, piece, metav1.GetOptions{})
 		})
-		return e, translate(ctx, err)
-	})
+		var missing *missingPiece
+		if !errors.As(err, &missing) || *missing == last {
+			return e, translate(ctx, err)
+		}
+		last = *missing
+	}
 }
 
 // listEntries reads the entries with these labels, of all namespaces if it is
-// empty, in one request.
-func (s *Store) listEntries(ctx context.Context, namespace string, with set) ([]*entry, error) {
-	return readWhole(func() ([]*entry, error) {
+// empty, in one request, and one more for each time that a piece is missing that
+// was not missing before.
+func (s *Store) listEntries(ctx context.Context, namespace string, with set) ([]*entry, []*damage, error) {
+	var last []missingPiece
+	for {
 		list, err := s.client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: with.selector()})
 		if err != nil {
-			return nil, translate(ctx, err)
+			return nil, nil, translate(ctx, err)
 		}
-		pieces := make(map[string]*corev1.ConfigMap)
-		for i := range list.Items {
-			if object := &list.Items[i]; object.Labels[labelPiece] != "" {
-				pieces[object.Namespace+"/"+object.Name] = object
+		entries, bad, err := assembleAll(list.Items)
+		if err != nil {
+			return nil, nil, err
+		}
+		var missing []missingPiece
+		for _, d := range bad {
+			var m *missingPiece
+			if errors.As(d, &m) {
+				missing = append(missing, *m)
 			}
 		}
-		var entries []*entry
-		for i := range list.Items {
-			object := &list.Items[i]
-			if object.Labels[labelPiece] != "" {
-				continue
-			}
-			e, err := assemble(object, func(piece string) (*corev1.ConfigMap, error) {
-				if p := pieces[object.Namespace+"/"+piece]; p != nil {
-					return p, nil
-				}
-				return nil, apierrors.NewNotFound(corev1.Resource("configmaps"), piece)
-			})
-			if err != nil {
-				return nil, err
-			}
-			entries = append(entries, e)
+		if !slices.ContainsFunc(missing, func(m missingPiece) bool { return !slices.Contains(last, m) }) {
+			return entries, bad, nil
 		}
-		return entries, nil
-	})
+		last = missing
+	}
 }
 
-// assemble returns the entry of a main object.
+// assembleAll returns the entries of main objects and pieces.
+func assembleAll(objects []corev1.ConfigMap) (entries []*entry, bad []*damage, err error) {
+	pieces := make(map[string]*corev1.ConfigMap)
+	for i := range objects {
+		if object := &objects[i]; object.Labels[labelPiece] != "" {
+			pieces[object.Namespace+"/"+object.Name] = object
+		}
+	}
+	for i := range objects {
+		object := &objects[i]
+		if object.Labels[labelPiece] != "" {
+			continue
+		}
+		e, err := assemble(object, func(piece string) (*corev1.ConfigMap, error) {
+			if p := pieces[object.Namespace+"/"+piece]; p != nil {
+				return p, nil
+			}
+			return nil, apierrors.NewNotFound(corev1.Resource("configmaps"), piece)
+		})
+		var d *damage
+		switch {
+		case errors.As(err, &d):
+			bad = append(bad, d)
+		case err != nil:
+			return nil, nil, err
+		default:
+			entries = append(entries, e)
+		}
+	}
+	return entries, bad, nil
+}
+
+// assemble returns the entry of a main object, or a *damage.
 func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigMap, error)) (*entry, error) {
 	e := &entry{
 		namespace: object.Namespace,
 		name:      object.Name,
+		labels:    object.Labels,
 		revision:  object.ResourceVersion,
 
 		annotations: object.Annotations,
@@ -100,7 +137,7 @@ func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigM
 	}
 	names, err := pieceNames(object)
 	if err != nil {
-		return nil, err
+		return nil, e.damaged(err)
 	}
 	fields := object.BinaryData
 	if len(names) > 0 {
@@ -108,7 +145,7 @@ func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigM
 		for _, name := range names {
 			p, err := piece(name)
 			if apierrors.IsNotFound(err) {
-				return nil, &missingPiece{object.Namespace, object.Name, object.ResourceVersion, name}
+				return nil, e.damaged(&missingPiece{object.Namespace, object.Name, object.ResourceVersion, name})
 			}
 			if err != nil {
 				return nil, err
@@ -116,12 +153,12 @@ func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigM
 			all = append(all, p.BinaryData["data"]...)
 		}
 		if err := json.Unmarshal(all, &fields); err != nil {
-			return nil, fmt.Errorf("the pieces of %s do not fit: %w", object.Name, err)
+			return nil, e.damaged(fmt.Errorf("its pieces do not fit: %w", err))
 		}
 	}
 	for name, data := range fields {
 		if e.fields[name], err = decompress(data); err != nil {
-			return nil, fmt.Errorf("field %s of %s: %w", name, object.Name, err)
+			return nil, e.damaged(fmt.Errorf("its field %s: %w", name, err))
 		}
 	}
 	return e, nil
@@ -130,7 +167,7 @@ func assemble(object *corev1.ConfigMap, piece func(name string) (*corev1.ConfigM
 func pieceNames(object *corev1.ConfigMap) (names []string, err error) {
 	if list, ok := object.Data[fieldPieces]; ok {
 		if err := json.Unmarshal([]byte(list), &names); err != nil {
-			return nil, fmt.Errorf("the list of pieces of %s: %w", object.Name, err)
+			return nil, fmt.Errorf("its list of pieces: %w", err)
 		}
 	}
 	return names, nil

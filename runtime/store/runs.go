@@ -157,9 +157,10 @@ func (s *Store) trimRuns(ctx context.Context, key runtime.EnvironmentKey) error 
 	return nil
 }
 
-// Runs implements [runtime.Store].
+// Runs implements [runtime.Store]. A record that cannot be read is one of a run of
+// which no more is known than when it began.
 func (s *Store) Runs(ctx context.Context, key runtime.EnvironmentKey) ([]runtime.RunRecord, error) {
-	entries, err := s.listEntries(ctx, s.namespace(key), labels(kindRun, key))
+	entries, bad, err := s.listEntries(ctx, s.namespace(key), labels(kindRun, key))
 	if err != nil {
 		return nil, fmt.Errorf("runs of environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
 	}
@@ -167,9 +168,16 @@ func (s *Store) Runs(ctx context.Context, key runtime.EnvironmentKey) ([]runtime
 	for _, e := range entries {
 		var run runtime.RunRecord
 		if err := json.Unmarshal(e.fields[fieldRun], &run); err != nil {
-			return nil, fmt.Errorf("run in %s/%s: %w", e.namespace, e.name, err)
+			bad = append(bad, e.damaged(fmt.Errorf("it cannot be read: %w", err)))
+			continue
 		}
 		runs = append(runs, run)
+	}
+	for _, d := range bad {
+		begun, _ := time.Parse(time.RFC3339Nano, d.annotations[annotationStart]) // zero: not known
+		runs = append(runs, runtime.RunRecord{
+			ID: strings.TrimPrefix(d.name, runName(key, "")), Start: begun, End: begun, Error: d.Error(),
+		})
 	}
 	slices.SortFunc(runs, func(a, b runtime.RunRecord) int {
 		return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(b.ID, a.ID))

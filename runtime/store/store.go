@@ -104,38 +104,56 @@ func (s *Store) Environment(ctx context.Context, key runtime.EnvironmentKey) (*r
 			return env, nil
 		}
 	}
+	var d *damage
+	if errors.As(err, &d) {
+		return nil, &runtime.DamagedError{Key: key, Object: d.object(), Err: d.err}
+	}
 	return nil, fmt.Errorf("environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
 }
 
 // Environments implements [runtime.Store]. It is one request, however many
-// there are.
-func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.Environment, error) {
-	entries, err := s.listEntries(ctx, s.opts.Namespace, labels(kindEnvironment, runtime.EnvironmentKey{Pipeline: pipeline}))
+// there are, unless pieces are missing.
+func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.Environment, []*runtime.DamagedError, error) {
+	entries, bad, err := s.listEntries(ctx, s.opts.Namespace, labels(kindEnvironment, runtime.EnvironmentKey{Pipeline: pipeline}))
 	if err != nil {
-		return nil, fmt.Errorf("list environments: %w", err)
+		return nil, nil, fmt.Errorf("list environments: %w", err)
 	}
 	var envs []*runtime.Environment
 	for _, e := range entries {
 		env, err := environmentOf(e)
-		if err != nil {
-			return nil, fmt.Errorf("environment in %s/%s: %w", e.namespace, e.name, err)
+		var d *damage
+		switch {
+		case errors.As(err, &d):
+			bad = append(bad, d)
+		case err != nil:
+			return nil, nil, fmt.Errorf("list environments: %w", err)
+		default:
+			envs = append(envs, env)
 		}
-		envs = append(envs, env)
 	}
-	slices.SortFunc(envs, func(a, b *runtime.Environment) int {
-		return cmp.Or(cmp.Compare(a.Key.Pipeline, b.Key.Pipeline), cmp.Compare(a.Key.Name, b.Key.Name))
-	})
-	return envs, nil
+	var damaged []*runtime.DamagedError
+	for _, d := range bad {
+		key := runtime.EnvironmentKey{Pipeline: d.labels[labelPipeline], Name: d.labels[labelEnvironment]}
+		damaged = append(damaged, &runtime.DamagedError{Key: key, Object: d.object(), Err: d.err})
+	}
+	slices.SortFunc(envs, func(a, b *runtime.Environment) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(damaged, func(a, b *runtime.DamagedError) int { return compareKeys(a.Key, b.Key) })
+	return envs, damaged, nil
 }
 
+func compareKeys(a, b runtime.EnvironmentKey) int {
+	return cmp.Or(cmp.Compare(a.Pipeline, b.Pipeline), cmp.Compare(a.Name, b.Name))
+}
+
+// environmentOf returns the environment in an entry, or a *damage.
 func environmentOf(e *entry) (*runtime.Environment, error) {
 	env := &runtime.Environment{}
 	if err := json.Unmarshal([]byte(e.text), env); err != nil {
-		return nil, fmt.Errorf("its state cannot be read: %w", err)
+		return nil, e.damaged(fmt.Errorf("its state cannot be read: %w", err))
 	}
 	if data, ok := e.fields[fieldPlan]; ok {
 		if err := json.Unmarshal(data, &env.Plan); err != nil {
-			return nil, fmt.Errorf("its plan cannot be read: %w", err)
+			return nil, e.damaged(fmt.Errorf("its plan cannot be read: %w", err))
 		}
 	}
 	env.Revision = e.revision

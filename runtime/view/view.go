@@ -53,11 +53,24 @@ func Of(env *runtime.Environment) Environment {
 type Environments struct {
 	Version      int           `json:"version"`
 	Environments []Environment `json:"environments"`
+	Damaged      []Damaged     `json:"damaged"` // of which the record cannot be read
 }
 
-// OfAll returns what environments are.
-func OfAll(envs []*runtime.Environment) Environments {
-	out := Environments{Version: Version, Environments: []Environment{}}
+// Damaged is an environment of which the record cannot be read.
+type Damaged struct {
+	Pipeline string `json:"pipeline"`
+	Name     string `json:"name"`
+	Object   string `json:"object"` // that is damaged
+	Reason   string `json:"reason"`
+}
+
+// OfAll returns what environments are, and what is wrong with those that cannot
+// be read.
+func OfAll(envs []*runtime.Environment, damaged []*runtime.DamagedError) Environments {
+	out := Environments{Version: Version, Environments: []Environment{}, Damaged: []Damaged{}}
+	for _, d := range damaged {
+		out.Damaged = append(out.Damaged, Damaged{d.Key.Pipeline, d.Key.Name, d.Object, d.Err.Error()})
+	}
 	for _, env := range envs {
 		out.Environments = append(out.Environments, Of(env))
 	}

@@ -173,12 +173,15 @@ func cluster(ctx context.Context, o Options) Finding {
 	if err != nil {
 		return failed(err, "")
 	}
-	envs, err := look.Store.Environments(ctx, "")
+	envs, damaged, err := look.Store.Environments(ctx, "")
 	switch {
 	case err != nil && strings.Contains(err.Error(), "forbidden"):
 		return Finding{State: Warning, Text: "it answers, but does not let you list environments", Next: "name the pipeline with --pipeline: then the rights in its namespaces are enough"}
 	case err != nil:
 		return failed(look.Explain(err), "")
+	}
+	if len(damaged) > 0 {
+		return Finding{State: Warning, Text: fmt.Sprintf("it answers; it has %d environments, and %d that are damaged: %v", len(envs), len(damaged), damaged[0]), Next: "see all of them with \"pipe envs\", and delete them or mend their records"}
 	}
 	return Finding{State: OK, Text: fmt.Sprintf("it answers; it has %d environments", len(envs))}
 }

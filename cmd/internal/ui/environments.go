@@ -26,7 +26,7 @@ func table(w io.Writer, rows func(row func(cells ...string))) error {
 
 // Environments writes a list of environments for people.
 func Environments(w io.Writer, list view.Environments, now time.Time) error {
-	if len(list.Environments) == 0 {
+	if len(list.Environments)+len(list.Damaged) == 0 {
 		_, err := fmt.Fprintln(w, "no environments: pipe run --env NAME makes one")
 		return err
 	}
@@ -34,6 +34,9 @@ func Environments(w io.Writer, list view.Environments, now time.Time) error {
 		row("PIPELINE", "ENVIRONMENT", "KIND", "OF", "BRANCH", "SERVICES", "SKIPPED", "DELETED IN")
 		for _, e := range list.Environments {
 			row(e.Pipeline, e.Name, e.Kind, e.Source, e.Branch, fmt.Sprint(e.Services), fmt.Sprint(len(e.Skipped)), left(e.Expires, now))
+		}
+		for _, d := range list.Damaged {
+			row(d.Pipeline, d.Name, "damaged", d.Object+": "+clip(clean(d.Reason)))
 		}
 	})
 }
@@ -132,8 +135,9 @@ func ListGoing(w io.Writer, g Going) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This deletes, in namespace %s:\n", g.Environment.Namespace())
 	for _, name := range g.Releases {
-		what := "its service is not in the plan any more"
+		what := "its service is not known: the record of the environment is damaged"
 		if g.Plan != nil {
+			what = "its service is not in the plan any more"
 			if s := g.Plan.Service(name); s != nil {
 				what = string(s.Type)
 				if s.Skip {
@@ -147,7 +151,11 @@ func ListGoing(w io.Writer, g Going) error {
 		b.WriteString("  no release: nothing is deployed\n")
 	}
 	if g.Whole {
-		if stores := storing(g.Plan); len(stores) > 0 && !g.KeepVolumes {
+		switch stores := storing(g.Plan); {
+		case g.KeepVolumes:
+		case g.Plan == nil:
+			b.WriteString("  the volumes, with all data, of any of them\n")
+		case len(stores) > 0:
 			fmt.Fprintf(&b, "  the volumes, with all data, of %s\n", strings.Join(stores, ", "))
 		}
 		if !g.KeepVolumes {

@@ -16,7 +16,7 @@ func TestEnvironmentsText(t *testing.T) {
 		{Pipeline: "shop", Name: "staging", Kind: "environment", Services: 12, Skipped: []string{"mail"}},
 		{Pipeline: "shop", Name: "x-1a2b", Kind: "preview", Source: "staging", Branch: "x", Services: 12, Expires: now.Add(71 * time.Hour)},
 		{Pipeline: "shop", Name: "old", Kind: "clone", Source: "staging", Services: 1, Expires: now.Add(-time.Hour)},
-	}}
+	}, Damaged: []view.Damaged{{Pipeline: "shop", Name: "broken", Object: "ConfigMap shop-broken/pipe.shop.broken", Reason: "its field plan: gzip: \x1b[31minvalid header"}}}
 	status := view.Status{At: now, Environment: view.Environment{Pipeline: "shop", Name: "x-1a2b", Namespace: "shop-x-1a2b", Kind: "preview", Source: "staging",
 		Branch: "x", Expires: now.Add(90 * time.Minute), Skipped: []string{"mail", "web"}},
 		Stages: []view.Stage{

@@ -2,6 +2,8 @@ package modules_test
 
 import (
 	"archive/tar"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -112,11 +114,16 @@ func TestVerify(t *testing.T) {
 	p := project(t, fmt.Sprintf("load(%q, \"x\")\npipeline(\"x\")\n", r.url("main")+"//web.star"))
 	problem := func() string {
 		t.Helper()
-		list, err := p.Verify()
+		list, err := p.Verify(t.Context())
 		if err != nil || len(list) != 1 || list[0].Fetched != (list[0].Problem == "") {
 			t.Fatalf("Verify = %+v, %v", list, err)
 		}
 		return list[0].Problem
+	}
+	ended, end := context.WithCancelCause(t.Context())
+	end(errors.New("enough"))
+	if list, err := p.Verify(ended); list != nil || err == nil || err.Error() != "enough" {
+		t.Errorf("Verify with a context that has ended = %v, %v", list, err)
 	}
 	expect := func(want string) {
 		t.Helper()

@@ -93,11 +93,11 @@ func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Modu
 		return nil, err
 	}
 	pins := &lock.File{Version: lock.Version, Modules: map[string]lock.Pin{}}
-	needed, err := p.walk(func(m lock.Module) (lock.Listing, error) {
+	needed, err := p.walk(ctx, func(m lock.Module) (lock.Listing, error) {
 		pin, known := old.Modules[m.String()]
 		if known && !renew(m.String()) {
 			pins.Modules[m.String()] = pin
-			if listing, err := s.whole(pin.Digest); err == nil {
+			if listing, err := s.whole(ctx, pin.Digest); err == nil {
 				return listing, nil
 			}
 		} else {
@@ -158,22 +158,25 @@ func (p Project) pins() (pins *lock.File, data []byte, err error) {
 
 // Verify returns the modules of the project as they are on this machine: which
 // are loaded, which are pinned, which are here. It reads everything that was
-// fetched, and asks nobody.
-func (p Project) Verify() ([]Module, error) {
+// fetched, and asks nobody; it ends with ctx.
+func (p Project) Verify(ctx context.Context) ([]Module, error) {
 	pins, _, err := p.pins()
 	if err != nil {
 		return nil, err
 	}
 	s := store{dir: p.Cache}
 	problems := map[string]string{}
-	needed, err := p.walk(func(m lock.Module) (lock.Listing, error) {
+	needed, err := p.walk(ctx, func(m lock.Module) (lock.Listing, error) {
 		name := m.String()
 		pin, ok := pins.Modules[name]
 		if !ok {
 			problems[name] = "it is not pinned"
 			return nil, nil
 		}
-		listing, err := s.whole(pin.Digest)
+		listing, err := s.whole(ctx, pin.Digest)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err != nil {
 			problems[name] = err.Error()
 			return nil, nil

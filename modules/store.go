@@ -45,12 +45,15 @@ func (s store) put(data []byte) error {
 
 // whole returns the listing of that digest, if all its files are there and as
 // it says.
-func (s store) whole(d plan.Digest) (lock.Listing, error) {
+func (s store) whole(ctx context.Context, d plan.Digest) (lock.Listing, error) {
 	listing, err := lock.ReadListing(Cache(s.dir), d)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range listing.Names() {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if _, err := lock.ReadFile(Cache(s.dir), listing[name]); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -2,6 +2,7 @@ package modules
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,7 @@ type place struct {
 // anything, and calls need once for each remote module. What that returns are
 // the files of the module, nil if they are unknown. Returned is by what each
 // module is loaded.
-func (p Project) walk(need func(lock.Module) (lock.Listing, error)) (map[string][]string, error) {
+func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing, error)) (map[string][]string, error) {
 	rel, err := filepath.Rel(p.Root, p.File)
 	if err != nil {
 		return nil, err
@@ -49,6 +50,9 @@ func (p Project) walk(need func(lock.Module) (lock.Listing, error)) (map[string]
 		}
 	}
 	for ; len(todo) > 0; todo = todo[1:] {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		at := todo[0]
 		text, err := p.text(dir, at, listings)
 		if err != nil {

@@ -147,7 +147,7 @@ named, fetches that and pins it. For another version, change the load and run pi
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			list, _ := p.Verify() // none is a fine answer
+			list, _ := p.Verify(cmd.Context()) // none is a fine answer
 			return moduleNames(list), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
@@ -160,7 +160,7 @@ func (a *app) checkModules(cmd *cobra.Command, p modules.Project, names []string
 	if len(names) == 0 {
 		return nil
 	}
-	list, err := p.Verify()
+	list, err := p.Verify(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ is pinned that nothing loads. It asks nobody.`,
 			if err != nil {
 				return err
 			}
-			list, err := p.Verify()
+			list, err := p.Verify(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -233,7 +233,7 @@ func (a *app) modListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := p.Verify()
+			list, err := p.Verify(cmd.Context())
 			if err != nil {
 				return err
 			}

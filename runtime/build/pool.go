@@ -30,7 +30,7 @@ func (e *UnreachableError) Error() string {
 	if e.Addr == "" {
 		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
 	}
-	next := "check that it runs, and the address in --buildkit or BUILDKIT_HOST"
+	next := "check that it runs, and its address"
 	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
 		next = "an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"
 	}
@@ -127,7 +127,7 @@ func (n *node) connect(ctx context.Context) (*client.Client, error) {
 	addr := n.addr
 	if addr == "" {
 		if n.pool.opts.Start == nil {
-			return nil, &UnreachableError{"", errors.New("no BuildKit is given: give its address with --buildkit or BUILDKIT_HOST")}
+			return nil, &UnreachableError{"", errors.New("there is none here: give the address of one")}
 		}
 		var err error
 		if addr, err = n.pool.opts.Start(ctx); err != nil {
@@ -191,7 +191,7 @@ func answer(ctx context.Context, c *client.Client, before bool) error {
 }
 
 func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
-	if err := checkAddress(addr); err != nil {
+	if err := CheckAddress(addr); err != nil {
 		return nil, err
 	}
 	var opts []client.ClientOpt
@@ -208,15 +208,15 @@ func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
 	return client.New(quiet(ctx), addr, opts...)
 }
 
-// checkAddress says what is wrong with an address that no builder can have.
-func checkAddress(addr string) error {
+// CheckAddress says what is wrong with an address that no builder can have.
+func CheckAddress(addr string) error {
 	scheme, rest, ok := strings.Cut(addr, "://")
 	switch {
 	case !ok || rest == "":
 		return errors.New("that is no address")
 	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):
 		return errors.New("that is Docker, whose own builder cannot push what it builds: run BuildKit in it with " +
-			"'docker run -d --name buildkitd --privileged moby/buildkit' and use --buildkit docker-container://buildkitd")
+			"'docker run -d --name buildkitd --privileged moby/buildkit' and use docker-container://buildkitd")
 	}
 	for _, s := range []string{"unix", "tcp", "npipe", "docker-container", "kube-pod"} {
 		if scheme == s {

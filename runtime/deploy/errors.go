@@ -35,7 +35,7 @@ func (d *Deployer) explain(ctx context.Context, err error) error {
 	case errors.As(err, &authority), errors.As(err, &name):
 		return fmt.Errorf("cluster %s is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig anew: %w", host, err)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &awayError{fmt.Sprintf("cluster %s does not answer: nothing listens there; start it, or name another one with --kubeconfig or --context: %v", host, err), err}
+		return &awayError{fmt.Sprintf("cluster %s does not answer: nothing listens there; start it, or name another one: %v", host, err), err}
 	case unreachable(err):
 		return &awayError{fmt.Sprintf("cluster %s does not answer; when it does again, run again: what was begun is taken up: %v", host, err), err}
 	}

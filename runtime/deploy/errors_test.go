@@ -194,7 +194,7 @@ func TestNoCluster(t *testing.T) {
 		config *rest.Config
 		want   []string
 	}{
-		"nothing there":     {nowhere, []string{"cluster " + nowhere.Host + " does not answer: nothing listens there; start it, or name another one with --kubeconfig or --context", "connection refused"}},
+		"nothing there":     {nowhere, []string{"cluster " + nowhere.Host + " does not answer: nothing listens there; start it, or name another one: ", "connection refused"}},
 		"wrong credentials": {stranger, []string{"cluster " + config.Host + " does not accept the credentials of the kubeconfig; log in anew"}},
 		"another authority": {other, []string{"cluster " + config.Host + " is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig anew"}},
 	} {

@@ -9,8 +9,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/background"
 )
 
-var errLinux = errors.New("the embedded BuildKit runs on Linux only: give one that you have with --buildkit or BUILDKIT_HOST; " +
-	"with Docker, start one with 'docker run -d --name buildkitd --privileged moby/buildkit' and use --buildkit docker-container://buildkitd")
+var errLinux = errors.New("the embedded BuildKit runs on Linux only: give the address of one that you have; " +
+	"with Docker, start one with 'docker run -d --name buildkitd --privileged moby/buildkit', whose address is docker-container://buildkitd")
 
 func usable() error { return errLinux }
 

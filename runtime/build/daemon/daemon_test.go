@@ -331,9 +331,9 @@ func TestPrograms(t *testing.T) {
 	}{
 		{"runc git", false, ""},
 		{"git", false, "building images needs runc, which is not there: install it (Debian, Ubuntu: sudo apt-get install runc), " +
-			"or use a BuildKit that you have with --buildkit"},
+			"or use a BuildKit that you have"},
 		{"runc git rootlesskit", true, "building images as an ordinary user needs newuidmap, newgidmap, which is not there: " +
-			"install it (Debian, Ubuntu: sudo apt-get install uidmap), or use a BuildKit that you have with --buildkit"},
+			"install it (Debian, Ubuntu: sudo apt-get install uidmap), or use a BuildKit that you have"},
 		{"runc git rootlesskit newuidmap newgidmap", true, ""},
 	} {
 		err := programs(test.rootless, func(program string) (string, bool) {

@@ -60,7 +60,7 @@ func programs(rootless bool, find func(program string) (path string, ok bool)) e
 		return nil
 	}
 	return fmt.Errorf("building images%s needs %s, which is not there: install it (Debian, Ubuntu: sudo apt-get install %s), "+
-		"or use a BuildKit that you have with --buildkit", as, strings.Join(missing, ", "), strings.Join(slices.Compact(packages), " "))
+		"or use a BuildKit that you have", as, strings.Join(missing, ", "), strings.Join(slices.Compact(packages), " "))
 }
 
 // subordinate says whether the user may have user namespaces with more than one
@@ -74,7 +74,7 @@ func subordinate() error {
 		if !hasRange(file, me) {
 			return fmt.Errorf("building images as an ordinary user needs a range of user numbers for %s in %s: "+
 				"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s, "+
-				"or use a BuildKit that you have with --buildkit", me.Username, file, me.Username)
+				"or use a BuildKit that you have", me.Username, file, me.Username)
 		}
 	}
 	return nil

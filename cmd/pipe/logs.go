@@ -25,7 +25,8 @@ func (a *app) logsCmd() *cobra.Command {
 		Long: `logs shows the lines that the pods of an environment have printed, of all services in the
 order of time, each with its service and pod. With -f it goes on with what they print
 from now on, also of pods that are yet to come, until it is interrupted. The values of
-secrets of the namespace are replaced by REDACTED.
+secrets of the namespace are replaced by REDACTED. What a node that does not answer has,
+is missing: that is an error, once all other lines are shown, and with -f it is asked again.
 
 -o json writes a line as {"service", "pod", "container", "time", "text"}.`,
 		Example: `  pipe logs staging

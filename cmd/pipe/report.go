@@ -10,6 +10,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
@@ -82,12 +83,15 @@ func advice(err error) string {
 	var stop *interrupted
 	var cancelled *runtime.CancelledError
 	var damaged *runtime.DamagedError
+	var unread *deploy.UnreadError
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
 		return "run again to go on: nothing is half done, and what is done is not done twice"
 	case errors.As(err, &damaged):
 		return fmt.Sprintf("delete the environment with \"pipe delete %s/%s\"; or delete %s alone and run again, which forgets what was skipped and moved and leaves what is deployed", damaged.Key.Pipeline, damaged.Key.Name, damaged.Object)
+	case errors.As(err, &unread):
+		return "see whether the kubelet runs, and whether the API server reaches it, with: kubectl describe node " + strings.Join(unread.Nodes, " ")
 	case strings.Contains(text, "no space left on device"):
 		return "make room on the disk and run again"
 	case errors.Is(err, runtime.ErrTimeout):

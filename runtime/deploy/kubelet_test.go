@@ -30,6 +30,7 @@ type kubelet struct {
 	mu   sync.Mutex
 	does func(*corev1.Pod) corev1.PodStatus
 	logs map[string]string // by container and "previous" or ""
+	port int32             // at which the API server is to ask for them
 }
 
 // newKubelet registers the node. The pods of services that are on it do what
@@ -49,6 +50,7 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 	if err != nil {
 		t.Fatal(err)
 	}
+	k.port = int32(port)
 	room := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100"), corev1.ResourceMemory: resource.MustParse("1Ti"), corev1.ResourcePods: resource.MustParse("1k")}
 	node, err := k.client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: k.node, Labels: map[string]string{"test": k.node}},
@@ -59,8 +61,7 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 	}
 	node.Status = corev1.NodeStatus{
 		Capacity: room, Allocatable: room,
-		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: host}},
-		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}},
+		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: host}},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -77,6 +78,9 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 
 // beat says that the node is there.
 func (k *kubelet) beat(ctx context.Context, node *corev1.Node) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	node.Status.DaemonEndpoints.KubeletEndpoint.Port = k.port
 	now := metav1.Now()
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: now, LastTransitionTime: now, Reason: "Test"}}
 	node.ResourceVersion = ""
@@ -140,6 +144,18 @@ func (k *kubelet) log(container string, previous bool, text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.logs[fmt.Sprint(container, previous)] = text
+}
+
+// listen says that its logs are to be had at another port, and returns the former one.
+func (k *kubelet) listen(t *testing.T, port int32) (former int32) {
+	t.Helper()
+	k.mu.Lock()
+	former, k.port = k.port, port
+	k.mu.Unlock()
+	node, err := k.client.CoreV1().Nodes().Get(t.Context(), k.node, metav1.GetOptions{})
+	must(t, err)
+	k.beat(t.Context(), node)
+	return former
 }
 
 // readingLogs returns config so that the API server does not ask for a certificate

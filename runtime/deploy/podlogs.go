@@ -33,7 +33,8 @@ type LogOptions struct {
 	Follow   bool          // go on until the context ends, also with pods that are yet to come
 	Since    time.Duration // not older than that; 0: all that is kept
 	Tail     int           // of each container at most so many of the lines that there are; 0: all
-	// Trouble is told why the log of a container cannot be had; nil: nobody.
+	// Trouble is told of what keeps Logs from giving all, as it goes on with the
+	// rest; nil: nobody is.
 	Trouble func(text string)
 }
 
@@ -41,6 +42,9 @@ type LogOptions struct {
 // Those that there are come ordered by time; with Follow, those that follow come
 // as they are printed. The values of the namespace's secrets are not in them (D4),
 // if they may be read.
+//
+// A node that does not answer keeps nobody from the lines of others: these are
+// given before the error. With Follow that is no error, but told and tried again.
 func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, line func(LogLine)) error {
 	hide, err := d.hider(ctx, namespace)
 	if err != nil && opts.Trouble != nil {
@@ -49,7 +53,7 @@ func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, 
 	if opts.Trouble == nil {
 		opts.Trouble = func(string) {}
 	}
-	l := &logs{d: d, opts: opts, began: time.Now(), line: func(l LogLine) {
+	l := &logs{d: d, opts: opts, began: time.Now(), told: make(map[string]bool), line: func(l LogLine) {
 		l.Text = hide(l.Text)
 		line(l)
 	}}
@@ -69,8 +73,9 @@ type logs struct {
 	opts  LogOptions
 	began time.Time
 
-	mu   sync.Mutex // makes lines come one after the other
+	mu   sync.Mutex // makes lines and troubles come one after the other
 	line func(LogLine)
+	told map[string]bool // whose trouble was told: nodes, and pod/container
 }
 
 // wants reports whether the lines of a pod are asked for, and of which service it is.
@@ -86,8 +91,24 @@ func serviceOf(p *corev1.Pod) string { return p.Labels[labelInstance] }
 func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	var mu sync.Mutex
 	var lines []LogLine
+	var missing []unread
+	noWay := make(map[string]error) // to nodes
 	var wg sync.WaitGroup
 	limit := make(chan struct{}, logsAtOnce)
+	read := func(p *corev1.Pod, container, service string) error {
+		mu.Lock()
+		err := noWay[p.Spec.NodeName]
+		mu.Unlock()
+		if err != nil { // to find that out takes half a minute
+			return err
+		}
+		return l.stream(ctx, p, container, service, l.from(), func(line LogLine) {
+			mu.Lock()
+			defer mu.Unlock()
+			lines = append(lines, line)
+		})
+	}
+	total := 0
 	for i := range pods {
 		p := &pods[i]
 		service, ok := l.wants(p)
@@ -95,15 +116,24 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 			continue
 		}
 		for _, c := range containersOf(p) {
+			total++
 			wg.Go(func() {
 				limit <- struct{}{}
 				defer func() { <-limit }()
-				err := l.stream(ctx, p, c, service, true, func(line LogLine) {
-					mu.Lock()
-					defer mu.Unlock()
-					lines = append(lines, line)
-				})
-				l.trouble(ctx, p, c, err)
+				u := unread{p.Spec.NodeName, p.Name, c, read(p, c, service)}
+				if u.err == nil {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if u.gone() {
+					l.opts.Trouble(u.Error())
+					return
+				}
+				missing = append(missing, u)
+				if u.noWay() {
+					noWay[u.node] = u.err
+				}
 			})
 		}
 	}
@@ -115,7 +145,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	for _, line := range lines {
 		l.line(line)
 	}
-	return nil
+	return l.d.unreadError(ctx, missing, total)
 }
 
 // logsAtOnce bounds how many logs are read at the same time. Each is a
@@ -141,7 +171,9 @@ func (l *logs) follow(ctx context.Context, namespace string) error {
 	defer v.read(changes)()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	seen := make(map[types.UID]map[string]int32) // the restarts at which a container was taken up
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	seen := make(map[types.UID]map[string]taken)
 	for {
 		if err := v.err("Pod"); err != nil && !unreachable(err) {
 			return l.d.explain(ctx, err)
@@ -156,19 +188,22 @@ func (l *logs) follow(ctx context.Context, namespace string) error {
 				continue
 			}
 			if seen[p.UID] == nil {
-				seen[p.UID] = make(map[string]int32)
+				seen[p.UID] = make(map[string]taken)
 			}
 			for _, c := range containersOf(p) {
 				restarts := restartsOf(p, c)
 				last, known := seen[p.UID][c]
-				if known && last == restarts {
+				if known && last.restarts == restarts {
 					continue
 				}
-				seen[p.UID][c] = restarts
-				wg.Go(func() {
-					err := l.stream(ctx, p, c, service, !known, l.one)
-					l.trouble(ctx, p, c, err)
-				})
+				from := l.from()
+				if known {
+					from = begin{}
+					last.over()
+				}
+				latest, over := context.WithCancel(ctx)
+				seen[p.UID][c] = taken{restarts, over}
+				wg.Go(func() { l.followOne(ctx, latest, p, c, service, from) })
 			}
 		}
 		select {
@@ -177,6 +212,12 @@ func (l *logs) follow(ctx context.Context, namespace string) error {
 		case <-changes:
 		}
 	}
+}
+
+// A taken is a container whose log is followed.
+type taken struct {
+	restarts int32  // when it was taken up
+	over     func() // it was taken up anew
 }
 
 func restartsOf(p *corev1.Pod, container string) int32 {
@@ -188,14 +229,46 @@ func restartsOf(p *corev1.Pod, container string) int32 {
 	return 0
 }
 
-// trouble tells why a log cannot be read, or not to its end.
-func (l *logs) trouble(ctx context.Context, p *corev1.Pod, container string, err error) {
-	if err == nil || ctx.Err() != nil {
-		return
+// followOne gives the lines of one container to its end. Who does not answer is
+// asked again, while nobody else has taken up the container anew.
+func (l *logs) followOne(ctx, latest context.Context, p *corev1.Pod, container, service string, from begin) {
+	for {
+		u := unread{p.Spec.NodeName, p.Name, container, l.stream(ctx, p, container, service, from, func(line LogLine) {
+			if !line.Time.IsZero() {
+				from = begin{after: line.Time}
+			}
+			l.one(line)
+		})}
+		if u.err == nil || ctx.Err() != nil {
+			return
+		}
+		l.trouble(u)
+		if u.refused() {
+			return
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-latest.Done():
+			return
+		}
 	}
+}
+
+// askAgain is how often who does not answer is asked for a log that is followed.
+const askAgain = 5 * time.Second
+
+// trouble tells why a log cannot be followed: once, and of a node once for all.
+func (l *logs) trouble(u unread) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.opts.Trouble(fmt.Sprintf("log of container %s of pod %s: %v", container, p.Name, err))
+	of, text := u.pod+"/"+u.container, u.Error()
+	if u.ofNode() != "" {
+		of, text = u.node, "a log cannot be followed until its node answers: that "+fromNode([]unread{u})
+	}
+	if !l.told[of] {
+		l.told[of] = true
+		l.opts.Trouble(text)
+	}
 }
 
 func (l *logs) one(line LogLine) {
@@ -204,17 +277,35 @@ func (l *logs) one(line LogLine) {
 	l.line(line)
 }
 
-// stream reads the log of one container to its end. first says that nothing of
-// the container was read yet; of one that is started anew all is read.
-func (l *logs) stream(ctx context.Context, p *corev1.Pod, container, service string, first bool, give func(LogLine)) error {
-	opts := &corev1.PodLogOptions{Container: container, Timestamps: true, Follow: l.opts.Follow}
-	if first && l.opts.Since > 0 {
-		since := metav1.NewTime(l.began.Add(-l.opts.Since))
-		opts.SinceTime = &since
+// A begin says where to begin in the log of a container; the zero one at its
+// start, as of a container that was started anew.
+type begin struct {
+	since time.Time // not earlier
+	tail  int64     // with so many of the lines that there are; 0: all
+	after time.Time // after the line of that time, which was given
+}
+
+// from is where to begin in a log of which nothing was read yet.
+func (l *logs) from() begin {
+	b := begin{tail: int64(l.opts.Tail)}
+	if l.opts.Since > 0 {
+		b.since = l.began.Add(-l.opts.Since)
 	}
-	if first && l.opts.Tail > 0 {
-		n := int64(l.opts.Tail)
-		opts.TailLines = &n
+	return b
+}
+
+// stream reads the log of one container to its end.
+func (l *logs) stream(ctx context.Context, p *corev1.Pod, container, service string, from begin, give func(LogLine)) error {
+	opts := &corev1.PodLogOptions{Container: container, Timestamps: true, Follow: l.opts.Follow}
+	if from.tail > 0 {
+		opts.TailLines = &from.tail
+	}
+	since := from.since
+	if !from.after.IsZero() {
+		since = from.after // in whole seconds
+	}
+	if !since.IsZero() {
+		opts.SinceTime = &metav1.Time{Time: since}
 	}
 	stream, err := l.d.cluster.watching.CoreV1().Pods(p.Namespace).GetLogs(p.Name, opts).Stream(ctx)
 	if err != nil {
@@ -225,7 +316,10 @@ func (l *logs) stream(ctx context.Context, p *corev1.Pod, container, service str
 	for {
 		data, err := r.ReadSlice('\n')
 		if len(data) > 0 {
-			give(logLine(service, p.Name, container, string(data)))
+			line := logLine(service, p.Name, container, string(data))
+			if from.after.IsZero() || line.Time.IsZero() || line.Time.After(from.after) {
+				give(line)
+			}
 		}
 		switch {
 		case errors.Is(err, io.EOF):

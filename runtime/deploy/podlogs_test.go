@@ -1,10 +1,13 @@
 package deploy_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +17,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
 // podServer answers as an API server does whose pods have printed something: no
@@ -106,5 +112,69 @@ func TestLogs(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"web", "web"}, got); diff != "" {
 		t.Errorf("of one service (-want +got):\n%s", diff)
+	}
+}
+
+// TestLogsOfNodeThatIsAway: a node that does not answer keeps nobody from the logs
+// of others, and is told with its pods; followed, its logs come once it is back.
+func TestLogsOfNodeThatIsAway(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	away, there := newKubelet(t, config, runs), newKubelet(t, config, runs)
+	away.log("api", false, "2026-01-02T03:04:06Z from afar\n")
+	there.log("web", false, "2026-01-02T03:04:05Z at hand\n")
+	const nobody = 1 // a port at which nothing listens
+	port := away.listen(t, nobody)
+	d := newDeployer(t, deploy.Options{Config: readingLogs(config)})
+	ns := namespace(t, config)
+	api := container("api")
+	api.Workload.Replicas = 5
+	for _, s := range []plan.Service{away.on(api), there.on(container("web"))} {
+		must(t, d.Prepare(t.Context(), ns, &plan.Plan{Services: []plan.Service{s}}))
+		must(t, d.Deploy(t.Context(), runtime.Release{Namespace: ns, Service: s, Image: testImage}, discard))
+	}
+	var got []string
+	err := d.Logs(t.Context(), ns, deploy.LogOptions{}, func(l deploy.LogLine) { got = append(got, l.Service+": "+l.Text) })
+	if diff := cmp.Diff([]string{"web: at hand"}, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	var unread *deploy.UnreadError
+	if !errors.As(err, &unread) || !slices.Equal(unread.Nodes, []string{away.node}) {
+		t.Fatalf("Logs = %v, want an error about node %s", err, away.node)
+	}
+	contains(t, err.Error(), "5 of 6 logs could not be read: of pods api-", " and 2 more on node "+away.node+": dial tcp ",
+		"connection refused; all others are shown")
+
+	ctx, stop := context.WithTimeout(t.Context(), waitTime)
+	defer stop()
+	var followed, troubles []string
+	told, ended := make(chan struct{}, 5), make(chan struct{})
+	opts := deploy.LogOptions{Follow: true, Trouble: func(text string) {
+		troubles = append(troubles, text)
+		told <- struct{}{}
+	}}
+	go func() {
+		defer close(ended)
+		err = d.Logs(ctx, ns, opts, func(l deploy.LogLine) {
+			if followed = append(followed, l.Service); len(followed) == 6 {
+				stop()
+			}
+		})
+	}()
+	select {
+	case <-told:
+		away.listen(t, port)
+	case <-ended:
+	}
+	<-ended
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("following ends with %v", err)
+	}
+	slices.Sort(followed)
+	if diff := cmp.Diff([]string{"api", "api", "api", "api", "api", "web"}, followed); diff != "" {
+		t.Errorf("lines that are followed (-want +got):\n%s", diff)
+	}
+	if len(troubles) != 1 || !strings.Contains(troubles[0], "a log cannot be followed until its node answers: that of pod api-") {
+		t.Errorf("troubles: %q", troubles)
 	}
 }

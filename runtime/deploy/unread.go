@@ -1,0 +1,101 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// An unread is the log of a container that could not be read, or not to its end.
+type unread struct {
+	node, pod, container string
+	err                  error
+}
+
+func (u unread) Error() string {
+	return fmt.Sprintf("log of container %s of pod %s: %v", u.container, u.pod, u.err)
+}
+
+// gone reports whether there is nothing to read any more, or not yet: the pod has
+// been deleted meanwhile, or its container is about to be started anew.
+func (u unread) gone() bool { return apierrors.IsNotFound(u.err) || apierrors.IsBadRequest(u.err) }
+
+// refused reports whether the server has said that it does not give the log, so
+// that it would be asked again in vain.
+func (u unread) refused() bool {
+	var said apierrors.APIStatus
+	return errors.As(u.err, &said) && u.ofNode() == ""
+}
+
+// ofNode returns why the API server cannot get the log from the node; empty if
+// that is not the reason.
+func (u unread) ofNode() string {
+	var said apierrors.APIStatus
+	if !errors.As(u.err, &said) || said.Status().Code < http.StatusInternalServerError {
+		return ""
+	}
+	text := oneLine(u.err.Error())
+	if _, reason, ok := strings.Cut(text, `": `); ok && strings.HasPrefix(text, `Get "`) {
+		return reason // without the address within the node
+	}
+	return text
+}
+
+// noWay reports whether the API server has no connection to the node, so that it
+// has no other log of it either.
+func (u unread) noWay() bool { return strings.Contains(u.ofNode(), "dial") }
+
+// An UnreadError says which logs could not be read as their nodes did not give them.
+type UnreadError struct {
+	Nodes []string // by name
+	text  string
+}
+
+func (e *UnreadError) Error() string { return e.text }
+
+// unreadError says which of all logs could not be read; nil if none.
+func (d *Deployer) unreadError(ctx context.Context, list []unread, all int) error {
+	if len(list) == 0 {
+		return nil
+	}
+	nodes := make(map[string][]unread)
+	for _, u := range list {
+		if u.ofNode() == "" {
+			return fmt.Errorf("log of container %s of pod %s: %w", u.container, u.pod, d.explain(ctx, u.err))
+		}
+		nodes[u.node] = append(nodes[u.node], u)
+	}
+	names := slices.Sorted(maps.Keys(nodes))
+	var parts []string
+	for _, name := range names {
+		parts = append(parts, fromNode(nodes[name]))
+	}
+	return &UnreadError{names, fmt.Sprintf("%d of %d logs could not be read: %s; all others are shown", len(list), all, strings.Join(parts, "; "))}
+}
+
+// fromNode says what could not be read from a node.
+func fromNode(list []unread) string {
+	const shown = 3
+	var pods []string
+	for _, u := range list {
+		if !slices.Contains(pods, u.pod) {
+			pods = append(pods, u.pod)
+		}
+	}
+	slices.Sort(pods)
+	text := strings.Join(pods[:min(len(pods), shown)], ", ")
+	if more := len(pods) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	kind := "pod"
+	if len(pods) > 1 {
+		kind = "pods"
+	}
+	return fmt.Sprintf("of %s %s on node %s: %s", kind, text, list[0].node, list[0].ofNode())
+}

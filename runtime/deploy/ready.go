@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -43,37 +44,31 @@ type standing struct {
 func stand(v *view, t target) standing {
 	switch t.kind {
 	case "Deployment":
-		if d := object[appsv1.Deployment](v, t.kind, t.namespace, t.name); d != nil && seen(t, d.UID, d.Generation) {
-			return standDeployment(v, d)
-		}
+		return shown(v, t, func(d *appsv1.Deployment) standing { return standDeployment(v, d) })
 	case "StatefulSet":
-		if s := object[appsv1.StatefulSet](v, t.kind, t.namespace, t.name); s != nil && seen(t, s.UID, s.Generation) {
-			return standStatefulSet(s)
-		}
+		return shown(v, t, standStatefulSet)
 	case "DaemonSet":
-		if d := object[appsv1.DaemonSet](v, t.kind, t.namespace, t.name); d != nil && seen(t, d.UID, d.Generation) {
-			return standDaemonSet(d)
-		}
+		return shown(v, t, standDaemonSet)
 	case "ReplicaSet":
-		if r := object[appsv1.ReplicaSet](v, t.kind, t.namespace, t.name); r != nil && seen(t, r.UID, r.Generation) {
-			return standReplicaSet(r)
-		}
+		return shown(v, t, standReplicaSet)
 	case "Job":
-		if j := object[batchv1.Job](v, t.kind, t.namespace, t.name); j != nil && seen(t, j.UID, j.Generation) {
-			return standJob(j)
-		}
+		return shown(v, t, standJob)
 	case "Pod":
-		if p := object[corev1.Pod](v, t.kind, t.namespace, t.name); p != nil && seen(t, p.UID, p.Generation) {
-			return standPod(p, t.toEnd)
-		}
-	default:
-		return standing{ready: true}
+		return shown(v, t, func(p *corev1.Pod) standing { return standPod(p, t.toEnd) })
 	}
-	return standing{why: "the cluster does not show yet what was written"}
+	return standing{ready: true}
 }
 
-func seen(t target, uid types.UID, generation int64) bool {
-	return (t.uid == "" || uid == t.uid) && generation >= t.generation
+// shown returns where a workload stands that the view shows as it was written, or newer.
+func shown[T any, P interface {
+	*T
+	metav1.Object
+}](v *view, t target, stand func(P) standing) standing {
+	is := P(object[T](v, t.kind, t.namespace, t.name))
+	if is == nil || t.uid != "" && is.GetUID() != t.uid || is.GetGeneration() < t.generation {
+		return standing{why: "the cluster does not show yet what was written"}
+	}
+	return stand(is)
 }
 
 func standDeployment(v *view, d *appsv1.Deployment) standing {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/doctor"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
@@ -58,6 +60,10 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	}
 	if opts.Kubeconfig != "" {
 		opts.Kubeconfig = a.abs(opts.Kubeconfig)
+	}
+	var wrong *local.UnavailableError
+	if errors.As(opts.Check(), &wrong) {
+		return local.Options{}, usagef(cmd, "%w; %s", wrong, doctor.Next(wrong))
 	}
 	view := a.current()
 	opts.Progress = func(what string) { view.Doing(what) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/store"
 )
@@ -83,6 +84,23 @@ type UnavailableError struct {
 
 func (e *UnavailableError) Error() string { return fmt.Sprintf("%s: %v", e.Part, e.Err) }
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Check says which option no part can ever have, as an *UnavailableError. It asks
+// nobody: [Open] finds out whether what is named is there.
+func (o Options) Check() error {
+	for _, addr := range o.BuildKit {
+		if err := build.CheckAddress(addr); err != nil {
+			return &UnavailableError{"builder", fmt.Errorf("%q: %w", addr, err), "name one such as tcp://builder:1234 or docker-container://buildkitd", []string{"BuildKit"}}
+		}
+	}
+	if o.Registry != "" {
+		if _, err := named(o.Registry); err != nil {
+			return err
+		}
+	}
+	_, err := builderTLS(o.BuildKitTLS)
+	return err
+}
 
 // Open puts a runtime together. It asks the cluster whether it answers, and
 // attaches to the registry; the embedded builder is started when something is to

@@ -43,12 +43,21 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		}
 		prefix = addr
 	}
-	reg, err := registry.New(registry.Options{Prefix: prefix})
+	reg, err := named(prefix)
 	if err != nil {
-		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop", []string{"Registry"}}
+		return nil, err
 	}
 	if at == nil {
 		return reg, nil
 	}
 	return revived{reg, at}, nil
+}
+
+// named returns the registry of that name.
+func named(prefix string) (*registry.Registry, error) {
+	reg, err := registry.New(registry.Options{Prefix: prefix})
+	if err != nil {
+		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop", []string{"Registry"}}
+	}
+	return reg, nil
 }

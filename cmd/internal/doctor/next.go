@@ -8,7 +8,7 @@ import (
 
 // flags are how a user of the command says what a field of local.Options says.
 var flags = map[string]string{
-	"Kubeconfig": "--kubeconfig", "Context": "--context", "Local": "--local", "BuildKit": "--buildkit", "BuildKitTLS": "--buildkit-tls",
+	"Kubeconfig": "--kubeconfig", "Context": "--context", "Local": "--local", "BuildKit": "--buildkit, BUILDKIT_HOST", "BuildKitTLS": "--buildkit-tls",
 	"Registry": "--registry, registry= of pipeline()", "Home": "PIPE_HOME",
 }
 

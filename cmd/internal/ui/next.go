@@ -43,10 +43,12 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 		return []string{fmt.Sprintf("check the name and the tag of image=%q; if it is private, log in with \"docker login %s\"", image(known), registryOf(image(known)))}
 	case known.Chart != nil && says("does not know the kind"):
 		return []string{fmt.Sprintf("install what brings that kind, or correct chart %s, which %s names, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
-	case known.Chart != nil && (strings.HasPrefix(f.Error, "render ") || says("yaml parse error")):
+	case known.Chart != nil && (strings.HasPrefix(f.Error, "render ") || says("yaml parse error") || says(" has no name")):
 		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
 	case image(known) != "" && (says("cannot be reached") || says("does not answer")) && says("registry "+registryOf(image(known))):
 		return []string{fmt.Sprintf("correct image=%q, or run again when its registry can be reached; what was built and deployed so far is kept", image(known))}
+	case says("buildkit at "):
+		return []string{"start it, or name another one with --buildkit or BUILDKIT_HOST; nothing of this stage was deployed"}
 	case says("cannot be reached"), says("does not answer"):
 		return []string{"run again when it can be reached; what was built and deployed so far is kept"}
 	case errors.Is(f.Err, runtime.ErrTimeout):
@@ -84,6 +86,8 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	case contains("CrashLoopBackOff", "exit code", "exited with"):
 		lines = append(lines, "its last lines above tell why it ended; all of them: "+
 			fmt.Sprintf("kubectl -n %s logs -l app.kubernetes.io/instance=%s --previous", namespace, e.Release))
+	case contains("no command specified"):
+		lines = append(lines, "the image does not say what to run: give the service command=, or its Dockerfile an ENTRYPOINT")
 	case contains("Unschedulable", "nodes are available"):
 		lines = append(lines, "the cluster has no node for it: ask for less with resources=, or add nodes")
 	case timeout && service.Workload.Health != nil:

@@ -144,6 +144,8 @@ func TestFailuresText(t *testing.T) {
 		"no branch":        {fail("site", "apps", errors.New("identify image of site: Pipelinefile:13:1: https://git.example.com/site.git has no branch or tag x: check its name"))},
 		"missing ref":      {fail("mail", "apps", fmt.Errorf("look for image mail.example.com/mail:1: %w", runtime.ErrNotFound))},
 		"image's registry": {fail("mail", "apps", errors.New("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: there is no host of that name: check it"))},
+		"no builder":       {fail("api", "apps", errors.New("identify image of api: BuildKit at unix:///nope cannot be reached: no such file or directory: check that it runs"))},
+		"no command":       {fail("api", "apps", release(errors.New("deployment api: pod api-0: CreateContainerError: failed to generate spec: no command specified")))},
 		"chart":            {fail("site", "apps", errors.New("render site: chart of site: template: nil pointer"))},
 		"chart's YAML":     {fail("site", "apps", errors.New("deploy site: YAML parse error on site/templates/x.yaml: mapping values are not allowed in this context"))},
 		"chart's kind":     {fail("site", "apps", errors.New("deploy site: the cluster does not know the kind Nope of v1: what brings it (a CRD) has to be installed before"))},
@@ -164,7 +166,7 @@ func TestFailuresText(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "missing ref", "image's registry", "timeout", "several"} {
+		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no command", "missing ref", "image's registry", "timeout", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

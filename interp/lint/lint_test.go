@@ -243,12 +243,31 @@ func TestSARIF(t *testing.T) {
 	}
 }
 
+// reference returns the page of all rules, as Markdown.
+func reference() string {
+	var b strings.Builder
+	b.WriteString(`# What pipe lint finds
+
+Made from the rules in interp/lint; the test of that package rewrites it with ` + "`-update`" + `.
+
+` + "`pipe lint`" + ` exits with status 1 if it finds something. A finding is silenced where it is, with a reason: by
+` + "`# lint: ignore RULE: reason`" + ` at the end of its line, or on a line of its own before it.
+`)
+	for _, r := range lint.Rules() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", r.Name, r.Summary, r.Doc)
+		if r.Fixes {
+			b.WriteString("\n`pipe lint --fix` corrects it where that cannot change what the pipeline is.\n")
+		}
+	}
+	return b.String()
+}
+
 var update = flag.Bool("update", false, "rewrite docs/lint.md")
 
 func TestGenerateReference(t *testing.T) {
 	const file = "../../docs/lint.md"
 	if *update {
-		if err := os.WriteFile(file, []byte(lint.Reference()), 0o644); err != nil { //nolint:gosec // a page of the repository
+		if err := os.WriteFile(file, []byte(reference()), 0o644); err != nil { //nolint:gosec // a page of the repository
 			t.Fatal(err)
 		}
 	}
@@ -256,7 +275,7 @@ func TestGenerateReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(lint.Reference(), string(got)); diff != "" {
+	if diff := cmp.Diff(reference(), string(got)); diff != "" {
 		t.Errorf("docs/lint.md is old; run: make generate\n%s", diff)
 	}
 }

@@ -1,10 +1,5 @@
 package lint
 
-import (
-	"fmt"
-	"strings"
-)
-
 // A Rule is one kind of finding.
 type Rule struct {
 	Name    string
@@ -69,22 +64,3 @@ var rules = []Rule{
 
 // Rules returns what is looked for, sorted by name.
 func Rules() []Rule { return append([]Rule(nil), rules...) }
-
-// Reference returns the page of all rules, as Markdown.
-func Reference() string {
-	var b strings.Builder
-	b.WriteString(`# What pipe lint finds
-
-Made from the rules in interp/lint; the test of that package rewrites it with ` + "`-update`" + `.
-
-` + "`pipe lint`" + ` exits with status 1 if it finds something. A finding is silenced where it is, with a reason: by
-` + "`# lint: ignore RULE: reason`" + ` at the end of its line, or on a line of its own before it.
-`)
-	for _, r := range rules {
-		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", r.Name, r.Summary, r.Doc)
-		if r.Fixes {
-			b.WriteString("\n`pipe lint --fix` corrects it where that cannot change what the pipeline is.\n")
-		}
-	}
-	return b.String()
-}

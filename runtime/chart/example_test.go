@@ -58,16 +58,6 @@ func ExampleWrite() {
 	// <nil>
 }
 
-func ExampleGenerate() {
-	c, err := chart.Generate(api, chart.SecretKey)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(c.Name(), c.Values["replicas"])
-	// Output: api 2
-}
-
 // Names of secrets are made names of Kubernetes objects; those of databases are made up.
 func ExampleSecretKey() {
 	fmt.Println(chart.SecretKey(plan.SecretRef{Name: "STRIPE_API"}))

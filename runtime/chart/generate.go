@@ -87,17 +87,6 @@ type volume struct {
 	SubPath string `json:"subPath,omitempty"`
 }
 
-// Generate makes the chart of a service that brings none (D1). All that the
-// service's workload says stands in its values.yaml, so that it can be given
-// to the team to own; see [Write].
-func Generate(s plan.Service, keyOf KeyOf) (*chart.Chart, error) {
-	list, err := generate(s, keyOf)
-	if err != nil {
-		return nil, fmt.Errorf("make a chart for %s: %w", s.Name, err)
-	}
-	return loadFiles(s, list)
-}
-
 // loadFiles returns the chart that consists of the files that generate returned.
 func loadFiles(s plan.Service, list []*chart.File) (*chart.Chart, error) {
 	buffered := make([]*loader.BufferedFile, len(list))
@@ -111,7 +100,9 @@ func loadFiles(s plan.Service, list []*chart.File) (*chart.Chart, error) {
 	return c, nil
 }
 
-// generate returns the files of the chart, sorted by name.
+// generate returns the files, sorted by name, of the chart of a service that brings
+// none (D1). All that the service's workload says stands in its values.yaml, so
+// that it can be given to the team to own; see [Write].
 func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	meta := chart.Metadata{
 		APIVersion:  chart.APIVersionV2,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	helmengine "helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/lint"
@@ -118,15 +119,25 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
+// generated returns the chart that is generated for a service, as Helm reads it.
+func generated(t *testing.T, s plan.Service) *helmchart.Chart {
+	t.Helper()
+	list, err := generate(s, SecretKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadFiles(s, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // sameAsLoaded makes sure that what is said of a chart before Helm has read it is
 // what is said of it afterwards.
 func sameAsLoaded(t *testing.T, c *Chart, s plan.Service, u Use) {
 	t.Helper()
-	whole, err := Generate(s, SecretKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := newChart(whole, nil)
+	loaded, err := newChart(generated(t, s), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,11 +211,7 @@ func TestSchema(t *testing.T) {
 	}
 	keys := map[string]bool{}
 	for _, service := range []plan.Service{{Name: "api"}, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
-		c, err := Generate(service, SecretKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for key := range c.Values {
+		for key := range generated(t, service).Values {
 			keys[key] = true
 		}
 	}

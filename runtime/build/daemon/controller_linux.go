@@ -40,7 +40,7 @@ import (
 
 // newController puts BuildKit together: one worker that runs containers with
 // runc, the Dockerfile frontend, and the caches that builds may import and export.
-func newController(ctx context.Context, o Options) (*control.Controller, error) {
+func newController(ctx context.Context, o options) (*control.Controller, error) {
 	conf, err := readConfig(o.Config)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func newController(ctx context.Context, o Options) (*control.Controller, error) 
 	})
 }
 
-func newWorker(ctx context.Context, o Options, conf config.Config) (*base.Worker, error) {
+func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker, error) {
 	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, nil, nil,
 		// The host's network, as there is no other without plugins: that also
 		// lets a build reach what the user has on loopback.

@@ -22,8 +22,8 @@ import (
 // every release: a process that others build with is not taken away.
 const version = "1"
 
-// Options say what Serve serves.
-type Options struct {
+// options say what serveAt serves.
+type options struct {
 	// Root is the folder of all state, such as the cache. It is made. One
 	// process at a time uses it.
 	Root string
@@ -52,7 +52,8 @@ type Options struct {
 // A Background names the BuildKit that all pipe processes of one user share.
 type Background struct {
 	// Home is the folder of pipe's state; BuildKit's is in its folder buildkit. A
-	// file buildkitd.toml there is its configuration: see [Options.Config].
+	// file buildkitd.toml there is its configuration, whose registries (mirrors,
+	// certificates, plain http) hold for builds too.
 	Home string
 	// Executable is the pipe command. Default: the running program. It must
 	// call [Main] with the arguments that follow "daemon buildkit".

@@ -14,9 +14,6 @@ var errLinux = errors.New("the embedded BuildKit runs on Linux only: give the ad
 
 func usable() error { return errLinux }
 
-// Serve fails on this system: BuildKit needs Linux.
-func Serve(context.Context, Options) error { return errLinux }
-
 func serveInside(context.Context, string, int) error { return errLinux }
 
 func serve(context.Context, string, []string, func(addr string) error, *background.Activity) error {

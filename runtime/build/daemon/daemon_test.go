@@ -149,7 +149,7 @@ func TestServeTwice(t *testing.T) {
 	b := Background{Home: t.TempDir()}
 	_, pid := start(t, b)
 	root := filepath.Join(b.Home, "buildkit", "root")
-	err := Serve(t.Context(), Options{Root: root})
+	err := serveAt(t.Context(), options{Root: root})
 	want := fmt.Sprintf("%s is in use by another BuildKit (process %d): resource temporarily unavailable", root, pid)
 	if err == nil || err.Error() != want {
 		t.Errorf("Serve = %v\nwant %s", err, want)

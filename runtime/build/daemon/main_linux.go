@@ -30,7 +30,7 @@ func serve(ctx context.Context, root string, args []string, ready func(addr stri
 	if err := prepare(root); err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Root: root, Config: ownConfig(root), Ready: ready, Use: activity.Begin})
+	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Ready: ready, Use: activity.Begin})
 }
 
 // ownConfig is the file for this BuildKit alone, buildkitd.toml beside its root,
@@ -179,7 +179,7 @@ func serveInside(ctx context.Context, root string, outside int) error {
 	if err := errors.Join(prepare(root), os.Setenv("XDG_RUNTIME_DIR", temp(root))); err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Root: root, Config: ownConfig(root), pid: outside, Ready: func(addr string) error {
+	return serveAt(ctx, options{Root: root, Config: ownConfig(root), pid: outside, Ready: func(addr string) error {
 		return os.WriteFile(socketFile(root), []byte(addr+"\n"), 0o600)
 	}})
 }

@@ -22,10 +22,10 @@ import (
 // is asked to. Then they are cancelled.
 const stopGrace = 3 * time.Second
 
-// Serve runs BuildKit until ctx is done, which is no error. It must be root, or
+// serveAt runs BuildKit until ctx is done, which is no error. It must be root, or
 // root of a user namespace: see [Main]. Another process that uses the root is an
 // error that names it. What a killed predecessor left is removed first.
-func Serve(ctx context.Context, o Options) (err error) {
+func serveAt(ctx context.Context, o options) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("BuildKit must run as root, or as root of a user namespace")
 	}
@@ -123,7 +123,7 @@ const longestSocket = 103
 
 // listen listens on the socket of o, which it chooses if none is given. What it
 // made is removed by done.
-func listen(o *Options) (listener net.Listener, done func(), err error) {
+func listen(o *options) (listener net.Listener, done func(), err error) {
 	done = func() {}
 	if o.Socket == "" {
 		o.Socket = filepath.Join(o.Root, "buildkit.sock")

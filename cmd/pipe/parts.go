@@ -21,6 +21,10 @@ func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e 
 	if err != nil {
 		return nil, err
 	}
+	var wrong *local.UnavailableError
+	if errors.As(opts.Check(), &wrong) {
+		return nil, usagef(cmd, "%w; %s", wrong, doctor.Next(wrong))
+	}
 	return a.open(ctx, opts)
 }
 
@@ -60,10 +64,6 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	}
 	if opts.Kubeconfig != "" {
 		opts.Kubeconfig = a.abs(opts.Kubeconfig)
-	}
-	var wrong *local.UnavailableError
-	if errors.As(opts.Check(), &wrong) {
-		return local.Options{}, usagef(cmd, "%w; %s", wrong, doctor.Next(wrong))
 	}
 	view := a.current()
 	opts.Progress = func(what string) { view.Doing(what) }

@@ -20,6 +20,9 @@ import (
 type Error struct {
 	Diagnostics []plan.Diagnostic // at least one
 	Inputs      []plan.Input      // what was read before evaluation failed, to be watched all the same
+	// Missing are the parameters that need a value and are given none. If there
+	// are any, the diagnostics are about them, and more may be found with values.
+	Missing []string
 
 	err error
 }
@@ -45,7 +48,11 @@ func (e *evaluation) failure(extra *plan.Diagnostic) *Error {
 	if extra != nil {
 		e.session.ReportSure(*extra)
 	}
-	return &Error{Diagnostics: e.session.Errors(), Inputs: e.session.Files.Inputs()}
+	err := &Error{Diagnostics: e.session.Errors(), Inputs: e.session.Files.Inputs()}
+	for _, m := range e.session.Missing {
+		err.Missing = append(err.Missing, m.Name)
+	}
+	return err
 }
 
 // pos returns a position of the interpreter as a position of ours.
@@ -114,9 +121,14 @@ func (e *evaluation) fatal(err error) {
 		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
 		d.Hint = "is a loop larger than it was meant to be?"
 	}
-	e.explain(&d)
+	if len(d.Message) < longestMessage { // longer ones have a value in them
+		e.explain(&d)
+	}
 	e.session.Report(d)
 }
+
+// longestMessage is that of the interpreter's own.
+const longestMessage = 10_000
 
 // didYouMean is how the interpreter ends a message that has a suggestion.
 var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)

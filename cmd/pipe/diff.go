@@ -55,7 +55,7 @@ to be built has the tag that it is going to have. It changes and starts nothing.
 func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
 	ctx := cmd.Context()
 	defer a.hide()
-	e, err := a.begin(cmd, file, eval, show, flags.services)
+	e, err := a.beginIn(ctx, cmd, file, eval, part, show, flags.services)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,7 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	if e, err = a.evaluateAgain(ctx, cmd, rt, file, eval, e); err != nil {
 		return err
 	}
+	a.noteRecorded(e)
 	a.current().Doing("comparing with what is deployed in " + key.Namespace())
 	req := a.request(runtime.Deploy, key, flags)
 	req.Plan = e.plan

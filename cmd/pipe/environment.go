@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/interp"
-	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
@@ -84,23 +83,17 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 }
 
 // pipelineHere is the name of the pipeline of the nearest Pipelinefile; empty if
-// there is none, or if it cannot be evaluated as it is.
+// there is none, or if it cannot be evaluated.
 func (a *app) pipelineHere(ctx context.Context, env string) string {
 	file, ok := a.nearest()
 	if !ok {
 		return ""
 	}
-	root, err := interp.Workspace(file)
+	name, err := a.pipelineOf(ctx, file, env, nil)
 	if err != nil {
 		return ""
 	}
-	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: plan.EnvironmentRef{Name: env, Kind: "environment"}, Root: root, Cache: a.moduleCache(), Version: version,
-	})
-	if err != nil {
-		return ""
-	}
-	return p.Pipeline.Name
+	return name
 }
 
 // workspace is the folder that sources and charts of an environment are below.

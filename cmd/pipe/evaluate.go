@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +70,7 @@ func (a *app) nearest() (file string, ok bool) {
 type evaluation struct {
 	plan      *plan.Plan
 	workspace string
+	recorded  []string // parameters with the value that the environment has of them
 }
 
 // evaluate makes the plan of a Pipelinefile. What it prints is shown as it is
@@ -86,11 +86,7 @@ func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, 
 	if err != nil {
 		return evaluation{}, err
 	}
-	params = maps.Clone(params)
-	if params == nil {
-		params = given
-	}
-	maps.Copy(params, given)
+	params, recorded := below(params, given)
 	root, err := interp.Workspace(file)
 	if err != nil {
 		return evaluation{}, err
@@ -103,7 +99,7 @@ func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, 
 		Version:     version, // of a release, for require_version()
 		Print:       printed,
 	})
-	return evaluation{p, root}, err
+	return evaluation{p, root, recorded}, err
 }
 
 // parameters gathers the values of --params and --set.

@@ -62,7 +62,9 @@ With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describe
 func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
 	ctx := cmd.Context()
 	defer a.hide()
-	e, err := a.begin(cmd, file, eval, show, flags.services)
+	asking, stop := patiently(ctx, part)
+	e, err := a.beginIn(asking, cmd, file, eval, part, show, flags.services)
+	stop()
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,7 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 
 	preview := ui.Preview{Plan: e.plan, Namespace: key.Namespace()}
 	steps, err := a.preview(ctx, cmd, file, &e, eval, key, part, flags)
-	preview.Plan = e.plan
+	preview.Plan, preview.Recorded = e.plan, e.recorded
 	var foreseen *runtime.RunError
 	var usage *usageError
 	switch {
@@ -98,14 +100,19 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	return nil
 }
 
+// patiently returns the context in which a cluster is asked that may not be there.
+func patiently(ctx context.Context, part partFlags) (context.Context, context.CancelFunc) {
+	if part.kubeconfig != "" || part.context != "" || part.local {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, patience, &local.UnavailableError{
+		Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
+}
+
 // preview asks what a run would do.
 func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *evaluation, eval evalFlags, key runtime.EnvironmentKey, part partFlags, flags runFlags) ([]runtime.Step, error) {
 	a.current().Doing("looking at what is deployed in " + key.Namespace())
-	opening, stop := ctx, func() {}
-	if part.kubeconfig == "" && part.context == "" && !part.local {
-		opening, stop = context.WithTimeoutCause(ctx, patience, &local.UnavailableError{
-			Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
-	}
+	opening, stop := patiently(ctx, part)
 	rt, err := a.openParts(opening, cmd, part, *e, true)
 	stop()
 	if err != nil {
@@ -117,11 +124,7 @@ func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *e
 		return nil, err
 	}
 	*e = again
-	return rt.Preview(ctx, runtime.Request{
-		Action:      runtime.Deploy,
-		Environment: key,
-		Plan:        e.plan,
-		Services:    flags.services,
-		Force:       flags.force,
-	})
+	req := a.request(runtime.Deploy, key, flags)
+	req.Plan = e.plan
+	return rt.Preview(ctx, req)
 }

@@ -31,7 +31,9 @@ func (a *app) runCmd() *cobra.Command {
 		Short: "Evaluate a Pipelinefile, build and deploy it",
 		Long: `run evaluates a Pipelinefile, builds the images that the registry does not have,
 and deploys what is not deployed as it should be, stage after stage. Without an
-argument it takes the Pipelinefile of this folder, or of the nearest one above.`,
+argument it takes the Pipelinefile of this folder, or of the nearest one above. A
+parameter without a default that is given no value keeps the one that the environment
+was last run with.`,
 		Example: `  pipe run --local
   pipe run --env staging --context staging --registry registry.example.com/shop --set title=Shop
   pipe run examples/shop --params staging.yaml --secrets secrets.env --timeout 30m --wait-lock
@@ -59,7 +61,7 @@ argument it takes the Pipelinefile of this folder, or of the nearest one above.`
 // run evaluates a file and deploys its plan.
 func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
 	defer a.hide()
-	e, err := a.begin(cmd, file, eval, show, flags.services)
+	e, err := a.beginIn(cmd.Context(), cmd, file, eval, part, show, flags.services)
 	if err != nil {
 		return err
 	}
@@ -94,6 +96,7 @@ func (a *app) deploy(ctx context.Context, cmd *cobra.Command, file string, e eva
 	if e, err = a.evaluateAgain(ctx, cmd, rt, file, eval, e); err != nil {
 		return err
 	}
+	a.noteRecorded(e)
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
 	req.Plan, req.Commit = e.plan, a.commitOf(ctx, e.workspace)
 	return a.carryOut(ctx, rt, req, e.plan, show)

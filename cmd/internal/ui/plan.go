@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -16,6 +17,7 @@ type Preview struct {
 	Namespace string
 	Steps     []runtime.Step // nil: not known
 	Unknown   string         // why the steps are not known
+	Recorded  []string       // parameters with the value that the environment has of them
 }
 
 // Changes returns how many services a run would do something with.
@@ -42,7 +44,7 @@ func Plan(w io.Writer, v Preview) error {
 		}
 		b.WriteString("\n")
 	}
-	params(&b, p)
+	params(&b, p, v.Recorded)
 	x := index{steps: map[string]runtime.Step{}, builds: map[string]*plan.BuildSpec{}, services: map[string][]*plan.Service{}}
 	for i := range p.Builds {
 		x.builds[p.Builds[i].ID] = &p.Builds[i]
@@ -79,14 +81,17 @@ func Plan(w io.Writer, v Preview) error {
 	return err
 }
 
-func params(b *strings.Builder, p *plan.Plan) {
+func params(b *strings.Builder, p *plan.Plan, recorded []string) {
 	for i, param := range p.Params {
 		if i == 0 {
 			b.WriteString("\nparameters\n")
 		}
 		fmt.Fprintf(b, "  %s = %q", param.Name, param.Value)
-		if param.Default {
+		switch {
+		case param.Default:
 			b.WriteString(", the default")
+		case slices.Contains(recorded, param.Name):
+			b.WriteString(", as the environment has it")
 		}
 		fmt.Fprintf(b, "  (%s)\n", param.Pos)
 	}

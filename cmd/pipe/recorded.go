@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// beginIn is begin for an environment that may be there already: a parameter
+// that has no default and is given no value has that of the environment's last
+// plan. Asking for it ends with ctx.
+func (a *app) beginIn(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, services []string) (evaluation, error) {
+	e, err := a.begin(cmd, file, eval, show, services)
+	var wrong *interp.Error
+	if !errors.As(err, &wrong) || len(wrong.Missing) == 0 {
+		return e, err
+	}
+	if e, err = a.withRecorded(ctx, cmd, file, eval, part, wrong); err != nil {
+		return e, err
+	}
+	return e, checkServices(cmd, e.plan, services)
+}
+
+// withRecorded evaluates a file with the parameters that the environment has of
+// those that are missing. If it has not all of them, or cannot be asked, the error
+// is the one that there was.
+func (a *app) withRecorded(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, wrong *interp.Error) (evaluation, error) {
+	given, err := a.parameters(cmd, eval)
+	if err != nil {
+		return evaluation{}, err
+	}
+	pipeline, err := a.pipelineOf(ctx, file, eval.env, given)
+	if err != nil {
+		return evaluation{}, wrong
+	}
+	env, err := a.recordOf(ctx, cmd, part, runtime.EnvironmentKey{Pipeline: pipeline, Name: eval.env})
+	var damaged *runtime.DamagedError
+	if errors.As(err, &damaged) {
+		return evaluation{}, err
+	}
+	if err != nil {
+		return evaluation{}, wrong
+	}
+	recorded, taken := env.Params(), map[string]string{}
+	for {
+		for _, name := range wrong.Missing {
+			value, ok := recorded[name]
+			if !ok {
+				return evaluation{}, wrong
+			}
+			taken[name] = value
+		}
+		e, err := a.evaluateFor(ctx, cmd, file, eval, env.Ref(), taken, nil)
+		if !errors.As(err, &wrong) || len(wrong.Missing) == 0 { // a parameter may depend on another one
+			return e, err
+		}
+	}
+}
+
+// recordOf reads the record of an environment. It starts nothing.
+func (a *app) recordOf(ctx context.Context, cmd *cobra.Command, part partFlags, key runtime.EnvironmentKey) (*runtime.Environment, error) {
+	opts, err := a.partOptions(cmd, part, evaluation{workspace: a.dir}, true)
+	if err != nil {
+		return nil, err
+	}
+	look, err := a.look(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return look.Store.Environment(ctx, key)
+}
+
+// pipelineOf returns the name of the pipeline of a file; parameters that are
+// missing are made up.
+func (a *app) pipelineOf(ctx context.Context, file, env string, params map[string]string) (string, error) {
+	root, err := interp.Workspace(file)
+	if err != nil {
+		return "", err
+	}
+	p, err := interp.Eval(ctx, file, interp.Options{
+		Environment: plan.EnvironmentRef{Name: env, Kind: "environment"}, Params: params, StandIns: true,
+		Root: root, Cache: a.moduleCache(), Version: version,
+	})
+	if err != nil {
+		return "", err
+	}
+	return p.Pipeline.Name, nil
+}
+
+// noteRecorded tells of the parameters that were taken from the environment.
+func (a *app) noteRecorded(e evaluation) {
+	var parts []string
+	for _, p := range e.plan.Params {
+		if slices.Contains(e.recorded, p.Name) {
+			parts = append(parts, fmt.Sprintf("%s = %q", p.Name, p.Value))
+		}
+	}
+	if len(parts) > 0 {
+		a.current().Note(fmt.Sprintf("as environment %s has it: %s", e.plan.Environment.Name, strings.Join(parts, ", ")))
+	}
+}
+
+// below returns params with what is given in their place, and the names of those
+// that stay as they are.
+func below(params, given map[string]string) (all map[string]string, stay []string) {
+	all = maps.Clone(params)
+	if all == nil {
+		return given, nil
+	}
+	maps.Copy(all, given)
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if _, ok := given[name]; !ok {
+			stay = append(stay, name)
+		}
+	}
+	return all, stay
+}

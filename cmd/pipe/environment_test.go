@@ -123,6 +123,36 @@ Type the name of the environment to delete this: `)
 	b.run(t, statusDone)
 }
 
+// TestPlanPrune: plan shows the releases that a run with --prune would remove (D5).
+func TestPlanPrune(t *testing.T) {
+	const two = oneApp + `application("old", source = local("api"), ports = [port(8081)])` + "\n"
+	b := newBench(t, two, "run", "--env", "staging", "--progress", "quiet")
+	b.run(t, statusDone)
+	write(t, b.dir, "Pipelinefile", oneApp)
+	b.again("plan", "--env", "staging", "--detailed-exitcode", "--progress", "quiet")
+	b.run(t, statusDone)
+	if out := b.stdout.String(); strings.Contains(out, "old") || !strings.HasSuffix(out, "nothing to do: everything is as the Pipelinefile says\n") {
+		t.Errorf("without --prune:\n%s", out)
+	}
+	b.again("plan", "--env", "staging", "--prune", "--detailed-exitcode", "--progress", "quiet")
+	b.run(t, statusChanges)
+	_, end, _ := strings.Cut(b.stdout.String(), "-> unchanged")
+	_, end, _ = strings.Cut(end, "\n")
+	checkText(t, "stdout", strings.TrimLeft(end, "\n"), `
+releases to be removed
+  old
+      -> delete: the plan has no such service any more
+
+1 to delete, 1 unchanged
+`)
+	b.again("plan", "--env", "staging", "-o", "json")
+	b.run(t, statusDone)
+	pure := b.stdout.String()
+	b.again("plan", "--env", "staging", "--prune", "-o", "json")
+	b.run(t, statusDone)
+	checkText(t, "plan -o json", b.stdout.String(), pure)
+}
+
 // TestWhichEnvironment: an environment is found by its pipeline, by the
 // Pipelinefile at hand, or as the only one of its name.
 func TestWhichEnvironment(t *testing.T) {

@@ -36,6 +36,7 @@ With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describe
 		Example: `  pipe plan
   pipe plan --env staging --context staging --registry registry.example.com/shop --set title=Shop
   pipe plan examples/shop --params staging.yaml --service api --local
+  pipe plan --env staging --prune
   pipe plan --detailed-exitcode --kubeconfig staging.conf || echo "status $?"
   pipe plan -o json | jq '.services[].name'`,
 		Args:              oneFile,
@@ -51,6 +52,7 @@ With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describe
 	eval.add(cmd)
 	run.addServices(cmd)
 	run.addForce(cmd)
+	run.addPrune(cmd)
 	part.add(cmd)
 	show.add(cmd)
 	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false,

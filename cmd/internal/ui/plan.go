@@ -70,6 +70,7 @@ func Plan(w io.Writer, v Preview) error {
 		}
 		services(&b, x, stage.Name)
 	}
+	removed(&b, v.Steps)
 	for i, d := range p.Warnings {
 		if i == 0 {
 			b.WriteString("\n")
@@ -121,6 +122,21 @@ func services(b *strings.Builder, x index, stage string) {
 		case known:
 			fmt.Fprintf(b, "      -> %s\n", verdict(step))
 		}
+	}
+}
+
+// removed tells of the releases that a run would prune (D5).
+func removed(b *strings.Builder, steps []runtime.Step) {
+	first := true
+	for _, s := range steps {
+		if s.Do != runtime.Deleting {
+			continue
+		}
+		if first {
+			b.WriteString("\nreleases to be removed\n")
+			first = false
+		}
+		fmt.Fprintf(b, "  %s\n      -> delete: %s\n", s.Service, s.Why)
 	}
 }
 
@@ -241,7 +257,7 @@ func summary(v Preview) string {
 	var parts []string
 	for _, c := range []struct{ key, text string }{
 		{string(runtime.ImageBuild), "to build"}, {string(runtime.ImageMirror), "to mirror"},
-		{string(runtime.Deploying), "to deploy"}, {string(runtime.Unchanged), "unchanged"},
+		{string(runtime.Deploying), "to deploy"}, {string(runtime.Deleting), "to delete"}, {string(runtime.Unchanged), "unchanged"},
 		{string(runtime.Skipped), "skipped"}, {string(runtime.Failed), "would fail"},
 	} {
 		if n := counts[c.key]; n > 0 {

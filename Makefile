@@ -33,8 +33,9 @@ demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
 test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
-	./scripts/deps.sh nvim:neovim ssh:openssh-client
+	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs
 	./scripts/tidy.sh
+	cd examples/vscode && node --test --test-reporter=spec
 	$(GO) test -run TestHostile ./interp
 	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 25m ./...
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
@@ -46,6 +47,9 @@ lint: ## format and linters, for this system and for those that pipe also compil
 	@set -e; for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); done
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pipe
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/pipe
+
+extension: ## test and pack the VS Code extension with what it needs: examples/vscode/pipelinefile.vsix; needs npm
+	cd examples/vscode && npm ci --no-audit --no-fund && npm test && npm run package
 
 kills: cluster ## kill 200 processes at writes to the cluster and at any time, 50 at requests to the registry: nothing may be lost
 	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry)?Kills$$' -v -timeout 30m -kills 200
@@ -64,4 +68,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster deps demo demo-stop test lint kills bench generate fuzz clean
+.PHONY: help build cluster deps demo demo-stop test lint extension kills bench generate fuzz clean

@@ -67,6 +67,7 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	}
 	view := a.current()
 	opts.Progress = func(what string) { view.Doing(what) }
+	opts.Notice = func(what string) { view.Note(what) }
 	return opts, nil
 }
 

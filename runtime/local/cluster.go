@@ -226,6 +226,10 @@ func up(ctx context.Context, program, dir string, opts Options) (string, error) 
 		for lines.Scan() {
 			line := strings.TrimPrefix(lines.Text(), "pipe-cluster: ")
 			last = append(last[max(0, len(last)-9):], line)
+			if strings.Contains(line, "real node is not possible") || strings.Contains(line, "node is simulated") {
+				opts.notice("local Kubernetes: " + line)
+				continue
+			}
 			opts.progress("local Kubernetes: " + line)
 		}
 		_, _ = io.Copy(io.Discard, said) // after a line that is too long

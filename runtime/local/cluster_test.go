@@ -98,10 +98,10 @@ func TestLocalClusterStarts(t *testing.T) {
 		}
 		return filepath.Join(dir, "pipe")
 	}
-	var told []string
-	opts := Options{Local: true, Home: home, Progress: func(s string) { told = append(told, s) }}
+	var told, noticed []string
+	opts := Options{Local: true, Home: home, Progress: func(s string) { told = append(told, s) }, Notice: func(s string) { noticed = append(noticed, s) }}
 
-	opts.Executable = program(`echo "pipe-cluster: $*" >&2; echo ` + config)
+	opts.Executable = program(`echo "pipe-cluster: $*" >&2; echo "pipe-cluster: so the node is simulated" >&2; echo ` + config)
 	got, err := cluster(t.Context(), opts)
 	if err != nil || got.Host != s.URL {
 		t.Fatalf("cluster: %v, %v", got, err)
@@ -109,6 +109,9 @@ func TestLocalClusterStarts(t *testing.T) {
 	want := "starting the local Kubernetes\nlocal Kubernetes: up --dir " + filepath.Join(home, "cluster")
 	if text := strings.Join(told, "\n"); text != want {
 		t.Errorf("told:\n%s\nwant:\n%s", text, want)
+	}
+	if text := strings.Join(noticed, "\n"); text != "local Kubernetes: so the node is simulated" {
+		t.Errorf("noticed: %q", text)
 	}
 
 	opts.Executable = program(`echo "pipe-cluster: no room" >&2; exit 1`)

@@ -41,12 +41,20 @@ type Options struct {
 	StateNamespace string
 	KeepRuns       int          // records that are kept of each environment (E5); default 50
 	Progress       func(string) // told what is waited for; nil: nobody
+	Notice         func(string) // told what a user should know, such as that pods do not really run; nil: nobody
 }
 
 // progress tells whoever wants to know.
 func (o Options) progress(what string) {
 	if o.Progress != nil {
 		o.Progress(what)
+	}
+}
+
+// notice tells whoever wants to know.
+func (o Options) notice(what string) {
+	if o.Notice != nil {
+		o.Notice(what)
 	}
 }
 

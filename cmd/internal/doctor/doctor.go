@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/build/daemon"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
@@ -105,21 +105,8 @@ func builder(ctx context.Context, o Options) Finding {
 	if n := len(o.Local.BuildKit); n > 0 {
 		return Finding{State: OK, Text: strings.Join(o.Local.BuildKit, ", ")}
 	}
-	var missing []string
-	for _, program := range []string{"runc", "git"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, program)
-		}
-	}
-	switch {
-	case len(missing) > 0:
-		return Finding{State: Failed, Text: "the embedded builder needs " + strings.Join(missing, " and ") + ", not found on the PATH",
-			Next: "install " + strings.Join(missing, " and ") + ", or name a builder with --buildkit"}
-	case os.Getuid() != 0:
-		if _, err := exec.LookPath("rootlesskit"); err != nil {
-			return Finding{State: Failed, Text: "the embedded builder needs root, or rootlesskit, which is not on the PATH",
-				Next: "install rootlesskit and uidmap, or name a builder with --buildkit"}
-		}
+	if err := daemon.Usable(); err != nil {
+		return Finding{State: Failed, Text: err.Error(), Next: "install what is missing, or name a builder with --buildkit"}
 	}
 	return Finding{State: OK, Text: "the embedded builder can be started"}
 }

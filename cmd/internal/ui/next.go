@@ -47,6 +47,8 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
 	case image(known) != "" && (says("cannot be reached") || says("does not answer")) && says("registry "+registryOf(image(known))):
 		return []string{fmt.Sprintf("correct image=%q, or run again when its registry can be reached; what was built and deployed so far is kept", image(known))}
+	case says("start the embedded buildkit: "):
+		return []string{"install what is missing, or name a builder with --buildkit or BUILDKIT_HOST; nothing of this stage was deployed"}
 	case says("buildkit at "):
 		return []string{"start it, or name another one with --buildkit or BUILDKIT_HOST; nothing of this stage was deployed"}
 	case says("cannot be reached"), says("does not answer"):

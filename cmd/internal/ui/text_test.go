@@ -145,6 +145,7 @@ func TestFailuresText(t *testing.T) {
 		"missing ref":      {fail("mail", "apps", fmt.Errorf("look for image mail.example.com/mail:1: %w", runtime.ErrNotFound))},
 		"image's registry": {fail("mail", "apps", errors.New("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: there is no host of that name: check it"))},
 		"no builder":       {fail("api", "apps", errors.New("identify image of api: BuildKit at unix:///nope cannot be reached: no such file or directory: check that it runs"))},
+		"no runc":          {fail("api", "apps", errors.New("build image of api: start the embedded BuildKit: builder: building images needs runc, which is not there: install it, or use a BuildKit that you have"))},
 		"no command":       {fail("api", "apps", release(errors.New("deployment api: pod api-0: CreateContainerError: failed to generate spec: no command specified")))},
 		"chart":            {fail("site", "apps", errors.New("render site: chart of site: template: nil pointer"))},
 		"chart's YAML":     {fail("site", "apps", errors.New("deploy site: YAML parse error on site/templates/x.yaml: mapping values are not allowed in this context"))},
@@ -166,7 +167,7 @@ func TestFailuresText(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no command", "missing ref", "image's registry", "timeout", "several"} {
+		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

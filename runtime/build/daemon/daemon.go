@@ -64,6 +64,10 @@ type Background struct {
 	Progress func(what string)
 }
 
+// Usable says what is missing on this machine for the embedded BuildKit, and
+// what to do about it.
+func Usable() error { return usable() }
+
 // Process returns the background process, to ask where it stands or to stop it.
 func (b Background) Process() background.Process {
 	args := []string{"daemon", "buildkit", "--home=" + b.Home}

@@ -30,8 +30,6 @@ func find(program string) (string, bool) {
 	return "", false
 }
 
-// usable says what is missing on this machine for the embedded BuildKit, and
-// what to do about it.
 func usable() error {
 	rootless := os.Geteuid() != 0
 	if err := programs(rootless, find); err != nil || !rootless {

@@ -3,6 +3,7 @@ package interp
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -68,6 +69,11 @@ type tupleKey struct {
 	len   int
 }
 
+const (
+	shortTuple    = 8
+	rememberSteps = 100 // to remember that we were there
+)
+
 func (f *freezer) look(v starlark.Value, depth int) (extent, error) {
 	var key any = v
 	switch x := v.(type) {
@@ -75,6 +81,10 @@ func (f *freezer) look(v starlark.Value, depth int) (extent, error) {
 	case starlark.Tuple:
 		if len(x) == 0 {
 			return extent{tree: 1}, nil
+		}
+		if len(x) <= shortTuple && !slices.ContainsFunc(x, func(c starlark.Value) bool { return !flat(c) }) {
+			// There is nothing to remember: it is as soon looked at again.
+			return extent{tree: 1 + uint64(len(x)), height: 1}, f.meter.Charge(1)
 		}
 		key = tupleKey{&x[0], len(x)}
 	default:
@@ -101,6 +111,9 @@ func (f *freezer) look(v starlark.Value, depth int) (extent, error) {
 
 func (f *freezer) children(v starlark.Value, key any, depth int) (extent, error) {
 	var x extent
+	if err := f.meter.Charge(rememberSteps); err != nil {
+		return x, err
+	}
 	switch v.(type) {
 	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct:
 		x.marks = true

@@ -31,7 +31,8 @@ const (
 	guardPut   = "%put"   // the key of an entry of that
 	guardUniq  = "%uniq"  // the same, where the key may not be there
 	guardClose = "%close" // after the last
-	guardStep  = "%step"  // of a slice with a step
+	guardStep  = "%step"  // x of x[i:j:k]
+	guardTaken = "%taken" // of x[i:j:k]
 	guardMake  = "%make"  // of a literal, a lambda and a slice: counts what was made
 	guardEach  = "%each"  // of what a list comprehension goes over
 	guardCall  = "%call"  // at the start of a function: counts the depth of calls
@@ -104,7 +105,8 @@ func (g *guards) declare(env starlark.StringDict) {
 	add(guardUniq, func(k starlark.Value) (starlark.Value, error) { return g.entry(k, true), nil })
 	add(guardClose, g.closed)
 	add(guardMake, func(v starlark.Value) (starlark.Value, error) { return v, g.made(v) })
-	add(guardStep, func(v starlark.Value) (starlark.Value, error) { return v, g.stepped(v) })
+	add(guardStep, func(x starlark.Value) (starlark.Value, error) { return g.stepping(x), nil })
+	add(guardTaken, taken)
 	add(guardEach, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.SlotSize) })
 	add(guardArgs, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, 2*builtins.BoxSize) })
 	add(guardNamed, func(v starlark.Value) (starlark.Value, error) { return v, g.named(v) })
@@ -137,17 +139,6 @@ func (g *guards) made(v starlark.Value) error {
 		return g.meter.Look(len(v))
 	}
 	return nil
-}
-
-// stepped counts the making of a slice with a step, which is copied element by element.
-func (g *guards) stepped(v starlark.Value) error {
-	switch v := v.(type) {
-	case starlark.String:
-		return g.meter.Make(len(v))
-	case starlark.Bytes:
-		return g.meter.Make(len(v))
-	}
-	return g.made(v)
 }
 
 // each counts the making of something for each element of v.

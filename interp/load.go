@@ -178,7 +178,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 
 // checkText returns an error for a text that cannot be parsed in the bounds (L4).
 func (e *evaluation) checkText(src source, text []byte) error {
-	tokens, pos, deep := nested(text)
+	tokens, pos, wrong := nested(text)
 	// The tree and the program of a text take much more than it.
 	if e.parsed += tokens; e.parsed > mostTokens {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &builtins.Hinted{
@@ -193,10 +193,10 @@ func (e *evaluation) checkText(src source, text []byte) error {
 	if err := e.session.Meter.Charge(uint64(len(text))); err != nil {
 		return err
 	}
-	if deep {
+	if wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		pos.File = src.String()
-		e.report(pos, tooNested())
+		e.report(pos, wrong)
 		return builtins.ErrReported
 	}
 	return nil

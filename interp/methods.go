@@ -64,6 +64,7 @@ type method struct {
 
 // CallInternal checks and calls.
 func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	before := m.g.meter.Steps()
 	if v, err := m.check(m.g, m.Receiver(), args, kwargs); v != nil || err != nil {
 		return v, err
 	}
@@ -73,7 +74,7 @@ func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs [
 			args = starlark.Tuple{args[0], starlark.MakeInt(min(n, starlark.Len(m.Receiver())))}
 		}
 	}
-	v, err := m.Builtin.CallInternal(th, args, kwargs)
+	v, err := m.g.meter.Await(before, m.Builtin, th, args, kwargs)
 	if m.once { // its name is still asked for, if there is an error
 		m.g.methods = append(m.g.methods, m)
 	}
@@ -178,7 +179,11 @@ func (g *guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 	case starlark.Bool: // of splitlines
 		n = strings.Count(string(s), "\n") + 1
 	default:
-		n = max(fields(string(s)), strings.Count(string(s), "\n")+1)
+		var err error
+		if n, err = g.fields(string(s)); err != nil {
+			return err
+		}
+		n = max(n, strings.Count(string(s), "\n")+1)
 	}
 	if err := g.meter.Fits(16 * n); err != nil {
 		return err
@@ -187,16 +192,21 @@ func (g *guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 }
 
 // fields returns how many words s has.
-func fields(s string) (n int) {
+func (g *guards) fields(s string) (n int, err error) {
 	in := false
-	for _, r := range s {
+	for i, r := range s {
+		if i%(1<<16) == 0 {
+			if err := g.meter.Charge(1); err != nil {
+				return n, err
+			}
+		}
 		space := unicode.IsSpace(r)
 		if !space && !in {
 			n++
 		}
 		in = !space
 	}
-	return n
+	return n, nil
 }
 
 func (g *guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {

@@ -17,10 +17,10 @@ const (
 	deepestTree = 1000 // of syntax
 )
 
-// nested returns how much there is to parse in text, and where it is nested too
-// deep for that. It knows strings and comments, and counts an operator or a word
+// nested returns how much there is to parse in text, and where and why it cannot
+// be: it is nested too deep, or a number is too long. It knows strings and comments, and counts an operator or a word
 // too much rather than too little.
-func nested(text []byte) (tokens int, pos plan.Pos, deep bool) {
+func nested(text []byte) (tokens int, pos plan.Pos, wrong error) {
 	type level struct {
 		prefixes, words int
 		params          bool // of a lambda: a comma ends nothing
@@ -82,6 +82,9 @@ func nested(text []byte) (tokens int, pos plan.Pos, deep bool) {
 			for i+1 < len(text) && letter(text[i+1]) {
 				i++
 			}
+			if text[start] <= '9' && i-start >= builtins.LongestNumber {
+				return tokens, pos, numberTooLong()
+			}
 			switch string(text[start : i+1]) {
 			case "not", "and", "or", "in":
 				top.prefixes++
@@ -93,10 +96,10 @@ func nested(text []byte) (tokens int, pos plan.Pos, deep bool) {
 			}
 		}
 		if sum > deepestText {
-			return tokens, pos, true
+			return tokens, pos, tooNested()
 		}
 	}
-	return tokens, pos, false
+	return tokens, pos, nil
 }
 
 func letter(c byte) bool {
@@ -178,4 +181,8 @@ func tooNested() error {
 		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", deepestText),
 		Hint: "give a part of it a name, or keep the data in a file: read_json(…), read_yaml(…)",
 	}
+}
+
+func numberTooLong() error {
+	return &builtins.Hinted{Msg: fmt.Sprintf("a number has at most %d digits", builtins.LongestNumber)}
 }

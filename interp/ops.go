@@ -42,6 +42,7 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 	}
 	var made starlark.Value
 	var err error
+	before := g.meter.Steps()
 	switch x := x.(type) {
 	case starlark.Int:
 		if y, ok := y.(starlark.Int); ok {
@@ -109,7 +110,15 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 	if err != nil || made != nil {
 		return made, err
 	}
-	return starlark.Binary(op, x, y)
+	return g.apply(op, x, y, before)
+}
+
+// apply is starlark.Binary, for which steps are counted since before.
+func (g *guards) apply(op syntax.Token, x, y starlark.Value, before uint64) (starlark.Value, error) {
+	if g.meter.Steps()-before < builtins.AwaitFrom {
+		return starlark.Binary(op, x, y)
+	}
+	return g.meter.AwaitValue(before, func() (starlark.Value, error) { return starlark.Binary(op, x, y) })
 }
 
 // ints is binary for two integers. Large ones cost what the schoolbook does.
@@ -134,6 +143,9 @@ func (g *guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error
 	if i, ok := z.(starlark.Int); ok {
 		if n, ok := i.Int64(); !ok || n != int64(int32(n)) {
 			if err := g.meter.Charge(builtins.BoxSize); err != nil {
+				return nil, err
+			}
+			if err := g.meter.Number(i); err != nil {
 				return nil, err
 			}
 		}

@@ -235,7 +235,8 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 	case *syntax.SliceExpr:
 		e.X, e.Lo, e.Hi, e.Step = r.expr(e.X), r.expr(e.Lo), r.expr(e.Hi), r.expr(e.Step)
 		if e.Step != nil {
-			return r.guarded(guardStep, e.Lbrack, e)
+			e.X = r.guarded(guardStep, e.Lbrack, e.X)
+			return r.guarded(guardTaken, e.Lbrack, e)
 		}
 		return r.guarded(guardMake, e.Lbrack, e)
 	case *syntax.TupleExpr:

@@ -259,6 +259,9 @@ func (g *guards) closed(starlark.Value) (starlark.Value, error) {
 
 // keyError is an error with the text of a key in it, which can be long.
 func (g *guards) keyError(format string, k starlark.Value, more ...any) error {
+	if s, ok := k.(starlark.String); ok && len(s) > longestMessage {
+		k = s[:longestMessage]
+	}
 	if err := g.mentioned(k); err != nil {
 		return err
 	}

@@ -265,6 +265,8 @@ func resolve(dir, p string) (string, *problem) {
 	switch {
 	case p == "":
 		return "", problemf("the path is empty").hinted(`the folder of this file is "."`)
+	case len(p) > longestPath:
+		return "", problemf("%q: a path has at most %d characters", clip(p), longestPath)
 	case strings.HasPrefix(p, "/"), len(p) > 1 && p[1] == ':':
 		return "", problemf("%q is an absolute path", clip(p)).hinted("paths are relative to the file that they are written in")
 	case strings.HasPrefix(p, "~"):
@@ -280,6 +282,9 @@ func resolve(dir, p string) (string, *problem) {
 	}
 	return joined, nil
 }
+
+// longestPath is that of Linux.
+const longestPath = 4096
 
 func leaves(p string) bool { return p == ".." || strings.HasPrefix(p, "../") }
 

@@ -15,41 +15,6 @@ const (
 	tomlSize  = 96
 )
 
-// awaitAlways is the n of awaited for work that has no known size.
-const awaitAlways = 1 << 40
-
-// awaited calls f, which works on n bytes and does not know the context, and
-// returns without it when the context ends. What f works on is bounded, so f ends.
-func awaited[T any](m *Meter, n int, f func() (T, error)) (T, error) {
-	if m == nil || n < 64<<10 {
-		return f()
-	}
-	type outcome struct {
-		v     T
-		err   error
-		panic any
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		var out outcome
-		defer func() {
-			out.panic = recover()
-			done <- out
-		}()
-		out.v, out.err = f()
-	}()
-	select {
-	case out := <-done:
-		if out.panic != nil {
-			panic(out.panic) //nolint:forbidigo // the panic of the goroutine goes on where Eval recovers it
-		}
-		return out.v, out.err
-	case <-m.ctx.Done():
-		var none T
-		return none, m.ctx.Err()
-	}
-}
-
 // shallow returns an error for a text that nests brackets so deep that a
 // decoder, which calls itself for each, would exhaust the stack: Go cannot
 // recover from that.
@@ -89,12 +54,13 @@ func decodable[T string | []byte](m *Meter, data T) error {
 	if err := m.Charge(uint64(n)); err != nil {
 		return err
 	}
-	return m.Charge(hiddenSteps(data))
+	return hidden(m, data)
 }
 
-// hiddenSteps returns what a decoder of JSON takes beyond its reading of a text: for
+// hidden counts what a decoder of JSON takes beyond its reading of a text: for
 // keys that are chosen to go into one place of a dict, and for long numbers.
-func hiddenSteps[T string | []byte](data T) (steps uint64) {
+func hidden[T string | []byte](m *Meter, data T) error {
+	var steps uint64
 	type object struct{ first, start, end int } // of its keys; of the text before
 	objects := []object{{}}
 	var hashes []uint32
@@ -124,15 +90,13 @@ func hiddenSteps[T string | []byte](data T) (steps uint64) {
 			for i+1 < len(data) && data[i+1] >= '0' && data[i+1] <= '9' {
 				i++
 			}
-			steps += NumberSteps(i - start)
+			if err := m.Digits(i + 1 - start); err != nil {
+				return err
+			}
 		}
 	}
-	return steps + crowding(hashes)
+	return m.Charge(steps + crowding(hashes))
 }
-
-// NumberSteps returns what it takes to read a number of n digits: each takes
-// longer than the one before.
-func NumberSteps(n int) uint64 { return uint64(n) * uint64(n) / 2000 }
 
 // keyHash returns the hash of a quoted text that is the nth key. That of a long
 // text nobody can choose.

@@ -182,9 +182,9 @@ func (m *Meter) TextSize(v starlark.Value) (int, error) {
 	w := walk{meter: m, most: m.leftAll(), each: func(v starlark.Value) uint64 {
 		switch v := v.(type) {
 		case starlark.String:
-			return quoted(string(v))
+			return m.quoted(string(v))
 		case starlark.Bytes:
-			return quoted(string(v))
+			return m.quoted(string(v))
 		case starlark.Int:
 			return digits(v)
 		case starlark.Float:
@@ -198,9 +198,22 @@ func (m *Meter) TextSize(v starlark.Value) (int, error) {
 	return int(min(w.sum, 1<<62)), err
 }
 
-// quoted returns how long s is at most in quotes, as Starlark and JSON write it.
-func quoted(s string) uint64 {
+// quoted returns how long s is at most in quotes, as Starlark and JSON write it; less
+// if the context ends before that is known.
+func (m *Meter) quoted(s string) uint64 {
 	n := uint64(len(s)) + 2
+	for len(s) > quotedAtOnce && (m == nil || m.ctx.Err() == nil) {
+		n += escapes(s[:quotedAtOnce])
+		s = s[quotedAtOnce:]
+	}
+	return n + escapes(s[:min(len(s), quotedAtOnce)])
+}
+
+// quotedAtOnce is how much text is looked at before the context is asked.
+const quotedAtOnce = 1 << 20
+
+// escapes returns how much longer than s it is in quotes, but for these.
+func escapes(s string) (n uint64) {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':

@@ -124,14 +124,15 @@ func secretIn(v starlark.Value, depth int) *Secret {
 func (s *Session) textFunc(name string) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		before := s.Meter.Steps()
 		if len(args) == 1 {
 			if text, isText := args[0].(starlark.String); isText {
 				if name == "repr" {
-					if err := s.Meter.Make(int(quoted(string(text)))); err != nil {
+					if err := s.Meter.Make(int(s.Meter.quoted(string(text)))); err != nil {
 						return nil, err
 					}
 				}
-				return inner.CallInternal(th, args, kwargs)
+				return s.Meter.Await(before, inner, th, args, kwargs)
 			}
 			if err := s.Meter.Text(args[0]); err != nil {
 				return nil, err
@@ -140,7 +141,7 @@ func (s *Session) textFunc(name string) *starlark.Builtin {
 				return nil, err
 			}
 		}
-		return inner.CallInternal(th, args, kwargs)
+		return s.Meter.Await(before, inner, th, args, kwargs)
 	})
 }
 

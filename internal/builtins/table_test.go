@@ -134,8 +134,13 @@ func TestHiddenSteps(t *testing.T) {
 		{"closed", `}}}]"`, false},
 		{"backslash", `"\`, false},
 	} {
-		if got := hiddenSteps(test.text); got > 0 != test.hidden {
-			t.Errorf("%s: %d steps", test.name, got)
+		m := NewMeter(context.Background(), new(starlark.Thread), 1<<40, 1<<20)
+		if err := hidden(m, test.text); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		// A digit is a step.
+		if got := m.Steps(); got > uint64(len(test.text)) != test.hidden {
+			t.Errorf("%s: %d steps for %d bytes", test.name, got, len(test.text))
 		}
 	}
 }

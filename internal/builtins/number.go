@@ -1,0 +1,41 @@
+package builtins
+
+import (
+	"fmt"
+
+	"go.starlark.net/starlark"
+)
+
+// LongestNumber is how many digits a whole number may have. To read, to write and
+// to multiply longer ones takes much longer in one step, and no pipeline has them.
+const LongestNumber = 20_000
+
+// mostBits is about what so many digits take.
+const mostBits = LongestNumber * 10 / 3
+
+// Number returns an error for a whole number that is too long.
+func (m *Meter) Number(i starlark.Int) error {
+	if _, small := i.Int64(); small || m == nil || i.BigInt().BitLen() <= mostBits {
+		return nil
+	}
+	return tooLong()
+}
+
+// Digits returns an error for the text of a number that has n digits, if these are
+// too many, and counts its reading: each digit takes longer than the one before.
+func (m *Meter) Digits(n int) error {
+	if m == nil {
+		return nil
+	}
+	if n > LongestNumber {
+		return tooLong()
+	}
+	return m.Charge(uint64(n) + uint64(n)*uint64(n)/2000)
+}
+
+func tooLong() error {
+	return &Hinted{
+		Msg:  fmt.Sprintf("the number would be larger than the limit of %d digits", LongestNumber),
+		Hint: "is a number larger than it was meant to be?",
+	}
+}

@@ -79,10 +79,15 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	if rt.Cluster == nil {
 		return errors.New("this runtime shows no cluster")
 	}
-	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, e.plan, steps, rt.Redact)
+	is, err := effective(ctx, rt, key, e)
+	if err != nil {
+		return err
+	}
+	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, is, steps, rt.Redact)
 	if err != nil {
 		return fmt.Errorf("%s", rt.Redact(err.Error()))
 	}
+	d.Override(view.Overridden(e.plan, is))
 	a.hide()
 	if err := a.write(show.output, d, func() error { return ui.Diff(a.stdout, d) }); err != nil {
 		return err

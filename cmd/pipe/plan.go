@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/view"
 )
 
 // patience is how long plan waits for a cluster that nobody asked for by name.
@@ -77,8 +79,11 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	}
 
 	preview := ui.Preview{Plan: e.plan, Namespace: key.Namespace()}
-	steps, err := a.preview(ctx, cmd, file, &e, eval, key, part, flags)
+	is, steps, err := a.preview(ctx, cmd, file, &e, eval, key, part, flags)
 	preview.Plan, preview.Recorded = e.plan, e.recorded
+	if is != nil {
+		preview.Plan, preview.Overridden = is, view.Overridden(e.plan, is)
+	}
 	var foreseen *runtime.RunError
 	var usage *usageError
 	switch {
@@ -111,22 +116,28 @@ func patiently(ctx context.Context, part partFlags) (context.Context, context.Ca
 		Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
 }
 
-// preview asks what a run would do.
-func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *evaluation, eval evalFlags, key runtime.EnvironmentKey, part partFlags, flags runFlags) ([]runtime.Step, error) {
+// preview asks what a run would do. The plan is that of e as the environment has
+// it; nil: that is not known.
+func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *evaluation, eval evalFlags, key runtime.EnvironmentKey, part partFlags, flags runFlags) (*plan.Plan, []runtime.Step, error) {
 	a.current().Doing("looking at what is deployed in " + key.Namespace())
 	opening, stop := patiently(ctx, part)
 	rt, err := a.openParts(opening, cmd, part, *e, true)
 	stop()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer a.closeParts(rt)
 	again, err := a.evaluateAgain(ctx, cmd, rt, file, eval, *e)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	*e = again
+	is, err := effective(ctx, rt, key, again)
+	if err != nil {
+		return nil, nil, err
+	}
 	req := a.request(runtime.Deploy, key, flags)
 	req.Plan = e.plan
-	return rt.Preview(ctx, req)
+	steps, err := rt.Preview(ctx, req)
+	return is, steps, err
 }

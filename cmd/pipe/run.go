@@ -122,6 +122,19 @@ func (a *app) evaluateAgain(ctx context.Context, cmd *cobra.Command, rt *local.R
 	return a.evaluateFor(ctx, cmd, file, eval, env.Ref(), params, nil)
 }
 
+// effective returns the plan of an evaluation as the environment has it, with its
+// overrides (E4, S6).
+func effective(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation) (*plan.Plan, error) {
+	env, err := rt.Store.Environment(ctx, key)
+	switch {
+	case errors.Is(err, runtime.ErrNotFound):
+		return e.plan, nil
+	case err != nil:
+		return nil, err
+	}
+	return env.Apply(e.plan)
+}
+
 // request returns what flags ask for.
 func (a *app) request(action runtime.Action, key runtime.EnvironmentKey, flags runFlags) runtime.Request {
 	return runtime.Request{

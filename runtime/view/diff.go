@@ -25,7 +25,10 @@ type ServiceDiff struct {
 	Stage   string        `json:"stage,omitempty"`
 	Do      runtime.State `json:"do"`            // deploying, unchanged or skipped; deleting, with --prune
 	Why     string        `json:"why,omitempty"` // of Do
-	Objects []ObjectDiff  `json:"objects,omitempty"`
+	// Overridden says how the environment has the service other than the
+	// Pipelinefile; empty: it does not.
+	Overridden string       `json:"overridden,omitempty"`
+	Objects    []ObjectDiff `json:"objects,omitempty"`
 }
 
 // An ObjectDiff is what would change of one object. Values of Secrets are not in
@@ -36,6 +39,13 @@ type ObjectDiff struct {
 	Name      string `json:"name"`
 	Do        string `json:"do"`   // "create", "change" or "delete"
 	Diff      string `json:"diff"` // lines that begin with "-", "+" or " ", and "@@" between places
+}
+
+// Override tells of services how the environment has them, as [Overridden] says.
+func (d Diff) Override(how map[string]string) {
+	for i := range d.Services {
+		d.Services[i].Overridden = how[d.Services[i].Service]
+	}
 }
 
 // Changes reports whether there is something to do.

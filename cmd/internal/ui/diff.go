@@ -16,6 +16,9 @@ func Diff(w io.Writer, d view.Diff) error {
 	for _, s := range d.Services {
 		counts[s.Do]++
 		if s.Do == runtime.Unchanged || s.Do == runtime.Skipped {
+			if s.Overridden != "" {
+				fmt.Fprintf(&b, "%s %s: in stage %s, %s\n\n", s.Do, s.Service, s.Stage, s.Overridden)
+			}
 			continue
 		}
 		verb := "deploy"
@@ -23,6 +26,9 @@ func Diff(w io.Writer, d view.Diff) error {
 			verb = "delete"
 		}
 		fmt.Fprintf(&b, "%s %s: %s\n", verb, s.Service, s.Why)
+		if s.Overridden != "" {
+			fmt.Fprintf(&b, "  in stage %s, %s\n", s.Stage, s.Overridden)
+		}
 		for _, o := range s.Objects {
 			fmt.Fprintf(&b, "  %s %s %s/%s\n", o.Do, o.Kind, o.Namespace, o.Name)
 			for line := range strings.Lines(o.Diff) {

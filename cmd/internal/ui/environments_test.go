@@ -46,9 +46,9 @@ func TestEnvironmentsText(t *testing.T) {
 	some.Whole, some.Releases = false, []string{"mail"}
 	nothing.Releases, nothing.Plan = nil, nil
 	diff := view.Diff{Namespace: "shop-staging", Services: []view.ServiceDiff{
-		{Service: "db", Do: runtime.Unchanged}, {Service: "mail", Do: runtime.Skipped},
+		{Service: "db", Do: runtime.Unchanged}, {Service: "mail", Stage: "apps", Do: runtime.Skipped, Overridden: "moved here from stage data by environment staging"},
 		{Service: "api", Do: runtime.Deploying, Why: "changed", Objects: []view.ObjectDiff{{Kind: "Deployment", Namespace: "shop-staging", Name: "api", Do: "change", Diff: "-a: 1\n+a: 2\n"}}},
-		{Service: "web", Do: runtime.Deploying, Why: "forced"},
+		{Service: "web", Stage: "apps", Do: runtime.Deploying, Why: "forced", Overridden: "no longer skipped by environment staging"},
 		{Service: "gone", Do: runtime.Deleting, Why: "the plan has no such service any more"},
 	}}
 	var b strings.Builder

@@ -17,7 +17,10 @@ type Preview struct {
 	Namespace string
 	Steps     []runtime.Step // nil: not known
 	Unknown   string         // why the steps are not known
-	Recorded  []string       // parameters with the value that the environment has of them
+	// Overridden says how the environment has services other than the
+	// Pipelinefile, by service; the plan is as the environment has it.
+	Overridden map[string]string
+	Recorded   []string // parameters with the value that the environment has of them
 }
 
 // Changes returns how many services a run would do something with.
@@ -45,7 +48,7 @@ func Plan(w io.Writer, v Preview) error {
 		b.WriteString("\n")
 	}
 	params(&b, p, v.Recorded)
-	x := index{steps: map[string]runtime.Step{}, builds: map[string]*plan.BuildSpec{}, services: map[string][]*plan.Service{}}
+	x := index{overridden: v.Overridden, steps: map[string]runtime.Step{}, builds: map[string]*plan.BuildSpec{}, services: map[string][]*plan.Service{}}
 	for i := range p.Builds {
 		x.builds[p.Builds[i].ID] = &p.Builds[i]
 	}
@@ -100,15 +103,18 @@ func params(b *strings.Builder, p *plan.Plan, recorded []string) {
 
 // An index finds the parts of a plan, of which there may be thousands.
 type index struct {
-	steps    map[string]runtime.Step    // by service
-	builds   map[string]*plan.BuildSpec // by ID
-	services map[string][]*plan.Service // by stage
+	steps      map[string]runtime.Step    // by service
+	overridden map[string]string          // by service
+	builds     map[string]*plan.BuildSpec // by ID
+	services   map[string][]*plan.Service // by stage
 }
 
 func services(b *strings.Builder, x index, stage string) {
 	for _, s := range x.services[stage] {
 		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, s.Pos)
-		if why := placed(s); why != "" {
+		if how := x.overridden[s.Name]; how != "" {
+			fmt.Fprintf(b, "      %s\n", how)
+		} else if why := placed(s); why != "" {
 			fmt.Fprintf(b, "      stands here %s\n", why)
 		}
 		if image := imageOf(x, s); image != "" {

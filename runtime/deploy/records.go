@@ -83,7 +83,7 @@ func (r revision) deployed() runtime.Deployed {
 	return runtime.Deployed{
 		Fingerprint: r.fingerprint(),
 		Ready:       r.status == release.StatusDeployed && r.fingerprint() != "" && r.ready(),
-		Stopped:     r.labels[labelReady] == stopped,
+		Stopped:     r.stopped(),
 		Status:      r.status.String(),
 		Revision:    r.version,
 	}

@@ -22,10 +22,11 @@ import (
 )
 
 const (
-	// stopping is the value of labelReady from when a release is to be stopped
-	// on, stopped that from when all of it has ended.
-	stopping = "stopping"
-	stopped  = "stopped"
+	// stopping begins the value of labelReady from when a release is to be stopped
+	// on, stopped that from when all of it has ended. Its revision ends it: Helm
+	// hands the labels of a revision on to the next one, which is not stopped.
+	stopping = "stopping-"
+	stopped  = "stopped-"
 	// annotationReplicas keeps how many replicas a stopped workload had, and
 	// annotationSuspend whether a CronJob was suspended.
 	annotationReplicas = "pipelinefile.github.io/replicas"
@@ -47,7 +48,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	}
 	defer o.close()
 	// First the mark: a stop that is interrupted is one that a deploy takes back.
-	if err := o.mark(map[string]any{labelReady: stopping}); err != nil {
+	if err := o.mark(map[string]any{labelReady: stopping + strconv.Itoa(o.rel.Version)}); err != nil {
 		return d.explain(ctx, err)
 	}
 	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
@@ -73,12 +74,15 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err := o.settle(ctx, list); err != nil {
 		return err
 	}
-	return d.explain(ctx, o.mark(map[string]any{labelReady: stopped}))
+	return d.explain(ctx, o.mark(map[string]any{labelReady: stopped + strconv.Itoa(o.rel.Version)}))
 }
+
+// stopped reports whether all of the revision has ended, as it was stopped.
+func (r revision) stopped() bool { return r.labels[labelReady] == stopped+strconv.Itoa(r.version) }
 
 // isStopped reports whether the release is stopped, or was about to be.
 func (r revision) isStopped() bool {
-	return r.labels[labelReady] == stopped || r.labels[labelReady] == stopping
+	return r.stopped() || r.labels[labelReady] == stopping+strconv.Itoa(r.version)
 }
 
 // Start implements [runtime.Deployer]. A release that is not stopped is only

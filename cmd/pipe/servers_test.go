@@ -35,7 +35,8 @@ import (
 // TestServers runs the real command on real servers as testdata/servers says:
 // an API server whose pods get ready without running, the embedded registry
 // and, where a script builds, the embedded BuildKit. All scripts share one home,
-// so each has an environment of its own name. Besides the commands of TestScript
+// so each has an environment of its own name. $HERE is that home, $ELSEWHERE one of
+// another machine, $CLUSTER the kubeconfig for both. Besides the commands of TestScript
 // there is
 //
 //	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry
@@ -44,6 +45,8 @@ import (
 //	await FILE REGEXP     waits until a line of the file matches
 //	patch NAMESPACE DEPLOYMENT PATCH   changes it by hand
 //	proxy KUBECONFIG LOG  a way to the cluster that writes down each request
+//	object PATH [REGEXP]  waits until the cluster has it, and it matches; ! until not
+//	kubelet KUBECONFIG    a way to the cluster on which pods have logs
 //
 // and the conditions [buildkit] and [root].
 func TestServers(t *testing.T) {
@@ -77,6 +80,9 @@ func runServers(t *testing.T, dir, home string) {
 			if err := isolate(env); err != nil {
 				return err
 			}
+			env.Setenv("ELSEWHERE", env.Getenv("PIPE_HOME"))
+			env.Setenv("HERE", home)
+			env.Setenv("CLUSTER", filepath.Join(home, "cluster", "kubeconfig"))
 			env.Setenv("PIPE_HOME", home)
 			env.Setenv("PIPE_LOCAL", "true")
 			if cache, err := os.UserCacheDir(); err == nil { // scripts that compile need not begin from nothing
@@ -89,6 +95,7 @@ func runServers(t *testing.T, dir, home string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
+			"object": scriptObject(home), "kubelet": scriptKubelet(home),
 		},
 	})
 }

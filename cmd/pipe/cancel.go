@@ -7,12 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/view"
 )
 
 func (a *app) cancelCmd() *cobra.Command {
 	var (
 		env  envFlags
 		part partFlags
+		show showFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "cancel ENV",
@@ -21,7 +23,8 @@ func (a *app) cancelCmd() *cobra.Command {
 returns at once: the run ends what it is writing first, and exits with status 130. That
 nobody holds the environment is an error.`,
 		Example: `  pipe cancel staging
-  pipe cancel shop/preview-42 --context staging`,
+  pipe cancel shop/preview-42 --context staging
+  pipe cancel staging -o json | jq -r .holder`,
 		Args: takes("ENV"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			look, err := a.openLook(cmd.Context(), cmd, part)
@@ -39,12 +42,21 @@ nobody holds the environment is an error.`,
 			case err != nil:
 				return look.Explain(err)
 			}
-			fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
-			return nil
+			result := struct {
+				Version     int    `json:"version"`
+				Pipeline    string `json:"pipeline"`
+				Environment string `json:"environment"`
+				Holder      string `json:"holder"` // whose run was asked to end
+			}{view.Version, e.Key.Pipeline, e.Key.Name, holder}
+			return a.write(show.output, result, func() error {
+				_, err := fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
+				return err
+			})
 		},
 	}
 	env.add(cmd)
 	part.addCluster(cmd)
+	show.addOutput(cmd)
 	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
 	return cmd
 }

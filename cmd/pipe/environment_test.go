@@ -195,10 +195,26 @@ func TestWhichEnvironment(t *testing.T) {
 // TestCancel: a run that is cancelled from elsewhere ends with the status of an
 // interrupt (C2), and says who did it.
 func TestCancel(t *testing.T) {
+	t.Run("text", func(t *testing.T) {
+		testCancel(t, "asked the run of ana@laptop to end; it first finishes what it is writing\n")
+	})
+	t.Run("json", func(t *testing.T) {
+		testCancel(t, `
+{
+  "version": 1,
+  "pipeline": "shop",
+  "environment": "staging",
+  "holder": "ana@laptop"
+}
+`, "-o", "json")
+	})
+}
+
+func testCancel(t *testing.T, want string, flags ...string) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
 		b.world.Takes = func(string, string) time.Duration { return time.Hour }
-		other := newBench(t, oneApp, "cancel", "staging")
+		other := newBench(t, oneApp, append([]string{"cancel", "staging"}, flags...)...)
 		other.world, other.user = b.world, "bob@desk"
 		ended := make(chan struct{})
 		go func() {
@@ -208,7 +224,7 @@ func TestCancel(t *testing.T) {
 		}()
 		b.run(t, statusInterrupted)
 		<-ended
-		checkText(t, "cancel", other.stdout.String(), "asked the run of ana@laptop to end; it first finishes what it is writing\n")
+		checkText(t, "cancel", other.stdout.String(), want)
 		checkText(t, "stderr", b.stderr.String(), "error: cancelled by bob@desk\nnext: run again to go on: nothing is half done, and what is done is not done twice\n")
 	})
 }

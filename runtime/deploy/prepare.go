@@ -124,6 +124,14 @@ func labelsOf(kind string, p *plan.Plan) map[string]string {
 type secretRefUse struct {
 	ref          plan.SecretRef
 	service, env string
+	pos          plan.Pos // of the service
+}
+
+func (u secretRefUse) String() string {
+	if u.pos.IsZero() {
+		return fmt.Sprintf("service %s (variable %s)", u.service, u.env)
+	}
+	return fmt.Sprintf("service %s (variable %s, %s)", u.service, u.env, u.pos)
 }
 
 // usesOf returns all uses of secrets by services of the plan, and with them the
@@ -133,11 +141,11 @@ func usesOf(p *plan.Plan) []secretRefUse {
 	for _, s := range p.Services {
 		for _, e := range s.Workload.Env {
 			if e.Secret != nil {
-				uses = append(uses, secretRefUse{*e.Secret, s.Name, e.Name})
+				uses = append(uses, secretRefUse{*e.Secret, s.Name, e.Name, s.Pos})
 			}
 		}
 		if s.Workload.Database != nil {
-			uses = append(uses, secretRefUse{plan.SecretRef{Service: s.Name}, s.Name, ""})
+			uses = append(uses, secretRefUse{plan.SecretRef{Service: s.Name}, s.Name, "", s.Pos})
 		}
 	}
 	return uses
@@ -156,7 +164,7 @@ func (d *Deployer) check(ctx context.Context, st *secretState, namespace string,
 		}
 		value, ok, err := d.given(ctx, u.ref)
 		if err != nil {
-			return nil, fmt.Errorf("service %s, variable %s: %w", u.service, u.env, err)
+			return nil, fmt.Errorf("%s: %w", u, err)
 		}
 		name, key := chart.SecretKey(u.ref)
 		if ok {
@@ -175,7 +183,7 @@ func (d *Deployer) check(ctx context.Context, st *secretState, namespace string,
 			if missing[u.ref] == nil {
 				order = append(order, u.ref)
 			}
-			missing[u.ref] = append(missing[u.ref], fmt.Sprintf("service %s (variable %s)", u.service, u.env))
+			missing[u.ref] = append(missing[u.ref], u.String())
 		}
 	}
 	for _, ref := range order {

@@ -176,6 +176,7 @@ func TestMissingSecrets(t *testing.T) {
 		api = using(api, fmt.Sprintf("V%d", i), ref)
 	}
 	worker := using(container("worker"), "KEY", plan.SecretRef{Name: "none", Key: "key"})
+	worker.Pos = plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}
 	err := b.Prepare(t.Context(), b.namespace, planOf(api, worker, database("db")))
 	if err == nil {
 		t.Fatal("Prepare = nil")
@@ -183,7 +184,7 @@ func TestMissingSecrets(t *testing.T) {
 	ns := " in namespace " + b.namespace
 	want := []string{
 		"secret taken: Secret taken of namespace " + b.namespace + " was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other",
-		"secret none, which service api (variable V1) and service worker (variable KEY) need: there is no Secret none" + ns + "; give its value with --secrets, or with: kubectl --namespace " + b.namespace + " create secret generic none --from-literal=key=…",
+		"secret none, which service api (variable V1) and service worker (variable KEY, Pipelinefile:3:1) need: there is no Secret none" + ns + "; give its value with --secrets, or with: kubectl --namespace " + b.namespace + " create secret generic none --from-literal=key=…",
 		`secret several, which service api (variable V2) needs: Secret several has several keys (a, b): name one with secret("several", key=…)` + ns,
 		"secret several, which service api (variable V3) needs: Secret several has no key c; it has a, b" + ns,
 		"secret empty, which service api (variable V4) needs: Secret empty is empty" + ns,

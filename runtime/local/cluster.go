@@ -182,7 +182,11 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnavailableError{"cluster", err, "its logs are in " + filepath.Join(dir, "logs"), nil}
+		logs := filepath.Join(dir, "logs")
+		if _, missing := os.Stat(logs); missing != nil {
+			return nil, &UnavailableError{"cluster", err, "make " + opts.Home + " a folder that can be written, or use another one", []string{"Home"}}
+		}
+		return nil, &UnavailableError{"cluster", err, "its logs are in " + logs, nil}
 	}
 	if config, _, err = kubeconfig(file, ""); err != nil {
 		return nil, err

@@ -118,6 +118,20 @@ func TestLocalClusterStarts(t *testing.T) {
 	if _, err = cluster(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "up: exit status 1\nno room") {
 		t.Errorf("got %v, want the last words", err)
 	}
+	next := func(want string) {
+		t.Helper()
+		_, err := cluster(t.Context(), opts)
+		var unavailable *UnavailableError
+		if !errors.As(err, &unavailable) || unavailable.Next != want {
+			t.Errorf("got %+v, want what to do: %s", unavailable, want)
+		}
+	}
+	next("make " + home + " a folder that can be written, or use another one") // it came to no logs
+	logs := filepath.Join(home, "cluster", "logs")
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	next("its logs are in " + logs)
 
 	opts.Executable = program(`trap 'exit 1' INT; while true; do sleep 0.01; done`)
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -146,7 +146,10 @@ func didYouMean(name string, candidates []string) string {
 	if s := suggestion(name, candidates); s != "" {
 		return s
 	}
-	if len(candidates) > 0 && len(candidates) <= 8 {
+	switch n := len(candidates); {
+	case n == 1:
+		return "; there is " + candidates[0]
+	case n > 1 && n <= 8:
 		return "; there are " + strings.Join(candidates, ", ")
 	}
 	return ""

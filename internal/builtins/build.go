@@ -220,6 +220,8 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 			p.hint = "it is built from source: name the folder with source = local(…), or give image="
 		} else if p.hint == "" && build == nil {
 			p.hint = "another name is given with build = dockerfile(file = …)"
+		} else if p.hint == "" {
+			p.hint = "file= of dockerfile() is taken from its context=, and that from the source"
 		}
 		c.wrong(param, p)
 	}

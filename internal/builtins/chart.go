@@ -91,7 +91,7 @@ func (c *Call) readChart(ref string) *problem {
 		return nil
 	}
 	if !files.isFile(path.Join(ref, "Chart.yaml")) {
-		return problemf("%s is no chart: it has no Chart.yaml", ref)
+		return problemf("%s is no chart: it has no Chart.yaml", ref).hinted("a chart is a folder with a Chart.yaml, or a .tgz")
 	}
 	if err := files.readTree(ref, plan.InputChart); err != nil {
 		return problemf("%v", err)

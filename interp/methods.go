@@ -233,7 +233,10 @@ func (g *guards) joinElements(v starlark.Value, sep int) error {
 	}
 	sum := text{meter: g.meter}
 	for e := range starlark.Elements(it) {
-		if sum.part(e, sep); sum.err != nil {
+		if sum.part(e, sep); sum.err == nil {
+			sum.err = g.meter.Charge(4) // it is gone through twice
+		}
+		if sum.err != nil {
 			break
 		}
 	}
@@ -303,7 +306,7 @@ func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 			field = field[:i]
 		}
 		// Names of one length are compared byte by byte, here and by the interpreter.
-		if err := g.meter.Charge(uint64(4 + len(kwargs)*(1+len(field)/64))); err != nil {
+		if err := g.meter.Charge(uint64(4 + len(kwargs)*(2+len(field)/64))); err != nil {
 			return err
 		}
 		i := -1

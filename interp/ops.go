@@ -206,7 +206,7 @@ func (g *guards) slots(n int) error {
 	if err := g.meter.Fits(16 * n); err != nil {
 		return err
 	}
-	return g.meter.Charge(builtins.BoxSize + 16*uint64(n))
+	return g.meter.Charge(builtins.BoxSize + builtins.SlotSize*uint64(n))
 }
 
 // entries counts n entries more in a dict or set of the given length.

@@ -23,7 +23,7 @@ func (m *Meter) Compare(x, y starlark.Value) error {
 }
 
 // compareSteps is what it takes to compare two values that are not long.
-const compareSteps = 5
+const compareSteps = 8
 
 // CompareSteps returns how many steps it takes to compare v with another value
 // like it.

@@ -90,8 +90,8 @@ func relative(base, target string) string {
 const (
 	globMost    = 1_000_000 // folders and files that one glob looks at
 	patternMost = 4096
-	folderSteps = 15_000 // what reading a folder takes
-	fileSteps   = 600    // and each of its files
+	folderSteps = 20_000 // what reading a folder takes
+	fileSteps   = 800    // and each of its files
 )
 
 // glob returns the files that match the pattern, sorted. It goes only into

@@ -12,7 +12,7 @@ import (
 // What a decoder of YAML or TOML takes for each byte of a text.
 const (
 	parseSize = 32
-	tomlSize  = 96
+	tomlSize  = 160
 )
 
 // shallow returns an error for a text that nests brackets so deep that a

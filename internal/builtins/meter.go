@@ -266,7 +266,7 @@ func (m *Meter) Hash(v starlark.Value) error {
 // floatSteps is for the hash of a number: it becomes a whole number for that.
 func floatSteps(f starlark.Float) uint64 {
 	_, e := math.Frexp(float64(f))
-	return 2 + uint64(max(e, 0))/4
+	return 4 + uint64(max(e, 0))/2
 }
 
 func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {

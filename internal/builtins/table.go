@@ -20,7 +20,7 @@ const (
 	nextField    = 1 // of a block
 
 	blockSize  = 8
-	blockSteps = 16 // to go through a block
+	blockSteps = 24 // to go through a block
 	shortChain = 4  // blocks; keys that nobody chose make no longer ones
 )
 

@@ -91,11 +91,15 @@ func textSteps(s starlark.String) uint64 {
 	return uint64(len(s)) / 16
 }
 
+// manySteps is elementSteps where there are many, which do not stay in a cache
+// and may be sorted.
+const manySteps = 110
+
 func walkSteps(v starlark.Value) uint64 {
 	if s, ok := v.(starlark.String); ok {
-		return elementSteps + textSteps(s)
+		return manySteps + textSteps(s)
 	}
-	return elementSteps
+	return manySteps
 }
 
 func (m *Meter) leftAll() uint64 {

@@ -170,12 +170,12 @@ func killNow(pid int) error {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("after 20 seconds it is not so: %s", what)
+	t.Fatalf("after a minute it is not so: %s", what)
 }
 
 func lives(t *testing.T, dir string) []string {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,14 +41,34 @@ func terminal(t *testing.T) (user, program *os.File) {
 	return user, program
 }
 
+// A shownText is what a terminal was given so far.
+type shownText struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (s *shownText) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, p...)
+	return len(p), nil
+}
+
+func (s *shownText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.text)
+}
+
 // TestTTY draws on a real terminal: what scrolls by stays, the outcome stays,
 // the cursor comes back, and the terminal is asked nothing that nobody would read.
 func TestTTY(t *testing.T) {
 	user, program := terminal(t)
-	read := make(chan string)
+	var shown shownText
+	ended := make(chan struct{})
 	go func() {
-		all, _ := io.ReadAll(user) // ends with an error when the other end is closed
-		read <- string(all)
+		defer close(ended)
+		_, _ = io.Copy(&shown, user) // ends with an error when the other end is closed
 	}()
 	v := New(Options{Mode: TTY, Out: program, Color: true, Environ: []string{"TERM=xterm-kitty"}})
 	start := time.Now()
@@ -63,16 +84,22 @@ func TestTTY(t *testing.T) {
 	v.Event(runtime.Event{Time: start, Stage: "one", Body: runtime.StageStarted{}})
 	send("api", runtime.StateChanged{State: runtime.Building})
 	send("api", runtime.BuildStep{Name: "RUN make", Started: true})
-	time.Sleep(5 * frame) // until it has been drawn: the library has a clock of its own
+	// The library draws when it comes to it, and only what is so then.
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(shown.String(), "RUN make"); time.Sleep(frame) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after a minute the step is not shown in:\n%q", shown.String())
+		}
+	}
 	send("api", runtime.StateChanged{State: runtime.Done})
 	v.Event(runtime.Event{Time: start, Stage: "one", Body: runtime.StageEnded{}})
 	send("", runtime.RunEnded{})
 	v.Note("a last word")
 	v.Close()
 	program.Close()
-	got := <-read
+	<-ended
+	got := shown.String()
 
-	for _, want := range []string{"Pipelinefile:1: hello", "deploy shop-default", "RUN make", "1 done", "a last word"} {
+	for _, want := range []string{"Pipelinefile:1: hello", "deploy shop-default", "1 done", "a last word"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q was not shown in:\n%q", want, got)
 		}

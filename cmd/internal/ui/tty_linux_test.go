@@ -6,7 +6,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -41,30 +40,11 @@ func terminal(t *testing.T) (user, program *os.File) {
 	return user, program
 }
 
-// A shownText is what a terminal was given so far.
-type shownText struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (s *shownText) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = append(s.text, p...)
-	return len(p), nil
-}
-
-func (s *shownText) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return string(s.text)
-}
-
 // TestTTY draws on a real terminal: what scrolls by stays, the outcome stays,
 // the cursor comes back, and the terminal is asked nothing that nobody would read.
 func TestTTY(t *testing.T) {
 	user, program := terminal(t)
-	var shown shownText
+	var shown lockedBuilder
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

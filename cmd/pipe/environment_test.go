@@ -177,7 +177,7 @@ func TestWhichEnvironment(t *testing.T) {
 		{nowhere, "live", nil, statusDone, "stop blog-live: 1 done"},
 		{nowhere, "staging", nil, statusUsage, "error: staging is an environment of blog and of shop: say which with --pipeline\n"},
 		{nowhere, "stagign", nil, statusUsage, "error: there is no environment stagign; "},
-		{nowhere, "live", []string{"--pipeline", "shop"}, statusUsage, "error: there is no environment live of pipeline shop; there are staging\n"},
+		{nowhere, "live", []string{"--pipeline", "shop"}, statusUsage, "error: there is no environment live of pipeline shop; there is staging\n"},
 		{nowhere, "live", []string{"--service", "apj"}, statusUsage, "error: --service apj: blog has no such service; "},
 	} {
 		b.again(append([]string{"stop", tt.env, "--progress", "quiet"}, tt.args...)...)

@@ -117,7 +117,6 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`^unhandled index operation (struct|service|stage|port|plan)`), "an attribute is written value.name"},
 	{regexp.MustCompile(`^argument after \*\* must be a mapping`), "** takes a dict, * a list"},
 	{regexp.MustCompile(`^int: invalid literal`), "look before with text.isdigit()"},
-	{regexp.MustCompile(`(division|modulo) by zero`), "look before: write a / b if b else 0"},
 	{regexp.MustCompile(`^(max|min): argument is an empty sequence`), "look before: write max(x) if x else 0"},
 	{regexp.MustCompile(`^got \w+ in sequence assignment`), "a dict gives its keys alone: write d.items() for keys with values"},
 	{regexp.MustCompile(`referenced before assignment`), "a function that assigns to a name has one of its own"},

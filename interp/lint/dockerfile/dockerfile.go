@@ -21,8 +21,12 @@ import (
 )
 
 // Lint returns what BuildKit's checks find in the Dockerfile of a build, whose
-// positions are in the file name.
+// positions are in the file name. A Dockerfile that cannot be checked in bounds
+// has that as its only finding.
 func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]lint.Finding, error) {
+	if line, why := excess(string(src)); line > 0 {
+		return []lint.Finding{{Rule: "dockerfile", Message: "it cannot be checked: " + why, Pos: plan.Pos{File: name, Line: line, Col: 1}}}, nil
+	}
 	origin := llb.NewSourceMap(nil, name, "Dockerfile", src)
 	origin.Definition = &llb.Definition{} // its absence is a panic of BuildKit
 	caps := pb.Caps.CapSet(pb.Caps.All())

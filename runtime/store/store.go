@@ -123,6 +123,7 @@ func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.E
 		env, err := environmentOf(e)
 		var d *damage
 		switch {
+		case err == nil && e.namespace != s.namespace(env.Key): // other stores keep theirs there
 		case errors.As(err, &d):
 			bad = append(bad, d)
 		case err != nil:
@@ -134,6 +135,9 @@ func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.E
 	var damaged []*runtime.DamagedError
 	for _, d := range bad {
 		key := runtime.EnvironmentKey{Pipeline: d.labels[labelPipeline], Name: d.labels[labelEnvironment]}
+		if d.namespace != s.namespace(key) {
+			continue
+		}
 		damaged = append(damaged, &runtime.DamagedError{Key: key, Object: d.object(), Err: d.err})
 	}
 	slices.SortFunc(envs, func(a, b *runtime.Environment) int { return compareKeys(a.Key, b.Key) })
@@ -198,10 +202,11 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.Environme
 	}
 	var keys []runtime.EnvironmentKey
 	for _, m := range list {
+		key := runtime.EnvironmentKey{Pipeline: m.Labels[labelPipeline], Name: m.Labels[labelEnvironment]}
 		// What cannot be read is for ever.
 		expires, err := time.Parse(time.RFC3339, m.Annotations[annotationExpires])
-		if err == nil && expires.Before(now) {
-			keys = append(keys, runtime.EnvironmentKey{Pipeline: m.Labels[labelPipeline], Name: m.Labels[labelEnvironment]})
+		if err == nil && expires.Before(now) && m.Namespace == s.namespace(key) {
+			keys = append(keys, key)
 		}
 	}
 	return keys, nil

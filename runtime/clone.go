@@ -140,7 +140,7 @@ func (r *Runtime) onBranch(ctx context.Context, p *plan.Plan, branch string, ima
 				}
 			}
 			if has[git] {
-				b.Source.Ref = branch
+				b.Source.Ref = "refs/heads/" + branch // not a tag of that name
 			}
 		}
 		out.Builds = append(out.Builds, b)

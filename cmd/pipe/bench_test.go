@@ -45,11 +45,11 @@ func BenchmarkCommands(b *testing.B) {
 	var mu sync.Mutex
 	var asked []string
 	direct, counted := filepath.Join(home, "cluster", "kubeconfig"), filepath.Join(dir, "kubeconfig")
-	proxy, err := newProxy(home, counted, func(r *http.Request) {
+	proxy, err := newProxy(home, counted, telling(func(r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked = append(asked, r.Method+" "+r.URL.String())
-	})
+	}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -53,24 +53,27 @@ func scriptKubelet(home string) func(*testscript.TestScript, bool, []string) {
 		if neg || len(args) != 1 {
 			ts.Fatalf("usage: kubelet KUBECONFIG")
 		}
-		server, err := newProxy(home, ts.MkAbs(args[0]), func(*http.Request) {})
+		server, err := newProxy(home, ts.MkAbs(args[0]), withLogs)
 		ts.Check(err)
 		ts.Defer(func() {
 			server.CloseClientConnections()
 			server.Close()
 		})
-		cluster := server.Config.Handler
-		server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			pod := logPath.FindStringSubmatch(r.URL.Path)
-			if pod == nil {
-				cluster.ServeHTTP(w, r)
-				return
-			}
-			fmt.Fprintf(w, "%s I am %s\n", time.Now().UTC().Format(time.RFC3339Nano), pod[1])
-			if follow, _ := strconv.ParseBool(r.URL.Query().Get("follow")); follow {
-				w.(http.Flusher).Flush()
-				<-r.Context().Done()
-			}
-		})
 	}
+}
+
+// withLogs is a cluster whose pods have logs.
+func withLogs(cluster http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pod := logPath.FindStringSubmatch(r.URL.Path)
+		if pod == nil {
+			cluster.ServeHTTP(w, r)
+			return
+		}
+		fmt.Fprintf(w, "%s I am %s\n", time.Now().UTC().Format(time.RFC3339Nano), pod[1])
+		if follow, _ := strconv.ParseBool(r.URL.Query().Get("follow")); follow {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}
+	})
 }

@@ -233,7 +233,7 @@ func scriptProxy(home string) func(*testscript.TestScript, bool, []string) {
 		requests, err := os.Create(ts.MkAbs(args[1]))
 		ts.Check(err)
 		ts.Defer(func() { requests.Close() })
-		server, err := newProxy(home, ts.MkAbs(args[0]), func(r *http.Request) { fmt.Fprintln(requests, r.Method, r.URL) })
+		server, err := newProxy(home, ts.MkAbs(args[0]), telling(func(r *http.Request) { fmt.Fprintln(requests, r.Method, r.URL) }))
 		ts.Check(err)
 		ts.Defer(server.Close)
 	}
@@ -241,7 +241,7 @@ func scriptProxy(home string) func(*testscript.TestScript, bool, []string) {
 
 // newProxy returns a way to the cluster of a home, and writes its kubeconfig. It
 // tells each request.
-func newProxy(home, kubeconfig string, tell func(*http.Request)) (*httptest.Server, error) {
+func newProxy(home, kubeconfig string, front func(cluster http.Handler) http.Handler) (*httptest.Server, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
 	if err != nil {
 		return nil, err
@@ -254,12 +254,19 @@ func newProxy(home, kubeconfig string, tell func(*http.Request)) (*httptest.Serv
 	if err != nil {
 		return nil, err
 	}
-	server := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
-		tell(r.In)
-		r.SetURL(target)
-	}})
+	server := httptest.NewServer(front(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}))
 	file := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n", server.URL)
 	return server, os.WriteFile(kubeconfig, []byte(file), 0o600)
+}
+
+// telling is a front that tells of each request.
+func telling(tell func(*http.Request)) func(http.Handler) http.Handler {
+	return func(cluster http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			tell(r)
+			cluster.ServeHTTP(w, r)
+		})
+	}
 }
 
 func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {

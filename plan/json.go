@@ -4,62 +4,121 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 )
 
 // JSON returns p as it is written to files and shown by "-o json": indented,
 // with a newline at its end, the same bytes for the same plan.
+//
+// It is [json.Encoder] with two spaces. That one makes all of the text in one
+// piece, and then once more to indent it; here each element of a list is a piece.
 func (p *Plan) JSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	var l layout
+	enc := json.NewEncoder(&l)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
-		return nil, fmt.Errorf("plan %s: %w", p.Pipeline.Name, err)
+	plan := reflect.ValueOf(p).Elem()
+	l.open('{')
+	first := true
+	for i := range plan.NumField() {
+		v := plan.Field(i)
+		name, option, _ := strings.Cut(plan.Type().Field(i).Tag.Get("json"), ",")
+		if option == "omitempty" && v.Len() == 0 {
+			continue
+		}
+		l.next(first)
+		first = false
+		l.out = append(l.out, `"`+name+`": `...)
+		if err := l.value(enc, v); err != nil {
+			return nil, fmt.Errorf("plan %s: %w", p.Pipeline.Name, err)
+		}
 	}
-	return indent(b.Bytes()), nil
+	l.close('}')
+	return append(l.out, '\n'), nil
 }
 
-// indent lays out what encoding/json wrote, as [json.Indent] with two spaces
-// does. That one checks the syntax again, which costs as much as all the rest of
-// writing a large plan.
-func indent(compact []byte) []byte {
-	out := make([]byte, 0, 3*len(compact))
-	depth := 0
-	line := func() {
-		out = append(out, '\n')
-		for range depth {
-			out = append(out, "  "...)
+// A layout lays out what encoding/json writes, value by value, as [json.Indent] with
+// two spaces does.
+type layout struct {
+	out   []byte
+	depth int
+}
+
+// value writes a value, a list element by element.
+func (l *layout) value(enc *json.Encoder, v reflect.Value) error {
+	if v.Kind() != reflect.Slice || v.Len() == 0 {
+		return enc.Encode(v.Interface())
+	}
+	l.open('[')
+	for i := range v.Len() {
+		before := len(l.out)
+		l.next(i == 0)
+		if err := enc.Encode(v.Index(i).Addr().Interface()); err != nil {
+			return err
+		}
+		if i == 0 { // the others are about as long
+			l.out = slices.Grow(l.out, (len(l.out)-before)*v.Len()*9/8)
 		}
 	}
+	l.close(']')
+	return nil
+}
+
+func (l *layout) open(bracket byte) {
+	l.out = append(l.out, bracket)
+	l.depth++
+}
+
+// next begins the next element of a list or an object.
+func (l *layout) next(first bool) {
+	if !first {
+		l.out = append(l.out, ',')
+	}
+	l.line()
+}
+
+func (l *layout) close(bracket byte) {
+	l.depth--
+	l.line()
+	l.out = append(l.out, bracket)
+}
+
+func (l *layout) line() {
+	l.out = append(l.out, '\n')
+	for range l.depth {
+		l.out = append(l.out, "  "...)
+	}
+}
+
+// Write lays out one value.
+func (l *layout) Write(compact []byte) (int, error) {
 	for i := 0; i < len(compact); i++ {
-		c := compact[i]
-		switch c {
+		switch c := compact[i]; c {
 		case '{', '[':
-			out = append(out, c)
 			if next := compact[i+1]; next == '}' || next == ']' {
 				i++
-				out = append(out, next)
+				l.out = append(l.out, c, next)
 				continue
 			}
-			depth++
-			line()
+			l.open(c)
+			l.line()
 		case '}', ']':
-			depth--
-			line()
-			out = append(out, c)
+			l.close(c)
 		case ',':
-			out = append(out, c)
-			line()
+			l.next(false)
 		case ':':
-			out = append(out, ": "...)
+			l.out = append(l.out, ": "...)
 		case '"':
 			end := textEnd(compact, i)
-			out = append(out, compact[i:end]...)
+			l.out = append(l.out, compact[i:end]...)
 			i = end - 1
+		case '\n': // behind the value
 		default:
-			out = append(out, c)
+			l.out = append(l.out, c)
 		}
 	}
-	return out
+	return len(compact), nil
 }
 
 // textEnd returns where the text that starts at i ends, behind its quotes.

@@ -100,7 +100,7 @@ func TestDigest(t *testing.T) {
 
 // TestJSON: the layout is that of encoding/json.
 func TestJSON(t *testing.T) {
-	p := &plan.Plan{Warnings: []plan.Diagnostic{{Message: "a \"quoted\" \\ {text}, [with]: <signs> \n é \u2028"}}, Services: []plan.Service{{
+	p := &plan.Plan{Stages: []plan.Stage{{Name: "one"}, {Name: "two"}}, Builds: []plan.BuildSpec{}, Warnings: []plan.Diagnostic{{Message: "a \"quoted\" \\ {text}, [with]: <signs> \n é \u2028"}}, Services: []plan.Service{{
 		Values: map[string]any{"a": []any{}, "b": map[string]any{}, "c": []any{1, "x,y", nil, map[string]any{"d": true}}, "{": "}"},
 	}}}
 	got, err := p.JSON()

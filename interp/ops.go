@@ -282,6 +282,11 @@ func (g *guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
 
 // interpolation is for format % x: each field writes what is given for it.
 func (g *guards) interpolation(format string, x starlark.Value) error {
+	if t, ok := x.(starlark.Tuple); ok && len(format) < 256 {
+		if most, ok := shortArgs(t); ok { // as most are
+			return g.meter.Make(builtins.SlotSize + len(format) + len(t)*most)
+		}
+	}
 	if err := g.noSecret("%", x); err != nil {
 		return err
 	}

@@ -107,7 +107,12 @@ func (m *Meter) Key(of, k starlark.Value) error {
 	if err := m.Hash(k); err != nil || m == nil {
 		return err
 	}
-	if n := m.searchSteps(buckets(of), k); n > 0 {
+	return m.search(buckets(of), k)
+}
+
+// search counts the search for k in a table.
+func (m *Meter) search(table reflect.Value, k starlark.Value) error {
+	if n := m.searchSteps(table, k); n > 0 {
 		return m.Charge(n)
 	}
 	return nil
@@ -116,17 +121,22 @@ func (m *Meter) Key(of, k starlark.Value) error {
 // NewKey is Key for a key that is put into a dict or set: that may make the table
 // grow, which puts all its keys into another.
 func (m *Meter) NewKey(of, k starlark.Value) error {
-	if err := m.Key(of, k); err != nil || m == nil {
+	if err := m.Hash(k); err != nil || m == nil {
 		return err
 	}
-	n := starlark.Len(of)
-	if n < blockSize {
-		return nil
-	}
 	table := buckets(of)
-	if 2*n < 13*table.Len() || has(of, k) {
+	if err := m.search(table, k); err != nil {
+		return err
+	}
+	if n := starlark.Len(of); n < blockSize || 2*n < 13*table.Len() || has(of, k) {
 		return nil
 	}
+	return m.grown(of, table)
+}
+
+// grown counts that all keys are put into another table. Apart from it, NewKey needs
+// no memory.
+func (m *Meter) grown(of starlark.Value, table reflect.Value) error {
 	long := false
 	for i := 0; i < table.Len() && !long; i++ {
 		long = chain(table.Index(i)) > shortChain

@@ -56,11 +56,12 @@ const (
 	Degraded Health = "degraded" // some of it is not ready
 	Failed   Health = "failed"   // the last revision failed
 	Stopped  Health = "stopped"
-	Absent   Health = "absent" // there is no release
+	Absent   Health = "absent"  // there is no release
+	Waiting  Health = "waiting" // a job that runs at a stop or a delete
 )
 
 // Good reports whether nothing is to be done about h.
-func (h Health) Good() bool { return h == Healthy || h == Stopped || h == Absent }
+func (h Health) Good() bool { return h == Healthy || h == Stopped || h == Absent || h == Waiting }
 
 // StatusOf says how env stands, from what the cluster shows of its releases.
 func StatusOf(env *runtime.Environment, live map[string]*deploy.Live, now time.Time) (Status, error) {
@@ -83,6 +84,9 @@ func StatusOf(env *runtime.Environment, live map[string]*deploy.Live, now time.T
 		known[s.Name] = true
 		v := look(s.Name, live[s.Name], s.Type == plan.Job)
 		v.Type = s.Type
+		if job := s.Workload.Job; v.Health == Absent && job != nil && (job.On == "stop" || job.On == "delete") {
+			v.Health = Waiting
+		}
 		if s.Skip {
 			v.Skipped = "skipped"
 			if s.SkipWhy != nil {
@@ -205,7 +209,7 @@ func (st Status) Counts() map[Health]int {
 	n := make(map[Health]int)
 	for _, stage := range st.Stages {
 		for _, s := range stage.Services {
-			if s.Skipped == "" || s.Health != Absent {
+			if s.Skipped == "" || s.Health != Absent && s.Health != Waiting {
 				n[s.Health]++
 			}
 		}

@@ -95,8 +95,8 @@ func TestStatus(t *testing.T) {
 	want := []line{
 		{"data", "db", view.Healthy, "", ""},
 		{"data", "migrate", view.Healthy, "", ""},
-		{"data", "goodbye", view.Absent, "", ""}, // it runs later
-		{"data", "good", view.Healthy, "", ""},   // where the override has it (S6)
+		{"data", "goodbye", view.Waiting, "", ""}, // it runs later
+		{"data", "good", view.Healthy, "", ""},    // where the override has it (S6)
 		{"apps", "rolling", view.Changing, "1 of 2 pods are ready", ""},
 		{"apps", "crashing", view.Degraded, "crashing-1: CrashLoopBackOff: exit 1", ""},
 		{"apps", "failed", view.Failed, "its last revision failed", ""},
@@ -114,7 +114,7 @@ func TestStatus(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	counts := map[view.Health]int{view.Healthy: 7, view.Changing: 2, view.Degraded: 1, view.Failed: 1, view.Stopped: 1, view.Absent: 2}
+	counts := map[view.Health]int{view.Healthy: 7, view.Changing: 2, view.Degraded: 1, view.Failed: 1, view.Stopped: 1, view.Waiting: 1, view.Absent: 1}
 	if diff := cmp.Diff(counts, st.Counts()); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}

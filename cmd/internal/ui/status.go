@@ -78,7 +78,7 @@ func statusRows(s view.Service, now time.Time) (rows columns) {
 	health := string(s.Health)
 	if s.Skipped != "" {
 		health = "skipped"
-		if s.Health != view.Absent {
+		if s.Health != view.Absent && s.Health != view.Waiting {
 			health += ", " + string(s.Health)
 		}
 	}
@@ -109,7 +109,7 @@ func statusRows(s view.Service, now time.Time) (rows columns) {
 func sumHealth(st view.Status) string {
 	var parts []string
 	counts := st.Counts()
-	for _, h := range []view.Health{view.Healthy, view.Changing, view.Degraded, view.Failed, view.Stopped, view.Absent} {
+	for _, h := range []view.Health{view.Healthy, view.Changing, view.Degraded, view.Failed, view.Stopped, view.Waiting, view.Absent} {
 		if n := counts[h]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, h))
 		}

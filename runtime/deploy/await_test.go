@@ -186,8 +186,8 @@ func TestAwait(t *testing.T) {
 			p := &corev1.Pod{ObjectMeta: owned1("ReplicaSet", "new", metav1.ObjectMeta{Namespace: "ns", Name: "api-new-1", UID: "new-1"})}
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available"}}
 			put(s.t, s.view, p)
-		}, 2 * time.Minute, "timed out after 2m0s: deployment api: 0 of 1 replica are available (pod api-new-1: Unschedulable: 0/1 nodes are available)"},
-		{"nothing happens", func(*scene) {}, 2 * time.Minute, "timed out after 2m0s: deployment api: 0 of 1 replica are available"},
+		}, 2 * time.Minute, "timed out after 2m0s: deployment api: 0 of 1 replica is available (pod api-new-1: Unschedulable: 0/1 nodes are available)"},
+		{"nothing happens", func(*scene) {}, 2 * time.Minute, "timed out after 2m0s: deployment api: 0 of 1 replica is available"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -236,11 +236,11 @@ func TestAwaitTells(t *testing.T) {
 		}
 		const back = "CrashLoopBackOff: container api exited with status 1"
 		want := []string{
-			"0s deployment api: 0 of 1 replica are available",
+			"0s deployment api: 0 of 1 replica is available",
 			"1s api-new-1 Pending false ",
 			"2s api-new-1 Pending false " + back,
-			"10s deployment api: 0 of 1 replica are available (pod api-new-1: " + back + ")",
-			"20s deployment api: 0 of 1 replica are available (pod api-new-1: " + back + ")",
+			"10s deployment api: 0 of 1 replica is available (pod api-new-1: " + back + ")",
+			"20s deployment api: 0 of 1 replica is available (pod api-new-1: " + back + ")",
 		}
 		if strings.Join(s.events, "\n") != strings.Join(want, "\n") {
 			t.Errorf("told\n%s\nwant\n%s", strings.Join(s.events, "\n"), strings.Join(want, "\n"))

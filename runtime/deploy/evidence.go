@@ -93,7 +93,10 @@ func podLines(p *corev1.Pod) []string {
 		default:
 			continue
 		}
-		if s.RestartCount > 0 {
+		switch {
+		case s.RestartCount == 1:
+			text += " (restarted once)"
+		case s.RestartCount > 1:
 			text += fmt.Sprintf(" (restarted %d times)", s.RestartCount)
 		}
 		lines = append(lines, "  "+text)

@@ -133,7 +133,7 @@ func TestFailures(t *testing.T) {
 			"the last lines of container api:", "    second: cannot connect to db",
 		}},
 		{"no secret", time.Minute, `CreateContainerConfigError: secret "missing" not found`, nil},
-		{"starts", 2 * time.Second, "timed out after 2s: deployment api: 0 of 1 replica are available", []string{"container api: it runs, but is not ready", "    listening, not ready yet"}},
+		{"starts", 2 * time.Second, "timed out after 2s: deployment api: 0 of 1 replica is available", []string{"container api: it runs, but is not ready", "    listening, not ready yet"}},
 	} {
 		t.Run(test.variant, func(t *testing.T) {
 			b := *b

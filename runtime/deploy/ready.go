@@ -89,9 +89,9 @@ func standDeployment(v *view, d *appsv1.Deployment) standing {
 	case d.Spec.Paused: // it does nothing until somebody says so
 		s.ready = true
 	case status.UpdatedReplicas < want:
-		s.why = fmt.Sprintf("%d of %s are made", status.UpdatedReplicas, count(want))
+		s.why = fmt.Sprintf("%d of %s made", status.UpdatedReplicas, count(want))
 	case available < want:
-		s.why = fmt.Sprintf("%d of %s are available", available, count(want))
+		s.why = fmt.Sprintf("%d of %s available", available, count(want))
 	case status.Replicas > status.UpdatedReplicas:
 		s.why = fmt.Sprintf("%d of the former revision are still there", status.Replicas-status.UpdatedReplicas)
 	default:
@@ -148,15 +148,15 @@ func standStatefulSet(set *appsv1.StatefulSet) standing {
 	s.replacesAll = updated == want
 	switch {
 	case status.UpdatedReplicas < updated && status.CurrentRevision != status.UpdateRevision:
-		s.why = fmt.Sprintf("%d of %s are of the new revision", status.UpdatedReplicas, count(updated))
+		s.why = fmt.Sprintf("%d of %s of the new revision", status.UpdatedReplicas, count(updated))
 	case status.Replicas < want:
-		s.why = fmt.Sprintf("%d of %s are made", status.Replicas, count(want))
+		s.why = fmt.Sprintf("%d of %s made", status.Replicas, count(want))
 	case status.Replicas > want:
 		s.why = fmt.Sprintf("%d too many are still there", status.Replicas-want)
 	case status.ReadyReplicas < want:
-		s.why = fmt.Sprintf("%d of %s are ready", status.ReadyReplicas, count(want))
+		s.why = fmt.Sprintf("%d of %s ready", status.ReadyReplicas, count(want))
 	case status.AvailableReplicas < want:
-		s.why = fmt.Sprintf("%d of %s are available", status.AvailableReplicas, count(want))
+		s.why = fmt.Sprintf("%d of %s available", status.AvailableReplicas, count(want))
 	default:
 		s.ready = true
 	}
@@ -178,9 +178,9 @@ func standDaemonSet(d *appsv1.DaemonSet) standing {
 	}
 	switch {
 	case status.UpdatedNumberScheduled < updated:
-		s.why = fmt.Sprintf("%d of %s are of the new revision", status.UpdatedNumberScheduled, count(want))
+		s.why = fmt.Sprintf("%d of %s of the new revision", status.UpdatedNumberScheduled, count(want))
 	case status.NumberAvailable < want:
-		s.why = fmt.Sprintf("%d of %s are available", status.NumberAvailable, count(want))
+		s.why = fmt.Sprintf("%d of %s available", status.NumberAvailable, count(want))
 	default:
 		s.ready = true
 	}
@@ -194,7 +194,7 @@ func standReplicaSet(r *appsv1.ReplicaSet) standing {
 	case r.Status.ObservedGeneration < r.Generation:
 		s.why = notSeen
 	case r.Status.AvailableReplicas < want:
-		s.why = fmt.Sprintf("%d of %s are available", r.Status.AvailableReplicas, count(want))
+		s.why = fmt.Sprintf("%d of %s available", r.Status.AvailableReplicas, count(want))
 	default:
 		s.ready = true
 	}
@@ -271,9 +271,10 @@ func replicas(n *int32) int32 {
 	return *n
 }
 
+// count is how many replicas there are to be, with the verb of what they are.
 func count(n int32) string {
 	if n == 1 {
-		return "1 replica"
+		return "1 replica is"
 	}
-	return fmt.Sprintf("%d replicas", n)
+	return fmt.Sprintf("%d replicas are", n)
 }

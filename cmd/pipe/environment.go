@@ -77,7 +77,11 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 	case len(pipelines) > 1:
 		return nil, usagef(cmd, "%s is an environment of %s: say which with --pipeline", name, strings.Join(pipelines, " and of "))
 	case len(names) == 0:
-		return nil, usagef(cmd, "there is no environment %s%s, and no other: pipe run --env %s makes it", name, of, name)
+		elsewhere := ""
+		if flag := cmd.Flag("state-namespace"); flag != nil && flag.Value.String() == "" {
+			elsewhere = "; if its state is kept elsewhere, say where with --state-namespace"
+		}
+		return nil, usagef(cmd, "there is no environment %s%s, and no other: pipe run --env %s makes it%s", name, of, name, elsewhere)
 	}
 	return nil, usagef(cmd, "there is no environment %s%s%s", name, of, didYouMean(name, names))
 }

@@ -53,7 +53,7 @@ Type the name of the environment to delete this: `
 	}
 	b.again("delete", "staging", "--yes", "--progress", "quiet")
 	b.run(t, statusUsage)
-	checkText(t, "stderr", b.stderr.String(), "error: there is no environment staging of pipeline shop, and no other: pipe run --env staging makes it\nsee: pipe delete --help\n")
+	checkText(t, "stderr", b.stderr.String(), "error: there is no environment staging of pipeline shop, and no other: pipe run --env staging makes it; if its state is kept elsewhere, say where with --state-namespace\nsee: pipe delete --help\n")
 }
 
 // TestDamaged: an environment whose record cannot be read is listed beside the

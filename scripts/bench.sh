@@ -9,7 +9,7 @@ out=bench/$(git rev-parse --short HEAD).txt
 {
 	echo "# $(go version), $(nproc) cores, $(git describe --tags --always --dirty)"
 	echo "# evaluating 10 000 services, beside bare Starlark running the same loops"
-	go test ./interp -run '^$' -bench . -benchtime 5x -count 3
+	go test ./interp -run '^$' -bench . -benchtime 3s -count 3
 	echo "# scheduling 100 000 tasks"
 	go test ./runtime/internal/sched -run '^$' -bench . -benchtime 3x -count 3
 	echo "# deploying 50 releases, beside helm upgrade --install --wait seven at a time"

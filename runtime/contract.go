@@ -155,7 +155,8 @@ type Store interface {
 	// Expired returns the environments whose time was over at now (E3).
 	Expired(ctx context.Context, now time.Time) ([]EnvironmentKey, error)
 	// AddRun adds or replaces the record with the ID of run. Its plan, if it has
-	// one, is kept as long as the record.
+	// one, is kept as long as the record. The record of a run that has ended is
+	// ErrNotFound if the place of the environment is gone, as after a deletion.
 	AddRun(ctx context.Context, key EnvironmentKey, run RunRecord) error
 	// Run returns the record with that ID and its plan, or ErrNotFound.
 	Run(ctx context.Context, key EnvironmentKey, id string) (*RunRecord, error)

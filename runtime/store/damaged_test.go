@@ -112,6 +112,9 @@ func TestDamagedRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.Save(t.Context(), &runtime.Environment{Key: key}); err != nil {
+		t.Fatal(err)
+	}
 	add(0)
 	add(1)
 	maps := client(t).CoreV1().ConfigMaps(key.Namespace())

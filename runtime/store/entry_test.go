@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -409,5 +410,26 @@ func TestTerminating(t *testing.T) {
 	}
 	if runs, err := s.Runs(ctx, key); err != nil || len(runs) != 1 || runs[0].ID != "two" {
 		t.Errorf("Runs = %v, %v", runs, err)
+	}
+}
+
+// TestLateRecord: the record of a run that has ended makes no namespace. The run may
+// have deleted it, and whoever deletes again finds no environment in it (A6).
+func TestLateRecord(t *testing.T) {
+	t.Parallel()
+	c, key := client(t), fresh(t)
+	s := Open(c, Options{})
+	now := time.Now()
+	if err := s.AddRun(t.Context(), key, runtime.RunRecord{ID: "one", Start: now, End: now}); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("AddRun = %v, want %v", err, runtime.ErrNotFound)
+	}
+	if _, err := c.CoreV1().Namespaces().Get(t.Context(), key.Namespace(), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("there is a namespace %s (%v)", key.Namespace(), err)
+	}
+	if err := s.AddRun(t.Context(), key, runtime.RunRecord{ID: "one", Start: now}); err != nil {
+		t.Errorf("AddRun of one that begins = %v", err)
+	}
+	if err := s.AddRun(t.Context(), key, runtime.RunRecord{ID: "one", Start: now, End: now}); err != nil {
+		t.Errorf("AddRun = %v", err)
 	}
 }

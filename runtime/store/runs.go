@@ -43,7 +43,7 @@ func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runt
 	}
 	e.fields = map[string][]byte{fieldRun: data}
 	created := false
-	err = s.inNamespace(ctx, key, func() (err error) {
+	write := func() (err error) {
 		if run.Plan != nil {
 			if e.annotations[annotationPlan], err = s.addPlan(ctx, key, run); err != nil {
 				return err
@@ -51,7 +51,12 @@ func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runt
 		}
 		created, err = s.putEntry(ctx, e, run.End.IsZero())
 		return err
-	})
+	}
+	if run.End.IsZero() {
+		err = s.inNamespace(ctx, key, write)
+	} else { // if the namespace is gone, so is the environment, and nothing may be left of it
+		err = translate(ctx, write())
+	}
 	if err == nil && created {
 		err = s.trimRuns(ctx, key)
 	}

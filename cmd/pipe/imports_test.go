@@ -46,6 +46,8 @@ var policy = map[string][]string{
 	"runtime/internal/sched": {},
 	// runs parts of pipe as background processes of the same binary
 	"internal/background": {"golang.org/x/sys"},
+	// which process has a port that others want
+	"internal/ports": {},
 	// the drivers: each knows one system
 	"runtime/build": {
 		"plan", "runtime", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
@@ -56,7 +58,7 @@ var policy = map[string][]string{
 		"github.com/sirupsen/logrus", "golang.org/x/sys", "google.golang.org/grpc",
 	},
 	"runtime/registry":       {"plan", "runtime", "github.com/google/go-containerregistry"},
-	"runtime/registry/serve": {"internal/background", "github.com/distribution", "github.com/sirupsen/logrus"},
+	"runtime/registry/serve": {"internal/background", "internal/ports", "github.com/distribution", "github.com/sirupsen/logrus"},
 	"runtime/chart":          {"plan", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
 	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
 	"runtime/store":          {"plan", "runtime", "k8s.io"},

@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/ports"
 )
 
 // listen listens at the address of o: the one that was chosen at the first start.
@@ -34,15 +37,18 @@ func listen(ctx context.Context, o Options) (net.Listener, error) {
 	return l, nil
 }
 
-// occupied says what stands in the way of listening at addr, if that is known.
+// occupied says which process listens at addr, if that is the error.
 func occupied(addr string, err error) error {
-	if !inUse(err) {
+	if !ports.InUse(err) {
 		return err
 	}
-	if who := holder(addr); who != "" {
-		return fmt.Errorf("the address of the embedded registry, %s, is in use by %s", addr, who)
+	who := "another program"
+	if at, err := netip.ParseAddrPort(addr); err == nil {
+		if p, ok := ports.Holder(at); ok {
+			who = p.String()
+		}
 	}
-	return fmt.Errorf("the address of the embedded registry, %s, is in use by another program", addr)
+	return fmt.Errorf("the address of the embedded registry, %s, is in use by %s", addr, who)
 }
 
 // listenLoopback refuses to listen where other machines could connect.
@@ -63,14 +69,14 @@ func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 // Kubernetes' node ports.
 const (
 	firstPort = 20000
-	ports     = 10000
+	portCount = 10000
 )
 
 // choose listens at a free address and writes it to path.
 func choose(ctx context.Context, path string) (net.Listener, error) {
 	var last error
 	for range 100 {
-		l, err := listenLoopback(ctx, fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports)))
+		l, err := listenLoopback(ctx, fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(portCount)))
 		if err != nil {
 			last = err
 			continue

@@ -11,8 +11,3 @@ import (
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
-
-// inUse says whether an address cannot be listened at since another does.
-func inUse(err error) bool {
-	return errors.Is(err, syscall.EADDRINUSE)
-}

@@ -1,4 +1,4 @@
-package serve
+package ports
 
 import (
 	"encoding/hex"
@@ -7,16 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// holder names the process that listens at addr, or is empty if it cannot be
-// found out, as for processes of other users.
-func holder(addr string) string {
-	at, err := netip.ParseAddrPort(addr)
-	if err != nil {
-		return ""
-	}
+func holder(addr netip.AddrPort) (Process, bool) {
 	inode := ""
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		data, err := os.ReadFile(table)
@@ -26,17 +21,17 @@ func holder(addr string) string {
 		for line := range strings.Lines(string(data)) {
 			// sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
 			f := strings.Fields(line)
-			if len(f) > 9 && f[3] == listening && listensAt(f[1], at) {
+			if len(f) > 9 && f[3] == listening && listensAt(f[1], addr) {
 				inode = f[9]
 			}
 		}
 	}
 	if inode == "" {
-		return ""
+		return Process{}, false
 	}
 	sockets, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
-		return ""
+		return Process{}, false
 	}
 	for _, fd := range sockets {
 		if to, err := os.Readlink(fd); err != nil || to != "socket:["+inode+"]" {
@@ -47,15 +42,18 @@ func holder(addr string) string {
 		if err != nil {
 			continue
 		}
-		return fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), filepath.Base(process))
+		if pid, err := strconv.Atoi(filepath.Base(process)); err == nil {
+			return Process{Name: strings.TrimSpace(string(name)), PID: pid}, true
+		}
 	}
-	return ""
+	return Process{}, false
 }
 
-const listening = "0A"
+const listening = "0A" // the state of a socket
 
-// listensAt says whether a local address of the kernel's table is at, or all
-// addresses with its port: hexadecimal, each four bytes of it little endian.
+// listensAt reports whether a local address of the kernel's table is at, or all
+// addresses with its port. The table is hexadecimal, with the bytes of each
+// 32-bit word in little-endian order.
 func listensAt(local string, at netip.AddrPort) bool {
 	host, port, _ := strings.Cut(local, ":")
 	if port != fmt.Sprintf("%04X", at.Port()) {

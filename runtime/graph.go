@@ -61,6 +61,9 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 		complete := &sched.Task{Name: "stage " + st.name, Class: -1}
 		for _, im := range toMake[st] {
 			t := &sched.Task{Name: im.source(), Class: classBuild, Priority: st.index, Wave: st.index}
+			if r.turn != nil && r.turn.made(im) {
+				t.Class = -1 // it only waits for an older run of the session
+			}
 			t.Do = func(ctx context.Context) error { return makeImage(ctx, im) }
 			if before != nil && !r.scope.plan.Pipeline.BuildAhead {
 				t.Needs = append(t.Needs, before)
@@ -82,6 +85,9 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 		var guards []*sched.Task
 		for _, s := range st.guardsFirst() {
 			t := &sched.Task{Name: s.Name, Class: classDeploy, Priority: st.index, Wave: st.index}
+			if r.turn != nil && r.turn.same(s) {
+				t.Class = -1 // it only waits for an older run of the session
+			}
 			t.Do = func(ctx context.Context) error { return act(ctx, s) }
 			t.Needs = append(t.Needs, built)
 			if before != nil {

@@ -183,6 +183,14 @@ func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
 // says what is to be done.
 func (r *run) unchanged(s *service) (same bool, why string) {
 	d, deployed := r.deployed[s.Name]
+	if s.overtaken {
+		return false, "changed while it was deployed"
+	}
+	if r.turn != nil {
+		if what := r.turn.foreign(r, s); what != "" {
+			return true, what
+		}
+	}
 	switch {
 	case !deployed:
 		return false, "not deployed yet"

@@ -24,6 +24,7 @@ const finishTime = 15 * time.Second
 // A run is one action on its way.
 type run struct {
 	*Runtime
+	*turn     // nil: the run is of no session
 	req       Request
 	namespace string
 	env       *Environment // without a Revision: there is none yet
@@ -58,9 +59,12 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, fmt.Errorf("%w after %s", ErrTimeout, req.Timeout))
 		defer stop()
 	}
-	x, err := r.open(ctx, req)
-	if err != nil {
-		return nil, err
+	var x *run
+	if req.turn == nil {
+		var err error
+		if x, err = r.open(ctx, req); err != nil {
+			return nil, err
+		}
 	}
 	events := deliver(req.Events)
 	defer events.close()
@@ -68,7 +72,12 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x, err = x.underLock(ctx, req, waited); err != nil {
+	if x == nil { // of a session, in which a run seldom has to wait
+		x, err = r.open(ctx, req)
+	} else {
+		x, err = x.underLock(ctx, req, waited)
+	}
+	if err != nil {
 		if errors.Is(err, ErrNotFound) {
 			err = join(err, r.vanished(ctx, req.Environment))
 		}
@@ -139,7 +148,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run{Runtime: r, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
+	return &run{Runtime: r, turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
 }
 
 // underLock returns the run as it is opened again if the environment has changed
@@ -214,12 +223,21 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*R
 func (x *run) carryOut(ctx context.Context) error {
 	x.track.start(x.namespace)
 	err := x.begin(ctx)
+	if x.turn != nil {
+		x.turn.looks(x)
+	}
 	if err == nil {
 		err = x.look(ctx, x.preparation()...)
 	}
 	x.settleGuards()
+	if err == nil && x.turn != nil && !x.turn.takeOver(x) {
+		err = ErrStale
+	}
 	if err == nil && !x.foreseen() {
 		err = x.work(ctx)
+	}
+	if x.turn != nil && x.turn.end(x) && err == nil && x.track.unfinished() {
+		err = ErrStale
 	}
 	if ctx.Err() != nil && (err != nil || x.track.unfinished()) {
 		err = context.Cause(ctx)
@@ -271,21 +289,24 @@ func (x *run) saveImages(ctx context.Context, record RunRecord) error {
 	if x.req.Action != Deploy {
 		return nil
 	}
-	images := maps.Clone(x.env.Images)
-	if images == nil {
-		images = make(map[string]string)
-	}
-	for _, s := range record.Services {
-		if s.Image != "" && (s.State == Done || s.State == Unchanged || s.State == Skipped) {
-			images[s.Service] = s.Image
+	images := func(env *Environment) map[string]string {
+		images := maps.Clone(env.Images)
+		if images == nil {
+			images = make(map[string]string)
 		}
+		for _, s := range record.Services {
+			if s.Image != "" && (s.State == Done || s.State == Unchanged || s.State == Skipped) {
+				images[s.Service] = s.Image
+			}
+		}
+		last := cmp.Or(env.Plan, x.req.Plan)
+		maps.DeleteFunc(images, func(name, _ string) bool { return last.Service(name) == nil })
+		return images
 	}
-	last := cmp.Or(x.env.Plan, x.req.Plan)
-	maps.DeleteFunc(images, func(name, _ string) bool { return last.Service(name) == nil })
-	if maps.Equal(images, x.env.Images) {
+	if maps.Equal(images(x.env), x.env.Images) {
 		return nil
 	}
-	return x.save(ctx, func(env *Environment) { env.Images = images })
+	return x.save(ctx, func(env *Environment) { env.Images = images(env) })
 }
 
 // save changes the environment. Others write overrides at the same time, without

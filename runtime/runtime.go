@@ -63,7 +63,8 @@ type Request struct {
 	Commit      string            // of the Pipelinefile's repository; kept in the record
 	Events      func(Event)       // called in order from one goroutine; nil: none
 
-	collect bool // beside the run, delete environments whose time is over
+	collect bool  // beside the run, delete environments whose time is over
+	turn    *turn // of the session that the run is of; nil: of none
 }
 
 // A Step is what a run would do with one service.

@@ -38,6 +38,7 @@ type service struct {
 	fingerprint plan.Digest // of what would be deployed; empty while its image is not known
 	err         error       // why it can be told to fail
 	idle        bool        // a guard with nothing to guard
+	overtaken   bool        // another run of the session acted on it after look: what is deployed is not known
 }
 
 // newScope applies the table of SPEC §4: which services an action is on, in which

@@ -128,7 +128,11 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 // starts. What is built ahead (A2) is work of the stage that it is built for.
 func (t *tracker) begin(s *service, r *ServiceRecord) {
 	if _, started := t.left[s.Stage]; !started {
-		t.left[s.Stage] = len(s.stage.services)
+		for _, other := range s.stage.services {
+			if !t.record.Services[t.at[other.Name]].State.Ended() {
+				t.left[s.Stage]++
+			}
+		}
 		t.events.send(s.Stage, "", StageStarted{})
 	}
 	if r.Start.IsZero() {
@@ -289,10 +293,12 @@ func evidence(err error) []string {
 // ending returns how a work that returned err ended its service. Of a work that
 // was cancelled the error is kept if it says more than that.
 func ending(ctx context.Context, err error) (state State, reason string, kept error) {
-	if err == nil {
+	switch {
+	case err == nil:
 		return Done, "", nil
-	}
-	if ctx.Err() == nil {
+	case errors.Is(err, ErrStale):
+		return Cancelled, ErrStale.Error(), nil
+	case ctx.Err() == nil:
 		return Failed, "", err
 	}
 	cause := context.Cause(ctx)

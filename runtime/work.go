@@ -45,12 +45,19 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 	}
 	err := im.err
 	if err == nil {
-		for _, s := range users {
-			r.track.set(s, Building, im.why())
+		do := func(ctx context.Context) error {
+			for _, s := range users {
+				r.track.set(s, Building, im.why())
+			}
+			emit, stop := r.track.emit(users[0])
+			defer stop()
+			return guarded(im.source(), func() error { return r.makeBy(ctx, im, emit) })
 		}
-		emit, stop := r.track.emit(users[0])
-		err = guarded(im.source(), func() error { return r.makeBy(ctx, im, emit) })
-		stop()
+		if r.turn != nil {
+			err = r.turn.making(ctx, r, im, do)
+		} else {
+			err = do(ctx)
+		}
 	}
 	for _, s := range users {
 		if err == nil {
@@ -90,11 +97,24 @@ func (im *image) why() string {
 
 // act does the action to one service, and tells how that ended.
 func (r *run) act(ctx context.Context, s *service) error {
-	state, reason := Done, ""
-	err := guarded(string(r.req.Action)+" "+s.Name, func() (err error) {
-		state, reason, err = r.try(ctx, s)
-		return err
-	})
+	var state State
+	var reason string
+	name := string(r.req.Action) + " " + s.Name
+	do := func(ctx context.Context) (state State, reason string, err error) {
+		err = guarded(name, func() error {
+			state, reason, err = r.try(ctx, s)
+			return err
+		})
+		return state, reason, err
+	}
+	err := guarded(name, func() error { return r.settle(ctx, s) })
+	switch {
+	case err != nil:
+	case r.turn != nil && s.later == "":
+		state, reason, err = r.turn.actOn(ctx, r, s, do)
+	default:
+		state, reason, err = do(ctx)
+	}
 	var kept error
 	if err != nil {
 		state, reason, kept = ending(ctx, err)
@@ -114,15 +134,19 @@ func guarded(name string, work func() error) (err error) {
 	return work()
 }
 
-func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {
+// settle finds out what there is still to be known before s is acted on: its
+// fingerprint, if its image was only made in this run.
+func (r *run) settle(ctx context.Context, s *service) error {
 	if s.err != nil && !s.idle {
-		return "", "", s.err
+		return s.err
 	}
 	if s.fingerprint == "" && r.scope.deploys(s) && !s.idle {
-		if err := r.fingerprint(ctx, s); err != nil {
-			return "", "", err
-		}
+		return r.fingerprint(ctx, s)
 	}
+	return nil
+}
+
+func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {
 	release := r.release(s)
 	if release.Image != "" {
 		r.track.image(s, release.Image)

@@ -1,0 +1,348 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// ErrStale is why a run, or its work on one service, ended before it was done: a
+// newer run of the same [Session] has taken over (SPEC W3). It is not a failure.
+var ErrStale = errors.New("superseded by a newer change")
+
+// A Session carries out deploys of one environment that may overlap, for watch
+// mode (SPEC W3). Each run is about the whole environment, so that the last one
+// leaves what a run without a session would leave. When a newer run knows what it
+// is going to do, it takes over from the older ones:
+//
+//   - what these have not begun, it does itself;
+//   - a build of what it does not want any more is cancelled;
+//   - a build that it wants, too, goes on, and its outcome counts;
+//   - a deploy of what it would deploy itself goes on, and its outcome counts;
+//   - any other deploy goes on until the newer run has a release to write for the
+//     service: then it ends its writes (A4), and no longer waits for readiness.
+//
+// So a change of one service neither delays nor restarts what goes on for another.
+//
+// The runs share one lease, which is held while any of them runs and not between
+// them (A5). A session remembers what failed because of what was built or
+// deployed: until that changes, or [Session.Forget] is called, it fails
+// immediately in later runs. It also remembers what it left deployed: what another
+// run has changed meanwhile is told with Warned, and left alone until its inputs
+// change here or the request says Force.
+type Session struct {
+	runtime Runtime
+
+	mu       sync.Mutex
+	number   int                    // of the newest run
+	clock    int                    // counts the acts that have ended
+	taken    int                    // number of the run that has taken over last
+	runs     map[*run]*work         // that have not ended
+	builds   map[string]*making     // by content of the image
+	acting   map[string]*act        // by service, what is done to it now
+	acted    map[string]*act        // by service, what was done to it last
+	failures map[string]failure     // by service, or by identity of an image
+	left     map[string]plan.Digest // what the session left deployed, by service
+	told     map[string]int         // revisions by others that were told of, by service
+}
+
+// A work is what one run of a session is at.
+type work struct {
+	looked int  // the session's clock when the run looked at what is deployed
+	stale  bool // a newer run has taken over
+}
+
+// A making is an image that is made now.
+type making struct {
+	cancel   context.CancelCauseFunc
+	done     chan struct{}
+	byDigest string // set before done is closed
+	err      error  // set before done is closed
+}
+
+// An act is what a run does to one service.
+type act struct {
+	fingerprint plan.Digest
+	cancel      context.CancelCauseFunc
+	done        chan struct{}
+	state       State // set before done is closed
+	err         error // set before done is closed
+	ended       int   // the session's clock then
+}
+
+// A failure is remembered until what failed is another.
+type failure struct {
+	of  plan.Digest // of a service: the fingerprint that it was deployed with
+	err error
+}
+
+// NewSession returns a session of deploys on r.
+func (r *Runtime) NewSession() *Session {
+	s := &Session{
+		runtime:  *r,
+		runs:     make(map[*run]*work),
+		builds:   make(map[string]*making),
+		acting:   make(map[string]*act),
+		acted:    make(map[string]*act),
+		failures: make(map[string]failure),
+		left:     make(map[string]plan.Digest),
+		told:     make(map[string]int),
+	}
+	s.runtime.Locker = &sharedLocker{Locker: r.Locker}
+	return s
+}
+
+// Run is [Runtime.Run] of a deploy, which may be called while other runs of the
+// session go on; all must be on the same environment. The error of a run that
+// ended early because a newer one took over wraps [ErrStale]. Environments whose
+// time is over are not collected.
+func (s *Session) Run(ctx context.Context, req Request) (*RunRecord, error) {
+	if req.Action != Deploy {
+		return nil, fmt.Errorf("a session deploys; it cannot %s", req.Action)
+	}
+	s.mu.Lock()
+	s.number++
+	req.turn = &turn{s, s.number}
+	s.mu.Unlock()
+	return s.runtime.run(ctx, req)
+}
+
+// Forget has what failed tried again by the next run, although nothing of it has
+// changed, and what others have deployed meanwhile replaced.
+func (s *Session) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.failures)
+	clear(s.left)
+	clear(s.told)
+}
+
+// A turn is the place of one run in its session.
+type turn struct {
+	*Session
+	number int
+}
+
+// looks notes that x is about to look at what is deployed.
+func (t *turn) looks(x *run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.runs[x] = &work{looked: t.clock}
+}
+
+// takeOver has x do what older runs have not begun, and cancels what it makes
+// stale. It reports false if a newer run has taken over already.
+func (t *turn) takeOver(x *run) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.runs[x]
+	if t.taken > t.number {
+		w.stale = true
+		return false
+	}
+	t.taken = t.number
+	wanted := make(map[string]bool)
+	for _, im := range x.images {
+		wanted[im.content()] = true
+	}
+	for y, older := range t.runs {
+		if y.turn.number > t.number || y == x {
+			continue
+		}
+		older.stale = true
+	}
+	for content, m := range t.builds {
+		if !wanted[content] {
+			m.cancel(ErrStale)
+		}
+	}
+	return true
+}
+
+// end forgets a run that has ended, and reports whether a newer one had taken over.
+func (t *turn) end(x *run) (stale bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.runs[x]
+	delete(t.runs, x)
+	return w != nil && w.stale
+}
+
+// content names what an image is made of: two images of one content are the same.
+func (im *image) content() string {
+	if im.build != nil {
+		return string(im.identity)
+	}
+	return im.source() + " " + im.byDigest
+}
+
+// making has an image made by do, unless a newer run has taken over, or waits for
+// an older run that makes the same. The work ends when a newer run does not want
+// the image.
+func (t *turn) making(ctx context.Context, x *run, im *image, do func(context.Context) error) error {
+	content := im.content()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t.mu.Lock()
+	older, f := t.builds[content], t.failures[content]
+	switch {
+	case t.runs[x].stale:
+		t.mu.Unlock()
+		return ErrStale
+	case older != nil:
+		t.mu.Unlock()
+		select {
+		case <-older.done:
+			im.byDigest = older.byDigest
+			return older.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	case f.err != nil && !x.req.Force:
+		t.mu.Unlock()
+		return f.err
+	}
+	m := &making{cancel: cancel, done: make(chan struct{})}
+	t.builds[content] = m
+	t.mu.Unlock()
+	err := staleOr(ctx, do(ctx))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.builds, content)
+	m.byDigest, m.err = im.byDigest, err
+	close(m.done)
+	var own *BuildError
+	if errors.As(err, &own) && ctx.Err() == nil {
+		t.failures[content] = failure{err: err}
+	}
+	return err
+}
+
+// made reports whether an older run is making an image.
+func (t *turn) made(im *image) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.builds[im.content()] != nil
+}
+
+// same reports whether an older run is at work on s and deploys what x would.
+func (t *turn) same(s *service) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.acting[s.Name]
+	return a != nil && s.fingerprint != "" && a.fingerprint == s.fingerprint
+}
+
+// actOn has do act on a service whose fingerprint is known, unless a newer run
+// has taken over. What an older run does to it is waited for: to its end if it
+// deploys the same, and otherwise to the end of what it writes.
+func (t *turn) actOn(ctx context.Context, x *run, s *service, do func(context.Context) (State, string, error)) (State, string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a := &act{fingerprint: s.fingerprint, cancel: cancel, done: make(chan struct{})}
+	for {
+		t.mu.Lock()
+		older := t.acting[s.Name]
+		switch {
+		case t.runs[x].stale:
+			t.mu.Unlock()
+			return "", "", ErrStale
+		case older == nil:
+			if last := t.acted[s.Name]; last != nil && last.ended > t.runs[x].looked {
+				if last.err == nil && last.fingerprint == s.fingerprint && !x.req.Force {
+					t.mu.Unlock()
+					return last.state, byOlder, nil
+				}
+				s.overtaken = true
+			}
+			if f := t.failures[s.Name]; f.err != nil && f.of == s.fingerprint && !x.req.Force {
+				t.mu.Unlock()
+				return "", "", f.err
+			}
+			t.acting[s.Name] = a
+			t.mu.Unlock()
+			return t.act(ctx, s, a, do)
+		}
+		t.mu.Unlock()
+		same := s.fingerprint != "" && older.fingerprint == s.fingerprint
+		if !same {
+			older.cancel(ErrStale)
+		}
+		select {
+		case <-older.done:
+		case <-ctx.Done():
+			return "", "", context.Cause(ctx)
+		}
+		if same && !errors.Is(older.err, ErrStale) {
+			return older.state, byOlder, older.err
+		}
+	}
+}
+
+// byOlder is the reason of what an older run of the session has deployed.
+const byOlder = "deployed by the run before"
+
+func (t *turn) act(ctx context.Context, s *service, a *act, do func(context.Context) (State, string, error)) (state State, reason string, err error) {
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.clock++
+		a.state, a.err, a.ended = state, err, t.clock
+		delete(t.acting, s.Name)
+		t.acted[s.Name] = a
+		var own *ReleaseError
+		switch {
+		case errors.As(err, &own) && ctx.Err() == nil:
+			t.failures[s.Name] = failure{s.fingerprint, err}
+		case err == nil:
+			delete(t.failures, s.Name)
+			t.left[s.Name] = s.fingerprint
+		default: // what is deployed now is not known for sure
+			delete(t.left, s.Name)
+		}
+		close(a.done)
+	}()
+	state, reason, err = do(ctx)
+	return state, reason, staleOr(ctx, err)
+}
+
+// staleOr returns ErrStale for the error of a work that a newer run has ended.
+func staleOr(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), ErrStale) {
+		return ErrStale
+	}
+	return err
+}
+
+// foreign returns what another run has done to a service since the session left
+// it as it would be deployed now, or "" if nobody has. It warns of each once.
+func (t *turn) foreign(x *run, s *service) string {
+	d, deployed := x.deployed[s.Name]
+	t.mu.Lock()
+	left := t.left[s.Name]
+	told, ok := t.told[s.Name]
+	if left == "" || left != s.fingerprint || x.req.Force {
+		t.mu.Unlock()
+		return ""
+	}
+	what := ""
+	switch {
+	case !deployed:
+		what = "deleted by another run"
+	case d.Fingerprint != left:
+		what = fmt.Sprintf("deployed by another run (revision %d)", d.Revision)
+	case d.Stopped:
+		what = "stopped by another run"
+	}
+	if what != "" {
+		t.told[s.Name] = d.Revision
+	}
+	t.mu.Unlock()
+	if what != "" && !(ok && told == d.Revision) {
+		x.track.warn(fmt.Sprintf("service %s was %s meanwhile, and is left as it is until it changes here", s.Name, what))
+	}
+	return what
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/tonistiigi/fsutil/types"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
 // A folder is what is sent to BuildKit: entries that are known beforehand.
@@ -150,7 +151,7 @@ func (c *checked) Read(p []byte) (int, error) {
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
 		return 0, c.other(err)
-	case c.size > c.want.size, err != nil && sum(c.hash.Sum(nil)) != c.want.sum:
+	case c.size > c.want.size, err != nil && content.Sum(c.hash.Sum(nil)) != c.want.sum:
 		return 0, c.other(runtime.ErrConflict)
 	}
 	return n, err

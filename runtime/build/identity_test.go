@@ -258,7 +258,7 @@ func TestIdentifyWrong(t *testing.T) {
 		{"a Dockerfile that leads out", files{"web/Dockerfile": "-> /etc/passwd"}, nil,
 			at + "the Dockerfile web/Dockerfile leads out of the workspace through a symbolic link"},
 		{"a wrong .dockerignore", files{"web/Dockerfile": "FROM scratch", "web/.dockerignore": "a\n[\n"}, nil,
-			at + "web/.dockerignore: \"[\" is no pattern: syntax error in pattern"},
+			at + "web/.dockerignore: \"[\" is not a valid pattern: syntax error in pattern"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := spec("web")

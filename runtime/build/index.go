@@ -5,10 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
 // An index remembers the digests of the files of one context, so that those
@@ -16,24 +17,17 @@ import (
 // time, and is replaced as a whole, so that many processes may use it: the last
 // one wins, and loses nothing but time.
 //
-// A file is taken for unchanged if its size, times and number are. One that is
-// changed in the moment in which it is read could keep its times, as clocks of
-// file systems are coarse. So what was changed shortly before it was read is not
-// remembered, and is read again the next time.
+// A file is taken for unchanged if its stamp is. What was changed shortly before
+// it was read, so that its stamp is not settled, is not remembered, and is read
+// again the next time.
 type index struct {
 	key  string
 	path string // empty: nothing is kept
 }
 
-// A stamp is what tells that a file was changed.
-type stamp struct {
-	size, mtime, ctime int64
-	inode              uint64
-}
-
 type indexed struct {
-	stamp stamp
-	sum   sum
+	stamp content.Stamp
+	sum   content.Sum
 }
 
 func newIndex(cacheDir, key string) *index {
@@ -43,12 +37,6 @@ func newIndex(cacheDir, key string) *index {
 		ix.path = filepath.Join(cacheDir, "index", ix.key)
 	}
 	return ix
-}
-
-func stampOf(info fs.FileInfo) stamp {
-	s := stamp{size: info.Size(), mtime: info.ModTime().UnixNano()}
-	s.ctime, s.inode = inode(info)
-	return s
 }
 
 // magic begins an index. Another version of what follows has another one.
@@ -78,10 +66,10 @@ func (ix *index) load() map[string]indexed {
 		path := string(body[used : used+int(n)])
 		body = body[used+int(n):]
 		var e indexed
-		e.stamp.size = int64(binary.LittleEndian.Uint64(body))
-		e.stamp.mtime = int64(binary.LittleEndian.Uint64(body[8:]))
-		e.stamp.ctime = int64(binary.LittleEndian.Uint64(body[16:]))
-		e.stamp.inode = binary.LittleEndian.Uint64(body[24:])
+		e.stamp.Size = int64(binary.LittleEndian.Uint64(body))
+		e.stamp.Mtime = int64(binary.LittleEndian.Uint64(body[8:]))
+		e.stamp.Ctime = int64(binary.LittleEndian.Uint64(body[16:]))
+		e.stamp.Inode = binary.LittleEndian.Uint64(body[24:])
 		copy(e.sum[:], body[32:])
 		known[path] = e
 		body = body[fixed:]
@@ -91,22 +79,22 @@ func (ix *index) load() map[string]indexed {
 
 // save remembers the files of entries that were not changed shortly before
 // began. That it cannot is no error: the next run takes longer.
-func (ix *index) save(entries []entry, stamps []stamp, began time.Time) {
+func (ix *index) save(entries []entry, stamps []content.Stamp, began time.Time) {
 	if ix.path == "" {
 		return
 	}
 	data := []byte(magic)
 	for i := range entries {
 		e, s := &entries[i], stamps[i]
-		if !e.mode.IsRegular() || !settled(s, began) {
+		if !e.mode.IsRegular() || !s.Settled(began) {
 			continue
 		}
 		data = binary.AppendUvarint(data, uint64(len(e.path)))
 		data = append(data, e.path...)
-		data = binary.LittleEndian.AppendUint64(data, uint64(s.size))
-		data = binary.LittleEndian.AppendUint64(data, uint64(s.mtime))
-		data = binary.LittleEndian.AppendUint64(data, uint64(s.ctime))
-		data = binary.LittleEndian.AppendUint64(data, s.inode)
+		data = binary.LittleEndian.AppendUint64(data, uint64(s.Size))
+		data = binary.LittleEndian.AppendUint64(data, uint64(s.Mtime))
+		data = binary.LittleEndian.AppendUint64(data, uint64(s.Ctime))
+		data = binary.LittleEndian.AppendUint64(data, s.Inode)
 		data = append(data, e.sum[:]...)
 	}
 	check := sha256.Sum256(data[len(magic):])
@@ -123,14 +111,4 @@ func (ix *index) save(entries []entry, stamps []stamp, began time.Time) {
 	if file.Close() != nil || err != nil || os.Rename(file.Name(), ix.path) != nil {
 		os.Remove(file.Name())
 	}
-}
-
-// settled says whether a file with the stamp, looked at after began, would have
-// another stamp if it were changed since.
-func settled(s stamp, began time.Time) bool {
-	coarse := 100 * time.Millisecond
-	if s.mtime%1e9 == 0 {
-		coarse = 2 * time.Second // a file system that keeps seconds alone
-	}
-	return max(s.mtime, s.ctime) < began.Add(-coarse).UnixNano()
 }

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,10 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/moby/patternmatcher"
-	"github.com/moby/patternmatcher/ignorefile"
-
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
 )
 
 // schema is the version of identities: with another one, all images are built
@@ -160,14 +157,15 @@ func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, err
 		}
 		return os.ReadFile(file)
 	}
-	shown := path.Join(spec.Source.Path, spec.Dockerfile) + ".dockerignore"
+	names := dockerignore.Names(spec)
+	shown := names[0]
 	text, err := read(shown)
 	switch {
 	case err == nil:
 		dockerfile.entries = append(dockerfile.entries,
 			entry{path: dockerfileName + ".dockerignore", mode: 0o644, data: text, size: int64(len(text))})
 	case errors.Is(err, fs.ErrNotExist):
-		shown = path.Join(spec.Source.Path, spec.Context, ".dockerignore")
+		shown = names[1]
 		text, err = read(shown)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -176,14 +174,9 @@ func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, err
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", shown, err)
 	}
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+	patterns, err := dockerignore.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shown, err)
-	}
-	for _, p := range patterns {
-		if _, err := patternmatcher.New([]string{p}); err != nil {
-			return nil, fmt.Errorf("%s: %q is no pattern: %w", shown, p, err)
-		}
 	}
 	return patterns, nil
 }

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -21,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
 // A tree is the content of a build context at one moment.
@@ -50,14 +49,9 @@ type entry struct {
 	size  int64
 	mtime int64 // nanoseconds since 1970; no part of the identity
 	link  string
-	sum   sum
+	sum   content.Sum
 	data  []byte // of a file that is not on disk
 }
-
-type sum [sha256.Size]byte
-
-// errMoving says that a file changed while it was read.
-var errMoving = errors.New("it changes while it is read")
 
 // guard returns a context that ends when a file turns out to be another, until stop.
 func (t *tree) guard(ctx context.Context, spec plan.BuildSpec) (guarded context.Context, stop func()) {
@@ -82,7 +76,7 @@ func (t *tree) guard(ctx context.Context, spec plan.BuildSpec) (guarded context.
 func readTree(ctx context.Context, dir string, patterns []string, ix *index) (*tree, error) {
 	for attempt := 1; ; attempt++ {
 		t, err := tryTree(ctx, dir, patterns, ix)
-		if err == nil || attempt == 4 || !errors.Is(err, errMoving) && !errors.Is(err, fs.ErrNotExist) {
+		if err == nil || attempt == 4 || !errors.Is(err, content.ErrMoving) && !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
 		select {
@@ -102,15 +96,15 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 	}
 	known := ix.load()
 	t := &tree{dir: dir, key: ix.key, changed: make(chan struct{})}
-	var stamps []stamp
+	var stamps []content.Stamp
 	var unknown []int // entries to be read
 	err = filtered.Walk(ctx, "", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		info := disk.infos[p]
-		e := entry{path: filepath.ToSlash(p), mode: normal(info.Mode()), mtime: info.ModTime().UnixNano()}
-		var st stamp
+		e := entry{path: filepath.ToSlash(p), mode: content.Mode(info.Mode()), mtime: info.ModTime().UnixNano()}
+		var st content.Stamp
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
 			if e.link, err = os.Readlink(filepath.Join(dir, p)); err != nil {
@@ -118,7 +112,7 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 			}
 			e.link = filepath.ToSlash(e.link)
 		case info.Mode().IsRegular():
-			e.size, st = info.Size(), stampOf(info)
+			e.size, st = info.Size(), content.StampOf(info)
 			if s, ok := known[e.path]; ok && s.stamp == st {
 				e.sum = s.sum
 			} else {
@@ -144,21 +138,8 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 	return t, nil
 }
 
-// normal keeps of a mode the kind, and whether it can be executed.
-func normal(m fs.FileMode) fs.FileMode {
-	switch {
-	case m&fs.ModeSymlink != 0:
-		return fs.ModeSymlink | 0o777
-	case m.IsDir():
-		return fs.ModeDir | 0o755
-	case m&0o100 != 0:
-		return m&(fs.ModeSetuid|fs.ModeSetgid) | 0o755
-	}
-	return 0o644
-}
-
 // readFiles computes the digests of the entries with these numbers.
-func readFiles(ctx context.Context, dir string, entries []entry, stamps []stamp, numbers []int) error {
+func readFiles(ctx context.Context, dir string, entries []entry, stamps []content.Stamp, numbers []int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	workers := min(2*goruntime.GOMAXPROCS(0), len(numbers))
 	for w := range workers {
@@ -171,7 +152,7 @@ func readFiles(ctx context.Context, dir string, entries []entry, stamps []stamp,
 				}
 				n := numbers[i]
 				e := &entries[n]
-				if err := readFile(filepath.Join(dir, filepath.FromSlash(e.path)), stamps[n], h, buf, &e.sum); err != nil {
+				if err := content.Read(filepath.Join(dir, filepath.FromSlash(e.path)), stamps[n], h, buf, &e.sum); err != nil {
 					return err
 				}
 			}
@@ -179,29 +160,6 @@ func readFiles(ctx context.Context, dir string, entries []entry, stamps []stamp,
 		})
 	}
 	return group.Wait()
-}
-
-// readFile computes the digest of a file, which must have the stamp before and
-// after.
-func readFile(path string, want stamp, h hash.Hash, buf []byte, to *sum) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	h.Reset()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{file}, buf); err != nil {
-		return err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if stampOf(info) != want {
-		return fmt.Errorf("%s: %w", path, errMoving)
-	}
-	h.Sum(to[:0])
-	return nil
 }
 
 // digestOf is that of a tree: of all that makes the content of a context, one

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package build
+package content
 
 import "io/fs"
 

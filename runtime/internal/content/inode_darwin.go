@@ -1,4 +1,4 @@
-package build
+package content
 
 import (
 	"io/fs"
@@ -12,5 +12,5 @@ func inode(info fs.FileInfo) (ctime int64, number uint64) {
 	if !ok {
 		return 0, 0
 	}
-	return syscall.TimespecToNsec(st.Ctim), st.Ino
+	return syscall.TimespecToNsec(st.Ctimespec), st.Ino
 }

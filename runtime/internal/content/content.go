@@ -1,0 +1,92 @@
+// Package content tells whether the content of a file has changed, by reading it
+// only where its metadata leaves that open.
+package content
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// A Stamp is the metadata that changes with the content of a file.
+type Stamp struct {
+	Size, Mtime, Ctime int64 // bytes; nanoseconds since 1970
+	Inode              uint64
+}
+
+// StampOf returns the stamp of a file. Where the system has neither change times
+// nor inode numbers, these are 0.
+func StampOf(info fs.FileInfo) Stamp {
+	s := Stamp{Size: info.Size(), Mtime: info.ModTime().UnixNano()}
+	s.Ctime, s.Inode = inode(info)
+	return s
+}
+
+// Settled reports whether a file with the stamp, read after began, would have
+// another stamp if it had changed since. The clocks of file systems are coarse:
+// a file that changes in the moment in which it is read can keep its times.
+func (s Stamp) Settled(began time.Time) bool {
+	coarse := 100 * time.Millisecond
+	if s.Mtime%1e9 == 0 {
+		coarse = 2 * time.Second // a file system that keeps whole seconds
+	}
+	return max(s.Mtime, s.Ctime) < began.Add(-coarse).UnixNano()
+}
+
+// A Sum is the SHA-256 digest of a file's content.
+type Sum [sha256.Size]byte
+
+// ErrMoving says that a file changed while it was read.
+var ErrMoving = errors.New("it changes while it is read")
+
+// Read computes the digest of the regular file at path into to. The file must
+// have the stamp want before and after; otherwise the error is [ErrMoving]. It
+// uses h, a SHA-256 hash, and buf for reading.
+func Read(path string, want Stamp, h hash.Hash, buf []byte, to *Sum) error {
+	// What was a regular file a moment ago can be a fifo now: opening must not block.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	before, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if !before.Mode().IsRegular() || StampOf(before) != want {
+		return fmt.Errorf("%s: %w", path, ErrMoving)
+	}
+	h.Reset()
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{file}, buf); err != nil {
+		return err
+	}
+	after, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if StampOf(after) != want {
+		return fmt.Errorf("%s: %w", path, ErrMoving)
+	}
+	h.Sum(to[:0])
+	return nil
+}
+
+// Mode returns what of a file's mode is part of a build context: its kind, and
+// whether it can be executed.
+func Mode(m fs.FileMode) fs.FileMode {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return fs.ModeSymlink | 0o777
+	case m.IsDir():
+		return fs.ModeDir | 0o755
+	case m&0o100 != 0:
+		return m&(fs.ModeSetuid|fs.ModeSetgid) | 0o755
+	}
+	return 0o644
+}

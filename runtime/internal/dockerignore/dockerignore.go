@@ -1,0 +1,94 @@
+// Package dockerignore tells what is left out of a build context.
+package dockerignore
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Names returns the files that can say what is left out of the local context of
+// spec, as slash-separated paths below the workspace: that of the Dockerfile and
+// that of the context. Only the first that exists counts.
+func Names(spec plan.BuildSpec) [2]string {
+	return [2]string{
+		path.Join(spec.Source.Path, spec.Dockerfile) + ".dockerignore",
+		path.Join(spec.Source.Path, spec.Context, ".dockerignore"),
+	}
+}
+
+// Parse returns the patterns of a file. The error names the first invalid one.
+func Parse(text []byte) ([]string, error) {
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range patterns {
+		if _, err := patternmatcher.New([]string{p}); err != nil {
+			return nil, fmt.Errorf("%q is not a valid pattern: %w", p, err)
+		}
+	}
+	return patterns, nil
+}
+
+// A Matcher matches the paths of one context. It is not safe for concurrent use.
+type Matcher struct {
+	match      *patternmatcher.PatternMatcher
+	exceptions [][]string // patterns that begin with "!", split at slashes
+}
+
+// New returns the matcher of the patterns that [Parse] returned.
+func New(patterns []string) (*Matcher, error) {
+	m, err := patternmatcher.New(patterns)
+	if err != nil {
+		return nil, err
+	}
+	out := &Matcher{match: m}
+	for _, p := range m.Patterns() {
+		if p.Exclusion() {
+			out.exceptions = append(out.exceptions, strings.Split(filepath.ToSlash(p.String()), "/"))
+		}
+	}
+	return out, nil
+}
+
+// A State is what the patterns say of a directory, for what is in it.
+type State struct{ info patternmatcher.MatchInfo }
+
+// Out reports whether the file or directory at the slash-separated path below
+// the context is left out. Parent is the state of its directory, the zero State
+// in the context itself; the result has the state of the path.
+func (m *Matcher) Out(p string, parent State) (bool, State) {
+	out, info, err := m.match.MatchesUsingParentResults(p, parent.info)
+	if err != nil { // of a pattern; New has seen all of them
+		return false, State{}
+	}
+	return out, State{info}
+}
+
+// Within reports whether something below a directory that is left out can be in
+// the context all the same, due to a pattern that begins with "!".
+func (m *Matcher) Within(dir string) bool {
+	parts := strings.Split(dir, "/")
+	return slices.ContainsFunc(m.exceptions, func(pattern []string) bool {
+		for i, p := range pattern {
+			if i == len(parts) || strings.Contains(p, "**") {
+				return true
+			}
+			if ok, err := path.Match(p, parts[i]); err != nil || !ok {
+				return false
+			}
+		}
+		// The pattern matches the directory or what it is in. Then another
+		// pattern leaves the directory out, with all that is in it.
+		return false
+	})
+}

@@ -89,6 +89,28 @@ application("api", source = local("api"), env = {"A": a})
 	}
 }
 
+// TestGlobInputs: a glob is an input together with what it leaves out, so that
+// whoever watches it finds the same files (L7).
+func TestGlobInputs(t *testing.T) {
+	main := write(t, "conf/a.yaml", "", "conf/b.yaml", "", "Pipelinefile", `
+pipeline("p")
+glob("conf/*.yaml", exclude = ["conf/b.*", "conf/c.*"])
+glob("conf/*.yaml")
+`)
+	p, err := interp.Eval(t.Context(), main, interp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []plan.Input{
+		{Path: "Pipelinefile", Kind: plan.InputModule, Digest: p.Inputs[0].Digest},
+		{Path: "conf/*.yaml", Kind: plan.InputGlob, Digest: plan.DigestOf([]byte("conf/a.yaml\nconf/b.yaml"))},
+		{Path: "conf/*.yaml", Kind: plan.InputGlob, Exclude: []string{"conf/b.*", "conf/c.*"}, Digest: plan.DigestOf([]byte("conf/a.yaml"))},
+	}
+	if diff := cmp.Diff(want, p.Inputs); diff != "" {
+		t.Errorf("Inputs: -want +got\n%s", diff)
+	}
+}
+
 // TestRelative: Eval takes a path relative to the current folder, and a root
 // under another name.
 func TestRelative(t *testing.T) {

@@ -172,9 +172,10 @@ type SecretRef struct {
 
 // An Input is something that evaluation read and that watch mode watches (L7).
 type Input struct {
-	Path   string    `json:"path"` // slash-separated, below the workspace's root; a glob's pattern
-	Kind   InputKind `json:"kind"`
-	Digest Digest    `json:"digest,omitempty"` // of a file's content; of a glob's matches
+	Path    string    `json:"path"` // slash-separated, below the workspace's root; a glob's pattern
+	Kind    InputKind `json:"kind"`
+	Exclude []string  `json:"exclude,omitempty"` // of a glob: the patterns of what is left out, as given
+	Digest  Digest    `json:"digest,omitempty"`  // of a file's content; of a glob's matches
 }
 
 // An InputKind says what reads an input.

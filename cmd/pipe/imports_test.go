@@ -24,12 +24,14 @@ var policy = map[string][]string{
 	"plan": {},
 	// the language: evaluation is hermetic (L1)
 	"stdlib":            {},
-	"internal/builtins": {"plan", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
+	"internal/builtins": {"plan", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
 	// what of it a host program needs for builtins of its own
 	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
 	"interp":   {"plan", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
 	// which remote modules are pinned, and their proven content: read by the language, written by modules
 	"internal/lock": {"plan"},
+	// how the patterns of glob() match, for evaluation and for watching
+	"internal/glob": {},
 	// fetches remote modules, so that evaluation does not: only the command imports it
 	"modules": {"plan", "internal/builtins", "internal/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
 	// lays out texts of the language: the printer is the one that Bazel's users know
@@ -44,13 +46,16 @@ var policy = map[string][]string{
 	// carrying out: knows drivers only by its own interfaces
 	"runtime":                {"plan", "runtime/internal/sched"},
 	"runtime/internal/sched": {},
+	// whether a file has changed, and what is left out of a build context: for builds and for watching
+	"runtime/internal/content":      {},
+	"runtime/internal/dockerignore": {"plan", "github.com/moby/patternmatcher"},
 	// runs parts of pipe as background processes of the same binary
 	"internal/background": {"golang.org/x/sys"},
 	// which process has a port that others want
 	"internal/ports": {},
 	// the drivers: each knows one system
 	"runtime/build": {
-		"plan", "runtime", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
+		"plan", "runtime", "runtime/internal/content", "runtime/internal/dockerignore", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
 		"github.com/docker/cli/cli/config", "github.com/sirupsen/logrus", "golang.org/x/sync", "google.golang.org/grpc",
 	},
 	"runtime/build/daemon": {
@@ -91,7 +96,7 @@ var policy = map[string][]string{
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "internal/lock", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "internal/lock", "internal/glob", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us

@@ -40,31 +40,6 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-func TestMatch(t *testing.T) {
-	for _, test := range []struct {
-		pattern, name string
-		match, within bool // within: something below name can match
-	}{
-		{"*", "a", true, false}, {"*", ".a", false, false}, {".*", ".a", true, false}, {"*", "a/b", false, false},
-		{"a/*", "a", false, true}, {"a/*", "b", false, false}, {"**", "a/b/c", true, true}, {"**/x", "x", true, true},
-		{"**/x", "a/b/x", true, true}, {"**/x", "a/.b/x", false, false}, {"a/**/b/*.go", "a/b/x.go", true, true}, {"a/**/b/*.go", "a/c/d/b/x.go", true, true},
-		{"a/**/b/*.go", "a/c/x.go", false, true}, {"**/**/x", "x", true, true}, {"a/**", "a", true, true}, {"?.[ab]", "x.b", true, false},
-	} {
-		p, n := strings.Split(test.pattern, "/"), strings.Split(test.name, "/")
-		if got := match(p, n); got != test.match {
-			t.Errorf("match(%s, %s) = %v", test.pattern, test.name, got)
-		}
-		if got := within(p, n); got != test.within {
-			t.Errorf("within(%s, %s) = %v", test.pattern, test.name, got)
-		}
-	}
-	// Many ** do not make it slow.
-	p := strings.Split(strings.Repeat("**/a/", 50)+"b", "/")
-	if match(p, strings.Split(strings.Repeat("a/", 200)+"c", "/")) {
-		t.Error("match of many **")
-	}
-}
-
 func TestRelative(t *testing.T) {
 	for _, test := range []struct{ base, target, want string }{
 		{".", "a/b", "a/b"}, {"a", "a/b", "b"}, {"a/b", "a/c/d", "../c/d"}, {"a/b", "x", "../../x"}, {"a", "a", "../a"},

@@ -2,10 +2,12 @@ package builtins
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -21,8 +23,15 @@ type Files struct {
 	meter  *Meter
 	most   int64
 	read   map[string]content
-	inputs map[plan.Input]plan.Digest // by path and kind
+	inputs map[inputKey]plan.Input
 	stats  map[string]fs.FileInfo     // nil: there is nothing
+}
+
+// An inputKey is what tells inputs apart.
+type inputKey struct {
+	path    string
+	kind    plan.InputKind
+	exclude string // joined by newlines
 }
 
 type content struct {
@@ -34,25 +43,19 @@ type content struct {
 func NewFiles(root *os.Root, most int64) *Files {
 	return &Files{
 		root: root, most: most, read: map[string]content{},
-		inputs: map[plan.Input]plan.Digest{}, stats: map[string]fs.FileInfo{},
+		inputs: map[inputKey]plan.Input{}, stats: map[string]fs.FileInfo{},
 	}
 }
 
 // Bound makes reading count in m, and end with its context.
 func (f *Files) Bound(m *Meter) { f.meter = m }
 
-// Inputs returns what was read, sorted by path, then kind.
+// Inputs returns what was read, sorted by path, then kind, then what is left out.
 func (f *Files) Inputs() []plan.Input {
-	out := make([]plan.Input, 0, len(f.inputs))
-	for in, digest := range f.inputs {
-		in.Digest = digest
-		out = append(out, in)
-	}
+	out := slices.Collect(maps.Values(f.inputs))
 	slices.SortFunc(out, func(a, b plan.Input) int {
-		if c := strings.Compare(a.Path, b.Path); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.Kind), string(b.Kind))
+		return cmp.Or(
+			strings.Compare(a.Path, b.Path), strings.Compare(string(a.Kind), string(b.Kind)), slices.Compare(a.Exclude, b.Exclude))
 	})
 	return out
 }
@@ -65,7 +68,11 @@ func (f *Files) Note(name string, kind plan.InputKind, digest plan.Digest) {
 // note adds an input. What does not exist is one too, without digest: when it
 // comes to be, the evaluation has another result.
 func (f *Files) note(name string, kind plan.InputKind, digest plan.Digest) {
-	f.inputs[plan.Input{Path: name, Kind: kind}] = digest
+	f.add(plan.Input{Path: name, Kind: kind, Digest: digest})
+}
+
+func (f *Files) add(in plan.Input) {
+	f.inputs[inputKey{in.Path, in.Kind, strings.Join(in.Exclude, "\n")}] = in
 }
 
 // Read returns the content of a file, whose path is below the root, and adds it
@@ -304,7 +311,7 @@ const treeMost = 10_000
 // readTree makes a whole folder one input, whose digest is over the paths and
 // digests of all its files.
 func (f *Files) readTree(dir string, kind plan.InputKind) error {
-	if f.inputs[plan.Input{Path: dir, Kind: kind}] != "" {
+	if f.inputs[inputKey{path: dir, kind: kind}].Digest != "" {
 		return nil
 	}
 	f.note(dir, kind, "")

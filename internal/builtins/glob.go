@@ -10,6 +10,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/glob"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -98,22 +99,17 @@ const (
 // folders that can have matches.
 func (f *Files) glob(m *Meter, pattern string, exclude [][]string) ([]string, error) {
 	parts := strings.Split(pattern, "/")
-	fixed := 0
-	for fixed < len(parts)-1 && !strings.ContainsAny(parts[fixed], `*?[\`) {
-		fixed++
-	}
-	start := path.Join(append([]string{"."}, parts[:fixed]...)...)
+	start := glob.Start(parts)
 	out, err := f.find(m, start, parts, exclude)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, readable(pattern, err)
 	}
 	slices.Sort(out)
-	digest := plan.DigestOf([]byte(strings.Join(out, "\n")))
-	// One pattern can be asked for with several exclude=: all answers count.
-	if old := f.inputs[plan.Input{Path: pattern, Kind: plan.InputGlob}]; old != "" && old != digest {
-		digest = plan.DigestOf([]byte(old + digest))
+	in := plan.Input{Path: pattern, Kind: plan.InputGlob, Digest: plan.DigestOf([]byte(strings.Join(out, "\n")))}
+	for _, e := range exclude {
+		in.Exclude = append(in.Exclude, strings.Join(e, "/"))
 	}
-	f.note(pattern, plan.InputGlob, digest)
+	f.add(in)
 	return out, nil
 }
 
@@ -160,12 +156,12 @@ func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string)
 			}
 			if e.IsDir() {
 				got.steps += folderSteps
-				if e.Name() == ".git" || !within(parts, at) || matches(exclude, at) {
+				if glob.Skip(parts, exclude, at) {
 					return fs.SkipDir
 				}
 				return nil
 			}
-			if match(parts, at) && !matches(exclude, at) {
+			if glob.Match(parts, at) && !glob.MatchAny(exclude, at) {
 				got.names = append(got.names, name)
 			}
 			return nil
@@ -176,52 +172,4 @@ func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string)
 		return nil, err
 	}
 	return got.names, m.Charge(got.steps)
-}
-
-func matches(patterns [][]string, name []string) bool {
-	return slices.ContainsFunc(patterns, func(p []string) bool { return match(p, name) })
-}
-
-// match reports whether name, split at slashes, matches pattern. The work is
-// the product of both lengths, whatever the pattern.
-func match(pattern, name []string) bool {
-	return step(pattern, name)[len(pattern)]
-}
-
-// within reports whether something below the folder name can match.
-func within(pattern, name []string) bool {
-	return slices.Contains(step(pattern, name)[:len(pattern)], true)
-}
-
-// step returns for each length of pattern whether that much of it matches all of name.
-func step(pattern, name []string) []bool {
-	reach := make([]bool, len(pattern)+1)
-	reach[0] = true
-	skip := func(r []bool) { // ** matches nothing, too
-		for i, p := range pattern {
-			if p == "**" && r[i] {
-				r[i+1] = true
-			}
-		}
-	}
-	skip(reach)
-	for _, part := range name {
-		next := make([]bool, len(pattern)+1)
-		for i, p := range pattern {
-			if !reach[i] {
-				continue
-			}
-			hidden := strings.HasPrefix(part, ".") && !strings.HasPrefix(p, ".")
-			if p == "**" {
-				next[i] = next[i] || !hidden
-				continue
-			}
-			if ok, _ := path.Match(p, part); ok && !hidden {
-				next[i+1] = true
-			}
-		}
-		skip(next)
-		reach = next
-	}
-	return reach
 }

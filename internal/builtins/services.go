@@ -159,12 +159,25 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	w.Env = joinEnv(c, a.Env, a.Secrets)
 	c.ports(w, a.Ports)
 	c.volumes(w, a.Volumes)
+	if t != plan.Job && a.Chart == nil && c.ok("name") {
+		c.wrong("name", checkServiceName(name, w.Ports))
+	}
 	if a.Health != nil && c.ok("ports") {
 		h := a.Health.plan
 		c.wrong("health", completeHealth(&h, w.Ports))
 		w.Health = &h
 	}
 	return s
+}
+
+// checkServiceName checks a name for the Kubernetes Service that a generated chart has
+// if there are ports: unlike other names, it must begin with a letter (RFC 1035).
+func checkServiceName(name string, ports []plan.Port) *problem {
+	if len(ports) == 0 || name[0] < '0' || name[0] > '9' {
+		return nil
+	}
+	return problemf("%q must begin with a letter: the service has ports, and a Kubernetes Service of its name", clip(name)).
+		hinted("write such as %q", "s"+name[:min(len(name), serviceNameMost-1)])
 }
 
 // ports adds the ports and checks that they differ.

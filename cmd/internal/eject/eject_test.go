@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
+	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
@@ -134,6 +136,95 @@ func TestSameObjects(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"db", "migrate", "backup", "report", "cache", "api"}, names); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
+	}
+}
+
+// TestAwkwardNames: names that YAML reads as numbers, truth values or nothing are the same strings in
+// what is ejected, also as Helm reads the files of values.
+func TestAwkwardNames(t *testing.T) {
+	dir := t.TempDir()
+	const program = `pipeline("1e3")
+names = ["404", "y", "on", "null", "1e3", "0x1f", "true"]
+for name in names:
+    container(name, image = "i:1", env = {n: n for n in ["YES", "ON", "TRUE", "y", "_1", "null"]}, labels = {n: n for n in names},
+        secrets = {"S" + n: secret(n, key = n) for n in names}, values = {"podAnnotations": {n: n for n in names}},
+        ports = [port(80, name = "e1", public = True, host = "1.5"), port(81, name = "y")] if name[0].isalpha() else [], volumes = [volume("/1", name = name, size = "1e9")])
+    job("j-" + name, image = "i:1", args = names)
+`
+	if err := os.WriteFile(filepath.Join(dir, "Pipelinefile"), []byte(program), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p, err := interp.Eval(t.Context(), filepath.Join(dir, "Pipelinefile"), interp.Options{Root: dir, Environment: plan.EnvironmentRef{Name: "on"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	result, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range result.Services {
+		written, err := loader.Load(filepath.Join(out, s.Chart))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := chartutil.ReadValuesFile(filepath.Join(out, s.Values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range lint.All(filepath.Join(out, s.Chart), values, "1e3-on", true).Messages {
+			if m.Severity > support.InfoSev {
+				t.Errorf("helm lint %s: %v", s.Name, m)
+			}
+		}
+		for file, text := range render(t, written, values, s.Name) {
+			if filepath.Ext(file) != ".yaml" || strings.TrimSpace(text) == "" {
+				continue
+			}
+			var object struct {
+				Metadata struct {
+					Name   string
+					Labels map[string]string
+				}
+				Spec struct {
+					Template struct {
+						Metadata struct{ Annotations map[string]string }
+						Spec     struct {
+							Containers []struct {
+								Name string
+								Args []string
+								Env  []struct{ Name, Value string }
+							}
+						}
+					}
+				}
+			}
+			if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+				t.Fatalf("%s: %v in\n%s", file, err, text)
+			}
+			name := object.Metadata.Name
+			if strings.HasPrefix(s.Name, "j-") && strings.HasSuffix(file, "/job.yaml") || strings.HasSuffix(file, "/volumes.yaml") {
+				name = name[:strings.LastIndex(name, "-")]
+			}
+			if name != s.Name || object.Metadata.Labels["app.kubernetes.io/name"] != s.Name {
+				t.Errorf("%s of %s has the name %q in\n%s", file, s.Name, object.Metadata.Name, text)
+			}
+			for _, c := range object.Spec.Template.Spec.Containers {
+				for _, e := range c.Env {
+					if e.Value != "" && e.Value != e.Name {
+						t.Errorf("variable %q = %q in\n%s", e.Name, e.Value, text)
+					}
+				}
+				if c.Name != s.Name || !slices.Equal(c.Args, p.Service(s.Name).Workload.Args) || len(c.Env) != len(p.Service(s.Name).Workload.Env) {
+					t.Errorf("container %+v in\n%s", c, text)
+				}
+			}
+			for key, value := range object.Spec.Template.Metadata.Annotations {
+				if key != value {
+					t.Errorf("annotation %q = %q in\n%s", key, value, text)
+				}
+			}
+		}
 	}
 }
 

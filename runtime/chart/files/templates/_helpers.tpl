@@ -12,14 +12,14 @@
 
 {{/* What pods are selected by. It can never change. */}}
 {{- define "service.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of pods: nothing in here may change from one deploy to the next without need, or pods restart. */}}
 {{- define "service.podLabels" -}}
 {{ include "service.selector" . }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 {{- with ((.Values.global).pipe).pipeline }}
 app.kubernetes.io/part-of: {{ . | quote }}
 {{- end }}
@@ -29,7 +29,7 @@ app.kubernetes.io/part-of: {{ . | quote }}
 {{- end -}}
 
 {{- define "service.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 {{ include "service.podLabels" . }}
 {{- end -}}
 

@@ -15,7 +15,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "service.account" . }}
+  serviceAccountName: {{ include "service.account" . | quote }}
   automountServiceAccountToken: {{ .Values.serviceAccount.automount }}
   # Variables for every service of the namespace would get between those of env.
   enableServiceLinks: false
@@ -28,15 +28,15 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $.restartPolicy }}
-  restartPolicy: {{ . }}
+  restartPolicy: {{ . | quote }}
   {{- end }}
   {{- with .Values.terminationGracePeriodSeconds }}
-  terminationGracePeriodSeconds: {{ . }}
+  terminationGracePeriodSeconds: {{ . | toJson }}
   {{- end }}
   containers:
-    - name: {{ .Chart.Name }}
+    - name: {{ .Chart.Name | quote }}
       image: {{ include "service.image" . | quote }}
-      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
       {{- with .Values.command }}
       command:
         {{- toYaml . | nindent 8 }}
@@ -50,16 +50,16 @@ spec:
         {{- /* Secrets come first, so that other values can contain $(NAME). */}}
         {{- range . }}
         {{- if .secret }}
-        - name: {{ .name }}
+        - name: {{ .name | quote }}
           valueFrom:
             secretKeyRef:
-              name: {{ .secret.name }}
+              name: {{ .secret.name | quote }}
               key: {{ .secret.key | quote }}
         {{- end }}
         {{- end }}
         {{- range . }}
         {{- if not .secret }}
-        - name: {{ .name }}
+        - name: {{ .name | quote }}
           value: {{ .value | default "" | quote }}
         {{- end }}
         {{- end }}
@@ -67,9 +67,9 @@ spec:
       {{- with .Values.ports }}
       ports:
         {{- range . }}
-        - name: {{ .name }}
-          containerPort: {{ .number }}
-          protocol: {{ .protocol | default "TCP" }}
+        - name: {{ .name | quote }}
+          containerPort: {{ .number | toJson }}
+          protocol: {{ .protocol | default "TCP" | quote }}
         {{- end }}
       {{- end }}
       {{- with .Values.health }}
@@ -79,7 +79,7 @@ spec:
         {{- include "service.probe" . | nindent 8 }}
         periodSeconds: 1
         timeoutSeconds: 5
-        failureThreshold: {{ $root.Values.startupSeconds }}
+        failureThreshold: {{ $root.Values.startupSeconds | toJson }}
       readinessProbe:
         {{- include "service.probe" . | nindent 8 }}
         periodSeconds: 5
@@ -102,7 +102,7 @@ spec:
       {{- with .Values.volumes }}
       volumeMounts:
         {{- range . }}
-        - name: {{ .name }}
+        - name: {{ .name | quote }}
           mountPath: {{ .path | quote }}
           {{- with .subPath }}
           subPath: {{ . | quote }}
@@ -112,9 +112,9 @@ spec:
   {{- with .Values.volumes }}
   volumes:
     {{- range . }}
-    - name: {{ .name }}
+    - name: {{ .name | quote }}
       persistentVolumeClaim:
-        claimName: {{ $root.Release.Name }}-{{ .name }}
+        claimName: {{ printf "%s-%s" $root.Release.Name .name | quote }}
     {{- end }}
   {{- end }}
   {{- with .Values.nodeSelector }}
@@ -136,10 +136,10 @@ spec:
 {{- if eq .kind "http" -}}
 httpGet:
   path: {{ .path | quote }}
-  port: {{ .port }}
+  port: {{ .port | toJson }}
 {{- else if eq .kind "tcp" -}}
 tcpSocket:
-  port: {{ .port }}
+  port: {{ .port | toJson }}
 {{- else -}}
 exec:
   command:

@@ -47,7 +47,7 @@ func uses(services []*builtins.Service) {
 				look(text)
 			}
 		}
-		eachText(s.Plan.Values, look)
+		eachText(map[string]any(s.Plan.Values), look)
 		slices.Sort(found)
 		s.Plan.Uses = slices.Compact(found)
 	}

@@ -359,3 +359,21 @@ func ExampleDigestOf() {
 	fmt.Println(plan.DigestOf([]byte("FROM scratch"))[:14])
 	// Output: sha256:67c4282
 }
+
+// A template shows an integer and a float differently, so a plan that is read
+// again has them as they were.
+func ExampleValues() {
+	values := evaluate(`
+container("api", image = "redis:7", values = {"build": 20190612073634, "ratio": 1.0})
+`).Service("api").Values
+	data, err := values.MarshalJSON()
+	if err != nil {
+		panic(err)
+	}
+	var again plan.Values
+	err = again.UnmarshalJSON(data)
+	fmt.Printf("%s\n%T %T %v\n", data, again["build"], again["ratio"], err)
+	// Output:
+	// {"build":20190612073634,"ratio":1.0}
+	// int64 float64 <nil>
+}

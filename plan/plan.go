@@ -81,19 +81,19 @@ const (
 
 // A Service is one deployable thing.
 type Service struct {
-	Name     string         `json:"name"` // unique; a DNS label of at most 53 characters
-	Type     ServiceType    `json:"type"`
-	Stage    string         `json:"stage"`              // the name of its stage
-	Placed   Placement      `json:"placed"`             // why it is there
-	Skip     bool           `json:"skip"`               // left out of actions on the environment (E4)
-	SkipWhy  *Reason        `json:"skip_why,omitempty"` // set if Skip
-	Image    ImageSource    `json:"image"`
-	Chart    *Chart         `json:"chart,omitempty"`  // nil: generated from Workload (D1)
-	Values   map[string]any `json:"values,omitempty"` // given to the chart, over its own
-	Workload Workload       `json:"workload"`         // what runs
-	Uses     []string       `json:"uses,omitempty"`   // services whose host or address it is given, sorted
-	Timeout  Duration       `json:"timeout"`          // until ready; default 5 minutes, of a job 10
-	Pos      Pos            `json:"pos"`              // of the call that declares it, in the workspace
+	Name     string      `json:"name"` // unique; a DNS label of at most 53 characters
+	Type     ServiceType `json:"type"`
+	Stage    string      `json:"stage"`              // the name of its stage
+	Placed   Placement   `json:"placed"`             // why it is there
+	Skip     bool        `json:"skip"`               // left out of actions on the environment (E4)
+	SkipWhy  *Reason     `json:"skip_why,omitempty"` // set if Skip
+	Image    ImageSource `json:"image"`
+	Chart    *Chart      `json:"chart,omitempty"`  // nil: generated from Workload (D1)
+	Values   Values      `json:"values,omitempty"` // given to the chart, over its own
+	Workload Workload    `json:"workload"`         // what runs
+	Uses     []string    `json:"uses,omitempty"`   // services whose host or address it is given, sorted
+	Timeout  Duration    `json:"timeout"`          // until ready; default 5 minutes, of a job 10
+	Pos      Pos         `json:"pos"`              // of the call that declares it, in the workspace
 }
 
 // A Placement says why a service is in its stage.

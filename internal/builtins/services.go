@@ -132,7 +132,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	}
 	s := &Service{Stage: a.Stage, Stack: c.Session.stack(c.Thread)}
 	s.Plan = plan.Service{
-		Name: name, Type: t, Skip: a.Skip, Values: a.Values, Timeout: plan.Duration(timeout), Pos: c.Pos(),
+		Name: name, Type: t, Skip: a.Skip, Values: plan.Values(a.Values), Timeout: plan.Duration(timeout), Pos: c.Pos(),
 	}
 	if !a.Stage.IsZero() {
 		s.StagePos = c.paramPos(c.Func.byName["stage"], nil)

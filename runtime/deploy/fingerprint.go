@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -65,9 +67,40 @@ func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
 		Values map[string]any
 		// Not among the values of a chart that does not want them.
 		Image, Secrets string
-	}{format, c.Digest, c.Values(use), use.Image, use.Secrets})
+		Exact          plan.Values `json:",omitempty"`
+	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values)})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", use.Service, err)
 	}
 	return plan.DigestOf(data), nil
+}
+
+// exact returns the values of the Pipelinefile if there is a whole number in them;
+// otherwise Values says it all. Values does not tell an integer from a float, which
+// templates show differently (SPEC D9). Releases of former versions, in which a
+// stored plan had floats instead of integers, have no Exact: they are deployed again.
+func exact(values map[string]any) plan.Values {
+	if hasWhole(values) {
+		return values
+	}
+	return nil
+}
+
+func hasWhole(v any) bool {
+	switch v := v.(type) {
+	case nil, bool, string:
+		return false
+	case float64:
+		return v == math.Trunc(v)
+	case []any:
+		return slices.ContainsFunc(v, hasWhole)
+	case map[string]any:
+		for _, e := range v {
+			if hasWhole(e) {
+				return true
+			}
+		}
+		return false
+	}
+	return true // an integer of some type
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -129,7 +130,7 @@ type objectKey struct{ kind, namespace, name string }
 func (ms manifests) add(text, namespace string) error {
 	for _, doc := range releaseutil.SplitManifests(text) {
 		object := make(map[string]any)
-		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
+		if err := yaml.Unmarshal([]byte(doc), &object, exactNumbers); err != nil {
 			return errors.New("an object is no valid YAML")
 		}
 		if len(object) == 0 {
@@ -146,6 +147,12 @@ func (ms manifests) add(text, namespace string) error {
 		ms[key] = object
 	}
 	return nil
+}
+
+// exactNumbers has numbers decoded as they are: float64 makes one of 2^53 and 2^53+1.
+func exactNumbers(d *json.Decoder) *json.Decoder {
+	d.UseNumber()
+	return d
 }
 
 // changes returns what differs.

@@ -49,6 +49,7 @@ type Service struct {
 	Secrets []Secret `json:"secrets"`           // that pods read; never a value
 
 	plan plan.Service
+	sets []string // see the function
 }
 
 // A Secret is a key of a Kubernetes Secret.
@@ -122,6 +123,7 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	values := c.Values(chart.Use{
 		Pipeline: p.Pipeline.Name, Environment: p.Environment.Name, Service: s.Name, Image: out.Image, Values: s.Values,
 	})
+	out.sets = sets("", values)
 	data, err := yaml.Marshal(values)
 	if err != nil {
 		return out, err

@@ -18,6 +18,7 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
+	"helm.sh/helm/v3/pkg/strvals"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/interp"
@@ -31,7 +32,8 @@ db = database("db", engine = "postgresql", version = "17")
 job("migrate", image = "shop/migrate:3", env = {"DB": db.url})
 job("backup", image = "shop/backup:1", on = "stop", env = {"PASSWORD": db.password})
 job("report", image = "shop/report:1", schedule = "0 3 * * *")
-container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn"})
+container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn",
+    "numbers": {"tag": 20190612073634, "limit": 1000000, "ratio": 1.5, "whole": 1.0, "round": 1e6, "a.b,c=d[0]\\\\": [1, {"most": 9223372036854775807}]}})
 application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
     env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"replicas": 3},
     volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"})
@@ -48,7 +50,7 @@ func workspace(t *testing.T) (string, *plan.Plan) {
 		"small.yaml":                      "memory: 10Mi\nlevel: debug\n",
 		"helm/cache/Chart.yaml":           "apiVersion: v2\nname: cache\nversion: 1.2.3\n",
 		"helm/cache/values.yaml":          "memory: 1Gi\nlevel: info\nimage:\n  repository: redis\n  tag: latest\n",
-		"helm/cache/templates/cache.yaml": "kind: ConfigMap\napiVersion: v1\nmetadata: {name: cache}\ndata: {image: \"{{ .Values.image.repository }}:{{ .Values.image.tag }}\", memory: {{ .Values.memory }}, level: {{ .Values.level }}, env: {{ .Values.global.pipe.environment }}}\n",
+		"helm/cache/templates/cache.yaml": "kind: ConfigMap\napiVersion: v1\nmetadata: {name: cache}\ndata: {image: \"{{ .Values.image.repository }}:{{ .Values.image.tag }}\", memory: {{ .Values.memory }}, level: {{ .Values.level }}, env: {{ .Values.global.pipe.environment }}, numbers: {{ .Values.numbers | quote }}}\n",
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
@@ -110,6 +112,11 @@ func TestSameObjects(t *testing.T) {
 		values, err := chartutil.ReadValuesFile(filepath.Join(out, s.Values))
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, set := range s.sets {
+			if err := strvals.ParseInto(set, values); err != nil {
+				t.Errorf("--set %s: %v", set, err)
+			}
 		}
 		if s.Built { // the README says so
 			values = chartutil.CoalesceTables(map[string]any{"image": map[string]any{"reference": "registry/shop/api@sha256:abc"}}, values)

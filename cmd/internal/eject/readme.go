@@ -66,6 +66,9 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 		args = append(args, "--version", s.Version)
 	}
 	args = append(args, "--namespace", namespace, "--create-namespace", "--values", s.Values)
+	for _, set := range s.sets {
+		args = append(args, "--set", set)
+	}
 	if s.Built && s.plan.Chart == nil {
 		args = append(args, "--set", "image.reference=REGISTRY/IMAGE@DIGEST")
 	}
@@ -76,6 +79,9 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.Join(args, " "))
 	if s.plan.Chart != nil && s.Repo != s.plan.Chart.Repo {
 		b.WriteString("\nThe chart repository wants a user and a password: add `--username` and `--password`.\n")
+	}
+	if len(s.sets) > 0 {
+		fmt.Fprintf(b, "\nThe `--set` of numbers keep them exact: Helm reads those of a file as floats, and shows large ones with an exponent.\n")
 	}
 	switch {
 	case s.Built && s.plan.Chart != nil:

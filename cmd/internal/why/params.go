@@ -1,6 +1,7 @@
 package why
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -127,7 +128,9 @@ func add(out map[string]string, prefix string, v any) error {
 		return fmt.Errorf("explain: %w", err)
 	}
 	var tree map[string]any
-	if err := json.Unmarshal(data, &tree); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // 2^53 and 2^53+1 are one float64
+	if err := dec.Decode(&tree); err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}
 	for _, name := range []string{"pos", "placed", "skip_why", "uses"} { // stage, skip and env say what changed

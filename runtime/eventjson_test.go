@@ -25,7 +25,7 @@ func everyEvent() []runtime.Event {
 	pos := plan.Pos{File: "Pipelinefile", Line: 3, Col: 7}
 	record := &runtime.RunRecord{
 		ID: "20310203-040506-0a1b2c3d", Action: runtime.Deploy, By: "ana@laptop", Commit: "4f3a9c1",
-		PlanDigest: "sha256:00", Start: at, End: at.Add(time.Minute), Error: "service api failed: it crashes",
+		PlanDigest: "sha256:00", Inputs: "sha256:02", Start: at, End: at.Add(time.Minute), Error: "service api failed: it crashes",
 		Services: []runtime.ServiceRecord{
 			{
 				Service: "api", Stage: "applications", State: runtime.Failed, Reason: "changed", Image: "localhost:5000/api@sha256:01",
@@ -54,6 +54,14 @@ func everyEvent() []runtime.Event {
 		{"", "", runtime.Printed{Pos: pos, Text: "hello"}},
 		{"", "", runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Pos: pos, Message: "a tag can move"}}},
 		{"", "", runtime.RunEnded{Record: record}},
+		{"", "", runtime.FilesChanged{Paths: []string{"api/main.go"}}},
+		{"", "", runtime.FilesChanged{Paths: []string{"api/main.go", "web/main.go"}, More: 3, Head: true}},
+		{"", "", runtime.WatchChanged{State: runtime.Evaluating}},
+		{"", "", runtime.WatchChanged{State: runtime.Settled, Reason: "service api failed: it crashes", Services: []string{"api"}, Inputs: "sha256:02"}},
+		{"", "", runtime.WatchChanged{State: runtime.Wrong, Errors: []plan.Diagnostic{{Severity: plan.Error, Pos: pos, Message: "undefined: x"}}}},
+		{"applications", "api", runtime.ServiceRemoved{}},
+		{"applications", "api", runtime.Forwarding{Port: 8080, URL: "http://127.0.0.1:8080", State: "waiting", Reason: "no pod is ready"}},
+		{"applications", "api", runtime.Synced{Pod: "api-0", Container: "api", Files: 2, Removed: 1, Bytes: 3, Took: time.Second, Error: "the image has no tar"}},
 	}
 	var events []runtime.Event
 	for i, b := range bodies {
@@ -139,16 +147,23 @@ func TestEventDocs(t *testing.T) {
 			t.Errorf("docs/events.md does not describe the state %q", state)
 		}
 	}
-	// The kinds that event.go declares: none is forgotten here.
-	source, err := os.ReadFile("event.go")
-	if err != nil {
-		t.Fatal(err)
+	for _, state := range runtime.WatchStates {
+		if !strings.Contains(sections["watch"], "| `"+string(state)+"` |") {
+			t.Errorf("docs/events.md does not describe the state %q of watch mode", state)
+		}
 	}
-	for line := range strings.Lines(string(source)) {
-		if _, kind, ok := strings.Cut(line, "Kind() string"); ok && strings.Contains(kind, "return") {
-			kind = strings.Split(kind, `"`)[1]
-			if !shown[kind] {
-				t.Errorf("no example of %s in everyEvent", kind)
+	// The kinds that the source declares: none is forgotten here.
+	for _, file := range []string{"event.go", "eventwatch.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(source)) {
+			if _, kind, ok := strings.Cut(line, "Kind() string"); ok && strings.Contains(kind, "return") {
+				kind = strings.Split(kind, `"`)[1]
+				if !shown[kind] {
+					t.Errorf("no example of %s in everyEvent", kind)
+				}
 			}
 		}
 	}

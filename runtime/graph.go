@@ -61,7 +61,7 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 		complete := &sched.Task{Name: "stage " + st.name, Class: -1}
 		for _, im := range toMake[st] {
 			t := &sched.Task{Name: im.source(), Class: classBuild, Priority: st.index, Wave: st.index}
-			if r.turn != nil && r.turn.made(im) {
+			if r.Turn != nil && r.Turn.made(im) {
 				t.Class = -1 // it only waits for an older run of the session
 			}
 			t.Do = func(ctx context.Context) error { return makeImage(ctx, im) }
@@ -85,7 +85,7 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 		var guards []*sched.Task
 		for _, s := range st.guardsFirst() {
 			t := &sched.Task{Name: s.Name, Class: classDeploy, Priority: st.index, Wave: st.index}
-			if r.turn != nil && r.turn.same(s) {
+			if r.Turn != nil && r.Turn.same(s) {
 				t.Class = -1 // it only waits for an older run of the session
 			}
 			t.Do = func(ctx context.Context) error { return act(ctx, s) }

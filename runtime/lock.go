@@ -18,7 +18,7 @@ func (req Request) holder() string {
 
 // lock takes the lease of the environment; if the request says so, it waits
 // for it, and says for whom.
-func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (lease Lease, waited bool, err error) {
+func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease Lease, waited bool, err error) {
 	const retry = time.Second
 	key := req.Environment
 	var said *LockedError // what is waited for
@@ -51,7 +51,7 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *delivery) (leas
 		}
 		if said == nil || said.Holder != locked.Holder || !said.Since.Equal(locked.Since) {
 			said = locked
-			events.send("", "", WaitingFor{locked.Error()})
+			events.Send("", "", WaitingFor{locked.Error()})
 		}
 		select {
 		case <-time.After(retry):

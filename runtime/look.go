@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,6 +114,23 @@ func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 	return tasks
 }
 
+// inputs returns the digest of what the run is about: its plan and the identities
+// of the images that this builds. It is empty if one of them is not known.
+func (r *run) inputs() plan.Digest {
+	lines := []string{string(r.track.record.PlanDigest)}
+	for _, im := range r.images {
+		if im.build == nil {
+			continue
+		}
+		if im.identity == "" {
+			return ""
+		}
+		lines = append(lines, im.build.ID+" "+string(im.identity))
+	}
+	slices.Sort(lines[1:])
+	return plan.DigestOf([]byte(strings.Join(lines, "\n")))
+}
+
 // find finds out whether the registry has im.
 func (r *run) find(ctx context.Context, im *image) (err error) {
 	if im.err != nil {
@@ -186,8 +204,8 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 	if s.overtaken {
 		return false, "changed while it was deployed"
 	}
-	if r.turn != nil {
-		if what := r.turn.foreign(r, s); what != "" {
+	if r.Turn != nil {
+		if what := r.Turn.foreign(r, s); what != "" {
 			return true, what
 		}
 	}

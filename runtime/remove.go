@@ -56,7 +56,7 @@ func (x *run) prune(ctx context.Context) error {
 				Pipeline: x.req.Environment.Pipeline, Environment: x.req.Environment.Name, Namespace: x.namespace,
 				Service: plan.Service{Name: name},
 			}
-			if err := x.Deployer.Delete(ctx, r, func(b Body) { x.track.events.send("", "", b) }); err != nil {
+			if err := x.Deployer.Delete(ctx, r, func(b Body) { x.track.events.Send("", "", b) }); err != nil {
 				return fmt.Errorf("delete release %s, which is of no service any more: %w", name, err)
 			}
 			x.track.pruned(name)
@@ -81,7 +81,7 @@ func (x *run) prune(ctx context.Context) error {
 // another one, and then nothing may be removed any more.
 func (x *run) remove(ctx context.Context, lease Lease) error {
 	key := x.req.Environment
-	emit := func(b Body) { x.track.events.send("", "", b) }
+	emit := func(b Body) { x.track.events.Send("", "", b) }
 	if err := x.Deployer.Remove(ctx, key, x.req.KeepVolumes, emit); err != nil {
 		return fmt.Errorf("remove namespace %s: %w", key.Namespace(), err)
 	}

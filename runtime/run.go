@@ -24,7 +24,7 @@ const finishTime = 15 * time.Second
 // A run is one action on its way.
 type run struct {
 	*Runtime
-	*turn     // nil: the run is of no session
+	*Turn     // nil: the run is of no session
 	req       Request
 	namespace string
 	env       *Environment // without a Revision: there is none yet
@@ -66,8 +66,8 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 			return nil, err
 		}
 	}
-	events := deliver(req.Events)
-	defer events.close()
+	events := NewStream(req.Events)
+	defer events.Close()
 	lease, waited, err := r.lock(ctx, req, events)
 	if err != nil {
 		return nil, err
@@ -88,8 +88,8 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 		collected = r.collect(ctx, req.holder())
 	}
 	record, err := x.underLease(ctx, lease, events)
-	collected(func(text string) { events.send("", "", warning(text)) })
-	events.send("", "", RunEnded{record})
+	collected(func(text string) { events.Send("", "", warning(text)) })
+	events.Send("", "", RunEnded{record})
 	return record, err
 }
 
@@ -148,7 +148,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run{Runtime: r, turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
+	return &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
 }
 
 // underLock returns the run as it is opened again if the environment has changed
@@ -174,7 +174,7 @@ func (x *run) underLock(ctx context.Context, req Request, waited bool) (*run, er
 
 // underLease does the work of the run, writes its record down and releases the
 // lease. The context of the work ends when the lease is lost.
-func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*RunRecord, error) {
+func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*RunRecord, error) {
 	work, cancel := context.WithCancelCause(underFence(ctx, lease))
 	watched := make(chan struct{})
 	go func() {
@@ -223,20 +223,23 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *delivery) (*R
 func (x *run) carryOut(ctx context.Context) error {
 	x.track.start(x.namespace)
 	err := x.begin(ctx)
-	if x.turn != nil {
-		x.turn.looks(x)
+	if x.Turn != nil {
+		x.Turn.looks(x)
 	}
 	if err == nil {
 		err = x.look(ctx, x.preparation()...)
 	}
+	if err == nil && x.req.Action == Deploy {
+		x.track.inputs(x.inputs())
+	}
 	x.settleGuards()
-	if err == nil && x.turn != nil && !x.turn.takeOver(x) {
+	if err == nil && x.Turn != nil && !x.Turn.takeOver(x) {
 		err = ErrStale
 	}
 	if err == nil && !x.foreseen() {
 		err = x.work(ctx)
 	}
-	if x.turn != nil && x.turn.end(x) && err == nil && x.track.unfinished() {
+	if x.Turn != nil && x.Turn.end(x) && err == nil && x.track.unfinished() {
 		err = ErrStale
 	}
 	if ctx.Err() != nil && (err != nil || x.track.unfinished()) {

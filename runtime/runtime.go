@@ -64,7 +64,7 @@ type Request struct {
 	Events      func(Event)       // called in order from one goroutine; nil: none
 
 	collect bool  // beside the run, delete environments whose time is over
-	turn    *turn // of the session that the run is of; nil: of none
+	turn    *Turn // of the session that the run is of; nil: of none
 }
 
 // A Step is what a run would do with one service.
@@ -130,11 +130,14 @@ func (s State) Ended() bool {
 
 // A RunRecord is what is kept of a run (E5).
 type RunRecord struct {
-	ID         string          `json:"id"`
-	Action     Action          `json:"action"`
-	By         string          `json:"by,omitempty"`
-	Commit     string          `json:"commit,omitempty"`
-	PlanDigest plan.Digest     `json:"plan_digest,omitempty"`
+	ID         string      `json:"id"`
+	Action     Action      `json:"action"`
+	By         string      `json:"by,omitempty"`
+	Commit     string      `json:"commit,omitempty"`
+	PlanDigest plan.Digest `json:"plan_digest,omitempty"`
+	// Inputs is a digest over the plan and the identities of all images that it
+	// builds: over all that the files said. Empty if the run did not find it out.
+	Inputs     plan.Digest     `json:"inputs,omitempty"`
 	Start      time.Time       `json:"start"`
 	End        time.Time       `json:"end,omitzero"`
 	Services   []ServiceRecord `json:"services"` // in the order of the plan

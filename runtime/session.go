@@ -95,19 +95,31 @@ func (r *Runtime) NewSession() *Session {
 	return s
 }
 
+// Next returns the place of the next run: it is newer than all before, whenever
+// it starts.
+func (s *Session) Next() *Turn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.number++
+	return &Turn{s, s.number}
+}
+
+// A Turn is the place of one run among those of its session.
+type Turn struct {
+	*Session
+	number int
+}
+
 // Run is [Runtime.Run] of a deploy, which may be called while other runs of the
 // session go on; all must be on the same environment. The error of a run that
 // ended early because a newer one took over wraps [ErrStale]. Environments whose
 // time is over are not collected.
-func (s *Session) Run(ctx context.Context, req Request) (*RunRecord, error) {
+func (t *Turn) Run(ctx context.Context, req Request) (*RunRecord, error) {
 	if req.Action != Deploy {
 		return nil, fmt.Errorf("a session deploys; it cannot %s", req.Action)
 	}
-	s.mu.Lock()
-	s.number++
-	req.turn = &turn{s, s.number}
-	s.mu.Unlock()
-	return s.runtime.run(ctx, req)
+	req.turn = t
+	return t.runtime.run(ctx, req)
 }
 
 // Forget has what failed tried again by the next run, although nothing of it has
@@ -120,14 +132,8 @@ func (s *Session) Forget() {
 	clear(s.told)
 }
 
-// A turn is the place of one run in its session.
-type turn struct {
-	*Session
-	number int
-}
-
 // looks notes that x is about to look at what is deployed.
-func (t *turn) looks(x *run) {
+func (t *Turn) looks(x *run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.runs[x] = &work{looked: t.clock}
@@ -135,7 +141,7 @@ func (t *turn) looks(x *run) {
 
 // takeOver has x do what older runs have not begun, and cancels what it makes
 // stale. It reports false if a newer run has taken over already.
-func (t *turn) takeOver(x *run) bool {
+func (t *Turn) takeOver(x *run) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := t.runs[x]
@@ -149,7 +155,7 @@ func (t *turn) takeOver(x *run) bool {
 		wanted[im.content()] = true
 	}
 	for y, older := range t.runs {
-		if y.turn.number > t.number || y == x {
+		if y.Turn.number > t.number || y == x {
 			continue
 		}
 		older.stale = true
@@ -163,7 +169,7 @@ func (t *turn) takeOver(x *run) bool {
 }
 
 // end forgets a run that has ended, and reports whether a newer one had taken over.
-func (t *turn) end(x *run) (stale bool) {
+func (t *Turn) end(x *run) (stale bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := t.runs[x]
@@ -182,7 +188,7 @@ func (im *image) content() string {
 // making has an image made by do, unless a newer run has taken over, or waits for
 // an older run that makes the same. The work ends when a newer run does not want
 // the image.
-func (t *turn) making(ctx context.Context, x *run, im *image, do func(context.Context) error) error {
+func (t *Turn) making(ctx context.Context, x *run, im *image, do func(context.Context) error) error {
 	content := im.content()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -222,14 +228,14 @@ func (t *turn) making(ctx context.Context, x *run, im *image, do func(context.Co
 }
 
 // made reports whether an older run is making an image.
-func (t *turn) made(im *image) bool {
+func (t *Turn) made(im *image) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.builds[im.content()] != nil
 }
 
 // same reports whether an older run is at work on s and deploys what x would.
-func (t *turn) same(s *service) bool {
+func (t *Turn) same(s *service) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := t.acting[s.Name]
@@ -239,7 +245,7 @@ func (t *turn) same(s *service) bool {
 // actOn has do act on a service whose fingerprint is known, unless a newer run
 // has taken over. What an older run does to it is waited for: to its end if it
 // deploys the same, and otherwise to the end of what it writes.
-func (t *turn) actOn(ctx context.Context, x *run, s *service, do func(context.Context) (State, string, error)) (State, string, error) {
+func (t *Turn) actOn(ctx context.Context, x *run, s *service, do func(context.Context) (State, string, error)) (State, string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a := &act{fingerprint: s.fingerprint, cancel: cancel, done: make(chan struct{})}
@@ -285,7 +291,7 @@ func (t *turn) actOn(ctx context.Context, x *run, s *service, do func(context.Co
 // byOlder is the reason of what an older run of the session has deployed.
 const byOlder = "deployed by the run before"
 
-func (t *turn) act(ctx context.Context, s *service, a *act, do func(context.Context) (State, string, error)) (state State, reason string, err error) {
+func (t *Turn) act(ctx context.Context, s *service, a *act, do func(context.Context) (State, string, error)) (state State, reason string, err error) {
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -319,7 +325,7 @@ func staleOr(ctx context.Context, err error) error {
 
 // foreign returns what another run has done to a service since the session left
 // it as it would be deployed now, or "" if nobody has. It warns of each once.
-func (t *turn) foreign(x *run, s *service) string {
+func (t *Turn) foreign(x *run, s *service) string {
 	d, deployed := x.deployed[s.Name]
 	t.mu.Lock()
 	left := t.left[s.Name]

@@ -47,8 +47,9 @@ func during(t *testing.T, w *runtimetest.World, p *plan.Plan, changes ...change)
 		now.Builds = slices.Clone(p.Builds)
 		r := &changed{}
 		results[i] = r
+		turn := session.Next()
 		wg.Go(func() {
-			r.record, r.err = session.Run(t.Context(), runtime.Request{
+			r.record, r.err = turn.Run(t.Context(), runtime.Request{
 				Action: runtime.Deploy, Environment: staging, Plan: &now, KeepGoing: true, Events: r.events.add,
 			})
 		})
@@ -219,7 +220,7 @@ func TestKnownFailure(t *testing.T) {
 		p.Builds[0].Dockerfile = runtimetest.BrokenDockerfile
 		session := w.Runtime().NewSession()
 		again := func() *runtime.RunRecord {
-			record, err := session.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true})
+			record, err := session.Next().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true})
 			var failed *runtime.RunError
 			if !errors.As(err, &failed) || len(failed.Failed) != 1 || failed.Failed[0].Service != "a" {
 				t.Errorf("error %v, want a failure of a", err)
@@ -258,7 +259,7 @@ func TestLeftAlone(t *testing.T) {
 		again := func(want map[string]runtime.State) {
 			t.Helper()
 			var events recorder
-			record, err := session.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true, Events: events.add})
+			record, err := session.Next().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true, Events: events.add})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -368,7 +369,7 @@ func TestInterruptedSession(t *testing.T) {
 			time.Sleep(time.Second)
 			w.Builder.SetSource("a", fmt.Sprint(i))
 			wg.Go(func() {
-				_, err := session.Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p})
+				_, err := session.Next().Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p})
 				if !errors.Is(err, why) && !errors.Is(err, runtime.ErrStale) {
 					t.Errorf("run %d: %v", i, err)
 				}

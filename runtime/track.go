@@ -16,7 +16,7 @@ import (
 // A tracker keeps the record of a run and tells what changes in it. It is the
 // only one that knows where services stand, so that each ends exactly once.
 type tracker struct {
-	events *delivery
+	events *Stream
 	scope  *scope
 
 	mu     sync.Mutex // also orders events with the states that they tell
@@ -29,7 +29,7 @@ type tracker struct {
 	busy   map[string]string // what was going on when the run was cancelled, by service
 }
 
-func newTracker(events *delivery, sc *scope, record RunRecord) *tracker {
+func newTracker(events *Stream, sc *scope, record RunRecord) *tracker {
 	t := &tracker{
 		events: events,
 		scope:  sc,
@@ -58,7 +58,7 @@ func (t *tracker) start(namespace string) {
 		}
 		started.Stages = append(started.Stages, outline)
 	}
-	t.events.send("", "", started)
+	t.events.Send("", "", started)
 	for _, s := range t.scope.services {
 		if s.skipped != "" {
 			t.end(s, Skipped, s.skipped, nil)
@@ -74,7 +74,7 @@ func (t *tracker) set(s *service, state State, reason string) {
 	t.begin(s, r)
 	r.State, r.Reason = state, reason
 	delete(t.last, s.Name)
-	t.events.send(s.Stage, s.Name, StateChanged{state, reason})
+	t.events.Send(s.Stage, s.Name, StateChanged{state, reason})
 }
 
 // image records the image that s is deployed with.
@@ -82,6 +82,13 @@ func (t *tracker) image(s *service, ref string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.record.Services[t.at[s.Name]].Image = ref
+}
+
+// inputs records the digest of what the run is about.
+func (t *tracker) inputs(digest plan.Digest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.record.Inputs = digest
 }
 
 // end says how s ended. A service that has ended already stays as it is.
@@ -115,11 +122,11 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 			t.busy[s.Name] += " (" + last + ")"
 		}
 	}
-	t.events.send(s.Stage, s.Name, StateChanged{state, reason})
+	t.events.Send(s.Stage, s.Name, StateChanged{state, reason})
 	if left, started := t.left[s.Stage]; started && s.skipped == "" {
 		t.left[s.Stage] = left - 1
 		if left == 1 {
-			t.events.send(s.Stage, "", StageEnded{t.failed[s.Stage]})
+			t.events.Send(s.Stage, "", StageEnded{t.failed[s.Stage]})
 		}
 	}
 }
@@ -133,7 +140,7 @@ func (t *tracker) begin(s *service, r *ServiceRecord) {
 				t.left[s.Stage]++
 			}
 		}
-		t.events.send(s.Stage, "", StageStarted{})
+		t.events.Send(s.Stage, "", StageStarted{})
 	}
 	if r.Start.IsZero() {
 		r.Start = time.Now()
@@ -158,7 +165,7 @@ func (t *tracker) emit(s *service) (emit Emit, stop func()) {
 				t.last[s.Name] = b.Name
 			}
 		}
-		t.events.send(s.Stage, s.Name, b)
+		t.events.Send(s.Stage, s.Name, b)
 	}
 	stop = func() {
 		t.mu.Lock()
@@ -178,7 +185,7 @@ func (t *tracker) pruned(release string) {
 
 // warn tells something about the run that does not change its outcome.
 func (t *tracker) warn(message string) {
-	t.events.send("", "", warning(message))
+	t.events.Send("", "", warning(message))
 }
 
 func warning(message string) Warned {

@@ -45,7 +45,7 @@ func (w *watcher) tell(t *tracker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.ended && len(w.names) > 0 {
-		t.events.send("", "", WaitingFor{some(w.names, 3)})
+		t.events.Send("", "", WaitingFor{some(w.names, 3)})
 	}
 }
 

@@ -53,8 +53,8 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 			defer stop()
 			return guarded(im.source(), func() error { return r.makeBy(ctx, im, emit) })
 		}
-		if r.turn != nil {
-			err = r.turn.making(ctx, r, im, do)
+		if r.Turn != nil {
+			err = r.Turn.making(ctx, r, im, do)
 		} else {
 			err = do(ctx)
 		}
@@ -110,8 +110,8 @@ func (r *run) act(ctx context.Context, s *service) error {
 	err := guarded(name, func() error { return r.settle(ctx, s) })
 	switch {
 	case err != nil:
-	case r.turn != nil && s.later == "":
-		state, reason, err = r.turn.actOn(ctx, r, s, do)
+	case r.Turn != nil && s.later == "":
+		state, reason, err = r.Turn.actOn(ctx, r, s, do)
 	default:
 		state, reason, err = do(ctx)
 	}

@@ -1,0 +1,71 @@
+package runtime
+
+import (
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A WatchState is what watch mode is at (SPEC 8a).
+type WatchState string
+
+// The states of watch mode.
+const (
+	Evaluating WatchState = "evaluating" // the file is evaluated again
+	Running    WatchState = "running"    // at least one run goes on
+	Settled    WatchState = "settled"    // everything has been done for the files as they are
+	Wrong      WatchState = "wrong"      // the file has errors; the last good plan stays in charge
+	Held       WatchState = "held"       // somebody is asked whether to run
+	Paused     WatchState = "paused"     // changes are gathered and nothing runs
+)
+
+// WatchStates are all states of watch mode.
+var WatchStates = []WatchState{Evaluating, Running, Settled, Wrong, Held, Paused}
+
+// The events of watch mode, besides those of its runs.
+type (
+	// FilesChanged says that inputs have another content, and what comes of it
+	// begins.
+	FilesChanged struct {
+		Paths []string `json:"paths"`          // below the workspace, sorted; the first twenty
+		More  int      `json:"more,omitempty"` // how many more there are
+		Head  bool     `json:"head,omitempty"` // the repository's HEAD has moved
+	}
+	// WatchChanged says what watch mode is at.
+	WatchChanged struct {
+		State    WatchState        `json:"state"`
+		Reason   string            `json:"reason,omitempty"`   // in a few words
+		Services []string          `json:"services,omitempty"` // Held: those that would be deployed; Settled: those that failed
+		Errors   []plan.Diagnostic `json:"errors,omitempty"`   // Wrong: what is wrong with the file
+		// Inputs is the digest of what was carried out last; see RunRecord.Inputs.
+		Inputs plan.Digest `json:"inputs,omitempty"`
+	}
+	// ServiceRemoved says that the plan does not have a service any more, whose
+	// release stays unless the run prunes (D5).
+	ServiceRemoved struct{}
+	// Forwarding says where a port of a service is reached on this machine.
+	Forwarding struct {
+		Port   int    `json:"port"`             // of the service
+		URL    string `json:"url"`              // such as "http://127.0.0.1:8080", or an address for what is not HTTP
+		State  string `json:"state"`            // "listening", "connected", "waiting", "failed"
+		Reason string `json:"reason,omitempty"` // why it is not connected
+	}
+	// Synced says that files were copied into a running container.
+	Synced struct {
+		Pod       string        `json:"pod"`
+		Container string        `json:"container"`
+		Files     int           `json:"files"`             // copied
+		Removed   int           `json:"removed,omitempty"` // deleted in the container
+		Bytes     int64         `json:"bytes"`
+		Took      time.Duration `json:"took"`            // nanoseconds
+		Error     string        `json:"error,omitempty"` // why it could not be done
+	}
+)
+
+// The names of the events in JSON.
+
+func (FilesChanged) Kind() string   { return "files.changed" }
+func (WatchChanged) Kind() string   { return "watch" }
+func (ServiceRemoved) Kind() string { return "service.removed" }
+func (Forwarding) Kind() string     { return "forward" }
+func (Synced) Kind() string         { return "sync" }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -90,7 +91,7 @@ func (e *evaluation) find(from source, name string) (source, error) {
 	}
 	if strings.Contains(name, "://") {
 		return source{}, &builtins.Hinted{
-			Msg:  fmt.Sprintf("load: %q is on the network", lock.Shown(name)),
+			Msg:  fmt.Sprintf("load: %q is on the network", redact.URLs(name)),
 			Hint: "load files of the workspace, of @std, or of a remote module: git+https://HOST/REPOSITORY@REF//FILE.star",
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -109,7 +110,7 @@ func unproven(module string, err error) error {
 // password that somebody has written into an address.
 func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
 	if bytes.Contains(text, []byte("://")) {
-		text = []byte(lock.Shown(string(text)))
+		text = []byte(redact.URLs(string(text)))
 	}
 	return builtins.NewSource(src.String(), src.lib != "", text, tree)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -36,7 +37,7 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 	}
 	login, err := authn.DefaultKeychain.Resolve(ref.Context())
 	if err != nil {
-		return pin, nil, errors.New(lock.Shown(err.Error()))
+		return pin, nil, errors.New(redact.URLs(err.Error()))
 	}
 	desc, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuth(login))
 	if err != nil {
@@ -67,7 +68,7 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 func refused(err error, login authn.Authenticator, host string) error {
 	var from *transport.Error
 	if !errors.As(err, &from) || from.StatusCode != http.StatusUnauthorized && from.StatusCode != http.StatusForbidden {
-		return errors.New(lock.Shown(err.Error()))
+		return errors.New(redact.URLs(err.Error()))
 	}
 	if login == authn.Anonymous {
 		return fmt.Errorf("it wants credentials, which Docker's settings do not have: docker login %s", host)

@@ -23,17 +23,19 @@ var policy = map[string][]string{
 	// what a pipeline is, as data
 	"plan": {},
 	// the language: evaluation is hermetic (L1)
-	"stdlib":            {},
+	"stdlib": {},
+	// takes credentials out of strings: for all that show, store or send them
+	"internal/redact":   {},
 	"internal/builtins": {"plan", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
 	// what of it a host program needs for builtins of its own
 	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
-	"interp":   {"plan", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
+	"interp":   {"plan", "internal/redact", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
 	// which remote modules are pinned, and their proven content: read by the language, written by modules
-	"internal/lock": {"plan"},
+	"internal/lock": {"plan", "internal/redact"},
 	// how the patterns of glob() match, for evaluation and for watching
 	"internal/glob": {},
 	// fetches remote modules, so that evaluation does not: only the command imports it
-	"modules": {"plan", "internal/builtins", "internal/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
+	"modules": {"plan", "internal/redact", "internal/builtins", "internal/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
 	// lays out texts of the language: the printer is the one that Bazel's users know
 	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
 	// what is right in the language and wrong all the same; the Dockerfile part is apart, as it links BuildKit
@@ -55,16 +57,16 @@ var policy = map[string][]string{
 	"internal/ports": {},
 	// the drivers: each knows one system
 	"runtime/build": {
-		"plan", "runtime", "runtime/internal/content", "runtime/internal/dockerignore", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
+		"plan", "internal/redact", "runtime", "runtime/internal/content", "runtime/internal/dockerignore", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
 		"github.com/docker/cli/cli/config", "github.com/sirupsen/logrus", "golang.org/x/sync", "google.golang.org/grpc",
 	},
 	"runtime/build/daemon": {
 		"internal/background", "github.com/moby", "github.com/containerd", "github.com/opencontainers",
 		"github.com/sirupsen/logrus", "golang.org/x/sys", "google.golang.org/grpc",
 	},
-	"runtime/registry":       {"plan", "runtime", "github.com/google/go-containerregistry"},
+	"runtime/registry":       {"plan", "internal/redact", "runtime", "github.com/google/go-containerregistry"},
 	"runtime/registry/serve": {"internal/background", "internal/ports", "github.com/distribution", "github.com/sirupsen/logrus"},
-	"runtime/chart":          {"plan", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
+	"runtime/chart":          {"plan", "internal/redact", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
 	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
 	"runtime/store":          {"plan", "runtime", "k8s.io"},
 	// how environments stand, as data for people and programs
@@ -96,7 +98,7 @@ var policy = map[string][]string{
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "internal/lock", "internal/glob", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "internal/lock", "internal/glob", "internal/redact", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us

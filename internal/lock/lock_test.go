@@ -42,23 +42,23 @@ func TestParseLoadRefuses(t *testing.T) {
 		{"git+ext://sh/lib@v1//web.star", `"git+ext://sh/lib@v1": there is git+https, git+ssh, git+file and oci, and no "git+ext"`},
 		{"git+https://--upload-pack=id/lib@v1//web.star", `"git+https://--upload-pack=id/lib@v1" has no host, or one that is written wrongly`},
 		{"git+ssh://-oProxyCommand=id/lib@v1//web.star", `"git+ssh://-oProxyCommand=id/lib@v1" has no host, or one that is written wrongly`},
-		{"git+ssh://-l@example.com/lib@v1//web.star", `"git+ssh://xxxxx@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+ssh://-l@example.com/lib@v1//web.star", `"git+ssh://-l@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 		{"git+https://example.com/-u/lib@v1//web.star", `"-u/lib" is no path of a repository`},
 		{"git+https://example.com/--upload-pack=id@v1//web.star", `"--upload-pack=id" is no path of a repository`},
 		{"git+https://example.com/a/../../b@v1//web.star", `"a/../../b" is no path of a repository`},
 		{"git+https://example.com/lib@--upload-pack=id//web.star", `"--upload-pack=id" is no ref of git`},
 		{"git+https://example.com/lib@a..b//web.star", `"a..b" is no ref of git`},
 		{"git+https://example.com/lib//web.star", `"git+https://example.com/lib" has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3`},
-		{"git+https://me:hunter2@example.com/lib@v1//web.star", `"git+https://xxxxx@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+https://hunter2@example.com/lib@v1//web.star", `"git+https://xxxxx@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+ssh://git:hunter2@example.com/lib@v1//web.star", `"git+ssh://xxxxx@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+https://me:hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+https://hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+ssh://git:hunter2@example.com/lib@v1//web.star", `"git+ssh://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 		{"git+http://example.com/lib@v1//web.star", `"git+http://example.com/lib@v1": git+http is for this machine only, write git+https`},
 		{"git+file://host/lib@v1//web.star", `"git+file://host/lib@v1": after git+file:// comes an absolute path, such as git+file:///srv/lib@v1`},
 		{"oci://example.com/lib//web.star", `"oci://example.com/lib" has no tag: write such as :v1.2.3 after the repository`},
 		{"oci://example.com/Lib:v1//web.star", `"Lib" is no repository of a registry`},
 		{"oci://example.com/lib:-x//web.star", `"-x" is no tag`},
 		{"oci://example.com/lib@sha256:12//web.star", `"sha256:12" is no digest such as sha256:…`},
-		{"oci://me:hunter2@example.com/lib:v1//web.star", `"oci://xxxxx@example.com/lib:v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"oci://me:hunter2@example.com/lib:v1//web.star", `"oci://REDACTED@example.com/lib:v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 	} {
 		m, _, err := lock.ParseLoad(tt.name)
 		if err == nil || err.Error() != tt.want {
@@ -100,7 +100,7 @@ func TestParse(t *testing.T) {
 		{commit, "main", "git+https://example.com/lib@v1 has no commit with all its digits"},
 		{`"manifest": "sha256`, `"manifest": "md5`, "oci://example.com/lib:v1 has no digest of its manifest such as sha256:…"},
 		{sum + `"` + "\n    },", `x"` + "\n    },", "git+https://example.com/lib@v1 has no digest such as sha256:…"},
-		{"git+https://example.com/lib@v1", "git+https://me:hunter2@example.com/lib@v1", `"git+https://xxxxx@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+https://example.com/lib@v1", "git+https://me:hunter2@example.com/lib@v1", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 		{"git+https://example.com/lib@v1", "lib", `"lib" is no remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG`},
 	} {
 		text := strings.Replace(good, tt.old, tt.new, 1)

@@ -7,6 +7,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/redact"
 )
 
 // A Module is a remote module, as load(…) names it without the file:
@@ -55,7 +57,7 @@ func ParseLoad(name string) (Module, string, error) {
 	scheme, rest, ok := strings.Cut(name, "://")
 	module, file, hasFile := strings.Cut(rest, "//")
 	if !ok || !hasFile {
-		return Module{}, "", fmt.Errorf("%q names no file of the module", Shown(name))
+		return Module{}, "", fmt.Errorf("%q names no file of the module", redact.URLs(name))
 	}
 	m, err := ParseModule(scheme + "://" + module)
 	if err != nil {
@@ -85,7 +87,7 @@ var (
 func ParseModule(name string) (Module, error) {
 	scheme, rest, ok := strings.Cut(name, "://")
 	if !ok {
-		return Module{}, fmt.Errorf("%q is no remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG", Shown(name))
+		return Module{}, fmt.Errorf("%q is no remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG", redact.URLs(name))
 	}
 	m := Module{Scheme: scheme}
 	m.Host, rest, _ = strings.Cut(rest, "/")
@@ -95,7 +97,7 @@ func ParseModule(name string) (Module, error) {
 	case "git+https", "git+http", "git+ssh", "git+file":
 		return m, m.parseGit(name, rest)
 	}
-	return Module{}, fmt.Errorf("%q: there is git+https, git+ssh, git+file and oci, and no %q", Shown(name), scheme)
+	return Module{}, fmt.Errorf("%q: there is git+https, git+ssh, git+file and oci, and no %q", redact.URLs(name), scheme)
 }
 
 func (m *Module) parseImage(name, rest string) error {
@@ -108,7 +110,7 @@ func (m *Module) parseImage(name, rest string) error {
 	}
 	switch {
 	case !byDigest && !byTag:
-		return fmt.Errorf("%q has no tag: write such as :v1.2.3 after the repository", Shown(name))
+		return fmt.Errorf("%q has no tag: write such as :v1.2.3 after the repository", redact.URLs(name))
 	case !repository.MatchString(m.Repository):
 		return fmt.Errorf("%q is no repository of a registry", m.Repository)
 	case byDigest && !digest.MatchString(m.Ref):
@@ -122,14 +124,14 @@ func (m *Module) parseImage(name, rest string) error {
 func (m *Module) parseGit(name, rest string) error {
 	if m.Scheme == "git+file" {
 		if m.Host != "" {
-			return fmt.Errorf("%q: after git+file:// comes an absolute path, such as git+file:///srv/lib@v1", Shown(name))
+			return fmt.Errorf("%q: after git+file:// comes an absolute path, such as git+file:///srv/lib@v1", redact.URLs(name))
 		}
 	} else if err := m.checkHost(name); err != nil {
 		return err
 	}
 	at := strings.LastIndexByte(rest, '@')
 	if at < 0 {
-		return fmt.Errorf("%q has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3", Shown(name))
+		return fmt.Errorf("%q has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3", redact.URLs(name))
 	}
 	m.Repository, m.Ref = rest[:at], rest[at+1:]
 	switch {
@@ -145,15 +147,15 @@ func (m *Module) checkHost(name string) error {
 	h := m.Host
 	if at := strings.LastIndexByte(h, '@'); at >= 0 {
 		if m.Scheme != "git+ssh" || !user.MatchString(h[:at]) {
-			return fmt.Errorf("%q has a user or a password in it: leave them to a credential helper of git or Docker", Shown(name))
+			return fmt.Errorf("%q has a user or a password in it: leave them to a credential helper of git or Docker", redact.URLs(name))
 		}
 		h = h[at+1:]
 	}
 	if !host.MatchString(h) {
-		return fmt.Errorf("%q has no host, or one that is written wrongly", Shown(name))
+		return fmt.Errorf("%q has no host, or one that is written wrongly", redact.URLs(name))
 	}
 	if m.Scheme == "git+http" && !loopback(h) {
-		return fmt.Errorf("%q: git+http is for this machine only, write git+https", Shown(name))
+		return fmt.Errorf("%q: git+http is for this machine only, write git+https", redact.URLs(name))
 	}
 	return nil
 }
@@ -164,17 +166,4 @@ func loopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-var credential = regexp.MustCompile(`(://)[^/\s"'@]+(:[^/\s"'@]*)?@`)
-
-// Shown is text without users and passwords of the addresses in it, but for
-// the user git, which is nobody.
-func Shown(text string) string {
-	return credential.ReplaceAllStringFunc(text, func(s string) string {
-		if s == "://git@" {
-			return s
-		}
-		return "://xxxxx@"
-	})
 }

@@ -22,6 +22,8 @@ import (
 	"helm.sh/helm/v3/pkg/registry"
 	"helm.sh/helm/v3/pkg/repo"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/internal/redact"
 )
 
 const (
@@ -42,16 +44,16 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 		}
 		data, err := get(ctx, at)
 		if err != nil {
-			return nil, fmt.Errorf("chart repository %s: %w", shown(address), err)
+			return nil, fmt.Errorf("chart repository %s: %w", redact.URLs(address), err)
 		}
 		index := &repo.IndexFile{}
 		if err := yaml.Unmarshal(data, index); err != nil {
-			return nil, fmt.Errorf("chart repository %s: index.yaml is no index: %w", shown(address), err)
+			return nil, fmt.Errorf("chart repository %s: index.yaml is no index: %w", redact.URLs(address), err)
 		}
 		index.SortEntries()
 		found, err := index.Get(name, version)
 		if err != nil || len(found.URLs) == 0 {
-			return nil, fmt.Errorf("chart repository %s has no chart %s", shown(address), named(name, version))
+			return nil, fmt.Errorf("chart repository %s has no chart %s", redact.URLs(address), named(name, version))
 		}
 		if at, err = repo.ResolveReferenceURL(address, found.URLs[0]); err != nil {
 			return nil, err
@@ -61,7 +63,7 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 		}
 		if want := strings.TrimPrefix(found.Digest, "sha256:"); want != "" {
 			if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != want {
-				return nil, fmt.Errorf("%s is not what the repository's index says: its digest is another one", shown(at))
+				return nil, fmt.Errorf("%s is not what the repository's index says: its digest is another one", redact.URLs(at))
 			}
 		}
 		return data, nil
@@ -160,11 +162,11 @@ func get(ctx context.Context, address string) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", shown(address), resp.Status)
+		return nil, fmt.Errorf("%s: %s", redact.URLs(address), resp.Status)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, fetchSize+1))
 	if err == nil && len(data) > fetchSize {
-		err = fmt.Errorf("%s is larger than %d MiB", shown(address), fetchSize>>20)
+		err = fmt.Errorf("%s is larger than %d MiB", redact.URLs(address), fetchSize>>20)
 	}
 	return data, err
 }
@@ -188,12 +190,4 @@ func named(name, version string) string {
 		return name
 	}
 	return name + " " + version
-}
-
-// shown is an address without a password.
-func shown(address string) string {
-	if u, err := url.Parse(address); err == nil {
-		return u.Redacted()
-	}
-	return address
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -64,14 +65,14 @@ func New(o Options) (*Registry, error) {
 		turns:  map[v1.Hash]chan struct{}{},
 	}
 	if scheme, _, ok := strings.Cut(r.prefix, "://"); ok {
-		return nil, fmt.Errorf("registry %q: leave %s:// out", redacted(o.Prefix), scheme)
+		return nil, fmt.Errorf("registry %q: leave %s:// out", redact.URLs(o.Prefix), scheme)
 	}
 	if !strings.ContainsAny(r.prefix, ".:/") && r.prefix != "localhost" {
 		return nil, fmt.Errorf("registry %q: not the name of a host", o.Prefix)
 	}
 	ref, err := r.parse(r.prefix + "/any:tag")
 	if err != nil {
-		return nil, fmt.Errorf("registry %q: %w", redacted(o.Prefix), err)
+		return nil, fmt.Errorf("registry %q: %w", redact.URLs(o.Prefix), err)
 	}
 	r.home = ref.Context()
 	return r, nil
@@ -109,7 +110,7 @@ func discard(runtime.Body) {}
 func (r *Registry) parse(ref string) (name.Reference, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://", redacted(ref))
+		return nil, fmt.Errorf("%q is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://", redact.URLs(ref))
 	}
 	return parsed, nil
 }
@@ -118,26 +119,4 @@ func (r *Registry) parse(ref string) (name.Reference, error) {
 func (r *Registry) own(repo name.Repository) bool {
 	return repo.RegistryStr() == r.home.RegistryStr() &&
 		strings.HasPrefix(repo.RepositoryStr()+"/", strings.TrimSuffix(r.home.RepositoryStr(), "any"))
-}
-
-// redacted returns a reference, or what should have been one, without the
-// credentials that somebody may have put in front of its host.
-func redacted(ref string) string {
-	scheme, rest, ok := strings.Cut(ref, "://")
-	if !ok {
-		scheme, rest = "", ref
-	}
-	host, path, slash := strings.Cut(rest, "/")
-	at := strings.LastIndexByte(host, '@')
-	if at < 0 || !slash && strings.HasPrefix(host[at:], "@sha256:") {
-		return ref
-	}
-	rest = "REDACTED" + host[at:]
-	if slash {
-		rest += "/" + path
-	}
-	if ok {
-		return scheme + "://" + rest
-	}
-	return rest
 }

@@ -30,12 +30,14 @@ var policy = map[string][]string{
 	// what of it a host program needs for builtins of its own
 	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
 	"interp":   {"plan", "internal/redact", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
+	// runs the program git, in one way, for modules, builds and the record of a run
+	"internal/git": {"internal/redact"},
 	// which remote modules are pinned, and their proven content: read by the language, written by modules
 	"internal/lock": {"plan", "internal/redact"},
 	// how the patterns of glob() match, for evaluation and for watching
 	"internal/glob": {},
 	// fetches remote modules, so that evaluation does not: only the command imports it
-	"modules": {"plan", "internal/redact", "internal/builtins", "internal/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
+	"modules": {"plan", "internal/git", "internal/redact", "internal/builtins", "internal/lock", "go.starlark.net", "github.com/google/go-containerregistry", "golang.org/x/sys"},
 	// lays out texts of the language: the printer is the one that Bazel's users know
 	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
 	// what is right in the language and wrong all the same; the Dockerfile part is apart, as it links BuildKit
@@ -57,7 +59,7 @@ var policy = map[string][]string{
 	"internal/ports": {},
 	// the drivers: each knows one system
 	"runtime/build": {
-		"plan", "internal/redact", "runtime", "runtime/internal/content", "runtime/internal/dockerignore", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
+		"plan", "internal/git", "internal/redact", "runtime", "runtime/internal/content", "runtime/internal/dockerignore", "github.com/moby", "github.com/containerd", "github.com/opencontainers", "github.com/tonistiigi",
 		"github.com/docker/cli/cli/config", "github.com/sirupsen/logrus", "golang.org/x/sync", "google.golang.org/grpc",
 	},
 	"runtime/build/daemon": {
@@ -88,7 +90,7 @@ var policy = map[string][]string{
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
-		"plan", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error

@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"os/exec"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
@@ -98,7 +97,8 @@ func (a *app) deploy(ctx context.Context, cmd *cobra.Command, file string, e eva
 	}
 	a.noteRecorded(e)
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
-	req.Plan, req.Commit = e.plan, a.commitOf(ctx, e.workspace)
+	req.Plan = e.plan
+	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
 	return a.carryOut(ctx, rt, req, e.plan, show)
 }
 
@@ -215,15 +215,6 @@ func checkServices(cmd *cobra.Command, p *plan.Plan, names []string) error {
 		}
 	}
 	return nil
-}
-
-// commitOf is the commit that the workspace stands at; empty if that cannot be told.
-func (a *app) commitOf(ctx context.Context, workspace string) string {
-	out, err := exec.CommandContext(ctx, "git", "-C", workspace, "rev-parse", "HEAD").Output()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // printed shows what print() of a Pipelinefile says (L5).

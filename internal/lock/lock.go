@@ -68,9 +68,6 @@ var (
 	commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 )
 
-// IsCommit reports whether ref is a commit of git in full.
-func IsCommit(ref string) bool { return commit.MatchString(ref) }
-
 func (p Pin) check(name string) error {
 	m, err := ParseModule(name)
 	switch {
@@ -80,7 +77,7 @@ func (p Pin) check(name string) error {
 		return fmt.Errorf("%s has no digest such as sha256:…", name)
 	case m.OCI() && !digest.MatchString(string(p.Manifest)):
 		return fmt.Errorf("%s has no digest of its manifest such as sha256:…", name)
-	case !m.OCI() && !IsCommit(p.Commit):
+	case !m.OCI() && !commit.MatchString(p.Commit):
 		return fmt.Errorf("%s has no commit with all its digits", name)
 	}
 	return nil

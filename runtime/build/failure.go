@@ -11,6 +11,8 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/pipelinefile/pipe/internal/git"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -33,12 +35,12 @@ func explain(err error, j job, p *progress) error {
 		return &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), err}
 	}
 	if j.src.url != "" && strings.Contains(text, "git stderr:") {
-		return problem(j.spec, fmt.Errorf("fetch %s of %s: %s", j.src.commit, shownURL(j.src.url), gitMessage(text, err)), "")
+		return problem(j.spec, fmt.Errorf("fetch %s of %s: %s", j.src.commit, redact.URLs(j.src.url), git.Complaint(text, err)), "")
 	}
 	said := &cause{sourceText(text), err}
 	switch {
 	case strings.HasPrefix(text, "failed to read dockerfile: "):
-		said.text = fmt.Sprintf("there is no Dockerfile %s in %s of %s", path.Join(j.spec.Source.Path, j.spec.Dockerfile), j.src.commit, shownURL(j.src.url))
+		said.text = fmt.Sprintf("there is no Dockerfile %s in %s of %s", path.Join(j.spec.Source.Path, j.spec.Dockerfile), j.src.commit, redact.URLs(j.src.url))
 		return problem(j.spec, said, "write it, or name another with build = dockerfile(file = …)")
 	case transient(err):
 		// Such as a registry that does not answer: not what is built is wrong.

@@ -1,24 +1,27 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/git"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// fullCommit is a commit that needs no look at the repository.
-var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+// anyTransport allows what a git source may use: the transports of its address, of
+// its submodules, and of where the user's settings say that both really are.
+var anyTransport = git.Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
+
+// answerTime bounds how long a repository may take to say what its refs are.
+const answerTime = time.Minute
 
 // openGit finds the commit of a git source. A repository on this machine is
 // checked out, and its files are sent like any others; what has an address on
@@ -52,69 +55,66 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 	return b.openLocal(ctx, spec, dir, src)
 }
 
-// localRepository returns the folder of a repository of this machine, given by
+// localRepository returns the directory of a repository of this machine, given by
 // a path or a file:// URL; or the URL of another.
-func (b *Builder) localRepository(git string) (repo string, local bool) {
-	if u, err := url.Parse(git); err == nil && u.Scheme == "file" {
+func (b *Builder) localRepository(name string) (repo string, local bool) {
+	if u, err := url.Parse(name); err == nil && u.Scheme == "file" {
 		return filepath.FromSlash(u.Path), true
 	}
-	if filepath.IsAbs(git) {
-		return git, true
+	if filepath.IsAbs(name) {
+		return name, true
 	}
-	if git == "." || git == ".." || strings.HasPrefix(git, "./") || strings.HasPrefix(git, "../") {
-		return filepath.Join(b.opts.Dir, filepath.FromSlash(git)), true
+	if name == "." || name == ".." || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") {
+		return filepath.Join(b.opts.Dir, filepath.FromSlash(name)), true
 	}
-	return git, false
+	return name, false
 }
 
 // resolve returns the commit that ref names in a repository: a branch, a tag, or
-// a commit in full.
+// a commit in full, which needs no look at the repository.
 func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error) {
-	if fullCommit.MatchString(ref) {
+	if git.IsCommit(ref) {
 		return ref, nil
 	}
 	if ref == "" {
 		ref = "HEAD"
 	}
-	// Services of one repository ask at once.
+	// Services of one repository ask concurrently.
 	return b.commits.do(ctx, repo+"\x00"+ref, func(ctx context.Context) (string, error) {
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
-		out, err := git(ctx, "", "ls-remote", "--", repo, ref, ref+"^{}")
+		found, err := refs(ctx, repo, ref, ref+"^{}")
 		if err != nil {
-			return "", fmt.Errorf("ask %s for %s: %w", shownURL(repo), ref, err)
+			return "", fmt.Errorf("ask %s for %s: %w", redact.URLs(repo), ref, err)
 		}
-		commit, ok := pick(out, ref)
+		commit, ok := pick(found, ref)
 		if !ok {
-			return "", fmt.Errorf("%s has no branch or tag %s: check its name; a commit must be given in full, with 40 digits", shownURL(repo), ref)
+			return "", fmt.Errorf("%s has no branch or tag %s: check its name; a commit must be given in full, with 40 digits", redact.URLs(repo), ref)
 		}
 		return commit, nil
 	})
+}
+
+// refs asks a repository for its refs.
+func refs(ctx context.Context, repo string, patterns ...string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("git did not answer within %v", answerTime))
+	defer cancel()
+	return git.Refs(ctx, anyTransport, repo, patterns...)
 }
 
 // HasBranch implements [runtime.Builder].
 func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, error) {
 	repo, _ := b.localRepository(source)
 	ref := "refs/heads/" + branch
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	out, err := git(ctx, "", "ls-remote", "--", repo, ref)
+	found, err := refs(ctx, repo, ref)
 	if err != nil {
-		return false, fmt.Errorf("ask %s for branch %s: %w", shownURL(repo), branch, err)
+		return false, fmt.Errorf("ask %s for branch %s: %w", redact.URLs(repo), branch, err)
 	}
-	_, has := pick(out, ref)
+	_, has := pick(found, ref)
 	return has, nil
 }
 
-// pick returns the commit of ref from the output of ls-remote, in git's order of
-// preference. What an annotated tag points at has a line that ends in ^{}.
-func pick(out, ref string) (string, bool) {
-	found := map[string]string{}
-	for line := range strings.Lines(out) {
-		if commit, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
-			found[name] = commit
-		}
-	}
+// pick returns the commit of ref, in git's order of preference. What an annotated
+// tag points at has a name that ends in ^{}.
+func pick(found map[string]string, ref string) (string, bool) {
 	for _, prefix := range []string{"", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"} {
 		for _, suffix := range []string{"^{}", ""} {
 			if commit, ok := found[prefix+ref+suffix]; ok {
@@ -123,14 +123,6 @@ func pick(out, ref string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// shownURL is repo without a password that may be in it.
-func shownURL(repo string) string {
-	if u, err := url.Parse(repo); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return repo
 }
 
 // withoutUser is repo without a user and password of HTTP, which BuildKit gets
@@ -143,61 +135,6 @@ func withoutUser(repo string) string {
 	u.User = nil
 	return u.String()
 }
-
-// git runs git, which never asks anybody anything.
-func git(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir = dir
-	cmd.WaitDelay = time.Second
-	cmd.Env = append(cmd.Environ(), "GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "SSH_ASKPASS=", "GIT_ASKPASS=", "LC_ALL=C")
-	var out, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &stderr
-	err := cmd.Run()
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return "", errors.New("git sources need the program git, which is not there: install it")
-	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return "", fmt.Errorf("git did not answer in time: %w", context.Cause(ctx))
-	case err != nil:
-		for len(args) > 2 && (args[0] == "-C" || args[0] == "-c") {
-			args = args[2:]
-		}
-		return "", fmt.Errorf("git %s: %s", args[0], gitMessage(stderr.String(), err))
-	}
-	return out.String(), nil
-}
-
-// gitMessage is the part of what git printed that says what is wrong.
-func gitMessage(stderr string, err error) string {
-	var lines []string
-	before := "" // what a program that git runs printed last, such as ssh
-	for line := range strings.Lines(stderr) {
-		line = strings.TrimSpace(line)
-		switch rest, ok := strings.CutPrefix(line, "fatal: "); {
-		case ok && rest == "Could not read from remote repository." && before != "":
-			lines = append(lines, hidePasswords(before))
-		case ok:
-			lines = append(lines, hidePasswords(rest))
-		case line != "" && len(lines) == 0:
-			before = line
-		}
-	}
-	if len(lines) > 0 {
-		text := strings.Join(lines, "; ")
-		if strings.Contains(text, "terminal prompts disabled") {
-			text += ": it wants a password, which one of git's credential helpers must have"
-		}
-		return text
-	}
-	if s := strings.TrimSpace(stderr); s != "" {
-		return hidePasswords(s)
-	}
-	return err.Error()
-}
-
-var password = regexp.MustCompile(`(://[^/@:\s]*:)[^/@\s]+@`)
-
-func hidePasswords(s string) string { return password.ReplaceAllString(s, "${1}xxxxx@") }
 
 // checkoutAge is how long a checkout is kept after it was used last.
 const checkoutAge = 7 * 24 * time.Hour
@@ -224,13 +161,18 @@ func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, er
 		}
 		defer os.RemoveAll(temp)
 		work := filepath.Join(temp, "work")
-		steps := [][]string{
-			{"clone", "--quiet", "--shared", "--no-checkout", "--", repo, work},
-			{"-C", work, "checkout", "--quiet", "--detach", commit},
-			{"-C", work, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive"},
+		steps := []struct {
+			dir  string
+			args []string
+		}{
+			{temp, []string{"clone", "--quiet", "--shared", "--no-checkout", "--", repo, work}},
+			{work, []string{"checkout", "--quiet", "--detach", commit}},
+			{work, []string{"submodule", "--quiet", "update", "--init", "--recursive"}},
 		}
-		for _, args := range steps {
-			if _, err := git(ctx, temp, args...); err != nil {
+		for _, step := range steps {
+			o := anyTransport
+			o.Dir = step.dir
+			if _, err := git.Run(ctx, o, step.args...); err != nil {
 				return "", fmt.Errorf("check out %s of %s: %w", commit, repo, err)
 			}
 		}
@@ -269,39 +211,14 @@ func credential(ctx context.Context, repo string) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	user, pass := u.User.Username(), ""
-	if p, ok := u.User.Password(); ok {
-		pass = p
-	} else {
-		in := fmt.Sprintf("protocol=%s\nhost=%s\npath=%s\n", u.Scheme, u.Host, strings.TrimPrefix(u.Path, "/"))
-		if user != "" {
-			in += "username=" + user + "\n"
-		}
-		user, pass = fill(ctx, in+"\n")
+	user := u.User.Username()
+	pass, ok := u.User.Password()
+	if !ok {
+		// Without credentials the server decides whether it needs any.
+		user, pass, _ = git.Credential(ctx, u)
 	}
 	if pass == "" {
 		return ""
 	}
 	return basicAuth(user, pass)
-}
-
-// fill asks git's credential helpers.
-func fill(ctx context.Context, in string) (user, pass string) {
-	cmd := exec.CommandContext(ctx, "git", "credential", "fill")
-	cmd.Env = append(cmd.Environ(), "GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "SSH_ASKPASS=", "GIT_ASKPASS=")
-	cmd.Stdin = strings.NewReader(in)
-	out, err := cmd.Output()
-	if err != nil {
-		return "", "" // nobody knows any
-	}
-	for line := range strings.Lines(string(out)) {
-		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
-		switch name {
-		case "username":
-			user = value
-		case "password":
-			pass = value
-		}
-	}
-	return user, pass
 }

@@ -220,7 +220,7 @@ func TestIdentifyGitWrong(t *testing.T) {
 		{"/no/such/repo", "main", at + "ask /no/such/repo for main: git ls-remote: '/no/such/repo' does not appear to be a git repository; Could not read from remote repository."},
 		{"ssh://git@127.0.0.1/x.git", "main", at + "ask ssh://git@127.0.0.1/x.git for main: git ls-remote: no way there"},
 		{private, "main", at + "ask " + private + " for main: git ls-remote: could not read Username for '" + strings.TrimSuffix(private, "/shop/.git") + "': terminal prompts disabled: it wants a password, which one of git's credential helpers must have"},
-		{"http://me:hunter2@127.0.0.1:1/x.git", "main", at + "ask http://me:xxxxx@127.0.0.1:1/x.git for main: git ls-remote: unable to access 'http://127.0.0.1:1/x.git/': "},
+		{"http://me:hunter2@127.0.0.1:1/x.git", "main", at + "ask http://REDACTED@127.0.0.1:1/x.git for main: git ls-remote: unable to access 'http://127.0.0.1:1/x.git/': "},
 		{repo.dir, strings.Repeat("ab", 20), at + "check out " + strings.Repeat("ab", 20) + " of " + repo.dir + ": git checkout: "},
 	} {
 		_, err := b.Identify(t.Context(), gitSpec(test.url, test.ref))

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -164,7 +165,7 @@ func gitInputs(j job) (map[string]llb.State, error) {
 	at := func(dir string) llb.State {
 		opts := []llb.GitOption{
 			llb.GitRef(j.src.commit),
-			llb.WithCustomName(fmt.Sprintf("load %s of %s", j.src.commit[:12], shownURL(j.src.url))),
+			llb.WithCustomName(fmt.Sprintf("load %s of %s", j.src.commit[:12], redact.URLs(j.src.url))),
 		}
 		if dir = path.Clean(dir); dir != "." {
 			opts = append(opts, llb.GitSubDir(dir))

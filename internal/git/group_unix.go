@@ -1,14 +1,15 @@
 //go:build !windows
 
-package modules
+package git
 
 import (
 	"os/exec"
 	"syscall"
 )
 
-// whole lets cmd end with all that it has started: git leaves the transfer to a
-// process of its own, which would wait for a server that says nothing.
+// whole makes cancellation end cmd together with all that it has started: git
+// leaves a transfer to a process of its own, which would otherwise go on waiting
+// for a server that does not answer.
 func whole(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

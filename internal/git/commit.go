@@ -1,0 +1,71 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+var commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// IsCommit reports whether ref is a commit, written in full.
+func IsCommit(ref string) bool { return commit.MatchString(ref) }
+
+// Head returns the commit that is checked out in the repository of a directory.
+func Head(ctx context.Context, dir string) (string, error) {
+	out, err := Run(ctx, Options{Dir: dir}, "rev-parse", "HEAD")
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Refs returns the commits of the refs of a repository that match the patterns,
+// as ls-remote takes them, by name. What an annotated tag points at has the name
+// of the tag and "^{}".
+func Refs(ctx context.Context, o Options, repository string, patterns ...string) (map[string]string, error) {
+	out, err := Run(ctx, o, append([]string{"ls-remote", "--", repository}, patterns...)...)
+	if err != nil {
+		return nil, err
+	}
+	refs := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if commit, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && IsCommit(commit) {
+			refs[name] = commit
+		}
+	}
+	return refs, nil
+}
+
+// Credential asks the credential helpers of the user's settings for the user and
+// the password of an address of HTTP. Those that no helper has are an error.
+func Credential(ctx context.Context, address *url.URL) (user, password string, err error) {
+	var in strings.Builder
+	for _, f := range [][2]string{
+		{"protocol", address.Scheme}, {"host", address.Host}, {"path", strings.TrimPrefix(address.Path, "/")}, {"username", address.User.Username()},
+	} {
+		if strings.ContainsAny(f[1], "\n\x00") { // it would be another line of the question
+			return "", "", fmt.Errorf("%q is not a valid %s of an address", f[1], f[0])
+		}
+		if f[1] != "" {
+			in.WriteString(f[0] + "=" + f[1] + "\n")
+		}
+	}
+	in.WriteString("\n")
+	out, err := Run(ctx, Options{Stdin: strings.NewReader(in.String())}, "credential", "fill")
+	if err != nil {
+		return "", "", err
+	}
+	for line := range strings.Lines(string(out)) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
+		switch name {
+		case "username":
+			user = value
+		case "password":
+			password = value
+		}
+	}
+	return user, password, nil
+}

@@ -1,0 +1,39 @@
+package git
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pipelinefile/pipe/internal/redact"
+)
+
+// Complaint returns what git says is wrong in what it printed to standard error
+// before it ended with err, on one line and without credentials. Where git says
+// only that it could not read from a server, it is what ssh said before.
+func Complaint(stderr string, err error) string {
+	var lines []string
+	other := "" // the last line that is not of git itself
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSpace(line)
+		rest, ok := strings.CutPrefix(line, "fatal: ")
+		if ok && other != "" && strings.HasPrefix(rest, "Could not read from remote repository") {
+			rest = other
+		}
+		if ok {
+			lines = append(lines, rest)
+		} else if line != "" {
+			other = line
+		}
+	}
+	text := strings.Join(lines, "; ")
+	if text == "" {
+		text = strings.TrimSpace(stderr)
+	}
+	if text == "" || !utf8.ValidString(text) {
+		text = err.Error()
+	}
+	if strings.Contains(text, "terminal prompts disabled") {
+		text += ": it wants a password, which one of git's credential helpers must have"
+	}
+	return redact.URLs(text)
+}

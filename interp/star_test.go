@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,11 +15,12 @@ import (
 
 	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // expectation is ### "regexp" at the end of a line: an error with that text has
-// this line.
-var expectation = regexp.MustCompile(`###\s*("(?:[^"\\]|\\.)*")`)
+// this line; ### warning "regexp" is a warning of a file without errors.
+var expectation = regexp.MustCompile(`###\s*(warning )?\s*("(?:[^"\\]|\\.)*")`)
 
 type eqArgs struct {
 	Got  starlark.Value `arg:"got" help:"what is"`
@@ -60,14 +62,18 @@ func TestStar(t *testing.T) {
 
 func star(t *testing.T, name, src string) {
 	t.Helper()
-	want := map[int][]*regexp.Regexp{}
+	want := map[plan.Severity]map[int][]*regexp.Regexp{plan.Error: {}, plan.Warning: {}}
 	for i, l := range strings.Split(src, "\n") {
 		for _, m := range expectation.FindAllStringSubmatch(l, -1) {
-			text, err := strconv.Unquote(m[1])
+			text, err := strconv.Unquote(m[2])
 			if err != nil {
 				t.Fatalf("%s:%d: %v", name, i+1, err)
 			}
-			want[i+1] = append(want[i+1], regexp.MustCompile(text))
+			severity := plan.Error
+			if m[1] != "" {
+				severity = plan.Warning
+			}
+			want[severity][i+1] = append(want[severity][i+1], regexp.MustCompile(text))
 		}
 	}
 	if !strings.Contains(src, "pipeline(") {
@@ -81,26 +87,33 @@ func star(t *testing.T, name, src string) {
 	if err := os.WriteFile(file, []byte(src), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := interp.Eval(t.Context(), file, interp.Options{Root: dir, Builtins: []*builtins.Func{eq(t)}})
+	p, err := interp.Eval(t.Context(), file, interp.Options{Root: dir, Builtins: []*builtins.Func{eq(t)}})
 	var wrong *interp.Error
 	if err != nil && !errors.As(err, &wrong) {
 		t.Fatalf("Eval: %v", err)
 	}
+	var found []plan.Diagnostic
 	if wrong != nil {
-	next:
-		for _, d := range wrong.Diagnostics {
-			for i, re := range want[d.Pos.Line] {
-				if re.MatchString(d.Message + "; " + d.Hint) {
-					want[d.Pos.Line] = append(want[d.Pos.Line][:i], want[d.Pos.Line][i+1:]...)
-					continue next
-				}
-			}
-			t.Errorf("unexpected error: %s", d)
-		}
+		found = wrong.Diagnostics
+	} else {
+		found = p.Warnings
 	}
-	for line, list := range want {
-		for _, re := range list {
-			t.Errorf("%s:%d: no error that matches %q", name, line, re)
+next:
+	for _, d := range found {
+		list := want[d.Severity][d.Pos.Line]
+		for i, re := range list {
+			if re.MatchString(d.Message + "; " + d.Hint) {
+				want[d.Severity][d.Pos.Line] = slices.Delete(list, i, i+1)
+				continue next
+			}
+		}
+		t.Errorf("unexpected %s: %s", d.Severity, d)
+	}
+	for severity, lines := range want {
+		for line, list := range lines {
+			for _, re := range list {
+				t.Errorf("%s:%d: no %s that matches %q", name, line, severity, re)
+			}
 		}
 	}
 }

@@ -5,7 +5,7 @@ import "time"
 // A Workload is what a service runs: all that a generated chart is made of.
 type Workload struct {
 	Ports     []Port            `json:"ports,omitempty"`     // the first is that of .port and .url (L6)
-	Env       []EnvVar          `json:"env,omitempty"`       // sorted by name
+	Env       []EnvVar          `json:"env,omitempty"`       // in the order declared, those of secrets= first: Kubernetes expands $(NAME) of an earlier one
 	Command   []string          `json:"command,omitempty"`   // in place of the image's entry point
 	Args      []string          `json:"args,omitempty"`      // in place of the image's arguments
 	Replicas  int               `json:"replicas"`            // pods; default 1

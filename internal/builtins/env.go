@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// envArg is the dict of env=, sorted by name.
+// envArg is the dict of env=, in its order: a value can contain $(NAME) of a variable before it.
 type envArg []plan.EnvVar
 
 func (envArg) typeName() string { return "dict[str, str | int | bool | float | secret]" }
@@ -44,12 +45,11 @@ func (e *envArg) Unpack(v starlark.Value) error {
 	if p != nil {
 		return p
 	}
-	sortEnv(out)
 	*e = out
 	return nil
 }
 
-// secretsArg is the dict of secrets=: secrets or their names.
+// secretsArg is the dict of secrets=, in its order: secrets or their names.
 type secretsArg []plan.EnvVar
 
 func (secretsArg) typeName() string { return "dict[str, secret | str]" }
@@ -65,7 +65,6 @@ func (e *secretsArg) Unpack(v starlark.Value) error {
 	if p != nil {
 		return p
 	}
-	sortEnv(out)
 	*e = out
 	return nil
 }
@@ -93,21 +92,70 @@ func secretRef(v starlark.Value) (*plan.SecretRef, *problem) {
 	return nil, problemf("want secret or string, got %s", v.Type())
 }
 
-func sortEnv(env []plan.EnvVar) {
-	slices.SortFunc(env, func(a, b plan.EnvVar) int { return strings.Compare(a.Name, b.Name) })
-}
-
-// join adds the secrets to the variables. Both are sorted.
+// joinEnv returns the variables of secrets=, which contain no $(NAME), and then those of env=,
+// which may contain that of any secret.
 func joinEnv(c *Call, env envArg, secrets secretsArg) []plan.EnvVar {
 	if len(secrets) == 0 {
 		return env
 	}
-	out := slices.Concat(env, envArg(secrets))
-	sortEnv(out)
-	for i := range len(out) - 1 {
-		if out[i].Name == out[i+1].Name {
-			c.wrong("secrets", problemf("%s stands in env, too", out[i].Name).in(out[i].Name))
+	names := make(map[string]bool, len(env))
+	for _, e := range env {
+		names[e.Name] = true
+	}
+	for _, e := range secrets {
+		if names[e.Name] {
+			c.wrong("secrets", problemf("%s is in env, too", e.Name).in(e.Name))
 		}
 	}
-	return out
+	return slices.Concat([]plan.EnvVar(secrets), []plan.EnvVar(env))
+}
+
+// expansions warns of the first value with $(NAME) of a variable that comes after it.
+func (c *Call) expansions(env envArg) {
+	var at map[string]int
+	for i, e := range env {
+		if !strings.Contains(e.Value, "$(") {
+			continue
+		}
+		if at == nil {
+			at = make(map[string]int, len(env))
+			for i, e := range env {
+				at[e.Name] = i
+			}
+		}
+		for name := range expanded(e.Value) {
+			if at[name] <= i {
+				continue
+			}
+			param := c.Func.byName["env"]
+			d := c.diagnostic(c.paramPos(param, e.Name), problemf("env[%q]: $(%s) stays as it is: %s comes after %s", e.Name, name, name, e.Name).
+				hinted("Kubernetes expands the variables that come before: move %s before %s", name, e.Name))
+			d.Severity = plan.Warning
+			d.Related = []plan.Related{{Pos: c.paramPos(param, name), Message: name + " is here"}}
+			c.Session.Report(d)
+			return
+		}
+	}
+}
+
+// expanded returns the names in $(NAME) of a value; $$ is a dollar sign (Kubernetes' rule).
+func expanded(value string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			i := strings.IndexByte(value, '$')
+			if i < 0 || i+1 == len(value) {
+				return
+			}
+			next := value[i+1]
+			value = value[i+2:]
+			if next != '(' {
+				continue
+			}
+			name, rest, closed := strings.Cut(value, ")")
+			if !closed || !yield(name) {
+				return
+			}
+			value = rest
+		}
+	}
 }

@@ -157,6 +157,9 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		w.Resources = &r
 	}
 	w.Env = joinEnv(c, a.Env, a.Secrets)
+	if a.Chart == nil {
+		c.expansions(a.Env)
+	}
 	c.ports(w, a.Ports)
 	c.volumes(w, a.Volumes)
 	if t != plan.Job && a.Chart == nil && c.ok("name") {

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -76,19 +77,21 @@ func engineOf(name string) engine {
 func (v *values) database(s plan.Service) {
 	e := engineOf(s.Workload.Database.Engine)
 	v.GraceSeconds = 60
-	for name, value := range e.env {
+	// The engine's own come first, so that those of the service can contain their $(NAME).
+	var own []envVar
+	for _, name := range slices.Sorted(maps.Keys(e.env)) {
 		if slices.ContainsFunc(v.Env, func(have envVar) bool { return have.Name == name }) {
 			continue
 		}
 		out := envVar{Name: name}
-		if text, ok := strings.CutPrefix(value, "="); ok {
+		if text, ok := strings.CutPrefix(e.env[name], "="); ok {
 			out.Value = text
 		} else {
-			out.Secret = &secretKey{CredentialsName(s.Name), value}
+			out.Secret = &secretKey{CredentialsName(s.Name), e.env[name]}
 		}
-		v.Env = append(v.Env, out)
+		own = append(own, out)
 	}
-	slices.SortFunc(v.Env, func(a, b envVar) int { return strings.Compare(a.Name, b.Name) })
+	v.Env = slices.Concat(own, v.Env)
 	if len(v.Command) == 0 && len(v.Args) == 0 {
 		v.Args = e.args
 	}

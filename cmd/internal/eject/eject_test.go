@@ -1,6 +1,7 @@
 package eject
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -231,6 +232,70 @@ for name in names:
 					t.Errorf("annotation %q = %q in\n%s", key, value, text)
 				}
 			}
+		}
+	}
+}
+
+// TestEnvOrder: variables are in the order of the Pipelinefile, as Kubernetes expands $(NAME) of those
+// that come before only (D9): those of secrets= come first, and those of an engine before a database's own.
+func TestEnvOrder(t *testing.T) {
+	dir := t.TempDir()
+	const program = `pipeline("order")
+container("a", image = "x:1", env = {"Z_BASE": "http://x", "API": "$(Z_BASE)/api", "KEY": secret("key"), "M": "$(KEY)"}, secrets = {"Z": "z", "A": "a"})
+database("d", engine = "postgresql", version = "15", env = {"Z": "$(POSTGRES_DB)", "B": "$(Z)"})
+`
+	if err := os.WriteFile(filepath.Join(dir, "Pipelinefile"), []byte(program), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p, err := interp.Eval(t.Context(), filepath.Join(dir, "Pipelinefile"), interp.Options{Root: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := p.JSON() // as the cluster keeps it
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = &plan.Plan{}
+	if err := json.Unmarshal(stored, p); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	if _, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: out}); err != nil {
+		t.Fatal(err)
+	}
+	for service, want := range map[string][]string{
+		"a": {"Z", "A", "Z_BASE", "API", "KEY", "M"},
+		"d": {"PGDATA", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "Z", "B"},
+	} {
+		written, err := loader.Load(filepath.Join(out, service))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for file, text := range render(t, written, map[string]any{"image": map[string]any{"reference": "x:1"}}, service) {
+			var object struct {
+				Spec struct {
+					Template struct {
+						Spec struct {
+							Containers []struct{ Env []struct{ Name string } }
+						}
+					}
+				}
+			}
+			if filepath.Ext(file) != ".yaml" {
+				continue
+			}
+			if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+				t.Fatalf("%s: %v in\n%s", file, err, text)
+			}
+			for _, c := range object.Spec.Template.Spec.Containers {
+				for _, e := range c.Env {
+					names = append(names, e.Name)
+				}
+			}
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("variables of %s (-want +got):\n%s", service, diff)
 		}
 	}
 }

@@ -47,21 +47,16 @@ spec:
       {{- end }}
       {{- with .Values.env }}
       env:
-        {{- /* Secrets come first, so that other values can contain $(NAME). */}}
         {{- range . }}
-        {{- if .secret }}
         - name: {{ .name | quote }}
+          {{- if .secret }}
           valueFrom:
             secretKeyRef:
               name: {{ .secret.name | quote }}
               key: {{ .secret.key | quote }}
-        {{- end }}
-        {{- end }}
-        {{- range . }}
-        {{- if not .secret }}
-        - name: {{ .name | quote }}
+          {{- else }}
           value: {{ .value | default "" | quote }}
-        {{- end }}
+          {{- end }}
         {{- end }}
       {{- end }}
       {{- with .Values.ports }}

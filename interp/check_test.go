@@ -15,7 +15,15 @@ func TestCheck(t *testing.T) {
 		"good":     {"load('x.star', 'y')\nfail(y)\n", ""},
 		"names":    {"pipelin('a')\ncontaner('b')\n", `m.star:1:1: undefined: pipelin|m.star:2:1: undefined: contaner`},
 		"syntax":   {"x = f'a'\n", "m.star:1:5: there are no f-strings"},
-		"no text":  {"x = '\xff'\n", "m.star:1:6: the file is no text in UTF-8"},
+		"no text":  {"x = '\xff'\n", "m.star:1:6: the file is not valid UTF-8"},
+		"half":     {"x = '\xc3'\n", "m.star:1:6: the file is not valid UTF-8"},
+		"U+FFFD":   {"x = '\ufffd\xff'\n", "m.star:1:7: the file is not valid UTF-8"},
+		"NUL":      {"x = 1\n\x00\ny = 2\n", "m.star:2:1: the file has a NUL byte"},
+		"NUL last": {"x = 1\n\x00", "m.star:2:1: the file has a NUL byte"},
+		"string":   {"é = 'é\x00'\n", "m.star:1:7: the file has a NUL byte"},
+		"triple":   {"x = '''\n\na\x00'''\n", "m.star:3:2: the file has a NUL byte"},
+		"comment":  {"\ufeffx = 1 # a\x00b\n", "m.star:1:10: the file has a NUL byte"},
+		"UTF-16":   {"x\x00 \x00=\x00 \x001\x00", "m.star:1:2: the file has a NUL byte"},
 		"too deep": {"x = " + strings.Repeat("[", 100_000), "nested"},
 	} {
 		t.Run(name, func(t *testing.T) {

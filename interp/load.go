@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -156,10 +155,9 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 // parse returns the tree of a text that can be gone through in the bounds (L4).
 func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
-	if pos, ok := firstNoText(text); ok {
+	if line, col, wrong := builtins.CheckText(text); wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
-		pos.File = src.String()
-		e.report(pos, errors.New("the file is no text in UTF-8"))
+		e.report(plan.Pos{File: src.String(), Line: line, Col: col}, wrong)
 		return nil, builtins.ErrReported
 	}
 	if err := e.checkText(src, text); err != nil {
@@ -208,25 +206,6 @@ const (
 	mostTokens  = 1_500_000
 	deepestLoad = 1100
 )
-
-// firstNoText returns where text has the first byte that is no UTF-8.
-func firstNoText(text []byte) (pos plan.Pos, ok bool) {
-	if utf8.Valid(text) {
-		return pos, false
-	}
-	pos.Line, pos.Col = 1, 1
-	for _, r := range string(text) {
-		switch r {
-		case '\n':
-			pos.Line, pos.Col = pos.Line+1, 1
-			continue
-		case utf8.RuneError:
-			return pos, true
-		}
-		pos.Col++
-	}
-	return pos, true
-}
 
 // unreadable returns the error of a module that cannot be read.
 func unreadable(err error, loaded bool) error {

@@ -139,8 +139,12 @@ func loadsOf(at place, text []byte) ([]loadStmt, error) {
 	if at.module != "" {
 		name = at.module + "//" + at.file
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
+	if line, col, err := builtins.CheckText(text); err != nil {
+		return nil, fmt.Errorf("%s:%d:%d: %w", name, line, col, err)
+	}
 	options := syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
-	tree, err := options.Parse(name, bytes.TrimPrefix(text, []byte("\ufeff")), 0)
+	tree, err := options.Parse(name, text, 0)
 	if err != nil {
 		return nil, err
 	}

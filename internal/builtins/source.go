@@ -74,6 +74,30 @@ func (s *Source) Pos(p syntax.Position) plan.Pos {
 	return s.pos(p)
 }
 
+// CheckText returns what is wrong with the bytes of a module, and the position of
+// it, counted from 1: a NUL byte, which the parser takes for the end of the file, or
+// bytes that are not UTF-8.
+func CheckText(text []byte) (line, col int, wrong error) {
+	if utf8.Valid(text) && bytes.IndexByte(text, 0) < 0 {
+		return 0, 0, nil
+	}
+	line, col = 1, 1
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case r == 0:
+			return line, col, &Hinted{Msg: "the file has a NUL byte", Hint: "remove it; if the file is in UTF-16, save it as UTF-8"}
+		case r == utf8.RuneError && size == 1:
+			return line, col, &Hinted{Msg: "the file is not valid UTF-8"}
+		case r == '\n':
+			line, col = line+1, 0
+		}
+		col++
+		text = text[size:]
+	}
+	return 0, 0, nil
+}
+
 // longest is the longest line that a diagnostic carries, in bytes.
 const longest = 2000
 

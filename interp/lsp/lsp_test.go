@@ -57,6 +57,11 @@ func TestDiagnostics(t *testing.T) {
 	if got := shown(c.diagnostics("Pipelinefile")); got != want {
 		t.Errorf("syntax: got\n%s\nwant\n%s", got, want)
 	}
+	c.change("Pipelinefile", nil, "pipeline('shop')\nx = 1 # '🙂'\x00\ncontainer('a', image = 'a:1')\n")
+	want = "2:12-13: the file has a NUL byte\nremove it; if the file is in UTF-16, save it as UTF-8"
+	if got := shown(c.diagnostics("Pipelinefile")); got != want {
+		t.Errorf("NUL: got\n%s\nwant\n%s", got, want)
+	}
 	c.change("Pipelinefile", nil, "pipeline('shop')\ncontainer('a', image = 'a:1')\ncontainer('a', image = 'a:1')\n")
 	got := c.diagnostics("Pipelinefile")
 	if len(got) != 1 || len(got[0].Related) != 1 || got[0].Related[0].Location.Range.Start.Line != 1 || got[0].Severity != 1 {

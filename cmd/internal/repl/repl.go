@@ -66,7 +66,7 @@ func Script(ctx context.Context, s *Session, in io.Reader, c Console) error {
 // as a whole if it cannot be parsed.
 func statements(text string) []string {
 	f, err := dialect.Parse("", text, 0)
-	if err != nil {
+	if err != nil || strings.ContainsRune(text, 0) { // the parser ends there without an error
 		return []string{text}
 	}
 	var out []string

@@ -53,6 +53,8 @@ var policy = map[string][]string{
 	// whether a file has changed, and what is left out of a build context: for builds and for watching
 	"runtime/internal/content":      {},
 	"runtime/internal/dockerignore": {"plan", "github.com/moby/patternmatcher"},
+	// what changed of a plan's inputs, and the loop of watch mode
+	"runtime/watch": {"plan", "runtime", "runtime/internal/content", "runtime/internal/dockerignore", "internal/glob", "github.com/fsnotify/fsnotify"},
 	// runs parts of pipe as background processes of the same binary
 	"internal/background": {"golang.org/x/sys"},
 	// which process has a port that others want

@@ -1,0 +1,158 @@
+package watch
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A space is a workspace that is watched with the system's own notifications.
+type space struct {
+	*testing.T
+	dir   string
+	files *Files
+}
+
+// newSpace makes a workspace of files, given as names and contents.
+func newSpace(t *testing.T, opts FileOptions, files ...string) *space {
+	t.Helper()
+	s := &space{T: t, dir: t.TempDir()}
+	for i := 0; i < len(files); i += 2 {
+		s.write(files[i], files[i+1])
+	}
+	f, err := OpenFiles(s.dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.files = f
+	return s
+}
+
+func (s *space) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
+
+func (s *space) ok(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *space) write(name, text string) {
+	s.Helper()
+	s.ok(os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
+	s.ok(os.WriteFile(s.path(name), []byte(text), 0o644))
+}
+
+// set watches inputs, given as kinds and paths: "file a.yaml". Those of files
+// have the digests that they have now.
+func (s *space) set(builds []plan.BuildSpec, inputs ...string) {
+	s.Helper()
+	s.ok(s.files.Set(s.inputs(inputs...), builds))
+}
+
+func (s *space) inputs(inputs ...string) (out []plan.Input) {
+	s.Helper()
+	for _, in := range inputs {
+		kind, p, _ := strings.Cut(in, " ")
+		i := plan.Input{Path: p, Kind: plan.InputKind(kind)}
+		if data, err := os.ReadFile(s.path(p)); err == nil {
+			i.Digest = plan.DigestOf(data)
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// next returns the next change.
+func (s *space) next() Change {
+	s.Helper()
+	select {
+	case c := <-s.files.Changes():
+		return c
+	case <-time.After(time.Minute):
+		s.Fatal("no change within a minute")
+	}
+	return Change{}
+}
+
+// want checks that the next change is of paths and inputs, as of set.
+func (s *space) want(paths string, inputs ...string) {
+	s.Helper()
+	c := s.next()
+	var got []string
+	for _, in := range c.Inputs {
+		got = append(got, string(in.Kind)+" "+in.Path)
+	}
+	slices.Sort(inputs)
+	slices.Sort(got)
+	if diff := cmp.Diff(strings.Fields(paths), c.Paths); diff != "" {
+		s.Errorf("Paths: -want +got\n%s", diff)
+	}
+	if diff := cmp.Diff(inputs, got); diff != "" {
+		s.Errorf("Inputs: -want +got\n%s", diff)
+	}
+}
+
+func TestFile(t *testing.T) {
+	s := newSpace(t, FileOptions{}, "Pipelinefile", "a", "other", "x", "conf/a.yaml", "1")
+	s.set(nil, "module Pipelinefile", "values conf/a.yaml", "file conf/none.yaml", "file no/where.txt")
+	s.write("other", "y")
+	s.write("Pipelinefile", "a") // no other content
+	s.write("conf/a.yaml", "2")
+	s.want("conf/a.yaml", "values conf/a.yaml")
+	s.write("conf/none.yaml", "")
+	s.want("conf/none.yaml", "file conf/none.yaml")
+	s.write("no/where.txt", "")
+	s.want("no/where.txt", "file no/where.txt")
+	s.ok(os.RemoveAll(s.path("no")))
+	s.want("no/where.txt", "file no/where.txt")
+	s.ok(os.Rename(s.path("conf"), s.path("conf2")))
+	s.want("conf/a.yaml conf/none.yaml", "values conf/a.yaml", "file conf/none.yaml")
+	s.ok(os.Rename(s.path("conf2"), s.path("conf")))
+	s.want("conf/a.yaml conf/none.yaml", "values conf/a.yaml", "file conf/none.yaml")
+	s.write("Pipelinefile", "b")
+	s.want("Pipelinefile", "module Pipelinefile")
+}
+
+func TestContext(t *testing.T) {
+	s := newSpace(t, FileOptions{}, "api/Dockerfile", "FROM scratch", "api/main.go", "1", "api/node_modules/x/y.js", "1", "api/.dockerignore", "node_modules\n!node_modules/keep\n")
+	builds := []plan.BuildSpec{{Source: plan.Source{Path: "api"}, Context: ".", Dockerfile: "Dockerfile"}}
+	s.set(builds, "context api", "dockerfile api/Dockerfile")
+	s.write("api/node_modules/x/y.js", "2")
+	s.write("api/main.go", "2")
+	s.want("api/main.go", "context api")
+	s.write("api/sub/dir/x.go", "2")
+	s.want("api/sub api/sub/dir api/sub/dir/x.go", "context api")
+	s.ok(os.Rename(s.path("api/sub"), s.path("api/bus")))
+	s.want("api/bus api/bus/dir api/bus/dir/x.go api/sub api/sub/dir api/sub/dir/x.go", "context api")
+	s.write("api/bus/dir/x.go", "3")
+	s.want("api/bus/dir/x.go", "context api")
+	s.write("api/Dockerfile", "FROM x")
+	s.want("api/Dockerfile", "context api", "dockerfile api/Dockerfile")
+	s.ok(os.Chmod(s.path("api/main.go"), 0o755))
+	s.want("api/main.go", "context api")
+	s.write("api/node_modules/keep", "2")
+	s.want("api/node_modules/keep", "context api")
+	s.write("api/.dockerignore", "bus\n")
+	s.want("api/.dockerignore", "context api")
+	s.write("api/bus/dir/x.go", "4")
+	s.write("api/node_modules/x/y.js", "3")
+	s.want("api/node_modules/x/y.js", "context api")
+	s.ok(os.RemoveAll(s.path("api")))
+	c := s.next()
+	if !slices.Contains(c.Paths, "api") || !slices.Contains(c.Paths, "api/node_modules/x/y.js") || slices.Contains(c.Paths, "api/bus/dir/x.go") {
+		t.Errorf("removed: %q", c.Paths)
+	}
+}

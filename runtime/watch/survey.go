@@ -1,0 +1,41 @@
+package watch
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Surveyed is what watching inputs would take.
+type Surveyed struct {
+	Directories int     // each takes a watch
+	Files       int     // that are compared
+	Limits      []Limit // with what fits, if they do not
+	Silent      []Mount // file systems with directories that would be polled
+}
+
+// Survey finds out what watching these inputs would take, without watching.
+func Survey(root string, inputs []plan.Input, builds []plan.BuildSpec) (Surveyed, error) {
+	f, err := newFiles(root, FileOptions{})
+	if err != nil {
+		return Surveyed{}, err
+	}
+	f.tree.watch = nil
+	f.set(inputs, builds)
+	var out Surveyed
+	table, silent := f.opts.mounts(), map[Mount]bool{}
+	for _, n := range f.tree.nodes {
+		out.Directories++
+		for _, e := range n.entries {
+			if e.mode != 0 && !e.mode.IsDir() {
+				out.Files++
+			}
+		}
+		if m := mountOf(table, f.tree.abs(n.path)); m.Silent() {
+			silent[m] = true
+		}
+	}
+	out.Silent = slices.SortedFunc(maps.Keys(silent), func(a, b Mount) int { return slices.Compare([]string{a.Path}, []string{b.Path}) })
+	return out, nil
+}

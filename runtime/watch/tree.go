@@ -1,0 +1,588 @@
+package watch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/content"
+)
+
+// A tree is what is known of the directories below the workspace that have
+// something that is wanted.
+type tree struct {
+	root  string // absolute, without links
+	wants map[wantKey]*want
+
+	nodes   map[string]*node
+	starts  map[string][]*want            // trees, by the directory that is their place
+	anchors map[string]map[string][]*want // by directory and name: paths that pass there
+	ways    map[string]map[string]bool    // directories with starts or anchors in them or below, and the names that lead there
+	moved   map[*want]bool                // wants that have led elsewhere since the tree was last scoped
+	round   int                           // counts examinations
+
+	// watch begins to watch a directory, unwatch ends that. Both are nil if nothing is watched.
+	watch   func(*node)
+	unwatch func(*node)
+
+	diff   diff
+	lazy   []string                   // files without a sum, to be read when there is time
+	moving map[string]map[string]bool // names to be looked at again, by directory
+	hash   hash.Hash
+	buf    []byte
+}
+
+// A node is a directory.
+type node struct {
+	path    string // slash-separated, below the root, without links
+	inode   uint64
+	how     how
+	read    bool // its names were read with the scope that it has
+	round   int  // in which they were
+	denied  bool // its names cannot be read
+	actives []active
+	kids    map[string]*node
+	entries map[string]entry
+}
+
+// how a node is watched.
+type how uint8
+
+const (
+	unwatched how = iota
+	notified
+	polled
+)
+
+// An entry is what is known of a name that is wanted.
+type entry struct {
+	stamp content.Stamp
+	sum   content.Sum // of a file's content, of a link's target
+	mode  fs.FileMode // as of [content.Mode]; of what is neither file, link nor directory, its type
+	known bool        // the sum is
+	fresh bool        // the stamp can hide a later change
+}
+
+func (e *entry) regular() bool { return e.mode.Type() == 0 }
+
+// A diff is what an examination found.
+type diff struct {
+	direct  map[string]map[*want]bool // paths of contexts that changed
+	touched map[*want]map[string]bool // wants that may have changed, and the paths that did
+	stale   map[*want]bool            // wants whose path may lead elsewhere
+}
+
+func newTree(root string) *tree {
+	t := &tree{
+		root: root, wants: map[wantKey]*want{}, nodes: map[string]*node{}, hash: sha256.New(), buf: make([]byte, 128<<10),
+		moved: map[*want]bool{}, moving: map[string]map[string]bool{},
+	}
+	t.clear()
+	return t
+}
+
+func (t *tree) clear() {
+	t.diff = diff{map[string]map[*want]bool{}, map[*want]map[string]bool{}, map[*want]bool{}}
+}
+
+func (t *tree) abs(p string) string { return filepath.Join(t.root, filepath.FromSlash(p)) }
+
+// index makes starts, anchors and ways from the wants.
+func (t *tree) index() {
+	t.starts, t.anchors, t.ways = map[string][]*want{}, map[string]map[string][]*want{}, map[string]map[string]bool{".": {}}
+	way := func(dir string) {
+		for name := ""; ; dir = path.Dir(dir) {
+			names, ok := t.ways[dir]
+			if !ok {
+				names = map[string]bool{}
+				t.ways[dir] = names
+			}
+			if name != "" {
+				names[name] = true
+			}
+			if ok {
+				return
+			}
+			name = path.Base(dir)
+		}
+	}
+	for _, w := range t.wants {
+		for _, h := range w.hops {
+			names := t.anchors[h.dir]
+			if names == nil {
+				names = map[string][]*want{}
+				t.anchors[h.dir] = names
+			}
+			if !slices.Contains(names[h.name], w) {
+				names[h.name] = append(names[h.name], w)
+			}
+			way(h.dir)
+		}
+		if w.tree() && w.dir {
+			t.starts[w.place] = append(t.starts[w.place], w)
+			way(w.place)
+		}
+	}
+}
+
+// rescope applies the wants: directories that have become part of something are
+// read, those that have nothing any more are forgotten. What was wanted before
+// and has changed is in the diff.
+func (t *tree) rescope() {
+	t.index()
+	n := t.nodes["."]
+	if n == nil {
+		n = t.newNode(".")
+	}
+	t.scope(n, nil)
+	clear(t.moved)
+}
+
+func (t *tree) newNode(p string) *node {
+	n := &node{path: p, kids: map[string]*node{}, entries: map[string]entry{}}
+	t.nodes[p] = n
+	return n
+}
+
+// activesOf returns the trees that the directory p is in, a child of parent.
+func (t *tree) activesOf(parent *node, p string) []active {
+	var out []active
+	if parent != nil && path.Base(p) != ".git" {
+		for i := range parent.actives {
+			if a, ok := parent.actives[i].enter(p); ok {
+				out = append(out, a)
+			}
+		}
+	}
+	for _, w := range t.starts[p] {
+		if !slices.ContainsFunc(out, func(a active) bool { return a.want == w }) {
+			out = append(out, active{want: w})
+		}
+	}
+	slices.SortFunc(out, func(a, b active) int { return strings.Compare(a.want.path, b.want.path) })
+	return out
+}
+
+// scope gives n and what is below it the trees that they are in.
+func (t *tree) scope(n, parent *node) {
+	before := n.actives
+	n.actives = t.activesOf(parent, n.path)
+	same := slices.EqualFunc(before, n.actives, func(a, b active) bool { return a.want == b.want })
+	if !same || !n.read || !t.complete(n) {
+		if slices.ContainsFunc(n.actives, func(a active) bool { return t.moved[a.want] }) {
+			t.readNode(n, n)
+		} else {
+			t.readNode(n, &node{path: n.path, read: n.read, actives: before})
+		}
+	}
+	for name, kid := range n.kids {
+		if !t.keeps(n, kid.path) {
+			t.forget(kid)
+			delete(n.kids, name)
+			continue
+		}
+		t.scope(kid, n)
+	}
+}
+
+// complete reports whether all that paths need of n was looked at.
+func (t *tree) complete(n *node) bool {
+	for name := range t.anchors[n.path] {
+		if _, ok := n.entries[name]; !ok {
+			return false
+		}
+	}
+	for name := range t.ways[n.path] {
+		if n.kids[name] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// keeps reports whether the directory p, a child of n, has something that is wanted.
+func (t *tree) keeps(n *node, p string) bool {
+	return t.ways[p] != nil || t.enters(n, path.Base(p))
+}
+
+// enters reports whether a tree that n is in goes on in its directory name.
+func (t *tree) enters(n *node, name string) bool {
+	p := path.Join(n.path, name)
+	return name != ".git" && slices.ContainsFunc(n.actives, func(a active) bool { _, ok := a.enter(p); return ok })
+}
+
+// wantedIn reports whether a tree that n is in has the name.
+func (t *tree) wantedIn(n *node, name string, isDir bool) bool {
+	if name == ".git" {
+		return false
+	}
+	p := path.Join(n.path, name)
+	return slices.ContainsFunc(n.actives, func(a active) bool { return a.accepts(p, isDir) })
+}
+
+// forget drops n and all below it.
+func (t *tree) forget(n *node) {
+	for _, kid := range n.kids {
+		t.forget(kid)
+	}
+	t.drop(n)
+	delete(t.nodes, n.path)
+}
+
+// drop ends the watch of n.
+func (t *tree) drop(n *node) {
+	if n.how != unwatched && t.unwatch != nil {
+		t.unwatch(n)
+	}
+	n.how = unwatched
+}
+
+// dropAll ends the watches of n and all below it: it is not the directory that it
+// was.
+func (t *tree) dropAll(n *node) {
+	t.drop(n)
+	for _, kid := range n.kids {
+		t.dropAll(kid)
+	}
+}
+
+// readNode brings all that is known of n up to date. Before is n as it was scoped
+// when it was last read: only of what it had then can something be new.
+func (t *tree) readNode(n, before *node) {
+	if n.how == unwatched && t.watch != nil {
+		t.watch(n) // before it is read, so that nothing is lost in between
+	}
+	dir := t.abs(n.path)
+	if info, err := os.Lstat(dir); err == nil {
+		n.inode = content.StampOf(info).Inode
+	}
+	names := map[string]bool{}
+	for name := range n.entries {
+		names[name] = true
+	}
+	for name := range n.kids {
+		names[name] = true
+	}
+	for name := range t.anchors[n.path] {
+		names[name] = true
+	}
+	n.denied = false
+	if len(n.actives) > 0 {
+		list, err := os.ReadDir(dir)
+		n.denied = errors.Is(err, fs.ErrPermission)
+		for _, d := range list {
+			if name := d.Name(); t.wantedIn(n, name, d.IsDir()) || d.IsDir() && t.keeps(n, path.Join(n.path, name)) {
+				names[name] = true
+			}
+		}
+	} else {
+		for name := range t.ways[n.path] {
+			names[name] = true
+		}
+	}
+	covered := before.read || before == n
+	n.read, n.round = true, t.round
+	for name := range names {
+		t.lookAt(n, name, before, covered, false)
+	}
+}
+
+// look brings what is known of a name in n up to date. A file that changes while
+// it is read is looked at later, unless now.
+func (t *tree) look(n *node, name string, now bool) { t.lookAt(n, name, n, true, now) }
+
+// lookAt is look in a directory that was scoped as before when it was last read,
+// if that covered it.
+func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
+	p := path.Join(n.path, name)
+	abs := t.abs(p)
+	began := time.Now()
+	info, err := os.Lstat(abs)
+	isDir := err == nil && info.IsDir()
+	old, had := n.entries[name]
+	oldKid := n.kids[name]
+	anchors := t.anchors[n.path][name]
+	tree := err == nil && t.wantedIn(n, name, isDir)
+
+	if oldKid != nil && !isDir {
+		t.leave(oldKid)
+		delete(n.kids, name)
+	}
+	report := had || covered && (before == n || t.wantedIn(before, name, isDir))
+	switch {
+	case err != nil && len(anchors) > 0:
+		if had && old.mode != 0 {
+			t.changed(n, name, old, entry{}, isDir)
+		}
+		n.entries[name] = entry{} // that it is not there is worth knowing
+	case err != nil:
+		if had {
+			t.changed(n, name, old, entry{}, isDir)
+			delete(n.entries, name)
+		}
+	case len(anchors) > 0 || tree:
+		e, ok := t.entryOf(n, name, abs, info, old, began, now, len(anchors) > 0)
+		if !ok {
+			t.move(n, name)
+			return
+		}
+		n.entries[name] = e
+		if report && differ(old, e) {
+			t.changed(n, name, old, e, isDir)
+		}
+	default:
+		delete(n.entries, name)
+	}
+	if !isDir || !t.keeps(n, p) {
+		return
+	}
+	kid := n.kids[name]
+	inode := content.StampOf(info).Inode
+	switch {
+	case kid == nil:
+		kid = t.newNode(p)
+		n.kids[name] = kid
+	case kid.inode == inode && kid.how != unwatched && kid.read:
+		return
+	case kid.inode != inode:
+		t.dropAll(kid)
+	}
+	kid.actives = t.activesOf(n, p)
+	if oldKid != nil || covered && (before == n || t.enters(before, name)) {
+		t.readNode(kid, kid)
+	} else {
+		t.readNode(kid, &node{path: p})
+	}
+}
+
+// leave reports all that was below n as gone, and forgets it.
+func (t *tree) leave(n *node) {
+	for _, kid := range n.kids {
+		t.leave(kid)
+	}
+	for name, e := range n.entries {
+		t.changed(n, name, e, entry{}, e.mode.IsDir())
+	}
+	t.drop(n)
+	delete(t.nodes, n.path)
+}
+
+// move has a name looked at later.
+func (t *tree) move(n *node, name string) {
+	if t.moving[n.path] == nil {
+		t.moving[n.path] = map[string]bool{}
+	}
+	t.moving[n.path][name] = true
+}
+
+// entryOf returns the entry of a file. It is not ok if the file changes while it
+// is read, unless now.
+func (t *tree) entryOf(n *node, name, abs string, info fs.FileInfo, old entry, began time.Time, now, anchor bool) (e entry, ok bool) {
+	e = entry{stamp: content.StampOf(info), mode: content.Mode(info.Mode())}
+	switch {
+	case info.IsDir():
+		return entry{mode: e.mode, known: true}, true
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(abs)
+		if err != nil {
+			return e, now
+		}
+		e.sum, e.known = sha256.Sum256([]byte(target)), true
+		return e, true
+	case !info.Mode().IsRegular():
+		return entry{mode: info.Mode().Type(), known: true}, true
+	}
+	e.fresh = !e.stamp.Settled(began)
+	was := old.mode != 0 && old.regular()
+	if was && old.stamp == e.stamp && !old.fresh {
+		old.mode = e.mode
+		e = old
+		if e.known || !anchor {
+			return e, true
+		}
+	}
+	sums := anchor || slices.ContainsFunc(n.actives, func(a active) bool { return a.want.sums() })
+	if !sums && !(was && old.known) {
+		t.lazy = append(t.lazy, path.Join(n.path, name))
+		return e, true
+	}
+	err := content.Read(abs, e.stamp, t.hash, t.buf, &e.sum)
+	switch {
+	case err == nil:
+		e.known = true
+	case errors.Is(err, fs.ErrPermission):
+	default: // it changes, or it is gone
+		return e, now
+	}
+	return e, true
+}
+
+// differ reports whether the content of a name changed. What is not known is
+// taken for changed if it may have.
+func differ(old, e entry) bool {
+	switch {
+	case old.mode != e.mode:
+		return true
+	case !e.regular() || e.mode == 0:
+		return old.sum != e.sum
+	case old.known && e.known:
+		return old.sum != e.sum
+	}
+	return old.stamp != e.stamp || old.fresh
+}
+
+// changed records that a name in n changed.
+func (t *tree) changed(n *node, name string, old, e entry, isDir bool) {
+	p := path.Join(n.path, name)
+	was, is := old.mode != 0, e.mode != 0
+	wasDir, kind := old.mode.IsDir(), old.mode.Type() != e.mode.Type() || was != is
+	modeOnly := !kind && old.regular() && old.known && e.known && old.sum == e.sum
+	if name != ".git" {
+		for i := range n.actives {
+			a := &n.actives[i]
+			if !(was && a.accepts(p, wasDir) || is && a.accepts(p, isDir)) {
+				continue
+			}
+			switch {
+			case a.want.kind == wantContext:
+				if t.diff.direct[p] == nil {
+					t.diff.direct[p] = map[*want]bool{}
+				}
+				t.diff.direct[p][a.want] = true
+			case modeOnly, a.want.kind == wantGlob && was && is && !wasDir && !isDir:
+			default:
+				t.touch(a.want, p)
+			}
+		}
+	}
+	for _, w := range t.anchors[n.path][name] {
+		link := old.mode&fs.ModeSymlink != 0 || e.mode&fs.ModeSymlink != 0
+		if kind || link {
+			t.diff.stale[w] = true
+		}
+		if modeOnly {
+			continue
+		}
+		h := hop{n.path, name, false}
+		last := len(w.hops) > 0 && w.hops[len(w.hops)-1] == h
+		if link || last && (!wasDir && !isDir || w.tree()) {
+			t.touch(w, p)
+		}
+	}
+}
+
+func (t *tree) touch(w *want, p string) {
+	if t.diff.touched[w] == nil {
+		t.diff.touched[w] = map[string]bool{}
+	}
+	if p != "" {
+		t.diff.touched[w][p] = true
+	}
+	w.valid = false
+}
+
+// digestOf returns the digest of what w wants, as an evaluation would have it.
+func (t *tree) digestOf(w *want) plan.Digest {
+	if !w.valid {
+		w.digest, w.valid = t.compute(w), true
+	}
+	return w.digest
+}
+
+func (t *tree) compute(w *want) plan.Digest {
+	if w.kind == wantGlob {
+		var names []string
+		if n := t.nodes[w.place]; w.found && n != nil {
+			t.matches(w, n, &names)
+		}
+		slices.Sort(names)
+		return plan.DigestOf([]byte(strings.Join(names, "\n")))
+	}
+	if !w.found || w.place == "." && w.kind != wantChart {
+		return ""
+	}
+	if n := t.nodes[w.place]; n != nil && w.kind == wantChart {
+		var sums strings.Builder
+		if !t.sums(w, n, &sums) {
+			return ""
+		}
+		return plan.DigestOf([]byte(sums.String()))
+	}
+	n := t.nodes[path.Dir(w.place)]
+	if n == nil {
+		return ""
+	}
+	if e := n.entries[path.Base(w.place)]; e.mode != 0 && e.regular() && e.known {
+		return digest(e.sum)
+	}
+	return ""
+}
+
+func digest(s content.Sum) plan.Digest { return plan.Digest("sha256:" + hex.EncodeToString(s[:])) }
+
+// matches adds the files below n that match the glob w.
+func (t *tree) matches(w *want, n *node, names *[]string) {
+	for i := range n.actives {
+		if a := &n.actives[i]; a.want == w {
+			for name, e := range n.entries {
+				if p := path.Join(n.path, name); e.mode != 0 && a.accepts(p, e.mode.IsDir()) && name != ".git" {
+					*names = append(*names, w.logical(p))
+				}
+			}
+			for _, kid := range n.kids {
+				t.matches(w, kid, names)
+			}
+		}
+	}
+}
+
+// sums adds what the digest of the chart w is over, of what is below n, in the
+// order of a walk.
+func (t *tree) sums(w *want, n *node, to *strings.Builder) bool {
+	names := slices.Sorted(maps.Keys(n.entries))
+	for name := range n.kids {
+		if _, ok := n.entries[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		p := path.Join(n.path, name)
+		if kid := n.kids[name]; kid != nil {
+			if name != ".git" && !t.sums(w, kid, to) {
+				return false
+			}
+			continue
+		}
+		e := n.entries[name]
+		switch {
+		case e.mode == 0 || e.mode.IsDir():
+		case e.mode&fs.ModeSymlink != 0:
+			info, err := os.Stat(t.abs(p))
+			if err == nil && info.IsDir() {
+				continue
+			}
+			data, err := os.ReadFile(t.abs(p))
+			if err != nil {
+				return false
+			}
+			fmt.Fprintf(to, "%s %s\n", w.below(p), plan.DigestOf(data))
+		case !e.regular() || !e.known:
+			return false
+		default:
+			fmt.Fprintf(to, "%s %s\n", w.below(p), digest(e.sum))
+		}
+	}
+	return true
+}

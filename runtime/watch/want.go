@@ -1,0 +1,265 @@
+package watch
+
+import (
+	"cmp"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/internal/glob"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
+)
+
+// A want is a file or a tree of files that is to be watched, for some inputs.
+type want struct {
+	kind   wantKind
+	path   string // as the input has it: slash-separated, below the workspace
+	inputs []*input
+
+	// Where the path leads to: the names that it passes through, symbolic links
+	// followed, and what is at its end.
+	hops  []hop
+	place string // without links
+	found bool
+	dir   bool // it is a directory
+
+	match   *dockerignore.Matcher // of a context; nil: nothing is left out
+	start   string                // of a glob: the directory that is searched
+	parts   []string              // of a glob
+	exclude [][]string            // of a glob
+
+	// The digest of what is at the place; valid until something there changes.
+	digest plan.Digest
+	valid  bool
+}
+
+type wantKind uint8
+
+const (
+	wantFile    wantKind = iota // the content of a file
+	wantIgnore                  // a .dockerignore
+	wantChart                   // a file, or all files of a directory
+	wantContext                 // a directory without what a .dockerignore leaves out
+	wantGlob                    // which files match
+)
+
+// A hop is one name on the way to a place.
+type hop struct {
+	dir, name string // the directory, below the workspace, without links
+	link      bool
+}
+
+// An input is one of a plan.
+type input struct {
+	plan.Input
+	given plan.Digest // the digest that the newest evaluation had
+	told  plan.Digest // the one that whoever takes the changes knows of
+}
+
+// wantKey tells wants apart.
+type wantKey struct {
+	kind wantKind
+	path string
+	rest string // patterns
+}
+
+func (w *want) tree() bool { return w.kind >= wantChart }
+
+// sums reports whether the content of files matters from the beginning, because
+// it is compared with digests.
+func (w *want) sums() bool { return w.kind <= wantChart }
+
+// below returns the slash-separated path p, in the place of w, relative to it.
+func (w *want) below(p string) string {
+	if w.place == "." {
+		return p
+	}
+	return strings.TrimPrefix(p, w.place+"/")
+}
+
+// matches reports whether the path p, in the place of the glob w, is one of a file
+// that matches.
+func (w *want) matches(p string) bool {
+	at := strings.Split(w.logical(p), "/")
+	return glob.Match(w.parts, at) && !glob.MatchAny(w.exclude, at)
+}
+
+// logical returns the path p, in the place of the glob w, as a search has it.
+func (w *want) logical(p string) string { return path.Join(w.start, w.below(p)) }
+
+// An active is a tree that a directory is in.
+type active struct {
+	want  *want
+	state dockerignore.State // of the directory, in a context
+}
+
+// accepts reports whether the tree has what has the path p, below the workspace.
+func (a *active) accepts(p string, isDir bool) bool {
+	switch a.want.kind {
+	case wantChart:
+		return !isDir
+	case wantGlob:
+		return !isDir && a.want.matches(p)
+	}
+	if a.want.match == nil {
+		return true
+	}
+	out, _ := a.want.match.Out(a.want.below(p), a.state)
+	return !out
+}
+
+// enter returns what the tree is in the directory p, and whether it goes there.
+func (a *active) enter(p string) (active, bool) {
+	switch a.want.kind {
+	case wantChart:
+		return *a, true
+	case wantGlob:
+		return *a, !glob.Skip(a.want.parts, a.want.exclude, strings.Split(a.want.logical(p), "/"))
+	}
+	if a.want.match == nil {
+		return *a, true
+	}
+	rel := a.want.below(p)
+	out, state := a.want.match.Out(rel, a.state)
+	return active{a.want, state}, !out || a.want.match.Within(rel)
+}
+
+// resolve finds out where the path of w leads to.
+func (w *want) resolve(root string) {
+	w.hops, w.place, w.found, w.dir, w.valid = nil, "", false, false, false
+	p := w.path
+	if w.kind == wantGlob {
+		p = w.start
+	}
+	at, left, links := ".", strings.Split(path.Clean(p), "/"), 0
+	for len(left) > 0 {
+		name := left[0]
+		left = left[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			if at == "." {
+				return // out of the workspace
+			}
+			at = path.Dir(at)
+			continue
+		}
+		abs := filepath.Join(root, filepath.FromSlash(at), name)
+		info, err := os.Lstat(abs)
+		h := hop{dir: at, name: name}
+		if err != nil || info.Mode()&os.ModeSymlink == 0 {
+			w.hops = append(w.hops, h)
+			at = path.Join(at, name)
+			if len(left) > 0 && (err != nil || !info.IsDir()) {
+				return
+			}
+			w.found, w.dir = err == nil, err == nil && info.IsDir()
+			continue
+		}
+		h.link = true
+		w.hops, w.found, w.dir = append(w.hops, h), false, false
+		target, err := os.Readlink(abs)
+		if links++; err != nil || links > 40 {
+			return
+		}
+		if filepath.IsAbs(target) {
+			rel, err := filepath.Rel(root, target)
+			if err != nil || !filepath.IsLocal(rel) {
+				return
+			}
+			at, target = ".", rel
+		}
+		left = append(strings.Split(filepath.ToSlash(target), "/"), left...)
+	}
+	if len(w.hops) == 0 {
+		w.found, w.dir = true, true // the root itself
+	}
+	if w.found {
+		w.place = at
+	}
+}
+
+// wanted are the wants of inputs and builds, by what tells them apart. Ignores
+// returns the patterns that the file of one of these names has, and has the
+// names watched.
+func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...string) []string) map[wantKey]*want {
+	wants := map[wantKey]*want{}
+	add := func(k wantKey, in *input) *want {
+		w := wants[k]
+		if w == nil {
+			w = &want{kind: k.kind, path: k.path}
+			wants[k] = w
+		}
+		if in != nil && !slices.Contains(w.inputs, in) {
+			w.inputs = append(w.inputs, in)
+		}
+		return w
+	}
+	contexts := map[string][]plan.BuildSpec{}
+	for _, b := range builds {
+		if b.Source.Git == "" {
+			p := path.Join(b.Source.Path, b.Context)
+			contexts[p] = append(contexts[p], b)
+		}
+	}
+	for _, in := range inputs {
+		switch in.Kind {
+		case plan.InputRemote: // it is no file of the workspace
+		case plan.InputChart:
+			add(wantKey{kind: wantChart, path: in.Path}, in)
+		case plan.InputGlob:
+			w := add(wantKey{wantGlob, in.Path, strings.Join(in.Exclude, "\n")}, in)
+			w.parts = strings.Split(in.Path, "/")
+			w.start, w.exclude = glob.Start(w.parts), nil
+			for _, e := range in.Exclude {
+				w.exclude = append(w.exclude, strings.Split(e, "/"))
+			}
+		case plan.InputContext:
+			of := contexts[in.Path]
+			if len(of) == 0 { // known from an evaluation that failed
+				of = []plan.BuildSpec{{Source: plan.Source{Path: in.Path}, Context: "."}}
+			}
+			for _, b := range of {
+				names := dockerignore.Names(b)
+				from := names[:]
+				if b.Dockerfile == "" {
+					from = names[1:]
+				}
+				patterns := ignores(from...)
+				for _, name := range from {
+					add(wantKey{kind: wantIgnore, path: name}, in)
+				}
+				w := add(wantKey{wantContext, in.Path, strings.Join(patterns, "\n")}, in)
+				if w.match == nil && len(patterns) > 0 {
+					w.match, _ = dockerignore.New(patterns) // they were parsed
+				}
+			}
+		default:
+			add(wantKey{kind: wantFile, path: in.Path}, in)
+		}
+	}
+	return wants
+}
+
+// inputKey tells inputs apart.
+type inputKey struct {
+	path    string
+	kind    plan.InputKind
+	exclude string
+}
+
+func keyOf(in plan.Input) inputKey {
+	return inputKey{in.Path, in.Kind, strings.Join(in.Exclude, "\n")}
+}
+
+// sortedInputs returns inputs as a plan has them.
+func sortedInputs(set map[inputKey]plan.Input) []plan.Input {
+	return slices.SortedFunc(maps.Values(set), func(a, b plan.Input) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Exclude, b.Exclude))
+	})
+}

@@ -40,8 +40,9 @@ type blocked struct {
 
 // An unready is a failure of a release's workloads to get ready.
 type unready struct {
-	err     error // the cause in one sentence
-	blocked []blocked
+	err      error // the cause in one sentence
+	blocked  []blocked
+	evidence []string // what explains it, if that had to be collected before the objects go
 }
 
 func (e *unready) Error() string { return e.err.Error() }
@@ -133,7 +134,7 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, timeout time.Du
 
 // late is the failure of what is open when the time is over.
 func late(timeout time.Duration, open []blocked) error {
-	return &unready{fmt.Errorf("%w after %s: %s", runtime.ErrTimeout, timeout, open[0].why), open}
+	return &unready{err: fmt.Errorf("%w after %s: %s", runtime.ErrTimeout, timeout, open[0].why), blocked: open}
 }
 
 // waitingFor says in one line what is waited for.

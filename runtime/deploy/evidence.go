@@ -27,7 +27,11 @@ const (
 // evidence collects what explains why workloads are not ready: the state of
 // their pods, their last events and their last log lines (A8). What cannot be
 // had is left out: it must not hide the failure itself.
-func (o *operation) evidence(cause error, stuck []blocked) []string {
+func (o *operation) evidence(failure *unready) []string {
+	if failure.evidence != nil {
+		return failure.evidence
+	}
+	cause, stuck := failure.err, failure.blocked
 	ctx, stop := context.WithTimeout(o.objects.requests(), explainTime)
 	defer stop()
 	var lines []string

@@ -21,7 +21,7 @@ const explainTime = 20 * time.Second
 // last good revision, if it is to and there is one (A8).
 func (o *operation) fail(ctx context.Context, stuck *unready) error {
 	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err)}
-	failed.Evidence = o.evidence(stuck.err, stuck.blocked)
+	failed.Evidence = o.evidence(stuck)
 	if err := o.recordFailure(failed.Err); err != nil {
 		failed.Evidence = append(failed.Evidence, fmt.Sprintf("that revision %d failed could not be recorded: %v", o.rel.Version, err))
 	}
@@ -79,7 +79,11 @@ func (o *operation) rollback(ctx context.Context, good revision) error {
 	rollback.Version = good.version
 	rollback.Timeout = o.timeout
 	rollback.MaxHistory = o.d.opts.HistoryMax
+	o.hook = nil // that of the revision that failed
 	if err := rollback.Run(o.rel.Name); err != nil {
+		if o.hook != nil {
+			return o.hook
+		}
 		return err
 	}
 	// Helm has recorded a new revision, with the labels of the good one. They

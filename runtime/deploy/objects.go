@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,8 @@ const fieldManager = "pipe"
 // fields of what it writes instead of fetching schemas.
 type objects struct {
 	*cluster
-	namespace string
+	release, namespace string
+	timeout            time.Duration // of waiting for what has to be gone before it is made
 	// Helm's interface knows no contexts. Requests have one that is not cancelled,
 	// as what is begun is ended (A4); waiting has the caller's.
 	requests, waiting func() context.Context
@@ -45,6 +47,11 @@ type objects struct {
 	// release where a hook has to run after them.
 	hooked func(kube.ResourceList, time.Duration) error
 	ready  func(kube.ResourceList, time.Duration) error
+	// ran reports whether an earlier revision has made an object of a hook, and
+	// hookFailed is told why one could not be made or deleted: Helm only keeps the
+	// words of that.
+	ran        func(info *resource.Info, created time.Time) (bool, error)
+	hookFailed func(error)
 
 	built    func(kube.ResourceList) // told of the objects of the release before they are written
 	install  bool                    // there is no release yet
@@ -151,7 +158,7 @@ func (o *objects) Create(list kube.ResourceList) (*kube.Result, error) {
 		return nil, kube.ErrNoObjectsVisited
 	}
 	if err := o.each(list, o.create); err != nil {
-		return nil, err
+		return nil, o.told(list, err)
 	}
 	return &kube.Result{Created: list}, nil
 }
@@ -191,7 +198,22 @@ func independent(a, b *resource.Info) bool {
 	return a.Mapping.GroupVersionKind == b.Mapping.GroupVersionKind || plain(a) && plain(b)
 }
 
+// told hands on an error of the objects of a hook.
+func (o *objects) told(list kube.ResourceList, err error) error {
+	if slices.ContainsFunc(list, isHook) {
+		o.hookFailed(err)
+	}
+	return err
+}
+
 func (o *objects) create(info *resource.Info) error {
+	if isHook(info) {
+		return o.createHook(info)
+	}
+	return o.post(info)
+}
+
+func (o *objects) post(info *resource.Info) error {
 	obj, err := o.direct(info).Post().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
@@ -374,16 +396,26 @@ func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
 
 // delete deletes an object; one that is not there is no error.
 func (o *objects) delete(info *resource.Info, policy metav1.DeletionPropagation) error {
+	if isHook(info) {
+		return o.deleteHook(info, policy)
+	}
+	return o.remove(info, &metav1.DeleteOptions{PropagationPolicy: &policy})
+}
+
+func (o *objects) remove(info *resource.Info, options *metav1.DeleteOptions) error {
 	err := o.direct(info).Delete().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		Name(info.Name).
-		Body(&metav1.DeleteOptions{PropagationPolicy: &policy}).
+		Body(options).
 		Do(o.requests()).
 		Error()
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s: %w", shortName(info), err)
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.written, objectID(info))
 	return nil
 }
 
@@ -396,7 +428,7 @@ func (o *objects) Delete(list kube.ResourceList) (*kube.Result, []error) {
 func (o *objects) DeleteWithPropagationPolicy(list kube.ResourceList, policy metav1.DeletionPropagation) (*kube.Result, []error) {
 	err := o.each(list, func(info *resource.Info) error { return o.delete(info, policy) })
 	if err != nil {
-		return nil, []error{err}
+		return nil, []error{o.told(list, err)}
 	}
 	return &kube.Result{Deleted: list}, nil
 }

@@ -27,6 +27,7 @@ type operation struct {
 	d       *Deployer
 	r       runtime.Release
 	emit    runtime.Emit
+	began   time.Time
 	timeout time.Duration
 	objects *objects
 	records *records
@@ -54,10 +55,10 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 		return nil, fmt.Errorf("look at the history of release %s: %w", name, err)
 	}
 	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
-	o := &operation{d: d, r: r, emit: emit, timeout: timeoutOf(r.Service)}
+	o := &operation{d: d, r: r, emit: emit, began: time.Now(), timeout: timeoutOf(r.Service)}
 	o.objects = &objects{
-		cluster:   d.cluster,
-		namespace: r.Namespace,
+		cluster: d.cluster,
+		release: name, namespace: r.Namespace, timeout: o.timeout,
 		requests: func() context.Context {
 			if err := runtime.Fence(ctx); err != nil {
 				refused, cancel := context.WithCancelCause(requests)
@@ -71,6 +72,12 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 			err := o.awaitHook(ctx, list, timeout)
 			errors.As(err, &o.hook)
 			return err
+		},
+		ran: o.ran,
+		hookFailed: func(err error) {
+			if o.hook == nil {
+				o.hook = &unready{err: err}
+			}
 		},
 		ready: func(list kube.ResourceList, timeout time.Duration) error { return o.awaitForHooks(ctx, list, timeout) },
 	}

@@ -177,7 +177,6 @@ func (d *Deployer) foreignOf(ctx context.Context, namespace string, kind schema.
 // releaseOf returns the release that an object is of, or was made for, as the
 // volumes of a StatefulSet and the objects of hooks are; or "".
 func releaseOf(m *metav1.ObjectMeta) string {
-	const annotationRelease, labelInstance = "meta.helm.sh/release-name", "app.kubernetes.io/instance"
 	if name := m.Annotations[annotationRelease]; name != "" {
 		return name
 	}

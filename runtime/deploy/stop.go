@@ -218,7 +218,7 @@ func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtim
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &stuck):
-		return &runtime.ReleaseError{Release: r.Service.Name, Err: d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.err, stuck.blocked)}
+		return &runtime.ReleaseError{Release: r.Service.Name, Err: d.explain(ctx, stuck.err), Evidence: o.evidence(stuck)}
 	}
 	return d.explain(ctx, err)
 }
@@ -313,7 +313,7 @@ func (o *operation) settle(ctx context.Context, list kube.ResourceList) error {
 	case ctx.Err() != nil && err != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &stuck):
-		return &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck.err, stuck.blocked)}
+		return &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck)}
 	}
 	return o.d.explain(ctx, err)
 }

@@ -54,20 +54,7 @@ func (o *operation) awaitCustom(ctx context.Context, info *resource.Info, timeou
 		return err
 	}
 	err = fmt.Errorf("%w: %s: %s", err, shortName(info), why)
-	return &unready{err, []blocked{{target: target{kind: info.Mapping.GroupVersionKind.Kind, namespace: info.Namespace, name: info.Name}, why: shortName(info) + ": " + why}}}
-}
-
-// awaitHook waits for the jobs and pods of a hook to succeed.
-func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
-	targets, err := o.targets(list)
-	if err != nil {
-		return err
-	}
-	targets = slices.DeleteFunc(targets, func(t target) bool { return t.kind != "Job" && t.kind != "Pod" })
-	for i := range targets {
-		targets[i].toEnd = true
-	}
-	return o.d.await(ctx, targets, timeout, o.emit)
+	return &unready{err: err, blocked: []blocked{{target: target{kind: info.Mapping.GroupVersionKind.Kind, namespace: info.Namespace, name: info.Name}, why: shortName(info) + ": " + why}}}
 }
 
 // awaitKinds waits until the server serves the kinds that CRDs bring.

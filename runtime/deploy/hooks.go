@@ -1,0 +1,248 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/kube"
+	"helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/resource"
+)
+
+// Helm writes the objects of hooks without a word about whose they are, deletes
+// whatever has their name if the policy is before-hook-creation, and fails if the
+// policy is another one and an earlier revision that failed, or a process that was
+// killed, has left such an object. Here they bear the same marks as the other
+// objects of a release. What the release left is replaced, whatever its policy;
+// what belongs to somebody else is never touched (SPEC D7).
+
+const (
+	annotationReleaseNamespace = "meta.helm.sh/release-namespace"
+	managedByHelm              = "Helm"
+	// clockSkew is by how much the clocks of two machines may differ.
+	clockSkew = time.Minute
+)
+
+// isHook reports whether an object, as its chart has it, is of a hook.
+func isHook(info *resource.Info) bool {
+	u, ok := info.Object.(*unstructured.Unstructured)
+	return ok && u.GetAnnotations()[release.HookAnnotation] != ""
+}
+
+// createHook creates an object of a hook, marked as the release's. If the release
+// left one of that name, it goes first.
+func (o *objects) createHook(info *resource.Info) error {
+	if u, ok := info.Object.(*unstructured.Unstructured); ok {
+		o.claim(u)
+	}
+	err := o.post(info)
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	live, err := o.ownHook(info, false)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		return o.post(info)
+	}
+	if holdsData(info) { // a chart has to ask for the deletion of these itself
+		patch, kind, err := patchFor(info.Mapping, info.Object, info.Object, live)
+		if err != nil {
+			return fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
+		}
+		obj, err := o.patch(info, kind, patch)
+		if err == nil {
+			o.wrote(info, obj)
+		}
+		return err
+	}
+	// In the foreground: what the old one runs must not run beside the new one.
+	if err := o.remove(info, justThis(live, metav1.DeletePropagationForeground)); err != nil {
+		return err
+	}
+	if err := o.WaitForDelete(kube.ResourceList{info}, o.timeout); err != nil {
+		return err
+	}
+	return o.post(info)
+}
+
+// deleteHook deletes an object of a hook, as its policy says, unless it is somebody
+// else's. Of a hook's object without marks the policy is enough, as with Helm.
+func (o *objects) deleteHook(info *resource.Info, policy metav1.DeletionPropagation) error {
+	live, err := o.ownHook(info, true)
+	if err != nil || live == nil {
+		return err
+	}
+	return o.remove(info, justThis(live, policy))
+}
+
+// justThis are the options to delete an object, and not another one of its name.
+func justThis(live *unstructured.Unstructured, policy metav1.DeletionPropagation) *metav1.DeleteOptions {
+	uid := live.GetUID()
+	return &metav1.DeleteOptions{PropagationPolicy: &policy, Preconditions: &metav1.Preconditions{UID: &uid}}
+}
+
+// claim marks an object as one of the release, as Helm does with those that are
+// not of hooks.
+func (o *objects) claim(u *unstructured.Unstructured) {
+	annotations, labels := u.GetAnnotations(), u.GetLabels()
+	if annotations == nil {
+		annotations = make(map[string]string)
+	}
+	if labels == nil {
+		labels = make(map[string]string)
+	}
+	annotations[annotationRelease], annotations[annotationReleaseNamespace] = o.release, o.namespace
+	labels[labelManagedBy] = or(labels[labelManagedBy], managedByHelm)
+	u.SetAnnotations(annotations)
+	u.SetLabels(labels)
+}
+
+// ownHook returns the object that has the name of a hook's object; nil if there is
+// none. One that belongs to somebody else is an error. unmarked says whether a hook's
+// object counts that does not tell whose it is.
+func (o *objects) ownHook(info *resource.Info, unmarked bool) (*unstructured.Unstructured, error) {
+	obj, err := o.get(info)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", shortName(info), err)
+	}
+	live, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("look at %s: the server answered with a %T", shortName(info), obj)
+	}
+	ours, err := o.isOurs(info, live, unmarked)
+	if err != nil || ours {
+		return live, err
+	}
+	return nil, &strangerError{hook: info, owner: ownerOf(live, o.namespace)}
+}
+
+// isOurs reports whether an object that has the name of a hook's object is of the
+// release. Helm and former versions of pipe did not mark them: of those without
+// marks the label of the instance and the history of the release tell.
+func (o *objects) isOurs(info *resource.Info, live *unstructured.Unstructured, unmarked bool) (bool, error) {
+	annotations := live.GetAnnotations()
+	if name := annotations[annotationRelease]; name != "" {
+		namespace := or(annotations[annotationReleaseNamespace], o.namespace)
+		return name == o.release && namespace == o.namespace, nil
+	}
+	if annotations[release.HookAnnotation] == "" || metav1.GetControllerOfNoCopy(live) != nil {
+		return false, nil
+	}
+	switch live.GetLabels()[labelInstance] {
+	case o.release:
+		return true, nil
+	case "":
+	default:
+		return false, nil
+	}
+	if unmarked {
+		return true, nil
+	}
+	return o.ran(info, live.GetCreationTimestamp().Time)
+}
+
+// ran reports whether an earlier revision of the release ran a hook that made an
+// object of that name: the object is not older than the hook.
+func (o *operation) ran(info *resource.Info, created time.Time) (bool, error) {
+	for _, rev := range slices.Backward(o.records.history) {
+		rel, err := o.records.full(rev)
+		if err != nil {
+			return false, err
+		}
+		for _, h := range rel.Hooks {
+			if h.Name != info.Name || h.Kind != info.Mapping.GroupVersionKind.Kind {
+				continue
+			}
+			began := h.LastRun.StartedAt.Time
+			if began.IsZero() || !began.Before(o.began) { // it is the one that runs now
+				continue
+			}
+			if list, err := o.objects.read(strings.NewReader(h.Manifest)); err != nil || !list.Contains(info) {
+				continue
+			}
+			if created.Add(clockSkew).After(began) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// holdsData reports whether data goes with an object when it is deleted.
+func holdsData(info *resource.Info) bool {
+	switch info.Mapping.GroupVersionKind.GroupKind().String() {
+	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
+		return true
+	}
+	return false
+}
+
+// A strangerError says that a hook's object cannot be made, as somebody else has
+// one of that name.
+type strangerError struct {
+	hook  *resource.Info
+	owner string // such as "release web"
+}
+
+func (e *strangerError) Error() string {
+	object := e.hook.Mapping.Resource.GroupResource().String() + " " + e.hook.Name
+	in, where := "", ""
+	if e.hook.Namespaced() {
+		in, where = " in namespace "+e.hook.Namespace, " --namespace "+e.hook.Namespace
+	}
+	return fmt.Sprintf("hook %s: an object of that name exists%s and belongs to %s, so it is not replaced; rename the hook in the chart or, if nobody needs the object, delete it: kubectl%s delete %s",
+		shortName(e.hook), in, e.owner, where, object)
+}
+
+// ownerOf says whom an object belongs to, as far as it tells.
+func ownerOf(live *unstructured.Unstructured, namespace string) string {
+	annotations, labels := live.GetAnnotations(), live.GetLabels()
+	if name := annotations[annotationRelease]; name != "" {
+		if ns := annotations[annotationReleaseNamespace]; ns != "" && ns != namespace {
+			return "release " + name + " of namespace " + ns
+		}
+		return "release " + name
+	}
+	if owner := metav1.GetControllerOfNoCopy(live); owner != nil {
+		return lower(owner.Kind) + " " + owner.Name
+	}
+	if instance := labels[labelInstance]; instance != "" {
+		return instance + " (by its label " + labelInstance + ")"
+	}
+	// The oldest entry is of whoever created it.
+	if fields := live.GetManagedFields(); len(fields) > 0 && fields[0].Manager != "" {
+		return "nobody that it names (it was made with " + fields[0].Manager + ")"
+	}
+	return "nobody that it names"
+}
+
+// awaitHook waits for the jobs and pods of a hook to succeed. What explains that
+// one does not is collected here: Helm may delete the objects next.
+func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
+	targets, err := o.targets(list)
+	if err != nil {
+		return err
+	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return t.kind != "Job" && t.kind != "Pod" })
+	for i := range targets {
+		targets[i].toEnd = true
+	}
+	err = o.d.await(ctx, targets, timeout, o.emit)
+	var stuck *unready
+	if errors.As(err, &stuck) {
+		stuck.evidence = o.evidence(stuck)
+	}
+	return err
+}

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
@@ -100,48 +95,4 @@ func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, 
 		Print:       printed,
 	})
 	return evaluation{p, root, recorded}, err
-}
-
-// parameters gathers the values of --params and --set.
-func (a *app) parameters(cmd *cobra.Command, f evalFlags) (map[string]string, error) {
-	params := map[string]string{}
-	for _, file := range f.params {
-		if err := a.readParams(file, params); err != nil {
-			return nil, usagef(cmd, "--params %s: %w", file, err)
-		}
-	}
-	for _, kv := range f.set {
-		name, value, ok := strings.Cut(kv, "=")
-		if !ok || name == "" {
-			return nil, usagef(cmd, "--set %s: write it as name=value", kv)
-		}
-		params[name] = value
-	}
-	return params, nil
-}
-
-// readParams reads a map of parameters. A value that is no text is given as the
-// text that stands for it in JSON.
-func (a *app) readParams(file string, params map[string]string) error {
-	data, err := os.ReadFile(a.abs(file))
-	if err != nil {
-		return err
-	}
-	if data, err = yaml.YAMLToJSONStrict(data); err != nil {
-		return err
-	}
-	values := map[string]json.RawMessage{}
-	if err := json.Unmarshal(data, &values); err != nil {
-		return errors.New("it must hold a map from names of parameters to values")
-	}
-	for name, raw := range values {
-		text := string(bytes.TrimSpace(raw))
-		if strings.HasPrefix(text, `"`) {
-			if err := json.Unmarshal(raw, &text); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-		params[name] = text
-	}
-	return nil
 }

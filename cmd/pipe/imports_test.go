@@ -78,7 +78,8 @@ var policy = map[string][]string{
 	// puts the drivers together
 	"runtime/local": {
 		"plan", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
-		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go", "sigs.k8s.io/yaml",
+		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go",
+		"go.yaml.in/yaml/v3", // values of a file as they are written
 	},
 	// for tests, ours and those of embedders
 	"runtime/runtimetest":      {"plan", "runtime"},
@@ -94,6 +95,7 @@ var policy = map[string][]string{
 	"cmd/pipe": {
 		"plan", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/view", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"go.yaml.in/yaml/v3", // values of a file as they are written
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error
 	},

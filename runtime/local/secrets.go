@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -161,26 +160,33 @@ func FileSecrets(file string) (*Source, error) {
 // readYAML reads a map. What the parser says of a file is not shown: it may
 // quote the file.
 func (s *Source) readYAML(data []byte) error {
-	data, err := yaml.YAMLToJSONStrict(data)
-	if err != nil {
-		return errors.New("no valid YAML")
+	var doc yaml.Node
+	if yaml.Unmarshal(data, &doc) != nil {
+		return errors.New("it is not valid YAML")
 	}
-	top := map[string]json.RawMessage{}
-	if json.Unmarshal(data, &top) != nil {
+	if len(doc.Content) == 0 { // an empty file has none
+		return nil
+	}
+	top := map[string]yaml.Node{}
+	if doc.Content[0].Kind != yaml.MappingNode {
 		return errors.New("it must hold a map from names of secrets to values, or to maps from keys to values")
 	}
-	for name, raw := range top {
-		if value, ok := scalar(raw); ok {
+	if doc.Decode(&top) != nil {
+		return errors.New("it is not valid YAML: a name is there twice")
+	}
+	for name, n := range top {
+		n := target(&n)
+		if value, ok := scalar(n); ok {
 			s.secrets[name] = map[string]string{"": value}
 			continue
 		}
-		inner := map[string]json.RawMessage{}
-		if json.Unmarshal(raw, &inner) != nil {
+		inner := map[string]yaml.Node{}
+		if n.Kind != yaml.MappingNode || n.Decode(&inner) != nil {
 			return fmt.Errorf("secret %s must be a value, or a map from keys to values", name)
 		}
 		s.secrets[name] = map[string]string{}
-		for key, raw := range inner {
-			value, ok := scalar(raw)
+		for key, n := range inner {
+			value, ok := scalar(target(&n))
 			if !ok {
 				return fmt.Errorf("key %s of secret %s must be a value", key, name)
 			}
@@ -190,16 +196,17 @@ func (s *Source) readYAML(data []byte) error {
 	return nil
 }
 
-// scalar is the text of a JSON string, number or bool.
-func scalar(raw json.RawMessage) (string, bool) {
-	var text string
-	switch raw = bytes.TrimSpace(raw); {
-	case len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || string(raw) == "null":
-		return "", false
-	case raw[0] == '"':
-		return text, json.Unmarshal(raw, &text) == nil
+// target returns what n is an alias of; otherwise n.
+func target(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
 	}
-	return string(raw), true
+	return n
+}
+
+// scalar returns a value as it is written, so that 0123 and 1.10 stay what they are.
+func scalar(n *yaml.Node) (string, bool) {
+	return n.Value, n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null"
 }
 
 // readLines reads lines of the form NAME=value. A value may be quoted: "…" with

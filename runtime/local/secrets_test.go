@@ -31,7 +31,8 @@ func source(t *testing.T, name, text string) *Source {
 
 // TestSecrets: what is found where (D4).
 func TestSecrets(t *testing.T) {
-	yaml := source(t, "s.yaml", "token: t0ken\nnumber: 42\nflag: true\ndb: {url: u, password: p}\none: {only: o}\n")
+	yaml := source(t, "s.yaml", "token: t0ken\nnumber: 42\nflag: true\ndb: {url: u, password: p}\none: {only: o}\n"+
+		"digits: 0123\nversion: 1.10\nlarge: 123456789012345678901234567890\nno: no\nday: 2024-01-02\nhex: 0x1F\nquoted: \"1e3\"\nempty: \"\"\nkeys: {pin: 007}\nbase: &base abc\nsame: *base\n")
 	dotenv := source(t, ".env", "# comment\nAPI_KEY=plain value\nexport QUOTED=\"a\\nb\"\nSINGLE='it is $HOME'\nDB_URL=u2\n")
 	env := EnvSecrets("APP_", []string{"APP_API_KEY=e", "API_KEY=other", "APP_EMPTY="})
 	tests := []struct {
@@ -42,6 +43,16 @@ func TestSecrets(t *testing.T) {
 	}{
 		{"value", Secrets{yaml}, plan.SecretRef{Name: "token"}, "t0ken"},
 		{"number", Secrets{yaml}, plan.SecretRef{Name: "number"}, "42"},
+		{"leading zero", Secrets{yaml}, plan.SecretRef{Name: "digits"}, "0123"},
+		{"trailing zero", Secrets{yaml}, plan.SecretRef{Name: "version"}, "1.10"},
+		{"large number", Secrets{yaml}, plan.SecretRef{Name: "large"}, "123456789012345678901234567890"},
+		{"word", Secrets{yaml}, plan.SecretRef{Name: "no"}, "no"},
+		{"day", Secrets{yaml}, plan.SecretRef{Name: "day"}, "2024-01-02"},
+		{"hexadecimal", Secrets{yaml}, plan.SecretRef{Name: "hex"}, "0x1F"},
+		{"in quotes", Secrets{yaml}, plan.SecretRef{Name: "quoted"}, "1e3"},
+		{"empty", Secrets{yaml}, plan.SecretRef{Name: "empty"}, ""},
+		{"number of a key", Secrets{yaml}, plan.SecretRef{Name: "keys", Key: "pin"}, "007"},
+		{"alias", Secrets{yaml}, plan.SecretRef{Name: "same"}, "abc"},
 		{"bool", Secrets{yaml}, plan.SecretRef{Name: "flag"}, "true"},
 		{"key", Secrets{yaml}, plan.SecretRef{Name: "db", Key: "url"}, "u"},
 		{"only key", Secrets{yaml}, plan.SecretRef{Name: "one"}, "o"},
@@ -85,7 +96,10 @@ func TestSecretsErrors(t *testing.T) {
 // TestSecretFiles: a file that is wrong is told without what is in it.
 func TestSecretFiles(t *testing.T) {
 	for name, tt := range map[string]struct{ file, text, want string }{
-		"no YAML":      {"s.yaml", "a: [hidden", "no valid YAML"},
+		"no YAML":      {"s.yaml", "a: [hidden", "it is not valid YAML"},
+		"twice":        {"s.yaml", "a: hidden\na: hidden\n", "a name is there twice"},
+		"null":         {"s.yaml", "a:\n", "secret a must be a value, or a map"},
+		"null in it":   {"s.yaml", "a: {b: ~}\n", "key b of secret a must be a value"},
 		"a list":       {"s.yaml", "- hidden", "it must hold a map"},
 		"too deep":     {"s.yaml", "a: {b: {c: hidden}}", "key b of secret a must be a value"},
 		"list in it":   {"s.json", `{"a": ["hidden"]}`, "secret a must be a value, or a map"},

@@ -25,6 +25,7 @@ type wait struct {
 	since   map[string]time.Time // when each trouble that is there was first seen
 	pods    map[types.UID]runtime.PodChanged
 	emit    runtime.Emit
+	exists  func(target) bool // asks the server
 	// remove deletes a pod, so that its controller makes it anew.
 	remove  func(*corev1.Pod)
 	removed map[types.UID]bool
@@ -70,6 +71,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 			w.views[t.namespace] = v
 		}
 	}
+	w.exists = func(t target) bool { return d.cluster.exists(ctx, t) }
 	w.remove = func(p *corev1.Pod) {
 		emit(runtime.Log{Source: p.Name, Text: "removed: it is of a former revision, which cannot get ready, and would hold up the new one"})
 		same := &metav1.Preconditions{UID: &p.UID}
@@ -91,6 +93,7 @@ func newWait(targets []target, emit runtime.Emit) *wait {
 	return &wait{
 		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
 		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
+		exists: func(target) bool { return true },
 		remove: func(*corev1.Pod) {}, removed: make(map[types.UID]bool),
 	}
 }
@@ -161,6 +164,11 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 			return nil, &unready{err: fmt.Errorf("see whether %s is ready: %w", t, err)}, 0
 		}
 		s := stand(v, t)
+		if s.unseen {
+			var left time.Duration
+			s, left = w.ask(v, t, s, was, now)
+			next = sooner(next, left)
+		}
 		pods := podsOf(v, t, s)
 		w.tell(pods)
 		if s.ready {
@@ -177,12 +185,10 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 			}
 		}
 		worst, left := w.worst(troubles, was, now)
-		if left > 0 && (next == 0 || left < next) {
-			next = left
-		}
+		next = sooner(next, left)
 		final := s.failed != "" || worst.final
 		b.why = fmt.Sprintf("%s: %s%s", t, or(s.failed, s.why), worst.text())
-		for _, p := range pods {
+		for _, p := range slices.Concat(pods, v.goneOf(s.owner)) {
 			if !podReady(p) {
 				b.pods = append(b.pods, p)
 			}
@@ -199,6 +205,34 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		failed.blocked = open
 	}
 	return open, failed, next
+}
+
+// sooner returns the shorter one of two times to wait, of which 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// ask asks the server for a workload that the view has not shown for a while:
+// deleted before the watch began, it would never be seen to go. left says when to
+// ask next.
+func (w *wait) ask(v *view, t target, s standing, was map[string]time.Time, now time.Time) (stands standing, left time.Duration) {
+	key := "unseen " + string(t.uid)
+	first, ok := was[key]
+	if !ok {
+		first = now
+	}
+	if left = askAfter - now.Sub(first); left <= 0 {
+		if !w.exists(t) {
+			v.remember(t.uid, nil)
+			return stand(v, t), 0
+		}
+		first, left = now, askAfter
+	}
+	w.since[key] = first
+	return s, left
 }
 
 // unstick removes the pods of a StatefulSet that are of a former revision and

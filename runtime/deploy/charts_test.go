@@ -253,6 +253,22 @@ spec: {size: {{ .Values.size }}}
 		t.Fatalf("Deploy = %v, want a timeout", err)
 	}
 	contains(t, err.Error(), "timed out after 2s: thing one: Busy: so much to do")
+	s.Timeout = plan.Duration(time.Hour)
+	s.Values = map[string]any{"size": 3}
+	r := b.release(s)
+	r.OnFailure = runtime.Keep
+	err = b.Deploy(t.Context(), r, func(e runtime.Body) {
+		if w, ok := e.(runtime.WaitingFor); ok && strings.HasPrefix(w.What, "thing one") {
+			must(t, c.Delete(t.Context(), "one", metav1.DeleteOptions{}))
+		}
+	})
+	if err == nil || errors.Is(err, runtime.ErrTimeout) || !strings.Contains(err.Error(), "thing one: it was deleted while it was waited for") {
+		t.Errorf("Deploy = %v, want that thing one was deleted", err)
+	}
+	s.Values = map[string]any{"size": 4}
+	b.deploy(s)
+	is("False")
+	s.Values = map[string]any{"size": 2}
 	s.Timeout = plan.Duration(time.Minute)
 	go func() {
 		time.Sleep(time.Second)

@@ -1,10 +1,12 @@
 package deploy_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -264,6 +266,53 @@ func suspended(name string, m metav1.ObjectMeta) *batchv1.Job {
 		Suspend:  new(true),
 		Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "main", Image: "nginx"}}}},
 	}}
+}
+
+// TestHookVanishes checks that a hook whose job deletes itself when it has ended is
+// done, and that one that somebody deletes fails, both immediately and not when the
+// time of the service is over (D7).
+func TestHookVanishes(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	for _, test := range []struct{ name, pod, want string }{
+		{"by itself, succeeded", "succeeds", ""},
+		{"by itself, failed", "fails", "job migrate: it failed: Job has reached the specified backoff limit"},
+		{"by hand", "runs", "job migrate: it was deleted while it was waited for, and was not seen to succeed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			k := newKubelet(t, config, map[string]func(*corev1.Pod) corev1.PodStatus{"succeeds": succeeds, "fails": exits(3), "runs": runs}[test.pod])
+			b := newBench(t, deploy.Options{Config: config, Dir: dir})
+			s := hooked(t, dir, "web", "", k)
+			path := filepath.Join(dir, "web", "templates", "all.yaml")
+			text, err := os.ReadFile(path)
+			must(t, err)
+			ended := strings.Replace(string(text), "backoffLimit: 0", "backoffLimit: 0\n  ttlSecondsAfterFinished: 0", 1)
+			must(t, os.WriteFile(path, []byte(ended), 0o666))
+			s.Timeout = plan.Duration(time.Hour)
+			b.deploy(tagged(s, "1"))
+			r := b.release(tagged(s, "2"))
+			r.OnFailure = runtime.Keep
+			err = b.Deploy(t.Context(), r, func(e runtime.Body) {
+				if p, ok := e.(runtime.PodChanged); ok && p.Ready && test.pod == "runs" {
+					background := metav1.DeletePropagationBackground
+					must(t, client(t, config).BatchV1().Jobs(b.namespace).Delete(t.Context(), "migrate", metav1.DeleteOptions{PropagationPolicy: &background}))
+				}
+			})
+			if test.want == "" {
+				must(t, err)
+				return
+			}
+			if err == nil {
+				t.Fatal("Deploy = nil")
+			}
+			contains(t, err.Error(), test.want)
+			if errors.Is(err, runtime.ErrTimeout) {
+				t.Errorf("Deploy = %v: a timeout", err)
+			}
+		})
+	}
 }
 
 // TestHookKeepsData checks that a claim that a hook makes is never replaced

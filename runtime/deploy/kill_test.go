@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -224,7 +225,7 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 }
 
 // objects returns what is in a namespace, and checks what runs.
-func (v *victim) objects(namespace, variant string, stopped bool) []string {
+func (v *victim) objects(namespace, want string, stopped bool) []string {
 	t, ctx := v.t, v.t.Context()
 	all := dataIn(t, v.client, namespace)
 	for i, name := range all {
@@ -249,9 +250,8 @@ func (v *victim) objects(namespace, variant string, stopped bool) []string {
 	must(t, err)
 	for _, o := range deployments.Items {
 		all = append(all, "deployment "+o.Name)
-		env := o.Spec.Template.Spec.Containers[0].Env
-		if got := env[len(env)-1].Value; got != variant || (*o.Spec.Replicas == 0) != stopped {
-			t.Errorf("%s: of %s variant %s runs with %d replicas, want %s, stopped: %v", namespace, o.Name, got, *o.Spec.Replicas, variant, stopped)
+		if got := variant(&corev1.Pod{Spec: o.Spec.Template.Spec}); got != want || (*o.Spec.Replicas == 0) != stopped {
+			t.Errorf("%s: of %s variant %s runs with %d replicas, want %s, stopped: %v", namespace, o.Name, got, *o.Spec.Replicas, want, stopped)
 		}
 	}
 	slices.Sort(all)

@@ -310,6 +310,12 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
 	}
+	if u, ok := live.(*unstructured.Unstructured); ok && workloadKind(info) != "" && u.GetDeletionTimestamp() != nil {
+		if err := o.WaitForDelete(kube.ResourceList{info}, o.timeout); err != nil {
+			return false, err
+		}
+		return true, o.create(info)
+	}
 	if job := asJob(live); job != nil && o.rerun != nil && o.rerun(job) {
 		if err := o.delete(info, metav1.DeletePropagationBackground); err != nil {
 			return false, err

@@ -17,6 +17,7 @@ type target struct {
 	uid                   types.UID
 	generation            int64
 	toEnd                 bool // a pod has to end, as of a hook
+	mayGo                 bool // to be deleted is as good as to be ready, as of what is stopped
 }
 
 func (t target) String() string { return lower(t.kind) + " " + t.name }
@@ -27,6 +28,7 @@ type standing struct {
 	why    string // why it is not ready, such as "1 of 2 replicas are available"
 	failed string // why it never will be; empty if it may
 	late   bool   // it failed as its own deadline is over
+	unseen bool   // the view does not show it
 	// The controller of the pods of the newest revision, and which of its pods
 	// these are: nil means all. Empty if that is not known yet: the troubles of
 	// pods that are about to be replaced must not count.
@@ -65,10 +67,20 @@ func shown[T any, P interface {
 	metav1.Object
 }](v *view, t target, stand func(P) standing) standing {
 	is := P(object[T](v, t.kind, t.namespace, t.name))
-	if is == nil || t.uid != "" && is.GetUID() != t.uid || is.GetGeneration() < t.generation {
-		return standing{why: "the cluster does not show yet what was written"}
+	switch {
+	case is == nil || t.uid != "" && is.GetUID() != t.uid:
+		if last, deleted := v.gone(t.uid); deleted {
+			if is, ok := last.(P); ok {
+				return standDeleted(v, t, is, stand(is))
+			}
+			return standDeleted(v, t, nil, standing{})
+		}
+	case is.GetDeletionTimestamp() != nil:
+		return standDeleted(v, t, is, stand(is))
+	case is.GetGeneration() >= t.generation:
+		return stand(is)
 	}
-	return stand(is)
+	return standing{why: "the cluster does not show yet what was written", unseen: is == nil}
 }
 
 func standDeployment(v *view, d *appsv1.Deployment) standing {
@@ -221,10 +233,7 @@ func standJob(j *batchv1.Job) standing {
 			return s
 		}
 	}
-	want := int32(1)
-	if j.Spec.Completions != nil {
-		want = *j.Spec.Completions
-	}
+	want := completions(j)
 	s.why = fmt.Sprintf("%d of %d have succeeded", j.Status.Succeeded, want)
 	if want == 1 {
 		s.why = "it has not ended yet"

@@ -29,27 +29,31 @@ func testView(t *testing.T, objects ...kruntime.Object) *view {
 // put adds or replaces an object of a test view.
 func put(t *testing.T, v *view, o kruntime.Object) {
 	t.Helper()
-	kind := ""
-	switch o.(type) {
-	case *appsv1.Deployment:
-		kind = "Deployment"
-	case *appsv1.StatefulSet:
-		kind = "StatefulSet"
-	case *appsv1.DaemonSet:
-		kind = "DaemonSet"
-	case *appsv1.ReplicaSet:
-		kind = "ReplicaSet"
-	case *batchv1.Job:
-		kind = "Job"
-	case *corev1.Pod:
-		kind = "Pod"
-	case *corev1.Event:
-		kind = failedCreate
-	}
+	kind := kindOf(o)
 	if err := v.objects[kind].Add(o); err != nil {
 		t.Fatal(err)
 	}
 	v.changed(kind, nil)
+}
+
+func kindOf(o kruntime.Object) string {
+	switch o.(type) {
+	case *appsv1.Deployment:
+		return "Deployment"
+	case *appsv1.StatefulSet:
+		return "StatefulSet"
+	case *appsv1.DaemonSet:
+		return "DaemonSet"
+	case *appsv1.ReplicaSet:
+		return "ReplicaSet"
+	case *batchv1.Job:
+		return "Job"
+	case *corev1.Pod:
+		return "Pod"
+	case *corev1.Event:
+		return failedCreate
+	}
+	return ""
 }
 
 func named(uid string, generation int64) metav1.ObjectMeta {

@@ -57,6 +57,14 @@ func until(ctx context.Context, info *resource.Info, done func(*unstructured.Uns
 	return context.Cause(ctx)
 }
 
+// until is that for an object of a release: the server answers, not what was
+// foreseen.
+func (o *objects) until(ctx context.Context, info *resource.Info, done func(*unstructured.Unstructured) bool) error {
+	asked := *info
+	asked.Client = o.direct(info)
+	return until(ctx, &asked, done)
+}
+
 // follow watches one object from a version on, until done says so or the watch ends.
 func follow(ctx context.Context, info *resource.Info, version string, done func(*unstructured.Unstructured) bool) (bool, error) {
 	w, err := info.Client.Get().NamespaceIfScoped(info.Namespace, info.Namespaced()).
@@ -87,12 +95,22 @@ func follow(ctx context.Context, info *resource.Info, version string, done func(
 	return false, errors.New("the watch ended")
 }
 
+// isGone reports whether what was written as info was deleted, or is being deleted.
+// u is what the server has of that name, or nil.
+func isGone(info *resource.Info, u *unstructured.Unstructured) bool {
+	if u == nil || u.GetDeletionTimestamp() != nil {
+		return true
+	}
+	written, ok := info.Object.(*unstructured.Unstructured)
+	return ok && written.GetUID() != "" && written.GetUID() != u.GetUID()
+}
+
 // WaitForDelete waits until objects are gone.
 func (o *objects) WaitForDelete(list kube.ResourceList, timeout time.Duration) error {
 	ctx, stop := context.WithTimeoutCause(o.waiting(), timeout, fmt.Errorf("not deleted within %s", timeout))
 	defer stop()
 	for _, info := range list {
-		if err := until(ctx, info, func(u *unstructured.Unstructured) bool { return u == nil }); err != nil {
+		if err := o.until(ctx, info, func(u *unstructured.Unstructured) bool { return u == nil }); err != nil {
 			return fmt.Errorf("wait for the end of %s: %w", shortName(info), err)
 		}
 	}

@@ -71,7 +71,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return d.explain(ctx, err)
 	}
-	if err := o.settle(ctx, list); err != nil {
+	if err := o.settle(ctx, list, true); err != nil {
 		return err
 	}
 	return d.explain(ctx, o.mark(map[string]any{labelReady: stopped + strconv.Itoa(o.rel.Version)}))
@@ -100,7 +100,7 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	if err := o.start(list); err != nil {
 		return d.explain(ctx, err)
 	}
-	if err := o.settle(ctx, list); err != nil {
+	if err := o.settle(ctx, list, false); err != nil {
 		return err
 	}
 	// What was not as a deploy leaves it before it was stopped is so again.
@@ -186,7 +186,7 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	if err != nil {
 		return d.explain(ctx, err)
 	}
-	if err := o.settle(ctx, list); err != nil {
+	if err := o.settle(ctx, list, false); err != nil {
 		return err
 	}
 	if !last.ready() {
@@ -294,8 +294,9 @@ func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unst
 }
 
 // settle waits for workloads after they were changed. Jobs are not: what they
-// did before does not matter now.
-func (o *operation) settle(ctx context.Context, list kube.ResourceList) error {
+// did before does not matter now. mayGo says that one that is deleted meanwhile is
+// as good as one that is ready.
+func (o *operation) settle(ctx context.Context, list kube.ResourceList, mayGo bool) error {
 	var targets []target
 	for _, info := range list {
 		if kind := workloadKind(info); kind == "" || kind == "Job" || kind == "Pod" || o.objects.asWritten(info) == nil {
@@ -306,6 +307,9 @@ func (o *operation) settle(ctx context.Context, list kube.ResourceList) error {
 			return err
 		}
 		targets = append(targets, more...)
+	}
+	for i := range targets {
+		targets[i].mayGo = mayGo
 	}
 	err := o.await(ctx, targets)
 	var stuck *unready

@@ -27,10 +27,12 @@ type view struct {
 	stop func()                          // ends all watches and returns when they have ended
 
 	mu      sync.Mutex
-	objects map[string]cache.Indexer // by kind
-	errs    map[string]error         // by kind: why its watch does not work now
-	readers map[chan struct{}]bool   // told of every change; each holds one token at most
-	users   int                      // guarded by views.mu
+	objects map[string]cache.Indexer    // by kind
+	errs    map[string]error            // by kind: why its watch does not work now
+	readers map[chan struct{}]bool      // told of every change; each holds one token at most
+	last    map[types.UID]metav1.Object // deleted objects as they were last seen; see deleted
+	order   []types.UID                 // of last, the oldest first
+	users   int                         // guarded by views.mu
 }
 
 // byOwner is the index of objects by the UID of what controls them, and of
@@ -125,6 +127,7 @@ func newView() *view {
 		objects: make(map[string]cache.Indexer),
 		errs:    make(map[string]error),
 		readers: make(map[chan struct{}]bool),
+		last:    make(map[types.UID]metav1.Object),
 	}
 	// A view ends with its last user, not with the first one's context. The zero
 	// logger writes nothing: errors come to errs.
@@ -153,7 +156,7 @@ func (v *view) show(kind string, informer func() cache.SharedIndexInformer) {
 	_, _ = i.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { v.changed(kind, nil) },
 		UpdateFunc: func(any, any) { v.changed(kind, nil) },
-		DeleteFunc: func(any) { v.changed(kind, nil) },
+		DeleteFunc: func(obj any) { v.deleted(kind, obj) },
 	})
 	v.run(i)
 }

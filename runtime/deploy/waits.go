@@ -43,17 +43,23 @@ func (o *operation) awaitCustom(ctx context.Context, info *resource.Info, timeou
 	late := fmt.Errorf("%w after %s", runtime.ErrTimeout, o.timeout)
 	limited, stop := context.WithTimeoutCause(ctx, max(timeout, time.Second), late)
 	defer stop()
-	err := until(limited, info, func(u *unstructured.Unstructured) bool {
-		if u == nil {
+	deleted := false
+	err := o.objects.until(limited, info, func(u *unstructured.Unstructured) bool {
+		if deleted = isGone(info, u); deleted {
+			why = wasDeleted
 			return true
 		}
 		why = customReady(u)
 		return why == ""
 	})
-	if err == nil || ctx.Err() != nil {
+	switch {
+	case deleted:
+		err = fmt.Errorf("%s: %s", shortName(info), why)
+	case err == nil || ctx.Err() != nil:
 		return err
+	default:
+		err = fmt.Errorf("%w: %s: %s", err, shortName(info), why)
 	}
-	err = fmt.Errorf("%w: %s: %s", err, shortName(info), why)
 	return &unready{err: err, blocked: []blocked{{target: target{kind: info.Mapping.GroupVersionKind.Kind, namespace: info.Namespace, name: info.Name}, why: shortName(info) + ": " + why}}}
 }
 
@@ -62,9 +68,14 @@ func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList, time
 	ctx, stop := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %s", runtime.ErrTimeout, timeout))
 	defer stop()
 	for _, info := range list {
-		err := until(ctx, info, func(u *unstructured.Unstructured) bool {
-			return u != nil && conditionOf(u, "Established")["status"] == "True"
+		deleted := false
+		err := o.objects.until(ctx, info, func(u *unstructured.Unstructured) bool {
+			deleted = isGone(info, u)
+			return deleted || conditionOf(u, "Established")["status"] == "True"
 		})
+		if deleted {
+			err = errors.New(wasDeleted)
+		}
 		if err != nil {
 			return fmt.Errorf("wait for the kind of %s: %w", shortName(info), err)
 		}

@@ -21,6 +21,20 @@ func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e 
 	if err != nil {
 		return nil, err
 	}
+	return a.openWith(ctx, cmd, opts)
+}
+
+// openWarm is openParts for watch mode, which keeps what it knows between runs.
+func (a *app) openWarm(ctx context.Context, cmd *cobra.Command, f partFlags, e evaluation) (*local.Runtime, error) {
+	opts, err := a.partOptions(cmd, f, e, false)
+	if err != nil {
+		return nil, err
+	}
+	opts.Warm = true
+	return a.openWith(ctx, cmd, opts)
+}
+
+func (a *app) openWith(ctx context.Context, cmd *cobra.Command, opts local.Options) (*local.Runtime, error) {
 	var wrong *local.UnavailableError
 	if errors.As(opts.Check(), &wrong) {
 		return nil, usagef(cmd, "%w; %s", wrong, doctor.Next(wrong))

@@ -19,15 +19,26 @@ import (
 // that has no default and is given no value has that of the environment's last
 // plan. Asking for it ends with ctx.
 func (a *app) beginIn(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, services []string) (evaluation, error) {
-	e, err := a.begin(cmd, file, eval, show, services)
+	view, err := a.progress(cmd, show)
+	if err != nil {
+		return evaluation{}, err
+	}
+	view.Doing("evaluating " + file)
+	e, err := a.evaluateRecorded(ctx, cmd, file, eval, part, a.printed(view))
+	if err != nil {
+		return e, err
+	}
+	return e, checkServices(cmd, e.plan, services)
+}
+
+// evaluateRecorded is evaluate for an environment that may be there already.
+func (a *app) evaluateRecorded(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, printed func(plan.Pos, string)) (evaluation, error) {
+	e, err := a.evaluate(cmd.Context(), cmd, file, eval, printed)
 	var wrong *interp.Error
 	if !errors.As(err, &wrong) || len(wrong.Missing) == 0 {
 		return e, err
 	}
-	if e, err = a.withRecorded(ctx, cmd, file, eval, part, wrong); err != nil {
-		return e, err
-	}
-	return e, checkServices(cmd, e.plan, services)
+	return a.withRecorded(ctx, cmd, file, eval, part, wrong)
 }
 
 // withRecorded evaluates a file with the parameters that the environment has of

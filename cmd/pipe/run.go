@@ -24,6 +24,7 @@ func (a *app) runCmd() *cobra.Command {
 		part partFlags
 		show showFlags
 		run  runFlags
+		live watchFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "run [PIPELINEFILE]",
@@ -32,8 +33,14 @@ func (a *app) runCmd() *cobra.Command {
 and deploys what is not deployed as it should be, stage after stage. Without an
 argument it takes the Pipelinefile of this folder, or of the nearest one above. A
 parameter without a default that is given no value keeps the one that the environment
-was last run with.`,
+was last run with.
+
+With --watch it stays, and does so again whenever the Pipelinefile or something that it
+reads changes: only what has changed is built and deployed, a newer change cancels the
+builds that it makes stale, and an error in the file leaves the last good plan in
+charge. Ctrl-C ends it and leaves everything running.`,
 		Example: `  pipe run --local
+  pipe run --local --watch
   pipe run --env staging --context staging --registry registry.example.com/shop --set title=Shop
   pipe run examples/shop --params staging.yaml --secrets secrets.env --timeout 30m --wait-lock
   pipe run --service api --service web --force
@@ -46,6 +53,12 @@ was last run with.`,
 			if err != nil {
 				return err
 			}
+			if live.on {
+				return a.watch(cmd.Context(), cmd, file, eval, part, show, run, live.allow)
+			}
+			if len(live.allow) > 0 {
+				return usagef(cmd, "--allow-context is for --watch")
+			}
 			return a.run(cmd, file, eval, part, show, run)
 		},
 	}
@@ -53,6 +66,7 @@ was last run with.`,
 	run.add(cmd)
 	part.add(cmd)
 	show.add(cmd)
+	live.add(cmd)
 	a.completeNames(cmd, &eval, &part)
 	return cmd
 }

@@ -25,6 +25,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ type Shelf struct {
 
 // A slot is the place of one chart.
 type slot struct {
+	ref   plan.Chart
 	turn  chan struct{} // holds one token, of who may look and load
 	chart *Chart        // nil until it is loaded; a failure is not kept, as the next try may succeed
 }
@@ -66,6 +68,7 @@ type Chart struct {
 	own    map[string]any   // its own values; of one that is made here only those that pipe tells it others for
 	schema bool             // it has a schema for its values
 	crds   bool             // it installs kinds of its own
+	beside bool             // a dependency is another folder of the workspace
 	files  []map[string]any // of values_files, in their order
 }
 
@@ -77,7 +80,7 @@ func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*
 	}
 	ref := *service.Chart
 	ref.Pos = plan.Pos{}
-	place := s.slot(fmt.Sprintf("%q", ref))
+	place := s.slot(ref)
 	select {
 	case place.turn <- struct{}{}:
 		defer func() { <-place.turn }()
@@ -94,13 +97,28 @@ func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*
 	return place.chart, nil
 }
 
-func (s *Shelf) slot(key string) *slot {
+func (s *Shelf) slot(ref plan.Chart) *slot {
+	key := fmt.Sprintf("%q", ref)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.slots[key] == nil {
-		s.slots[key] = &slot{turn: make(chan struct{}, 1)}
+		s.slots[key] = &slot{ref: ref, turn: make(chan struct{}, 1)}
 	}
 	return s.slots[key]
+}
+
+// Changed has charts loaded again that are, or that have values, at one of the
+// paths of the workspace; all charts if paths is nil. Those that take a dependency
+// from another folder of the workspace are always among them.
+func (s *Shelf) Changed(paths []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.slots, func(_ string, place *slot) bool {
+		return paths == nil || place.chart != nil && place.chart.beside ||
+			slices.ContainsFunc(paths, func(p string) bool {
+				return p == place.ref.Ref || place.ref.Ref == "." || strings.HasPrefix(p, place.ref.Ref+"/") || slices.Contains(place.ref.ValuesFiles, p)
+			})
+	})
 }
 
 // newChart returns the chart with values files, of which later ones win.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -39,7 +40,19 @@ func (s *Shelf) load(ctx context.Context, ref plan.Chart) (*Chart, error) {
 		}
 		files = append(files, valuesFile{name, data})
 	}
-	return newChart(c, files)
+	loaded, err := newChart(c, files)
+	if err == nil {
+		loaded.beside = beside(c)
+	}
+	return loaded, err
+}
+
+// beside reports whether a chart, or one that it depends on, takes a dependency
+// from a folder.
+func beside(c *chart.Chart) bool {
+	return slices.ContainsFunc(c.Metadata.Dependencies, func(d *chart.Dependency) bool {
+		return d != nil && strings.HasPrefix(d.Repository, "file://")
+	}) || slices.ContainsFunc(c.Dependencies(), beside)
 }
 
 // find returns the chart without the dependencies that it lacks, and the folder

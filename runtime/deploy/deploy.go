@@ -76,6 +76,11 @@ func New(opts Options) (*Deployer, error) {
 	return &Deployer{opts: opts, cluster: c, shelf: chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts"))}, nil
 }
 
+// Changed has what is kept of charts forgotten: of those at the paths of the
+// workspace, or of all if paths is nil. Without it a Deployer takes a chart for
+// what it was when it was first used.
+func (d *Deployer) Changed(paths []string) { d.shelf.Changed(paths) }
+
 // Deploy implements [runtime.Deployer]. What is deployed already as it would be
 // is deployed once more: whoever calls has looked, and wants that. Jobs that have
 // ended run again then.

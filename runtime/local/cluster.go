@@ -75,14 +75,15 @@ func find(ctx context.Context, opts Options) (config *rest.Config, where string,
 		config, err = localCluster(ctx, opts)
 		return config, "local", err
 	}
-	if config, where, err = kubeconfig(opts.Kubeconfig, opts.Context); err != nil {
+	if config, _, where, err = kubeconfig(opts.Kubeconfig, opts.Context); err != nil {
 		err = noCluster(err, "name a kubeconfig or a context of it, or use a cluster on this machine")
 	}
 	return config, where, err
 }
 
-// kubeconfig reads the configuration of a cluster, and tells where it is from.
-func kubeconfig(file, contextName string) (config *rest.Config, where string, err error) {
+// kubeconfig reads the configuration of a cluster, and returns the name of the
+// context that it is of, and the words for where it is from.
+func kubeconfig(file, contextName string) (config *rest.Config, name, where string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = file
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: contextName})
@@ -92,7 +93,7 @@ func kubeconfig(file, contextName string) (config *rest.Config, where string, er
 	}
 	raw, err := loader.RawConfig()
 	if err != nil {
-		return nil, "", fmt.Errorf("kubeconfig %s: %w", files, err)
+		return nil, "", "", fmt.Errorf("kubeconfig %s: %w", files, err)
 	}
 	if contextName == "" {
 		contextName = raw.CurrentContext
@@ -100,18 +101,18 @@ func kubeconfig(file, contextName string) (config *rest.Config, where string, er
 	where = fmt.Sprintf("context %q of %s", contextName, files)
 	switch {
 	case len(raw.Contexts) == 0 && !anyFile(rules.GetLoadingPrecedence()):
-		return nil, "", fmt.Errorf("no kubeconfig: there is no file %s", files)
+		return nil, "", "", fmt.Errorf("no kubeconfig: there is no file %s", files)
 	case len(raw.Contexts) == 0:
-		return nil, "", fmt.Errorf("no kubeconfig: %s has no context", files)
+		return nil, "", "", fmt.Errorf("no kubeconfig: %s has no context", files)
 	case contextName == "":
-		return nil, "", fmt.Errorf("kubeconfig %s has no current context; it has %s", files, names(raw.Contexts))
+		return nil, "", "", fmt.Errorf("kubeconfig %s has no current context; it has %s", files, names(raw.Contexts))
 	case raw.Contexts[contextName] == nil:
-		return nil, "", fmt.Errorf("kubeconfig %s has no context %q; it has %s", files, contextName, names(raw.Contexts))
+		return nil, "", "", fmt.Errorf("kubeconfig %s has no context %q; it has %s", files, contextName, names(raw.Contexts))
 	}
 	if config, err = loader.ClientConfig(); err != nil {
-		return nil, "", fmt.Errorf("%s: %w", where, err)
+		return nil, "", "", fmt.Errorf("%s: %w", where, err)
 	}
-	return config, where, nil
+	return config, contextName, where, nil
 }
 
 // anyFile says whether any of these files is there.
@@ -161,7 +162,7 @@ func answers(ctx context.Context, config *rest.Config) error {
 // localCluster returns the local Kubernetes, which it starts unless it runs.
 func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 	dir := filepath.Join(opts.Home, "cluster")
-	config, _, err := kubeconfig(filepath.Join(dir, "kubeconfig"), "")
+	config, _, _, err := kubeconfig(filepath.Join(dir, "kubeconfig"), "")
 	if err == nil {
 		if err = answers(ctx, config); err == nil {
 			return config, nil
@@ -188,7 +189,7 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		}
 		return nil, &UnavailableError{"cluster", err, "its logs are in " + logs, nil}
 	}
-	if config, _, err = kubeconfig(file, ""); err != nil {
+	if config, _, _, err = kubeconfig(file, ""); err != nil {
 		return nil, err
 	}
 	return config, nil

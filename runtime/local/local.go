@@ -39,9 +39,12 @@ type Options struct {
 	// the records of runs outlive their environment (E1). Empty: each in its
 	// environment's own namespace.
 	StateNamespace string
-	KeepRuns       int          // records that are kept of each environment (E5); default 50
-	Progress       func(string) // told what is waited for; nil: nobody
-	Notice         func(string) // told what a user should know, such as that pods do not really run; nil: nobody
+	KeepRuns       int // records that are kept of each environment (E5); default 50
+	// Warm keeps what is known of images, sources and charts between runs, for watch
+	// mode: who sets it calls Runtime.Changed before the next run.
+	Warm     bool
+	Progress func(string) // told what is waited for; nil: nobody
+	Notice   func(string) // told what a user should know, such as that pods do not really run; nil: nobody
 }
 
 // progress tells whoever wants to know.
@@ -66,6 +69,18 @@ type Runtime struct {
 	// Redact takes the values of secrets that are known out of a text.
 	Redact func(string) string
 	close  []func() error // in the order of opening
+	warm   *warm          // nil: nothing is kept between runs
+}
+
+// Changed has what is kept between runs forgotten, as far as it is of the paths
+// of the workspace; all of it if paths is nil. See Options.Warm.
+func (r *Runtime) Changed(paths []string) {
+	if r.warm != nil {
+		r.warm.changed(paths)
+	}
+	if r.Cluster != nil {
+		r.Cluster.Changed(paths)
+	}
 }
 
 // Close gives back what Open has opened. Embedded parts go on in the background
@@ -149,6 +164,12 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	r.Builder = redactedBuilder{builder, hide}
 	if embedded, ok := r.Registry.(revived); ok {
 		r.Builder = redactedBuilder{pushing{builder, embedded}, hide}
+	}
+
+	if opts.Warm {
+		r.warm = newWarm()
+		r.Builder = warmBuilder{r.Builder, r.warm}
+		r.Registry = warmRegistry{r.Registry, r.warm}
 	}
 
 	deployer, err := deploy.New(deploy.Options{

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -16,7 +17,8 @@ type model struct {
 	stages    []*stage  // in running order
 	services  map[string]*service
 	ended     bool
-	doing     string // what the command does while no run is going on
+	watching  runtime.WatchState // what watch mode is at; empty: it is one run
+	doing     string             // what the command does while no run is going on
 	since     time.Time
 }
 
@@ -56,7 +58,7 @@ func (m *model) apply(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.RunStarted:
 		m.namespace, m.action = b.Namespace, b.Action
-		m.start, m.doing = e.Time, ""
+		m.start, m.doing, m.ended = e.Time, "", false
 		for _, o := range b.Stages {
 			for _, name := range o.Services {
 				m.service(o.Name, name)
@@ -70,7 +72,11 @@ func (m *model) apply(e runtime.Event) {
 		s.ended, s.failed = e.Time, b.Failed
 	case runtime.RunEnded:
 		m.ended = true
-	case runtime.Printed, runtime.Warned:
+	case runtime.WatchChanged:
+		m.watching, m.doing = b.State, ""
+	case runtime.ServiceRemoved:
+		m.remove(e.Stage, e.Service)
+	case runtime.Printed, runtime.Warned, runtime.FilesChanged:
 		// about the file, not about where a service stands
 	case runtime.WaitingFor:
 		if e.Service == "" {
@@ -107,6 +113,13 @@ func (m *model) service(stageName, name string) *service {
 	st := m.stage(stageName)
 	st.services = append(st.services, s)
 	return s
+}
+
+// remove forgets a service that the plan does not have any more.
+func (m *model) remove(stageName, name string) {
+	delete(m.services, name)
+	st := m.stage(stageName)
+	st.services = slices.DeleteFunc(st.services, func(s *service) bool { return s.name == name })
 }
 
 func (s *service) apply(e runtime.Event) {

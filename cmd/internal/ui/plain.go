@@ -76,16 +76,27 @@ func (v *plain) Event(e runtime.Event) {
 	v.model.apply(e)
 	switch b := e.Body.(type) {
 	case runtime.RunStarted:
+		if v.model.watching != "" {
+			return // what it does is told service by service
+		}
 		for name := range v.model.services {
 			v.width = min(max(v.width, len(name)), 24)
 		}
 		_, all := v.model.counts()
 		v.line(e.Time, "", fmt.Sprintf("%s %s: %s in %s", b.Action, b.Namespace,
 			count(all, "service"), count(len(b.Stages), "stage")))
+	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved:
+		v.watch(e)
 	case runtime.StageStarted:
+		if v.model.watching != "" {
+			return
+		}
 		_, all := v.model.stage(e.Stage).counts()
 		v.line(e.Time, "", fmt.Sprintf("stage %s: %s", e.Stage, count(all, "service")))
 	case runtime.StageEnded:
+		if v.model.watching != "" {
+			return
+		}
 		v.line(e.Time, "", v.stageEnd(v.model.stage(e.Stage)))
 	case runtime.RunEnded:
 		// the result is the command's to show
@@ -119,6 +130,9 @@ func (v *plain) general(e runtime.Event) {
 func (v *plain) about(e runtime.Event, before string) {
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
+		if v.model.watching != "" && (b.State == runtime.Unchanged || b.State == runtime.Skipped) {
+			return // that of each service at each change would hide what has changed
+		}
 		delete(v.last, e.Service)
 		text := string(b.State)
 		if s := v.model.services[e.Service]; s.state.Ended() && !s.began.IsZero() && e.Time.After(s.began) {

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/internal/git"
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/watch"
+)
+
+// watchFlags are those of watch mode.
+type watchFlags struct {
+	on    bool
+	allow []string
+}
+
+func (f *watchFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.BoolVar(&f.on, "watch", false, "stay, and deploy again whenever the Pipelinefile or what it reads changes, e.g. pipe run --local --watch")
+	fs.StringSliceVar(&f.allow, "allow-context", nil,
+		"with --watch: also use this `context` of the kubeconfig, which is not on this machine, e.g. --allow-context staging; repeatable "+
+			"(default: allow_contexts= of the Pipelinefile)")
+}
+
+// A watcher is `pipe run --watch`: what it evaluates and for what.
+type watcher struct {
+	app   *app
+	cmd   *cobra.Command
+	file  string
+	eval  evalFlags
+	part  partFlags
+	show  showFlags
+	flags runFlags
+
+	view ui.View
+	// What the environment is and has of parameters, once it is known.
+	ref    plan.EnvironmentRef
+	params map[string]string
+	// The plan that the runtime was opened for. Its pipeline and its registry
+	// cannot change while it is open.
+	opened *plan.Plan
+}
+
+// watch evaluates and deploys whenever something changes, until it is interrupted.
+func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, allow []string) error {
+	defer a.hide()
+	view, err := a.progress(cmd, show)
+	if err != nil {
+		return err
+	}
+	w := &watcher{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show, flags: flags, view: view,
+		ref: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}}
+	e, err := w.first(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkServices(cmd, e.plan, flags.services); err != nil {
+		return err
+	}
+	if err := w.allowed(e, allow); err != nil {
+		return err
+	}
+	rt, err := a.openWarm(ctx, cmd, part, e)
+	if err != nil {
+		return err
+	}
+	defer a.closeParts(rt)
+	w.opened = e.plan
+	if err := w.know(ctx, rt); err != nil {
+		return err
+	}
+	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
+	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
+	req.WaitLock, req.KeepGoing = true, true
+	err = watch.Run(ctx, watch.Options{
+		Root: e.workspace, Runtime: &rt.Runtime, Evaluate: w.evaluate, Request: req, Events: w.event,
+		Changed: rt.Changed, Files: w.files(),
+	})
+	if ctx.Err() != nil {
+		a.note(fmt.Sprintf("everything stays deployed in %s; stop it with: pipe stop %s", req.Environment.Namespace(), eval.env))
+	}
+	return err
+}
+
+// first evaluates until the file has no errors: each time it is wrong, that is
+// told, and a change is waited for.
+func (w *watcher) first(ctx context.Context) (evaluation, error) {
+	root, err := interp.Workspace(w.file)
+	if err != nil {
+		return evaluation{}, err
+	}
+	var files *watch.Files
+	for {
+		w.view.Doing("evaluating " + w.file)
+		e, err := w.app.evaluateRecorded(ctx, w.cmd, w.file, w.eval, w.part, w.app.printed(w.view))
+		var wrong *interp.Error
+		if !errors.As(err, &wrong) {
+			if files != nil {
+				err = errors.Join(err, files.Close())
+			}
+			return e, err
+		}
+		w.view.Event(runtime.Event{Time: w.app.now(), Body: runtime.WatchChanged{
+			State: runtime.Wrong, Reason: strings.TrimRight(wrong.Error(), "\n"), Errors: wrong.Diagnostics,
+		}})
+		if files == nil {
+			if files, err = watch.OpenFiles(root, w.files()); err != nil {
+				return evaluation{}, err
+			}
+			defer func() { _ = files.Close() }() // Close again is no error
+		}
+		if err := files.Set(wrong.Inputs, nil); err != nil {
+			return evaluation{}, err
+		}
+		w.view.Doing("waiting for a change of " + w.file)
+		select {
+		case <-files.Changes():
+		case <-ctx.Done():
+			return evaluation{}, context.Cause(ctx)
+		}
+	}
+}
+
+// files says how files are watched, and tells what cannot be.
+func (w *watcher) files() watch.FileOptions {
+	return watch.FileOptions{Notice: func(n watch.Notice) { w.view.Note(polled(n)) }}
+}
+
+// polled says that something is polled instead of watched, why, and what to do.
+func polled(n watch.Notice) string {
+	where := n.Path
+	if where == "" || where == "." {
+		where = "the workspace"
+	}
+	switch n.Reason {
+	case watch.SilentFileSystem:
+		return fmt.Sprintf("%s is on %s, which does not report changes: it is polled", n.Mount.Path, n.Mount.Type)
+	case watch.NoWatches, watch.NoInstances:
+		if n.Limit.Name != "" {
+			return fmt.Sprintf("no watches are left for %s and what follows, which is polled: %s is %d; raise it with: sysctl -w %s=%d", where, n.Limit.Name, n.Limit.Value, n.Limit.Name, n.Limit.Fitting)
+		}
+	}
+	return fmt.Sprintf("%s cannot be watched, and is polled: %v", where, n.Err)
+}
+
+// allowed refuses a cluster that is not on this machine, unless it was named (C6).
+func (w *watcher) allowed(e evaluation, allow []string) error {
+	opts, err := w.app.partOptions(w.cmd, w.part, e, true)
+	if err != nil {
+		return err
+	}
+	place, err := local.Where(opts)
+	if err != nil || place.Local {
+		return err
+	}
+	if len(allow) == 0 {
+		allow = e.plan.Pipeline.AllowContexts
+	}
+	if slices.Contains(allow, place.Context) {
+		return nil
+	}
+	return usagef(w.cmd, "--watch deploys at each change, and the cluster of context %q (%s) is not on this machine: allow it with --allow-context %s, or with pipeline(allow_contexts = [%q]), or name another one with --context",
+		place.Context, place.Host, place.Context, place.Context)
+}
+
+// know finds out what the environment is: of a clone or a preview its branch and
+// parameters, which evaluations go on with (E2).
+func (w *watcher) know(ctx context.Context, rt *local.Runtime) error {
+	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: w.opened.Pipeline.Name, Name: w.eval.env})
+	switch {
+	case errors.Is(err, runtime.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	w.params = env.Params()
+	if env.Source != "" {
+		w.ref = env.Ref()
+	}
+	return nil
+}
+
+// evaluate says what the files are now.
+func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
+	e, err := w.again(ctx)
+	var wrong *interp.Error
+	switch {
+	case errors.As(err, &wrong):
+		return watch.Evaluation{Inputs: wrong.Inputs, Errors: wrong.Diagnostics, Err: errors.New(strings.TrimRight(wrong.Error(), "\n"))}
+	case err != nil:
+		return watch.Evaluation{Err: err}
+	}
+	p, was := e.plan, w.opened.Pipeline
+	if p.Pipeline.Name != was.Name || p.Pipeline.Registry != was.Registry {
+		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name or the registry of the pipeline has changed: end watch mode and start it again", p.Pipeline.Pos)}
+	}
+	return watch.Evaluation{Plan: p, Inputs: p.Inputs}
+}
+
+// again evaluates with the parameters that the environment has: all of a clone or a
+// preview, and otherwise those that have no default and are given no value.
+func (w *watcher) again(ctx context.Context) (evaluation, error) {
+	params := map[string]string{}
+	if w.ref.Source != "" {
+		maps.Copy(params, w.params)
+		maps.DeleteFunc(params, func(name, _ string) bool { // the file does not have it any more
+			return !slices.ContainsFunc(w.opened.Params, func(p plan.Param) bool { return p.Name == name })
+		})
+	}
+	print := w.app.printed(w.view)
+	for {
+		e, err := w.app.evaluateFor(ctx, w.cmd, w.file, w.eval, w.ref, params, print)
+		var wrong *interp.Error
+		if !errors.As(err, &wrong) || len(wrong.Missing) == 0 {
+			return e, err
+		}
+		for _, name := range wrong.Missing {
+			value, ok := w.params[name]
+			if !ok {
+				return e, err
+			}
+			params[name] = value
+		}
+		print = nil // it was shown
+	}
+}
+
+// event shows an event, and the outcome of a run when it has ended.
+func (w *watcher) event(e runtime.Event) {
+	w.view.Event(e)
+	ended, ok := e.Body.(runtime.RunEnded)
+	if !ok {
+		return
+	}
+	if w.show.output == "json" {
+		// Its error is that of the next write to standard output, too.
+		_ = json.NewEncoder(w.app.stdout).Encode(ended.Record)
+	}
+	var failed []runtime.ServiceRecord
+	for _, s := range ended.Record.Services {
+		if s.State == runtime.Failed {
+			failed = append(failed, s)
+		}
+	}
+	if len(failed) == 0 || w.app.json {
+		return
+	}
+	var b bytes.Buffer
+	namespace := runtime.EnvironmentKey{Pipeline: w.opened.Pipeline.Name, Name: w.eval.env}.Namespace()
+	if err := ui.Failures(&b, w.opened, namespace, failed, w.app.color()); err == nil {
+		w.view.Note(strings.TrimRight(b.String(), "\n"))
+	}
+}

@@ -1,0 +1,129 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A warm keeps, between the runs of watch mode, the answers that took reading
+// sources or asking a registry. Only what was found is kept, never an error.
+type warm struct {
+	mu         sync.Mutex
+	identities map[string]identified  // by specification
+	resolved   map[string]plan.Digest // by reference
+	mirrored   map[string]string      // by image upstream: the reference to deploy from
+	epoch      int                    // counts what was forgotten
+}
+
+// An identified is a specification with the identity of its image.
+type identified struct {
+	spec   plan.BuildSpec
+	digest plan.Digest
+}
+
+func newWarm() *warm {
+	w := &warm{}
+	w.changed(nil)
+	return w
+}
+
+// changed forgets what may have another answer now.
+func (w *warm) changed(paths []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.epoch++
+	if paths == nil {
+		w.identities, w.resolved, w.mirrored = make(map[string]identified), make(map[string]plan.Digest), make(map[string]string)
+		return
+	}
+	for key, known := range w.identities {
+		for _, p := range paths {
+			if reads(known.spec, p) {
+				delete(w.identities, key)
+				break
+			}
+		}
+	}
+}
+
+// reads reports whether a build reads a path of the workspace.
+func reads(spec plan.BuildSpec, p string) bool {
+	if spec.Source.Git != "" {
+		return false
+	}
+	context, dockerfile := path.Join(spec.Source.Path, spec.Context), path.Join(spec.Source.Path, spec.Dockerfile)
+	return context == "." || p == context || strings.HasPrefix(p, context+"/") || p == dockerfile || p == dockerfile+".dockerignore"
+}
+
+// keep returns what is known under key, or asks. An answer during which something
+// was forgotten is not kept.
+func keep[T any](w *warm, known func() map[string]T, key string, ask func() (T, bool, error)) (T, error) {
+	w.mu.Lock()
+	answer, ok := known()[key]
+	epoch := w.epoch
+	w.mu.Unlock()
+	if ok {
+		return answer, nil
+	}
+	answer, lasting, err := ask()
+	if err == nil && lasting {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.epoch == epoch {
+			known()[key] = answer
+		}
+	}
+	return answer, err
+}
+
+// A warmBuilder identifies a source again only if it has changed.
+type warmBuilder struct {
+	runtime.Builder
+	warm *warm
+}
+
+// Identify implements [runtime.Builder].
+func (b warmBuilder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Digest, error) {
+	bare := spec
+	bare.ID, bare.Pos = "", plan.Pos{}
+	key, err := json.Marshal(bare)
+	if err != nil {
+		return "", err
+	}
+	known, err := keep(b.warm, func() map[string]identified { return b.warm.identities }, string(key), func() (identified, bool, error) {
+		digest, err := b.Builder.Identify(ctx, spec)
+		return identified{spec, digest}, true, err
+	})
+	return known.digest, err
+}
+
+// A warmRegistry does not ask again for what is there.
+type warmRegistry struct {
+	runtime.Registry
+	warm *warm
+}
+
+// Resolve implements [runtime.Registry].
+func (r warmRegistry) Resolve(ctx context.Context, ref string) (plan.Digest, error) {
+	return keep(r.warm, func() map[string]plan.Digest { return r.warm.resolved }, ref, func() (plan.Digest, bool, error) {
+		digest, err := r.Registry.Resolve(ctx, ref)
+		return digest, true, err
+	})
+}
+
+// Mirrored implements [runtime.Registry].
+func (r warmRegistry) Mirrored(ctx context.Context, src string) (ref string, there bool, err error) {
+	there = true
+	ref, err = keep(r.warm, func() map[string]string { return r.warm.mirrored }, src, func() (string, bool, error) {
+		var ref string
+		ref, there, err = r.Registry.Mirrored(ctx, src)
+		return ref, there, err
+	})
+	return ref, there, err
+}

@@ -1,0 +1,414 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// An Evaluation is what the files of a workspace say now.
+type Evaluation struct {
+	Plan   *plan.Plan   // nil if Err is set
+	Inputs []plan.Input // what was read, also if Err is set
+	// Errors are what is wrong with the file, if that is why Err is set.
+	Errors []plan.Diagnostic
+	Err    error
+}
+
+// A Command is what whoever looks at watch mode asks of it.
+type Command string
+
+// The commands.
+const (
+	Again  Command = "again"  // run now, also what failed before; after Held: run
+	Pause  Command = "pause"  // gather changes and run nothing
+	Resume Command = "resume" // run what was gathered
+)
+
+// Options say what is watched and what is done about it.
+type Options struct {
+	// Root is the workspace: paths of inputs are below it.
+	Root string
+	// Runtime carries out. It stays open between runs.
+	Runtime *runtime.Runtime
+	// Evaluate says what the files are now. It is called again whenever an input
+	// of the last evaluation has changed; its context ends when it is out of date.
+	Evaluate func(ctx context.Context) Evaluation
+	// Changed is told before a run what of the workspace has changed since the last
+	// one, if Runtime keeps what it knows of files between runs; nil paths mean that
+	// all may have. Nil: it keeps nothing.
+	Changed func(paths []string)
+	// Request is what each run is asked, besides its plan. Its Timeout and its
+	// Events are those of each run; Action is always Deploy.
+	Request runtime.Request
+	// Events is told what happens, in order and from one goroutine: the events of
+	// all runs and those of watch mode, numbered as one sequence. Nil: nobody is.
+	Events func(runtime.Event)
+	// Commands are obeyed as they come. Nil: there are none.
+	Commands <-chan Command
+	// Ask has a change that is not one's own handwork, such as a branch switch,
+	// wait for a Command if it would deploy more than was changed by hand in the
+	// last minute. Default: it runs.
+	Ask bool
+	// Files adjusts how files are watched.
+	Files FileOptions
+}
+
+// Run deploys what the files say now, and again whenever they change, until ctx
+// is done (SPEC 8a). What runs then ends as a cancelled run does (A4), and what
+// is deployed stays. The error is the cause of the end of ctx, or why the files
+// cannot be watched.
+func Run(ctx context.Context, opts Options) error {
+	files, err := OpenFiles(opts.Root, opts.Files)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(ctx, opts, files), files.Close())
+}
+
+// changes are what the loop needs of Files.
+type changes interface {
+	Set(inputs []plan.Input, builds []plan.BuildSpec) error
+	Changes() <-chan Change
+}
+
+// byHand is for how long services that were changed by hand are counted: a change
+// of HEAD that deploys more than these asks first.
+const byHand = time.Minute
+
+// retryAfter is when a run is tried again whose sources changed while it read them.
+const retryAfter = 200 * time.Millisecond
+
+// A loop is watch mode at work. The goroutine of run owns all fields.
+type loop struct {
+	opts    Options
+	files   changes
+	session *runtime.Session
+	events  *runtime.Stream
+
+	good   Evaluation            // the last one without errors, which is in charge
+	digest plan.Digest           // of its plan
+	wrong  *runtime.WatchChanged // what is wrong with the newest evaluation; nil: nothing
+	state  runtime.WatchState    // that was told last
+
+	work       sync.WaitGroup     // evaluations and runs
+	evaluating context.CancelFunc // ends the evaluation that goes on; nil: none does
+	evaluated  chan Evaluation
+	pending    bool     // something has changed that no run has been started for
+	paths      []string // that have changed since the last run
+	head       bool     // HEAD has moved since the last run
+	paused     bool
+	held       *runtime.WatchChanged // what is asked; nil: nothing
+
+	number  int // of the newest run
+	running int // runs that go on
+	ended   chan outcome
+	again   <-chan time.Time
+	last    outcome
+	manual  []deployed // services deployed lately, by changes of files alone
+}
+
+// An outcome is how a run ended.
+type outcome struct {
+	number int
+	record *runtime.RunRecord
+	err    error
+}
+
+// A deployed is a service that was deployed at a moment.
+type deployed struct {
+	service string
+	at      time.Time
+}
+
+func run(ctx context.Context, opts Options, files changes) error {
+	opts.Request.Action = runtime.Deploy
+	l := &loop{
+		opts: opts, files: files, session: opts.Runtime.NewSession(),
+		events:    runtime.NewStream(opts.Events),
+		evaluated: make(chan Evaluation, 1), ended: make(chan outcome),
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer l.finish(stop)
+	l.evaluate(ctx)
+	l.tell()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case c := <-l.files.Changes():
+			l.changed(ctx, c)
+		case e := <-l.evaluated:
+			if err := l.take(e); err != nil {
+				return err
+			}
+		case o := <-l.ended:
+			l.running--
+			l.end(o)
+		case <-l.again:
+			l.again, l.pending = nil, true
+		case cmd, open := <-l.opts.Commands:
+			if !open {
+				l.opts.Commands = nil
+				break
+			}
+			l.obey(ctx, cmd)
+		}
+		if l.pending && l.evaluating == nil && l.good.Plan != nil && !l.paused && l.held == nil && l.may(ctx) {
+			l.start(ctx)
+		}
+		l.tell()
+	}
+}
+
+// finish ends what goes on, and returns when it has ended.
+func (l *loop) finish(stop context.CancelCauseFunc) {
+	stop(nil)
+	for l.running > 0 {
+		<-l.ended
+		l.running--
+	}
+	l.work.Wait()
+	l.events.Close()
+}
+
+// changed takes a change in: the file is evaluated again if it, or what it read,
+// is among what has changed.
+func (l *loop) changed(ctx context.Context, c Change) {
+	const shown = 20
+	l.head = l.head || c.Head
+	if len(c.Paths) == 0 {
+		return
+	}
+	l.paths = append(l.paths, c.Paths...)
+	told := runtime.FilesChanged{Paths: c.Paths, Head: c.Head}
+	if n := len(c.Paths); n > shown {
+		told.Paths, told.More = c.Paths[:shown], n-shown
+	}
+	l.events.Send("", "", told)
+	evaluate := l.good.Plan == nil
+	for _, in := range c.Inputs {
+		switch in.Kind {
+		case plan.InputContext:
+			l.pending = true
+		case plan.InputChart, plan.InputValues, plan.InputDockerfile:
+			// The plan has their digests; a run reads them itself, also one of the last
+			// good plan.
+			l.pending, evaluate = true, true
+		default:
+			evaluate = true
+		}
+	}
+	if evaluate || l.evaluating != nil {
+		l.evaluate(ctx)
+	}
+}
+
+// evaluate begins to evaluate, in the place of an evaluation that is out of date.
+func (l *loop) evaluate(ctx context.Context) {
+	if l.evaluating != nil {
+		l.evaluating()
+	}
+	ctx, l.evaluating = context.WithCancel(ctx)
+	to := make(chan Evaluation, 1)
+	l.evaluated = to
+	l.work.Go(func() { to <- l.opts.Evaluate(ctx) })
+}
+
+// take takes an evaluation in. What it read is watched even if it failed, and so
+// is what the plan in charge was made of (W1).
+func (l *loop) take(e Evaluation) error {
+	l.evaluating()
+	l.evaluating = nil
+	inputs := e.Inputs
+	l.wrong = nil
+	if e.Err != nil {
+		inputs = both(inputs, l.good.Inputs)
+		l.wrong = &runtime.WatchChanged{State: runtime.Wrong, Reason: e.Err.Error(), Errors: e.Errors}
+		l.state = ""
+	} else if err := l.accept(e); err != nil {
+		return err
+	}
+	var builds []plan.BuildSpec
+	if l.good.Plan != nil {
+		builds = l.good.Plan.Builds
+	}
+	return l.files.Set(inputs, builds)
+}
+
+// accept puts the plan of an evaluation in charge.
+func (l *loop) accept(e Evaluation) error {
+	digest, err := e.Plan.Digest()
+	if err != nil {
+		return err
+	}
+	if digest != l.digest {
+		l.removed(e.Plan)
+		for _, w := range e.Plan.Warnings {
+			l.events.Send("", "", runtime.Warned{Diagnostic: w})
+		}
+		l.pending = true
+	}
+	l.good, l.digest = e, digest
+	return nil
+}
+
+// removed tells which services the plan does not have any more (D5).
+func (l *loop) removed(p *plan.Plan) {
+	if l.good.Plan == nil {
+		return
+	}
+	for _, s := range l.good.Plan.Services {
+		if p.Service(s.Name) == nil {
+			l.events.Send(s.Stage, s.Name, runtime.ServiceRemoved{})
+		}
+	}
+}
+
+// both joins inputs, each once, in order.
+func both(a, b []plan.Input) []plan.Input {
+	all := slices.Clone(a)
+	for _, in := range b {
+		if !slices.ContainsFunc(a, func(x plan.Input) bool { return x.Path == in.Path && x.Kind == in.Kind }) {
+			all = append(all, in)
+		}
+	}
+	return all
+}
+
+// may reports whether the change may run without asking.
+func (l *loop) may(ctx context.Context) bool {
+	if !l.head || !l.opts.Ask {
+		return true
+	}
+	req := l.opts.Request
+	req.Plan = l.good.Plan
+	steps, err := l.opts.Runtime.Preview(ctx, req)
+	if err != nil {
+		return true // the run says why
+	}
+	var names []string
+	for _, s := range steps {
+		if s.Do == runtime.Deploying {
+			names = append(names, s.Service)
+		}
+	}
+	if len(names) <= l.lately() {
+		return true
+	}
+	l.held = &runtime.WatchChanged{
+		State: runtime.Held, Services: names,
+		Reason: fmt.Sprintf("HEAD has moved, and %d services would be deployed", len(names)),
+	}
+	return false
+}
+
+// lately counts the services that were deployed by hand in the last minute.
+func (l *loop) lately() int {
+	l.manual = slices.DeleteFunc(l.manual, func(d deployed) bool { return time.Since(d.at) > byHand })
+	names := make(map[string]bool)
+	for _, d := range l.manual {
+		names[d.service] = true
+	}
+	return len(names)
+}
+
+// start begins a run of the plan in charge. Runs of former changes go on.
+func (l *loop) start(ctx context.Context) {
+	l.pending, l.head, l.again = false, false, nil
+	if l.opts.Changed != nil && len(l.paths) > 0 {
+		l.opts.Changed(l.paths)
+	}
+	l.paths = nil
+	l.number++
+	number := l.number
+	req := l.opts.Request
+	req.Plan = l.good.Plan
+	req.Events = l.events.Forward
+	l.running++
+	turn := l.session.Next() // here, and not where it runs: the order counts
+	l.work.Go(func() {
+		record, err := turn.Run(ctx, req)
+		l.ended <- outcome{number, record, err}
+	})
+}
+
+// end takes in how a run ended.
+func (l *loop) end(o outcome) {
+	if o.record != nil {
+		for _, s := range o.record.Services {
+			if s.State == runtime.Done {
+				l.manual = append(l.manual, deployed{s.Service, s.End})
+			}
+		}
+	}
+	if o.number > l.last.number {
+		l.last = o
+	}
+	if o.err != nil && l.opts.Changed != nil && !errors.Is(o.err, runtime.ErrStale) {
+		l.opts.Changed(nil) // what is known may be why it failed
+	}
+	if errors.Is(o.err, runtime.ErrConflict) && !errors.Is(o.err, runtime.ErrStale) {
+		l.again = time.After(retryAfter) // its sources changed while it read them
+	}
+}
+
+func (l *loop) obey(ctx context.Context, cmd Command) {
+	switch cmd {
+	case Again:
+		l.session.Forget()
+		if l.opts.Changed != nil {
+			l.opts.Changed(nil)
+		}
+		l.paused, l.held, l.head, l.pending = false, nil, false, true
+		if l.wrong != nil {
+			l.evaluate(ctx)
+		}
+	case Pause:
+		l.paused, l.held = true, nil
+	case Resume:
+		l.paused, l.held, l.head = false, nil, false
+	}
+}
+
+// tell says what watch mode is at, if that has changed.
+func (l *loop) tell() {
+	now := runtime.WatchChanged{}
+	switch {
+	case l.evaluating != nil:
+		now.State = runtime.Evaluating
+	case l.held != nil:
+		now = *l.held
+	case l.running > 0:
+		now.State = runtime.Running
+	case l.paused:
+		now.State = runtime.Paused
+	case l.wrong != nil:
+		now = *l.wrong
+	case l.pending || l.again != nil:
+		return
+	default:
+		now.State = runtime.Settled
+		if l.last.err != nil {
+			now.Reason = l.last.err.Error()
+		}
+		if r := l.last.record; r != nil {
+			now.Inputs = r.Inputs
+			for _, s := range r.Services {
+				if s.State == runtime.Failed {
+					now.Services = append(now.Services, s.Service)
+				}
+			}
+		}
+	}
+	if now.State != l.state {
+		l.state = now.State
+		l.events.Send("", "", now)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 {{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`
 
 const usageFooter = `{{if and .HasParent .HasAvailableLocalFlags}}
-Every flag has a variable: --wait-lock is PIPE_WAIT_LOCK. A flag goes before its variable.
+Every flag has a variable: --wait-lock is PIPE_WAIT_LOCK. A flag goes before its variable; an empty variable counts as not set.
 {{end}}`
 
 // execute runs the command line.
@@ -63,7 +64,10 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 			}
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := noEmptyArguments(cmd, args); err != nil {
+				return err
+			}
 			if a.divert != nil && !isDaemon(cmd) {
 				a.divert(a.noteOnce())
 			}
@@ -92,6 +96,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	for _, c := range root.Commands() {
 		start(c)
 	}
+	strictly(root)
 	return root
 }
 
@@ -183,9 +188,17 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 		return usagef(cmd, "there is no flag --%s%s", name, suggestion("--"+name, flagNames(cmd)))
 	case errors.As(err, &value):
-		return usagef(cmd, "--%s %s: %w", value.GetFlag().Name, value.GetValue(), value.Unwrap())
+		return usagef(cmd, "--%s %s: %w", value.GetFlag().Name, quotedIfBlank(value.GetValue()), value.Unwrap())
 	}
 	return &usageError{cmd.CommandPath(), err}
+}
+
+// quotedIfBlank quotes what would not be seen.
+func quotedIfBlank(text string) string {
+	if strings.TrimSpace(text) == "" {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // firstWord is the first argument that is no flag.
@@ -222,7 +235,7 @@ func (a *app) bindVariables(cmd *cobra.Command) error {
 		}
 		for _, v := range values {
 			if e := f.Value.Set(v); e != nil {
-				err = usagef(cmd, "%s=%s: %w", variable(f.Name), value, e)
+				err = usagef(cmd, "%s=%s: %w", variable(f.Name), quotedIfBlank(value), e)
 				return
 			}
 		}

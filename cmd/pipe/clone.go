@@ -27,6 +27,7 @@ func (f *cloneFlags) add(a *app, cmd *cobra.Command, ttl time.Duration) {
 	f.env.add(cmd)
 	f.eval.addParams(cmd)
 	cmd.Flags().DurationVar(&f.ttl, "ttl", ttl, "delete it after this `time`, at the next run or \"pipe gc\", e.g. --ttl 72h (0: never)")
+	zeroIsMeant(cmd, "ttl")
 	cmd.Flags().BoolVar(&f.deploy, "deploy", false, "deploy it at once, e.g. pipe clone staging load-test --deploy")
 	f.run.addDeploy(cmd)
 	f.run.addWay(cmd)

@@ -43,6 +43,9 @@ func commandReference(root *cobra.Command) string {
 	b.WriteString("# Commands\n\nWritten by `make generate` from the commands themselves.\n\n")
 	b.WriteString("Every flag has a variable: `--wait-lock` is `PIPE_WAIT_LOCK`. A flag goes before its variable, a variable before the\n" +
 		"default. A flag that is repeated has its values in the variable one a line, or, where values hold no commas, with commas between.\n" +
+		"A flag that is given an empty value, a negative number or time, or 0 where that means nothing, is wrong usage, and so is an empty\n" +
+		"argument: `--env \"$ENV\"` never acts on `default` because a variable is not set. Every `PIPE_` variable that is empty counts as not\n" +
+		"set, `PIPE_HOME` among them, and so do `BUILDKIT_HOST` and `KUBECONFIG`; what else a flag refuses, its variable does.\n" +
 		"Colours are left out where `NO_COLOR` is set. State on this machine is in `$PIPE_HOME`.\n\n" +
 		"| exit status | meaning |\n| --- | --- |\n")
 	for _, s := range []struct {

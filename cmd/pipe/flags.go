@@ -134,7 +134,8 @@ func (f *runFlags) addWay(cmd *cobra.Command) {
 	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure go on within the stage, but not into the next, e.g. pipe run --keep-going")
 	fs.BoolVar(&f.waitLock, "wait-lock", false, "wait while another run holds the environment, e.g. pipe run --wait-lock")
 	fs.BoolVar(&f.supersede, "supersede", false, "with --wait-lock: take the place of other runs that wait, which end, e.g. pipe run --wait-lock --supersede")
-	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: no limit)")
+	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: 0, no limit)")
+	zeroIsMeant(cmd, "timeout")
 }
 
 func (f *runFlags) addServices(cmd *cobra.Command) {

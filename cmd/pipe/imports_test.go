@@ -75,6 +75,8 @@ var policy = map[string][]string{
 	"runtime/store":          {"plan", "runtime", "k8s.io"},
 	// how environments stand, as data for people and programs
 	"runtime/view": {"plan", "runtime", "runtime/deploy"},
+	// reaches into running containers: forwards, commands, copied files
+	"runtime/reach": {"plan", "runtime", "internal/ports", "k8s.io"},
 	// puts the drivers together
 	"runtime/local": {
 		"plan", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",

@@ -1,0 +1,269 @@
+package reach
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// HoldTime is how long a local connection is held while no pod can take it, as
+// while pods are replaced.
+const HoldTime = 10 * time.Second
+
+// A Target is a port of a service that a local port is forwarded to.
+type Target struct {
+	Service string `json:"service"`
+	Port    int    `json:"port"`            // that the service's containers listen on, with TCP
+	Local   int    `json:"local,omitempty"` // 0: Port if it is free, otherwise any that is
+}
+
+// A ForwardState is how a forward is doing.
+type ForwardState string
+
+// The states of a forward.
+const (
+	Listening ForwardState = "listening" // a pod is ready, and nobody is connected
+	Connected ForwardState = "connected" // somebody is connected to a pod
+	Waiting   ForwardState = "waiting"   // no pod is ready, or the cluster does not answer: new connections are held for HoldTime
+	Failed    ForwardState = "failed"    // the last connection failed, or none is possible
+)
+
+// A Forward is a target and how it is doing.
+type Forward struct {
+	Target
+	Address netip.AddrPort // where it listens for as long as it is a target; invalid if it does not
+	// Taken says why another port than Target.Port was taken, where no port was
+	// asked for; otherwise it is nil.
+	Taken *TakenError
+	State ForwardState
+	Pod   string // that the newest connection goes to, or else that the next one would
+	Err   error  // why it is Waiting, such as a *NoPodError, or Failed; nil while that is not known
+}
+
+// ForwardOptions say how ports are forwarded.
+type ForwardOptions struct {
+	Address netip.Addr    // where to listen; default: the loopback addresses 127.0.0.1 and ::1
+	Report  func(Forward) // told, one after the other, of each change; it must not call the Forwarder; nil: nobody is told
+}
+
+// A Forwarder forwards local ports to ports of services. A local port stays open
+// while pods come and go: each connection goes to the newest pod that is ready
+// and not terminating, and is held for HoldTime while there is none.
+type Forwarder struct {
+	namespace *Namespace
+	pods      *pods
+	addrs     []netip.Addr
+	report    func(Forward)
+	begin     func() (context.Context, context.CancelFunc) // a context of what goes on until Close at the latest
+	cancel    func()
+	wg        sync.WaitGroup // of what is not of one forward
+	setting   sync.Mutex     // held by Set and Close
+
+	mu       sync.Mutex
+	forwards []*forward           // guarded by mu
+	links    map[types.UID]*links // to pods; guarded by mu
+}
+
+// Forwarder returns a forwarder of ports to the namespace's services. It must be
+// closed before the namespace.
+func (n *Namespace) Forwarder(opts ForwardOptions) *Forwarder {
+	f := &Forwarder{namespace: n, pods: n.watch(), addrs: loopback, report: opts.Report, links: make(map[types.UID]*links)}
+	if opts.Address.IsValid() {
+		f.addrs = []netip.Addr{opts.Address}
+	}
+	if f.report == nil {
+		f.report = func(Forward) {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.begin, f.cancel = func() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }, cancel
+	f.wg.Go(func() { f.follow(ctx) })
+	return f
+}
+
+// Close closes all local ports and ends what goes through them.
+func (f *Forwarder) Close() {
+	f.setting.Lock()
+	defer f.setting.Unlock()
+	f.cancel()
+	f.mu.Lock()
+	all := f.forwards
+	f.forwards = nil
+	f.mu.Unlock()
+	for _, fw := range all {
+		fw.end()
+	}
+	f.wg.Wait()
+	for _, ls := range f.links {
+		ls.end()
+	}
+}
+
+// Set makes these targets what is forwarded, and returns how each of them is
+// doing, in their order. One that is forwarded already is not touched, and keeps
+// its local port. The error joins a *TakenError for each local port that was asked
+// for and cannot be had; the other targets are forwarded all the same.
+func (f *Forwarder) Set(targets []Target) ([]Forward, error) {
+	f.setting.Lock()
+	defer f.setting.Unlock()
+	f.mu.Lock()
+	var kept, gone []*forward
+	for _, fw := range f.forwards {
+		if slices.Contains(targets, fw.now.Target) {
+			kept = append(kept, fw)
+		} else {
+			gone = append(gone, fw)
+		}
+	}
+	f.forwards = kept
+	f.mu.Unlock()
+	for _, fw := range gone { // first: another target may want its port
+		fw.end()
+	}
+	var errs []error
+	for _, asked := range []bool{true, false} { // what was asked for goes before what is chosen
+		for _, t := range targets {
+			if (t.Local != 0) != asked || f.find(t) != nil {
+				continue
+			}
+			if err := f.add(t); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var now []Forward
+	for _, t := range targets {
+		i := slices.IndexFunc(f.forwards, func(fw *forward) bool { return fw.now.Target == t })
+		if i >= 0 {
+			now = append(now, f.forwards[i].now)
+		}
+	}
+	return now, errors.Join(errs...)
+}
+
+func (f *Forwarder) find(t Target) *forward {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fw := range f.forwards {
+		if fw.now.Target == t {
+			return fw
+		}
+	}
+	return nil
+}
+
+// Known returns once the pods of the services are known, or with why they cannot
+// be.
+func (f *Forwarder) Known(ctx context.Context) error {
+	for {
+		changed := f.pods.next()
+		listed, err := f.pods.state()
+		if listed || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// follow keeps the states up to date, and closes connections to pods that have
+// gone.
+func (f *Forwarder) follow(ctx context.Context) {
+	// What is shown need not be newer, and many pods may change at the same time.
+	const rest = 50 * time.Millisecond
+	for ctx.Err() == nil {
+		changed := f.pods.next()
+		f.refresh()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (f *Forwarder) refresh() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	there := make(map[types.UID]bool)
+	for _, obj := range f.pods.List() {
+		if pod, ok := obj.(*corev1.Pod); ok {
+			there[pod.UID] = true
+		}
+	}
+	for uid, ls := range f.links {
+		if !there[uid] {
+			delete(f.links, uid)
+			ls.end()
+		}
+	}
+	for _, fw := range f.forwards {
+		fw.refresh()
+	}
+}
+
+// linksTo returns the connections to a pod.
+func (f *Forwarder) linksTo(pod *corev1.Pod) *links {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ls := f.links[pod.UID]
+	if ls == nil {
+		ls = newLinks(func(ctx context.Context) (*link, error) { return f.namespace.dial(ctx, pod.Name) })
+		f.links[pod.UID] = ls
+	}
+	return ls
+}
+
+// add opens the local port of a target.
+func (f *Forwarder) add(t Target) error {
+	port := t.Local
+	if port == 0 {
+		port = t.Port
+	}
+	listeners, port, err := listen(f.addrs, port)
+	var taken *TakenError
+	if errors.As(err, &taken) {
+		f.mu.Lock()
+		for _, fw := range f.forwards {
+			if int(fw.now.Address.Port()) == taken.Port {
+				taken.Service = fw.now.Service
+			}
+		}
+		f.mu.Unlock()
+		if t.Local == 0 {
+			listeners, port, err = listen(f.addrs, 0)
+		}
+	}
+	if err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.report(Forward{Target: t, State: Failed, Err: err})
+		return err
+	}
+	fw := &forward{f: f, listeners: listeners, now: Forward{
+		Target: t, Address: netip.AddrPortFrom(f.addrs[0], uint16(port)), Taken: taken, State: Waiting,
+	}}
+	ctx, cancel := f.begin()
+	fw.cancel = cancel
+	f.mu.Lock()
+	f.forwards = append(f.forwards, fw)
+	fw.refresh()
+	f.mu.Unlock()
+	for _, l := range listeners {
+		fw.wg.Go(func() { fw.accept(ctx, l) })
+	}
+	return nil
+}

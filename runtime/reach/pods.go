@@ -1,0 +1,194 @@
+package reach
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// labelService is what charts set on pods, by convention, to the name of their
+// release, which is that of the service.
+const labelService = "app.kubernetes.io/instance"
+
+// byService is the index of pods by the service that they belong to.
+const byService = "service"
+
+// pods are the pods of a namespace, as a watch shows them. A watch that breaks is
+// taken up again with backoff; until then they are as they were last seen.
+type pods struct {
+	cache.Indexer
+	stop func() // ends the watch, and returns when it has ended
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change; guarded by mu
+	listed  bool          // all pods are there; guarded by mu
+	err     error         // why they cannot be watched now, or nil; guarded by mu
+	lost    int           // how often they could not be watched, and then again; guarded by mu
+}
+
+// longestBackoff bounds the pause before the watch is taken up again. After a
+// sleep or the loss of the network nobody should have to wait long.
+const longestBackoff = 5 * time.Second
+
+// errNoAnswer says that a request has ended without an answer.
+var errNoAnswer = errors.New("the cluster does not answer")
+
+func watchPods(client kubernetes.Interface, namespace string) *pods {
+	p := &pods{changed: make(chan struct{})}
+	p.Indexer = cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byService: func(obj any) ([]string, error) {
+		if pod, ok := obj.(*corev1.Pod); ok && pod.Labels[labelService] != "" {
+			return []string{pod.Labels[labelService]}, nil
+		}
+		return nil, nil
+	}})
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (kruntime.Object, error) {
+			list, err := client.CoreV1().Pods(namespace).List(ctx, o)
+			if err != nil {
+				p.failed(err)
+			}
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := client.CoreV1().Pods(namespace).Watch(ctx, o)
+			if _, answered := w.(*watch.StreamWatcher); err == nil && !answered {
+				p.failed(errNoAnswer) // of which client-go makes an empty watch
+			} else {
+				p.failed(err)
+			}
+			return w, err
+		},
+	}
+	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), &corev1.Pod{}, p, cache.ReflectorOptions{
+		Logger:  &klog.Logger{}, // the zero one writes nothing
+		Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Cap: longestBackoff, Steps: 100, Factor: 2, Jitter: 0.2},
+	})
+	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
+	var wg sync.WaitGroup
+	wg.Go(func() { r.RunWithContext(ctx) })
+	p.stop = func() {
+		cancel()
+		wg.Wait()
+	}
+	return p
+}
+
+// Add is called by the watch, as are Update, Delete and Replace.
+func (p *pods) Add(obj any) error { return p.change(p.Indexer.Add(obj)) }
+
+// Update replaces a pod.
+func (p *pods) Update(obj any) error { return p.change(p.Indexer.Update(obj)) }
+
+// Delete removes a pod.
+func (p *pods) Delete(obj any) error { return p.change(p.Indexer.Delete(obj)) }
+
+// Replace takes in all pods.
+func (p *pods) Replace(objs []any, version string) error {
+	err := p.Indexer.Replace(objs, version)
+	p.mu.Lock()
+	p.listed = true
+	p.mu.Unlock()
+	return p.change(err)
+}
+
+// change tells those who wait that something is different.
+func (p *pods) change(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tell()
+	return err
+}
+
+// failed notes why the pods cannot be watched; with nil, that they can.
+func (p *pods) failed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil && p.err == nil {
+		return
+	}
+	if err == nil {
+		p.lost++
+	}
+	p.err = err
+	p.tell()
+}
+
+// losses counts how often the cluster could not be reached and then again.
+func (p *pods) losses() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// tell wakes those who wait. The caller holds mu.
+func (p *pods) tell() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// next returns a channel that is closed at the next change.
+func (p *pods) next() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed
+}
+
+// state returns whether all pods are there, and why they cannot be watched now.
+func (p *pods) state() (listed bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.listed, p.err
+}
+
+// of returns the pods of a service, the newest first.
+func (p *pods) of(service string) []*corev1.Pod {
+	objs, err := p.ByIndex(byService, service)
+	if err != nil {
+		return nil
+	}
+	found := make([]*corev1.Pod, 0, len(objs))
+	for _, obj := range objs {
+		if pod, ok := obj.(*corev1.Pod); ok {
+			found = append(found, pod)
+		}
+	}
+	slices.SortFunc(found, newestFirst)
+	return found
+}
+
+func newestFirst(a, b *corev1.Pod) int {
+	if c := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+// ready reports whether a pod takes connections, and will go on to.
+func ready(p *corev1.Pod) bool {
+	return running(p) && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// running reports whether a pod runs, and will go on to.
+func running(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil
+}
+
+// ended reports whether all containers of a pod have ended for good, as those of
+// a job do.
+func ended(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}

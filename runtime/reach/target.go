@@ -1,0 +1,167 @@
+package reach
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A TargetError says what is wrong with a target that was named.
+type TargetError struct {
+	Target     string   // as it was named, such as "web:htp"
+	Problem    string   // such as `web has no port "htp"`
+	Name       string   // the name that is unknown, if that is the problem
+	Candidates []string // the names that are known, if that is the problem
+}
+
+func (e *TargetError) Error() string {
+	if e.Target == e.Name {
+		return e.Problem
+	}
+	return e.Target + ": " + e.Problem
+}
+
+// Targets returns the TCP ports of the services for which wanted is true, in the
+// order of the plan.
+func Targets(p *plan.Plan, wanted func(*plan.Service) bool) []Target {
+	var all []Target
+	for i := range p.Services {
+		if s := &p.Services[i]; wanted(s) {
+			all = append(all, targetsOf(s)...)
+		}
+	}
+	return all
+}
+
+func targetsOf(s *plan.Service) []Target {
+	var all []Target
+	for _, port := range s.Workload.Ports {
+		if port.Protocol == tcp {
+			all = append(all, Target{Service: s.Name, Port: port.Number})
+		}
+	}
+	return all
+}
+
+// tcp is the protocol that can be forwarded.
+const tcp = "TCP"
+
+// ParseTargets returns the targets that are named as SERVICE[:PORT[=LOCAL]], each
+// once. PORT is a number, also one that the plan does not have, or the name of a
+// port; without it all TCP ports of the service are meant. The error is a
+// *TargetError.
+func ParseTargets(p *plan.Plan, names []string) ([]Target, error) {
+	var all []Target
+	for _, name := range names {
+		targets, err := parseTarget(p, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range targets {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	return all, nil
+}
+
+func parseTarget(p *plan.Plan, target string) ([]Target, error) {
+	name, rest, hasPort := strings.Cut(target, ":")
+	port, local, hasLocal := strings.Cut(rest, "=")
+	s := p.Service(name)
+	if before, after, ok := strings.Cut(name, "="); s == nil && ok {
+		return nil, &TargetError{Target: target, Problem: fmt.Sprintf("name the port of %s that the local port %s leads to, as in %s:8080=%s", before, after, before, after)}
+	}
+	if s == nil {
+		e := &TargetError{Target: target, Problem: fmt.Sprintf("the plan has no service %q", name), Name: name}
+		for i := range p.Services {
+			e.Candidates = append(e.Candidates, p.Services[i].Name)
+		}
+		return nil, e
+	}
+	if !hasPort {
+		all := targetsOf(s)
+		if len(all) == 0 {
+			return nil, &TargetError{Target: target, Problem: fmt.Sprintf("%s declares no TCP port; name one, as in %s:8080", name, name)}
+		}
+		return all, nil
+	}
+	t := Target{Service: name}
+	var err error
+	if t.Port, err = portOf(s, target, port); err != nil {
+		return nil, err
+	}
+	if hasLocal {
+		var ok bool
+		if t.Local, ok = portNumber(local); !ok {
+			return nil, &TargetError{Target: target, Problem: fmt.Sprintf("%q is not a valid port: use a number from 1 to 65535", local)}
+		}
+	}
+	return []Target{t}, nil
+}
+
+// portOf returns the number of the port of a service that is named by its number
+// or its name.
+func portOf(s *plan.Service, target, port string) (int, error) {
+	number, isNumber := portNumber(port)
+	var names []string
+	var other *plan.Port // of another protocol
+	for i := range s.Workload.Ports {
+		declared := &s.Workload.Ports[i]
+		names = append(names, declared.Name)
+		switch {
+		case declared.Name != port && (!isNumber || declared.Number != number):
+		case declared.Protocol == tcp:
+			return declared.Number, nil
+		default:
+			other = declared
+		}
+	}
+	if other != nil {
+		return 0, &TargetError{Target: target, Problem: fmt.Sprintf("port %d of %s is %s: only TCP ports can be forwarded", other.Number, s.Name, other.Protocol)}
+	}
+	if !isNumber {
+		return 0, &TargetError{Target: target, Problem: fmt.Sprintf("%s has no port %q", s.Name, port), Name: port, Candidates: names}
+	}
+	return number, nil
+}
+
+func portNumber(text string) (int, bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 1 && n <= 65535
+}
+
+// Event returns what watch mode says of the forward. p is the plan of its service.
+func (f Forward) Event(p *plan.Plan) runtime.Forwarding {
+	return runtime.Forwarding{Port: f.Port, URL: f.URL(p), State: string(f.State), Reason: text(f.Err)}
+}
+
+// URL returns what to open in order to reach the target: an address with a scheme
+// if it speaks HTTP, as far as the plan tells, or else without one. It is empty if
+// nothing listens there.
+func (f Forward) URL(p *plan.Plan) string {
+	if !f.Address.IsValid() {
+		return ""
+	}
+	host := f.Address.Addr().String()
+	if f.Address.Addr() == loopback[0] {
+		host = "localhost"
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(int(f.Address.Port())))
+	s := p.Service(f.Service)
+	if s == nil || s.Type == plan.Database || s.Type == plan.Job {
+		return address
+	}
+	for _, port := range s.Workload.Ports {
+		if port.Number == f.Port && (port.Name == "https" || port.Number == 443) {
+			return "https://" + address
+		}
+	}
+	return "http://" + address
+}

@@ -63,13 +63,14 @@ func from(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// busy reports whether git is at work on the files.
-func (r *repository) busy() bool {
+// busy reports whether git is at work on the files. A lock that is older than a
+// minute was left behind.
+func (r *repository) busy(now time.Time) bool {
 	if r == nil {
 		return false
 	}
-	_, err := os.Lstat(filepath.Join(r.dir, "index.lock"))
-	return err == nil
+	info, err := os.Lstat(filepath.Join(r.dir, "index.lock"))
+	return err == nil && now.Sub(info.ModTime()) < time.Minute
 }
 
 // head reads what HEAD names. It is zero where that cannot be read.

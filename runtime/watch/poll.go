@@ -2,6 +2,7 @@ package watch
 
 import (
 	"crypto/sha256"
+	"io/fs"
 	"os"
 	"path"
 	"time"
@@ -10,58 +11,62 @@ import (
 )
 
 // polls reports whether something is polled.
-func (f *Files) polls() bool {
-	return f.polled > 0
-}
+func (f *Files) polls() bool { return f.polled > 0 }
 
-// poll looks at what is polled, and gathers what seems to have changed.
-func (f *Files) poll() {
-	t := f.tree
-	now := time.Now()
-	for _, n := range t.nodes {
+// poll looks at what is polled, and gathers what seems to have changed since it
+// was examined. It reports whether something changed since the last poll.
+func (f *Files) poll(now time.Time) (moving bool) {
+	for _, n := range f.tree.nodes {
 		if n.how != polled {
 			continue
 		}
-		names := map[string]bool{}
-		for name := range n.entries {
-			names[name] = true
-		}
-		for name := range n.kids {
-			names[name] = true
-		}
-		if len(n.actives) > 0 {
-			list, _ := os.ReadDir(t.abs(n.path)) // if it is gone, so are its names
-			for _, d := range list {
-				name := d.Name()
-				if t.wantedIn(n, name, d.IsDir()) || d.IsDir() && t.keeps(n, path.Join(n.path, name)) {
-					names[name] = true
-				}
-			}
-		}
-		for name := range names {
-			if f.seems(n, name) {
-				f.dirty(n.path, name, 0, now, now)
+		for name := range f.tree.names(n) {
+			if f.pollName(n, name, now) {
+				moving = true
 			}
 		}
 	}
+	return moving
 }
 
-// seems reports whether a name in n may have changed since it was looked at.
-func (f *Files) seems(n *node, name string) bool {
+// pollName is poll of one name.
+func (f *Files) pollName(n *node, name string, now time.Time) (moving bool) {
+	p := path.Join(n.path, name)
+	info, err := os.Lstat(f.tree.abs(p))
+	if !f.seems(n, name, info, err) {
+		return false
+	}
+	var stamp content.Stamp
+	if err == nil {
+		stamp = content.StampOf(info)
+	}
+	if n.kids[name] == nil && f.tree.anchors[n.path][name] == nil && err == nil && len(temporaryName(name)) > 0 {
+		if h, ok := f.held[p]; !ok || h.stamp != stamp {
+			f.held[p] = heldName{now, stamp}
+		}
+		return false
+	}
+	last := f.gather.last
+	if was, ok := f.gather.polled[p]; !ok || was != stamp {
+		moving, last = true, now
+	}
+	f.gather.polled[p] = stamp
+	f.dirty(n.path, name, 0, last, last)
+	return moving
+}
+
+// seems reports whether a name in n may have changed since it was examined.
+func (f *Files) seems(n *node, name string, info fs.FileInfo, err error) bool {
 	e, had := n.entries[name]
 	kid := n.kids[name]
-	info, err := os.Lstat(f.tree.abs(path.Join(n.path, name)))
 	switch {
 	case err != nil:
 		return had && e.mode != 0 || kid != nil
 	case info.IsDir():
-		return kid == nil && f.tree.keeps(n, path.Join(n.path, name)) || kid != nil && kid.inode != content.StampOf(info).Inode || had && !e.mode.IsDir()
-	case !had || kid != nil:
+		return had && !e.mode.IsDir() || f.tree.keeps(n, path.Join(n.path, name)) && (kid == nil || kid.inode != content.StampOf(info).Inode)
+	case !had, kid != nil, e.mode != modeOf(info):
 		return true
-	case e.mode.Type() != content.Mode(info.Mode()).Type() || e.mode != content.Mode(info.Mode()):
-		return true
-	}
-	if info.Mode()&os.ModeSymlink != 0 {
+	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(f.tree.abs(path.Join(n.path, name)))
 		return err != nil || e.sum != sha256.Sum256([]byte(target))
 	}

@@ -45,15 +45,16 @@ type tree struct {
 
 // A node is a directory.
 type node struct {
-	path    string // slash-separated, below the root, without links
-	inode   uint64
-	how     how
-	read    bool // its names were read with the scope that it has
-	round   int  // in which they were
-	denied  bool // its names cannot be read
-	actives []active
-	kids    map[string]*node
-	entries map[string]entry
+	path     string // slash-separated, below the root, without links
+	inode    uint64
+	how      how
+	read     bool // its names were read with the scope that it has
+	round    int  // in which they were
+	denied   bool // its names cannot be read
+	actives  []active
+	anchored map[string]bool // names that paths pass through
+	kids     map[string]*node
+	entries  map[string]entry
 }
 
 // how a node is watched.
@@ -82,6 +83,8 @@ type diff struct {
 	touched map[*want]map[string]bool // wants that may have changed, and the paths that did
 	stale   map[*want]bool            // wants whose path may lead elsewhere
 }
+
+func (d *diff) empty() bool { return len(d.direct)+len(d.touched)+len(d.stale) == 0 }
 
 func newTree(root string) *tree {
 	t := &tree{
@@ -196,10 +199,15 @@ func (t *tree) scope(n, parent *node) {
 	}
 }
 
-// complete reports whether all that paths need of n was looked at.
+// complete reports whether n was read for the paths that pass through it, and
+// only for these.
 func (t *tree) complete(n *node) bool {
-	for name := range t.anchors[n.path] {
-		if _, ok := n.entries[name]; !ok {
+	names := t.anchors[n.path]
+	if len(names) != len(n.anchored) {
+		return false
+	}
+	for name := range names {
+		if !n.anchored[name] {
 			return false
 		}
 	}
@@ -263,10 +271,25 @@ func (t *tree) readNode(n, before *node) {
 	if n.how == unwatched && t.watch != nil {
 		t.watch(n) // before it is read, so that nothing is lost in between
 	}
-	dir := t.abs(n.path)
-	if info, err := os.Lstat(dir); err == nil {
+	if info, err := os.Lstat(t.abs(n.path)); err == nil {
 		n.inode = content.StampOf(info).Inode
 	}
+	names := t.names(n)
+	covered := before.read || before == n
+	n.read, n.round, n.anchored = true, t.round, nil
+	if names := t.anchors[n.path]; len(names) > 0 {
+		n.anchored = make(map[string]bool, len(names))
+		for name := range names {
+			n.anchored[name] = true
+		}
+	}
+	for name := range names {
+		t.lookAt(n, name, before, covered, false)
+	}
+}
+
+// names returns the names in n that are known or wanted.
+func (t *tree) names(n *node) map[string]bool {
 	names := map[string]bool{}
 	for name := range n.entries {
 		names[name] = true
@@ -277,25 +300,20 @@ func (t *tree) readNode(n, before *node) {
 	for name := range t.anchors[n.path] {
 		names[name] = true
 	}
-	n.denied = false
-	if len(n.actives) > 0 {
-		list, err := os.ReadDir(dir)
-		n.denied = errors.Is(err, fs.ErrPermission)
-		for _, d := range list {
-			if name := d.Name(); t.wantedIn(n, name, d.IsDir()) || d.IsDir() && t.keeps(n, path.Join(n.path, name)) {
-				names[name] = true
-			}
-		}
-	} else {
-		for name := range t.ways[n.path] {
+	for name := range t.ways[n.path] {
+		names[name] = true
+	}
+	if len(n.actives) == 0 {
+		return names
+	}
+	list, err := os.ReadDir(t.abs(n.path)) // of what is gone, the names that are known are looked at
+	n.denied = errors.Is(err, fs.ErrPermission)
+	for _, d := range list {
+		if name := d.Name(); t.wantedIn(n, name, d.IsDir()) || d.IsDir() && t.keeps(n, path.Join(n.path, name)) {
 			names[name] = true
 		}
 	}
-	covered := before.read || before == n
-	n.read, n.round = true, t.round
-	for name := range names {
-		t.lookAt(n, name, before, covered, false)
-	}
+	return names
 }
 
 // look brings what is known of a name in n up to date. A file that changes while
@@ -314,6 +332,10 @@ func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
 	oldKid := n.kids[name]
 	anchors := t.anchors[n.path][name]
 	tree := err == nil && t.wantedIn(n, name, isDir)
+
+	if tree && !isDir && len(anchors) == 0 && temporaryFile(t.abs(n.path), name) {
+		tree = false
+	}
 
 	if oldKid != nil && !isDir {
 		t.leave(oldKid)
@@ -372,7 +394,9 @@ func (t *tree) leave(n *node) {
 		t.leave(kid)
 	}
 	for name, e := range n.entries {
-		t.changed(n, name, e, entry{}, e.mode.IsDir())
+		if e.mode != 0 {
+			t.changed(n, name, e, entry{}, e.mode.IsDir())
+		}
 	}
 	t.drop(n)
 	delete(t.nodes, n.path)
@@ -389,7 +413,7 @@ func (t *tree) move(n *node, name string) {
 // entryOf returns the entry of a file. It is not ok if the file changes while it
 // is read, unless now.
 func (t *tree) entryOf(n *node, name, abs string, info fs.FileInfo, old entry, began time.Time, now, anchor bool) (e entry, ok bool) {
-	e = entry{stamp: content.StampOf(info), mode: content.Mode(info.Mode())}
+	e = entry{stamp: content.StampOf(info), mode: modeOf(info)}
 	switch {
 	case info.IsDir():
 		return entry{mode: e.mode, known: true}, true
@@ -401,7 +425,7 @@ func (t *tree) entryOf(n *node, name, abs string, info fs.FileInfo, old entry, b
 		e.sum, e.known = sha256.Sum256([]byte(target)), true
 		return e, true
 	case !info.Mode().IsRegular():
-		return entry{mode: info.Mode().Type(), known: true}, true
+		return entry{mode: e.mode, known: true}, true
 	}
 	e.fresh = !e.stamp.Settled(began)
 	was := old.mode != 0 && old.regular()
@@ -426,6 +450,14 @@ func (t *tree) entryOf(n *node, name, abs string, info fs.FileInfo, old entry, b
 		return e, now
 	}
 	return e, true
+}
+
+// modeOf returns the mode of an entry.
+func modeOf(info fs.FileInfo) fs.FileMode {
+	if t := info.Mode().Type(); t&^(fs.ModeDir|fs.ModeSymlink) != 0 {
+		return t
+	}
+	return content.Mode(info.Mode())
 }
 
 // differ reports whether the content of a name changed. What is not known is

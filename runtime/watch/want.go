@@ -135,34 +135,32 @@ func (w *want) resolve(root string) {
 	if w.kind == wantGlob {
 		p = w.start
 	}
-	at, left, links := ".", strings.Split(path.Clean(p), "/"), 0
+	at, isDir := ".", true
+	left, links := strings.Split(path.Clean(p), "/"), 0
 	for len(left) > 0 {
 		name := left[0]
 		left = left[1:]
-		switch name {
-		case "", ".":
+		switch {
+		case name == "", name == ".":
 			continue
-		case "..":
-			if at == "." {
-				return // out of the workspace
-			}
-			at = path.Dir(at)
+		case name == ".." && at == ".":
+			return // out of the workspace
+		case name == "..":
+			at, isDir = path.Dir(at), true
 			continue
+		case !isDir:
+			return
 		}
 		abs := filepath.Join(root, filepath.FromSlash(at), name)
 		info, err := os.Lstat(abs)
-		h := hop{dir: at, name: name}
-		if err != nil || info.Mode()&os.ModeSymlink == 0 {
-			w.hops = append(w.hops, h)
-			at = path.Join(at, name)
-			if len(left) > 0 && (err != nil || !info.IsDir()) {
-				return
-			}
-			w.found, w.dir = err == nil, err == nil && info.IsDir()
+		w.hops = append(w.hops, hop{dir: at, name: name, link: err == nil && info.Mode()&os.ModeSymlink != 0})
+		if err != nil {
+			return
+		}
+		if info.Mode()&os.ModeSymlink == 0 {
+			at, isDir = path.Join(at, name), info.IsDir()
 			continue
 		}
-		h.link = true
-		w.hops, w.found, w.dir = append(w.hops, h), false, false
 		target, err := os.Readlink(abs)
 		if links++; err != nil || links > 40 {
 			return
@@ -176,12 +174,7 @@ func (w *want) resolve(root string) {
 		}
 		left = append(strings.Split(filepath.ToSlash(target), "/"), left...)
 	}
-	if len(w.hops) == 0 {
-		w.found, w.dir = true, true // the root itself
-	}
-	if w.found {
-		w.place = at
-	}
+	w.place, w.found, w.dir = at, true, isDir
 }
 
 // wanted are the wants of inputs and builds, by what tells them apart. Ignores

@@ -1,0 +1,123 @@
+package watch
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
+)
+
+// An ignoreFile is what a .dockerignore has.
+type ignoreFile struct {
+	digest   plan.Digest // empty: it is not there
+	patterns []string
+}
+
+func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
+	f.table = f.opts.mounts()
+	last := map[inputKey]plan.Input{}
+	for _, in := range inputs {
+		last[keyOf(in)] = in
+	}
+	maps.DeleteFunc(f.inputs, func(k inputKey, _ *input) bool { _, ok := last[k]; return !ok })
+	f.given, f.builds = sortedInputs(last), builds
+	for k, in := range last {
+		was := f.inputs[k]
+		switch {
+		case was == nil:
+			f.inputs[k] = &input{Input: in, given: in.Digest, told: in.Digest}
+		case was.given != in.Digest:
+			was.Input, was.given, was.told = in, in.Digest, in.Digest
+		}
+	}
+	f.replan()
+	for _, w := range f.tree.wants {
+		if w.kind == wantContext || w.kind == wantIgnore {
+			continue
+		}
+		cur := f.tree.digestOf(w)
+		if slices.ContainsFunc(w.inputs, func(in *input) bool { return in.told != cur }) {
+			f.suspect(w)
+		}
+	}
+	f.again(time.Now())
+}
+
+// suspect has w looked at, as it is not what an evaluation read.
+func (f *Files) suspect(w *want) {
+	f.tree.touch(w, "")
+	now := time.Now()
+	if len(w.hops) > 0 {
+		h := w.hops[len(w.hops)-1]
+		f.dirty(h.dir, h.name, 0, now, now)
+	} else {
+		f.heardAll(now)
+	}
+}
+
+// replan makes the wants of the inputs anew and applies them.
+func (f *Files) replan() {
+	inputs := make([]*input, 0, len(f.given))
+	for _, in := range f.given {
+		inputs = append(inputs, f.inputs[keyOf(in)])
+	}
+	wants := wanted(inputs, f.builds, f.patterns)
+	changed := false
+	for k, w := range wants {
+		if was := f.tree.wants[k]; was != nil {
+			was.inputs = w.inputs
+			wants[k] = was
+			continue
+		}
+		w.resolve(f.tree.root)
+		changed = true
+	}
+	for k, w := range f.tree.wants {
+		if wants[k] == nil {
+			changed = true
+			delete(f.tree.diff.touched, w)
+			delete(f.tree.diff.stale, w)
+		}
+	}
+	f.tree.wants = wants
+	if changed {
+		f.tree.rescope()
+	}
+}
+
+// patterns returns what the first file of these names that exists leaves out of a
+// context.
+func (f *Files) patterns(names ...string) []string {
+	for _, name := range names {
+		ig, ok := f.ignores[name]
+		if !ok {
+			ig = f.readIgnore(name, nil)
+			f.ignores[name] = ig
+		}
+		if ig.digest != "" {
+			return ig.patterns
+		}
+	}
+	return nil
+}
+
+// readIgnore reads a .dockerignore. One that is not valid leaves out what it left
+// out before: nothing can be built until it is mended.
+func (f *Files) readIgnore(name string, before []string) ignoreFile {
+	w := &want{path: name}
+	if w.resolve(f.tree.root); !w.found || w.dir {
+		return ignoreFile{}
+	}
+	text, err := os.ReadFile(f.tree.abs(w.place))
+	if err != nil {
+		return ignoreFile{}
+	}
+	patterns, err := dockerignore.Parse(text)
+	if err != nil {
+		patterns = before
+	}
+	return ignoreFile{plan.DigestOf(text), patterns}
+}

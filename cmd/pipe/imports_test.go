@@ -26,7 +26,9 @@ var policy = map[string][]string{
 	"stdlib": {},
 	// takes credentials out of strings: for all that show, store or send them
 	"internal/redact":   {},
-	"internal/builtins": {"plan", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
+	// what generated charts take and how databases are run, as data: the language checks it, runtime/chart renders it
+	"internal/chartspec": {"plan"},
+	"internal/builtins":  {"plan", "internal/chartspec", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
 	// what of it a host program needs for builtins of its own
 	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
 	"interp":   {"plan", "internal/redact", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
@@ -70,7 +72,7 @@ var policy = map[string][]string{
 	},
 	"runtime/registry":       {"plan", "internal/redact", "runtime", "github.com/google/go-containerregistry"},
 	"runtime/registry/serve": {"internal/background", "internal/ports", "github.com/distribution", "github.com/sirupsen/logrus"},
-	"runtime/chart":          {"plan", "internal/redact", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
+	"runtime/chart":          {"plan", "internal/chartspec", "internal/redact", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
 	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
 	"runtime/store":          {"plan", "runtime", "k8s.io"},
 	// how environments stand, as data for people and programs
@@ -106,7 +108,7 @@ var policy = map[string][]string{
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "internal/builtins", "interp", "internal/lock", "internal/glob", "internal/redact", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "internal/builtins", "internal/chartspec", "interp", "internal/lock", "internal/glob", "internal/redact", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "tools"} // of which nothing here may import anything, nor they of us

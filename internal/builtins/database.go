@@ -6,6 +6,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -19,60 +20,24 @@ type databaseArgs struct {
 	timeout5
 }
 
-// An engine is what is known of a kind of database.
-type engine struct {
-	name    string
-	aliases []string
-	image   string
-	port    int
-	health  plan.Health
-}
-
-// A connection is the right check for these images: while they set themselves
-// up they listen on a socket or on loopback only. PostgreSQL also accepts
-// connections while it recovers, so it is asked.
-var engines = []engine{
-	{"postgresql", []string{"postgres", "pg", "pgsql"}, "docker.io/library/postgres", 5432,
-		plan.Health{Kind: plan.HealthCommand, Command: []string{"pg_isready", "-q", "-h", "127.0.0.1"}}},
-	{"mysql", nil, "docker.io/library/mysql", 3306, plan.Health{Kind: plan.HealthTCP, Port: 3306}},
-	{"mariadb", []string{"maria"}, "docker.io/library/mariadb", 3306, plan.Health{Kind: plan.HealthTCP, Port: 3306}},
-	{"redis", nil, "docker.io/library/redis", 6379, plan.Health{Kind: plan.HealthTCP, Port: 6379}},
-	{"mongodb", []string{"mongo"}, "docker.io/library/mongo", 27017, plan.Health{Kind: plan.HealthTCP, Port: 27017}},
-}
-
-// engineNamed returns the engine of that name or alias, or nil.
-func engineNamed(name string) *engine {
-	for _, e := range engines {
-		if strings.EqualFold(e.name, name) {
-			return &e
-		}
-		for _, a := range e.aliases {
-			if strings.EqualFold(a, name) {
-				return &e
-			}
-		}
-	}
-	return nil
-}
-
 var engineName = regexp.MustCompile(`^[a-z0-9][-a-z0-9]*$`)
 
 var databaseFunc = declare("database", "service",
 	"Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.",
 	func(c *Call, a *databaseArgs) (starlark.Value, error) {
-		e := engineNamed(a.Engine)
+		e, known := chartspec.EngineNamed(a.Engine)
 		own := a.Image.from != nil || a.Image.ref != "" || a.Chart != nil
 		switch {
 		case !c.ok("engine"):
-		case e != nil:
-			a.Engine = e.name
+		case known:
+			a.Engine = e.Name
 		case !engineName.MatchString(a.Engine):
 			c.wrong("engine", problemf("%q is no name of an engine", clip(a.Engine)))
 		case !own:
 			var names, all []string
-			for _, e := range engines {
-				names = append(names, e.name)
-				all = append(append(all, e.name), e.aliases...)
+			for _, e := range chartspec.Engines() {
+				names = append(names, e.Name)
+				all = append(append(all, e.Name), e.Aliases...)
 			}
 			c.wrong("engine", problemf("unknown engine %q", clip(a.Engine)).
 				hinted("%s", didYouMean(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image=")))
@@ -81,14 +46,14 @@ var databaseFunc = declare("database", "service",
 			c.wrong("version", problemf("%q is no version", clip(a.Version)))
 		}
 		c.wrong("storage", checkMemory(a.Storage, "10Gi"))
-		if e != nil && len(a.Ports) == 0 && c.ok("ports") {
-			a.Ports = []portArg{{plan.Port{Number: e.port, Name: portName(e.port), Protocol: "TCP"}}}
+		if known && len(a.Ports) == 0 && c.ok("ports") {
+			a.Ports = []portArg{{plan.Port{Number: e.Port, Name: portName(e.Port), Protocol: "TCP"}}}
 		}
 		s := c.service(plan.Database, a.Name, &a.common, a.Timeout)
 		w := &s.Plan.Workload
 		w.Database = &plan.DatabaseSpec{Engine: a.Engine, Version: a.Version, Storage: a.Storage}
-		if e != nil && w.Health == nil && a.Chart == nil && c.ok("health") {
-			h := e.health
+		if known && w.Health == nil && a.Chart == nil && c.ok("health") {
+			h := e.Health
 			if h.Port != 0 && len(w.Ports) > 0 {
 				h.Port = w.Ports[0].Number
 			}
@@ -102,8 +67,8 @@ var databaseFunc = declare("database", "service",
 			s.Image = a.Image.from
 		case a.Image.ref != "":
 			s.Image = &Image{Mirror: a.Image.ref}
-		case e != nil && a.Chart == nil:
-			s.Image = &Image{Mirror: e.image + ":" + a.Version}
+		case known && a.Chart == nil:
+			s.Image = &Image{Mirror: e.Image + ":" + a.Version}
 		}
 		return c.declared(s), nil
 	})

@@ -24,7 +24,7 @@ type Files struct {
 	most   int64
 	read   map[string]content
 	inputs map[inputKey]plan.Input
-	stats  map[string]fs.FileInfo     // nil: there is nothing
+	stats  map[string]fs.FileInfo // nil: there is nothing
 }
 
 // An inputKey is what tells inputs apart.

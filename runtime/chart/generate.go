@@ -16,6 +16,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -123,15 +124,18 @@ func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 		return nil, err
 	}
 	list := []*chart.File{{Name: "Chart.yaml", Data: head}, {Name: "values.yaml", Data: vals}}
-	for _, name := range append(templates(s), "values.schema.json") {
+	for _, name := range templates(s) {
 		data, err := fs.ReadFile(files, path.Join("files", name))
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, &chart.File{Name: name, Data: data})
 	}
-	return list, nil
+	return append(list, &chart.File{Name: "values.schema.json", Data: valuesSchema}), nil
 }
+
+// valuesSchema is the JSON Schema of the values of all generated charts.
+var valuesSchema = chartspec.Schema()
 
 func description(s plan.Service) string {
 	switch {

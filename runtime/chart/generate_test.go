@@ -21,6 +21,7 @@ import (
 	"helm.sh/helm/v3/pkg/lint/support"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -201,12 +202,8 @@ func lintChart(t *testing.T, service plan.Service, use Use) {
 
 // TestSchema holds the schema of generated charts to their values.
 func TestSchema(t *testing.T) {
-	data, err := files.ReadFile("files/values.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var schema struct{ Properties map[string]any }
-	if err := json.Unmarshal(data, &schema); err != nil {
+	if err := json.Unmarshal(chartspec.Schema(), &schema); err != nil {
 		t.Fatal(err)
 	}
 	keys := map[string]bool{}

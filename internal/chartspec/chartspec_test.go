@@ -1,0 +1,91 @@
+package chartspec
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	many := map[string]any{}
+	for i := range 1000 {
+		many[fmt.Sprint("key", i)] = i
+	}
+	if n := len(Check(Service, many)); n != mostProblems {
+		t.Errorf("%d problems, want %d", n, mostProblems)
+	}
+	tests := []struct {
+		workload Workload
+		values   string
+		want     string // path and message; empty: nothing is wrong
+	}{
+		{Service, `{}`, ""},
+		{Service, `{"replicas": 2, "global": {"mine": [null]}, "affinity": {"any": {"thing": null}}, "livenessProbe": null}`, ""},
+		{Service, `{"replica": 2}`, "[replica] a generated chart has no such value"},
+		{Service, `{"replicas": -1}`, "[replicas] want 0 or more, got -1"},
+		{Service, `{"replicas": 1.5}`, "[replicas] want int, got float"},
+		{Service, `{"replicas": null}`, ""},
+		{Service, `{"image": null}`, "[image] want dict, got None"},
+		{Service, `{"ports": [{"name": "a", "number": 65536}]}`, "[ports 0 number] want 65535 at most, got 65536"},
+		{Service, `{"ports": [{"name": "a234567890123456", "number": 1}]}`, "[ports 0 name] want at most 15 characters, got 16"},
+		{Service, `{"ports": [{"name": "a"}]}`, "[ports 0] number is missing"},
+		{Service, `{"labels": {"a": 1}}`, "[labels a] want string, got float"},
+		{Service, `{"tolerations": {}}`, "[tolerations] want list, got dict"},
+		{Service, `{"job": {}}`, "[job] only the generated chart of a job has this value"},
+		{Job, `{"job": {"retries": 3}}`, ""},
+		{Job, `{"ports": []}`, "[ports] the generated chart of a job has no such value"},
+	}
+	for _, tt := range tests {
+		var values map[string]any
+		if err := json.Unmarshal([]byte(tt.values), &values); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, p := range Check(tt.workload, values) {
+			got += fmt.Sprint(p.Path, " ", p.Message)
+		}
+		if got != tt.want {
+			t.Errorf("Check(%s) = %q, want %q", tt.values, got, tt.want)
+		}
+	}
+}
+
+// TestKeys: each key says what becomes of it, and no two are one.
+func TestKeys(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range Keys() {
+		if seen[k.Name] || k.Help == "" {
+			t.Errorf("%s is there twice, or without help", k.Name)
+		}
+		seen[k.Name] = true
+	}
+}
+
+// TestEngines: the variables of each engine make its whole URL, and are sorted.
+func TestEngines(t *testing.T) {
+	other, known := EngineNamed("cockroach")
+	if known || other.Scheme != "cockroach" {
+		t.Errorf("EngineNamed = %+v, %v", other, known)
+	}
+	for _, e := range append(Engines(), other) {
+		if !slices.IsSortedFunc(e.Env, func(a, b Variable) int { return strings.Compare(a.Name, b.Name) }) {
+			t.Errorf("variables of %s are not sorted", e.Name)
+		}
+		in := map[string]bool{"user": e.User != "", "database": e.Name == "redis"}
+		for _, v := range e.Env {
+			if v.InURL {
+				in[v.Credential] = true
+			}
+		}
+		if !in["user"] || !in["password"] || !in["database"] {
+			t.Errorf("the URL of %s is made of %v", e.Name, in)
+		}
+	}
+	for _, name := range []string{"postgresql", "PG", "Maria", "mongo"} {
+		if e, known := EngineNamed(name); !known || e.Image == "" {
+			t.Errorf("EngineNamed(%s) = %+v, %v", name, e, known)
+		}
+	}
+}

@@ -58,7 +58,7 @@ bench: build cluster ## measure against others on this machine; prints ratios
 	./scripts/bench.sh
 
 generate: ## rewrite what is made from the code: the reference, the stubs, the commands' pages
-	$(GO) test ./builtins ./stdlib ./interp/lint ./cmd/pipe -run Generate -update
+	$(GO) test ./builtins ./stdlib ./interp/lint ./runtime/chart ./cmd/pipe -run Generate -update
 
 fuzz: ## fuzz for a minute each
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \

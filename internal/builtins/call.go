@@ -91,13 +91,24 @@ func (c *Call) report(i int, p *problem) error {
 	return c.add(c.paramPos(i, p.at), &q)
 }
 
-// elem writes where in an argument something is: [2], ["KEY"].
+// A keyAt is the key of an entry of a dict, where a string is its value.
+type keyAt string
+
+// elem writes where in an argument something is: [2], ["KEY"], ["a"][0].
 func elem(at any) string {
 	switch at := at.(type) {
 	case int:
 		return fmt.Sprintf("[%d]", at)
 	case string:
-		return fmt.Sprintf("[%q]", at)
+		return fmt.Sprintf("[%q]", clip(at))
+	case keyAt:
+		return elem(string(at))
+	case []any:
+		out := ""
+		for _, a := range at {
+			out += elem(a)
+		}
+		return out
 	}
 	return ""
 }
@@ -199,19 +210,47 @@ func keyword(arg syntax.Expr) (*syntax.Ident, syntax.Expr, bool) {
 	return nil, nil, false
 }
 
-// elemStart returns where e, or the element at of the literal e, starts.
+// elemStart returns where e, or the element at of the literal e, starts. Of a path of
+// several elements, it is the last one that is written there.
 func elemStart(e syntax.Expr, at any) syntax.Position {
-	// The interpreter has put guards into the tree.
+	path, ok := at.([]any)
+	if !ok {
+		path = []any{at}
+	}
+	for i, at := range path {
+		e = unguarded(e)
+		if i == len(path)-1 {
+			if key, ok := at.(keyAt); ok {
+				if entry := entryOf(e, string(key)); entry != nil {
+					return syntax.Start(entry.Key)
+				}
+			}
+		}
+		in := elemOf(e, at)
+		if in == nil {
+			break
+		}
+		e = in
+	}
+	return syntax.Start(unguarded(e))
+}
+
+// unguarded returns e without the guards that the interpreter has put around it.
+func unguarded(e syntax.Expr) syntax.Expr {
 	for {
 		x, ok := e.(*syntax.IndexExpr)
 		if !ok {
-			break
+			return e
 		}
 		if id, ok := x.X.(*syntax.Ident); !ok || !strings.HasPrefix(id.Name, "%") {
-			break
+			return e
 		}
 		e = x.Y
 	}
+}
+
+// elemOf returns the element at of the literal e, or nil.
+func elemOf(e syntax.Expr, at any) syntax.Expr {
 	switch at := at.(type) {
 	case int:
 		var list []syntax.Expr
@@ -222,20 +261,28 @@ func elemStart(e syntax.Expr, at any) syntax.Position {
 			list = e.List
 		}
 		if at < len(list) {
-			return syntax.Start(list[at])
+			return list[at]
 		}
 	case string:
-		d, ok := e.(*syntax.DictExpr)
-		if !ok {
-			break
+		if entry := entryOf(e, at); entry != nil {
+			return entry.Value
 		}
-		for _, entry := range d.List {
-			if entry, ok := entry.(*syntax.DictEntry); ok {
-				if k, ok := entry.Key.(*syntax.Literal); ok && k.Value == at {
-					return syntax.Start(entry.Value)
-				}
+	}
+	return nil
+}
+
+// entryOf returns the entry of the literal e with that key, or nil.
+func entryOf(e syntax.Expr, key string) *syntax.DictEntry {
+	d, ok := e.(*syntax.DictExpr)
+	if !ok {
+		return nil
+	}
+	for _, entry := range d.List {
+		if entry, ok := entry.(*syntax.DictEntry); ok {
+			if k, ok := entry.Key.(*syntax.Literal); ok && k.Value == key {
+				return entry
 			}
 		}
 	}
-	return syntax.Start(e)
+	return nil
 }

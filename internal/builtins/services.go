@@ -3,9 +3,11 @@ package builtins
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -156,6 +158,9 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		r := a.Resources.plan
 		w.Resources = &r
 	}
+	if a.Chart == nil && c.ok("values") {
+		c.values(t, a.Values)
+	}
 	w.Env = joinEnv(c, a.Env, a.Secrets)
 	if a.Chart == nil {
 		c.expansions(a.Env)
@@ -171,6 +176,30 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		w.Health = &h
 	}
 	return s
+}
+
+// values checks the values for a generated chart.
+func (c *Call) values(t plan.ServiceType, values map[string]any) {
+	if len(values) == 0 {
+		return
+	}
+	kind := chartspec.Service
+	if t == plan.Job {
+		kind = chartspec.Job
+	}
+	i := c.Func.byName["values"]
+	for _, found := range chartspec.Check(kind, values) {
+		p := &problem{msg: found.Message, at: found.Path}
+		if found.Unknown {
+			last := len(found.Path) - 1
+			name := found.Path[last].(string)
+			p.hint = didYouMean(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
+			p.at = append(slices.Clone(found.Path[:last]), keyAt(name))
+		}
+		p.msg = "values" + elem(p.at) + ": " + p.msg
+		_ = c.add(c.paramPos(i, p.at), p)
+		c.failed |= 1 << i
+	}
 }
 
 // checkServiceName checks a name for the Kubernetes Service that a generated chart has

@@ -9,8 +9,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/supervise"
@@ -59,11 +61,28 @@ Everything that a cluster keeps is in one folder: --dir, else $PIPE_HOME/cluster
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return senseless(c) },
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", "", "`folder` of the cluster (default: as above)")
 	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.kubeconfigCommand(), a.versionCommand(),
 		a.superviseCommand(), a.roleCommand())
 	return root
+}
+
+// senseless reports a flag whose value nobody means: --dir "$DIR" of a variable that is not set is not the default cluster.
+func senseless(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		d, e := time.ParseDuration(value)
+		switch isTime := f.Value.Type() == "duration" && e == nil; {
+		case strings.TrimSpace(value) == "":
+			err = fmt.Errorf("--%s %q: it is empty; give it a value, or leave it out", f.Name, value)
+		case isTime && d <= 0:
+			err = fmt.Errorf("--%s %s: it must be more than 0", f.Name, value)
+		}
+	})
+	return err
 }
 
 // home is the folder of the cluster that was asked for.

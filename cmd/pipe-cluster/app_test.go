@@ -33,6 +33,9 @@ func TestWithoutCluster(t *testing.T) {
 		{"kubeconfig", []string{"kubeconfig"}, 1, "", "pipe-cluster: no cluster in " + dir + ": start one with `pipe-cluster up`\n"},
 		{"down", []string{"down"}, 0, "", "pipe-cluster: no cluster in " + dir + "\n"},
 		{"impossible folder", []string{"up", "--node", "simulated", "--dir", "/proc/no"}, 1, "", "pipe-cluster: mkdir /proc/no: no such file or directory\n"},
+		{"empty folder", []string{"down", "--dir", ""}, 1, "", "pipe-cluster: --dir \"\": it is empty; give it a value, or leave it out\n"},
+		{"empty node", []string{"up", "--node= "}, 1, "", "pipe-cluster: --node \" \": it is empty; give it a value, or leave it out\n"},
+		{"negative time", []string{"up", "--timeout", "-1s"}, 1, "", "pipe-cluster: --timeout -1s: it must be more than 0\n"},
 		{"unknown node", []string{"up", "--node", "big"}, 1, "", "pipe-cluster: --node big: real or simulated\n"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ type Emit func(Body)
 type Event struct {
 	Seq     uint64 // counts from 1, without gaps
 	Time    time.Time
+	Run     int    // watch mode: of which run it is, from 1; 0: of none, or there is one run
 	Stage   string // empty where the event is about the run
 	Service string // empty where the event is about a stage or the run
 	Body    Body

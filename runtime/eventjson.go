@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// MarshalJSON writes e as one flat object: seq, time, kind, stage and service,
+// MarshalJSON writes e as one flat object: seq, time, kind, run_number, stage and service,
 // then the fields of its body, as docs/events.md describes them.
 func (e Event) MarshalJSON() ([]byte, error) {
 	if e.Body == nil {
@@ -16,9 +16,10 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		Seq     uint64    `json:"seq"`
 		Time    time.Time `json:"time"`
 		Kind    string    `json:"kind"`
+		Run     int       `json:"run_number,omitempty"`
 		Stage   string    `json:"stage,omitempty"`
 		Service string    `json:"service,omitempty"`
-	}{e.Seq, e.Time, e.Body.Kind(), e.Stage, e.Service})
+	}{e.Seq, e.Time, e.Body.Kind(), e.Run, e.Stage, e.Service})
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,9 @@ func everyEvent() []runtime.Event {
 	for i, b := range bodies {
 		events = append(events, runtime.Event{Seq: uint64(i + 1), Time: at, Stage: b.stage, Service: b.service, Body: b.body})
 	}
-	return events
+	return append(events, runtime.Event{
+		Seq: uint64(len(events) + 1), Time: at, Run: 2, Stage: "applications", Service: "api", Body: runtime.StateChanged{State: runtime.Deploying},
+	})
 }
 
 func TestEventJSON(t *testing.T) {
@@ -126,12 +128,12 @@ func TestEventDocs(t *testing.T) {
 		describes(kind, reflect.TypeOf(e.Body))
 		for _, field := range fields(reflect.TypeOf(e.Body)) {
 			switch field {
-			case "seq", "time", "kind", "stage", "service":
+			case "seq", "time", "kind", "run_number", "stage", "service":
 				t.Errorf("the field %q of %s is one that every event has", field, kind)
 			}
 		}
 	}
-	for _, field := range []string{"seq", "time", "kind", "stage", "service"} {
+	for _, field := range []string{"seq", "time", "kind", "run_number", "stage", "service"} {
 		if !strings.Contains(sections["Every event"], "| `"+field+"` |") {
 			t.Errorf("docs/events.md does not describe the field %q of every event", field)
 		}

@@ -207,10 +207,18 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	return nil
 }
 
-// Restart implements [runtime.Deployer].
+// Restart implements [runtime.Deployer]. Until it is done the release is not ready.
 func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	d.mu.Lock()
+	was := d.namespaces[r.Namespace][r.Service.Name]
+	ready := was != nil && was.Ready
+	if ready {
+		was.Ready = false
+	}
+	d.mu.Unlock()
 	return d.act(ctx, "Deployer.Restart", r, func(in map[string]*Release, name string) {
 		in[name].Restarts++
+		in[name].Ready = ready
 	})
 }
 

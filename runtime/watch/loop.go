@@ -22,13 +22,20 @@ type Evaluation struct {
 }
 
 // A Command is what whoever looks at watch mode asks of it.
-type Command string
+type Command struct {
+	Do      Order
+	Service string // Restart: which one
+}
 
-// The commands.
+// An Order says what a [Command] asks for.
+type Order string
+
+// The orders.
 const (
-	Again  Command = "again"  // run now, also what failed before; after Held: run
-	Pause  Command = "pause"  // gather changes and run nothing
-	Resume Command = "resume" // run what was gathered
+	Again   Order = "again"   // run now, also what failed before; after Held: run
+	Pause   Order = "pause"   // gather changes and run nothing
+	Resume  Order = "resume"  // run what was gathered
+	Restart Order = "restart" // roll the pods of a service, as soon as no run is at work on it
 )
 
 // Options say what is watched and what is done about it.
@@ -111,14 +118,16 @@ type loop struct {
 	ended   chan outcome
 	again   <-chan time.Time
 	last    outcome
-	manual  []deployed // services deployed lately, by changes of files alone
+	unready map[string]bool // services whose restart failed, until they are deployed again
+	manual  []deployed      // services deployed lately, by changes of files alone
 }
 
 // An outcome is how a run ended.
 type outcome struct {
-	number int
-	record *runtime.RunRecord
-	err    error
+	number  int
+	restart string // the service, if it was a restart of one
+	record  *runtime.RunRecord
+	err     error
 }
 
 // A deployed is a service that was deployed at a moment.
@@ -132,7 +141,7 @@ func run(ctx context.Context, opts Options, files changes) error {
 	l := &loop{
 		opts: opts, files: files, session: opts.Runtime.NewSession(),
 		events:    runtime.NewStream(opts.Events),
-		evaluated: make(chan Evaluation, 1), ended: make(chan outcome),
+		evaluated: make(chan Evaluation, 1), ended: make(chan outcome), unready: make(map[string]bool),
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer l.finish(stop)
@@ -326,25 +335,59 @@ func (l *loop) start(ctx context.Context) {
 		l.opts.Changed(l.paths)
 	}
 	l.paths = nil
-	l.number++
+	req := l.request()
 	number := l.number
-	req := l.opts.Request
-	req.Plan = l.good.Plan
-	req.Events = l.events.Forward
-	l.running++
 	turn := l.session.Next() // here, and not where it runs: the order counts
 	l.work.Go(func() {
 		record, err := turn.Run(ctx, req)
-		l.ended <- outcome{number, record, err}
+		l.ended <- outcome{number: number, record: record, err: err}
+	})
+}
+
+// request returns what the next run is asked, and counts that run.
+func (l *loop) request() runtime.Request {
+	l.number++
+	l.running++
+	number := l.number
+	req := l.opts.Request
+	req.Plan = l.good.Plan
+	req.Events = func(e runtime.Event) {
+		e.Run = number
+		l.events.Forward(e)
+	}
+	return req
+}
+
+// restart begins to roll the pods of a service.
+func (l *loop) restart(ctx context.Context, service string) {
+	if l.good.Plan == nil || l.good.Plan.Service(service) == nil {
+		l.events.Send("", "", runtime.Warned{Diagnostic: plan.Diagnostic{
+			Severity: plan.Warning, Message: fmt.Sprintf("no service %q to restart: the plan does not have it", service),
+		}})
+		return
+	}
+	req := l.request()
+	req.Action, req.Services = runtime.Restart, []string{service}
+	number := l.number
+	l.work.Go(func() {
+		record, err := l.session.Restart(ctx, req)
+		l.ended <- outcome{number: number, restart: service, record: record, err: err}
 	})
 }
 
 // end takes in how a run ended.
 func (l *loop) end(o outcome) {
+	if o.restart != "" {
+		l.unready[o.restart] = o.err != nil && !errors.Is(o.err, runtime.ErrStale)
+		return
+	}
 	if o.record != nil {
 		for _, s := range o.record.Services {
 			if s.State == runtime.Done {
 				l.manual = append(l.manual, deployed{s.Service, s.End})
+			}
+			if s.State == runtime.Done || s.State == runtime.Unchanged {
+				delete(l.unready, s.Service)
 			}
 		}
 	}
@@ -360,7 +403,7 @@ func (l *loop) end(o outcome) {
 }
 
 func (l *loop) obey(ctx context.Context, cmd Command) {
-	switch cmd {
+	switch cmd.Do {
 	case Again:
 		l.session.Forget()
 		if l.opts.Changed != nil {
@@ -374,6 +417,8 @@ func (l *loop) obey(ctx context.Context, cmd Command) {
 		l.paused, l.held = true, nil
 	case Resume:
 		l.paused, l.held, l.head = false, nil, false
+	case Restart:
+		l.restart(ctx, cmd.Service)
 	}
 }
 
@@ -401,7 +446,7 @@ func (l *loop) tell() {
 		if r := l.last.record; r != nil {
 			now.Inputs = r.Inputs
 			for _, s := range r.Services {
-				if s.State == runtime.Failed {
+				if s.State == runtime.Failed || l.unready[s.Service] {
 					now.Services = append(now.Services, s.Service)
 				}
 			}

@@ -235,12 +235,12 @@ func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, shop("a", "b"), nil)
 		synctest.Wait()
-		b.commands <- Pause
+		b.commands <- Command{Do: Pause}
 		b.save("a", "2")
 		b.save("b", "2")
 		synctest.Wait()
 		b.want(map[string]int{"a": 1, "b": 1})
-		b.commands <- Resume
+		b.commands <- Command{Do: Resume}
 		synctest.Wait()
 		b.want(map[string]int{"a": 2, "b": 2})
 		if got := strings.Join(b.states(), " "); got != "evaluating running settled paused running settled" {
@@ -256,7 +256,7 @@ func TestBranchSwitch(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		ask     bool
-		command Command
+		command Order
 		want    map[string]int
 	}{
 		{"nobody is asked", false, "", map[string]int{"a": 3, "b": 2, "c": 2}},
@@ -279,7 +279,7 @@ func TestBranchSwitch(t *testing.T) {
 				b.changes <- Change{Paths: []string{"a/x", "b/x", "c/x"}, Inputs: all, Head: true}
 				synctest.Wait()
 				if test.command != "" {
-					b.commands <- test.command
+					b.commands <- Command{Do: test.command}
 					synctest.Wait()
 				}
 				b.want(test.want)
@@ -298,6 +298,139 @@ func TestOwnHandwork(t *testing.T) {
 		b.changes <- Change{Paths: []string{"a/x"}, Inputs: []plan.Input{{Path: "a", Kind: plan.InputContext}}, Head: true}
 		synctest.Wait()
 		b.want(map[string]int{"a": 2, "b": 1})
+		b.end()
+	})
+}
+
+// TestRestart rolls the pods of one service. It waits for a run that is at work on
+// the service; a change of another service leaves it alone and deploys nothing of it
+// again, and a change of the same service ends its wait (W3).
+func TestRestart(t *testing.T) {
+	minutes := func(op, subject string) time.Duration {
+		if subject == "a" && (op == "Deployer.Restart" || op == "Deployer.Deploy") {
+			return time.Minute
+		}
+		return time.Second
+	}
+	for _, test := range []struct {
+		name      string
+		do        func(b *bench)
+		want      map[string]int
+		restarts  int
+		operation []string // on a
+	}{
+		{"alone", func(*bench) {}, map[string]int{"a": 1, "b": 1}, 1, []string{"Deployer.Restart 5m0s-6m0s"}},
+		{
+			"another changes", func(b *bench) { b.save("b", "2") },
+			map[string]int{"a": 1, "b": 2}, 1, []string{"Deployer.Restart 5m0s-6m0s"},
+		},
+		{
+			"it changes", func(b *bench) { b.save("a", "2") }, // which takes a second to build
+			map[string]int{"a": 2, "b": 1}, 0, []string{"Deployer.Restart 5m0s-5m11s", "Deployer.Deploy 5m11s-6m11s"},
+		},
+		{
+			"it is restarted again", func(b *bench) { b.commands <- Command{Do: Restart, Service: "a"} },
+			map[string]int{"a": 1, "b": 1}, 2, []string{"Deployer.Restart 5m0s-6m0s", "Deployer.Restart 6m0s-7m0s"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := begin(t, shop("a", "b"), nil)
+				b.world.Takes = minutes
+				time.Sleep(5 * time.Minute)
+				before := len(b.world.Spans())
+				b.commands <- Command{Do: Restart, Service: "a"}
+				time.Sleep(10 * time.Second)
+				test.do(b)
+				time.Sleep(time.Hour)
+				b.want(test.want)
+				if got := b.world.Deployer.Releases("shop-staging")["a"]; got.Restarts != test.restarts || !got.Ready {
+					t.Errorf("%d restarts, ready %v; want %d, and ready", got.Restarts, got.Ready, test.restarts)
+				}
+				var got []string
+				for _, s := range b.world.Spans()[before:] {
+					if s.Subject == "a" && strings.HasPrefix(s.Op, "Deployer.") {
+						got = append(got, fmt.Sprintf("%s %v-%v", s.Op, s.Start, s.End))
+					}
+				}
+				if !slices.Equal(got, test.operation) {
+					t.Errorf("operations %v, want %v", got, test.operation)
+				}
+				if got := b.states(); got[len(got)-1] != "settled" {
+					t.Errorf("states %v, want settled last", got)
+				}
+				b.end()
+			})
+		})
+	}
+}
+
+// TestRestartWaits: a restart begins when the deploy of its service has ended, and
+// is cancelled with watch mode. One of a service that is not there is told.
+func TestRestartWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t, shop("a"), nil)
+		b.world.Takes = func(op, _ string) time.Duration {
+			if op == "Deployer.Deploy" {
+				return time.Minute
+			}
+			return 10 * time.Second
+		}
+		time.Sleep(20 * time.Second)
+		b.commands <- Command{Do: Restart, Service: "a"}
+		b.commands <- Command{Do: Restart, Service: "x"}
+		time.Sleep(time.Minute)
+		for _, s := range b.world.Spans() {
+			if s.Op == "Deployer.Restart" && s.Start < time.Minute {
+				t.Errorf("restarted at %v, while it was deployed", s.Start)
+			}
+		}
+		if !slices.ContainsFunc(b.events, func(e runtime.Event) bool {
+			w, is := e.Body.(runtime.Warned)
+			return is && strings.Contains(w.Diagnostic.Message, `no service "x"`)
+		}) {
+			t.Error("nobody was told that there is no x")
+		}
+		b.end()
+	})
+}
+
+// TestRestartFails: watch mode settles with the service that does not get ready,
+// until a run finds it ready.
+func TestRestartFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t, shop("a", "b"), nil)
+		synctest.Wait()
+		failing := true
+		b.world.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Deployer.Restart end" && failing {
+				return &runtime.ReleaseError{Release: "a", Err: errors.New("it crashes")}
+			}
+			return nil
+		}
+		settled := func() []string {
+			for _, e := range slices.Backward(b.events) {
+				if w, ok := e.Body.(runtime.WatchChanged); ok && w.State == runtime.Settled {
+					return w.Services
+				}
+			}
+			return nil
+		}
+		b.commands <- Command{Do: Restart, Service: "a"}
+		synctest.Wait()
+		if got := settled(); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("settled with %v, want a", got)
+		}
+		b.save("b", "2")
+		synctest.Wait()
+		if got := settled(); len(got) != 0 {
+			t.Errorf("settled with %v, want nothing that failed", got)
+		}
+		for _, e := range b.events { // a run begins, and ends, with its number
+			if s, ok := e.Body.(runtime.RunStarted); ok && (e.Run == 0 || e.Run == 2 != (s.Action == runtime.Restart)) {
+				t.Errorf("run %d is a %s", e.Run, s.Action)
+			}
+		}
 		b.end()
 	})
 }

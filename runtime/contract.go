@@ -132,6 +132,15 @@ type ReleaseError struct {
 	Err        error    // the cause in one sentence
 	Evidence   []string // the state of pods, their last events, their last log lines, ready to show
 	RolledBack int      // revision that was gone back to; 0: none
+	// Unbound are the volume claims that keep pods of the release from getting a node.
+	Unbound []UnboundClaim
+}
+
+// An UnboundClaim is a PersistentVolumeClaim without a volume.
+type UnboundClaim struct {
+	Name  string
+	Class string // its storage class; empty: it names none
+	Why   string // in a few words, such as "its storage class fast does not exist"
 }
 
 func (e *ReleaseError) Error() string { return e.Err.Error() }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,10 @@ import (
 // tellEvery is how often it is told what is waited for.
 const tellEvery = 10 * time.Second
 
+// leastTime is how long a wait takes at least, so that its watches can show what is
+// ready already, though the writes before it took all the time that there was.
+const leastTime = time.Second
+
 // A wait waits for the workloads of one release.
 type wait struct {
 	targets []target
@@ -26,6 +31,9 @@ type wait struct {
 	pods    map[types.UID]runtime.PodChanged
 	emit    runtime.Emit
 	exists  func(target) bool // asks the server
+	watch   func(namespace string, kinds ...string)
+	class   func(name string) (*storagev1.StorageClass, error) // asks the server
+	classes map[string]lookedAt
 	// remove deletes a pod, so that its controller makes it anew.
 	remove  func(*corev1.Pod)
 	removed map[types.UID]bool
@@ -37,6 +45,8 @@ type blocked struct {
 	why   string        // with the pod that explains it
 	owner types.UID     // of the pods of its newest revision
 	pods  []*corev1.Pod // of these the ones that are not ready
+	// What keeps them from getting a node.
+	unbound []runtime.UnboundClaim
 }
 
 // An unready is a failure of a release's workloads to get ready.
@@ -49,10 +59,22 @@ type unready struct {
 func (e *unready) Error() string { return e.err.Error() }
 func (e *unready) Unwrap() error { return e.err }
 
+// A limit is until when something may take, and of how much time that is the end.
+type limit struct {
+	end time.Time
+	of  time.Duration
+}
+
+// within is the limit of what begins now.
+func within(d time.Duration) limit { return limit{time.Now().Add(d), d} }
+
+// err says that the time is over.
+func (l limit) err() error { return fmt.Errorf("%w after %s", runtime.ErrTimeout, l.of) }
+
 // await returns when all targets are ready, or an *unready when that cannot be
-// or when it takes longer than timeout, or the cause of the end of ctx. All it
+// or when it takes longer than the limit, or the cause of the end of ctx. All it
 // knows comes from watches.
-func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Duration, emit runtime.Emit) error {
+func (d *Deployer) await(ctx context.Context, targets []target, until limit, emit runtime.Emit) error {
 	if len(targets) == 0 {
 		return nil
 	}
@@ -71,6 +93,19 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 			w.views[t.namespace] = v
 		}
 	}
+	var watched []func()
+	defer func() {
+		for _, done := range watched {
+			done()
+		}
+	}()
+	w.watch = func(namespace string, kinds ...string) {
+		if w.views[namespace].index(kinds[0]) == nil {
+			_, done := d.views.of(d.cluster, namespace, kinds)
+			watched = append(watched, done)
+		}
+	}
+	w.class = func(name string) (*storagev1.StorageClass, error) { return d.cluster.storageClass(ctx, name) }
 	w.exists = func(t target) bool { return d.cluster.exists(ctx, t) }
 	w.remove = func(p *corev1.Pod) {
 		emit(runtime.Log{Source: p.Name, Text: "removed: it is of a former revision, which cannot get ready, and would hold up the new one"})
@@ -78,7 +113,10 @@ func (d *Deployer) await(ctx context.Context, targets []target, timeout time.Dur
 		// If it fails, there is nothing to do but to wait until the time is over.
 		_ = d.cluster.typed.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: same})
 	}
-	err := w.run(ctx, changes, timeout)
+	if soon := time.Now().Add(leastTime); until.end.Before(soon) {
+		until.end = soon
+	}
+	err := w.run(ctx, changes, until)
 	if errors.Is(err, runtime.ErrTimeout) {
 		// What was last seen may be long ago: that the cluster is away is no
 		// failure of the release.
@@ -93,15 +131,17 @@ func newWait(targets []target, emit runtime.Emit) *wait {
 	return &wait{
 		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
 		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
-		exists: func(target) bool { return true },
-		remove: func(*corev1.Pod) {}, removed: make(map[types.UID]bool),
+		exists:  func(target) bool { return true },
+		watch:   func(string, ...string) {},
+		class:   func(string) (*storagev1.StorageClass, error) { return nil, runtime.ErrNotFound },
+		classes: make(map[string]lookedAt),
+		remove:  func(*corev1.Pod) {}, removed: make(map[types.UID]bool),
 	}
 }
 
 // run looks whenever something has changed.
-func (w *wait) run(ctx context.Context, changes <-chan struct{}, timeout time.Duration) error {
-	deadline := time.Now().Add(timeout)
-	end := time.NewTimer(timeout)
+func (w *wait) run(ctx context.Context, changes <-chan struct{}, until limit) error {
+	end := time.NewTimer(time.Until(until.end))
 	defer end.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
@@ -114,8 +154,8 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, timeout time.Du
 			return failed
 		case len(open) == 0:
 			return nil
-		case !now.Before(deadline):
-			return late(timeout, open)
+		case !now.Before(until.end):
+			return &unready{err: fmt.Errorf("%w: %s", until.err(), open[0].why), blocked: open}
 		}
 		if now.Sub(told) >= tellEvery {
 			told = now
@@ -133,11 +173,6 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, timeout time.Du
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// late is the failure of what is open when the time is over.
-func late(timeout time.Duration, open []blocked) error {
-	return &unready{err: fmt.Errorf("%w after %s: %s", runtime.ErrTimeout, timeout, open[0].why), blocked: open}
 }
 
 // waitingFor says in one line what is waited for.
@@ -178,7 +213,10 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 			w.unstick(v, s)
 		}
 		b := blocked{target: t, owner: s.owner}
-		troubles := troublesOf(v, s, pods)
+		troubles := w.troublesOf(v, s, pods)
+		for _, f := range troubles {
+			b.unbound = append(b.unbound, f.claims...)
+		}
 		if t.kind == "Job" { // which says itself how often it is tried
 			for i := range troubles {
 				troubles[i].hopeful = troubles[i].hopeful || troubles[i].class == "crash"
@@ -252,9 +290,10 @@ func (w *wait) unstick(v *view, s standing) {
 // A found is a trouble with where it was found.
 type found struct {
 	trouble
-	key   string // of since
-	where string // such as "pod api-1"; empty if it is of the workload itself
-	final bool   // it has lasted too long
+	key    string // of since
+	where  string // such as "pod api-1"; empty if it is of the workload itself
+	final  bool   // it has lasted too long
+	claims []runtime.UnboundClaim
 }
 
 // text is a trouble as it follows the standing of a workload.
@@ -269,12 +308,20 @@ func (f found) text() string {
 }
 
 // troublesOf returns all that keeps a workload from getting ready.
-func troublesOf(v *view, s standing, pods []*corev1.Pod) []found {
+func (w *wait) troublesOf(v *view, s standing, pods []*corev1.Pod) []found {
 	var all []found
 	for _, p := range pods {
-		if t := podTrouble(p); t != nil && !podReady(p) {
-			all = append(all, found{trouble: *t, key: string(p.UID) + t.class, where: "pod " + p.Name})
+		t := podTrouble(p)
+		if t == nil || podReady(p) {
+			continue
 		}
+		f := found{trouble: *t, key: string(p.UID) + t.class, where: "pod " + p.Name}
+		if t.class == classPlace {
+			if open, final := w.unbound(v, p); len(open) > 0 {
+				f.what, f.hopeful, f.claims = unboundText(open), !final, open
+			}
+		}
+		all = append(all, f)
 	}
 	if t := createTrouble(v, s, pods); t != nil {
 		all = append(all, found{trouble: *t, key: string(s.owner) + t.class})

@@ -96,7 +96,7 @@ func (s *scene) runWith(ctx context.Context, cancel context.CancelCauseFunc, tim
 		defer close(done)
 		script()
 	}()
-	err := w.run(ctx, changes, timeout)
+	err := w.run(ctx, changes, within(timeout))
 	took := time.Since(s.start)
 	<-done
 	return took, err

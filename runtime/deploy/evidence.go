@@ -60,6 +60,19 @@ func (o *operation) evidence(failure *unready) []string {
 	return lines
 }
 
+// failure returns the failure of a release whose workloads did not get ready.
+func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.ReleaseError {
+	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck)}
+	for _, b := range stuck.blocked {
+		for _, c := range b.unbound {
+			if !slices.Contains(failed.Unbound, c) {
+				failed.Unbound = append(failed.Unbound, c)
+			}
+		}
+	}
+	return failed
+}
+
 // severity orders pods: those with the most to tell come first.
 func severity(p *corev1.Pod) int {
 	switch t := podTrouble(p); {

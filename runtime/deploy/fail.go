@@ -20,8 +20,7 @@ const explainTime = 20 * time.Second
 // explains that, as long as it is there, records the failure and goes back to the
 // last good revision, if it is to and there is one (A8).
 func (o *operation) fail(ctx context.Context, stuck *unready) error {
-	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err)}
-	failed.Evidence = o.evidence(stuck)
+	failed := o.failure(ctx, stuck)
 	if err := o.recordFailure(failed.Err); err != nil {
 		failed.Evidence = append(failed.Evidence, fmt.Sprintf("that revision %d failed could not be recorded: %v", o.rel.Version, err))
 	}
@@ -68,9 +67,11 @@ func (o *operation) lastGood() (good revision, ok bool) {
 	return good, ok
 }
 
-// rollback makes a good revision the newest one, and waits for it.
+// rollback makes a good revision the newest one, and waits for it, as long as for
+// the deploy that failed.
 func (o *operation) rollback(ctx context.Context, good revision) error {
-	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d", o.rel.Name, good.version)})
+	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d, which may take %s again", o.rel.Name, good.version, o.timeout)})
+	o.limit = within(o.timeout)
 	config, err := o.helm()
 	if err != nil {
 		return err

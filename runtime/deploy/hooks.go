@@ -68,7 +68,7 @@ func (o *objects) createHook(info *resource.Info) error {
 	if err := o.remove(info, justThis(live, metav1.DeletePropagationForeground)); err != nil {
 		return err
 	}
-	if err := o.WaitForDelete(kube.ResourceList{info}, o.timeout); err != nil {
+	if err := o.awaitGone(info); err != nil {
 		return err
 	}
 	return o.post(info)
@@ -230,7 +230,7 @@ func ownerOf(live *unstructured.Unstructured, namespace string) string {
 
 // awaitHook waits for the jobs and pods of a hook to succeed. What explains that
 // one does not is collected here: Helm may delete the objects next.
-func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
+func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList) error {
 	targets, err := o.targets(list)
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList, timeo
 	for i := range targets {
 		targets[i].toEnd = true
 	}
-	err = o.d.await(ctx, targets, timeout, o.emit)
+	err = o.d.await(ctx, targets, o.limit, o.emit)
 	var stuck *unready
 	if errors.As(err, &stuck) {
 		stuck.evidence = o.evidence(stuck)

@@ -39,14 +39,17 @@ const fieldManager = "pipe"
 type objects struct {
 	*cluster
 	release, namespace string
-	timeout            time.Duration // of waiting for what has to be gone before it is made
 	// Helm's interface knows no contexts. Requests have one that is not cancelled,
 	// as what is begun is ended (A4); waiting has the caller's.
 	requests, waiting func() context.Context
 	// hooked waits for the objects of a hook, and ready for those of the
 	// release where a hook has to run after them.
-	hooked func(kube.ResourceList, time.Duration) error
-	ready  func(kube.ResourceList, time.Duration) error
+	hooked func(kube.ResourceList) error
+	ready  func(kube.ResourceList) error
+	// limit is until when may be waited: of the whole operation, and not of each
+	// wait as with Helm. tell is told what is waited for.
+	limit func() limit
+	tell  func(what string)
 	// ran reports whether an earlier revision has made an object of a hook, and
 	// hookFailed is told why one could not be made or deleted: Helm only keeps the
 	// words of that.
@@ -311,7 +314,7 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
 	}
 	if u, ok := live.(*unstructured.Unstructured); ok && workloadKind(info) != "" && u.GetDeletionTimestamp() != nil {
-		if err := o.WaitForDelete(kube.ResourceList{info}, o.timeout); err != nil {
+		if err := o.awaitGone(info); err != nil {
 			return false, err
 		}
 		return true, o.create(info)
@@ -441,18 +444,18 @@ func (o *objects) DeleteWithPropagationPolicy(list kube.ResourceList, policy met
 
 // Wait waits for objects if a hook is to run after they are ready. Otherwise
 // that is waited for after the release is written.
-func (o *objects) Wait(list kube.ResourceList, timeout time.Duration) error {
-	return o.ready(list, timeout)
+func (o *objects) Wait(list kube.ResourceList, _ time.Duration) error {
+	return o.ready(list)
 }
 
 // WaitWithJobs is Wait, which waits for jobs, too.
-func (o *objects) WaitWithJobs(list kube.ResourceList, timeout time.Duration) error {
-	return o.ready(list, timeout)
+func (o *objects) WaitWithJobs(list kube.ResourceList, _ time.Duration) error {
+	return o.ready(list)
 }
 
 // WatchUntilReady waits for the objects of a hook.
-func (o *objects) WatchUntilReady(list kube.ResourceList, timeout time.Duration) error {
-	return o.hooked(list, timeout)
+func (o *objects) WatchUntilReady(list kube.ResourceList, _ time.Duration) error {
+	return o.hooked(list)
 }
 
 // WaitAndGetCompletedPodPhase is for helm test, which nobody runs here.

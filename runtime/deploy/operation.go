@@ -29,6 +29,7 @@ type operation struct {
 	emit    runtime.Emit
 	began   time.Time
 	timeout time.Duration
+	limit   limit // of the deploy, and then of going back: each may take the timeout
 	objects *objects
 	records *records
 
@@ -56,9 +57,12 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	}
 	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
 	o := &operation{d: d, r: r, emit: emit, began: time.Now(), timeout: timeoutOf(r.Service)}
+	o.limit = within(o.timeout)
 	o.objects = &objects{
 		cluster: d.cluster,
-		release: name, namespace: r.Namespace, timeout: o.timeout,
+		release: name, namespace: r.Namespace,
+		limit: func() limit { return o.limit },
+		tell:  func(what string) { emit(runtime.WaitingFor{What: what}) },
 		requests: func() context.Context {
 			if err := runtime.Fence(ctx); err != nil {
 				refused, cancel := context.WithCancelCause(requests)
@@ -68,8 +72,8 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 			return requests
 		},
 		waiting: func() context.Context { return ctx },
-		hooked: func(list kube.ResourceList, timeout time.Duration) error {
-			err := o.awaitHook(ctx, list, timeout)
+		hooked: func(list kube.ResourceList) error {
+			err := o.awaitHook(ctx, list)
 			errors.As(err, &o.hook)
 			return err
 		},
@@ -79,7 +83,7 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 				o.hook = &unready{err: err}
 			}
 		},
-		ready: func(list kube.ResourceList, timeout time.Duration) error { return o.awaitForHooks(ctx, list, timeout) },
+		ready: func(list kube.ResourceList) error { return o.awaitForHooks(ctx, list) },
 	}
 	o.objects.built = o.expect
 	o.hold(r.Namespace, nil)

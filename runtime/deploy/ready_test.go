@@ -50,6 +50,8 @@ func kindOf(o kruntime.Object) string {
 		return "Job"
 	case *corev1.Pod:
 		return "Pod"
+	case *corev1.PersistentVolumeClaim:
+		return claims
 	case *corev1.Event:
 		return failedCreate
 	}

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/discovery"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -109,7 +108,7 @@ func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	lists, err := discovery.ServerPreferredNamespacedResources(d.cluster.discovery)
+	kinds, err := d.namespacedKinds()
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
 		return nil, d.explain(ctx, err)
 	}
@@ -122,30 +121,21 @@ func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, err
 		wg   sync.WaitGroup
 		errs []error
 	)
-	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			continue
-		}
-		for _, kind := range list.APIResources {
-			if !slices.Contains(kind.Verbs, "list") || !slices.Contains(kind.Verbs, "delete") || kind.Name == "events" || kind.Name == "endpoints" {
-				continue
+	for _, kind := range kinds {
+		wg.Go(func() {
+			names, err := d.foreignOf(ctx, namespace, kind.resource, releases)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case apierrors.IsForbidden(err):
+				foreign = append(foreign, kind.resource.Resource+", which may not be listed")
+			case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
+				errs = append(errs, fmt.Errorf("list %s: %w", kind.resource.Resource, d.explain(ctx, err)))
 			}
-			wg.Go(func() {
-				names, err := d.foreignOf(ctx, namespace, gv.WithResource(kind.Name), releases)
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case apierrors.IsForbidden(err):
-					foreign = append(foreign, kind.Name+", which may not be listed")
-				case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
-					errs = append(errs, fmt.Errorf("list %s: %w", kind.Name, d.explain(ctx, err)))
-				}
-				for _, name := range names {
-					foreign = append(foreign, lower(kind.Kind)+" "+name)
-				}
-			})
-		}
+			for _, name := range names {
+				foreign = append(foreign, lower(kind.kind)+" "+name)
+			}
+		})
 	}
 	wg.Wait()
 	slices.Sort(foreign)
@@ -262,26 +252,7 @@ func (d *Deployer) podsGone(ctx context.Context, namespace string) {
 // podTime is how long a pod has to end, unless it says otherwise.
 const podTime = 30 * time.Second
 
-// namespaceGone waits until a namespace that is being deleted is gone.
-func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.Emit) error {
-	emit(runtime.WaitingFor{What: "namespace " + name + " to be gone"})
-	return d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name)
-}
-
 // gone waits until an object that is being deleted is gone.
 func (d *Deployer) gone(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) error {
-	mapping, err := d.cluster.mapping(kind)
-	if err != nil {
-		return d.explain(ctx, err)
-	}
-	client, err := d.cluster.clientFor(kind.GroupVersion())
-	if err != nil {
-		return err
-	}
-	late := fmt.Errorf("%s %s is still being deleted: %w after %s", lower(kind.Kind), name, runtime.ErrTimeout, goneTime)
-	ctx, stop := context.WithTimeoutCause(ctx, goneTime, late)
-	defer stop()
-	return until(ctx, &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: name}, func(u *unstructured.Unstructured) bool {
-		return u == nil
-	})
+	return d.goneWith(ctx, kind, namespace, name, func(*unstructured.Unstructured) {})
 }

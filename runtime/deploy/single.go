@@ -106,15 +106,36 @@ func isGone(info *resource.Info, u *unstructured.Unstructured) bool {
 }
 
 // WaitForDelete waits until objects are gone.
-func (o *objects) WaitForDelete(list kube.ResourceList, timeout time.Duration) error {
-	ctx, stop := context.WithTimeoutCause(o.waiting(), timeout, fmt.Errorf("not deleted within %s", timeout))
-	defer stop()
+func (o *objects) WaitForDelete(list kube.ResourceList, _ time.Duration) error {
 	for _, info := range list {
-		if err := o.until(ctx, info, func(u *unstructured.Unstructured) bool { return u == nil }); err != nil {
-			return fmt.Errorf("wait for the end of %s: %w", shortName(info), err)
+		if err := o.awaitGone(info); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// awaitGone waits until an object is gone, and tells which finalizers keep it.
+func (o *objects) awaitGone(info *resource.Info) error {
+	l := o.limit()
+	ctx, stop := context.WithDeadlineCause(o.waiting(), l.end, l.err())
+	defer stop()
+	what := ""
+	err := o.until(ctx, info, func(u *unstructured.Unstructured) bool {
+		if u == nil {
+			return true
+		}
+		now := leftover{kind: lower(u.GetKind()), name: u.GetName(), finalizers: u.GetFinalizers()}.String() + " to be gone"
+		if now != what {
+			what = now
+			o.tell(what)
+		}
+		return false
+	})
+	if err != nil {
+		err = fmt.Errorf("wait for %s: %w", or(what, shortName(info)+" to be gone"), err)
+	}
+	return err
 }
 
 // isCustom reports whether an object is of a kind that only the server knows.

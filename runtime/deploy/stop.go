@@ -218,7 +218,7 @@ func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtim
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &stuck):
-		return &runtime.ReleaseError{Release: r.Service.Name, Err: d.explain(ctx, stuck.err), Evidence: o.evidence(stuck)}
+		return o.failure(ctx, stuck)
 	}
 	return d.explain(ctx, err)
 }
@@ -317,7 +317,7 @@ func (o *operation) settle(ctx context.Context, list kube.ResourceList, mayGo bo
 	case ctx.Err() != nil && err != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &stuck):
-		return &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck)}
+		return o.failure(ctx, stuck)
 	}
 	return o.d.explain(ctx, err)
 }

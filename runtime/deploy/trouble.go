@@ -28,6 +28,9 @@ const (
 	crashes = 3
 )
 
+// classPlace is the class of the trouble that a pod gets no node.
+const classPlace = "place"
+
 // podTrouble returns what keeps a pod from getting ready, or nil.
 func podTrouble(p *corev1.Pod) *trouble {
 	var found *trouble
@@ -44,7 +47,7 @@ func podTrouble(p *corev1.Pod) *trouble {
 	}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return &trouble{class: "place", what: reason(c.Reason, c.Message), hopeful: true}
+			return &trouble{class: classPlace, what: reason(c.Reason, c.Message), hopeful: true}
 		}
 	}
 	if p.Status.Phase == corev1.PodFailed {

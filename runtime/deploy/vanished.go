@@ -55,7 +55,7 @@ func (v *view) deleted(kind string, obj any) {
 	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = last.Obj
 	}
-	if m, ok := obj.(metav1.Object); ok {
+	if m, ok := obj.(metav1.Object); ok && kind != failedCreate && kind != claimEvents {
 		owner := metav1.GetControllerOfNoCopy(m)
 		if owner == nil || owner.Kind == "Job" {
 			v.remember(m.GetUID(), m)

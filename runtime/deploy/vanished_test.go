@@ -143,7 +143,7 @@ func TestVanished(t *testing.T) {
 					time.Sleep(time.Second)
 					test.script(t, v)
 				}()
-				err := w.run(t.Context(), changes, time.Minute)
+				err := w.run(t.Context(), changes, within(time.Minute))
 				if took := time.Since(begun); took != time.Second {
 					t.Errorf("decided after %s, want 1s", took)
 				}
@@ -167,7 +167,7 @@ func TestNeverSeen(t *testing.T) {
 			return asked < 3
 		}
 		begun := time.Now()
-		err := w.run(t.Context(), nil, time.Minute)
+		err := w.run(t.Context(), nil, within(time.Minute))
 		if took := time.Since(begun); took != 3*askAfter {
 			t.Errorf("decided after %s, want %s", took, 3*askAfter)
 		}

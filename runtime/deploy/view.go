@@ -67,6 +67,13 @@ var watched = map[string]func(c kubernetes.Interface, namespace string) cache.Sh
 		only := func(o *metav1.ListOptions) { o.FieldSelector = "reason=" + failedCreate }
 		return coreinformers.NewFilteredEventInformer(c, namespace, 0, owners(), only)
 	},
+	claims: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+		return coreinformers.NewPersistentVolumeClaimInformer(c, namespace, 0, owners())
+	},
+	claimEvents: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+		only := func(o *metav1.ListOptions) { o.FieldSelector = "involvedObject.kind=PersistentVolumeClaim" }
+		return coreinformers.NewFilteredEventInformer(c, namespace, 0, owners(), only)
+	},
 }
 
 func owners() cache.Indexers {

@@ -21,12 +21,11 @@ import (
 // await waits for what was written: the workloads, then custom resources that
 // say of themselves whether they are ready.
 func (o *operation) await(ctx context.Context, targets []target) error {
-	began := time.Now()
-	if err := o.d.await(ctx, targets, o.timeout, o.emit); err != nil {
+	if err := o.d.await(ctx, targets, o.limit, o.emit); err != nil {
 		return err
 	}
 	for _, info := range o.objects.customs() {
-		if err := o.awaitCustom(ctx, info, o.timeout-time.Since(began)); err != nil {
+		if err := o.awaitCustom(ctx, info); err != nil {
 			return err
 		}
 	}
@@ -34,14 +33,13 @@ func (o *operation) await(ctx context.Context, targets []target) error {
 }
 
 // awaitCustom waits for a custom resource while it says that it is not ready.
-func (o *operation) awaitCustom(ctx context.Context, info *resource.Info, timeout time.Duration) error {
+func (o *operation) awaitCustom(ctx context.Context, info *resource.Info) error {
 	why := customReady(info.Object)
 	if why == "" {
 		return nil
 	}
 	o.emit(runtime.WaitingFor{What: shortName(info) + ": " + why})
-	late := fmt.Errorf("%w after %s", runtime.ErrTimeout, o.timeout)
-	limited, stop := context.WithTimeoutCause(ctx, max(timeout, time.Second), late)
+	limited, stop := context.WithTimeoutCause(ctx, max(time.Until(o.limit.end), leastTime), o.limit.err())
 	defer stop()
 	deleted := false
 	err := o.objects.until(limited, info, func(u *unstructured.Unstructured) bool {
@@ -64,8 +62,8 @@ func (o *operation) awaitCustom(ctx context.Context, info *resource.Info, timeou
 }
 
 // awaitKinds waits until the server serves the kinds that CRDs bring.
-func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
-	ctx, stop := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %s", runtime.ErrTimeout, timeout))
+func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList) error {
+	ctx, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
 	defer stop()
 	for _, info := range list {
 		deleted := false
@@ -86,9 +84,9 @@ func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList, time
 // awaitForHooks waits for the objects of the release where hooks have to run
 // after it: with Helm's own waiting they run when all is ready, and without as
 // soon as all is written, which is not what they are written for.
-func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList, timeout time.Duration) error {
+func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList) error {
 	if o.rel == nil { // Helm installs the CRDs before it begins with the release
-		return o.awaitKinds(ctx, list, timeout)
+		return o.awaitKinds(ctx, list)
 	}
 	after := release.HookPostInstall
 	if o.rel.Info.Status == release.StatusPendingUpgrade {

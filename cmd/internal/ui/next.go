@@ -81,6 +81,8 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	pods := fmt.Sprintf("kubectl -n %s describe pods -l app.kubernetes.io/instance=%s", namespace, e.Release)
 	timeout := errors.Is(f.Err, runtime.ErrTimeout)
 	switch {
+	case len(e.Unbound) > 0:
+		lines = append(lines, afterUnbound(e.Unbound[0], service, namespace))
 	case contains("ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
 		lines = append(lines, "check that the image exists and that the nodes of the cluster may pull it")
 	case contains("OOMKilled"):
@@ -110,6 +112,18 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 		lines = append(lines, fmt.Sprintf("revision %d runs again; --on-failure keep leaves the failed one for a look", e.RolledBack))
 	}
 	return lines
+}
+
+// afterUnbound says what to do about a claim without a volume.
+func afterUnbound(c runtime.UnboundClaim, service plan.Service, namespace string) string {
+	look := fmt.Sprintf("kubectl -n %s describe persistentvolumeclaim %s", namespace, c.Name)
+	switch {
+	case c.Class == "" && service.Chart == nil:
+		return "give the cluster a default storage class, such as with: kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true"
+	case c.Class == "":
+		return fmt.Sprintf("name a storage class for claim %s in values= of the service, or give the cluster a default one; look at it with: %s", c.Name, look)
+	}
+	return fmt.Sprintf("have storage class %s give claim %s a volume, or name another class; look at it with: %s", c.Class, c.Name, look)
 }
 
 // registryOf is the host of an image's reference, as "docker login" takes it.

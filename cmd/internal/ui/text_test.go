@@ -157,16 +157,20 @@ func TestFailuresText(t *testing.T) {
 		"image of a chart": {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
 		"memory":           {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
 		"no node":          {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
-		"other":            {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
-		"disk":             {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
-		"registry gone":    {fail("api", "apps", errors.New("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address"))},
-		"registry full":    {fail("api", "apps", errors.New("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota"))},
-		"timeout":          {fail("api", "apps", timeout)},
-		"several":          {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
+		"unbound claim": {fail("api", "apps", fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Err: fmt.Errorf("%w after 5s: deployment api: 0 of 1 replica is available (pod api-0: its volume claim api-data is not bound: it names no storage class, and the cluster has no default one)", runtime.ErrTimeout),
+			Unbound: []runtime.UnboundClaim{{Name: "api-data", Why: "it names no storage class, and the cluster has no default one"}}}))},
+		"unbound claim of a chart": {fail("site", "apps", fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "site", Err: errors.New("pod site-0: its volume claim data is not bound: its storage class fast does not exist"),
+			Unbound: []runtime.UnboundClaim{{Name: "data", Class: "fast", Why: "its storage class fast does not exist"}}}))},
+		"other":         {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
+		"disk":          {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
+		"registry gone": {fail("api", "apps", errors.New("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address"))},
+		"registry full": {fail("api", "apps", errors.New("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota"))},
+		"timeout":       {fail("api", "apps", timeout)},
+		"several":       {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
-		"memory", "no node", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
+		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
 		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)

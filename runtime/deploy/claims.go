@@ -1,0 +1,174 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// The scheduler tells of a pod only that it has unbound claims. Which these are, and
+// why they are not bound, stands in the claims, their events and their storage
+// classes: they are watched and asked for as soon as a pod gets no node, and never
+// before (SPEC D7).
+
+// The kinds under which a view keeps claims, and the events about them.
+const (
+	claims      = "PersistentVolumeClaim"
+	claimEvents = "PersistentVolumeClaim events"
+)
+
+// noProvisioner is the provisioner of classes whose volumes are made by hand.
+const noProvisioner = "kubernetes.io/no-provisioner"
+
+// claimsOf returns the names of the claims that a pod uses.
+func claimsOf(p *corev1.Pod) []string {
+	var names []string
+	for _, v := range p.Spec.Volumes {
+		switch {
+		case v.PersistentVolumeClaim != nil:
+			names = append(names, v.PersistentVolumeClaim.ClaimName)
+		case v.Ephemeral != nil:
+			names = append(names, p.Name+"-"+v.Name)
+		}
+	}
+	return names
+}
+
+// unbound returns the claims of a pod without a node that are not bound. If one of
+// them was deleted, so that the pod never gets a node, final says so.
+func (w *wait) unbound(v *view, p *corev1.Pod) (open []runtime.UnboundClaim, final bool) {
+	names := claimsOf(p)
+	if len(names) == 0 {
+		return nil, false
+	}
+	w.watch(p.Namespace, claims, claimEvents)
+	owner := metav1.GetControllerOfNoCopy(p)
+	for _, name := range names {
+		claim := object[corev1.PersistentVolumeClaim](v, claims, p.Namespace, name)
+		switch {
+		case claim == nil:
+			if v.lost(p.Namespace, name) { // a StatefulSet makes its claims again
+				open = append(open, runtime.UnboundClaim{Name: name, Why: "it was deleted"})
+				final = final || owner == nil || owner.Kind != "StatefulSet"
+			}
+		case claim.DeletionTimestamp != nil:
+			open = append(open, runtime.UnboundClaim{Name: name, Class: className(claim), Why: "it is being deleted"})
+		case claim.Status.Phase == corev1.ClaimLost:
+			open = append(open, runtime.UnboundClaim{Name: name, Class: className(claim), Why: "its volume " + claim.Spec.VolumeName + " does not exist any more"})
+		case claim.Status.Phase != corev1.ClaimBound:
+			if why := w.whyUnbound(v, claim); why != "" {
+				open = append(open, runtime.UnboundClaim{Name: name, Class: className(claim), Why: why})
+			}
+		}
+	}
+	return open, final
+}
+
+// lost reports whether a claim of that name was deleted while the view watched.
+func (v *view) lost(namespace, name string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, last := range v.last {
+		if c, ok := last.(*corev1.PersistentVolumeClaim); ok && c.Namespace == namespace && c.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func className(c *corev1.PersistentVolumeClaim) string {
+	if c.Spec.StorageClassName == nil {
+		return ""
+	}
+	return *c.Spec.StorageClassName
+}
+
+// whyUnbound says why a claim has no volume; "" if it only waits for its pod to get
+// a node.
+func (w *wait) whyUnbound(v *view, c *corev1.PersistentVolumeClaim) string {
+	if c.Spec.VolumeName != "" {
+		return "it waits for volume " + c.Spec.VolumeName
+	}
+	failed := lastWarning(v, c)
+	name := className(c)
+	switch {
+	case c.Spec.StorageClassName == nil:
+		return "it names no storage class, and the cluster has no default one"
+	case name == "":
+		return "it asks for a volume without a storage class, and none that fits is free"
+	}
+	class, err := w.classOf(name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Sprintf("its storage class %s does not exist", name)
+	case err != nil: // it may not be looked at
+		return or(failed, fmt.Sprintf("storage class %s has no volume for it yet", name))
+	case class.Provisioner == noProvisioner && bindsLate(class):
+		return "" // which of the volumes that are there it gets is decided with the node
+	case class.Provisioner == noProvisioner:
+		return fmt.Sprintf("nothing makes volumes of storage class %s, and none that fits is free", name)
+	case failed != "":
+		return failed
+	case bindsLate(class) && c.Annotations["volume.kubernetes.io/selected-node"] == "":
+		return ""
+	}
+	return fmt.Sprintf("provisioner %s of storage class %s has not made a volume for it", class.Provisioner, name)
+}
+
+// bindsLate reports whether claims of a class are bound only when their pod gets a node.
+func bindsLate(class *storagev1.StorageClass) bool {
+	return class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
+}
+
+// lastWarning returns the last event that warns of a claim.
+func lastWarning(v *view, c *corev1.PersistentVolumeClaim) string {
+	events := slices.DeleteFunc(owned[corev1.Event](v, claimEvents, c.UID), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
+	if len(events) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
+	return reason(last.Reason, last.Message)
+}
+
+// unboundText tells of claims in the place of what the scheduler says.
+func unboundText(open []runtime.UnboundClaim) string {
+	var parts []string
+	for _, c := range open {
+		parts = append(parts, fmt.Sprintf("its volume claim %s is not bound: %s", c.Name, c.Why))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// A lookedAt is what the server said of a storage class.
+type lookedAt struct {
+	class *storagev1.StorageClass
+	err   error
+	at    time.Time
+}
+
+// classOf returns a storage class, which is asked for now and then: it may come.
+func (w *wait) classOf(name string) (*storagev1.StorageClass, error) {
+	known, ok := w.classes[name]
+	if now := time.Now(); !ok || now.Sub(known.at) >= tellEvery {
+		known.class, known.err = w.class(name)
+		known.at = now
+		w.classes[name] = known
+	}
+	return known.class, known.err
+}
+
+// storageClass asks the server for a storage class.
+func (c *cluster) storageClass(ctx context.Context, name string) (*storagev1.StorageClass, error) {
+	ctx, stop := context.WithTimeout(ctx, answerTime)
+	defer stop()
+	return c.typed.StorageV1().StorageClasses().Get(ctx, name, metav1.GetOptions{})
+}

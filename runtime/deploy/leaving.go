@@ -1,0 +1,211 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/discovery"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A namespace that is being deleted goes when all that is in it is gone. Objects
+// with finalizers go when their controllers say so, which may be never. Such a wait
+// names the objects and their finalizers (SPEC D7): the conditions of the namespace
+// tell that there are some, and only then all kinds are listed.
+
+// A leftover is an object that keeps a namespace from going.
+type leftover struct {
+	kind, resource, name string // resource with its group
+	finalizers           []string
+}
+
+func (l leftover) String() string {
+	switch len(l.finalizers) {
+	case 0:
+		return l.kind + " " + l.name
+	case 1:
+		return fmt.Sprintf("%s %s (finalizer %s)", l.kind, l.name, l.finalizers[0])
+	}
+	return fmt.Sprintf("%s %s (finalizers %s)", l.kind, l.name, strings.Join(l.finalizers, ", "))
+}
+
+// namespaceGone waits until a namespace that is being deleted is gone, and tells
+// what is left in it.
+func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.Emit) error {
+	const what = "namespace %s to be gone"
+	emit(runtime.WaitingFor{What: fmt.Sprintf(what, name)})
+	told, looked := "", time.Time{}
+	err := d.goneWith(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name, func(u *unstructured.Unstructured) {
+		var n corev1.Namespace
+		if err := kruntime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &n); err != nil || !holdsFinalizers(&n) {
+			return
+		}
+		// The conditions change whenever one more is gone.
+		if since := time.Since(looked); since < tellEvery {
+			return
+		}
+		looked = time.Now()
+		if text := d.leftIn(ctx, &n).String(); text != "" && text != told {
+			told = text
+			emit(runtime.WaitingFor{What: fmt.Sprintf(what+": it still has %s", name, text)})
+		}
+	})
+	if err == nil || unreachable(err) {
+		return err
+	}
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer stop()
+	n, getErr := d.cluster.typed.CoreV1().Namespaces().Get(late, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(getErr):
+		return nil
+	case getErr != nil:
+		return err
+	}
+	left := d.leftIn(late, n)
+	if text := left.String(); text != "" {
+		err = fmt.Errorf("%w, and namespace %s still has %s", err, name, text)
+	}
+	if next := left.next(name); next != "" {
+		err = fmt.Errorf("%w; %s", err, next)
+	}
+	return err
+}
+
+// holdsFinalizers reports whether the controller that empties a namespace has come
+// upon objects with finalizers.
+func holdsFinalizers(n *corev1.Namespace) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NamespaceCondition) bool {
+		return c.Type == corev1.NamespaceFinalizersRemaining && c.Status == corev1.ConditionTrue
+	})
+}
+
+// A leaving is what a namespace that is being deleted still has.
+type leaving struct {
+	objects []leftover // those with finalizers first
+	told    string     // what the cluster says of it, where the objects may not be listed
+}
+
+const shownLeft = 5
+
+func (l leaving) String() string {
+	var names []string
+	for _, o := range l.objects[:min(len(l.objects), shownLeft)] {
+		names = append(names, o.String())
+	}
+	text := strings.Join(names, ", ")
+	if more := len(l.objects) - shownLeft; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return or(text, l.told)
+}
+
+// next says what can be done about objects that do not go.
+func (l leaving) next(namespace string) string {
+	if len(l.objects) == 0 || len(l.objects[0].finalizers) == 0 {
+		return ""
+	}
+	first := l.objects[0]
+	return fmt.Sprintf("the controller of a finalizer has to take it off; if that controller does not exist any more, so that what it would clean up is left: kubectl --namespace %s patch %s %s --type merge --patch '{\"metadata\":{\"finalizers\":null}}'",
+		namespace, first.resource, first.name)
+}
+
+// leftIn returns what is still in a namespace. Kinds that cannot be listed are left
+// out; if nothing is found, the conditions of the namespace tell.
+func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
+	var (
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+		left leaving
+	)
+	d.cluster.mapper.Reset()        // a kind may be younger than what is known of the cluster
+	kinds, _ := d.namespacedKinds() // what cannot be discovered is told by the conditions
+	for _, kind := range kinds {
+		wg.Go(func() {
+			list, err := d.cluster.metadata.Resource(kind.resource).Namespace(n.Name).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, m := range list.Items {
+				left.objects = append(left.objects, leftover{lower(kind.kind), kind.resource.GroupResource().String(), m.Name, m.Finalizers})
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(left.objects, func(a, b leftover) int {
+		if held := min(len(b.finalizers), 1) - min(len(a.finalizers), 1); held != 0 {
+			return held
+		}
+		return strings.Compare(a.kind+" "+a.name, b.kind+" "+b.name)
+	})
+	var told []string
+	for _, c := range n.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && c.Message != "" {
+			told = append(told, oneLine(c.Message))
+		}
+	}
+	left.told = strings.Join(told, "; ")
+	return left
+}
+
+// A namespacedKind is a kind whose objects are in namespaces.
+type namespacedKind struct {
+	kind     string
+	resource schema.GroupVersionResource
+}
+
+// namespacedKinds returns the kinds whose objects can be listed and deleted, but for
+// those that the cluster makes of others all the time. err says which API groups
+// could not be asked.
+func (d *Deployer) namespacedKinds() (kinds []namespacedKind, err error) {
+	lists, err := discovery.ServerPreferredNamespacedResources(d.cluster.discovery)
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for _, kind := range list.APIResources {
+			if !slices.Contains(kind.Verbs, "list") || !slices.Contains(kind.Verbs, "delete") || kind.Name == "events" || kind.Name == "endpoints" {
+				continue
+			}
+			kinds = append(kinds, namespacedKind{kind.Kind, gv.WithResource(kind.Name)})
+		}
+	}
+	return kinds, err
+}
+
+// goneWith waits until an object that is being deleted is gone. see gets it whenever
+// it changes before that.
+func (d *Deployer) goneWith(ctx context.Context, kind schema.GroupVersionKind, namespace, name string, see func(*unstructured.Unstructured)) error {
+	mapping, err := d.cluster.mapping(kind)
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	client, err := d.cluster.clientFor(kind.GroupVersion())
+	if err != nil {
+		return err
+	}
+	late := fmt.Errorf("%s %s is still being deleted: %w after %s", lower(kind.Kind), name, runtime.ErrTimeout, goneTime)
+	ctx, stop := context.WithTimeoutCause(ctx, goneTime, late)
+	defer stop()
+	return until(ctx, &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: name}, func(u *unstructured.Unstructured) bool {
+		if u != nil {
+			see(u)
+		}
+		return u == nil
+	})
+}

@@ -110,7 +110,7 @@ func unproven(module string, err error) error {
 // password that somebody has written into an address.
 func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
 	if bytes.Contains(text, []byte("://")) {
-		text = []byte(redact.URLs(string(text)))
+		text = []byte(redact.Source(string(text)))
 	}
 	return builtins.NewSource(src.String(), src.lib != "", text, tree)
 }

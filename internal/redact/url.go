@@ -3,6 +3,7 @@ package redact
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Credentials reports whether an address holds credentials: a user or a password
@@ -20,9 +21,20 @@ func Credentials(address string) bool {
 }
 
 // URLs returns text without the credentials and the queries of the addresses in
-// it, which may have a signature or a token. It is made for text that others
+// it, as a query may have a signature or a token. It is made for text that others
 // wrote, such as an error of git: it takes out too much rather than too little.
 func URLs(text string) string {
+	return cut(text, true, func(string) string { return Mark })
+}
+
+// Source returns the text of a source file without the credentials of the
+// addresses in it. Lines and columns stay as they are.
+func Source(text string) string {
+	return cut(text, false, func(s string) string { return strings.Repeat("x", utf8.RuneCountInString(s)) })
+}
+
+// cut returns text with what must not be shown replaced.
+func cut(text string, queries bool, replace func(string) string) string {
 	if !strings.ContainsAny(text, "@?") {
 		return text
 	}
@@ -32,49 +44,68 @@ func URLs(text string) string {
 		if space < 0 {
 			space = len(text)
 		}
-		word(&b, text[:space])
-		end := space + len(text[space:]) - len(strings.TrimLeftFunc(text[space:], unicode.IsSpace))
-		b.WriteString(text[space:end])
-		text = text[end:]
+		word := text[:space]
+		done := 0
+		for _, s := range secrets(word, queries) {
+			b.WriteString(word[done:s.from])
+			b.WriteString(replace(word[s.from:s.to]))
+			done = s.to
+		}
+		b.WriteString(word[done:])
+		text = text[space:]
+		if text != "" {
+			_, n := utf8.DecodeRuneInString(text)
+			b.WriteString(text[:n])
+			text = text[n:]
+		}
 	}
 	return b.String()
 }
 
-// word writes one word of a text. A word may hold several addresses.
-func word(b *strings.Builder, w string) {
-	before, rest, ok := strings.Cut(w, "://")
+// A span is a part of a string.
+type span struct{ from, to int }
+
+// secrets returns what must not be shown of a word, in order. A word may hold
+// several addresses.
+func secrets(word string, queries bool) []span {
+	before, rest, ok := strings.Cut(word, "://")
 	if !ok {
-		if end := nameEnd(w); end > 0 && strings.Contains(w[:end], ":") {
-			b.WriteString(Mark)
-			w = w[end:]
+		// Here "me@host" may be an address of mail, and "me:secret@host" is none.
+		end := nameEnd(word)
+		user, _, ok := strings.Cut(word[:end], ":")
+		from := strings.LastIndexAny(user, `"'([{<=,`) + 1
+		if !ok || from == len(user) {
+			return nil
 		}
-		b.WriteString(w)
-		return
+		return []span{{from, end}}
 	}
+	var found []span
 	for ok {
-		b.WriteString(before)
-		b.WriteString("://")
-		scheme := before[strings.LastIndexFunc(before, func(r rune) bool { return !schemeRune(r) })+1:]
+		scheme := before[schemeStart(before):]
 		this, next := rest, ""
-		if before, after, more := strings.Cut(rest, "://"); more {
+		if b, _, more := strings.Cut(rest, "://"); more {
 			// The scheme of the next address is not part of this one.
-			at := strings.LastIndexFunc(before, func(r rune) bool { return !schemeRune(r) }) + 1
-			this, next = before[:at], before[at:]+"://"+after
+			at := schemeStart(b)
+			this, next = rest[:at], rest[at:]
 		}
-		if end := userEnd(scheme, this); end > 0 {
-			b.WriteString(Mark)
-			this = this[end:]
+		from := len(word) - len(rest)
+		end := userEnd(scheme, this)
+		if end > 0 {
+			found = append(found, span{from, from + end})
 		}
-		if path, _, query := strings.Cut(this, "?"); query {
-			this = path + "?" + Mark
+		if q := strings.IndexByte(this[end:], '?'); q >= 0 && queries {
+			found = append(found, span{from + end + q + 1, from + len(this)})
 		}
-		b.WriteString(this)
 		before, rest, ok = strings.Cut(next, "://")
 	}
+	return found
 }
 
-func schemeRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '-' || r == '.'
+// schemeStart returns where the scheme starts at the end of s.
+func schemeStart(s string) int {
+	return strings.LastIndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '+' && r != '-' && r != '.'
+	}) + 1
 }
 
 // userEnd returns where the credentials of an address end, which is the index of
@@ -106,8 +137,8 @@ func nameEnd(ref string) int {
 	host, _, slash := strings.Cut(ref, "/")
 	at := strings.LastIndexByte(host, '@')
 	if at < 0 && slash {
-		// As in userEnd; but what follows the first ":" may be a tag.
-		if i := strings.IndexByte(host, ':'); i >= 0 && !digits(host[i+1:]) {
+		// As in userEnd.
+		if _, port, ok := strings.Cut(host, ":"); ok && !digits(port) {
 			at = strings.LastIndexByte(ref, '@')
 		}
 	}

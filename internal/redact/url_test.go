@@ -42,6 +42,8 @@ func TestURLs(t *testing.T) {
 		"ghcr.io/acme/web:1.2@sha256:abc":                  "ghcr.io/acme/web:1.2@sha256:abc",
 		"localhost:5000/web@sha256:abc":                    "localhost:5000/web@sha256:abc",
 		"me:secret@ghcr.io/w@sha256:abcd":                  "REDACTED@ghcr.io/w@sha256:abcd",
+		`registry="me:secret@ghcr.io/x",`:                  `registry="REDACTED@ghcr.io/x",`,
+		`{"a":"@std//x"}`:                                  `{"a":"@std//x"}`,
 		"ask bob@example.com":                              "ask bob@example.com",
 		"Pipelinefile:3:1: what?":                          "Pipelinefile:3:1: what?",
 	} {
@@ -69,6 +71,18 @@ func TestCredentials(t *testing.T) {
 	} {
 		if redact.Credentials(no) {
 			t.Errorf("Credentials(%q) = true", no)
+		}
+	}
+}
+
+func TestSource(t *testing.T) {
+	for in, want := range map[string]string{
+		"x = 1\n": "x = 1\n",
+		"chart(\"a\", repo = \"https://u:pässword@h/x\")\nb\n": "chart(\"a\", repo = \"https://xxxxxxxxxx@h/x\")\nb\n",
+		"http(\"https://h/x?a=b\")\n":                          "http(\"https://h/x?a=b\")\n",
+	} {
+		if got := redact.Source(in); got != want {
+			t.Errorf("Source(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

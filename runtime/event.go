@@ -20,10 +20,12 @@ type Event struct {
 	Body    Body
 }
 
-// A Body says what happened. The types below are all there are.
+// A Body says what happened. The types of this package are all there are.
 type Body interface {
 	// Kind is the name of the event in JSON, such as "service.state".
 	Kind() string
+	// redacted returns the event with its text redacted, see [Redact].
+	redacted(hide func(string) string) Body
 }
 
 type (

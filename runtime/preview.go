@@ -15,12 +15,15 @@ import (
 //
 // Where it can be told now that the run would fail, the error is a *RunError,
 // and the steps are complete.
-func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
+func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err error) {
 	req.complete()
+	hide := r.hider(req.Plan)
+	defer func() { err = redactError(err, hide) }()
 	x, err := r.open(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	hide = r.hider(x.req.Plan)
 	if err := x.look(ctx); err != nil {
 		return nil, err
 	}
@@ -31,7 +34,6 @@ func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
 			skipped[s.Stage] = append(skipped[s.Stage], s)
 		}
 	}
-	var steps []Step
 	var failed []ServiceRecord
 	made := make(map[*image]string) // by which service
 	for _, st := range x.scope.stages {
@@ -48,6 +50,14 @@ func (r *Runtime) Preview(ctx context.Context, req Request) ([]Step, error) {
 	}
 	for _, name := range x.pruned() {
 		steps = append(steps, Step{Service: name, Do: Deleting, Why: "the plan has no such service any more"})
+	}
+	if hide != nil {
+		for i := range steps {
+			steps[i].Why = hide(steps[i].Why)
+		}
+		for i := range failed {
+			redactService(&failed[i], hide)
+		}
 	}
 	if len(failed) > 0 {
 		return steps, &RunError{failed}

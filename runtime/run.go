@@ -52,8 +52,10 @@ func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
 	return r.run(ctx, req)
 }
 
-func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
+func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err error) {
 	req.complete()
+	hide := r.hider(req.Plan)
+	defer func() { err = redactError(err, hide) }()
 	if req.Timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, fmt.Errorf("%w after %s", ErrTimeout, req.Timeout))
@@ -61,12 +63,12 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	}
 	var x *run
 	if req.turn == nil {
-		var err error
 		if x, err = r.open(ctx, req); err != nil {
 			return nil, err
 		}
+		hide = r.hider(x.req.Plan)
 	}
-	events := NewStream(req.Events)
+	events := NewStream(redacting(req.Events, hide))
 	defer events.Close()
 	lease, waited, err := r.lock(ctx, req, events)
 	if err != nil {
@@ -87,7 +89,7 @@ func (r *Runtime) run(ctx context.Context, req Request) (*RunRecord, error) {
 	if req.collect {
 		collected = r.collect(ctx, req.holder())
 	}
-	record, err := x.underLease(ctx, lease, events)
+	record, err = x.underLease(ctx, lease, events)
 	collected(func(text string) { events.Send("", "", warning(text)) })
 	events.Send("", "", RunEnded{record})
 	return record, err
@@ -187,8 +189,8 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 		case <-work.Done():
 		}
 	}()
-	x.track = newTracker(events, x.scope, x.newRecord())
-	err := x.carryOut(work)
+	x.track = newTracker(events, x.scope, x.newRecord(), x.hider(x.req.Plan))
+	err := redactError(x.carryOut(work), x.track.hide)
 	cancel(nil)
 	<-watched
 
@@ -198,7 +200,7 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 	if saveErr := x.Store.AddRun(late, x.req.Environment, record); saveErr != nil {
 		err = join(err, saveErr)
 	} else if err == nil && x.req.Action == Delete && len(x.req.Services) == 0 {
-		if err = x.remove(ctx, lease); err != nil {
+		if err = redactError(x.remove(ctx, lease), x.track.hide); err != nil {
 			// It tells why the next one finds half an environment.
 			record.Error = err.Error()
 			_ = x.Store.AddRun(late, x.req.Environment, record)
@@ -213,7 +215,7 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 		// It expires by itself: the run is what it is.
 		x.track.warn(fmt.Sprintf("the lease of environment %s could not be released: %v", x.req.Environment.Name, releaseErr))
 	}
-	if err != nil {
+	if err = redactError(err, x.track.hide); err != nil {
 		record.Error = err.Error()
 	}
 	return &record, err

@@ -11,13 +11,25 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Runtime carries out actions. All fields must be set.
+// A Runtime carries out actions. All fields but Hide must be set.
 type Runtime struct {
 	Builder  Builder
 	Registry Registry
 	Deployer Deployer
 	Store    Store
 	Locker   Locker
+	// Hide returns what takes the values of secrets out of a string (D4). The events,
+	// records and errors of a run of p pass through it; the names that p has should
+	// be left as they are. Nil: nothing is taken out.
+	Hide func(p *plan.Plan) func(string) string
+}
+
+// hider returns what takes the values of secrets out of what a run of p says, or nil.
+func (r *Runtime) hider(p *plan.Plan) func(string) string {
+	if r.Hide == nil {
+		return nil
+	}
+	return r.Hide(p)
 }
 
 // An Action is what a run does to an environment (SPEC §4).

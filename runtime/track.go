@@ -18,6 +18,7 @@ import (
 type tracker struct {
 	events *Stream
 	scope  *scope
+	hide   func(string) string // nil: nothing is redacted
 
 	mu     sync.Mutex // also orders events with the states that they tell
 	record RunRecord
@@ -29,10 +30,11 @@ type tracker struct {
 	busy   map[string]string // what was going on when the run was cancelled, by service
 }
 
-func newTracker(events *Stream, sc *scope, record RunRecord) *tracker {
+func newTracker(events *Stream, sc *scope, record RunRecord, hide func(string) string) *tracker {
 	t := &tracker{
 		events: events,
 		scope:  sc,
+		hide:   hide,
 		record: record,
 		at:     make(map[string]int),
 		left:   make(map[string]int),
@@ -109,6 +111,9 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 	}
 	if err != nil {
 		r.Err, r.Error, r.Evidence = err, err.Error(), evidence(err)
+	}
+	if t.hide != nil {
+		redactService(r, t.hide)
 	}
 	switch {
 	case state == Failed:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -83,9 +82,10 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	if err != nil {
 		return err
 	}
-	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, is, steps, rt.Redact)
+	hide := rt.Hide(is)
+	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, is, steps, hide)
 	if err != nil {
-		return fmt.Errorf("%s", rt.Redact(err.Error()))
+		return errors.New(hide(err.Error()))
 	}
 	d.Override(view.Overridden(e.plan, is))
 	a.hide()

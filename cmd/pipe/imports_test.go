@@ -25,7 +25,7 @@ var policy = map[string][]string{
 	// the language: evaluation is hermetic (L1)
 	"stdlib": {},
 	// takes credentials out of strings: for all that show, store or send them
-	"internal/redact":   {},
+	"internal/redact": {},
 	// what generated charts take and how databases are run, as data: the language checks it, runtime/chart renders it
 	"internal/chartspec": {"plan"},
 	"internal/builtins":  {"plan", "internal/chartspec", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
@@ -73,7 +73,7 @@ var policy = map[string][]string{
 	"runtime/registry":       {"plan", "internal/redact", "runtime", "github.com/google/go-containerregistry"},
 	"runtime/registry/serve": {"internal/background", "internal/ports", "github.com/distribution", "github.com/sirupsen/logrus"},
 	"runtime/chart":          {"plan", "internal/chartspec", "internal/redact", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
-	"runtime/deploy":         {"plan", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
+	"runtime/deploy":         {"plan", "internal/redact", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
 	"runtime/store":          {"plan", "runtime", "k8s.io"},
 	// how environments stand, as data for people and programs
 	"runtime/view": {"plan", "runtime", "runtime/deploy"},
@@ -81,7 +81,7 @@ var policy = map[string][]string{
 	"runtime/reach": {"plan", "runtime", "internal/ports", "k8s.io"},
 	// puts the drivers together
 	"runtime/local": {
-		"plan", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
+		"plan", "internal/redact", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
 		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go",
 		"go.yaml.in/yaml/v3", // values of a file as they are written
 	},

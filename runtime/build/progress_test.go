@@ -99,7 +99,7 @@ func TestProgressSteps(t *testing.T) {
 }
 
 func TestProgressLines(t *testing.T) {
-	hide := hider(map[string]runtime.Secret{"a": runtime.NewSecret("hunter2\n"), "b": runtime.NewSecret("one\ntwo two\nx\n"), "c": runtime.NewSecret("hunter")})
+	hide := hider(map[string]runtime.Secret{"a": runtime.NewSecret("hunter2\n"), "b": runtime.NewSecret("line one\ntwo two\nx\n"), "c": runtime.NewSecret("hunter")})
 	long := strings.Repeat("a", longLine+10)
 	for _, test := range []struct {
 		name    string
@@ -115,7 +115,7 @@ func TestProgressLines(t *testing.T) {
 		{"long without end", []string{long}, []string{long[:longLine], long[:10]}},
 		{"a secret", []string{"is hunt", "er2!\n"}, []string{"is REDACTED!"}},
 		{"a secret in another", []string{"hunter and hunter2\n"}, []string{"REDACTED and REDACTED"}},
-		{"a secret of lines", []string{"one\n two two\nx\n"}, []string{"REDACTED", " REDACTED", "x"}},
+		{"a secret of lines", []string{"line one\n two two\nx\n"}, []string{"REDACTED", " REDACTED", "x"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			reports := []*client.SolveStatus{vertex(client.Vertex{Started: at(0)})}

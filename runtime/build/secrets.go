@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"encoding/base64"
-	"slices"
 	"strings"
 
 	"github.com/docker/cli/cli/config"
@@ -13,6 +12,7 @@ import (
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -69,29 +69,12 @@ func (b *Builder) attachables(j job) ([]session.Attachable, error) {
 	return attach, nil
 }
 
-// hidden is what is shown in place of a secret.
-var hidden = runtime.Secret{}.String()
-
-// hider returns a function that takes values of secrets out of text, for what
-// commands of a build print. A value of several lines is taken out line by line.
-// Very short lines are left: they are in everything, and tell nothing.
-func hider(values map[string]runtime.Secret) func(string) string {
-	var words []string
+// hider returns what takes the values of the secrets of a build out of what its
+// commands print. Names of the build are left as they are.
+func hider(values map[string]runtime.Secret, names ...string) func(string) string {
+	var hidden redact.Values
 	for _, v := range values {
-		for line := range strings.Lines(v.Reveal()) {
-			if line = strings.TrimSpace(line); len(line) >= 3 {
-				words = append(words, line)
-			}
-		}
+		hidden.Add(v.Reveal()) // that one is too short to be hidden is said where it is read
 	}
-	// The longest first, so that nothing of it stays where one is in another.
-	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
-	pairs := make([]string, 0, 2*len(words))
-	for _, w := range words {
-		pairs = append(pairs, w, hidden)
-	}
-	if len(pairs) == 0 {
-		return func(s string) string { return s }
-	}
-	return strings.NewReplacer(pairs...).Replace
+	return hidden.Except(names...)
 }

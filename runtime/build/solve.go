@@ -62,7 +62,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 		return "", err
 	}
 
-	p := newProgress(emit, hider(j.secrets))
+	p := newProgress(emit, hider(j.secrets, j.ref, j.spec.ID, j.spec.Source.Git, j.spec.Source.Path, j.spec.Context, j.spec.Dockerfile, j.spec.Target))
 	status := make(chan *client.SolveStatus)
 	told := make(chan struct{})
 	go func() {

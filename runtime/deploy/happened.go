@@ -26,7 +26,7 @@ type Happening struct {
 // keeps, by time, and with follow those that come, until ctx ends. services are the
 // names that an object's name may begin with. Values of secrets are not in them.
 func (d *Deployer) Happenings(ctx context.Context, namespace string, services []string, follow bool, tell func(Happening)) error {
-	hide, err := d.hider(ctx, namespace)
+	hide, err := d.hider(ctx, namespace, services...)
 	if err != nil {
 		return err
 	}

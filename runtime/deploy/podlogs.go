@@ -3,11 +3,9 @@ package deploy
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/internal/redact"
 )
 
 // A LogLine is a line that a container has printed.
@@ -46,7 +46,7 @@ type LogOptions struct {
 // A node that does not answer keeps nobody from the lines of others: these are
 // given before the error. With Follow that is no error, but told and tried again.
 func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, line func(LogLine)) error {
-	hide, err := d.hider(ctx, namespace)
+	hide, err := d.hider(ctx, namespace, opts.Services...)
 	if err != nil && opts.Trouble != nil {
 		opts.Trouble(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
 	}
@@ -345,40 +345,24 @@ func logLine(service, pod, container, text string) LogLine {
 	return line
 }
 
-// hider returns what takes the values of the namespace's secrets out of a text.
-func (d *Deployer) hider(ctx context.Context, namespace string) (func(string) string, error) {
+// hider returns what takes the values of the namespace's secrets out of a text,
+// and leaves those names in it.
+func (d *Deployer) hider(ctx context.Context, namespace string, names ...string) (func(string) string, error) {
 	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
 	if err != nil {
 		return func(s string) string { return s }, d.explain(ctx, err)
 	}
-	values := make(map[string]bool)
+	var values redact.Values
+	names = append(names, namespace)
 	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
 		_, credentials := list.Items[i].Data["password"]
 		for key, v := range list.Items[i].Data {
-			if credentials && slices.Contains(noSecrets, key) {
+			if credentials && redact.Public(key) {
 				continue
 			}
-			for part := range strings.Lines(string(v)) {
-				if part = strings.TrimSpace(part); len(part) >= shortestSecret {
-					values[part], values[base64.StdEncoding.EncodeToString([]byte(part))] = true, true
-				}
-			}
+			values.Add(string(v))
 		}
 	}
-	all := slices.Collect(maps.Keys(values))
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one within another leaves nothing
-	return func(s string) string {
-		for _, v := range all {
-			s = strings.ReplaceAll(s, v, "REDACTED")
-		}
-		return s
-	}, nil
+	return values.Except(names...), nil
 }
-
-// noSecrets are the keys of credentials whose values are names, which are the
-// same everywhere.
-var noSecrets = []string{"user", "username", "host", "port", "database"}
-
-// shortestSecret is the length below which a value is not looked for: hiding it
-// would hide half of the output.
-const shortestSecret = 6

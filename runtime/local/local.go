@@ -66,10 +66,8 @@ type Runtime struct {
 	runtime.Runtime
 	// Cluster shows what is deployed; what it shows is not redacted.
 	Cluster *deploy.Deployer
-	// Redact takes the values of secrets that are known out of a text.
-	Redact func(string) string
-	close  []func() error // in the order of opening
-	warm   *warm          // nil: nothing is kept between runs
+	close   []func() error // in the order of opening
+	warm    *warm          // nil: nothing is kept between runs
 }
 
 // Changed has what is kept between runs forgotten, as far as it is of the paths
@@ -137,7 +135,7 @@ func Open(ctx context.Context, opts Options) (*Runtime, error) {
 }
 
 func (r *Runtime) open(ctx context.Context, opts Options) error {
-	hide := &redactor{}
+	hide := newRedactor(opts.notice)
 	var from runtime.Secrets
 	if opts.Secrets != nil {
 		from = secrets{opts.Secrets, hide}
@@ -161,9 +159,9 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		}
 		return err
 	}
-	r.Builder = redactedBuilder{builder, hide}
+	r.Builder, r.Hide = builder, hide.hide
 	if embedded, ok := r.Registry.(revived); ok {
-		r.Builder = redactedBuilder{pushing{builder, embedded}, hide}
+		r.Builder = pushing{builder, embedded}
 	}
 
 	if opts.Warm {
@@ -181,8 +179,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	r.Deployer = redactedDeployer{deployer, hide}
-	r.Cluster, r.Redact = deployer, hide.text
+	r.Deployer, r.Cluster = deployer, deployer
 
 	s, err := stateOf(config, opts)
 	if err != nil {

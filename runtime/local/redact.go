@@ -2,134 +2,127 @@ package local
 
 import (
 	"context"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A redactor keeps the values of secrets out of all that is shown and kept
-// (D4): of events, errors and evidence. It knows the values that were asked for;
-// nothing else can get into a build or a pod. A value of fewer than four
-// characters is no secret, and hiding it would hide half of the output.
+// A redactor keeps the values of secrets out of all that is shown and kept (D4).
+// It knows the values that were asked for; nothing else can get into a build or a
+// pod. Of a value that it cannot keep out, it says so.
 type redactor struct {
-	mu     sync.Mutex
-	values []string // longest first, so that one within another leaves nothing
+	values redact.Values
+	notice func(string)
+
+	mu    sync.Mutex
+	known map[string]string // values by the name of their secret; guarded by mu
+	names map[string]bool   // of all plans so far; guarded by mu
+	told  map[string]bool   // secrets of which something was said; guarded by mu
 }
 
-const (
-	shortest = 4
-	redacted = "REDACTED"
-)
+func newRedactor(notice func(string)) *redactor {
+	return &redactor{notice: notice, known: make(map[string]string), names: make(map[string]bool), told: make(map[string]bool)}
+}
 
-// add takes a value in, with the forms in which it may be printed.
-func (r *redactor) add(value string) {
+// add takes in the value of a secret.
+func (r *redactor) add(ref plan.SecretRef, value string) {
+	weak := r.values.Add(value)
+	if redact.Public(ref.Key) {
+		return
+	}
+	secret := refName(ref)
+	value = strings.TrimSpace(value)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	forms := append(strings.Split(value, "\n"), base64.StdEncoding.EncodeToString([]byte(value)))
-	for _, v := range forms {
-		if v = strings.TrimSpace(v); len(v) >= shortest && !slices.Contains(r.values, v) {
-			r.values = append(r.values, v)
-		}
+	r.known[secret] = value
+	if weak != "" {
+		r.tell(secret, string(weak))
+	} else if r.names[value] {
+		r.tell(secret, inPlan)
 	}
-	slices.SortFunc(r.values, func(a, b string) int { return len(b) - len(a) })
 }
 
-// text returns s without values.
-func (r *redactor) text(s string) string {
+// inPlan is why a value is left where it stands for a name.
+const inPlan = "it is also a name in the plan"
+
+// tell says once that a value is shown. It is called with the lock.
+func (r *redactor) tell(secret, why string) {
+	if !r.told[secret] {
+		r.told[secret] = true
+		r.notice(fmt.Sprintf("the value of secret %s is not hidden in output: %s; use a longer, random one", secret, why))
+	}
+}
+
+// hide implements the field Hide of [runtime.Runtime].
+func (r *redactor) hide(p *plan.Plan) func(string) string {
+	all := namesOf(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, v := range r.values {
-		if strings.Contains(s, v) {
-			s = strings.ReplaceAll(s, v, redacted)
+	for _, name := range all {
+		r.names[name] = true
+	}
+	for secret, value := range r.known {
+		if value != "" && r.names[value] {
+			r.tell(secret, inPlan)
 		}
 	}
-	return s
+	return r.values.Except(all...)
 }
 
-func (r *redactor) lines(all []string) []string {
-	out := make([]string, len(all))
-	for i, s := range all {
-		out[i] = r.text(s)
-	}
-	return out
-}
-
-// emit returns an Emit that hands on to emit what has no values in it.
-func (r *redactor) emit(emit runtime.Emit) runtime.Emit {
-	return func(b runtime.Body) {
-		switch e := b.(type) {
-		case runtime.Log:
-			e.Text = r.text(e.Text)
-			b = e
-		case runtime.BuildStep:
-			e.Name, e.Error = r.text(e.Name), r.text(e.Error)
-			b = e
-		case runtime.PodChanged:
-			e.Reason = r.text(e.Reason)
-			b = e
-		case runtime.WaitingFor:
-			e.What = r.text(e.What)
-			b = e
-		case runtime.Retried:
-			e.What, e.Error = r.text(e.What), r.text(e.Error)
-			b = e
-		case runtime.StateChanged:
-			e.Reason = r.text(e.Reason)
-			b = e
-		}
-		emit(b)
-	}
-}
-
-// err returns an error of the same kind without values.
-func (r *redactor) err(err error) error {
-	if err == nil {
+// namesOf returns the names in a plan, which may be nil: of what it declares, and
+// of what it refers to elsewhere. Cutting them would hide what a message is about.
+func namesOf(p *plan.Plan) []string {
+	if p == nil {
 		return nil
 	}
-	var build *runtime.BuildError
-	var release *runtime.ReleaseError
-	switch {
-	case errors.As(err, &build):
-		build.Log, build.Step = r.lines(build.Log), r.text(build.Step)
-		build.Err = r.err(build.Err)
-	case errors.As(err, &release):
-		release.Evidence = r.lines(release.Evidence)
-		release.Err = r.err(release.Err)
+	key := runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: p.Environment.Name}
+	all := []string{key.Pipeline, key.Name, key.Namespace(), p.Environment.Source, p.Environment.Branch, p.Pipeline.Registry}
+	secret := func(ref *plan.SecretRef) {
+		if ref != nil {
+			all = append(all, ref.Name, ref.Key)
+		}
 	}
-	if text := err.Error(); r.text(text) != text {
-		return &redactedError{err, r.text(text)}
+	for _, param := range p.Params {
+		all = append(all, param.Name)
 	}
-	return err
-}
-
-// A redactedError is an error whose text had a value in it.
-type redactedError struct {
-	err  error
-	text string
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-// Format writes the text whatever the verb, so that %#v shows no more than %v.
-func (e *redactedError) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(e.text)) }
-
-// Is reports whether the error that is hidden is target. It is not unwrapped, so that nobody
-// gets at its text.
-func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }
-
-// As finds the errors that runtime tells apart, which hold no value any more.
-func (e *redactedError) As(target any) bool {
-	switch target.(type) {
-	case **runtime.BuildError, **runtime.ReleaseError, **runtime.LockedError:
-		return errors.As(e.err, target)
+	for _, st := range p.Stages {
+		all = append(all, st.Name)
 	}
-	return false
+	for _, in := range p.Inputs {
+		all = append(all, in.Path)
+	}
+	for _, b := range p.Builds {
+		all = append(all, b.ID, b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
+		for _, ref := range b.Secrets {
+			secret(&ref)
+		}
+	}
+	for _, s := range p.Services {
+		all = append(all, s.Name, s.Image.Mirror, s.Image.Ref)
+		if s.Chart != nil {
+			all = append(all, s.Chart.Ref, s.Chart.Version, s.Chart.Repo)
+		}
+		for _, port := range s.Workload.Ports {
+			all = append(all, port.Name, port.Host)
+		}
+		for _, v := range s.Workload.Volumes {
+			all = append(all, v.Name, v.Path)
+		}
+		for _, e := range s.Workload.Env {
+			all = append(all, e.Name)
+			secret(e.Secret)
+		}
+		if d := s.Workload.Database; d != nil {
+			all = append(all, d.Engine)
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" })
 }
 
 // secrets are the sources of secrets, which tell the redactor what they give.
@@ -141,52 +134,7 @@ type secrets struct {
 func (s secrets) Secret(ctx context.Context, ref plan.SecretRef) (runtime.Secret, error) {
 	value, err := s.from.Secret(ctx, ref)
 	if err == nil {
-		s.redactor.add(value.Reveal())
+		s.redactor.add(ref, value.Reveal())
 	}
 	return value, err
-}
-
-// A redactedBuilder is a builder that shows no values.
-type redactedBuilder struct {
-	runtime.Builder
-	redactor *redactor
-}
-
-func (b redactedBuilder) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
-	digest, err := b.Builder.Build(ctx, spec, ref, b.redactor.emit(emit))
-	return digest, b.redactor.err(err)
-}
-
-// A redactedDeployer is a deployer that shows no values.
-type redactedDeployer struct {
-	runtime.Deployer
-	redactor *redactor
-}
-
-func (d redactedDeployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) error {
-	return d.redactor.err(d.Deployer.Prepare(ctx, namespace, p))
-}
-
-func (d redactedDeployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.redactor.err(d.Deployer.Deploy(ctx, r, d.redactor.emit(emit)))
-}
-
-func (d redactedDeployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.redactor.err(d.Deployer.Stop(ctx, r, d.redactor.emit(emit)))
-}
-
-func (d redactedDeployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.redactor.err(d.Deployer.Restart(ctx, r, d.redactor.emit(emit)))
-}
-
-func (d redactedDeployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.redactor.err(d.Deployer.Delete(ctx, r, d.redactor.emit(emit)))
-}
-
-func (d redactedDeployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.redactor.err(d.Deployer.Start(ctx, r, d.redactor.emit(emit)))
-}
-
-func (d redactedDeployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
-	return d.redactor.err(d.Deployer.Remove(ctx, key, keepVolumes, d.redactor.emit(emit)))
 }

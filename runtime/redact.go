@@ -1,0 +1,185 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Redact returns b with what hide makes of each string in it that quotes a
+// program or a server: its output, an error, a reason. Names stay as they are, so
+// that they can be looked up. Every type of event says for itself which strings
+// are which; one that does not is not a Body.
+func Redact(b Body, hide func(string) string) Body { return b.redacted(hide) }
+
+// redacting returns a callback that hands on to call what is redacted. Both call
+// and hide may be nil.
+func redacting(call func(Event), hide func(string) string) func(Event) {
+	if call == nil || hide == nil {
+		return call
+	}
+	return func(e Event) {
+		e.Body = Redact(e.Body, hide)
+		call(e)
+	}
+}
+
+func (e RunStarted) redacted(func(string) string) Body   { return e }
+func (e StageStarted) redacted(func(string) string) Body { return e }
+func (e StageEnded) redacted(func(string) string) Body   { return e }
+
+func (e StateChanged) redacted(hide func(string) string) Body {
+	e.Reason = hide(e.Reason)
+	return e
+}
+
+func (e BuildStep) redacted(hide func(string) string) Body {
+	e.Name, e.Error = hide(e.Name), hide(e.Error) // a name has the command of a RUN
+	return e
+}
+
+func (e Transfer) redacted(func(string) string) Body { return e }
+
+func (e Log) redacted(hide func(string) string) Body {
+	e.Source, e.Text = hide(e.Source), hide(e.Text) // a source may be the name of a build step
+	return e
+}
+
+func (e PodChanged) redacted(hide func(string) string) Body {
+	e.Reason = hide(e.Reason)
+	return e
+}
+
+func (e WaitingFor) redacted(hide func(string) string) Body {
+	e.What = hide(e.What)
+	return e
+}
+
+func (e Retried) redacted(hide func(string) string) Body {
+	e.What, e.Error = hide(e.What), hide(e.Error)
+	return e
+}
+
+func (e Printed) redacted(hide func(string) string) Body {
+	e.Text = hide(e.Text)
+	return e
+}
+
+func (e Warned) redacted(hide func(string) string) Body {
+	e.Diagnostic = redactDiagnostic(e.Diagnostic, hide)
+	return e
+}
+
+func (e RunEnded) redacted(hide func(string) string) Body {
+	if e.Record != nil {
+		record := redactRecord(*e.Record, hide)
+		e.Record = &record
+	}
+	return e
+}
+
+func (e FilesChanged) redacted(func(string) string) Body { return e }
+
+func (e WatchChanged) redacted(hide func(string) string) Body {
+	e.Reason = hide(e.Reason)
+	e.Errors = slices.Clone(e.Errors)
+	for i, d := range e.Errors {
+		e.Errors[i] = redactDiagnostic(d, hide)
+	}
+	return e
+}
+
+func (e ServiceRemoved) redacted(func(string) string) Body { return e }
+
+func (e Forwarding) redacted(hide func(string) string) Body {
+	e.Reason = hide(e.Reason)
+	return e
+}
+
+func (e Synced) redacted(hide func(string) string) Body {
+	e.Error = hide(e.Error)
+	return e
+}
+
+func redactDiagnostic(d plan.Diagnostic, hide func(string) string) plan.Diagnostic {
+	d.Message, d.Line, d.Hint = hide(d.Message), hide(d.Line), hide(d.Hint)
+	d.Related = slices.Clone(d.Related)
+	for i := range d.Related {
+		d.Related[i].Message, d.Related[i].Line = hide(d.Related[i].Message), hide(d.Related[i].Line)
+	}
+	return d
+}
+
+func redactRecord(r RunRecord, hide func(string) string) RunRecord {
+	r.Error = hide(r.Error)
+	r.Services = slices.Clone(r.Services)
+	for i := range r.Services {
+		redactService(&r.Services[i], hide)
+	}
+	return r
+}
+
+func redactService(s *ServiceRecord, hide func(string) string) {
+	s.Reason, s.Error, s.Evidence, s.Err = hide(s.Reason), hide(s.Error), redactLines(s.Evidence, hide), redactError(s.Err, hide)
+}
+
+func redactLines(lines []string, hide func(string) string) []string {
+	lines = slices.Clone(lines)
+	for i, line := range lines {
+		lines[i] = hide(line)
+	}
+	return lines
+}
+
+// redactError returns an error that is the same to errors.Is and errors.As, and in
+// which hide finds nothing. Without hide it is err itself.
+func redactError(err error, hide func(string) string) error {
+	if _, done := err.(*redactedError); err == nil || done || hide == nil { //nolint:errorlint // what wraps one has text of its own
+		return err
+	}
+	return &redactedError{err, hide}
+}
+
+// A redactedError is an error whose text is redacted. It does not unwrap to the
+// original, so that nobody gets at its text.
+type redactedError struct {
+	err  error
+	hide func(string) string
+}
+
+func (e *redactedError) Error() string { return e.hide(e.err.Error()) }
+
+// Format writes the text whatever the verb, so that %#v shows no more than %v.
+func (e *redactedError) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(e.Error())) }
+
+// Is reports whether the original is target.
+func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }
+
+// As finds what errors.As finds in the original. Builds and releases that failed
+// are redacted, too; of others those are not found that say what is to be hidden.
+func (e *redactedError) As(target any) bool {
+	if !errors.As(e.err, target) {
+		return false
+	}
+	switch target := target.(type) {
+	case **BuildError:
+		b := **target
+		b.Step, b.Log, b.Err = e.hide(b.Step), redactLines(b.Log, e.hide), redactError(b.Err, e.hide)
+		*target = &b
+		return true
+	case **ReleaseError:
+		r := **target
+		r.Evidence, r.Err = redactLines(r.Evidence, e.hide), redactError(r.Err, e.hide)
+		*target = &r
+		return true
+	}
+	found := reflect.ValueOf(target).Elem()
+	if err, ok := found.Interface().(error); ok && e.hide(err.Error()) == err.Error() {
+		return true
+	}
+	found.SetZero()
+	return false
+}

@@ -98,7 +98,7 @@ var policy = map[string][]string{
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
 		"plan", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
-		"runtime/deploy", "runtime/view", "runtime/watch", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"runtime/deploy", "runtime/reach", "runtime/view", "runtime/watch", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"go.yaml.in/yaml/v3", // values of a file as they are written
 		"github.com/pmezard/go-difflib/difflib",
 		"k8s.io/klog/v2", // to keep what client-go logs off standard error

@@ -12,6 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
 // report tells what went wrong, on standard error: what, where, why, and what
@@ -84,6 +85,7 @@ func advice(err error) string {
 	var cancelled *runtime.CancelledError
 	var damaged *runtime.DamagedError
 	var unread *deploy.UnreadError
+	var taken *reach.TakenError
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
@@ -92,6 +94,8 @@ func advice(err error) string {
 		return fmt.Sprintf("delete the environment with \"pipe delete %s/%s\"; or delete %s alone and run again, which forgets what was skipped and moved and leaves what is deployed", damaged.Key.Pipeline, damaged.Key.Name, damaged.Object)
 	case errors.As(err, &unread):
 		return "see whether the kubelet runs, and whether the API server reaches it, with: kubectl describe node " + strings.Join(unread.Nodes, " ")
+	case errors.As(err, &taken):
+		return "end the program that has the port, or forward another local port, as in: pipe forward ENV SERVICE:PORT=LOCAL"
 	case strings.Contains(text, "no space left on device"):
 		return "make room on the disk and run again"
 	case errors.Is(err, runtime.ErrTimeout):

@@ -66,8 +66,10 @@ type Runtime struct {
 	runtime.Runtime
 	// Cluster shows what is deployed; what it shows is not redacted.
 	Cluster *deploy.Deployer
-	close   []func() error // in the order of opening
-	warm    *warm          // nil: nothing is kept between runs
+	// Config is that of the cluster, for what reaches into its pods.
+	Config *rest.Config
+	close  []func() error // in the order of opening
+	warm   *warm          // nil: nothing is kept between runs
 }
 
 // Changed has what is kept between runs forgotten, as far as it is of the paths
@@ -179,7 +181,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	r.Deployer, r.Cluster = deployer, deployer
+	r.Deployer, r.Cluster, r.Config = deployer, deployer, config
 
 	s, err := stateOf(config, opts)
 	if err != nil {

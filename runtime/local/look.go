@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 )
@@ -16,6 +18,7 @@ type Look struct {
 	Store    runtime.Store
 	Locker   runtime.Locker
 	Deployer *deploy.Deployer // for what it shows; it has no source of secrets
+	Config   *rest.Config     // of the cluster, for what reaches into its pods
 }
 
 // Runtime returns a runtime for what only reads and writes the state, such as
@@ -39,7 +42,7 @@ func OpenLook(ctx context.Context, opts Options) (*Look, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Look{Store: s, Locker: s, Deployer: d}, nil
+	return &Look{Store: s, Locker: s, Deployer: d, Config: config}, nil
 }
 
 // Explain makes an *UnavailableError of an error that says that the cluster did

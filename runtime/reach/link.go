@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,27 +129,12 @@ func (n *Namespace) dial(ctx context.Context, pod string) (*link, error) {
 	defer cancel()
 	l, err := n.dialWebsocket(ctx, pod)
 	if httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) {
-		var spdyErr error
-		if l, spdyErr = n.dialSPDY(ctx, pod); spdyErr != nil {
-			return nil, upgradeError(err, spdyErr)
-		}
-		return l, nil
+		l, err = n.dialSPDY(ctx, pod)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return l, err
-}
-
-// upgradeError returns what the server has said, if it has, of the errors of two
-// attempts.
-func upgradeError(websocket, spdy error) error {
-	var failure *httpstream.UpgradeFailureError
-	var status *apierrors.StatusError
-	if errors.As(websocket, &failure) && errors.As(failure.Cause, &status) {
-		return status
-	}
-	return spdy
 }
 
 // url returns the address of a subresource of a pod.
@@ -186,11 +172,33 @@ func (n *Namespace) dialSPDY(ctx context.Context, pod string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, _, err := spdy.NegotiateStreaming(upgrader, &http.Client{Transport: transport}, req, constants.PortForwardV1Name)
-	if err != nil {
+	answer := &answering{next: transport}
+	conn, _, err := spdy.NegotiateStreaming(upgrader, &http.Client{Transport: answer}, req, constants.PortForwardV1Name)
+	switch {
+	case err == nil:
+	case answer.status >= http.StatusBadRequest:
+		refused := apierrors.NewGenericServerResponse(answer.status, req.Method, corev1.Resource("pods"), pod, "", 0, false)
+		refused.ErrStatus.Message = strings.TrimPrefix(err.Error(), "unable to upgrade connection: ")
+		return nil, refused
+	default:
 		return nil, err
 	}
 	return &link{conn: conn, times: n.times, close: sync.OnceFunc(func() { _ = conn.Close() })}, nil
+}
+
+// answering keeps the status of an answer, of which the library's error has only
+// the text.
+type answering struct {
+	next   http.RoundTripper
+	status int
+}
+
+func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.next.RoundTrip(r)
+	if resp != nil {
+		a.status = resp.StatusCode
+	}
+	return resp, err
 }
 
 // watched is a connection on which a ping is answered now and then: without that

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/reach"
+)
+
+func (a *app) forwardCmd() *cobra.Command {
+	var (
+		env     envFlags
+		part    partFlags
+		address string
+		out     string
+	)
+	cmd := &cobra.Command{
+		Use:   "forward ENV [SERVICE[:PORT[=LOCAL]]]...",
+		Short: "Forward local ports to the services of an environment",
+		Long: `forward opens a local port for each port of the services that are named, or of all that are
+deployed, and prints where each is reached. It goes on until it is interrupted.
+
+A local port stays open, and never changes, while pods come and go: each connection goes to
+the newest pod that is ready. While there is none, as during a deploy, new connections are
+held for 10 seconds. Connections are taken up again after the network was lost.
+
+PORT is a number or the name of a port. LOCAL is a number: if that port is taken, it is an
+error that names the program that has it. Without LOCAL the local port has the number of
+PORT, or any number if that one is taken, which is said. Only TCP ports can be forwarded.
+
+-o json writes a line for each forward whenever its state changes, as
+{"service", "port", "url", "state", "pod", "reason"}: the state is listening, connected,
+waiting (for a pod that is ready) or failed.`,
+		Example: `  pipe forward staging
+  pipe forward staging web db:5432=15432
+  pipe forward staging web:http=3000
+  pipe forward staging -o json | jq -r 'select(.service == "web").url'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef(cmd, "%s takes ENV, and the services to forward to", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts, err := forwardAddress(cmd, address)
+			if err != nil {
+				return err
+			}
+			look, err := a.openLook(cmd.Context(), cmd, part)
+			if err != nil {
+				return err
+			}
+			e, err := a.environment(cmd, look, args[0], env)
+			if err != nil {
+				return err
+			}
+			if e.Plan == nil {
+				return fmt.Errorf("nothing was deployed to environment %s yet", e.Key.Name)
+			}
+			targets, err := a.forwardTargets(cmd, look, e, args[1:])
+			if err != nil {
+				return err
+			}
+			return a.forward(cmd, look, e, targets, opts, out)
+		},
+	}
+	env.add(cmd)
+	cmd.Flags().StringVar(&address, "address", "localhost", "listen at this `IP` address, e.g. --address 0.0.0.0 lets other machines in; localhost is both 127.0.0.1 and ::1")
+	part.addCluster(cmd)
+	addLines(cmd, &out)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return a.completeEnvironments(&part, 1)(cmd, args, word)
+		}
+		return a.servicesSoon(cmd, &part, &env, args), cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+// forwardAddress returns where to listen.
+func forwardAddress(cmd *cobra.Command, address string) (opts reach.ForwardOptions, err error) {
+	if address == "localhost" {
+		return opts, nil
+	}
+	if opts.Address, err = netip.ParseAddr(address); err != nil {
+		return opts, usagef(cmd, "--address %s: %q is not a valid IP address", address, address)
+	}
+	return opts, nil
+}
+
+// forwardTargets returns what is named, or else all ports that are deployed.
+func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.Environment, names []string) ([]reach.Target, error) {
+	targets, err := reach.ParseTargets(e.Plan, names)
+	var wrong *reach.TargetError
+	switch {
+	case errors.As(err, &wrong) && len(wrong.Candidates) > 0:
+		return nil, usagef(cmd, "%w%s", wrong, didYouMean(wrong.Name, wrong.Candidates))
+	case err != nil:
+		return nil, usagef(cmd, "%w", err)
+	case len(names) > 0:
+		return targets, nil
+	}
+	live, err := look.Deployer.Live(cmd.Context(), e.Key.Namespace())
+	if err != nil {
+		return nil, look.Explain(err)
+	}
+	targets = reach.Targets(e.Plan, func(s *plan.Service) bool {
+		deployed := live[s.Name] != nil && live[s.Name].Deployed != nil
+		if deployed {
+			for _, p := range s.Workload.Ports {
+				if p.Protocol != "TCP" {
+					a.note(fmt.Sprintf("%s: port %d is %s and is not forwarded", s.Name, p.Number, p.Protocol))
+				}
+			}
+		}
+		return deployed
+	})
+	if len(targets) == 0 {
+		return nil, fmt.Errorf("no service that is deployed to environment %s declares a TCP port: name one, as in pipe forward %s web:8080", e.Key.Name, e.Key.Name)
+	}
+	return targets, nil
+}
+
+// forward forwards until it is interrupted.
+func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environment, targets []reach.Target, opts reach.ForwardOptions, out string) error {
+	ctx := cmd.Context()
+	ns, err := reach.Open(look.Config, e.Key.Namespace())
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	show := &forwardShow{app: a, plan: e.Plan, json: out == "json", was: make(map[reach.Target]reach.ForwardState)}
+	opts.Report = show.changed
+	f := ns.Forwarder(opts)
+	defer f.Close()
+	if err := f.Known(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // that is how it ends
+		}
+		return look.Explain(err)
+	}
+	forwards, err := f.Set(targets)
+	if err != nil {
+		return err
+	}
+	show.opened(forwards)
+	<-ctx.Done()
+	return nil
+}
+
+// A forwardShow shows forwards, which change on goroutines of their own.
+type forwardShow struct {
+	*app
+	plan *plan.Plan
+	json bool
+
+	mu  sync.Mutex
+	was map[reach.Target]reach.ForwardState // guarded by mu
+}
+
+// A forwardLine is a line of -o json.
+type forwardLine struct {
+	Service string `json:"service"`
+	runtime.Forwarding
+	Pod string `json:"pod,omitempty"`
+}
+
+// opened tells where the ports are reached.
+func (s *forwardShow) opened(forwards []reach.Forward) {
+	if s.json {
+		return
+	}
+	width := 0
+	for _, f := range forwards {
+		width = max(width, len(forwardName(f)))
+	}
+	for _, f := range forwards {
+		if f.Taken != nil {
+			s.note(fmt.Sprintf("%s: %v: port %d is used instead", forwardName(f), f.Taken, f.Address.Port()))
+		}
+		fmt.Fprintf(s.stdout, "%-*s  %s\n", width, forwardName(f), f.URL(s.plan))
+	}
+}
+
+// changed tells how a forward is doing now.
+func (s *forwardShow) changed(f reach.Forward) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.json {
+		e := json.NewEncoder(s.stdout)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(forwardLine{f.Service, f.Event(s.plan), f.Pod}) // once nobody reads, nothing is left to say
+		return
+	}
+	good := []reach.ForwardState{"", reach.Listening, reach.Connected}
+	was := s.was[f.Target]
+	s.was[f.Target] = f.State
+	switch {
+	case f.State == reach.Failed:
+		s.note(fmt.Sprintf("%s: %s", forwardName(f), ui.Clean(f.Err.Error())))
+	case f.State == reach.Waiting:
+		s.note(fmt.Sprintf("%s: connections are held: %s", forwardName(f), ui.Clean(f.Err.Error())))
+	case !slices.Contains(good, was):
+		s.note(fmt.Sprintf("%s: goes to pod %s", forwardName(f), f.Pod))
+	}
+}
+
+// forwardName names a forward: "web:8080".
+func forwardName(f reach.Forward) string { return fmt.Sprintf("%s:%d", f.Service, f.Port) }

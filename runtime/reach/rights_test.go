@@ -1,0 +1,87 @@
+package reach_test
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/reach"
+)
+
+// rolesOf returns the rules of the Roles of docs/rbac.yaml, by name.
+func rolesOf(t *testing.T) map[string][]rbacv1.PolicyRule {
+	t.Helper()
+	data, err := os.ReadFile("../../docs/rbac.yaml")
+	must(t, err)
+	rules := make(map[string][]rbacv1.PolicyRule)
+	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096); ; {
+		var role rbacv1.Role
+		if err := d.Decode(&role); err != nil {
+			break
+		}
+		rules[role.Name] = role.Rules
+	}
+	return rules
+}
+
+// as returns how a user reaches the cluster who has these rights in a namespace,
+// and no others.
+func as(t *testing.T, n *node, user string, rules []rbacv1.PolicyRule) *rest.Config {
+	t.Helper()
+	_, err := n.client.RbacV1().Roles(n.namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = n.client.RbacV1().RoleBindings(n.namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	config := testenv.Cluster(t)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user}
+	return config
+}
+
+// TestRights: the Role pipe-reach is what is needed besides the Role pipe. On the
+// real API server a connection that is allowed comes as far as the node, which is
+// not there.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.serves("web", "web-1")
+	roles := rolesOf(t)
+	forward := func(user string, rules []rbacv1.PolicyRule) error {
+		ns, err := reach.Open(as(t, n, user, rules), n.namespace)
+		must(t, err)
+		defer ns.Close()
+		ns.SetTimes(time.Second, 10*time.Second, time.Second)
+		_, w, forwards := forwarder(t, ns, "web")
+		w.until("web", reach.Listening, "web-1")
+		isReset(t, dial(t, forwards[0]))
+		return w.until("web", reach.Failed, "web-1").Err
+	}
+	if err := forward("alone", roles["pipe"]); !apierrors.IsForbidden(err) {
+		t.Errorf("without pipe-reach: %v", err)
+	}
+	// Over websockets both verbs are needed. With "create" alone SPDY works.
+	for _, verbs := range [][]string{{"get"}, {"create"}, {"get", "create"}} {
+		rule := *roles["pipe-reach"][0].DeepCopy()
+		if rule.Resources[0] != "pods/portforward" || !slices.Equal(rule.Verbs, verbs) && len(verbs) == 2 {
+			t.Fatalf("pipe-reach has the rule %v", rule)
+		}
+		rule.Verbs = verbs
+		err := forward(strings.Join(verbs, "-"), append(slices.Clone(roles["pipe"]), rule))
+		if allowed := slices.Contains(verbs, "create"); apierrors.IsForbidden(err) == allowed {
+			t.Errorf("with %v: %v", verbs, err)
+		}
+	}
+}

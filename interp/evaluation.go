@@ -60,6 +60,7 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 	}
 	s := builtins.NewSession(builtins.NewFiles(dir, int64(opts.Limits.Size)))
 	s.Environment, s.Version, s.Values, s.StandIns = opts.Environment, opts.Version, opts.Params, opts.StandIns
+	s.Files.Keep(opts.Trees)
 	e := &evaluation{
 		ctx: ctx, dir: dir, name: name, opts: opts, session: s, modules: map[string]*module{},
 		libs: map[string]fs.FS{"std": stdlib.FS},

@@ -133,6 +133,43 @@ container("web", image = "nginx:1.27", labels = labels("shop"))
 	// Output: map[owner:ann team:shop]
 }
 
+// A program that watches the workspace evaluates it again and again.
+func ExampleTrees() {
+	file, remove := temporary(`
+pipeline("shop")
+container("web", image = "nginx:1.27", chart = chart("web"))
+`)
+	defer remove()
+	dir := filepath.Dir(file)
+	chart := func(version string) {
+		_ = os.MkdirAll(filepath.Join(dir, "web"), 0o755)
+		_ = os.WriteFile(filepath.Join(dir, "web", "Chart.yaml"), []byte("apiVersion: v2\nname: web\nversion: "+version+"\n"), 0o600)
+	}
+	trees := &interp.Trees{}
+	digest := func() plan.Digest {
+		p, err := interp.Eval(context.Background(), file, interp.Options{Trees: trees})
+		if err != nil {
+			fmt.Println(err)
+			return ""
+		}
+		for _, in := range p.Inputs {
+			if in.Kind == plan.InputChart {
+				return in.Digest
+			}
+		}
+		return ""
+	}
+	chart("1.0.0")
+	before := digest()
+	chart("2.0.0")
+	fmt.Println(digest() == before) // nobody has said that it changed
+	trees.Changed([]string{"web/Chart.yaml"})
+	fmt.Println(digest() == before)
+	// Output:
+	// true
+	// false
+}
+
 // A server evaluates what strangers write.
 func ExampleLimits() {
 	file, remove := temporary(`pipeline("shop")

@@ -53,6 +53,9 @@ type Options struct {
 	Modules map[string]fs.FS
 	// Cache has the remote modules, as modules.Cache returns it; nil: there are none.
 	Cache fs.FS
+	// Trees keep the digests of directories of the workspace between evaluations;
+	// nil: each evaluation reads them. Who sets it must tell Trees of every change.
+	Trees *Trees
 	// Print is called with each print() of the Pipelinefile, from the goroutine
 	// of Eval (L5); nil: they are discarded.
 	Print func(pos plan.Pos, message string)

@@ -49,9 +49,10 @@ const lookParallelism = 16
 // look finds out all that can be found out without changing anything: what is
 // deployed, which images there are, what each release would be. Preview shows
 // it and Run goes by it, so that they agree. What is wrong with one service or
-// image is kept with it; the error is about what concerns all. The tasks also
-// are run at the same time.
-func (r *run) look(ctx context.Context, also ...*sched.Task) error {
+// image is kept with it; the error is about what concerns all. The preparation
+// and the tasks beside it are run concurrently; only the preparation is waited for
+// by what depends on the namespace.
+func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error {
 	list := &sched.Task{Name: "look at namespace " + r.namespace, Class: -1}
 	list.Do = func(ctx context.Context) (err error) {
 		if r.deployed, err = r.Deployer.Deployed(ctx, r.namespace); err != nil {
@@ -59,8 +60,7 @@ func (r *run) look(ctx context.Context, also ...*sched.Task) error {
 		}
 		return err
 	}
-	tasks := append(also, list)
-	tasks = append(tasks, r.lookups(also)...)
+	tasks := slices.Concat(preparation, beside, []*sched.Task{list}, r.lookups(preparation))
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {

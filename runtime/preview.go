@@ -24,7 +24,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 		return nil, err
 	}
 	hide = r.hider(x.req.Plan)
-	if err := x.look(ctx); err != nil {
+	if err := x.look(ctx, nil, nil); err != nil {
 		return nil, err
 	}
 	x.settleGuards()

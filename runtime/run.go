@@ -224,12 +224,20 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 // carryOut does what is to be done, and returns when every service has ended.
 func (x *run) carryOut(ctx context.Context) error {
 	x.track.start(x.namespace)
-	err := x.begin(ctx)
+	var err error
+	var beside []*sched.Task
 	if x.Turn != nil {
 		x.Turn.looks(x)
 	}
+	if x.Turn != nil && x.env.Revision != "" {
+		// There is an environment that could be stopped and deleted: what this run
+		// adds to it has only to be known before its work begins.
+		beside = append(beside, &sched.Task{Name: "note that the run has begun", Class: -1, Do: x.begin})
+	} else {
+		err = x.begin(ctx)
+	}
 	if err == nil {
-		err = x.look(ctx, x.preparation()...)
+		err = x.look(ctx, x.preparation(), beside)
 	}
 	if err == nil && x.req.Action == Deploy {
 		x.track.inputs(x.inputs())

@@ -92,6 +92,7 @@ func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, 
 		Root:        root,
 		Cache:       a.moduleCache(),
 		Version:     version, // of a release, for require_version()
+		Trees:       f.trees,
 		Print:       printed,
 	})
 	return evaluation{p, root, recorded}, err

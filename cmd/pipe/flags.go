@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -17,6 +18,7 @@ type evalFlags struct {
 	env    string
 	set    []string
 	params []string
+	trees  *interp.Trees // kept between the evaluations of watch mode; nil: nothing is
 }
 
 func (f *evalFlags) add(cmd *cobra.Command) {

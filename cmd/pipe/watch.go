@@ -61,6 +61,7 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	if err != nil {
 		return err
 	}
+	eval.trees = &interp.Trees{}
 	w := &watcher{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show, flags: flags, view: view,
 		ref: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}}
 	e, err := w.first(ctx)
@@ -79,6 +80,7 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	}
 	defer a.closeParts(rt)
 	w.opened = e.plan
+	rt.Keep(runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace())
 	if err := w.know(ctx, rt); err != nil {
 		return err
 	}
@@ -87,7 +89,11 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	req.WaitLock, req.KeepGoing = true, true
 	err = watch.Run(ctx, watch.Options{
 		Root: e.workspace, Runtime: &rt.Runtime, Evaluate: w.evaluate, Request: req, Events: w.event,
-		Changed: rt.Changed, Files: w.files(),
+		Changed: func(paths []string) {
+			eval.trees.Changed(paths)
+			rt.Changed(paths)
+		},
+		Files: w.files(),
 	})
 	if ctx.Err() != nil {
 		a.note(fmt.Sprintf("everything stays deployed in %s; stop it with: pipe stop %s", req.Environment.Namespace(), eval.env))
@@ -127,7 +133,8 @@ func (w *watcher) first(ctx context.Context) (evaluation, error) {
 		}
 		w.view.Doing("waiting for a change of " + w.file)
 		select {
-		case <-files.Changes():
+		case c := <-files.Changes():
+			w.eval.trees.Changed(c.Paths)
 		case <-ctx.Done():
 			return evaluation{}, context.Cause(ctx)
 		}

@@ -73,6 +73,9 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 // readChart makes a chart of the workspace an input: a .tgz, or all files of a folder.
 func (c *Call) readChart(ref string) *problem {
 	files := c.Session.Files
+	if known, _ := files.trees.digest(ref); known != "" {
+		return c.noteTree(ref)
+	}
 	info, err := files.stat(ref)
 	if err != nil {
 		p := files.problem(ref, err)
@@ -93,7 +96,12 @@ func (c *Call) readChart(ref string) *problem {
 	if !files.isFile(path.Join(ref, "Chart.yaml")) {
 		return problemf("%s is no chart: it has no Chart.yaml", ref).hinted("a chart is a folder with a Chart.yaml, or a .tgz")
 	}
-	if err := files.readTree(ref, plan.InputChart); err != nil {
+	return c.noteTree(ref)
+}
+
+// noteTree makes the folder of a chart an input.
+func (c *Call) noteTree(ref string) *problem {
+	if err := c.Session.Files.readTree(ref, plan.InputChart); err != nil {
 		return problemf("%v", err)
 	}
 	return nil

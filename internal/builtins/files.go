@@ -25,6 +25,7 @@ type Files struct {
 	read   map[string]content
 	inputs map[inputKey]plan.Input
 	stats  map[string]fs.FileInfo // nil: there is nothing
+	trees  *Trees                 // nil: every directory is read
 }
 
 // An inputKey is what tells inputs apart.
@@ -49,6 +50,9 @@ func NewFiles(root *os.Root, most int64) *Files {
 
 // Bound makes reading count in m, and end with its context.
 func (f *Files) Bound(m *Meter) { f.meter = m }
+
+// Keep has directories that t knows not read again.
+func (f *Files) Keep(t *Trees) { f.trees = t }
 
 // Inputs returns what was read, sorted by path, then kind, then what is left out.
 func (f *Files) Inputs() []plan.Input {
@@ -314,7 +318,11 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 	if f.inputs[inputKey{path: dir, kind: kind}].Digest != "" {
 		return nil
 	}
-	f.note(dir, kind, "")
+	known, epoch := f.trees.digest(dir)
+	f.note(dir, kind, known)
+	if known != "" {
+		return nil
+	}
 	var sums strings.Builder
 	n := 0
 	err := fs.WalkDir(f.root.FS(), dir, func(name string, e fs.DirEntry, err error) error {
@@ -343,6 +351,8 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 	if err != nil {
 		return err
 	}
-	f.note(dir, kind, plan.DigestOf([]byte(sums.String())))
+	digest := plan.DigestOf([]byte(sums.String()))
+	f.trees.keep(dir, digest, epoch)
+	f.note(dir, kind, digest)
 	return nil
 }

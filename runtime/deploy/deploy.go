@@ -58,6 +58,7 @@ type Deployer struct {
 	shelf   *chart.Shelf
 	views   views
 	secrets secrets
+	checked checked
 
 	answered atomic.Bool // the cluster has answered before
 }
@@ -80,6 +81,14 @@ func New(opts Options) (*Deployer, error) {
 // workspace, or of all if paths is nil. Without it a Deployer takes a chart for
 // what it was when it was first used.
 func (d *Deployer) Changed(paths []string) { d.shelf.Changed(paths) }
+
+// Keep keeps the watches on the workloads of a namespace open between deploys,
+// until done is called: otherwise each deploy that finds none open begins with
+// lists of all of them.
+func (d *Deployer) Keep(namespace string) (done func()) {
+	_, done = d.views.of(d.cluster, namespace, nil)
+	return done
+}
 
 // Deploy implements [runtime.Deployer]. What is deployed already as it would be
 // is deployed once more: whoever calls has looked, and wants that. Jobs that have

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -34,14 +35,45 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	if err != nil {
 		return "", err
 	}
+	digest, err := fingerprint(c, use)
+	if err != nil {
+		return "", err
+	}
 	// The charts that are made here are known to work; what a service says to
 	// them itself is not.
 	if r.Service.Chart != nil || len(r.Service.Values) > 0 {
+		release := r.Namespace + "/" + r.Service.Name
+		if d.checked.has(release, digest) {
+			return digest, nil
+		}
 		if err := c.Check(r.Namespace, use); err != nil {
 			return "", fmt.Errorf("chart of %s: %w", r.Service.Name, err)
 		}
+		d.checked.put(release, digest)
 	}
-	return fingerprint(c, use)
+	return digest, nil
+}
+
+// A checked has the fingerprint with which the chart of each service was last
+// rendered: in watch mode the same one is asked for at each change.
+type checked struct {
+	mu   sync.Mutex
+	last map[string]plan.Digest // by namespace and service
+}
+
+func (c *checked) has(release string, digest plan.Digest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last[release] == digest
+}
+
+func (c *checked) put(release string, digest plan.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		c.last = make(map[string]plan.Digest)
+	}
+	c.last[release] = digest
 }
 
 // chartOf returns the chart of a release and how it is used.

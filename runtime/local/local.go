@@ -83,6 +83,18 @@ func (r *Runtime) Changed(paths []string) {
 	}
 }
 
+// Keep keeps watches on a namespace open between runs, until Close.
+func (r *Runtime) Keep(namespace string) {
+	if r.Cluster == nil {
+		return
+	}
+	done := r.Cluster.Keep(namespace)
+	r.close = append(r.close, func() error {
+		done()
+		return nil
+	})
+}
+
 // Close gives back what Open has opened. Embedded parts go on in the background
 // for other runs, and end by themselves.
 func (r *Runtime) Close() error {

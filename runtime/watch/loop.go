@@ -47,9 +47,9 @@ type Options struct {
 	// Evaluate says what the files are now. It is called again whenever an input
 	// of the last evaluation has changed; its context ends when it is out of date.
 	Evaluate func(ctx context.Context) Evaluation
-	// Changed is told before a run what of the workspace has changed since the last
-	// one, if Runtime keeps what it knows of files between runs; nil paths mean that
-	// all may have. Nil: it keeps nothing.
+	// Changed is told what of the workspace has changed, before anything is done about
+	// it, so that Evaluate and Runtime may keep what they know of files; nil paths mean
+	// that all may have. Nil: they keep nothing.
 	Changed func(paths []string)
 	// Request is what each run is asked, besides its plan. Its Timeout and its
 	// Events are those of each run; Action is always Deploy.
@@ -107,9 +107,8 @@ type loop struct {
 	work       sync.WaitGroup     // evaluations and runs
 	evaluating context.CancelFunc // ends the evaluation that goes on; nil: none does
 	evaluated  chan Evaluation
-	pending    bool     // something has changed that no run has been started for
-	paths      []string // that have changed since the last run
-	head       bool     // HEAD has moved since the last run
+	pending    bool // something has changed that no run has been started for
+	head       bool // HEAD has moved since the last run
 	paused     bool
 	held       *runtime.WatchChanged // what is asked; nil: nothing
 
@@ -195,7 +194,9 @@ func (l *loop) changed(ctx context.Context, c Change) {
 	if len(c.Paths) == 0 {
 		return
 	}
-	l.paths = append(l.paths, c.Paths...)
+	if l.opts.Changed != nil {
+		l.opts.Changed(c.Paths)
+	}
 	told := runtime.FilesChanged{Paths: c.Paths, Head: c.Head}
 	if n := len(c.Paths); n > shown {
 		told.Paths, told.More = c.Paths[:shown], n-shown
@@ -331,10 +332,6 @@ func (l *loop) lately() int {
 // start begins a run of the plan in charge. Runs of former changes go on.
 func (l *loop) start(ctx context.Context) {
 	l.pending, l.head, l.again = false, false, nil
-	if l.opts.Changed != nil && len(l.paths) > 0 {
-		l.opts.Changed(l.paths)
-	}
-	l.paths = nil
 	req := l.request()
 	number := l.number
 	turn := l.session.Next() // here, and not where it runs: the order counts

@@ -74,7 +74,8 @@ type Files struct {
 	reopened time.Time
 	table    []Mount
 	inputs   map[inputKey]*input
-	given    []plan.Input
+	named    []plan.Input // as they were set
+	given    []plan.Input // each once
 	builds   []plan.BuildSpec
 	ignores  map[string]ignoreFile
 	gather   gather

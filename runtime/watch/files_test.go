@@ -15,7 +15,7 @@ import (
 
 // A space is a workspace that is watched with the system's own notifications.
 type space struct {
-	*testing.T
+	testing.TB
 	dir   string
 	files *Files
 }
@@ -23,7 +23,7 @@ type space struct {
 // newSpace makes a workspace of files, given as names and contents.
 func newSpace(t *testing.T, opts FileOptions, files ...string) *space {
 	t.Helper()
-	s := &space{T: t, dir: t.TempDir()}
+	s := &space{TB: t, dir: t.TempDir()}
 	for i := 0; i < len(files); i += 2 {
 		s.write(files[i], files[i+1])
 	}

@@ -17,13 +17,16 @@ type ignoreFile struct {
 }
 
 func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
+	if f.same(inputs, builds) {
+		return
+	}
 	f.table = f.opts.mounts()
 	last := map[inputKey]plan.Input{}
 	for _, in := range inputs {
 		last[keyOf(in)] = in
 	}
 	maps.DeleteFunc(f.inputs, func(k inputKey, _ *input) bool { _, ok := last[k]; return !ok })
-	f.given, f.builds = sortedInputs(last), builds
+	f.given, f.named, f.builds = sortedInputs(last), slices.Clone(inputs), slices.Clone(builds)
 	for k, in := range last {
 		was := f.inputs[k]
 		switch {
@@ -35,7 +38,7 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
 	}
 	f.replan()
 	for _, w := range f.tree.wants {
-		if w.kind == wantContext || w.kind == wantIgnore {
+		if w.kind == wantContext || w.kind == wantIgnore || w.kind == wantLinked {
 			continue
 		}
 		cur := f.tree.digestOf(w)
@@ -44,6 +47,18 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
 		}
 	}
 	f.again(time.Now())
+}
+
+// same reports whether these are the inputs and builds of the last Set.
+func (f *Files) same(inputs []plan.Input, builds []plan.BuildSpec) bool {
+	return f.named != nil && slices.EqualFunc(f.named, inputs, func(a, b plan.Input) bool { return a.Digest == b.Digest && sameInput(a, b) }) &&
+		slices.EqualFunc(f.builds, builds, func(a, b plan.BuildSpec) bool {
+			return a.Source == b.Source && a.Context == b.Context && a.Dockerfile == b.Dockerfile
+		})
+}
+
+func sameInput(a, b plan.Input) bool {
+	return a.Path == b.Path && a.Kind == b.Kind && slices.Equal(a.Exclude, b.Exclude)
 }
 
 // suspect has w looked at, as it is not what an evaluation read.
@@ -72,18 +87,24 @@ func (f *Files) replan() {
 			wants[k] = was
 			continue
 		}
-		w.resolve(f.tree.root)
+		f.tree.resolve(w)
 		changed = true
 	}
 	for k, w := range f.tree.wants {
+		if k.kind == wantLinked {
+			wants[k] = w // whether it stays is found out below
+			continue
+		}
 		if wants[k] == nil {
 			changed = true
+			f.tree.affect(w)
 			delete(f.tree.diff.touched, w)
 			delete(f.tree.diff.stale, w)
 		}
 	}
 	f.tree.wants = wants
 	if changed {
+		f.tree.relink = true
 		f.tree.rescope()
 	}
 }

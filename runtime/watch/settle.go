@@ -89,9 +89,7 @@ func (f *Files) examine(g gather, final bool) {
 		t.diff.stale = map[*want]bool{}
 		changed := false
 		for w := range stale {
-			hops, place, dir := w.hops, w.place, w.dir
-			w.resolve(t.root)
-			if !slices.Equal(hops, w.hops) || place != w.place || dir != w.dir {
+			if t.resolve(w) {
 				changed = true
 				t.moved[w] = true
 				t.touch(w, "")
@@ -100,6 +98,9 @@ func (f *Files) examine(g gather, final bool) {
 		if changed {
 			t.rescope()
 		}
+	}
+	if t.links() {
+		t.rescope()
 	}
 }
 
@@ -146,6 +147,11 @@ func (f *Files) decide() Change {
 		switch w.kind {
 		case wantContext:
 			of = w.inputs
+		case wantLinked:
+			of = w.inputs
+			for _, in := range of { // an evaluation has only some of what a link leads to
+				in.told = f.tree.digestOf(t.wants[wantKey{kind: wantChart, path: in.Path}])
+			}
 		case wantIgnore:
 			if was := f.ignores[w.path]; was.digest != cur {
 				f.ignores[w.path] = f.readIgnore(w.path, was.patterns)

@@ -70,6 +70,9 @@ func temporaryName(name string) (of []*temporary) {
 // temporaryFile reports whether the file in the directory dir, which is there for
 // long, is proven to belong to an editor that has another file open.
 func temporaryFile(dir, name string) bool {
+	if name[0] != '.' && name[0] != '#' { // as all of these do
+		return false
+	}
 	for _, t := range temporaryName(name) {
 		if t.open && t.proven(dir, name) {
 			return true

@@ -30,6 +30,8 @@ type tree struct {
 	anchors map[string]map[string][]*want // by directory and name: paths that pass there
 	ways    map[string]map[string]bool    // directories with starts or anchors in them or below, and the names that lead there
 	moved   map[*want]bool                // wants that have led elsewhere since the tree was last scoped
+	affects map[string]bool               // directories on the way to what wants have led to since then
+	relink  bool                          // a symbolic link in a chart came or went
 	round   int                           // counts examinations
 
 	// watch begins to watch a directory, unwatch ends that. Both are nil if nothing is watched.
@@ -89,7 +91,7 @@ func (d *diff) empty() bool { return len(d.direct)+len(d.touched)+len(d.stale) =
 func newTree(root string) *tree {
 	t := &tree{
 		root: root, wants: map[wantKey]*want{}, nodes: map[string]*node{}, hash: sha256.New(), buf: make([]byte, 128<<10),
-		moved: map[*want]bool{}, moving: map[string]map[string]bool{},
+		moved: map[*want]bool{}, affects: map[string]bool{}, moving: map[string]map[string]bool{},
 	}
 	t.clear()
 	return t
@@ -127,8 +129,8 @@ func (t *tree) index() {
 				names = map[string][]*want{}
 				t.anchors[h.dir] = names
 			}
-			if !slices.Contains(names[h.name], w) {
-				names[h.name] = append(names[h.name], w)
+			if of := names[h.name]; len(of) == 0 || of[len(of)-1] != w { // a path can pass a name twice
+				names[h.name] = append(of, w)
 			}
 			way(h.dir)
 		}
@@ -143,6 +145,57 @@ func (t *tree) index() {
 // read, those that have nothing any more are forgotten. What was wanted before
 // and has changed is in the diff.
 func (t *tree) rescope() {
+	t.apply()
+	for range 8 { // a chart that is linked can have links
+		if !t.links() {
+			break
+		}
+		t.apply()
+	}
+}
+
+// links makes wants of what the symbolic links in charts lead to, and reports
+// whether there are others than before.
+func (t *tree) links() (changed bool) {
+	if !t.relink {
+		return false
+	}
+	t.relink = false
+	needed := map[wantKey][]*input{}
+	for _, n := range t.nodes {
+		for _, a := range n.actives {
+			if a.want.kind != wantChart && a.want.kind != wantLinked {
+				continue
+			}
+			for name, e := range n.entries {
+				if e.mode&fs.ModeSymlink != 0 {
+					k := wantKey{kind: wantLinked, path: path.Join(n.path, name)}
+					needed[k] = append(needed[k], a.want.inputs...)
+				}
+			}
+		}
+	}
+	for k, w := range t.wants {
+		if _, ok := needed[k]; !ok && k.kind == wantLinked {
+			t.affect(w)
+			delete(t.wants, k)
+			changed = true
+		}
+	}
+	for k, inputs := range needed {
+		w := t.wants[k]
+		if w == nil {
+			w = &want{kind: wantLinked, path: k.path}
+			t.resolve(w)
+			t.wants[k] = w
+			changed = true
+		}
+		w.inputs = inputs
+	}
+	return changed
+}
+
+func (t *tree) apply() {
 	t.index()
 	n := t.nodes["."]
 	if n == nil {
@@ -150,6 +203,32 @@ func (t *tree) rescope() {
 	}
 	t.scope(n, nil)
 	clear(t.moved)
+	clear(t.affects)
+}
+
+// resolve finds out where w leads to, and reports whether that is elsewhere.
+func (t *tree) resolve(w *want) (moved bool) {
+	hops, place, dir := w.hops, w.place, w.dir
+	t.affect(w)
+	w.resolve(t.root)
+	t.affect(w)
+	return !slices.Equal(hops, w.hops) || place != w.place || dir != w.dir
+}
+
+// affect has the directories that w leads through scoped.
+func (t *tree) affect(w *want) {
+	mark := func(dir string) {
+		for !t.affects[dir] {
+			t.affects[dir] = true
+			dir = path.Dir(dir)
+		}
+	}
+	for _, h := range w.hops {
+		mark(h.dir)
+	}
+	if w.found {
+		mark(w.place)
+	}
 }
 
 func (t *tree) newNode(p string) *node {
@@ -181,22 +260,30 @@ func (t *tree) activesOf(parent *node, p string) []active {
 func (t *tree) scope(n, parent *node) {
 	before := n.actives
 	n.actives = t.activesOf(parent, n.path)
-	same := slices.EqualFunc(before, n.actives, func(a, b active) bool { return a.want == b.want })
+	same := slices.EqualFunc(before, n.actives, func(a, b active) bool { return a.want == b.want && !t.moved[a.want] })
 	if !same || !n.read || !t.complete(n) {
-		if slices.ContainsFunc(n.actives, func(a active) bool { return t.moved[a.want] }) {
+		if t.hasMoved(n) {
 			t.readNode(n, n)
 		} else {
 			t.readNode(n, &node{path: n.path, read: n.read, actives: before})
 		}
 	}
 	for name, kid := range n.kids {
-		if !t.keeps(n, kid.path) {
+		switch {
+		case same && !t.affects[kid.path]: // nothing is other there
+		case t.keeps(n, kid.path):
+			t.scope(kid, n)
+		default:
 			t.forget(kid)
 			delete(n.kids, name)
-			continue
 		}
-		t.scope(kid, n)
 	}
+}
+
+// hasMoved reports whether a tree that n is in was elsewhere before: then all that
+// is in n came.
+func (t *tree) hasMoved(n *node) bool {
+	return slices.ContainsFunc(n.actives, func(a active) bool { return t.moved[a.want] })
 }
 
 // complete reports whether n was read for the paths that pass through it, and
@@ -271,8 +358,10 @@ func (t *tree) readNode(n, before *node) {
 	if n.how == unwatched && t.watch != nil {
 		t.watch(n) // before it is read, so that nothing is lost in between
 	}
-	if info, err := os.Lstat(t.abs(n.path)); err == nil {
-		n.inode = content.StampOf(info).Inode
+	if n.path == "." || n.inode == 0 {
+		if info, err := os.Lstat(t.abs(n.path)); err == nil {
+			n.inode = content.StampOf(info).Inode
+		}
 	}
 	names := t.names(n)
 	covered := before.read || before == n
@@ -283,25 +372,29 @@ func (t *tree) readNode(n, before *node) {
 			n.anchored[name] = true
 		}
 	}
-	for name := range names {
-		t.lookAt(n, name, before, covered, false)
+	for name, l := range names {
+		t.lookAt(n, name, l, before, covered, false)
 	}
 }
 
+// listed is what was found of a name when its directory was read, so that it is
+// not matched again.
+type listed struct{ ok, isDir, wanted bool }
+
 // names returns the names in n that are known or wanted.
-func (t *tree) names(n *node) map[string]bool {
-	names := map[string]bool{}
+func (t *tree) names(n *node) map[string]listed {
+	names := map[string]listed{}
 	for name := range n.entries {
-		names[name] = true
+		names[name] = listed{}
 	}
 	for name := range n.kids {
-		names[name] = true
+		names[name] = listed{}
 	}
 	for name := range t.anchors[n.path] {
-		names[name] = true
+		names[name] = listed{}
 	}
 	for name := range t.ways[n.path] {
-		names[name] = true
+		names[name] = listed{}
 	}
 	if len(n.actives) == 0 {
 		return names
@@ -309,8 +402,10 @@ func (t *tree) names(n *node) map[string]bool {
 	list, err := os.ReadDir(t.abs(n.path)) // of what is gone, the names that are known are looked at
 	n.denied = errors.Is(err, fs.ErrPermission)
 	for _, d := range list {
-		if name := d.Name(); t.wantedIn(n, name, d.IsDir()) || d.IsDir() && t.keeps(n, path.Join(n.path, name)) {
-			names[name] = true
+		name := d.Name()
+		l := listed{ok: true, isDir: d.IsDir(), wanted: t.wantedIn(n, name, d.IsDir())}
+		if _, known := names[name]; known || l.wanted || l.isDir && t.keeps(n, path.Join(n.path, name)) {
+			names[name] = l
 		}
 	}
 	return names
@@ -318,11 +413,11 @@ func (t *tree) names(n *node) map[string]bool {
 
 // look brings what is known of a name in n up to date. A file that changes while
 // it is read is looked at later, unless now.
-func (t *tree) look(n *node, name string, now bool) { t.lookAt(n, name, n, true, now) }
+func (t *tree) look(n *node, name string, now bool) { t.lookAt(n, name, listed{}, n, true, now) }
 
 // lookAt is look in a directory that was scoped as before when it was last read,
 // if that covered it.
-func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
+func (t *tree) lookAt(n *node, name string, l listed, before *node, covered, now bool) {
 	p := path.Join(n.path, name)
 	abs := t.abs(p)
 	began := time.Now()
@@ -331,8 +426,11 @@ func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
 	old, had := n.entries[name]
 	oldKid := n.kids[name]
 	anchors := t.anchors[n.path][name]
-	tree := err == nil && t.wantedIn(n, name, isDir)
-
+	tree := l.wanted
+	if !l.ok || l.isDir != isDir {
+		tree = t.wantedIn(n, name, isDir)
+	}
+	tree = tree && err == nil
 	if tree && !isDir && len(anchors) == 0 && temporaryFile(t.abs(n.path), name) {
 		tree = false
 	}
@@ -350,6 +448,7 @@ func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
 		n.entries[name] = entry{} // that it is not there is worth knowing
 	case err != nil:
 		if had {
+			t.relink = t.relink || old.mode&fs.ModeSymlink != 0
 			t.changed(n, name, old, entry{}, isDir)
 			delete(n.entries, name)
 		}
@@ -360,6 +459,7 @@ func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
 			return
 		}
 		n.entries[name] = e
+		t.relink = t.relink || (old.mode|e.mode)&fs.ModeSymlink != 0
 		if report && differ(old, e) {
 			t.changed(n, name, old, e, isDir)
 		}
@@ -380,8 +480,9 @@ func (t *tree) lookAt(n *node, name string, before *node, covered, now bool) {
 	case kid.inode != inode:
 		t.dropAll(kid)
 	}
+	kid.inode = inode
 	kid.actives = t.activesOf(n, p)
-	if oldKid != nil || covered && (before == n || t.enters(before, name)) {
+	if oldKid != nil || covered && (before == n || t.enters(before, name)) || t.hasMoved(kid) {
 		t.readNode(kid, kid)
 	} else {
 		t.readNode(kid, &node{path: p})
@@ -396,6 +497,7 @@ func (t *tree) leave(n *node) {
 	for name, e := range n.entries {
 		if e.mode != 0 {
 			t.changed(n, name, e, entry{}, e.mode.IsDir())
+			t.relink = t.relink || e.mode&fs.ModeSymlink != 0
 		}
 	}
 	t.drop(n)
@@ -541,10 +643,10 @@ func (t *tree) compute(w *want) plan.Digest {
 		slices.Sort(names)
 		return plan.DigestOf([]byte(strings.Join(names, "\n")))
 	}
-	if !w.found || w.place == "." && w.kind != wantChart {
+	if !w.found || w.place == "." && !w.tree() {
 		return ""
 	}
-	if n := t.nodes[w.place]; n != nil && w.kind == wantChart {
+	if n := t.nodes[w.place]; n != nil && w.dir && w.tree() {
 		var sums strings.Builder
 		if !t.sums(w, n, &sums) {
 			return ""
@@ -601,15 +703,14 @@ func (t *tree) sums(w *want, n *node, to *strings.Builder) bool {
 		switch {
 		case e.mode == 0 || e.mode.IsDir():
 		case e.mode&fs.ModeSymlink != 0:
-			info, err := os.Stat(t.abs(p))
-			if err == nil && info.IsDir() {
+			l := t.wants[wantKey{kind: wantLinked, path: p}]
+			if l != nil && l.dir {
 				continue
 			}
-			data, err := os.ReadFile(t.abs(p))
-			if err != nil {
+			if l == nil || t.digestOf(l) == "" {
 				return false
 			}
-			fmt.Fprintf(to, "%s %s\n", w.below(p), plan.DigestOf(data))
+			fmt.Fprintf(to, "%s %s\n", w.below(p), t.digestOf(l))
 		case !e.regular() || !e.known:
 			return false
 		default:

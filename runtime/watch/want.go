@@ -42,6 +42,7 @@ type wantKind uint8
 const (
 	wantFile    wantKind = iota // the content of a file
 	wantIgnore                  // a .dockerignore
+	wantLinked                  // what a symbolic link in a chart leads to, which is part of the chart
 	wantChart                   // a file, or all files of a directory
 	wantContext                 // a directory without what a .dockerignore leaves out
 	wantGlob                    // which files match
@@ -67,7 +68,7 @@ type wantKey struct {
 	rest string // patterns
 }
 
-func (w *want) tree() bool { return w.kind >= wantChart }
+func (w *want) tree() bool { return w.kind >= wantLinked }
 
 // sums reports whether the content of files matters from the beginning, because
 // it is compared with digests.
@@ -100,7 +101,7 @@ type active struct {
 // accepts reports whether the tree has what has the path p, below the workspace.
 func (a *active) accepts(p string, isDir bool) bool {
 	switch a.want.kind {
-	case wantChart:
+	case wantChart, wantLinked:
 		return !isDir
 	case wantGlob:
 		return !isDir && a.want.matches(p)
@@ -115,7 +116,7 @@ func (a *active) accepts(p string, isDir bool) bool {
 // enter returns what the tree is in the directory p, and whether it goes there.
 func (a *active) enter(p string) (active, bool) {
 	switch a.want.kind {
-	case wantChart:
+	case wantChart, wantLinked:
 		return *a, true
 	case wantGlob:
 		return *a, !glob.Skip(a.want.parts, a.want.exclude, strings.Split(a.want.logical(p), "/"))
@@ -175,6 +176,9 @@ func (w *want) resolve(root string) {
 		left = append(strings.Split(filepath.ToSlash(target), "/"), left...)
 	}
 	w.place, w.found, w.dir = at, true, isDir
+	if w.kind == wantLinked && (at == "." || strings.HasPrefix(w.path, at+"/")) {
+		w.dir = false // what a chart is in cannot be part of it
+	}
 }
 
 // wanted are the wants of inputs and builds, by what tells them apart. Ignores

@@ -114,10 +114,56 @@ func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 	return tasks
 }
 
+// Inputs returns the digest that the record of a run of req would have: of its plan
+// and of the identities of the images that this builds (see RunRecord). It changes
+// nothing.
+func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) {
+	req.Action = Deploy
+	req.complete()
+	x, err := r.open(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	x.images = x.scope.images(x.given)
+	var tasks []*sched.Task
+	for _, im := range x.images {
+		if im.build == nil {
+			continue
+		}
+		tasks = append(tasks, &sched.Task{Name: "identify " + im.source(), Do: func(ctx context.Context) error {
+			if im.err != nil {
+				return im.err
+			}
+			var err error
+			if im.identity, err = r.Builder.Identify(ctx, *im.build); err != nil {
+				return fmt.Errorf("identify %s: %w", im.source(), err)
+			}
+			return nil
+		}})
+	}
+	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}, KeepGoing: true})
+	for _, res := range results {
+		if err == nil {
+			err = res.Err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return "", err
+	}
+	digest, err := x.req.Plan.Digest()
+	if err != nil {
+		return "", err
+	}
+	return x.inputs(digest), nil
+}
+
 // inputs returns the digest of what the run is about: its plan and the identities
 // of the images that this builds. It is empty if one of them is not known.
-func (r *run) inputs() plan.Digest {
-	lines := []string{string(r.track.record.PlanDigest)}
+func (r *run) inputs(planDigest plan.Digest) plan.Digest {
+	lines := []string{string(planDigest)}
 	for _, im := range r.images {
 		if im.build == nil {
 			continue

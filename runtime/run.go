@@ -240,7 +240,7 @@ func (x *run) carryOut(ctx context.Context) error {
 		err = x.look(ctx, x.preparation(), beside)
 	}
 	if err == nil && x.req.Action == Deploy {
-		x.track.inputs(x.inputs())
+		x.track.inputs(x.inputs(x.track.record.PlanDigest))
 	}
 	x.settleGuards()
 	if err == nil && x.Turn != nil && !x.Turn.takeOver(x) {

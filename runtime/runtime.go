@@ -149,13 +149,16 @@ type RunRecord struct {
 	PlanDigest plan.Digest `json:"plan_digest,omitempty"`
 	// Inputs is a digest over the plan and the identities of all images that it
 	// builds: over all that the files said. Empty if the run did not find it out.
-	Inputs     plan.Digest     `json:"inputs,omitempty"`
-	Start      time.Time       `json:"start"`
-	End        time.Time       `json:"end,omitzero"`
-	Services   []ServiceRecord `json:"services"` // in the order of the plan
-	Error      string          `json:"error,omitempty"`
-	Pruned     []string        `json:"pruned,omitempty"`      // releases that were deleted, as the plan does not have their service (D5)
-	RollbackTo string          `json:"rollback_to,omitempty"` // ID of the run that was gone back to
+	Inputs   plan.Digest     `json:"inputs,omitempty"`
+	Start    time.Time       `json:"start"`
+	End      time.Time       `json:"end,omitzero"`
+	Services []ServiceRecord `json:"services"` // in the order of the plan
+	Error    string          `json:"error,omitempty"`
+	// Stale says that a newer run of the same session took over before this one was
+	// done (ErrStale): how it ended says nothing about what it was about.
+	Stale      bool     `json:"stale,omitempty"`
+	Pruned     []string `json:"pruned,omitempty"`      // releases that were deleted, as the plan does not have their service (D5)
+	RollbackTo string   `json:"rollback_to,omitempty"` // ID of the run that was gone back to
 	// Plan is what was to be deployed, as the Pipelinefile said it. Store.Run
 	// gives it; with the images of Services it is all that it takes to go back.
 	Plan *plan.Plan `json:"-"`

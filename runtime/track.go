@@ -233,6 +233,7 @@ func (t *tracker) succeeded() bool {
 func (t *tracker) finish(err error) RunRecord {
 	r := t.snapshot()
 	r.End = time.Now()
+	r.Stale = errors.Is(err, ErrStale)
 	if err != nil {
 		r.Error = err.Error()
 	}

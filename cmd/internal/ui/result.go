@@ -67,3 +67,21 @@ func trimLines(text string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// Settled writes the outcome that an environment has settled on.
+func Settled(w io.Writer, environment, problem string, services []runtime.ServiceRecord) error {
+	if problem == "" {
+		_, err := fmt.Fprintf(w, "%s has settled: everything is deployed\n", environment)
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "%s has settled: %s\n", environment, problem); err != nil {
+		return err
+	}
+	return table(w, func(row func(...string)) {
+		for _, s := range services {
+			if s.State == runtime.Failed {
+				row("", s.Service, clean(s.Error))
+			}
+		}
+	})
+}

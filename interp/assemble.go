@@ -90,6 +90,8 @@ func (e *evaluation) assemble() *plan.Plan {
 	}
 	p.Services = make([]plan.Service, 0, len(ordered))
 	e.images(p, ordered)
+	e.addresses(s.Services)
+	e.unbuilt(p, s.Services)
 	uses(s.Services)
 	for _, svc := range ordered {
 		p.Services = append(p.Services, svc.Plan)
@@ -185,7 +187,7 @@ func (e *evaluation) checkBuild(b *plan.BuildSpec) {
 		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
 		if slices.Contains(words, env) {
 			e.session.Report(plan.Diagnostic{
-				Severity: plan.Warning, Pos: b.Pos,
+				Severity: plan.Warning, Pos: b.Pos, Rule: "build-env",
 				Message: fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
 				Hint:    "each environment then builds an image of its own: pass it as env= instead",
 			})

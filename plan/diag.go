@@ -48,6 +48,7 @@ type Diagnostic struct {
 	Hint     string    `json:"hint,omitempty"`    // such as: did you mean "stage"?
 	Related  []Related `json:"related,omitempty"` // such as the earlier declaration
 	Stack    []Frame   `json:"stack,omitempty"`   // Starlark calls, outermost first
+	Rule     string    `json:"rule,omitempty"`    // of pipe lint, which finds it, too; empty: no rule is about it
 }
 
 // A Related points at another place that a diagnostic is about.

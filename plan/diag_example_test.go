@@ -54,3 +54,19 @@ func ExamplePos() {
 	fmt.Println(plan.Pos{File: "lib/web.star", Line: 3, Col: 5}, plan.Pos{File: "lib/web.star"}, plan.Pos{}.IsZero())
 	// Output: lib/web.star:3:5 lib/web.star true
 }
+
+func ExamplePlan_Absent() {
+	p := evaluate(`
+cache = container("cache", image = "redis:7", ports = [6379], skip = True)
+container("api", image = "api:1", env = {"CACHE": cache.host})
+`)
+	for s, d := range p.Absent(func(string) bool { return false }) {
+		fmt.Println(s.Name, d.Rule)
+		fmt.Println(d.Message)
+		fmt.Println(d.Related[0].Pos, d.Related[0].Message)
+	}
+	// Output:
+	// api skipped-used
+	// api uses cache, which is skipped and not deployed: nothing answers at cache
+	// Pipelinefile:2:70 cache is skipped: skip = True
+}

@@ -364,7 +364,7 @@ func ExampleDigestOf() {
 // again has them as they were.
 func ExampleValues() {
 	values := evaluate(`
-container("api", image = "redis:7", values = {"build": 20190612073634, "ratio": 1.0})
+container("api", image = "redis:7", chart = chart("oci://ghcr.io/owner/api", version = "1.0.0"), values = {"build": 20190612073634, "ratio": 1.0})
 `).Service("api").Values
 	data, err := values.MarshalJSON()
 	if err != nil {

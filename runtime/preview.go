@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // Preview says what Run of req would do with each service, and why, in running
@@ -36,9 +38,14 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	}
 	var failed []ServiceRecord
 	made := make(map[*image]string) // by which service
+	var absent map[string][]plan.Diagnostic
+	if req.Action == Deploy {
+		absent = x.absent()
+	}
 	for _, st := range x.scope.stages {
 		for _, s := range st.services {
 			step := x.step(s, made)
+			step.Warnings = absent[s.Name]
 			if step.Do == Failed {
 				failed = append(failed, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Failed, Error: step.Why, Err: s.err})
 			}

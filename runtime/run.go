@@ -243,6 +243,14 @@ func (x *run) carryOut(ctx context.Context) error {
 		x.track.inputs(x.inputs(x.track.record.PlanDigest))
 	}
 	x.settleGuards()
+	if err == nil && x.req.Action == Deploy {
+		absent := x.absent()
+		for _, s := range x.scope.services {
+			for _, d := range absent[s.Name] {
+				x.track.events.Send("", "", Warned{d})
+			}
+		}
+	}
 	if err == nil && x.Turn != nil && !x.Turn.takeOver(x) {
 		err = ErrStale
 	}
@@ -257,6 +265,27 @@ func (x *run) carryOut(ctx context.Context) error {
 	}
 	x.track.rest(err)
 	return x.track.outcome(err)
+}
+
+// absent returns, by service, warnings of skipped services that it uses and that
+// are not deployed.
+func (x *run) absent() map[string][]plan.Diagnostic {
+	acted := make(map[string]bool)
+	for _, st := range x.scope.stages {
+		for _, s := range st.services {
+			acted[s.Name] = true
+		}
+	}
+	out := make(map[string][]plan.Diagnostic)
+	for s, d := range x.scope.plan.Absent(func(name string) bool {
+		_, deployed := x.deployed[name]
+		return deployed || acted[name]
+	}) {
+		if acted[s.Name] {
+			out[s.Name] = append(out[s.Name], d)
+		}
+	}
+	return out
 }
 
 // work does what look has found that there is to do.

@@ -89,6 +89,8 @@ type Step struct {
 	// Ref is the image that would be deployed: by digest or, if it is yet to be
 	// built, by the tag that it is going to have. Empty: the chart brings its own.
 	Ref string `json:"ref,omitempty"`
+	// Warnings are what may go wrong with it.
+	Warnings []plan.Diagnostic `json:"warnings,omitempty"`
 }
 
 // An ImageAction is what has to be done for an image to be in the registry.

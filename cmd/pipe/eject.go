@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,6 +71,15 @@ func (a *app) eject(cmd *cobra.Command, args []string, eval evalFlags, show show
 	for _, name := range opts.Services {
 		if e.plan.Service(name) == nil {
 			return usagef(cmd, "%s has no service %q%s", e.plan.Pipeline.Name, name, didYouMean(name, names))
+		}
+	}
+	a.warn(e.plan.Warnings...)
+	written := func(name string) bool {
+		return slices.Contains(opts.Services, name) || len(opts.Services) == 0 && !e.plan.Service(name).Skip
+	}
+	for s, d := range e.plan.Absent(written) {
+		if written(s.Name) {
+			a.warn(d)
 		}
 	}
 	folder := opts.Dir

@@ -78,10 +78,15 @@ func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlag
 	if err != nil {
 		return err
 	}
-	for _, d := range e.plan.Warnings {
+	a.warn(e.plan.Warnings...)
+	return a.deploy(cmd.Context(), cmd, file, e, eval, part, show, flags)
+}
+
+// warn shows warnings of a plan.
+func (a *app) warn(list ...plan.Diagnostic) {
+	for _, d := range list {
 		a.current().Event(runtime.Event{Time: a.now(), Body: runtime.Warned{Diagnostic: d}})
 	}
-	return a.deploy(cmd.Context(), cmd, file, e, eval, part, show, flags)
 }
 
 // begin starts showing progress, evaluates a file, and checks the names of

@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -59,8 +60,16 @@ var databaseFunc = declare("database", "service",
 			}
 			w.Health = &h
 		}
-		if a.Chart == nil && a.Replicas > 1 {
-			c.wrong("replicas", problemf("a database of its own image has one pod").hinted("for more bring a chart that knows the engine's replication"))
+		if n, _ := a.Values["replicas"].(int64); a.Chart == nil && (a.Replicas > 1 || n > 1) {
+			p := problemf("a database of its own image has one pod").hinted("for more bring a chart that knows the engine's replication")
+			if n > 1 {
+				c.wrong("values", p.in("replicas"))
+			} else {
+				c.wrong("replicas", p)
+			}
+		}
+		if a.Chart == nil {
+			c.credentials(a, e)
 		}
 		switch {
 		case a.Image.from != nil:
@@ -72,3 +81,37 @@ var databaseFunc = declare("database", "service",
 		}
 		return c.declared(s), nil
 	})
+
+// credentials checks that nothing takes the generated credentials away from the image:
+// .url, .user and .password would be wrong.
+func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
+	const hint = "leave it out: the credentials are generated, and .url, .user and .password of the database refer to them"
+	check := func(param string, given []plan.EnvVar) {
+		for _, have := range given {
+			name := strings.TrimSuffix(have.Name, "_FILE") // from which these images read it, too
+			for _, v := range e.Env {
+				if v.InURL && v.Name == name {
+					c.wrong(param, problemf("with another %s than the generated one, .url is wrong", v.Credential).in(have.Name).hinted(hint))
+				}
+			}
+		}
+	}
+	check("env", a.Env)
+	check("secrets", a.Secrets)
+	if _, replaced := a.Values["env"]; replaced {
+		c.wrong("values", problemf("replaces all variables, and those with the credentials among them").in("env").hinted("write env = {…}"))
+	}
+	own := slices.Concat(a.Command, a.Args)
+	if len(e.Args) == 0 || len(own) == 0 {
+		return
+	}
+	password := e.Args[slices.IndexFunc(e.Args, func(arg string) bool { return strings.HasPrefix(arg, "$(") })]
+	if !slices.ContainsFunc(own, func(arg string) bool { return strings.Contains(arg, strings.Trim(password, "$()")) }) {
+		param := "args"
+		if len(a.Args) == 0 {
+			param = "command"
+		}
+		c.wrong(param, problemf("without %s the server has no password, and .url is wrong", password).
+			hinted("without args= it runs with %s; add --requirepass %s to yours", literals(e.Args), password))
+	}
+}

@@ -19,8 +19,24 @@ type Service struct {
 	StagePos plan.Pos
 	Image    *Image // nil: the chart brings its own
 	Stack    []plan.Frame
+	Public   []Public // addresses outside of the cluster that its generated chart asks for
+	Unbuilt  Unbuilt  // zero: nothing is left out
 
 	hostRead bool
+}
+
+// A Public is an address of the Ingress of a generated chart.
+type Public struct {
+	Class string // of the Ingress; empty: the cluster's default
+	Host  string // in small letters; empty: any
+	Pos   plan.Pos
+}
+
+// An Unbuilt is a Dockerfile beside the file of a service that has a chart and no
+// image, and so builds nothing.
+type Unbuilt struct {
+	Dockerfile string
+	Pos        plan.Pos // of the chart
 }
 
 // HostRead reports whether its host or address was asked for.

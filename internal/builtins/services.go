@@ -45,7 +45,7 @@ type timeout5 struct {
 var applicationFunc = declare("application", "service", "Declares a service that is built from source.",
 	func(c *Call, a *applicationArgs) (starlark.Value, error) {
 		s := c.service(plan.Application, a.Name, &a.common, a.Timeout)
-		s.Image = c.chosenImage(a.Source, a.Build, a.Image, a.Chart)
+		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
 		return c.declared(s), nil
 	})
 
@@ -64,7 +64,7 @@ type jobArgs struct {
 var jobFunc = declare("job", "service", "Declares a service that runs to its end.",
 	func(c *Call, a *jobArgs) (starlark.Value, error) {
 		s := c.service(plan.Job, a.Name, &a.common, a.Timeout)
-		s.Image = c.chosenImage(a.Source, a.Build, a.Image, a.Chart)
+		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
 		if a.Schedule != "" {
 			c.wrong("schedule", checkCron(a.Schedule))
 		}
@@ -107,9 +107,9 @@ var containerFunc = declare("container", "service", "Declares a service that run
 		return c.declared(s), nil
 	})
 
-// chosenImage is the image of an application or a job: of another service, an
+// chosenImage is the image of an application or a job s: of another service, an
 // existing one, or one that is built.
-func (c *Call) chosenImage(source *sourceValue, build *Build, image imageArg, chart *Chart) *Image {
+func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image imageArg) *Image {
 	if c.Given("image") && (image.from != nil || image.ref != "") {
 		if source != nil {
 			c.wrong("source", problemf("is given together with image=, which needs none"))
@@ -121,7 +121,13 @@ func (c *Call) chosenImage(source *sourceValue, build *Build, image imageArg, ch
 		}
 		return &Image{Mirror: image.ref}
 	}
-	if chart != nil && source == nil && build == nil || !c.ok("image") || !c.ok("source") || !c.ok("build") {
+	if !c.ok("image") || !c.ok("source") || !c.ok("build") {
+		return nil
+	}
+	if s.Plan.Chart != nil && source == nil && build == nil {
+		if !c.Given("source") && !c.Given("build") && !c.Given("image") {
+			s.Unbuilt = c.unbuilt()
+		}
 		return nil
 	}
 	return c.buildImage(source, build)
@@ -167,6 +173,10 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	}
 	c.ports(w, a.Ports)
 	c.volumes(w, a.Volumes)
+	if a.Chart == nil && t != plan.Job {
+		c.oneVolume(a)
+		s.Public = c.public(w.Ports, a.Values)
+	}
 	if t != plan.Job && a.Chart == nil && c.ok("name") {
 		c.wrong("name", checkServiceName(name, w.Ports))
 	}
@@ -242,6 +252,79 @@ func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
 		}
 		w.Volumes = append(w.Volumes, v.plan)
 	}
+}
+
+// oneVolume checks that no more than one pod has the volumes: those of a generated chart
+// are ReadWriteOnce.
+func (c *Call) oneVolume(a *common) {
+	replicas, volumes := int64(a.Replicas), len(a.Volumes)
+	n, pods := a.Values["replicas"].(int64)
+	if pods {
+		replicas = n
+	}
+	l, storage := a.Values["volumes"].([]any)
+	if storage {
+		volumes = len(l)
+	}
+	if replicas < 2 || volumes == 0 || !c.ok("replicas") || !c.ok("volumes") {
+		return
+	}
+	pos := func(param string, inValues bool) plan.Pos {
+		if inValues {
+			return c.paramPos(c.Func.byName["values"], param)
+		}
+		return c.paramPos(c.Func.byName[param], nil)
+	}
+	d := c.diagnostic(pos("replicas", pods), problemf("replicas: %d pods cannot share a volume: it is ReadWriteOnce, and the second pod would wait for it", replicas).
+		hinted("write replicas = 1, or bring a chart whose pods have a volume each"))
+	d.Related = []plan.Related{{Pos: pos("volumes", storage), Message: "the volume is here"}}
+	c.Session.Report(d)
+}
+
+// public returns the addresses that a generated chart asks an Ingress for. One with
+// annotations of a canary is meant to share the address of another.
+func (c *Call) public(ports []plan.Port, values map[string]any) []Public {
+	ingress, _ := values["ingress"].(map[string]any)
+	class, _ := ingress["className"].(string)
+	annotations, _ := ingress["annotations"].(map[string]any)
+	for name := range annotations {
+		if strings.Contains(name, "canary") {
+			return nil
+		}
+	}
+	var out []Public
+	if l, ok := values["ports"].([]any); ok {
+		for i, v := range l {
+			p, _ := v.(map[string]any)
+			host, _ := p["host"].(string)
+			if p["public"] == true {
+				out = append(out, Public{class, strings.ToLower(host), c.paramPos(c.Func.byName["values"], []any{"ports", i})})
+			}
+		}
+		return out
+	}
+	for i, p := range ports {
+		if p.Public {
+			out = append(out, Public{class, strings.ToLower(p.Host), c.paramPos(c.Func.byName["ports"], i)})
+		}
+	}
+	return out
+}
+
+// unbuilt returns the Dockerfile beside the file of the call, for a service that has a
+// chart and names neither an image nor a source.
+func (c *Call) unbuilt() Unbuilt {
+	dockerfile, p := c.resolve("Dockerfile")
+	if p != nil || !c.Session.Files.isFile(dockerfile) {
+		if p == nil {
+			c.Session.Files.note(dockerfile, plan.InputDockerfile, "")
+		}
+		return Unbuilt{}
+	}
+	if _, err := c.Session.Files.Read(dockerfile, plan.InputDockerfile); err != nil {
+		return Unbuilt{}
+	}
+	return Unbuilt{dockerfile, c.paramPos(c.Func.byName["chart"], nil)}
 }
 
 // completeHealth gives a check its port.

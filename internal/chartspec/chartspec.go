@@ -3,7 +3,10 @@
 // runtime/chart renders it, and docs/values.md is made from it.
 package chartspec
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // A Workload is what a generated chart runs, as far as the values of charts differ.
 type Workload int
@@ -70,7 +73,11 @@ func number(low, high int64) Shape { return Shape{Type: Integer, Needed: true, M
 func enum(values ...string) Shape { return Shape{Type: String, Enum: values} }
 
 // Keys returns the keys of a generated chart's values, in the order of its values.yaml.
-func Keys() []Key {
+func Keys() []Key { return slices.Clone(keys) }
+
+var keys = table()
+
+func table() []Key {
 	services, jobs := []Workload{Service}, []Workload{Job}
 	return []Key{
 		{Name: "image", Help: "The image of the container. pipe sets `reference`, which wins; the rest is for those who deploy without pipe. " +
@@ -128,7 +135,7 @@ func Keys() []Key {
 
 // Schema returns the JSON Schema of the values, as the charts have it.
 func Schema() []byte {
-	root := schemaOf(Shape{Type: Object, Fields: Keys()})
+	root := schemaOf(Shape{Type: Object, Fields: keys})
 	root.Schema = "http://json-schema.org/draft-07/schema#"
 	data, _ := json.MarshalIndent(root, "", "  ") // strings and numbers can be encoded
 	return append(data, '\n')

@@ -27,7 +27,7 @@ const mostProblems = 10
 // Values are plain data, as plan.Values holds them.
 func Check(w Workload, values map[string]any) []Problem {
 	c := checker{workload: w}
-	c.object(nil, Shape{Type: Object, Fields: Keys()}, values)
+	c.object(nil, Shape{Type: Object, Fields: keys}, values)
 	return c.found
 }
 

@@ -2,7 +2,6 @@ package lint
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -20,7 +19,12 @@ func Plan(p *plan.Plan) []Finding {
 		l.chart(&p.Services[i])
 		l.hosts(&p.Services[i])
 	}
-	l.arguments()
+	for _, w := range p.Warnings {
+		l.warning(w)
+	}
+	for _, w := range p.Absent(nil) {
+		l.warning(w)
+	}
 	l.stages()
 	Sort(l.found)
 	return l.found
@@ -75,18 +79,10 @@ func (l *planLinter) hosts(s *plan.Service) {
 	}
 }
 
-// arguments looks for the name of the environment as a word of its own, as
-// evaluation does when it warns (I1).
-func (l *planLinter) arguments() {
-	env := l.plan.Environment.Name
-	for _, b := range l.plan.Builds {
-		for _, name := range slices.Sorted(maps.Keys(b.Args)) {
-			words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
-			if slices.Contains(words, env) {
-				l.add("build-env", b.Pos, fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
-					"give it when the image runs: env=")
-			}
-		}
+// warning adds what is known elsewhere, if it is about a rule.
+func (l *planLinter) warning(w plan.Diagnostic) {
+	if w.Rule != "" {
+		l.found = append(l.found, Finding{Rule: w.Rule, Pos: w.Pos, Message: w.Message, Line: w.Line, Hint: w.Hint, Related: w.Related})
 	}
 }
 

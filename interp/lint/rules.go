@@ -9,7 +9,7 @@ type Rule struct {
 }
 
 // ofPlan are the rules whose findings only a plan shows.
-var ofPlan = []string{"build-env", "host-later", "latest-tag", "share-stage", "unpinned-chart"}
+var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "share-stage", "skipped-used", "unbuilt", "unpinned-chart"}
 
 // rules is the one table of what is looked for: docs/lint.md and SARIF
 // are made from it.
@@ -23,6 +23,11 @@ var rules = []Rule{
 		"dockerfile", "A Dockerfile has a mistake that BuildKit knows.",
 		"These are the build checks of BuildKit, such as `JSONArgsRecommended` or `FromAsCasing`; the finding names the check. They are made " +
 			"without a builder and without a network. In a Dockerfile, `# check=skip=NAME` before the first instruction turns one off.", false,
+	},
+	{
+		"env-order", "A variable contains one that comes after it.",
+		"Kubernetes expands `$(NAME)` in the value of a variable only if `NAME` comes before it; otherwise the program gets `$(NAME)` as it is. Variables have the order " +
+			"of `env=`, and those of `secrets=` come before them. Move the other one up.", false,
 	},
 	{
 		"host-later", "A service uses the host of a service in a later stage.",
@@ -46,6 +51,16 @@ var rules = []Rule{
 		"silenced", "A comment silences a finding without a reason, or none.",
 		"A finding is silenced by `# lint: ignore RULE: reason` at the end of its line or on the line before it. Without a reason nobody will dare to remove it; " +
 			"where there is no finding, it hides the next one.", true,
+	},
+	{
+		"skipped-used", "A service uses one that is skipped.",
+		"What is skipped is not deployed: where it never was, nothing answers at its host, and the service that uses it does not get ready. `pipe plan` and `pipe run` say so " +
+			"where the environment does not have it. Give the service another address where the other one is skipped, or silence this where it is deployed by hand.", false,
+	},
+	{
+		"unbuilt", "A chart leaves a Dockerfile out.",
+		"An `application` or a `job` with `chart=` builds nothing unless `source=` or `build=` says so, as most charts bring their own images. The Dockerfile beside this one is built " +
+			"by nobody. Write `source = local(\".\")` if the chart is to get that image, `source = None` if not.", false,
 	},
 	{
 		"unpinned-chart", "A chart from elsewhere has no version.",

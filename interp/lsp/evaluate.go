@@ -214,7 +214,12 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dock
 	var wrong *interp.Error
 	switch {
 	case err == nil:
-		v.plan, v.inputs, v.diags = p, p.Inputs, p.Warnings
+		v.plan, v.inputs = p, p.Inputs
+		for _, w := range p.Warnings {
+			if w.Rule == "" { // the others are findings of lint
+				v.diags = append(v.diags, w)
+			}
+		}
 		v.lint(ctx, opts)
 		v.dockerfiles(ctx, opts, docker)
 	case errors.As(err, &wrong):

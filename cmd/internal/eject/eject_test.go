@@ -36,7 +36,7 @@ job("report", image = "shop/report:1", schedule = "0 3 * * *")
 container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn",
     "numbers": {"tag": 20190612073634, "limit": 1000000, "ratio": 1.5, "whole": 1.0, "round": 1e6, "a.b,c=d[0]\\\\": [1, {"most": 9223372036854775807}]}})
 application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
-    env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"replicas": 3},
+    env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"settleSeconds": 3},
     volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"})
 container("off", image = "nginx:1", skip = True)
 `
@@ -156,7 +156,7 @@ names = ["404", "y", "on", "null", "1e3", "0x1f", "true"]
 for name in names:
     container(name, image = "i:1", env = {n: n for n in ["YES", "ON", "TRUE", "y", "_1", "null"]}, labels = {n: n for n in names},
         secrets = {"S" + n: secret(n, key = n) for n in names}, values = {"podAnnotations": {n: n for n in names}},
-        ports = [port(80, name = "e1", public = True, host = "1.5"), port(81, name = "y")] if name[0].isalpha() else [], volumes = [volume("/1", name = name, size = "1e9")])
+        ports = [port(80, name = "e1", public = True, host = "1." + str(names.index(name))), port(81, name = "y")] if name[0].isalpha() else [], volumes = [volume("/1", name = name, size = "1e9")])
     job("j-" + name, image = "i:1", args = names)
 `
 	if err := os.WriteFile(filepath.Join(dir, "Pipelinefile"), []byte(program), 0o666); err != nil {

@@ -295,6 +295,9 @@ func warning(d plan.Diagnostic) string {
 	if !d.Pos.IsZero() {
 		text = d.Pos.String() + ": " + text
 	}
+	for _, r := range d.Related {
+		text += "; " + r.Message + " (" + r.Pos.String() + ")"
+	}
 	if d.Hint != "" {
 		text += "; " + d.Hint
 	}

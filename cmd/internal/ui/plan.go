@@ -74,7 +74,7 @@ func Plan(w io.Writer, v Preview) error {
 		services(&b, x, stage.Name)
 	}
 	removed(&b, v.Steps)
-	for i, d := range p.Warnings {
+	for i, d := range warnings(v) {
 		if i == 0 {
 			b.WriteString("\n")
 		}
@@ -83,6 +83,20 @@ func Plan(w io.Writer, v Preview) error {
 	b.WriteString("\n" + summary(v) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// warnings are those of the plan, and of what a run of it would do.
+func warnings(v Preview) []plan.Diagnostic {
+	out := slices.Clone(v.Plan.Warnings)
+	if v.Steps == nil {
+		for _, d := range v.Plan.Absent(nil) {
+			out = append(out, d)
+		}
+	}
+	for _, s := range v.Steps {
+		out = append(out, s.Warnings...)
+	}
+	return out
 }
 
 func params(b *strings.Builder, p *plan.Plan, recorded []string) {

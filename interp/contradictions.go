@@ -1,0 +1,67 @@
+package interp
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// addresses reports two services, or two ports of one, that are both to be
+// public at one address. Services that are left out here are deployed by nobody.
+func (e *evaluation) addresses(services []*builtins.Service) {
+	type address struct{ class, host string }
+	first := map[address]*builtins.Service{}
+	where := map[address]plan.Pos{}
+	for _, s := range services {
+		for _, p := range s.Public {
+			a := address{p.Class, p.Host}
+			other := first[a]
+			if s.Plan.Skip {
+				continue
+			}
+			if other == nil {
+				first[a], where[a] = s, p.Pos
+				continue
+			}
+			at := p.Host
+			if at == "" {
+				at = "any host"
+			}
+			d := plan.Diagnostic{
+				Severity: plan.Error, Pos: p.Pos, Stack: s.Stack,
+				Message: fmt.Sprintf("%s and %s are both public at %s, /", other.Plan.Name, s.Plan.Name, at),
+				Hint:    "an address leads to one port of one service: give each its own host = …",
+				Related: []plan.Related{{Pos: where[a], Message: other.Plan.Name + " is public here"}},
+			}
+			if other == s {
+				d.Message = fmt.Sprintf("two ports of %s are public at %s, /", s.Plan.Name, at)
+				d.Related[0].Message = "the first is here"
+			}
+			e.session.Report(d)
+		}
+	}
+}
+
+// unbuilt warns of services with a chart beside a Dockerfile that nothing builds.
+func (e *evaluation) unbuilt(p *plan.Plan, services []*builtins.Service) {
+	built := map[string]bool{}
+	for _, b := range p.Builds {
+		if b.Source.Git == "" {
+			built[path.Join(b.Source.Path, b.Dockerfile)] = true
+		}
+	}
+	for _, s := range services {
+		u := s.Unbuilt
+		if u.Dockerfile == "" || built[u.Dockerfile] {
+			continue
+		}
+		e.session.Report(plan.Diagnostic{
+			Severity: plan.Warning, Pos: u.Pos, Stack: s.Stack, Rule: "unbuilt",
+			Message: fmt.Sprintf("%s has a chart, so that %s is not built", s.Plan.Name, u.Dockerfile),
+			Hint:    "write source = local(\".\") to build it for the chart, or source = None if the chart brings its own image",
+			Related: []plan.Related{{Pos: plan.Pos{File: u.Dockerfile}, Message: "nothing builds this file"}},
+		})
+	}
+}

@@ -109,7 +109,7 @@ func unproven(module string, err error) error {
 // newSource returns the source of a file. Errors show its lines, but no user and
 // password that somebody has written into an address.
 func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
-	if bytes.Contains(text, []byte("://")) {
+	if bytes.IndexByte(text, '@') >= 0 {
 		text = []byte(redact.Source(string(text)))
 	}
 	return builtins.NewSource(src.String(), src.lib != "", text, tree)

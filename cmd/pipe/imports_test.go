@@ -28,7 +28,7 @@ var policy = map[string][]string{
 	"internal/redact": {},
 	// what generated charts take and how databases are run, as data: the language checks it, runtime/chart renders it
 	"internal/chartspec": {"plan"},
-	"internal/builtins":  {"plan", "internal/chartspec", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
+	"internal/builtins":  {"plan", "internal/redact", "internal/chartspec", "internal/glob", "go.starlark.net", "github.com/BurntSushi/toml", "github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml"},
 	// what of it a host program needs for builtins of its own
 	"builtins": {"plan", "internal/builtins", "go.starlark.net"},
 	"interp":   {"plan", "internal/redact", "builtins", "internal/builtins", "stdlib", "internal/lock", "go.starlark.net"},
@@ -43,7 +43,7 @@ var policy = map[string][]string{
 	// lays out texts of the language: the printer is the one that Bazel's users know
 	"interp/format": {"plan", "interp", "go.starlark.net", "github.com/bazelbuild/buildtools/build"},
 	// what is right in the language and wrong all the same; the Dockerfile part is apart, as it links BuildKit
-	"interp/lint":            {"plan", "internal/builtins", "interp", "go.starlark.net"},
+	"interp/lint":            {"plan", "internal/redact", "internal/builtins", "interp", "go.starlark.net"},
 	"interp/lint/dockerfile": {"plan", "interp/lint", "github.com/moby/buildkit", "github.com/opencontainers"},
 	// runs tests that are written in the language; the differences of texts are those of pipe fmt
 	"interp/suite": {"plan", "interp", "github.com/pmezard/go-difflib/difflib"},
@@ -97,7 +97,7 @@ var policy = map[string][]string{
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
-		"plan", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "internal/redact", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/reach", "runtime/view", "runtime/watch", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"go.yaml.in/yaml/v3", // values of a file as they are written
 		"github.com/pmezard/go-difflib/difflib",

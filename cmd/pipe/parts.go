@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/doctor"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
@@ -76,6 +78,9 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	if host, _ := a.env("BUILDKIT_HOST"); len(opts.BuildKit) == 0 && host != "" {
 		opts.BuildKit = []string{host}
 	}
+	if err := checkCredentials(cmd, opts); err != nil {
+		return local.Options{}, err
+	}
 	if opts.Kubeconfig != "" {
 		opts.Kubeconfig = a.abs(opts.Kubeconfig)
 	}
@@ -83,6 +88,18 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	opts.Progress = func(what string) { view.Doing(what) }
 	opts.Notice = func(what string) { view.Note(what) }
 	return opts, nil
+}
+
+// checkCredentials refuses addresses with a user or a password in them, as the
+// language does: they would be in messages, and others see the command line.
+func checkCredentials(cmd *cobra.Command, opts local.Options) error {
+	if redact.Credentials(opts.Registry) {
+		return usagef(cmd, "the address of the registry has a user or a password in it: remove it, and log in: docker login HOST")
+	}
+	if slices.ContainsFunc(opts.BuildKit, redact.Credentials) {
+		return usagef(cmd, "the address of the builder has a user or a password in it: remove it; a builder at tcp:// knows who may build by certificates: --buildkit-tls")
+	}
+	return nil
 }
 
 // openLook opens what shows how environments stand, and what is kept of them.

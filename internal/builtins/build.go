@@ -65,13 +65,11 @@ var (
 
 var gitFunc = declare("git", "source", "Takes the source of an image from a git repository.",
 	func(c *Call, a *gitArgs) (starlark.Value, error) {
-		if c.ok("url") && (len(a.URL) > refMost || !gitURL.MatchString(a.URL)) {
-			c.wrong("url", problemf("%q is no address of a git repository", clip(a.URL)).hinted(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
-		} else if _, rest, ok := strings.Cut(a.URL, "://"); ok {
-			if user, _, found := strings.Cut(strings.SplitN(rest, "/", 2)[0], "@"); found && strings.Contains(user, ":") {
-				c.wrong("url", problemf("has a password in it").hinted("credentials come from git's own helpers"))
-				a.URL = "" // it must not get further
-			}
+		if p := checkCredentials(a.URL, "remove it, and give it to one of git's credential helpers: git help credentials"); p != nil {
+			c.wrong("url", p)
+			a.URL = "" // it must not get further
+		} else if c.ok("url") && (len(a.URL) > refMost || !gitURL.MatchString(a.URL)) {
+			c.wrong("url", problemf("%q is not a valid address of a git repository", clip(a.URL)).hinted(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
 		}
 		if a.Ref == "" || len(a.Ref) > refMost || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
 			c.wrong("ref", problemf("%q is no branch, tag or commit", clip(a.Ref)))

@@ -28,11 +28,19 @@ type chartArgs struct {
 	ValuesFiles []string `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call; later ones win"`
 }
 
+// repoHint says where credentials of a chart repository belong.
+const repoHint = "remove it, and give it to Helm: helm repo add NAME URL --username USER --password-stdin"
+
 var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service brings instead of the generated one.",
 	func(c *Call, a *chartArgs) (starlark.Value, error) {
 		out := plan.Chart{Ref: a.Ref, Version: a.Version, Repo: a.Repo, Pos: c.Pos()}
+		inRepo, inRef := checkCredentials(a.Repo, repoHint), checkCredentials(a.Ref, loginHint)
 		switch {
 		case !c.ok("ref"):
+		case inRepo != nil || inRef != nil:
+			c.wrong("repo", inRepo)
+			c.wrong("ref", inRef)
+			out.Ref, out.Repo = "", "" // they must not get further
 		case a.Repo != "":
 			if !strings.HasPrefix(a.Repo, "https://") && !strings.HasPrefix(a.Repo, "http://") {
 				c.wrong("repo", problemf("%q is no address of a chart repository", clip(a.Repo)).hinted("it starts with https://; a chart in a registry is oci://… without repo="))

@@ -6,6 +6,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -75,6 +76,19 @@ func isDomain(s string) bool {
 // elsewhere: registries take 255 characters for a name, and there are a tag and a digest.
 const refMost = 1000
 
+// loginHint says where credentials of a registry belong.
+const loginHint = "remove it, and log in: docker login HOST"
+
+// checkCredentials refuses an address with a user or a password in it: what a
+// Pipelinefile says is in plans, which are stored and shown. The hint says where
+// they belong. This is checked first, so that no other message shows the address.
+func checkCredentials(address, hint string) *problem {
+	if !redact.Credentials(address) {
+		return nil
+	}
+	return problemf("has a user or a password in it").hinted("%s", hint)
+}
+
 // checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].
 func checkImage(ref string) *problem {
 	bad := func(format string, args ...any) *problem {
@@ -82,6 +96,9 @@ func checkImage(ref string) *problem {
 	}
 	if ref == "" {
 		return bad("the reference of an image is empty")
+	}
+	if p := checkCredentials(ref, loginHint); p != nil {
+		return p
 	}
 	if len(ref) > refMost {
 		return bad("%q has %d characters, at most %d are possible", clip(ref), len(ref), refMost)

@@ -27,7 +27,10 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 			c.wrong("name", checkName(a.Name, serviceNameMost))
 		}
 		if a.Registry != "" {
-			if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
+			if p := checkCredentials(a.Registry, loginHint); p != nil {
+				c.wrong("registry", p)
+				a.Registry = "" // it must not get further
+			} else if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
 				c.wrong("registry", problemf("%q is no registry", clip(a.Registry)).hinted(`write such as "ghcr.io/owner/shop", without https://`))
 			}
 		}

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -122,7 +123,7 @@ func userEnd(scheme, address string) int {
 			at = strings.LastIndexByte(address, '@')
 		}
 	}
-	if at <= 0 || digest(address[at:]) {
+	if at <= 0 || strings.HasPrefix(address[at:], "@sha256:") {
 		return 0
 	}
 	user := address[:at]
@@ -132,34 +133,36 @@ func userEnd(scheme, address string) int {
 	return at
 }
 
-// nameEnd is userEnd of a reference without a scheme.
+// nameEnd is userEnd of a reference without a scheme, or of what is written as none.
 func nameEnd(ref string) int {
-	host, _, slash := strings.Cut(ref, "/")
-	at := strings.LastIndexByte(host, '@')
-	if at < 0 && slash {
-		// As in userEnd.
-		if _, port, ok := strings.Cut(host, ":"); ok && !digits(port) {
-			at = strings.LastIndexByte(ref, '@')
-		}
+	for _, algorithm := range []string{"@sha256:", "@sha512:"} {
+		ref, _, _ = strings.Cut(ref, algorithm)
 	}
-	if at <= 0 || digest(ref[at:]) {
+	at := strings.LastIndexByte(ref, '@')
+	switch {
+	case at <= 0:
+		return 0
+	case strings.Contains(ref[:at], ":"):
+		return at
+	}
+	// "me@host/x" has a user, "redis@v1.2" a mistake in the place of a digest.
+	host, _, _ := strings.Cut(ref[at+1:], "/")
+	if strings.Contains(ref[:at], "/") || !hostname.MatchString(host) {
 		return 0
 	}
 	return at
 }
 
+// hostname matches what is a host rather than a tag or a version.
+var hostname = regexp.MustCompile(`^((localhost|\[.*\]|([0-9]{1,3}\.){3}[0-9]{1,3}|[\w-]+(\.[\w-]+)*\.[a-zA-Z]{2,})(:[0-9]{1,5})?|[\w-]+:[0-9]{1,5})$`)
+
 // sshAddress reports whether an address without a scheme is one of SSH, such as
-// git@host:path.
+// git@host:path, and not of a registry with a port.
 func sshAddress(address string) bool {
 	user, rest, ok := strings.Cut(address, "@")
-	host, _, colon := strings.Cut(rest, ":")
-	return ok && colon && !strings.ContainsAny(user, ":/") && !strings.ContainsAny(host, "@/")
-}
-
-// digest reports whether s begins as the digest of a reference does: in
-// "redis:7@sha256:…" nothing is a user.
-func digest(s string) bool {
-	return strings.HasPrefix(s, "@sha256:") || strings.HasPrefix(s, "@sha512:")
+	host, path, colon := strings.Cut(rest, ":")
+	port, _, _ := strings.Cut(path, "/")
+	return ok && colon && !strings.ContainsAny(user, ":/") && !strings.ContainsAny(host, "@/") && (user == "git" || !digits(port))
 }
 
 func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }

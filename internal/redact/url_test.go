@@ -38,6 +38,8 @@ func TestURLs(t *testing.T) {
 		"me:secret@ghcr.io/web":                            "REDACTED@ghcr.io/web",
 		"me:secret@ghcr.io":                                "REDACTED@ghcr.io",
 		"me:sec/ret@ghcr.io/web":                           "REDACTED@ghcr.io/web",
+		"https//me:secret@host/x":                          "REDACTED@host/x",
+		"ghcr.io/acme/me@x":                                "ghcr.io/acme/me@x",
 		"redis:7@sha256:abc":                               "redis:7@sha256:abc",
 		"ghcr.io/acme/web:1.2@sha256:abc":                  "ghcr.io/acme/web:1.2@sha256:abc",
 		"localhost:5000/web@sha256:abc":                    "localhost:5000/web@sha256:abc",
@@ -56,7 +58,7 @@ func TestURLs(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	for _, yes := range []string{
 		"https://me:secret@host/x", "https://token@host/x", "https://:secret@host", "https://me:sec/ret@host/x", "oci://me:secret@host/chart",
-		"tcp://me:secret@host:1234", "ssh://git:secret@host/x", "git:secret@host:x", "me:secret@ghcr.io", "token@ghcr.io/acme", "me:secret@ghcr.io/w@sha256:abc",
+		"tcp://me:secret@host:1234", "ssh://git:secret@host/x", "git:secret@host:x", "me:secret@ghcr.io", "token@ghcr.io/acme", "token@ghcr.io", "token@127.0.0.1:5000", "token@host:5000/acme", "token@localhost/x", "me:secret@ghcr.io/w@sha256:abc",
 	} {
 		if !redact.Credentials(yes) {
 			t.Errorf("Credentials(%q) = false", yes)
@@ -67,7 +69,7 @@ func TestCredentials(t *testing.T) {
 	}
 	for _, no := range []string{
 		"", "https://host/x", "https://host:80/a@b", "https://[::1]:80/a@b", "https://git@host/x", "ssh://deploy@host/x", "git@host:owner/name", "deploy@host:x",
-		"redis:7", "redis:7@sha256:abc", "ghcr.io/acme/web@sha256:abc", "127.0.0.1:5000/acme", "unix:///run/buildkit.sock", "docker-container://buildkitd",
+		"redis:7", "redis@v1", "redis@v1.2", "redis@sha256", "redis@md5:abc", "redis:7@sha256:abc", "ghcr.io/acme/web@sha256:abc", "127.0.0.1:5000/acme", "unix:///run/buildkit.sock", "docker-container://buildkitd",
 	} {
 		if redact.Credentials(no) {
 			t.Errorf("Credentials(%q) = true", no)

@@ -70,7 +70,7 @@ type linter struct {
 
 func (l *linter) add(rule string, at syntax.Position, message, hint string) *Finding {
 	l.found = append(l.found, Finding{
-		Rule: rule, Pos: l.pos(at), Message: message, Hint: hint, Line: l.text.line(int(at.Line)),
+		Rule: rule, Pos: l.pos(at), Message: message, Hint: hint, Line: l.text.shown(int(at.Line)),
 	})
 	return &l.found[len(l.found)-1]
 }

@@ -34,7 +34,7 @@ func Silence(name string, src []byte, findings []Finding, planned bool) []Findin
 			continue
 		}
 		rule, reason := ignored(t.line(i + 1))
-		f := Finding{Rule: "silenced", Pos: plan.Pos{File: name, Line: i + 1, Col: len([]rune(t.line(i + 1)[:m[0]])) + 1}, Line: t.line(i + 1)}
+		f := Finding{Rule: "silenced", Pos: plan.Pos{File: name, Line: i + 1, Col: len([]rune(t.line(i + 1)[:m[0]])) + 1}, Line: t.shown(i + 1)}
 		known := slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == rule })
 		switch {
 		case !known:

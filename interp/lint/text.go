@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -22,6 +23,9 @@ func (t text) line(n int) string {
 	}
 	return strings.TrimRight(t[n-1], "\r\n")
 }
+
+// shown returns line n without the credentials of addresses in it.
+func (t text) shown(n int) string { return redact.Source(t.line(n)) }
 
 // offset returns the place of p in bytes.
 func (t text) offset(p plan.Pos) int {

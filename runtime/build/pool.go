@@ -18,6 +18,8 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
+
+	"github.com/pipelinefile/pipe/internal/redact"
 )
 
 // An UnreachableError says that a builder does not answer.
@@ -34,7 +36,7 @@ func (e *UnreachableError) Error() string {
 	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
 		next = "an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"
 	}
-	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", e.Addr, e.Err, next)
+	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -212,6 +214,8 @@ func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
 func CheckAddress(addr string) error {
 	scheme, rest, ok := strings.Cut(addr, "://")
 	switch {
+	case redact.Credentials(addr):
+		return errors.New("the address has a user or a password in it: builders know who may build by certificates")
 	case !ok || rest == "":
 		return errors.New("that is no address")
 	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):

@@ -33,6 +33,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -90,7 +91,7 @@ func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*
 	if place.chart == nil {
 		c, err := s.load(ctx, ref)
 		if err != nil {
-			return nil, fmt.Errorf("chart %s: %w", ref.Ref, err)
+			return nil, fmt.Errorf("chart %s: %w", redact.URLs(ref.Ref), err)
 		}
 		place.chart = c
 	}

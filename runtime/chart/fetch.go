@@ -42,7 +42,7 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 		if err != nil {
 			return nil, err
 		}
-		data, err := get(ctx, at)
+		data, err := get(ctx, address, at)
 		if err != nil {
 			return nil, fmt.Errorf("chart repository %s: %w", redact.URLs(address), err)
 		}
@@ -58,7 +58,7 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 		if at, err = repo.ResolveReferenceURL(address, found.URLs[0]); err != nil {
 			return nil, err
 		}
-		if data, err = get(ctx, at); err != nil {
+		if data, err = get(ctx, address, at); err != nil {
 			return nil, err
 		}
 		if want := strings.TrimPrefix(found.Digest, "sha256:"); want != "" {
@@ -145,12 +145,15 @@ func keep(path string, data []byte) error {
 	return err
 }
 
-// get fetches what is at an address.
-func get(ctx context.Context, address string) ([]byte, error) {
+// get fetches what is at an address, which a chart repository has named.
+func get(ctx context.Context, repository, address string) ([]byte, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("no answer within %s", fetchTime))
 	defer stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := login(req, repository); err != nil {
 		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -161,6 +164,9 @@ func get(ctx context.Context, address string) ([]byte, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("%s: %s: give Helm a user and a password for it: helm repo add NAME %s --username USER --password-stdin", redact.URLs(address), resp.Status, redact.URLs(repository))
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", redact.URLs(address), resp.Status)
 	}

@@ -11,6 +11,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -328,4 +330,80 @@ func tree(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestPrivateRepository: a user and a password come from Helm's list of
+// repositories, go to the host of the repository only, and are in no message.
+func TestPrivateRepository(t *testing.T) {
+	charts := map[string][]byte{"web": pack(t, "web", nil)}
+	address, _ := repository(t, charts)
+	upstream, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var elsewhere atomic.Int64 // requests with credentials that are for another host
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, ok := r.BasicAuth(); ok {
+			elsewhere.Add(1)
+		}
+		w.Write(charts["web"])
+	}))
+	t.Cleanup(other.Close)
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: upstream.Scheme, Host: upstream.Host})
+	proxy.ModifyResponse = func(resp *http.Response) error {
+		if resp.Request.Header.Get("Elsewhere") == "" || !strings.HasSuffix(resp.Request.URL.Path, "index.yaml") {
+			return nil
+		}
+		data, err := io.ReadAll(resp.Body)
+		data = bytes.ReplaceAll(data, []byte("[web.tgz]"), []byte("["+other.URL+"/web.tgz]"))
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+		resp.Header.Del("Content-Length")
+		return err
+	}
+	var far atomic.Bool
+	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, pass, _ := r.BasicAuth(); user != "me" || pass != "hunter2" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if far.Load() {
+			r.Header.Set("Elsewhere", "yes")
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(private.Close)
+	at := private.URL + "/charts"
+	list := filepath.Join(t.TempDir(), "repositories.yaml")
+	t.Setenv("HELM_REPOSITORY_CONFIG", list)
+	load := func() error {
+		_, err := NewShelf(t.TempDir(), t.TempDir()).Chart(t.Context(), service(plan.Chart{Ref: "web", Repo: at}), nil)
+		return err
+	}
+	added := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	want := fmt.Sprintf("chart web: chart repository %s: %[1]s/index.yaml: 401 Unauthorized: give Helm a user and a password for it: helm repo add NAME %[1]s --username USER --password-stdin", at)
+	if err := load(); err == nil || err.Error() != want {
+		t.Errorf("Chart without credentials = %v\nwant %s", err, want)
+	}
+	added("apiVersion: v1\nrepositories:\n- {name: other, url: https://charts.example.com, username: you, password: other}\n- {name: a, url: " + at + "/, username: me, password: hunter2}\n")
+	if err := load(); err != nil {
+		t.Error(err)
+	}
+	far.Store(true)
+	if err := load(); err != nil || elsewhere.Load() != 0 {
+		t.Errorf("Chart on another host = %v, %d requests with credentials", err, elsewhere.Load())
+	}
+	added("apiVersion: v1\nrepositories:\n- {name: a, url: " + at + ", username: me, password: hunter2, pass_credentials_all: true}\n")
+	if err := load(); err != nil || elsewhere.Load() != 1 {
+		t.Errorf("Chart on another host = %v, %d requests with credentials", err, elsewhere.Load())
+	}
+	added("repositories: hunter2")
+	if err := load(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "Helm's list of repositories "+list+" cannot be read") {
+		t.Errorf("Chart with a damaged list = %v", err)
+	}
 }

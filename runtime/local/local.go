@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
@@ -125,7 +126,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 func (o Options) Check() error {
 	for _, addr := range o.BuildKit {
 		if err := build.CheckAddress(addr); err != nil {
-			return &UnavailableError{"builder", fmt.Errorf("%q: %w", addr, err), "name one such as tcp://builder:1234 or docker-container://buildkitd", []string{"BuildKit"}}
+			return &UnavailableError{"builder", fmt.Errorf("%q: %w", redact.URLs(addr), err), "name one such as tcp://builder:1234 or docker-container://buildkitd", []string{"BuildKit"}}
 		}
 	}
 	if o.Registry != "" {

@@ -219,8 +219,8 @@ func TestPrefix(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ prefix, want string }{
 		{"https://ghcr.io/acme", `registry "https://ghcr.io/acme": leave https:// out`},
-		{"https://me:hunter2@ghcr.io/acme", `registry "https://REDACTED@ghcr.io/acme": leave https:// out`},
-		{"me:hunter2@ghcr.io/acme", `registry "REDACTED@ghcr.io/acme": "REDACTED@ghcr.io/acme/any:tag" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://`},
+		{"https://me:hunter2@ghcr.io/acme", `registry "https://REDACTED@ghcr.io/acme": it has a user or a password in it: remove it, and log in: docker login HOST`},
+		{"me:hunter2@ghcr.io/acme", `registry "REDACTED@ghcr.io/acme": it has a user or a password in it: remove it, and log in: docker login HOST`},
 		{"", `registry "": not the name of a host`},
 		{"shop", `registry "shop": not the name of a host`},
 		{"ghcr.io/Acme", `registry "ghcr.io/Acme": "ghcr.io/Acme/any:tag" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://`},

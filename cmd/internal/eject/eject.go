@@ -5,7 +5,6 @@ package eject
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,7 +106,7 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 			return out, err
 		}
 	} else {
-		out.Chart, out.Repo, out.Version = s.Chart.Ref, withoutUser(s.Chart.Repo), s.Chart.Version
+		out.Chart, out.Repo, out.Version = s.Chart.Ref, s.Chart.Repo, s.Chart.Version
 		if s.Chart.Repo == "" && !strings.HasPrefix(s.Chart.Ref, "oci://") {
 			rel, err := filepath.Rel(opts.Dir, filepath.Join(opts.Workspace, filepath.FromSlash(s.Chart.Ref)))
 			if err != nil {
@@ -130,16 +129,6 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	}
 	head := fmt.Sprintf("# What %s is deployed with in environment %s, over the chart's own values.\n", s.Name, p.Environment.Name)
 	return out, os.WriteFile(filepath.Join(dir, out.Values), append([]byte(head), data...), 0o666)
-}
-
-// withoutUser returns an address without a user and a password.
-func withoutUser(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return address
-	}
-	u.User = nil
-	return u.String()
 }
 
 // secretsOf returns what pods of a service read of Secrets, each once.

@@ -340,7 +340,12 @@ func TestNoPassword(t *testing.T) {
 		http.ServeFile(w, r, archive)
 	}))
 	defer server.Close()
-	p.Service("cache").Chart = &plan.Chart{Ref: "cache", Version: "1.2.3", Repo: strings.Replace(server.URL, "//", "//ana:hunter2@", 1)}
+	list := filepath.Join(t.TempDir(), "repositories.yaml")
+	if err := os.WriteFile(list, []byte("repositories: [{name: a, url: "+server.URL+", username: ana, password: hunter2}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HELM_REPOSITORY_CONFIG", list)
+	p.Service("cache").Chart = &plan.Chart{Ref: "cache", Version: "1.2.3", Repo: server.URL}
 	out := filepath.Join(dir, "charts")
 	result, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: out, Services: []string{"cache"}})
 	if err != nil {

@@ -30,6 +30,9 @@ type app struct {
 	terminal func() bool
 	// typed reports whether standard input is a terminal; nil: it is not.
 	typed func() bool
+	// tty returns the terminal that both standard input and standard output are; nil,
+	// or a function that returns nil: they are none.
+	tty func() *tty
 	// signals gives the interrupts that the process receives.
 	signals <-chan os.Signal
 	// exit ends the process at once, at a second interrupt.

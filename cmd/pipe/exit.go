@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
 // The exit statuses (C2).
@@ -45,6 +46,7 @@ func status(ctx context.Context, err error) int {
 		run     *runtime.RunError
 		usage   *usageError
 		cancel  *runtime.CancelledError
+		exec    *reach.ExitError
 		causeOf = context.Cause(ctx)
 	)
 	switch {
@@ -54,6 +56,8 @@ func status(ctx context.Context, err error) int {
 		return interruptStatus(stop.signal)
 	case errors.As(err, &cancel):
 		return statusInterrupted
+	case errors.As(err, &exec):
+		return exec.Status
 	case errors.Is(err, errChanges):
 		return statusChanges
 	case errors.As(err, &usage):

@@ -45,11 +45,29 @@ func process() *app {
 			return err == nil && w > 0 && h > 0
 		},
 		typed:   func() bool { return term.IsTerminal(int(os.Stdin.Fd())) },
+		tty:     terminal,
 		signals: signals,
 		exit:    os.Exit,
 		divert:  divert,
 		open:    local.Open,
 		look:    local.OpenLook,
+	}
+}
+
+// terminal returns the terminal that standard input and standard output are; nil:
+// they are none.
+func terminal() *tty {
+	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd())
+	if !term.IsTerminal(in) || !term.IsTerminal(out) {
+		return nil
+	}
+	return &tty{
+		raw: func() (func(), error) {
+			before, err := term.MakeRaw(in)
+			return func() { _ = term.Restore(in, before) }, err
+		},
+		size:    func() (int, int, error) { return term.GetSize(out) },
+		resized: resizes(),
 	}
 }
 

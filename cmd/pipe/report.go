@@ -43,7 +43,7 @@ func explain(w io.Writer, err error, color bool) {
 		unavailable *local.UnavailableError
 	)
 	switch {
-	case errors.Is(err, errChanges), errors.Is(err, errNotDone):
+	case errors.Is(err, errChanges), errors.Is(err, errNotDone), errors.Is(err, errInterrupted), errors.As(err, new(*reach.ExitError)):
 		// said by the status alone
 	case errors.As(err, &usage):
 		fmt.Fprintf(w, "error: %v\nsee: %s --help\n", usage, usage.command)
@@ -96,6 +96,8 @@ func advice(err error) string {
 		return "see whether the kubelet runs, and whether the API server reaches it, with: kubectl describe node " + strings.Join(unread.Nodes, " ")
 	case errors.As(err, &taken):
 		return "end the program that has the port, or forward another local port, as in: pipe forward ENV SERVICE:PORT=LOCAL"
+	case adviceOnPods(err) != "":
+		return adviceOnPods(err)
 	case strings.Contains(text, "no space left on device"):
 		return "make room on the disk and run again"
 	case errors.Is(err, runtime.ErrTimeout):

@@ -224,16 +224,21 @@ func (a *app) write(format string, v any, text func() error) error {
 
 // checkServices reports names of --service that the plan does not have.
 func checkServices(cmd *cobra.Command, p *plan.Plan, names []string) error {
-	var all []string
-	for _, s := range p.Services {
-		all = append(all, s.Name)
-	}
 	for _, name := range names {
 		if p.Service(name) == nil {
-			return usagef(cmd, "--service %s: %s has no such service%s", name, p.Pipeline.Name, didYouMean(name, all))
+			return usagef(cmd, "--service %s: %s has no such service%s", name, p.Pipeline.Name, didYouMean(name, serviceNamesOf(p)))
 		}
 	}
 	return nil
+}
+
+// serviceNamesOf returns the names of the services of a plan.
+func serviceNamesOf(p *plan.Plan) []string {
+	var all []string
+	for i := range p.Services {
+		all = append(all, p.Services[i].Name)
+	}
+	return all
 }
 
 // printed shows what print() of a Pipelinefile says (L5).

@@ -47,6 +47,8 @@ import (
 //	proxy KUBECONFIG LOG  a way to the cluster that writes down each request
 //	object PATH [REGEXP]  waits until the cluster has it, and it matches; ! until not
 //	kubelet KUBECONFIG    a way to the cluster on which pods have logs
+//	fetch FILE REGEXP     asks what pipe forward -o json has written to the file until it answers that; each request succeeds
+//	dialogue FILE COMMAND… runs a command on a terminal, as the file says
 //
 // and the conditions [buildkit] and [root].
 func TestServers(t *testing.T) {
@@ -95,7 +97,7 @@ func runServers(t *testing.T, dir, home string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
-			"object": scriptObject(home), "kubelet": scriptKubelet(home),
+			"object": scriptObject(home), "kubelet": scriptKubelet(home), "fetch": scriptFetch, "dialogue": scriptDialogue,
 		},
 	})
 }
@@ -209,6 +211,34 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s has no line that matches %s:\n%s", args[0], args[1], data)
+}
+
+// forwardedURL is where pipe forward -o json tells that a port is reached.
+var forwardedURL = regexp.MustCompile(`"url":"(http:[^"]+)"`)
+
+func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fetch FILE REGEXP")
+	}
+	url := forwardedURL.FindStringSubmatch(ts.ReadFile(args[0]))
+	if url == nil {
+		ts.Fatalf("%s has no URL", args[0])
+	}
+	want, err := regexp.Compile(args[1])
+	ts.Check(err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	var body []byte
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		resp, err := client.Get(url[1])
+		ts.Check(err)
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		if want.Match(body) {
+			return
+		}
+	}
+	ts.Fatalf("%s answers %q, want %s", url[1], body, want)
 }
 
 func scriptPatch(home string) func(*testscript.TestScript, bool, []string) {

@@ -143,6 +143,19 @@ func isReset(t *testing.T, c net.Conn) {
 	}
 }
 
+// resets checks that a new connection ends with an error.
+func resets(t *testing.T, f reach.Forward) {
+	t.Helper()
+	c, err := net.Dial("tcp", f.Address.String())
+	if errors.Is(err, syscall.ECONNRESET) {
+		return // already
+	}
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(waitTime)))
+	isReset(t, c)
+}
+
 // TestForward: each local connection is carried to a pod, and a connection to it
 // carries one after the other.
 func TestForward(t *testing.T) {
@@ -204,7 +217,7 @@ func TestForwardHolds(t *testing.T) {
 
 	n.terminate("web-1")
 	f = w.until("web", reach.Waiting, "")
-	check(t, "the reason", f.Err.Error(), "no pod of web is ready: pod web-1 is terminating")
+	check(t, "the reason", f.Err.Error(), "no pod of web is ready: web-1 (terminating)")
 	check(t, "the answer of a pod that terminates", says(t, early, "still there?"), "web-1: still there?")
 	held := dial(t, forwards[0])
 	fmt.Fprintln(held, "which one?")
@@ -249,7 +262,7 @@ func TestForwardByPort(t *testing.T) {
 	check(t, "the answer", says(t, dial(t, forwards[0]), "1"), "web-b: 1")
 	n.is("web-b", false)
 	f := w.until("web", reach.Waiting, "")
-	check(t, "the reason", f.Err.Error(), "no pod of web is ready: pod web-b is not ready")
+	check(t, "the reason", f.Err.Error(), "no pod of web is ready: web-b (not ready)")
 }
 
 // TestForwardRefused: what a client has said to a port on which nobody listens
@@ -270,7 +283,7 @@ func TestForwardRefused(t *testing.T) {
 	check(t, "the answer", hears(t, c), "web-1: is it on?")
 
 	n.set(func(n *node) { n.ports = map[string]string{} })
-	isReset(t, dial(t, forwards[0]))
+	resets(t, forwards[0])
 	f := w.until("web", reach.Failed, "web-1")
 	check(t, "the reason", f.Err.Error(), "nothing listens on port 8080 in pod web-1")
 	n.listens("web-1", answers("web-1"))
@@ -459,7 +472,7 @@ func TestForwardForbidden(t *testing.T) {
 	n.set(func(n *node) { n.deny = true })
 	_, w, forwards := forwarder(t, n.reach(), "web")
 	w.until("web", reach.Listening, "")
-	isReset(t, dial(t, forwards[0]))
+	resets(t, forwards[0])
 	f := w.until("web", reach.Failed, "web-1")
 	check(t, "the reason", f.Err.Error(), `pods/portforward "web-1" is forbidden: by the test`)
 

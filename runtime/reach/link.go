@@ -7,12 +7,10 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	constants "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
@@ -128,7 +126,7 @@ func (n *Namespace) dial(ctx context.Context, pod string) (*link, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, n.times.dial, fmt.Errorf("no answer within %s", n.times.dial))
 	defer cancel()
 	l, err := n.dialWebsocket(ctx, pod)
-	if httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) {
+	if noWebsocket(err) {
 		l, err = n.dialSPDY(ctx, pod)
 	}
 	if err != nil && ctx.Err() != nil {
@@ -137,17 +135,12 @@ func (n *Namespace) dial(ctx context.Context, pod string) (*link, error) {
 	return l, err
 }
 
-// url returns the address of a subresource of a pod.
-func (n *Namespace) url(pod, subresource string) string {
-	return n.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(n.name).Name(pod).SubResource(subresource).URL().String()
-}
-
 func (n *Namespace) dialWebsocket(ctx context.Context, pod string) (*link, error) {
 	transport, holder, err := websocket.RoundTripperFor(n.config)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url(pod, "portforward"), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.stream(pod, "portforward").URL().String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -168,37 +161,16 @@ func (n *Namespace) dialSPDY(ctx context.Context, pod string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url(pod, "portforward"), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.stream(pod, "portforward").URL().String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	answer := &answering{next: transport}
-	conn, _, err := spdy.NegotiateStreaming(upgrader, &http.Client{Transport: answer}, req, constants.PortForwardV1Name)
-	switch {
-	case err == nil:
-	case answer.status >= http.StatusBadRequest:
-		refused := apierrors.NewGenericServerResponse(answer.status, req.Method, corev1.Resource("pods"), pod, "", 0, false)
-		refused.ErrStatus.Message = strings.TrimPrefix(err.Error(), "unable to upgrade connection: ")
-		return nil, refused
-	default:
-		return nil, err
+	answer := &answer{}
+	conn, _, err := spdy.NegotiateStreaming(upgrader, &http.Client{Transport: answer.of(transport)}, req, constants.PortForwardV1Name)
+	if err != nil {
+		return nil, answer.error(err, pod)
 	}
 	return &link{conn: conn, times: n.times, close: sync.OnceFunc(func() { _ = conn.Close() })}, nil
-}
-
-// answering keeps the status of an answer, of which the library's error has only
-// the text.
-type answering struct {
-	next   http.RoundTripper
-	status int
-}
-
-func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := a.next.RoundTrip(r)
-	if resp != nil {
-		a.status = resp.StatusCode
-	}
-	return resp, err
 }
 
 // watched is a connection on which a ping is answered now and then: without that

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ type node struct {
 	silent   chan struct{}     // while it is open what goes over the way does not arrive; nil: it does
 	deny     bool              // ports may not be forwarded
 	conns    map[net.Conn]bool
+	run      func(*process) error // runs commands; default: on this machine
 
 	refused chan struct{} // told, of size 1, when nobody listens on a port
 }
@@ -63,7 +65,7 @@ func newNode(t *testing.T) *node {
 	must(t, err)
 	n := &node{
 		t: t, client: client, namespace: testenv.Namespace(t), name: fmt.Sprintf("node-%d", time.Now().UnixNano()),
-		ports: make(map[string]string), links: make(map[string]int), conns: make(map[net.Conn]bool), refused: make(chan struct{}, 1),
+		ports: make(map[string]string), links: make(map[string]int), conns: make(map[net.Conn]bool), refused: make(chan struct{}, 1), run: runsHere,
 	}
 	_, err = client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: n.name},
@@ -83,12 +85,18 @@ func newNode(t *testing.T) *node {
 	must(t, err)
 	proxy := &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/"+n.namespace+"/pods/"), "/")
-		if len(path) == 2 && path[1] == "portforward" {
-			n.forward(w, r, path[0])
+		if n.refuses(w, r) {
 			return
 		}
-		proxy.ServeHTTP(w, r)
+		pod, subresource := path.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/"+n.namespace+"/pods/"))
+		switch subresource {
+		case "portforward":
+			n.forward(w, r, strings.TrimSuffix(pod, "/"))
+		case "exec":
+			n.execute(w, r, strings.TrimSuffix(pod, "/"))
+		default:
+			proxy.ServeHTTP(w, r)
+		}
 	}))
 	server.Listener = &listener{server.Listener, n}
 	server.Start()
@@ -170,19 +178,27 @@ func (n *node) set(change func(*node)) {
 	change(n)
 }
 
+// refuses answers a request for a stream to a pod that is not allowed.
+func (n *node) refuses(w http.ResponseWriter, r *http.Request) bool {
+	subresource := path.Base(r.URL.Path)
+	n.mu.Lock()
+	refused := n.deny && (subresource == "portforward" || subresource == "exec")
+	n.mu.Unlock()
+	if refused {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(apierrors.NewForbidden(corev1.Resource("pods/"+subresource), path.Base(path.Dir(r.URL.Path)), errors.New("by the test")).Status())
+	}
+	return refused
+}
+
 // forward does what a kubelet and the API server do in order to forward ports of
 // a pod.
 func (n *node) forward(w http.ResponseWriter, r *http.Request, pod string) {
 	n.mu.Lock()
 	n.links[pod]++
-	deny, spdyOnly := n.deny, n.spdyOnly
+	spdyOnly := n.spdyOnly
 	n.mu.Unlock()
-	if deny {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusForbidden)
-		_ = json.NewEncoder(w).Encode(apierrors.NewForbidden(corev1.Resource("pods/portforward"), pod, errors.New("by the test")).Status())
-		return
-	}
 	p := &pairs{n: n, pod: pod, streams: make(map[string]map[string]httpstream.Stream)}
 	var conn httpstream.Connection
 	switch {
@@ -262,34 +278,44 @@ func (n *node) carry(pod string, data, errs httpstream.Stream) {
 // pod makes a pod of a service that declares port 8080. It is not ready.
 func (n *node) pod(service, name string) {
 	n.t.Helper()
-	grace := int64(1000) // a pod terminates until the test is over
-	_, err := n.client.CoreV1().Pods(n.namespace).Create(n.t.Context(), &corev1.Pod{
+	n.add(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/instance": service}},
-		Spec: corev1.PodSpec{
-			NodeName: n.name, TerminationGracePeriodSeconds: &grace,
-			Containers: []corev1.Container{{Name: "main", Image: "main", Ports: []corev1.ContainerPort{{ContainerPort: 8080}}}},
-		},
-	}, metav1.CreateOptions{})
-	must(n.t, err)
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "main", Ports: []corev1.ContainerPort{{ContainerPort: 8080}}}}},
+	})
 	n.is(name, false)
 }
 
-// is makes a pod ready, or not.
+// add adds a pod.
+func (n *node) add(p *corev1.Pod) {
+	n.t.Helper()
+	grace := int64(1000) // it terminates until the test is over
+	p.Spec.NodeName, p.Spec.TerminationGracePeriodSeconds = n.name, &grace
+	_, err := n.client.CoreV1().Pods(n.namespace).Create(n.t.Context(), p, metav1.CreateOptions{})
+	must(n.t, err)
+}
+
+// is makes the only container of a pod run, ready or not.
 func (n *node) is(pod string, ready bool) {
 	n.t.Helper()
-	p, err := n.client.CoreV1().Pods(n.namespace).Get(n.t.Context(), pod, metav1.GetOptions{})
-	must(n.t, err)
 	is := corev1.ConditionFalse
 	if ready {
 		is = corev1.ConditionTrue
 	}
-	p.Status = corev1.PodStatus{
+	n.status(pod, corev1.PodStatus{
 		Phase:      corev1.PodRunning,
 		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: is}},
 		ContainerStatuses: []corev1.ContainerStatus{{
 			Name: "main", Ready: ready, ContainerID: "test://" + pod, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 		}},
-	}
+	})
+}
+
+// status sets how a pod is.
+func (n *node) status(pod string, status corev1.PodStatus) {
+	n.t.Helper()
+	p, err := n.client.CoreV1().Pods(n.namespace).Get(n.t.Context(), pod, metav1.GetOptions{})
+	must(n.t, err)
+	p.Status = status
 	_, err = n.client.CoreV1().Pods(n.namespace).UpdateStatus(n.t.Context(), p, metav1.UpdateOptions{})
 	must(n.t, err)
 }
@@ -376,10 +402,9 @@ func must(t *testing.T, err error) {
 // other makes a ready pod of a service that has no port.
 func (n *node) other(service, name string) {
 	n.t.Helper()
-	_, err := n.client.CoreV1().Pods(n.namespace).Create(n.t.Context(), &corev1.Pod{
+	n.add(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/instance": service}},
-		Spec:       corev1.PodSpec{NodeName: n.name, Containers: []corev1.Container{{Name: "main", Image: "main"}}},
-	}, metav1.CreateOptions{})
-	must(n.t, err)
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "main"}}},
+	})
 	n.is(name, true)
 }

@@ -18,7 +18,7 @@ type NoPodError struct {
 // A PodState is why a pod cannot be reached.
 type PodState struct {
 	Name  string
-	State string // such as "CrashLoopBackOff", "not ready", "terminating", "ended (Succeeded)"
+	State string // such as "CrashLoopBackOff", "not ready", "terminating", "ended with status 1", "Succeeded"
 	Ended bool   // all its containers have ended for good
 }
 
@@ -36,7 +36,7 @@ func (e *NoPodError) Error() string {
 			states = append(states, fmt.Sprintf("and %d more", len(e.Pods)-i))
 			break
 		}
-		states = append(states, fmt.Sprintf("pod %s is %s", p.Name, p.State))
+		states = append(states, fmt.Sprintf("%s (%s)", p.Name, p.State))
 	}
 	return fmt.Sprintf("no pod of %s is %s: %s", e.Service, what, strings.Join(states, ", "))
 }
@@ -74,13 +74,13 @@ func stateOf(p *corev1.Pod) string {
 			case s.Waiting != nil && s.Waiting.Reason != "" && s.Waiting.Reason != "PodInitializing":
 				return s.Waiting.Reason
 			case s.Terminated != nil && s.Terminated.ExitCode != 0:
-				return fmt.Sprintf("ended (status %d)", s.Terminated.ExitCode)
+				return fmt.Sprintf("ended with status %d", s.Terminated.ExitCode)
 			}
 		}
 	}
 	switch {
 	case ended(p):
-		return fmt.Sprintf("ended (%s)", cmp.Or(p.Status.Reason, string(p.Status.Phase)))
+		return cmp.Or(p.Status.Reason, string(p.Status.Phase))
 	case p.Status.Phase == corev1.PodPending && p.Spec.NodeName == "":
 		return "not scheduled yet"
 	case p.Status.Phase != corev1.PodRunning:

@@ -60,18 +60,18 @@ func TestNoPod(t *testing.T) {
 	}{
 		{status(corev1.PodPending, waiting("ImagePullBackOff")), "ImagePullBackOff", false},
 		{status(corev1.PodRunning, waiting("CrashLoopBackOff")), "CrashLoopBackOff", false},
-		{status(corev1.PodRunning, exit(3)), "ended (status 3)", false},
+		{status(corev1.PodRunning, exit(3)), "ended with status 3", false},
 		{status(corev1.PodRunning, corev1.ContainerState{}), "not ready", false},
-		{status(corev1.PodSucceeded, exit(0)), "ended (Succeeded)", true},
-		{status(corev1.PodFailed, exit(2)), "ended (status 2)", true},
-		{evicted, "ended (Evicted)", true},
+		{status(corev1.PodSucceeded, exit(0)), "Succeeded", true},
+		{status(corev1.PodFailed, exit(2)), "ended with status 2", true},
+		{evicted, "Evicted", true},
 		{unscheduled, "not scheduled yet", false},
 		{terminating, "terminating", false},
 		{initial, "starting", false},
-		{crashed, "ended (status 1)", false},
+		{crashed, "ended with status 1", false},
 	} {
 		err := noPod("web", []*corev1.Pod{tt.pod}, true)
-		if want := "no pod of web is ready: pod p is " + tt.want; err.Error() != want || err.Ended() != tt.ended {
+		if want := "no pod of web is ready: p (" + tt.want + ")"; err.Error() != want || err.Ended() != tt.ended {
 			t.Errorf("%s: %v, ended %v, want %v", tt.want, err, err.Ended(), tt.ended)
 		}
 	}
@@ -79,7 +79,7 @@ func TestNoPod(t *testing.T) {
 		t.Errorf("without pods: %v", err)
 	}
 	p := status(corev1.PodRunning, corev1.ContainerState{})
-	want := "no pod of web is running: pod p is not ready, pod p is not ready, pod p is not ready, and 2 more"
+	want := "no pod of web is running: p (not ready), p (not ready), p (not ready), and 2 more"
 	if got := noPod("web", []*corev1.Pod{p, p, p, p, p}, false).Error(); got != want {
 		t.Errorf("of five pods: %s", got)
 	}

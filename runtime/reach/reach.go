@@ -54,3 +54,8 @@ func (n *Namespace) Close() {
 		n.pods = nil
 	}
 }
+
+// stream returns the request for a stream to a pod.
+func (n *Namespace) stream(pod, subresource string) *rest.Request {
+	return n.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(n.name).Name(pod).SubResource(subresource)
+}

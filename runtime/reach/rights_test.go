@@ -2,6 +2,7 @@ package reach_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -59,18 +60,32 @@ func TestRights(t *testing.T) {
 	n := newNode(t)
 	n.serves("web", "web-1")
 	roles := rolesOf(t)
-	forward := func(user string, rules []rbacv1.PolicyRule) error {
-		ns, err := reach.Open(as(t, n, user, rules), n.namespace)
+	forward := func(config *rest.Config) error {
+		ns, err := reach.Open(config, n.namespace)
 		must(t, err)
 		defer ns.Close()
 		ns.SetTimes(time.Second, 10*time.Second, time.Second)
 		_, w, forwards := forwarder(t, ns, "web")
 		w.until("web", reach.Listening, "web-1")
-		isReset(t, dial(t, forwards[0]))
+		resets(t, forwards[0])
 		return w.until("web", reach.Failed, "web-1").Err
 	}
-	if err := forward("alone", roles["pipe"]); !apierrors.IsForbidden(err) {
-		t.Errorf("without pipe-reach: %v", err)
+	execute := func(config *rest.Config) error {
+		ns, err := reach.Open(config, n.namespace)
+		must(t, err)
+		defer ns.Close()
+		at, err := ns.Place(t.Context(), "web", "", "")
+		must(t, err)
+		return ns.Exec(t.Context(), *at, reach.Command{Args: []string{"id"}, Stdout: io.Discard})
+	}
+	if err := forward(as(t, n, "alone", roles["pipe"])); !apierrors.IsForbidden(err) {
+		t.Errorf("without pipe-reach a forward fails with %v", err)
+	}
+	if err := execute(as(t, n, "alone-too", roles["pipe"])); !apierrors.IsForbidden(err) {
+		t.Errorf("without pipe-reach a command fails with %v", err)
+	}
+	if err := execute(as(t, n, "both", append(slices.Clone(roles["pipe"]), roles["pipe-reach"]...))); err == nil || apierrors.IsForbidden(err) {
+		t.Errorf("with pipe-reach a command fails with %v", err)
 	}
 	// Over websockets both verbs are needed. With "create" alone SPDY works.
 	for _, verbs := range [][]string{{"get"}, {"create"}, {"get", "create"}} {
@@ -79,7 +94,7 @@ func TestRights(t *testing.T) {
 			t.Fatalf("pipe-reach has the rule %v", rule)
 		}
 		rule.Verbs = verbs
-		err := forward(strings.Join(verbs, "-"), append(slices.Clone(roles["pipe"]), rule))
+		err := forward(as(t, n, strings.Join(verbs, "-"), append(slices.Clone(roles["pipe"]), rule)))
 		if allowed := slices.Contains(verbs, "create"); apierrors.IsForbidden(err) == allowed {
 			t.Errorf("with %v: %v", verbs, err)
 		}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/reach"
+)
+
+// execFlags say where a command runs.
+type execFlags struct {
+	pod       string
+	container string
+}
+
+func (a *app) execCmd() *cobra.Command {
+	var (
+		env  envFlags
+		part partFlags
+		opts execFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "exec ENV SERVICE [-- COMMAND]",
+		Short: "Run a command in a container of a service",
+		Long: `exec runs a command in a running container of a service, or a shell if no command is given.
+Its exit status is that of the command; it is 1 if the command could not be run.
+
+The newest pod that is ready is taken, or else one that runs; --pod chooses another. Of its
+containers the one is taken that the annotation kubectl.kubernetes.io/default-container
+names, or else the first; --container chooses another.
+
+If standard input and output are a terminal, the command has one, too: with its size, and
+keys such as Ctrl-C go to the command. Otherwise standard input is handed to it, and what it
+writes to standard output and standard error comes out there. If pipe is interrupted then,
+the command may go on in its container.`,
+		Example: `  pipe exec staging web
+  pipe exec staging web -- ls -l /app
+  pipe exec staging db -- pg_dump shop > shop.sql
+  pipe exec staging web --container proxy -- cat /etc/proxy.conf`,
+		Args: execArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			look, err := a.openLook(cmd.Context(), cmd, part)
+			if err != nil {
+				return err
+			}
+			e, err := a.environment(cmd, look, args[0], env)
+			if err != nil {
+				return err
+			}
+			if e.Plan != nil && e.Plan.Service(args[1]) == nil {
+				return usagef(cmd, "the plan has no service %q%s", args[1], didYouMean(args[1], serviceNamesOf(e.Plan)))
+			}
+			return a.exec(cmd, look, e, args[1], opts, args[2:])
+		},
+	}
+	env.add(cmd)
+	cmd.Flags().StringVar(&opts.pod, "pod", "", "run it in this `pod`, e.g. --pod web-7c9d4b5f6-x2x8p")
+	cmd.Flags().StringVar(&opts.container, "container", "", "run it in this `container` of the pod, e.g. --container proxy")
+	part.addCluster(cmd)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 1 {
+			return a.servicesSoon(cmd, &part, &env, args), cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.completeEnvironments(&part, 1)(cmd, args, word)
+	}
+	return cmd
+}
+
+// execArgs checks that what follows ENV SERVICE is behind "--", where its flags
+// are its own.
+func execArgs(cmd *cobra.Command, args []string) error {
+	before := cmd.ArgsLenAtDash()
+	if before < 0 {
+		before = len(args)
+	}
+	switch {
+	case before < 2:
+		return usagef(cmd, "%s takes ENV SERVICE, and a command after --", cmd.CommandPath())
+	case before > 2:
+		return usagef(cmd, "write -- before the command: %s %s %s -- %s", cmd.CommandPath(), args[0], args[1], strings.Join(args[2:], " "))
+	}
+	return nil
+}
+
+// shell is what runs if no command is given.
+const shell = "sh"
+
+// A noShellError says that a container has no shell.
+type noShellError struct{ *reach.StartError }
+
+func (e *noShellError) Error() string {
+	return fmt.Sprintf("%s has no shell that could be run: %s", e.Place, e.Reason)
+}
+
+func (e *noShellError) Unwrap() error { return e.StartError }
+
+// exec runs a command in a container.
+func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment, service string, opts execFlags, command []string) error {
+	ctx := cmd.Context()
+	ns, err := reach.Open(look.Config, e.Key.Namespace())
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	at, err := ns.Place(ctx, service, opts.pod, opts.container)
+	var unknown *reach.UnknownError
+	switch {
+	case errors.As(err, &unknown):
+		return usagef(cmd, "%w%s", err, didYouMean(unknown.Name, unknown.Candidates))
+	case err != nil:
+		return look.Explain(err)
+	}
+	if opts.container == "" && len(at.Others) > 0 {
+		a.note(fmt.Sprintf("in %s; --container chooses another: %s", at, strings.Join(at.Others, ", ")))
+	}
+	noCommand := len(command) == 0
+	if noCommand {
+		command = []string{shell}
+	}
+	err = a.execAt(ctx, ns, *at, command)
+	var start *reach.StartError
+	switch {
+	case errors.As(err, &start) && noCommand:
+		return &noShellError{start}
+	case ctx.Err() != nil:
+		return errInterrupted
+	}
+	return look.Explain(err)
+}
+
+// errInterrupted says that a command was interrupted; the status says so.
+var errInterrupted = errors.New("interrupted")
+
+// execAt runs a command, with the terminal if there is one.
+func (a *app) execAt(ctx context.Context, ns *reach.Namespace, at reach.Place, command []string) error {
+	c := reach.Command{Args: command, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
+	var t *tty
+	if a.tty != nil {
+		t = a.tty()
+	}
+	if t == nil {
+		return ns.Exec(ctx, at, c)
+	}
+	restore, err := t.raw()
+	if err != nil {
+		return fmt.Errorf("set the terminal to raw mode: %w", err)
+	}
+	defer restore()
+	sizes := make(chan reach.TerminalSize)
+	over := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		t.sizes(sizes, over)
+	}()
+	defer func() {
+		close(over)
+		<-ended
+	}()
+	c.Terminal = &reach.Terminal{Sizes: sizes}
+	return ns.Exec(ctx, at, c)
+}
+
+// A tty is the terminal that standard input and standard output are.
+type tty struct {
+	raw     func() (restore func(), err error) // hands on each key as it is
+	size    func() (width, height int, err error)
+	resized <-chan os.Signal // nil where the system does not tell
+}
+
+// sizes sends the size of the terminal, and each change, until it is over.
+func (t *tty) sizes(to chan<- reach.TerminalSize, over <-chan struct{}) {
+	defer close(to)
+	for {
+		if w, h, err := t.size(); err == nil {
+			select {
+			case to <- reach.TerminalSize{Width: uint16(w), Height: uint16(h)}: //nolint:gosec // the system has no larger ones
+			case <-over:
+				return
+			}
+		}
+		select {
+		case <-t.resized:
+		case <-over:
+			return
+		}
+	}
+}
+
+// adviceOnPods is what to do about an error of what reaches into pods, or "".
+func adviceOnPods(err error) string {
+	var none *reach.NoPodError
+	var shell *noShellError
+	switch {
+	case errors.As(err, &shell):
+		return fmt.Sprintf("give a command that its image has, as in: pipe exec ENV %s -- /server --version", shell.Place.Service)
+	case errors.As(err, &none) && none.Ended():
+		return fmt.Sprintf("nothing can run in a pod that has ended; see what it has printed with: pipe logs ENV --service %s", none.Service)
+	case errors.As(err, &none):
+		return "see how the service stands with: pipe status ENV"
+	}
+	return ""
+}

@@ -1,0 +1,6 @@
+package main
+
+import "os"
+
+// resizes tells nothing: a console does not send signals.
+func resizes() <-chan os.Signal { return nil }

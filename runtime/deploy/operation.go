@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,8 +13,6 @@ import (
 	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -87,9 +84,11 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	}
 	o.objects.built = o.expect
 	o.hold(r.Namespace, nil)
-	o.records = newRecords(d.cluster.typed.CoreV1().Secrets(r.Namespace), history, o.objects.requests, func(rel *release.Release) {
-		o.rel, o.begun = rel, true
-	})
+	secrets := &versioned{
+		SecretInterface: d.cluster.typed.CoreV1().Secrets(r.Namespace),
+		meta:            d.cluster.secretsMetadata(r.Namespace), requests: o.objects.requests,
+	}
+	o.records = newRecords(secrets, history, func(rel *release.Release) { o.rel, o.begun = rel, true })
 	return o, nil
 }
 
@@ -187,13 +186,8 @@ func (o *operation) labels() (map[string]string, error) {
 
 // mark sets labels of the revision that is acted on, one request.
 func (o *operation) mark(labels map[string]any) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": labels}})
-	if err != nil {
-		return err
-	}
 	secret := secretName(o.rel.Name, o.rel.Version)
-	_, err = o.d.cluster.secretsMetadata(o.r.Namespace).Patch(o.objects.requests(), secret, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	if err != nil {
+	if err := o.records.secrets.label(secret, labels); err != nil {
 		return fmt.Errorf("note in Secret %s how revision %d stands: %w", secret, o.rel.Version, err)
 	}
 	return nil

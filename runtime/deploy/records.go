@@ -12,10 +12,8 @@ import (
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -57,15 +55,16 @@ type revision struct {
 	version int
 	status  release.Status
 	labels  map[string]string
+	secret  version // as it was listed
 }
 
 // newRevision reads the metadata of a Secret of Helm.
 func newRevision(m *metav1.PartialObjectMetadata) (revision, bool) {
-	version, err := strconv.Atoi(m.Labels["version"])
+	number, err := strconv.Atoi(m.Labels["version"])
 	if err != nil || m.Labels["name"] == "" {
 		return revision{}, false
 	}
-	return revision{m.Labels["name"], version, release.Status(m.Labels["status"]), m.Labels}, true
+	return revision{m.Labels["name"], number, release.Status(m.Labels["status"]), m.Labels, version{m.UID, m.ResourceVersion}}, true
 }
 
 // fingerprint returns that of what was deployed, or "" if somebody else made the revision.
@@ -144,8 +143,7 @@ func (c *cluster) secretsMetadata(namespace string) metadata.ResourceInterface {
 // there: these are not read.
 type records struct {
 	*driver.Secrets
-	secrets   typedcorev1.SecretInterface
-	requests  func() context.Context
+	secrets   *versioned
 	history   []revision // the oldest first
 	read      map[int]*release.Release
 	onCreated func(*release.Release)
@@ -153,9 +151,13 @@ type records struct {
 
 var _ driver.Driver = (*records)(nil)
 
-func newRecords(secrets typedcorev1.SecretInterface, history []revision, requests func() context.Context, onCreated func(*release.Release)) *records {
+func newRecords(secrets *versioned, history []revision, onCreated func(*release.Release)) *records {
+	secrets.known = make(map[string]version)
+	for _, rev := range history {
+		secrets.known[secretName(rev.release, rev.version)] = rev.secret
+	}
 	return &records{
-		Secrets: driver.NewSecrets(secrets), secrets: secrets, requests: requests,
+		Secrets: driver.NewSecrets(secrets), secrets: secrets,
 		history: history, read: make(map[int]*release.Release), onCreated: onCreated,
 	}
 }
@@ -216,9 +218,6 @@ func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 
 // Create implements [driver.Driver].
 func (r *records) Create(key string, rel *release.Release) error {
-	if ctx := r.requests(); ctx.Err() != nil { // which Helm's own driver does not take
-		return context.Cause(ctx)
-	}
 	if err := r.Secrets.Create(key, rel); err != nil {
 		if strings.Contains(err.Error(), "Too long") {
 			err = fmt.Errorf("the release is larger than the 1 MiB that a Secret may hold; take what no template needs out of the chart with .helmignore: %w", err)
@@ -232,9 +231,6 @@ func (r *records) Create(key string, rel *release.Release) error {
 
 // Update implements [driver.Driver].
 func (r *records) Update(key string, rel *release.Release) error {
-	if ctx := r.requests(); ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if err := r.Secrets.Update(key, rel); err != nil {
 		return err
 	}
@@ -244,7 +240,7 @@ func (r *records) Update(key string, rel *release.Release) error {
 
 // note keeps the history in step with what was written.
 func (r *records) note(rel *release.Release) {
-	rev := revision{rel.Name, rel.Version, rel.Info.Status, rel.Labels}
+	rev := revision{release: rel.Name, version: rel.Version, status: rel.Info.Status, labels: rel.Labels}
 	i := slices.IndexFunc(r.history, func(have revision) bool { return have.version == rel.Version })
 	if i < 0 {
 		r.history = append(r.history, rev)
@@ -261,8 +257,7 @@ func (r *records) Delete(key string) (*release.Release, error) {
 		return nil, driver.ErrReleaseNotFound
 	}
 	rev := r.history[i]
-	err := r.secrets.Delete(r.requests(), key, metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := r.secrets.Delete(context.Background(), key, metav1.DeleteOptions{}); err != nil {
 		return nil, err
 	}
 	r.history = slices.Delete(r.history, i, i+1)

@@ -24,6 +24,9 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease 
 	var said *LockedError // what is waited for
 	next := ""            // who is going to take the place of those who wait
 	for {
+		if req.turn != nil && said != nil && req.turn.outdated() {
+			return nil, true, ErrStale
+		}
 		lease, err = r.Locker.Lock(ctx, key, req.holder())
 		var locked *LockedError
 		switch {

@@ -132,6 +132,14 @@ func (s *Session) Forget() {
 	clear(s.told)
 }
 
+// outdated reports whether there is a newer run, so that one that has not begun
+// need not begin.
+func (t *Turn) outdated() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.number < t.Session.number
+}
+
 // looks notes that x is about to look at what is deployed.
 func (t *Turn) looks(x *run) {
 	t.mu.Lock()

@@ -354,6 +354,38 @@ func TestCancelShared(t *testing.T) {
 	})
 }
 
+// TestOutdatedWaits: of the runs that wait while somebody else holds the environment
+// only the newest goes on.
+func TestOutdatedWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		p := pipeline(1)
+		app(p, 1, "a")
+		theirs, err := w.Locker.Lock(t.Context(), staging, "ben")
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := w.Runtime().NewSession()
+		errs := make([]error, 3)
+		var wg sync.WaitGroup
+		for i := range errs {
+			w.Builder.SetSource("a", fmt.Sprint(i))
+			turn := session.Next()
+			wg.Go(func() {
+				_, errs[i] = turn.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, WaitLock: true})
+			})
+			time.Sleep(10 * time.Second)
+		}
+		if err := theirs.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if !errors.Is(errs[0], runtime.ErrStale) || !errors.Is(errs[1], runtime.ErrStale) || errs[2] != nil {
+			t.Errorf("errors %v, want two stale runs and nil", errs)
+		}
+	})
+}
+
 // TestInterruptedSession: when the context ends, all runs end, and the lease is given back.
 func TestInterruptedSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -377,3 +377,8 @@ container("api", image = "redis:7", chart = chart("oci://ghcr.io/owner/api", ver
 	// {"build":20190612073634,"ratio":1.0}
 	// int64 float64 <nil>
 }
+
+func ExampleSync() {
+	show(plan.Sync{Path: "web/src", To: "/app/src", Run: []string{"npm", "install"}, On: []string{"package.json"}})
+	// Output: {"path":"web/src","to":"/app/src","run":["npm","install"],"on":["package.json"],"pos":{}}
+}

@@ -91,6 +91,7 @@ type Service struct {
 	Chart    *Chart      `json:"chart,omitempty"`  // nil: generated from Workload (D1)
 	Values   Values      `json:"values,omitempty"` // given to the chart, over its own
 	Workload Workload    `json:"workload"`         // what runs
+	Sync     []Sync      `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
 	Uses     []string    `json:"uses,omitempty"`   // services whose host or address it is given, sorted
 	Timeout  Duration    `json:"timeout"`          // until ready; default 5 minutes, of a job 10
 	Pos      Pos         `json:"pos"`              // of the call that declares it, in the workspace

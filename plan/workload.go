@@ -82,6 +82,17 @@ type DatabaseSpec struct {
 	Storage string `json:"storage"` // a Kubernetes quantity
 }
 
+// A Sync copies changed files into running containers in watch mode, in place of a
+// build (W6). Nothing else reads it.
+type Sync struct {
+	Path    string   `json:"path"`              // a file or directory, slash-separated, below the workspace's root
+	To      string   `json:"to"`                // where it is in the container: an absolute path
+	Run     []string `json:"run,omitempty"`     // a command that runs in the container after files were copied
+	On      []string `json:"on,omitempty"`      // paths below Path after whose change alone Run runs; none: after each
+	Restart bool     `json:"restart,omitempty"` // the container is restarted after files were copied
+	Pos     Pos      `json:"pos"`               // of the call of sync()
+}
+
 // A Duration marshals as text such as "5m0s".
 type Duration time.Duration
 

@@ -128,6 +128,8 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`^can't assign to \.\w+ field of`), "such a value does not change: make another"},
 	{regexp.MustCompile(`^string value does not support item assignment`), "text does not change: make another"},
 	{regexp.MustCompile(`^tuple value does not support item assignment`), "a tuple does not change: write a list, [1, 2]"},
+	{regexp.MustCompile(`^unknown conversion %\.|^format spec features not supported`), `round first: "%s" % (math.round(x * 100) / 100) has two digits behind the point`},
+	{regexp.MustCompile(`^unknown conversion %[0-9+\- #]`), "there are no widths: write %s or %d; \" \" * (n - len(text)) + text fills up"},
 	{regexp.MustCompile(`^not enough arguments for format`), `each %s takes one: write "%s %s" % (a, b)`},
 	{regexp.MustCompile(`^too many arguments for format`), `each value takes one %s: write "%s %s" % (a, b)`},
 	{regexp.MustCompile(`^format: (tuple index out of range|keyword \w+ not found)`), `each {} takes a value, each {name} one given by its name: write "{} {name}".format(a, name = b)`},

@@ -100,7 +100,7 @@ func (c *Call) unknown(name string) error {
 	}
 	p := problemf("no parameter %q", clip(name))
 	meant, hint := foreign(name, names)
-	if meant == "" {
+	if hint == "" {
 		if meant = nearest(name, names); meant != "" {
 			hint = fmt.Sprintf("did you mean %q?", meant)
 		}
@@ -110,7 +110,7 @@ func (c *Call) unknown(name string) error {
 		i := c.Func.byName[meant]
 		c.given |= 1 << i
 		c.failed |= 1 << i
-	} else {
+	} else if hint == "" {
 		p.hint = "it takes " + strings.Join(names, ", ")
 	}
 	return c.addSure(c.namePos(name), p)
@@ -121,5 +121,8 @@ func (c *Call) missing(i int) error {
 	param := c.Func.Params[i]
 	p := problemf("%s is missing", param.Name)
 	p.hint = fmt.Sprintf("%s is %s", param.Name, param.Help)
+	if c.Func.Name == "container" && param.Name == "image" && c.Given("chart") {
+		p.hint = "a chart that brings its own images is an application: write application(…, chart = …) without image="
+	}
 	return c.addSure(c.Pos(), p)
 }

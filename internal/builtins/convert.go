@@ -167,6 +167,10 @@ func meant(typ, text string) string {
 		return fmt.Sprintf("write dockerfile(file = %q)", text)
 	case typ == "health" && strings.HasPrefix(text, "/"):
 		return fmt.Sprintf("write http(%q)", text)
+	case typ == "volume" && strings.Contains(text, ":"):
+		return mounted(text)
+	case typ == "port" && published.MatchString(text):
+		return publishes(text)
 	case typ == "volume" && strings.HasPrefix(text, "/"):
 		return fmt.Sprintf(`write volume(%q, size = "10Gi")`, text)
 	case typ == "int" && intText.MatchString(text):
@@ -175,6 +179,33 @@ func meant(typ, text string) string {
 		return "write " + text + " without quotes"
 	}
 	return ""
+}
+
+// published is a port as Compose publishes it: of the host and of the container.
+var published = regexp.MustCompile(`^(?:(?:[0-9.]{7,15}:)?([0-9]{1,5})?:)?([0-9]{1,5})(/tcp|/udp)?$`)
+
+// publishes returns what to write for a port as Compose has it.
+func publishes(text string) string {
+	m := published.FindStringSubmatch(text)
+	call := "port(" + m[2] + ")"
+	if m[3] == "/udp" {
+		call = "port(" + m[2] + `, protocol = "UDP")`
+	}
+	if m[1] == "" {
+		return "write " + call
+	}
+	return fmt.Sprintf("write %s, on which the container listens; nothing is published as %s on this machine: port(%s, public = True) makes an Ingress, kubectl port-forward reaches it from here",
+		call, m[1], m[2])
+}
+
+// mounted returns what to write for a volume as Compose mounts it.
+func mounted(text string) string {
+	source, rest, _ := strings.Cut(text, ":")
+	target, _, _ := strings.Cut(rest, ":")
+	if source == "" || strings.ContainsAny(source[:1], "./~$") {
+		return fmt.Sprintf(`nothing of this machine is mounted: COPY %s in the Dockerfile, or write volume(%q, size = "10Gi") for storage that starts empty and stays`, source, target)
+	}
+	return fmt.Sprintf(`write volume(%q, name = %q, size = "10Gi")`, target, source)
 }
 
 // words returns a line of a shell as a program and its arguments.

@@ -78,6 +78,8 @@ func TestRules(t *testing.T) {
 		{"host-later", later + "def up(s):\n    return {\"affinity\": {\"up\": [{\"host\": s.host}]}}\ncontainer(\"x\", image = \"i:1\", stage = a, values = up(y))\n", []string{"host-later 7:1"}},
 		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, health = command(\"nc\", y.host, \"80\"))\n", []string{"host-later 5:1"}},
 		{"host-later", later + "container(\"x\", image = \"i:1\", stage = a, env = {\"U\": y.name, \"V\": \"say y twice\"}, args = [\"y.example.com\", \"try\"], values = {\"labels\": {\"y\": \"1\"}})\n", nil},
+		{"host-later", later + "job(\"x\", image = \"i:1\", stage = a, schedule = \"0 3 * * *\", args = [y.url])\n", nil},
+		{"host-later", later + "job(\"x\", image = \"i:1\", stage = a, args = [y.url])\n", []string{"host-later 5:1"}},
 		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i\")\ncontainer(\"y\", image = \"i:latest\")\n", []string{"latest-tag 2:1", "latest-tag 3:1"}},
 		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i:1\")\ncontainer(\"y\", image = \"i@sha256:" + strings.Repeat("0", 64) + "\")\n", nil},
 		{"shadow", "pipeline(\"p\")\nport = 80\nprint(port)\n", []string{"shadow 2:1"}},

@@ -68,6 +68,9 @@ func (l *planLinter) chart(s *plan.Service) {
 
 // hosts looks at the services whose addresses a service is given.
 func (l *planLinter) hosts(s *plan.Service) {
+	if j := s.Workload.Job; j != nil && j.Schedule != "" {
+		return // it runs later, when all is deployed
+	}
 	for _, name := range s.Uses {
 		other := l.plan.Service(name)
 		if other == nil || l.order[other.Stage] <= l.order[s.Stage] {

@@ -3,13 +3,14 @@ package dockerfile
 import (
 	"context"
 	"path"
+	"slices"
 
 	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/plan"
 )
 
 // Builds returns what the checks find in the Dockerfiles that a plan has in the
-// workspace, in each once for each target. read returns the text of a file, by
+// workspace, each once, however many targets and builds have the line. read returns the text of a file, by
 // its path below the workspace's root.
 func Builds(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error) {
 	var out []lint.Finding
@@ -30,7 +31,11 @@ func Builds(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, e
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, found...)
+		for _, f := range found { // another target may have the same lines
+			if !slices.ContainsFunc(out, func(o lint.Finding) bool { return o.Pos == f.Pos && o.Message == f.Message }) {
+				out = append(out, f)
+			}
+		}
 	}
 	return out, nil
 }

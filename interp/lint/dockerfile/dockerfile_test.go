@@ -37,3 +37,18 @@ func TestLint(t *testing.T) {
 		})
 	}
 }
+
+// TestOnce: a line of a Dockerfile is told once, however many builds and targets have it.
+func TestOnce(t *testing.T) {
+	p := &plan.Plan{Builds: []plan.BuildSpec{
+		{Dockerfile: "Dockerfile", Source: plan.Source{Path: "api"}},
+		{Dockerfile: "Dockerfile", Source: plan.Source{Path: "api"}, Target: "a"},
+		{Dockerfile: "Dockerfile", Source: plan.Source{Path: "api"}, Target: "b", Args: map[string]string{"X": "1"}},
+	}}
+	got, err := dockerfile.Builds(t.Context(), p, func(string) ([]byte, error) {
+		return []byte("FROM scratch as a\nCMD x\nFROM a AS b\nCMD [\"/x\"]\n"), nil
+	})
+	if err != nil || len(got) != 2 || !strings.HasPrefix(got[0].Message, "FromAsCasing: ") || !strings.HasPrefix(got[1].Message, "JSONArgsRecommended: ") {
+		t.Errorf("Builds = %+v, %v, want two findings", got, err)
+	}
+}

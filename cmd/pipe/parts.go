@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -141,7 +143,13 @@ func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, er
 			all = append(all, local.EnvSecrets(prefix, a.environ))
 			continue
 		}
-		file, err := local.FileSecrets(a.abs(source))
+		var file *local.Source
+		var err error
+		if source == "-" {
+			file, err = a.secretsFromInput()
+		} else {
+			file, err = local.FileSecrets(a.abs(source))
+		}
 		if err != nil {
 			return nil, usagef(cmd, "--secrets %s: %w", source, err)
 		}
@@ -151,6 +159,20 @@ func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, er
 		return nil, nil
 	}
 	return all, nil
+}
+
+// mostSecrets bounds what is read from standard input, in bytes.
+const mostSecrets = 16 << 20
+
+func (a *app) secretsFromInput() (*local.Source, error) {
+	data, err := io.ReadAll(io.LimitReader(a.stdin, mostSecrets+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > mostSecrets:
+		return nil, fmt.Errorf("standard input has more than %d bytes", mostSecrets)
+	}
+	return local.ReadSecrets("standard input", data)
 }
 
 // secretRefs are the secrets that a plan refers to.

@@ -136,7 +136,8 @@ func EnvSecrets(prefix string, environ []string) *Source {
 	return s
 }
 
-// FileSecrets takes secrets from a file: YAML or JSON (by its ending), where a
+// FileSecrets takes secrets from a file: YAML or JSON (by its ending, or of a file
+// without one, as /dev/stdin, by its content), where a
 // secret is a value or a map of keys to values, or lines NAME=value, where a
 // name may also be that of a variable.
 func FileSecrets(file string) (*Source, error) {
@@ -144,9 +145,17 @@ func FileSecrets(file string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{name: file, secrets: map[string]map[string]string{}}
-	switch strings.ToLower(filepath.Ext(file)) {
-	case ".yaml", ".yml", ".json":
+	return readSecrets(file, strings.ToLower(filepath.Ext(file)), data)
+}
+
+// ReadSecrets takes secrets from data, as [FileSecrets] does from a file without an
+// ending. The name is for messages.
+func ReadSecrets(name string, data []byte) (*Source, error) { return readSecrets(name, "", data) }
+
+func readSecrets(name, ext string, data []byte) (s *Source, err error) {
+	s = &Source{name: name, secrets: map[string]map[string]string{}}
+	switch {
+	case ext == ".yaml", ext == ".yml", ext == ".json", ext == "" && isYAML(data):
 		err = s.readYAML(data)
 	default:
 		s.vars, err = true, s.readLines(data)
@@ -155,6 +164,20 @@ func FileSecrets(file string) (*Source, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// isYAML tells a map in YAML or JSON from lines NAME=value, for a pipe, which has no
+// ending: by its first line that says something.
+func isYAML(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' || bytes.Equal(line, []byte("---")) {
+			continue
+		}
+		name, _, isLine := bytes.Cut(bytes.TrimPrefix(line, []byte("export ")), []byte("="))
+		return line[0] == '{' || !isLine && bytes.ContainsRune(line, ':') || isLine && bytes.ContainsRune(name, ':')
+	}
+	return false
 }
 
 // readYAML reads a map. What the parser says of a file is not shown: it may

@@ -118,3 +118,33 @@ func TestSecretFiles(t *testing.T) {
 		t.Errorf("got %v, want one that is os.ErrNotExist", err)
 	}
 }
+
+// TestFormatByContent: what has no ending, as a pipe, is YAML, JSON or lines by what it says.
+func TestFormatByContent(t *testing.T) {
+	for _, tt := range []struct{ text, name, key, want string }{
+		{"# a comment\n---\na: \"x=y\"\n", "a", "", "x=y"},
+		{"db:\n  url: postgres://u@h/d?a=b\n", "db", "url", "postgres://u@h/d?a=b"},
+		{`{"a": "x"}`, "a", "", "x"},
+		{"\n# b: c\nexport DB_URL=postgres://u@h\n", "db-url", "", "postgres://u@h"},
+		{"A='b: c'\n", "a", "", "b: c"},
+	} {
+		s, err := ReadSecrets("standard input", []byte(tt.text))
+		if err != nil {
+			t.Errorf("ReadSecrets(%q): %v", tt.text, err)
+			continue
+		}
+		fromFile, err := FileSecrets(file(t, "stdin", tt.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range []*Source{s, fromFile} {
+			got, err := (Secrets{from}).Secret(t.Context(), plan.SecretRef{Name: tt.name, Key: tt.key})
+			if err != nil || got.Reveal() != tt.want {
+				t.Errorf("of %q: %q, %v, want %q", tt.text, got.Reveal(), err, tt.want)
+			}
+		}
+	}
+	if _, err := ReadSecrets("standard input", []byte("hidden\n")); err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("ReadSecrets = %v, want an error without the line", err)
+	}
+}

@@ -168,9 +168,9 @@ func cluster(ctx context.Context, o Options) Finding {
 		return failed(look.Explain(err), "")
 	}
 	if len(damaged) > 0 {
-		return Finding{State: Warning, Text: fmt.Sprintf("it answers; it has %d environments, and %d that are damaged: %v", len(envs), len(damaged), damaged[0]), Next: "see all of them with \"pipe envs\", and delete them or mend their records"}
+		return Finding{State: Warning, Text: fmt.Sprintf("it answers; it has %s, and %d that are damaged: %v", environments(len(envs)), len(damaged), damaged[0]), Next: "see all of them with \"pipe envs\", and delete them or mend their records"}
 	}
-	return Finding{State: OK, Text: fmt.Sprintf("it answers; it has %d environments", len(envs))}
+	return Finding{State: OK, Text: fmt.Sprintf("it answers; it has %s", environments(len(envs)))}
 }
 
 // rights asks what may not be done.
@@ -258,4 +258,11 @@ func Write(w io.Writer, r Report) error {
 		}
 	}
 	return nil
+}
+
+func environments(n int) string {
+	if n == 1 {
+		return "one environment"
+	}
+	return fmt.Sprintf("%d environments", n)
 }

@@ -65,11 +65,10 @@ func runsOn(on []string, rest string) bool {
 // below returns what of a path is below a directory, or "" if it is the path
 // itself.
 func below(dir, file string) (rest string, ok bool) {
-	dir = path.Clean(dir)
-	switch {
-	case dir == ".":
+	if dir = path.Clean(dir); dir == "." {
 		return file, true
-	case dir == file:
+	}
+	if dir == file {
 		return "", true
 	}
 	return strings.CutPrefix(file, dir+"/")

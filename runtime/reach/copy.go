@@ -1,0 +1,205 @@
+package reach
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// A SyncChange is a file that is different in a container.
+type SyncChange struct {
+	Path    string // the file on this disk; one that does not exist any more is removed
+	To      string // the file in the container: an absolute path
+	Removed bool   // the file, or directory, is removed in the container
+}
+
+// A NoProgramError says that an image lacks a program that copying files into its
+// containers needs.
+type NoProgramError struct {
+	Place   Place
+	Program string // "tar" or "sh"
+}
+
+func (e *NoProgramError) Error() string {
+	return fmt.Sprintf("%s has no %s, which copying files into it needs: put it into the image, or leave sync= out", e.Place, e.Program)
+}
+
+// A copied is what was copied into a container.
+type copied struct {
+	files, removed int
+	bytes          int64
+}
+
+// copyTo carries changes out in a container. Each file arrives whole: it is
+// unpacked beside its place under a name of its own, and then renamed. Modes are
+// kept, owners are not. Memory does not grow with the files.
+func (n *Namespace) copyTo(ctx context.Context, at Place, changes []SyncChange) (done copied, err error) {
+	var files, removed []SyncChange
+	for _, c := range changes {
+		if !c.Removed {
+			switch info, err := os.Stat(c.Path); {
+			case errors.Is(err, fs.ErrNotExist):
+				c.Removed = true
+			case err != nil:
+				return done, err
+			case !info.Mode().IsRegular():
+				continue // its files are changes of their own
+			}
+		}
+		if c.Removed {
+			removed = append(removed, c)
+		} else {
+			files = append(files, c)
+		}
+	}
+	var before, after strings.Builder // scripts
+	for _, c := range removed {
+		script := &after
+		for _, f := range files { // a file that has become a directory
+			if _, ok := below(c.To, f.To); ok {
+				script = &before
+			}
+		}
+		fmt.Fprintf(script, "rm -rf -- %s\n", quote(c.To))
+	}
+	if before.Len() > 0 {
+		if err := n.script(ctx, at, before.String()); err != nil {
+			return done, err
+		}
+	}
+	var rename, clean strings.Builder
+	for i, f := range files {
+		from, to := quote(arriving(i, f.To)), quote(f.To)
+		fmt.Fprintf(&rename, "if [ -d %s ] && [ ! -L %s ]; then rm -rf -- %s; fi\nmv -f -- %s %s\n", to, to, to, from, to)
+		fmt.Fprintf(&clean, "rm -f -- %s\n", from)
+	}
+	if len(files) > 0 {
+		if done.bytes, err = n.unpack(ctx, at, files); err != nil {
+			_ = n.script(context.WithoutCancel(ctx), at, clean.String()) // the first error says more
+			return copied{}, err
+		}
+	}
+	if err := n.script(ctx, at, rename.String()+after.String()); err != nil {
+		return copied{}, err
+	}
+	done.files, done.removed = len(files), len(removed)
+	return done, nil
+}
+
+// arriving is where a file is unpacked: in the directory of its place.
+func arriving(i int, to string) string {
+	return path.Join(path.Dir(to), ".pipe-sync-"+strconv.Itoa(i)+"-"+path.Base(to))
+}
+
+// quote makes one word of a shell of a string.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// unpack unpacks files beside their places.
+func (n *Namespace) unpack(ctx context.Context, at Place, files []SyncChange) (size int64, err error) {
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		var err error
+		size, err = pack(w, files)
+		w.CloseWithError(err)
+		packed <- err
+	}()
+	var said bytes.Buffer
+	err = n.Exec(ctx, at, Command{Args: []string{"tar", "-x", "-p", "-o", "-f", "-", "-C", "/"}, Stdin: r, Stdout: io.Discard, Stderr: &limited{to: &said, most: 4 << 10}})
+	r.CloseWithError(errLost) // nobody reads any more
+	if packErr := <-packed; packErr != nil && !errors.Is(packErr, errLost) {
+		return 0, packErr
+	}
+	return size, explainCopy(at, "tar", err, said.String())
+}
+
+// pack writes files as an archive.
+func pack(to io.Writer, files []SyncChange) (size int64, err error) {
+	w := tar.NewWriter(to)
+	for i, f := range files {
+		n, err := packOne(w, f.Path, arriving(i, f.To))
+		if err != nil {
+			return size, err
+		}
+		size += n
+	}
+	return size, w.Close()
+}
+
+func packOne(w *tar.Writer, from, name string) (int64, error) {
+	file, err := os.Open(from)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime()}
+	if err := w.WriteHeader(h); err != nil {
+		return 0, err
+	}
+	n, err := io.CopyN(w, file, info.Size())
+	if err != nil {
+		return n, fmt.Errorf("%s has become shorter while it was read: %w", from, err)
+	}
+	return n, nil
+}
+
+// script runs a script in a container.
+func (n *Namespace) script(ctx context.Context, at Place, script string) error {
+	if script == "" {
+		return nil
+	}
+	var said bytes.Buffer
+	err := n.Exec(ctx, at, Command{Args: []string{"sh"}, Stdin: strings.NewReader("set -e\n" + script), Stdout: io.Discard, Stderr: &limited{to: &said, most: 4 << 10}})
+	return explainCopy(at, "sh", err, said.String())
+}
+
+// afterCopy runs a command in a container into which files were copied.
+func (n *Namespace) afterCopy(ctx context.Context, at Place, args []string) error {
+	var said bytes.Buffer
+	out := &limited{to: &said, most: 4 << 10}
+	if err := n.Exec(ctx, at, Command{Args: args, Stdout: out, Stderr: out}); err != nil {
+		return fmt.Errorf("%s in %s: %w: %s", strings.Join(args, " "), at, err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+// explainCopy says what went wrong with a program that copies files.
+func explainCopy(at Place, program string, err error, said string) error {
+	var start *StartError
+	var exit *ExitError
+	switch {
+	case errors.As(err, &start):
+		return &NoProgramError{at, program}
+	case errors.As(err, &exit):
+		return fmt.Errorf("copy files into %s: %s: %w: %s", at, program, err, strings.TrimSpace(said))
+	}
+	return err
+}
+
+// limited keeps the first bytes that are written.
+type limited struct {
+	mu   sync.Mutex
+	to   *bytes.Buffer // guarded by mu
+	most int
+}
+
+// Write takes everything.
+func (l *limited) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to.Write(p[:min(len(p), l.most-l.to.Len())])
+	return len(p), nil
+}

@@ -1,0 +1,244 @@
+package reach_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinefile/pipe/runtime/reach"
+)
+
+// A disk stands in for the files of containers: /app of each is a directory here.
+type disk struct {
+	t    *testing.T
+	root string
+
+	mu   sync.Mutex
+	runs []string // commands other than those that copy
+	fail map[string]error
+}
+
+// run runs a command in a container: what is below /app there is below its
+// directory here.
+func (d *disk) run(p *process) error {
+	d.mu.Lock()
+	err := d.fail[p.Args[0]]
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	root := d.dir(p.Pod)
+	switch p.Args[0] {
+	case "tar":
+		p.Args[slices.Index(p.Args, "-C")+1] = root
+	case "sh":
+		script, err := io.ReadAll(p.Stdin)
+		if err != nil {
+			return err
+		}
+		p.Stdin = strings.NewReader(strings.ReplaceAll(string(script), "'/app", "'"+root+"/app"))
+	default:
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.runs = append(d.runs, p.Pod+": "+strings.Join(p.Args, " "))
+		return nil
+	}
+	return runsHere(p)
+}
+
+// dir is the directory of a container.
+func (d *disk) dir(pod string) string {
+	dir := filepath.Join(d.root, pod)
+	must(d.t, os.MkdirAll(dir, 0o755))
+	return dir
+}
+
+// has returns the files of a container, with their modes and contents.
+func (d *disk) has(pod string) map[string]string {
+	found := make(map[string]string)
+	must(d.t, filepath.WalkDir(d.dir(pod), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		found[strings.TrimPrefix(path, d.dir(pod))] = fmt.Sprintf("%o %s", info.Mode().Perm(), data)
+		return err
+	}))
+	return found
+}
+
+// wants checks the files of a container.
+func (d *disk) wants(pod string, want map[string]string) {
+	d.t.Helper()
+	if diff := cmp.Diff(want, d.has(pod)); diff != "" {
+		d.t.Errorf("files of %s (-want +got):\n%s", pod, diff)
+	}
+}
+
+// newSync makes a ready pod web-1 whose image is "main", and a syncer.
+func newSync(t *testing.T) (*node, *disk, *reach.Syncer, <-chan reach.SyncEvent) {
+	t.Helper()
+	n := newNode(t)
+	d := &disk{t: t, root: t.TempDir(), fail: make(map[string]error)}
+	n.set(func(n *node) { n.run = d.run })
+	n.pod("web", "web-1")
+	n.is("web-1", true)
+	events := make(chan reach.SyncEvent, 100)
+	ns := n.reach()
+	known := ns.Forwarder(reach.ForwardOptions{})
+	must(t, known.Known(t.Context()))
+	known.Close()
+	s := ns.Syncer(func(e reach.SyncEvent) { events <- e })
+	t.Cleanup(s.Close)
+	s.Set("web", "main")
+	return n, d, s, events
+}
+
+func next(t *testing.T, events <-chan reach.SyncEvent) reach.SyncEvent {
+	t.Helper()
+	select {
+	case e := <-events:
+		return e
+	case <-time.After(waitTime):
+		t.Fatal("nothing was synced")
+		return reach.SyncEvent{}
+	}
+}
+
+// source writes a file on this disk and returns it as a change.
+func source(t *testing.T, dir, name, text string, mode fs.FileMode) reach.SyncChange {
+	t.Helper()
+	file := filepath.Join(dir, filepath.FromSlash(name))
+	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	must(t, os.WriteFile(file, []byte(text), mode))
+	must(t, os.Chmod(file, mode))
+	return reach.SyncChange{Path: file, To: "/app/" + name}
+}
+
+// TestSync: files arrive with their modes, deletes and renames are carried out, and
+// nothing else stays in the container.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	_, d, s, events := newSync(t)
+	dir := t.TempDir()
+	odd := "it's a \"name\" $HOME\n*.js"
+	must(t, s.Update(t.Context(), "web", []reach.SyncChange{
+		source(t, dir, "a.js", "one", 0o644), source(t, dir, "bin/run", "#!", 0o755), source(t, dir, odd, "odd", 0o600),
+	}, nil))
+	e := next(t, events)
+	if e.Err != nil || e.Place.String() != "container main of pod web-1" || e.Files != 3 || e.Removed != 0 || e.Bytes != 8 {
+		t.Errorf("it is told %+v", e)
+	}
+	d.wants("web-1", map[string]string{"/app/a.js": "644 one", "/app/bin/run": "755 #!", "/app/" + odd: "600 odd"})
+
+	// a rename, a file that becomes a directory, a directory that becomes a file, one that is gone before it is copied
+	gone := source(t, dir, "gone", "", 0o644)
+	must(t, os.Remove(gone.Path))
+	must(t, os.RemoveAll(filepath.Join(dir, "bin")))
+	must(t, os.Remove(filepath.Join(dir, odd)))
+	must(t, s.Update(t.Context(), "web", []reach.SyncChange{
+		{To: "/app/a.js", Removed: true}, source(t, dir, "b.js", "one", 0o644), gone,
+		{To: "/app/" + odd, Removed: true}, source(t, dir, odd+"/below", "deep", 0o644),
+		{To: "/app/bin/run", Removed: true}, source(t, dir, "bin", "a file", 0o644),
+	}, nil))
+	d.wants("web-1", map[string]string{"/app/b.js": "644 one", "/app/" + odd + "/below": "644 deep", "/app/bin": "644 a file"})
+}
+
+// TestSyncNewContainer: a container that comes later, or starts again with the
+// files of its image, gets all that has changed since, and what ran; one of another
+// image gets nothing.
+func TestSyncNewContainer(t *testing.T) {
+	t.Parallel()
+	n, d, s, events := newSync(t)
+	dir := t.TempDir()
+	install := []string{"npm", "install"}
+	must(t, s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "package.json", "{}", 0o644)}, [][]string{install}))
+	must(t, s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "two", 0o644)}, nil))
+	if first, second := next(t, events), next(t, events); first.Files != 2 || second.Files != 1 {
+		t.Errorf("%d and %d files were copied, want 2 and 1", first.Files, second.Files)
+	}
+	want := map[string]string{"/app/a.js": "644 two", "/app/package.json": "644 {}"}
+	d.wants("web-1", want)
+
+	n.pod("web", "web-2") // one more replica
+	if e := next(t, events); e.Place.Pod != "web-2" || e.Files != 2 || e.Err != nil {
+		t.Errorf("it is told %+v", e)
+	}
+	d.wants("web-2", want)
+
+	must(t, os.RemoveAll(d.dir("web-1"))) // a crash
+	n.status("web-1", corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{
+		{Name: "main", ContainerID: "test://again", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
+	}})
+	if e := next(t, events); e.Place.Pod != "web-1" || e.Files != 2 || e.Err != nil {
+		t.Errorf("it is told %+v", e)
+	}
+	d.wants("web-1", want)
+	if !s.Synced("web") {
+		t.Error("the service is not synced")
+	}
+	if diff := cmp.Diff([]string{"web-1: npm install", "web-2: npm install", "web-1: npm install"}, d.runs); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+
+	s.Set("web", "other")
+	must(t, s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "three", 0o644)}, nil))
+	d.wants("web-1", want)
+}
+
+// TestSyncFails: an image without the programs is told to lack them, and its
+// containers do not count as synced.
+func TestSyncFails(t *testing.T) {
+	t.Parallel()
+	_, d, s, events := newSync(t)
+	dir := t.TempDir()
+	set := func(program string, err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.fail = map[string]error{program: err}
+	}
+	for _, program := range []string{"tar", "sh"} {
+		set(program, errors.New("executable file not found in $PATH"))
+		err := s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "one", 0o644)}, nil)
+		var lacks *reach.NoProgramError
+		if !errors.As(err, &lacks) || lacks.Program != program {
+			t.Errorf("without %s: %v", program, err)
+		}
+		if e := next(t, events); !errors.As(e.Err, &lacks) {
+			t.Errorf("it is told %+v", e)
+		}
+		if s.Synced("web") {
+			t.Errorf("without %s the service counts as synced", program)
+		}
+	}
+}
+
+// TestSyncFailsHalfway: what has arrived beside its place is removed if something
+// else has not.
+func TestSyncFailsHalfway(t *testing.T) {
+	t.Parallel()
+	_, d, s, _ := newSync(t)
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(d.dir("web-1"), "app"), 0o755))
+	must(t, os.WriteFile(filepath.Join(d.dir("web-1"), "app", "dir"), nil, 0o644)) // where a directory is to be
+	err := s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "dir/b.js", "two", 0o644)}, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "copy files into container main of pod web-1: tar: exit status ") {
+		t.Errorf("a file in place of a directory: %v", err)
+	}
+	d.wants("web-1", map[string]string{"/app/dir": "644 "})
+}

@@ -53,11 +53,11 @@ charge. Ctrl-C ends it and leaves everything running.`,
 			if err != nil {
 				return err
 			}
-			if live.on {
-				return a.watch(cmd.Context(), cmd, file, eval, part, show, run, live.allow)
+			if err := live.unused(cmd); err != nil {
+				return err
 			}
-			if len(live.allow) > 0 {
-				return usagef(cmd, "--allow-context is for --watch")
+			if live.on {
+				return a.watch(cmd.Context(), cmd, file, eval, part, show, run, live)
 			}
 			return a.run(cmd, file, eval, part, show, run)
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +25,9 @@ import (
 
 // watchFlags are those of watch mode.
 type watchFlags struct {
-	on    bool
-	allow []string
+	on      bool
+	allow   []string
+	forward bool
 }
 
 func (f *watchFlags) add(cmd *cobra.Command) {
@@ -33,6 +36,20 @@ func (f *watchFlags) add(cmd *cobra.Command) {
 	fs.StringSliceVar(&f.allow, "allow-context", nil,
 		"with --watch: also use this `context` of the kubeconfig, which is not on this machine, e.g. --allow-context staging; repeatable "+
 			"(default: allow_contexts= of the Pipelinefile)")
+	fs.BoolVar(&f.forward, "forward", false, "with --watch: forward a local port to each TCP port of the services, as pipe forward does, e.g. pipe run --local --watch --forward")
+}
+
+// unused returns an error about a flag that is given without --watch.
+func (f *watchFlags) unused(cmd *cobra.Command) error {
+	switch {
+	case f.on:
+		return nil
+	case len(f.allow) > 0:
+		return usagef(cmd, "--allow-context is for --watch")
+	case f.forward:
+		return usagef(cmd, "--forward is for --watch; pipe forward opens ports without it")
+	}
+	return nil
 }
 
 // A watcher is `pipe run --watch`: what it evaluates and for what.
@@ -52,10 +69,14 @@ type watcher struct {
 	// The plan that the runtime was opened for. Its pipeline and its registry
 	// cannot change while it is open.
 	opened *plan.Plan
+	// current is the plan that was evaluated last; guarded by mu.
+	mu       sync.Mutex
+	current  *plan.Plan
+	forwards *watchForwards // nil: nothing is forwarded
 }
 
 // watch evaluates and deploys whenever something changes, until it is interrupted.
-func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, allow []string) error {
+func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, live watchFlags) error {
 	defer a.hide()
 	view, err := a.progress(cmd, show)
 	if err != nil {
@@ -71,7 +92,7 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	if err := checkServices(cmd, e.plan, flags.services); err != nil {
 		return err
 	}
-	if err := w.allowed(e, allow); err != nil {
+	if err := w.allowed(e, live.allow); err != nil {
 		return err
 	}
 	rt, err := a.openWarm(ctx, cmd, part, e)
@@ -83,6 +104,12 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	rt.Keep(runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace())
 	if err := w.know(ctx, rt); err != nil {
 		return err
+	}
+	if live.forward {
+		if w.forwards, err = a.openForwards(ctx, cmd, part, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace()); err != nil {
+			return err
+		}
+		defer w.forwards.close()
 	}
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
 	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
@@ -214,6 +241,9 @@ func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
 	if p.Pipeline.Name != was.Name || p.Pipeline.Registry != was.Registry {
 		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name or the registry of the pipeline has changed: end watch mode and start it again", p.Pipeline.Pos)}
 	}
+	w.mu.Lock()
+	w.current = p
+	w.mu.Unlock()
 	return watch.Evaluation{Plan: p, Inputs: p.Inputs}
 }
 
@@ -256,6 +286,12 @@ func (w *watcher) event(e runtime.Event) {
 		// Its error is that of the next write to standard output, too.
 		_ = json.NewEncoder(w.app.stdout).Encode(ended.Record)
 	}
+	w.mu.Lock()
+	current := cmp.Or(w.current, w.opened)
+	w.mu.Unlock()
+	if w.forwards != nil && !ended.Record.Stale {
+		w.forwards.set(current)
+	}
 	var failed []runtime.ServiceRecord
 	for _, s := range ended.Record.Services {
 		if s.State == runtime.Failed {
@@ -267,7 +303,7 @@ func (w *watcher) event(e runtime.Event) {
 	}
 	var b bytes.Buffer
 	namespace := runtime.EnvironmentKey{Pipeline: w.opened.Pipeline.Name, Name: w.eval.env}.Namespace()
-	if err := ui.Failures(&b, w.opened, namespace, failed, w.app.color()); err == nil {
+	if err := ui.Failures(&b, current, namespace, failed, w.app.color()); err == nil {
 		w.view.Note(strings.TrimRight(b.String(), "\n"))
 	}
 }

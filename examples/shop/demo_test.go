@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -59,6 +60,8 @@ func TestDemo(t *testing.T) {
 		t.Error("the page does not show the other title")
 	}
 
+	watched(t, home)
+
 	if out, err := stop(); err != nil {
 		t.Fatalf("demo-stop.sh: %v\n%s", err, out)
 	}
@@ -72,6 +75,89 @@ func TestDemo(t *testing.T) {
 	if strings.Contains(string(mounts), home) {
 		t.Errorf("a mount is left below %s", home)
 	}
+}
+
+// watched changes a source while watch mode runs on a copy of the shop: the page
+// shows the change, and nothing but web is deployed.
+func watched(t *testing.T, home string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	params, err := exec.Command("../../bin/images", "up", "-dir", filepath.Join(home, "demo", "images")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"run", "--local", "--env", "demo", "--watch", "--progress", "plain", "--secrets", filepath.Join(home, "demo", "secrets.env")}
+	for _, param := range strings.Fields(string(params)) {
+		args = append(args, "--set", param)
+	}
+	watch := exec.Command("../../bin/pipe", append(args, filepath.Join(dir, "Pipelinefile"))...)
+	watch.Env = append(os.Environ(), "PIPE_HOME="+home)
+	var said lockedBuffer
+	watch.Stdout, watch.Stderr = &said, &said
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	settled := func(times int) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Minute); strings.Count(said.String(), "watching: everything is deployed") < times; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("it does not settle %d times:\n%s", times, said.String())
+			}
+		}
+	}
+	settled(1)
+	page := filepath.Join(dir, "web", "page.html")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := said.String()
+	save(t, page, strings.Replace(string(text), "<h1>", "<h1>Saved: ", 1))
+	settled(2)
+	if out, err := exec.Command("../../bin/visit", "-kubeconfig", filepath.Join(home, "cluster", "kubeconfig"), "-namespace", "shop-demo", "-service", "web").CombinedOutput(); err != nil || !strings.Contains(string(out), "Saved: ") {
+		t.Errorf("the page after a save: %v\n%s", err, out)
+	}
+	if since := strings.TrimPrefix(said.String(), before); strings.Contains(since, "api ") || !strings.Contains(since, "changed: web/page.html") {
+		t.Errorf("a save of web said:\n%s", since)
+	}
+	if err := watch.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Wait(); watch.ProcessState.ExitCode() != 130 {
+		t.Errorf("watch mode ended with %v\n%s", err, said.String())
+	}
+}
+
+// save replaces a file as editors do.
+func save(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A lockedBuffer is written by a process and read meanwhile.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // needReal ends the test unless the one real cluster of this machine may be taken, and where there can be none.

@@ -85,7 +85,7 @@ func (v *plain) Event(e runtime.Event) {
 		_, all := v.model.counts()
 		v.line(e.Time, "", fmt.Sprintf("%s %s: %s in %s", b.Action, b.Namespace,
 			count(all, "service"), count(len(b.Stages), "stage")))
-	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved:
+	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved, runtime.Forwarding:
 		v.watch(e)
 	case runtime.StageStarted:
 		if v.model.watching != "" {

@@ -18,7 +18,22 @@ func (v *plain) watch(e runtime.Event) {
 		}
 	case runtime.ServiceRemoved:
 		v.line(e.Time, e.Service, removedText)
+	case runtime.Forwarding:
+		if text := forwardText(b); text != "" {
+			v.once(e, text)
+		}
 	}
+}
+
+// forwardText says where a port is reached; empty for what needs no line of its own.
+func forwardText(b runtime.Forwarding) string {
+	switch b.State {
+	case "listening":
+		return "port " + fmt.Sprint(b.Port) + " is forwarded: " + b.URL
+	case "failed":
+		return fmt.Sprintf("port %d cannot be reached: %s", b.Port, b.Reason)
+	}
+	return ""
 }
 
 // removedText is said of a service that the plan does not have any more.

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/reach"
+)
+
+// watchForwards are the local ports of watch mode: one for each TCP port of the
+// services of the plan in charge. A run touches none that stays.
+type watchForwards struct {
+	app       *app
+	namespace *reach.Namespace
+	forwarder *reach.Forwarder
+
+	mu   sync.Mutex
+	plan *plan.Plan // guarded by mu
+}
+
+// openForwards opens the forwards of a namespace; nothing listens before set.
+func (a *app) openForwards(ctx context.Context, cmd *cobra.Command, part partFlags, namespace string) (*watchForwards, error) {
+	look, err := a.openLook(ctx, cmd, part)
+	if err != nil {
+		return nil, err
+	}
+	f := &watchForwards{app: a}
+	if f.namespace, err = reach.Open(look.Config, namespace); err != nil {
+		return nil, err
+	}
+	f.forwarder = f.namespace.Forwarder(reach.ForwardOptions{Report: f.report})
+	return f, nil
+}
+
+// set forwards to the services of p that are deployed. A port that cannot be
+// opened is told; the others are.
+func (f *watchForwards) set(p *plan.Plan) {
+	f.mu.Lock()
+	f.plan = p
+	f.mu.Unlock()
+	targets := reach.Targets(p, func(s *plan.Service) bool { return !s.Skip && s.Type != plan.Job })
+	forwards, err := f.forwarder.Set(targets)
+	if err != nil {
+		f.app.note("forward: " + err.Error())
+	}
+	for _, fw := range forwards {
+		if fw.Taken != nil {
+			f.app.note(fmt.Sprintf("%s: %v: port %d is used instead", forwardName(fw), fw.Taken, fw.Address.Port()))
+		}
+	}
+}
+
+// report tells how a forward is doing now.
+func (f *watchForwards) report(fw reach.Forward) {
+	f.mu.Lock()
+	p := f.plan
+	f.mu.Unlock()
+	f.app.current().Event(runtime.Event{Time: f.app.now(), Service: fw.Service, Body: fw.Event(p)})
+}
+
+// close closes all ports.
+func (f *watchForwards) close() {
+	f.forwarder.Close()
+	f.namespace.Close()
+}

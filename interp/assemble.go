@@ -92,6 +92,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	e.images(p, ordered)
 	e.addresses(s.Services)
 	e.unbuilt(p, s.Services)
+	e.credentials(s.Services)
 	uses(s.Services)
 	for _, svc := range ordered {
 		p.Services = append(p.Services, svc.Plan)

@@ -3,6 +3,7 @@ package interp
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
@@ -40,6 +41,36 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 				d.Related[0].Message = "the first is here"
 			}
 			e.session.Report(d)
+		}
+	}
+}
+
+// credentials warns of Secrets by whose name a database's own credentials are meant.
+func (e *evaluation) credentials(services []*builtins.Service) {
+	databases := map[string]*builtins.Service{}
+	for _, s := range services {
+		if s.Plan.Type == plan.Database {
+			databases[s.Plan.Name+"-credentials"] = s
+		}
+	}
+	for _, s := range services {
+		for _, v := range s.Plan.Workload.Env {
+			if v.Secret == nil || v.Secret.Service != "" || databases[v.Secret.Name] == nil {
+				continue
+			}
+			db := databases[v.Secret.Name]
+			hint := "write its attributes: .url, .user and .password are secrets, .host and .port are known here"
+			switch key := v.Secret.Key; key {
+			case "url", "user", "password", "host", "port":
+				hint = fmt.Sprintf("write .%s of the database, such as %s.%s", key, strings.ReplaceAll(db.Plan.Name, "-", "_"), key)
+			case "database":
+				hint = "the database in it has one name everywhere, which .url ends with: app, or 0 of redis"
+			}
+			e.session.Report(plan.Diagnostic{
+				Severity: plan.Warning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
+				Message: fmt.Sprintf("%s of %s is taken from the secret %s, which is made for the database %s when it is deployed", v.Name, s.Plan.Name, v.Secret.Name, db.Plan.Name),
+				Related: []plan.Related{{Pos: db.Plan.Pos, Message: "the database is here"}},
+			})
 		}
 	}
 }

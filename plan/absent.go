@@ -60,5 +60,8 @@ func absent(s, other *Service, known bool) Diagnostic {
 			d.Related[0].Pos = why.Pos
 		}
 	}
+	if !s.Caller.IsZero() {
+		d.Related = append(d.Related, Related{Pos: s.Caller, Message: s.Name + " is declared by the call here"})
+	}
 	return d
 }

@@ -95,6 +95,7 @@ type Service struct {
 	Uses     []string    `json:"uses,omitempty"`   // services whose host or address it is given, sorted
 	Timeout  Duration    `json:"timeout"`          // until ready; default 5 minutes, of a job 10
 	Pos      Pos         `json:"pos"`              // of the call that declares it, in the workspace
+	Caller   Pos         `json:"caller,omitzero"`  // where a function declares it: of the outermost call that led there
 }
 
 // A Placement says why a service is in its stage.

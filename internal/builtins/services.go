@@ -142,6 +142,9 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	s.Plan = plan.Service{
 		Name: name, Type: t, Skip: a.Skip, Values: plan.Values(a.Values), Timeout: plan.Duration(timeout), Pos: c.Pos(),
 	}
+	if len(s.Stack) > 0 && s.Stack[0].Pos != s.Plan.Pos {
+		s.Plan.Caller = s.Stack[0].Pos
+	}
 	if !a.Stage.IsZero() {
 		s.StagePos = c.paramPos(c.Func.byName["stage"], nil)
 	}

@@ -288,3 +288,11 @@ func TestGenerateReference(t *testing.T) {
 		t.Errorf("docs/lint.md is old; run: make generate\n%s", diff)
 	}
 }
+
+// TestCaller: a finding about a service that a function declares has the call, too.
+func TestCaller(t *testing.T) {
+	found := all(t, "pipeline(\"p\")\ndef one(name):\n    container(name, image = \"i\")\n\none(\"x\")\n")
+	if len(found) != 1 || len(found[0].Related) != 1 || found[0].Pos.Line != 3 || found[0].Related[0].Pos.Line != 5 {
+		t.Errorf("found %+v, want one in line 3, called in line 5", found)
+	}
+}

@@ -36,6 +36,14 @@ type planLinter struct {
 	found []Finding
 }
 
+// service adds a finding about a service; where a function declares it, with the call.
+func (l *planLinter) service(rule string, s *plan.Service, message, hint string, related ...plan.Related) {
+	if !s.Caller.IsZero() {
+		related = append(related, plan.Related{Pos: s.Caller, Message: "called here"})
+	}
+	l.add(rule, s.Pos, message, hint, related...)
+}
+
 func (l *planLinter) add(rule string, at plan.Pos, message, hint string, related ...plan.Related) {
 	l.found = append(l.found, Finding{Rule: rule, Pos: at, Message: message, Hint: hint, Related: related})
 }
@@ -49,9 +57,9 @@ func (l *planLinter) image(s *plan.Service) {
 	_, tag, tagged := strings.Cut(name, ":")
 	switch {
 	case !tagged:
-		l.add("latest-tag", s.Pos, fmt.Sprintf("the image of %s, %s, has no tag", s.Name, ref), "name a version, such as "+ref+":1.2.3")
+		l.service("latest-tag", s, fmt.Sprintf("the image of %s, %s, has no tag", s.Name, ref), "name a version, such as "+ref+":1.2.3")
 	case tag == "latest":
-		l.add("latest-tag", s.Pos, fmt.Sprintf("the image of %s is %s", s.Name, ref), "name a version in place of latest")
+		l.service("latest-tag", s, fmt.Sprintf("the image of %s is %s", s.Name, ref), "name a version in place of latest")
 	}
 }
 
@@ -76,7 +84,7 @@ func (l *planLinter) hosts(s *plan.Service) {
 		if other == nil || l.order[other.Stage] <= l.order[s.Stage] {
 			continue
 		}
-		l.add("host-later", s.Pos, fmt.Sprintf("%s uses the host of %s, which is in a later stage, %q", s.Name, name, other.Stage),
+		l.service("host-later", s, fmt.Sprintf("%s uses the host of %s, which is in a later stage, %q", s.Name, name, other.Stage),
 			fmt.Sprintf("at the first deploy nobody answers at %s; move one of them", name),
 			plan.Related{Pos: other.Pos, Message: "declared here"})
 	}

@@ -125,7 +125,11 @@ type index struct {
 
 func services(b *strings.Builder, x index, stage string) {
 	for _, s := range x.services[stage] {
-		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, s.Pos)
+		where := s.Pos.String()
+		if !s.Caller.IsZero() {
+			where += ", called at " + s.Caller.String()
+		}
+		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, where)
 		if how := x.overridden[s.Name]; how != "" {
 			fmt.Fprintf(b, "      %s\n", how)
 		} else if why := placed(s); why != "" {

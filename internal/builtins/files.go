@@ -312,8 +312,8 @@ func (c *Call) resolve(p string) (string, *problem) {
 // treeMost bounds the files of a folder that is read whole.
 const treeMost = 10_000
 
-// readTree makes a whole folder one input, whose digest is over the paths and
-// digests of all its files.
+// readTree makes a whole directory one input, whose digest is over the paths and
+// digests of all its files but those of git.
 func (f *Files) readTree(dir string, kind plan.InputKind) error {
 	if f.inputs[inputKey{path: dir, kind: kind}].Digest != "" {
 		return nil
@@ -328,6 +328,12 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 	err := fs.WalkDir(f.root.FS(), dir, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return readable(name, err)
+		}
+		if e.Name() == ".git" && name != dir { // it is git's own, and changes with whatever git does
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		if e.IsDir() {
 			return nil

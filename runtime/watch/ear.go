@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -54,6 +55,7 @@ func openNotifier(e *ear) (source, error) {
 					return
 				case errors.Is(err, fsnotify.ErrEventOverflow):
 					e.lose(nil)
+				case errors.Is(err, syscall.EINVAL): // it ended a watch that had ended: nothing is lost
 				case err != nil:
 					e.lose(err)
 				}

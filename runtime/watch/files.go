@@ -84,6 +84,7 @@ type Files struct {
 	head     head
 	limits   map[string]bool // what was told of
 	polled   int             // directories
+	untold   []Notice
 	summing  bool
 	sums     chan []summed
 }
@@ -189,6 +190,7 @@ func (f *Files) loop() {
 			}
 		}
 		f.sumSome()
+		f.tellAll()
 		select {
 		case <-f.stop:
 			return
@@ -216,7 +218,8 @@ func (f *Files) loop() {
 // watch begins to watch a directory.
 func (f *Files) watch(n *node) {
 	abs := f.tree.abs(n.path)
-	if m := mountOf(f.table, abs); m.Silent() {
+	m := mountOf(f.table, abs)
+	if n.silent = m.Silent(); n.silent {
 		n.how = polled
 		f.polled++
 		f.tell(Notice{Reason: SilentFileSystem, Path: n.path, Mount: m})
@@ -234,7 +237,7 @@ func (f *Files) watch(n *node) {
 		n.how = polled
 		f.polled++
 		if !errors.Is(err, os.ErrNotExist) {
-			f.tell(noticeOf(n.path, err, len(f.tree.nodes)))
+			f.tell(noticeOf(n.path, err))
 		}
 	}
 }
@@ -248,16 +251,26 @@ func (f *Files) unwatch(n *node) {
 	}
 }
 
-// tell tells of something that is polled, once.
+// tell has something told of that is polled, each once.
 func (f *Files) tell(n Notice) {
 	key := string(n.Reason) + n.Mount.Path + n.Limit.Name
-	if f.limits[key] {
-		return
+	if !f.limits[key] {
+		f.limits[key] = true
+		f.untold = append(f.untold, n)
 	}
-	f.limits[key] = true
-	if f.opts.Notice != nil {
-		f.opts.Notice(n)
+}
+
+// tellAll tells what is to be told, when it is known how much there is.
+func (f *Files) tellAll() {
+	for _, n := range f.untold {
+		if n.Directories = f.polled; n.Limit.Name != "" {
+			n.Limit = limit(procDir, n.Limit.Name, len(f.tree.nodes))
+		}
+		if f.opts.Notice != nil {
+			f.opts.Notice(n)
+		}
 	}
+	f.untold = nil
 }
 
 // reopen replaces a source that has failed. If that happens again soon, all is

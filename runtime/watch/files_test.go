@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +20,8 @@ type space struct {
 	testing.TB
 	dir   string
 	files *Files
+	real  bool // events come from the system
+	marks int
 }
 
 // newSpace makes a workspace of files, given as names and contents.
@@ -36,8 +40,48 @@ func newSpace(t *testing.T, opts FileOptions, files ...string) *space {
 			t.Error(err)
 		}
 	})
-	s.files = f
+	s.files, s.real = f, opts.open == nil
 	return s
+}
+
+// do does something to files. Nothing is looked at until all that it did was
+// heard, so that what changes is one change however busy the machine is.
+func (s *space) do(act func() error) {
+	s.Helper()
+	if !s.real {
+		s.ok(act())
+		return
+	}
+	s.marks++
+	mark := fmt.Sprintf("mark%d", s.marks)
+	result := make(chan error, 1)
+	select {
+	case s.files.calls <- func() {
+		err := errors.Join(act(), os.WriteFile(s.path(mark), nil, 0o644))
+		e := s.files.ear
+		for heard := err != nil || s.files.tree.nodes["."] == nil; !heard; {
+			<-e.wake
+			e.mu.Lock()
+			_, heard = e.events[s.files.tree.abs(mark)]
+			e.mu.Unlock()
+		}
+		e.call()
+		result <- err
+	}:
+		s.ok(<-result)
+	case <-s.files.stop:
+		s.Fatal("closed")
+	}
+}
+
+func (s *space) rename(from, to string) {
+	s.Helper()
+	s.do(func() error { return os.Rename(s.path(from), s.path(to)) })
+}
+
+func (s *space) remove(name string) {
+	s.Helper()
+	s.do(func() error { return os.RemoveAll(s.path(name)) })
 }
 
 func (s *space) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
@@ -51,8 +95,9 @@ func (s *space) ok(err error) {
 
 func (s *space) write(name, text string) {
 	s.Helper()
-	s.ok(os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
-	s.ok(os.WriteFile(s.path(name), []byte(text), 0o644))
+	s.do(func() error {
+		return errors.Join(os.MkdirAll(filepath.Dir(s.path(name)), 0o755), os.WriteFile(s.path(name), []byte(text), 0o644))
+	})
 }
 
 // set watches inputs, given as kinds and paths: "file a.yaml". Those of files
@@ -116,11 +161,11 @@ func TestFile(t *testing.T) {
 	s.want("conf/none.yaml", "file conf/none.yaml")
 	s.write("no/where.txt", "")
 	s.want("no/where.txt", "file no/where.txt")
-	s.ok(os.RemoveAll(s.path("no")))
+	s.remove("no")
 	s.want("no/where.txt", "file no/where.txt")
-	s.ok(os.Rename(s.path("conf"), s.path("conf2")))
+	s.rename("conf", "conf2")
 	s.want("conf/a.yaml conf/none.yaml", "values conf/a.yaml", "file conf/none.yaml")
-	s.ok(os.Rename(s.path("conf2"), s.path("conf")))
+	s.rename("conf2", "conf")
 	s.want("conf/a.yaml conf/none.yaml", "values conf/a.yaml", "file conf/none.yaml")
 	s.write("Pipelinefile", "b")
 	s.want("Pipelinefile", "module Pipelinefile")
@@ -135,13 +180,13 @@ func TestContext(t *testing.T) {
 	s.want("api/main.go", "context api")
 	s.write("api/sub/dir/x.go", "2")
 	s.want("api/sub api/sub/dir api/sub/dir/x.go", "context api")
-	s.ok(os.Rename(s.path("api/sub"), s.path("api/bus")))
+	s.rename("api/sub", "api/bus")
 	s.want("api/bus api/bus/dir api/bus/dir/x.go api/sub api/sub/dir api/sub/dir/x.go", "context api")
 	s.write("api/bus/dir/x.go", "3")
 	s.want("api/bus/dir/x.go", "context api")
 	s.write("api/Dockerfile", "FROM x")
 	s.want("api/Dockerfile", "context api", "dockerfile api/Dockerfile")
-	s.ok(os.Chmod(s.path("api/main.go"), 0o755))
+	s.do(func() error { return os.Chmod(s.path("api/main.go"), 0o755) })
 	s.want("api/main.go", "context api")
 	s.write("api/node_modules/keep", "2")
 	s.want("api/node_modules/keep", "context api")
@@ -150,7 +195,7 @@ func TestContext(t *testing.T) {
 	s.write("api/bus/dir/x.go", "4")
 	s.write("api/node_modules/x/y.js", "3")
 	s.want("api/node_modules/x/y.js", "context api")
-	s.ok(os.RemoveAll(s.path("api")))
+	s.remove("api")
 	c := s.next()
 	if !slices.Contains(c.Paths, "api") || !slices.Contains(c.Paths, "api/node_modules/x/y.js") || slices.Contains(c.Paths, "api/bus/dir/x.go") {
 		t.Errorf("removed: %q", c.Paths)

@@ -59,6 +59,17 @@ func (f *Files) dirty(dir, name string, o op, first, last time.Time) {
 	f.heard(first, last)
 }
 
+// dirtyAll has everything in a directory looked at.
+func (f *Files) dirtyAll(n *node, now time.Time) {
+	d := f.gather.dirty[n.path]
+	if d == nil {
+		d = &dirty{names: map[string]op{}}
+		f.gather.dirty[n.path] = d
+	}
+	d.all = true
+	f.heard(now, now)
+}
+
 // heard counts an event.
 func (f *Files) heard(first, last time.Time) {
 	g := &f.gather
@@ -214,11 +225,7 @@ func (f *Files) adopt(n *node, name string) {
 		f.watch(kid)
 	}
 	f.gather.burst = true // what is in it is not counted
-	if d := f.gather.dirty[p]; d == nil {
-		f.gather.dirty[p] = &dirty{all: true, names: map[string]op{}}
-	} else {
-		d.all = true
-	}
+	f.dirtyAll(kid, time.Now())
 	list, _ := os.ReadDir(t.abs(p)) // it is read again when it is looked at
 	for _, d := range list {
 		if d.IsDir() {

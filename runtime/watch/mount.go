@@ -64,7 +64,7 @@ func unescape(s string) string {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) {
-			out.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | s[i+3] - '0')
+			out.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
 			i += 3
 			continue
 		}
@@ -84,6 +84,18 @@ func mountOf(table []Mount, path string) (found Mount) {
 		}
 	}
 	return found
+}
+
+// around returns what of the mounts matters for a workspace: the one that it is
+// in, and those in it.
+func around(table []Mount, root string) []Mount {
+	out := []Mount{mountOf(table, root)}
+	for _, m := range table {
+		if m.Path != root && within(root, m.Path) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // within reports whether path is dir or below it.

@@ -13,9 +13,11 @@ import (
 type Notice struct {
 	Reason Reason
 	Path   string // the first directory that is, slash-separated, below the workspace
-	Limit  Limit  // of NoWatches and NoInstances
-	Mount  Mount  // of SilentFileSystem
-	Err    error  // of Unwatchable, NoWatches and NoInstances: what the system said
+	// Directories is how many are polled in all.
+	Directories int
+	Limit       Limit // of NoWatches and NoInstances
+	Mount       Mount // of SilentFileSystem
+	Err         error // of Unwatchable, NoWatches and NoInstances: what the system said
 }
 
 // A Reason is why something is polled.
@@ -36,37 +38,45 @@ type Limit struct {
 	Fitting int    // what would do
 }
 
-// The limits, and the least that fits a workspace of some thousand directories
-// beside editors and dev servers.
+// The limits of inotify, per user.
 const (
 	MaxWatches   = "fs.inotify.max_user_watches"
 	MaxInstances = "fs.inotify.max_user_instances"
-
-	leastWatches   = 65536
-	leastInstances = 256
 )
 
-// noticeOf returns the notice that a directory cannot be watched. Dirs is how
-// many are to be watched.
-func noticeOf(dir string, err error, dirs int) Notice {
+// least are the limits that fit a workspace of some thousand directories beside
+// editors and dev servers.
+var least = map[string]int{MaxWatches: 65536, MaxInstances: 256}
+
+// noticeOf returns the notice that a directory cannot be watched.
+func noticeOf(dir string, err error) Notice {
 	n := Notice{Reason: Unwatchable, Path: dir, Err: err}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		n.Reason, n.Limit = NoWatches, limit(procDir, MaxWatches, leastWatches, dirs)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		n.Reason, n.Limit = NoInstances, limit(procDir, MaxInstances, leastInstances, 1)
+		n.Reason, n.Limit.Name = NoWatches, MaxWatches
+	case usedUp(err):
+		n.Reason, n.Limit.Name = NoInstances, MaxInstances
 	}
 	return n
 }
 
+// usedUp reports whether a limit of the system was reached.
+func usedUp(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 const procDir = "/proc"
 
-// limit reads a limit that is used up, so that need more are needed.
-func limit(proc, name string, least, need int) Limit {
-	l := Limit{Name: name, Fitting: least}
+// limit reads a limit of which a workspace takes need. What fits leaves as much to
+// others as they have now.
+func limit(proc, name string, need int) Limit {
+	l := Limit{Name: name, Fitting: least[name]}
 	file := filepath.Join(append([]string{proc, "sys"}, strings.Split(name, ".")...)...)
 	if data, err := os.ReadFile(file); err == nil {
 		l.Value, _ = strconv.Atoi(strings.TrimSpace(string(data)))
+	}
+	if name == MaxInstances {
+		need = 1
 	}
 	for l.Fitting < l.Value+need {
 		l.Fitting *= 2

@@ -16,6 +16,7 @@ func (f *Files) polls() bool { return f.polled > 0 }
 // poll looks at what is polled, and gathers what seems to have changed since it
 // was examined. It reports whether something changed since the last poll.
 func (f *Files) poll(now time.Time) (moving bool) {
+	f.retry(now)
 	for _, n := range f.tree.nodes {
 		if n.how != polled {
 			continue
@@ -27,6 +28,31 @@ func (f *Files) poll(now time.Time) (moving bool) {
 		}
 	}
 	return moving
+}
+
+// retry watches what is polled for want of watches, if there are some now. What
+// changed before is found by the poll that follows.
+func (f *Files) retry(now time.Time) {
+	if f.src == nil && now.Sub(f.reopened) >= time.Minute {
+		f.reopened = now
+		f.src, f.srcErr = f.opts.open(f.ear)
+	}
+	if f.src == nil {
+		return
+	}
+	for _, n := range f.tree.nodes {
+		if n.how != polled || n.silent {
+			continue
+		}
+		switch err := f.src.add(f.tree.abs(n.path)); {
+		case err == nil:
+			n.how = notified
+			f.polled--
+			f.dirtyAll(n, now)
+		case usedUp(err):
+			return
+		}
+	}
 }
 
 // pollName is poll of one name.

@@ -36,30 +36,16 @@ func TestReplay(t *testing.T) {
 			s.set([]plan.BuildSpec{{Source: plan.Source{Path: "src"}, Context: ".", Dockerfile: "Dockerfile"}}, "context src", "file src/main.go", "file end")
 			s.inspect(func(*Files) {})
 
-			var want string
-			head := false
 			r := replay{space: s, open: map[string]*os.File{}}
-			for n, line := range strings.Split(string(a.Comment), "\n") {
-				verb, rest, _ := strings.Cut(line, " ")
-				switch verb {
-				case "", "#":
-				case "want":
-					want = rest
-				case "head":
-					head = true
-				default:
-					if err := r.call(line); err != nil {
-						t.Fatalf("%s:%d: %s: %v", file, n+1, line, err)
-					}
-				}
-			}
+			s.do(func() error { return r.all(string(a.Comment)) })
+			want := strings.Join(r.want, " ")
 			if want != "" {
 				c := s.next()
 				if got := strings.Join(c.Paths, " "); got != want {
 					t.Errorf("changed are %s, want %s", got, want)
 				}
-				if c.Head != head {
-					t.Errorf("Head = %v, want %v", c.Head, head)
+				if c.Head != r.head {
+					t.Errorf("Head = %v, want %v", c.Head, r.head)
 				}
 				inputs := "context src, file src/main.go"
 				if got := fmt.Sprintf("%s %s, %s %s", c.Inputs[0].Kind, c.Inputs[0].Path, c.Inputs[1].Kind, c.Inputs[1].Path); len(c.Inputs) != 2 || got != inputs {
@@ -77,6 +63,28 @@ func TestReplay(t *testing.T) {
 type replay struct {
 	*space
 	open map[string]*os.File
+	want []string // paths
+	head bool
+}
+
+// all carries out a recording.
+func (r *replay) all(text string) error {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		verb, rest, _ := strings.Cut(line, " ")
+		switch verb {
+		case "", "#":
+		case "want":
+			r.want = strings.Fields(rest)
+		case "head":
+			r.head = true
+		default:
+			if err := r.call(line); err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+		}
+	}
+	return nil
 }
 
 func (r *replay) call(line string) error {

@@ -20,7 +20,7 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
 	if f.same(inputs, builds) {
 		return
 	}
-	f.table = f.opts.mounts()
+	f.table = around(f.opts.mounts(), f.tree.root)
 	last := map[inputKey]plan.Input{}
 	for _, in := range inputs {
 		last[keyOf(in)] = in

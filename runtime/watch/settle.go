@@ -141,6 +141,7 @@ func (f *Files) decide() Change {
 		}
 	}
 	reprune := false
+	var linked []*input
 	for w, touched := range t.diff.touched {
 		var of []*input
 		cur := t.digestOf(w)
@@ -148,10 +149,8 @@ func (f *Files) decide() Change {
 		case wantContext:
 			of = w.inputs
 		case wantLinked:
-			of = w.inputs
-			for _, in := range of { // an evaluation has only some of what a link leads to
-				in.told = f.tree.digestOf(t.wants[wantKey{kind: wantChart, path: in.Path}])
-			}
+			of = slices.DeleteFunc(slices.Clone(w.inputs), func(in *input) bool { return f.inputs[keyOf(in.Input)] != in })
+			linked = append(linked, of...)
 		case wantIgnore:
 			if was := f.ignores[w.path]; was.digest != cur {
 				f.ignores[w.path] = f.readIgnore(w.path, was.patterns)
@@ -174,6 +173,9 @@ func (f *Files) decide() Change {
 		if maps.Copy(paths, touched); len(touched) == 0 {
 			paths[w.path] = true
 		}
+	}
+	for _, in := range linked { // the digest has only some of what links lead to
+		in.told = t.digestOf(t.wants[wantKey{kind: wantChart, path: in.Path}])
 	}
 	t.clear()
 	if reprune {

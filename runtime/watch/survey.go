@@ -11,7 +11,7 @@ import (
 type Surveyed struct {
 	Directories int     // each takes a watch
 	Files       int     // that are compared
-	Limits      []Limit // with what fits, if they do not
+	Limits      []Limit // of watches and of inotify instances; those with the Value 0 are not known
 	Silent      []Mount // file systems with directories that would be polled
 }
 
@@ -24,7 +24,7 @@ func Survey(root string, inputs []plan.Input, builds []plan.BuildSpec) (Surveyed
 	f.tree.watch = nil
 	f.set(inputs, builds)
 	var out Surveyed
-	table, silent := f.opts.mounts(), map[Mount]bool{}
+	silent := map[Mount]bool{}
 	for _, n := range f.tree.nodes {
 		out.Directories++
 		for _, e := range n.entries {
@@ -32,10 +32,11 @@ func Survey(root string, inputs []plan.Input, builds []plan.BuildSpec) (Surveyed
 				out.Files++
 			}
 		}
-		if m := mountOf(table, f.tree.abs(n.path)); m.Silent() {
+		if m := mountOf(f.table, f.tree.abs(n.path)); m.Silent() {
 			silent[m] = true
 		}
 	}
+	out.Limits = []Limit{limit(procDir, MaxWatches, out.Directories), limit(procDir, MaxInstances, 1)}
 	out.Silent = slices.SortedFunc(maps.Keys(silent), func(a, b Mount) int { return slices.Compare([]string{a.Path}, []string{b.Path}) })
 	return out, nil
 }

@@ -31,6 +31,7 @@ type tree struct {
 	ways    map[string]map[string]bool    // directories with starts or anchors in them or below, and the names that lead there
 	moved   map[*want]bool                // wants that have led elsewhere since the tree was last scoped
 	affects map[string]bool               // directories on the way to what wants have led to since then
+	scoping bool                          // names are looked at for another scope, not as they were heard of
 	relink  bool                          // a symbolic link in a chart came or went
 	round   int                           // counts examinations
 
@@ -50,6 +51,7 @@ type node struct {
 	path     string // slash-separated, below the root, without links
 	inode    uint64
 	how      how
+	silent   bool // it is polled as its file system would not tell
 	read     bool // its names were read with the scope that it has
 	round    int  // in which they were
 	denied   bool // its names cannot be read
@@ -134,7 +136,7 @@ func (t *tree) index() {
 			}
 			way(h.dir)
 		}
-		if w.tree() && w.dir {
+		if w.entered() {
 			t.starts[w.place] = append(t.starts[w.place], w)
 			way(w.place)
 		}
@@ -201,7 +203,9 @@ func (t *tree) apply() {
 	if n == nil {
 		n = t.newNode(".")
 	}
+	t.scoping = true
 	t.scope(n, nil)
+	t.scoping = false
 	clear(t.moved)
 	clear(t.affects)
 }
@@ -441,16 +445,13 @@ func (t *tree) lookAt(n *node, name string, l listed, before *node, covered, now
 	}
 	report := had || covered && (before == n || t.wantedIn(before, name, isDir))
 	switch {
-	case err != nil && len(anchors) > 0:
-		if had && old.mode != 0 {
-			t.changed(n, name, old, entry{}, isDir)
-		}
-		n.entries[name] = entry{} // that it is not there is worth knowing
 	case err != nil:
-		if had {
+		if had && old.mode != 0 {
 			t.relink = t.relink || old.mode&fs.ModeSymlink != 0
 			t.changed(n, name, old, entry{}, isDir)
-			delete(n.entries, name)
+		}
+		if delete(n.entries, name); len(anchors) > 0 {
+			n.entries[name] = entry{} // that it is not there is worth knowing
 		}
 	case len(anchors) > 0 || tree:
 		e, ok := t.entryOf(n, name, abs, info, old, began, now, len(anchors) > 0)
@@ -460,7 +461,7 @@ func (t *tree) lookAt(n *node, name string, l listed, before *node, covered, now
 		}
 		n.entries[name] = e
 		t.relink = t.relink || (old.mode|e.mode)&fs.ModeSymlink != 0
-		if report && differ(old, e) {
+		if report && differ(old, e, t.scoping) {
 			t.changed(n, name, old, e, isDir)
 		}
 	default:
@@ -563,8 +564,9 @@ func modeOf(info fs.FileInfo) fs.FileMode {
 }
 
 // differ reports whether the content of a name changed. What is not known is
-// taken for changed if it may have.
-func differ(old, e entry) bool {
+// taken for changed if it may have; if nothing was heard of it, it must have
+// another stamp.
+func differ(old, e entry, unheard bool) bool {
 	switch {
 	case old.mode != e.mode:
 		return true
@@ -573,7 +575,7 @@ func differ(old, e entry) bool {
 	case old.known && e.known:
 		return old.sum != e.sum
 	}
-	return old.stamp != e.stamp || old.fresh
+	return old.stamp != e.stamp || old.fresh && !unheard
 }
 
 // changed records that a name in n changed.
@@ -610,8 +612,11 @@ func (t *tree) changed(n *node, name string, old, e entry, isDir bool) {
 		}
 		h := hop{n.path, name, false}
 		last := len(w.hops) > 0 && w.hops[len(w.hops)-1] == h
-		if link || last && (!wasDir && !isDir || w.tree()) {
+		switch {
+		case link, last && !wasDir && !isDir, last && w.kind == wantContext:
 			t.touch(w, p)
+		case last && w.tree():
+			t.touch(w, "") // what is in the directory changed
 		}
 	}
 }

@@ -70,6 +70,13 @@ type wantKey struct {
 
 func (w *want) tree() bool { return w.kind >= wantLinked }
 
+// entered reports whether w is a directory whose files are wanted. What a chart is
+// in cannot be part of it.
+func (w *want) entered() bool {
+	around := w.kind == wantLinked && (w.place == "." || strings.HasPrefix(w.path, w.place+"/"))
+	return w.tree() && w.dir && !around
+}
+
 // sums reports whether the content of files matters from the beginning, because
 // it is compared with digests.
 func (w *want) sums() bool { return w.kind <= wantChart }
@@ -176,9 +183,6 @@ func (w *want) resolve(root string) {
 		left = append(strings.Split(filepath.ToSlash(target), "/"), left...)
 	}
 	w.place, w.found, w.dir = at, true, isDir
-	if w.kind == wantLinked && (at == "." || strings.HasPrefix(w.path, at+"/")) {
-		w.dir = false // what a chart is in cannot be part of it
-	}
 }
 
 // wanted are the wants of inputs and builds, by what tells them apart. Ignores

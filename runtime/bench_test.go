@@ -47,7 +47,7 @@ func TestRequestsOfNothing(t *testing.T) {
 	}
 	want := map[string]int{
 		"Locker": 1, "Lease": 1,
-		"Store":    5, // the environment twice, the record twice, and those whose time is over
+		"Store":    6, // who owns the namespace, the environment twice, the record twice, and those whose time is over
 		"Deployer": 2, // Prepare and Deployed
 		"Builder":  250, "Registry": 251,
 		"rendered": 500,

@@ -32,8 +32,9 @@ const (
 // file or by an override, is skipped in it, also when the source unskips it
 // later. Nothing is deployed, and neither data nor credentials are copied.
 //
-// The error is ErrNotFound if there is no source, and ErrConflict if there is an
-// environment of that name.
+// The error is ErrNotFound if there is no source, ErrConflict if there is an
+// environment of that name, and an *OwnedError if its namespace belongs to
+// another one (E6).
 func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, error) {
 	key := EnvironmentKey{req.Source.Pipeline, req.Name}
 	if err := checkName(key); err != nil {
@@ -74,6 +75,9 @@ func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, er
 		p.Environment = env.Ref()
 		env.Plan = &p
 	}
+	if err := r.Store.Claim(ctx, key); err != nil {
+		return nil, err
+	}
 	if err := r.Store.Save(ctx, env); err != nil {
 		if errors.Is(err, ErrConflict) {
 			err = fmt.Errorf("there is an environment %s of pipeline %s already: %w", key.Name, key.Pipeline, err)
@@ -90,6 +94,8 @@ func checkName(key EnvironmentKey) error {
 	switch {
 	case name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-"):
 		return fmt.Errorf("%q cannot be the name of an environment: it is made of small letters, digits and hyphens, and has none of these at its ends", name)
+	case strings.HasPrefix(key.Namespace(), "kube-"):
+		return fmt.Errorf("environment %s of pipeline %s cannot have the namespace %s: Kubernetes keeps those that begin with kube- for itself; choose another name for the pipeline", name, key.Pipeline, key.Namespace())
 	case len(key.Namespace()) > maxNamespace:
 		return fmt.Errorf("the name of environment %s is too long: namespace %s has %d characters, and may have %d", name, key.Namespace(), len(key.Namespace()), maxNamespace)
 	}

@@ -70,14 +70,15 @@ type Registry interface {
 
 // A Deployer acts on Helm releases.
 type Deployer interface {
-	// Prepare makes the namespace ready for releases: it creates it, and the
-	// Secrets that the services of p refer to and that do not exist (D4, D6).
-	// It is idempotent, and of what exists changes only what it made itself: a
-	// secret whose source has another value now.
-	Prepare(ctx context.Context, namespace string, p *plan.Plan) error
-	// Deployed returns what is deployed in the namespace, by service, in a
-	// fixed number of requests, however many services there are. A namespace
-	// that does not exist has nothing.
+	// Prepare makes the namespace of key ready for releases: it creates it, and
+	// the Secrets that the services of p refer to and that do not exist (D4, D6).
+	// It is idempotent, and of what exists changes only what it made itself for
+	// key: a secret whose source has another value now. If the namespace belongs
+	// to another environment it writes nothing and returns an *OwnedError (E6).
+	Prepare(ctx context.Context, key EnvironmentKey, p *plan.Plan) error
+	// Deployed returns what is deployed in the namespace, by service, with its
+	// owner, in a fixed number of requests, however many services there are. A
+	// namespace that does not exist has nothing.
 	Deployed(ctx context.Context, namespace string) (map[string]Deployed, error)
 	// Fingerprint returns the digest over all that deploying r would write:
 	// image, chart, values, configuration, the values of secrets (A7). It
@@ -88,6 +89,9 @@ type Deployer interface {
 	// (D2). On a failure it collects what explains it, goes back if r says so
 	// (A8), and returns a *ReleaseError. When ctx is cancelled it ends what it
 	// writes first (A4).
+	//
+	// A release of that name that belongs to another environment is an
+	// *OwnedError, here and in the methods below, and is left as it is (E6).
 	Deploy(ctx context.Context, r Release, emit Emit) error
 	// Stop scales the workloads of the release to zero and keeps its data. What
 	// there was comes back with the next Deploy or Start.
@@ -99,11 +103,13 @@ type Deployer interface {
 	Restart(ctx context.Context, r Release, emit Emit) error
 	// Delete uninstalls the release; one that is not there is no error.
 	Delete(ctx context.Context, r Release, emit Emit) error
-	// Remove ends what releases leave in the namespace of an environment: what
-	// Prepare made, and volumes unless keepVolumes says so, with which their
-	// namespace and the credentials of databases stay, too (D6). Then the namespace goes, if pipe
-	// made it and nothing of others is in it; that it is kept, and why, is told
-	// with Warned. Remove returns when all that goes is gone.
+	// Remove removes what the releases of an environment leave in its namespace:
+	// what Prepare made, and volumes, unless keepVolumes is set, in which case the
+	// credentials of databases and the namespace are kept as well (D6). What belongs
+	// to others is left as it is. Then the namespace is deleted, if pipe made it for
+	// key and nothing of others is in it. If it is kept, a Warned event says why,
+	// and it has no owner any more unless volumes are kept in it (E6). Remove
+	// returns when all that it deletes is gone.
 	Remove(ctx context.Context, key EnvironmentKey, keepVolumes bool, emit Emit) error
 }
 
@@ -124,6 +130,8 @@ type Deployed struct {
 	Stopped     bool        // Stop has acted on it to the end
 	Status      string      // Helm's: deployed, failed, pending-upgrade…
 	Revision    int
+	// Owner is the environment that deployed it (E6); zero: another tool did.
+	Owner EnvironmentKey
 }
 
 // A ReleaseError is a release that did not become ready, and what explains it (A8).
@@ -150,6 +158,18 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 // A Store keeps environments and the records of their runs (E1, E5). Its errors
 // say what was to be done to which environment, and so do those of a Locker.
 type Store interface {
+	// Owns reports whether the namespace of an environment belongs to it, and
+	// its state is kept where this store keeps it (E6). It is false if the
+	// namespace does not exist or has no owner: see Claim. The error is an
+	// *OwnedError if another environment has the namespace, and an
+	// *ElsewhereError if the state is kept in another place.
+	Owns(ctx context.Context, key EnvironmentKey) (bool, error)
+	// Claim makes the namespace one that the environment owns, and creates it if
+	// there is none. Its errors are those of Owns; nothing is written then. If
+	// several environments claim a namespace concurrently, one gets it. Who has no
+	// right to label the namespace has claimed it with the record of the
+	// environment: until that is saved, Claim is to be repeated under its lease.
+	Claim(ctx context.Context, key EnvironmentKey) error
 	// Environment returns the environment, or ErrNotFound, or a *DamagedError.
 	Environment(ctx context.Context, key EnvironmentKey) (*Environment, error)
 	// Environments returns the environments of a pipeline, by name; of all

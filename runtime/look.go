@@ -54,11 +54,13 @@ const lookParallelism = 16
 // by what depends on the namespace.
 func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error {
 	list := &sched.Task{Name: "look at namespace " + r.namespace, Class: -1}
-	list.Do = func(ctx context.Context) (err error) {
-		if r.deployed, err = r.Deployer.Deployed(ctx, r.namespace); err != nil {
-			err = fmt.Errorf("look at what is deployed in namespace %s: %w", r.namespace, err)
+	list.Do = func(ctx context.Context) error {
+		all, err := r.Deployer.Deployed(ctx, r.namespace)
+		if err != nil {
+			return fmt.Errorf("look at what is deployed in namespace %s: %w", r.namespace, err)
 		}
-		return err
+		r.deployed, r.others = ownReleases(all, r.req.Environment)
+		return nil
 	}
 	tasks := slices.Concat(preparation, beside, []*sched.Task{list}, r.lookups(preparation))
 	w := watch(tasks)
@@ -75,7 +77,28 @@ func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error
 			err = res.Err // the others would say the same of a cluster that is gone
 		}
 	}
+	r.settleOwners()
 	return err
+}
+
+// settleOwners finds the services that cannot be deployed, as a release of their
+// name belongs to somebody else. What another tool has deployed is taken over if
+// the request says so.
+func (r *run) settleOwners() {
+	for _, st := range r.scope.stages {
+		for _, s := range st.services {
+			d, there := r.others[s.Name]
+			if !there || !r.scope.deploys(s) {
+				continue
+			}
+			if r.req.TakeOver && d.Owner == (EnvironmentKey{}) {
+				r.deployed[s.Name] = d
+				delete(r.others, s.Name)
+				continue
+			}
+			s.err = &OwnedError{Key: r.req.Environment, Kind: "release", Name: s.Name, Owner: d.Owner}
+		}
+	}
 }
 
 // lookups returns the tasks that find the images and, where these are known,

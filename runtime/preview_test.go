@@ -50,7 +50,7 @@ func TestPreview(t *testing.T) {
 	}
 	for _, c := range w.Calls() {
 		switch c.Op {
-		case "Store.Environment", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.Fingerprint":
+		case "Store.Environment", "Store.Owns", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.Fingerprint":
 		default:
 			t.Errorf("a preview calls %s", c.Op)
 		}

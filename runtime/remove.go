@@ -21,14 +21,15 @@ func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]string, er
 	if err != nil {
 		return nil, err
 	}
+	own, _ := ownReleases(deployed, key)
 	p := env.Plan
-	return orphans(deployed, func(name string) bool { return p != nil && p.Service(name) != nil }), nil
+	return orphans(own, func(name string) bool { return p != nil && p.Service(name) != nil }), nil
 }
 
 func orphans(deployed map[string]Deployed, known func(string) bool) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(deployed)) {
-		if deployed[name].Fingerprint != "" && !known(name) {
+		if !known(name) {
 			names = append(names, name)
 		}
 	}

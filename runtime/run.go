@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -30,10 +31,12 @@ type run struct {
 	env       *Environment // without a Revision: there is none yet
 	scope     *scope
 	track     *tracker
+	claimed   bool // the namespace belongs to the environment
 
 	// What look finds out.
-	images   []*image // in running order of the stages that first need them
-	deployed map[string]Deployed
+	images   []*image            // in running order of the stages that first need them
+	deployed map[string]Deployed // of the environment
+	others   map[string]Deployed // what else is in its namespace
 }
 
 // Run carries out req under the lease of the environment. It returns when
@@ -62,10 +65,14 @@ func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err 
 		defer stop()
 	}
 	var x *run
-	if req.turn == nil {
-		if x, err = r.open(ctx, req); err != nil {
+	if req.turn == nil || !req.turn.hasNamespace() {
+		if x, err = r.open(ctx, req); err == nil {
+			err = x.claim(ctx)
+		}
+		if err != nil {
 			return nil, err
 		}
+		req.turn.gotNamespace()
 		hide = r.hider(x.req.Plan)
 	}
 	events := NewStream(redacting(req.Events, hide))
@@ -74,7 +81,7 @@ func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err 
 	if err != nil {
 		return nil, err
 	}
-	if x == nil { // of a session, in which a run seldom has to wait
+	if x == nil { // of a session that has the namespace, in which a run seldom has to wait
 		x, err = r.open(ctx, req)
 	} else {
 		x, err = x.underLock(ctx, req, waited)
@@ -118,7 +125,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if key.Name == "" || key.Pipeline == "" {
 		return nil, fmt.Errorf("the request names no environment: pipeline %q, environment %q", key.Pipeline, key.Name)
 	}
-	env, err := r.Store.Environment(ctx, key)
+	env, claimed, err := r.read(ctx, req)
 	var damaged *DamagedError
 	switch {
 	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
@@ -150,13 +157,53 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc}, nil
+	return &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc, claimed: claimed}, nil
+}
+
+// read returns the environment of a request, and whether it owns its namespace.
+// One whose namespace belongs to another can only be deleted.
+func (r *Runtime) read(ctx context.Context, req Request) (env *Environment, claimed bool, err error) {
+	var ownErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { claimed, ownErr = r.Store.Owns(ctx, req.Environment) })
+	env, err = r.Store.Environment(ctx, req.Environment)
+	wg.Wait()
+	var owned *OwnedError
+	var damaged *DamagedError
+	exists := err == nil || errors.As(err, &damaged)
+	if errors.As(ownErr, &owned) && exists {
+		owned.Exists = true
+		if req.Action == Delete {
+			ownErr = nil
+		}
+	}
+	if ownErr != nil && (exists || errors.Is(err, ErrNotFound)) {
+		err = ownErr
+	}
+	return env, claimed, err
+}
+
+// claim makes the namespace one that the environment owns, before anything is
+// written (E6). A deletion needs none.
+func (x *run) claim(ctx context.Context) error {
+	if x.claimed || x.req.Action == Delete {
+		return nil
+	}
+	return x.Store.Claim(ctx, x.req.Environment)
 }
 
 // underLock returns the run as it is opened again if the environment has changed
 // since it was read, before the lease was taken: another run may have saved
 // another plan, or deleted it all.
 func (x *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
+	x, err := x.reopen(ctx, req, waited)
+	if err == nil {
+		err = x.claim(ctx) // only now others see that it is there, where they may not look at the namespace
+	}
+	return x, err
+}
+
+func (x *run) reopen(ctx context.Context, req Request, waited bool) (*run, error) {
 	if waited || req.Plan == nil {
 		return x.open(ctx, req)
 	}
@@ -404,7 +451,7 @@ func (x *run) preparation() []*sched.Task {
 		Name:  "prepare namespace " + x.namespace,
 		Class: -1,
 		Do: func(ctx context.Context) error {
-			if err := x.Deployer.Prepare(ctx, x.namespace, x.scope.toPrepare()); err != nil {
+			if err := x.Deployer.Prepare(ctx, x.req.Environment, x.scope.toPrepare()); err != nil {
 				return fmt.Errorf("prepare namespace %s: %w", x.namespace, err)
 			}
 			return nil

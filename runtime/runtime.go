@@ -61,6 +61,7 @@ type Request struct {
 	Environment EnvironmentKey    // default: what the plan was evaluated for
 	Plan        *plan.Plan        // as the Pipelinefile says it, without overrides; nil: the last plan of the environment
 	Services    []string          // nil: the whole environment
+	TakeOver    bool              // deploy: also what another tool has deployed under the name of a service (E6)
 	Prune       bool              // deploy: also delete the releases whose service is not in the plan any more (D5)
 	KeepVolumes bool              // delete of an environment: its volumes and the credentials of its databases stay (D6)
 	Images      map[string]string // by service: deploy this image, by digest, and build and copy none

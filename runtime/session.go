@@ -47,6 +47,7 @@ type Session struct {
 	failures map[string]failure     // by service, or by identity of an image
 	left     map[string]plan.Digest // what the session left deployed, by service
 	told     map[string]int         // revisions by others that were told of, by service
+	owner    bool                   // the namespace was found or made the environment's own
 }
 
 // A work is what one run of a session is at.
@@ -138,6 +139,24 @@ func (t *Turn) outdated() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.number < t.Session.number
+}
+
+// gotNamespace notes that the environment owns its namespace: later runs find out
+// under the lease whether it still does. A run of no session notes nothing.
+func (t *Turn) gotNamespace() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.owner = true
+}
+
+// hasNamespace reports whether gotNamespace was called.
+func (t *Turn) hasNamespace() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.owner
 }
 
 // looks notes that x is about to look at what is deployed.

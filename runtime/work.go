@@ -188,6 +188,12 @@ func (r *run) operations(s *service) []func(context.Context, Release, Emit) erro
 	return all
 }
 
+// theirs reports whether a release of the name of s belongs to somebody else.
+func (r *run) theirs(s *service) bool {
+	_, there := r.others[s.Name]
+	return there
+}
+
 // todo says whether the action has nothing to do on s, and why or why not.
 func (r *run) todo(s *service) (nothing bool, why string) {
 	d, deployed := r.deployed[s.Name]
@@ -200,6 +206,8 @@ func (r *run) todo(s *service) (nothing bool, why string) {
 		return true, "what it runs for is stopped already"
 	case r.req.Action != Delete && !deployed:
 		return true, "not deployed"
+	case r.theirs(s):
+		return true, "what is deployed under its name belongs to somebody else"
 	case r.req.Action == Stop && d.Stopped:
 		return true, "stopped already"
 	case r.req.Action == Start && d.Ready:

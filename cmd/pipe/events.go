@@ -47,7 +47,7 @@ what a run does, see --progress of "pipe run" and "pipe history".
 					services = append(services, s.Name)
 				}
 			}
-			err = look.Deployer.Happenings(ctx, e.Key.Namespace(), services, follow, a.happening(out))
+			err = look.Deployer.Happenings(ctx, e.Key, services, follow, a.happening(out))
 			if follow && ctx.Err() != nil {
 				return nil // that is how it ends
 			}

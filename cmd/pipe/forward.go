@@ -110,7 +110,7 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 	case len(names) > 0:
 		return targets, nil
 	}
-	live, err := look.Deployer.Live(cmd.Context(), e.Key.Namespace())
+	live, err := look.Deployer.Live(cmd.Context(), e.Key)
 	if err != nil {
 		return nil, look.Explain(err)
 	}

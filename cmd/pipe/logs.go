@@ -55,7 +55,7 @@ is missing: that is an error, once all other lines are shown, and with -f it is 
 			}
 			opts.Services = run.services
 			opts.Trouble = a.note
-			err = look.Deployer.Logs(ctx, e.Key.Namespace(), opts, a.logLine(out, width))
+			err = look.Deployer.Logs(ctx, e.Key, opts, a.logLine(out, width))
 			if opts.Follow && ctx.Err() != nil {
 				return nil // that is how it ends
 			}

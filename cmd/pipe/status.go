@@ -35,7 +35,7 @@ services there are.`,
 			if err != nil {
 				return err
 			}
-			live, err := look.Deployer.Live(ctx, e.Key.Namespace())
+			live, err := look.Deployer.Live(ctx, e.Key)
 			if err != nil {
 				return look.Explain(err)
 			}

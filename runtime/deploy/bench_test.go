@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
@@ -102,7 +101,7 @@ func each(b *testing.B, p *plan.Plan, do func(plan.Service) error) {
 func pass(b *testing.B, config *rest.Config, dir, namespace string, p *plan.Plan) int {
 	b.Helper()
 	d := newDeployer(b, deploy.Options{Config: config, Dir: dir})
-	if err := d.Prepare(b.Context(), namespace, p); err != nil {
+	if err := d.Prepare(b.Context(), keyOf(namespace), p); err != nil {
 		b.Fatal(err)
 	}
 	deployed, err := d.Deployed(b.Context(), namespace)
@@ -112,7 +111,8 @@ func pass(b *testing.B, config *rest.Config, dir, namespace string, p *plan.Plan
 	var mu sync.Mutex
 	n := 0
 	each(b, p, func(s plan.Service) error {
-		r := runtime.Release{Pipeline: p.Pipeline.Name, Environment: "default", Namespace: namespace, Service: s}
+		r := releaseIn(namespace, s)
+		r.Image = ""
 		if r.Fingerprint, err = d.Fingerprint(b.Context(), r); err != nil {
 			return err
 		}

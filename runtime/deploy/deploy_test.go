@@ -43,6 +43,18 @@ func namespace(t testing.TB, config *rest.Config) string {
 	return name
 }
 
+// keyOf returns an environment whose namespace is namespace.
+func keyOf(namespace string) runtime.EnvironmentKey {
+	i := strings.LastIndexByte(namespace, '-')
+	return runtime.EnvironmentKey{Pipeline: namespace[:i], Name: namespace[i+1:]}
+}
+
+// releaseIn returns a release of an environment, without its fingerprint.
+func releaseIn(namespace string, s plan.Service) runtime.Release {
+	key := keyOf(namespace)
+	return runtime.Release{Pipeline: key.Pipeline, Environment: key.Name, Namespace: namespace, Service: s, Image: testImage}
+}
+
 // deleteNamespace deletes a namespace in the background, if there is one.
 func deleteNamespace(c kubernetes.Interface, name string) {
 	background := metav1.DeletePropagationBackground
@@ -77,8 +89,12 @@ func TestDeployer(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
 	runtimetest.TestDeployer(t, runtimetest.DeployerTest{
-		Deployer:  newDeployer(t, deploy.Options{Config: config}),
-		Namespace: func(t *testing.T) string { return namespace(t, config) },
+		Deployer: newDeployer(t, deploy.Options{Config: config}),
+		Pipeline: func(t *testing.T) string {
+			pipeline := runtimetest.Unique("contract")
+			t.Cleanup(func() { deleteNamespace(client(t, config), pipeline+"-a-test") })
+			return pipeline
+		},
 		Service: func(_ *testing.T, name, variant string) (plan.Service, string) {
 			s := container(name)
 			s.Workload.Env = []plan.EnvVar{{Name: "VARIANT", Value: variant}}

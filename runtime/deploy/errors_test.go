@@ -204,7 +204,7 @@ func TestNoCluster(t *testing.T) {
 			_, err := d.Deployed(t.Context(), "none")
 			for name, err := range map[string]error{
 				"Deployed": err,
-				"Prepare":  d.Prepare(t.Context(), "none", planOf(container("api"))),
+				"Prepare":  d.Prepare(t.Context(), keyOf("none-dev"), planOf(container("api"))),
 				"Deploy":   d.Deploy(t.Context(), r, discard),
 				"Stop":     d.Stop(t.Context(), r, discard),
 				"Delete":   d.Delete(t.Context(), r, discard),
@@ -291,7 +291,7 @@ func TestRights(t *testing.T) {
 			b := newBench(t, deploy.Options{})
 			config := limited(t, b.namespace, test.rules...)
 			d := newDeployer(t, deploy.Options{Config: config})
-			if err := d.Prepare(t.Context(), b.namespace, planOf(container("api"))); err != nil {
+			if err := d.Prepare(t.Context(), keyOf(b.namespace), planOf(container("api"))); err != nil {
 				t.Errorf("Prepare = %v", err)
 			}
 			err := d.Deploy(t.Context(), b.release(container("api")), discard)
@@ -306,7 +306,7 @@ func TestRights(t *testing.T) {
 				t.Errorf("%+v is deployed", got)
 			}
 			// Without rights to namespaces, one that is missing has to be made by others.
-			err = d.Prepare(t.Context(), b.namespace+"-none", planOf(using(container("api"), "X", plan.SecretRef{Name: "x"})))
+			err = d.Prepare(t.Context(), keyOf(b.namespace+"-none"), planOf(using(container("api"), "X", plan.SecretRef{Name: "x"})))
 			if err == nil {
 				t.Error("Prepare of a namespace without rights = nil")
 			}

@@ -91,6 +91,9 @@ func (o *operation) rollback(ctx context.Context, good revision) error {
 	// have to name the new one; until then it counts as made by somebody else.
 	version := strconv.Itoa(o.rel.Version)
 	labels := map[string]any{labelRevision: version, labelReady: nil}
+	for k, v := range keyOf(o.r).Labels() { // the good one may be from before owners were noted
+		labels[k] = v
+	}
 	list, err := o.manifest(o.rel)
 	if err != nil {
 		return err

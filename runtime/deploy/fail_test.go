@@ -35,7 +35,7 @@ func newBench(t *testing.T, opts deploy.Options) *bench {
 
 func (b *bench) prepare(services ...plan.Service) {
 	b.t.Helper()
-	if err := b.Prepare(b.t.Context(), b.namespace, planOf(services...)); err != nil {
+	if err := b.Prepare(b.t.Context(), keyOf(b.namespace), planOf(services...)); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -47,7 +47,8 @@ func planOf(services ...plan.Service) *plan.Plan {
 // release returns a release of a service with its fingerprint.
 func (b *bench) release(s plan.Service) runtime.Release {
 	b.t.Helper()
-	r := runtime.Release{Pipeline: "shop", Environment: "dev", Namespace: b.namespace, Service: s, Image: testImage, OnFailure: runtime.Rollback}
+	r := releaseIn(b.namespace, s)
+	r.OnFailure = runtime.Rollback
 	if s.Chart != nil {
 		r.Image = ""
 	}
@@ -170,7 +171,7 @@ func TestFailures(t *testing.T) {
 			if failed.RolledBack != was.Revision {
 				t.Errorf("gone back to revision %d, want %d", failed.RolledBack, was.Revision)
 			}
-			want := runtime.Deployed{Fingerprint: was.Fingerprint, Ready: true, Status: "deployed", Revision: was.Revision + 2}
+			want := runtime.Deployed{Fingerprint: was.Fingerprint, Ready: true, Status: "deployed", Revision: was.Revision + 2, Owner: keyOf(b.namespace)}
 			if got := b.deployed("api"); got != want {
 				t.Errorf("afterwards %+v is deployed, want %+v", got, want)
 			}
@@ -196,7 +197,7 @@ func TestFailedFirst(t *testing.T) {
 		t.Errorf("what failed is not there to be looked at: %v", err)
 	}
 	r := b.deploy(k.on(with(container("api"), "good")))
-	if got, want := b.deployed("api"), (runtime.Deployed{Fingerprint: r.Fingerprint, Ready: true, Status: "deployed", Revision: 2}); got != want {
+	if got, want := b.deployed("api"), (runtime.Deployed{Fingerprint: r.Fingerprint, Ready: true, Status: "deployed", Revision: 2, Owner: keyOf(b.namespace)}); got != want {
 		t.Errorf("afterwards %+v is deployed, want %+v", got, want)
 	}
 }
@@ -220,7 +221,7 @@ func TestCancelledWait(t *testing.T) {
 	if !errors.Is(err, stopped) {
 		t.Fatalf("Deploy = %v, want %v", err, stopped)
 	}
-	want := runtime.Deployed{Fingerprint: r.Fingerprint, Status: "deployed", Revision: 1}
+	want := runtime.Deployed{Fingerprint: r.Fingerprint, Status: "deployed", Revision: 1, Owner: keyOf(b.namespace)}
 	if got := b.deployed("api"); got != want {
 		t.Errorf("afterwards %+v is deployed, want %+v", got, want)
 	}

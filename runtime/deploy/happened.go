@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // A Happening is an event that Kubernetes tells of an object of an environment.
@@ -22,10 +24,17 @@ type Happening struct {
 	Count   int       `json:"count"` // how often it happened so far
 }
 
-// Happenings hands the events of a namespace to tell: those that the cluster
-// keeps, by time, and with follow those that come, until ctx ends. services are the
-// names that an object's name may begin with. Values of secrets are not in them.
-func (d *Deployer) Happenings(ctx context.Context, namespace string, services []string, follow bool, tell func(Happening)) error {
+// Happenings hands the events of the namespace of an environment to tell: those that
+// the cluster keeps, by time, and with follow those that come, until ctx ends.
+// services are the names that an object's name may begin with. Values of secrets are
+// not in them, and what is of a release of another environment is left out.
+func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, services []string, follow bool, tell func(Happening)) error {
+	namespace := key.Namespace()
+	others, err := d.othersIn(ctx, key)
+	if err != nil {
+		return err
+	}
+	services = slices.Concat(services, others)
 	hide, err := d.hider(ctx, namespace, services...)
 	if err != nil {
 		return err
@@ -42,6 +51,9 @@ func (d *Deployer) Happenings(ctx context.Context, namespace string, services []
 		}
 		told[e.UID] = e.ResourceVersion
 		h := happening(e, services)
+		if slices.Contains(others, h.Service) {
+			return
+		}
 		h.Text = hide(h.Text)
 		tell(h)
 	}

@@ -48,11 +48,12 @@ const annotationRelease = "meta.helm.sh/release-name"
 // labelInstance is what charts set on pods, by convention, to the name of the release.
 const labelInstance = "app.kubernetes.io/instance"
 
-// Live returns what the cluster shows of the releases of a namespace, by service.
-// It takes four requests, however many services there are: for the revisions of
-// Helm, Deployments, StatefulSets and pods. A namespace that does not exist has
-// nothing.
-func (d *Deployer) Live(ctx context.Context, namespace string) (map[string]*Live, error) {
+// Live returns what the cluster shows of the releases of an environment, by service,
+// and of those in its namespace that have no owner. It takes four requests, however
+// many services there are: for the revisions of Helm, Deployments, StatefulSets and
+// pods. A namespace that does not exist has nothing.
+func (d *Deployer) Live(ctx context.Context, key runtime.EnvironmentKey) (map[string]*Live, error) {
+	namespace := key.Namespace()
 	var (
 		revisions    *metav1.PartialObjectMetadataList
 		deployments  *appsv1.DeploymentList
@@ -78,7 +79,7 @@ func (d *Deployer) Live(ctx context.Context, namespace string) (map[string]*Live
 		}
 	}
 	live := livings{of: make(map[string]*Live), workloads: make(map[string]string)}
-	live.revisions(revisions.Items)
+	live.last = live.revisions(revisions.Items)
 	for i := range deployments.Items {
 		live.deployment(&deployments.Items[i])
 	}
@@ -87,6 +88,18 @@ func (d *Deployer) Live(ctx context.Context, namespace string) (map[string]*Live
 	}
 	for i := range pods.Items {
 		live.pod(&pods.Items[i])
+	}
+	owners, err := d.ownersOf(ctx, namespace, live.last)
+	if err != nil {
+		return nil, err
+	}
+	for name, owner := range owners {
+		if is := live.of[name]; is != nil && is.Deployed != nil {
+			is.Deployed.Owner = owner
+		}
+		if owner != key && owner != (runtime.EnvironmentKey{}) {
+			delete(live.of, name)
+		}
 	}
 	for _, l := range live.of {
 		slices.SortFunc(l.Workloads, func(a, b Workload) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
@@ -99,6 +112,7 @@ func (d *Deployer) Live(ctx context.Context, namespace string) (map[string]*Live
 type livings struct {
 	of        map[string]*Live
 	workloads map[string]string // the release of a workload, by its kind and name
+	last      []revision        // of each release, the oldest first
 }
 
 func (l livings) release(name string) *Live {
@@ -108,12 +122,15 @@ func (l livings) release(name string) *Live {
 	return l.of[name]
 }
 
-// revisions takes in the last revision of each release.
-func (l livings) revisions(metas []metav1.PartialObjectMetadata) {
+// revisions takes in the last revision of each release, and returns all.
+func (l livings) revisions(metas []metav1.PartialObjectMetadata) (all []revision) {
 	last := make(map[string]int)
 	for i := range metas {
 		r, ok := newRevision(&metas[i])
-		if !ok || r.version <= last[r.release] {
+		if !ok {
+			continue
+		}
+		if all = append(all, r); r.version <= last[r.release] {
 			continue
 		}
 		last[r.release] = r.version
@@ -129,6 +146,8 @@ func (l livings) revisions(metas []metav1.PartialObjectMetadata) {
 			delete(l.of, name)
 		}
 	}
+	slices.SortFunc(all, func(a, b revision) int { return a.version - b.version })
+	return all
 }
 
 func (l livings) deployment(w *appsv1.Deployment) {

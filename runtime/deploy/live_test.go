@@ -28,17 +28,17 @@ func TestLive(t *testing.T) {
 	ns := namespace(t, config)
 	p := &plan.Plan{Pipeline: plan.Pipeline{Name: "live"}, Services: []plan.Service{container("api"), container("web")}}
 	p.Services[1].Workload.Replicas = 2
-	if err := d.Prepare(t.Context(), ns, p); err != nil {
+	if err := d.Prepare(t.Context(), keyOf(ns), p); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range p.Services {
-		r := runtime.Release{Pipeline: "live", Environment: "default", Namespace: ns, Service: s, Image: testImage}
+		r := releaseIn(ns, s)
 		if err := d.Deploy(t.Context(), r, discard); err != nil {
 			t.Fatal(err)
 		}
 	}
 	asked.take()
-	live, err := d.Live(t.Context(), ns)
+	live, err := d.Live(t.Context(), keyOf(ns))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestLive(t *testing.T) {
 	if !web.Deployed.Ready || web.Deployed.Revision != 1 || time.Since(web.Updated) > time.Hour || len(web.Pods) != 2 || !web.Pods[0].Ready {
 		t.Errorf("web: %+v of %+v", web, web.Deployed)
 	}
-	none, err := d.Live(t.Context(), "there-is-no-such-namespace")
+	none, err := d.Live(t.Context(), keyOf("there-is-no-such-namespace"))
 	if err != nil || len(none) > 0 {
 		t.Errorf("of nothing: %v, %v", none, err)
 	}
@@ -70,10 +70,10 @@ func TestChanges(t *testing.T) {
 	ns := namespace(t, config)
 	s := container("api")
 	p := &plan.Plan{Pipeline: plan.Pipeline{Name: "changes"}, Services: []plan.Service{s}}
-	if err := d.Prepare(t.Context(), ns, p); err != nil {
+	if err := d.Prepare(t.Context(), keyOf(ns), p); err != nil {
 		t.Fatal(err)
 	}
-	r := runtime.Release{Pipeline: "changes", Environment: "default", Namespace: ns, Service: s, Image: testImage}
+	r := releaseIn(ns, s)
 	look := func(r runtime.Release, gone bool) (kinds []string) {
 		t.Helper()
 		changes, err := d.Changes(t.Context(), r, gone)
@@ -112,7 +112,7 @@ func BenchmarkLive(b *testing.B) {
 	for b.Loop() {
 		d := newDeployer(b, deploy.Options{Config: config}) // as a new process has one
 		asked.take()
-		live, err := d.Live(b.Context(), ns)
+		live, err := d.Live(b.Context(), keyOf(ns))
 		if err != nil || len(live) != 500 {
 			b.Fatalf("%d releases, %v", len(live), err)
 		}

@@ -89,6 +89,10 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 		meta:            d.cluster.secretsMetadata(r.Namespace), requests: o.objects.requests,
 	}
 	o.records = newRecords(secrets, history, func(rel *release.Release) { o.rel, o.begun = rel, true })
+	if err := o.ours(); err != nil {
+		o.close()
+		return nil, err
+	}
 	return o, nil
 }
 
@@ -181,7 +185,9 @@ func (o *operation) labels() (map[string]string, error) {
 	if last, ok := o.last(); ok {
 		next = last.version + 1
 	}
-	return map[string]string{labelFingerprint: encoded, labelRevision: fmt.Sprint(next)}, nil
+	labels := keyOf(o.r).Labels()
+	labels[labelFingerprint], labels[labelRevision] = encoded, fmt.Sprint(next)
+	return labels, nil
 }
 
 // mark sets labels of the revision that is acted on, one request.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // A LogLine is a line that a container has printed.
@@ -29,7 +30,7 @@ type LogLine struct {
 
 // LogOptions say which lines Logs gives.
 type LogOptions struct {
-	Services []string      // nil: of all
+	Services []string      // nil: of all that do not belong to another environment
 	Follow   bool          // go on until the context ends, also with pods that are yet to come
 	Since    time.Duration // not older than that; 0: all that is kept
 	Tail     int           // of each container at most so many of the lines that there are; 0: all
@@ -38,14 +39,19 @@ type LogOptions struct {
 	Trouble func(text string)
 }
 
-// Logs hands the lines of the pods of a namespace to line, one after the other.
+// Logs hands the lines of the pods of an environment to line, one after the other.
 // Those that there are come ordered by time; with Follow, those that follow come
 // as they are printed. The values of the namespace's secrets are not in them (D4),
 // if they may be read.
 //
 // A node that does not answer keeps nobody from the lines of others: these are
 // given before the error. With Follow that is no error, but told and tried again.
-func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, line func(LogLine)) error {
+func (d *Deployer) Logs(ctx context.Context, key runtime.EnvironmentKey, opts LogOptions, line func(LogLine)) error {
+	namespace := key.Namespace()
+	others, err := d.othersIn(ctx, key)
+	if err != nil {
+		return err
+	}
 	hide, err := d.hider(ctx, namespace, opts.Services...)
 	if err != nil && opts.Trouble != nil {
 		opts.Trouble(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
@@ -53,7 +59,7 @@ func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, 
 	if opts.Trouble == nil {
 		opts.Trouble = func(string) {}
 	}
-	l := &logs{d: d, opts: opts, began: time.Now(), told: make(map[string]bool), line: func(l LogLine) {
+	l := &logs{d: d, opts: opts, others: others, began: time.Now(), told: make(map[string]bool), line: func(l LogLine) {
 		l.Text = hide(l.Text)
 		line(l)
 	}}
@@ -69,9 +75,10 @@ func (d *Deployer) Logs(ctx context.Context, namespace string, opts LogOptions, 
 
 // logs reads the logs of containers.
 type logs struct {
-	d     *Deployer
-	opts  LogOptions
-	began time.Time
+	d      *Deployer
+	opts   LogOptions
+	others []string // releases of other environments
+	began  time.Time
 
 	mu   sync.Mutex // makes lines and troubles come one after the other
 	line func(LogLine)
@@ -81,7 +88,7 @@ type logs struct {
 // wants reports whether the lines of a pod are asked for, and of which service it is.
 func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 	service = serviceOf(p)
-	return service, service != "" && (l.opts.Services == nil || slices.Contains(l.opts.Services, service))
+	return service, service != "" && !slices.Contains(l.others, service) && (l.opts.Services == nil || slices.Contains(l.opts.Services, service))
 }
 
 // serviceOf returns the service that a pod is of, as its labels tell.

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
@@ -85,7 +84,7 @@ func TestLogs(t *testing.T) {
 	d := newDeployer(t, deploy.Options{Config: config})
 	var got, troubles []string
 	opts := deploy.LogOptions{Tail: 7, Trouble: func(text string) { troubles = append(troubles, text) }}
-	err := d.Logs(t.Context(), "shop-staging", opts, func(l deploy.LogLine) {
+	err := d.Logs(t.Context(), keyOf("shop-staging"), opts, func(l deploy.LogLine) {
 		got = append(got, fmt.Sprintf("%s %s/%s: %s", l.Service, l.Pod, l.Container, l.Text))
 	})
 	if err != nil {
@@ -107,7 +106,7 @@ func TestLogs(t *testing.T) {
 
 	got = nil
 	opts.Services = []string{"web"}
-	if err := d.Logs(t.Context(), "shop-staging", opts, func(l deploy.LogLine) { got = append(got, l.Service) }); err != nil {
+	if err := d.Logs(t.Context(), keyOf("shop-staging"), opts, func(l deploy.LogLine) { got = append(got, l.Service) }); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"web", "web"}, got); diff != "" {
@@ -130,11 +129,11 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	api := container("api")
 	api.Workload.Replicas = 5
 	for _, s := range []plan.Service{away.on(api), there.on(container("web"))} {
-		must(t, d.Prepare(t.Context(), ns, &plan.Plan{Services: []plan.Service{s}}))
-		must(t, d.Deploy(t.Context(), runtime.Release{Namespace: ns, Service: s, Image: testImage}, discard))
+		must(t, d.Prepare(t.Context(), keyOf(ns), &plan.Plan{Services: []plan.Service{s}}))
+		must(t, d.Deploy(t.Context(), releaseIn(ns, s), discard))
 	}
 	var got []string
-	err := d.Logs(t.Context(), ns, deploy.LogOptions{}, func(l deploy.LogLine) { got = append(got, l.Service+": "+l.Text) })
+	err := d.Logs(t.Context(), keyOf(ns), deploy.LogOptions{}, func(l deploy.LogLine) { got = append(got, l.Service+": "+l.Text) })
 	if diff := cmp.Diff([]string{"web: at hand"}, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
@@ -155,7 +154,7 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	}}
 	go func() {
 		defer close(ended)
-		err = d.Logs(ctx, ns, opts, func(l deploy.LogLine) {
+		err = d.Logs(ctx, keyOf(ns), opts, func(l deploy.LogLine) {
 			if followed = append(followed, l.Service); len(followed) == 6 {
 				stop()
 			}

@@ -15,16 +15,15 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
 // The labels of what is made here and belongs to no release.
 const (
-	labelManagedBy   = "app.kubernetes.io/managed-by"
-	labelPartOf      = "app.kubernetes.io/part-of"
-	labelKind        = "pipelinefile.github.io/kind"
-	labelPipeline    = "pipelinefile.github.io/pipeline"
-	labelEnvironment = "pipelinefile.github.io/environment"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	labelPartOf    = "app.kubernetes.io/part-of"
+	labelKind      = "pipelinefile.github.io/kind"
 
 	managedBy       = "pipe"
 	kindNamespace   = "namespace"
@@ -38,14 +37,15 @@ const (
 // releases go (D6). Of what it made before it changes what is derived: the values
 // that the source of secrets has now, and the address in a database's credentials;
 // never a user or a password.
-func (d *Deployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) error {
-	return d.again(ctx, silent, "", func() error { return d.prepare(ctx, namespace, p) })
+func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
+	return d.again(ctx, silent, "", func() error { return d.prepare(ctx, key, p) })
 }
 
-func (d *Deployer) prepare(ctx context.Context, namespace string, p *plan.Plan) error {
-	if err := d.namespace(ctx, namespace, p); err != nil {
+func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
+	if err := d.namespace(ctx, key); err != nil {
 		return err
 	}
+	namespace := key.Namespace()
 	uses := usesOf(p)
 	if len(uses) == 0 {
 		return nil
@@ -59,7 +59,7 @@ func (d *Deployer) prepare(ctx context.Context, namespace string, p *plan.Plan) 
 	if err != nil {
 		return err
 	}
-	w := secretWriter{d.cluster.typed.CoreV1().Secrets(namespace), st, p}
+	w := secretWriter{d.cluster.typed.CoreV1().Secrets(namespace), st, key}
 	if !st.stored {
 		if err := w.write(ctx, keySecret, kindKey, map[string][]byte{chart.DefaultKey: st.key}); err != nil {
 			return d.explain(ctx, err)
@@ -81,42 +81,47 @@ func (d *Deployer) prepare(ctx context.Context, namespace string, p *plan.Plan) 
 	return nil
 }
 
-// namespace makes the namespace unless it is there.
-func (d *Deployer) namespace(ctx context.Context, name string, p *plan.Plan) error {
-	client := d.cluster.typed.CoreV1().Namespaces()
-	found, err := client.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case err == nil && found.DeletionTimestamp != nil:
-		if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name); err != nil {
-			return err
+// namespace creates the namespace of an environment unless it exists.
+func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) error {
+	client, name := d.cluster.typed.CoreV1().Namespaces(), key.Namespace()
+	for {
+		found, err := client.Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil && found.DeletionTimestamp != nil:
+			if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name); err != nil {
+				return err
+			}
+		case err == nil:
+			if owner := runtime.OwnerOf(found.Labels); owner != key && owner != (runtime.EnvironmentKey{}) {
+				return &runtime.OwnedError{Key: key, Kind: "namespace", Owner: owner}
+			}
+			return nil
+		case apierrors.IsForbidden(err):
+			return nil // whoever may act only in a namespace may not look at it either
+		case !apierrors.IsNotFound(err):
+			return fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
 		}
-	case err == nil:
-		return nil
-	case apierrors.IsForbidden(err):
-		return nil // whoever may act only in a namespace may not look at it either
-	case !apierrors.IsNotFound(err):
-		return fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
+		_, err = client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: labelsOf(kindNamespace, key),
+		}}, metav1.CreateOptions{FieldManager: fieldManager})
+		switch {
+		case apierrors.IsAlreadyExists(err): // by whom?
+		case apierrors.IsForbidden(err):
+			return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
+		case err != nil:
+			return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
+		default:
+			return nil
+		}
 	}
-	_, err = client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: name, Labels: labelsOf(kindNamespace, p),
-	}}, metav1.CreateOptions{FieldManager: fieldManager})
-	switch {
-	case apierrors.IsAlreadyExists(err):
-		return nil
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
-	case err != nil:
-		return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
-	}
-	return nil
 }
 
-func labelsOf(kind string, p *plan.Plan) map[string]string {
-	labels := map[string]string{
-		labelManagedBy: managedBy, labelKind: kind, labelPartOf: p.Pipeline.Name,
-		labelPipeline: p.Pipeline.Name, labelEnvironment: p.Environment.Name,
+func labelsOf(kind string, key runtime.EnvironmentKey) map[string]string {
+	labels := key.Labels()
+	labels[labelManagedBy], labels[labelKind] = managedBy, kind
+	if key.Pipeline != "" {
+		labels[labelPartOf] = key.Pipeline
 	}
-	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
 	return labels
 }
 
@@ -209,7 +214,7 @@ func needed(by []string) string {
 type secretWriter struct {
 	client typedcorev1.SecretInterface
 	state  *secretState
-	plan   *plan.Plan
+	key    runtime.EnvironmentKey
 }
 
 // write makes a Secret hold data, besides what is in it.
@@ -217,7 +222,7 @@ func (w secretWriter) write(ctx context.Context, name, kind string, data map[str
 	have := w.state.data[name]
 	if have == nil {
 		made, err := w.client.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labelsOf(kind, w.plan)},
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labelsOf(kind, w.key)},
 			Data:       data,
 		}, metav1.CreateOptions{FieldManager: fieldManager})
 		if err != nil {
@@ -230,13 +235,22 @@ func (w secretWriter) write(ctx context.Context, name, kind string, data map[str
 	if changed.Data == nil {
 		changed.Data = make(map[string][]byte)
 	}
-	same := true
-	for key, value := range data {
-		same = same && bytes.Equal(changed.Data[key], value)
-		changed.Data[key] = value
+	var lacks []string
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		if !bytes.Equal(changed.Data[key], data[key]) {
+			lacks = append(lacks, key)
+		}
+		changed.Data[key] = data[key]
 	}
-	if same {
+	if len(lacks) == 0 {
 		return nil
+	}
+	switch owner := runtime.OwnerOf(have.Labels); owner {
+	case w.key:
+	case runtime.EnvironmentKey{}:
+		return fmt.Errorf("Secret %s of namespace %s was not made by pipe, and what it has of %s is not what is needed; delete it, or have it hold that", name, have.Namespace, strings.Join(lacks, ", "))
+	default:
+		return &runtime.OwnedError{Key: w.key, Kind: "Secret", Name: name, Owner: owner}
 	}
 	changed, err := w.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
 	if err == nil {

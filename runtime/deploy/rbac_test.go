@@ -160,11 +160,15 @@ func TestLeastRole(t *testing.T) {
 // rightOf returns what a request needs, such as "list pods".
 func rightOf(r *http.Request) string {
 	_, path, inNamespace := strings.Cut(r.URL.Path, "/namespaces/")
-	parts := strings.Split(path, "/")
-	if !inNamespace || len(parts) < 2 {
+	if !inNamespace {
 		return ""
 	}
-	parts = parts[1:] // resource, name, subresource
+	parts := strings.Split(path, "/")
+	if len(parts) == 1 { // the namespace itself
+		parts = []string{"namespaces", path}
+	} else {
+		parts = parts[1:] // resource, name, subresource
+	}
 	resource := parts[0]
 	if len(parts) > 2 {
 		resource += "/" + parts[2]
@@ -189,6 +193,9 @@ func TestMissingRule(t *testing.T) {
 		resource := rule.Resources[0]
 		if slices.Contains([]string{"pods", "replicasets", "events", "pods/log"}, resource) {
 			continue // by which only failures are seen and explained
+		}
+		if resource == "namespaces" {
+			continue // TestOwnerWithoutRights
 		}
 		t.Run(resource, func(t *testing.T) {
 			t.Parallel()

@@ -89,7 +89,8 @@ func (r revision) deployed() runtime.Deployed {
 }
 
 // Deployed implements [runtime.Deployer] with one request, for the metadata of
-// the Secrets of Helm.
+// the Secrets of Helm, and one more if there are releases from before owners were
+// noted.
 func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[string]runtime.Deployed, err error) {
 	err = d.again(ctx, silent, "", func() (err error) {
 		all, err = d.deployed(ctx, namespace)
@@ -104,13 +105,19 @@ func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]r
 	if err != nil {
 		return nil, err
 	}
+	owners, err := d.ownersOf(ctx, namespace, all)
+	if err != nil {
+		return nil, err
+	}
 	out := make(map[string]runtime.Deployed)
 	for _, r := range all { // the oldest first
 		if r.status == release.StatusUninstalled {
 			delete(out, r.release) // its history was kept
 			continue
 		}
-		out[r.release] = r.deployed()
+		is := r.deployed()
+		is.Owner = owners[r.release]
+		out[r.release] = is
 	}
 	return out, nil
 }

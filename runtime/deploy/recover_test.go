@@ -242,17 +242,17 @@ func TestRealHelm(t *testing.T) {
 	if len(history) != 2 || history[0].Status != "superseded" || history[1].Status != "deployed" {
 		t.Errorf("helm history = %+v", history)
 	}
-	contains(t, must("get", "values", "api", "--namespace", b.namespace), "reference: "+testImage, "pipeline: shop")
+	contains(t, must("get", "values", "api", "--namespace", b.namespace), "reference: "+testImage, "pipeline: "+keyOf(b.namespace).Pipeline)
 
 	// Gone back by hand, it is not what was deployed, whatever the labels say.
 	must("rollback", "api", "1", "--namespace", b.namespace, "--wait")
-	if got, want := b.deployed("api"), (runtime.Deployed{Status: "deployed", Revision: 3}); got != want {
+	if got, want := b.deployed("api"), (runtime.Deployed{Status: "deployed", Revision: 3, Owner: keyOf(b.namespace)}); got != want {
 		t.Errorf("after helm rollback %+v is deployed, want %+v", got, want)
 	}
 	if err := b.Deploy(t.Context(), first, discard); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := b.deployed("api"), (runtime.Deployed{Fingerprint: first.Fingerprint, Ready: true, Status: "deployed", Revision: 4}); got != want {
+	if got, want := b.deployed("api"), (runtime.Deployed{Fingerprint: first.Fingerprint, Ready: true, Status: "deployed", Revision: 4, Owner: keyOf(b.namespace)}); got != want {
 		t.Errorf("after the next deploy %+v is deployed, want %+v", got, want)
 	}
 

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,11 +14,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
 // goneTime bounds the wait for what is deleted to be gone. Volumes and pods may
@@ -40,24 +44,28 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		return nil
 	case apierrors.IsForbidden(err):
 		warn("namespace %s is kept: it may not be looked at (%v)", name, err)
-		return d.removeOurs(ctx, name, keepVolumes)
+		return d.removeOurs(ctx, key, keepVolumes, warn)
 	case err != nil:
 		return d.explain(ctx, err)
 	case found.DeletionTimestamp != nil:
 		return d.namespaceGone(ctx, name, emit)
 	}
-	why, err := d.keeps(ctx, found, key, keepVolumes)
+	why, data, err := d.keeps(ctx, found, key, keepVolumes)
 	if err != nil {
 		return err
 	}
 	if why == "" {
 		// What ends late would have the cluster look again only much later.
 		d.podsGone(ctx, name)
-		if err := d.removeVolumes(ctx, name); err != nil {
+		if _, err := d.removeVolumes(ctx, key); err != nil {
 			return err
 		}
-		err := d.cluster.typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &found.UID}})
+		// What was labelled meanwhile is another one's.
+		only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
+		err := d.cluster.typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
 		switch {
+		case apierrors.IsConflict(err):
+			return d.remove(ctx, key, keepVolumes, emit)
 		case err == nil, apierrors.IsNotFound(err):
 			return d.namespaceGone(ctx, name, emit)
 		case !apierrors.IsForbidden(err):
@@ -65,46 +73,57 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		}
 		why = fmt.Sprintf("it may not be deleted (%v)", err)
 	}
-	if err := d.removeOurs(ctx, name, keepVolumes); err != nil {
+	if err := d.removeOurs(ctx, key, keepVolumes, warn); err != nil {
 		return err
+	}
+	if !data {
+		if err := d.disown(ctx, name, key); err != nil {
+			return err
+		}
 	}
 	warn("namespace %s is kept: %s", name, why)
 	return nil
 }
 
-// keeps returns why the namespace of an environment stays, or "" if it goes.
-func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (string, error) {
-	l := n.Labels
-	switch {
-	case l[labelManagedBy] != managedBy || l[labelKind] != kindNamespace || l[labelPipeline] != key.Pipeline || l[labelEnvironment] != key.Name:
-		return "pipe did not make it", nil
-	}
+// keeps returns why the namespace of an environment stays, or "" if it goes, and
+// whether that is because of data of the environment.
+func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (why string, data bool, err error) {
 	if keepVolumes {
-		claims, err := d.cluster.typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{Limit: 1})
+		claims, err := d.cluster.typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return "", fmt.Errorf("list volumes: %w", d.explain(ctx, err))
+			return "", false, fmt.Errorf("list volumes: %w", d.explain(ctx, err))
 		}
-		if len(claims.Items) > 0 {
-			return "its volumes are to be kept", nil
-		}
+		data = slices.ContainsFunc(claims.Items, func(c corev1.PersistentVolumeClaim) bool {
+			owner := runtime.OwnerOf(c.Labels)
+			return owner == key || owner == (runtime.EnvironmentKey{})
+		})
 	}
-	foreign, err := d.foreign(ctx, n.Name)
+	owner := runtime.OwnerOf(n.Labels)
+	switch {
+	case owner != key && owner != (runtime.EnvironmentKey{}):
+		return fmt.Sprintf("it belongs to %v", owner), data, nil
+	case n.Labels[labelManagedBy] != managedBy || n.Labels[labelKind] != kindNamespace:
+		return "pipe did not make it", data, nil
+	case data:
+		return "its volumes are to be kept", true, nil
+	}
+	foreign, err := d.foreign(ctx, key)
 	if err != nil || len(foreign) == 0 {
-		return "", err
+		return "", false, err
 	}
 	const shown = 5
 	text := strings.Join(foreign[:min(len(foreign), shown)], ", ")
 	if more := len(foreign) - shown; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete it all the same: kubectl delete namespace %s", text, n.Name), nil
+	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete it all the same: kubectl delete namespace %s", text, n.Name), false, nil
 }
 
-// foreign returns what is in a namespace and was neither made by pipe nor left by
-// a release that is gone. A kind that may not be listed counts as such: nobody
-// knows what would go.
-func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, error) {
-	releases, err := d.deployed(ctx, namespace)
+// foreign returns what is in the namespace of an environment and was neither made
+// by pipe for it nor left by a release of it that is gone. A kind that may not be
+// listed counts as such: nobody knows what would go.
+func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]string, error) {
+	releases, err := d.deployed(ctx, key.Namespace())
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +142,7 @@ func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, err
 	)
 	for _, kind := range kinds {
 		wg.Go(func() {
-			names, err := d.foreignOf(ctx, namespace, kind.resource, releases)
+			names, err := d.foreignOf(ctx, key, kind.resource, releases)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -142,8 +161,8 @@ func (d *Deployer) foreign(ctx context.Context, namespace string) ([]string, err
 	return foreign, errors.Join(errs...)
 }
 
-func (d *Deployer) foreignOf(ctx context.Context, namespace string, kind schema.GroupVersionResource, releases map[string]runtime.Deployed) ([]string, error) {
-	list, err := d.cluster.metadata.Resource(kind).Namespace(namespace).List(ctx, metav1.ListOptions{})
+func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, kind schema.GroupVersionResource, releases map[string]runtime.Deployed) ([]string, error) {
+	list, err := d.cluster.metadata.Resource(kind).Namespace(key.Namespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -151,9 +170,10 @@ func (d *Deployer) foreignOf(ctx context.Context, namespace string, kind schema.
 	for _, m := range list.Items {
 		release := releaseOf(&m.ObjectMeta)
 		_, exists := releases[release]
+		owner := runtime.OwnerOf(m.Labels)
 		switch {
-		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, m.Labels[labelManagedBy] == managedBy:
-		case release != "" && !exists:
+		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, owner == key:
+		case owner == (runtime.EnvironmentKey{}) && release != "" && !exists:
 		case kind.Resource == "configmaps" && m.Name == "kube-root-ca.crt":
 		case kind.Resource == "serviceaccounts" && m.Name == "default":
 		case kind.Resource == "secrets" && m.Annotations[corev1.ServiceAccountNameKey] != "":
@@ -176,42 +196,62 @@ func releaseOf(m *metav1.ObjectMeta) string {
 	return m.Labels[labelInstance]
 }
 
-// removeOurs deletes what pipe and releases that are gone have left in a
-// namespace that stays: the Secrets that Prepare made, and volumes. With volumes
-// that stay, the credentials of their databases stay, too.
-func (d *Deployer) removeOurs(ctx context.Context, namespace string, keepVolumes bool) error {
-	core := d.cluster.typed.CoreV1()
+// removeOurs deletes what pipe made for an environment, and what its releases
+// have left, in a namespace that stays: the Secrets that Prepare made, and volumes.
+// With volumes that stay, the credentials of their databases stay, too. So do those
+// of a database that another environment has deployed over.
+func (d *Deployer) removeOurs(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, warn func(string, ...any)) error {
+	namespace := key.Namespace()
+	releases, err := d.deployed(ctx, namespace)
+	if err != nil {
+		return err
+	}
 	kinds := []string{kindSecret, kindKey}
 	if !keepVolumes {
 		kinds = append(kinds, kindCredentials)
-		if err := d.removeVolumes(ctx, namespace); err != nil {
+		left, err := d.removeVolumes(ctx, key)
+		if err != nil {
 			return err
 		}
+		if len(left) > 0 {
+			warn("volumes in namespace %s are kept, as nobody noted whose they are: %s; to delete them: kubectl --namespace %s delete persistentvolumeclaim %s",
+				namespace, strings.Join(left, ", "), namespace, strings.Join(left, " "))
+		}
 	}
-	ours := fmt.Sprintf("%s=%s,%s in (%s)", labelManagedBy, managedBy, labelKind, strings.Join(kinds, ","))
-	list, err := core.Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: ours})
+	secrets := d.cluster.typed.CoreV1().Secrets(namespace)
+	list, err := secrets.List(ctx, metav1.ListOptions{LabelSelector: fmt.Sprintf("%s=%s,%s in (%s),%s",
+		labelManagedBy, managedBy, labelKind, strings.Join(kinds, ","), labels.SelectorFromSet(key.Labels()))})
 	if err != nil {
 		return fmt.Errorf("list secrets: %w", d.explain(ctx, err))
 	}
+	used := make(map[string]bool)
+	for name := range releases {
+		used[chart.CredentialsName(name)] = true
+	}
 	for _, s := range list.Items {
-		if err := core.Secrets(namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		if s.Labels[labelKind] == kindCredentials && used[s.Name] {
+			continue
+		}
+		if err := secrets.Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &s.UID}}); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete secret %s: %w", s.Name, d.explain(ctx, err))
 		}
 	}
 	return nil
 }
 
-// removeVolumes deletes the volumes of releases that are gone, and waits until
-// they are, too.
-func (d *Deployer) removeVolumes(ctx context.Context, namespace string) error {
+// removeVolumes deletes the volumes that releases of an environment have left, and
+// waits until they are gone. It returns those that a release has left of which
+// nobody noted whose it was: in a namespace that pipe made they go with it.
+func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey) (unknown []string, err error) {
+	namespace := key.Namespace()
 	releases, err := d.deployed(ctx, namespace)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	claims := d.cluster.typed.CoreV1().PersistentVolumeClaims(namespace)
 	list, err := claims.List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("list volumes: %w", d.explain(ctx, err))
+		return nil, fmt.Errorf("list volumes: %w", d.explain(ctx, err))
 	}
 	var deleted []string
 	for i := range list.Items {
@@ -220,14 +260,50 @@ func (d *Deployer) removeVolumes(ctx context.Context, namespace string) error {
 		if _, exists := releases[release]; release == "" || exists {
 			continue
 		}
+		switch runtime.OwnerOf(m.Labels) {
+		case key:
+		case runtime.EnvironmentKey{}:
+			unknown = append(unknown, m.Name)
+			continue
+		default:
+			continue
+		}
 		if err := claims.Delete(ctx, m.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &m.UID}}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete volume %s: %w", m.Name, d.explain(ctx, err))
+			return nil, fmt.Errorf("delete volume %s: %w", m.Name, d.explain(ctx, err))
 		}
 		deleted = append(deleted, m.Name)
 	}
 	for _, name := range deleted {
 		if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"), namespace, name); err != nil {
-			return err
+			return nil, err
+		}
+	}
+	return unknown, nil
+}
+
+// ownVolumes labels the volumes of a release as its environment's, before the
+// release goes: nothing else tells afterwards whose they are.
+func (o *operation) ownVolumes() error {
+	ctx := o.objects.requests()
+	claims := o.d.cluster.metadata.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")).Namespace(o.r.Namespace)
+	list, err := claims.List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil // nor can they be deleted
+	}
+	if err != nil {
+		return fmt.Errorf("list volumes: %w", err)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": keyOf(o.r).Labels()}})
+	if err != nil {
+		return err
+	}
+	for i := range list.Items {
+		m := &list.Items[i].ObjectMeta
+		if releaseOf(m) != o.r.Service.Name || runtime.OwnerOf(m.Labels) != (runtime.EnvironmentKey{}) {
+			continue
+		}
+		if _, err := claims.Patch(ctx, m.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("note whose volume %s is: %w", m.Name, err)
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func TestRemove(t *testing.T) {
 			}
 			d := newDeployer(t, deploy.Options{Config: config})
 			p := withData(key)
-			must(t, d.Prepare(t.Context(), namespace, p))
+			must(t, d.Prepare(t.Context(), key, p))
 			var releases []runtime.Release
 			for _, s := range p.Services {
 				r := runtime.Release{Pipeline: key.Pipeline, Environment: key.Name, Namespace: namespace, Service: s, Image: testImage}
@@ -111,7 +111,7 @@ func TestRemove(t *testing.T) {
 			}
 			// Once more is no harm, and afterwards all can be made anew.
 			must(t, d.Remove(t.Context(), key, test.keepVolumes, discard))
-			must(t, d.Prepare(t.Context(), namespace, p))
+			must(t, d.Prepare(t.Context(), key, p))
 		})
 	}
 }

@@ -16,6 +16,7 @@ var rightsOfRun = []struct {
 	group, resource string
 	verbs           []string
 }{
+	{"", "namespaces", []string{"get", "patch"}},
 	{"", "configmaps", []string{"get", "list", "create", "update", "delete", "deletecollection"}},
 	{"coordination.k8s.io", "leases", []string{"get", "watch", "create", "update", "patch", "delete"}},
 	{"", "secrets", []string{"get", "list", "create", "update", "patch", "delete"}},

@@ -177,7 +177,7 @@ func TestMissingSecrets(t *testing.T) {
 	}
 	worker := using(container("worker"), "KEY", plan.SecretRef{Name: "none", Key: "key"})
 	worker.Pos = plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}
-	err := b.Prepare(t.Context(), b.namespace, planOf(api, worker, database("db")))
+	err := b.Prepare(t.Context(), keyOf(b.namespace), planOf(api, worker, database("db")))
 	if err == nil {
 		t.Fatal("Prepare = nil")
 	}
@@ -203,7 +203,7 @@ func TestMissingSecrets(t *testing.T) {
 	// A source that cannot be read is not one without the secret.
 	broken := errors.New("vault is sealed")
 	d := newDeployer(t, deploy.Options{Config: config, Secrets: failing{broken}})
-	if err := d.Prepare(t.Context(), b.namespace, planOf(worker)); !errors.Is(err, broken) {
+	if err := d.Prepare(t.Context(), keyOf(b.namespace), planOf(worker)); !errors.Is(err, broken) {
 		t.Errorf("Prepare = %v, want %v", err, broken)
 	}
 }
@@ -235,11 +235,11 @@ func TestCredentials(t *testing.T) {
 		name string
 		do   func() error
 	}{
-		{"prepare", func() error { return b.Prepare(t.Context(), b.namespace, planOf(db, api)) }},
+		{"prepare", func() error { return b.Prepare(t.Context(), keyOf(b.namespace), planOf(db, api)) }},
 		{"stop", func() error { return b.Stop(t.Context(), r, discard) }},
 		{"delete", func() error { return b.Delete(t.Context(), r, discard) }},
 		{"a new process", func() error {
-			return newDeployer(t, deploy.Options{Config: config}).Prepare(t.Context(), b.namespace, planOf(db, api))
+			return newDeployer(t, deploy.Options{Config: config}).Prepare(t.Context(), keyOf(b.namespace), planOf(db, api))
 		}},
 	} {
 		if err := step.do(); err != nil {

@@ -224,6 +224,9 @@ func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtim
 }
 
 func (o *operation) uninstall() error {
+	if err := o.ownVolumes(); err != nil {
+		return err
+	}
 	config, err := o.helm()
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ spec:
 	if d := b.deployed("web"); !d.Ready || d.Revision != 2 {
 		t.Errorf("deployed anew, %+v is deployed", d)
 	}
-	if err := b.Stop(t.Context(), runtime.Release{Namespace: b.namespace, Service: plan.Service{Name: "none"}}, discard); !errors.Is(err, runtime.ErrNotFound) {
+	if err := b.Stop(t.Context(), releaseIn(b.namespace, plan.Service{Name: "none"}), discard); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Stop of what is not there = %v", err)
 	}
 }

@@ -21,6 +21,7 @@ type Deployer struct {
 	mu         sync.Mutex
 	namespaces map[string]map[string]*Release
 	prepared   map[string][]string
+	owners     map[string]runtime.EnvironmentKey // of namespaces
 }
 
 // A Release is what the world knows of one.
@@ -51,8 +52,12 @@ func (d *Deployer) Releases(namespace string) map[string]Release {
 }
 
 // Prepare implements [runtime.Deployer].
-func (d *Deployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) error {
+func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
+	namespace := key.Namespace()
 	if err := d.world.step(ctx, "Deployer.Prepare", namespace); err != nil {
+		return err
+	}
+	if _, err := d.owns(key, true); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -68,6 +73,34 @@ func (d *Deployer) Prepare(ctx context.Context, namespace string, p *plan.Plan) 
 		d.prepared[namespace] = append(d.prepared[namespace], s.Name)
 	}
 	return nil
+}
+
+// owns reports whether an environment owns its namespace. One that has no owner is
+// claimed, if it is to be.
+func (d *Deployer) owns(key runtime.EnvironmentKey, claim bool) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch owner := d.owners[key.Namespace()]; owner {
+	case key:
+		return true, nil
+	case runtime.EnvironmentKey{}:
+		if claim {
+			d.owners[key.Namespace()] = key
+		}
+		return claim, nil
+	default:
+		return false, &runtime.OwnedError{Key: key, Kind: "namespace", Owner: owner}
+	}
+}
+
+// Install puts a release into a namespace, as another tool would.
+func (d *Deployer) Install(namespace, name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.namespaces[namespace] == nil {
+		d.namespaces[namespace] = make(map[string]*Release)
+	}
+	d.namespaces[namespace][name] = &Release{Deployed: runtime.Deployed{Status: "deployed", Revision: 1}}
 }
 
 // Prepared returns the services that the last Prepare of the namespace was for.
@@ -161,13 +194,30 @@ func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 	if in == nil {
 		return nil, nil, fmt.Errorf("namespace %s was not prepared", r.Namespace)
 	}
+	if err := owned(in, r); err != nil {
+		return nil, nil, err
+	}
 	release = &Release{Image: r.Image, Runs: 1}
+	release.Owner = keyOf(r)
 	release.Fingerprint, release.Status, release.Revision = r.Fingerprint, "pending-install", 1
 	if was = in[r.Service.Name]; was != nil {
 		release.Status, release.Revision, release.Runs = "pending-upgrade", was.Revision+1, was.Runs+1
 	}
 	in[r.Service.Name] = release
 	return was, release, nil
+}
+
+func keyOf(r runtime.Release) runtime.EnvironmentKey {
+	return runtime.EnvironmentKey{Pipeline: r.Pipeline, Name: r.Environment}
+}
+
+// owned returns an *OwnedError if the release belongs to another environment.
+func owned(in map[string]*Release, r runtime.Release) error {
+	is := in[r.Service.Name]
+	if is == nil || is.Owner == keyOf(r) || is.Owner == (runtime.EnvironmentKey{}) {
+		return nil
+	}
+	return &runtime.OwnedError{Key: keyOf(r), Kind: "release", Name: r.Service.Name, Owner: is.Owner}
 }
 
 func (d *Deployer) failed(r runtime.Release, err error) *runtime.ReleaseError {
@@ -199,7 +249,11 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if keepVolumes || len(d.namespaces[key.Namespace()]) > 0 {
+	owner := d.owners[key.Namespace()]
+	if owner == key && !keepVolumes {
+		delete(d.owners, key.Namespace())
+	}
+	if owner != key && owner != (runtime.EnvironmentKey{}) || keepVolumes || len(d.namespaces[key.Namespace()]) > 0 {
 		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: "namespace " + key.Namespace() + " is kept"}})
 		return nil
 	}
@@ -212,7 +266,7 @@ func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.
 	d.mu.Lock()
 	was := d.namespaces[r.Namespace][r.Service.Name]
 	ready := was != nil && was.Ready
-	if ready {
+	if ready && owned(d.namespaces[r.Namespace], r) == nil {
 		was.Ready = false
 	}
 	d.mu.Unlock()
@@ -243,6 +297,9 @@ func (d *Deployer) act(ctx context.Context, op string, r runtime.Release, change
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	in := d.namespaces[r.Namespace]
+	if err := owned(in, r); err != nil {
+		return err
+	}
 	if in[name] == nil {
 		if op == "Deployer.Delete" {
 			return nil

@@ -84,8 +84,8 @@ func TestDeployer(t *testing.T) {
 	image := "registry.test/api@" + string(plan.DigestOf(nil))
 	w.Registry.Push("registry.test/api:1", plan.DigestOf(nil))
 	runtimetest.TestDeployer(t, runtimetest.DeployerTest{
-		Deployer:  w.Deployer,
-		Namespace: func(*testing.T) string { return runtimetest.Unique("contract") },
+		Deployer: w.Deployer,
+		Pipeline: func(*testing.T) string { return runtimetest.Unique("contract") },
 		Service: func(t *testing.T, name, variant string) (plan.Service, string) {
 			return plan.Service{Name: name, Values: map[string]any{"variant": variant}}, image
 		},

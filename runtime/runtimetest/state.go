@@ -37,6 +37,23 @@ type stored struct {
 	plans    map[string][]byte // by ID of the run
 }
 
+// Owns implements [runtime.Store].
+func (s *Store) Owns(ctx context.Context, key runtime.EnvironmentKey) (bool, error) {
+	if err := s.world.step(ctx, "Store.Owns", key.Name); err != nil {
+		return false, err
+	}
+	return s.world.Deployer.owns(key, false)
+}
+
+// Claim implements [runtime.Store].
+func (s *Store) Claim(ctx context.Context, key runtime.EnvironmentKey) error {
+	if err := s.world.step(ctx, "Store.Claim", key.Name); err != nil {
+		return err
+	}
+	_, err := s.world.Deployer.owns(key, true)
+	return err
+}
+
 // Environment implements [runtime.Store].
 func (s *Store) Environment(ctx context.Context, key runtime.EnvironmentKey) (*runtime.Environment, error) {
 	if err := s.world.step(ctx, "Store.Environment", key.Name); err != nil {

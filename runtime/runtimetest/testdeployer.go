@@ -13,9 +13,10 @@ import (
 // A DeployerTest tells TestDeployer what to test with.
 type DeployerTest struct {
 	Deployer runtime.Deployer
-	// Namespace returns the name of a namespace that does not exist, and sees
-	// to it that it is gone after the test.
-	Namespace func(t *testing.T) string
+	// Pipeline returns the name of a pipeline that has no environment yet, and
+	// sees to it that the namespace of its environment "a-test" is gone after the
+	// test.
+	Pipeline func(t *testing.T) string
 	// Service returns a service of that name that gets ready fast, with a
 	// pod template annotated or otherwise changed by variant: two variants
 	// differ in what is deployed. Image is what its release names, by digest.
@@ -37,34 +38,42 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("delete", func(t *testing.T) { testDeployerDelete(t, dt) })
 	t.Run("remove", func(t *testing.T) { testDeployerRemove(t, dt) })
 	t.Run("keep volumes", func(t *testing.T) { testDeployerKeepVolumes(t, dt) })
+	t.Run("owner", func(t *testing.T) { testDeployerOwner(t, dt) })
 	t.Run("cancelled", func(t *testing.T) { testDeployerCancelled(t, dt) })
 	if dt.Broken != nil {
 		t.Run("broken", func(t *testing.T) { testDeployerBroken(t, dt) })
 	}
 }
 
-// prepared returns a namespace for services that need no secrets.
-func (dt DeployerTest) prepared(t *testing.T, services ...plan.Service) string {
+// prepared returns an environment whose namespace is ready for services that need
+// no secrets.
+func (dt DeployerTest) prepared(t *testing.T, services ...plan.Service) runtime.EnvironmentKey {
 	t.Helper()
-	namespace := dt.Namespace(t)
+	key := dt.key(t)
 	p := &plan.Plan{
 		Version:  plan.Version,
-		Pipeline: plan.Pipeline{Name: "contract"},
+		Pipeline: plan.Pipeline{Name: key.Pipeline},
 		Services: services,
 	}
 	for range 2 { // it is idempotent
-		if err := dt.Deployer.Prepare(t.Context(), namespace, p); err != nil {
-			t.Fatalf("Prepare(%s) = %v", namespace, err)
+		if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
+			t.Fatalf("Prepare(%v) = %v", key, err)
 		}
 	}
-	return namespace
+	return key
+}
+
+// key returns an environment that does not exist.
+func (dt DeployerTest) key(t *testing.T) runtime.EnvironmentKey {
+	t.Helper()
+	return runtime.EnvironmentKey{Pipeline: dt.Pipeline(t), Name: "a-test"}
 }
 
 // release returns a release with its fingerprint.
-func (dt DeployerTest) release(t *testing.T, namespace string, s plan.Service, image string) runtime.Release {
+func (dt DeployerTest) release(t *testing.T, key runtime.EnvironmentKey, s plan.Service, image string) runtime.Release {
 	t.Helper()
 	r := runtime.Release{
-		Pipeline: "contract", Environment: "test", Namespace: namespace,
+		Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(),
 		Service: s, Image: image, OnFailure: runtime.Rollback,
 	}
 	fingerprint, err := dt.Deployer.Fingerprint(t.Context(), r)
@@ -75,11 +84,11 @@ func (dt DeployerTest) release(t *testing.T, namespace string, s plan.Service, i
 	return r
 }
 
-func (dt DeployerTest) deployed(t *testing.T, namespace string) map[string]runtime.Deployed {
+func (dt DeployerTest) deployed(t *testing.T, key runtime.EnvironmentKey) map[string]runtime.Deployed {
 	t.Helper()
-	d, err := dt.Deployer.Deployed(t.Context(), namespace)
+	d, err := dt.Deployer.Deployed(t.Context(), key.Namespace())
 	if err != nil {
-		t.Fatalf("Deployed(%s) = %v", namespace, err)
+		t.Fatalf("Deployed(%s) = %v", key.Namespace(), err)
 	}
 	return d
 }
@@ -92,7 +101,7 @@ func (dt DeployerTest) deploy(t *testing.T, r runtime.Release) {
 }
 
 func testDeployerNothing(t *testing.T, dt DeployerTest) {
-	if d := dt.deployed(t, dt.Namespace(t)); len(d) != 0 {
+	if d := dt.deployed(t, dt.key(t)); len(d) != 0 {
 		t.Errorf("Deployed of a namespace that does not exist = %v", d)
 	}
 	if d := dt.deployed(t, dt.prepared(t)); len(d) != 0 {
@@ -102,30 +111,31 @@ func testDeployerNothing(t *testing.T, dt DeployerTest) {
 
 func testDeployerDeploy(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
-	namespace := dt.prepared(t, s)
-	r := dt.release(t, namespace, s, image)
+	key := dt.prepared(t, s)
+	r := dt.release(t, key, s, image)
 	dt.deploy(t, r)
-	want := runtime.Deployed{Fingerprint: r.Fingerprint, Ready: true, Status: "deployed", Revision: 1}
-	if got := dt.deployed(t, namespace)["api"]; got != want {
+	want := runtime.Deployed{Fingerprint: r.Fingerprint, Ready: true, Status: "deployed", Revision: 1, Owner: key}
+	if got := dt.deployed(t, key)["api"]; got != want {
 		t.Errorf("Deployed = %+v, want %+v", got, want)
 	}
 	s, image = dt.Service(t, "api", "two")
-	r2 := dt.release(t, namespace, s, image)
+	r2 := dt.release(t, key, s, image)
 	dt.deploy(t, r2)
-	want = runtime.Deployed{Fingerprint: r2.Fingerprint, Ready: true, Status: "deployed", Revision: 2}
-	if got := dt.deployed(t, namespace)["api"]; got != want {
+	want = runtime.Deployed{Fingerprint: r2.Fingerprint, Ready: true, Status: "deployed", Revision: 2, Owner: key}
+	if got := dt.deployed(t, key)["api"]; got != want {
 		t.Errorf("Deployed after an upgrade = %+v, want %+v", got, want)
 	}
 }
 
 func testDeployerFingerprint(t *testing.T, dt DeployerTest) {
+	key := dt.key(t)
 	one, image := dt.Service(t, "api", "one")
 	two, image2 := dt.Service(t, "api", "two")
-	a := dt.release(t, "contract-fingerprint", one, image)
-	if b := dt.release(t, "contract-fingerprint", one, image); b.Fingerprint != a.Fingerprint {
+	a := dt.release(t, key, one, image)
+	if b := dt.release(t, key, one, image); b.Fingerprint != a.Fingerprint {
 		t.Errorf("two fingerprints of one release: %s, %s", a.Fingerprint, b.Fingerprint)
 	}
-	if b := dt.release(t, "contract-fingerprint", two, image2); b.Fingerprint == a.Fingerprint {
+	if b := dt.release(t, key, two, image2); b.Fingerprint == a.Fingerprint {
 		t.Errorf("two releases of one fingerprint: %s", a.Fingerprint)
 	}
 	again := a // with a fingerprint in it
@@ -134,14 +144,14 @@ func testDeployerFingerprint(t *testing.T, dt DeployerTest) {
 	}
 	if image != "" {
 		other := runtime.ByDigest(image, plan.DigestOf([]byte("other")))
-		if b := dt.release(t, "contract-fingerprint", one, other); b.Fingerprint == a.Fingerprint {
+		if b := dt.release(t, key, one, other); b.Fingerprint == a.Fingerprint {
 			t.Errorf("the fingerprint does not depend on the image")
 		}
 	}
 	// Where a service is declared is not what is deployed.
 	moved := one
 	moved.Pos, moved.Stage = plan.Pos{File: "other.star", Line: 9}, "other"
-	if b := dt.release(t, "contract-fingerprint", moved, image); b.Fingerprint != a.Fingerprint {
+	if b := dt.release(t, key, moved, image); b.Fingerprint != a.Fingerprint {
 		t.Errorf("the fingerprint depends on where the service is declared")
 	}
 }
@@ -155,10 +165,10 @@ func testDeployerAtOnce(t *testing.T, dt DeployerTest) {
 		services = append(services, s)
 		images[name] = image
 	}
-	namespace := dt.prepared(t, services...)
+	key := dt.prepared(t, services...)
 	var wg sync.WaitGroup
 	for _, s := range services {
-		r := dt.release(t, namespace, s, images[s.Name])
+		r := dt.release(t, key, s, images[s.Name])
 		wg.Go(func() {
 			if err := dt.Deployer.Deploy(t.Context(), r, discard); err != nil {
 				t.Errorf("Deploy(%s) = %v", s.Name, err)
@@ -166,7 +176,7 @@ func testDeployerAtOnce(t *testing.T, dt DeployerTest) {
 		})
 	}
 	wg.Wait()
-	d := dt.deployed(t, namespace)
+	d := dt.deployed(t, key)
 	for _, name := range names {
 		if !d[name].Ready || d[name].Revision != 1 {
 			t.Errorf("Deployed[%s] = %+v", name, d[name])
@@ -176,8 +186,8 @@ func testDeployerAtOnce(t *testing.T, dt DeployerTest) {
 
 func testDeployerStop(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
-	namespace := dt.prepared(t, s)
-	r := dt.release(t, namespace, s, image)
+	key := dt.prepared(t, s)
+	r := dt.release(t, key, s, image)
 	dt.deploy(t, r)
 	if err := dt.Deployer.Restart(t.Context(), r, discard); err != nil {
 		t.Errorf("Restart = %v", err)
@@ -188,11 +198,11 @@ func testDeployerStop(t *testing.T, dt DeployerTest) {
 		}
 	}
 	// A release that is stopped is not one that needs nothing.
-	if d := dt.deployed(t, namespace)["api"]; d.Ready && d.Fingerprint == r.Fingerprint {
+	if d := dt.deployed(t, key)["api"]; d.Ready && d.Fingerprint == r.Fingerprint {
 		t.Errorf("a stopped release would be left unchanged by a deploy: %+v", d)
 	}
 	dt.deploy(t, r)
-	if d := dt.deployed(t, namespace)["api"]; !d.Ready || d.Fingerprint != r.Fingerprint {
+	if d := dt.deployed(t, key)["api"]; !d.Ready || d.Fingerprint != r.Fingerprint {
 		t.Errorf("Deployed after a deploy of what was stopped = %+v", d)
 	}
 }
@@ -200,16 +210,16 @@ func testDeployerStop(t *testing.T, dt DeployerTest) {
 func testDeployerDelete(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
 	other, otherImage := dt.Service(t, "web", "one")
-	namespace := dt.prepared(t, s, other)
-	r := dt.release(t, namespace, s, image)
+	key := dt.prepared(t, s, other)
+	r := dt.release(t, key, s, image)
 	dt.deploy(t, r)
-	dt.deploy(t, dt.release(t, namespace, other, otherImage))
+	dt.deploy(t, dt.release(t, key, other, otherImage))
 	for range 2 {
 		if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
 			t.Errorf("Delete = %v", err)
 		}
 	}
-	d := dt.deployed(t, namespace)
+	d := dt.deployed(t, key)
 	if _, there := d["api"]; there || !d["web"].Ready {
 		t.Errorf("Deployed after the delete of api = %+v, want web alone", d)
 	}
@@ -220,8 +230,8 @@ func testDeployerDelete(t *testing.T, dt DeployerTest) {
 // the next deploy works, and no release is left in between.
 func testDeployerCancelled(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
-	namespace := dt.prepared(t, s)
-	r := dt.release(t, namespace, s, image)
+	key := dt.prepared(t, s)
+	r := dt.release(t, key, s, image)
 	for i := range 4 {
 		ctx, cancel := context.WithCancel(t.Context())
 		seen := 0
@@ -243,14 +253,14 @@ func testDeployerCancelled(t *testing.T, dt DeployerTest) {
 			t.Errorf("Deploy with a cancelled context succeeded")
 		}
 		cancel()
-		switch status := dt.deployed(t, namespace)["api"].Status; status {
+		switch status := dt.deployed(t, key)["api"].Status; status {
 		case "", "deployed", "failed", "superseded", "uninstalled":
 		default:
 			t.Errorf("after a cancelled deploy the release is %s", status)
 		}
 	}
 	dt.deploy(t, r)
-	if d := dt.deployed(t, namespace)["api"]; !d.Ready || d.Status != "deployed" {
+	if d := dt.deployed(t, key)["api"]; !d.Ready || d.Status != "deployed" {
 		t.Errorf("Deployed = %+v, want ready", d)
 	}
 }
@@ -259,8 +269,8 @@ func testDeployerBroken(t *testing.T, dt DeployerTest) {
 	good, image := dt.Service(t, "api", "one")
 	broken, brokenImage := dt.Broken(t, "api")
 	first, firstImage := dt.Broken(t, "first")
-	namespace := dt.prepared(t, good, first)
-	r := dt.release(t, namespace, good, image)
+	key := dt.prepared(t, good, first)
+	r := dt.release(t, key, good, image)
 	dt.deploy(t, r)
 
 	fails := func(r runtime.Release) *runtime.ReleaseError {
@@ -275,26 +285,26 @@ func testDeployerBroken(t *testing.T, dt DeployerTest) {
 		}
 		return release
 	}
-	bad := dt.release(t, namespace, broken, brokenImage)
+	bad := dt.release(t, key, broken, brokenImage)
 	if e := fails(bad); e.RolledBack != 1 {
 		t.Errorf("gone back to revision %d, want 1", e.RolledBack)
 	}
-	if d := dt.deployed(t, namespace)["api"]; d.Fingerprint == bad.Fingerprint && d.Ready {
+	if d := dt.deployed(t, key)["api"]; d.Fingerprint == bad.Fingerprint && d.Ready {
 		t.Errorf("what failed would be left unchanged by a deploy: %+v", d)
 	}
 	bad.OnFailure = runtime.Keep
 	if e := fails(bad); e.RolledBack != 0 {
 		t.Errorf("gone back to revision %d, want none", e.RolledBack)
 	}
-	if d := dt.deployed(t, namespace)["api"]; d.Ready {
+	if d := dt.deployed(t, key)["api"]; d.Ready {
 		t.Errorf("what failed and was kept is ready: %+v", d)
 	}
 	// There is nothing that a first deploy could go back to.
-	if e := fails(dt.release(t, namespace, first, firstImage)); e.RolledBack != 0 {
+	if e := fails(dt.release(t, key, first, firstImage)); e.RolledBack != 0 {
 		t.Errorf("gone back to revision %d, want none", e.RolledBack)
 	}
 	dt.deploy(t, r)
-	if d := dt.deployed(t, namespace)["api"]; !d.Ready || d.Fingerprint != r.Fingerprint {
+	if d := dt.deployed(t, key)["api"]; !d.Ready || d.Fingerprint != r.Fingerprint {
 		t.Errorf("Deployed after the good one again = %+v", d)
 	}
 }

@@ -11,24 +11,24 @@ import (
 // testDeployerStart takes stops back, without anything being deployed.
 func testDeployerStart(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
-	namespace := dt.prepared(t, s)
-	r := dt.release(t, namespace, s, image)
+	key := dt.prepared(t, s)
+	r := dt.release(t, key, s, image)
 	if err := dt.Deployer.Start(t.Context(), r, discard); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Start of what was never deployed = %v, want ErrNotFound", err)
 	}
 	dt.deploy(t, r)
-	want := dt.deployed(t, namespace)["api"]
+	want := dt.deployed(t, key)["api"]
 	if err := dt.Deployer.Stop(t.Context(), r, discard); err != nil {
 		t.Fatalf("Stop = %v", err)
 	}
-	if d := dt.deployed(t, namespace)["api"]; !d.Stopped || d.Ready {
+	if d := dt.deployed(t, key)["api"]; !d.Stopped || d.Ready {
 		t.Errorf("Deployed after a stop = %+v, want it stopped and not ready", d)
 	}
 	for range 2 { // what is not stopped is left as it is
 		if err := dt.Deployer.Start(t.Context(), r, discard); err != nil {
 			t.Fatalf("Start = %v", err)
 		}
-		if d := dt.deployed(t, namespace)["api"]; d != want {
+		if d := dt.deployed(t, key)["api"]; d != want {
 			t.Errorf("Deployed after a start = %+v, want what it was before the stop: %+v", d, want)
 		}
 	}
@@ -37,16 +37,14 @@ func testDeployerStart(t *testing.T, dt DeployerTest) {
 // environment returns the plan of an environment of one service, and its release.
 func (dt DeployerTest) environment(t *testing.T, s plan.Service, image string) (key runtime.EnvironmentKey, p *plan.Plan, r runtime.Release) {
 	t.Helper()
-	key = runtime.EnvironmentKey{Pipeline: dt.Namespace(t), Name: "test"}
+	key = dt.key(t)
 	p = &plan.Plan{
 		Version:     plan.Version,
 		Pipeline:    plan.Pipeline{Name: key.Pipeline},
 		Environment: plan.EnvironmentRef{Name: key.Name},
 		Services:    []plan.Service{s},
 	}
-	r = dt.release(t, key.Namespace(), s, image)
-	r.Pipeline, r.Environment = key.Pipeline, key.Name
-	return key, p, r
+	return key, p, dt.release(t, key, s, image)
 }
 
 // remove removes an environment, and returns how often it warned.
@@ -69,7 +67,7 @@ func testDeployerKeepVolumes(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "db", "one")
 	s.Workload.Volumes = []plan.Volume{{Path: "/data", Name: "data", Size: "1Gi"}}
 	key, p, r := dt.environment(t, s, image)
-	if err := dt.Deployer.Prepare(t.Context(), key.Namespace(), p); err != nil {
+	if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
 		t.Fatalf("Prepare(%s) = %v", key.Namespace(), err)
 	}
 	for range 2 { // what was kept is there for the next one
@@ -98,14 +96,14 @@ func testDeployerRemove(t *testing.T, dt DeployerTest) {
 		t.Errorf("Remove of what is not there warned %d times", n)
 	}
 	for range 2 { // it can be made anew
-		if err := dt.Deployer.Prepare(t.Context(), key.Namespace(), p); err != nil {
+		if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
 			t.Fatalf("Prepare(%s) = %v", key.Namespace(), err)
 		}
 		dt.deploy(t, r)
 		if n := dt.remove(t, key, false); n == 0 {
 			t.Errorf("Remove kept a namespace with a release in it and did not say so")
 		}
-		if d := dt.deployed(t, key.Namespace()); !d["api"].Ready {
+		if d := dt.deployed(t, key); !d["api"].Ready {
 			t.Fatalf("Deployed after Remove = %v, want api, which was not deleted", d)
 		}
 		if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
@@ -121,4 +119,67 @@ func testDeployerRemove(t *testing.T, dt DeployerTest) {
 			t.Errorf("Deploy into an environment that was removed succeeded")
 		}
 	}
+}
+
+// testDeployerOwner has two environments of one namespace: the first one has it, and
+// nothing that is done for the other one changes what is in it (E6).
+func testDeployerOwner(t *testing.T, dt DeployerTest) {
+	s, image := dt.Service(t, "api", "one")
+	key, p, r := dt.environment(t, s, image)
+	if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
+		t.Fatalf("Prepare(%v) = %v", key, err)
+	}
+	dt.deploy(t, r)
+	want := dt.deployed(t, key)["api"]
+	if want.Owner != key {
+		t.Errorf("the owner of the release is %v, want %v", want.Owner, key)
+	}
+
+	other := runtime.EnvironmentKey{Pipeline: key.Pipeline + "-a", Name: "test"}
+	if other.Namespace() != key.Namespace() {
+		t.Fatalf("%v and %v have two namespaces", key, other)
+	}
+	theirs := *p
+	theirs.Pipeline.Name, theirs.Environment.Name = other.Pipeline, other.Name
+	s, image = dt.Service(t, "api", "two")
+	release := dt.release(t, other, s, image)
+	for name, err := range map[string]error{
+		"Prepare": dt.Deployer.Prepare(t.Context(), other, &theirs),
+		"Deploy":  dt.Deployer.Deploy(t.Context(), release, discard),
+		"Stop":    dt.Deployer.Stop(t.Context(), release, discard),
+		"Start":   dt.Deployer.Start(t.Context(), release, discard),
+		"Restart": dt.Deployer.Restart(t.Context(), release, discard),
+		"Delete":  dt.Deployer.Delete(t.Context(), release, discard),
+	} {
+		var owned *runtime.OwnedError
+		if !errors.As(err, &owned) || owned.Owner != key || owned.Key != other {
+			t.Errorf("%s for %v = %v, want an OwnedError that names %v", name, other, err, key)
+		}
+	}
+	for _, keepVolumes := range []bool{true, false} {
+		if n := dt.remove(t, other, keepVolumes); n == 0 {
+			t.Errorf("Remove kept the namespace of another environment and did not say so")
+		}
+	}
+	if got := dt.deployed(t, key)["api"]; got != want {
+		t.Errorf("Deployed = %+v, want what it was: %+v", got, want)
+	}
+
+	// Whoever comes after the first one is gone has the namespace.
+	if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
+		t.Fatalf("Delete = %v", err)
+	}
+	dt.remove(t, key, false)
+	if err := dt.Deployer.Prepare(t.Context(), other, &theirs); err != nil {
+		t.Fatalf("Prepare(%v) = %v", other, err)
+	}
+	dt.deploy(t, release)
+	var owned *runtime.OwnedError
+	if err := dt.Deployer.Prepare(t.Context(), key, p); !errors.As(err, &owned) {
+		t.Errorf("Prepare(%v) = %v, want an OwnedError", key, err)
+	}
+	if err := dt.Deployer.Delete(t.Context(), release, discard); err != nil {
+		t.Errorf("Delete = %v", err)
+	}
+	dt.remove(t, other, false)
 }

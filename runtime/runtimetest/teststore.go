@@ -35,6 +35,8 @@ func TestStore(t *testing.T, open func(t *testing.T) runtime.Store) {
 		"cancelled":     testStoreCancelled,
 		"expired":       testStoreExpired,
 		"plans of runs": testStorePlans,
+		"owner":         testStoreOwner,
+		"many claims":   testStoreClaims,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -411,5 +413,83 @@ func testStoreCancelled(t *testing.T, s storeTest) {
 	}
 	if _, err := store.Environment(ctx, key); !errors.Is(err, context.Canceled) {
 		t.Errorf("Environment with a cancelled context = %v", err)
+	}
+}
+
+// ownedBy checks that err is an OwnedError for key that names its owner.
+func ownedBy(t *testing.T, what string, err error, key, owner runtime.EnvironmentKey) {
+	t.Helper()
+	var e *runtime.OwnedError
+	if !errors.As(err, &e) || e.Key != key || e.Owner != owner {
+		t.Errorf("%s(%v) = %v, want an OwnedError that names %v", what, key, err, owner)
+	}
+}
+
+// testStoreOwner has two environments of one namespace: the one that claims it
+// first has it, and the other one learns whose it is (E6).
+func testStoreOwner(t *testing.T, s storeTest) {
+	store, key, ctx := s.open(t), s.key("a-test"), t.Context()
+	other := runtime.EnvironmentKey{Pipeline: key.Pipeline + "-a", Name: "test"}
+	for _, k := range []runtime.EnvironmentKey{key, other} {
+		if owns, err := store.Owns(ctx, k); owns || err != nil {
+			t.Errorf("Owns(%v) of a namespace that nobody has = %v, %v, want false", k, owns, err)
+		}
+	}
+	for range 2 { // it is idempotent
+		if err := store.Claim(ctx, key); err != nil {
+			t.Fatalf("Claim(%v) = %v", key, err)
+		}
+		if owns, err := s.open(t).Owns(ctx, key); !owns || err != nil {
+			t.Errorf("Owns(%v) = %v, %v, want true", key, owns, err)
+		}
+	}
+	ownedBy(t, "Claim", s.open(t).Claim(ctx, other), other, key)
+	_, err := s.open(t).Owns(ctx, other)
+	ownedBy(t, "Owns", err, other, key)
+	if _, err := store.Environment(ctx, other); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Environment(%v) = %v, want ErrNotFound", other, err)
+	}
+	// What one has from before can be deleted: what the other has stays.
+	for _, k := range []runtime.EnvironmentKey{key, other} {
+		if err := store.Save(ctx, environment(k)); err != nil {
+			t.Fatalf("Save(%v) = %v", k, err)
+		}
+		if err := store.AddRun(ctx, k, runtime.RunRecord{ID: "run", Action: runtime.Deploy, Start: time.Now()}); err != nil {
+			t.Fatalf("AddRun(%v) = %v", k, err)
+		}
+	}
+	if err := store.Delete(ctx, other); err != nil {
+		t.Errorf("Delete(%v) = %v", other, err)
+	}
+	if _, err := store.Environment(ctx, key); err != nil {
+		t.Errorf("Environment(%v) after the deletion of %v = %v", key, other, err)
+	}
+	if runs, err := store.Runs(ctx, key); err != nil || len(runs) != 1 {
+		t.Errorf("Runs(%v) after the deletion of %v = %v, %v, want one", key, other, runs, err)
+	}
+}
+
+// testStoreClaims has many claim one namespace concurrently: one gets it, and all
+// others learn who that is.
+func testStoreClaims(t *testing.T, s storeTest) {
+	ctx := t.Context()
+	first := s.key("a-b-c-d-test")
+	keys := append(first.Namesakes(), first)
+	keys = slices.DeleteFunc(keys, func(k runtime.EnvironmentKey) bool { return !strings.HasPrefix(k.Pipeline, "contract-") })
+	errs := make([]error, len(keys))
+	var wg sync.WaitGroup
+	for i, key := range keys {
+		store := s.open(t)
+		wg.Go(func() { errs[i] = store.Claim(ctx, key) })
+	}
+	wg.Wait()
+	winner := slices.IndexFunc(errs, func(err error) bool { return err == nil })
+	if winner < 0 {
+		t.Fatalf("nobody has the namespace: %v", errs)
+	}
+	for i, key := range keys {
+		if i != winner {
+			ownedBy(t, "Claim", errs[i], key, keys[winner])
+		}
 	}
 }

@@ -72,7 +72,7 @@ func NewWorld() *World {
 	w := &World{began: time.Now(), busy: make(map[string]int), peak: make(map[string]int)}
 	w.Registry = &Registry{world: w, images: make(map[string]plan.Digest), upstream: make(map[string]plan.Digest)}
 	w.Builder = &Builder{world: w, sources: make(map[string]string)}
-	w.Deployer = &Deployer{world: w, namespaces: make(map[string]map[string]*Release)}
+	w.Deployer = &Deployer{world: w, namespaces: make(map[string]map[string]*Release), owners: make(map[string]runtime.EnvironmentKey)}
 	w.Store = &Store{world: w, environments: make(map[runtime.EnvironmentKey]*stored)}
 	w.Locker = &Locker{world: w, leases: &leases{held: make(map[runtime.EnvironmentKey]*lease)}}
 	return w

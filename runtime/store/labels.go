@@ -10,10 +10,8 @@ import (
 
 // The labels of what pipe keeps in a cluster.
 const (
-	labelManagedBy   = "app.kubernetes.io/managed-by"
-	labelKind        = "pipelinefile.github.io/kind"
-	labelPipeline    = "pipelinefile.github.io/pipeline"
-	labelEnvironment = "pipelinefile.github.io/environment"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	labelKind      = "pipelinefile.github.io/kind"
 	// labelPiece marks a piece of a large entry; its value is the ID of the write
 	// that last had use for it.
 	labelPiece = "pipelinefile.github.io/piece-for"
@@ -33,11 +31,10 @@ type set map[string]string
 
 // labels returns the labels of an object; what is empty is not among them.
 func labels(kind string, key runtime.EnvironmentKey) set {
-	s := set{labelManagedBy: managedBy}
-	for k, v := range map[string]string{labelKind: kind, labelPipeline: key.Pipeline, labelEnvironment: key.Name} {
-		if v != "" {
-			s[k] = v
-		}
+	s := set(key.Labels())
+	s[labelManagedBy] = managedBy
+	if kind != "" {
+		s[labelKind] = kind
 	}
 	return s
 }

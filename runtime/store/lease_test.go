@@ -27,7 +27,7 @@ func TestLeaseObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(*is.Spec.HolderIdentity, "ana@laptop ") || *is.Spec.LeaseDurationSeconds != 15 || is.Labels[labelEnvironment] != "staging" {
+	if !strings.HasPrefix(*is.Spec.HolderIdentity, "ana@laptop ") || *is.Spec.LeaseDurationSeconds != 15 || is.Labels[runtime.LabelEnvironment] != "staging" {
 		t.Errorf("lease %+v, labels %v", is.Spec, is.Labels)
 	}
 	if err := lease.Release(ctx); err != nil {

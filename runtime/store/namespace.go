@@ -23,13 +23,8 @@ func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, wri
 			return whileGoing(ctx, s.namespace(key))
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			going = true
-			if time.Since(began) > goneTime {
-				return fmt.Errorf("namespace %s is still being deleted after %s; try again when it is gone: %w", s.namespace(key), goneTime, err)
-			}
-			select {
-			case <-time.After(goneEvery):
-			case <-ctx.Done():
-				return whileGoing(ctx, s.namespace(key))
+			if err := s.awaitGone(ctx, s.namespace(key), began); err != nil {
+				return err
 			}
 			continue
 		case !missingNamespace(err):
@@ -38,6 +33,20 @@ func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, wri
 		if err := s.makeNamespace(ctx, key); err != nil {
 			return err
 		}
+	}
+}
+
+// awaitGone waits a little for a namespace to be gone, which is being deleted since
+// it began to be waited for.
+func (s *Store) awaitGone(ctx context.Context, namespace string, began time.Time) error {
+	if time.Since(began) > goneTime {
+		return fmt.Errorf("namespace %s is still being deleted after %s; try again when it is gone", namespace, goneTime)
+	}
+	select {
+	case <-time.After(goneEvery):
+		return nil
+	case <-ctx.Done():
+		return whileGoing(ctx, namespace)
 	}
 }
 
@@ -64,24 +73,33 @@ func missingNamespace(err error) bool {
 	return details != nil && details.Kind == "namespaces"
 }
 
-// makeNamespace makes the namespace of an environment, labelled as ours. That
-// another one makes it at the same time is no error.
+// makeNamespace creates the namespace in which the state of an environment is
+// kept. If it is the environment's own, it must not belong to another one.
 func (s *Store) makeNamespace(ctx context.Context, key runtime.EnvironmentKey) error {
-	name := s.namespace(key)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if s.opts.Namespace == "" {
-		namespace.Labels = labels(kindNamespace, key)
-	} else {
-		namespace.Labels = set{labelManagedBy: managedBy}
+	if s.namespace(key) == key.Namespace() {
+		made, err := s.createNamespace(ctx, key)
+		if err != nil || made {
+			return err
+		}
+		return s.Claim(ctx, key)
 	}
-	_, err := s.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+	_, err := s.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: s.namespace(key), Labels: set{labelManagedBy: managedBy},
+	}})
+	return err
+}
+
+// create creates a namespace, and reports whether it did: another may have
+// created it before.
+func (s *Store) create(ctx context.Context, n *corev1.Namespace) (bool, error) {
+	_, err := s.client.CoreV1().Namespaces().Create(ctx, n, metav1.CreateOptions{})
 	switch {
 	case apierrors.IsAlreadyExists(err):
-		return nil
+		return false, nil
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
+		return false, fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", n.Name, err)
 	case err != nil:
-		return fmt.Errorf("create namespace %s: %w", name, translate(ctx, err))
+		return false, fmt.Errorf("create namespace %s: %w", n.Name, translate(ctx, err))
 	}
-	return nil
+	return true, nil
 }

@@ -134,7 +134,7 @@ func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.E
 	}
 	var damaged []*runtime.DamagedError
 	for _, d := range bad {
-		key := runtime.EnvironmentKey{Pipeline: d.labels[labelPipeline], Name: d.labels[labelEnvironment]}
+		key := runtime.EnvironmentKey{Pipeline: d.labels[runtime.LabelPipeline], Name: d.labels[runtime.LabelEnvironment]}
 		if d.namespace != s.namespace(key) {
 			continue
 		}
@@ -202,7 +202,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.Environme
 	}
 	var keys []runtime.EnvironmentKey
 	for _, m := range list {
-		key := runtime.EnvironmentKey{Pipeline: m.Labels[labelPipeline], Name: m.Labels[labelEnvironment]}
+		key := runtime.EnvironmentKey{Pipeline: m.Labels[runtime.LabelPipeline], Name: m.Labels[runtime.LabelEnvironment]}
 		// What cannot be read is for ever.
 		expires, err := time.Parse(time.RFC3339, m.Annotations[annotationExpires])
 		if err == nil && expires.Before(now) && m.Namespace == s.namespace(key) {

@@ -1,0 +1,111 @@
+package runtime
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The labels that say of an object in a cluster which environment it belongs to (E6).
+const (
+	// LabelPipeline is the label with the pipeline of the owner.
+	LabelPipeline = "pipelinefile.github.io/pipeline"
+	// LabelEnvironment is the label with the name of the owner.
+	LabelEnvironment = "pipelinefile.github.io/environment"
+)
+
+// OwnerOf returns the environment to which an object with these labels belongs;
+// the zero key if it has no owner.
+func OwnerOf(labels map[string]string) EnvironmentKey {
+	key := EnvironmentKey{labels[LabelPipeline], labels[LabelEnvironment]}
+	if key.Pipeline == "" || key.Name == "" {
+		return EnvironmentKey{}
+	}
+	return key
+}
+
+// Labels returns the labels of what belongs to the environment; a part of the key
+// that is empty has none.
+func (k EnvironmentKey) Labels() map[string]string {
+	labels := make(map[string]string)
+	if k.Pipeline != "" {
+		labels[LabelPipeline] = k.Pipeline
+	}
+	if k.Name != "" {
+		labels[LabelEnvironment] = k.Name
+	}
+	return labels
+}
+
+// Namesakes returns the other environments that would have the same namespace:
+// "shop" and "dev-eu" share theirs with "shop-dev" and "eu".
+func (k EnvironmentKey) Namesakes() []EnvironmentKey {
+	var all []EnvironmentKey
+	namespace := k.Namespace()
+	for i := 1; i < len(namespace)-1; i++ {
+		other := EnvironmentKey{namespace[:i], namespace[i+1:]}
+		if namespace[i] == '-' && other != k && !strings.HasSuffix(other.Pipeline, "-") && !strings.HasPrefix(other.Name, "-") {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// String names the environment and its pipeline.
+func (k EnvironmentKey) String() string {
+	return fmt.Sprintf("environment %s of pipeline %s", k.Name, k.Pipeline)
+}
+
+// An OwnedError is an object that an environment would use and that belongs to
+// another owner: a namespace, or a release or a Secret in it (SPEC E6). Nothing
+// was written.
+type OwnedError struct {
+	Key   EnvironmentKey // that would use it
+	Kind  string         // "namespace", or "release" or "Secret" in it
+	Name  string         // of a release or a Secret
+	Owner EnvironmentKey // zero: another tool made the release, and Request.TakeOver is not set
+	// Exists says that Key has a record from before namespaces had owners. Its
+	// deletion removes what is its own, and nothing else.
+	Exists bool
+}
+
+// Error says what belongs to whom.
+func (e *OwnedError) Error() string {
+	object := "namespace " + e.Key.Namespace()
+	if e.Name != "" {
+		object = fmt.Sprintf("%s %s in %s", e.Kind, e.Name, object)
+	}
+	if e.Owner == (EnvironmentKey{}) {
+		return object + " was not deployed by pipe"
+	}
+	return fmt.Sprintf("%s belongs to %v, and cannot be used for %v", object, e.Owner, e.Key)
+}
+
+// An ElsewhereError is an environment whose state is kept in another namespace
+// than the store that was asked keeps it (SPEC E1). Nothing was written: a second
+// state would have a lock of its own.
+type ElsewhereError struct {
+	Key       EnvironmentKey
+	Namespace string // in which the state is kept
+}
+
+// Error says where the state is kept.
+func (e *ElsewhereError) Error() string {
+	if e.Namespace == e.Key.Namespace() {
+		return fmt.Sprintf("the state of %v is kept in its own namespace %s", e.Key, e.Namespace)
+	}
+	return fmt.Sprintf("the state of %v is kept in namespace %s", e.Key, e.Namespace)
+}
+
+// ownReleases splits what is deployed in the namespace of key into what belongs to
+// it and what does not.
+func ownReleases(all map[string]Deployed, key EnvironmentKey) (own, others map[string]Deployed) {
+	own, others = make(map[string]Deployed), make(map[string]Deployed)
+	for name, d := range all {
+		if d.Owner == key {
+			own[name] = d
+		} else {
+			others[name] = d
+		}
+	}
+	return own, others
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
@@ -64,7 +63,7 @@ It lists what goes and asks. Without a terminal it takes --yes.`,
 					return err
 				}
 				going := ui.Going{Environment: env.Key, Plan: env.Plan, KeepVolumes: keepVolumes,
-					Releases: goingReleases(deployed, env.Plan, flags.run.services), Whole: len(flags.run.services) == 0}
+					Releases: goingReleases(deployed, env.Key, flags.run.services), Whole: len(flags.run.services) == 0}
 				if !yes {
 					a.hide()
 					if err := a.confirm(going); err != nil {
@@ -86,11 +85,10 @@ It lists what goes and asks. Without a terminal it takes --yes.`,
 
 // goingReleases returns the releases that a deletion is about: those of the
 // services that are named or, without names, of all.
-func goingReleases(deployed map[string]runtime.Deployed, p *plan.Plan, services []string) []string {
+func goingReleases(deployed map[string]runtime.Deployed, key runtime.EnvironmentKey, services []string) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(deployed)) {
-		ours := deployed[name].Fingerprint != "" || p != nil && p.Service(name) != nil
-		if ours && (len(services) == 0 || slices.Contains(services, name)) {
+		if deployed[name].Owner == key && (len(services) == 0 || slices.Contains(services, name)) {
 			names = append(names, name)
 		}
 	}

@@ -43,6 +43,7 @@ to be built has the tag that it is going to have. It changes and starts nothing.
 	run.addServices(cmd)
 	run.addForce(cmd)
 	run.addPrune(cmd)
+	run.addTakeOver(cmd)
 	part.add(cmd)
 	show.add(cmd)
 	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false,

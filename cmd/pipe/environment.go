@@ -43,9 +43,14 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 		f.pipeline = a.pipelineHere(ctx, name)
 	}
 	if f.pipeline != "" {
-		env, err := look.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: f.pipeline, Name: name})
+		key := runtime.EnvironmentKey{Pipeline: f.pipeline, Name: name}
+		env, err := look.Store.Environment(ctx, key)
 		if err == nil || !errors.Is(err, runtime.ErrNotFound) {
 			return env, look.Explain(err)
+		}
+		var elsewhere *runtime.ElsewhereError
+		if _, err := look.Store.Owns(ctx, key); errors.As(err, &elsewhere) {
+			return nil, err
 		}
 	}
 	all, damaged, err := look.Store.Environments(ctx, f.pipeline)

@@ -47,6 +47,7 @@ func status(ctx context.Context, err error) int {
 		usage   *usageError
 		cancel  *runtime.CancelledError
 		exec    *reach.ExitError
+		state   *runtime.ElsewhereError
 		causeOf = context.Cause(ctx)
 	)
 	switch {
@@ -60,7 +61,7 @@ func status(ctx context.Context, err error) int {
 		return exec.Status
 	case errors.Is(err, errChanges):
 		return statusChanges
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &state):
 		return statusUsage
 	case errors.As(err, &file):
 		return statusFile

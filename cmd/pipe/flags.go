@@ -105,6 +105,7 @@ type runFlags struct {
 	force     bool
 	onFailure string
 	prune     bool
+	takeOver  bool
 	waitLock  bool
 	supersede bool
 	timeout   time.Duration
@@ -124,6 +125,11 @@ func (f *runFlags) addDeploy(cmd *cobra.Command) {
 	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what happens to a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
 	f.addPrune(cmd)
 	f.addForce(cmd)
+	f.addTakeOver(cmd)
+}
+
+func (f *runFlags) addTakeOver(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "deploy over releases of other tools that have the name of a service, and have them from then on, e.g. pipe run --take-over")
 }
 
 func (f *runFlags) addPrune(cmd *cobra.Command) {

@@ -55,6 +55,7 @@ With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describe
 	run.addServices(cmd)
 	run.addForce(cmd)
 	run.addPrune(cmd)
+	run.addTakeOver(cmd)
 	part.add(cmd)
 	show.add(cmd)
 	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false,
@@ -86,10 +87,12 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	}
 	var foreseen *runtime.RunError
 	var usage *usageError
+	var owned *runtime.OwnedError
+	var elsewhere *runtime.ElsewhereError
 	switch {
 	case err == nil, errors.As(err, &foreseen):
 		preview.Steps = steps
-	case detail, ctx.Err() != nil, errors.As(err, &usage):
+	case detail, ctx.Err() != nil, errors.As(err, &usage), errors.As(err, &owned), errors.As(err, &elsewhere):
 		return err
 	default: // what the file says is worth seeing all the same
 		preview.Unknown = err.Error()

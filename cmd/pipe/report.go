@@ -86,12 +86,20 @@ func advice(err error) string {
 	var damaged *runtime.DamagedError
 	var unread *deploy.UnreadError
 	var taken *reach.TakenError
+	var owned *runtime.OwnedError
+	var elsewhere *runtime.ElsewhereError
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
 		return "run again to go on: nothing is half done, and what is done is not done twice"
 	case errors.As(err, &damaged):
 		return fmt.Sprintf("delete the environment with \"pipe delete %s/%s\"; or delete %s alone and run again, which forgets what was skipped and moved and leaves what is deployed", damaged.Key.Pipeline, damaged.Key.Name, damaged.Object)
+	case errors.As(err, &owned):
+		return ui.AfterOwned(owned)
+	case errors.As(err, &elsewhere) && elsewhere.Namespace == elsewhere.Key.Namespace():
+		return "leave out --state-namespace and PIPE_STATE_NAMESPACE: with them the environment would have a second state, with a lock of its own"
+	case errors.As(err, &elsewhere):
+		return fmt.Sprintf("say where it is with --state-namespace %s: without it the environment would have a second state, with a lock of its own", elsewhere.Namespace)
 	case errors.As(err, &unread):
 		return "see whether the kubelet runs, and whether the API server reaches it, with: kubectl describe node " + strings.Join(unread.Nodes, " ")
 	case errors.As(err, &taken):

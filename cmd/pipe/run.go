@@ -164,6 +164,7 @@ func (a *app) request(action runtime.Action, key runtime.EnvironmentKey, flags r
 		KeepGoing:   flags.keepGoing,
 		Force:       flags.force,
 		Prune:       flags.prune,
+		TakeOver:    flags.takeOver,
 		WaitLock:    flags.waitLock,
 		Supersede:   flags.supersede,
 		Timeout:     flags.timeout,

@@ -24,7 +24,10 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 	}
 	text := strings.ToLower(f.Error)
 	says := func(words string) bool { return strings.Contains(text, words) }
+	var owned *runtime.OwnedError
 	switch {
+	case errors.As(f.Err, &owned):
+		return []string{AfterOwned(owned)}
 	case says("no space left"), says("is full"):
 		return []string{"make room on the disk and run again; what was built and deployed so far is kept"}
 	case says("cannot be had: "): // of a base image; the Dockerfile's line is told
@@ -57,6 +60,19 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
 	}
 	return nil
+}
+
+// AfterOwned says what to do about what belongs to somebody else.
+func AfterOwned(e *runtime.OwnedError) string {
+	switch {
+	case e.Owner == (runtime.EnvironmentKey{}):
+		return "give the service another name, or replace that release by the service with --take-over"
+	case e.Kind != "namespace":
+		return fmt.Sprintf("give the service another name, or delete the environment that has it with \"pipe delete %s/%s\"", e.Owner.Pipeline, e.Owner.Name)
+	case e.Exists:
+		return fmt.Sprintf("separate them with \"pipe delete %s/%s\", which deletes what this environment has in there and nothing else; then give it or its pipeline another name", e.Key.Pipeline, e.Key.Name)
+	}
+	return "give the environment or the pipeline another name: a namespace is named after both, and has one owner"
 }
 
 // image is the image= of a service.

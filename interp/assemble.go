@@ -22,7 +22,7 @@ func (e *evaluation) missing() *plan.Diagnostic {
 	}
 	e.unknownParams()
 	var names, set []string
-	for _, m := range list {
+	for _, m := range list[:min(len(list), namedMost)] {
 		names = append(names, m.Name)
 		value := strings.ToUpper(m.Type)
 		set = append(set, fmt.Sprintf("--set %s=%s", m.Name, value))
@@ -31,6 +31,10 @@ func (e *evaluation) missing() *plan.Diagnostic {
 	d.Message = fmt.Sprintf("the parameter %s needs a value", names[0])
 	if len(names) > 1 {
 		d.Message = fmt.Sprintf("the parameters %s need values", strings.Join(names, ", "))
+	}
+	if more := len(list) - len(names); more > 0 {
+		d.Message = fmt.Sprintf("the parameters %s and %d more need values", strings.Join(names, ", "), more)
+		set = append(set, "…")
 	}
 	d.Hint = "give " + strings.Join(set, " ") + ", or a parameter file with --params"
 	for i, m := range list {
@@ -45,17 +49,21 @@ func (e *evaluation) missing() *plan.Diagnostic {
 	return &d
 }
 
+// namedMost is how many parameters without values are named.
+const namedMost = 50
+
 // unknownParams reports values of parameters that nobody declared.
 func (e *evaluation) unknownParams() {
 	if e.opts.StandIns { // the values are for any file that is looked at
 		return
 	}
 	var names []string
+	declared := map[string]bool{}
 	for _, p := range e.session.Params {
-		names = append(names, p.Name)
+		names, declared[p.Name] = append(names, p.Name), true
 	}
 	for _, name := range keys(e.opts.Params) {
-		if slices.Contains(names, name) {
+		if declared[name] {
 			continue
 		}
 		other := "this file declares no parameters"

@@ -16,7 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An Error is everything that is wrong with a Pipelinefile, in source order.
+// An Error is what is wrong with a Pipelinefile, in source order. Of more than fifty
+// mistakes the last diagnostic says how many more there are, at the first of these.
 type Error struct {
 	Diagnostics []plan.Diagnostic // at least one
 	Inputs      []plan.Input      // what was read before evaluation failed, to be watched all the same
@@ -27,7 +28,7 @@ type Error struct {
 	err error
 }
 
-// Error returns all diagnostics as text: position, message, source line with a
+// Error returns the diagnostics as text: position, message, source line with a
 // caret, hint, call stack.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -35,10 +36,18 @@ func (e *Error) Error() string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
+		if i == writtenMost {
+			fmt.Fprintf(&b, "%d more mistakes", len(e.Diagnostics)-i)
+			break
+		}
 		b.WriteString(d.String())
 	}
 	return b.String()
 }
+
+// writtenMost is how many diagnostics an Error writes. An evaluation has fewer; this
+// is for those of several files.
+const writtenMost = 100
 
 // Unwrap returns fs.ErrNotExist if there is no Pipelinefile.
 func (e *Error) Unwrap() error { return e.err }

@@ -100,7 +100,7 @@ func (e *evaluation) only() error {
 	if err := e.declare(); err != nil {
 		return err
 	}
-	if len(e.session.Errors()) > 0 {
+	if e.session.Failed() {
 		return e.failure(nil)
 	}
 	return nil
@@ -137,13 +137,13 @@ func (e *evaluation) run() (*plan.Plan, error) {
 		return nil, err
 	}
 	if e.session.Tests != nil && !e.declares() {
-		if len(e.session.Errors()) > 0 {
+		if e.session.Failed() {
 			return nil, e.failure(nil)
 		}
 		return nil, nil
 	}
 	p := e.assemble()
-	if len(e.session.Errors()) > 0 {
+	if e.session.Failed() {
 		return nil, e.failure(nil)
 	}
 	return p, nil
@@ -166,7 +166,11 @@ func (e *evaluation) found() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// printSteps is what a print() takes, besides its text.
+const printSteps = 500
+
 func (e *evaluation) print(th *starlark.Thread, msg string) {
+	_ = e.session.Meter.Charge(printSteps) // the next step ends evaluation
 	if e.opts.Print == nil {
 		return
 	}

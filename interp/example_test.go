@@ -196,6 +196,19 @@ contaner("web", image = "nginx")
 	// Output: Pipelinefile:2:1 undefined: contaner - did you mean "container"?
 }
 
+// A tool that looks at sources reads one and checks it.
+func ExampleReadSource() {
+	file, remove := temporary("x = y")
+	defer remove()
+	text, err := interp.ReadSource(file)
+	if err != nil {
+		panic(err)
+	}
+	_, found := interp.Check(context.Background(), "Pipelinefile", text, interp.Options{})
+	fmt.Println(found[0].Message)
+	// Output: undefined: y
+}
+
 // A host program has rules of its own for what it carries out.
 func ExampleRefuse() {
 	file, remove := temporary(`pipeline("shop")

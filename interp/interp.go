@@ -67,8 +67,8 @@ type Limits struct {
 	// A step is an instruction, or the making of about a byte, so that this
 	// bounds memory, too. Default: [DefaultSteps].
 	Steps uint64
-	// Size is how large any one string, list or file may be, in bytes. Default:
-	// [DefaultSize].
+	// Size is how large any one string, list or file may be, in bytes; a module
+	// has at most 4 MiB. Default: [DefaultSize].
 	Size int
 }
 

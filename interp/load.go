@@ -125,6 +125,10 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	defer func() { e.loading = e.loading[:len(e.loading)-1] }()
 
 	text, err := e.read(src)
+	if errors.Is(err, builtins.ErrSourceSize) {
+		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, err)
+		return nil, builtins.ErrReported
+	}
 	if err != nil {
 		return nil, unreadable(err, len(e.loading) > 1)
 	}

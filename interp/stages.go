@@ -13,6 +13,7 @@ import (
 // A stage is a declared stage with what became of it.
 type stage struct {
 	*builtins.Stage
+	index   int    // in the order of declaration
 	name    string // now
 	renamed *builtins.Edit
 	removed *builtins.Edit
@@ -41,6 +42,12 @@ type stages struct {
 	byName  map[string]*stage // running ones
 	byValue map[*builtins.Stage]*stage
 	rules   map[plan.ServiceType]*rule
+
+	// Indices of all, so that no name is looked for among all stages.
+	named    map[string][]int // not removed, by the name that they have, ascending
+	gone     map[string]int   // the last that was removed under a name
+	before   map[string]int   // the first that was declared with a name and is renamed
+	unknowns int              // references to stages that there are not
 }
 
 type rule struct {
@@ -58,9 +65,11 @@ func newStages(s *builtins.Session) *stages {
 	}
 	st := &stages{
 		session: s, byName: map[string]*stage{}, byValue: map[*builtins.Stage]*stage{}, rules: map[plan.ServiceType]*rule{},
+		named: map[string][]int{}, gone: map[string]int{}, before: map[string]int{},
 	}
-	for _, d := range s.Stages {
-		in := &stage{Stage: d, name: d.Plan.Name}
+	for i, d := range s.Stages {
+		in := &stage{Stage: d, name: d.Plan.Name, index: i}
+		st.named[in.name] = append(st.named[in.name], i)
 		st.all = append(st.all, in)
 		st.byValue[d] = in
 	}
@@ -89,10 +98,19 @@ func (st *stages) edit() {
 			st.unknown(verb, ed.Stage, in, ed.Pos, ed.Stack)
 			continue
 		}
+		st.forget(in)
 		if ed.Name == "" {
 			in.removed = ed
+			if last, is := st.gone[in.name]; !is || last < in.index {
+				st.gone[in.name] = in.index
+			}
 		} else {
+			if first, is := st.before[in.Plan.Name]; !is || first > in.index {
+				st.before[in.Plan.Name] = in.index
+			}
 			in.name, in.renamed = ed.Name, ed
+			at, _ := slices.BinarySearch(st.named[in.name], in.index)
+			st.named[in.name] = slices.Insert(st.named[in.name], at, in.index)
 		}
 		in.edits = i + 1
 	}
@@ -104,25 +122,27 @@ func (st *stages) find(ref builtins.StageRef) *stage {
 	if ref.Stage != nil {
 		return st.byValue[ref.Stage]
 	}
-	var removed *stage
-	for _, in := range st.all {
-		switch {
-		case in.name != ref.Name:
-		case in.removed == nil:
-			return in
-		default:
-			removed = in
-		}
+	if list := st.named[ref.Name]; len(list) > 0 {
+		return st.all[list[0]]
 	}
-	return removed
+	if i, ok := st.gone[ref.Name]; ok {
+		return st.all[i]
+	}
+	return nil
+}
+
+// forget takes a stage out of those that are found by its name.
+func (st *stages) forget(in *stage) {
+	list := st.named[in.name]
+	if at, ok := slices.BinarySearch(list, in.index); ok {
+		st.named[in.name] = slices.Delete(list, at, at+1)
+	}
 }
 
 // former returns a stage that was declared with that name and renamed since.
 func (st *stages) former(name string) *stage {
-	for _, in := range st.all {
-		if in.renamed != nil && in.Plan.Name == name {
-			return in
-		}
+	if i, ok := st.before[name]; ok {
+		return st.all[i]
 	}
 	return nil
 }
@@ -137,17 +157,17 @@ func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos pla
 		return
 	}
 	d.Message = fmt.Sprintf("%s: there is no stage %q", what, ref.Name)
-	var names []string
-	for _, in := range st.all {
-		if in.removed == nil {
-			names = append(names, in.name)
-		}
-	}
 	if in := st.former(ref.Name); in != nil {
 		d.Hint = fmt.Sprintf("it is now %q", in.name)
 		d.Related = []plan.Related{{Pos: in.renamed.Pos, Message: "renamed here"}}
 	}
-	if d.Hint == "" {
+	if st.unknowns++; d.Hint == "" && st.unknowns <= suggestMost {
+		var names []string
+		for _, in := range st.all {
+			if in.removed == nil {
+				names = append(names, in.name)
+			}
+		}
 		other := "there are no stages"
 		if len(names) > 0 {
 			other = "there are " + quoted(names)

@@ -123,11 +123,8 @@ func (p Project) text(dir *os.Root, at place, listings map[string]lock.Listing) 
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // nothing was written
-	return io.ReadAll(io.LimitReader(file, mostText))
+	return io.ReadAll(io.LimitReader(file, builtins.SourceSize+1))
 }
-
-// mostText bounds a file of the workspace, as evaluation does.
-const mostText = 64 << 20
 
 type loadStmt struct {
 	name string

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/doc"
+	"github.com/pipelinefile/pipe/interp"
 )
 
 func (a *app) docCmd() *cobra.Command {
@@ -110,7 +110,7 @@ func (a *app) moduleText(cmd *cobra.Command, file string, remote bool) ([]byte, 
 		}
 		return p.Read(file)
 	}
-	text, err := os.ReadFile(a.abs(file))
+	text, err := interp.ReadSource(a.abs(file))
 	if err != nil {
 		return nil, usagef(cmd, "%w", err)
 	}
@@ -124,7 +124,7 @@ func (a *app) docLoaded(cmd *cobra.Command, entries []doc.Entry, name string) ([
 	if !ok {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := interp.ReadSource(file)
 	if err != nil {
 		return nil, err
 	}

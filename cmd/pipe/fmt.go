@@ -14,6 +14,7 @@ import (
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/format"
 )
@@ -57,7 +58,7 @@ func (a *app) format(cmd *cobra.Command, args []string, check, diff bool) error 
 	changed := 0
 	var wrong interp.Error
 	for _, file := range files {
-		was, err := os.ReadFile(file)
+		was, err := interp.ReadSource(file)
 		if err != nil {
 			return err
 		}
@@ -86,7 +87,7 @@ func (a *app) format(cmd *cobra.Command, args []string, check, diff bool) error 
 
 // formatInput lays out standard input.
 func (a *app) formatInput(check, diff bool) error {
-	was, err := io.ReadAll(io.LimitReader(a.stdin, interp.DefaultSize+1))
+	was, err := io.ReadAll(io.LimitReader(a.stdin, builtins.SourceSize+1))
 	if err != nil {
 		return fmt.Errorf("read standard input: %w", err)
 	}

@@ -51,7 +51,7 @@ func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
 		if _, err = a.evaluate(ctx, cmd, file, eval, nil); err != nil {
 			return err
 		}
-		text, err := os.ReadFile(file)
+		text, err := interp.ReadSource(file)
 		if err != nil {
 			return err
 		}

@@ -87,6 +87,9 @@ func (f *Files) Read(name string, kind plan.InputKind) ([]byte, error) {
 		return c.data, nil
 	}
 	f.note(name, kind, "")
+	if info, err := f.stat(name); kind == plan.InputModule && err == nil && info.Size() > SourceSize {
+		return nil, ErrSourceSize
+	}
 	data, err := f.load(name)
 	if err != nil {
 		return nil, err

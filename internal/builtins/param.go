@@ -74,14 +74,12 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 			}
 			c.wrong("default", p)
 		}
-		for _, p := range s.Params {
-			if p.Name == a.Name && c.ok("name") {
-				s.Report(plan.Diagnostic{
-					Severity: plan.Error, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
-					Related: []plan.Related{{Pos: p.Pos, Message: "declared here"}}, Stack: s.stack(c.Thread),
-				})
-				return a.stand(), nil
-			}
+		if first, twice := s.params[a.Name]; twice {
+			s.Report(plan.Diagnostic{
+				Severity: plan.Error, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
+				Related: []plan.Related{{Pos: first, Message: "declared here"}}, Stack: s.stack(c.Thread),
+			})
+			return a.stand(), nil
 		}
 		v, ok := c.value(a)
 		if c.ok("name") {
@@ -89,7 +87,8 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 			_, given := s.Values[a.Name]
 			p.Default = !given
 			p.Value, _ = paramText(a.Type, v)
-			s.Params = append(s.Params, p)
+			s.keep()
+			s.Params, s.params[a.Name] = append(s.Params, p), p.Pos
 			if !ok && !given && !s.StandIns {
 				s.Missing = append(s.Missing, Missing{Name: a.Name, Type: a.Type, Help: a.Help, Pos: p.Pos})
 			}

@@ -66,6 +66,9 @@ type requireVersionArgs struct {
 var requireVersionFunc = New("require_version", "None",
 	"Demands a version of pipe. It is checked before anything else, so that an older pipe says that it is too old instead of not knowing a name.",
 	func(c *Call, a *requireVersionArgs) (starlark.Value, error) {
+		if err := c.Session.Meter.Charge(constraintSteps); err != nil {
+			return nil, err
+		}
 		if err := CheckVersion(a.Constraint, c.Session.Version); err != nil {
 			return nil, c.reject("constraint", problemOf(err))
 		}
@@ -75,11 +78,18 @@ var requireVersionFunc = New("require_version", "None",
 // described is what git describe adds to a tag: a build after that version, not before it.
 var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
 
+// longestConstraint is how long a constraint may be, and parsing one takes about
+// constraintSteps: its expressions are regular ones.
+const (
+	longestConstraint = 500 // bytes
+	constraintSteps   = 5000
+)
+
 // CheckVersion returns an error if version does not satisfy the constraint. A
 // version that is none, as of a build under development, satisfies all.
 func CheckVersion(constraint, version string) error {
-	want, err := semver.NewConstraint(constraint)
-	if err != nil {
+	want, err := semver.NewConstraint(constraint[:min(len(constraint), longestConstraint)])
+	if err != nil || len(constraint) > longestConstraint {
 		return &Hinted{Msg: fmt.Sprintf("%q is no constraint on a version", clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
 	}
 	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))

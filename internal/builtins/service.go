@@ -148,6 +148,7 @@ var skipFunc = declare("skip", "None", "Leaves services out of actions on the en
 	func(c *Call, a *skipArgs) (starlark.Value, error) {
 		for i, s := range a.Services {
 			if s.name != "" {
+				c.Session.keep()
 				c.Session.Skips = append(c.Session.Skips, Skip{
 					Service: s.name, Pos: c.paramPos(0, i), Call: c.Pos(), Stack: c.Session.stack(c.Thread),
 				})

@@ -3,6 +3,7 @@ package builtins
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -225,34 +226,44 @@ func checkServiceName(name string, ports []plan.Port) *problem {
 		hinted("write such as %q", "s"+name[:min(len(name), serviceNameMost-1)])
 }
 
+// portSize is what a port of a service takes, and the look whether it is there twice.
+const portSize = 200
+
 // ports adds the ports and checks that they differ.
 func (c *Call) ports(w *plan.Workload, ports []portArg) {
+	_ = c.Session.Meter.Charge(portSize * uint64(len(ports)))
+	type endpoint struct {
+		number   int
+		protocol string
+	}
+	numbers, names := make(map[endpoint]bool, len(ports)), make(map[string]bool, len(ports))
 	for i, p := range ports {
-		for _, q := range w.Ports {
-			if q.Number == p.Number && q.Protocol == p.Protocol {
-				c.wrong("ports", problemf("port %d is there twice", p.Number).in(i))
-			} else if q.Name == p.Name {
-				// 53 over TCP and UDP have one default name.
-				if p.Name == portName(p.Number) {
-					p.Name += "-" + string([]byte{p.Protocol[0] | 0x20})
-				} else {
-					c.wrong("ports", problemf("the name %q is there twice", p.Name).in(i))
-				}
-			}
+		at := endpoint{p.Number, p.Protocol}
+		// 53 over TCP and UDP have one default name.
+		if !numbers[at] && names[p.Name] && p.Name == portName(p.Number) {
+			p.Name += "-" + string([]byte{p.Protocol[0] | 0x20})
 		}
+		switch {
+		case numbers[at]:
+			c.wrong("ports", problemf("port %d is there twice", p.Number).in(i))
+		case names[p.Name]:
+			c.wrong("ports", problemf("the name %q is there twice", p.Name).in(i))
+		}
+		numbers[at], names[p.Name] = true, true
 		w.Ports = append(w.Ports, p.Port)
 	}
 }
 
 func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
+	names, paths := make(map[string]bool, len(volumes)), make(map[string]bool, len(volumes))
 	for i, v := range volumes {
-		for _, u := range w.Volumes {
-			if u.Name == v.plan.Name {
-				c.wrong("volumes", problemf("the name %q is there twice", u.Name).in(i).hinted("give it another with name="))
-			} else if u.Path == v.plan.Path {
-				c.wrong("volumes", problemf("the path %q is there twice", u.Path).in(i))
-			}
+		switch {
+		case names[v.plan.Name]:
+			c.wrong("volumes", problemf("the name %q is there twice", v.plan.Name).in(i).hinted("give it another with name="))
+		case paths[v.plan.Path]:
+			c.wrong("volumes", problemf("the path %q is there twice", v.plan.Path).in(i))
 		}
+		names[v.plan.Name], paths[v.plan.Path] = true, true
 		w.Volumes = append(w.Volumes, v.plan)
 	}
 }
@@ -347,15 +358,17 @@ func completeHealth(h *plan.Health, ports []plan.Port) *problem {
 	return nil
 }
 
+// portList names ports, if there are many the first.
 func portList(ports []plan.Port) string {
-	out := ""
-	for i, p := range ports {
-		if i > 0 {
-			out += ", "
-		}
-		out += fmt.Sprint(p.Number)
+	const most = 20
+	names := make([]string, 0, most)
+	for _, p := range ports[:min(len(ports), most)] {
+		names = append(names, strconv.Itoa(p.Number))
 	}
-	return out
+	if n := len(ports) - most; n > 0 {
+		names = append(names, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, ", ")
 }
 
 // declared records s, unless its name is wrong or taken.

@@ -2,8 +2,8 @@ package builtins
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
-	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -33,14 +33,15 @@ type Session struct {
 	Missing  []Missing // parameters that need a value and have none
 
 	names    map[string]*Service
+	params   map[string]plan.Pos // where each is declared
 	sources  map[string]*Source
-	diags    []plan.Diagnostic
-	warnings []plan.Diagnostic
+	errors   reports
+	warnings reports
 }
 
 // NewSession returns a session that reads files through f.
 func NewSession(f *Files) *Session {
-	return &Session{Files: f, names: map[string]*Service{}, sources: map[string]*Source{}}
+	return &Session{Files: f, names: map[string]*Service{}, params: map[string]plan.Pos{}, sources: map[string]*Source{}}
 }
 
 // AddSource makes the session know a file, before it runs.
@@ -61,86 +62,6 @@ func (s *Session) Sources() []string {
 	names := sortedKeys(s.sources)
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.sources[a].order, s.sources[b].order) })
 	return names
-}
-
-// Report records an error or a warning, and adds the text of its line. When a
-// parameter has no value evaluation goes on with a stand-in, to find the others;
-// errors from then on are dropped, because they may come from that.
-func (s *Session) Report(d plan.Diagnostic) {
-	if d.Severity == plan.Warning || len(s.Missing) == 0 {
-		s.ReportSure(d)
-	}
-}
-
-// ReportSure is Report for what no parameter's value can be the cause of.
-func (s *Session) ReportSure(d plan.Diagnostic) {
-	// What is reported is kept, even if evaluation ends with it.
-	_ = s.Meter.Charge(uint64(diagnosticSize + len(d.Message) + len(d.Hint)))
-	d.Message, d.Hint = clipText(d.Message), clipText(d.Hint)
-	if d.Line == "" {
-		d.Line = s.line(d.Pos)
-	}
-	for i := range d.Related {
-		if d.Related[i].Line == "" {
-			d.Related[i].Line = s.line(d.Related[i].Pos)
-		}
-	}
-	if d.Severity == plan.Warning {
-		s.warnings = append(s.warnings, d)
-		return
-	}
-	s.diags = append(s.diags, d)
-}
-
-// clipText shortens what nobody would read to its end.
-func clipText(s string) string {
-	const most = 10_000 // bytes
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
-
-func (s *Session) line(p plan.Pos) string {
-	if src := s.sources[p.File]; src != nil && p.Line > 0 {
-		return src.Line(p.Line)
-	}
-	return ""
-}
-
-// Errors returns the errors in source order: by file as loaded, the
-// Pipelinefile first, then by line.
-func (s *Session) Errors() []plan.Diagnostic { return s.sorted(s.diags) }
-
-// Warnings returns the warnings in source order.
-func (s *Session) Warnings() []plan.Diagnostic { return s.sorted(s.warnings) }
-
-// sorted also drops what is said twice of one place, as by a call in a loop.
-func (s *Session) sorted(list []plan.Diagnostic) []plan.Diagnostic {
-	type place struct {
-		pos, from plan.Pos
-		message   string
-	}
-	seen := map[place]bool{}
-	out := slices.DeleteFunc(slices.Clone(list), func(d plan.Diagnostic) bool {
-		p := place{pos: d.Pos, message: d.Message}
-		if len(d.Stack) > 0 {
-			p.from = d.Stack[0].Pos
-		}
-		again := seen[p]
-		seen[p] = true
-		return again
-	})
-	order := func(p plan.Pos) int {
-		if src := s.sources[p.File]; src != nil {
-			return src.order
-		}
-		return -1
-	}
-	slices.SortStableFunc(out, func(a, b plan.Diagnostic) int {
-		return cmp.Or(cmp.Compare(order(a.Pos), order(b.Pos)), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
-	})
-	return out
 }
 
 // frame returns the innermost call in a file that ok accepts, and its source.
@@ -176,19 +97,41 @@ func (s *Session) callExpr(th *starlark.Thread) (*syntax.CallExpr, *Source) {
 // stack returns the calls that lead to a builtin, outermost first; none if it
 // was called at the top of the Pipelinefile.
 func (s *Session) stack(th *starlark.Thread) []plan.Frame {
-	if th.CallStackDepth() <= 2 {
+	n := th.CallStackDepth()
+	if n <= 2 {
 		return nil
 	}
-	return s.Frames(th.CallStack()[:th.CallStackDepth()-1])
+	return s.frames(n-1, func(i int) starlark.CallFrame { return th.CallFrame(n - 1 - i) })
 }
 
 // Frames returns the frames of stack that stand in files.
 func (s *Session) Frames(stack starlark.CallStack) []plan.Frame {
+	return s.frames(len(stack), func(i int) starlark.CallFrame { return stack[i] })
+}
+
+// mostFrames is how many calls that led to a place are kept. Half of them are the
+// outermost ones, and half the innermost.
+const mostFrames = 50
+
+// frames returns those of n frames that stand in files.
+func (s *Session) frames(n int, at func(int) starlark.CallFrame) []plan.Frame {
 	var out []plan.Frame
-	for _, fr := range stack {
+	for i := 0; i < n; i++ {
+		fr := at(i)
+		if left := n - mostFrames; left > 0 && i == mostFrames/2 {
+			fr.Name = fmt.Sprintf("%d more calls", left)
+			i += left - 1
+		}
 		if src := s.sources[fr.Pos.Filename()]; src != nil {
 			out = append(out, plan.Frame{Name: fr.Name, Pos: src.Pos(fr.Pos)})
 		}
 	}
 	return out
 }
+
+// declarationSize is what a declaration keeps, and the plan has of it.
+const declarationSize = 1000
+
+// keep counts a declaration that the session keeps. That there is no room for it
+// ends evaluation at its next step.
+func (s *Session) keep() { _ = s.Meter.Charge(declarationSize) }

@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -17,7 +18,8 @@ type Source struct {
 	Name    string // as positions show it: a path below the workspace's root, or "@std//web.star"
 	Library bool   // no file of the workspace
 	text    []byte
-	order   int // of loading, the Pipelinefile is 0
+	order   int   // of loading, the Pipelinefile is 0
+	marks   []int // offsets of every marked-th line, see mark; nil: not needed yet
 	calls   map[uint64]*syntax.CallExpr
 	defs    map[string]*syntax.DefStmt
 }
@@ -74,10 +76,23 @@ func (s *Source) Pos(p syntax.Position) plan.Pos {
 	return s.pos(p)
 }
 
+// SourceSize is how large a module may be, in bytes (L4). To lay one out and to look for
+// findings takes more than ten times its size.
+const SourceSize = 4 << 20
+
+// ErrSourceSize is the error of a larger one.
+var ErrSourceSize error = &Hinted{
+	Msg:  fmt.Sprintf("the file is larger than the limit of %d MiB", SourceSize>>20),
+	Hint: "keep data in a file: read_json(…), read_yaml(…)",
+}
+
 // CheckText returns what is wrong with the bytes of a module, and the position of
-// it, counted from 1: a NUL byte, which the parser takes for the end of the file, or
-// bytes that are not UTF-8.
+// it, counted from 1: that there are too many, a NUL byte, which the parser takes for
+// the end of the file, or bytes that are not UTF-8.
 func CheckText(text []byte) (line, col int, wrong error) {
+	if len(text) > SourceSize {
+		return 1, 1, ErrSourceSize
+	}
 	if utf8.Valid(text) && bytes.IndexByte(text, 0) < 0 {
 		return 0, 0, nil
 	}
@@ -104,8 +119,16 @@ const longest = 2000
 // Line returns the text of line n, counted from 1, or "" if there is none or it
 // is too long to be shown.
 func (s *Source) Line(n int) string {
-	rest := s.text
-	for ; n > 1; n-- {
+	if n < 1 {
+		return ""
+	}
+	s.mark()
+	k := (n - 1) / marked
+	if k >= len(s.marks) {
+		return ""
+	}
+	rest := s.text[s.marks[k]:]
+	for n -= k * marked; n > 1; n-- {
 		i := bytes.IndexByte(rest, '\n')
 		if i < 0 {
 			return ""
@@ -115,8 +138,30 @@ func (s *Source) Line(n int) string {
 	if i := bytes.IndexByte(rest, '\n'); i >= 0 {
 		rest = rest[:i]
 	}
-	if len(rest) > longest || n < 1 || !utf8.Valid(rest) {
+	if len(rest) > longest || !utf8.Valid(rest) {
 		return ""
 	}
 	return strings.TrimRight(string(rest), "\r")
+}
+
+// marked is how many lines one entry of marks stands for.
+const marked = 256
+
+// mark finds where every marked-th line begins, once.
+func (s *Source) mark() {
+	if s.marks != nil {
+		return
+	}
+	s.marks = []int{0}
+	line := 0
+	for at := 0; ; {
+		i := bytes.IndexByte(s.text[at:], '\n')
+		if i < 0 {
+			return
+		}
+		at += i + 1
+		if line++; line%marked == 0 {
+			s.marks = append(s.marks, at)
+		}
+	}
 }

@@ -117,6 +117,7 @@ var stageFunc = declare("stage", "stage", "Declares a stage. A Pipelinefile that
 		}
 		st := &Stage{Plan: plan.Stage{Name: a.Name, Order: order, Description: a.Description, Pos: c.Pos()}}
 		if c.ok("name") {
+			c.Session.keep()
 			c.Session.Stages = append(c.Session.Stages, st)
 		}
 		return st, nil
@@ -172,6 +173,7 @@ var defaultStageFunc = declare("default_stage", "None", "Gives the rule for a ty
 			c.wrong("type", choice(a.Type, c.choices("type")))
 		}
 		if c.ok("type") && c.ok("stage") {
+			c.Session.keep()
 			c.Session.Rules = append(c.Session.Rules, Rule{
 				Type: plan.ServiceType(a.Type), Stage: a.Stage, Pos: c.Pos(), Stack: c.Session.stack(c.Thread), Given: true, After: len(c.Session.Edits),
 			})
@@ -208,5 +210,6 @@ var removeStageFunc = declare("remove_stage", "None", "Removes a stage. A rule f
 	})
 
 func (c *Call) edit(ref StageRef, name string) {
+	c.Session.keep()
 	c.Session.Edits = append(c.Session.Edits, Edit{Stage: ref, Name: name, Pos: c.Pos(), Stack: c.Session.stack(c.Thread)})
 }

@@ -14,16 +14,16 @@ func nearest(name string, candidates []string) string {
 	if len(name) > longestName {
 		return ""
 	}
-	fold := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name))
+	fold := folded(name)
 	if fold == "" {
 		return ""
 	}
 	best, least, exact := "", (len([]rune(fold))+1)/3+1, 0
-	for _, c := range candidates {
+	for _, c := range candidates[:min(len(candidates), mostCandidates)] {
 		if c == name {
 			continue
 		}
-		f := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(c))
+		f := folded(c)
 		d := distance(fold, f, least)
 		if d >= len([]rune(f)) && d > 0 {
 			continue // nothing of it is left
@@ -35,6 +35,15 @@ func nearest(name string, candidates []string) string {
 	}
 	return best
 }
+
+// folded returns a name without what most misspellings are about.
+func folded(name string) string { return strings.ToLower(unseparated.Replace(name)) }
+
+var unseparated = strings.NewReplacer("_", "", "-", "", " ", "")
+
+// mostCandidates is among how many names a misspelt one is looked for: that takes
+// about a microsecond for each.
+const mostCandidates = 2000
 
 // longestName is how long a name may be to be taken for a misspelling of another.
 const longestName = 400 // bytes

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/stdlib"
@@ -22,7 +23,7 @@ import (
 const (
 	mostFiles   = 5000
 	mostFolders = 20_000
-	largestFile = 4 << 20
+	largestFile = builtins.SourceSize
 )
 
 // A workspace is all that the editor and the disk have: texts that are open go

@@ -182,14 +182,7 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 		return nil, err
 	}
 	f.out.Name, f.out.Tests = name, []Test{}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > interp.DefaultSize || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file of tests", path)
-	}
-	text, err := os.ReadFile(path)
+	text, err := interp.ReadSource(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,137 @@
+package builtins
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// Bounds of what is reported (L4). Nobody reads more of it, and a file can have a
+// mistake in each of its lines.
+const (
+	mostShown   = 50   // errors, and warnings, that an evaluation returns
+	mostKept    = 1000 // of which those are the first in source order
+	mostRelated = 50   // other places of one of them
+	longestText = 10_000
+)
+
+// reports are what was reported of one severity.
+type reports struct {
+	list []plan.Diagnostic
+	more int // that are not kept
+	seen map[place]bool
+}
+
+// A place is what makes a report one that is there already, as by a call in a loop.
+type place struct {
+	pos, from plan.Pos
+	message   uint64 // a hash: all messages together can be large
+}
+
+// Report records an error or a warning, and adds the text of its line. When a
+// parameter has no value evaluation goes on with a stand-in, to find the others;
+// errors from then on are dropped, because they may come from that.
+func (s *Session) Report(d plan.Diagnostic) {
+	if d.Severity == plan.Warning || len(s.Missing) == 0 {
+		s.ReportSure(d)
+	}
+}
+
+// ReportSure is Report for what no parameter's value can be the cause of.
+func (s *Session) ReportSure(d plan.Diagnostic) {
+	// What is reported is kept, even if evaluation ends with it.
+	_ = s.Meter.Charge(uint64(diagnosticSize + len(d.Message) + len(d.Hint)))
+	r := &s.errors
+	if d.Severity == plan.Warning {
+		r = &s.warnings
+	}
+	at := place{pos: d.Pos}
+	if len(d.Stack) > 0 {
+		at.from = d.Stack[0].Pos
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(d.Message)) // never fails
+	at.message = sum.Sum64()
+	if r.seen[at] {
+		return
+	}
+	if r.seen == nil {
+		r.seen = map[place]bool{}
+	}
+	r.seen[at] = true
+	if len(r.list) == mostKept {
+		r.more++
+		return
+	}
+	r.list = append(r.list, s.completed(d))
+}
+
+// completed returns d with the text of its lines, and without what nobody would
+// read to its end.
+func (s *Session) completed(d plan.Diagnostic) plan.Diagnostic {
+	d.Message, d.Hint = clipText(d.Message), clipText(d.Hint)
+	if d.Line == "" {
+		d.Line = s.line(d.Pos)
+	}
+	if n := len(d.Related) - mostRelated; n > 0 {
+		d.Related = d.Related[:mostRelated:mostRelated]
+		d.Related[mostRelated-1].Message = fmt.Sprintf("and at %d more places, from here on", n+1)
+	}
+	for i := range d.Related {
+		if d.Related[i].Line == "" {
+			d.Related[i].Line = s.line(d.Related[i].Pos)
+		}
+	}
+	return d
+}
+
+// clipText shortens what nobody would read to its end.
+func clipText(s string) string {
+	if len(s) <= longestText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longestText], "") + "…"
+}
+
+func (s *Session) line(p plan.Pos) string {
+	if src := s.sources[p.File]; src != nil && p.Line > 0 {
+		return src.Line(p.Line)
+	}
+	return ""
+}
+
+// Failed reports whether there is an error.
+func (s *Session) Failed() bool { return len(s.errors.list) > 0 }
+
+// Errors returns the errors in source order: by file as loaded, the
+// Pipelinefile first, then by line. If there are more than fifty, the last one
+// says how many are left out, at the first of these.
+func (s *Session) Errors() []plan.Diagnostic { return s.sorted(s.errors, "mistakes") }
+
+// Warnings returns the warnings as Errors returns the errors.
+func (s *Session) Warnings() []plan.Diagnostic { return s.sorted(s.warnings, "warnings") }
+
+func (s *Session) sorted(r reports, kind string) []plan.Diagnostic {
+	out := slices.Clone(r.list)
+	order := func(p plan.Pos) int {
+		if src := s.sources[p.File]; src != nil {
+			return src.order
+		}
+		return -1
+	}
+	slices.SortStableFunc(out, func(a, b plan.Diagnostic) int {
+		return cmp.Or(cmp.Compare(order(a.Pos), order(b.Pos)), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
+	})
+	if more := len(out) - mostShown + r.more; more > 1 {
+		next := out[mostShown]
+		out = append(out[:mostShown:mostShown], plan.Diagnostic{
+			Severity: next.Severity, Pos: next.Pos, Line: next.Line,
+			Message: fmt.Sprintf("%d more %s, from here on", more, kind), Hint: "correct those above first",
+		})
+	}
+	return out
+}

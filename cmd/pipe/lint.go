@@ -65,14 +65,14 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 	}
 	switch output {
 	case "json":
-		err = a.write("json", found, nil)
+		err = a.write("json", lint.First(mostFindings, found), nil)
 	case "sarif":
 		var data []byte
 		if data, err = lint.SARIF(found, version); err == nil {
 			_, err = a.stdout.Write(data)
 		}
 	default:
-		for _, f := range found {
+		for _, f := range lint.First(shownFindings, found) {
 			fmt.Fprintln(a.stdout, f.Diagnostic())
 		}
 	}
@@ -86,6 +86,13 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 	}
 	return nil
 }
+
+// How many findings are written at most, of which a last one says how many more
+// there are: for people, and for programs.
+const (
+	shownFindings = 50
+	mostFindings  = 1000
+)
 
 func (a *app) lintOne(cmd *cobra.Command, args []string, opts interp.Options, fix bool) ([]lint.Finding, error) {
 	file, err := a.find(cmd, args)

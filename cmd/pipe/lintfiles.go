@@ -40,7 +40,11 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 	}
 	isModule := func(file string) bool { return strings.HasSuffix(file, ".star") }
 	modules := slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !isModule(f) })
-	out, seen := []lint.Finding{}, map[string]bool{}
+	type place struct {
+		rule, message string
+		pos           plan.Pos
+	}
+	out, seen, told := []lint.Finding{}, map[string]bool{}, map[place]bool{}
 	for _, file := range append(slices.DeleteFunc(files, isModule), modules...) {
 		if seen[file] {
 			continue
@@ -61,8 +65,8 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 			for i := range f.Related {
 				f.Related[i].Pos.File = a.shown(filepath.Join(l.opts.Root, filepath.FromSlash(f.Related[i].Pos.File)))
 			}
-			if !slices.ContainsFunc(out, func(o lint.Finding) bool { return o.Rule == f.Rule && o.Pos == f.Pos && o.Message == f.Message }) {
-				out = append(out, f) // what two Pipelinefiles load is looked at twice
+			if at := (place{f.Rule, f.Message, f.Pos}); !told[at] { // what two Pipelinefiles load is looked at twice
+				out, told[at] = append(out, f), true
 			}
 		}
 	}
@@ -129,7 +133,7 @@ func (l *linted) texts(ctx context.Context, f func(path string, src []byte, foun
 		if path == l.file && !l.alone {
 			kind = lint.Pipelinefile
 		}
-		src, err := os.ReadFile(path)
+		src, err := interp.ReadSource(path)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ package lint
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"go.starlark.net/syntax"
@@ -15,7 +16,7 @@ import (
 
 // A Finding is one thing that should be changed, or silenced with a reason.
 type Finding struct {
-	Rule    string         `json:"rule"` // one of Rules
+	Rule    string         `json:"rule"` // one of Rules; empty: it says how many more there are
 	Pos     plan.Pos       `json:"pos"`
 	Message string         `json:"message"`
 	Line    string         `json:"line,omitempty"` // the source line
@@ -26,9 +27,23 @@ type Finding struct {
 
 // Diagnostic returns f as a warning.
 func (f Finding) Diagnostic() plan.Diagnostic {
-	return plan.Diagnostic{
-		Severity: plan.Warning, Pos: f.Pos, Message: f.Message + " (" + f.Rule + ")", Line: f.Line, Hint: f.Hint, Related: f.Related,
+	message := f.Message
+	if f.Rule != "" {
+		message += " (" + f.Rule + ")"
 	}
+	return plan.Diagnostic{
+		Severity: plan.Warning, Pos: f.Pos, Message: message, Line: f.Line, Hint: f.Hint, Related: f.Related,
+	}
+}
+
+// First returns at most the first findings of a list, and, if there are others, a
+// finding that says how many, at the first of these.
+func First(most int, list []Finding) []Finding {
+	if len(list) <= most+1 {
+		return list
+	}
+	next := list[most]
+	return append(list[:most:most], Finding{Pos: next.Pos, Line: next.Line, Message: fmt.Sprintf("%d more findings, from here on", len(list)-most)})
 }
 
 // An Edit replaces the text between two positions of a file with New.

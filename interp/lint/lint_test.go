@@ -1,6 +1,7 @@
 package lint_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -294,5 +295,42 @@ func TestCaller(t *testing.T) {
 	found := all(t, "pipeline(\"p\")\ndef one(name):\n    container(name, image = \"i\")\n\none(\"x\")\n")
 	if len(found) != 1 || len(found[0].Related) != 1 || found[0].Pos.Line != 3 || found[0].Related[0].Pos.Line != 5 {
 		t.Errorf("found %+v, want one in line 3, called in line 5", found)
+	}
+}
+
+// TestMany: of many findings the first are shown, and how many more there are; what
+// corrects them is not bounded, and what is in one very long line takes no longer (L4).
+func TestMany(t *testing.T) {
+	const n = 20_000
+	var lines, line strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, "_f = 1\nx%d = 1  # lint: ignore unused-name: reason %d\ny%d = 1\n", i, i, i)
+		fmt.Fprintf(&line, "y%d = 1; ", i)
+	}
+	for name, src := range map[string][]byte{"lines": []byte(lines.String()), "one line": []byte(line.String() + "pass\n")} {
+		found, err := lint.Source(t.Context(), "Pipelinefile", lint.Pipelinefile, src, interp.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = lint.Silence("Pipelinefile", src, found, true)
+		if len(found) != n {
+			t.Errorf("%s: %d findings, want %d", name, len(found), n)
+		}
+		first := lint.First(50, found)
+		last := first[len(first)-1]
+		if want := fmt.Sprintf("%d more findings, from here on", n-50); len(first) != 51 || last.Message != want || last.Diagnostic().Message != want || last.Pos != found[50].Pos {
+			t.Errorf("%s: of %d shown the last is %+v", name, len(first), last)
+		}
+		fixed, corrected := lint.Fix(src, found)
+		if name == "lines" && (corrected != n || bytes.Contains(fixed, []byte("y7 ="))) {
+			t.Errorf("%s: %d of %d corrected", name, corrected, n)
+		}
+		data, err := lint.SARIF(found, "v1")
+		if err != nil || bytes.Count(data, []byte(`"ruleId"`)) != 1000 || !bytes.Contains(data, []byte("19000 more findings, from here on")) {
+			t.Errorf("%s: SARIF has %d bytes, %v", name, len(data), err)
+		}
+	}
+	if few := make([]lint.Finding, 51); len(lint.First(50, few)) != 51 || lint.First(50, few)[50].Message != "" {
+		t.Error("one more than is shown is shown, too")
 	}
 }

@@ -151,6 +151,9 @@ func (l *linter) unassigned(s *syntax.AssignStmt) *Edit {
 		return nil
 	}
 	start, end := s.Span()
+	if l.text.long(int(start.Line)) || l.text.long(int(end.Line)) {
+		return nil
+	}
 	last := []rune(l.text.line(int(end.Line)))
 	before := string([]rune(l.text.line(int(start.Line)))[:start.Col-1])
 	if strings.TrimSpace(before) != "" || strings.TrimSpace(string(last[end.Col-1:])) != "" {
@@ -207,7 +210,7 @@ func (l *linter) load(load *syntax.LoadStmt, used map[*syntax.Ident]bool) {
 		end.Col++
 		hint = "remove it"
 		// A comment inside would be lost.
-		if !slices.ContainsFunc(l.text[start.Line-1:end.Line], func(s string) bool { return strings.Contains(s, "#") }) {
+		if !slices.ContainsFunc(l.text.lines[start.Line-1:end.Line], func(s string) bool { return strings.Contains(s, "#") }) {
 			fix = &Edit{Start: l.pos(start), End: l.pos(end), New: fmt.Sprintf("load(%s, %s)", load.Module.Raw, strings.Join(keep, ", "))}
 			hint = "remove it: pipe lint --fix"
 		}

@@ -4,7 +4,8 @@ import "encoding/json"
 
 // SARIF returns findings in the Static Analysis Results Interchange Format,
 // version 2.1.0, which code hosts show next to the lines. Paths are below the
-// workspace's root.
+// workspace's root. Of more than a thousand findings it has the first, and how many
+// more there are: code hosts take no more.
 func SARIF(findings []Finding, version string) ([]byte, error) {
 	type text struct {
 		Text string `json:"text"`
@@ -29,7 +30,7 @@ func SARIF(findings []Finding, version string) ([]byte, error) {
 		Physical physical `json:"physicalLocation"`
 	}
 	type result struct {
-		Rule      string     `json:"ruleId"`
+		Rule      string     `json:"ruleId,omitempty"`
 		Level     string     `json:"level"`
 		Message   text       `json:"message"`
 		Locations []location `json:"locations"`
@@ -56,7 +57,7 @@ func SARIF(findings []Finding, version string) ([]byte, error) {
 	for _, one := range rules {
 		r.Tool.Driver.Rules = append(r.Tool.Driver.Rules, rule{one.Name, text{one.Summary}, text{one.Doc}})
 	}
-	for _, f := range findings {
+	for _, f := range First(1000, findings) {
 		message := f.Message
 		if f.Hint != "" {
 			message += "; " + f.Hint

@@ -2,9 +2,11 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -19,30 +21,32 @@ var ignore = regexp.MustCompile(`#\s*lint:\s*ignore\b\s*([a-z-]*)\s*(?::\s*(.*?)
 // what a comment about what only a plan shows silences.
 func Silence(name string, src []byte, findings []Finding, planned bool) []Finding {
 	t := newText(src)
+	comments := map[int]comment{} // by their lines
+	for i, line := range t.lines {
+		if c, ok := commentIn(line); ok {
+			comments[i+1] = c
+		}
+	}
 	used := map[int]bool{}
 	var out []Finding
 	for _, f := range findings {
-		if n := silencer(t, f); n > 0 {
+		if n := silencer(comments, f); n > 0 {
 			used[n] = true
 			continue
 		}
 		out = append(out, f)
 	}
-	for i := range t {
-		m := ignore.FindStringSubmatchIndex(t.line(i + 1))
-		if m == nil {
-			continue
-		}
-		rule, reason := ignored(t.line(i + 1))
-		f := Finding{Rule: "silenced", Pos: plan.Pos{File: name, Line: i + 1, Col: len([]rune(t.line(i + 1)[:m[0]])) + 1}, Line: t.shown(i + 1)}
-		known := slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == rule })
+	for _, n := range slices.Sorted(maps.Keys(comments)) {
+		c := comments[n]
+		f := Finding{Rule: "silenced", Pos: plan.Pos{File: name, Line: n, Col: c.col}, Line: t.shown(n)}
+		known := slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == c.rule })
 		switch {
 		case !known:
-			f.Message, f.Hint = fmt.Sprintf("there is no rule %q", rule), "write # lint: ignore RULE: reason; docs/lint.md lists the rules"
-		case reason == "":
-			f.Message, f.Hint = "no reason is given for silencing "+rule, "write # lint: ignore "+rule+": reason"
-		case !used[i+1] && (planned || !slices.Contains(ofPlan, rule)):
-			f.Message, f.Hint = "there is no finding of "+rule+" to silence", "remove it: pipe lint --fix"
+			f.Message, f.Hint = fmt.Sprintf("there is no rule %q", c.rule), "write # lint: ignore RULE: reason; docs/lint.md lists the rules"
+		case c.reason == "":
+			f.Message, f.Hint = "no reason is given for silencing "+c.rule, "write # lint: ignore "+c.rule+": reason"
+		case !used[n] && (planned || !slices.Contains(ofPlan, c.rule)):
+			f.Message, f.Hint = "there is no finding of "+c.rule+" to silence", "remove it: pipe lint --fix"
 			f.Fix = t.without(f.Pos)
 		default:
 			continue
@@ -53,23 +57,37 @@ func Silence(name string, src []byte, findings []Finding, planned bool) []Findin
 	return out
 }
 
-// ignored returns the rule and the reason of the comment in a line.
-func ignored(line string) (rule, reason string) {
-	m := ignore.FindStringSubmatch(line)
-	if m == nil {
-		return "", ""
-	}
-	return m[1], m[2]
+// A comment silences a rule.
+type comment struct {
+	rule, reason string
+	col          int  // where it starts, in characters
+	alone        bool // in its line
 }
 
-// silencer returns the line that silences f, or 0.
-func silencer(t text, f Finding) int {
-	for _, n := range []int{f.Pos.Line, f.Pos.Line - 1} {
-		line := t.line(n)
-		if n != f.Pos.Line && !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			continue
+// commentIn returns the comment of a line that silences a rule.
+func commentIn(line string) (c comment, ok bool) {
+	if !strings.Contains(line, "lint:") { // faster than the expression
+		return c, false
+	}
+	line = strings.TrimRight(line, "\r\n")
+	m := ignore.FindStringSubmatchIndex(line)
+	if m == nil {
+		return c, false
+	}
+	group := func(i int) string {
+		if m[2*i] < 0 {
+			return ""
 		}
-		if rule, reason := ignored(line); rule == f.Rule && reason != "" {
+		return line[m[2*i]:m[2*i+1]]
+	}
+	return comment{group(1), group(2), utf8.RuneCountInString(line[:m[0]]) + 1, strings.HasPrefix(strings.TrimSpace(line), "#")}, true
+}
+
+// silencer returns the line of the comment that silences f, or 0.
+func silencer(comments map[int]comment, f Finding) int {
+	for _, n := range []int{f.Pos.Line, f.Pos.Line - 1} {
+		c, ok := comments[n]
+		if ok && (n == f.Pos.Line || c.alone) && c.rule == f.Rule && c.reason != "" {
 			return n
 		}
 	}

@@ -10,33 +10,49 @@ import (
 )
 
 // A text is the content of a file by lines.
-type text []string
+type text struct {
+	lines  []string // with their ends
+	starts []int    // in bytes
+}
 
 func newText(src []byte) text {
-	return strings.SplitAfter(string(src), "\n")
+	t := text{lines: strings.SplitAfter(string(src), "\n")}
+	t.starts = make([]int, len(t.lines)+1)
+	for i, line := range t.lines {
+		t.starts[i+1] = t.starts[i] + len(line)
+	}
+	return t
 }
 
 // line returns line n, counted from 1, without its end.
 func (t text) line(n int) string {
-	if n < 1 || n > len(t) {
+	if n < 1 || n > len(t.lines) {
 		return ""
 	}
-	return strings.TrimRight(t[n-1], "\r\n")
+	return strings.TrimRight(t.lines[n-1], "\r\n")
 }
 
-// shown returns line n without the credentials of addresses in it.
-func (t text) shown(n int) string { return redact.Source(t.line(n)) }
+// longest is the longest line that is shown, and that is corrected, in bytes.
+const longest = 2000
+
+// long reports whether line n is longer.
+func (t text) long(n int) bool { return len(t.line(n)) > longest }
+
+// shown returns line n without the credentials of addresses in it; "" if it is too
+// long to be shown.
+func (t text) shown(n int) string {
+	if t.long(n) {
+		return ""
+	}
+	return redact.Source(t.line(n))
+}
 
 // offset returns the place of p in bytes.
 func (t text) offset(p plan.Pos) int {
-	n := 0
-	for i := 0; i < p.Line-1 && i < len(t); i++ {
-		n += len(t[i])
+	if p.Line < 1 || p.Line > len(t.lines) {
+		return t.starts[min(max(p.Line-1, 0), len(t.lines))]
 	}
-	if p.Line < 1 || p.Line > len(t) {
-		return n
-	}
-	line := t[p.Line-1]
+	n, line := t.starts[p.Line-1], t.lines[p.Line-1]
 	for range p.Col - 1 {
 		_, size := utf8.DecodeRuneInString(line)
 		n, line = n+size, line[size:]
@@ -65,7 +81,7 @@ func Fix(src []byte, findings []Finding) ([]byte, int) {
 	var out bytes.Buffer
 	at, n := 0, 0
 	for _, f := range sorted {
-		if f.Fix == nil {
+		if f.Fix == nil || t.long(f.Fix.Start.Line) || t.long(f.Fix.End.Line) {
 			continue
 		}
 		start, end := t.offset(f.Fix.Start), t.offset(f.Fix.End)
@@ -82,5 +98,5 @@ func Fix(src []byte, findings []Finding) ([]byte, int) {
 }
 
 // Lines returns what gives the text of a line of src, counted from 1, without
-// its end.
-func Lines(src []byte) func(line int) string { return newText(src).line }
+// its end; "" of one that is too long to be shown.
+func Lines(src []byte) func(line int) string { return newText(src).shown }

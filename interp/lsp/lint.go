@@ -41,11 +41,15 @@ func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 			continue
 		}
 		text := string(src)
-		for _, f := range lint.Silence(name, src, append(found, ofPlan[name]...), v.plan != nil) {
+		for _, f := range lint.First(mostFindings, lint.Silence(name, src, append(found, ofPlan[name]...), v.plan != nil)) {
 			v.findings = append(v.findings, finding{f, lineOf(text, f.Pos.Line), edit(text, f.Fix)})
 		}
 	}
 }
+
+// mostFindings is how many findings of one file an editor is told, of which a last one
+// says how many more there are.
+const mostFindings = 50
 
 // A dockerfileCheck is Options.Dockerfiles.
 type dockerfileCheck func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
@@ -62,7 +66,7 @@ func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check do
 	if err != nil { // it is gone since the evaluation, or not for BuildKit
 		return
 	}
-	for _, f := range found {
+	for _, f := range lint.First(mostFindings, found) {
 		v.findings = append(v.findings, finding{Finding: f, line: f.Line})
 	}
 }

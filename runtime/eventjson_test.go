@@ -149,7 +149,7 @@ func TestEventDocs(t *testing.T) {
 			t.Errorf("docs/events.md does not describe the state %q", state)
 		}
 	}
-	for _, state := range runtime.WatchStates {
+	for _, state := range runtime.WatchStates() {
 		if !strings.Contains(sections["watch"], "| `"+string(state)+"` |") {
 			t.Errorf("docs/events.md does not describe the state %q of watch mode", state)
 		}

@@ -19,8 +19,10 @@ const (
 	Paused     WatchState = "paused"     // changes are gathered and nothing runs
 )
 
-// WatchStates are all states of watch mode.
-var WatchStates = []WatchState{Evaluating, Running, Settled, Wrong, Held, Paused}
+// WatchStates returns all states of watch mode.
+func WatchStates() []WatchState {
+	return []WatchState{Evaluating, Running, Settled, Wrong, Held, Paused}
+}
 
 // The events of watch mode, besides those of its runs.
 type (

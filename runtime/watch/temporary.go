@@ -58,10 +58,10 @@ var temporaries = []temporary{
 const left = 2 * time.Second
 
 // temporaryName returns the kinds of temporary files that have such names.
-func temporaryName(name string) (of []*temporary) {
-	for i := range temporaries {
-		if ok, _ := path.Match(temporaries[i].name, name); ok {
-			of = append(of, &temporaries[i])
+func temporaryName(name string) (of []temporary) {
+	for _, t := range temporaries {
+		if ok, _ := path.Match(t.name, name); ok {
+			of = append(of, t)
 		}
 	}
 	return of
@@ -81,7 +81,7 @@ func temporaryFile(dir, name string) bool {
 	return false
 }
 
-func (t *temporary) proven(dir, name string) bool {
+func (t temporary) proven(dir, name string) bool {
 	file := filepath.Join(dir, name)
 	info, err := os.Lstat(file)
 	switch {

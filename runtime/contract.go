@@ -15,7 +15,24 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("changed meanwhile")
 	ErrTimeout  = errors.New("timed out") // exit status 5 (C2)
+	// ErrNoAccess says that what may exist may not be read with the credentials that
+	// pipe has. A cluster may have others.
+	ErrNoAccess = errors.New("no access")
+	// ErrUnreachable says that a server gave no answer from here.
+	ErrUnreachable = errors.New("unreachable")
 )
+
+// A CommonError is a failure of something that many services need, such as a registry
+// that does not answer or a right that is missing. Failures of services with
+// CommonErrors of the same text have the same cause.
+type CommonError struct {
+	Text string
+	Err  error // the cause; may be nil
+}
+
+func (e *CommonError) Error() string { return e.Text }
+
+func (e *CommonError) Unwrap() error { return e.Err }
 
 // A Builder turns build specifications into images.
 type Builder interface {
@@ -55,7 +72,9 @@ type Registry interface {
 	// is kept. A ref of a digest is made by writing "@" and the digest in place
 	// of the tag's ":" and what follows: see [ByDigest].
 	Ref(service string, identity plan.Digest) string
-	// Resolve returns the digest of the manifest at ref, or ErrNotFound.
+	// Resolve returns the digest of the manifest at ref, or ErrNotFound. Where an
+	// answer may also mean that the image is private, the error is ErrNoAccess, too;
+	// without any answer it is ErrUnreachable.
 	Resolve(ctx context.Context, ref string) (plan.Digest, error)
 	// Mirrored says what Mirror of src would return, without changing
 	// anything: the reference by digest, and whether the registry has all of

@@ -28,6 +28,7 @@ type image struct {
 	ref      string      // the tag under which the image of build is kept
 	byDigest string      // what releases name; empty until it is known
 	there    bool        // it is in the registry already
+	unasked  error       // why its registry did not tell its digest, so that its tag is deployed
 	err      error       // why that cannot be said
 }
 
@@ -205,11 +206,14 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 	if im.err != nil {
 		return im.err
 	}
+	if im.given != "" && im.external != "" {
+		im.byDigest, im.there = im.given, true
+		return nil
+	}
 	if im.given != "" {
 		_, err := r.Registry.Resolve(ctx, im.given)
 		switch {
-		case err == nil, im.external != "" && !errors.Is(err, ErrNotFound):
-			// A registry that only the cluster can reach is asked in vain.
+		case err == nil:
 			im.byDigest, im.there = im.given, true
 			return nil
 		case !errors.Is(err, ErrNotFound):
@@ -237,16 +241,75 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 			return fmt.Errorf("look for image %s: %w", im.mirror, err)
 		}
 	default:
-		im.byDigest, im.there = im.external, true
-		if !strings.Contains(im.external, "@") {
-			digest, err := r.Registry.Resolve(ctx, im.external)
-			if err != nil {
-				return fmt.Errorf("look for image %s: %w", im.external, err)
-			}
-			im.byDigest = ByDigest(im.external, digest)
-		}
+		return r.findExternal(ctx, im)
 	}
 	return nil
+}
+
+// askTime is how long a registry that only the cluster may be able to reach is asked.
+const askTime = 10 * time.Second
+
+// findExternal finds the digest of an image that is deployed from where it is. A
+// registry that pipe cannot reach, or may not read, need not be one that the cluster
+// cannot: the tag is deployed then. By digest no registry is asked.
+func (r *run) findExternal(ctx context.Context, im *image) error {
+	im.byDigest, im.there = im.external, true
+	if strings.Contains(im.external, "@") {
+		return nil
+	}
+	limited, stop := context.WithTimeoutCause(ctx, askTime, &CommonError{fmt.Sprintf("its registry does not answer within %s", askTime), ErrUnreachable})
+	defer stop()
+	digest, err := r.Registry.Resolve(limited, im.external)
+	switch {
+	case err == nil:
+		im.byDigest = ByDigest(im.external, digest)
+	case ctx.Err() == nil && (errors.Is(err, ErrNoAccess) || errors.Is(err, ErrUnreachable)):
+		im.unasked = err
+	default:
+		return fmt.Errorf("look for image %s: %w", im.external, err)
+	}
+	return nil
+}
+
+// tagged returns, by service, warnings of tags that are deployed as nobody could be
+// asked for their digests: one for each cause, at the first service.
+func (r *run) tagged() map[string][]plan.Diagnostic {
+	type cause struct {
+		first    *service
+		text     string
+		services []string
+	}
+	var causes []*cause
+	for _, im := range r.images {
+		if im.unasked == nil {
+			continue
+		}
+		text := im.unasked.Error()
+		var common *CommonError
+		if errors.As(im.unasked, &common) {
+			text = common.Text
+		}
+		i := slices.IndexFunc(causes, func(c *cause) bool { return c.text == text })
+		if i < 0 {
+			i = len(causes)
+			causes = append(causes, &cause{first: im.services[0], text: text})
+		}
+		for _, s := range im.services {
+			causes[i].services = append(causes[i].services, s.Name)
+		}
+	}
+	out := make(map[string][]plan.Diagnostic)
+	for _, c := range causes {
+		what := "is deployed by its tag, which may move without notice"
+		if len(c.services) > 1 {
+			what = "are deployed by their tags, which may move without notice"
+		}
+		out[c.first.Name] = append(out[c.first.Name], plan.Diagnostic{
+			Severity: plan.Warning, Pos: c.first.Pos, Message: fmt.Sprintf("%s %s: %s", some(c.services, 5), what, c.text),
+			Hint: "name the image by its digest, or let pipe reach its registry",
+		})
+	}
+	return out
 }
 
 // fingerprint sets the fingerprint of what would be deployed of s, unless its

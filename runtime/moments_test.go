@@ -295,18 +295,22 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// TestRollbackUnreachable: an image that is deployed from where it is is taken by
-// the digest of then, as this machine may not reach its registry while the cluster
-// does; what is known to be gone is foreseen, and the plan stays the last one.
+// TestRollbackUnreachable: of an image that is deployed from where it is, by digest,
+// nobody is asked, as this machine may not reach its registry while the cluster
+// does; what the registry does not keep any more is foreseen, and the plan stays the
+// last one.
 func TestRollbackUnreachable(t *testing.T) {
 	w := runtimetest.NewWorld()
 	rt, ctx := w.Runtime(), t.Context()
 	digest := plan.DigestOf([]byte("one"))
 	image := "elsewhere/tool@" + string(digest)
-	w.Registry.Upstream(image, digest)
+	w.Registry.Upstream("elsewhere/tool:1", digest)
+	w.Registry.Upstream("redis:7", plan.DigestOf([]byte("redis")))
 	one, two := pipeline(1), pipeline(1)
-	service(one, 1, "tool", plan.ImageSource{Ref: image})
-	service(two, 1, "tool", plan.ImageSource{Ref: image})
+	for _, p := range []*plan.Plan{one, two} {
+		service(p, 1, "tool", plan.ImageSource{Ref: image})
+		service(p, 1, "cache", plan.ImageSource{Mirror: "redis:7"})
+	}
 	two.Services[0].Workload.Replicas = 2
 	first, err := run(t, w, runtime.Request{Plan: one})
 	must(t, err)
@@ -321,23 +325,26 @@ func TestRollbackUnreachable(t *testing.T) {
 		return env.Plan.Services[0].Workload.Replicas
 	}
 
-	answer := runtime.ErrNotFound
+	var answer error = runtime.ErrNotFound
 	w.Hook = func(_ context.Context, c runtimetest.Call) error {
 		if c.Op == "Registry.Resolve" {
+			if c.Subject == image {
+				t.Errorf("asked for %s", image)
+			}
 			return answer
 		}
 		return nil
 	}
 	_, err = run(t, w, req)
 	var failed *runtime.RunError
-	if !errors.As(err, &failed) || !strings.Contains(failed.Failed[0].Error, "the registry does not keep it any more") {
+	if !errors.As(err, &failed) || failed.Failed[0].Service != "cache" || !strings.Contains(failed.Failed[0].Error, "the registry does not keep it any more") {
 		t.Errorf("Run without the image = %v", err)
 	}
 	if got := replicas(); got != 2 {
 		t.Errorf("after a rollback that could not begin the last plan has %d replicas, want 2", got)
 	}
 
-	answer = errors.New("no host of that name")
+	answer = nil
 	record, err := run(t, w, req)
 	must(t, err)
 	if s := record.Services[0]; s.State != runtime.Done || s.Image != image {

@@ -38,14 +38,14 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	}
 	var failed []ServiceRecord
 	made := make(map[*image]string) // by which service
-	var absent map[string][]plan.Diagnostic
+	var warnings map[string][]plan.Diagnostic
 	if req.Action == Deploy {
-		absent = x.absent()
+		warnings = x.warnings()
 	}
 	for _, st := range x.scope.stages {
 		for _, s := range st.services {
 			step := x.step(s, made)
-			step.Warnings = absent[s.Name]
+			step.Warnings = warnings[s.Name]
 			if step.Do == Failed {
 				failed = append(failed, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Failed, Error: step.Why, Err: s.err})
 			}
@@ -61,6 +61,9 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	if hide != nil {
 		for i := range steps {
 			steps[i].Why = hide(steps[i].Why)
+			for j, d := range steps[i].Warnings {
+				steps[i].Warnings[j] = redactDiagnostic(d, hide)
+			}
 		}
 		for i := range failed {
 			redactService(&failed[i], hide)

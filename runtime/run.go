@@ -291,9 +291,9 @@ func (x *run) carryOut(ctx context.Context) error {
 	}
 	x.settleGuards()
 	if err == nil && x.req.Action == Deploy {
-		absent := x.absent()
+		warnings := x.warnings()
 		for _, s := range x.scope.services {
-			for _, d := range absent[s.Name] {
+			for _, d := range warnings[s.Name] {
 				x.track.events.Send("", "", Warned{d})
 			}
 		}
@@ -312,6 +312,15 @@ func (x *run) carryOut(ctx context.Context) error {
 	}
 	x.track.rest(err)
 	return x.track.outcome(err)
+}
+
+// warnings returns, by service, what look has found that may go wrong with it.
+func (x *run) warnings() map[string][]plan.Diagnostic {
+	out := x.absent()
+	for name, more := range x.tagged() {
+		out[name] = append(out[name], more...)
+	}
+	return out
 }
 
 // absent returns, by service, warnings of skipped services that it uses and that
@@ -460,16 +469,23 @@ func (x *run) preparation() []*sched.Task {
 }
 
 // foreseen reports whether the run would fail for reasons that are known before
-// anything is changed, and ends the services that are at fault. A run that
-// keeps going does what it can all the same.
+// anything is changed, and ends the services that are at fault: those of the first
+// such stage fail, and later ones are cancelled, as they would not have been reached,
+// with the reason for which they would fail. A run that keeps going does what it can
+// all the same.
 func (x *run) foreseen() bool {
 	if x.req.KeepGoing {
 		return false
 	}
 	found := false
 	for _, st := range x.scope.stages {
+		earlier := found
 		for _, s := range st.services {
-			if s.err != nil && !s.idle {
+			switch {
+			case s.err == nil || s.idle:
+			case earlier:
+				x.track.end(s, Cancelled, "it would fail: "+s.err.Error(), nil)
+			default:
 				found = true
 				x.track.end(s, Failed, "", s.err)
 			}

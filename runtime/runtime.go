@@ -4,8 +4,6 @@
 package runtime
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -179,29 +177,4 @@ type ServiceRecord struct {
 	Error    string    `json:"error,omitempty"`
 	Evidence []string  `json:"evidence,omitempty"` // what explains the error, ready to show
 	Err      error     `json:"-"`                  // the same error, to be told apart by its type
-}
-
-// A RunError lists the services that failed, in the order of the plan.
-type RunError struct{ Failed []ServiceRecord }
-
-func (e *RunError) Error() string {
-	names := make([]string, len(e.Failed))
-	for i, f := range e.Failed {
-		names[i] = f.Service
-	}
-	if len(names) == 1 {
-		return fmt.Sprintf("service %s failed: %s", names[0], e.Failed[0].Error)
-	}
-	return fmt.Sprintf("%d services failed: %s", len(names), strings.Join(names, ", "))
-}
-
-// Unwrap returns the errors of the services.
-func (e *RunError) Unwrap() []error {
-	var errs []error
-	for _, f := range e.Failed {
-		if f.Err != nil {
-			errs = append(errs, f.Err)
-		}
-	}
-	return errs
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // An UnreachableError says that a builder does not answer.
@@ -39,7 +40,10 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
 }
 
-func (e *UnreachableError) Unwrap() error { return e.Err }
+// Unwrap returns the cause, and that the images of many services have it in common.
+func (e *UnreachableError) Unwrap() []error {
+	return []error{&runtime.CommonError{Text: e.Error()}, e.Err}
+}
 
 // A pool spreads builds over builders.
 type pool struct {

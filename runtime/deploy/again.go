@@ -23,13 +23,7 @@ const (
 
 // An awayError says that the cluster did not answer: what it was asked for may be
 // done or not.
-type awayError struct {
-	text string
-	err  error
-}
-
-func (e *awayError) Error() string { return e.text }
-func (e *awayError) Unwrap() error { return e.err }
+type awayError struct{ *clusterError }
 
 // again does an operation, and does it once more when the cluster went away
 // during it, as with a restart, and came back: what was begun is taken up as what

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // explain says of an error of the cluster what it means and what to do. An error
@@ -25,22 +27,44 @@ func (d *Deployer) explain(ctx context.Context, err error) error {
 	var (
 		authority x509.UnknownAuthorityError
 		name      x509.HostnameError
+		answer    apierrors.APIStatus
 	)
 	switch {
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("cluster %s does not accept the credentials of the kubeconfig; log in anew: %w", host, err)
+		return ofCluster(fmt.Sprintf("cluster %s does not accept the credentials of the kubeconfig; log in again", host), err)
 	case apierrors.IsForbidden(err):
 		// The server says who may not do what on which resource.
-		return fmt.Errorf("%w; have a Role with this right bound to you in the namespace", err)
+		const next = "; have a Role with this right bound to you in the namespace"
+		text := err.Error()
+		if errors.As(err, &answer) {
+			text = answer.Status().Message
+		}
+		return &clusterError{err.Error() + next, err, runtime.CommonError{Text: text + next}}
 	case errors.As(err, &authority), errors.As(err, &name):
-		return fmt.Errorf("cluster %s is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig anew: %w", host, err)
+		return ofCluster(fmt.Sprintf("cluster %s is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig again", host), err)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &awayError{fmt.Sprintf("cluster %s does not answer: nothing listens there; start it, or name another one: %v", host, err), err}
+		return &awayError{ofCluster(fmt.Sprintf("cluster %s does not answer: nothing listens there; start it, or name another one", host), err)}
 	case unreachable(err):
-		return &awayError{fmt.Sprintf("cluster %s does not answer; when it does again, run again: what was begun is taken up: %v", host, err), err}
+		return &awayError{ofCluster(fmt.Sprintf("cluster %s does not answer; when it does again, run again: what was begun is taken up", host), err)}
 	}
 	return err
 }
+
+// A clusterError is an error of the cluster that says what it means. Releases that
+// fail for the same reason have it in common.
+type clusterError struct {
+	text   string
+	err    error
+	common runtime.CommonError
+}
+
+// ofCluster returns an error of which all but the request is common.
+func ofCluster(text string, err error) *clusterError {
+	return &clusterError{fmt.Sprintf("%s: %v", text, err), err, runtime.CommonError{Text: text}}
+}
+
+func (e *clusterError) Error() string   { return e.text }
+func (e *clusterError) Unwrap() []error { return []error{&e.common, e.err} }
 
 // unreachable reports whether there was no answer.
 func unreachable(err error) bool {

@@ -31,7 +31,7 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	}
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
-		return fmt.Errorf("image %s: %s", image, unanswered(host, err))
+		return fmt.Errorf("image %s: %w", image, &runtime.CommonError{Text: unanswered(host, err), Err: runtime.ErrUnreachable})
 	}
 	switch {
 	case isFull(err):
@@ -60,14 +60,23 @@ func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *tran
 	case anonymous && r.own(ref.Context()):
 		return fmt.Errorf("image %s: registry %s wants credentials, and there are none for it%s: run \"%s\"", image, host, said(answer), login(host))
 	case anonymous:
-		return fmt.Errorf("image %s: %w at registry %s, or it is private%s: check its name, or run \"%s\"",
-			image, runtime.ErrNotFound, host, said(answer), login(host))
+		return &noAccess{fmt.Sprintf("image %s: %v at registry %s, or it is private%s: check its name, or run \"%s\"",
+			image, runtime.ErrNotFound, host, said(answer), login(host))}
 	case token:
-		return fmt.Errorf("image %s: %w at registry %s, or the credentials that there are do not allow it%s: check its name, or run \"%s\"",
-			image, runtime.ErrNotFound, host, said(answer), login(host))
+		return &noAccess{fmt.Sprintf("image %s: %v at registry %s, or the credentials that there are do not allow it%s: check its name, or run \"%s\"",
+			image, runtime.ErrNotFound, host, said(answer), login(host))}
 	}
-	return fmt.Errorf("image %s: registry %s refuses the credentials that there are for it%s: run \"%s\"", image, host, said(answer), login(host))
+	return fmt.Errorf("image %s: %w", image, &runtime.CommonError{
+		Text: fmt.Sprintf("registry %s refuses the credentials that there are for it%s: run \"%s\"", host, said(answer), login(host)), Err: runtime.ErrNoAccess,
+	})
 }
+
+// A noAccess is an answer of which nobody knows whether it means that there is no
+// image, or that it is private.
+type noAccess struct{ text string }
+
+func (e *noAccess) Error() string   { return e.text }
+func (e *noAccess) Unwrap() []error { return []error{runtime.ErrNotFound, runtime.ErrNoAccess} }
 
 func isRefused(err error) bool {
 	var answer *transport.Error

@@ -14,17 +14,18 @@ import (
 
 // Failures writes what went wrong in a run of p, the first cause first: for
 // each service where it is declared, the cause, what shows it, and what to do
-// next. It is the one place that words this.
+// next. Services that failed for the same cause are told together. It is the one
+// place that words this.
 func Failures(w io.Writer, p *plan.Plan, namespace string, failed []runtime.ServiceRecord, color bool) error {
 	st := newStyles(color)
 	failed = slices.Clone(failed)
 	slices.SortStableFunc(failed, func(a, b runtime.ServiceRecord) int { return ended(a, b) })
 	var b strings.Builder
-	for i, f := range failed {
+	for i, c := range runtime.Causes(failed) {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		failure(&b, st, p, namespace, f)
+		failure(&b, st, p, namespace, c)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -41,17 +42,36 @@ func ended(a, b runtime.ServiceRecord) int {
 	return cmp.Compare(a.End.UnixNano(), b.End.UnixNano())
 }
 
-func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, f runtime.ServiceRecord) {
-	head := st.bad.Render("error:") + " " + st.bold.Render(f.Service)
+// shownNames is how many services of one cause are named.
+const shownNames = 20
+
+func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c runtime.Cause) {
+	f := c.Failed[0]
 	var service *plan.Service
 	if p != nil {
 		service = p.Service(f.Service)
 	}
-	if service != nil && !service.Pos.IsZero() {
+	var names []string
+	stages := []string{f.Stage}
+	for _, other := range c.Failed {
+		names = append(names, other.Service)
+		if !slices.Contains(stages, other.Stage) {
+			stages = append(stages, other.Stage)
+		}
+	}
+	head := st.bad.Render("error:") + " " + st.bold.Render(strings.Join(names[:min(len(names), shownNames)], ", "))
+	if more := len(names) - shownNames; more > 0 {
+		head += fmt.Sprintf(" and %d more", more)
+	}
+	if service != nil && !service.Pos.IsZero() && len(names) == 1 {
 		head += fmt.Sprintf(" (%s)", service.Pos)
 	}
-	fmt.Fprintf(b, "%s in stage %s\n", head, f.Stage)
-	cause, evidence := f.Error, f.Evidence
+	in := "stage " + stages[0]
+	if len(stages) > 1 {
+		in = "stages " + strings.Join(stages, ", ")
+	}
+	fmt.Fprintf(b, "%s in %s\n", head, in)
+	cause, evidence := c.Text, f.Evidence
 	var build *runtime.BuildError
 	if errors.As(f.Err, &build) {
 		if !build.Pos.IsZero() && !strings.Contains(cause, build.Pos.String()) {
@@ -72,6 +92,9 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, f ru
 				fmt.Fprintln(b, strings.TrimRight("  "+st.dim.Render("| "+text), " "))
 			}
 		}
+	}
+	if len(names) > 1 {
+		service = nil // what to do is not about one
 	}
 	for i, line := range next(f, p, service, namespace) {
 		label := "      "

@@ -166,12 +166,17 @@ func TestFailuresText(t *testing.T) {
 		"registry gone": {fail("api", "apps", errors.New("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address"))},
 		"registry full": {fail("api", "apps", errors.New("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota"))},
 		"timeout":       {fail("api", "apps", timeout)},
-		"several":       {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
+		"one cause": {
+			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
+			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
+			fail("site", "apps", errors.New("another one")),
+		},
+		"several": {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "several"} {
+		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "one cause", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

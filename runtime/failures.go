@@ -1,0 +1,66 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A RunError lists the services that failed, in the order of the plan.
+type RunError struct{ Failed []ServiceRecord }
+
+func (e *RunError) Error() string {
+	names := make([]string, len(e.Failed))
+	for i, f := range e.Failed {
+		names[i] = f.Service
+	}
+	switch causes := Causes(e.Failed); {
+	case len(names) == 1:
+		return fmt.Sprintf("service %s failed: %s", names[0], e.Failed[0].Error)
+	case len(causes) == 1:
+		return fmt.Sprintf("%d services failed for one reason: %s: %s", len(names), strings.Join(names, ", "), causes[0].Text)
+	}
+	return fmt.Sprintf("%d services failed: %s", len(names), strings.Join(names, ", "))
+}
+
+// Unwrap returns the errors of the services.
+func (e *RunError) Unwrap() []error {
+	var errs []error
+	for _, f := range e.Failed {
+		if f.Err != nil {
+			errs = append(errs, f.Err)
+		}
+	}
+	return errs
+}
+
+// A Cause is why services failed.
+type Cause struct {
+	Text   string          // what they have in common; of one service its error
+	Failed []ServiceRecord // in the order in which they were given
+}
+
+// Causes groups services that failed by their causes, in the order of the first of
+// each: those whose errors say the same, or have a [CommonError] of the same text,
+// have one cause.
+func Causes(failed []ServiceRecord) []Cause {
+	var causes []Cause
+	at := make(map[string]int)
+	for _, f := range failed {
+		text := f.Error
+		if common := (*CommonError)(nil); errors.As(f.Err, &common) {
+			text = common.Text
+		}
+		i, known := at[text]
+		if !known {
+			i = len(causes)
+			at[text] = i
+			causes = append(causes, Cause{Text: f.Error})
+		}
+		causes[i].Failed = append(causes[i].Failed, f)
+		if len(causes[i].Failed) > 1 {
+			causes[i].Text = text
+		}
+	}
+	return causes
+}

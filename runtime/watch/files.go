@@ -27,9 +27,10 @@ type FileOptions struct {
 // A Change is what changed of the inputs that are watched.
 type Change struct {
 	// Paths are those whose content changed, that came or went: sorted,
-	// slash-separated, below the workspace. They are the files' own, without the
-	// symbolic links that lead to them; a link that leads elsewhere is one itself.
-	// Directories are among them where they are content: in build contexts.
+	// slash-separated, below the workspace. What an input has through a symbolic link
+	// is there by both names, its own and that below the input; a link that leads
+	// elsewhere is one itself. Directories are among them where they are content: in
+	// build contexts.
 	Paths []string
 	// Inputs are those that the paths belong to, sorted. A glob is one of them if
 	// other files match, a context if what is sent to the builder is another.

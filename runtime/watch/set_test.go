@@ -53,7 +53,7 @@ glob("none/*")
 	s.write("api/src/main.go", "y")
 	s.want("api/src/main.go", "context api/src")
 	s.write("charts/more/x.yaml", "y")
-	s.want("charts/more/x.yaml", "chart charts/db")
+	s.want("charts/db/more/x.yaml charts/more/x.yaml", "chart charts/db")
 }
 
 // TestInBetween: what changed after it was read and before it was watched is

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -133,8 +134,8 @@ func (f *Files) decide() Change {
 	paths, inputs := map[string]bool{}, map[inputKey]plan.Input{}
 	add := func(in *input) { inputs[keyOf(in.Input)] = in.Input }
 	for p, wants := range t.diff.direct {
-		paths[p] = true
 		for w := range wants {
+			w.named(p, paths)
 			for _, in := range w.inputs {
 				add(in)
 			}
@@ -170,8 +171,18 @@ func (f *Files) decide() Change {
 		for _, in := range of {
 			add(in)
 		}
-		if maps.Copy(paths, touched); len(touched) == 0 {
+		for p := range touched {
+			w.named(p, paths)
+		}
+		if len(touched) == 0 {
 			paths[w.path] = true
+		}
+		if w.kind == wantLinked {
+			for _, in := range of {
+				if !strings.HasPrefix(w.path, in.Path+"/") { // the chart itself is behind a link
+					paths[in.Path] = true
+				}
+			}
 		}
 	}
 	for _, in := range linked { // the digest has only some of what links lead to

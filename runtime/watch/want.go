@@ -89,6 +89,23 @@ func (w *want) below(p string) string {
 	return strings.TrimPrefix(p, w.place+"/")
 }
 
+// named adds the names of the path p, which belongs to w: its own, and the one by
+// which the input leads to it.
+func (w *want) named(p string, to map[string]bool) {
+	to[p] = true
+	base := w.path
+	if w.kind == wantGlob {
+		base = w.start
+	}
+	switch {
+	case !w.found || w.place == base:
+	case w.entered() && (w.place == "." || strings.HasPrefix(p, w.place+"/")):
+		to[path.Join(base, w.below(p))] = true
+	default:
+		to[base] = true
+	}
+}
+
 // matches reports whether the path p, in the place of the glob w, is one of a file
 // that matches.
 func (w *want) matches(p string) bool {

@@ -33,10 +33,13 @@ type app struct {
 	// tty returns the terminal that both standard input and standard output are; nil,
 	// or a function that returns nil: they are none.
 	tty func() *tty
-	// signals gives the interrupts that the process receives.
+	// signals gives the interrupts that the process receives, to which raise adds one.
 	signals <-chan os.Signal
+	raise   func(os.Signal)
 	// exit ends the process at once, at a second interrupt.
 	exit func(status int)
+	// browse opens a URL in the browser of the user.
+	browse func(ctx context.Context, url string) error
 	// divert hands what libraries log, line by line, to tell; nil: they log nothing.
 	divert func(tell func(line string))
 	// open puts a runtime together; tests give their own.

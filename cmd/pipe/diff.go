@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/view"
 )
 
@@ -70,25 +72,10 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 	}
 	a.noteRecorded(e)
 	a.current().Doing("comparing with what is deployed in " + key.Namespace())
-	req := a.request(runtime.Deploy, key, flags)
-	req.Plan = e.plan
-	steps, err := rt.Preview(ctx, req)
-	if err != nil {
-		return &runFailure{err, e.plan, key}
-	}
-	if rt.Cluster == nil {
-		return errors.New("this runtime shows no cluster")
-	}
-	is, err := effective(ctx, rt, key, e)
+	d, err := a.compare(ctx, rt, key, e, flags)
 	if err != nil {
 		return err
 	}
-	hide := rt.Hide(is)
-	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, is, steps, hide)
-	if err != nil {
-		return errors.New(hide(err.Error()))
-	}
-	d.Override(view.Overridden(e.plan, is))
 	a.hide()
 	if err := a.write(show.output, d, func() error { return ui.Diff(a.stdout, d) }); err != nil {
 		return err
@@ -97,4 +84,28 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 		return errChanges
 	}
 	return nil
+}
+
+// compare returns what a run of the plan of e would change in the cluster.
+func (a *app) compare(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation, flags runFlags) (view.Diff, error) {
+	req := a.request(runtime.Deploy, key, flags)
+	req.Plan = e.plan
+	steps, err := rt.Preview(ctx, req)
+	if err != nil {
+		return view.Diff{}, &runFailure{err, e.plan, key}
+	}
+	if rt.Cluster == nil {
+		return view.Diff{}, errors.New("this runtime shows no cluster")
+	}
+	is, err := effective(ctx, rt, key, e)
+	if err != nil {
+		return view.Diff{}, err
+	}
+	hide := rt.Hide(is)
+	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, is, steps, hide)
+	if err != nil {
+		return view.Diff{}, errors.New(hide(err.Error()))
+	}
+	d.Override(view.Overridden(e.plan, is))
+	return d, nil
 }

@@ -94,7 +94,7 @@ var policy = map[string][]string{
 	"cmd/internal/eject":  {"plan", "runtime/chart", "sigs.k8s.io/yaml"},
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/repl":   {"plan", "builtins", "internal/builtins", "interp", "go.starlark.net", "golang.org/x/term"},
-	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land"},
+	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land", "golang.org/x/sys", "github.com/muesli/cancelreader"}, // the last two: keys of a terminal
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
 		"plan", "internal/redact", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",

@@ -47,10 +47,17 @@ func process() *app {
 		typed:   func() bool { return term.IsTerminal(int(os.Stdin.Fd())) },
 		tty:     terminal,
 		signals: signals,
-		exit:    os.Exit,
-		divert:  divert,
-		open:    local.Open,
-		look:    local.OpenLook,
+		raise: func(sig os.Signal) {
+			select {
+			case signals <- sig:
+			default: // enough are on their way
+			}
+		},
+		browse: browse,
+		exit:   os.Exit,
+		divert: divert,
+		open:   local.Open,
+		look:   local.OpenLook,
 	}
 }
 

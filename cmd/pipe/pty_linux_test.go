@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -26,14 +25,9 @@ func scriptDialogue(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: dialogue FILE COMMAND…")
 	}
-	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	user, tty, err := openTerminal()
 	ts.Check(err)
 	defer user.Close()
-	n, err := unix.IoctlGetInt(int(user.Fd()), unix.TIOCGPTN)
-	ts.Check(err)
-	ts.Check(unix.IoctlSetPointerInt(int(user.Fd()), unix.TIOCSPTLCK, 0))
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	ts.Check(err)
 	resize := func(w, h uint16) {
 		ts.Check(unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: h, Col: w}))
 	}

@@ -251,10 +251,19 @@ func (a *app) printed(view ui.View) func(plan.Pos, string) {
 
 // progress starts showing progress as the flags say (C3).
 func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
+	mode, err := a.mode(cmd, show)
+	if err != nil {
+		return nil, err
+	}
+	return a.begins(ui.Options{Mode: mode}), nil
+}
+
+// mode is the way in which progress is shown.
+func (a *app) mode(cmd *cobra.Command, show showFlags) (ui.Mode, error) {
 	mode := ui.Mode(show.progress)
 	switch {
 	case mode == ui.TTY && !a.terminal():
-		return nil, usagef(cmd, "--progress tty: standard error is no terminal")
+		return "", usagef(cmd, "--progress tty: standard error is not a terminal")
 	case mode == ui.Auto:
 		mode = ui.Plain
 		ci, _ := a.env("CI")
@@ -262,10 +271,16 @@ func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
 			mode = ui.TTY
 		}
 	}
-	a.json = mode == ui.JSON
-	v := ui.New(ui.Options{Mode: mode, Out: a.stderr, Color: a.color(), Environ: a.environ, Now: a.now})
+	return mode, nil
+}
+
+// begins shows progress from now on, as opts say, on standard error.
+func (a *app) begins(opts ui.Options) ui.View {
+	a.json = opts.Mode == ui.JSON
+	opts.Out, opts.Color, opts.Environ, opts.Now = a.stderr, a.color(), a.environ, a.now
+	v := ui.New(opts)
 	a.show(v)
-	return v, nil
+	return v
 }
 
 // color reports whether standard error takes colours.

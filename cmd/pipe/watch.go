@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -62,29 +60,42 @@ type watcher struct {
 	show  showFlags
 	flags runFlags
 
-	view ui.View
+	view     ui.View
+	live     bool // view has the whole screen
+	keys     bool // and takes keys
+	commands chan watch.Command
+	quit     context.CancelCauseFunc // ends watch mode, which is no failure
+	now      atomic.Pointer[deployed]
 	// What the environment is and has of parameters, once it is known.
 	ref    plan.EnvironmentRef
 	params map[string]string
 	// The plan that the runtime was opened for. Its pipeline and its registry
 	// cannot change while it is open.
-	opened *plan.Plan
-	// current is the plan that was evaluated last; guarded by mu.
-	mu       sync.Mutex
-	current  *plan.Plan
+	opened   *plan.Plan
 	forwards *watchForwards // nil: nothing is forwarded
 }
 
-// watch evaluates and deploys whenever something changes, until it is interrupted.
+// watch evaluates and deploys whenever something changes, until it is interrupted
+// or the user quits.
 func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, live watchFlags) error {
 	defer a.hide()
-	view, err := a.progress(cmd, show)
-	if err != nil {
+	eval.trees = &interp.Trees{}
+	w := &watcher{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show, flags: flags,
+		commands: make(chan watch.Command, 16), ref: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}}
+	ctx, w.quit = context.WithCancelCause(ctx)
+	defer w.quit(nil)
+	if err := w.open(ctx); err != nil {
 		return err
 	}
-	eval.trees = &interp.Trees{}
-	w := &watcher{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show, flags: flags, view: view,
-		ref: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}}
+	err := w.watch(ctx, live)
+	if errors.Is(context.Cause(ctx), errQuit) {
+		return nil
+	}
+	return err
+}
+
+func (w *watcher) watch(ctx context.Context, live watchFlags) error {
+	a, cmd, eval, part, flags := w.app, w.cmd, w.eval, w.part, w.flags
 	e, err := w.first(ctx)
 	if err != nil {
 		return err
@@ -114,8 +125,10 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
 	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
 	req.WaitLock, req.KeepGoing = true, true
+	w.now.Store(&deployed{e, rt, req.Environment})
 	err = watch.Run(ctx, watch.Options{
 		Root: e.workspace, Runtime: &rt.Runtime, Evaluate: w.evaluate, Request: req, Events: w.event,
+		Commands: w.commands, Ask: w.keys,
 		Changed: func(paths []string) {
 			eval.trees.Changed(paths)
 			rt.Changed(paths)
@@ -123,6 +136,9 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 		Files: w.files(),
 	})
 	if ctx.Err() != nil {
+		if w.live {
+			a.hide() // what follows stays below it
+		}
 		a.note(fmt.Sprintf("everything stays deployed in %s; stop it with: pipe stop %s", req.Environment.Namespace(), eval.env))
 	}
 	return err
@@ -158,10 +174,10 @@ func (w *watcher) first(ctx context.Context) (evaluation, error) {
 		if err := files.Set(wrong.Inputs, nil); err != nil {
 			return evaluation{}, err
 		}
-		w.view.Doing("waiting for a change of " + w.file)
 		select {
 		case c := <-files.Changes():
 			w.eval.trees.Changed(c.Paths)
+		case <-w.commands: // whatever it is, there is nothing but to evaluate again
 		case <-ctx.Done():
 			return evaluation{}, context.Cause(ctx)
 		}
@@ -241,9 +257,9 @@ func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
 	if p.Pipeline.Name != was.Name || p.Pipeline.Registry != was.Registry {
 		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name or the registry of the pipeline has changed: end watch mode and start it again", p.Pipeline.Pos)}
 	}
-	w.mu.Lock()
-	w.current = p
-	w.mu.Unlock()
+	if now := w.now.Load(); now != nil {
+		w.now.Store(&deployed{e, now.rt, now.key})
+	}
 	return watch.Evaluation{Plan: p, Inputs: p.Inputs}
 }
 
@@ -275,7 +291,7 @@ func (w *watcher) again(ctx context.Context) (evaluation, error) {
 	}
 }
 
-// event shows an event, and the outcome of a run when it has ended.
+// event shows an event, and writes the record of a run when it has ended.
 func (w *watcher) event(e runtime.Event) {
 	w.view.Event(e)
 	ended, ok := e.Body.(runtime.RunEnded)
@@ -286,24 +302,7 @@ func (w *watcher) event(e runtime.Event) {
 		// Its error is that of the next write to standard output, too.
 		_ = json.NewEncoder(w.app.stdout).Encode(ended.Record)
 	}
-	w.mu.Lock()
-	current := cmp.Or(w.current, w.opened)
-	w.mu.Unlock()
 	if w.forwards != nil && !ended.Record.Stale {
-		w.forwards.set(current)
-	}
-	var failed []runtime.ServiceRecord
-	for _, s := range ended.Record.Services {
-		if s.State == runtime.Failed {
-			failed = append(failed, s)
-		}
-	}
-	if len(failed) == 0 || w.app.json {
-		return
-	}
-	var b bytes.Buffer
-	namespace := runtime.EnvironmentKey{Pipeline: w.opened.Pipeline.Name, Name: w.eval.env}.Namespace()
-	if err := ui.Failures(&b, current, namespace, failed, w.app.color()); err == nil {
-		w.view.Note(strings.TrimRight(b.String(), "\n"))
+		w.forwards.set(w.now.Load().plan)
 	}
 }

@@ -245,7 +245,7 @@ func (p Process) spawn(f files) (*child, error) {
 	cmd.Dir = p.Dir // not the caller's, which it would keep in use
 	cmd.Env = clean(env)
 	cmd.Stdout, cmd.Stderr = log, log
-	detach(cmd)
+	Detach(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", exe, err)
 	}

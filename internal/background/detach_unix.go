@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// detach makes cmd a session of its own: no terminal, and no signal meant for
+// Detach makes cmd a session of its own: no terminal, and no signal meant for
 // the caller's group, reaches it.
-func detach(cmd *exec.Cmd) {
+func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 }
 

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// detach gives cmd no console, so that it does not end with the caller's.
-func detach(cmd *exec.Cmd) {
+// Detach gives cmd no console, so that it does not end with the caller's.
+func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP}
 }
 

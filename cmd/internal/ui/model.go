@@ -34,12 +34,13 @@ type stage struct {
 // A service and where it stands.
 type service struct {
 	name   string
+	number int // watch mode: of the run that the rest is of
 	state  runtime.State
 	reason string
-	began  time.Time // when it left the waiting state
-	since  time.Time // when it came into its state
-	step   step      // what it does now
-	tail   ring      // last lines that it printed
+	began  time.Time    // when it left the waiting state
+	since  time.Time    // when it came into its state
+	step   step         // what it does now
+	tail   ring[string] // last lines that it printed
 }
 
 // A step is what a service does, or waits for, within its state.
@@ -122,16 +123,21 @@ func (m *model) remove(stageName, name string) {
 	st.services = slices.DeleteFunc(st.services, func(s *service) bool { return s.name == name })
 }
 
+// apply takes one event in. Runs of watch mode overlap: what an older run says of a
+// service does not count any more.
 func (s *service) apply(e runtime.Event) {
+	if e.Run < s.number {
+		return
+	}
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
-		if s.began.IsZero() && b.State != runtime.Waiting {
+		if b.State != runtime.Waiting && (s.began.IsZero() || s.state.Ended() && !b.State.Ended()) {
 			s.began = e.Time
 		}
 		if s.state != b.State {
 			s.since, s.step = e.Time, step{}
 		}
-		s.state, s.reason = b.State, b.Reason
+		s.number, s.state, s.reason = e.Run, b.State, b.Reason
 	case runtime.BuildStep:
 		switch {
 		case b.Error != "":
@@ -226,23 +232,28 @@ func retryText(b runtime.Retried) string {
 // tailSize is how many lines of a service's output are kept.
 const tailSize = 20
 
-// A ring keeps the last lines.
-type ring struct {
-	lines []string
-	next  int
+// A ring keeps the last values that were added.
+type ring[T any] struct {
+	size   int // how many; 0: tailSize
+	values []T
+	next   int // where the oldest is, once there are size of them
 }
 
-func (r *ring) add(line string) {
-	if len(r.lines) < tailSize {
-		r.lines = append(r.lines, line)
+func (r *ring[T]) add(v T) {
+	size := r.size
+	if size == 0 {
+		size = tailSize
+	}
+	if len(r.values) < size {
+		r.values = append(r.values, v)
 		return
 	}
-	r.lines[r.next] = line
-	r.next = (r.next + 1) % tailSize
+	r.values[r.next] = v
+	r.next = (r.next + 1) % size
 }
 
-// last returns the last n lines, the oldest first.
-func (r *ring) last(n int) []string {
-	all := append(append([]string(nil), r.lines[r.next:]...), r.lines[:r.next]...)
+// last returns the last n values, the oldest first.
+func (r *ring[T]) last(n int) []T {
+	all := append(append([]T(nil), r.values[r.next:]...), r.values[:r.next]...)
 	return all[max(0, len(all)-n):]
 }

@@ -12,12 +12,15 @@ import (
 
 // styles are the colours of the live view; without colour all are the same.
 // The sixteen basic colours are enough, and follow the user's own theme.
-type styles struct{ good, bad, warn, dim, bold, busy lipgloss.Style }
+type styles struct {
+	good, bad, warn, dim, bold, busy lipgloss.Style
+	services                         []lipgloss.Style // of what services print: each has one
+}
 
 func newStyles(color bool) styles {
 	plain := lipgloss.NewStyle()
 	if !color {
-		return styles{plain, plain, plain, plain, plain, plain}
+		return styles{plain, plain, plain, plain, plain, plain, []lipgloss.Style{plain}}
 	}
 	return styles{
 		good: plain.Foreground(lipgloss.Green),
@@ -26,6 +29,10 @@ func newStyles(color bool) styles {
 		dim:  plain.Faint(true),
 		bold: plain.Bold(true),
 		busy: plain.Foreground(lipgloss.Cyan),
+		services: []lipgloss.Style{
+			plain.Foreground(lipgloss.Cyan), plain.Foreground(lipgloss.Magenta), plain.Foreground(lipgloss.Blue),
+			plain.Foreground(lipgloss.Yellow), plain.Foreground(lipgloss.Green),
+		},
 	}
 }
 

@@ -30,19 +30,22 @@ type plain struct {
 	mu    sync.Mutex // guards what follows
 	out   io.Writer
 	model *model
-	width int                  // of the column of services
-	said  map[string]time.Time // when a service was last mentioned; "" is the command
-	last  map[string]string    // the last line about a service's pods and waits, which are often repeated
-	steps map[string]bool      // what was said of steps of builds
-	begun time.Time            // when the command began to show anything
-	told  bool                 // what model.doing says has been shown
+	width int                        // of the column of services
+	said  map[string]time.Time       // when a service was last mentioned; "" is the command
+	last  map[string]string          // the last line about a service's pods and waits, which are often repeated
+	steps map[string]map[string]bool // what was said of steps of builds, by service
+	begun time.Time                  // when the command began to show anything
+	told  bool                       // what model.doing says has been shown
+	// In watch mode, the errors that were shown, by service.
+	failed map[string]string
+	color  bool
 }
 
 func newPlain(opts Options) *plain {
 	v := &plain{
 		now: opts.Now, out: opts.Out, model: newModel(), begun: opts.Now(),
 		stop: make(chan struct{}), done: make(chan struct{}),
-		said: map[string]time.Time{}, last: map[string]string{}, steps: map[string]bool{},
+		said: map[string]time.Time{}, last: map[string]string{}, steps: map[string]map[string]bool{}, failed: map[string]string{}, color: opts.Color,
 	}
 	go v.heartbeat()
 	return v
@@ -69,23 +72,23 @@ func (v *plain) Doing(what string) {
 func (v *plain) Event(e runtime.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	before := ""
+	var before service
 	if s := v.model.services[e.Service]; s != nil {
-		before = s.reason
+		before = *s
 	}
 	v.model.apply(e)
 	switch b := e.Body.(type) {
 	case runtime.RunStarted:
-		if v.model.watching != "" {
-			return // what it does is told service by service
-		}
 		for name := range v.model.services {
 			v.width = min(max(v.width, len(name)), 24)
+		}
+		if v.model.watching != "" {
+			return // what it does is told service by service
 		}
 		_, all := v.model.counts()
 		v.line(e.Time, "", fmt.Sprintf("%s %s: %s in %s", b.Action, b.Namespace,
 			count(all, "service"), count(len(b.Stages), "stage")))
-	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved, runtime.Forwarding:
+	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved, runtime.Forwarding, runtime.Synced:
 		v.watch(e)
 	case runtime.StageStarted:
 		if v.model.watching != "" {
@@ -99,7 +102,9 @@ func (v *plain) Event(e runtime.Event) {
 		}
 		v.line(e.Time, "", v.stageEnd(v.model.stage(e.Stage)))
 	case runtime.RunEnded:
-		// the result is the command's to show
+		if v.model.watching != "" {
+			v.watch(e)
+		} // else the result is the command's to show
 	case runtime.Printed:
 		v.line(e.Time, "", fmt.Sprintf("%s: %s", b.Pos, b.Text))
 	case runtime.Warned:
@@ -127,18 +132,23 @@ func (v *plain) general(e runtime.Event) {
 }
 
 // about writes the line for an event about a service. A reason is not repeated.
-func (v *plain) about(e runtime.Event, before string) {
+func (v *plain) about(e runtime.Event, before service) {
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
-		if v.model.watching != "" && (b.State == runtime.Unchanged || b.State == runtime.Skipped) {
-			return // that of each service at each change would hide what has changed
+		if v.model.watching != "" {
+			if b.State == runtime.Unchanged || b.State == runtime.Skipped || b.State == runtime.Failed && before.state == runtime.Failed {
+				return // that of each service at each change would hide what has changed
+			}
+			if b.State == runtime.Building {
+				delete(v.steps, e.Service) // they begin again
+			}
 		}
 		delete(v.last, e.Service)
 		text := string(b.State)
 		if s := v.model.services[e.Service]; s.state.Ended() && !s.began.IsZero() && e.Time.After(s.began) {
 			text += " after " + seconds(e.Time.Sub(s.began))
 		}
-		if b.Reason != "" && b.Reason != before {
+		if b.Reason != "" && b.Reason != before.reason {
 			text += ": " + b.Reason
 		}
 		v.line(e.Time, e.Service, text)
@@ -165,11 +175,14 @@ func (v *plain) about(e runtime.Event, before string) {
 // said always.
 func (v *plain) step(e runtime.Event, b runtime.BuildStep) {
 	text := buildLine(b)
-	said := fmt.Sprint(e.Service, " ", b.Done, " ", b.Name)
-	if text == "" || v.steps[said] && b.Error == "" {
+	said := fmt.Sprint(b.Done, " ", b.Name)
+	if text == "" || v.steps[e.Service][said] && b.Error == "" {
 		return
 	}
-	v.steps[said] = true
+	if v.steps[e.Service] == nil {
+		v.steps[e.Service] = map[string]bool{}
+	}
+	v.steps[e.Service][said] = true
 	v.line(e.Time, e.Service, text)
 }
 

@@ -42,7 +42,9 @@ type View interface {
 type Options struct {
 	Mode    Mode
 	Out     io.Writer        // where progress goes: standard error
-	Color   bool             // of the live view
+	Color   bool             // of the live view, and of errors in watch mode
+	Watch   bool             // what is shown is watch mode: its live view has the whole screen
+	Keys    Keys             // of the live view of watch mode
 	Environ []string         // TERM and the like; used by the live view
 	Now     func() time.Time // default time.Now
 }
@@ -54,6 +56,9 @@ func New(opts Options) View {
 	}
 	switch opts.Mode {
 	case TTY:
+		if opts.Watch {
+			return newBoard(opts)
+		}
 		return newTTY(opts)
 	case JSON:
 		return newJSON(opts)

@@ -13,9 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"charm.land/lipgloss/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -38,6 +40,11 @@ func init() {
 	record[runtime.Printed]()
 	record[runtime.Warned]()
 	record[runtime.RunEnded]()
+	record[runtime.FilesChanged]()
+	record[runtime.WatchChanged]()
+	record[runtime.ServiceRemoved]()
+	record[runtime.Forwarding]()
+	record[runtime.Synced]()
 }
 
 func record[B runtime.Body]() {
@@ -51,7 +58,8 @@ func record[B runtime.Body]() {
 	}
 }
 
-// events reads lines "SECONDS | STAGE | SERVICE | KIND | BODY" as events that happened after start.
+// events reads lines "SECONDS | STAGE | SERVICE | KIND | BODY" as events that happened
+// after start; "SECONDS#N" is of the run N of watch mode.
 func events(t *testing.T, start time.Time, text string) []runtime.Event {
 	t.Helper()
 	var all []runtime.Event
@@ -66,7 +74,12 @@ func events(t *testing.T, start time.Time, text string) []runtime.Event {
 		for j := range f {
 			f[j] = strings.TrimSpace(f[j])
 		}
-		secs, err := strconv.ParseFloat(f[0], 64)
+		at, number, _ := strings.Cut(f[0], "#")
+		secs, err := strconv.ParseFloat(at, 64)
+		if err != nil {
+			t.Fatalf("events, line %d: %v", i+1, err)
+		}
+		run, err := strconv.Atoi("0" + number)
 		if err != nil {
 			t.Fatalf("events, line %d: %v", i+1, err)
 		}
@@ -76,14 +89,16 @@ func events(t *testing.T, start time.Time, text string) []runtime.Event {
 		}
 		all = append(all, runtime.Event{
 			Seq: uint64(len(all) + 1), Time: start.Add(time.Duration(secs * float64(time.Second))),
-			Stage: f[1], Service: f[2], Body: body,
+			Run: run, Stage: f[1], Service: f[2], Body: body,
 		})
 	}
 	return all
 }
 
 // TestGolden shows the events of each file of testdata in the ways that its
-// other parts name: "plain", and "WIDTHxHEIGHT at SECONDS" for a screen.
+// other parts name: "plain", "WIDTHxHEIGHT at SECONDS" for a screen, and "watch
+// WIDTHxHEIGHT at SECONDS" for one of watch mode. A part "plan.json" is the plan of
+// all runs.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -96,10 +111,10 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, part := range ar.Files {
-				if part.Name == "events" {
+				if part.Name == "events" || part.Name == "plan.json" {
 					continue
 				}
-				got := showPart(t, string(ar.Files[0].Data), part.Name)
+				got := showPart(t, ar, part.Name)
 				if *update {
 					ar.Files[i].Data = []byte(got)
 					continue
@@ -117,42 +132,87 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func showPart(t *testing.T, recorded, name string) string {
+func showPart(t *testing.T, ar *txtar.Archive, name string) string {
 	t.Helper()
 	if name == "plain" {
-		return showPlain(t, recorded)
+		return showPlain(t, ar)
 	}
 	var width, height int
 	var at float64
-	if _, err := fmt.Sscanf(name, "%dx%d at %f", &width, &height, &at); err != nil {
+	size, watching := strings.CutPrefix(name, "watch ")
+	if _, err := fmt.Sscanf(size, "%dx%d at %f", &width, &height, &at); err != nil {
 		t.Fatalf("part %q: %v", name, err)
 	}
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	now := start.Add(time.Duration(at * float64(time.Second)))
-	m := newModel()
-	for _, e := range events(t, start, recorded) {
-		if !e.Time.After(now) {
+	p := painter{styles: newStyles(false), now: start.Add(time.Duration(at * float64(time.Second))), width: width, height: height}
+	m, w := newModel(), newWatched()
+	for _, e := range recorded(t, ar, start) {
+		if e.Time.After(p.now) {
+			continue
+		}
+		if watching {
+			w.apply(e)
+		} else {
 			m.apply(e)
 		}
 	}
-	p := painter{styles: newStyles(false), now: now, width: width, height: height}
-	lines := p.live(m)
-	if m.ended {
+	var lines []string
+	switch {
+	case watching:
+		lines = p.watch(w, keysText(w, width))
+		if len(lines) != height {
+			t.Errorf("%s: %d lines, want as many as the screen has", name, len(lines))
+		}
+	case m.ended:
 		lines = p.final(m)
+	default:
+		if lines = p.live(m); len(lines) > height-1 {
+			t.Errorf("%s: %d lines are too many", name, len(lines))
+		}
 	}
-	if len(lines) > height-1 && !m.ended {
-		t.Errorf("%s: %d lines are too many", name, len(lines))
+	for _, line := range lines {
+		if n := lipgloss.Width(line); n > width {
+			t.Errorf("%s: a line of %d: %q", name, n, line)
+		}
 	}
-	return strings.Join(lines, "\n") + "\n"
+	text := strings.Join(lines, "\n") + "\n"
+	if watching {
+		text = trimLines(text) // a screen is drawn to its last line
+	}
+	return text
+}
+
+// recorded returns the events of a file of testdata, whose runs have its plan.
+func recorded(t *testing.T, ar *txtar.Archive, start time.Time) []runtime.Event {
+	t.Helper()
+	var all []runtime.Event
+	var p *plan.Plan
+	for _, part := range ar.Files {
+		switch part.Name {
+		case "events":
+			all = events(t, start, string(part.Data))
+		case "plan.json":
+			p = new(plan.Plan)
+			if err := json.Unmarshal(part.Data, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, e := range all {
+		if b, ok := e.Body.(runtime.RunEnded); ok && b.Record != nil {
+			b.Record.Plan = p
+		}
+	}
+	return all
 }
 
 // showPlain plays events at their times, and lets the heart beat between.
-func showPlain(t *testing.T, recorded string) (shown string) {
+func showPlain(t *testing.T, ar *txtar.Archive) (shown string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		v := New(Options{Mode: Plain, Out: &out})
-		for _, e := range events(t, time.Now(), recorded) {
+		for _, e := range recorded(t, ar, time.Now()) {
 			time.Sleep(time.Until(e.Time))
 			v.Event(e)
 		}
@@ -224,8 +284,8 @@ func TestMemory(t *testing.T) {
 		m.apply(runtime.Event{Stage: "s", Service: "api", Body: runtime.Log{Source: "x", Text: fmt.Sprint(i)}})
 	}
 	tail := m.services["api"].tail
-	if len(tail.lines) != tailSize {
-		t.Errorf("kept %d lines, want %d", len(tail.lines), tailSize)
+	if len(tail.values) != tailSize {
+		t.Errorf("kept %d lines, want %d", len(tail.values), tailSize)
 	}
 	if diff := cmp.Diff([]string{"99998", "99999"}, tail.last(2)); diff != "" {
 		t.Errorf("last lines (-want +got):\n%s", diff)

@@ -7,37 +7,80 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// watch writes the line for an event of watch mode.
+// watch writes the lines for an event of watch mode.
 func (v *plain) watch(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.FilesChanged:
 		v.line(e.Time, "", changedText(b))
 	case runtime.WatchChanged:
-		if text := watchText(b, v.model.namespace != ""); text != "" {
-			v.line(e.Time, "", text)
-		}
+		v.watchAt(e, b)
 	case runtime.ServiceRemoved:
 		v.line(e.Time, e.Service, removedText)
 	case runtime.Forwarding:
 		if text := forwardText(b); text != "" {
 			v.once(e, text)
 		}
+	case runtime.Synced:
+		v.line(e.Time, e.Service, syncedText(b))
+	case runtime.RunEnded:
+		v.failures(e, b.Record)
 	}
 }
 
-// forwardText says where a port is reached; empty for what needs no line of its own.
+// watchAt writes what watch mode is at, if that needs a line of its own: runs and
+// evaluations are seen by what they do.
+func (v *plain) watchAt(e runtime.Event, b runtime.WatchChanged) {
+	text := atText(b, v.model.namespace != "")
+	switch b.State {
+	case runtime.Evaluating, runtime.Running:
+		return
+	case runtime.Wrong:
+		text = b.Reason + "\n" + text
+	case runtime.Held:
+		text += ": " + strings.Join(b.Services, ", ")
+	}
+	v.line(e.Time, "", text)
+}
+
+// failures writes why services failed in a run of watch mode. What a later run says
+// again, because nothing of it has changed, is not repeated.
+func (v *plain) failures(e runtime.Event, record *runtime.RunRecord) {
+	if record == nil {
+		return
+	}
+	var failed []runtime.ServiceRecord
+	for _, s := range record.Services {
+		switch {
+		case s.State == runtime.Done || s.State == runtime.Unchanged:
+			delete(v.failed, s.Service)
+		case s.State == runtime.Failed && v.failed[s.Service] != s.Error:
+			v.failed[s.Service] = s.Error
+			failed = append(failed, s)
+		}
+	}
+	if len(failed) == 0 {
+		return
+	}
+	var b strings.Builder
+	if err := Failures(&b, record.Plan, v.model.namespace, failed, v.color); err == nil {
+		v.line(e.Time, "", strings.TrimRight(b.String(), "\n"))
+	}
+}
+
+// forwardText says where a port is reached; empty for what needs no line of its own:
+// that it waits while pods are replaced.
 func forwardText(b runtime.Forwarding) string {
 	switch b.State {
 	case "listening":
-		return "port " + fmt.Sprint(b.Port) + " is forwarded: " + b.URL
+		return fmt.Sprintf("port %d is forwarded: %s", b.Port, b.URL)
 	case "failed":
-		return fmt.Sprintf("port %d cannot be reached: %s", b.Port, b.Reason)
+		return fmt.Sprintf("port %d cannot be reached: %s", b.Port, clean(b.Reason))
 	}
 	return ""
 }
 
 // removedText is said of a service that the plan does not have any more.
-const removedText = "the plan does not have it any more; its release stays until a run with --prune"
+const removedText = "removed from the Pipelinefile; its release stays until a run with --prune"
 
 // changedText says which files have changed.
 func changedText(b runtime.FilesChanged) string {
@@ -57,27 +100,27 @@ func changedText(b runtime.FilesChanged) string {
 	return clean(text)
 }
 
-// watchText says what watch mode is at; empty for what needs no line of its own.
-// Ran says that there was a run already.
-func watchText(b runtime.WatchChanged, ran bool) string {
+// atText says in one line what watch mode is at. Deployed says that there was a
+// deploy already.
+func atText(b runtime.WatchChanged, deployed bool) string {
 	switch b.State {
 	case runtime.Settled:
 		switch {
 		case len(b.Services) > 0:
-			return "watching; failed: " + strings.Join(b.Services, ", ")
+			return "watching; failed: " + clean(strings.Join(b.Services, ", "))
 		case b.Reason != "":
-			return "watching; " + b.Reason
+			return "watching; " + clip(clean(b.Reason))
 		}
 		return "watching: everything is deployed"
 	case runtime.Wrong:
-		if ran {
-			return b.Reason + "\nwatching: the last good plan stays in charge"
+		if deployed {
+			return "errors in the file: the last good plan stays in charge"
 		}
-		return b.Reason + "\nwatching: nothing is deployed before the file is right"
+		return "errors in the file: nothing is deployed until they are corrected"
 	case runtime.Held:
-		return "holding: " + b.Reason + ": " + strings.Join(b.Services, ", ")
+		return "holding: " + clean(b.Reason)
 	case runtime.Paused:
 		return "paused: changes are gathered, and nothing runs"
 	}
-	return ""
+	return string(b.State)
 }

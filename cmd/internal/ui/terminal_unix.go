@@ -1,0 +1,84 @@
+//go:build linux || darwin
+
+package ui
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Foreground reports whether the process may read from a terminal: its process
+// group is the one that has it. Of a terminal that is not its own it may.
+func Foreground(terminal *os.File) bool {
+	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
+	return err != nil || group == unix.Getpgrp()
+}
+
+// keyByKey has a terminal hand on each key as it is pressed, and not show it. The
+// keys that send signals still do: Ctrl-C ends a process that does not read. It
+// returns what takes that back.
+func keyByKey(terminal *os.File) (restore func(), err error) {
+	was, err := unix.IoctlGetTermios(int(terminal.Fd()), readTermios)
+	if err != nil {
+		return nil, fmt.Errorf("ask the terminal how it is set: %w", err)
+	}
+	now := *was
+	now.Lflag &^= unix.ICANON | unix.ECHO
+	now.Cc[unix.VMIN], now.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(int(terminal.Fd()), writeTermios, &now); err != nil {
+		return nil, fmt.Errorf("set the terminal: %w", err)
+	}
+	return func() { _ = unix.IoctlSetTermios(int(terminal.Fd()), writeTermios, was) }, nil
+}
+
+// jobs are the signals of job control while a view has the terminal.
+type jobs struct {
+	stop      chan os.Signal // Ctrl-Z, or kill -TSTP
+	continued chan os.Signal // after a stop that nobody could prepare for, by kill -STOP
+}
+
+// newJobs takes the signals of job control. Reading from a terminal that another
+// process group has becomes an error, instead of stopping the process.
+func newJobs() *jobs {
+	j := &jobs{stop: make(chan os.Signal, 1), continued: make(chan os.Signal, 1)}
+	if ofShell() {
+		signal.Notify(j.stop, unix.SIGTSTP)
+	} else {
+		signal.Ignore(unix.SIGTSTP)
+	}
+	signal.Notify(j.continued, unix.SIGCONT)
+	signal.Ignore(unix.SIGTTIN)
+	return j
+}
+
+// ofShell reports whether a shell could continue the process once it is stopped: it
+// is not in the group of the first process of its session, as it is in a container.
+func ofShell() bool {
+	session, err := unix.Getsid(0)
+	if err != nil {
+		return false
+	}
+	group, err := unix.Getpgid(session)
+	return err == nil && group != unix.Getpgrp()
+}
+
+// close gives them back.
+func (j *jobs) close() {
+	signal.Stop(j.stop)
+	signal.Stop(j.continued)
+	signal.Reset(unix.SIGTSTP, unix.SIGTTIN)
+}
+
+// suspend stops the process as Ctrl-Z does, and returns when it goes on. The default
+// action of SIGTSTP does not come back once Go has handled that signal.
+func (j *jobs) suspend() {
+	_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
+	select {
+	case <-j.continued: // this continuation is known
+	case <-time.After(100 * time.Millisecond):
+	}
+}

@@ -1,0 +1,283 @@
+package ui
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A watched is what the events so far tell of watch mode. Its size depends on the
+// number of services alone: of what they print it keeps the last lines of each.
+type watched struct {
+	namespace string
+	plan      *plan.Plan           // of the newest deploy that has ended; nil: there is none
+	at        runtime.WatchChanged // what watch mode is at; without a state: it has not begun
+	doing     string               // what the command does while watch mode has not begun, or waits for
+	since     time.Time            // of at and doing
+	changed   runtime.FilesChanged // the newest change
+	when      time.Time            // of changed; zero: nothing has changed yet
+	services  []*watchedService    // in the order of the plan
+	names     map[string]*watchedService
+	deploys   int // number of the newest deploy that has begun
+	notes     ring[note]
+	log       ring[logLine] // what all services have printed last
+}
+
+// A watchedService is a service in watch mode: where it stands after all runs.
+type watchedService struct {
+	service
+	stale   bool // what was being done for it is out of date, and a newer run does it again
+	removed bool // the plan does not have it any more
+	color   int
+	record  runtime.ServiceRecord // how it failed last
+	failure []string              // that, as Failures words it; empty: it has not failed
+	where   plan.Pos              // of its declaration, once it has failed
+	cause   string                // the first line of what went wrong
+	synced  string                // what was copied into its containers last
+	ports   []runtime.Forwarding
+	log     ring[string] // what it has printed last
+}
+
+// A note is a message that is not about a service.
+type note struct {
+	at   time.Time
+	text string // one line or more, harmless for a terminal
+}
+
+// A logLine is a line that a service has printed.
+type logLine struct {
+	service *watchedService
+	text    string
+}
+
+// How much is kept of what services print: lines, which are cut to longest bytes.
+const (
+	keptOfEach = 200
+	keptOfAll  = 500
+)
+
+func newWatched() *watched {
+	return &watched{names: map[string]*watchedService{}, log: ring[logLine]{size: keptOfAll}}
+}
+
+// apply takes one event in.
+func (m *watched) apply(e runtime.Event) {
+	switch b := e.Body.(type) {
+	case runtime.RunStarted:
+		m.started(e.Run, b)
+	case runtime.RunEnded:
+		m.ended(e.Run, b.Record)
+	case runtime.WatchChanged:
+		m.at, m.doing, m.since = b, "", e.Time
+	case runtime.FilesChanged:
+		m.changed, m.when = b, e.Time
+	case runtime.ServiceRemoved:
+		s := m.service(e.Service)
+		s.removed, s.ports = true, nil
+	case runtime.Printed:
+		m.note(e.Time, b.Pos.String()+": "+b.Text)
+	case runtime.Warned:
+		m.note(e.Time, warning(b.Diagnostic))
+	case runtime.WaitingFor:
+		if e.Service == "" {
+			m.doing = b.What
+			return
+		}
+		m.service(e.Service).service.apply(e)
+	case runtime.Retried:
+		if e.Service == "" {
+			m.note(e.Time, retryText(b))
+			return
+		}
+		m.service(e.Service).service.apply(e)
+	case runtime.Log:
+		if e.Service == "" {
+			m.note(e.Time, b.Text)
+			return
+		}
+		s, text := m.service(e.Service), clip(clean(b.Text))
+		s.log.add(text)
+		m.log.add(logLine{s, text})
+	case runtime.Forwarding:
+		m.service(e.Service).reach(b)
+	case runtime.Synced:
+		m.service(e.Service).synced = syncedText(b)
+	case runtime.StateChanged:
+		m.state(e, b)
+	default:
+		if e.Service != "" {
+			m.service(e.Service).service.apply(e)
+		}
+	}
+}
+
+// service returns the service of that name, which comes last if it is new.
+func (m *watched) service(name string) *watchedService {
+	s := m.names[name]
+	if s == nil {
+		s = &watchedService{service: service{name: name, state: runtime.Waiting}, color: len(m.names)}
+		s.log.size = keptOfEach
+		m.names[name] = s
+		m.services = append(m.services, s)
+	}
+	return s
+}
+
+// started takes in that a run begins: the services of a deploy come in its order.
+func (m *watched) started(number int, b runtime.RunStarted) {
+	m.namespace, m.doing = b.Namespace, ""
+	if b.Action != runtime.Deploy {
+		return
+	}
+	m.deploys = max(m.deploys, number)
+	var all []*watchedService
+	for _, stage := range b.Stages {
+		for _, name := range stage.Services {
+			s := m.service(name)
+			s.removed = false
+			all = append(all, s)
+		}
+	}
+	if len(all) == len(m.services) {
+		m.services = all
+		return
+	}
+	in := make(map[*watchedService]bool, len(all))
+	for _, s := range all {
+		in[s] = true
+	}
+	for _, s := range m.services {
+		if !in[s] {
+			all = append(all, s)
+		}
+	}
+	m.services = all
+}
+
+// ended takes in how a run ended: why services failed is in its record.
+func (m *watched) ended(number int, record *runtime.RunRecord) {
+	if record == nil {
+		return
+	}
+	if record.Plan != nil {
+		m.plan = record.Plan
+	}
+	for _, r := range record.Services {
+		if s := m.names[r.Service]; s != nil && r.State == runtime.Failed && number >= s.number {
+			s.fails(m.plan, m.namespace, r)
+		}
+	}
+	for _, name := range record.Pruned {
+		if s := m.names[name]; s != nil {
+			delete(m.names, name)
+			m.services = slices.DeleteFunc(m.services, func(v *watchedService) bool { return v == s })
+		}
+	}
+}
+
+// state takes in that a service is in another state.
+func (m *watched) state(e runtime.Event, b runtime.StateChanged) {
+	s := m.service(e.Service)
+	switch {
+	case e.Run < s.number:
+		return
+	case b.State == runtime.Unchanged && s.state == runtime.Done:
+		s.number = e.Run // it is as the run before has left it
+		return
+	}
+	s.stale = b.State == runtime.Cancelled && e.Run < m.deploys
+	s.service.apply(e)
+	if b.State != runtime.Failed {
+		s.failure, s.cause, s.where = nil, "", plan.Pos{}
+	}
+	if b.State == runtime.Deploying {
+		s.synced = "" // it is in the image now
+	}
+}
+
+// note adds a message.
+func (m *watched) note(at time.Time, text string) {
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, clip(clean(line)))
+	}
+	m.notes.add(note{at, strings.Join(lines, "\n")})
+}
+
+// busy reports whether something goes on, so that times and signs move.
+func (m *watched) busy() bool {
+	return m.doing != "" || m.at.State == runtime.Evaluating || m.at.State == runtime.Running ||
+		slices.ContainsFunc(m.services, func(s *watchedService) bool { return s.active() })
+}
+
+// addresses returns where ports of services are reached on this machine.
+func (m *watched) addresses() []address {
+	var all []address
+	for _, s := range m.services {
+		for _, f := range s.ports {
+			if f.URL != "" {
+				all = append(all, address{s.name, f.Port, f.URL})
+			}
+		}
+	}
+	return all
+}
+
+// An address is where a port of a service is reached on this machine.
+type address struct {
+	service string
+	port    int
+	url     string
+}
+
+// active reports whether something is being done for s.
+func (s *watchedService) active() bool { return !s.stale && s.service.active() }
+
+// fails takes in why s failed.
+func (s *watchedService) fails(p *plan.Plan, namespace string, r runtime.ServiceRecord) {
+	s.record = r
+	s.failure = failureLines(p, namespace, []runtime.ServiceRecord{r})
+	if p != nil {
+		if declared := p.Service(r.Service); declared != nil {
+			s.where = declared.Pos
+		}
+	}
+	first, _, _ := strings.Cut(r.Error, "\n")
+	s.cause = clip(clean(first))
+}
+
+// failureLines returns what Failures writes.
+func failureLines(p *plan.Plan, namespace string, failed []runtime.ServiceRecord) []string {
+	var b strings.Builder
+	if err := Failures(&b, p, namespace, failed, false); err != nil || len(failed) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+}
+
+// reach takes in where a port of s is reached.
+func (s *watchedService) reach(f runtime.Forwarding) {
+	for i := range s.ports {
+		if s.ports[i].Port == f.Port {
+			s.ports[i] = f
+			return
+		}
+	}
+	s.ports = append(s.ports, f)
+}
+
+// syncedText says what was copied into a container, or why that could not be done.
+func syncedText(b runtime.Synced) string {
+	if b.Error != "" {
+		return fmt.Sprintf("not copied into %s/%s: %s", b.Pod, b.Container, clean(b.Error))
+	}
+	text := count(b.Files, "file") + " copied"
+	if b.Removed > 0 {
+		text += fmt.Sprintf(", %d deleted", b.Removed)
+	}
+	return fmt.Sprintf("%s in %s/%s, %s", text, b.Pod, b.Container, seconds(b.Took))
+}

@@ -325,7 +325,7 @@ func TestRollbackUnreachable(t *testing.T) {
 		return env.Plan.Services[0].Workload.Replicas
 	}
 
-	var answer error = runtime.ErrNotFound
+	answer := runtime.ErrNotFound
 	w.Hook = func(_ context.Context, c runtimetest.Call) error {
 		if c.Op == "Registry.Resolve" {
 			if c.Subject == image {

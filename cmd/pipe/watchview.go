@@ -64,9 +64,8 @@ func (w *watcher) pressed(ctx context.Context, in *os.File) ui.Keys {
 			w.view.Note("quitting: what is being written is finished")
 			w.quit(errQuit)
 		},
-		Follow: func(service string) {},
-		Open:   func(url string) { go w.browse(ctx, url) },
-		Diff:   w.diff,
+		Open: func(url string) { go w.browse(ctx, url) },
+		Diff: w.diff,
 	}
 }
 

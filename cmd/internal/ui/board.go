@@ -27,7 +27,6 @@ type Keys struct {
 	Quit      func()
 	Interrupt func()               // Ctrl-C, where the system makes no signal of it
 	Restart   func(service string) // rolls the pods of a service
-	Follow    func(service string) // has what a service prints shown from now on
 	Open      func(url string)     // in a browser
 	// Diff returns what differs between the cluster and the files. It may wait, until
 	// its context ends.

@@ -38,7 +38,7 @@ func widest(width int, texts ...string) string {
 // help is what the key ? shows.
 const help = `r   run again: also what failed and has not changed since; after the question of a branch switch, run
 p   pause: gather changes and run nothing; once more, resume
-l   logs: what a service, or all, print
+l   logs of the builds and deploys of a service, or of all
 o   open a port of a service, which is forwarded to this machine, in a browser
 d   diff: what differs between the cluster and the files
 s   restart a service: roll its pods
@@ -120,14 +120,14 @@ func (v *board) choose(what string, names []string, then func(name string) func(
 	v.page = &chooser{what: what, names: names, then: then}
 }
 
-// showLogs shows what a service prints, from now on if nobody has followed it yet.
+// showLogs shows what builds and deploys of a service have printed.
 func (v *board) showLogs(name string) func() {
 	if name == allServices {
 		v.page = &logPage{}
 		return nil
 	}
 	v.page = &logPage{of: v.model.names[name]}
-	return func() { v.keys.Follow(name) }
+	return nil
 }
 
 // open opens a port of a service, and asks which one if there are several.

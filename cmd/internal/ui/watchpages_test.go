@@ -67,7 +67,7 @@ func newPressing(t *testing.T, file string, until float64) *pressing {
 	does := func(what string) func(string) { return func(arg string) { p.did = append(p.did, what+" "+arg) } }
 	p.board = &board{now: func() time.Time { return now }, styles: newStyles(false), model: newWatched(), keys: Keys{
 		In: os.Stdin, Again: did("again"), Pause: did("pause"), Resume: did("resume"), Quit: did("quit"), Interrupt: did("interrupt"),
-		Restart: does("restart"), Follow: does("follow"), Open: does("open"),
+		Restart: does("restart"), Open: does("open"),
 		Diff: func(context.Context) (string, error) { return strings.Repeat("deploy api: changed\n", 30), nil },
 	}}
 	for _, e := range recorded(t, ar, start) {
@@ -114,9 +114,9 @@ func TestPress(t *testing.T) {
 		{"help and back", "? q", nil, "watching; failed: api"},
 		{"logs: which", "l", nil, "> 1  all services"},
 		{"logs of all", "l enter", nil, "api | cannot reach db: connection refused"},
-		{"logs of one", "l w e b enter", []string{"follow web"}, "listening on :80"},
-		{"logs of what failed begin with why", "l 3", []string{"follow api"}, "| pod api-77: container api: exited with 1, restarted 3 times"},
-		{"logs of nothing", "l d b enter", []string{"follow db"}, "nothing has been printed yet"},
+		{"logs of one", "l w e b enter", nil, "listening on :80"},
+		{"logs of what failed begin with why", "l 3", nil, "| pod api-77: container api: exited with 1, restarted 3 times"},
+		{"logs of nothing", "l d b enter", nil, "nothing has been printed yet"},
 		{"nobody has that name", "s x", nil, "none has that in its name"},
 		{"a name corrected", "s x backspace a p enter", []string{"restart api"}, "watching; failed: api"},
 		{"restart by number", "s 2", []string{"restart api"}, "watching; failed: api"},

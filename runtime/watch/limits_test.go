@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -47,10 +48,11 @@ var contextC = []plan.BuildSpec{{Source: plan.Source{Path: "c"}, Context: ".", D
 // watches all is watched again (W5).
 func TestNoWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		src, notes := &fake{}, &told{}
 		src.err = func(dir string) error {
-			if full && strings.HasSuffix(dir, "/c/sub") {
+			if full.Load() && strings.HasSuffix(dir, "/c/sub") {
 				return syscall.ENOSPC
 			}
 			return nil
@@ -78,7 +80,7 @@ func TestNoWatches(t *testing.T) {
 		src.ear.hear(s.path("c/x"), opWrite)
 		s.want("c/x", "context c")
 
-		full = false
+		full.Store(false)
 		time.Sleep(time.Second)
 		if !src.watches(s.path("c/sub")) {
 			t.Error("it is polled although there are watches again")

@@ -34,7 +34,30 @@ type bench struct {
 	evaluated int
 	watched   []plan.Input
 	events    []runtime.Event
-	takes     time.Duration // of an evaluation
+	takes     time.Duration                                 // of an evaluation
+	works     func(op, subject string) time.Duration        // how long the world works; nil: no time
+	hook      func(context.Context, runtimetest.Call) error // of the world; nil: none
+}
+
+// slow has the world's operations take time from now on.
+func (b *bench) slow(works func(op, subject string) time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.works = works
+}
+
+// hooked has the world's steps go through hook from now on.
+func (b *bench) hooked(hook func(context.Context, runtimetest.Call) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hook = hook
+}
+
+// evaluations counts those that came to their end.
+func (b *bench) evaluations() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.evaluated
 }
 
 func (b *bench) Set(inputs []plan.Input, _ []plan.BuildSpec) error {
@@ -50,6 +73,24 @@ func (b *bench) Changes() <-chan Change { return b.changes }
 func begin(t *testing.T, p *plan.Plan, options func(*Options)) *bench {
 	t.Helper()
 	b := &bench{t: t, world: runtimetest.NewWorld(), changes: make(chan Change), commands: make(chan Command), done: make(chan error, 1)}
+	b.world.Takes = func(op, subject string) time.Duration {
+		b.mu.Lock()
+		works := b.works
+		b.mu.Unlock()
+		if works == nil {
+			return 0
+		}
+		return works(op, subject)
+	}
+	b.world.Hook = func(ctx context.Context, c runtimetest.Call) error {
+		b.mu.Lock()
+		hook := b.hook
+		b.mu.Unlock()
+		if hook == nil {
+			return nil
+		}
+		return hook(ctx, c)
+	}
 	b.eval = Evaluation{Plan: p, Inputs: []plan.Input{file("Pipelinefile")}}
 	opts := Options{
 		Runtime: b.world.Runtime(), Commands: b.commands,
@@ -172,8 +213,8 @@ func TestWatch(t *testing.T) {
 		b.save("a", "2")
 		synctest.Wait()
 		b.want(map[string]int{"a": 2, "b": 1})
-		if b.evaluated != 1 {
-			t.Errorf("a change of a source evaluated the file: %d times", b.evaluated)
+		if b.evaluations() != 1 {
+			t.Errorf("a change of a source evaluated the file: %d times", b.evaluations())
 		}
 
 		wrong := Evaluation{
@@ -336,7 +377,7 @@ func TestRestart(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := begin(t, shop("a", "b"), nil)
-				b.world.Takes = minutes
+				b.slow(minutes)
 				time.Sleep(5 * time.Minute)
 				before := len(b.world.Spans())
 				b.commands <- Command{Do: Restart, Service: "a"}
@@ -370,16 +411,17 @@ func TestRestart(t *testing.T) {
 func TestRestartWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, shop("a"), nil)
-		b.world.Takes = func(op, _ string) time.Duration {
+		b.slow(func(op, _ string) time.Duration {
 			if op == "Deployer.Deploy" {
 				return time.Minute
 			}
 			return 10 * time.Second
-		}
+		})
 		time.Sleep(20 * time.Second)
 		b.commands <- Command{Do: Restart, Service: "a"}
 		b.commands <- Command{Do: Restart, Service: "x"}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for _, s := range b.world.Spans() {
 			if s.Op == "Deployer.Restart" && s.Start < time.Minute {
 				t.Errorf("restarted at %v, while it was deployed", s.Start)
@@ -402,12 +444,12 @@ func TestRestartFails(t *testing.T) {
 		b := begin(t, shop("a", "b"), nil)
 		synctest.Wait()
 		failing := true
-		b.world.Hook = func(_ context.Context, c runtimetest.Call) error {
+		b.hooked(func(_ context.Context, c runtimetest.Call) error {
 			if c.Op == "Deployer.Restart end" && failing {
 				return &runtime.ReleaseError{Release: "a", Err: errors.New("it crashes")}
 			}
 			return nil
-		}
+		})
 		settled := func() []string {
 			for _, e := range slices.Backward(b.events) {
 				if w, ok := e.Body.(runtime.WatchChanged); ok && w.State == runtime.Settled {
@@ -450,8 +492,8 @@ func TestNewerEvaluation(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Hour)
-		if b.evaluated != 2 {
-			t.Errorf("%d evaluations came to their end, want the first and the last", b.evaluated)
+		if b.evaluations() != 2 {
+			t.Errorf("%d evaluations came to their end, want the first and the last", b.evaluations())
 		}
 		b.want(map[string]int{"a": 2})
 		b.end()
@@ -464,7 +506,7 @@ func TestMovingSource(t *testing.T) {
 		var mu sync.Mutex
 		failed := false
 		b := begin(t, shop("a"), func(o *Options) {})
-		b.world.Hook = func(_ context.Context, c runtimetest.Call) error {
+		b.hooked(func(_ context.Context, c runtimetest.Call) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if c.Op == "Builder.Build" && !failed {
@@ -472,7 +514,7 @@ func TestMovingSource(t *testing.T) {
 				return fmt.Errorf("main.go changed: %w", runtime.ErrConflict)
 			}
 			return nil
-		}
+		})
 		time.Sleep(time.Minute)
 		b.want(map[string]int{"a": 1})
 		b.end()
@@ -488,11 +530,11 @@ func TestWatchSettles(t *testing.T) {
 			names := []string{"a", "b", "c", "d"}
 			b := begin(t, shop(names...), nil)
 			var mu sync.Mutex
-			b.world.Takes = func(string, string) time.Duration {
+			b.slow(func(string, string) time.Duration {
 				mu.Lock()
 				defer mu.Unlock()
 				return time.Duration(r.IntN(10)) * time.Second
-			}
+			})
 			number := func(n int) int {
 				mu.Lock()
 				defer mu.Unlock()
@@ -517,7 +559,7 @@ func TestWatchSettles(t *testing.T) {
 				t.Errorf("seed %d: states %v", seed, got)
 			}
 			b.end()
-			b.world.Takes = nil
+			b.slow(nil)
 			record, err := b.world.Runtime().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: shop(names...)})
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)

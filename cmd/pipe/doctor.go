@@ -6,7 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/doctor"
+	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
 // errUnwell says that a check has failed, which the report has told.
@@ -23,8 +26,8 @@ func (a *app) doctorCmd() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check what pipe needs, and say what to do",
 		Long: `doctor checks the builder, the registry, the cluster, the rights in the namespace of an
-environment, the limits of file watches and the disk, and says of each that is not well
-what to do about it. It exits with status 1 if something keeps pipe from working.`,
+environment, the limits and file systems that watch mode would meet with the nearest
+Pipelinefile, and the disk, and says of each that is not well what to do about it. It exits with status 1 if something keeps pipe from working.`,
 		Example: `  pipe doctor
   pipe doctor --pipeline shop --env staging --context staging
   pipe doctor --local --registry registry.example.com/shop
@@ -46,6 +49,7 @@ what to do about it. It exits with status 1 if something keeps pipe from working
 			}
 			report := doctor.Examine(cmd.Context(), doctor.Options{
 				Local: opts, Open: a.open, Look: a.look,
+				Survey: func() (watch.Surveyed, error) { return a.survey(cmd, name) },
 				Namespace: runtime.EnvironmentKey{Pipeline: env.pipeline, Name: name}.Namespace(),
 			})
 			a.hide()
@@ -63,4 +67,23 @@ what to do about it. It exits with status 1 if something keeps pipe from working
 	part.add(cmd)
 	show.add(cmd)
 	return cmd
+}
+
+// survey finds out what watch mode would watch of the nearest Pipelinefile. Of one
+// with errors, it is what was read so far.
+func (a *app) survey(cmd *cobra.Command, env string) (watch.Surveyed, error) {
+	root, inputs, builds := a.workspace(), []plan.Input(nil), []plan.BuildSpec(nil)
+	if file, ok := a.nearest(); ok {
+		e, err := a.evaluate(cmd.Context(), cmd, file, evalFlags{env: env}, nil)
+		var wrong *interp.Error
+		switch {
+		case err == nil:
+			inputs, builds = e.plan.Inputs, e.plan.Builds
+		case errors.As(err, &wrong):
+			inputs = wrong.Inputs
+		default:
+			return watch.Surveyed{}, err
+		}
+	}
+	return watch.Survey(root, inputs, builds)
 }

@@ -90,7 +90,7 @@ var policy = map[string][]string{
 	"runtime/internal/testenv": {"internal/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
 	"cmd/internal/doc":    {"internal/builtins", "interp", "interp/lint", "stdlib", "go.starlark.net"},
-	"cmd/internal/doctor": {"plan", "runtime", "runtime/build/daemon", "runtime/local"},
+	"cmd/internal/doctor": {"plan", "runtime", "runtime/build/daemon", "runtime/local", "runtime/watch"},
 	"cmd/internal/eject":  {"plan", "runtime/chart", "sigs.k8s.io/yaml"},
 	"cmd/internal/graph":  {"plan"},
 	"cmd/internal/repl":   {"plan", "builtins", "internal/builtins", "interp", "go.starlark.net", "golang.org/x/term"},

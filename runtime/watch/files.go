@@ -264,8 +264,11 @@ func (f *Files) tell(n Notice) {
 // tellAll tells what is to be told, when it is known how much there is.
 func (f *Files) tellAll() {
 	for _, n := range f.untold {
-		if n.Directories = f.polled; n.Limit.Name != "" {
-			n.Limit = limit(procDir, n.Limit.Name, len(f.tree.nodes))
+		n.Directories = f.polled
+		for _, l := range limits("/proc", len(f.tree.nodes)) {
+			if n.Limit.Name == l.Name {
+				n.Limit = l
+			}
 		}
 		if f.opts.Notice != nil {
 			f.opts.Notice(n)

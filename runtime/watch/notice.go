@@ -2,10 +2,6 @@ package watch
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -31,23 +27,6 @@ const (
 	Unwatchable      Reason = "unwatchable"        // another error
 )
 
-// A Limit is a limit of the system.
-type Limit struct {
-	Name    string // such as "fs.inotify.max_user_watches"; empty: the system has none that is known
-	Value   int    // what it is; 0: it cannot be read
-	Fitting int    // what would do
-}
-
-// The limits of inotify, per user.
-const (
-	MaxWatches   = "fs.inotify.max_user_watches"
-	MaxInstances = "fs.inotify.max_user_instances"
-)
-
-// least are the limits that fit a workspace of some thousand directories beside
-// editors and dev servers.
-var least = map[string]int{MaxWatches: 65536, MaxInstances: 256}
-
 // noticeOf returns the notice that a directory cannot be watched.
 func noticeOf(dir string, err error) Notice {
 	n := Notice{Reason: Unwatchable, Path: dir, Err: err}
@@ -63,23 +42,4 @@ func noticeOf(dir string, err error) Notice {
 // usedUp reports whether a limit of the system was reached.
 func usedUp(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
-const procDir = "/proc"
-
-// limit reads a limit of which a workspace takes need. What fits leaves as much to
-// others as they have now.
-func limit(proc, name string, need int) Limit {
-	l := Limit{Name: name, Fitting: least[name]}
-	file := filepath.Join(append([]string{proc, "sys"}, strings.Split(name, ".")...)...)
-	if data, err := os.ReadFile(file); err == nil {
-		l.Value, _ = strconv.Atoi(strings.TrimSpace(string(data)))
-	}
-	if name == MaxInstances {
-		need = 1
-	}
-	for l.Fitting < l.Value+need {
-		l.Fitting *= 2
-	}
-	return l
 }

@@ -226,8 +226,31 @@ func TestSurvey(t *testing.T) {
 		t.Errorf("Survey() = %+v", got)
 	}
 	for _, l := range got.Limits {
-		if _, err := os.Stat("/proc/sys/fs/inotify"); err == nil && (l.Value == 0 || l.Fitting < 256) {
-			t.Errorf("limit %+v", l)
+		if _, err := os.Stat("/proc/sys/fs/inotify"); err == nil && (l.Value == 0 || l.Used == 0 || l.Need == 0 || l.Fitting < 256) {
+			t.Errorf("limit %+v, and this process watches", l)
 		}
+	}
+}
+
+// TestLimits reads the limits of inotify and what is used of them.
+func TestLimits(t *testing.T) {
+	s := newSpace(t, FileOptions{}, "proc/sys/fs/inotify/max_user_watches", "100000\n", "proc/sys/fs/inotify/max_user_instances", "2\n",
+		"proc/7/fdinfo/3", "pos:\t0\ninotify wd:2 ino:1\ninotify wd:1 ino:2\n", "proc/7/fdinfo/4", "pos:\t0\n", "proc/8/fdinfo/3", "inotify wd:1 ino:2\n")
+	s.link("anon_inode:inotify", "proc/7/fd/3")
+	s.link("/dev/null", "proc/7/fd/4")
+	s.link("anon_inode:inotify", "proc/8/fd/3")
+	got := limits(s.path("proc"), 99_998)
+	want := []Limit{
+		{Name: MaxWatches, Value: 100_000, Used: 3, Need: 99_998, Fitting: 262_144},
+		{Name: MaxInstances, Value: 2, Used: 2, Need: 1, Fitting: 256},
+	}
+	if !slices.Equal(got, want) || got[0].Fits() || got[1].Fits() {
+		t.Errorf("limits() = %+v, want %+v", got, want)
+	}
+	if l := limits(s.path("proc"), 99_997)[0]; !l.Fits() {
+		t.Errorf("%+v does not fit", l)
+	}
+	if l := limits(s.path("none"), 5)[0]; !l.Fits() || l.Value != 0 {
+		t.Errorf("%+v does not fit", l)
 	}
 }

@@ -11,7 +11,7 @@ import (
 type Surveyed struct {
 	Directories int     // each takes a watch
 	Files       int     // that are compared
-	Limits      []Limit // of watches and of inotify instances; those with the Value 0 are not known
+	Limits      []Limit // of watches and of inotify instances
 	Silent      []Mount // file systems with directories that would be polled
 }
 
@@ -36,7 +36,7 @@ func Survey(root string, inputs []plan.Input, builds []plan.BuildSpec) (Surveyed
 			silent[m] = true
 		}
 	}
-	out.Limits = []Limit{limit(procDir, MaxWatches, out.Directories), limit(procDir, MaxInstances, 1)}
+	out.Limits = limits("/proc", out.Directories)
 	out.Silent = slices.SortedFunc(maps.Keys(silent), func(a, b Mount) int { return slices.Compare([]string{a.Path}, []string{b.Path}) })
 	return out, nil
 }

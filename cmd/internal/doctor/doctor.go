@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
 // A Report is what was found. Its JSON form is documented.
@@ -62,7 +61,8 @@ type Options struct {
 	// Open puts a runtime together, and Look what shows a cluster.
 	Open func(context.Context, local.Options) (*local.Runtime, error)
 	Look func(context.Context, local.Options) (*local.Look, error)
-	Proc string // where the limits of the system are; default /proc
+	// Survey finds out what watch mode would watch.
+	Survey func() (watch.Surveyed, error)
 }
 
 // patience is how long a check may take: what does not answer by then is ailing.
@@ -70,9 +70,6 @@ const patience = 15 * time.Second
 
 // Examine does all checks.
 func Examine(ctx context.Context, o Options) Report {
-	if o.Proc == "" {
-		o.Proc = "/proc"
-	}
 	r := Report{Version: 1}
 	for _, check := range []struct {
 		name string
@@ -193,37 +190,32 @@ func rights(ctx context.Context, o Options) Finding {
 	return Finding{State: OK, Text: "in namespace " + o.Namespace + " all that a run needs is allowed"}
 }
 
-// The least limits of file watches: a workspace of some thousand folders, and
-// some editors and dev servers beside.
-const (
-	leastWatches   = 65536
-	leastInstances = 256
-)
-
-// files looks at the limits of file watches.
+// files tells what watch mode would find.
 func files(_ context.Context, o Options) Finding {
-	f := Finding{State: OK}
-	var low, found []string
-	for _, limit := range []struct {
-		name  string
-		least int
-	}{{"max_user_watches", leastWatches}, {"max_user_instances", leastInstances}} {
-		data, err := os.ReadFile(filepath.Join(o.Proc, "sys", "fs", "inotify", limit.name))
-		if errors.Is(err, os.ErrNotExist) {
-			return Finding{State: OK, Text: "this system has no limit of file watches that can be read"}
+	survey, err := o.Survey()
+	if err != nil {
+		return failed(err, "")
+	}
+	f := Finding{State: OK, Text: fmt.Sprintf("directories that watch mode watches here: %d", survey.Directories)}
+	var next []string
+	for _, l := range survey.Limits {
+		if l.Value == 0 {
+			continue
 		}
-		n, convErr := strconv.Atoi(strings.TrimSpace(string(data)))
-		if err = errors.Join(err, convErr); err != nil {
-			return failed(err, "")
-		}
-		found = append(found, fmt.Sprintf("%s %d", limit.name, n))
-		if n < limit.least {
-			low = append(low, fmt.Sprintf("fs.inotify.%s=%d", limit.name, limit.least))
+		f.Text += fmt.Sprintf("; %s is %d, of which %d are used", l.Name, l.Value, l.Used)
+		if !l.Fits() {
+			next = append(next, fmt.Sprintf("sysctl -w %s=%d", l.Name, l.Fitting))
 		}
 	}
-	f.Text = strings.Join(found, ", ")
-	if len(low) > 0 {
-		f.State, f.Next = Warning, "--watch may miss changes in a large workspace: sysctl "+strings.Join(low, " ")
+	if len(next) > 0 {
+		f.State, f.Next = Warning, "what is beyond the limits is polled; raise them with: "+strings.Join(next, " && ")
+	}
+	for _, m := range survey.Silent {
+		f.State = Warning
+		f.Text += fmt.Sprintf("\n%s is on %s, which does not report changes: it is polled", m.Path, m.Type)
+	}
+	if f.Next == "" && len(survey.Silent) > 0 {
+		f.Next = "keep the workspace on a disk of this machine: then changes are seen sooner"
 	}
 	return f
 }

@@ -1,7 +1,7 @@
 package doctor
 
 import (
-	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,37 +10,41 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// TestFiles: limits of file watches that are low are a warning that says what to set.
+// TestFiles: what watch mode would find is told, with what to set if that is too low.
 func TestFiles(t *testing.T) {
+	limits := func(watches, instances int) []watch.Limit {
+		return []watch.Limit{
+			{Name: watch.MaxWatches, Value: watches, Used: 8000, Need: 300, Fitting: 65536},
+			{Name: watch.MaxInstances, Value: instances, Used: 40, Need: 1, Fitting: 256},
+		}
+	}
 	for name, tt := range map[string]struct {
-		watches, instances string
-		want               Finding
+		survey watch.Surveyed
+		want   Finding
 	}{
-		"enough": {"524288\n", "1024\n", Finding{State: OK, Text: "max_user_watches 524288, max_user_instances 1024"}},
-		"low": {"8192\n", "128\n", Finding{State: Warning, Text: "max_user_watches 8192, max_user_instances 128",
-			Next: "--watch may miss changes in a large workspace: sysctl fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=256"}},
-		"absent": {"", "", Finding{State: OK, Text: "this system has no limit of file watches that can be read"}},
+		"enough": {watch.Surveyed{Directories: 300, Limits: limits(524288, 128)}, Finding{State: OK,
+			Text: "directories that watch mode watches here: 300; fs.inotify.max_user_watches is 524288, of which 8000 are used; fs.inotify.max_user_instances is 128, of which 40 are used"}},
+		"low": {watch.Surveyed{Directories: 300, Limits: limits(8192, 40)}, Finding{State: Warning,
+			Text: "directories that watch mode watches here: 300; fs.inotify.max_user_watches is 8192, of which 8000 are used; fs.inotify.max_user_instances is 40, of which 40 are used",
+			Next: "what is beyond the limits is polled; raise them with: sysctl -w fs.inotify.max_user_watches=65536 && sysctl -w fs.inotify.max_user_instances=256"}},
+		"none": {watch.Surveyed{Directories: 3, Limits: limits(0, 0)}, Finding{State: OK, Text: "directories that watch mode watches here: 3"}},
+		"silent": {watch.Surveyed{Directories: 3, Silent: []watch.Mount{{Path: "/mnt/c", Type: "9p"}}}, Finding{State: Warning,
+			Text: "directories that watch mode watches here: 3\n/mnt/c is on 9p, which does not report changes: it is polled",
+			Next: "keep the workspace on a disk of this machine: then changes are seen sooner"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			proc := t.TempDir()
-			dir := filepath.Join(proc, "sys", "fs", "inotify")
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			for file, text := range map[string]string{"max_user_watches": tt.watches, "max_user_instances": tt.instances} {
-				if text == "" {
-					continue
-				}
-				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(tt.want, files(context.Background(), Options{Proc: proc})); diff != "" {
+			got := files(t.Context(), Options{Survey: func() (watch.Surveyed, error) { return tt.survey, nil }})
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+	got := files(t.Context(), Options{Survey: func() (watch.Surveyed, error) { return watch.Surveyed{}, errors.New("watch /x: it is not a directory") }})
+	if got.State != Failed || got.Text != "watch /x: it is not a directory" {
+		t.Errorf("files() = %+v", got)
 	}
 }
 

@@ -49,7 +49,7 @@ Pipelinefile, and the disk, and says of each that is not well what to do about i
 			}
 			report := doctor.Examine(cmd.Context(), doctor.Options{
 				Local: opts, Open: a.open, Look: a.look,
-				Survey: func() (watch.Surveyed, error) { return a.survey(cmd, name) },
+				Survey:    func() (watch.Surveyed, error) { return a.survey(cmd, name) },
 				Namespace: runtime.EnvironmentKey{Pipeline: env.pipeline, Name: name}.Namespace(),
 			})
 			a.hide()

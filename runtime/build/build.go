@@ -55,6 +55,9 @@ type Options struct {
 	// again in each build, also those that did not change: half a minute to a
 	// minute for a gigabyte.
 	Reproducible bool
+	// Password, if set, returns the user name and the password for a registry, or
+	// false: then DockerConfig has them. It is asked for each build.
+	Password func(host string) (user, password string, ok bool)
 	// DockerConfig is the folder with Docker's config.json, whose credential
 	// helpers give access to registries. Default: the one that docker uses.
 	DockerConfig string

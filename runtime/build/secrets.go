@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/types"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
 	"github.com/moby/buildkit/session/secrets"
@@ -56,8 +57,17 @@ func (b *Builder) attachables(j job) ([]session.Attachable, error) {
 	if err != nil {
 		return nil, err
 	}
+	docker := authprovider.LoadAuthConfig(file)
+	credentials := func(ctx context.Context, host string, scope []string, expired authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
+		if b.opts.Password != nil {
+			if user, password, ok := b.opts.Password(host); ok {
+				return types.AuthConfig{ServerAddress: host, Username: user, Password: password}, nil
+			}
+		}
+		return docker(ctx, host, scope, expired)
+	}
 	attach := []session.Attachable{
-		authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: authprovider.LoadAuthConfig(file)}),
+		authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: credentials}),
 		secretsprovider.NewSecretProvider(keyring{j.secrets, j.src.url}),
 	}
 	if j.src.url != "" {

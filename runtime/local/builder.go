@@ -32,6 +32,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		TLS:       tls,
 		CacheDir:  filepath.Join(opts.Home, "cache", "build"),
 		Secrets:   from,
+		Password:  r.password,
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/registry"
 	"github.com/pipelinefile/pipe/runtime/store"
 )
 
@@ -68,9 +69,10 @@ type Runtime struct {
 	// Cluster shows what is deployed; what it shows is not redacted.
 	Cluster *deploy.Deployer
 	// Config is that of the cluster, for what reaches into its pods.
-	Config *rest.Config
-	close  []func() error // in the order of opening
-	warm   *warm          // nil: nothing is kept between runs
+	Config   *rest.Config
+	close    []func() error // in the order of opening
+	warm     *warm          // nil: nothing is kept between runs
+	embedded *trusted       // the embedded registry; nil: another one is used
 }
 
 // Changed has what is kept between runs forgotten, as far as it is of the paths
@@ -130,7 +132,7 @@ func (o Options) Check() error {
 		}
 	}
 	if o.Registry != "" {
-		if _, err := named(o.Registry); err != nil {
+		if _, err := named(registry.Options{Prefix: o.Registry}); err != nil {
 			return err
 		}
 	}
@@ -176,7 +178,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	}
 	r.Builder, r.Hide = builder, hide.hide
 	if embedded, ok := r.Registry.(revived); ok {
-		r.Builder = pushing{builder, embedded}
+		r.Builder = pushing{builder, embedded, r.embedded.pushed}
 	}
 
 	if opts.Warm {

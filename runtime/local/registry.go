@@ -43,19 +43,34 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		}
 		prefix = addr
 	}
-	reg, err := named(prefix)
+	if at == nil {
+		return named(registry.Options{Prefix: prefix})
+	}
+	dir := Registry(opts.Home, opts.Executable).Dir
+	reg, err := named(registry.Options{Prefix: prefix, Password: func() (string, string, error) {
+		password, err := serve.Password(dir)
+		return serve.Writer, password, err
+	}})
 	if err != nil {
 		return nil, err
 	}
-	if at == nil {
-		return reg, nil
+	r.embedded = &trusted{Registry: reg, prefix: prefix, dir: dir, pushed: pushed{filepath.Join(dir, "pushed")}, passive: opts.Passive, notice: opts.notice}
+	return revived{r.embedded, at}, nil
+}
+
+// password returns what a build pushes with to the embedded registry. What it is
+// is asked for when something is pushed: the registry is opened after the builder.
+func (r *Runtime) password(host string) (user, password string, ok bool) {
+	if r.embedded == nil || host != r.embedded.prefix {
+		return "", "", false
 	}
-	return revived{reg, at}, nil
+	password, err := serve.Password(r.embedded.dir)
+	return serve.Writer, password, err == nil
 }
 
 // named returns the registry of that name.
-func named(prefix string) (*registry.Registry, error) {
-	reg, err := registry.New(registry.Options{Prefix: prefix})
+func named(o registry.Options) (*registry.Registry, error) {
+	reg, err := registry.New(o)
 	if err != nil {
 		return nil, &UnavailableError{"registry", err, "name a registry such as registry.example.com/shop", []string{"Registry"}}
 	}

@@ -77,7 +77,8 @@ func (r revived) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref
 // A pushing builder is one that pushes to the embedded registry.
 type pushing struct {
 	runtime.Builder
-	to revived
+	to     revived
+	pushed pushed
 }
 
 // Build implements [runtime.Builder].
@@ -86,5 +87,8 @@ func (b pushing) Build(ctx context.Context, spec plan.BuildSpec, ref string, emi
 		digest, err = b.Builder.Build(ctx, spec, ref, emit)
 		return err
 	})
+	if err == nil {
+		err = b.pushed.note(ref, digest)
+	}
 	return digest, err
 }

@@ -31,6 +31,9 @@ type Options struct {
 	// PlainHTTP are hosts, with their ports if any, that are talked to without
 	// TLS. Those on loopback always are, and no others ever.
 	PlainHTTP []string
+	// Password, if set, returns what writes to the registry of Prefix are made
+	// with, besides the user name. It is asked for each time.
+	Password func() (user, password string, err error)
 	// Keychain has the credentials. Default: what "docker login" left, by way of
 	// Docker's credential helpers.
 	Keychain authn.Keychain
@@ -78,6 +81,9 @@ func New(o Options) (*Registry, error) {
 		return nil, fmt.Errorf("registry %q: %w", redact.URLs(o.Prefix), err)
 	}
 	r.home = ref.Context()
+	if o.Password != nil {
+		r.wire.writes = map[string]func() (string, string, error){r.home.RegistryStr(): o.Password}
+	}
 	return r, nil
 }
 

@@ -17,6 +17,7 @@ import (
 type wire struct {
 	inner     http.RoundTripper
 	plainHTTP []string
+	writes    map[string]func() (user, password string, err error) // by host: for requests that write
 
 	mu      sync.Mutex
 	answers map[string]*http.Response // guarded by mu; to /v2/, by URL, without bodies
@@ -56,6 +57,14 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		without, to := *r, *r.URL
 		to.Scheme, without.URL = "http", &to
 		r = &without
+	}
+	if password := w.writes[r.URL.Host]; password != nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		user, pass, err := password()
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.SetBasicAuth(user, pass)
 	}
 	if r.Method != http.MethodGet || r.URL.Path != "/v2/" || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "" {
 		return w.inner.RoundTrip(r)

@@ -5,9 +5,11 @@
 // and kept, since releases name images by it. It ends when nobody has used it for
 // a time, which leaves releases working: nodes keep the images that they run.
 //
-// Whoever can connect to the loopback address can read and write, as with every
-// registry without accounts. Web pages cannot: requests for other hosts, and
-// those that a browser makes across origins, are refused.
+// Whoever can connect to the loopback address can read. To write takes a password
+// that only the user can read whose process it is: see [Password]. The registry of
+// Start has none, and is for whoever protects it otherwise. Web pages can do
+// neither: requests for other hosts, and those that a browser makes across origins,
+// are refused.
 package serve
 
 import (
@@ -40,8 +42,9 @@ type Options struct {
 }
 
 // The version of what callers and the background process agree on: the
-// registry's protocol, and that it listens where it says.
-const version = "1"
+// registry's protocol, that it listens where it says, and that writes take the
+// password.
+const version = "2"
 
 const process = "registry"
 

@@ -157,7 +157,7 @@ func TestAddressIsKept(t *testing.T) {
 	o := inBackground(t, dir, "1h")
 	first := ensure(t, o)
 	ref := reference(t, first.Addr, "shop/web:one")
-	digest := push(t, ref, image(t, 1000))
+	digest := pushed(t, dir, ref, image(t, 1000))
 	for _, end := range []func() error{
 		func() error { return o.Process().Stop(t.Context()) },
 		func() error { p, err := os.FindProcess(first.PID); return errors.Join(err, p.Kill()) },
@@ -258,8 +258,13 @@ func TestWebPagesAreRefused(t *testing.T) {
 
 func TestEndsIdleAndNotInUse(t *testing.T) {
 	t.Parallel()
-	o := inBackground(t, t.TempDir(), "100ms")
+	dir := t.TempDir()
+	o := inBackground(t, dir, "100ms")
 	a := ensure(t, o)
+	password, err := Password(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	// An upload that goes on is a use, though its sender is not attached.
 	reader, writer := io.Pipe()
 	sent := make(chan error, 1)
@@ -274,7 +279,7 @@ func TestEndsIdleAndNotInUse(t *testing.T) {
 		}
 		sent <- writer.Close()
 	}()
-	err := streamed(t, reference(t, a.Addr, "slow:one"), reader)
+	err = streamed(t, as{password}, reference(t, a.Addr, "slow:one"), reader)
 	reader.Close()
 	if err := errors.Join(<-sent, err); err != nil {
 		t.Errorf("slow upload: %v", err)
@@ -290,9 +295,10 @@ func TestEndsIdleAndNotInUse(t *testing.T) {
 }
 
 // streamed uploads what body has as a blob, in one request.
-func streamed(t *testing.T, ref name.Reference, body io.Reader) error {
+func streamed(t *testing.T, with http.RoundTripper, ref name.Reference, body io.Reader) error {
 	t.Helper()
-	answer, err := http.Post("http://"+ref.Context().RegistryStr()+"/v2/"+ref.Context().RepositoryStr()+"/blobs/uploads/", "", nil)
+	client := &http.Client{Transport: with}
+	answer, err := client.Post("http://"+ref.Context().RegistryStr()+"/v2/"+ref.Context().RepositoryStr()+"/blobs/uploads/", "", nil)
 	if err != nil {
 		return err
 	}
@@ -305,7 +311,7 @@ func streamed(t *testing.T, ref name.Reference, body io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if answer, err = http.DefaultClient.Do(r); err != nil {
+	if answer, err = client.Do(r); err != nil {
 		return err
 	}
 	defer answer.Body.Close()
@@ -319,7 +325,7 @@ func TestOldUploadsAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := inProcess(t, dir)
-	if err := streamed(t, reference(t, s.Addr, "old:one"), bytes.NewReader(make([]byte, 1000))); err != nil {
+	if err := streamed(t, http.DefaultTransport, reference(t, s.Addr, "old:one"), bytes.NewReader(make([]byte, 1000))); err != nil {
 		t.Fatal(err)
 	}
 	glob := filepath.Join(dir, "images/docker/registry/v2/repositories/old/_uploads/*/startedat")

@@ -57,7 +57,14 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	handler := loopbackOnly(http.NewCrossOriginProtection().Handler(diskFull(root, app)))
+	inner := diskFull(root, app)
+	if activity != nil {
+		if inner, err = newWriter(o.Dir, inner); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	handler := loopbackOnly(http.NewCrossOriginProtection().Handler(inner))
 	if activity != nil {
 		handler = counted(activity, handler)
 	}

@@ -1,0 +1,85 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// pushed notes which digest was pushed to the embedded registry for an identity,
+// each in a file of a folder that only the user can write. An image under the tag
+// of an identity that is another one was not built from what the tag says.
+type pushed struct{ dir string }
+
+func (p pushed) path(ref string) string {
+	_, rest, _ := strings.Cut(ref, "/") // the address may become another one
+	return filepath.Join(p.dir, strings.TrimPrefix(string(plan.DigestOf([]byte(rest))), "sha256:"))
+}
+
+// digest returns what was noted of ref; "" if nothing was, or what cannot be read.
+func (p pushed) digest(ref string) (plan.Digest, error) {
+	data, err := os.ReadFile(p.path(ref))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	digest := strings.TrimSpace(string(data))
+	if hex, ok := strings.CutPrefix(digest, "sha256:"); !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+		digest = ""
+	}
+	return plan.Digest(digest), err
+}
+
+// note notes what was pushed to ref. Others see all of it, or what was noted before.
+func (p pushed) note(ref string, digest plan.Digest) error {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(p.dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.WriteString(string(digest) + "\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), p.path(ref))
+}
+
+// A trusted registry is the embedded one, of which an image that pipe did not push
+// under the tag of an identity counts as not there, so that it is built again. What
+// an older pipe has pushed is noted when it is seen first.
+type trusted struct {
+	runtime.Registry
+	prefix  string // host and port
+	dir     string // of the registry
+	pushed  pushed
+	passive bool // note nothing
+	notice  func(string)
+}
+
+// Resolve implements [runtime.Registry].
+func (t *trusted) Resolve(ctx context.Context, ref string) (plan.Digest, error) {
+	digest, err := t.Registry.Resolve(ctx, ref)
+	if err != nil || !strings.HasPrefix(ref, t.prefix+"/") || strings.Contains(ref, "@") {
+		return digest, err
+	}
+	want, err := t.pushed.digest(ref)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("what was pushed to %s: %w", ref, err)
+	case want == "" && !t.passive:
+		return digest, t.pushed.note(ref, digest)
+	case want == "" || want == digest:
+		return digest, nil
+	}
+	t.notice(fmt.Sprintf("embedded registry: %s is %s, and pipe has pushed %s: it is built again", ref, digest, want))
+	return "", fmt.Errorf("%s is not what pipe has pushed: %w", ref, runtime.ErrNotFound)
+}

@@ -104,6 +104,11 @@ type Deployer interface {
 	// does not depend on the revision. It asks no server, but for the secrets
 	// of the namespace, once for all releases; a run calls it after Prepare.
 	Fingerprint(ctx context.Context, r Release) (plan.Digest, error)
+	// Check asks the cluster whether it would accept what deploying r changes of
+	// objects that exist, and writes nothing (D8). What it would not accept is a
+	// *RefusedError, and what cannot be asked is no error. r.Image may be the image
+	// that is deployed, if the new one is not made yet.
+	Check(ctx context.Context, r Release, emit Emit) error
 	// Deploy installs or upgrades r and returns when its workloads are ready
 	// (D2). On a failure it collects what explains it, goes back if r says so
 	// (A8), and returns a *ReleaseError. When ctx is cancelled it ends what it
@@ -173,6 +178,39 @@ type UnboundClaim struct {
 func (e *ReleaseError) Error() string { return e.Err.Error() }
 
 func (e *ReleaseError) Unwrap() error { return e.Err }
+
+// A RefusedError says which changes the cluster does not accept of a release.
+type RefusedError struct {
+	Release string
+	Changes []RefusedChange // at least one
+}
+
+// A RefusedChange is a change of one object that the cluster does not accept.
+type RefusedChange struct {
+	Object string   // such as "statefulset db"
+	Fields []string // such as "spec.volumeClaimTemplates"; empty: the cluster names none
+	Why    string   // in the cluster's words, or whose the object is
+	Next   []string // what can be done: what loses no data comes first, and what loses some says what
+	// Rule says that a rule of the cluster refuses it, such as a quota, an admission
+	// policy or the schema of a kind, which other releases may change.
+	Rule bool
+	// Exists says that the object is somebody else's, and Owner which release of the
+	// same namespace has it, if one does: that may give it up.
+	Exists bool
+	Owner  string
+}
+
+func (e *RefusedError) Error() string {
+	parts := make([]string, len(e.Changes))
+	for i, c := range e.Changes {
+		parts[i] = c.Object + ": "
+		if len(c.Fields) > 0 {
+			parts[i] += strings.Join(c.Fields, ", ") + ": "
+		}
+		parts[i] += c.Why
+	}
+	return strings.Join(parts, "; ")
+}
 
 // A Store keeps environments and the records of their runs (E1, E5). Its errors
 // say what was to be done to which environment, and so do those of a Locker.

@@ -12,6 +12,7 @@ import (
 const (
 	classBuild = iota
 	classDeploy
+	classCheck
 )
 
 // defaultParallelism holds where a plan says nothing (SPEC §2, pipeline()).
@@ -19,7 +20,7 @@ const defaultParallelism = 7
 
 // limits returns the slots of the classes.
 func limits(p plan.Pipeline) []int {
-	limits := []int{classBuild: p.BuildParallelism, classDeploy: p.DeployParallelism}
+	limits := []int{classBuild: p.BuildParallelism, classDeploy: p.DeployParallelism, classCheck: lookParallelism}
 	for i, n := range limits {
 		if n <= 0 {
 			limits[i] = defaultParallelism
@@ -42,6 +43,9 @@ func limits(p plan.Pipeline) []int {
 // builds do the same work (I2). The jobs of a stage that guard what is stopped or
 // deleted come before its other services, which need them.
 //
+// What the cluster would refuse is found beside the builds: all services need the
+// checks of all stages (D8).
+//
 // makeImage and act do the work.
 func (r *run) graph(makeImage func(context.Context, *image) error, act func(context.Context, *service) error) []*sched.Task {
 	var (
@@ -55,6 +59,10 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 		if !im.there {
 			toMake[im.stage] = append(toMake[im.stage], im)
 		}
+	}
+	var checked *sched.Task
+	if tasks = r.checks(); len(tasks) > 0 {
+		checked = tasks[len(tasks)-1]
 	}
 	for _, st := range r.scope.stages {
 		built := &sched.Task{Name: "images of stage " + st.name, Class: -1}
@@ -92,6 +100,9 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 			t.Needs = append(t.Needs, built)
 			if before != nil {
 				t.Needs = append(t.Needs, before)
+			}
+			if checked != nil {
+				t.Needs = append(t.Needs, checked)
 			}
 			if image := making[s.image]; image != nil {
 				t.Needs = append(t.Needs, image)

@@ -73,6 +73,9 @@ func (t *tracker) set(s *service, state State, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := &t.record.Services[t.at[s.Name]]
+	if r.State.Ended() { // as what it needs was made, it was found that it would fail
+		return
+	}
 	t.begin(s, r)
 	r.State, r.Reason = state, reason
 	delete(t.last, s.Name)

@@ -59,6 +59,7 @@ type Deployer struct {
 	views   views
 	secrets secrets
 	checked checked
+	seen    seen
 
 	answered atomic.Bool // the cluster has answered before
 }
@@ -98,6 +99,7 @@ func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.E
 }
 
 func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	d.seen.forget(r.Namespace)
 	o, err := d.open(ctx, r, emit)
 	if err != nil {
 		return err

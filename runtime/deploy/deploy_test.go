@@ -100,6 +100,14 @@ func TestDeployer(t *testing.T) {
 			s.Workload.Env = []plan.EnvVar{{Name: "VARIANT", Value: variant}}
 			return s, testImage
 		},
+		Refused: func(_ *testing.T, name string) (before, after plan.Service, image string) {
+			of := func(size string) plan.Service {
+				s := container(name)
+				s.Workload.Volumes = []plan.Volume{{Name: "data", Path: "/data", Size: size}}
+				return s
+			}
+			return of("2Gi"), of("1Gi"), testImage // a claim does not shrink
+		},
 		Broken: func(_ *testing.T, name string) (plan.Service, string) {
 			s := container(name)
 			s.Values = map[string]any{"serviceAccount": map[string]any{"create": false, "name": "nobody"}}

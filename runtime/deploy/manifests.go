@@ -77,34 +77,9 @@ func (o *operation) inForce() (revision, bool) {
 	return last, true
 }
 
-// render renders the chart as Helm would now.
+// render renders the chart as Helm would now, hooks among the objects.
 func (o *operation) render(into manifests) error {
-	caps, err := o.d.cluster.capabilities()
-	if err != nil {
-		return err
-	}
-	last, exists := o.last()
-	opts := chartutil.ReleaseOptions{
-		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsInstall: !exists, IsUpgrade: exists,
-	}
-	copied, err := o.chart.Copy()
-	if err != nil {
-		return err
-	}
-	values := o.chart.Values(o.use)
-	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
-		return err
-	}
-	all, err := chartutil.ToRenderValues(copied, values, opts, caps)
-	if err != nil {
-		return err
-	}
-	files, err := helmengine.RenderWithClient(copied, all, o.d.cluster.config)
-	if err != nil {
-		return err
-	}
-	maps.DeleteFunc(files, func(name, _ string) bool { return strings.HasSuffix(name, "NOTES.txt") })
-	hooks, objects, err := releaseutil.SortManifests(files, caps.APIVersions, releaseutil.InstallOrder)
+	objects, hooks, err := o.rendered()
 	if err != nil {
 		return err
 	}
@@ -119,6 +94,37 @@ func (o *operation) render(into manifests) error {
 		}
 	}
 	return nil
+}
+
+// rendered returns what the chart renders to, as Helm would render it now.
+func (o *operation) rendered() (objects []releaseutil.Manifest, hooks []*release.Hook, err error) {
+	caps, err := o.d.cluster.capabilities()
+	if err != nil {
+		return nil, nil, err
+	}
+	last, exists := o.last()
+	opts := chartutil.ReleaseOptions{
+		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsInstall: !exists, IsUpgrade: exists,
+	}
+	copied, err := o.chart.Copy()
+	if err != nil {
+		return nil, nil, err
+	}
+	values := o.chart.Values(o.use)
+	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
+		return nil, nil, err
+	}
+	all, err := chartutil.ToRenderValues(copied, values, opts, caps)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := helmengine.RenderWithClient(copied, all, o.d.cluster.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.DeleteFunc(files, func(name, _ string) bool { return strings.HasSuffix(name, "NOTES.txt") })
+	hooks, objects, err = releaseutil.SortManifests(files, caps.APIVersions, releaseutil.InstallOrder)
+	return objects, hooks, err
 }
 
 // manifests are objects by what names them.

@@ -27,6 +27,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // fieldManager is under which name the server notes what we set.
@@ -325,14 +327,9 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 		}
 		return true, o.create(info)
 	}
-	was := live
-	if before != nil {
-		was = before.Object
-	}
-	was = revive(was, info.Object, live)
-	patch, kind, err := patchFor(info.Mapping, was, info.Object, live)
+	patch, kind, err := change(before, info, live)
 	if err != nil {
-		return false, fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
+		return false, err
 	}
 	if string(patch) == "{}" {
 		o.wrote(info, live)
@@ -346,22 +343,42 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	return false, nil
 }
 
+// change returns the patch that makes live, as apply does, what info says.
+func change(before, info *resource.Info, live kruntime.Object) ([]byte, types.PatchType, error) {
+	was := live
+	if before != nil {
+		was = before.Object
+	}
+	was = revive(was, info.Object, live)
+	patch, kind, err := patchFor(info.Mapping, was, info.Object, live)
+	if err != nil {
+		err = fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
+	}
+	return patch, kind, err
+}
+
 func (o *objects) patch(info *resource.Info, kind types.PatchType, patch []byte) (kruntime.Object, error) {
-	obj, err := o.direct(info).Patch(kind).
+	options := &metav1.PatchOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationWarn}
+	obj, err := o.send(info, kind, patch, options)
+	switch {
+	case err == nil:
+	case apierrors.IsInvalid(err):
+		err = &runtime.RefusedError{Release: o.release, Changes: []runtime.RefusedChange{o.refusal(info, patch, err)}}
+	default:
+		err = fmt.Errorf("change %s: %w", shortName(info), err)
+	}
+	return obj, err
+}
+
+func (o *objects) send(info *resource.Info, kind types.PatchType, patch []byte, options *metav1.PatchOptions) (kruntime.Object, error) {
+	return o.direct(info).Patch(kind).
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		Name(info.Name).
-		VersionedParams(&metav1.PatchOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationWarn}, metav1.ParameterCodec).
+		VersionedParams(options, metav1.ParameterCodec).
 		Body(patch).
 		Do(o.requests()).
 		Get()
-	if err != nil {
-		err = fmt.Errorf("change %s: %w", shortName(info), err)
-		if apierrors.IsInvalid(err) && strings.Contains(err.Error(), "immutable") {
-			err = fmt.Errorf("%w; it can only be deleted and made anew: kubectl --namespace %s delete %s %s", err, info.Namespace, info.Mapping.Resource.Resource, info.Name)
-		}
-	}
-	return obj, err
 }
 
 // patchFor returns the patch that makes live what target says: with what

@@ -52,6 +52,12 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return nil, fmt.Errorf("look at the history of release %s: %w", name, err)
 	}
+	return d.openWith(ctx, r, history, emit)
+}
+
+// openWith begins an operation on a release with that history.
+func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []revision, emit runtime.Emit) (*operation, error) {
+	name := r.Service.Name
 	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
 	o := &operation{d: d, r: r, emit: emit, began: time.Now(), timeout: timeoutOf(r.Service)}
 	o.limit = within(o.timeout)

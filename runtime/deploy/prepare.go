@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,7 +56,7 @@ func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 		return err
 	}
 	defer st.mu.Unlock()
-	given, err := d.check(ctx, st, namespace, uses)
+	given, err := d.checkSecrets(ctx, st, namespace, uses)
 	if err != nil {
 		return err
 	}
@@ -95,6 +96,9 @@ func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) er
 			if owner := runtime.OwnerOf(found.Labels); owner != key && owner != (runtime.EnvironmentKey{}) {
 				return &runtime.OwnedError{Key: key, Kind: "namespace", Owner: owner}
 			}
+			if found.Labels[labelKind] == kindNamespace {
+				d.seen.namespace(name, found.CreationTimestamp.Time)
+			}
 			return nil
 		case apierrors.IsForbidden(err):
 			return nil // whoever may act only in a namespace may not look at it either
@@ -111,6 +115,7 @@ func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) er
 		case err != nil:
 			return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
 		default:
+			d.seen.namespace(name, time.Now())
 			return nil
 		}
 	}
@@ -156,9 +161,9 @@ func usesOf(p *plan.Plan) []secretRefUse {
 	return uses
 }
 
-// check makes sure that each secret can be had, and returns the data of the
+// checkSecrets makes sure that each secret can be had, and returns the data of the
 // Secrets that the source of secrets gives.
-func (d *Deployer) check(ctx context.Context, st *secretState, namespace string, uses []secretRefUse) (map[string]map[string][]byte, error) {
+func (d *Deployer) checkSecrets(ctx context.Context, st *secretState, namespace string, uses []secretRefUse) (map[string]map[string][]byte, error) {
 	given := make(map[string]map[string][]byte)
 	missing := make(map[plan.SecretRef][]string) // by whom it is needed
 	var order []plan.SecretRef

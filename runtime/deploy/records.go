@@ -105,6 +105,7 @@ func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]r
 	if err != nil {
 		return nil, err
 	}
+	d.seen.releases(namespace, all)
 	owners, err := d.ownersOf(ctx, namespace, all)
 	if err != nil {
 		return nil, err

@@ -68,7 +68,7 @@ func (o *operation) write() ([]target, error) {
 	case err != nil && o.begun:
 		return nil, &unready{err: err}
 	case err != nil:
-		return nil, err
+		return nil, o.whose(err)
 	}
 	list, err := o.manifest(o.rel)
 	if err != nil {

@@ -40,6 +40,13 @@ const (
 	CrashingChart = "crashing"
 )
 
+// The keys of values that a cluster does not accept of a service that is deployed:
+// ever, and by a rule that may change.
+const (
+	RefusedValue = "refused"
+	RuledValue   = "ruled"
+)
+
 // Releases returns what is in a namespace.
 func (d *Deployer) Releases(namespace string) map[string]Release {
 	d.mu.Lock()
@@ -137,6 +144,24 @@ func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 		return "", err
 	}
 	return plan.DigestOf(data), nil
+}
+
+// Check implements [runtime.Deployer]: a cluster refuses a service with
+// [RefusedValue], and one with [RuledValue] by a rule, if it is deployed without.
+func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	if err := d.world.step(ctx, "Deployer.Check", r.Service.Name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, refused := r.Service.Values[RefusedValue]
+	_, ruled := r.Service.Values[RuledValue]
+	if d.namespaces[r.Namespace][r.Service.Name] == nil || !refused && !ruled {
+		return nil
+	}
+	return &runtime.RefusedError{Release: r.Service.Name, Changes: []runtime.RefusedChange{{
+		Object: "statefulset " + r.Service.Name, Fields: []string{"spec.serviceName"}, Why: "it is immutable", Rule: ruled,
+	}}}
 }
 
 // Deploy implements [runtime.Deployer].

@@ -89,6 +89,9 @@ func TestDeployer(t *testing.T) {
 		Service: func(t *testing.T, name, variant string) (plan.Service, string) {
 			return plan.Service{Name: name, Values: map[string]any{"variant": variant}}, image
 		},
+		Refused: func(t *testing.T, name string) (before, after plan.Service, img string) {
+			return plan.Service{Name: name}, plan.Service{Name: name, Values: map[string]any{runtimetest.RefusedValue: true}}, image
+		},
 		Broken: func(t *testing.T, name string) (plan.Service, string) {
 			return plan.Service{Name: name, Chart: &plan.Chart{Ref: runtimetest.CrashingChart}}, image
 		},

@@ -25,6 +25,9 @@ type DeployerTest struct {
 	// which the deployer finds that out. Nil: failing is not tested, as on a
 	// cluster that runs no containers.
 	Broken func(t *testing.T, name string) (s plan.Service, image string)
+	// Refused returns two states of a service of that name; the cluster accepts
+	// the second if the first is not deployed, and never in its place.
+	Refused func(t *testing.T, name string) (before, after plan.Service, image string)
 }
 
 // TestDeployer checks that a deployer does what [runtime.Deployer] says.
@@ -39,6 +42,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("remove", func(t *testing.T) { testDeployerRemove(t, dt) })
 	t.Run("keep volumes", func(t *testing.T) { testDeployerKeepVolumes(t, dt) })
 	t.Run("owner", func(t *testing.T) { testDeployerOwner(t, dt) })
+	t.Run("check", func(t *testing.T) { testDeployerCheck(t, dt) })
 	t.Run("cancelled", func(t *testing.T) { testDeployerCancelled(t, dt) })
 	if dt.Broken != nil {
 		t.Run("broken", func(t *testing.T) { testDeployerBroken(t, dt) })
@@ -125,6 +129,43 @@ func testDeployerDeploy(t *testing.T, dt DeployerTest) {
 	if got := dt.deployed(t, key)["api"]; got != want {
 		t.Errorf("Deployed after an upgrade = %+v, want %+v", got, want)
 	}
+}
+
+func testDeployerCheck(t *testing.T, dt DeployerTest) {
+	before, after, image := dt.Refused(t, "db")
+	key := dt.prepared(t, before)
+	accepts := func(s plan.Service, image string) {
+		t.Helper()
+		if err := dt.Deployer.Check(t.Context(), dt.release(t, key, s, image), discard); err != nil {
+			t.Errorf("Check(%s) = %v", s.Name, err)
+		}
+	}
+	accepts(before, image)
+	accepts(after, image) // nothing is there that it could change
+	if d := dt.deployed(t, key); len(d) != 0 {
+		t.Errorf("Check has deployed %v", d)
+	}
+	dt.deploy(t, dt.release(t, key, before, image))
+	accepts(before, image)
+	was := dt.deployed(t, key)["db"]
+	err := dt.Deployer.Check(t.Context(), dt.release(t, key, after, image), discard)
+	var refused *runtime.RefusedError
+	if !errors.As(err, &refused) || refused.Release != "db" || len(refused.Changes) == 0 {
+		t.Errorf("Check of what the cluster refuses = %v, want a RefusedError", err)
+	}
+	if is := dt.deployed(t, key)["db"]; is != was {
+		t.Errorf("after Check %+v is deployed, before it was %+v", is, was)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped")
+	cancel(stopped)
+	if err := dt.Deployer.Check(ctx, dt.release(t, key, after, image), discard); !errors.Is(err, stopped) && !errors.Is(err, context.Canceled) {
+		t.Errorf("Check when it is cancelled = %v", err)
+	}
+	one, image := dt.Service(t, "api", "one")
+	dt.deploy(t, dt.release(t, key, one, image))
+	two, image := dt.Service(t, "api", "two")
+	accepts(two, image)
 }
 
 func testDeployerFingerprint(t *testing.T, dt DeployerTest) {

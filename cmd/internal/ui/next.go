@@ -25,7 +25,10 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 	text := strings.ToLower(f.Error)
 	says := func(words string) bool { return strings.Contains(text, words) }
 	var owned *runtime.OwnedError
+	var refused *runtime.RefusedError
 	switch {
+	case errors.As(f.Err, &refused):
+		return afterRefused(f, refused, known)
 	case errors.As(f.Err, &owned):
 		return []string{AfterOwned(owned)}
 	case says("no space left"), says("is full"):
@@ -60,6 +63,37 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
 	}
 	return nil
+}
+
+// afterRefused says what to do about changes that the cluster does not accept.
+func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan.Service) []string {
+	var lines []string
+	for _, c := range e.Changes {
+		for i, next := range c.Next {
+			if len(e.Changes) > 1 && i == 0 {
+				next = "of " + c.Object + ": " + next
+			}
+			lines = append(lines, next)
+		}
+	}
+	if len(lines) == 0 {
+		where := "the service"
+		switch {
+		case service.Chart != nil:
+			where = fmt.Sprintf("chart %s, which %s names, or values= of the service", service.Chart.Ref, service.Chart.Pos)
+		case !service.Pos.IsZero():
+			where = "the service at " + service.Pos.String()
+		}
+		lines = append(lines, "correct "+where+", or ask who administers the cluster for another rule")
+	}
+	var release *runtime.ReleaseError
+	switch {
+	case !errors.As(f.Err, &release):
+		lines = append(lines, "nothing of this run was deployed")
+	case release.RolledBack > 0:
+		lines = append(lines, fmt.Sprintf("revision %d runs again; --on-failure keep leaves the failed one for a look", release.RolledBack))
+	}
+	return lines
 }
 
 // AfterOwned says what to do about what belongs to somebody else.

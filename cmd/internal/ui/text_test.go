@@ -166,6 +166,15 @@ func TestFailuresText(t *testing.T) {
 		"registry gone": {fail("api", "apps", errors.New("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address"))},
 		"registry full": {fail("api", "apps", errors.New("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota"))},
 		"timeout":       {fail("api", "apps", timeout)},
+		"refused": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{
+			Object: "persistentvolumeclaim data", Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
+			Next: []string{"leave spec.storageClassName as it is", "or kubectl --namespace shop-staging delete persistentvolumeclaims data, and run again: ALL DATA of the volume is lost"},
+		}}}))},
+		"refused by a rule": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{Object: "service site", Why: "exceeded quota: small", Rule: true}}}))},
+		"refused twice, deploying": {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ReleaseError{Release: "site", RolledBack: 3, Err: &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{
+			{Object: "configmap a", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
+			{Object: "configmap b", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
+		}}}))},
 		"one cause": {
 			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
 			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
@@ -176,7 +185,7 @@ func TestFailuresText(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "one cause", "several"} {
+		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

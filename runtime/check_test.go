@@ -1,0 +1,158 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+// checked is a plan whose services are deployed, and are about to change: one in each
+// of two stages.
+func checked(t *testing.T, w *runtimetest.World) *plan.Plan {
+	t.Helper()
+	w.Registry.Upstream("redis:7", plan.DigestOf([]byte("redis")))
+	p := pipeline(2)
+	service(p, 1, "one", plan.ImageSource{Mirror: "redis:7"})
+	service(p, 2, "two", plan.ImageSource{Mirror: "redis:7"})
+	_, err := run(t, w, runtime.Request{Plan: p})
+	must(t, err)
+	p = again(p)
+	for i := range p.Services {
+		p.Services[i].Values = map[string]any{"changed": true}
+	}
+	return p
+}
+
+// again returns a copy of a plan whose services can be changed.
+func again(p *plan.Plan) *plan.Plan {
+	is := *p
+	is.Services = slices.Clone(p.Services)
+	return &is
+}
+
+// TestRefused: what the cluster would refuse in any stage is found before the first
+// release is written (D8).
+func TestRefused(t *testing.T) {
+	const refused, ruled = runtimetest.RefusedValue, runtimetest.RuledValue
+	chart := &plan.Chart{Ref: "charts/one"}
+	for _, test := range []struct {
+		name      string
+		change    func(one, two *plan.Service)
+		keepGoing bool
+		one, two  runtime.State
+		warned    bool
+	}{
+		{name: "nothing", change: func(_, _ *plan.Service) {}, one: runtime.Done, two: runtime.Done},
+		{name: "in the second stage", change: func(_, two *plan.Service) { two.Values[refused] = 1 }, one: runtime.Cancelled, two: runtime.Failed},
+		{name: "in both stages", change: func(one, two *plan.Service) { one.Values[refused], two.Values[refused] = 1, 1 }, one: runtime.Failed, two: runtime.Cancelled},
+		{name: "by a rule", change: func(_, two *plan.Service) { two.Values[ruled] = 1 }, one: runtime.Cancelled, two: runtime.Failed},
+		{name: "by a rule that a chart may change", change: func(one, two *plan.Service) { one.Chart, two.Values[ruled] = chart, 1 }, one: runtime.Done, two: runtime.Done, warned: true},
+		{name: "for ever, whatever a chart changes", change: func(one, two *plan.Service) { one.Chart, two.Values[refused] = chart, 1 }, one: runtime.Cancelled, two: runtime.Failed},
+		{name: "by a rule that its own chart may change", change: func(one, _ *plan.Service) { one.Chart, one.Values[ruled] = chart, 1 }, one: runtime.Failed, two: runtime.Cancelled},
+		{name: "keep going", keepGoing: true, change: func(_, two *plan.Service) { two.Values[refused] = 1 }, one: runtime.Done, two: runtime.Failed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := runtimetest.NewWorld()
+			p := checked(t, w)
+			test.change(p.Service("one"), p.Service("two"))
+			deploys, warned := w.Count("Deployer.Deploy"), false
+			record, err := run(t, w, runtime.Request{Plan: p, KeepGoing: test.keepGoing, Events: func(e runtime.Event) {
+				if e, ok := e.Body.(runtime.Warned); ok {
+					warned = warned || strings.Contains(e.Diagnostic.Message, "two: the cluster would refuse this now: ")
+				}
+			}})
+			if s := states(record); s["one"] != test.one || s["two"] != test.two {
+				t.Errorf("states %v, want %s and %s", s, test.one, test.two)
+			}
+			failed := test.one == runtime.Failed || test.two == runtime.Failed
+			var is *runtime.RefusedError
+			if failed != errors.As(err, &is) || !failed && err != nil {
+				t.Errorf("Run = %v", err)
+			}
+			if n := w.Count("Deployer.Deploy") - deploys; failed && !test.keepGoing && n > 0 {
+				t.Errorf("%d releases were deployed before", n)
+			}
+			if warned != test.warned {
+				t.Errorf("warned: %v", warned)
+			}
+		})
+	}
+}
+
+// TestRefusedOwner: an object that a release of an earlier stage may give up when that
+// is deployed is no error (D8).
+func TestRefusedOwner(t *testing.T) {
+	for _, owner := range []string{"one", "another"} {
+		w := runtimetest.NewWorld()
+		p := checked(t, w)
+		w.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Deployer.Check" && c.Subject == "two" {
+				return &runtime.RefusedError{Release: "two", Changes: []runtime.RefusedChange{{Object: "service x", Why: "it exists", Exists: true, Owner: owner}}}
+			}
+			return nil
+		}
+		if _, err := run(t, w, runtime.Request{Plan: p}); (err == nil) != (owner == "one") {
+			t.Errorf("owned by %s: Run = %v", owner, err)
+		}
+	}
+}
+
+// TestCheckedBesideBuilds: the cluster is asked while images are built, of all stages,
+// with the images that are deployed; nothing is asked about what does not change, and a
+// service that is refused ends as failed though its image is made (D8).
+func TestCheckedBesideBuilds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		p := pipeline(2)
+		app(p, 1, "one")
+		app(p, 2, "two")
+		app(p, 2, "same")
+		_, err := run(t, w, runtime.Request{Plan: p})
+		must(t, err)
+		w.Builder.SetSource("one", "changed")
+		w.Builder.SetSource("two", "changed")
+		w.Takes = func(op, _ string) time.Duration {
+			if op == "Builder.Build" {
+				return time.Minute
+			}
+			return 0
+		}
+		var mu sync.Mutex
+		var asked []string
+		w.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Deployer.Check" {
+				mu.Lock()
+				asked = append(asked, c.Subject)
+				mu.Unlock()
+				time.Sleep(30 * time.Second)
+			}
+			return nil
+		}
+		begun := time.Now()
+		_, err = run(t, w, runtime.Request{Plan: p})
+		must(t, err)
+		if took := time.Since(begun); took != 2*time.Minute {
+			t.Errorf("it took %s, want that of two builds", took)
+		}
+		if len(asked) != 2 || asked[0] == "same" || asked[1] == "same" {
+			t.Errorf("asked about %q", asked)
+		}
+
+		w.Builder.SetSource("one", "again")
+		p = again(p)
+		p.Service("one").Values = map[string]any{runtimetest.RefusedValue: true}
+		record, err := run(t, w, runtime.Request{Plan: p})
+		if s := states(record); err == nil || s["one"] != runtime.Failed || s["two"] != runtime.Cancelled {
+			t.Errorf("Run = %v, states %v", err, s)
+		}
+	})
+}

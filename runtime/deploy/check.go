@@ -1,0 +1,201 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// What the cluster would refuse of a deploy is found before anything is written (SPEC
+// D8): the objects that change are patched in a dry run, which goes through
+// validation, admission and quotas as the patch itself. An object that the release
+// does not have yet is only looked at, for whose it is; that is left out in a
+// namespace that was made just now, in which there is nothing. What cannot be asked,
+// such as a webhook that knows no dry runs, is left to the deploy.
+
+// Check implements [runtime.Deployer].
+func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	return d.again(ctx, emit, "check "+r.Service.Name, func() error { return d.explain(ctx, d.check(ctx, r, emit)) })
+}
+
+func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+	fresh := d.seen.fresh(r.Namespace)
+	if fresh && r.Service.Chart == nil {
+		return ctx.Err()
+	}
+	if fresh { // its CRDs need no namespace
+		c, _, err := d.chartOf(ctx, r)
+		if err != nil || !c.HasCRDs() {
+			return err
+		}
+	}
+	open := func() (*operation, error) { return d.open(ctx, r, emit) }
+	if history, known := d.seen.history(r.Namespace, r.Service.Name); known {
+		open = func() (*operation, error) { return d.openWith(ctx, r, history, emit) }
+	}
+	o, err := open()
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	if err := o.prepare(ctx); err != nil {
+		return err
+	}
+	// What the server warns of is told when it is written.
+	o.objects.requests = func() context.Context { return ctx }
+	var before *release.Release
+	if last, exists := o.inForce(); exists {
+		if before, err = o.records.full(last); err != nil {
+			return err
+		}
+	}
+	o.warnOfCRDs(before)
+	if fresh && before == nil {
+		return nil
+	}
+	refused, err := o.refused(ctx, before)
+	if len(refused) > 0 {
+		return &runtime.RefusedError{Release: r.Service.Name, Changes: refused}
+	}
+	return err
+}
+
+// refused returns what the cluster would refuse of the release that comes after
+// before, or of the first one. An error says that it could not be asked.
+func (o *operation) refused(ctx context.Context, before *release.Release) ([]runtime.RefusedChange, error) {
+	objects, _, err := o.rendered()
+	if err != nil {
+		return nil, fmt.Errorf("render %s: %w", o.r.Service.Name, err)
+	}
+	was := make(map[string]*resource.Info)
+	if before != nil {
+		for _, info := range o.objects.readable(before.Manifest) {
+			was[objectID(info)] = info
+		}
+	}
+	var (
+		mu      sync.Mutex
+		wg      sync.WaitGroup
+		changes []runtime.RefusedChange
+		errs    []error
+	)
+	for _, m := range objects {
+		for _, info := range o.objects.readable(m.Content) {
+			old := was[objectID(info)]
+			if old != nil && reflect.DeepEqual(old.Object, info.Object) {
+				continue
+			}
+			wg.Go(func() {
+				change, err := o.objects.dryRun(old, info)
+				mu.Lock()
+				defer mu.Unlock()
+				if change != nil {
+					changes = append(changes, *change)
+				}
+				errs = append(errs, err)
+			})
+		}
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	sortChanges(changes)
+	return changes, errors.Join(errs...)
+}
+
+// whose returns what is known of an error with which Helm did not begin: it only has
+// words for objects that belong to somebody else.
+func (o *operation) whose(err error) error {
+	var before *release.Release
+	if last, exists := o.inForce(); exists {
+		before, _ = o.records.full(last) // without it more is looked at
+	}
+	refused, _ := o.refused(o.objects.requests(), before)
+	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
+	if len(refused) == 0 {
+		return err
+	}
+	return &runtime.RefusedError{Release: o.r.Service.Name, Changes: refused}
+}
+
+// readable returns the objects of a text but for those of kinds that the cluster does
+// not know: an earlier stage may bring them.
+func (o *objects) readable(text string) []*resource.Info {
+	var all []*resource.Info
+	for doc := range strings.SplitSeq("\n"+text, "\n---") {
+		if list, err := o.read(strings.NewReader(doc)); err == nil {
+			all = append(all, list...)
+		}
+	}
+	return all
+}
+
+// dryRun returns why the server would not make an object what info says, or nil.
+// before is what the last revision says of it; nil: it has none of that name.
+func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, error) {
+	obj, err := o.get(info)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case apierrors.IsForbidden(err):
+		change := o.refusal(info, nil, err)
+		return &change, nil
+	case err != nil:
+		return nil, unanswered(err)
+	}
+	live, ok := obj.(*unstructured.Unstructured)
+	if !ok || live.GetDeletionTimestamp() != nil {
+		return nil, nil
+	}
+	if before == nil {
+		if !o.adopts(live) {
+			change := o.conflict(info, live)
+			return &change, nil
+		}
+		before = info // as Helm does
+	}
+	if job := asJob(live); job != nil && standJob(job).failed != "" {
+		return nil, nil // it is made again
+	}
+	patch, kind, err := change(before, info, live)
+	if err != nil || string(patch) == "{}" {
+		return nil, err
+	}
+	_, err = o.send(info, kind, patch, &metav1.PatchOptions{
+		FieldManager: fieldManager, FieldValidation: metav1.FieldValidationIgnore, DryRun: []string{metav1.DryRunAll},
+	})
+	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+		change := o.refusal(info, patch, err)
+		return &change, nil
+	}
+	return nil, unanswered(err)
+}
+
+// unanswered leaves of an error of a question that the server was away. Whatever else
+// it says of a dry run it may not say of the write.
+func unanswered(err error) error {
+	if unreachable(err) {
+		return err
+	}
+	return nil
+}
+
+// adopts reports whether Helm takes an object into the release.
+func (o *objects) adopts(live *unstructured.Unstructured) bool {
+	annotations := live.GetAnnotations()
+	return live.GetLabels()[labelManagedBy] == managedByHelm &&
+		annotations[annotationRelease] == o.release && annotations[annotationReleaseNamespace] == o.namespace
+}

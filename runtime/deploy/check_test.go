@@ -1,0 +1,420 @@
+package deploy_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+)
+
+// check asks for what the cluster would refuse of a service.
+func (b *bench) check(s plan.Service) (warned []string, err error) {
+	b.t.Helper()
+	err = b.Check(b.t.Context(), b.release(s), func(e runtime.Body) {
+		if w, ok := e.(runtime.Warned); ok {
+			warned = append(warned, w.Diagnostic.Message+" / "+w.Diagnostic.Hint)
+		}
+	})
+	return warned, err
+}
+
+// refuses returns the change that the cluster would refuse, which must be one.
+func (b *bench) refuses(s plan.Service) runtime.RefusedChange {
+	b.t.Helper()
+	_, err := b.check(s)
+	var refused *runtime.RefusedError
+	if !errors.As(err, &refused) || len(refused.Changes) != 1 || refused.Release != s.Name {
+		b.t.Fatalf("Check = %v, want one refused change", err)
+	}
+	return refused.Changes[0]
+}
+
+const claimed = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: {{ .Release.Name }}}
+spec:
+  serviceName: x
+  selector: {matchLabels: {app: x}}
+  template: {metadata: {labels: {app: x}}, spec: {containers: [{name: c, image: "x:1"}]}}
+  volumeClaimTemplates:
+  - metadata: {name: data, labels: {tag: "{{ .Values.tag }}"}}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+`
+
+// TestCheck checks what is found before anything is written (D8): with the field that
+// cannot be changed and what can be done, of which the first loses no data.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		chart string // of .Values.tag, which is 1 and then 2
+		want  runtime.RefusedChange
+	}{
+		"claims of a StatefulSet": {claimed, runtime.RefusedChange{
+			Object: "statefulset web", Fields: []string{"spec.volumeClaimTemplates"}, Why: "Forbidden: updates to statefulset spec for fields other than",
+			Next: []string{"kubectl --namespace NS delete statefulsets.apps web --cascade=orphan, and run again: its pods and claims stay", "or leave spec.volumeClaimTemplates as it is"},
+		}},
+		"selector of a Deployment": {`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}}
+spec:
+  selector: {matchLabels: {app: "x{{ .Values.tag }}"}}
+  template: {metadata: {labels: {app: "x{{ .Values.tag }}"}}, spec: {containers: [{name: c, image: "x:1"}]}}
+`, runtime.RefusedChange{
+			Object: "deployment web", Fields: []string{"spec.selector"}, Why: "Invalid value: ",
+			Next: []string{"leave spec.selector as it is", "or kubectl --namespace NS delete deployments.apps web, and run again: its pods end before new ones start; no data is lost"},
+		}},
+		"template of a Job": {`
+apiVersion: batch/v1
+kind: Job
+metadata: {name: {{ .Release.Name }}}
+spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: c, image: "x:{{ .Values.tag }}"}], terminationGracePeriodSeconds: {{ .Values.tag }}}}}
+`, runtime.RefusedChange{
+			Object: "job web", Fields: []string{"spec.template.spec"}, Why: "Invalid value: ",
+			Next: []string{"give the job a name that changes with it", "or kubectl --namespace NS delete jobs.batch web, and run again: it runs again; the logs of its pods are lost"},
+		}},
+		"class of a claim": {`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: {{ .Release.Name }}}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "class-{{ .Values.tag }}", resources: {requests: {storage: 1Gi}}}
+`, runtime.RefusedChange{
+			Object: "persistentvolumeclaim web", Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
+			Next: []string{"leave spec.storageClassName as it is", "or give the volume another name and copy the data into it", "or kubectl --namespace NS delete persistentvolumeclaims web, and run again: ALL DATA of the volume is lost"},
+		}},
+		"data of an immutable Secret": {`
+apiVersion: v1
+kind: Secret
+metadata: {name: {{ .Release.Name }}}
+immutable: true
+stringData: {key: "hidden-{{ .Values.tag }}"}
+`, runtime.RefusedChange{
+			Object: "secret web", Fields: []string{"data"}, Why: "Forbidden: field is immutable when `immutable` is set",
+			Next: []string{"give it another name in the chart", "or kubectl --namespace NS delete secrets web, and run again: what is in it and not in the chart is lost"},
+		}},
+		"a wrong value": {`
+apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}}
+spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
+`, runtime.RefusedChange{
+			Object: "service web", Fields: []string{"spec.ports[0].port", "spec.ports[0].targetPort"}, Why: "Invalid value: 99999",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			b := newBench(t, deploy.Options{Dir: dir})
+			s := writeChart(t, dir, "web", map[string]string{"templates/all.yaml": test.chart})
+			if _, err := b.check(tagged(s, "2")); err != nil {
+				t.Fatalf("Check of the first revision = %v", err)
+			}
+			b.deploy(tagged(s, "1"))
+			was := b.deployed("web")
+			if _, err := b.check(tagged(s, "1")); err != nil {
+				t.Errorf("Check without a change = %v", err)
+			}
+			got := b.refuses(tagged(s, "2"))
+			if got.Object != test.want.Object || !slices.Equal(got.Fields, test.want.Fields) || !strings.HasPrefix(got.Why, test.want.Why) || got.Rule || got.Owner != "" || strings.Contains(got.Why, "hidden") {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			if len(got.Next) != len(test.want.Next) {
+				t.Errorf("next: %q, want %q", got.Next, test.want.Next)
+			}
+			for i, next := range test.want.Next {
+				if next = strings.ReplaceAll(next, "NS", b.namespace); i >= len(got.Next) || !strings.HasPrefix(got.Next[i], next) {
+					t.Errorf("next %d of %q, want %q", i, got.Next, next)
+				}
+			}
+			if is := b.deployed("web"); is != was {
+				t.Errorf("Check has written: %+v, before it was %+v", is, was)
+			}
+			// The deploy says the same.
+			r := b.release(tagged(s, "2"))
+			r.OnFailure = runtime.Keep
+			var refused *runtime.RefusedError
+			if err := b.Deploy(t.Context(), r, discard); !errors.As(err, &refused) || cmp.Diff(refused.Changes, []runtime.RefusedChange{got}) != "" {
+				t.Errorf("Deploy = %v, want %+v", err, got)
+			}
+		})
+	}
+}
+
+// TestCheckAdvice checks that the way without loss works, of a StatefulSet: its pod
+// is the same after that.
+func TestCheckAdvice(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	c := client(t, config)
+	b := newBench(t, deploy.Options{Dir: dir})
+	s := writeChart(t, dir, "web", map[string]string{"templates/all.yaml": claimed})
+	b.deploy(tagged(s, "1"))
+	before, err := c.CoreV1().Pods(b.namespace).Get(t.Context(), "web-0", metav1.GetOptions{})
+	must(t, err)
+	orphan := metav1.DeletePropagationOrphan
+	must(t, c.AppsV1().StatefulSets(b.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &orphan}))
+	b.deploy(tagged(s, "2"))
+	after, err := c.CoreV1().Pods(b.namespace).Get(t.Context(), "web-0", metav1.GetOptions{})
+	must(t, err)
+	if after.UID != before.UID {
+		t.Error("the pod is another one")
+	}
+}
+
+// TestCheckRules checks that what a rule of the cluster refuses is found, and told
+// apart from what can never be changed (D8).
+func TestCheckRules(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	c := client(t, config)
+	const balanced = `
+apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}, labels: {tag: "{{ .Values.tag }}"}}
+spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}, ports: [{port: 80}]}
+`
+	t.Run("quota", func(t *testing.T) {
+		b := newBench(t, deploy.Options{Dir: dir})
+		s := writeChart(t, dir, "quota", map[string]string{"templates/all.yaml": balanced})
+		b.deploy(tagged(s, "1"))
+		_, err := c.CoreV1().ResourceQuotas(b.namespace).Create(t.Context(), &corev1.ResourceQuota{
+			ObjectMeta: metav1.ObjectMeta{Name: "no-balancers"},
+			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourceServicesLoadBalancers: resource.MustParse("0")}},
+		}, metav1.CreateOptions{})
+		must(t, err)
+		await(t, func() bool {
+			q, err := c.CoreV1().ResourceQuotas(b.namespace).Get(t.Context(), "no-balancers", metav1.GetOptions{})
+			must(t, err)
+			return len(q.Status.Hard) > 0
+		})
+		got := b.refuses(tagged(s, "2"))
+		if !got.Rule || !strings.Contains(got.Why, "exceeded quota: no-balancers") {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("admission", func(t *testing.T) {
+		b := newBench(t, deploy.Options{Dir: dir})
+		s := writeChart(t, dir, "admission", map[string]string{"templates/all.yaml": balanced})
+		b.deploy(tagged(s, "1"))
+		name := b.namespace
+		policies, bindings := c.AdmissionregistrationV1().ValidatingAdmissionPolicies(), c.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+		t.Cleanup(func() {
+			_ = policies.Delete(t.Context(), name, metav1.DeleteOptions{})
+			_ = bindings.Delete(t.Context(), name, metav1.DeleteOptions{})
+		})
+		_, err := policies.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Update}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"services"}},
+			}}}},
+			Validations: []admissionv1.Validation{{Expression: "object.spec.type != 'LoadBalancer'", Message: "balancers cost money"}},
+		}}, metav1.CreateOptions{})
+		must(t, err)
+		_, err = bindings.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": b.namespace}}},
+		}}, metav1.CreateOptions{})
+		must(t, err)
+		var got runtime.RefusedChange
+		await(t, func() bool { // the policy takes a moment
+			_, err := b.check(tagged(s, "2"))
+			var refused *runtime.RefusedError
+			if errors.As(err, &refused) {
+				got = refused.Changes[0]
+			}
+			return err != nil
+		})
+		if !got.Rule || !strings.Contains(got.Why, "balancers cost money") || got.Object != "service admission" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// await waits until is returns true.
+func await(t *testing.T, is func() bool) {
+	t.Helper()
+	for begun := time.Now(); !is(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(begun) > waitTime {
+			t.Fatal("it took too long")
+		}
+	}
+}
+
+// TestCheckOwners checks that objects of others are found before anything is
+// written, in an upgrade as in a first revision, and that the advice works (D8).
+func TestCheckOwners(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	c := client(t, config)
+	const two = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}}
+{{- if eq .Values.tag "2" }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {tag: "2"}
+{{- end }}
+`
+	for name, test := range map[string]struct {
+		is    metav1.ObjectMeta
+		why   string
+		owner string
+		next  []string
+	}{
+		"by hand": {
+			metav1.ObjectMeta{}, "it exists, and belongs to nobody that it names (it was made with deploy.test), not to release web", "",
+			[]string{
+				"to have the release take it over, and change it: kubectl --namespace NS annotate configmaps settings meta.helm.sh/release-name=web meta.helm.sh/release-namespace=NS && kubectl --namespace NS label configmaps settings --overwrite app.kubernetes.io/managed-by=Helm",
+				"or give it another name in the chart of web", "or kubectl --namespace NS delete configmaps settings, and run again: what is in it is lost",
+			},
+		},
+		"of another release": {
+			metav1.ObjectMeta{Annotations: map[string]string{"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "NS"}},
+			"it exists, and belongs to release shop, not to release web", "shop",
+			[]string{"give it another name in the chart of web, or take it out of that of shop"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, deploy.Options{Dir: dir})
+			s := writeChart(t, dir, "web", map[string]string{"templates/all.yaml": two})
+			b.deploy(tagged(s, "1"))
+			test.is.Name = "settings"
+			for key, value := range test.is.Annotations {
+				test.is.Annotations[key] = strings.ReplaceAll(value, "NS", b.namespace)
+			}
+			_, err := c.CoreV1().ConfigMaps(b.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: test.is, Data: map[string]string{"tag": "theirs"}}, metav1.CreateOptions{FieldManager: "deploy.test"})
+			must(t, err)
+			want := runtime.RefusedChange{Object: "configmap settings", Exists: true, Why: test.why, Owner: test.owner}
+			for _, next := range test.next {
+				want.Next = append(want.Next, strings.ReplaceAll(next, "NS", b.namespace))
+			}
+			if diff := cmp.Diff(want, b.refuses(tagged(s, "2"))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			var refused *runtime.RefusedError
+			if err := b.Deploy(t.Context(), b.release(tagged(s, "2")), discard); !errors.As(err, &refused) || cmp.Diff(refused.Changes, []runtime.RefusedChange{want}) != "" {
+				t.Errorf("Deploy = %v, want %+v", err, want)
+			}
+			first := tagged(s, "2")
+			first.Name = "other"
+			if got := b.refuses(first); got.Object != "configmap settings" {
+				t.Errorf("of a first revision: %+v", got)
+			}
+			if test.owner != "" {
+				return
+			}
+			marks := fmt.Sprintf(`{"metadata":{"annotations":{"meta.helm.sh/release-name":"web","meta.helm.sh/release-namespace":%q},"labels":{"app.kubernetes.io/managed-by":"Helm"}}}`, b.namespace)
+			_, err = c.CoreV1().ConfigMaps(b.namespace).Patch(t.Context(), "settings", types.MergePatchType, []byte(marks), metav1.PatchOptions{})
+			must(t, err)
+			if _, err := b.check(tagged(s, "2")); err != nil {
+				t.Errorf("Check after it was marked = %v", err)
+			}
+			b.deploy(tagged(s, "2"))
+		})
+	}
+}
+
+// TestCheckCRDs checks that it is told when a CRD of a chart has changed, which Helm
+// does not apply, and when that was applied no more; and that what the schema of a kind
+// refuses counts as a rule (D8).
+func TestCheckCRDs(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	b := newBench(t, deploy.Options{Dir: dir})
+	group := strings.ReplaceAll(b.namespace, "-", "") + ".test"
+	definition := func(schema string) string {
+		return strings.ReplaceAll(strings.Replace(crd, "{openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}", schema, 1), "NAME.test", group)
+	}
+	one := definition("{openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer, maximum: 1}}}}}}")
+	two := definition("{openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer, maximum: 2}}}}}}")
+	files := map[string]string{
+		"crds/thing.yaml":      one,
+		"templates/thing.yaml": "apiVersion: " + group + "/v1\nkind: Thing\nmetadata: {name: one}\nspec: {size: {{ .Values.size }}}\n",
+	}
+	s := writeChart(t, dir, "web", files)
+	s.Values = map[string]any{"size": 1}
+	d, err := dynamic.NewForConfig(config)
+	must(t, err)
+	crds := d.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	t.Cleanup(func() { _ = crds.Delete(t.Context(), "things."+group, metav1.DeleteOptions{}) })
+	if warned, err := b.check(s); err != nil || len(warned) > 0 {
+		t.Fatalf("Check of the first revision = %q, %v", warned, err)
+	}
+	b.deploy(s)
+	s.Values = map[string]any{"size": 2}
+	warned, err := b.check(s)
+	var refused *runtime.RefusedError
+	if !errors.As(err, &refused) || len(warned) > 0 || !refused.Changes[0].Rule || !slices.Equal(refused.Changes[0].Fields, []string{"spec.size"}) {
+		t.Errorf("Check of what the schema does not allow = %q, %v", warned, err)
+	}
+
+	files["crds/thing.yaml"] = two
+	s = writeChart(t, dir, "web", files)
+	b.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir}) // which has not read the chart before
+	s.Values = map[string]any{"size": 1}
+	warned, err = b.check(s)
+	want := []string{"web: CRD things." + group + " in crds/thing.yaml of its chart is not as the cluster has it, and Helm does not change it: it creates CRDs with the first revision only" +
+		" / apply it with: kubectl apply --server-side --filename web/crds/thing.yaml"}
+	if err != nil || !slices.Equal(warned, want) {
+		t.Errorf("Check with another CRD = %q, %v, want %q", warned, err, want)
+	}
+	schemas := []byte(`[{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size/maximum", "value": 2}]`)
+	_, err = crds.Patch(t.Context(), "things."+group, types.JSONPatchType, schemas, metav1.PatchOptions{})
+	must(t, err)
+	if warned, err := b.check(s); err != nil || len(warned) > 0 {
+		t.Errorf("Check after the CRD was applied = %q, %v", warned, err)
+	}
+	must(t, crds.Delete(t.Context(), "things."+group, metav1.DeleteOptions{}))
+	await(t, func() bool {
+		warned, err = b.check(s)
+		return err == nil && len(warned) == 1 && strings.Contains(warned[0], "is not in the cluster")
+	})
+}
+
+// TestCheckAsksLittle checks what a check costs: nothing in a namespace that was made
+// just now, and of a change of one object two requests for it.
+func TestCheckAsksLittle(t *testing.T) {
+	t.Parallel()
+	config, asked := counting(testenv.Cluster(t))
+	key := keyOf(namespace(t, config))
+	d := newDeployer(t, deploy.Options{Config: config})
+	s := container("api")
+	must(t, d.Prepare(t.Context(), key, planOf(s)))
+	r := releaseIn(key.Namespace(), s)
+	var err error
+	r.Fingerprint, err = d.Fingerprint(t.Context(), r)
+	must(t, err)
+	asked.take()
+	must(t, d.Check(t.Context(), r, discard))
+	if n := asked.take(); n["all"] != 0 {
+		t.Errorf("in a new namespace it asked %s", shown(n))
+	}
+	must(t, d.Deploy(t.Context(), r, discard))
+	r.Service = with(s, "two")
+	r.Fingerprint, err = d.Fingerprint(t.Context(), r)
+	must(t, err)
+	asked.take()
+	must(t, d.Check(t.Context(), r, discard))
+	if n := asked.take(); n["all"] > 4 || n["PATCH"] != 1 { // the history, the last revision, the Deployment
+		t.Errorf("of a change it asked %s", shown(n))
+	}
+}

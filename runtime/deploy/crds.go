@@ -1,0 +1,107 @@
+package deploy
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// warnOfCRDs tells of CRDs in the directory crds of the chart that the cluster has in
+// another form, or does not have although the release exists: Helm creates them with
+// the first revision of a release, and never again.
+func (o *operation) warnOfCRDs(before *release.Release) {
+	if !o.chart.HasCRDs() {
+		return
+	}
+	copied, err := o.chart.Copy()
+	if err != nil {
+		return // the deploy says why
+	}
+	was := make(map[string][]byte)
+	if before != nil && before.Chart != nil {
+		for _, crd := range before.Chart.CRDObjects() {
+			was[crd.Filename] = crd.File.Data
+		}
+	}
+	for _, crd := range copied.CRDObjects() {
+		for _, info := range o.objects.readable(string(crd.File.Data)) {
+			obj, err := o.objects.get(info)
+			live, _ := obj.(*unstructured.Unstructured)
+			want, _ := info.Object.(*unstructured.Unstructured)
+			_, file, _ := strings.Cut(crd.Filename, "/") // without the name of the chart
+			old, known := was[crd.Filename]
+			switch {
+			case apierrors.IsNotFound(err) && before != nil:
+				o.warnOfCRD(info.Name, file, "is not in the cluster")
+			case apierrors.IsForbidden(err) && known && !bytes.Equal(old, crd.File.Data):
+				o.warnOfCRD(info.Name, file, "is another one than that of the last revision")
+			case err == nil && live != nil && want != nil && !covers(want.Object["spec"], live.Object["spec"]):
+				o.warnOfCRD(info.Name, file, "is not as the cluster has it")
+			}
+		}
+	}
+}
+
+func (o *operation) warnOfCRD(name, file, what string) {
+	c := o.r.Service.Chart
+	from := "helm show crds " + c.Ref
+	if c.Repo != "" {
+		from += " --repo " + c.Repo
+	}
+	if c.Version != "" {
+		from += " --version " + c.Version
+	}
+	next := from + " | kubectl apply --server-side --filename -"
+	if _, err := os.Stat(filepath.Join(o.d.opts.Dir, c.Ref, file)); err == nil { // a directory of the workspace
+		next = "kubectl apply --server-side --filename " + path.Join(c.Ref, file)
+	}
+	o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+		Severity: plan.Warning, Pos: c.Pos,
+		Message: fmt.Sprintf("%s: CRD %s in %s of its chart %s, and Helm does not change it: it creates CRDs with the first revision only", o.r.Service.Name, name, file, what),
+		Hint:    "apply it with: " + next,
+	}})
+}
+
+// covers reports whether all of want is in have, which may have more, as the server
+// adds defaults.
+func covers(want, have any) bool {
+	if want == nil || have == nil && reflect.ValueOf(want).IsZero() { // which the server leaves out
+		return true
+	}
+	switch want := want.(type) {
+	case map[string]any:
+		has, ok := have.(map[string]any)
+		if !ok {
+			return len(want) == 0 && have == nil
+		}
+		for key, value := range want {
+			if !covers(value, has[key]) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		has, _ := have.([]any)
+		if len(want) != len(has) {
+			return false
+		}
+		for i := range want {
+			if !covers(want[i], has[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return reflect.DeepEqual(want, have) || fmt.Sprint(want) == fmt.Sprint(have)
+}

@@ -1,0 +1,207 @@
+package deploy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// refusal says what the server does not accept of a change, by its answer. patch is
+// what was to be changed.
+func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.RefusedChange {
+	change := runtime.RefusedChange{Object: shortName(info), Why: oneLine(err.Error()), Rule: true}
+	var answer apierrors.APIStatus
+	if s, ok := err.(apierrors.APIStatus); ok {
+		answer = s
+		change.Why = clip(oneLine(answer.Status().Message), 500)
+	}
+	if answer == nil || !apierrors.IsInvalid(err) || answer.Status().Details == nil {
+		return change
+	}
+	var why []string
+	for _, cause := range answer.Status().Details.Causes {
+		if cause.Field == "" { // of an admission policy
+			continue
+		}
+		for _, field := range changedUnder(info, patch, cause.Field) {
+			if !slices.Contains(change.Fields, field) {
+				change.Fields = append(change.Fields, field)
+			}
+		}
+		if text := shortCause(cause); !slices.Contains(why, text) {
+			why = append(why, text)
+		}
+	}
+	if len(why) > 0 {
+		change.Why = strings.Join(why, "; ")
+		change.Rule = isCustom(info) // whose schema may change
+		if o.wouldCreate(info, answer.Status().Details.Causes) {
+			change.Next = o.waysOut(info, change.Fields)
+		}
+	}
+	return change
+}
+
+// wouldCreate reports whether the server would accept in a new object the fields that
+// it does not accept as a change: then they are immutable, and not wrong.
+func (o *objects) wouldCreate(info *resource.Info, causes []metav1.StatusCause) bool {
+	const suffix = "-check"
+	u, ok := info.Object.(*unstructured.Unstructured)
+	if !ok {
+		return false
+	}
+	u = u.DeepCopy()
+	u.SetName(strings.TrimRight(u.GetName()[:min(len(u.GetName()), 63-len(suffix))], "-.") + suffix)
+	u.SetResourceVersion("")
+	err := o.direct(info).Post().
+		NamespaceIfScoped(info.Namespace, info.Namespaced()).
+		Resource(info.Mapping.Resource.Resource).
+		VersionedParams(&metav1.CreateOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationIgnore, DryRun: []string{metav1.DryRunAll}}, metav1.ParameterCodec).
+		Body(u).
+		Do(o.requests()).
+		Error()
+	answer, ok := err.(apierrors.APIStatus)
+	if !ok || !apierrors.IsInvalid(err) || answer.Status().Details == nil {
+		return true
+	}
+	return !slices.ContainsFunc(answer.Status().Details.Causes, func(c metav1.StatusCause) bool {
+		return slices.ContainsFunc(causes, func(was metav1.StatusCause) bool { return was.Field == c.Field })
+	})
+}
+
+// shortCause is what the server says of a field, without the whole value of it.
+func shortCause(c metav1.StatusCause) string {
+	const longest, end = 300, 120
+	text, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n") // of a claim, a whole diff follows
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest-end], "") + " … " + strings.ToValidUTF8(text[len(text)-end:], "")
+	}
+	return text
+}
+
+// changeable are the fields of kinds whose server names only what these are in.
+var changeable = map[string]map[string][]string{
+	"StatefulSet.apps":      {"spec": {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}},
+	"PersistentVolumeClaim": {"spec": {"resources", "volumeAttributesClassName"}},
+}
+
+// changedUnder returns which fields of a patch are in a field that the server names,
+// where that is not the field itself.
+func changedUnder(info *resource.Info, patch []byte, field string) []string {
+	except, ok := changeable[info.Mapping.GroupVersionKind.GroupKind().String()][field]
+	if !ok {
+		return []string{field}
+	}
+	var whole map[string]any
+	if err := json.Unmarshal(patch, &whole); err != nil {
+		return []string{field}
+	}
+	in, _ := whole[field].(map[string]any)
+	var fields []string
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		if !strings.HasPrefix(name, "$") && !slices.Contains(except, name) {
+			fields = append(fields, field+"."+name)
+		}
+	}
+	if len(fields) == 0 {
+		return []string{field}
+	}
+	return fields
+}
+
+// kubectl is a command about an object.
+func kubectl(info *resource.Info, verb, rest string) string {
+	text := "kubectl"
+	if info.Namespaced() {
+		text += " --namespace " + info.Namespace
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", text, verb, info.Mapping.Resource.GroupResource(), info.Name, rest))
+}
+
+// waysOut says what can be done about a field that cannot be changed: first what
+// loses nothing, then what loses something, and what.
+func (o *objects) waysOut(info *resource.Info, fields []string) []string {
+	keep := "leave " + strings.Join(fields, " and ") + " as it is"
+	if len(fields) > 1 {
+		keep = "leave " + strings.Join(fields, " and ") + " as they are"
+	}
+	again := func(loss string) string { return "or " + kubectl(info, "delete", "") + ", and run again: " + loss }
+	switch info.Mapping.GroupVersionKind.GroupKind().String() {
+	case "StatefulSet.apps":
+		return []string{
+			kubectl(info, "delete", "--cascade=orphan") + ", and run again: its pods and claims stay, and the new one takes them over; claims that exist stay as they are",
+			"or " + keep,
+		}
+	case "Deployment.apps", "DaemonSet.apps", "ReplicaSet.apps":
+		return []string{keep, again("its pods end before new ones start; no data is lost")}
+	case "Job.batch":
+		return []string{"give the job a name that changes with it, such as one with its image's digest, or make it a hook", again("it runs again; the logs of its pods are lost")}
+	case "PersistentVolumeClaim":
+		return []string{keep, "or give the volume another name and copy the data into it", again("ALL DATA of the volume is lost")}
+	case "Secret", "ConfigMap":
+		return []string{"give it another name in the chart", again("what is in it and not in the chart is lost")}
+	case "Service":
+		return []string{keep, again("it gets another address; clients that keep the old one lose their connections")}
+	case "RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io":
+		return []string{"give it another name in the chart", again("whom it is for has no rights until then")}
+	}
+	return []string{keep, again(lossOf(info))}
+}
+
+// lossOf says what is lost with an object.
+func lossOf(info *resource.Info) string {
+	switch info.Mapping.GroupVersionKind.GroupKind().String() {
+	case "PersistentVolumeClaim", "PersistentVolume":
+		return "ALL DATA of the volume is lost"
+	case "Namespace":
+		return "ALL that is in it is lost"
+	case "CustomResourceDefinition.apiextensions.k8s.io":
+		return "ALL objects of its kind are lost"
+	case "Secret", "ConfigMap":
+		return "what is in it is lost"
+	case "Deployment.apps", "DaemonSet.apps", "ReplicaSet.apps", "StatefulSet.apps", "Job.batch", "CronJob.batch", "Pod":
+		return "its pods end"
+	}
+	if isCustom(info) {
+		return "what its controller made for it may be lost"
+	}
+	return "what others have set on it is lost"
+}
+
+// conflict says that an object exists which the release would make, and whose it is.
+func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured) runtime.RefusedChange {
+	change := runtime.RefusedChange{Object: shortName(info), Exists: true, Why: "it exists, and belongs to " + ownerOf(live, o.namespace) + ", not to release " + o.release}
+	rename := "give it another name in the chart of " + o.release
+	annotations := live.GetAnnotations()
+	owner, in := annotations[annotationRelease], annotations[annotationReleaseNamespace]
+	switch {
+	case owner != "" && (owner != o.release || in != o.namespace):
+		if in == o.namespace {
+			change.Owner = owner
+		}
+		change.Next = []string{rename + ", or take it out of that of " + owner}
+	case metav1.GetControllerOfNoCopy(live) != nil:
+		change.Next = []string{rename}
+	default:
+		marks := fmt.Sprintf("%s=%s %s=%s", annotationRelease, o.release, annotationReleaseNamespace, o.namespace)
+		change.Next = []string{
+			"to have the release take it over, and change it: " + kubectl(info, "annotate", marks) + " && " + kubectl(info, "label", "--overwrite "+labelManagedBy+"="+managedByHelm),
+			"or " + rename,
+			"or " + kubectl(info, "delete", "") + ", and run again: " + lossOf(info),
+		}
+	}
+	return change
+}
+
+func sortChanges(changes []runtime.RefusedChange) {
+	slices.SortFunc(changes, func(a, b runtime.RefusedChange) int { return strings.Compare(a.Object, b.Object) })
+}

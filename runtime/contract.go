@@ -81,7 +81,8 @@ type Registry interface {
 	// the image already, so that Mirror would do nothing. An image that does not exist is ErrNotFound. The
 	// reference is a function of src and the digest that src has upstream.
 	Mirrored(ctx context.Context, src string) (ref string, there bool, err error)
-	// Mirror copies src, all its platforms, unless the registry has it, and
+	// Mirror copies src, all its platforms and what refers to it, such as its
+	// signatures, unless the registry has it, and
 	// returns the reference by digest to deploy from (I3), and whether
 	// anything was copied. An image that does not exist is ErrNotFound.
 	Mirror(ctx context.Context, src string, emit Emit) (ref string, copied bool, err error)

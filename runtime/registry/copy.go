@@ -20,8 +20,8 @@ import (
 // parallel is how many parts of one image are copied at a time.
 const parallel = 4
 
-// copy copies all of m, and tags it last: until then it is not there. Copying
-// again goes on from what is there.
+// copy copies all of m, with its signatures and whatever else refers to it, and tags
+// it last: until then it is not there. Copying again goes on from what is there.
 func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) error {
 	c := &copier{registry: r, from: m.from.Context(), to: m.repo, emit: emit, image: show(m.from)}
 	err := c.copy(ctx, m)
@@ -32,6 +32,9 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 		err = c.copy(ctx, m)
 	}
 	var upstream *upstreamError
+	if errors.As(err, &upstream) && upstream.listing {
+		return fmt.Errorf("mirror image %s: %w", c.image, r.unlisted(ctx, upstream.ref, err))
+	}
 	if errors.As(err, &upstream) {
 		return fmt.Errorf("mirror image %s: %w", c.image, r.explain(ctx, upstream.ref, err))
 	}
@@ -67,7 +70,7 @@ func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error
 		if err != nil {
 			return err
 		}
-		return pusher.Put(ctx, tag, manifest{m.kept(), desc.Descriptor, desc.Manifest})
+		return pusher.Put(ctx, tag, manifest{ref: m.kept(), desc: desc.Descriptor, raw: desc.Manifest})
 	})
 	if err != nil {
 		return fmt.Errorf("mirror image %s: %w", show(m.from), r.explain(ctx, tag, err))
@@ -89,6 +92,9 @@ type manifest struct {
 	ref  name.Reference // where
 	desc v1.Descriptor
 	raw  []byte
+
+	subject v1.Hash  // what it refers to, as a signature does; mostly zero
+	tags    []string // to write it under; none: by digest
 }
 
 // RawManifest implements [remote.Taggable].
@@ -99,8 +105,9 @@ func (m manifest) MediaType() (types.MediaType, error) { return m.desc.MediaType
 
 // An upstreamError went wrong where an image comes from.
 type upstreamError struct {
-	ref name.Reference // what was read: a manifest or a blob
-	err error
+	ref     name.Reference // what was read: a manifest or a blob
+	err     error
+	listing bool // what was asked is what refers to ref
 }
 
 func (e *upstreamError) Error() string { return e.err.Error() }
@@ -113,27 +120,60 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 	if err != nil {
 		return err
 	}
-	manifests, blobs, err := c.read(ctx, m.digest)
+	all := &reading{copier: c, at: map[v1.Hash]int{}, seen: map[v1.Hash]bool{}}
+	if err := all.visit(ctx, m.digest); err != nil {
+		return err
+	}
+	root := len(all.manifests) - 1
+	if err := all.attached(ctx); err != nil {
+		return err
+	}
+	c.transfer = newTransfer(c.image, all.blobs, c.emit)
+	err = inParallel(ctx, all.blobs, func(ctx context.Context, blob v1.Descriptor) error { return c.blob(ctx, pusher, blob) })
 	if err != nil {
 		return err
 	}
-	c.transfer = newTransfer(c.image, blobs, c.emit)
-	err = inParallel(ctx, blobs, func(ctx context.Context, blob v1.Descriptor) error { return c.blob(ctx, pusher, blob) })
-	if err != nil {
-		return err
-	}
-	root := len(manifests) - 1
-	for i, one := range manifests { // those that an index names are before it
-		var to name.Reference = c.to.Digest(one.desc.Digest.String())
+	for i, one := range all.manifests { // those that an index names are before it
 		if i == root {
-			to = m.kept()
+			continue
 		}
-		err := c.registry.try(ctx, c.emit, "write "+show(to), func(*session) error { return pusher.Put(ctx, to, one) })
+		if err := c.put(ctx, pusher, one); err != nil {
+			return err
+		}
+	}
+	last := all.manifests[root]
+	last.tags = append(last.tags, m.kept().TagStr())
+	if err := c.put(ctx, pusher, last); err != nil {
+		return err
+	}
+	c.transfer.end()
+	return nil
+}
+
+// put writes a manifest, under its tags if it has any. Where the registry does not
+// list by itself what refers to an image, the library keeps the list, under a tag:
+// nobody else may do so at the same time.
+func (c *copier) put(ctx context.Context, pusher *remote.Pusher, m manifest) error {
+	if m.subject != (v1.Hash{}) {
+		done, err := c.registry.turn(ctx, m.subject)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
+	refs := []name.Reference{c.to.Digest(m.desc.Digest.String())}
+	if len(m.tags) > 0 {
+		refs = nil
+	}
+	for _, tag := range m.tags {
+		refs = append(refs, c.to.Tag(tag))
+	}
+	for _, to := range refs {
+		err := c.registry.try(ctx, c.emit, "write "+show(to), func(*session) error { return pusher.Put(ctx, to, m) })
 		if err != nil {
 			return err
 		}
 	}
-	c.transfer.end()
 	return nil
 }
 
@@ -160,62 +200,69 @@ func inParallel[T any](ctx context.Context, all []T, do func(context.Context, T)
 	return context.Cause(ctx)
 }
 
-// read reads the manifests of an image: those of its platforms first, itself
-// last. It returns them, and what they consist of, each once.
-func (c *copier) read(ctx context.Context, digest v1.Hash) ([]manifest, []v1.Descriptor, error) {
-	var (
-		manifests []manifest
-		blobs     []v1.Descriptor
-		seen      = map[v1.Hash]bool{}
-	)
-	add := func(d v1.Descriptor) {
-		if !seen[d.Digest] && d.MediaType.IsDistributable() {
-			seen[d.Digest] = true
-			blobs = append(blobs, d)
-		}
+// A reading is what was read of an image: its manifests, those that an index names
+// before it, and what they consist of, each once.
+type reading struct {
+	*copier
+	manifests []manifest
+	blobs     []v1.Descriptor
+	at        map[v1.Hash]int // in manifests
+	seen      map[v1.Hash]bool
+}
+
+func (r *reading) add(d v1.Descriptor) {
+	if !r.seen[d.Digest] && d.MediaType.IsDistributable() {
+		r.seen[d.Digest] = true
+		r.blobs = append(r.blobs, d)
 	}
-	var visit func(digest v1.Hash) error
-	visit = func(digest v1.Hash) error {
-		if seen[digest] {
-			return nil
-		}
-		seen[digest] = true
-		m, err := c.get(ctx, digest)
-		if err != nil {
-			return err
-		}
-		switch t := m.desc.MediaType; {
-		case t.IsIndex():
-			index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
-			if err != nil {
-				return &upstreamError{m.ref, err}
-			}
-			for _, child := range index.Manifests {
-				if !child.MediaType.IsIndex() && !child.MediaType.IsImage() {
-					add(child)
-				} else if err := visit(child.Digest); err != nil {
-					return err
-				}
-			}
-		case t.IsSchema1():
-			return &upstreamError{m.ref, errors.New("its format is that of 2015, schema 1, which nodes do not run: push it again with a newer tool")}
-		default:
-			image, err := v1.ParseManifest(bytes.NewReader(m.raw))
-			if err != nil {
-				return &upstreamError{m.ref, err}
-			}
-			if image.Config.Digest != (v1.Hash{}) {
-				add(image.Config)
-			}
-			for _, layer := range image.Layers {
-				add(layer)
-			}
-		}
-		manifests = append(manifests, m)
+}
+
+// visit reads a manifest and those that it names.
+func (r *reading) visit(ctx context.Context, digest v1.Hash) error {
+	if r.seen[digest] {
 		return nil
 	}
-	err := visit(digest)
-	return manifests, blobs, err
+	r.seen[digest] = true
+	m, err := r.get(ctx, digest)
+	if err != nil {
+		return err
+	}
+	var subject *v1.Descriptor
+	switch t := m.desc.MediaType; {
+	case t.IsIndex():
+		index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
+		if err != nil {
+			return &upstreamError{ref: m.ref, err: err}
+		}
+		for _, child := range index.Manifests {
+			if !child.MediaType.IsIndex() && !child.MediaType.IsImage() {
+				r.add(child)
+			} else if err := r.visit(ctx, child.Digest); err != nil {
+				return err
+			}
+		}
+		subject = index.Subject
+	case t.IsSchema1():
+		return &upstreamError{ref: m.ref, err: errors.New("its format is that of 2015, schema 1, which nodes do not run: push it again with a newer tool")}
+	default:
+		image, err := v1.ParseManifest(bytes.NewReader(m.raw))
+		if err != nil {
+			return &upstreamError{ref: m.ref, err: err}
+		}
+		if image.Config.Digest != (v1.Hash{}) {
+			r.add(image.Config)
+		}
+		for _, layer := range image.Layers {
+			r.add(layer)
+		}
+		subject = image.Subject
+	}
+	if subject != nil {
+		m.subject = subject.Digest
+	}
+	r.at[digest] = len(r.manifests)
+	r.manifests = append(r.manifests, m)
+	return nil
 }
 
 // get reads one manifest upstream.
@@ -225,12 +272,12 @@ func (c *copier) get(ctx context.Context, digest v1.Hash) (manifest, error) {
 	err := c.registry.try(ctx, c.emit, "read "+show(ref), func(s *session) error {
 		desc, err := s.puller.Get(ctx, ref)
 		if err == nil {
-			m = manifest{ref, desc.Descriptor, desc.Manifest}
+			m = manifest{ref: ref, desc: desc.Descriptor, raw: desc.Manifest}
 		}
 		return err
 	})
 	if err != nil {
-		return manifest{}, &upstreamError{ref, err}
+		return manifest{}, &upstreamError{ref: ref, err: err}
 	}
 	return m, nil
 }
@@ -248,7 +295,7 @@ func (c *copier) blob(ctx context.Context, pusher *remote.Pusher, desc v1.Descri
 	err = c.registry.try(ctx, c.emit, what, func(s *session) error {
 		source, err := s.puller.Layer(ctx, from)
 		if err != nil {
-			return &upstreamError{from, err}
+			return &upstreamError{ref: from, err: err}
 		}
 		part := &part{source, from, desc, c.transfer}
 		var layer v1.Layer = part
@@ -289,7 +336,7 @@ func (p *part) MediaType() (types.MediaType, error) { return p.desc.MediaType, n
 func (p *part) Compressed() (io.ReadCloser, error) {
 	body, err := p.Layer.Compressed()
 	if err != nil {
-		return nil, &upstreamError{p.ref, err}
+		return nil, &upstreamError{ref: p.ref, err: err}
 	}
 	return &counted{body, p, 0}, nil
 }
@@ -305,7 +352,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	c.n += int64(n)
 	c.part.transfer.set(c.part.desc.Digest, c.n)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = &upstreamError{c.part.ref, err}
+		err = &upstreamError{ref: c.part.ref, err: err}
 	}
 	return n, err
 }

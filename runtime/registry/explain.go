@@ -47,6 +47,18 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 		image, host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
 }
 
+// unlisted explains why a registry did not tell what refers to ref. An answer that
+// refuses this says nothing of the image, which was read before.
+func (r *Registry) unlisted(ctx context.Context, ref name.Reference, err error) error {
+	host := shownHost(ref.Context().RegistryStr())
+	var answer *transport.Error
+	if ctx.Err() != nil || !errors.As(err, &answer) {
+		return fmt.Errorf("list its signatures: %w", r.explain(ctx, ref, err))
+	}
+	return fmt.Errorf("registry %s does not list its signatures: it answers %d %s%s: try again, log in, or deploy the image from where it is, with mirror=False",
+		host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
+}
+
 // refused explains an answer of 401 or 403. Registries give these also for what
 // they do not have, so as not to tell whether it exists.
 func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *transport.Error) error {

@@ -31,6 +31,7 @@ func TestGarbageCollectionLeavesMirrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		push(t, src, index)
+		attach(t, u.addr+"/many", "signature", described(t, index))
 		ref, _ := mirror(t, r, src)
 		refs = append(refs, ref)
 	}
@@ -62,6 +63,9 @@ func TestGarbageCollectionLeavesMirrors(t *testing.T) {
 		}
 		if n := readAll(t, index); n != 2 {
 			t.Errorf("%s has %d images, want 2", ref, n)
+		}
+		if got := statements(t, mustRef(t, ref).Context(), described(t, index).Digest); len(got) != 1 {
+			t.Errorf("%s has the signatures %q, want one", ref, got)
 		}
 	}
 }

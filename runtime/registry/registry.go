@@ -3,7 +3,8 @@
 // Images of a pipeline's own builds are at PREFIX/SERVICE:IDENTITY. Images that
 // exist elsewhere are mirrored to PREFIX/mirror/HOST/REPOSITORY, under the tag
 // that they have there, which moves, and under one made of their digest, which
-// stays: so none is taken for garbage, and all can be found.
+// stays: so none is taken for garbage, and all can be found. Their signatures, and
+// whatever else refers to them, are copied with them.
 package registry
 
 import (

@@ -91,10 +91,10 @@ type upstream struct {
 	disturb  func(http.ResponseWriter, *http.Request) bool // answers itself and returns true
 }
 
-func newUpstream(t *testing.T) *upstream {
+func newUpstream(t *testing.T, options ...ggcr.Option) *upstream {
 	t.Helper()
 	u := &upstream{}
-	real := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	real := ggcr.New(append(options, ggcr.Logger(log.New(io.Discard, "", 0)))...)
 	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.mu.Lock()
 		u.requests = append(u.requests, r.Method+" "+r.URL.Path)

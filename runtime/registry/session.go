@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,6 +20,15 @@ import (
 type session struct {
 	puller *remote.Puller
 	began  time.Time
+
+	mu      sync.Mutex
+	readers map[name.Repository]*reader // guarded by mu
+}
+
+// A reader makes the requests to one repository that the library lacks.
+type reader struct {
+	mu     sync.Mutex   // held while credentials are agreed on, so that this is done once
+	client *http.Client // guarded by mu
 }
 
 // once leaves repeating to us, who report it.
@@ -27,10 +37,13 @@ var once = remote.Backoff{Steps: 1}
 // streams bounds how many blobs are read at once, by all copies together.
 const streams = 16
 
+// userAgent is what registries see as the client.
+const userAgent = "pipe"
+
 func (r *Registry) options() []remote.Option {
 	return []remote.Option{
 		remote.WithTransport(r.wire), remote.WithAuthFromKeychain(r.keys), remote.WithRetryBackoff(once),
-		remote.WithJobs(streams), remote.WithUserAgent("pipe"),
+		remote.WithJobs(streams), remote.WithUserAgent(userAgent),
 	}
 }
 
@@ -43,7 +56,7 @@ func (r *Registry) current() (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.session = &session{puller, time.Now()}
+		r.session = &session{puller: puller, began: time.Now(), readers: map[name.Repository]*reader{}}
 	}
 	return r.session, nil
 }
@@ -62,6 +75,32 @@ func (r *Registry) renew(s *session) bool {
 		r.wire.forget()
 	}
 	return true
+}
+
+// client returns what reads from a repository, with the credentials for it.
+func (r *Registry) client(ctx context.Context, s *session, repo name.Repository) (*http.Client, error) {
+	s.mu.Lock()
+	one := s.readers[repo]
+	if one == nil {
+		one = &reader{}
+		s.readers[repo] = one
+	}
+	s.mu.Unlock()
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.client != nil {
+		return one.client, nil
+	}
+	auth, err := r.keys.ResolveContext(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	through, err := transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(r.wire, userAgent), []string{repo.Scope(transport.PullScope)})
+	if err != nil {
+		return nil, err
+	}
+	one.client = &http.Client{Transport: through}
+	return one.client, nil
 }
 
 // head returns the digest at ref.

@@ -312,7 +312,7 @@ def chart(ref: str, *, version: str | None = None, repo: str | None = None, valu
         values_files: YAML files, relative to the file of the call; later ones win
     """
 
-def port(number: int, *, name: str | None = None, protocol: str = "TCP", public: bool = False, host: str | None = None) -> Port:
+def port(number: int, *, name: str | None = None, protocol: str = "TCP", public: bool = False, host: str | None = None, local: int | None = None) -> Port:
     """Describes a port that a service listens on.
 
     Args:
@@ -321,6 +321,7 @@ def port(number: int, *, name: str | None = None, protocol: str = "TCP", public:
         protocol: TCP, UDP or SCTP
         public: reached from outside of the cluster, through an Ingress
         host: the host name of the Ingress
+        local: the port of your machine at which pipe forward, and watch mode with --forward, open it; its own number, or another one if that is taken, if not given
     """
 
 def http(path: str, *, port: Port | int | None = None) -> Health:

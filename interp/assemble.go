@@ -99,6 +99,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	p.Services = make([]plan.Service, 0, len(ordered))
 	e.images(p, ordered)
 	e.addresses(s.Services)
+	e.locals(s.Services)
 	e.unbuilt(p, s.Services)
 	e.credentials(s.Services)
 	uses(s.Services)

@@ -45,6 +45,36 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 	}
 }
 
+// locals reports two ports that ask for the same port of this machine. Services that
+// are left out here are forwarded to as well: they may run.
+func (e *evaluation) locals(services []*builtins.Service) {
+	type local struct {
+		service string
+		pos     plan.Pos
+	}
+	first := map[int]local{}
+	for _, s := range services {
+		for _, l := range s.Locals {
+			other, taken := first[l.Port]
+			if !taken {
+				first[l.Port] = local{s.Plan.Name, l.Pos}
+				continue
+			}
+			d := plan.Diagnostic{
+				Severity: plan.Error, Pos: l.Pos, Stack: s.Stack,
+				Message: fmt.Sprintf("%s and %s both have the local port %d", other.service, s.Plan.Name, l.Port),
+				Hint:    "a local port leads to one port of one service: give each another local = …",
+				Related: []plan.Related{{Pos: other.pos, Message: other.service + " has it here"}},
+			}
+			if other.service == s.Plan.Name {
+				d.Message = fmt.Sprintf("two ports of %s have the local port %d", s.Plan.Name, l.Port)
+				d.Related[0].Message = "the first is here"
+			}
+			e.session.Report(d)
+		}
+	}
+}
+
 // credentials warns of Secrets by whose name a database's own credentials are meant.
 func (e *evaluation) credentials(services []*builtins.Service) {
 	databases := map[string]*builtins.Service{}

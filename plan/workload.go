@@ -24,6 +24,7 @@ type Port struct {
 	Protocol string `json:"protocol"`         // "TCP", "UDP" or "SCTP"; default TCP
 	Public   bool   `json:"public,omitempty"` // reached from outside through an Ingress
 	Host     string `json:"host,omitempty"`   // of the Ingress
+	Local    int    `json:"local,omitempty"`  // the port of this machine that is forwarded to it; 0: any. It changes nothing that is deployed
 }
 
 // An EnvVar is one environment variable: text or a secret.

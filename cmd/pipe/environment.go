@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
@@ -163,18 +164,32 @@ func (a *app) completeServicesOf(cmd *cobra.Command, part *partFlags, f *envFlag
 
 // servicesSoon returns the services of the environment that args begin with.
 func (a *app) servicesSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []string {
-	if len(args) == 0 {
-		return nil
-	}
 	var names []string
-	for _, env := range a.environmentsSoon(cmd, part) {
-		named := env.Key.Name == args[0] && (f.pipeline == "" || f.pipeline == env.Key.Pipeline) || env.Key.Pipeline+"/"+env.Key.Name == args[0]
-		if !named || env.Plan == nil {
-			continue
-		}
-		for _, s := range env.Plan.Services {
-			names = append(names, cobra.CompletionWithDesc(s.Name, fmt.Sprintf("%s in %s", s.Type, s.Stage)))
+	for _, p := range a.plansSoon(cmd, part, f, args) {
+		for i := range p.Services {
+			names = append(names, completedService(&p.Services[i]))
 		}
 	}
 	return names
+}
+
+// completedService is a service as completions show it.
+func completedService(s *plan.Service) string {
+	return cobra.CompletionWithDesc(s.Name, fmt.Sprintf("%s in %s", s.Type, s.Stage))
+}
+
+// plansSoon returns the last plans of the environments that args begin with: of
+// several pipelines there may be one each.
+func (a *app) plansSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []*plan.Plan {
+	if len(args) == 0 {
+		return nil
+	}
+	var plans []*plan.Plan
+	for _, env := range a.environmentsSoon(cmd, part) {
+		named := env.Key.Name == args[0] && (f.pipeline == "" || f.pipeline == env.Key.Pipeline) || env.Key.Pipeline+"/"+env.Key.Name == args[0]
+		if named && env.Plan != nil {
+			plans = append(plans, env.Plan)
+		}
+	}
+	return plans
 }

@@ -35,8 +35,9 @@ the newest pod that is ready. While there is none, as during a deploy, new conne
 held for 10 seconds. Connections are taken up again after the network was lost.
 
 PORT is a number or the name of a port. LOCAL is a number: if that port is taken, it is an
-error that names the program that has it. Without LOCAL the local port has the number of
-PORT, or any number if that one is taken, which is said. Only TCP ports can be forwarded.
+error that names the program that has it. Without LOCAL it is the local= of port() in the
+Pipelinefile. If there is none, the local port has the number of PORT, or any number if that
+one is taken, which is said. Only TCP ports can be forwarded.
 
 -o json writes a line for each forward whenever its state changes, as
 {"service", "port", "url", "state", "pod", "reason"}: the state is listening, connected,
@@ -82,9 +83,33 @@ waiting (for a pod that is ready) or failed.`,
 		if len(args) == 0 {
 			return a.completeEnvironments(&part, 1)(cmd, args, word)
 		}
-		return a.servicesSoon(cmd, &part, &env, args), cobra.ShellCompDirectiveNoFileComp
+		return a.targetsSoon(cmd, &part, &env, args), cobra.ShellCompDirectiveNoFileComp
 	}
 	return cmd
+}
+
+// targetsSoon returns what can be forwarded of the environment that args begin
+// with: services, and their ports.
+func (a *app) targetsSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []string {
+	var names []string
+	for _, p := range a.plansSoon(cmd, part, f, args) {
+		for i := range p.Services {
+			s := &p.Services[i]
+			ports := reach.Targets(p, func(of *plan.Service) bool { return of == s })
+			if len(ports) == 0 {
+				continue
+			}
+			names = append(names, completedService(s))
+			for _, t := range ports {
+				text := fmt.Sprintf("port %d", t.Port)
+				if t.Local != 0 {
+					text += fmt.Sprintf(", at local port %d", t.Local)
+				}
+				names = append(names, cobra.CompletionWithDesc(fmt.Sprintf("%s:%d", s.Name, t.Port), text))
+			}
+		}
+	}
+	return names
 }
 
 // forwardAddress returns where to listen.

@@ -20,6 +20,7 @@ type Service struct {
 	Image    *Image // nil: the chart brings its own
 	Stack    []plan.Frame
 	Public   []Public // addresses outside of the cluster that its generated chart asks for
+	Locals   []Local  // ports of this machine that it asks for
 	Unbuilt  Unbuilt  // zero: nothing is left out
 
 	hostRead bool
@@ -30,6 +31,12 @@ type Public struct {
 	Class string // of the Ingress; empty: the cluster's default
 	Host  string // in small letters; empty: any
 	Pos   plan.Pos
+}
+
+// A Local is a port of this machine that is forwarded to a port of a service.
+type Local struct {
+	Port int
+	Pos  plan.Pos
 }
 
 // An Unbuilt is a Dockerfile beside the file of a service that has a chart and no

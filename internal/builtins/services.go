@@ -175,7 +175,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	if a.Chart == nil {
 		c.expansions(a.Env)
 	}
-	c.ports(w, a.Ports)
+	s.Locals = c.ports(w, a.Ports)
 	c.volumes(w, a.Volumes)
 	if a.Chart == nil && t != plan.Job {
 		c.oneVolume(a)
@@ -229,8 +229,9 @@ func checkServiceName(name string, ports []plan.Port) *problem {
 // portSize is what a port of a service takes, and the look whether it is there twice.
 const portSize = 200
 
-// ports adds the ports and checks that they differ.
-func (c *Call) ports(w *plan.Workload, ports []portArg) {
+// ports adds the ports and checks that they differ. It returns the ports of this
+// machine that they ask for.
+func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
 	_ = c.Session.Meter.Charge(portSize * uint64(len(ports)))
 	type endpoint struct {
 		number   int
@@ -251,7 +252,11 @@ func (c *Call) ports(w *plan.Workload, ports []portArg) {
 		}
 		numbers[at], names[p.Name] = true, true
 		w.Ports = append(w.Ports, p.Port)
+		if p.Local != 0 {
+			locals = append(locals, Local{p.Local, c.paramPos(c.Func.byName["ports"], i)})
+		}
 	}
+	return locals
 }
 
 func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {

@@ -42,6 +42,7 @@ type portArgs struct {
 	Protocol string `arg:"protocol,kw" default:"\"TCP\"" choices:"TCP|UDP|SCTP" help:"TCP, UDP or SCTP"`
 	Public   bool   `arg:"public,kw" default:"False" help:"reached from outside of the cluster, through an Ingress"`
 	Host     string `arg:"host,kw" default:"None" help:"the host name of the Ingress"`
+	Local    *int   `arg:"local,kw" default:"None" help:"the port of your machine at which pipe forward, and watch mode with --forward, open it; its own number, or another one if that is taken, if not given"`
 }
 
 var portFunc = declare("port", "port", "Describes a port that a service listens on.",
@@ -66,7 +67,15 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 		if a.Public && a.Protocol != "TCP" {
 			c.wrong("public", problemf("an Ingress reaches TCP ports only"))
 		}
-		return &Port{plan: plan.Port{Number: a.Number, Name: a.Name, Protocol: a.Protocol, Public: a.Public, Host: a.Host}}, nil
+		p := plan.Port{Number: a.Number, Name: a.Name, Protocol: a.Protocol, Public: a.Public, Host: a.Host}
+		if a.Local != nil {
+			c.wrong("local", checkPort(*a.Local))
+			if a.Protocol != "TCP" && c.ok("protocol") {
+				c.wrong("local", problemf("only TCP ports can be forwarded"))
+			}
+			p.Local = *a.Local
+		}
+		return &Port{plan: p}, nil
 	})
 
 func portName(number int) string { return "port-" + strconv.Itoa(number) }

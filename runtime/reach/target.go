@@ -27,7 +27,7 @@ func (e *TargetError) Error() string {
 }
 
 // Targets returns the TCP ports of the services for which wanted is true, in the
-// order of the plan.
+// order of the plan, with the local ports that the plan gives them.
 func Targets(p *plan.Plan, wanted func(*plan.Service) bool) []Target {
 	var all []Target
 	for i := range p.Services {
@@ -42,7 +42,7 @@ func targetsOf(s *plan.Service) []Target {
 	var all []Target
 	for _, port := range s.Workload.Ports {
 		if port.Protocol == tcp {
-			all = append(all, Target{Service: s.Name, Port: port.Number})
+			all = append(all, Target{Service: s.Name, Port: port.Number, Local: port.Local})
 		}
 	}
 	return all
@@ -53,8 +53,8 @@ const tcp = "TCP"
 
 // ParseTargets returns the targets that are named as SERVICE[:PORT[=LOCAL]], each
 // once. PORT is a number, also one that the plan does not have, or the name of a
-// port; without it all TCP ports of the service are meant. The error is a
-// *TargetError.
+// port; without it all TCP ports of the service are meant. Without LOCAL the local
+// port is the one of the plan, if it has one. The error is a *TargetError.
 func ParseTargets(p *plan.Plan, names []string) ([]Target, error) {
 	var all []Target
 	for _, name := range names {
@@ -94,7 +94,7 @@ func parseTarget(p *plan.Plan, target string) ([]Target, error) {
 	}
 	t := Target{Service: name}
 	var err error
-	if t.Port, err = portOf(s, target, port); err != nil {
+	if t.Port, t.Local, err = portOf(s, target, port); err != nil {
 		return nil, err
 	}
 	if hasLocal {
@@ -106,9 +106,9 @@ func parseTarget(p *plan.Plan, target string) ([]Target, error) {
 	return []Target{t}, nil
 }
 
-// portOf returns the number of the port of a service that is named by its number
-// or its name.
-func portOf(s *plan.Service, target, port string) (int, error) {
+// portOf returns the number and the local port of the port of a service that is
+// named by its number or its name.
+func portOf(s *plan.Service, target, port string) (remote, local int, err error) {
 	number, isNumber := portNumber(port)
 	var names []string
 	var other *plan.Port // of another protocol
@@ -118,18 +118,18 @@ func portOf(s *plan.Service, target, port string) (int, error) {
 		switch {
 		case declared.Name != port && (!isNumber || declared.Number != number):
 		case declared.Protocol == tcp:
-			return declared.Number, nil
+			return declared.Number, declared.Local, nil
 		default:
 			other = declared
 		}
 	}
 	if other != nil {
-		return 0, &TargetError{Target: target, Problem: fmt.Sprintf("port %d of %s is %s: only TCP ports can be forwarded", other.Number, s.Name, other.Protocol)}
+		return 0, 0, &TargetError{Target: target, Problem: fmt.Sprintf("port %d of %s is %s: only TCP ports can be forwarded", other.Number, s.Name, other.Protocol)}
 	}
 	if !isNumber {
-		return 0, &TargetError{Target: target, Problem: fmt.Sprintf("%s has no port %q", s.Name, port), Name: port, Candidates: names}
+		return 0, 0, &TargetError{Target: target, Problem: fmt.Sprintf("%s has no port %q", s.Name, port), Name: port, Candidates: names}
 	}
-	return number, nil
+	return number, 0, nil
 }
 
 func portNumber(text string) (int, bool) {

@@ -19,6 +19,7 @@ func targetPlan() *plan.Plan {
 	}
 	return &plan.Plan{Services: []plan.Service{
 		service("db", plan.Database, tcp("db", 5432)),
+		service("mail", plan.Container, plan.Port{Number: 80, Name: "web", Protocol: "TCP", Local: 8025}, tcp("smtp", 25)),
 		service("web", plan.Application, tcp("http", 8080), plan.Port{Number: 8443, Name: "quic", Protocol: "UDP"}, tcp("https", 8443)),
 		service("dns", plan.Container, plan.Port{Number: 53, Name: "dns", Protocol: "UDP"}),
 		service("migrate", plan.Job),
@@ -39,6 +40,9 @@ func TestParseTargets(t *testing.T) {
 		{"undeclared", []string{"web:5005"}, []reach.Target{{"web", 5005, 0}}, ""},
 		{"twice", []string{"web:http", "web:8080"}, []reach.Target{{"web", 8080, 0}}, ""},
 		{"two local ports", []string{"web:http=1", "web:http=2"}, []reach.Target{{"web", 8080, 1}, {"web", 8080, 2}}, ""},
+		{"declared local port", []string{"mail"}, []reach.Target{{"mail", 80, 8025}, {"mail", 25, 0}}, ""},
+		{"declared local port by number", []string{"mail:80"}, []reach.Target{{"mail", 80, 8025}}, ""},
+		{"another local port", []string{"mail:web=80"}, []reach.Target{{"mail", 80, 80}}, ""},
 		{"no service", []string{"wbe"}, nil, `the plan has no service "wbe"`},
 		{"no service with port", []string{"wbe:80"}, nil, `wbe:80: the plan has no service "wbe"`},
 		{"no name", []string{":80"}, nil, `:80: the plan has no service ""`},
@@ -80,7 +84,7 @@ func TestParseTargets(t *testing.T) {
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	got := reach.Targets(targetPlan(), func(s *plan.Service) bool { return s.Name != "db" })
-	if diff := cmp.Diff([]reach.Target{{"web", 8080, 0}, {"web", 8443, 0}}, got); diff != "" {
+	if diff := cmp.Diff([]reach.Target{{"mail", 80, 8025}, {"mail", 25, 0}, {"web", 8080, 0}, {"web", 8443, 0}}, got); diff != "" {
 		t.Errorf("Targets (-want +got):\n%s", diff)
 	}
 }

@@ -314,7 +314,7 @@ func TestPlanSteps(t *testing.T) {
 	}
 	for _, c := range b.world.Calls() {
 		switch c.Op {
-		case "Builder.Identify", "Registry.Resolve", "Deployer.Deployed", "Deployer.Fingerprint", "Store.Environment":
+		case "Builder.Identify", "Registry.Resolve", "Deployer.Deployed", "Deployer.Fingerprint", "Store.Environment", "Store.Owns":
 		default:
 			t.Errorf("plan did %s", c.Op)
 		}

@@ -343,6 +343,6 @@ func TestNothingChanges(t *testing.T) {
 }
 
 var readsOnly = map[string]bool{
-	"Store.Environment": true, "Store.Environments": true, "Store.Runs": true,
+	"Store.Environment": true, "Store.Environments": true, "Store.Runs": true, "Store.Owns": true,
 	"Builder.Identify": true, "Registry.Resolve": true, "Registry.Mirrored": true, "Deployer.Deployed": true, "Deployer.Fingerprint": true,
 }

@@ -36,25 +36,25 @@ redis("chat", stage = apps)
 shop: environment staging, namespace shop-staging
 
 stage 1: data  (Pipelinefile:3:8)
-  cache  CONTAINER  (Pipelinefile:7:5)
+  cache  CONTAINER  (Pipelinefile:7:5, called at Pipelinefile:8:1)
       image redis:7, from where it is
       chart generated
       -> unchanged: deployed as it is
 
 stage 2: apps  (Pipelinefile:4:8)
-  mail  CONTAINER  (Pipelinefile:7:5)
+  mail  CONTAINER  (Pipelinefile:7:5, called at Pipelinefile:10:1)
       no longer skipped by environment staging
       image redis:7, from where it is
       chart generated
       -> deploy: not deployed yet
-  chat  CONTAINER  (Pipelinefile:7:5)
+  chat  CONTAINER  (Pipelinefile:7:5, called at Pipelinefile:11:1)
       skipped by environment staging
       image redis:7, from where it is
       chart generated
       -> skipped: skipped in environment staging
 
 stage 3: late  (Pipelinefile:5:8)
-  queue  CONTAINER  (Pipelinefile:7:5)
+  queue  CONTAINER  (Pipelinefile:7:5, called at Pipelinefile:9:1)
       moved here from stage data by environment staging
       image redis:7, from where it is
       chart generated

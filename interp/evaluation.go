@@ -36,6 +36,7 @@ type evaluation struct {
 	env      starlark.StringDict
 	testEnv  starlark.StringDict // of files that hold tests; nil: there was none yet
 	test     string              // the function of the file that is called, if session.Tests is set
+	inner    []plan.Input        // what the evaluations read that a test has asked for
 	guards   *guards
 	libs     map[string]fs.FS
 	modules  map[string]*module

@@ -262,6 +262,36 @@ def test_replicas():
 	//     ^
 }
 
+// A file that a test compares with differs, or is missing: that is for the caller to
+// show, or to write.
+func ExampleGolden() {
+	file, remove := temporary(`pipeline("shop")`)
+	defer remove()
+	tests := filepath.Join(filepath.Dir(file), "shop_test.star")
+	err := os.WriteFile(tests, []byte(`
+def test_name():
+    golden(plan().pipeline.name, "testdata/name")
+`), 0o644)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	tested, err := interp.Test(context.Background(), tests, "test_name", interp.Options{})
+	fmt.Println(err)
+	for _, g := range tested.Goldens {
+		fmt.Println(g.Pos, g.Path, g.Missing, g.Got)
+	}
+	for _, in := range tested.Inputs {
+		fmt.Println(in.Kind, in.Path)
+	}
+	// Output:
+	// <nil>
+	// shop_test.star:3:5 testdata/name true shop
+	// module Pipelinefile
+	// module shop_test.star
+	// file testdata/name
+}
+
 // The tests of a file are known without running it.
 func ExampleTests() {
 	const file = "shop_test.star"

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -25,6 +26,16 @@ type Golden struct {
 	Got     string
 	Want    string // what the file holds
 	Missing bool   // there is no such file
+}
+
+// A Tested is what came of a test.
+type Tested struct {
+	// Goldens are the files that differ from what the test compared with them.
+	Goldens []Golden
+	// Inputs are what the test and all that it has evaluated read, also if it failed:
+	// when one of them changes, the test may have another result. One that was read
+	// several times with different contents is there with each of them.
+	Inputs []plan.Input
 }
 
 // A TestFunc is a test: a function of a file *_test.star.
@@ -52,14 +63,15 @@ func Tests(file string, tree *syntax.File) []TestFunc {
 // same limits. The error, if the test fails, is an *Error; the files that differ
 // from what the test compared them with fail it, too, and are for the caller to show
 // or to write.
-func Test(ctx context.Context, file, function string, opts Options) ([]Golden, error) {
-	var out []Golden
+func Test(ctx context.Context, file, function string, opts Options) (Tested, error) {
+	var out Tested
 	err := evaluate(ctx, file, opts, func(e *evaluation) error {
 		e.tests(function)
 		_, err := e.run()
 		for _, g := range e.session.Tests.Goldens {
-			out = append(out, Golden{g.Path, g.Pos, e.session.Source(g.Pos.File).Line(g.Pos.Line), g.Got, g.Want, g.Missing})
+			out.Goldens = append(out.Goldens, Golden{g.Path, g.Pos, e.session.Source(g.Pos.File).Line(g.Pos.Line), g.Got, g.Want, g.Missing})
 		}
+		out.Inputs = distinct(append(e.inner, e.session.Files.Inputs()...))
 		if wrong, ok := err.(*Error); ok { //nolint:errorlint // run returns it bare
 			for i, d := range wrong.Diagnostics {
 				wrong.Diagnostics[i] = e.inWorkspace(d)
@@ -68,6 +80,16 @@ func Test(ctx context.Context, file, function string, opts Options) ([]Golden, e
 		return err
 	})
 	return out, err
+}
+
+// distinct sorts inputs, and leaves each of them once.
+func distinct(inputs []plan.Input) []plan.Input {
+	slices.SortFunc(inputs, func(a, b plan.Input) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Exclude, b.Exclude), cmp.Compare(a.Digest, b.Digest))
+	})
+	return slices.CompactFunc(inputs, func(a, b plan.Input) bool {
+		return a.Path == b.Path && a.Kind == b.Kind && slices.Equal(a.Exclude, b.Exclude) && a.Digest == b.Digest
+	})
 }
 
 // tests makes e the run of a test.
@@ -127,6 +149,11 @@ func (e *evaluation) planOf(r builtins.PlanRequest) (*plan.Plan, []plan.Diagnost
 	}
 	inner := newEvaluation(e.ctx, e.dir, r.File, opts)
 	p, err := inner.run()
+	for _, in := range inner.session.Files.Inputs() {
+		if r.Text == nil || in.Path != r.File { // that one is the test's own
+			e.inner = append(e.inner, in)
+		}
+	}
 	if inner.steps {
 		return nil, nil, e.session.Meter.Charge(opts.Limits.Steps)
 	}

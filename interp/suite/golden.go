@@ -95,13 +95,13 @@ func (f *file) update() error {
 	defer func() { _ = root.Close() }() // each file was closed by itself
 	for i := range f.out.Tests {
 		t := &f.out.Tests[i]
-		for _, g := range t.goldens {
+		for _, g := range t.tested.Goldens {
 			if err := replace(root, g.Path, g.Got); err != nil {
 				return fmt.Errorf("update %s: %w", g.Path, err)
 			}
 			t.Updated = append(t.Updated, g.Path)
 		}
-		t.goldens = nil
+		t.tested.Goldens = nil
 	}
 	return nil
 }

@@ -25,8 +25,7 @@ type Options struct {
 	Jobs   int            // tests at a time; default: the number of processors
 	Update bool           // write the files that tests compare with, where they differ
 	// Eval is what files are evaluated with. Its Environment, Params and Print are
-	// not used. Its Root, if it is empty, is for each file the git repository around
-	// it, else the nearest folder with a Pipelinefile.
+	// not used. Its Root, if it is empty, is for each file what [Workspace] returns.
 	Eval interp.Options
 	// Done is called for each file when all its tests have ended, in the order of
 	// files, from one goroutine; nil: nobody is told.
@@ -39,6 +38,11 @@ type File struct {
 	Wrong   []plan.Diagnostic `json:"wrong,omitempty"` // why none of its tests is run: it cannot be parsed, say
 	Tests   []Test            `json:"tests"`           // in the order of the file
 	Seconds float64           `json:"seconds"`         // of all its tests together
+
+	// Inputs are what the file and its tests read, below the workspace: when one of
+	// them changes, the tests may have another result. One that was read several times
+	// with different contents is there with each of them.
+	Inputs []plan.Input `json:"-"`
 }
 
 // Failed returns how many tests of the file failed.
@@ -61,7 +65,7 @@ type Test struct {
 	Updated  []string  `json:"updated,omitempty"` // files that were written
 	Seconds  float64   `json:"seconds"`
 
-	goldens []interp.Golden
+	tested interp.Tested
 }
 
 // A Failure is one reason why a test failed.
@@ -90,7 +94,8 @@ type file struct {
 	path string // on disk
 	opts interp.Options
 	out  File
-	left sync.WaitGroup // tests
+	left sync.WaitGroup  // tests
+	had  map[string]bool // inputs
 }
 
 // Run runs the tests of files, each by itself: none sees what another has done.
@@ -154,9 +159,10 @@ func gather(ctx context.Context, files []*file, opts Options) (out []File, err e
 		}
 		for i := range f.out.Tests {
 			t := &f.out.Tests[i]
-			for _, g := range t.goldens {
+			for _, g := range t.tested.Goldens {
 				t.Failures = append(t.Failures, differs(g))
 			}
+			f.read(t.tested.Inputs)
 			f.out.Seconds += t.Seconds
 		}
 		out = append(out, f.out)
@@ -169,11 +175,11 @@ func gather(ctx context.Context, files []*file, opts Options) (out []File, err e
 
 // open reads which tests a file has.
 func open(ctx context.Context, path string, opts Options) (*file, error) {
-	f := &file{path: path, opts: opts.Eval}
+	f := &file{path: path, opts: opts.Eval, had: map[string]bool{}}
 	f.opts.Environment, f.opts.Params, f.opts.Print = plan.EnvironmentRef{}, nil, nil
 	var err error
 	if f.opts.Root == "" {
-		if f.opts.Root, err = workspace(path); err != nil {
+		if f.opts.Root, err = Workspace(path); err != nil {
 			return nil, err
 		}
 	}
@@ -186,6 +192,7 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.read([]plan.Input{{Path: name, Kind: plan.InputModule, Digest: plan.DigestOf(text)}})
 	tree, wrong := interp.Check(ctx, f.out.Name, text, f.opts)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -217,13 +224,25 @@ func (f *file) load(ctx context.Context) error {
 	if len(f.out.Tests) == 0 {
 		return nil
 	}
-	_, err := interp.Test(ctx, f.path, "", f.opts)
+	tested, err := interp.Test(ctx, f.path, "", f.opts)
+	f.read(tested.Inputs)
 	var wrong *interp.Error
 	if errors.As(err, &wrong) {
 		f.out.Wrong = wrong.Diagnostics
 		return nil
 	}
 	return err
+}
+
+// read adds inputs to those of the file.
+func (f *file) read(inputs []plan.Input) {
+	for _, in := range inputs {
+		key := strings.Join(append([]string{in.Path, string(in.Kind), string(in.Digest)}, in.Exclude...), "\n")
+		if !f.had[key] {
+			f.had[key] = true
+			f.out.Inputs = append(f.out.Inputs, in)
+		}
+	}
 }
 
 // again returns errors about tests with the name of an earlier one, which would
@@ -246,9 +265,9 @@ func again(tests []interp.TestFunc, text string) (wrong []plan.Diagnostic) {
 	return wrong
 }
 
-// workspace returns what a file of tests may read: what a Pipelinefile beside it or
-// above it may.
-func workspace(path string) (string, error) {
+// Workspace returns the directory that a file of tests may read: the enclosing git
+// root, else the nearest directory with a Pipelinefile, else its own.
+func Workspace(path string) (string, error) {
 	root, err := interp.Workspace(path)
 	if err != nil {
 		return "", err
@@ -294,8 +313,8 @@ func (j job) run(ctx context.Context) {
 		}
 	}
 	start := time.Now()
-	goldens, err := interp.Test(ctx, j.file.path, t.Name, opts)
-	t.Seconds, t.goldens = time.Since(start).Seconds(), goldens
+	tested, err := interp.Test(ctx, j.file.path, t.Name, opts)
+	t.Seconds, t.tested = time.Since(start).Seconds(), tested
 	var wrong *interp.Error
 	switch {
 	case errors.As(err, &wrong):

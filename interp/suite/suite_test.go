@@ -447,3 +447,54 @@ x = (
 		t.Errorf("%d tests, %d failures, %d errors", got.Tests, got.Failures, got.Errors)
 	}
 }
+
+// TestInputs: a file of tests has all that its tests read as inputs, and not what they
+// make up.
+func TestInputs(t *testing.T) {
+	dir, tests := workspace(t, txtar.Parse([]byte(`
+-- a_test.star --
+load("lib.star", "name")
+
+def test_plans():
+    plan()
+    plan("made/Pipelinefile", text = "pipeline('x')")
+    golden("x", "testdata/missing")
+
+def test_wrong():
+    plan_error("wrong/Pipelinefile")
+-- wrong_test.star --
+def test_it(:
+-- lib.star --
+name = "shop"
+-- Pipelinefile --
+pipeline("shop")
+container("web", image = read_file("image").strip(), chart = chart("chart", values_files = glob("values/*.yaml")))
+-- image --
+nginx:1
+-- values/a.yaml --
+a: 1
+-- chart/Chart.yaml --
+name: chart
+version: 1.0.0
+-- wrong/Pipelinefile --
+load("../missing.star", "x")
+`)))
+	files := run(t, dir, tests, suite.Options{})
+	got := map[string][]string{}
+	for _, f := range files {
+		for _, in := range f.Inputs {
+			got[f.Name] = append(got[f.Name], string(in.Kind)+" "+in.Path)
+		}
+		slices.Sort(got[f.Name])
+	}
+	want := map[string][]string{
+		"a_test.star": {
+			"chart chart", "file image", "file testdata/missing", "glob values/*.yaml", "module Pipelinefile", "module a_test.star", "module lib.star",
+			"module missing.star", "module wrong/Pipelinefile", "values values/a.yaml",
+		},
+		"wrong_test.star": {"module wrong_test.star"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("inputs (-want +got):\n%s", diff)
+	}
+}

@@ -17,7 +17,7 @@ import (
 
 // beginIn is begin for an environment that may be there already: a parameter
 // that has no default and is given no value has that of the environment's last
-// plan. Asking for it ends with ctx.
+// plan.
 func (a *app) beginIn(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, services []string) (evaluation, error) {
 	view, err := a.progress(cmd, show)
 	if err != nil {
@@ -33,7 +33,7 @@ func (a *app) beginIn(ctx context.Context, cmd *cobra.Command, file string, eval
 
 // evaluateRecorded is evaluate for an environment that may be there already.
 func (a *app) evaluateRecorded(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, printed func(plan.Pos, string)) (evaluation, error) {
-	e, err := a.evaluate(cmd.Context(), cmd, file, eval, printed)
+	e, err := a.evaluate(ctx, cmd, file, eval, printed)
 	var wrong *interp.Error
 	if !errors.As(err, &wrong) || len(wrong.Missing) == 0 {
 		return e, err

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 // home of its own and no cluster. Besides the commands of testscript there is
 //
 //	status N COMMAND…     runs the command, which must exit with status N
+//	await FILE REGEXP     waits until a line of the file matches
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -27,7 +28,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
 		Setup:               isolate,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": scriptStatus},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": scriptStatus, "await": scriptAwait},
 	})
 }
 

@@ -42,7 +42,6 @@ import (
 //	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry
 //	smalldisk DIR SIZE    a file system of that size, such as 8m, at DIR
 //	bigfile FILE SIZE     a file of that many bytes that do not compress
-//	await FILE REGEXP     waits until a line of the file matches
 //	patch NAMESPACE DEPLOYMENT PATCH   changes it by hand
 //	proxy KUBECONFIG LOG  a way to the cluster that writes down each request
 //	object PATH [REGEXP]  waits until the cluster has it, and it matches; ! until not

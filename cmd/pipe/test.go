@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/suite"
+	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
 // testFlags say which tests are run, and what becomes of what they say.
@@ -22,6 +24,7 @@ type testFlags struct {
 	jobs   int
 	junit  string
 	all    bool
+	again  bool
 	show   showFlags
 }
 
@@ -36,17 +39,33 @@ with parameters, and looks at the plans; it asks no network and no cluster. A fo
 every file *_test.star below it. Without arguments it is the folder of the nearest
 Pipelinefile, or this one. docs/howto/tests.md tells how tests are written.
 
-The exit status is 0 if all tests hold, 1 if one does not, 3 if a file of tests is wrong itself.`,
+The exit status is 0 if all tests hold, 1 if one does not, 3 if a file of tests is wrong itself.
+
+With --watch it stays. When something changes that a file of tests, or what its tests
+evaluate, has read, the tests of that file are run again; so are those of files that are
+new. Ctrl-C ends it. -o json writes a line each time, about the files whose tests were run.`,
 		Example: `  pipe test
   pipe test shop_test.star --run 'production|staging' -v
   pipe test --update              # write the files that golden() compares with
-  pipe test --junit tests.xml     # for CI`,
+  pipe test --junit tests.xml     # for CI
+  pipe test --watch`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"star"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer a.hide()
-			return a.test(cmd, args, flags)
+			opts, err := a.suiteOptions(cmd, flags)
+			switch {
+			case err != nil:
+				return err
+			case flags.again && flags.update:
+				return usagef(cmd, "--update writes what the tests read, and is not for --watch: give one of them")
+			case flags.again && flags.junit != "":
+				return usagef(cmd, "--junit writes a report of one run of all tests, and is not for --watch: give one of them")
+			case flags.again:
+				return a.testAgain(cmd, args, opts, flags)
+			}
+			return a.test(cmd, args, opts, flags)
 		},
 	}
 	fs := cmd.Flags()
@@ -55,32 +74,53 @@ The exit status is 0 if all tests hold, 1 if one does not, 3 if a file of tests 
 	fs.IntVar(&flags.jobs, "jobs", 0, "run this `number` of tests at a time, e.g. --jobs 1 (default: the number of processors)")
 	fs.StringVar(&flags.junit, "junit", "", "write a report in JUnit's form to this `file`, for CI, e.g. --junit tests.xml")
 	fs.BoolVarP(&flags.all, "verbose", "v", false, "show the tests that hold, too, and what they print, e.g. pipe test -v")
+	addOnChange(cmd, &flags.again, "run the tests")
 	flags.show.add(cmd)
 	return cmd
 }
 
-// test runs the tests that args name.
-func (a *app) test(cmd *cobra.Command, args []string, flags testFlags) error {
+// suiteOptions returns how tests are run.
+func (a *app) suiteOptions(cmd *cobra.Command, flags testFlags) (suite.Options, error) {
 	opts := suite.Options{
 		Jobs: flags.jobs, Update: flags.update, Eval: interp.Options{Version: version, Cache: a.moduleCache()},
 	}
 	if flags.jobs < 0 {
-		return usagef(cmd, "--jobs %d: at least one test runs at a time", flags.jobs)
+		return opts, usagef(cmd, "--jobs %d: at least one test runs at a time", flags.jobs)
 	}
 	var err error
 	if flags.run != "" {
 		if opts.Only, err = regexp.Compile(flags.run); err != nil {
-			return usagef(cmd, "--run %s: %w", flags.run, err)
+			return opts, usagef(cmd, "--run %s: %w", flags.run, err)
 		}
 	}
+	return opts, nil
+}
+
+// test runs the tests that args name.
+func (a *app) test(cmd *cobra.Command, args []string, opts suite.Options, flags testFlags) error {
 	paths, err := a.testFiles(cmd, args)
 	if err != nil {
 		return err
 	}
-	view, err := a.progress(cmd, flags.show)
+	files, err := a.runTests(cmd.Context(), cmd, paths, opts, flags, nil)
 	if err != nil {
 		return err
 	}
+	if err := a.showTests(files, flags, a.write); err != nil {
+		return err
+	}
+	return verdict(cmd, files, flags)
+}
+
+// runTests runs the tests of files, and shows what it is at and, if that is why they
+// are run, what has changed.
+func (a *app) runTests(ctx context.Context, cmd *cobra.Command, paths []string, opts suite.Options, flags testFlags, changes []watch.Change) ([]suite.File, error) {
+	view, err := a.progress(cmd, flags.show)
+	if err != nil {
+		return nil, err
+	}
+	defer a.hide()
+	a.changed(changes)
 	view.Doing("testing " + a.shown(paths[0]))
 	ended := 0
 	opts.Done = func(suite.File) {
@@ -88,39 +128,27 @@ func (a *app) test(cmd *cobra.Command, args []string, flags testFlags) error {
 			view.Doing("testing " + a.shown(paths[ended]))
 		}
 	}
-	files, err := suite.Run(cmd.Context(), paths, opts)
-	if err != nil {
-		return err
+	files, err := suite.Run(ctx, paths, opts)
+	if err != nil || flags.junit == "" {
+		return files, err
 	}
-	a.hide()
-	if flags.junit != "" {
-		data, err := suite.JUnit(files)
-		if err == nil {
-			err = os.WriteFile(a.abs(flags.junit), data, 0o644)
-		}
-		if err != nil {
-			return err
-		}
+	data, err := suite.JUnit(files)
+	if err == nil {
+		err = os.WriteFile(a.abs(flags.junit), data, 0o644)
 	}
-	return a.tested(cmd, files, flags)
+	return files, err
 }
 
-// tested shows what came of tests, and returns whether they failed.
-func (a *app) tested(cmd *cobra.Command, files []suite.File, flags testFlags) error {
-	tests, failed := 0, 0
-	var wrong interp.Error
-	for _, f := range files {
-		tests += len(f.Tests)
-		failed += f.Failed()
-		wrong.Diagnostics = append(wrong.Diagnostics, f.Wrong...)
-	}
+// showTests writes what came of tests as write does.
+func (a *app) showTests(files []suite.File, flags testFlags, write func(format string, v any, text func() error) error) error {
+	tests, failed := tally(files)
 	result := struct {
 		Version int          `json:"version"`
 		Tests   int          `json:"tests"`
 		Failed  int          `json:"failed"`
 		Files   []suite.File `json:"files"`
 	}{1, tests, failed, files}
-	err := a.write(flags.show.output, result, func() error {
+	return write(flags.show.output, result, func() error {
 		for _, f := range files {
 			if err := suite.Write(a.stdout, f, flags.all); err != nil {
 				return err
@@ -128,9 +156,25 @@ func (a *app) tested(cmd *cobra.Command, files []suite.File, flags testFlags) er
 		}
 		return nil
 	})
+}
+
+// tally counts tests.
+func tally(files []suite.File) (tests, failed int) {
+	for _, f := range files {
+		tests += len(f.Tests)
+		failed += f.Failed()
+	}
+	return tests, failed
+}
+
+// verdict returns an error unless all tests hold.
+func verdict(cmd *cobra.Command, files []suite.File, flags testFlags) error {
+	tests, failed := tally(files)
+	var wrong interp.Error
+	for _, f := range files {
+		wrong.Diagnostics = append(wrong.Diagnostics, f.Wrong...)
+	}
 	switch {
-	case err != nil:
-		return err
 	case len(wrong.Diagnostics) > 0:
 		return &wrong
 	case failed > 0:
@@ -151,13 +195,19 @@ func names(files []suite.File) []string {
 	return out
 }
 
+// testFolder is the directory whose tests are run if none are named: that of the
+// nearest Pipelinefile, or this one.
+func (a *app) testFolder() string {
+	if file, ok := a.nearest(); ok {
+		return filepath.Dir(file)
+	}
+	return "."
+}
+
 // testFiles are the files of tests that args name.
 func (a *app) testFiles(cmd *cobra.Command, args []string) ([]string, error) {
 	if len(args) == 0 {
-		args = []string{"."}
-		if file, ok := a.nearest(); ok {
-			args[0] = filepath.Dir(file)
-		}
+		args = []string{a.testFolder()}
 	}
 	for _, arg := range args {
 		info, err := os.Stat(a.abs(arg))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -298,10 +297,8 @@ func (w *watcher) event(e runtime.Event) {
 	if !ok {
 		return
 	}
-	if w.show.output == "json" {
-		// Its error is that of the next write to standard output, too.
-		_ = json.NewEncoder(w.app.stdout).Encode(ended.Record)
-	}
+	// Its error is that of the next write to standard output, too.
+	_ = w.app.stream(w.show.output, ended.Record, func() error { return nil })
 	if w.forwards != nil && !ended.Record.Stale {
 		w.forwards.set(w.now.Load().plan)
 	}

@@ -67,6 +67,8 @@ func (v *ttyView) Event(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.Printed:
 		v.above = append(v.above, b.Pos.String()+": "+clean(b.Text))
+	case runtime.FilesChanged:
+		v.above = append(v.above, changedText(b))
 	case runtime.Warned:
 		v.above = append(v.above, v.styles.warn.Render(warning(b.Diagnostic)))
 	}

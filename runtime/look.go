@@ -63,7 +63,7 @@ func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error
 		r.deployed, r.others = ownReleases(all, r.req.Environment)
 		return nil
 	}
-	tasks := slices.Concat(preparation, beside, []*sched.Task{list}, r.lookups(preparation))
+	tasks := slices.Concat(preparation, beside, []*sched.Task{list}, r.lookups(preparation, list))
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {
@@ -104,8 +104,10 @@ func (r *run) settleOwners() {
 
 // lookups returns the tasks that find the images and, where these are known,
 // the fingerprints. These come after the preparation, if there is one: what it
-// writes into the namespace, such as the value of a secret, is in them.
-func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
+// writes into the namespace, such as the value of a secret, is in them. Those of
+// charts that others wrote come after the look at what is deployed: what is deployed
+// already need not be rendered to know that it can be.
+func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.Task {
 	var tasks []*sched.Task
 	r.images = r.scope.images(r.given)
 	finding := make(map[*image]*sched.Task, len(r.images))
@@ -129,6 +131,9 @@ func (r *run) lookups(preparation []*sched.Task) []*sched.Task {
 				return nil
 			}
 			t.After = append(t.After, preparation...)
+			if s.Chart != nil {
+				t.After = append(t.After, deployed)
+			}
 			if s.image != nil {
 				t.After = append(t.After, finding[s.image])
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
 // daemonCmd is what pipe starts itself with as a background process, and how
@@ -27,6 +28,11 @@ func (a *app) daemonCmd() *cobra.Command {
 		Short:              "The embedded builder",
 		DisableFlagParsing: true,
 		RunE:               func(cmd *cobra.Command, args []string) error { return daemon.Main(cmd.Context(), args) },
+	}, &cobra.Command{
+		Use:   "render",
+		Short: "A process that renders charts",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return render.Main(a.stdin, a.stdout, a.exit) },
 	}, a.registryCmd(), &cobra.Command{
 		Use:   "stop",
 		Short: "End the embedded builder and the embedded registry",

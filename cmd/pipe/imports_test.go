@@ -72,22 +72,24 @@ var policy = map[string][]string{
 	},
 	"runtime/registry":       {"plan", "internal/redact", "runtime", "github.com/google/go-containerregistry"},
 	"runtime/registry/serve": {"internal/background", "internal/ports", "github.com/distribution", "github.com/sirupsen/logrus"},
-	"runtime/chart":          {"plan", "internal/chartspec", "internal/redact", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
-	"runtime/deploy":         {"plan", "internal/redact", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
-	"runtime/store":          {"plan", "runtime", "k8s.io"},
+	// runs the templates of charts, which are programs of others, in processes with bounds
+	"runtime/render": {"helm.sh/helm/v3", "k8s.io", "golang.org/x/sys"},
+	"runtime/chart":  {"plan", "runtime/render", "internal/chartspec", "internal/redact", "helm.sh/helm/v3", "sigs.k8s.io/yaml"},
+	"runtime/deploy": {"plan", "runtime/render", "internal/redact", "runtime", "runtime/chart", "helm.sh/helm/v3", "k8s.io", "sigs.k8s.io/yaml"},
+	"runtime/store":  {"plan", "runtime", "k8s.io"},
 	// how environments stand, as data for people and programs
 	"runtime/view": {"plan", "runtime", "runtime/deploy"},
 	// reaches into running containers: forwards, commands, copied files
 	"runtime/reach": {"plan", "runtime", "internal/ports", "k8s.io"},
 	// puts the drivers together
 	"runtime/local": {
-		"plan", "internal/redact", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
+		"plan", "runtime/render", "internal/redact", "runtime", "internal/background", "runtime/build", "runtime/build/daemon", "runtime/registry",
 		"runtime/registry/serve", "runtime/deploy", "runtime/store", "k8s.io/client-go",
 		"go.yaml.in/yaml/v3", // values of a file as they are written
 	},
 	// for tests, ours and those of embedders
 	"runtime/runtimetest":      {"plan", "runtime"},
-	"runtime/internal/testenv": {"internal/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
+	"runtime/internal/testenv": {"runtime/render", "internal/background", "runtime/build/daemon", "runtime/registry/serve", "github.com/google/go-containerregistry", "github.com/sirupsen/logrus", "k8s.io"},
 	// the command: what it shows is apart from what it does
 	"cmd/internal/doc":    {"internal/builtins", "interp", "interp/lint", "stdlib", "go.starlark.net"},
 	"cmd/internal/doctor": {"plan", "runtime", "runtime/build/daemon", "runtime/local", "runtime/watch"},
@@ -97,7 +99,7 @@ var policy = map[string][]string{
 	"cmd/internal/ui":     {"plan", "runtime", "runtime/view", "charm.land", "golang.org/x/sys", "github.com/muesli/cancelreader"}, // the last two: keys of a terminal
 	"cmd/internal/why":    {"plan"},
 	"cmd/pipe": {
-		"plan", "internal/redact", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
+		"plan", "runtime/render", "internal/redact", "internal/git", "internal/builtins", "interp", "modules", "interp/format", "interp/lint", "interp/lint/dockerfile", "interp/lsp", "interp/suite", "runtime", "internal/background", "runtime/local", "runtime/build/daemon", "runtime/registry/serve",
 		"runtime/deploy", "runtime/reach", "runtime/view", "runtime/watch", "cmd/internal/doc", "cmd/internal/doctor", "cmd/internal/eject", "cmd/internal/graph", "cmd/internal/repl", "cmd/internal/ui", "cmd/internal/why", "github.com/spf13", "golang.org/x/term", "sigs.k8s.io/yaml",
 		"go.yaml.in/yaml/v3", // values of a file as they are written
 		"github.com/pmezard/go-difflib/difflib",

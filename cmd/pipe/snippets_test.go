@@ -22,6 +22,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/chart"
 	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/render"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
@@ -226,7 +227,7 @@ func (r *reader) render(p *plan.Plan) error {
 		if err != nil {
 			return err
 		}
-		err = c.Check("docs", chart.Use{
+		err = c.Check(context.Background(), render.New(render.Options{}), "docs", chart.Use{
 			Pipeline: p.Pipeline.Name, Environment: p.Environment.Name, Service: s.Name, Values: s.Values,
 			Image: "registry.example.com/docs/" + s.Name + "@sha256:" + strings.Repeat("0", 64),
 		})

@@ -70,6 +70,7 @@ type Chart struct {
 	schema bool             // it has a schema for its values
 	crds   bool             // it installs kinds of its own
 	beside bool             // a dependency is another folder of the workspace
+	made   bool             // it is made here
 	files  []map[string]any // of values_files, in their order
 }
 
@@ -161,7 +162,7 @@ func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 	return &Chart{
 		Digest: plan.Digest("sha256:" + hex.EncodeToString(sum.Sum(nil))),
 		chart:  sync.OnceValues(func() (*chart.Chart, error) { return loadFiles(service, list) }),
-		own:    madeOwn, schema: true,
+		own:    madeOwn, schema: true, made: true,
 	}, nil
 }
 

@@ -1,48 +1,54 @@
 package chart
 
 import (
-	"bytes"
+	"context"
 
-	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
-	helmengine "helm.sh/helm/v3/pkg/engine"
+
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// Check reports what is wrong with the chart or the values of a use: values that
-// the chart's schema does not allow, templates that do not render. It asks no
-// server: a chart that asks one while it renders is not rendered here.
-func (c *Chart) Check(namespace string, u Use) error {
-	copied, err := c.Copy()
+// A Cluster is what templates are told of the cluster that they are rendered for.
+type Cluster struct {
+	Capabilities *chartutil.Capabilities
+	Lookup       func(apiVersion, kind, namespace, name string) (map[string]any, error)
+}
+
+// ours renders the charts that are made here, whose templates take no more than
+// the values do.
+var ours = render.New(render.Options{})
+
+// by returns what renders the chart, which is others if others wrote it.
+func (c *Chart) by(others *render.Renderer) *render.Renderer {
+	if c.made {
+		return ours
+	}
+	return others
+}
+
+// Check reports whether the values of a use are allowed by the chart's schema and
+// whether its templates can be rendered. It asks no server: the templates of a
+// chart that asks one are not rendered here.
+func (c *Chart) Check(ctx context.Context, others *render.Renderer, namespace string, u Use) error {
+	whole, err := c.chart()
 	if err != nil {
 		return err
 	}
-	values := c.Values(u)
-	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
-		return err
-	}
-	release := chartutil.ReleaseOptions{Name: u.Service, Namespace: namespace, Revision: 1, IsInstall: true}
-	all, err := chartutil.ToRenderValues(copied, values, release, nil)
-	if err != nil {
-		return err
-	}
-	if asks(copied) {
-		return nil
-	}
-	_, err = helmengine.Render(copied, all)
+	_, err = c.by(others).Render(ctx, render.Job{
+		Key: string(c.Digest), Chart: whole, Values: c.Values(u), Check: true,
+		Release: chartutil.ReleaseOptions{Name: u.Service, Namespace: namespace, Revision: 1, IsInstall: true},
+	})
 	return err
 }
 
-// asks reports whether what the chart installs may depend on the cluster.
-func asks(c *chart.Chart) bool {
-	for _, t := range c.Templates {
-		if bytes.Contains(t.Data, []byte("Capabilities")) || bytes.Contains(t.Data, []byte("lookup")) {
-			return true
-		}
+// Render returns what the templates of the chart give in a use, by the names of
+// their files; see [render.Renderer.Render].
+func (c *Chart) Render(ctx context.Context, others *render.Renderer, release chartutil.ReleaseOptions, u Use, cluster Cluster) (map[string]string, error) {
+	whole, err := c.chart()
+	if err != nil {
+		return nil, err
 	}
-	for _, d := range c.Dependencies() {
-		if asks(d) {
-			return true
-		}
-	}
-	return false
+	return c.by(others).Render(ctx, render.Job{
+		Key: string(c.Digest), Chart: whole, Values: c.Values(u), Release: release, Capabilities: cluster.Capabilities, Lookup: cluster.Lookup,
+	})
 }

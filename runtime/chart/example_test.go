@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
 var api = plan.Service{
@@ -24,9 +25,10 @@ func ExampleShelf_Chart() {
 		return
 	}
 	use := chart.Use{Pipeline: "shop", Environment: "staging", Service: "api", Image: "registry.example.com/shop/api@sha256:abc"}
-	fmt.Println(c.Check("shop-staging", use))
+	renderer := render.New(render.Options{}) // of charts that others wrote
+	fmt.Println(c.Check(context.Background(), renderer, "shop-staging", use))
 	use.Values = map[string]any{"replicsa": 3}
-	fmt.Println(c.Check("shop-staging", use) != nil)
+	fmt.Println(c.Check(context.Background(), renderer, "shop-staging", use) != nil)
 	// Output:
 	// <nil>
 	// true

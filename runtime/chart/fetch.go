@@ -37,7 +37,7 @@ var exact = regexp.MustCompile(`^v?\d+\.\d+\.\d+([-+][-+.0-9A-Za-z]+)?$`)
 
 // fromRepository fetches a chart of a chart repository, or takes it from the cache.
 func (s *Shelf) fromRepository(ctx context.Context, address, name, version string) (*chart.Chart, error) {
-	return s.cached(address+"\n"+name, version, func() ([]byte, error) {
+	return s.cached(ctx, address+"\n"+name, version, func() ([]byte, error) {
 		at, err := repo.ResolveReferenceURL(address, "index.yaml")
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 
 // fromRegistry fetches a chart of an OCI registry, or takes it from the cache.
 func (s *Shelf) fromRegistry(ctx context.Context, ref, version string) (*chart.Chart, error) {
-	return s.cached(ref, version, func() ([]byte, error) {
+	return s.cached(ctx, ref, version, func() ([]byte, error) {
 		name := strings.TrimPrefix(ref, "oci://")
 		host, _, _ := strings.Cut(name, "/")
 		// The client takes no context; its requests get ours here.
@@ -107,7 +107,7 @@ func (s *Shelf) fromRegistry(ctx context.Context, ref, version string) (*chart.C
 
 // cached returns the chart of a source from the cache, if it is of one exact
 // version, and otherwise what fetch returns, which it puts there.
-func (s *Shelf) cached(source, version string, fetch func() ([]byte, error)) (*chart.Chart, error) {
+func (s *Shelf) cached(ctx context.Context, source, version string, fetch func() ([]byte, error)) (*chart.Chart, error) {
 	sum := sha256.Sum256([]byte(source + "\n" + version))
 	path := filepath.Join(s.cache, hex.EncodeToString(sum[:])+".tgz")
 	if exact.MatchString(version) {
@@ -117,6 +117,9 @@ func (s *Shelf) cached(source, version string, fetch func() ([]byte, error)) (*c
 	}
 	data, err := fetch()
 	if err != nil {
+		return nil, err
+	}
+	if err := newRoom().archive(ctx, bytes.NewReader(data)); err != nil {
 		return nil, err
 	}
 	c, err := loader.LoadArchive(bytes.NewReader(data))

@@ -29,8 +29,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const testImage = "registry.test/shop/api@sha256:0000000000000000000000000000000000000000000000000000000000000001"
 
-// render returns what a chart installs, as one text.
-func render(t *testing.T, c *Chart, u Use) string {
+// rendered returns what a chart installs, as one text.
+func rendered(t *testing.T, c *Chart, u Use) string {
 	t.Helper()
 	copied, err := c.Copy()
 	if err != nil {
@@ -87,11 +87,11 @@ func TestGenerate(t *testing.T) {
 				t.Fatal(err)
 			}
 			use := Use{Pipeline: "shop", Environment: "dev", Service: service.Name, Image: testImage, Secrets: "5ec2e7", Values: service.Values}
-			if err := c.Check("shop-dev", use); err != nil {
+			if err := c.Check(t.Context(), ours, "shop-dev", use); err != nil {
 				t.Errorf("Check = %v", err)
 			}
 			sameAsLoaded(t, c, service, use)
-			objects := render(t, c, use)
+			objects := rendered(t, c, use)
 			checkYAML(t, objects)
 			lintChart(t, service, use)
 			var values []byte
@@ -192,7 +192,7 @@ func lintChart(t *testing.T, service plan.Service, use Use) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(render(t, generated, use), render(t, c, use)); diff != "" {
+	if diff := cmp.Diff(rendered(t, generated, use), rendered(t, c, use)); diff != "" {
 		t.Errorf("the chart that is written is another one (-generated +written):\n%s", diff)
 	}
 	if err := Write(dir, service); err == nil || !strings.Contains(err.Error(), "is not empty") {
@@ -224,7 +224,7 @@ func TestGenerateRefusesUnknownValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Check("shop-dev", Use{Service: "api", Image: testImage, Values: service.Values})
+	err = c.Check(t.Context(), ours, "shop-dev", Use{Service: "api", Image: testImage, Values: service.Values})
 	if err == nil || !strings.Contains(err.Error(), "replica") {
 		t.Errorf("Check = %v, want an error about replica", err)
 	}

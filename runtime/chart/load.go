@@ -70,18 +70,24 @@ func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folde
 	if err != nil {
 		return nil, "", err
 	}
-	return open(path)
+	return open(ctx, path)
 }
 
-// open loads a folder or a .tgz.
-func open(path string) (c *chart.Chart, folder string, err error) {
+// open loads a directory or a .tgz.
+func open(ctx context.Context, path string) (c *chart.Chart, folder string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, "", withoutPath(err)
 	}
 	if info.IsDir() {
+		if err := newRoom().dir(ctx, path); err != nil {
+			return nil, "", err
+		}
 		c, err = loader.LoadDir(path)
 		return c, path, err
+	}
+	if err := newRoom().file(ctx, path); err != nil {
+		return nil, "", err
 	}
 	c, err = loader.LoadFile(path)
 	return c, "", err

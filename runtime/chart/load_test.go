@@ -296,11 +296,11 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("the workspace was changed:\n%s", diff)
 	}
 	use := Use{Service: "api", Values: map[string]any{"two": map[string]any{"enabled": false}}}
-	if err := c.Check("shop-dev", use); err != nil {
+	if err := c.Check(t.Context(), ours, "shop-dev", use); err != nil {
 		t.Errorf("Check = %v", err)
 	}
 	for range 2 { // a use of it leaves it as it was
-		objects := render(t, c, use)
+		objects := rendered(t, c, use)
 		for _, want := range []string{"web/charts/local/charts/cache/", "web/charts/one/", "text\\\":\\\"vendored"} {
 			if !strings.Contains(objects, want) {
 				t.Errorf("%s is not in\n%s", want, objects)
@@ -310,7 +310,7 @@ func TestDependencies(t *testing.T) {
 			t.Errorf("what is turned off or vendored was installed:\n%s", objects)
 		}
 	}
-	if objects := render(t, c, Use{Service: "api"}); !strings.Contains(objects, "web/charts/two/") {
+	if objects := rendered(t, c, Use{Service: "api"}); !strings.Contains(objects, "web/charts/two/") {
 		t.Errorf("a chart does not survive being used with a part turned off:\n%s", objects)
 	}
 }

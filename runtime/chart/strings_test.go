@@ -172,7 +172,7 @@ func useOf(s plan.Service) Use {
 func objectsOf(t *testing.T, c *Chart, u Use) []string {
 	t.Helper()
 	var out []string
-	for _, part := range strings.Split("\n"+render(t, c, u), "\n# ") {
+	for _, part := range strings.Split("\n"+rendered(t, c, u), "\n# ") {
 		name, text, _ := strings.Cut(part, "\n")
 		if !strings.HasSuffix(name, ".yaml") {
 			continue

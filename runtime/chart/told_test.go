@@ -60,7 +60,7 @@ func TestHelmCreate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if objects := render(t, c, Use{Service: "api", Image: testImage}); !strings.Contains(objects, `image: "`+testImage+`"`) {
+	if objects := rendered(t, c, Use{Service: "api", Image: testImage}); !strings.Contains(objects, `image: "`+testImage+`"`) {
 		t.Errorf("the image is not %s in\n%s", testImage, objects)
 	}
 }
@@ -93,7 +93,7 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = c.Check("shop-dev", Use{Service: "api"})
+		err = c.Check(t.Context(), ours, "shop-dev", Use{Service: "api"})
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("Check of chart %s = %v, want %q", name, err, want)
 		}

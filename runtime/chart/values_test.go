@@ -33,7 +33,7 @@ func TestValuesAreTheCharts(t *testing.T) {
 			for _, v := range trials(key.Shape) {
 				values := map[string]any{key.Name: v}
 				found := chartspec.Check(kind, values)
-				err := c.Check("shop-dev", Use{Service: "api", Image: testImage, Values: values})
+				err := c.Check(t.Context(), ours, "shop-dev", Use{Service: "api", Image: testImage, Values: values})
 				refused := len(found) > 0
 				if refused && err == nil && strings.Contains(found[0].Message, "got None") {
 					continue // where a chart can do without a value, the language is stricter

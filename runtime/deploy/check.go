@@ -75,7 +75,7 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 // refused returns what the cluster would refuse of the release that comes after
 // before, or of the first one. An error says that it could not be asked.
 func (o *operation) refused(ctx context.Context, before *release.Release) ([]runtime.RefusedChange, error) {
-	objects, _, err := o.rendered()
+	objects, _, err := o.rendered(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", o.r.Service.Name, err)
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
 // Options say where a Deployer works.
@@ -42,6 +43,9 @@ type Options struct {
 	CacheDir   string          // for charts from elsewhere
 	Secrets    runtime.Secrets // where values of secrets come from besides the cluster (D4); nil: from nowhere
 	HistoryMax int             // revisions that Helm keeps of a release; default 10
+	// Render bounds what the charts may take that services bring. Without an
+	// Executable, their templates run in this process, without bounds of memory and time.
+	Render render.Options
 }
 
 const (
@@ -53,13 +57,14 @@ const (
 // A Deployer acts on the releases of one cluster. It is safe for concurrent use,
 // as long as each release is acted on by one at a time.
 type Deployer struct {
-	opts    Options
-	cluster *cluster
-	shelf   *chart.Shelf
-	views   views
-	secrets secrets
-	checked checked
-	seen    seen
+	opts     Options
+	cluster  *cluster
+	shelf    *chart.Shelf
+	renderer *render.Renderer // of charts that others wrote
+	views    views
+	secrets  secrets
+	checked  checked
+	seen     seen
 
 	answered atomic.Bool // the cluster has answered before
 }
@@ -75,8 +80,15 @@ func New(opts Options) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the configuration of the cluster: %w", err)
 	}
-	return &Deployer{opts: opts, cluster: c, shelf: chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts"))}, nil
+	return &Deployer{
+		opts: opts, cluster: c, renderer: render.New(opts.Render),
+		shelf: chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts")),
+	}, nil
 }
+
+// Close ends the processes that have rendered charts. Without it they end by
+// themselves a minute later, or with this process.
+func (d *Deployer) Close() error { return d.renderer.Close() }
 
 // Changed has what is kept of charts forgotten: of those at the paths of the
 // workspace, or of all if paths is nil. Without it a Deployer takes a chart for
@@ -133,7 +145,7 @@ func (o *operation) deploy(ctx context.Context) error {
 		return err
 	}
 	if !resumed {
-		if targets, err = o.write(); err != nil {
+		if targets, err = o.write(ctx); err != nil {
 			return err
 		}
 	}

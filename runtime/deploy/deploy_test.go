@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -66,10 +67,14 @@ func newDeployer(t testing.TB, opts deploy.Options) *deploy.Deployer {
 	if opts.CacheDir == "" {
 		opts.CacheDir = t.TempDir()
 	}
+	if opts.Render.Executable == "" {
+		opts.Render.Executable = os.Args[0] // see testenv.Main
+	}
 	d, err := deploy.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = d.Close() })
 	return d
 }
 

@@ -46,7 +46,10 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 		if d.checked.has(release, digest) {
 			return digest, nil
 		}
-		if err := c.Check(r.Namespace, use); err != nil {
+		limit := within(timeoutOf(r.Service))
+		limited, stop := context.WithDeadlineCause(ctx, limit.end, limit.err())
+		defer stop()
+		if err := c.Check(limited, d.renderer, r.Namespace, use); err != nil {
 			return "", fmt.Errorf("chart of %s: %w", r.Service.Name, err)
 		}
 		d.checked.put(release, digest)
@@ -55,7 +58,8 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 }
 
 // A checked has the fingerprint with which the chart of each service was last
-// rendered: in watch mode the same one is asked for at each change.
+// rendered, by this process or when it was deployed: what has not changed need not
+// be rendered again.
 type checked struct {
 	mu   sync.Mutex
 	last map[string]plan.Digest // by namespace and service

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chartutil"
-	helmengine "helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
@@ -56,7 +55,7 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 		if err := o.prepare(ctx); err != nil {
 			return nil, err
 		}
-		if err := o.render(after); err != nil {
+		if err := o.render(ctx, after); err != nil {
 			return nil, fmt.Errorf("render %s: %w", r.Service.Name, d.explain(ctx, err))
 		}
 	}
@@ -78,8 +77,8 @@ func (o *operation) inForce() (revision, bool) {
 }
 
 // render renders the chart as Helm would now, hooks among the objects.
-func (o *operation) render(into manifests) error {
-	objects, hooks, err := o.rendered()
+func (o *operation) render(ctx context.Context, into manifests) error {
+	objects, hooks, err := o.rendered(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,28 +96,15 @@ func (o *operation) render(into manifests) error {
 }
 
 // rendered returns what the chart renders to, as Helm would render it now.
-func (o *operation) rendered() (objects []releaseutil.Manifest, hooks []*release.Hook, err error) {
+func (o *operation) rendered(ctx context.Context) (objects []releaseutil.Manifest, hooks []*release.Hook, err error) {
 	caps, err := o.d.cluster.capabilities()
 	if err != nil {
 		return nil, nil, err
 	}
 	last, exists := o.last()
-	opts := chartutil.ReleaseOptions{
+	files, err := o.renderFiles(ctx, chartutil.ReleaseOptions{
 		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsInstall: !exists, IsUpgrade: exists,
-	}
-	copied, err := o.chart.Copy()
-	if err != nil {
-		return nil, nil, err
-	}
-	values := o.chart.Values(o.use)
-	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
-		return nil, nil, err
-	}
-	all, err := chartutil.ToRenderValues(copied, values, opts, caps)
-	if err != nil {
-		return nil, nil, err
-	}
-	files, err := helmengine.RenderWithClient(copied, all, o.d.cluster.config)
+	}, caps)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -119,6 +119,9 @@ func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]r
 		is := r.deployed()
 		is.Owner = owners[r.release]
 		out[r.release] = is
+		if digest := r.fingerprint(); digest != "" { // it could be rendered
+			d.checked.put(namespace+"/"+r.release, digest)
+		}
 	}
 	return out, nil
 }
@@ -154,6 +157,7 @@ type records struct {
 	secrets   *versioned
 	history   []revision // the oldest first
 	read      map[int]*release.Release
+	creating  func() // is called before a revision is created; nil: nothing is
 	onCreated func(*release.Release)
 }
 
@@ -226,6 +230,9 @@ func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 
 // Create implements [driver.Driver].
 func (r *records) Create(key string, rel *release.Release) error {
+	if r.creating != nil {
+		r.creating()
+	}
 	if err := r.Secrets.Create(key, rel); err != nil {
 		if strings.Contains(err.Error(), "Too long") {
 			err = fmt.Errorf("the release is larger than the 1 MiB that a Secret may hold; take what no template needs out of the chart with .helmignore: %w", err)

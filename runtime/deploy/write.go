@@ -1,10 +1,12 @@
 package deploy
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 	batchv1 "k8s.io/api/batch/v1"
@@ -16,7 +18,7 @@ import (
 )
 
 // write has Helm write the release and returns what has to get ready.
-func (o *operation) write() ([]target, error) {
+func (o *operation) write(ctx context.Context) ([]target, error) {
 	config, err := o.helm()
 	if err != nil {
 		return nil, err
@@ -37,6 +39,7 @@ func (o *operation) write() ([]target, error) {
 		return nil, err
 	}
 	values := o.chart.Values(o.use)
+	theirs := o.r.Service.Chart != nil // a chart that others wrote
 	if !exists || last.status == release.StatusUninstalled {
 		o.objects.install = true
 		install := action.NewInstall(config)
@@ -46,6 +49,9 @@ func (o *operation) write() ([]target, error) {
 		install.Wait, install.WaitForJobs = true, true // see awaitForHooks
 		install.DisableOpenAPIValidation = true
 		install.Replace = exists
+		if install.SkipSchemaValidation = theirs; theirs {
+			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: 1, IsInstall: true})
+		}
 		_, err = install.Run(copied, values)
 		o.objects.install = false
 	} else {
@@ -60,6 +66,9 @@ func (o *operation) write() ([]target, error) {
 		upgrade.DisableOpenAPIValidation = true
 		upgrade.ResetValues = true // with none, Helm would take those of the last revision
 		upgrade.MaxHistory = o.d.opts.HistoryMax
+		if upgrade.SkipSchemaValidation = theirs; theirs {
+			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsUpgrade: true})
+		}
 		_, err = upgrade.Run(o.r.Service.Name, copied, values)
 	}
 	switch {

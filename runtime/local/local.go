@@ -4,6 +4,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/registry"
+	"github.com/pipelinefile/pipe/runtime/render"
 	"github.com/pipelinefile/pipe/runtime/store"
 )
 
@@ -41,12 +43,20 @@ type Options struct {
 	// the records of runs outlive their environment (E1). Empty: each in its
 	// environment's own namespace.
 	StateNamespace string
-	KeepRuns       int // records that are kept of each environment (E5); default 50
+	Render         render.Options // the bounds of the charts that services bring; its Executable is that of Options if it is not set
+	KeepRuns       int            // records that are kept of each environment (E5); default 50
 	// Warm keeps what is known of images, sources and charts between runs, for watch
 	// mode: who sets it calls Runtime.Changed before the next run.
 	Warm     bool
 	Progress func(string) // told what is waited for; nil: nobody
 	Notice   func(string) // told what a user should know, such as that pods do not really run; nil: nobody
+}
+
+// render returns how charts are rendered.
+func (o Options) render() render.Options {
+	out := o.Render
+	out.Executable = cmp.Or(out.Executable, o.Executable)
+	return out
 }
 
 // progress tells whoever wants to know.
@@ -192,10 +202,12 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		Dir:      opts.Dir,
 		CacheDir: filepath.Join(opts.Home, "cache"),
 		Secrets:  from,
+		Render:   opts.render(),
 	})
 	if err != nil {
 		return err
 	}
+	r.close = append(r.close, deployer.Close)
 	r.Deployer, r.Cluster, r.Config = deployer, deployer, config
 
 	s, err := stateOf(config, opts)

@@ -5,20 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// Main runs the tests of a package that uses [BuildKit]: call it from TestMain.
-// The test binary is the pipe command too then, and starts itself as BuildKit.
+// Main runs the tests of a package that uses [BuildKit] or has charts rendered by
+// workers: call it from TestMain. The test binary is the pipe command too then, and
+// starts itself as BuildKit or as a worker.
 // After the tests it calls ends. It does not return.
 func Main(m *testing.M, ends ...func()) {
 	if len(os.Args) > 2 && os.Args[1] == "daemon" && os.Args[2] == "buildkit" {
 		if err := daemon.Main(context.Background(), os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if slices.Equal(os.Args[1:], render.Args()) {
+		if err := render.Main(os.Stdin, os.Stdout, os.Exit); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -1,0 +1,130 @@
+package chart
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/ignore"
+)
+
+// The bounds of a chart with all charts that are in it. Helm's own are for one
+// archive, whatever archives are in that.
+const (
+	mostFiles = 10_000
+	mostBytes = 200 << 20
+)
+
+// A room is how much a chart may still have. A chart is measured before Helm loads
+// it: Helm takes much memory for many files, and cannot be stopped.
+type room struct {
+	files int
+	bytes int64
+}
+
+func newRoom() *room { return &room{mostFiles, mostBytes} }
+
+// take makes the room smaller by a file.
+func (r *room) take(ctx context.Context, size int64) error {
+	r.files--
+	r.bytes -= size
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case r.files < 0:
+		return fmt.Errorf("it has more than %d files", mostFiles)
+	case r.bytes < 0:
+		return fmt.Errorf("its files are larger than %d MiB together", mostBytes>>20)
+	}
+	return nil
+}
+
+// archive takes the files of an archive. What is wrong with the archive, Helm says.
+func (r *room) archive(ctx context.Context, in io.Reader) error {
+	unpacked, err := gzip.NewReader(in)
+	if err != nil {
+		return nil
+	}
+	files := tar.NewReader(unpacked)
+	for {
+		header, err := files.Next()
+		if err != nil {
+			return nil
+		}
+		if err := r.take(ctx, header.Size); err != nil {
+			return err
+		}
+		if vendored(header.Name) {
+			if err := r.archive(ctx, files); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// vendored reports whether a file of a chart is a chart that it depends on.
+func vendored(name string) bool {
+	return strings.HasSuffix(name, ".tgz") && path.Base(path.Dir(name)) == "charts"
+}
+
+// file takes the files of an archive on disk.
+func (r *room) file(ctx context.Context, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return r.archive(ctx, f)
+}
+
+// dir takes the files of a directory that Helm would load. It follows symbolic links
+// as Helm does; where these go in circles, the room ends.
+func (r *room) dir(ctx context.Context, top string) error {
+	rules := ignore.Empty()
+	if found, err := ignore.ParseFile(filepath.Join(top, ignore.HelmIgnore)); err == nil {
+		rules = found
+	}
+	rules.AddDefaults()
+	return r.below(ctx, top, "", rules)
+}
+
+func (r *room) below(ctx context.Context, top, dir string, rules *ignore.Rules) error {
+	entries, err := os.ReadDir(filepath.Join(top, filepath.FromSlash(dir)))
+	if err != nil {
+		return withoutPath(err)
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		full := filepath.Join(top, filepath.FromSlash(name))
+		info, err := os.Stat(full)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, withoutPath(err))
+		}
+		if rules.Ignore(name, info) {
+			continue
+		}
+		size := info.Size()
+		if info.IsDir() {
+			size = 0
+		}
+		if err := r.take(ctx, size); err != nil {
+			return err
+		}
+		switch {
+		case info.IsDir():
+			err = r.below(ctx, top, name, rules)
+		case info.Mode().IsRegular() && vendored(name):
+			err = r.file(ctx, full)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

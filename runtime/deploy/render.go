@@ -1,0 +1,57 @@
+package deploy
+
+import (
+	"context"
+	"sync"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+	helmengine "helm.sh/helm/v3/pkg/engine"
+	"k8s.io/client-go/rest"
+
+	charts "github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/render"
+)
+
+// renderFiles returns what the templates of the chart give, within the time that the
+// service has.
+func (o *operation) renderFiles(ctx context.Context, release chartutil.ReleaseOptions, caps *chartutil.Capabilities) (map[string]string, error) {
+	limited, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
+	defer stop()
+	return o.chart.Render(limited, o.d.renderer, release, o.use, charts.Cluster{
+		Capabilities: caps, Lookup: helmengine.NewLookupFunction(o.d.cluster.config),
+	})
+}
+
+// A renderer makes Helm use what a worker has rendered. Helm renders the chart that
+// it was given itself, in this process, and nothing stops it. But just before, when
+// it has installed the CRDs of the chart and knows what the cluster can do, it asks
+// for the configuration of the cluster, for the function lookup: then the chart is
+// rendered by a worker, and its templates are replaced by what they gave.
+type renderer struct {
+	getter
+	render func() error
+}
+
+var _ action.RESTClientGetter = renderer{}
+
+// ToRESTConfig implements [action.RESTClientGetter].
+func (r renderer) ToRESTConfig() (*rest.Config, error) {
+	if err := r.render(); err != nil {
+		return nil, err
+	}
+	return r.getter.ToRESTConfig()
+}
+
+// renderApart has a worker render the chart that Helm is going to be given with
+// config. The templates are put back before Helm records the release.
+func (o *operation) renderApart(ctx context.Context, config *action.Configuration, copied *chart.Chart, release chartutil.ReleaseOptions) {
+	config.RESTClientGetter = renderer{getter{o.d.cluster}, sync.OnceValue(func() error {
+		files, err := o.renderFiles(ctx, release, config.Capabilities)
+		if err == nil {
+			o.records.creating = render.Fix(copied, files)
+		}
+		return err
+	})}
+}

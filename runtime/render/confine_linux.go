@@ -1,0 +1,38 @@
+package render
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// confine makes this process fail rather than take much more memory than it may.
+// The watch sees memory that is taken little by little; what a template wants in one
+// piece, the system refuses.
+func confine(memory int64) error {
+	debug.SetMemoryLimit(memory / 10 * 9) // garbage is collected before memory is short
+	debug.SetMaxStack(int(min(memory/4, 256<<20)))
+	// Go takes address space in large pieces and uses little of it.
+	return limitSpace(memory + memory/2 + 256<<20)
+}
+
+// limitSpace limits the address space of this process to what it has and so many
+// bytes more, unless it is limited to less already.
+func limitSpace(more int64) error {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return err
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(data), &pages); err != nil {
+		return err
+	}
+	var is unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_AS, &is); err != nil {
+		return err
+	}
+	most := min(pages*uint64(os.Getpagesize())+uint64(more), is.Cur, is.Max)
+	return unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: most, Max: most})
+}

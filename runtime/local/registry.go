@@ -50,7 +50,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 	reg, err := named(registry.Options{Prefix: prefix, Password: func() (string, string, error) {
 		password, err := serve.Password(dir)
 		return serve.Writer, password, err
-	}})
+	}, Notice: func(text string) { opts.notice("embedded registry: " + text) }, Log: filepath.Join(dir, "registry.log")})
 	if err != nil {
 		return nil, err
 	}

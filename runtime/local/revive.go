@@ -90,5 +90,14 @@ func (b pushing) Build(ctx context.Context, spec plan.BuildSpec, ref string, emi
 	if err == nil {
 		err = b.pushed.note(ref, digest)
 	}
-	return digest, err
+	if err != nil {
+		return digest, err
+	}
+	// A part that was there before may be damaged, which shows when all is there: it
+	// is removed then, and pushed if the image is built again.
+	if _, err := b.to.Registry.Resolve(ctx, runtime.ByDigest(ref, digest)); !errors.Is(err, runtime.ErrNotFound) {
+		return digest, err
+	}
+	emit(runtime.Retried{What: "build " + spec.ID, Error: "a part of it that the registry had was damaged", Again: 1})
+	return b.Builder.Build(ctx, spec, ref, emit)
 }

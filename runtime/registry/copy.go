@@ -30,6 +30,18 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 		// Something that was there when it was looked for was removed meanwhile.
 		r.forgetBlobs()
 		err = c.copy(ctx, m)
+	} else if err == nil {
+		// A part that was there before may be damaged. The embedded registry finds that
+		// when all is there, and removes it.
+		kept, failed := r.headHere(ctx, m.kept(), emit)
+		if failed != nil {
+			return failed
+		}
+		if kept != m.digest {
+			emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it that the registry had was damaged", Again: 1})
+			r.forgetBlobs()
+			err = c.copy(ctx, m)
+		}
 	}
 	var upstream *upstreamError
 	if errors.As(err, &upstream) && upstream.listing {

@@ -43,8 +43,11 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	case isRefused(err):
 		return r.refused(ctx, ref, answer)
 	}
-	return fmt.Errorf("image %s: registry %s answers %d %s%s: try again, or ask who runs it",
-		image, host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
+	next := "try again, or ask who runs it"
+	if r.log != "" && ref.Context().RegistryStr() == r.home.RegistryStr() {
+		next = "see " + r.log
+	}
+	return fmt.Errorf("image %s: registry %s answers %d %s%s: %s", image, host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer), next)
 }
 
 // unlisted explains why a registry did not tell what refers to ref. An answer that

@@ -38,6 +38,12 @@ type Options struct {
 	// Keychain has the credentials. Default: what "docker login" left, by way of
 	// Docker's credential helpers.
 	Keychain authn.Keychain
+	// Notice, if set, is told what the registry of Prefix warns people of in its
+	// answers, each warning once.
+	Notice func(string)
+	// Log, if set, is the file in which the registry of Prefix, which is run by pipe
+	// itself, says what goes wrong: errors name it.
+	Log string
 }
 
 // A Registry is the mirroring registry of a pipeline. It may be used from many
@@ -45,6 +51,7 @@ type Options struct {
 type Registry struct {
 	prefix  string
 	home    name.Repository // a repository in the prefix, for comparing
+	log     string          // of the registry itself; mostly empty
 	wire    *wire
 	keys    *keychain
 	flights flights
@@ -65,6 +72,7 @@ func New(o Options) (*Registry, error) {
 		wire:   newWire(o.PlainHTTP),
 		keys:   newKeychain(o.Keychain),
 		wait:   firstWait,
+		log:    o.Log,
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
 	}
@@ -84,6 +92,9 @@ func New(o Options) (*Registry, error) {
 	r.home = ref.Context()
 	if o.Password != nil {
 		r.wire.writes = map[string]func() (string, string, error){r.home.RegistryStr(): o.Password}
+	}
+	if o.Notice != nil {
+		r.wire.inner = &listener{inner: r.wire.inner, host: r.home.RegistryStr(), notice: o.Notice, heard: map[string]bool{}}
 	}
 	return r, nil
 }

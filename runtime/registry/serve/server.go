@@ -57,7 +57,7 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	inner := diskFull(root, app)
+	inner := diskFull(root, &mender{keeper{root}, app})
 	if activity != nil {
 		if inner, err = newWriter(o.Dir, inner); err != nil {
 			l.Close()

@@ -80,7 +80,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 	databases := map[string]*builtins.Service{}
 	for _, s := range services {
 		if s.Plan.Type == plan.Database {
-			databases[s.Plan.Name+"-credentials"] = s
+			databases[plan.CredentialsName(s.Plan.Name)] = s
 		}
 	}
 	for _, s := range services {

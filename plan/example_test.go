@@ -382,3 +382,8 @@ func ExampleSync() {
 	show(plan.Sync{Path: "web/src", To: "/app/src", Run: []string{"npm", "install"}, On: []string{"package.json"}})
 	// Output: {"path":"web/src","to":"/app/src","run":["npm","install"],"on":["package.json"],"pos":{}}
 }
+
+func ExampleCredentialsName() {
+	fmt.Println(plan.CredentialsName("orders"))
+	// Output: orders-credentials
+}

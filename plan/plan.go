@@ -172,6 +172,10 @@ type SecretRef struct {
 	Key     string `json:"key,omitempty"`
 }
 
+// CredentialsName returns the name of the Kubernetes Secret with the credentials that
+// are generated for a database (D6).
+func CredentialsName(database string) string { return database + "-credentials" }
+
 // An Input is something that evaluation read and that watch mode watches (L7).
 type Input struct {
 	Path    string    `json:"path"` // slash-separated, below the workspace's root; a glob's pattern

@@ -90,12 +90,23 @@ type Registry interface {
 
 // A Deployer acts on Helm releases.
 type Deployer interface {
-	// Prepare makes the namespace of key ready for releases: it creates it, and
-	// the Secrets that the services of p refer to and that do not exist (D4, D6).
-	// It is idempotent, and of what exists changes only what it made itself for
-	// key: a secret whose source has another value now. If the namespace belongs
-	// to another environment it writes nothing and returns an *OwnedError (E6).
+	// Prepare makes the namespace of key ready for releases: it creates it, the
+	// credentials of the databases of p (D6), and the Secrets that its services refer
+	// to and whose values pipe is given (D4). It is idempotent, and of what exists
+	// changes only what it made itself for key: a secret whose source has another
+	// value now. If the namespace belongs to another environment it writes nothing
+	// and returns an *OwnedError (E6).
 	Prepare(ctx context.Context, key EnvironmentKey, p *plan.Plan) error
+	// MissingSecrets returns the Secrets that the services of p refer to and that the
+	// namespace of key does not have, or not with the keys that are needed, by name. A
+	// Secret that Prepare makes is not missing. It asks for the Secrets of the
+	// namespace, once for all, as Fingerprint does.
+	MissingSecrets(ctx context.Context, key EnvironmentKey, p *plan.Plan) ([]MissingSecret, error)
+	// AwaitSecrets returns when the namespace of key has all Secrets that the service
+	// refers to, and from then on Fingerprint knows them. It waits at most for the
+	// timeout of the service and tells what it waits for; the error is a *SecretsError
+	// that wraps ErrTimeout then, and the cause of the end of ctx if that ends first.
+	AwaitSecrets(ctx context.Context, key EnvironmentKey, p *plan.Plan, service string, emit Emit) error
 	// Deployed returns what is deployed in the namespace, by service, with its
 	// owner, in a fixed number of requests, however many services there are. A
 	// namespace that does not exist has nothing.

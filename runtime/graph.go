@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"slices"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
@@ -46,8 +47,11 @@ func limits(p plan.Pipeline) []int {
 // What the cluster would refuse is found beside the builds: all services need the
 // checks of all stages (D8).
 //
-// makeImage and act do the work.
-func (r *run) graph(makeImage func(context.Context, *image) error, act func(context.Context, *service) error) []*sched.Task {
+// A service whose Secrets are missing acts when they are there. It waits without a slot,
+// so that others go on, among which may be the one that makes them.
+//
+// makeImage, awaitSecrets and act do the work.
+func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets, act func(context.Context, *service) error) []*sched.Task {
 	var (
 		tasks      []*sched.Task
 		before     *sched.Task // complete of the stage before
@@ -111,6 +115,12 @@ func (r *run) graph(makeImage func(context.Context, *image) error, act func(cont
 				guards = append(guards, t)
 			} else {
 				t.Needs = append(t.Needs, guards...)
+			}
+			if s.waitsForSecrets() {
+				wait := &sched.Task{Name: "Secrets of " + s.Name, Class: -1, Wave: st.index, Needs: slices.Clone(t.Needs)}
+				wait.Do = func(ctx context.Context) error { return awaitSecrets(ctx, s) }
+				t.Needs = append(t.Needs, wait)
+				tasks = append(tasks, wait)
 			}
 			complete.Needs = append(complete.Needs, t)
 			tasks = append(tasks, t)

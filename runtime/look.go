@@ -63,7 +63,7 @@ func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error
 		r.deployed, r.others = ownReleases(all, r.req.Environment)
 		return nil
 	}
-	tasks := slices.Concat(preparation, beside, []*sched.Task{list}, r.lookups(preparation, list))
+	tasks := slices.Concat(preparation, beside, []*sched.Task{list, r.lookForSecrets(preparation)}, r.lookups(preparation, list))
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {
@@ -78,6 +78,7 @@ func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error
 			err = res.Err // the others would say the same of a cluster that is gone
 		}
 	}
+	r.settleSecrets()
 	r.settleOwners()
 	return err
 }
@@ -347,6 +348,8 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 		}
 	}
 	switch {
+	case len(s.missing) > 0:
+		return false, "waits for " + missingText(s.missing)
 	case !deployed:
 		return false, "not deployed yet"
 	case d.Fingerprint == "":

@@ -37,6 +37,9 @@ type run struct {
 	images   []*image            // in running order of the stages that first need them
 	deployed map[string]Deployed // of the environment
 	others   map[string]Deployed // what else is in its namespace
+	missing  []MissingSecret     // that services which are deployed need
+
+	waits waits
 }
 
 // Run carries out req under the lease of the environment. It returns when
@@ -317,8 +320,10 @@ func (x *run) carryOut(ctx context.Context) error {
 // warnings returns, by service, what look has found that may go wrong with it.
 func (x *run) warnings() map[string][]plan.Diagnostic {
 	out := x.absent()
-	for name, more := range x.tagged() {
-		out[name] = append(out[name], more...)
+	for _, found := range []map[string][]plan.Diagnostic{x.tagged(), x.unmade()} {
+		for name, more := range found {
+			out[name] = append(out[name], more...)
+		}
 	}
 	return out
 }
@@ -351,7 +356,7 @@ func (x *run) work(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := sched.Run(ctx, x.graph(x.makeImage, x.act), sched.Options{
+	_, err := sched.Run(ctx, x.graph(x.makeImage, x.awaitSecrets, x.act), sched.Options{
 		Limits:    limits(x.scope.plan.Pipeline),
 		KeepGoing: x.req.KeepGoing,
 	})

@@ -34,11 +34,12 @@ type service struct {
 	guard   bool   // it is a job that runs now, before what it guards goes
 
 	// What look finds out.
-	image       *image      // nil if its chart brings its own images, or the action needs none
-	fingerprint plan.Digest // of what would be deployed; empty while its image is not known
-	err         error       // why it can be told to fail
-	idle        bool        // a guard with nothing to guard
-	overtaken   bool        // another run of the session acted on it after look: what is deployed is not known
+	image       *image          // nil if its chart brings its own images, or the action needs none
+	fingerprint plan.Digest     // of what would be deployed; empty while its image is not known
+	missing     []MissingSecret // that it has to wait for; settled before it is acted on
+	err         error           // why it can be told to fail
+	idle        bool            // a guard with nothing to guard
+	overtaken   bool            // another run of the session acted on it after look: what is deployed is not known
 }
 
 // newScope applies the table of SPEC §4: which services an action is on, in which
@@ -108,19 +109,27 @@ func leftOut(s *plan.Service, action Action) string {
 	return ""
 }
 
-// toPrepare returns the plan without the services that the run leaves out, so
+// toPrepare returns the plan without the services that the run does not deploy, so
 // that nobody asks for their secrets. The databases whose credentials others
 // use stay in it.
 func (sc *scope) toPrepare() *plan.Plan {
-	used := make(map[string]bool)
+	used, secrets := make(map[string]bool), make(map[string]bool)
 	for _, st := range sc.stages {
 		for _, s := range st.services {
+			if !sc.deploys(s) {
+				continue
+			}
 			used[s.Name] = true
 			for _, env := range s.Workload.Env {
-				if env.Secret != nil && env.Secret.Service != "" {
-					used[env.Secret.Service] = true
+				if env.Secret != nil {
+					used[env.Secret.Service], secrets[env.Secret.Name] = true, true
 				}
 			}
+		}
+	}
+	for _, s := range sc.plan.Services {
+		if s.Workload.Database != nil && secrets[plan.CredentialsName(s.Name)] {
+			used[s.Name] = true
 		}
 	}
 	p := *sc.plan

@@ -22,6 +22,7 @@ var ErrStale = errors.New("superseded by a newer change")
 //   - a build of what it does not want any more is cancelled;
 //   - a build that it wants, too, goes on, and its outcome counts;
 //   - a deploy of what it would deploy itself goes on, and its outcome counts;
+//   - a wait for Secrets ends: it does that itself;
 //   - any other deploy goes on until the newer run has a release to write for the
 //     service: then it ends its writes (A4), and no longer waits for readiness.
 //
@@ -186,6 +187,7 @@ func (t *Turn) takeOver(x *run) bool {
 			continue
 		}
 		older.stale = true
+		y.waits.end(ErrStale)
 	}
 	for content, m := range t.builds {
 		if !wanted[content] {

@@ -59,6 +59,9 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 			err = do(ctx)
 		}
 	}
+	if err != nil {
+		r.failed(err)
+	}
 	for _, s := range users {
 		if err == nil {
 			r.track.set(s, Built, "")
@@ -118,6 +121,7 @@ func (r *run) act(ctx context.Context, s *service) error {
 	var kept error
 	if err != nil {
 		state, reason, kept = ending(ctx, err)
+		defer r.failed(err) // when it is told that it has failed
 	}
 	r.track.end(s, state, reason, kept)
 	return err

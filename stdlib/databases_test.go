@@ -83,7 +83,7 @@ func deployed(t *testing.T, s plan.Service) string {
 		volumes = append(volumes, v.Size+" at "+v.Path)
 	}
 	for _, e := range values.Env {
-		if e.Secret != nil && e.Secret.Name == chart.CredentialsName(s.Name) {
+		if e.Secret != nil && e.Secret.Name == plan.CredentialsName(s.Name) {
 			secrets = append(secrets, e.Name)
 		}
 	}

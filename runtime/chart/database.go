@@ -25,7 +25,7 @@ func (v *values) database(s plan.Service) {
 		}
 		out := envVar{Name: variable.Name, Value: variable.Value}
 		if variable.Credential != "" {
-			out.Secret = &secretKey{CredentialsName(s.Name), variable.Credential}
+			out.Secret = &secretKey{plan.CredentialsName(s.Name), variable.Credential}
 		}
 		own = append(own, out)
 	}
@@ -41,10 +41,6 @@ func (v *values) database(s plan.Service) {
 		v.Volumes = slices.Insert(v.Volumes, 0, volume{name, e.Path, s.Workload.Database.Storage, e.SubPath})
 	}
 }
-
-// CredentialsName returns the name of the Secret with the credentials of a
-// database (D6).
-func CredentialsName(service string) string { return service + "-credentials" }
 
 // User returns the name of the user whose credentials a database gets.
 func User(s plan.Service) string {

@@ -75,7 +75,7 @@ func ExampleCredentials() {
 	db := plan.Service{Name: "db", Type: plan.Database, Workload: plan.Workload{
 		Database: &plan.DatabaseSpec{Engine: "postgresql", Version: "17"},
 	}}
-	fmt.Println(chart.CredentialsName(db.Name), chart.User(db))
+	fmt.Println(plan.CredentialsName(db.Name), chart.User(db))
 	fmt.Println(chart.Credentials(db, chart.User(db), "secret")["url"])
 	// Output:
 	// db-credentials app

@@ -15,7 +15,7 @@ const DefaultKey = "value"
 // underscores, as Kubernetes wants names.
 func SecretKey(ref plan.SecretRef) (secret, key string) {
 	if ref.Service != "" {
-		return CredentialsName(ref.Service), ref.Key
+		return plan.CredentialsName(ref.Service), ref.Key
 	}
 	key = ref.Key
 	if key == "" {

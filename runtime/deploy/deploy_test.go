@@ -113,6 +113,13 @@ func TestDeployer(t *testing.T) {
 			}
 			return of("2Gi"), of("1Gi"), testImage // a claim does not shrink
 		},
+		SetSecret: func(t *testing.T, key runtime.EnvironmentKey, name string, keys ...string) {
+			data := make(map[string]string)
+			for _, key := range keys {
+				data[key] = "4711-" + key
+			}
+			setSecret(t, config, key.Namespace(), name, data)
+		},
 		Broken: func(_ *testing.T, name string) (plan.Service, string) {
 			s := container(name)
 			s.Values = map[string]any{"serviceAccount": map[string]any{"create": false, "name": "nobody"}}

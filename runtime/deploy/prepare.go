@@ -34,7 +34,7 @@ const (
 )
 
 // Prepare implements [runtime.Deployer]. It writes nothing before it knows that
-// all secrets can be had. What it makes is in no release, so that it stays when
+// nothing is in the way of what it writes. That is in no release, so that it stays when
 // releases go (D6). Of what it made before it changes what is derived: the values
 // that the source of secrets has now, and the address in a database's credentials;
 // never a user or a password.
@@ -56,7 +56,7 @@ func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 		return err
 	}
 	defer st.mu.Unlock()
-	given, err := d.checkSecrets(ctx, st, namespace, uses)
+	given, err := d.supplied(ctx, st, namespace, uses)
 	if err != nil {
 		return err
 	}
@@ -161,58 +161,31 @@ func usesOf(p *plan.Plan) []secretRefUse {
 	return uses
 }
 
-// checkSecrets makes sure that each secret can be had, and returns the data of the
-// Secrets that the source of secrets gives.
-func (d *Deployer) checkSecrets(ctx context.Context, st *secretState, namespace string, uses []secretRefUse) (map[string]map[string][]byte, error) {
+// supplied returns the data of the Secrets that the source of secrets gives. A Secret
+// that somebody else made is never changed: if it has another value, that is an error.
+func (d *Deployer) supplied(ctx context.Context, st *secretState, namespace string, uses []secretRefUse) (map[string]map[string][]byte, error) {
 	given := make(map[string]map[string][]byte)
-	missing := make(map[plan.SecretRef][]string) // by whom it is needed
-	var order []plan.SecretRef
 	var errs []error
 	for _, u := range uses {
-		if u.ref.Service != "" {
-			continue
-		}
 		value, ok, err := d.given(ctx, u.ref)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", u, err)
+		case !ok:
+			continue
 		}
 		name, key := chart.SecretKey(u.ref)
-		if ok {
-			have := st.data[name]
-			if have != nil && have.Labels[labelKind] != kindSecret && !bytes.Equal(have.Data[key], value) {
-				errs = append(errs, fmt.Errorf("secret %s: Secret %s of namespace %s was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other", u.ref.Name, name, namespace))
-				continue
-			}
-			if given[name] == nil {
-				given[name] = make(map[string][]byte)
-			}
-			given[name][key] = value
+		have := st.data[name]
+		if have != nil && have.Labels[labelKind] != kindSecret && !bytes.Equal(have.Data[key], value) {
+			errs = append(errs, fmt.Errorf("secret %s: Secret %s of namespace %s was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other", u.ref.Name, name, namespace))
 			continue
 		}
-		if _, err := st.resolve(u.ref); err != nil {
-			if missing[u.ref] == nil {
-				order = append(order, u.ref)
-			}
-			missing[u.ref] = append(missing[u.ref], u.String())
+		if given[name] == nil {
+			given[name] = make(map[string][]byte)
 		}
-	}
-	for _, ref := range order {
-		_, err := st.resolve(ref)
-		name, key := chart.SecretKey(ref)
-		next := ""
-		if st.data[name] == nil {
-			next = fmt.Sprintf("; give its value with --secrets, or with: kubectl --namespace %s create secret generic %s --from-literal=%s=…", namespace, name, key)
-		}
-		errs = append(errs, fmt.Errorf("secret %s, which %s: %w in namespace %s%s", ref.Name, needed(missing[ref]), err, namespace, next))
+		given[name][key] = value
 	}
 	return given, errors.Join(errs...)
-}
-
-func needed(by []string) string {
-	if len(by) == 1 {
-		return by[0] + " needs"
-	}
-	return strings.Join(by[:len(by)-1], ", ") + " and " + by[len(by)-1] + " need"
 }
 
 // A secretWriter writes the Secrets of one namespace.
@@ -267,7 +240,7 @@ func (w secretWriter) write(ctx context.Context, name, kind string, data map[str
 // credentials makes the credentials of a database. User and password are made
 // once; what follows from them and from the plan is kept up to date.
 func (w secretWriter) credentials(ctx context.Context, s plan.Service) error {
-	name := chart.CredentialsName(s.Name)
+	name := plan.CredentialsName(s.Name)
 	user, password := chart.User(s), ""
 	if have := w.state.data[name]; have != nil {
 		if u := have.Data["user"]; len(u) > 0 {

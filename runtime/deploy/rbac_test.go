@@ -69,7 +69,13 @@ func lead(t *testing.T, config *rest.Config, key runtime.EnvironmentKey) error {
 		}
 		return record, nil
 	}
-	first, err := run(runtime.Request{Action: runtime.Deploy, Plan: fullPlan(key, "1")})
+	late := fullPlan(key, "1") // with a Secret that is made when it is waited for
+	late.Services[1] = using(late.Services[1], "LATE", plan.SecretRef{Name: "late"})
+	first, err := run(runtime.Request{Action: runtime.Deploy, Plan: late, Events: func(e runtime.Event) {
+		if b, ok := e.Body.(runtime.StateChanged); ok && strings.HasPrefix(b.Reason, "waits for Secret ") {
+			setSecret(t, testenv.Cluster(t), key.Namespace(), "late", map[string]string{"value": "4711"})
+		}
+	}})
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,8 @@ func kindOf(o kruntime.Object) string {
 		return "ReplicaSet"
 	case *batchv1.Job:
 		return "Job"
+	case *corev1.Secret:
+		return secretKind
 	case *corev1.Pod:
 		return "Pod"
 	case *corev1.PersistentVolumeClaim:

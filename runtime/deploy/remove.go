@@ -21,7 +21,6 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
 // goneTime bounds the wait for what is deleted to be gone. Volumes and pods may
@@ -226,7 +225,7 @@ func (d *Deployer) removeOurs(ctx context.Context, key runtime.EnvironmentKey, k
 	}
 	used := make(map[string]bool)
 	for name := range releases {
-		used[chart.CredentialsName(name)] = true
+		used[plan.CredentialsName(name)] = true
 	}
 	for _, s := range list.Items {
 		if s.Labels[labelKind] == kindCredentials && used[s.Name] {

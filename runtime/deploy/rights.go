@@ -19,7 +19,7 @@ var rightsOfRun = []struct {
 	{"", "namespaces", []string{"get", "patch"}},
 	{"", "configmaps", []string{"get", "list", "create", "update", "delete", "deletecollection"}},
 	{"coordination.k8s.io", "leases", []string{"get", "watch", "create", "update", "patch", "delete"}},
-	{"", "secrets", []string{"get", "list", "create", "update", "patch", "delete"}},
+	{"", "secrets", []string{"get", "list", "watch", "create", "update", "patch", "delete"}},
 	{"", "services", []string{"get", "create", "patch", "delete"}},
 	{"", "serviceaccounts", []string{"get", "create", "patch", "delete"}},
 	{"", "persistentvolumeclaims", []string{"get", "list", "watch", "create", "patch", "delete"}},

@@ -48,7 +48,7 @@ type secretState struct {
 // keySecret is the Secret with the key of the digests of secrets.
 const keySecret = "pipe-fingerprints"
 
-// state returns the state of a namespace, locked. fresh reads it anew.
+// state returns the state of a namespace, locked. fresh reads it again.
 func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fresh bool) (*secretState, error) {
 	s.mu.Lock()
 	if s.states == nil {
@@ -64,7 +64,7 @@ func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fres
 	if st.loaded && !fresh {
 		return st, nil
 	}
-	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
+	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: notHelm})
 	if err != nil {
 		st.mu.Unlock()
 		return nil, fmt.Errorf("look at the secrets of namespace %s: %w", namespace, d.explain(ctx, err))
@@ -89,8 +89,8 @@ type secretUse struct {
 	sum string // keyed digest over the values; empty if it uses none
 }
 
-// of returns how a service uses secrets. A secret that is nowhere is no error
-// here: Prepare says so, for all services at once.
+// of returns how a service uses secrets. A secret that is missing is no error here: see
+// MissingSecrets.
 func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service plan.Service) (secretUse, error) {
 	use := secretUse{key: chart.SecretKey}
 	refs := refsOf(service)
@@ -110,13 +110,9 @@ func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service
 			return use, err
 		}
 		name, key := chart.SecretKey(ref)
-		if !given {
-			if k, err := st.resolve(ref); err == nil {
-				key = k
-			}
-			if secret := st.data[name]; secret != nil {
-				value = secret.Data[key]
-			}
+		if secret := st.data[name]; secret != nil && !given {
+			key, _ = keyIn(ref, slices.Sorted(maps.Keys(secret.Data)))
+			value = secret.Data[key]
 		}
 		keys[ref] = key
 		fmt.Fprintf(sum, "%q %q %d\n", name, key, len(value))
@@ -162,29 +158,6 @@ func (d *Deployer) given(ctx context.Context, ref plan.SecretRef) (value []byte,
 		return nil, false, err
 	}
 	return []byte(secret.Reveal()), true, nil
-}
-
-// resolve returns the key that a reference means in the Secret that the
-// namespace has.
-func (st *secretState) resolve(ref plan.SecretRef) (key string, err error) {
-	name, key := chart.SecretKey(ref)
-	secret := st.data[name]
-	if secret == nil {
-		return "", fmt.Errorf("there is no Secret %s", name)
-	}
-	if _, ok := secret.Data[key]; ok {
-		return key, nil
-	}
-	keys := slices.Sorted(maps.Keys(secret.Data))
-	switch {
-	case ref.Key == "" && len(keys) == 1:
-		return keys[0], nil
-	case len(keys) == 0:
-		return "", fmt.Errorf("Secret %s is empty", name)
-	case ref.Key == "":
-		return "", fmt.Errorf("Secret %s has several keys (%s): name one with secret(%q, key=…)", name, strings.Join(keys, ", "), ref.Name)
-	}
-	return "", fmt.Errorf("Secret %s has no key %s; it has %s", name, key, strings.Join(keys, ", "))
 }
 
 // newPassword returns a password that needs no quoting anywhere.

@@ -11,7 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -155,56 +158,135 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestMissingSecrets checks that all that is missing is said at once, before
-// anything is written.
+// setSecret makes a Secret, or adds to the one that is there.
+func setSecret(t *testing.T, config *rest.Config, namespace, name string, data map[string]string) {
+	t.Helper()
+	secrets := client(t, config).CoreV1().Secrets(namespace)
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: data}
+	_, err := secrets.Create(t.Context(), s, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		if s, err = secrets.Get(t.Context(), name, metav1.GetOptions{}); err == nil {
+			s.StringData = data
+			_, err = secrets.Update(t.Context(), s, metav1.UpdateOptions{})
+		}
+	}
+	if err != nil {
+		t.Errorf("make Secret %s: %v", name, err)
+	}
+}
+
+// TestMissingSecrets checks that all that is missing is told by Secret, with one command
+// for all of its keys, and that what can never come is told apart.
 func TestMissingSecrets(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
-	b := newBench(t, deploy.Options{Config: config, Secrets: source{"given": "4711-given", "taken": "4711-other"}})
-	c := client(t, config)
-	for name, data := range map[string]map[string][]byte{
-		"several": {"a": []byte("4711-a"), "b": []byte("4711-b")},
+	b := newBench(t, deploy.Options{Config: config, Secrets: source{"given": "4711-given"}})
+	for name, data := range map[string]map[string]string{
+		"several": {"a": "4711-a", "b": "4711-b"},
 		"empty":   nil,
-		"taken":   {"value": []byte("4711-mine")},
 	} {
-		if _, err := c.CoreV1().Secrets(b.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: data}, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		setSecret(t, config, b.namespace, name, data)
+	}
+	var services []plan.Service
+	for i := range 16 {
+		services = append(services, using(container(fmt.Sprintf("api-%d", i)), "KEY", plan.SecretRef{Name: "none", Key: "key"}))
 	}
 	api := container("api")
-	for i, ref := range []plan.SecretRef{{Name: "given"}, {Name: "none", Key: "key"}, {Name: "several"}, {Name: "several", Key: "c"}, {Name: "empty"}, {Name: "taken"}, {Name: "several", Key: "b"}} {
+	for i, ref := range []plan.SecretRef{
+		{Name: "given"}, {Name: "NONE", Key: "other"}, {Name: "several"}, {Name: "several", Key: "c"}, {Name: "several", Key: "b"}, {Name: "empty"},
+		{Name: "db-credentials", Key: "database"}, {Name: "db-credentials", Key: "pass"}, {Service: "db", Key: "url"},
+	} {
 		api = using(api, fmt.Sprintf("V%d", i), ref)
 	}
-	worker := using(container("worker"), "KEY", plan.SecretRef{Name: "none", Key: "key"})
-	worker.Pos = plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}
-	err := b.Prepare(t.Context(), keyOf(b.namespace), planOf(api, worker, database("db")))
-	if err == nil {
-		t.Fatal("Prepare = nil")
+	services = append(services, api, database("db"))
+	names := []string{"api-0", "api-1", "api-2", "api-3", "api-4", "api-5", "api-6", "api-7", "api-8", "api-9", "api-10", "api-11", "api-12", "api-13", "api-14", "api-15", "api"}
+	kubectl := "kubectl --namespace " + b.namespace
+	want := []runtime.MissingSecret{
+		{
+			Name: "db-credentials", Keys: []string{"pass"}, Has: []string{"database", "host", "password", "port", "url", "user"}, Services: []string{"api"},
+			Never: "Secret db-credentials is made by pipe for database db, with the keys database, host, password, port, url, user",
+		},
+		{Name: "empty", Keys: []string{"value"}, Has: []string{}, Services: []string{"api"}, Make: kubectl + ` patch secret empty --patch '{"stringData":{"value":"VALUE"}}'`},
+		{Name: "none", Keys: []string{"key", "other"}, Services: names, Make: kubectl + " create secret generic none --from-literal=key=VALUE --from-literal=other=VALUE"},
+		{Name: "several", Keys: []string{"c"}, Has: []string{"a", "b"}, Services: []string{"api"}, Make: kubectl + ` patch secret several --patch '{"stringData":{"c":"VALUE"}}'`},
+		{
+			Name: "several", Keys: []string{"value"}, Has: []string{"a", "b"}, Services: []string{"api"},
+			Never: "Secret several of namespace " + b.namespace + ` has the keys a, b: name one with secret("several", key = …)`,
+		},
 	}
-	ns := " in namespace " + b.namespace
-	want := []string{
-		"secret taken: Secret taken of namespace " + b.namespace + " was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other",
-		"secret none, which service api (variable V1) and service worker (variable KEY, Pipelinefile:3:1) need: there is no Secret none" + ns + "; give its value with --secrets, or with: kubectl --namespace " + b.namespace + " create secret generic none --from-literal=key=…",
-		`secret several, which service api (variable V2) needs: Secret several has several keys (a, b): name one with secret("several", key=…)` + ns,
-		"secret several, which service api (variable V3) needs: Secret several has no key c; it has a, b" + ns,
-		"secret empty, which service api (variable V4) needs: Secret empty is empty" + ns,
+	told := func() {
+		t.Helper()
+		got, err := b.MissingSecrets(t.Context(), keyOf(b.namespace), planOf(services...))
+		must(t, err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("MissingSecrets (-want +got):\n%s", diff)
+		}
 	}
-	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
-		t.Errorf("Prepare (-want +got):\n%s", diff)
+	told() // as a preview asks, before anything is made
+	b.prepare(services...)
+	told()
+
+	// The commands do what they are for.
+	for _, m := range want {
+		if m.Make != "" {
+			follow(t, config, m.Make)
+		}
 	}
-	if strings.Contains(err.Error(), "4711") {
-		t.Errorf("a value is in the error: %v", err)
-	}
-	list, err := c.CoreV1().Secrets(b.namespace).List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(list.Items) != 3 {
-		t.Errorf("there are %d Secrets after an error, want the 3 of before: %v", len(list.Items), err)
-	}
+	want = []runtime.MissingSecret{want[0], want[4]}
+	want[1].Has = []string{"a", "b", "c"}
+	want[1].Never = strings.ReplaceAll(want[1].Never, "a, b", "a, b, c")
+	b.prepare(services...)
+	told()
 
 	// A source that cannot be read is not one without the secret.
 	broken := errors.New("vault is sealed")
 	d := newDeployer(t, deploy.Options{Config: config, Secrets: failing{broken}})
-	if err := d.Prepare(t.Context(), keyOf(b.namespace), planOf(worker)); !errors.Is(err, broken) {
+	if _, err := d.MissingSecrets(t.Context(), keyOf(b.namespace), planOf(services...)); !errors.Is(err, broken) {
+		t.Errorf("MissingSecrets = %v, want %v", err, broken)
+	}
+	if err := d.Prepare(t.Context(), keyOf(b.namespace), planOf(services...)); !errors.Is(err, broken) {
 		t.Errorf("Prepare = %v, want %v", err, broken)
+	}
+}
+
+// follow does what a command of MissingSecrets would have kubectl do.
+func follow(t *testing.T, config *rest.Config, command string) {
+	t.Helper()
+	words := strings.SplitN(command, " ", 8) // kubectl --namespace NS VERB …
+	secrets := client(t, config).CoreV1().Secrets(words[2])
+	switch words[3] {
+	case "create": // secret generic NAME --from-literal=KEY=VALUE …
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: words[6]}, StringData: map[string]string{}}
+		for _, word := range strings.Fields(words[7]) {
+			key, value, _ := strings.Cut(strings.TrimPrefix(word, "--from-literal="), "=")
+			s.StringData[key] = value
+		}
+		_, err := secrets.Create(t.Context(), s, metav1.CreateOptions{})
+		must(t, err)
+	case "patch": // secret NAME --patch 'JSON'
+		_, err := secrets.Patch(t.Context(), words[5], types.StrategicMergePatchType, []byte(strings.Trim(words[7], "'")), metav1.PatchOptions{})
+		must(t, err)
+	default:
+		t.Fatalf("what is %q?", command)
+	}
+}
+
+// TestSecretOfAnother: a Secret that pipe did not make and that has another value than
+// the source gives is an error before anything is written.
+func TestSecretOfAnother(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	b := newBench(t, deploy.Options{Config: config, Secrets: source{"given": "4711-given", "taken": "4711-other"}})
+	setSecret(t, config, b.namespace, "taken", map[string]string{"value": "4711-mine"})
+	api := using(using(container("api"), "V0", plan.SecretRef{Name: "given"}), "V1", plan.SecretRef{Name: "taken"})
+	err := b.Prepare(t.Context(), keyOf(b.namespace), planOf(api, database("db")))
+	want := "secret taken: Secret taken of namespace " + b.namespace + " was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other"
+	if err == nil || err.Error() != want {
+		t.Errorf("Prepare = %v, want %s", err, want)
+	}
+	list, err := client(t, config).CoreV1().Secrets(b.namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(list.Items) != 1 {
+		t.Errorf("%d Secrets after an error, want the one of before: %v", len(list.Items), err)
 	}
 }
 

@@ -67,6 +67,10 @@ var watched = map[string]func(c kubernetes.Interface, namespace string) cache.Sh
 		only := func(o *metav1.ListOptions) { o.FieldSelector = "reason=" + failedCreate }
 		return coreinformers.NewFilteredEventInformer(c, namespace, 0, owners(), only)
 	},
+	secretKind: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+		notHelms := func(o *metav1.ListOptions) { o.LabelSelector = notHelm }
+		return coreinformers.NewFilteredSecretInformer(c, namespace, 0, owners(), notHelms)
+	},
 	claims: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
 		return coreinformers.NewPersistentVolumeClaimInformer(c, namespace, 0, owners())
 	},
@@ -75,6 +79,12 @@ var watched = map[string]func(c kubernetes.Interface, namespace string) cache.Sh
 		return coreinformers.NewFilteredEventInformer(c, namespace, 0, owners(), only)
 	},
 }
+
+// secretKind is the kind under which a view shows Secrets that are no records of Helm.
+const (
+	secretKind = "Secret"
+	notHelm    = "owner!=helm"
+)
 
 func owners() cache.Indexers {
 	return cache.Indexers{byOwner: func(obj any) ([]string, error) {

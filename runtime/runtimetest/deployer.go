@@ -22,6 +22,8 @@ type Deployer struct {
 	namespaces map[string]map[string]*Release
 	prepared   map[string][]string
 	owners     map[string]runtime.EnvironmentKey // of namespaces
+	secrets    map[string]map[string][]string    // the keys of the Secrets of namespaces
+	changed    chan struct{}                     // closed when secrets changes; nil: nobody waits
 }
 
 // A Release is what the world knows of one.

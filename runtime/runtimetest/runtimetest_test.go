@@ -86,6 +86,9 @@ func TestDeployer(t *testing.T) {
 	runtimetest.TestDeployer(t, runtimetest.DeployerTest{
 		Deployer: w.Deployer,
 		Pipeline: func(*testing.T) string { return runtimetest.Unique("contract") },
+		SetSecret: func(_ *testing.T, key runtime.EnvironmentKey, name string, keys ...string) {
+			w.Deployer.SetSecret(key.Namespace(), name, keys...)
+		},
 		Service: func(t *testing.T, name, variant string) (plan.Service, string) {
 			return plan.Service{Name: name, Values: map[string]any{"variant": variant}}, image
 		},

@@ -21,6 +21,9 @@ type DeployerTest struct {
 	// pod template annotated or otherwise changed by variant: two variants
 	// differ in what is deployed. Image is what its release names, by digest.
 	Service func(t *testing.T, name, variant string) (s plan.Service, image string)
+	// SetSecret puts a Secret with these keys into the namespace of an environment, as
+	// somebody else would, or adds them to the one that is there.
+	SetSecret func(t *testing.T, key runtime.EnvironmentKey, name string, keys ...string)
 	// Broken returns a service of that name that never gets ready, and of
 	// which the deployer finds that out. Nil: failing is not tested, as on a
 	// cluster that runs no containers.
@@ -35,6 +38,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("nothing", func(t *testing.T) { testDeployerNothing(t, dt) })
 	t.Run("deploy", func(t *testing.T) { testDeployerDeploy(t, dt) })
 	t.Run("fingerprint", func(t *testing.T) { testDeployerFingerprint(t, dt) })
+	t.Run("secrets", func(t *testing.T) { testDeployerSecrets(t, dt) })
 	t.Run("at once", func(t *testing.T) { testDeployerAtOnce(t, dt) })
 	t.Run("stop", func(t *testing.T) { testDeployerStop(t, dt) })
 	t.Run("start", func(t *testing.T) { testDeployerStart(t, dt) })

@@ -110,7 +110,7 @@ func writeSecrets(b *strings.Builder, r *Result, namespace string) {
 		return
 	}
 	for _, s := range credentials {
-		data[chart.CredentialsName(s.Name)] = chart.Credentials(s, chart.User(s), "PASSWORD")
+		data[plan.CredentialsName(s.Name)] = chart.Credentials(s, chart.User(s), "PASSWORD")
 	}
 	fmt.Fprintf(b, `## Secrets
 

@@ -72,6 +72,14 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	}
 	fmt.Fprintf(b, "%s in %s\n", head, in)
 	cause, evidence := c.Text, f.Evidence
+	if len(names) > 1 {
+		for _, m := range missing(c.Failed) {
+			cause += fmt.Sprintf("\n%s: %s", m, strings.Join(m.Services[:min(len(m.Services), shownNames)], ", "))
+			if more := len(m.Services) - shownNames; more > 0 {
+				cause += fmt.Sprintf(" and %d more", more)
+			}
+		}
+	}
 	var build *runtime.BuildError
 	if errors.As(f.Err, &build) {
 		if !build.Pos.IsZero() && !strings.Contains(cause, build.Pos.String()) {
@@ -96,13 +104,35 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	if len(names) > 1 {
 		service = nil // what to do is not about one
 	}
-	for i, line := range next(f, p, service, namespace) {
+	lines := afterMissing(missing(c.Failed))
+	if len(lines) == 0 {
+		lines = next(f, p, service, namespace)
+	}
+	for i, line := range lines {
 		label := "      "
 		if i == 0 {
 			label = "next: "
 		}
 		fmt.Fprintf(b, "  %s%s\n", label, line)
 	}
+}
+
+// missing returns the Secrets that services failed without, each once, by name.
+func missing(failed []runtime.ServiceRecord) []runtime.MissingSecret {
+	var all []runtime.MissingSecret
+	for _, f := range failed {
+		var e *runtime.SecretsError
+		if !errors.As(f.Err, &e) {
+			continue
+		}
+		for _, m := range e.Missing {
+			if !slices.ContainsFunc(all, func(have runtime.MissingSecret) bool { return have.Name == m.Name }) {
+				all = append(all, m)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b runtime.MissingSecret) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // A teller leaves out what it has told: why an image cannot be pulled comes with

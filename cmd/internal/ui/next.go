@@ -96,6 +96,18 @@ func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan
 	return lines
 }
 
+// afterMissing says what to do about Secrets that did not come: one command for each.
+func afterMissing(missing []runtime.MissingSecret) []string {
+	if len(missing) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, m := range missing {
+		lines = append(lines, m.Make)
+	}
+	return append(lines, "or give the values with --secrets, or look at what was to make them; then run again: what was deployed stays, and of what waited nothing was begun")
+}
+
 // AfterOwned says what to do about what belongs to somebody else.
 func AfterOwned(e *runtime.OwnedError) string {
 	switch {

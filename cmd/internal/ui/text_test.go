@@ -127,6 +127,10 @@ func TestFailuresText(t *testing.T) {
 	}
 	const pull = `failed to pull and unpack image "r.example.com/site:1": failed to resolve reference "r.example.com/site:1": not found`
 	timeout := fmt.Errorf("%w after 1m30s: deployment api: 0 of 1 replicas are available", runtime.ErrTimeout)
+	mail := runtime.MissingSecret{
+		Name: "mail", Keys: []string{"password", "user"}, Services: []string{"api", "site"},
+		Make: "kubectl --namespace shop-staging create secret generic mail --from-literal=password=VALUE --from-literal=user=VALUE",
+	}
 	tests := map[string][]runtime.ServiceRecord{
 		"build": {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{
 			Step: "RUN go build ./...", Pos: plan.Pos{File: "api/Dockerfile", Line: 4, Col: 1},
@@ -175,6 +179,16 @@ func TestFailuresText(t *testing.T) {
 			{Object: "configmap a", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
 			{Object: "configmap b", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
 		}}}))},
+		"late secret": {fail("api", "apps", fmt.Errorf("deploy api: %w", &runtime.SecretsError{
+			Namespace: "shop-staging", Missing: []runtime.MissingSecret{mail}, Err: fmt.Errorf("%w after 5m0s", runtime.ErrTimeout),
+		}))},
+		"late secrets": {
+			fail("api", "apps", fmt.Errorf("deploy api: %w", &runtime.SecretsError{Namespace: "shop-staging", Missing: []runtime.MissingSecret{mail}, Err: runtime.ErrTimeout})),
+			fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.SecretsError{Namespace: "shop-staging", Missing: []runtime.MissingSecret{{
+				Name: "cert", Keys: []string{"tls.key"}, Has: []string{"tls.crt"}, Services: []string{"site"},
+				Make: `kubectl --namespace shop-staging patch secret cert --patch '{"stringData":{"tls.key":"VALUE"}}'`,
+			}, mail}, Err: runtime.ErrTimeout})),
+		},
 		"one cause": {
 			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
 			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
@@ -183,7 +197,7 @@ func TestFailuresText(t *testing.T) {
 		"several": {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
-	for _, name := range []string{"build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
+	for _, name := range []string{"late secret", "late secrets", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
 		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
 		if tests[name] == nil {

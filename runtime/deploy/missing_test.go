@@ -1,0 +1,161 @@
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+// lateStages is a runtime and a plan: the chart of stage one makes the Secret made, which
+// web needs in stage two, with a Secret that nobody makes.
+func lateStages(t *testing.T) (*runtime.Runtime, *plan.Plan, runtime.EnvironmentKey) {
+	t.Helper()
+	config := testenv.Cluster(t)
+	key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("late"), Name: "dev"}
+	t.Cleanup(func() { deleteNamespace(client(t, config), key.Namespace()) })
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"Chart.yaml":            "apiVersion: v2\nname: maker\nversion: 0.1.0\n",
+		"templates/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: made}\nstringData: {key: 4711-first-stage}\n",
+	} {
+		path := filepath.Join(dir, "maker", name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o777))
+		must(t, os.WriteFile(path, []byte(text), 0o666))
+	}
+	rt := runtimeOn(t, config)
+	rt.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir})
+	maker := plan.Service{Name: "maker", Type: plan.Application, Stage: "one", Timeout: plan.Duration(time.Minute), Chart: &plan.Chart{Ref: "maker"}}
+	web := using(using(container("web"), "MADE", plan.SecretRef{Name: "made", Key: "key"}), "HAND", plan.SecretRef{Name: "by-hand"})
+	web.Stage, web.Image.Ref = "two", testImage
+	beside := container("beside")
+	beside.Stage, beside.Image.Ref = "two", testImage
+	return rt, &plan.Plan{
+		Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline}, Environment: plan.EnvironmentRef{Name: key.Name, Kind: "environment"},
+		Stages:   []plan.Stage{{Name: "one", Order: 1}, {Name: "two", Order: 2}},
+		Services: []plan.Service{maker, web, beside},
+	}, key
+}
+
+// TestLateSecrets: a service gets what an earlier stage has made, and what somebody makes
+// while it waits; what is beside it goes on.
+func TestLateSecrets(t *testing.T) {
+	t.Parallel()
+	rt, p, key := lateStages(t)
+	var mu sync.Mutex
+	var warnings []string
+	done := make(map[string]time.Time)
+	makeIt := sync.OnceFunc(func() {
+		setSecret(t, testenv.Cluster(t), key.Namespace(), "by-hand", map[string]string{"any": "4711-hand"})
+	})
+	req := runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p, Events: func(e runtime.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch b := e.Body.(type) {
+		case runtime.Warned:
+			warnings = append(warnings, b.Diagnostic.Message)
+		case runtime.StateChanged:
+			if b.State == runtime.Done {
+				done[e.Service] = e.Time
+			}
+			if e.Service == "beside" && b.State == runtime.Done {
+				makeIt()
+			}
+		}
+	}}
+	steps, err := rt.Preview(t.Context(), req)
+	must(t, err)
+	if s := steps[1]; s.Do != runtime.Deploying || s.Why != "waits for Secret by-hand (key value); Secret made (key key)" || len(s.Warnings) != 2 {
+		t.Errorf("preview: %+v", s)
+	}
+	_, err = rt.Run(t.Context(), req)
+	must(t, err)
+	ns := key.Namespace()
+	want := "web needs Secret by-hand (key value), which namespace " + ns + " does not have\nweb needs Secret made (key key), which namespace " + ns + " does not have"
+	if got := strings.Join(warnings, "\n"); got != want {
+		t.Errorf("warnings:\n%s\nwant\n%s", got, want)
+	}
+	if done["web"].Before(done["beside"]) {
+		t.Error("web was deployed before its Secret was there")
+	}
+	d, err := client(t, testenv.Cluster(t)).AppsV1().Deployments(ns).Get(t.Context(), "web", metav1.GetOptions{})
+	must(t, err)
+	for _, env := range d.Spec.Template.Spec.Containers[0].Env {
+		if ref := env.ValueFrom; ref != nil && ref.SecretKeyRef.Name == "by-hand" && ref.SecretKeyRef.Key != "any" {
+			t.Errorf("variable %s is key %s", env.Name, ref.SecretKeyRef.Key)
+		}
+	}
+	// What it was deployed with is known: nothing is left to do.
+	steps, err = rt.Preview(t.Context(), req)
+	must(t, err)
+	for _, s := range steps {
+		if s.Do != runtime.Unchanged || len(s.Warnings) > 0 {
+			t.Errorf("again: %+v", s)
+		}
+	}
+}
+
+// TestLateSecretsInterrupted: an interrupt ends the wait immediately, with no release of the
+// service that waits, and the next run needs no repair.
+func TestLateSecretsInterrupted(t *testing.T) {
+	t.Parallel()
+	rt, p, key := lateStages(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	stop := errors.New("interrupted by ana")
+	var at time.Time
+	record, err := rt.Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p, Events: func(e runtime.Event) {
+		if b, ok := e.Body.(runtime.StateChanged); ok && e.Service == "web" && strings.HasPrefix(b.Reason, "waits for Secret ") {
+			at = time.Now()
+			cancel(stop)
+		}
+	}})
+	if !errors.Is(err, stop) || at.IsZero() {
+		t.Fatalf("Run = %v", err)
+	}
+	if took := time.Since(at); took > 30*time.Second {
+		t.Errorf("the run ended %s after the interrupt", took)
+	}
+	if s := record.Services[1]; s.State != runtime.Cancelled || s.Reason != stop.Error() {
+		t.Errorf("web: %+v", s)
+	}
+	deployed, err := rt.Deployer.Deployed(t.Context(), key.Namespace())
+	must(t, err)
+	if _, there := deployed["web"]; there || !deployed["maker"].Ready {
+		t.Errorf("deployed: %v", deployed)
+	}
+	setSecret(t, testenv.Cluster(t), key.Namespace(), "by-hand", map[string]string{"value": "4711"})
+	_, err = rt.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p})
+	must(t, err)
+}
+
+// TestLateSecretsNeverCome: the error names what is missing, and how to make it.
+func TestLateSecretsNeverCome(t *testing.T) {
+	t.Parallel()
+	rt, p, key := lateStages(t)
+	p.Services[1].Timeout = plan.Duration(3 * time.Second)
+	_, err := rt.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p})
+	var missing *runtime.SecretsError
+	if !errors.As(err, &missing) || !errors.Is(err, runtime.ErrTimeout) || len(missing.Missing) != 1 {
+		t.Fatalf("Run = %v", err)
+	}
+	ns := key.Namespace()
+	if got, want := missing.Error(), "timed out after 3s: missing in namespace "+ns+": Secret by-hand (key value)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := missing.Missing[0].Make, "kubectl --namespace "+ns+" create secret generic by-hand --from-literal=value=VALUE"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

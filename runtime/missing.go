@@ -1,0 +1,230 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
+)
+
+// A MissingSecret is a Secret that services need and that the namespace of their
+// environment does not have, or has without some of the keys.
+type MissingSecret struct {
+	Name     string
+	Keys     []string // that are needed and missing, sorted
+	Has      []string // the keys that the Secret has, sorted; nil: there is no such Secret
+	Services []string // that need one of Keys, in the order of the plan
+	Make     string   // a command that makes all of Keys, with placeholders for the values
+	// Never says why waiting for it is useless, such as "Secret mail has the keys a, b:
+	// name one with secret(\"mail\", key = …)". Empty: somebody may make it.
+	Never string
+}
+
+// String says what is missing, such as "Secret mail (keys password, user)".
+func (m MissingSecret) String() string {
+	what := plural("key", m.Keys) + " " + strings.Join(m.Keys, ", ")
+	switch {
+	case m.Has == nil:
+		return fmt.Sprintf("Secret %s (%s)", m.Name, what)
+	case len(m.Has) == 0:
+		return fmt.Sprintf("%s of Secret %s (it is empty)", what, m.Name)
+	}
+	return fmt.Sprintf("%s of Secret %s (it has %s)", what, m.Name, strings.Join(m.Has, ", "))
+}
+
+func plural(noun string, of []string) string {
+	if len(of) == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+// missingText names what is missing in one line.
+func missingText(missing []MissingSecret) string {
+	texts := make([]string, len(missing))
+	for i, m := range missing {
+		texts[i] = m.String()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// A SecretsError says that Secrets which a service needs are missing, although it was
+// waited for them (D4). The SecretsErrors of one namespace have a [CommonError] of
+// the same text.
+type SecretsError struct {
+	Namespace string
+	Missing   []MissingSecret // by name, with all that services of the plan need of each
+	Err       error           // why the wait ended
+}
+
+func (e *SecretsError) Error() string {
+	return fmt.Sprintf("%v: missing in namespace %s: %s", e.Err, e.Namespace, missingText(e.Missing))
+}
+
+// Unwrap returns why the wait ended and what these errors have in common.
+func (e *SecretsError) Unwrap() []error {
+	return []error{e.Err, &CommonError{Text: "Secrets that services need are missing in namespace " + e.Namespace}}
+}
+
+// lookForSecrets returns the task that finds the Secrets which the services to be
+// deployed need and the namespace does not have.
+func (r *run) lookForSecrets(preparation []*sched.Task) *sched.Task {
+	return &sched.Task{
+		Name: "look for the Secrets of namespace " + r.namespace, Class: -1, After: preparation,
+		Do: func(ctx context.Context) (err error) {
+			r.missing, err = r.Deployer.MissingSecrets(ctx, r.req.Environment, r.scope.toPrepare())
+			return err
+		},
+	}
+}
+
+// settleSecrets notes with each service which Secrets it has to wait for. What it
+// would be is not known before they are there. A Secret that nobody can make what is
+// needed is an error.
+func (r *run) settleSecrets() {
+	for _, m := range r.missing {
+		for _, st := range r.scope.stages {
+			for _, s := range st.services {
+				switch {
+				case s.later != "" || !slices.Contains(m.Services, s.Name):
+				case m.Never == "":
+					s.missing, s.fingerprint = append(s.missing, m), ""
+				case s.err == nil:
+					s.err = &CommonError{Text: m.Never}
+				}
+			}
+		}
+	}
+}
+
+// waitsForSecrets reports whether s can be acted on only when Secrets are there.
+func (s *service) waitsForSecrets() bool { return len(s.missing) > 0 && !s.idle && s.err == nil }
+
+// mostRelated bounds the other services whose positions a warning has.
+const mostRelated = 5
+
+// unmade returns, by service, warnings of Secrets that are missing now: one for each
+// Secret, at the first service that needs it.
+func (r *run) unmade() map[string][]plan.Diagnostic {
+	out := make(map[string][]plan.Diagnostic)
+	for _, m := range r.missing {
+		first := r.scope.plan.Service(m.Services[0])
+		if m.Never != "" || first == nil {
+			continue
+		}
+		d := plan.Diagnostic{
+			Severity: plan.Warning, Pos: first.Pos,
+			Message: fmt.Sprintf("%s %s %s, which namespace %s does not have", some(m.Services, mostRelated), needs(m.Services), m, r.namespace),
+			Hint:    fmt.Sprintf("a run waits for it, at most for timeout= of the service; if nothing else makes it, give the values with --secrets, or run: %s", m.Make),
+		}
+		if !first.Caller.IsZero() {
+			d.Related = append(d.Related, plan.Related{Pos: first.Caller, Message: first.Name + " is declared by the call here"})
+		}
+		for _, name := range m.Services[1:] {
+			s := r.scope.plan.Service(name)
+			told := s == nil || s.Pos.IsZero() || s.Pos == d.Pos || len(d.Related) == mostRelated
+			if !told && !slices.ContainsFunc(d.Related, func(other plan.Related) bool { return other.Pos == s.Pos }) {
+				d.Related = append(d.Related, plan.Related{Pos: s.Pos, Message: name + " needs it, too"})
+			}
+		}
+		out[first.Name] = append(out[first.Name], d)
+	}
+	return out
+}
+
+func needs(services []string) string {
+	if len(services) == 1 {
+		return "needs"
+	}
+	return "need"
+}
+
+// awaitSecrets returns when the Secrets that s needs are there. Without them nothing
+// was begun: once the run has failed elsewhere, nobody waits any longer. When the time
+// of one service is over, all that wait fail, so that what is missing is told once.
+func (r *run) awaitSecrets(ctx context.Context, s *service) error {
+	if s.err != nil {
+		return nil // so it ends when it is acted on
+	}
+	waiting, done := r.waits.begin(ctx)
+	defer done()
+	r.track.set(s, verb[r.req.Action], "waits for "+missingText(s.missing))
+	emit, stop := r.track.emit(s)
+	err := guarded("wait for the Secrets of "+s.Name, func() error {
+		return r.Deployer.AwaitSecrets(waiting, r.req.Environment, r.scope.toPrepare(), s.Name, emit)
+	})
+	stop()
+	if err == nil {
+		s.missing = nil
+		return nil
+	}
+	cause := context.Cause(waiting)
+	var own, first *SecretsError
+	switch {
+	case ctx.Err() != nil, errors.Is(cause, ErrStale):
+	case errors.As(cause, &first) && errors.As(err, &own):
+		err = &SecretsError{own.Namespace, own.Missing, first.Err}
+	case cause != nil:
+		return err // another service failed; this one was not come to
+	}
+	state, reason, kept := ending(ctx, err)
+	if state == Failed {
+		err = fmt.Errorf("%s %s: %w", r.req.Action, s.Name, err)
+		kept = err
+		r.failed(err)
+	}
+	r.track.end(s, state, reason, kept)
+	return err
+}
+
+// failed ends all waits for Secrets, as the run has failed.
+func (r *run) failed(err error) {
+	if !r.req.KeepGoing {
+		r.waits.end(err)
+	}
+}
+
+// waits are the waits for Secrets of one run.
+type waits struct {
+	mu     sync.Mutex
+	open   map[*context.CancelCauseFunc]bool
+	reason error // why all of them have ended; nil: they have not
+}
+
+// begin returns the context of a wait. Whoever has waited calls done.
+func (w *waits) begin(ctx context.Context) (waiting context.Context, done func()) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reason != nil {
+		cancel(w.reason)
+	}
+	if w.open == nil {
+		w.open = make(map[*context.CancelCauseFunc]bool)
+	}
+	w.open[&cancel] = true
+	return waiting, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.open, &cancel)
+		cancel(nil)
+	}
+}
+
+// end ends all waits, and those that begin later. The first reason holds.
+func (w *waits) end(reason error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reason != nil {
+		return
+	}
+	w.reason = reason
+	for cancel := range w.open {
+		(*cancel)(reason)
+	}
+}

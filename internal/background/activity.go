@@ -2,6 +2,7 @@ package background
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,6 +13,21 @@ type Activity struct {
 	mu    sync.Mutex
 	users int       // who began and have not ended
 	last  time.Time // when there was one, or the process began
+	notes []string  // see Note
+}
+
+// Note keeps a line for whoever starts the process: such as that something was
+// damaged, and was made good. It is called before the process is ready.
+func (a *Activity) Note(text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.notes = append(a.notes, text)
+}
+
+func (a *Activity) noted() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.notes)
 }
 
 // Begin counts one user until end is called; calling it again does nothing.

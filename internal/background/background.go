@@ -72,6 +72,7 @@ type Attached struct {
 	Addr    string // as the process gave it
 	PID     int
 	Version string
+	Notes   []string // what the process has to tell whoever started it, which is the caller; see [Activity.Note]
 	use     *lock
 }
 
@@ -125,6 +126,9 @@ func (p Process) ensure(ctx context.Context) (*Attached, error) {
 		}
 		if a != nil {
 			if a.Version == p.Version {
+				if starting == nil || starting.pid != a.PID {
+					a.Notes = nil // whoever started it was told
+				}
 				return a, nil
 			}
 			a.Release()

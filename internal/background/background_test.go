@@ -79,7 +79,7 @@ func (c childArgs) run(ctx context.Context) error {
 		os.Exit(0)
 	}
 	o := Options{Name: "test", Dir: c.Dir, Version: c.Version, Idle: c.Idle, Start: c.Start}
-	return Serve(ctx, o, func(ctx context.Context, ready func(string) error, _ *Activity) error {
+	return Serve(ctx, o, func(ctx context.Context, ready func(string) error, activity *Activity) error {
 		// One line for each life, to count them.
 		lives, err := os.OpenFile(filepath.Join(c.Dir, "lives"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -95,6 +95,8 @@ func (c childArgs) run(ctx context.Context) error {
 			return ctx.Err()
 		case "deaf":
 			ctx = context.WithoutCancel(ctx)
+		case "note":
+			activity.Note("something was damaged, and is made good")
 		case "environment":
 			fmt.Println("ENV", os.Environ())
 		}
@@ -277,6 +279,51 @@ func TestLeftOverFilesAreNotAProcess(t *testing.T) {
 	}
 	if second := ensure(t, p); second.PID == first.PID || second.PID == os.Getpid() {
 		t.Errorf("Ensure = %+v, want a new process", second)
+	}
+}
+
+// A process that lives writes again what it has written about itself: who comes to
+// use it or to end it waits for that.
+func TestDamagedFilesOfALiveProcess(t *testing.T) {
+	t.Parallel()
+	for _, damage := range []string{"", "garbage", `{"pid":0}`, "{"} {
+		t.Run(damage, func(t *testing.T) {
+			t.Parallel()
+			c := childArgs{Dir: t.TempDir()}
+			p := c.process()
+			first := ensure(t, p)
+			spoil := func() {
+				for _, name := range []string{"test.addr", "test.lock", "test.use", "test.start"} {
+					if err := os.WriteFile(filepath.Join(c.Dir, name), []byte(damage), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			spoil()
+			second := ensure(t, p)
+			if second.PID != first.PID || second.Addr != first.Addr {
+				t.Errorf("Ensure = %+v, want %+v", second, first)
+			}
+			spoil()
+			if err := p.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if all := lives(t, c.Dir); len(all) != 1 {
+				t.Errorf("%d processes were started, want 1", len(all))
+			}
+		})
+	}
+}
+
+// What a process has to tell is told to whoever started it.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	p := childArgs{Do: "note", Dir: t.TempDir()}.process()
+	if a := ensure(t, p); len(a.Notes) != 1 || a.Notes[0] != "something was damaged, and is made good" {
+		t.Errorf("notes = %q", a.Notes)
+	}
+	if a := ensure(t, p); len(a.Notes) != 0 {
+		t.Errorf("notes for another caller = %q, want none", a.Notes)
 	}
 }
 

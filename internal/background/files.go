@@ -40,6 +40,8 @@ type record struct {
 	Version string `json:"version"`
 	Addr    string `json:"addr,omitempty"`
 	Error   string `json:"error,omitempty"` // why it ended, in NAME.lock
+	// Notes are for whoever starts it: see [Activity.Note].
+	Notes []string `json:"notes,omitempty"`
 }
 
 // write puts r into a file that is open, and that nobody else writes.
@@ -76,7 +78,8 @@ func parse(path string) (*record, error) {
 	}
 	var r record
 	if json.Unmarshal(data, &r) != nil || r.PID == 0 {
-		// It was locked, and died, and another one is writing.
+		// It was locked, and died, and another one is writing; or it is damaged: a
+		// process that lives writes it again.
 		return nil, nil
 	}
 	return &r, nil
@@ -93,5 +96,5 @@ func (f files) attach() (*Attached, error) {
 		use.unlock()
 		return nil, err
 	}
-	return &Attached{Addr: r.Addr, PID: r.PID, Version: r.Version, use: use}, nil
+	return &Attached{Addr: r.Addr, PID: r.PID, Version: r.Version, Notes: r.Notes, use: use}, nil
 }

@@ -56,7 +56,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 	if err := me.write(life.file); err != nil {
 		return fmt.Errorf("background %s: %w", o.Name, err)
 	}
-	if err := live(ctx, o, f, me, run); err != nil {
+	if err := live(ctx, o, f, me, life, run); err != nil {
 		// Whoever started it is told. If that cannot be written, the log tells.
 		me.Error = err.Error()
 		_ = me.write(life.file)
@@ -66,7 +66,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 }
 
 // live calls run, and sees to its beginning and end, while the lock is held.
-func live(ctx context.Context, o Options, f files, me record, run func(context.Context, func(string) error, *Activity) error) error {
+func live(ctx context.Context, o Options, f files, me record, life *lock, run func(context.Context, func(string) error, *Activity) error) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -103,10 +103,21 @@ func live(ctx context.Context, o Options, f files, me record, run func(context.C
 		<-ctx.Done()
 		s.unpublish() // at once, so that nobody begins to use what is ending
 	})
+	wait.Go(func() {
+		tick := time.NewTicker(mendEvery)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+				s.mend(me, life)
+			}
+		}
+	})
 	once := sync.OnceFunc(func() { close(ready) })
 	err := run(ctx, func(addr string) error {
 		once()
-		return s.publish(ctx, addr)
+		return s.publish(ctx, addr, activity.noted())
 	}, activity)
 	ended := context.Cause(ctx)
 	cancel(nil)
@@ -142,7 +153,7 @@ type server struct {
 }
 
 // publish says that the process can be used at addr.
-func (s *server) publish(ctx context.Context, addr string) error {
+func (s *server) publish(ctx context.Context, addr string, notes []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -151,7 +162,7 @@ func (s *server) publish(ctx context.Context, addr string) error {
 	if s.published != nil {
 		return fmt.Errorf("ready at %s was said already", s.record.Addr)
 	}
-	s.record.Addr = addr
+	s.record.Addr, s.record.Notes = addr, notes
 	file, err := os.OpenFile(s.files.addr(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -162,6 +173,28 @@ func (s *server) publish(ctx context.Context, addr string) error {
 	}
 	s.published, err = lockSoon(ctx, s.files.addr())
 	return err
+}
+
+// mendEvery is how often a process looks whether its files still say what it wrote.
+// Whoever needs them waits so long.
+const mendEvery = time.Second
+
+// mend writes again what the process has written about itself, if somebody, or a
+// full disk, has damaged it.
+func (s *server) mend(me record, life *lock) {
+	whole := func(path string) bool {
+		r, err := parse(path)
+		return err == nil && r != nil && r.PID == me.PID
+	}
+	// What cannot be written is tried again with the next look.
+	if !whole(s.files.lock()) {
+		_ = me.write(life.file)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.published != nil && !s.ended && !whole(s.files.addr()) {
+		_ = s.record.write(s.published.file)
+	}
 }
 
 // unpublish takes back what publish said, for good.

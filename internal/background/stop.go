@@ -49,6 +49,16 @@ func (p Process) Status() (Status, error) {
 	return s, nil
 }
 
+// LastAddr returns the address at which the process can be used, or could be before
+// it was killed; "" if that is not known.
+func (p Process) LastAddr() string {
+	r, err := parse(files{p.Dir, p.Name}.addr())
+	if err != nil || r == nil {
+		return ""
+	}
+	return r.Addr
+}
+
 // grace is how long a process that was asked to end may take.
 const grace = 20 * time.Second
 

@@ -23,7 +23,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	}
 	embedded := &attachment{part: "builder", home: opts.Home, next: "install what is missing, or use another builder", option: "BuildKit", ensure: daemon.Background{
 		Home: opts.Home, Executable: opts.Executable, Progress: func(what string) { opts.progress("embedded builder: " + what) },
-	}.Ensure, progress: opts.progress}
+	}.Ensure, progress: opts.progress, notice: opts.notice}
 	r.close = append(r.close, embedded.Close)
 	b := build.New(build.Options{
 		Dir:       opts.Dir,
@@ -61,6 +61,7 @@ type attachment struct {
 	home       string // where the part keeps its state
 	ensure     func(context.Context) (*background.Attached, error)
 	progress   func(string) // told nothing when the wait is over
+	notice     func(string) // told what was damaged, and made good
 
 	mu   sync.Mutex // guards what follows; held while the part starts, so that it is started once
 	held []*background.Attached
@@ -82,6 +83,9 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 		return "", &UnavailableError{a.part, err, a.next, []string{a.option}}
 	}
 	a.held = append(a.held, attached)
+	for _, note := range attached.Notes {
+		a.notice("embedded " + a.part + ": " + note)
+	}
 	return attached.Addr, nil
 }
 

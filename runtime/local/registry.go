@@ -35,6 +35,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 			option:   "Registry",
 			ensure:   func(ctx context.Context) (*background.Attached, error) { return serve.Ensure(ctx, embedded) },
 			progress: opts.progress,
+			notice:   opts.notice,
 		}
 		r.close = append(r.close, at.Close)
 		addr, err := at.addr(ctx)

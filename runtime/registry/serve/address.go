@@ -16,7 +16,9 @@ import (
 )
 
 // listen listens at the address of o: the one that was chosen at the first start.
-func listen(ctx context.Context, o Options) (net.Listener, error) {
+// One that is damaged is taken from what an earlier process that was killed has left;
+// otherwise a new one is chosen, which note is told.
+func listen(ctx context.Context, o Options, note func(string)) (net.Listener, error) {
 	if o.Addr != "" {
 		return listenLoopback(ctx, o.Addr)
 	}
@@ -29,6 +31,17 @@ func listen(ctx context.Context, o Options) (net.Listener, error) {
 		return nil, err
 	}
 	addr := strings.TrimSpace(string(data))
+	if at, err := netip.ParseAddrPort(addr); err != nil || at.Port() == 0 {
+		addr = o.Process().LastAddr()
+		if _, err := netip.ParseAddrPort(addr); err != nil {
+			note(fmt.Sprintf("%s was damaged, as by a full disk or a power cut: the registry has a new address, and services are deployed again", path))
+			return choose(ctx, path)
+		}
+		note(fmt.Sprintf("%s was damaged, as by a full disk or a power cut, and is written again", path))
+		if err := writeWhole(path, addr+"\n"); err != nil {
+			return nil, err
+		}
+	}
 	l, err := listenLoopback(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w. Releases name their images by this address: end what uses it, or use another registry; "+

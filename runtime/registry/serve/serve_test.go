@@ -212,6 +212,70 @@ func TestAddressIsTaken(t *testing.T) {
 	}
 }
 
+// A damaged address is that of the earlier process, if that left it; or a new one.
+func TestAddressIsDamaged(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		damage string
+		end    func(*testing.T, Options, int)
+		same   bool
+	}{
+		{"empty, after a crash", "", killProcess, true},
+		{"garbage, after a crash", "\x00\x00garbage", killProcess, true},
+		{"empty, after its end", "", stopProcess, false},
+		{"half, after its end", "127.0.0.1:", stopProcess, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			o := inBackground(t, dir, "1h")
+			first := ensure(t, o)
+			row.end(t, o, first.PID)
+			path := filepath.Join(dir, "address")
+			if err := os.WriteFile(path, []byte(row.damage), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			second := ensure(t, o)
+			want := path + " was damaged, as by a full disk or a power cut, and is written again"
+			if !row.same {
+				want = path + " was damaged, as by a full disk or a power cut: the registry has a new address, and services are deployed again"
+			}
+			if len(second.Notes) != 1 || second.Notes[0] != want {
+				t.Errorf("notes = %q\nwant %q", second.Notes, want)
+			}
+			if row.same != (first.Addr == second.Addr) {
+				t.Errorf("address was %s and is %s", first.Addr, second.Addr)
+			}
+			if data, err := os.ReadFile(path); err != nil || string(data) != second.Addr+"\n" {
+				t.Errorf("the file has %q, %v; want %s", data, err, second.Addr)
+			}
+		})
+	}
+}
+
+func stopProcess(t *testing.T, o Options, _ int) {
+	t.Helper()
+	if err := o.Process().Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func killProcess(t *testing.T, o Options, pid int) {
+	t.Helper()
+	p, err := os.FindProcess(pid)
+	if err := errors.Join(err, p.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	for alive := true; alive; {
+		s, err := o.Process().Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		alive = s.State != background.Absent
+	}
+}
+
 func TestAddressMustBeLoopback(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,6 +17,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/sirupsen/logrus"
 
 	"github.com/pipelinefile/pipe/internal/background"
 )
@@ -53,7 +54,11 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(ctx, o)
+	note := func(text string) { logrus.Warn(text) }
+	if activity != nil {
+		note = activity.Note
+	}
+	l, err := listen(ctx, o, note)
 	if err != nil {
 		return nil, err
 	}

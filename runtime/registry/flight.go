@@ -42,9 +42,15 @@ func (f *flights) do(ctx context.Context, key string, emit runtime.Emit,
 		f.all = map[string]*flight{}
 	}
 	c := f.all[key]
-	if c == nil {
+	first := c == nil
+	if first {
 		c = &flight{done: make(chan struct{}), waiting: map[*runtime.Emit]bool{}}
 		f.all[key] = c
+	}
+	c.mu.Lock()
+	c.waiting[me] = true
+	c.mu.Unlock()
+	if first { // the caller is told the first event, too
 		shared, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		c.cancel = cancel
 		go func() {
@@ -54,9 +60,6 @@ func (f *flights) do(ctx context.Context, key string, emit runtime.Emit,
 			close(c.done)
 		}()
 	}
-	c.mu.Lock()
-	c.waiting[me] = true
-	c.mu.Unlock()
 	f.mu.Unlock()
 
 	select {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 func TestSameMirrorAtOnce(t *testing.T) {
@@ -62,6 +64,26 @@ func TestSameMirrorAtOnce(t *testing.T) {
 	}
 }
 
+// TestFirstEvent: who begins the work is told its first event, however soon it comes.
+func TestFirstEvent(t *testing.T) {
+	t.Parallel()
+	var f flights
+	var wait sync.WaitGroup
+	for i := range 5000 {
+		wait.Go(func() {
+			var e events
+			_, _, err := f.do(t.Context(), fmt.Sprint(i), e.emit, func(_ context.Context, emit runtime.Emit) (string, bool, error) {
+				emit(runtime.Retried{What: "look up redis:7", Again: 1})
+				return "", false, nil
+			})
+			if err != nil || len(e.all) != 1 {
+				t.Errorf("call %d: %d events, %v; want one", i, len(e.all), err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
 // inFlight says how many wait for a mirror.
 func inFlight(r *Registry) int {
 	r.flights.mu.Lock()
@@ -77,12 +99,12 @@ func inFlight(r *Registry) int {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("after 20 seconds it is not so: %s", what)
+	t.Fatalf("after a minute it is not so: %s", what)
 }
 
 func TestCancelledMirrorLeavesNothingRunning(t *testing.T) {

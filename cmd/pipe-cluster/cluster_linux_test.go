@@ -94,16 +94,12 @@ func eventually(t *testing.T, what string, f func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var last error
-	for {
+	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
 		if err := f(ctx); err == nil {
 			return
 		} else if last == nil || !errors.Is(err, context.DeadlineExceeded) {
 			last = err
 		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, limit, last)
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
+	t.Fatalf("%s: not within %s: %v", what, limit, last)
 }

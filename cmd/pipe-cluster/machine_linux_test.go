@@ -37,7 +37,7 @@ func machine(t *testing.T) map[string][]string {
 func same(t *testing.T, before map[string][]string) {
 	t.Helper()
 	var diff string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if diff = cmp.Diff(before, machine(t)); diff == "" {
 			return
 		}

@@ -119,7 +119,7 @@ func (w *workload) pods(t *testing.T) []corev1.Pod {
 
 // ask asks the Service, at its own address.
 func (w *workload) ask(ctx context.Context, path string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.ip+path, nil)
 	if err != nil {

@@ -310,11 +310,11 @@ func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() {
 		var out []byte
 		var err error
-		for range 50 { // until the last process that uses it has ended
+		// Until the last process that uses it has ended.
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			if out, err = exec.Command("umount", dir).CombinedOutput(); err == nil {
 				return
 			}
-			time.Sleep(100 * time.Millisecond)
 		}
 		ts.Logf("umount: %v: %s", err, out)
 	})

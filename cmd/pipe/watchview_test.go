@@ -16,11 +16,10 @@ func inMemory() {
 	world := runtimetest.NewWorld()
 	world.Hook = func(_ context.Context, c runtimetest.Call) error {
 		hold, _ := a.env("PIPE_TEST_HOLD")
-		for c.Op == "Deployer.Restart" {
+		for ; c.Op == "Deployer.Restart"; time.Sleep(10 * time.Millisecond) {
 			if _, err := os.Stat(hold); err != nil {
 				break
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		return nil
 	}

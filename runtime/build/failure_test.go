@@ -287,7 +287,7 @@ func left(t testing.TB, root string) string {
 func eventually(t testing.TB, what string, left func() string) {
 	t.Helper()
 	var last string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if last = left(); last == "" {
 			return
 		}

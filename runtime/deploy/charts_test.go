@@ -166,13 +166,15 @@ func TestHooks(t *testing.T) {
 		"templates/hook.yaml": hook,
 	})
 	s.Values = map[string]any{"node": k.node}
-	go func() {
-		time.Sleep(2 * time.Second)
-		k.mu.Lock()
-		ready = true
-		k.mu.Unlock()
-	}()
-	b.deploy(s)
+	if err := b.Deploy(t.Context(), b.release(s), func(e runtime.Body) {
+		if _, ok := e.(runtime.WaitingFor); ok { // a hook that ran by now would have failed
+			k.mu.Lock()
+			ready = true
+			k.mu.Unlock()
+		}
+	}); err != nil {
+		t.Fatal(explained(err))
+	}
 	if d := b.deployed("web"); !d.Ready || d.Status != "deployed" {
 		t.Errorf("%+v is deployed", d)
 	}
@@ -270,11 +272,12 @@ spec: {size: {{ .Values.size }}}
 	is("False")
 	s.Values = map[string]any{"size": 2}
 	s.Timeout = plan.Duration(time.Minute)
-	go func() {
-		time.Sleep(time.Second)
-		is("True")
-	}()
-	b.deploy(s)
+	err = b.Deploy(t.Context(), b.release(s), func(e runtime.Body) {
+		if w, ok := e.(runtime.WaitingFor); ok && strings.HasPrefix(w.What, "thing one") {
+			is("True")
+		}
+	})
+	must(t, err)
 	u, err := c.Get(t.Context(), "one", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)

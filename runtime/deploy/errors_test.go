@@ -27,9 +27,10 @@ type wire struct {
 	listener net.Listener
 	backend  string
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	down  bool
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	down    bool
+	refused int // connections, while it was down
 }
 
 // newWire returns a wire and the config of a client that uses it.
@@ -83,12 +84,27 @@ func (w *wire) keep(conns ...net.Conn) bool {
 	defer w.mu.Unlock()
 	for _, c := range conns {
 		if w.down {
+			w.refused++
 			c.Close()
 			continue
 		}
 		w.conns[c] = true
 	}
 	return !w.down
+}
+
+// await waits until the connections are as they should be.
+func (w *wire) await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		is := ok()
+		w.mu.Unlock()
+		if is {
+			return
+		}
+	}
+	t.Fatalf("after a minute it is not so: %s", what)
 }
 
 // cut ends all connections; while it is down there are no new ones.
@@ -124,10 +140,10 @@ func TestCutWatch(t *testing.T) {
 	}()
 	<-waiting
 	w.cut(false)
-	time.Sleep(500 * time.Millisecond)
+	w.await(t, "it is connected again", func() bool { return len(w.conns) > 0 })
 	w.cut(true)
 	k.now(runs) // while nobody can see it
-	time.Sleep(time.Second)
+	w.await(t, "it tries to connect", func() bool { return w.refused > 0 })
 	w.cut(false)
 	select {
 	case err := <-done:

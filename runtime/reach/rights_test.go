@@ -64,7 +64,7 @@ func TestRights(t *testing.T) {
 		ns, err := reach.Open(config, n.namespace)
 		must(t, err)
 		defer ns.Close()
-		ns.SetTimes(time.Second, 10*time.Second, time.Second)
+		ns.SetTimes(time.Second, time.Minute, 15*time.Second)
 		_, w, forwards := forwarder(t, ns, "web")
 		w.until("web", reach.Listening, "web-1")
 		resets(t, forwards[0])

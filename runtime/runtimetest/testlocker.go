@@ -126,8 +126,7 @@ func testLockerTakeover(t *testing.T, lt LockerTest) {
 	key := lockKey("staging")
 	mustLock(t, a, key, "ana")
 	kill()
-	start := time.Now()
-	for {
+	for start := time.Now(); ; time.Sleep(lt.Expiry / 50) {
 		lease, err := b.Lock(t.Context(), key, "ben")
 		if err == nil {
 			mustRelease(t, lease)
@@ -140,7 +139,6 @@ func testLockerTakeover(t *testing.T, lt LockerTest) {
 		if time.Since(start) > lt.Expiry+busy {
 			t.Fatalf("the lease of a dead process is still held after %v", lt.Expiry)
 		}
-		time.Sleep(lt.Expiry / 50)
 	}
 }
 
@@ -185,11 +183,10 @@ func testLockerCrowd(t *testing.T, lt LockerTest) {
 	for range crowd {
 		l, _ := lt.Open(t)
 		wg.Go(func() {
-			for {
+			for ; ; time.Sleep(5 * time.Millisecond) {
 				lease, err := l.Lock(t.Context(), key, "one of many")
 				var locked *runtime.LockedError
 				if errors.As(err, &locked) {
-					time.Sleep(5 * time.Millisecond)
 					continue
 				}
 				if err != nil {
@@ -201,7 +198,9 @@ func testLockerCrowd(t *testing.T, lt LockerTest) {
 					t.Errorf("%d hold the lease", holders)
 				}
 				mu.Unlock()
-				time.Sleep(5 * time.Millisecond)
+				if held, err := lease.Held(t.Context()); err != nil || !held { // meanwhile the others try
+					t.Errorf("Held = %v, %v", held, err)
+				}
 				mu.Lock()
 				holders--
 				got++

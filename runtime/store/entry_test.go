@@ -391,13 +391,24 @@ func TestTerminating(t *testing.T) {
 	if err := c.CoreV1().Namespaces().Delete(ctx, key.Namespace(), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	limited, stop := context.WithTimeout(ctx, 5*time.Second)
+	limited, stop := context.WithCancel(ctx)
 	defer stop()
+	writes := 0
+	s.before = func(_ int64, r *http.Request) error {
+		if r.Method == http.MethodPost {
+			if writes++; writes == 2 { // the first was refused
+				stop()
+			}
+		}
+		return nil
+	}
+	s.shaken.Store(true)
 	err = s.AddRun(limited, key, runtime.RunRecord{ID: "one", Start: time.Now()})
 	want := "while namespace " + key.Namespace() + " was being deleted"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("AddRun = %v, want %q", err, want)
 	}
+	s.shaken.Store(false)
 	added := make(chan error)
 	go func() { added <- s.AddRun(ctx, key, runtime.RunRecord{ID: "two", Start: time.Now()}) }()
 	anchor.Finalizers = nil

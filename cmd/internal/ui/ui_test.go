@@ -244,18 +244,24 @@ func TestPlainIsNeverSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out lockedBuilder
 		v := New(Options{Mode: Plain, Out: &out})
-		v.Doing("starting the local Kubernetes")
-		silent, seen := time.Now(), 0
-		for range 300 {
-			time.Sleep(time.Second)
-			synctest.Wait()
-			if n := len(out.String()); n != seen {
-				silent, seen = time.Now(), n
-			}
-			if d := time.Since(silent); d >= 20*time.Second {
-				t.Fatalf("silent for %s after:\n%s", d, out.String())
+		listen := func(what string) {
+			silent, seen := time.Now(), len(out.String())
+			for range 300 {
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if n := len(out.String()); n != seen {
+					silent, seen = time.Now(), n
+				}
+				if d := time.Since(silent); d >= 20*time.Second { // C3
+					t.Fatalf("%s: silent for %s after:\n%s", what, d, out.String())
+				}
 			}
 		}
+		v.Doing("starting the local Kubernetes")
+		listen("work before the run")
+		v.Event(runtime.Event{Time: time.Now(), Body: runtime.RunStarted{}})
+		v.Event(runtime.Event{Time: time.Now(), Stage: "s", Service: "api", Body: runtime.StateChanged{State: runtime.Deploying}})
+		listen("a service that is deployed")
 		v.Close()
 		want := " 0:02  starting the local Kubernetes\n 0:17  starting the local Kubernetes, for 17.0s now\n"
 		if got := out.String(); !strings.HasPrefix(got, want) {

@@ -256,7 +256,7 @@ func TestIdle(t *testing.T) {
 // gone waits until the process has ended.
 func gone(t *testing.T, b Background) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		s, err := b.Process().Status()
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,7 +90,7 @@ func TestNothingIsLeftAfterAKill(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "started"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute) // until it is killed
+		_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
 	}
 	dir := filepath.Join(t.TempDir(), "server")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -97,6 +98,11 @@ func TestNothingIsLeftAfterAKill(t *testing.T) {
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestNothingIsLeftAfterAKill$")
 	child.Env = append(os.Environ(), "TESTENV_LEAVE="+dir)
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +157,10 @@ func TestSweep(t *testing.T) {
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("after 20 seconds it is not so: %s", what)
+	t.Fatalf("after a minute it is not so: %s", what)
 }

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		// A child whose own child outlives it: both must be buried.
-		if _, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", "sleep 0.2 & exit 0"}, &syscall.ProcAttr{}); err != nil {
+		if _, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", "exec 3<&0; cat <&3 & exit 0"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}}); err != nil {
 			panic(err)
 		}
 		panic(syscall.Exec(program, []string{"pause"}, nil))
@@ -50,16 +50,32 @@ func pauseFile(t *testing.T) string {
 	return file
 }
 
+// sleeps waits until a process is the program and waits for something: it does so for signals only.
+func sleeps(t *testing.T, pid int) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, state, _ := strings.Cut(string(b), ") ")
+		switch {
+		case state[0] == 'Z':
+			t.Fatal("it ended by itself")
+		case state[0] == 'S' && strings.HasSuffix(name, "(pause"):
+			return
+		}
+	}
+	t.Fatal("it does not wait")
+}
+
 func TestPauseEndsWhenAskedTo(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		cmd := exec.Command(pauseFile(t))
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond) // a signal before its first instruction would end it, too, but not as tested
-		if err := syscall.Kill(cmd.Process.Pid, 0); err != nil {
-			t.Fatalf("it ended by itself: %v", err)
-		}
+		sleeps(t, cmd.Process.Pid) // a signal before its first instruction would end it, too, but not as tested
 		_ = cmd.Process.Signal(s)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("after %v: %v, want exit status 0", s, err)
@@ -79,7 +95,7 @@ func TestPauseIsFirstOfItsNamespace(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
+	sleeps(t, cmd.Process.Pid)
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v, want exit status 0", err)
@@ -91,21 +107,30 @@ func TestPauseBuriesTheDead(t *testing.T) {
 	cmd.Env = append(os.Environ(), becomePause+"="+pauseFile(t))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	orphan, err := cmd.StdinPipe() // which it reads to its end
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	sleeps(t, cmd.Process.Pid)
 	children := fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid)
 	saw := false
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		b, err := os.ReadFile(children)
 		if err != nil {
 			t.Fatalf("%v; %s", err, stderr.String())
 		}
-		if len(bytes.TrimSpace(b)) > 0 {
-			saw = true
-		} else if saw {
+		if saw && len(bytes.TrimSpace(b)) == 0 {
 			return
+		}
+		for child := range strings.FieldsSeq(string(b)) {
+			if name, err := os.ReadFile("/proc/" + child + "/comm"); err == nil && string(name) == "cat\n" && !saw {
+				saw = true // it has become a child, as its own parent is dead
+				_ = orphan.Close()
+			}
 		}
 	}
 	b, _ := os.ReadFile(children)

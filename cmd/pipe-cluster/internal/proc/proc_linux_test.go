@@ -34,9 +34,12 @@ func TestAlive(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	for _, x := range []struct{ name, script string }{
-		{"ends when asked to", "sleep 60 & trap 'kill $!; exit' TERM; echo; wait"},
-		{"does not", "trap '' TERM; echo; while :; do sleep 1; done"},
+	for _, x := range []struct {
+		name, script string
+		grace        time.Duration
+	}{
+		{"ends when asked to", "sleep 60 & trap 'kill $!; exit 0' TERM; echo; wait", time.Minute},
+		{"does not", "trap '' TERM; echo; while :; do sleep 1; done", time.Millisecond},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			cmd := exec.Command("sh", "-c", x.script)
@@ -51,10 +54,12 @@ func TestStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			id := Of(cmd.Process.Pid)
-			if err := id.Stop(t.Context(), 300*time.Millisecond); err != nil || id.Alive() {
+			if err := id.Stop(t.Context(), x.grace); err != nil || id.Alive() {
 				t.Errorf("Stop = %v, alive %v", err, id.Alive())
 			}
-			_ = cmd.Wait()
+			if err := cmd.Wait(); (err == nil) != (x.grace == time.Minute) {
+				t.Errorf("it ended with %v", err)
+			}
 		})
 	}
 }
@@ -73,7 +78,7 @@ func TestMarked(t *testing.T) {
 	ours := start(dir)
 	start(dir + "2")
 	// Its environment is that of this process until it has become another program.
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && ours.Name() != "sleep"; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && ours.Name() != "sleep"; time.Sleep(time.Millisecond) {
 	}
 	if got := Marked(dir); !slices.Equal(got, []ID{ours}) {
 		t.Errorf("Marked = %v, want %v", got, ours)

@@ -46,7 +46,7 @@ func TestKeep(t *testing.T) {
 	if err := syscall.Kill(first.Children[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for s.await(ctx, "c") == nil {
+	for ; s.await(ctx, "c") == nil; time.Sleep(5 * time.Millisecond) {
 		now, err := s.dir.ReadState()
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +57,6 @@ func TestKeep(t *testing.T) {
 			}
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	stop()
 	<-done

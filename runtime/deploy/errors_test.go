@@ -211,8 +211,8 @@ func TestNoCluster(t *testing.T) {
 		want   []string
 	}{
 		"nothing there":     {nowhere, []string{"cluster " + nowhere.Host + " does not answer: nothing listens there; start it, or name another one: ", "connection refused"}},
-		"wrong credentials": {stranger, []string{"cluster " + config.Host + " does not accept the credentials of the kubeconfig; log in anew"}},
-		"another authority": {other, []string{"cluster " + config.Host + " is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig anew"}},
+		"wrong credentials": {stranger, []string{"cluster " + config.Host + " does not accept the credentials of the kubeconfig; log in again"}},
+		"another authority": {other, []string{"cluster " + config.Host + " is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig again"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDeployer(t, deploy.Options{Config: test.config})

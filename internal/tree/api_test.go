@@ -1,4 +1,4 @@
-package main
+package tree
 
 import (
 	"go/ast"
@@ -18,7 +18,7 @@ var embedded = []string{"plan", "builtins", "interp"}
 // read parses the Go files of a package of the module, with its tests or without.
 func read(t *testing.T, fset *token.FileSet, pkg string, tests bool) []*ast.File {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join("../..", filepath.FromSlash(pkg), "*.go"))
+	names, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pkg), "*.go"))
 	if err != nil || len(names) == 0 {
 		t.Fatalf("package %s: %v, %d files", pkg, err, len(names))
 	}
@@ -81,7 +81,7 @@ func TestExamples(t *testing.T) {
 // of a type or a function begins with it. The methods of errors and events that
 // say only what they are for Go need none.
 func TestDocumented(t *testing.T) {
-	for pkg := range policy {
+	for pkg := range policy(t) {
 		if isInternal(pkg) {
 			continue
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A WatchState is what watch mode is at (SPEC 8a).
+// A WatchState is what watch mode is at (SPEC §9).
 type WatchState string
 
 // The states of watch mode.

@@ -68,7 +68,7 @@ type Options struct {
 }
 
 // Run deploys what the files say now, and again whenever they change, until ctx
-// is done (SPEC 8a). What runs then ends as a cancelled run does (A4), and what
+// is done (SPEC §9). What runs then ends as a cancelled run does (A4), and what
 // is deployed stays. The error is the cause of the end of ctx, or why the files
 // cannot be watched.
 func Run(ctx context.Context, opts Options) error {

@@ -57,8 +57,8 @@ func TestSecretWait(t *testing.T) {
 			told: []string{"10s keys password, user of Secret mail (it is empty)", "20s key password of Secret mail (it has user)"},
 		},
 		{
-			name: "never", took: time.Minute,
-			want: "timed out after 1m0s: missing in namespace ns: Secret mail (keys more, password, user)",
+			name: "never", took: 55 * time.Second,
+			want: "timed out after 55s: missing in namespace ns: Secret mail (keys more, password, user)",
 			told: []string{"10s Secret mail (keys password, user)", "20s Secret mail (keys password, user)", "30s Secret mail (keys password, user)", "40s Secret mail (keys password, user)", "50s Secret mail (keys password, user)"},
 		},
 		{
@@ -112,7 +112,7 @@ func TestSecretWait(t *testing.T) {
 				if test.script != nil {
 					go test.script(s)
 				}
-				err := w.run(ctx, changes, within(time.Minute))
+				err := w.run(ctx, changes, within(55*time.Second))
 				if took := time.Since(began); took != test.took {
 					t.Errorf("took %s, want %s", took, test.took)
 				}

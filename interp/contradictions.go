@@ -95,9 +95,13 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 				hint = fmt.Sprintf("write .%s of the database, such as %s.%s", key, strings.ReplaceAll(db.Plan.Name, "-", "_"), key)
 			case "database":
 				hint = "the database in it has one name everywhere, which .url ends with: app, or 0 of redis"
+			case "":
+				hint = "name one of its keys with key =, or " + hint
+			default:
+				hint = fmt.Sprintf("it has no key %q: %s", key, hint)
 			}
 			e.session.Report(plan.Diagnostic{
-				Severity: plan.Warning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
+				Severity: plan.Warning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint, Rule: "own-credentials",
 				Message: fmt.Sprintf("%s of %s is taken from the secret %s, which is made for the database %s when it is deployed", v.Name, s.Plan.Name, v.Secret.Name, db.Plan.Name),
 				Related: []plan.Related{{Pos: db.Plan.Pos, Message: "the database is here"}},
 			})

@@ -187,15 +187,13 @@ var published = regexp.MustCompile(`^(?:(?:[0-9.]{7,15}:)?([0-9]{1,5})?:)?([0-9]
 // publishes returns what to write for a port as Compose has it.
 func publishes(text string) string {
 	m := published.FindStringSubmatch(text)
-	call := "port(" + m[2] + ")"
-	if m[3] == "/udp" {
-		call = "port(" + m[2] + `, protocol = "UDP")`
+	if m[3] == "/udp" { // which nothing forwards
+		return "write port(" + m[2] + `, protocol = "UDP")`
 	}
 	if m[1] == "" {
-		return "write " + call
+		return "write port(" + m[2] + ")"
 	}
-	return fmt.Sprintf("write %s, on which the container listens; nothing is published as %s on this machine: port(%s, public = True) makes an Ingress, kubectl port-forward reaches it from here",
-		call, m[1], m[2])
+	return fmt.Sprintf("write port(%s, local = %s): the container listens on %s, and pipe forward opens it at %s of this machine; port(%s, public = True) makes an Ingress", m[2], m[1], m[2], m[1], m[2])
 }
 
 // mounted returns what to write for a volume as Compose mounts it.
@@ -203,7 +201,7 @@ func mounted(text string) string {
 	source, rest, _ := strings.Cut(text, ":")
 	target, _, _ := strings.Cut(rest, ":")
 	if source == "" || strings.ContainsAny(source[:1], "./~$") {
-		return fmt.Sprintf(`nothing of this machine is mounted: COPY %s in the Dockerfile, or write volume(%q, size = "10Gi") for storage that starts empty and stays`, source, target)
+		return fmt.Sprintf(`nothing of this machine is mounted: COPY %s in the Dockerfile, which sync= keeps up to date in watch mode, or write volume(%q, size = "10Gi") for storage that starts empty and stays`, source, target)
 	}
 	return fmt.Sprintf(`write volume(%q, name = %q, size = "10Gi")`, target, source)
 }

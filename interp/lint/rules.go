@@ -9,7 +9,7 @@ type Rule struct {
 }
 
 // ofPlan are the rules whose findings only a plan shows.
-var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "share-stage", "skipped-used", "unbuilt", "unpinned-chart"}
+var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "skipped-used", "unbuilt", "unpinned-chart"}
 
 // rules is the one table of what is looked for: docs/lint.md and SARIF
 // are made from it.
@@ -37,6 +37,11 @@ var rules = []Rule{
 	{
 		"latest-tag", "An image has no tag or the tag `latest`.",
 		"What such a tag means changes without any change of the Pipelinefile, so that a deploy of an old commit brings new software. Name a version, or a digest.", false,
+	},
+	{
+		"own-credentials", "The credentials of a database are named as a secret.",
+		"The Secret `NAME-credentials` of a database `NAME` is made by `pipe` when it is deployed: nobody has to make it. Write the attributes of the database, such as `db.url` or " +
+			"`db.password`: they follow the database when its name changes, and a misspelt one is found here and not in the cluster.", false,
 	},
 	{
 		"shadow", "A name hides a builtin.",

@@ -67,10 +67,12 @@ func (n needs) missing(find func(name string) *corev1.Secret) []runtime.MissingS
 		name, _ := chart.SecretKey(u.ref)
 		has, never := n.keys(name, find)
 		key, ok := keyIn(u.ref, has)
-		if ok {
+		switch {
+		case ok:
 			continue
-		}
-		if u.ref.Key == "" && len(has) > 1 {
+		case never != "" && u.ref.Key != "":
+			never = fmt.Sprintf("Secret %s has no key %s: %s", name, key, never)
+		case u.ref.Key == "" && len(has) > 1:
 			never = fmt.Sprintf("Secret %s of namespace %s has the keys %s: name one with secret(%q, key = …)", name, n.namespace, strings.Join(has, ", "), u.ref.Name)
 		}
 		m := groups[group{name, never}]
@@ -104,7 +106,7 @@ func (n needs) missing(find func(name string) *corev1.Secret) []runtime.MissingS
 func (n needs) keys(name string, find func(name string) *corev1.Secret) (has []string, never string) {
 	if db, ok := n.own[name]; ok {
 		has = slices.Sorted(maps.Keys(chart.Credentials(db, "", "")))
-		return has, fmt.Sprintf("Secret %s is made by pipe for database %s, with the keys %s", name, db.Name, strings.Join(has, ", "))
+		return has, fmt.Sprintf("pipe makes it for database %s, with the keys %s", db.Name, strings.Join(has, ", "))
 	}
 	secret := find(name)
 	if secret == nil {

@@ -204,7 +204,7 @@ func TestMissingSecrets(t *testing.T) {
 	want := []runtime.MissingSecret{
 		{
 			Name: "db-credentials", Keys: []string{"pass"}, Has: []string{"database", "host", "password", "port", "url", "user"}, Services: []string{"api"},
-			Never: "Secret db-credentials is made by pipe for database db, with the keys database, host, password, port, url, user",
+			Never: "Secret db-credentials has no key pass: pipe makes it for database db, with the keys database, host, password, port, url, user",
 		},
 		{Name: "empty", Keys: []string{"value"}, Has: []string{}, Services: []string{"api"}, Make: kubectl + ` patch secret empty --patch '{"stringData":{"value":"VALUE"}}'`},
 		{Name: "none", Keys: []string{"key", "other"}, Services: names, Make: kubectl + " create secret generic none --from-literal=key=VALUE --from-literal=other=VALUE"},

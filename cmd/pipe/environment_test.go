@@ -66,7 +66,7 @@ func TestDamaged(t *testing.T) {
 	}
 	b.world.Store.Damage(runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"})
 	const damaged = `error: environment staging of pipeline shop: record shop/staging is damaged: unexpected end of JSON input
-next: delete the environment with "pipe delete shop/staging"; or delete record shop/staging alone and run again, which forgets what was skipped and moved and leaves what is deployed
+next: delete record shop/staging alone and run again, which leaves what is deployed and forgets what was skipped and moved; or delete the environment, with ALL its data: pipe delete shop/staging
 `
 	nowhere := t.TempDir()
 	for _, args := range [][]string{

@@ -93,7 +93,7 @@ func advice(err error) string {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
 		return "run again to go on: nothing is half done, and what is done is not done twice"
 	case errors.As(err, &damaged):
-		return fmt.Sprintf("delete the environment with \"pipe delete %s/%s\"; or delete %s alone and run again, which forgets what was skipped and moved and leaves what is deployed", damaged.Key.Pipeline, damaged.Key.Name, damaged.Object)
+		return fmt.Sprintf("delete %s alone and run again, which leaves what is deployed and forgets what was skipped and moved; or delete the environment, with ALL its data: pipe delete %s/%s", damaged.Object, damaged.Key.Pipeline, damaged.Key.Name)
 	case errors.As(err, &owned):
 		return ui.AfterOwned(owned)
 	case errors.As(err, &elsewhere) && elsewhere.Namespace == elsewhere.Key.Namespace():

@@ -202,8 +202,8 @@ func (e *strangerError) Error() string {
 	if e.hook.Namespaced() {
 		in, where = " in namespace "+e.hook.Namespace, " --namespace "+e.hook.Namespace
 	}
-	return fmt.Sprintf("hook %s: an object of that name exists%s and belongs to %s, so it is not replaced; rename the hook in the chart or, if nobody needs the object, delete it: kubectl%s delete %s",
-		shortName(e.hook), in, e.owner, where, object)
+	return fmt.Sprintf("hook %s: an object of that name exists%s and belongs to %s, so it is not replaced; rename the hook in the chart or, if nobody needs the object, delete it: kubectl%s delete %s (%s)",
+		shortName(e.hook), in, e.owner, where, object, lossOf(e.hook))
 }
 
 // ownerOf says whom an object belongs to, as far as it tells.

@@ -177,7 +177,7 @@ func (d *Deployer) supplied(ctx context.Context, st *secretState, namespace stri
 		name, key := chart.SecretKey(u.ref)
 		have := st.data[name]
 		if have != nil && have.Labels[labelKind] != kindSecret && !bytes.Equal(have.Data[key], value) {
-			errs = append(errs, fmt.Errorf("secret %s: Secret %s of namespace %s was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other", u.ref.Name, name, namespace))
+			errs = append(errs, fmt.Errorf("secret %s: Secret %s of namespace %s was not made by pipe, and its key %s is not what the source of secrets gives: leave the secret out of the source to use the Secret as it is; or, to lose what is in it: kubectl --namespace %s delete secret %s", u.ref.Name, name, namespace, key, namespace, name))
 			continue
 		}
 		if given[name] == nil {
@@ -226,7 +226,13 @@ func (w secretWriter) write(ctx context.Context, name, kind string, data map[str
 	switch owner := runtime.OwnerOf(have.Labels); owner {
 	case w.key:
 	case runtime.EnvironmentKey{}:
-		return fmt.Errorf("Secret %s of namespace %s was not made by pipe, and what it has of %s is not what is needed; delete it, or have it hold that", name, have.Namespace, strings.Join(lacks, ", "))
+		var marks []string
+		for label, value := range w.key.Labels() {
+			marks = append(marks, label+"="+value)
+		}
+		slices.Sort(marks)
+		return fmt.Errorf("Secret %s of namespace %s was not made by pipe, and what it has of %s is not what is needed: to let pipe set that, and keep the rest: kubectl --namespace %s label secret %s %s",
+			name, have.Namespace, strings.Join(lacks, ", "), have.Namespace, name, strings.Join(marks, " "))
 	default:
 		return &runtime.OwnedError{Key: w.key, Kind: "Secret", Name: name, Owner: owner}
 	}

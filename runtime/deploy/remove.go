@@ -115,7 +115,7 @@ func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.E
 	if more := len(foreign) - shown; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete it all the same: kubectl delete namespace %s", text, n.Name), false, nil
+	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete all of it, with its data: kubectl delete namespace %s", text, n.Name), false, nil
 }
 
 // foreign returns what is in the namespace of an environment and was neither made
@@ -213,7 +213,7 @@ func (d *Deployer) removeOurs(ctx context.Context, key runtime.EnvironmentKey, k
 			return err
 		}
 		if len(left) > 0 {
-			warn("volumes in namespace %s are kept, as nobody noted whose they are: %s; to delete them: kubectl --namespace %s delete persistentvolumeclaim %s",
+			warn("volumes in namespace %s are kept, as nobody noted whose they are: %s; to delete them, with ALL their data: kubectl --namespace %s delete persistentvolumeclaim %s",
 				namespace, strings.Join(left, ", "), namespace, strings.Join(left, " "))
 		}
 	}

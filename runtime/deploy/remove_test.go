@@ -49,7 +49,7 @@ func TestRemove(t *testing.T) {
 		{name: "not ours", want: "pipe did not make it", before: func(t *testing.T, namespace string) {
 			createNamespace(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 		}},
-		{name: "foreign objects", want: "pipe did not make all that is in it: configmap theirs, secret given, serviceaccount robot; to delete it all the same: kubectl delete namespace ", left: []string{"given"}, then: func(t *testing.T, namespace string) {
+		{name: "foreign objects", want: "pipe did not make all that is in it: configmap theirs, secret given, serviceaccount robot; to delete all of it, with its data: kubectl delete namespace ", left: []string{"given"}, then: func(t *testing.T, namespace string) {
 			in := metav1.ObjectMeta{Namespace: namespace}
 			in.Name = "theirs"
 			_, err := c.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: in}, metav1.CreateOptions{})

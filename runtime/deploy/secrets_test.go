@@ -280,13 +280,32 @@ func TestSecretOfAnother(t *testing.T) {
 	setSecret(t, config, b.namespace, "taken", map[string]string{"value": "4711-mine"})
 	api := using(using(container("api"), "V0", plan.SecretRef{Name: "given"}), "V1", plan.SecretRef{Name: "taken"})
 	err := b.Prepare(t.Context(), keyOf(b.namespace), planOf(api, database("db")))
-	want := "secret taken: Secret taken of namespace " + b.namespace + " was not made by pipe and holds another value than the source of secrets gives; delete the one or leave out the other"
+	want := "secret taken: Secret taken of namespace " + b.namespace + " was not made by pipe, and its key value is not what the source of secrets gives: " +
+		"leave the secret out of the source to use the Secret as it is; or, to lose what is in it: kubectl --namespace " + b.namespace + " delete secret taken"
 	if err == nil || err.Error() != want {
 		t.Errorf("Prepare = %v, want %s", err, want)
 	}
 	list, err := client(t, config).CoreV1().Secrets(b.namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("%d Secrets after an error, want the one of before: %v", len(list.Items), err)
+	}
+
+	// The credentials of a database that somebody else made are completed when one says so,
+	// and keep their password, by which the data is read.
+	setSecret(t, config, b.namespace, "db-credentials", map[string]string{"user": "ana", "password": "4711-old"})
+	err = b.Prepare(t.Context(), keyOf(b.namespace), planOf(database("db")))
+	key := keyOf(b.namespace)
+	label := "kubectl --namespace " + b.namespace + " label secret db-credentials pipelinefile.github.io/environment=" + key.Name + " pipelinefile.github.io/pipeline=" + key.Pipeline
+	if err == nil || !strings.HasSuffix(err.Error(), "what it has of database, host, port, url is not what is needed: to let pipe set that, and keep the rest: "+label) {
+		t.Fatalf("Prepare = %v, want the end %s", err, label)
+	}
+	secret := b.secret("db-credentials")
+	secret.Labels = key.Labels()
+	_, err = client(t, config).CoreV1().Secrets(b.namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
+	must(t, err)
+	must(t, b.Prepare(t.Context(), key, planOf(database("db"))))
+	if got := b.secret("db-credentials").Data; string(got["password"]) != "4711-old" || !strings.HasPrefix(string(got["url"]), "postgresql://ana:4711-old@db:") {
+		t.Errorf("the credentials are not those of before, completed")
 	}
 }
 

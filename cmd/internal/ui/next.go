@@ -114,9 +114,9 @@ func AfterOwned(e *runtime.OwnedError) string {
 	case e.Owner == (runtime.EnvironmentKey{}):
 		return "give the service another name, or replace that release by the service with --take-over"
 	case e.Kind != "namespace":
-		return fmt.Sprintf("give the service another name, or delete the environment that has it with \"pipe delete %s/%s\"", e.Owner.Pipeline, e.Owner.Name)
+		return fmt.Sprintf("give the service another name, or delete the environment that has it, with ALL its data: pipe delete %s/%s", e.Owner.Pipeline, e.Owner.Name)
 	case e.Exists:
-		return fmt.Sprintf("separate them with \"pipe delete %s/%s\", which deletes what this environment has in there and nothing else; then give it or its pipeline another name", e.Key.Pipeline, e.Key.Name)
+		return fmt.Sprintf("separate them with \"pipe delete %s/%s\", which deletes what this environment has in there, its volumes with it, and nothing else; then give it or its pipeline another name", e.Key.Pipeline, e.Key.Name)
 	}
 	return "give the environment or the pipeline another name: a namespace is named after both, and has one owner"
 }

@@ -43,6 +43,8 @@ type options struct {
 	// Ready, if set, is called once with the address, such as unix:///x/y, when
 	// builds can be sent there.
 	Ready func(addr string) error
+	// Note, if set, is told what was damaged, and made good, before Ready is called.
+	Note func(text string)
 	// Use, if set, is called for each connection, and what it returns at its end.
 	Use func() (end func())
 

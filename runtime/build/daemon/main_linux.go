@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,12 +24,12 @@ import (
 // serve runs BuildKit in this process, or as an ordinary user below this one.
 func serve(ctx context.Context, root string, args []string, ready func(addr string) error, activity *background.Activity) error {
 	if os.Geteuid() != 0 {
-		return serveRootless(ctx, root, args, ready)
+		return serveRootless(ctx, root, args, ready, activity.Note)
 	}
 	if err := prepare(root); err != nil {
 		return err
 	}
-	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Ready: ready, Use: activity.Begin})
+	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Ready: ready, Note: activity.Note, Use: activity.Begin})
 }
 
 // ownConfig is the file for this BuildKit alone, buildkitd.toml beside its root,
@@ -64,7 +63,7 @@ func socketFile(root string) string { return filepath.Join(root, "address") }
 // RootlessKit. The network stays the host's, so that registries on loopback are
 // reached. The namespace has processes of its own: when its first one dies, the
 // kernel ends all others and undoes the mounts.
-func serveRootless(ctx context.Context, root string, args []string, ready func(addr string) error) error {
+func serveRootless(ctx context.Context, root string, args []string, ready func(addr string) error, note func(string)) error {
 	if err := usable(); err != nil {
 		return err
 	}
@@ -92,8 +91,11 @@ func serveRootless(ctx context.Context, root string, args []string, ready func(a
 	if err != nil {
 		return err
 	}
-	addr, err := waitAddress(ctx, root, ended)
+	addr, notes, err := waitAddress(ctx, root, ended)
 	if err == nil {
+		for _, text := range notes {
+			note(text)
+		}
 		err = ready(addr)
 	}
 	if err == nil {
@@ -144,23 +146,25 @@ func stopRootless(cmd *exec.Cmd, ended <-chan error) error {
 	return nil
 }
 
-// waitAddress waits until BuildKit has written its address and answers there.
-func waitAddress(ctx context.Context, root string, ended chan error) (string, error) {
+// waitAddress waits until BuildKit has written its address, and what it has to tell,
+// and answers there.
+func waitAddress(ctx context.Context, root string, ended chan error) (addr string, notes []string, err error) {
 	for {
 		data, err := os.ReadFile(socketFile(root))
-		if addr, found := bytes.CutSuffix(data, []byte("\n")); err == nil && found {
-			conn, err := net.Dial("unix", strings.TrimPrefix(string(addr), "unix://"))
+		if err == nil && len(data) > 0 {
+			lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+			conn, err := net.Dial("unix", strings.TrimPrefix(lines[0], "unix://"))
 			if err == nil {
 				conn.Close()
-				return string(addr), nil
+				return lines[0], lines[1:], nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return "", context.Cause(ctx)
+			return "", nil, context.Cause(ctx)
 		case err := <-ended:
 			ended <- err // for who waits for the end
-			return "", fmt.Errorf("rootlesskit, which runs BuildKit for an ordinary user, ended: %w (see what it printed above; "+
+			return "", nil, fmt.Errorf("rootlesskit, which runs BuildKit for an ordinary user, ended: %w (see what it printed above; "+
 				"user namespaces must be allowed: sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", orDone(err))
 		case <-time.After(10 * time.Millisecond):
 		}
@@ -179,7 +183,12 @@ func serveInside(ctx context.Context, root string, outside int) error {
 	if err := errors.Join(prepare(root), os.Setenv("XDG_RUNTIME_DIR", temp(root))); err != nil {
 		return err
 	}
-	return serveAt(ctx, options{Root: root, Config: ownConfig(root), pid: outside, Ready: func(addr string) error {
-		return os.WriteFile(socketFile(root), []byte(addr+"\n"), 0o600)
+	var notes []string
+	note := func(text string) { notes = append(notes, strings.Join(strings.Fields(text), " ")) }
+	return serveAt(ctx, options{Root: root, Config: ownConfig(root), pid: outside, Note: note, Ready: func(addr string) error {
+		// Who waits for it sees all of it.
+		next := socketFile(root) + ".new"
+		text := strings.Join(append([]string{addr}, notes...), "\n") + "\n"
+		return errors.Join(os.WriteFile(next, []byte(text), 0o600), os.Rename(next, socketFile(root)))
 	}})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
+	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
@@ -53,7 +54,11 @@ func serveAt(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer done()
-	controller, err := newController(ctx, o)
+	note := o.Note
+	if note == nil {
+		note = func(text string) { logrus.Warn(text) }
+	}
+	controller, err := mended(o.Root, note, func() (*control.Controller, error) { return newController(ctx, o) })
 	if err != nil {
 		listener.Close()
 		return err
@@ -80,7 +85,11 @@ func serveAt(ctx context.Context, o options) (err error) {
 		}
 	}
 	stop(server)
-	return errors.Join(err, controller.Close())
+	closed := controller.Close()
+	if closed == nil {
+		closed = os.Remove(began(o.Root))
+	}
+	return errors.Join(err, closed)
 }
 
 // stop ends the server; what runs on it is cancelled if it takes too long.
@@ -90,13 +99,15 @@ func stop(server *grpc.Server) {
 	late.Stop()
 }
 
+func lockFile(root string) string { return filepath.Join(root, "pipe.lock") }
+
 // lockRoot locks the root for this process. Without it a second process would
 // wait for the first one's databases for ever, and say nothing.
 func lockRoot(root string, pid int) (*os.File, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(root, "pipe.lock")
+	path := lockFile(root)
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

@@ -16,13 +16,32 @@ import (
 // environment does not have, or has without some of the keys.
 type MissingSecret struct {
 	Name     string
-	Keys     []string // that are needed and missing, sorted
-	Has      []string // the keys that the Secret has, sorted; nil: there is no such Secret
-	Services []string // that need one of Keys, in the order of the plan
-	Make     string   // a command that makes all of Keys, with placeholders for the values
+	Keys     []string     // that are needed and missing, sorted
+	Has      []string     // the keys that the Secret has, sorted; nil: there is no such Secret
+	Services []string     // that need one of Keys, in the order of the plan
+	Make     string       // a command that makes all of Keys, with placeholders for the values
+	By       *SecretMaker // what is to make it; nil: that is not known
 	// Never says why waiting for it is useless, such as "Secret mail has the keys a, b:
 	// name one with secret(\"mail\", key = …)". Empty: somebody may make it.
 	Never string
+}
+
+// A SecretMaker is an object whose controller is to make a Secret.
+type SecretMaker struct {
+	Object string // such as "ExternalSecret mail"
+	Why    string // why it has not done so yet; empty: that is not known
+	Look   string // a command that shows the object
+}
+
+// Wanted says what is missing, and what is to make it.
+func (m MissingSecret) Wanted() string {
+	switch {
+	case m.By == nil:
+		return m.String()
+	case m.By.Why == "":
+		return fmt.Sprintf("%s, to be made by %s", m, m.By.Object)
+	}
+	return fmt.Sprintf("%s, to be made by %s (%s)", m, m.By.Object, m.By.Why)
 }
 
 // String says what is missing, such as "Secret mail (keys password, user)".
@@ -48,7 +67,7 @@ func plural(noun string, of []string) string {
 func missingText(missing []MissingSecret) string {
 	texts := make([]string, len(missing))
 	for i, m := range missing {
-		texts[i] = m.String()
+		texts[i] = m.Wanted()
 	}
 	return strings.Join(texts, "; ")
 }
@@ -121,6 +140,13 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 			Severity: plan.Warning, Pos: first.Pos,
 			Message: fmt.Sprintf("%s %s %s, which namespace %s does not have", some(m.Services, mostRelated), needs(m.Services), m, r.namespace),
 			Hint:    fmt.Sprintf("a run waits for it, at most for timeout= of the service; if nothing else makes it, give the values with --secrets, or run: %s", m.Make),
+		}
+		if m.By != nil {
+			d.Message = fmt.Sprintf("%s %s %s, which namespace %s does not have yet", some(m.Services, mostRelated), needs(m.Services), m, r.namespace)
+			d.Hint = fmt.Sprintf("a run waits for %s to make it, at most for timeout= of the service; see how that is with: %s", m.By.Object, m.By.Look)
+			if m.By.Why != "" {
+				d.Message += ": " + m.By.Object + ": " + m.By.Why
+			}
 		}
 		if !first.Caller.IsZero() {
 			d.Related = append(d.Related, plan.Related{Pos: first.Caller, Message: first.Name + " is declared by the call here"})

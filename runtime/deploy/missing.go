@@ -155,6 +155,7 @@ func (d *Deployer) MissingSecrets(ctx context.Context, key runtime.EnvironmentKe
 		missing = n.missing(func(name string) *corev1.Secret { return st.data[name] })
 		return nil
 	})
+	d.noteMakers(ctx, n.namespace, missing)
 	return missing, err
 }
 
@@ -174,6 +175,7 @@ func (d *Deployer) AwaitSecrets(ctx context.Context, key runtime.EnvironmentKey,
 	changes := make(chan struct{}, 1)
 	defer v.read(changes)()
 	w := secretWait{all: all, own: all.of(service), emit: emit, err: func() error { return v.err(secretKind) }}
+	w.makers = func(missing []runtime.MissingSecret) { d.noteMakers(ctx, all.namespace, missing) }
 	w.find = func(name string) *corev1.Secret { return object[corev1.Secret](v, secretKind, all.namespace, name) }
 	err = w.run(ctx, changes, within(timeoutOf(*s)))
 	switch {
@@ -211,7 +213,9 @@ type secretWait struct {
 	own  needs
 	find func(name string) *corev1.Secret
 	err  func() error // why what find returns may not be how it is
-	emit runtime.Emit
+	// makers notes who is to make what is missing.
+	makers func([]runtime.MissingSecret)
+	emit   runtime.Emit
 }
 
 // run looks whenever something has changed. What is there soon is not told.
@@ -236,6 +240,7 @@ func (w secretWait) run(ctx context.Context, changes <-chan struct{}, until limi
 		select {
 		case <-changes:
 		case <-tell.C:
+			w.makers(missing)
 			w.emit(runtime.WaitingFor{What: w.text(missing)})
 		case <-end.C:
 		case <-ctx.Done():
@@ -246,7 +251,7 @@ func (w secretWait) run(ctx context.Context, changes <-chan struct{}, until limi
 
 // text says in one line what is waited for.
 func (w secretWait) text(missing []runtime.MissingSecret) string {
-	text := missing[0].String()
+	text := missing[0].Wanted()
 	if n := len(missing) - 1; n > 0 {
 		text += fmt.Sprintf(", and %d more", n)
 	}
@@ -264,5 +269,6 @@ func (w secretWait) over(missing []runtime.MissingSecret, err error) error {
 			out.Missing = append(out.Missing, m)
 		}
 	}
+	w.makers(out.Missing)
 	return out
 }

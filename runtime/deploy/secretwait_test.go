@@ -62,6 +62,15 @@ func TestSecretWait(t *testing.T) {
 			told: []string{"10s Secret mail (keys password, user)", "20s Secret mail (keys password, user)", "30s Secret mail (keys password, user)", "40s Secret mail (keys password, user)", "50s Secret mail (keys password, user)"},
 		},
 		{
+			name: "soon to be made", took: 15 * time.Second,
+			script: func(s *secretScene) {
+				time.Sleep(15 * time.Second)
+				s.cancel(errors.New("interrupted"))
+			},
+			want: "interrupted: missing in namespace ns: Secret mail (keys more, password, user), to be made by ExternalSecret mail (SecretSyncedError: no such entry)",
+			told: []string{"10s Secret mail (keys password, user), to be made by ExternalSecret mail (SecretSyncedError: no such entry)"},
+		},
+		{
 			name: "no right to watch", took: 3 * time.Second,
 			script: func(s *secretScene) {
 				time.Sleep(3 * time.Second)
@@ -106,6 +115,13 @@ func TestSecretWait(t *testing.T) {
 					emit: func(b runtime.Body) {
 						told = append(told, fmt.Sprintf("%.0fs %s", time.Since(began).Seconds(), b.(runtime.WaitingFor).What))
 					},
+				}
+				w.makers = func(missing []runtime.MissingSecret) {
+					for i := range missing {
+						if test.name == "soon to be made" {
+							missing[i].By = &runtime.SecretMaker{Object: "ExternalSecret mail", Why: "SecretSyncedError: no such entry"}
+						}
+					}
 				}
 				changes := make(chan struct{}, 1)
 				defer s.view.read(changes)()

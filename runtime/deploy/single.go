@@ -151,13 +151,19 @@ func customReady(obj kruntime.Object) (why string) {
 	if !ok {
 		return ""
 	}
-	c := conditionOf(u, "Ready")
+	return notTrue(u, "Ready")
+}
+
+// notTrue says why a condition of an object is not true; "" if it is, or if the object
+// does not have it.
+func notTrue(u *unstructured.Unstructured, kind string) string {
+	c := conditionOf(u, kind)
 	if c == nil || c["status"] == "True" {
 		return ""
 	}
 	text, _ := c["message"].(string)
 	name, _ := c["reason"].(string)
-	return or(reason(name, text), "it is not Ready")
+	return or(reason(name, text), "it is not "+kind)
 }
 
 // conditionOf returns a condition of an object's status, or nil.

@@ -74,7 +74,7 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	cause, evidence := c.Text, f.Evidence
 	if len(names) > 1 {
 		for _, m := range missing(c.Failed) {
-			cause += fmt.Sprintf("\n%s: %s", m, strings.Join(m.Services[:min(len(m.Services), shownNames)], ", "))
+			cause += fmt.Sprintf("\n%s: %s", m.Wanted(), strings.Join(m.Services[:min(len(m.Services), shownNames)], ", "))
 			if more := len(m.Services) - shownNames; more > 0 {
 				cause += fmt.Sprintf(" and %d more", more)
 			}

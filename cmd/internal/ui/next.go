@@ -103,6 +103,10 @@ func afterMissing(missing []runtime.MissingSecret) []string {
 	}
 	var lines []string
 	for _, m := range missing {
+		if m.By != nil {
+			lines = append(lines, fmt.Sprintf("see why %s has not made Secret %s: %s", m.By.Object, m.Name, m.By.Look))
+			continue
+		}
 		lines = append(lines, m.Make)
 	}
 	return append(lines, "or give the values with --secrets, or look at what was to make them; then run again: what was deployed stays, and of what waited nothing was begun")

@@ -187,7 +187,10 @@ func TestFailuresText(t *testing.T) {
 			fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.SecretsError{Namespace: "shop-staging", Missing: []runtime.MissingSecret{{
 				Name: "cert", Keys: []string{"tls.key"}, Has: []string{"tls.crt"}, Services: []string{"site"},
 				Make: `kubectl --namespace shop-staging patch secret cert --patch '{"stringData":{"tls.key":"VALUE"}}'`,
-			}, mail}, Err: runtime.ErrTimeout})),
+			}, mail, {
+				Name: "token", Keys: []string{"value"}, Services: []string{"site"}, Make: "kubectl …",
+				By: &runtime.SecretMaker{Object: "ExternalSecret tok", Why: "SecretSyncedError: no such entry", Look: "kubectl --namespace shop-staging describe externalsecrets.external-secrets.io tok"},
+			}}, Err: runtime.ErrTimeout})),
 		},
 		"one cause": {
 			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),

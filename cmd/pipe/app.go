@@ -28,6 +28,8 @@ type app struct {
 	now     func() time.Time
 	// terminal reports whether standard error is a terminal with a size.
 	terminal func() bool
+	// screen reports whether standard output is a terminal; nil: it is not.
+	screen func() bool
 	// typed reports whether standard input is a terminal; nil: it is not.
 	typed func() bool
 	// tty returns the terminal that both standard input and standard output are; nil,
@@ -62,8 +64,10 @@ func (a *app) env(name string) (string, bool) {
 	return "", false
 }
 
-// main runs the command and returns its exit status.
+// main runs the command and returns its exit status. Nothing that it writes acts on a
+// terminal but colours, and what asks for the streams below.
 func (a *app) main() int {
+	a.stdout, a.stderr = ui.NewSafe(a.stdout), ui.NewSafe(a.stderr)
 	ctx, stop := a.interruptible(context.Background())
 	defer stop()
 	err := a.execute(ctx)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 	"github.com/pipelinefile/pipe/runtime/local"
@@ -32,7 +33,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		Use:   "render",
 		Short: "A process that renders charts",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return render.Main(a.stdin, a.stdout, a.exit) },
+		RunE:  func(*cobra.Command, []string) error { return render.Main(a.stdin, ui.Raw(a.stdout), a.exit) },
 	}, a.registryCmd(), &cobra.Command{
 		Use:   "stop",
 		Short: "End the embedded builder and the embedded registry",

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -65,8 +64,7 @@ what a run does, see --progress of "pipe run" and "pipe history".
 // happening returns what writes an event.
 func (a *app) happening(format string) func(deploy.Happening) {
 	if format == "json" {
-		e := json.NewEncoder(a.stdout)
-		e.SetEscapeHTML(false)
+		e := ui.Encoder(a.stdout)
 		return func(h deploy.Happening) { _ = e.Encode(h) }
 	}
 	return func(h deploy.Happening) {

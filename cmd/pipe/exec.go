@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/reach"
@@ -140,7 +141,8 @@ var errInterrupted = errors.New("interrupted")
 
 // execAt runs a command, with the terminal if there is one.
 func (a *app) execAt(ctx context.Context, ns *reach.Namespace, at reach.Place, command []string) error {
-	c := reach.Command{Args: command, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
+	// What the command writes is between it and the terminal, as with ssh.
+	c := reach.Command{Args: command, Stdin: a.stdin, Stdout: ui.Raw(a.stdout), Stderr: ui.Raw(a.stderr)}
 	var t *tty
 	if a.tty != nil {
 		t = a.tty()

@@ -14,6 +14,7 @@ import (
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/format"
@@ -85,6 +86,15 @@ func (a *app) format(cmd *cobra.Command, args []string, check, diff bool) error 
 	return unformatted(changed, check)
 }
 
+// file is standard output for the content of a file, which keeps all that it has unless
+// it is shown on a terminal.
+func (a *app) file() io.Writer {
+	if a.screen != nil && a.screen() {
+		return a.stdout
+	}
+	return ui.Raw(a.stdout)
+}
+
 // formatInput lays out standard input.
 func (a *app) formatInput(check, diff bool) error {
 	was, err := io.ReadAll(io.LimitReader(a.stdin, builtins.SourceSize+1))
@@ -96,7 +106,7 @@ func (a *app) formatInput(check, diff bool) error {
 		return err
 	}
 	if !check && !diff {
-		_, err := a.stdout.Write(is)
+		_, err := a.file().Write(is)
 		return err
 	}
 	if bytes.Equal(was, is) {
@@ -124,7 +134,7 @@ func (a *app) formatted(file string, was, is []byte, check, diff bool) error {
 
 // difference shows how two texts of a file differ.
 func (a *app) difference(name string, was, is []byte) error {
-	return difflib.WriteUnifiedDiff(a.stdout, difflib.UnifiedDiff{
+	return difflib.WriteUnifiedDiff(a.file(), difflib.UnifiedDiff{
 		A: difflib.SplitLines(string(was)), B: difflib.SplitLines(string(is)),
 		FromFile: name, ToFile: name + " (laid out)", Context: 3,
 	})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -222,9 +221,7 @@ func (s *forwardShow) changed(f reach.Forward) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.json {
-		e := json.NewEncoder(s.stdout)
-		e.SetEscapeHTML(false)
-		_ = e.Encode(forwardLine{f.Service, f.Event(s.plan), f.Pod}) // once nobody reads, nothing is left to say
+		_ = ui.Encoder(s.stdout).Encode(forwardLine{f.Service, f.Event(s.plan), f.Pod}) // once nobody reads, nothing is left to say
 		return
 	}
 	good := []reach.ForwardState{"", reach.Listening, reach.Connected}

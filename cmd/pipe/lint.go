@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/plan"
@@ -69,7 +70,7 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 	case "sarif":
 		var data []byte
 		if data, err = lint.SARIF(found, version); err == nil {
-			_, err = a.stdout.Write(data)
+			_, err = a.stdout.Write(ui.EscapeJSON(data))
 		}
 	default:
 		for _, f := range lint.First(shownFindings, found) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -85,8 +84,7 @@ func addLines(cmd *cobra.Command, out *string) {
 // reads: what is left to say is not said.
 func (a *app) logLine(format string, width int) func(deploy.LogLine) {
 	if format == "json" {
-		e := json.NewEncoder(a.stdout)
-		e.SetEscapeHTML(false)
+		e := ui.Encoder(a.stdout)
 		return func(l deploy.LogLine) { _ = e.Encode(l) }
 	}
 	return func(l deploy.LogLine) {

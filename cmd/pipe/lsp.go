@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
 	"github.com/pipelinefile/pipe/interp/lsp"
 	"github.com/pipelinefile/pipe/plan"
@@ -30,7 +31,7 @@ for each parameter that has none.`,
 			if err != nil {
 				return err
 			}
-			return lsp.Serve(cmd.Context(), a.stdin, a.stdout, lsp.Options{
+			return lsp.Serve(cmd.Context(), a.stdin, ui.Raw(a.stdout), lsp.Options{
 				Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"},
 				Params:      params,
 				Version:     version,

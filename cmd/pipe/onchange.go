@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -89,16 +86,9 @@ func (a *app) changed(changes []watch.Change) {
 func (a *app) stream(format string, v any, text func() error) error {
 	switch format {
 	case "json":
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
-			return err
-		}
-		_, err := a.stdout.Write(b.Bytes())
-		return err
+		return ui.Encoder(a.stdout).Encode(v)
 	case "yaml":
-		data, err := yaml.Marshal(v)
+		data, err := asYAML(v)
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ func process() *app {
 			w, h, err := term.GetSize(int(os.Stderr.Fd()))
 			return err == nil && w > 0 && h > 0
 		},
+		screen:  func() bool { return term.IsTerminal(int(os.Stdout.Fd())) },
 		typed:   func() bool { return term.IsTerminal(int(os.Stdin.Fd())) },
 		tty:     terminal,
 		signals: signals,

@@ -80,11 +80,11 @@ func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
 	if !ok || a.typed == nil || !a.typed() {
 		return repl.Script(ctx, s, a.stdin, show)
 	}
-	t, err := repl.Open(ctx, in, a.stdout)
+	t, err := repl.Open(ctx, in, ui.Raw(a.stdout))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = t.Close() }() // there is nothing else to be done about it
-	show.Out = t
+	show.Out = ui.NewSafe(t)
 	return repl.Talk(ctx, s, t, show)
 }

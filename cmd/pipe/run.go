@@ -204,8 +204,7 @@ func (a *app) write(format string, v any, text func() error) error {
 	switch format {
 	case "json":
 		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
+		e := ui.Encoder(&b)
 		e.SetIndent("", "  ")
 		if err := e.Encode(v); err != nil {
 			return err
@@ -213,7 +212,7 @@ func (a *app) write(format string, v any, text func() error) error {
 		_, err := a.stdout.Write(b.Bytes())
 		return err
 	case "yaml":
-		data, err := yaml.Marshal(v)
+		data, err := asYAML(v)
 		if err != nil {
 			return err
 		}
@@ -221,6 +220,16 @@ func (a *app) write(format string, v any, text func() error) error {
 		return err
 	}
 	return text()
+}
+
+// asYAML returns a result as YAML. Its library does not take the control characters
+// that JSON may have as they are.
+func asYAML(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML(ui.EscapeJSON(data))
 }
 
 // checkServices reports names of --service that the plan does not have.

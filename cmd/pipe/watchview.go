@@ -31,7 +31,7 @@ func (w *watcher) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	screen, _ := w.app.stderr.(*os.File)
+	screen, _ := ui.Raw(w.app.stderr).(*os.File)
 	if ui.Mode(w.show.progress) == ui.Auto && mode == ui.TTY && (w.show.output != "text" || screen != nil && !ui.Foreground(screen)) {
 		mode = ui.Plain
 	}

@@ -42,7 +42,7 @@ type Keys struct {
 type board struct {
 	now     func() time.Time
 	styles  styles
-	out     io.Writer
+	out     io.Writer // not a Safe: what is drawn is made harmless before
 	environ []string
 	keys    Keys // without In there are none
 
@@ -66,7 +66,7 @@ const patience = 300 * time.Millisecond
 
 func newBoard(opts Options) *board {
 	v := &board{
-		now: opts.Now, styles: newStyles(opts.Color), out: opts.Out, environ: quiescent(opts.Environ), keys: opts.Keys,
+		now: opts.Now, styles: newStyles(opts.Color), out: Raw(opts.Out), environ: quiescent(opts.Environ), keys: opts.Keys,
 		closing: make(chan struct{}), done: make(chan struct{}), model: newWatched(),
 	}
 	go v.live()
@@ -134,7 +134,7 @@ func (v *board) Close() {
 	}
 	p := painter{styles: v.styles, now: v.now()}
 	for _, line := range p.left(v.model) {
-		fmt.Fprintln(v.out, line)
+		fmt.Fprintln(NewSafe(v.out), line)
 	}
 }
 
@@ -327,7 +327,7 @@ func (d *drawing) View() tea.View {
 	view := tea.View{AltScreen: true, DisableBracketedPasteMode: true}
 	if d.width > 0 && d.height > 0 {
 		p := painter{styles: d.styles, now: d.now(), frame: d.frames, width: d.width, height: d.height}
-		view.Content = strings.Join(d.lines(p), "\n")
+		view.Content = harmless(strings.Join(d.lines(p), "\n"))
 	}
 	return view
 }

@@ -27,7 +27,7 @@ func (v *jsonView) Event(e runtime.Event) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, _ = v.out.Write(append(line, '\n'))
+	_, _ = v.out.Write(append(EscapeJSON(line), '\n'))
 }
 
 func (v *jsonView) Note(text string) {

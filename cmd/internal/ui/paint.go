@@ -248,8 +248,9 @@ func (p painter) spinner() string {
 	return p.styles.busy.Render(string(r[p.frame%len(r)]))
 }
 
-// fit cuts a line to the width of the screen.
+// fit cuts a line to the width of the screen, which it has when it is harmless.
 func (p painter) fit(line string) string {
+	line = harmless(line)
 	if p.width <= 0 {
 		return line
 	}

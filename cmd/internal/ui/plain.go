@@ -43,7 +43,7 @@ type plain struct {
 
 func newPlain(opts Options) *plain {
 	v := &plain{
-		now: opts.Now, out: opts.Out, model: newModel(), begun: opts.Now(),
+		now: opts.Now, out: NewSafe(opts.Out), model: newModel(), begun: opts.Now(),
 		stop: make(chan struct{}), done: make(chan struct{}),
 		said: map[string]time.Time{}, last: map[string]string{}, steps: map[string]map[string]bool{}, failed: map[string]string{}, color: opts.Color,
 	}

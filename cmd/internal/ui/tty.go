@@ -30,6 +30,7 @@ type ttyView struct {
 }
 
 func newTTY(opts Options) *ttyView {
+	opts.Out = Raw(opts.Out) // what is drawn is made harmless before
 	v := &ttyView{now: opts.Now, styles: newStyles(opts.Color), model: newModel(), done: make(chan struct{})}
 	s := &screen{view: v}
 	v.prog = tea.NewProgram(s, tea.WithOutput(opts.Out), tea.WithInput(nil),
@@ -153,7 +154,7 @@ func (s *screen) flush() tea.Cmd {
 	if len(s.view.above) == 0 {
 		return nil
 	}
-	lines := strings.Join(s.view.above, "\n")
+	lines := harmless(strings.Join(s.view.above, "\n"))
 	s.view.above = nil
 	s.printing = true
 	return tea.Sequence(tea.Println(lines), func() tea.Msg { return printedMsg{} })
@@ -178,7 +179,7 @@ func (s *screen) View() tea.View {
 		lines = append(lines, " ")
 	}
 	s.tall = len(lines)
-	view := tea.NewView(strings.Join(lines, "\n"))
+	view := tea.NewView(harmless(strings.Join(lines, "\n")))
 	view.DisableBracketedPasteMode = true
 	return view
 }

@@ -41,7 +41,7 @@ type View interface {
 // Options adjust a View.
 type Options struct {
 	Mode    Mode
-	Out     io.Writer        // where progress goes: standard error
+	Out     io.Writer        // where progress goes: standard error; what is not pipe's own is made harmless, see Safe
 	Color   bool             // of the live view, and of errors in watch mode
 	Watch   bool             // what is shown is watch mode: its live view has the whole screen
 	Keys    Keys             // of the live view of watch mode

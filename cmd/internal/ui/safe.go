@@ -1,0 +1,168 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// What pipe shows is not all its own: print() of a Pipelinefile, names, what builds
+// and pods print, the words of API servers, git and Helm. A control sequence in it can
+// change a terminal's title, its colours or its keys, hide what was shown, or answer
+// questions in the place of the user. So the streams of the command are Safe, and
+// what has to write control sequences of its own asks for the stream below with Raw.
+
+// A Safe is a stream through which no control sequence comes except colours (SGR):
+// what else acts on a terminal is shown as a sign, such as ␛ for the escape character.
+// Colours end with their line. Each Write has whole characters and sequences.
+type Safe struct{ below io.Writer }
+
+// NewSafe returns a Safe that writes to w; if w is one, itself.
+func NewSafe(w io.Writer) *Safe {
+	if s, ok := w.(*Safe); ok {
+		return s
+	}
+	return &Safe{w}
+}
+
+// Raw returns the stream below a Safe; of others itself.
+func Raw(w io.Writer) io.Writer {
+	if s, ok := w.(*Safe); ok {
+		return s.below
+	}
+	return w
+}
+
+func (s *Safe) Write(p []byte) (int, error) {
+	if _, err := s.below.Write([]byte(harmless(string(p)))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+const reset = "\x1b[0m"
+
+// harmless returns text as a Safe writes it. Its characters are as wide as before.
+func harmless(text string) string {
+	if isHarmless(text) {
+		return text
+	}
+	var b strings.Builder
+	colored := false
+	plain := func() {
+		if colored {
+			b.WriteString(reset)
+			colored = false
+		}
+	}
+	for len(text) > 0 {
+		if n := colorLen(text); n > 0 {
+			params := text[2 : n-1]
+			b.WriteString(text[:n])
+			colored = params != "" && params != "0"
+			text = text[n:]
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == '\n':
+			plain()
+			b.WriteByte('\n')
+		case r == '\r' && strings.HasPrefix(text, "\r\n"): // a line of Windows
+		case r == '\t':
+			b.WriteByte('\t')
+		case r < ' ':
+			b.WriteRune('␀' + r) // the sign for it
+		case r == 0x7f:
+			b.WriteRune('␡')
+		case isC1(r), r == utf8.RuneError:
+			b.WriteRune(utf8.RuneError)
+		default:
+			b.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	plain()
+	return b.String()
+}
+
+// isHarmless reports whether there is nothing to replace in text.
+func isHarmless(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c < ' ' && c != '\n' && c != '\t', c == 0x7f:
+			return false
+		case c >= utf8.RuneSelf:
+			r, size := utf8.DecodeRuneInString(text[i:])
+			if isC1(r) || r == utf8.RuneError && size == 1 {
+				return false
+			}
+			i += size - 1
+		}
+	}
+	return true
+}
+
+// isC1 reports whether a terminal can take r for the beginning of a control sequence
+// in one character.
+func isC1(r rune) bool { return r >= 0x80 && r < 0xa0 }
+
+// longestColor bounds the sequence of a colour.
+const longestColor = 40
+
+// colorLen returns the length of the sequence for a colour that text begins with; 0
+// if it begins with none.
+func colorLen(text string) int {
+	if !strings.HasPrefix(text, "\x1b[") {
+		return 0
+	}
+	for i := 2; i < len(text) && i < longestColor; i++ {
+		switch c := text[i]; {
+		case c == 'm':
+			return i + 1
+		case (c < '0' || c > '9') && c != ';' && c != ':':
+			return 0
+		}
+	}
+	return 0
+}
+
+// EscapeJSON returns JSON in which the control characters that JSON leaves as they are
+// are escaped as well. All of them are in strings.
+func EscapeJSON(data []byte) []byte {
+	if isHarmless(string(data)) {
+		return data
+	}
+	var b bytes.Buffer
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		if r == 0x7f || isC1(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.Write(data[:size])
+		}
+		data = data[size:]
+	}
+	return b.Bytes()
+}
+
+// Encoder returns what writes values as JSON that is harmless for a terminal, a value
+// a line.
+func Encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(escaper{w})
+	e.SetEscapeHTML(false)
+	return e
+}
+
+// An escaper writes JSON, escaped.
+type escaper struct{ below io.Writer }
+
+func (e escaper) Write(p []byte) (int, error) {
+	if _, err := e.below.Write(EscapeJSON(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

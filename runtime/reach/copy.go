@@ -10,17 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-)
+	"syscall"
 
-// A SyncChange is a file that is different in a container.
-type SyncChange struct {
-	Path    string // the file on this disk; one that does not exist any more is removed
-	To      string // the file in the container: an absolute path
-	Removed bool   // the file, or directory, is removed in the container
-}
+	"github.com/pipelinefile/pipe/runtime"
+)
 
 // A NoProgramError says that an image lacks a program that copying files into its
 // containers needs.
@@ -33,6 +30,9 @@ func (e *NoProgramError) Error() string {
 	return fmt.Sprintf("%s has no %s, which copying files into it needs: put it into the image, or leave sync= out", e.Place, e.Program)
 }
 
+// Is reports that an image without the program has to be built.
+func (e *NoProgramError) Is(target error) bool { return target == runtime.ErrNoSync }
+
 // A copied is what was copied into a container.
 type copied struct {
 	files, removed int
@@ -40,32 +40,29 @@ type copied struct {
 }
 
 // copyTo carries changes out in a container. Each file arrives whole: it is
-// unpacked beside its place under a name of its own, and then renamed. Modes are
-// kept, owners are not. Memory does not grow with the files.
-func (n *Namespace) copyTo(ctx context.Context, at Place, changes []SyncChange) (done copied, err error) {
-	var files, removed []SyncChange
+// unpacked beside its place under a name of its own, and then renamed. A symbolic
+// link stays one. Modes are kept, owners are not. Memory does not grow with the
+// files.
+func (n *Namespace) copyTo(ctx context.Context, at Place, changes []runtime.SyncChange) (done copied, err error) {
+	var files, removed []runtime.SyncChange
+	var before, after strings.Builder // scripts
 	for _, c := range changes {
-		if !c.Removed {
-			switch info, err := os.Stat(c.Path); {
-			case errors.Is(err, fs.ErrNotExist):
-				c.Removed = true
-			case err != nil:
-				return done, err
-			case !info.Mode().IsRegular():
-				continue // its files are changes of their own
-			}
-		}
-		if c.Removed {
+		switch info, err := os.Lstat(c.Path); {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 			removed = append(removed, c)
-		} else {
+		case err != nil:
+			return done, err
+		case info.Mode().IsRegular(), info.Mode()&fs.ModeSymlink != 0:
 			files = append(files, c)
+		case info.IsDir(): // its files are changes of their own
+			to := quote(c.To)
+			fmt.Fprintf(&before, "if [ ! -d %s ] || [ -L %s ]; then rm -f -- %s; mkdir -p -- %s; fi\n", to, to, to, to)
 		}
 	}
-	var before, after strings.Builder // scripts
 	for _, c := range removed {
 		script := &after
 		for _, f := range files { // a file that has become a directory
-			if _, ok := below(c.To, f.To); ok {
+			if inside(c.To, f.To) {
 				script = &before
 			}
 		}
@@ -79,7 +76,7 @@ func (n *Namespace) copyTo(ctx context.Context, at Place, changes []SyncChange) 
 	var rename, clean strings.Builder
 	for i, f := range files {
 		from, to := quote(arriving(i, f.To)), quote(f.To)
-		fmt.Fprintf(&rename, "if [ -d %s ] && [ ! -L %s ]; then rm -rf -- %s; fi\nmv -f -- %s %s\n", to, to, to, from, to)
+		fmt.Fprintf(&rename, "if [ -d %s ]; then rm -rf -- %s; fi\nmv -f -- %s %s\n", to, to, from, to) // a link to a directory is one, too
 		fmt.Fprintf(&clean, "rm -f -- %s\n", from)
 	}
 	if len(files) > 0 {
@@ -95,6 +92,9 @@ func (n *Namespace) copyTo(ctx context.Context, at Place, changes []SyncChange) 
 	return done, nil
 }
 
+// inside reports whether a path is that of a directory or below it.
+func inside(dir, file string) bool { return file == dir || strings.HasPrefix(file, dir+"/") }
+
 // arriving is where a file is unpacked: in the directory of its place.
 func arriving(i int, to string) string {
 	return path.Join(path.Dir(to), ".pipe-sync-"+strconv.Itoa(i)+"-"+path.Base(to))
@@ -104,7 +104,7 @@ func arriving(i int, to string) string {
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // unpack unpacks files beside their places.
-func (n *Namespace) unpack(ctx context.Context, at Place, files []SyncChange) (size int64, err error) {
+func (n *Namespace) unpack(ctx context.Context, at Place, files []runtime.SyncChange) (size int64, err error) {
 	r, w := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {
@@ -123,7 +123,7 @@ func (n *Namespace) unpack(ctx context.Context, at Place, files []SyncChange) (s
 }
 
 // pack writes files as an archive.
-func pack(to io.Writer, files []SyncChange) (size int64, err error) {
+func pack(to io.Writer, files []runtime.SyncChange) (size int64, err error) {
 	w := tar.NewWriter(to)
 	for i, f := range files {
 		n, err := packOne(w, f.Path, arriving(i, f.To))
@@ -135,7 +135,12 @@ func pack(to io.Writer, files []SyncChange) (size int64, err error) {
 	return size, w.Close()
 }
 
+// packOne writes one file, and returns its size.
 func packOne(w *tar.Writer, from, name string) (int64, error) {
+	name = strings.TrimPrefix(name, "/")
+	if target, err := os.Readlink(from); err == nil {
+		return 0, w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: filepath.ToSlash(target), Mode: 0o777})
+	}
 	file, err := os.Open(from)
 	if err != nil {
 		return 0, err
@@ -145,7 +150,7 @@ func packOne(w *tar.Writer, from, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime()}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(info.Mode().Perm()), Size: info.Size(), ModTime: info.ModTime()}
 	if err := w.WriteHeader(h); err != nil {
 		return 0, err
 	}

@@ -62,7 +62,7 @@ func (fw *forward) pick() (*corev1.Pod, error) {
 	if of := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !declares(p, fw.now.Port) }); len(of) > 0 {
 		pods = of // the others are of another kind: a chart may have several
 	}
-	if i := slices.IndexFunc(pods, ready); i >= 0 {
+	if i := slices.IndexFunc(pods, fw.f.namespace.takes); i >= 0 {
 		return pods[i], nil
 	}
 	listed, err := fw.f.pods.state()

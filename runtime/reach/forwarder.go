@@ -161,20 +161,7 @@ func (f *Forwarder) find(t Target) *forward {
 
 // Known returns once the pods of the services are known, or with why they cannot
 // be.
-func (f *Forwarder) Known(ctx context.Context) error {
-	for {
-		changed := f.pods.next()
-		listed, err := f.pods.state()
-		if listed || err != nil {
-			return err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
+func (f *Forwarder) Known(ctx context.Context) error { return f.pods.known(ctx) }
 
 // follow keeps the states up to date, and closes connections to pods that have
 // gone.

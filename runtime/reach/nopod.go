@@ -85,6 +85,8 @@ func stateOf(p *corev1.Pod) string {
 		return "not scheduled yet"
 	case p.Status.Phase != corev1.PodRunning:
 		return "starting"
+	case ready(p):
+		return "getting the changed files"
 	}
 	return "not ready"
 }

@@ -103,6 +103,26 @@ func (p *pods) Replace(objs []any, version string) error {
 	return p.change(err)
 }
 
+// wakeAll tells those who wait to look again, as something besides the pods is
+// different.
+func (p *pods) wakeAll() { _ = p.change(nil) }
+
+// known returns once all pods are known, or with why they cannot be.
+func (p *pods) known(ctx context.Context) error {
+	for {
+		changed := p.next()
+		listed, err := p.state()
+		if listed || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // change tells those who wait that something is different.
 func (p *pods) change(err error) error {
 	p.mu.Lock()

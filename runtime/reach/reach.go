@@ -5,6 +5,7 @@ package reach
 import (
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
@@ -18,8 +19,9 @@ type Namespace struct {
 	client kubernetes.Interface
 	times  times
 
-	mu   sync.Mutex
-	pods *pods // nil: nobody watches them yet; guarded by mu
+	mu     sync.Mutex
+	pods   *pods   // nil: nobody watches them yet; guarded by mu
+	syncer *Syncer // nil: there is none; guarded by mu
 }
 
 // Open returns the namespace of that name in the cluster of config. It sends no
@@ -43,6 +45,15 @@ func (n *Namespace) watch() *pods {
 		n.pods = watchPods(n.client, n.name)
 	}
 	return n.pods
+}
+
+// takes reports whether a pod can take connections: it is ready, and it has what
+// was changed since its image.
+func (n *Namespace) takes(p *corev1.Pod) bool {
+	n.mu.Lock()
+	s := n.syncer
+	n.mu.Unlock()
+	return ready(p) && (s == nil || s.complete(p))
 }
 
 // Close ends the watch of the pods.

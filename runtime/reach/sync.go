@@ -5,9 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // A SyncEvent says that changes were carried out in a container, or could not be.
@@ -18,6 +24,13 @@ type SyncEvent struct {
 	Bytes   int64 // of the files
 	Took    time.Duration
 	Err     error // such as a *NoProgramError; nil: all is there
+}
+
+// Event returns what watch mode says of it.
+func (e SyncEvent) Event() runtime.Synced {
+	return runtime.Synced{
+		Pod: e.Place.Pod, Container: e.Place.Container, Files: e.Files, Removed: e.Removed, Bytes: e.Bytes, Took: e.Took, Error: text(e.Err),
+	}
 }
 
 // A Syncer keeps the running containers of services as the files on this disk are
@@ -35,6 +48,8 @@ type Syncer struct {
 	telling  sync.Mutex         // held while report is called
 }
 
+var _ runtime.Syncer = (*Syncer)(nil)
+
 // synced is what was synced of a service. Updates are numbered: a container has
 // all of one and of those before it, or not.
 type synced struct {
@@ -42,11 +57,12 @@ type synced struct {
 
 	// Guarded by Syncer.mu.
 	image    string
-	changes  map[string]numbered[SyncChange] // since the image, by their place in the container
-	commands []numbered[[]string]            // that ran since the image, each once
-	number   int                             // of the last update
-	has      map[string]int                  // the number that a container has, by its ID
-	tried    map[string]int                  // the number with which a container has failed, by its ID
+	changes  map[string]numbered[runtime.SyncChange] // since the image, by their place in the container
+	commands []numbered[[]string]                    // that ran since the image, each once
+	number   int                                     // of the last update
+	has      map[string]int                          // the number that a container has, by its ID; those that are not there are new
+	tried    map[string]int                          // the number with which a container has failed, by its ID
+	hopeless map[string]int                          // the same, where trying again would fail in the same way
 }
 
 // numbered is a part of the update of that number.
@@ -58,17 +74,26 @@ type numbered[T any] struct {
 // Syncer returns a syncer of the namespace's services. report is told, one after
 // the other, of what was copied; nil: nobody is. It must be closed before the
 // namespace.
+// A namespace has one, and its forwards take no pod before that has all changes.
 func (n *Namespace) Syncer(report func(SyncEvent)) *Syncer {
 	if report == nil {
 		report = func(SyncEvent) {}
 	}
 	s := &Syncer{namespace: n, pods: n.watch(), report: report, services: make(map[string]*synced)}
+	n.mu.Lock()
+	n.syncer = s
+	n.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { s.follow(ctx) })
 	s.stop = func() {
 		cancel()
 		wg.Wait()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.syncer == s {
+			n.syncer = nil
+		}
 	}
 	return s
 }
@@ -84,33 +109,47 @@ func (s *Syncer) Set(service, image string) {
 	if is := s.services[service]; is != nil && is.image == image {
 		return
 	}
-	s.services[service] = &synced{image: image, changes: make(map[string]numbered[SyncChange]), has: make(map[string]int), tried: make(map[string]int)}
+	s.services[service] = &synced{
+		image: image, changes: make(map[string]numbered[runtime.SyncChange]), has: make(map[string]int), tried: make(map[string]int), hopeless: make(map[string]int),
+	}
 }
 
-// Update carries changes out in all running containers of a service that have its
-// image, runs the commands in each of them, and remembers the changes for
-// containers that come later. The error joins those of the containers.
-func (s *Syncer) Update(ctx context.Context, service string, changes []SyncChange, run [][]string) error {
+// Update implements [runtime.Syncer]: it returns when all running containers have
+// the changes and the commands have ended. A container whose image has no tar or no
+// sh, and a service whose containers have another image, are [runtime.ErrNoSync].
+func (s *Syncer) Update(ctx context.Context, service string, u runtime.SyncUpdate) error {
+	unknown := s.pods.known(ctx) // what has changed is remembered all the same
 	s.mu.Lock()
 	is := s.services[service]
 	if is == nil {
 		s.mu.Unlock()
 		return fmt.Errorf("sync %s: its image is not known", service)
 	}
-	is.number++
-	for _, c := range changes {
-		for to := range is.changes { // what was below a directory that is gone, or is a file now
-			if _, ok := below(c.To, to); ok {
-				delete(is.changes, to)
-			}
-		}
-		is.changes[c.To] = numbered[SyncChange]{c, is.number}
+	theirs, all := s.containers(service, is)
+	if all > 0 && len(theirs) == 0 {
+		s.mu.Unlock()
+		return fmt.Errorf("the containers of %s have another image than the one that was deployed: %w", service, runtime.ErrNoSync)
 	}
-	for _, args := range run {
+	for _, c := range theirs {
+		if _, ok := is.has[c.id]; !ok && is.number == 0 {
+			is.has[c.id] = 0 // it was there before anything was changed, so it is not new
+		}
+	}
+	is.number++
+	for _, c := range u.Changes {
+		if info, err := os.Lstat(c.Path); err != nil || !info.IsDir() {
+			maps.DeleteFunc(is.changes, func(to string, _ numbered[runtime.SyncChange]) bool { return inside(c.To, to) })
+		}
+		is.changes[c.To] = numbered[runtime.SyncChange]{c, is.number}
+	}
+	for _, args := range u.Run {
 		is.commands = slices.DeleteFunc(is.commands, func(c numbered[[]string]) bool { return slices.Equal(c.what, args) })
 		is.commands = append(is.commands, numbered[[]string]{args, is.number})
 	}
 	s.mu.Unlock()
+	if unknown != nil {
+		return unknown
+	}
 	return s.copyAll(ctx, service, is)
 }
 
@@ -132,25 +171,64 @@ type container struct {
 // behind returns the running containers of a service that lack changes. The caller
 // holds mu.
 func (s *Syncer) behind(service string, is *synced) []container {
-	var found []container
 	if len(is.changes) == 0 {
 		return nil
 	}
+	theirs, _ := s.containers(service, is)
+	return slices.DeleteFunc(theirs, func(c container) bool { return is.has[c.id] >= is.number })
+}
+
+// containers returns the running containers of a service that have its image, and
+// how many run in all.
+func (s *Syncer) containers(service string, is *synced) (theirs []container, all int) {
 	for _, p := range s.pods.of(service) {
-		if !running(p) {
-			continue
-		}
-		images := make(map[string]string)
-		for _, c := range p.Spec.Containers {
-			images[c.Name] = c.Image
-		}
-		for _, c := range p.Status.ContainerStatuses {
-			if c.State.Running != nil && images[c.Name] == is.image && is.has[c.ContainerID] < is.number {
-				found = append(found, container{Place{Service: service, Pod: p.Name, Container: c.Name}, c.ContainerID})
-			}
+		if running(p) {
+			in, others := containersOf(service, p, is.image)
+			theirs, all = append(theirs, in...), all+len(in)+others
 		}
 	}
-	return found
+	return theirs, all
+}
+
+// containersOf returns the running containers of a pod that have an image, and how
+// many others run.
+func containersOf(service string, p *corev1.Pod, image string) (theirs []container, others int) {
+	images := make(map[string]string)
+	for _, c := range p.Spec.Containers {
+		images[c.Name] = c.Image
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		switch {
+		case c.State.Running == nil:
+		case sameImage(images[c.Name], image):
+			theirs = append(theirs, container{Place{Service: service, Pod: p.Name, Container: c.Name}, c.ContainerID})
+		default:
+			others++
+		}
+	}
+	return theirs, others
+}
+
+// sameImage reports whether two references are of the same image: a chart may write
+// one with a tag and a digest.
+func sameImage(a, b string) bool {
+	_, digestA, okA := strings.Cut(a, "@")
+	_, digestB, okB := strings.Cut(b, "@")
+	return a == b || okA && okB && digestA == digestB
+}
+
+// complete reports whether the new containers of a pod have got the changes of its
+// service. One that was there before, and gets a change now, is as it was.
+func (s *Syncer) complete(p *corev1.Pod) bool {
+	service := p.Labels[labelService]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := s.services[service]
+	if is == nil || len(is.changes) == 0 {
+		return true
+	}
+	theirs, _ := containersOf(service, p, is.image)
+	return !slices.ContainsFunc(theirs, func(c container) bool { _, ok := is.has[c.id]; return !ok })
 }
 
 // copyAll brings all running containers of a service up to date.
@@ -183,7 +261,7 @@ func (s *Syncer) copyOne(ctx context.Context, c container, is *synced) error {
 	start := time.Now()
 	s.mu.Lock()
 	number, has := is.number, is.has[c.id]
-	var changes []SyncChange
+	var changes []runtime.SyncChange
 	for _, to := range slices.Sorted(maps.Keys(is.changes)) {
 		if change := is.changes[to]; change.number > has {
 			changes = append(changes, change.what)
@@ -205,11 +283,19 @@ func (s *Syncer) copyOne(ctx context.Context, c container, is *synced) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	var lacks *NoProgramError
+	var exit *ExitError
 	s.mu.Lock()
-	if is.tried[c.id] = number; err == nil {
+	switch is.tried[c.id] = number; {
+	case err == nil:
 		is.has[c.id] = number
+	case errors.As(err, &lacks), errors.As(err, &exit):
+		is.hopeless[c.id] = number
 	}
 	s.mu.Unlock()
+	if err == nil {
+		s.pods.wakeAll() // it may take connections now
+	}
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	s.report(SyncEvent{Place: c.place, Files: done.files, Removed: done.removed, Bytes: done.bytes, Took: time.Since(start), Err: err})
@@ -220,7 +306,7 @@ func (s *Syncer) copyOne(ctx context.Context, c container, is *synced) error {
 func (s *Syncer) follow(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	retry := time.NewTicker(retryTime) // of what has failed for another reason than its image
+	retry := time.NewTicker(retryTime)
 	defer retry.Stop()
 	for ctx.Err() == nil {
 		changed := s.pods.next()
@@ -237,7 +323,7 @@ func (s *Syncer) follow(ctx context.Context) {
 		case <-retry.C:
 			s.mu.Lock()
 			for _, is := range s.services {
-				clear(is.tried)
+				maps.DeleteFunc(is.tried, func(id string, number int) bool { return is.hopeless[id] < number })
 			}
 			s.mu.Unlock()
 		case <-ctx.Done():
@@ -245,8 +331,8 @@ func (s *Syncer) follow(ctx context.Context) {
 	}
 }
 
-// retryTime is how often a container is tried again into which nothing could be
-// copied.
+// retryTime is how often a container is tried again into which something could not
+// be copied, unless its image has no such program, or a command has failed.
 const retryTime = 10 * time.Second
 
 // forget forgets containers that are gone. The caller holds mu.
@@ -260,4 +346,5 @@ func (s *Syncer) forget(service string, is *synced) {
 	gone := func(id string, _ int) bool { return !there[id] }
 	maps.DeleteFunc(is.has, gone)
 	maps.DeleteFunc(is.tried, gone)
+	maps.DeleteFunc(is.hopeless, gone)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
@@ -120,14 +121,20 @@ func next(t *testing.T, events <-chan reach.SyncEvent) reach.SyncEvent {
 	}
 }
 
+// update carries changes of the service web out.
+func update(t *testing.T, s *reach.Syncer, changes []runtime.SyncChange, run [][]string) error {
+	t.Helper()
+	return s.Update(t.Context(), "web", runtime.SyncUpdate{Changes: changes, Run: run})
+}
+
 // source writes a file on this disk and returns it as a change.
-func source(t *testing.T, dir, name, text string, mode fs.FileMode) reach.SyncChange {
+func source(t *testing.T, dir, name, text string, mode fs.FileMode) runtime.SyncChange {
 	t.Helper()
 	file := filepath.Join(dir, filepath.FromSlash(name))
 	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
 	must(t, os.WriteFile(file, []byte(text), mode))
 	must(t, os.Chmod(file, mode))
-	return reach.SyncChange{Path: file, To: "/app/" + name}
+	return runtime.SyncChange{Path: file, To: "/app/" + name}
 }
 
 // TestSync: files arrive with their modes, deletes and renames are carried out, and
@@ -137,7 +144,7 @@ func TestSync(t *testing.T) {
 	_, d, s, events := newSync(t)
 	dir := t.TempDir()
 	odd := "it's a \"name\" $HOME\n*.js"
-	must(t, s.Update(t.Context(), "web", []reach.SyncChange{
+	must(t, update(t, s, []runtime.SyncChange{
 		source(t, dir, "a.js", "one", 0o644), source(t, dir, "bin/run", "#!", 0o755), source(t, dir, odd, "odd", 0o600),
 	}, nil))
 	e := next(t, events)
@@ -147,14 +154,16 @@ func TestSync(t *testing.T) {
 	d.wants("web-1", map[string]string{"/app/a.js": "644 one", "/app/bin/run": "755 #!", "/app/" + odd: "600 odd"})
 
 	// a rename, a file that becomes a directory, a directory that becomes a file, one that is gone before it is copied
-	gone := source(t, dir, "gone", "", 0o644)
-	must(t, os.Remove(gone.Path))
-	must(t, os.RemoveAll(filepath.Join(dir, "bin")))
-	must(t, os.Remove(filepath.Join(dir, odd)))
-	must(t, s.Update(t.Context(), "web", []reach.SyncChange{
-		{To: "/app/a.js", Removed: true}, source(t, dir, "b.js", "one", 0o644), gone,
-		{To: "/app/" + odd, Removed: true}, source(t, dir, odd+"/below", "deep", 0o644),
-		{To: "/app/bin/run", Removed: true}, source(t, dir, "bin", "a file", 0o644),
+	gone := func(name string) runtime.SyncChange {
+		c := runtime.SyncChange{Path: filepath.Join(dir, name), To: "/app/" + name}
+		must(t, os.RemoveAll(c.Path))
+		return c
+	}
+	aJS, bin, run, oddFile := gone("a.js"), gone("bin/run"), gone("bin"), gone(odd)
+	must(t, update(t, s, []runtime.SyncChange{
+		aJS, source(t, dir, "b.js", "one", 0o644), gone("gone"),
+		oddFile, source(t, dir, odd+"/below", "deep", 0o644),
+		bin, run, source(t, dir, "bin", "a file", 0o644),
 	}, nil))
 	d.wants("web-1", map[string]string{"/app/b.js": "644 one", "/app/" + odd + "/below": "644 deep", "/app/bin": "644 a file"})
 }
@@ -167,8 +176,8 @@ func TestSyncNewContainer(t *testing.T) {
 	n, d, s, events := newSync(t)
 	dir := t.TempDir()
 	install := []string{"npm", "install"}
-	must(t, s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "package.json", "{}", 0o644)}, [][]string{install}))
-	must(t, s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "two", 0o644)}, nil))
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "package.json", "{}", 0o644)}, [][]string{install}))
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "two", 0o644)}, nil))
 	if first, second := next(t, events), next(t, events); first.Files != 2 || second.Files != 1 {
 		t.Errorf("%d and %d files were copied, want 2 and 1", first.Files, second.Files)
 	}
@@ -197,8 +206,115 @@ func TestSyncNewContainer(t *testing.T) {
 	}
 
 	s.Set("web", "other")
-	must(t, s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "three", 0o644)}, nil))
+	if err := update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "three", 0o644)}, nil); !errors.Is(err, runtime.ErrNoSync) {
+		t.Errorf("containers of another image: %v, want %v", err, runtime.ErrNoSync)
+	}
 	d.wants("web-1", want)
+}
+
+// TestSyncLinks: a symbolic link is copied as what it is, also one that leads out of
+// the workspace, and what it leads to is not.
+func TestSyncLinks(t *testing.T) {
+	t.Parallel()
+	_, d, s, events := newSync(t)
+	dir := t.TempDir()
+	link := func(name, target string) runtime.SyncChange {
+		c := runtime.SyncChange{Path: filepath.Join(dir, name), To: "/app/" + name}
+		must(t, os.Symlink(target, c.Path))
+		return c
+	}
+	must(t, update(t, s, []runtime.SyncChange{link("secret", "/etc/shadow"), source(t, dir, "real/x", "x", 0o644), link("dir", "real"), link("gone", "nowhere")}, nil))
+	for name, want := range map[string]string{"secret": "/etc/shadow", "dir": "real", "gone": "nowhere"} {
+		if got, err := os.Readlink(filepath.Join(d.dir("web-1"), "app", name)); got != want {
+			t.Errorf("%s leads to %q (%v), want %q", name, got, err, want)
+		}
+	}
+	if e := next(t, events); e.Err != nil || e.Files != 4 || e.Bytes != 1 {
+		t.Errorf("it is told %+v", e)
+	}
+	// a file in place of a link to a directory, and an empty directory
+	must(t, os.Remove(filepath.Join(dir, "dir")))
+	must(t, os.Mkdir(filepath.Join(dir, "empty"), 0o755))
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "dir", "a file", 0o644), {Path: filepath.Join(dir, "empty"), To: "/app/empty"}}, nil))
+	if got, err := os.ReadFile(filepath.Join(d.dir("web-1"), "app", "dir")); string(got) != "a file" {
+		t.Errorf("a file in place of a link: %q, %v", got, err)
+	}
+	if info, err := os.Stat(filepath.Join(d.dir("web-1"), "app", "empty")); err != nil || !info.IsDir() {
+		t.Errorf("an empty directory: %v, %v", info, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(d.dir("web-1"), "app", "real", "x")); string(got) != "x" {
+		t.Errorf("what the link led to: %q, %v", got, err)
+	}
+}
+
+// TestSyncBeforeReady: local ports lead to no new container before that has got what
+// was changed, and to one that was there meanwhile.
+func TestSyncBeforeReady(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	d := &disk{t: t, root: t.TempDir(), fail: make(map[string]error)}
+	blocked, unblock := make(chan struct{}), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(blocked) })
+	n.set(func(n *node) {
+		n.run = func(p *process) error {
+			if p.Pod == "web-2" && p.Args[0] == "tar" {
+				begun()
+				<-unblock
+			}
+			return d.run(p)
+		}
+	})
+	n.serves("web", "web-1")
+	ns := n.reach()
+	states := make(chan reach.Forward, 100)
+	f := ns.Forwarder(reach.ForwardOptions{Report: func(fw reach.Forward) { states <- fw }})
+	t.Cleanup(f.Close)
+	must(t, f.Known(t.Context()))
+	_, err := f.Set([]reach.Target{{Service: "web", Port: 8080}})
+	must(t, err)
+	until := func(what string, want func(reach.Forward) bool) {
+		t.Helper()
+		for {
+			select {
+			case fw := <-states:
+				if want(fw) {
+					return
+				}
+			case <-time.After(waitTime):
+				t.Fatalf("the forward is never %s", what)
+			}
+		}
+	}
+	until("at web-1", func(fw reach.Forward) bool { return fw.State == reach.Listening && fw.Pod == "web-1" })
+	s := ns.Syncer(nil)
+	t.Cleanup(s.Close)
+	s.Set("web", "main")
+	dir := t.TempDir()
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644)}, nil))
+
+	n.serves("web", "web-2") // newer, so that it would be taken
+	<-blocked
+	n.gone("web-1")
+	until("waiting for web-2", func(fw reach.Forward) bool {
+		return fw.State == reach.Waiting && strings.Contains(fw.Err.Error(), "web-2 (getting the changed files)")
+	})
+	close(unblock)
+	until("at web-2", func(fw reach.Forward) bool { return fw.State == reach.Listening && fw.Pod == "web-2" })
+	d.wants("web-2", map[string]string{"/app/a.js": "644 one"})
+	for { // nothing waits while another change is copied
+		select {
+		case <-states:
+			continue
+		default:
+		}
+		break
+	}
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "b.js", "two", 0o644)}, nil))
+	select {
+	case fw := <-states:
+		t.Errorf("while files were copied the forward was %+v", fw)
+	default:
+	}
 }
 
 // TestSyncFails: an image without the programs is told to lack them, and its
@@ -214,7 +330,7 @@ func TestSyncFails(t *testing.T) {
 	}
 	for _, program := range []string{"tar", "sh"} {
 		set(program, errors.New("executable file not found in $PATH"))
-		err := s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "one", 0o644)}, nil)
+		err := update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644)}, nil)
 		var lacks *reach.NoProgramError
 		if !errors.As(err, &lacks) || lacks.Program != program {
 			t.Errorf("without %s: %v", program, err)
@@ -236,7 +352,7 @@ func TestSyncFailsHalfway(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(d.dir("web-1"), "app"), 0o755))
 	must(t, os.WriteFile(filepath.Join(d.dir("web-1"), "app", "dir"), nil, 0o644)) // where a directory is to be
-	err := s.Update(t.Context(), "web", []reach.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "dir/b.js", "two", 0o644)}, nil)
+	err := update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "dir/b.js", "two", 0o644)}, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "copy files into container main of pod web-1: tar: exit status ") {
 		t.Errorf("a file in place of a directory: %v", err)
 	}

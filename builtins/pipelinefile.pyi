@@ -47,6 +47,9 @@ class Source:
 class Build:
     """How an image is built."""
 
+class Sync:
+    """Files that watch mode copies into running containers."""
+
 class Chart:
     """A Helm chart."""
 
@@ -163,7 +166,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -171,6 +174,7 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         source: what it is built from; the folder of the file if not given
         build: how it is built; by the Dockerfile of the source if not given
         image: an image that exists, or the image of another service, instead of a build
+        sync: files that watch mode copies into running containers instead of building; a plain run ignores it
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given
@@ -300,6 +304,16 @@ def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | No
         platforms: such as "linux/arm64"; the builder's own if empty
         secrets: for RUN --mount=type=secret,id=NAME
         labels: of the image
+    """
+
+def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = []) -> Sync:
+    """Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.
+
+    Args:
+        path: a file or directory of what the image is built from, relative to the file of the call
+        to: where it is in the container, absolute
+        run: a command that runs in the container after files were copied, such as ["npm", "install"]
+        on: files and directories below path: the command runs only after one of them has changed; after each change if empty
     """
 
 def chart(ref: str, *, version: str | None = None, repo: str | None = None, values_files: list[str] = []) -> Chart:

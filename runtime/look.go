@@ -221,6 +221,7 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 		switch {
 		case err == nil:
 			im.byDigest, im.there = im.given, true
+			r.recognize(ctx, im)
 			return nil
 		case !errors.Is(err, ErrNotFound):
 			return fmt.Errorf("look for image %s: %w", im.given, err)
@@ -250,6 +251,23 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 		return r.findExternal(ctx, im)
 	}
 	return nil
+}
+
+// recognize finds out whether a given image is still the one that its source would
+// give, so that a run of a session which deploys it is about the files as they are.
+// Otherwise the identity stays unknown: files were copied into its containers.
+func (r *run) recognize(ctx context.Context, im *image) {
+	if r.Turn == nil || im.build == nil {
+		return
+	}
+	identity, err := r.Builder.Identify(ctx, *im.build)
+	if err != nil {
+		return
+	}
+	ref := r.Registry.Ref(im.build.ID, identity)
+	if digest, err := r.Registry.Resolve(ctx, ref); err == nil && ByDigest(ref, digest) == im.given {
+		im.identity, im.ref = identity, ref
+	}
 }
 
 // askTime is how long a registry that only the cluster may be able to reach is asked.

@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
+	"github.com/pipelinefile/pipe/runtime/reach"
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
@@ -115,10 +116,13 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 	if err := w.know(ctx, rt); err != nil {
 		return err
 	}
+	pods, err := reach.Open(rt.Config, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace())
+	if err != nil {
+		return err
+	}
+	defer pods.Close()
 	if live.forward {
-		if w.forwards, err = a.openForwards(ctx, cmd, part, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace()); err != nil {
-			return err
-		}
+		w.forwards = a.openForwards(pods)
 		defer w.forwards.close()
 	}
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
@@ -131,6 +135,9 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 		Changed: func(paths []string) {
 			eval.trees.Changed(paths)
 			rt.Changed(paths)
+		},
+		Sync: func(report func(service string, s runtime.Synced)) (runtime.Syncer, error) {
+			return pods.Syncer(func(e reach.SyncEvent) { report(e.Place.Service, e.Event()) }), nil
 		},
 		Files: w.files(),
 	})

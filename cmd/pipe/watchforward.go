@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"sync"
-
-	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -16,25 +13,18 @@ import (
 // services of the plan in charge. A run touches none that stays.
 type watchForwards struct {
 	app       *app
-	namespace *reach.Namespace
 	forwarder *reach.Forwarder
 
 	mu   sync.Mutex
 	plan *plan.Plan // guarded by mu
 }
 
-// openForwards opens the forwards of a namespace; nothing listens before set.
-func (a *app) openForwards(ctx context.Context, cmd *cobra.Command, part partFlags, namespace string) (*watchForwards, error) {
-	look, err := a.openLook(ctx, cmd, part)
-	if err != nil {
-		return nil, err
-	}
+// openForwards opens the forwards of a namespace; nothing listens before set. They
+// must be closed before the namespace.
+func (a *app) openForwards(namespace *reach.Namespace) *watchForwards {
 	f := &watchForwards{app: a}
-	if f.namespace, err = reach.Open(look.Config, namespace); err != nil {
-		return nil, err
-	}
-	f.forwarder = f.namespace.Forwarder(reach.ForwardOptions{Report: f.report})
-	return f, nil
+	f.forwarder = namespace.Forwarder(reach.ForwardOptions{Report: f.report})
+	return f
 }
 
 // set forwards to the services of p that are deployed. A port that cannot be
@@ -66,5 +56,4 @@ func (f *watchForwards) report(fw reach.Forward) {
 // close closes all ports.
 func (f *watchForwards) close() {
 	f.forwarder.Close()
-	f.namespace.Close()
 }

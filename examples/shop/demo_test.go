@@ -1,7 +1,10 @@
 package shop_test
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +65,7 @@ func TestDemo(t *testing.T) {
 	}
 
 	watched(t, home)
+	synced(t, home)
 
 	if out, err := stop(); err != nil {
 		t.Fatalf("demo-stop.sh: %v\n%s", err, out)
@@ -82,53 +86,194 @@ func TestDemo(t *testing.T) {
 // shows the change, and nothing but web is deployed.
 func watched(t *testing.T, home string) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		t.Fatal(err)
+	params := images(t, home)
+	args := []string{"--env", "demo", "--secrets", filepath.Join(home, "demo", "secrets.env")}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		args = append(args, "--set", name+"="+params[name])
 	}
-	params, err := exec.Command("../../bin/images", "up", "-dir", filepath.Join(home, "demo", "images")).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"run", "--local", "--env", "demo", "--watch", "--progress", "plain", "--secrets", filepath.Join(home, "demo", "secrets.env")}
-	for _, param := range strings.Fields(string(params)) {
-		args = append(args, "--set", param)
-	}
-	watch := exec.Command("../../bin/pipe", append(args, filepath.Join(dir, "Pipelinefile"))...)
-	watch.Env = append(os.Environ(), "PIPE_HOME="+home)
-	var said lockedBuffer
-	watch.Stdout, watch.Stderr = &said, &said
-	if err := watch.Start(); err != nil {
-		t.Fatal(err)
-	}
-	settled := func(times int) {
-		t.Helper()
-		for deadline := time.Now().Add(5 * time.Minute); strings.Count(said.String(), "watching: everything is deployed") < times; time.Sleep(100 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("it does not settle %d times:\n%s", times, said.String())
-			}
-		}
-	}
-	settled(1)
-	page := filepath.Join(dir, "web", "page.html")
+	w := watch(t, home, ".", args...)
+	w.settled(1)
+	page := filepath.Join(w.dir, "web", "page.html")
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := said.String()
+	before := w.said.String()
 	save(t, page, strings.Replace(string(text), "<h1>", "<h1>Saved: ", 1))
-	settled(2)
+	w.settled(2)
 	if out, err := exec.Command("../../bin/visit", "-kubeconfig", filepath.Join(home, "cluster", "kubeconfig"), "-namespace", "shop-demo", "-service", "web").CombinedOutput(); err != nil || !strings.Contains(string(out), "Saved: ") {
 		t.Errorf("the page after a save: %v\n%s", err, out)
 	}
-	if since := strings.TrimPrefix(said.String(), before); strings.Contains(since, "api ") || !strings.Contains(since, "changed: web/page.html") {
+	if since := strings.TrimPrefix(w.said.String(), before); strings.Contains(since, "api ") || !strings.Contains(since, "changed: web/page.html") {
 		t.Errorf("a save of web said:\n%s", since)
 	}
-	if err := watch.Process.Signal(os.Interrupt); err != nil {
+	w.end()
+}
+
+// synced changes files that sync= has copied while watch mode runs on a copy of
+// examples/live: they are in the container without a build, also in a new one, and
+// the next file that no rule matches is built with all of them.
+func synced(t *testing.T, home string) {
+	t.Helper()
+	args := []string{"--env", "live"}
+	if params := images(t, home); params["images"] != "" {
+		args = append(args, "--set", "base="+params["images"]+"/redis:"+params["redis"])
+	}
+	w := watch(t, home, "../live", args...)
+	w.settled(1)
+	pages := filepath.Join(w.dir, "site", "pages")
+	inside := func(script string) *exec.Cmd {
+		cmd := exec.Command("../../bin/pipe", "exec", "--local", "--pipeline", "live", "live", "site", "--", "sh", "-c", script)
+		cmd.Env = append(os.Environ(), "PIPE_HOME="+home)
+		return cmd
+	}
+
+	var took []time.Duration
+	for i := range 10 {
+		text := fmt.Sprintf("<p>Saved for the %d. time", i)
+		wait := inside("echo waiting; for i in $(seq 3000); do grep -qF '" + text + "' /pages/index.html && cat /proc/uptime && exit; sleep 0.01; done; exit 1")
+		out, err := wait.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := wait.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		lines.Scan()                           // it waits
+		up, err := os.ReadFile("/proc/uptime") // the clock that the container has, too
+		if err != nil {
+			t.Fatal(err)
+		}
+		save(t, filepath.Join(pages, "index.html"), text)
+		if !lines.Scan() {
+			t.Fatalf("the %d. save does not arrive: %v\n%s", i, wait.Wait(), w.said.String())
+		}
+		took = append(took, uptime(t, lines.Text())-uptime(t, string(up)))
+		if err := wait.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		w.settled(i + 2)
+	}
+	slices.Sort(took)
+	t.Logf("from a save to the file in the container: median %s, worst %s of %d", took[len(took)/2], took[len(took)-1], len(took))
+
+	save(t, filepath.Join(pages, "new.html"), "new")
+	w.settled(12)
+	if err := os.Rename(filepath.Join(pages, "new.html"), filepath.Join(pages, "moved.html")); err != nil {
 		t.Fatal(err)
 	}
-	if err := watch.Wait(); watch.ProcessState.ExitCode() != 130 {
-		t.Errorf("watch mode ended with %v\n%s", err, said.String())
+	w.settled(13)
+	restart := exec.Command("../../bin/pipe", "restart", "--local", "--progress", "quiet", "--pipeline", "live", "live")
+	restart.Env = append(os.Environ(), "PIPE_HOME="+home)
+	if out, err := restart.CombinedOutput(); err != nil {
+		t.Fatalf("pipe restart: %v\n%s", err, out)
+	}
+	w.says(regexp.MustCompile(`(?s)deleted in .*everything is deployed.*deleted in `)) // into the new container
+	const check = "for i in $(seq 300); do [ -e /pages/moved.html ] && [ ! -e /pages/new.html ] && exit; sleep 0.1; done; exit 1"
+	if out, err := inside(check).CombinedOutput(); err != nil {
+		t.Errorf("the files of the new container: %v\n%s\n%s", err, out, w.said.String())
+	}
+	if n := strings.Count(w.said.String(), "building"); n > 1 {
+		t.Errorf("%d builds, want the first one alone:\n%s", n, w.said.String())
+	}
+
+	dockerfile := filepath.Join(w.dir, "site", "Dockerfile")
+	text, err := os.ReadFile(dockerfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, dockerfile, string(text)+"LABEL changed=yes\n")
+	w.says(regexp.MustCompile(`(?s)changed: site/Dockerfile.*building.*everything is deployed`))
+	if out, err := inside(check).CombinedOutput(); err != nil {
+		t.Errorf("the files of the new image: %v\n%s\n%s", err, out, w.said.String())
+	}
+	w.end()
+}
+
+// uptime returns the first number of /proc/uptime.
+func uptime(t *testing.T, text string) time.Duration {
+	t.Helper()
+	first, _, _ := strings.Cut(text, " ")
+	seconds, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		t.Fatalf("/proc/uptime is %q: %v", text, err)
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(10 * time.Millisecond)
+}
+
+// images returns the parameters that say where the base images are.
+func images(t *testing.T, home string) map[string]string {
+	t.Helper()
+	out, err := exec.Command("../../bin/images", "up", "-dir", filepath.Join(home, "demo", "images")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := make(map[string]string)
+	for _, param := range strings.Fields(string(out)) {
+		name, value, _ := strings.Cut(param, "=")
+		params[name] = value
+	}
+	return params
+}
+
+// A watching is watch mode at work on a copy of an example.
+type watching struct {
+	*testing.T
+	dir  string
+	cmd  *exec.Cmd
+	said lockedBuffer
+}
+
+// watch starts watch mode on a copy of the example in dir.
+func watch(t *testing.T, home, dir string, args ...string) *watching {
+	t.Helper()
+	w := &watching{T: t, dir: t.TempDir()}
+	if err := os.CopyFS(w.dir, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"run", "--local", "--watch", "--progress", "plain"}, args...)
+	w.cmd = exec.Command("../../bin/pipe", append(args, filepath.Join(w.dir, "Pipelinefile"))...)
+	w.cmd.Env = append(os.Environ(), "PIPE_HOME="+home)
+	w.cmd.Stdout, w.cmd.Stderr = &w.said, &w.said
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.cmd.Process.Kill() }) // unless it has ended
+	return w
+}
+
+// settled waits until everything was deployed for the n-th time.
+func (w *watching) settled(n int) {
+	w.Helper()
+	w.until(fmt.Sprintf("settle %d times", n), func(said string) bool {
+		return strings.Count(said, "watching: everything is deployed") >= n
+	})
+}
+
+// says waits until what was said matches.
+func (w *watching) says(what *regexp.Regexp) {
+	w.Helper()
+	w.until("say "+what.String(), what.MatchString)
+}
+
+func (w *watching) until(what string, is func(said string) bool) {
+	w.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); !is(w.said.String()); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.Fatalf("it does not %s:\n%s", what, w.said.String())
+		}
+	}
+}
+
+// end interrupts watch mode.
+func (w *watching) end() {
+	w.Helper()
+	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
+		w.Fatal(err)
+	}
+	if err := w.cmd.Wait(); w.cmd.ProcessState.ExitCode() != 130 {
+		w.Errorf("watch mode ended with %v\n%s", err, w.said.String())
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 var standard = []*Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
-	localFunc, gitFunc, dockerfileFunc, chartFunc,
+	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
 	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, secretFunc, paramFunc,
 	readFileFunc, readJSONFunc, readYAMLFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,

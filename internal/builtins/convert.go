@@ -169,6 +169,9 @@ func meant(typ, text string) string {
 		return fmt.Sprintf("write http(%q)", text)
 	case typ == "volume" && strings.Contains(text, ":"):
 		return mounted(text)
+	case typ == "sync" && strings.Contains(text, ":"):
+		from, to, _ := strings.Cut(text, ":")
+		return fmt.Sprintf("write sync(%q, %q)", from, to)
 	case typ == "port" && published.MatchString(text):
 		return publishes(text)
 	case typ == "volume" && strings.HasPrefix(text, "/"):

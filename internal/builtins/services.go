@@ -35,6 +35,7 @@ type applicationArgs struct {
 	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the folder of the file if not given"`
 	Build  *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
 	Image  imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
+	Sync   []*Sync      `arg:"sync,kw" default:"[]" help:"files that watch mode copies into running containers instead of building; a plain run ignores it"`
 	common
 	timeout5
 }
@@ -47,6 +48,7 @@ var applicationFunc = declare("application", "service", "Declares a service that
 	func(c *Call, a *applicationArgs) (starlark.Value, error) {
 		s := c.service(plan.Application, a.Name, &a.common, a.Timeout)
 		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
+		c.syncs(s, a.Sync)
 		return c.declared(s), nil
 	})
 

@@ -36,6 +36,7 @@ var types = []Type{
 	{"image", "Where the image of a service comes from.", nil},
 	{"source", "A folder of the workspace or of a git repository.", nil},
 	{"build", "How an image is built.", nil},
+	{"sync", "Files that watch mode copies into running containers.", nil},
 	{"chart", "A Helm chart.", nil},
 	{"health", "A check of whether a service is ready.", nil},
 	{"resources", "What a container asks for and may use.", nil},

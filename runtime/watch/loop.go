@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,6 +65,10 @@ type Options struct {
 	// wait for a Command if it would deploy more than was changed by hand in the
 	// last minute. Default: it runs.
 	Ask bool
+	// Sync opens what copies changed files into running containers, for services that
+	// have rules for that (SPEC W6); report is told of each container. It is called
+	// when the first such service is deployed. Nil: what has changed is built.
+	Sync func(report func(service string, s runtime.Synced)) (runtime.Syncer, error)
 	// Files adjusts how files are watched.
 	Files FileOptions
 }
@@ -107,6 +113,8 @@ type loop struct {
 	work       sync.WaitGroup     // evaluations and runs
 	evaluating context.CancelFunc // ends the evaluation that goes on; nil: none does
 	evaluated  chan Evaluation
+	touched    []string // files of build contexts that have changed, of which nothing was made yet
+	sync       *syncing
 	pending    bool // something has changed that no run has been started for
 	head       bool // HEAD has moved since the last run
 	paused     bool
@@ -125,6 +133,7 @@ type loop struct {
 type outcome struct {
 	number  int
 	restart string // the service, if it was a restart of one
+	copied  string // the service, if files were copied into its containers
 	record  *runtime.RunRecord
 	err     error
 }
@@ -140,6 +149,7 @@ func run(ctx context.Context, opts Options, files changes) error {
 	l := &loop{
 		opts: opts, files: files, session: opts.Runtime.NewSession(),
 		events:    runtime.NewStream(opts.Events),
+		sync:      newSyncing(opts.Sync),
 		evaluated: make(chan Evaluation, 1), ended: make(chan outcome), unready: make(map[string]bool),
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -159,6 +169,8 @@ func run(ctx context.Context, opts Options, files changes) error {
 		case o := <-l.ended:
 			l.running--
 			l.end(o)
+		case <-l.sync.wake:
+			l.copied()
 		case <-l.again:
 			l.again, l.pending = nil, true
 		case cmd, open := <-l.opts.Commands:
@@ -168,8 +180,11 @@ func run(ctx context.Context, opts Options, files changes) error {
 			}
 			l.obey(ctx, cmd)
 		}
-		if l.pending && l.evaluating == nil && l.good.Plan != nil && !l.paused && l.held == nil && l.may(ctx) {
-			l.start(ctx)
+		if l.evaluating == nil && l.good.Plan != nil && !l.paused && l.held == nil {
+			l.sort(ctx)
+			if l.pending && l.may(ctx) {
+				l.start(ctx)
+			}
 		}
 		l.tell()
 	}
@@ -183,6 +198,7 @@ func (l *loop) finish(stop context.CancelCauseFunc) {
 		l.running--
 	}
 	l.work.Wait()
+	l.sync.close()
 	l.events.Close()
 }
 
@@ -202,11 +218,11 @@ func (l *loop) changed(ctx context.Context, c Change) {
 		told.Paths, told.More = c.Paths[:shown], n-shown
 	}
 	l.events.Send("", "", told)
-	evaluate := l.good.Plan == nil
+	evaluate, touched := l.good.Plan == nil, false
 	for _, in := range c.Inputs {
 		switch in.Kind {
 		case plan.InputContext:
-			l.pending = true
+			touched = true
 		case plan.InputChart, plan.InputValues, plan.InputDockerfile:
 			// The plan has their digests; a run reads them itself, also one of the last
 			// good plan.
@@ -214,6 +230,9 @@ func (l *loop) changed(ctx context.Context, c Change) {
 		default:
 			evaluate = true
 		}
+	}
+	if touched {
+		l.touched = slices.Compact(slices.Sorted(slices.Values(slices.Concat(l.touched, c.Paths))))
 	}
 	if evaluate || l.evaluating != nil {
 		l.evaluate(ctx)
@@ -260,6 +279,9 @@ func (l *loop) accept(e Evaluation) error {
 	}
 	if digest != l.digest {
 		l.removed(e.Plan)
+		if l.good.Plan != nil {
+			l.replanned(l.good.Plan, e.Plan)
+		}
 		for _, w := range e.Plan.Warnings {
 			l.events.Send("", "", runtime.Warned{Diagnostic: w})
 		}
@@ -298,7 +320,7 @@ func (l *loop) may(ctx context.Context) bool {
 		return true
 	}
 	req := l.opts.Request
-	req.Plan = l.good.Plan
+	req.Plan, req.Images = l.good.Plan, l.given()
 	steps, err := l.opts.Runtime.Preview(ctx, req)
 	if err != nil {
 		return true // the run says why
@@ -347,7 +369,7 @@ func (l *loop) request() runtime.Request {
 	l.running++
 	number := l.number
 	req := l.opts.Request
-	req.Plan = l.good.Plan
+	req.Plan, req.Images = l.good.Plan, l.given()
 	req.Events = func(e runtime.Event) {
 		e.Run = number
 		l.events.Forward(e)
@@ -374,11 +396,16 @@ func (l *loop) restart(ctx context.Context, service string) {
 
 // end takes in how a run ended.
 func (l *loop) end(o outcome) {
+	if o.copied != "" {
+		l.copyEnded(o.copied, o.err)
+		return
+	}
 	if o.restart != "" {
 		l.unready[o.restart] = o.err != nil && !errors.Is(o.err, runtime.ErrStale)
 		return
 	}
 	if o.record != nil {
+		l.deployed(o.number, o.record)
 		for _, s := range o.record.Services {
 			if s.State == runtime.Done {
 				l.manual = append(l.manual, deployed{s.Service, s.End})
@@ -407,6 +434,9 @@ func (l *loop) obey(ctx context.Context, cmd Command) {
 			l.opts.Changed(nil)
 		}
 		l.paused, l.held, l.head, l.pending = false, nil, false, true
+		for service := range l.sync.images { // also what was only copied
+			l.build(service)
+		}
 		if l.wrong != nil {
 			l.evaluate(ctx)
 		}
@@ -427,23 +457,26 @@ func (l *loop) tell() {
 		now.State = runtime.Evaluating
 	case l.held != nil:
 		now = *l.held
-	case l.running > 0:
+	case l.running > 0 || !l.paused && l.sync.behind():
 		now.State = runtime.Running
 	case l.paused:
 		now.State = runtime.Paused
 	case l.wrong != nil:
 		now = *l.wrong
-	case l.pending || l.again != nil:
+	case l.pending || l.again != nil || len(l.touched) > 0:
 		return
 	default:
 		now.State = runtime.Settled
-		if l.last.err != nil {
+		switch {
+		case l.last.err != nil:
 			now.Reason = l.last.err.Error()
+		case len(l.sync.failed) > 0:
+			now.Reason = "not all files could be copied into containers of " + strings.Join(slices.Sorted(maps.Keys(l.sync.failed)), ", ")
 		}
 		if r := l.last.record; r != nil {
 			now.Inputs = r.Inputs
 			for _, s := range r.Services {
-				if s.State == runtime.Failed || l.unready[s.Service] {
+				if s.State == runtime.Failed || l.unready[s.Service] || l.sync.failed[s.Service] {
 					now.Services = append(now.Services, s.Service)
 				}
 			}

@@ -1,0 +1,148 @@
+package builtins
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A Sync is the value of sync().
+type Sync struct {
+	opaque
+	plan plan.Sync
+}
+
+// String returns the call that makes it, without what is given by name.
+func (s *Sync) String() string {
+	return "sync(" + strconv.Quote(s.plan.Path) + ", " + strconv.Quote(s.plan.To) + ")"
+}
+
+// Type returns "sync".
+func (s *Sync) Type() string { return "sync" }
+
+type syncArgs struct {
+	Path string   `arg:"path" help:"a file or directory of what the image is built from, relative to the file of the call"`
+	To   string   `arg:"to" help:"where it is in the container, absolute"`
+	Run  []string `arg:"run,kw" default:"[]" help:"a command that runs in the container after files were copied, such as [\"npm\", \"install\"]"`
+	On   []string `arg:"on,kw" default:"[]" help:"files and directories below path: the command runs only after one of them has changed; after each change if empty"`
+}
+
+var syncFunc = declare("sync", "sync", "Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.",
+	func(c *Call, a *syncArgs) (starlark.Value, error) {
+		s := &Sync{plan: plan.Sync{To: path.Clean(a.To), Run: a.Run, Pos: c.Pos()}}
+		if c.ok("path") {
+			var p *problem
+			if s.plan.Path, p = c.resolve(a.Path); p == nil {
+				if _, err := c.Session.Files.stat(s.plan.Path); err != nil {
+					p = c.Session.Files.problem(s.plan.Path, err)
+				}
+			}
+			c.wrong("path", p)
+		}
+		if c.ok("to") && (!path.IsAbs(a.To) || s.plan.To == "/" || strings.ContainsRune(a.To, 0)) {
+			c.wrong("to", problemf("%q is not a valid path in the container: it must be absolute, and not the root", clip(a.To)).hinted(`write such as "/app/src"`))
+		}
+		if len(a.Run) == 1 && strings.ContainsRune(a.Run[0], ' ') {
+			c.wrong("run", problemf("%q is a program and its arguments in one string", clip(a.Run[0])).hinted("write run = [%s]", clip(literals(words(a.Run[0])))))
+		}
+		if len(a.Run) > 0 && a.Run[0] == "" {
+			c.wrong("run", problemf("the name of the program is empty"))
+		}
+		for i, on := range a.On {
+			clean, p := below(on, "the path of the rule, to which it is relative")
+			if on == "" {
+				p = problemf("is empty").hinted(`write such as "package.json"`)
+			}
+			if p != nil {
+				c.wrong("on", p.in(i))
+			}
+			s.plan.On = append(s.plan.On, clean)
+		}
+		if len(a.On) > 0 && len(a.Run) == 0 && c.ok("run") {
+			c.wrong("on", problemf("is given, but there is no command that runs").hinted(`add run = ["npm", "install"]`))
+		}
+		return s, nil
+	})
+
+// syncsMost is how many rules a service can have: they are compared with each other.
+const syncsMost = 100
+
+// syncs gives a service its rules, which must be about files of its image.
+func (c *Call) syncs(s *Service, rules []*Sync) {
+	if len(rules) == 0 || !c.ok("sync") {
+		return
+	}
+	if !c.ok("source") || !c.ok("build") || !c.ok("image") {
+		return // what the image is built from is not known
+	}
+	i := c.Func.byName["sync"]
+	build := (*plan.BuildSpec)(nil)
+	if s.Image != nil {
+		build = s.Image.Build
+	}
+	switch {
+	case build == nil:
+		c.wrong("sync", problemf("the image is not built here, so there are no files to copy instead").hinted("remove sync=, or build the image with source="))
+		return
+	case build.Source.Git != "":
+		c.wrong("sync", problemf("the image is built from a git repository, so there are no files here to copy instead").hinted("remove sync=, or build from the workspace with source = local(…)"))
+		return
+	case len(rules) > syncsMost:
+		c.wrong("sync", problemf("has %d rules, at most %d are possible", len(rules), syncsMost))
+		return
+	}
+	_ = c.Session.Meter.Charge(uint64(len(rules) * len(rules)))
+	context := path.Join(build.Source.Path, build.Context)
+	for n, r := range rules {
+		s.Plan.Sync = append(s.Plan.Sync, r.plan)
+		if _, ok := inside(context, r.plan.Path); !ok {
+			_ = c.add(c.paramPos(i, n), problemf("sync[%d]: %s is not below %s, which the image is built from", n, r.plan.Path, context).
+				hinted("the image does not have what is outside of its build context"))
+			c.failed |= 1 << i
+			continue
+		}
+		for m, other := range rules[:n] {
+			what := ""
+			_, below := inside(other.plan.Path, r.plan.Path)
+			_, above := inside(r.plan.Path, other.plan.Path)
+			switch {
+			case below || above:
+				what = fmt.Sprintf("both copy %s", deeper(r.plan.Path, other.plan.Path))
+			case r.plan.To == other.plan.To:
+				what = "both copy to " + r.plan.To
+			default:
+				continue
+			}
+			d := c.diagnostic(c.paramPos(i, n), problemf("sync[%d]: this rule and sync[%d] %s", n, m, what).hinted("make one rule of them, or let each have its own directory"))
+			d.Related = []plan.Related{{Pos: c.paramPos(i, m), Message: fmt.Sprintf("sync[%d] is here", m)}}
+			c.Session.Report(d)
+			c.failed |= 1 << i
+			break
+		}
+	}
+}
+
+// inside returns what of a clean path is below a directory, or "" if it is the
+// directory itself.
+func inside(dir, p string) (rest string, ok bool) {
+	switch dir {
+	case ".":
+		return p, true
+	case p:
+		return "", true
+	}
+	return strings.CutPrefix(p, dir+"/")
+}
+
+// deeper returns the longer of two paths, of which one is in the other.
+func deeper(a, b string) string {
+	if len(a) > len(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,132 @@
+package runtimetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A Syncer is a [runtime.Syncer] whose containers are in memory: one of each
+// service that was set, until there are others.
+type Syncer struct {
+	// Fails is why nothing can be copied into the containers of a service; nil: it can.
+	Fails func(service string) error
+	// Report is told of each container; nil: nobody is.
+	Report func(service string, s runtime.Synced)
+
+	mu       sync.Mutex
+	images   map[string]string
+	changes  map[string]map[string]bool // by service, where something was copied to since its image
+	updates  []string
+	behind   map[string]bool
+	isClosed bool
+}
+
+var _ runtime.Syncer = (*Syncer)(nil)
+
+// NewSyncer returns a syncer of nothing.
+func NewSyncer() *Syncer {
+	return &Syncer{images: make(map[string]string), changes: make(map[string]map[string]bool), behind: make(map[string]bool)}
+}
+
+// Set implements [runtime.Syncer].
+func (s *Syncer) Set(service, image string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.images[service] != image {
+		s.images[service], s.changes[service], s.behind[service] = image, make(map[string]bool), false
+	}
+}
+
+// Update implements [runtime.Syncer].
+func (s *Syncer) Update(_ context.Context, service string, u runtime.SyncUpdate) error {
+	s.mu.Lock()
+	if s.images[service] == "" {
+		s.mu.Unlock()
+		return fmt.Errorf("sync %s: its image is not known", service)
+	}
+	var what []string
+	for _, c := range u.Changes {
+		s.changes[service][c.To] = true
+		what = append(what, path.Base(c.Path)+"->"+c.To)
+	}
+	for _, args := range u.Run {
+		what = append(what, "run "+strings.Join(args, " "))
+	}
+	s.updates = append(s.updates, service+": "+strings.Join(what, ", "))
+	s.behind[service] = true
+	fails := s.Fails
+	s.mu.Unlock()
+	if fails != nil {
+		if err := fails(service); err != nil {
+			s.report(service, runtime.Synced{Pod: service + "-1", Container: service, Error: err.Error()})
+			return err
+		}
+	}
+	s.Catch(service)
+	return nil
+}
+
+// Catch has the containers of a service have all changes.
+func (s *Syncer) Catch(service string) {
+	s.mu.Lock()
+	s.behind[service] = false
+	n := len(s.changes[service])
+	s.mu.Unlock()
+	s.report(service, runtime.Synced{Pod: service + "-1", Container: service, Files: n})
+}
+
+// Lag has a new container of a service have nothing, until Catch.
+func (s *Syncer) Lag(service string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind[service] = true
+}
+
+func (s *Syncer) report(service string, e runtime.Synced) {
+	if s.Report != nil {
+		s.Report(service, e)
+	}
+}
+
+// Synced implements [runtime.Syncer].
+func (s *Syncer) Synced(service string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.behind[service] || len(s.changes[service]) == 0
+}
+
+// Close implements [runtime.Syncer].
+func (s *Syncer) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isClosed = true
+}
+
+// Closed reports whether Close was called.
+func (s *Syncer) Closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isClosed
+}
+
+// Updates returns the updates so far, each as "service: a.js->/app/a.js, run npm install".
+func (s *Syncer) Updates() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.updates)
+}
+
+// Has returns where something was copied to in the containers of a service since
+// their image was built.
+func (s *Syncer) Has(service string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.changes[service]))
+}

@@ -151,6 +151,40 @@ func TestGit(t *testing.T) {
 	}
 }
 
+// Whatever file of the cache is damaged, and however, evaluation says that sync
+// fetches it again, and it does.
+func TestDamagedCache(t *testing.T) {
+	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "one-"`})
+	p := project(t, fmt.Sprintf("load(%q, \"api\")\npipeline(\"x\")\napi(\"a\")\n", r.url("main")+"//web.star"))
+	mustSync(t, p)
+	files, err := filepath.Glob(filepath.Join(p.Cache, "sha256-*"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("the cache has %q, %v; want a listing and two files", files, err)
+	}
+	for name, damage := range map[string]func(path string) error{
+		"empty":   func(path string) error { return os.Truncate(path, 0) },
+		"half":    func(path string) error { return os.Truncate(path, 10) },
+		"garbage": func(path string) error { return os.WriteFile(path, []byte("\x00garbage"), 0o600) },
+		"gone":    os.Remove,
+		"a directory": func(path string) error {
+			return errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "in"), 0o700))
+		},
+	} {
+		for _, path := range files {
+			if err := damage(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := eval(t, p); err == nil || !strings.Contains(err.Error(), "run: pipe mod sync") {
+				t.Errorf("%s: Eval = %v, want what to run", name, err)
+			}
+			mustSync(t, p)
+			if got, err := eval(t, p); err != nil || got != "one-a" {
+				t.Errorf("%s: after sync, Eval = %q, %v", name, got, err)
+			}
+		}
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "one-"`})
 	first := r.git("rev-parse", "HEAD")

@@ -77,7 +77,13 @@ func replace(file, pattern string, data []byte, mode os.FileMode) (err error) {
 	if err != nil {
 		return err
 	}
-	return os.Rename(temp.Name(), file)
+	if info, e := os.Lstat(file); e == nil && !info.Mode().IsRegular() { // damage, in the way of a file
+		if err = os.RemoveAll(file); err != nil {
+			return err
+		}
+	}
+	err = os.Rename(temp.Name(), file)
+	return err
 }
 
 // lock waits until no other process fetches into this store. The lock goes with

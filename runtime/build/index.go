@@ -99,16 +99,5 @@ func (ix *index) save(entries []entry, stamps []content.Stamp, began time.Time) 
 	}
 	check := sha256.Sum256(data[len(magic):])
 	data = append(data, check[:]...)
-	dir := filepath.Dir(ix.path)
-	if os.MkdirAll(dir, 0o700) != nil {
-		return
-	}
-	file, err := os.CreateTemp(dir, ".new-")
-	if err != nil {
-		return
-	}
-	_, err = file.Write(data)
-	if file.Close() != nil || err != nil || os.Rename(file.Name(), ix.path) != nil {
-		os.Remove(file.Name())
-	}
+	_ = writeWhole(ix.path, data)
 }

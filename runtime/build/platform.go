@@ -25,8 +25,10 @@ func (p *pool) platform(ctx context.Context) (string, error) {
 	}
 	for _, n := range p.nodes {
 		if data, err := os.ReadFile(p.platformFile(n)); err == nil {
-			if _, err := platforms.Parse(string(data)); err == nil {
-				return string(data), nil
+			// Without the end of the line, the end of the name may be missing.
+			name, whole := strings.CutSuffix(string(data), "\n")
+			if _, err := platforms.Parse(name); whole && err == nil {
+				return name, nil
 			}
 		}
 	}
@@ -68,11 +70,31 @@ func (p *pool) ask(ctx context.Context, n *node) (string, error) {
 		return "", &UnreachableError{n.addr, errors.New("it has no worker")}
 	}
 	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
-	if file := p.platformFile(n); file != "" && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
+	if file := p.platformFile(n); file != "" {
 		// Not being able to remember costs a connection the next time.
-		_ = os.WriteFile(file, []byte(name), 0o600)
+		_ = writeWhole(file, []byte(name+"\n"))
 	}
 	return name, nil
+}
+
+// writeWhole writes a file so that others see all of it, or what was there before.
+func writeWhole(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return err
 }
 
 // platformFile is where the platform of a builder is kept; "" where nothing is.

@@ -40,6 +40,10 @@ import (
 // A Shelf holds the charts of a process. Each is loaded once, however many
 // services use it.
 type Shelf struct {
+	// Notice, if set before the shelf is used, is told what is damaged in the cache
+	// and is fetched again, or cannot be kept.
+	Notice func(string)
+
 	dir   string // the workspace
 	cache string // for charts from elsewhere
 

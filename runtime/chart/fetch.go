@@ -1,24 +1,19 @@
 package chart
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/registry"
 	"helm.sh/helm/v3/pkg/repo"
 	"sigs.k8s.io/yaml"
@@ -103,49 +98,6 @@ func (s *Shelf) fromRegistry(ctx context.Context, ref, version string) (*chart.C
 		}
 		return result.Chart.Data, nil
 	})
-}
-
-// cached returns the chart of a source from the cache, if it is of one exact
-// version, and otherwise what fetch returns, which it puts there.
-func (s *Shelf) cached(ctx context.Context, source, version string, fetch func() ([]byte, error)) (*chart.Chart, error) {
-	sum := sha256.Sum256([]byte(source + "\n" + version))
-	path := filepath.Join(s.cache, hex.EncodeToString(sum[:])+".tgz")
-	if exact.MatchString(version) {
-		if c, err := loader.LoadFile(path); err == nil {
-			return c, nil
-		}
-	}
-	data, err := fetch()
-	if err != nil {
-		return nil, err
-	}
-	if err := newRoom().archive(ctx, bytes.NewReader(data)); err != nil {
-		return nil, err
-	}
-	c, err := loader.LoadArchive(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	return c, keep(path, data)
-}
-
-// keep writes a file so that others see all of it or nothing.
-func keep(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "fetched-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // get fetches what is at an address, which a chart repository has named.

@@ -237,6 +237,80 @@ func TestLoadFromRepository(t *testing.T) {
 	}
 }
 
+// A chart that is damaged in the cache is fetched again, whatever the damage, and a
+// line says so.
+func TestDamagedInTheCache(t *testing.T) {
+	address, requests := repository(t, map[string][]byte{"web": pack(t, "web", nil)})
+	cache := t.TempDir()
+	ref := service(plan.Chart{Ref: "web", Repo: address, Version: "1.2.3"})
+	var told []string
+	load := func() {
+		t.Helper()
+		shelf := NewShelf(t.TempDir(), cache)
+		shelf.Notice = func(text string) { told = append(told, text) }
+		if _, err := shelf.Chart(t.Context(), ref, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load()
+	files, err := filepath.Glob(filepath.Join(cache, "*.tgz"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the cache has %q, %v", files, err)
+	}
+	path := files[0]
+	for name, damage := range map[string]func(data []byte) error{
+		"empty":   func([]byte) error { return os.Truncate(path, 0) },
+		"half":    func(data []byte) error { return os.Truncate(path, int64(len(data)/2)) },
+		"garbage": func(data []byte) error { return os.WriteFile(path, bytes.Repeat([]byte("x"), len(data)), 0o600) },
+		"another chart": func([]byte) error {
+			return os.WriteFile(path, pack(t, "other", nil), 0o600)
+		},
+		"a directory":      func([]byte) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		"an empty digest":  func([]byte) error { return os.Truncate(digestFile(path), 0) },
+		"another's digest": func([]byte) error { return os.WriteFile(digestFile(path), []byte(strings.Repeat("0", 64)), 0o600) },
+	} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := requests.Load()
+		told = nil
+		if err := damage(data); err != nil {
+			t.Fatal(err)
+		}
+		load()
+		if len(told) != 1 || !strings.HasPrefix(told[0], "chart "+address+" web 1.2.3 is damaged in the cache (") || !strings.HasSuffix(told[0], "): it is fetched again") {
+			t.Errorf("%s: told %q", name, told)
+		}
+		if n := requests.Load() - before; n != 2 {
+			t.Errorf("%s: %d requests, want that it is fetched again", name, n)
+		}
+		told = nil
+		load()
+		if n := requests.Load() - before; n != 2 || len(told) != 0 {
+			t.Errorf("%s: after it was fetched again: %d requests, told %q", name, n, told)
+		}
+	}
+}
+
+// That a chart cannot be kept keeps nobody from deploying it.
+func TestCacheCannotBeWritten(t *testing.T) {
+	address, _ := repository(t, map[string][]byte{"web": pack(t, "web", nil)})
+	cache := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(cache, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shelf := NewShelf(t.TempDir(), cache)
+	var told []string
+	shelf.Notice = func(text string) { told = append(told, text) }
+	if _, err := shelf.Chart(t.Context(), service(plan.Chart{Ref: "web", Repo: address}), nil); err != nil {
+		t.Error(err)
+	}
+	if len(told) != 1 || !strings.HasSuffix(told[0], "and is fetched again the next time: see that "+cache+" has room and can be written") {
+		t.Errorf("told %q", told)
+	}
+}
+
 func TestLoadFromRegistry(t *testing.T) {
 	server := httptest.NewServer(ociregistry.New(ociregistry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)

@@ -46,6 +46,9 @@ type Options struct {
 	// Render bounds what the charts may take that services bring. Without an
 	// Executable, their templates run in this process, without bounds of memory and time.
 	Render render.Options
+	// Notice, if set, is told what is damaged in CacheDir and is fetched again, or
+	// cannot be kept there.
+	Notice func(string)
 }
 
 const (
@@ -80,10 +83,9 @@ func New(opts Options) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the configuration of the cluster: %w", err)
 	}
-	return &Deployer{
-		opts: opts, cluster: c, renderer: render.New(opts.Render),
-		shelf: chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts")),
-	}, nil
+	shelf := chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts"))
+	shelf.Notice = opts.Notice
+	return &Deployer{opts: opts, cluster: c, renderer: render.New(opts.Render), shelf: shelf}, nil
 }
 
 // Close ends the processes that have rendered charts. Without it they end by

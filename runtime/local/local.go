@@ -203,6 +203,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		CacheDir: filepath.Join(opts.Home, "cache"),
 		Secrets:  from,
 		Render:   opts.render(),
+		Notice:   opts.notice,
 	})
 	if err != nil {
 		return err

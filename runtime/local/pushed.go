@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,17 +22,14 @@ func (p pushed) path(ref string) string {
 	return filepath.Join(p.dir, strings.TrimPrefix(string(plan.DigestOf([]byte(rest))), "sha256:"))
 }
 
-// digest returns what was noted of ref; "" if nothing was, or what cannot be read.
-func (p pushed) digest(ref string) (plan.Digest, error) {
+// digest returns what was noted of ref; "" if nothing was, or what is damaged.
+func (p pushed) digest(ref string) plan.Digest {
 	data, err := os.ReadFile(p.path(ref))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
 	digest := strings.TrimSpace(string(data))
-	if hex, ok := strings.CutPrefix(digest, "sha256:"); !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
-		digest = ""
+	if hex, ok := strings.CutPrefix(digest, "sha256:"); err != nil || !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+		return ""
 	}
-	return plan.Digest(digest), err
+	return plan.Digest(digest)
 }
 
 // note notes what was pushed to ref. Others see all of it, or what was noted before.
@@ -49,6 +45,11 @@ func (p pushed) note(ref string, digest plan.Digest) error {
 	_, err = file.WriteString(string(digest) + "\n")
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
+	}
+	if info, err := os.Stat(p.path(ref)); err == nil && info.IsDir() { // damage, in the way of a file
+		if err := os.RemoveAll(p.path(ref)); err != nil {
+			return err
+		}
 	}
 	return os.Rename(file.Name(), p.path(ref))
 }
@@ -71,10 +72,8 @@ func (t *trusted) Resolve(ctx context.Context, ref string) (plan.Digest, error) 
 	if err != nil || !strings.HasPrefix(ref, t.prefix+"/") || strings.Contains(ref, "@") {
 		return digest, err
 	}
-	want, err := t.pushed.digest(ref)
+	want := t.pushed.digest(ref)
 	switch {
-	case err != nil:
-		return "", fmt.Errorf("what was pushed to %s: %w", ref, err)
 	case want == "" && !t.passive:
 		return digest, t.pushed.note(ref, digest)
 	case want == "" || want == digest:

@@ -1,0 +1,112 @@
+package chart
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+
+	"github.com/pipelinefile/pipe/internal/redact"
+)
+
+// cached returns the chart of a source from the cache, if it is of one exact
+// version, and otherwise what fetch returns, which it puts there. One in the cache
+// that is damaged is fetched again.
+func (s *Shelf) cached(ctx context.Context, source, version string, fetch func() ([]byte, error)) (*chart.Chart, error) {
+	sum := sha256.Sum256([]byte(source + "\n" + version))
+	path := filepath.Join(s.cache, hex.EncodeToString(sum[:])+".tgz")
+	name := redact.URLs(named(strings.ReplaceAll(source, "\n", " "), version))
+	if exact.MatchString(version) {
+		c, err := fromCache(path)
+		if err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.notice(fmt.Sprintf("chart %s is damaged in the cache (%v): it is fetched again", name, err))
+		}
+	}
+	data, err := fetch()
+	if err != nil {
+		return nil, err
+	}
+	if err := newRoom().archive(ctx, bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	c, err := loader.LoadArchive(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if err := keep(path, data); err != nil {
+		s.notice(fmt.Sprintf("chart %s is not kept (%v), and is fetched again the next time: see that %s has room and can be written", name, err, s.cache))
+	}
+	return c, nil
+}
+
+func (s *Shelf) notice(text string) {
+	if s.Notice != nil {
+		s.Notice(text)
+	}
+}
+
+// digestFile is where the digest of a cached chart is, as it was fetched. Charts that
+// an older pipe has kept have none.
+func digestFile(path string) string { return path + ".sha256" }
+
+// fromCache loads a chart that was kept. No file is fs.ErrNotExist.
+func fromCache(path string) (*chart.Chart, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	if want, err := os.ReadFile(digestFile(path)); err == nil && string(want) != hex.EncodeToString(sum[:]) {
+		return nil, fmt.Errorf("%s has another digest than when it was fetched", path)
+	}
+	return loader.LoadArchive(bytes.NewReader(data))
+}
+
+// keep keeps what was fetched: the digest last, so that one is never that of what was
+// there before.
+func keep(path string, data []byte) error {
+	sum := sha256.Sum256(data)
+	if err := os.RemoveAll(digestFile(path)); err != nil {
+		return err
+	}
+	if err := writeWhole(path, data); err != nil {
+		return err
+	}
+	return writeWhole(digestFile(path), []byte(hex.EncodeToString(sum[:])))
+}
+
+// writeWhole writes a file so that others see all of it or nothing.
+func writeWhole(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "fetched-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		if info, e := os.Stat(path); e == nil && info.IsDir() {
+			err = os.RemoveAll(path) // in the way of a file
+		}
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

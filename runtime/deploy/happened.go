@@ -35,8 +35,8 @@ func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, s
 		return err
 	}
 	services = slices.Concat(services, others)
-	hide, err := d.hider(ctx, namespace, services...)
-	if err != nil {
+	hide := d.newHiding(namespace, services...)
+	if err := hide.fresh(ctx, time.Now()); err != nil {
 		return err
 	}
 	events := d.cluster.typed.CoreV1().Events(namespace)
@@ -54,7 +54,7 @@ func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, s
 		if slices.Contains(others, h.Service) {
 			return
 		}
-		h.Text = hide(h.Text)
+		h.Text = hide.text(ctx, h.Text)
 		tell(h)
 	}
 	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })

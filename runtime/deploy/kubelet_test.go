@@ -29,8 +29,10 @@ type kubelet struct {
 
 	mu   sync.Mutex
 	does func(*corev1.Pod) corev1.PodStatus
-	logs map[string]string // by container and "previous" or ""
+	logs map[string]string // by container, or pod and container, and whether they are previous
 	port int32             // at which the API server is to ask for them
+	more chan struct{}     // closed when there are more lines
+	cuts chan struct{}     // closed when the logs that are followed are to end
 }
 
 // newKubelet registers the node. The pods of services that are on it do what
@@ -39,7 +41,7 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 	t.Helper()
 	k := &kubelet{
 		node: fmt.Sprintf("kubelet-%d", time.Now().UnixNano()), client: client(t, config),
-		does: does, logs: make(map[string]string),
+		does: does, logs: make(map[string]string), more: make(chan struct{}), cuts: make(chan struct{}),
 	}
 	server := httptest.NewTLSServer(http.HandlerFunc(k.serveLogs))
 	host, portText, err := net.SplitHostPort(server.Listener.Addr().String())
@@ -68,6 +70,7 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
+		server.CloseClientConnections() // logs that are followed
 		server.Close()
 		_ = k.client.CoreV1().Nodes().Delete(context.Background(), k.node, metav1.DeleteOptions{})
 	})
@@ -176,19 +179,69 @@ func readingLogs(config *rest.Config) *rest.Config {
 	return config
 }
 
+// print adds a line, printed now, to what the container of a pod, or all containers of
+// that name, have printed.
+func (k *kubelet) print(container, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.logs[container+"false"] += time.Now().UTC().Format(time.RFC3339Nano) + " " + text + "\n"
+	close(k.more)
+	k.more = make(chan struct{})
+}
+
+// cut ends the connections of all logs that are followed.
+func (k *kubelet) cut() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	close(k.cuts)
+	k.cuts = make(chan struct{})
+}
+
 func (k *kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/") // containerLogs/namespace/pod/container
 	if len(parts) != 4 || parts[0] != "containerLogs" {
 		http.NotFound(w, r)
 		return
 	}
-	k.mu.Lock()
-	lines := strings.SplitAfter(k.logs[fmt.Sprint(parts[3], r.URL.Query().Get("previous") == "true")], "\n")
-	k.mu.Unlock()
-	if n, err := strconv.Atoi(r.URL.Query().Get("tailLines")); err == nil && len(lines) > n {
-		lines = lines[len(lines)-n:]
+	query := r.URL.Query()
+	since, _ := time.Parse(time.RFC3339, query.Get("sinceTime"))
+	if n, err := strconv.Atoi(query.Get("sinceSeconds")); err == nil {
+		since = time.Now().Add(-time.Duration(n) * time.Second)
 	}
-	fmt.Fprint(w, strings.Join(lines, ""))
+	given := 0
+	for {
+		k.mu.Lock()
+		previous := query.Get("previous") == "true"
+		text, ok := k.logs[fmt.Sprint(parts[2], "/", parts[3], previous)]
+		if !ok {
+			text = k.logs[fmt.Sprint(parts[3], previous)]
+		}
+		more, cuts := k.more, k.cuts
+		k.mu.Unlock()
+		var lines []string
+		for line := range strings.Lines(text[given:]) {
+			stamp, _, _ := strings.Cut(line, " ")
+			if at, err := time.Parse(time.RFC3339Nano, stamp); err != nil || !at.Before(since) {
+				lines = append(lines, line)
+			}
+		}
+		if n, err := strconv.Atoi(query.Get("tailLines")); given == 0 && err == nil && len(lines) > n {
+			lines = lines[len(lines)-n:]
+		}
+		given = len(text)
+		fmt.Fprint(w, strings.Join(lines, ""))
+		if query.Get("follow") != "true" {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-more:
+		case <-cuts:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
 }
 
 // on puts the pods of a service with a generated chart on the node.

@@ -1,21 +1,16 @@
 package deploy
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -33,7 +28,9 @@ type LogOptions struct {
 	Services []string      // nil: of all that do not belong to another environment
 	Follow   bool          // go on until the context ends, also with pods that are yet to come
 	Since    time.Duration // not older than that; 0: all that is kept
-	Tail     int           // of each container at most so many of the lines that there are; 0: all
+	// Tail is how many of the lines that there are come at most of each container; 0:
+	// all. What begins later is not cut.
+	Tail int
 	// Trouble is told of what keeps Logs from giving all, as it goes on with the
 	// rest; nil: nobody is.
 	Trouble func(text string)
@@ -41,58 +38,122 @@ type LogOptions struct {
 
 // Logs hands the lines of the pods of an environment to line, one after the other.
 // Those that there are come ordered by time; with Follow, those that follow come
-// as they are printed. The values of the namespace's secrets are not in them (D4),
-// if they may be read.
+// as they are printed. The values of the namespace's Secrets are not in them (D4),
+// if they may be read; with Follow, neither are those of Secrets that are created or
+// changed meanwhile.
 //
 // A node that does not answer keeps nobody from the lines of others: these are
-// given before the error. With Follow that is no error, but told and tried again.
+// given before the error. With Follow that is no error, but told and tried again: a
+// log goes on after the line that was given last.
 func (d *Deployer) Logs(ctx context.Context, key runtime.EnvironmentKey, opts LogOptions, line func(LogLine)) error {
-	namespace := key.Namespace()
 	others, err := d.othersIn(ctx, key)
 	if err != nil {
 		return err
 	}
-	hide, err := d.hider(ctx, namespace, opts.Services...)
-	if err != nil && opts.Trouble != nil {
-		opts.Trouble(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
-	}
-	if opts.Trouble == nil {
-		opts.Trouble = func(string) {}
-	}
-	l := &logs{d: d, opts: opts, others: others, began: time.Now(), told: make(map[string]bool), line: func(l LogLine) {
-		l.Text = hide(l.Text)
-		line(l)
-	}}
-	if !opts.Follow {
-		list, err := d.cluster.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return d.explain(ctx, err)
+	l := d.newLogs(key.Namespace(), line, opts.Trouble, opts.Services...)
+	l.opts, l.others = opts, others
+	if opts.Services != nil {
+		l.services = make(map[string]*followed)
+		for _, name := range opts.Services {
+			l.services[name] = nil
 		}
+	}
+	if err := l.hide.fresh(ctx, l.began); err != nil {
+		l.shown(err)
+	}
+	list, err := d.cluster.typed.CoreV1().Pods(l.namespace).List(ctx, metav1.ListOptions{})
+	switch {
+	case err != nil:
+		return d.explain(ctx, err)
+	case !opts.Follow:
 		return l.all(ctx, list.Items)
 	}
-	return l.follow(ctx, namespace)
+	l.first = begun(list.Items)
+	return l.follow(ctx)
 }
 
 // logs reads the logs of containers.
 type logs struct {
-	d      *Deployer
-	opts   LogOptions
-	others []string // releases of other environments
-	began  time.Time
+	d         *Deployer
+	namespace string
+	opts      LogOptions
+	others    []string // releases of other environments
+	began     time.Time
+	first     map[containerKey]bool // what had begun by then, if it is followed
+	hide      *hiding
+	opening   chan struct{} // a token for each log that is being asked for
 
 	mu   sync.Mutex // makes lines and troubles come one after the other
 	line func(LogLine)
 	told map[string]bool // whose trouble was told: nodes, and pod/container
+
+	of       sync.Mutex           // guards what follows
+	services map[string]*followed // nil: all that do not belong to another environment
+	away     map[string]time.Time // nodes that do not answer, and when one log of each is tried again
+}
+
+func (d *Deployer) newLogs(namespace string, line func(LogLine), trouble func(string), names ...string) *logs {
+	l := &logs{
+		d: d, namespace: namespace, began: time.Now(), line: line, told: make(map[string]bool), away: make(map[string]time.Time),
+		hide: d.newHiding(namespace, names...), opening: make(chan struct{}, logsAtOnce),
+	}
+	l.opts.Trouble = trouble
+	return l
+}
+
+// logsAtOnce bounds how many logs are asked for at the same time. Each is a
+// connection of the API server to a node.
+const logsAtOnce = 20
+
+// A containerKey tells the containers of all pods apart.
+type containerKey struct{ uid, name string }
+
+// begun returns the containers that have begun.
+func begun(pods []corev1.Pod) map[containerKey]bool {
+	all := make(map[containerKey]bool)
+	for i := range pods {
+		for _, c := range containersOf(&pods[i]) {
+			all[containerKey{string(pods[i].UID), c}] = true
+		}
+	}
+	return all
 }
 
 // wants reports whether the lines of a pod are asked for, and of which service it is.
 func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 	service = serviceOf(p)
-	return service, service != "" && !slices.Contains(l.others, service) && (l.opts.Services == nil || slices.Contains(l.opts.Services, service))
+	if service == "" || slices.Contains(l.others, service) {
+		return service, false
+	}
+	l.of.Lock()
+	defer l.of.Unlock()
+	_, ok = l.services[service]
+	return service, ok || l.services == nil
 }
 
 // serviceOf returns the service that a pod is of, as its labels tell.
 func serviceOf(p *corev1.Pod) string { return p.Labels[labelInstance] }
+
+// from is where to begin in a log that there was when reading began.
+func (l *logs) from() begin {
+	b := begin{tail: int64(l.opts.Tail)}
+	if l.opts.Since > 0 {
+		b.since = l.began.Add(-l.opts.Since)
+	}
+	return b
+}
+
+// reader returns what reads the log of a container.
+func (l *logs) reader(p *corev1.Pod, container, service string, give func(LogLine)) *logReader {
+	return &logReader{
+		open: func(ctx context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
+			opts.Container, opts.Timestamps = container, true
+			return l.d.cluster.watching.CoreV1().Pods(p.Namespace).GetLogs(p.Name, opts).Stream(ctx)
+		},
+		line: LogLine{Service: service, Pod: p.Name, Container: container},
+		give: give,
+	}
+}
 
 // all gives the lines that there are now.
 func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
@@ -101,7 +162,6 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	var missing []unread
 	noWay := make(map[string]error) // to nodes
 	var wg sync.WaitGroup
-	limit := make(chan struct{}, logsAtOnce)
 	read := func(p *corev1.Pod, container, service string) error {
 		mu.Lock()
 		err := noWay[p.Spec.NodeName]
@@ -109,11 +169,14 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 		if err != nil { // to find that out takes half a minute
 			return err
 		}
-		return l.stream(ctx, p, container, service, l.from(), func(line LogLine) {
+		r := l.reader(p, container, service, func(line LogLine) {
 			mu.Lock()
 			defer mu.Unlock()
 			lines = append(lines, line)
 		})
+		_, err = r.read(ctx, l.from(), corev1.PodLogOptions{})
+		r.finish()
+		return err
 	}
 	total := 0
 	for i := range pods {
@@ -125,8 +188,8 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 		for _, c := range containersOf(p) {
 			total++
 			wg.Go(func() {
-				limit <- struct{}{}
-				defer func() { <-limit }()
+				l.opening <- struct{}{}
+				defer func() { <-l.opening }()
 				u := unread{p.Spec.NodeName, p.Name, c, read(p, c, service)}
 				if u.err == nil {
 					return
@@ -134,7 +197,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if u.gone() {
-					l.opts.Trouble(u.Error())
+					l.tell(u.Error())
 					return
 				}
 				missing = append(missing, u)
@@ -150,14 +213,10 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	}
 	slices.SortStableFunc(lines, func(a, b LogLine) int { return a.Time.Compare(b.Time) })
 	for _, line := range lines {
-		l.line(line)
+		l.give(ctx, line)
 	}
 	return l.d.unreadError(ctx, missing, total)
 }
-
-// logsAtOnce bounds how many logs are read at the same time. Each is a
-// connection of the API server to a node.
-const logsAtOnce = 20
 
 // containersOf returns the containers of a pod that have begun.
 func containersOf(p *corev1.Pod) []string {
@@ -170,206 +229,45 @@ func containersOf(p *corev1.Pod) []string {
 	return names
 }
 
-// follow gives lines until ctx ends. Which pods there are it learns from a watch.
-func (l *logs) follow(ctx context.Context, namespace string) error {
-	changes := make(chan struct{}, 1)
-	v, done := l.d.views.of(l.d.cluster, namespace, []string{"Pod"})
-	defer done()
-	defer v.read(changes)()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	seen := make(map[types.UID]map[string]taken)
-	for {
-		if err := v.err("Pod"); err != nil && !unreachable(err) {
-			return l.d.explain(ctx, err)
-		}
-		for _, obj := range v.index("Pod").List() {
-			p, ok := obj.(*corev1.Pod)
-			if !ok {
-				continue
-			}
-			service, ok := l.wants(p)
-			if !ok {
-				continue
-			}
-			if seen[p.UID] == nil {
-				seen[p.UID] = make(map[string]taken)
-			}
-			for _, c := range containersOf(p) {
-				restarts := restartsOf(p, c)
-				last, known := seen[p.UID][c]
-				if known && last.restarts == restarts {
-					continue
-				}
-				from := l.from()
-				if known {
-					from = begin{}
-					last.over()
-				}
-				latest, over := context.WithCancel(ctx)
-				seen[p.UID][c] = taken{restarts, over}
-				wg.Go(func() { l.followOne(ctx, latest, p, c, service, from) })
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-changes:
-		}
-	}
-}
-
-// A taken is a container whose log is followed.
-type taken struct {
-	restarts int32  // when it was taken up
-	over     func() // it was taken up anew
-}
-
-func restartsOf(p *corev1.Pod, container string) int32 {
-	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		if s.Name == container {
-			return s.RestartCount
-		}
-	}
-	return 0
-}
-
-// followOne gives the lines of one container to its end. Who does not answer is
-// asked again, while nobody else has taken up the container anew.
-func (l *logs) followOne(ctx, latest context.Context, p *corev1.Pod, container, service string, from begin) {
-	for {
-		u := unread{p.Spec.NodeName, p.Name, container, l.stream(ctx, p, container, service, from, func(line LogLine) {
-			if !line.Time.IsZero() {
-				from = begin{after: line.Time}
-			}
-			l.one(line)
-		})}
-		if u.err == nil || ctx.Err() != nil {
-			return
-		}
-		l.trouble(u)
-		if u.refused() {
-			return
-		}
-		select {
-		case <-time.After(askAgain):
-		case <-latest.Done():
-			return
-		}
-	}
-}
-
-// askAgain is how often who does not answer is asked for a log that is followed.
-const askAgain = 5 * time.Second
-
-// trouble tells why a log cannot be followed: once, and of a node once for all.
-func (l *logs) trouble(u unread) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	of, text := u.pod+"/"+u.container, u.Error()
-	if u.ofNode() != "" {
-		of, text = u.node, "a log cannot be followed until its node answers: that "+fromNode([]unread{u})
-	}
-	if !l.told[of] {
-		l.told[of] = true
-		l.opts.Trouble(text)
-	}
-}
-
-func (l *logs) one(line LogLine) {
+// give hands a line on, without the values of Secrets.
+func (l *logs) give(ctx context.Context, line LogLine) {
+	line.Text = l.hide.text(ctx, line.Text)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.line(line)
 }
 
-// A begin says where to begin in the log of a container; the zero one at its
-// start, as of a container that was started anew.
-type begin struct {
-	since time.Time // not earlier
-	tail  int64     // with so many of the lines that there are; 0: all
-	after time.Time // after the line of that time, which was given
-}
-
-// from is where to begin in a log of which nothing was read yet.
-func (l *logs) from() begin {
-	b := begin{tail: int64(l.opts.Tail)}
-	if l.opts.Since > 0 {
-		b.since = l.began.Add(-l.opts.Since)
+// trouble tells why a log cannot be followed: once, of a node once for all its logs,
+// and of the cluster once for all logs.
+func (l *logs) trouble(u unread) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of, text := u.pod+"/"+u.container, u.Error()
+	if unreachable(u.err) {
+		of, text = "", fmt.Sprintf("logs cannot be followed until the cluster answers: %v", u.err)
+	} else if u.ofNode() != "" {
+		of, text = u.node, "a log cannot be followed until its node answers: that "+fromNode([]unread{u})
 	}
-	return b
-}
-
-// stream reads the log of one container to its end.
-func (l *logs) stream(ctx context.Context, p *corev1.Pod, container, service string, from begin, give func(LogLine)) error {
-	opts := &corev1.PodLogOptions{Container: container, Timestamps: true, Follow: l.opts.Follow}
-	if from.tail > 0 {
-		opts.TailLines = &from.tail
-	}
-	since := from.since
-	if !from.after.IsZero() {
-		since = from.after // in whole seconds
-	}
-	if !since.IsZero() {
-		opts.SinceTime = &metav1.Time{Time: since}
-	}
-	stream, err := l.d.cluster.watching.CoreV1().Pods(p.Namespace).GetLogs(p.Name, opts).Stream(ctx)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	r := bufio.NewReaderSize(stream, longestLine)
-	for {
-		data, err := r.ReadSlice('\n')
-		if len(data) > 0 {
-			line := logLine(service, p.Name, container, string(data))
-			if from.after.IsZero() || line.Time.IsZero() || line.Time.After(from.after) {
-				give(line)
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, bufio.ErrBufferFull): // one that is cut into several
-		case err != nil:
-			return err
-		}
+	if !l.told[of] {
+		l.told[of] = true
+		l.tell(text)
 	}
 }
 
-// longestLine is after how many bytes a line is cut.
-const longestLine = 64 << 10
-
-// logLine takes the time off a line.
-func logLine(service, pod, container, text string) LogLine {
-	line := LogLine{Service: service, Pod: pod, Container: container}
-	stamp, rest, _ := strings.Cut(text, " ")
-	if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
-		line.Time, text = at, rest
+// shown tells that values of Secrets are shown, once.
+func (l *logs) shown(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	const key = "secrets/" // no pod has that name
+	if !l.told[key] {
+		l.told[key] = true
+		l.tell(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
 	}
-	line.Text = strings.ToValidUTF8(strings.TrimRight(text, "\r\n"), "\uFFFD")
-	return line
 }
 
-// hider returns what takes the values of the namespace's secrets out of a text,
-// and leaves those names in it.
-func (d *Deployer) hider(ctx context.Context, namespace string, names ...string) (func(string) string, error) {
-	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
-	if err != nil {
-		return func(s string) string { return s }, d.explain(ctx, err)
+// tell tells a trouble. It is called with the lock.
+func (l *logs) tell(text string) {
+	if l.opts.Trouble != nil {
+		l.opts.Trouble(text)
 	}
-	var values redact.Values
-	names = append(names, namespace)
-	for i := range list.Items {
-		names = append(names, list.Items[i].Name)
-		_, credentials := list.Items[i].Data["password"]
-		for key, v := range list.Items[i].Data {
-			if credentials && redact.Public(key) {
-				continue
-			}
-			values.Add(string(v))
-		}
-	}
-	return values.Except(names...), nil
 }

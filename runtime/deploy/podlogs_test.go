@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -176,4 +177,81 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	if len(troubles) != 1 || !strings.Contains(troubles[0], "a log cannot be followed until its node answers: that of pod api-") {
 		t.Errorf("troubles: %q", troubles)
 	}
+}
+
+// TestTail: a service is followed from when it is said, also into pods that replace
+// others and containers that are started again; a lost connection is taken up again
+// without a line twice; the value of a Secret that is made meanwhile is hidden; what is
+// forgotten has ended.
+func TestTail(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	node := newKubelet(t, config, runs)
+	d := newDeployer(t, deploy.Options{Config: readingLogs(config)})
+	ns := namespace(t, config)
+	api := node.on(container("api"))
+	release := func(s plan.Service) {
+		t.Helper()
+		must(t, d.Prepare(t.Context(), keyOf(ns), &plan.Plan{Services: []plan.Service{s}}))
+		must(t, d.Deploy(t.Context(), releaseIn(ns, s), discard))
+	}
+	release(api)
+	release(node.on(container("web")))
+	node.log("api", false, "2026-01-02T03:04:05Z of long ago\n")
+
+	lines := make(chan deploy.LogLine, 100)
+	tail := d.Tail(ns, func(l deploy.LogLine) { lines <- l }, func(text string) { t.Errorf("trouble: %s", text) })
+	defer tail.Close()
+	next := func(want string) deploy.LogLine {
+		t.Helper()
+		select {
+		case l := <-lines:
+			if got := l.Service + ": " + l.Text; got != want {
+				t.Fatalf("line %q, want %q", got, want)
+			}
+			return l
+		case <-time.After(waitTime):
+			t.Fatalf("no line %q comes", want)
+		}
+		return deploy.LogLine{}
+	}
+	tail.Follow("api")
+	node.print("api", "first")
+	was := next("api: first")
+	node.print("web", "nobody asked for it")
+
+	node.cut()
+	node.print("api", "second")
+	next("api: second")
+
+	_, err := client(t, config).CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "late"}, StringData: map[string]string{"token": "sw0rdfish"},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	node.now(func(p *corev1.Pod) corev1.PodStatus {
+		s := runs(p)
+		s.ContainerStatuses[0].RestartCount = 1
+		return s
+	})
+	node.cut()
+	node.print("api", "again with sw0rdfish")
+	if is := next("api: again with REDACTED"); is.Pod != was.Pod {
+		t.Errorf("the container that was started again is of pod %s, and was of %s", is.Pod, was.Pod)
+	}
+
+	api.Values["podAnnotations"] = map[string]any{"again": "true"}
+	release(api)
+	for _, line := range []string{"of long ago", "first", "second", "again with REDACTED"} { // the kubelet has one log for all pods
+		if is := next("api: " + line); is.Pod == was.Pod {
+			t.Errorf("line %q of the former pod comes again", line)
+		}
+	}
+
+	tail.Forget("api")
+	tail.Follow("web")
+	node.print("web", "asked for")
+	next("web: asked for")
+	node.print("api", "forgotten")
+	node.print("web", "the last")
+	next("web: the last")
 }

@@ -28,6 +28,7 @@ type view struct {
 
 	mu      sync.Mutex
 	objects map[string]cache.Indexer    // by kind
+	listed  map[string]func() bool      // by kind: whether all objects that there were are known
 	errs    map[string]error            // by kind: why its watch does not work now
 	readers map[chan struct{}]bool      // told of every change; each holds one token at most
 	last    map[types.UID]metav1.Object // deleted objects as they were last seen; see deleted
@@ -142,6 +143,7 @@ func (vs *views) of(c *cluster, namespace string, kinds []string) (v *view, done
 func newView() *view {
 	v := &view{
 		objects: make(map[string]cache.Indexer),
+		listed:  make(map[string]func() bool),
 		errs:    make(map[string]error),
 		readers: make(map[chan struct{}]bool),
 		last:    make(map[types.UID]metav1.Object),
@@ -166,7 +168,7 @@ func (v *view) show(kind string, informer func() cache.SharedIndexInformer) {
 		return
 	}
 	i := informer()
-	v.objects[kind] = i.GetIndexer()
+	v.objects[kind], v.listed[kind] = i.GetIndexer(), i.HasSynced
 	// These fail only on an informer that runs.
 	_ = i.SetTransform(withoutManagedFields)
 	_ = i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { v.changed(kind, err) })
@@ -226,6 +228,15 @@ func (v *view) err(kinds ...string) error {
 		}
 	}
 	return nil
+}
+
+// synced reports whether the objects of a kind are known that there were when it came
+// to be watched.
+func (v *view) synced(kind string) bool {
+	v.mu.Lock()
+	listed := v.listed[kind]
+	v.mu.Unlock()
+	return listed != nil && listed()
 }
 
 func (v *view) index(kind string) cache.Indexer {

@@ -1,0 +1,401 @@
+package deploy
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// A Tail follows the logs of services of a namespace, which come and go while it
+// does.
+type Tail struct {
+	logs *logs
+	wake chan struct{} // has a token when the services have changed
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// A followed is a service of a Tail.
+type followed struct {
+	since time.Time
+	old   map[containerKey]bool // what had begun by then; nil: that is not known yet
+}
+
+// Tail begins to follow no service of a namespace, until Close. Lines and troubles
+// come one after the other; trouble is told once of each cause, and may be nil. The
+// values of Secrets are taken out of lines as [Deployer.Logs] does.
+func (d *Deployer) Tail(namespace string, line func(LogLine), trouble func(text string)) *Tail {
+	ctx, stop := context.WithCancel(context.Background())
+	t := &Tail{logs: d.newLogs(namespace, line, trouble), stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	t.logs.services = make(map[string]*followed)
+	go func() {
+		defer close(t.done)
+		if err := t.logs.followFrom(ctx, t.wake); err != nil && ctx.Err() == nil {
+			t.logs.ended(err)
+		}
+	}()
+	return t
+}
+
+// Follow gives what the pods of a service print from now on: those that there are,
+// and whatever comes in their place. Of a service that is followed already nothing
+// changes.
+func (t *Tail) Follow(service string) {
+	t.logs.of.Lock()
+	if t.logs.services[service] == nil {
+		t.logs.services[service] = &followed{since: time.Now()}
+	}
+	t.logs.of.Unlock()
+	t.poke()
+}
+
+// Forget ends the logs of a service.
+func (t *Tail) Forget(service string) {
+	t.logs.of.Lock()
+	delete(t.logs.services, service)
+	t.logs.of.Unlock()
+	t.poke()
+}
+
+func (t *Tail) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends all logs. No line comes after it has returned.
+func (t *Tail) Close() {
+	t.stop()
+	<-t.done
+}
+
+// A follower reads the log of one container, over its restarts.
+type follower struct {
+	logs    *logs
+	key     containerKey
+	pod     *corev1.Pod // as it was seen first
+	service string
+	reader  *logReader
+	from    begin
+	noticed time.Time // Secrets have to be known as of then
+	state   func() logState
+	stop    context.CancelFunc
+	ended   chan struct{} // closed when nothing reads it; somebody does again when it is started again
+
+	restarts int32 // of the log that is read
+	began    bool  // restarts is known
+	over     bool  // that log was read to its end
+	refused  bool  // the server does not give it
+}
+
+// A logState is where a container stands, as its pod tells.
+type logState struct {
+	there    bool // the pod is
+	begun    bool // there is a log
+	running  bool // that goes on
+	restarts int32
+}
+
+func stateOf(p *corev1.Pod, container string) logState {
+	s := logState{there: true}
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if c.Name == container {
+			s.running, s.restarts = c.State.Running != nil, c.RestartCount
+			s.begun = s.running || c.State.Terminated != nil || c.LastTerminationState.Terminated != nil
+		}
+	}
+	return s
+}
+
+// follow gives lines until ctx ends.
+func (l *logs) follow(ctx context.Context) error { return l.followFrom(ctx, make(chan struct{}, 1)) }
+
+// followFrom gives lines until ctx ends. Which pods there are it learns from a watch;
+// it looks again when there is a token in wake, too.
+func (l *logs) followFrom(ctx context.Context, wake chan struct{}) error {
+	v, done := l.d.views.of(l.d.cluster, l.namespace, []string{"Pod"})
+	defer done()
+	defer v.read(wake)()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	all := make(map[containerKey]*follower)
+	for {
+		if err := v.err("Pod"); err != nil && !unreachable(err) {
+			return l.d.explain(ctx, err)
+		}
+		var later <-chan time.Time
+		if v.synced("Pod") {
+			l.take(ctx, v, all, wake, &wg)
+		} else {
+			later = time.After(syncLook)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-wake:
+		case <-later:
+		}
+	}
+}
+
+// syncLook is how often it is looked whether the pods of a namespace are known.
+const syncLook = 100 * time.Millisecond
+
+// take reads the logs of what has begun, and leaves those that are not wanted.
+func (l *logs) take(ctx context.Context, v *view, all map[containerKey]*follower, wake chan struct{}, wg *sync.WaitGroup) {
+	var pods []*corev1.Pod
+	for _, obj := range v.index("Pod").List() {
+		if p, ok := obj.(*corev1.Pod); ok {
+			pods = append(pods, p)
+		}
+	}
+	l.settle(pods)
+	there := make(map[containerKey]bool)
+	for _, p := range pods {
+		service, ok := l.wants(p)
+		if !ok {
+			continue
+		}
+		for _, c := range containersOf(p) {
+			key := containerKey{string(p.UID), c}
+			there[key] = true
+			f := all[key]
+			if f == nil {
+				f = &follower{
+					logs: l, key: key, pod: p, service: service, from: l.beginOf(service, key),
+					state: func() logState {
+						if now := object[corev1.Pod](v, "Pod", p.Namespace, p.Name); now != nil && now.UID == p.UID {
+							return stateOf(now, c)
+						}
+						return logState{}
+					},
+				}
+				all[key] = f
+			}
+			f.start(ctx, wake, wg)
+		}
+	}
+	for key, f := range all {
+		if !there[key] {
+			if _, ok := l.wants(f.pod); !ok {
+				f.stop()
+			}
+			delete(all, key) // it ends by itself if its pod is gone
+		}
+	}
+}
+
+// settle finds out which containers had begun when a service came to be followed.
+func (l *logs) settle(pods []*corev1.Pod) {
+	l.of.Lock()
+	defer l.of.Unlock()
+	for name, s := range l.services {
+		if s == nil || s.old != nil {
+			continue
+		}
+		s.old = make(map[containerKey]bool)
+		for _, p := range pods {
+			if serviceOf(p) != name {
+				continue
+			}
+			for _, c := range containersOf(p) {
+				s.old[containerKey{string(p.UID), c}] = true
+			}
+		}
+	}
+}
+
+// beginOf says where to begin in a log of which nothing was read yet.
+func (l *logs) beginOf(service string, key containerKey) begin {
+	l.of.Lock()
+	defer l.of.Unlock()
+	switch s := l.services[service]; {
+	case s != nil && s.old[key]:
+		return begin{since: s.since}
+	case l.first[key]:
+		return l.from()
+	}
+	return begin{}
+}
+
+// start has the log read, unless somebody does, or nothing is left to read.
+func (f *follower) start(ctx context.Context, wake chan struct{}, wg *sync.WaitGroup) {
+	if f.ended != nil {
+		select {
+		case <-f.ended:
+		default:
+			return
+		}
+	}
+	if f.refused || f.over && f.state().restarts == f.restarts {
+		return
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	f.stop, f.ended = stop, ended
+	if f.reader == nil {
+		f.reader = f.logs.reader(f.pod, f.key.name, f.service, nil)
+		f.reader.open = f.logs.carefully(f.pod.Spec.NodeName, f.reader.open)
+	}
+	f.reader.give = func(line LogLine) { f.logs.give(ctx, line) }
+	wg.Go(func() {
+		defer func() {
+			stop()
+			close(ended)
+			select { // there may be something new since it was last looked
+			case wake <- struct{}{}:
+			default:
+			}
+		}()
+		f.run(ctx)
+	})
+}
+
+// Pauses before a log is asked for again: one that ended though its container seems
+// to run, which may be that its end is not known yet, and one that was not given.
+const (
+	lookAgain = time.Second
+	askAgain  = 5 * time.Second
+)
+
+// run reads the log until its container has ended, and the logs of its restarts.
+func (f *follower) run(ctx context.Context) {
+	again := lookAgain
+	for ctx.Err() == nil {
+		s := f.state()
+		if !s.there || !s.begun {
+			f.reader.finish()
+			return
+		}
+		if f.began && s.restarts != f.restarts {
+			// The lines of the next start are later ones, and it may be that some of them
+			// were read before its pod told of it.
+			f.previous(ctx, s.restarts-f.restarts)
+			f.reader.finish()
+			f.from, f.over = begin{}, false
+		}
+		f.restarts, f.began = s.restarts, true
+		last := f.reader.last
+		opened, err := f.read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && !s.running: // it had ended before it was read
+			f.reader.finish()
+			f.over = true
+			return
+		case opened: // it has ended, or its connection is lost
+			if f.reader.last != last || f.state() != s {
+				again = lookAgain
+			}
+			if f.state() == s {
+				pause(ctx, again)
+				again = min(2*again, askAgain)
+			}
+			continue
+		}
+		u := unread{f.pod.Spec.NodeName, f.pod.Name, f.key.name, err}
+		switch {
+		case u.gone(): // or it is about to start: its pod will tell
+			pause(ctx, lookAgain)
+			continue
+		case u.refused():
+			f.logs.trouble(u)
+			f.refused = true
+			f.reader.finish()
+			return
+		}
+		f.logs.trouble(u)
+		pause(ctx, askAgain)
+	}
+}
+
+// read reads the log once, if its node answers and what has to be hidden is known.
+// Opened says that there was a log to read.
+func (f *follower) read(ctx context.Context) (opened bool, err error) {
+	l, node := f.logs, f.pod.Spec.NodeName
+	for d := l.admit(node); d > 0; d = l.admit(node) {
+		if pause(ctx, d); ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+	}
+	// Whatever a container has of Secrets was there before it printed anything.
+	if err := l.hide.fresh(ctx, time.Now()); err != nil {
+		if !apierrors.IsForbidden(err) {
+			return false, err
+		}
+		l.shown(err)
+	}
+	return f.reader.read(ctx, f.from, corev1.PodLogOptions{Follow: true})
+}
+
+// previous gives what is left of the log of a container that was started again, if
+// that was once: of no other there is a log.
+func (f *follower) previous(ctx context.Context, times int32) {
+	if times == 1 && !f.over {
+		_, _ = f.reader.read(ctx, f.from, corev1.PodLogOptions{Previous: true}) // the node may have deleted it
+	}
+}
+
+// admit returns how long to wait before a log of a node is asked for. Of a node that
+// does not answer, one log at a time is tried.
+func (l *logs) admit(node string) time.Duration {
+	l.of.Lock()
+	defer l.of.Unlock()
+	until, away := l.away[node]
+	now := time.Now()
+	if away && now.Before(until) {
+		return until.Sub(now)
+	}
+	if away {
+		l.away[node] = now.Add(askAgain)
+	}
+	return 0
+}
+
+// carefully opens logs of a node, not too many at a time, and notes whether it answers.
+func (l *logs) carefully(node string, open openLog) openLog {
+	return func(ctx context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
+		select {
+		case l.opening <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		stream, err := open(ctx, opts)
+		<-l.opening
+		l.of.Lock()
+		defer l.of.Unlock()
+		switch {
+		case err == nil:
+			delete(l.away, node)
+		case (unread{err: err}).ofNode() != "":
+			l.away[node] = time.Now().Add(askAgain)
+		}
+		return stream, err
+	}
+}
+
+// ended tells that no log is followed any more.
+func (l *logs) ended(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell("logs are not followed any more: " + err.Error())
+}
+
+// pause waits for some time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

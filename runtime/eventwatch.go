@@ -45,6 +45,14 @@ type (
 	// ServiceRemoved says that the plan does not have a service any more, whose
 	// release stays unless the run prunes (D5).
 	ServiceRemoved struct{}
+	// PodLog is a line that a pod of a service has printed, which was deployed, or
+	// whose pods were rolled, since watch mode began.
+	PodLog struct {
+		Pod       string    `json:"pod"`
+		Container string    `json:"container"`
+		Printed   time.Time `json:"printed,omitzero"` // by the clock of its node; zero: its server does not say
+		Text      string    `json:"text"`             // without the line's end
+	}
 	// Forwarding says where a port of a service is reached on this machine.
 	Forwarding struct {
 		Port   int    `json:"port"`             // of the service
@@ -69,5 +77,6 @@ type (
 func (FilesChanged) Kind() string   { return "files.changed" }
 func (WatchChanged) Kind() string   { return "watch" }
 func (ServiceRemoved) Kind() string { return "service.removed" }
+func (PodLog) Kind() string         { return "pod.log" }
 func (Forwarding) Kind() string     { return "forward" }
 func (Synced) Kind() string         { return "sync" }

@@ -94,6 +94,11 @@ func (e WatchChanged) redacted(hide func(string) string) Body {
 
 func (e ServiceRemoved) redacted(func(string) string) Body { return e }
 
+func (e PodLog) redacted(hide func(string) string) Body {
+	e.Text = hide(e.Text)
+	return e
+}
+
 func (e Forwarding) redacted(hide func(string) string) Body {
 	e.Reason = hide(e.Reason)
 	return e

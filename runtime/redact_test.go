@@ -25,7 +25,7 @@ func hide(text string) string { return strings.ReplaceAll(text, value, "REDACTED
 // one decides which it is.
 var names = []string{
 	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image",
-	"PodChanged.Pod", "PodChanged.Phase", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
+	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
 	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo",
 	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image",
 }

@@ -56,6 +56,7 @@ func scriptKubelet(home string) func(*testscript.TestScript, bool, []string) {
 		server, err := newProxy(home, ts.MkAbs(args[0]), withLogs)
 		ts.Check(err)
 		ts.Defer(func() {
+			server.Listener.Close() // a program that still runs would connect again
 			server.CloseClientConnections()
 			server.Close()
 		})

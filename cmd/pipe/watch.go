@@ -26,6 +26,7 @@ type watchFlags struct {
 	on      bool
 	allow   []string
 	forward bool
+	logs    bool
 }
 
 func (f *watchFlags) add(cmd *cobra.Command) {
@@ -35,6 +36,8 @@ func (f *watchFlags) add(cmd *cobra.Command) {
 		"with --watch: also use this `context` of the kubeconfig, which is not on this machine, e.g. --allow-context staging; repeatable "+
 			"(default: allow_contexts= of the Pipelinefile)")
 	fs.BoolVar(&f.forward, "forward", false, "with --watch: forward a local port to each TCP port of the services, as pipe forward does, e.g. pipe run --local --watch --forward")
+	fs.BoolVar(&f.logs, "logs", true, "with --watch: show what the pods of services print that are deployed meanwhile, and keep it in a file; services that print much hide the rest "+
+		"where progress is lines: e.g. pipe run --watch --logs=false")
 }
 
 // unused returns an error about a flag that is given without --watch.
@@ -44,6 +47,8 @@ func (f *watchFlags) unused(cmd *cobra.Command) error {
 		return nil
 	case len(f.allow) > 0:
 		return usagef(cmd, "--allow-context is for --watch")
+	case cmd.Flags().Changed("logs"):
+		return usagef(cmd, "--logs is for --watch; pipe logs shows what services print")
 	case f.forward:
 		return usagef(cmd, "--forward is for --watch; pipe forward opens ports without it")
 	}
@@ -61,6 +66,7 @@ type watcher struct {
 	flags runFlags
 
 	view     ui.View
+	mode     ui.Mode
 	live     bool // view has the whole screen
 	keys     bool // and takes keys
 	commands chan watch.Command
@@ -73,6 +79,7 @@ type watcher struct {
 	// cannot change while it is open.
 	opened   *plan.Plan
 	forwards *watchForwards // nil: nothing is forwarded
+	logs     *watchLogs     // nil: no logs are followed
 }
 
 // watch evaluates and deploys whenever something changes, until it is interrupted
@@ -124,6 +131,11 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 	if live.forward {
 		w.forwards = a.openForwards(pods)
 		defer w.forwards.close()
+	}
+	if live.logs && rt.Cluster != nil && w.mode != ui.Quiet {
+		namespace := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace()
+		w.logs = a.openLogs(rt, namespace, func() *plan.Plan { return w.now.Load().plan })
+		defer w.logs.close()
 	}
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
 	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
@@ -300,6 +312,9 @@ func (w *watcher) again(ctx context.Context) (evaluation, error) {
 // event shows an event, and writes the record of a run when it has ended.
 func (w *watcher) event(e runtime.Event) {
 	w.view.Event(e)
+	if w.logs != nil {
+		w.logs.event(e)
+	}
 	ended, ok := e.Body.(runtime.RunEnded)
 	if !ok {
 		return

@@ -36,7 +36,7 @@ func (w *watcher) open(ctx context.Context) error {
 		mode = ui.Plain
 	}
 	opts := ui.Options{Mode: mode, Watch: true}
-	w.live = mode == ui.TTY
+	w.mode, w.live = mode, mode == ui.TTY
 	if in, ok := w.app.stdin.(*os.File); ok && w.live && w.app.typed != nil && w.app.typed() {
 		w.keys = true
 		opts.Keys = w.pressed(ctx, in)

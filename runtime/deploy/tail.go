@@ -83,7 +83,6 @@ type follower struct {
 	service string
 	reader  *logReader
 	from    begin
-	noticed time.Time // Secrets have to be known as of then
 	state   func() logState
 	stop    context.CancelFunc
 	ended   chan struct{} // closed when nothing reads it; somebody does again when it is started again

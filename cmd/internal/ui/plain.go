@@ -88,7 +88,7 @@ func (v *plain) Event(e runtime.Event) {
 		_, all := v.model.counts()
 		v.line(e.Time, "", fmt.Sprintf("%s %s: %s in %s", b.Action, b.Namespace,
 			count(all, "service"), count(len(b.Stages), "stage")))
-	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved, runtime.Forwarding, runtime.Synced:
+	case runtime.FilesChanged, runtime.WatchChanged, runtime.ServiceRemoved, runtime.Forwarding, runtime.Synced, runtime.PodLog:
 		v.watch(e)
 	case runtime.StageStarted:
 		if v.model.watching != "" {

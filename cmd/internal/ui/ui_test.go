@@ -43,6 +43,7 @@ func init() {
 	record[runtime.FilesChanged]()
 	record[runtime.WatchChanged]()
 	record[runtime.ServiceRemoved]()
+	record[runtime.PodLog]()
 	record[runtime.Forwarding]()
 	record[runtime.Synced]()
 }

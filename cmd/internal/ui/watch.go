@@ -20,6 +20,8 @@ func (v *plain) watch(e runtime.Event) {
 		if text := forwardText(b); text != "" {
 			v.once(e, text)
 		}
+	case runtime.PodLog:
+		v.line(e.Time, e.Service, podName(e.Service, b)+" | "+clean(b.Text))
 	case runtime.Synced:
 		v.line(e.Time, e.Service, syncedText(b))
 	case runtime.RunEnded:

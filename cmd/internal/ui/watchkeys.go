@@ -38,7 +38,7 @@ func widest(width int, texts ...string) string {
 // help is what the key ? shows.
 const help = `r   run again: also what failed and has not changed since; after the question of a branch switch, run
 p   pause: gather changes and run nothing; once more, resume
-l   logs of the builds and deploys of a service, or of all
+l   logs of a service, or of all: what their builds, deploys and pods print
 o   open a port of a service, which is forwarded to this machine, in a browser
 d   diff: what differs between the cluster and the files
 s   restart a service: roll its pods
@@ -120,7 +120,7 @@ func (v *board) choose(what string, names []string, then func(name string) func(
 	v.page = &chooser{what: what, names: names, then: then}
 }
 
-// showLogs shows what builds and deploys of a service have printed.
+// showLogs shows what builds, deploys and pods of a service have printed.
 func (v *board) showLogs(name string) func() {
 	if name == allServices {
 		v.page = &logPage{}

@@ -24,7 +24,7 @@ type watched struct {
 	names     map[string]*watchedService
 	deploys   int // number of the newest deploy that has begun
 	notes     ring[note]
-	log       ring[logLine] // what all services have printed last
+	log       backlog[logLine] // what all services have printed last
 }
 
 // A watchedService is a service in watch mode: where it stands after all runs.
@@ -39,7 +39,7 @@ type watchedService struct {
 	cause   string                // the first line of what went wrong
 	synced  string                // what was copied into its containers last
 	ports   []runtime.Forwarding
-	log     ring[string] // what it has printed last
+	log     backlog[string] // what it has printed last
 }
 
 // A note is a message that is not about a service.
@@ -54,14 +54,15 @@ type logLine struct {
 	text    string
 }
 
-// How much is kept of what services print: lines, which are cut to longest bytes.
+// How much is kept of what services print: lines, each of which is cut to longest
+// bytes, and bytes.
 const (
-	keptOfEach = 200
-	keptOfAll  = 500
+	keptOfEach, bytesOfEach = 1000, 128 << 10
+	keptOfAll, bytesOfAll   = 2000, 512 << 10
 )
 
 func newWatched() *watched {
-	return &watched{names: map[string]*watchedService{}, log: ring[logLine]{size: keptOfAll}}
+	return &watched{names: map[string]*watchedService{}, log: backlog[logLine]{lines: keptOfAll, bytes: bytesOfAll}}
 }
 
 // apply takes one event in.
@@ -99,9 +100,11 @@ func (m *watched) apply(e runtime.Event) {
 			m.note(e.Time, b.Text)
 			return
 		}
-		s, text := m.service(e.Service), clip(clean(b.Text))
-		s.log.add(text)
-		m.log.add(logLine{s, text})
+		m.prints(m.service(e.Service), clean(b.Text))
+	case runtime.PodLog:
+		if s := m.names[e.Service]; s != nil { // else it was deleted meanwhile
+			m.prints(s, podName(e.Service, b)+" | "+clean(b.Text))
+		}
 	case runtime.Forwarding:
 		m.service(e.Service).reach(b)
 	case runtime.Synced:
@@ -120,7 +123,7 @@ func (m *watched) service(name string) *watchedService {
 	s := m.names[name]
 	if s == nil {
 		s = &watchedService{service: service{name: name, state: runtime.Waiting}, color: len(m.names)}
-		s.log.size = keptOfEach
+		s.log.lines, s.log.bytes = keptOfEach, bytesOfEach
 		m.names[name] = s
 		m.services = append(m.services, s)
 	}
@@ -197,6 +200,22 @@ func (m *watched) state(e runtime.Event, b runtime.StateChanged) {
 	if b.State == runtime.Deploying {
 		s.synced = "" // it is in the image now
 	}
+}
+
+// prints takes in a line of a service.
+func (m *watched) prints(s *watchedService, text string) {
+	text = clip(text)
+	s.log.add(text, len(text))
+	m.log.add(logLine{s, text}, len(text))
+}
+
+// podName is a short name of the container of a pod among those of a service.
+func podName(service string, b runtime.PodLog) string {
+	name := b.Pod[strings.LastIndexByte(b.Pod, '-')+1:]
+	if b.Container != service {
+		name += "/" + b.Container
+	}
+	return clean(name)
 }
 
 // note adds a message.

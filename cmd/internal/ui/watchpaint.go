@@ -33,11 +33,11 @@ func (p painter) watch(m *watched, keys string) []string {
 	lines, room = append(lines, detail...), room-len(detail)
 
 	notes := p.notes(m, min(3, room/4))
-	logs := min(len(m.log.values), (room-len(notes))/3)
+	logs := min(m.log.count(), (room-len(notes))/3)
 	services := p.watchServices(m, room-len(notes)-logs)
 	room -= len(services) + len(notes)
 	for _, block := range [][]string{services, notes, p.logs(m.log.last(room))} {
-		if len(block) > 0 && room > len(m.log.values)+2 { // there is room for blanks
+		if len(block) > 0 && room > m.log.count()+2 { // there is room for blanks
 			lines = append(lines, "")
 		}
 		lines = append(lines, block...)

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"path/filepath"
+	"sync"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// watchLogs are the logs of watch mode: what the pods of services print that it has
+// deployed, or restarted, from then on.
+type watchLogs struct {
+	app  *app
+	rt   *local.Runtime
+	plan func() *plan.Plan // that is in charge, whose names stay as they are
+	file *logFile
+	tail *deploy.Tail
+
+	mu     sync.Mutex // guards what follows
+	hidden *plan.Plan // of hide
+	hide   func(string) string
+}
+
+// openLogs follows no service yet.
+func (a *app) openLogs(rt *local.Runtime, namespace string, charge func() *plan.Plan) *watchLogs {
+	l := &watchLogs{app: a, rt: rt, plan: charge, file: newLogFile(filepath.Join(a.home(), "logs"), namespace, a.now(), a.note)}
+	l.tail = rt.Cluster.Tail(namespace, l.line, a.note)
+	return l
+}
+
+// event follows what is deployed, and keeps what builds and deploys print.
+func (l *watchLogs) event(e runtime.Event) {
+	switch b := e.Body.(type) {
+	case runtime.StateChanged:
+		if b.State == runtime.Deploying || b.State == runtime.Restarting {
+			l.tail.Follow(e.Service)
+		}
+	case runtime.ServiceRemoved:
+		l.tail.Forget(e.Service)
+	case runtime.RunEnded:
+		if b.Record == nil {
+			return
+		}
+		for _, service := range b.Record.Pruned {
+			l.tail.Forget(service)
+		}
+	case runtime.Log:
+		if e.Service != "" {
+			l.file.write(e.Time, e.Service, b.Source, b.Text)
+		}
+	}
+}
+
+// line shows and keeps a line of a pod.
+func (l *watchLogs) line(is deploy.LogLine) {
+	body := runtime.Redact(runtime.PodLog{Pod: is.Pod, Container: is.Container, Printed: is.Time, Text: is.Text}, l.hider())
+	now := l.app.now()
+	l.app.current().Event(runtime.Event{Time: now, Service: is.Service, Body: body})
+	if log, ok := body.(runtime.PodLog); ok {
+		l.file.write(now, is.Service, is.Pod+"/"+is.Container, log.Text)
+	}
+}
+
+// hider returns what takes the values of secrets out of a line that are known on this
+// machine. Those of the cluster are not in it any more.
+func (l *watchLogs) hider() func(string) string {
+	if l.rt.Hide == nil {
+		return func(text string) string { return text }
+	}
+	p := l.plan()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hide == nil || l.hidden != p {
+		l.hide, l.hidden = l.rt.Hide(p), p
+	}
+	return l.hide
+}
+
+// close ends all logs.
+func (l *watchLogs) close() {
+	l.tail.Close()
+	l.file.close()
+}

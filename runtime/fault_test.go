@@ -16,7 +16,8 @@ import (
 )
 
 // busyPlan has a bit of everything: a copied image, an image of several
-// services, one from elsewhere, none, a skipped service, three stages.
+// services, one from elsewhere, none, a skipped service, a Secret that comes late, three
+// stages.
 func busyPlan(w *runtimetest.World) *plan.Plan {
 	w.Registry.Upstream("redis:7", plan.DigestOf([]byte("redis")))
 	w.Registry.Upstream("elsewhere/tool:1", plan.DigestOf([]byte("tool")))
@@ -27,6 +28,8 @@ func busyPlan(w *runtimetest.World) *plan.Plan {
 	app(p, 2, "web")
 	service(p, 2, "chart", plan.ImageSource{})
 	service(p, 2, "left-out", plan.ImageSource{Mirror: "redis:7"}).Skip = true
+	service(p, 2, "maker", plan.ImageSource{}).Chart = &plan.Chart{Ref: runtimetest.SecretChart}
+	needing(p, 2, "waits", "maker", "value")
 	app(p, 3, "late")
 	service(p, 3, "tool", plan.ImageSource{Ref: "elsewhere/tool:1"})
 	return p

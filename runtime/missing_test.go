@@ -26,16 +26,6 @@ func needing(p *plan.Plan, stage int, name, secret, key string) *plan.Service {
 	return s
 }
 
-// makes has a Secret made when a service has been deployed.
-func makes(w *runtimetest.World, service, secret string, keys ...string) {
-	w.Hook = func(_ context.Context, c runtimetest.Call) error {
-		if c.Op == "Deployer.Deploy end" && c.Subject == service {
-			w.Deployer.SetSecret("shop-staging", secret, keys...)
-		}
-		return nil
-	}
-}
-
 // waited returns what services were told to wait for, and the warnings of a run.
 func waited(events *recorder) (waits, warnings []string) {
 	for _, e := range events.events {
@@ -60,11 +50,10 @@ func TestSecretOfEarlierStage(t *testing.T) {
 		w := runtimetest.NewWorld()
 		w.Takes = second
 		p := pipeline(2)
-		service(p, 1, "maker", plan.ImageSource{})
-		needing(p, 2, "web", "made", "key")
-		makes(w, "maker", "made", "key")
-		const why = "waits for Secret made (key key)"
-		warning := "Pipelinefile:2:1: web needs Secret made (key key), which namespace shop-staging does not have"
+		service(p, 1, "maker", plan.ImageSource{}).Chart = &plan.Chart{Ref: runtimetest.SecretChart}
+		needing(p, 2, "web", "maker", "value")
+		const why = "waits for Secret maker (key value)"
+		warning := "Pipelinefile:2:1: web needs Secret maker (key value), which namespace shop-staging does not have"
 		steps, err := w.Runtime().Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p})
 		must(t, err)
 		if s := steps[1]; s.Do != runtime.Deploying || s.Why != why || len(s.Warnings) != 1 || !strings.HasPrefix(text(s.Warnings[0]), warning) {
@@ -73,7 +62,7 @@ func TestSecretOfEarlierStage(t *testing.T) {
 		var events recorder
 		_, err = run(t, w, runtime.Request{Plan: p, Events: events.add})
 		must(t, err)
-		if _, warnings := waited(&events); len(warnings) != 1 || !strings.HasPrefix(warnings[0], warning) || !strings.Contains(warnings[0], "make key of made") {
+		if _, warnings := waited(&events); len(warnings) != 1 || !strings.HasPrefix(warnings[0], warning) || !strings.Contains(warnings[0], "make value of maker") {
 			t.Errorf("warnings of the run: %q", warnings)
 		}
 		if got := spans(w, "Deployer.Deploy"); !slices.Equal(got, []string{"maker 0s-1s", "web 1s-2s"}) {
@@ -98,12 +87,11 @@ func TestSecretMeanwhile(t *testing.T) {
 		p := pipeline(2)
 		p.Pipeline.DeployParallelism = 1
 		for i := range 3 {
-			needing(p, 1, fmt.Sprint("web-", i), "made", "key")
+			needing(p, 1, fmt.Sprint("web-", i), "maker", "value")
 		}
 		needing(p, 1, "hand", "by-hand", "key")
-		service(p, 1, "maker", plan.ImageSource{})
+		service(p, 1, "maker", plan.ImageSource{}).Chart = &plan.Chart{Ref: runtimetest.SecretChart}
 		service(p, 2, "last", plan.ImageSource{})
-		makes(w, "maker", "made", "key")
 		time.AfterFunc(time.Minute, func() { w.Deployer.SetSecret("shop-staging", "by-hand", "key") })
 		var events recorder
 		record, err := run(t, w, runtime.Request{Plan: p, Events: events.add})

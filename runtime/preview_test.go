@@ -32,6 +32,10 @@ func TestPreview(t *testing.T) {
 				t.Errorf("%s: image %q by digest: %v", s.Service, s.Ref, byDigest)
 			}
 			steps[i].Ref = ""
+			if waits := strings.Contains(s.Why, "waits for Secret"); waits != (len(s.Warnings) == 1) {
+				t.Errorf("%s: %s: warnings %v", s.Service, s.Why, s.Warnings)
+			}
+			steps[i].Warnings = nil
 		}
 		return steps
 	}
@@ -41,6 +45,8 @@ func TestPreview(t *testing.T) {
 		{Stage: "2", Service: "api", Do: "deploying", Why: "its image is made for migrate; not deployed yet"},
 		{Stage: "2", Service: "web", Image: "build", Do: "deploying", Why: "no image of this source in the registry; not deployed yet"},
 		{Stage: "2", Service: "chart", Do: "deploying", Why: "not deployed yet"},
+		{Stage: "2", Service: "maker", Do: "deploying", Why: "not deployed yet"},
+		{Stage: "2", Service: "waits", Do: "deploying", Why: "waits for Secret maker (key value)"},
 		{Stage: "2", Service: "left-out", Do: "skipped", Why: "skipped"},
 		{Stage: "3", Service: "late", Image: "build", Do: "deploying", Why: "no image of this source in the registry; not deployed yet"},
 		{Stage: "3", Service: "tool", Do: "deploying", Why: "not deployed yet"},
@@ -50,7 +56,7 @@ func TestPreview(t *testing.T) {
 	}
 	for _, c := range w.Calls() {
 		switch c.Op {
-		case "Store.Environment", "Store.Owns", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.Fingerprint":
+		case "Store.Environment", "Store.Owns", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.MissingSecrets", "Deployer.Fingerprint":
 		default:
 			t.Errorf("a preview calls %s", c.Op)
 		}
@@ -73,6 +79,8 @@ func TestPreview(t *testing.T) {
 		{Stage: "2", Service: "api", Do: "unchanged", Why: "deployed as it is"},
 		{Stage: "2", Service: "web", Image: "build", Do: "deploying", Why: "no image of this source in the registry"},
 		{Stage: "2", Service: "chart", Do: "deploying", Why: "changed"},
+		{Stage: "2", Service: "maker", Do: "unchanged", Why: "deployed as it is"},
+		{Stage: "2", Service: "waits", Do: "unchanged", Why: "deployed as it is"},
 		{Stage: "2", Service: "left-out", Do: "skipped", Why: "skipped"},
 		{Stage: "3", Service: "late", Do: "unchanged", Why: "deployed as it is"},
 		{Stage: "3", Service: "tool", Do: "unchanged", Why: "deployed as it is"},

@@ -16,6 +16,10 @@ import (
 func (d *Deployer) SetSecret(namespace, name string, keys ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.setSecret(namespace, name, keys...)
+}
+
+func (d *Deployer) setSecret(namespace, name string, keys ...string) {
 	if d.secrets == nil {
 		d.secrets = make(map[string]map[string][]string)
 	}

@@ -68,6 +68,9 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 	if tasks = r.checks(); len(tasks) > 0 {
 		checked = tasks[len(tasks)-1]
 	}
+	if r.beginning != nil {
+		tasks = append(tasks, r.beginning)
+	}
 	for _, st := range r.scope.stages {
 		built := &sched.Task{Name: "images of stage " + st.name, Class: -1}
 		complete := &sched.Task{Name: "stage " + st.name, Class: -1}
@@ -107,6 +110,9 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 			}
 			if checked != nil {
 				t.Needs = append(t.Needs, checked)
+			}
+			if r.beginning != nil {
+				t.Needs = append(t.Needs, r.beginning)
 			}
 			if image := making[s.image]; image != nil {
 				t.Needs = append(t.Needs, image)

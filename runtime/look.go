@@ -51,9 +51,8 @@ const lookParallelism = 16
 // deployed, which images there are, what each release would be. Preview shows
 // it and Run goes by it, so that they agree. What is wrong with one service or
 // image is kept with it; the error is about what concerns all. The preparation
-// and the tasks beside it are run concurrently; only the preparation is waited for
-// by what depends on the namespace.
-func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error {
+// is run concurrently, and waited for by what depends on the namespace.
+func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	list := &sched.Task{Name: "look at namespace " + r.namespace, Class: -1}
 	list.Do = func(ctx context.Context) error {
 		all, err := r.Deployer.Deployed(ctx, r.namespace)
@@ -63,7 +62,7 @@ func (r *run) look(ctx context.Context, preparation, beside []*sched.Task) error
 		r.deployed, r.others = ownReleases(all, r.req.Environment)
 		return nil
 	}
-	tasks := slices.Concat(preparation, beside, []*sched.Task{list, r.lookForSecrets(preparation)}, r.lookups(preparation, list))
+	tasks := slices.Concat(preparation, []*sched.Task{list, r.lookForSecrets(preparation)}, r.lookups(preparation, list))
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {

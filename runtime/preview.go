@@ -26,7 +26,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 		return nil, err
 	}
 	hide = r.hider(x.req.Plan)
-	if err := x.look(ctx, nil, nil); err != nil {
+	if err := x.look(ctx, nil); err != nil {
 		return nil, err
 	}
 	x.settleGuards()

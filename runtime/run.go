@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,9 @@ type run struct {
 	missing  []MissingSecret     // that services which are deployed need
 
 	waits waits
+	// Of a session: writes down that the run has begun. Services need it. Nil: that is
+	// written down already.
+	beginning *sched.Task
 }
 
 // Run carries out req under the lease of the environment. It returns when
@@ -275,19 +279,18 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 func (x *run) carryOut(ctx context.Context) error {
 	x.track.start(x.namespace)
 	var err error
-	var beside []*sched.Task
 	if x.Turn != nil {
 		x.Turn.looks(x)
 	}
 	if x.Turn != nil && x.env.Revision != "" {
-		// There is an environment that could be stopped and deleted: what this run
-		// adds to it has only to be known before its work begins.
-		beside = append(beside, &sched.Task{Name: "note that the run has begun", Class: -1, Do: x.begin})
+		// The environment can be stopped and deleted already: what this run adds to it
+		// must be known before anything is written, and is noted beside the checks.
+		x.beginning = &sched.Task{Name: "note that the run has begun", Class: -1, Do: x.begin}
 	} else {
 		err = x.begin(ctx)
 	}
 	if err == nil {
-		err = x.look(ctx, x.preparation(), beside)
+		err = x.look(ctx, x.preparation())
 	}
 	if err == nil && x.req.Action == Deploy {
 		x.track.inputs(x.inputs(x.track.record.PlanDigest))
@@ -304,8 +307,12 @@ func (x *run) carryOut(ctx context.Context) error {
 	if err == nil && x.Turn != nil && !x.Turn.takeOver(x) {
 		err = ErrStale
 	}
-	if err == nil && !x.foreseen() {
+	switch {
+	case err != nil:
+	case !x.foreseen():
 		err = x.work(ctx)
+	case x.beginning != nil: // nothing is going to be done, of which the record tells all the same
+		err = x.begin(ctx)
 	}
 	if x.Turn != nil && x.Turn.end(x) && err == nil && x.track.unfinished() {
 		err = ErrStale
@@ -356,10 +363,14 @@ func (x *run) work(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := sched.Run(ctx, x.graph(x.makeImage, x.awaitSecrets, x.act), sched.Options{
+	tasks := x.graph(x.makeImage, x.awaitSecrets, x.act)
+	results, err := sched.Run(ctx, tasks, sched.Options{
 		Limits:    limits(x.scope.plan.Pipeline),
 		KeepGoing: x.req.KeepGoing,
 	})
+	if i := slices.Index(tasks, x.beginning); err == nil && i >= 0 {
+		err = results[i].Err
+	}
 	if err == nil && x.track.succeeded() {
 		err = x.prune(ctx)
 	}

@@ -476,3 +476,61 @@ func TestSessionSettles(t *testing.T) {
 		})
 	}
 }
+
+// TestNotedFirst: in an environment that exists, a run of a session checks what it is
+// going to write while the store notes that it has begun, and writes nothing before that.
+func TestNotedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = func(op, subject string) time.Duration {
+			if op == "Store.AddRun" {
+				return 10 * time.Second
+			}
+			return time.Second
+		}
+		p := pipeline(1)
+		app(p, 1, "a")
+		during(t, w, p, change{0, nil}, change{time.Hour, edit("a", "2")})
+		at := func(op string) runtimetest.Span {
+			t.Helper()
+			var last runtimetest.Span
+			for _, s := range w.Spans() {
+				if s.Op == op {
+					last = s
+				}
+			}
+			return last
+		}
+		var noted runtimetest.Span // the first note of the second run; the second one is its end
+		for _, s := range w.Spans() {
+			if s.Op == "Store.AddRun" && noted.Op == "" && s.Start >= time.Hour {
+				noted = s
+			}
+		}
+		check, deploy := at("Deployer.Check"), at("Deployer.Deploy")
+		if check.End > noted.End || deploy.Start < noted.End {
+			t.Errorf("noted %v to %v, checked %v to %v, deployed from %v", noted.Start, noted.End, check.Start, check.End, deploy.Start)
+		}
+	})
+}
+
+// TestNotNoted: a run of a session that cannot be noted fails for that reason, and
+// writes nothing.
+func TestNotNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		refused := errors.New("the store refuses it")
+		w.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Store.AddRun" && w.Count("Deployer.Deploy") == 1 && w.Count("Store.AddRun") == 3 {
+				return refused
+			}
+			return nil
+		}
+		p := pipeline(1)
+		app(p, 1, "a")
+		r := during(t, w, p, change{0, nil}, change{time.Hour, edit("a", "2")})
+		if !errors.Is(r[1].err, refused) || w.Count("Deployer.Deploy") != 1 {
+			t.Errorf("error %v after %d deploys, want %v after 1", r[1].err, w.Count("Deployer.Deploy"), refused)
+		}
+	})
+}

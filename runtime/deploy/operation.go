@@ -48,7 +48,7 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 		return nil, context.Cause(ctx)
 	}
 	name := r.Service.Name
-	history, err := d.revisions(ctx, r.Namespace, "owner=helm,name="+name)
+	history, err := d.history(ctx, r.Namespace, name)
 	if err != nil {
 		return nil, fmt.Errorf("look at the history of release %s: %w", name, err)
 	}

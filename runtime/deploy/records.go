@@ -12,6 +12,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
@@ -101,11 +102,11 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[stri
 
 func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
 	// The last revision of a release is never superseded.
-	all, err := d.revisions(ctx, namespace, "owner=helm,status!=superseded")
+	all, asOf, err := d.revisions(ctx, namespace, "owner=helm,status!=superseded", "")
 	if err != nil {
 		return nil, err
 	}
-	d.seen.releases(namespace, all)
+	d.seen.releases(namespace, asOf, all)
 	owners, err := d.ownersOf(ctx, namespace, all)
 	if err != nil {
 		return nil, err
@@ -126,20 +127,43 @@ func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]r
 	return out, nil
 }
 
-// revisions returns revisions of releases, the oldest first.
-func (d *Deployer) revisions(ctx context.Context, namespace, selector string) ([]revision, error) {
-	list, err := d.cluster.secretsMetadata(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		return nil, d.explain(ctx, err)
+// history returns the revisions of one release, the oldest first.
+//
+// A list as of now makes the API server wait until its cache has caught up, which it
+// learns every 100 ms while others write. A list that may be as old as the last look
+// at the namespace is answered immediately, and as new unless this process has acted
+// on the release since. If somebody else has, which holding the lease excludes but for
+// other tools, the writes conflict: see versioned.
+func (d *Deployer) history(ctx context.Context, namespace, name string) ([]revision, error) {
+	selector := "owner=helm,name=" + name
+	if asOf := d.seen.asOf(namespace, name); asOf != "" {
+		all, _, err := d.revisions(ctx, namespace, selector, asOf)
+		if !apierrors.IsTimeout(err) { // of a cluster that was set back to an older state
+			return all, err
+		}
 	}
-	var all []revision
+	all, _, err := d.revisions(ctx, namespace, selector, "")
+	return all, err
+}
+
+// revisions returns revisions of releases, the oldest first, and the version of the
+// list. They are as of now, or not older than asOf.
+func (d *Deployer) revisions(ctx context.Context, namespace, selector, asOf string) (all []revision, version string, err error) {
+	opts := metav1.ListOptions{LabelSelector: selector, ResourceVersion: asOf}
+	if asOf != "" {
+		opts.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+	}
+	list, err := d.cluster.secretsMetadata(namespace).List(ctx, opts)
+	if err != nil {
+		return nil, "", d.explain(ctx, err)
+	}
 	for i := range list.Items {
 		if r, ok := newRevision(&list.Items[i]); ok {
 			all = append(all, r)
 		}
 	}
 	slices.SortFunc(all, func(a, b revision) int { return a.version - b.version })
-	return all, nil
+	return all, list.ResourceVersion, nil
 }
 
 var secretsResource = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}

@@ -1,0 +1,27 @@
+package deploy
+
+import "testing"
+
+// TestAsOf: a list may be as old as the last look until this process acts on the
+// release, and is as of now from then on.
+func TestAsOf(t *testing.T) {
+	var s seen
+	ask := func(release, want string) {
+		t.Helper()
+		if got := s.asOf("shop", release); got != want {
+			t.Errorf("asOf(%q) = %q, want %q", release, got, want)
+		}
+	}
+	ask("web", "") // nobody has looked
+	s.releases("shop", "7", nil)
+	ask("web", "7")
+	ask("web", "") // it was acted on
+	ask("api", "7")
+	s.forget("shop")
+	ask("db", "7")
+	s.releases("shop", "9", nil)
+	ask("web", "9")
+	if got := s.asOf("other", "web"); got != "" {
+		t.Errorf("asOf of a namespace that nobody has looked at = %q, want none", got)
+	}
+}

@@ -306,7 +306,7 @@ func TestTakenName(t *testing.T) {
 	if err == nil {
 		t.Fatal("Deploy = nil")
 	}
-	contains(t, err.Error(), `Service "api" in namespace "`+b.namespace+`" exists`)
+	contains(t, err.Error(), "service api: it exists, and belongs to nobody that it names (it was made with deploy.test), not to release api")
 	if got := b.deployed("api"); got != (runtime.Deployed{}) {
 		t.Errorf("%+v is deployed", got)
 	}

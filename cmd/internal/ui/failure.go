@@ -59,6 +59,13 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 			stages = append(stages, other.Stage)
 		}
 	}
+	if p != nil { // in which order they ended says nothing
+		order := make(map[string]int, len(p.Services))
+		for i, s := range p.Services {
+			order[s.Name] = i
+		}
+		slices.SortStableFunc(names, func(a, b string) int { return order[a] - order[b] })
+	}
 	head := st.bad.Render("error:") + " " + st.bold.Render(strings.Join(names[:min(len(names), shownNames)], ", "))
 	if more := len(names) - shownNames; more > 0 {
 		head += fmt.Sprintf(" and %d more", more)
@@ -73,8 +80,13 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	fmt.Fprintf(b, "%s in %s\n", head, in)
 	cause, evidence := c.Text, f.Evidence
 	if len(names) > 1 {
-		for _, m := range missing(c.Failed) {
-			cause += fmt.Sprintf("\n%s: %s", m.Wanted(), strings.Join(m.Services[:min(len(m.Services), shownNames)], ", "))
+		all := missing(c.Failed)
+		for _, m := range all {
+			cause += "\n" + m.Wanted()
+			if len(all) == 1 && len(m.Services) == len(names) {
+				break // their names are above
+			}
+			cause += fmt.Sprintf(": %s", strings.Join(m.Services[:min(len(m.Services), shownNames)], ", "))
 			if more := len(m.Services) - shownNames; more > 0 {
 				cause += fmt.Sprintf(" and %d more", more)
 			}

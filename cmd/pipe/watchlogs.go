@@ -11,7 +11,7 @@ import (
 )
 
 // watchLogs are the logs of watch mode: what the pods of services print that it has
-// deployed, or restarted, from then on.
+// deployed, restarted or copied files into, from then on.
 type watchLogs struct {
 	app  *app
 	rt   *local.Runtime
@@ -38,6 +38,8 @@ func (l *watchLogs) event(e runtime.Event) {
 		if b.State == runtime.Deploying || b.State == runtime.Restarting {
 			l.tail.Follow(e.Service)
 		}
+	case runtime.Synced:
+		l.tail.Follow(e.Service)
 	case runtime.ServiceRemoved:
 		l.tail.Forget(e.Service)
 	case runtime.RunEnded:

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -177,4 +179,51 @@ func TestSuspend(t *testing.T) {
 	term.types("echo read $((1+2)); kill %1; wait; exit\n")
 	term.await("read 3", "error: terminated")
 	term.ends(0)
+}
+
+// TestHeld: a branch switch that would deploy more than was deployed by hand lately is
+// asked about, with what it would deploy; it runs, or waits, as it is told.
+func TestHeld(t *testing.T) {
+	dir := newWorkspace(t)
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	branch := func(name string, services ...string) {
+		t.Helper()
+		git("checkout", "-q", "-b", name)
+		file := "pipeline(\"shop\")\n"
+		for _, s := range services {
+			file += fmt.Sprintf("application(%q, source = local(%q), env = {\"BRANCH\": %q})\n", s, s, name)
+			write(t, dir, s+"/Dockerfile", "FROM scratch\nCOPY . /\n")
+		}
+		write(t, dir, "Pipelinefile", file)
+		git("add", ".")
+		git("commit", "-q", "-m", name)
+	}
+	git("init", "-q")
+	branch("two", "api", "web")
+	branch("three", "api", "web", "db")
+	branch("five", "api", "web", "db", "cache", "mail")
+	git("checkout", "-q", "two")
+
+	term := onTerminal(t, inWorkspace(t, dir, "pipe-in-memory", "run", "--watch"), 100, 24)
+	term.await(allDeployed, "✔ api", "✔ web", "? help")
+	git("checkout", "-q", "three")
+	term.await("? holding: HEAD has moved, and 3 services would be deployed", "api, web, db", "r run them")
+	term.types("p")
+	term.await("‖ paused: changes are gathered, and nothing runs", "p resume")
+	term.types("p")
+	term.await(allDeployed, "✔ db   done")
+
+	git("checkout", "-q", "five")
+	term.await("? holding: HEAD has moved, and 5 services would be", "api, web, db, cache, mail")
+	term.types("r")
+	term.await(allDeployed, "✔ cache  done", "✔ mail   done")
+	term.types("q")
+	term.ends(statusDone)
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
@@ -24,7 +26,7 @@ func inMemory() {
 		return nil
 	}
 	a.open = func(context.Context, local.Options) (*local.Runtime, error) {
-		return &local.Runtime{Runtime: *world.Runtime()}, nil
+		return &local.Runtime{Runtime: *world.Runtime(), Config: &rest.Config{Host: "https://127.0.0.1:1"}}, nil
 	}
 	os.Exit(a.main())
 }

@@ -232,7 +232,7 @@ func (p Process) spawn(f files) (*child, error) {
 	if err := rotate(f.log()); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(f.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := open(f.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,16 @@ func (f files) prepare() error {
 	}
 	// Only the owner may do this: a folder that somebody else made is refused.
 	return os.Chmod(f.dir, 0o700)
+}
+
+// open opens a file of a process. One that its owner may not read or write, which
+// nobody wants, is given its mode again.
+func open(path string, flags int) (*os.File, error) {
+	file, err := os.OpenFile(path, flags, 0o600)
+	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o600) == nil {
+		file, err = os.OpenFile(path, flags, 0o600)
+	}
+	return file, err
 }
 
 // A record is what a process writes about itself.
@@ -69,11 +80,15 @@ func read(path string) (*record, error) {
 
 // parse returns the record in a file, of whichever process, or nil.
 func parse(path string) (*record, error) {
-	data, err := os.ReadFile(path)
+	file, err := open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(file)
+	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
 	var r record

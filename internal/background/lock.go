@@ -27,7 +27,7 @@ var (
 // tryLock locks the file, which is made if need be, or returns nil if another
 // open file has it locked: also one of this process.
 func tryLock(path string, m mode) (*lock, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := open(path, os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func lockSoon(ctx context.Context, path string) (*lock, error) {
 // held says whether somebody has the file locked for itself alone. Finding out
 // takes a share of the lock for a moment: whoever wants all of it tries again.
 func held(path string) (bool, error) {
-	file, err := os.Open(path)
+	file, err := open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

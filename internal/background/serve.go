@@ -163,7 +163,7 @@ func (s *server) publish(ctx context.Context, addr string, notes []string) error
 		return fmt.Errorf("ready at %s was said already", s.record.Addr)
 	}
 	s.record.Addr, s.record.Notes = addr, notes
-	file, err := os.OpenFile(s.files.addr(), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := open(s.files.addr(), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return err
 	}

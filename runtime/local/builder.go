@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -79,6 +80,9 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 		}
 		if e := writable(a.home); e != nil { // then the part cannot even write down what ails it
 			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "make room on the disk of " + a.home + ", or use another folder", []string{"Home"}}
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return "", &UnavailableError{a.part, err, "see that you own " + a.home + " and can write all in it: chmod -R u+rwX " + a.home + "; or use another folder", []string{"Home"}}
 		}
 		return "", &UnavailableError{a.part, err, a.next, []string{a.option}}
 	}

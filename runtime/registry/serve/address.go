@@ -24,6 +24,9 @@ func listen(ctx context.Context, o Options, note func(string)) (net.Listener, er
 	}
 	path := filepath.Join(o.Dir, "address")
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o600) == nil { // it is ours
+		data, err = os.ReadFile(path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return choose(ctx, path)
 	}

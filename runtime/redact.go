@@ -163,8 +163,9 @@ func (e *redactedError) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(e.Er
 // Is reports whether the original is target.
 func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// As finds what errors.As finds in the original. Builds and releases that failed
-// are redacted, too; of others those are not found that say what is to be hidden.
+// As finds what errors.As finds in the original. Builds and releases that failed, and
+// waits for Secrets, are redacted, too; of others those are not found that say what is to
+// be hidden.
 func (e *redactedError) As(target any) bool {
 	if !errors.As(e.err, target) {
 		return false
@@ -179,6 +180,16 @@ func (e *redactedError) As(target any) bool {
 		r := **target
 		r.Evidence, r.Err = redactLines(r.Evidence, e.hide), redactError(r.Err, e.hide)
 		*target = &r
+		return true
+	case **SecretsError:
+		s := **target
+		s.Missing, s.Err = slices.Clone(s.Missing), redactError(s.Err, e.hide)
+		for i := range s.Missing {
+			if by := s.Missing[i].By; by != nil {
+				s.Missing[i].By = &SecretMaker{by.Object, e.hide(by.Why), by.Look}
+			}
+		}
+		*target = &s
 		return true
 	}
 	found := reflect.ValueOf(target).Elem()

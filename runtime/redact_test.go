@@ -135,6 +135,24 @@ func (d leaky) Deploy(_ context.Context, r runtime.Release, emit runtime.Emit) e
 	})
 }
 
+// A leakySecrets waits for a Secret of which the cluster says a value.
+type leakySecrets struct{ runtime.Deployer }
+
+func (leakySecrets) missing() []runtime.MissingSecret {
+	return []runtime.MissingSecret{{
+		Name: "made", Keys: []string{"key"}, Services: []string{"api"}, By: &runtime.SecretMaker{Object: "ExternalSecret made", Why: "no " + value + " in the vault"},
+	}}
+}
+
+func (d leakySecrets) MissingSecrets(context.Context, runtime.EnvironmentKey, *plan.Plan) ([]runtime.MissingSecret, error) {
+	return d.missing(), nil
+}
+
+func (d leakySecrets) AwaitSecrets(_ context.Context, _ runtime.EnvironmentKey, _ *plan.Plan, _ string, emit runtime.Emit) error {
+	emit(runtime.WaitingFor{What: d.missing()[0].Wanted()})
+	return &runtime.SecretsError{Namespace: "shop-staging", Missing: d.missing(), Err: fmt.Errorf("%w, with %s", runtime.ErrTimeout, value)}
+}
+
 // TestRunRedacts: of a run nothing gets out that has a value in it, whichever
 // driver says it and when: no event, no record and no error; and its errors are
 // still told apart.
@@ -191,6 +209,16 @@ func TestRunRedacts(t *testing.T) {
 	}
 	if failed != nil && !slices.Equal(failed.Failed[0].Evidence, []string{"log: REDACTED"}) || release != nil && !slices.Equal(release.Evidence, []string{"log: REDACTED"}) {
 		t.Errorf("evidence: %q, %q", failed.Failed[0].Evidence, release.Evidence)
+	}
+
+	// What is to make a Secret says why it has not.
+	w = runtimetest.NewWorld()
+	hidden, err = try(t, w, leakySecrets{w.Deployer})
+	var missing *runtime.SecretsError
+	if hidden < 10 || !errors.As(err, &missing) || !errors.Is(err, runtime.ErrTimeout) {
+		t.Errorf("%d values are hidden, and the kinds of errors are lost: %v", hidden, err)
+	} else if by := missing.Missing[0].By; by.Why != "no REDACTED in the vault" || strings.Contains(missing.Error(), value) {
+		t.Errorf("it is to be made by %+v: %v", by, missing)
 	}
 
 	// Every step of every driver fails in its turn.

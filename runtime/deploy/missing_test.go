@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -157,5 +158,39 @@ func TestLateSecretsNeverCome(t *testing.T) {
 	}
 	if got, want := missing.Missing[0].Make, "kubectl --namespace "+ns+" create secret generic by-hand --from-literal=value=VALUE"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestSecretsThatCannotCome: what no wait would help is an error before anything is
+// deployed, one for all services.
+func TestSecretsThatCannotCome(t *testing.T) {
+	t.Parallel()
+	rt, p, key := lateStages(t)
+	ns := key.Namespace()
+	p.Services[1].Workload.Env = nil
+	p.Services[1] = using(p.Services[1], "ANY", plan.SecretRef{Name: "several"})
+	p.Services[2] = using(p.Services[2], "ANY", plan.SecretRef{Name: "several"})
+	createNamespace(t, client(t, testenv.Cluster(t)), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}})
+	setSecret(t, testenv.Cluster(t), ns, "several", map[string]string{"a": "4711", "b": "4711"})
+	want := "Secret several of namespace " + ns + ` has the keys a, b: name one with secret("several", key = …)`
+	for name, do := range map[string]func() error{
+		"Preview": func() error {
+			_, err := rt.Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p})
+			return err
+		},
+		"Run": func() error {
+			_, err := rt.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p})
+			return err
+		},
+	} {
+		var failed *runtime.RunError
+		if err := do(); !errors.As(err, &failed) || len(failed.Failed) != 2 {
+			t.Errorf("%s = %v", name, err)
+		} else if causes := runtime.Causes(failed.Failed); len(causes) != 1 || causes[0].Text != want {
+			t.Errorf("%s: %+v, want %s", name, causes, want)
+		}
+	}
+	if deployed, err := rt.Deployer.Deployed(t.Context(), ns); err != nil || len(deployed) > 0 {
+		t.Errorf("deployed: %v, %v", deployed, err)
 	}
 }

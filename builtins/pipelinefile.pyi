@@ -306,7 +306,7 @@ def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | No
         labels: of the image
     """
 
-def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = []) -> Sync:
+def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = [], restart: bool = False) -> Sync:
     """Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.
 
     Args:
@@ -314,6 +314,7 @@ def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = []) -> Sync
         to: where it is in the container, absolute
         run: a command that runs in the container after files were copied, such as ["npm", "install"]
         on: files and directories below path: the command runs only after one of them has changed; after each change if empty
+        restart: restart the container, so that its program starts with the changed files
     """
 
 def chart(ref: str, *, version: str | None = None, repo: str | None = None, values_files: list[str] = []) -> Chart:

@@ -90,7 +90,7 @@ type Sync struct {
 	To      string   `json:"to"`                // where it is in the container: an absolute path
 	Run     []string `json:"run,omitempty"`     // a command that runs in the container after files were copied
 	On      []string `json:"on,omitempty"`      // paths below Path after whose change alone Run runs; none: after each
-	Restart bool     `json:"restart,omitempty"` // the container is restarted after files were copied
+	Restart bool     `json:"restart,omitempty"` // the container is restarted, so that its program starts with the changed files
 	Pos     Pos      `json:"pos"`               // of the call of sync()
 }
 

@@ -62,7 +62,7 @@ func everyEvent() []runtime.Event {
 		{"applications", "api", runtime.ServiceRemoved{}},
 		{"applications", "api", runtime.PodLog{Pod: "api-0", Container: "api", Printed: at, Text: "listening on :8080"}},
 		{"applications", "api", runtime.Forwarding{Port: 8080, URL: "http://127.0.0.1:8080", State: "waiting", Reason: "no pod is ready"}},
-		{"applications", "api", runtime.Synced{Pod: "api-0", Container: "api", Files: 2, Removed: 1, Bytes: 3, Took: time.Second, Error: "the image has no tar"}},
+		{"applications", "api", runtime.Synced{Pod: "api-0", Container: "api", Files: 2, Removed: 1, Bytes: 3, Took: time.Second, Restarted: true, Error: "the image has no tar"}},
 	}
 	var events []runtime.Event
 	for i, b := range bodies {

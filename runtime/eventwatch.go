@@ -67,8 +67,9 @@ type (
 		Files     int           `json:"files"`             // copied
 		Removed   int           `json:"removed,omitempty"` // deleted in the container
 		Bytes     int64         `json:"bytes"`
-		Took      time.Duration `json:"took"`            // nanoseconds
-		Error     string        `json:"error,omitempty"` // why it could not be done
+		Took      time.Duration `json:"took"`                // nanoseconds
+		Restarted bool          `json:"restarted,omitempty"` // the container was restarted with them
+		Error     string        `json:"error,omitempty"`     // why it could not be done
 	}
 )
 

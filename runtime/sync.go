@@ -30,6 +30,7 @@ type Syncer interface {
 type SyncUpdate struct {
 	Changes []SyncChange
 	Run     [][]string // commands that run afterwards in each container
+	Restart bool       // each container is restarted, and its program starts with what was changed
 }
 
 // A SyncChange is a file that is different in a container. Whether it was changed

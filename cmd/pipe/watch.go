@@ -149,7 +149,7 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 			rt.Changed(paths)
 		},
 		Sync: func(report func(service string, s runtime.Synced)) (runtime.Syncer, error) {
-			return pods.Syncer(func(e reach.SyncEvent) { report(e.Place.Service, e.Event()) }), nil
+			return pods.Syncer(reach.SyncOptions{Report: func(e reach.SyncEvent) { report(e.Place.Service, e.Event()) }, Layer: rt.AddLayer}), nil
 		},
 		Files: w.files(),
 	})

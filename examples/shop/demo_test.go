@@ -112,7 +112,8 @@ func watched(t *testing.T, home string) {
 
 // synced changes files that sync= has copied while watch mode runs on a copy of
 // examples/live: they are in the container without a build, also in a new one, and
-// the next file that no rule matches is built with all of them.
+// in one that is restarted before its program starts. The next file that no rule
+// matches is built with all of them.
 func synced(t *testing.T, home string) {
 	t.Helper()
 	args := []string{"--env", "live"}
@@ -173,6 +174,16 @@ func synced(t *testing.T, home string) {
 	const check = "for i in $(seq 300); do [ -e /pages/moved.html ] && [ ! -e /pages/new.html ] && exit; sleep 0.1; done; exit 1"
 	if out, err := inside(check).CombinedOutput(); err != nil {
 		t.Errorf("the files of the new container: %v\n%s\n%s", err, out, w.said.String())
+	}
+	start := filepath.Join(w.dir, "site", "start.sh")
+	program, err := os.ReadFile(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, start, strings.Replace(string(program), "the first start.sh", "another start.sh", 1))
+	w.says(regexp.MustCompile(`(?s)changed: site/start.sh.*restarted with that.*everything is deployed`))
+	if out, err := inside("grep -q 'another start.sh' /pages/started.html && " + check).CombinedOutput(); err != nil {
+		t.Errorf("what the restarted program has done: %v\n%s\n%s", err, out, w.said.String())
 	}
 	if n := strings.Count(w.said.String(), "building"); n > 1 {
 		t.Errorf("%d builds, want the first one alone:\n%s", n, w.said.String())

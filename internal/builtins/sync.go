@@ -26,15 +26,16 @@ func (s *Sync) String() string {
 func (s *Sync) Type() string { return "sync" }
 
 type syncArgs struct {
-	Path string   `arg:"path" help:"a file or directory of what the image is built from, relative to the file of the call"`
-	To   string   `arg:"to" help:"where it is in the container, absolute"`
-	Run  []string `arg:"run,kw" default:"[]" help:"a command that runs in the container after files were copied, such as [\"npm\", \"install\"]"`
-	On   []string `arg:"on,kw" default:"[]" help:"files and directories below path: the command runs only after one of them has changed; after each change if empty"`
+	Path    string   `arg:"path" help:"a file or directory of what the image is built from, relative to the file of the call"`
+	To      string   `arg:"to" help:"where it is in the container, absolute"`
+	Run     []string `arg:"run,kw" default:"[]" help:"a command that runs in the container after files were copied, such as [\"npm\", \"install\"]"`
+	On      []string `arg:"on,kw" default:"[]" help:"files and directories below path: the command runs only after one of them has changed; after each change if empty"`
+	Restart bool     `arg:"restart,kw" default:"False" help:"restart the container, so that its program starts with the changed files"`
 }
 
 var syncFunc = declare("sync", "sync", "Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.",
 	func(c *Call, a *syncArgs) (starlark.Value, error) {
-		s := &Sync{plan: plan.Sync{To: path.Clean(a.To), Run: a.Run, Pos: c.Pos()}}
+		s := &Sync{plan: plan.Sync{To: path.Clean(a.To), Run: a.Run, Restart: a.Restart, Pos: c.Pos()}}
 		if c.ok("path") {
 			var p *problem
 			if s.plan.Path, p = c.resolve(a.Path); p == nil {

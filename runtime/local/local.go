@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"k8s.io/client-go/kubernetes"
@@ -83,6 +84,13 @@ type Runtime struct {
 	close    []func() error // in the order of opening
 	warm     *warm          // nil: nothing is kept between runs
 	embedded *trusted       // the embedded registry; nil: another one is used
+	images   *registry.Registry
+}
+
+// AddLayer makes an image of one of the registry that has one layer more; see
+// [registry.Registry.AddLayer].
+func (r *Runtime) AddLayer(ctx context.Context, ref string, write func(io.Writer) error) (string, error) {
+	return r.images.AddLayer(ctx, ref, write)
 }
 
 // Changed has what is kept between runs forgotten, as far as it is of the paths

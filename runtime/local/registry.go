@@ -45,7 +45,9 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		prefix = addr
 	}
 	if at == nil {
-		return named(registry.Options{Prefix: prefix})
+		reg, err := named(registry.Options{Prefix: prefix})
+		r.images = reg
+		return reg, err
 	}
 	dir := Registry(opts.Home, opts.Executable).Dir
 	reg, err := named(registry.Options{Prefix: prefix, Password: func() (string, string, error) {
@@ -55,6 +57,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 	if err != nil {
 		return nil, err
 	}
+	r.images = reg
 	r.embedded = &trusted{Registry: reg, prefix: prefix, dir: dir, pushed: pushed{filepath.Join(dir, "pushed")}, passive: opts.Passive, notice: opts.notice}
 	return revived{r.embedded, at}, nil
 }

@@ -39,6 +39,11 @@ type copied struct {
 	bytes          int64
 }
 
+// and adds what was copied otherwise.
+func (c copied) and(other copied) copied {
+	return copied{c.files + other.files, c.removed + other.removed, c.bytes + other.bytes}
+}
+
 // copyTo carries changes out in a container. Each file arrives whole: it is
 // unpacked beside its place under a name of its own, and then renamed. A symbolic
 // link stays one. Modes are kept, owners are not. Memory does not grow with the

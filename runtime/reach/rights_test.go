@@ -2,6 +2,7 @@ package reach_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
@@ -78,6 +80,18 @@ func TestRights(t *testing.T) {
 		must(t, err)
 		return ns.Exec(t.Context(), *at, reach.Command{Args: []string{"id"}, Stdout: io.Discard})
 	}
+	restart := func(config *rest.Config) error {
+		ns, err := reach.Open(config, n.namespace)
+		must(t, err)
+		defer ns.Close()
+		s := ns.Syncer(reach.SyncOptions{Layer: func(context.Context, string, func(io.Writer) error) (string, error) { return "other", nil }})
+		defer s.Close()
+		s.Set("web", "main")
+		return s.Update(t.Context(), "web", runtime.SyncUpdate{Changes: []runtime.SyncChange{source(t, t.TempDir(), "a", "", 0o644)}, Restart: true})
+	}
+	if err := restart(as(t, n, "alone-again", roles["pipe"])); !apierrors.IsForbidden(err) {
+		t.Errorf("without pipe-reach a restart fails with %v", err)
+	}
 	if err := forward(as(t, n, "alone", roles["pipe"])); !apierrors.IsForbidden(err) {
 		t.Errorf("without pipe-reach a forward fails with %v", err)
 	}
@@ -86,6 +100,9 @@ func TestRights(t *testing.T) {
 	}
 	if err := execute(as(t, n, "both", append(slices.Clone(roles["pipe"]), roles["pipe-reach"]...))); err == nil || apierrors.IsForbidden(err) {
 		t.Errorf("with pipe-reach a command fails with %v", err)
+	}
+	if err := restart(as(t, n, "restarts", append(slices.Clone(roles["pipe"]), roles["pipe-reach"]...))); err != nil {
+		t.Errorf("with pipe-reach a restart fails with %v", err)
 	}
 	// Over websockets both verbs are needed. With "create" alone SPDY works.
 	for _, verbs := range [][]string{{"get"}, {"create"}, {"get", "create"}} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -23,13 +24,14 @@ type SyncEvent struct {
 	Removed int   // removed in the container
 	Bytes   int64 // of the files
 	Took    time.Duration
+	Restart bool  // the container was restarted with them
 	Err     error // such as a *NoProgramError; nil: all is there
 }
 
 // Event returns what watch mode says of it.
 func (e SyncEvent) Event() runtime.Synced {
 	return runtime.Synced{
-		Pod: e.Place.Pod, Container: e.Place.Container, Files: e.Files, Removed: e.Removed, Bytes: e.Bytes, Took: e.Took, Error: text(e.Err),
+		Pod: e.Place.Pod, Container: e.Place.Container, Files: e.Files, Removed: e.Removed, Bytes: e.Bytes, Took: e.Took, Restarted: e.Restart, Error: text(e.Err),
 	}
 }
 
@@ -40,7 +42,7 @@ func (e SyncEvent) Event() runtime.Synced {
 type Syncer struct {
 	namespace *Namespace
 	pods      *pods
-	report    func(SyncEvent)
+	opts      SyncOptions
 	stop      func()
 
 	mu       sync.Mutex
@@ -58,6 +60,10 @@ type synced struct {
 	// Guarded by Syncer.mu.
 	image    string
 	changes  map[string]numbered[runtime.SyncChange] // since the image, by their place in the container
+	restart  int                                     // the number of the last update that restarts
+	layered  map[string]*layer                       // images that were made of it with all files of an update, and the number of that
+	leaving  map[string]bool                         // containers that are being replaced by others, by their ID
+	begun    map[string]time.Time                    // when the restart of a container has begun, by its place
 	commands []numbered[[]string]                    // that ran since the image, each once
 	number   int                                     // of the last update
 	has      map[string]int                          // the number that a container has, by its ID; those that are not there are new
@@ -71,15 +77,23 @@ type numbered[T any] struct {
 	number int
 }
 
-// Syncer returns a syncer of the namespace's services. report is told, one after
-// the other, of what was copied; nil: nobody is. It must be closed before the
-// namespace.
+// SyncOptions say how files are copied.
+type SyncOptions struct {
+	// Report is told, one after the other, of what was copied; nil: nobody is.
+	Report func(SyncEvent)
+	// Layer makes an image of one that has a layer more, and returns its reference;
+	// see registry.Registry.AddLayer. Nil: no container can be restarted.
+	Layer func(ctx context.Context, image string, write func(io.Writer) error) (string, error)
+}
+
+// Syncer returns a syncer of the namespace's services. It must be closed before
+// the namespace.
 // A namespace has one, and its forwards take no pod before that has all changes.
-func (n *Namespace) Syncer(report func(SyncEvent)) *Syncer {
-	if report == nil {
-		report = func(SyncEvent) {}
+func (n *Namespace) Syncer(opts SyncOptions) *Syncer {
+	if opts.Report == nil {
+		opts.Report = func(SyncEvent) {}
 	}
-	s := &Syncer{namespace: n, pods: n.watch(), report: report, services: make(map[string]*synced)}
+	s := &Syncer{namespace: n, pods: n.watch(), opts: opts, services: make(map[string]*synced)}
 	n.mu.Lock()
 	n.syncer = s
 	n.mu.Unlock()
@@ -110,7 +124,7 @@ func (s *Syncer) Set(service, image string) {
 		return
 	}
 	s.services[service] = &synced{
-		image: image, changes: make(map[string]numbered[runtime.SyncChange]), has: make(map[string]int), tried: make(map[string]int), hopeless: make(map[string]int),
+		image: image, changes: make(map[string]numbered[runtime.SyncChange]), has: make(map[string]int), tried: make(map[string]int), hopeless: make(map[string]int), layered: make(map[string]*layer), leaving: make(map[string]bool), begun: make(map[string]time.Time),
 	}
 }
 
@@ -136,6 +150,9 @@ func (s *Syncer) Update(ctx context.Context, service string, u runtime.SyncUpdat
 		}
 	}
 	is.number++
+	if u.Restart {
+		is.restart = is.number
+	}
 	for _, c := range u.Changes {
 		if info, err := os.Lstat(c.Path); err != nil || !info.IsDir() {
 			maps.DeleteFunc(is.changes, func(to string, _ numbered[runtime.SyncChange]) bool { return inside(c.To, to) })
@@ -159,13 +176,14 @@ func (s *Syncer) Synced(service string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	is := s.services[service]
-	return is == nil || len(s.behind(service, is)) == 0
+	return is == nil || len(is.leaving) == 0 && len(s.behind(service, is)) == 0
 }
 
-// A container is one that lacks changes.
+// A container is one that runs.
 type container struct {
 	place Place
 	id    string
+	image string // as its pod names it
 }
 
 // behind returns the running containers of a service that lack changes. The caller
@@ -175,7 +193,7 @@ func (s *Syncer) behind(service string, is *synced) []container {
 		return nil
 	}
 	theirs, _ := s.containers(service, is)
-	return slices.DeleteFunc(theirs, func(c container) bool { return is.has[c.id] >= is.number })
+	return slices.DeleteFunc(theirs, func(c container) bool { return is.has[c.id] >= is.number || is.leaving[c.id] })
 }
 
 // containers returns the running containers of a service that have its image, and
@@ -183,25 +201,26 @@ func (s *Syncer) behind(service string, is *synced) []container {
 func (s *Syncer) containers(service string, is *synced) (theirs []container, all int) {
 	for _, p := range s.pods.of(service) {
 		if running(p) {
-			in, others := containersOf(service, p, is.image)
+			in, others := containersOf(service, p, is)
 			theirs, all = append(theirs, in...), all+len(in)+others
 		}
 	}
 	return theirs, all
 }
 
-// containersOf returns the running containers of a pod that have an image, and how
-// many others run.
-func containersOf(service string, p *corev1.Pod, image string) (theirs []container, others int) {
+// containersOf returns the running containers of a pod that have the image of its
+// service, or one that was made of it, and how many others run.
+func containersOf(service string, p *corev1.Pod, is *synced) (theirs []container, others int) {
 	images := make(map[string]string)
 	for _, c := range p.Spec.Containers {
 		images[c.Name] = c.Image
 	}
 	for _, c := range p.Status.ContainerStatuses {
+		_, layered := is.layered[images[c.Name]]
 		switch {
 		case c.State.Running == nil:
-		case sameImage(images[c.Name], image):
-			theirs = append(theirs, container{Place{Service: service, Pod: p.Name, Container: c.Name}, c.ContainerID})
+		case layered, sameImage(images[c.Name], is.image):
+			theirs = append(theirs, container{Place{Service: service, Pod: p.Name, Container: c.Name}, c.ContainerID, images[c.Name]})
 		default:
 			others++
 		}
@@ -227,8 +246,8 @@ func (s *Syncer) complete(p *corev1.Pod) bool {
 	if is == nil || len(is.changes) == 0 {
 		return true
 	}
-	theirs, _ := containersOf(service, p, is.image)
-	return !slices.ContainsFunc(theirs, func(c container) bool { _, ok := is.has[c.id]; return !ok })
+	theirs, _ := containersOf(service, p, is)
+	return !slices.ContainsFunc(theirs, func(c container) bool { _, ok := is.has[c.id]; return !ok || is.leaving[c.id] })
 }
 
 // copyAll brings all running containers of a service up to date.
@@ -237,7 +256,12 @@ func (s *Syncer) copyAll(ctx context.Context, service string, is *synced) error 
 	defer is.working.Unlock()
 	s.mu.Lock()
 	behind := s.behind(service, is)
+	restarts := slices.ContainsFunc(behind, func(c container) bool { return is.restarts(c) })
 	s.mu.Unlock()
+	var with *layer
+	if restarts {
+		with = s.layer(ctx, is)
+	}
 	errs := make([]error, len(behind))
 	var wg sync.WaitGroup
 	limit := make(chan struct{}, mostCopies)
@@ -245,7 +269,7 @@ func (s *Syncer) copyAll(ctx context.Context, service string, is *synced) error 
 		wg.Go(func() {
 			limit <- struct{}{}
 			defer func() { <-limit }()
-			errs[i] = s.copyOne(ctx, c, is)
+			errs[i] = s.copyOne(ctx, c, is, with)
 		})
 	}
 	wg.Wait()
@@ -256,20 +280,20 @@ func (s *Syncer) copyAll(ctx context.Context, service string, is *synced) error 
 // concurrently.
 const mostCopies = 8
 
-// copyOne brings one container up to date.
-func (s *Syncer) copyOne(ctx context.Context, c container, is *synced) error {
+// copyOne brings one container up to date. If an update restarts it, that is with
+// the layer.
+func (s *Syncer) copyOne(ctx context.Context, c container, is *synced, with *layer) error {
 	start := time.Now()
 	s.mu.Lock()
-	number, has := is.number, is.has[c.id]
-	var changes []runtime.SyncChange
-	for _, to := range slices.Sorted(maps.Keys(is.changes)) {
-		if change := is.changes[to]; change.number > has {
-			changes = append(changes, change.what)
-		}
+	number := is.number
+	if is.restarts(c) && with != nil {
+		s.mu.Unlock()
+		return s.restartOne(ctx, c, is, with)
 	}
+	changes := is.since(is.files(c))
 	var commands [][]string
 	for _, command := range is.commands {
-		if command.number > has {
+		if command.number > is.has[c.id] {
 			commands = append(commands, command.what)
 		}
 	}
@@ -283,23 +307,64 @@ func (s *Syncer) copyOne(ctx context.Context, c container, is *synced) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var lacks *NoProgramError
-	var exit *ExitError
 	s.mu.Lock()
-	switch is.tried[c.id] = number; {
-	case err == nil:
-		is.has[c.id] = number
-	case errors.As(err, &lacks), errors.As(err, &exit):
-		is.hopeless[c.id] = number
+	began, restarted := is.begun[c.place.String()]
+	if l := is.layered[c.image]; restarted && l != nil {
+		start, done = began, done.and(l.done)
 	}
+	if err == nil {
+		is.has[c.id] = number
+		delete(is.begun, c.place.String())
+	}
+	is.hasTried(c, number, err)
 	s.mu.Unlock()
 	if err == nil {
 		s.pods.wakeAll() // it may take connections now
 	}
+	s.tell(SyncEvent{Place: c.place, Files: done.files, Removed: done.removed, Bytes: done.bytes, Took: time.Since(start), Restart: restarted, Err: err})
+	return err
+}
+
+// files returns the number of the last update whose files a container has, by its
+// image at the least. The caller holds mu.
+func (is *synced) files(c container) int {
+	if l := is.layered[c.image]; l != nil {
+		return max(is.has[c.id], l.number)
+	}
+	return is.has[c.id]
+}
+
+// restarts reports whether a container lacks files of an update that restarts it.
+// The caller holds mu.
+func (is *synced) restarts(c container) bool { return is.restart > is.files(c) }
+
+// since returns the changes of the updates after that number, by their places. The
+// caller holds mu.
+func (is *synced) since(number int) []runtime.SyncChange {
+	var changes []runtime.SyncChange
+	for _, to := range slices.Sorted(maps.Keys(is.changes)) {
+		if change := is.changes[to]; change.number > number {
+			changes = append(changes, change.what)
+		}
+	}
+	return changes
+}
+
+// hasTried notes how an attempt with a container has ended. The caller holds mu.
+func (is *synced) hasTried(c container, number int, err error) {
+	var lacks *NoProgramError
+	var exit *ExitError
+	is.tried[c.id] = number
+	if errors.As(err, &lacks) || errors.As(err, &exit) {
+		is.hopeless[c.id] = number
+	}
+}
+
+// tell reports an event, one after the other.
+func (s *Syncer) tell(e SyncEvent) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	s.report(SyncEvent{Place: c.place, Files: done.files, Removed: done.removed, Bytes: done.bytes, Took: time.Since(start), Err: err})
-	return err
+	s.opts.Report(e)
 }
 
 // follow brings containers up to date that have come, until ctx ends.
@@ -343,6 +408,7 @@ func (s *Syncer) forget(service string, is *synced) {
 			there[c.ContainerID] = true
 		}
 	}
+	maps.DeleteFunc(is.leaving, func(id string, _ bool) bool { return !there[id] })
 	gone := func(id string, _ int) bool { return !there[id] }
 	maps.DeleteFunc(is.has, gone)
 	maps.DeleteFunc(is.tried, gone)

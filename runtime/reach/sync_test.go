@@ -1,6 +1,9 @@
 package reach_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/reach"
@@ -25,9 +29,63 @@ type disk struct {
 	t    *testing.T
 	root string
 
-	mu   sync.Mutex
-	runs []string // commands other than those that copy
-	fail map[string]error
+	mu     sync.Mutex
+	runs   []string // commands other than those that copy
+	fail   map[string]error
+	layers [][]byte // that were made of the image "main": they are images "main-1", "main-2"
+}
+
+// layer makes an image with a layer more.
+func (d *disk) layer(_ context.Context, image string, write func(io.Writer) error) (string, error) {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.fail["layer"]; err != nil {
+		return "", err
+	}
+	d.layers = append(d.layers, b.Bytes())
+	return fmt.Sprintf("%s-%d", image, len(d.layers)), nil
+}
+
+// restarts does what a node does to a pod that is to have the image of that layer,
+// or whose container has crashed: it begins with the files of its image.
+func (d *disk) restarts(n *node, pod string, layer int, id string) {
+	d.t.Helper()
+	want := fmt.Sprintf("main-%d", layer)
+	w, err := n.client.CoreV1().Pods(n.namespace).Watch(d.t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + pod})
+	must(d.t, err)
+	defer w.Stop()
+	for e := range w.ResultChan() { // it begins with what is there
+		if p, ok := e.Object.(*corev1.Pod); ok && p.Spec.Containers[0].Image == want {
+			break
+		}
+	}
+	must(d.t, os.RemoveAll(d.dir(pod)))
+	d.mu.Lock()
+	content := tar.NewReader(bytes.NewReader(d.layers[layer-1]))
+	d.mu.Unlock()
+	for {
+		h, err := content.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		must(d.t, err)
+		data, err := io.ReadAll(content)
+		must(d.t, err)
+		file := filepath.Join(d.dir(pod), h.Name)
+		must(d.t, os.MkdirAll(filepath.Dir(file), 0o755))
+		must(d.t, os.WriteFile(file, data, h.FileInfo().Mode()))
+	}
+	n.status(pod, corev1.PodStatus{
+		Phase:      corev1.PodRunning,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		ContainerStatuses: []corev1.ContainerStatus{
+			{Name: "main", Ready: true, ContainerID: "test://" + id, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
+		},
+	})
 }
 
 // run runs a command in a container: what is below /app there is below its
@@ -104,7 +162,7 @@ func newSync(t *testing.T) (*node, *disk, *reach.Syncer, <-chan reach.SyncEvent)
 	known := ns.Forwarder(reach.ForwardOptions{})
 	must(t, known.Known(t.Context()))
 	known.Close()
-	s := ns.Syncer(func(e reach.SyncEvent) { events <- e })
+	s := ns.Syncer(reach.SyncOptions{Report: func(e reach.SyncEvent) { events <- e }, Layer: d.layer})
 	t.Cleanup(s.Close)
 	s.Set("web", "main")
 	return n, d, s, events
@@ -286,7 +344,7 @@ func TestSyncBeforeReady(t *testing.T) {
 		}
 	}
 	until("at web-1", func(fw reach.Forward) bool { return fw.State == reach.Listening && fw.Pod == "web-1" })
-	s := ns.Syncer(nil)
+	s := ns.Syncer(reach.SyncOptions{})
 	t.Cleanup(s.Close)
 	s.Set("web", "main")
 	dir := t.TempDir()
@@ -314,6 +372,67 @@ func TestSyncBeforeReady(t *testing.T) {
 	case fw := <-states:
 		t.Errorf("while files were copied the forward was %+v", fw)
 	default:
+	}
+}
+
+// TestSyncRestart: a container is restarted with an image that has what was changed,
+// so that its program starts with that; the commands run in it afterwards. What is
+// changed later is copied, and a new pod is restarted in the same way.
+func TestSyncRestart(t *testing.T) {
+	t.Parallel()
+	n, d, s, events := newSync(t)
+	dir := t.TempDir()
+	removed := runtime.SyncChange{Path: filepath.Join(dir, "old.js"), To: "/app/old.js"}
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644)}, nil))
+	next(t, events)
+	must(t, s.Update(t.Context(), "web", runtime.SyncUpdate{
+		Changes: []runtime.SyncChange{source(t, dir, "b.js", "two", 0o640), removed}, Run: [][]string{{"warm", "up"}}, Restart: true,
+	}))
+	if s.Synced("web") {
+		t.Error("the service counts as synced while its container is restarted")
+	}
+	d.wants("web-1", map[string]string{"/app/a.js": "644 one"}) // as it was, to its end
+	d.restarts(n, "web-1", 1, "second")
+	if e := next(t, events); e.Err != nil || !e.Restart || e.Files != 2 || e.Removed != 1 || e.Place.Pod != "web-1" {
+		t.Errorf("it is told %+v", e)
+	}
+	first := map[string]string{"/app/a.js": "644 one", "/app/b.js": "640 two", "/app/.wh.old.js": "600 "}
+	d.wants("web-1", first)
+	if !s.Synced("web") {
+		t.Error("the service does not count as synced")
+	}
+
+	// What comes later is copied, also after a crash, with the commands.
+	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "c.js", "three", 0o644)}, nil))
+	if e := next(t, events); e.Restart || e.Files != 1 {
+		t.Errorf("it is told %+v", e)
+	}
+	d.restarts(n, "web-1", 1, "third")
+	if e := next(t, events); e.Restart || e.Files != 1 {
+		t.Errorf("it is told %+v", e)
+	}
+	first["/app/c.js"] = "644 three"
+	d.wants("web-1", first)
+
+	n.pod("web", "web-2")
+	d.restarts(n, "web-2", 2, "fourth")
+	if e := next(t, events); !e.Restart || e.Files != 3 || e.Place.Pod != "web-2" {
+		t.Errorf("it is told %+v", e)
+	}
+	d.wants("web-2", first)
+	if diff := cmp.Diff([]string{"web-1: warm up", "web-1: warm up", "web-2: warm up"}, d.runs); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+
+	d.mu.Lock()
+	d.fail = map[string]error{"layer": errors.New("the registry is away")}
+	d.mu.Unlock()
+	err := s.Update(t.Context(), "web", runtime.SyncUpdate{Changes: []runtime.SyncChange{source(t, dir, "a.js", "four", 0o644)}, Restart: true})
+	if err == nil || !strings.Contains(err.Error(), "the registry is away") || errors.Is(err, runtime.ErrNoSync) {
+		t.Errorf("without a registry: %v", err)
+	}
+	if s.Synced("web") {
+		t.Error("the service counts as synced, though its containers were not restarted")
 	}
 }
 

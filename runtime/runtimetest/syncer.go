@@ -59,6 +59,9 @@ func (s *Syncer) Update(_ context.Context, service string, u runtime.SyncUpdate)
 	for _, args := range u.Run {
 		what = append(what, "run "+strings.Join(args, " "))
 	}
+	if u.Restart {
+		what = append(what, "restart")
+	}
 	s.updates = append(s.updates, service+": "+strings.Join(what, ", "))
 	s.behind[service] = true
 	fails := s.Fails
@@ -116,7 +119,7 @@ func (s *Syncer) Closed() bool {
 	return s.isClosed
 }
 
-// Updates returns the updates so far, each as "service: a.js->/app/a.js, run npm install".
+// Updates returns the updates so far, each as "service: a.js->/app/a.js, run npm install, restart".
 func (s *Syncer) Updates() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -162,6 +162,7 @@ func needOf(root string, build plan.BuildSpec, s *plan.Service, files []string) 
 		n.build = n.build || react == builds
 		for _, t := range targets {
 			n.update.Changes = append(n.update.Changes, runtime.SyncChange{Path: filepath.Join(root, filepath.FromSlash(file)), To: t.to})
+			n.update.Restart = n.update.Restart || s.Sync[t.rule].Restart
 			runs[t.rule] = runs[t.rule] || t.run
 		}
 	}

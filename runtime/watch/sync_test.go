@@ -24,7 +24,7 @@ func syncShop() *plan.Plan {
 	p := shop("web", "api")
 	p.Services[0].Sync = []plan.Sync{
 		{Path: "web/src", To: "/app/src", Run: []string{"npm", "install"}, On: []string{"package.json"}},
-		{Path: "web/assets", To: "/www"},
+		{Path: "web/assets", To: "/www", Restart: true},
 	}
 	return p
 }
@@ -77,7 +77,7 @@ func TestSync(t *testing.T) {
 		b.saves(false, "web/src/b.tmp")
 		b.saves(false, "web/node_modules/x")
 		want := []string{
-			"web: x.css->/www/x.css, a.js->/app/src/a.js",
+			"web: x.css->/www/x.css, a.js->/app/src/a.js, restart",
 			"web: src->/app/src, package.json->/app/src/package.json, run npm install",
 		}
 		if diff := cmp.Diff(want, to.Updates()); diff != "" {

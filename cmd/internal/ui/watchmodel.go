@@ -298,5 +298,9 @@ func syncedText(b runtime.Synced) string {
 	if b.Removed > 0 {
 		text += fmt.Sprintf(", %d deleted", b.Removed)
 	}
-	return fmt.Sprintf("%s in %s/%s, %s", text, b.Pod, b.Container, seconds(b.Took))
+	text = fmt.Sprintf("%s in %s/%s, %s", text, b.Pod, b.Container, seconds(b.Took))
+	if b.Restarted {
+		text += ", restarted with that"
+	}
+	return text
 }

@@ -36,11 +36,11 @@ test: deps build cluster lint ## everything that must hold: format, lint, tests 
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs
 	./scripts/tidy.sh
 	cd examples/vscode && node --test --test-reporter=spec
-	$(GO) test -run TestHostile ./interp
-	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 25m ./...
+	$(GO) test -run TestHostile -timeout 60m ./interp ./cmd/pipe
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 60m ./...
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
 	PIPE_TEST_REQUIRE=$(REQUIRE) bin/images try sh -ec 'for m in $(MODULES); do \
-		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -timeout 25m ./...); done'
+		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -timeout 60m ./...); done'
 
 lint: ## format and linters, for this system and for those that pipe also compiles for
 	@$(LINT) run ./...

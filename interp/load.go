@@ -207,7 +207,7 @@ func (e *evaluation) checkText(src source, text []byte) error {
 
 // Bounds of what is parsed: words and signs of all modules, and how deep loads go.
 const (
-	mostTokens  = 1_500_000
+	mostTokens  = 1_000_000
 	deepestLoad = 1100
 )
 

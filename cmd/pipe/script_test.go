@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"pipe": main, "pipe-in-memory": inMemory})
+	testscript.Main(m, map[string]func(){"pipe": pipe, "pipe-in-memory": inMemory})
 }
 
 // TestScript runs the real command as testdata/script says. Each script has a

@@ -1,9 +1,12 @@
 package format
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.starlark.net/syntax"
@@ -14,21 +17,18 @@ var dialect = syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassig
 
 // same reports that two texts are not the same program, or have not the same comments.
 func same(name string, before, after []byte) error {
-	was, err := dialect.Parse(name, before, syntax.RetainComments)
+	was, err := shapeOf(name, before)
 	if err != nil {
 		return failure(name, err.Error())
 	}
-	is, err := dialect.Parse(name, after, syntax.RetainComments)
+	is, err := shapeOf(name, after)
 	if err != nil {
 		return failure(name, "what came out is wrong: "+err.Error())
 	}
-	x, y := shapeOf(was), shapeOf(is)
-	if !slices.Equal(x.words, y.words) {
+	if was.program != is.program {
 		return failure(name, "what came out is another program")
 	}
-	slices.Sort(x.comments)
-	slices.Sort(y.comments)
-	if !slices.Equal(x.comments, y.comments) {
+	if !slices.Equal(was.comments, is.comments) {
 		return failure(name, "a comment would be lost")
 	}
 	return nil
@@ -36,68 +36,117 @@ func same(name string, before, after []byte) error {
 
 // A shape is a program without its layout.
 type shape struct {
-	words    []string
-	comments []string
+	program  [sha256.Size]byte // a digest: the words of a program take much more than its text
+	comments []string          // sorted
 }
 
-func shapeOf(f *syntax.File) *shape {
-	s := &shape{}
-	s.add(reflect.ValueOf(f.Stmts))
-	s.note(f)
-	return s
+func shapeOf(name string, text []byte) (shape, error) {
+	tree, err := dialect.Parse(name, text, syntax.RetainComments)
+	if err != nil {
+		return shape{}, err
+	}
+	w := walker{sum: sha256.New(), fields: map[reflect.Type][]int{}}
+	w.add(reflect.ValueOf(tree.Stmts))
+	w.note(tree)
+	slices.Sort(w.comments)
+	out := shape{comments: w.comments}
+	w.sum.Write(w.words)
+	w.sum.Sum(out.program[:0])
+	return out, nil
+}
+
+// A walker goes through the tree of a program.
+type walker struct {
+	sum      hash.Hash
+	words    []byte // that are not in sum yet
+	comments []string
+	fields   map[reflect.Type][]int // those that have a meaning, by the type of the node
+}
+
+func (w *walker) word(text string) {
+	w.words = append(append(w.words, text...), 0)
+	if len(w.words) > 1<<15 {
+		w.sum.Write(w.words)
+		w.words = w.words[:0]
+	}
 }
 
 var position = reflect.TypeFor[syntax.Position]()
 
 // add adds all below v that has a meaning. Positions and parentheses have none,
 // nor how a literal is written.
-func (s *shape) add(v reflect.Value) {
+func (w *walker) add(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Interface:
 		if v.IsNil() {
-			s.words = append(s.words, "nil")
+			w.word("nil")
 			return
 		}
-		s.add(v.Elem())
+		w.add(v.Elem())
 	case reflect.Pointer:
 		n := v.Interface().(syntax.Node)
-		s.note(n)
+		w.note(n)
 		switch n := n.(type) {
 		case *syntax.ParenExpr:
-			s.add(reflect.ValueOf(n.X))
+			w.add(reflect.ValueOf(n.X))
 		case *syntax.Literal:
-			s.words = append(s.words, fmt.Sprintf("%s %q", n.Token, fmt.Sprint(n.Value)))
+			w.word(n.Token.String())
+			w.word(literal(n.Value))
 		case *syntax.Ident:
-			s.words = append(s.words, n.Name)
+			w.word("name")
+			w.word(n.Name)
 		default:
-			s.add(v.Elem())
+			w.add(v.Elem())
 		}
 	case reflect.Slice:
-		s.words = append(s.words, fmt.Sprintf("%s %d", v.Type(), v.Len()))
+		w.word(v.Type().String())
+		w.word(strconv.Itoa(v.Len()))
 		for i := range v.Len() {
-			s.add(v.Index(i))
+			w.add(v.Index(i))
 		}
 	case reflect.Struct:
-		s.words = append(s.words, v.Type().Name())
-		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() && f.Type != position && f.Name != "Function" {
-				s.add(v.Field(i))
-			}
+		w.word(v.Type().Name())
+		for _, i := range w.fieldsOf(v.Type()) {
+			w.add(v.Field(i))
 		}
 	default: // a Token, a bool
-		s.words = append(s.words, fmt.Sprintf("%#v", v.Interface()))
+		w.word(fmt.Sprintf("%#v", v.Interface()))
 	}
 }
 
+// literal returns the value of a literal, with its length: it can have any byte in it.
+func literal(v any) string {
+	switch v := v.(type) {
+	case string:
+		return strconv.Itoa(len(v)) + " " + v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	return fmt.Sprint(v)
+}
+
+func (w *walker) fieldsOf(t reflect.Type) []int {
+	list, ok := w.fields[t]
+	if !ok {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && f.Type != position && f.Name != "Function" {
+				list = append(list, i)
+			}
+		}
+		w.fields[t] = list
+	}
+	return list
+}
+
 // note adds the comments of a node.
-func (s *shape) note(n syntax.Node) {
+func (w *walker) note(n syntax.Node) {
 	c := n.Comments()
 	if c == nil {
 		return
 	}
 	for _, list := range [][]syntax.Comment{c.Before, c.Suffix, c.After} {
 		for _, one := range list {
-			s.comments = append(s.comments, strings.TrimSpace(one.Text))
+			w.comments = append(w.comments, strings.TrimSpace(one.Text))
 		}
 	}
 }

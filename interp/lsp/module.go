@@ -70,10 +70,17 @@ type quoted struct {
 // mostRepairs bounds how often a text is parsed with something left out.
 const mostRepairs = 10
 
+// mostAnalysed is how large a text may be of which the names are known, in bytes. Of a larger
+// one, which nobody has written, only the diagnostics are.
+const mostAnalysed = 512 << 10
+
 // analyse returns what is known of a text. What does not parse is left out, so
 // that the rest of a file stays known while a part of it is being written.
 func analyse(ctx context.Context, file, root, name, data string, opts interp.Options) *module {
 	m := &module{file: file, root: root, text: newText(data), decls: map[*syntax.Ident]*decl{}, globals: map[string]*decl{}}
+	if len(data) > mostAnalysed {
+		return m
+	}
 	m.tree, m.problems = interp.Check(ctx, name, []byte(data), opts)
 	m.whole = m.tree != nil
 	if !m.whole {

@@ -235,6 +235,9 @@ func (s *server) sameText(ctx context.Context, m *module, q quoted) []place {
 	return out
 }
 
+// mostSymbols is how many names of a file are listed: nobody looks through more.
+const mostSymbols = 5000
+
 // symbols lists what a file declares.
 func (s *server) symbols(ctx context.Context, p documentParams) (any, error) {
 	m, err := s.open(ctx, p.TextDocument.URI)
@@ -247,6 +250,9 @@ func (s *server) symbols(ctx context.Context, p documentParams) (any, error) {
 	}
 	f := s.finder(ctx)
 	for _, stmt := range m.tree.Stmts {
+		if len(out) == mostSymbols {
+			break
+		}
 		start, end := m.text.node(stmt)
 		whole := m.text.span(start, end)
 		switch st := stmt.(type) {

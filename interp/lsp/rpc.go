@@ -12,8 +12,10 @@ import (
 	"sync"
 )
 
-// longestMessage bounds what one message of a client may take.
-const longestMessage = 64 << 20
+// longestMessage bounds what one message of a client may take: it is held several
+// times while it is read. A longer one, as with a file that no editor would show, is
+// skipped.
+const longestMessage = 16 << 20
 
 // A message is one request, notification or response of JSON-RPC 2.0.
 type message struct {
@@ -79,14 +81,20 @@ func (c *conn) read() (*message, error) {
 		}
 		if ok && textproto.CanonicalMIMEHeaderKey(string(name)) == "Content-Length" {
 			n, err := strconv.Atoi(string(bytes.TrimSpace(value)))
-			if err != nil || n < 0 || n > longestMessage {
-				return nil, fmt.Errorf("header of a message: Content-Length %.20q is not 0 to %d", bytes.TrimSpace(value), longestMessage)
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("header of a message: invalid Content-Length %.20q", bytes.TrimSpace(value))
 			}
 			size = n
 		}
 		if line > 100 {
 			return nil, errors.New("header of a message: it does not end")
 		}
+	}
+	if size > longestMessage {
+		if _, err := io.CopyN(io.Discard, c.in, int64(size)); err != nil {
+			return nil, fmt.Errorf("a message of %d bytes: %w", size, noEOF(err))
+		}
+		return nil, &rpcError{codeInvalidRequest, fmt.Sprintf("a message of %d bytes is larger than the limit of %d", size, longestMessage)}
 	}
 	// What the header claims is allocated as it arrives.
 	var body bytes.Buffer

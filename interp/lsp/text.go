@@ -13,23 +13,58 @@ import (
 // 1, and Go bytes. A text does not change.
 type text struct {
 	data  string
-	lines []int // where each line starts
+	lines []int  // where each line starts
+	marks []mark // of every marked-th byte; nil: the text is not valid UTF-8
 }
+
+// A mark is how many characters of its line start before a byte, so that none of
+// them is counted for each name in a long line.
+type mark struct{ runes, units int }
+
+const marked = 512
 
 func newText(data string) *text {
 	t := &text{data: data, lines: []int{0}}
+	valid := utf8.ValidString(data)
+	var m mark
 	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '\r':
-			if i+1 < len(data) && data[i+1] == '\n' {
-				i++
+		if valid && i%marked == 0 {
+			t.marks = append(t.marks, m)
+		}
+		switch c := data[i]; {
+		case c == '\n', c == '\r' && (i+1 == len(data) || data[i+1] != '\n'):
+			t.lines = append(t.lines, i+1)
+			m = mark{}
+		case utf8.RuneStart(c):
+			m.runes++
+			m.units++
+			if c >= 0xf0 { // beyond U+FFFF
+				m.units++
 			}
-			t.lines = append(t.lines, i+1)
-		case '\n':
-			t.lines = append(t.lines, i+1)
 		}
 	}
 	return t
+}
+
+// from returns the last mark of a line that ok accepts, and the byte after which
+// it has counted; the start of the line if there is none. What ok accepts comes
+// before what it does not.
+func (t *text) from(line int, ok func(off int, m mark) bool) (off int, m mark) {
+	start, end := t.lines[line], len(t.data)
+	if line+1 < len(t.lines) {
+		end = t.lines[line+1]
+	}
+	first := min(start/marked+1, len(t.marks))
+	last := max(first, min((end+marked-1)/marked, len(t.marks)))
+	n := sort.Search(last-first, func(i int) bool { return !ok((first+i)*marked, t.marks[first+i]) })
+	if n == 0 {
+		return start, mark{}
+	}
+	off, m = (first+n-1)*marked, t.marks[first+n-1]
+	for off < end && !utf8.RuneStart(t.data[off]) {
+		off++
+	}
+	return off, m
 }
 
 // line returns line n, counted from 0, without its end.
@@ -87,7 +122,8 @@ func utf16Count(s string) int {
 func (t *text) position(off int) position {
 	off = max(0, min(off, len(t.data)))
 	line := sort.SearchInts(t.lines, off+1) - 1
-	return position{line, utf16Count(t.data[t.lines[line]:off])}
+	start, m := t.from(line, func(at int, _ mark) bool { return at+utf8.UTFMax <= off })
+	return position{line, m.units + utf16Count(t.data[start:off])}
 }
 
 // at returns the byte at a position of Starlark.
@@ -99,8 +135,10 @@ func (t *text) at(p syntax.Position) int {
 	if n >= len(t.lines) {
 		return len(t.data)
 	}
-	line := t.line(n)
-	return t.lines[n] + runes(line, int(p.Col)-1)
+	col, end := int(p.Col)-1, t.lines[n]+len(t.line(n))
+	start, m := t.from(n, func(_ int, m mark) bool { return m.runes <= col })
+	start = min(start, end)
+	return start + runes(t.data[start:end], col-m.runes)
 }
 
 // runes returns the index in line after n runes.

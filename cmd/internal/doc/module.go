@@ -45,6 +45,7 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	about := builtins.Docstring(tree.Stmts)
 	module := Entry{Name: name, Kind: Module, Summary: summary(about), Text: about}
 	out := []Entry{module}
+	lines := strings.Split(string(text), "\n")
 	for _, stmt := range tree.Stmts {
 		def, ok := stmt.(*syntax.DefStmt)
 		if !ok || strings.HasPrefix(def.Name.Name, "_") {
@@ -53,7 +54,7 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 		help := builtins.Docstring(def.Body)
 		out = append(out, Entry{
 			Name: name + ":" + def.Name.Name, Kind: Function, Summary: summary(help), Text: help,
-			Signature: fmt.Sprintf("load(%q, %q)\n%s", name, def.Name.Name, signature(string(text), def)),
+			Signature: fmt.Sprintf("load(%q, %q)\n%s", name, def.Name.Name, signature(lines, def)),
 		})
 	}
 	return out, nil
@@ -82,8 +83,7 @@ func Loaded(ctx context.Context, file string, text []byte, name string) (module,
 }
 
 // signature returns the head of a def as it is written, with its lines and comments.
-func signature(text string, def *syntax.DefStmt) string {
-	lines := strings.Split(text, "\n")
+func signature(lines []string, def *syntax.DefStmt) string {
 	from, to := def.Name.NamePos, def.Rparen
 	var head []string
 	for n := from.Line; n <= to.Line; n++ {

@@ -140,9 +140,16 @@ func newFiles(root string, opts FileOptions) (*Files, error) {
 // input was read, as its digest tells, is reported as a change. Watches that stay
 // are not touched.
 func (f *Files) Set(inputs []plan.Input, builds []plan.BuildSpec) error {
+	return f.SetSince(inputs, builds, time.Time{})
+}
+
+// SetSince is Set for inputs that somebody has read since that time, while they were
+// not watched yet: what has changed since then in build contexts, which have no digest,
+// is reported as a change, too. Of what was deleted it is the directory.
+func (f *Files) SetSince(inputs []plan.Input, builds []plan.BuildSpec, since time.Time) error {
 	done := make(chan struct{})
 	select {
-	case f.calls <- func() { f.set(inputs, builds); close(done) }:
+	case f.calls <- func() { f.set(inputs, builds, since); close(done) }:
 		<-done
 		return nil
 	case <-f.stop:

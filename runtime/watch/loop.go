@@ -87,7 +87,7 @@ func Run(ctx context.Context, opts Options) error {
 
 // changes are what the loop needs of Files.
 type changes interface {
-	Set(inputs []plan.Input, builds []plan.BuildSpec) error
+	SetSince(inputs []plan.Input, builds []plan.BuildSpec, since time.Time) error
 	Changes() <-chan Change
 }
 
@@ -104,6 +104,11 @@ type loop struct {
 	files   changes
 	session *runtime.Session
 	events  *runtime.Stream
+
+	began   time.Time    // before anything was read
+	setting chan error   // gets the end of the first SetSince; nil: it has ended
+	set     bool         // that has begun
+	next    func() error // what is watched after it instead; nil: the same
 
 	good   Evaluation            // the last one without errors, which is in charge
 	digest plan.Digest           // of its plan
@@ -147,7 +152,8 @@ type deployed struct {
 func run(ctx context.Context, opts Options, files changes) error {
 	opts.Request.Action = runtime.Deploy
 	l := &loop{
-		opts: opts, files: files, session: opts.Runtime.NewSession(),
+		began: time.Now(),
+		opts:  opts, files: files, session: opts.Runtime.NewSession(),
 		events:    runtime.NewStream(opts.Events),
 		sync:      newSyncing(opts.Sync),
 		evaluated: make(chan Evaluation, 1), ended: make(chan outcome), unready: make(map[string]bool),
@@ -164,6 +170,14 @@ func run(ctx context.Context, opts Options, files changes) error {
 			l.changed(ctx, c)
 		case e := <-l.evaluated:
 			if err := l.take(e); err != nil {
+				return err
+			}
+		case err := <-l.setting:
+			l.setting = nil
+			if err == nil && l.next != nil {
+				err = l.next()
+			}
+			if err != nil {
 				return err
 			}
 		case o := <-l.ended:
@@ -268,7 +282,24 @@ func (l *loop) take(e Evaluation) error {
 	if l.good.Plan != nil {
 		builds = l.good.Plan.Builds
 	}
-	return l.files.Set(inputs, builds)
+	return l.watch(inputs, builds)
+}
+
+// watch has inputs watched. To look at all of a large workspace takes seconds: it is
+// done beside the first run, and what changes meanwhile is reported when it is done.
+func (l *loop) watch(inputs []plan.Input, builds []plan.BuildSpec) error {
+	switch {
+	case !l.set:
+		l.set = true
+		done := make(chan error, 1)
+		l.setting = done
+		l.work.Go(func() { done <- l.files.SetSince(inputs, builds, l.began) })
+		return nil
+	case l.setting != nil:
+		l.next = func() error { return l.files.SetSince(inputs, builds, l.began) }
+		return nil
+	}
+	return l.files.SetSince(inputs, builds, time.Time{})
 }
 
 // accept puts the plan of an evaluation in charge.
@@ -463,7 +494,7 @@ func (l *loop) tell() {
 		now.State = runtime.Paused
 	case l.wrong != nil:
 		now = *l.wrong
-	case l.pending || l.again != nil || len(l.touched) > 0:
+	case l.pending || l.again != nil || len(l.touched) > 0 || l.setting != nil:
 		return
 	default:
 		now.State = runtime.Settled

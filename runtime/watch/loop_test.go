@@ -33,6 +33,8 @@ type bench struct {
 	eval      Evaluation
 	evaluated int
 	watched   []plan.Input
+	since     []time.Time   // of each SetSince
+	looks     time.Duration // how long SetSince takes
 	events    []runtime.Event
 	takes     time.Duration                                 // of an evaluation
 	works     func(op, subject string) time.Duration        // how long the world works; nil: no time
@@ -60,10 +62,14 @@ func (b *bench) evaluations() int {
 	return b.evaluated
 }
 
-func (b *bench) Set(inputs []plan.Input, _ []plan.BuildSpec) error {
+func (b *bench) SetSince(inputs []plan.Input, _ []plan.BuildSpec, since time.Time) error {
+	b.mu.Lock()
+	looks := b.looks
+	b.mu.Unlock()
+	time.Sleep(looks)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.watched = slices.Clone(inputs)
+	b.watched, b.since = slices.Clone(inputs), append(b.since, since)
 	return nil
 }
 
@@ -257,6 +263,49 @@ func TestWatch(t *testing.T) {
 }
 
 // TestSameFile: a save that leaves the plan as it is runs nothing.
+// TestRunBesideFirstLook: the first run does not wait until all files were looked at;
+// what changed since then is asked for, and until it is known nothing has settled.
+func TestRunBesideFirstLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		b := begin(t, shop("a"), func(o *Options) {
+			evaluate := o.Evaluate
+			o.Evaluate = func(ctx context.Context) Evaluation {
+				time.Sleep(time.Second)
+				return evaluate(ctx)
+			}
+		})
+		b.mu.Lock()
+		b.looks = 5 * time.Second
+		b.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		b.want(map[string]int{"a": 1})
+		if got := b.states(); slices.Contains(got, "settled") {
+			t.Errorf("states %v: what changes now is not known yet", got)
+		}
+		b.edit(Evaluation{Plan: shop("a", "b"), Inputs: []plan.Input{file("Pipelinefile"), file("b.star")}})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		b.want(map[string]int{"a": 1, "b": 1})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := b.states(); got[len(got)-1] != "settled" {
+			t.Errorf("states %v, want settled last", got)
+		}
+		if len(b.watched) != 2 || len(b.since) != 2 || !b.since[0].Equal(began) || !b.since[1].Equal(began) {
+			t.Errorf("watched %v since %v, want the newest inputs since %v", b.watched, b.since, began)
+		}
+		b.edit(Evaluation{Plan: shop("a", "b", "c"), Inputs: []plan.Input{file("Pipelinefile")}})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(b.since) != 3 || !b.since[2].IsZero() {
+			t.Errorf("since %v: later on everything is watched before it is read", b.since)
+		}
+		b.end()
+	})
+}
+
 func TestSameFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, shop("a"), nil)

@@ -3,10 +3,12 @@ package watch
 import (
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/content"
 	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
 )
 
@@ -16,7 +18,7 @@ type ignoreFile struct {
 	patterns []string
 }
 
-func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
+func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec, since time.Time) {
 	if f.same(inputs, builds) {
 		return
 	}
@@ -46,7 +48,43 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec) {
 			f.suspect(w)
 		}
 	}
+	if !since.IsZero() {
+		f.changedSince(since)
+	}
 	f.again(time.Now())
+}
+
+// changedSince has what changed in contexts since that time reported. Times of files
+// are coarse: what is as old as that may be reported, too.
+func (f *Files) changedSince(since time.Time) {
+	t, found := f.tree, false
+	report := func(p string, w *want) {
+		if t.diff.direct[p] == nil {
+			t.diff.direct[p] = map[*want]bool{}
+		}
+		t.diff.direct[p][w], found = true, true
+	}
+	for _, n := range t.nodes {
+		for _, a := range n.actives {
+			if a.want.kind != wantContext {
+				continue
+			}
+			files := false
+			for name, e := range n.entries {
+				if p := path.Join(n.path, name); e.mode != 0 && !e.mode.IsDir() && !e.stamp.Settled(since) && a.accepts(p, false) {
+					report(p, a.want)
+					files = true
+				}
+			}
+			if info, err := os.Lstat(t.abs(n.path)); !files && (err != nil || !content.StampOf(info).Settled(since)) {
+				report(n.path, a.want) // something was deleted there
+			}
+		}
+	}
+	if found {
+		now := time.Now()
+		f.heard(now, now)
+	}
 }
 
 // same reports whether these are the inputs and builds of the last Set.

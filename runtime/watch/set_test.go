@@ -254,3 +254,29 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%+v does not fit", l)
 	}
 }
+
+// TestSetSince: what changed in a context since somebody has read it, before it was
+// watched, is reported once: files, and the directory of one that was deleted; what
+// is older, or left out, is not.
+func TestSetSince(t *testing.T) {
+	files := []string{
+		"api/.dockerignore", "logs\n", "api/main.go", "1", "api/pkg/a.go", "1", "api/logs/x", "1", "api/empty/x", "1", "Pipelinefile", "x", "end", "",
+	}
+	builds := []plan.BuildSpec{{Source: plan.Source{Path: "api"}, Context: ".", Dockerfile: "Dockerfile"}}
+	t.Run("all is new", func(t *testing.T) {
+		s := newSpace(t, FileOptions{}, files...)
+		s.ok(os.Remove(s.path("api/empty/x")))
+		s.ok(s.files.SetSince(s.inputs("context api", "module Pipelinefile", "file end"), builds, time.Now().Add(-time.Hour)))
+		s.want("api/.dockerignore api/empty api/main.go api/pkg/a.go", "context api")
+		s.write("end", "1")
+		s.want("end", "file end")
+	})
+	t.Run("all is older", func(t *testing.T) {
+		s := newSpace(t, FileOptions{}, files...)
+		s.ok(s.files.SetSince(s.inputs("context api", "module Pipelinefile", "file end"), builds, time.Now().Add(time.Hour)))
+		s.write("end", "1")
+		s.want("end", "file end")
+		s.write("api/main.go", "2")
+		s.want("api/main.go", "context api")
+	})
+}

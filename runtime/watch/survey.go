@@ -3,6 +3,7 @@ package watch
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -22,7 +23,7 @@ func Survey(root string, inputs []plan.Input, builds []plan.BuildSpec) (Surveyed
 		return Surveyed{}, err
 	}
 	f.tree.watch = nil
-	f.set(inputs, builds)
+	f.set(inputs, builds, time.Time{})
 	var out Surveyed
 	silent := map[Mount]bool{}
 	for _, n := range f.tree.nodes {

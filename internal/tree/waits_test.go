@@ -55,6 +55,7 @@ var waitsAllowed = map[string]string{
 	"runtime/runtimetest:AwaitSecrets": "its time is virtual where it is tested",
 	"runtime/runtimetest:Kill":         "its time is virtual where it is tested",
 	"runtime/runtimetest:work":         "its time is virtual where it is tested",
+	"runtime/watch:SetSince":           "its time is virtual where it is tested",
 }
 
 // testSupport are packages that are only for tests, all of whose files count.

@@ -109,10 +109,15 @@ func until(t *testing.T, p *docPage, lines []string, from int, end string) (stri
 	return "", 0
 }
 
-// headings returns the anchors of a page, as they are made of its headings.
+// headings returns the anchors of a page: those that are made of its headings, and those
+// that it sets itself.
 func headings(text string) map[string]bool {
 	anchors := map[string]bool{}
 	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, `<a id="`); ok {
+			id, _, _ := strings.Cut(rest, `"`)
+			anchors[id] = true
+		}
 		if title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
 			anchor := strings.Map(func(r rune) rune {
 				switch {

@@ -2,6 +2,7 @@ package builtins_test
 
 import (
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -55,7 +56,12 @@ func TestTypes(t *testing.T) {
 		described[typ.Name] = typ
 	}
 	th := &starlark.Thread{}
-	env := builtins.NewSession(nil).Predeclared(nil)
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	env := builtins.NewSession(builtins.NewFiles(root, 1<<20)).Predeclared(nil)
 	p, err := builtins.NewPlan(&plan.Plan{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +70,7 @@ func TestTypes(t *testing.T) {
 	for _, expr := range []string{
 		`database("db", engine="redis", version="7")`, `stage("s")`, `port(80)`, `secret("s")`, `container("c", image="redis").image`,
 		`git("https://example.com/a")`, `dockerfile()`, `chart("x", repo="https://example.com")`, `tcp()`, `resources()`,
-		`volume("/data", size="1Gi")`, `a_plan`,
+		`volume("/data", size="1Gi")`, `sync(".", "/app")`, `a_plan`,
 	} {
 		v, err := starlark.EvalOptions(&syntax.FileOptions{}, th, "t.star", expr, env)
 		if err != nil {

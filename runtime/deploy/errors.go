@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"syscall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,12 +34,11 @@ func (d *Deployer) explain(ctx context.Context, err error) error {
 	case apierrors.IsUnauthorized(err):
 		return ofCluster(fmt.Sprintf("cluster %s does not accept the credentials of the kubeconfig; log in again", host), err)
 	case apierrors.IsForbidden(err):
-		// The server says who may not do what on which resource.
-		const next = "; have a Role with this right bound to you in the namespace"
 		text := err.Error()
 		if errors.As(err, &answer) {
 			text = answer.Status().Message
 		}
+		next := forbidden(text)
 		return &clusterError{err.Error() + next, err, runtime.CommonError{Text: text + next}}
 	case errors.As(err, &authority), errors.As(err, &name):
 		return ofCluster(fmt.Sprintf("cluster %s is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig again", host), err)
@@ -48,6 +48,19 @@ func (d *Deployer) explain(ctx context.Context, err error) error {
 		return &awayError{ofCluster(fmt.Sprintf("cluster %s does not answer; when it does again, run again: what was begun is taken up", host), err)}
 	}
 	return err
+}
+
+// forbidden says what to do about a request that the server forbids. Its status does
+// not tell missing rights from quotas and admission: only its message does, whose
+// form for rights is that of the authorizer, `is forbidden: User "NAME" cannot …`.
+func forbidden(message string) string {
+	switch {
+	case strings.Contains(message, "exceeded quota: "):
+		return "; have the quota raised, or ask for less with replicas=, resources= or the size of volumes"
+	case strings.Contains(message, `is forbidden: User "`):
+		return "; have a Role with this right bound to you in the namespace"
+	}
+	return "; a rule of the cluster refuses it: change what it names, or ask who set the rule"
 }
 
 // A clusterError is an error of the cluster that says what it means. Releases that

@@ -89,6 +89,8 @@ func (w *worker) render(ctx context.Context, j Job, o Options) (map[string]strin
 		err = context.Cause(bounded)
 		if errors.Is(err, errTime) {
 			err = &BoundError{Chart: j.Chart.Name(), Template: template, Bound: fmt.Sprintf("more than %v", o.Time)}
+		} else if template != "" {
+			err = fmt.Errorf("in template %s: %w", template, err)
 		}
 		w.end()
 		return nil, err

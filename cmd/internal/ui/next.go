@@ -159,7 +159,7 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	case contains("no command specified"):
 		lines = append(lines, "the image does not say what to run: give the service command=, or its Dockerfile an ENTRYPOINT")
 	case contains("Unschedulable", "nodes are available"):
-		lines = append(lines, "the cluster has no node for it: ask for less with resources=, or add nodes")
+		lines = append(lines, "no node takes its pods: compare what the scheduler says with resources= and with what the chart demands of nodes (nodeSelector, affinity, tolerations), or add nodes")
 	case timeout && service.Workload.Health != nil:
 		lines = append(lines, "check health= against what the service answers, or give it more than timeout="+
 			duration(time.Duration(service.Timeout)))

@@ -38,7 +38,7 @@ func (s *Shelf) cached(ctx context.Context, source, version string, fetch func()
 	if err != nil {
 		return nil, err
 	}
-	if err := newRoom().archive(ctx, bytes.NewReader(data)); err != nil {
+	if err := newRoom("").archive(ctx, bytes.NewReader(data)); err != nil {
 		return nil, err
 	}
 	c, err := loader.LoadArchive(bytes.NewReader(data))

@@ -71,7 +71,10 @@ func (s *Shelf) dependency(ctx context.Context, d *chart.Dependency, version, fo
 		if err != nil || !filepath.IsLocal(name) {
 			return nil, "", fmt.Errorf("%s is outside of the workspace", d.Repository)
 		}
-		return open(ctx, path)
+		if path, err = s.inWorkspace(filepath.ToSlash(name)); err != nil {
+			return nil, "", err
+		}
+		return s.open(ctx, path)
 	case strings.HasPrefix(d.Repository, "@") || scheme == "alias":
 		return nil, "", fmt.Errorf("repository %s is a name that only Helm's own configuration knows; write its address into Chart.yaml, or vendor the chart with: helm dependency build", d.Repository)
 	case d.Repository == "":

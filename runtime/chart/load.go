@@ -70,23 +70,23 @@ func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folde
 	if err != nil {
 		return nil, "", err
 	}
-	return open(ctx, path)
+	return s.open(ctx, path)
 }
 
-// open loads a directory or a .tgz.
-func open(ctx context.Context, path string) (c *chart.Chart, folder string, err error) {
+// open loads a directory or a .tgz of the workspace.
+func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, folder string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, "", withoutPath(err)
 	}
 	if info.IsDir() {
-		if err := newRoom().dir(ctx, path); err != nil {
+		if err := newRoom(s.dir).dir(ctx, path); err != nil {
 			return nil, "", err
 		}
 		c, err = loader.LoadDir(path)
 		return c, path, err
 	}
-	if err := newRoom().file(ctx, path); err != nil {
+	if err := newRoom(s.dir).file(ctx, path); err != nil {
 		return nil, "", err
 	}
 	c, err = loader.LoadFile(path)
@@ -98,7 +98,11 @@ func (s *Shelf) inWorkspace(name string) (string, error) {
 	if !filepath.IsLocal(filepath.FromSlash(name)) {
 		return "", fmt.Errorf("%s is outside of the workspace", name)
 	}
-	return filepath.Join(s.dir, filepath.FromSlash(name)), nil
+	path := filepath.Join(s.dir, filepath.FromSlash(name))
+	if err := below(s.dir, path); errors.Is(err, errOutside) {
+		return "", fmt.Errorf("%s %w", name, err)
+	}
+	return path, nil // whether it exists, its reader says
 }
 
 // withoutPath returns the cause of an error about a path that the caller names

@@ -2,10 +2,13 @@ package chart
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,9 +29,10 @@ const (
 type room struct {
 	files int
 	bytes int64
+	root  string // symbolic links must lead to what is below it; empty: there are none
 }
 
-func newRoom() *room { return &room{mostFiles, mostBytes} }
+func newRoom(root string) *room { return &room{mostFiles, mostBytes, root} }
 
 // take makes the room smaller by a file.
 func (r *room) take(ctx context.Context, size int64) error {
@@ -84,7 +88,8 @@ func (r *room) file(ctx context.Context, name string) error {
 }
 
 // dir takes the files of a directory that Helm would load. It follows symbolic links
-// as Helm does; where these go in circles, the room ends.
+// as Helm does; where these go in circles, the room ends. One that leads out of the
+// workspace is an error: evaluation refuses it, and it may have been made since (L2).
 func (r *room) dir(ctx context.Context, top string) error {
 	rules := ignore.Empty()
 	if found, err := ignore.ParseFile(filepath.Join(top, ignore.HelmIgnore)); err == nil {
@@ -92,6 +97,26 @@ func (r *room) dir(ctx context.Context, top string) error {
 	}
 	rules.AddDefaults()
 	return r.below(ctx, top, "", rules)
+}
+
+// errOutside says that a path leads to what it must not.
+var errOutside = errors.New("leads out of the workspace through a symbolic link")
+
+// below returns errOutside if a path leads, through symbolic links, to what is not
+// below root.
+func below(root, path string) error {
+	root, err := filepath.EvalSymlinks(cmp.Or(root, "."))
+	if err != nil {
+		return err
+	}
+	found, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return withoutPath(err)
+	}
+	if rel, err := filepath.Rel(root, found); err != nil || !filepath.IsLocal(rel) {
+		return errOutside
+	}
+	return nil
 }
 
 func (r *room) below(ctx context.Context, top, dir string, rules *ignore.Rules) error {
@@ -108,6 +133,11 @@ func (r *room) below(ctx context.Context, top, dir string, rules *ignore.Rules) 
 		}
 		if rules.Ignore(name, info) {
 			continue
+		}
+		if e.Type()&fs.ModeSymlink != 0 {
+			if err := below(r.root, full); err != nil {
+				return fmt.Errorf("%s %w", name, err)
+			}
 		}
 		size := info.Size()
 		if info.IsDir() {

@@ -96,27 +96,27 @@ func TestMeasure(t *testing.T) {
 func TestMeasureFolder(t *testing.T) {
 	dir := t.TempDir()
 	writeChart(t, dir, "web", map[string]string{".helmignore": "node_modules/\n", "node_modules/a": "a", "node_modules/b": "b", "charts/sub.tgz": string(archive(t, map[string]int64{"sub/a": 1, "sub/b": 1}, nil))})
-	all := newRoom()
+	all := newRoom("")
 	if err := all.dir(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	used := mostFiles - all.files
-	if err := (&room{used, mostBytes}).dir(t.Context(), dir); err != nil {
+	if err := (&room{used, mostBytes, dir}).dir(t.Context(), dir); err != nil {
 		t.Errorf("room for all files: %v", err)
 	}
-	if err := (&room{used - 1, mostBytes}).dir(t.Context(), dir); err == nil || err.Error() != "it has more than 10000 files" {
+	if err := (&room{used - 1, mostBytes, dir}).dir(t.Context(), dir); err == nil || err.Error() != "it has more than 10000 files" {
 		t.Errorf("too little room = %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	cancel(why)
-	if err := newRoom().dir(ctx, dir); !errors.Is(err, why) {
+	if err := newRoom(dir).dir(ctx, dir); !errors.Is(err, why) {
 		t.Errorf("with a context that has ended = %v", err)
 	}
 	if err := os.Symlink(".", filepath.Join(dir, "circle")); err != nil {
 		t.Fatal(err)
 	}
-	if err := newRoom().dir(t.Context(), dir); err == nil {
+	if err := newRoom(dir).dir(t.Context(), dir); err == nil {
 		t.Error("a circle of links is no error")
 	}
 }

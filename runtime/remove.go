@@ -50,18 +50,16 @@ func (x *run) pruned() []string {
 // prune deletes the releases that are pruned.
 func (x *run) prune(ctx context.Context) error {
 	var tasks []*sched.Task
-	for _, name := range x.pruned() {
+	for _, name := range x.toPrune() {
 		t := &sched.Task{Name: "delete release " + name, Class: classDeploy}
 		t.Do = func(ctx context.Context) error {
-			r := Release{
-				Pipeline: x.req.Environment.Pipeline, Environment: x.req.Environment.Name, Namespace: x.namespace,
-				Service: plan.Service{Name: name},
+			do := func(ctx context.Context) error {
+				return guarded("delete release "+name, func() error { return x.pruneOne(ctx, name) })
 			}
-			if err := x.Deployer.Delete(ctx, r, func(b Body) { x.track.events.Send("", "", b) }); err != nil {
-				return fmt.Errorf("delete release %s, which is of no service any more: %w", name, err)
+			if x.Turn != nil {
+				return x.Turn.removing(ctx, x, name, do)
 			}
-			x.track.pruned(name)
-			return nil
+			return do(ctx)
 		}
 		tasks = append(tasks, t)
 	}
@@ -72,6 +70,35 @@ func (x *run) prune(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// toPrune returns the releases to prune now: of a session also those that older runs
+// have deployed, or deploy, since this one looked.
+func (x *run) toPrune() []string {
+	names := x.pruned()
+	if x.Turn == nil || !x.req.Prune {
+		return names
+	}
+	for _, name := range x.Turn.unseen(x) {
+		if x.scope.plan.Service(name) == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// pruneOne deletes one release.
+func (x *run) pruneOne(ctx context.Context, name string) error {
+	r := Release{
+		Pipeline: x.req.Environment.Pipeline, Environment: x.req.Environment.Name, Namespace: x.namespace,
+		Service: plan.Service{Name: name},
+	}
+	if err := x.Deployer.Delete(ctx, r, func(b Body) { x.track.events.Send("", "", b) }); err != nil {
+		return fmt.Errorf("delete release %s, whose service is not in the plan: %w", name, err)
+	}
+	x.track.pruned(name)
+	return nil
 }
 
 // remove ends an environment whose services are deleted: what is left of them

@@ -23,15 +23,12 @@ func (s *Session) Restart(ctx context.Context, req Request) (*RunRecord, error) 
 	record, err := s.runtime.run(ctx, req)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clock++
-	a.state, a.ended = Done, s.clock
+	var outcome error
 	if err != nil { // who waits for it looks for itself: the pods may not be ready
-		a.err = ErrStale
+		outcome = ErrStale
 		delete(s.left, name)
 	}
-	delete(s.acting, name)
-	s.acted[name] = a
-	close(a.done)
+	s.acts(name, a, Done, outcome)
 	return record, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -33,7 +34,7 @@ var ErrStale = errors.New("superseded by a newer change")
 // deployed: until that changes, or [Session.Forget] is called, it fails
 // immediately in later runs. It also remembers what it left deployed: what another
 // run has changed meanwhile is told with Warned, and left alone until its inputs
-// change here or the request says Force.
+// change here, its service is removed and added again, or the request says Force.
 type Session struct {
 	runtime Runtime
 
@@ -178,6 +179,7 @@ func (t *Turn) takeOver(x *run) bool {
 		return false
 	}
 	t.taken = t.number
+	t.drop(x.scope.plan)
 	wanted := make(map[string]bool)
 	for _, im := range x.images {
 		wanted[im.content()] = true
@@ -195,6 +197,14 @@ func (t *Turn) takeOver(x *run) bool {
 		}
 	}
 	return true
+}
+
+// drop forgets the services that p does not have: one that is added again is a change
+// made here, whatever was done to its release meanwhile. The caller holds mu.
+func (s *Session) drop(p *plan.Plan) {
+	dropped := func(name string) bool { return p.Service(name) == nil }
+	maps.DeleteFunc(s.left, func(name string, _ plan.Digest) bool { return dropped(name) })
+	maps.DeleteFunc(s.told, func(name string, _ int) bool { return dropped(name) })
 }
 
 // end forgets a run that has ended, and reports whether a newer one had taken over.
@@ -324,24 +334,86 @@ func (t *Turn) act(ctx context.Context, s *service, a *act, do func(context.Cont
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.clock++
-		a.state, a.err, a.ended = state, err, t.clock
-		delete(t.acting, s.Name)
-		t.acted[s.Name] = a
+		t.acts(s.Name, a, state, err)
 		var own *ReleaseError
 		switch {
-		case errors.As(err, &own) && ctx.Err() == nil:
-			t.failures[s.Name] = failure{s.fingerprint, err}
 		case err == nil:
 			delete(t.failures, s.Name)
 			t.left[s.Name] = s.fingerprint
-		default: // what is deployed now is not known for sure
-			delete(t.left, s.Name)
+			if state == Done {
+				delete(t.told, s.Name)
+			}
+			return
+		case errors.As(err, &own) && ctx.Err() == nil:
+			t.failures[s.Name] = failure{s.fingerprint, err}
 		}
-		close(a.done)
+		// What is deployed now is the failed release, the one before it, or not known.
+		delete(t.left, s.Name)
 	}()
 	state, reason, err = do(ctx)
 	return state, reason, staleOr(ctx, err)
+}
+
+// acts notes that an act on a service has ended. The caller holds mu.
+func (s *Session) acts(name string, a *act, state State, err error) {
+	s.clock++
+	a.state, a.err, a.ended = state, err, s.clock
+	delete(s.acting, name)
+	s.acted[name] = a
+	close(a.done)
+}
+
+// removing has do delete the release of a service that the plan of x does not have,
+// unless a newer run has taken over. What an older run does to the service is ended
+// first. The deletion itself is finished, also if a newer run has the service again:
+// that run waits for it, and deploys the service afterwards.
+func (t *Turn) removing(ctx context.Context, x *run, name string, do func(context.Context) error) error {
+	a := &act{cancel: func(error) {}, done: make(chan struct{})}
+	for {
+		t.mu.Lock()
+		older := t.acting[name]
+		switch {
+		case t.runs[x].stale:
+			t.mu.Unlock()
+			return ErrStale
+		case older == nil:
+			t.acting[name] = a
+			t.mu.Unlock()
+			err := do(ctx)
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.acts(name, a, Done, err)
+			delete(t.left, name)
+			delete(t.told, name)
+			return err
+		}
+		t.mu.Unlock()
+		older.cancel(ErrStale)
+		select {
+		case <-older.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// unseen returns the services that runs of the session have deployed, or deploy now,
+// since x looked at what is deployed.
+func (t *Turn) unseen(x *run) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for name, a := range t.acting {
+		if a.fingerprint != "" {
+			names = append(names, name)
+		}
+	}
+	for name, a := range t.acted {
+		if a.fingerprint != "" && a.ended > t.runs[x].looked {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // staleOr returns ErrStale for the error of a work that a newer run has ended.

@@ -50,7 +50,7 @@ func during(t *testing.T, w *runtimetest.World, p *plan.Plan, changes ...change)
 		turn := session.Next()
 		wg.Go(func() {
 			r.record, r.err = turn.Run(t.Context(), runtime.Request{
-				Action: runtime.Deploy, Environment: staging, Plan: &now, KeepGoing: true, Events: r.events.add,
+				Action: runtime.Deploy, Environment: staging, Plan: &now, KeepGoing: true, Prune: true, Events: r.events.add,
 			})
 		})
 		synctest.Wait()
@@ -301,6 +301,135 @@ func TestLeftAlone(t *testing.T) {
 		session.Forget()
 		again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Done, "c": runtime.Done})
 	})
+}
+
+// TestAddedAgain: a service that was removed from the file and is added again is
+// deployed, whoever deleted its release meanwhile, and nothing is said of another run.
+func TestAddedAgain(t *testing.T) {
+	for _, by := range []string{"the session", "another run"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := runtimetest.NewWorld()
+			p := pipeline(1)
+			app(p, 1, "a")
+			app(p, 1, "b")
+			without := *p
+			without.Services = p.Services[:1]
+			session := w.Runtime().NewSession()
+			again := func(p *plan.Plan) (*runtime.RunRecord, []runtime.Event) {
+				t.Helper()
+				var events recorder
+				record, err := session.Next().Run(t.Context(), runtime.Request{
+					Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true, Prune: by == "the session", Events: events.add,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return record, events.events
+			}
+			for round := range 2 { // there and back, twice
+				again(p)
+				record, _ := again(&without)
+				if by == "the session" {
+					if !slices.Equal(record.Pruned, []string{"b"}) {
+						t.Errorf("pruned %v, want b", record.Pruned)
+					}
+				} else if _, err := run(t, w, runtime.Request{Plan: &without, Prune: true}); err != nil {
+					t.Fatal(err)
+				}
+				record, events := again(p)
+				if got := states(record)["b"]; got != runtime.Done {
+					t.Errorf("pruned by %s, round %d: b is %s, want %s", by, round, got, runtime.Done)
+				}
+				for _, e := range events {
+					if w, ok := e.Body.(runtime.Warned); ok {
+						t.Errorf("pruned by %s: told %q", by, w.Diagnostic.Message)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestAddedWhilePruned: a service that is added again while its release is deleted, or
+// removed while it is deployed for the first time, ends as the last file says.
+func TestAddedWhilePruned(t *testing.T) {
+	remove := func(_ *runtimetest.World, p *plan.Plan) { p.Services = p.Services[:1] }
+	add := func(_ *runtimetest.World, p *plan.Plan) { p.Services = p.Services[:2] }
+	for at := range 14 {
+		synctest.Test(t, func(t *testing.T) {
+			w := runtimetest.NewWorld()
+			w.Takes = func(op, _ string) time.Duration {
+				if op == "Deployer.Delete" || op == "Deployer.Deploy" {
+					return 5 * time.Second
+				}
+				return time.Second
+			}
+			p := pipeline(1)
+			app(p, 1, "a")
+			app(p, 1, "b")
+			hour := time.Hour
+			during(t, w, p, change{0, nil}, change{hour, remove}, change{hour + time.Duration(at)*time.Second, add})
+			if w.Deployer.Releases("shop-staging")["b"].Status != "deployed" {
+				t.Errorf("added again after %d s: deployed are %v", at, w.Deployer.Releases("shop-staging"))
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
+			w := runtimetest.NewWorld()
+			w.Takes = func(op, _ string) time.Duration { return 2 * time.Second }
+			p := pipeline(1)
+			app(p, 1, "a")
+			app(p, 1, "b")
+			during(t, w, p, change{0, nil}, change{time.Duration(at) * time.Second, remove})
+			if _, ok := w.Deployer.Releases("shop-staging")["b"]; ok {
+				t.Errorf("removed after %d s: b is still deployed", at)
+			}
+		})
+	}
+}
+
+// TestBackAfterFailure: a service whose change failed is deployed as before when the
+// change is undone. What the session itself has left there is not of another run.
+func TestBackAfterFailure(t *testing.T) {
+	for _, onFailure := range []runtime.OnFailure{runtime.Rollback, runtime.Keep} {
+		synctest.Test(t, func(t *testing.T) {
+			w := runtimetest.NewWorld()
+			p := pipeline(1)
+			s := service(p, 1, "a", plan.ImageSource{})
+			s.Chart = &plan.Chart{Ref: "fine"}
+			session := w.Runtime().NewSession()
+			again := func() ([]runtime.Event, error) {
+				var events recorder
+				now := *p
+				now.Services = slices.Clone(p.Services)
+				_, err := session.Next().Run(t.Context(), runtime.Request{
+					Action: runtime.Deploy, Environment: staging, Plan: &now, OnFailure: onFailure, Events: events.add,
+				})
+				return events.events, err
+			}
+			if _, err := again(); err != nil {
+				t.Fatal(err)
+			}
+			good := w.Deployer.Releases("shop-staging")["a"].Fingerprint
+			s.Chart = &plan.Chart{Ref: runtimetest.CrashingChart}
+			var failed *runtime.RunError
+			if _, err := again(); !errors.As(err, &failed) {
+				t.Fatalf("a chart that crashes: %v", err)
+			}
+			s.Chart = &plan.Chart{Ref: "fine"}
+			events, err := again()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				if w, ok := e.Body.(runtime.Warned); ok {
+					t.Errorf("%s: told %q", onFailure, w.Diagnostic.Message)
+				}
+			}
+			if is := w.Deployer.Releases("shop-staging")["a"]; is.Fingerprint != good || !is.Ready {
+				t.Errorf("%s: deployed is %s, want %s", onFailure, is.Fingerprint, good)
+			}
+		})
+	}
 }
 
 // TestSharedLease: the lease is held while any run of a session goes on, and not

@@ -32,6 +32,13 @@ func (r *run) checks() []*sched.Task {
 			}
 			deployed[s.Name], charts = st.index, charts || s.Chart != nil
 			release := r.release(s) // before its image is made
+			if s.image != nil && release.Image == "" {
+				// What it is going to be matters to nobody but the nodes.
+				release.Image = r.env.Images[s.Name]
+				if _, is := r.deployed[s.Name]; is && release.Image == "" {
+					continue
+				}
+			}
 			t := &sched.Task{Name: "check " + s.Name, Class: classCheck, Priority: st.index}
 			t.Do = func(ctx context.Context) error {
 				err := r.check(ctx, s, release, before)
@@ -82,13 +89,6 @@ func (e earlier) mayHelp(c RefusedChange) bool {
 // check asks the cluster about one service. What earlier stages deploy may have the
 // cluster accept what it refuses now: that is a warning.
 func (r *run) check(ctx context.Context, s *service, release Release, before earlier) error {
-	if s.image != nil && release.Image == "" {
-		// What it is going to be matters to nobody but the nodes.
-		release.Image = r.env.Images[s.Name]
-		if _, deployed := r.deployed[s.Name]; deployed && release.Image == "" {
-			return nil
-		}
-	}
 	emit, stop := r.track.emit(s)
 	defer stop()
 	silent := time.AfterFunc(silence, func() { emit(WaitingFor{"the cluster to say whether it accepts what changes"}) })

@@ -101,6 +101,9 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 	context := path.Join(build.Source.Path, build.Context)
 	for n, r := range rules {
 		s.Plan.Sync = append(s.Plan.Sync, r.plan)
+		if r.plan.Path == "" {
+			continue // it is wrong, which was reported
+		}
 		if _, ok := inside(context, r.plan.Path); !ok {
 			_ = c.add(c.paramPos(i, n), problemf("sync[%d]: %s is not below %s, which the image is built from", n, r.plan.Path, context).
 				hinted("the image does not have what is outside of its build context"))
@@ -109,6 +112,9 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 		}
 		for m, other := range rules[:n] {
 			what := ""
+			if other.plan.Path == "" {
+				continue
+			}
 			_, below := inside(other.plan.Path, r.plan.Path)
 			_, above := inside(r.plan.Path, other.plan.Path)
 			switch {

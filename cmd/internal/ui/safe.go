@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,7 +79,7 @@ func harmless(text string) string {
 			b.WriteRune('␀' + r) // the sign for it
 		case r == 0x7f:
 			b.WriteRune('␡')
-		case isC1(r), r == utf8.RuneError:
+		case isC1(r), isBidi(r), r == utf8.RuneError:
 			b.WriteRune(utf8.RuneError)
 		default:
 			b.WriteString(text[:size])
@@ -97,7 +98,7 @@ func isHarmless(text string) bool {
 			return false
 		case c >= utf8.RuneSelf:
 			r, size := utf8.DecodeRuneInString(text[i:])
-			if isC1(r) || r == utf8.RuneError && size == 1 {
+			if isC1(r) || isBidi(r) || r == utf8.RuneError && size == 1 {
 				return false
 			}
 			i += size - 1
@@ -114,7 +115,7 @@ func isC1(r rune) bool { return r >= 0x80 && r < 0xa0 }
 const longestColor = 40
 
 // colorLen returns the length of the sequence for a colour that text begins with; 0
-// if it begins with none.
+// if it begins with none, or with one that hides text or makes it blink.
 func colorLen(text string) int {
 	if !strings.HasPrefix(text, "\x1b[") {
 		return 0
@@ -122,6 +123,9 @@ func colorLen(text string) int {
 	for i := 2; i < len(text) && i < longestColor; i++ {
 		switch c := text[i]; {
 		case c == 'm':
+			if !visible(text[2:i]) {
+				return 0
+			}
 			return i + 1
 		case (c < '0' || c > '9') && c != ';' && c != ':':
 			return 0
@@ -129,6 +133,30 @@ func colorLen(text string) int {
 	}
 	return 0
 }
+
+// visible reports whether the parameters of a sequence of colours leave text to be
+// seen: none of them blinks (5, 6) or conceals (8), and all are numbers that exist.
+func visible(params string) bool {
+	all := strings.FieldsFunc(params, func(r rune) bool { return r == ';' || r == ':' })
+	for i := 0; i < len(all); i++ {
+		n, err := strconv.Atoi(all[i])
+		switch {
+		case err != nil, n > 107, n == 5, n == 6, n == 8:
+			return false
+		case n == 38, n == 48, n == 58: // what follows is the colour itself
+			for i++; i < len(all); i++ {
+				if c, err := strconv.Atoi(all[i]); err != nil || c > 255 {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// isBidi reports whether r changes the direction of the text after it, so that it
+// is read as something else.
+func isBidi(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
 
 // EscapeJSON returns JSON in which the control characters that JSON leaves as they are
 // are escaped as well. All of them are in strings.

@@ -59,7 +59,7 @@ func everyEvent() []runtime.Event {
 		{"", "", runtime.WatchChanged{State: runtime.Evaluating}},
 		{"", "", runtime.WatchChanged{State: runtime.Settled, Reason: "service api failed: it crashes", Services: []string{"api"}, Inputs: "sha256:02"}},
 		{"", "", runtime.WatchChanged{State: runtime.Wrong, Errors: []plan.Diagnostic{{Severity: plan.Error, Pos: pos, Message: "undefined: x"}}}},
-		{"applications", "api", runtime.ServiceRemoved{}},
+		{"applications", "api", runtime.ServiceRemoved{Prune: true}},
 		{"applications", "api", runtime.PodLog{Pod: "api-0", Container: "api", Printed: at, Text: "listening on :8080"}},
 		{"applications", "api", runtime.Forwarding{Port: 8080, URL: "http://127.0.0.1:8080", State: "waiting", Reason: "no pod is ready"}},
 		{"applications", "api", runtime.Synced{Pod: "api-0", Container: "api", Files: 2, Removed: 1, Bytes: 3, Took: time.Second, Restarted: true, Error: "the image has no tar"}},

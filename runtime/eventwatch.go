@@ -42,9 +42,12 @@ type (
 		// Inputs is the digest of what was carried out last; see RunRecord.Inputs.
 		Inputs plan.Digest `json:"inputs,omitempty"`
 	}
-	// ServiceRemoved says that the plan does not have a service any more, whose
-	// release stays unless the run prunes (D5).
-	ServiceRemoved struct{}
+	// ServiceRemoved says that a service was removed from the plan (D5).
+	ServiceRemoved struct {
+		// Prune says that a run deletes its release when everything else is deployed;
+		// RunRecord.Pruned tells when that is done. Otherwise the release stays.
+		Prune bool `json:"prune,omitempty"`
+	}
 	// PodLog is a line that a pod of a service has printed, which was deployed, or
 	// whose pods were rolled, since watch mode began.
 	PodLog struct {

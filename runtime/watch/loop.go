@@ -329,7 +329,7 @@ func (l *loop) removed(p *plan.Plan) {
 	}
 	for _, s := range l.good.Plan.Services {
 		if p.Service(s.Name) == nil {
-			l.events.Send(s.Stage, s.Name, runtime.ServiceRemoved{})
+			l.events.Send(s.Stage, s.Name, runtime.ServiceRemoved{Prune: l.opts.Request.Prune})
 		}
 	}
 }

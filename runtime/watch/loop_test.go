@@ -251,8 +251,8 @@ func TestWatch(t *testing.T) {
 		synctest.Wait()
 		b.want(map[string]int{"a": 2, "b": 2, "c": 1}) // shown, and left (D5)
 		removed := slices.ContainsFunc(b.events, func(e runtime.Event) bool {
-			_, is := e.Body.(runtime.ServiceRemoved)
-			return is && e.Service == "c"
+			r, is := e.Body.(runtime.ServiceRemoved)
+			return is && e.Service == "c" && !r.Prune
 		})
 		if !removed {
 			t.Errorf("nobody was told that c is removed")

@@ -37,7 +37,7 @@ type service struct {
 	number int // watch mode: of the run that the rest is of
 	state  runtime.State
 	reason string
-	began  time.Time    // when it left the waiting state
+	began  time.Time    // when work on it began in that run; zero: it has not
 	since  time.Time    // when it came into its state
 	step   step         // what it does now
 	tail   ring[string] // last lines that it printed
@@ -131,7 +131,10 @@ func (s *service) apply(e runtime.Event) {
 	}
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
-		if b.State != runtime.Waiting && (s.began.IsZero() || s.state.Ended() && !b.State.Ended()) {
+		if e.Run != s.number {
+			s.began = time.Time{}
+		}
+		if s.began.IsZero() && b.State != runtime.Waiting && !b.State.Ended() {
 			s.began = e.Time
 		}
 		if s.state != b.State {

@@ -232,7 +232,9 @@ func (p painter) service(v *service, width int) string {
 	took := p.now.Sub(v.since)
 	if v.state == runtime.Failed {
 		icon, state, text = p.styles.bad.Render("✘"), p.styles.bad.Render(state), clean(v.reason)
-		took = v.since.Sub(v.began)
+		if took = 0; !v.began.IsZero() {
+			took = v.since.Sub(v.began)
+		}
 	} else if text == "" {
 		text = clean(v.reason)
 	}

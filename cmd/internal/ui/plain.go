@@ -76,6 +76,9 @@ func (v *plain) Event(e runtime.Event) {
 	if s := v.model.services[e.Service]; s != nil {
 		before = *s
 	}
+	if v.model.watching != "" && outside(e, before) {
+		return
+	}
 	v.model.apply(e)
 	switch b := e.Body.(type) {
 	case runtime.RunStarted:

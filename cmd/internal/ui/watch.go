@@ -15,7 +15,7 @@ func (v *plain) watch(e runtime.Event) {
 	case runtime.WatchChanged:
 		v.watchAt(e, b)
 	case runtime.ServiceRemoved:
-		v.line(e.Time, e.Service, removedText)
+		v.line(e.Time, e.Service, removedText(b))
 	case runtime.Forwarding:
 		if text := forwardText(b); text != "" {
 			v.once(e, text)
@@ -26,7 +26,28 @@ func (v *plain) watch(e runtime.Event) {
 		v.line(e.Time, e.Service, syncedText(b))
 	case runtime.RunEnded:
 		v.failures(e, b.Record)
+		if b.Record != nil {
+			for _, name := range b.Record.Pruned {
+				v.line(e.Time, name, prunedText)
+			}
+		}
 	}
+}
+
+// outside reports whether an event says nothing new of where a service is, which is
+// as in before: an older run says it than the one that counts, the run has ended before
+// it began with the service, or the run before has told that it is done.
+func outside(e runtime.Event, before service) bool {
+	b, ok := e.Body.(runtime.StateChanged)
+	switch {
+	case !ok:
+		return false
+	case e.Run < before.number:
+		return true
+	case e.Run == before.number:
+		return false
+	}
+	return b.State == runtime.Cancelled || b.State == runtime.Done && before.state == runtime.Done
 }
 
 // watchAt writes what watch mode is at, if that needs a line of its own: runs and
@@ -81,8 +102,16 @@ func forwardText(b runtime.Forwarding) string {
 	return ""
 }
 
-// removedText is said of a service that the plan does not have any more.
-const removedText = "removed from the Pipelinefile; its release stays until a run with --prune"
+// removedText is said of a service that was removed from the file.
+func removedText(b runtime.ServiceRemoved) string {
+	if b.Prune {
+		return "removed from the Pipelinefile; its release is going to be deleted"
+	}
+	return "removed from the Pipelinefile; its release stays until a run with --prune"
+}
+
+// prunedText is said of a service whose release was deleted after that.
+const prunedText = "release deleted: the service is not in the Pipelinefile"
 
 // changedText says which files have changed.
 func changedText(b runtime.FilesChanged) string {

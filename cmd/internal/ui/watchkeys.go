@@ -104,7 +104,7 @@ const allServices = "all services"
 func (v *board) names() []string {
 	var names []string
 	for _, s := range v.model.services {
-		if !s.removed {
+		if s.removed == nil {
 			names = append(names, s.name)
 		}
 	}

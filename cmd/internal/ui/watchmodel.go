@@ -30,8 +30,8 @@ type watched struct {
 // A watchedService is a service in watch mode: where it stands after all runs.
 type watchedService struct {
 	service
-	stale   bool // what was being done for it is out of date, and a newer run does it again
-	removed bool // the plan does not have it any more
+	stale   bool                    // what was being done for it is out of date, and a newer run does it again
+	removed *runtime.ServiceRemoved // nil: the plan has it
 	color   int
 	record  runtime.ServiceRecord // how it failed last
 	failure []string              // that, as Failures words it; empty: it has not failed
@@ -71,14 +71,14 @@ func (m *watched) apply(e runtime.Event) {
 	case runtime.RunStarted:
 		m.started(e.Run, b)
 	case runtime.RunEnded:
-		m.ended(e.Run, b.Record)
+		m.ended(e, b.Record)
 	case runtime.WatchChanged:
 		m.at, m.doing, m.since = b, "", e.Time
 	case runtime.FilesChanged:
 		m.changed, m.when = b, e.Time
 	case runtime.ServiceRemoved:
 		s := m.service(e.Service)
-		s.removed, s.ports = true, nil
+		s.removed, s.ports = &b, nil
 	case runtime.Printed:
 		m.note(e.Time, b.Pos.String()+": "+b.Text)
 	case runtime.Warned:
@@ -141,7 +141,7 @@ func (m *watched) started(number int, b runtime.RunStarted) {
 	for _, stage := range b.Stages {
 		for _, name := range stage.Services {
 			s := m.service(name)
-			s.removed = false
+			s.removed = nil
 			all = append(all, s)
 		}
 	}
@@ -162,7 +162,7 @@ func (m *watched) started(number int, b runtime.RunStarted) {
 }
 
 // ended takes in how a run ended: why services failed is in its record.
-func (m *watched) ended(number int, record *runtime.RunRecord) {
+func (m *watched) ended(e runtime.Event, record *runtime.RunRecord) {
 	if record == nil {
 		return
 	}
@@ -170,11 +170,12 @@ func (m *watched) ended(number int, record *runtime.RunRecord) {
 		m.plan = record.Plan
 	}
 	for _, r := range record.Services {
-		if s := m.names[r.Service]; s != nil && r.State == runtime.Failed && number >= s.number {
+		if s := m.names[r.Service]; s != nil && r.State == runtime.Failed && e.Run >= s.number {
 			s.fails(m.plan, m.namespace, r)
 		}
 	}
 	for _, name := range record.Pruned {
+		m.note(e.Time, name+": "+prunedText)
 		if s := m.names[name]; s != nil {
 			delete(m.names, name)
 			m.services = slices.DeleteFunc(m.services, func(v *watchedService) bool { return v == s })
@@ -186,8 +187,8 @@ func (m *watched) ended(number int, record *runtime.RunRecord) {
 func (m *watched) state(e runtime.Event, b runtime.StateChanged) {
 	s := m.service(e.Service)
 	switch {
-	case e.Run < s.number:
-		return
+	case e.Run < s.number, b.State == runtime.Cancelled && e.Run < m.deploys && e.Run != s.number:
+		return // a newer run counts, and the older one had not begun with the service
 	case b.State == runtime.Unchanged && s.state == runtime.Done:
 		s.number = e.Run // it is as the run before has left it
 		return

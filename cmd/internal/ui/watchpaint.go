@@ -164,7 +164,7 @@ func (p painter) watchServices(m *watched, room int) []string {
 // explained returns the first n lines of why s failed, with the cause if the line of
 // s has no room for it.
 func (p painter) explained(s *watchedService, cut bool, n int) []string {
-	if s.state != runtime.Failed || s.removed {
+	if s.state != runtime.Failed || s.removed != nil {
 		return nil
 	}
 	var lines []string
@@ -223,7 +223,7 @@ func (s *watchedService) rank() int {
 	switch {
 	case s.state == runtime.Failed:
 		return 0
-	case s.active(), s.stale, s.removed:
+	case s.active(), s.stale, s.removed != nil:
 		return 1
 	case len(s.ports) > 0:
 		return 2
@@ -242,8 +242,8 @@ func (p painter) watchService(s *watchedService, width int, failure string) stri
 		at = s.since.Format(time.TimeOnly)
 	}
 	switch {
-	case s.removed:
-		state, text = "removed", removedText
+	case s.removed != nil:
+		state, text = "removed", removedText(*s.removed)
 	case s.stale:
 		icon, state, text = p.styles.warn.Render("~"), "stale", "it has changed again"
 	case s.state == runtime.Failed:
@@ -263,7 +263,7 @@ func (p painter) watchService(s *watchedService, width int, failure string) stri
 	}
 	text = joined(text, s.synced)
 	mark := func(state string) string { return state }
-	if s.state == runtime.Failed && !s.removed {
+	if s.state == runtime.Failed && s.removed == nil {
 		mark = func(state string) string { return p.styles.bad.Render(state) }
 	}
 	if p.width < 60 { // what it is at matters more than since when

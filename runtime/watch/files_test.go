@@ -201,3 +201,36 @@ func TestContext(t *testing.T) {
 		t.Errorf("removed: %q", c.Paths)
 	}
 }
+
+// TestWorkspaceAgain: a workspace that is deleted and made again at its path is
+// watched again, although nothing above it is.
+func TestWorkspaceAgain(t *testing.T) {
+	s := newSpace(t, FileOptions{}, "ws/Pipelinefile", "a", "ws/conf/a.yaml", "1")
+	top := s.dir
+	f, err := OpenFiles(s.path("ws"), FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ws := &space{TB: t, dir: filepath.Join(top, "ws"), files: f}
+	ws.set(nil, "module Pipelinefile", "values conf/a.yaml")
+	write := func(name, text string) {
+		t.Helper()
+		ws.ok(errors.Join(os.MkdirAll(filepath.Dir(ws.path(name)), 0o755), os.WriteFile(ws.path(name), []byte(text), 0o644)))
+	}
+	// until takes changes until one is of that path.
+	until := func(path string) {
+		t.Helper()
+		for !slices.Contains(ws.next().Paths, path) {
+		}
+	}
+	for range 2 {
+		ws.ok(os.RemoveAll(ws.dir))
+		until("conf/a.yaml")
+		write("Pipelinefile", "b")
+		write("conf/a.yaml", "2")
+		until("conf/a.yaml")
+		write("conf/a.yaml", "3")
+		until("conf/a.yaml")
+	}
+}

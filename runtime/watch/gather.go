@@ -138,6 +138,12 @@ func (f *Files) listen() {
 			if h.op&^opMeta != 0 {
 				f.heardAll(h.last)
 			}
+			if root := t.nodes["."]; h.op&opGone != 0 && root != nil && root.how == notified {
+				// Nothing above it is watched, so that nobody tells when it is made again.
+				f.unwatch(root)
+				root.how = polled
+				f.polled++
+			}
 			continue
 		}
 		dir, name := path.Split(p)

@@ -218,6 +218,7 @@ func TestHead(t *testing.T) {
 
 func TestSurvey(t *testing.T) {
 	s := newSpace(t, FileOptions{}, "Pipelinefile", "", "c/.dockerignore", "node_modules\n", "c/x", "1", "c/d/y", "1", "c/node_modules/z/z", "1", "other/x", "")
+	s.set(nil, "module Pipelinefile") // this process watches a directory, whatever others do
 	got, err := Survey(s.dir, s.inputs("module Pipelinefile", "context c"), contextC)
 	if err != nil {
 		t.Fatal(err)

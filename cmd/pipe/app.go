@@ -80,10 +80,14 @@ func (a *app) main() int {
 // An interrupted is why the context of the command ended: a signal.
 type interrupted struct{ signal os.Signal }
 
-// Error is "interrupted" (Ctrl-C) or "terminated" (SIGTERM).
+// Error is "interrupted" (Ctrl-C), "terminated" (SIGTERM) or "the terminal was closed"
+// (SIGHUP).
 func (e *interrupted) Error() string {
-	if e.signal == syscall.SIGTERM {
+	switch e.signal {
+	case syscall.SIGTERM:
 		return "terminated"
+	case syscall.SIGHUP:
+		return "the terminal was closed"
 	}
 	return "interrupted"
 }

@@ -248,7 +248,7 @@ func TestInterrupt(t *testing.T) {
 		signal os.Signal
 		name   string
 		status int
-	}{{os.Interrupt, "interrupted", statusInterrupted}, {syscall.SIGTERM, "terminated", statusTerminated}} {
+	}{{os.Interrupt, "interrupted", statusInterrupted}, {syscall.SIGTERM, "terminated", statusTerminated}, {syscall.SIGHUP, "the terminal was closed", statusHangup}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, oneApp, "run")

@@ -59,6 +59,7 @@ func commandReference(root *cobra.Command) string {
 		{statusLocked, "the environment is locked by another run"},
 		{statusTimeout, "timed out"},
 		{statusUsage, "wrong usage"},
+		{statusHangup, "the terminal was closed"},
 		{statusInterrupted, "interrupted, or cancelled from elsewhere"},
 		{statusTerminated, "terminated"},
 	} {

@@ -20,6 +20,7 @@ const (
 	statusLocked      = 4
 	statusTimeout     = 5
 	statusUsage       = 64
+	statusHangup      = 129
 	statusInterrupted = 130
 	statusTerminated  = 143
 )
@@ -91,8 +92,11 @@ func runStatus(err error, run *runtime.RunError) int {
 }
 
 func interruptStatus(sig os.Signal) int {
-	if sig == syscall.SIGTERM {
+	switch sig {
+	case syscall.SIGTERM:
 		return statusTerminated
+	case syscall.SIGHUP:
+		return statusHangup
 	}
 	return statusInterrupted
 }

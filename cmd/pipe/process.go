@@ -19,6 +19,9 @@ import (
 func process() *app {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as with nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "."

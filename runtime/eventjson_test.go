@@ -32,6 +32,7 @@ func everyEvent() []runtime.Event {
 				Start: at, End: at.Add(time.Second), Error: "it crashes", Evidence: []string{"pod api-0: CrashLoopBackOff"},
 			},
 			{Service: "web", Stage: "applications", State: runtime.Cancelled},
+			{Service: "db", Stage: "databases", State: runtime.Unchanged, Reason: "stopped by another run", LeftAlone: true},
 		},
 	}
 	bodies := []struct {

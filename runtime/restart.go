@@ -39,7 +39,8 @@ func (s *Session) restarting(ctx context.Context, name string, cancel context.Ca
 		s.mu.Lock()
 		older := s.acting[name]
 		if older == nil {
-			a := &act{fingerprint: s.left[name], cancel: cancel, done: make(chan struct{})}
+			last := s.acted[name]
+			a := &act{fingerprint: s.left[name], cancel: cancel, done: make(chan struct{}), leftAlone: last != nil && last.leftAlone}
 			s.acting[name] = a
 			s.mu.Unlock()
 			return a, nil

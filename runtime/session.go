@@ -73,6 +73,7 @@ type act struct {
 	done        chan struct{}
 	state       State // set before done is closed
 	err         error // set before done is closed
+	leftAlone   bool  // what another run has done to the service is left as it is; set before done is closed
 	ended       int   // the session's clock then
 }
 
@@ -299,6 +300,7 @@ func (t *Turn) actOn(ctx context.Context, x *run, s *service, do func(context.Co
 			if last := t.acted[s.Name]; last != nil && last.ended > t.runs[x].looked {
 				if last.err == nil && last.fingerprint == s.fingerprint && !x.req.Force {
 					t.mu.Unlock()
+					s.leftAlone = last.leftAlone
 					return last.state, byOlder, nil
 				}
 				s.overtaken = true
@@ -322,6 +324,7 @@ func (t *Turn) actOn(ctx context.Context, x *run, s *service, do func(context.Co
 			return "", "", context.Cause(ctx)
 		}
 		if same && !errors.Is(older.err, ErrStale) {
+			s.leftAlone = older.leftAlone
 			return older.state, byOlder, older.err
 		}
 	}
@@ -334,6 +337,7 @@ func (t *Turn) act(ctx context.Context, s *service, a *act, do func(context.Cont
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
+		a.leftAlone = s.leftAlone
 		t.acts(s.Name, a, state, err)
 		var own *ReleaseError
 		switch {

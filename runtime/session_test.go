@@ -256,7 +256,7 @@ func TestLeftAlone(t *testing.T) {
 		}
 		session := w.Runtime().NewSession()
 		var warnings []string
-		again := func(want map[string]runtime.State) {
+		again := func(want map[string]runtime.State, left ...string) {
 			t.Helper()
 			var events recorder
 			record, err := session.Next().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true, Events: events.add})
@@ -274,6 +274,15 @@ func TestLeftAlone(t *testing.T) {
 					t.Errorf("%s is %s, want %s", name, got, state)
 				}
 			}
+			var alone []string
+			for _, s := range record.Services {
+				if s.LeftAlone {
+					alone = append(alone, s.Service)
+				}
+			}
+			if !slices.Equal(alone, left) {
+				t.Errorf("the record says that %q are left alone, want %q", alone, left)
+			}
 		}
 		again(map[string]runtime.State{"a": runtime.Done})
 		other := *p
@@ -289,12 +298,12 @@ func TestLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Builder.SetSource("d", "2")
-		again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Unchanged, "c": runtime.Unchanged, "d": runtime.Done})
+		again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Unchanged, "c": runtime.Unchanged, "d": runtime.Done}, "a", "b", "c")
 		if len(warnings) != 3 {
 			t.Errorf("warnings %q, want one for each of a, b, c", warnings)
 		}
 		w.Builder.SetSource("a", "2")
-		again(map[string]runtime.State{"a": runtime.Done, "b": runtime.Unchanged, "c": runtime.Unchanged})
+		again(map[string]runtime.State{"a": runtime.Done, "b": runtime.Unchanged, "c": runtime.Unchanged}, "b", "c")
 		if len(warnings) != 0 {
 			t.Errorf("told again: %q", warnings)
 		}
@@ -430,6 +439,46 @@ func TestBackAfterFailure(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLeftAloneByOlder: a run that takes the outcome of a restart, which goes on, for
+// its own says, too, that what another run has done is left alone.
+func TestLeftAloneByOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = builds10
+		p := pipeline(1)
+		app(p, 1, "a")
+		session := w.Runtime().NewSession()
+		deploy := func() *runtime.RunRecord {
+			t.Helper()
+			record, err := session.Next().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return record
+		}
+		deploy()
+		other := *p
+		other.Services = slices.Clone(p.Services)
+		other.Services[0].Workload.Replicas = 2
+		if _, err := run(t, w, runtime.Request{Plan: &other}); err != nil {
+			t.Fatal(err)
+		}
+		deploy()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := session.Restart(t.Context(), runtime.Request{Action: runtime.Restart, Environment: staging, Services: []string{"a"}}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		record := deploy()
+		wg.Wait()
+		if a := record.Services[0]; a.State != runtime.Done || !a.LeftAlone {
+			t.Errorf("a is %s (%s), left alone %t; want what the restart did, left alone", a.State, a.Reason, a.LeftAlone)
+		}
+	})
 }
 
 // TestSharedLease: the lease is held while any run of a session goes on, and not

@@ -109,6 +109,7 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 		t.begin(s, r)
 	}
 	r.State, r.Reason = state, reason
+	r.LeftAlone = s.leftAlone && (state == Done || state == Unchanged)
 	if !r.Start.IsZero() {
 		r.End = time.Now()
 	}

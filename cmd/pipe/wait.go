@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,6 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
@@ -49,8 +49,9 @@ func (a *app) waitCmd() *cobra.Command {
 it did all that it was to do, 1 if not.
 
 With --fresh it evaluates the Pipelinefile at hand and waits for a result that is at least
-as new as the files are now: a run of watch mode, or of somebody's "pipe run", that was
-about exactly these files, or an environment in which nothing is left to do for them. So a
+as new as the files are now: the newest run was about exactly these files, and failed or
+deployed all services, or a run would find nothing to do. What a run of some services, or
+watch mode, left alone must be as the files say, too. An older run does not count, so a
 script never takes an old success for a new one. -o json has the digest of the inputs
 that the result is about.`,
 		Example: `  pipe wait dev
@@ -130,7 +131,7 @@ func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, 
 	}
 	result := settled{Pipeline: e.Key.Pipeline, Environment: e.Key.Name}
 	for _, r := range runs {
-		if !r.End.IsZero() {
+		if !r.End.IsZero() && !r.Stale {
 			result.take(r)
 			return result, nil
 		}
@@ -198,7 +199,7 @@ func (a *app) waitFor(ctx context.Context, cmd *cobra.Command, file string, eval
 	a.current().Doing("waiting for a result about these files")
 	idle := time.Now()
 	for {
-		busy, found, err := a.about(ctx, rt, req, &result)
+		busy, found, err := about(ctx, &rt.Runtime, req, &result)
 		if err != nil || found {
 			return result, false, err
 		}
@@ -206,7 +207,7 @@ func (a *app) waitFor(ctx context.Context, cmd *cobra.Command, file string, eval
 			idle = time.Now()
 		} else if time.Since(idle) > idleAfter {
 			idle = time.Now()
-			a.note(fmt.Sprintf("no run goes on in %s, and none was about these files: \"pipe run --env %s\" or watch mode would deploy them", key.Namespace(), key.Name))
+			a.note(fmt.Sprintf("no run goes on in %s, and it is not deployed as these files say: \"pipe run --env %s\" would deploy them", key.Namespace(), key.Name))
 		}
 		select {
 		case <-files.Changes():
@@ -218,41 +219,65 @@ func (a *app) waitFor(ctx context.Context, cmd *cobra.Command, file string, eval
 	}
 }
 
-// about looks for a result about the inputs of a request: a run that was about
-// them, or that nothing is left to do. Busy says that a run goes on.
-func (a *app) about(ctx context.Context, rt *local.Runtime, req runtime.Request, result *settled) (busy, found bool, err error) {
+// about looks for a result about the inputs of a request, once no run goes on: the
+// newest run if it was about them and failed, or that all services are as the inputs
+// say. An older run does not count: the newest may have changed what it left. Busy
+// says that a run goes on.
+func about(ctx context.Context, rt *runtime.Runtime, req runtime.Request, result *settled) (busy, found bool, err error) {
 	holder, err := rt.Locker.Holder(ctx, req.Environment)
-	if err != nil {
-		return false, false, err
+	if err != nil || holder != nil {
+		return holder != nil, false, err
 	}
 	runs, err := rt.Store.Runs(ctx, req.Environment)
 	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
 		return false, false, err
 	}
-	for _, r := range runs { // the newest first
-		if r.Action == runtime.Deploy && r.Inputs == result.Inputs && !r.End.IsZero() && !r.Stale {
-			result.take(r)
-			return holder != nil, true, nil
+	var newest *runtime.RunRecord // if it was about the inputs
+	if len(runs) > 0 && isAbout(runs[0], result.Inputs) {
+		newest = &runs[0]
+	}
+	if newest == nil || newest.Error == "" {
+		asSaid, err := upToDate(ctx, rt, req, newest)
+		if err != nil || !asSaid {
+			return false, false, err
+		}
+		result.Done = true
+	}
+	if newest != nil {
+		result.take(*newest)
+	}
+	return false, true, nil
+}
+
+// isAbout reports whether a run was a deploy of these inputs, which has ended and whose
+// outcome counts. Runs of other actions have no inputs.
+func isAbout(r runtime.RunRecord, inputs plan.Digest) bool {
+	return r.Inputs == inputs && !r.End.IsZero() && !r.Stale
+}
+
+// upToDate reports whether all services are as the plan of a request says: the newest
+// run, if there is one, has deployed them so, or a run would find nothing to do. So a
+// run of some services, one that left some alone, and one before which others were
+// skipped, each count for what they have deployed.
+func upToDate(ctx context.Context, rt *runtime.Runtime, req runtime.Request, newest *runtime.RunRecord) (bool, error) {
+	deployed := make(map[string]bool)
+	if newest != nil {
+		for _, s := range newest.Services {
+			deployed[s.Service] = !s.LeftAlone && (s.State == runtime.Done || s.State == runtime.Unchanged)
 		}
 	}
-	if holder != nil {
-		return true, false, nil
+	open := func(s plan.Service) bool { return !deployed[s.Name] }
+	if !slices.ContainsFunc(req.Plan.Services, open) {
+		return true, nil
 	}
 	steps, err := rt.Preview(ctx, req)
-	var failed *runtime.RunError
-	if err != nil {
-		if errors.As(err, &failed) {
-			return false, false, nil // the run that will fail has still to be made
-		}
-		return false, false, err
+	var failed *runtime.RunError // of a run that is still to come; the steps are complete
+	if err != nil && !errors.As(err, &failed) {
+		return false, err
 	}
-	for _, s := range steps {
-		if s.Do != runtime.Unchanged && s.Do != runtime.Skipped {
-			return false, false, nil
-		}
-	}
-	result.Done = true
-	return false, true, nil
+	return !slices.ContainsFunc(steps, func(s runtime.Step) bool {
+		return !deployed[s.Service] && s.Do != runtime.Unchanged && s.Do != runtime.Skipped
+	}), nil
 }
 
 // pause waits, unless ctx ends.

@@ -32,7 +32,7 @@ func everyEvent() []runtime.Event {
 				Start: at, End: at.Add(time.Second), Error: "it crashes", Evidence: []string{"pod api-0: CrashLoopBackOff"},
 			},
 			{Service: "web", Stage: "applications", State: runtime.Cancelled},
-			{Service: "db", Stage: "databases", State: runtime.Unchanged, Reason: "stopped by another run", LeftAlone: true},
+			{Service: "db", Stage: "databases", State: runtime.Unchanged, Reason: "stopped by another run", LeftAlone: &runtime.LeftAlone{Service: "db", Action: runtime.Stop}},
 		},
 	}
 	bodies := []struct {
@@ -58,7 +58,7 @@ func everyEvent() []runtime.Event {
 		{"", "", runtime.FilesChanged{Paths: []string{"api/main.go"}}},
 		{"", "", runtime.FilesChanged{Paths: []string{"api/main.go", "web/main.go"}, More: 3, Head: true}},
 		{"", "", runtime.WatchChanged{State: runtime.Evaluating}},
-		{"", "", runtime.WatchChanged{State: runtime.Settled, Reason: "service api failed: it crashes", Services: []string{"api"}, Inputs: "sha256:02"}},
+		{"", "", runtime.WatchChanged{State: runtime.Settled, Reason: "service api failed: it crashes", Services: []string{"api"}, Inputs: "sha256:02", LeftAlone: []runtime.LeftAlone{{Service: "web", Action: runtime.Deploy, Revision: 3}}}},
 		{"", "", runtime.WatchChanged{State: runtime.Wrong, Errors: []plan.Diagnostic{{Severity: plan.Error, Pos: pos, Message: "undefined: x"}}}},
 		{"applications", "api", runtime.ServiceRemoved{Prune: true}},
 		{"applications", "api", runtime.PodLog{Pod: "api-0", Container: "api", Printed: at, Text: "listening on :8080"}},

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -24,6 +25,29 @@ func WatchStates() []WatchState {
 	return []WatchState{Evaluating, Running, Settled, Wrong, Held, Paused}
 }
 
+// A LeftAlone says what another run has done to a service since watch mode deployed
+// it. Watch mode leaves the service as it is until it changes in the file.
+type LeftAlone struct {
+	Service  string `json:"service"`
+	Action   Action `json:"action"`             // Deploy, Stop or Delete
+	Revision int    `json:"revision,omitempty"` // Deploy: of the release now
+}
+
+// String returns, for example, "deployed by another run (revision 3)".
+func (l LeftAlone) String() string {
+	switch l.Action {
+	case Deploy:
+		text := "deployed by another run"
+		if l.Revision > 0 {
+			text += fmt.Sprintf(" (revision %d)", l.Revision)
+		}
+		return text
+	case Stop:
+		return "stopped by another run"
+	}
+	return "deleted by another run"
+}
+
 // The events of watch mode, besides those of its runs.
 type (
 	// FilesChanged says that inputs have another content, and what comes of it
@@ -39,6 +63,9 @@ type (
 		Reason   string            `json:"reason,omitempty"`   // in a few words
 		Services []string          `json:"services,omitempty"` // Held: those that would be deployed; Settled: those that failed
 		Errors   []plan.Diagnostic `json:"errors,omitempty"`   // Wrong: what is wrong with the file
+		// LeftAlone are, of Settled, the services that are not as the file says, as
+		// another run has changed them.
+		LeftAlone []LeftAlone `json:"left_alone,omitempty"`
 		// Inputs is the digest of what was carried out last; see RunRecord.Inputs.
 		Inputs plan.Digest `json:"inputs,omitempty"`
 	}

@@ -356,14 +356,13 @@ func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
 // says what is to be done.
 func (r *run) unchanged(s *service) (same bool, why string) {
 	d, deployed := r.deployed[s.Name]
-	s.leftAlone = false
+	s.leftAlone = nil
 	if s.overtaken {
 		return false, "changed while it was deployed"
 	}
 	if r.Turn != nil {
-		if what := r.Turn.foreign(r, s); what != "" {
-			s.leftAlone = true
-			return true, what
+		if s.leftAlone = r.Turn.foreign(r, s); s.leftAlone != nil {
+			return true, s.leftAlone.String()
 		}
 	}
 	switch {

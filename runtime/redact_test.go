@@ -27,7 +27,7 @@ var names = []string{
 	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image",
 	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
 	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo",
-	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image",
+	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "LeftAlone.Service",
 }
 
 // TestRedactEvents: every string of every event is a name, or is redacted.

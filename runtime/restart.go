@@ -40,7 +40,10 @@ func (s *Session) restarting(ctx context.Context, name string, cancel context.Ca
 		older := s.acting[name]
 		if older == nil {
 			last := s.acted[name]
-			a := &act{fingerprint: s.left[name], cancel: cancel, done: make(chan struct{}), leftAlone: last != nil && last.leftAlone}
+			a := &act{fingerprint: s.left[name], cancel: cancel, done: make(chan struct{})}
+			if last != nil {
+				a.leftAlone = last.leftAlone
+			}
 			s.acting[name] = a
 			s.mu.Unlock()
 			return a, nil

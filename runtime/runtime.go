@@ -167,17 +167,17 @@ type RunRecord struct {
 
 // A ServiceRecord is the outcome for one service.
 type ServiceRecord struct {
-	Service string `json:"service"`
-	Stage   string `json:"stage"`
-	State   State  `json:"state"`
-	Reason  string `json:"reason,omitempty"`
-	// LeftAlone says that another run has deployed, stopped or deleted the service since
-	// the session deployed it, and that this run left it so: it may not be as the inputs say.
-	LeftAlone bool      `json:"left_alone,omitempty"`
-	Image     string    `json:"image,omitempty"` // by digest
-	Start     time.Time `json:"start,omitzero"`
-	End       time.Time `json:"end,omitzero"`
-	Error     string    `json:"error,omitempty"`
-	Evidence  []string  `json:"evidence,omitempty"` // what explains the error, ready to show
-	Err       error     `json:"-"`                  // the same error, to be told apart by its type
+	Service string    `json:"service"`
+	Stage   string    `json:"stage"`
+	State   State     `json:"state"`
+	Reason  string    `json:"reason,omitempty"`
+	Image   string    `json:"image,omitempty"` // by digest
+	Start   time.Time `json:"start,omitzero"`
+	End     time.Time `json:"end,omitzero"`
+	// LeftAlone is what another run has done to the service since a [Session] deployed
+	// it, which the session leaves as it is. Nil: nothing.
+	LeftAlone *LeftAlone `json:"left_alone,omitempty"`
+	Error     string     `json:"error,omitempty"`
+	Evidence  []string   `json:"evidence,omitempty"` // what explains the error, ready to show
+	Err       error      `json:"-"`                  // the same error, to be told apart by its type
 }

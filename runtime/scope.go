@@ -39,7 +39,7 @@ type service struct {
 	missing     []MissingSecret // that it has to wait for; settled before it is acted on
 	err         error           // why it can be told to fail
 	idle        bool            // a guard with nothing to guard
-	leftAlone   bool            // what another run has done to it meanwhile is left as it is
+	leftAlone   *LeftAlone      // what another run has done to it, for which it is left as it is
 	overtaken   bool            // another run of the session acted on it after look: what is deployed is not known
 }
 

@@ -71,10 +71,10 @@ type act struct {
 	fingerprint plan.Digest
 	cancel      context.CancelCauseFunc
 	done        chan struct{}
-	state       State // set before done is closed
-	err         error // set before done is closed
-	leftAlone   bool  // what another run has done to the service is left as it is; set before done is closed
-	ended       int   // the session's clock then
+	state       State      // set before done is closed
+	err         error      // set before done is closed
+	leftAlone   *LeftAlone // set before done is closed
+	ended       int        // the session's clock then
 }
 
 // A failure is remembered until what failed is another.
@@ -429,30 +429,30 @@ func staleOr(ctx context.Context, err error) error {
 }
 
 // foreign returns what another run has done to a service since the session left
-// it as it would be deployed now, or "" if nobody has. It warns of each once.
-func (t *Turn) foreign(x *run, s *service) string {
+// it as it would be deployed now, or nil if nobody has. It warns of each once.
+func (t *Turn) foreign(x *run, s *service) *LeftAlone {
 	d, deployed := x.deployed[s.Name]
 	t.mu.Lock()
 	left := t.left[s.Name]
 	told, ok := t.told[s.Name]
 	if left == "" || left != s.fingerprint || x.req.Force {
 		t.mu.Unlock()
-		return ""
+		return nil
 	}
-	what := ""
+	var what *LeftAlone
 	switch {
 	case !deployed:
-		what = "deleted by another run"
+		what = &LeftAlone{Service: s.Name, Action: Delete}
 	case d.Fingerprint != left:
-		what = fmt.Sprintf("deployed by another run (revision %d)", d.Revision)
+		what = &LeftAlone{Service: s.Name, Action: Deploy, Revision: d.Revision}
 	case d.Stopped:
-		what = "stopped by another run"
+		what = &LeftAlone{Service: s.Name, Action: Stop}
 	}
-	if what != "" {
+	if what != nil {
 		t.told[s.Name] = d.Revision
 	}
 	t.mu.Unlock()
-	if what != "" && !(ok && told == d.Revision) {
+	if what != nil && !(ok && told == d.Revision) {
 		x.track.warn(fmt.Sprintf("service %s was %s meanwhile, and is left as it is until it changes here", s.Name, what))
 	}
 	return what

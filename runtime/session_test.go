@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -256,7 +257,7 @@ func TestLeftAlone(t *testing.T) {
 		}
 		session := w.Runtime().NewSession()
 		var warnings []string
-		again := func(want map[string]runtime.State, left ...string) {
+		again := func(want map[string]runtime.State) *runtime.RunRecord {
 			t.Helper()
 			var events recorder
 			record, err := session.Next().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, KeepGoing: true, Events: events.add})
@@ -274,15 +275,7 @@ func TestLeftAlone(t *testing.T) {
 					t.Errorf("%s is %s, want %s", name, got, state)
 				}
 			}
-			var alone []string
-			for _, s := range record.Services {
-				if s.LeftAlone {
-					alone = append(alone, s.Service)
-				}
-			}
-			if !slices.Equal(alone, left) {
-				t.Errorf("the record says that %q are left alone, want %q", alone, left)
-			}
+			return record
 		}
 		again(map[string]runtime.State{"a": runtime.Done})
 		other := *p
@@ -298,18 +291,38 @@ func TestLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Builder.SetSource("d", "2")
-		again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Unchanged, "c": runtime.Unchanged, "d": runtime.Done}, "a", "b", "c")
+		record := again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Unchanged, "c": runtime.Unchanged, "d": runtime.Done})
+		want := map[string]runtime.LeftAlone{
+			"a": {Service: "a", Action: runtime.Deploy, Revision: 2}, "b": {Service: "b", Action: runtime.Stop}, "c": {Service: "c", Action: runtime.Delete},
+		}
+		if got := leftAlone(record); !maps.Equal(got, want) {
+			t.Errorf("left alone %v, want %v", got, want)
+		}
 		if len(warnings) != 3 {
 			t.Errorf("warnings %q, want one for each of a, b, c", warnings)
 		}
 		w.Builder.SetSource("a", "2")
-		again(map[string]runtime.State{"a": runtime.Done, "b": runtime.Unchanged, "c": runtime.Unchanged}, "b", "c")
+		again(map[string]runtime.State{"a": runtime.Done, "b": runtime.Unchanged, "c": runtime.Unchanged})
 		if len(warnings) != 0 {
 			t.Errorf("told again: %q", warnings)
 		}
 		session.Forget()
-		again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Done, "c": runtime.Done})
+		record = again(map[string]runtime.State{"a": runtime.Unchanged, "b": runtime.Done, "c": runtime.Done})
+		if got := leftAlone(record); len(got) > 0 {
+			t.Errorf("left alone %v, want none", got)
+		}
 	})
+}
+
+// leftAlone returns what a run has left alone, by service.
+func leftAlone(record *runtime.RunRecord) map[string]runtime.LeftAlone {
+	all := make(map[string]runtime.LeftAlone)
+	for _, s := range record.Services {
+		if s.LeftAlone != nil {
+			all[s.Service] = *s.LeftAlone
+		}
+	}
+	return all
 }
 
 // TestAddedAgain: a service that was removed from the file and is added again is
@@ -475,8 +488,8 @@ func TestLeftAloneByOlder(t *testing.T) {
 		synctest.Wait()
 		record := deploy()
 		wg.Wait()
-		if a := record.Services[0]; a.State != runtime.Done || !a.LeftAlone {
-			t.Errorf("a is %s (%s), left alone %t; want what the restart did, left alone", a.State, a.Reason, a.LeftAlone)
+		if a := record.Services[0]; a.State != runtime.Done || a.LeftAlone == nil {
+			t.Errorf("a is %s (%s), left alone %v; want what the restart did, left alone", a.State, a.Reason, a.LeftAlone)
 		}
 	})
 }

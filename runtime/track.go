@@ -109,7 +109,9 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 		t.begin(s, r)
 	}
 	r.State, r.Reason = state, reason
-	r.LeftAlone = s.leftAlone && (state == Done || state == Unchanged)
+	if state == Done || state == Unchanged {
+		r.LeftAlone = s.leftAlone
+	}
 	if !r.Start.IsZero() {
 		r.End = time.Now()
 	}

@@ -263,7 +263,7 @@ func upToDate(ctx context.Context, rt *runtime.Runtime, req runtime.Request, new
 	deployed := make(map[string]bool)
 	if newest != nil {
 		for _, s := range newest.Services {
-			deployed[s.Service] = !s.LeftAlone && (s.State == runtime.Done || s.State == runtime.Unchanged)
+			deployed[s.Service] = s.LeftAlone == nil && (s.State == runtime.Done || s.State == runtime.Unchanged)
 		}
 	}
 	open := func(s plan.Service) bool { return !deployed[s.Name] }

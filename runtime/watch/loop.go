@@ -507,6 +507,9 @@ func (l *loop) tell() {
 		if r := l.last.record; r != nil {
 			now.Inputs = r.Inputs
 			for _, s := range r.Services {
+				if s.LeftAlone != nil {
+					now.LeftAlone = append(now.LeftAlone, *s.LeftAlone)
+				}
 				if s.State == runtime.Failed || l.unready[s.Service] || l.sync.failed[s.Service] {
 					now.Services = append(now.Services, s.Service)
 				}

@@ -526,6 +526,34 @@ func TestRestartFails(t *testing.T) {
 	})
 }
 
+// TestSettledLeftAlone: what another run has changed meanwhile, and the session leaves
+// alone, is told when watch mode has settled, and not any more once it is deployed again.
+func TestSettledLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t, shop("a", "b"), nil)
+		synctest.Wait()
+		_, err := b.world.Runtime().Run(t.Context(), runtime.Request{Action: runtime.Stop, Environment: staging, Services: []string{"a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			save string
+			want []runtime.LeftAlone
+		}{
+			{"b", []runtime.LeftAlone{{Service: "a", Action: runtime.Stop}}},
+			{"a", nil},
+		} {
+			b.save(test.save, "2")
+			synctest.Wait()
+			last, ok := b.events[len(b.events)-1].Body.(runtime.WatchChanged)
+			if !ok || last.State != runtime.Settled || !slices.Equal(last.LeftAlone, test.want) {
+				t.Errorf("after a change of %s: %+v, want settled with %v left alone", test.save, last, test.want)
+			}
+		}
+		b.end()
+	})
+}
+
 // TestNewerEvaluation: an evaluation that is out of date is ended, and is no run.
 func TestNewerEvaluation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -136,11 +136,14 @@ func changedText(b runtime.FilesChanged) string {
 func atText(b runtime.WatchChanged, deployed bool) string {
 	switch b.State {
 	case runtime.Settled:
+		alone := leftAloneText(b.LeftAlone)
 		switch {
 		case len(b.Services) > 0:
-			return "watching; failed: " + clean(strings.Join(b.Services, ", "))
+			return "watching; failed: " + clean(strings.Join(b.Services, ", ")) + after("; ", alone)
 		case b.Reason != "":
-			return "watching; " + clip(clean(b.Reason))
+			return "watching; " + clip(clean(b.Reason)) + after("; ", alone)
+		case alone != "":
+			return "watching: everything else is deployed; " + alone
 		}
 		return "watching: everything is deployed"
 	case runtime.Wrong:
@@ -154,4 +157,30 @@ func atText(b runtime.WatchChanged, deployed bool) string {
 		return "paused: changes are gathered, and nothing runs"
 	}
 	return string(b.State)
+}
+
+// leftAloneText says which services are left as another run has made them; empty: none.
+func leftAloneText(all []runtime.LeftAlone) string {
+	const shown = 3
+	if len(all) == 0 {
+		return ""
+	}
+	var texts []string
+	for _, l := range all[:min(shown, len(all))] {
+		l.Revision = 0 // a warning has told it
+		texts = append(texts, fmt.Sprintf("%s (%s)", l.Service, l))
+	}
+	text := "left alone: " + strings.Join(texts, ", ")
+	if more := len(all) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return clean(text)
+}
+
+// after returns text behind what separates it; of no text nothing.
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
 }

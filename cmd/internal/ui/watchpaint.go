@@ -83,6 +83,8 @@ func (p painter) head(m *watched) string {
 		icon = p.styles.good.Render("✔")
 		if len(m.at.Services) > 0 || m.at.Reason != "" {
 			icon = p.styles.bad.Render("✘")
+		} else if len(m.at.LeftAlone) > 0 {
+			icon = p.styles.warn.Render("✔")
 		}
 	case runtime.Wrong:
 		icon = p.styles.bad.Render("✘")

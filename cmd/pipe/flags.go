@@ -76,6 +76,7 @@ func (f *partFlags) addCluster(cmd *cobra.Command) {
 type showFlags struct {
 	progress string
 	output   string
+	since    time.Time // of a verb that stays: when it began; zero: times are counted from the first progress
 }
 
 func (f *showFlags) add(cmd *cobra.Command) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,10 @@ func addOnChange(cmd *cobra.Command, on *bool, does string) {
 	cmd.Flags().BoolVar(on, "watch", false, "stay, and "+does+" again whenever an input changes, e.g. pipe "+cmd.Name()+" --watch")
 }
 
+// errStayed is the end of a verb that stays until it is interrupted: there is nothing
+// to go on with, so only the status tells it.
+var errStayed = errors.New("ended")
+
 // A reading is what one call of onChange has read.
 type reading struct {
 	inputs []plan.Input
@@ -26,7 +31,7 @@ type reading struct {
 }
 
 // onChange calls do, and again whenever something that it has read below root
-// changes, until ctx ends, whose cause it returns, or do returns an error. A change
+// changes, until ctx ends, which is an errStayed, or do returns an error. A change
 // ends the context of the call that goes on: what that call was told, the next one is
 // told, too.
 func (a *app) onChange(ctx context.Context, root string, do func(context.Context, []watch.Change) (reading, error)) error {
@@ -55,7 +60,7 @@ func (a *app) onChange(ctx context.Context, root string, do func(context.Context
 		stale()
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return fmt.Errorf("%w: %w", errStayed, context.Cause(ctx))
 		case next != nil:
 			changes = append(changes, *next)
 			continue
@@ -69,7 +74,7 @@ func (a *app) onChange(ctx context.Context, root string, do func(context.Context
 		case c := <-files.Changes():
 			changes = []watch.Change{c}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("%w: %w", errStayed, context.Cause(ctx))
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (a *app) planAgain(cmd *cobra.Command, file string, eval evalFlags, part pa
 	if err != nil {
 		return err
 	}
-	eval.trees = &interp.Trees{}
+	eval.trees, show.since = &interp.Trees{}, a.now()
 	var last reading
 	return a.onChange(cmd.Context(), root, func(ctx context.Context, changes []watch.Change) (reading, error) {
 		for _, c := range changes {

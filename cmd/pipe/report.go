@@ -43,7 +43,7 @@ func explain(w io.Writer, err error, color bool) {
 		unavailable *local.UnavailableError
 	)
 	switch {
-	case errors.Is(err, errChanges), errors.Is(err, errNotDone), errors.Is(err, errInterrupted), errors.As(err, new(*reach.ExitError)):
+	case errors.Is(err, errChanges), errors.Is(err, errNotDone), errors.Is(err, errInterrupted), errors.Is(err, errStayed), errors.As(err, new(*reach.ExitError)):
 		// said by the status alone
 	case errors.As(err, &usage):
 		fmt.Fprintf(w, "error: %v\nsee: %s --help\n", usage, usage.command)

@@ -264,7 +264,7 @@ func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.begins(ui.Options{Mode: mode}), nil
+	return a.begins(ui.Options{Mode: mode, Since: show.since}), nil
 }
 
 // mode is the way in which progress is shown.

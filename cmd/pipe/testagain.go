@@ -33,6 +33,7 @@ type retest struct {
 // testAgain runs tests, and those of a file again when something changes that they
 // have read.
 func (a *app) testAgain(cmd *cobra.Command, args []string, opts suite.Options, flags testFlags) error {
+	flags.show.since = a.now()
 	r := &retest{app: a, cmd: cmd, args: args, opts: opts, flags: flags, known: map[string]suite.File{}}
 	paths, err := a.testFiles(cmd, args)
 	if err != nil {

@@ -47,6 +47,9 @@ func newPlain(opts Options) *plain {
 		stop: make(chan struct{}), done: make(chan struct{}),
 		said: map[string]time.Time{}, last: map[string]string{}, steps: map[string]map[string]bool{}, failed: map[string]string{}, color: opts.Color,
 	}
+	if !opts.Since.IsZero() {
+		v.begun = opts.Since
+	}
 	go v.heartbeat()
 	return v
 }

@@ -47,6 +47,7 @@ type Options struct {
 	Keys    Keys             // of the live view of watch mode
 	Environ []string         // TERM and the like; used by the live view
 	Now     func() time.Time // default time.Now
+	Since   time.Time        // from which the times of lines are counted; default: the call of New
 }
 
 // New returns the view of opts.Mode.

@@ -271,6 +271,19 @@ func TestPlainIsNeverSilent(t *testing.T) {
 	})
 }
 
+// TestPlainSince: lines have the time since the beginning of what they are part of.
+func TestPlainSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		v := New(Options{Mode: Plain, Out: &out, Since: time.Now().Add(-20 * time.Second)})
+		v.Note("again")
+		v.Close()
+		if want := " 0:20  again\n"; out.String() != want {
+			t.Errorf("%q, want %q", out.String(), want)
+		}
+	})
+}
+
 func TestPlainIsQuietAboutWhatIsQuick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder

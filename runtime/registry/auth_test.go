@@ -58,8 +58,16 @@ func helper(in io.Reader, out io.Writer) int {
 
 var configMu sync.Mutex
 
-// useHelper has the helper asked for the credentials of a host.
+// useHelper has the helper asked for the credentials of a host, until the test ends:
+// another one may get its port then.
 func useHelper(t *testing.T, host, helper string) {
+	t.Helper()
+	configure(t, func(helpers map[string]string) { helpers[host] = helper })
+	t.Cleanup(func() { configure(t, func(helpers map[string]string) { delete(helpers, host) }) })
+}
+
+// configure changes which helpers Docker's config.json names for hosts.
+func configure(t *testing.T, change func(helpers map[string]string)) {
 	t.Helper()
 	configMu.Lock()
 	defer configMu.Unlock()
@@ -72,7 +80,7 @@ func useHelper(t *testing.T, host, helper string) {
 			t.Fatal(err)
 		}
 	}
-	config.CredHelpers[host] = helper
+	change(config.CredHelpers)
 	data, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ type operation struct {
 	fingerprint plan.Digest
 
 	rel    *release.Release // the revision that is acted on
-	holds  []func()         // give back the views that the operation holds
+	holds  []func()         // give back the views that the operation holds, and note its end
 	begun  bool             // Helm has recorded rel: from now on something may have been changed
 	waited bool             // its workloads were waited for already, for a hook
 	hook   *unready         // what kept a hook from succeeding, which Helm only tells as text
@@ -52,7 +52,13 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return nil, fmt.Errorf("look at the history of release %s: %w", name, err)
 	}
-	return d.openWith(ctx, r, history, emit)
+	o, err := d.openWith(ctx, r, history, emit)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.acts(r.Namespace, name)
+	o.holds = append(o.holds, func() { d.seen.acts(r.Namespace, name) })
+	return o, nil
 }
 
 // openWith begins an operation on a release with that history.

@@ -102,11 +102,12 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[stri
 
 func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
 	// The last revision of a release is never superseded.
-	all, asOf, err := d.revisions(ctx, namespace, "owner=helm,status!=superseded", "")
+	looked := d.seen.look()
+	all, version, err := d.revisions(ctx, namespace, "owner=helm,status!=superseded", "")
 	if err != nil {
 		return nil, err
 	}
-	d.seen.releases(namespace, asOf, all)
+	d.seen.releases(namespace, version, looked, all)
 	owners, err := d.ownersOf(ctx, namespace, all)
 	if err != nil {
 		return nil, err

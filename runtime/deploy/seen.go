@@ -5,81 +5,107 @@ import (
 	"time"
 )
 
-// seen is what was seen of namespaces a moment ago, which spares a check some
-// questions. Whoever writes asks again.
+// seen is what was seen of namespaces a moment ago, which spares some questions.
 type seen struct {
-	mu     sync.Mutex
-	made   map[string]time.Time             // when a namespace was made
-	listed map[string]map[string][]revision // the revisions of its releases that are not superseded, the oldest first
-	looks  map[string]*look                 // the last look at a namespace
+	mu         sync.Mutex
+	clock      int // counts looks at namespaces, and begins and ends of acts on releases
+	namespaces map[string]*sight
 }
 
-// A look is the version of a list of all releases of a namespace.
-type look struct {
-	version string
-	acted   map[string]bool // the releases that were acted on since
+// A sight is what was seen of one namespace.
+type sight struct {
+	made    time.Time             // when it was made; zero: not known, or something was written since
+	listed  map[string][]revision // by release, those that are not superseded, the oldest first; nil: not known
+	version string                // of the last list of all releases
+	looked  int                   // the clock when that list was asked for
+	acted   map[string]int        // by release, the clock when this process began or ended to act on it last
 }
 
 // youth is how long nobody else is expected to have put anything into a namespace.
 const youth = time.Minute
 
+// of returns what was seen of a namespace. s.mu must be held.
+func (s *seen) of(namespace string) *sight {
+	n := s.namespaces[namespace]
+	if n == nil {
+		if s.namespaces == nil {
+			s.namespaces = make(map[string]*sight)
+		}
+		n = &sight{acted: make(map[string]int)}
+		s.namespaces[namespace] = n
+	}
+	return n
+}
+
 // namespace notes when a namespace was made.
 func (s *seen) namespace(name string, made time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.made == nil {
-		s.made = make(map[string]time.Time)
-	}
-	s.made[name] = made
+	s.of(name).made = made
 }
 
-// releases notes the releases of a namespace, as a list of that version has them.
-func (s *seen) releases(namespace, version string, all []revision) {
+// look returns the moment at which a list of releases is asked for.
+func (s *seen) look() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock++
+	return s.clock
+}
+
+// releases notes the releases of a namespace, as a list of that version has them
+// that was asked for at that moment.
+func (s *seen) releases(namespace, version string, looked int, all []revision) {
 	of := make(map[string][]revision)
 	for _, r := range all {
 		of[r.release] = append(of[r.release], r)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listed == nil {
-		s.listed, s.looks = make(map[string]map[string][]revision), make(map[string]*look)
-	}
-	s.listed[namespace] = of
-	s.looks[namespace] = &look{version: version, acted: make(map[string]bool)}
+	n := s.of(namespace)
+	n.listed, n.version, n.looked = of, version, looked
+}
+
+// acts notes that this process begins or ends to act on a release.
+func (s *seen) acts(namespace, release string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock++
+	s.of(namespace).acted[release] = s.clock
 }
 
 // asOf returns the version of a list that has the whole history of a release as this
-// process left it, or "". Whoever asks is going to act on the release.
+// process left it, or "". An act that went on while the list was asked for has left
+// something that the list may not have.
 func (s *seen) asOf(namespace, release string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.looks[namespace]
-	if l == nil || l.acted[release] {
+	n := s.of(namespace)
+	if n.acted[release] > n.looked {
 		return ""
 	}
-	l.acted[release] = true
-	return l.version
+	return n.version
 }
 
 // forget has it that what there is in a namespace changes now.
 func (s *seen) forget(namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.made, namespace)
-	delete(s.listed, namespace)
+	n := s.of(namespace)
+	n.made, n.listed = time.Time{}, nil
 }
 
 // fresh reports whether a namespace was made just now, so that there is nothing in it.
 func (s *seen) fresh(namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.made[namespace]) < youth && len(s.listed[namespace]) == 0
+	n := s.of(namespace)
+	return time.Since(n.made) < youth && len(n.listed) == 0
 }
 
 // history returns the revisions of a release, if they are known.
 func (s *seen) history(namespace, release string) ([]revision, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, known := s.listed[namespace]
-	return all[release], known
+	n := s.of(namespace)
+	return n.listed[release], n.listed != nil
 }

@@ -3,7 +3,7 @@ package deploy
 import "testing"
 
 // TestAsOf: a list may be as old as the last look until this process acts on the
-// release, and is as of now from then on.
+// release, and is as of now from then on, until a look that begins after the act.
 func TestAsOf(t *testing.T) {
 	var s seen
 	ask := func(release, want string) {
@@ -13,13 +13,19 @@ func TestAsOf(t *testing.T) {
 		}
 	}
 	ask("web", "") // nobody has looked
-	s.releases("shop", "7", nil)
+	s.releases("shop", "7", s.look(), nil)
 	ask("web", "7")
-	ask("web", "") // it was acted on
+	s.acts("shop", "web")
+	ask("web", "")
 	ask("api", "7")
 	s.forget("shop")
 	ask("db", "7")
-	s.releases("shop", "9", nil)
+	looked := s.look()    // while the act goes on
+	s.acts("shop", "web") // it ends
+	s.releases("shop", "8", looked, nil)
+	ask("web", "") // the list may lack what the act wrote last
+	ask("api", "8")
+	s.releases("shop", "9", s.look(), nil)
 	ask("web", "9")
 	if got := s.asOf("other", "web"); got != "" {
 		t.Errorf("asOf of a namespace that nobody has looked at = %q, want none", got)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
+	"github.com/pipelinefile/pipe/runtime/internal/workspace"
 )
 
 // schema is the version of identities: with another one, all images are built
@@ -107,7 +108,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 		text, err = os.ReadFile(file)
 	}
 	switch {
-	case errors.Is(err, errOutside):
+	case errors.Is(err, workspace.ErrOutside):
 		return problem(spec, fmt.Errorf("the Dockerfile %s %w", shown, err), "")
 	case errors.Is(err, fs.ErrNotExist):
 		return problem(spec, fmt.Errorf("there is no Dockerfile %s", shown), "write it, or name another with build = dockerfile(file = …)")
@@ -122,7 +123,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	dir, err := below(top, shown)
 	const next = "name another with source = local(…) or build = dockerfile(context = …)"
 	switch {
-	case errors.Is(err, errOutside):
+	case errors.Is(err, workspace.ErrOutside):
 		return problem(spec, fmt.Errorf("the build context %s %w", shown, err), next)
 	case err != nil:
 		return problem(spec, fmt.Errorf("there is no folder %s, the build context", shown), next)
@@ -189,24 +190,10 @@ func (b *Builder) walk(ctx context.Context, dir string, patterns []string) (*tre
 	})
 }
 
-// errOutside says that a path leads to what it must not.
-var errOutside = errors.New("leads out of the workspace through a symbolic link")
-
 // below returns the file or folder at a slash-separated path below top, with all
 // symbolic links resolved.
 func below(top, path string) (string, error) {
-	top, err := filepath.EvalSymlinks(top)
-	if err != nil {
-		return "", err
-	}
-	found, err := filepath.EvalSymlinks(filepath.Join(top, filepath.FromSlash(path)))
-	if err != nil {
-		return "", err
-	}
-	if rel, err := filepath.Rel(top, found); err != nil || !filepath.IsLocal(rel) {
-		return "", errOutside
-	}
-	return found, nil
+	return workspace.Resolve(top, filepath.Join(top, filepath.FromSlash(path)))
 }
 
 func isFolder(path string) bool {

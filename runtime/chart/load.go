@@ -14,6 +14,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/workspace"
 )
 
 // load loads the chart that ref refers to, with its dependencies and values files.
@@ -99,7 +100,7 @@ func (s *Shelf) inWorkspace(name string) (string, error) {
 		return "", fmt.Errorf("%s is outside of the workspace", name)
 	}
 	path := filepath.Join(s.dir, filepath.FromSlash(name))
-	if err := below(s.dir, path); errors.Is(err, errOutside) {
+	if _, err := workspace.Resolve(s.dir, path); errors.Is(err, workspace.ErrOutside) {
 		return "", fmt.Errorf("%s %w", name, err)
 	}
 	return path, nil // whether it exists, its reader says

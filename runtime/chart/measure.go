@@ -2,10 +2,8 @@ package chart
 
 import (
 	"archive/tar"
-	"cmp"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +13,8 @@ import (
 	"strings"
 
 	"helm.sh/helm/v3/pkg/ignore"
+
+	"github.com/pipelinefile/pipe/runtime/internal/workspace"
 )
 
 // The bounds of a chart with all charts that are in it. Helm's own are for one
@@ -99,26 +99,6 @@ func (r *room) dir(ctx context.Context, top string) error {
 	return r.below(ctx, top, "", rules)
 }
 
-// errOutside says that a path leads to what it must not.
-var errOutside = errors.New("leads out of the workspace through a symbolic link")
-
-// below returns errOutside if a path leads, through symbolic links, to what is not
-// below root.
-func below(root, path string) error {
-	root, err := filepath.EvalSymlinks(cmp.Or(root, "."))
-	if err != nil {
-		return err
-	}
-	found, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return withoutPath(err)
-	}
-	if rel, err := filepath.Rel(root, found); err != nil || !filepath.IsLocal(rel) {
-		return errOutside
-	}
-	return nil
-}
-
 func (r *room) below(ctx context.Context, top, dir string, rules *ignore.Rules) error {
 	entries, err := os.ReadDir(filepath.Join(top, filepath.FromSlash(dir)))
 	if err != nil {
@@ -135,8 +115,8 @@ func (r *room) below(ctx context.Context, top, dir string, rules *ignore.Rules) 
 			continue
 		}
 		if e.Type()&fs.ModeSymlink != 0 {
-			if err := below(r.root, full); err != nil {
-				return fmt.Errorf("%s %w", name, err)
+			if _, err := workspace.Resolve(r.root, full); err != nil {
+				return fmt.Errorf("%s %w", name, withoutPath(err))
 			}
 		}
 		size := info.Size()

@@ -3,6 +3,7 @@ package interp
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -62,7 +63,7 @@ func (e *evaluation) unknownParams() {
 	for _, p := range e.session.Params {
 		names, declared[p.Name] = append(names, p.Name), true
 	}
-	for _, name := range keys(e.opts.Params) {
+	for _, name := range slices.Sorted(maps.Keys(e.opts.Params)) {
 		if declared[name] {
 			continue
 		}
@@ -179,7 +180,7 @@ func buildKey(b *plan.BuildSpec) string {
 	fmt.Fprintf(&k, "%q %q %q %q %q %q", b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
 	for _, m := range []map[string]string{b.Args, b.Labels} {
 		k.WriteByte('\n')
-		for _, name := range keys(m) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
 			fmt.Fprintf(&k, " %q=%q", name, m[name])
 		}
 	}
@@ -193,7 +194,7 @@ func buildKey(b *plan.BuildSpec) string {
 // environments then no longer share the image (I1).
 func (e *evaluation) checkBuild(b *plan.BuildSpec) {
 	env := e.opts.Environment.Name
-	for _, name := range keys(b.Args) {
+	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
 		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
 		if slices.Contains(words, env) {
 			e.session.Report(plan.Diagnostic{

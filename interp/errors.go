@@ -3,6 +3,7 @@ package interp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -201,7 +202,7 @@ func unresolved(r resolve.Error, names []string, offers map[string]string) error
 // names returns the names of the builtins and of Starlark.
 func names(env starlark.StringDict) []string {
 	var names []string
-	for _, n := range append(keys(env), keys(starlark.Universe)...) {
+	for _, n := range append(slices.Sorted(maps.Keys(env)), slices.Sorted(maps.Keys(starlark.Universe))...) {
 		if !strings.HasPrefix(n, "%") {
 			names = append(names, n)
 		}
@@ -241,15 +242,6 @@ func suggest(name string, candidates []string, other string) string {
 		return "did you mean " + strconv.Quote(n) + "?"
 	}
 	return other
-}
-
-func keys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
 
 func prefixed(prefix string, names []string) []string {

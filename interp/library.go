@@ -3,6 +3,8 @@ package interp
 import (
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +16,7 @@ const libraryMost = 100
 // the load that brings it. Of several modules with a name the first has it.
 func (e *evaluation) offers() map[string]string {
 	offers := map[string]string{}
-	for _, lib := range keys(e.libs) {
+	for _, lib := range slices.Sorted(maps.Keys(e.libs)) {
 		files, _ := fs.Glob(e.libs[lib], "*.star")
 		for _, file := range files[:min(len(files), libraryMost)] {
 			text, err := fs.ReadFile(e.libs[lib], file)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -70,7 +72,7 @@ func (e *evaluation) find(from source, name string) (source, error) {
 	if lib, file, ok := strings.Cut(name, "//"); ok && strings.HasPrefix(lib, "@") {
 		lib = lib[1:]
 		if e.libs[lib] == nil {
-			names := keys(e.libs)
+			names := slices.Sorted(maps.Keys(e.libs))
 			return source{}, &builtins.Hinted{
 				Msg:  fmt.Sprintf("load: there is no library %q", "@"+lib),
 				Hint: suggest("@"+lib, prefixed("@", names), "there is "+strings.Join(prefixed("@", names), ", ")),

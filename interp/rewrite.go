@@ -1,6 +1,8 @@
 package interp
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	"go.starlark.net/syntax"
@@ -22,7 +24,7 @@ func rewrite(tree *syntax.File) {
 	}
 	pos := syntax.Start(stmts[0])
 	tree.Stmts = make([]syntax.Stmt, 0, len(r.used)+len(stmts))
-	for _, name := range keys(r.used) {
+	for _, name := range slices.Sorted(maps.Keys(r.used)) {
 		tree.Stmts = append(tree.Stmts, &syntax.AssignStmt{
 			LHS: &syntax.Ident{Name: name, NamePos: pos}, OpPos: pos, Op: syntax.EQ, RHS: &syntax.Ident{Name: predeclared(name), NamePos: pos},
 		})

@@ -107,7 +107,7 @@ func (e *evaluation) callTest(m *module) error {
 	if !ok {
 		return &builtins.Hinted{
 			Msg:  fmt.Sprintf("there is no function %q in %s", e.test, m.src),
-			Hint: suggest(e.test, keys(m.globals), ""),
+			Hint: suggest(e.test, slices.Sorted(maps.Keys(m.globals)), ""),
 		}
 	}
 	_, err := starlark.Call(e.thread, fn, nil, nil)

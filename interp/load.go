@@ -174,8 +174,10 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 		e.session.AddSource(newSource(src, text, nil))
 		return nil, e.unparsed(text, err)
 	}
-	if err := e.checkNesting(src, text, tree); err != nil {
-		return nil, err
+	if at, wrong := deepest(tree); wrong != nil {
+		e.session.AddSource(newSource(src, text, nil))
+		e.report(e.pos(at), wrong)
+		return nil, builtins.ErrReported
 	}
 	e.session.AddSource(newSource(src, text, tree))
 	return tree, nil
@@ -183,7 +185,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 
 // checkText returns an error for a text that cannot be parsed in the bounds (L4).
 func (e *evaluation) checkText(src source, text []byte) error {
-	tokens, pos, wrong := nested(text)
+	tokens, line, wrong := nested(text)
 	// The tree and the program of a text take much more than it.
 	if e.parsed += tokens; e.parsed > mostTokens {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &builtins.Hinted{
@@ -200,8 +202,7 @@ func (e *evaluation) checkText(src source, text []byte) error {
 	}
 	if wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
-		pos.File = src.String()
-		e.report(pos, wrong)
+		e.report(plan.Pos{File: src.String(), Line: line, Col: 1}, wrong)
 		return builtins.ErrReported
 	}
 	return nil

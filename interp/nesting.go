@@ -6,7 +6,6 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/plan"
 )
 
 // The parser, the resolver and the compiler call themselves for what is nested,
@@ -17,16 +16,16 @@ const (
 	deepestTree = 1000 // of syntax
 )
 
-// nested returns how much there is to parse in text, and where and why it cannot
-// be: it is nested too deep, or a number is too long. It knows strings and comments, and counts an operator or a word
-// too much rather than too little.
-func nested(text []byte) (tokens int, pos plan.Pos, wrong error) {
+// nested returns how many tokens there are in text, and why and in which line it cannot be
+// parsed: it is nested too deep, or a number is too long. It knows strings and comments, and
+// counts an operator or a word too many rather than too few.
+func nested(text []byte) (tokens, line int, wrong error) {
 	type level struct {
 		prefixes, words int
 		params          bool // of a lambda: a comma ends nothing
 	}
 	levels := []level{{}}
-	pos.Line, pos.Col = 1, 1
+	line = 1
 	sum := 0
 	for i := 0; i < len(text); i++ {
 		top := &levels[len(levels)-1]
@@ -36,7 +35,7 @@ func nested(text []byte) (tokens int, pos plan.Pos, wrong error) {
 		}
 		switch c {
 		case '\n':
-			pos.Line++
+			line++
 			tokens += 3 // a statement
 			if len(levels) == 1 {
 				sum -= top.prefixes + top.words
@@ -50,7 +49,7 @@ func nested(text []byte) (tokens int, pos plan.Pos, wrong error) {
 			end := stringEnd(text, i)
 			for ; i < end; i++ {
 				if text[i] == '\n' {
-					pos.Line++
+					line++
 				}
 			}
 		case '(', '[', '{':
@@ -83,7 +82,7 @@ func nested(text []byte) (tokens int, pos plan.Pos, wrong error) {
 				i++
 			}
 			if text[start] <= '9' && i-start >= builtins.LongestNumber {
-				return tokens, pos, numberTooLong()
+				return tokens, line, numberTooLong()
 			}
 			switch string(text[start : i+1]) {
 			case "not", "and", "or", "in":
@@ -96,10 +95,10 @@ func nested(text []byte) (tokens int, pos plan.Pos, wrong error) {
 			}
 		}
 		if sum > deepestText {
-			return tokens, pos, tooNested()
+			return tokens, line, tooNested()
 		}
 	}
-	return tokens, pos, nil
+	return tokens, line, nil
 }
 
 func letter(c byte) bool {
@@ -128,10 +127,9 @@ func stringEnd(text []byte, i int) int {
 	return len(text) - 1
 }
 
-// checkNesting reports a tree that is too deep.
-func (e *evaluation) checkNesting(src source, text []byte, tree *syntax.File) error {
+// deepest returns where a tree is nested too deep, if it is.
+func deepest(tree *syntax.File) (at syntax.Position, wrong error) {
 	depth := 0
-	var at syntax.Position
 	syntax.Walk(tree, func(n syntax.Node) bool {
 		if n == nil {
 			depth--
@@ -146,12 +144,10 @@ func (e *evaluation) checkNesting(src source, text []byte, tree *syntax.File) er
 		depth++
 		return true
 	})
-	if !at.IsValid() {
-		return nil
+	if at.IsValid() {
+		wrong = tooNested()
 	}
-	e.session.AddSource(newSource(src, text, nil))
-	e.report(e.pos(at), tooNested())
-	return builtins.ErrReported
+	return at, wrong
 }
 
 // leftmost spares Start the way down a deep tree.

@@ -78,7 +78,9 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 	s.Meter = builtins.NewMeter(ctx, e.thread, opts.Limits.Steps, opts.Limits.Size)
 	s.Files.Bound(s.Meter)
 	e.env = s.Predeclared(opts.Builtins)
-	e.guards = &guards{meter: s.Meter, thread: e.thread, loads: func() int { return len(e.loading) }}
+	e.guards = &guards{
+		meter: s.Meter, thread: e.thread, loads: func() int { return len(e.loading) }, opaque: builtins.HasSecret,
+	}
 	e.guards.universe(e.env)
 	e.guards.declare(e.env)
 	return e

@@ -305,12 +305,12 @@ func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 		}
 	}
 	for _, v := range args {
-		if err := g.noSecret("format", v); err != nil {
+		if err := g.shown("format", v); err != nil {
 			return err
 		}
 	}
 	for _, kv := range kwargs {
-		if err := g.noSecret("format", kv[1]); err != nil {
+		if err := g.shown("format", kv[1]); err != nil {
 			return err
 		}
 	}

@@ -17,8 +17,9 @@ import (
 type guards struct {
 	meter   *builtins.Meter
 	thread  *starlark.Thread
-	loads   func() int // how many modules load each other now
-	free    []*operand // to be used again
+	loads   func() int                              // how many modules load each other now
+	opaque  func(op string, v starlark.Value) error // refuses a value that op must not make a string of
+	free    []*operand                              // to be used again
 	targets []*target
 	pending []*pending
 	methods []*method        // such as are called once
@@ -287,7 +288,7 @@ func (g *guards) interpolation(format string, x starlark.Value) error {
 			return g.meter.Make(builtins.SlotSize + len(format) + len(t)*most)
 		}
 	}
-	if err := g.noSecret("%", x); err != nil {
+	if err := g.shown("%", x); err != nil {
 		return err
 	}
 	sum := text{meter: g.meter, n: len(format)}
@@ -318,8 +319,8 @@ func (g *guards) interpolation(format string, x starlark.Value) error {
 	return sum.made()
 }
 
-// noSecret returns an error if there is a secret in x, of which op makes text.
-func (g *guards) noSecret(op string, x starlark.Value) error {
+// shown returns an error if op must not make a string of x, because of what is in it.
+func (g *guards) shown(op string, x starlark.Value) error {
 	if flat(x) {
 		return nil
 	}
@@ -329,7 +330,7 @@ func (g *guards) noSecret(op string, x starlark.Value) error {
 	if err := g.meter.Walk(x); err != nil {
 		return err
 	}
-	return builtins.HasSecret(op, x)
+	return g.opaque(op, x)
 }
 
 // flat reports whether there is nothing in x.

@@ -224,9 +224,40 @@ func (f *Func) value(s *Session) *starlark.Builtin {
 		if f.err != nil {
 			return nil, f.err
 		}
-		if err := s.Meter.call(f, args, kwargs); err != nil {
+		if err := f.charge(s.Meter, args, kwargs); err != nil {
 			return nil, err
 		}
 		return f.call(&Call{Thread: th, Func: f, Session: s, args: len(args), kwargs: kwargs}, args, kwargs)
 	})
+}
+
+// What a call keeps until the plan is written, in steps.
+const (
+	declarationKeeps = 256
+	serviceKeeps     = 3000
+)
+
+// charge counts a call: what it keeps, and a walk through its arguments.
+func (f *Func) charge(m *Meter, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	keeps := uint64(BoxSize)
+	if f.lenient {
+		keeps = declarationKeeps
+	}
+	if f.Result == "service" {
+		keeps = serviceKeeps
+	}
+	if err := m.Charge(keeps); err != nil {
+		return err
+	}
+	for _, v := range args {
+		if err := m.Walk(v); err != nil {
+			return err
+		}
+	}
+	for _, kv := range kwargs {
+		if err := m.Walk(kv[1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -115,44 +115,12 @@ func (m *Meter) Fits(n int) error {
 // Look counts a look at n bytes.
 func (m *Meter) Look(n int) error { return m.Charge(uint64(n) / 16) }
 
-// call counts a call of a builtin of ours: what it keeps, and a walk through its
-// arguments.
-func (m *Meter) call(f *Func, args starlark.Tuple, kwargs []starlark.Tuple) error {
-	if m == nil {
-		return nil
-	}
-	keeps := uint64(BoxSize)
-	if f.lenient {
-		keeps = 256
-	}
-	if f.Result == "service" {
-		keeps = serviceSize
-	}
-	if err := m.Charge(keeps); err != nil {
-		return err
-	}
-	for _, v := range args {
-		if err := m.Walk(v); err != nil {
-			return err
-		}
-	}
-	for _, kv := range kwargs {
-		if err := m.Walk(kv[1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Sizes of values, with what the memory around them takes.
 const (
 	SlotSize  = 32  // an element of a list, that grows
 	BoxSize   = 48  // a list, a tuple, a number that is not small, a function
 	DictSize  = 512 // a dict or a set, empty
 	EntrySize = 160 // an entry of a dict or a set
-
-	serviceSize    = 3000 // a service, until the plan is written
-	diagnosticSize = 1000 // an error or a warning
 )
 
 // Text counts making text of v, as str, repr and % do.

@@ -14,6 +14,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -76,10 +77,7 @@ func (e *evaluation) pos(p syntax.Position) plan.Pos {
 // report records err, with its hint, at pos.
 func (e *evaluation) report(pos plan.Pos, err error) {
 	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Message: err.Error(), Stack: e.loads()}
-	var h *builtins.Hinted
-	if errors.As(err, &h) {
-		d.Hint = h.Hint
-	}
+	_, d.Hint, _ = explain.Of(err)
 	e.session.Report(d)
 }
 
@@ -123,9 +121,8 @@ func (e *evaluation) fatal(err error) {
 	if len(frames) > 1 {
 		d.Stack = frames
 	}
-	var h *builtins.Hinted
-	if errors.As(err, &h) {
-		d.Message, d.Hint = h.Msg, h.Hint
+	if msg, hint, ok := explain.Of(err); ok {
+		d.Message, d.Hint = msg, hint
 	}
 	if e.steps || errors.Is(err, builtins.ErrSteps) {
 		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
@@ -185,18 +182,18 @@ func unresolved(r resolve.Error, names []string, offers map[string]string) error
 		msg = noWhile
 	}
 	if !undefined {
-		return &builtins.Hinted{Msg: msg, Hint: resolveHint(msg)}
+		return &explain.Error{Msg: msg, Hint: resolveHint(msg)}
 	}
 	if m := didYouMean.FindStringSubmatch(r.Msg); m != nil {
-		return &builtins.Hinted{Msg: msg, Hint: fmt.Sprintf("did you mean %q?", m[1])}
+		return &explain.Error{Msg: msg, Hint: fmt.Sprintf("did you mean %q?", m[1])}
 	}
 	if hint, ok := foreignNames[name]; ok {
-		return &builtins.Hinted{Msg: msg, Hint: hint}
+		return &explain.Error{Msg: msg, Hint: hint}
 	}
 	if hint, ok := offers[name]; ok {
-		return &builtins.Hinted{Msg: msg, Hint: hint}
+		return &explain.Error{Msg: msg, Hint: hint}
 	}
-	return &builtins.Hinted{Msg: msg, Hint: suggest(name, names, "")}
+	return &explain.Error{Msg: msg, Hint: suggest(name, names, "")}
 }
 
 // names returns the names of the builtins and of Starlark.

@@ -6,6 +6,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
@@ -211,7 +212,7 @@ const deepestCall = 200
 func (g *guards) called(v starlark.Value) error {
 	depth := g.thread.CallStackDepth()
 	if depth > deepestCall+g.loads() {
-		return &builtins.Hinted{
+		return &bounded.Error{
 			Msg:  fmt.Sprintf("functions call each other deeper than %d", deepestCall),
 			Hint: "use a for",
 		}

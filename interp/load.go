@@ -14,6 +14,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
@@ -73,32 +74,32 @@ func (e *evaluation) find(from source, name string) (source, error) {
 		lib = lib[1:]
 		if e.libs[lib] == nil {
 			names := slices.Sorted(maps.Keys(e.libs))
-			return source{}, &builtins.Hinted{
+			return source{}, &explain.Error{
 				Msg:  fmt.Sprintf("load: there is no library %q", "@"+lib),
 				Hint: suggest("@"+lib, prefixed("@", names), "there is "+strings.Join(prefixed("@", names), ", ")),
 			}
 		}
 		file = path.Clean(file)
 		if !fs.ValidPath(file) {
-			return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q leaves the library", name)}
+			return source{}, &explain.Error{Msg: fmt.Sprintf("load: %q leaves the library", name)}
 		}
 		return source{lib: lib, name: file}, nil
 	}
 	if strings.HasPrefix(name, "@") {
-		return source{}, &builtins.Hinted{Msg: fmt.Sprintf("load: %q names no file", name), Hint: `write such as "@std//web.star"`}
+		return source{}, &explain.Error{Msg: fmt.Sprintf("load: %q names no file", name), Hint: `write such as "@std//web.star"`}
 	}
 	if lock.IsRemote(name) {
 		return e.findRemote(name)
 	}
 	if strings.Contains(name, "://") {
-		return source{}, &builtins.Hinted{
+		return source{}, &explain.Error{
 			Msg:  fmt.Sprintf("load: %q is on the network", redact.URLs(name)),
 			Hint: "load files of the workspace, of @std, or of a remote module: git+https://HOST/REPOSITORY@REF//FILE.star",
 		}
 	}
 	file, err := builtins.Resolve(path.Dir(from.name), name)
 	if err != nil {
-		var h *builtins.Hinted
+		var h *explain.Error
 		if errors.As(err, &h) {
 			h.Msg = "load: " + h.Msg
 			if from.lib != "" {
@@ -188,14 +189,14 @@ func (e *evaluation) checkText(src source, text []byte) error {
 	tokens, line, wrong := nested(text)
 	// The tree and the program of a text take much more than it.
 	if e.parsed += tokens; e.parsed > mostTokens {
-		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &builtins.Hinted{
+		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &explain.Error{
 			Msg:  fmt.Sprintf("all modules together have more than %d words and signs", mostTokens),
 			Hint: "keep data in a file: read_json(…), read_yaml(…)",
 		})
 		return builtins.ErrReported
 	}
 	if len(e.loading) > deepestLoad {
-		return &builtins.Hinted{Msg: fmt.Sprintf("load: modules load each other deeper than %d", deepestLoad)}
+		return &explain.Error{Msg: fmt.Sprintf("load: modules load each other deeper than %d", deepestLoad)}
 	}
 	if err := e.session.Meter.Charge(uint64(len(text))); err != nil {
 		return err
@@ -216,11 +217,8 @@ const (
 
 // unreadable returns the error of a module that cannot be read.
 func unreadable(err error, loaded bool) error {
-	h := &builtins.Hinted{Msg: err.Error()}
-	var hinted *builtins.Hinted
-	if errors.As(err, &hinted) {
-		h.Hint = hinted.Hint
-	}
+	h := &explain.Error{Msg: err.Error()}
+	_, h.Hint, _ = explain.Of(err)
 	if loaded {
 		h.Msg = "load: " + h.Msg
 	}
@@ -251,7 +249,7 @@ func (e *evaluation) read(src source) ([]byte, error) {
 				names = append(names, entry.Name())
 			}
 		}
-		return nil, &builtins.Hinted{
+		return nil, &explain.Error{
 			Msg:  src.String() + " does not exist",
 			Hint: suggest(path.Base(src.name), names, "@"+src.lib+" has "+strings.Join(names, ", ")),
 		}

@@ -5,6 +5,7 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
@@ -173,12 +174,12 @@ func leftmost(n syntax.Node) syntax.Node {
 }
 
 func tooNested() error {
-	return &builtins.Hinted{
+	return &bounded.Error{
 		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", deepestText),
 		Hint: "give a part of it a name, or keep the data in a file: read_json(…), read_yaml(…)",
 	}
 }
 
 func numberTooLong() error {
-	return &builtins.Hinted{Msg: fmt.Sprintf("a number has at most %d digits", builtins.LongestNumber)}
+	return &bounded.Error{Msg: fmt.Sprintf("a number has at most %d digits", builtins.LongestNumber)}
 }

@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
@@ -21,7 +22,7 @@ const runSync = "run: pipe mod sync"
 func (e *evaluation) findRemote(name string) (source, error) {
 	m, file, err := lock.ParseLoad(name)
 	if err != nil {
-		return source{}, &builtins.Hinted{Msg: "load: " + err.Error(), Hint: `write such as "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`}
+		return source{}, &explain.Error{Msg: "load: " + err.Error(), Hint: `write such as "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`}
 	}
 	return source{lib: m.String(), name: file, remote: true}, nil
 }
@@ -36,7 +37,7 @@ func (e *evaluation) readRemote(src source) ([]byte, error) {
 	d, ok := listing[src.name]
 	if !ok {
 		names := listing.Names()
-		return nil, &builtins.Hinted{
+		return nil, &explain.Error{
 			Msg:  src.String() + " does not exist",
 			Hint: suggest(src.name, names, fmt.Sprintf("the module has %d other files", len(names))),
 		}
@@ -55,7 +56,7 @@ func (e *evaluation) listing(module string) (lock.Listing, error) {
 		return l, nil
 	}
 	if e.opts.Cache == nil {
-		return nil, &builtins.Hinted{Msg: module + " is a remote module, and there are none here", Hint: "load files of the workspace, or of @std"}
+		return nil, &explain.Error{Msg: module + " is a remote module, and there are none here", Hint: "load files of the workspace, or of @std"}
 	}
 	name := e.name + lock.Suffix
 	pins, err := e.pins(name)
@@ -64,7 +65,7 @@ func (e *evaluation) listing(module string) (lock.Listing, error) {
 	}
 	pin, ok := pins.Modules[module]
 	if !ok {
-		return nil, &builtins.Hinted{Msg: fmt.Sprintf("%s is not pinned in %s", module, name), Hint: runSync}
+		return nil, &explain.Error{Msg: fmt.Sprintf("%s is not pinned in %s", module, name), Hint: runSync}
 	}
 	l, err := lock.ReadListing(e.opts.Cache, pin.Digest)
 	if err != nil {
@@ -90,7 +91,7 @@ func (e *evaluation) pins(name string) (*lock.File, error) {
 	}
 	pins, err := lock.Parse(data)
 	if err != nil {
-		return nil, &builtins.Hinted{
+		return nil, &explain.Error{
 			Msg:  fmt.Sprintf("%s cannot be read: %v", name, err),
 			Hint: fmt.Sprintf("put back the %s that was committed, or delete it and run: pipe mod sync", path.Base(name)),
 		}
@@ -101,9 +102,9 @@ func (e *evaluation) pins(name string) (*lock.File, error) {
 // unproven is the error of a pinned module whose content is not there or not so.
 func unproven(module string, err error) error {
 	if errors.Is(err, lock.ErrMissing) {
-		return &builtins.Hinted{Msg: module + " is pinned, but was not fetched to this machine", Hint: runSync}
+		return &explain.Error{Msg: module + " is pinned, but was not fetched to this machine", Hint: runSync}
 	}
-	return &builtins.Hinted{Msg: fmt.Sprintf("%s is not here as it is pinned: %v", module, err), Hint: runSync + ", which fetches it again"}
+	return &explain.Error{Msg: fmt.Sprintf("%s is not here as it is pinned: %v", module, err), Hint: runSync + ", which fetches it again"}
 }
 
 // newSource returns the source of a file. Errors show its lines, but no user and

@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -105,7 +106,7 @@ func (e *evaluation) callTest(m *module) error {
 	}
 	fn, ok := m.globals[e.test].(*starlark.Function)
 	if !ok {
-		return &builtins.Hinted{
+		return &explain.Error{
 			Msg:  fmt.Sprintf("there is no function %q in %s", e.test, m.src),
 			Hint: suggest(e.test, slices.Sorted(maps.Keys(m.globals)), ""),
 		}

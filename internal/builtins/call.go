@@ -15,14 +15,6 @@ import (
 // in its session, with [Call.Errorf].
 var ErrReported = errors.New("reported")
 
-// A Hinted is an error that knows what to do about it.
-type Hinted struct {
-	Msg  string
-	Hint string // such as: did you mean "web"?
-}
-
-func (h *Hinted) Error() string { return h.Msg }
-
 // A Call is one call of a builtin.
 type Call struct {
 	Thread  *starlark.Thread

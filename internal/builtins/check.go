@@ -9,6 +9,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -48,10 +49,10 @@ func label(text string) string {
 // with "<pipeline>-<environment>" as the name of a namespace.
 func CheckEnvironment(pipeline, environment string) error {
 	if p := checkName(environment, namespaceMost); p != nil {
-		return &Hinted{Msg: "environment: " + p.msg, Hint: p.hint}
+		return &explain.Error{Msg: "environment: " + p.msg, Hint: p.hint}
 	}
 	if n := len(pipeline) + 1 + len(environment); pipeline != "" && n > namespaceMost {
-		return &Hinted{
+		return &explain.Error{
 			Msg:  "the namespace " + strconv.Quote(pipeline+"-"+environment) + " has " + strconv.Itoa(n) + " characters, at most 63 are possible",
 			Hint: "the names of pipeline and environment together can have 62",
 		}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -237,7 +238,7 @@ func (f *Files) notFound(name string) *problem {
 // what is there under a similar name.
 func (f *Files) NotFound(name string) error {
 	p := f.notFound(name)
-	return &Hinted{Msg: p.msg, Hint: p.hint}
+	return &explain.Error{Msg: p.msg, Hint: p.hint}
 }
 
 // problem returns err of reading name as a problem.
@@ -270,7 +271,7 @@ func readable(name string, err error) error {
 func Resolve(dir, p string) (string, error) {
 	out, pr := resolve(dir, p)
 	if pr != nil {
-		return "", &Hinted{Msg: pr.msg, Hint: pr.hint}
+		return "", &explain.Error{Msg: pr.msg, Hint: pr.hint}
 	}
 	return out, nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+
+	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
 // ErrSteps is the error of an operation that takes more steps than are left (L4).
@@ -104,7 +106,7 @@ func (m *Meter) Make(n int) error {
 // Fits returns an error if n bytes are more than one value may have.
 func (m *Meter) Fits(n int) error {
 	if m != nil && (n < 0 || n > m.size) {
-		return &Hinted{
+		return &bounded.Error{
 			Msg:  fmt.Sprintf("the value would be larger than the limit of %d bytes", m.size),
 			Hint: "is a number or a text larger than it was meant to be?",
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
 // LongestNumber is how many digits a whole number may have. To read, to write and
@@ -34,7 +36,7 @@ func (m *Meter) Digits(n int) error {
 }
 
 func tooLong() error {
-	return &Hinted{
+	return &bounded.Error{
 		Msg:  fmt.Sprintf("the number would be larger than the limit of %d digits", LongestNumber),
 		Hint: "is a number larger than it was meant to be?",
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -90,13 +91,13 @@ const (
 func CheckVersion(constraint, version string) error {
 	want, err := semver.NewConstraint(constraint[:min(len(constraint), longestConstraint)])
 	if err != nil || len(constraint) > longestConstraint {
-		return &Hinted{Msg: fmt.Sprintf("%q is no constraint on a version", clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
+		return &explain.Error{Msg: fmt.Sprintf("%q is no constraint on a version", clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
 	}
 	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))
 	if err != nil || want.Check(have) {
 		return nil
 	}
-	return &Hinted{
+	return &explain.Error{
 		Msg:  fmt.Sprintf("this Pipelinefile needs pipe %s, and this is pipe %s", constraint, version),
 		Hint: "install a version of pipe that fits",
 	}
@@ -104,7 +105,7 @@ func CheckVersion(constraint, version string) error {
 
 func problemOf(err error) *problem {
 	p := &problem{msg: err.Error()}
-	if h, ok := err.(*Hinted); ok { //nolint:errorlint // made above, never wrapped
+	if h, ok := err.(*explain.Error); ok { //nolint:errorlint // made above, never wrapped
 		p.hint = h.Hint
 	}
 	return p
@@ -139,5 +140,5 @@ var failFunc = New("fail", "None", "Ends evaluation with a message.",
 		if msg == "" {
 			msg = "fail"
 		}
-		return nil, &Hinted{Msg: msg}
+		return nil, &explain.Error{Msg: msg}
 	})

@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -157,7 +158,7 @@ func (p *Plan) lookup(what, list string) *starlark.Builtin {
 			}
 			names = append(names, string(is.(starlark.String)))
 		}
-		h := &Hinted{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, clip(name))}
+		h := &explain.Error{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, clip(name))}
 		if near := nearest(name, names); near != "" {
 			h.Hint = fmt.Sprintf("did you mean %q?", near)
 		} else if len(names) > 0 && len(names) <= 20 {

@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -60,7 +61,7 @@ func (s *Secret) Type() string { return "secret" }
 
 // Binary refuses to make anything of a secret.
 func (s *Secret) Binary(op syntax.Token, _ starlark.Value, _ starlark.Side) (starlark.Value, error) {
-	return nil, &Hinted{Msg: fmt.Sprintf("%s: the %s cannot be made part of another value", op, s.what()), Hint: secretHint}
+	return nil, &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be made part of another value", op, s.what()), Hint: secretHint}
 }
 
 // MarshalJSON is for json.encode and refuses.
@@ -72,7 +73,7 @@ func (s *Secret) MarshalJSON() ([]byte, error) {
 // made text by op.
 func HasSecret(op string, v starlark.Value) error {
 	if s := secretIn(v, 0); s != nil {
-		return &Hinted{Msg: fmt.Sprintf("%s: the %s cannot be made text", op, s.what()), Hint: secretHint}
+		return &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be made text", op, s.what()), Hint: secretHint}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -81,7 +82,7 @@ func (s *Service) Attr(name string) (starlark.Value, error) {
 		return starlark.String(s.Plan.Type), nil
 	case "image":
 		if s.Image == nil {
-			return nil, &Hinted{Msg: fmt.Sprintf("service %s has no image: its chart brings its own", s.Plan.Name)}
+			return nil, &explain.Error{Msg: fmt.Sprintf("service %s has no image: its chart brings its own", s.Plan.Name)}
 		}
 		return s.Image, nil
 	case "user", "password":
@@ -113,7 +114,7 @@ func (s *Service) credential(key string) *Secret {
 func (s *Service) port(attr string) (int, error) {
 	ports := s.Plan.Workload.Ports
 	if len(ports) == 0 {
-		return 0, &Hinted{
+		return 0, &explain.Error{
 			Msg:  fmt.Sprintf("service %s has no %s: it has no ports", s.Plan.Name, attr),
 			Hint: "declare it with ports = [port(8080)]",
 		}

@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -81,7 +82,7 @@ func (s *Source) Pos(p syntax.Position) plan.Pos {
 const SourceSize = 4 << 20
 
 // ErrSourceSize is the error of a larger one.
-var ErrSourceSize error = &Hinted{
+var ErrSourceSize error = &explain.Error{
 	Msg:  fmt.Sprintf("the file is larger than the limit of %d MiB", SourceSize>>20),
 	Hint: "keep data in a file: read_json(…), read_yaml(…)",
 }
@@ -101,9 +102,9 @@ func CheckText(text []byte) (line, col int, wrong error) {
 		r, size := utf8.DecodeRune(text)
 		switch {
 		case r == 0:
-			return line, col, &Hinted{Msg: "the file has a NUL byte", Hint: "remove it; if the file is in UTF-16, save it as UTF-8"}
+			return line, col, &explain.Error{Msg: "the file has a NUL byte", Hint: "remove it; if the file is in UTF-16, save it as UTF-8"}
 		case r == utf8.RuneError && size == 1:
-			return line, col, &Hinted{Msg: "the file is not valid UTF-8"}
+			return line, col, &explain.Error{Msg: "the file is not valid UTF-8"}
 		case r == '\n':
 			line, col = line+1, 0
 		}

@@ -33,9 +33,9 @@ demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
 test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
-	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs
+	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm
 	./scripts/tidy.sh
-	cd examples/vscode && node --test --test-reporter=spec
+	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
 	$(GO) test -run TestHostile -timeout 60m ./interp ./cmd/pipe
 	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 60m ./...
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .

@@ -7,21 +7,13 @@ const fs = require("node:fs");
 const path = require("node:path");
 const test = require("node:test");
 
-// The engine of VS Code, which npm ci installs. The project's own tests hold the
-// claims without it.
-let oniguruma, textmate;
-try {
-  oniguruma = require("vscode-oniguruma");
-  textmate = require("vscode-textmate");
-} catch (err) {
-  if (err.code !== "MODULE_NOT_FOUND") {
-    throw err;
-  }
-}
+// The engine of VS Code.
+const oniguruma = require("vscode-oniguruma");
+const textmate = require("vscode-textmate");
 
 const here = (name) => path.join(__dirname, name);
 
-test("scopes", { skip: textmate ? false : "vscode-textmate is not installed: npm ci" }, async () => {
+test("scopes", async () => {
   await oniguruma.loadWASM(fs.readFileSync(require.resolve("vscode-oniguruma/release/onig.wasm")));
   const registry = new textmate.Registry({
     onigLib: Promise.resolve({

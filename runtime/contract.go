@@ -121,24 +121,23 @@ type Deployer interface {
 	// *RefusedError, and what cannot be asked is no error. r.Image may be the image
 	// that is deployed, if the new one is not made yet.
 	Check(ctx context.Context, r Release, emit Emit) error
-	// Deploy installs or upgrades r and returns when its workloads are ready
-	// (D2). On a failure it collects what explains it, goes back if r says so
-	// (A8), and returns a *ReleaseError. When ctx is cancelled it ends what it
-	// writes first (A4).
+	// Act does the action to one release, and returns when it is done:
 	//
-	// A release of that name that belongs to another environment is an
-	// *OwnedError, here and in the methods below, and is left as it is (E6).
-	Deploy(ctx context.Context, r Release, emit Emit) error
-	// Stop scales the workloads of the release to zero and keeps its data. What
-	// there was comes back with the next Deploy or Start.
-	Stop(ctx context.Context, r Release, emit Emit) error
-	// Start takes back what Stop has done to the release, also one that did
-	// not come to its end, and returns when its workloads are ready.
-	Start(ctx context.Context, r Release, emit Emit) error
-	// Restart rolls the pods of the release.
-	Restart(ctx context.Context, r Release, emit Emit) error
-	// Delete uninstalls the release; one that is not there is no error.
-	Delete(ctx context.Context, r Release, emit Emit) error
+	//   - Deploy installs or upgrades r and waits until its workloads are ready (D2). On
+	//     a failure it collects what explains it, rolls back if r says so (A8), and
+	//     returns a *ReleaseError. When ctx is cancelled it completes what it is writing
+	//     first (A4).
+	//   - Stop scales the workloads of the release to zero and keeps its data. The next
+	//     Deploy or Start restores them.
+	//   - Start undoes Stop, even one that was interrupted, and waits until the
+	//     workloads are ready.
+	//   - Restart rolls the pods of the release.
+	//   - Delete uninstalls the release; if it does not exist, that is not an error.
+	//
+	// A release that belongs to another environment is an *OwnedError, and is left as
+	// it is (E6). Start, Stop and Restart of a release that does not exist are
+	// ErrNotFound. A Deployer refuses an action that it does not know.
+	Act(ctx context.Context, action Action, r Release, emit Emit) error
 	// Remove removes what the releases of an environment leave in its namespace:
 	// what Prepare made, and volumes, unless keepVolumes is set, in which case the
 	// credentials of databases and the namespace are kept as well (D6). What belongs

@@ -225,9 +225,9 @@ type late struct {
 	emits chan runtime.Emit
 }
 
-func (d late) Deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+func (d late) Act(ctx context.Context, a runtime.Action, r runtime.Release, emit runtime.Emit) error {
 	d.emits <- emit
-	return d.Deployer.Deploy(ctx, r, emit)
+	return d.Deployer.Act(ctx, a, r, emit)
 }
 
 func TestLateEvents(t *testing.T) {

@@ -126,7 +126,7 @@ func stringsOf(name string, v reflect.Value, f func(field, text string)) {
 // A leaky deployer says the value wherever it can.
 type leaky struct{ runtime.Deployer }
 
-func (d leaky) Deploy(_ context.Context, r runtime.Release, emit runtime.Emit) error {
+func (d leaky) Act(_ context.Context, _ runtime.Action, r runtime.Release, emit runtime.Emit) error {
 	emit(runtime.Log{Source: r.Service.Name, Text: "password " + value})
 	emit(runtime.WaitingFor{What: value})
 	emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: "the server says: " + value}})

@@ -94,7 +94,7 @@ func (x *run) pruneOne(ctx context.Context, name string) error {
 		Pipeline: x.req.Environment.Pipeline, Environment: x.req.Environment.Name, Namespace: x.namespace,
 		Service: plan.Service{Name: name},
 	}
-	if err := x.Deployer.Delete(ctx, r, func(b Body) { x.track.events.Send("", "", b) }); err != nil {
+	if err := x.Deployer.Act(ctx, Delete, r, func(b Body) { x.track.events.Send("", "", b) }); err != nil {
 		return fmt.Errorf("delete release %s, whose service is not in the plan: %w", name, err)
 	}
 	x.track.pruned(name)

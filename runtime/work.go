@@ -165,31 +165,26 @@ func (r *run) try(ctx context.Context, s *service) (state State, reason string, 
 	r.track.set(s, verb[r.req.Action], why)
 	emit, stop := r.track.emit(s)
 	defer stop()
-	for _, do := range r.operations(s) {
-		if err := do(ctx, release, emit); err != nil {
+	for _, action := range r.operations(s) {
+		if err := r.Deployer.Act(ctx, action, release, emit); err != nil {
 			return "", "", fmt.Errorf("%s %s: %w", r.req.Action, s.Name, err)
 		}
 	}
 	return Done, why, nil
 }
 
-// operations returns what the action is to s, one after the other.
-func (r *run) operations(s *service) []func(context.Context, Release, Emit) error {
-	do := map[Action]func(context.Context, Release, Emit) error{
-		Deploy:  r.Deployer.Deploy,
-		Stop:    r.Deployer.Stop,
-		Restart: r.Deployer.Restart,
-		Delete:  r.Deployer.Delete,
-		Start:   r.Deployer.Start,
-	}[r.req.Action]
-	var all []func(context.Context, Release, Emit) error
-	if s.guard && !s.idle {
-		all = append(all, r.Deployer.Deploy)
+// operations returns the actions on the release of s, in order: a job that runs on an
+// action is deployed, and on a delete it is deleted as well.
+func (r *run) operations(s *service) []Action {
+	switch guards := s.guard && !s.idle; {
+	case guards && r.req.Action == Delete:
+		return []Action{Deploy, Delete}
+	case guards:
+		return []Action{Deploy}
+	case s.guard && r.req.Action != Delete:
+		return nil
 	}
-	if !s.guard || r.req.Action == Delete {
-		all = append(all, do)
-	}
-	return all
+	return []Action{r.req.Action}
 }
 
 // theirs reports whether a release of the name of s belongs to somebody else.

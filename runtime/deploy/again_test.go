@@ -50,7 +50,7 @@ func TestComesBack(t *testing.T) {
 				}
 				var told []string
 				r := b.release(two)
-				err := d.Deploy(t.Context(), r, func(e runtime.Body) {
+				err := d.Act(t.Context(), runtime.Deploy, r, func(e runtime.Body) {
 					if e, ok := e.(runtime.Retried); ok {
 						told = append(told, e.What+": "+e.Error)
 						w.cut(false)

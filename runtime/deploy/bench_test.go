@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
@@ -122,7 +123,7 @@ func pass(b *testing.B, config *rest.Config, dir, namespace string, p *plan.Plan
 		mu.Lock()
 		n++
 		mu.Unlock()
-		return d.Deploy(b.Context(), r, discard)
+		return d.Act(b.Context(), runtime.Deploy, r, discard)
 	})
 	return n
 }

@@ -116,7 +116,7 @@ func TestJob(t *testing.T) {
 	}
 
 	// Deployed with nothing changed, which only somebody does who wants it.
-	if err := b.Deploy(t.Context(), r, discard); err != nil {
+	if err := b.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 		t.Fatal(explained(err))
 	}
 	if forced := b.jobs("migrate"); len(forced) != 1 || forced[0] == succeeded[0] {
@@ -166,7 +166,7 @@ func TestHooks(t *testing.T) {
 		"templates/hook.yaml": hook,
 	})
 	s.Values = map[string]any{"node": k.node}
-	if err := b.Deploy(t.Context(), b.release(s), func(e runtime.Body) {
+	if err := b.Act(t.Context(), runtime.Deploy, b.release(s), func(e runtime.Body) {
 		if _, ok := e.(runtime.WaitingFor); ok { // a hook that ran by now would have failed
 			k.mu.Lock()
 			ready = true
@@ -250,7 +250,7 @@ spec: {size: {{ .Values.size }}}
 	is("False")
 	s.Values = map[string]any{"size": 2}
 	s.Timeout = plan.Duration(2 * time.Second)
-	err = b.Deploy(t.Context(), func() runtime.Release { r := b.release(s); r.OnFailure = runtime.Keep; return r }(), discard)
+	err = b.Act(t.Context(), runtime.Deploy, func() runtime.Release { r := b.release(s); r.OnFailure = runtime.Keep; return r }(), discard)
 	if !errors.Is(err, runtime.ErrTimeout) {
 		t.Fatalf("Deploy = %v, want a timeout", err)
 	}
@@ -259,7 +259,7 @@ spec: {size: {{ .Values.size }}}
 	s.Values = map[string]any{"size": 3}
 	r := b.release(s)
 	r.OnFailure = runtime.Keep
-	err = b.Deploy(t.Context(), r, func(e runtime.Body) {
+	err = b.Act(t.Context(), runtime.Deploy, r, func(e runtime.Body) {
 		if w, ok := e.(runtime.WaitingFor); ok && strings.HasPrefix(w.What, "thing one") {
 			must(t, c.Delete(t.Context(), "one", metav1.DeleteOptions{}))
 		}
@@ -272,7 +272,7 @@ spec: {size: {{ .Values.size }}}
 	is("False")
 	s.Values = map[string]any{"size": 2}
 	s.Timeout = plan.Duration(time.Minute)
-	err = b.Deploy(t.Context(), b.release(s), func(e runtime.Body) {
+	err = b.Act(t.Context(), runtime.Deploy, b.release(s), func(e runtime.Body) {
 		if w, ok := e.(runtime.WaitingFor); ok && strings.HasPrefix(w.What, "thing one") {
 			is("True")
 		}
@@ -304,7 +304,7 @@ spec: {type: LoadBalancer, selektor: {app: web}, ports: [{port: 80}]}
 `})
 	s.Pos = plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}
 	var got []string
-	if err := b.Deploy(t.Context(), b.release(s), func(e runtime.Body) {
+	if err := b.Act(t.Context(), runtime.Deploy, b.release(s), func(e runtime.Body) {
 		if w, ok := e.(runtime.Warned); ok {
 			got = append(got, w.Diagnostic.Pos.String()+" "+w.Diagnostic.Message)
 		}
@@ -340,7 +340,7 @@ func TestWrongCharts(t *testing.T) {
 		"values don't meet the specifications of the schema", "size")
 
 	kind := writeChart(t, dir, "kind", map[string]string{"templates/a.yaml": "apiVersion: none.test/v1\nkind: Thing\nmetadata: {name: x}\n"})
-	err := b.Deploy(t.Context(), b.release(kind), discard)
+	err := b.Act(t.Context(), runtime.Deploy, b.release(kind), discard)
 	if err == nil {
 		t.Fatal("Deploy of an unknown kind = nil")
 	}
@@ -355,7 +355,7 @@ func TestWrongCharts(t *testing.T) {
 		noise[i] = byte('!' + r.IntN(90))
 	}
 	large := writeChart(t, dir, "large", map[string]string{"noise.txt": string(noise)})
-	err = b.Deploy(t.Context(), b.release(large), discard)
+	err = b.Act(t.Context(), runtime.Deploy, b.release(large), discard)
 	if err == nil {
 		t.Fatal("Deploy of a chart that is too large = nil")
 	}

@@ -150,7 +150,7 @@ spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
 			r := b.release(tagged(s, "2"))
 			r.OnFailure = runtime.Keep
 			var refused *runtime.RefusedError
-			if err := b.Deploy(t.Context(), r, discard); !errors.As(err, &refused) || cmp.Diff(refused.Changes, []runtime.RefusedChange{got}) != "" {
+			if err := b.Act(t.Context(), runtime.Deploy, r, discard); !errors.As(err, &refused) || cmp.Diff(refused.Changes, []runtime.RefusedChange{got}) != "" {
 				t.Errorf("Deploy = %v, want %+v", err, got)
 			}
 		})
@@ -311,7 +311,7 @@ data: {tag: "2"}
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			var refused *runtime.RefusedError
-			if err := b.Deploy(t.Context(), b.release(tagged(s, "2")), discard); !errors.As(err, &refused) || cmp.Diff(refused.Changes, []runtime.RefusedChange{want}) != "" {
+			if err := b.Act(t.Context(), runtime.Deploy, b.release(tagged(s, "2")), discard); !errors.As(err, &refused) || cmp.Diff(refused.Changes, []runtime.RefusedChange{want}) != "" {
 				t.Errorf("Deploy = %v, want %+v", err, want)
 			}
 			first := tagged(s, "2")
@@ -408,7 +408,7 @@ func TestCheckAsksLittle(t *testing.T) {
 	if n := asked.take(); n["all"] != 0 {
 		t.Errorf("in a new namespace it asked %s", shown(n))
 	}
-	must(t, d.Deploy(t.Context(), r, discard))
+	must(t, d.Act(t.Context(), runtime.Deploy, r, discard))
 	r.Service = with(s, "two")
 	r.Fingerprint, err = d.Fingerprint(t.Context(), r)
 	must(t, err)

@@ -105,13 +105,29 @@ func (d *Deployer) Keep(namespace string) (done func()) {
 	return done
 }
 
-// Deploy implements [runtime.Deployer]. What is deployed already as it would be
-// is deployed once more: whoever calls has looked, and wants that. Jobs that have
-// ended run again then.
-func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.again(ctx, emit, "deploy "+r.Service.Name, func() error { return d.deploy(ctx, r, emit) })
+// Act implements [runtime.Deployer].
+func (d *Deployer) Act(ctx context.Context, a runtime.Action, r runtime.Release, emit runtime.Emit) error {
+	var act func(context.Context, runtime.Release, runtime.Emit) error
+	switch a {
+	case runtime.Deploy:
+		act = d.deploy
+	case runtime.Stop:
+		act = d.stop
+	case runtime.Start:
+		act = d.start
+	case runtime.Restart:
+		act = d.restart
+	case runtime.Delete:
+		act = d.uninstall
+	default:
+		return fmt.Errorf("unknown action %q", a)
+	}
+	return d.again(ctx, emit, string(a)+" "+r.Service.Name, func() error { return act(ctx, r, emit) })
 }
 
+// deploy installs or upgrades a release. One that is deployed already as it would be
+// is deployed once more: the caller has looked, and wants that. Jobs that have ended
+// run again then.
 func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	d.seen.forget(r.Namespace)
 	o, err := d.open(ctx, r, emit)

@@ -132,7 +132,7 @@ func TestCutWatch(t *testing.T) {
 	r := b.release(s)
 	go func() {
 		var once sync.Once
-		done <- b.Deploy(t.Context(), r, func(e runtime.Body) {
+		done <- b.Act(t.Context(), runtime.Deploy, r, func(e runtime.Body) {
 			if _, ok := e.(runtime.PodChanged); ok {
 				once.Do(func() { close(waiting) })
 			}
@@ -170,7 +170,7 @@ func TestServerGone(t *testing.T) {
 	s.Timeout = plan.Duration(5 * time.Second)
 	r := b.release(s)
 	var once sync.Once
-	err := b.Deploy(t.Context(), r, func(e runtime.Body) {
+	err := b.Act(t.Context(), runtime.Deploy, r, func(e runtime.Body) {
 		if _, ok := e.(runtime.PodChanged); ok {
 			once.Do(func() { w.cut(true) })
 		}
@@ -221,9 +221,9 @@ func TestNoCluster(t *testing.T) {
 			for name, err := range map[string]error{
 				"Deployed": err,
 				"Prepare":  d.Prepare(t.Context(), keyOf("none-dev"), planOf(container("api"))),
-				"Deploy":   d.Deploy(t.Context(), r, discard),
-				"Stop":     d.Stop(t.Context(), r, discard),
-				"Delete":   d.Delete(t.Context(), r, discard),
+				"Deploy":   d.Act(t.Context(), runtime.Deploy, r, discard),
+				"Stop":     d.Act(t.Context(), runtime.Stop, r, discard),
+				"Delete":   d.Act(t.Context(), runtime.Delete, r, discard),
 			} {
 				if err == nil {
 					t.Errorf("%s = nil", name)
@@ -310,7 +310,7 @@ func TestRights(t *testing.T) {
 			if err := d.Prepare(t.Context(), keyOf(b.namespace), planOf(container("api"))); err != nil {
 				t.Errorf("Prepare = %v", err)
 			}
-			err := d.Deploy(t.Context(), b.release(container("api")), discard)
+			err := d.Act(t.Context(), runtime.Deploy, b.release(container("api")), discard)
 			if (err != nil) != (test.want != nil) {
 				t.Fatalf("Deploy = %v, want %q", err, test.want)
 			}

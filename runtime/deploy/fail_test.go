@@ -62,7 +62,7 @@ func (b *bench) release(s plan.Service) runtime.Release {
 func (b *bench) deploy(s plan.Service) runtime.Release {
 	b.t.Helper()
 	r := b.release(s)
-	if err := b.Deploy(b.t.Context(), r, discard); err != nil {
+	if err := b.Act(b.t.Context(), runtime.Deploy, r, discard); err != nil {
 		b.t.Fatal(explained(err))
 	}
 	return r
@@ -73,7 +73,7 @@ func (b *bench) fails(s plan.Service, onFailure runtime.OnFailure) *runtime.Rele
 	b.t.Helper()
 	r := b.release(s)
 	r.OnFailure = onFailure
-	err := b.Deploy(b.t.Context(), r, discard)
+	err := b.Act(b.t.Context(), runtime.Deploy, r, discard)
 	var failed *runtime.ReleaseError
 	if !errors.As(err, &failed) {
 		b.t.Fatalf("Deploy(%s) = %v, want a ReleaseError", s.Name, err)
@@ -146,7 +146,7 @@ func TestFailures(t *testing.T) {
 			var logs []string
 			r := b.release(bad)
 			started := time.Now()
-			err := b.Deploy(t.Context(), r, func(e runtime.Body) {
+			err := b.Act(t.Context(), runtime.Deploy, r, func(e runtime.Body) {
 				if l, ok := e.(runtime.Log); ok {
 					logs = append(logs, l.Text)
 				}
@@ -213,7 +213,7 @@ func TestCancelledWait(t *testing.T) {
 	r := b.release(s)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
-	err := b.Deploy(ctx, r, func(e runtime.Body) {
+	err := b.Act(ctx, runtime.Deploy, r, func(e runtime.Body) {
 		if _, ok := e.(runtime.PodChanged); ok {
 			cancel(stopped)
 		}

@@ -194,7 +194,7 @@ func TestHookKilled(t *testing.T) {
 			r := b.release(tagged(s, "2"))
 			mortal, dead := dying(config, 3, true) // the record, that the hook begins, the hook
 			d := newDeployer(t, deploy.Options{Config: mortal, Dir: dir})
-			if err := d.Deploy(t.Context(), r, discard); err == nil || !dead.Load() {
+			if err := d.Act(t.Context(), runtime.Deploy, r, discard); err == nil || !dead.Load() {
 				t.Fatalf("Deploy = %v, killed: %v", err, dead.Load())
 			}
 			left := b.hookJob()
@@ -207,7 +207,7 @@ func TestHookKilled(t *testing.T) {
 				must(t, err)
 			}
 			k.now(succeeds)
-			if err := b.Deploy(t.Context(), r, discard); err != nil {
+			if err := b.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 				t.Fatal(explained(err))
 			}
 			if d := b.deployed("web"); !d.Ready || d.Fingerprint != r.Fingerprint {
@@ -237,7 +237,7 @@ func TestHookOfDeletion(t *testing.T) {
 	jobs := client(t, config).BatchV1().Jobs(b.namespace)
 	made, err := jobs.Create(t.Context(), suspended("migrate", metav1.ObjectMeta{Annotations: map[string]string{"helm.sh/hook": "pre-delete"}}), metav1.CreateOptions{})
 	must(t, err)
-	err = b.Delete(t.Context(), r, discard)
+	err = b.Act(t.Context(), runtime.Delete, r, discard)
 	if err == nil {
 		t.Fatal("Delete = nil though the job of its hook is somebody else's")
 	}
@@ -247,13 +247,13 @@ func TestHookOfDeletion(t *testing.T) {
 	}
 	must(t, jobs.Delete(t.Context(), "migrate", metav1.DeleteOptions{}))
 	for range 2 {
-		if err = b.Delete(t.Context(), r, discard); err == nil {
+		if err = b.Act(t.Context(), runtime.Delete, r, discard); err == nil {
 			t.Fatal("Delete = nil though its hook failed")
 		}
 		contains(t, explained(err), "job migrate: it failed", "exited with status 3")
 	}
 	k.now(succeeds)
-	must(t, b.Delete(t.Context(), r, discard))
+	must(t, b.Act(t.Context(), runtime.Delete, r, discard))
 	if d := b.deployed("web"); d != (runtime.Deployed{}) {
 		t.Errorf("%+v is left", d)
 	}
@@ -294,7 +294,7 @@ func TestHookVanishes(t *testing.T) {
 			b.deploy(tagged(s, "1"))
 			r := b.release(tagged(s, "2"))
 			r.OnFailure = runtime.Keep
-			err = b.Deploy(t.Context(), r, func(e runtime.Body) {
+			err = b.Act(t.Context(), runtime.Deploy, r, func(e runtime.Body) {
 				if p, ok := e.(runtime.PodChanged); ok && p.Ready && test.pod == "runs" {
 					background := metav1.DeletePropagationBackground
 					must(t, client(t, config).BatchV1().Jobs(b.namespace).Delete(t.Context(), "migrate", metav1.DeleteOptions{PropagationPolicy: &background}))

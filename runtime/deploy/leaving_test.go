@@ -92,7 +92,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: none-such, resources: {re
 	b.deploy(tagged(s, "1"))
 	s.Timeout = plan.Duration(5 * time.Second)
 	var waits []string
-	err := b.Deploy(t.Context(), b.release(tagged(s, "2")), func(e runtime.Body) {
+	err := b.Act(t.Context(), runtime.Deploy, b.release(tagged(s, "2")), func(e runtime.Body) {
 		if w, ok := e.(runtime.WaitingFor); ok {
 			waits = append(waits, w.What)
 		}

@@ -33,7 +33,7 @@ func TestLive(t *testing.T) {
 	}
 	for _, s := range p.Services {
 		r := releaseIn(ns, s)
-		if err := d.Deploy(t.Context(), r, discard); err != nil {
+		if err := d.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestChanges(t *testing.T) {
 	if diff := cmp.Diff([]string{"Deployment false true", "Service false true", "ServiceAccount false true"}, look(r, false)); diff != "" {
 		t.Errorf("before (-want +got):\n%s", diff)
 	}
-	if err := d.Deploy(t.Context(), r, discard); err != nil {
+	if err := d.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 		t.Fatal(err)
 	}
 	if got := look(r, false); got != nil {

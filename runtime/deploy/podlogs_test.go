@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
@@ -131,7 +132,7 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	api.Workload.Replicas = 5
 	for _, s := range []plan.Service{away.on(api), there.on(container("web"))} {
 		must(t, d.Prepare(t.Context(), keyOf(ns), &plan.Plan{Services: []plan.Service{s}}))
-		must(t, d.Deploy(t.Context(), releaseIn(ns, s), discard))
+		must(t, d.Act(t.Context(), runtime.Deploy, releaseIn(ns, s), discard))
 	}
 	var got []string
 	err := d.Logs(t.Context(), keyOf(ns), deploy.LogOptions{}, func(l deploy.LogLine) { got = append(got, l.Service+": "+l.Text) })
@@ -193,7 +194,7 @@ func TestTail(t *testing.T) {
 	release := func(s plan.Service) {
 		t.Helper()
 		must(t, d.Prepare(t.Context(), keyOf(ns), &plan.Plan{Services: []plan.Service{s}}))
-		must(t, d.Deploy(t.Context(), releaseIn(ns, s), discard))
+		must(t, d.Act(t.Context(), runtime.Deploy, releaseIn(ns, s), discard))
 	}
 	release(api)
 	release(node.on(container("web")))

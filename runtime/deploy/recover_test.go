@@ -85,9 +85,9 @@ func TestKilled(t *testing.T) {
 					d := newDeployer(t, deploy.Options{Config: mortal})
 					var err error
 					if action == "delete" {
-						err = d.Delete(t.Context(), do, discard)
+						err = d.Act(t.Context(), runtime.Delete, do, discard)
 					} else {
-						err = d.Deploy(t.Context(), do, discard)
+						err = d.Act(t.Context(), runtime.Deploy, do, discard)
 					}
 					if !dead.Load() {
 						if (err != nil) != (action == "rollback") {
@@ -115,7 +115,7 @@ func TestKilled(t *testing.T) {
 func (b *bench) afterDeath(action string, r runtime.Release, n int64) {
 	b.t.Helper()
 	if action == "delete" {
-		if err := b.Delete(b.t.Context(), r, discard); err != nil {
+		if err := b.Act(b.t.Context(), runtime.Delete, r, discard); err != nil {
 			b.t.Errorf("killed at change %d: delete again = %v", n, err)
 		}
 		if got := b.deployed("api"); got != (runtime.Deployed{}) {
@@ -123,7 +123,7 @@ func (b *bench) afterDeath(action string, r runtime.Release, n int64) {
 		}
 	}
 	if got := b.deployed("api"); !got.Ready || got.Fingerprint != r.Fingerprint {
-		if err := b.Deploy(b.t.Context(), r, discard); err != nil {
+		if err := b.Act(b.t.Context(), runtime.Deploy, r, discard); err != nil {
 			b.t.Errorf("killed at change %d: deploy = %v", n, explained(err))
 			return
 		}
@@ -195,7 +195,7 @@ func TestLeftover(t *testing.T) {
 	b := newBench(t, deploy.Options{Config: config})
 	b.deploy(one)
 	mortal, dead := dying(config, 4, false) // record, Service, Deployment, record
-	if err := newDeployer(t, deploy.Options{Config: mortal}).Deploy(t.Context(), b.release(two), discard); err == nil || !dead.Load() {
+	if err := newDeployer(t, deploy.Options{Config: mortal}).Act(t.Context(), runtime.Deploy, b.release(two), discard); err == nil || !dead.Load() {
 		t.Fatalf("it did not die: %v", err)
 	}
 	if _, err := client(t, config).CoreV1().Services(b.namespace).Get(t.Context(), "api", metav1.GetOptions{}); err != nil {
@@ -249,7 +249,7 @@ func TestRealHelm(t *testing.T) {
 	if got, want := b.deployed("api"), (runtime.Deployed{Status: "deployed", Revision: 3, Owner: keyOf(b.namespace)}); got != want {
 		t.Errorf("after helm rollback %+v is deployed, want %+v", got, want)
 	}
-	if err := b.Deploy(t.Context(), first, discard); err != nil {
+	if err := b.Act(t.Context(), runtime.Deploy, first, discard); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := b.deployed("api"), (runtime.Deployed{Fingerprint: first.Fingerprint, Ready: true, Status: "deployed", Revision: 4, Owner: keyOf(b.namespace)}); got != want {
@@ -261,7 +261,7 @@ func TestRealHelm(t *testing.T) {
 	if got := b.deployed("api"); got != (runtime.Deployed{}) {
 		t.Errorf("after helm uninstall %+v is deployed", got)
 	}
-	if err := b.Deploy(t.Context(), second, discard); err != nil {
+	if err := b.Act(t.Context(), runtime.Deploy, second, discard); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.deployed("api"); !got.Ready || got.Fingerprint != second.Fingerprint || got.Revision != 5 {
@@ -302,7 +302,7 @@ func TestTakenName(t *testing.T) {
 	if _, err := client(t, config).CoreV1().Services(b.namespace).Create(t.Context(), foreignService("api"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	err := b.Deploy(t.Context(), b.release(s), discard)
+	err := b.Act(t.Context(), runtime.Deploy, b.release(s), discard)
 	if err == nil {
 		t.Fatal("Deploy = nil")
 	}

@@ -79,7 +79,7 @@ func TestRemove(t *testing.T) {
 				var err error
 				r.Fingerprint, err = d.Fingerprint(t.Context(), r)
 				must(t, err)
-				if err := d.Deploy(t.Context(), r, discard); err != nil {
+				if err := d.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 					t.Fatal(explained(err))
 				}
 				releases = append(releases, r)
@@ -88,7 +88,7 @@ func TestRemove(t *testing.T) {
 				test.then(t, namespace)
 			}
 			for _, r := range releases {
-				must(t, d.Delete(t.Context(), r, discard))
+				must(t, d.Act(t.Context(), runtime.Delete, r, discard))
 			}
 			if got := dataIn(t, c, namespace); !slices.Contains(got, "api-cache") || !slices.Contains(got, "db-credentials") {
 				t.Errorf("the volumes went with the releases: %v", got)

@@ -119,7 +119,7 @@ func TestHostileChart(t *testing.T) {
 	evil = writeChart(t, dir, "asks", map[string]string{"templates/bomb.yaml": bomb})
 	release = b.release(evil)
 	for name, try := range map[string]func() error{
-		"Deploy":  func() error { return b.Deploy(t.Context(), release, discard) },
+		"Deploy":  func() error { return b.Act(t.Context(), runtime.Deploy, release, discard) },
 		"Changes": func() error { _, err := b.Changes(t.Context(), release, false); return err },
 	} {
 		var bound *render.BoundError
@@ -152,7 +152,7 @@ func TestRenderStopped(t *testing.T) {
 		"Deploy": func(ctx context.Context, timeout time.Duration) error {
 			s := asks
 			s.Timeout = plan.Duration(timeout)
-			return b.Deploy(ctx, b.release(s), discard)
+			return b.Act(ctx, runtime.Deploy, b.release(s), discard)
 		},
 		"Changes": func(ctx context.Context, timeout time.Duration) error {
 			s := asks

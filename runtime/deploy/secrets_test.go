@@ -337,8 +337,8 @@ func TestCredentials(t *testing.T) {
 		do   func() error
 	}{
 		{"prepare", func() error { return b.Prepare(t.Context(), keyOf(b.namespace), planOf(db, api)) }},
-		{"stop", func() error { return b.Stop(t.Context(), r, discard) }},
-		{"delete", func() error { return b.Delete(t.Context(), r, discard) }},
+		{"stop", func() error { return b.Act(t.Context(), runtime.Stop, r, discard) }},
+		{"delete", func() error { return b.Act(t.Context(), runtime.Delete, r, discard) }},
 		{"a new process", func() error {
 			return newDeployer(t, deploy.Options{Config: config}).Prepare(t.Context(), keyOf(b.namespace), planOf(db, api))
 		}},

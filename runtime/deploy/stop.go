@@ -35,12 +35,8 @@ const (
 	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 )
 
-// Stop implements [runtime.Deployer]: it scales Deployments and StatefulSets to
-// zero and suspends CronJobs. A deploy brings back what there was.
-func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.again(ctx, emit, "stop "+r.Service.Name, func() error { return d.stop(ctx, r, emit) })
-}
-
+// stop scales Deployments and StatefulSets to zero and suspends CronJobs. A deploy
+// restores them.
 func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
@@ -85,12 +81,7 @@ func (r revision) isStopped() bool {
 	return r.stopped() || r.labels[labelReady] == stopping+strconv.Itoa(r.version)
 }
 
-// Start implements [runtime.Deployer]. A release that is not stopped is only
-// waited for.
-func (d *Deployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.again(ctx, emit, "start "+r.Service.Name, func() error { return d.start(ctx, r, emit) })
-}
-
+// start undoes a stop. A release that is not stopped is only waited for.
 func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
@@ -158,11 +149,7 @@ func revive(was, target, live kruntime.Object) kruntime.Object {
 	return old
 }
 
-// Restart implements [runtime.Deployer], as "kubectl rollout restart" does.
-func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.again(ctx, emit, "restart "+r.Service.Name, func() error { return d.restart(ctx, r, emit) })
-}
-
+// restart does what "kubectl rollout restart" does.
 func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
@@ -195,12 +182,8 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	return d.explain(ctx, o.mark(map[string]any{labelReady: strconv.Itoa(last.version)}))
 }
 
-// Delete implements [runtime.Deployer]. What says that it is to be kept stays:
-// volumes, and the credentials of databases, which are in no release (D6).
-func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.again(ctx, emit, "delete "+r.Service.Name, func() error { return d.uninstall(ctx, r, emit) })
-}
-
+// uninstall deletes a release. What is marked to be kept stays: volumes, and the
+// credentials of databases, which are in no release (D6).
 func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, err := d.open(ctx, r, emit)
 	if err != nil {

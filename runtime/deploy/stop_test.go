@@ -71,7 +71,7 @@ spec:
 	stop := func() {
 		t.Helper()
 		for range 2 {
-			if err := b.Stop(t.Context(), r, discard); err != nil {
+			if err := b.Act(t.Context(), runtime.Stop, r, discard); err != nil {
 				t.Fatal(explained(err))
 			}
 		}
@@ -82,7 +82,7 @@ spec:
 	}
 	stop()
 	for range 2 {
-		if err := b.Start(t.Context(), r, discard); err != nil {
+		if err := b.Act(t.Context(), runtime.Start, r, discard); err != nil {
 			t.Fatal(explained(err))
 		}
 		scale(3)
@@ -91,7 +91,7 @@ spec:
 		}
 	}
 	stop()
-	if err := b.Deploy(t.Context(), r, discard); err != nil {
+	if err := b.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 		t.Fatal(explained(err))
 	}
 	scale(3)
@@ -105,7 +105,7 @@ spec:
 	if d := b.deployed("web"); !d.Ready || d.Revision != 2 {
 		t.Errorf("deployed anew, %+v is deployed", d)
 	}
-	if err := b.Stop(t.Context(), releaseIn(b.namespace, plan.Service{Name: "none"}), discard); !errors.Is(err, runtime.ErrNotFound) {
+	if err := b.Act(t.Context(), runtime.Stop, releaseIn(b.namespace, plan.Service{Name: "none"}), discard); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Stop of what is not there = %v", err)
 	}
 }
@@ -131,7 +131,7 @@ func TestRestart(t *testing.T) {
 		return ""
 	}
 	before, was := pod(), b.deployed("api")
-	if err := b.Restart(t.Context(), r, discard); err != nil {
+	if err := b.Act(t.Context(), runtime.Restart, r, discard); err != nil {
 		t.Fatal(explained(err))
 	}
 	if pod() == before {

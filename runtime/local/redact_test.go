@@ -33,7 +33,7 @@ type leaky struct {
 	says string
 }
 
-func (d leaky) Deploy(_ context.Context, r runtime.Release, emit runtime.Emit) error {
+func (d leaky) Act(_ context.Context, _ runtime.Action, r runtime.Release, emit runtime.Emit) error {
 	emit(runtime.Warned{Diagnostic: plan.Diagnostic{Message: d.says}})
 	return fmt.Errorf("%s: %s", r.Service.Name, d.says)
 }

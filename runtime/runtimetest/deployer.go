@@ -168,8 +168,8 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	}}}
 }
 
-// Deploy implements [runtime.Deployer].
-func (d *Deployer) Deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+// deploy is the action of that name.
+func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	name := r.Service.Name
 	if err := d.world.step(ctx, "Deployer.Deploy", name); err != nil {
 		return err
@@ -260,20 +260,6 @@ func (d *Deployer) failed(r runtime.Release, err error) *runtime.ReleaseError {
 	}
 }
 
-// Stop implements [runtime.Deployer].
-func (d *Deployer) Stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.act(ctx, "Deployer.Stop", r, func(in map[string]*Release, name string) {
-		in[name].Stopped, in[name].Ready = true, false
-	})
-}
-
-// Start implements [runtime.Deployer].
-func (d *Deployer) Start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.act(ctx, "Deployer.Start", r, func(in map[string]*Release, name string) {
-		in[name].Stopped, in[name].Ready = false, true
-	})
-}
-
 // Remove implements [runtime.Deployer].
 func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
 	if err := d.world.step(ctx, "Deployer.Remove", key.Namespace()); err != nil {
@@ -293,26 +279,45 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	return nil
 }
 
-// Restart implements [runtime.Deployer]. Until it is done the release is not ready.
-func (d *Deployer) Restart(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+// Act implements [runtime.Deployer]. In the calls of the world each action has a name of
+// its own, such as "Deployer.Deploy". Until a restart is done the release is not ready.
+func (d *Deployer) Act(ctx context.Context, a runtime.Action, r runtime.Release, emit runtime.Emit) error {
+	switch a {
+	case runtime.Deploy:
+		return d.deploy(ctx, r, emit)
+	case runtime.Stop:
+		return d.act(ctx, "Deployer.Stop", r, func(in map[string]*Release, name string) {
+			in[name].Stopped, in[name].Ready = true, false
+		})
+	case runtime.Start:
+		return d.act(ctx, "Deployer.Start", r, func(in map[string]*Release, name string) {
+			in[name].Stopped, in[name].Ready = false, true
+		})
+	case runtime.Restart:
+		ready := d.begun(r)
+		return d.act(ctx, "Deployer.Restart", r, func(in map[string]*Release, name string) {
+			in[name].Restarts++
+			in[name].Ready = ready
+		})
+	case runtime.Delete:
+		return d.act(ctx, "Deployer.Delete", r, func(in map[string]*Release, name string) {
+			delete(in, name)
+		})
+	}
+	return fmt.Errorf("unknown action %q", a)
+}
+
+// begun makes a release that is restarted one that is not ready, and reports whether it
+// was ready.
+func (d *Deployer) begun(r runtime.Release) bool {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	was := d.namespaces[r.Namespace][r.Service.Name]
 	ready := was != nil && was.Ready
 	if ready && owned(d.namespaces[r.Namespace], r) == nil {
 		was.Ready = false
 	}
-	d.mu.Unlock()
-	return d.act(ctx, "Deployer.Restart", r, func(in map[string]*Release, name string) {
-		in[name].Restarts++
-		in[name].Ready = ready
-	})
-}
-
-// Delete implements [runtime.Deployer].
-func (d *Deployer) Delete(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.act(ctx, "Deployer.Delete", r, func(in map[string]*Release, name string) {
-		delete(in, name)
-	})
+	return ready
 }
 
 func (d *Deployer) act(ctx context.Context, op string, r runtime.Release, change func(map[string]*Release, string)) error {

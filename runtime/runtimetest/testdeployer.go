@@ -103,7 +103,7 @@ func (dt DeployerTest) deployed(t *testing.T, key runtime.EnvironmentKey) map[st
 
 func (dt DeployerTest) deploy(t *testing.T, r runtime.Release) {
 	t.Helper()
-	if err := dt.Deployer.Deploy(t.Context(), r, discard); err != nil {
+	if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 		t.Fatalf("Deploy(%s) = %v", r.Service.Name, err)
 	}
 }
@@ -215,7 +215,7 @@ func testDeployerAtOnce(t *testing.T, dt DeployerTest) {
 	for _, s := range services {
 		r := dt.release(t, key, s, images[s.Name])
 		wg.Go(func() {
-			if err := dt.Deployer.Deploy(t.Context(), r, discard); err != nil {
+			if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 				t.Errorf("Deploy(%s) = %v", s.Name, err)
 			}
 		})
@@ -234,11 +234,14 @@ func testDeployerStop(t *testing.T, dt DeployerTest) {
 	key := dt.prepared(t, s)
 	r := dt.release(t, key, s, image)
 	dt.deploy(t, r)
-	if err := dt.Deployer.Restart(t.Context(), r, discard); err != nil {
+	if err := dt.Deployer.Act(t.Context(), runtime.Restart, r, discard); err != nil {
 		t.Errorf("Restart = %v", err)
 	}
+	if err := dt.Deployer.Act(t.Context(), "explode", r, discard); err == nil {
+		t.Errorf("Act of an unknown action succeeded")
+	}
 	for range 2 {
-		if err := dt.Deployer.Stop(t.Context(), r, discard); err != nil {
+		if err := dt.Deployer.Act(t.Context(), runtime.Stop, r, discard); err != nil {
 			t.Errorf("Stop = %v", err)
 		}
 	}
@@ -260,7 +263,7 @@ func testDeployerDelete(t *testing.T, dt DeployerTest) {
 	dt.deploy(t, r)
 	dt.deploy(t, dt.release(t, key, other, otherImage))
 	for range 2 {
-		if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
+		if err := dt.Deployer.Act(t.Context(), runtime.Delete, r, discard); err != nil {
 			t.Errorf("Delete = %v", err)
 		}
 	}
@@ -284,7 +287,7 @@ func testDeployerCancelled(t *testing.T, dt DeployerTest) {
 		if i == 0 {
 			cancel()
 		}
-		err := dt.Deployer.Deploy(ctx, r, func(runtime.Body) {
+		err := dt.Deployer.Act(ctx, runtime.Deploy, r, func(runtime.Body) {
 			mu.Lock()
 			defer mu.Unlock()
 			if seen++; seen == i {
@@ -320,7 +323,7 @@ func testDeployerBroken(t *testing.T, dt DeployerTest) {
 
 	fails := func(r runtime.Release) *runtime.ReleaseError {
 		t.Helper()
-		err := dt.Deployer.Deploy(t.Context(), r, discard)
+		err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard)
 		var release *runtime.ReleaseError
 		if !errors.As(err, &release) {
 			t.Fatalf("Deploy of what is broken = %v, want a ReleaseError", err)

@@ -13,19 +13,19 @@ func testDeployerStart(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
 	key := dt.prepared(t, s)
 	r := dt.release(t, key, s, image)
-	if err := dt.Deployer.Start(t.Context(), r, discard); !errors.Is(err, runtime.ErrNotFound) {
+	if err := dt.Deployer.Act(t.Context(), runtime.Start, r, discard); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Start of what was never deployed = %v, want ErrNotFound", err)
 	}
 	dt.deploy(t, r)
 	want := dt.deployed(t, key)["api"]
-	if err := dt.Deployer.Stop(t.Context(), r, discard); err != nil {
+	if err := dt.Deployer.Act(t.Context(), runtime.Stop, r, discard); err != nil {
 		t.Fatalf("Stop = %v", err)
 	}
 	if d := dt.deployed(t, key)["api"]; !d.Stopped || d.Ready {
 		t.Errorf("Deployed after a stop = %+v, want it stopped and not ready", d)
 	}
 	for range 2 { // what is not stopped is left as it is
-		if err := dt.Deployer.Start(t.Context(), r, discard); err != nil {
+		if err := dt.Deployer.Act(t.Context(), runtime.Start, r, discard); err != nil {
 			t.Fatalf("Start = %v", err)
 		}
 		if d := dt.deployed(t, key)["api"]; d != want {
@@ -72,7 +72,7 @@ func testDeployerKeepVolumes(t *testing.T, dt DeployerTest) {
 	}
 	for range 2 { // what was kept is there for the next one
 		dt.deploy(t, r)
-		if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
+		if err := dt.Deployer.Act(t.Context(), runtime.Delete, r, discard); err != nil {
 			t.Fatalf("Delete = %v", err)
 		}
 		if n := dt.remove(t, key, true); n == 0 {
@@ -82,7 +82,7 @@ func testDeployerKeepVolumes(t *testing.T, dt DeployerTest) {
 	if n := dt.remove(t, key, false); n != 0 {
 		t.Errorf("Remove of the volumes, too, warned %d times", n)
 	}
-	if err := dt.Deployer.Deploy(t.Context(), r, discard); err == nil {
+	if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err == nil {
 		t.Errorf("Deploy into an environment that was removed succeeded")
 	}
 }
@@ -106,7 +106,7 @@ func testDeployerRemove(t *testing.T, dt DeployerTest) {
 		if d := dt.deployed(t, key); !d["api"].Ready {
 			t.Fatalf("Deployed after Remove = %v, want api, which was not deleted", d)
 		}
-		if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
+		if err := dt.Deployer.Act(t.Context(), runtime.Delete, r, discard); err != nil {
 			t.Fatalf("Delete = %v", err)
 		}
 		for range 2 {
@@ -115,7 +115,7 @@ func testDeployerRemove(t *testing.T, dt DeployerTest) {
 			}
 		}
 		// The namespace is gone: nothing can be deployed before it is made anew.
-		if err := dt.Deployer.Deploy(t.Context(), r, discard); err == nil {
+		if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err == nil {
 			t.Errorf("Deploy into an environment that was removed succeeded")
 		}
 	}
@@ -145,11 +145,11 @@ func testDeployerOwner(t *testing.T, dt DeployerTest) {
 	release := dt.release(t, other, s, image)
 	for name, err := range map[string]error{
 		"Prepare": dt.Deployer.Prepare(t.Context(), other, &theirs),
-		"Deploy":  dt.Deployer.Deploy(t.Context(), release, discard),
-		"Stop":    dt.Deployer.Stop(t.Context(), release, discard),
-		"Start":   dt.Deployer.Start(t.Context(), release, discard),
-		"Restart": dt.Deployer.Restart(t.Context(), release, discard),
-		"Delete":  dt.Deployer.Delete(t.Context(), release, discard),
+		"Deploy":  dt.Deployer.Act(t.Context(), runtime.Deploy, release, discard),
+		"Stop":    dt.Deployer.Act(t.Context(), runtime.Stop, release, discard),
+		"Start":   dt.Deployer.Act(t.Context(), runtime.Start, release, discard),
+		"Restart": dt.Deployer.Act(t.Context(), runtime.Restart, release, discard),
+		"Delete":  dt.Deployer.Act(t.Context(), runtime.Delete, release, discard),
 	} {
 		var owned *runtime.OwnedError
 		if !errors.As(err, &owned) || owned.Owner != key || owned.Key != other {
@@ -166,7 +166,7 @@ func testDeployerOwner(t *testing.T, dt DeployerTest) {
 	}
 
 	// Whoever comes after the first one is gone has the namespace.
-	if err := dt.Deployer.Delete(t.Context(), r, discard); err != nil {
+	if err := dt.Deployer.Act(t.Context(), runtime.Delete, r, discard); err != nil {
 		t.Fatalf("Delete = %v", err)
 	}
 	dt.remove(t, key, false)
@@ -178,7 +178,7 @@ func testDeployerOwner(t *testing.T, dt DeployerTest) {
 	if err := dt.Deployer.Prepare(t.Context(), key, p); !errors.As(err, &owned) {
 		t.Errorf("Prepare(%v) = %v, want an OwnedError", key, err)
 	}
-	if err := dt.Deployer.Delete(t.Context(), release, discard); err != nil {
+	if err := dt.Deployer.Act(t.Context(), runtime.Delete, release, discard); err != nil {
 		t.Errorf("Delete = %v", err)
 	}
 	dt.remove(t, other, false)

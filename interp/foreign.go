@@ -25,6 +25,12 @@ func reserved(word string) bool {
 }
 
 var habits = []habit{
+	// What the scanner says of an escape counts wherever the string is.
+	escaping(`non-ASCII`, `\x and octal escapes go up to \x7f; write \u and four digits for a character, b"…" for bytes`),
+	escaping(`truncated escape|invalid escape sequence \\[xuU]`, `\x takes two hexadecimal digits, \u four, \U eight: "\x1b", "\u2013", "\U0001F600"`),
+	escaping(`code point`, `write the character itself, or \U and the eight digits of its number: "\U0001F600"`),
+	escaping(`invalid escape sequence \\e$`, `write \x1b`),
+	escaping(`invalid escape sequence`, `write \\ for a \, or r"…" for text without escapes`),
 	{say: "there are no f-strings", hint: fstrings, back: 1, when: func(l *line) bool {
 		return isText(l.tok(0)) && l.touches() && fPrefix.MatchString(l.tok(-1))
 	}},
@@ -170,7 +176,6 @@ var habits = []habit{
 	{say: "comparisons are not chained", hint: "write a < b and b < c", when: func(l *line) bool { return strings.Contains(l.msg, "does not associate") }},
 	{say: "a number does not start with 0", hint: "write 0o before an octal number", when: func(l *line) bool { return strings.Contains(l.msg, "obsolete form of octal") }},
 	{say: "the text is not closed", hint: `it ends with """, as it starts`, when: func(l *line) bool { return strings.Contains(l.msg, "EOF in string") }},
-	{hint: `write \\ for a \, or r"…" for text without escapes`, when: func(l *line) bool { return strings.Contains(l.msg, "invalid escape sequence") }},
 	{say: "the text is not closed at the end of its line", hint: `text over several lines stands between """ and """`, when: func(l *line) bool {
 		return strings.Contains(l.msg, "in string")
 	}},

@@ -112,10 +112,16 @@ func starting(word, say, hint string) habit {
 	return habit{say: say, hint: hint, back: 1, when: func(l *line) bool { return l.at == 1 && l.first() == word }}
 }
 
+// escaping is a habit about an escape in a string, by what the scanner says of it.
+func escaping(says, hint string) habit {
+	msg := regexp.MustCompile(says)
+	return habit{hint: hint, when: func(l *line) bool { return msg.MatchString(l.msg) }}
+}
+
 var gotWant = regexp.MustCompile(`^got (.+), want (.+)$`)
 
 // before matches messages of the parser whose position is before the token.
-var before = regexp.MustCompile(`want primary expression|^unexpected|^stray|in string|unindent|nesting`)
+var before = regexp.MustCompile(`want primary expression|^unexpected|^stray|in string|unindent|nesting|escape|code point`)
 
 // explainParse replaces what the parser says in d by what the author should write.
 // lines returns the text of a line of text.

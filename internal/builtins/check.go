@@ -198,6 +198,9 @@ func checkCron(s string) *problem {
 		return nil
 	}
 	fields := strings.Fields(s)
+	if word := "@" + s; slices.Contains(cronWords, word) {
+		return problemf("unknown schedule %q", s).hinted("write %q", word)
+	}
 	if len(fields) != len(cronFields) {
 		return problemf("%q has %d fields, want 5", clip(s), len(fields)).
 			hinted(`minute, hour, day of month, month, day of week: such as "0 3 * * *" for three in the morning`)

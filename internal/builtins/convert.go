@@ -139,9 +139,11 @@ func want(typ string, v starlark.Value) *problem {
 		if strings.HasPrefix(typ, "list[") {
 			p.hint = fmt.Sprintf("write [%s]", v)
 		}
-	case *starlark.Dict:
-		if typ == "resources" {
-			p.hint = `write resources(cpu = "500m", memory = "256Mi")`
+	case *starlark.Dict, *starlark.List, starlark.Tuple:
+		if elem, list := strings.CutPrefix(typ, "list["); list && examples[strings.TrimSuffix(elem, "]")] != "" {
+			p.hint = "write [" + examples[strings.TrimSuffix(elem, "]")] + "]"
+		} else if examples[typ] != "" {
+			p.hint = "write " + examples[typ]
 		}
 	case starlark.String:
 		p.hint = meant(typ, string(v))
@@ -149,10 +151,20 @@ func want(typ string, v starlark.Value) *problem {
 	return p
 }
 
+// examples are values of the types that other tools write as lists and dicts.
+var examples = map[string]string{
+	"port": "port(8080)", "port | int": "port(8080)", "volume": `volume("/data", size = "10Gi")`, "sync": `sync("src", "/app/src")`,
+	"resources": `resources(cpu = "500m", memory = "256Mi")`, "health": `http("/healthz"), tcp() or command("program")`,
+	"build": `dockerfile(file = "Dockerfile")`, "source": `local("directory")`, "chart": `chart("directory")`,
+	"str or image": `"name:tag"`, "dict[str, str]": `{"name": "value"}`, "dict": `{"key": "value"}`,
+}
+
 // meant returns what to write for text where a value of another type belongs.
 func meant(typ, text string) string {
 	switch {
 	case len(text) > 100:
+	case typ == "dict" && strings.HasSuffix(text, "aml"):
+		return fmt.Sprintf("write read_yaml(%q)", text)
 	case typ == "list[str]":
 		return "write [" + literals(words(text)) + "]"
 	case strings.HasPrefix(typ, "list["):

@@ -1,81 +1,179 @@
 package builtins
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
-// A foreignParam says what a parameter of other tools is called here.
+// A foreignParam says what parameters of other tools, or of another builtin, are called
+// here.
 type foreignParam struct {
-	names []string
-	param string // the one that is meant; empty: a service has none
+	names string // separated by spaces; "_" and case do not count
+	param string // the one that is meant, which the builtin has; empty: it has none
+	of    string // a parameter that the builtins have for which this is meant; empty: service
 	hint  string
 }
 
-// foreignParams are parameters of Compose, Kubernetes and the like.
+// service is a parameter that all services have, and nothing else.
+const service = "values"
+
+// noneGenerated is the hint for what a generated chart has no value for.
+const noneGenerated = `the generated chart has no such value: pipe eject writes it to a directory, for you to change and to name with chart = chart("…")`
+
+// foreignParams are parameters of Compose, Kubernetes, Helm and the like. The first row
+// that fits counts.
 var foreignParams = []foreignParam{
-	{[]string{"environment", "variables", "envs"}, "env", `write env = {"NAME": "value"}`},
-	{[]string{"env_file", "envFrom", "env_from"}, "env", "write env = read_yaml(…)"},
-	{[]string{"depends_on", "depends", "needs", "requires", "after"}, "stage", "a service waits for all earlier stages: write stage = …"},
-	{[]string{"dockerfile"}, "build", `write build = dockerfile(file = "…")`},
-	{[]string{"build_args"}, "build", `write build = dockerfile(args = {"NAME": "value"})`},
-	{[]string{"target"}, "build", `write build = dockerfile(target = "…")`},
-	{[]string{"context", "path", "folder", "dir"}, "source", `write source = local("…")`},
-	{[]string{"repo", "repository"}, "source", `write source = git("…")`},
-	{[]string{"branch", "tag", "commit", "revision"}, "ref", `write ref = "…"`},
-	{[]string{"expose", "listen"}, "ports", "write ports = [8080]"},
-	{[]string{"host", "domain", "public", "ingress"}, "ports", `write ports = [port(8080, public = True, host = "…")]`},
-	{[]string{"entrypoint"}, "command", `write command = ["program"]`},
+	{"user username user_name password credentials root_password", "", "engine", "user and password are generated for each environment: .user, .password and .url refer to them"},
+	{"database database_name db db_name dbname", "", "engine", "the name of the database is generated: .url has it"},
+
+	{"environment variables envs", "env", "", `write env = {"NAME": "value"}`},
+	{"env_file env_from", "env", "", "write env = read_yaml(…)"},
+	{"depends_on depends dependencies deps needs requires after wait_for resource_deps", "stage", "", "a service waits for all earlier stages: write stage = …"},
+	{"dockerfile", "build", "", `write build = dockerfile(file = "…")`},
+	{"build_args", "build", "", `write build = dockerfile(args = {"NAME": "value"})`},
+	{"target", "build", "", `write build = dockerfile(target = "…")`},
+	{"platform platforms", "build", "", `write build = dockerfile(platforms = ["linux/arm64"])`},
+	{"platform platforms", "", service, "an image is deployed for the platform of its node"},
+	{"build source", "", service, "only application() and job() are built from source: write application(…) without image="},
+	{"context build_context path folder dir directory", "source", "", `write source = local("…")`},
+	{"repo repository", "source", "", `write source = git("…")`},
+	{"branch tag commit revision", "ref", "url", `write ref = "…"`},
+	{"tag image_tag image_name", "image", service, `write image = "name:tag"`},
+	{"expose listen port container_port", "ports", "", "write ports = [8080]"},
+	{"host hosts domain public ingress", "ports", "", `write ports = [port(8080, public = True, host = "…")]`},
 	{
-		[]string{"healthcheck", "health_check", "probe", "readiness", "readiness_probe", "readinessProbe", "startup_probe", "startupProbe"},
-		"health", `write health = http("/healthz"), tcp() or command("program")`,
+		"service_type load_balancer node_port cluster_ip external_ips external_name session_affinity target_port", "ports", "",
+		`the Kubernetes Service of ports= is of type ClusterIP; what is reached from outside goes through an Ingress: write ports = [port(8080, public = True, host = "…")]`,
+	},
+	{"entrypoint", "command", "", `write command = ["program"]`},
+	{"cmd arguments", "args", command, `write args = ["…"], or command = ["program"] to replace the entry point, too`},
+	{"shell", "command", "", `write command = ["sh", "-c", "…"]`},
+	{
+		"healthcheck health_check probe readiness readiness_probe startup_probe",
+		"health", "", `write health = http("/healthz"), tcp() or command("program")`,
 	},
 	{
-		[]string{"liveness", "liveness_probe", "livenessProbe"}, "values",
+		"liveness liveness_probe", "values", "",
 		`health = http("/healthz") says when it is ready, at the start and later; to restart it when a check fails, write ` +
 			`values = {"livenessProbe": {"httpGet": {"path": "/healthz", "port": 8080}}}`,
 	},
-	{[]string{"tolerations"}, "values", `write values = {"tolerations": [{"key": "…", "operator": "Exists"}]}`},
-	{[]string{"node_selector", "nodeSelector", "nodes"}, "values", `write values = {"nodeSelector": {"disk": "ssd"}}`},
-	{[]string{"affinity", "node_affinity", "pod_affinity"}, "values", `write values = {"affinity": {…}}, as Kubernetes has it`},
-	{[]string{"annotations", "pod_annotations", "podAnnotations"}, "values", `write values = {"podAnnotations": {"name": "value"}}`},
-	{[]string{"ingress_annotations", "ingress_class", "tls"}, "values", `write values = {"ingress": {"className": "…", "annotations": {…}, "tls": […]}}`},
-	{[]string{"service_account", "serviceAccount", "service_account_name", "serviceAccountName"}, "values", `write values = {"serviceAccount": {"create": False, "name": "…"}}`},
-	{[]string{"security_context", "securityContext", "user", "run_as_user", "privileged", "cap_add", "read_only"}, "values", `write values = {"securityContext": {"runAsUser": 1000}}, as Kubernetes has it`},
-	{[]string{"fs_group", "pod_security_context", "podSecurityContext"}, "values", `write values = {"podSecurityContext": {"fsGroup": 1000}}, as Kubernetes has it`},
-	{[]string{"image_pull_secrets", "imagePullSecrets", "pull_secrets"}, "values", `write values = {"imagePullSecrets": [{"name": "…"}]}`},
-	{[]string{"pull_policy", "image_pull_policy", "imagePullPolicy"}, "values", `write values = {"image": {"pullPolicy": "Always"}}`},
-	{[]string{"storage_class", "storageClass", "storageClassName"}, "values", `write values = {"storageClass": "…"}`},
-	{[]string{"stop_grace_period", "grace_period", "termination_grace_period", "terminationGracePeriodSeconds"}, "values", `write values = {"terminationGracePeriodSeconds": 60}`},
+	{"tolerations", "values", "", `write values = {"tolerations": [{"key": "…", "operator": "Exists"}]}`},
+	{"node_selector nodes node_name", "values", "", `write values = {"nodeSelector": {"disk": "ssd"}}`},
+	{"affinity node_affinity pod_affinity pod_anti_affinity", "values", "", `write values = {"affinity": {…}}, as Kubernetes has it`},
+	{"annotations pod_annotations", "values", "", `write values = {"podAnnotations": {"name": "value"}}`},
+	{"ingress_annotations ingress_class ingress_class_name tls", "values", "", `write values = {"ingress": {"className": "…", "annotations": {…}, "tls": […]}}`},
+	{"service_account service_account_name", "values", "", `write values = {"serviceAccount": {"create": False, "name": "…"}}`},
+	{"automount_service_account_token", "values", "", `write values = {"serviceAccount": {"automount": True}}`},
+	{"privileged", "values", "", `write values = {"securityContext": {"privileged": True, "allowPrivilegeEscalation": True}}`},
+	{"cap_add capabilities", "values", "", `write values = {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}`},
+	{"cap_drop", "values", "", `write values = {"securityContext": {"capabilities": {"drop": ["ALL"]}}}`},
+	{"read_only read_only_root_filesystem", "values", "", `write values = {"securityContext": {"readOnlyRootFilesystem": True}}`},
+	{"security_context user run_as_user run_as_group run_as_non_root security_opt", "values", "", `write values = {"securityContext": {"runAsUser": 1000}}, as Kubernetes has it`},
+	{"fs_group pod_security_context", "values", "", `write values = {"podSecurityContext": {"fsGroup": 1000}}, as Kubernetes has it`},
+	{"group_add supplemental_groups", "values", "", `write values = {"podSecurityContext": {"supplementalGroups": [1000]}}`},
+	{"sysctls sysctl", "values", "", `write values = {"podSecurityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "1024"}]}}`},
+	{"gpus gpu", "values", "", `write values = {"resources": {"limits": {"nvidia.com/gpu": 1}}}`},
+	{"image_pull_secrets pull_secrets", "values", "", `write values = {"imagePullSecrets": [{"name": "…"}]}`},
+	{"pull_policy image_pull_policy", "values", "", `write values = {"image": {"pullPolicy": "Always"}}`},
+	{"storage_class storage_class_name", "values", "", `write values = {"storageClass": "…"}`},
+	{"stop_grace_period grace_period termination_grace_period termination_grace_period_seconds", "values", "", `write values = {"terminationGracePeriodSeconds": 60}`},
+	{"min_ready_seconds", "values", "", `health= says when a pod is ready; without one, write values = {"settleSeconds": 10}`},
 	{
-		[]string{"configs", "config", "config_map", "configmap", "files", "config_files"}, "",
+		"configs config config_map files config_files", "", service,
 		`a service has no files from outside: COPY them into the image, or give what is in them as env = {"CONFIG": read_file("…")}`,
 	},
-	{[]string{"networks", "network", "network_mode", "links"}, "", "all services of an environment reach each other: write env = {\"API\": api.url}, or api.host"},
-	{[]string{"sidecars", "sidecar", "containers", "extra_containers"}, "", `a pod has one container: declare another service, or bring a chart with chart = chart("…")`},
+	{"networks network links external_links", "", service, "all services of an environment reach each other: write env = {\"API\": api.url}, or api.host"},
+	{"hostname container_name aliases domainname subdomain", "", service, "other services reach it by its name, which .host is"},
+	{"sidecars sidecar containers extra_containers", "", service, `a pod has one container: declare another service, or bring a chart with chart = chart("…")`},
 	{
-		[]string{"init_containers", "init", "initContainers"}, "",
+		"init_containers init", "", service,
 		"what runs before is a job() of an earlier stage; for a container in the pod bring a chart with chart = chart(\"…\")",
 	},
-	{[]string{"namespace"}, "", "each environment has a namespace of its own, PIPELINE-ENVIRONMENT"},
-	{[]string{"restart", "restart_policy"}, "", "Kubernetes restarts what ends; what is to end is a job(…, retries = 3)"},
-	{[]string{"cpu"}, "resources", `write resources = resources(cpu = "500m")`},
-	{[]string{"memory", "mem_limit"}, "resources", `write resources = resources(memory = "256Mi")`},
-	{[]string{"limits", "requests"}, "resources", `write resources = resources(cpu = "500m", memory_limit = "1Gi")`},
-	{[]string{"scale", "instances", "pods"}, "replicas", "write replicas = 2"},
-	{[]string{"cron"}, "schedule", `write schedule = "0 3 * * *"`},
-	{[]string{"enabled", "disabled"}, "skip", "write skip = True to leave it out"},
-	{[]string{"helm", "helm_chart"}, "chart", `write chart = chart("…")`},
-	{[]string{"size", "disk"}, "storage", `write storage = "10Gi"`},
-	{[]string{"options", "values"}, "choices", "write choices = […]"},
-	{[]string{"description"}, "help", `write help = "…"`},
+	{"hooks pre_deploy post_deploy migrations migrate", "", service, "what runs before or after is a job() of an earlier or later stage"},
+	{"namespace", "", service, "each environment has a namespace of its own, PIPELINE-ENVIRONMENT"},
+	{"restart restart_policy attempts backoff_limit", "retries", "", "write retries = 3"},
+	{"restart restart_policy attempts backoff_limit retries", "", service, "Kubernetes restarts what ends; what is to end is a job(…, retries = 3)"},
+	{"cpu cpus cpu_count cpu_shares cpu_quota cpu_period cpu_percent", "resources", service, `write resources = resources(cpu = "500m")`},
+	{"memory mem mem_limit mem_reservation", "resources", service, `write resources = resources(memory = "256Mi")`},
+	{"limits requests cpu_limit memory_limit", "resources", service, `write resources = resources(cpu = "500m", memory_limit = "1Gi")`},
+	{"deploy", "replicas", service, `write replicas = 2, resources = resources(cpu = "500m")`},
+	{"scale instances pods", "replicas", "", "write replicas = 2"},
+	{
+		"autoscaling autoscale hpa min_replicas max_replicas", "replicas", "",
+		`replicas= is a fixed number; for an autoscaler let pipe eject write the generated chart to a directory, add one, and name it with chart = chart("…")`,
+	},
+	{"cron", "schedule", "", `write schedule = "0 3 * * *"`},
+	{"cron schedule", "", service, `only a job() has a schedule: write job(…, schedule = "0 3 * * *")`},
+	{"on", "", service, `only a job() runs on an action: write job(…, on = "delete")`},
+	{"active_deadline_seconds deadline timeout_seconds wait wait_timeout", "timeout", "", `write timeout = "10m"`},
+	{"enabled disabled profiles profile", "skip", service, `write skip = True to leave it out, or such as skip = environment.name != "dev"`},
+	{"helm helm_chart", "chart", "", `write chart = chart("…")`},
+	{"size disk", "storage", "", `write storage = "10Gi"`},
+	{"storage mounts volume_mounts volume_claim_templates persistence host_path bind volumes_from", "volumes", service, `write volumes = [volume("/data", size = "10Gi")]`},
+	{"mirror", "", service, "only container() has it: an image= of another service is always copied into the pipeline's registry"},
+	{"engine", "", service, `only a database() has it: write database(…, engine = "postgresql", version = "17")`},
+	{"version", "image", service, `the version of an image is its tag: write image = "name:tag"; only a database() has version=`},
+	{"type kind", "", service, "the function is the type: write application, container, job or database"},
+	{"registry", "", service, `all images of a pipeline are in one registry: write pipeline(…, registry = "…")`},
+	{"develop live_update hot_reload watch", "sync", "", `write sync = [sync("src", "/app/src")]`},
+	{"sync develop live_update hot_reload watch", "", service, "only application() has files that watch mode copies: write application(…, sync = [sync(\"src\", \"/app/src\")])"},
+	{"extends template", "", service, "what several services share is a function that declares one: write def name(…): return application(…)"},
+	{"working_dir workdir", "command", "", `write WORKDIR in the Dockerfile, or command = ["sh", "-c", "cd /dir && exec program"]`},
+	{"stop_signal", "", service, "write STOPSIGNAL in the Dockerfile"},
+	{"logging log_driver", "", service, "what a container prints is shown by pipe logs; where it is kept is up to the cluster"},
+	{
+		"tmpfs shm_size empty_dir devices ulimits dns dns_config dns_policy dns_opt dns_search extra_hosts host_aliases host_network network_mode host_pid pid host_ipc ipc " +
+			"stdin stdin_open stdin_once tty attach runtime runtime_class runtime_class_name priority priority_class priority_class_name topology_spread_constraints scheduler_name " +
+			"strategy update_strategy rolling_update revision_history_limit progress_deadline_seconds pod_management_policy lifecycle pre_stop post_start share_process_namespace " +
+			"enable_service_links parallelism completions completion_mode concurrency_policy suspend time_zone ttl_seconds_after_finished selector service_name " +
+			"pdb pod_disruption_budget network_policy service_monitor rbac role cluster_role pod_labels", "", service, noneGenerated,
+	},
+	{
+		"blkio_config cgroup cgroup_parent cpuset cpu_rt_runtime cpu_rt_period credential_spec device_cgroup_rules driver_opts isolation label_file mac_address mem_swappiness memswap_limit " +
+			"models oom_kill_disable oom_score_adj pids_limit provider storage_opt use_api_socket userns_mode uts", "", service, "Kubernetes has no such setting of a container",
+	},
+
+	{"target_port container_port internal", "", "protocol", "a container listens on the port that others reach it at: write port(8080)"},
+	{"published host_port node_port external", "local", "", "write local = 8080: pipe forward opens it at that port of your machine"},
+	{"path path_type", "", "protocol", "an Ingress sends all paths of its host to the port"},
+	{"limits", "cpu_limit", "", `write cpu_limit = "1", memory_limit = "1Gi"`},
+	{"requests", "cpu", "", `write cpu = "500m", memory = "256Mi"`},
+	{"build_args", "args", "file", `write args = {"NAME": "value"}`},
+	{"dockerfile", "file", "", `write file = "Dockerfile"`},
+	{"values set", "", "values_files", `values belong to the service: write application(…, chart = chart("…"), values = {…})`},
+	{"release release_name namespace", "", "values_files", "the release is named after its service, in the namespace of the environment"},
+	{"username password token", "", "values_files", "credentials of a repository are kept by helm repo add, those of a registry by docker login"},
+	{"username password token", "", "url", "credentials are kept by a credential helper of git, or write an address of SSH"},
+	{"access_mode access_modes storage_class read_only host_path source", "", "size", `a volume is a ReadWriteOnce claim; its class is given as values = {"storageClass": "…"} of the service`},
+	{"interval timeout retries start_period initial_delay_seconds period_seconds failure_threshold", "", "port", "it is checked once a second until it is ready, within the timeout= of the service, and every five seconds later"},
+	{"value default", "", "key", "a secret's value is never in a Pipelinefile: it is read from a Kubernetes Secret, or from what --secrets names"},
+	{"required optional", "default", "", "a parameter without default= must be given"},
+	{"options values", "choices", "", "write choices = […]"},
+	{"description", "help", "", `write help = "…"`},
+	{"context contexts cluster", "allow_contexts", "", `write allow_contexts = ["…"]`},
+	{"parallelism", "deploy_parallelism", "", "write build_parallelism = 7, deploy_parallelism = 7"},
+	{"namespace", "", "allow_contexts", "each environment has a namespace of its own, PIPELINE-ENVIRONMENT"},
 }
+
+// command is a parameter of what has an image.
+const command = "command"
 
 // foreign returns which of the parameters possible is meant by name, as other
 // tools call it, and the hint; both are empty if that is not known. Only a hint says
-// that a service has none.
+// that there is none.
 func foreign(name string, possible []string) (param, hint string) {
+	if len(name) > longestName {
+		return "", ""
+	}
+	name = folded(name)
 	for _, f := range foreignParams {
-		isService := slices.Contains(possible, "values") // they are those that have it
-		if slices.Contains(f.names, name) && (slices.Contains(possible, f.param) || f.param == "" && isService) {
-			return f.param, f.hint
+		if f.param != "" && !slices.Contains(possible, f.param) || f.of != "" && !slices.Contains(possible, f.of) {
+			continue
+		}
+		for other := range strings.FieldsSeq(f.names) {
+			if folded(other) == name {
+				return f.param, f.hint
+			}
 		}
 	}
 	return "", ""

@@ -98,7 +98,7 @@ func TestNew(t *testing.T) {
 		{`f("a", list = "x")`, `19: f: list: want list[string], got string; write ["x"]`},
 		{`f("a", list = [1])`, `20: f: list[0]: want string, got int; write "1"`},
 		{`f("a", dict = {"k": []})`, `25: f: dict["k"]: want string, got list`},
-		{`f("a", dict = [1])`, `19: f: dict: want dict[string, string], got list`},
+		{`f("a", dict = [1])`, `19: f: dict: want dict[string, string], got list; write {"name": "value"}`},
 		{`f("a", stage = "s")`, `20: f: stage: want stage, got string`},
 		{`f("a", ports = [80])`, `21: f: ports[0]: want port, got int`},
 		{`f("a", call = 1)`, `19: f: call: want callable, got int`},

@@ -10,7 +10,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -30,7 +30,7 @@ func ReadSource(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, builtins.SourceSize+1))
+	return io.ReadAll(io.LimitReader(f, bounded.MaxModule+1))
 }
 
 // Check parses the text of one module and resolves its names, within the bounds

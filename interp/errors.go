@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
@@ -124,18 +125,15 @@ func (e *evaluation) fatal(err error) {
 	if msg, hint, ok := explain.Of(err); ok {
 		d.Message, d.Hint = msg, hint
 	}
-	if e.steps || errors.Is(err, builtins.ErrSteps) {
+	if e.steps || errors.Is(err, bounded.ErrSteps) {
 		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
 		d.Hint = "is a loop larger than it was meant to be?"
 	}
-	if len(d.Message) < longestMessage { // longer ones have a value in them
+	if len(d.Message) < bounded.MaxMessage { // longer ones have a value in them
 		e.explain(&d)
 	}
 	e.session.Report(d)
 }
-
-// longestMessage is that of the interpreter's own.
-const longestMessage = 10_000
 
 // didYouMean is how the interpreter ends a message that has a suggestion.
 var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
@@ -200,7 +198,7 @@ func unresolved(r resolve.Error, names []string, offers map[string]string) error
 func names(env starlark.StringDict) []string {
 	var names []string
 	for _, n := range append(slices.Sorted(maps.Keys(env)), slices.Sorted(maps.Keys(starlark.Universe))...) {
-		if !strings.HasPrefix(n, "%") {
+		if !bounded.IsGuard(n) {
 			names = append(names, n)
 		}
 	}
@@ -212,7 +210,7 @@ func globals(tree *syntax.File) []string {
 	var names []string
 	seen := map[string]bool{}
 	add := func(id *syntax.Ident) {
-		if !seen[id.Name] && !strings.HasPrefix(id.Name, "%") {
+		if !seen[id.Name] && !bounded.IsGuard(id.Name) {
 			names, seen[id.Name] = append(names, id.Name), true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
@@ -37,7 +38,7 @@ type evaluation struct {
 	testEnv  starlark.StringDict // of files that hold tests; nil: there was none yet
 	test     string              // the function of the file that is called, if session.Tests is set
 	inner    []plan.Input        // what the evaluations read that a test has asked for
-	guards   *guards
+	guards   *bounded.Guards
 	libs     map[string]fs.FS
 	modules  map[string]*module
 	listings map[string]lock.Listing // of remote modules
@@ -75,14 +76,13 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 		e.steps = true
 		th.Cancel("too many steps")
 	}
-	s.Meter = builtins.NewMeter(ctx, e.thread, opts.Limits.Steps, opts.Limits.Size)
+	s.Meter = bounded.NewMeter(ctx, e.thread, opts.Limits.Steps, opts.Limits.Size)
 	s.Files.Bound(s.Meter)
 	e.env = s.Predeclared(opts.Builtins)
-	e.guards = &guards{
-		meter: s.Meter, thread: e.thread, loads: func() int { return len(e.loading) }, opaque: builtins.HasSecret,
-	}
-	e.guards.universe(e.env)
-	e.guards.declare(e.env)
+	e.guards = bounded.NewGuards(bounded.Options{
+		Meter: s.Meter, Thread: e.thread, Loads: func() int { return len(e.loading) }, Opaque: builtins.HasSecret,
+	})
+	e.guards.Declare(e.env)
 	return e
 }
 
@@ -232,7 +232,7 @@ func (c *crash) Error() string { return "the interpreter cannot do this: " + c.w
 // compile returns the program of a parsed file.
 func (e *evaluation) compile(src source, tree *syntax.File) (*starlark.Program, error) {
 	if e.guards != nil { // a benchmark goes without
-		rewrite(tree)
+		bounded.Rewrite(tree)
 	}
 	env := e.predeclared(src)
 	prog, err := starlark.FileProgram(tree, env.Has)

@@ -6,15 +6,16 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// freeze makes what a module defines unchangeable, if that ends (see freezer).
+// freeze makes what a module defines unchangeable, if that ends (see bounded.Freezer).
 func (e *evaluation) freeze(m *module, tree *syntax.File) error {
-	f := newFreezer(e.session.Meter)
+	f := bounded.NewFreezer(e.session.Meter)
 	for _, name := range m.globals.Keys() {
-		err := f.check(m.globals[name])
-		if errors.Is(err, builtins.ErrSteps) {
+		err := f.Check(m.globals[name])
+		if errors.Is(err, bounded.ErrSteps) {
 			err = fmt.Errorf("a value contains others more often than it takes steps to look at them")
 		}
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -200,7 +201,7 @@ func unclosed(text []byte) (line, col int) {
 				i++
 			}
 		case '"', '\'':
-			i = stringEnd(text, i)
+			i = bounded.StringEnd(text, i)
 		case '(', '[', '{':
 			open = append(open, i)
 		case ')', ']', '}':

@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
@@ -128,7 +129,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	defer func() { e.loading = e.loading[:len(e.loading)-1] }()
 
 	text, err := e.read(src)
-	if errors.Is(err, builtins.ErrSourceSize) {
+	if errors.Is(err, bounded.ErrModuleSize) {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, err)
 		return nil, builtins.ErrReported
 	}
@@ -148,7 +149,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	}
 	m.globals, err = prog.Init(e.thread, e.predeclared(src))
 	for name := range m.globals {
-		if strings.HasPrefix(name, "%") { // a guard
+		if bounded.IsGuard(name) {
 			delete(m.globals, name)
 		}
 	}
@@ -162,7 +163,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 // parse returns the tree of a text that can be gone through in the bounds (L4).
 func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
-	if line, col, wrong := builtins.CheckText(text); wrong != nil {
+	if line, col, wrong := bounded.CheckModule(text); wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		e.report(plan.Pos{File: src.String(), Line: line, Col: col}, wrong)
 		return nil, builtins.ErrReported
@@ -175,7 +176,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 		e.session.AddSource(newSource(src, text, nil))
 		return nil, e.unparsed(text, err)
 	}
-	if at, wrong := deepest(tree); wrong != nil {
+	if at, wrong := bounded.CheckTree(tree); wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		e.report(e.pos(at), wrong)
 		return nil, builtins.ErrReported
@@ -186,7 +187,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 
 // checkText returns an error for a text that cannot be parsed in the bounds (L4).
 func (e *evaluation) checkText(src source, text []byte) error {
-	tokens, line, wrong := nested(text)
+	tokens, line, wrong := bounded.Tokens(text)
 	// The tree and the program of a text take much more than it.
 	if e.parsed += tokens; e.parsed > mostTokens {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &explain.Error{

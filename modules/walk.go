@@ -13,6 +13,7 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/lock"
 )
@@ -123,7 +124,7 @@ func (p Project) text(dir *os.Root, at place, listings map[string]lock.Listing) 
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // nothing was written
-	return io.ReadAll(io.LimitReader(file, builtins.SourceSize+1))
+	return io.ReadAll(io.LimitReader(file, bounded.MaxModule+1))
 }
 
 type loadStmt struct {
@@ -137,7 +138,7 @@ func loadsOf(at place, text []byte) ([]loadStmt, error) {
 		name = at.module + "//" + at.file
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
-	if line, col, err := builtins.CheckText(text); err != nil {
+	if line, col, err := bounded.CheckModule(text); err != nil {
 		return nil, fmt.Errorf("%s:%d:%d: %w", name, line, col, err)
 	}
 	options := syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}

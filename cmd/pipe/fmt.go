@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/format"
 )
@@ -97,7 +97,7 @@ func (a *app) file() io.Writer {
 
 // formatInput lays out standard input.
 func (a *app) formatInput(check, diff bool) error {
-	was, err := io.ReadAll(io.LimitReader(a.stdin, builtins.SourceSize+1))
+	was, err := io.ReadAll(io.LimitReader(a.stdin, bounded.MaxModule+1))
 	if err != nil {
 		return fmt.Errorf("read standard input: %w", err)
 	}

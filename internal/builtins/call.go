@@ -3,11 +3,11 @@ package builtins
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -210,7 +210,7 @@ func elemStart(e syntax.Expr, at any) syntax.Position {
 		path = []any{at}
 	}
 	for i, at := range path {
-		e = unguarded(e)
+		e = bounded.Unguarded(e)
 		if i == len(path)-1 {
 			if key, ok := at.(keyAt); ok {
 				if entry := entryOf(e, string(key)); entry != nil {
@@ -224,21 +224,7 @@ func elemStart(e syntax.Expr, at any) syntax.Position {
 		}
 		e = in
 	}
-	return syntax.Start(unguarded(e))
-}
-
-// unguarded returns e without the guards that the interpreter has put around it.
-func unguarded(e syntax.Expr) syntax.Expr {
-	for {
-		x, ok := e.(*syntax.IndexExpr)
-		if !ok {
-			return e
-		}
-		if id, ok := x.X.(*syntax.Ident); !ok || !strings.HasPrefix(id.Name, "%") {
-			return e
-		}
-		e = x.Y
-	}
+	return syntax.Start(bounded.Unguarded(e))
 }
 
 // elemOf returns the element at of the literal e, or nil.

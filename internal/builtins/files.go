@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -21,7 +22,7 @@ import (
 // read (L7). Each file is read once: one evaluation sees one content.
 type Files struct {
 	root   *os.Root
-	meter  *Meter
+	meter  *bounded.Meter
 	most   int64
 	read   map[string]content
 	inputs map[inputKey]plan.Input
@@ -50,7 +51,7 @@ func NewFiles(root *os.Root, most int64) *Files {
 }
 
 // Bound makes reading count in m, and end with its context.
-func (f *Files) Bound(m *Meter) { f.meter = m }
+func (f *Files) Bound(m *bounded.Meter) { f.meter = m }
 
 // Keep has directories that t knows not read again.
 func (f *Files) Keep(t *Trees) { f.trees = t }
@@ -88,8 +89,8 @@ func (f *Files) Read(name string, kind plan.InputKind) ([]byte, error) {
 		return c.data, nil
 	}
 	f.note(name, kind, "")
-	if info, err := f.stat(name); kind == plan.InputModule && err == nil && info.Size() > SourceSize {
-		return nil, ErrSourceSize
+	if info, err := f.stat(name); kind == plan.InputModule && err == nil && info.Size() > bounded.MaxModule {
+		return nil, bounded.ErrModuleSize
 	}
 	data, err := f.load(name)
 	if err != nil {
@@ -122,7 +123,7 @@ func (f *Files) load(name string) ([]byte, error) {
 	for range 3 {
 		var data []byte
 		var same bool
-		data, err = awaited(f.meter, awaitAlways, func() ([]byte, error) {
+		data, err = bounded.Await(f.meter, bounded.AwaitAlways, func() ([]byte, error) {
 			data, ok, err := f.content(name)
 			same = ok
 			return data, err

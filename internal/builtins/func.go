@@ -7,6 +7,8 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
 // A Func is a builtin function. Its signature is data (L8): the argument check,
@@ -238,8 +240,8 @@ const (
 )
 
 // charge counts a call: what it keeps, and a walk through its arguments.
-func (f *Func) charge(m *Meter, args starlark.Tuple, kwargs []starlark.Tuple) error {
-	keeps := uint64(BoxSize)
+func (f *Func) charge(m *bounded.Meter, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	keeps := uint64(bounded.BoxSize)
 	if f.lenient {
 		keeps = declarationKeeps
 	}

@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"path"
@@ -10,6 +9,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/glob"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -97,7 +97,7 @@ const (
 
 // glob returns the files that match the pattern, sorted. It goes only into
 // folders that can have matches.
-func (f *Files) glob(m *Meter, pattern string, exclude [][]string) ([]string, error) {
+func (f *Files) glob(m *bounded.Meter, pattern string, exclude [][]string) ([]string, error) {
 	parts := strings.Split(pattern, "/")
 	start := glob.Start(parts)
 	out, err := f.find(m, start, parts, exclude)
@@ -115,7 +115,7 @@ func (f *Files) glob(m *Meter, pattern string, exclude [][]string) ([]string, er
 
 // find returns the files below start that match. It takes as long as the file
 // system does, but ends when the context does.
-func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string) ([]string, error) {
+func (f *Files) find(m *bounded.Meter, start string, parts []string, exclude [][]string) ([]string, error) {
 	type found struct {
 		names []string
 		steps uint64
@@ -127,11 +127,8 @@ func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string)
 	for _, e := range exclude {
 		cost += uint64(len(e))
 	}
-	ctx, left := context.Background(), uint64(1<<62)
-	if m != nil {
-		ctx, left = m.ctx, m.left()
-	}
-	got, err := awaited(m, awaitAlways, func() (found, error) {
+	ctx, left := m.Context(), m.Left()
+	got, err := bounded.Await(m, bounded.AwaitAlways, func() (found, error) {
 		var got found
 		seen := 0
 		err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
@@ -152,7 +149,7 @@ func (f *Files) find(m *Meter, start string, parts []string, exclude [][]string)
 			}
 			at := strings.Split(name, "/")
 			if got.steps += fileSteps + uint64(len(name)) + cost*uint64(len(at)); got.steps > left {
-				return ErrSteps
+				return bounded.ErrSteps
 			}
 			if e.IsDir() {
 				got.steps += folderSteps

@@ -7,6 +7,8 @@ import (
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+
+	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
 // What a decoder of YAML or TOML takes for each byte of a text.
@@ -23,8 +25,8 @@ func shallow[T string | []byte](data T) error {
 	for i := range len(data) {
 		switch data[i] {
 		case '[', '{':
-			if depth++; depth > DeepestValue {
-				return fmt.Errorf("it is nested deeper than %d", DeepestValue)
+			if depth++; depth > bounded.DeepestValue {
+				return fmt.Errorf("it is nested deeper than %d", bounded.DeepestValue)
 			}
 		case ']', '}':
 			depth--
@@ -34,7 +36,7 @@ func shallow[T string | []byte](data T) error {
 }
 
 // decodable is shallow for JSON, and counts the values that the text has at most.
-func decodable[T string | []byte](m *Meter, data T) error {
+func decodable[T string | []byte](m *bounded.Meter, data T) error {
 	if err := shallow(data); err != nil {
 		return err
 	}
@@ -42,13 +44,13 @@ func decodable[T string | []byte](m *Meter, data T) error {
 	for i := range len(data) {
 		switch data[i] {
 		case '[':
-			n += BoxSize
+			n += bounded.BoxSize
 		case '{':
-			n += DictSize
+			n += bounded.DictSize
 		case ',':
-			n += SlotSize
+			n += bounded.SlotSize
 		case ':':
-			n += EntrySize / 2
+			n += bounded.EntrySize / 2
 		}
 	}
 	if err := m.Charge(uint64(n)); err != nil {
@@ -59,7 +61,7 @@ func decodable[T string | []byte](m *Meter, data T) error {
 
 // hidden counts what a decoder of JSON takes beyond its reading of a text: for
 // keys that are chosen to go into one place of a dict, and for long numbers.
-func hidden[T string | []byte](m *Meter, data T) error {
+func hidden[T string | []byte](m *bounded.Meter, data T) error {
 	var steps uint64
 	type object struct{ first, start, end int } // of its keys; of the text before
 	objects := []object{{}}
@@ -71,7 +73,7 @@ func hidden[T string | []byte](m *Meter, data T) error {
 			objects = append(objects, object{first: len(hashes)})
 		case '}', ']':
 			if len(objects) > 1 {
-				steps += crowding(hashes[top.first:])
+				steps += bounded.Crowding(hashes[top.first:])
 				hashes = hashes[:top.first]
 				objects = objects[:len(objects)-1]
 			}
@@ -95,7 +97,7 @@ func hidden[T string | []byte](m *Meter, data T) error {
 			}
 		}
 	}
-	return m.Charge(steps + crowding(hashes))
+	return m.Charge(steps + bounded.Crowding(hashes))
 }
 
 // keyHash returns the hash of a quoted text that is the nth key. That of a long
@@ -122,7 +124,7 @@ func (s *Session) jsonModule() *starlarkstruct.Module {
 					return nil, fmt.Errorf("%s: %w", inner.Name(), err)
 				}
 			}
-			return awaited(s.Meter, n, func() (starlark.Value, error) { return inner.CallInternal(th, args, kwargs) })
+			return bounded.Await(s.Meter, n, func() (starlark.Value, error) { return inner.CallInternal(th, args, kwargs) })
 		})
 	}
 	guard("encode", func(v starlark.Value, _ []starlark.Value) (int, error) {

@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -27,7 +28,7 @@ type Plan struct {
 }
 
 // NewPlan returns p as a value, and counts in m what that takes.
-func NewPlan(p *plan.Plan, m *Meter) (*Plan, error) {
+func NewPlan(p *plan.Plan, m *bounded.Meter) (*Plan, error) {
 	digest, err := p.Digest()
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func NewPlan(p *plan.Plan, m *Meter) (*Plan, error) {
 
 // mirrored returns plain data as a value, and adds to size what that takes.
 func mirrored(v reflect.Value, size *uint64) starlark.Value {
-	*size += BoxSize
+	*size += bounded.BoxSize
 	if v.IsValid() && v.CanInterface() {
 		if t, ok := v.Interface().(encoding.TextMarshaler); ok {
 			text, err := t.MarshalText()
@@ -69,7 +70,7 @@ func mirrored(v reflect.Value, size *uint64) starlark.Value {
 		}
 		return starlark.NewList(list)
 	case reflect.Map:
-		*size += DictSize + EntrySize*uint64(v.Len())
+		*size += bounded.DictSize + bounded.EntrySize*uint64(v.Len())
 		d := starlark.NewDict(v.Len())
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
@@ -170,7 +171,7 @@ func (p *Plan) lookup(what, list string) *starlark.Builtin {
 
 // golden returns the JSON of the plan without what changes when nothing of what
 // it does has changed: positions, and the digests of what was read.
-func (p *Plan) golden(m *Meter) (string, error) {
+func (p *Plan) golden(m *bounded.Meter) (string, error) {
 	data, err := json.Marshal(p.plan)
 	if err != nil {
 		return "", fmt.Errorf("golden: %w", err)

@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -64,7 +65,7 @@ var (
 // bound reports whether an error is that of a limit or of the context, which
 // ends evaluation.
 func bound(err error) bool {
-	return errors.Is(err, ErrSteps) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, bounded.ErrSteps) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func decodeJSON(c *Call, data []byte) (starlark.Value, error) {
@@ -75,7 +76,7 @@ func decodeJSON(c *Call, data []byte) (starlark.Value, error) {
 		return nil, err
 	}
 	decode := starjson.Module.Members["decode"].(*starlark.Builtin)
-	return awaited(c.Session.Meter, len(data), func() (starlark.Value, error) {
+	return bounded.Await(c.Session.Meter, len(data), func() (starlark.Value, error) {
 		return decode.CallInternal(c.Thread, starlark.Tuple{starlark.String(data)}, nil)
 	})
 }
@@ -89,7 +90,7 @@ func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
 		return nil, err
 	}
 	// A variable of its own: what was not awaited to its end reads data still.
-	text, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
+	text, err := bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
 	if err := shallow(data); err != nil {
 		return nil, err
 	}
-	text, err := awaited(c.Session.Meter, len(data), func() ([]byte, error) {
+	text, err := bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) {
 		var v map[string]any
 		if err := toml.Unmarshal(data, &v); err != nil {
 			return nil, err
@@ -204,7 +205,7 @@ var yamlEncodeFunc = New("yaml.encode", "str", "Returns a value as YAML, with so
 		if p != nil {
 			return nil, c.reject("value", p)
 		}
-		data, err := awaited(c.Session.Meter, n, func() ([]byte, error) { return yaml.Marshal(v) })
+		data, err := bounded.Await(c.Session.Meter, n, func() ([]byte, error) { return yaml.Marshal(v) })
 		if bound(err) {
 			return nil, err
 		}

@@ -129,7 +129,7 @@ func (s *Session) textFunc(name string) *starlark.Builtin {
 		if len(args) == 1 {
 			if text, isText := args[0].(starlark.String); isText {
 				if name == "repr" {
-					if err := s.Meter.Make(int(s.Meter.quoted(string(text)))); err != nil {
+					if err := s.Meter.Make(int(s.Meter.QuotedSize(string(text)))); err != nil {
 						return nil, err
 					}
 				}

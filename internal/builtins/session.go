@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -20,8 +21,8 @@ type Session struct {
 	Values      map[string]string // of parameters, as given
 	StandIns    bool              // parameters without a value have a made-up one, and are not Missing
 	Files       *Files
-	Meter       *Meter // nil: no bounds
-	Tests       *Tests // nil: no test is run
+	Meter       *bounded.Meter // nil: no bounds
+	Tests       *Tests         // nil: no test is run
 
 	Pipeline *plan.Pipeline // nil until pipeline() was called
 	Params   []plan.Param

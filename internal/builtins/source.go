@@ -2,13 +2,11 @@ package builtins
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -75,43 +73,6 @@ func (s *Source) Pos(p syntax.Position) plan.Pos {
 		p = syntax.Start(call)
 	}
 	return s.pos(p)
-}
-
-// SourceSize is how large a module may be, in bytes (L4). To lay one out and to look for
-// findings takes more than ten times its size.
-const SourceSize = 4 << 20
-
-// ErrSourceSize is the error of a larger one.
-var ErrSourceSize error = &explain.Error{
-	Msg:  fmt.Sprintf("the file is larger than the limit of %d MiB", SourceSize>>20),
-	Hint: "keep data in a file: read_json(…), read_yaml(…)",
-}
-
-// CheckText returns what is wrong with the bytes of a module, and the position of
-// it, counted from 1: that there are too many, a NUL byte, which the parser takes for
-// the end of the file, or bytes that are not UTF-8.
-func CheckText(text []byte) (line, col int, wrong error) {
-	if len(text) > SourceSize {
-		return 1, 1, ErrSourceSize
-	}
-	if utf8.Valid(text) && bytes.IndexByte(text, 0) < 0 {
-		return 0, 0, nil
-	}
-	line, col = 1, 1
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		switch {
-		case r == 0:
-			return line, col, &explain.Error{Msg: "the file has a NUL byte", Hint: "remove it; if the file is in UTF-16, save it as UTF-8"}
-		case r == utf8.RuneError && size == 1:
-			return line, col, &explain.Error{Msg: "the file is not valid UTF-8"}
-		case r == '\n':
-			line, col = line+1, 0
-		}
-		col++
-		text = text[size:]
-	}
-	return 0, 0, nil
 }
 
 // longest is the longest line that a diagnostic carries, in bytes.

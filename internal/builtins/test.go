@@ -11,6 +11,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -217,7 +218,7 @@ func (c *Call) goldenText(v starlark.Value) (string, error) {
 	return indentedJSON(data, m)
 }
 
-func indentedJSON(v any, m *Meter) (string, error) {
+func indentedJSON(v any, m *bounded.Meter) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

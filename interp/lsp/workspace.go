@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/stdlib"
@@ -23,7 +23,7 @@ import (
 const (
 	mostFiles   = 5000
 	mostFolders = 20_000
-	largestFile = builtins.SourceSize
+	largestFile = bounded.MaxModule
 )
 
 // A workspace is all that the editor and the disk have: texts that are open go

@@ -1,4 +1,4 @@
-package interp
+package bounded
 
 import (
 	"maps"
@@ -14,9 +14,9 @@ type rewriter struct {
 	used    map[string]bool
 }
 
-// rewrite puts guards into a file. At its top each guard that it uses becomes a
+// Rewrite puts guards into a file. At its top each guard that it uses becomes a
 // global of the module, which is found faster than what is predeclared.
-func rewrite(tree *syntax.File) {
+func Rewrite(tree *syntax.File) {
 	r := rewriter{used: map[string]bool{}}
 	stmts := r.stmts(tree.Stmts)
 	if len(stmts) == 0 {

@@ -1,17 +1,17 @@
-package builtins
+package bounded
 
 import "go.starlark.net/starlark"
 
-// awaitAlways is the n of awaited for work that has no known size.
-const awaitAlways = 1 << 40
+// AwaitAlways is the n of Await for work that has no known size.
+const AwaitAlways = 1 << 40
 
 // AwaitFrom is how many steps have to be counted for work to be awaited: less takes
 // no time that anybody sees.
 const AwaitFrom = 64 << 10
 
-// awaited calls f, which works on n bytes and does not know the context, and
+// Await calls f, which works on n bytes and does not know the context, and
 // returns without it when the context ends. What f works on is bounded, so f ends.
-func awaited[T any](m *Meter, n int, f func() (T, error)) (T, error) {
+func Await[T any](m *Meter, n int, f func() (T, error)) (T, error) {
 	if m == nil || n < AwaitFrom {
 		return f()
 	}
@@ -62,10 +62,10 @@ func (m *Meter) Await(since uint64, f *starlark.Builtin, th *starlark.Thread, ar
 
 // await is apart from Await, which then needs no memory.
 func (m *Meter) await(f *starlark.Builtin, th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	return awaited(m, awaitAlways, func() (starlark.Value, error) { return f.CallInternal(th, args, kwargs) })
+	return Await(m, AwaitAlways, func() (starlark.Value, error) { return f.CallInternal(th, args, kwargs) })
 }
 
 // AwaitValue is Await for what is no function, nor calls one.
 func (m *Meter) AwaitValue(since uint64, f func() (starlark.Value, error)) (starlark.Value, error) {
-	return awaited(m, int(m.Steps()-since), f)
+	return Await(m, int(m.Steps()-since), f)
 }

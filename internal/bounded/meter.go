@@ -1,4 +1,4 @@
-package builtins
+package bounded
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
-
-	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
 // ErrSteps is the error of an operation that takes more steps than are left (L4).
@@ -88,6 +86,22 @@ func (m *Meter) look() error {
 	return m.ctx.Err()
 }
 
+// Left returns how many steps are left; of a nil Meter, more than anything takes.
+func (m *Meter) Left() uint64 {
+	if m == nil {
+		return 1 << 62
+	}
+	return m.left()
+}
+
+// Context returns the context that ends the evaluation.
+func (m *Meter) Context() context.Context {
+	if m == nil {
+		return context.Background()
+	}
+	return m.ctx
+}
+
 func (m *Meter) left() uint64 {
 	if m.thread.Steps >= m.most {
 		return 0
@@ -106,7 +120,7 @@ func (m *Meter) Make(n int) error {
 // Fits returns an error if n bytes are more than one value may have.
 func (m *Meter) Fits(n int) error {
 	if m != nil && (n < 0 || n > m.size) {
-		return &bounded.Error{
+		return &Error{
 			Msg:  fmt.Sprintf("the value would be larger than the limit of %d bytes", m.size),
 			Hint: "is a number or a text larger than it was meant to be?",
 		}
@@ -149,12 +163,12 @@ func (m *Meter) Text(v starlark.Value) error {
 
 // TextSize returns how long repr(v) is at most.
 func (m *Meter) TextSize(v starlark.Value) (int, error) {
-	w := walk{meter: m, most: m.leftAll(), each: func(v starlark.Value) uint64 {
+	w := walk{meter: m, most: m.Left(), each: func(v starlark.Value) uint64 {
 		switch v := v.(type) {
 		case starlark.String:
-			return m.quoted(string(v))
+			return m.QuotedSize(string(v))
 		case starlark.Bytes:
-			return m.quoted(string(v))
+			return m.QuotedSize(string(v))
 		case starlark.Int:
 			return digits(v)
 		case starlark.Float:
@@ -168,9 +182,9 @@ func (m *Meter) TextSize(v starlark.Value) (int, error) {
 	return int(min(w.sum, 1<<62)), err
 }
 
-// quoted returns how long s is at most in quotes, as Starlark and JSON write it; less
+// QuotedSize returns how long s is at most in quotes, as Starlark and JSON write it; less
 // if the context ends before that is known.
-func (m *Meter) quoted(s string) uint64 {
+func (m *Meter) QuotedSize(s string) uint64 {
 	n := uint64(len(s)) + 2
 	for len(s) > quotedAtOnce && (m == nil || m.ctx.Err() == nil) {
 		n += escapes(s[:quotedAtOnce])

@@ -1,11 +1,9 @@
-package builtins
+package bounded
 
 import (
 	"fmt"
 
 	"go.starlark.net/starlark"
-
-	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
 // LongestNumber is how many digits a whole number may have. To read, to write and
@@ -36,7 +34,7 @@ func (m *Meter) Digits(n int) error {
 }
 
 func tooLong() error {
-	return &bounded.Error{
+	return &Error{
 		Msg:  fmt.Sprintf("the number would be larger than the limit of %d digits", LongestNumber),
 		Hint: "is a number larger than it was meant to be?",
 	}

@@ -1,4 +1,4 @@
-package builtins
+package bounded
 
 import (
 	"iter"
@@ -183,12 +183,12 @@ func (m *Meter) Copy(d starlark.Value) error {
 		}
 		hashes = append(hashes, h)
 	}
-	return m.Charge(crowding(hashes))
+	return m.Charge(Crowding(hashes))
 }
 
-// crowding returns what it takes to put keys of these hashes, each of them once,
+// Crowding returns what it takes to put keys of these hashes, each of them once,
 // into an empty table, beyond what other keys take.
-func crowding(hashes []uint32) (steps uint64) {
+func Crowding(hashes []uint32) (steps uint64) {
 	n := len(hashes)
 	if n <= shortChain*blockSize {
 		return 0

@@ -1,4 +1,4 @@
-package interp
+package bounded
 
 import (
 	"fmt"
@@ -6,22 +6,20 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// A freezer checks that freezing a value ends. The interpreter goes through the value as
+// A Freezer checks that freezing a value ends. The interpreter goes through the value as
 // through a tree, calling itself, and remembers only of lists, dicts, sets and structs that
-// it was there. The freezer visits everything once.
-type freezer struct {
-	meter *builtins.Meter
+// it was there. The Freezer visits everything once.
+type Freezer struct {
+	meter *Meter
 	seen  map[any]extent
 }
 
-func newFreezer(m *builtins.Meter) *freezer { return &freezer{meter: m, seen: map[any]extent{}} }
+func NewFreezer(m *Meter) *Freezer { return &Freezer{meter: m, seen: map[any]extent{}} }
 
-// check returns an error if v cannot be frozen, and counts the steps of freezing it.
-func (f *freezer) check(v starlark.Value) error {
+// Check returns an error if v cannot be frozen, and counts the steps of freezing it.
+func (f *Freezer) Check(v starlark.Value) error {
 	x, err := f.look(v, 0)
 	if err != nil {
 		return err
@@ -48,7 +46,7 @@ const (
 	rememberSteps = 100 // to remember that we were there
 )
 
-func (f *freezer) look(v starlark.Value, depth int) (extent, error) {
+func (f *Freezer) look(v starlark.Value, depth int) (extent, error) {
 	var key any = v
 	switch x := v.(type) {
 	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct, *starlark.Function, *starlark.Builtin, *method:
@@ -56,7 +54,7 @@ func (f *freezer) look(v starlark.Value, depth int) (extent, error) {
 		if len(x) == 0 {
 			return extent{tree: 1}, nil
 		}
-		if len(x) <= shortTuple && !slices.ContainsFunc(x, func(c starlark.Value) bool { return !flat(c) }) {
+		if len(x) <= shortTuple && !slices.ContainsFunc(x, func(c starlark.Value) bool { return !leaf(c) }) {
 			// There is nothing to remember: it is as soon looked at again.
 			return extent{tree: 1 + uint64(len(x)), height: 1}, f.meter.Charge(1)
 		}
@@ -77,13 +75,13 @@ func (f *freezer) look(v starlark.Value, depth int) (extent, error) {
 			return x, err
 		}
 	}
-	if depth+x.height > builtins.DeepestValue {
-		return x, fmt.Errorf("a value is nested deeper than %d", builtins.DeepestValue)
+	if depth+x.height > DeepestValue {
+		return x, fmt.Errorf("a value is nested deeper than %d", DeepestValue)
 	}
 	return x, nil
 }
 
-func (f *freezer) children(v starlark.Value, key any, depth int) (extent, error) {
+func (f *Freezer) children(v starlark.Value, key any, depth int) (extent, error) {
 	var x extent
 	if err := f.meter.Charge(rememberSteps); err != nil {
 		return x, err
@@ -92,8 +90,8 @@ func (f *freezer) children(v starlark.Value, key any, depth int) (extent, error)
 	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct:
 		x.marks = true
 	}
-	if depth > builtins.DeepestValue {
-		return x, fmt.Errorf("a value is nested deeper than %d", builtins.DeepestValue)
+	if depth > DeepestValue {
+		return x, fmt.Errorf("a value is nested deeper than %d", DeepestValue)
 	}
 	x.open = true
 	f.seen[key] = x

@@ -1,12 +1,10 @@
-package interp
+package bounded
 
 import (
 	"fmt"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // Every key that goes into a dict or set, or is looked for there, is counted with
@@ -15,7 +13,7 @@ import (
 // arguments it is left to the interpreter, which has the words for it.
 
 // put does d[k] = v. What the interpreter refuses is apart from what the meter does.
-func (g *guards) put(d *starlark.Dict, k, v starlark.Value) (refused, err error) {
+func (g *Guards) put(d *starlark.Dict, k, v starlark.Value) (refused, err error) {
 	if err := g.meter.NewKey(d, k); err != nil {
 		return nil, err
 	}
@@ -27,7 +25,7 @@ func (g *guards) put(d *starlark.Dict, k, v starlark.Value) (refused, err error)
 }
 
 // add is put for a set.
-func (g *guards) add(s *starlark.Set, k starlark.Value) (refused, err error) {
+func (g *Guards) add(s *starlark.Set, k starlark.Value) (refused, err error) {
 	if err := g.meter.NewKey(s, k); err != nil {
 		return nil, err
 	}
@@ -39,7 +37,7 @@ func (g *guards) add(s *starlark.Set, k starlark.Value) (refused, err error) {
 }
 
 // update does what dict and the update of a dict do, if it can.
-func (g *guards) update(d *starlark.Dict, args starlark.Tuple, kwargs []starlark.Tuple) (done bool, err error) {
+func (g *Guards) update(d *starlark.Dict, args starlark.Tuple, kwargs []starlark.Tuple) (done bool, err error) {
 	if len(args) > 1 {
 		return false, nil
 	}
@@ -58,9 +56,9 @@ func (g *guards) update(d *starlark.Dict, args starlark.Tuple, kwargs []starlark
 }
 
 // putAll puts the entries of a dict, or pairs, into d.
-func (g *guards) putAll(d *starlark.Dict, from starlark.Value) (done bool, err error) {
+func (g *Guards) putAll(d *starlark.Dict, from starlark.Value) (done bool, err error) {
 	if m, ok := from.(starlark.IterableMapping); ok {
-		if err := g.meter.Charge(2 * builtins.BoxSize * uint64(max(starlark.Len(from), 0))); err != nil {
+		if err := g.meter.Charge(2 * BoxSize * uint64(max(starlark.Len(from), 0))); err != nil {
 			return false, err
 		}
 		for _, kv := range m.Items() {
@@ -91,7 +89,7 @@ func (g *guards) putAll(d *starlark.Dict, from starlark.Value) (done bool, err e
 }
 
 // addAll puts all elements of values into s, if they are iterable.
-func (g *guards) addAll(s *starlark.Set, values ...starlark.Value) (done bool, err error) {
+func (g *Guards) addAll(s *starlark.Set, values ...starlark.Value) (done bool, err error) {
 	for _, v := range values {
 		it, ok := v.(starlark.Iterable)
 		if !ok {
@@ -111,8 +109,8 @@ func (g *guards) addAll(s *starlark.Set, values ...starlark.Value) (done bool, e
 
 // newSet returns a set of what is in values; nil if the interpreter has to say
 // why that is not possible.
-func (g *guards) newSet(values ...starlark.Value) (*starlark.Set, error) {
-	if err := g.meter.Charge(builtins.DictSize); err != nil {
+func (g *Guards) newSet(values ...starlark.Value) (*starlark.Set, error) {
+	if err := g.meter.Charge(DictSize); err != nil {
 		return nil, err
 	}
 	s := new(starlark.Set)
@@ -140,7 +138,7 @@ var setMethods = map[syntax.Token]string{
 
 // combine returns the union, the difference, … of a set and another; nil if the
 // interpreter has to say why that is not possible.
-func (g *guards) combine(method string, s *starlark.Set, other starlark.Value) (starlark.Value, error) {
+func (g *Guards) combine(method string, s *starlark.Set, other starlark.Value) (starlark.Value, error) {
 	if method == "union" {
 		return orNil(g.newSet(s, other))
 	}
@@ -185,13 +183,13 @@ func (g *guards) combine(method string, s *starlark.Set, other starlark.Value) (
 }
 
 // union returns x | y for dicts.
-func (g *guards) union(x, y *starlark.Dict) (starlark.Value, error) {
+func (g *Guards) union(x, y *starlark.Dict) (starlark.Value, error) {
 	return orNil(g.newDict(starlark.Tuple{x}, nil, y))
 }
 
 // newDict returns a dict of what the function dict is given, and more.
-func (g *guards) newDict(args starlark.Tuple, kwargs []starlark.Tuple, more ...starlark.Value) (*starlark.Dict, error) {
-	if err := g.meter.Charge(builtins.DictSize); err != nil {
+func (g *Guards) newDict(args starlark.Tuple, kwargs []starlark.Tuple, more ...starlark.Value) (*starlark.Dict, error) {
+	if err := g.meter.Charge(DictSize); err != nil {
 		return nil, err
 	}
 	d := new(starlark.Dict)
@@ -209,13 +207,13 @@ func (g *guards) newDict(args starlark.Tuple, kwargs []starlark.Tuple, more ...s
 // A pending entry is the key of {k: v}, while the value is evaluated.
 type pending struct {
 	hidden
-	g    *guards
+	g    *Guards
 	k    starlark.Value
 	uniq bool
 }
 
 // entry returns k, ready for the value.
-func (g *guards) entry(k starlark.Value, uniq bool) *pending {
+func (g *Guards) entry(k starlark.Value, uniq bool) *pending {
 	n := len(g.pending)
 	if n == 0 {
 		return &pending{g: g, k: k, uniq: uniq}
@@ -244,13 +242,13 @@ func (p *pending) Get(v starlark.Value) (starlark.Value, bool, error) {
 }
 
 // open begins to make a dict. What is made inside ends before it.
-func (g *guards) open(v starlark.Value) (starlark.Value, error) {
+func (g *Guards) open(v starlark.Value) (starlark.Value, error) {
 	g.making = append(g.making, new(starlark.Dict))
-	return v, g.meter.Charge(builtins.DictSize)
+	return v, g.meter.Charge(DictSize)
 }
 
 // closed returns the dict that was made.
-func (g *guards) closed(starlark.Value) (starlark.Value, error) {
+func (g *Guards) closed(starlark.Value) (starlark.Value, error) {
 	n := len(g.making) - 1
 	d := g.making[n]
 	g.making = g.making[:n]
@@ -258,9 +256,9 @@ func (g *guards) closed(starlark.Value) (starlark.Value, error) {
 }
 
 // keyError is an error with the text of a key in it, which can be long.
-func (g *guards) keyError(format string, k starlark.Value, more ...any) error {
-	if s, ok := k.(starlark.String); ok && len(s) > longestMessage {
-		k = s[:longestMessage]
+func (g *Guards) keyError(format string, k starlark.Value, more ...any) error {
+	if s, ok := k.(starlark.String); ok && len(s) > MaxMessage {
+		k = s[:MaxMessage]
 	}
 	if err := g.mentioned(k); err != nil {
 		return err

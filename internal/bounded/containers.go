@@ -1,13 +1,11 @@
-package interp
+package bounded
 
 import (
 	"go.starlark.net/starlark"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // container is the check of the methods of lists, dicts and sets.
-func (g *guards) container(name string, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (g *Guards) container(name string, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var arg starlark.Value = starlark.None
 	if len(args) > 0 {
 		arg = args[0]
@@ -34,7 +32,7 @@ func noneIf(done bool, err error) (starlark.Value, error) {
 	return starlark.None, nil
 }
 
-func (g *guards) listMethod(name string, l *starlark.List, arg starlark.Value) error {
+func (g *Guards) listMethod(name string, l *starlark.List, arg starlark.Value) error {
 	n := l.Len()
 	more := 0
 	switch name {
@@ -65,10 +63,10 @@ func (g *guards) listMethod(name string, l *starlark.List, arg starlark.Value) e
 	if err := g.meter.Fits(16 * (n + more)); err != nil {
 		return err
 	}
-	return g.meter.Charge(builtins.SlotSize * uint64(more))
+	return g.meter.Charge(SlotSize * uint64(more))
 }
 
-func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value) error {
+func (g *Guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value) error {
 	n := d.Len()
 	switch name {
 	case "get", "pop":
@@ -76,7 +74,7 @@ func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value) e
 	case "setdefault":
 		return g.mayAdd(d, arg)
 	case "popitem":
-		if err := g.meter.Charge(builtins.BoxSize); err != nil {
+		if err := g.meter.Charge(BoxSize); err != nil {
 			return err
 		}
 		return g.first(d)
@@ -84,7 +82,7 @@ func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value) e
 		if err := g.slots(n); err != nil {
 			return err
 		}
-		return g.meter.Charge(2 * builtins.BoxSize * uint64(n))
+		return g.meter.Charge(2 * BoxSize * uint64(n))
 	case "keys", "values":
 		return g.slots(n)
 	case "clear":
@@ -93,7 +91,7 @@ func (g *guards) dictMethod(name string, d *starlark.Dict, arg starlark.Value) e
 	return nil
 }
 
-func (g *guards) setMethod(name string, s *starlark.Set, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (g *Guards) setMethod(name string, s *starlark.Set, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if name == "update" && len(kwargs) == 0 {
 		return noneIf(g.addAll(s, args...))
 	}
@@ -123,7 +121,7 @@ func (g *guards) setMethod(name string, s *starlark.Set, args starlark.Tuple, kw
 }
 
 // mayAdd counts the insertion of k into a dict or set, as if it were not there.
-func (g *guards) mayAdd(to, k starlark.Value) error {
+func (g *Guards) mayAdd(to, k starlark.Value) error {
 	if err := g.meter.NewKey(to, k); err != nil {
 		return err
 	}
@@ -131,7 +129,7 @@ func (g *guards) mayAdd(to, k starlark.Value) error {
 }
 
 // first counts that the first key of a dict or set is deleted.
-func (g *guards) first(of starlark.Iterable) error {
+func (g *Guards) first(of starlark.Iterable) error {
 	for k := range starlark.Elements(of) {
 		return g.meter.Key(of, k)
 	}
@@ -139,20 +137,20 @@ func (g *guards) first(of starlark.Iterable) error {
 }
 
 // clear counts that all the room of a dict or set is made empty.
-func (g *guards) clear(of starlark.Value) error {
+func (g *Guards) clear(of starlark.Value) error {
 	if starlark.Len(of) == 0 {
 		return nil
 	}
-	return g.meter.Look(500 * builtins.Buckets(of))
+	return g.meter.Look(500 * Buckets(of))
 }
 
 // lookups counts that all of v are looked for in s, which makes room to count them.
-func (g *guards) lookups(s *starlark.Set, v starlark.Value) error {
+func (g *Guards) lookups(s *starlark.Set, v starlark.Value) error {
 	it, ok := v.(starlark.Iterable)
 	if !ok {
 		return nil
 	}
-	if err := g.meter.Charge(builtins.SlotSize * uint64(builtins.Buckets(s))); err != nil {
+	if err := g.meter.Charge(SlotSize * uint64(Buckets(s))); err != nil {
 		return err
 	}
 	for e := range starlark.Elements(it) {

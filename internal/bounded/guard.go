@@ -1,13 +1,11 @@
-package interp
+package bounded
 
 import (
 	"fmt"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
-
-	"github.com/pipelinefile/pipe/internal/bounded"
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // The interpreter has no hook for operators. So the syntax tree is rewritten
@@ -56,6 +54,9 @@ func guardAug(op syntax.Token) string   { return "%aug" + op.String() }  // x in
 func guardAttr(name string) string      { return "%." + name }
 func guardMethod(name string) string    { return "%()." + name } // x.name, where it is called at once
 
+// MaxMessage is how long a message of the interpreter is, in bytes, without a value in it.
+const MaxMessage = 10_000
+
 // A guard is a value that can be indexed with any value.
 type guard struct {
 	hidden
@@ -80,8 +81,60 @@ func (hidden) Freeze()               {}
 func (hidden) Truth() starlark.Bool  { return true }
 func (hidden) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: guard") }
 
-// declare puts the guards into env.
-func (g *guards) declare(env starlark.StringDict) {
+// Options are what the guards of an evaluation need to know of it.
+type Options struct {
+	Meter  *Meter
+	Thread *starlark.Thread
+	// Loads returns how many modules load each other now: their calls do not count as nested.
+	Loads func() int
+	// Opaque returns an error for a value that op must not make a string of.
+	Opaque func(op string, v starlark.Value) error
+}
+
+// Guards are what guarded operations of one evaluation share.
+type Guards struct {
+	meter   *Meter
+	thread  *starlark.Thread
+	loads   func() int
+	opaque  func(op string, v starlark.Value) error
+	free    []*operand // to be used again
+	targets []*target
+	pending []*pending
+	methods []*method        // such as are called once
+	making  []*starlark.Dict // the innermost last
+}
+
+// NewGuards returns the guards of an evaluation.
+func NewGuards(o Options) *Guards {
+	return &Guards{meter: o.Meter, thread: o.Thread, loads: o.Loads, opaque: o.Opaque}
+}
+
+// Declare puts the guards of [Rewrite] into env, and replaces the functions of Starlark there
+// with metered ones. It is called after all other names are in env.
+func (g *Guards) Declare(env starlark.StringDict) {
+	g.universe(env)
+	g.operators(env)
+}
+
+// IsGuard reports whether a name is one of a guard, which no program can write.
+func IsGuard(name string) bool { return strings.HasPrefix(name, "%") }
+
+// Unguarded returns an expression without the guards that [Rewrite] has put around it.
+func Unguarded(e syntax.Expr) syntax.Expr {
+	for {
+		x, ok := e.(*syntax.IndexExpr)
+		if !ok {
+			return e
+		}
+		if id, ok := x.X.(*syntax.Ident); !ok || !IsGuard(id.Name) {
+			return e
+		}
+		e = x.Y
+	}
+}
+
+// operators puts the guards of operators, methods and literals into env.
+func (g *Guards) operators(env starlark.StringDict) {
 	add := func(name string, get func(v starlark.Value) (starlark.Value, error)) {
 		env[predeclared(name)] = &guard{name: name, get: get}
 	}
@@ -108,8 +161,8 @@ func (g *guards) declare(env starlark.StringDict) {
 	add(guardMake, func(v starlark.Value) (starlark.Value, error) { return v, g.made(v) })
 	add(guardStep, func(x starlark.Value) (starlark.Value, error) { return g.stepping(x), nil })
 	add(guardTaken, taken)
-	add(guardEach, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, builtins.SlotSize) })
-	add(guardArgs, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, 2*builtins.BoxSize) })
+	add(guardEach, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, SlotSize) })
+	add(guardArgs, func(v starlark.Value) (starlark.Value, error) { return v, g.each(v, 2*BoxSize) })
 	add(guardNamed, func(v starlark.Value) (starlark.Value, error) { return v, g.named(v) })
 	add(guardMany, func(v starlark.Value) (starlark.Value, error) { return v, g.many(v) })
 	add(guardCall, func(v starlark.Value) (starlark.Value, error) { return starlark.True, g.called(v) })
@@ -117,7 +170,7 @@ func (g *guards) declare(env starlark.StringDict) {
 
 // made counts what was made by a literal. That is no larger than the source, or
 // than what it was made of.
-func (g *guards) made(v starlark.Value) error {
+func (g *Guards) made(v starlark.Value) error {
 	switch v := v.(type) {
 	case starlark.Tuple:
 		return g.slots(len(v))
@@ -127,13 +180,13 @@ func (g *guards) made(v starlark.Value) error {
 		if err := g.meter.Fits(32 * v.Len()); err != nil {
 			return err
 		}
-		n := builtins.DictSize
+		n := DictSize
 		if v.Len() > 8 {
-			n = builtins.EntrySize * v.Len()
+			n = EntrySize * v.Len()
 		}
 		return g.meter.Charge(uint64(n))
 	case *starlark.Function:
-		return g.meter.Charge(4 * builtins.BoxSize)
+		return g.meter.Charge(4 * BoxSize)
 	case starlark.String:
 		return g.meter.Look(len(v))
 	case starlark.Bytes:
@@ -143,7 +196,7 @@ func (g *guards) made(v starlark.Value) error {
 }
 
 // each counts the making of something for each element of v.
-func (g *guards) each(v starlark.Value, size int) error {
+func (g *Guards) each(v starlark.Value, size int) error {
 	if _, isText := v.(starlark.String); isText {
 		return nil
 	}
@@ -151,19 +204,19 @@ func (g *guards) each(v starlark.Value, size int) error {
 }
 
 // literalKey counts the hashing of a key of a small dict, and its comparison with others.
-func (g *guards) literalKey(k starlark.Value) error {
+func (g *Guards) literalKey(k starlark.Value) error {
 	if err := g.meter.Hash(k); err != nil {
 		return err
 	}
-	if flat(k) {
+	if leaf(k) {
 		return g.mentioned(k)
 	}
 	return g.meter.Charge(literalEntries / 2 * g.meter.CompareSteps(k))
 }
 
 // named counts the making of a dict of what is given by name.
-func (g *guards) named(v starlark.Value) error {
-	if err := g.each(v, 2*builtins.BoxSize); err != nil {
+func (g *Guards) named(v starlark.Value) error {
+	if err := g.each(v, 2*BoxSize); err != nil {
 		return err
 	}
 	d, ok := v.(*starlark.Dict)
@@ -180,7 +233,7 @@ func (g *guards) named(v starlark.Value) error {
 
 // mentioned counts that there may be a message with a key or the like in it, which
 // is copied more than once.
-func (g *guards) mentioned(k starlark.Value) error {
+func (g *Guards) mentioned(k starlark.Value) error {
 	if s, ok := k.(starlark.String); ok && len(s) < 1024 {
 		return nil
 	}
@@ -195,7 +248,7 @@ func (g *guards) mentioned(k starlark.Value) error {
 }
 
 // many counts the search for parameters by name, of which a function has n.
-func (g *guards) many(n starlark.Value) error {
+func (g *Guards) many(n starlark.Value) error {
 	k, err := starlark.AsInt32(n)
 	if err != nil {
 		return err
@@ -209,10 +262,10 @@ func (g *guards) many(n starlark.Value) error {
 const deepestCall = 200
 
 // called counts a call of a function, and what it got as *args or **kwargs.
-func (g *guards) called(v starlark.Value) error {
+func (g *Guards) called(v starlark.Value) error {
 	depth := g.thread.CallStackDepth()
 	if depth > deepestCall+g.loads() {
-		return &bounded.Error{
+		return &Error{
 			Msg:  fmt.Sprintf("functions call each other deeper than %d", deepestCall),
 			Hint: "use a for",
 		}
@@ -226,13 +279,13 @@ func (g *guards) called(v starlark.Value) error {
 // An operand is the left side of an operator, while the right side is evaluated.
 type operand struct {
 	hidden
-	g       *guards
+	g       *Guards
 	x       starlark.Value
 	op      syntax.Token
 	inplace bool
 }
 
-func (g *guards) operand(x starlark.Value, op syntax.Token, inplace bool) *operand {
+func (g *Guards) operand(x starlark.Value, op syntax.Token, inplace bool) *operand {
 	n := len(g.free)
 	if n == 0 {
 		return &operand{g: g, x: x, op: op, inplace: inplace}
@@ -267,12 +320,12 @@ func (o *operand) Binary(_ syntax.Token, y starlark.Value, _ starlark.Side) (sta
 // A target is x in x[i] and in x[i] = y and x.f = y; with an operator, in x[i] += y and x.f += y.
 type target struct {
 	hidden
-	g  *guards
+	g  *Guards
 	x  starlark.Value
 	op syntax.Token
 }
 
-func (g *guards) target(x starlark.Value, op syntax.Token) *target {
+func (g *Guards) target(x starlark.Value, op syntax.Token) *target {
 	n := len(g.targets)
 	if n == 0 {
 		return &target{g: g, x: x, op: op}
@@ -284,7 +337,7 @@ func (g *guards) target(x starlark.Value, op syntax.Token) *target {
 }
 
 // keyed returns x, or for a dict what counts the search for a key.
-func (g *guards) keyed(x starlark.Value) starlark.Value {
+func (g *Guards) keyed(x starlark.Value) starlark.Value {
 	if _, ok := x.(*starlark.Dict); ok {
 		return g.target(x, 0)
 	}
@@ -292,8 +345,8 @@ func (g *guards) keyed(x starlark.Value) starlark.Value {
 }
 
 // at is keyed for a short key that is a literal: a small dict need not be asked.
-func (g *guards) at(x starlark.Value) starlark.Value {
-	if d, ok := x.(*starlark.Dict); ok && builtins.Buckets(d) > 1 {
+func (g *Guards) at(x starlark.Value) starlark.Value {
+	if d, ok := x.(*starlark.Dict); ok && Buckets(d) > 1 {
 		return g.target(x, 0)
 	}
 	return x
@@ -362,7 +415,7 @@ func (t *target) SetField(name string, v starlark.Value) error {
 }
 
 // index is x[i] of the interpreter.
-func (g *guards) index(x, i starlark.Value) (starlark.Value, error) {
+func (g *Guards) index(x, i starlark.Value) (starlark.Value, error) {
 	switch x := x.(type) {
 	case starlark.Mapping:
 		if err := g.meter.Key(x, i); err != nil {

@@ -1,12 +1,10 @@
-package interp
+package bounded
 
 import (
 	"math/bits"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // A check is what is done before a function is called.
@@ -14,7 +12,7 @@ type check func(args starlark.Tuple, kwargs []starlark.Tuple) error
 
 // universe puts the functions of Starlark that can take long or make something
 // large into env, each with a check.
-func (g *guards) universe(env starlark.StringDict) {
+func (g *Guards) universe(env starlark.StringDict) {
 	first := func(f func(v starlark.Value) error) check {
 		return func(args starlark.Tuple, kwargs []starlark.Tuple) error {
 			if len(args) > 0 {
@@ -79,7 +77,7 @@ func (g *guards) universe(env starlark.StringDict) {
 	guard("print", g.print)
 	guard("fail", g.print)
 	guard("warn", g.print)
-	guard("range", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(2 * builtins.BoxSize) })
+	guard("range", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(2 * BoxSize) })
 	guard("dir", first(func(v starlark.Value) error {
 		if s, ok := v.(*starlarkstruct.Struct); ok {
 			return g.meter.Charge(1000 + 64*uint64(s.Len()))
@@ -97,7 +95,7 @@ func (g *guards) universe(env starlark.StringDict) {
 		return orNil(g.newDict(args, kwargs))
 	})
 	guard("struct", func(_ starlark.Tuple, kwargs []starlark.Tuple) error {
-		return g.meter.Charge(builtins.BoxSize + 100*uint64(len(kwargs)))
+		return g.meter.Charge(BoxSize + 100*uint64(len(kwargs)))
 	})
 	env["sorted"] = g.comparing("sorted", func(n int) uint64 { return uint64(bits.Len(uint(n))) })
 	env["min"] = g.comparing("min", func(int) uint64 { return 1 })
@@ -106,7 +104,7 @@ func (g *guards) universe(env starlark.StringDict) {
 }
 
 // through counts a step for each element.
-func (g *guards) through(v starlark.Value) error {
+func (g *Guards) through(v starlark.Value) error {
 	if it, ok := v.(starlark.Iterable); ok {
 		_, err := g.count(it)
 		return err
@@ -115,7 +113,7 @@ func (g *guards) through(v starlark.Value) error {
 }
 
 // list counts the making of a list of v.
-func (g *guards) list(v starlark.Value) error {
+func (g *Guards) list(v starlark.Value) error {
 	if it, ok := v.(starlark.Iterable); ok {
 		n, err := g.count(it)
 		if err != nil {
@@ -127,7 +125,7 @@ func (g *guards) list(v starlark.Value) error {
 }
 
 // rows counts the making of a list of pairs.
-func (g *guards) rows(v starlark.Value) error {
+func (g *Guards) rows(v starlark.Value) error {
 	if err := g.list(v); err != nil {
 		return err
 	}
@@ -136,12 +134,12 @@ func (g *guards) rows(v starlark.Value) error {
 		if err != nil {
 			return err
 		}
-		return g.meter.Charge(2 * builtins.BoxSize * uint64(n))
+		return g.meter.Charge(2 * BoxSize * uint64(n))
 	}
 	return nil
 }
 
-func (g *guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
+func (g *Guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
 	rows := -1
 	for _, v := range args {
 		if n := starlark.Len(v); n >= 0 && (rows < 0 || n < rows) {
@@ -163,18 +161,18 @@ func (g *guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
 	if err := g.slots(rows); err != nil {
 		return err
 	}
-	return g.meter.Charge(uint64(rows) * uint64(builtins.BoxSize+16*len(args)))
+	return g.meter.Charge(uint64(rows) * uint64(BoxSize+16*len(args)))
 }
 
 // parseInt counts the reading of a number from text.
-func (g *guards) parseInt(v starlark.Value) error {
+func (g *Guards) parseInt(v starlark.Value) error {
 	if s, ok := v.(starlark.String); ok {
 		return g.meter.Digits(len(s))
 	}
-	return g.meter.Charge(builtins.BoxSize)
+	return g.meter.Charge(BoxSize)
 }
 
-func (g *guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
+func (g *Guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
 	sum := text{meter: g.meter}
 	for _, v := range args {
 		sum.add(v)
@@ -188,7 +186,7 @@ func (g *guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
 }
 
 // comparing returns sorted, min or max, that compares each of n elements about times(n) times.
-func (g *guards) comparing(name string, times func(n int) uint64) *starlark.Builtin {
+func (g *Guards) comparing(name string, times func(n int) uint64) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var list starlark.Value = args
@@ -232,7 +230,7 @@ func (g *guards) comparing(name string, times func(n int) uint64) *starlark.Buil
 }
 
 // compare counts that each element is compared so many times.
-func (g *guards) compare(it starlark.Iterable, times uint64) error {
+func (g *Guards) compare(it starlark.Iterable, times uint64) error {
 	list, ok := it.(starlark.Indexable)
 	if !ok {
 		return g.compareElements(it, times)
@@ -245,7 +243,7 @@ func (g *guards) compare(it starlark.Iterable, times uint64) error {
 	return nil
 }
 
-func (g *guards) compareElements(it starlark.Iterable, times uint64) error {
+func (g *Guards) compareElements(it starlark.Iterable, times uint64) error {
 	for v := range starlark.Elements(it) {
 		if err := g.meter.Charge(times * (1 + g.meter.CompareSteps(v))); err != nil {
 			return err
@@ -255,7 +253,7 @@ func (g *guards) compareElements(it starlark.Iterable, times uint64) error {
 }
 
 // compared returns key, counting that what it returns is compared so many times.
-func (g *guards) compared(key starlark.Callable, times uint64) *starlark.Builtin {
+func (g *Guards) compared(key starlark.Callable, times uint64) *starlark.Builtin {
 	return starlark.NewBuiltin(key.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		v, err := starlark.Call(th, key, args, kwargs)
 		if err == nil {
@@ -266,7 +264,7 @@ func (g *guards) compared(key starlark.Callable, times uint64) *starlark.Builtin
 }
 
 // getattr gives out methods that are checked, too.
-func (g *guards) getattr() *starlark.Builtin {
+func (g *Guards) getattr() *starlark.Builtin {
 	inner := starlark.Universe["getattr"].(*starlark.Builtin)
 	return starlark.NewBuiltin("getattr", func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if len(args) > 1 {

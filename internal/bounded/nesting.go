@@ -1,12 +1,9 @@
-package interp
+package bounded
 
 import (
 	"fmt"
 
 	"go.starlark.net/syntax"
-
-	"github.com/pipelinefile/pipe/internal/bounded"
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // The parser, the resolver and the compiler call themselves for what is nested,
@@ -17,10 +14,10 @@ const (
 	deepestTree = 1000 // of syntax
 )
 
-// nested returns how many tokens there are in text, and why and in which line it cannot be
+// Tokens returns how many tokens there are in text, and why and in which line it cannot be
 // parsed: it is nested too deep, or a number is too long. It knows strings and comments, and
 // counts an operator or a word too many rather than too few.
-func nested(text []byte) (tokens, line int, wrong error) {
+func Tokens(text []byte) (tokens, line int, wrong error) {
 	type level struct {
 		prefixes, words int
 		params          bool // of a lambda: a comma ends nothing
@@ -47,7 +44,7 @@ func nested(text []byte) (tokens, line int, wrong error) {
 				i++
 			}
 		case '"', '\'':
-			end := stringEnd(text, i)
+			end := StringEnd(text, i)
 			for ; i < end; i++ {
 				if text[i] == '\n' {
 					line++
@@ -82,7 +79,7 @@ func nested(text []byte) (tokens, line int, wrong error) {
 			for i+1 < len(text) && letter(text[i+1]) {
 				i++
 			}
-			if text[start] <= '9' && i-start >= builtins.LongestNumber {
+			if text[start] <= '9' && i-start >= LongestNumber {
 				return tokens, line, numberTooLong()
 			}
 			switch string(text[start : i+1]) {
@@ -106,8 +103,8 @@ func letter(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-// stringEnd returns the index of the last byte of the string that starts at i.
-func stringEnd(text []byte, i int) int {
+// StringEnd returns the index of the last byte of the string that starts at i.
+func StringEnd(text []byte, i int) int {
 	quote := text[i]
 	triple := i+2 < len(text) && text[i+1] == quote && text[i+2] == quote
 	if triple {
@@ -128,8 +125,8 @@ func stringEnd(text []byte, i int) int {
 	return len(text) - 1
 }
 
-// deepest returns where a tree is nested too deep, if it is.
-func deepest(tree *syntax.File) (at syntax.Position, wrong error) {
+// CheckTree returns where a tree is nested too deep, if it is.
+func CheckTree(tree *syntax.File) (at syntax.Position, wrong error) {
 	depth := 0
 	syntax.Walk(tree, func(n syntax.Node) bool {
 		if n == nil {
@@ -174,12 +171,12 @@ func leftmost(n syntax.Node) syntax.Node {
 }
 
 func tooNested() error {
-	return &bounded.Error{
+	return &Error{
 		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", deepestText),
 		Hint: "give a part of it a name, or keep the data in a file: read_json(…), read_yaml(…)",
 	}
 }
 
 func numberTooLong() error {
-	return &bounded.Error{Msg: fmt.Sprintf("a number has at most %d digits", builtins.LongestNumber)}
+	return &Error{Msg: fmt.Sprintf("a number has at most %d digits", LongestNumber)}
 }

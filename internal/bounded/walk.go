@@ -1,4 +1,4 @@
-package builtins
+package bounded
 
 import (
 	"fmt"
@@ -100,13 +100,6 @@ func walkSteps(v starlark.Value) uint64 {
 		return manySteps + textSteps(s)
 	}
 	return manySteps
-}
-
-func (m *Meter) leftAll() uint64 {
-	if m == nil {
-		return 1 << 62
-	}
-	return m.left()
 }
 
 // A walk sums up what each value in a value counts. It ends as soon as that is

@@ -1,4 +1,4 @@
-package interp
+package bounded
 
 import (
 	"errors"
@@ -9,25 +9,10 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// guards are what guarded operations of one evaluation share.
-type guards struct {
-	meter   *builtins.Meter
-	thread  *starlark.Thread
-	loads   func() int                              // how many modules load each other now
-	opaque  func(op string, v starlark.Value) error // refuses a value that op must not make a string of
-	free    []*operand                              // to be used again
-	targets []*target
-	pending []*pending
-	methods []*method        // such as are called once
-	making  []*starlark.Dict // the innermost last
-}
-
 // binary is starlark.Binary and starlark.Compare, with a look at the operands.
-func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
+func (g *Guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	switch op {
 	case syntax.EQL, syntax.NEQ, syntax.LT, syntax.LE, syntax.GT, syntax.GE:
 		if err := g.meter.Compare(x, y); err != nil {
@@ -102,7 +87,7 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 	default:
 		// Structs are joined by +; values of host programs see to themselves.
 		if op == syntax.PLUS {
-			err = g.meter.Charge(builtins.BoxSize)
+			err = g.meter.Charge(BoxSize)
 			if x, ok := x.(starlark.HasAttrs); ok && err == nil {
 				err = g.structs(x, y)
 			}
@@ -115,15 +100,15 @@ func (g *guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 }
 
 // apply is starlark.Binary, for which steps are counted since before.
-func (g *guards) apply(op syntax.Token, x, y starlark.Value, before uint64) (starlark.Value, error) {
-	if g.meter.Steps()-before < builtins.AwaitFrom {
+func (g *Guards) apply(op syntax.Token, x, y starlark.Value, before uint64) (starlark.Value, error) {
+	if g.meter.Steps()-before < AwaitFrom {
 		return starlark.Binary(op, x, y)
 	}
 	return g.meter.AwaitValue(before, func() (starlark.Value, error) { return starlark.Binary(op, x, y) })
 }
 
 // ints is binary for two integers. Large ones cost what the schoolbook does.
-func (g *guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error) {
+func (g *Guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error) {
 	a, xSmall := x.Int64()
 	_, ySmall := y.Int64()
 	if !xSmall || !ySmall {
@@ -136,14 +121,14 @@ func (g *guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error
 			return nil, err
 		}
 	} else if op == syntax.LTLT && (a > 1<<20 || a < -1<<20) {
-		if err := g.meter.Charge(2 * builtins.BoxSize); err != nil {
+		if err := g.meter.Charge(2 * BoxSize); err != nil {
 			return nil, err
 		}
 	}
 	z, err := starlark.Binary(op, x, y)
 	if i, ok := z.(starlark.Int); ok {
 		if n, ok := i.Int64(); !ok || n != int64(int32(n)) {
-			if err := g.meter.Charge(builtins.BoxSize); err != nil {
+			if err := g.meter.Charge(BoxSize); err != nil {
 				return nil, err
 			}
 			if err := g.meter.Number(i); err != nil {
@@ -163,24 +148,24 @@ func words(i starlark.Int) uint64 {
 }
 
 // unary is starlark.Unary. It can copy a large number.
-func (g *guards) unary(op syntax.Token, x starlark.Value) (starlark.Value, error) {
+func (g *Guards) unary(op syntax.Token, x starlark.Value) (starlark.Value, error) {
 	if err := g.unaryCost(x); err != nil {
 		return nil, err
 	}
 	return starlark.Unary(op, x)
 }
 
-func (g *guards) unaryCost(x starlark.Value) error {
+func (g *Guards) unaryCost(x starlark.Value) error {
 	if i, ok := x.(starlark.Int); ok {
 		if n, small := i.Int64(); !small || n != int64(int32(n)) {
-			return g.meter.Charge(builtins.BoxSize + 8*words(i))
+			return g.meter.Charge(BoxSize + 8*words(i))
 		}
 	}
 	return nil
 }
 
 // repeat is for x * n.
-func (g *guards) repeat(x starlark.Value, n starlark.Int) error {
+func (g *Guards) repeat(x starlark.Value, n starlark.Int) error {
 	times, ok := n.Int64()
 	if !ok {
 		times = int64(n.Sign()) << 40
@@ -203,23 +188,23 @@ func (g *guards) repeat(x starlark.Value, n starlark.Int) error {
 }
 
 // slots counts the making of a list or tuple of n elements.
-func (g *guards) slots(n int) error {
+func (g *Guards) slots(n int) error {
 	if err := g.meter.Fits(16 * n); err != nil {
 		return err
 	}
-	return g.meter.Charge(builtins.BoxSize + builtins.SlotSize*uint64(n))
+	return g.meter.Charge(BoxSize + SlotSize*uint64(n))
 }
 
 // entries counts n entries more in a dict or set of the given length.
-func (g *guards) entries(n, length int) error {
+func (g *Guards) entries(n, length int) error {
 	if err := g.meter.Fits(32 * (n + length)); err != nil {
 		return err
 	}
-	return g.meter.Charge(builtins.EntrySize * uint64(n))
+	return g.meter.Charge(EntrySize * uint64(n))
 }
 
 // structs is for x + y where both have attributes.
-func (g *guards) structs(x starlark.HasAttrs, y starlark.Value) error {
+func (g *Guards) structs(x starlark.HasAttrs, y starlark.Value) error {
 	if y, ok := y.(starlark.HasAttrs); ok {
 		return g.meter.Charge(128 * uint64(len(x.AttrNames())+len(y.AttrNames())))
 	}
@@ -227,7 +212,7 @@ func (g *guards) structs(x starlark.HasAttrs, y starlark.Value) error {
 }
 
 // contains is for x in y.
-func (g *guards) contains(x, y starlark.Value) error {
+func (g *Guards) contains(x, y starlark.Value) error {
 	switch y := y.(type) {
 	case starlark.String:
 		return g.meter.Look(len(y))
@@ -244,7 +229,7 @@ func (g *guards) contains(x, y starlark.Value) error {
 }
 
 // search counts the comparisons of x with each element.
-func (g *guards) search(x starlark.Value, list starlark.Indexable) error {
+func (g *Guards) search(x starlark.Value, list starlark.Indexable) error {
 	n := list.Len()
 	if err := g.meter.Charge(4 * uint64(n)); err != nil { // a call of the interpreter for each
 		return err
@@ -270,7 +255,7 @@ func (g *guards) search(x starlark.Value, list starlark.Indexable) error {
 }
 
 // searchNumber counts the comparisons of x with the numbers of the other type.
-func (g *guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
+func (g *Guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
 	for i := range list.Len() {
 		if f, ok := list.Index(i).(starlark.Float); ok {
 			if err := g.meter.Compare(x, f); err != nil {
@@ -282,10 +267,10 @@ func (g *guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
 }
 
 // interpolation is for format % x: each field writes what is given for it.
-func (g *guards) interpolation(format string, x starlark.Value) error {
+func (g *Guards) interpolation(format string, x starlark.Value) error {
 	if t, ok := x.(starlark.Tuple); ok && len(format) < 256 {
 		if most, ok := shortArgs(t); ok { // as most are
-			return g.meter.Make(builtins.SlotSize + len(format) + len(t)*most)
+			return g.meter.Make(SlotSize + len(format) + len(t)*most)
 		}
 	}
 	if err := g.shown("%", x); err != nil {
@@ -320,11 +305,11 @@ func (g *guards) interpolation(format string, x starlark.Value) error {
 }
 
 // shown returns an error if op must not make a string of x, because of what is in it.
-func (g *guards) shown(op string, x starlark.Value) error {
-	if flat(x) {
+func (g *Guards) shown(op string, x starlark.Value) error {
+	if leaf(x) {
 		return nil
 	}
-	if t, ok := x.(starlark.Tuple); ok && len(t) < 16 && !slices.ContainsFunc(t, func(v starlark.Value) bool { return !flat(v) }) {
+	if t, ok := x.(starlark.Tuple); ok && len(t) < 16 && !slices.ContainsFunc(t, func(v starlark.Value) bool { return !leaf(v) }) {
 		return nil
 	}
 	if err := g.meter.Walk(x); err != nil {
@@ -333,8 +318,8 @@ func (g *guards) shown(op string, x starlark.Value) error {
 	return g.opaque(op, x)
 }
 
-// flat reports whether there is nothing in x.
-func flat(x starlark.Value) bool {
+// leaf reports whether there is nothing in x.
+func leaf(x starlark.Value) bool {
 	switch x.(type) {
 	case starlark.String, starlark.Int, starlark.Bool, starlark.NoneType, starlark.Float:
 		return true
@@ -344,7 +329,7 @@ func flat(x starlark.Value) bool {
 
 // A text sums up how long a text becomes.
 type text struct {
-	meter *builtins.Meter
+	meter *Meter
 	n     int
 	err   error
 }
@@ -396,11 +381,11 @@ func (t *text) made() error {
 	if t.err != nil {
 		return t.err
 	}
-	return t.meter.Make(builtins.SlotSize + t.n)
+	return t.meter.Make(SlotSize + t.n)
 }
 
 // inplace is x op= y: a list and a dict are changed and not copied.
-func (g *guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
+func (g *Guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	switch x := x.(type) {
 	case *starlark.List:
 		if it, ok := y.(starlark.Iterable); ok && op == syntax.PLUS {
@@ -420,7 +405,7 @@ func (g *guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, 
 }
 
 // change calls a method that does what an operator does, but for its message.
-func (g *guards) change(x starlark.HasAttrs, method, theirs, ours string, y starlark.Value) error {
+func (g *Guards) change(x starlark.HasAttrs, method, theirs, ours string, y starlark.Value) error {
 	m, err := g.method(x, method, checks[method], true)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package interp
+package bounded
 
 import (
 	"fmt"
@@ -7,8 +7,6 @@ import (
 	"unicode"
 
 	"go.starlark.net/starlark"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // checks are what is done before a method of a built-in type is called. Methods
@@ -18,25 +16,25 @@ var checks = map[string]methodCheck{}
 func init() {
 	for _, name := range strings.Fields(`capitalize count endswith find index isalnum isalpha isdigit islower isspace istitle isupper
 		lower lstrip partition removeprefix removesuffix rfind rindex rpartition rstrip startswith strip title upper`) {
-		checks[name] = checking((*guards).scan)
+		checks[name] = checking((*Guards).scan)
 	}
 	for _, name := range strings.Fields("split rsplit splitlines") {
-		checks[name] = checking((*guards).split)
+		checks[name] = checking((*Guards).split)
 	}
-	checks["join"] = checking((*guards).join)
-	checks["replace"] = checking((*guards).replace)
-	checks["format"] = checking((*guards).format)
+	checks["join"] = checking((*Guards).join)
+	checks["replace"] = checking((*Guards).replace)
+	checks["format"] = checking((*Guards).format)
 	for _, name := range strings.Fields("codepoints codepoint_ords elems elem_ords") {
-		checks[name] = checking((*guards).elems)
+		checks[name] = checking((*Guards).elems)
 	}
 	for _, name := range strings.Fields(`append clear extend get insert items keys pop popitem setdefault update values
 		add difference discard intersection issubset issuperset remove symmetric_difference union`) {
-		checks[name] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		checks[name] = func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 			return g.container(name, recv, args, kwargs)
 		}
 	}
 	text := checks["index"]
-	checks["index"] = func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	checks["index"] = func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if _, ok := recv.(*starlark.List); ok {
 			return g.container("index", recv, args, kwargs)
 		}
@@ -46,10 +44,10 @@ func init() {
 
 // A methodCheck is what is done before a method is called. If it returns a value,
 // that is what the method returns, and it is not called.
-type methodCheck func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+type methodCheck func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
 
-func checking(check func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error) methodCheck {
-	return func(g *guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func checking(check func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error) methodCheck {
+	return func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		return nil, check(g, recv, args, kwargs)
 	}
 }
@@ -57,7 +55,7 @@ func checking(check func(g *guards, recv starlark.Value, args starlark.Tuple, kw
 // A method is a bound method of a built-in type that is checked before it is called.
 type method struct {
 	*starlark.Builtin
-	g     *guards
+	g     *Guards
 	check methodCheck
 	once  bool // no program has it: it is called once, and can be used again
 }
@@ -87,7 +85,7 @@ func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs [
 }
 
 // attr returns x.name, where checks has the name.
-func (g *guards) attr(x starlark.Value, name string, check methodCheck, once bool) (starlark.Value, error) {
+func (g *Guards) attr(x starlark.Value, name string, check methodCheck, once bool) (starlark.Value, error) {
 	switch x := x.(type) {
 	case starlark.String, *starlark.List, *starlark.Dict, *starlark.Set, starlark.Bytes:
 		m, err := g.method(x.(starlark.HasAttrs), name, check, once)
@@ -104,7 +102,7 @@ func (g *guards) attr(x starlark.Value, name string, check methodCheck, once boo
 	return nil, noMethod(x, name)
 }
 
-func (g *guards) method(x starlark.HasAttrs, name string, check methodCheck, once bool) (*method, error) {
+func (g *Guards) method(x starlark.HasAttrs, name string, check methodCheck, once bool) (*method, error) {
 	v, err := x.Attr(name)
 	if err != nil {
 		return nil, err
@@ -113,7 +111,7 @@ func (g *guards) method(x starlark.HasAttrs, name string, check methodCheck, onc
 	if !ok {
 		return nil, noMethod(x, name)
 	}
-	if err := g.meter.Charge(builtins.BoxSize); err != nil {
+	if err := g.meter.Charge(BoxSize); err != nil {
 		return nil, err
 	}
 	if n := len(g.methods); once && n > 0 {
@@ -130,7 +128,7 @@ func noMethod(x starlark.Value, name string) error {
 }
 
 // scan is for methods of text that go through it at most once for each argument.
-func (g *guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
+func (g *Guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
 	s, ok := recv.(starlark.String)
 	if !ok {
 		return nil
@@ -158,7 +156,7 @@ func (g *guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 	return g.meter.Charge(uint64(n))
 }
 
-func (g *guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+func (g *Guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	s, ok := recv.(starlark.String)
 	if !ok {
 		return nil
@@ -188,11 +186,11 @@ func (g *guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 	if err := g.meter.Fits(16 * n); err != nil {
 		return err
 	}
-	return g.meter.Charge(builtins.BoxSize + 64*uint64(n))
+	return g.meter.Charge(BoxSize + 64*uint64(n))
 }
 
 // fields returns how many words s has.
-func (g *guards) fields(s string) (n int, err error) {
+func (g *Guards) fields(s string) (n int, err error) {
 	in := false
 	for i, r := range s {
 		if i%(1<<16) == 0 {
@@ -209,7 +207,7 @@ func (g *guards) fields(s string) (n int, err error) {
 	return n, nil
 }
 
-func (g *guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
+func (g *Guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
 	sep, ok := recv.(starlark.String)
 	if !ok || len(args) != 1 {
 		return nil
@@ -226,7 +224,7 @@ func (g *guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 
 // joinElements is join for what can only be gone through. Apart from it, join
 // needs no memory.
-func (g *guards) joinElements(v starlark.Value, sep int) error {
+func (g *Guards) joinElements(v starlark.Value, sep int) error {
 	it, ok := v.(starlark.Iterable)
 	if !ok {
 		return nil
@@ -243,7 +241,7 @@ func (g *guards) joinElements(v starlark.Value, sep int) error {
 	return sum.joined(sep)
 }
 
-func (g *guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
+func (g *Guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
 	s, ok := recv.(starlark.String)
 	if !ok || len(args) < 2 {
 		return nil
@@ -262,13 +260,13 @@ func (g *guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.
 			n = min(n, most)
 		}
 	}
-	return g.meter.Make(builtins.SlotSize + len(s) + n*(len(after)-len(before)))
+	return g.meter.Make(SlotSize + len(s) + n*(len(after)-len(before)))
 }
 
 // elems is for iterables over text. They are no larger than it, but making a
 // list of one takes a slot for each byte, and nothing knows how many there are.
-func (g *guards) elems(recv starlark.Value, _ starlark.Tuple, _ []starlark.Tuple) error {
-	return g.meter.Charge(uint64(builtins.BoxSize + builtins.SlotSize*max(starlark.Len(recv), 0)))
+func (g *Guards) elems(recv starlark.Value, _ starlark.Tuple, _ []starlark.Tuple) error {
+	return g.meter.Charge(uint64(BoxSize + SlotSize*max(starlark.Len(recv), 0)))
 }
 
 // shortArgs returns how long the text of each of args is at the most, if that takes
@@ -294,14 +292,14 @@ func shortArgs(args starlark.Tuple) (most int, ok bool) {
 }
 
 // format counts what each field of the text writes.
-func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
+func (g *Guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	s, ok := recv.(starlark.String)
 	if !ok {
 		return nil
 	}
 	if len(kwargs) == 0 && len(s) < 256 {
 		if most, ok := shortArgs(args); ok { // as most are
-			return g.meter.Make(builtins.SlotSize + len(s) + strings.Count(string(s), "{")*(4+most))
+			return g.meter.Make(SlotSize + len(s) + strings.Count(string(s), "{")*(4+most))
 		}
 	}
 	for _, v := range args {
@@ -360,7 +358,7 @@ func (g *guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 }
 
 // count returns how many elements x has, and counts a step for each.
-func (g *guards) count(x starlark.Iterable) (int, error) {
+func (g *Guards) count(x starlark.Iterable) (int, error) {
 	n := starlark.Len(x)
 	if n >= 0 {
 		return n, g.meter.Charge(uint64(n))
@@ -368,7 +366,7 @@ func (g *guards) count(x starlark.Iterable) (int, error) {
 	return g.countElements(x)
 }
 
-func (g *guards) countElements(x starlark.Iterable) (n int, err error) {
+func (g *Guards) countElements(x starlark.Iterable) (n int, err error) {
 	for range starlark.Elements(x) {
 		if n++; n%1024 == 0 {
 			if err := g.meter.Charge(1024); err != nil {

@@ -1,4 +1,4 @@
-package builtins
+package bounded
 
 import (
 	"math"
@@ -45,7 +45,7 @@ func (m *Meter) CompareSteps(v starlark.Value) uint64 {
 }
 
 func (m *Meter) deepCompareSteps(v starlark.Value) uint64 {
-	c := comparison{most: m.leftAll(), meter: m, alike: true}
+	c := comparison{most: m.Left(), meter: m, alike: true}
 	c.values(v, v, starlark.CompareLimit)
 	return c.sum
 }

@@ -1,4 +1,4 @@
-package interp
+package bounded
 
 import "go.starlark.net/starlark"
 
@@ -8,11 +8,11 @@ import "go.starlark.net/starlark"
 type stepped struct {
 	hidden
 	x starlark.Sliceable
-	g *guards
+	g *Guards
 }
 
 // stepping returns x, or what counts its slices.
-func (g *guards) stepping(x starlark.Value) starlark.Value {
+func (g *Guards) stepping(x starlark.Value) starlark.Value {
 	switch x := x.(type) {
 	case starlark.String, starlark.Bytes, starlark.Tuple, *starlark.List:
 		return &stepped{x: x.(starlark.Sliceable), g: g}

@@ -1,10 +1,8 @@
-package builtins
+package bounded
 
 import (
 	"context"
-	"errors"
 	"reflect"
-	"strings"
 	"testing"
 
 	"go.starlark.net/starlark"
@@ -101,81 +99,6 @@ func TestCopySteps(t *testing.T) {
 		}
 		if got := th.Steps >= 1000*1000; got != crowded {
 			t.Errorf("shifted by %d: %d steps", shift, th.Steps)
-		}
-	}
-}
-
-func TestHiddenSteps(t *testing.T) {
-	object := func(key func(i int) string) string {
-		text := "[{"
-		for i := range 200 {
-			text += `"` + key(i) + `": 1, `
-		}
-		return text + `"x": {"y": [":", "{"]}}]`
-	}
-	same := []string{} // the lower bits of their hashes are the same
-	for i := 0; len(same) < 200; i++ {
-		s := starlark.MakeInt(i).String()
-		if h, err := starlark.String(s).Hash(); err == nil && h&63 == 0 {
-			same = append(same, s)
-		}
-	}
-	escaped := func(s string) string { return `\u003` + s[:1] + s[1:] }
-	for _, test := range []struct {
-		name, text string
-		hidden     bool
-	}{
-		{"numbers", object(func(i int) string { return starlark.MakeInt(i).String() }), false},
-		{"one bucket", object(func(i int) string { return same[i] }), true},
-		{"one bucket, escaped", object(func(i int) string { return escaped(same[i]) }), true},
-		{"one bucket, spaced", strings.ReplaceAll(object(func(i int) string { return same[i] }), ":", strings.Repeat(" ", 200)+":"), true},
-		{"no object", `["1", "2"]`, false},
-		{"open", `{{{"a" : [`, false},
-		{"closed", `}}}]"`, false},
-		{"backslash", `"\`, false},
-	} {
-		m := NewMeter(context.Background(), new(starlark.Thread), 1<<40, 1<<20)
-		if err := hidden(m, test.text); err != nil {
-			t.Errorf("%s: %v", test.name, err)
-		}
-		// A digit is a step.
-		if got := m.Steps(); got > uint64(len(test.text)) != test.hidden {
-			t.Errorf("%s: %d steps for %d bytes", test.name, got, len(test.text))
-		}
-	}
-}
-
-func TestChargeAsks(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	m := NewMeter(ctx, new(starlark.Thread), 1<<40, 1<<20)
-	cancel()
-	var err error
-	for i := 0; i < 2*askSteps && err == nil; i++ {
-		err = m.Charge(1)
-	}
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
-	}
-}
-
-// TestLooksAsk: what looks at many values before it charges ends with the context.
-func TestLooksAsk(t *testing.T) {
-	var shared starlark.Value = starlark.Tuple{starlark.None}
-	for range 40 {
-		shared = starlark.Tuple{shared, shared}
-	}
-	wide := starlark.Tuple(make([]starlark.Value, 2*askSteps))
-	for i := range wide {
-		wide[i] = starlark.None
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	m := NewMeter(ctx, new(starlark.Thread), 1<<40, 1<<20)
-	cancel()
-	for name, err := range map[string]error{
-		"hash": m.Hash(shared), "walk": m.Walk(shared), "text": m.Text(shared), "comparison": m.Compare(wide, wide),
-	} {
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }

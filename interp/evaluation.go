@@ -58,7 +58,7 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 		opts.Environment.Name = "default"
 	}
 	if opts.Environment.Kind == "" {
-		opts.Environment.Kind = "environment"
+		opts.Environment.Kind = plan.KindEnvironment
 	}
 	s := builtins.NewSession(builtins.NewFiles(dir, int64(opts.Limits.Size)))
 	s.Environment, s.Version, s.Values, s.StandIns = opts.Environment, opts.Version, opts.Params, opts.StandIns

@@ -44,7 +44,7 @@ func unpack(t *testing.T, a *txtar.Archive, dir string) interp.Options {
 		case "env":
 			opts.Environment.Name = value
 		case "kind":
-			opts.Environment.Kind = value
+			opts.Environment.Kind = plan.EnvironmentKind(value)
 		case "source":
 			opts.Environment.Source = value
 		case "branch":

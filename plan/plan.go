@@ -43,11 +43,21 @@ type Pipeline struct {
 
 // An EnvironmentRef names the environment that a plan is for.
 type EnvironmentRef struct {
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`             // "environment", "clone" or "preview"
-	Source string `json:"source,omitempty"` // what it was cloned from
-	Branch string `json:"branch,omitempty"` // the branch of a preview
+	Name   string          `json:"name"`
+	Kind   EnvironmentKind `json:"kind"`
+	Source string          `json:"source,omitempty"` // what it was cloned from
+	Branch string          `json:"branch,omitempty"` // the branch of a preview
 }
+
+// An EnvironmentKind says how an environment came to be.
+type EnvironmentKind string
+
+// The kinds of environments (E2, E3).
+const (
+	KindEnvironment EnvironmentKind = "environment" // made by its first deploy
+	KindClone       EnvironmentKind = "clone"       // made by "pipe clone"
+	KindPreview     EnvironmentKind = "preview"     // a clone for a branch
+)
 
 // A Param is one declared parameter with the value that it had. The value is
 // text, as --set gives it, so that an environment can be evaluated again.

@@ -20,13 +20,6 @@ type CloneRequest struct {
 	Plan   *plan.Plan    // evaluated for the new environment; nil: the last one of the source
 }
 
-// The kinds of environments.
-const (
-	kindEnvironment = "environment"
-	kindClone       = "clone"
-	kindPreview     = "preview"
-)
-
 // Clone makes an environment with the services, the parameters and the
 // overrides of the source (E2, E3). Each service that the source skips, by the
 // file or by an override, is skipped in it, also when the source unskips it
@@ -52,7 +45,7 @@ func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, er
 		return nil, fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", src.Key.Name, src.Key.Pipeline)
 	}
 	env := &Environment{
-		Key: key, Kind: kindClone, Source: src.Key.Name, Branch: src.Branch, Plan: req.Plan,
+		Key: key, Kind: plan.KindClone, Source: src.Key.Name, Branch: src.Branch, Plan: req.Plan,
 		Overrides: maps.Clone(src.Overrides),
 	}
 	if env.Overrides == nil {
@@ -65,7 +58,7 @@ func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, er
 		}
 	}
 	if req.Branch != "" {
-		env.Kind, env.Branch = kindPreview, req.Branch
+		env.Kind, env.Branch = plan.KindPreview, req.Branch
 	}
 	if req.TTL > 0 {
 		env.Expires = time.Now().Add(req.TTL).UTC().Truncate(time.Second)

@@ -11,11 +11,11 @@ import (
 
 // An Environment is one running copy of a pipeline.
 type Environment struct {
-	Key     EnvironmentKey `json:"key"`
-	Kind    string         `json:"kind"`             // "environment", "clone" or "preview"
-	Source  string         `json:"source,omitempty"` // environment that it was cloned from
-	Branch  string         `json:"branch,omitempty"` // that git sources which have it use (E3)
-	Expires time.Time      `json:"expires,omitzero"` // when it is deleted; zero: never
+	Key     EnvironmentKey       `json:"key"`
+	Kind    plan.EnvironmentKind `json:"kind"`
+	Source  string               `json:"source,omitempty"` // environment that it was cloned from
+	Branch  string               `json:"branch,omitempty"` // that git sources which have it use (E3)
+	Expires time.Time            `json:"expires,omitzero"` // when it is deleted; zero: never
 	// Plan is the last one, as the Pipelinefile said it: without overrides.
 	Plan *plan.Plan `json:"plan,omitempty"`
 	// Overrides are the environment's own, by service (E4, S6). Those of

@@ -449,7 +449,7 @@ func newEnvironment(key EnvironmentKey, p *plan.Plan) *Environment {
 	ref := p.Environment
 	env := &Environment{Key: key, Kind: ref.Kind, Source: ref.Source, Branch: ref.Branch}
 	if env.Kind == "" {
-		env.Kind = kindEnvironment
+		env.Kind = plan.KindEnvironment
 	}
 	return env
 }

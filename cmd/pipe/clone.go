@@ -138,9 +138,9 @@ func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runt
 		}
 		return nil, nil
 	}
-	ref := plan.EnvironmentRef{Name: req.Name, Kind: "clone", Source: src.Key.Name, Branch: src.Branch}
+	ref := plan.EnvironmentRef{Name: req.Name, Kind: plan.KindClone, Source: src.Key.Name, Branch: src.Branch}
 	if req.Branch != "" {
-		ref.Kind, ref.Branch = "preview", req.Branch
+		ref.Kind, ref.Branch = plan.KindPreview, req.Branch
 	}
 	e, err := a.evaluateFor(cmd.Context(), cmd, file, flags.eval, ref, src.Params(), a.printed(a.current()))
 	return e.plan, err

@@ -38,7 +38,7 @@ func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags
 		}
 		var names []string
 		for _, env := range envs {
-			names = append(names, cobra.CompletionWithDesc(env.Key.Name, env.Kind))
+			names = append(names, cobra.CompletionWithDesc(env.Key.Name, string(env.Kind)))
 		}
 		return names
 	}

@@ -124,7 +124,7 @@ func (a *app) completeEnvironments(part *partFlags, n int) cobra.CompletionFunc 
 		}
 		var names []string
 		for _, env := range a.environmentsSoon(cmd, part) {
-			names = append(names, cobra.CompletionWithDesc(env.Key.Name, env.Kind+" of "+env.Key.Pipeline))
+			names = append(names, cobra.CompletionWithDesc(env.Key.Name, string(env.Kind)+" of "+env.Key.Pipeline))
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -71,7 +71,7 @@ type evaluation struct {
 // evaluate makes the plan of a Pipelinefile. What it prints is shown as it is
 // printed.
 func (a *app) evaluate(ctx context.Context, cmd *cobra.Command, file string, f evalFlags, printed func(plan.Pos, string)) (evaluation, error) {
-	return a.evaluateFor(ctx, cmd, file, f, plan.EnvironmentRef{Name: f.env, Kind: "environment"}, nil, printed)
+	return a.evaluateFor(ctx, cmd, file, f, plan.EnvironmentRef{Name: f.env, Kind: plan.KindEnvironment}, nil, printed)
 }
 
 // evaluateFor makes the plan of a Pipelinefile for an environment. What the

@@ -53,7 +53,7 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 		return err
 	}
 	opts := interp.Options{
-		Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}, Params: params, StandIns: true, Cache: a.moduleCache(), Version: version,
+		Environment: plan.EnvironmentRef{Name: eval.env, Kind: plan.KindEnvironment}, Params: params, StandIns: true, Cache: a.moduleCache(), Version: version,
 	}
 	var found []lint.Finding
 	if len(args) > 0 && isFolder(a.abs(args[0])) {

@@ -32,7 +32,7 @@ for each parameter that has none.`,
 				return err
 			}
 			return lsp.Serve(cmd.Context(), a.stdin, ui.Raw(a.stdout), lsp.Options{
-				Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"},
+				Environment: plan.EnvironmentRef{Name: eval.env, Kind: plan.KindEnvironment},
 				Params:      params,
 				Version:     version,
 				Cache:       a.moduleCache(),

@@ -98,7 +98,7 @@ func (a *app) pipelineOf(ctx context.Context, file, env string, params map[strin
 		return "", err
 	}
 	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: plan.EnvironmentRef{Name: env, Kind: "environment"}, Params: params, StandIns: true,
+		Environment: plan.EnvironmentRef{Name: env, Kind: plan.KindEnvironment}, Params: params, StandIns: true,
 		Root: root, Cache: a.moduleCache(), Version: version,
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
 		return err
 	}
 	s, err := repl.New(file, base, interp.Options{
-		Environment: plan.EnvironmentRef{Name: eval.env, Kind: "environment"},
+		Environment: plan.EnvironmentRef{Name: eval.env, Kind: plan.KindEnvironment},
 		Params:      params, Root: root, Cache: a.moduleCache(), Version: version,
 	})
 	if err != nil {

@@ -88,7 +88,7 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	defer a.hide()
 	eval.trees = &interp.Trees{}
 	w := &watcher{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show, flags: flags,
-		commands: make(chan watch.Command, 16), ref: plan.EnvironmentRef{Name: eval.env, Kind: "environment"}}
+		commands: make(chan watch.Command, 16), ref: plan.EnvironmentRef{Name: eval.env, Kind: plan.KindEnvironment}}
 	ctx, w.quit = context.WithCancelCause(ctx)
 	defer w.quit(nil)
 	if err := w.open(ctx); err != nil {

@@ -99,7 +99,7 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 	}
 	return c.Session.Tests.Plan(PlanRequest{
 		File: file, Text: a.Text, Params: a.Params,
-		Environment: plan.EnvironmentRef{Name: a.Environment, Kind: a.Kind, Source: a.Source, Branch: a.Branch},
+		Environment: plan.EnvironmentRef{Name: a.Environment, Kind: plan.EnvironmentKind(a.Kind), Source: a.Source, Branch: a.Branch},
 	})
 }
 

@@ -73,14 +73,14 @@ func Unique(prefix string) string {
 func environment(key runtime.EnvironmentKey) *runtime.Environment {
 	return &runtime.Environment{
 		Key:     key,
-		Kind:    "preview",
+		Kind:    plan.KindPreview,
 		Source:  "staging",
 		Branch:  "feature/größer",
 		Expires: time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC),
 		Plan: &plan.Plan{
 			Version:     plan.Version,
 			Pipeline:    plan.Pipeline{Name: key.Pipeline, BuildParallelism: 7, DeployParallelism: 7},
-			Environment: plan.EnvironmentRef{Name: key.Name, Kind: "preview"},
+			Environment: plan.EnvironmentRef{Name: key.Name, Kind: plan.KindPreview},
 			Stages:      []plan.Stage{{Name: "one", Order: 1}},
 			Services: []plan.Service{{
 				Name: "api", Type: plan.Application, Stage: "one",

@@ -5,6 +5,7 @@ package view
 import (
 	"time"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -17,7 +18,7 @@ type Environment struct {
 	Pipeline  string                      `json:"pipeline"`
 	Name      string                      `json:"name"`
 	Namespace string                      `json:"namespace"`
-	Kind      string                      `json:"kind"`             // "environment", "clone" or "preview"
+	Kind      plan.EnvironmentKind        `json:"kind"`
 	Source    string                      `json:"source,omitempty"` // environment that it was cloned from
 	Branch    string                      `json:"branch,omitempty"` // of a preview
 	Expires   time.Time                   `json:"expires,omitzero"` // when it is deleted; none: never

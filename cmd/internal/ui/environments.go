@@ -33,7 +33,7 @@ func Environments(w io.Writer, list view.Environments, now time.Time) error {
 	return table(w, func(row func(...string)) {
 		row("PIPELINE", "ENVIRONMENT", "KIND", "OF", "BRANCH", "SERVICES", "SKIPPED", "DELETED IN")
 		for _, e := range list.Environments {
-			row(e.Pipeline, e.Name, e.Kind, e.Source, e.Branch, fmt.Sprint(e.Services), fmt.Sprint(len(e.Skipped)), left(e.Expires, now))
+			row(e.Pipeline, e.Name, string(e.Kind), e.Source, e.Branch, fmt.Sprint(e.Services), fmt.Sprint(len(e.Skipped)), left(e.Expires, now))
 		}
 		for _, d := range list.Damaged {
 			row(d.Pipeline, d.Name, "damaged", d.Object+": "+clip(clean(d.Reason)))
@@ -68,7 +68,7 @@ func age(d time.Duration) string {
 // Made tells of an environment that was made.
 func Made(w io.Writer, e view.Environment) error {
 	text := fmt.Sprintf("environment %s of pipeline %s is made, a %s of %s", e.Name, e.Pipeline, e.Kind, e.Source)
-	if e.Kind == "preview" {
+	if e.Kind == plan.KindPreview {
 		text += ", branch " + e.Branch
 	}
 	text += ": " + count(e.Services, "service")

@@ -72,9 +72,20 @@ type Volume struct {
 // A JobSpec says when a job runs and how often it is tried.
 type JobSpec struct {
 	Schedule string `json:"schedule,omitempty"` // cron; empty: once per deploy of its moment
-	On       string `json:"on"`                 // "deploy", "stop" or "delete"
-	Retries  int    `json:"retries"`            // how often it is tried again
+	On       Moment `json:"on"`
+	Retries  int    `json:"retries"` // how often it is tried again
 }
+
+// A Moment is the action on an environment that runs a job.
+type Moment string
+
+// The moments of jobs. A job on stop or on delete runs before its stage is stopped or
+// deleted.
+const (
+	OnDeploy Moment = "deploy"
+	OnStop   Moment = "stop"
+	OnDelete Moment = "delete"
+)
 
 // A DatabaseSpec says which database a service is.
 type DatabaseSpec struct {

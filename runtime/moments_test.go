@@ -20,8 +20,8 @@ import (
 func guarded() *plan.Plan {
 	p := pipeline(2)
 	app(p, 1, "db")
-	for _, on := range []string{"deploy", "stop", "delete"} {
-		app(p, 2, "on-"+on).Workload.Job = &plan.JobSpec{On: on}
+	for _, on := range []plan.Moment{"deploy", "stop", "delete"} {
+		app(p, 2, "on-"+string(on)).Workload.Job = &plan.JobSpec{On: on}
 	}
 	app(p, 2, "api")
 	return p

@@ -82,9 +82,9 @@ func newScope(p *plan.Plan, req Request) (*scope, error) {
 			s.skipped = "run " + req.RollbackTo + " did not deploy it"
 		}
 		if job := s.Workload.Job; job != nil && s.skipped == "" {
-			s.guard = action != Deploy && job.On == string(action) && !(s.Skip && !s.named)
-			if action == Deploy && job.On != "" && job.On != string(Deploy) && !s.named {
-				s.later = "runs on " + job.On
+			s.guard = action != Deploy && job.On == plan.Moment(action) && !(s.Skip && !s.named)
+			if action == Deploy && job.On != "" && job.On != plan.OnDeploy && !s.named {
+				s.later = "runs on " + string(job.On)
 			}
 		}
 		if s.skipped == "" {

@@ -72,7 +72,8 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 			c.wrong("schedule", checkCron(a.Schedule))
 		}
 		c.wrong("on", choice(a.On, c.choices("on")))
-		if a.Schedule != "" && a.On != "deploy" {
+		on := plan.Moment(a.On)
+		if a.Schedule != "" && on != plan.OnDeploy {
 			c.wrong("on", problemf("a job with a schedule runs on deploy"))
 		}
 		if a.Retries < 0 || a.Retries > 1000 {
@@ -81,7 +82,7 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 		if a.Replicas != 1 {
 			c.wrong("replicas", problemf("a job runs once, so it has no replicas"))
 		}
-		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: a.On, Retries: a.Retries}
+		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: on, Retries: a.Retries}
 		return c.declared(s), nil
 	})
 

@@ -84,7 +84,7 @@ func StatusOf(env *runtime.Environment, live map[string]*deploy.Live, now time.T
 		known[s.Name] = true
 		v := look(s.Name, live[s.Name], s.Type == plan.Job)
 		v.Type = s.Type
-		if job := s.Workload.Job; v.Health == Absent && job != nil && (job.On == "stop" || job.On == "delete") {
+		if job := s.Workload.Job; v.Health == Absent && job != nil && (job.On == plan.OnStop || job.On == plan.OnDelete) {
 			v.Health = Waiting
 		}
 		if s.Skip {
@@ -166,7 +166,7 @@ func look(name string, is *deploy.Live, job bool) Service {
 // has it.
 func drift(s *plan.Service, is *deploy.Live, image string) []string {
 	if is == nil || is.Deployed == nil {
-		if later := s.Workload.Job != nil && s.Workload.Job.On != "deploy"; s.Skip || later {
+		if later := s.Workload.Job != nil && s.Workload.Job.On != plan.OnDeploy; s.Skip || later {
 			return nil
 		}
 		return []string{"it is not deployed"}

@@ -28,7 +28,7 @@ pipe deploys. Releases of pipe are ordinary Helm releases: the commands below go
 	stage := ""
 	var later []Service
 	for _, s := range r.Services {
-		if j := s.plan.Workload.Job; j != nil && j.Schedule == "" && j.On != "deploy" {
+		if j := s.plan.Workload.Job; j != nil && j.Schedule == "" && j.On != plan.OnDeploy {
 			later = append(later, s)
 			continue
 		}

@@ -387,3 +387,17 @@ func ExampleCredentialsName() {
 	fmt.Println(plan.CredentialsName("orders"))
 	// Output: orders-credentials
 }
+
+func ExampleEnvironmentKind() {
+	ref := plan.EnvironmentRef{Name: "pr-7", Kind: plan.KindPreview, Source: "staging"}
+	fmt.Printf("%s is a %s of %s\n", ref.Name, ref.Kind, ref.Source)
+	// Output: pr-7 is a preview of staging
+}
+
+func ExampleMoment() {
+	s := evaluate(`
+job("backup", image = "postgres:17", on = "stop")
+`).Service("backup")
+	fmt.Println(s.Workload.Job.On == plan.OnStop)
+	// Output: true
+}

@@ -117,7 +117,7 @@ func (e *evaluation) declare() error {
 	if e.ctx.Err() != nil {
 		return e.ctx.Err()
 	}
-	if err := builtins.CheckEnvironment("", e.opts.Environment.Name); err != nil {
+	if err := builtins.CheckEnvironment(e.opts.Environment.Name); err != nil {
 		e.report(plan.Pos{}, err)
 		return e.failure(nil)
 	}

@@ -83,39 +83,24 @@ func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, er
 // checkName reports a name that cannot be one of an environment: its namespace
 // has a name of Kubernetes.
 func checkName(key EnvironmentKey) error {
-	name := key.Name
-	switch {
-	case name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-"):
-		return fmt.Errorf("%q cannot be the name of an environment: it is made of small letters, digits and hyphens, and has none of these at its ends", name)
-	case strings.HasPrefix(key.Namespace(), "kube-"):
-		return fmt.Errorf("environment %s of pipeline %s cannot have the namespace %s: Kubernetes keeps those that begin with kube- for itself; choose another name for the pipeline", name, key.Pipeline, key.Namespace())
-	case len(key.Namespace()) > maxNamespace:
-		return fmt.Errorf("the name of environment %s is too long: namespace %s has %d characters, and may have %d", name, key.Namespace(), len(key.Namespace()), maxNamespace)
+	if err := plan.CheckEnvironment(key.Pipeline, key.Name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(key.Namespace(), "kube-") {
+		return fmt.Errorf("environment %s of pipeline %s cannot have the namespace %s: Kubernetes keeps those that begin with kube- for itself; choose another name for the pipeline", key.Name, key.Pipeline, key.Namespace())
 	}
 	return nil
 }
-
-// maxNamespace is how long a name of Kubernetes may be.
-const maxNamespace = 63
 
 // PreviewName returns the name of the preview of a branch, if nobody gives it
 // one: a name of Kubernetes, and another for each branch.
 func PreviewName(branch string) string {
 	const most = 30
-	var b strings.Builder
-	for _, c := range strings.ToLower(branch) {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
-			b.WriteRune(c)
-		} else if s := b.String(); s != "" && !strings.HasSuffix(s, "-") {
-			b.WriteByte('-')
-		}
-	}
-	name := strings.Trim(b.String(), "-")
-	if name == branch && len(name) <= most {
+	if name := plan.NameFrom(branch, most); name == branch {
 		return name
 	}
 	digest := strings.TrimPrefix(string(plan.DigestOf([]byte(branch))), "sha256:")[:4]
-	return strings.Trim(strings.TrimRight(name[:min(len(name), most-5)], "-")+"-"+digest, "-")
+	return strings.TrimLeft(plan.NameFrom(branch, most-5)+"-"+digest, "-")
 }
 
 // onBranch returns p with the branch in the git sources that have it (E3). It is

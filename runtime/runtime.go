@@ -108,7 +108,7 @@ type EnvironmentKey struct {
 }
 
 // Namespace returns the Kubernetes namespace of the environment (SPEC §1).
-func (k EnvironmentKey) Namespace() string { return k.Pipeline + "-" + k.Name }
+func (k EnvironmentKey) Namespace() string { return plan.Namespace(k.Pipeline, k.Name) }
 
 // State is where a service stands in a run, or how it ended.
 type State string

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,49 +14,24 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Longest names. A release's objects are named after the service and get
-// suffixes; a namespace is "<pipeline>-<environment>".
-const (
-	serviceNameMost = 53
-	namespaceMost   = 63
-)
-
-// checkName checks a DNS-1123 label of at most most characters.
-func checkName(name string, most int) *problem {
-	switch {
-	case name == "":
-		return problemf("is empty")
-	case len(name) > most:
-		return problemf("%q has %d characters, at most %d are possible", clip(name), len(name), most)
-	case !dnsLabel.fits(name):
-		p := problemf("%q is no name: want small letters, digits and dashes, with a letter or digit at both ends", clip(name))
-		if fixed := label(name); fixed != "" && fixed != name {
-			p.hint = "write " + strconv.Quote(fixed)
-		}
-		return p
+// checkName checks a DNS label of at most limit characters.
+func checkName(name string, limit int) *problem {
+	var wrong *plan.NameError
+	if !errors.As(plan.CheckName(name, limit), &wrong) {
+		return nil
 	}
-	return nil
+	p := problemf("%v", wrong)
+	if like := wrong.Suggestion(); like != "" {
+		p.hint = "write " + strconv.Quote(like)
+	}
+	return p
 }
 
-var notLabel = regexp.MustCompile(`[^a-z0-9]+`)
-
-// label makes a DNS label of text, or "".
-func label(text string) string {
-	text = text[:min(len(text), refMost)]
-	return strings.Trim(notLabel.ReplaceAllString(strings.ToLower(text), "-"), "-")
-}
-
-// CheckEnvironment returns what is wrong with the name of an environment, or
-// with "<pipeline>-<environment>" as the name of a namespace.
-func CheckEnvironment(pipeline, environment string) error {
-	if p := checkName(environment, namespaceMost); p != nil {
+// CheckEnvironment returns what is wrong with the name of an environment, with what to
+// write instead. Its namespace is checked by pipeline(), which knows the other half.
+func CheckEnvironment(name string) error {
+	if p := checkName(name, plan.MaxName); p != nil {
 		return &explain.Error{Msg: "environment: " + p.msg, Hint: p.hint}
-	}
-	if n := len(pipeline) + 1 + len(environment); pipeline != "" && n > namespaceMost {
-		return &explain.Error{
-			Msg:  "the namespace " + strconv.Quote(pipeline+"-"+environment) + " has " + strconv.Itoa(n) + " characters, at most 63 are possible",
-			Hint: "the names of pipeline and environment together can have 62",
-		}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 	func(c *Call, a *pipelineArgs) (starlark.Value, error) {
 		s := c.Session
 		if c.ok("name") {
-			c.wrong("name", checkName(a.Name, serviceNameMost))
+			c.wrong("name", checkName(a.Name, plan.MaxServiceName))
 		}
 		if a.Registry != "" {
 			if p := checkCredentials(a.Registry, loginHint); p != nil {
@@ -53,7 +53,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 			BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
 		}
 		if c.ok("name") {
-			if err := CheckEnvironment(a.Name, s.Environment.Name); err != nil {
+			if err := plan.CheckEnvironment(a.Name, s.Environment.Name); err != nil {
 				c.wrong("name", problemf("%v", err))
 			}
 		}

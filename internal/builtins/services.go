@@ -140,7 +140,7 @@ func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image 
 // service returns the service that a call declares, with what all types share.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
 	if c.ok("name") {
-		c.wrong("name", checkName(name, serviceNameMost))
+		c.wrong("name", checkName(name, plan.MaxServiceName))
 	}
 	s := &Service{Stage: a.Stage, Stack: c.Session.stack(c.Thread)}
 	s.Plan = plan.Service{
@@ -226,7 +226,7 @@ func checkServiceName(name string, ports []plan.Port) *problem {
 		return nil
 	}
 	return problemf("%q must begin with a letter: the service has ports, and a Kubernetes Service of its name", clip(name)).
-		hinted("write such as %q", "s"+name[:min(len(name), serviceNameMost-1)])
+		hinted("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
 // portSize is what a port of a service takes, and the look whether it is there twice.

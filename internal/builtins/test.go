@@ -94,7 +94,7 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 	if p := choice(a.Kind, c.choices("kind")); p != nil {
 		return nil, nil, c.reject("kind", p)
 	}
-	if p := checkName(a.Environment, namespaceMost); p != nil {
+	if p := checkName(a.Environment, plan.MaxName); p != nil {
 		return nil, nil, c.reject("environment", p)
 	}
 	return c.Session.Tests.Plan(PlanRequest{

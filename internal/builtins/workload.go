@@ -93,7 +93,7 @@ func checkPortName(name string) *problem {
 func checkHost(host string) *problem {
 	h := strings.TrimPrefix(host, "*.")
 	for _, part := range strings.Split(h, ".") {
-		if checkName(part, 63) != nil || len(host) > 253 {
+		if checkName(part, plan.MaxName) != nil || len(host) > 253 {
 			return problemf("%q is no host name", clip(host))
 		}
 	}
@@ -216,7 +216,7 @@ var volumeFunc = declare("volume", "volume", "Describes storage that outlives th
 			c.wrong("size", checkMemory(a.Size, "10Gi"))
 		}
 		if a.Name == "" {
-			a.Name = strings.Trim(label(a.Path)[:min(len(label(a.Path)), 40)], "-")
+			a.Name = plan.NameFrom(a.Path, 40)
 			if a.Name == "" && c.ok("path") {
 				c.wrong("path", problemf("no name can be made of %q", clip(a.Path)).hinted("give one with name="))
 			}

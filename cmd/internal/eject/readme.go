@@ -15,7 +15,7 @@ import (
 // readme tells how the folder is deployed without pipe.
 func readme(r *Result) string {
 	var b strings.Builder
-	namespace := r.Pipeline + "-" + r.Environment
+	namespace := plan.Namespace(r.Pipeline, r.Environment)
 	fmt.Fprintf(&b, mark+`
 # %[1]s, environment %[2]s, as Helm charts
 

@@ -401,3 +401,11 @@ job("backup", image = "postgres:17", on = "stop")
 	fmt.Println(s.Workload.Job.On == plan.OnStop)
 	// Output: true
 }
+
+func ExamplePlacement_Why() {
+	s := evaluate(`
+container("a", image = "redis:7")
+`).Service("a")
+	fmt.Println(s.Placed.Why(s.Type))
+	// Output: by the default rule for CONTAINER, as no stage is declared
+}

@@ -114,6 +114,25 @@ type Placement struct {
 	Pos Pos      `json:"pos,omitzero"` // of the stage= or the default_stage() that decided
 }
 
+// Why says why a service of type t is in its stage, without the position, such as
+// "by the rule for JOB".
+func (p Placement) Why(t ServiceType) string {
+	switch p.By {
+	case ByStage:
+		return "by its stage ="
+	case ByRule:
+		if p.Pos.IsZero() {
+			return fmt.Sprintf("by the default rule for %s, as no stage is declared", t)
+		}
+		return fmt.Sprintf("by the rule for %s", t)
+	case ByLatest:
+		return fmt.Sprintf("because there is no rule for %s and this is the stage with the highest order", t)
+	case ByOverride:
+		return "by an override of the environment"
+	}
+	return "by the plan"
+}
+
 // PlacedBy is what decided the stage of a service.
 type PlacedBy string
 

@@ -197,7 +197,7 @@ func serviceIn(p *plan.Plan, ok func(*plan.Service) bool) string {
 
 func describe(p *plan.Plan, sv *plan.Service) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s** is %s in the stage **%s**, %s.\n", sv.Name, sv.Type, sv.Stage, placed(sv))
+	fmt.Fprintf(&b, "**%s** is %s in the stage **%s**, %s.\n", sv.Name, sv.Type, sv.Stage, sv.Placed.Why(sv.Type))
 	switch im := sv.Image; {
 	case im.Build != "":
 		fmt.Fprintf(&b, "- image: built")
@@ -237,21 +237,6 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 		b.WriteString("\n")
 	}
 	return strings.TrimSpace(b.String())
-}
-
-// placed says why a service is in its stage (S3, S4, S6).
-func placed(sv *plan.Service) string {
-	switch sv.Placed.By {
-	case plan.ByStage:
-		return "by its `stage=`"
-	case plan.ByRule:
-		return "by the rule for its type"
-	case plan.ByLatest:
-		return "the latest, because its type has no rule"
-	case plan.ByOverride:
-		return "by an override of the environment"
-	}
-	return "as the plan says"
 }
 
 // stageIn tells of the stage that ok accepts what it is in the plan.

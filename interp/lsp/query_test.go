@@ -158,7 +158,7 @@ func TestHover(t *testing.T) {
 		"builtin":        {"pipe|line(", "Names the pipeline"},
 		"argument":       {"ord|er = 1", "stages run in ascending order"},
 		"argument type":  {"ver|sion = ", "version: str"},
-		"service":        {"d|b = ", "**db** is DATABASE in the stage **first**, by its `stage=`"},
+		"service":        {"d|b = ", "**db** is DATABASE in the stage **first**, by its stage ="},
 		"stage":          {"fir|st = ", "The stage **first**, 1 of 1, order 1: db, page."},
 		"stage in text":  {`stage = "fi|rst"`, "What others need."},
 		"param":          {"tit|le = ", "The parameter `title`, here `Shop` (the default)."},

@@ -133,7 +133,7 @@ func services(b *strings.Builder, x index, stage string) {
 		if how := x.overridden[s.Name]; how != "" {
 			fmt.Fprintf(b, "      %s\n", how)
 		} else if why := placed(s); why != "" {
-			fmt.Fprintf(b, "      stands here %s\n", why)
+			fmt.Fprintf(b, "      in this stage %s\n", why)
 		}
 		if image := imageOf(x, s); image != "" {
 			fmt.Fprintf(b, "      %s\n", image)
@@ -164,19 +164,16 @@ func removed(b *strings.Builder, steps []runtime.Step) {
 	}
 }
 
-// placed says why a service is in its stage, where that is not plain to see.
+// placed says why a service is in its stage, where the file does not show it.
 func placed(s *plan.Service) string {
-	switch s.Placed.By {
-	case plan.ByRule:
-		if !s.Placed.Pos.IsZero() {
-			return fmt.Sprintf("by the rule for %s at %s", s.Type, s.Placed.Pos)
-		}
-	case plan.ByLatest:
-		return fmt.Sprintf("because no rule for %s holds: this is the latest stage", s.Type)
-	case plan.ByOverride:
-		return "by an override of the environment"
+	switch by, pos := s.Placed.By, s.Placed.Pos; {
+	case by == plan.ByStage, by == plan.ByRule && pos.IsZero(), by == "":
+		return ""
+	case pos.IsZero():
+		return s.Placed.Why(s.Type)
+	default:
+		return s.Placed.Why(s.Type) + " at " + pos.String()
 	}
-	return ""
 }
 
 // imageOf says where the image of a service comes from.

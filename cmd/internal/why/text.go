@@ -14,7 +14,7 @@ import (
 func Write(w io.Writer, e *Explanation) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s of %s in environment %s, declared at %s\n", e.Service, e.Type, e.Pipeline, e.Environment, e.Pos)
-	section(&b, "stage", fmt.Sprintf("%s, %d of %d%s", e.Stage.Name, e.Stage.Number, e.Stage.Of, at(e.Stage.Pos)), e.Stage.Description, placed(e))
+	section(&b, "stage", fmt.Sprintf("%s, %d of %d%s", e.Stage.Name, e.Stage.Number, e.Stage.Of, at(e.Stage.Pos)), e.Stage.Description, e.Stage.Placed.Why(e.Type)+at(e.Stage.Placed.Pos))
 	if e.Skipped != nil {
 		section(&b, "skipped", said(*e.Skipped))
 	}
@@ -58,25 +58,6 @@ func at(pos plan.Pos) string {
 		return ""
 	}
 	return fmt.Sprintf("  (%s)", pos)
-}
-
-// placed says why a service is in its stage (S3, S4, S6).
-func placed(e *Explanation) string {
-	pos := e.Stage.Placed.Pos
-	switch e.Stage.Placed.By {
-	case plan.ByStage:
-		return "because its call says so: stage =" + at(pos)
-	case plan.ByRule:
-		if pos.IsZero() {
-			return fmt.Sprintf("because its type is %s: no stage is declared, so the default stages hold", e.Type)
-		}
-		return fmt.Sprintf("because of the rule for %s%s", e.Type, at(pos))
-	case plan.ByLatest:
-		return fmt.Sprintf("because no rule holds for %s: this is the stage with the highest order", e.Type)
-	case plan.ByOverride:
-		return "because the environment overrides the Pipelinefile: pipe move" + at(pos)
-	}
-	return "because the plan says so"
 }
 
 func said(r plan.Reason) string {

@@ -110,11 +110,11 @@ func TestChanged(t *testing.T) {
 func TestPlaced(t *testing.T) {
 	at := plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}
 	for placed, want := range map[plan.Placement]string{
-		{By: plan.ByStage, Pos: at}:    "because its call says so: stage =  (Pipelinefile:3:1)",
-		{By: plan.ByRule, Pos: at}:     "because of the rule for APPLICATION  (Pipelinefile:3:1)",
-		{By: plan.ByRule}:              "no stage is declared",
-		{By: plan.ByLatest}:            "because no rule holds for APPLICATION",
-		{By: plan.ByOverride, Pos: at}: "because the environment overrides the Pipelinefile",
+		{By: plan.ByStage, Pos: at}:    "by its stage =  (Pipelinefile:3:1)",
+		{By: plan.ByRule, Pos: at}:     "by the rule for APPLICATION  (Pipelinefile:3:1)",
+		{By: plan.ByRule}:              "by the default rule for APPLICATION, as no stage is declared",
+		{By: plan.ByLatest}:            "because there is no rule for APPLICATION",
+		{By: plan.ByOverride, Pos: at}: "by an override of the environment  (Pipelinefile:3:1)",
 	} {
 		p := shop(map[string]string{})
 		p.Services[0].Placed = placed

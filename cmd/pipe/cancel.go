@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func (a *app) cancelCmd() *cobra.Command {
@@ -47,7 +47,7 @@ nobody holds the environment is an error.`,
 				Pipeline    string `json:"pipeline"`
 				Environment string `json:"environment"`
 				Holder      string `json:"holder"` // whose run was asked to end
-			}{view.Version, e.Key.Pipeline, e.Key.Name, holder}
+			}{inspect.Version, e.Key.Pipeline, e.Key.Name, holder}
 			return a.write(show.output, result, func() error {
 				_, err := fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
 				return err

@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 // cloneFlags are the flags of what makes an environment like another one.
@@ -124,7 +124,7 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 		return a.act(cmd, env, act, a.request(runtime.Deploy, env.Key, flags.run))
 	}
 	a.hide()
-	made := view.Of(env)
+	made := inspect.Of(env)
 	return a.write(flags.show.output, versioned(made), func() error { return ui.Made(a.stdout, made) })
 }
 
@@ -147,9 +147,9 @@ func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runt
 }
 
 // versioned is one environment, as JSON has it.
-func versioned(env view.Environment) any {
+func versioned(env inspect.Environment) any {
 	return struct {
 		Version int `json:"version"`
-		view.Environment
-	}{view.Version, env}
+		inspect.Environment
+	}{inspect.Version, env}
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/local"
-	"github.com/pipelinefile/pipe/runtime/view"
 )
 
 func (a *app) diffCmd() *cobra.Command {
@@ -87,25 +87,25 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 }
 
 // compare returns what a run of the plan of e would change in the cluster.
-func (a *app) compare(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation, flags runFlags) (view.Diff, error) {
+func (a *app) compare(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation, flags runFlags) (inspect.Diff, error) {
 	req := a.request(runtime.Deploy, key, flags)
 	req.Plan = e.plan
 	steps, err := rt.Preview(ctx, req)
 	if err != nil {
-		return view.Diff{}, &runFailure{err, e.plan, key}
+		return inspect.Diff{}, &runFailure{err, e.plan, key}
 	}
-	if rt.Cluster == nil {
-		return view.Diff{}, errors.New("this runtime shows no cluster")
+	if rt.Inspector == nil {
+		return inspect.Diff{}, errors.New("this runtime shows no cluster")
 	}
 	is, err := effective(ctx, rt, key, e)
 	if err != nil {
-		return view.Diff{}, err
+		return inspect.Diff{}, err
 	}
 	hide := rt.Hide(is)
-	d, err := view.DiffOf(ctx, rt.Cluster.Changes, key, is, steps, hide)
+	d, err := inspect.DiffOf(ctx, rt.Changes, key, is, steps, hide)
 	if err != nil {
-		return view.Diff{}, errors.New(hide(err.Error()))
+		return inspect.Diff{}, errors.New(hide(err.Error()))
 	}
-	d.Override(view.Overridden(e.plan, is))
+	d.Override(inspect.Overridden(e.plan, is))
 	return d, nil
 }

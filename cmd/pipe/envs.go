@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func (a *app) envsCmd() *cobra.Command {
@@ -35,7 +35,7 @@ the status is 1.`,
 			if err != nil {
 				return look.Explain(err)
 			}
-			list := view.OfAll(envs, damaged)
+			list := inspect.OfAll(envs, damaged)
 			if err := a.write(show.output, list, func() error { return ui.Environments(a.stdout, list, a.now()) }); err != nil {
 				return err
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func (a *app) eventsCmd() *cobra.Command {
@@ -46,7 +46,7 @@ what a run does, see --progress of "pipe run" and "pipe history".
 					services = append(services, s.Name)
 				}
 			}
-			err = look.Deployer.Happenings(ctx, e.Key, services, follow, a.happening(out))
+			err = look.Inspector.Happenings(ctx, e.Key, services, follow, a.happening(out))
 			if follow && ctx.Err() != nil {
 				return nil // that is how it ends
 			}
@@ -62,12 +62,12 @@ what a run does, see --progress of "pipe run" and "pipe history".
 }
 
 // happening returns what writes an event.
-func (a *app) happening(format string) func(deploy.Happening) {
+func (a *app) happening(format string) func(inspect.Happening) {
 	if format == "json" {
 		e := ui.Encoder(a.stdout)
-		return func(h deploy.Happening) { _ = e.Encode(h) }
+		return func(h inspect.Happening) { _ = e.Encode(h) }
 	}
-	return func(h deploy.Happening) {
+	return func(h inspect.Happening) {
 		text := fmt.Sprintf("%s %s: %s: %s", h.Time.Format(time.TimeOnly), h.Object, h.Reason, ui.Clean(h.Text))
 		if h.Warning {
 			text = fmt.Sprintf("%s %s: warning: %s: %s", h.Time.Format(time.TimeOnly), h.Object, h.Reason, ui.Clean(h.Text))

@@ -134,7 +134,7 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 	case len(names) > 0:
 		return targets, nil
 	}
-	live, err := look.Deployer.Live(cmd.Context(), e.Key)
+	live, err := look.Inspector.Live(cmd.Context(), e.Key)
 	if err != nil {
 		return nil, look.Explain(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/local"
-	"github.com/pipelinefile/pipe/runtime/view"
 )
 
 func (a *app) gcCmd() *cobra.Command {
@@ -40,7 +40,7 @@ holds is left to the next time.`,
 				result := struct {
 					Version int                      `json:"version"`
 					Deleted []runtime.EnvironmentKey `json:"deleted"`
-				}{view.Version, deleted}
+				}{inspect.Version, deleted}
 				return errors.Join(err, a.write(show.output, result, func() error {
 					for _, key := range deleted {
 						fmt.Fprintf(a.stdout, "deleted environment %s of pipeline %s: its time was over\n", key.Name, key.Pipeline)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func (a *app) historyCmd() *cobra.Command {
@@ -39,7 +39,7 @@ each service's image and times.`,
 			if runs == nil {
 				runs = []runtime.RunRecord{}
 			}
-			h := view.History{Version: view.Version, Pipeline: e.Key.Pipeline, Environment: e.Key.Name, Runs: runs}
+			h := inspect.History{Version: inspect.Version, Pipeline: e.Key.Pipeline, Environment: e.Key.Name, Runs: runs}
 			return a.write(show.output, h, func() error { return ui.History(a.stdout, h) })
 		},
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func (a *app) logsCmd() *cobra.Command {
@@ -15,7 +15,7 @@ func (a *app) logsCmd() *cobra.Command {
 		env  envFlags
 		part partFlags
 		run  runFlags
-		opts deploy.LogOptions
+		opts inspect.LogOptions
 		out  string
 	)
 	cmd := &cobra.Command{
@@ -54,7 +54,7 @@ is missing: that is an error, once all other lines are shown, and with -f it is 
 			}
 			opts.Services = run.services
 			opts.Trouble = a.note
-			err = look.Deployer.Logs(ctx, e.Key, opts, a.logLine(out, width))
+			err = look.Inspector.Logs(ctx, e.Key, opts, a.logLine(out, width))
 			if opts.Follow && ctx.Err() != nil {
 				return nil // that is how it ends
 			}
@@ -82,12 +82,12 @@ func addLines(cmd *cobra.Command, out *string) {
 
 // logLine returns what writes a line. Once standard output is closed, nobody
 // reads: what is left to say is not said.
-func (a *app) logLine(format string, width int) func(deploy.LogLine) {
+func (a *app) logLine(format string, width int) func(inspect.LogLine) {
 	if format == "json" {
 		e := ui.Encoder(a.stdout)
-		return func(l deploy.LogLine) { _ = e.Encode(l) }
+		return func(l inspect.LogLine) { _ = e.Encode(l) }
 	}
-	return func(l deploy.LogLine) {
+	return func(l inspect.LogLine) {
 		fmt.Fprintf(a.stdout, "%s %-*s %s | %s\n", l.Time.UTC().Format(time.TimeOnly), width, l.Service, l.Pod, ui.Clean(l.Text))
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 // overrideFlags are the flags of what writes overrides.
@@ -130,7 +130,7 @@ func (a *app) override(cmd *cobra.Command, name string, flags overrideFlags, cha
 			return look.Explain(err)
 		}
 	}
-	return a.write(flags.show.output, versioned(view.Of(env)), func() error {
+	return a.write(flags.show.output, versioned(inspect.Of(env)), func() error {
 		_, err := fmt.Fprintln(a.stdout, done)
 		return err
 	})

@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/local"
-	"github.com/pipelinefile/pipe/runtime/view"
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
@@ -175,7 +175,7 @@ func (a *app) foresee(ctx context.Context, cmd *cobra.Command, file string, eval
 	is, steps, err := a.preview(ctx, cmd, file, &e, eval, key, part, flags)
 	p.plan, p.preview.Plan, p.preview.Recorded = e.plan, e.plan, e.recorded
 	if is != nil {
-		p.preview.Plan, p.preview.Overridden = is, view.Overridden(e.plan, is)
+		p.preview.Plan, p.preview.Overridden = is, inspect.Overridden(e.plan, is)
 	}
 	var foreseen *runtime.RunError
 	var usage *usageError

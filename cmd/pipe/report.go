@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
@@ -84,7 +84,7 @@ func advice(err error) string {
 	var stop *interrupted
 	var cancelled *runtime.CancelledError
 	var damaged *runtime.DamagedError
-	var unread *deploy.UnreadError
+	var unread *inspect.UnreadError
 	var taken *reach.TakenError
 	var owned *runtime.OwnedError
 	var elsewhere *runtime.ElsewhereError

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func (a *app) statusCmd() *cobra.Command {
@@ -35,11 +35,11 @@ services there are.`,
 			if err != nil {
 				return err
 			}
-			live, err := look.Deployer.Live(ctx, e.Key)
+			live, err := look.Inspector.Live(ctx, e.Key)
 			if err != nil {
 				return look.Explain(err)
 			}
-			st, err := view.StatusOf(e, live, a.now())
+			st, err := inspect.StatusOf(e, live, a.now())
 			if err != nil {
 				return err
 			}

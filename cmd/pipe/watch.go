@@ -132,7 +132,7 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 		w.forwards = a.openForwards(pods)
 		defer w.forwards.close()
 	}
-	if live.logs && rt.Cluster != nil && w.mode != ui.Quiet {
+	if live.logs && rt.Inspector != nil && w.mode != ui.Quiet {
 		namespace := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace()
 		w.logs = a.openLogs(rt, namespace, func() *plan.Plan { return w.now.Load().plan })
 		defer w.logs.close()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
@@ -17,7 +17,7 @@ type watchLogs struct {
 	rt   *local.Runtime
 	plan func() *plan.Plan // that is in charge, whose names stay as they are
 	file *logFile
-	tail *deploy.Tail
+	tail *inspect.Tail
 
 	mu     sync.Mutex // guards what follows
 	hidden *plan.Plan // of hide
@@ -27,7 +27,7 @@ type watchLogs struct {
 // openLogs follows no service yet.
 func (a *app) openLogs(rt *local.Runtime, namespace string, charge func() *plan.Plan) *watchLogs {
 	l := &watchLogs{app: a, rt: rt, plan: charge, file: newLogFile(filepath.Join(a.home(), "logs"), namespace, a.now(), a.note)}
-	l.tail = rt.Cluster.Tail(namespace, l.line, a.note)
+	l.tail = rt.Inspector.Tail(namespace, l.line, a.note)
 	return l
 }
 
@@ -57,7 +57,7 @@ func (l *watchLogs) event(e runtime.Event) {
 }
 
 // line shows and keeps a line of a pod.
-func (l *watchLogs) line(is deploy.LogLine) {
+func (l *watchLogs) line(is inspect.LogLine) {
 	body := runtime.Redact(runtime.PodLog{Pod: is.Pod, Container: is.Container, Printed: is.Time, Text: is.Text}, l.hider())
 	now := l.app.now()
 	l.app.current().Event(runtime.Event{Time: now, Service: is.Service, Body: body})

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 const (
@@ -21,17 +22,13 @@ const (
 	backEvery = 250 * time.Millisecond
 )
 
-// An awayError says that the cluster did not answer: what it was asked for may be
-// done or not.
-type awayError struct{ *clusterError }
-
 // again does an operation, and does it once more when the cluster went away
 // during it, as with a restart, and came back: what was begun is taken up as what
 // a dead process left is (A6).
 func (d *Deployer) again(ctx context.Context, emit runtime.Emit, what string, do func() error) error {
 	for n := 1; ; n++ {
 		err := do()
-		var away *awayError
+		var away *observe.AwayError
 		switch {
 		case err == nil:
 			d.answered.Store(true)
@@ -39,7 +36,7 @@ func (d *Deployer) again(ctx context.Context, emit runtime.Emit, what string, do
 		case !errors.As(err, &away), errors.Is(err, runtime.ErrTimeout), n > returns, !d.answered.Load():
 			return err
 		}
-		emit(runtime.Retried{What: what, Error: fmt.Sprintf("cluster %s does not answer", d.cluster.config.Host), Again: n})
+		emit(runtime.Retried{What: what, Error: fmt.Sprintf("cluster %s does not answer", d.cluster.Config.Host), Again: n})
 		if !d.cluster.back(ctx) {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -54,7 +51,7 @@ func (c *cluster) back(ctx context.Context) bool {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	for {
-		err := c.typed.Discovery().RESTClient().Get().AbsPath("/readyz").MaxRetries(0).Do(ctx).Error()
+		err := c.Typed.Discovery().RESTClient().Get().AbsPath("/readyz").MaxRetries(0).Do(ctx).Error()
 		var said apierrors.APIStatus
 		if err == nil || errors.As(err, &said) && said.Status().Code < 500 { // to us it may not tell how it is
 			return true

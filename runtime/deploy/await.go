@@ -1,9 +1,11 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // tellEvery is how often it is told what is waited for.
@@ -26,8 +29,8 @@ const leastTime = time.Second
 // A wait waits for the workloads of one release.
 type wait struct {
 	targets []target
-	views   map[string]*view     // by namespace
-	since   map[string]time.Time // when each trouble that is there was first seen
+	caches  map[string]*observe.Cache // by namespace
+	since   map[string]time.Time      // when each trouble that is there was first seen
 	pods    map[types.UID]runtime.PodChanged
 	emit    runtime.Emit
 	exists  func(target) bool // asks the server
@@ -86,11 +89,11 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 	kinds = kindsFor(kinds)
 	changes := make(chan struct{}, 1)
 	for _, t := range targets {
-		if w.views[t.namespace] == nil {
-			v, done := d.views.of(d.cluster, t.namespace, kinds)
+		if w.caches[t.namespace] == nil {
+			v, done := d.caches.Of(d.cluster.Cluster, t.namespace, kinds)
 			defer done()
-			defer v.read(changes)()
-			w.views[t.namespace] = v
+			defer v.Read(changes)()
+			w.caches[t.namespace] = v
 		}
 	}
 	var watched []func()
@@ -100,8 +103,8 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 		}
 	}()
 	w.watch = func(namespace string, kinds ...string) {
-		if w.views[namespace].index(kinds[0]) == nil {
-			_, done := d.views.of(d.cluster, namespace, kinds)
+		if w.caches[namespace].Index(kinds[0]) == nil {
+			_, done := d.caches.Of(d.cluster.Cluster, namespace, kinds)
 			watched = append(watched, done)
 		}
 	}
@@ -111,7 +114,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 		emit(runtime.Log{Source: p.Name, Text: "removed: it is of a former revision, which cannot get ready, and would hold up the new one"})
 		same := &metav1.Preconditions{UID: &p.UID}
 		// If it fails, there is nothing to do but to wait until the time is over.
-		_ = d.cluster.typed.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: same})
+		_ = d.cluster.Typed.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: same})
 	}
 	if soon := time.Now().Add(leastTime); until.end.Before(soon) {
 		until.end = soon
@@ -120,7 +123,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 	if errors.Is(err, runtime.ErrTimeout) {
 		// What was last seen may be long ago: that the cluster is away is no
 		// failure of the release.
-		if away := d.cluster.away(ctx); away != nil {
+		if away := d.cluster.Away(ctx); away != nil {
 			return fmt.Errorf("%w, and the cluster cannot be asked any more: %w", err, away)
 		}
 	}
@@ -129,7 +132,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 
 func newWait(targets []target, emit runtime.Emit) *wait {
 	return &wait{
-		targets: targets, views: make(map[string]*view), since: make(map[string]time.Time),
+		targets: targets, caches: make(map[string]*observe.Cache), since: make(map[string]time.Time),
 		pods: make(map[types.UID]runtime.PodChanged), emit: emit,
 		exists:  func(target) bool { return true },
 		watch:   func(string, ...string) {},
@@ -181,7 +184,7 @@ func (w *wait) waitingFor(open []blocked) string {
 	if n := len(open) - 1; n > 0 {
 		text += fmt.Sprintf(", and %d more", n)
 	}
-	if err := w.views[open[0].namespace].err(open[0].kind); err != nil {
+	if err := w.caches[open[0].namespace].Err(open[0].kind); err != nil {
 		text += fmt.Sprintf(" (the cluster does not tell: %v)", err)
 	}
 	return text
@@ -194,8 +197,8 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 	was := w.since
 	w.since = make(map[string]time.Time)
 	for _, t := range w.targets {
-		v := w.views[t.namespace]
-		if err := v.err(t.kind); apierrors.IsForbidden(err) {
+		v := w.caches[t.namespace]
+		if err := v.Err(t.kind); apierrors.IsForbidden(err) {
 			return nil, &unready{err: fmt.Errorf("see whether %s is ready: %w", t, err)}, 0
 		}
 		s := stand(v, t)
@@ -219,15 +222,15 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		}
 		if t.kind == "Job" { // which says itself how often it is tried
 			for i := range troubles {
-				troubles[i].hopeful = troubles[i].hopeful || troubles[i].class == "crash"
+				troubles[i].Hopeful = troubles[i].Hopeful || troubles[i].Class == "crash"
 			}
 		}
 		worst, left := w.worst(troubles, was, now)
 		next = sooner(next, left)
 		final := s.failed != "" || worst.final
-		b.why = fmt.Sprintf("%s: %s%s", t, or(s.failed, s.why), worst.text())
-		for _, p := range slices.Concat(pods, v.goneOf(s.owner)) {
-			if !podReady(p) {
+		b.why = fmt.Sprintf("%s: %s%s", t, cmp.Or(s.failed, s.why), worst.text())
+		for _, p := range slices.Concat(pods, v.GoneOf(s.owner)) {
+			if !observe.PodReady(p) {
 				b.pods = append(b.pods, p)
 			}
 		}
@@ -253,10 +256,10 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// ask asks the server for a workload that the view has not shown for a while:
+// ask asks the server for a workload that the cache has not shown for a while:
 // deleted before the watch began, it would never be seen to go. left says when to
 // ask next.
-func (w *wait) ask(v *view, t target, s standing, was map[string]time.Time, now time.Time) (stands standing, left time.Duration) {
+func (w *wait) ask(v *observe.Cache, t target, s standing, was map[string]time.Time, now time.Time) (stands standing, left time.Duration) {
 	key := "unseen " + string(t.uid)
 	first, ok := was[key]
 	if !ok {
@@ -264,7 +267,7 @@ func (w *wait) ask(v *view, t target, s standing, was map[string]time.Time, now 
 	}
 	if left = askAfter - now.Sub(first); left <= 0 {
 		if !w.exists(t) {
-			v.remember(t.uid, nil)
+			v.Remember(t.uid, nil)
 			return stand(v, t), 0
 		}
 		first, left = now, askAfter
@@ -277,9 +280,9 @@ func (w *wait) ask(v *view, t target, s standing, was map[string]time.Time, now 
 // cannot get ready. The controller replaces pods in order and waits for each to be
 // ready: a pod of a revision that failed holds it up for ever, also when a good
 // revision follows (kubernetes/kubernetes#67250).
-func (w *wait) unstick(v *view, s standing) {
-	for _, p := range owned[corev1.Pod](v, "Pod", s.owner) {
-		if s.newest(p) || podReady(p) || podTrouble(p) == nil || p.DeletionTimestamp != nil || w.removed[p.UID] {
+func (w *wait) unstick(v *observe.Cache, s standing) {
+	for _, p := range observe.Owned[corev1.Pod](v, "Pod", s.owner) {
+		if s.newest(p) || observe.PodReady(p) || observe.PodTrouble(p) == nil || p.DeletionTimestamp != nil || w.removed[p.UID] {
 			continue
 		}
 		w.removed[p.UID] = true
@@ -289,7 +292,7 @@ func (w *wait) unstick(v *view, s standing) {
 
 // A found is a trouble with where it was found.
 type found struct {
-	trouble
+	observe.Trouble
 	key    string // of since
 	where  string // such as "pod api-1"; empty if it is of the workload itself
 	final  bool   // it has lasted too long
@@ -299,32 +302,32 @@ type found struct {
 // text is a trouble as it follows the standing of a workload.
 func (f found) text() string {
 	switch {
-	case f.what == "":
+	case f.What == "":
 		return ""
 	case f.where == "":
-		return " (" + f.what + ")"
+		return " (" + f.What + ")"
 	}
-	return " (" + f.where + ": " + f.what + ")"
+	return " (" + f.where + ": " + f.What + ")"
 }
 
 // troublesOf returns all that keeps a workload from getting ready.
-func (w *wait) troublesOf(v *view, s standing, pods []*corev1.Pod) []found {
+func (w *wait) troublesOf(v *observe.Cache, s standing, pods []*corev1.Pod) []found {
 	var all []found
 	for _, p := range pods {
-		t := podTrouble(p)
-		if t == nil || podReady(p) {
+		t := observe.PodTrouble(p)
+		if t == nil || observe.PodReady(p) {
 			continue
 		}
-		f := found{trouble: *t, key: string(p.UID) + t.class, where: "pod " + p.Name}
-		if t.class == classPlace {
+		f := found{Trouble: *t, key: string(p.UID) + t.Class, where: "pod " + p.Name}
+		if t.Class == observe.ClassPlace {
 			if open, final := w.unbound(v, p); len(open) > 0 {
-				f.what, f.hopeful, f.claims = unboundText(open), !final, open
+				f.What, f.Hopeful, f.claims = unboundText(open), !final, open
 			}
 		}
 		all = append(all, f)
 	}
 	if t := createTrouble(v, s, pods); t != nil {
-		all = append(all, found{trouble: *t, key: string(s.owner) + t.class})
+		all = append(all, found{Trouble: *t, key: string(s.owner) + t.Class})
 	}
 	return all
 }
@@ -337,9 +340,9 @@ func (w *wait) worst(all []found, was map[string]time.Time, now time.Time) (wors
 		switch {
 		case f.final:
 			return 3
-		case !f.hopeful && f.what != "":
+		case !f.Hopeful && f.What != "":
 			return 2
-		case f.what != "":
+		case f.What != "":
 			return 1
 		}
 		return 0
@@ -350,9 +353,9 @@ func (w *wait) worst(all []found, was map[string]time.Time, now time.Time) (wors
 			first = now
 		}
 		w.since[f.key] = first
-		rest := f.patience - now.Sub(first)
-		f.final = !f.hopeful && rest <= 0
-		if !f.hopeful && rest > 0 && (left == 0 || rest < left) {
+		rest := f.Patience - now.Sub(first)
+		f.final = !f.Hopeful && rest <= 0
+		if !f.Hopeful && rest > 0 && (left == 0 || rest < left) {
 			left = rest
 		}
 		if rank(f) > rank(worst) {
@@ -363,9 +366,9 @@ func (w *wait) worst(all []found, was map[string]time.Time, now time.Time) (wors
 }
 
 // podsOf returns the pods of the newest revision of a workload.
-func podsOf(v *view, t target, s standing) []*corev1.Pod {
+func podsOf(v *observe.Cache, t target, s standing) []*corev1.Pod {
 	if t.kind == "Pod" {
-		if p := object[corev1.Pod](v, "Pod", t.namespace, t.name); p != nil {
+		if p := observe.Object[corev1.Pod](v, "Pod", t.namespace, t.name); p != nil {
 			return []*corev1.Pod{p}
 		}
 		return nil
@@ -373,7 +376,7 @@ func podsOf(v *view, t target, s standing) []*corev1.Pod {
 	if s.owner == "" {
 		return nil
 	}
-	pods := owned[corev1.Pod](v, "Pod", s.owner)
+	pods := observe.Owned[corev1.Pod](v, "Pod", s.owner)
 	if s.newest != nil {
 		pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !s.newest(p) })
 	}
@@ -383,12 +386,12 @@ func podsOf(v *view, t target, s standing) []*corev1.Pod {
 // tell emits what has changed of pods.
 func (w *wait) tell(pods []*corev1.Pod) {
 	for _, p := range pods {
-		e := runtime.PodChanged{Pod: p.Name, Phase: string(p.Status.Phase), Ready: podReady(p)}
+		e := runtime.PodChanged{Pod: p.Name, Phase: string(p.Status.Phase), Ready: observe.PodReady(p)}
 		if p.DeletionTimestamp != nil {
 			e.Phase = "Terminating"
 		}
-		if t := podTrouble(p); t != nil && !e.Ready {
-			e.Reason = t.what
+		if t := observe.PodTrouble(p); t != nil && !e.Ready {
+			e.Reason = t.What
 		}
 		if w.pods[p.UID] != e {
 			w.pods[p.UID] = e
@@ -400,27 +403,31 @@ func (w *wait) tell(pods []*corev1.Pod) {
 // createTrouble returns why pods of a workload cannot be made, or nil. Of
 // ReplicaSets a condition tells. Of others only events do, and these stay after
 // the pods were made: so they count only while there is no pod.
-func createTrouble(v *view, s standing, pods []*corev1.Pod) *trouble {
+func createTrouble(v *observe.Cache, s standing, pods []*corev1.Pod) *observe.Trouble {
 	if s.creating != nil || len(pods) > 0 || s.owner == "" {
 		return s.creating
 	}
-	events := owned[corev1.Event](v, failedCreate, s.owner)
+	events := observe.Owned[corev1.Event](v, observe.FailedCreate, s.owner)
 	if len(events) == 0 {
 		return nil
 	}
-	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
-	return &trouble{class: "create", what: reason(last.Reason, last.Message), patience: createPatience}
+	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return observe.EventTime(a).Compare(observe.EventTime(b)) })
+	return &observe.Trouble{Class: "create", What: observe.Reason(last.Reason, last.Message), Patience: createPatience}
 }
 
 // eventTime returns when an event happened last.
-func eventTime(e *corev1.Event) time.Time {
-	switch {
-	case e.Series != nil:
-		return e.Series.LastObservedTime.Time
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.Time
-	case !e.EventTime.IsZero():
-		return e.EventTime.Time
+// kindsFor returns the kinds that have to be watched to see workloads of the
+// given kinds get ready.
+func kindsFor(workloads []string) []string {
+	need := map[string]bool{"Pod": true}
+	for _, kind := range workloads {
+		need[kind] = true
+		switch kind {
+		case "Deployment":
+			need["ReplicaSet"] = true
+		case "StatefulSet", "DaemonSet", "Job":
+			need[observe.FailedCreate] = true
+		}
 	}
-	return e.CreationTimestamp.Time
+	return slices.Sorted(maps.Keys(need))
 }

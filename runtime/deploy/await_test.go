@@ -15,12 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A scene is a Deployment of one replica whose pod a test makes do things.
 type scene struct {
 	t      *testing.T
-	view   *view
+	view   *observe.Cache
 	events []string
 	start  time.Time
 }
@@ -62,7 +63,7 @@ func (s *scene) crashes(restarts int32) {
 }
 
 func (s *scene) ready() {
-	d := object[appsv1.Deployment](s.view, "Deployment", "ns", "api").DeepCopy()
+	d := observe.Object[appsv1.Deployment](s.view, "Deployment", "ns", "api").DeepCopy()
 	d.Status.AvailableReplicas = 1
 	put(s.t, s.view, d)
 	r := replicaSet("new", "2")
@@ -89,8 +90,8 @@ func (s *scene) runWith(ctx context.Context, cancel context.CancelCauseFunc, tim
 		s.events = append(s.events, text)
 	})
 	changes := make(chan struct{}, 1)
-	defer s.view.read(changes)()
-	w.views["ns"] = s.view
+	defer s.view.Read(changes)()
+	w.caches["ns"] = s.view
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -122,14 +123,14 @@ func TestAwait(t *testing.T) {
 				s.waits("ImagePullBackOff", pulling)
 				time.Sleep(7 * time.Second)
 			}
-		}, pullPatience, "ErrImagePull: connection refused"},
+		}, observe.PullPatience, "ErrImagePull: connection refused"},
 		{"registry comes back", func(s *scene) {
 			s.waits("ErrImagePull", "connection refused")
-			time.Sleep(pullPatience - time.Second)
+			time.Sleep(observe.PullPatience - time.Second)
 			s.waits("ContainerCreating", "")
 			time.Sleep(time.Minute)
 			s.ready()
-		}, pullPatience - time.Second + time.Minute, ""},
+		}, observe.PullPatience - time.Second + time.Minute, ""},
 		{"pulled late, no place before", func(s *scene) {
 			p := &corev1.Pod{ObjectMeta: owned1("ReplicaSet", "new", metav1.ObjectMeta{Namespace: "ns", Name: "api-new-1", UID: "new-1"})}
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available"}}
@@ -139,12 +140,12 @@ func TestAwait(t *testing.T) {
 			time.Sleep(time.Second)
 			s.ready()
 		}, time.Minute + time.Second, ""},
-		{"no Secret", func(s *scene) { s.waits("CreateContainerConfigError", `secret "x" not found`) }, configPatience, `CreateContainerConfigError: secret "x" not found`},
+		{"no Secret", func(s *scene) { s.waits("CreateContainerConfigError", `secret "x" not found`) }, observe.ConfigPatience, `CreateContainerConfigError: secret "x" not found`},
 		{"a Secret a moment later", func(s *scene) {
 			s.waits("CreateContainerConfigError", `secret "x" not found`)
-			time.Sleep(configPatience / 2)
+			time.Sleep(observe.ConfigPatience / 2)
 			s.ready()
-		}, configPatience / 2, ""},
+		}, observe.ConfigPatience / 2, ""},
 		{"crashes twice, then runs", func(s *scene) {
 			s.crashes(0)
 			time.Sleep(10 * time.Second)
@@ -157,7 +158,7 @@ func TestAwait(t *testing.T) {
 				s.crashes(n)
 				time.Sleep(10 * time.Second)
 			}
-		}, (crashes - 1) * 10 * time.Second, "CrashLoopBackOff: container api exited with status 1"},
+		}, (observe.Crashes - 1) * 10 * time.Second, "CrashLoopBackOff: container api exited with status 1"},
 		{"crashes, seen before it backs off", func(s *scene) {
 			crashed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}}
 			for n := range int32(5) {
@@ -166,10 +167,10 @@ func TestAwait(t *testing.T) {
 				s.pod("new-1", "new", corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, n+1)
 				time.Sleep(5 * time.Second)
 			}
-		}, (crashes - 1) * 10 * time.Second, "container api exited with status 1"},
+		}, (observe.Crashes - 1) * 10 * time.Second, "container api exited with status 1"},
 		{"the program is not there", func(s *scene) {
 			s.pod("new-1", "new", corev1.ContainerState{}, 0)
-			p := object[corev1.Pod](s.view, "Pod", "ns", "api-new-1").DeepCopy()
+			p := observe.Object[corev1.Pod](s.view, "Pod", "ns", "api-new-1").DeepCopy()
 			p.Status.ContainerStatuses[0] = corev1.ContainerStatus{
 				Name: "api", RestartCount: 1,
 				State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},

@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // What the cluster would refuse of a deploy is found before anything is written (SPEC
@@ -187,7 +188,7 @@ func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, e
 // unanswered leaves of an error of a question that the server was away. Whatever else
 // it says of a dry run it may not say of the write.
 func unanswered(err error) error {
-	if unreachable(err) {
+	if observe.Unreachable(err) {
 		return err
 	}
 	return nil
@@ -197,5 +198,5 @@ func unanswered(err error) error {
 func (o *objects) adopts(live *unstructured.Unstructured) bool {
 	annotations := live.GetAnnotations()
 	return live.GetLabels()[labelManagedBy] == managedByHelm &&
-		annotations[annotationRelease] == o.release && annotations[annotationReleaseNamespace] == o.namespace
+		annotations[observe.AnnotationRelease] == o.release && annotations[annotationReleaseNamespace] == o.namespace
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,18 +14,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // The scheduler tells of a pod only that it has unbound claims. Which these are, and
 // why they are not bound, stands in the claims, their events and their storage
 // classes: they are watched and asked for as soon as a pod gets no node, and never
 // before (SPEC D7).
-
-// The kinds under which a view keeps claims, and the events about them.
-const (
-	claims      = "PersistentVolumeClaim"
-	claimEvents = "PersistentVolumeClaim events"
-)
 
 // noProvisioner is the provisioner of classes whose volumes are made by hand.
 const noProvisioner = "kubernetes.io/no-provisioner"
@@ -45,18 +41,18 @@ func claimsOf(p *corev1.Pod) []string {
 
 // unbound returns the claims of a pod without a node that are not bound. If one of
 // them was deleted, so that the pod never gets a node, final says so.
-func (w *wait) unbound(v *view, p *corev1.Pod) (open []runtime.UnboundClaim, final bool) {
+func (w *wait) unbound(v *observe.Cache, p *corev1.Pod) (open []runtime.UnboundClaim, final bool) {
 	names := claimsOf(p)
 	if len(names) == 0 {
 		return nil, false
 	}
-	w.watch(p.Namespace, claims, claimEvents)
+	w.watch(p.Namespace, observe.Claims, observe.ClaimEvents)
 	owner := metav1.GetControllerOfNoCopy(p)
 	for _, name := range names {
-		claim := object[corev1.PersistentVolumeClaim](v, claims, p.Namespace, name)
+		claim := observe.Object[corev1.PersistentVolumeClaim](v, observe.Claims, p.Namespace, name)
 		switch {
 		case claim == nil:
-			if v.lost(p.Namespace, name) { // a StatefulSet makes its claims again
+			if v.Lost(p.Namespace, name) { // a StatefulSet makes its claims again
 				open = append(open, runtime.UnboundClaim{Name: name, Why: "it was deleted"})
 				final = final || owner == nil || owner.Kind != "StatefulSet"
 			}
@@ -73,18 +69,6 @@ func (w *wait) unbound(v *view, p *corev1.Pod) (open []runtime.UnboundClaim, fin
 	return open, final
 }
 
-// lost reports whether a claim of that name was deleted while the view watched.
-func (v *view) lost(namespace, name string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, last := range v.last {
-		if c, ok := last.(*corev1.PersistentVolumeClaim); ok && c.Namespace == namespace && c.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 func className(c *corev1.PersistentVolumeClaim) string {
 	if c.Spec.StorageClassName == nil {
 		return ""
@@ -94,7 +78,7 @@ func className(c *corev1.PersistentVolumeClaim) string {
 
 // whyUnbound says why a claim has no volume; "" if it only waits for its pod to get
 // a node.
-func (w *wait) whyUnbound(v *view, c *corev1.PersistentVolumeClaim) string {
+func (w *wait) whyUnbound(v *observe.Cache, c *corev1.PersistentVolumeClaim) string {
 	if c.Spec.VolumeName != "" {
 		return "it waits for volume " + c.Spec.VolumeName
 	}
@@ -111,7 +95,7 @@ func (w *wait) whyUnbound(v *view, c *corev1.PersistentVolumeClaim) string {
 	case apierrors.IsNotFound(err):
 		return fmt.Sprintf("its storage class %s does not exist", name)
 	case err != nil: // it may not be looked at
-		return or(failed, fmt.Sprintf("storage class %s has no volume for it yet", name))
+		return cmp.Or(failed, fmt.Sprintf("storage class %s has no volume for it yet", name))
 	case class.Provisioner == noProvisioner && bindsLate(class):
 		return "" // which of the volumes that are there it gets is decided with the node
 	case class.Provisioner == noProvisioner:
@@ -130,13 +114,13 @@ func bindsLate(class *storagev1.StorageClass) bool {
 }
 
 // lastWarning returns the last event that warns of a claim.
-func lastWarning(v *view, c *corev1.PersistentVolumeClaim) string {
-	events := slices.DeleteFunc(owned[corev1.Event](v, claimEvents, c.UID), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
+func lastWarning(v *observe.Cache, c *corev1.PersistentVolumeClaim) string {
+	events := slices.DeleteFunc(observe.Owned[corev1.Event](v, observe.ClaimEvents, c.UID), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
 	if len(events) == 0 {
 		return ""
 	}
-	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
-	return reason(last.Reason, last.Message)
+	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return observe.EventTime(a).Compare(observe.EventTime(b)) })
+	return observe.Reason(last.Reason, last.Message)
 }
 
 // unboundText tells of claims in the place of what the scheduler says.
@@ -168,7 +152,7 @@ func (w *wait) classOf(name string) (*storagev1.StorageClass, error) {
 
 // storageClass asks the server for a storage class.
 func (c *cluster) storageClass(ctx context.Context, name string) (*storagev1.StorageClass, error) {
-	ctx, stop := context.WithTimeout(ctx, answerTime)
+	ctx, stop := context.WithTimeout(ctx, observe.AnswerTime)
 	defer stop()
-	return c.typed.StorageV1().StorageClasses().Get(ctx, name, metav1.GetOptions{})
+	return c.Typed.StorageV1().StorageClasses().Get(ctx, name, metav1.GetOptions{})
 }

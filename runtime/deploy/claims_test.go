@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // TestUnboundClaims checks what is told of a pod that gets no node as its claim has
@@ -66,12 +67,12 @@ func TestUnboundClaims(t *testing.T) {
 						ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "e"}, InvolvedObject: corev1.ObjectReference{UID: "c"},
 						Type: corev1.EventTypeWarning, Reason: "ProvisioningFailed", Message: test.event,
 					}
-					if err := v.objects[claimEvents].Add(e); err != nil {
+					if err := v.Index(observe.ClaimEvents).Add(e); err != nil {
 						t.Fatal(err)
 					}
 				}
 				w := newWait([]target{{kind: "Job", namespace: "ns", name: "api", uid: "j"}}, func(runtime.Body) {})
-				w.views["ns"] = v
+				w.caches["ns"] = v
 				asked := 0
 				w.class = func(string) (*storagev1.StorageClass, error) {
 					asked++
@@ -119,9 +120,9 @@ func TestClaimVanishes(t *testing.T) {
 		c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "data", UID: "c"}}
 		v := testView(t, pending(), &batchv1.Job{ObjectMeta: named("j", 1)}, c)
 		w := newWait([]target{{kind: "Job", namespace: "ns", name: "api", uid: "j"}}, func(runtime.Body) {})
-		w.views["ns"] = v
+		w.caches["ns"] = v
 		changes := make(chan struct{}, 1)
-		defer v.read(changes)()
+		defer v.Read(changes)()
 		begun := time.Now()
 		go func() {
 			time.Sleep(time.Second)

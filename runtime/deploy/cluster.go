@@ -14,33 +14,16 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/client-go/util/flowcontrol"
-)
 
-const (
-	// The server has its own limits, which are fair among all who ask it. Ours
-	// only keeps a mistake from becoming a flood.
-	requestsPerSecond = 1000
-	requestsAtOnce    = 2000
-	// requestTime bounds one request that is no watch. Admission webhooks may
-	// take 30 s.
-	requestTime = 60 * time.Second
-	// answerTime is how long a cluster may take to show that it is there.
-	answerTime = 10 * time.Second
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A cluster is what all releases share of the connection to one cluster: the
 // HTTP client, what the server can do, the kinds that it knows.
 type cluster struct {
-	config    *rest.Config
-	client    *http.Client         // for requests
-	typed     kubernetes.Interface // for requests
-	watching  kubernetes.Interface // for watches, which last
-	metadata  metadata.Interface
+	*observe.Cluster
 	discovery discovery.CachedDiscoveryInterface
 	mapper    meta.ResettableRESTMapper
 
@@ -52,58 +35,22 @@ type cluster struct {
 }
 
 func newCluster(config *rest.Config) (*cluster, error) {
-	config = rest.CopyConfig(config)
-	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(requestsPerSecond, requestsAtOnce)
-	config.WarningHandlerWithContext = warnings{}
-	config.UserAgent = rest.DefaultKubernetesUserAgent()
-	config.Timeout = 0
-	forever, err := rest.HTTPClientFor(config)
+	conn, err := observe.NewCluster(config, warnings{})
 	if err != nil {
 		return nil, err
 	}
-	config.Timeout = requestTime
-	client, err := rest.HTTPClientFor(config)
+	found, err := discovery.NewDiscoveryClientForConfigAndClient(conn.Config, conn.Client)
 	if err != nil {
 		return nil, err
 	}
 	c := &cluster{
-		config:   config,
-		client:   client,
-		clients:  make(map[schema.GroupVersion]resource.RESTClient),
-		absentee: make(map[schema.GroupVersion]resource.RESTClient),
+		Cluster:   conn,
+		discovery: memory.NewMemCacheClient(found),
+		clients:   make(map[schema.GroupVersion]resource.RESTClient),
+		absentee:  make(map[schema.GroupVersion]resource.RESTClient),
 	}
-	binary := rest.CopyConfig(config)
-	binary.ContentType = "application/vnd.kubernetes.protobuf"
-	binary.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	if c.typed, err = kubernetes.NewForConfigAndClient(binary, client); err != nil {
-		return nil, err
-	}
-	lasting := rest.CopyConfig(binary)
-	lasting.Timeout = 0
-	if c.watching, err = kubernetes.NewForConfigAndClient(lasting, forever); err != nil {
-		return nil, err
-	}
-	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), client); err != nil {
-		return nil, err
-	}
-	found, err := discovery.NewDiscoveryClientForConfigAndClient(config, client)
-	if err != nil {
-		return nil, err
-	}
-	c.discovery = memory.NewMemCacheClient(found)
 	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(c.discovery)
 	return c, nil
-}
-
-// away returns why the cluster does not answer, or nil if it does.
-func (c *cluster) away(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(ctx, answerTime)
-	defer stop()
-	err := c.typed.Discovery().RESTClient().Get().AbsPath("/version").MaxRetries(0).Do(ctx).Error()
-	if !unreachable(err) {
-		return nil
-	}
-	return err
 }
 
 // mapping returns where the server keeps objects of a kind. Kinds may come while
@@ -138,7 +85,7 @@ func (c *cluster) clientFor(gv schema.GroupVersion) (resource.RESTClient, error)
 	if client, ok := c.clients[gv]; ok {
 		return client, nil
 	}
-	client, err := c.newClient(gv, c.client)
+	client, err := c.newClient(gv, c.Client)
 	if err == nil {
 		c.clients[gv] = client
 	}
@@ -146,7 +93,7 @@ func (c *cluster) clientFor(gv schema.GroupVersion) (resource.RESTClient, error)
 }
 
 func (c *cluster) newClient(gv schema.GroupVersion, client *http.Client) (resource.RESTClient, error) {
-	config := rest.CopyConfig(c.config)
+	config := rest.CopyConfig(c.Config)
 	config.ContentConfig = resource.UnstructuredPlusDefaultContentConfig()
 	config.GroupVersion = &gv
 	config.APIPath = "/apis"
@@ -185,7 +132,7 @@ type getter struct{ *cluster }
 
 var _ action.RESTClientGetter = getter{}
 
-func (g getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }
+func (g getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.Config), nil }
 
 func (g getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
 	return g.discovery, nil
@@ -208,3 +155,6 @@ func (warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _ 
 		warn(text)
 	}
 }
+
+// explain says of an error of the cluster what it means and what to do.
+func (d *Deployer) explain(ctx context.Context, err error) error { return d.cluster.Explain(ctx, err) }

@@ -33,6 +33,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
@@ -64,7 +65,7 @@ type Deployer struct {
 	cluster  *cluster
 	shelf    *chart.Shelf
 	renderer *render.Renderer // of charts that others wrote
-	views    views
+	caches   observe.Caches
 	secrets  secrets
 	checked  checked
 	seen     seen
@@ -101,7 +102,7 @@ func (d *Deployer) Changed(paths []string) { d.shelf.Changed(paths) }
 // until done is called: otherwise each deploy that finds none open begins with
 // lists of all of them.
 func (d *Deployer) Keep(namespace string) (done func()) {
-	_, done = d.views.of(d.cluster, namespace, nil)
+	_, done = d.caches.Of(d.cluster.Cluster, namespace, nil)
 	return done
 }
 
@@ -149,7 +150,7 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	case ctx.Err() != nil:
 		// What is written is written: the next run waits for it, or writes it anew.
 		return context.Cause(ctx)
-	case errors.As(err, &stuck) && !unreachable(err):
+	case errors.As(err, &stuck) && !observe.Unreachable(err):
 		return o.fail(ctx, stuck)
 	}
 	return d.explain(ctx, err)
@@ -173,7 +174,7 @@ func (o *operation) deploy(ctx context.Context) error {
 		}
 	}
 	o.warnOfServices()
-	return o.mark(map[string]any{labelReady: fmt.Sprint(o.rel.Version)})
+	return o.mark(map[string]any{observe.LabelReady: fmt.Sprint(o.rel.Version)})
 }
 
 func timeoutOf(s plan.Service) time.Duration {

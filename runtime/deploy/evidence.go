@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // How much explains a failure without drowning it.
@@ -75,12 +76,12 @@ func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.Releas
 
 // severity orders pods: those with the most to tell come first.
 func severity(p *corev1.Pod) int {
-	switch t := podTrouble(p); {
+	switch t := observe.PodTrouble(p); {
 	case t == nil:
 		return 0
-	case t.log != "":
+	case t.Log != "":
 		return 3
-	case !t.hopeful:
+	case !t.Hopeful:
 		return 2
 	}
 	return 1
@@ -95,16 +96,16 @@ func podLines(p *corev1.Pod) []string {
 	lines := []string{head}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			lines = append(lines, "  "+reason(c.Reason, c.Message))
+			lines = append(lines, "  "+observe.Reason(c.Reason, c.Message))
 		}
 	}
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		text := "container " + s.Name + ": "
 		switch {
 		case s.State.Waiting != nil:
-			text += reason(s.State.Waiting.Reason, s.State.Waiting.Message)
+			text += observe.Reason(s.State.Waiting.Reason, s.State.Waiting.Message)
 		case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
-			text = ended(s.Name, s.State.Terminated)
+			text = observe.Ended(s.Name, s.State.Terminated)
 		case s.State.Running != nil && !s.Ready:
 			text += "it runs, but is not ready"
 		default:
@@ -118,7 +119,7 @@ func podLines(p *corev1.Pod) []string {
 		}
 		lines = append(lines, "  "+text)
 		if last := s.LastTerminationState.Terminated; last != nil && s.State.Terminated == nil {
-			lines = append(lines, "  before that, "+ended(s.Name, last))
+			lines = append(lines, "  before that, "+observe.Ended(s.Name, last))
 		}
 	}
 	return lines
@@ -126,11 +127,11 @@ func podLines(p *corev1.Pod) []string {
 
 // events returns the events of a namespace by what they are about, the oldest first.
 func (o *operation) events(ctx context.Context, namespace string) map[types.UID][]*corev1.Event {
-	list, err := o.d.cluster.typed.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
+	list, err := o.d.cluster.Typed.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return map[types.UID][]*corev1.Event{}
 	}
-	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
+	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return observe.EventTime(&a).Compare(observe.EventTime(&b)) })
 	out := make(map[types.UID][]*corev1.Event)
 	for i := range list.Items {
 		e := &list.Items[i]
@@ -148,7 +149,7 @@ func eventLines(events []*corev1.Event) []string {
 		if e.Series != nil {
 			n = e.Series.Count
 		}
-		text := "  event " + reason(e.Reason, e.Message)
+		text := "  event " + observe.Reason(e.Reason, e.Message)
 		if n > 1 {
 			text += fmt.Sprintf(" (%d times)", n)
 		}
@@ -184,7 +185,7 @@ func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
 
 func (o *operation) log(ctx context.Context, p *corev1.Pod, container string, previous bool) ([]string, error) {
 	n, bytes := int64(logLines), int64(logBytes)
-	stream, err := o.d.cluster.typed.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{
+	stream, err := o.d.cluster.Typed.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{
 		Container: container, Previous: previous, TailLines: &n, LimitBytes: &bytes,
 	}).Stream(ctx)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // explainTime bounds the collection of what explains a failure.
@@ -32,10 +33,10 @@ func (o *operation) fail(ctx context.Context, stuck *unready) error {
 		return failed
 	}
 	if err := o.rollback(ctx, good); err != nil {
-		failed.Evidence = append(failed.Evidence, fmt.Sprintf("going back to revision %d: %v", good.version, o.d.explain(ctx, err)))
+		failed.Evidence = append(failed.Evidence, fmt.Sprintf("going back to revision %d: %v", good.Version, o.d.explain(ctx, err)))
 		return failed
 	}
-	failed.RolledBack = good.version
+	failed.RolledBack = good.Version
 	return failed
 }
 
@@ -44,23 +45,23 @@ func (o *operation) recordFailure(cause error) error {
 	if o.rel.Info.Status == release.StatusFailed {
 		return nil // Helm has recorded it
 	}
-	o.rel.SetStatus(release.StatusFailed, clip(oneLine(cause.Error()), 500))
+	o.rel.SetStatus(release.StatusFailed, observe.Clip(observe.OneLine(cause.Error()), 500))
 	return o.records.Update(secretName(o.rel.Name, o.rel.Version), o.rel)
 }
 
 // lastGood returns the revision to go back to: the last one that was ready, or
 // else the last one that somebody else had deployed. To go back with a job would
 // be to run an old one again: there is nothing that could be gone back to.
-func (o *operation) lastGood() (good revision, ok bool) {
+func (o *operation) lastGood() (good observe.Revision, ok bool) {
 	if o.r.Service.Type == plan.Job {
-		return revision{}, false
+		return observe.Revision{}, false
 	}
 	for _, r := range o.records.history {
-		if r.version >= o.rel.Version || r.status != release.StatusDeployed && r.status != release.StatusSuperseded {
+		if r.Version >= o.rel.Version || statusOf(r) != release.StatusDeployed && statusOf(r) != release.StatusSuperseded {
 			continue
 		}
-		ours := r.fingerprint() != ""
-		if ours && r.ready() || !ours && !(good.fingerprint() != "" && good.ready()) {
+		ours := r.Fingerprint() != ""
+		if ours && r.Ready() || !ours && !(good.Fingerprint() != "" && good.Ready()) {
 			good, ok = r, true
 		}
 	}
@@ -69,15 +70,15 @@ func (o *operation) lastGood() (good revision, ok bool) {
 
 // rollback makes a good revision the newest one, and waits for it, as long as for
 // the deploy that failed.
-func (o *operation) rollback(ctx context.Context, good revision) error {
-	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d, which may take %s again", o.rel.Name, good.version, o.timeout)})
+func (o *operation) rollback(ctx context.Context, good observe.Revision) error {
+	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d, which may take %s again", o.rel.Name, good.Version, o.timeout)})
 	o.limit = within(o.timeout)
 	config, err := o.helm()
 	if err != nil {
 		return err
 	}
 	rollback := action.NewRollback(config)
-	rollback.Version = good.version
+	rollback.Version = good.Version
 	rollback.Timeout = o.timeout
 	rollback.MaxHistory = o.d.opts.HistoryMax
 	o.hook = nil // that of the revision that failed
@@ -90,7 +91,7 @@ func (o *operation) rollback(ctx context.Context, good revision) error {
 	// Helm has recorded a new revision, with the labels of the good one. They
 	// have to name the new one; until then it counts as made by somebody else.
 	version := strconv.Itoa(o.rel.Version)
-	labels := map[string]any{labelRevision: version, labelReady: nil}
+	labels := map[string]any{observe.LabelRevision: version, observe.LabelReady: nil}
 	for k, v := range keyOf(o.r).Labels() { // the good one may be from before owners were noted
 		labels[k] = v
 	}
@@ -104,7 +105,7 @@ func (o *operation) rollback(ctx context.Context, good revision) error {
 	}
 	waitErr := o.await(ctx, targets)
 	if waitErr == nil {
-		labels[labelReady] = version
+		labels[observe.LabelReady] = version
 	}
 	if err := o.mark(labels); err != nil && waitErr == nil {
 		return err

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // Helm writes the objects of hooks without a word about whose they are, deletes
@@ -100,8 +103,8 @@ func (o *objects) claim(u *unstructured.Unstructured) {
 	if labels == nil {
 		labels = make(map[string]string)
 	}
-	annotations[annotationRelease], annotations[annotationReleaseNamespace] = o.release, o.namespace
-	labels[labelManagedBy] = or(labels[labelManagedBy], managedByHelm)
+	annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace] = o.release, o.namespace
+	labels[labelManagedBy] = cmp.Or(labels[labelManagedBy], managedByHelm)
 	u.SetAnnotations(annotations)
 	u.SetLabels(labels)
 }
@@ -133,14 +136,14 @@ func (o *objects) ownHook(info *resource.Info, unmarked bool) (*unstructured.Uns
 // marks the label of the instance and the history of the release tell.
 func (o *objects) isOurs(info *resource.Info, live *unstructured.Unstructured, unmarked bool) (bool, error) {
 	annotations := live.GetAnnotations()
-	if name := annotations[annotationRelease]; name != "" {
-		namespace := or(annotations[annotationReleaseNamespace], o.namespace)
+	if name := annotations[observe.AnnotationRelease]; name != "" {
+		namespace := cmp.Or(annotations[annotationReleaseNamespace], o.namespace)
 		return name == o.release && namespace == o.namespace, nil
 	}
 	if annotations[release.HookAnnotation] == "" || metav1.GetControllerOfNoCopy(live) != nil {
 		return false, nil
 	}
-	switch live.GetLabels()[labelInstance] {
+	switch live.GetLabels()[observe.LabelInstance] {
 	case o.release:
 		return true, nil
 	case "":
@@ -209,17 +212,17 @@ func (e *strangerError) Error() string {
 // ownerOf says whom an object belongs to, as far as it tells.
 func ownerOf(live *unstructured.Unstructured, namespace string) string {
 	annotations, labels := live.GetAnnotations(), live.GetLabels()
-	if name := annotations[annotationRelease]; name != "" {
+	if name := annotations[observe.AnnotationRelease]; name != "" {
 		if ns := annotations[annotationReleaseNamespace]; ns != "" && ns != namespace {
 			return "release " + name + " of namespace " + ns
 		}
 		return "release " + name
 	}
 	if owner := metav1.GetControllerOfNoCopy(live); owner != nil {
-		return lower(owner.Kind) + " " + owner.Name
+		return strings.ToLower(owner.Kind) + " " + owner.Name
 	}
-	if instance := labels[labelInstance]; instance != "" {
-		return instance + " (by its label " + labelInstance + ")"
+	if instance := labels[observe.LabelInstance]; instance != "" {
+		return instance + " (by its label " + observe.LabelInstance + ")"
 	}
 	// The oldest entry is of whoever created it.
 	if fields := live.GetManagedFields(); len(fields) > 0 && fields[0].Manager != "" {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/discovery"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A namespace that is being deleted goes when all that is in it is gone. Objects
@@ -62,12 +64,12 @@ func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.
 			emit(runtime.WaitingFor{What: fmt.Sprintf(what+": it still has %s", name, text)})
 		}
 	})
-	if err == nil || unreachable(err) {
+	if err == nil || observe.Unreachable(err) {
 		return err
 	}
-	late, stop := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), observe.AnswerTime)
 	defer stop()
-	n, getErr := d.cluster.typed.CoreV1().Namespaces().Get(late, name, metav1.GetOptions{})
+	n, getErr := d.cluster.Typed.CoreV1().Namespaces().Get(late, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(getErr):
 		return nil
@@ -109,7 +111,7 @@ func (l leaving) String() string {
 	if more := len(l.objects) - shownLeft; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return or(text, l.told)
+	return cmp.Or(text, l.told)
 }
 
 // next says what can be done about objects that do not go.
@@ -134,14 +136,14 @@ func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
 	kinds, _ := d.namespacedKinds() // what cannot be discovered is told by the conditions
 	for _, kind := range kinds {
 		wg.Go(func() {
-			list, err := d.cluster.metadata.Resource(kind.resource).Namespace(n.Name).List(ctx, metav1.ListOptions{})
+			list, err := d.cluster.Metadata.Resource(kind.resource).Namespace(n.Name).List(ctx, metav1.ListOptions{})
 			if err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			for _, m := range list.Items {
-				left.objects = append(left.objects, leftover{lower(kind.kind), kind.resource.GroupResource().String(), m.Name, m.Finalizers})
+				left.objects = append(left.objects, leftover{strings.ToLower(kind.kind), kind.resource.GroupResource().String(), m.Name, m.Finalizers})
 			}
 		})
 	}
@@ -155,7 +157,7 @@ func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
 	var told []string
 	for _, c := range n.Status.Conditions {
 		if c.Status == corev1.ConditionTrue && c.Message != "" {
-			told = append(told, oneLine(c.Message))
+			told = append(told, observe.OneLine(c.Message))
 		}
 	}
 	left.told = strings.Join(told, "; ")
@@ -199,7 +201,7 @@ func (d *Deployer) goneWith(ctx context.Context, kind schema.GroupVersionKind, n
 	if err != nil {
 		return err
 	}
-	late := fmt.Errorf("%s %s is still being deleted: %w after %s", lower(kind.Kind), name, runtime.ErrTimeout, goneTime)
+	late := fmt.Errorf("%s %s is still being deleted: %w after %s", strings.ToLower(kind.Kind), name, runtime.ErrTimeout, goneTime)
 	ctx, stop := context.WithTimeoutCause(ctx, goneTime, late)
 	defer stop()
 	return until(ctx, &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: name}, func(u *unstructured.Unstructured) bool {

@@ -16,8 +16,18 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
+
+func newInspector(t testing.TB, config *rest.Config) *inspect.Inspector {
+	t.Helper()
+	i, err := inspect.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
 
 // TestLive: what is deployed is seen in four requests, whatever it is, and of a
 // namespace that is not there nothing is.
@@ -38,7 +48,8 @@ func TestLive(t *testing.T) {
 		}
 	}
 	asked.take()
-	live, err := d.Live(t.Context(), keyOf(ns))
+	shown := newInspector(t, config)
+	live, err := shown.Live(t.Context(), keyOf(ns))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +60,13 @@ func TestLive(t *testing.T) {
 		t.Fatalf("live: %+v", live)
 	}
 	web := live["web"]
-	if diff := cmp.Diff([]deploy.Workload{{Kind: "Deployment", Name: "web", Want: 2, Ready: 2, Image: testImage, Settled: true}}, web.Workloads); diff != "" {
+	if diff := cmp.Diff([]inspect.Workload{{Kind: "Deployment", Name: "web", Want: 2, Ready: 2, Image: testImage, Settled: true}}, web.Workloads); diff != "" {
 		t.Errorf("workloads (-want +got):\n%s", diff)
 	}
 	if !web.Deployed.Ready || web.Deployed.Revision != 1 || time.Since(web.Updated) > time.Hour || len(web.Pods) != 2 || !web.Pods[0].Ready {
 		t.Errorf("web: %+v of %+v", web, web.Deployed)
 	}
-	none, err := d.Live(t.Context(), keyOf("there-is-no-such-namespace"))
+	none, err := shown.Live(t.Context(), keyOf("there-is-no-such-namespace"))
 	if err != nil || len(none) > 0 {
 		t.Errorf("of nothing: %v, %v", none, err)
 	}
@@ -110,9 +121,9 @@ func BenchmarkLive(b *testing.B) {
 	ns := namespace(b, config)
 	fill(b, config, ns, 500)
 	for b.Loop() {
-		d := newDeployer(b, deploy.Options{Config: config}) // as a new process has one
+		shown := newInspector(b, config) // as a new process has one
 		asked.take()
-		live, err := d.Live(b.Context(), keyOf(ns))
+		live, err := shown.Live(b.Context(), keyOf(ns))
 		if err != nil || len(live) != 500 {
 			b.Fatalf("%d releases, %v", len(live), err)
 		}

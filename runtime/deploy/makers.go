@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -52,7 +53,7 @@ func (d *Deployer) noteMakers(ctx context.Context, namespace string, missing []r
 		for i := range list.Items {
 			u := &list.Items[i]
 			name, _, _ := unstructured.NestedString(u.Object, maker.name...)
-			name = or(name, u.GetName())
+			name = cmp.Or(name, u.GetName())
 			for j := range missing {
 				if m := &missing[j]; m.Name == name && m.Never == "" {
 					m.By = &runtime.SecretMaker{

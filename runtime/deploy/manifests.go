@@ -16,21 +16,15 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/inspect"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
-
-// A Change is an object of a release in two states, as YAML. Values of Secrets
-// are not in it (D4); where they differ, that can be seen.
-type Change struct {
-	Kind, Namespace, Name string
-	Before                string // as the release has it; empty: it has no such object
-	After                 string // as it would have it; empty: it would be deleted
-}
 
 // Changes compares the objects of the revision of a release that is deployed with
 // those that deploying r would write, hooks among them, and returns those that
 // differ, by kind and name. Of what a service has that is not deployed, all is new;
 // with gone, r says only the name of a release that is to be deleted.
-func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([]Change, error) {
+func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([]inspect.Change, error) {
 	o, err := d.open(ctx, r, func(runtime.Body) {})
 	if err != nil {
 		return nil, err
@@ -43,11 +37,11 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 			return nil, d.explain(ctx, err)
 		}
 		if err := before.add(rel.Manifest, r.Namespace); err != nil {
-			return nil, fmt.Errorf("revision %d of release %s: %w", last.version, r.Service.Name, err)
+			return nil, fmt.Errorf("revision %d of release %s: %w", last.Version, r.Service.Name, err)
 		}
 		for _, h := range rel.Hooks {
 			if err := before.add(h.Manifest, r.Namespace); err != nil {
-				return nil, fmt.Errorf("revision %d of release %s: %w", last.version, r.Service.Name, err)
+				return nil, fmt.Errorf("revision %d of release %s: %w", last.Version, r.Service.Name, err)
 			}
 		}
 	}
@@ -63,13 +57,13 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 }
 
 // inForce returns the revision that is deployed or, if none is, the last one.
-func (o *operation) inForce() (revision, bool) {
+func (o *operation) inForce() (observe.Revision, bool) {
 	last, ok := o.last()
-	if !ok || last.status == release.StatusUninstalled {
-		return revision{}, false
+	if !ok || statusOf(last) == release.StatusUninstalled {
+		return observe.Revision{}, false
 	}
 	for _, r := range slices.Backward(o.records.history) {
-		if r.status == release.StatusDeployed {
+		if statusOf(r) == release.StatusDeployed {
 			return r, true
 		}
 	}
@@ -103,7 +97,7 @@ func (o *operation) rendered(ctx context.Context) (objects []releaseutil.Manifes
 	}
 	last, exists := o.last()
 	files, err := o.renderFiles(ctx, chartutil.ReleaseOptions{
-		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsInstall: !exists, IsUpgrade: exists,
+		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.Version + 1, IsInstall: !exists, IsUpgrade: exists,
 	}, caps)
 	if err != nil {
 		return nil, nil, err
@@ -148,13 +142,13 @@ func exactNumbers(d *json.Decoder) *json.Decoder {
 }
 
 // changes returns what differs.
-func changes(before, after manifests) ([]Change, error) {
+func changes(before, after manifests) ([]inspect.Change, error) {
 	keys := maps.Clone(before)
 	maps.Copy(keys, after)
 	sorted := slices.SortedFunc(maps.Keys(keys), func(a, b objectKey) int {
 		return strings.Compare(a.kind+"\x00"+a.name+"\x00"+a.namespace, b.kind+"\x00"+b.name+"\x00"+b.namespace)
 	})
-	var out []Change
+	var out []inspect.Change
 	for _, key := range sorted {
 		is, will := before[key], after[key]
 		if reflect.DeepEqual(is, will) {
@@ -163,7 +157,7 @@ func changes(before, after manifests) ([]Change, error) {
 		if key.kind == "Secret" {
 			hideValues(is, will)
 		}
-		c := Change{Kind: key.kind, Namespace: key.namespace, Name: key.name}
+		c := inspect.Change{Kind: key.kind, Namespace: key.namespace, Name: key.name}
 		var err error
 		if c.Before, err = text(is); err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // needs are the Secrets that the services of a plan need and that others make.
@@ -170,19 +171,21 @@ func (d *Deployer) AwaitSecrets(ctx context.Context, key runtime.EnvironmentKey,
 	if s == nil {
 		return fmt.Errorf("service %s: %w", service, runtime.ErrNotFound)
 	}
-	v, done := d.views.of(d.cluster, all.namespace, []string{secretKind})
+	v, done := d.caches.Of(d.cluster.Cluster, all.namespace, []string{observe.SecretKind})
 	defer done()
 	changes := make(chan struct{}, 1)
-	defer v.read(changes)()
-	w := secretWait{all: all, own: all.of(service), emit: emit, err: func() error { return v.err(secretKind) }}
+	defer v.Read(changes)()
+	w := secretWait{all: all, own: all.of(service), emit: emit, err: func() error { return v.Err(observe.SecretKind) }}
 	w.makers = func(missing []runtime.MissingSecret) { d.noteMakers(ctx, all.namespace, missing) }
-	w.find = func(name string) *corev1.Secret { return object[corev1.Secret](v, secretKind, all.namespace, name) }
+	w.find = func(name string) *corev1.Secret {
+		return observe.Object[corev1.Secret](v, observe.SecretKind, all.namespace, name)
+	}
 	err = w.run(ctx, changes, within(timeoutOf(*s)))
 	switch {
 	case err == nil:
 		return d.secrets.learn(ctx, d, w)
 	case errors.Is(err, runtime.ErrTimeout) && ctx.Err() == nil:
-		if away := d.cluster.away(ctx); away != nil {
+		if away := d.cluster.Away(ctx); away != nil {
 			return fmt.Errorf("%w, and the cluster cannot be asked any more: %w", err, away)
 		}
 	case apierrors.IsForbidden(err):

@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // fieldManager is under which name the server notes what we set.
@@ -129,7 +130,7 @@ func (o *objects) read(r io.Reader) (kube.ResourceList, error) {
 func (o *objects) info(u *unstructured.Unstructured) (*resource.Info, error) {
 	gvk := u.GroupVersionKind()
 	if gvk.Kind == "" || gvk.Version == "" {
-		return nil, fmt.Errorf("an object has no kind or apiVersion: %s", clip(fmt.Sprint(u.Object), 200))
+		return nil, fmt.Errorf("an object has no kind or apiVersion: %s", observe.Clip(fmt.Sprint(u.Object), 200))
 	}
 	if u.GetName() == "" {
 		return nil, fmt.Errorf("an object of kind %s has no name", gvk.Kind)
@@ -143,7 +144,7 @@ func (o *objects) info(u *unstructured.Unstructured) (*resource.Info, error) {
 		return nil, err
 	}
 	if o.install {
-		if client, err = o.newClient(mapping.GroupVersionKind.GroupVersion(), &http.Client{Transport: answering{o, o.client.Transport}}); err != nil {
+		if client, err = o.newClient(mapping.GroupVersionKind.GroupVersion(), &http.Client{Transport: answering{o, o.Client.Transport}}); err != nil {
 			return nil, err
 		}
 	}
@@ -483,12 +484,4 @@ func (o *objects) WaitAndGetCompletedPodPhase(string, time.Duration) (corev1.Pod
 // shortName is how an object is called in messages, such as "deployment api".
 func shortName(info *resource.Info) string {
 	return strings.ToLower(info.Mapping.GroupVersionKind.Kind) + " " + info.Name
-}
-
-// clip shortens s to n bytes.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }

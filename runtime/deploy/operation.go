@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // An operation is one action on one release.
@@ -36,7 +37,7 @@ type operation struct {
 	fingerprint plan.Digest
 
 	rel    *release.Release // the revision that is acted on
-	holds  []func()         // give back the views that the operation holds, and note its end
+	holds  []func()         // give back the caches that the operation holds, and note its end
 	begun  bool             // Helm has recorded rel: from now on something may have been changed
 	waited bool             // its workloads were waited for already, for a hook
 	hook   *unready         // what kept a hook from succeeding, which Helm only tells as text
@@ -62,7 +63,7 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 }
 
 // openWith begins an operation on a release with that history.
-func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []revision, emit runtime.Emit) (*operation, error) {
+func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []observe.Revision, emit runtime.Emit) (*operation, error) {
 	name := r.Service.Name
 	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
 	o := &operation{d: d, r: r, emit: emit, began: time.Now(), timeout: timeoutOf(r.Service)}
@@ -97,8 +98,8 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []re
 	o.objects.built = o.expect
 	o.hold(r.Namespace, nil)
 	secrets := &versioned{
-		SecretInterface: d.cluster.typed.CoreV1().Secrets(r.Namespace),
-		meta:            d.cluster.secretsMetadata(r.Namespace), requests: o.objects.requests,
+		SecretInterface: d.cluster.Typed.CoreV1().Secrets(r.Namespace),
+		meta:            d.cluster.SecretsMetadata(r.Namespace), requests: o.objects.requests,
 	}
 	o.records = newRecords(secrets, history, func(rel *release.Release) { o.rel, o.begun = rel, true })
 	if err := o.ours(); err != nil {
@@ -115,9 +116,9 @@ func (o *operation) close() {
 	}
 }
 
-// hold keeps the view of a namespace open until the operation is closed.
+// hold keeps the cache of a namespace open until the operation is closed.
 func (o *operation) hold(namespace string, kinds []string) {
-	_, done := o.d.views.of(o.d.cluster, namespace, kinds)
+	_, done := o.d.caches.Of(o.d.cluster.Cluster, namespace, kinds)
 	o.holds = append(o.holds, done)
 }
 
@@ -161,11 +162,11 @@ func (o *operation) prepare(ctx context.Context) (err error) {
 }
 
 // last returns the last revision.
-func (o *operation) last() (revision, bool) {
+func (o *operation) last() (observe.Revision, bool) {
 	if n := len(o.records.history); n > 0 {
 		return o.records.history[n-1], true
 	}
-	return revision{}, false
+	return observe.Revision{}, false
 }
 
 // helm returns the configuration for one action of Helm.
@@ -189,16 +190,16 @@ func (o *operation) helm() (*action.Configuration, error) {
 
 // labels returns our labels of the revision that comes next.
 func (o *operation) labels() (map[string]string, error) {
-	encoded, err := encode(o.fingerprint)
+	encoded, err := observe.Encode(o.fingerprint)
 	if err != nil {
 		return nil, err
 	}
 	next := 1
 	if last, ok := o.last(); ok {
-		next = last.version + 1
+		next = last.Version + 1
 	}
 	labels := keyOf(o.r).Labels()
-	labels[labelFingerprint], labels[labelRevision] = encoded, fmt.Sprint(next)
+	labels[observe.LabelFingerprint], labels[observe.LabelRevision] = encoded, fmt.Sprint(next)
 	return labels, nil
 }
 
@@ -219,17 +220,17 @@ func (o *operation) recover() error {
 		return nil
 	}
 	switch {
-	case last.status.IsPending():
+	case statusOf(last).IsPending():
 		rel, err := o.records.full(last)
 		if err != nil {
 			return err
 		}
-		rel.SetStatus(release.StatusFailed, fmt.Sprintf("interrupted while it was %s", last.status))
+		rel.SetStatus(release.StatusFailed, fmt.Sprintf("interrupted while it was %s", last.Status))
 		if err := o.records.Update(secretName(rel.Name, rel.Version), rel); err != nil {
 			return err
 		}
-		o.emit(runtime.Log{Source: "helm", Text: fmt.Sprintf("revision %d was left %s by a run that was interrupted; it counts as failed now", last.version, last.status)})
-	case last.status == release.StatusUninstalling:
+		o.emit(runtime.Log{Source: "helm", Text: fmt.Sprintf("revision %d was left %s by a run that was interrupted; it counts as failed now", last.Version, last.Status)})
+	case statusOf(last) == release.StatusUninstalling:
 		if err := o.uninstall(); err != nil {
 			return err
 		}

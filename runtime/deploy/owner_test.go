@@ -17,7 +17,6 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 	"github.com/pipelinefile/pipe/runtime/store"
@@ -202,7 +201,7 @@ func TestCollided(t *testing.T) {
 				if err != nil || !slices.Equal(orphans, []string{"old" + mark(key)}) {
 					t.Errorf("Orphans(%v) = %v, %v", key, orphans, err)
 				}
-				live, err := newDeployer(t, deploy.Options{Config: config}).Live(t.Context(), key)
+				live, err := newInspector(t, config).Live(t.Context(), key)
 				must(t, err)
 				if len(live) != 3 || live["web"+mark(key)] == nil || live["web"+mark(key)].Deployed.Owner != key {
 					t.Errorf("Live(%v) = %v", key, live)

@@ -21,6 +21,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
@@ -83,10 +84,10 @@ func TestLogs(t *testing.T) {
 		"api-1": "2026-01-02T03:04:05.1Z first\n2026-01-02T03:04:07Z third, by default, with sw0rdfish and c3cwcmRmaXNo\n",
 		"web-1": "2026-01-02T03:04:06Z second\r\n2026-01-02T03:04:08Z an end without a line's end",
 	})
-	d := newDeployer(t, deploy.Options{Config: config})
+	shown := newInspector(t, config)
 	var got, troubles []string
-	opts := deploy.LogOptions{Tail: 7, Trouble: func(text string) { troubles = append(troubles, text) }}
-	err := d.Logs(t.Context(), keyOf("shop-staging"), opts, func(l deploy.LogLine) {
+	opts := inspect.LogOptions{Tail: 7, Trouble: func(text string) { troubles = append(troubles, text) }}
+	err := shown.Logs(t.Context(), keyOf("shop-staging"), opts, func(l inspect.LogLine) {
 		got = append(got, fmt.Sprintf("%s %s/%s: %s", l.Service, l.Pod, l.Container, l.Text))
 	})
 	if err != nil {
@@ -108,7 +109,7 @@ func TestLogs(t *testing.T) {
 
 	got = nil
 	opts.Services = []string{"web"}
-	if err := d.Logs(t.Context(), keyOf("shop-staging"), opts, func(l deploy.LogLine) { got = append(got, l.Service) }); err != nil {
+	if err := shown.Logs(t.Context(), keyOf("shop-staging"), opts, func(l inspect.LogLine) { got = append(got, l.Service) }); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"web", "web"}, got); diff != "" {
@@ -126,7 +127,7 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	there.log("web", false, "2026-01-02T03:04:05Z at hand\n")
 	const nobody = 1 // a port at which nothing listens
 	port := away.listen(t, nobody)
-	d := newDeployer(t, deploy.Options{Config: readingLogs(config)})
+	d, shown := newDeployer(t, deploy.Options{Config: config}), newInspector(t, readingLogs(config))
 	ns := namespace(t, config)
 	api := container("api")
 	api.Workload.Replicas = 5
@@ -135,11 +136,11 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 		must(t, d.Act(t.Context(), runtime.Deploy, releaseIn(ns, s), discard))
 	}
 	var got []string
-	err := d.Logs(t.Context(), keyOf(ns), deploy.LogOptions{}, func(l deploy.LogLine) { got = append(got, l.Service+": "+l.Text) })
+	err := shown.Logs(t.Context(), keyOf(ns), inspect.LogOptions{}, func(l inspect.LogLine) { got = append(got, l.Service+": "+l.Text) })
 	if diff := cmp.Diff([]string{"web: at hand"}, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
-	var unread *deploy.UnreadError
+	var unread *inspect.UnreadError
 	if !errors.As(err, &unread) || !slices.Equal(unread.Nodes, []string{away.node}) {
 		t.Fatalf("Logs = %v, want an error about node %s", err, away.node)
 	}
@@ -150,13 +151,13 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	defer stop()
 	var followed, troubles []string
 	told, ended := make(chan struct{}, 5), make(chan struct{})
-	opts := deploy.LogOptions{Follow: true, Trouble: func(text string) {
+	opts := inspect.LogOptions{Follow: true, Trouble: func(text string) {
 		troubles = append(troubles, text)
 		told <- struct{}{}
 	}}
 	go func() {
 		defer close(ended)
-		err = d.Logs(ctx, keyOf(ns), opts, func(l deploy.LogLine) {
+		err = shown.Logs(ctx, keyOf(ns), opts, func(l inspect.LogLine) {
 			if followed = append(followed, l.Service); len(followed) == 6 {
 				stop()
 			}
@@ -188,7 +189,7 @@ func TestTail(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
 	node := newKubelet(t, config, runs)
-	d := newDeployer(t, deploy.Options{Config: readingLogs(config)})
+	d, shown := newDeployer(t, deploy.Options{Config: config}), newInspector(t, readingLogs(config))
 	ns := namespace(t, config)
 	api := node.on(container("api"))
 	release := func(s plan.Service) {
@@ -200,10 +201,10 @@ func TestTail(t *testing.T) {
 	release(node.on(container("web")))
 	node.log("api", false, "2026-01-02T03:04:05Z of long ago\n")
 
-	lines := make(chan deploy.LogLine, 100)
-	tail := d.Tail(ns, func(l deploy.LogLine) { lines <- l }, func(text string) { t.Errorf("trouble: %s", text) })
+	lines := make(chan inspect.LogLine, 100)
+	tail := shown.Tail(ns, func(l inspect.LogLine) { lines <- l }, func(text string) { t.Errorf("trouble: %s", text) })
 	defer tail.Close()
-	next := func(want string) deploy.LogLine {
+	next := func(want string) inspect.LogLine {
 		t.Helper()
 		select {
 		case l := <-lines:
@@ -214,7 +215,7 @@ func TestTail(t *testing.T) {
 		case <-time.After(waitTime):
 			t.Fatalf("no line %q comes", want)
 		}
-		return deploy.LogLine{}
+		return inspect.LogLine{}
 	}
 	tail.Follow("api")
 	node.print("api", "first")

@@ -60,7 +60,7 @@ func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 	if err != nil {
 		return err
 	}
-	w := secretWriter{d.cluster.typed.CoreV1().Secrets(namespace), st, key}
+	w := secretWriter{d.cluster.Typed.CoreV1().Secrets(namespace), st, key}
 	if !st.stored {
 		if err := w.write(ctx, keySecret, kindKey, map[string][]byte{chart.DefaultKey: st.key}); err != nil {
 			return d.explain(ctx, err)
@@ -84,7 +84,7 @@ func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 
 // namespace creates the namespace of an environment unless it exists.
 func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) error {
-	client, name := d.cluster.typed.CoreV1().Namespaces(), key.Namespace()
+	client, name := d.cluster.Typed.CoreV1().Namespaces(), key.Namespace()
 	for {
 		found, err := client.Get(ctx, name, metav1.GetOptions{})
 		switch {

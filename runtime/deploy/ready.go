@@ -2,12 +2,16 @@ package deploy
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A target is a workload that has to be ready, at least as new as it was when
@@ -20,7 +24,7 @@ type target struct {
 	mayGo                 bool // to be deleted is as good as to be ready, as of what is stopped
 }
 
-func (t target) String() string { return lower(t.kind) + " " + t.name }
+func (t target) String() string { return strings.ToLower(t.kind) + " " + t.name }
 
 // A standing says where a workload stands.
 type standing struct {
@@ -28,14 +32,14 @@ type standing struct {
 	why    string // why it is not ready, such as "1 of 2 replicas are available"
 	failed string // why it never will be; empty if it may
 	late   bool   // it failed as its own deadline is over
-	unseen bool   // the view does not show it
+	unseen bool   // the cache does not show it
 	// The controller of the pods of the newest revision, and which of its pods
 	// these are: nil means all. Empty if that is not known yet: the troubles of
 	// pods that are about to be replaced must not count.
 	owner  types.UID
 	newest func(*corev1.Pod) bool
 	// Why pods cannot be made, where the workload itself tells.
-	creating *trouble
+	creating *observe.Trouble
 	// All pods are to be of the newest revision in the end.
 	replacesAll bool
 }
@@ -43,7 +47,7 @@ type standing struct {
 // stand returns where a workload stands, by the rules of its kind (D2). They
 // are those of "kubectl rollout status", which never counts the pods of a
 // former revision; what is scaled to zero is ready.
-func stand(v *view, t target) standing {
+func stand(v *observe.Cache, t target) standing {
 	switch t.kind {
 	case "Deployment":
 		return shown(v, t, func(d *appsv1.Deployment) standing { return standDeployment(v, d) })
@@ -61,15 +65,15 @@ func stand(v *view, t target) standing {
 	return standing{ready: true}
 }
 
-// shown returns where a workload stands that the view shows as it was written, or newer.
+// shown returns where a workload stands that the cache shows as it was written, or newer.
 func shown[T any, P interface {
 	*T
 	metav1.Object
-}](v *view, t target, stand func(P) standing) standing {
-	is := P(object[T](v, t.kind, t.namespace, t.name))
+}](v *observe.Cache, t target, stand func(P) standing) standing {
+	is := P(observe.Object[T](v, t.kind, t.namespace, t.name))
 	switch {
 	case is == nil || t.uid != "" && is.GetUID() != t.uid:
-		if last, deleted := v.gone(t.uid); deleted {
+		if last, deleted := v.Gone(t.uid); deleted {
 			if is, ok := last.(P); ok {
 				return standDeleted(v, t, is, stand(is))
 			}
@@ -83,9 +87,9 @@ func shown[T any, P interface {
 	return standing{why: "the cluster does not show yet what was written", unseen: is == nil}
 }
 
-func standDeployment(v *view, d *appsv1.Deployment) standing {
+func standDeployment(v *observe.Cache, d *appsv1.Deployment) standing {
 	var s standing
-	want := replicas(d.Spec.Replicas)
+	want := observe.Replicas(d.Spec.Replicas)
 	status := d.Status
 	if status.ObservedGeneration < d.Generation {
 		s.why = notSeen
@@ -117,13 +121,16 @@ func standDeployment(v *view, d *appsv1.Deployment) standing {
 	return s
 }
 
+// createPatience is how long pods may not be made: a quota is freed by pods that end.
+const createPatience = 10 * time.Second
+
 const notSeen = "its controller has not seen it yet"
 
 // newestReplicaSet returns the ReplicaSet of the newest revision, or nil while
 // it is not seen: the watches of the two kinds do not run in step.
-func newestReplicaSet(v *view, d *appsv1.Deployment) *appsv1.ReplicaSet {
+func newestReplicaSet(v *observe.Cache, d *appsv1.Deployment) *appsv1.ReplicaSet {
 	const revision = "deployment.kubernetes.io/revision"
-	for _, r := range owned[appsv1.ReplicaSet](v, "ReplicaSet", d.UID) {
+	for _, r := range observe.Owned[appsv1.ReplicaSet](v, "ReplicaSet", d.UID) {
 		if n := r.Annotations[revision]; n != "" && n == d.Annotations[revision] {
 			return r
 		}
@@ -132,10 +139,10 @@ func newestReplicaSet(v *view, d *appsv1.Deployment) *appsv1.ReplicaSet {
 }
 
 // notCreated returns why a ReplicaSet cannot make pods, or nil.
-func notCreated(r *appsv1.ReplicaSet) *trouble {
+func notCreated(r *appsv1.ReplicaSet) *observe.Trouble {
 	for _, c := range r.Status.Conditions {
 		if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
-			return &trouble{class: "create", what: reason(c.Reason, c.Message), patience: createPatience}
+			return &observe.Trouble{Class: "create", What: observe.Reason(c.Reason, c.Message), Patience: createPatience}
 		}
 	}
 	return nil
@@ -149,7 +156,7 @@ func standStatefulSet(set *appsv1.StatefulSet) standing {
 	s := standing{owner: set.UID, newest: func(p *corev1.Pod) bool {
 		return p.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
 	}}
-	want := replicas(set.Spec.Replicas)
+	want := observe.Replicas(set.Spec.Replicas)
 	updated := want
 	if u := set.Spec.UpdateStrategy.RollingUpdate; u != nil && u.Partition != nil {
 		updated = max(0, want-*u.Partition)
@@ -201,7 +208,7 @@ func standDaemonSet(d *appsv1.DaemonSet) standing {
 
 func standReplicaSet(r *appsv1.ReplicaSet) standing {
 	s := standing{owner: r.UID, creating: notCreated(r)}
-	want := replicas(r.Spec.Replicas)
+	want := observe.Replicas(r.Spec.Replicas)
 	switch {
 	case r.Status.ObservedGeneration < r.Generation:
 		s.why = notSeen
@@ -247,7 +254,7 @@ func standJob(j *batchv1.Job) standing {
 func standPod(p *corev1.Pod, toEnd bool) standing {
 	s := standing{owner: p.UID}
 	switch {
-	case p.Status.Phase == corev1.PodSucceeded || podReady(p) && !toEnd:
+	case p.Status.Phase == corev1.PodSucceeded || observe.PodReady(p) && !toEnd:
 		s.ready = true
 	case p.Status.Phase == corev1.PodFailed:
 		s.failed = "it failed"
@@ -261,23 +268,6 @@ func standPod(p *corev1.Pod, toEnd bool) standing {
 		}
 	}
 	return s
-}
-
-func podReady(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-// replicas returns how many are wanted; not said means one.
-func replicas(n *int32) int32 {
-	if n == nil {
-		return 1
-	}
-	return *n
 }
 
 // count is how many replicas there are to be, with the verb of what they are.

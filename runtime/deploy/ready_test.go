@@ -9,17 +9,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // testView returns a view of the given objects, which nothing changes by itself.
-func testView(t *testing.T, objects ...kruntime.Object) *view {
+func testView(t *testing.T, objects ...kruntime.Object) *observe.Cache {
 	t.Helper()
-	v := newView()
-	t.Cleanup(v.stop)
-	for kind := range watched {
-		v.objects[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, owners())
-	}
+	v := observe.NewFixed()
+	t.Cleanup(v.Stop)
 	for _, o := range objects {
 		put(t, v, o)
 	}
@@ -27,13 +25,13 @@ func testView(t *testing.T, objects ...kruntime.Object) *view {
 }
 
 // put adds or replaces an object of a test view.
-func put(t *testing.T, v *view, o kruntime.Object) {
+func put(t *testing.T, v *observe.Cache, o kruntime.Object) {
 	t.Helper()
 	kind := kindOf(o)
-	if err := v.objects[kind].Add(o); err != nil {
+	if err := v.Index(kind).Add(o); err != nil {
 		t.Fatal(err)
 	}
-	v.changed(kind, nil)
+	v.Changed(kind, nil)
 }
 
 func kindOf(o kruntime.Object) string {
@@ -49,13 +47,13 @@ func kindOf(o kruntime.Object) string {
 	case *batchv1.Job:
 		return "Job"
 	case *corev1.Secret:
-		return secretKind
+		return observe.SecretKind
 	case *corev1.Pod:
 		return "Pod"
 	case *corev1.PersistentVolumeClaim:
-		return claims
+		return observe.Claims
 	case *corev1.Event:
-		return failedCreate
+		return observe.FailedCreate
 	}
 	return ""
 }

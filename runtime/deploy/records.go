@@ -2,92 +2,19 @@ package deploy
 
 import (
 	"context"
-	"encoding/base32"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/metadata"
 
-	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
-
-// The labels that we give to the Secret of a revision of a release. They name
-// the revision that they are about: Helm copies labels from one revision to the
-// next, also when somebody else upgrades or rolls back.
-const (
-	labelFingerprint = "pipelinefile.github.io/fingerprint" // of what was deployed, see encode
-	labelRevision    = "pipelinefile.github.io/revision"    // that has this fingerprint
-	labelReady       = "pipelinefile.github.io/ready"       // the revision whose workloads became ready
-)
-
-// encode writes a digest as a label's value, which has at most 63 characters.
-func encode(d plan.Digest) (string, error) {
-	sum, err := hex.DecodeString(strings.TrimPrefix(string(d), "sha256:"))
-	if err != nil || len(sum) != 32 {
-		return "", fmt.Errorf("%q is no digest", d)
-	}
-	return strings.ToLower(encoding.EncodeToString(sum)), nil
-}
-
-// decode reads what encode wrote.
-func decode(label string) plan.Digest {
-	sum, err := encoding.DecodeString(strings.ToUpper(label))
-	if err != nil || len(sum) != 32 {
-		return ""
-	}
-	return plan.Digest("sha256:" + hex.EncodeToString(sum))
-}
-
-var encoding = base32.HexEncoding.WithPadding(base32.NoPadding)
-
-// A revision is what is known of one revision of a release without reading its Secret.
-type revision struct {
-	release string
-	version int
-	status  release.Status
-	labels  map[string]string
-	secret  version // as it was listed
-}
-
-// newRevision reads the metadata of a Secret of Helm.
-func newRevision(m *metav1.PartialObjectMetadata) (revision, bool) {
-	number, err := strconv.Atoi(m.Labels["version"])
-	if err != nil || m.Labels["name"] == "" {
-		return revision{}, false
-	}
-	return revision{m.Labels["name"], number, release.Status(m.Labels["status"]), m.Labels, version{m.UID, m.ResourceVersion}}, true
-}
-
-// fingerprint returns that of what was deployed, or "" if somebody else made the revision.
-func (r revision) fingerprint() plan.Digest {
-	if r.labels[labelRevision] != strconv.Itoa(r.version) {
-		return ""
-	}
-	return decode(r.labels[labelFingerprint])
-}
-
-// ready reports whether the workloads of the revision became ready.
-func (r revision) ready() bool { return r.labels[labelReady] == strconv.Itoa(r.version) }
-
-func (r revision) deployed() runtime.Deployed {
-	return runtime.Deployed{
-		Fingerprint: r.fingerprint(),
-		Ready:       r.status == release.StatusDeployed && r.fingerprint() != "" && r.ready(),
-		Stopped:     r.stopped(),
-		Status:      r.status.String(),
-		Revision:    r.version,
-	}
-}
 
 // Deployed implements [runtime.Deployer] with one request, for the metadata of
 // the Secrets of Helm, and one more if there are releases from before owners were
@@ -101,32 +28,22 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[stri
 }
 
 func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
-	// The last revision of a release is never superseded.
 	looked := d.seen.look()
-	all, version, err := d.revisions(ctx, namespace, "owner=helm,status!=superseded", "")
+	out, all, version, err := d.cluster.Deployed(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
 	d.seen.releases(namespace, version, looked, all)
-	owners, err := d.ownersOf(ctx, namespace, all)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]runtime.Deployed)
-	for _, r := range all { // the oldest first
-		if r.status == release.StatusUninstalled {
-			delete(out, r.release) // its history was kept
-			continue
-		}
-		is := r.deployed()
-		is.Owner = owners[r.release]
-		out[r.release] = is
-		if digest := r.fingerprint(); digest != "" { // it could be rendered
-			d.checked.put(namespace+"/"+r.release, digest)
+	for _, r := range all {
+		if digest := r.Fingerprint(); digest != "" && statusOf(r) != release.StatusUninstalled { // it could be rendered
+			d.checked.put(namespace+"/"+r.Release, digest)
 		}
 	}
 	return out, nil
 }
+
+// statusOf returns the status of a revision in Helm's type.
+func statusOf(r observe.Revision) release.Status { return release.Status(r.Status) }
 
 // history returns the revisions of one release, the oldest first.
 //
@@ -135,42 +52,16 @@ func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]r
 // at the namespace is answered immediately, and as new unless this process has acted
 // on the release since. If somebody else has, which holding the lease excludes but for
 // other tools, the writes conflict: see versioned.
-func (d *Deployer) history(ctx context.Context, namespace, name string) ([]revision, error) {
+func (d *Deployer) history(ctx context.Context, namespace, name string) ([]observe.Revision, error) {
 	selector := "owner=helm,name=" + name
 	if asOf := d.seen.asOf(namespace, name); asOf != "" {
-		all, _, err := d.revisions(ctx, namespace, selector, asOf)
+		all, _, err := d.cluster.Revisions(ctx, namespace, selector, asOf)
 		if !apierrors.IsTimeout(err) { // of a cluster that was set back to an older state
 			return all, err
 		}
 	}
-	all, _, err := d.revisions(ctx, namespace, selector, "")
+	all, _, err := d.cluster.Revisions(ctx, namespace, selector, "")
 	return all, err
-}
-
-// revisions returns revisions of releases, the oldest first, and the version of the
-// list. They are as of now, or not older than asOf.
-func (d *Deployer) revisions(ctx context.Context, namespace, selector, asOf string) (all []revision, version string, err error) {
-	opts := metav1.ListOptions{LabelSelector: selector, ResourceVersion: asOf}
-	if asOf != "" {
-		opts.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
-	}
-	list, err := d.cluster.secretsMetadata(namespace).List(ctx, opts)
-	if err != nil {
-		return nil, "", d.explain(ctx, err)
-	}
-	for i := range list.Items {
-		if r, ok := newRevision(&list.Items[i]); ok {
-			all = append(all, r)
-		}
-	}
-	slices.SortFunc(all, func(a, b revision) int { return a.version - b.version })
-	return all, list.ResourceVersion, nil
-}
-
-var secretsResource = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-
-func (c *cluster) secretsMetadata(namespace string) metadata.ResourceInterface {
-	return c.metadata.Resource(secretsResource).Namespace(namespace)
 }
 
 // records is where Helm keeps the revisions of one release: in Secrets, as the
@@ -180,7 +71,7 @@ func (c *cluster) secretsMetadata(namespace string) metadata.ResourceInterface {
 type records struct {
 	*driver.Secrets
 	secrets   *versioned
-	history   []revision // the oldest first
+	history   []observe.Revision // the oldest first
 	read      map[int]*release.Release
 	creating  func() // is called before a revision is created; nil: nothing is
 	onCreated func(*release.Release)
@@ -188,10 +79,10 @@ type records struct {
 
 var _ driver.Driver = (*records)(nil)
 
-func newRecords(secrets *versioned, history []revision, onCreated func(*release.Release)) *records {
+func newRecords(secrets *versioned, history []observe.Revision, onCreated func(*release.Release)) *records {
 	secrets.known = make(map[string]version)
 	for _, rev := range history {
-		secrets.known[secretName(rev.release, rev.version)] = rev.secret
+		secrets.known[secretName(rev.Release, rev.Version)] = version{rev.UID, rev.ResourceVersion}
 	}
 	return &records{
 		Secrets: driver.NewSecrets(secrets), secrets: secrets,
@@ -205,22 +96,22 @@ func secretName(name string, version int) string {
 }
 
 // full reads a revision.
-func (r *records) full(rev revision) (*release.Release, error) {
-	if rel := r.read[rev.version]; rel != nil {
+func (r *records) full(rev observe.Revision) (*release.Release, error) {
+	if rel := r.read[rev.Version]; rel != nil {
 		return rel, nil
 	}
-	rel, err := r.Secrets.Get(secretName(rev.release, rev.version))
+	rel, err := r.Secrets.Get(secretName(rev.Release, rev.Version))
 	if err != nil {
 		return nil, err
 	}
-	r.read[rev.version] = rel
+	r.read[rev.Version] = rel
 	return rel, nil
 }
 
 // Get implements [driver.Driver].
 func (r *records) Get(key string) (*release.Release, error) {
 	for _, rev := range r.history {
-		if secretName(rev.release, rev.version) == key {
+		if secretName(rev.Release, rev.Version) == key {
 			return r.full(rev)
 		}
 	}
@@ -232,12 +123,12 @@ func (r *records) Get(key string) (*release.Release, error) {
 func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 	var found []*release.Release
 	for i, rev := range r.history {
-		if want := labels["status"]; want != "" && want != rev.status.String() {
+		if want := labels["status"]; want != "" && want != rev.Status {
 			continue
 		}
-		if i < len(r.history)-1 && rev.status != release.StatusDeployed && r.read[rev.version] == nil {
+		if i < len(r.history)-1 && statusOf(rev) != release.StatusDeployed && r.read[rev.Version] == nil {
 			found = append(found, &release.Release{
-				Name: rev.release, Version: rev.version, Info: &release.Info{Status: rev.status}, Labels: rev.labels,
+				Name: rev.Release, Version: rev.Version, Info: &release.Info{Status: statusOf(rev)}, Labels: rev.Labels,
 			})
 			continue
 		}
@@ -280,8 +171,8 @@ func (r *records) Update(key string, rel *release.Release) error {
 
 // note keeps the history in step with what was written.
 func (r *records) note(rel *release.Release) {
-	rev := revision{release: rel.Name, version: rel.Version, status: rel.Info.Status, labels: rel.Labels}
-	i := slices.IndexFunc(r.history, func(have revision) bool { return have.version == rel.Version })
+	rev := observe.Revision{Release: rel.Name, Version: rel.Version, Status: rel.Info.Status.String(), Labels: rel.Labels}
+	i := slices.IndexFunc(r.history, func(have observe.Revision) bool { return have.Version == rel.Version })
 	if i < 0 {
 		r.history = append(r.history, rev)
 	} else {
@@ -292,7 +183,7 @@ func (r *records) note(rel *release.Release) {
 
 // Delete implements [driver.Driver]. A revision that is gone already is as good.
 func (r *records) Delete(key string) (*release.Release, error) {
-	i := slices.IndexFunc(r.history, func(rev revision) bool { return secretName(rev.release, rev.version) == key })
+	i := slices.IndexFunc(r.history, func(rev observe.Revision) bool { return secretName(rev.Release, rev.Version) == key })
 	if i < 0 {
 		return nil, driver.ErrReleaseNotFound
 	}
@@ -301,7 +192,7 @@ func (r *records) Delete(key string) (*release.Release, error) {
 		return nil, err
 	}
 	r.history = slices.Delete(r.history, i, i+1)
-	return &release.Release{Name: rev.release, Version: rev.version, Info: &release.Info{Status: rev.status}}, nil
+	return &release.Release{Name: rev.Release, Version: rev.Version, Info: &release.Info{Status: statusOf(rev)}}, nil
 }
 
 // List implements [driver.Driver]; Helm lists for commands that are not run here.

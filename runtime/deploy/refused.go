@@ -13,16 +13,17 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // refusal says what the server does not accept of a change, by its answer. patch is
 // what was to be changed.
 func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.RefusedChange {
-	change := runtime.RefusedChange{Object: shortName(info), Why: oneLine(err.Error()), Rule: true}
+	change := runtime.RefusedChange{Object: shortName(info), Why: observe.OneLine(err.Error()), Rule: true}
 	var answer apierrors.APIStatus
 	if s, ok := err.(apierrors.APIStatus); ok {
 		answer = s
-		change.Why = clip(oneLine(answer.Status().Message), 500)
+		change.Why = observe.Clip(observe.OneLine(answer.Status().Message), 500)
 	}
 	if answer == nil || !apierrors.IsInvalid(err) || answer.Status().Details == nil {
 		return change
@@ -182,7 +183,7 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 	change := runtime.RefusedChange{Object: shortName(info), Exists: true, Why: "it exists, and belongs to " + ownerOf(live, o.namespace) + ", not to release " + o.release}
 	rename := "give it another name in the chart of " + o.release
 	annotations := live.GetAnnotations()
-	owner, in := annotations[annotationRelease], annotations[annotationReleaseNamespace]
+	owner, in := annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace]
 	switch {
 	case owner != "" && (owner != o.release || in != o.namespace):
 		if in == o.namespace {
@@ -192,7 +193,7 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 	case metav1.GetControllerOfNoCopy(live) != nil:
 		change.Next = []string{rename}
 	default:
-		marks := fmt.Sprintf("%s=%s %s=%s", annotationRelease, o.release, annotationReleaseNamespace, o.namespace)
+		marks := fmt.Sprintf("%s=%s %s=%s", observe.AnnotationRelease, o.release, annotationReleaseNamespace, o.namespace)
 		change.Next = []string{
 			"to have the release take it over, and change it: " + kubectl(info, "annotate", marks) + " && " + kubectl(info, "label", "--overwrite "+labelManagedBy+"="+managedByHelm),
 			"or " + rename,

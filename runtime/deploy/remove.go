@@ -21,6 +21,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // goneTime bounds the wait for what is deleted to be gone. Volumes and pods may
@@ -37,7 +38,7 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	warn := func(format string, args ...any) {
 		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: fmt.Sprintf(format, args...)}})
 	}
-	found, err := d.cluster.typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
@@ -61,7 +62,7 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		}
 		// What was labelled meanwhile is another one's.
 		only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
-		err := d.cluster.typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
+		err := d.cluster.Typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
 		switch {
 		case apierrors.IsConflict(err):
 			return d.remove(ctx, key, keepVolumes, emit)
@@ -88,7 +89,7 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 // whether that is because of data of the environment.
 func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (why string, data bool, err error) {
 	if keepVolumes {
-		claims, err := d.cluster.typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{})
+		claims, err := d.cluster.Typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return "", false, fmt.Errorf("list volumes: %w", d.explain(ctx, err))
 		}
@@ -151,7 +152,7 @@ func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]s
 				errs = append(errs, fmt.Errorf("list %s: %w", kind.resource.Resource, d.explain(ctx, err)))
 			}
 			for _, name := range names {
-				foreign = append(foreign, lower(kind.kind)+" "+name)
+				foreign = append(foreign, strings.ToLower(kind.kind)+" "+name)
 			}
 		})
 	}
@@ -161,7 +162,7 @@ func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]s
 }
 
 func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, kind schema.GroupVersionResource, releases map[string]runtime.Deployed) ([]string, error) {
-	list, err := d.cluster.metadata.Resource(kind).Namespace(key.Namespace()).List(ctx, metav1.ListOptions{})
+	list, err := d.cluster.Metadata.Resource(kind).Namespace(key.Namespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -186,13 +187,13 @@ func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, ki
 // releaseOf returns the release that an object is of, or was made for, as the
 // volumes of a StatefulSet and the objects of hooks are; or "".
 func releaseOf(m *metav1.ObjectMeta) string {
-	if name := m.Annotations[annotationRelease]; name != "" {
+	if name := m.Annotations[observe.AnnotationRelease]; name != "" {
 		return name
 	}
 	if m.Labels["owner"] == "helm" {
 		return m.Labels["name"]
 	}
-	return m.Labels[labelInstance]
+	return m.Labels[observe.LabelInstance]
 }
 
 // removeOurs deletes what pipe made for an environment, and what its releases
@@ -217,7 +218,7 @@ func (d *Deployer) removeOurs(ctx context.Context, key runtime.EnvironmentKey, k
 				namespace, strings.Join(left, ", "), namespace, strings.Join(left, " "))
 		}
 	}
-	secrets := d.cluster.typed.CoreV1().Secrets(namespace)
+	secrets := d.cluster.Typed.CoreV1().Secrets(namespace)
 	list, err := secrets.List(ctx, metav1.ListOptions{LabelSelector: fmt.Sprintf("%s=%s,%s in (%s),%s",
 		labelManagedBy, managedBy, labelKind, strings.Join(kinds, ","), labels.SelectorFromSet(key.Labels()))})
 	if err != nil {
@@ -247,7 +248,7 @@ func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey
 	if err != nil {
 		return nil, err
 	}
-	claims := d.cluster.typed.CoreV1().PersistentVolumeClaims(namespace)
+	claims := d.cluster.Typed.CoreV1().PersistentVolumeClaims(namespace)
 	list, err := claims.List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list volumes: %w", d.explain(ctx, err))
@@ -284,7 +285,7 @@ func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey
 // release goes: nothing else tells afterwards whose they are.
 func (o *operation) ownVolumes() error {
 	ctx := o.objects.requests()
-	claims := o.d.cluster.metadata.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")).Namespace(o.r.Namespace)
+	claims := o.d.cluster.Metadata.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")).Namespace(o.r.Namespace)
 	list, err := claims.List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
 		return nil // nor can they be deleted
@@ -313,7 +314,7 @@ func (o *operation) ownVolumes() error {
 func (d *Deployer) podsGone(ctx context.Context, namespace string) {
 	ctx, stop := context.WithTimeout(ctx, podTime)
 	defer stop()
-	list, err := d.cluster.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	list, err := d.cluster.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return
 	}

@@ -20,7 +20,7 @@ func (o *operation) renderFiles(ctx context.Context, release chartutil.ReleaseOp
 	limited, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
 	defer stop()
 	return o.chart.Render(limited, o.d.renderer, release, o.use, charts.Cluster{
-		Capabilities: caps, Lookup: helmengine.NewLookupFunction(o.d.cluster.config),
+		Capabilities: caps, Lookup: helmengine.NewLookupFunction(o.d.cluster.Config),
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // secrets is what is known of the secrets of namespaces.
@@ -64,7 +65,7 @@ func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fres
 	if st.loaded && !fresh {
 		return st, nil
 	}
-	list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: notHelm})
+	list, err := d.cluster.Typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: observe.NotHelm})
 	if err != nil {
 		st.mu.Unlock()
 		return nil, fmt.Errorf("look at the secrets of namespace %s: %w", namespace, d.explain(ctx, err))

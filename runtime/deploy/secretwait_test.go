@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 func secretWith(name string, keys ...string) *corev1.Secret {
@@ -74,14 +75,14 @@ func TestSecretWait(t *testing.T) {
 			name: "no right to watch", took: 3 * time.Second,
 			script: func(s *secretScene) {
 				time.Sleep(3 * time.Second)
-				s.view.changed(secretKind, forbidden)
+				s.view.Changed(observe.SecretKind, forbidden)
 			},
 			want: "wait for Secret mail (keys password, user): " + forbidden.Error(),
 		},
 		{
 			name: "the cluster is away", took: 12 * time.Second,
 			script: func(s *secretScene) {
-				s.view.changed(secretKind, errors.New("connection refused"))
+				s.view.Changed(observe.SecretKind, errors.New("connection refused"))
 				time.Sleep(12 * time.Second)
 				s.put(secretWith("mail", "user", "password"))
 			},
@@ -110,8 +111,10 @@ func TestSecretWait(t *testing.T) {
 				all := needs{namespace: "ns", uses: uses}
 				var told []string
 				w := secretWait{
-					all: all, own: all.of("api"), err: func() error { return s.view.err(secretKind) },
-					find: func(name string) *corev1.Secret { return object[corev1.Secret](s.view, secretKind, "ns", name) },
+					all: all, own: all.of("api"), err: func() error { return s.view.Err(observe.SecretKind) },
+					find: func(name string) *corev1.Secret {
+						return observe.Object[corev1.Secret](s.view, observe.SecretKind, "ns", name)
+					},
 					emit: func(b runtime.Body) {
 						told = append(told, fmt.Sprintf("%.0fs %s", time.Since(began).Seconds(), b.(runtime.WaitingFor).What))
 					},
@@ -124,7 +127,7 @@ func TestSecretWait(t *testing.T) {
 					}
 				}
 				changes := make(chan struct{}, 1)
-				defer s.view.read(changes)()
+				defer s.view.Read(changes)()
 				if test.script != nil {
 					go test.script(s)
 				}
@@ -149,7 +152,7 @@ func TestSecretWait(t *testing.T) {
 // A secretScene is a namespace in which a test makes Secrets.
 type secretScene struct {
 	t      *testing.T
-	view   *view
+	view   *observe.Cache
 	cancel context.CancelCauseFunc
 }
 

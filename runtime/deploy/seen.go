@@ -3,6 +3,8 @@ package deploy
 import (
 	"sync"
 	"time"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // seen is what was seen of namespaces a moment ago, which spares some questions.
@@ -14,11 +16,11 @@ type seen struct {
 
 // A sight is what was seen of one namespace.
 type sight struct {
-	made    time.Time             // when it was made; zero: not known, or something was written since
-	listed  map[string][]revision // by release, those that are not superseded, the oldest first; nil: not known
-	version string                // of the last list of all releases
-	looked  int                   // the clock when that list was asked for
-	acted   map[string]int        // by release, the clock when this process began or ended to act on it last
+	made    time.Time                     // when it was made; zero: not known, or something was written since
+	listed  map[string][]observe.Revision // by release, those that are not superseded, the oldest first; nil: not known
+	version string                        // of the last list of all releases
+	looked  int                           // the clock when that list was asked for
+	acted   map[string]int                // by release, the clock when this process began or ended to act on it last
 }
 
 // youth is how long nobody else is expected to have put anything into a namespace.
@@ -54,10 +56,10 @@ func (s *seen) look() int {
 
 // releases notes the releases of a namespace, as a list of that version has them
 // that was asked for at that moment.
-func (s *seen) releases(namespace, version string, looked int, all []revision) {
-	of := make(map[string][]revision)
+func (s *seen) releases(namespace, version string, looked int, all []observe.Revision) {
+	of := make(map[string][]observe.Revision)
 	for _, r := range all {
-		of[r.release] = append(of[r.release], r)
+		of[r.Release] = append(of[r.Release], r)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +105,7 @@ func (s *seen) fresh(namespace string) bool {
 }
 
 // history returns the revisions of a release, if they are known.
-func (s *seen) history(namespace, release string) ([]revision, bool) {
+func (s *seen) history(namespace, release string) ([]observe.Revision, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.of(namespace)

@@ -1,9 +1,11 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"helm.sh/helm/v3/pkg/kube"
@@ -15,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // until follows one object of any kind and returns when done says so, or the
@@ -125,7 +129,7 @@ func (o *objects) awaitGone(info *resource.Info) error {
 		if u == nil {
 			return true
 		}
-		now := leftover{kind: lower(u.GetKind()), name: u.GetName(), finalizers: u.GetFinalizers()}.String() + " to be gone"
+		now := leftover{kind: strings.ToLower(u.GetKind()), name: u.GetName(), finalizers: u.GetFinalizers()}.String() + " to be gone"
 		if now != what {
 			what = now
 			o.tell(what)
@@ -133,7 +137,7 @@ func (o *objects) awaitGone(info *resource.Info) error {
 		return false
 	})
 	if err != nil {
-		err = fmt.Errorf("wait for %s: %w", or(what, shortName(info)+" to be gone"), err)
+		err = fmt.Errorf("wait for %s: %w", cmp.Or(what, shortName(info)+" to be gone"), err)
 	}
 	return err
 }
@@ -163,7 +167,7 @@ func notTrue(u *unstructured.Unstructured, kind string) string {
 	}
 	text, _ := c["message"].(string)
 	name, _ := c["reason"].(string)
-	return or(reason(name, text), "it is not "+kind)
+	return cmp.Or(observe.Reason(name, text), "it is not "+kind)
 }
 
 // conditionOf returns a condition of an object's status, or nil.

@@ -19,14 +19,10 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 const (
-	// stopping begins the value of labelReady from when a release is to be stopped
-	// on, stopped that from when all of it has ended. Its revision ends it: Helm
-	// hands the labels of a revision on to the next one, which is not stopped.
-	stopping = "stopping-"
-	stopped  = "stopped-"
 	// annotationReplicas keeps how many replicas a stopped workload had, and
 	// annotationSuspend whether a CronJob was suspended.
 	annotationReplicas = "pipelinefile.github.io/replicas"
@@ -44,7 +40,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	}
 	defer o.close()
 	// First the mark: a stop that is interrupted is one that a deploy takes back.
-	if err := o.mark(map[string]any{labelReady: stopping + strconv.Itoa(o.rel.Version)}); err != nil {
+	if err := o.mark(map[string]any{observe.LabelReady: observe.Stopping + strconv.Itoa(o.rel.Version)}); err != nil {
 		return d.explain(ctx, err)
 	}
 	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
@@ -70,15 +66,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err := o.settle(ctx, list, true); err != nil {
 		return err
 	}
-	return d.explain(ctx, o.mark(map[string]any{labelReady: stopped + strconv.Itoa(o.rel.Version)}))
-}
-
-// stopped reports whether all of the revision has ended, as it was stopped.
-func (r revision) stopped() bool { return r.labels[labelReady] == stopped+strconv.Itoa(r.version) }
-
-// isStopped reports whether the release is stopped, or was about to be.
-func (r revision) isStopped() bool {
-	return r.stopped() || r.labels[labelReady] == stopping+strconv.Itoa(r.version)
+	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
 }
 
 // start undoes a stop. A release that is not stopped is only waited for.
@@ -96,10 +84,10 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	}
 	// What was not as a deploy leaves it before it was stopped is so again.
 	var ready any
-	if last, _ := o.last(); last.status == release.StatusDeployed && last.fingerprint() != "" {
-		ready = strconv.Itoa(last.version)
+	if last, _ := o.last(); statusOf(last) == release.StatusDeployed && last.Fingerprint() != "" {
+		ready = strconv.Itoa(last.Version)
 	}
-	return d.explain(ctx, o.mark(map[string]any{labelReady: ready}))
+	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: ready}))
 }
 
 // start takes back a stop.
@@ -157,8 +145,8 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	}
 	defer o.close()
 	last, _ := o.last()
-	if last.ready() { // until they are again, a deploy has something to do
-		if err := o.mark(map[string]any{labelReady: nil}); err != nil {
+	if last.Ready() { // until they are again, a deploy has something to do
+		if err := o.mark(map[string]any{observe.LabelReady: nil}); err != nil {
 			return d.explain(ctx, err)
 		}
 	}
@@ -176,10 +164,10 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	if err := o.settle(ctx, list, false); err != nil {
 		return err
 	}
-	if !last.ready() {
+	if !last.Ready() {
 		return nil
 	}
-	return d.explain(ctx, o.mark(map[string]any{labelReady: strconv.Itoa(last.version)}))
+	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: strconv.Itoa(last.Version)}))
 }
 
 // uninstall deletes a release. What is marked to be kept stays: volumes, and the
@@ -230,7 +218,7 @@ func (d *Deployer) openDeployed(ctx context.Context, r runtime.Release, emit run
 		return nil, nil, err
 	}
 	last, exists := o.last()
-	if !exists || last.status == release.StatusUninstalled {
+	if !exists || statusOf(last) == release.StatusUninstalled {
 		o.close()
 		return nil, nil, fmt.Errorf("release %s in namespace %s: %w", r.Service.Name, r.Namespace, runtime.ErrNotFound)
 	}

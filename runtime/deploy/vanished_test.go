@@ -17,16 +17,17 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // drop deletes an object of a test view, as a watch does.
-func drop(t *testing.T, v *view, o kruntime.Object) {
+func drop(t *testing.T, v *observe.Cache, o kruntime.Object) {
 	t.Helper()
 	kind := kindOf(o)
-	if err := v.objects[kind].Delete(o); err != nil {
+	if err := v.Index(kind).Delete(o); err != nil {
 		t.Fatal(err)
 	}
-	v.deleted(kind, o)
+	v.Deleted(kind, o)
 }
 
 // TestVanished checks that a workload that is deleted while it is waited for is
@@ -69,75 +70,75 @@ func TestVanished(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		target target
-		script func(t *testing.T, v *view)
+		script func(t *testing.T, v *observe.Cache)
 		want   string // "" means ready
 	}{
-		{"a job that has succeeded, by its TTL", aJob, func(t *testing.T, v *view) { drop(t, v, job(complete)) }, ""},
-		{"a job that has failed, by its TTL", aJob, func(t *testing.T, v *view) { drop(t, v, job(failed)) }, "job api: it failed: too often"},
-		{"a job by hand", aJob, func(t *testing.T, v *view) { drop(t, v, job()) }, "job api: " + deleted + ", and was not seen to succeed"},
-		{"a job by hand, whose pod runs", aJob, func(t *testing.T, v *view) {
+		{"a job that has succeeded, by its TTL", aJob, func(t *testing.T, v *observe.Cache) { drop(t, v, job(complete)) }, ""},
+		{"a job that has failed, by its TTL", aJob, func(t *testing.T, v *observe.Cache) { drop(t, v, job(failed)) }, "job api: it failed: too often"},
+		{"a job by hand", aJob, func(t *testing.T, v *observe.Cache) { drop(t, v, job()) }, "job api: " + deleted + ", and was not seen to succeed"},
+		{"a job by hand, whose pod runs", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, ofJob("one", corev1.PodRunning, 0))
 			drop(t, v, job())
 		}, "job api: " + deleted + ", and was not seen to succeed"},
-		{"a job by hand, whose pod has succeeded", aJob, func(t *testing.T, v *view) {
+		{"a job by hand, whose pod has succeeded", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, ofJob("one", corev1.PodSucceeded, 0))
 			drop(t, v, job())
 		}, ""},
-		{"a job by hand, after its pod, which had succeeded", aJob, func(t *testing.T, v *view) {
+		{"a job by hand, after its pod, which had succeeded", aJob, func(t *testing.T, v *observe.Cache) {
 			drop(t, v, ofJob("one", corev1.PodSucceeded, 0))
 			drop(t, v, job())
 		}, ""},
-		{"a job by hand, whose pod ended well when it was told to", aJob, func(t *testing.T, v *view) {
+		{"a job by hand, whose pod ended well when it was told to", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, going(ofJob("one", corev1.PodSucceeded, time.Second)))
 			drop(t, v, job())
 		}, "job api: " + deleted + ", and was not seen to succeed"},
-		{"a job by hand, whose pod had succeeded before it was deleted", aJob, func(t *testing.T, v *view) {
+		{"a job by hand, whose pod had succeeded before it was deleted", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, going(ofJob("one", corev1.PodSucceeded, -time.Second)))
 			drop(t, v, job())
 		}, ""},
-		{"a job of two, of which one has succeeded", aJob, func(t *testing.T, v *view) {
+		{"a job of two, of which one has succeeded", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, ofJob("one", corev1.PodSucceeded, 0))
 			drop(t, v, two())
 		}, "job api: " + deleted + ", when 1 of 2 had succeeded"},
-		{"a job of two that have succeeded", aJob, func(t *testing.T, v *view) {
+		{"a job of two that have succeeded", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, ofJob("one", corev1.PodSucceeded, 0))
 			drop(t, v, ofJob("two", corev1.PodSucceeded, 0))
 			drop(t, v, two())
 		}, ""},
-		{"a job that waits for its pods to go", aJob, func(t *testing.T, v *view) { put(t, v, going(job())) }, "job api: " + deleted},
-		{"a job of which the watch lost the end", aJob, func(t *testing.T, v *view) {
+		{"a job that waits for its pods to go", aJob, func(t *testing.T, v *observe.Cache) { put(t, v, going(job())) }, "job api: " + deleted},
+		{"a job of which the watch lost the end", aJob, func(t *testing.T, v *observe.Cache) {
 			j := job()
-			if err := v.objects["Job"].Delete(j); err != nil {
+			if err := v.Index("Job").Delete(j); err != nil {
 				t.Error(err)
 			}
-			v.deleted("Job", cache.DeletedFinalStateUnknown{Obj: j})
+			v.Deleted("Job", cache.DeletedFinalStateUnknown{Obj: j})
 		}, "job api: " + deleted},
-		{"a job that was made again", aJob, func(t *testing.T, v *view) {
+		{"a job that was made again", aJob, func(t *testing.T, v *observe.Cache) {
 			drop(t, v, job())
 			other := job()
 			other.UID = "other"
 			put(t, v, other)
 		}, "job api: " + deleted},
-		{"a pod of a hook", toEnd, func(t *testing.T, v *view) { drop(t, v, pod(corev1.PodRunning)) }, "pod api: " + deleted + ", and was not seen to succeed"},
-		{"a pod of a hook that has succeeded", toEnd, func(t *testing.T, v *view) { drop(t, v, pod(corev1.PodSucceeded)) }, ""},
-		{"a pod of a hook that has failed", toEnd, func(t *testing.T, v *view) { drop(t, v, pod(corev1.PodFailed)) }, "pod api: it failed"},
-		{"a pod", aPod, func(t *testing.T, v *view) { drop(t, v, pod(corev1.PodRunning)) }, "pod api: " + deleted},
-		{"a Deployment", target{kind: "Deployment", uid: "d"}, func(t *testing.T, v *view) { drop(t, v, deployment(1, appsv1.DeploymentStatus{})) }, "deployment api: " + deleted},
-		{"a Deployment in the foreground", target{kind: "Deployment", uid: "d"}, func(t *testing.T, v *view) { put(t, v, going(deployment(1, appsv1.DeploymentStatus{}))) }, "deployment api: " + deleted},
-		{"a Deployment that is stopped", stopped, func(t *testing.T, v *view) { drop(t, v, deployment(0, appsv1.DeploymentStatus{})) }, ""},
-		{"a StatefulSet", target{kind: "StatefulSet", uid: "s"}, func(t *testing.T, v *view) { drop(t, v, statefulSet(1, appsv1.StatefulSetStatus{})) }, "statefulset api: " + deleted},
-		{"a DaemonSet", target{kind: "DaemonSet", uid: "x"}, func(t *testing.T, v *view) { drop(t, v, &appsv1.DaemonSet{ObjectMeta: named("x", 1)}) }, "daemonset api: " + deleted},
-		{"a ReplicaSet", target{kind: "ReplicaSet", uid: "x"}, func(t *testing.T, v *view) { drop(t, v, &appsv1.ReplicaSet{ObjectMeta: named("x", 1)}) }, "replicaset api: " + deleted},
+		{"a pod of a hook", toEnd, func(t *testing.T, v *observe.Cache) { drop(t, v, pod(corev1.PodRunning)) }, "pod api: " + deleted + ", and was not seen to succeed"},
+		{"a pod of a hook that has succeeded", toEnd, func(t *testing.T, v *observe.Cache) { drop(t, v, pod(corev1.PodSucceeded)) }, ""},
+		{"a pod of a hook that has failed", toEnd, func(t *testing.T, v *observe.Cache) { drop(t, v, pod(corev1.PodFailed)) }, "pod api: it failed"},
+		{"a pod", aPod, func(t *testing.T, v *observe.Cache) { drop(t, v, pod(corev1.PodRunning)) }, "pod api: " + deleted},
+		{"a Deployment", target{kind: "Deployment", uid: "d"}, func(t *testing.T, v *observe.Cache) { drop(t, v, deployment(1, appsv1.DeploymentStatus{})) }, "deployment api: " + deleted},
+		{"a Deployment in the foreground", target{kind: "Deployment", uid: "d"}, func(t *testing.T, v *observe.Cache) { put(t, v, going(deployment(1, appsv1.DeploymentStatus{}))) }, "deployment api: " + deleted},
+		{"a Deployment that is stopped", stopped, func(t *testing.T, v *observe.Cache) { drop(t, v, deployment(0, appsv1.DeploymentStatus{})) }, ""},
+		{"a StatefulSet", target{kind: "StatefulSet", uid: "s"}, func(t *testing.T, v *observe.Cache) { drop(t, v, statefulSet(1, appsv1.StatefulSetStatus{})) }, "statefulset api: " + deleted},
+		{"a DaemonSet", target{kind: "DaemonSet", uid: "x"}, func(t *testing.T, v *observe.Cache) { drop(t, v, &appsv1.DaemonSet{ObjectMeta: named("x", 1)}) }, "daemonset api: " + deleted},
+		{"a ReplicaSet", target{kind: "ReplicaSet", uid: "x"}, func(t *testing.T, v *observe.Cache) { drop(t, v, &appsv1.ReplicaSet{ObjectMeta: named("x", 1)}) }, "replicaset api: " + deleted},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := testView(t)
 				test.target.namespace, test.target.name = "ns", "api"
 				w := newWait([]target{test.target}, func(runtime.Body) {})
-				w.views["ns"] = v
+				w.caches["ns"] = v
 				w.exists = func(target) bool { return true }
 				changes := make(chan struct{}, 1)
-				defer v.read(changes)()
+				defer v.Read(changes)()
 				begun := time.Now()
 				go func() {
 					time.Sleep(time.Second)
@@ -160,7 +161,7 @@ func TestNeverSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := testView(t)
 		w := newWait([]target{{kind: "Job", namespace: "ns", name: "api", uid: "j"}}, func(runtime.Body) {})
-		w.views["ns"] = v
+		w.caches["ns"] = v
 		asked := 0
 		w.exists = func(target) bool {
 			asked++
@@ -176,22 +177,4 @@ func TestNeverSeen(t *testing.T) {
 			t.Errorf("error = %v", err)
 		}
 	})
-}
-
-// TestRemembered checks that a view does not keep what comes and goes for ever.
-func TestRemembered(t *testing.T) {
-	v := testView(t)
-	of := func(kind, uid string) *corev1.Pod {
-		return &corev1.Pod{ObjectMeta: owned1(kind, "x", metav1.ObjectMeta{UID: types.UID(uid)})}
-	}
-	v.deleted("Pod", of("ReplicaSet", "web"))
-	for i := range 2 * remembered {
-		v.deleted("Pod", of("Job", string(rune(i))))
-	}
-	if len(v.last) != remembered || len(v.order) != remembered {
-		t.Errorf("the view keeps %d objects, in an order of %d; want %d", len(v.last), len(v.order), remembered)
-	}
-	if _, is := v.gone("web"); is {
-		t.Error("it keeps pods of a ReplicaSet")
-	}
 }

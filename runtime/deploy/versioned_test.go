@@ -51,14 +51,14 @@ func TestVersioned(t *testing.T) {
 	c, err := newCluster(config)
 	fatal(t, err)
 	namespace := runtimetest.Unique("versioned")
-	_, err = c.typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	_, err = c.Typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	fatal(t, err)
 	t.Cleanup(func() {
-		_ = c.typed.CoreV1().Namespaces().Delete(context.Background(), namespace, metav1.DeleteOptions{})
+		_ = c.Typed.CoreV1().Namespaces().Delete(context.Background(), namespace, metav1.DeleteOptions{})
 	})
 	open := func() *versioned {
 		return &versioned{
-			SecretInterface: c.typed.CoreV1().Secrets(namespace), meta: c.secretsMetadata(namespace),
+			SecretInterface: c.Typed.CoreV1().Secrets(namespace), meta: c.SecretsMetadata(namespace),
 			requests: t.Context, known: make(map[string]version),
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // write has Helm write the release and returns what has to get ready.
@@ -29,7 +31,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	}
 	last, exists := o.last()
 	// Asked for though nothing has changed: then jobs are to run again.
-	forced := exists && last.fingerprint() == o.fingerprint && last.ready()
+	forced := exists && last.Fingerprint() == o.fingerprint && last.Ready()
 	o.objects.rerun = func(job *batchv1.Job) bool {
 		s := standJob(job)
 		return s.failed != "" || forced && s.ready
@@ -40,7 +42,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	}
 	values := o.chart.Values(o.use)
 	theirs := o.r.Service.Chart != nil // a chart that others wrote
-	if !exists || last.status == release.StatusUninstalled {
+	if !exists || statusOf(last) == release.StatusUninstalled {
 		o.objects.install = true
 		install := action.NewInstall(config)
 		install.ReleaseName, install.Namespace = o.r.Service.Name, o.r.Namespace
@@ -67,7 +69,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		upgrade.ResetValues = true // with none, Helm would take those of the last revision
 		upgrade.MaxHistory = o.d.opts.HistoryMax
 		if upgrade.SkipSchemaValidation = theirs; theirs {
-			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.version + 1, IsUpgrade: true})
+			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.Version + 1, IsUpgrade: true})
 		}
 		_, err = upgrade.Run(o.r.Service.Name, copied, values)
 	}
@@ -91,13 +93,13 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 // a revision had would stay for ever.
 func (o *operation) leftover() (kube.ResourceList, error) {
 	history := o.records.history
-	from := slices.IndexFunc(history, func(r revision) bool { return r.status == release.StatusDeployed })
+	from := slices.IndexFunc(history, func(r observe.Revision) bool { return statusOf(r) == release.StatusDeployed })
 	if from < 0 {
 		return nil, nil // it compares with the last one
 	}
 	var list kube.ResourceList
 	for _, r := range history[from+1:] {
-		if r.status != release.StatusFailed {
+		if statusOf(r) != release.StatusFailed {
 			continue
 		}
 		rel, err := o.records.full(r)
@@ -121,7 +123,7 @@ func (o *operation) leftover() (kube.ResourceList, error) {
 // waited for to the end. It reports false if it has to be written (anew).
 func (o *operation) resume() ([]target, bool, error) {
 	last, exists := o.last()
-	if !exists || last.status != release.StatusDeployed || last.fingerprint() != o.fingerprint || last.ready() {
+	if !exists || statusOf(last) != release.StatusDeployed || last.Fingerprint() != o.fingerprint || last.Ready() {
 		return nil, false, nil
 	}
 	rel, err := o.records.full(last)
@@ -145,7 +147,7 @@ func (o *operation) resume() ([]target, bool, error) {
 		}
 		o.objects.wrote(info, obj)
 	}
-	if last.isStopped() {
+	if last.IsStopped() {
 		if err := o.start(list); err != nil {
 			return nil, false, err
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/registry"
 	"github.com/pipelinefile/pipe/runtime/render"
 	"github.com/pipelinefile/pipe/runtime/store"
@@ -77,13 +78,15 @@ func (o Options) notice(what string) {
 // A Runtime is a runtime with what was opened for it.
 type Runtime struct {
 	runtime.Runtime
-	// Cluster shows what is deployed; what it shows is not redacted.
-	Cluster *deploy.Deployer
+	// Inspector shows the environments of the cluster; nil: nothing does. The values of
+	// secrets that only this machine has are in what it shows.
+	Inspector *inspect.Inspector
 	// Config is that of the cluster, for what reaches into its pods.
 	Config   *rest.Config
-	close    []func() error // in the order of opening
-	warm     *warm          // nil: nothing is kept between runs
-	embedded *trusted       // the embedded registry; nil: another one is used
+	deployer *deploy.Deployer // nil: there is none, as in tests
+	close    []func() error   // in the order of opening
+	warm     *warm            // nil: nothing is kept between runs
+	embedded *trusted         // the embedded registry; nil: another one is used
 	images   *registry.Registry
 }
 
@@ -99,17 +102,26 @@ func (r *Runtime) Changed(paths []string) {
 	if r.warm != nil {
 		r.warm.changed(paths)
 	}
-	if r.Cluster != nil {
-		r.Cluster.Changed(paths)
+	if r.deployer != nil {
+		r.deployer.Changed(paths)
 	}
+}
+
+// Changes returns what deploying a release, or deleting it if gone is set, would
+// change; see [deploy.Deployer.Changes].
+func (r *Runtime) Changes(ctx context.Context, release runtime.Release, gone bool) ([]inspect.Change, error) {
+	if r.deployer == nil {
+		return nil, errors.New("this runtime shows no cluster")
+	}
+	return r.deployer.Changes(ctx, release, gone)
 }
 
 // Keep keeps watches on a namespace open between runs, until Close.
 func (r *Runtime) Keep(namespace string) {
-	if r.Cluster == nil {
+	if r.deployer == nil {
 		return
 	}
-	done := r.Cluster.Keep(namespace)
+	done := r.deployer.Keep(namespace)
 	r.close = append(r.close, func() error {
 		done()
 		return nil
@@ -217,7 +229,10 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		return err
 	}
 	r.close = append(r.close, deployer.Close)
-	r.Deployer, r.Cluster, r.Config = deployer, deployer, config
+	r.Deployer, r.deployer, r.Config = deployer, deployer, config
+	if r.Inspector, err = inspect.New(config); err != nil {
+		return err
+	}
 
 	s, err := stateOf(config, opts)
 	if err != nil {

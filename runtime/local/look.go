@@ -9,22 +9,22 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 // A Look is what it takes to see how environments stand, and to change what is
 // kept of them: the state and the cluster, without builder and registry.
 type Look struct {
-	Store    runtime.Store
-	Locker   runtime.Locker
-	Deployer *deploy.Deployer // for what it shows; it has no source of secrets
-	Config   *rest.Config     // of the cluster, for what reaches into its pods
+	Store     runtime.Store
+	Locker    runtime.Locker
+	Inspector *inspect.Inspector // of the cluster; nil: nothing shows it
+	Config    *rest.Config       // of the cluster, for what reaches into its pods
 }
 
 // Runtime returns a runtime for what only reads and writes the state, such as
 // Skip, Clone or Cancel.
 func (l *Look) Runtime() *runtime.Runtime {
-	return &runtime.Runtime{Store: l.Store, Locker: l.Locker, Deployer: l.Deployer}
+	return &runtime.Runtime{Store: l.Store, Locker: l.Locker}
 }
 
 // OpenLook opens the cluster that opts name. Unless that is the local one it does
@@ -38,11 +38,11 @@ func OpenLook(ctx context.Context, opts Options) (*Look, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := deploy.New(deploy.Options{Config: config, Dir: opts.Dir})
+	shown, err := inspect.New(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Look{Store: s, Locker: s, Deployer: d, Config: config}, nil
+	return &Look{Store: s, Locker: s, Inspector: shown, Config: config}, nil
 }
 
 // Explain makes an *UnavailableError of an error that says that the cluster did

@@ -176,10 +176,10 @@ func rights(ctx context.Context, o Options) Finding {
 	if err != nil {
 		return Finding{State: Warning, Text: "not asked, as there is no cluster"}
 	}
-	if look.Deployer == nil {
+	if look.Inspector == nil {
 		return Finding{State: Warning, Text: "not asked: this cluster cannot be asked for them"}
 	}
-	missing, err := look.Deployer.Missing(ctx, o.Namespace)
+	missing, err := look.Inspector.Missing(ctx, o.Namespace)
 	switch {
 	case err != nil:
 		return failed(look.Explain(err), "")

@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 // Diff writes what a deploy would change for people.
-func Diff(w io.Writer, d view.Diff) error {
+func Diff(w io.Writer, d inspect.Diff) error {
 	var b strings.Builder
 	counts := map[runtime.State]int{}
 	for _, s := range d.Services {

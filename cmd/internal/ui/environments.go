@@ -9,7 +9,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 // table writes rows of cells separated by tabs as columns.
@@ -25,7 +25,7 @@ func table(w io.Writer, rows func(row func(cells ...string))) error {
 }
 
 // Environments writes a list of environments for people.
-func Environments(w io.Writer, list view.Environments, now time.Time) error {
+func Environments(w io.Writer, list inspect.Environments, now time.Time) error {
 	if len(list.Environments)+len(list.Damaged) == 0 {
 		_, err := fmt.Fprintln(w, "no environments: pipe run --env NAME makes one")
 		return err
@@ -66,7 +66,7 @@ func age(d time.Duration) string {
 }
 
 // Made tells of an environment that was made.
-func Made(w io.Writer, e view.Environment) error {
+func Made(w io.Writer, e inspect.Environment) error {
 	text := fmt.Sprintf("environment %s of pipeline %s is made, a %s of %s", e.Name, e.Pipeline, e.Kind, e.Source)
 	if e.Kind == plan.KindPreview {
 		text += ", branch " + e.Branch
@@ -83,7 +83,7 @@ func Made(w io.Writer, e view.Environment) error {
 }
 
 // History writes the runs of an environment for people.
-func History(w io.Writer, h view.History) error {
+func History(w io.Writer, h inspect.History) error {
 	if len(h.Runs) == 0 {
 		_, err := fmt.Fprintf(w, "no run of environment %s of pipeline %s is recorded\n", h.Environment, h.Pipeline)
 		return err

@@ -7,31 +7,31 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 func TestEnvironmentsText(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	envs := view.Environments{Environments: []view.Environment{
+	envs := inspect.Environments{Environments: []inspect.Environment{
 		{Pipeline: "shop", Name: "staging", Kind: "environment", Services: 12, Skipped: []string{"mail"}},
 		{Pipeline: "shop", Name: "x-1a2b", Kind: "preview", Source: "staging", Branch: "x", Services: 12, Expires: now.Add(71 * time.Hour)},
 		{Pipeline: "shop", Name: "old", Kind: "clone", Source: "staging", Services: 1, Expires: now.Add(-time.Hour)},
-	}, Damaged: []view.Damaged{{Pipeline: "shop", Name: "broken", Object: "ConfigMap shop-broken/pipe.shop.broken", Reason: "its field plan: gzip: \x1b[31minvalid header"}}}
-	status := view.Status{At: now, Environment: view.Environment{Pipeline: "shop", Name: "x-1a2b", Namespace: "shop-x-1a2b", Kind: "preview", Source: "staging",
+	}, Damaged: []inspect.Damaged{{Pipeline: "shop", Name: "broken", Object: "ConfigMap shop-broken/pipe.shop.broken", Reason: "its field plan: gzip: \x1b[31minvalid header"}}}
+	status := inspect.Status{At: now, Environment: inspect.Environment{Pipeline: "shop", Name: "x-1a2b", Namespace: "shop-x-1a2b", Kind: "preview", Source: "staging",
 		Branch: "x", Expires: now.Add(90 * time.Minute), Skipped: []string{"mail", "web"}},
-		Stages: []view.Stage{
-			{Name: "data", Services: []view.Service{{Name: "db", Health: view.Healthy, Want: 1, Ready: 1, Revision: 2, Updated: now.Add(-50 * time.Hour), Image: "r/postgres@sha256:0123456789abcdef"}}},
+		Stages: []inspect.Stage{
+			{Name: "data", Services: []inspect.Service{{Name: "db", Health: inspect.Healthy, Want: 1, Ready: 1, Revision: 2, Updated: now.Add(-50 * time.Hour), Image: "r/postgres@sha256:0123456789abcdef"}}},
 			{Name: "empty"},
-			{Name: "apps", Services: []view.Service{
-				{Name: "api", Health: view.Degraded, Reason: "api-1: CrashLoopBackOff: \x1b[31mexit 1", Want: 2, Ready: 1, Revision: 7, Updated: now.Add(-40 * time.Second), Image: "r/api:1", Restarts: 4},
-				{Name: "mail", Health: view.Absent, Skipped: "skip = True"},
-				{Name: "web", Health: view.Healthy, Skipped: "skipped in environment x", Want: 3, Ready: 3, Revision: 1, Updated: now.Add(-5 * time.Minute), Drift: []string{"it has 3 replicas, the plan has 2"}},
-				{Name: "late", Health: view.Absent, Drift: []string{"it is not deployed"}},
+			{Name: "apps", Services: []inspect.Service{
+				{Name: "api", Health: inspect.Degraded, Reason: "api-1: CrashLoopBackOff: \x1b[31mexit 1", Want: 2, Ready: 1, Revision: 7, Updated: now.Add(-40 * time.Second), Image: "r/api:1", Restarts: 4},
+				{Name: "mail", Health: inspect.Absent, Skipped: "skip = True"},
+				{Name: "web", Health: inspect.Healthy, Skipped: "skipped in environment x", Want: 3, Ready: 3, Revision: 1, Updated: now.Add(-5 * time.Minute), Drift: []string{"it has 3 replicas, the plan has 2"}},
+				{Name: "late", Health: inspect.Absent, Drift: []string{"it is not deployed"}},
 			}},
 		},
-		Others: []view.Service{{Name: "gone", Health: view.Healthy, Want: 1, Ready: 1, Revision: 3, Updated: now.Add(-3 * time.Hour), Drift: []string{"the plan has no such service any more"}}},
+		Others: []inspect.Service{{Name: "gone", Health: inspect.Healthy, Want: 1, Ready: 1, Revision: 3, Updated: now.Add(-3 * time.Hour), Drift: []string{"the plan has no such service any more"}}},
 	}
-	history := view.History{Pipeline: "shop", Environment: "staging", Runs: []runtime.RunRecord{
+	history := inspect.History{Pipeline: "shop", Environment: "staging", Runs: []runtime.RunRecord{
 		{ID: "20260102-030405-aa", Action: runtime.Deploy, By: "ana@laptop", Commit: "0123456789abcdef0123", Start: now, End: now.Add(83 * time.Second), Pruned: []string{"gone"},
 			Services: []runtime.ServiceRecord{{State: runtime.Done}, {State: runtime.Unchanged}}},
 		{ID: "20260102-030400-bb", Action: runtime.Deploy, By: "bob@ci", Start: now.Add(-time.Hour), End: now.Add(-time.Hour + time.Second), RollbackTo: "20260101-000000-cc",
@@ -45,9 +45,9 @@ func TestEnvironmentsText(t *testing.T) {
 	kept.KeepVolumes = true
 	some.Whole, some.Releases = false, []string{"mail"}
 	nothing.Releases, nothing.Plan = nil, nil
-	diff := view.Diff{Namespace: "shop-staging", Services: []view.ServiceDiff{
+	diff := inspect.Diff{Namespace: "shop-staging", Services: []inspect.ServiceDiff{
 		{Service: "db", Do: runtime.Unchanged}, {Service: "mail", Stage: "apps", Do: runtime.Skipped, Overridden: "moved here from stage data by environment staging"},
-		{Service: "api", Do: runtime.Deploying, Why: "changed", Objects: []view.ObjectDiff{{Kind: "Deployment", Namespace: "shop-staging", Name: "api", Do: "change", Diff: "-a: 1\n+a: 2\n"}}},
+		{Service: "api", Do: runtime.Deploying, Why: "changed", Objects: []inspect.ObjectDiff{{Kind: "Deployment", Namespace: "shop-staging", Name: "api", Do: "change", Diff: "-a: 1\n+a: 2\n"}}},
 		{Service: "web", Stage: "apps", Do: runtime.Deploying, Why: "forced", Overridden: "no longer skipped by environment staging"},
 		{Service: "gone", Do: runtime.Deleting, Why: "the plan has no such service any more"},
 	}}
@@ -57,17 +57,17 @@ func TestEnvironmentsText(t *testing.T) {
 		write func() error
 	}{
 		{"environments", func() error { return Environments(&b, envs, now) }},
-		{"no environments", func() error { return Environments(&b, view.Environments{}, now) }},
+		{"no environments", func() error { return Environments(&b, inspect.Environments{}, now) }},
 		{"made", func() error { return Made(&b, envs.Environments[1]) }},
 		{"status", func() error { return Status(&b, status) }},
 		{"history", func() error { return History(&b, history) }},
-		{"no history", func() error { return History(&b, view.History{Pipeline: "shop", Environment: "new"}) }},
+		{"no history", func() error { return History(&b, inspect.History{Pipeline: "shop", Environment: "new"}) }},
 		{"delete", func() error { return ListGoing(&b, going) }},
 		{"delete, volumes kept", func() error { return ListGoing(&b, kept) }},
 		{"delete a service", func() error { return ListGoing(&b, some) }},
 		{"delete nothing", func() error { return ListGoing(&b, nothing) }},
 		{"diff", func() error { return Diff(&b, diff) }},
-		{"no diff", func() error { return Diff(&b, view.Diff{Namespace: "shop-staging"}) }},
+		{"no diff", func() error { return Diff(&b, inspect.Diff{Namespace: "shop-staging"}) }},
 	} {
 		b.WriteString("== " + part.name + "\n")
 		if err := part.write(); err != nil {

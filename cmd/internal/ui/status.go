@@ -7,12 +7,12 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 // Status writes how an environment stands for people: its stages in order, a
 // line for each service, below it what is not as it should be.
-func Status(w io.Writer, st view.Status) error {
+func Status(w io.Writer, st inspect.Status) error {
 	var b strings.Builder
 	e := st.Environment
 	fmt.Fprintf(&b, "%s: environment %s, namespace %s\n", e.Pipeline, e.Name, e.Namespace)
@@ -74,11 +74,11 @@ func (rows columns) String() string {
 }
 
 // statusRows are the row of a service, and below it what is not as it should be.
-func statusRows(s view.Service, now time.Time) (rows columns) {
+func statusRows(s inspect.Service, now time.Time) (rows columns) {
 	health := string(s.Health)
 	if s.Skipped != "" {
 		health = "skipped"
-		if s.Health != view.Absent && s.Health != view.Waiting {
+		if s.Health != inspect.Absent && s.Health != inspect.Waiting {
 			health += ", " + string(s.Health)
 		}
 	}
@@ -106,10 +106,10 @@ func statusRows(s view.Service, now time.Time) (rows columns) {
 }
 
 // sumHealth is the last line: how many services there are of each health.
-func sumHealth(st view.Status) string {
+func sumHealth(st inspect.Status) string {
 	var parts []string
 	counts := st.Counts()
-	for _, h := range []view.Health{view.Healthy, view.Changing, view.Degraded, view.Failed, view.Stopped, view.Waiting, view.Absent} {
+	for _, h := range []inspect.Health{inspect.Healthy, inspect.Changing, inspect.Degraded, inspect.Failed, inspect.Stopped, inspect.Waiting, inspect.Absent} {
 		if n := counts[h]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, h))
 		}

@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -28,12 +28,12 @@ type hiding struct {
 
 // newHiding returns what leaves names, the name of the namespace and those of its
 // Secrets as they are. It knows no Secrets yet.
-func (d *Deployer) newHiding(namespace string, names ...string) *hiding {
+func (ins *Inspector) newHiding(namespace string, names ...string) *hiding {
 	h := &hiding{names: append(slices.Clone(names), namespace), list: func(ctx context.Context) (*corev1.SecretList, error) {
 		// Those of Helm have no values of their own, and are large.
-		list, err := d.cluster.typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
+		list, err := ins.cluster.Typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
 		if err != nil {
-			return nil, d.explain(ctx, err)
+			return nil, ins.cluster.Explain(ctx, err)
 		}
 		return list, nil
 	}}

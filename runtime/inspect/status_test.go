@@ -1,4 +1,4 @@
-package view_test
+package inspect_test
 
 import (
 	"testing"
@@ -8,8 +8,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
-	"github.com/pipelinefile/pipe/runtime/view"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -39,24 +38,24 @@ func shop() *runtime.Environment {
 }
 
 // live returns a release whose workload has these pods.
-func live(name, image string, d runtime.Deployed, want, ready int, settled bool, pods ...deploy.LivePod) *deploy.Live {
+func live(name, image string, d runtime.Deployed, want, ready int, settled bool, pods ...inspect.LivePod) *inspect.Live {
 	if d.Status == "" {
 		d.Status = "deployed"
 	}
 	if d.Revision == 0 {
 		d.Revision = 3
 	}
-	return &deploy.Live{Deployed: &d, Updated: now.Add(-time.Hour), Pods: pods,
-		Workloads: []deploy.Workload{{Kind: "Deployment", Name: name, Want: want, Ready: ready, Image: image, Settled: settled}}}
+	return &inspect.Live{Deployed: &d, Updated: now.Add(-time.Hour), Pods: pods,
+		Workloads: []inspect.Workload{{Kind: "Deployment", Name: name, Want: want, Ready: ready, Image: image, Settled: settled}}}
 }
 
 func TestStatus(t *testing.T) {
 	fine := runtime.Deployed{Fingerprint: "sha256:1", Ready: true}
-	crash := deploy.LivePod{Name: "crashing-1", Trouble: "CrashLoopBackOff: exit 1", Restarts: 4}
-	st, err := view.StatusOf(shop(), map[string]*deploy.Live{
+	crash := inspect.LivePod{Name: "crashing-1", Trouble: "CrashLoopBackOff: exit 1", Restarts: 4}
+	st, err := inspect.StatusOf(shop(), map[string]*inspect.Live{
 		"db":          live("db", "postgres@sha256:1", fine, 1, 1, true),
 		"migrate":     {Deployed: &runtime.Deployed{Fingerprint: "sha256:1", Ready: true, Status: "deployed", Revision: 1}},
-		"good":        live("good", "r/good@sha256:1", fine, 2, 2, true, deploy.LivePod{Name: "good-1", Ready: true}),
+		"good":        live("good", "r/good@sha256:1", fine, 2, 2, true, inspect.LivePod{Name: "good-1", Ready: true}),
 		"rolling":     live("rolling", "r", fine, 2, 1, false),
 		"crashing":    live("crashing", "r", fine, 2, 0, true, crash),
 		"failed":      live("failed", "r", runtime.Deployed{Fingerprint: "sha256:1", Status: "failed"}, 2, 2, true),
@@ -75,11 +74,11 @@ func TestStatus(t *testing.T) {
 	}
 	type line struct {
 		Stage, Service string
-		Health         view.Health
+		Health         inspect.Health
 		Reason, Drift  string
 	}
 	var got []line
-	add := func(stage string, services []view.Service) {
+	add := func(stage string, services []inspect.Service) {
 		for _, s := range services {
 			l := line{stage, s.Name, s.Health, s.Reason, ""}
 			for _, d := range s.Drift {
@@ -93,28 +92,28 @@ func TestStatus(t *testing.T) {
 	}
 	add("", st.Others)
 	want := []line{
-		{"data", "db", view.Healthy, "", ""},
-		{"data", "migrate", view.Healthy, "", ""},
-		{"data", "goodbye", view.Waiting, "", ""}, // it runs later
-		{"data", "good", view.Healthy, "", ""},    // where the override has it (S6)
-		{"apps", "rolling", view.Changing, "1 of 2 pods are ready", ""},
-		{"apps", "crashing", view.Degraded, "crashing-1: CrashLoopBackOff: exit 1", ""},
-		{"apps", "failed", view.Failed, "its last revision failed", ""},
-		{"apps", "pending", view.Changing, "its release is pending-upgrade", ""},
-		{"apps", "stopped", view.Stopped, "", ""},
-		{"apps", "missing", view.Absent, "", "it is not deployed"},
-		{"apps", "foreign", view.Healthy, "", "revision 3 is not of pipe"},
-		{"apps", "scaled", view.Healthy, "", "it has 5 replicas, the plan has 2"},
-		{"apps", "other-image", view.Healthy, "", "it runs another image than was deployed: r/other@sha256:2"},
-		{"apps", "unconfirmed", view.Healthy, "", "the last deploy did not become ready"},
-		{"apps", "mail", view.Absent, "", ""}, // it is skipped
-		{"", "gone", view.Healthy, "", "the plan has no such service any more"},
-		{"", "theirs", view.Healthy, "", ""},
+		{"data", "db", inspect.Healthy, "", ""},
+		{"data", "migrate", inspect.Healthy, "", ""},
+		{"data", "goodbye", inspect.Waiting, "", ""}, // it runs later
+		{"data", "good", inspect.Healthy, "", ""},    // where the override has it (S6)
+		{"apps", "rolling", inspect.Changing, "1 of 2 pods are ready", ""},
+		{"apps", "crashing", inspect.Degraded, "crashing-1: CrashLoopBackOff: exit 1", ""},
+		{"apps", "failed", inspect.Failed, "its last revision failed", ""},
+		{"apps", "pending", inspect.Changing, "its release is pending-upgrade", ""},
+		{"apps", "stopped", inspect.Stopped, "", ""},
+		{"apps", "missing", inspect.Absent, "", "it is not deployed"},
+		{"apps", "foreign", inspect.Healthy, "", "revision 3 is not of pipe"},
+		{"apps", "scaled", inspect.Healthy, "", "it has 5 replicas, the plan has 2"},
+		{"apps", "other-image", inspect.Healthy, "", "it runs another image than was deployed: r/other@sha256:2"},
+		{"apps", "unconfirmed", inspect.Healthy, "", "the last deploy did not become ready"},
+		{"apps", "mail", inspect.Absent, "", ""}, // it is skipped
+		{"", "gone", inspect.Healthy, "", "the plan has no such service any more"},
+		{"", "theirs", inspect.Healthy, "", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	counts := map[view.Health]int{view.Healthy: 7, view.Changing: 2, view.Degraded: 1, view.Failed: 1, view.Stopped: 1, view.Waiting: 1, view.Absent: 1}
+	counts := map[inspect.Health]int{inspect.Healthy: 7, inspect.Changing: 2, inspect.Degraded: 1, inspect.Failed: 1, inspect.Stopped: 1, inspect.Waiting: 1, inspect.Absent: 1}
 	if diff := cmp.Diff(counts, st.Counts()); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -125,7 +124,7 @@ func TestStatus(t *testing.T) {
 
 // TestStatusOfNothing: an environment that was never deployed has no stages.
 func TestStatusOfNothing(t *testing.T) {
-	st, err := view.StatusOf(&runtime.Environment{Key: runtime.EnvironmentKey{Pipeline: "shop", Name: "new"}}, nil, now)
+	st, err := inspect.StatusOf(&runtime.Environment{Key: runtime.EnvironmentKey{Pipeline: "shop", Name: "new"}}, nil, now)
 	if err != nil || len(st.Stages) > 0 || len(st.Others) > 0 {
 		t.Errorf("StatusOf = %+v, %v", st, err)
 	}

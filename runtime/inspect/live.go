@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -7,12 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"helm.sh/helm/v3/pkg/release"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A Live is what the cluster shows of one release.
@@ -42,17 +42,11 @@ type LivePod struct {
 	Since    time.Time // when it was made
 }
 
-// annotationRelease is what Helm sets on every object of a release.
-const annotationRelease = "meta.helm.sh/release-name"
-
-// labelInstance is what charts set on pods, by convention, to the name of the release.
-const labelInstance = "app.kubernetes.io/instance"
-
 // Live returns what the cluster shows of the releases of an environment, by service,
 // and of those in its namespace that have no owner. It takes four requests, however
 // many services there are: for the revisions of Helm, Deployments, StatefulSets and
 // pods. A namespace that does not exist has nothing.
-func (d *Deployer) Live(ctx context.Context, key runtime.EnvironmentKey) (map[string]*Live, error) {
+func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map[string]*Live, error) {
 	namespace := key.Namespace()
 	var (
 		revisions    *metav1.PartialObjectMetadataList
@@ -63,19 +57,19 @@ func (d *Deployer) Live(ctx context.Context, key runtime.EnvironmentKey) (map[st
 		wg           sync.WaitGroup
 	)
 	wg.Go(func() {
-		revisions, errs[0] = d.cluster.secretsMetadata(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,status!=superseded"})
+		revisions, errs[0] = ins.cluster.SecretsMetadata(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,status!=superseded"})
 	})
 	wg.Go(func() {
-		deployments, errs[1] = d.cluster.typed.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+		deployments, errs[1] = ins.cluster.Typed.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
 	})
 	wg.Go(func() {
-		statefulSets, errs[2] = d.cluster.typed.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
+		statefulSets, errs[2] = ins.cluster.Typed.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
 	})
-	wg.Go(func() { pods, errs[3] = d.cluster.typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{}) })
+	wg.Go(func() { pods, errs[3] = ins.cluster.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{}) })
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil { // the others would say the same
-			return nil, d.explain(ctx, err)
+			return nil, ins.cluster.Explain(ctx, err)
 		}
 	}
 	live := livings{of: make(map[string]*Live), workloads: make(map[string]string)}
@@ -89,7 +83,7 @@ func (d *Deployer) Live(ctx context.Context, key runtime.EnvironmentKey) (map[st
 	for i := range pods.Items {
 		live.pod(&pods.Items[i])
 	}
-	owners, err := d.ownersOf(ctx, namespace, live.last)
+	owners, err := ins.cluster.OwnersOf(ctx, namespace, live.last)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +105,8 @@ func (d *Deployer) Live(ctx context.Context, key runtime.EnvironmentKey) (map[st
 // livings gathers what there is by release.
 type livings struct {
 	of        map[string]*Live
-	workloads map[string]string // the release of a workload, by its kind and name
-	last      []revision        // of each release, the oldest first
+	workloads map[string]string  // the release of a workload, by its kind and name
+	last      []observe.Revision // of each release, the oldest first
 }
 
 func (l livings) release(name string) *Live {
@@ -123,21 +117,21 @@ func (l livings) release(name string) *Live {
 }
 
 // revisions takes in the last revision of each release, and returns all.
-func (l livings) revisions(metas []metav1.PartialObjectMetadata) (all []revision) {
+func (l livings) revisions(metas []metav1.PartialObjectMetadata) (all []observe.Revision) {
 	last := make(map[string]int)
 	for i := range metas {
-		r, ok := newRevision(&metas[i])
+		r, ok := observe.NewRevision(&metas[i])
 		if !ok {
 			continue
 		}
-		if all = append(all, r); r.version <= last[r.release] {
+		if all = append(all, r); r.Version <= last[r.Release] {
 			continue
 		}
-		last[r.release] = r.version
-		is := l.release(r.release)
+		last[r.Release] = r.Version
+		is := l.release(r.Release)
 		is.Deployed, is.Updated = nil, time.Time{}
-		if r.status != release.StatusUninstalled { // of which the history was kept
-			deployed := r.deployed()
+		if r.Status != observe.StatusUninstalled { // of which the history was kept
+			deployed := r.Deployed()
 			is.Deployed, is.Updated = &deployed, metas[i].CreationTimestamp.Time
 		}
 	}
@@ -146,7 +140,7 @@ func (l livings) revisions(metas []metav1.PartialObjectMetadata) (all []revision
 			delete(l.of, name)
 		}
 	}
-	slices.SortFunc(all, func(a, b revision) int { return a.version - b.version })
+	slices.SortFunc(all, func(a, b observe.Revision) int { return a.Version - b.Version })
 	return all
 }
 
@@ -161,12 +155,12 @@ func (l livings) statefulSet(w *appsv1.StatefulSet) {
 }
 
 func (l livings) workload(kind string, m *metav1.ObjectMeta, pods *corev1.PodTemplateSpec, want *int32, ready int32, settled bool) {
-	of := m.Annotations[annotationRelease]
+	of := m.Annotations[observe.AnnotationRelease]
 	if of == "" {
 		return
 	}
 	l.workloads[kind+" "+m.Name] = of
-	w := Workload{Kind: kind, Name: m.Name, Want: int(replicas(want)), Ready: int(ready), Settled: settled}
+	w := Workload{Kind: kind, Name: m.Name, Want: int(observe.Replicas(want)), Ready: int(ready), Settled: settled}
 	if len(pods.Spec.Containers) > 0 {
 		w.Image = pods.Spec.Containers[0].Image
 	}
@@ -177,16 +171,16 @@ func (l livings) workload(kind string, m *metav1.ObjectMeta, pods *corev1.PodTem
 func (l livings) pod(p *corev1.Pod) {
 	of := l.workloads[podOwner(p)]
 	if of == "" {
-		of = p.Labels[labelInstance]
+		of = p.Labels[observe.LabelInstance]
 	}
 	if of == "" || p.Status.Phase == corev1.PodSucceeded {
 		return
 	}
-	pod := LivePod{Name: p.Name, Phase: string(p.Status.Phase), Ready: podReady(p), Since: p.CreationTimestamp.Time}
+	pod := LivePod{Name: p.Name, Phase: string(p.Status.Phase), Ready: observe.PodReady(p), Since: p.CreationTimestamp.Time}
 	if p.DeletionTimestamp != nil {
 		pod.Phase = "Terminating"
-	} else if t := podTrouble(p); t != nil {
-		pod.Trouble = t.what
+	} else if t := observe.PodTrouble(p); t != nil {
+		pod.Trouble = t.What
 	}
 	for i := range p.Status.ContainerStatuses {
 		pod.Restarts += int(p.Status.ContainerStatuses[i].RestartCount)

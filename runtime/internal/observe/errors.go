@@ -1,4 +1,4 @@
-package deploy
+package observe
 
 import (
 	"context"
@@ -15,16 +15,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// explain says of an error of the cluster what it means and what to do. An error
+// Explain says of an error of the cluster what it means and what to do. An error
 // that came with the end of ctx is the cause of that.
-func (d *Deployer) explain(ctx context.Context, err error) error {
+func (c *Cluster) Explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	host := d.cluster.config.Host
+	host := c.Config.Host
 	var (
 		authority x509.UnknownAuthorityError
 		name      x509.HostnameError
@@ -43,9 +43,9 @@ func (d *Deployer) explain(ctx context.Context, err error) error {
 	case errors.As(err, &authority), errors.As(err, &name):
 		return ofCluster(fmt.Sprintf("cluster %s is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig again", host), err)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &awayError{ofCluster(fmt.Sprintf("cluster %s does not answer: nothing listens there; start it, or name another one", host), err)}
-	case unreachable(err):
-		return &awayError{ofCluster(fmt.Sprintf("cluster %s does not answer; when it does again, run again: what was begun is taken up", host), err)}
+		return &AwayError{ofCluster(fmt.Sprintf("cluster %s does not answer: nothing listens there; start it, or name another one", host), err)}
+	case Unreachable(err):
+		return &AwayError{ofCluster(fmt.Sprintf("cluster %s does not answer; when it does again, run again: what was begun is taken up", host), err)}
 	}
 	return err
 }
@@ -79,9 +79,13 @@ func ofCluster(text string, err error) *clusterError {
 func (e *clusterError) Error() string   { return e.text }
 func (e *clusterError) Unwrap() []error { return []error{&e.common, e.err} }
 
-// unreachable reports whether there was no answer.
-func unreachable(err error) bool {
+// Unreachable reports whether there was no answer.
+func Unreachable(err error) bool {
 	var request *url.Error
 	var network net.Error
 	return errors.As(err, &request) || errors.As(err, &network)
 }
+
+// An AwayError says that the cluster did not answer: what it was asked for may be
+// done or not.
+type AwayError struct{ *clusterError }

@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // An unread is the log of a container that could not be read, or not to its end.
@@ -40,7 +42,7 @@ func (u unread) ofNode() string {
 	if !errors.As(u.err, &said) || said.Status().Code < http.StatusInternalServerError {
 		return ""
 	}
-	text := oneLine(u.err.Error())
+	text := observe.OneLine(u.err.Error())
 	if _, reason, ok := strings.Cut(text, `": `); ok && strings.HasPrefix(text, `Get "`) {
 		return reason // without the address within the node
 	}
@@ -60,14 +62,14 @@ type UnreadError struct {
 func (e *UnreadError) Error() string { return e.text }
 
 // unreadError says which of all logs could not be read; nil if none.
-func (d *Deployer) unreadError(ctx context.Context, list []unread, all int) error {
+func (ins *Inspector) unreadError(ctx context.Context, list []unread, all int) error {
 	if len(list) == 0 {
 		return nil
 	}
 	nodes := make(map[string][]unread)
 	for _, u := range list {
 		if u.ofNode() == "" {
-			return fmt.Errorf("log of container %s of pod %s: %w", u.container, u.pod, d.explain(ctx, u.err))
+			return fmt.Errorf("log of container %s of pod %s: %w", u.container, u.pod, ins.cluster.Explain(ctx, u.err))
 		}
 		nodes[u.node] = append(nodes[u.node], u)
 	}

@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A LogLine is a line that a container has printed.
@@ -45,12 +46,12 @@ type LogOptions struct {
 // A node that does not answer keeps nobody from the lines of others: these are
 // given before the error. With Follow that is no error, but told and tried again: a
 // log goes on after the line that was given last.
-func (d *Deployer) Logs(ctx context.Context, key runtime.EnvironmentKey, opts LogOptions, line func(LogLine)) error {
-	others, err := d.othersIn(ctx, key)
+func (ins *Inspector) Logs(ctx context.Context, key runtime.EnvironmentKey, opts LogOptions, line func(LogLine)) error {
+	others, err := ins.cluster.OthersIn(ctx, key)
 	if err != nil {
 		return err
 	}
-	l := d.newLogs(key.Namespace(), line, opts.Trouble, opts.Services...)
+	l := ins.newLogs(key.Namespace(), line, opts.Trouble, opts.Services...)
 	l.opts, l.others = opts, others
 	if opts.Services != nil {
 		l.services = make(map[string]*followed)
@@ -61,10 +62,10 @@ func (d *Deployer) Logs(ctx context.Context, key runtime.EnvironmentKey, opts Lo
 	if err := l.hide.fresh(ctx, l.began); err != nil {
 		l.shown(err)
 	}
-	list, err := d.cluster.typed.CoreV1().Pods(l.namespace).List(ctx, metav1.ListOptions{})
+	list, err := ins.cluster.Typed.CoreV1().Pods(l.namespace).List(ctx, metav1.ListOptions{})
 	switch {
 	case err != nil:
-		return d.explain(ctx, err)
+		return ins.cluster.Explain(ctx, err)
 	case !opts.Follow:
 		return l.all(ctx, list.Items)
 	}
@@ -74,7 +75,7 @@ func (d *Deployer) Logs(ctx context.Context, key runtime.EnvironmentKey, opts Lo
 
 // logs reads the logs of containers.
 type logs struct {
-	d         *Deployer
+	inspector *Inspector
 	namespace string
 	opts      LogOptions
 	others    []string // releases of other environments
@@ -92,10 +93,10 @@ type logs struct {
 	away     map[string]time.Time // nodes that do not answer, and when one log of each is tried again
 }
 
-func (d *Deployer) newLogs(namespace string, line func(LogLine), trouble func(string), names ...string) *logs {
+func (ins *Inspector) newLogs(namespace string, line func(LogLine), trouble func(string), names ...string) *logs {
 	l := &logs{
-		d: d, namespace: namespace, began: time.Now(), line: line, told: make(map[string]bool), away: make(map[string]time.Time),
-		hide: d.newHiding(namespace, names...), opening: make(chan struct{}, logsAtOnce),
+		inspector: ins, namespace: namespace, began: time.Now(), line: line, told: make(map[string]bool), away: make(map[string]time.Time),
+		hide: ins.newHiding(namespace, names...), opening: make(chan struct{}, logsAtOnce),
 	}
 	l.opts.Trouble = trouble
 	return l
@@ -132,7 +133,7 @@ func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 }
 
 // serviceOf returns the service that a pod is of, as its labels tell.
-func serviceOf(p *corev1.Pod) string { return p.Labels[labelInstance] }
+func serviceOf(p *corev1.Pod) string { return p.Labels[observe.LabelInstance] }
 
 // from is where to begin in a log that there was when reading began.
 func (l *logs) from() begin {
@@ -148,7 +149,7 @@ func (l *logs) reader(p *corev1.Pod, container, service string, give func(LogLin
 	return &logReader{
 		open: func(ctx context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
 			opts.Container, opts.Timestamps = container, true
-			return l.d.cluster.watching.CoreV1().Pods(p.Namespace).GetLogs(p.Name, opts).Stream(ctx)
+			return l.inspector.cluster.Watching.CoreV1().Pods(p.Namespace).GetLogs(p.Name, opts).Stream(ctx)
 		},
 		line: LogLine{Service: service, Pod: p.Name, Container: container},
 		give: give,
@@ -215,7 +216,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	for _, line := range lines {
 		l.give(ctx, line)
 	}
-	return l.d.unreadError(ctx, missing, total)
+	return l.inspector.unreadError(ctx, missing, total)
 }
 
 // containersOf returns the containers of a pod that have begun.
@@ -243,7 +244,7 @@ func (l *logs) trouble(u unread) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of, text := u.pod+"/"+u.container, u.Error()
-	if unreachable(u.err) {
+	if observe.Unreachable(u.err) {
 		of, text = "", fmt.Sprintf("logs cannot be followed until the cluster answers: %v", u.err)
 	} else if u.ofNode() != "" {
 		of, text = u.node, "a log cannot be followed until its node answers: that "+fromNode([]unread{u})

@@ -1,6 +1,4 @@
-// Package view says how environments stand, as data that is shown or written as
-// JSON. It reads and changes nothing.
-package view
+package inspect
 
 import (
 	"time"

@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A Tail follows the logs of services of a namespace, which come and go while it
@@ -28,10 +30,10 @@ type followed struct {
 
 // Tail begins to follow no service of a namespace, until Close. Lines and troubles
 // come one after the other; trouble is told once of each cause, and may be nil. The
-// values of Secrets are taken out of lines as [Deployer.Logs] does.
-func (d *Deployer) Tail(namespace string, line func(LogLine), trouble func(text string)) *Tail {
+// values of Secrets are taken out of lines as [Inspector.Logs] does.
+func (ins *Inspector) Tail(namespace string, line func(LogLine), trouble func(text string)) *Tail {
 	ctx, stop := context.WithCancel(context.Background())
-	t := &Tail{logs: d.newLogs(namespace, line, trouble), stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	t := &Tail{logs: ins.newLogs(namespace, line, trouble), stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	t.logs.services = make(map[string]*followed)
 	go func() {
 		defer close(t.done)
@@ -118,20 +120,20 @@ func (l *logs) follow(ctx context.Context) error { return l.followFrom(ctx, make
 // followFrom gives lines until ctx ends. Which pods there are it learns from a watch;
 // it looks again when there is a token in wake, too.
 func (l *logs) followFrom(ctx context.Context, wake chan struct{}) error {
-	v, done := l.d.views.of(l.d.cluster, l.namespace, []string{"Pod"})
+	v, done := l.inspector.caches.Of(l.inspector.cluster, l.namespace, []string{"Pod"})
 	defer done()
-	defer v.read(wake)()
+	defer v.Read(wake)()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	all := make(map[containerKey]*follower)
 	for {
-		if err := v.err("Pod"); err != nil && !unreachable(err) {
-			return l.d.explain(ctx, err)
+		if err := v.Err("Pod"); err != nil && !observe.Unreachable(err) {
+			return l.inspector.cluster.Explain(ctx, err)
 		}
 		var later <-chan time.Time
-		if v.synced("Pod") {
+		if v.Synced("Pod") {
 			l.take(ctx, v, all, wake, &wg)
 		} else {
 			later = time.After(syncLook)
@@ -149,9 +151,9 @@ func (l *logs) followFrom(ctx context.Context, wake chan struct{}) error {
 const syncLook = 100 * time.Millisecond
 
 // take reads the logs of what has begun, and leaves those that are not wanted.
-func (l *logs) take(ctx context.Context, v *view, all map[containerKey]*follower, wake chan struct{}, wg *sync.WaitGroup) {
+func (l *logs) take(ctx context.Context, v *observe.Cache, all map[containerKey]*follower, wake chan struct{}, wg *sync.WaitGroup) {
 	var pods []*corev1.Pod
-	for _, obj := range v.index("Pod").List() {
+	for _, obj := range v.Index("Pod").List() {
 		if p, ok := obj.(*corev1.Pod); ok {
 			pods = append(pods, p)
 		}
@@ -171,7 +173,7 @@ func (l *logs) take(ctx context.Context, v *view, all map[containerKey]*follower
 				f = &follower{
 					logs: l, key: key, pod: p, service: service, from: l.beginOf(service, key),
 					state: func() logState {
-						if now := object[corev1.Pod](v, "Pod", p.Namespace, p.Name); now != nil && now.UID == p.UID {
+						if now := observe.Object[corev1.Pod](v, "Pod", p.Namespace, p.Name); now != nil && now.UID == p.UID {
 							return stateOf(now, c)
 						}
 						return logState{}

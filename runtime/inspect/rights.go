@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -36,7 +36,7 @@ var rightsOfRun = []struct {
 
 // Missing returns the rights that a run needs in a namespace, and that whoever
 // asks does not have, such as "create secrets". Each is a question to the server.
-func (d *Deployer) Missing(ctx context.Context, namespace string) ([]string, error) {
+func (ins *Inspector) Missing(ctx context.Context, namespace string) ([]string, error) {
 	type right struct{ group, resource, verb string }
 	var rights []right
 	for _, n := range rightsOfRun {
@@ -56,7 +56,7 @@ func (d *Deployer) Missing(ctx context.Context, namespace string) ([]string, err
 				},
 			}}
 			var answer *authorizationv1.SelfSubjectAccessReview
-			answer, errs[i] = d.cluster.typed.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+			answer, errs[i] = ins.cluster.Typed.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 			denied[i] = errs[i] == nil && !answer.Status.Allowed
 		})
 	}
@@ -64,7 +64,7 @@ func (d *Deployer) Missing(ctx context.Context, namespace string) ([]string, err
 	var missing []string
 	for i, r := range rights {
 		if errs[i] != nil {
-			return nil, fmt.Errorf("ask for the rights in namespace %s: %w", namespace, d.explain(ctx, errs[i]))
+			return nil, fmt.Errorf("ask for the rights in namespace %s: %w", namespace, ins.cluster.Explain(ctx, errs[i]))
 		}
 		if denied[i] {
 			missing = append(missing, r.verb+" "+r.resource)

@@ -1,4 +1,4 @@
-package view
+package inspect
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
 )
 
 func TestLines(t *testing.T) {
@@ -43,7 +42,7 @@ func TestLines(t *testing.T) {
 
 // TestRedactedDiff: what redact takes out is in no line.
 func TestRedactedDiff(t *testing.T) {
-	got := objectDiffs([]deploy.Change{
+	got := objectDiffs([]Change{
 		{Kind: "ConfigMap", Name: "c", Before: "a: 1\n", After: "a: sw0rdfish\n"},
 		{Kind: "ConfigMap", Name: "d", After: "b: 1\n"}, {Kind: "ConfigMap", Name: "e", Before: "b: 1\n"},
 	}, func(s string) string { return strings.ReplaceAll(s, "sw0rdfish", "REDACTED") })
@@ -66,12 +65,12 @@ func TestDiffOf(t *testing.T) {
 		{Service: "old", Do: runtime.Deleting, Why: "the plan has no such service any more"},
 	}
 	var asked []string
-	got, err := DiffOf(t.Context(), func(_ context.Context, r runtime.Release, gone bool) ([]deploy.Change, error) {
+	got, err := DiffOf(t.Context(), func(_ context.Context, r runtime.Release, gone bool) ([]Change, error) {
 		asked = append(asked, fmt.Sprintf("%s %s %s %s %v", r.Namespace, r.Service.Name, r.Service.Type, r.Image, gone))
 		if gone {
-			return []deploy.Change{{Kind: "Service", Name: r.Service.Name, Before: "a: 1\n"}}, nil
+			return []Change{{Kind: "Service", Name: r.Service.Name, Before: "a: 1\n"}}, nil
 		}
-		return []deploy.Change{{Kind: "Service", Name: r.Service.Name, Before: "a: 1\n", After: "a: 2\n"}}, nil
+		return []Change{{Kind: "Service", Name: r.Service.Name, Before: "a: 1\n", After: "a: 2\n"}}, nil
 	}, runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, p, steps, strings.ToLower)
 	if err != nil {
 		t.Fatal(err)

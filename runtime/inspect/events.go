@@ -1,4 +1,4 @@
-package deploy
+package inspect
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A Happening is an event that Kubernetes tells of an object of an environment.
@@ -28,21 +29,21 @@ type Happening struct {
 // the cluster keeps, by time, and with follow those that come, until ctx ends.
 // services are the names that an object's name may begin with. Values of secrets are
 // not in them, and what is of a release of another environment is left out.
-func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, services []string, follow bool, tell func(Happening)) error {
+func (ins *Inspector) Happenings(ctx context.Context, key runtime.EnvironmentKey, services []string, follow bool, tell func(Happening)) error {
 	namespace := key.Namespace()
-	others, err := d.othersIn(ctx, key)
+	others, err := ins.cluster.OthersIn(ctx, key)
 	if err != nil {
 		return err
 	}
 	services = slices.Concat(services, others)
-	hide := d.newHiding(namespace, services...)
+	hide := ins.newHiding(namespace, services...)
 	if err := hide.fresh(ctx, time.Now()); err != nil {
 		return err
 	}
-	events := d.cluster.typed.CoreV1().Events(namespace)
+	events := ins.cluster.Typed.CoreV1().Events(namespace)
 	list, err := events.List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return d.explain(ctx, err)
+		return ins.cluster.Explain(ctx, err)
 	}
 	told := make(map[types.UID]string) // the version that was told
 	one := func(e *corev1.Event) {
@@ -57,18 +58,18 @@ func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, s
 		h.Text = hide.text(ctx, h.Text)
 		tell(h)
 	}
-	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
+	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return observe.EventTime(&a).Compare(observe.EventTime(&b)) })
 	for i := range list.Items {
 		one(&list.Items[i])
 	}
 	version := list.ResourceVersion
 	for follow && ctx.Err() == nil {
-		w, err := d.cluster.watching.CoreV1().Events(namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
+		w, err := ins.cluster.Watching.CoreV1().Events(namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
 		if err != nil {
 			if ctx.Err() != nil {
 				break
 			}
-			return d.explain(ctx, err)
+			return ins.cluster.Explain(ctx, err)
 		}
 		again := false
 		for ev := range w.ResultChan() {
@@ -85,7 +86,7 @@ func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, s
 		w.Stop()
 		if again && ctx.Err() == nil {
 			if list, err = events.List(ctx, metav1.ListOptions{}); err != nil {
-				return d.explain(ctx, err)
+				return ins.cluster.Explain(ctx, err)
 			}
 			for i := range list.Items {
 				one(&list.Items[i])
@@ -101,8 +102,8 @@ func (d *Deployer) Happenings(ctx context.Context, key runtime.EnvironmentKey, s
 
 func happening(e *corev1.Event, services []string) Happening {
 	h := Happening{
-		Time: eventTime(e).UTC(), Object: lower(e.InvolvedObject.Kind) + " " + e.InvolvedObject.Name,
-		Warning: e.Type == corev1.EventTypeWarning, Reason: e.Reason, Text: oneLine(e.Message), Count: max(1, int(e.Count)),
+		Time: observe.EventTime(e).UTC(), Object: strings.ToLower(e.InvolvedObject.Kind) + " " + e.InvolvedObject.Name,
+		Warning: e.Type == corev1.EventTypeWarning, Reason: e.Reason, Text: observe.OneLine(e.Message), Count: max(1, int(e.Count)),
 	}
 	if e.Series != nil {
 		h.Count = int(e.Series.Count)

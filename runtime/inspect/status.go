@@ -1,6 +1,7 @@
-package view
+package inspect
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
 )
 
 // A Status says how an environment stands: its stages in running order, its
@@ -64,7 +64,7 @@ const (
 func (h Health) Good() bool { return h == Healthy || h == Stopped || h == Absent || h == Waiting }
 
 // StatusOf says how env stands, from what the cluster shows of its releases.
-func StatusOf(env *runtime.Environment, live map[string]*deploy.Live, now time.Time) (Status, error) {
+func StatusOf(env *runtime.Environment, live map[string]*Live, now time.Time) (Status, error) {
 	st := Status{Version: Version, At: now.UTC(), Environment: Of(env), Stages: []Stage{}}
 	p, err := env.Effective()
 	if err != nil {
@@ -111,7 +111,7 @@ func StatusOf(env *runtime.Environment, live map[string]*deploy.Live, now time.T
 }
 
 // look says how a release stands.
-func look(name string, is *deploy.Live, job bool) Service {
+func look(name string, is *Live, job bool) Service {
 	v := Service{Name: name, Health: Absent}
 	if is == nil || is.Deployed == nil {
 		return v
@@ -145,15 +145,15 @@ func look(name string, is *deploy.Live, job bool) Service {
 	case d.Stopped:
 		v.Health = Stopped
 	case d.Status == "failed":
-		v.Health, v.Reason = Failed, or(trouble, "its last revision failed")
+		v.Health, v.Reason = Failed, cmp.Or(trouble, "its last revision failed")
 	case d.Status != "deployed":
 		v.Health, v.Reason = Changing, "its release is "+d.Status
 	case v.Ready < v.Want && trouble == "" && !settled:
 		v.Health, v.Reason = Changing, fmt.Sprintf("%d of %d pods are ready", v.Ready, v.Want)
 	case v.Ready < v.Want:
-		v.Health, v.Reason = Degraded, or(trouble, fmt.Sprintf("%d of %d pods are ready", v.Ready, v.Want))
+		v.Health, v.Reason = Degraded, cmp.Or(trouble, fmt.Sprintf("%d of %d pods are ready", v.Ready, v.Want))
 	case job && !d.Ready:
-		v.Health, v.Reason = Degraded, or(trouble, "it has not succeeded")
+		v.Health, v.Reason = Degraded, cmp.Or(trouble, "it has not succeeded")
 	case !settled:
 		v.Health, v.Reason = Changing, "pods of a former revision still run"
 	default:
@@ -164,7 +164,7 @@ func look(name string, is *deploy.Live, job bool) Service {
 
 // drift returns how a service is not as the last run left it, or as the plan
 // has it.
-func drift(s *plan.Service, is *deploy.Live, image string) []string {
+func drift(s *plan.Service, is *Live, image string) []string {
 	if is == nil || is.Deployed == nil {
 		if later := s.Workload.Job != nil && s.Workload.Job.On != plan.OnDeploy; s.Skip || later {
 			return nil
@@ -194,13 +194,6 @@ func drift(s *plan.Service, is *deploy.Live, image string) []string {
 		}
 	}
 	return out
-}
-
-func or(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // Counts returns how many services there are of each health. Those that are

@@ -1,4 +1,4 @@
-package view
+package inspect
 
 import (
 	"context"
@@ -7,8 +7,15 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/deploy"
 )
+
+// A Change is an object of a release in two states, as YAML. Values of Secrets
+// are not in it (D4); where they differ, that can be seen.
+type Change struct {
+	Kind, Namespace, Name string
+	Before                string // as the release has it; empty: it has no such object
+	After                 string // as it would have it; empty: it would be deleted
+}
 
 // A Diff is what a deploy would change in the objects of an environment.
 type Diff struct {
@@ -61,7 +68,7 @@ func (d Diff) Changes() bool {
 // DiffOf compares what is deployed with what the steps of a preview of p would
 // deploy or delete. changes is [deploy.Deployer.Changes]; redact takes the values
 // of secrets out of what is shown.
-func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, bool) ([]deploy.Change, error), key runtime.EnvironmentKey, p *plan.Plan, steps []runtime.Step, redact func(string) string) (Diff, error) {
+func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, bool) ([]Change, error), key runtime.EnvironmentKey, p *plan.Plan, steps []runtime.Step, redact func(string) string) (Diff, error) {
 	out := Diff{Version: Version, Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Services: []ServiceDiff{}}
 	for _, step := range steps {
 		s := ServiceDiff{Service: step.Service, Stage: step.Stage, Do: step.Do, Why: step.Why}
@@ -83,7 +90,7 @@ func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, 
 	return out, nil
 }
 
-func objectDiffs(changes []deploy.Change, redact func(string) string) []ObjectDiff {
+func objectDiffs(changes []Change, redact func(string) string) []ObjectDiff {
 	var out []ObjectDiff
 	for _, c := range changes {
 		o := ObjectDiff{Kind: c.Kind, Namespace: c.Namespace, Name: c.Name, Do: "change"}

@@ -1,4 +1,4 @@
-package deploy
+package observe
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// A view shows the workloads of one namespace as they are. One watch for each
+// A Cache shows the workloads of one namespace as they are. One watch for each
 // kind serves all releases of the namespace that wait at the same time. A watch
 // that breaks is taken up again by client-go, with backoff; until then the
-// view shows what was last seen.
-type view struct {
+// cache shows what was last seen.
+type Cache struct {
 	run  func(cache.SharedIndexInformer) // starts to watch
-	stop func()                          // ends all watches and returns when they have ended
+	Stop func()                          // ends all watches and returns when they have ended
 
 	mu      sync.Mutex
 	objects map[string]cache.Indexer    // by kind
@@ -33,18 +33,18 @@ type view struct {
 	readers map[chan struct{}]bool      // told of every change; each holds one token at most
 	last    map[types.UID]metav1.Object // deleted objects as they were last seen; see deleted
 	order   []types.UID                 // of last, the oldest first
-	users   int                         // guarded by views.mu
+	users   int                         // guarded by Caches.mu
 }
 
 // byOwner is the index of objects by the UID of what controls them, and of
 // events by that of what they are about.
 const byOwner = "owner"
 
-// failedCreate is the kind under which a view keeps the events that say that
+// FailedCreate is the kind under which a cache keeps the events that say that
 // pods cannot be made: a quota is used up, a webhook refuses them.
-const failedCreate = "FailedCreate"
+const FailedCreate = "FailedCreate"
 
-// watched are the kinds that a view can show.
+// watched are the kinds that a cache can show.
 var watched = map[string]func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer{
 	"Deployment": func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
 		return appsinformers.NewDeploymentInformer(c, namespace, 0, owners())
@@ -64,27 +64,33 @@ var watched = map[string]func(c kubernetes.Interface, namespace string) cache.Sh
 	"Pod": func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
 		return coreinformers.NewPodInformer(c, namespace, 0, owners())
 	},
-	failedCreate: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
-		only := func(o *metav1.ListOptions) { o.FieldSelector = "reason=" + failedCreate }
+	FailedCreate: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+		only := func(o *metav1.ListOptions) { o.FieldSelector = "reason=" + FailedCreate }
 		return coreinformers.NewFilteredEventInformer(c, namespace, 0, owners(), only)
 	},
-	secretKind: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
-		notHelms := func(o *metav1.ListOptions) { o.LabelSelector = notHelm }
+	SecretKind: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+		notHelms := func(o *metav1.ListOptions) { o.LabelSelector = NotHelm }
 		return coreinformers.NewFilteredSecretInformer(c, namespace, 0, owners(), notHelms)
 	},
-	claims: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+	Claims: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
 		return coreinformers.NewPersistentVolumeClaimInformer(c, namespace, 0, owners())
 	},
-	claimEvents: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
+	ClaimEvents: func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
 		only := func(o *metav1.ListOptions) { o.FieldSelector = "involvedObject.kind=PersistentVolumeClaim" }
 		return coreinformers.NewFilteredEventInformer(c, namespace, 0, owners(), only)
 	},
 }
 
-// secretKind is the kind under which a view shows Secrets that are no records of Helm.
+// The kinds under which a cache keeps claims, and the events about them.
 const (
-	secretKind = "Secret"
-	notHelm    = "owner!=helm"
+	Claims      = "PersistentVolumeClaim"
+	ClaimEvents = "PersistentVolumeClaim events"
+)
+
+// SecretKind is the kind under which a cache shows Secrets that are no records of Helm.
+const (
+	SecretKind = "Secret"
+	NotHelm    = "owner!=helm"
 )
 
 func owners() cache.Indexers {
@@ -103,28 +109,28 @@ func owners() cache.Indexers {
 	}}
 }
 
-// views are the views that are in use.
-type views struct {
+// Caches are the caches that are in use.
+type Caches struct {
 	mu   sync.Mutex
-	open map[string]*view // by namespace
+	open map[string]*Cache // by namespace
 }
 
-// of returns the view of a namespace, which shows at least the given kinds.
+// Of returns the cache of a namespace, which shows at least the given kinds.
 // Who is done with it calls done.
-func (vs *views) of(c *cluster, namespace string, kinds []string) (v *view, done func()) {
+func (vs *Caches) Of(c *Cluster, namespace string, kinds []string) (v *Cache, done func()) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	if vs.open == nil {
-		vs.open = make(map[string]*view)
+		vs.open = make(map[string]*Cache)
 	}
 	v = vs.open[namespace]
 	if v == nil {
-		v = newView()
+		v = newCache()
 		vs.open[namespace] = v
 	}
 	v.users++
 	for _, kind := range kinds {
-		v.show(kind, func() cache.SharedIndexInformer { return watched[kind](c.watching, namespace) })
+		v.show(kind, func() cache.SharedIndexInformer { return watched[kind](c.Watching, namespace) })
 	}
 	return v, func() {
 		vs.mu.Lock()
@@ -135,33 +141,43 @@ func (vs *views) of(c *cluster, namespace string, kinds []string) (v *view, done
 		}
 		vs.mu.Unlock()
 		if last {
-			v.stop()
+			v.Stop()
 		}
 	}
 }
 
-func newView() *view {
-	v := &view{
+func newCache() *Cache {
+	v := &Cache{
 		objects: make(map[string]cache.Indexer),
 		listed:  make(map[string]func() bool),
 		errs:    make(map[string]error),
 		readers: make(map[chan struct{}]bool),
 		last:    make(map[types.UID]metav1.Object),
 	}
-	// A view ends with its last user, not with the first one's context. The zero
+	// A Cache ends with its last user, not with the first one's context. The zero
 	// logger writes nothing: errors come to errs.
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
 	var wg sync.WaitGroup
 	v.run = func(i cache.SharedIndexInformer) { wg.Go(func() { i.RunWithContext(ctx) }) }
-	v.stop = func() {
+	v.Stop = func() {
 		cancel()
 		wg.Wait()
 	}
 	return v
 }
 
+// NewFixed returns a cache of all kinds that watches nothing: what it shows is put into
+// its indexes, as by tests.
+func NewFixed() *Cache {
+	v := newCache()
+	for kind := range watched {
+		v.objects[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, owners())
+	}
+	return v
+}
+
 // show starts to watch a kind, unless it is watched.
-func (v *view) show(kind string, informer func() cache.SharedIndexInformer) {
+func (v *Cache) show(kind string, informer func() cache.SharedIndexInformer) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.objects[kind] != nil {
@@ -171,11 +187,11 @@ func (v *view) show(kind string, informer func() cache.SharedIndexInformer) {
 	v.objects[kind], v.listed[kind] = i.GetIndexer(), i.HasSynced
 	// These fail only on an informer that runs.
 	_ = i.SetTransform(withoutManagedFields)
-	_ = i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { v.changed(kind, err) })
+	_ = i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { v.Changed(kind, err) })
 	_, _ = i.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { v.changed(kind, nil) },
-		UpdateFunc: func(any, any) { v.changed(kind, nil) },
-		DeleteFunc: func(obj any) { v.deleted(kind, obj) },
+		AddFunc:    func(any) { v.Changed(kind, nil) },
+		UpdateFunc: func(any, any) { v.Changed(kind, nil) },
+		DeleteFunc: func(obj any) { v.Deleted(kind, obj) },
 	})
 	v.run(i)
 }
@@ -188,9 +204,9 @@ func withoutManagedFields(obj any) (any, error) {
 	return obj, nil
 }
 
-// changed notes that there is something new of a kind: an object, or an error
+// Changed notes that there is something new of a kind: an object, or an error
 // of its watch.
-func (v *view) changed(kind string, err error) {
+func (v *Cache) Changed(kind string, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err == nil {
@@ -206,8 +222,8 @@ func (v *view) changed(kind string, err error) {
 	}
 }
 
-// read registers a channel that gets a token whenever something has changed.
-func (v *view) read(changes chan struct{}) (done func()) {
+// Read registers a channel that gets a token whenever something has changed.
+func (v *Cache) Read(changes chan struct{}) (done func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.readers[changes] = true
@@ -218,8 +234,8 @@ func (v *view) read(changes chan struct{}) (done func()) {
 	}
 }
 
-// err returns why one of the kinds cannot be watched now, or nil.
-func (v *view) err(kinds ...string) error {
+// Err returns why one of the kinds cannot be watched now, or nil.
+func (v *Cache) Err(kinds ...string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, kind := range slices.Sorted(maps.Keys(v.errs)) {
@@ -230,24 +246,24 @@ func (v *view) err(kinds ...string) error {
 	return nil
 }
 
-// synced reports whether the objects of a kind are known that there were when it came
+// Synced reports whether the objects of a kind are known that there were when it came
 // to be watched.
-func (v *view) synced(kind string) bool {
+func (v *Cache) Synced(kind string) bool {
 	v.mu.Lock()
 	listed := v.listed[kind]
 	v.mu.Unlock()
 	return listed != nil && listed()
 }
 
-func (v *view) index(kind string) cache.Indexer {
+func (v *Cache) Index(kind string) cache.Indexer {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.objects[kind]
 }
 
-// object returns an object of a kind, or nil.
-func object[T any](v *view, kind, namespace, name string) *T {
-	index := v.index(kind)
+// Object returns an object of a kind, or nil.
+func Object[T any](v *Cache, kind, namespace, name string) *T {
+	index := v.Index(kind)
 	if index == nil {
 		return nil
 	}
@@ -259,9 +275,9 @@ func object[T any](v *view, kind, namespace, name string) *T {
 	return out
 }
 
-// owned returns the objects of a kind that owner controls, by name.
-func owned[T any](v *view, kind string, owner types.UID) []*T {
-	index := v.index(kind)
+// Owned returns the objects of a kind that owner controls, by name.
+func Owned[T any](v *Cache, kind string, owner types.UID) []*T {
+	index := v.Index(kind)
 	if index == nil {
 		return nil
 	}
@@ -286,18 +302,74 @@ func owned[T any](v *view, kind string, owner types.UID) []*T {
 	return out
 }
 
-// kindsFor returns the kinds that have to be watched to see workloads of the
-// given kinds get ready.
-func kindsFor(workloads []string) []string {
-	need := map[string]bool{"Pod": true}
-	for _, kind := range workloads {
-		need[kind] = true
-		switch kind {
-		case "Deployment":
-			need["ReplicaSet"] = true
-		case "StatefulSet", "DaemonSet", "Job":
-			need[failedCreate] = true
+const (
+	// remembered is how many deleted objects a cache keeps.
+	remembered = 1000
+)
+
+// Deleted notes that an object was deleted. What a controller makes and deletes all
+// the time is not kept, but for the pods of jobs, which tell how these ended.
+func (v *Cache) Deleted(kind string, obj any) {
+	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = last.Obj
+	}
+	if m, ok := obj.(metav1.Object); ok && kind != FailedCreate && kind != ClaimEvents {
+		owner := metav1.GetControllerOfNoCopy(m)
+		if owner == nil || owner.Kind == "Job" {
+			v.Remember(m.GetUID(), m)
 		}
 	}
-	return slices.Sorted(maps.Keys(need))
+	v.Changed(kind, nil)
+}
+
+// Remember keeps how a deleted object was last seen; nil: it never was.
+func (v *Cache) Remember(uid types.UID, last metav1.Object) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, known := v.last[uid]; !known {
+		v.order = append(v.order, uid)
+	}
+	v.last[uid] = last
+	if len(v.order) > remembered {
+		delete(v.last, v.order[0])
+		v.order = v.order[1:]
+	}
+}
+
+// Gone reports whether the object with that UID was deleted, and how it was last
+// seen, or nil.
+func (v *Cache) Gone(uid types.UID) (last metav1.Object, deleted bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	last, deleted = v.last[uid]
+	return last, deleted && uid != ""
+}
+
+// GoneOf returns the pods of a job that were deleted.
+func (v *Cache) GoneOf(job types.UID) []*corev1.Pod {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var pods []*corev1.Pod
+	for _, uid := range v.order {
+		p, ok := v.last[uid].(*corev1.Pod)
+		if !ok {
+			continue
+		}
+		if owner := metav1.GetControllerOfNoCopy(p); owner != nil && owner.UID == job {
+			pods = append(pods, p)
+		}
+	}
+	return pods
+}
+
+// Lost reports whether a claim of that name was deleted while the cache watched.
+func (v *Cache) Lost(namespace, name string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, last := range v.last {
+		if c, ok := last.(*corev1.PersistentVolumeClaim); ok && c.Namespace == namespace && c.Name == name {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,175 @@
+package observe
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// A Trouble is something that keeps a pod from getting ready.
+type Trouble struct {
+	What     string        // such as "ImagePullBackOff: …"
+	Class    string        // the same for all names that one trouble has in turn
+	Patience time.Duration // how long it may last until it counts as final
+	Hopeful  bool          // it never counts as final: a place may get free, a program may start at the next try
+	Log      string        // the container whose log may explain it
+}
+
+// How long a trouble may last that can be one of a moment.
+const (
+	PullPatience   = 45 * time.Second // at least two more tries of the kubelet, and time for a registry to restart
+	ConfigPatience = 10 * time.Second // a Secret or ConfigMap may be written a moment later
+	startPatience  = 20 * time.Second
+	// Crashes is how often a container may crash: a program may need what starts
+	// at the same time.
+	Crashes = 3
+)
+
+// ClassPlace is the class of the trouble that a pod gets no node.
+const ClassPlace = "place"
+
+// PodTrouble returns what keeps a pod from getting ready, or nil.
+func PodTrouble(p *corev1.Pod) *Trouble {
+	var found *Trouble
+	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+		for i := range list {
+			t := containerTrouble(&list[i])
+			if t != nil && (found == nil || found.Hopeful && !t.Hopeful) {
+				found = t
+			}
+		}
+	}
+	if found != nil {
+		return found
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return &Trouble{Class: ClassPlace, What: Reason(c.Reason, c.Message), Hopeful: true}
+		}
+	}
+	if p.Status.Phase == corev1.PodFailed {
+		return &Trouble{Class: "end", What: Reason(cmp.Or(p.Status.Reason, "Failed"), p.Status.Message), Hopeful: true}
+	}
+	return nil
+}
+
+func containerTrouble(s *corev1.ContainerStatus) *Trouble {
+	// It has crashed once more than it was started again.
+	enough := s.RestartCount+1 >= Crashes
+	if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
+		return &Trouble{Class: "crash", What: Ended(s.Name, t), Hopeful: !enough, Log: s.Name}
+	}
+	w := s.State.Waiting
+	if w == nil {
+		return nil
+	}
+	t := &Trouble{Class: w.Reason, What: Reason(w.Reason, w.Message)}
+	switch w.Reason {
+	case "InvalidImageName", "ErrImageNeverPull":
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
+		t.Class = "pull"
+		if !final(w.Message) {
+			t.Patience = PullPatience
+		}
+	case "CreateContainerConfigError":
+		t.Patience = ConfigPatience
+	case "CreateContainerError", "RunContainerError", "PostStartHookError", "PreStartHookError":
+		t.Class, t.Patience = "start", startPatience
+		t.Log = s.Name
+	case "CrashLoopBackOff":
+		t.Class, t.Log = "crash", s.Name
+		last := s.LastTerminationState.Terminated
+		if last != nil {
+			t.What = "CrashLoopBackOff: " + Ended(s.Name, last)
+		}
+		// A program that is not there does not come with the next try.
+		cannot := last != nil && (last.Reason == "StartError" || last.Reason == "ContainerCannotRun")
+		t.Hopeful = !enough && !cannot
+	default: // such as ContainerCreating
+		return nil
+	}
+	return t
+}
+
+// final reports whether a failure to pull an image will be the same with the
+// next try: the registry has answered.
+func final(message string) bool {
+	m := strings.ToLower(message)
+	for _, sign := range []string{
+		"not found", "manifest unknown", "name unknown", "repository does not exist", "no match for platform",
+		"pull access denied", "unauthorized", "authorization failed", "403 forbidden", "invalid reference format",
+	} {
+		if strings.Contains(m, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// Ended says how a container ended.
+func Ended(container string, t *corev1.ContainerStateTerminated) string {
+	text := fmt.Sprintf("container %s exited with status %d", container, t.ExitCode)
+	if t.Signal != 0 {
+		text = fmt.Sprintf("container %s was ended by signal %d", container, t.Signal)
+	}
+	if t.Reason != "" && t.Reason != "Error" {
+		text += " (" + t.Reason + ")"
+	}
+	if m := strings.TrimSpace(t.Message); m != "" {
+		text += ": " + Clip(OneLine(m), 300)
+	}
+	return text
+}
+
+// Reason joins a reason and its message.
+func Reason(reason, message string) string {
+	if message = OneLine(message); message == "" {
+		return reason
+	}
+	return reason + ": " + Clip(message, 500)
+}
+
+// OneLine makes one line of a text.
+func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// EventTime returns when an event happened last.
+func EventTime(e *corev1.Event) time.Time {
+	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	}
+	return e.CreationTimestamp.Time
+}
+
+// PodReady reports whether a pod is ready.
+func PodReady(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// Replicas returns how many are wanted; not said means one.
+func Replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+// Clip shortens s to n bytes.
+func Clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,19 +99,33 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 	}
 	check("env", a.Env)
 	check("secrets", a.Secrets)
-	if _, replaced := a.Values["env"]; replaced {
-		c.wrong("values", problemf("replaces all variables, and those with the credentials among them").in("env").hinted("write env = {…}"))
+	for _, own := range []struct{ key, message, hint string }{
+		{"env", "replaces all variables, and those with the credentials among them", "write env = {…}"},
+		{"ports", "replaces the port of the database, which .port and .url have", "write ports = […]"},
+		{"volumes", "replaces all volumes, and the one with the data among them", `write storage = "10Gi" for the data, and volumes = […] for more`},
+	} {
+		if _, replaced := a.Values[own.key]; replaced && c.ok("values") {
+			c.wrongValue([]string{own.key}, problemf("%s", own.message).hinted("%s", own.hint))
+		}
 	}
 	own := slices.Concat(a.Command, a.Args)
+	param := "args"
+	if len(a.Args) == 0 {
+		param = "command"
+	}
+	for _, key := range []string{"command", "args"} {
+		if list, _ := a.Values[key].([]any); len(list) > 0 {
+			param = "values"
+			for _, v := range list {
+				own = append(own, fmt.Sprint(v))
+			}
+		}
+	}
 	if len(e.Args) == 0 || len(own) == 0 {
 		return
 	}
 	password := e.Args[slices.IndexFunc(e.Args, func(arg string) bool { return strings.HasPrefix(arg, "$(") })]
 	if !slices.ContainsFunc(own, func(arg string) bool { return strings.Contains(arg, strings.Trim(password, "$()")) }) {
-		param := "args"
-		if len(a.Args) == 0 {
-			param = "command"
-		}
 		c.wrong(param, problemf("without %s the server has no password, and .url is wrong", password).
 			hinted("without args= it runs with %s; add --requirepass %s to yours", literals(e.Args), password))
 	}

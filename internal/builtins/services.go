@@ -173,6 +173,9 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	}
 	if a.Chart == nil && c.ok("values") {
 		c.values(t, a.Values)
+		if c.ok("values") {
+			c.overridden(a)
+		}
 	}
 	w.Env = joinEnv(c, a.Env, a.Secrets)
 	if a.Chart == nil {

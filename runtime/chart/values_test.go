@@ -109,7 +109,8 @@ Made from internal/chartspec and the charts; the test of runtime/chart rewrites 
 
 A service without ` + "`chart=`" + ` gets a chart that is generated for it. ` + "`values=`" + ` goes over the chart's own values, key by key; ` + "`None`" + ` takes
 a default away. A key that is not listed here, or a value of another type, is an error of the evaluation: ` + "`pipe plan`, `pipe lint`" + `
-and ` + "`pipe eject`" + ` find it without a cluster. Where a parameter of the service says the same, write the parameter. For what no
+and ` + "`pipe eject`" + ` find it without a cluster. Where a parameter of the service says the same, write the parameter:
+a key that replaces what an argument of the call gives (` + "`env`" + ` beside ` + "`env=`" + `), or what pipe sets (` + "`image.tag`" + `), is an error, too. For what no
 key says, [eject](howto/leave-pipe.md) the chart and change it.
 `)
 	database := kinds[chartspec.Service]

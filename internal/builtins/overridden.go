@@ -1,0 +1,139 @@
+package builtins
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An override is a key of a generated chart's values that arguments of the service
+// give, too.
+type override struct {
+	path   []string
+	params []string
+}
+
+// overrides are these keys. Those of resources= and labels= are compared one by one.
+var overrides = []override{
+	{[]string{"replicas"}, []string{"replicas"}},
+	{[]string{"command"}, []string{"command"}},
+	{[]string{"args"}, []string{"args"}},
+	{[]string{"env"}, []string{"env", "secrets"}},
+	{[]string{"ports"}, []string{"ports"}},
+	{[]string{"health"}, []string{"health"}},
+	{[]string{"volumes"}, []string{"volumes", "storage"}},
+	{[]string{"job", "schedule"}, []string{"schedule"}},
+	{[]string{"job", "retries"}, []string{"retries"}},
+	{[]string{"job", "seconds"}, []string{"timeout"}},
+}
+
+// fixed are keys that pipe sets in generated charts, and what to write instead.
+var fixed = []struct {
+	path []string
+	hint string
+}{
+	{[]string{"image", "reference"}, `write image = "name:tag"`},
+	{[]string{"image", "repository"}, `write image = "name:tag"`},
+	{[]string{"image", "tag"}, `write image = "name:tag"`},
+	{[]string{"image", "digest"}, `write image = "name@sha256:…"`},
+	{[]string{"global", "pipe"}, "leave it out: charts read it, and pipe finds what it deployed by it"},
+}
+
+// overridden checks that values= for a generated chart has nothing that an argument
+// of the call gives, too: values= goes over it, so that the argument would count for
+// nothing. A value that is the same contradicts nothing.
+func (c *Call) overridden(a *common) {
+	for _, f := range fixed {
+		if _, has := lookup(a.Values, f.path); has {
+			c.wrongValue(f.path, problemf("pipe sets it").hinted("%s", f.hint))
+		}
+	}
+	for _, o := range overrides {
+		v, has := lookup(a.Values, o.path)
+		if !has {
+			continue
+		}
+		for _, param := range o.params {
+			if given := c.argument(param); given != nil && !same(given, v) {
+				c.contradiction(o.path, param)
+				break
+			}
+		}
+	}
+	if labels, ok := a.Values["labels"].(map[string]any); ok {
+		for _, name := range sortedKeys(labels) {
+			if given, has := a.Labels[name]; has && labels[name] != given {
+				c.contradiction([]string{"labels", name}, "labels")
+			}
+		}
+	}
+	if a.Resources == nil {
+		return
+	}
+	r := a.Resources.plan
+	for _, of := range []struct{ kind, name, given string }{
+		{"requests", "cpu", r.CPU}, {"requests", "memory", r.Memory}, {"limits", "cpu", r.CPULimit}, {"limits", "memory", r.MemoryLimit},
+	} {
+		path := []string{"resources", of.kind, of.name}
+		if v, has := lookup(a.Values, path); has && of.given != "" && v != of.given {
+			c.contradiction(path, "resources")
+		}
+	}
+}
+
+// contradiction reports that values= and an argument both give what is at path.
+func (c *Call) contradiction(path []string, param string) {
+	c.wrongValue(path, problemf("%s= is given, too, and would count for nothing", param).
+		hinted("write it as %s = …, and leave it out of values=", param),
+		plan.Related{Pos: c.paramPos(c.Func.byName[param], nil), Message: param + "= is given here"})
+}
+
+// wrongValue reports p about the key of values= at path.
+func (c *Call) wrongValue(path []string, p *problem, related ...plan.Related) {
+	i := c.Func.byName["values"]
+	at := make([]any, len(path))
+	for n, key := range path {
+		at[n] = key
+	}
+	at[len(at)-1] = keyAt(path[len(path)-1])
+	p.msg = "values" + elem(at) + ": " + p.msg
+	d := c.diagnostic(c.paramPos(i, at), p)
+	d.Related = related
+	c.Session.Report(d)
+	c.failed |= 1 << i
+}
+
+// argument returns the argument of that parameter, or nil if the call does not give
+// it, or gives what says nothing: None or something empty.
+func (c *Call) argument(param string) starlark.Value {
+	i := slices.IndexFunc(c.kwargs, func(kv starlark.Tuple) bool { return string(kv[0].(starlark.String)) == param })
+	if i < 0 || c.kwargs[i][1] == starlark.None || starlark.Len(c.kwargs[i][1]) == 0 {
+		return nil
+	}
+	return c.kwargs[i][1]
+}
+
+// same reports whether an argument says what a value says, which is known of numbers and
+// strings.
+func same(argument starlark.Value, v any) bool {
+	switch a := argument.(type) {
+	case starlark.Int:
+		return strings.TrimSuffix(fmt.Sprint(v), ".0") == a.String()
+	case starlark.String:
+		return v == string(a)
+	}
+	return false
+}
+
+// lookup returns what values have at path, and whether they have something there, even None.
+func lookup(values map[string]any, path []string) (any, bool) {
+	for _, key := range path[:len(path)-1] {
+		values, _ = values[key].(map[string]any)
+	}
+	v, has := values[path[len(path)-1]]
+	return v, has
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -92,14 +91,16 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	return opts, nil
 }
 
-// checkCredentials refuses addresses with a user or a password in them, as the
+// checkCredentials refuses addresses with credentials in them, as the
 // language does: they would be in messages, and others see the command line.
 func checkCredentials(cmd *cobra.Command, opts local.Options) error {
-	if redact.Credentials(opts.Registry) {
-		return usagef(cmd, "the address of the registry has a user or a password in it: remove it, and log in: docker login HOST")
+	if held := redact.Credentials(opts.Registry); held != "" {
+		return usagef(cmd, "the address of the registry has %s in it: remove it, and log in: docker login HOST", held)
 	}
-	if slices.ContainsFunc(opts.BuildKit, redact.Credentials) {
-		return usagef(cmd, "the address of the builder has a user or a password in it: remove it; a builder at tcp:// knows who may build by certificates: --buildkit-tls")
+	for _, addr := range opts.BuildKit {
+		if held := redact.Credentials(addr); held != "" {
+			return usagef(cmd, "the address of the builder has %s in it: remove it; a builder at tcp:// knows who may build by certificates: --buildkit-tls", held)
+		}
 	}
 	return nil
 }

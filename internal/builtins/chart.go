@@ -28,13 +28,19 @@ type chartArgs struct {
 	ValuesFiles []string `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call; later ones win"`
 }
 
-// repoHint says where credentials of a chart repository belong.
-const repoHint = "remove it, and give it to Helm: helm repo add NAME URL --username USER --password-stdin"
+// credentialsHint says where credentials of the address of a chart belong: Helm keeps
+// those of a repository, Docker those of a registry.
+func credentialsHint(address string) string {
+	if strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://") {
+		return "remove it, and give Helm a user and a password for the repository: helm repo add NAME URL --username USER --password-stdin"
+	}
+	return loginHint
+}
 
 var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service brings instead of the generated one.",
 	func(c *Call, a *chartArgs) (starlark.Value, error) {
 		out := plan.Chart{Ref: a.Ref, Version: a.Version, Repo: a.Repo, Pos: c.Pos()}
-		inRepo, inRef := checkCredentials(a.Repo, repoHint), checkCredentials(a.Ref, loginHint)
+		inRepo, inRef := checkCredentials(a.Repo, credentialsHint(a.Repo)), checkCredentials(a.Ref, credentialsHint(a.Ref))
 		switch {
 		case !c.ok("ref"):
 		case inRepo != nil || inRef != nil:
@@ -52,6 +58,8 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 			if p := checkImage(strings.TrimPrefix(a.Ref, "oci://")); p != nil {
 				c.wrong("ref", problemf("%q is no reference of a chart", clip(a.Ref)).hinted(`write such as "oci://ghcr.io/owner/chart"`))
 			}
+		case strings.HasPrefix(a.Ref, "https://"), strings.HasPrefix(a.Ref, "http://"):
+			c.wrong("ref", problemf("%q is not a chart", clip(a.Ref)).hinted(`a chart of a repository is written as chart("name", repo = "https://…", version = "…")`))
 		case strings.Contains(a.Ref, "://"):
 			c.wrong("ref", problemf("%q is no chart", clip(a.Ref)).hinted("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
 		default:

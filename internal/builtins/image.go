@@ -79,14 +79,15 @@ const refMost = 1000
 // loginHint says where credentials of a registry belong.
 const loginHint = "remove it, and log in: docker login HOST"
 
-// checkCredentials refuses an address with a user or a password in it: what a
-// Pipelinefile says is in plans, which are stored and shown. The hint says where
-// they belong. This is checked first, so that no other message shows the address.
+// checkCredentials refuses an address with credentials in it: what a Pipelinefile
+// says is in plans, which are stored and shown. The hint says where they belong. This
+// is checked first, so that no other message shows the address.
 func checkCredentials(address, hint string) *problem {
-	if !redact.Credentials(address) {
+	held := redact.Credentials(address)
+	if held == "" {
 		return nil
 	}
-	return problemf("has a user or a password in it").hinted("%s", hint)
+	return problemf("has %s in it", held).hinted("%s", hint)
 }
 
 // checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].

@@ -52,6 +52,8 @@ func TestParseLoadRefuses(t *testing.T) {
 		{"git+https://me:hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 		{"git+https://hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 		{"git+ssh://git:hunter2@example.com/lib@v1//web.star", `"git+ssh://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+https://example.com/lib?token=hunter2@v1//web.star", `"git+https://example.com/lib?REDACTED" has a query that may hold a token in it: leave it to a credential helper of git or Docker`},
+		{"oci://example.com/lib?token=hunter2:v1//web.star", `"oci://example.com/lib?REDACTED" has a query that may hold a token in it: leave it to a credential helper of git or Docker`},
 		{"git+http://example.com/lib@v1//web.star", `"git+http://example.com/lib@v1": git+http is for this machine only, write git+https`},
 		{"git+file://host/lib@v1//web.star", `"git+file://host/lib@v1": after git+file:// comes an absolute path, such as git+file:///srv/lib@v1`},
 		{"oci://example.com/lib//web.star", `"oci://example.com/lib" has no tag: write such as :v1.2.3 after the repository`},

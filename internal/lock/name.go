@@ -151,6 +151,9 @@ func (m *Module) checkHost(name string) error {
 		}
 		h = h[at+1:]
 	}
+	if strings.Contains(name, "?") {
+		return fmt.Errorf("%q has a query that may hold a token in it: leave it to a credential helper of git or Docker", redact.URLs(name))
+	}
 	if !host.MatchString(h) {
 		return fmt.Errorf("%q has no host, or one that is written wrongly", redact.URLs(name))
 	}

@@ -2,23 +2,34 @@ package redact
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Credentials reports whether an address holds credentials: a user or a password
-// before the host. The address is a URL, or a reference such as
+// Credentials returns what an address holds that must not be shown, as words for a
+// message, or "": a user or a password before the host, or a query, in which there may
+// be a token or a signature. The address is a URL, or a reference such as
 // "ghcr.io/acme/web@sha256:…". A user alone is none in an address of SSH
 // ("ssh://deploy@host/x", "git@host:x") or of git, as it is not a secret there.
 // What is not a valid URL is judged by what a person would have meant by it: in
 // "https://me:pass/word@host" everything before the last "@" is credentials.
-func Credentials(address string) bool {
+func Credentials(address string) string {
+	end := 0
 	scheme, rest, ok := strings.Cut(address, "://")
-	if !ok {
-		return nameEnd(address) > 0 && !sshAddress(address)
+	if ok {
+		end = userEnd(scheme, rest)
+	} else if rest = address; !sshAddress(address) {
+		end = nameEnd(address)
 	}
-	return userEnd(scheme, rest) > 0
+	if end > 0 {
+		return "a user or a password"
+	}
+	if len(queryValues(rest)) > 0 {
+		return "a query that may hold a token"
+	}
+	return ""
 }
 
 // URLs returns text without the credentials and the queries of the addresses in
@@ -74,11 +85,19 @@ func secrets(word string, queries bool) []span {
 		// Here "me@host" may be an address of mail, and "me:secret@host" is none.
 		end := nameEnd(word)
 		user, _, ok := strings.Cut(word[:end], ":")
-		from := strings.LastIndexAny(user, `"'([{<=,`) + 1
-		if !ok || from == len(user) {
+		if from := strings.LastIndexAny(user, `"'([{<=,`) + 1; ok && from < len(user) {
+			return []span{{from, end}}
+		}
+		values := queryValues(word)
+		if !queries || len(values) == 0 {
+			return values
+		}
+		// Without a scheme "?" may be anything.
+		q := strings.IndexByte(word, '?')
+		if !strings.ContainsAny(word[:q], "./") || !strings.Contains(word[q:values[0].from], "=") {
 			return nil
 		}
-		return []span{{from, end}}
+		return []span{{q + 1, len(word)}}
 	}
 	var found []span
 	for ok {
@@ -96,8 +115,43 @@ func secrets(word string, queries bool) []span {
 		}
 		if q := strings.IndexByte(this[end:], '?'); q >= 0 && queries {
 			found = append(found, span{from + end + q + 1, from + len(this)})
+		} else if q >= 0 {
+			for _, v := range queryValues(this[end:]) {
+				found = append(found, span{from + end + v.from, from + end + v.to})
+			}
 		}
 		before, rest, ok = strings.Cut(next, "://")
+	}
+	return found
+}
+
+// harmless are parameters of a query that are no secret: those of a builder's address
+// (kube-pod://name?namespace=ci).
+var harmless = []string{"context", "namespace", "container", "kubeconfig"}
+
+// queryValues returns where the values are in the query of an address, if it has one.
+// The address may be followed by what ends a string of a program.
+func queryValues(address string) []span {
+	q := strings.IndexByte(address, '?')
+	if q < 0 {
+		return nil
+	}
+	var found []span
+	for from := q + 1; from < len(address); {
+		n := strings.IndexAny(address[from:], "&;\"'`)],}>#")
+		if n < 0 {
+			n = len(address) - from
+		}
+		name, value, ok := strings.Cut(address[from:from+n], "=")
+		if !ok {
+			name, value = "", name
+		}
+		if value != "" && !slices.Contains(harmless, name) {
+			found = append(found, span{from + n - len(value), from + n})
+		}
+		if from += n + 1; from <= len(address) && !strings.ContainsRune("&;", rune(address[from-1])) {
+			break
+		}
 	}
 	return found
 }

@@ -46,6 +46,8 @@ func TestURLs(t *testing.T) {
 		"me:secret@ghcr.io/w@sha256:abcd":                  "REDACTED@ghcr.io/w@sha256:abcd",
 		`registry="me:secret@ghcr.io/x",`:                  `registry="REDACTED@ghcr.io/x",`,
 		`{"a":"@std//x"}`:                                  `{"a":"@std//x"}`,
+		"ghcr.io/acme/web?token=secret":                    "ghcr.io/acme/web?REDACTED",
+		"ghcr.io/acme/web?":                                "ghcr.io/acme/web?",
 		"ask bob@example.com":                              "ask bob@example.com",
 		"Pipelinefile:3:1: what?":                          "Pipelinefile:3:1: what?",
 	} {
@@ -60,19 +62,31 @@ func TestCredentials(t *testing.T) {
 		"https://me:secret@host/x", "https://token@host/x", "https://:secret@host", "https://me:sec/ret@host/x", "oci://me:secret@host/chart",
 		"tcp://me:secret@host:1234", "ssh://git:secret@host/x", "git:secret@host:x", "me:secret@ghcr.io", "token@ghcr.io/acme", "token@ghcr.io", "token@127.0.0.1:5000", "token@host:5000/acme", "token@localhost/x", "me:secret@ghcr.io/w@sha256:abc",
 	} {
-		if !redact.Credentials(yes) {
-			t.Errorf("Credentials(%q) = false", yes)
+		if got := redact.Credentials(yes); got != "a user or a password" {
+			t.Errorf("Credentials(%q) = %q", yes, got)
 		}
 		if got := redact.URLs(yes); strings.Contains(got, "secret") || strings.Contains(got, "sec/ret") {
 			t.Errorf("URLs(%q) = %q", yes, got)
 		}
 	}
+	for _, query := range []string{
+		"https://host/x?token=secret", "https://host/x?a=b&sig=secret", "https://host?secret", "https://git@host/x?private_token=secret", "oci://host/x?token=secret",
+		"ghcr.io/acme/web?token=secret", "git@host:owner/name?token=secret", "ssh://git@host/x?token=secret", "kube-pod://name?namespace=ci&token=secret",
+	} {
+		if got := redact.Credentials(query); got != "a query that may hold a token" {
+			t.Errorf("Credentials(%q) = %q", query, got)
+		}
+		if got := redact.Source(`f("` + query + `", b = 1)`); strings.Contains(got, "secret") || !strings.HasSuffix(got, `x", b = 1)`) {
+			t.Errorf("Source(%q) = %q", query, got)
+		}
+	}
 	for _, no := range []string{
+		"kube-pod://name?namespace=ci&context=dev", "docker-container://buildkitd?context=dev", "https://host/x?", "what?",
 		"", "https://host/x", "https://host:80/a@b", "https://[::1]:80/a@b", "https://git@host/x", "ssh://deploy@host/x", "git@host:owner/name", "deploy@host:x",
 		"redis:7", "redis@v1", "redis@v1.2", "redis@sha256", "redis@md5:abc", "redis:7@sha256:abc", "ghcr.io/acme/web@sha256:abc", "127.0.0.1:5000/acme", "unix:///run/buildkit.sock", "docker-container://buildkitd",
 	} {
-		if redact.Credentials(no) {
-			t.Errorf("Credentials(%q) = true", no)
+		if got := redact.Credentials(no); got != "" {
+			t.Errorf("Credentials(%q) = %q", no, got)
 		}
 	}
 }
@@ -81,7 +95,10 @@ func TestSource(t *testing.T) {
 	for in, want := range map[string]string{
 		"x = 1\n": "x = 1\n",
 		"chart(\"a\", repo = \"https://u:pässword@h/x\")\nb\n": "chart(\"a\", repo = \"https://xxxxxxxxxx@h/x\")\nb\n",
-		"http(\"https://h/x?a=b\")\n":                          "http(\"https://h/x?a=b\")\n",
+		"http(\"https://h/x?a=b\")\n":                          "http(\"https://h/x?a=x\")\n",
+		"f(\"https://h/x?a=bc&sig=d\", 'https://h?e=f')":       "f(\"https://h/x?a=xx&sig=x\", 'https://h?e=x')",
+		"registry=\"ghcr.io/x?token=abc\")":                    "registry=\"ghcr.io/x?token=xxx\")",
+		"x = 1 if a else b # what?":                            "x = 1 if a else b # what?",
 	} {
 		if got := redact.Source(in); got != want {
 			t.Errorf("Source(%q) = %q, want %q", in, got, want)

@@ -217,9 +217,10 @@ func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
 // CheckAddress says what is wrong with an address that no builder can have.
 func CheckAddress(addr string) error {
 	scheme, rest, ok := strings.Cut(addr, "://")
+	held := redact.Credentials(addr)
 	switch {
-	case redact.Credentials(addr):
-		return errors.New("the address has a user or a password in it: builders know who may build by certificates")
+	case held != "":
+		return fmt.Errorf("the address has %s in it: builders know who may build by certificates", held)
 	case !ok || rest == "":
 		return errors.New("that is no address")
 	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):

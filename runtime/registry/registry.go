@@ -76,8 +76,8 @@ func New(o Options) (*Registry, error) {
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
 	}
-	if redact.Credentials(r.prefix) {
-		return nil, fmt.Errorf("registry %q: it has a user or a password in it: remove it, and log in: docker login HOST", redact.URLs(o.Prefix))
+	if held := redact.Credentials(r.prefix); held != "" {
+		return nil, fmt.Errorf("registry %q: it has %s in it: remove it, and log in: docker login HOST", redact.URLs(o.Prefix), held)
 	}
 	if scheme, _, ok := strings.Cut(r.prefix, "://"); ok {
 		return nil, fmt.Errorf("registry %q: leave %s:// out", redact.URLs(o.Prefix), scheme)

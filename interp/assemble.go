@@ -28,7 +28,7 @@ func (e *evaluation) missing() *plan.Diagnostic {
 		value := strings.ToUpper(m.Type)
 		set = append(set, fmt.Sprintf("--set %s=%s", m.Name, value))
 	}
-	d := plan.Diagnostic{Severity: plan.Error, Pos: list[0].Pos}
+	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: list[0].Pos}
 	d.Message = fmt.Sprintf("the parameter %s needs a value", names[0])
 	if len(names) > 1 {
 		d.Message = fmt.Sprintf("the parameters %s need values", strings.Join(names, ", "))
@@ -72,7 +72,7 @@ func (e *evaluation) unknownParams() {
 			other = "it declares " + strings.Join(names, ", ")
 		}
 		e.session.ReportSure(plan.Diagnostic{
-			Severity: plan.Error, Pos: plan.Pos{File: e.name}, Hint: suggest(name, names, other),
+			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: suggest(name, names, other),
 			Message: fmt.Sprintf("there is no parameter %q, but a value of it is given", name),
 		})
 	}
@@ -86,7 +86,7 @@ func (e *evaluation) assemble() *plan.Plan {
 		p.Pipeline = *s.Pipeline
 	} else {
 		s.Report(plan.Diagnostic{
-			Severity: plan.Error, Pos: plan.Pos{File: e.name}, Message: "pipeline() is not called",
+			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Message: "pipeline() is not called",
 			Hint: fmt.Sprintf("start with: pipeline(%q)", "name"),
 		})
 	}
@@ -132,7 +132,7 @@ func (e *evaluation) skips() {
 				names = nil
 			}
 			s.Report(plan.Diagnostic{
-				Severity: plan.Error, Pos: skip.Pos, Stack: skip.Stack, Hint: suggest(skip.Service, names, ""),
+				Severity: plan.SeverityError, Pos: skip.Pos, Stack: skip.Stack, Hint: suggest(skip.Service, names, ""),
 				Message: fmt.Sprintf("skip: there is no service %q", skip.Service),
 			})
 			continue
@@ -198,7 +198,7 @@ func (e *evaluation) checkBuild(b *plan.BuildSpec) {
 		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
 		if slices.Contains(words, env) {
 			e.session.Report(plan.Diagnostic{
-				Severity: plan.Warning, Pos: b.Pos, Rule: "build-env",
+				Severity: plan.SeverityWarning, Pos: b.Pos, Rule: "build-env",
 				Message: fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
 				Hint:    "each environment then builds an image of its own: pass it as env= instead",
 			})

@@ -31,7 +31,7 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 				at = "any host"
 			}
 			d := plan.Diagnostic{
-				Severity: plan.Error, Pos: p.Pos, Stack: s.Stack,
+				Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack,
 				Message: fmt.Sprintf("%s and %s are both public at %s, /", other.Plan.Name, s.Plan.Name, at),
 				Hint:    "an address leads to one port of one service: give each its own host = …",
 				Related: []plan.Related{{Pos: where[a], Message: other.Plan.Name + " is public here"}},
@@ -61,7 +61,7 @@ func (e *evaluation) locals(services []*builtins.Service) {
 				continue
 			}
 			d := plan.Diagnostic{
-				Severity: plan.Error, Pos: l.Pos, Stack: s.Stack,
+				Severity: plan.SeverityError, Pos: l.Pos, Stack: s.Stack,
 				Message: fmt.Sprintf("%s and %s both have the local port %d", other.service, s.Plan.Name, l.Port),
 				Hint:    "a local port leads to one port of one service: give each another local = …",
 				Related: []plan.Related{{Pos: other.pos, Message: other.service + " has it here"}},
@@ -101,7 +101,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 				hint = fmt.Sprintf("it has no key %q: %s", key, hint)
 			}
 			e.session.Report(plan.Diagnostic{
-				Severity: plan.Warning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint, Rule: "own-credentials",
+				Severity: plan.SeverityWarning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint, Rule: "own-credentials",
 				Message: fmt.Sprintf("%s of %s is taken from the secret %s, which is made for the database %s when it is deployed", v.Name, s.Plan.Name, v.Secret.Name, db.Plan.Name),
 				Related: []plan.Related{{Pos: db.Plan.Pos, Message: "the database is here"}},
 			})
@@ -123,7 +123,7 @@ func (e *evaluation) unbuilt(p *plan.Plan, services []*builtins.Service) {
 			continue
 		}
 		e.session.Report(plan.Diagnostic{
-			Severity: plan.Warning, Pos: u.Pos, Stack: s.Stack, Rule: "unbuilt",
+			Severity: plan.SeverityWarning, Pos: u.Pos, Stack: s.Stack, Rule: "unbuilt",
 			Message: fmt.Sprintf("%s has a chart, so that %s is not built", s.Plan.Name, u.Dockerfile),
 			Hint:    "write source = local(\".\") to build it for the chart, or source = None if the chart brings its own image",
 			Related: []plan.Related{{Pos: plan.Pos{File: u.Dockerfile}, Message: "nothing builds this file"}},

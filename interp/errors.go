@@ -77,7 +77,7 @@ func (e *evaluation) pos(p syntax.Position) plan.Pos {
 
 // report records err, with its hint, at pos.
 func (e *evaluation) report(pos plan.Pos, err error) {
-	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Message: err.Error(), Stack: e.loads()}
+	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: pos, Message: err.Error(), Stack: e.loads()}
 	_, d.Hint, _ = explain.Of(err)
 	e.session.Report(d)
 }
@@ -101,7 +101,7 @@ func (e *evaluation) fatal(err error) {
 	var inner *starlark.EvalError
 	for next := err; errors.As(next, &inner); next = inner.Unwrap() {
 	}
-	d := plan.Diagnostic{Severity: plan.Error, Pos: plan.Pos{File: e.name}, Message: err.Error()}
+	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Message: err.Error()}
 	var stack starlark.CallStack
 	var c *crash
 	switch {
@@ -158,7 +158,7 @@ func (e *evaluation) unparsed(text []byte, err error) error {
 	if !errors.As(err, &s) {
 		return err
 	}
-	d := plan.Diagnostic{Severity: plan.Error, Pos: e.pos(s.Pos), Message: s.Msg, Stack: e.loads()}
+	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: e.pos(s.Pos), Message: s.Msg, Stack: e.loads()}
 	explainParse(&d, text, e.session.Source(d.Pos.File).Line)
 	e.session.Report(d)
 	return builtins.ErrReported

@@ -154,7 +154,7 @@ func evaluate(ctx context.Context, file string, opts Options, run func(*evaluati
 func notFound(name, where string) *Error {
 	return &Error{
 		Diagnostics: []plan.Diagnostic{{
-			Severity: plan.Error, Pos: plan.Pos{File: name}, Message: "there is no such file: looked for " + where,
+			Severity: plan.SeverityError, Pos: plan.Pos{File: name}, Message: "there is no such file: looked for " + where,
 			Hint: "give the path of a Pipelinefile, or go to the folder that has one",
 		}},
 		Inputs: []plan.Input{{Path: name, Kind: plan.InputModule}},

@@ -266,7 +266,7 @@ func (e *evaluation) cycle(m *module, at plan.Pos) error {
 		start++
 	}
 	names := []string{m.src.String()}
-	d := plan.Diagnostic{Severity: plan.Error, Pos: at}
+	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: at}
 	for _, next := range e.loading[start+1:] {
 		names = append(names, next.src.String())
 		d.Related = append(d.Related, plan.Related{Pos: next.pos, Message: next.pos.File + " loads " + next.src.String()})

@@ -14,7 +14,7 @@ import (
 // if nothing is wrong with it. It is an *Error with the rules that the plan
 // breaks, in source order: the file that calls pipeline() first. A diagnostic
 // needs no more than a message and a position of the plan, such as that of a
-// service: it gets the severity [plan.Error] and the text of its line.
+// service: it gets the severity [plan.SeverityError] and the text of its line.
 //
 // root is the workspace that the plan was evaluated in. A line stays empty where
 // its file is not there any more as evaluation has read it.
@@ -26,7 +26,7 @@ func Refuse(root string, p *plan.Plan, wrong []plan.Diagnostic) error {
 	wrong = slices.Clone(wrong)
 	for i := range wrong {
 		d := &wrong[i]
-		d.Severity = cmp.Or(d.Severity, plan.Error)
+		d.Severity = cmp.Or(d.Severity, plan.SeverityError)
 		d.Line = cmp.Or(d.Line, line(d.Pos))
 		d.Related = slices.Clone(d.Related)
 		for j := range d.Related {

@@ -29,7 +29,7 @@ func TestRefuse(t *testing.T) {
 		{Pos: p.Service("b").Pos, Message: "b has no owner", Related: []plan.Related{{Pos: p.Pipeline.Pos, Message: "of this pipeline"}}},
 		{Pos: plan.Pos{File: "@std//web.star", Line: 1, Col: 1}, Message: "in a library"},
 		{Pos: plan.Pos{File: "../secret", Line: 1, Col: 1}, Message: "outside"},
-		{Severity: plan.Warning, Pos: p.Pipeline.Pos, Message: "the name is short"},
+		{Severity: plan.SeverityWarning, Pos: p.Pipeline.Pos, Message: "the name is short"},
 		{Message: "no position"},
 	}
 	err = interp.Refuse(root, p, wrong)
@@ -53,7 +53,7 @@ lib/a.star:2:5: a has no owner
 		t.Errorf("Refuse (-want +got):\n%s", diff)
 	}
 	var refused *interp.Error
-	if !errors.As(err, &refused) || !cmp.Equal(refused.Inputs, p.Inputs) || refused.Diagnostics[0].Severity != plan.Warning || refused.Diagnostics[1].Severity != plan.Error {
+	if !errors.As(err, &refused) || !cmp.Equal(refused.Inputs, p.Inputs) || refused.Diagnostics[0].Severity != plan.SeverityWarning || refused.Diagnostics[1].Severity != plan.SeverityError {
 		t.Errorf("Refuse = %#v", err)
 	}
 	if wrong[0].Line != "" || wrong[1].Related[0].Line != "" {

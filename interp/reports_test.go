@@ -63,7 +63,7 @@ func TestManyWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := p.Warnings[len(p.Warnings)-1]
-	if len(p.Warnings) != 51 || last.Message != "150 more warnings, from here on" || last.Severity != plan.Warning || last.Pos.Line != 3 {
+	if len(p.Warnings) != 51 || last.Message != "150 more warnings, from here on" || last.Severity != plan.SeverityWarning || last.Pos.Line != 3 {
 		t.Errorf("%d warnings, the last is %s", len(p.Warnings), last)
 	}
 }

@@ -149,7 +149,7 @@ func (st *stages) former(name string) *stage {
 
 // unknown reports that ref names no stage, or a removed one.
 func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos plan.Pos, stack []plan.Frame) {
-	d := plan.Diagnostic{Severity: plan.Error, Pos: pos, Stack: stack}
+	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: pos, Stack: stack}
 	if in != nil {
 		d.Message = fmt.Sprintf("%s: the stage %q is removed", what, in.name)
 		d.Related = []plan.Related{{Pos: in.removed.Pos, Message: "removed here"}}
@@ -191,7 +191,7 @@ func (st *stages) unique() {
 	for _, in := range st.running {
 		if first := st.byName[in.name]; first != nil {
 			st.session.Report(plan.Diagnostic{
-				Severity: plan.Error, Pos: in.where(), Message: fmt.Sprintf("there is a stage %q already", in.name),
+				Severity: plan.SeverityError, Pos: in.where(), Message: fmt.Sprintf("there is a stage %q already", in.name),
 				Related: related(first.where(), "named here"),
 			})
 			continue
@@ -199,7 +199,7 @@ func (st *stages) unique() {
 		st.byName[in.name] = in
 		if first := orders[in.Plan.Order]; first != nil {
 			st.session.Report(plan.Diagnostic{
-				Severity: plan.Error, Pos: in.Plan.Pos,
+				Severity: plan.SeverityError, Pos: in.Plan.Pos,
 				Message: fmt.Sprintf("the stages %q and %q have one order, %d", first.name, in.name, in.Plan.Order),
 				Hint:    "give one of them another order=", Related: related(first.Plan.Pos, "declared here"),
 			})
@@ -224,7 +224,7 @@ func (st *stages) resolveRules() {
 	for _, r := range st.session.Rules {
 		if first, ok := given[r.Type]; ok && r.Given {
 			st.session.Report(plan.Diagnostic{
-				Severity: plan.Error, Pos: r.Pos, Stack: r.Stack, Message: fmt.Sprintf("default_stage: %s has a rule already", r.Type),
+				Severity: plan.SeverityError, Pos: r.Pos, Stack: r.Stack, Message: fmt.Sprintf("default_stage: %s has a rule already", r.Type),
 				Related: related(first.Pos, "given here"),
 			})
 			continue
@@ -292,7 +292,7 @@ func (st *stages) stageOf(svc *builtins.Service) (*stage, plan.Placement) {
 	}
 	if len(st.running) == 0 {
 		st.session.Report(plan.Diagnostic{
-			Severity: plan.Error, Pos: svc.Plan.Pos, Stack: svc.Stack,
+			Severity: plan.SeverityError, Pos: svc.Plan.Pos, Stack: svc.Stack,
 			Message: fmt.Sprintf("service %s: no stage is left for it", svc.Plan.Name), Hint: "all stages are removed",
 		})
 		return nil, plan.Placement{}

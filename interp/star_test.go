@@ -62,16 +62,16 @@ func TestStar(t *testing.T) {
 
 func star(t *testing.T, name, src string) {
 	t.Helper()
-	want := map[plan.Severity]map[int][]*regexp.Regexp{plan.Error: {}, plan.Warning: {}}
+	want := map[plan.Severity]map[int][]*regexp.Regexp{plan.SeverityError: {}, plan.SeverityWarning: {}}
 	for i, l := range strings.Split(src, "\n") {
 		for _, m := range expectation.FindAllStringSubmatch(l, -1) {
 			text, err := strconv.Unquote(m[2])
 			if err != nil {
 				t.Fatalf("%s:%d: %v", name, i+1, err)
 			}
-			severity := plan.Error
+			severity := plan.SeverityError
 			if m[1] != "" {
-				severity = plan.Warning
+				severity = plan.SeverityWarning
 			}
 			want[severity][i+1] = append(want[severity][i+1], regexp.MustCompile(text))
 		}

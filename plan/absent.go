@@ -46,7 +46,7 @@ func used(s *Service) []string {
 
 func absent(s, other *Service, known bool) Diagnostic {
 	d := Diagnostic{
-		Severity: Warning, Pos: s.Pos, Rule: "skipped-used",
+		Severity: SeverityWarning, Pos: s.Pos, Rule: "skipped-used",
 		Message: fmt.Sprintf("%s uses %s, which is skipped: nothing answers at %s unless it is deployed already", s.Name, other.Name, other.Name),
 		Hint:    fmt.Sprintf("deploy it with --service %s or without the skip, or give %s another address", other.Name, s.Name),
 		Related: []Related{{Pos: other.Pos, Message: other.Name + " is skipped"}},

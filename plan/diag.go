@@ -34,8 +34,8 @@ type Severity string
 
 // The severities.
 const (
-	Error   Severity = "error"
-	Warning Severity = "warning"
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
 )
 
 // A Diagnostic is one message about a source file. It carries the text that it
@@ -77,7 +77,7 @@ type Frame struct {
 func (d Diagnostic) String() string {
 	var b strings.Builder
 	kind := ""
-	if d.Severity == Warning {
+	if d.Severity == SeverityWarning {
 		kind = "warning: "
 	}
 	excerpt(&b, d.Pos, kind+d.Message, d.Line)

@@ -8,7 +8,7 @@ import (
 
 func ExampleDiagnostic_String() {
 	fmt.Println(plan.Diagnostic{
-		Severity: plan.Error, Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 5}, Line: `c = contaner("a")`,
+		Severity: plan.SeverityError, Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 5}, Line: `c = contaner("a")`,
 		Message: "undefined: contaner", Hint: `did you mean "container"?`,
 	})
 	// Output:
@@ -19,7 +19,7 @@ func ExampleDiagnostic_String() {
 }
 
 func ExampleSeverity() {
-	fmt.Println(plan.Diagnostic{Severity: plan.Warning, Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 5}, Message: "the tag moves"})
+	fmt.Println(plan.Diagnostic{Severity: plan.SeverityWarning, Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 5}, Message: "the tag moves"})
 	// Output: Pipelinefile:3:5: warning: the tag moves
 }
 

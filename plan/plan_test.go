@@ -127,7 +127,7 @@ func TestDiagnosticString(t *testing.T) {
 	}{
 		"message alone":  {plan.Diagnostic{Message: "m"}, "m"},
 		"file alone":     {plan.Diagnostic{Message: "m", Pos: plan.Pos{File: "f"}}, "f: m"},
-		"warning":        {plan.Diagnostic{Severity: plan.Warning, Message: "m", Pos: pos(1, 2)}, "Pipelinefile:1:2: warning: m"},
+		"warning":        {plan.Diagnostic{Severity: plan.SeverityWarning, Message: "m", Pos: pos(1, 2)}, "Pipelinefile:1:2: warning: m"},
 		"line and hint":  {plan.Diagnostic{Message: "m", Pos: pos(1, 3), Line: "  x()", Hint: "h\ni"}, "Pipelinefile:1:3: m\n    x()\n    ^\n    h\n    i"},
 		"tabs":           {plan.Diagnostic{Message: "m", Pos: pos(1, 4), Line: "\ta\tb"}, "Pipelinefile:1:4: m\n    a\tb\n     \t^"},
 		"no column":      {plan.Diagnostic{Message: "m", Pos: pos(1, 0), Line: "x"}, "Pipelinefile:1: m\n    x"},

@@ -40,7 +40,7 @@ func TestSkippedUsed(t *testing.T) {
 		if _, err := run(t, w, runtime.Request{Plan: p, Services: services, Events: func(e runtime.Event) {
 			if warned, ok := e.Body.(runtime.Warned); ok {
 				ran = append(ran, warned.Diagnostic.Message)
-				if d := warned.Diagnostic; d.Pos != api.Pos || d.Severity != plan.Warning {
+				if d := warned.Diagnostic; d.Pos != api.Pos || d.Severity != plan.SeverityWarning {
 					t.Errorf("warning %+v", d)
 				}
 			}

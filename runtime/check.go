@@ -97,7 +97,7 @@ func (r *run) check(ctx context.Context, s *service, release Release, before ear
 	var refused *RefusedError
 	if errors.As(err, &refused) && !slices.ContainsFunc(refused.Changes, func(c RefusedChange) bool { return !before.mayHelp(c) }) {
 		emit(Warned{plan.Diagnostic{
-			Severity: plan.Warning, Pos: s.Pos, Message: fmt.Sprintf("%s: the cluster would refuse this now: %v", s.Name, err),
+			Severity: plan.SeverityWarning, Pos: s.Pos, Message: fmt.Sprintf("%s: the cluster would refuse this now: %v", s.Name, err),
 			Hint: "what earlier stages deploy may change that",
 		}})
 		return nil

@@ -328,7 +328,7 @@ func (r *run) tagged() map[string][]plan.Diagnostic {
 			what = "are deployed by their tags, which may move without notice"
 		}
 		out[c.first.Name] = append(out[c.first.Name], plan.Diagnostic{
-			Severity: plan.Warning, Pos: c.first.Pos, Message: fmt.Sprintf("%s %s: %s", some(c.services, 5), what, c.text),
+			Severity: plan.SeverityWarning, Pos: c.first.Pos, Message: fmt.Sprintf("%s %s: %s", some(c.services, 5), what, c.text),
 			Hint: "name the image by its digest, or let pipe reach its registry",
 		})
 	}

@@ -137,7 +137,7 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 			continue
 		}
 		d := plan.Diagnostic{
-			Severity: plan.Warning, Pos: first.Pos,
+			Severity: plan.SeverityWarning, Pos: first.Pos,
 			Message: fmt.Sprintf("%s %s %s, which namespace %s does not have", some(m.Services, mostRelated), needs(m.Services), m, r.namespace),
 			Hint:    fmt.Sprintf("a run waits for it, at most for timeout= of the service; if nothing else makes it, give the values with --secrets, or run: %s", m.Make),
 		}

@@ -129,7 +129,7 @@ type leaky struct{ runtime.Deployer }
 func (d leaky) Act(_ context.Context, _ runtime.Action, r runtime.Release, emit runtime.Emit) error {
 	emit(runtime.Log{Source: r.Service.Name, Text: "password " + value})
 	emit(runtime.WaitingFor{What: value})
-	emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: "the server says: " + value}})
+	emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: "the server says: " + value}})
 	return fmt.Errorf("with %s: %w", value, &runtime.ReleaseError{
 		Release: r.Service.Name, Err: fmt.Errorf("%w: %s", runtime.ErrTimeout, value), Evidence: []string{"log: " + value},
 	})

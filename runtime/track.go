@@ -200,7 +200,7 @@ func (t *tracker) warn(message string) {
 }
 
 func warning(message string) Warned {
-	return Warned{plan.Diagnostic{Severity: plan.Warning, Message: message}}
+	return Warned{plan.Diagnostic{Severity: plan.SeverityWarning, Message: message}}
 }
 
 // rest ends the services that the run did not come to.

@@ -121,5 +121,5 @@ func diagnosticsOf(err error) []plan.Diagnostic {
 	if errors.As(err, &wrong) {
 		return wrong.Diagnostics
 	}
-	return []plan.Diagnostic{{Severity: plan.Error, Message: strings.TrimRight(err.Error(), "\n")}}
+	return []plan.Diagnostic{{Severity: plan.SeverityError, Message: strings.TrimRight(err.Error(), "\n")}}
 }

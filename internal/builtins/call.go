@@ -119,7 +119,7 @@ func (c *Call) addSure(pos plan.Pos, p *problem) error {
 
 func (c *Call) diagnostic(pos plan.Pos, p *problem) plan.Diagnostic {
 	return plan.Diagnostic{
-		Severity: plan.Error, Pos: pos, Message: c.Func.Name + ": " + p.msg, Hint: p.hint,
+		Severity: plan.SeverityError, Pos: pos, Message: c.Func.Name + ": " + p.msg, Hint: p.hint,
 		Stack: c.Session.stack(c.Thread),
 	}
 }

@@ -130,7 +130,7 @@ func (c *Call) expansions(env envArg) {
 			param := c.Func.byName["env"]
 			d := c.diagnostic(c.paramPos(param, e.Name), problemf("env[%q]: $(%s) stays as it is: %s comes after %s", e.Name, name, name, e.Name).
 				hinted("Kubernetes expands the variables that come before: move %s before %s", name, e.Name))
-			d.Severity, d.Rule = plan.Warning, "env-order"
+			d.Severity, d.Rule = plan.SeverityWarning, "env-order"
 			d.Related = []plan.Related{{Pos: c.paramPos(param, name), Message: name + " is here"}}
 			c.Session.Report(d)
 			return

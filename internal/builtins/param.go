@@ -76,7 +76,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		}
 		if first, twice := s.params[a.Name]; twice {
 			s.Report(plan.Diagnostic{
-				Severity: plan.Error, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
+				Severity: plan.SeverityError, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
 				Related: []plan.Related{{Pos: first, Message: "declared here"}}, Stack: s.stack(c.Thread),
 			})
 			return a.stand(), nil
@@ -116,7 +116,7 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	if p != nil {
 		p.msg = fmt.Sprintf("the value of %q: %s", a.Name, p.msg)
 		c.Session.Report(plan.Diagnostic{
-			Severity: plan.Error, Pos: c.Pos(), Message: "param: " + p.msg, Hint: p.hint, Stack: c.Session.stack(c.Thread),
+			Severity: plan.SeverityError, Pos: c.Pos(), Message: "param: " + p.msg, Hint: p.hint, Stack: c.Session.stack(c.Thread),
 		})
 		return a.stand(), false
 	}

@@ -43,7 +43,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 		}
 		if s.Pipeline != nil {
 			s.Report(plan.Diagnostic{
-				Severity: plan.Error, Pos: c.Pos(), Message: "pipeline: it is called twice", Stack: s.stack(c.Thread),
+				Severity: plan.SeverityError, Pos: c.Pos(), Message: "pipeline: it is called twice", Stack: s.stack(c.Thread),
 				Related: []plan.Related{{Pos: s.Pipeline.Pos, Message: "called first here"}},
 			})
 			return starlark.None, nil
@@ -130,7 +130,7 @@ func (a *messageArgs) text() string {
 
 var warnFunc = New("warn", "None", "Adds a warning to the plan.",
 	func(c *Call, a *messageArgs) (starlark.Value, error) {
-		c.Session.Report(plan.Diagnostic{Severity: plan.Warning, Pos: c.Pos(), Message: a.text(), Stack: c.Session.stack(c.Thread)})
+		c.Session.Report(plan.Diagnostic{Severity: plan.SeverityWarning, Pos: c.Pos(), Message: a.text(), Stack: c.Session.stack(c.Thread)})
 		return starlark.None, nil
 	})
 

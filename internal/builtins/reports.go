@@ -39,7 +39,7 @@ type place struct {
 // parameter has no value evaluation goes on with a stand-in, to find the others;
 // errors from then on are dropped, because they may come from that.
 func (s *Session) Report(d plan.Diagnostic) {
-	if d.Severity == plan.Warning || len(s.Missing) == 0 {
+	if d.Severity == plan.SeverityWarning || len(s.Missing) == 0 {
 		s.ReportSure(d)
 	}
 }
@@ -49,7 +49,7 @@ func (s *Session) ReportSure(d plan.Diagnostic) {
 	// What is reported is kept, even if evaluation ends with it.
 	_ = s.Meter.Charge(uint64(diagnosticSize + len(d.Message) + len(d.Hint)))
 	r := &s.errors
-	if d.Severity == plan.Warning {
+	if d.Severity == plan.SeverityWarning {
 		r = &s.warnings
 	}
 	at := place{pos: d.Pos}

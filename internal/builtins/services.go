@@ -392,7 +392,7 @@ func (c *Call) declared(s *Service) *Service {
 	}
 	if first := c.Session.names[s.Plan.Name]; first != nil {
 		d := plan.Diagnostic{
-			Severity: plan.Error, Pos: s.Plan.Pos, Stack: s.Stack,
+			Severity: plan.SeverityError, Pos: s.Plan.Pos, Stack: s.Stack,
 			Message: fmt.Sprintf("%s: there is a service %q already", c.Func.Name, s.Plan.Name),
 			Related: []plan.Related{{Pos: first.Plan.Pos, Message: "declared here"}},
 		}

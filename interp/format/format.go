@@ -89,7 +89,7 @@ func requote(x build.Expr, _ []build.Expr) {
 // failure is the error that a good text cannot be laid out.
 func failure(name, why string) error {
 	return &interp.Error{Diagnostics: []plan.Diagnostic{{
-		Severity: plan.Error, Pos: plan.Pos{File: name, Line: 1, Col: 1},
+		Severity: plan.SeverityError, Pos: plan.Pos{File: name, Line: 1, Col: 1},
 		Message: "this file cannot be laid out: " + why,
 		Hint:    "it is left as it is; the file itself is right",
 	}}}

@@ -32,7 +32,7 @@ func (f Finding) Diagnostic() plan.Diagnostic {
 		message += " (" + f.Rule + ")"
 	}
 	return plan.Diagnostic{
-		Severity: plan.Warning, Pos: f.Pos, Message: message, Line: f.Line, Hint: f.Hint, Related: f.Related,
+		Severity: plan.SeverityWarning, Pos: f.Pos, Message: message, Line: f.Line, Hint: f.Hint, Related: f.Related,
 	}
 }
 

@@ -281,7 +281,7 @@ const source = "pipe"
 // error in a library is shown at the call of the workspace that led there.
 func (s *server) diagnostic(sub *subject, d plan.Diagnostic) (string, diagnostic) {
 	out := diagnostic{Severity: severityError, Source: source, Message: d.Message}
-	if d.Severity == plan.Warning {
+	if d.Severity == plan.SeverityWarning {
 		out.Severity = severityWarning
 	}
 	if d.Hint != "" {

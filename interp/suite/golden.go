@@ -17,7 +17,7 @@ import (
 // differs is the failure of a comparison.
 func differs(g interp.Golden) Failure {
 	f := Failure{Diagnostic: plan.Diagnostic{
-		Severity: plan.Error, Pos: g.Pos, Line: g.Line, Message: "golden: " + g.Path + " holds something else",
+		Severity: plan.SeverityError, Pos: g.Pos, Line: g.Line, Message: "golden: " + g.Path + " holds something else",
 		Hint: "if what is there now is meant: pipe test --update",
 	}}
 	if g.Missing {

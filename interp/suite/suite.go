@@ -257,7 +257,7 @@ func again(tests []interp.TestFunc, text string) (wrong []plan.Diagnostic) {
 			continue
 		}
 		wrong = append(wrong, plan.Diagnostic{
-			Severity: plan.Error, Pos: t.Pos, Line: strings.TrimRight(source[t.Pos.Line-1], "\r\n"),
+			Severity: plan.SeverityError, Pos: t.Pos, Line: strings.TrimRight(source[t.Pos.Line-1], "\r\n"),
 			Message: "there is a test " + t.Name + " already, which this one replaces",
 			Related: []plan.Related{{Pos: first, Message: "declared here", Line: strings.TrimRight(source[first.Line-1], "\r\n")}},
 		})
@@ -322,6 +322,6 @@ func (j job) run(ctx context.Context) {
 			t.Failures = append(t.Failures, Failure{Diagnostic: d})
 		}
 	case err != nil:
-		t.Failures = append(t.Failures, Failure{Diagnostic: plan.Diagnostic{Severity: plan.Error, Pos: t.Pos, Message: err.Error()}})
+		t.Failures = append(t.Failures, Failure{Diagnostic: plan.Diagnostic{Severity: plan.SeverityError, Pos: t.Pos, Message: err.Error()}})
 	}
 }

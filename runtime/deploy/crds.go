@@ -67,7 +67,7 @@ func (o *operation) warnOfCRD(name, file, what string) {
 		next = "kubectl apply --server-side --filename " + path.Join(c.Ref, file)
 	}
 	o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
-		Severity: plan.Warning, Pos: c.Pos,
+		Severity: plan.SeverityWarning, Pos: c.Pos,
 		Message: fmt.Sprintf("%s: CRD %s in %s of its chart %s, and Helm does not change it: it creates CRDs with the first revision only", o.r.Service.Name, name, file, what),
 		Hint:    "apply it with: " + next,
 	}})

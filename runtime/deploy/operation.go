@@ -145,7 +145,7 @@ func warner(s plan.Service, emit runtime.Emit) func(string) {
 		defer mu.Unlock()
 		if !slices.Contains(told, text) {
 			told = append(told, text)
-			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Pos: s.Pos, Message: s.Name + ": the cluster warns: " + text}})
+			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Pos: s.Pos, Message: s.Name + ": the cluster warns: " + text}})
 		}
 	}
 }

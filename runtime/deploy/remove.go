@@ -36,7 +36,7 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
 	name := key.Namespace()
 	warn := func(format string, args ...any) {
-		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: fmt.Sprintf(format, args...)}})
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: fmt.Sprintf(format, args...)}})
 	}
 	found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	switch {

@@ -139,7 +139,7 @@ func (o *operation) warnOfServices() {
 		}
 		if service.Spec.Type == corev1.ServiceTypeLoadBalancer && len(service.Status.LoadBalancer.Ingress) == 0 {
 			o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
-				Severity: plan.Warning, Pos: o.r.Service.Pos,
+				Severity: plan.SeverityWarning, Pos: o.r.Service.Pos,
 				Message: fmt.Sprintf("%s: service %s waits for a load balancer to give it an address", o.r.Service.Name, info.Name),
 			}})
 		}

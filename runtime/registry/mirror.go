@@ -57,7 +57,7 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (r
 			return "", false, err
 		}
 		if m.stale != "" {
-			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: m.stale}})
+			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: m.stale}})
 		}
 		copied := !m.there
 		if !m.there {

@@ -111,7 +111,7 @@ func (r *reading) take(ctx context.Context, f *found) error {
 }
 
 func (r *reading) warn(format string, args ...any) {
-	r.emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: "image " + r.image + ": " + fmt.Sprintf(format, args...)}})
+	r.emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: "image " + r.image + ": " + fmt.Sprintf(format, args...)}})
 }
 
 func isNotFound(err error) bool {

@@ -272,7 +272,7 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		delete(d.owners, key.Namespace())
 	}
 	if owner != key && owner != (runtime.EnvironmentKey{}) || keepVolumes || len(d.namespaces[key.Namespace()]) > 0 {
-		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.Warning, Message: "namespace " + key.Namespace() + " is kept"}})
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: "namespace " + key.Namespace() + " is kept"}})
 		return nil
 	}
 	delete(d.namespaces, key.Namespace())

@@ -412,7 +412,7 @@ func (l *loop) request() runtime.Request {
 func (l *loop) restart(ctx context.Context, service string) {
 	if l.good.Plan == nil || l.good.Plan.Service(service) == nil {
 		l.events.Send("", "", runtime.Warned{Diagnostic: plan.Diagnostic{
-			Severity: plan.Warning, Message: fmt.Sprintf("no service %q to restart: the plan does not have it", service),
+			Severity: plan.SeverityWarning, Message: fmt.Sprintf("no service %q to restart: the plan does not have it", service),
 		}})
 		return
 	}

@@ -225,7 +225,7 @@ func TestWatch(t *testing.T) {
 
 		wrong := Evaluation{
 			Err: errors.New("Pipelinefile:1:1: undefined: x"), Inputs: []plan.Input{file("Pipelinefile"), file("new.star")},
-			Errors: []plan.Diagnostic{{Severity: plan.Error, Pos: plan.Pos{File: "Pipelinefile", Line: 1, Col: 1}, Message: "undefined: x"}},
+			Errors: []plan.Diagnostic{{Severity: plan.SeverityError, Pos: plan.Pos{File: "Pipelinefile", Line: 1, Col: 1}, Message: "undefined: x"}},
 		}
 		b.edit(wrong)
 		synctest.Wait()

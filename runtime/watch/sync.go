@@ -102,7 +102,7 @@ func (l *loop) copyEnded(service string, err error) {
 	case errors.Is(err, runtime.ErrNoSync):
 		if !l.sync.failed[service] {
 			l.events.Send("", "", l.redact(runtime.Warned{Diagnostic: plan.Diagnostic{
-				Severity: plan.Warning, Pos: l.good.Plan.Service(service).Sync[0].Pos, Message: fmt.Sprintf("changed files are not copied: %v", err),
+				Severity: plan.SeverityWarning, Pos: l.good.Plan.Service(service).Sync[0].Pos, Message: fmt.Sprintf("changed files are not copied: %v", err),
 			}}))
 		}
 		l.build(service)
@@ -183,7 +183,7 @@ func (l *loop) keep(service, image string) {
 		if err != nil {
 			l.sync.open = nil
 			l.events.Send("", "", runtime.Warned{Diagnostic: plan.Diagnostic{
-				Severity: plan.Warning, Message: fmt.Sprintf("changed files cannot be copied into running containers: what changes is built instead: %v", err),
+				Severity: plan.SeverityWarning, Message: fmt.Sprintf("changed files cannot be copied into running containers: what changes is built instead: %v", err),
 			}})
 			return
 		}

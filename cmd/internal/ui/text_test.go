@@ -68,7 +68,7 @@ func shop() *plan.Plan {
 			{ID: "api", Source: plan.Source{Path: "api"}, Context: ".", Dockerfile: "Dockerfile", Target: "prod", Pos: at(11, 20)},
 			{ID: "site", Source: plan.Source{Git: "https://git.example.com/site.git", Ref: "x", Path: "web"}, Context: ".", Dockerfile: "Dockerfile"},
 		},
-		Warnings: []plan.Diagnostic{{Severity: plan.Warning, Pos: at(11, 20), Message: "no health check", Hint: "add health="}},
+		Warnings: []plan.Diagnostic{{Severity: plan.SeverityWarning, Pos: at(11, 20), Message: "no health check", Hint: "add health="}},
 	}
 }
 

@@ -76,8 +76,8 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 }
 
 // step returns what would be done with s.
-func (x *run) step(s *service, made map[*image]string) Step {
-	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[x.req.Action]}
+func (r *run) step(s *service, made map[*image]string) Step {
+	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[r.req.Action]}
 	if im := s.image; im != nil {
 		if step.Ref = im.byDigest; step.Ref == "" {
 			step.Ref = im.ref
@@ -102,11 +102,11 @@ func (x *run) step(s *service, made map[*image]string) Step {
 		step.Do, step.Why = Skipped, sentence(s.later, step.Why)
 		return step
 	}
-	nothing, why := x.todo(s)
+	nothing, why := r.todo(s)
 	if nothing {
 		step.Do = Unchanged
 	}
-	if _, deployed := x.deployed[s.Name]; deployed && s.image != nil && s.image.byDigest == "" {
+	if _, deployed := r.deployed[s.Name]; deployed && s.image != nil && s.image.byDigest == "" {
 		return step // whether it differs cannot be said before it is built
 	}
 	step.Why = sentence(step.Why, why)

@@ -39,34 +39,34 @@ func orphans(deployed map[string]Deployed, known func(string) bool) []string {
 // pruned returns the releases that are deleted as the plan does not have their
 // service any more: at the end of a deploy, if the request says so, and of the
 // deletion of the environment.
-func (x *run) pruned() []string {
-	whole := len(x.req.Services) == 0
-	if !(x.req.Action == Deploy && x.req.Prune || x.req.Action == Delete && whole) {
+func (r *run) pruned() []string {
+	whole := len(r.req.Services) == 0
+	if !(r.req.Action == Deploy && r.req.Prune || r.req.Action == Delete && whole) {
 		return nil
 	}
-	return orphans(x.deployed, func(name string) bool { return x.scope.plan.Service(name) != nil })
+	return orphans(r.deployed, func(name string) bool { return r.scope.plan.Service(name) != nil })
 }
 
 // prune deletes the releases that are pruned.
-func (x *run) prune(ctx context.Context) error {
+func (r *run) prune(ctx context.Context) error {
 	var tasks []*sched.Task
-	for _, name := range x.toPrune() {
+	for _, name := range r.toPrune() {
 		t := &sched.Task{Name: "delete release " + name, Class: classDeploy}
 		t.Do = func(ctx context.Context) error {
 			do := func(ctx context.Context) error {
-				return guarded("delete release "+name, func() error { return x.pruneOne(ctx, name) })
+				return guarded("delete release "+name, func() error { return r.pruneOne(ctx, name) })
 			}
-			if x.Turn != nil {
-				return x.Turn.removing(ctx, x, name, do)
+			if r.Turn != nil {
+				return r.Turn.removing(ctx, r, name, do)
 			}
 			return do(ctx)
 		}
 		tasks = append(tasks, t)
 	}
-	results, err := sched.Run(ctx, tasks, sched.Options{Limits: limits(x.scope.plan.Pipeline)})
-	for _, r := range results {
-		if r.Err != nil {
-			return r.Err
+	results, err := sched.Run(ctx, tasks, sched.Options{Limits: limits(r.scope.plan.Pipeline)})
+	for _, result := range results {
+		if result.Err != nil {
+			return result.Err
 		}
 	}
 	return err
@@ -74,13 +74,13 @@ func (x *run) prune(ctx context.Context) error {
 
 // toPrune returns the releases to prune now: of a session also those that older runs
 // have deployed, or deploy, since this one looked.
-func (x *run) toPrune() []string {
-	names := x.pruned()
-	if x.Turn == nil || !x.req.Prune {
+func (r *run) toPrune() []string {
+	names := r.pruned()
+	if r.Turn == nil || !r.req.Prune {
 		return names
 	}
-	for _, name := range x.Turn.unseen(x) {
-		if x.scope.plan.Service(name) == nil {
+	for _, name := range r.Turn.unseen(r) {
+		if r.scope.plan.Service(name) == nil {
 			names = append(names, name)
 		}
 	}
@@ -89,15 +89,15 @@ func (x *run) toPrune() []string {
 }
 
 // pruneOne deletes one release.
-func (x *run) pruneOne(ctx context.Context, name string) error {
-	r := Release{
-		Pipeline: x.req.Environment.Pipeline, Environment: x.req.Environment.Name, Namespace: x.namespace,
+func (r *run) pruneOne(ctx context.Context, name string) error {
+	release := Release{
+		Pipeline: r.req.Environment.Pipeline, Environment: r.req.Environment.Name, Namespace: r.namespace,
 		Service: plan.Service{Name: name},
 	}
-	if err := x.Deployer.Act(ctx, Delete, r, func(b Body) { x.track.events.Send("", "", b) }); err != nil {
+	if err := r.Deployer.Act(ctx, Delete, release, func(b Body) { r.track.events.Send("", "", b) }); err != nil {
 		return fmt.Errorf("delete release %s, whose service is not in the plan: %w", name, err)
 	}
-	x.track.pruned(name)
+	r.track.pruned(name)
 	return nil
 }
 
@@ -107,10 +107,10 @@ func (x *run) pruneOne(ctx context.Context, name string) error {
 //
 // The lease may go with the namespace. Whoever makes the environment anew has
 // another one, and then nothing may be removed any more.
-func (x *run) remove(ctx context.Context, lease Lease) error {
-	key := x.req.Environment
-	emit := func(b Body) { x.track.events.Send("", "", b) }
-	if err := x.Deployer.Remove(ctx, key, x.req.KeepVolumes, emit); err != nil {
+func (r *run) remove(ctx context.Context, lease Lease) error {
+	key := r.req.Environment
+	emit := func(b Body) { r.track.events.Send("", "", b) }
+	if err := r.Deployer.Remove(ctx, key, r.req.KeepVolumes, emit); err != nil {
 		return fmt.Errorf("remove namespace %s: %w", key.Namespace(), err)
 	}
 	late, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
@@ -119,7 +119,7 @@ func (x *run) remove(ctx context.Context, lease Lease) error {
 	if err != nil || !held {
 		return err
 	}
-	return x.Store.Delete(late, key)
+	return r.Store.Delete(late, key)
 }
 
 // vanished removes the namespace of an environment that went while its lease was

@@ -192,45 +192,45 @@ func (r *Runtime) read(ctx context.Context, req Request) (env *Environment, clai
 
 // claim makes the namespace one that the environment owns, before anything is
 // written (E6). A deletion needs none.
-func (x *run) claim(ctx context.Context) error {
-	if x.claimed || x.req.Action == Delete {
+func (r *run) claim(ctx context.Context) error {
+	if r.claimed || r.req.Action == Delete {
 		return nil
 	}
-	return x.Store.Claim(ctx, x.req.Environment)
+	return r.Store.Claim(ctx, r.req.Environment)
 }
 
 // underLock returns the run as it is opened again if the environment has changed
 // since it was read, before the lease was taken: another run may have saved
 // another plan, or deleted it all.
-func (x *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
-	x, err := x.reopen(ctx, req, waited)
+func (r *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
+	r, err := r.reopen(ctx, req, waited)
 	if err == nil {
-		err = x.claim(ctx) // only now others see that it is there, where they may not look at the namespace
+		err = r.claim(ctx) // only now others see that it is there, where they may not look at the namespace
 	}
-	return x, err
+	return r, err
 }
 
-func (x *run) reopen(ctx context.Context, req Request, waited bool) (*run, error) {
+func (r *run) reopen(ctx context.Context, req Request, waited bool) (*run, error) {
 	if waited || req.Plan == nil {
-		return x.open(ctx, req)
+		return r.open(ctx, req)
 	}
 	now := ""
-	env, err := x.Store.Environment(ctx, x.req.Environment)
+	env, err := r.Store.Environment(ctx, r.req.Environment)
 	switch {
 	case err == nil:
 		now = env.Revision
 	case !errors.Is(err, ErrNotFound):
 		return nil, err
 	}
-	if now == x.env.Revision {
-		return x, nil
+	if now == r.env.Revision {
+		return r, nil
 	}
-	return x.open(ctx, req)
+	return r.open(ctx, req)
 }
 
 // underLease does the work of the run, writes its record down and releases the
 // lease. The context of the work ends when the lease is lost.
-func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*RunRecord, error) {
+func (r *run) underLease(ctx context.Context, lease Lease, events *Stream) (*RunRecord, error) {
 	work, cancel := context.WithCancelCause(underFence(ctx, lease))
 	watched := make(chan struct{})
 	go func() {
@@ -243,91 +243,91 @@ func (x *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 		case <-work.Done():
 		}
 	}()
-	x.track = newTracker(events, x.scope, x.newRecord(), x.hider(x.req.Plan))
-	err := redactError(x.carryOut(work), x.track.hide)
+	r.track = newTracker(events, r.scope, r.newRecord(), r.hider(r.req.Plan))
+	err := redactError(r.carryOut(work), r.track.hide)
 	cancel(nil)
 	<-watched
 
 	late, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer stop()
-	record := x.track.finish(err)
-	if saveErr := x.Store.AddRun(late, x.req.Environment, record); saveErr != nil {
+	record := r.track.finish(err)
+	if saveErr := r.Store.AddRun(late, r.req.Environment, record); saveErr != nil {
 		err = join(err, saveErr)
-	} else if err == nil && x.req.Action == Delete && len(x.req.Services) == 0 {
-		if err = redactError(x.remove(ctx, lease), x.track.hide); err != nil {
+	} else if err == nil && r.req.Action == Delete && len(r.req.Services) == 0 {
+		if err = redactError(r.remove(ctx, lease), r.track.hide); err != nil {
 			// It tells why the next one finds half an environment.
 			record.Error = err.Error()
-			_ = x.Store.AddRun(late, x.req.Environment, record)
+			_ = r.Store.AddRun(late, r.req.Environment, record)
 		}
 	}
 	if errors.Is(err, ErrLeaseLost) {
 		// Whoever has the lease now says what is deployed.
-	} else if noteErr := x.saveImages(late, record); noteErr != nil {
-		x.track.warn(fmt.Sprintf("which images are deployed in environment %s could not be noted, so that jobs that run on stop or delete may have to be built anew: %v", x.req.Environment.Name, noteErr))
+	} else if noteErr := r.saveImages(late, record); noteErr != nil {
+		r.track.warn(fmt.Sprintf("which images are deployed in environment %s could not be noted, so that jobs that run on stop or delete may have to be built anew: %v", r.req.Environment.Name, noteErr))
 	}
 	if releaseErr := release(ctx, lease); releaseErr != nil {
 		// It expires by itself: the run is what it is.
-		x.track.warn(fmt.Sprintf("the lease of environment %s could not be released: %v", x.req.Environment.Name, releaseErr))
+		r.track.warn(fmt.Sprintf("the lease of environment %s could not be released: %v", r.req.Environment.Name, releaseErr))
 	}
-	if err = redactError(err, x.track.hide); err != nil {
+	if err = redactError(err, r.track.hide); err != nil {
 		record.Error = err.Error()
 	}
 	return &record, err
 }
 
 // carryOut does what is to be done, and returns when every service has ended.
-func (x *run) carryOut(ctx context.Context) error {
-	x.track.start(x.namespace)
+func (r *run) carryOut(ctx context.Context) error {
+	r.track.start(r.namespace)
 	var err error
-	if x.Turn != nil {
-		x.Turn.looks(x)
+	if r.Turn != nil {
+		r.Turn.looks(r)
 	}
-	if x.Turn != nil && x.env.Revision != "" {
+	if r.Turn != nil && r.env.Revision != "" {
 		// The environment can be stopped and deleted already: what this run adds to it
 		// must be known before anything is written, and is noted beside the checks.
-		x.beginning = &sched.Task{Name: "note that the run has begun", Class: -1, Do: x.begin}
+		r.beginning = &sched.Task{Name: "note that the run has begun", Class: -1, Do: r.begin}
 	} else {
-		err = x.begin(ctx)
+		err = r.begin(ctx)
 	}
 	if err == nil {
-		err = x.look(ctx, x.preparation())
+		err = r.look(ctx, r.preparation())
 	}
-	if err == nil && x.req.Action == Deploy {
-		x.track.inputs(x.inputs(x.track.record.PlanDigest))
+	if err == nil && r.req.Action == Deploy {
+		r.track.inputs(r.inputs(r.track.record.PlanDigest))
 	}
-	x.settleGuards()
-	if err == nil && x.req.Action == Deploy {
-		warnings := x.warnings()
-		for _, s := range x.scope.services {
+	r.settleGuards()
+	if err == nil && r.req.Action == Deploy {
+		warnings := r.warnings()
+		for _, s := range r.scope.services {
 			for _, d := range warnings[s.Name] {
-				x.track.events.Send("", "", Warned{d})
+				r.track.events.Send("", "", Warned{d})
 			}
 		}
 	}
-	if err == nil && x.Turn != nil && !x.Turn.takeOver(x) {
+	if err == nil && r.Turn != nil && !r.Turn.takeOver(r) {
 		err = ErrStale
 	}
 	switch {
 	case err != nil:
-	case !x.foreseen():
-		err = x.work(ctx)
-	case x.beginning != nil: // nothing is going to be done, of which the record tells all the same
-		err = x.begin(ctx)
+	case !r.foreseen():
+		err = r.work(ctx)
+	case r.beginning != nil: // nothing is going to be done, of which the record tells all the same
+		err = r.begin(ctx)
 	}
-	if x.Turn != nil && x.Turn.end(x) && err == nil && x.track.unfinished() {
+	if r.Turn != nil && r.Turn.end(r) && err == nil && r.track.unfinished() {
 		err = ErrStale
 	}
-	if ctx.Err() != nil && (err != nil || x.track.unfinished()) {
+	if ctx.Err() != nil && (err != nil || r.track.unfinished()) {
 		err = context.Cause(ctx)
 	}
-	x.track.rest(err)
-	return x.track.outcome(err)
+	r.track.rest(err)
+	return r.track.outcome(err)
 }
 
 // warnings returns, by service, what look has found that may go wrong with it.
-func (x *run) warnings() map[string][]plan.Diagnostic {
-	out := x.absent()
-	for _, found := range []map[string][]plan.Diagnostic{x.tagged(), x.unmade()} {
+func (r *run) warnings() map[string][]plan.Diagnostic {
+	out := r.absent()
+	for _, found := range []map[string][]plan.Diagnostic{r.tagged(), r.unmade()} {
 		for name, more := range found {
 			out[name] = append(out[name], more...)
 		}
@@ -337,16 +337,16 @@ func (x *run) warnings() map[string][]plan.Diagnostic {
 
 // absent returns, by service, warnings of skipped services that it uses and that
 // are not deployed.
-func (x *run) absent() map[string][]plan.Diagnostic {
+func (r *run) absent() map[string][]plan.Diagnostic {
 	acted := make(map[string]bool)
-	for _, st := range x.scope.stages {
+	for _, st := range r.scope.stages {
 		for _, s := range st.services {
 			acted[s.Name] = true
 		}
 	}
 	out := make(map[string][]plan.Diagnostic)
-	for s, d := range x.scope.plan.Absent(func(name string) bool {
-		_, deployed := x.deployed[name]
+	for s, d := range r.scope.plan.Absent(func(name string) bool {
+		_, deployed := r.deployed[name]
 		return deployed || acted[name]
 	}) {
 		if acted[s.Name] {
@@ -357,22 +357,22 @@ func (x *run) absent() map[string][]plan.Diagnostic {
 }
 
 // work does what look has found that there is to do.
-func (x *run) work(ctx context.Context) error {
-	if x.req.RollbackTo != "" {
-		if err := x.savePlan(ctx); err != nil {
+func (r *run) work(ctx context.Context) error {
+	if r.req.RollbackTo != "" {
+		if err := r.savePlan(ctx); err != nil {
 			return err
 		}
 	}
-	tasks := x.graph(x.makeImage, x.awaitSecrets, x.act)
+	tasks := r.graph(r.makeImage, r.awaitSecrets, r.act)
 	results, err := sched.Run(ctx, tasks, sched.Options{
-		Limits:    limits(x.scope.plan.Pipeline),
-		KeepGoing: x.req.KeepGoing,
+		Limits:    limits(r.scope.plan.Pipeline),
+		KeepGoing: r.req.KeepGoing,
 	})
-	if i := slices.Index(tasks, x.beginning); err == nil && i >= 0 {
+	if i := slices.Index(tasks, r.beginning); err == nil && i >= 0 {
 		err = results[i].Err
 	}
-	if err == nil && x.track.succeeded() {
-		err = x.prune(ctx)
+	if err == nil && r.track.succeeded() {
+		err = r.prune(ctx)
 	}
 	return err
 }
@@ -380,27 +380,27 @@ func (x *run) work(ctx context.Context) error {
 // begin writes down that the run has started and, of a deploy, what of: should
 // it die, the environment can be stopped and deleted all the same (A6). To go back
 // may turn out to be impossible: the plan then stays the one that is deployed.
-func (x *run) begin(ctx context.Context) error {
-	if x.req.Action == Deploy && x.req.RollbackTo == "" {
-		if err := x.savePlan(ctx); err != nil {
+func (r *run) begin(ctx context.Context) error {
+	if r.req.Action == Deploy && r.req.RollbackTo == "" {
+		if err := r.savePlan(ctx); err != nil {
 			return err
 		}
 	}
-	return x.Store.AddRun(ctx, x.req.Environment, x.track.snapshot())
+	return r.Store.AddRun(ctx, r.req.Environment, r.track.snapshot())
 }
 
 // savePlan makes the plan the environment's last one.
-func (x *run) savePlan(ctx context.Context) error {
-	if same, err := samePlan(x.env.Plan, x.req.Plan); err != nil || same && x.env.Revision != "" {
+func (r *run) savePlan(ctx context.Context) error {
+	if same, err := samePlan(r.env.Plan, r.req.Plan); err != nil || same && r.env.Revision != "" {
 		return err
 	}
-	return x.save(ctx, func(env *Environment) { env.Plan = x.req.Plan })
+	return r.save(ctx, func(env *Environment) { env.Plan = r.req.Plan })
 }
 
 // saveImages notes which images are deployed. From then on they need not be
 // built or looked for, wherever the environment is acted on.
-func (x *run) saveImages(ctx context.Context, record RunRecord) error {
-	if x.req.Action != Deploy {
+func (r *run) saveImages(ctx context.Context, record RunRecord) error {
+	if r.req.Action != Deploy {
 		return nil
 	}
 	images := func(env *Environment) map[string]string {
@@ -413,31 +413,31 @@ func (x *run) saveImages(ctx context.Context, record RunRecord) error {
 				images[s.Service] = s.Image
 			}
 		}
-		last := cmp.Or(env.Plan, x.req.Plan)
+		last := cmp.Or(env.Plan, r.req.Plan)
 		maps.DeleteFunc(images, func(name, _ string) bool { return last.Service(name) == nil })
 		return images
 	}
-	if maps.Equal(images(x.env), x.env.Images) {
+	if maps.Equal(images(r.env), r.env.Images) {
 		return nil
 	}
-	return x.save(ctx, func(env *Environment) { env.Images = images(env) })
+	return r.save(ctx, func(env *Environment) { env.Images = images(env) })
 }
 
 // save changes the environment. Others write overrides at the same time, without
 // the lease: their writes are kept.
-func (x *run) save(ctx context.Context, change func(*Environment)) error {
+func (r *run) save(ctx context.Context, change func(*Environment)) error {
 	for {
-		change(x.env)
-		err := x.Store.Save(ctx, x.env)
+		change(r.env)
+		err := r.Store.Save(ctx, r.env)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
-		env, err := x.Store.Environment(ctx, x.req.Environment)
+		env, err := r.Store.Environment(ctx, r.req.Environment)
 		switch {
 		case err == nil:
-			x.env = env
+			r.env = env
 		case errors.Is(err, ErrNotFound):
-			x.env.Revision = ""
+			r.env.Revision = ""
 		default:
 			return err
 		}
@@ -468,16 +468,16 @@ func samePlan(a, b *plan.Plan) (bool, error) {
 
 // preparation returns what is done beside looking: the namespace is made ready
 // for the first release.
-func (x *run) preparation() []*sched.Task {
-	if x.req.Action != Deploy {
+func (r *run) preparation() []*sched.Task {
+	if r.req.Action != Deploy {
 		return nil
 	}
 	return []*sched.Task{{
-		Name:  "prepare namespace " + x.namespace,
+		Name:  "prepare namespace " + r.namespace,
 		Class: -1,
 		Do: func(ctx context.Context) error {
-			if err := x.Deployer.Prepare(ctx, x.req.Environment, x.scope.toPrepare()); err != nil {
-				return fmt.Errorf("prepare namespace %s: %w", x.namespace, err)
+			if err := r.Deployer.Prepare(ctx, r.req.Environment, r.scope.toPrepare()); err != nil {
+				return fmt.Errorf("prepare namespace %s: %w", r.namespace, err)
 			}
 			return nil
 		},
@@ -489,21 +489,21 @@ func (x *run) preparation() []*sched.Task {
 // such stage fail, and later ones are cancelled, as they would not have been reached,
 // with the reason for which they would fail. A run that keeps going does what it can
 // all the same.
-func (x *run) foreseen() bool {
-	if x.req.KeepGoing {
+func (r *run) foreseen() bool {
+	if r.req.KeepGoing {
 		return false
 	}
 	found := false
-	for _, st := range x.scope.stages {
+	for _, st := range r.scope.stages {
 		earlier := found
 		for _, s := range st.services {
 			switch {
 			case s.err == nil || s.idle:
 			case earlier:
-				x.track.end(s, Cancelled, "it would fail: "+s.err.Error(), nil)
+				r.track.end(s, Cancelled, "it would fail: "+s.err.Error(), nil)
 			default:
 				found = true
-				x.track.end(s, Failed, "", s.err)
+				r.track.end(s, Failed, "", s.err)
 			}
 		}
 	}
@@ -511,20 +511,20 @@ func (x *run) foreseen() bool {
 }
 
 // newRecord returns the record of a run that starts now.
-func (x *run) newRecord() RunRecord {
+func (r *run) newRecord() RunRecord {
 	now := time.Now()
-	digest, _ := x.req.Plan.Digest() // a plan that has been read or evaluated marshals
+	digest, _ := r.req.Plan.Digest() // a plan that has been read or evaluated marshals
 	record := RunRecord{
 		ID:         newID(now),
-		Action:     x.req.Action,
-		By:         x.req.By,
-		Commit:     x.req.Commit,
+		Action:     r.req.Action,
+		By:         r.req.By,
+		Commit:     r.req.Commit,
 		PlanDigest: digest,
 		Start:      now,
-		RollbackTo: x.req.RollbackTo,
+		RollbackTo: r.req.RollbackTo,
 	}
-	if x.req.Action == Deploy {
-		record.Plan = x.req.Plan
+	if r.req.Action == Deploy {
+		record.Plan = r.req.Plan
 	}
 	return record
 }

@@ -79,17 +79,18 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	}
 	fmt.Fprintf(b, "%s in %s\n", head, in)
 	cause, evidence := c.Text, f.Evidence
+	var wanted []string // each line is shown as a whole
 	if len(names) > 1 {
 		all := missing(c.Failed)
 		for _, m := range all {
-			cause += "\n" + m.Wanted()
-			if len(all) == 1 && len(m.Services) == len(names) {
-				break // their names are above
+			line := m.Wanted()
+			if len(all) > 1 || len(m.Services) != len(names) { // else their names are above
+				line += ": " + strings.Join(m.Services[:min(len(m.Services), shownNames)], ", ")
+				if more := len(m.Services) - shownNames; more > 0 {
+					line += fmt.Sprintf(" and %d more", more)
+				}
 			}
-			cause += fmt.Sprintf(": %s", strings.Join(m.Services[:min(len(m.Services), shownNames)], ", "))
-			if more := len(m.Services) - shownNames; more > 0 {
-				cause += fmt.Sprintf(" and %d more", more)
-			}
+			wanted = append(wanted, line)
 		}
 	}
 	var build *runtime.BuildError
@@ -105,6 +106,9 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	for _, line := range strings.Split(strings.TrimRight(cause, "\n"), "\n") {
 		text, _ := told.tell(clean(line))
 		fmt.Fprintf(b, "  %s\n", text)
+	}
+	for _, line := range wanted {
+		fmt.Fprintf(b, "  %s\n", clean(line))
 	}
 	for _, block := range evidence {
 		for _, line := range strings.Split(strings.TrimRight(block, "\n"), "\n") {

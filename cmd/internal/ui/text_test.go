@@ -127,6 +127,12 @@ func TestFailuresText(t *testing.T) {
 	}
 	const pull = `failed to pull and unpack image "r.example.com/site:1": failed to resolve reference "r.example.com/site:1": not found`
 	timeout := fmt.Errorf("%w after 1m30s: deployment api: 0 of 1 replicas are available", runtime.ErrTimeout)
+	var sameServices []runtime.MissingSecret
+	for _, name := range []string{"one", "other"} {
+		sameServices = append(sameServices, runtime.MissingSecret{
+			Name: name, Keys: []string{"c"}, Services: []string{"recommendations", "notifications", "shipping-calculator", "customer-registration"}, Make: "kubectl …",
+		})
+	}
 	mail := runtime.MissingSecret{
 		Name: "mail", Keys: []string{"password", "user"}, Services: []string{"api", "site"},
 		Make: "kubectl --namespace shop-staging create secret generic mail --from-literal=password=VALUE --from-literal=user=VALUE",
@@ -192,6 +198,10 @@ func TestFailuresText(t *testing.T) {
 				By: &runtime.SecretMaker{Object: "ExternalSecret tok", Why: "SecretSyncedError: no such entry", Look: "kubectl --namespace shop-staging describe externalsecrets.external-secrets.io tok"},
 			}}, Err: runtime.ErrTimeout})),
 		},
+		"secrets of the same services": {
+			fail("recommendations", "apps", fmt.Errorf("deploy: %w", &runtime.SecretsError{Namespace: "shop", Missing: sameServices, Err: runtime.ErrTimeout})),
+			fail("notifications", "apps", fmt.Errorf("deploy: %w", &runtime.SecretsError{Namespace: "shop", Missing: sameServices, Err: runtime.ErrTimeout})),
+		},
 		"one cause": {
 			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
 			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
@@ -200,7 +210,7 @@ func TestFailuresText(t *testing.T) {
 		"several": {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
-	for _, name := range []string{"late secret", "late secrets", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
+	for _, name := range []string{"late secret", "late secrets", "secrets of the same services", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
 		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
 		if tests[name] == nil {

@@ -62,6 +62,9 @@ func (e *evaluation) failure(extra *plan.Diagnostic) *Error {
 	}
 	err := &Error{Diagnostics: e.session.Errors(), Inputs: e.session.Files.Inputs()}
 	for _, m := range e.session.Missing {
+		if e.steps {
+			break // no value would help
+		}
 		err.Missing = append(err.Missing, m.Name)
 	}
 	return err
@@ -131,6 +134,10 @@ func (e *evaluation) fatal(err error) {
 	}
 	if len(d.Message) < bounded.MaxMessage { // longer ones have a value in them
 		e.explain(&d)
+	}
+	if e.steps {
+		e.session.ReportSure(d) // whatever values parameters have
+		return
 	}
 	e.session.Report(d)
 }

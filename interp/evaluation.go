@@ -45,6 +45,7 @@ type evaluation struct {
 	loading  []*module               // from the Pipelinefile to the module that runs
 	parsed   int                     // words and signs of modules
 	steps    bool                    // the limit of steps was reached
+	printed  printed
 }
 
 func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options) *evaluation {
@@ -122,10 +123,11 @@ func (e *evaluation) declare() error {
 		return e.failure(nil)
 	}
 	err := e.safely(e.execute)
+	e.printedMore()
 	if err != nil {
 		e.fatal(err)
 	}
-	if missing := e.missing(); missing != nil {
+	if missing := e.missing(); missing != nil && !e.steps {
 		return e.failure(missing)
 	}
 	if err != nil {
@@ -167,24 +169,6 @@ func (e *evaluation) found() bool {
 	}
 	_, err := e.dir.Stat(e.name)
 	return !errors.Is(err, fs.ErrNotExist)
-}
-
-// printSteps is what a print() takes, besides its text.
-const printSteps = 500
-
-func (e *evaluation) print(th *starlark.Thread, msg string) {
-	_ = e.session.Meter.Charge(printSteps) // the next step ends evaluation
-	if e.opts.Print == nil {
-		return
-	}
-	var pos plan.Pos
-	if th.CallStackDepth() > 1 {
-		p := th.CallFrame(1).Pos
-		if src := e.session.Source(p.Filename()); src != nil {
-			pos = src.Pos(p)
-		}
-	}
-	e.opts.Print(pos, msg)
 }
 
 // safely turns a panic of the interpreter into an error (L4). The frames are

@@ -57,7 +57,8 @@ type Options struct {
 	// nil: each evaluation reads them. Who sets it must tell Trees of every change.
 	Trees *Trees
 	// Print is called with each print() of the Pipelinefile, from the goroutine
-	// of Eval (L5); nil: they are discarded.
+	// of Eval (L5); nil: they are discarded. It gets the first thousand, and 1 MiB of
+	// text, and then how many were left out.
 	Print func(pos plan.Pos, message string)
 }
 

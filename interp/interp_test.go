@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"go.starlark.net/starlark"
@@ -272,6 +273,56 @@ func TestPrint(t *testing.T) {
 	_, err := interp.Eval(t.Context(), main, interp.Options{Print: func(p plan.Pos, msg string) { got = append(got, p.String()+" "+msg) }})
 	if diff := cmp.Diff([]string{"Pipelinefile:3:1 1-2", "lib.star:2:5 lib <secret s>", "Pipelinefile:5:29 1"}, got); err != nil || diff != "" {
 		t.Errorf("printed: %v: -want +got\n%s", err, diff)
+	}
+}
+
+// TestPrintBounds: what an evaluation prints is bounded, and it is said how much was left
+// out, also when it fails (L5).
+func TestPrintBounds(t *testing.T) {
+	for _, test := range []struct {
+		name, source string
+		calls        int
+		last         string
+	}{
+		{"calls", "for i in range(5000):\n    print(i)\n", 1001, "4000 more calls of print() are left out: an evaluation shows 1000, and 1 MiB of text"},
+		{"bytes", "for i in range(100):\n    print('ä' * 10000)\n", 54, "47 more calls of print() are left out: an evaluation shows 1000, and 1 MiB of text"},
+		{"one", "print('a' + 'ä' * 600000)\n", 1, "… and 151426 more bytes"},
+		{"failure", "for i in range(2000):\n    print(i)\nfail('x')\n", 1001, "1000 more calls of print() are left out: an evaluation shows 1000, and 1 MiB of text"},
+		{"all", "for i in range(1000):\n    print(i)\n", 1000, "999"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			main := write(t, "Pipelinefile", "pipeline('p')\n"+test.source)
+			calls, size, last := 0, 0, ""
+			_, err := interp.Eval(t.Context(), main, interp.Options{Print: func(p plan.Pos, msg string) {
+				if !utf8.ValidString(msg) || p.IsZero() {
+					t.Errorf("printed at %s: %.20q", p, msg)
+				}
+				calls, size, last = calls+1, size+len(msg), msg
+			}})
+			if (err != nil) != (test.name == "failure") {
+				t.Errorf("Eval: %v", err)
+			}
+			if calls != test.calls || size > 1<<20+200 || !strings.HasSuffix(last, test.last) {
+				t.Errorf("%d calls with %d bytes, the last %.200q; want %d, the last %q", calls, size, last[max(0, len(last)-150):], test.calls, test.last)
+			}
+		})
+	}
+}
+
+// TestManyParams: what takes more than the bound says that alone, whether the parameters
+// have values or made-up ones, as for lint (L4).
+func TestManyParams(t *testing.T) {
+	main := write(t, "Pipelinefile", "pipeline('p')\nfor i in range(100000):\n    param('p%d' % i)\n")
+	var texts []string
+	for _, standIns := range []bool{false, true} {
+		_, err := interp.Eval(t.Context(), main, interp.Options{StandIns: standIns})
+		if err == nil || !strings.Contains(err.Error(), "evaluation takes more than 100000000 steps") {
+			t.Fatalf("Eval, StandIns %v: %.500v", standIns, err)
+		}
+		texts = append(texts, err.Error())
+	}
+	if texts[0] != texts[1] {
+		t.Errorf("without values: %.1000s\nwith made-up ones: %.1000s", texts[0], texts[1])
 	}
 }
 

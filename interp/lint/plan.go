@@ -38,10 +38,15 @@ type planLinter struct {
 
 // service adds a finding about a service; where a function declares it, with the call.
 func (l *planLinter) service(rule string, s *plan.Service, message, hint string, related ...plan.Related) {
-	if !s.Caller.IsZero() {
+	l.of(rule, s, s.Pos, message, hint, related...)
+}
+
+// of is service for a finding about what is at another place.
+func (l *planLinter) of(rule string, s *plan.Service, at plan.Pos, message, hint string, related ...plan.Related) {
+	if !s.Caller.IsZero() && s.Caller != at {
 		related = append(related, plan.Related{Pos: s.Caller, Message: "called here"})
 	}
-	l.add(rule, s.Pos, message, hint, related...)
+	l.add(rule, at, message, hint, related...)
 }
 
 func (l *planLinter) add(rule string, at plan.Pos, message, hint string, related ...plan.Related) {
@@ -71,7 +76,7 @@ func (l *planLinter) chart(s *plan.Service) {
 	if name := c.Ref[strings.LastIndex(c.Ref, "/")+1:]; c.Repo == "" && strings.ContainsAny(name, ":@") {
 		return
 	}
-	l.add("unpinned-chart", c.Pos, fmt.Sprintf("the chart %s of %s has no version", c.Ref, s.Name), "give version=")
+	l.of("unpinned-chart", s, c.Pos, fmt.Sprintf("the chart %s of %s has no version", c.Ref, s.Name), "give version=")
 }
 
 // hosts looks at the services whose addresses a service is given.
@@ -93,6 +98,9 @@ func (l *planLinter) hosts(s *plan.Service) {
 // warning adds what is known elsewhere, if it is about a rule.
 func (l *planLinter) warning(w plan.Diagnostic) {
 	if w.Rule != "" {
+		if len(w.Stack) > 0 && w.Stack[0].Pos != w.Pos {
+			w.Related = append(slices.Clone(w.Related), plan.Related{Pos: w.Stack[0].Pos, Message: "called here"})
+		}
 		l.found = append(l.found, Finding{Rule: w.Rule, Pos: w.Pos, Message: w.Message, Line: w.Line, Hint: w.Hint, Related: w.Related})
 	}
 }

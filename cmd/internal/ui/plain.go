@@ -317,6 +317,9 @@ func warning(d plan.Diagnostic) string {
 	for _, r := range d.Related {
 		text += "; " + r.Message + " (" + r.Pos.String() + ")"
 	}
+	if len(d.Stack) > 0 && d.Stack[0].Pos != d.Pos {
+		text += "; called at " + d.Stack[0].Pos.String()
+	}
 	if d.Hint != "" {
 		text += "; " + d.Hint
 	}

@@ -77,10 +77,17 @@ func (c *Call) Errorf(param, format string, args ...any) error {
 	return c.call.Errorf(param, format, args...)
 }
 
-// ErrorHint is Errorf for an error that says what to write instead, such as
-// `did you mean "payments"?` (L3).
+// ErrorHint is Errorf for an error that says what to do about it, such as
+// `write "3"` (L3).
 func (c *Call) ErrorHint(param, hint, format string, args ...any) error {
 	return c.call.ErrorHint(param, hint, format, args...)
+}
+
+// ErrorSuggest is Errorf for an argument that was probably meant to be suggest, such
+// as "payments", the [Nearest] of what is possible. The hint asks for it, and editors
+// offer to write it.
+func (c *Call) ErrorSuggest(param, suggest, format string, args ...any) error {
+	return c.call.ErrorSuggest(param, suggest, format, args...)
 }
 
 // Nearest returns the candidate that name is most likely a misspelling of, or

@@ -86,7 +86,7 @@ func ExampleCall() {
 	team := builtins.New("team", "dict[str, str]", "Returns the labels of a team.",
 		func(c *builtins.Call, a *args) (starlark.Value, error) {
 			if near := builtins.Nearest(a.Name, teams); near != "" {
-				return nil, c.ErrorHint("name", fmt.Sprintf("did you mean %q?", near), "there is no team %q", a.Name)
+				return nil, c.ErrorSuggest("name", near, "there is no team %q", a.Name)
 			}
 			return starlark.NewDict(0), nil
 		})

@@ -72,7 +72,7 @@ func (e *evaluation) unknownParams() {
 			other = "it declares " + strings.Join(names, ", ")
 		}
 		e.session.ReportSure(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: suggest(name, names, other),
+			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: other, Suggest: builtins.Nearest(name, names),
 			Message: fmt.Sprintf("there is no parameter %q, but a value of it is given", name),
 		})
 	}
@@ -132,7 +132,7 @@ func (e *evaluation) skips() {
 				names = nil
 			}
 			s.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: skip.Pos, Stack: skip.Stack, Hint: suggest(skip.Service, names, ""),
+				Severity: plan.SeverityError, Pos: skip.Pos, Stack: skip.Stack, Suggest: builtins.Nearest(skip.Service, names),
 				Message: fmt.Sprintf("skip: there is no service %q", skip.Service),
 			})
 			continue

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.starlark.net/resolve"
@@ -81,7 +80,9 @@ func (e *evaluation) pos(p syntax.Position) plan.Pos {
 // report records err, with its hint, at pos.
 func (e *evaluation) report(pos plan.Pos, err error) {
 	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: pos, Message: err.Error(), Stack: e.loads()}
-	_, d.Hint, _ = explain.Of(err)
+	if h := explain.Of(err); h != nil {
+		d.Hint, d.Suggest = h.Hint, h.Suggest
+	}
 	e.session.Report(d)
 }
 
@@ -125,8 +126,8 @@ func (e *evaluation) fatal(err error) {
 	if len(frames) > 1 {
 		d.Stack = frames
 	}
-	if msg, hint, ok := explain.Of(err); ok {
-		d.Message, d.Hint = msg, hint
+	if h := explain.Of(err); h != nil {
+		d.Message, d.Hint, d.Suggest = h.Msg, h.Hint, h.Suggest
 	}
 	if e.steps || errors.Is(err, bounded.ErrSteps) {
 		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
@@ -150,12 +151,12 @@ var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
 func (e *evaluation) explain(d *plan.Diagnostic) {
 	if m := didYouMean.FindStringSubmatch(d.Message); m != nil {
 		d.Message = strings.TrimSuffix(d.Message, m[0])
-		if d.Hint == "" {
-			d.Hint = fmt.Sprintf("did you mean %q?", strings.Trim(m[1], `"`))
+		if d.Hint == "" && d.Suggest == "" {
+			d.Suggest = strings.Trim(m[1], `"`)
 		}
 	}
-	if d.Hint == "" {
-		d.Hint = e.runtimeHint(d)
+	if d.Hint == "" && d.Suggest == "" {
+		d.Hint, d.Suggest = e.runtimeHint(d)
 	}
 }
 
@@ -190,7 +191,7 @@ func unresolved(r resolve.Error, names []string, offers map[string]string) error
 		return &explain.Error{Msg: msg, Hint: resolveHint(msg)}
 	}
 	if m := didYouMean.FindStringSubmatch(r.Msg); m != nil {
-		return &explain.Error{Msg: msg, Hint: fmt.Sprintf("did you mean %q?", m[1])}
+		return &explain.Error{Msg: msg, Suggest: m[1]}
 	}
 	if hint, ok := foreignNames[name]; ok {
 		return &explain.Error{Msg: msg, Hint: hint}
@@ -198,7 +199,7 @@ func unresolved(r resolve.Error, names []string, offers map[string]string) error
 	if hint, ok := offers[name]; ok {
 		return &explain.Error{Msg: msg, Hint: hint}
 	}
-	return &explain.Error{Msg: msg, Hint: suggest(name, names, "")}
+	return &explain.Error{Msg: msg, Suggest: builtins.Nearest(name, names)}
 }
 
 // names returns the names of the builtins and of Starlark.
@@ -236,14 +237,6 @@ func globals(tree *syntax.File) []string {
 		}
 	}
 	return names
-}
-
-// suggest returns the hint for a name that is none of the candidates.
-func suggest(name string, candidates []string, other string) string {
-	if n := builtins.Nearest(name, candidates); n != "" {
-		return "did you mean " + strconv.Quote(n) + "?"
-	}
-	return other
 }
 
 func prefixed(prefix string, names []string) []string {

@@ -48,23 +48,24 @@ var (
 	noExport  = regexp.MustCompile(`^load: name (\w+) not found in module (.+)$`)
 )
 
-// runtimeHint returns what to do about a message of the interpreter.
-func (e *evaluation) runtimeHint(d *plan.Diagnostic) string {
+// runtimeHint returns what to do about a message of the interpreter, or what was
+// probably meant.
+func (e *evaluation) runtimeHint(d *plan.Diagnostic) (hint, suggest string) {
 	msg := d.Message
 	if m := noAttr.FindStringSubmatch(msg); m != nil {
 		switch m[2] {
 		case "NoneType":
-			return "the value is None: does a function end without return?"
+			return "the value is None: does a function end without return?", ""
 		case "function", "builtin_function_or_method":
 			if slices.Contains(e.attrs("string"), m[3]) {
-				return "it belongs to a value: write text." + m[3] + "(…)"
+				return "it belongs to a value: write text." + m[3] + "(…)", ""
 			}
-			return "call it first: name(…)"
+			return "call it first: name(…)", ""
 		case "module":
-			return foreignMembers[m[3]]
+			return foreignMembers[m[3]], ""
 		}
 		if hint, ok := foreignMethods[m[3]]; ok && slices.Contains(plainTypes, m[2]) {
-			return hint
+			return hint, ""
 		}
 		names := e.attrs(m[1] + m[2])
 		other := ""
@@ -73,12 +74,12 @@ func (e *evaluation) runtimeHint(d *plan.Diagnostic) string {
 		} else if len(names) > 0 && len(names) < 10 {
 			other = "it has " + strings.Join(prefixed(".", names), ", ")
 		}
-		return suggest(m[3], names, other)
+		return other, builtins.Nearest(m[3], names)
 	}
 	if m := noKeyword.FindStringSubmatch(msg); m != nil {
 		for _, name := range e.session.Sources() {
 			if params := e.session.Source(name).Params(m[1]); len(params) > 0 {
-				return suggest(m[2], params, "it takes "+strings.Join(params, ", "))
+				return "it takes " + strings.Join(params, ", "), builtins.Nearest(m[2], params)
 			}
 		}
 	}
@@ -87,10 +88,10 @@ func (e *evaluation) runtimeHint(d *plan.Diagnostic) string {
 	}
 	for _, s := range runtimeHints {
 		if s.when.MatchString(msg) {
-			return s.hint
+			return s.hint, ""
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // runtimeHints are what to do about messages of the interpreter; the first that
@@ -158,16 +159,17 @@ func (e *evaluation) attrs(typ string) []string {
 	return nil
 }
 
-// exported returns the hint for a name that the module, as file calls it, does not have.
-func (e *evaluation) exported(file, name, module string) string {
+// exported returns the hint for a name that the module, as file calls it, does not
+// have, and what was probably meant.
+func (e *evaluation) exported(file, name, module string) (hint, suggest string) {
 	from := e.modules[file]
 	if from == nil {
-		return ""
+		return "", ""
 	}
 	src, err := e.find(from.src, module)
 	if err != nil || e.modules[src.String()] == nil {
-		return ""
+		return "", ""
 	}
 	names := slices.DeleteFunc(e.modules[src.String()].globals.Keys(), func(n string) bool { return strings.HasPrefix(n, "_") })
-	return suggest(name, names, fmt.Sprintf("it has %s", strings.Join(names, ", ")))
+	return "it has " + strings.Join(names, ", "), builtins.Nearest(name, names)
 }

@@ -39,6 +39,27 @@ func (s source) String() string {
 	return "@" + s.lib + "//" + s.name
 }
 
+// near returns the name of the file that s is probably a misspelling of, among names
+// of its directory.
+func (s source) near(names []string) string {
+	near := builtins.Nearest(path.Base(s.name), names)
+	if near == "" {
+		return ""
+	}
+	s.name = path.Join(path.Dir(s.name), near)
+	return s.String()
+}
+
+// nearLibrary returns the name of file in the library that lib is probably a
+// misspelling of.
+func nearLibrary(lib, file string, libs []string) string {
+	near := builtins.Nearest("@"+lib, prefixed("@", libs))
+	if near == "" {
+		return ""
+	}
+	return near + "//" + file
+}
+
 // A module is a file that runs or has run. It runs once (L2).
 type module struct {
 	src     source
@@ -76,8 +97,9 @@ func (e *evaluation) find(from source, name string) (source, error) {
 		if e.libs[lib] == nil {
 			names := slices.Sorted(maps.Keys(e.libs))
 			return source{}, &explain.Error{
-				Msg:  fmt.Sprintf("load: there is no library %q", "@"+lib),
-				Hint: suggest("@"+lib, prefixed("@", names), "there is "+strings.Join(prefixed("@", names), ", ")),
+				Msg:     fmt.Sprintf("load: there is no library %q", "@"+lib),
+				Hint:    "there is " + strings.Join(prefixed("@", names), ", "),
+				Suggest: nearLibrary(lib, file, names),
 			}
 		}
 		file = path.Clean(file)
@@ -219,7 +241,9 @@ const (
 // unreadable returns the error of a module that cannot be read.
 func unreadable(err error, loaded bool) error {
 	h := &explain.Error{Msg: err.Error()}
-	_, h.Hint, _ = explain.Of(err)
+	if hinted := explain.Of(err); hinted != nil {
+		h.Hint, h.Suggest = hinted.Hint, hinted.Suggest
+	}
 	if loaded {
 		h.Msg = "load: " + h.Msg
 	}
@@ -251,8 +275,9 @@ func (e *evaluation) read(src source) ([]byte, error) {
 			}
 		}
 		return nil, &explain.Error{
-			Msg:  src.String() + " does not exist",
-			Hint: suggest(path.Base(src.name), names, "@"+src.lib+" has "+strings.Join(names, ", ")),
+			Msg:     src.String() + " does not exist",
+			Hint:    "@" + src.lib + " has " + strings.Join(names, ", "),
+			Suggest: src.near(names),
 		}
 	}
 	return text, err

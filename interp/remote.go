@@ -37,9 +37,14 @@ func (e *evaluation) readRemote(src source) ([]byte, error) {
 	d, ok := listing[src.name]
 	if !ok {
 		names := listing.Names()
+		near := builtins.Nearest(src.name, names)
+		if near != "" {
+			near = src.lib + "//" + near
+		}
 		return nil, &explain.Error{
-			Msg:  src.String() + " does not exist",
-			Hint: suggest(src.name, names, fmt.Sprintf("the module has %d other files", len(names))),
+			Msg:     src.String() + " does not exist",
+			Hint:    fmt.Sprintf("the module has %d other files", len(names)),
+			Suggest: near,
 		}
 	}
 	e.session.Files.Note(src.String(), plan.InputRemote, d)

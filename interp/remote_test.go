@@ -114,7 +114,7 @@ func TestRemoteErrors(t *testing.T) {
 		{"changed", remoteLib + "//web.star", pins, changed, at(remoteLib+"//web.star",
 			remoteLib+" is not here as it is pinned: what is kept as "+string(plan.DigestOf([]byte("x = 1")))+" has the digest "+string(plan.DigestOf([]byte("x = 2"))),
 			"run: pipe mod sync, which fetches it again")},
-		{"no such file", remoteLib + "//wbe.star", pins, cache, at(remoteLib+"//wbe.star", remoteLib+"//wbe.star does not exist", `did you mean "web.star"?`)},
+		{"no such file", remoteLib + "//wbe.star", pins, cache, at(remoteLib+"//wbe.star", remoteLib+"//wbe.star does not exist", `did you mean "git+https://example.com/lib@v1//web.star"?`)},
 		{"no file", remoteLib, pins, cache, at(remoteLib, `"`+remoteLib+`" names no file of the module`, example)},
 		{"no ref", "git+https://example.com/lib//web.star", pins, cache, at("git+https://example.com/lib//web.star", `"git+https://example.com/lib" has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3`, example)},
 		{"password", "git+https://me:hunter2@example.com/lib@v1//web.star", pins, cache, at("git+https://xxxxxxxxxx@example.com/lib@v1//web.star",

@@ -172,7 +172,7 @@ func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos pla
 		if len(names) > 0 {
 			other = "there are " + quoted(names)
 		}
-		d.Hint = suggest(ref.Name, names, other)
+		d.Hint, d.Suggest = other, builtins.Nearest(ref.Name, names)
 	}
 	st.session.Report(d)
 }

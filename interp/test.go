@@ -107,8 +107,8 @@ func (e *evaluation) callTest(m *module) error {
 	fn, ok := m.globals[e.test].(*starlark.Function)
 	if !ok {
 		return &explain.Error{
-			Msg:  fmt.Sprintf("there is no function %q in %s", e.test, m.src),
-			Hint: suggest(e.test, slices.Sorted(maps.Keys(m.globals)), ""),
+			Msg:     fmt.Sprintf("there is no function %q in %s", e.test, m.src),
+			Suggest: builtins.Nearest(e.test, slices.Sorted(maps.Keys(m.globals))),
 		}
 	}
 	_, err := starlark.Call(e.thread, fn, nil, nil)

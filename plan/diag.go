@@ -46,6 +46,7 @@ type Diagnostic struct {
 	Message  string    `json:"message"`           // without position, lower case
 	Line     string    `json:"line,omitempty"`    // the source line
 	Hint     string    `json:"hint,omitempty"`    // such as: did you mean "stage"?
+	Suggest  string    `json:"suggest,omitempty"` // what was probably meant instead of what is at Pos, such as stage
 	Related  []Related `json:"related,omitempty"` // such as the earlier declaration
 	Stack    []Frame   `json:"stack,omitempty"`   // Starlark calls, outermost first
 	Rule     string    `json:"rule,omitempty"`    // of pipe lint, which finds it, too; empty: no rule is about it

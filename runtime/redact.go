@@ -110,7 +110,7 @@ func (e Synced) redacted(hide func(string) string) Body {
 }
 
 func redactDiagnostic(d plan.Diagnostic, hide func(string) string) plan.Diagnostic {
-	d.Message, d.Line, d.Hint = hide(d.Message), hide(d.Line), hide(d.Hint)
+	d.Message, d.Line, d.Hint, d.Suggest = hide(d.Message), hide(d.Line), hide(d.Hint), hide(d.Suggest)
 	d.Related = slices.Clone(d.Related)
 	for i := range d.Related {
 		d.Related[i].Message, d.Related[i].Line = hide(d.Related[i].Message), hide(d.Related[i].Line)

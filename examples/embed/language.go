@@ -2,7 +2,6 @@ package main
 
 import (
 	"embed"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -34,11 +33,10 @@ func owner(teams []string) *builtins.Func {
 	return builtins.New("owner", "dict[str, str]", "Returns the labels of a service that a team owns.",
 		func(c *builtins.Call, a *ownerArgs) (starlark.Value, error) {
 			if !slices.Contains(teams, a.Team) {
-				hint := "there are " + strings.Join(teams, ", ")
 				if near := builtins.Nearest(a.Team, teams); near != "" {
-					hint = fmt.Sprintf("did you mean %q?", near)
+					return nil, c.ErrorSuggest("team", near, "there is no team %q", a.Team)
 				}
-				return nil, c.ErrorHint("team", hint, "there is no team %q", a.Team)
+				return nil, c.ErrorHint("team", "there are "+strings.Join(teams, ", "), "there is no team %q", a.Team)
 			}
 			if a.Tier < 1 || a.Tier > 3 {
 				return nil, c.Errorf("tier", "want 1 to 3, got %d", a.Tier)

@@ -101,9 +101,8 @@ func (c *Call) unknown(name string) error {
 	p := problemf("no parameter %q", clip(name))
 	meant, hint := foreign(name, names)
 	if hint == "" {
-		if meant = nearest(name, names); meant != "" {
-			hint = fmt.Sprintf("did you mean %q?", meant)
-		}
+		meant = nearest(name, names)
+		p.suggest = meant
 	}
 	if p.hint = hint; meant != "" {
 		// That it is missing, or wrong by its default, would be said of the same mistake.

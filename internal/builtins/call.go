@@ -53,6 +53,13 @@ func (c *Call) ErrorHint(param, hint, format string, args ...any) error {
 	return c.reject(param, problemf(format, args...).hinted("%s", hint))
 }
 
+// ErrorSuggest is Errorf for an argument that was probably meant to be suggest.
+func (c *Call) ErrorSuggest(param, suggest, format string, args ...any) error {
+	p := problemf(format, args...)
+	p.suggest = suggest
+	return c.reject(param, p)
+}
+
 // wrong records p, if any, as being wrong with the argument of param.
 func (c *Call) wrong(param string, p *problem) {
 	if p != nil {
@@ -119,7 +126,7 @@ func (c *Call) addSure(pos plan.Pos, p *problem) error {
 
 func (c *Call) diagnostic(pos plan.Pos, p *problem) plan.Diagnostic {
 	return plan.Diagnostic{
-		Severity: plan.SeverityError, Pos: pos, Message: c.Func.Name + ": " + p.msg, Hint: p.hint,
+		Severity: plan.SeverityError, Pos: pos, Message: c.Func.Name + ": " + p.msg, Hint: p.hint, Suggest: p.suggest,
 		Stack: c.Session.stack(c.Thread),
 	}
 }

@@ -31,7 +31,7 @@ func checkName(name string, limit int) *problem {
 // write instead. Its namespace is checked by pipeline(), which knows the other half.
 func CheckEnvironment(name string) error {
 	if p := checkName(name, plan.MaxName); p != nil {
-		return &explain.Error{Msg: "environment: " + p.msg, Hint: p.hint}
+		return &explain.Error{Msg: "environment: " + p.msg, Hint: p.hint, Suggest: p.suggest}
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ var cronWords = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily"
 func checkCron(s string) *problem {
 	if strings.HasPrefix(s, "@") {
 		if !slices.Contains(cronWords, s) {
-			return problemf("unknown schedule %q", clip(s)).hinted("%s", didYouMean(s, cronWords, "there are "+strings.Join(cronWords, " ")))
+			return problemf("unknown schedule %q", clip(s)).near(s, cronWords, "there are "+strings.Join(cronWords, " "))
 		}
 		return nil
 	}

@@ -16,7 +16,9 @@ import (
 type problem struct {
 	msg  string
 	hint string
-	at   any // where in the argument: an index of a list, a key of a dict, or nil
+	// suggest is what was probably meant instead of what is at the position.
+	suggest string
+	at      any // where in the argument: an index of a list, a key of a dict, or nil
 }
 
 func problemf(format string, args ...any) *problem {
@@ -33,6 +35,13 @@ func (p *problem) in(at any) *problem {
 
 func (p *problem) hinted(format string, args ...any) *problem {
 	p.hint = fmt.Sprintf(format, args...)
+	return p
+}
+
+// near suggests the candidate that name is probably a misspelling of; the hint is
+// other if there is none.
+func (p *problem) near(name string, candidates []string, other string) *problem {
+	p.hint, p.suggest = other, nearest(name, candidates)
 	return p
 }
 

@@ -42,7 +42,7 @@ var databaseFunc = declare("database", "service",
 				all = append(append(all, e.Name), e.Aliases...)
 			}
 			c.wrong("engine", problemf("unknown engine %q", clip(a.Engine)).
-				hinted("%s", didYouMean(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image=")))
+				near(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image="))
 		}
 		if c.ok("version") && !refTag.fits(a.Version) {
 			c.wrong("version", problemf("%q is no version", clip(a.Version)))

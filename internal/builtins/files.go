@@ -228,7 +228,7 @@ func (f *Files) notFound(name string) *problem {
 		}
 	}
 	if near != "" {
-		p.hint = fmt.Sprintf("did you mean %q?", path.Join(dir, near))
+		p.suggest = path.Join(dir, near)
 	} else if !f.isFolder(dir) {
 		p.hint = fmt.Sprintf("there is no folder %q either", dir)
 	}
@@ -239,7 +239,7 @@ func (f *Files) notFound(name string) *problem {
 // what is there under a similar name.
 func (f *Files) NotFound(name string) error {
 	p := f.notFound(name)
-	return &explain.Error{Msg: p.msg, Hint: p.hint}
+	return &explain.Error{Msg: p.msg, Hint: p.hint, Suggest: p.suggest}
 }
 
 // problem returns err of reading name as a problem.
@@ -272,7 +272,7 @@ func readable(name string, err error) error {
 func Resolve(dir, p string) (string, error) {
 	out, pr := resolve(dir, p)
 	if pr != nil {
-		return "", &explain.Error{Msg: pr.msg, Hint: pr.hint}
+		return "", &explain.Error{Msg: pr.msg, Hint: pr.hint, Suggest: pr.suggest}
 	}
 	return out, nil
 }

@@ -53,7 +53,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		}
 		if p := choice(a.Type, c.choices("type")); p != nil {
 			if alias := map[string]string{"str": "string", "integer": "int", "boolean": "bool", "number": "float"}[a.Type]; alias != "" {
-				p.hint = fmt.Sprintf("did you mean %q?", alias)
+				p.suggest = alias
 			}
 			c.wrong("type", p)
 			return starlark.String(""), nil
@@ -116,7 +116,7 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	if p != nil {
 		p.msg = fmt.Sprintf("the value of %q: %s", a.Name, p.msg)
 		c.Session.Report(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: c.Pos(), Message: "param: " + p.msg, Hint: p.hint, Stack: c.Session.stack(c.Thread),
+			Severity: plan.SeverityError, Pos: c.Pos(), Message: "param: " + p.msg, Hint: p.hint, Suggest: p.suggest, Stack: c.Session.stack(c.Thread),
 		})
 		return a.stand(), false
 	}
@@ -155,7 +155,7 @@ func (a *paramArgs) chosen(v starlark.Value) *problem {
 		}
 		names, quoted = append(names, text), append(quoted, ch.String())
 	}
-	return problemf("%q is not among its choices: %s", clip(got), strings.Join(quoted, ", ")).hinted("%s", didYouMean(got, names, ""))
+	return problemf("%q is not among its choices: %s", clip(got), strings.Join(quoted, ", ")).near(got, names, "")
 }
 
 // paramText returns v, which must be of the type, as text.

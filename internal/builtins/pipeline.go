@@ -106,7 +106,7 @@ func CheckVersion(constraint, version string) error {
 func problemOf(err error) *problem {
 	p := &problem{msg: err.Error()}
 	if h, ok := err.(*explain.Error); ok { //nolint:errorlint // made above, never wrapped
-		p.hint = h.Hint
+		p.hint, p.suggest = h.Hint, h.Suggest
 	}
 	return p
 }

@@ -161,7 +161,7 @@ func (p *Plan) lookup(what, list string) *starlark.Builtin {
 		}
 		h := &explain.Error{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, clip(name))}
 		if near := nearest(name, names); near != "" {
-			h.Hint = fmt.Sprintf("did you mean %q?", near)
+			h.Suggest = near
 		} else if len(names) > 0 && len(names) <= 20 {
 			h.Hint = "it has " + strings.Join(names, ", ")
 		}

@@ -46,6 +46,9 @@ func (s *Session) Report(d plan.Diagnostic) {
 
 // ReportSure is Report for what no parameter's value can be the cause of.
 func (s *Session) ReportSure(d plan.Diagnostic) {
+	if d.Suggest != "" {
+		d.Hint = fmt.Sprintf("did you mean %q?", d.Suggest)
+	}
 	// What is reported is kept, even if evaluation ends with it.
 	_ = s.Meter.Charge(uint64(diagnosticSize + len(d.Message) + len(d.Hint)))
 	r := &s.errors

@@ -213,7 +213,7 @@ func (c *Call) values(t plan.ServiceType, values map[string]any) {
 		if found.Unknown {
 			last := len(found.Path) - 1
 			name := found.Path[last].(string)
-			p.hint = didYouMean(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
+			p = p.near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
 			p.at = append(slices.Clone(found.Path[:last]), keyAt(name))
 		}
 		p.msg = "values" + elem(p.at) + ": " + p.msg

@@ -1,9 +1,6 @@
 package builtins
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Nearest returns the candidate that name is most likely a misspelling of, or
 // "". Of equally near ones the first wins, so that candidates are given in an
@@ -47,14 +44,6 @@ const mostCandidates = 2000
 
 // longestName is how long a name may be to be taken for a misspelling of another.
 const longestName = 400 // bytes
-
-// didYouMean returns the hint for name, or other if no candidate is near.
-func didYouMean(name string, candidates []string, other string) string {
-	if n := nearest(name, candidates); n != "" {
-		return fmt.Sprintf("did you mean %q?", n)
-	}
-	return other
-}
 
 // distance returns the edit distance of a and b, where swapped neighbours are
 // one edit; a distance of most or more is returned as most.

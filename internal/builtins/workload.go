@@ -110,11 +110,7 @@ func choice(v string, choices []string) *problem {
 			return nil
 		}
 	}
-	p := problemf("%q is not possible, want %s", clip(v), literals(choices))
-	if n := nearest(v, choices); n != "" {
-		p.hint = "did you mean " + strconv.Quote(n) + "?"
-	}
-	return p
+	return problemf("%q is not possible, want %s", clip(v), literals(choices)).near(v, choices, "")
 }
 
 // portArg is a port(), or its number alone.

@@ -1,14 +1,8 @@
 package lsp
 
-import (
-	"context"
-	"regexp"
-)
+import "context"
 
-// suggestion is how a hint says what may be meant.
-var suggestion = regexp.MustCompile(`\ndid you mean "([^"\n]+)"\?$`)
-
-// codeActions offers to write what an error's hint says that may be meant.
+// codeActions offers to write what was probably meant.
 func (s *server) codeActions(ctx context.Context, p codeActionParams) (any, error) {
 	out := []codeAction{}
 	m, err := s.open(ctx, p.TextDocument.URI)
@@ -22,16 +16,18 @@ func (s *server) codeActions(ctx context.Context, p codeActionParams) (any, erro
 		})
 	}
 	for _, d := range p.Context.Diagnostics {
-		if d.Source == source && d.Data != nil {
-			fix("Correct: "+d.Message, d, *d.Data)
+		if d.Source != source || d.Data == nil {
 			continue
 		}
-		found := suggestion.FindStringSubmatch(d.Message)
+		if d.Data.Edit != nil {
+			fix("Correct: "+d.Message, d, *d.Data.Edit)
+			continue
+		}
 		start, end := m.text.offset(d.Range.Start), m.text.offset(d.Range.End)
-		if d.Source != source || found == nil || start >= end {
+		if d.Data.Suggest == "" || start >= end {
 			continue
 		}
-		name, old := found[1], m.text.data[start:end]
+		name, old := d.Data.Suggest, m.text.data[start:end]
 		if q := old[0]; len(old) > 1 && (q == '"' || q == '\'') {
 			name = string(q) + name + string(q)
 		} else if !isName(old) || !isName(name) {

@@ -310,6 +310,9 @@ func (s *server) diagnostic(sub *subject, d plan.Diagnostic) (string, diagnostic
 		file = filepath.Join(sub.root, filepath.FromSlash(pos.File))
 	}
 	out.Range = s.place(file, pos, line)
+	if pos == d.Pos && d.Suggest != "" {
+		out.Data = &correction{Suggest: d.Suggest}
+	}
 	return file, out
 }
 

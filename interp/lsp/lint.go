@@ -85,7 +85,10 @@ func (f finding) shown(s *server, sub *subject) (string, diagnostic) {
 	d.Line = f.line
 	d.Message = f.Message
 	file, out := s.diagnostic(sub, d)
-	out.Code, out.Data = f.Rule, f.fix
+	out.Code = f.Rule
+	if f.fix != nil {
+		out.Data = &correction{Edit: f.fix}
+	}
 	return file, out
 }
 

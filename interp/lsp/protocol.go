@@ -100,7 +100,14 @@ type diagnostic struct {
 	Source   string    `json:"source"`
 	Message  string    `json:"message"`
 	Related  []related `json:"relatedInformation,omitempty"`
-	Data     *textEdit `json:"data,omitempty"` // what corrects it; an editor gives it back
+	// Data is what corrects it; an editor gives it back.
+	Data *correction `json:"data,omitempty"`
+}
+
+// A correction has one of its fields.
+type correction struct {
+	Edit    *textEdit `json:"edit,omitempty"`    // what corrects a finding
+	Suggest string    `json:"suggest,omitempty"` // what was probably meant instead of what is in the range
 }
 
 type related struct {

@@ -88,18 +88,14 @@ stage, and waits until they are ready. Jobs do not run again.`, `  pipe restart 
 // actOn finds the environment to act on.
 func (a *app) actOn(cmd *cobra.Command, name string, flags actFlags) (*runtime.Environment, error) {
 	a.current().Doing("looking for environment " + name)
-	look, err := a.openLook(cmd.Context(), cmd, flags.part)
+	op, err := a.openEnvironment(cmd.Context(), cmd, name, targetFlags{flags.env, flags.part})
 	if err != nil {
 		return nil, err
 	}
-	env, err := a.environment(cmd, look, name, flags.env)
-	if err != nil {
-		return nil, err
+	if op.env.Plan != nil {
+		return op.env, checkServices(cmd, op.env.Plan, flags.run.services)
 	}
-	if env.Plan != nil {
-		return env, checkServices(cmd, env.Plan, flags.run.services)
-	}
-	return env, nil
+	return op.env, nil
 }
 
 // act carries out a request on an environment.

@@ -11,11 +11,7 @@ import (
 )
 
 func (a *app) cancelCmd() *cobra.Command {
-	var (
-		env  envFlags
-		part partFlags
-		show showFlags
-	)
+	var show showFlags
 	cmd := &cobra.Command{
 		Use:   "cancel ENV",
 		Short: "End the run that holds an environment",
@@ -25,38 +21,26 @@ nobody holds the environment is an error.`,
 		Example: `  pipe cancel staging
   pipe cancel shop/preview-42 --context staging
   pipe cancel staging -o json | jq -r .holder`,
-		Args: takes("ENV"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			look, err := a.openLook(cmd.Context(), cmd, part)
-			if err != nil {
-				return err
-			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
-			}
-			holder, err := look.Runtime().Cancel(cmd.Context(), e.Key, a.user)
-			switch {
-			case errors.Is(err, runtime.ErrNotFound):
-				return fmt.Errorf("no run holds environment %s of pipeline %s: there is nothing to cancel", e.Key.Name, e.Key.Pipeline)
-			case err != nil:
-				return look.Explain(err)
-			}
-			result := struct {
-				Version     int    `json:"version"`
-				Pipeline    string `json:"pipeline"`
-				Environment string `json:"environment"`
-				Holder      string `json:"holder"` // whose run was asked to end
-			}{inspect.Version, e.Key.Pipeline, e.Key.Name, holder}
-			return a.write(show.output, result, func() error {
-				_, err := fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
-				return err
-			})
-		},
 	}
-	env.add(cmd)
-	part.addCluster(cmd)
+	a.onEnvironment(cmd, func(op operation) error {
+		holder, err := op.look.Runtime().Cancel(op.cmd.Context(), op.env.Key, a.user)
+		switch {
+		case errors.Is(err, runtime.ErrNotFound):
+			return fmt.Errorf("no run holds environment %s of pipeline %s: there is nothing to cancel", op.env.Key.Name, op.env.Key.Pipeline)
+		case err != nil:
+			return op.look.Explain(err)
+		}
+		result := struct {
+			Version     int    `json:"version"`
+			Pipeline    string `json:"pipeline"`
+			Environment string `json:"environment"`
+			Holder      string `json:"holder"` // whose run was asked to end
+		}{inspect.Version, op.env.Key.Pipeline, op.env.Key.Name, holder}
+		return a.write(show.output, result, func() error {
+			_, err := fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
+			return err
+		})
+	})
 	show.addOutput(cmd)
-	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
 	return cmd
 }

@@ -102,14 +102,11 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 		return usagef(cmd, "--ttl %s: a time to live is positive, or 0 for ever", flags.ttl)
 	}
 	progress.Doing("looking for environment " + source)
-	look, err := a.openLook(ctx, cmd, flags.part)
+	op, err := a.openEnvironment(ctx, cmd, source, targetFlags{flags.env, flags.part})
 	if err != nil {
 		return err
 	}
-	src, err := a.environment(cmd, look, source, flags.env)
-	if err != nil {
-		return err
-	}
+	look, src := op.look, op.env
 	req.Source, req.TTL = src.Key, flags.ttl
 	if req.Plan, err = a.planOfClone(cmd, src, req, flags); err != nil {
 		return err

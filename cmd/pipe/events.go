@@ -12,8 +12,6 @@ import (
 
 func (a *app) eventsCmd() *cobra.Command {
 	var (
-		env    envFlags
-		part   partFlags
 		follow bool
 		out    string
 	)
@@ -29,35 +27,23 @@ what a run does, see --progress of "pipe run" and "pipe history".
 		Example: `  pipe events staging
   pipe events staging -f
   pipe events staging -o json | jq 'select(.warning)'`,
-		Args: takes("ENV"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			look, err := a.openLook(ctx, cmd, part)
-			if err != nil {
-				return err
-			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
-			}
-			var services []string
-			if e.Plan != nil {
-				for _, s := range e.Plan.Services {
-					services = append(services, s.Name)
-				}
-			}
-			err = look.Inspector.Happenings(ctx, e.Key, services, follow, a.happening(out))
-			if follow && ctx.Err() != nil {
-				return nil // that is how it ends
-			}
-			return look.Explain(err)
-		},
 	}
-	env.add(cmd)
+	a.onEnvironment(cmd, func(op operation) error {
+		ctx := op.cmd.Context()
+		var services []string
+		if op.env.Plan != nil {
+			for _, s := range op.env.Plan.Services {
+				services = append(services, s.Name)
+			}
+		}
+		err := op.look.Inspector.Happenings(ctx, op.env.Key, services, follow, a.happening(out))
+		if follow && ctx.Err() != nil {
+			return nil // that is how it ends
+		}
+		return op.look.Explain(err)
+	})
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on, e.g. pipe events staging -f")
-	part.addCluster(cmd)
 	addLines(cmd, &out)
-	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
 	return cmd
 }
 

@@ -47,18 +47,14 @@ the command may go on in its container.`,
   pipe exec staging web --container proxy -- cat /etc/proxy.conf`,
 		Args: execArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			look, err := a.openLook(cmd.Context(), cmd, part)
+			op, err := a.openEnvironment(cmd.Context(), cmd, args[0], targetFlags{env, part})
 			if err != nil {
 				return err
 			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
+			if op.env.Plan != nil && op.env.Plan.Service(args[1]) == nil {
+				return usagef(cmd, "the plan has no service %q%s", args[1], didYouMean(args[1], serviceNamesOf(op.env.Plan)))
 			}
-			if e.Plan != nil && e.Plan.Service(args[1]) == nil {
-				return usagef(cmd, "the plan has no service %q%s", args[1], didYouMean(args[1], serviceNamesOf(e.Plan)))
-			}
-			return a.exec(cmd, look, e, args[1], opts, args[2:])
+			return a.exec(cmd, op.look, op.env, args[1], opts, args[2:])
 		},
 	}
 	env.add(cmd)

@@ -56,14 +56,11 @@ waiting (for a pod that is ready) or failed.`,
 			if err != nil {
 				return err
 			}
-			look, err := a.openLook(cmd.Context(), cmd, part)
+			op, err := a.openEnvironment(cmd.Context(), cmd, args[0], targetFlags{env, part})
 			if err != nil {
 				return err
 			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
-			}
+			look, e := op.look, op.env
 			if e.Plan == nil {
 				return fmt.Errorf("nothing was deployed to environment %s yet", e.Key.Name)
 			}

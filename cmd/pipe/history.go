@@ -9,11 +9,7 @@ import (
 )
 
 func (a *app) historyCmd() *cobra.Command {
-	var (
-		env  envFlags
-		part partFlags
-		show showFlags
-	)
+	var show showFlags
 	cmd := &cobra.Command{
 		Use:   "history ENV",
 		Short: "List the runs of an environment",
@@ -22,30 +18,18 @@ by whom, when, from which commit, and how each service ended. -o json has all of
 each service's image and times.`,
 		Example: `  pipe history staging
   pipe history staging -o json | jq '.runs[0].services'`,
-		Args: takes("ENV"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			look, err := a.openLook(cmd.Context(), cmd, part)
-			if err != nil {
-				return err
-			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
-			}
-			runs, err := look.Store.Runs(cmd.Context(), e.Key)
-			if err != nil {
-				return look.Explain(err)
-			}
-			if runs == nil {
-				runs = []runtime.RunRecord{}
-			}
-			h := inspect.History{Version: inspect.Version, Pipeline: e.Key.Pipeline, Environment: e.Key.Name, Runs: runs}
-			return a.write(show.output, h, func() error { return ui.History(a.stdout, h) })
-		},
 	}
-	env.add(cmd)
-	part.addCluster(cmd)
+	a.onEnvironment(cmd, func(op operation) error {
+		runs, err := op.look.Store.Runs(op.cmd.Context(), op.env.Key)
+		if err != nil {
+			return op.look.Explain(err)
+		}
+		if runs == nil {
+			runs = []runtime.RunRecord{}
+		}
+		h := inspect.History{Version: inspect.Version, Pipeline: op.env.Key.Pipeline, Environment: op.env.Key.Name, Runs: runs}
+		return a.write(show.output, h, func() error { return ui.History(a.stdout, h) })
+	})
 	show.addOutput(cmd)
-	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
 	return cmd
 }

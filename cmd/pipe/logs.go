@@ -12,8 +12,6 @@ import (
 
 func (a *app) logsCmd() *cobra.Command {
 	var (
-		env  envFlags
-		part partFlags
 		run  runFlags
 		opts inspect.LogOptions
 		out  string
@@ -32,44 +30,32 @@ is missing: that is an error, once all other lines are shown, and with -f it is 
   pipe logs staging -f --service api --service web
   pipe logs staging --since 10m --tail 100
   pipe logs staging -o json | jq -r 'select(.service == "api").text'`,
-		Args: takes("ENV"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			look, err := a.openLook(ctx, cmd, part)
-			if err != nil {
-				return err
-			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
-			}
-			width := 0
-			if e.Plan != nil {
-				if err := checkServices(cmd, e.Plan, run.services); err != nil {
-					return err
-				}
-				for _, s := range e.Plan.Services {
-					width = max(width, len(s.Name))
-				}
-			}
-			opts.Services = run.services
-			opts.Trouble = a.note
-			err = look.Inspector.Logs(ctx, e.Key, opts, a.logLine(out, width))
-			if opts.Follow && ctx.Err() != nil {
-				return nil // that is how it ends
-			}
-			return look.Explain(err)
-		},
 	}
-	env.add(cmd)
+	target := a.onEnvironment(cmd, func(op operation) error {
+		ctx := op.cmd.Context()
+		width := 0
+		if op.env.Plan != nil {
+			if err := checkServices(op.cmd, op.env.Plan, run.services); err != nil {
+				return err
+			}
+			for _, s := range op.env.Plan.Services {
+				width = max(width, len(s.Name))
+			}
+		}
+		opts.Services = run.services
+		opts.Trouble = a.note
+		err := op.look.Inspector.Logs(ctx, op.env.Key, opts, a.logLine(out, width))
+		if opts.Follow && ctx.Err() != nil {
+			return nil // that is how it ends
+		}
+		return op.look.Explain(err)
+	})
 	cmd.Flags().StringSliceVar(&run.services, "service", nil, "show this `service` only, e.g. --service api; repeatable")
 	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "go on with what is printed from now on, e.g. pipe logs staging -f")
 	cmd.Flags().DurationVar(&opts.Since, "since", 0, "leave out what is older than this `time`, e.g. --since 10m (default: all that is kept)")
 	cmd.Flags().IntVar(&opts.Tail, "tail", 0, "of each container show this `number` of lines at most, e.g. --tail 100 (default: all)")
-	part.addCluster(cmd)
 	addLines(cmd, &out)
-	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
-	a.completeServicesOf(cmd, &part, &env)
+	a.completeServicesOf(cmd, &target.part, &target.env)
 	return cmd
 }
 

@@ -113,14 +113,11 @@ func someServices(cmd *cobra.Command, args []string) error {
 // override changes the overrides of an environment, and shows what came of it.
 func (a *app) override(cmd *cobra.Command, name string, flags overrideFlags, change func(context.Context, *runtime.Runtime, runtime.EnvironmentKey) (string, error)) error {
 	ctx := cmd.Context()
-	look, err := a.openLook(ctx, cmd, flags.part)
+	op, err := a.openEnvironment(ctx, cmd, name, targetFlags{flags.env, flags.part})
 	if err != nil {
 		return err
 	}
-	env, err := a.environment(cmd, look, name, flags.env)
-	if err != nil {
-		return err
-	}
+	look, env := op.look, op.env
 	done, err := change(ctx, look.Runtime(), env.Key)
 	if err != nil {
 		return look.Explain(err)

@@ -8,11 +8,7 @@ import (
 )
 
 func (a *app) statusCmd() *cobra.Command {
-	var (
-		env  envFlags
-		part partFlags
-		show showFlags
-	)
+	var show showFlags
 	cmd := &cobra.Command{
 		Use:   "status ENV",
 		Short: "Show how an environment stands",
@@ -24,31 +20,19 @@ services there are.`,
 		Example: `  pipe status staging
   pipe status shop/staging --context staging
   pipe status staging -o json | jq '.stages[].services[] | select(.health != "healthy")'`,
-		Args: takes("ENV"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			look, err := a.openLook(ctx, cmd, part)
-			if err != nil {
-				return err
-			}
-			e, err := a.environment(cmd, look, args[0], env)
-			if err != nil {
-				return err
-			}
-			live, err := look.Inspector.Live(ctx, e.Key)
-			if err != nil {
-				return look.Explain(err)
-			}
-			st, err := inspect.StatusOf(e, live, a.now())
-			if err != nil {
-				return err
-			}
-			return a.write(show.output, st, func() error { return ui.Status(a.stdout, st) })
-		},
 	}
-	env.add(cmd)
-	part.addCluster(cmd)
+	a.onEnvironment(cmd, func(op operation) error {
+		ctx := op.cmd.Context()
+		live, err := op.look.Inspector.Live(ctx, op.env.Key)
+		if err != nil {
+			return op.look.Explain(err)
+		}
+		st, err := inspect.StatusOf(op.env, live, a.now())
+		if err != nil {
+			return err
+		}
+		return a.write(show.output, st, func() error { return ui.Status(a.stdout, st) })
+	})
 	show.addOutput(cmd)
-	cmd.ValidArgsFunction = a.completeEnvironments(&part, 1)
 	return cmd
 }

@@ -104,14 +104,11 @@ var errNotDone = errors.New("the environment is not as its plan says")
 
 // waitSettled waits until no run goes on.
 func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, env envFlags, part partFlags) (settled, error) {
-	look, err := a.openLook(ctx, cmd, part)
+	op, err := a.openEnvironment(ctx, cmd, name, targetFlags{env, part})
 	if err != nil {
 		return settled{}, err
 	}
-	e, err := a.environment(cmd, look, name, env)
-	if err != nil {
-		return settled{}, err
-	}
+	look, e := op.look, op.env
 	for {
 		holder, err := look.Locker.Holder(ctx, e.Key)
 		if err != nil {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
+)
+
+// targetFlags say which environment a verb is about, and in which cluster it is.
+type targetFlags struct {
+	env  envFlags
+	part partFlags
+}
+
+// An operation is a verb that runs on an environment which was found.
+type operation struct {
+	cmd  *cobra.Command
+	look *local.Look
+	env  *runtime.Environment
+}
+
+// onEnvironment makes cmd a verb that takes one environment, ENV: with the flags that say
+// which, completion, and do, which is called with the environment. It returns what the
+// flags say, for the completion of others. history.go is a short example.
+func (a *app) onEnvironment(cmd *cobra.Command, do func(operation) error) *targetFlags {
+	var flags targetFlags
+	cmd.Args = takes("ENV")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		op, err := a.openEnvironment(cmd.Context(), cmd, args[0], flags)
+		if err != nil {
+			return err
+		}
+		return do(op)
+	}
+	flags.env.add(cmd)
+	flags.part.addCluster(cmd)
+	cmd.ValidArgsFunction = a.completeEnvironments(&flags.part, 1)
+	return &flags
+}
+
+// openEnvironment finds an environment for a verb, and starts nothing.
+func (a *app) openEnvironment(ctx context.Context, cmd *cobra.Command, name string, flags targetFlags) (operation, error) {
+	look, err := a.openLook(ctx, cmd, flags.part)
+	if err != nil {
+		return operation{}, err
+	}
+	env, err := a.environment(cmd, look, name, flags.env)
+	return operation{cmd: cmd, look: look, env: env}, err
+}

@@ -292,11 +292,22 @@ func TestGenerateReference(t *testing.T) {
 	}
 }
 
-// TestCaller: a finding about a service that a function declares has the call, too.
+// TestCaller: a finding about a service that a function declares has the call, too,
+// whoever finds it: lint, or the evaluation.
 func TestCaller(t *testing.T) {
-	found := all(t, "pipeline(\"p\")\ndef one(name):\n    container(name, image = \"i\")\n\none(\"x\")\n")
-	if len(found) != 1 || len(found[0].Related) != 1 || found[0].Pos.Line != 3 || found[0].Related[0].Pos.Line != 5 {
-		t.Errorf("found %+v, want one in line 3, called in line 5", found)
+	for _, call := range []string{
+		`container(name, image = "i")`,
+		`container(name, image = "i:1", env = {"A": "$(B)", "B": "1"})`,
+		`application(name, source = None, chart = chart("c", repo = "https://charts.example.com"))`,
+	} {
+		found := all(t, "pipeline(\"p\")\ndef one(name):\n    "+call+"\n\none(\"x\")\n")
+		if len(found) != 1 || found[0].Pos.Line != 3 {
+			t.Errorf("%s: found %+v, want one in line 3", call, found)
+			continue
+		}
+		if r := found[0].Related; len(r) == 0 || r[len(r)-1].Pos.Line != 5 {
+			t.Errorf("%s: found %+v, want it called in line 5", call, found)
+		}
 	}
 }
 

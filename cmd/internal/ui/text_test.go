@@ -263,3 +263,12 @@ func TestManyServices(t *testing.T) {
 		}
 	}
 }
+
+// TestWarningCaller: a warning about what a function declares names the call.
+func TestWarningCaller(t *testing.T) {
+	pos := func(line int) plan.Pos { return plan.Pos{File: "Pipelinefile", Line: line, Col: 1} }
+	d := plan.Diagnostic{Pos: pos(3), Message: "m", Hint: "h", Stack: []plan.Frame{{Name: "<toplevel>", Pos: pos(5)}, {Name: "one", Pos: pos(3)}}}
+	if got, want := warning(d), "Pipelinefile:3:1: warning: m; called at Pipelinefile:5:1; h"; got != want {
+		t.Errorf("warning(%+v) = %q, want %q", d, got, want)
+	}
+}

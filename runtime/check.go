@@ -23,14 +23,14 @@ func (r *run) checks() []*sched.Task {
 	}
 	checked := &sched.Task{Name: "changes that the cluster would refuse", Class: -1}
 	var tasks []*sched.Task
-	deployed, charts := make(map[string]int), false
+	var asked []*foreseen
 	for _, st := range r.scope.stages {
-		before := earlier{st.index, deployed, charts}
 		for _, s := range st.services {
 			if s.err != nil || s.later != "" || r.sameAsDeployed(s) {
 				continue
 			}
-			deployed[s.Name], charts = st.index, charts || s.Chart != nil
+			f := &foreseen{service: s, unknown: s.Chart != nil}
+			asked = append(asked, f)
 			release := r.release(s) // before its image is made
 			if s.image != nil && release.Image == "" {
 				// What it is going to be matters to nobody but the nodes.
@@ -41,11 +41,11 @@ func (r *run) checks() []*sched.Task {
 			}
 			t := &sched.Task{Name: "check " + s.Name, Class: classCheck, Priority: st.index}
 			t.Do = func(ctx context.Context) error {
-				err := r.check(ctx, s, release, before)
+				checked, err := r.check(ctx, s, release)
 				if ctx.Err() != nil {
 					return err
 				}
-				s.err = err
+				f.Checked, f.err, f.unknown = checked, err, false
 				return nil
 			}
 			checked.Needs = append(checked.Needs, t)
@@ -56,6 +56,9 @@ func (r *run) checks() []*sched.Task {
 		return nil
 	}
 	checked.Do = func(context.Context) error {
+		for _, f := range asked {
+			r.decide(f, asked)
+		}
 		if r.foreseen() {
 			return errForeseen
 		}
@@ -73,37 +76,57 @@ func (r *run) sameAsDeployed(s *service) bool {
 	return same
 }
 
-// An earlier is what is deployed in the stages before one.
-type earlier struct {
-	stage    int
-	deployed map[string]int // the stages of all services that are deployed
-	charts   bool           // some of these bring charts of their own, which may change the rules of the cluster
+// A foreseen is a service that changes, and what the cluster says about that.
+type foreseen struct {
+	*service
+	Checked
+	err     error
+	unknown bool // what it has is not known: it has a chart that was not rendered
 }
 
-// mayHelp reports whether what is deployed before may make the cluster accept a change.
-func (e earlier) mayHelp(c RefusedChange) bool {
-	stage, ok := e.deployed[c.Owner]
-	return c.Rule && e.charts || ok && stage < e.stage
+// decide ends a service that the cluster would refuse, unless what earlier stages
+// deploy may have the cluster accept all of it: that is a warning.
+func (r *run) decide(f *foreseen, asked []*foreseen) {
+	if f.err == nil {
+		return
+	}
+	var refused *RefusedError
+	if errors.As(f.err, &refused) && !slices.ContainsFunc(refused.Changes, func(c RefusedChange) bool { return !mayHelp(c, f, asked) }) {
+		emit, stop := r.track.emit(f.service)
+		defer stop()
+		emit(Warned{plan.Diagnostic{
+			Severity: plan.SeverityWarning, Pos: f.Pos, Message: fmt.Sprintf("%s: the cluster would refuse this now: %v", f.Name, f.err),
+			Hint: "what earlier stages deploy may change that",
+		}})
+		return
+	}
+	f.service.err = fmt.Errorf("check %s: %w", f.Name, f.err)
 }
 
-// check asks the cluster about one service. What earlier stages deploy may have the
-// cluster accept what it refuses now: that is a warning.
-func (r *run) check(ctx context.Context, s *service, release Release, before earlier) error {
+// mayHelp reports whether a service that is deployed in a stage before that of f may
+// have the cluster accept a change: it has what decides about that, or gives up an
+// object. decide was called for all of these.
+func mayHelp(c RefusedChange, f *foreseen, asked []*foreseen) bool {
+	return slices.ContainsFunc(asked, func(before *foreseen) bool {
+		if before.stage.index >= f.stage.index || before.service.err != nil {
+			return false
+		}
+		if before.Name == c.Owner {
+			return !slices.Contains(before.Objects, c.Object)
+		}
+		return len(c.Rules) > 0 && before.unknown || slices.ContainsFunc(c.Rules, func(rule string) bool { return slices.Contains(before.Rules, rule) })
+	})
+}
+
+// check asks the cluster about one service.
+func (r *run) check(ctx context.Context, s *service, release Release) (checked Checked, err error) {
 	emit, stop := r.track.emit(s)
 	defer stop()
 	silent := time.AfterFunc(silence, func() { emit(WaitingFor{"the cluster to say whether it accepts what changes"}) })
 	defer silent.Stop()
-	err := guarded("check "+s.Name, func() error { return r.Deployer.Check(ctx, release, emit) })
-	var refused *RefusedError
-	if errors.As(err, &refused) && !slices.ContainsFunc(refused.Changes, func(c RefusedChange) bool { return !before.mayHelp(c) }) {
-		emit(Warned{plan.Diagnostic{
-			Severity: plan.SeverityWarning, Pos: s.Pos, Message: fmt.Sprintf("%s: the cluster would refuse this now: %v", s.Name, err),
-			Hint: "what earlier stages deploy may change that",
-		}})
-		return nil
-	}
-	if err != nil {
-		err = fmt.Errorf("check %s: %w", s.Name, err)
-	}
-	return err
+	err = guarded("check "+s.Name, func() error {
+		checked, err = r.Deployer.Check(ctx, release, emit)
+		return err
+	})
+	return checked, err
 }

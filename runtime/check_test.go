@@ -42,7 +42,7 @@ func again(p *plan.Plan) *plan.Plan {
 // TestRefused: what the cluster would refuse in any stage is found before the first
 // release is written (D8).
 func TestRefused(t *testing.T) {
-	const refused, ruled = runtimetest.RefusedValue, runtimetest.RuledValue
+	const refused, ruled, rule = runtimetest.RefusedValue, runtimetest.RuledValue, runtimetest.RuleValue
 	chart := &plan.Chart{Ref: "charts/one"}
 	for _, test := range []struct {
 		name      string
@@ -55,9 +55,11 @@ func TestRefused(t *testing.T) {
 		{name: "in the second stage", change: func(_, two *plan.Service) { two.Values[refused] = 1 }, one: runtime.Cancelled, two: runtime.Failed},
 		{name: "in both stages", change: func(one, two *plan.Service) { one.Values[refused], two.Values[refused] = 1, 1 }, one: runtime.Failed, two: runtime.Cancelled},
 		{name: "by a rule", change: func(_, two *plan.Service) { two.Values[ruled] = 1 }, one: runtime.Cancelled, two: runtime.Failed},
-		{name: "by a rule that a chart may change", change: func(one, two *plan.Service) { one.Chart, two.Values[ruled] = chart, 1 }, one: runtime.Done, two: runtime.Done, warned: true},
-		{name: "for ever, whatever a chart changes", change: func(one, two *plan.Service) { one.Chart, two.Values[refused] = chart, 1 }, one: runtime.Cancelled, two: runtime.Failed},
-		{name: "by a rule that its own chart may change", change: func(one, _ *plan.Service) { one.Chart, one.Values[ruled] = chart, 1 }, one: runtime.Failed, two: runtime.Cancelled},
+		{name: "by a rule that an earlier stage has", change: func(one, two *plan.Service) { one.Values[rule], two.Values[ruled] = 1, 1 }, one: runtime.Done, two: runtime.Done, warned: true},
+		{name: "by a rule that the chart of an earlier stage does not have", change: func(one, two *plan.Service) { one.Chart, two.Values[ruled] = chart, 1 }, one: runtime.Cancelled, two: runtime.Failed},
+		{name: "by a rule that a service has which is refused itself", change: func(one, two *plan.Service) { one.Values[rule], one.Values[refused], two.Values[ruled] = 1, 1, 1 }, one: runtime.Failed, two: runtime.Cancelled},
+		{name: "for ever, whatever an earlier stage has", change: func(one, two *plan.Service) { one.Values[rule], two.Values[refused] = 1, 1 }, one: runtime.Cancelled, two: runtime.Failed},
+		{name: "by a rule that it has itself", change: func(one, _ *plan.Service) { one.Values[rule], one.Values[ruled] = 1, 1 }, one: runtime.Failed, two: runtime.Cancelled},
 		{name: "keep going", keepGoing: true, change: func(_, two *plan.Service) { two.Values[refused] = 1 }, one: runtime.Done, two: runtime.Failed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -91,12 +93,16 @@ func TestRefused(t *testing.T) {
 // TestRefusedOwner: an object that a release of an earlier stage may give up when that
 // is deployed is no error (D8).
 func TestRefusedOwner(t *testing.T) {
-	for _, owner := range []string{"one", "another"} {
+	for _, owner := range []string{"one", "another", "one, which keeps it"} {
 		w := runtimetest.NewWorld()
 		p := checked(t, w)
+		object := "service x"
+		if owner == "one, which keeps it" {
+			object = runtimetest.ObjectOf("one")
+		}
 		w.Hook = func(_ context.Context, c runtimetest.Call) error {
 			if c.Op == "Deployer.Check" && c.Subject == "two" {
-				return &runtime.RefusedError{Release: "two", Changes: []runtime.RefusedChange{{Object: "service x", Why: "it exists", Exists: true, Owner: owner}}}
+				return &runtime.RefusedError{Release: "two", Changes: []runtime.RefusedChange{{Object: object, Why: "it exists", Exists: true, Owner: strings.TrimSuffix(owner, ", which keeps it")}}}
 			}
 			return nil
 		}

@@ -118,9 +118,10 @@ type Deployer interface {
 	Fingerprint(ctx context.Context, r Release) (plan.Digest, error)
 	// Check asks the cluster whether it would accept what deploying r changes of
 	// objects that exist, and writes nothing (D8). What it would not accept is a
-	// *RefusedError, and what cannot be asked is no error. r.Image may be the image
-	// that is deployed, if the new one is not made yet.
-	Check(ctx context.Context, r Release, emit Emit) error
+	// *RefusedError, and what cannot be asked is not an error. r.Image may be the image
+	// that is deployed, if the new one is not made yet. What it returns is valid also
+	// beside a *RefusedError.
+	Check(ctx context.Context, r Release, emit Emit) (Checked, error)
 	// Act does the action to one release, and returns when it is done:
 	//
 	//   - Deploy installs or upgrades r and waits until its workloads are ready (D2). On
@@ -190,6 +191,15 @@ func (e *ReleaseError) Error() string { return e.Err.Error() }
 
 func (e *ReleaseError) Unwrap() error { return e.Err }
 
+// A Checked says what a release has that matters to those of later stages.
+type Checked struct {
+	// Rules name what it has, or gives up, that decides which objects a cluster accepts,
+	// such as "ResourceQuota" or "CustomResourceDefinition widgets.example.org".
+	Rules []string
+	// Objects are all that it has, as RefusedChange.Object names them.
+	Objects []string
+}
+
 // A RefusedError says which changes the cluster does not accept of a release.
 type RefusedError struct {
 	Release string
@@ -202,9 +212,10 @@ type RefusedChange struct {
 	Fields []string // such as "spec.volumeClaimTemplates"; empty: the cluster names none
 	Why    string   // in the cluster's words, or whose the object is
 	Next   []string // what can be done: what loses no data comes first, and what loses some says what
-	// Rule says that a rule of the cluster refuses it, such as a quota, an admission
-	// policy or the schema of a kind, which other releases may change.
-	Rule bool
+	// Rules are what could have the cluster accept the change, if a rule of the cluster
+	// refuses it: an admission policy, a quota, the schema of a kind. They are those of
+	// [Checked]. Empty: nothing could.
+	Rules []string
 	// Exists says that the object is somebody else's, and Owner which release of the
 	// same namespace has it, if one does: that may give it up.
 	Exists bool

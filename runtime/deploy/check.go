@@ -27,19 +27,25 @@ import (
 // such as a webhook that knows no dry runs, is left to the deploy.
 
 // Check implements [runtime.Deployer].
-func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
-	return d.again(ctx, emit, "check "+r.Service.Name, func() error { return d.explain(ctx, d.check(ctx, r, emit)) })
+func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) (checked runtime.Checked, err error) {
+	err = d.again(ctx, emit, "check "+r.Service.Name, func() error {
+		checked, err = d.check(ctx, r, emit)
+		return d.explain(ctx, err)
+	})
+	return checked, err
 }
 
-func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+// In a namespace that was made just now nothing is refused, so that nobody asks what
+// the release has.
+func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
 	fresh := d.seen.fresh(r.Namespace)
 	if fresh && r.Service.Chart == nil {
-		return ctx.Err()
+		return none, ctx.Err()
 	}
 	if fresh { // its CRDs need no namespace
 		c, _, err := d.chartOf(ctx, r)
 		if err != nil || !c.HasCRDs() {
-			return err
+			return none, err
 		}
 	}
 	open := func() (*operation, error) { return d.open(ctx, r, emit) }
@@ -48,43 +54,52 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 	}
 	o, err := open()
 	if err != nil {
-		return err
+		return none, err
 	}
 	defer o.close()
 	if err := o.prepare(ctx); err != nil {
-		return err
+		return none, err
 	}
 	// What the server warns of is told when it is written.
 	o.objects.requests = func() context.Context { return ctx }
 	var before *release.Release
 	if last, exists := o.inForce(); exists {
 		if before, err = o.records.full(last); err != nil {
-			return err
+			return none, err
 		}
 	}
 	o.warnOfCRDs(before)
 	if fresh && before == nil {
-		return nil
+		return none, nil
 	}
-	refused, err := o.refused(ctx, before)
+	refused, checked, err := o.refused(ctx, before)
 	if len(refused) > 0 {
-		return &runtime.RefusedError{Release: r.Service.Name, Changes: refused}
+		err = &runtime.RefusedError{Release: r.Service.Name, Changes: refused}
 	}
-	return err
+	return checked, err
 }
 
 // refused returns what the cluster would refuse of the release that comes after
-// before, or of the first one. An error says that it could not be asked.
-func (o *operation) refused(ctx context.Context, before *release.Release) ([]runtime.RefusedChange, error) {
-	objects, _, err := o.rendered(ctx)
+// before, or of the first one, and what that has. An error says that the cluster could
+// not be asked.
+func (o *operation) refused(ctx context.Context, before *release.Release) ([]runtime.RefusedChange, runtime.Checked, error) {
+	var has contents
+	objects, hooks, err := o.rendered(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("render %s: %w", o.r.Service.Name, err)
+		return nil, has.Checked, fmt.Errorf("render %s: %w", o.r.Service.Name, err)
 	}
 	was := make(map[string]*resource.Info)
 	if before != nil {
-		for _, info := range o.objects.readable(before.Manifest) {
+		infos, _ := o.objects.readable(before.Manifest)
+		for _, info := range infos {
 			was[objectID(info)] = info
+			has.rule(info)
 		}
+	} else {
+		has.crds(o.objects, o.chart)
+	}
+	for _, h := range hooks {
+		has.add(o.objects.readable(h.Manifest))
 	}
 	var (
 		mu      sync.Mutex
@@ -93,7 +108,9 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 		errs    []error
 	)
 	for _, m := range objects {
-		for _, info := range o.objects.readable(m.Content) {
+		infos, all := o.objects.readable(m.Content)
+		has.add(infos, all)
+		for _, info := range infos {
 			old := was[objectID(info)]
 			if old != nil && reflect.DeepEqual(old.Object, info.Object) {
 				continue
@@ -111,10 +128,10 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, has.Checked, context.Cause(ctx)
 	}
 	sortChanges(changes)
-	return changes, errors.Join(errs...)
+	return changes, has.Checked, errors.Join(errs...)
 }
 
 // whose returns what is known of an error with which Helm did not begin: it only has
@@ -124,7 +141,7 @@ func (o *operation) whose(err error) error {
 	if last, exists := o.inForce(); exists {
 		before, _ = o.records.full(last) // without it more is looked at
 	}
-	refused, _ := o.refused(o.objects.requests(), before)
+	refused, _, _ := o.refused(o.objects.requests(), before)
 	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
 	if len(refused) == 0 {
 		return err
@@ -133,15 +150,14 @@ func (o *operation) whose(err error) error {
 }
 
 // readable returns the objects of a text but for those of kinds that the cluster does
-// not know: an earlier stage may bring them.
-func (o *objects) readable(text string) []*resource.Info {
-	var all []*resource.Info
+// not know, which an earlier stage may bring, and whether these are all.
+func (o *objects) readable(text string) (known []*resource.Info, all bool) {
+	all = true
 	for doc := range strings.SplitSeq("\n"+text, "\n---") {
-		if list, err := o.read(strings.NewReader(doc)); err == nil {
-			all = append(all, list...)
-		}
+		list, err := o.read(strings.NewReader(doc))
+		known, all = append(known, list...), all && err == nil
 	}
-	return all
+	return known, all
 }
 
 // dryRun returns why the server would not make an object what info says, or nil.

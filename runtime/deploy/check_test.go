@@ -26,7 +26,7 @@ import (
 // check asks for what the cluster would refuse of a service.
 func (b *bench) check(s plan.Service) (warned []string, err error) {
 	b.t.Helper()
-	err = b.Check(b.t.Context(), b.release(s), func(e runtime.Body) {
+	_, err = b.Check(b.t.Context(), b.release(s), func(e runtime.Body) {
 		if w, ok := e.(runtime.Warned); ok {
 			warned = append(warned, w.Diagnostic.Message+" / "+w.Diagnostic.Hint)
 		}
@@ -132,7 +132,7 @@ spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
 				t.Errorf("Check without a change = %v", err)
 			}
 			got := b.refuses(tagged(s, "2"))
-			if got.Object != test.want.Object || !slices.Equal(got.Fields, test.want.Fields) || !strings.HasPrefix(got.Why, test.want.Why) || got.Rule || got.Owner != "" || strings.Contains(got.Why, "hidden") {
+			if got.Object != test.want.Object || !slices.Equal(got.Fields, test.want.Fields) || !strings.HasPrefix(got.Why, test.want.Why) || len(got.Rules) > 0 || got.Owner != "" || strings.Contains(got.Why, "hidden") {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 			if len(got.Next) != len(test.want.Next) {
@@ -205,7 +205,7 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			return len(q.Status.Hard) > 0
 		})
 		got := b.refuses(tagged(s, "2"))
-		if !got.Rule || !strings.Contains(got.Why, "exceeded quota: no-balancers") {
+		if !slices.Contains(got.Rules, "ResourceQuota") || slices.Contains(got.Rules, "custom resources") || !strings.Contains(got.Why, "exceeded quota: no-balancers") {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -240,7 +240,7 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			}
 			return err != nil
 		})
-		if !got.Rule || !strings.Contains(got.Why, "balancers cost money") || got.Object != "service admission" {
+		if !slices.Contains(got.Rules, "ValidatingAdmissionPolicy.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") || !strings.Contains(got.Why, "balancers cost money") || got.Object != "service admission" {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -363,7 +363,7 @@ func TestCheckCRDs(t *testing.T) {
 	s.Values = map[string]any{"size": 2}
 	warned, err := b.check(s)
 	var refused *runtime.RefusedError
-	if !errors.As(err, &refused) || len(warned) > 0 || !refused.Changes[0].Rule || !slices.Equal(refused.Changes[0].Fields, []string{"spec.size"}) {
+	if !errors.As(err, &refused) || len(warned) > 0 || !slices.Contains(refused.Changes[0].Rules, "CustomResourceDefinition things."+group) || !slices.Equal(refused.Changes[0].Fields, []string{"spec.size"}) {
 		t.Errorf("Check of what the schema does not allow = %q, %v", warned, err)
 	}
 
@@ -390,6 +390,56 @@ func TestCheckCRDs(t *testing.T) {
 	})
 }
 
+// TestCheckContents checks what is known of a release for those of later stages: its
+// objects, and what it has or gives up that decides what the cluster accepts (D8).
+func TestCheckContents(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	b := newBench(t, deploy.Options{Dir: dir})
+	group := strings.ReplaceAll(b.namespace, "-", "") + ".test"
+	const settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {tag: \"{{ .Values.tag }}\"}\n"
+	const quota = "{{ if eq .Values.tag \"1\" }}\napiVersion: v1\nkind: ResourceQuota\nmetadata: {name: small}\nspec: {hard: {pods: 5}}\n{{ end }}\n"
+	has := func(s plan.Service) runtime.Checked {
+		t.Helper()
+		got, err := b.Check(t.Context(), b.release(s), discard)
+		must(t, err)
+		slices.Sort(got.Objects)
+		slices.Sort(got.Rules)
+		return got
+	}
+	expect := func(what string, got, want runtime.Checked) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+
+	quotas := writeChart(t, dir, "quotas", map[string]string{"templates/quota.yaml": quota})
+	b.deploy(tagged(quotas, "1"))
+	expect("a chart that gives a quota up", has(tagged(quotas, "2")), runtime.Checked{Rules: []string{"ResourceQuota"}})
+
+	plain := writeChart(t, dir, "plain", map[string]string{"templates/settings.yaml": settings})
+	expect("a chart without rules", has(tagged(plain, "1")), runtime.Checked{Objects: []string{"configmap settings"}})
+
+	kinds := writeChart(t, dir, "kinds", map[string]string{
+		"crds/thing.yaml":      strings.ReplaceAll(crd, "NAME.test", group),
+		"templates/thing.yaml": "apiVersion: " + group + "/v1\nkind: Thing\nmetadata: {name: one}\n",
+		"templates/hook.yaml":  "apiVersion: v1\nkind: LimitRange\nmetadata: {name: small, annotations: {helm.sh/hook: pre-install}}\nspec: {limits: []}\n",
+	})
+	want := runtime.Checked{
+		Rules:   []string{"CustomResourceDefinition things." + group, "LimitRange", "custom resources", "custom resources"},
+		Objects: []string{"customresourcedefinition things." + group, "limitrange small"},
+	}
+	expect("a chart with a kind of its own", has(kinds), want)
+	d, err := dynamic.NewForConfig(config)
+	must(t, err)
+	crds := d.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	t.Cleanup(func() { _ = crds.Delete(t.Context(), "things."+group, metav1.DeleteOptions{}) })
+	b.deploy(kinds)
+	want = runtime.Checked{Rules: []string{"LimitRange", "custom resources", "custom resources"}, Objects: []string{"limitrange small", "thing one"}}
+	expect("its second revision, which leaves the CRD as it is", has(kinds), want)
+}
+
 // TestCheckAsksLittle checks what a check costs: nothing in a namespace that was made
 // just now, and of a change of one object two requests for it.
 func TestCheckAsksLittle(t *testing.T) {
@@ -404,7 +454,8 @@ func TestCheckAsksLittle(t *testing.T) {
 	r.Fingerprint, err = d.Fingerprint(t.Context(), r)
 	must(t, err)
 	asked.take()
-	must(t, d.Check(t.Context(), r, discard))
+	_, err = d.Check(t.Context(), r, discard)
+	must(t, err)
 	if n := asked.take(); n["all"] != 0 {
 		t.Errorf("in a new namespace it asked %s", shown(n))
 	}
@@ -413,7 +464,8 @@ func TestCheckAsksLittle(t *testing.T) {
 	r.Fingerprint, err = d.Fingerprint(t.Context(), r)
 	must(t, err)
 	asked.take()
-	must(t, d.Check(t.Context(), r, discard))
+	_, err = d.Check(t.Context(), r, discard)
+	must(t, err)
 	if n := asked.take(); n["all"] > 4 || n["PATCH"] != 1 { // the history, the last revision, the Deployment
 		t.Errorf("of a change it asked %s", shown(n))
 	}

@@ -35,7 +35,8 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 		}
 	}
 	for _, crd := range copied.CRDObjects() {
-		for _, info := range o.objects.readable(string(crd.File.Data)) {
+		infos, _ := o.objects.readable(string(crd.File.Data))
+		for _, info := range infos {
 			obj, err := o.objects.get(info)
 			live, _ := obj.(*unstructured.Unstructured)
 			want, _ := info.Object.(*unstructured.Unstructured)

@@ -19,12 +19,13 @@ import (
 // refusal says what the server does not accept of a change, by its answer. patch is
 // what was to be changed.
 func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.RefusedChange {
-	change := runtime.RefusedChange{Object: shortName(info), Why: observe.OneLine(err.Error()), Rule: true}
+	change := runtime.RefusedChange{Object: shortName(info), Why: observe.OneLine(err.Error())}
 	var answer apierrors.APIStatus
 	if s, ok := err.(apierrors.APIStatus); ok {
 		answer = s
 		change.Why = observe.Clip(observe.OneLine(answer.Status().Message), 500)
 	}
+	change.Rules = rulesBehind(answer)
 	if answer == nil || !apierrors.IsInvalid(err) || answer.Status().Details == nil {
 		return change
 	}
@@ -44,7 +45,10 @@ func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.
 	}
 	if len(why) > 0 {
 		change.Why = strings.Join(why, "; ")
-		change.Rule = isCustom(info) // whose schema may change
+		change.Rules = nil
+		if isCustom(info) {
+			change.Rules = rulesOfKind(info)
+		}
 		if o.wouldCreate(info, answer.Status().Details.Causes) {
 			change.Next = o.waysOut(info, change.Fields)
 		}

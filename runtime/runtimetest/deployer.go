@@ -45,11 +45,15 @@ const (
 )
 
 // The keys of values that a cluster does not accept of a service that is deployed:
-// ever, and by a rule that may change.
+// ever, and by a rule that may change; and of one that has this rule.
 const (
 	RefusedValue = "refused"
 	RuledValue   = "ruled"
+	RuleValue    = "rule"
 )
+
+// ObjectOf names the one object that each service has.
+func ObjectOf(service string) string { return "statefulset " + service }
 
 // Releases returns what is in a namespace.
 func (d *Deployer) Releases(namespace string) map[string]Release {
@@ -151,20 +155,29 @@ func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 }
 
 // Check implements [runtime.Deployer]: a cluster refuses a service with
-// [RefusedValue], and one with [RuledValue] by a rule, if it is deployed without.
-func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
+// [RefusedValue], and one with [RuledValue] by a rule that services with [RuleValue]
+// have, if it is deployed without.
+func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) (runtime.Checked, error) {
+	has := runtime.Checked{Objects: []string{ObjectOf(r.Service.Name)}}
+	if _, brings := r.Service.Values[RuleValue]; brings {
+		has.Rules = []string{RuleValue}
+	}
 	if err := d.world.step(ctx, "Deployer.Check", r.Service.Name); err != nil {
-		return err
+		return has, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, refused := r.Service.Values[RefusedValue]
 	_, ruled := r.Service.Values[RuledValue]
 	if d.namespaces[r.Namespace][r.Service.Name] == nil || !refused && !ruled {
-		return nil
+		return has, nil
 	}
-	return &runtime.RefusedError{Release: r.Service.Name, Changes: []runtime.RefusedChange{{
-		Object: "statefulset " + r.Service.Name, Fields: []string{"spec.serviceName"}, Why: "it is immutable", Rule: ruled,
+	var rules []string
+	if ruled {
+		rules = []string{RuleValue}
+	}
+	return has, &runtime.RefusedError{Release: r.Service.Name, Changes: []runtime.RefusedChange{{
+		Object: ObjectOf(r.Service.Name), Fields: []string{"spec.serviceName"}, Why: "it is immutable", Rules: rules,
 	}}}
 }
 

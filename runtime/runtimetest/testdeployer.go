@@ -140,7 +140,7 @@ func testDeployerCheck(t *testing.T, dt DeployerTest) {
 	key := dt.prepared(t, before)
 	accepts := func(s plan.Service, image string) {
 		t.Helper()
-		if err := dt.Deployer.Check(t.Context(), dt.release(t, key, s, image), discard); err != nil {
+		if _, err := dt.Deployer.Check(t.Context(), dt.release(t, key, s, image), discard); err != nil {
 			t.Errorf("Check(%s) = %v", s.Name, err)
 		}
 	}
@@ -152,7 +152,7 @@ func testDeployerCheck(t *testing.T, dt DeployerTest) {
 	dt.deploy(t, dt.release(t, key, before, image))
 	accepts(before, image)
 	was := dt.deployed(t, key)["db"]
-	err := dt.Deployer.Check(t.Context(), dt.release(t, key, after, image), discard)
+	_, err := dt.Deployer.Check(t.Context(), dt.release(t, key, after, image), discard)
 	var refused *runtime.RefusedError
 	if !errors.As(err, &refused) || refused.Release != "db" || len(refused.Changes) == 0 {
 		t.Errorf("Check of what the cluster refuses = %v, want a RefusedError", err)
@@ -163,7 +163,7 @@ func testDeployerCheck(t *testing.T, dt DeployerTest) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
 	cancel(stopped)
-	if err := dt.Deployer.Check(ctx, dt.release(t, key, after, image), discard); !errors.Is(err, stopped) && !errors.Is(err, context.Canceled) {
+	if _, err := dt.Deployer.Check(ctx, dt.release(t, key, after, image), discard); !errors.Is(err, stopped) && !errors.Is(err, context.Canceled) {
 		t.Errorf("Check when it is cancelled = %v", err)
 	}
 	one, image := dt.Service(t, "api", "one")

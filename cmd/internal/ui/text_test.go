@@ -180,7 +180,7 @@ func TestFailuresText(t *testing.T) {
 			Object: "persistentvolumeclaim data", Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
 			Next: []string{"leave spec.storageClassName as it is", "or kubectl --namespace shop-staging delete persistentvolumeclaims data, and run again: ALL DATA of the volume is lost"},
 		}}}))},
-		"refused by a rule": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{Object: "service site", Why: "exceeded quota: small", Rule: true}}}))},
+		"refused by a rule": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{Object: "service site", Why: "exceeded quota: small", Rules: []string{"ResourceQuota"}}}}))},
 		"refused twice, deploying": {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ReleaseError{Release: "site", RolledBack: 3, Err: &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{
 			{Object: "configmap a", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
 			{Object: "configmap b", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},

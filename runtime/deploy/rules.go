@@ -1,0 +1,101 @@
+package deploy
+
+import (
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/chart"
+)
+
+// A cluster that refuses a change may accept it after an earlier stage has deployed the
+// rule that decides (SPEC D8). Which rules these are is known of the kind of the
+// answer, and which a release has of the kinds of its objects.
+
+// customRules stands for all custom resources: policies are among them.
+const customRules = "custom resources"
+
+var (
+	// A webhook may give any answer, also one that looks like that of a quota.
+	webhookRules = []string{"MutatingWebhookConfiguration.admissionregistration.k8s.io", "ValidatingWebhookConfiguration.admissionregistration.k8s.io"}
+	policyRules  = []string{
+		"MutatingAdmissionPolicy.admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding.admissionregistration.k8s.io",
+		"ValidatingAdmissionPolicy.admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io",
+		"Namespace",
+	}
+	// Of the rest: quotas, Pod Security by labels of the namespace, classes that do not
+	// exist or do not allow it, and rights.
+	serverRules = []string{
+		"LimitRange", "Namespace", "ResourceQuota",
+		"IngressClass.networking.k8s.io", "PriorityClass.scheduling.k8s.io", "RuntimeClass.node.k8s.io", "StorageClass.storage.k8s.io",
+		"ClusterRole.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io", "Role.rbac.authorization.k8s.io", "RoleBinding.rbac.authorization.k8s.io",
+	}
+	apiRules = []string{"APIService.apiregistration.k8s.io"}
+	allRules = slices.Concat(webhookRules, policyRules, serverRules, apiRules, []string{customRules})
+)
+
+// rulesBehind returns which rules may be behind an answer of the API server that names
+// no field. Most webhooks give no details, a policy gives one cause without a field,
+// and what the server decides itself has none.
+func rulesBehind(answer apierrors.APIStatus) []string {
+	if answer == nil {
+		return allRules
+	}
+	details := answer.Status().Details
+	switch {
+	case details == nil || details.Kind == "" && details.Name == "":
+		return slices.Concat(webhookRules, apiRules, []string{customRules})
+	case slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool { return c.Field == "" }):
+		return slices.Concat(webhookRules, policyRules, []string{customRules})
+	}
+	return slices.Concat(webhookRules, serverRules)
+}
+
+// rulesOfKind returns what decides which values a custom resource can have.
+func rulesOfKind(info *resource.Info) []string {
+	return slices.Concat([]string{"CustomResourceDefinition " + info.Mapping.Resource.GroupResource().String(), customRules}, webhookRules, apiRules)
+}
+
+// contents collects what a release has.
+type contents struct{ runtime.Checked }
+
+// add adds objects, which are all unless there are some of unknown kinds.
+func (c *contents) add(infos []*resource.Info, all bool) {
+	for _, info := range infos {
+		c.rule(info)
+		c.Objects = append(c.Objects, shortName(info))
+	}
+	if !all {
+		c.Rules = append(c.Rules, customRules)
+	}
+}
+
+// rule adds what an object decides, whether it comes, stays or goes.
+func (c *contents) rule(info *resource.Info) {
+	const crd = "CustomResourceDefinition.apiextensions.k8s.io"
+	switch kind := info.Mapping.GroupVersionKind.GroupKind().String(); {
+	case kind == crd: // a controller with kinds of its own may set up its webhooks itself
+		c.Rules = append(c.Rules, "CustomResourceDefinition "+info.Name, customRules)
+	case slices.Contains(allRules, kind):
+		c.Rules = append(c.Rules, kind)
+	case isCustom(info):
+		c.Rules = append(c.Rules, customRules)
+	}
+}
+
+// crds adds the CRDs of a directory crds, which come with the first revision.
+func (c *contents) crds(o *objects, from *chart.Chart) {
+	if !from.HasCRDs() {
+		return
+	}
+	copied, err := from.Copy()
+	if err != nil {
+		return // the deploy says why
+	}
+	for _, crd := range copied.CRDObjects() {
+		c.add(o.readable(string(crd.File.Data)))
+	}
+}

@@ -176,6 +176,9 @@ type ReleaseError struct {
 	Err        error    // the cause in one sentence
 	Evidence   []string // the state of pods, their last events, their last log lines, ready to show
 	RolledBack int      // revision that was gone back to; 0: none
+	// Deadline is the deadline of a workload that is over, if that is the cause, such as
+	// "activeDeadlineSeconds of job migrate". Generated charts set it to timeout=.
+	Deadline string
 	// Unbound are the volume claims that keep pods of the release from getting a node.
 	Unbound []UnboundClaim
 }

@@ -57,6 +57,7 @@ type unready struct {
 	err      error // the cause in one sentence
 	blocked  []blocked
 	evidence []string // what explains it, if that had to be collected before the objects go
+	deadline string   // of a workload, if that is over, such as "activeDeadlineSeconds of job migrate"
 }
 
 func (e *unready) Error() string { return e.err.Error() }
@@ -237,8 +238,9 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		open = append(open, b)
 		if final && failed == nil {
 			failed = &unready{err: errors.New(b.why)}
-			if s.late {
+			if s.late != "" {
 				failed.err = fmt.Errorf("%w: %s", runtime.ErrTimeout, b.why)
+				failed.deadline = s.late + " of " + t.String()
 			}
 		}
 	}

@@ -63,7 +63,7 @@ func (o *operation) evidence(failure *unready) []string {
 
 // failure returns the failure of a release whose workloads did not get ready.
 func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.ReleaseError {
-	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck)}
+	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck), Deadline: stuck.deadline}
 	for _, b := range stuck.blocked {
 		for _, c := range b.unbound {
 			if !slices.Contains(failed.Unbound, c) {

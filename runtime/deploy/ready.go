@@ -31,7 +31,7 @@ type standing struct {
 	ready  bool
 	why    string // why it is not ready, such as "1 of 2 replicas are available"
 	failed string // why it never will be; empty if it may
-	late   bool   // it failed as its own deadline is over
+	late   string // the field with its own deadline, if it failed as that is over
 	unseen bool   // the cache does not show it
 	// The controller of the pods of the newest revision, and which of its pods
 	// these are: nil means all. Empty if that is not known yet: the troubles of
@@ -115,7 +115,7 @@ func standDeployment(v *observe.Cache, d *appsv1.Deployment) standing {
 	}
 	for _, c := range status.Conditions {
 		if c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" && !s.ready {
-			s.failed, s.late = s.why+", and no progress within its progressDeadlineSeconds", true
+			s.failed, s.late = s.why+", and no progress within its progressDeadlineSeconds", "progressDeadlineSeconds"
 		}
 	}
 	return s
@@ -236,7 +236,9 @@ func standJob(j *batchv1.Job) standing {
 			if c.Message != "" {
 				s.failed += ": " + c.Message
 			}
-			s.late = c.Reason == batchv1.JobReasonDeadlineExceeded
+			if c.Reason == batchv1.JobReasonDeadlineExceeded {
+				s.late = "activeDeadlineSeconds"
+			}
 			return s
 		}
 	}

@@ -122,56 +122,56 @@ func TestStand(t *testing.T) {
 		target target
 		why    string // "" means ready
 		failed string
-		late   bool
+		late   string
 	}{
-		{"not there", nil, target{kind: "Deployment"}, "the cluster does not show yet what was written", "", false},
-		{"the one of before", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment", uid: "other"}, "the cluster does not show yet what was written", "", false},
-		{"as it was before", unset, target{kind: "Deployment", uid: "d", generation: 3}, "the cluster does not show yet what was written", "", false},
-		{"not seen", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}), target{kind: "Deployment"}, notSeen, "", false},
-		{"not made", deployment(2, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "1 of 2 replicas are made", "", false},
-		{"old ones left", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2}), target{kind: "Deployment"}, "1 of the former revision are still there", "", false},
-		{"not available", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "0 of 1 replica is available", "", false},
-		{"maxUnavailable of all", maxUnavailable, target{kind: "Deployment"}, "0 of 2 replicas are available", "", false},
-		{"available", unset, target{kind: "Deployment", uid: "d", generation: 2}, "", "", false},
-		{"zero", deployment(0, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment"}, "", "", false},
-		{"zero, one left", deployment(0, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1}), target{kind: "Deployment"}, "1 of the former revision are still there", "", false},
-		{"paused", paused, target{kind: "Deployment"}, "", "", false},
-		{"stalled", stalled, target{kind: "Deployment"}, "0 of 1 replica is made", "0 of 1 replica is made, and no progress within its progressDeadlineSeconds", true},
+		{"not there", nil, target{kind: "Deployment"}, "the cluster does not show yet what was written", "", ""},
+		{"the one of before", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment", uid: "other"}, "the cluster does not show yet what was written", "", ""},
+		{"as it was before", unset, target{kind: "Deployment", uid: "d", generation: 3}, "the cluster does not show yet what was written", "", ""},
+		{"not seen", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}), target{kind: "Deployment"}, notSeen, "", ""},
+		{"not made", deployment(2, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "1 of 2 replicas are made", "", ""},
+		{"old ones left", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2}), target{kind: "Deployment"}, "1 of the former revision are still there", "", ""},
+		{"not available", deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1}), target{kind: "Deployment"}, "0 of 1 replica is available", "", ""},
+		{"maxUnavailable of all", maxUnavailable, target{kind: "Deployment"}, "0 of 2 replicas are available", "", ""},
+		{"available", unset, target{kind: "Deployment", uid: "d", generation: 2}, "", "", ""},
+		{"zero", deployment(0, appsv1.DeploymentStatus{ObservedGeneration: 2}), target{kind: "Deployment"}, "", "", ""},
+		{"zero, one left", deployment(0, appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 1}), target{kind: "Deployment"}, "1 of the former revision are still there", "", ""},
+		{"paused", paused, target{kind: "Deployment"}, "", "", ""},
+		{"stalled", stalled, target{kind: "Deployment"}, "0 of 1 replica is made", "0 of 1 replica is made, and no progress within its progressDeadlineSeconds", "progressDeadlineSeconds"},
 
-		{"set not seen", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 1}), target{kind: "StatefulSet"}, notSeen, "", false},
-		{"set of the old revision", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "b"}), target{kind: "StatefulSet"}, "0 of 1 replica is of the new revision", "", false},
-		{"set not made", statefulSet(3, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "1 of 3 replicas are made", "", false},
-		{"set not ready", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "0 of 1 replica is ready", "", false},
-		{"set not available", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "0 of 1 replica is available", "", false},
-		{"set too many", statefulSet(0, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1}), target{kind: "StatefulSet"}, "1 too many are still there", "", false},
-		{"set ready", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "b", UpdateRevision: "b"}), target{kind: "StatefulSet"}, "", "", false},
-		{"set of zero", statefulSet(0, appsv1.StatefulSetStatus{ObservedGeneration: 2}), target{kind: "StatefulSet"}, "", "", false},
-		{"set partitioned", partition, target{kind: "StatefulSet"}, "", "", false},
-		{"set updated by hand", onDelete, target{kind: "StatefulSet"}, "", "", false},
+		{"set not seen", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 1}), target{kind: "StatefulSet"}, notSeen, "", ""},
+		{"set of the old revision", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "b"}), target{kind: "StatefulSet"}, "0 of 1 replica is of the new revision", "", ""},
+		{"set not made", statefulSet(3, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "1 of 3 replicas are made", "", ""},
+		{"set not ready", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "0 of 1 replica is ready", "", ""},
+		{"set not available", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, CurrentRevision: "a", UpdateRevision: "a"}), target{kind: "StatefulSet"}, "0 of 1 replica is available", "", ""},
+		{"set too many", statefulSet(0, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1}), target{kind: "StatefulSet"}, "1 too many are still there", "", ""},
+		{"set ready", statefulSet(1, appsv1.StatefulSetStatus{ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1, CurrentRevision: "b", UpdateRevision: "b"}), target{kind: "StatefulSet"}, "", "", ""},
+		{"set of zero", statefulSet(0, appsv1.StatefulSetStatus{ObservedGeneration: 2}), target{kind: "StatefulSet"}, "", "", ""},
+		{"set partitioned", partition, target{kind: "StatefulSet"}, "", "", ""},
+		{"set updated by hand", onDelete, target{kind: "StatefulSet"}, "", "", ""},
 
-		{"daemons not seen", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 1}), target{kind: "DaemonSet"}, notSeen, "", false},
-		{"daemons not updated", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 2, UpdatedNumberScheduled: 1}), target{kind: "DaemonSet"}, "1 of 2 replicas are of the new revision", "", false},
-		{"daemons not available", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 1, UpdatedNumberScheduled: 2}), target{kind: "DaemonSet"}, "1 of 2 replicas are available", "", false},
-		{"daemons", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 2, UpdatedNumberScheduled: 2}), target{kind: "DaemonSet"}, "", "", false},
-		{"no node for daemons", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2}), target{kind: "DaemonSet"}, "", "", false},
+		{"daemons not seen", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 1}), target{kind: "DaemonSet"}, notSeen, "", ""},
+		{"daemons not updated", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 2, UpdatedNumberScheduled: 1}), target{kind: "DaemonSet"}, "1 of 2 replicas are of the new revision", "", ""},
+		{"daemons not available", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 1, UpdatedNumberScheduled: 2}), target{kind: "DaemonSet"}, "1 of 2 replicas are available", "", ""},
+		{"daemons", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 2, NumberAvailable: 2, UpdatedNumberScheduled: 2}), target{kind: "DaemonSet"}, "", "", ""},
+		{"no node for daemons", daemons(appsv1.DaemonSetStatus{ObservedGeneration: 2}), target{kind: "DaemonSet"}, "", "", ""},
 
-		{"replica set", &appsv1.ReplicaSet{ObjectMeta: named("r", 1), Spec: appsv1.ReplicaSetSpec{Replicas: ptr[int32](2)}, Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, AvailableReplicas: 1}}, target{kind: "ReplicaSet"}, "1 of 2 replicas are available", "", false},
-		{"replica set ready", &appsv1.ReplicaSet{ObjectMeta: named("r", 1), Spec: appsv1.ReplicaSetSpec{Replicas: ptr[int32](2)}, Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, AvailableReplicas: 2}}, target{kind: "ReplicaSet"}, "", "", false},
+		{"replica set", &appsv1.ReplicaSet{ObjectMeta: named("r", 1), Spec: appsv1.ReplicaSetSpec{Replicas: ptr[int32](2)}, Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, AvailableReplicas: 1}}, target{kind: "ReplicaSet"}, "1 of 2 replicas are available", "", ""},
+		{"replica set ready", &appsv1.ReplicaSet{ObjectMeta: named("r", 1), Spec: appsv1.ReplicaSetSpec{Replicas: ptr[int32](2)}, Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, AvailableReplicas: 2}}, target{kind: "ReplicaSet"}, "", "", ""},
 
-		{"job running", job(), target{kind: "Job"}, "it has not ended yet", "", false},
-		{"job of several", parallel, target{kind: "Job"}, "1 of 3 have succeeded, 2 failed", "", false},
-		{"job done", job(batchv1.JobCondition{Type: batchv1.JobSuccessCriteriaMet}, batchv1.JobCondition{Type: batchv1.JobComplete}), target{kind: "Job", generation: 1}, "", "", false},
-		{"job suspended", job(batchv1.JobCondition{Type: batchv1.JobSuspended}), target{kind: "Job"}, "", "", false},
-		{"job failed", job(batchv1.JobCondition{Type: batchv1.JobFailed, Reason: "BackoffLimitExceeded", Message: "too often"}), target{kind: "Job"}, "", "it failed: too often", false},
-		{"job about to fail", job(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Reason: "PodFailurePolicy"}), target{kind: "Job"}, "", "it failed", false},
-		{"job late", job(batchv1.JobCondition{Type: batchv1.JobFailed, Reason: "DeadlineExceeded", Message: "too long"}), target{kind: "Job"}, "", "it failed: too long", true},
+		{"job running", job(), target{kind: "Job"}, "it has not ended yet", "", ""},
+		{"job of several", parallel, target{kind: "Job"}, "1 of 3 have succeeded, 2 failed", "", ""},
+		{"job done", job(batchv1.JobCondition{Type: batchv1.JobSuccessCriteriaMet}, batchv1.JobCondition{Type: batchv1.JobComplete}), target{kind: "Job", generation: 1}, "", "", ""},
+		{"job suspended", job(batchv1.JobCondition{Type: batchv1.JobSuspended}), target{kind: "Job"}, "", "", ""},
+		{"job failed", job(batchv1.JobCondition{Type: batchv1.JobFailed, Reason: "BackoffLimitExceeded", Message: "too often"}), target{kind: "Job"}, "", "it failed: too often", ""},
+		{"job about to fail", job(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Reason: "PodFailurePolicy"}), target{kind: "Job"}, "", "it failed", ""},
+		{"job late", job(batchv1.JobCondition{Type: batchv1.JobFailed, Reason: "DeadlineExceeded", Message: "too long"}), target{kind: "Job"}, "", "it failed: too long", "activeDeadlineSeconds"},
 
-		{"pod pending", pod(corev1.PodPending, corev1.ConditionFalse), target{kind: "Pod"}, "it is not ready", "", false},
-		{"pod ready", pod(corev1.PodRunning, corev1.ConditionTrue), target{kind: "Pod"}, "", "", false},
-		{"pod done", pod(corev1.PodSucceeded, corev1.ConditionFalse), target{kind: "Pod"}, "", "", false},
-		{"pod failed", pod(corev1.PodFailed, corev1.ConditionFalse), target{kind: "Pod"}, "", "it failed: evicted", false},
-		{"pod of a hook", pod(corev1.PodRunning, corev1.ConditionTrue), target{kind: "Pod", toEnd: true}, "it has not ended yet", "", false},
-		{"another kind", nil, target{kind: "Secret"}, "", "", false},
+		{"pod pending", pod(corev1.PodPending, corev1.ConditionFalse), target{kind: "Pod"}, "it is not ready", "", ""},
+		{"pod ready", pod(corev1.PodRunning, corev1.ConditionTrue), target{kind: "Pod"}, "", "", ""},
+		{"pod done", pod(corev1.PodSucceeded, corev1.ConditionFalse), target{kind: "Pod"}, "", "", ""},
+		{"pod failed", pod(corev1.PodFailed, corev1.ConditionFalse), target{kind: "Pod"}, "", "it failed: evicted", ""},
+		{"pod of a hook", pod(corev1.PodRunning, corev1.ConditionTrue), target{kind: "Pod", toEnd: true}, "it has not ended yet", "", ""},
+		{"another kind", nil, target{kind: "Secret"}, "", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := testView(t)
@@ -181,7 +181,7 @@ func TestStand(t *testing.T) {
 			test.target.namespace, test.target.name = "ns", "api"
 			got := stand(v, test.target)
 			if got.ready != (test.why == "" && test.failed == "") || got.why != test.why || got.failed != test.failed || got.late != test.late {
-				t.Errorf("stand = ready %v, why %q, failed %q, late %v; want why %q, failed %q, late %v",
+				t.Errorf("stand = ready %v, why %q, failed %q, late %q; want why %q, failed %q, late %q",
 					got.ready, got.why, got.failed, got.late, test.why, test.failed, test.late)
 			}
 		})

@@ -160,6 +160,8 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 		lines = append(lines, "the image does not say what to run: give the service command=, or its Dockerfile an ENTRYPOINT")
 	case contains("Unschedulable", "nodes are available"):
 		lines = append(lines, "no node takes its pods: compare what the scheduler says with resources= and with what the chart demands of nodes (nodeSelector, affinity, tolerations), or add nodes")
+	case e.Deadline != "" && service.Chart != nil:
+		lines = append(lines, fmt.Sprintf("raise %s in chart %s, which %s names, or look at it with %s", e.Deadline, service.Chart.Ref, service.Chart.Pos, pods))
 	case timeout && service.Workload.Health != nil:
 		lines = append(lines, "check health= against what the service answers, or give it more than timeout="+
 			duration(time.Duration(service.Timeout)))

@@ -164,6 +164,8 @@ func TestFailuresText(t *testing.T) {
 		"service's object": {fail("api", "apps", release(errors.New(`update statefulset api: StatefulSet "api" is invalid: spec: Forbidden: updates to statefulset spec`)))},
 		"no right":         {fail("api", "apps", release(errors.New(`create ingress api: ingresses is forbidden: User "bo" cannot create resource "ingresses"`)))},
 		"job's pod":        {fail("api", "apps", release(errors.New("job api: it has failed: DeadlineExceeded")), "pod api-0: Running on node one")},
+		"deadline of a chart's job": {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ReleaseError{Release: "site", Deadline: "activeDeadlineSeconds of job migrate",
+			Err: fmt.Errorf("%w: job migrate: it failed: Job was active longer than specified deadline", runtime.ErrTimeout)}))},
 		"image of a chart": {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
 		"memory":           {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
 		"no node":          {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
@@ -212,7 +214,7 @@ func TestFailuresText(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{"late secret", "late secrets", "secrets of the same services", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
+		"no right", "job's pod", "deadline of a chart's job", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

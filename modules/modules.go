@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -124,8 +125,8 @@ func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Modu
 	}
 	if data := pins.Bytes(); string(data) != string(before) && (len(pins.Modules) > 0 || before != nil) {
 		dir, base := filepath.Split(p.LockFile())
-		removeAll(dir, "."+base+"-*") // of a process that was killed while it wrote
-		if err := replace(p.LockFile(), "."+base+"-*", data, 0o644); err != nil {
+		removeAll(dir, atomicfile.Left(base)) // of a process that was killed while it wrote
+		if err := atomicfile.Write(p.LockFile(), data, 0o644); err != nil {
 			return nil, err
 		}
 	}

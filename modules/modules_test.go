@@ -399,10 +399,10 @@ func TestInterrupted(t *testing.T) {
 		t.Error("there is a lock file")
 	}
 	// What a killed process has left is in nobody's way, and goes.
-	write(t, p.Cache, map[string]string{".git-1/objects/x": "", ".new-1": "half"})
-	write(t, p.Root, map[string]string{".Pipelinefile.lock-1": "half"})
+	write(t, p.Cache, map[string]string{".git-1/objects/x": "", ".x.new-1": "half"})
+	write(t, p.Root, map[string]string{".Pipelinefile.lock.new-1": "half"})
 	mustSync(t, p)
-	for _, left := range []string{filepath.Join(p.Cache, ".git-1"), filepath.Join(p.Cache, ".new-1"), filepath.Join(p.Root, ".Pipelinefile.lock-1")} {
+	for _, left := range []string{filepath.Join(p.Cache, ".git-1"), filepath.Join(p.Cache, ".x.new-1"), filepath.Join(p.Root, ".Pipelinefile.lock.new-1")} {
 		if _, err := os.Lstat(left); err == nil {
 			t.Errorf("%s is still there", left)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -40,7 +41,7 @@ func (s store) put(data []byte) error {
 	if _, err := lock.ReadFile(Cache(s.dir), d); err == nil {
 		return nil
 	}
-	return replace(filepath.Join(s.dir, lock.Name(d)), ".new-*", data, 0o600)
+	return atomicfile.Write(filepath.Join(s.dir, lock.Name(d)), data, 0o600)
 }
 
 // whole returns the listing of that digest, if all its files are there and as
@@ -59,31 +60,6 @@ func (s store) whole(ctx context.Context, d plan.Digest) (lock.Listing, error) {
 		}
 	}
 	return listing, nil
-}
-
-// replace writes a file whole or not at all, under a name of that pattern first.
-func replace(file, pattern string, data []byte, mode os.FileMode) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(file), pattern)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(data)
-	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
-	if err != nil {
-		return err
-	}
-	if info, e := os.Lstat(file); e == nil && !info.Mode().IsRegular() { // damage, in the way of a file
-		if err = os.RemoveAll(file); err != nil {
-			return err
-		}
-	}
-	err = os.Rename(temp.Name(), file)
-	return err
 }
 
 // lock waits until no other process fetches into this store. The lock goes with
@@ -113,7 +89,7 @@ func (s store) lock(ctx context.Context) (unlock func(), err error) {
 // sweep removes what processes that were killed have left. It is called with
 // the lock, without which nobody writes.
 func (s store) sweep() {
-	removeAll(s.dir, ".new-*")
+	removeAll(s.dir, atomicfile.Left("*"))
 	removeAll(s.dir, ".git-*")
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/interp"
@@ -330,26 +331,7 @@ func (w *workspace) writeOut(library string) string {
 	if old, err := os.ReadFile(file); err == nil && string(old) == string(data) {
 		return file
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return ""
-	}
-	// Another server may do the same: the name is given to what is whole.
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return ""
-	}
-	_, err = tmp.Write(data)
-	if e := tmp.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), 0o400)
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if atomicfile.Write(file, []byte(data), 0o400) != nil {
 		return ""
 	}
 	return file

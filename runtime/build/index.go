@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
@@ -99,5 +100,5 @@ func (ix *index) save(entries []entry, stamps []content.Stamp, began time.Time) 
 	}
 	check := sha256.Sum256(data[len(magic):])
 	data = append(data, check[:]...)
-	_ = writeWhole(ix.path, data)
+	_ = atomicfile.Write(ix.path, data, 0o600)
 }

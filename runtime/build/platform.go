@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/platforms"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -72,29 +73,9 @@ func (p *pool) ask(ctx context.Context, n *node) (string, error) {
 	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
 	if file := p.platformFile(n); file != "" {
 		// Not being able to remember costs a connection the next time.
-		_ = writeWhole(file, []byte(name+"\n"))
+		_ = atomicfile.Write(file, []byte(name+"\n"), 0o600)
 	}
 	return name, nil
-}
-
-// writeWhole writes a file so that others see all of it, or what was there before.
-func writeWhole(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(dir, ".new-")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
-	}
-	return err
 }
 
 // platformFile is where the platform of a builder is kept; "" where nothing is.

@@ -15,6 +15,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/redact"
 )
 
@@ -81,32 +82,8 @@ func keep(path string, data []byte) error {
 	if err := os.RemoveAll(digestFile(path)); err != nil {
 		return err
 	}
-	if err := writeWhole(path, data); err != nil {
+	if err := atomicfile.Write(path, data, 0o600); err != nil {
 		return err
 	}
-	return writeWhole(digestFile(path), []byte(hex.EncodeToString(sum[:])))
-}
-
-// writeWhole writes a file so that others see all of it or nothing.
-func writeWhole(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "fetched-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		if info, e := os.Stat(path); e == nil && info.IsDir() {
-			err = os.RemoveAll(path) // in the way of a file
-		}
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return atomicfile.Write(digestFile(path), []byte(hex.EncodeToString(sum[:])), 0o600)
 }

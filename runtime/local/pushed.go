@@ -2,12 +2,12 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -34,24 +34,7 @@ func (p pushed) digest(ref string) plan.Digest {
 
 // note notes what was pushed to ref. Others see all of it, or what was noted before.
 func (p pushed) note(ref string, digest plan.Digest) error {
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(p.dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.WriteString(string(digest) + "\n")
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if info, err := os.Stat(p.path(ref)); err == nil && info.IsDir() { // damage, in the way of a file
-		if err := os.RemoveAll(p.path(ref)); err != nil {
-			return err
-		}
-	}
-	return os.Rename(file.Name(), p.path(ref))
+	return atomicfile.Write(p.path(ref), []byte(string(digest)+"\n"), 0o600)
 }
 
 // A trusted registry is the embedded one, of which an image that pipe did not push

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/ports"
 )
 
@@ -41,7 +42,7 @@ func listen(ctx context.Context, o Options, note func(string)) (net.Listener, er
 			return choose(ctx, path)
 		}
 		note(fmt.Sprintf("%s was damaged, as by a full disk or a power cut, and is written again", path))
-		if err := writeWhole(path, addr+"\n"); err != nil {
+		if err := atomicfile.Write(path, []byte(addr+"\n"), 0o600); err != nil {
 			return nil, err
 		}
 	}
@@ -97,28 +98,11 @@ func choose(ctx context.Context, path string) (net.Listener, error) {
 			last = err
 			continue
 		}
-		if err := writeWhole(path, l.Addr().String()+"\n"); err != nil {
+		if err := atomicfile.Write(path, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
 			l.Close()
 			return nil, err
 		}
 		return l, nil
 	}
 	return nil, fmt.Errorf("no free port found: %w", last)
-}
-
-// writeWhole writes a file that is there with all of its text, or not at all.
-func writeWhole(path, text string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }

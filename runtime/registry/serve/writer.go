@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 )
 
 // Every user of the machine can connect to loopback. So whoever writes must show
@@ -43,7 +45,9 @@ func newWriter(dir string, next http.Handler) (*writer, error) {
 }
 
 // note writes the password down, in a file with mode 0600.
-func (w *writer) note() error { return writeWhole(passwordFile(w.dir), w.password+"\n") }
+func (w *writer) note() error {
+	return atomicfile.Write(passwordFile(w.dir), []byte(w.password+"\n"), 0o600)
+}
 
 // ServeHTTP implements [http.Handler].
 func (w *writer) ServeHTTP(rw http.ResponseWriter, r *http.Request) {

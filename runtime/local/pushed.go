@@ -2,7 +2,9 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,14 +24,18 @@ func (p pushed) path(ref string) string {
 	return filepath.Join(p.dir, strings.TrimPrefix(string(plan.DigestOf([]byte(rest))), "sha256:"))
 }
 
-// digest returns what was noted of ref; "" if nothing was, or what is damaged.
-func (p pushed) digest(ref string) plan.Digest {
+// digest returns what was noted of ref; "" if nothing was. A note that cannot be read is
+// damaged.
+func (p pushed) digest(ref string) (noted plan.Digest, damaged bool) {
 	data, err := os.ReadFile(p.path(ref))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false
+	}
 	digest := strings.TrimSpace(string(data))
 	if hex, ok := strings.CutPrefix(digest, "sha256:"); err != nil || !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
-		return ""
+		return "", true
 	}
-	return plan.Digest(digest)
+	return plan.Digest(digest), false
 }
 
 // note notes what was pushed to ref. Others see all of it, or what was noted before.
@@ -39,7 +45,8 @@ func (p pushed) note(ref string, digest plan.Digest) error {
 
 // A trusted registry is the embedded one, of which an image that pipe did not push
 // under the tag of an identity counts as not there, so that it is built again. What
-// an older pipe has pushed is noted when it is seen first.
+// an older pipe has pushed is noted when it is seen first, and so is an image whose
+// note is damaged.
 type trusted struct {
 	runtime.Registry
 	prefix  string // host and port
@@ -55,11 +62,16 @@ func (t *trusted) Resolve(ctx context.Context, ref string) (plan.Digest, error) 
 	if err != nil || !strings.HasPrefix(ref, t.prefix+"/") || strings.Contains(ref, "@") {
 		return digest, err
 	}
-	want := t.pushed.digest(ref)
+	want, damaged := t.pushed.digest(ref)
 	switch {
-	case want == "" && !t.passive:
+	case want == "" && t.passive:
+		return digest, nil
+	case want == "":
+		if damaged {
+			t.notice(fmt.Sprintf("embedded registry: the note of what pipe has pushed as %s was damaged, as by a full disk or a power cut: it is taken as it is now, %s, and noted again", ref, digest))
+		}
 		return digest, t.pushed.note(ref, digest)
-	case want == "" || want == digest:
+	case want == digest:
 		return digest, nil
 	}
 	t.notice(fmt.Sprintf("embedded registry: %s is %s, and pipe has pushed %s: it is built again", ref, digest, want))

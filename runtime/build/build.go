@@ -61,6 +61,8 @@ type Options struct {
 	// DockerConfig is the folder with Docker's config.json, whose credential
 	// helpers give access to registries. Default: the one that docker uses.
 	DockerConfig string
+	// Notice, if set, is told what was damaged in CacheDir and is made again.
+	Notice func(text string)
 }
 
 // TLS names the files of a connection that both sides prove themselves on.
@@ -83,6 +85,7 @@ type Builder struct {
 	walks     flight[*tree]  // of contexts, by folder and patterns
 	commits   flight[string] // that refs of repositories name
 	checkouts flight[string] // folders of checkouts
+	checked   sync.Map       // folders of checkouts that are known to be whole
 
 	mu   sync.Mutex
 	seen map[string]seen // by specification; guarded by mu

@@ -2,10 +2,8 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -134,72 +132,6 @@ func withoutUser(repo string) string {
 	}
 	u.User = nil
 	return u.String()
-}
-
-// checkoutAge is how long a checkout is kept after it was used last.
-const checkoutAge = 7 * 24 * time.Hour
-
-// checkout returns a folder with the files of a commit of a local repository.
-func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, error) {
-	if b.opts.CacheDir == "" {
-		return "", errors.New("builds from repositories of this machine need a folder for checkouts, and there is none")
-	}
-	all := filepath.Join(b.opts.CacheDir, "git")
-	dir := filepath.Join(all, commit)
-	return b.checkouts.do(ctx, repo+"\x00"+commit, func(ctx context.Context) (string, error) {
-		now := time.Now()
-		if os.Chtimes(dir, now, now) == nil {
-			return dir, nil
-		}
-		if err := os.MkdirAll(all, 0o700); err != nil {
-			return "", err
-		}
-		removeOld(all)
-		temp, err := os.MkdirTemp(all, ".new-")
-		if err != nil {
-			return "", err
-		}
-		defer os.RemoveAll(temp)
-		work := filepath.Join(temp, "work")
-		steps := []struct {
-			dir  string
-			args []string
-		}{
-			{temp, []string{"clone", "--quiet", "--shared", "--no-checkout", "--", repo, work}},
-			{work, []string{"checkout", "--quiet", "--detach", commit}},
-			{work, []string{"submodule", "--quiet", "update", "--init", "--recursive"}},
-		}
-		for _, step := range steps {
-			o := anyTransport
-			o.Dir = step.dir
-			if _, err := git.Run(ctx, o, step.args...); err != nil {
-				return "", fmt.Errorf("check out %s of %s: %w", commit, repo, err)
-			}
-		}
-		if err := os.RemoveAll(filepath.Join(work, ".git")); err != nil {
-			return "", err
-		}
-		// Another process may have been faster: its files are the same.
-		if err := os.Rename(work, dir); err != nil && !isFolder(dir) {
-			return "", err
-		}
-		return dir, nil
-	})
-}
-
-// removeOld removes checkouts that nobody used for long, and what was left by
-// processes that were killed.
-func removeOld(all string) {
-	entries, err := os.ReadDir(all)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && time.Since(info.ModTime()) > checkoutAge {
-			os.RemoveAll(filepath.Join(all, e.Name()))
-		}
-	}
 }
 
 // credential returns the value of an HTTP Authorization header for a repository,

@@ -34,6 +34,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		CacheDir:  filepath.Join(opts.Home, "cache", "build"),
 		Secrets:   from,
 		Password:  r.password,
+		Notice:    opts.notice,
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil

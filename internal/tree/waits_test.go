@@ -50,7 +50,6 @@ var waitsAllowed = map[string]string{
 	"runtime/store:TestShakyServer":                  "a lease is held for longer than one that is not renewed",
 	"runtime/store:TestSteppedClock":                 "a lease is held for longer than one that is not renewed",
 	// Others.
-	"interp:TestCancelStep":            "compares the quickest of 20 ends with how long the step takes, on this machine now",
 	"runtime/build:settle":             "the time of a change of a file cannot be set, so it must pass",
 	"runtime/runtimetest:AwaitSecrets": "its time is virtual where it is tested",
 	"runtime/runtimetest:Kill":         "its time is virtual where it is tested",
@@ -321,7 +320,8 @@ func (w *waits) found() []wait {
 func measures(x ast.Expr) (is bool) {
 	ast.Inspect(x, func(n ast.Node) bool {
 		_, isFunc := n.(*ast.FuncLit)
-		is = is || called(n) == "time.Since"
+		name := called(n)
+		is = is || name == "time.Since" || name == "Sub" || strings.HasSuffix(name, ".Sub")
 		return !isFunc
 	})
 	return is

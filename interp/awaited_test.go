@@ -1,0 +1,74 @@
+package interp
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// An ending is a context that ends when somebody waits for its end, after it was armed.
+type ending struct {
+	context.Context
+	armed, awaited atomic.Bool
+}
+
+func (c *ending) Done() <-chan struct{} {
+	if !c.armed.Load() {
+		return nil
+	}
+	c.awaited.Store(true)
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (c *ending) Err() error {
+	if c.awaited.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestCancelStep: a single step that takes long is awaited beside the end of the
+// context (L4): that one which is awaited ends then is tested in internal/bounded.
+func TestCancelStep(t *testing.T) {
+	for _, test := range []struct{ before, step string }{
+		{`x = "x " * 4000000`, `x.split()`},
+		{`x = b"\xff" * 10000000`, `str(x)`},
+		{`x = b"\xff" * 10000000`, `repr(x)`},
+		{`x = "x" * 60000000`, `x[::-1]`},
+		{`x = "x" * 20000000`, `x.replace("x", "y")`},
+		{`x = [1] * 1000000`, `zip(x, x)`},
+	} {
+		dir := t.TempDir()
+		src := "pipeline('p')\n" + test.before + "\nprint('armed')\ny = " + test.step + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "Pipelinefile"), []byte(src), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		// The step may be done before its end is awaited, if this goroutine does not
+		// run meanwhile.
+		for range 100 {
+			ctx := &ending{Context: t.Context()}
+			e := newEvaluation(ctx, root, "Pipelinefile", Options{Print: func(plan.Pos, string) { ctx.armed.Store(true) }, Limits: Limits{Steps: 1 << 60}})
+			if err = e.safely(e.execute); err != nil {
+				break
+			}
+			if !ctx.awaited.Load() {
+				break
+			}
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v, want %v", test.step, err, context.Canceled)
+		}
+	}
+}

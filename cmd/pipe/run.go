@@ -64,6 +64,7 @@ charge. Ctrl-C ends it and leaves everything running.`,
 	}
 	eval.add(cmd)
 	run.add(cmd)
+	cmd.Flags().Lookup("timeout").Usage = "end the run, or with --watch each of its runs, after this `time`, e.g. --timeout 30m (default: 0, no limit)"
 	part.add(cmd)
 	show.add(cmd)
 	live.add(cmd)

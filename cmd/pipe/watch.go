@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -72,6 +73,7 @@ type watcher struct {
 	commands chan watch.Command
 	quit     context.CancelCauseFunc // ends watch mode, which is no failure
 	now      atomic.Pointer[deployed]
+	settled  atomic.Bool // nothing runs, and nothing has failed
 	// What the environment is and has of parameters, once it is known.
 	ref    plan.EnvironmentRef
 	params map[string]string
@@ -97,6 +99,10 @@ func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval e
 	err := w.watch(ctx, live)
 	if errors.Is(context.Cause(ctx), errQuit) {
 		return nil
+	}
+	var stop *interrupted
+	if w.settled.Load() && errors.As(context.Cause(ctx), &stop) && stop.signal == os.Interrupt {
+		return fmt.Errorf("%w: %w", errStayed, stop) // nothing was interrupted
 	}
 	return err
 }
@@ -314,6 +320,9 @@ func (w *watcher) event(e runtime.Event) {
 	w.view.Event(e)
 	if w.logs != nil {
 		w.logs.event(e)
+	}
+	if changed, ok := e.Body.(runtime.WatchChanged); ok {
+		w.settled.Store(changed.State == runtime.Settled && len(changed.Services) == 0 && changed.Reason == "")
 	}
 	ended, ok := e.Body.(runtime.RunEnded)
 	if !ok {

@@ -121,7 +121,7 @@ func TestEndOfView(t *testing.T) {
 		status int
 		said   string
 	}{
-		{"Ctrl-C", func(term *console, _ *exec.Cmd) { term.types("\x03") }, statusInterrupted, "error: interrupted"},
+		{"Ctrl-C", func(term *console, _ *exec.Cmd) { term.types("\x03") }, statusInterrupted, "everything stays deployed"},
 		{"terminated", func(_ *console, cmd *exec.Cmd) { _ = cmd.Process.Signal(syscall.SIGTERM) }, statusTerminated, "error: terminated"},
 		{"quit", func(term *console, _ *exec.Cmd) { term.types("q") }, statusDone, "everything stays deployed"},
 	} {
@@ -132,6 +132,11 @@ func TestEndOfView(t *testing.T) {
 			tt.end(term, cmd)
 			term.ends(tt.status)
 			term.await(tt.said)
+			term.mu.Lock()
+			defer term.mu.Unlock()
+			if shown := term.screen.String(); strings.Contains(shown, "error: ") != strings.HasPrefix(tt.said, "error: ") {
+				t.Errorf("it ends with\n%s", shown)
+			}
 		})
 	}
 	t.Run("wrong from the beginning", func(t *testing.T) {

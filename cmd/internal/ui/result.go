@@ -70,11 +70,22 @@ func trimLines(text string) string {
 
 // Settled writes the outcome that an environment has settled on.
 func Settled(w io.Writer, environment, problem string, services []runtime.ServiceRecord) error {
+	var all []runtime.LeftAlone
+	for _, s := range services {
+		if s.LeftAlone != nil {
+			all = append(all, *s.LeftAlone)
+		}
+	}
+	alone := leftAloneText(all)
 	if problem == "" {
-		_, err := fmt.Fprintf(w, "%s has settled: everything is deployed\n", environment)
+		what := "everything is deployed"
+		if alone != "" {
+			what = "everything else is deployed; " + alone
+		}
+		_, err := fmt.Fprintf(w, "%s has settled: %s\n", environment, what)
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "%s has settled: %s\n", environment, problem); err != nil {
+	if _, err := fmt.Fprintf(w, "%s has settled: %s%s\n", environment, problem, after("; ", alone)); err != nil {
 		return err
 	}
 	return table(w, func(row func(...string)) {

@@ -226,6 +226,27 @@ func TestFailuresText(t *testing.T) {
 	golden(t, "failures", b.String())
 }
 
+// TestSettled: what another run has done to services is told with the outcome.
+func TestSettled(t *testing.T) {
+	done := runtime.ServiceRecord{Service: "web", State: runtime.Done}
+	stopped := runtime.ServiceRecord{Service: "api", State: runtime.Unchanged, LeftAlone: &runtime.LeftAlone{Service: "api", Action: runtime.Stop}}
+	failed := runtime.ServiceRecord{Service: "web", State: runtime.Failed, Error: "no"}
+	for _, test := range []struct {
+		problem  string
+		services []runtime.ServiceRecord
+		want     string
+	}{
+		{"", []runtime.ServiceRecord{done}, "dev has settled: everything is deployed\n"},
+		{"", []runtime.ServiceRecord{done, stopped}, "dev has settled: everything else is deployed; left alone: api (stopped by another run)\n"},
+		{"web failed", []runtime.ServiceRecord{failed, stopped}, "dev has settled: web failed; left alone: api (stopped by another run)\n  web  no\n"},
+	} {
+		var b strings.Builder
+		if err := Settled(&b, "dev", test.problem, test.services); err != nil || b.String() != test.want {
+			t.Errorf("Settled = %q, %v, want %q", b.String(), err, test.want)
+		}
+	}
+}
+
 func TestRegistryOf(t *testing.T) {
 	for image, want := range map[string]string{
 		"postgres:15": "docker.io", "library/x": "docker.io", "ghcr.io/a/b": "ghcr.io", "localhost/x": "localhost", "127.0.0.1:5000/x": "127.0.0.1:5000",

@@ -1,0 +1,306 @@
+package initialize
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pipelinefile/pipe/internal/chartspec"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// images are the images that run as a database of the language does: the official ones,
+// and those that add extensions to them.
+var images = map[string]string{
+	"postgres": "postgresql", "postgis/postgis": "postgresql", "pgvector/pgvector": "postgresql",
+	"mysql": "mysql", "mariadb": "mariadb", "redis": "redis", "mongo": "mongodb",
+}
+
+// versions are what is written where the source names none.
+var versions = map[string]string{"postgresql": "17", "mysql": "8.4", "mariadb": "11.4", "redis": "7", "mongodb": "8.0"}
+
+// noPassword are variables of these images that allow to do without a password.
+var noPassword = []string{
+	"POSTGRES_HOST_AUTH_METHOD", "MYSQL_ALLOW_EMPTY_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "MARIADB_RANDOM_ROOT_PASSWORD",
+}
+
+// databaseName is the name that the generated credentials have for the database.
+const databaseName = "app"
+
+var digits = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
+
+// engineOf returns the engine that an image runs, or "".
+func engineOf(image string) string {
+	name, _, _ := cutImage(image)
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/")
+	return images[name]
+}
+
+// cutImage cuts an image into its name, tag and digest.
+func cutImage(image string) (name, tag, digest string) {
+	name, digest, _ = strings.Cut(image, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		name, tag = name[:i], name[i+1:]
+	}
+	return name, tag, digest
+}
+
+var reference = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$`)
+
+// setImage sets an image, and says if its version is not fixed.
+func (s *service) setImage(image, from string) {
+	if !reference.MatchString(image) {
+		s.note("%s is not a valid image; write one.", quoted(image))
+		image = label(s.name, serviceMost) + ":VERSION"
+	}
+	s.image = image
+	_, tag, digest := cutImage(image)
+	if digest == "" && (tag == "" || tag == "latest") {
+		s.latest = from + " names no version; write one"
+	}
+}
+
+// databases makes databases of the containers whose image is one, and lets variables of
+// others refer to them.
+func (p *project) databases() {
+	for _, s := range p.services {
+		engine := engineOf(s.image)
+		if engine == "" || s.kind != plan.Container {
+			continue
+		}
+		p.database(s, engine)
+	}
+}
+
+func (p *project) database(s *service, name string) {
+	engine, _ := chartspec.EngineNamed(name)
+	own := map[string]string{} // credentials of the source
+	var rest []variable
+	for _, v := range s.env {
+		if slices.Contains(noPassword, v.name) {
+			continue // the password is generated
+		}
+		i := slices.IndexFunc(engine.Env, func(e chartspec.Variable) bool {
+			return e.Name == v.name || e.Name+"_FILE" == v.name || strings.Replace(e.Name, "MARIADB_", "MYSQL_", 1) == v.name
+		})
+		if i < 0 {
+			rest = append(rest, v)
+			continue
+		}
+		if c := engine.Env[i].Credential; c != "" && own[c] == "" {
+			own[c] = v.text
+		}
+	}
+	users := p.users(s, engine, own)
+	open := own["password"] == "" && (name == "redis" || name == "mongodb")
+	var blind []string
+	for _, u := range users {
+		if !u.knows {
+			blind = append(blind, u.service.name)
+		}
+	}
+	if open && len(blind) > 0 {
+		s.about = "A container and not a database, as " + all(blind) + " reach it without a password."
+		s.note("its data does not outlive the pod unless it has volumes=. Write database(engine = %q, …) and give .url to those who use it, so that it has a volume and a generated password.", name)
+		if len(s.volumes) > 0 {
+			s.notes = s.notes[:len(s.notes)-1]
+		}
+		if len(s.ports) == 0 {
+			s.ports = []port{{number: engine.Port}}
+		}
+		return
+	}
+	for _, u := range users {
+		for i, v := range u.changed {
+			u.service.env[i] = v
+			s.referenced = true
+		}
+		if !u.knows {
+			u.service.note("it needs %s, and no variable of it was found to have its credentials, which are generated here. Give it .url, or .host, .user and .password, of the database in env=.", u.database)
+		}
+		if u.differs != "" {
+			u.service.note("%s", u.differs)
+		}
+	}
+	s.kind, s.engine, s.env, s.latest = plan.Database, name, rest, ""
+	image, tag, digest := cutImage(s.image)
+	s.version = digits.FindString(tag)
+	official := image == "docker.io/library/"+lastPart(image) || !strings.Contains(image, "/")
+	switch {
+	case s.version == "":
+		s.version = versions[name]
+		s.image = ""
+		s.note("the source names no version of %s; %s is a guess. A database does not start with the files of another version.", quoted(image), s.version)
+	case official && tag == s.version && digest == "":
+		s.image = ""
+	}
+	s.health = nil // of the engine
+	s.ports = nil
+	if len(s.volumes) > 0 {
+		s.storage = ""
+		var more []volume
+		for _, v := range s.volumes {
+			if strings.HasPrefix(engine.Path+"/", strings.TrimSuffix(v.path, "/")+"/") || strings.HasPrefix(v.path, engine.Path) {
+				if v.size != volumeSize {
+					s.storage = v.size
+				}
+				continue
+			}
+			more = append(more, v)
+		}
+		s.volumes = more
+	}
+	if len(engine.Args) > 0 && (len(s.command) > 0 || len(s.arguments) > 0) {
+		s.command, s.arguments = nil, nil
+		s.note("its command was left out, as %s gets its password by args=. Put other arguments behind it: args = [%s, …].", name, strings.Trim(strs(engine.Args[:3]), "[]"))
+	}
+	if s.replicas > 1 || s.noReplicas {
+		s.note("replicas were left out: a database of its own image has one pod. For more bring a chart that knows the replication of the engine.")
+		s.replicas, s.noReplicas = 0, false
+	}
+}
+
+func lastPart(image string) string { return image[strings.LastIndex(image, "/")+1:] }
+
+// A user is a service that uses a database.
+type user struct {
+	service  *service
+	database string
+	changed  map[int]variable // of its variables, by index
+	knows    bool             // one of them has the credentials
+	differs  string
+}
+
+// users are the services that use a database, by a need or by a variable with its host.
+func (p *project) users(db *service, engine chartspec.Engine, own map[string]string) []user {
+	var out []user
+	for _, s := range p.services {
+		if s == db {
+			continue
+		}
+		u := user{service: s, database: db.name, changed: map[int]variable{}}
+		needs := slices.ContainsFunc(s.needs, func(n need) bool { return n.name == db.name })
+		uses := needs
+		for _, v := range s.env {
+			uses = uses || isHost(v.text, db.name)
+		}
+		if !uses {
+			continue
+		}
+		prefixes := map[string]bool{}
+		for _, v := range s.env {
+			if m := hostOf.FindStringSubmatch(strings.ToUpper(v.name)); m != nil && (v.text == db.name || strings.HasPrefix(v.text, db.name+":")) {
+				prefixes[m[1]] = true
+			}
+		}
+		for i, v := range s.env {
+			if v.key != "" || v.of != "" {
+				continue
+			}
+			attr, differs := refersTo(v, db.name, engine, own)
+			if m := partOf.FindStringSubmatch(strings.ToUpper(v.name)); attr == "" && differs == "" && m != nil && prefixes[m[1]] {
+				attr = parts[m[2]]
+			}
+			switch {
+			case differs != "":
+				u.differs, u.knows = differs, true
+			case attr == "database":
+				u.changed[i] = variable{name: v.name, text: databaseName}
+			case attr != "":
+				u.changed[i] = variable{name: v.name, of: db.name, attr: attr}
+				u.knows = u.knows || attr == "url" || attr == "password"
+			}
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
+// A host in DB_HOST makes DB_USER and the like those of the same database.
+var (
+	hostOf = regexp.MustCompile(`^(.*?)(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS)$`)
+	partOf = regexp.MustCompile(`^(.*?)(USER|USERNAME|PASS|PASSWORD|PASSWD|PWD|NAME|DATABASE|DB|DBNAME)$`)
+	parts  = map[string]string{
+		"USER": "user", "USERNAME": "user", "PASS": "password", "PASSWORD": "password", "PASSWD": "password", "PWD": "password",
+		"NAME": "database", "DATABASE": "database", "DB": "database", "DBNAME": "database",
+	}
+)
+
+// isHost reports whether a value is a host, or has it in an address.
+func isHost(text, host string) bool {
+	if text == host || strings.HasPrefix(text, host+":") {
+		return true
+	}
+	u, err := url.Parse(text)
+	return err == nil && u.Hostname() == host
+}
+
+// refersTo returns the attribute of the database that a variable has the value of, or
+// what is to be said of it.
+func refersTo(v variable, host string, engine chartspec.Engine, own map[string]string) (attr, differs string) {
+	name := strings.ToUpper(v.name)
+	u, err := url.Parse(v.text)
+	if err == nil && u.Scheme != "" && u.Hostname() == host {
+		same := u.Scheme == engine.Scheme || slices.Contains(engine.Aliases, u.Scheme) || engine.Name == u.Scheme
+		if !same {
+			return "", quoted(v.name) + " has the scheme " + quoted(u.Scheme) + "; .url of the database begins with " + engine.Scheme + "://, so that the value is a secret to be given. Or build the address from .host, .user and .password."
+		}
+		return "url", ""
+	}
+	switch value := v.text; {
+	case value == "":
+		if v.secret == "" {
+			return "", ""
+		}
+	case value == own["password"] && strings.Contains(name, "PASS"):
+		return "password", ""
+	case value == own["user"] && (strings.Contains(name, "USER") || strings.Contains(name, "ROLE")):
+		return "user", ""
+	case value == own["database"] && (strings.Contains(name, "DB") || strings.Contains(name, "DATABASE") || strings.Contains(name, "NAME")):
+		return "database", ""
+	case value == "root" && strings.Contains(name, "USER") && engine.Scheme == "mysql", value == "postgres" && strings.Contains(name, "USER") && engine.Name == "postgresql":
+		return "user", ""
+	}
+	return "", ""
+}
+
+const volumeSize = "10Gi" // where the source names none
+
+// defaultStages are those that the language has, in order.
+var defaultStages = [...]string{"DEFAULT DATABASE", "DEFAULT JOB", "DEFAULT CONTAINER", "DEFAULT APPLICATION"}
+
+var ranks = map[plan.ServiceType]int{plan.Database: 0, plan.Job: 1, plan.Container: 2, plan.Application: 3}
+
+// order puts services that need others into a later stage where their own is too early.
+func (p *project) order() {
+	rank := map[*service]int{}
+	for _, s := range p.services {
+		rank[s] = ranks[s.kind]
+	}
+	for range len(defaultStages) {
+		for _, s := range p.services {
+			for _, n := range s.needs {
+				if other := p.service(n.name); other != nil && s != other {
+					least := rank[other]
+					if n.done {
+						least++
+					}
+					rank[s] = max(rank[s], min(least, len(defaultStages)-1))
+				}
+			}
+		}
+	}
+	for _, s := range p.services {
+		if rank[s] != ranks[s.kind] {
+			s.stage = defaultStages[rank[s]]
+		}
+		for _, n := range s.needs {
+			if other := p.service(n.name); other != nil && n.done && rank[other] >= rank[s] {
+				s.note("it needs %s to have ended, and both are in the last stage, which starts its services concurrently. Declare a stage for it: stage(…).", other.name)
+			} else if other != nil && !n.done && s.kind == plan.Job && rank[other] == rank[s] {
+				s.note("it needs %s, and a stage starts its services concurrently. Let it retry with retries=, or declare a stage for it.", other.name)
+			}
+		}
+	}
+}

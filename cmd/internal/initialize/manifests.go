@@ -1,0 +1,279 @@
+package initialize
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// A cluster is what manifests declare.
+type cluster struct {
+	*files
+	project    *project
+	workloads  []*workload
+	services   []corev1.Service
+	ingresses  []networkingv1.Ingress
+	configMaps map[string]corev1.ConfigMap
+	secrets    map[string][]string // their keys
+	claims     map[string]corev1.PersistentVolumeClaim
+	accounts   map[string]bool
+	others     []other
+	dockers    []string // Dockerfiles of the directory
+}
+
+// A workload is an object with pods.
+type workload struct {
+	service *service
+	kind    string
+	labels  map[string]string
+	pod     corev1.PodSpec
+	meta    metav1.ObjectMeta
+	claims  []corev1.PersistentVolumeClaim
+}
+
+// An other is an object that the language has nothing for.
+type other struct {
+	kind, name string
+	of         []string // names that it mentions, for finding its service
+}
+
+// hasManifests reports whether a directory has a YAML file that looks like manifests.
+func (f *files) hasManifests(dir string) bool {
+	found := false
+	_, _ = f.walk(dir, func(name string) {
+		if found || !isYAML(name) {
+			return
+		}
+		if data, err := f.text(name); err == nil {
+			text := string(data)
+			found = apiLine.MatchString(text) && kindLine.MatchString(text)
+		}
+	})
+	return found
+}
+
+var (
+	schedule = regexp.MustCompile(`^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9*/,-]+ +[0-9*/,-]+ +[0-9*/,-]+ +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,-]+)$`)
+	apiLine  = regexp.MustCompile(`(?m)^"?apiVersion"?:`)
+	kindLine = regexp.MustCompile(`(?m)^"?kind"?:`)
+)
+
+func isYAML(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name))
+}
+
+func readManifests(_ context.Context, f *files, _, from string, p *project) error {
+	c := &cluster{
+		files: f, project: p, configMaps: map[string]corev1.ConfigMap{}, secrets: map[string][]string{},
+		claims: map[string]corev1.PersistentVolumeClaim{}, accounts: map[string]bool{},
+	}
+	names := []string{from}
+	if f.isDir(from) {
+		names = nil
+		complete, err := f.walk(from, func(name string) {
+			if isYAML(name) && !strings.HasPrefix(path.Base(name), "kustomization.") {
+				names = append(names, name)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if !complete {
+			p.note("%s is large, and not all of it was read.", quoted(from))
+		}
+	}
+	for _, name := range names {
+		data, err := f.text(name)
+		if err != nil {
+			return err
+		}
+		docs, err := documents(name, data)
+		if err != nil {
+			if len(names) > 1 && strings.Contains(string(data), "{{") {
+				p.note("%s is a template and was not read.", quoted(name))
+				continue
+			}
+			return err
+		}
+		for _, doc := range docs {
+			if err := c.object(name, doc, 0); err != nil {
+				return err
+			}
+		}
+	}
+	var err error
+	if c.dockers, _, err = f.dockerfiles("."); err != nil {
+		return err
+	}
+	slices.SortStableFunc(c.workloads, func(a, b *workload) int { return cmp.Compare(a.service.name, b.service.name) })
+	for _, w := range c.workloads {
+		c.convert(w)
+		p.services = append(p.services, w.service)
+	}
+	c.connect()
+	c.expose()
+	c.rest()
+	return nil
+}
+
+// into decodes an object. Fields that are unknown are left out.
+func into[T any](name string, doc any) (T, error) {
+	var out T
+	data, err := json.Marshal(doc)
+	if err == nil {
+		err = json.Unmarshal(data, &out)
+	}
+	if err != nil {
+		m, _ := doc.(map[string]any)
+		return out, fmt.Errorf("%s: the %v is not valid: %w; kubectl apply --dry-run=server checks it", name, m["kind"], err)
+	}
+	return out, nil
+}
+
+func (c *cluster) object(file string, doc any, depth int) error {
+	m, ok := doc.(map[string]any)
+	if !ok || m["kind"] == nil || m["apiVersion"] == nil {
+		return nil
+	}
+	kind := fmt.Sprint(m["kind"])
+	meta, _ := m["metadata"].(map[string]any)
+	name := fmt.Sprint(meta["name"])
+	if meta["name"] == nil {
+		name, _ = meta["generateName"].(string)
+		name = strings.TrimSuffix(name, "-")
+	}
+	add := func(kind string, of plan.ServiceType, meta metav1.ObjectMeta, t corev1.PodTemplateSpec) *workload {
+		w := &workload{service: &service{name: name, kind: of}, kind: kind, labels: t.Labels, pod: t.Spec, meta: meta}
+		c.workloads = append(c.workloads, w)
+		return w
+	}
+	var err error
+	switch kind {
+	case "List":
+		items, _ := m["items"].([]any)
+		for _, item := range items {
+			if depth > 3 {
+				return fmt.Errorf("%s: lists are nested", file)
+			}
+			if err := c.object(file, item, depth+1); err != nil {
+				return err
+			}
+		}
+	case "Deployment":
+		var o appsv1.Deployment
+		if o, err = into[appsv1.Deployment](file, doc); err == nil {
+			add(kind, plan.Container, o.ObjectMeta, o.Spec.Template).scale(o.Spec.Replicas)
+		}
+	case "StatefulSet":
+		var o appsv1.StatefulSet
+		if o, err = into[appsv1.StatefulSet](file, doc); err == nil {
+			w := add(kind, plan.Container, o.ObjectMeta, o.Spec.Template)
+			w.claims = o.Spec.VolumeClaimTemplates
+			w.scale(o.Spec.Replicas)
+		}
+	case "DaemonSet":
+		var o appsv1.DaemonSet
+		if o, err = into[appsv1.DaemonSet](file, doc); err == nil {
+			add(kind, plan.Container, o.ObjectMeta, o.Spec.Template).service.note("it was a DaemonSet, with a pod on each node; here it has replicas. pipe eject %s writes a chart, to be changed there and given back with chart=.", label(name, serviceMost))
+		}
+	case "Pod":
+		var o corev1.Pod
+		if o, err = into[corev1.Pod](file, doc); err == nil {
+			add(kind, plan.Container, o.ObjectMeta, corev1.PodTemplateSpec{ObjectMeta: o.ObjectMeta, Spec: o.Spec})
+		}
+	case "Job":
+		var o batchv1.Job
+		if o, err = into[batchv1.Job](file, doc); err == nil {
+			add(kind, plan.Job, o.ObjectMeta, o.Spec.Template).job(o.Spec)
+		}
+	case "CronJob":
+		var o batchv1.CronJob
+		if o, err = into[batchv1.CronJob](file, doc); err == nil {
+			w := add(kind, plan.Job, o.ObjectMeta, o.Spec.JobTemplate.Spec.Template)
+			w.job(o.Spec.JobTemplate.Spec)
+			w.service.schedule = o.Spec.Schedule
+			if !schedule.MatchString(o.Spec.Schedule) {
+				w.service.schedule = "0 0 * * *"
+				w.service.note("its schedule is %s; write five fields.", quoted(o.Spec.Schedule))
+			}
+			if o.Spec.TimeZone != nil {
+				w.service.note("timeZone %s was left out: the schedule is in the time of the cluster.", quoted(*o.Spec.TimeZone))
+			}
+			if o.Spec.Suspend != nil && *o.Spec.Suspend {
+				w.service.skip = true
+			}
+		}
+	case "Service":
+		var o corev1.Service
+		if o, err = into[corev1.Service](file, doc); err == nil {
+			c.services = append(c.services, o)
+		}
+	case "Ingress":
+		var o networkingv1.Ingress
+		if o, err = into[networkingv1.Ingress](file, doc); err == nil {
+			c.ingresses = append(c.ingresses, o)
+		}
+	case "ConfigMap":
+		var o corev1.ConfigMap
+		if o, err = into[corev1.ConfigMap](file, doc); err == nil {
+			c.configMaps[o.Name] = o
+		}
+	case "Secret":
+		keys := map[string]bool{} // and never the values
+		for _, field := range []string{"data", "stringData"} {
+			data, _ := m[field].(map[string]any)
+			for k := range data {
+				keys[k] = true
+			}
+		}
+		c.secrets[name] = slices.Sorted(maps.Keys(keys))
+	case "PersistentVolumeClaim":
+		var o corev1.PersistentVolumeClaim
+		if o, err = into[corev1.PersistentVolumeClaim](file, doc); err == nil {
+			c.claims[o.Name] = o
+		}
+	case "ServiceAccount":
+		c.accounts[name] = true
+	case "Namespace":
+	default:
+		o := other{kind: kind, name: name}
+		spec, _ := m["spec"].(map[string]any)
+		for _, key := range []string{"scaleTargetRef", "targetRef"} {
+			if ref, ok := spec[key].(map[string]any); ok {
+				o.of = append(o.of, fmt.Sprint(ref["name"]))
+			}
+		}
+		c.others = append(c.others, o)
+	}
+	return err
+}
+
+func (w *workload) scale(replicas *int32) {
+	if replicas != nil && *replicas != 1 {
+		w.service.replicas, w.service.noReplicas = max(int(*replicas), 0), *replicas < 1
+	}
+}
+
+func (w *workload) job(spec batchv1.JobSpec) {
+	w.service.retries = 6 // what Kubernetes does
+	if spec.BackoffLimit != nil {
+		w.service.retries = max(int(*spec.BackoffLimit), 0)
+	}
+	if s := spec.ActiveDeadlineSeconds; s != nil && *s > 0 {
+		w.service.timeout = fmt.Sprintf("%ds", *s)
+	}
+}

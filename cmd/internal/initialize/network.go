@@ -1,0 +1,237 @@
+package initialize
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// selected is the workload whose pods a Service selects.
+func (c *cluster) selected(s corev1.Service) *workload {
+	if len(s.Spec.Selector) == 0 {
+		return nil
+	}
+	for _, w := range c.workloads {
+		all := w.service.kind != plan.Job
+		for k, v := range s.Spec.Selector {
+			all = all && w.labels[k] == v
+		}
+		if all {
+			return w
+		}
+	}
+	return nil
+}
+
+// connect carries over what the Services say: the names at which others reach a service,
+// and its ports.
+func (c *cluster) connect() {
+	named := map[*workload]string{}
+	for _, s := range c.services {
+		w := c.selected(s)
+		if w == nil {
+			c.project.note("Service %s selects no pods of the manifests and was left out.", quoted(s.Name))
+			continue
+		}
+		if named[w] == "" || s.Name == w.meta.Name {
+			named[w] = s.Name
+		}
+	}
+	for _, s := range c.services {
+		w := c.selected(s)
+		if w == nil {
+			continue
+		}
+		out := w.service
+		if s.Name != named[w] {
+			if s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort {
+				out.note("Service %s was of type %s; public = True makes an Ingress instead.", quoted(s.Name), s.Spec.Type)
+			} else {
+				out.note("Service %s was left out; others reach it at %s.", quoted(s.Name), quoted(named[w]))
+			}
+			c.project.refer(s.Name, named[w])
+		}
+		for _, p := range s.Spec.Ports {
+			c.port(w, s, p)
+		}
+		if s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort {
+			if len(out.ports) > 0 {
+				out.ports[0].public = true
+			}
+			if s.Name == named[w] {
+				out.note("Service %s was of type %s; public = True makes an Ingress instead. Give it host = ….", quoted(s.Name), s.Spec.Type)
+			}
+		}
+	}
+	for _, w := range c.workloads {
+		if name := named[w]; name != "" && name != w.service.name && c.project.service(name) == nil {
+			w.service.about = strings.TrimSpace(w.service.about + " It has the name of its Service; the " + w.kind + " was " + quoted(w.service.name) + ".")
+			w.service.name = name
+		}
+	}
+}
+
+// port adds a port that only a Service has, and makes others use the one of the container.
+func (c *cluster) port(w *workload, s corev1.Service, p corev1.ServicePort) {
+	out := w.service
+	target := int(p.TargetPort.IntVal)
+	if name := p.TargetPort.StrVal; name != "" {
+		for _, have := range w.pod.Containers[0].Ports {
+			if have.Name == name {
+				target = int(have.ContainerPort)
+			}
+		}
+	} else if target == 0 {
+		target = int(p.Port)
+	}
+	if target < 1 || target > 65535 {
+		return
+	}
+	protocol := string(p.Protocol)
+	if protocol == "" {
+		protocol = "TCP"
+	}
+	if !slices.ContainsFunc(out.ports, func(o port) bool { return o.number == target && o.protocol == protocol }) {
+		name := ""
+		if protocol != "TCP" {
+			name = fmt.Sprintf("%s-%d", strings.ToLower(protocol), target)
+		}
+		out.ports = append(out.ports, port{number: target, protocol: protocol, name: name})
+	}
+	if int(p.Port) == target {
+		return
+	}
+	out.note("its Service had port %d for port %d of the container; here others reach it at port %d. Addresses with the port were changed, those without one were not.", p.Port, target, target)
+	at := regexp.MustCompile(`(^|[/@,])` + regexp.QuoteMeta(s.Name) + `:` + fmt.Sprint(p.Port) + `(/|,|$)`)
+	for _, other := range c.workloads {
+		for i := range other.service.env {
+			if v := &other.service.env[i]; v.secret == "" {
+				v.text = at.ReplaceAllString(v.text, "${1}"+s.Name+":"+fmt.Sprint(target)+"${2}")
+			}
+		}
+	}
+}
+
+// expose carries over Ingresses.
+func (c *cluster) expose() {
+	for _, in := range c.ingresses {
+		var used []*service
+		back := func(host, path string, b *networkingv1.IngressServiceBackend) {
+			i := -1
+			if b != nil {
+				i = slices.IndexFunc(c.services, func(s corev1.Service) bool { return s.Name == b.Name })
+			}
+			if i < 0 || c.selected(c.services[i]) == nil {
+				c.project.note("Ingress %s names a Service that is not in the manifests.", quoted(in.Name))
+				return
+			}
+			w := c.selected(c.services[i])
+			number := int(b.Port.Number)
+			for _, p := range c.services[i].Spec.Ports {
+				if p.Name == b.Port.Name && p.Name != "" || p.Port == b.Port.Number {
+					number = int(p.TargetPort.IntVal)
+					if number == 0 {
+						number = int(p.Port)
+					}
+					for _, have := range w.pod.Containers[0].Ports {
+						if have.Name == p.TargetPort.StrVal && have.Name != "" {
+							number = int(have.ContainerPort)
+						}
+					}
+				}
+			}
+			s := w.service
+			j := slices.IndexFunc(s.ports, func(p port) bool { return p.number == number })
+			if j < 0 {
+				s.note("Ingress %s names a port that it does not have.", quoted(in.Name))
+				return
+			}
+			if path != "" && path != "/" {
+				s.note("Ingress %s gave it the path %s; here it has all of the host.", quoted(in.Name), quoted(path))
+			}
+			if s.ports[j].host != "" && s.ports[j].host != host {
+				s.note("Ingress %s also has the host %s; a port has one host.", quoted(in.Name), quoted(host))
+			} else {
+				s.ports[j].public, s.ports[j].host = true, host
+			}
+			if !slices.Contains(used, s) {
+				used = append(used, s)
+			}
+		}
+		if b := in.Spec.DefaultBackend; b != nil {
+			back("", "", b.Service)
+		}
+		for _, r := range in.Spec.Rules {
+			if r.HTTP != nil {
+				for _, p := range r.HTTP.Paths {
+					back(r.Host, p.Path, p.Backend.Service)
+				}
+			}
+		}
+		for _, s := range used {
+			values := map[string]any{}
+			if in.Spec.IngressClassName != nil {
+				values["className"] = *in.Spec.IngressClassName
+			}
+			if len(in.Annotations) > 0 {
+				values["annotations"] = generic(in.Annotations)
+			}
+			if len(in.Spec.TLS) > 0 {
+				values["tls"] = generic(in.Spec.TLS)
+			}
+			if len(values) > 0 && !hasSecret(fmt.Sprint(values)) {
+				s.value("ingress", values)
+			}
+		}
+	}
+	hosts := map[string]string{}
+	for _, w := range c.workloads {
+		for i := range w.service.ports {
+			p := &w.service.ports[i]
+			if !p.public {
+				continue
+			}
+			if first, ok := hosts[p.host]; ok {
+				p.public = false
+				w.service.note("%s is public at the same host; give port %d public = True and a host of its own.", first, p.number)
+				p.host = ""
+				continue
+			}
+			hosts[p.host] = w.service.name
+		}
+	}
+}
+
+// rest says what was left out, at the service if it is about one.
+func (c *cluster) rest() {
+	for _, name := range slices.Sorted(maps.Keys(c.secrets)) {
+		keys := "no keys"
+		if len(c.secrets[name]) > 0 {
+			keys = strings.Join(quotedAll(c.secrets[name]), ", ")
+		}
+		c.project.supply = append(c.project.supply, "Secret "+quoted(name)+" ("+keys+") was not copied: make it with kubectl create secret generic, or give its values with pipe run --secrets.")
+	}
+	kinds := map[string][]string{}
+	for _, o := range c.others {
+		at := false
+		for _, w := range c.workloads {
+			if slices.Contains(o.of, w.meta.Name) || o.kind == "PodDisruptionBudget" && o.name == w.meta.Name || o.kind == "NetworkPolicy" && o.name == w.meta.Name {
+				w.service.note("%s %s was left out; pipe eject %s writes the chart, to be changed there and given back with chart=.", quoted(o.kind), quoted(o.name), label(w.service.name, serviceMost))
+				at = true
+			}
+		}
+		if !at {
+			kinds[o.kind] = append(kinds[o.kind], o.name)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		c.project.note("%s %s: left out, as the language does not have it. Put it into a chart of its own: application(NAME, source = None, chart = chart(DIRECTORY)).", quoted(kind), all(kinds[kind]))
+	}
+}

@@ -1,0 +1,322 @@
+package initialize
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// convert fills the service of a workload from its pod.
+func (c *cluster) convert(w *workload) {
+	s, pod := w.service, w.pod
+	if len(pod.Containers) == 0 {
+		s.note("it has no container.")
+		s.image = label(s.name, serviceMost) + ":VERSION"
+		return
+	}
+	main := pod.Containers[0]
+	for _, more := range pod.Containers[1:] {
+		s.note("the container %s (%s) beside it was left out: a pod has one container here. Declare a service for it, or pipe eject %s and add it to the chart.", quoted(more.Name), quoted(more.Image), label(s.name, serviceMost))
+	}
+	for _, first := range pod.InitContainers {
+		s.note("the init container %s (%s) was left out: a job(…) runs before the services of later stages, and those of a later stage start when earlier ones are ready.", quoted(first.Name), quoted(first.Image))
+	}
+	c.image(s, main.Image)
+	s.command, s.arguments = main.Command, main.Args
+	if secretIn(s.command) || secretIn(s.arguments) {
+		s.command, s.arguments = nil, nil
+		s.note("command and args were left out, as there seems to be a secret in them. Put it into env= with secret(…), and write $(NAME) in command= or args=.")
+	}
+	c.env(s, main)
+	if s.kind != plan.Job {
+		c.ports(s, main)
+		c.probes(s, main)
+	}
+	c.volumes(w, main)
+	set := func(name string, list corev1.ResourceList, key corev1.ResourceName) {
+		if q, ok := list[key]; ok && !q.IsZero() {
+			s.resources = append(s.resources, pair{name, q.String()})
+		}
+	}
+	set("cpu", main.Resources.Requests, corev1.ResourceCPU)
+	set("memory", main.Resources.Requests, corev1.ResourceMemory)
+	set("cpu_limit", main.Resources.Limits, corev1.ResourceCPU)
+	set("memory_limit", main.Resources.Limits, corev1.ResourceMemory)
+	c.placement(w, main)
+}
+
+// image decides whether an image is one of a Dockerfile in the directory.
+func (c *cluster) image(s *service, image string) {
+	name, _, _ := cutImage(image)
+	last := lastPart(name)
+	for _, file := range c.dockers {
+		dir := path.Dir(file)
+		if path.Base(file) == "Dockerfile" && dir != "." && engineOf(image) == "" && (path.Base(dir) == last || path.Dir(dir) != "." && path.Base(path.Dir(dir)) == last && path.Base(dir) == "src") {
+			if s.kind == plan.Container {
+				s.kind = plan.Application
+			}
+			s.source = dir
+			s.about = "Built from " + quoted(dir) + ", in the place of the image " + quoted(image) + "."
+			return
+		}
+	}
+	if image == "" || strings.ContainsAny(image, " ${}") {
+		s.note("its image is %s; write one.", quoted(image))
+		image = label(s.name, serviceMost) + ":VERSION"
+	}
+	s.setImage(image, "the manifest")
+}
+
+func (c *cluster) env(s *service, main corev1.Container) {
+	from := func(name, prefix string) {
+		config, ok := c.configMaps[name]
+		if !ok {
+			s.note("envFrom names the ConfigMap %s, which the manifests do not have; write its variables in env=.", quoted(name))
+			return
+		}
+		for _, k := range slices.Sorted(maps.Keys(config.Data)) {
+			if variableName.MatchString(prefix + k) {
+				s.setEnv(prefix+k, config.Data[k])
+			}
+		}
+	}
+	for _, e := range main.EnvFrom {
+		switch {
+		case e.ConfigMapRef != nil:
+			from(e.ConfigMapRef.Name, e.Prefix)
+		case e.SecretRef != nil:
+			keys, ok := c.secrets[e.SecretRef.Name]
+			if !ok {
+				s.note("envFrom names the Secret %s, whose keys are not known; write env = {NAME: secret(%q, key = …)} for each.", quoted(e.SecretRef.Name), e.SecretRef.Name)
+			}
+			for _, k := range keys {
+				if variableName.MatchString(e.Prefix + k) {
+					s.env = append(s.env, variable{name: e.Prefix + k, secret: secretOf(e.SecretRef.Name), key: k})
+				}
+			}
+		}
+	}
+	for _, e := range main.Env {
+		var v *variable
+		switch from := e.ValueFrom; {
+		case !variableName.MatchString(e.Name):
+			s.note("the name of the variable %s is not valid.", quoted(e.Name))
+			continue
+		case from == nil:
+			s.setEnv(e.Name, e.Value)
+		case from.SecretKeyRef != nil:
+			v = &variable{name: e.Name, secret: secretOf(from.SecretKeyRef.Name), key: secretOf(from.SecretKeyRef.Key)}
+		case from.ConfigMapKeyRef != nil:
+			value, ok := c.configMaps[from.ConfigMapKeyRef.Name].Data[from.ConfigMapKeyRef.Key]
+			if ok {
+				s.setEnv(e.Name, value)
+			} else {
+				s.note("variable %s comes from the ConfigMap %s, which the manifests do not have; write its value in env=.", quoted(e.Name), quoted(from.ConfigMapKeyRef.Name))
+			}
+		default:
+			s.note("variable %s is a field of the pod; pipe eject %s writes the chart, to be changed there.", quoted(e.Name), label(s.name, serviceMost))
+		}
+		if v != nil {
+			s.env = append(s.env, *v)
+		}
+	}
+	// The last one of a name counts.
+	seen := map[string]bool{}
+	slices.Reverse(s.env)
+	s.env = slices.DeleteFunc(s.env, func(v variable) bool {
+		twice := seen[v.name]
+		seen[v.name] = true
+		return twice
+	})
+	slices.Reverse(s.env)
+}
+
+func (c *cluster) ports(s *service, main corev1.Container) {
+	for _, p := range main.Ports {
+		n := int(p.ContainerPort)
+		if n < 1 || n > 65535 || slices.ContainsFunc(s.ports, func(o port) bool { return o.number == n && (o.protocol == string(p.Protocol) || p.Protocol == "") }) {
+			continue
+		}
+		name := p.Name
+		if name == "" && p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
+			name = fmt.Sprintf("%s-%d", strings.ToLower(string(p.Protocol)), n)
+		}
+		s.ports = append(s.ports, port{number: n, name: name, protocol: cmp.Or(string(p.Protocol), "TCP")})
+	}
+}
+
+func (c *cluster) probes(s *service, main corev1.Container) {
+	number := func(at string, n int32) int {
+		if n > 0 {
+			return int(n)
+		}
+		for _, p := range main.Ports {
+			if p.Name == at {
+				return int(p.ContainerPort)
+			}
+		}
+		return 0
+	}
+	if r := cmp.Or(main.ReadinessProbe, main.StartupProbe); r != nil {
+		switch {
+		case r.HTTPGet != nil:
+			s.health = &health{kind: "http", path: "/" + strings.TrimPrefix(r.HTTPGet.Path, "/"), port: number(r.HTTPGet.Port.StrVal, r.HTTPGet.Port.IntVal)}
+			if len(r.HTTPGet.HTTPHeaders) > 0 {
+				s.note("headers of the readinessProbe were left out.")
+			}
+		case r.TCPSocket != nil:
+			s.health = &health{kind: "tcp", port: number(r.TCPSocket.Port.StrVal, r.TCPSocket.Port.IntVal)}
+		case r.Exec != nil && len(r.Exec.Command) > 0 && !secretIn(r.Exec.Command):
+			s.health = &health{kind: "command", command: r.Exec.Command}
+		case r.GRPC != nil:
+			s.health = &health{kind: "tcp", port: int(r.GRPC.Port)}
+			s.note("its readinessProbe asks gRPC; here it is a connection to the port.")
+		default:
+			s.note("its readinessProbe was left out; write health = ….")
+		}
+		if s.health != nil && s.health.kind != "command" && s.health.port == 0 {
+			if len(s.ports) == 0 {
+				s.health = nil
+				s.note("its readinessProbe names no port that is known; write health = ….")
+			}
+		}
+	}
+	if main.LivenessProbe != nil {
+		if text, _ := json.Marshal(main.LivenessProbe); hasSecret(string(text)) || main.LivenessProbe.Exec != nil && secretIn(main.LivenessProbe.Exec.Command) {
+			s.note("its livenessProbe was left out, as there seems to be a secret in it.")
+		} else {
+			s.value("livenessProbe", generic(main.LivenessProbe))
+		}
+	}
+	if main.Lifecycle != nil {
+		s.note("its lifecycle hooks were left out; pipe eject %s writes the chart, to be changed there.", label(s.name, serviceMost))
+	}
+}
+
+// generic is an object of Kubernetes as values have it.
+func generic(v any) any {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	var out any
+	if json.Unmarshal(data, &out) != nil {
+		return nil
+	}
+	return whole(out)
+}
+
+// whole makes integers of floats that are.
+func whole(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if v == float64(int64(v)) {
+			return int64(v)
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = whole(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = whole(v[i])
+		}
+	}
+	return v
+}
+
+func (c *cluster) volumes(w *workload, main corev1.Container) {
+	s := w.service
+	claims := map[string]corev1.PersistentVolumeClaim{}
+	for _, t := range w.claims {
+		claims[t.Name] = t
+	}
+	for _, m := range main.VolumeMounts {
+		claim, ok := claims[m.Name]
+		i := slices.IndexFunc(w.pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+		var source corev1.VolumeSource
+		if i >= 0 {
+			source = w.pod.Volumes[i].VolumeSource
+		}
+		at := path.Clean("/" + m.MountPath)
+		if source.PersistentVolumeClaim != nil {
+			if claim, ok = c.claims[source.PersistentVolumeClaim.ClaimName]; !ok {
+				s.note("the claim %s is not in the manifests; the size of the volume is a guess.", quoted(source.PersistentVolumeClaim.ClaimName))
+				ok = true
+			}
+			s.note("the volume at %s is a new one: the files of the claim %s have to be copied.", quoted(at), quoted(source.PersistentVolumeClaim.ClaimName))
+		}
+		switch {
+		case ok && (s.kind == plan.Job || at == "/"):
+			s.note("the volume at %s was left out.", quoted(at))
+		case ok:
+			size := volumeSize
+			if q, has := claim.Spec.Resources.Requests[corev1.ResourceStorage]; has && !q.IsZero() {
+				size = q.String()
+			}
+			if !slices.ContainsFunc(s.volumes, func(v volume) bool { return v.path == at }) {
+				s.volumes = append(s.volumes, volume{path: at, size: size})
+			}
+		case source.EmptyDir != nil:
+			if main.SecurityContext != nil && main.SecurityContext.ReadOnlyRootFilesystem != nil && *main.SecurityContext.ReadOnlyRootFilesystem {
+				s.note("the emptyDir at %s was left out, and the file system is read-only; volume(%q, size = …) can be written to.", quoted(at), at)
+			} else {
+				s.note("the emptyDir at %s was left out; a pod can write to the file system of its image.", quoted(at))
+			}
+		case source.ConfigMap != nil:
+			s.note("the ConfigMap %s was mounted at %s; copy the file into the image, or pipe eject %s and mount it in the chart.", quoted(source.ConfigMap.Name), quoted(at), label(s.name, serviceMost))
+		case source.Secret != nil:
+			s.note("the Secret %s was mounted at %s; pass it as env = {NAME: secret(%q, key = …)}, or pipe eject %s and mount it in the chart.", quoted(source.Secret.SecretName), quoted(at), source.Secret.SecretName, label(s.name, serviceMost))
+		default:
+			s.note("the volume at %s was left out.", quoted(at))
+		}
+	}
+	if n := s.replicas; n > 1 && len(s.volumes) > 0 {
+		s.replicas = 0
+		s.note("replicas = %d was left out: a volume belongs to one pod.", n)
+	}
+}
+
+// placement carries over what is the same in the values of generated charts.
+func (c *cluster) placement(w *workload, main corev1.Container) {
+	s, pod := w.service, w.pod
+	set := func(key string, has bool, v any) {
+		if has {
+			s.value(key, generic(v))
+		}
+	}
+	set("podSecurityContext", pod.SecurityContext != nil, pod.SecurityContext)
+	set("securityContext", main.SecurityContext != nil, main.SecurityContext)
+	set("nodeSelector", len(pod.NodeSelector) > 0, pod.NodeSelector)
+	set("tolerations", len(pod.Tolerations) > 0, pod.Tolerations)
+	set("affinity", pod.Affinity != nil, pod.Affinity)
+	set("imagePullSecrets", len(pod.ImagePullSecrets) > 0, pod.ImagePullSecrets)
+	if g := pod.TerminationGracePeriodSeconds; g != nil && *g != 30 {
+		s.value("terminationGracePeriodSeconds", *g)
+	}
+	if account := pod.ServiceAccountName; account != "" && account != "default" && !c.accounts[account] {
+		s.value("serviceAccount", map[string]any{"create": false, "name": account})
+	}
+	has := map[string]bool{
+		"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "priorityClassName": pod.PriorityClassName != "", "dnsConfig": pod.DNSConfig != nil,
+		"hostAliases": len(pod.HostAliases) > 0, "runtimeClassName": pod.RuntimeClassName != nil, "workingDir": main.WorkingDir != "",
+		"topologySpreadConstraints": len(pod.TopologySpreadConstraints) > 0,
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(has)) {
+		if has[name] {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		s.note("%s: left out, as the language has no parameter for it. pipe eject %s writes the chart; change it there, and give it back with chart=.", strings.Join(names, ", "), label(s.name, serviceMost))
+	}
+}

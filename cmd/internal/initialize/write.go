@@ -1,0 +1,331 @@
+package initialize
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/interp/format"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+const width = 100 // of comments
+
+// A writer prints a project.
+type writer struct {
+	strings.Builder
+	names map[string]string // services that are assigned, with their variables
+}
+
+// write returns the Pipelinefile of a project, laid out as pipe fmt does.
+func (p *project) write(secrets []string) ([]byte, error) {
+	w := &writer{names: map[string]string{}}
+	w.comment("", "Written by pipe init from "+quoted(p.from)+". It is yours to change: pipe doc explains each name.")
+	if len(secrets) > 0 {
+		w.comment("", "No value of a secret was copied. Give those of "+strings.Join(quotedAll(secrets), ", ")+" with pipe run --secrets FILE, which has lines NAME=VALUE, or make the Kubernetes Secrets yourself.")
+	}
+	for _, s := range p.supply {
+		w.comment("", s)
+	}
+	for _, n := range p.notes {
+		w.comment("", "TODO: "+n)
+	}
+	fmt.Fprintf(w, "pipeline(%s)\n\n", str(p.name))
+	if stages := p.ownStages(); len(stages) > 0 {
+		for _, name := range stages {
+			fmt.Fprintf(w, "stage(%s)\n", str(name))
+		}
+		w.WriteString("\n")
+	}
+	w.name(p)
+	for _, s := range p.sorted() {
+		w.service(s)
+	}
+	return format.Source("Pipelinefile", []byte(w.String()))
+}
+
+// ownStages are the stages that the services are in and the language does not have.
+func (p *project) ownStages() []string {
+	byName := map[string]int{}
+	for _, s := range p.services {
+		if s.stage != "" && !slices.Contains(defaultStages[:], s.stage) {
+			byName[s.stage] = s.stageRank
+		}
+	}
+	return slices.SortedFunc(maps.Keys(byName), func(a, b string) int { return cmp.Compare(byName[a], byName[b]) })
+}
+
+// sorted has databases first, as others name them.
+func (p *project) sorted() []*service {
+	out := slices.Clone(p.services)
+	slices.SortStableFunc(out, func(a, b *service) int {
+		rank := func(s *service) int {
+			if s.kind == plan.Database {
+				return 0
+			}
+			return 1
+		}
+		return rank(a) - rank(b)
+	})
+	return out
+}
+
+// name chooses the variables of the services that others name.
+func (w *writer) name(p *project) {
+	taken := map[string]bool{}
+	for _, f := range builtins.Standard() {
+		name, _, _ := strings.Cut(f.Name, ".")
+		taken[name] = true
+	}
+	for _, n := range builtins.Names() {
+		name, _, _ := strings.Cut(n.Name, ".")
+		taken[name] = true
+	}
+	for name := range starlark.Universe {
+		taken[name] = true
+	}
+	for _, s := range p.services {
+		if !s.referenced {
+			continue
+		}
+		name := strings.ReplaceAll(s.name, "-", "_")
+		if taken[name] || !identifier(name) {
+			name += "_db"
+		}
+		for taken[name] {
+			name += "_"
+		}
+		taken[name] = true
+		w.names[s.name] = name
+	}
+}
+
+// identifier reports whether a text is a name and no keyword.
+func identifier(name string) bool {
+	e, err := syntax.ParseExpr("", name, 0)
+	_, ok := e.(*syntax.Ident)
+	return err == nil && ok
+}
+
+var functions = map[plan.ServiceType]string{
+	plan.Application: "application", plan.Container: "container", plan.Job: "job", plan.Database: "database",
+}
+
+func (w *writer) service(s *service) {
+	if s.about != "" {
+		w.comment("", s.about)
+	}
+	for _, n := range s.notes {
+		w.comment("", "TODO: "+n)
+	}
+	if s.latest != "" {
+		w.comment("", "lint: ignore latest-tag: "+s.latest)
+	}
+	if name := w.names[s.name]; name != "" {
+		w.WriteString(name + " = ")
+	}
+	w.WriteString(functions[s.kind] + "(\n")
+	fmt.Fprintf(w, "    %s,\n", str(s.name))
+	w.image(s)
+	if s.schedule != "" {
+		w.arg("schedule", str(s.schedule))
+	}
+	if s.stage != "" {
+		w.arg("stage", str(s.stage))
+	}
+	if s.skip {
+		w.arg("skip", "True")
+	}
+	w.chart(s.chart)
+	items(w, "ports", s.ports, portText)
+	w.env(s.env)
+	w.list("command", s.command)
+	w.list("args", s.arguments)
+	if s.replicas > 1 || s.noReplicas {
+		w.arg("replicas", strconv.Itoa(s.replicas))
+	}
+	if len(s.resources) > 0 {
+		w.arg("resources", "resources("+named(s.resources)+")")
+	}
+	if s.health != nil {
+		w.arg("health", s.health.text())
+	}
+	items(w, "volumes", s.volumes, func(v volume) string {
+		args := []pair{{"size", v.size}}
+		if v.name != "" {
+			args = append(args, pair{"name", v.name})
+		}
+		return "volume(" + str(v.path) + ", " + named(args) + ")"
+	})
+	if s.retries > 0 {
+		w.arg("retries", strconv.Itoa(s.retries))
+	}
+	if s.timeout != "" {
+		w.arg("timeout", str(s.timeout))
+	}
+	if len(s.values) > 0 {
+		w.arg("values", literal(s.values, "    "))
+	}
+	w.WriteString(")\n\n")
+}
+
+// image writes where the image comes from.
+func (w *writer) image(s *service) {
+	switch {
+	case s.kind == plan.Database:
+		w.arg("engine", str(s.engine))
+		w.arg("version", str(s.version))
+		if s.image != "" {
+			w.arg("image", str(s.image))
+		}
+		if s.storage != "" {
+			w.arg("storage", str(s.storage))
+		}
+	case s.source != "":
+		w.arg("source", "local("+str(s.source)+")")
+		var args []string
+		add := func(name, value string) {
+			if value != "" {
+				args = append(args, name+" = "+str(value))
+			}
+		}
+		add("context", s.context)
+		add("file", s.file)
+		add("target", s.target)
+		if len(s.args) > 0 {
+			m := map[string]any{}
+			for _, a := range s.args {
+				m[a.name] = a.value
+			}
+			args = append(args, "args = "+literal(m, "    "))
+		}
+		if len(args) > 0 {
+			w.arg("build", "dockerfile("+strings.Join(args, ", ")+")")
+		}
+	case s.image != "":
+		w.arg("image", str(s.image))
+	case s.chart != nil && s.chart.none:
+		w.arg("source", "None")
+	}
+}
+
+func (w *writer) chart(c *chart) {
+	if c == nil {
+		return
+	}
+	if c.unpinned {
+		w.comment("    ", "lint: ignore unpinned-chart: the helmfile names no version")
+	}
+	text := "chart(" + str(c.ref)
+	if c.repo != "" {
+		text += ", repo = " + str(c.repo)
+	}
+	if c.version != "" {
+		text += ", version = " + str(c.version)
+	}
+	if len(c.files) > 0 {
+		text += ", values_files = " + strs(c.files)
+	}
+	w.arg("chart", text+")")
+}
+
+func (w *writer) env(env []variable) {
+	if len(env) == 0 {
+		return
+	}
+	w.WriteString("    env = {\n")
+	for _, v := range env {
+		value := str(v.text)
+		switch {
+		case v.of != "":
+			value = w.names[v.of] + "." + v.attr
+		case v.secret != "" && v.key != "":
+			value = "secret(" + str(v.secret) + ", key = " + str(v.key) + ")"
+		case v.secret != "":
+			value = "secret(" + str(v.secret) + ")"
+		}
+		fmt.Fprintf(w, "        %s: %s,\n", str(v.name), value)
+	}
+	w.WriteString("    },\n")
+}
+
+func portText(p port) string {
+	var args []string
+	if p.name != "" {
+		args = append(args, "name = "+str(p.name))
+	}
+	if p.protocol != "" && p.protocol != "TCP" {
+		args = append(args, "protocol = "+str(p.protocol))
+	}
+	if p.public {
+		args = append(args, "public = True")
+	}
+	if p.host != "" {
+		args = append(args, "host = "+str(p.host))
+	}
+	if p.local != 0 {
+		args = append(args, "local = "+strconv.Itoa(p.local))
+	}
+	if len(args) == 0 {
+		return strconv.Itoa(p.number)
+	}
+	return "port(" + strconv.Itoa(p.number) + ", " + strings.Join(args, ", ") + ")"
+}
+
+func (h *health) text() string {
+	at := ""
+	if h.port != 0 {
+		at = strconv.Itoa(h.port)
+	}
+	switch h.kind {
+	case "http":
+		if at != "" {
+			at = ", port = " + at
+		}
+		return "http(" + str(h.path) + at + ")"
+	case "tcp":
+		return "tcp(" + at + ")"
+	}
+	quoted := strs(h.command)
+	return "command(" + quoted[1:len(quoted)-1] + ")"
+}
+
+func (w *writer) arg(name, value string) { fmt.Fprintf(w, "    %s = %s,\n", name, value) }
+
+func (w *writer) list(name string, texts []string) {
+	if len(texts) > 0 {
+		w.arg(name, strs(texts))
+	}
+}
+
+// items writes a list of what text makes of each.
+func items[T any](w *writer, name string, list []T, text func(T) string) {
+	if len(list) == 0 {
+		return
+	}
+	var out []string
+	for _, e := range list {
+		out = append(out, text(e))
+	}
+	w.arg(name, "["+strings.Join(out, ", ")+"]")
+}
+
+// comment writes a comment, in lines of about the width.
+func (w *writer) comment(indent, text string) {
+	line := indent + "#"
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > width && strings.TrimSpace(line) != "#" && !strings.HasPrefix(text, "lint:") {
+			w.WriteString(line + "\n")
+			line = indent + "#"
+		}
+		line += " " + word
+	}
+	w.WriteString(line + "\n")
+}

@@ -87,7 +87,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 			root.AddCommand(c)
 		}
 	}
-	group("A pipeline", a.planCmd(), a.runCmd(), a.explainCmd(), a.graphCmd(), a.ejectCmd())
+	group("A pipeline", a.initCmd(), a.planCmd(), a.runCmd(), a.explainCmd(), a.graphCmd(), a.ejectCmd())
 	group("Environments", a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.rollbackCmd(), a.deleteCmd(),
 		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(), a.cancelCmd(), a.gcCmd())
 	group("What is there", a.envsCmd(), a.statusCmd(), a.waitCmd(), a.diffCmd(), a.historyCmd(), a.logsCmd(), a.eventsCmd(), a.forwardCmd(), a.execCmd())

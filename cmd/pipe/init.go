@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pipelinefile/pipe/cmd/internal/initialize"
+)
+
+func (a *app) initCmd() *cobra.Command {
+	var from, to string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write a first Pipelinefile from what a directory has",
+		Long: `init writes a Pipelinefile from a compose file, a helmfile, Kubernetes manifests or Dockerfiles.
+It takes the first of these that it finds in the directory; --from names another one, whose kind
+is found out by its content. What could not be carried over is a comment that begins with TODO,
+at the service that it is about, with what to do about it.
+
+It executes nothing, not the templates of a helmfile either, and reads nothing outside of the
+directory. No value of a secret is copied: a variable that looks like one becomes secret(…).
+A file that exists is not overwritten.`,
+		Example: `  pipe init
+  pipe init --from compose.yaml
+  pipe init --from k8s
+  pipe init --from helmfile.yaml --to -`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(cmd, "%s takes no argument; name what is read with --from %s", cmd.CommandPath(), args[0])
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.initialize(cmd, from, to)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "read this `path`: a compose file, a helmfile, a Dockerfile, or a file or directory of Kubernetes manifests, e.g. --from compose.yaml")
+	cmd.Flags().StringVar(&to, "to", fileName, "write this `file`, or standard output, e.g. --to -")
+	return cmd
+}
+
+func (a *app) initialize(cmd *cobra.Command, from, to string) error {
+	file, w := a.abs(to), a.stdout
+	if to == "-" {
+		w = a.stderr
+	} else if _, err := os.Lstat(file); err == nil {
+		return alreadyThere(to)
+	}
+	if from != "" {
+		from = a.abs(from)
+	}
+	made, err := initialize.Make(cmd.Context(), initialize.Options{Dir: a.dir, From: from})
+	if err != nil {
+		return err
+	}
+	if to == "-" {
+		_, err = a.file().Write(made.Text)
+	} else {
+		err = createFile(file, made.Text)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return alreadyThere(to)
+	}
+	if err != nil {
+		return err
+	}
+	return a.initialized(w, made, to)
+}
+
+func alreadyThere(file string) error {
+	return fmt.Errorf("%s exists, and pipe init overwrites nothing; write another file with --to FILE, or standard output with --to -", file)
+}
+
+// initialized says what was written and what comes next.
+func (a *app) initialized(w io.Writer, made *initialize.Result, to string) error {
+	var b strings.Builder
+	from, services := made.From, "services"
+	if from == "." {
+		from = "Dockerfiles"
+	}
+	if made.Services == 1 {
+		services = "service"
+	}
+	name := to
+	if to == "-" {
+		name = "a Pipelinefile"
+	}
+	fmt.Fprintf(&b, "wrote %s from %s: %d %s\n", name, from, made.Services, services)
+	switch {
+	case made.Left == 1:
+		b.WriteString("  one comment TODO says what could not be carried over\n")
+	case made.Left > 1:
+		fmt.Fprintf(&b, "  %d comments TODO say what could not be carried over\n", made.Left)
+	}
+	if len(made.Secrets) > 0 {
+		fmt.Fprintf(&b, "  secrets, to be given with pipe run --secrets FILE: %s\n", strings.Join(made.Secrets, ", "))
+	}
+	for _, other := range made.Also {
+		fmt.Fprintf(&b, "  %s was not read: pipe init --from %s --to -\n", other, other)
+	}
+	if to != "-" {
+		for _, verb := range []string{"lint", "plan", "run"} {
+			at := ""
+			if filepath.Base(to) != to || to != fileName {
+				at = " " + to
+			}
+			fmt.Fprintf(&b, "next: pipe %s%s\n", verb, at)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// createFile writes a file that does not exist yet, as a whole or not at all.
+func createFile(file string, data []byte) (err error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := f.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			_ = os.Remove(file)
+		}
+	}()
+	_, err = f.Write(data)
+	return err
+}

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Measures pipe against others on this machine, in one run: what counts is the ratios. The raw output goes to bench/,
-# named by the commit; commit it together with the change that it justifies.
+# as all-COMMIT.txt (see bench/README.md); commit it together with the change that it justifies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p bench
-out=bench/$(git rev-parse --short HEAD).txt
+out=bench/all-$(git rev-parse --short HEAD).txt
 
 {
 	echo "# $(go version), $(nproc) cores, $(git describe --tags --always --dirty)"

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Absent yields a warning for each skipped service that another uses, with the service
-// that uses it, unless deployed reports that the environment has it all the same: nothing
-// answers at its host otherwise. Without deployed, what the environment has is not
-// known. Services that are skipped themselves use nothing.
+// Absent yields a warning for each service that uses a skipped one, together with the
+// service that uses it, unless deployed reports that the skipped service is deployed
+// anyway. If deployed is nil, the state of the environment is unknown, and the warning
+// says so. Skipped services use nothing.
 func (p *Plan) Absent(deployed func(service string) bool) iter.Seq2[*Service, Diagnostic] {
 	return func(yield func(*Service, Diagnostic) bool) {
 		skipped := map[string]*Service{}
@@ -32,7 +32,7 @@ func (p *Plan) Absent(deployed func(service string) bool) iter.Seq2[*Service, Di
 	}
 }
 
-// used returns the services that s reaches or has the credentials of, sorted.
+// used returns the services whose address or credentials s uses, sorted.
 func used(s *Service) []string {
 	names := slices.Clone(s.Uses)
 	for _, e := range s.Workload.Env {

@@ -7,14 +7,14 @@ import (
 )
 
 // A Pos is a position in a source file. Line and Col count from 1, Col in
-// runes. The zero Pos means that there is none.
+// runes. The zero Pos means no position.
 type Pos struct {
 	File string `json:"file,omitempty"` // slash-separated, below the workspace's root; "@std//x.star" for a module of a library
 	Line int    `json:"line,omitempty"`
 	Col  int    `json:"col,omitempty"`
 }
 
-// String returns "FILE:LINE:COL", without the parts that are not known.
+// String returns "FILE:LINE:COL", without the parts that are unknown.
 func (p Pos) String() string {
 	s := p.File
 	if p.Line > 0 {
@@ -26,7 +26,7 @@ func (p Pos) String() string {
 	return s
 }
 
-// IsZero reports whether p is no position.
+// IsZero reports whether p is the zero position.
 func (p Pos) IsZero() bool { return p == Pos{} }
 
 // A Severity orders diagnostics.
@@ -38,8 +38,8 @@ const (
 	SeverityWarning Severity = "warning"
 )
 
-// A Diagnostic is one message about a source file. It carries the text that it
-// points at, so that it can be shown without the file.
+// A Diagnostic is one message about a source file. It includes the source line
+// that it points to, so that it can be shown without the file.
 type Diagnostic struct {
 	Severity Severity  `json:"severity"`
 	Pos      Pos       `json:"pos"`
@@ -49,10 +49,10 @@ type Diagnostic struct {
 	Suggest  string    `json:"suggest,omitempty"` // what was probably meant instead of what is at Pos, such as stage
 	Related  []Related `json:"related,omitempty"` // such as the earlier declaration
 	Stack    []Frame   `json:"stack,omitempty"`   // Starlark calls, outermost first
-	Rule     string    `json:"rule,omitempty"`    // of pipe lint, which finds it, too; empty: no rule is about it
+	Rule     string    `json:"rule,omitempty"`    // the rule of pipe lint that also reports it; empty: none
 }
 
-// A Related points at another place that a diagnostic is about.
+// A Related is another position that a diagnostic refers to.
 type Related struct {
 	Pos     Pos    `json:"pos"`
 	Message string `json:"message"`
@@ -65,7 +65,7 @@ type Frame struct {
 	Pos  Pos    `json:"pos"`
 }
 
-// String returns d as it is shown, without a newline at its end:
+// String returns d as it is shown, without a trailing newline:
 //
 //	Pipelinefile:4:1: application: there is a service "web" already
 //	    application("web")
@@ -98,7 +98,7 @@ func (d Diagnostic) String() string {
 	return b.String()
 }
 
-// widest is how much of a source line is shown, in characters.
+// widest is the maximum length of a source line that is shown, in characters.
 const widest = 120
 
 // excerpt writes a message with its position, and the line with a caret.
@@ -117,7 +117,7 @@ func excerpt(b *strings.Builder, pos Pos, message, line string) {
 	if len(text) > widest {
 		text = append(text[:widest:widest], '…')
 	}
-	// The part of the line that is common to all its neighbours says nothing.
+	// The indentation carries no information.
 	indent := 0
 	for indent < col && (text[indent] == ' ' || text[indent] == '\t') {
 		indent++

@@ -10,10 +10,11 @@ import (
 )
 
 // JSON returns p as it is written to files and shown by "-o json": indented,
-// with a newline at its end, the same bytes for the same plan.
+// with a trailing newline, the same bytes for the same plan.
 //
-// It is [json.Encoder] with two spaces. That one makes all of the text in one
-// piece, and then once more to indent it; here each element of a list is a piece.
+// The output is that of [json.Encoder] with an indent of two spaces. The encoder
+// holds the whole output twice to indent it; JSON indents each list element
+// separately.
 func (p *Plan) JSON() ([]byte, error) {
 	var l layout
 	enc := json.NewEncoder(&l)
@@ -38,14 +39,14 @@ func (p *Plan) JSON() ([]byte, error) {
 	return append(l.out, '\n'), nil
 }
 
-// A layout lays out what encoding/json writes, value by value, as [json.Indent] with
-// two spaces does.
+// A layout indents the output of encoding/json, value by value, as [json.Indent] does
+// with two spaces.
 type layout struct {
 	out   []byte
 	depth int
 }
 
-// value writes a value, a list element by element.
+// value writes a value; it writes lists element by element.
 func (l *layout) value(enc *json.Encoder, v reflect.Value) error {
 	if v.Kind() != reflect.Slice || v.Len() == 0 {
 		return enc.Encode(v.Interface())
@@ -70,7 +71,7 @@ func (l *layout) open(bracket byte) {
 	l.depth++
 }
 
-// next begins the next element of a list or an object.
+// next starts the next element of a list or an object.
 func (l *layout) next(first bool) {
 	if !first {
 		l.out = append(l.out, ',')
@@ -113,7 +114,7 @@ func (l *layout) Write(compact []byte) (int, error) {
 			end := textEnd(compact, i)
 			l.out = append(l.out, compact[i:end]...)
 			i = end - 1
-		case '\n': // behind the value
+		case '\n': // after the value
 		default:
 			l.out = append(l.out, c)
 		}
@@ -121,7 +122,7 @@ func (l *layout) Write(compact []byte) (int, error) {
 	return len(compact), nil
 }
 
-// textEnd returns where the text that starts at i ends, behind its quotes.
+// textEnd returns the index after the closing quote of the string that starts at i.
 func textEnd(compact []byte, i int) int {
 	for i++; ; i++ {
 		i += bytes.IndexByte(compact[i:], '"')

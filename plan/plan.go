@@ -1,8 +1,8 @@
 // Package plan defines the evaluated pipeline: plain data that one evaluation
 // produces and one run carries out.
 //
-// A plan is deterministic and serialisable and holds no secret value. Its JSON
-// form is an interface that others parse: it is versioned by [Version], and
+// A plan is deterministic and serializable, and contains no secret values. Its JSON
+// format is a public interface: it is versioned by [Version], and
 // every change of it changes the golden files.
 package plan
 
@@ -13,8 +13,8 @@ import (
 	"fmt"
 )
 
-// Version is the format version of a marshalled Plan (SPEC L9). It grows when a
-// reader of the former version would misread the new one.
+// Version is the format version of a marshalled Plan (SPEC L9). It is incremented
+// when a reader of the previous version would misread the new one.
 const Version = 1
 
 // A Plan is one pipeline evaluated for one environment.
@@ -23,7 +23,7 @@ type Plan struct {
 	Pipeline    Pipeline       `json:"pipeline"`
 	Environment EnvironmentRef `json:"environment"`        // what the plan is for
 	Params      []Param        `json:"params,omitempty"`   // in the order declared
-	Stages      []Stage        `json:"stages"`             // in running order (S1)
+	Stages      []Stage        `json:"stages"`             // in the order in which they run (S1)
 	Services    []Service      `json:"services"`           // in stage order, then in the order declared
 	Builds      []BuildSpec    `json:"builds"`             // each image once, in the order of its first service
 	Inputs      []Input        `json:"inputs"`             // everything that was read (L7), sorted by path
@@ -32,10 +32,10 @@ type Plan struct {
 
 // Pipeline holds what pipeline() declares.
 type Pipeline struct {
-	Name              string   `json:"name"`                     // of the namespaces, with that of the environment: "<pipeline>-<environment>"
-	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as whoever runs it says
-	BuildParallelism  int      `json:"build_parallelism"`        // builds at a time; default 7
-	DeployParallelism int      `json:"deploy_parallelism"`       // deploys at a time; default 7
+	Name              string   `json:"name"`                     // part of the namespaces, which are named "<pipeline>-<environment>"
+	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as set for each run
+	BuildParallelism  int      `json:"build_parallelism"`        // maximum number of concurrent builds; default 7
+	DeployParallelism int      `json:"deploy_parallelism"`       // maximum number of concurrent deploys; default 7
 	BuildAhead        bool     `json:"build_ahead,omitempty"`    // idle build slots build for later stages
 	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
 	Pos               Pos      `json:"pos"`                      // of the call of pipeline()
@@ -59,26 +59,26 @@ const (
 	KindPreview     EnvironmentKind = "preview"     // a clone for a branch
 )
 
-// A Param is one declared parameter with the value that it had. The value is
-// text, as --set gives it, so that an environment can be evaluated again.
+// A Param is one declared parameter with its value. The value is a string, in the
+// form that --set takes, so that an environment can be evaluated again.
 type Param struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"` // "string", "int", "bool" or "float"
 	Value   string   `json:"value"`
 	Default bool     `json:"default,omitempty"` // the value is the default
-	Choices []string `json:"choices,omitempty"` // the values that are possible, as Value; none: any of the type
+	Choices []string `json:"choices,omitempty"` // the allowed values, in the form of Value; none: any value of the type
 	Pos     Pos      `json:"pos"`               // of the call of param()
 }
 
 // A Stage is one step of the pipeline.
 type Stage struct {
 	Name        string `json:"name"`  // after renaming; unique
-	Order       int    `json:"order"` // ascending, each once (S1)
+	Order       int    `json:"order"` // unique; stages run in ascending order (S1)
 	Description string `json:"description,omitempty"`
-	Pos         Pos    `json:"pos,omitzero"` // zero for the stages that nobody declared (S2)
+	Pos         Pos    `json:"pos,omitzero"` // zero for default stages that the file does not declare (S2)
 }
 
-// A ServiceType says what a service is.
+// A ServiceType is the kind of a service.
 type ServiceType string
 
 // The types of services (SPEC §1).
@@ -89,29 +89,29 @@ const (
 	Application ServiceType = "APPLICATION"
 )
 
-// A Service is one deployable thing.
+// A Service is one deployable unit.
 type Service struct {
 	Name     string      `json:"name"` // unique; a DNS label of at most 53 characters
 	Type     ServiceType `json:"type"`
 	Stage    string      `json:"stage"`              // the name of its stage
-	Placed   Placement   `json:"placed"`             // why it is there
-	Skip     bool        `json:"skip"`               // left out of actions on the environment (E4)
+	Placed   Placement   `json:"placed"`             // why it is in that stage
+	Skip     bool        `json:"skip"`               // whether actions on the environment leave it out (E4)
 	SkipWhy  *Reason     `json:"skip_why,omitempty"` // set if Skip
 	Image    ImageSource `json:"image"`
 	Chart    *Chart      `json:"chart,omitempty"`  // nil: generated from Workload (D1)
-	Values   Values      `json:"values,omitempty"` // given to the chart, over its own
+	Values   Values      `json:"values,omitempty"` // override those of the chart
 	Workload Workload    `json:"workload"`         // what runs
 	Sync     []Sync      `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
-	Uses     []string    `json:"uses,omitempty"`   // services whose host or address it is given, sorted
-	Timeout  Duration    `json:"timeout"`          // until ready; default 5 minutes, of a job 10
+	Uses     []string    `json:"uses,omitempty"`   // services whose host or address it refers to, sorted
+	Timeout  Duration    `json:"timeout"`          // for becoming ready; default 5 minutes, for a job 10
 	Pos      Pos         `json:"pos"`              // of the call that declares it, in the workspace
-	Caller   Pos         `json:"caller,omitzero"`  // where a function declares it: of the outermost call that led there
+	Caller   Pos         `json:"caller,omitzero"`  // if a function declares it: of the outermost call that led there
 }
 
-// A Placement says why a service is in its stage.
+// A Placement is the reason why a service is in its stage.
 type Placement struct {
 	By  PlacedBy `json:"by"`
-	Pos Pos      `json:"pos,omitzero"` // of the stage= or the default_stage() that decided
+	Pos Pos      `json:"pos,omitzero"` // of the stage= or default_stage() that decided
 }
 
 // Why says why a service of type t is in its stage, without the position, such as
@@ -141,92 +141,92 @@ const (
 	ByStage    PlacedBy = "stage"    // stage= of the service (S3)
 	ByRule     PlacedBy = "rule"     // the default-type rule (S3)
 	ByLatest   PlacedBy = "latest"   // no rule: the stage with the highest order (S4)
-	ByOverride PlacedBy = "override" // the environment's own (S6)
+	ByOverride PlacedBy = "override" // an override of the environment (S6)
 )
 
-// A Reason is why something is so and where that was said.
+// A Reason says why something is the case, and where it was declared.
 type Reason struct {
 	Text string `json:"text"` // such as "skip = True"
 	Pos  Pos    `json:"pos,omitzero"`
 }
 
-// An ImageSource is where the image of a service comes from: exactly one field
-// is set, or none for a service whose chart brings its own images.
+// An ImageSource is the source of a service's image. Exactly one field is set,
+// or none for a service whose chart provides its own images.
 type ImageSource struct {
 	Build  string `json:"build,omitempty"`  // ID of a BuildSpec
 	Mirror string `json:"mirror,omitempty"` // reference to copy into the registry (I3)
-	Ref    string `json:"ref,omitempty"`    // reference to deploy from where it is
+	Ref    string `json:"ref,omitempty"`    // reference to deploy without copying
 }
 
-// A BuildSpec describes one image to build. Nothing about the environment is
-// in it (I1).
+// A BuildSpec describes one image to build. It does not depend on the
+// environment (I1).
 type BuildSpec struct {
 	ID         string            `json:"id"` // name of the first service that uses it
 	Source     Source            `json:"source"`
-	Context    string            `json:"context"`             // folder below the source; "." is the source itself
-	Dockerfile string            `json:"dockerfile"`          // path below the source
+	Context    string            `json:"context"`             // directory in the source; "." is the source itself
+	Dockerfile string            `json:"dockerfile"`          // path in the source
 	Target     string            `json:"target,omitempty"`    // stage of the Dockerfile; empty: its last
 	Args       map[string]string `json:"args,omitempty"`      // values of ARG
-	Platforms  []string          `json:"platforms,omitempty"` // none: the builder's own
+	Platforms  []string          `json:"platforms,omitempty"` // none: the platform of the builder
 	Secrets    []SecretRef       `json:"secrets,omitempty"`   // mounted by RUN --mount=type=secret,id=NAME
 	Labels     map[string]string `json:"labels,omitempty"`    // of the image
 	Pos        Pos               `json:"pos"`                 // of the call of dockerfile(), or else of the service
 }
 
-// A Source is a folder of the workspace (Git empty) or of a git repository.
+// A Source is a directory of the workspace (if Git is empty) or of a git repository.
 type Source struct {
-	Git  string `json:"git,omitempty"`  // address of a repository
-	Ref  string `json:"ref,omitempty"`  // branch, tag or commit; of a git source never empty
-	Path string `json:"path,omitempty"` // slash-separated, below the workspace's root or the repository's
+	Git  string `json:"git,omitempty"`  // URL of a repository
+	Ref  string `json:"ref,omitempty"`  // branch, tag or commit; never empty for a git source
+	Path string `json:"path,omitempty"` // slash-separated, relative to the root of the workspace or the repository
 }
 
-// A Chart refers to a Helm chart that a service brings (D1).
+// A Chart refers to the Helm chart that a service names with chart= (D1).
 type Chart struct {
-	Ref         string   `json:"ref"`                    // a folder or .tgz of the workspace, oci://…, or a name in Repo
-	Version     string   `json:"version,omitempty"`      // empty: the newest; that of a chart of the workspace is in it
-	Repo        string   `json:"repo,omitempty"`         // address of a chart repository
-	ValuesFiles []string `json:"values_files,omitempty"` // paths below the workspace's root
+	Ref         string   `json:"ref"`                    // a directory or .tgz in the workspace, oci://…, or a name in Repo
+	Version     string   `json:"version,omitempty"`      // empty: the newest; not used for a chart in the workspace
+	Repo        string   `json:"repo,omitempty"`         // URL of a chart repository
+	ValuesFiles []string `json:"values_files,omitempty"` // paths relative to the workspace's root
 	Pos         Pos      `json:"pos"`                    // of the call of chart()
 }
 
-// A SecretRef names a secret; its value is never in a plan (D4).
+// A SecretRef names a secret; a plan never contains its value (D4).
 //
-// With Service set it is one of the credentials that are generated for a
-// database, once per environment (D6), and Key is "url", "user", "password".
-// Otherwise Name is the name of the secret and Key the key in it, where an
-// empty Key means the only one.
+// If Service is set, it refers to one of the credentials that are generated for
+// a database, once per environment (D6), and Key is "url", "user" or "password".
+// Otherwise Name is the name of the secret and Key the key in it; an
+// empty Key means its only key.
 type SecretRef struct {
 	Service string `json:"service,omitempty"` // a database of the plan
 	Name    string `json:"name,omitempty"`
 	Key     string `json:"key,omitempty"`
 }
 
-// CredentialsName returns the name of the Kubernetes Secret with the credentials that
-// are generated for a database (D6).
+// CredentialsName returns the name of the Kubernetes Secret that holds the generated
+// credentials of a database (D6).
 func CredentialsName(database string) string { return database + "-credentials" }
 
-// An Input is something that evaluation read and that watch mode watches (L7).
+// An Input is something that the evaluation read and that watch mode watches (L7).
 type Input struct {
-	Path    string    `json:"path"` // slash-separated, below the workspace's root; a glob's pattern
+	Path    string    `json:"path"` // slash-separated, relative to the workspace's root; the pattern of a glob
 	Kind    InputKind `json:"kind"`
-	Exclude []string  `json:"exclude,omitempty"` // of a glob: the patterns of what is left out, as given
+	Exclude []string  `json:"exclude,omitempty"` // the exclude patterns of a glob, as given
 	Digest  Digest    `json:"digest,omitempty"`  // of a file's content; of a glob's matches
 }
 
-// An InputKind says what reads an input.
+// An InputKind is the kind of an input.
 type InputKind string
 
 // The kinds of inputs.
 const (
-	InputModule     InputKind = "module" // a Pipelinefile or what it loads of the workspace
-	InputFile       InputKind = "file"   // what read_file() and its like read
+	InputModule     InputKind = "module" // a Pipelinefile or a module in the workspace
+	InputFile       InputKind = "file"   // a file read by read_file(), read_yaml() and similar functions
 	InputGlob       InputKind = "glob"
 	InputDockerfile InputKind = "dockerfile"
-	InputChart      InputKind = "chart"   // a .tgz, or all files of a folder
+	InputChart      InputKind = "chart"   // a .tgz, or all files of a directory
 	InputValues     InputKind = "values"  // values_files= of a chart
-	InputContext    InputKind = "context" // a folder that an image is built from; it has no digest, as the builder reads it
+	InputContext    InputKind = "context" // a directory that an image is built from; without digest, because the builder reads it
 	InputLock       InputKind = "lock"    // the lock file of remote modules
-	InputRemote     InputKind = "remote"  // a file of a remote module, "git+https://…//x.star": it changes with the lock file only
+	InputRemote     InputKind = "remote"  // a file of a remote module, "git+https://…//x.star"; it changes only with the lock file
 )
 
 // A Digest is a content digest in the form "sha256:<hex>".
@@ -238,8 +238,8 @@ func DigestOf(data []byte) Digest {
 	return Digest("sha256:" + hex.EncodeToString(sum[:]))
 }
 
-// Digest returns the digest of p's JSON. Plans of one digest are the same plan.
-// It fails only if Values of a service hold what JSON cannot say.
+// Digest returns the digest of p's JSON. Plans with the same digest are equal.
+// It fails only if the Values of a service contain something that JSON cannot represent.
 func (p *Plan) Digest() (Digest, error) {
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -248,7 +248,7 @@ func (p *Plan) Digest() (Digest, error) {
 	return DigestOf(data), nil
 }
 
-// Service returns the service of that name, or nil.
+// Service returns the service with that name, or nil.
 func (p *Plan) Service(name string) *Service {
 	for i := range p.Services {
 		if p.Services[i].Name == name {

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// Values are given to a chart, over its own values: strings, booleans, numbers,
-// nil, and []any and map[string]any of these.
+// Values are passed to a chart and override its own values. They contain strings,
+// booleans, numbers, nil, and []any and map[string]any of these.
 //
-// In JSON, numbers keep both value and kind (SPEC D9), because a template shows the
+// In JSON, numbers keep both value and kind (SPEC D9), because a template renders the
 // integer 1000000 and the float 1000000.0 differently: a float has a decimal
-// point or an exponent, an integer has neither. Decoded, a float is a float64; an
-// integer is an int64, or else a uint64, or else a [json.Number].
+// point or an exponent, an integer has neither. A float is decoded as a float64, and an
+// integer as an int64, a uint64 or a [json.Number], the first of these that can hold it.
 type Values map[string]any
 
-// MarshalJSON encodes v as encoding/json does, but whole floats with a decimal
+// MarshalJSON encodes v as encoding/json does, except that whole floats have a decimal
 // point: 1.0 instead of 1.
 func (v Values) MarshalJSON() ([]byte, error) {
 	if v == nil {
@@ -31,7 +31,7 @@ func (v Values) MarshalJSON() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// withPoints returns a copy of v in which whole floats are as they are encoded.
+// withPoints returns a copy of v in which whole floats are replaced by their encoding.
 func withPoints(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -59,7 +59,7 @@ func withPoints(v any) any {
 }
 
 // isWhole reports whether encoding/json writes f like an integer. It writes larger
-// ones with an exponent.
+// numbers with an exponent.
 func isWhole(f float64) bool { return f == math.Trunc(f) && math.Abs(f) < 1e21 }
 
 // UnmarshalJSON decodes an object. A number that a float64 cannot hold is an error.
@@ -81,8 +81,8 @@ func (v *Values) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// number returns v, in which numbers are replaced by what [Values] says. Maps and
-// lists are changed in place.
+// number returns v with its numbers converted to the types that [Values] describes. Maps
+// and lists are changed in place.
 func number(v any) (any, error) {
 	var err error
 	switch v := v.(type) {

@@ -2,17 +2,17 @@ package plan
 
 import "time"
 
-// A Workload is what a service runs: all that a generated chart is made of.
+// A Workload describes what a service runs. Generated charts are based on it.
 type Workload struct {
-	Ports     []Port            `json:"ports,omitempty"`     // the first is that of .port and .url (L6)
-	Env       []EnvVar          `json:"env,omitempty"`       // in the order declared, those of secrets= first: Kubernetes expands $(NAME) of an earlier one
-	Command   []string          `json:"command,omitempty"`   // in place of the image's entry point
-	Args      []string          `json:"args,omitempty"`      // in place of the image's arguments
+	Ports     []Port            `json:"ports,omitempty"`     // the first one is used for .port and .url (L6)
+	Env       []EnvVar          `json:"env,omitempty"`       // in the order declared, those of secrets= first: Kubernetes expands $(NAME) only for earlier variables
+	Command   []string          `json:"command,omitempty"`   // replaces the image's entry point
+	Args      []string          `json:"args,omitempty"`      // replaces the image's arguments
 	Replicas  int               `json:"replicas"`            // pods; default 1
 	Resources *Resources        `json:"resources,omitempty"` // nil: none are set
-	Health    *Health           `json:"health,omitempty"`    // nil: ready as soon as its containers run
+	Health    *Health           `json:"health,omitempty"`    // nil: ready when its containers run
 	Volumes   []Volume          `json:"volumes,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`   // of its objects
+	Labels    map[string]string `json:"labels,omitempty"`   // added to its objects
 	Job       *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
 	Database  *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE
 }
@@ -20,36 +20,36 @@ type Workload struct {
 // A Port is one port that a service listens on.
 type Port struct {
 	Number   int    `json:"number"`           // 1 to 65535
-	Name     string `json:"name"`             // default "port-<number>"; at most 15 characters, as Kubernetes wants
+	Name     string `json:"name"`             // default "port-<number>"; at most 15 characters, as Kubernetes requires
 	Protocol string `json:"protocol"`         // "TCP", "UDP" or "SCTP"; default TCP
-	Public   bool   `json:"public,omitempty"` // reached from outside through an Ingress
-	Host     string `json:"host,omitempty"`   // of the Ingress
-	Local    int    `json:"local,omitempty"`  // the port of this machine that is forwarded to it; 0: any. It changes nothing that is deployed
+	Public   bool   `json:"public,omitempty"` // whether it can be reached from outside through an Ingress
+	Host     string `json:"host,omitempty"`   // the host of the Ingress
+	Local    int    `json:"local,omitempty"`  // the local port that is forwarded to it; 0: any. It does not affect what is deployed
 }
 
-// An EnvVar is one environment variable: text or a secret.
+// An EnvVar is one environment variable. Its value is a string or a secret.
 type EnvVar struct {
 	Name   string     `json:"name"`
 	Value  string     `json:"value,omitempty"`  // empty if it is a secret
-	Secret *SecretRef `json:"secret,omitempty"` // nil: it is text
+	Secret *SecretRef `json:"secret,omitempty"` // nil: the value is Value
 }
 
-// Resources are what a container asks for and may use, as Kubernetes
+// Resources are the requests and limits of a container, as Kubernetes
 // quantities such as "500m" or "1Gi". Empty fields are not set.
 type Resources struct {
-	CPU         string `json:"cpu,omitempty"`          // asked for
-	Memory      string `json:"memory,omitempty"`       // asked for
-	CPULimit    string `json:"cpu_limit,omitempty"`    // at most
-	MemoryLimit string `json:"memory_limit,omitempty"` // at most
+	CPU         string `json:"cpu,omitempty"`          // the request
+	Memory      string `json:"memory,omitempty"`       // the request
+	CPULimit    string `json:"cpu_limit,omitempty"`    // the limit
+	MemoryLimit string `json:"memory_limit,omitempty"` // the limit
 }
 
-// A Health is a check of whether a service is ready: exactly one of Path,
-// Command and neither (a connection to Port) is meant by Kind.
+// A Health checks whether a service is ready. Kind decides which of Path,
+// Port and Command apply.
 type Health struct {
 	Kind    HealthKind `json:"kind"`
-	Path    string     `json:"path,omitempty"`    // of an HTTP check
-	Port    int        `json:"port,omitempty"`    // of an HTTP or TCP check; 0 only where the service has no port
-	Command []string   `json:"command,omitempty"` // of a command check
+	Path    string     `json:"path,omitempty"`    // the path of an HTTP check
+	Port    int        `json:"port,omitempty"`    // the port of an HTTP or TCP check; 0 only if the service has no port
+	Command []string   `json:"command,omitempty"` // the command of a command check
 }
 
 // A HealthKind is a way to check health.
@@ -69,11 +69,11 @@ type Volume struct {
 	Size string `json:"size"` // a Kubernetes quantity
 }
 
-// A JobSpec says when a job runs and how often it is tried.
+// A JobSpec says when a job runs and how often it is retried.
 type JobSpec struct {
 	Schedule string `json:"schedule,omitempty"` // cron; empty: once per deploy of its moment
 	On       Moment `json:"on"`
-	Retries  int    `json:"retries"` // how often it is tried again
+	Retries  int    `json:"retries"` // how often it is retried
 }
 
 // A Moment is the action on an environment that runs a job.
@@ -87,25 +87,25 @@ const (
 	OnDelete Moment = "delete"
 )
 
-// A DatabaseSpec says which database a service is.
+// A DatabaseSpec describes the database of a service of type DATABASE.
 type DatabaseSpec struct {
 	Engine  string `json:"engine"`  // such as "postgresql"
 	Version string `json:"version"` // of the engine, such as "17"
 	Storage string `json:"storage"` // a Kubernetes quantity
 }
 
-// A Sync copies changed files into running containers in watch mode, in place of a
-// build (W6). Nothing else reads it.
+// A Sync copies changed files into running containers in watch mode, instead of
+// building an image (W6). It has no effect on other runs.
 type Sync struct {
-	Path    string   `json:"path"`              // a file or directory, slash-separated, below the workspace's root
-	To      string   `json:"to"`                // where it is in the container: an absolute path
-	Run     []string `json:"run,omitempty"`     // a command that runs in the container after files were copied
-	On      []string `json:"on,omitempty"`      // paths below Path after whose change alone Run runs; none: after each
-	Restart bool     `json:"restart,omitempty"` // the container is restarted, so that its program starts with the changed files
+	Path    string   `json:"path"`              // a file or directory, slash-separated, relative to the workspace's root
+	To      string   `json:"to"`                // its absolute path in the container
+	Run     []string `json:"run,omitempty"`     // a command that runs in the container after files are copied
+	On      []string `json:"on,omitempty"`      // paths below Path: Run runs only after one of these changes; none: after every change
+	Restart bool     `json:"restart,omitempty"` // whether the container is restarted, so that its program starts with the changed files
 	Pos     Pos      `json:"pos"`               // of the call of sync()
 }
 
-// A Duration marshals as text such as "5m0s".
+// A Duration marshals as a string such as "5m0s".
 type Duration time.Duration
 
 // MarshalText writes d as [time.Duration.String] does.

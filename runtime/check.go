@@ -11,12 +11,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// errForeseen is the error of the barrier of the checks: its services have ended.
+// errForeseen is the error of the barrier after the checks: the services that failed
+// have ended.
 var errForeseen = errors.New("the cluster would refuse what the run changes")
 
-// checks returns the tasks that ask the cluster whether it would accept what the run
-// changes (D8), the last of which ends when all of them have, and fails if the run is
-// not to begin to write.
+// checks returns the tasks that check whether the cluster would accept the changes of
+// the run (D8). The last task is a barrier: it ends when all others have ended, and
+// fails if the run must not start to write.
 func (r *run) checks() []*sched.Task {
 	if r.req.Action != Deploy {
 		return nil
@@ -31,9 +32,9 @@ func (r *run) checks() []*sched.Task {
 			}
 			f := &foreseen{service: s, unknown: s.Chart != nil}
 			asked = append(asked, f)
-			release := r.release(s) // before its image is made
+			release := r.release(s) // before its image is built
 			if s.image != nil && release.Image == "" {
-				// What it is going to be matters to nobody but the nodes.
+				// The check does not depend on the image; only the nodes do.
 				release.Image = r.env.Images[s.Name]
 				if _, is := r.deployed[s.Name]; is && release.Image == "" {
 					continue
@@ -67,10 +68,10 @@ func (r *run) checks() []*sched.Task {
 	return append(tasks, checked)
 }
 
-// sameAsDeployed reports whether it is known that nothing of s changes.
+// sameAsDeployed reports whether it is known that s does not change.
 func (r *run) sameAsDeployed(s *service) bool {
 	if s.fingerprint == "" {
-		return false // its image is not made yet
+		return false // its image does not exist yet
 	}
 	same, _ := r.unchanged(s)
 	return same
@@ -96,7 +97,7 @@ func (r *run) decide(f *foreseen, asked []*foreseen) {
 		defer stop()
 		emit(Warned{plan.Diagnostic{
 			Severity: plan.SeverityWarning, Pos: f.Pos, Message: fmt.Sprintf("%s: the cluster would refuse this now: %v", f.Name, f.err),
-			Hint: "what earlier stages deploy may change that",
+			Hint: "the services that earlier stages deploy may change that",
 		}})
 		return
 	}

@@ -11,23 +11,23 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A CloneRequest asks for a new environment like another one.
+// A CloneRequest asks for a copy of an environment.
 type CloneRequest struct {
 	Source EnvironmentKey
 	Name   string        // of the new environment, in the same pipeline
-	Branch string        // set: the new environment is a preview, whose git sources use this branch where they have it
+	Branch string        // if set, the new environment is a preview, whose git sources use this branch if they have it
 	TTL    time.Duration // after which it is deleted; 0: never
 	Plan   *plan.Plan    // evaluated for the new environment; nil: the last one of the source
 }
 
-// Clone makes an environment with the services, the parameters and the
-// overrides of the source (E2, E3). Each service that the source skips, by the
-// file or by an override, is skipped in it, also when the source unskips it
-// later. Nothing is deployed, and neither data nor credentials are copied.
+// Clone creates an environment with the services, the parameters and the
+// overrides of the source (E2, E3). Each service that the source skips, in the
+// file or by an override, is skipped in the clone, and stays skipped if the source
+// unskips it later. Nothing is deployed, and neither data nor credentials are copied.
 //
-// The error is ErrNotFound if there is no source, ErrConflict if there is an
-// environment of that name, and an *OwnedError if its namespace belongs to
-// another one (E6).
+// The error is ErrNotFound if the source does not exist, ErrConflict if an
+// environment with the new name exists, and an *OwnedError if its namespace belongs
+// to another environment (E6).
 func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, error) {
 	key := EnvironmentKey{req.Source.Pipeline, req.Name}
 	if err := checkName(key); err != nil {
@@ -73,15 +73,15 @@ func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, er
 	}
 	if err := r.Store.Save(ctx, env); err != nil {
 		if errors.Is(err, ErrConflict) {
-			err = fmt.Errorf("there is an environment %s of pipeline %s already: %w", key.Name, key.Pipeline, err)
+			err = fmt.Errorf("environment %s of pipeline %s already exists: %w", key.Name, key.Pipeline, err)
 		}
 		return nil, err
 	}
 	return env, nil
 }
 
-// checkName reports a name that cannot be one of an environment: its namespace
-// has a name of Kubernetes.
+// checkName returns an error if the name of an environment is invalid: its namespace
+// must be a valid Kubernetes name.
 func checkName(key EnvironmentKey) error {
 	if err := plan.CheckEnvironment(key.Pipeline, key.Name); err != nil {
 		return err
@@ -92,8 +92,8 @@ func checkName(key EnvironmentKey) error {
 	return nil
 }
 
-// PreviewName returns the name of the preview of a branch, if nobody gives it
-// one: a name of Kubernetes, and another for each branch.
+// PreviewName returns the default name of the preview of a branch: a valid Kubernetes
+// name, different for each branch.
 func PreviewName(branch string) string {
 	const most = 30
 	if name := plan.NameFrom(branch, most); name == branch {
@@ -103,8 +103,8 @@ func PreviewName(branch string) string {
 	return strings.TrimLeft(plan.NameFrom(branch, most-5)+"-"+digest, "-")
 }
 
-// onBranch returns p with the branch in the git sources that have it (E3). It is
-// asked anew for each deploy: a repository may get the branch later.
+// onBranch returns p with the branch in the git sources that have it (E3). Each deploy
+// asks again, because a repository may get the branch later.
 func (r *Runtime) onBranch(ctx context.Context, p *plan.Plan, branch string, images map[string]string) (*plan.Plan, error) {
 	needed := make(map[string]bool)
 	for _, s := range p.Services {

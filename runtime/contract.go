@@ -10,21 +10,21 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Errors that callers tell apart with errors.Is.
+// Errors that callers distinguish with errors.Is.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("changed meanwhile")
 	ErrTimeout  = errors.New("timed out") // exit status 5 (C2)
-	// ErrNoAccess says that what may exist may not be read with the credentials that
-	// pipe has. A cluster may have others.
+	// ErrNoAccess means that something may exist, but cannot be read with the
+	// credentials of pipe. A cluster may have others.
 	ErrNoAccess = errors.New("no access")
-	// ErrUnreachable says that a server gave no answer from here.
+	// ErrUnreachable means that a server did not respond.
 	ErrUnreachable = errors.New("unreachable")
 )
 
 // A CommonError is a failure of something that many services need, such as a registry
-// that does not answer or a right that is missing. Failures of services with
-// CommonErrors of the same text have the same cause.
+// that does not answer or a missing permission. Failures of services whose
+// CommonErrors have the same text have the same cause.
 type CommonError struct {
 	Text string
 	Err  error // the cause; may be nil
@@ -36,24 +36,24 @@ func (e *CommonError) Unwrap() error { return e.Err }
 
 // A Builder turns build specifications into images.
 type Builder interface {
-	// Identify returns a digest over everything that goes into the image of b
-	// (I1). It is cheap: no image is pulled, nothing is built.
+	// Identify returns a digest of everything that the image of b is built from
+	// (I1). It is cheap: it pulls no image and builds nothing.
 	Identify(ctx context.Context, b plan.BuildSpec) (plan.Digest, error)
 	// Build builds b, pushes the image to ref and returns the digest of its
-	// manifest. On cancellation nothing is left running. A build that fails
-	// because of what it builds is a *BuildError.
+	// manifest. When ctx is cancelled, nothing is left running. If the build fails
+	// because of its input, the error is a *BuildError.
 	Build(ctx context.Context, b plan.BuildSpec, ref string, emit Emit) (plan.Digest, error)
 	// HasBranch reports whether a git repository, as Source.Git names it, has
 	// the branch (E3).
 	HasBranch(ctx context.Context, git, branch string) (bool, error)
 }
 
-// A BuildError is a build that failed because of what is built, and not of the
-// builder: a wrong Dockerfile, a command that exits with an error.
+// A BuildError is a build that failed because of its input and not because of the
+// builder, such as an invalid Dockerfile or a command that exits with an error.
 type BuildError struct {
-	Step string   // the instruction that failed, as the Dockerfile has it
-	Pos  plan.Pos // of it, in the Dockerfile; zero if not known
-	Log  []string // the last lines that it printed
+	Step string   // the instruction that failed, as it is in the Dockerfile
+	Pos  plan.Pos // its position in the Dockerfile; zero if unknown
+	Log  []string // the last lines of its output
 	Err  error
 }
 
@@ -69,52 +69,52 @@ func (e *BuildError) Unwrap() error { return e.Err }
 // A Registry keeps the images that releases are deployed from.
 type Registry interface {
 	// Ref returns the reference, by tag, under which the image of an identity
-	// is kept. A ref of a digest is made by writing "@" and the digest in place
-	// of the tag's ":" and what follows: see [ByDigest].
+	// is stored. [ByDigest] replaces the tag of a reference by a digest.
 	Ref(service string, identity plan.Digest) string
-	// Resolve returns the digest of the manifest at ref, or ErrNotFound. Where an
-	// answer may also mean that the image is private, the error is ErrNoAccess, too;
-	// without any answer it is ErrUnreachable.
+	// Resolve returns the digest of the manifest at ref, or ErrNotFound. If the
+	// response may also mean that the image is private, the error is ErrNoAccess as
+	// well; without any response it is ErrUnreachable.
 	Resolve(ctx context.Context, ref string) (plan.Digest, error)
-	// Mirrored says what Mirror of src would return, without changing
-	// anything: the reference by digest, and whether the registry has all of
-	// the image already, so that Mirror would do nothing. An image that does not exist is ErrNotFound. The
-	// reference is a function of src and the digest that src has upstream.
+	// Mirrored returns what Mirror would return for src, without changing
+	// anything: the reference by digest, and whether the registry already has the
+	// complete image, so that Mirror would do nothing. If the image does not exist,
+	// the error is ErrNotFound. The reference is a function of src and its
+	// upstream digest.
 	Mirrored(ctx context.Context, src string) (ref string, there bool, err error)
-	// Mirror copies src, all its platforms and what refers to it, such as its
-	// signatures, unless the registry has it, and
-	// returns the reference by digest to deploy from (I3), and whether
-	// anything was copied. An image that does not exist is ErrNotFound.
+	// Mirror copies src into the registry, with all its platforms and referrers,
+	// such as signatures, unless the registry has it already. It returns the
+	// reference by digest to deploy (I3), and whether anything was copied. If the
+	// image does not exist, the error is ErrNotFound.
 	Mirror(ctx context.Context, src string, emit Emit) (ref string, copied bool, err error)
 }
 
 // A Deployer acts on Helm releases.
 type Deployer interface {
-	// Prepare makes the namespace of key ready for releases: it creates it, the
-	// credentials of the databases of p (D6), and the Secrets that its services refer
-	// to and whose values pipe is given (D4). It is idempotent, and of what exists
-	// changes only what it made itself for key: a secret whose source has another
-	// value now. If the namespace belongs to another environment it writes nothing
+	// Prepare makes the namespace of key ready for releases: it creates the namespace,
+	// the credentials of the databases of p (D6), and the Secrets that its services
+	// refer to and whose values are provided to pipe (D4). It is idempotent, and
+	// changes only existing Secrets that it created itself for key, if their source has
+	// a new value. If the namespace belongs to another environment, it writes nothing
 	// and returns an *OwnedError (E6).
 	Prepare(ctx context.Context, key EnvironmentKey, p *plan.Plan) error
-	// MissingSecrets returns the Secrets that the services of p refer to and that the
-	// namespace of key does not have, or not with the keys that are needed, by name. A
-	// Secret that Prepare makes is not missing. It asks for the Secrets of the
-	// namespace, once for all, as Fingerprint does.
+	// MissingSecrets returns the Secrets that the services of p refer to and that do
+	// not exist in the namespace of key, or lack a required key, sorted by name. A
+	// Secret that Prepare creates is not missing. It requests the Secrets of the
+	// namespace only once, as Fingerprint does.
 	MissingSecrets(ctx context.Context, key EnvironmentKey, p *plan.Plan) ([]MissingSecret, error)
 	// AwaitSecrets returns when the namespace of key has all Secrets that the service
-	// refers to, and from then on Fingerprint knows them. It waits at most for the
-	// timeout of the service and tells what it waits for; the error is a *SecretsError
-	// that wraps ErrTimeout then, and the cause of the end of ctx if that ends first.
+	// refers to; from then on Fingerprint uses them. It waits at most for the
+	// timeout of the service and reports what it waits for. The error is a *SecretsError
+	// that wraps ErrTimeout, or the cause of ctx if that is cancelled first.
 	AwaitSecrets(ctx context.Context, key EnvironmentKey, p *plan.Plan, service string, emit Emit) error
 	// Deployed returns what is deployed in the namespace, by service, with its
-	// owner, in a fixed number of requests, however many services there are. A
-	// namespace that does not exist has nothing.
+	// owner. It makes a fixed number of requests, regardless of the number of
+	// services. For a namespace that does not exist the result is empty.
 	Deployed(ctx context.Context, namespace string) (map[string]Deployed, error)
-	// Fingerprint returns the digest over all that deploying r would write:
+	// Fingerprint returns the digest of everything that deploying r would write:
 	// image, chart, values, configuration, the values of secrets (A7). It
-	// does not depend on the revision. It asks no server, but for the secrets
-	// of the namespace, once for all releases; a run calls it after Prepare.
+	// does not depend on the revision. It makes no requests, except one for the
+	// Secrets of the namespace, shared by all releases; a run calls it after Prepare.
 	Fingerprint(ctx context.Context, r Release) (plan.Digest, error)
 	// Check asks the cluster whether it would accept what deploying r changes of
 	// objects that exist, and writes nothing (D8). What it would not accept is a
@@ -139,13 +139,13 @@ type Deployer interface {
 	// it is (E6). Start, Stop and Restart of a release that does not exist are
 	// ErrNotFound. A Deployer refuses an action that it does not know.
 	Act(ctx context.Context, action Action, r Release, emit Emit) error
-	// Remove removes what the releases of an environment leave in its namespace:
-	// what Prepare made, and volumes, unless keepVolumes is set, in which case the
-	// credentials of databases and the namespace are kept as well (D6). What belongs
-	// to others is left as it is. Then the namespace is deleted, if pipe made it for
-	// key and nothing of others is in it. If it is kept, a Warned event says why,
-	// and it has no owner any more unless volumes are kept in it (E6). Remove
-	// returns when all that it deletes is gone.
+	// Remove removes what the releases of an environment leave behind in its namespace:
+	// the objects that Prepare created, and volumes, unless keepVolumes is set, in which
+	// case the credentials of databases and the namespace are kept as well (D6). It
+	// leaves objects of other owners as they are. It then deletes the namespace, if pipe
+	// created it for key and it contains no objects of others. If the namespace is kept,
+	// a Warned event says why, and the namespace no longer has an owner unless volumes
+	// are kept in it (E6). Remove returns when everything that it deletes is gone.
 	Remove(ctx context.Context, key EnvironmentKey, keepVolumes bool, emit Emit) error
 }
 
@@ -154,23 +154,23 @@ type Release struct {
 	Pipeline, Environment string // for labels
 	Namespace             string
 	Service               plan.Service
-	Image                 string      // by digest; empty where the chart brings its own
+	Image                 string      // by digest; empty if the chart provides its own
 	Fingerprint           plan.Digest // recorded with the release
 	OnFailure             OnFailure
 }
 
-// Deployed says what is deployed of one service.
+// Deployed describes the deployed release of one service.
 type Deployed struct {
-	Fingerprint plan.Digest // of the release's last revision; empty if pipe did not make it
-	Ready       bool        // its workloads became ready: with the Fingerprint equal, nothing is left to do
-	Stopped     bool        // Stop has acted on it to the end
+	Fingerprint plan.Digest // of the release's last revision; empty if pipe did not write it
+	Ready       bool        // its workloads became ready: if the Fingerprint is equal, there is nothing to do
+	Stopped     bool        // a stop of it was completed
 	Status      string      // Helm's: deployed, failed, pending-upgrade…
 	Revision    int
-	// Owner is the environment that deployed it (E6); zero: another tool did.
+	// Owner is the environment that deployed it (E6); zero: another tool.
 	Owner EnvironmentKey
 }
 
-// A ReleaseError is a release that did not become ready, and what explains it (A8).
+// A ReleaseError is a release that did not become ready, with the evidence (A8).
 type ReleaseError struct {
 	Release    string
 	Err        error    // the cause in one sentence
@@ -186,7 +186,7 @@ type ReleaseError struct {
 // An UnboundClaim is a PersistentVolumeClaim without a volume.
 type UnboundClaim struct {
 	Name  string
-	Class string // its storage class; empty: it names none
+	Class string // its storage class; empty: none
 	Why   string // in a few words, such as "its storage class fast does not exist"
 }
 
@@ -203,13 +203,13 @@ type Checked struct {
 	Objects []string
 }
 
-// A RefusedError says which changes the cluster does not accept of a release.
+// A RefusedError lists the changes of a release that the cluster would refuse.
 type RefusedError struct {
 	Release string
 	Changes []RefusedChange // at least one
 }
 
-// A RefusedChange is a change of one object that the cluster does not accept.
+// A RefusedChange is a change of one object that the cluster would refuse.
 type RefusedChange struct {
 	Object string   // such as "statefulset db"
 	Fields []string // such as "spec.volumeClaimTemplates"; empty: the cluster names none
@@ -238,82 +238,81 @@ func (e *RefusedError) Error() string {
 }
 
 // A Store keeps environments and the records of their runs (E1, E5). Its errors
-// say what was to be done to which environment, and so do those of a Locker.
+// name the operation and the environment, and so do those of a Locker.
 type Store interface {
 	// Owns reports whether the namespace of an environment belongs to it, and
 	// its state is kept where this store keeps it (E6). It is false if the
 	// namespace does not exist or has no owner: see Claim. The error is an
-	// *OwnedError if another environment has the namespace, and an
-	// *ElsewhereError if the state is kept in another place.
+	// *OwnedError if another environment owns the namespace, and an
+	// *ElsewhereError if the state is kept elsewhere.
 	Owns(ctx context.Context, key EnvironmentKey) (bool, error)
-	// Claim makes the namespace one that the environment owns, and creates it if
-	// there is none. Its errors are those of Owns; nothing is written then. If
-	// several environments claim a namespace concurrently, one gets it. Who has no
-	// right to label the namespace has claimed it with the record of the
-	// environment: until that is saved, Claim is to be repeated under its lease.
+	// Claim makes the environment the owner of the namespace, and creates the namespace
+	// if it does not exist. Its errors are those of Owns; nothing is written then. If
+	// several environments claim a namespace concurrently, one gets it. Without
+	// permission to label the namespace, the record of the environment is the claim:
+	// until it is saved, call Claim again under the environment's lease.
 	Claim(ctx context.Context, key EnvironmentKey) error
 	// Environment returns the environment, or ErrNotFound, or a *DamagedError.
 	Environment(ctx context.Context, key EnvironmentKey) (*Environment, error)
-	// Environments returns the environments of a pipeline, by name; of all
-	// pipelines if it is empty. Those that cannot be read are told beside them.
+	// Environments returns the environments of a pipeline, or of all pipelines if
+	// pipeline is empty, sorted by name, and those that cannot be read.
 	Environments(ctx context.Context, pipeline string) ([]*Environment, []*DamagedError, error)
-	// Save writes env and sets its Revision. It returns ErrConflict if env was
-	// changed by another since it was read.
+	// Save writes env and sets its Revision. It returns ErrConflict if env has
+	// changed since it was read.
 	Save(ctx context.Context, env *Environment) error
-	// Delete removes the environment; none is no error. Its records go with it,
-	// unless they are kept in a place of their own (E1).
+	// Delete removes the environment; it is not an error if it does not exist. Its
+	// records are removed, too, unless they are kept in a separate namespace (E1).
 	Delete(ctx context.Context, key EnvironmentKey) error
-	// Expired returns the environments whose time was over at now (E3).
+	// Expired returns the environments that have expired at now (E3).
 	Expired(ctx context.Context, now time.Time) ([]EnvironmentKey, error)
 	// AddRun adds or replaces the record with the ID of run. Its plan, if it has
-	// one, is kept as long as the record. The record of a run that has ended is
-	// ErrNotFound if the place of the environment is gone, as after a deletion.
+	// one, is kept as long as the record. For a run that has ended, the error is
+	// ErrNotFound if the namespace of the state is gone, as after a deletion.
 	AddRun(ctx context.Context, key EnvironmentKey, run RunRecord) error
 	// Run returns the record with that ID and its plan, or ErrNotFound.
 	Run(ctx context.Context, key EnvironmentKey, id string) (*RunRecord, error)
-	// Runs returns the records that are kept, the newest first, without plans.
+	// Runs returns the stored records, newest first, without plans.
 	Runs(ctx context.Context, key EnvironmentKey) ([]RunRecord, error)
 }
 
-// A Locker hands out named leases that end when their holder dies. Runs and
+// A Locker grants leases that expire when their holder dies. Runs and
 // builds use it to exclude each other across machines.
 type Locker interface {
-	// Lock returns the lease, or a *LockedError while somebody else holds it.
+	// Lock returns the lease, or a *LockedError if it is held by another holder.
 	Lock(ctx context.Context, key EnvironmentKey, holder string) (Lease, error)
-	// Holder says who holds the lease; nil if nobody does.
+	// Holder returns the holder of the lease, or nil if it is free.
 	Holder(ctx context.Context, key EnvironmentKey) (*LockedError, error)
-	// Cancel asks whoever holds the lease to end its work, for by, and returns
-	// who that is. If nobody holds it, the error is ErrNotFound.
+	// Cancel asks the holder of the lease to end its work, on behalf of by, and
+	// returns the holder. If the lease is free, the error is ErrNotFound.
 	Cancel(ctx context.Context, key EnvironmentKey, by string) (holder string, err error)
-	// Announce tells those who wait for the lease, with LockedError.Next, that
-	// by is going to have it in their place, and returns what it tells. If
-	// nobody holds the lease, the error is ErrNotFound.
+	// Announce informs other waiters, through LockedError.Next, that by supersedes
+	// them, and returns the new Next. If the lease is free, the error is ErrNotFound.
 	Announce(ctx context.Context, key EnvironmentKey, by string) (next string, err error)
 }
 
 // A Lease is renewed until it is released.
 type Lease interface {
-	// Lost is closed when the lease could not be renewed: the work under it must stop.
+	// Lost is closed when the lease cannot be renewed: the work under it must stop.
 	Lost() <-chan struct{}
-	// Valid says, without asking anybody, whether nobody else can have the lease:
-	// it was renewed lately and is not lost. See [Fence].
+	// Valid reports, without a request, whether the lease is certainly held: it was
+	// renewed recently enough and is not lost. See [Fence].
 	Valid() bool
-	// Cancelled gives, once, the name of whoever asked that the work under the
-	// lease ends.
+	// Cancelled delivers, once, the name of the user who asked that the work under
+	// the lease ends.
 	Cancelled() <-chan string
-	// Held asks whether the lease is still held.
+	// Held asks the server whether the lease is still held.
 	Held(ctx context.Context) (bool, error)
-	// Release gives the lease back, also after it was lost.
+	// Release releases the lease. It may be called after the lease was lost.
 	Release(ctx context.Context) error
 }
 
-// A LockedError says who holds a lease.
+// A LockedError names the holder of a lease.
 type LockedError struct {
 	Key    EnvironmentKey
 	Holder string
 	Since  time.Time
-	// Next changes when somebody announces to take the place of those who
-	// wait: it begins with who that is, followed by a space. Empty: nobody did.
+	// Next changes when another run announces that it supersedes the waiters: it
+	// begins with the name of that run's user, followed by a space. Empty: none has.
 	Next string
 }
 
@@ -321,7 +320,7 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("environment %s is locked by %s since %s", e.Key.Name, e.Holder, e.Since.Format(time.RFC3339))
 }
 
-// Secrets looks secret values up, outside the cluster (D4).
+// Secrets looks up secret values outside the cluster (D4).
 type Secrets interface {
 	// Secret returns the value, or ErrNotFound.
 	Secret(ctx context.Context, ref plan.SecretRef) (Secret, error)
@@ -333,7 +332,7 @@ type Secret struct{ value string }
 // NewSecret returns value as a Secret.
 func NewSecret(value string) Secret { return Secret{value} }
 
-// Reveal returns the value. Whoever calls it must not let it out.
+// Reveal returns the value. The caller must not disclose it.
 func (s Secret) Reveal() string { return s.value }
 
 const redacted = "REDACTED"
@@ -347,7 +346,7 @@ func (Secret) GoString() string { return redacted }
 // MarshalText returns "REDACTED".
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// ByDigest returns ref with its tag replaced by digest: the form in which
+// ByDigest returns ref with its tag replaced by digest, the form in which
 // releases name images (I4).
 func ByDigest(ref string, digest plan.Digest) string {
 	if i := strings.LastIndexByte(ref, '@'); i >= 0 {

@@ -145,11 +145,11 @@ func ExampleRuntime_Skip() {
 		fmt.Printf("%s %s: %s\n", s.Service, s.State, s.Reason)
 	}
 	// Output:
-	// api unchanged: deployed as it is
+	// api unchanged: already deployed
 	// web skipped: skipped in environment staging
 }
 
-// Each run is kept, and can be gone back to.
+// Each run is kept, and can be rolled back to.
 func ExampleRuntime_Rollback() {
 	rt := runtimetest.NewWorld().Runtime()
 	first, err := rt.Run(context.Background(), runtime.Request{Action: runtime.Deploy, Plan: twoServices()})

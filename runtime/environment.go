@@ -18,29 +18,29 @@ type Environment struct {
 	Expires time.Time            `json:"expires,omitzero"` // when it is deleted; zero: never
 	// Plan is the last one, as the Pipelinefile said it: without overrides.
 	Plan *plan.Plan `json:"plan,omitempty"`
-	// Overrides are the environment's own, by service (E4, S6). Those of
-	// services that the plan does not have wait until it has them again.
+	// Overrides are the overrides of the environment, by service (E4, S6). Those of
+	// services that are not in the plan apply if the plan has the services again.
 	Overrides map[string]Override `json:"overrides,omitempty"`
-	// Images are, by service, the images by digest that were last deployed or,
-	// of jobs of another moment, made.
+	// Images are, by service, the images by digest that were last deployed or, for
+	// jobs that do not run on deploy, built.
 	Images map[string]string `json:"images,omitempty"`
-	// Revision is what Save compares; empty for one that was never saved.
+	// Revision is compared by Save; empty if the environment was never saved.
 	Revision string `json:"-"`
 }
 
-// An Override is what an environment says of a service, whatever the
-// Pipelinefile says of it.
+// An Override is a setting of an environment for a service. It takes precedence over
+// the Pipelinefile.
 type Override struct {
-	Skip  *bool  `json:"skip,omitempty"`  // nil: as the file says
-	Stage string `json:"stage,omitempty"` // empty: as the file says
+	Skip  *bool  `json:"skip,omitempty"`  // nil: as in the Pipelinefile
+	Stage string `json:"stage,omitempty"` // empty: as in the Pipelinefile
 }
 
-// Ref returns what a Pipelinefile is evaluated with for e.
+// Ref returns the reference to e for evaluating a Pipelinefile.
 func (e *Environment) Ref() plan.EnvironmentRef {
 	return plan.EnvironmentRef{Name: e.Key.Name, Kind: e.Kind, Source: e.Source, Branch: e.Branch}
 }
 
-// Params returns the values that were given to the last plan, without defaults.
+// Params returns the parameters of the last plan that were set, without defaults.
 func (e *Environment) Params() map[string]string {
 	given := make(map[string]string)
 	if e.Plan != nil {
@@ -61,7 +61,7 @@ func (e *Environment) Effective() (*plan.Plan, error) {
 	return e.Apply(e.Plan)
 }
 
-// Apply returns p with the overrides of e. It is an error if one of them moves
+// Apply returns p with the overrides of e. It is an error if an override moves
 // a service into a stage that p does not have (S4).
 func (e *Environment) Apply(p *plan.Plan) (*plan.Plan, error) {
 	if len(e.Overrides) == 0 {
@@ -93,7 +93,7 @@ func (e *Environment) Apply(p *plan.Plan) (*plan.Plan, error) {
 		s.Stage, s.Placed = o.Stage, plan.Placement{By: plan.ByOverride}
 	}
 	if len(gone) > 0 {
-		return nil, fmt.Errorf("environment %s moves %s, which pipeline %s does not have any more; move it anew with pipe move", e.Key.Name, strings.Join(gone, ", "), p.Pipeline.Name)
+		return nil, fmt.Errorf("environment %s moves %s, but pipeline %s no longer has that stage; move the service again with pipe move", e.Key.Name, strings.Join(gone, ", "), p.Pipeline.Name)
 	}
 	slices.SortStableFunc(out.Services, func(a, b plan.Service) int { return order[a.Stage] - order[b.Stage] })
 	return &out, nil

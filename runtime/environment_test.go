@@ -152,7 +152,7 @@ func TestMove(t *testing.T) {
 	without := pipeline(2)
 	app(without, 1, "one")
 	_, err = w.Runtime().Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: without})
-	if err == nil || !strings.Contains(err.Error(), `environment staging moves service one to stage "3", which pipeline shop does not have any more`) {
+	if err == nil || !strings.Contains(err.Error(), `environment staging moves service one to stage "3", which pipeline shop no longer has`) {
 		t.Errorf("Run = %v", err)
 	}
 	if err := rt.Move(ctx, staging, "33", "one"); err == nil || !strings.Contains(err.Error(), `no stage "33" (did you mean "3"?); it has 1, 2, 3`) {
@@ -218,7 +218,7 @@ func TestClone(t *testing.T) {
 	}
 
 	_, err := rt.Clone(ctx, runtime.CloneRequest{Source: staging, Name: "copy"})
-	if !errors.Is(err, runtime.ErrConflict) || !strings.Contains(err.Error(), "there is an environment copy of pipeline shop already") {
+	if !errors.Is(err, runtime.ErrConflict) || !strings.Contains(err.Error(), "environment copy of pipeline shop already exists") {
 		t.Errorf("Clone to what is there = %v", err)
 	}
 	if _, err = rt.Clone(ctx, runtime.CloneRequest{Source: in("nowhere"), Name: "x"}); !errors.Is(err, runtime.ErrNotFound) {
@@ -326,7 +326,7 @@ func TestExpired(t *testing.T) {
 						told = w.Diagnostic.Message
 					}
 				}})
-				if err != nil || told != "environment over of pipeline shop was deleted: its time was over" {
+				if err != nil || told != "environment over of pipeline shop was deleted: it had expired" {
 					t.Errorf("Run = %v, and told %q", err, told)
 				}
 			}
@@ -367,7 +367,7 @@ func TestExpiredStays(t *testing.T) {
 			told = w.Diagnostic.Message
 		}
 	}})
-	if want := "delete environment over of pipeline shop, whose time is over: remove namespace shop-over: it does not go"; err != nil || told != want {
+	if want := "delete expired environment over of pipeline shop: remove namespace shop-over: it does not go"; err != nil || told != want {
 		t.Errorf("Run = %v, and told %q, want %q", err, told, want)
 	}
 	if _, err := w.Runtime().GC(t.Context(), "ana", nil); err == nil {

@@ -6,30 +6,30 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Emit reports progress of the work that it was handed to. It may be called
-// from any goroutine until that work returns.
+// Emit reports the progress of an operation. It may be called
+// from any goroutine until the operation returns.
 type Emit func(Body)
 
 // An Event is one thing that happened in a run.
 type Event struct {
 	Seq     uint64 // counts from 1, without gaps
 	Time    time.Time
-	Run     int    // watch mode: of which run it is, from 1; 0: of none, or there is one run
-	Stage   string // empty where the event is about the run
-	Service string // empty where the event is about a stage or the run
+	Run     int    // watch mode: the number of the run, from 1; 0: no run, or the only one
+	Stage   string // empty if the event is about the run
+	Service string // empty if the event is about a stage or the run
 	Body    Body
 }
 
-// A Body says what happened. The types of this package are all there are.
+// A Body describes what happened. Only types of this package implement it.
 type Body interface {
 	// Kind is the name of the event in JSON, such as "service.state".
 	Kind() string
-	// redacted returns the event with its text redacted, see [Redact].
+	// redacted returns the event with its strings redacted, see [Redact].
 	redacted(hide func(string) string) Body
 }
 
 type (
-	// RunStarted is the first event of a run, but for WaitingFor while
+	// RunStarted is the first event of a run, except for WaitingFor while
 	// another run holds the environment.
 	RunStarted struct {
 		Run       string         `json:"run"`
@@ -37,19 +37,19 @@ type (
 		Namespace string         `json:"namespace"`
 		Stages    []StageOutline `json:"stages"` // in the order they will run
 	}
-	// A StageOutline says what a run has to do in one stage.
+	// A StageOutline lists the services that a run acts on in one stage.
 	StageOutline struct {
 		Name     string   `json:"name"`
 		Services []string `json:"services"`
 	}
-	// StageStarted says that the first work of a stage starts. A stage in
-	// which there is nothing to do neither starts nor ends.
+	// StageStarted means that the first work of a stage starts. A stage with
+	// nothing to do neither starts nor ends.
 	StageStarted struct{}
-	// StageEnded says that all services of a stage have ended.
+	// StageEnded means that all services of a stage have ended.
 	StageEnded struct {
 		Failed bool `json:"failed,omitempty"`
 	}
-	// StateChanged says where a service stands.
+	// StateChanged is the new state of a service.
 	StateChanged struct {
 		State  State  `json:"state"`
 		Reason string `json:"reason,omitempty"` // why, in a few words
@@ -77,7 +77,7 @@ type (
 		Source string `json:"source"` // build step or pod/container
 		Text   string `json:"text"`   // without the line's end
 	}
-	// PodChanged says where a pod stands.
+	// PodChanged is the new state of a pod.
 	PodChanged struct {
 		Pod    string `json:"pod"`
 		Phase  string `json:"phase"`            // such as "Running"
@@ -89,13 +89,13 @@ type (
 	WaitingFor struct {
 		What string `json:"what"` // such as "deployment api: 1 of 2 replicas are available"
 	}
-	// Retried says that something transient went wrong and is tried again.
+	// Retried means that an operation is retried after a transient error.
 	Retried struct {
 		What  string `json:"what"`
 		Error string `json:"error"`
 		Again int    `json:"again"` // which retry, from 1
 	}
-	// Printed is a print() of the Pipelinefile (L5).
+	// Printed is a call of print() in the Pipelinefile (L5).
 	Printed struct {
 		Pos  plan.Pos `json:"pos"`
 		Text string   `json:"text"`

@@ -7,17 +7,17 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A WatchState is what watch mode is at (SPEC §9).
+// A WatchState is the state of watch mode (SPEC §9).
 type WatchState string
 
 // The states of watch mode.
 const (
-	Evaluating WatchState = "evaluating" // the file is evaluated again
-	Running    WatchState = "running"    // at least one run goes on
-	Settled    WatchState = "settled"    // everything has been done for the files as they are
-	Wrong      WatchState = "wrong"      // the file has errors; the last good plan stays in charge
-	Held       WatchState = "held"       // somebody is asked whether to run
-	Paused     WatchState = "paused"     // changes are gathered and nothing runs
+	Evaluating WatchState = "evaluating" // the Pipelinefile is being evaluated
+	Running    WatchState = "running"    // at least one run is in progress
+	Settled    WatchState = "settled"    // nothing remains to be done for the current files
+	Wrong      WatchState = "wrong"      // the Pipelinefile has errors; the last good plan remains in effect
+	Held       WatchState = "held"       // the user is asked whether to run
+	Paused     WatchState = "paused"     // changes are collected, and nothing runs
 )
 
 // WatchStates returns all states of watch mode.
@@ -30,7 +30,7 @@ func WatchStates() []WatchState {
 type LeftAlone struct {
 	Service  string `json:"service"`
 	Action   Action `json:"action"`             // Deploy, Stop or Delete
-	Revision int    `json:"revision,omitempty"` // Deploy: of the release now
+	Revision int    `json:"revision,omitempty"` // Deploy: the current revision of the release
 }
 
 // String returns, for example, "deployed by another run (revision 3)".
@@ -50,47 +50,47 @@ func (l LeftAlone) String() string {
 
 // The events of watch mode, besides those of its runs.
 type (
-	// FilesChanged says that inputs have another content, and what comes of it
-	// begins.
+	// FilesChanged means that the content of inputs has changed, and that watch mode
+	// starts to process the change.
 	FilesChanged struct {
-		Paths []string `json:"paths"`          // below the workspace, sorted; the first twenty
-		More  int      `json:"more,omitempty"` // how many more there are
+		Paths []string `json:"paths"`          // the first twenty, relative to the workspace, sorted
+		More  int      `json:"more,omitempty"` // how many more have changed
 		Head  bool     `json:"head,omitempty"` // the repository's HEAD has moved
 	}
-	// WatchChanged says what watch mode is at.
+	// WatchChanged is the new state of watch mode.
 	WatchChanged struct {
 		State    WatchState        `json:"state"`
 		Reason   string            `json:"reason,omitempty"`   // in a few words
-		Services []string          `json:"services,omitempty"` // Held: those that would be deployed; Settled: those that failed
-		Errors   []plan.Diagnostic `json:"errors,omitempty"`   // Wrong: what is wrong with the file
-		// LeftAlone are, of Settled, the services that are not as the file says, as
+		Services []string          `json:"services,omitempty"` // Held: the services that would be deployed; Settled: those that failed
+		Errors   []plan.Diagnostic `json:"errors,omitempty"`   // Wrong: the errors in the Pipelinefile
+		// LeftAlone lists, for Settled, the services that do not match the file because
 		// another run has changed them.
 		LeftAlone []LeftAlone `json:"left_alone,omitempty"`
-		// Inputs is the digest of what was carried out last; see RunRecord.Inputs.
+		// Inputs is the digest of the inputs that were last deployed; see RunRecord.Inputs.
 		Inputs plan.Digest `json:"inputs,omitempty"`
 	}
-	// ServiceRemoved says that a service was removed from the plan (D5).
+	// ServiceRemoved means that a service was removed from the plan (D5).
 	ServiceRemoved struct {
-		// Prune says that a run deletes its release when everything else is deployed;
-		// RunRecord.Pruned tells when that is done. Otherwise the release stays.
+		// Prune reports whether a run will delete its release when everything else is
+		// deployed; RunRecord.Pruned then lists it. Otherwise the release is kept.
 		Prune bool `json:"prune,omitempty"`
 	}
-	// PodLog is a line that a pod of a service has printed, which was deployed, or
-	// whose pods were rolled, since watch mode began.
+	// PodLog is a line printed by a pod of a service that watch mode has deployed, or
+	// whose pods it has replaced.
 	PodLog struct {
 		Pod       string    `json:"pod"`
 		Container string    `json:"container"`
-		Printed   time.Time `json:"printed,omitzero"` // by the clock of its node; zero: its server does not say
+		Printed   time.Time `json:"printed,omitzero"` // by the clock of its node; zero: unknown
 		Text      string    `json:"text"`             // without the line's end
 	}
-	// Forwarding says where a port of a service is reached on this machine.
+	// Forwarding is the state of a local port that is forwarded to a port of a service.
 	Forwarding struct {
 		Port   int    `json:"port"`             // of the service
-		URL    string `json:"url"`              // such as "http://127.0.0.1:8080", or an address for what is not HTTP
+		URL    string `json:"url"`              // such as "http://127.0.0.1:8080", or an address for other protocols
 		State  string `json:"state"`            // "listening", "connected", "waiting", "failed"
 		Reason string `json:"reason,omitempty"` // why it is not connected
 	}
-	// Synced says that files were copied into a running container.
+	// Synced means that files were copied into a running container.
 	Synced struct {
 		Pod       string        `json:"pod"`
 		Container string        `json:"container"`
@@ -99,7 +99,7 @@ type (
 		Bytes     int64         `json:"bytes"`
 		Took      time.Duration `json:"took"`                // nanoseconds
 		Restarted bool          `json:"restarted,omitempty"` // the container was restarted with them
-		Error     string        `json:"error,omitempty"`     // why it could not be done
+		Error     string        `json:"error,omitempty"`     // why it failed
 	}
 )
 

@@ -136,5 +136,5 @@ func ExampleCauses() {
 	// Output:
 	// 2 registry r.example.com cannot be reached
 	// 1 the volume is full
-	// 2 services failed for one reason: api, web: registry r.example.com cannot be reached
+	// 2 services failed for the same reason: api, web: registry r.example.com cannot be reached
 }

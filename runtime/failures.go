@@ -18,7 +18,7 @@ func (e *RunError) Error() string {
 	case len(names) == 1:
 		return fmt.Sprintf("service %s failed: %s", names[0], e.Failed[0].Error)
 	case len(causes) == 1:
-		return fmt.Sprintf("%d services failed for one reason: %s: %s", len(names), strings.Join(names, ", "), causes[0].Text)
+		return fmt.Sprintf("%d services failed for the same reason: %s: %s", len(names), strings.Join(names, ", "), causes[0].Text)
 	}
 	return fmt.Sprintf("%d services failed: %s", len(names), strings.Join(names, ", "))
 }
@@ -34,15 +34,15 @@ func (e *RunError) Unwrap() []error {
 	return errs
 }
 
-// A Cause is why services failed.
+// A Cause is a common cause of failed services.
 type Cause struct {
-	Text   string          // what they have in common; of one service its error
+	Text   string          // the common cause, or the error of a single service
 	Failed []ServiceRecord // in the order in which they were given
 }
 
-// Causes groups services that failed by their causes, in the order of the first of
-// each: those whose errors say the same, or have a [CommonError] of the same text,
-// have one cause.
+// Causes groups failed services by their causes, in the order of the first service of
+// each. Services whose errors have the same text, or a [CommonError] with the same text,
+// have the same cause.
 func Causes(failed []ServiceRecord) []Cause {
 	var causes []Cause
 	at := make(map[string]int)

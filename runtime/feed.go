@@ -10,16 +10,16 @@ import (
 // feedKeep is how many events a [Feed] keeps by default.
 const feedKeep = 10_000
 
-// A Feed passes the events of runs on to any number of subscribers, such as the
-// pages of a web server. Give [Feed.Event] to the runs as Request.Events or to watch
-// mode as Options.Events. A subscriber may come late or come back: it says which
-// event it has seen last, and continues with the one after it.
+// A Feed passes the events of runs to any number of subscribers, such as the
+// pages of a web server. Pass [Feed.Event] to runs as Request.Events, or to watch
+// mode as Options.Events. A subscriber may join late or reconnect: it names the last
+// event that it has seen, and continues with the next one.
 //
-// The memory of a feed is bounded by Keep, and neither a run nor another subscriber
-// ever waits for a slow one. The zero value is ready to use, and a Feed must not be
+// The memory of a feed is bounded by Keep, and a slow subscriber never blocks a run or
+// another subscriber. The zero value is ready to use. A Feed must not be
 // copied.
 type Feed struct {
-	// Keep is how many of the newest events are kept for subscribers, at least.
+	// Keep is the minimum number of newest events that are kept for subscribers.
 	// 0: 10 000.
 	Keep int
 
@@ -27,10 +27,10 @@ type Feed struct {
 	kept   []Event       // the newest ones, in order
 	seq    uint64        // of the last event
 	closed bool          //
-	more   chan struct{} // closed with the next event, or by Close; nil: nobody waits
+	more   chan struct{} // closed with the next event, or by Close; nil: no subscriber waits
 }
 
-// A MissedError says that a subscriber of a [Feed] has missed events, because it has
+// A MissedError means that a subscriber of a [Feed] has missed events, because it has
 // fallen behind, or asked for older ones, by more than the feed keeps.
 type MissedError struct {
 	First, Last uint64 // the missed events
@@ -38,7 +38,7 @@ type MissedError struct {
 
 // Error names the missed events.
 func (e *MissedError) Error() string {
-	return fmt.Sprintf("events %d to %d are not kept any more", e.First, e.Last)
+	return fmt.Sprintf("events %d to %d are no longer kept", e.First, e.Last)
 }
 
 // Event adds an event. Its Seq is replaced by a number that counts the events of the
@@ -80,11 +80,11 @@ func (f *Feed) wake() {
 	}
 }
 
-// Since returns the events after number seq, those that come later included, in order
-// and without gaps: Since(ctx, 0) begins with the first event. It ends when the feed
-// is closed, and otherwise with an error: a [*MissedError] if events were missed, or
-// the cause of the end of ctx. To go on after missed events, ask for those since its
-// Last. The numbers of another feed mean nothing to this one.
+// Since returns the events after number seq, including future ones, in order
+// and without gaps: Since(ctx, 0) starts with the first event. It ends when the feed
+// is closed, or with an error: a [*MissedError] if events were missed, or
+// the cause of ctx. To continue after missed events, call Since with the Last of
+// the error. Numbers are specific to a feed.
 func (f *Feed) Since(ctx context.Context, seq uint64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for {

@@ -13,11 +13,10 @@ func underFence(ctx context.Context, lease Lease) context.Context {
 	return context.WithValue(ctx, leaseKey{}, lease)
 }
 
-// Fence is what a driver asks before it writes something that it would end also
-// when ctx is cancelled (A4): it returns ErrLeaseLost if ctx is that of a run whose
-// lease is lost (A5). A process that was stopped for a time goes on in the middle
-// of its work, before it can notice that another has the lease by now: the write
-// then waits until that is known.
+// Fence must be called by a driver before a write that it would finish even when ctx
+// is cancelled (A4). It returns ErrLeaseLost if ctx belongs to a run whose lease is
+// lost (A5). A process that was suspended resumes in the middle of its work, before it
+// can notice that another process holds the lease: Fence then waits until that is known.
 func Fence(ctx context.Context) error {
 	const look = 10 * time.Millisecond
 	lease, ok := ctx.Value(leaseKey{}).(Lease)

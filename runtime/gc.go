@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// GC deletes the environments of all pipelines whose time is over (E3), and
-// returns those that it has deleted. One that a run holds is left to the next
-// GC. Each Run does the same beside its work. The events are those of the
-// deletions, one after the other.
+// GC deletes the expired environments of all pipelines (E3), and
+// returns those that it has deleted. An environment that a run holds is left to the
+// next GC. Each Run does the same concurrently with its work. The events are those of
+// the deletions, one deletion after the other.
 func (r *Runtime) GC(ctx context.Context, by string, events func(Event)) ([]EnvironmentKey, error) {
 	expired, err := r.expired(ctx)
 	if err != nil {
@@ -19,14 +19,14 @@ func (r *Runtime) GC(ctx context.Context, by string, events func(Event)) ([]Envi
 	return r.deleteAll(ctx, expired, by, events)
 }
 
-// expired returns the environments whose time is over. A cluster that does not
-// answer holds up no run that is done.
+// expired returns the expired environments. A cluster that does not respond does not
+// delay a run that is done.
 func (r *Runtime) expired(ctx context.Context) ([]EnvironmentKey, error) {
 	ctx, stop := context.WithTimeout(ctx, finishTime)
 	defer stop()
 	keys, err := r.Store.Expired(ctx, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("look for environments whose time is over: %w", err)
+		return nil, fmt.Errorf("look for expired environments: %w", err)
 	}
 	return keys, nil
 }
@@ -39,7 +39,7 @@ func (r *Runtime) deleteAll(ctx context.Context, keys []EnvironmentKey, by strin
 		switch {
 		case errors.As(err, &locked), errors.Is(err, ErrNotFound):
 		case err != nil:
-			errs = append(errs, fmt.Errorf("delete environment %s of pipeline %s, whose time is over: %w", key.Name, key.Pipeline, err))
+			errs = append(errs, fmt.Errorf("delete expired environment %s of pipeline %s: %w", key.Name, key.Pipeline, err))
 		default:
 			deleted = append(deleted, key)
 		}
@@ -47,8 +47,9 @@ func (r *Runtime) deleteAll(ctx context.Context, keys []EnvironmentKey, by strin
 	return deleted, errors.Join(errs...)
 }
 
-// collect has GC done beside a run, and returns what waits for its end and says
-// what it did. Environments that may not be looked for, others delete.
+// collect starts a GC concurrently with a run, and returns a function that waits for it
+// and reports what it did. Without permission to list environments, it does nothing:
+// runs of other users delete them.
 func (r *Runtime) collect(ctx context.Context, by string) (end func(warn func(string))) {
 	var deleted []EnvironmentKey
 	var failed error
@@ -62,7 +63,7 @@ func (r *Runtime) collect(ctx context.Context, by string) (end func(warn func(st
 	return func(warn func(string)) {
 		<-done
 		for _, key := range deleted {
-			warn(fmt.Sprintf("environment %s of pipeline %s was deleted: its time was over", key.Name, key.Pipeline))
+			warn(fmt.Sprintf("environment %s of pipeline %s was deleted: it had expired", key.Name, key.Pipeline))
 		}
 		if failed != nil && ctx.Err() == nil {
 			warn(failed.Error())

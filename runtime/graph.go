@@ -8,15 +8,15 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// The classes of tasks: builds and copies of images share the slots of the one,
-// all that is done to releases those of the other (A1).
+// The classes of tasks: builds and copies of images share the slots of one class,
+// all operations on releases those of the other (A1).
 const (
 	classBuild = iota
 	classDeploy
 	classCheck
 )
 
-// defaultParallelism holds where a plan says nothing (SPEC §2, pipeline()).
+// defaultParallelism applies if a plan sets no parallelism (SPEC §2, pipeline()).
 const defaultParallelism = 7
 
 // limits returns the slots of the classes.
@@ -34,21 +34,21 @@ func limits(p plan.Pipeline) []int {
 //
 //	complete k-1 ──► images of stage k ──► built k ──► services of stage k ──► complete k
 //
-// where built and complete are barriers. A service acts when all images of its
-// stage are in the registry (A1). With keepGoing a failed image keeps only its
-// own services back, and built waits for an end of any kind; complete needs
-// success all the same, so that a failure is never passed by (A3). Building
-// ahead is the missing edge from complete to the images (A2); what has the lower
-// stage has the higher priority. An image is in the graph once, in the first
-// stage that needs it; images of one identity follow each other, so that no two
-// builds do the same work (I2). The jobs of a stage that guard what is stopped or
-// deleted come before its other services, which need them.
+// where built and complete are barriers. A service is acted on when all images of its
+// stage are in the registry (A1). With keepGoing, a failed image blocks only its
+// own services, and built waits for images to end in any way; complete still requires
+// success, so that no run continues past a failure (A3). Building
+// ahead omits the edge from complete to the images (A2); tasks of lower stages have
+// higher priority. Each image is in the graph once, in the first
+// stage that needs it; images of the same identity are built one after the other, so
+// that no work is done twice (I2). The jobs of a stage that guard services which are
+// stopped or deleted come before its other services, which depend on them.
 //
-// What the cluster would refuse is found beside the builds: all services need the
-// checks of all stages (D8).
+// Changes that the cluster would refuse are found concurrently with the builds: all
+// services depend on the checks of all stages (D8).
 //
-// A service whose Secrets are missing acts when they are there. It waits without a slot,
-// so that others go on, among which may be the one that makes them.
+// A service whose Secrets are missing is acted on when they exist. It waits without
+// occupying a slot, so that others continue, including the one that may create them.
 //
 // makeImage, awaitSecrets and act do the work.
 func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets, act func(context.Context, *service) error) []*sched.Task {

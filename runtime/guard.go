@@ -2,12 +2,12 @@ package runtime
 
 import "slices"
 
-// A job with on="stop" or on="delete" guards what is in its stage and in those
-// before: it runs to its end before anything of that is stopped or deleted.
+// A job with on="stop" or on="delete" guards the services of its stage and of earlier
+// stages: it runs to completion before any of them is stopped or deleted.
 
-// settleGuards finds the jobs that have nothing to guard, as it is stopped or
-// deleted already: they do not run. With that a stop that was interrupted is
-// ended by the next one, and one of what is stopped does nothing.
+// settleGuards marks guard jobs as idle if the services that they guard are already
+// stopped or deleted: such jobs do not run. So the next stop completes one that was
+// interrupted, and a stop of a stopped environment does nothing.
 func (r *run) settleGuards() {
 	for _, st := range r.scope.stages {
 		for _, g := range st.services {
@@ -19,8 +19,7 @@ func (r *run) settleGuards() {
 	}
 }
 
-// guards reports whether there is something that the run is going to do to a
-// service that g guards.
+// guards reports whether the run has something to do for a service that g guards.
 func (r *run) guards(g *service) bool {
 	for _, st := range r.scope.stages[g.stage.index:] {
 		for _, s := range st.services {
@@ -32,7 +31,7 @@ func (r *run) guards(g *service) bool {
 	return false
 }
 
-// guardsFirst returns the services of a stage, those first that guard the others.
+// guardsFirst returns the services of a stage, with the guards first.
 func (st *stage) guardsFirst() []*service {
 	var guards, others []*service
 	for _, s := range st.services {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// holder is by whom the lease is held.
+// holder returns the name of the lease's holder.
 func (req Request) holder() string {
 	if req.By == "" {
 		return "somebody"
@@ -16,13 +16,13 @@ func (req Request) holder() string {
 	return req.By
 }
 
-// lock takes the lease of the environment; if the request says so, it waits
-// for it, and says for whom.
+// lock acquires the lease of the environment. If the request says so, it waits
+// for the lease, and reports the holder.
 func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease Lease, waited bool, err error) {
 	const retry = time.Second
 	key := req.Environment
-	var said *LockedError // what is waited for
-	next := ""            // who is going to take the place of those who wait
+	var said *LockedError // the holder that was reported
+	next := ""            // the run that supersedes the waiters
 	for {
 		if req.turn != nil && said != nil && req.turn.outdated() {
 			return nil, true, ErrStale
@@ -41,7 +41,7 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease 
 		switch {
 		case said == nil && req.Supersede:
 			if next, err = r.Locker.Announce(ctx, key, req.holder()); errors.Is(err, ErrNotFound) {
-				continue // given back meanwhile
+				continue // released meanwhile
 			}
 			if err != nil {
 				return nil, false, err
@@ -64,14 +64,14 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease 
 	}
 }
 
-// release gives a lease back, also when ctx is over.
+// release releases a lease, even if ctx is done.
 func release(ctx context.Context, lease Lease) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer stop()
 	return lease.Release(ctx)
 }
 
-// cutLast is [strings.Cut] at the last separator.
+// cutLast is like [strings.Cut], but cuts at the last separator.
 func cutLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
 		return s[:i], s[i+len(sep):], true

@@ -12,27 +12,27 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// An image is one image that the run needs, however many services use it. One
-// of build, mirror and external is set, or none and given.
+// An image is one image that the run needs, for any number of services. Exactly one
+// of build, mirror and external is set, or none of these but given.
 type image struct {
-	given string // it is deployed by this digest, or else by what follows
+	given string // deploy this digest; if it is not available, use the following fields
 
-	build    *plan.BuildSpec // it is built from this
-	mirror   string          // it is copied from there into the registry
-	external string          // it is deployed from there
-	stage    *stage          // the first that needs it
-	services []*service      // that use it, in running order
+	build    *plan.BuildSpec // build the image from this
+	mirror   string          // copy the image from here into the registry
+	external string          // deploy the image from here
+	stage    *stage          // the first stage that needs it
+	services []*service      // the services that use it, in running order
 
-	// What look finds out.
+	// Set by look.
 	identity plan.Digest // of build
-	ref      string      // the tag under which the image of build is kept
-	byDigest string      // what releases name; empty until it is known
-	there    bool        // it is in the registry already
-	unasked  error       // why its registry did not tell its digest, so that its tag is deployed
-	err      error       // why that cannot be said
+	ref      string      // the tag under which the image of build is stored
+	byDigest string      // the reference in releases; empty until it is known
+	there    bool        // it is already in the registry
+	unasked  error       // why its digest could not be looked up, so that its tag is deployed
+	err      error       // why the lookup failed
 }
 
-// source returns where the image comes from, to be shown.
+// source describes the source of the image, for messages.
 func (im *image) source() string {
 	switch {
 	case im.build != nil:
@@ -43,15 +43,15 @@ func (im *image) source() string {
 	return im.external
 }
 
-// lookParallelism bounds the requests of look: enough to hide the latency of
-// a registry, few enough to be a polite client.
+// lookParallelism is the maximum number of concurrent requests of look: enough to hide
+// the latency of a registry, few enough to be a polite client.
 const lookParallelism = 16
 
-// look finds out all that can be found out without changing anything: what is
-// deployed, which images there are, what each release would be. Preview shows
-// it and Run goes by it, so that they agree. What is wrong with one service or
-// image is kept with it; the error is about what concerns all. The preparation
-// is run concurrently, and waited for by what depends on the namespace.
+// look determines the current state without changing anything: what is
+// deployed, which images exist, what each release would be. Preview shows
+// the result and Run acts on it, so that they agree. An error of one service or
+// image is stored with it; look returns errors that concern all. The preparation
+// runs concurrently; lookups that depend on the namespace wait for it.
 func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	list := &sched.Task{Name: "look at namespace " + r.namespace, Class: -1}
 	list.Do = func(ctx context.Context) error {
@@ -74,7 +74,7 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	}
 	for _, res := range results {
 		if err == nil {
-			err = res.Err // the others would say the same of a cluster that is gone
+			err = res.Err // if the cluster is gone, the others report the same
 		}
 	}
 	r.settleSecrets()
@@ -82,9 +82,9 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	return err
 }
 
-// settleOwners finds the services that cannot be deployed, as a release of their
-// name belongs to somebody else. What another tool has deployed is taken over if
-// the request says so.
+// settleOwners finds the services that cannot be deployed because a release with their
+// name has another owner. Releases of other tools are taken over if the request says
+// so.
 func (r *run) settleOwners() {
 	for _, st := range r.scope.stages {
 		for _, s := range st.services {
@@ -102,11 +102,11 @@ func (r *run) settleOwners() {
 	}
 }
 
-// lookups returns the tasks that find the images and, where these are known,
-// the fingerprints. These come after the preparation, if there is one: what it
-// writes into the namespace, such as the value of a secret, is in them. Those of
-// charts that others wrote come after the look at what is deployed: what is deployed
-// already need not be rendered to know that it can be.
+// lookups returns the tasks that look up the images and, for known images,
+// the fingerprints. Fingerprints come after the preparation, if there is one, because
+// they include what it writes into the namespace, such as the values of secrets. Those of
+// charts named by chart= come after the lookup of what is deployed: a chart that is
+// already deployed need not be rendered to check that it can be.
 func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.Task {
 	var tasks []*sched.Task
 	r.images = r.scope.images(r.given)
@@ -143,8 +143,8 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 	return tasks
 }
 
-// Inputs returns the digest that the record of a run of req would have: of its plan
-// and of the identities of the images that this builds (see RunRecord). It changes
+// Inputs returns the digest that the record of a run of req would have: that of its
+// plan and of the identities of the images that it builds (see RunRecord). It changes
 // nothing.
 func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) {
 	req.Action = Deploy
@@ -189,8 +189,8 @@ func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) 
 	return x.inputs(digest), nil
 }
 
-// inputs returns the digest of what the run is about: its plan and the identities
-// of the images that this builds. It is empty if one of them is not known.
+// inputs returns the digest of the run's inputs: its plan and the identities
+// of the images that it builds. It is empty if one of them is unknown.
 func (r *run) inputs(planDigest plan.Digest) plan.Digest {
 	lines := []string{string(planDigest)}
 	for _, im := range r.images {
@@ -225,7 +225,7 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 		case !errors.Is(err, ErrNotFound):
 			return fmt.Errorf("look for image %s: %w", im.given, err)
 		case r.req.Images[im.services[0].Name] != "":
-			return fmt.Errorf("image %s: %w: the registry does not keep it any more", im.given, ErrNotFound)
+			return fmt.Errorf("image %s: %w: the registry no longer has it", im.given, ErrNotFound)
 		}
 	}
 	switch {
@@ -252,8 +252,8 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 	return nil
 }
 
-// recognize finds out whether a given image is still the one that its source would
-// give, so that a run of a session which deploys it is about the files as they are.
+// recognize checks whether a given image is still the one that its source would
+// produce, so that a run of a session which deploys it matches the current files.
 // Otherwise the identity stays unknown: files were copied into its containers.
 func (r *run) recognize(ctx context.Context, im *image) {
 	if r.Turn == nil || im.build == nil {
@@ -269,12 +269,12 @@ func (r *run) recognize(ctx context.Context, im *image) {
 	}
 }
 
-// askTime is how long a registry that only the cluster may be able to reach is asked.
+// askTime is the timeout for a registry that only the cluster may be able to reach.
 const askTime = 10 * time.Second
 
-// findExternal finds the digest of an image that is deployed from where it is. A
-// registry that pipe cannot reach, or may not read, need not be one that the cluster
-// cannot: the tag is deployed then. By digest no registry is asked.
+// findExternal looks up the digest of an image that is deployed without being copied. If
+// pipe cannot reach or read its registry, the cluster may be able to: the tag is deployed
+// then. For a reference by digest no registry is contacted.
 func (r *run) findExternal(ctx context.Context, im *image) error {
 	im.byDigest, im.there = im.external, true
 	if strings.Contains(im.external, "@") {
@@ -294,8 +294,8 @@ func (r *run) findExternal(ctx context.Context, im *image) error {
 	return nil
 }
 
-// tagged returns, by service, warnings of tags that are deployed as nobody could be
-// asked for their digests: one for each cause, at the first service.
+// tagged returns, by service, warnings about tags that are deployed because their digests
+// could not be looked up: one for each cause, at the first service.
 func (r *run) tagged() map[string][]plan.Diagnostic {
 	type cause struct {
 		first    *service
@@ -335,8 +335,8 @@ func (r *run) tagged() map[string][]plan.Diagnostic {
 	return out
 }
 
-// fingerprint sets the fingerprint of what would be deployed of s, unless its
-// image is not known yet.
+// fingerprint sets the fingerprint of the release of s, unless its image is not known
+// yet.
 func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
 	if s.image != nil {
 		if s.image.err != nil {
@@ -352,8 +352,8 @@ func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
 	return nil
 }
 
-// unchanged reports whether s is deployed as it would be now (A7); if not, why
-// says what is to be done.
+// unchanged reports whether the deployed release of s equals the one to deploy (A7). If
+// not, why is the reason.
 func (r *run) unchanged(s *service) (same bool, why string) {
 	d, deployed := r.deployed[s.Name]
 	s.leftAlone = nil
@@ -379,11 +379,11 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 	case r.req.Force:
 		return false, "forced"
 	}
-	return true, "deployed as it is"
+	return true, "already deployed"
 }
 
-// given returns the image that s is deployed with whatever its source is now: the
-// request says so, or s is a job whose image was made when the rest was deployed.
+// given returns the image that s is deployed with regardless of its source: an image of
+// the request, or that of a job whose image was built when the rest was deployed.
 func (r *run) given(s *service) string {
 	if ref := r.req.Images[s.Name]; ref != "" || !s.guard {
 		return ref
@@ -391,7 +391,7 @@ func (r *run) given(s *service) string {
 	return r.env.Images[s.Name]
 }
 
-// deploys reports whether the run deploys s, or makes it ready to be deployed.
+// deploys reports whether the run deploys s, or prepares its deploy.
 func (sc *scope) deploys(s *service) bool { return sc.action == Deploy || s.guard }
 
 // images returns the images that the scope needs, in running order, and sets

@@ -12,28 +12,28 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// A MissingSecret is a Secret that services need and that the namespace of their
-// environment does not have, or has without some of the keys.
+// A MissingSecret is a Secret that services need and that does not exist in the
+// namespace of their environment, or lacks some of the keys.
 type MissingSecret struct {
 	Name     string
-	Keys     []string     // that are needed and missing, sorted
-	Has      []string     // the keys that the Secret has, sorted; nil: there is no such Secret
-	Services []string     // that need one of Keys, in the order of the plan
-	Make     string       // a command that makes all of Keys, with placeholders for the values
-	By       *SecretMaker // what is to make it; nil: that is not known
-	// Never says why waiting for it is useless, such as "Secret mail has the keys a, b:
-	// name one with secret(\"mail\", key = …)". Empty: somebody may make it.
+	Keys     []string     // the missing keys, sorted
+	Has      []string     // the keys that the Secret has, sorted; nil: the Secret does not exist
+	Services []string     // the services that need one of Keys, in the order of the plan
+	Make     string       // a command that creates all of Keys, with placeholders for the values
+	By       *SecretMaker // the object that is to create it; nil: unknown
+	// Never is the reason why waiting is useless, such as "Secret mail has the keys a, b:
+	// name one with secret(\"mail\", key = …)". Empty: the Secret may be created later.
 	Never string
 }
 
-// A SecretMaker is an object whose controller is to make a Secret.
+// A SecretMaker is an object whose controller is to create a Secret.
 type SecretMaker struct {
 	Object string // such as "ExternalSecret mail"
-	Why    string // why it has not done so yet; empty: that is not known
+	Why    string // why it has not done so yet; empty: unknown
 	Look   string // a command that shows the object
 }
 
-// Wanted says what is missing, and what is to make it.
+// Wanted describes what is missing, and the object that is to create it.
 func (m MissingSecret) Wanted() string {
 	switch {
 	case m.By == nil:
@@ -44,7 +44,7 @@ func (m MissingSecret) Wanted() string {
 	return fmt.Sprintf("%s, to be made by %s (%s)", m, m.By.Object, m.By.Why)
 }
 
-// String says what is missing, such as "Secret mail (keys password, user)".
+// String describes what is missing, such as "Secret mail (keys password, user)".
 func (m MissingSecret) String() string {
 	what := plural("key", m.Keys) + " " + strings.Join(m.Keys, ", ")
 	switch {
@@ -63,7 +63,7 @@ func plural(noun string, of []string) string {
 	return noun + "s"
 }
 
-// missingText names what is missing in one line.
+// missingText lists what is missing in one line.
 func missingText(missing []MissingSecret) string {
 	texts := make([]string, len(missing))
 	for i, m := range missing {
@@ -72,12 +72,11 @@ func missingText(missing []MissingSecret) string {
 	return strings.Join(texts, "; ")
 }
 
-// A SecretsError says that Secrets which a service needs are missing, although it was
-// waited for them (D4). The SecretsErrors of one namespace have a [CommonError] of
-// the same text.
+// A SecretsError means that Secrets which a service needs are still missing after a
+// wait (D4). The SecretsErrors of one namespace have a [CommonError] with the same text.
 type SecretsError struct {
 	Namespace string
-	Missing   []MissingSecret // by name, with all that services of the plan need of each
+	Missing   []MissingSecret // sorted by name, each with all keys that services of the plan need
 	Err       error           // why the wait ended
 }
 
@@ -85,13 +84,13 @@ func (e *SecretsError) Error() string {
 	return fmt.Sprintf("%v: missing in namespace %s: %s", e.Err, e.Namespace, missingText(e.Missing))
 }
 
-// Unwrap returns why the wait ended and what these errors have in common.
+// Unwrap returns why the wait ended and the common cause of these errors.
 func (e *SecretsError) Unwrap() []error {
 	return []error{e.Err, &CommonError{Text: "Secrets that services need are missing in namespace " + e.Namespace}}
 }
 
-// lookForSecrets returns the task that finds the Secrets which the services to be
-// deployed need and the namespace does not have.
+// lookForSecrets returns the task that finds the missing Secrets of the services to be
+// deployed.
 func (r *run) lookForSecrets(preparation []*sched.Task) *sched.Task {
 	return &sched.Task{
 		Name: "look for the Secrets of namespace " + r.namespace, Class: -1, After: preparation,
@@ -102,9 +101,9 @@ func (r *run) lookForSecrets(preparation []*sched.Task) *sched.Task {
 	}
 }
 
-// settleSecrets notes with each service which Secrets it has to wait for. What it
-// would be is not known before they are there. A Secret that nobody can make what is
-// needed is an error.
+// settleSecrets records for each service the Secrets that it must wait for. Its
+// fingerprint is not known before they exist. A Secret for which waiting is useless is an
+// error.
 func (r *run) settleSecrets() {
 	for _, m := range r.missing {
 		for _, st := range r.scope.stages {
@@ -121,13 +120,13 @@ func (r *run) settleSecrets() {
 	}
 }
 
-// waitsForSecrets reports whether s can be acted on only when Secrets are there.
+// waitsForSecrets reports whether s must wait for Secrets before it is acted on.
 func (s *service) waitsForSecrets() bool { return len(s.missing) > 0 && !s.idle && s.err == nil }
 
-// mostRelated bounds the other services whose positions a warning has.
+// mostRelated is the maximum number of other services whose positions a warning lists.
 const mostRelated = 5
 
-// unmade returns, by service, warnings of Secrets that are missing now: one for each
+// unmade returns, by service, warnings about Secrets that are missing now: one for each
 // Secret, at the first service that needs it.
 func (r *run) unmade() map[string][]plan.Diagnostic {
 	out := make(map[string][]plan.Diagnostic)
@@ -139,11 +138,11 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 		d := plan.Diagnostic{
 			Severity: plan.SeverityWarning, Pos: first.Pos,
 			Message: fmt.Sprintf("%s %s %s, which namespace %s does not have", some(m.Services, mostRelated), needs(m.Services), m, r.namespace),
-			Hint:    fmt.Sprintf("a run waits for it, at most for timeout= of the service; if nothing else makes it, give the values with --secrets, or run: %s", m.Make),
+			Hint:    fmt.Sprintf("a run waits for it, at most for timeout= of the service; if nothing else creates it, pass the values with --secrets, or run: %s", m.Make),
 		}
 		if m.By != nil {
 			d.Message = fmt.Sprintf("%s %s %s, which namespace %s does not have yet", some(m.Services, mostRelated), needs(m.Services), m, r.namespace)
-			d.Hint = fmt.Sprintf("a run waits for %s to make it, at most for timeout= of the service; see how that is with: %s", m.By.Object, m.By.Look)
+			d.Hint = fmt.Sprintf("a run waits for %s to create it, at most for timeout= of the service; see its status with: %s", m.By.Object, m.By.Look)
 			if m.By.Why != "" {
 				d.Message += ": " + m.By.Object + ": " + m.By.Why
 			}
@@ -170,12 +169,12 @@ func needs(services []string) string {
 	return "need"
 }
 
-// awaitSecrets returns when the Secrets that s needs are there. Without them nothing
-// was begun: once the run has failed elsewhere, nobody waits any longer. When the time
-// of one service is over, all that wait fail, so that what is missing is told once.
+// awaitSecrets returns when the Secrets that s needs exist. Nothing has been started for
+// s yet, so the wait ends when the run fails elsewhere. When the wait of one service
+// times out, all waiting services fail, so that missing Secrets are reported once.
 func (r *run) awaitSecrets(ctx context.Context, s *service) error {
 	if s.err != nil {
-		return nil // so it ends when it is acted on
+		return nil // it ends when it is acted on
 	}
 	waiting, done := r.waits.begin(ctx)
 	defer done()
@@ -196,7 +195,7 @@ func (r *run) awaitSecrets(ctx context.Context, s *service) error {
 	case errors.As(cause, &first) && errors.As(err, &own):
 		err = &SecretsError{own.Namespace, own.Missing, first.Err}
 	case cause != nil:
-		return err // another service failed; this one was not come to
+		return err // another service failed; this one was not started
 	}
 	state, reason, kept := ending(ctx, err)
 	if state == Failed {
@@ -208,7 +207,7 @@ func (r *run) awaitSecrets(ctx context.Context, s *service) error {
 	return err
 }
 
-// failed ends all waits for Secrets, as the run has failed.
+// failed ends all waits for Secrets because the run has failed.
 func (r *run) failed(err error) {
 	if !r.req.KeepGoing {
 		r.waits.end(err)
@@ -219,10 +218,10 @@ func (r *run) failed(err error) {
 type waits struct {
 	mu     sync.Mutex
 	open   map[*context.CancelCauseFunc]bool
-	reason error // why all of them have ended; nil: they have not
+	reason error // why all of them have ended; nil: they have not ended
 }
 
-// begin returns the context of a wait. Whoever has waited calls done.
+// begin returns the context of a wait. The caller must call done after the wait.
 func (w *waits) begin(ctx context.Context) (waiting context.Context, done func()) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	w.mu.Lock()
@@ -242,7 +241,7 @@ func (w *waits) begin(ctx context.Context) (waiting context.Context, done func()
 	}
 }
 
-// end ends all waits, and those that begin later. The first reason holds.
+// end ends all current and future waits. The first reason is kept.
 func (w *waits) end(reason error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

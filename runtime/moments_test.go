@@ -276,13 +276,13 @@ func TestRollback(t *testing.T) {
 	w.Registry.Forget()
 	_, err = run(t, w, req)
 	var failed *runtime.RunError
-	if !errors.As(err, &failed) || !strings.Contains(failed.Failed[0].Error, "the registry does not keep it any more") {
+	if !errors.As(err, &failed) || !strings.Contains(failed.Failed[0].Error, "the registry no longer has it") {
 		t.Errorf("Run without the images = %v", err)
 	}
 	for id, want := range map[string]string{
-		"nothing":  "run nothing of environment staging: not found; pipe history staging lists those that are kept",
-		stopRun.ID: "run " + stopRun.ID + " was no deploy but a stop",
-		"20":       `"20" is part of `,
+		"nothing":  "run nothing of environment staging: not found; pipe history staging lists the stored runs",
+		stopRun.ID: "run " + stopRun.ID + " was a stop, not a deploy",
+		"20":       `"20" matches `,
 	} {
 		if _, err := rt.Rollback(ctx, staging, id); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Rollback(%s) = %v, want %q", id, err, want)
@@ -337,7 +337,7 @@ func TestRollbackUnreachable(t *testing.T) {
 	}
 	_, err = run(t, w, req)
 	var failed *runtime.RunError
-	if !errors.As(err, &failed) || failed.Failed[0].Service != "cache" || !strings.Contains(failed.Failed[0].Error, "the registry does not keep it any more") {
+	if !errors.As(err, &failed) || failed.Failed[0].Service != "cache" || !strings.Contains(failed.Failed[0].Error, "the registry no longer has it") {
 		t.Errorf("Run without the image = %v", err)
 	}
 	if got := replicas(); got != 2 {

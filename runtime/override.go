@@ -10,27 +10,26 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Skip leaves services out of the environment's runs (E4), whatever the
-// Pipelinefile says, until Unskip.
+// Skip leaves services out of the environment's runs (E4), regardless of the
+// Pipelinefile, until Unskip.
 func (r *Runtime) Skip(ctx context.Context, key EnvironmentKey, services ...string) error {
 	return r.override(ctx, key, services, false, func(o *Override) { o.Skip = new(true) })
 }
 
-// Unskip lets the environment's runs act on services again (E4), also on those
-// that the Pipelinefile skips.
+// Unskip includes services in the environment's runs again (E4), even if the
+// Pipelinefile skips them.
 func (r *Runtime) Unskip(ctx context.Context, key EnvironmentKey, services ...string) error {
 	return r.override(ctx, key, services, true, func(o *Override) { o.Skip = new(false) })
 }
 
-// Move puts services into another stage of the environment (S6); with an empty
-// stage they are again where the Pipelinefile has them.
+// Move moves services to another stage in the environment (S6); an empty
+// stage removes the override.
 func (r *Runtime) Move(ctx context.Context, key EnvironmentKey, stage string, services ...string) error {
 	return r.override(ctx, key, services, stage == "", func(o *Override) { o.Stage = stage })
 }
 
-// override changes the overrides of services, which the plan must have. Where
-// back is set, an override is taken back: that is also done to a service that
-// the plan does not have any more.
+// override changes the overrides of services, which must be in the plan. If back is
+// set, it removes an override, even of a service that is no longer in the plan.
 func (r *Runtime) override(ctx context.Context, key EnvironmentKey, services []string, back bool, change func(*Override)) error {
 	return r.edit(ctx, key, func(env *Environment) error {
 		p := env.Plan
@@ -62,7 +61,7 @@ func (r *Runtime) override(ctx context.Context, key EnvironmentKey, services []s
 	})
 }
 
-// noStage is the error about a stage that p does not have.
+// noStage returns the error for a stage that p does not have.
 func noStage(p *plan.Plan, name string) error {
 	var all []string
 	for _, st := range p.Stages {
@@ -75,8 +74,8 @@ func noStage(p *plan.Plan, name string) error {
 	return fmt.Errorf("pipeline %s has no stage %q%s; it has %s", p.Pipeline.Name, name, hint, strings.Join(all, ", "))
 }
 
-// edit changes an environment that there is. Who changes it at the same time
-// loses nothing: the change is made anew on what that one wrote.
+// edit changes an existing environment. After a concurrent change it retries on the new
+// version, so that no change is lost.
 func (r *Runtime) edit(ctx context.Context, key EnvironmentKey, change func(*Environment) error) error {
 	for {
 		env, err := r.Store.Environment(ctx, key)

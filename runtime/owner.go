@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// The labels that say of an object in a cluster which environment it belongs to (E6).
+// The labels of an object in a cluster that name the environment which owns it (E6).
 const (
 	// LabelPipeline is the label with the pipeline of the owner.
 	LabelPipeline = "pipelinefile.github.io/pipeline"
@@ -13,8 +13,8 @@ const (
 	LabelEnvironment = "pipelinefile.github.io/environment"
 )
 
-// OwnerOf returns the environment to which an object with these labels belongs;
-// the zero key if it has no owner.
+// OwnerOf returns the environment that owns an object with these labels,
+// or the zero key if it has no owner.
 func OwnerOf(labels map[string]string) EnvironmentKey {
 	key := EnvironmentKey{labels[LabelPipeline], labels[LabelEnvironment]}
 	if key.Pipeline == "" || key.Name == "" {
@@ -23,8 +23,8 @@ func OwnerOf(labels map[string]string) EnvironmentKey {
 	return key
 }
 
-// Labels returns the labels of what belongs to the environment; a part of the key
-// that is empty has none.
+// Labels returns the labels of objects that belong to the environment. An empty part of
+// the key has no label.
 func (k EnvironmentKey) Labels() map[string]string {
 	labels := make(map[string]string)
 	if k.Pipeline != "" {
@@ -37,7 +37,7 @@ func (k EnvironmentKey) Labels() map[string]string {
 }
 
 // Namesakes returns the other environments that would have the same namespace:
-// "shop" and "dev-eu" share theirs with "shop-dev" and "eu".
+// pipeline "shop" and environment "dev-eu" have the same one as "shop-dev" and "eu".
 func (k EnvironmentKey) Namesakes() []EnvironmentKey {
 	var all []EnvironmentKey
 	namespace := k.Namespace()
@@ -55,20 +55,20 @@ func (k EnvironmentKey) String() string {
 	return fmt.Sprintf("environment %s of pipeline %s", k.Name, k.Pipeline)
 }
 
-// An OwnedError is an object that an environment would use and that belongs to
+// An OwnedError means that an environment cannot use an object because it has
 // another owner: a namespace, or a release or a Secret in it (SPEC E6). Nothing
 // was written.
 type OwnedError struct {
-	Key   EnvironmentKey // that would use it
+	Key   EnvironmentKey // the environment that would use it
 	Kind  string         // "namespace", or "release" or "Secret" in it
 	Name  string         // of a release or a Secret
 	Owner EnvironmentKey // zero: another tool made the release, and Request.TakeOver is not set
-	// Exists says that Key has a record from before namespaces had owners. Its
-	// deletion removes what is its own, and nothing else.
+	// Exists reports whether Key has a record from before namespaces had owners.
+	// Deleting it removes only its own objects.
 	Exists bool
 }
 
-// Error says what belongs to whom.
+// Error names the object and its owner.
 func (e *OwnedError) Error() string {
 	object := "namespace " + e.Key.Namespace()
 	if e.Name != "" {
@@ -80,15 +80,15 @@ func (e *OwnedError) Error() string {
 	return fmt.Sprintf("%s belongs to %v, and cannot be used for %v", object, e.Owner, e.Key)
 }
 
-// An ElsewhereError is an environment whose state is kept in another namespace
-// than the store that was asked keeps it (SPEC E1). Nothing was written: a second
-// state would have a lock of its own.
+// An ElsewhereError means that the state of an environment is kept in a different
+// namespace than the one that the store uses (SPEC E1). Nothing was written: a second
+// state would have its own lock.
 type ElsewhereError struct {
 	Key       EnvironmentKey
-	Namespace string // in which the state is kept
+	Namespace string // the namespace of the state
 }
 
-// Error says where the state is kept.
+// Error names the namespace of the state.
 func (e *ElsewhereError) Error() string {
 	if e.Namespace == e.Key.Namespace() {
 		return fmt.Sprintf("the state of %v is kept in its own namespace %s", e.Key, e.Namespace)
@@ -96,8 +96,8 @@ func (e *ElsewhereError) Error() string {
 	return fmt.Sprintf("the state of %v is kept in namespace %s", e.Key, e.Namespace)
 }
 
-// ownReleases splits what is deployed in the namespace of key into what belongs to
-// it and what does not.
+// ownReleases splits the releases in the namespace of key into those that belong to
+// key and the others.
 func ownReleases(all map[string]Deployed, key EnvironmentKey) (own, others map[string]Deployed) {
 	own, others = make(map[string]Deployed), make(map[string]Deployed)
 	for name, d := range all {

@@ -8,14 +8,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Preview says what Run of req would do with each service, and why, in running
-// order. It changes nothing and takes no lease. The steps are exact but for one
-// case: a service whose image is to be built is said to be deployed, and may
-// turn out to be unchanged if the build gives what is deployed already.
+// Preview returns what Run of req would do with each service, and why, in running
+// order. It changes nothing and takes no lease. The steps are exact except in one
+// case: a service whose image must be built is reported as deployed, but is
+// unchanged if the build produces the image that is already deployed.
 //
-// The releases that the run would prune come last; they are in no stage.
+// The releases that the run would prune come last; they have no stage.
 //
-// Where it can be told now that the run would fail, the error is a *RunError,
+// If it is already known that the run would fail, the error is a *RunError,
 // and the steps are complete.
 func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err error) {
 	req.complete()
@@ -37,7 +37,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 		}
 	}
 	var failed []ServiceRecord
-	made := make(map[*image]string) // by which service
+	made := make(map[*image]string) // the service that each image is built for
 	var warnings map[string][]plan.Diagnostic
 	if req.Action == Deploy {
 		warnings = x.warnings()
@@ -107,13 +107,13 @@ func (r *run) step(s *service, made map[*image]string) Step {
 		step.Do = Unchanged
 	}
 	if _, deployed := r.deployed[s.Name]; deployed && s.image != nil && s.image.byDigest == "" {
-		return step // whether it differs cannot be said before it is built
+		return step // whether it differs is not known before it is built
 	}
 	step.Why = sentence(step.Why, why)
 	return step
 }
 
-// sentence joins what is not empty.
+// sentence joins the parts that are not empty.
 func sentence(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
 }

@@ -75,15 +75,15 @@ func TestPreview(t *testing.T) {
 	p.Service("chart").Values = map[string]any{"a": 1}
 	want = []runtime.Step{
 		{Stage: "1", Service: "redis", Image: "mirror", Do: "deploying", Why: "redis:7 is not in the registry; changed"},
-		{Stage: "1", Service: "migrate", Do: "unchanged", Why: "deployed as it is"},
-		{Stage: "2", Service: "api", Do: "unchanged", Why: "deployed as it is"},
+		{Stage: "1", Service: "migrate", Do: "unchanged", Why: "already deployed"},
+		{Stage: "2", Service: "api", Do: "unchanged", Why: "already deployed"},
 		{Stage: "2", Service: "web", Image: "build", Do: "deploying", Why: "no image of this source in the registry"},
 		{Stage: "2", Service: "chart", Do: "deploying", Why: "changed"},
-		{Stage: "2", Service: "maker", Do: "unchanged", Why: "deployed as it is"},
-		{Stage: "2", Service: "waits", Do: "unchanged", Why: "deployed as it is"},
+		{Stage: "2", Service: "maker", Do: "unchanged", Why: "already deployed"},
+		{Stage: "2", Service: "waits", Do: "unchanged", Why: "already deployed"},
 		{Stage: "2", Service: "left-out", Do: "skipped", Why: "skipped"},
-		{Stage: "3", Service: "late", Do: "unchanged", Why: "deployed as it is"},
-		{Stage: "3", Service: "tool", Do: "unchanged", Why: "deployed as it is"},
+		{Stage: "3", Service: "late", Do: "unchanged", Why: "already deployed"},
+		{Stage: "3", Service: "tool", Do: "unchanged", Why: "already deployed"},
 	}
 	if diff := cmp.Diff(want, preview(runtime.Request{Plan: p})); diff != "" {
 		t.Errorf("after changes (-want +got):\n%s", diff)

@@ -9,13 +9,13 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Redact returns b with what hide makes of each string in it that quotes a
-// program or a server: its output, an error, a reason. Names stay as they are, so
-// that they can be looked up. Every type of event says for itself which strings
-// are which; one that does not is not a Body.
+// Redact returns b with hide applied to each string that may quote a
+// program or a server: output, errors, reasons. Names are not changed, so
+// that they can be looked up. Each event type implements this itself, because Body
+// requires it.
 func Redact(b Body, hide func(string) string) Body { return b.redacted(hide) }
 
-// redacting returns a callback that hands on to call what is redacted. Both call
+// redacting returns a callback that redacts events and passes them to call. Both call
 // and hide may be nil.
 func redacting(call func(Event), hide func(string) string) func(Event) {
 	if call == nil || hide == nil {
@@ -139,17 +139,17 @@ func redactLines(lines []string, hide func(string) string) []string {
 	return lines
 }
 
-// redactError returns an error that is the same to errors.Is and errors.As, and in
-// which hide finds nothing. Without hide it is err itself.
+// redactError returns an error that behaves like err for errors.Is and errors.As, and
+// whose text is redacted by hide. If hide is nil, it returns err itself.
 func redactError(err error, hide func(string) string) error {
-	if _, done := err.(*redactedError); err == nil || done || hide == nil { //nolint:errorlint // what wraps one has text of its own
+	if _, done := err.(*redactedError); err == nil || done || hide == nil { //nolint:errorlint // an error that wraps one has its own text
 		return err
 	}
 	return &redactedError{err, hide}
 }
 
 // A redactedError is an error whose text is redacted. It does not unwrap to the
-// original, so that nobody gets at its text.
+// original, so that its text is not accessible.
 type redactedError struct {
 	err  error
 	hide func(string) string
@@ -157,15 +157,15 @@ type redactedError struct {
 
 func (e *redactedError) Error() string { return e.hide(e.err.Error()) }
 
-// Format writes the text whatever the verb, so that %#v shows no more than %v.
+// Format writes the text for every verb, so that %#v shows no more than %v.
 func (e *redactedError) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(e.Error())) }
 
 // Is reports whether the original is target.
 func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// As finds what errors.As finds in the original. Builds and releases that failed, and
-// waits for Secrets, are redacted, too; of others those are not found that say what is to
-// be hidden.
+// As is errors.As on the original. Errors of builds, releases and waits for Secrets are
+// redacted, too; errors of other types are not found if their text contains something to
+// redact.
 func (e *redactedError) As(target any) bool {
 	if !errors.As(e.err, target) {
 		return false

@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// Orphans returns the releases in an environment that pipe has deployed, and
-// whose service its last plan does not have any more (D5), by name.
+// Orphans returns the names of the releases in an environment that pipe has deployed
+// and whose service is no longer in its last plan (D5), sorted.
 func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]string, error) {
 	env, err := r.Store.Environment(ctx, key)
 	if err != nil {
@@ -36,9 +36,9 @@ func orphans(deployed map[string]Deployed, known func(string) bool) []string {
 	return names
 }
 
-// pruned returns the releases that are deleted as the plan does not have their
-// service any more: at the end of a deploy, if the request says so, and of the
-// deletion of the environment.
+// pruned returns the releases that are deleted because their service is no longer in the
+// plan: at the end of a deploy, if the request says so, and when the environment is
+// deleted.
 func (r *run) pruned() []string {
 	whole := len(r.req.Services) == 0
 	if !(r.req.Action == Deploy && r.req.Prune || r.req.Action == Delete && whole) {
@@ -47,7 +47,7 @@ func (r *run) pruned() []string {
 	return orphans(r.deployed, func(name string) bool { return r.scope.plan.Service(name) != nil })
 }
 
-// prune deletes the releases that are pruned.
+// prune deletes the releases to prune.
 func (r *run) prune(ctx context.Context) error {
 	var tasks []*sched.Task
 	for _, name := range r.toPrune() {
@@ -72,8 +72,8 @@ func (r *run) prune(ctx context.Context) error {
 	return err
 }
 
-// toPrune returns the releases to prune now: of a session also those that older runs
-// have deployed, or deploy, since this one looked.
+// toPrune returns the releases to prune now. In a session these include releases that
+// older runs have deployed, or are deploying, since this one looked.
 func (r *run) toPrune() []string {
 	names := r.pruned()
 	if r.Turn == nil || !r.req.Prune {
@@ -101,12 +101,12 @@ func (r *run) pruneOne(ctx context.Context, name string) error {
 	return nil
 }
 
-// remove ends an environment whose services are deleted: what is left of them
-// and the namespace, then its state. Killed anywhere in it, the environment is
-// still there, to be deleted again (A6).
+// remove removes an environment whose services are deleted: their leftovers
+// and the namespace, then its state. If the process is killed at any point, the
+// environment still exists and can be deleted again (A6).
 //
-// The lease may go with the namespace. Whoever makes the environment anew has
-// another one, and then nothing may be removed any more.
+// The lease may be deleted with the namespace. If the environment is re-created, it has
+// a new lease, and nothing may be removed any more.
 func (r *run) remove(ctx context.Context, lease Lease) error {
 	key := r.req.Environment
 	emit := func(b Body) { r.track.events.Send("", "", b) }
@@ -122,8 +122,8 @@ func (r *run) remove(ctx context.Context, lease Lease) error {
 	return r.Store.Delete(late, key)
 }
 
-// vanished removes the namespace of an environment that went while its lease was
-// waited for: the lease has made it anew.
+// vanished removes the namespace of an environment that was deleted while a run waited
+// for its lease: acquiring the lease has re-created the namespace.
 func (r *Runtime) vanished(ctx context.Context, key EnvironmentKey) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer stop()

@@ -6,9 +6,9 @@ import (
 )
 
 // Restart rolls the pods of the one service that req names, as [Runtime.Run] does,
-// as soon as no run of the session is at work on the service. A run that deploys
-// the service as it is waits for the restart; one that has another release of it to
-// write ends it, and its error then wraps [ErrStale] (SPEC W3).
+// as soon as no run of the session is working on the service. A run that would not
+// change the service waits for the restart; a run that must write another release of it
+// ends the restart, whose error then wraps [ErrStale] (SPEC W3).
 func (s *Session) Restart(ctx context.Context, req Request) (*RunRecord, error) {
 	if req.Action != Restart || len(req.Services) != 1 {
 		return nil, fmt.Errorf("a session restarts one service; it cannot %s %d", req.Action, len(req.Services))
@@ -24,7 +24,7 @@ func (s *Session) Restart(ctx context.Context, req Request) (*RunRecord, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var outcome error
-	if err != nil { // who waits for it looks for itself: the pods may not be ready
+	if err != nil { // waiters must look again: the pods may not be ready
 		outcome = ErrStale
 		delete(s.left, name)
 	}
@@ -32,8 +32,8 @@ func (s *Session) Restart(ctx context.Context, req Request) (*RunRecord, error) 
 	return record, err
 }
 
-// restarting waits until nobody is at work on a service, and says that it is being
-// restarted: as the release that the session left.
+// restarting waits until no run is working on a service, and records that it is being
+// restarted with the release that the session left.
 func (s *Session) restarting(ctx context.Context, name string, cancel context.CancelCauseFunc) (*act, error) {
 	for {
 		s.mu.Lock()

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Rollback returns the request that brings an environment back to what a run
-// has deployed, given by its ID or by a part of it that no other begins or ends
-// with: the plan of that run, with its images, by digest. What the run skipped
-// is left out, and so is, of a run of named services, all else. Overrides are
-// those of today.
+// Rollback returns the request that rolls an environment back to what a run
+// has deployed: the plan of that run, with its images, by digest. The run is given by
+// its ID or by a unique prefix or suffix of it. Services that the run skipped
+// are left out; if the run was limited to some services, so are all others. The
+// current overrides apply.
 func (r *Runtime) Rollback(ctx context.Context, key EnvironmentKey, run string) (Request, error) {
 	runs, err := r.Store.Runs(ctx, key)
 	if err != nil {
@@ -26,13 +26,13 @@ func (r *Runtime) Rollback(ctx context.Context, key EnvironmentKey, run string) 
 	}
 	switch {
 	case record.Action != Deploy:
-		return Request{}, fmt.Errorf("run %s was no deploy but a %s: there is nothing that could be gone back to", id, record.Action)
+		return Request{}, fmt.Errorf("run %s was a %s, not a deploy; cannot roll back to it", id, record.Action)
 	case record.End.IsZero():
-		return Request{}, fmt.Errorf("run %s has not ended, or its process died: choose one that succeeded", id)
+		return Request{}, fmt.Errorf("run %s has not ended, or its process died; choose a run that succeeded", id)
 	case record.Error != "":
-		return Request{}, fmt.Errorf("run %s failed (%s): choose one that succeeded", id, record.Error)
+		return Request{}, fmt.Errorf("run %s failed (%s); choose a run that succeeded", id, record.Error)
 	case record.Plan == nil:
-		return Request{}, fmt.Errorf("run %s was recorded without its plan, by an older version of pipe: it cannot be gone back to", id)
+		return Request{}, fmt.Errorf("run %s was recorded without its plan, by an older version of pipe; cannot roll back to it", id)
 	}
 	req := Request{
 		Action: Deploy, Environment: key, Plan: record.Plan, Commit: record.Commit, RollbackTo: id,
@@ -49,12 +49,12 @@ func (r *Runtime) Rollback(ctx context.Context, key EnvironmentKey, run string) 
 	if len(record.Services) == len(record.Plan.Services) {
 		req.Services = nil
 	} else if len(req.Services) == 0 {
-		return Request{}, fmt.Errorf("run %s deployed nothing: there is nothing that could be gone back to", id)
+		return Request{}, fmt.Errorf("run %s deployed nothing; cannot roll back to it", id)
 	}
 	return req, nil
 }
 
-// findRun returns the ID that part is meant to be.
+// findRun returns the ID of the run that part identifies.
 func findRun(key EnvironmentKey, runs []RunRecord, part string) (string, error) {
 	var found []string
 	for _, r := range runs {
@@ -67,9 +67,9 @@ func findRun(key EnvironmentKey, runs []RunRecord, part string) (string, error) 
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("run %s of environment %s: %w; pipe history %s lists those that are kept", part, key.Name, ErrNotFound, key.Name)
+		return "", fmt.Errorf("run %s of environment %s: %w; pipe history %s lists the stored runs", part, key.Name, ErrNotFound, key.Name)
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("%q is part of %d runs: %s", part, len(found), some(found, 5))
+	return "", fmt.Errorf("%q matches %d runs: %s", part, len(found), some(found, 5))
 }

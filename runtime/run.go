@@ -17,46 +17,46 @@ import (
 )
 
 // ErrLeaseLost is the cause of the cancellation of a run that could not renew
-// its lease (A5): another run may have the environment by now.
-var ErrLeaseLost = errors.New("the lease of the environment was lost: another run may have it by now")
+// its lease (A5): another run may hold the environment now.
+var ErrLeaseLost = errors.New("the lease of the environment was lost; another run may hold it now")
 
-// finishTime bounds what is still written after a run was cancelled.
+// finishTime is the time limit for writes after a run was cancelled.
 const finishTime = 15 * time.Second
 
-// A run is one action on its way.
+// A run is one action in progress.
 type run struct {
 	*Runtime
-	*Turn     // nil: the run is of no session
+	*Turn     // nil: the run belongs to no session
 	req       Request
 	namespace string
-	env       *Environment // without a Revision: there is none yet
+	env       *Environment // without a Revision: it does not exist yet
 	scope     *scope
 	track     *tracker
 	claimed   bool // the namespace belongs to the environment
 
-	// What look finds out.
+	// Set by look.
 	images   []*image            // in running order of the stages that first need them
-	deployed map[string]Deployed // of the environment
-	others   map[string]Deployed // what else is in its namespace
-	missing  []MissingSecret     // that services which are deployed need
+	deployed map[string]Deployed // releases of the environment
+	others   map[string]Deployed // other releases in its namespace
+	missing  []MissingSecret     // of the services to be deployed
 
 	waits waits
-	// Of a session: writes down that the run has begun. Services need it. Nil: that is
-	// written down already.
+	// In a session: records that the run has started. Services depend on it. Nil: that is
+	// already recorded.
 	beginning *sched.Task
 }
 
 // Run carries out req under the lease of the environment. It returns when
-// nothing of it runs any more, its events are delivered and the lease is
-// released. Beside that it deletes environments whose time is over (E3).
+// all its work has ended, its events are delivered and the lease is
+// released. Concurrently it deletes expired environments (E3).
 //
-// The record is complete whatever happened, and nil only if the run did not come
-// to start: the request was wrong, or the environment is locked, which is a
-// *LockedError, or, of one that waited, a *SupersededError. If services failed,
-// the error is a *RunError. If ctx was cancelled the error wraps its cause, if
-// somebody cancelled the run from elsewhere a *CancelledError, if the time of the
-// request was over ErrTimeout, and if the lease was lost ErrLeaseLost; these wrap
-// the *RunError, too, if services had failed before.
+// The record is always complete. It is nil only if the run did not start:
+// the request is invalid, or the environment is locked, which is a
+// *LockedError or, for a run that waited, a *SupersededError. If services failed,
+// the error is a *RunError. If ctx was cancelled, the error wraps its cause; if
+// the run was cancelled by another process, a *CancelledError; if the request timed
+// out, ErrTimeout; and if the lease was lost, ErrLeaseLost. These also wrap
+// the *RunError if services had failed before.
 func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
 	req.collect = true
 	return r.run(ctx, req)
@@ -88,7 +88,7 @@ func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err 
 	if err != nil {
 		return nil, err
 	}
-	if x == nil { // of a session that has the namespace, in which a run seldom has to wait
+	if x == nil { // in a session that owns the namespace, in which a run rarely waits
 		x, err = r.open(ctx, req)
 	} else {
 		x, err = x.underLock(ctx, req, waited)
@@ -109,7 +109,7 @@ func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err 
 	return record, err
 }
 
-// complete gives the fields that are not set their defaults.
+// complete sets unset fields to their defaults.
 func (req *Request) complete() {
 	if req.OnFailure == "" {
 		req.OnFailure = Rollback
@@ -120,13 +120,13 @@ func (req *Request) complete() {
 	}
 }
 
-// open checks a complete request and reads what it is about.
+// open checks a complete request and reads its environment.
 func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if _, ok := verb[req.Action]; !ok {
-		return nil, fmt.Errorf("there is no action %q; the actions are deploy, stop, start, restart, delete", req.Action)
+		return nil, fmt.Errorf("unknown action %q; the actions are deploy, stop, start, restart, delete", req.Action)
 	}
 	if p := req.Plan; p != nil && p.Pipeline.Name != req.Environment.Pipeline {
-		return nil, fmt.Errorf("the plan is of pipeline %s, the environment of pipeline %s", p.Pipeline.Name, req.Environment.Pipeline)
+		return nil, fmt.Errorf("the plan belongs to pipeline %s, the environment to pipeline %s", p.Pipeline.Name, req.Environment.Pipeline)
 	}
 	key := req.Environment
 	if key.Name == "" || key.Pipeline == "" {
@@ -136,10 +136,10 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	var damaged *DamagedError
 	switch {
 	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
-		// All that it has goes, in no order, as that of releases without a service.
+		// All its releases are deleted, in no order, as releases without a service.
 		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}}
 	case errors.Is(err, ErrNotFound) && req.Plan == nil:
-		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists those that there are", key.Name, key.Pipeline, ErrNotFound)
+		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists the existing ones", key.Name, key.Pipeline, ErrNotFound)
 	case errors.Is(err, ErrNotFound):
 		if err := checkName(key); err != nil {
 			return nil, err
@@ -168,7 +168,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 }
 
 // read returns the environment of a request, and whether it owns its namespace.
-// One whose namespace belongs to another can only be deleted.
+// An environment whose namespace belongs to another one can only be deleted.
 func (r *Runtime) read(ctx context.Context, req Request) (env *Environment, claimed bool, err error) {
 	var ownErr error
 	var wg sync.WaitGroup
@@ -190,8 +190,8 @@ func (r *Runtime) read(ctx context.Context, req Request) (env *Environment, clai
 	return env, claimed, err
 }
 
-// claim makes the namespace one that the environment owns, before anything is
-// written (E6). A deletion needs none.
+// claim makes the environment the owner of its namespace, before anything is
+// written (E6). A deletion claims nothing.
 func (r *run) claim(ctx context.Context) error {
 	if r.claimed || r.req.Action == Delete {
 		return nil
@@ -199,9 +199,9 @@ func (r *run) claim(ctx context.Context) error {
 	return r.Store.Claim(ctx, r.req.Environment)
 }
 
-// underLock returns the run as it is opened again if the environment has changed
-// since it was read, before the lease was taken: another run may have saved
-// another plan, or deleted it all.
+// underLock opens the run again if the environment has changed
+// since it was read, before the lease was acquired: another run may have saved
+// another plan, or deleted the environment.
 func (r *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
 	r, err := r.reopen(ctx, req, waited)
 	if err == nil {
@@ -228,8 +228,8 @@ func (r *run) reopen(ctx context.Context, req Request, waited bool) (*run, error
 	return r.open(ctx, req)
 }
 
-// underLease does the work of the run, writes its record down and releases the
-// lease. The context of the work ends when the lease is lost.
+// underLease does the work of the run, stores its record and releases the
+// lease. The context of the work is cancelled when the lease is lost.
 func (r *run) underLease(ctx context.Context, lease Lease, events *Stream) (*RunRecord, error) {
 	work, cancel := context.WithCancelCause(underFence(ctx, lease))
 	watched := make(chan struct{})
@@ -255,18 +255,18 @@ func (r *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 		err = join(err, saveErr)
 	} else if err == nil && r.req.Action == Delete && len(r.req.Services) == 0 {
 		if err = redactError(r.remove(ctx, lease), r.track.hide); err != nil {
-			// It tells why the next one finds half an environment.
+			// The record explains why the environment is incomplete.
 			record.Error = err.Error()
 			_ = r.Store.AddRun(late, r.req.Environment, record)
 		}
 	}
 	if errors.Is(err, ErrLeaseLost) {
-		// Whoever has the lease now says what is deployed.
+		// The current holder of the lease records what is deployed.
 	} else if noteErr := r.saveImages(late, record); noteErr != nil {
-		r.track.warn(fmt.Sprintf("which images are deployed in environment %s could not be noted, so that jobs that run on stop or delete may have to be built anew: %v", r.req.Environment.Name, noteErr))
+		r.track.warn(fmt.Sprintf("the deployed images of environment %s could not be recorded, so jobs that run on stop or delete may have to be built again: %v", r.req.Environment.Name, noteErr))
 	}
 	if releaseErr := release(ctx, lease); releaseErr != nil {
-		// It expires by itself: the run is what it is.
+		// It expires by itself: the result of the run does not change.
 		r.track.warn(fmt.Sprintf("the lease of environment %s could not be released: %v", r.req.Environment.Name, releaseErr))
 	}
 	if err = redactError(err, r.track.hide); err != nil {
@@ -275,7 +275,7 @@ func (r *run) underLease(ctx context.Context, lease Lease, events *Stream) (*Run
 	return &record, err
 }
 
-// carryOut does what is to be done, and returns when every service has ended.
+// carryOut does the work, and returns when every service has ended.
 func (r *run) carryOut(ctx context.Context) error {
 	r.track.start(r.namespace)
 	var err error
@@ -324,7 +324,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	return r.track.outcome(err)
 }
 
-// warnings returns, by service, what look has found that may go wrong with it.
+// warnings returns, by service, the warnings of look.
 func (r *run) warnings() map[string][]plan.Diagnostic {
 	out := r.absent()
 	for _, found := range []map[string][]plan.Diagnostic{r.tagged(), r.unmade()} {
@@ -335,7 +335,7 @@ func (r *run) warnings() map[string][]plan.Diagnostic {
 	return out
 }
 
-// absent returns, by service, warnings of skipped services that it uses and that
+// absent returns, by service, warnings about skipped services that it uses and that
 // are not deployed.
 func (r *run) absent() map[string][]plan.Diagnostic {
 	acted := make(map[string]bool)
@@ -356,7 +356,7 @@ func (r *run) absent() map[string][]plan.Diagnostic {
 	return out
 }
 
-// work does what look has found that there is to do.
+// work does the work that look has determined.
 func (r *run) work(ctx context.Context) error {
 	if r.req.RollbackTo != "" {
 		if err := r.savePlan(ctx); err != nil {
@@ -377,9 +377,9 @@ func (r *run) work(ctx context.Context) error {
 	return err
 }
 
-// begin writes down that the run has started and, of a deploy, what of: should
-// it die, the environment can be stopped and deleted all the same (A6). To go back
-// may turn out to be impossible: the plan then stays the one that is deployed.
+// begin records that the run has started and, for a deploy, its plan: if the process
+// dies, the environment can still be stopped and deleted (A6). A rollback may turn out
+// to be impossible, so it does not replace the recorded plan.
 func (r *run) begin(ctx context.Context) error {
 	if r.req.Action == Deploy && r.req.RollbackTo == "" {
 		if err := r.savePlan(ctx); err != nil {
@@ -389,7 +389,7 @@ func (r *run) begin(ctx context.Context) error {
 	return r.Store.AddRun(ctx, r.req.Environment, r.track.snapshot())
 }
 
-// savePlan makes the plan the environment's last one.
+// savePlan stores the plan as the environment's last one.
 func (r *run) savePlan(ctx context.Context) error {
 	if same, err := samePlan(r.env.Plan, r.req.Plan); err != nil || same && r.env.Revision != "" {
 		return err
@@ -397,8 +397,8 @@ func (r *run) savePlan(ctx context.Context) error {
 	return r.save(ctx, func(env *Environment) { env.Plan = r.req.Plan })
 }
 
-// saveImages notes which images are deployed. From then on they need not be
-// built or looked for, wherever the environment is acted on.
+// saveImages records the deployed images. From then on they need not be
+// built or looked up, on any machine.
 func (r *run) saveImages(ctx context.Context, record RunRecord) error {
 	if r.req.Action != Deploy {
 		return nil
@@ -423,8 +423,8 @@ func (r *run) saveImages(ctx context.Context, record RunRecord) error {
 	return r.save(ctx, func(env *Environment) { env.Images = images(env) })
 }
 
-// save changes the environment. Others write overrides at the same time, without
-// the lease: their writes are kept.
+// save changes the environment. Overrides may be written concurrently, without
+// the lease: those writes are kept.
 func (r *run) save(ctx context.Context, change func(*Environment)) error {
 	for {
 		change(r.env)
@@ -444,7 +444,7 @@ func (r *run) save(ctx context.Context, change func(*Environment)) error {
 	}
 }
 
-// newEnvironment returns the environment that the first deploy of p makes.
+// newEnvironment returns the environment that the first deploy of p creates.
 func newEnvironment(key EnvironmentKey, p *plan.Plan) *Environment {
 	ref := p.Environment
 	env := &Environment{Key: key, Kind: ref.Kind, Source: ref.Source, Branch: ref.Branch}
@@ -466,8 +466,8 @@ func samePlan(a, b *plan.Plan) (bool, error) {
 	return da == db, err
 }
 
-// preparation returns what is done beside looking: the namespace is made ready
-// for the first release.
+// preparation returns the tasks that run concurrently with the lookups: they prepare the
+// namespace for the first release.
 func (r *run) preparation() []*sched.Task {
 	if r.req.Action != Deploy {
 		return nil
@@ -485,10 +485,10 @@ func (r *run) preparation() []*sched.Task {
 }
 
 // foreseen reports whether the run would fail for reasons that are known before
-// anything is changed, and ends the services that are at fault: those of the first
-// such stage fail, and later ones are cancelled, as they would not have been reached,
-// with the reason for which they would fail. A run that keeps going does what it can
-// all the same.
+// anything is changed, and ends the services that would fail: those of the first
+// such stage fail, and those of later stages are cancelled, because they would not have
+// been reached, with the reason why they would fail. With KeepGoing the run does what it
+// can anyway.
 func (r *run) foreseen() bool {
 	if r.req.KeepGoing {
 		return false
@@ -529,7 +529,7 @@ func (r *run) newRecord() RunRecord {
 	return record
 }
 
-// newID returns an ID that sorts by time and that nobody else makes.
+// newID returns a unique ID that sorts by time.
 func newID(now time.Time) string {
 	var random [4]byte
 	rand.Read(random[:])

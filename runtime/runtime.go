@@ -1,5 +1,5 @@
-// Package runtime carries out plans: it has images built, keeps them in a
-// registry and has releases deployed, stage by stage. It knows BuildKit, Helm
+// Package runtime carries out plans: it builds images, stores them in a
+// registry and deploys releases, stage by stage. It uses BuildKit, Helm
 // and Kubernetes only through the small interfaces of contract.go.
 package runtime
 
@@ -9,20 +9,20 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Runtime carries out actions. All fields but Hide must be set.
+// A Runtime carries out actions on environments. All fields except Hide are required.
 type Runtime struct {
 	Builder  Builder
 	Registry Registry
 	Deployer Deployer
 	Store    Store
 	Locker   Locker
-	// Hide returns what takes the values of secrets out of a string (D4). The events,
-	// records and errors of a run of p pass through it; the names that p has should
-	// be left as they are. Nil: nothing is taken out.
+	// Hide returns a function that redacts the values of secrets in a string (D4). It
+	// is applied to the events, records and errors of a run of p, and should not change
+	// the names in p. Nil: nothing is redacted.
 	Hide func(p *plan.Plan) func(string) string
 }
 
-// hider returns what takes the values of secrets out of what a run of p says, or nil.
+// hider returns the function that redacts the output of a run of p, or nil.
 func (r *Runtime) hider(p *plan.Plan) func(string) string {
 	if r.Hide == nil {
 		return nil
@@ -39,12 +39,12 @@ const (
 	Stop    Action = "stop"
 	Restart Action = "restart"
 	Delete  Action = "delete"
-	// Start takes a stop back: what is deployed runs as it ran before. It needs
-	// no image, no source and no secret.
+	// Start reverses a stop: deployed services run as before. It requires
+	// no image, source or secret.
 	Start Action = "start"
 )
 
-// OnFailure says what happens to a release whose upgrade failed (A8).
+// OnFailure decides what happens to a release whose upgrade failed (A8).
 type OnFailure string
 
 // What can happen to a release whose upgrade failed.
@@ -57,45 +57,45 @@ const (
 type Request struct {
 	Action      Action
 	Environment EnvironmentKey    // default: what the plan was evaluated for
-	Plan        *plan.Plan        // as the Pipelinefile says it, without overrides; nil: the last plan of the environment
+	Plan        *plan.Plan        // as evaluated, without overrides; nil: the last plan of the environment
 	Services    []string          // nil: the whole environment
-	TakeOver    bool              // deploy: also what another tool has deployed under the name of a service (E6)
-	Prune       bool              // deploy: also delete the releases whose service is not in the plan any more (D5)
-	KeepVolumes bool              // delete of an environment: its volumes and the credentials of its databases stay (D6)
-	Images      map[string]string // by service: deploy this image, by digest, and build and copy none
-	RollbackTo  string            // ID of the run that is gone back to; kept in the record
+	TakeOver    bool              // deploy: take over releases that another tool deployed under the name of a service (E6)
+	Prune       bool              // deploy: also delete releases whose service is no longer in the plan (D5)
+	KeepVolumes bool              // delete of an environment: keep its volumes and the credentials of its databases (D6)
+	Images      map[string]string // by service: deploy this image, by digest, instead of building or copying one
+	RollbackTo  string            // ID of the run that is rolled back to; stored in the record
 	OnFailure   OnFailure         // default Rollback
-	KeepGoing   bool              // after a failure go on within the stage (A3)
-	Force       bool              // deploy also what is unchanged (A7)
+	KeepGoing   bool              // after a failure, continue within the stage (A3)
+	Force       bool              // also deploy unchanged services (A7)
 	WaitLock    bool              // wait while another run holds the environment (A5)
 	Supersede   bool              // with WaitLock: other runs that wait give up, with a *SupersededError
 	Timeout     time.Duration     // of the whole run; 0: none
-	By          string            // who asks, such as "ana@laptop"; kept in the record
-	Commit      string            // of the Pipelinefile's repository; kept in the record
+	By          string            // the user, such as "ana@laptop"; stored in the record
+	Commit      string            // of the Pipelinefile's repository; stored in the record
 	Events      func(Event)       // called in order from one goroutine; nil: none
 
-	collect bool  // beside the run, delete environments whose time is over
-	turn    *Turn // of the session that the run is of; nil: of none
+	collect bool  // concurrently with the run, delete expired environments
+	turn    *Turn // the run's place in its session; nil: the run belongs to no session
 }
 
 // A Step is what a run would do with one service.
 type Step struct {
-	Stage   string      `json:"stage"` // empty: a release that is pruned, of no service of the plan
+	Stage   string      `json:"stage"` // empty: a pruned release, which belongs to no service of the plan
 	Service string      `json:"service"`
 	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
-	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it can be told now that it would fail
+	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it is already known that it would fail
 	Why     string      `json:"why"`             // of Image and Do, in a few words
-	// Ref is the image that would be deployed: by digest or, if it is yet to be
-	// built, by the tag that it is going to have. Empty: the chart brings its own.
+	// Ref is the image that would be deployed: by digest or, if it has not been
+	// built yet, by its future tag. Empty: the chart provides its own.
 	Ref string `json:"ref,omitempty"`
-	// Warnings are what may go wrong with it.
+	// Warnings are warnings about the service.
 	Warnings []plan.Diagnostic `json:"warnings,omitempty"`
 }
 
-// An ImageAction is what has to be done for an image to be in the registry.
+// An ImageAction is what must be done so that an image is in the registry.
 type ImageAction string
 
-// What can have to be done for an image.
+// What may have to be done for an image.
 const (
 	ImageBuild  ImageAction = "build"
 	ImageMirror ImageAction = "mirror"
@@ -110,7 +110,7 @@ type EnvironmentKey struct {
 // Namespace returns the Kubernetes namespace of the environment (SPEC §1).
 func (k EnvironmentKey) Namespace() string { return plan.Namespace(k.Pipeline, k.Name) }
 
-// State is where a service stands in a run, or how it ended.
+// State is the state of a service in a run, or its result.
 type State string
 
 // The states. A service ends in exactly one of the last five (A3).
@@ -120,8 +120,8 @@ const (
 	Built     State = "built"
 	Deploying State = "deploying"
 	Stopping  State = "stopping"
-	// Restarting, Deleting and Starting are, like Stopping, what Deploying is to the
-	// action deploy.
+	// Restarting, Deleting, Starting and Stopping correspond to Deploying for the
+	// other actions.
 	Restarting State = "restarting"
 	Deleting   State = "deleting"
 	Starting   State = "starting"
@@ -132,7 +132,7 @@ const (
 	Skipped    State = "skipped"
 )
 
-// Ended reports whether s is one of the states in which a service can end.
+// Ended reports whether s is a final state.
 func (s State) Ended() bool {
 	switch s {
 	case Done, Unchanged, Failed, Cancelled, Skipped:
@@ -141,31 +141,31 @@ func (s State) Ended() bool {
 	return false
 }
 
-// A RunRecord is what is kept of a run (E5).
+// A RunRecord is the stored record of a run (E5).
 type RunRecord struct {
 	ID         string      `json:"id"`
 	Action     Action      `json:"action"`
 	By         string      `json:"by,omitempty"`
 	Commit     string      `json:"commit,omitempty"`
 	PlanDigest plan.Digest `json:"plan_digest,omitempty"`
-	// Inputs is a digest over the plan and the identities of all images that it
-	// builds: over all that the files said. Empty if the run did not find it out.
+	// Inputs is a digest of the plan and the identities of all images that it
+	// builds, and so of all inputs. Empty if the run did not determine it.
 	Inputs   plan.Digest     `json:"inputs,omitempty"`
 	Start    time.Time       `json:"start"`
 	End      time.Time       `json:"end,omitzero"`
 	Services []ServiceRecord `json:"services"` // in the order of the plan
 	Error    string          `json:"error,omitempty"`
-	// Stale says that a newer run of the same session took over before this one was
-	// done (ErrStale): how it ended says nothing about what it was about.
+	// Stale reports whether a newer run of the same session superseded this one before
+	// it was done (ErrStale): its result is not meaningful.
 	Stale      bool     `json:"stale,omitempty"`
-	Pruned     []string `json:"pruned,omitempty"`      // releases that were deleted, as the plan does not have their service (D5)
-	RollbackTo string   `json:"rollback_to,omitempty"` // ID of the run that was gone back to
-	// Plan is what was to be deployed, as the Pipelinefile said it. Store.Run
-	// gives it; with the images of Services it is all that it takes to go back.
+	Pruned     []string `json:"pruned,omitempty"`      // releases that were deleted because the plan does not contain their service (D5)
+	RollbackTo string   `json:"rollback_to,omitempty"` // ID of the run that was rolled back to
+	// Plan is the evaluated plan of the run. Only Store.Run sets it. Together with the
+	// images of Services it is sufficient for a rollback.
 	Plan *plan.Plan `json:"-"`
 }
 
-// A ServiceRecord is the outcome for one service.
+// A ServiceRecord is the result of a run for one service.
 type ServiceRecord struct {
 	Service string    `json:"service"`
 	Stage   string    `json:"stage"`
@@ -175,9 +175,9 @@ type ServiceRecord struct {
 	Start   time.Time `json:"start,omitzero"`
 	End     time.Time `json:"end,omitzero"`
 	// LeftAlone is what another run has done to the service since a [Session] deployed
-	// it, which the session leaves as it is. Nil: nothing.
+	// it. The session leaves such a service as it is. Nil: nothing.
 	LeftAlone *LeftAlone `json:"left_alone,omitempty"`
 	Error     string     `json:"error,omitempty"`
 	Evidence  []string   `json:"evidence,omitempty"` // what explains the error, ready to show
-	Err       error      `json:"-"`                  // the same error, to be told apart by its type
+	Err       error      `json:"-"`                  // the same error, as a value
 }

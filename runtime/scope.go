@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A scope is what one run is about: the stages in the order in which they run,
-// and the services in the order of the plan.
+// A scope is the set of services of a run: its stages in the order in which they run,
+// and its services in the order of the plan.
 type scope struct {
 	plan     *plan.Plan
 	action   Action
@@ -30,22 +30,22 @@ type service struct {
 	stage   *stage
 	named   bool   // in the request
 	skipped string // why it is left out; empty if it is acted on
-	later   string // why a deploy only makes its image: it is a job of another moment
-	guard   bool   // it is a job that runs now, before what it guards goes
+	later   string // why a deploy only builds its image: it is a job that does not run on deploy
+	guard   bool   // it is a job that runs now, before the services that it guards are stopped or deleted
 
-	// What look finds out.
-	image       *image          // nil if its chart brings its own images, or the action needs none
+	// Set by look.
+	image       *image          // nil if its chart provides its own images, or the action needs none
 	fingerprint plan.Digest     // of what would be deployed; empty while its image is not known
-	missing     []MissingSecret // that it has to wait for; settled before it is acted on
-	err         error           // why it can be told to fail
+	missing     []MissingSecret // the Secrets that it must wait for; settled before it is acted on
+	err         error           // why it is known to fail
 	idle        bool            // a guard with nothing to guard
-	leftAlone   *LeftAlone      // what another run has done to it, for which it is left as it is
-	overtaken   bool            // another run of the session acted on it after look: what is deployed is not known
+	leftAlone   *LeftAlone      // what another run has done to it, because of which it is left as it is
+	overtaken   bool            // another run of the session acted on it after look: its deployed release is not known
 }
 
-// newScope applies the table of SPEC §4: which services an action is on, in which
-// order the stages run, and what becomes of skipped services. With names, only
-// these services are in the scope, and they are acted on though skipped.
+// newScope applies the table of SPEC §4: which services an action acts on, in which
+// order the stages run, and what happens to skipped services. With names, only
+// these services are in the scope, and they are acted on even if they are skipped.
 func newScope(p *plan.Plan, req Request) (*scope, error) {
 	action, names := req.Action, req.Services
 	if err := known(p, names); err != nil {
@@ -111,8 +111,8 @@ func leftOut(s *plan.Service, action Action) string {
 }
 
 // toPrepare returns the plan without the services that the run does not deploy, so
-// that nobody asks for their secrets. The databases whose credentials others
-// use stay in it.
+// that their secrets are not required. Databases whose credentials other services
+// use are kept.
 func (sc *scope) toPrepare() *plan.Plan {
 	used, secrets := make(map[string]bool), make(map[string]bool)
 	for _, st := range sc.stages {
@@ -143,7 +143,7 @@ func (sc *scope) toPrepare() *plan.Plan {
 	return &p
 }
 
-// known returns an error that lists the names that are no services of p.
+// known returns an error that lists the names that are not services of p.
 func known(p *plan.Plan, names []string) error {
 	var all, wrong []string
 	for _, s := range p.Services {
@@ -176,8 +176,8 @@ func some(names []string, n int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
 }
 
-// nearest returns the name that word may be meant to be: at most a third of its
-// letters are wrong. It returns "" if there is none.
+// nearest returns the name that is most similar to word, or "" if more than a third of
+// the letters differ.
 func nearest(word string, names []string) string {
 	best, least := "", max(1, len(word)/3)+1
 	for _, name := range names {
@@ -188,7 +188,7 @@ func nearest(word string, names []string) string {
 	return best
 }
 
-// distance counts the letters to add, drop or replace to make b of a.
+// distance returns the number of letters to add, drop or replace to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

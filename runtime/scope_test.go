@@ -182,13 +182,13 @@ func TestWrongRequests(t *testing.T) {
 		{"no services", runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: pipeline(1), Services: []string{"one"}},
 			`pipeline shop has no service "one": it has no services`},
 		{"action", runtime.Request{Action: "explode", Environment: staging, Plan: p},
-			`there is no action "explode"; the actions are deploy, stop, start, restart, delete`},
+			`unknown action "explode"; the actions are deploy, stop, start, restart, delete`},
 		{"environment", runtime.Request{Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "shop"}},
 			`the request names no environment: pipeline "shop", environment ""`},
 		{"pipeline", runtime.Request{Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "other", Name: "staging"}, Plan: p},
-			`the plan is of pipeline shop, the environment of pipeline other`},
+			`the plan belongs to pipeline shop, the environment to pipeline other`},
 		{"no plan", runtime.Request{Action: runtime.Stop, Environment: staging},
-			`environment staging of pipeline shop: not found; pipe envs lists those that there are`},
+			`environment staging of pipeline shop: not found; pipe envs lists the existing ones`},
 	} {
 		w := runtimetest.NewWorld()
 		record, err := run(t, w, test.req)

@@ -10,55 +10,56 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// ErrStale is why a run, or its work on one service, ended before it was done: a
-// newer run of the same [Session] has taken over (SPEC W3). It is not a failure.
+// ErrStale is the reason why a run, or its work on one service, ended before it was
+// done: a newer run of the same [Session] has superseded it (SPEC W3). It is not a failure.
 var ErrStale = errors.New("superseded by a newer change")
 
-// A Session carries out deploys of one environment that may overlap, for watch
-// mode (SPEC W3). Each run is about the whole environment, so that the last one
-// leaves what a run without a session would leave. When a newer run knows what it
-// is going to do, it takes over from the older ones:
+// A Session carries out overlapping deploys of one environment, for watch
+// mode (SPEC W3). Each run covers the whole environment, so that the last one
+// has the same result as a run without a session. When a newer run knows what it
+// will do, it takes over from the older ones:
 //
-//   - what these have not begun, it does itself;
-//   - a build of what it does not want any more is cancelled;
-//   - a build that it wants, too, goes on, and its outcome counts;
-//   - a deploy of what it would deploy itself goes on, and its outcome counts;
-//   - a wait for Secrets ends: it does that itself;
-//   - any other deploy goes on until the newer run has a release to write for the
-//     service: then it ends its writes (A4), and no longer waits for readiness.
+//   - work that they have not started, it does itself;
+//   - a build whose image it no longer needs is cancelled;
+//   - a build whose image it needs, too, continues, and its result counts;
+//   - a deploy of the same release continues, and its result counts;
+//   - a wait for Secrets ends, and the newer run waits instead;
+//   - any other deploy continues until the newer run has a release to write for the
+//     service: then it finishes its writes (A4), and no longer waits for readiness.
 //
-// So a change of one service neither delays nor restarts what goes on for another.
+// So a change of one service neither delays nor restarts the work on others.
 //
 // The runs share one lease, which is held while any of them runs and not between
-// them (A5). A session remembers what failed because of what was built or
-// deployed: until that changes, or [Session.Forget] is called, it fails
-// immediately in later runs. It also remembers what it left deployed: what another
-// run has changed meanwhile is told with Warned, and left alone until its inputs
-// change here, its service is removed and added again, or the request says Force.
+// them (A5). A session remembers failures that are caused by the input of a build or
+// deploy: until the input changes, or [Session.Forget] is called, later runs fail
+// immediately. It also remembers what it left deployed: if another
+// run has changed a service meanwhile, the session reports that with Warned and leaves
+// the service alone until its inputs change here, it is removed and added again, or
+// the request sets Force.
 type Session struct {
 	runtime Runtime
 
 	mu       sync.Mutex
 	number   int                    // of the newest run
 	clock    int                    // counts the acts that have ended
-	taken    int                    // number of the run that has taken over last
-	runs     map[*run]*work         // that have not ended
+	taken    int                    // number of the last run that has taken over
+	runs     map[*run]*work         // the runs that have not ended
 	builds   map[string]*making     // by content of the image
-	acting   map[string]*act        // by service, what is done to it now
-	acted    map[string]*act        // by service, what was done to it last
+	acting   map[string]*act        // by service, the current act on it
+	acted    map[string]*act        // by service, the last act on it
 	failures map[string]failure     // by service, or by identity of an image
 	left     map[string]plan.Digest // what the session left deployed, by service
-	told     map[string]int         // revisions by others that were told of, by service
-	owner    bool                   // the namespace was found or made the environment's own
+	told     map[string]int         // reported revisions by others, by service
+	owner    bool                   // the environment is known to own the namespace
 }
 
-// A work is what one run of a session is at.
+// A work is the state of one run of a session.
 type work struct {
-	looked int  // the session's clock when the run looked at what is deployed
+	looked int  // the session's clock when the run looked up what is deployed
 	stale  bool // a newer run has taken over
 }
 
-// A making is an image that is made now.
+// A making is an image that is being built or copied.
 type making struct {
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
@@ -66,7 +67,7 @@ type making struct {
 	err      error  // set before done is closed
 }
 
-// An act is what a run does to one service.
+// An act is the work of a run on one service.
 type act struct {
 	fingerprint plan.Digest
 	cancel      context.CancelCauseFunc
@@ -77,7 +78,7 @@ type act struct {
 	ended       int        // the session's clock then
 }
 
-// A failure is remembered until what failed is another.
+// A failure is remembered until the input changes.
 type failure struct {
 	of  plan.Digest // of a service: the fingerprint that it was deployed with
 	err error
@@ -99,8 +100,8 @@ func (r *Runtime) NewSession() *Session {
 	return s
 }
 
-// Next returns the place of the next run: it is newer than all before, whenever
-// it starts.
+// Next returns the turn of the next run, which is newer than all previous ones,
+// regardless of when it starts.
 func (s *Session) Next() *Turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,16 +109,16 @@ func (s *Session) Next() *Turn {
 	return &Turn{s, s.number}
 }
 
-// A Turn is the place of one run among those of its session.
+// A Turn is the position of one run among those of its session.
 type Turn struct {
 	*Session
 	number int
 }
 
-// Run is [Runtime.Run] of a deploy, which may be called while other runs of the
-// session go on; all must be on the same environment. The error of a run that
-// ended early because a newer one took over wraps [ErrStale]. Environments whose
-// time is over are not collected.
+// Run is [Runtime.Run] for a deploy. It may be called while other runs of the
+// session are in progress; all must be on the same environment. The error of a run that
+// ended early because a newer one took over wraps [ErrStale]. Expired environments
+// are not deleted.
 func (t *Turn) Run(ctx context.Context, req Request) (*RunRecord, error) {
 	if req.Action != Deploy {
 		return nil, fmt.Errorf("a session deploys; it cannot %s", req.Action)
@@ -126,8 +127,8 @@ func (t *Turn) Run(ctx context.Context, req Request) (*RunRecord, error) {
 	return t.runtime.run(ctx, req)
 }
 
-// Forget has what failed tried again by the next run, although nothing of it has
-// changed, and what others have deployed meanwhile replaced.
+// Forget makes the next run retry failed work even if its input has not changed, and
+// replace what other runs have deployed meanwhile.
 func (s *Session) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,16 +137,16 @@ func (s *Session) Forget() {
 	clear(s.told)
 }
 
-// outdated reports whether there is a newer run, so that one that has not begun
-// need not begin.
+// outdated reports whether there is a newer run, so that a run that has not started
+// need not start.
 func (t *Turn) outdated() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.number < t.Session.number
 }
 
-// gotNamespace notes that the environment owns its namespace: later runs find out
-// under the lease whether it still does. A run of no session notes nothing.
+// gotNamespace records that the environment owns its namespace: later runs check
+// under the lease whether it still does. A run without a session records nothing.
 func (t *Turn) gotNamespace() {
 	if t == nil {
 		return
@@ -162,15 +163,15 @@ func (t *Turn) hasNamespace() bool {
 	return t.owner
 }
 
-// looks notes that x is about to look at what is deployed.
+// looks records that x is about to look up what is deployed.
 func (t *Turn) looks(x *run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.runs[x] = &work{looked: t.clock}
 }
 
-// takeOver has x do what older runs have not begun, and cancels what it makes
-// stale. It reports false if a newer run has taken over already.
+// takeOver makes x do the work that older runs have not started, and cancels work that
+// it makes stale. It reports false if a newer run has already taken over.
 func (t *Turn) takeOver(x *run) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,15 +201,15 @@ func (t *Turn) takeOver(x *run) bool {
 	return true
 }
 
-// drop forgets the services that p does not have: one that is added again is a change
-// made here, whatever was done to its release meanwhile. The caller holds mu.
+// drop forgets the services that p does not have: adding one again is a change made
+// here, regardless of what happened to its release meanwhile. The caller holds mu.
 func (s *Session) drop(p *plan.Plan) {
 	dropped := func(name string) bool { return p.Service(name) == nil }
 	maps.DeleteFunc(s.left, func(name string, _ plan.Digest) bool { return dropped(name) })
 	maps.DeleteFunc(s.told, func(name string, _ int) bool { return dropped(name) })
 }
 
-// end forgets a run that has ended, and reports whether a newer one had taken over.
+// end removes a run that has ended, and reports whether a newer one had taken over.
 func (t *Turn) end(x *run) (stale bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -217,7 +218,7 @@ func (t *Turn) end(x *run) (stale bool) {
 	return w != nil && w.stale
 }
 
-// content names what an image is made of: two images of one content are the same.
+// content identifies the content of an image: images with the same content are equal.
 func (im *image) content() string {
 	if im.build != nil {
 		return string(im.identity)
@@ -225,9 +226,9 @@ func (im *image) content() string {
 	return im.source() + " " + im.byDigest
 }
 
-// making has an image made by do, unless a newer run has taken over, or waits for
-// an older run that makes the same. The work ends when a newer run does not want
-// the image.
+// making makes an image with do, unless a newer run has taken over, or waits for
+// an older run that is making the same image. The work is cancelled when a newer run
+// does not need the image.
 func (t *Turn) making(ctx context.Context, x *run, im *image, do func(context.Context) error) error {
 	content := im.content()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -274,7 +275,7 @@ func (t *Turn) made(im *image) bool {
 	return t.builds[im.content()] != nil
 }
 
-// same reports whether an older run is at work on s and deploys what x would.
+// same reports whether an older run is deploying the same release of s as x would.
 func (t *Turn) same(s *service) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -282,9 +283,9 @@ func (t *Turn) same(s *service) bool {
 	return a != nil && s.fingerprint != "" && a.fingerprint == s.fingerprint
 }
 
-// actOn has do act on a service whose fingerprint is known, unless a newer run
-// has taken over. What an older run does to it is waited for: to its end if it
-// deploys the same, and otherwise to the end of what it writes.
+// actOn acts on a service with do, unless a newer run has taken over. The service's
+// fingerprint is known. If an older run is deploying the same release, actOn waits for
+// its result, and otherwise until the older run has finished its writes.
 func (t *Turn) actOn(ctx context.Context, x *run, s *service, do func(context.Context) (State, string, error)) (State, string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -330,8 +331,8 @@ func (t *Turn) actOn(ctx context.Context, x *run, s *service, do func(context.Co
 	}
 }
 
-// byOlder is the reason of what an older run of the session has deployed.
-const byOlder = "deployed by the run before"
+// byOlder is the reason for a service that an older run of the session has deployed.
+const byOlder = "deployed by the previous run"
 
 func (t *Turn) act(ctx context.Context, s *service, a *act, do func(context.Context) (State, string, error)) (state State, reason string, err error) {
 	defer func() {
@@ -351,14 +352,14 @@ func (t *Turn) act(ctx context.Context, s *service, a *act, do func(context.Cont
 		case errors.As(err, &own) && ctx.Err() == nil:
 			t.failures[s.Name] = failure{s.fingerprint, err}
 		}
-		// What is deployed now is the failed release, the one before it, or not known.
+		// The deployed release is the failed one, the previous one, or unknown.
 		delete(t.left, s.Name)
 	}()
 	state, reason, err = do(ctx)
 	return state, reason, staleOr(ctx, err)
 }
 
-// acts notes that an act on a service has ended. The caller holds mu.
+// acts records that an act on a service has ended. The caller holds mu.
 func (s *Session) acts(name string, a *act, state State, err error) {
 	s.clock++
 	a.state, a.err, a.ended = state, err, s.clock
@@ -367,9 +368,9 @@ func (s *Session) acts(name string, a *act, state State, err error) {
 	close(a.done)
 }
 
-// removing has do delete the release of a service that the plan of x does not have,
-// unless a newer run has taken over. What an older run does to the service is ended
-// first. The deletion itself is finished, also if a newer run has the service again:
+// removing deletes, with do, the release of a service that the plan of x does not have,
+// unless a newer run has taken over. The work of an older run on the service is ended
+// first. The deletion itself is finished even if a newer run has the service again:
 // that run waits for it, and deploys the service afterwards.
 func (t *Turn) removing(ctx context.Context, x *run, name string, do func(context.Context) error) error {
 	a := &act{cancel: func(error) {}, done: make(chan struct{})}
@@ -401,8 +402,8 @@ func (t *Turn) removing(ctx context.Context, x *run, name string, do func(contex
 	}
 }
 
-// unseen returns the services that runs of the session have deployed, or deploy now,
-// since x looked at what is deployed.
+// unseen returns the services that runs of the session have deployed, or are deploying,
+// since x looked up what is deployed.
 func (t *Turn) unseen(x *run) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -420,7 +421,7 @@ func (t *Turn) unseen(x *run) []string {
 	return names
 }
 
-// staleOr returns ErrStale for the error of a work that a newer run has ended.
+// staleOr returns ErrStale instead of err if a newer run has ended the work.
 func staleOr(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), ErrStale) {
 		return ErrStale
@@ -429,7 +430,7 @@ func staleOr(ctx context.Context, err error) error {
 }
 
 // foreign returns what another run has done to a service since the session left
-// it as it would be deployed now, or nil if nobody has. It warns of each once.
+// it as it would be deployed now, or nil. It warns about each change once.
 func (t *Turn) foreign(x *run, s *service) *LeftAlone {
 	d, deployed := x.deployed[s.Name]
 	t.mu.Lock()
@@ -453,7 +454,7 @@ func (t *Turn) foreign(x *run, s *service) *LeftAlone {
 	}
 	t.mu.Unlock()
 	if what != nil && !(ok && told == d.Revision) {
-		x.track.warn(fmt.Sprintf("service %s was %s meanwhile, and is left as it is until it changes here", s.Name, what))
+		x.track.warn(fmt.Sprintf("service %s was %s meanwhile, and is left unchanged until it changes here", s.Name, what))
 	}
 	return what
 }

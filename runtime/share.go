@@ -7,11 +7,11 @@ import (
 )
 
 // A sharedLocker lets the runs of a session share the lease of their environment:
-// the first one takes it, the last one gives it back.
+// the first one acquires it, the last one releases it.
 type sharedLocker struct {
 	Locker
 
-	mu  sync.Mutex   // held while the lease is taken or given back
+	mu  sync.Mutex   // held while the lease is acquired or released
 	now *sharedLease // nil: the session holds no lease that a run may share
 }
 
@@ -26,7 +26,7 @@ type sharedLease struct {
 }
 
 // Lock implements [Locker]. A lease that is lost, or whose work was cancelled, is
-// not shared any more.
+// no longer shared.
 func (l *sharedLocker) Lock(ctx context.Context, key EnvironmentKey, holder string) (Lease, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,15 +50,15 @@ func (l *sharedLocker) Lock(ctx context.Context, key EnvironmentKey, holder stri
 	return sh, nil
 }
 
-// heed hands on to all shares that somebody asks that the work under the lease
-// ends. It returns when that has happened, or when the last share is released.
+// heed passes a request to end the work under the lease to all shares. It returns when
+// that has happened, or when the last share is released.
 func (s *sharedLease) heed() {
 	select {
 	case by := <-s.Lease.Cancelled():
 		s.locker.mu.Lock()
 		defer s.locker.mu.Unlock()
 		for _, sh := range s.shares {
-			sh.cancelled <- by // it has room for the one value that a lease gives
+			sh.cancelled <- by // it has room for the single value that a lease delivers
 		}
 		if s.locker.now == s {
 			s.locker.now = nil
@@ -67,7 +67,7 @@ func (s *sharedLease) heed() {
 	}
 }
 
-// A share is one run's part of a lease.
+// A share is one run's share of a lease.
 type share struct {
 	*sharedLease
 	cancelled chan string
@@ -76,7 +76,7 @@ type share struct {
 // Cancelled implements [Lease].
 func (sh *share) Cancelled() <-chan string { return sh.cancelled }
 
-// Release implements [Lease]: the last share gives the lease back.
+// Release implements [Lease]: the last share releases the lease.
 func (sh *share) Release(ctx context.Context) error {
 	l := sh.locker
 	l.mu.Lock()

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A Stream numbers events and hands them to a callback, in order and from one
-// goroutine. The queue between is not bounded: a slow callback slows nothing but
-// itself, and no work ever waits for a screen.
+// A Stream numbers events and passes them to a callback, in order and from one
+// goroutine. Its queue is unbounded: a slow callback, such as a terminal, never blocks
+// the run.
 type Stream struct {
-	call func(Event) // nil: nobody listens
+	call func(Event) // nil: events are dropped
 	done chan struct{}
 
 	mu     sync.Mutex
@@ -31,12 +31,12 @@ func NewStream(call func(Event)) *Stream {
 	return s
 }
 
-// Send queues an event that happens now, about a service, a stage, or neither.
+// Send queues an event with the current time, about a service, a stage, or neither.
 func (s *Stream) Send(stage, service string, body Body) {
 	s.Forward(Event{Time: time.Now(), Stage: stage, Service: service, Body: body})
 }
 
-// Forward queues an event of another stream under a number of this one.
+// Forward queues an event of another stream with a number of this one.
 func (s *Stream) Forward(e Event) {
 	if s.call == nil {
 		return
@@ -49,7 +49,7 @@ func (s *Stream) Forward(e Event) {
 	s.wake.Signal()
 }
 
-// Close returns when all events have been delivered. Nothing may be sent after it.
+// Close returns when all events have been delivered. Send must not be called after it.
 func (s *Stream) Close() {
 	s.mu.Lock()
 	s.closed = true

@@ -13,16 +13,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// A tracker keeps the record of a run and tells what changes in it. It is the
-// only one that knows where services stand, so that each ends exactly once.
+// A tracker maintains the record of a run and reports changes as events. It is the only
+// owner of the services' states, so that each service ends exactly once.
 type tracker struct {
 	events *Stream
 	scope  *scope
 	hide   func(string) string // nil: nothing is redacted
 
-	mu     sync.Mutex // also orders events with the states that they tell
+	mu     sync.Mutex // also orders events with the states that they report
 	record RunRecord
-	at     map[string]int    // where a service is in the record
+	at     map[string]int    // the index of a service in the record
 	left   map[string]int    // services of a stage that have not ended; absent before the stage starts
 	failed map[string]bool   // stages in which a service failed
 	last   map[string]string // what a service was last seen waiting for
@@ -49,8 +49,7 @@ func newTracker(events *Stream, sc *scope, record RunRecord, hide func(string) s
 	return t
 }
 
-// start tells what the run is going to do, and ends the services that it is
-// not about.
+// start reports what the run will do, and ends the services that it leaves out.
 func (t *tracker) start(namespace string) {
 	started := RunStarted{Run: t.record.ID, Action: t.record.Action, Namespace: namespace}
 	for _, st := range t.scope.stages {
@@ -68,12 +67,12 @@ func (t *tracker) start(namespace string) {
 	}
 }
 
-// set says that s is in a state that is not its last.
+// set sets a state of s that is not final.
 func (t *tracker) set(s *service, state State, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := &t.record.Services[t.at[s.Name]]
-	if r.State.Ended() { // as what it needs was made, it was found that it would fail
+	if r.State.Ended() { // it was found to fail while its image was made
 		return
 	}
 	t.begin(s, r)
@@ -89,14 +88,14 @@ func (t *tracker) image(s *service, ref string) {
 	t.record.Services[t.at[s.Name]].Image = ref
 }
 
-// inputs records the digest of what the run is about.
+// inputs records the digest of the run's inputs.
 func (t *tracker) inputs(digest plan.Digest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.record.Inputs = digest
 }
 
-// end says how s ended. A service that has ended already stays as it is.
+// end sets the final state of s, unless s has already ended.
 func (t *tracker) end(s *service, state State, reason string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -142,8 +141,8 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 	}
 }
 
-// begin says that work on s starts, and with the first such work that its stage
-// starts. What is built ahead (A2) is work of the stage that it is built for.
+// begin reports that work on s starts, and, for the first work of its stage, that the
+// stage starts. A build ahead (A2) is work of the stage that it is built for.
 func (t *tracker) begin(s *service, r *ServiceRecord) {
 	if _, started := t.left[s.Stage]; !started {
 		for _, other := range s.stage.services {
@@ -158,8 +157,8 @@ func (t *tracker) begin(s *service, r *ServiceRecord) {
 	}
 }
 
-// emit returns what the work on s reports through, and what ends it: nothing
-// that a work says after it has returned is an event.
+// emit returns the Emit function for the work on s, and a function that stops it: events
+// after the work has returned are dropped.
 func (t *tracker) emit(s *service) (emit Emit, stop func()) {
 	stopped := false
 	emit = func(b Body) {
@@ -194,7 +193,7 @@ func (t *tracker) pruned(release string) {
 	slices.Sort(t.record.Pruned)
 }
 
-// warn tells something about the run that does not change its outcome.
+// warn reports something about the run that does not affect its result.
 func (t *tracker) warn(message string) {
 	t.events.Send("", "", warning(message))
 }
@@ -203,7 +202,7 @@ func warning(message string) Warned {
 	return Warned{plan.Diagnostic{Severity: plan.SeverityWarning, Message: message}}
 }
 
-// rest ends the services that the run did not come to.
+// rest cancels the services that the run did not reach.
 func (t *tracker) rest(cause error) {
 	reason := ""
 	switch {
@@ -217,7 +216,7 @@ func (t *tracker) rest(cause error) {
 	}
 }
 
-// unfinished reports whether the run did not do all that it was to do.
+// unfinished reports whether the run left work undone.
 func (t *tracker) unfinished() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -226,7 +225,7 @@ func (t *tracker) unfinished() bool {
 	})
 }
 
-// succeeded reports whether every service has ended as it should.
+// succeeded reports whether every service has ended successfully.
 func (t *tracker) succeeded() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -235,7 +234,7 @@ func (t *tracker) succeeded() bool {
 	})
 }
 
-// finish returns the record of the run that ends now.
+// finish ends the run and returns its record.
 func (t *tracker) finish(err error) RunRecord {
 	r := t.snapshot()
 	r.End = time.Now()
@@ -255,8 +254,8 @@ func (t *tracker) snapshot() RunRecord {
 	return r
 }
 
-// outcome returns the error of a run whose services have all ended: what was
-// wrong with it as a whole, which services failed, or nil.
+// outcome returns the error of a run whose services have all ended: the error of the
+// run as a whole, the failed services, or nil.
 func (t *tracker) outcome(cause error) error {
 	var failed []ServiceRecord
 	var busy []string
@@ -281,7 +280,7 @@ func (t *tracker) outcome(cause error) error {
 	return join(cause, err)
 }
 
-// join returns an error that is both, in one line; either may be nil.
+// join returns an error that combines both in one line; either may be nil.
 func join(a, b error) error {
 	switch {
 	case a == nil:
@@ -292,7 +291,7 @@ func join(a, b error) error {
 	return fmt.Errorf("%w; %w", a, b)
 }
 
-// evidence returns what an error knows of its reasons, ready to show.
+// evidence returns the lines that explain an error, ready to show.
 func evidence(err error) []string {
 	var release *ReleaseError
 	if errors.As(err, &release) {
@@ -309,8 +308,8 @@ func evidence(err error) []string {
 	return nil
 }
 
-// ending returns how a work that returned err ended its service. Of a work that
-// was cancelled the error is kept if it says more than that.
+// ending returns the final state of a service whose work returned err. If the work was
+// cancelled, the error is kept only if it says more than that.
 func ending(ctx context.Context, err error) (state State, reason string, kept error) {
 	switch {
 	case err == nil:

@@ -9,17 +9,17 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// silence is how long look may take before it says what it waits for.
+// silence is how long look may take before it reports what it waits for.
 const silence = 3 * time.Second
 
-// A watcher knows which of some tasks run.
+// A watcher tracks which of a set of tasks are running.
 type watcher struct {
 	mu    sync.Mutex
-	names []string // of those that run
+	names []string // of the running tasks
 	ended bool
 }
 
-// watch has the tasks tell a watcher when they start and end.
+// watch wraps the tasks so that they report their start and end to a watcher.
 func watch(tasks []*sched.Task) *watcher {
 	w := &watcher{}
 	for _, t := range tasks {
@@ -40,7 +40,7 @@ func watch(tasks []*sched.Task) *watcher {
 	return w
 }
 
-// tell says what runs, unless all has ended.
+// tell reports the running tasks, unless end was called.
 func (w *watcher) tell(t *tracker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,7 +49,7 @@ func (w *watcher) tell(t *tracker) {
 	}
 }
 
-// end keeps tell from saying anything.
+// end prevents further reports.
 func (w *watcher) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

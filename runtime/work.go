@@ -8,7 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// verb is how an action is told while it is done to a service.
+// verb is the state of a service while an action is in progress.
 var verb = map[Action]State{
 	Deploy:  Deploying,
 	Stop:    Stopping,
@@ -17,7 +17,7 @@ var verb = map[Action]State{
 	Start:   Starting,
 }
 
-// release returns what is to be deployed of s, as far as it is known.
+// release returns the release of s to deploy, as far as it is known.
 func (r *run) release(s *service) Release {
 	release := Release{
 		Pipeline:    r.req.Environment.Pipeline,
@@ -33,9 +33,9 @@ func (r *run) release(s *service) Release {
 	return release
 }
 
-// makeImage has an image built or copied. The services of the stage that it is
-// made in show where it stands, the first of them with all steps; a failure is
-// theirs. Services of later stages are not told before their turn.
+// makeImage builds or copies an image. The services of the stage in which it is
+// made show its progress, the first of them with all steps, and fail if it fails.
+// Services of later stages do not change their state before their stage runs.
 func (r *run) makeImage(ctx context.Context, im *image) error {
 	var users []*service
 	for _, s := range im.services {
@@ -90,7 +90,7 @@ func (r *run) makeBy(ctx context.Context, im *image, emit Emit) error {
 	return nil
 }
 
-// why says why an image that is not there is made.
+// why returns the reason why a missing image is made.
 func (im *image) why() string {
 	if im.build != nil {
 		return "no image of this source in the registry"
@@ -98,7 +98,7 @@ func (im *image) why() string {
 	return im.mirror + " is not in the registry"
 }
 
-// act does the action to one service, and tells how that ended.
+// act carries out the action on one service, and records the result.
 func (r *run) act(ctx context.Context, s *service) error {
 	var state State
 	var reason string
@@ -121,14 +121,14 @@ func (r *run) act(ctx context.Context, s *service) error {
 	var kept error
 	if err != nil {
 		state, reason, kept = ending(ctx, err)
-		defer r.failed(err) // when it is told that it has failed
+		defer r.failed(err) // after the failure is recorded
 	}
 	r.track.end(s, state, reason, kept)
 	return err
 }
 
-// guarded does work of a driver. A panic in it is an error of the service that
-// the work is for: the other services are none the worse.
+// guarded calls a driver. A panic is returned as an error of the service that
+// the work is for; other services are not affected.
 func guarded(name string, work func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -138,8 +138,8 @@ func guarded(name string, work func() error) (err error) {
 	return work()
 }
 
-// settle finds out what there is still to be known before s is acted on: its
-// fingerprint, if its image was only made in this run.
+// settle determines what is not yet known before s is acted on: its
+// fingerprint, if its image was made during this run.
 func (r *run) settle(ctx context.Context, s *service) error {
 	if s.err != nil && !s.idle {
 		return s.err
@@ -187,13 +187,13 @@ func (r *run) operations(s *service) []Action {
 	return []Action{r.req.Action}
 }
 
-// theirs reports whether a release of the name of s belongs to somebody else.
+// theirs reports whether a release with the name of s has another owner.
 func (r *run) theirs(s *service) bool {
 	_, there := r.others[s.Name]
 	return there
 }
 
-// todo says whether the action has nothing to do on s, and why or why not.
+// todo reports whether the action has nothing to do for s, and the reason.
 func (r *run) todo(s *service) (nothing bool, why string) {
 	d, deployed := r.deployed[s.Name]
 	switch {
@@ -202,13 +202,13 @@ func (r *run) todo(s *service) (nothing bool, why string) {
 	case s.guard && !s.idle:
 		return false, "runs on " + string(r.req.Action)
 	case s.guard && r.req.Action == Stop:
-		return true, "what it runs for is stopped already"
+		return true, "the services that it guards are already stopped"
 	case r.req.Action != Delete && !deployed:
 		return true, "not deployed"
 	case r.theirs(s):
-		return true, "what is deployed under its name belongs to somebody else"
+		return true, "the release with its name has another owner"
 	case r.req.Action == Stop && d.Stopped:
-		return true, "stopped already"
+		return true, "already stopped"
 	case r.req.Action == Start && d.Ready:
 		return true, "not stopped"
 	}

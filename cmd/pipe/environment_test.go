@@ -256,7 +256,7 @@ func TestRollback(t *testing.T) {
 	}
 	b.again("rollback", "staging", "nothing", "--progress", "quiet")
 	b.run(t, statusFailed)
-	checkText(t, "stderr", b.stderr.String(), "error: run nothing of environment staging: not found; pipe history staging lists those that are kept\n")
+	checkText(t, "stderr", b.stderr.String(), "error: run nothing of environment staging: not found; pipe history staging lists the stored runs\n")
 }
 
 // TestRunOfAClone: a Pipelinefile is evaluated for a clone as one, with the

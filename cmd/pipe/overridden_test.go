@@ -39,7 +39,7 @@ stage 1: data  (Pipelinefile:3:8)
   cache  CONTAINER  (Pipelinefile:7:5, called at Pipelinefile:8:1)
       image redis:7, from where it is
       chart generated
-      -> unchanged: deployed as it is
+      -> unchanged: already deployed
 
 stage 2: apps  (Pipelinefile:4:8)
   mail  CONTAINER  (Pipelinefile:7:5, called at Pipelinefile:10:1)
@@ -58,7 +58,7 @@ stage 3: late  (Pipelinefile:5:8)
       moved here from stage data by environment staging
       image redis:7, from where it is
       chart generated
-      -> unchanged: deployed as it is
+      -> unchanged: already deployed
 
 1 to deploy, 2 unchanged, 1 skipped
 `)

@@ -85,7 +85,7 @@ func TestPlanText(t *testing.T) {
 		}},
 		"plan_nothing": {Plan: &plan.Plan{Pipeline: p.Pipeline, Environment: plan.EnvironmentRef{Name: "default", Kind: "environment"},
 			Stages: p.Stages[1:2], Services: p.Services[1:2], Builds: p.Builds[:1]}, Namespace: "shop-default",
-			Steps: []runtime.Step{{Stage: "apps", Service: "api", Do: runtime.Unchanged, Why: "deployed as it is"}}},
+			Steps: []runtime.Step{{Stage: "apps", Service: "api", Do: runtime.Unchanged, Why: "already deployed"}}},
 	}
 	for name, v := range tests {
 		t.Run(name, func(t *testing.T) {

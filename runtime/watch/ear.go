@@ -18,23 +18,23 @@ type source interface {
 	close() error
 }
 
-// An op is what an event says of a path.
+// An op is a kind of event of a path.
 type op uint8
 
 const (
-	opWrite  op = 1 << iota // its content
-	opCreate                // it came, also by being renamed to
-	opGone                  // it went, also by being renamed from
-	opMeta                  // its mode or times
+	opWrite  op = 1 << iota // its content changed
+	opCreate                // it was created, or is the target of a rename
+	opGone                  // it was deleted, or is the source of a rename
+	opMeta                  // its mode or times changed
 )
 
-// notifier is the source that the operating system has.
+// notifier is the source of the operating system.
 type notifier struct {
 	watcher *fsnotify.Watcher
 	wait    sync.WaitGroup
 }
 
-// openNotifier returns a source whose events e hears.
+// openNotifier returns a source whose events are passed to e.
 func openNotifier(e *ear) (source, error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -55,7 +55,7 @@ func openNotifier(e *ear) (source, error) {
 					return
 				case errors.Is(err, fsnotify.ErrEventOverflow):
 					e.lose(nil)
-				case errors.Is(err, syscall.EINVAL): // it ended a watch that had ended: nothing is lost
+				case errors.Is(err, syscall.EINVAL): // it removed a watch that had already ended: nothing is lost
 				case err != nil:
 					e.lose(err)
 				}
@@ -83,7 +83,7 @@ func opOf(o fsnotify.Op) (out op) {
 
 func (n *notifier) add(dir string) error { return n.watcher.Add(dir) }
 
-// remove ends the watch of a directory, which may have ended by itself.
+// remove removes the watch of a directory, which may have ended by itself.
 func (n *notifier) remove(dir string) { _ = n.watcher.Remove(dir) }
 
 func (n *notifier) close() error {
@@ -95,18 +95,18 @@ func (n *notifier) close() error {
 // An ear merges events until they are taken, so that the source never waits: its
 // queue in the operating system is small, and examining files takes time.
 type ear struct {
-	wake chan struct{} // has an element when there is something to take
+	wake chan struct{} // has an element when events are available
 
 	mu     sync.Mutex // guards what follows
 	events map[string]heard
-	lost   bool  // events were lost: only looking at everything tells what changed
+	lost   bool  // events were lost: everything must be examined
 	err    error // why, if the source has failed
 }
 
-// heard is what was heard of one path.
+// heard is the merged events of one path.
 type heard struct {
 	op          op
-	gone        bool // the last event was that it went
+	gone        bool // the last event was opGone
 	first, last time.Time
 }
 
@@ -114,7 +114,7 @@ func newEar() *ear {
 	return &ear{wake: make(chan struct{}, 1), events: map[string]heard{}}
 }
 
-// most bounds the paths that are remembered. More are as good as an overflow.
+// most is the maximum number of paths that are remembered. More are treated as an overflow.
 const most = 100_000
 
 func (e *ear) hear(path string, o op) {
@@ -158,7 +158,7 @@ func (e *ear) call() {
 	}
 }
 
-// take returns what was heard since it was last called.
+// take returns the events since the last call.
 func (e *ear) take() (events map[string]heard, lost bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

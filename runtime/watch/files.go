@@ -11,51 +11,52 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// FileOptions say how files are watched. The zero value works.
+// FileOptions configure how files are watched. The zero value works.
 type FileOptions struct {
-	// Poll is how often what cannot be watched is looked at; default 500 ms. Looking
-	// takes a fifth of the time at most: where it takes long, it is less often.
+	// Poll is the interval at which directories that cannot be watched are polled;
+	// default 500 ms. If polling is slow, the interval is longer, so that polling takes
+	// at most a fifth of the time.
 	Poll time.Duration
-	// Notice is called when something cannot be watched and is polled instead; nil:
-	// nobody is told. It must not call a method of Files.
+	// Notice is called when a directory cannot be watched and is polled instead; nil:
+	// not reported. It must not call a method of Files.
 	Notice func(Notice)
 
-	open   func(*ear) (source, error) // default: that of the system
+	open   func(*ear) (source, error) // default: openNotifier
 	mounts func() []Mount
 }
 
-// A Change is what changed of the inputs that are watched.
+// A Change describes changes of the watched inputs.
 type Change struct {
-	// Paths are those whose content changed, that came or went: sorted,
-	// slash-separated, below the workspace. What an input has through a symbolic link
-	// is there by both names, its own and that below the input; a link that leads
-	// elsewhere is one itself. Directories are among them where they are content: in
-	// build contexts.
+	// Paths are the paths that were changed, created or deleted: sorted,
+	// slash-separated, relative to the workspace. A file that an input reaches through a
+	// symbolic link is listed by both names, its own and that below the input; a link
+	// whose target changes is listed itself. Directories are listed where they are
+	// content: in build contexts.
 	Paths []string
-	// Inputs are those that the paths belong to, sorted. A glob is one of them if
-	// other files match, a context if what is sent to the builder is another.
+	// Inputs are the inputs that the paths belong to, sorted. A glob is listed if the
+	// set of matching files changes, a context if the files sent to the builder change.
 	Inputs []plan.Input
-	// Head is whether HEAD of the repository moved while the files were changed, as
-	// in a checkout, a rebase or a pull. A commit that changes no file is not told.
+	// Head reports whether HEAD of the repository moved while the files changed, as
+	// in a checkout, a rebase or a pull. A commit that changes no file is not reported.
 	Head        bool
 	First, Last time.Time // of the writes
 }
 
-// ErrClosed says that Files were closed.
+// ErrClosed means that Files were closed.
 var ErrClosed = errors.New("files are no longer watched")
 
-// Files watches the inputs of plans. Its methods can be called concurrently.
+// Files watches the inputs of plans. Its methods may be called concurrently.
 //
-// Directories are watched, not files, and content decides: files are compared
-// with what they were by size, times, inode and digest, so that neither "touch"
-// nor a save that changes nothing is a change.
+// It watches directories, not files, and compares content: files are compared
+// with their previous state by size, times, inode and digest, so that neither "touch"
+// nor a save without changes is a change.
 //
-// What belongs to git, below a directory .git, is not watched unless it is an
-// input itself. Files that editors make while they have another open, such as
-// swap files, are never reported. Those that are made while a file is saved are
-// reported if they are left alone for two seconds: then they are content like
-// others, and are in the images that are built. Both are told by their names and
-// what proves them; an input that is named by its path is always reported.
+// Files of git, below a directory .git, are not watched unless they are
+// inputs themselves. Files that editors create while another file is open, such as
+// swap files, are never reported. Files that are created while a file is saved are
+// reported if they are unchanged for two seconds: then they are ordinary content
+// and are part of the images that are built. Both kinds are recognized by name and
+// content; an input that is named by its path is always reported.
 type Files struct {
 	tree *tree
 	opts FileOptions
@@ -70,29 +71,29 @@ type Files struct {
 	// What follows belongs to the goroutine of loop.
 	ear    *ear
 	src    source
-	srcErr error // why there is none
+	srcErr error // why there is no source
 
 	reopened time.Time
 	table    []Mount
 	inputs   map[inputKey]*input
 	named    []plan.Input // as they were set
-	given    []plan.Input // each once
+	given    []plan.Input // without duplicates
 	builds   []plan.BuildSpec
 	ignores  map[string]ignoreFile
 	gather   gather
 	held     map[string]heldName // by path
 	out      *Change             // to be taken
 	head     head
-	limits   map[string]bool // what was told of
+	limits   map[string]bool // limits that were reported
 	polled   int             // directories
 	untold   []Notice
 	summing  bool
 	sums     chan []summed
 }
 
-// OpenFiles begins to watch below root, the workspace. Nothing is watched until
-// [Files.Set] names the inputs. The error says that root is not a directory; what
-// cannot be watched is polled.
+// OpenFiles starts to watch below root, the workspace. Nothing is watched until
+// [Files.Set] sets the inputs. It is an error if root is not a directory;
+// directories that cannot be watched are polled.
 func OpenFiles(root string, opts FileOptions) (*Files, error) {
 	f, err := newFiles(root, opts)
 	if err != nil {
@@ -133,19 +134,19 @@ func newFiles(root string, opts FileOptions) (*Files, error) {
 	return f, nil
 }
 
-// Set replaces what is watched by the inputs of a plan, or of an evaluation that
-// failed, or of both together: where an input is named twice, the later one
-// counts. Builds are those whose contexts are among the inputs: their
-// .dockerignore files say what of the contexts is watched. What changed since an
-// input was read, as its digest tells, is reported as a change. Watches that stay
-// are not touched.
+// Set sets the inputs to watch: those of a plan, of a failed evaluation,
+// or of both together. If an input is listed twice, the later one takes
+// precedence. Builds are those whose contexts are among the inputs: their
+// .dockerignore files decide which files of the contexts are watched. If the digest of
+// an input shows that it has changed since it was read, that is reported as a change.
+// Watches that are still needed are kept.
 func (f *Files) Set(inputs []plan.Input, builds []plan.BuildSpec) error {
 	return f.SetSince(inputs, builds, time.Time{})
 }
 
-// SetSince is Set for inputs that somebody has read since that time, while they were
-// not watched yet: what has changed since then in build contexts, which have no digest,
-// is reported as a change, too. Of what was deleted it is the directory.
+// SetSince is Set for inputs that were read after since, while they were
+// not watched yet: changes since then in build contexts, which have no digest,
+// are reported as a change, too. For a deleted file, its directory is reported.
 func (f *Files) SetSince(inputs []plan.Input, builds []plan.BuildSpec, since time.Time) error {
 	done := make(chan struct{})
 	select {
@@ -157,11 +158,11 @@ func (f *Files) SetSince(inputs []plan.Input, builds []plan.BuildSpec, since tim
 	}
 }
 
-// Changes returns the channel of what changed: one change at a time. While nobody
-// takes it, what else changes becomes part of it. It is closed by [Files.Close].
+// Changes returns the channel of changes. Until a change is received, later changes
+// are merged into it. The channel is closed by [Files.Close].
 func (f *Files) Changes() <-chan Change { return f.changes }
 
-// Close ends watching.
+// Close stops watching.
 func (f *Files) Close() error {
 	f.once.Do(func() { close(f.stop) })
 	f.wait.Wait()
@@ -174,7 +175,7 @@ func (f *Files) loop() {
 	f.src, f.srcErr = f.opts.open(f.ear)
 	defer func() {
 		if f.src != nil {
-			_ = f.src.close() // nothing depends on it any more
+			_ = f.src.close() // nothing depends on it
 		}
 	}()
 	timer, poll := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
@@ -223,7 +224,7 @@ func (f *Files) loop() {
 	}
 }
 
-// watch begins to watch a directory.
+// watch starts to watch a directory.
 func (f *Files) watch(n *node) {
 	abs := f.tree.abs(n.path)
 	m := mountOf(f.table, abs)
@@ -240,7 +241,7 @@ func (f *Files) watch(n *node) {
 	switch {
 	case err == nil:
 		n.how = notified
-	case errors.Is(err, os.ErrNotExist) && n.path != ".": // its parent tells
+	case errors.Is(err, os.ErrNotExist) && n.path != ".": // its parent reports that
 	default:
 		n.how = polled
 		f.polled++
@@ -259,7 +260,7 @@ func (f *Files) unwatch(n *node) {
 	}
 }
 
-// tell has something told of that is polled, each once.
+// tell queues a notice about something that is polled, once for each.
 func (f *Files) tell(n Notice) {
 	key := string(n.Reason) + n.Mount.Path + n.Limit.Name
 	if !f.limits[key] {
@@ -268,7 +269,7 @@ func (f *Files) tell(n Notice) {
 	}
 }
 
-// tellAll tells what is to be told, when it is known how much there is.
+// tellAll delivers the queued notices, when the number of polled directories is known.
 func (f *Files) tellAll() {
 	for _, n := range f.untold {
 		n.Directories = f.polled
@@ -284,7 +285,7 @@ func (f *Files) tellAll() {
 	f.untold = nil
 }
 
-// reopen replaces a source that has failed. If that happens again soon, all is
+// reopen replaces a source that has failed. If it fails again soon, everything is
 // polled.
 func (f *Files) reopen(why error) {
 	if f.src != nil {

@@ -11,40 +11,40 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// How long gathering waits (SPEC W2).
+// The debounce times (SPEC W2).
 const (
 	restSingle = 50 * time.Millisecond  // after one file was replaced or written
-	restBurst  = 200 * time.Millisecond // after several, or one that is written again and again
-	restMost   = 2 * time.Second        // then it ends even if writing goes on
+	restBurst  = 200 * time.Millisecond // after several files, or one that is written repeatedly
+	restMost   = 2 * time.Second        // the maximum, even if writing continues
 )
 
-// A gather is what was heard and not looked at yet.
+// A gather is the set of events that have not been examined yet.
 type gather struct {
 	dirty       map[string]*dirty // by directory
 	names       int               // how many in all of them
-	all         bool              // everything is to be looked at
-	burst       bool              // more than one file that was replaced or written
+	all         bool              // everything must be examined
+	burst       bool              // more than one file was replaced or written
 	first, last time.Time
-	polled      map[string]content.Stamp // what was seen of polled files, by path
+	polled      map[string]content.Stamp // the last stamps of polled files, by path
 }
 
 // A heldName is a path with a temporary name.
 type heldName struct {
 	last  time.Time     // when it was written
-	stamp content.Stamp // of one that is polled
+	stamp content.Stamp // if it is polled
 }
 
 func newGather() gather {
 	return gather{dirty: map[string]*dirty{}, polled: map[string]content.Stamp{}}
 }
 
-// A dirty directory has names that are to be looked at.
+// A dirty directory has names that must be examined.
 type dirty struct {
 	all   bool
 	names map[string]op
 }
 
-// dirty has a name in a directory looked at.
+// dirty marks a name in a directory for examination.
 func (f *Files) dirty(dir, name string, o op, first, last time.Time) {
 	g := &f.gather
 	d := g.dirty[dir]
@@ -59,7 +59,7 @@ func (f *Files) dirty(dir, name string, o op, first, last time.Time) {
 	f.heard(first, last)
 }
 
-// dirtyAll has everything in a directory looked at.
+// dirtyAll marks everything in a directory for examination.
 func (f *Files) dirtyAll(n *node, now time.Time) {
 	d := f.gather.dirty[n.path]
 	if d == nil {
@@ -80,17 +80,17 @@ func (f *Files) heard(first, last time.Time) {
 		g.last = last
 	}
 	if last.Sub(g.first) > restSingle {
-		g.burst = true // it is written again and again
+		g.burst = true // it is written repeatedly
 	}
 }
 
-// heardAll has everything looked at.
+// heardAll marks everything for examination.
 func (f *Files) heardAll(now time.Time) {
 	f.gather.all, f.gather.burst = true, true
 	f.heard(now, now)
 }
 
-// due returns when what was gathered is looked at.
+// due returns when the gathered events are examined.
 func (f *Files) due() (time.Time, bool) {
 	var at time.Time
 	if g := &f.gather; !g.first.IsZero() {
@@ -111,7 +111,7 @@ func (f *Files) due() (time.Time, bool) {
 	return at, !at.IsZero()
 }
 
-// listen takes what the source has told and gathers what matters of it.
+// listen takes the events of the source and gathers the relevant ones.
 func (f *Files) listen() {
 	events, lost, err := f.ear.take()
 	if err != nil {
@@ -139,7 +139,7 @@ func (f *Files) listen() {
 				f.heardAll(h.last)
 			}
 			if root := t.nodes["."]; h.op&opGone != 0 && root != nil && root.how == notified {
-				// Nothing above it is watched, so that nobody tells when it is made again.
+				// Nothing above it is watched, so there is no event when it is created again.
 				f.unwatch(root)
 				root.how = polled
 				f.polled++
@@ -163,7 +163,7 @@ func (f *Files) listen() {
 		switch {
 		case kid != nil:
 			if h.op&^opMeta == 0 && !kid.denied {
-				continue // neither is a directory's mode content, nor are its times
+				continue // the mode and times of a directory are not content
 			}
 			if h.op&(opCreate|opGone) != 0 {
 				t.dropAll(kid)
@@ -172,7 +172,7 @@ func (f *Files) listen() {
 		case isDir && t.keeps(n, p):
 		case !t.wantedIn(n, name, isDir):
 			continue
-		case h.gone: // it came and went
+		case h.gone: // it was created and deleted
 			f.undirty(dir, name)
 			delete(f.held, p)
 			continue
@@ -195,7 +195,7 @@ func (f *Files) listen() {
 	}
 }
 
-// undirty forgets a name that came and went.
+// undirty removes a name that was created and deleted.
 func (f *Files) undirty(dir, name string) {
 	g := &f.gather
 	if d := g.dirty[dir]; d != nil {
@@ -212,8 +212,8 @@ func (f *Files) undirty(dir, name string) {
 	}
 }
 
-// adopt watches a directory that came, and those in it, before they are looked
-// at: so what is written there meanwhile is heard.
+// adopt watches a new directory and those in it before they are
+// examined, so that writes in the meantime are noticed.
 func (f *Files) adopt(n *node, name string) {
 	t := f.tree
 	p := path.Join(n.path, name)
@@ -230,9 +230,9 @@ func (f *Files) adopt(n *node, name string) {
 		kid.read = false
 		f.watch(kid)
 	}
-	f.gather.burst = true // what is in it is not counted
+	f.gather.burst = true // its content is not counted
 	f.dirtyAll(kid, time.Now())
-	list, _ := os.ReadDir(t.abs(p)) // it is read again when it is looked at
+	list, _ := os.ReadDir(t.abs(p)) // it is read again when it is examined
 	for _, d := range list {
 		if d.IsDir() {
 			f.adopt(kid, d.Name())
@@ -240,8 +240,8 @@ func (f *Files) adopt(n *node, name string) {
 	}
 }
 
-// again gathers what an examination left to be looked at again, of what was first
-// heard then, and what it found that is not decided yet.
+// again gathers the names that an examination must examine again, whose events were
+// first heard at that time, and the changes that are not decided yet.
 func (f *Files) again(first time.Time) {
 	now := time.Now()
 	for dir, names := range f.tree.moving {

@@ -11,18 +11,18 @@ import (
 // A repository is the git repository that the workspace is in. Nothing of it is
 // watched: its state is read when something else has changed.
 type repository struct {
-	dir    string // of HEAD and the index
-	common string // of branches; another one in a linked worktree
+	dir    string // directory of HEAD and the index
+	common string // directory of branches; different in a linked worktree
 }
 
 // A head is what HEAD of a repository names.
 type head struct {
 	ref    string    // "refs/heads/main"; empty: a commit
 	commit string    // empty: none yet
-	moved  time.Time // when a file that says so was written last
+	moved  time.Time // the last write of a file that defines it
 }
 
-// findRepository returns the repository around dir, or nil.
+// findRepository returns the repository that contains dir, or nil.
 func findRepository(dir string) *repository {
 	for {
 		dot := filepath.Join(dir, ".git")
@@ -55,7 +55,7 @@ func linked(file string) *repository {
 	return r
 }
 
-// from returns path, if it is relative from dir.
+// from returns path; a relative one is relative to dir.
 func from(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
@@ -63,8 +63,8 @@ func from(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// busy reports whether git is at work on the files. A lock that is older than a
-// minute was left behind.
+// busy reports whether git is changing the files. A lock that is older than a
+// minute is stale.
 func (r *repository) busy(now time.Time) bool {
 	if r == nil {
 		return false
@@ -73,7 +73,7 @@ func (r *repository) busy(now time.Time) bool {
 	return err == nil && now.Sub(info.ModTime()) < time.Minute
 }
 
-// head reads what HEAD names. It is zero where that cannot be read.
+// head reads what HEAD names. It is zero if that cannot be read.
 func (r *repository) head() (h head) {
 	if r == nil {
 		return h
@@ -91,7 +91,7 @@ func (r *repository) head() (h head) {
 	if h.commit = h.read(filepath.Join(r.common, filepath.FromSlash(ref))); h.commit != "" {
 		return h
 	}
-	// Branches are packed into one file, or kept in tables whose list changes with them.
+	// Branches are packed into one file, or stored in tables whose list changes with them.
 	packed := h.read(filepath.Join(r.common, "packed-refs"))
 	for line := range strings.Lines(packed) {
 		if commit, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == ref {
@@ -103,7 +103,7 @@ func (r *repository) head() (h head) {
 	return h
 }
 
-// read returns the content of a file, and notes when it was written.
+// read returns the content of a file, and records when it was written.
 func (h *head) read(file string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {

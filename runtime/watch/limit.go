@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// A Limit is a limit of the system, for all programs of a user together.
+// A Limit is a limit of the system for all programs of a user together.
 type Limit struct {
 	Name    string // such as "fs.inotify.max_user_watches"
-	Value   int    // what it is; 0: the system has none that can be read
-	Used    int    // by the programs that run, as far as they can be looked at
-	Need    int    // what the workspace takes
-	Fitting int    // a value that fits
+	Value   int    // the current value; 0: unknown
+	Used    int    // by running programs, as far as they can be inspected
+	Need    int    // required by the workspace
+	Fitting int    // a sufficient value
 }
 
 // The limits of inotify.
@@ -23,14 +23,14 @@ const (
 	MaxInstances = "fs.inotify.max_user_instances"
 )
 
-// least are the values that fit a workspace of some thousand directories beside
-// editors and dev servers.
+// least are values that are sufficient for a workspace of some thousand directories in
+// addition to editors and dev servers.
 var least = map[string]int{MaxWatches: 65536, MaxInstances: 256}
 
-// Fits reports whether the workspace can be watched with the limit as it is.
+// Fits reports whether the workspace can be watched with the current value.
 func (l Limit) Fits() bool { return l.Value == 0 || l.Used+l.Need <= l.Value }
 
-// limits reads the limits of inotify below proc, of which a workspace takes some
+// limits reads the limits of inotify below proc. A workspace needs the given number of
 // watches and one instance.
 func limits(proc string, watches int) []Limit {
 	usedInstances, usedWatches := inotifyUse(proc)
@@ -49,7 +49,7 @@ func limit(proc, name string, used, need int) Limit {
 	return l
 }
 
-// inotifyUse counts what the processes that can be looked at use. See
+// inotifyUse counts what the processes that can be inspected use. See
 // proc_pid_fdinfo(5).
 func inotifyUse(proc string) (instances, watches int) {
 	files, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "fd", "*")) // the pattern is valid

@@ -14,69 +14,69 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// An Evaluation is what the files of a workspace say now.
+// An Evaluation is the result of evaluating a Pipelinefile.
 type Evaluation struct {
 	Plan   *plan.Plan   // nil if Err is set
-	Inputs []plan.Input // what was read, also if Err is set
-	// Errors are what is wrong with the file, if that is why Err is set.
+	Inputs []plan.Input // what was read, even if Err is set
+	// Errors are the errors in the Pipelinefile, if these are why Err is set.
 	Errors []plan.Diagnostic
 	Err    error
 }
 
-// A Command is what whoever looks at watch mode asks of it.
+// A Command is a request of the user to watch mode.
 type Command struct {
 	Do      Order
-	Service string // Restart: which one
+	Service string // Restart: the service to restart
 }
 
-// An Order says what a [Command] asks for.
+// An Order is the action that a [Command] requests.
 type Order string
 
 // The orders.
 const (
-	Again   Order = "again"   // run now, also what failed before; after Held: run
-	Pause   Order = "pause"   // gather changes and run nothing
-	Resume  Order = "resume"  // run what was gathered
-	Restart Order = "restart" // roll the pods of a service, as soon as no run is at work on it
+	Again   Order = "again"   // run now, and retry what failed before; after Held: run
+	Pause   Order = "pause"   // collect changes without running
+	Resume  Order = "resume"  // run the collected changes
+	Restart Order = "restart" // restart the pods of a service, as soon as no run is working on it
 )
 
-// Options say what is watched and what is done about it.
+// Options configure watch mode.
 type Options struct {
-	// Root is the workspace: paths of inputs are below it.
+	// Root is the workspace, to which paths of inputs are relative.
 	Root string
-	// Runtime carries out. It stays open between runs.
+	// Runtime carries out the runs. It stays open between them.
 	Runtime *runtime.Runtime
-	// Evaluate says what the files are now. It is called again whenever an input
-	// of the last evaluation has changed; its context ends when it is out of date.
+	// Evaluate evaluates the Pipelinefile. It is called again whenever an input
+	// of the last evaluation has changed; its context is cancelled when it is out of date.
 	Evaluate func(ctx context.Context) Evaluation
-	// Changed is told what of the workspace has changed, before anything is done about
-	// it, so that Evaluate and Runtime may keep what they know of files; nil paths mean
-	// that all may have. Nil: they keep nothing.
+	// Changed is called with the paths that have changed in the workspace, before they
+	// are processed, so that Evaluate and Runtime can cache information about files; nil
+	// means that any path may have changed. Nil: they cache nothing.
 	Changed func(paths []string)
-	// Request is what each run is asked, besides its plan. Its Timeout and its
-	// Events are those of each run; Action is always Deploy.
+	// Request is the request of each run, except for its plan. Timeout and
+	// Events apply to each run; Action is always Deploy.
 	Request runtime.Request
-	// Events is told what happens, in order and from one goroutine: the events of
-	// all runs and those of watch mode, numbered as one sequence. Nil: nobody is.
+	// Events is called with the events of all runs and of watch mode, numbered as one
+	// sequence, in order and from one goroutine. Nil: events are dropped.
 	Events func(runtime.Event)
-	// Commands are obeyed as they come. Nil: there are none.
+	// Commands are executed as they arrive. Nil: there are none.
 	Commands <-chan Command
-	// Ask has a change that is not one's own handwork, such as a branch switch,
-	// wait for a Command if it would deploy more than was changed by hand in the
-	// last minute. Default: it runs.
+	// Ask makes a change that was not made by hand, such as a branch switch,
+	// wait for a Command if it would deploy more services than were changed by hand in
+	// the last minute. Default: it runs.
 	Ask bool
-	// Sync opens what copies changed files into running containers, for services that
-	// have rules for that (SPEC W6); report is told of each container. It is called
-	// when the first such service is deployed. Nil: what has changed is built.
+	// Sync opens the Syncer that copies changed files into running containers of services
+	// with sync rules (SPEC W6); it calls report for each container. Sync is called
+	// when the first such service is deployed. Nil: changes are built.
 	Sync func(report func(service string, s runtime.Synced)) (runtime.Syncer, error)
-	// Files adjusts how files are watched.
+	// Files configures how files are watched.
 	Files FileOptions
 }
 
-// Run deploys what the files say now, and again whenever they change, until ctx
-// is done (SPEC §9). What runs then ends as a cancelled run does (A4), and what
-// is deployed stays. The error is the cause of the end of ctx, or why the files
-// cannot be watched.
+// Run deploys the current files, and deploys again whenever they change, until ctx
+// is done (SPEC §9). Runs in progress then end as cancelled runs do (A4), and
+// deployed services keep running. The error is the cause of ctx, or the reason why the
+// files cannot be watched.
 func Run(ctx context.Context, opts Options) error {
 	files, err := OpenFiles(opts.Root, opts.Files)
 	if err != nil {
@@ -85,20 +85,20 @@ func Run(ctx context.Context, opts Options) error {
 	return errors.Join(run(ctx, opts, files), files.Close())
 }
 
-// changes are what the loop needs of Files.
+// changes is the part of Files that the loop uses.
 type changes interface {
 	SetSince(inputs []plan.Input, builds []plan.BuildSpec, since time.Time) error
 	Changes() <-chan Change
 }
 
-// byHand is for how long services that were changed by hand are counted: a change
-// of HEAD that deploys more than these asks first.
+// byHand is how long services that were changed by hand are counted: a change
+// of HEAD that deploys more services asks first.
 const byHand = time.Minute
 
-// retryAfter is when a run is tried again whose sources changed while it read them.
+// retryAfter is the delay before retrying a run whose sources changed while it read them.
 const retryAfter = 200 * time.Millisecond
 
-// A loop is watch mode at work. The goroutine of run owns all fields.
+// A loop runs watch mode. The goroutine of run owns all fields.
 type loop struct {
 	opts    Options
 	files   changes
@@ -106,35 +106,35 @@ type loop struct {
 	events  *runtime.Stream
 
 	began   time.Time    // before anything was read
-	setting chan error   // gets the end of the first SetSince; nil: it has ended
-	set     bool         // that has begun
-	next    func() error // what is watched after it instead; nil: the same
+	setting chan error   // receives the result of the first SetSince; nil: it has ended
+	set     bool         // the first SetSince has started
+	next    func() error // sets other inputs after it; nil: they are the same
 
-	good   Evaluation            // the last one without errors, which is in charge
+	good   Evaluation            // the last one without errors, which is in effect
 	digest plan.Digest           // of its plan
-	wrong  *runtime.WatchChanged // what is wrong with the newest evaluation; nil: nothing
-	state  runtime.WatchState    // that was told last
+	wrong  *runtime.WatchChanged // the errors of the newest evaluation; nil: none
+	state  runtime.WatchState    // the last reported state
 
 	work       sync.WaitGroup     // evaluations and runs
-	evaluating context.CancelFunc // ends the evaluation that goes on; nil: none does
+	evaluating context.CancelFunc // cancels the evaluation in progress; nil: there is none
 	evaluated  chan Evaluation
-	touched    []string // files of build contexts that have changed, of which nothing was made yet
+	touched    []string // changed files of build contexts that have not been processed yet
 	sync       *syncing
 	pending    bool // something has changed that no run has been started for
 	head       bool // HEAD has moved since the last run
 	paused     bool
-	held       *runtime.WatchChanged // what is asked; nil: nothing
+	held       *runtime.WatchChanged // the question to the user; nil: none
 
 	number  int // of the newest run
-	running int // runs that go on
+	running int // runs in progress
 	ended   chan outcome
 	again   <-chan time.Time
 	last    outcome
 	unready map[string]bool // services whose restart failed, until they are deployed again
-	manual  []deployed      // services deployed lately, by changes of files alone
+	manual  []deployed      // services deployed recently because of file changes only
 }
 
-// An outcome is how a run ended.
+// An outcome is the result of a run.
 type outcome struct {
 	number  int
 	restart string // the service, if it was a restart of one
@@ -143,7 +143,7 @@ type outcome struct {
 	err     error
 }
 
-// A deployed is a service that was deployed at a moment.
+// A deployed records when a service was deployed.
 type deployed struct {
 	service string
 	at      time.Time
@@ -204,7 +204,7 @@ func run(ctx context.Context, opts Options, files changes) error {
 	}
 }
 
-// finish ends what goes on, and returns when it has ended.
+// finish ends the work in progress, and returns when it has ended.
 func (l *loop) finish(stop context.CancelCauseFunc) {
 	stop(nil)
 	for l.running > 0 {
@@ -216,8 +216,8 @@ func (l *loop) finish(stop context.CancelCauseFunc) {
 	l.events.Close()
 }
 
-// changed takes a change in: the file is evaluated again if it, or what it read,
-// is among what has changed.
+// changed handles a change: it evaluates the Pipelinefile again if that, or a file that
+// it read, has changed.
 func (l *loop) changed(ctx context.Context, c Change) {
 	const shown = 20
 	l.head = l.head || c.Head
@@ -238,8 +238,8 @@ func (l *loop) changed(ctx context.Context, c Change) {
 		case plan.InputContext:
 			touched = true
 		case plan.InputChart, plan.InputValues, plan.InputDockerfile:
-			// The plan has their digests; a run reads them itself, also one of the last
-			// good plan.
+			// The plan contains their digests; a run also reads them itself, even a run of
+			// the last good plan.
 			l.pending, evaluate = true, true
 		default:
 			evaluate = true
@@ -253,7 +253,7 @@ func (l *loop) changed(ctx context.Context, c Change) {
 	}
 }
 
-// evaluate begins to evaluate, in the place of an evaluation that is out of date.
+// evaluate starts an evaluation, and cancels one that is out of date.
 func (l *loop) evaluate(ctx context.Context) {
 	if l.evaluating != nil {
 		l.evaluating()
@@ -264,8 +264,8 @@ func (l *loop) evaluate(ctx context.Context) {
 	l.work.Go(func() { to <- l.opts.Evaluate(ctx) })
 }
 
-// take takes an evaluation in. What it read is watched even if it failed, and so
-// is what the plan in charge was made of (W1).
+// take handles the result of an evaluation. Its inputs are watched even if it failed,
+// together with those of the plan in effect (W1).
 func (l *loop) take(e Evaluation) error {
 	l.evaluating()
 	l.evaluating = nil
@@ -285,8 +285,8 @@ func (l *loop) take(e Evaluation) error {
 	return l.watch(inputs, builds)
 }
 
-// watch has inputs watched. To look at all of a large workspace takes seconds: it is
-// done beside the first run, and what changes meanwhile is reported when it is done.
+// watch sets the inputs to watch. Reading all of a large workspace takes seconds, so that
+// runs concurrently with the first run; changes in the meantime are reported afterwards.
 func (l *loop) watch(inputs []plan.Input, builds []plan.BuildSpec) error {
 	switch {
 	case !l.set:
@@ -302,7 +302,7 @@ func (l *loop) watch(inputs []plan.Input, builds []plan.BuildSpec) error {
 	return l.files.SetSince(inputs, builds, time.Time{})
 }
 
-// accept puts the plan of an evaluation in charge.
+// accept puts the plan of an evaluation into effect.
 func (l *loop) accept(e Evaluation) error {
 	digest, err := e.Plan.Digest()
 	if err != nil {
@@ -322,7 +322,7 @@ func (l *loop) accept(e Evaluation) error {
 	return nil
 }
 
-// removed tells which services the plan does not have any more (D5).
+// removed reports the services that are no longer in the plan (D5).
 func (l *loop) removed(p *plan.Plan) {
 	if l.good.Plan == nil {
 		return
@@ -334,7 +334,7 @@ func (l *loop) removed(p *plan.Plan) {
 	}
 }
 
-// both joins inputs, each once, in order.
+// both merges inputs, without duplicates, in order.
 func both(a, b []plan.Input) []plan.Input {
 	all := slices.Clone(a)
 	for _, in := range b {
@@ -354,7 +354,7 @@ func (l *loop) may(ctx context.Context) bool {
 	req.Plan, req.Images = l.good.Plan, l.given()
 	steps, err := l.opts.Runtime.Preview(ctx, req)
 	if err != nil {
-		return true // the run says why
+		return true // the run reports the reason
 	}
 	var names []string
 	for _, s := range steps {
@@ -382,19 +382,19 @@ func (l *loop) lately() int {
 	return len(names)
 }
 
-// start begins a run of the plan in charge. Runs of former changes go on.
+// start starts a run of the plan in effect. Runs of earlier changes continue.
 func (l *loop) start(ctx context.Context) {
 	l.pending, l.head, l.again = false, false, nil
 	req := l.request()
 	number := l.number
-	turn := l.session.Next() // here, and not where it runs: the order counts
+	turn := l.session.Next() // here and not in the goroutine, because the order matters
 	l.work.Go(func() {
 		record, err := turn.Run(ctx, req)
 		l.ended <- outcome{number: number, record: record, err: err}
 	})
 }
 
-// request returns what the next run is asked, and counts that run.
+// request returns the request of the next run, and counts that run.
 func (l *loop) request() runtime.Request {
 	l.number++
 	l.running++
@@ -408,11 +408,11 @@ func (l *loop) request() runtime.Request {
 	return req
 }
 
-// restart begins to roll the pods of a service.
+// restart starts to restart the pods of a service.
 func (l *loop) restart(ctx context.Context, service string) {
 	if l.good.Plan == nil || l.good.Plan.Service(service) == nil {
 		l.events.Send("", "", runtime.Warned{Diagnostic: plan.Diagnostic{
-			Severity: plan.SeverityWarning, Message: fmt.Sprintf("no service %q to restart: the plan does not have it", service),
+			Severity: plan.SeverityWarning, Message: fmt.Sprintf("cannot restart service %q: it is not in the plan", service),
 		}})
 		return
 	}
@@ -425,7 +425,7 @@ func (l *loop) restart(ctx context.Context, service string) {
 	})
 }
 
-// end takes in how a run ended.
+// end handles the end of a run.
 func (l *loop) end(o outcome) {
 	if o.copied != "" {
 		l.copyEnded(o.copied, o.err)
@@ -450,7 +450,7 @@ func (l *loop) end(o outcome) {
 		l.last = o
 	}
 	if o.err != nil && l.opts.Changed != nil && !errors.Is(o.err, runtime.ErrStale) {
-		l.opts.Changed(nil) // what is known may be why it failed
+		l.opts.Changed(nil) // cached information may be why it failed
 	}
 	if errors.Is(o.err, runtime.ErrConflict) && !errors.Is(o.err, runtime.ErrStale) {
 		l.again = time.After(retryAfter) // its sources changed while it read them
@@ -465,7 +465,7 @@ func (l *loop) obey(ctx context.Context, cmd Command) {
 			l.opts.Changed(nil)
 		}
 		l.paused, l.held, l.head, l.pending = false, nil, false, true
-		for service := range l.sync.images { // also what was only copied
+		for service := range l.sync.images { // including services whose files were only copied
 			l.build(service)
 		}
 		if l.wrong != nil {
@@ -480,7 +480,7 @@ func (l *loop) obey(ctx context.Context, cmd Command) {
 	}
 }
 
-// tell says what watch mode is at, if that has changed.
+// tell reports the state of watch mode, if that has changed.
 func (l *loop) tell() {
 	now := runtime.WatchChanged{}
 	switch {

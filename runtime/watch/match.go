@@ -12,26 +12,26 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
 )
 
-// A reaction is what the change of a file needs of a service.
+// A reaction is what a service must do about a changed file.
 type reaction string
 
 const (
 	copies  reaction = "copy"    // the file is copied into the running containers
 	builds  reaction = "build"   // the image is built
-	nothing reaction = "nothing" // the image does not have the file
+	nothing reaction = "nothing" // the image does not contain the file
 )
 
-// A copyTarget is where one rule has a changed file copied.
+// A copyTarget is the destination of a changed file according to one rule.
 type copyTarget struct {
 	rule int    // the index of the rule
 	to   string // the file in the container
 	run  bool   // the rule's command runs afterwards
 }
 
-// An origin is what an image is built from, as paths below the workspace.
+// An origin is what an image is built from, as paths relative to the workspace.
 type origin struct {
 	context string
-	decides [3]string // files that say how it is built: the Dockerfile, and those that leave something out
+	decides [3]string // files that decide how it is built: the Dockerfile and the ignore files
 }
 
 func originOf(build plan.BuildSpec) origin {
@@ -42,16 +42,16 @@ func originOf(build plan.BuildSpec) origin {
 	}
 }
 
-// has reports whether a file is one of the origin.
+// has reports whether a file belongs to the origin.
 func (o origin) has(file string) bool {
 	_, in := beneath(o.context, file)
 	return in || slices.Contains(o.decides[:], file)
 }
 
-// match returns what the change of a file of an image's origin needs, and where
-// it is copied by each rule that matches it. ignored says that .dockerignore
-// leaves it out of the image, so that this is the same without it. What decides
-// how the image is built is never copied.
+// match returns the reaction to a changed file of an image's origin, and its
+// destination for each rule that matches it. ignored reports that .dockerignore
+// excludes the file, so that it does not affect the image. Files that decide
+// how the image is built are never copied.
 func match(from origin, rules []plan.Sync, file string, ignored bool) (reaction, []copyTarget) {
 	switch {
 	case file == from.context, slices.Contains(from.decides[:], file):
@@ -73,8 +73,8 @@ func match(from origin, rules []plan.Sync, file string, ignored bool) (reaction,
 	return copies, targets
 }
 
-// runsOn reports whether a command runs after the change of a path below that of
-// its rule.
+// runsOn reports whether the command of a rule runs after a change of rest, a path
+// relative to that of the rule.
 func runsOn(on []string, rest string) bool {
 	return len(on) == 0 || slices.ContainsFunc(on, func(p string) bool {
 		_, ok := beneath(p, rest)
@@ -82,8 +82,8 @@ func runsOn(on []string, rest string) bool {
 	})
 }
 
-// beneath returns what of a path is below a directory, or "" if it is the path
-// itself.
+// beneath returns the path of a file relative to a directory, or "" if it is the
+// directory itself.
 func beneath(dir, file string) (rest string, ok bool) {
 	switch dir = path.Clean(dir); dir {
 	case ".":
@@ -94,9 +94,9 @@ func beneath(dir, file string) (rest string, ok bool) {
 	return strings.CutPrefix(file, dir+"/")
 }
 
-// ignored returns what tells whether a file of the workspace root is left out of
-// the image of build. A .dockerignore that is not valid leaves nothing out: the
-// build says what is wrong with it.
+// ignored returns a function that reports whether a file of the workspace root is
+// excluded from the image of build. An invalid .dockerignore excludes nothing: the
+// build reports its error.
 func ignored(root string, build plan.BuildSpec) func(file string) bool {
 	names := dockerignore.Names(build)
 	from := names[:]
@@ -125,7 +125,7 @@ func ignored(root string, build plan.BuildSpec) func(file string) bool {
 	return func(string) bool { return false }
 }
 
-// leftOut reports whether a path below a context is left out of it.
+// leftOut reports whether a path in a context is excluded.
 func leftOut(m *dockerignore.Matcher, file string) (out bool) {
 	var state dockerignore.State
 	for i, c := range file + "/" {
@@ -136,14 +136,14 @@ func leftOut(m *dockerignore.Matcher, file string) (out bool) {
 	return out
 }
 
-// A need is what changes need of one service.
+// A need is what changes require for one service.
 type need struct {
-	files  []string // those that are of its image's origin
-	build  bool     // the image is built
+	files  []string // the changed files of its image's origin
+	build  bool     // the image must be built
 	update runtime.SyncUpdate
 }
 
-// needOf returns what the changes of files need of a service whose image is built
+// needOf returns what changes of files require for a service whose image is built
 // from build.
 func needOf(root string, build plan.BuildSpec, s *plan.Service, files []string) (n need) {
 	from := originOf(build)

@@ -15,13 +15,13 @@ type Mount struct {
 	Type string // "ext4", "9p"
 }
 
-// silent are the types of file systems that accept a watch and report nothing of
-// what other machines change. In a pattern, * stands for any end.
+// silent are the types of file systems that accept a watch but do not report
+// changes made by other machines. In a pattern, * matches any suffix.
 var silent = []string{
 	"9p", "drvfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "virtiofs", "vboxsf", "fuse.*", "fuse", "prl_fs", "vmhgfs", "afs", "ceph", "lustre", "gfs2", "ocfs2",
 }
 
-// Silent reports whether the file system accepts a watch and does not tell of
+// Silent reports whether the file system accepts a watch but does not report
 // changes that are made elsewhere.
 func (m Mount) Silent() bool {
 	return slices.ContainsFunc(silent, func(s string) bool {
@@ -30,7 +30,7 @@ func (m Mount) Silent() bool {
 	})
 }
 
-// mounts are those of this process; none where the system has no table of them.
+// mounts returns the mounts of this process; none if the system has no mount table.
 func mounts() []Mount {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -56,7 +56,7 @@ func parseMounts(table []byte) []Mount {
 	return out
 }
 
-// unescape replaces what stands for blanks and backslashes: \040.
+// unescape replaces octal escapes for spaces and backslashes, such as \040.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -86,8 +86,8 @@ func mountOf(table []Mount, path string) (found Mount) {
 	return found
 }
 
-// around returns what of the mounts matters for a workspace: the one that it is
-// in, and those in it.
+// around returns the mounts that are relevant for a workspace: the one that contains it,
+// and those in it.
 func around(table []Mount, root string) []Mount {
 	out := []Mount{mountOf(table, root)}
 	for _, m := range table {

@@ -5,29 +5,29 @@ import (
 	"syscall"
 )
 
-// A Notice tells that something is polled instead of watched.
+// A Notice reports that directories are polled instead of watched.
 type Notice struct {
 	Reason Reason
-	Path   string // the first directory that is, slash-separated, below the workspace
-	// Directories is how many are polled in all.
+	Path   string // the first polled directory, slash-separated, relative to the workspace
+	// Directories is the total number of polled directories.
 	Directories int
 	Limit       Limit // of NoWatches and NoInstances
 	Mount       Mount // of SilentFileSystem
-	Err         error // of Unwatchable, NoWatches and NoInstances: what the system said
+	Err         error // of Unwatchable, NoWatches and NoInstances: the error of the system
 }
 
-// A Reason is why something is polled.
+// A Reason is the reason why a directory is polled.
 type Reason string
 
 // The reasons.
 const (
 	NoWatches        Reason = "no-watches"         // the user has no watches left
 	NoInstances      Reason = "no-instances"       // the user has no inotify instances left, or the process no descriptors
-	SilentFileSystem Reason = "silent-file-system" // it accepts watches and reports nothing
+	SilentFileSystem Reason = "silent-file-system" // it accepts watches but reports nothing
 	Unwatchable      Reason = "unwatchable"        // another error
 )
 
-// noticeOf returns the notice that a directory cannot be watched.
+// noticeOf returns the notice about a directory that cannot be watched.
 func noticeOf(dir string, err error) Notice {
 	n := Notice{Reason: Unwatchable, Path: dir, Err: err}
 	switch {

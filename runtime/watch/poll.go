@@ -10,11 +10,11 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// polls reports whether something is polled.
+// polls reports whether any directory is polled.
 func (f *Files) polls() bool { return f.polled > 0 }
 
-// poll looks at what is polled, and gathers what seems to have changed since it
-// was examined. It reports whether something changed since the last poll.
+// poll checks the polled directories, and gathers names that seem to have changed since
+// they were examined. It reports whether anything changed since the last poll.
 func (f *Files) poll(now time.Time) (moving bool) {
 	f.retry(now)
 	for _, n := range f.tree.nodes {
@@ -30,8 +30,8 @@ func (f *Files) poll(now time.Time) (moving bool) {
 	return moving
 }
 
-// retry watches what is polled for want of watches, if there are some now. What
-// changed before is found by the poll that follows.
+// retry watches directories that are polled for lack of watches, if watches are
+// available now. Earlier changes are found by the poll that follows.
 func (f *Files) retry(now time.Time) {
 	if f.src == nil && now.Sub(f.reopened) >= time.Minute {
 		f.reopened = now

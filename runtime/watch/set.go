@@ -12,9 +12,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
 )
 
-// An ignoreFile is what a .dockerignore has.
+// An ignoreFile is the content of a .dockerignore.
 type ignoreFile struct {
-	digest   plan.Digest // empty: it is not there
+	digest   plan.Digest // empty: the file does not exist
 	patterns []string
 }
 
@@ -54,8 +54,8 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec, since time.Tim
 	f.again(time.Now())
 }
 
-// changedSince has what changed in contexts since that time reported. Times of files
-// are coarse: what is as old as that may be reported, too.
+// changedSince reports changes in contexts since that time. File times
+// are coarse: files that are as old as that may be reported, too.
 func (f *Files) changedSince(since time.Time) {
 	t, found := f.tree, false
 	report := func(p string, w *want) {
@@ -77,7 +77,7 @@ func (f *Files) changedSince(since time.Time) {
 				}
 			}
 			if info, err := os.Lstat(t.abs(n.path)); !files && (err != nil || !content.StampOf(info).Settled(since)) {
-				report(n.path, a.want) // something was deleted there
+				report(n.path, a.want) // a file in it was deleted
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func sameInput(a, b plan.Input) bool {
 	return a.Path == b.Path && a.Kind == b.Kind && slices.Equal(a.Exclude, b.Exclude)
 }
 
-// suspect has w looked at, as it is not what an evaluation read.
+// suspect marks w for examination because it differs from what an evaluation read.
 func (f *Files) suspect(w *want) {
 	f.tree.touch(w, "")
 	now := time.Now()
@@ -111,7 +111,7 @@ func (f *Files) suspect(w *want) {
 	}
 }
 
-// replan makes the wants of the inputs anew and applies them.
+// replan computes the wants of the inputs again and applies them.
 func (f *Files) replan() {
 	inputs := make([]*input, 0, len(f.given))
 	for _, in := range f.given {
@@ -130,7 +130,7 @@ func (f *Files) replan() {
 	}
 	for k, w := range f.tree.wants {
 		if k.kind == wantLinked {
-			wants[k] = w // whether it stays is found out below
+			wants[k] = w // whether it is kept is decided below
 			continue
 		}
 		if wants[k] == nil {
@@ -147,8 +147,7 @@ func (f *Files) replan() {
 	}
 }
 
-// patterns returns what the first file of these names that exists leaves out of a
-// context.
+// patterns returns the exclude patterns in the first of these files that exists.
 func (f *Files) patterns(names ...string) []string {
 	for _, name := range names {
 		ig, ok := f.ignores[name]
@@ -163,8 +162,8 @@ func (f *Files) patterns(names ...string) []string {
 	return nil
 }
 
-// readIgnore reads a .dockerignore. One that is not valid leaves out what it left
-// out before: nothing can be built until it is mended.
+// readIgnore reads a .dockerignore. If it is invalid, the previous patterns apply:
+// nothing can be built until it is fixed.
 func (f *Files) readIgnore(name string, before []string) ignoreFile {
 	w := &want{path: name}
 	if w.resolve(f.tree.root); !w.found || w.dir {

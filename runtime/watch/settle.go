@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// settle looks at what was gathered, and offers what changed.
+// settle examines the gathered names, and offers the changes.
 func (f *Files) settle() {
 	now := time.Now()
 	f.release(now)
@@ -40,8 +40,8 @@ func (f *Files) settle() {
 	f.offer(c)
 }
 
-// release gathers the files with temporary names that have been left alone, and
-// with other changes those that are at rest as these are: a build would have them.
+// release gathers files with temporary names that have been left alone, and, together
+// with other changes, those that are as old as these: a build would include them.
 func (f *Files) release(now time.Time) {
 	rest := left
 	if !f.gather.first.IsZero() {
@@ -60,7 +60,7 @@ func (f *Files) release(now time.Time) {
 	}
 }
 
-// examine looks at what was gathered.
+// examine examines the gathered names.
 func (f *Files) examine(g gather, final bool) {
 	t := f.tree
 	t.round++
@@ -81,7 +81,7 @@ func (f *Files) examine(g gather, final bool) {
 			t.look(n, name, final)
 		}
 	}
-	// Where a path leads can depend on one that changed.
+	// The target of a path can depend on one that changed.
 	for range 8 {
 		if len(t.diff.stale) == 0 {
 			break
@@ -105,7 +105,7 @@ func (f *Files) examine(g gather, final bool) {
 	}
 }
 
-// recheck looks at everything.
+// recheck examines everything.
 func (f *Files) recheck() {
 	t := f.tree
 	for _, p := range slices.Sorted(maps.Keys(t.nodes)) {
@@ -128,7 +128,7 @@ func (f *Files) recheck() {
 	}
 }
 
-// decide makes a change of what was found.
+// decide turns the findings into a Change.
 func (f *Files) decide() Change {
 	t := f.tree
 	paths, inputs := map[string]bool{}, map[inputKey]plan.Input{}
@@ -185,7 +185,7 @@ func (f *Files) decide() Change {
 			}
 		}
 	}
-	for _, in := range linked { // the digest has only some of what links lead to
+	for _, in := range linked { // the digest includes only some of the link targets
 		in.told = t.digestOf(t.wants[wantKey{kind: wantChart, path: in.Path}])
 	}
 	t.clear()
@@ -195,7 +195,7 @@ func (f *Files) decide() Change {
 	return Change{Paths: slices.Sorted(maps.Keys(paths)), Inputs: sortedInputs(inputs)}
 }
 
-// offer adds a change to the one that waits to be taken.
+// offer merges a change into the one that waits to be received.
 func (f *Files) offer(c Change) {
 	if o := f.out; o != nil {
 		c.Paths = slices.Compact(slices.Sorted(slices.Values(slices.Concat(o.Paths, c.Paths))))

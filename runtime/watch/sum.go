@@ -15,8 +15,8 @@ type summed struct {
 	ok    bool
 }
 
-// sumSome reads files whose sum nobody has needed yet, a few at a time, so that
-// what is written to them later can be compared.
+// sumSome computes sums that have not been needed yet, a few at a time, so that
+// later writes can be compared.
 func (f *Files) sumSome() {
 	t := f.tree
 	if f.summing || len(t.lazy) == 0 {

@@ -8,15 +8,16 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Surveyed is what watching inputs would take.
+// Surveyed describes the resources that watching inputs would need.
 type Surveyed struct {
-	Directories int     // each takes a watch
-	Files       int     // that are compared
+	Directories int     // each needs a watch
+	Files       int     // files to compare
 	Limits      []Limit // of watches and of inotify instances
 	Silent      []Mount // file systems with directories that would be polled
 }
 
-// Survey finds out what watching these inputs would take, without watching.
+// Survey determines the resources that watching these inputs would need, without
+// watching them.
 func Survey(root string, inputs []plan.Input, builds []plan.BuildSpec) (Surveyed, error) {
 	f, err := newFiles(root, FileOptions{})
 	if err != nil {

@@ -15,20 +15,20 @@ import (
 )
 
 // A syncing copies changed files into running containers instead of building
-// (W6). A service is kept so from the end of a run that has deployed it, until it
-// needs a build: all runs meanwhile deploy the image that it has. The goroutine of
+// (W6). A service is synced from the end of a run that has deployed it until it
+// needs a build; runs in the meantime deploy its current image. The goroutine of
 // run owns the fields.
 type syncing struct {
 	open   func(report func(service string, s runtime.Synced)) (runtime.Syncer, error) // nil: everything is built
 	to     runtime.Syncer                                                              // nil: it is not open yet
-	images map[string]string                                                           // of the services that are kept so, as deployed
-	from   map[string]int                                                              // the first run that has all that changed of a service that needs a build
-	failed map[string]bool                                                             // services into whose containers something could not be copied
+	images map[string]string                                                           // deployed images of the synced services
+	from   map[string]int                                                              // the first run that includes all changes of a service that needs a build
+	failed map[string]bool                                                             // services for which copying failed
 
 	wake chan struct{} // has an element when something was reported
 
 	mu       sync.Mutex
-	reported []runtime.Event // of what was copied into containers; guarded by mu
+	reported []runtime.Event // about copied files; guarded by mu
 }
 
 func newSyncing(open func(func(string, runtime.Synced)) (runtime.Syncer, error)) *syncing {
@@ -37,9 +37,9 @@ func newSyncing(open func(func(string, runtime.Synced)) (runtime.Syncer, error))
 	}
 }
 
-// sort decides what is done about the files that have changed: they are copied
-// into the containers of the services whose rules match all of them, and the
-// others need a run.
+// sort decides how changed files are processed: they are copied
+// into the containers of services whose rules match all of them; other services
+// need a run.
 func (l *loop) sort(ctx context.Context) {
 	files := l.touched
 	if len(files) == 0 {
@@ -63,19 +63,19 @@ func (l *loop) sort(ctx context.Context) {
 			known[file] = true
 		}
 		switch {
-		case !n.build && len(n.update.Changes) == 0: // its image does not have them
-		case n.build || l.head || l.sync.images[s.Name] == "": // a checkout is one run, also of what could be copied
+		case !n.build && len(n.update.Changes) == 0: // its image does not contain them
+		case n.build || l.head || l.sync.images[s.Name] == "": // a checkout is one run, even for files that could be copied
 			l.build(s.Name)
 		default:
 			l.copy(ctx, s.Name, n.update)
 		}
 	}
-	if len(known) < len(files) { // it is not known what they are of
+	if len(known) < len(files) { // some files belong to no known image
 		l.pending = true
 	}
 }
 
-// build has the next run build a service.
+// build makes the next run build a service.
 func (l *loop) build(service string) {
 	l.pending = true
 	delete(l.sync.images, service)
@@ -83,7 +83,7 @@ func (l *loop) build(service string) {
 	l.sync.from[service] = l.number + 1
 }
 
-// copy begins to carry an update out.
+// copy starts to apply an update.
 func (l *loop) copy(ctx context.Context, service string, u runtime.SyncUpdate) {
 	l.running++
 	l.work.Go(func() {
@@ -92,12 +92,12 @@ func (l *loop) copy(ctx context.Context, service string, u runtime.SyncUpdate) {
 	})
 }
 
-// copyEnded takes in how an update of a service ended.
+// copyEnded handles the end of an update of a service.
 func (l *loop) copyEnded(service string, err error) {
 	if l.sync.images[service] == "" {
 		return // it is built meanwhile
 	}
-	l.copied() // what was told of the containers
+	l.copied() // handle the reports first
 	switch {
 	case errors.Is(err, runtime.ErrNoSync):
 		if !l.sync.failed[service] {
@@ -111,7 +111,7 @@ func (l *loop) copyEnded(service string, err error) {
 	}
 }
 
-// report keeps what is told of a container for the loop.
+// report stores a report about a container for the loop.
 func (y *syncing) report(service string, s runtime.Synced) {
 	y.mu.Lock()
 	y.reported = append(y.reported, runtime.Event{Time: time.Now(), Service: service, Body: s})
@@ -122,7 +122,7 @@ func (y *syncing) report(service string, s runtime.Synced) {
 	}
 }
 
-// copied takes in what was reported of containers.
+// copied handles the reports about containers.
 func (l *loop) copied() {
 	y := l.sync
 	y.mu.Lock()
@@ -143,7 +143,7 @@ func (l *loop) copied() {
 	}
 }
 
-// redact takes the values of secrets out of what is told: a command in a container
+// redact redacts the values of secrets in an event: a command in a container
 // can print anything.
 func (l *loop) redact(b runtime.Body) runtime.Body {
 	if l.opts.Runtime.Hide == nil {
@@ -152,7 +152,7 @@ func (l *loop) redact(b runtime.Body) runtime.Body {
 	return runtime.Redact(b, l.opts.Runtime.Hide(l.good.Plan))
 }
 
-// behind reports whether containers are going to get something that they lack.
+// behind reports whether some containers do not have all changes yet.
 func (y *syncing) behind() bool {
 	for service := range y.images {
 		if !y.failed[service] && !y.to.Synced(service) {
@@ -162,7 +162,7 @@ func (y *syncing) behind() bool {
 	return false
 }
 
-// deployed takes in which images a run has left deployed.
+// deployed records the images that a run has left deployed.
 func (l *loop) deployed(number int, record *runtime.RunRecord) {
 	for _, r := range record.Services {
 		s := l.good.Plan.Service(r.Service)
@@ -176,14 +176,14 @@ func (l *loop) deployed(number int, record *runtime.RunRecord) {
 	}
 }
 
-// keep begins to keep the containers of a service as the files are.
+// keep starts to sync the containers of a service.
 func (l *loop) keep(service, image string) {
 	if l.sync.to == nil {
 		to, err := l.sync.open(l.sync.report)
 		if err != nil {
 			l.sync.open = nil
 			l.events.Send("", "", runtime.Warned{Diagnostic: plan.Diagnostic{
-				Severity: plan.SeverityWarning, Message: fmt.Sprintf("changed files cannot be copied into running containers: what changes is built instead: %v", err),
+				Severity: plan.SeverityWarning, Message: fmt.Sprintf("changed files cannot be copied into running containers; images are built instead: %v", err),
 			}})
 			return
 		}
@@ -193,14 +193,14 @@ func (l *loop) keep(service, image string) {
 	l.sync.to.Set(service, image)
 }
 
-// forget has a service built by the next run that there is after number.
+// forget makes the first run after number build a service.
 func (y *syncing) forget(service string, number int) {
 	delete(y.images, service)
 	delete(y.failed, service)
 	y.from[service] = number + 1
 }
 
-// replanned has the services built whose image or rules another plan changes.
+// replanned makes the next run build the services whose image or rules a new plan changes.
 func (l *loop) replanned(was, is *plan.Plan) {
 	for service := range l.sync.images {
 		before, after := was.Service(service), is.Service(service)
@@ -210,8 +210,8 @@ func (l *loop) replanned(was, is *plan.Plan) {
 	}
 }
 
-// made returns what the containers of a service are made by: its build and its
-// rules, wherever they stand in the file.
+// made returns what determines the containers of a service: its build and its
+// rules, without their positions.
 func made(p *plan.Plan, s *plan.Service) (all struct {
 	image plan.ImageSource
 	build plan.BuildSpec
@@ -228,7 +228,7 @@ func made(p *plan.Plan, s *plan.Service) (all struct {
 	return all
 }
 
-// given returns the images that the next run deploys whatever the files are.
+// given returns the images that the next run deploys regardless of the files.
 func (l *loop) given() map[string]string {
 	given := make(map[string]string)
 	maps.Copy(given, l.opts.Request.Images)
@@ -236,7 +236,7 @@ func (l *loop) given() map[string]string {
 	return given
 }
 
-// close ends the copying.
+// close stops copying.
 func (y *syncing) close() {
 	if y.to != nil {
 		y.to.Close()

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// A temporary is a kind of files that editors and tools make beside those that
+// A temporary is a kind of file that editors and tools create next to the file that
 // they change.
 type temporary struct {
 	who  string
 	name string // pattern of its name, as of path.Match
-	// How long it is there: until a save has ended, or for as long as the file is open.
+	// Whether it exists as long as the file is open; otherwise only during a save.
 	open bool
-	// What proves it if it is there for long: content that starts so, being a
-	// symbolic link, or the file that the * of its name stands for being beside it.
+	// How it is verified if it exists for long: its content starts with this, it is a
+	// symbolic link, or the file that the * in its name matches is next to it.
 	starts string
 	link   bool
 	beside bool
 }
 
-// temporaries is what is known of editors and tools. See [FileOptions] for what
-// becomes of such files.
+// temporaries lists the temporary files of known editors and tools. See [Files] for how
+// they are handled.
 var temporaries = []temporary{
 	{who: "vim, neovim: swap file", name: ".*.sw[a-p]", open: true, starts: "b0VIM "},
 	{who: "vim, neovim: swap file of a file that starts with a dot", name: ".sw[a-p]", open: true, starts: "b0VIM "},
@@ -53,8 +53,8 @@ var temporaries = []temporary{
 	{who: "Emacs: flymake", name: "*_flymake.*"},
 }
 
-// left is how long a file with a temporary name must have been left alone to
-// count as any other.
+// left is how long a file with a temporary name must be unchanged to be treated like
+// any other file.
 const left = 2 * time.Second
 
 // temporaryName returns the kinds of temporary files that have such names.
@@ -67,10 +67,10 @@ func temporaryName(name string) (of []temporary) {
 	return of
 }
 
-// temporaryFile reports whether the file in the directory dir, which is there for
-// long, is proven to belong to an editor that has another file open.
+// temporaryFile reports whether the file in the directory dir, which has existed for
+// long, is verified to belong to an editor that has another file open.
 func temporaryFile(dir, name string) bool {
-	if name[0] != '.' && name[0] != '#' { // as all of these do
+	if name[0] != '.' && name[0] != '#' { // all of them start so
 		return false
 	}
 	for _, t := range temporaryName(name) {

@@ -19,29 +19,29 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// A tree is what is known of the directories below the workspace that have
-// something that is wanted.
+// A tree is the known state of the directories in the workspace that contain
+// wanted files.
 type tree struct {
 	root  string // absolute, without links
 	wants map[wantKey]*want
 
 	nodes   map[string]*node
-	starts  map[string][]*want            // trees, by the directory that is their place
-	anchors map[string]map[string][]*want // by directory and name: paths that pass there
-	ways    map[string]map[string]bool    // directories with starts or anchors in them or below, and the names that lead there
-	moved   map[*want]bool                // wants that have led elsewhere since the tree was last scoped
-	affects map[string]bool               // directories on the way to what wants have led to since then
-	scoping bool                          // names are looked at for another scope, not as they were heard of
-	relink  bool                          // a symbolic link in a chart came or went
+	starts  map[string][]*want            // wanted trees, by their top directory
+	anchors map[string]map[string][]*want // by directory and name: wants whose path passes there
+	ways    map[string]map[string]bool    // directories with starts or anchors in or below them, and the names that lead there
+	moved   map[*want]bool                // wants that lead elsewhere since the tree was last scoped
+	affects map[string]bool               // directories on the way to their previous targets
+	scoping bool                          // names are examined because of a new scope, not because of events
+	relink  bool                          // a symbolic link in a chart was created or deleted
 	round   int                           // counts examinations
 
-	// watch begins to watch a directory, unwatch ends that. Both are nil if nothing is watched.
+	// watch starts to watch a directory, unwatch stops that. Both are nil if nothing is watched.
 	watch   func(*node)
 	unwatch func(*node)
 
 	diff   diff
-	lazy   []string                   // files without a sum, to be read when there is time
-	moving map[string]map[string]bool // names to be looked at again, by directory
+	lazy   []string                   // files without a sum, to be read in the background
+	moving map[string]map[string]bool // names to examine again, by directory
 	hash   hash.Hash
 	buf    []byte
 }
@@ -51,9 +51,9 @@ type node struct {
 	path     string // slash-separated, below the root, without links
 	inode    uint64
 	how      how
-	silent   bool // it is polled as its file system would not tell
-	read     bool // its names were read with the scope that it has
-	round    int  // in which they were
+	silent   bool // it is polled because its file system does not report changes
+	read     bool // its names were read with its current scope
+	round    int  // the examination in which they were read
 	denied   bool // its names cannot be read
 	actives  []active
 	anchored map[string]bool // names that paths pass through
@@ -70,18 +70,18 @@ const (
 	polled
 )
 
-// An entry is what is known of a name that is wanted.
+// An entry is the known state of a wanted name.
 type entry struct {
 	stamp content.Stamp
 	sum   content.Sum // of a file's content, of a link's target
-	mode  fs.FileMode // as of [content.Mode]; of what is neither file, link nor directory, its type
-	known bool        // the sum is
+	mode  fs.FileMode // as returned by [content.Mode]; the type if it is not a file, link or directory
+	known bool        // the sum is known
 	fresh bool        // the stamp can hide a later change
 }
 
 func (e *entry) regular() bool { return e.mode.Type() == 0 }
 
-// A diff is what an examination found.
+// A diff is the result of an examination.
 type diff struct {
 	direct  map[string]map[*want]bool // paths of contexts that changed
 	touched map[*want]map[string]bool // wants that may have changed, and the paths that did
@@ -105,7 +105,7 @@ func (t *tree) clear() {
 
 func (t *tree) abs(p string) string { return filepath.Join(t.root, filepath.FromSlash(p)) }
 
-// index makes starts, anchors and ways from the wants.
+// index computes starts, anchors and ways from the wants.
 func (t *tree) index() {
 	t.starts, t.anchors, t.ways = map[string][]*want{}, map[string]map[string][]*want{}, map[string]map[string]bool{".": {}}
 	way := func(dir string) {
@@ -143,9 +143,9 @@ func (t *tree) index() {
 	}
 }
 
-// rescope applies the wants: directories that have become part of something are
-// read, those that have nothing any more are forgotten. What was wanted before
-// and has changed is in the diff.
+// rescope applies the wants: directories that have become relevant are
+// read, those that are no longer relevant are forgotten. Changes of what was wanted
+// before are in the diff.
 func (t *tree) rescope() {
 	t.apply()
 	for range 8 { // a chart that is linked can have links
@@ -156,8 +156,8 @@ func (t *tree) rescope() {
 	}
 }
 
-// links makes wants of what the symbolic links in charts lead to, and reports
-// whether there are others than before.
+// links adds wants for the targets of symbolic links in charts, and reports
+// whether these have changed.
 func (t *tree) links() (changed bool) {
 	if !t.relink {
 		return false
@@ -210,7 +210,7 @@ func (t *tree) apply() {
 	clear(t.affects)
 }
 
-// resolve finds out where w leads to, and reports whether that is elsewhere.
+// resolve resolves the path of w, and reports whether its target has changed.
 func (t *tree) resolve(w *want) (moved bool) {
 	hops, place, dir := w.hops, w.place, w.dir
 	t.affect(w)
@@ -219,7 +219,7 @@ func (t *tree) resolve(w *want) (moved bool) {
 	return !slices.Equal(hops, w.hops) || place != w.place || dir != w.dir
 }
 
-// affect has the directories that w leads through scoped.
+// affect marks the directories on the path of w for scoping.
 func (t *tree) affect(w *want) {
 	mark := func(dir string) {
 		for !t.affects[dir] {
@@ -241,7 +241,7 @@ func (t *tree) newNode(p string) *node {
 	return n
 }
 
-// activesOf returns the trees that the directory p is in, a child of parent.
+// activesOf returns the trees that contain the directory p, a child of parent.
 func (t *tree) activesOf(parent *node, p string) []active {
 	var out []active
 	if parent != nil && path.Base(p) != ".git" {
@@ -260,7 +260,7 @@ func (t *tree) activesOf(parent *node, p string) []active {
 	return out
 }
 
-// scope gives n and what is below it the trees that they are in.
+// scope sets the trees that contain n and the directories below it.
 func (t *tree) scope(n, parent *node) {
 	before := n.actives
 	n.actives = t.activesOf(parent, n.path)
@@ -274,7 +274,7 @@ func (t *tree) scope(n, parent *node) {
 	}
 	for name, kid := range n.kids {
 		switch {
-		case same && !t.affects[kid.path]: // nothing is other there
+		case same && !t.affects[kid.path]: // nothing has changed there
 		case t.keeps(n, kid.path):
 			t.scope(kid, n)
 		default:
@@ -284,14 +284,13 @@ func (t *tree) scope(n, parent *node) {
 	}
 }
 
-// hasMoved reports whether a tree that n is in was elsewhere before: then all that
-// is in n came.
+// hasMoved reports whether a tree that contains n was elsewhere before: then everything
+// in n is new.
 func (t *tree) hasMoved(n *node) bool {
 	return slices.ContainsFunc(n.actives, func(a active) bool { return t.moved[a.want] })
 }
 
-// complete reports whether n was read for the paths that pass through it, and
-// only for these.
+// complete reports whether n was read for exactly the paths that pass through it.
 func (t *tree) complete(n *node) bool {
 	names := t.anchors[n.path]
 	if len(names) != len(n.anchored) {
@@ -310,18 +309,18 @@ func (t *tree) complete(n *node) bool {
 	return true
 }
 
-// keeps reports whether the directory p, a child of n, has something that is wanted.
+// keeps reports whether the directory p, a child of n, contains wanted files.
 func (t *tree) keeps(n *node, p string) bool {
 	return t.ways[p] != nil || t.enters(n, path.Base(p))
 }
 
-// enters reports whether a tree that n is in goes on in its directory name.
+// enters reports whether a tree that contains n includes its subdirectory name.
 func (t *tree) enters(n *node, name string) bool {
 	p := path.Join(n.path, name)
 	return name != ".git" && slices.ContainsFunc(n.actives, func(a active) bool { _, ok := a.enter(p); return ok })
 }
 
-// wantedIn reports whether a tree that n is in has the name.
+// wantedIn reports whether a tree that contains n includes the name.
 func (t *tree) wantedIn(n *node, name string, isDir bool) bool {
 	if name == ".git" {
 		return false
@@ -347,8 +346,7 @@ func (t *tree) drop(n *node) {
 	n.how = unwatched
 }
 
-// dropAll ends the watches of n and all below it: it is not the directory that it
-// was.
+// dropAll ends the watches of n and all below it: it was replaced by another directory.
 func (t *tree) dropAll(n *node) {
 	t.drop(n)
 	for _, kid := range n.kids {
@@ -356,11 +354,11 @@ func (t *tree) dropAll(n *node) {
 	}
 }
 
-// readNode brings all that is known of n up to date. Before is n as it was scoped
-// when it was last read: only of what it had then can something be new.
+// readNode updates the known state of n. Before is n with the scope of its last
+// reading: only names in that scope can be reported as changed.
 func (t *tree) readNode(n, before *node) {
 	if n.how == unwatched && t.watch != nil {
-		t.watch(n) // before it is read, so that nothing is lost in between
+		t.watch(n) // before it is read, so that no change is missed
 	}
 	if n.path == "." || n.inode == 0 {
 		if info, err := os.Lstat(t.abs(n.path)); err == nil {
@@ -381,8 +379,8 @@ func (t *tree) readNode(n, before *node) {
 	}
 }
 
-// listed is what was found of a name when its directory was read, so that it is
-// not matched again.
+// listed is what reading a directory found about a name, so that it is not matched
+// again.
 type listed struct{ ok, isDir, wanted bool }
 
 // names returns the names in n that are known or wanted.
@@ -403,7 +401,7 @@ func (t *tree) names(n *node) map[string]listed {
 	if len(n.actives) == 0 {
 		return names
 	}
-	list, err := os.ReadDir(t.abs(n.path)) // of what is gone, the names that are known are looked at
+	list, err := os.ReadDir(t.abs(n.path)) // if it is gone, its known names are examined
 	n.denied = errors.Is(err, fs.ErrPermission)
 	for _, d := range list {
 		name := d.Name()
@@ -415,8 +413,8 @@ func (t *tree) names(n *node) map[string]listed {
 	return names
 }
 
-// look brings what is known of a name in n up to date. A file that changes while
-// it is read is looked at later, unless now.
+// look updates the known state of a name in n. A file that changes while
+// it is read is examined again later, unless now is set.
 func (t *tree) look(n *node, name string, now bool) { t.lookAt(n, name, listed{}, n, true, now) }
 
 // lookAt is look in a directory that was scoped as before when it was last read,
@@ -451,7 +449,7 @@ func (t *tree) lookAt(n *node, name string, l listed, before *node, covered, now
 			t.changed(n, name, old, entry{}, isDir)
 		}
 		if delete(n.entries, name); len(anchors) > 0 {
-			n.entries[name] = entry{} // that it is not there is worth knowing
+			n.entries[name] = entry{} // record that it does not exist
 		}
 	case len(anchors) > 0 || tree:
 		e, ok := t.entryOf(n, name, abs, info, old, began, now, len(anchors) > 0)
@@ -490,7 +488,7 @@ func (t *tree) lookAt(n *node, name string, l listed, before *node, covered, now
 	}
 }
 
-// leave reports all that was below n as gone, and forgets it.
+// leave reports everything below n as deleted, and forgets it.
 func (t *tree) leave(n *node) {
 	for _, kid := range n.kids {
 		t.leave(kid)
@@ -505,7 +503,7 @@ func (t *tree) leave(n *node) {
 	delete(t.nodes, n.path)
 }
 
-// move has a name looked at later.
+// move marks a name for a later examination.
 func (t *tree) move(n *node, name string) {
 	if t.moving[n.path] == nil {
 		t.moving[n.path] = map[string]bool{}
@@ -514,7 +512,7 @@ func (t *tree) move(n *node, name string) {
 }
 
 // entryOf returns the entry of a file. It is not ok if the file changes while it
-// is read, unless now.
+// is read, unless now is set.
 func (t *tree) entryOf(n *node, name, abs string, info fs.FileInfo, old entry, began time.Time, now, anchor bool) (e entry, ok bool) {
 	e = entry{stamp: content.StampOf(info), mode: modeOf(info)}
 	switch {
@@ -549,7 +547,7 @@ func (t *tree) entryOf(n *node, name, abs string, info fs.FileInfo, old entry, b
 	case err == nil:
 		e.known = true
 	case errors.Is(err, fs.ErrPermission):
-	default: // it changes, or it is gone
+	default: // it is changing, or was deleted
 		return e, now
 	}
 	return e, true
@@ -563,9 +561,8 @@ func modeOf(info fs.FileInfo) fs.FileMode {
 	return content.Mode(info.Mode())
 }
 
-// differ reports whether the content of a name changed. What is not known is
-// taken for changed if it may have; if nothing was heard of it, it must have
-// another stamp.
+// differ reports whether the content of a name changed. Unknown content is assumed to
+// have changed if it may have; without an event, its stamp must differ.
 func differ(old, e entry, unheard bool) bool {
 	switch {
 	case old.mode != e.mode:
@@ -616,7 +613,7 @@ func (t *tree) changed(n *node, name string, old, e entry, isDir bool) {
 		case link, last && !wasDir && !isDir, last && w.kind == wantContext:
 			t.touch(w, p)
 		case last && w.tree():
-			t.touch(w, "") // what is in the directory changed
+			t.touch(w, "") // the content of the directory changed
 		}
 	}
 }
@@ -631,7 +628,7 @@ func (t *tree) touch(w *want, p string) {
 	w.valid = false
 }
 
-// digestOf returns the digest of what w wants, as an evaluation would have it.
+// digestOf returns the digest of the files of w, as an evaluation would compute it.
 func (t *tree) digestOf(w *want) plan.Digest {
 	if !w.valid {
 		w.digest, w.valid = t.compute(w), true
@@ -686,8 +683,8 @@ func (t *tree) matches(w *want, n *node, names *[]string) {
 	}
 }
 
-// sums adds what the digest of the chart w is over, of what is below n, in the
-// order of a walk.
+// sums appends the lines for the files below n that the digest of the chart w is
+// computed from, in the order of a walk.
 func (t *tree) sums(w *want, n *node, to *strings.Builder) bool {
 	names := slices.Sorted(maps.Keys(n.entries))
 	for name := range n.kids {

@@ -14,25 +14,25 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
 )
 
-// A want is a file or a tree of files that is to be watched, for some inputs.
+// A want is a file or a tree of files to watch, for one or more inputs.
 type want struct {
 	kind   wantKind
-	path   string // as the input has it: slash-separated, below the workspace
+	path   string // as in the input: slash-separated, relative to the workspace
 	inputs []*input
 
-	// Where the path leads to: the names that it passes through, symbolic links
-	// followed, and what is at its end.
+	// The resolved path: the names that it passes through, following symbolic links,
+	// and its target.
 	hops  []hop
 	place string // without links
 	found bool
 	dir   bool // it is a directory
 
-	match   *dockerignore.Matcher // of a context; nil: nothing is left out
-	start   string                // of a glob: the directory that is searched
+	match   *dockerignore.Matcher // of a context; nil: nothing is excluded
+	start   string                // of a glob: the directory to search
 	parts   []string              // of a glob
 	exclude [][]string            // of a glob
 
-	// The digest of what is at the place; valid until something there changes.
+	// The digest of the content at place; valid until something there changes.
 	digest plan.Digest
 	valid  bool
 }
@@ -42,26 +42,26 @@ type wantKind uint8
 const (
 	wantFile    wantKind = iota // the content of a file
 	wantIgnore                  // a .dockerignore
-	wantLinked                  // what a symbolic link in a chart leads to, which is part of the chart
+	wantLinked                  // the target of a symbolic link in a chart, which is part of the chart
 	wantChart                   // a file, or all files of a directory
-	wantContext                 // a directory without what a .dockerignore leaves out
-	wantGlob                    // which files match
+	wantContext                 // a directory without the files that a .dockerignore excludes
+	wantGlob                    // the set of files that match
 )
 
-// A hop is one name on the way to a place.
+// A hop is one name on a resolved path.
 type hop struct {
-	dir, name string // the directory, below the workspace, without links
+	dir, name string // the directory is relative to the workspace, without links
 	link      bool
 }
 
-// An input is one of a plan.
+// An input is one input of a plan.
 type input struct {
 	plan.Input
-	given plan.Digest // the digest that the newest evaluation had
-	told  plan.Digest // the one that whoever takes the changes knows of
+	given plan.Digest // the digest in the newest evaluation
+	told  plan.Digest // the digest that was last reported
 }
 
-// wantKey tells wants apart.
+// wantKey identifies a want.
 type wantKey struct {
 	kind wantKind
 	path string
@@ -70,18 +70,18 @@ type wantKey struct {
 
 func (w *want) tree() bool { return w.kind >= wantLinked }
 
-// entered reports whether w is a directory whose files are wanted. What a chart is
-// in cannot be part of it.
+// entered reports whether w is a directory whose files are wanted. A parent directory of
+// a chart cannot be part of the chart.
 func (w *want) entered() bool {
 	around := w.kind == wantLinked && (w.place == "." || strings.HasPrefix(w.path, w.place+"/"))
 	return w.tree() && w.dir && !around
 }
 
-// sums reports whether the content of files matters from the beginning, because
-// it is compared with digests.
+// sums reports whether the sums of files are needed from the start, because
+// they are compared with digests.
 func (w *want) sums() bool { return w.kind <= wantChart }
 
-// below returns the slash-separated path p, in the place of w, relative to it.
+// below returns the slash-separated path p, which is in the place of w, relative to it.
 func (w *want) below(p string) string {
 	if w.place == "." {
 		return p
@@ -89,8 +89,8 @@ func (w *want) below(p string) string {
 	return strings.TrimPrefix(p, w.place+"/")
 }
 
-// named adds the names of the path p, which belongs to w: its own, and the one by
-// which the input leads to it.
+// named adds the names of the path p, which belongs to w: its own name, and the one
+// below the path of the input.
 func (w *want) named(p string, to map[string]bool) {
 	to[p] = true
 	base := w.path
@@ -106,23 +106,22 @@ func (w *want) named(p string, to map[string]bool) {
 	}
 }
 
-// matches reports whether the path p, in the place of the glob w, is one of a file
-// that matches.
+// matches reports whether the path p, which is in the place of the glob w, matches.
 func (w *want) matches(p string) bool {
 	at := strings.Split(w.logical(p), "/")
 	return glob.Match(w.parts, at) && !glob.MatchAny(w.exclude, at)
 }
 
-// logical returns the path p, in the place of the glob w, as a search has it.
+// logical returns the path p, which is in the place of the glob w, as seen by a search.
 func (w *want) logical(p string) string { return path.Join(w.start, w.below(p)) }
 
-// An active is a tree that a directory is in.
+// An active is a tree that contains a directory.
 type active struct {
 	want  *want
 	state dockerignore.State // of the directory, in a context
 }
 
-// accepts reports whether the tree has what has the path p, below the workspace.
+// accepts reports whether the tree includes the path p, relative to the workspace.
 func (a *active) accepts(p string, isDir bool) bool {
 	switch a.want.kind {
 	case wantChart, wantLinked:
@@ -137,7 +136,7 @@ func (a *active) accepts(p string, isDir bool) bool {
 	return !out
 }
 
-// enter returns what the tree is in the directory p, and whether it goes there.
+// enter returns the tree for the directory p, and whether the tree includes it.
 func (a *active) enter(p string) (active, bool) {
 	switch a.want.kind {
 	case wantChart, wantLinked:
@@ -153,7 +152,7 @@ func (a *active) enter(p string) (active, bool) {
 	return active{a.want, state}, !out || a.want.match.Within(rel)
 }
 
-// resolve finds out where the path of w leads to.
+// resolve resolves the path of w.
 func (w *want) resolve(root string) {
 	w.hops, w.place, w.found, w.dir, w.valid = nil, "", false, false, false
 	p := w.path
@@ -169,7 +168,7 @@ func (w *want) resolve(root string) {
 		case name == "", name == ".":
 			continue
 		case name == ".." && at == ".":
-			return // out of the workspace
+			return // outside of the workspace
 		case name == "..":
 			at, isDir = path.Dir(at), true
 			continue
@@ -202,9 +201,9 @@ func (w *want) resolve(root string) {
 	w.place, w.found, w.dir = at, true, isDir
 }
 
-// wanted are the wants of inputs and builds, by what tells them apart. Ignores
-// returns the patterns that the file of one of these names has, and has the
-// names watched.
+// wanted returns the wants of inputs and builds, by their keys. Ignores
+// returns the patterns in the first of the named files, and marks the
+// names to be watched.
 func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...string) []string) map[wantKey]*want {
 	wants := map[wantKey]*want{}
 	add := func(k wantKey, in *input) *want {
@@ -227,7 +226,7 @@ func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...stri
 	}
 	for _, in := range inputs {
 		switch in.Kind {
-		case plan.InputRemote: // it is no file of the workspace
+		case plan.InputRemote: // it is not a file of the workspace
 		case plan.InputChart:
 			add(wantKey{kind: wantChart, path: in.Path}, in)
 		case plan.InputGlob:
@@ -239,7 +238,7 @@ func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...stri
 			}
 		case plan.InputContext:
 			of := contexts[in.Path]
-			if len(of) == 0 { // known from an evaluation that failed
+			if len(of) == 0 { // from an evaluation that failed
 				of = []plan.BuildSpec{{Source: plan.Source{Path: in.Path}, Context: "."}}
 			}
 			for _, b := range of {
@@ -254,7 +253,7 @@ func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...stri
 				}
 				w := add(wantKey{wantContext, in.Path, strings.Join(patterns, "\n")}, in)
 				if w.match == nil && len(patterns) > 0 {
-					w.match, _ = dockerignore.New(patterns) // they were parsed
+					w.match, _ = dockerignore.New(patterns) // Parse has validated them
 				}
 			}
 		default:
@@ -264,7 +263,7 @@ func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...stri
 	return wants
 }
 
-// inputKey tells inputs apart.
+// inputKey identifies an input.
 type inputKey struct {
 	path    string
 	kind    plan.InputKind
@@ -275,7 +274,7 @@ func keyOf(in plan.Input) inputKey {
 	return inputKey{in.Path, in.Kind, strings.Join(in.Exclude, "\n")}
 }
 
-// sortedInputs returns inputs as a plan has them.
+// sortedInputs returns inputs in the order of a plan.
 func sortedInputs(set map[inputKey]plan.Input) []plan.Input {
 	return slices.SortedFunc(maps.Values(set), func(a, b plan.Input) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Exclude, b.Exclude))

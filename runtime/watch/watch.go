@@ -1,2 +1,3 @@
-// Package watch notices what changes of a plan's inputs (SPEC W1, W2, W5).
+// Package watch runs watch mode: it detects changes of a plan's inputs and deploys
+// them (SPEC W1, W2, W5).
 package watch

@@ -1,5 +1,5 @@
-// Package content tells whether the content of a file has changed, by reading it
-// only where its metadata leaves that open.
+// Package content detects whether the content of a file has changed. It reads a file
+// only if its metadata does not decide that.
 package content
 
 import (
@@ -20,8 +20,8 @@ type Stamp struct {
 	Inode              uint64
 }
 
-// StampOf returns the stamp of a file. Where the system has neither change times
-// nor inode numbers, these are 0.
+// StampOf returns the stamp of a file. On systems without change times
+// and inode numbers, these are 0.
 func StampOf(info fs.FileInfo) Stamp {
 	s := Stamp{Size: info.Size(), Mtime: info.ModTime().UnixNano()}
 	s.Ctime, s.Inode = inode(info)
@@ -30,11 +30,11 @@ func StampOf(info fs.FileInfo) Stamp {
 
 // Settled reports whether a file with the stamp, read after began, would have
 // another stamp if it had changed since. The clocks of file systems are coarse:
-// a file that changes in the moment in which it is read can keep its times.
+// a file that changes at the moment when it is read can keep its times.
 func (s Stamp) Settled(began time.Time) bool {
 	coarse := 100 * time.Millisecond
 	if s.Mtime%1e9 == 0 {
-		coarse = 2 * time.Second // a file system that keeps whole seconds
+		coarse = 2 * time.Second // a file system that stores whole seconds
 	}
 	return max(s.Mtime, s.Ctime) < began.Add(-coarse).UnixNano()
 }
@@ -42,14 +42,14 @@ func (s Stamp) Settled(began time.Time) bool {
 // A Sum is the SHA-256 digest of a file's content.
 type Sum [sha256.Size]byte
 
-// ErrMoving says that a file changed while it was read.
+// ErrMoving means that a file changed while it was read.
 var ErrMoving = errors.New("it changes while it is read")
 
 // Read computes the digest of the regular file at path into to. The file must
 // have the stamp want before and after; otherwise the error is [ErrMoving]. It
 // uses h, a SHA-256 hash, and buf for reading.
 func Read(path string, want Stamp, h hash.Hash, buf []byte, to *Sum) error {
-	// What was a regular file a moment ago can be a fifo now: opening must not block.
+	// The file may have been replaced by a FIFO: opening must not block.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -77,8 +77,8 @@ func Read(path string, want Stamp, h hash.Hash, buf []byte, to *Sum) error {
 	return nil
 }
 
-// Mode returns what of a file's mode is part of a build context: its kind, and
-// whether it can be executed.
+// Mode returns the part of a file's mode that belongs to a build context: its type, and
+// whether it is executable.
 func Mode(m fs.FileMode) fs.FileMode {
 	switch {
 	case m&fs.ModeSymlink != 0:

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// inode returns when a file's content or rights were changed last, which nobody
-// can set, and its number.
+// inode returns the change time of a file's content or permissions, which cannot be set
+// by programs, and its inode number.
 func inode(info fs.FileInfo) (ctime int64, number uint64) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -4,5 +4,5 @@ package content
 
 import "io/fs"
 
-// inode returns nothing where files have no such numbers.
+// inode returns zeros on systems whose files have no such numbers.
 func inode(fs.FileInfo) (ctime int64, number uint64) { return 0, 0 }

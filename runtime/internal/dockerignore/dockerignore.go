@@ -1,4 +1,4 @@
-// Package dockerignore tells what is left out of a build context.
+// Package dockerignore decides which files are excluded from a build context.
 package dockerignore
 
 import (
@@ -15,9 +15,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Names returns the files that can say what is left out of the local context of
-// spec, as slash-separated paths below the workspace: that of the Dockerfile and
-// that of the context. Only the first that exists counts.
+// Names returns the files that can exclude files from the local context of
+// spec, as slash-separated paths relative to the workspace: that of the Dockerfile and
+// that of the context. Only the first one that exists is used.
 func Names(spec plan.BuildSpec) [2]string {
 	return [2]string{
 		path.Join(spec.Source.Path, spec.Dockerfile) + ".dockerignore",
@@ -25,7 +25,7 @@ func Names(spec plan.BuildSpec) [2]string {
 	}
 }
 
-// Parse returns the patterns of a file. The error names the first invalid one.
+// Parse returns the patterns in a file. The error names the first invalid one.
 func Parse(text []byte) ([]string, error) {
 	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
 	if err != nil {
@@ -60,22 +60,22 @@ func New(patterns []string) (*Matcher, error) {
 	return out, nil
 }
 
-// A State is what the patterns say of a directory, for what is in it.
+// A State is the result of matching a directory, used to match its content.
 type State struct{ info patternmatcher.MatchInfo }
 
-// Out reports whether the file or directory at the slash-separated path below
-// the context is left out. Parent is the state of its directory, the zero State
-// in the context itself; the result has the state of the path.
+// Out reports whether the file or directory at the slash-separated path p, relative to
+// the context, is excluded. Parent is the state of its directory, or the zero State
+// at the top of the context; the second result is the state of p.
 func (m *Matcher) Out(p string, parent State) (bool, State) {
 	out, info, err := m.match.MatchesUsingParentResults(p, parent.info)
-	if err != nil { // of a pattern; New has seen all of them
+	if err != nil { // an invalid pattern, which New has already refused
 		return false, State{}
 	}
 	return out, State{info}
 }
 
-// Within reports whether something below a directory that is left out can be in
-// the context all the same, due to a pattern that begins with "!".
+// Within reports whether something below an excluded directory can still be in
+// the context because of a pattern that begins with "!".
 func (m *Matcher) Within(dir string) bool {
 	parts := strings.Split(dir, "/")
 	return slices.ContainsFunc(m.exceptions, func(pattern []string) bool {
@@ -87,8 +87,8 @@ func (m *Matcher) Within(dir string) bool {
 				return false
 			}
 		}
-		// The pattern matches the directory or what it is in. Then another
-		// pattern leaves the directory out, with all that is in it.
+		// The pattern matches the directory or one of its parents. Then another
+		// pattern excludes the directory with all its content.
 		return false
 	})
 }

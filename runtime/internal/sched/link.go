@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// link makes the nodes of tasks, with their edges in both directions, or says
-// why they cannot be run.
+// link creates the nodes of tasks, with their edges in both directions, or returns
+// an error if they cannot be run.
 func link(tasks []*Task, opts Options) ([]node, error) {
 	for class, limit := range opts.Limits {
 		if limit < 1 {
-			return nil, fmt.Errorf("class %d has %d slots: nothing of it could ever run", class, limit)
+			return nil, fmt.Errorf("class %d has %d slots; none of its tasks could run", class, limit)
 		}
 	}
 	index := make(map[*Task]int, len(tasks))
 	for i, t := range tasks {
 		if _, twice := index[t]; twice {
-			return nil, fmt.Errorf("task %s is given twice", t.Name)
+			return nil, fmt.Errorf("task %s is listed twice", t.Name)
 		}
 		if t.Class >= len(opts.Limits) {
-			return nil, fmt.Errorf("task %s is of class %d, which has no limit", t.Name, t.Class)
+			return nil, fmt.Errorf("task %s has class %d, which has no limit", t.Name, t.Class)
 		}
 		index[t] = i
 	}
@@ -50,7 +50,7 @@ func link(tasks []*Task, opts Options) ([]node, error) {
 	return nodes, acyclic(nodes)
 }
 
-// acyclic returns an error that shows a cycle, if there is one.
+// acyclic returns an error that shows a cycle, if there is any.
 func acyclic(nodes []node) error {
 	pending := make([]int, len(nodes))
 	var free []int
@@ -76,8 +76,8 @@ func acyclic(nodes []node) error {
 }
 
 // cycle returns the names along one cycle of the nodes that are still pending.
-// Each of them waits for another one of them, so that going from node to what
-// it waits for comes back.
+// Each of them waits for another one of them, so following the dependencies
+// ends in a cycle.
 func cycle(nodes []node, pending []int) []string {
 	waitsFor := make(map[*Task]*Task) // one pending dependency of each
 	for i := range nodes {

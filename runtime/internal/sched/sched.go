@@ -1,9 +1,9 @@
 // Package sched runs a graph of tasks with bounded parallelism.
 //
-// The graph says what may run when: an edge of Needs waits for success, an edge
-// of After waits for an end of any kind. Tasks of one class share a number of
-// slots. While a task of a class is ready, no slot of that class is idle; of the
-// ready tasks the one with the lowest priority number starts first.
+// The graph defines the order: an edge of Needs waits for success, an edge
+// of After waits for an end of any kind. The tasks of a class share a number of
+// slots. While a task of a class is ready, no slot of that class is idle. Among
+// ready tasks, the one with the lowest priority number starts first.
 //
 // The goroutine that calls Run owns all state and starts one goroutine for each
 // running task. It waits for ends on one channel and for the context, so that
@@ -21,12 +21,12 @@ import (
 type Task struct {
 	Name     string  // for errors
 	Class    int     // index into Options.Limits; negative: unlimited
-	Priority int     // among ready tasks of a class the lowest is first; equal ones start in the order given
+	Priority int     // among ready tasks of a class, the lowest starts first; equal ones start in the order given
 	Wave     int     // see Options.KeepGoing; not negative
 	Needs    []*Task // must have succeeded
-	After    []*Task // must have ended, however they ended; a task that cannot run, as what it needs failed, has ended
+	After    []*Task // must have ended in any way; a task that cannot run because a needed task failed has ended
 	// Do is the work; nil for a barrier, which takes no slot and no time. Its
-	// context is cancelled with Run's. A panic in it is a [*PanicError].
+	// context is cancelled with Run's. A panic in Do is returned as a [*PanicError].
 	Do func(context.Context) error
 }
 
@@ -50,17 +50,17 @@ type Result struct {
 type Options struct {
 	// Limits are the numbers of slots, by class; each is at least 1.
 	Limits []int
-	// KeepGoing says what may start after a task has failed. Without it
-	// nothing; with it, what does not need the failed task and is of its wave
-	// or an earlier one.
+	// KeepGoing allows tasks to start after a task has failed, if they do not
+	// need the failed task and belong to its wave or an earlier one. Without it,
+	// nothing starts after a failure.
 	KeepGoing bool
 }
 
-// Run runs the tasks and returns when all that were started have ended, with
-// the result of tasks[i] in results[i]. Once ctx is done nothing new starts;
-// what runs is waited for. The error is not about the work: it says that the
-// tasks are no graph that could be run (a cycle, a missing task), and then
-// nothing was started.
+// Run runs the tasks and returns when all started tasks have ended, with
+// the result of tasks[i] in results[i]. Once ctx is done, nothing new starts, and
+// Run waits for running tasks. The error is not about the work: it means that the
+// tasks cannot be run (because of a cycle or a missing task), and that nothing was
+// started.
 func Run(ctx context.Context, tasks []*Task, opts Options) (results []Result, err error) {
 	nodes, err := link(tasks, opts)
 	if err != nil {
@@ -76,7 +76,7 @@ func Run(ctx context.Context, tasks []*Task, opts Options) (results []Result, er
 	}
 	copy(r.free, opts.Limits)
 	r.free[len(opts.Limits)] = math.MaxInt // class -1
-	var ended []int                        // barriers that wait for nothing
+	var ended []int                        // barriers without dependencies
 	for i := range nodes {
 		if n := &nodes[i]; n.pending == 0 && r.settle(n) {
 			ended = append(ended, i)
@@ -93,18 +93,18 @@ func Run(ctx context.Context, tasks []*Task, opts Options) (results []Result, er
 	return results, nil
 }
 
-// A node is what the run knows of a task.
+// A node is the state of a task in a run.
 type node struct {
 	*Task
 	index   int
 	class   int   // index into run.ready and run.free
 	pending int   // edges to tasks that have not ended
 	broken  bool  // a needed task did not succeed
-	users   []use // the edges backwards
+	users   []use // the reversed edges
 	result  Result
 }
 
-// A use is an edge to a node that waits.
+// A use is an edge to a waiting node.
 type use struct {
 	index int
 	need  bool
@@ -124,10 +124,10 @@ type run struct {
 	ended   chan end
 	running int
 	keep    bool
-	maxWave int // the last wave of which tasks may start; -1: nothing may
+	maxWave int // the last wave whose tasks may start; -1: none
 }
 
-// loop starts what is ready and takes in what ends, until nothing runs.
+// loop starts ready tasks and handles ended ones, until nothing runs.
 func (r *run) loop(ctx context.Context) {
 	cancelled := ctx.Done()
 	if ctx.Err() != nil {
@@ -140,7 +140,7 @@ func (r *run) loop(ctx context.Context) {
 		}
 		select {
 		case e := <-r.ended:
-			// An end and the cancellation that caused it may come together:
+			// An end and the cancellation that caused it may arrive together:
 			// nothing must start in between.
 			if ctx.Err() != nil {
 				r.maxWave = -1
@@ -168,7 +168,7 @@ func (r *run) start(ctx context.Context) {
 	}
 }
 
-// end takes in that a running task has ended.
+// end handles the end of a running task.
 func (r *run) end(e end) {
 	n := &r.nodes[e.index]
 	r.running--
@@ -185,8 +185,8 @@ func (r *run) end(e end) {
 	r.release(e.index)
 }
 
-// settle decides about a node that waits for nothing any more: it has its result
-// at once, or it is queued.
+// settle handles a node that no longer waits: it either has its result immediately,
+// or is queued.
 func (r *run) settle(n *node) (ended bool) {
 	switch {
 	case n.broken:
@@ -200,8 +200,8 @@ func (r *run) settle(n *node) (ended bool) {
 	return true
 }
 
-// release tells the users of the nodes that these have their results. Chains of
-// barriers may be long, so it keeps its own stack.
+// release informs the users of nodes that have their results. Chains of
+// barriers may be long, so it uses an explicit stack.
 func (r *run) release(stack ...int) {
 	for len(stack) > 0 {
 		n := &r.nodes[stack[len(stack)-1]]

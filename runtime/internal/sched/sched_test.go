@@ -211,9 +211,9 @@ func TestNoGraph(t *testing.T) {
 	}{
 		{"cycle", []*Task{free, a, b, c}, []int{1}, "tasks wait for each other: a -> c -> b -> a"},
 		{"missing", []*Task{b, free}, []int{1}, "task b waits for a, which is not among the tasks"},
-		{"twice", []*Task{free, free}, []int{1}, "task free is given twice"},
-		{"class", []*Task{free}, nil, "task free is of class 0, which has no limit"},
-		{"no slot", []*Task{free}, []int{0}, "class 0 has 0 slots: nothing of it could ever run"},
+		{"twice", []*Task{free, free}, []int{1}, "task free is listed twice"},
+		{"class", []*Task{free}, nil, "task free has class 0, which has no limit"},
+		{"no slot", []*Task{free}, []int{0}, "class 0 has 0 slots; none of its tasks could run"},
 	} {
 		_, err := Run(t.Context(), test.tasks, Options{Limits: test.limits})
 		if err == nil || err.Error() != test.want {

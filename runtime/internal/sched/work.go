@@ -7,8 +7,7 @@ import (
 )
 
 // work does the work of t and sends its end. A panic becomes an error, and so
-// does work that ends its own goroutine (runtime.Goexit): Run would wait for it
-// for ever.
+// does runtime.Goexit, because Run would otherwise wait forever.
 func work(ctx context.Context, t *Task, index int, ended chan<- end) {
 	e := end{index, fmt.Errorf("%s: its goroutine was ended", t.Name)}
 	defer func() {
@@ -20,8 +19,8 @@ func work(ctx context.Context, t *Task, index int, ended chan<- end) {
 	e.err = t.Do(ctx)
 }
 
-// A PanicError is a panic of a task's work, caught so that the other tasks can
-// be ended in good order.
+// A PanicError is a panic in a task's work, recovered so that the other tasks can
+// end normally.
 type PanicError struct {
 	Task  string
 	Value any

@@ -11,8 +11,8 @@ import (
 )
 
 // afterUs runs a shell script when this process ends, even if it is killed: a
-// shell waits for the end of its standard input, which the kernel closes with
-// us. The arguments are $0, $1 and so on.
+// shell waits for the end of its standard input, which the kernel closes when this
+// process ends. The arguments are $0, $1 and so on.
 func afterUs(script string, args ...string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -29,16 +29,16 @@ func afterUs(script string, args ...string) error {
 	return nil
 }
 
-// held stay open for as long as the process lives.
+// held is kept open as long as the process lives.
 var held []io.Closer
 
-// folder makes a folder whose name says which process it is of.
+// folder creates a directory whose name contains the process ID.
 func folder(kind string) (string, error) {
 	return os.MkdirTemp("", fmt.Sprintf("%s%d-", kind, os.Getpid()))
 }
 
-// sweep removes folders of a kind that a process of old left behind, as when the
-// machine lost its power: what is young, somebody may be removing.
+// sweep removes directories of a kind that an earlier process left behind, for instance
+// after a power failure. It ignores recent ones, which may be in the process of removal.
 func sweep(kind string, before func(dir string)) {
 	stale, err := filepath.Glob(filepath.Join(os.TempDir(), kind+"[0-9]*-*"))
 	if err != nil {

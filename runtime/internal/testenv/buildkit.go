@@ -15,10 +15,10 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// Main runs the tests of a package that uses [BuildKit] or has charts rendered by
-// workers: call it from TestMain. The test binary is the pipe command too then, and
-// starts itself as BuildKit or as a worker.
-// After the tests it calls ends. It does not return.
+// Main runs the tests of a package that uses [BuildKit] or renders charts in
+// workers: call it from TestMain. The test binary then also acts as the pipe command,
+// and starts itself as BuildKit or as a worker.
+// After the tests, Main calls ends. It does not return.
 func Main(m *testing.M, ends ...func()) {
 	if len(os.Args) > 2 && os.Args[1] == "daemon" && os.Args[2] == "buildkit" {
 		if err := daemon.Main(context.Background(), os.Args[3:]); err != nil {
@@ -42,12 +42,12 @@ func Main(m *testing.M, ends ...func()) {
 	os.Exit(code)
 }
 
-// isMain says that Main runs the tests, so that the test binary may be started
+// isMain reports whether Main runs the tests, so that the test binary may be started
 // as BuildKit: otherwise it would run all tests again.
 var isMain bool
 
-// BuildKit returns the address of the embedded BuildKit: one for all tests of
-// this process, with a cache of its own. It ends with the process.
+// BuildKit returns the address of the embedded BuildKit. All tests of
+// this process share it; it has its own cache, and ends with the process.
 func BuildKit(t testing.TB) string {
 	t.Helper()
 	if !isMain {
@@ -70,7 +70,7 @@ var buildkit = sync.OnceValues(func() (*background.Attached, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(home))
 	}
-	// It stays while we are attached, so its number is of no other process yet.
+	// It keeps running while this process is attached, so its PID is not reused yet.
 	end := `kill $1; while kill -0 $1 2>/dev/null; do sleep 0.1; done; rm -rf "$0"`
 	return a, afterUs(end, home, strconv.Itoa(a.PID))
 })

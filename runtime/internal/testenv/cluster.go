@@ -19,13 +19,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// upTime bounds the start of a cluster whose programs are built.
+// upTime is the time limit for starting a cluster whose programs are already built.
 const upTime = 2 * time.Minute
 
 // Kubeconfig returns the kubeconfig file of a cluster with a simulated node: a
-// real API server whose pods get ready without running. It is the one that
-// PIPE_TEST_KUBECONFIG names, if any; otherwise it is started for this process
-// by bin/pipe-cluster and goes with the process, however that ends.
+// real API server whose pods become ready without running. It is the file that
+// PIPE_TEST_KUBECONFIG names, if set; otherwise bin/pipe-cluster starts a cluster for
+// this process, which ends with the process in any case.
 func Kubeconfig(t testing.TB) string {
 	t.Helper()
 	if file := os.Getenv("PIPE_TEST_KUBECONFIG"); file != "" {
@@ -38,8 +38,8 @@ func Kubeconfig(t testing.TB) string {
 	return file
 }
 
-// Cluster returns how to reach the cluster of [Kubeconfig], without the limits
-// on requests that client-go has by default.
+// Cluster returns the client configuration for the cluster of [Kubeconfig], without
+// client-go's default rate limits.
 func Cluster(t testing.TB) *rest.Config {
 	t.Helper()
 	cfg, err := clientcmd.BuildConfigFromFlags("", Kubeconfig(t))
@@ -50,8 +50,8 @@ func Cluster(t testing.TB) *rest.Config {
 	return cfg
 }
 
-// Namespace makes a namespace in the cluster of [Cluster], for this test alone.
-// It goes with the test, in the background.
+// Namespace creates a namespace in the cluster of [Cluster] for this test only.
+// It is deleted in the background when the test ends.
 func Namespace(t testing.TB) string {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(Cluster(t))
@@ -88,7 +88,7 @@ var cluster = sync.OnceValues(func() (kubeconfig string, err error) {
 		return "", err
 	}
 	sweep("pc", func(stale string) {
-		_ = exec.Command(program, "down", "--dir", stale).Run() // it is tried again at the next start
+		_ = exec.Command(program, "down", "--dir", stale).Run() // retried at the next start
 	})
 	ctx, stop := context.WithTimeout(context.Background(), upTime)
 	defer stop()

@@ -19,15 +19,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// A File is in an image: executable, or a link.
+// A File is an executable file or a symbolic link in an image.
 type File struct {
-	Path string // without a slash in front
+	Path string // without a leading slash
 	Data []byte
-	Link string // where it points to; Data is not used then
+	Link string // the target of the link; Data is not used then
 }
 
-// Image makes an image with the files, that runs the command, and returns a
-// reference to it by digest in the registry of [Registry]. A node of this
+// Image creates an image that contains the files and runs the command, and returns a
+// reference to it by digest in the registry of [Registry]. A node on this
 // machine can run it.
 func Image(t testing.TB, repository string, files []File, command ...string) string {
 	t.Helper()
@@ -83,8 +83,8 @@ func Image(t testing.TB, repository string, files []File, command ...string) str
 	return ref.String()
 }
 
-// Busybox returns a reference to an image with a shell and what one calls in it.
-// Nothing can be pulled where tests run, so it is made of Debian's busybox.
+// Busybox returns a reference to an image with a shell and common tools.
+// Tests cannot pull images, so it is built from Debian's busybox.
 func Busybox(t testing.TB) string {
 	t.Helper()
 	program, err := os.ReadFile("/bin/busybox")
@@ -101,7 +101,7 @@ func Busybox(t testing.TB) string {
 	return Image(t, "busybox", files, "/bin/sh")
 }
 
-// Program returns a reference to an image that runs the Go program in a folder.
+// Program returns a reference to an image that runs the Go program in a directory.
 func Program(t testing.TB, dir string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "program")

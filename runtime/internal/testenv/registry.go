@@ -12,8 +12,8 @@ import (
 )
 
 // Registry returns the address of the embedded registry, such as
-// "127.0.0.1:41234": one for all tests of this process, so each uses names of
-// its own. It ends with the process.
+// "127.0.0.1:41234". All tests of this process share it, so each must use its own
+// names. It ends with the process.
 func Registry(t testing.TB) string {
 	t.Helper()
 	addr, err := registry()
@@ -32,7 +32,7 @@ var registry = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	sweep("pr", func(string) {})
-	logrus.SetOutput(io.Discard) // each request, by the registry's library
+	logrus.SetOutput(io.Discard) // the registry's library logs each request
 	s, err := serve.Start(context.Background(), serve.Options{Dir: dir, Addr: "127.0.0.1:0"})
 	if err != nil {
 		return "", err

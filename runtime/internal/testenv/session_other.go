@@ -6,5 +6,5 @@ import "syscall"
 
 func ownSession() *syscall.SysProcAttr { return nil }
 
-// alive says whether there is a process of that number: it may be.
+// alive reports whether a process with that PID exists. Here, it may.
 func alive(string) bool { return true }

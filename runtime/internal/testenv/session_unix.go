@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// ownSession keeps an interrupt at the terminal from what it starts.
+// ownSession protects child processes from an interrupt on the terminal.
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// alive says whether there is a process of that number.
+// alive reports whether a process with that PID exists.
 func alive(pid string) bool {
 	n, err := strconv.Atoi(pid)
 	return err != nil || !errors.Is(syscall.Kill(n, 0), syscall.ESRCH)

@@ -1,8 +1,8 @@
 // Package testenv gives tests real servers on loopback, one of a kind per test process.
 //
-// A server that cannot be started skips the test with the reason; where the
-// comma-separated PIPE_TEST_REQUIRE names it, that is a failure. "make test"
-// requires them all.
+// If a server cannot be started, the test is skipped with the reason, or fails if the
+// comma-separated PIPE_TEST_REQUIRE names the server. "make test"
+// requires all of them.
 package testenv
 
 import (
@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// missing ends the test, because a server of that name cannot be had.
+// missing ends the test because the named server is not available.
 func missing(t testing.TB, server string, why error) {
 	t.Helper()
 	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), server) {
@@ -22,7 +22,7 @@ func missing(t testing.TB, server string, why error) {
 	t.Skipf("no %s for tests: %v", server, why)
 }
 
-// root returns the folder of the module.
+// root returns the directory of the module.
 func root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package workspace keeps drivers within the workspace of a pipeline, which no
-// symbolic link may lead out of (SPEC L2). Evaluation refuses such links; a link may
-// have been made since.
+// Package workspace confines drivers to the workspace of a pipeline: symbolic links
+// must not lead out of it (SPEC L2). Evaluation refuses such links, but a link may
+// have been created since.
 package workspace
 
 import (
@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 )
 
-// ErrOutside says that a path leads to what it must not.
+// ErrOutside means that a path leads out of the workspace.
 var ErrOutside = errors.New("leads out of the workspace through a symbolic link")
 
 // Resolve returns the file or directory that a path leads to, with all symbolic links
-// resolved, or ErrOutside if that is not below root. The empty root is the working
+// resolved, or ErrOutside if that is not below root. An empty root means the working
 // directory.
 func Resolve(root, path string) (string, error) {
 	if root == "" {

@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Holder implements [runtime.Locker]. A lease that its holder should have renewed
-// by now counts as held: nobody knows before it was watched.
+// Holder implements [runtime.Locker]. A lease whose renewal is overdue counts as held:
+// whether its holder is dead is known only after watching it.
 func (s *Store) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.LockedError, error) {
 	is, err := s.client.CoordinationV1().Leases(s.namespace(key)).Get(ctx, objectName(key), metav1.GetOptions{})
 	switch {
@@ -55,8 +55,8 @@ func (s *Store) Announce(ctx context.Context, key runtime.EnvironmentKey, by str
 	return next, nil
 }
 
-// ask writes something on the lease of another. The holder sees it, and keeps it
-// when it renews the lease. If nobody holds it, the error is ErrNotFound.
+// ask writes an annotation on a lease held by another process. The holder sees it, and
+// keeps it when it renews the lease. If the lease is free, the error is ErrNotFound.
 func (s *Store) ask(ctx context.Context, key runtime.EnvironmentKey, annotation, text string) (*coordinationv1.Lease, error) {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{annotation: text}}})
 	if err != nil {
@@ -66,9 +66,9 @@ func (s *Store) ask(ctx context.Context, key runtime.EnvironmentKey, annotation,
 	return is, translate(ctx, err)
 }
 
-// watchLease tells when somebody asks on a lease that its holder ends its work,
-// until ctx is done. Nothing is lost if it cannot: who renews the lease finds
-// out, too.
+// watchLease signals changes of a lease, such as a request to its holder to end its
+// work, until ctx is done. If the watch fails, nothing is lost: each renewal of the
+// lease also sees the changes.
 func (s *Store) watchLease(ctx context.Context, key runtime.EnvironmentKey, changes chan<- struct{}) {
 	told := ""
 	for ctx.Err() == nil {

@@ -21,23 +21,23 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An entry is some fields under a name, in one ConfigMap or, if they are large,
-// in several: the one of that name and its pieces.
+// An entry is a set of fields under a name, stored in one ConfigMap or, if they are
+// large, in several: the main object of that name and its pieces.
 type entry struct {
 	namespace, name string
 	labels          set
 	annotations     map[string]string
-	text            string            // what is small, readable with kubectl
-	fields          map[string][]byte // what may be large, compressed
+	text            string            // small data, readable with kubectl
+	fields          map[string][]byte // data that may be large, compressed
 	revision        string            // of the main object; empty: it must not exist yet
 }
 
-// maxPiece is how much is kept in one object. The API server takes objects of up
-// to about 1.5 MB as JSON, where four bytes stand for three.
+// maxPiece is the maximum size of the data in one object. The API server accepts objects
+// of up to about 1.5 MB as JSON, in which base64 encodes three bytes as four.
 const maxPiece = 700 << 10
 
 // fieldPieces lists the names of the pieces, as JSON, in the main object of a
-// large entry. Its fields are in them.
+// large entry. The pieces contain its fields.
 const fieldPieces = "pieces"
 
 // fieldText is the name of the text of an entry.
@@ -46,16 +46,16 @@ const fieldText = "text"
 // writeEntry writes e if it has not changed since it was read, and sets its
 // revision. The errors are those of the API server.
 //
-// The pieces have names made from their content, so that no reader ever sees
-// pieces of two writes. Should this process die between two lines, what is read
-// is the old entry or the new one, and the next write removes what is left over.
+// The names of pieces are derived from their content, so that no reader ever sees
+// pieces of two writes. If this process dies at any point, readers see either
+// the old entry or the new one, and the next write removes the leftovers.
 //
-// What is removed was there before the main object was written, and is not of
-// it: it belongs to an older entry, or to a write that died or that will be
-// refused since this one came before. A later write that has use for a piece
-// labels it anew, which its removal notices. All that holds since each write has
-// an ID, in its pieces and in the main object, so that it changes both: a server
-// takes an update to what is there already for none, and refuses nobody for it.
+// Pieces are removed if they existed before the main object was written and do not
+// belong to it: they belong to an older entry, or to a write that died or that will be
+// refused because this one came first. A later write that uses a piece
+// labels it again, which makes its removal conflict. This works because each write has
+// an ID, in its pieces and in the main object, so that it changes both: the server
+// treats an update without changes as no update, and reports no conflict for it.
 func (s *Store) writeEntry(ctx context.Context, e *entry) error {
 	var id [8]byte
 	rand.Read(id[:])
@@ -90,7 +90,7 @@ func (s *Store) writeEntry(ctx context.Context, e *entry) error {
 		if ours || !strings.HasPrefix(m.Name, e.name+".") {
 			continue
 		}
-		// What cannot be removed now is removed by the next write.
+		// If a piece cannot be removed now, the next write removes it.
 		_ = maps.Delete(ctx, m.Name, metav1.DeleteOptions{
 			Preconditions: &metav1.Preconditions{UID: &m.UID, ResourceVersion: &m.ResourceVersion},
 		})
@@ -98,8 +98,8 @@ func (s *Store) writeEntry(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// writePiece writes a piece. One of its name has the same content, and may be
-// about to be removed by another write.
+// writePiece writes a piece. An existing piece with its name has the same content, and
+// may be about to be removed by another write.
 func (s *Store) writePiece(ctx context.Context, p *corev1.ConfigMap) error {
 	maps := s.client.CoreV1().ConfigMaps(p.Namespace)
 	for {
@@ -113,8 +113,8 @@ func (s *Store) writePiece(ctx context.Context, p *corev1.ConfigMap) error {
 	}
 }
 
-// putEntry writes e whatever was there, and reports whether that was nothing.
-// Fresh says that nothing is expected to be there, which saves a request.
+// putEntry writes e unconditionally, and reports whether it created it.
+// Fresh means that the entry is not expected to exist, which saves a request.
 func (s *Store) putEntry(ctx context.Context, e *entry, fresh bool) (created bool, err error) {
 	for attempt := 0; ; attempt++ {
 		if !fresh {
@@ -137,8 +137,8 @@ func (s *Store) putEntry(ctx context.Context, e *entry, fresh bool) (created boo
 	}
 }
 
-// objects returns the main object of e and its pieces, as the write of that ID
-// writes them.
+// objects returns the main object of e and its pieces, as written by the write with
+// that ID.
 func (e *entry) objects(maxPiece int, id string) (object *corev1.ConfigMap, pieces []*corev1.ConfigMap, err error) {
 	object = &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
@@ -164,7 +164,7 @@ func (e *entry) objects(maxPiece int, id string) (object *corev1.ConfigMap, piec
 	if size <= maxPiece {
 		return object, nil, nil
 	}
-	// All fields together are one text that is cut where it must be.
+	// All fields are marshalled together and split as needed.
 	all, err := json.Marshal(object.BinaryData)
 	if err != nil {
 		return nil, nil, err
@@ -189,7 +189,7 @@ func (e *entry) objects(maxPiece int, id string) (object *corev1.ConfigMap, piec
 	return object, pieces, nil
 }
 
-// deleteEntry removes an entry and its pieces; none is no error.
+// deleteEntry removes an entry and its pieces; it is not an error if it does not exist.
 func (s *Store) deleteEntry(ctx context.Context, namespace, name string) error {
 	maps := s.client.CoreV1().ConfigMaps(namespace)
 	object, err := maps.Get(ctx, name, metav1.GetOptions{})
@@ -202,7 +202,7 @@ func (s *Store) deleteEntry(ctx context.Context, namespace, name string) error {
 	if err != nil {
 		return err
 	}
-	// The pieces of a list that cannot be read go with the environment.
+	// If the list cannot be read, the pieces are removed with the environment.
 	names, _ := pieceNames(object)
 	for _, piece := range names {
 		if err := maps.Delete(ctx, piece, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -212,7 +212,7 @@ func (s *Store) deleteEntry(ctx context.Context, namespace, name string) error {
 	return nil
 }
 
-// compress makes the same bytes of the same bytes.
+// compress is deterministic: the same input produces the same output.
 func compress(data []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)

@@ -16,8 +16,8 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 // Cancelled implements [runtime.Lease].
 func (l *lease) Cancelled() <-chan string { return l.cancelled }
 
-// Valid implements [runtime.Lease]. While this process was stopped the lease was
-// not renewed, and another may have it though nobody here has noticed yet.
+// Valid implements [runtime.Lease]. While this process was suspended, the lease was
+// not renewed, and another process may hold it before this one has noticed.
 func (l *lease) Valid() bool {
 	select {
 	case <-l.lost:
@@ -46,16 +46,16 @@ func (l *lease) sinceRenewal() time.Duration { return time.Since(*l.renewed.Load
 
 // keep renews the lease until ctx is done or the lease is lost.
 //
-// It is lost when another one has it, when somebody has deleted it, or when it
+// It is lost when another process holds it, when it was deleted, or when it
 // could not be renewed for two thirds of its duration: the work under it then has
-// the last third to end before anybody takes it over.
+// the last third to end before another process takes it over.
 func (l *lease) keep(ctx context.Context) {
 	defer close(l.ended)
 	duration := l.store.opts.LeaseDuration
 	patience := duration * 2 / 3
 	next := duration / 5
-	// Changes by others are seen at once where leases may be watched, and at the
-	// next renewal where not.
+	// Changes by others are seen immediately if leases may be watched, and otherwise at
+	// the next renewal.
 	changes := make(chan struct{}, 1)
 	ctx, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -69,7 +69,7 @@ func (l *lease) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		// One request that is never answered must leave time for another.
+		// A request that is never answered must leave time for another one.
 		renewed, mine := l.renew(ctx, min(duration/3, patience-l.sinceRenewal()))
 		switch {
 		case ctx.Err() != nil:
@@ -85,8 +85,8 @@ func (l *lease) keep(ctx context.Context) {
 	}
 }
 
-// renew tries to renew the lease. It reports whether it did, and whether the
-// lease may still be held: an error that is not about that is no answer.
+// renew tries to renew the lease. It reports whether it succeeded, and whether the
+// lease may still be held: other errors do not decide that.
 func (l *lease) renew(ctx context.Context, within time.Duration) (renewed, mine bool) {
 	ctx, stop := context.WithTimeout(ctx, within)
 	defer stop()
@@ -104,7 +104,7 @@ func (l *lease) renew(ctx context.Context, within time.Duration) (renewed, mine 
 		case !apierrors.IsConflict(err):
 			return false, true
 		}
-		// Changed by another one, or by a renewal whose answer was lost.
+		// Changed by another process, or by a renewal whose response was lost.
 		if is, err = leases.Get(ctx, objectName(l.key), metav1.GetOptions{}); err != nil {
 			return false, !apierrors.IsNotFound(err)
 		}
@@ -115,7 +115,7 @@ func (l *lease) renew(ctx context.Context, within time.Duration) (renewed, mine 
 	}
 }
 
-// heed takes note of what others have written on the lease.
+// heed handles the annotations that others have written on the lease.
 func (l *lease) heed(is *coordinationv1.Lease) {
 	l.version = is.ResourceVersion
 	l.asked = make(map[string]string)
@@ -127,13 +127,13 @@ func (l *lease) heed(is *coordinationv1.Lease) {
 	if by := l.asked[annotationCancel]; by != "" {
 		select {
 		case l.cancelled <- by:
-		default: // it was told already
+		default: // it was already delivered
 		}
 	}
 }
 
-// Release implements [runtime.Lease]. It removes the lease unless it is another
-// one's by now.
+// Release implements [runtime.Lease]. It removes the lease unless another process holds
+// it now.
 func (l *lease) Release(ctx context.Context) error {
 	l.stop()
 	<-l.ended

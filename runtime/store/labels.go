@@ -8,12 +8,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// The labels of what pipe keeps in a cluster.
+// The labels of the objects in which pipe keeps its state.
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	labelKind      = "pipelinefile.github.io/kind"
-	// labelPiece marks a piece of a large entry; its value is the ID of the write
-	// that last had use for it.
+	// labelPiece marks a piece of a large entry; its value is the ID of the last write
+	// that used it.
 	labelPiece = "pipelinefile.github.io/piece-for"
 	// annotationWrite is the ID of the write of a main object.
 	annotationWrite = "pipelinefile.github.io/write"
@@ -29,7 +29,7 @@ const (
 // A set is a set of labels.
 type set map[string]string
 
-// labels returns the labels of an object; what is empty is not among them.
+// labels returns the labels of an object, without empty ones.
 func labels(kind string, key runtime.EnvironmentKey) set {
 	s := set(key.Labels())
 	s[labelManagedBy] = managedBy
@@ -39,7 +39,7 @@ func labels(kind string, key runtime.EnvironmentKey) set {
 	return s
 }
 
-// selector returns what selects objects with all labels of s.
+// selector returns the label selector for objects with all labels of s.
 func (s set) selector() string {
 	var terms []string
 	for _, k := range slices.Sorted(maps.Keys(s)) {

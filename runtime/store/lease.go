@@ -18,29 +18,28 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// annotationHolder is who holds a lease, to be shown. The identity in its
-// specification is another for each time that it is taken.
+// annotationHolder is the name of the holder of a lease, to be shown. The identity in
+// its spec is different each time that it is acquired.
 const annotationHolder = "pipelinefile.github.io/holder"
 
-// What others write on a lease, and its holder keeps: who asked that its work
-// ends, and who is going to take the place of those who wait.
+// Annotations that others write on a lease, and its holder keeps: who asked that its
+// work ends, and who supersedes the waiters.
 const (
 	annotationCancel = "pipelinefile.github.io/cancel"
 	annotationNext   = "pipelinefile.github.io/next"
 )
 
-// A sighting is a lease of somebody else, as it was last seen to change. A holder
-// that lives changes its lease all the time. Whether it lives is judged by how
-// long its lease was watched, by this machine's clock alone, not to change:
-// clocks of two machines are never compared, as the one may be wrong.
+// A sighting is the last observed change of a lease of another holder. A live holder
+// changes its lease regularly. Whether it is alive is decided by how
+// long its lease was observed not to change, using only this machine's clock:
+// clocks of two machines are never compared, because one may be wrong.
 type sighting struct {
 	version string
 	at      time.Time
 }
 
-// Lock implements [runtime.Locker]. A lease that its holder should have renewed by
-// now is watched for as long as it holds, up to LeaseDuration, before it is
-// taken over; Lock takes that long then.
+// Lock implements [runtime.Locker]. A lease whose renewal is overdue is watched for up to
+// LeaseDuration before it is taken over; Lock blocks that long.
 func (s *Store) Lock(ctx context.Context, key runtime.EnvironmentKey, holder string) (runtime.Lease, error) {
 	var random [8]byte
 	rand.Read(random[:])
@@ -67,7 +66,7 @@ func (s *Store) Lock(ctx context.Context, key runtime.EnvironmentKey, holder str
 	return l, nil
 }
 
-// A lease is one that this process holds.
+// A lease is a lease that this process holds.
 type lease struct {
 	store            *Store
 	key              runtime.EnvironmentKey
@@ -90,7 +89,7 @@ type lease struct {
 func (l *lease) take(ctx context.Context) error {
 	s := l.store
 	leases := s.client.CoordinationV1().Leases(s.namespace(l.key))
-	watching := "" // the version of a lease that seems to be a dead one's
+	watching := "" // the version of a lease whose holder seems to be dead
 	for {
 		l.renewedAt(time.Now())
 		l.acquired = metav1.NewMicroTime(s.now())
@@ -108,12 +107,12 @@ func (l *lease) take(ctx context.Context) error {
 		}
 		is, err := leases.Get(ctx, objectName(l.key), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			continue // given back meanwhile
+			continue // released meanwhile
 		}
 		if err != nil {
 			return translate(ctx, err)
 		}
-		if l.isOurs(is) { // it was made, and the answer was lost
+		if l.isOurs(is) { // it was created, and the response was lost
 			l.version, l.uid = is.ResourceVersion, is.UID
 			return nil
 		}
@@ -145,8 +144,8 @@ func (l *lease) take(ctx context.Context) error {
 	}
 }
 
-// watched takes note of a lease and returns how much longer it must be seen not
-// to change until its holder is dead for sure.
+// watched records the state of a lease and returns how much longer it must be observed
+// not to change until its holder is certainly dead.
 func (s *Store) watched(key runtime.EnvironmentKey, is *coordinationv1.Lease) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +157,8 @@ func (s *Store) watched(key runtime.EnvironmentKey, is *coordinationv1.Lease) ti
 	return duration(is) - time.Since(last.at)
 }
 
-// looksAlive says what the clocks say: a hint, good enough to refuse a second
-// run at once.
+// looksAlive reports whether the holder seems to be alive according to the clocks: a
+// hint that is good enough to refuse a second run immediately.
 func looksAlive(is *coordinationv1.Lease, now time.Time) bool {
 	return is.Spec.RenewTime != nil && now.Sub(is.Spec.RenewTime.Time).Abs() < duration(is)
 }
@@ -171,7 +170,7 @@ func duration(is *coordinationv1.Lease) time.Duration {
 	return time.Duration(*is.Spec.LeaseDurationSeconds) * time.Second
 }
 
-// locked returns the error that says who holds a lease.
+// locked returns the error that names the holder of a lease.
 func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) *runtime.LockedError {
 	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder], Next: is.Annotations[annotationNext]}
 	if e.Holder == "" && is.Spec.HolderIdentity != nil {
@@ -183,10 +182,10 @@ func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) *runtime.Locke
 	return e
 }
 
-// object returns the lease as it is written, over the one of that version. The
-// UID makes sure that there still is one: an update of a Lease that is not there
-// would make it, and a process that slept through its lease and that of another
-// would believe that nothing had happened.
+// object returns the lease to write over the one with that version. The
+// UID makes sure that it still exists: an update of a Lease that does not exist
+// would create it, and a process that was suspended during its lease and that of another
+// process would not notice.
 func (l *lease) object(version string, uid types.UID) *coordinationv1.Lease {
 	now := metav1.NewMicroTime(l.store.now())
 	annotations := map[string]string{annotationHolder: l.holder}

@@ -12,8 +12,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// inNamespace does a write, and makes the namespace that it is in if that is
-// what the write lacks. Asking first would be one more request for each write.
+// inNamespace does a write, and creates its namespace if the write fails because
+// the namespace does not exist. Checking first would cost a request for each write.
 func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, write func() error) error {
 	going := false // the namespace was being deleted
 	for began := time.Now(); ; {
@@ -36,8 +36,8 @@ func (s *Store) inNamespace(ctx context.Context, key runtime.EnvironmentKey, wri
 	}
 }
 
-// awaitGone waits a little for a namespace to be gone, which is being deleted since
-// it began to be waited for.
+// awaitGone waits a little for the end of the deletion of a namespace. Began is when
+// waiting started.
 func (s *Store) awaitGone(ctx context.Context, namespace string, began time.Time) error {
 	if time.Since(began) > goneTime {
 		return fmt.Errorf("namespace %s is still being deleted after %s; try again when it is gone", namespace, goneTime)
@@ -50,20 +50,21 @@ func (s *Store) awaitGone(ctx context.Context, namespace string, began time.Time
 	}
 }
 
-// whileGoing is the error of what was ended while a namespace was being deleted.
+// whileGoing returns the error of an operation that was cancelled while a namespace was
+// being deleted.
 func whileGoing(ctx context.Context, namespace string) error {
 	return fmt.Errorf("%w while namespace %s was being deleted", context.Cause(ctx), namespace)
 }
 
 const (
-	// goneTime is how long a namespace may take to be gone.
+	// goneTime is how long the deletion of a namespace may take.
 	goneTime = 2 * time.Minute
-	// goneEvery is how often it is tried whether it is. Whoever has rights to one
-	// namespace may not watch it.
+	// goneEvery is the polling interval. A user with permissions for a single namespace
+	// may not be able to watch it.
 	goneEvery = 250 * time.Millisecond
 )
 
-// missingNamespace reports whether a write failed as its namespace does not exist.
+// missingNamespace reports whether a write failed because its namespace does not exist.
 func missingNamespace(err error) bool {
 	status, ok := err.(apierrors.APIStatus)
 	if !ok || !apierrors.IsNotFound(err) {
@@ -89,7 +90,7 @@ func (s *Store) makeNamespace(ctx context.Context, key runtime.EnvironmentKey) e
 	return err
 }
 
-// create creates a namespace, and reports whether it did: another may have
+// create creates a namespace, and reports whether it did: another process may have
 // created it before.
 func (s *Store) create(ctx context.Context, n *corev1.Namespace) (bool, error) {
 	_, err := s.client.CoreV1().Namespaces().Create(ctx, n, metav1.CreateOptions{})
@@ -97,7 +98,7 @@ func (s *Store) create(ctx context.Context, n *corev1.Namespace) (bool, error) {
 	case apierrors.IsAlreadyExists(err):
 		return false, nil
 	case apierrors.IsForbidden(err):
-		return false, fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", n.Name, err)
+		return false, fmt.Errorf("namespace %s does not exist, and you cannot create it; ask the administrator of the cluster to create it: %w", n.Name, err)
 	case err != nil:
 		return false, fmt.Errorf("create namespace %s: %w", n.Name, translate(ctx, err))
 	}

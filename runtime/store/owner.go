@@ -20,14 +20,14 @@ import (
 // request: with the namespace, which only one can create, or over the version of
 // it that was read, which only one can replace.
 //
-// Who may not read or label namespaces is told by the records: an environment
-// whose record or lease is where a namesake keeps its own has come first.
+// Without permission to read or label namespaces, the records decide: an environment
+// whose record or lease is in the same namespace came first.
 
 // annotationState is the namespace in which the state of the owner is kept. A
-// namespace from before owners were noted has none.
+// namespace from before owners were recorded has none.
 const annotationState = "pipelinefile.github.io/state-namespace"
 
-// Owns implements [runtime.Store]. It is one request for a namespace that the
+// Owns implements [runtime.Store]. It makes one request for a namespace that the
 // environment owns.
 func (s *Store) Owns(ctx context.Context, key runtime.EnvironmentKey) (bool, error) {
 	_, owns, err := s.owner(ctx, key)
@@ -37,7 +37,7 @@ func (s *Store) Owns(ctx context.Context, key runtime.EnvironmentKey) (bool, err
 	return owns, err
 }
 
-// Claim implements [runtime.Store]. A namespace that is being deleted is waited for.
+// Claim implements [runtime.Store]. It waits for the end of a deletion of the namespace.
 func (s *Store) Claim(ctx context.Context, key runtime.EnvironmentKey) error {
 	for began := time.Now(); ; {
 		namespace, owns, err := s.owner(ctx, key)
@@ -57,7 +57,7 @@ func (s *Store) Claim(ctx context.Context, key runtime.EnvironmentKey) error {
 				continue
 			}
 			if apierrors.IsForbidden(err) {
-				return nil // the records tell
+				return nil // the records decide
 			}
 		case apierrors.IsForbidden(err):
 			err = s.first(ctx, key)
@@ -66,8 +66,8 @@ func (s *Store) Claim(ctx context.Context, key runtime.EnvironmentKey) error {
 	}
 }
 
-// owner returns the namespace of an environment, if there is one, and whether the
-// environment owns it. Who may not look at the namespace is Forbidden.
+// owner returns the namespace of an environment, if it exists, and whether the
+// environment owns it. Without permission to read the namespace, the error is Forbidden.
 func (s *Store) owner(ctx context.Context, key runtime.EnvironmentKey) (n *corev1.Namespace, owns bool, err error) {
 	n, err = s.client.CoreV1().Namespaces().Get(ctx, key.Namespace(), metav1.GetOptions{})
 	switch {
@@ -90,8 +90,8 @@ func (s *Store) owner(ctx context.Context, key runtime.EnvironmentKey) (n *corev
 }
 
 // keepsState reports whether the state of an environment is kept where this store
-// keeps it. A namespace that is named as the place and has neither a record nor a
-// lease of the environment is not: a run died there before it wrote any.
+// keeps it. Another namespace that is recorded for the state does not count if it has
+// neither a record nor a lease of the environment: a run died before it wrote any.
 func (s *Store) keepsState(ctx context.Context, key runtime.EnvironmentKey, noted string) (bool, error) {
 	if noted == s.namespace(key) || noted == "" && s.opts.Namespace == "" {
 		return true, nil
@@ -106,7 +106,7 @@ func (s *Store) keepsState(ctx context.Context, key runtime.EnvironmentKey, note
 	return false, err
 }
 
-// first returns an *OwnedError if a namesake of the environment has come first: it
+// first returns an *OwnedError if a namesake of the environment came first: it
 // has a record or a lease, and the environment has no record.
 func (s *Store) first(ctx context.Context, key runtime.EnvironmentKey) error {
 	namesakes := key.Namesakes()
@@ -127,8 +127,8 @@ func (s *Store) first(ctx context.Context, key runtime.EnvironmentKey) error {
 	return nil
 }
 
-// hasState reports whether a namespace has the record of an environment, or a
-// lease that is held, if that counts.
+// hasState reports whether a namespace has the record of an environment, or, if lease is
+// set, a lease that is held.
 func (s *Store) hasState(ctx context.Context, namespace string, key runtime.EnvironmentKey, lease bool) (bool, error) {
 	_, err := s.client.CoreV1().ConfigMaps(namespace).Get(ctx, objectName(key), metav1.GetOptions{})
 	there := err == nil
@@ -143,8 +143,8 @@ func (s *Store) hasState(ctx context.Context, namespace string, key runtime.Envi
 	return there, nil
 }
 
-// label makes a namespace the environment's, unless it has changed since it was
-// read. What pipe did not make stays what pipe does not delete.
+// label makes the environment the owner of a namespace, unless the namespace has changed
+// since it was read. pipe still does not delete a namespace that it did not create.
 func (s *Store) label(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": n.ResourceVersion,
@@ -160,8 +160,8 @@ func (s *Store) label(ctx context.Context, n *corev1.Namespace, key runtime.Envi
 	return nil
 }
 
-// createNamespace creates the namespace of an environment as its own, and reports
-// whether it did: another may have done it before.
+// createNamespace creates the namespace of an environment, owned by it, and reports
+// whether it did: another process may have created it before.
 func (s *Store) createNamespace(ctx context.Context, key runtime.EnvironmentKey) (bool, error) {
 	return s.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:        key.Namespace(),

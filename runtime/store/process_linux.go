@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// annotationProcess is which process holds a lease: the boot of the machine, the
-// namespace of process IDs, the ID and when the process was started. With that,
-// another one on the same machine can tell that it is dead, and need not wait
-// for the lease to expire. In another container the same ID is another process,
-// so that nothing is said of what is in another namespace.
+// annotationProcess identifies the process that holds a lease: the boot ID of the
+// machine, the PID namespace, the PID and the start time of the process. With that,
+// another process on the same machine can detect that it is dead, and need not wait
+// for the lease to expire. In another container the same PID is a different process,
+// so nothing is concluded about processes in another PID namespace.
 const annotationProcess = "pipelinefile.github.io/process"
 
-// machine is the boot and the namespace of process IDs; empty if they cannot be told.
+// machine returns the boot ID and the PID namespace; empty if they are unknown.
 var machine = sync.OnceValue(func() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -27,8 +27,7 @@ var machine = sync.OnceValue(func() string {
 	return strings.TrimSpace(string(boot)) + " " + namespace
 })
 
-// thisProcess returns the process as it is written into leases; empty if it
-// cannot be told.
+// thisProcess identifies this process in leases; empty if that is not possible.
 func thisProcess() string {
 	pid := os.Getpid()
 	began := startOf(pid)
@@ -38,8 +37,8 @@ func thisProcess() string {
 	return fmt.Sprintf("%s %d %s", machine(), pid, began)
 }
 
-// diedHere reports whether a process is known to be dead. Of one that is not of
-// this machine nothing is known.
+// diedHere reports whether a process is known to be dead. Nothing is known about
+// processes of other machines.
 func diedHere(process string) bool {
 	var pid int
 	var began string
@@ -55,13 +54,13 @@ func diedHere(process string) bool {
 }
 
 // startOf returns when a process was started, in ticks since boot; empty if it
-// is dead, also if nobody has waited for it yet.
+// is dead, including a zombie.
 func startOf(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return ""
 	}
-	// The name of the program is in brackets, and may hold anything.
+	// The name of the program is in parentheses, and may contain any character.
 	text := string(stat)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {

@@ -2,7 +2,7 @@
 
 package store
 
-// annotationProcess is which process holds a lease; see process_linux.go.
+// annotationProcess identifies the process that holds a lease; see process_linux.go.
 const annotationProcess = "pipelinefile.github.io/process"
 
 func thisProcess() string { return "" }

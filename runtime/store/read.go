@@ -14,8 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// A damage is an entry that is there and that cannot be read. It is no
-// ErrNotFound.
+// A damage is an existing entry that cannot be read. It is not an ErrNotFound.
 type damage struct {
 	namespace, name string
 	labels          set
@@ -33,17 +32,17 @@ func (e *entry) damaged(err error) *damage {
 	return &damage{e.namespace, e.name, e.labels, e.annotations, err}
 }
 
-// A missingPiece is a main object that names a piece that is not there. Read in
-// several requests, it is one that another write has replaced meanwhile.
+// A missingPiece is a main object that names a piece which does not exist. If they were
+// read in several requests, another write may have replaced the object meanwhile.
 type missingPiece struct{ namespace, name, revision, piece string }
 
 func (e *missingPiece) Error() string {
 	return fmt.Sprintf("it names the piece %s, which does not exist", e.piece)
 }
 
-// readEntry reads one entry. It does so until no piece is missing, or the same
-// one twice of the same revision. However often others write meanwhile, one of
-// them got on each time.
+// readEntry reads one entry. It retries until no piece is missing, or the same piece of
+// the same revision is missing twice. Concurrent writes can delay it, but each retry
+// means that one of them has made progress.
 func (s *Store) readEntry(ctx context.Context, namespace, name string) (*entry, error) {
 	maps := s.client.CoreV1().ConfigMaps(namespace)
 	var last missingPiece
@@ -63,8 +62,8 @@ func (s *Store) readEntry(ctx context.Context, namespace, name string) (*entry, 
 	}
 }
 
-// listEntries reads the entries with these labels, of all namespaces if it is
-// empty, in one request, and one more for each time that a piece is missing that
+// listEntries reads the entries with these labels, in all namespaces if namespace is
+// empty, in one request, and one more each time that a piece is missing which
 // was not missing before.
 func (s *Store) listEntries(ctx context.Context, namespace string, with set) ([]*entry, []*damage, error) {
 	var last []missingPiece
@@ -173,7 +172,7 @@ func pieceNames(object *corev1.ConfigMap) (names []string, err error) {
 	return names, nil
 }
 
-// listMetadata lists ConfigMaps without what is in them.
+// listMetadata lists ConfigMaps without their data.
 func (s *Store) listMetadata(ctx context.Context, namespace string, with set, more ...string) ([]metav1.ObjectMeta, error) {
 	selector := strings.Join(append([]string{with.selector()}, more...), ",")
 	data, err := s.client.CoreV1().RESTClient().Get().

@@ -28,8 +28,8 @@ const (
 	annotationPlan  = "pipelinefile.github.io/plan" // name of the entry of its plan
 )
 
-// AddRun implements [runtime.Store]. It removes the oldest records beyond those
-// that are kept.
+// AddRun implements [runtime.Store]. It removes the oldest records in excess of
+// Options.KeepRuns.
 func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runtime.RunRecord) error {
 	e := &entry{
 		namespace:   s.namespace(key),
@@ -54,7 +54,7 @@ func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runt
 	}
 	if run.End.IsZero() {
 		err = s.inNamespace(ctx, key, write)
-	} else { // if the namespace is gone, so is the environment, and nothing may be left of it
+	} else { // if the namespace is gone, so is the environment, and nothing of it must be created
 		err = translate(ctx, write())
 	}
 	if err == nil && created {
@@ -66,7 +66,7 @@ func (s *Store) AddRun(ctx context.Context, key runtime.EnvironmentKey, run runt
 	return nil
 }
 
-// addPlan keeps the plan of a run, unless it is kept already for another one, and
+// addPlan stores the plan of a run, unless it is already stored for another one, and
 // returns the name of its entry.
 func (s *Store) addPlan(ctx context.Context, key runtime.EnvironmentKey, run runtime.RunRecord) (string, error) {
 	data, err := json.Marshal(run.Plan)
@@ -80,7 +80,7 @@ func (s *Store) addPlan(ctx context.Context, key runtime.EnvironmentKey, run run
 		labels:    labels(kindPlan, key),
 		fields:    map[string][]byte{fieldPlan: data},
 	}
-	if !run.End.IsZero() { // it was added when the run began
+	if !run.End.IsZero() { // it was added when the run started
 		return e.name, nil
 	}
 	err = s.writeEntry(ctx, e)
@@ -120,8 +120,8 @@ func (s *Store) run(ctx context.Context, key runtime.EnvironmentKey, id string) 
 	return run, nil
 }
 
-// trimRuns removes the oldest records beyond those that are kept, and the plans
-// that were only theirs. Of the objects it reads only the metadata.
+// trimRuns removes the oldest records in excess of Options.KeepRuns, and the plans
+// that only they use. It reads only the metadata of the objects.
 func (s *Store) trimRuns(ctx context.Context, key runtime.EnvironmentKey) error {
 	list, err := s.listMetadata(ctx, s.namespace(key), labels(kindRun, key))
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Store) trimRuns(ctx context.Context, key runtime.EnvironmentKey) error 
 	}
 	runs := list[:0]
 	for _, m := range list {
-		if m.Annotations[annotationStart] != "" { // the pieces of a large one go with it
+		if m.Annotations[annotationStart] != "" { // the pieces of a large one are removed with it
 			runs = append(runs, m)
 		}
 	}
@@ -162,8 +162,8 @@ func (s *Store) trimRuns(ctx context.Context, key runtime.EnvironmentKey) error 
 	return nil
 }
 
-// Runs implements [runtime.Store]. A record that cannot be read is one of a run of
-// which no more is known than when it began.
+// Runs implements [runtime.Store]. For a record that cannot be read, only the ID and the
+// start of the run are returned.
 func (s *Store) Runs(ctx context.Context, key runtime.EnvironmentKey) ([]runtime.RunRecord, error) {
 	entries, bad, err := s.listEntries(ctx, s.namespace(key), labels(kindRun, key))
 	if err != nil {

@@ -1,11 +1,11 @@
 // Package store keeps environments, the records of their runs and the leases
 // of runs in Kubernetes (SPEC E1, E5, A5): no other database is needed.
 //
-// An environment is a ConfigMap in its own namespace, so that rights to an
-// environment are rights to a namespace, or in the one namespace that
-// Options.Namespace names. Optimistic concurrency is the resource version of
-// that ConfigMap. Plans hold no secret values. They are compressed; what is too
-// large for one object all the same is split into further ConfigMaps, which are
+// An environment is a ConfigMap, either in its own namespace, so that access to an
+// environment is access to a namespace, or in the namespace that
+// Options.Namespace names. The resource version of that ConfigMap provides optimistic
+// concurrency. Plans contain no secret values. They are compressed; data that is still
+// too large for one object is split into further ConfigMaps, which are
 // written before the one that refers to them and removed after it (A6). A run is
 // a ConfigMap, a lease is a Lease of coordination.k8s.io.
 package store
@@ -32,31 +32,31 @@ var (
 	_ runtime.Locker = (*Store)(nil)
 )
 
-// Options adjust a Store. The zero value is good.
+// Options configure a Store. The zero value works.
 type Options struct {
-	// Namespace keeps the state of all environments in one place, where
+	// Namespace keeps the state of all environments in one namespace, where
 	// records outlive their environment (--state-namespace). Default: the
 	// environment's own namespace.
 	Namespace string
-	// KeepRuns is how many records are kept of each environment; default 50.
+	// KeepRuns is the number of records that are kept for each environment; default 50.
 	KeepRuns int
-	// LeaseDuration is how long a lease is held by a process that died;
-	// default 15 seconds. Kubernetes keeps whole seconds.
+	// LeaseDuration is how long the lease of a process that died is still held;
+	// default 15 seconds. Kubernetes stores whole seconds.
 	LeaseDuration time.Duration
 }
 
-// A Store is the state of pipe in one cluster. It is a Locker, too.
+// A Store keeps the state of pipe in one cluster. It is also a Locker.
 type Store struct {
 	client   kubernetes.Interface
 	opts     Options
 	maxPiece int              // bytes
-	now      func() time.Time // what is written into leases
+	now      func() time.Time // the clock for leases
 
 	mu   sync.Mutex
-	seen map[runtime.EnvironmentKey]sighting // leases of others, as they were last seen
+	seen map[runtime.EnvironmentKey]sighting // the last observed leases of others
 }
 
-// Open returns the store of a cluster. It asks nothing of it yet. The client is
+// Open returns the store of a cluster. It makes no requests. The client may be
 // shared with others; it should have a high QPS.
 func Open(client kubernetes.Interface, opts Options) *Store {
 	if opts.KeepRuns <= 0 {
@@ -75,7 +75,7 @@ func Open(client kubernetes.Interface, opts Options) *Store {
 	}
 }
 
-// namespace returns where the state of an environment is.
+// namespace returns the namespace of the state of an environment.
 func (s *Store) namespace(key runtime.EnvironmentKey) string {
 	if s.opts.Namespace != "" {
 		return s.opts.Namespace
@@ -84,15 +84,15 @@ func (s *Store) namespace(key runtime.EnvironmentKey) string {
 }
 
 // objectName returns the name of the main object of an environment. The dots
-// keep apart what the hyphens of the two names would not.
+// separate the two names, which may contain hyphens.
 func objectName(key runtime.EnvironmentKey) string {
 	return "pipe." + key.Pipeline + "." + key.Name
 }
 
-// fieldPlan is the plan of an environment; all else of it is the text of the entry.
+// fieldPlan is the plan of an environment; the rest is in the text of the entry.
 const fieldPlan = "plan"
 
-// annotationExpires is when the time of an environment is over.
+// annotationExpires is when an environment expires.
 const annotationExpires = "pipelinefile.github.io/expires"
 
 // Environment implements [runtime.Store].
@@ -111,8 +111,8 @@ func (s *Store) Environment(ctx context.Context, key runtime.EnvironmentKey) (*r
 	return nil, fmt.Errorf("environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
 }
 
-// Environments implements [runtime.Store]. It is one request, however many
-// there are, unless pieces are missing.
+// Environments implements [runtime.Store]. It makes one request for any number of
+// environments, unless pieces are missing.
 func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.Environment, []*runtime.DamagedError, error) {
 	entries, bad, err := s.listEntries(ctx, s.opts.Namespace, labels(kindEnvironment, runtime.EnvironmentKey{Pipeline: pipeline}))
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *Store) Save(ctx context.Context, env *runtime.Environment) error {
 	return nil
 }
 
-// Expired implements [runtime.Store]. It is one request, for the metadata of the
+// Expired implements [runtime.Store]. It makes one request, for the metadata of the
 // environments.
 func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.EnvironmentKey, error) {
 	list, err := s.listMetadata(ctx, s.opts.Namespace, labels(kindEnvironment, runtime.EnvironmentKey{}), "!"+labelPiece)
@@ -203,7 +203,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.Environme
 	var keys []runtime.EnvironmentKey
 	for _, m := range list {
 		key := runtime.EnvironmentKey{Pipeline: m.Labels[runtime.LabelPipeline], Name: m.Labels[runtime.LabelEnvironment]}
-		// What cannot be read is for ever.
+		// An unreadable expiry never expires.
 		expires, err := time.Parse(time.RFC3339, m.Annotations[annotationExpires])
 		if err == nil && expires.Before(now) && m.Namespace == s.namespace(key) {
 			keys = append(keys, key)
@@ -212,9 +212,9 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.Environme
 	return keys, nil
 }
 
-// Delete implements [runtime.Store]. First goes the object that says that there
-// is an environment, then the rest. The namespace stays, and in a namespace of
-// their own the records stay, too.
+// Delete implements [runtime.Store]. It first deletes the main object of the
+// environment, then the rest. The namespace is kept, and so are records in a separate
+// namespace.
 func (s *Store) Delete(ctx context.Context, key runtime.EnvironmentKey) error {
 	maps := s.client.CoreV1().ConfigMaps(s.namespace(key))
 	err := maps.Delete(ctx, objectName(key), metav1.DeleteOptions{})
@@ -232,7 +232,7 @@ func (s *Store) Delete(ctx context.Context, key runtime.EnvironmentKey) error {
 	return nil
 }
 
-// translate makes the errors of the API server those of the contracts.
+// translate converts errors of the API server to those of the contracts.
 func translate(ctx context.Context, err error) error {
 	switch {
 	case err == nil:

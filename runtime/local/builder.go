@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// builder returns the builder that opts name, or else the embedded one, which
-// is started when something is to be built: a run that builds nothing needs none.
+// builder returns the builder that opts name, or the embedded one, which
+// is started on the first build: a run that builds nothing needs none.
 func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, error) {
 	tls, err := builderTLS(opts.BuildKitTLS)
 	if err != nil {
@@ -40,7 +40,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	return b, nil
 }
 
-// builderTLS finds the files of a folder that is laid out as buildctl's
+// builderTLS finds the files of a directory with the layout of buildctl's
 // --tlsdir: ca.pem, cert.pem and key.pem.
 func builderTLS(dir string) (build.TLS, error) {
 	if dir == "" {
@@ -49,27 +49,26 @@ func builderTLS(dir string) (build.TLS, error) {
 	files := build.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	for _, file := range []string{files.CA, files.Cert, files.Key} {
 		if _, err := os.Stat(file); err != nil {
-			return build.TLS{}, &UnavailableError{"builder", fmt.Errorf("the certificates: %w", err), "name a folder with ca.pem, cert.pem and key.pem", []string{"BuildKitTLS"}}
+			return build.TLS{}, &UnavailableError{"builder", fmt.Errorf("the certificates: %w", err), "name a directory with ca.pem, cert.pem and key.pem", []string{"BuildKitTLS"}}
 		}
 	}
 	return files, nil
 }
 
-// An attachment is an embedded part that is attached to when it is needed, and
-// stays so until Close.
+// An attachment starts an embedded component on first use and holds it until Close.
 type attachment struct {
 	part, next string
-	option     string // what chooses another part
-	home       string // where the part keeps its state
+	option     string // the option that chooses another component
+	home       string // the directory of its state
 	ensure     func(context.Context) (*background.Attached, error)
-	progress   func(string) // told nothing when the wait is over
-	notice     func(string) // told what was damaged, and made good
+	progress   func(string) // called with "" when the wait is over
+	notice     func(string) // called with damage that was repaired
 
-	mu   sync.Mutex // guards what follows; held while the part starts, so that it is started once
+	mu   sync.Mutex // guards what follows; held while the component starts, so that it is started once
 	held []*background.Attached
 }
 
-// addr attaches and returns the address of the part.
+// addr attaches to the component and returns its address.
 func (a *attachment) addr(ctx context.Context) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,11 +78,11 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 		if ctx.Err() != nil {
 			return "", err
 		}
-		if e := writable(a.home); e != nil { // then the part cannot even write down what ails it
-			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "make room on the disk of " + a.home + ", or use another folder", []string{"Home"}}
+		if e := writable(a.home); e != nil { // then the component cannot even record its error
+			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "free space on the disk of " + a.home + ", or use another directory", []string{"Home"}}
 		}
 		if errors.Is(err, fs.ErrPermission) {
-			return "", &UnavailableError{a.part, err, "see that you own " + a.home + " and can write all in it: chmod -R u+rwX " + a.home + "; or use another folder", []string{"Home"}}
+			return "", &UnavailableError{a.part, err, "make sure that you own " + a.home + " and can write everything in it: chmod -R u+rwX " + a.home + "; or use another directory", []string{"Home"}}
 		}
 		return "", &UnavailableError{a.part, err, a.next, []string{a.option}}
 	}
@@ -94,7 +93,7 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 	return attached.Addr, nil
 }
 
-// Close gives the part up.
+// Close releases the component.
 func (a *attachment) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,7 +104,7 @@ func (a *attachment) Close() error {
 	return nil
 }
 
-// writable reports why nothing can be written below dir.
+// writable returns an error if nothing can be written below dir.
 func writable(dir string) error {
 	f, err := os.CreateTemp(dir, ".room-*")
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package local puts a runtime together on the machine that it runs on: from
-// the builder, the registry and the cluster that are named to it, or else from
-// the embedded ones.
+// Package local opens a runtime on this machine: from the builder, the registry and
+// the cluster that its options name, or from the embedded ones.
 package local
 
 import (
@@ -25,33 +24,33 @@ import (
 	"github.com/pipelinefile/pipe/runtime/store"
 )
 
-// Options say where the parts are. The zero value, with Dir and Home, uses the
+// Options name the components of a runtime. With only Dir and Home set, it uses the
 // embedded builder, the embedded registry and the current context of the
 // kubeconfig.
 type Options struct {
-	Dir         string           // the workspace: sources and charts are below it
+	Dir         string           // the workspace, which contains sources and charts
 	Home        string           // state of pipe on this machine
-	Executable  string           // the pipe command, which runs embedded parts in the background
+	Executable  string           // the pipe command, which runs embedded components in the background
 	Registry    string           // the registry of images; empty: the embedded one
 	BuildKit    []string         // addresses of builders; none: the embedded one
-	BuildKitTLS string           // a folder with ca.pem, cert.pem and key.pem, for builders at tcp://
+	BuildKitTLS string           // a directory with ca.pem, cert.pem and key.pem, for builders at tcp://
 	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config
 	Context     string           // of the kubeconfig; empty: its current one
-	Local       bool             // use the local Kubernetes, which is started if there is none (C5)
-	Passive     bool             // bring nothing into being: what is not there is an *UnavailableError
+	Local       bool             // use the local Kubernetes, which is started if it is not running (C5)
+	Passive     bool             // start and create nothing: a missing component is an *UnavailableError
 	Secrets     runtime.Secrets  // nil: there are none outside the cluster
-	Hide        []plan.SecretRef // secrets whose values are kept out of what is shown, also when nothing asks for them
-	// StateNamespace keeps the state of all environments in one place, where
+	Hide        []plan.SecretRef // secrets whose values are redacted even if nothing requests them
+	// StateNamespace keeps the state of all environments in one namespace, where
 	// the records of runs outlive their environment (E1). Empty: each in its
 	// environment's own namespace.
 	StateNamespace string
-	Render         render.Options // the bounds of the charts that services bring; its Executable is that of Options if it is not set
-	KeepRuns       int            // records that are kept of each environment (E5); default 50
-	// Warm keeps what is known of images, sources and charts between runs, for watch
-	// mode: who sets it calls Runtime.Changed before the next run.
+	Render         render.Options // the limits for charts named by chart=; its Executable defaults to that of Options
+	KeepRuns       int            // the number of records kept for each environment (E5); default 50
+	// Warm caches information about images, sources and charts between runs, for watch
+	// mode: the caller must call Runtime.Changed before the next run.
 	Warm     bool
-	Progress func(string) // told what is waited for; nil: nobody
-	Notice   func(string) // told what a user should know, such as that pods do not really run; nil: nobody
+	Progress func(string) // called with what is being waited for; nil: not reported
+	Notice   func(string) // called with messages to the user, such as that pods do not really run; nil: not reported
 }
 
 // render returns how charts are rendered.
@@ -61,21 +60,21 @@ func (o Options) render() render.Options {
 	return out
 }
 
-// progress tells whoever wants to know.
+// progress calls Progress, if set.
 func (o Options) progress(what string) {
 	if o.Progress != nil {
 		o.Progress(what)
 	}
 }
 
-// notice tells whoever wants to know.
+// notice calls Notice, if set.
 func (o Options) notice(what string) {
 	if o.Notice != nil {
 		o.Notice(what)
 	}
 }
 
-// A Runtime is a runtime with what was opened for it.
+// A Runtime is a runtime with the components that were opened for it.
 type Runtime struct {
 	runtime.Runtime
 	// Inspector shows the environments of the cluster; nil: nothing does. The values of
@@ -90,14 +89,14 @@ type Runtime struct {
 	images   *registry.Registry
 }
 
-// AddLayer makes an image of one of the registry that has one layer more; see
+// AddLayer adds a layer to an image of the registry; see
 // [registry.Registry.AddLayer].
 func (r *Runtime) AddLayer(ctx context.Context, ref string, write func(io.Writer) error) (string, error) {
 	return r.images.AddLayer(ctx, ref, write)
 }
 
-// Changed has what is kept between runs forgotten, as far as it is of the paths
-// of the workspace; all of it if paths is nil. See Options.Warm.
+// Changed invalidates cached information about these paths of the workspace, or
+// all of it if paths is nil. See Options.Warm.
 func (r *Runtime) Changed(paths []string) {
 	if r.warm != nil {
 		r.warm.changed(paths)
@@ -128,8 +127,8 @@ func (r *Runtime) Keep(namespace string) {
 	})
 }
 
-// Close gives back what Open has opened. Embedded parts go on in the background
-// for other runs, and end by themselves.
+// Close releases everything that Open has opened. Embedded components keep running in the
+// background for other runs, and end by themselves.
 func (r *Runtime) Close() error {
 	var errs []error
 	for i := len(r.close) - 1; i >= 0; i-- {
@@ -139,13 +138,13 @@ func (r *Runtime) Close() error {
 	return errors.Join(errs...)
 }
 
-// An UnavailableError says that a part cannot be used: there is none, or it
-// does not answer.
+// An UnavailableError means that a component cannot be used: it does not exist, or
+// does not respond.
 type UnavailableError struct {
 	Part string // "cluster", "registry", "builder"
-	Err  error  // why, with where it was looked for
-	Next string // what to do about it
-	// Options are the fields of Options that choose another part, such as
+	Err  error  // the reason, with the address or file
+	Next string // how to fix it
+	// Options are the fields of Options that choose another component, such as
 	// "Kubeconfig"; none if that would not help.
 	Options []string
 }
@@ -153,8 +152,8 @@ type UnavailableError struct {
 func (e *UnavailableError) Error() string { return fmt.Sprintf("%s: %v", e.Part, e.Err) }
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// Check says which option no part can ever have, as an *UnavailableError. It asks
-// nobody: [Open] finds out whether what is named is there.
+// Check returns an *UnavailableError for an option that is invalid. It makes no
+// requests: [Open] checks whether the components exist.
 func (o Options) Check() error {
 	for _, addr := range o.BuildKit {
 		if err := build.CheckAddress(addr); err != nil {
@@ -170,9 +169,9 @@ func (o Options) Check() error {
 	return err
 }
 
-// Open puts a runtime together. It asks the cluster whether it answers, and
-// attaches to the registry; the embedded builder is started when something is to
-// be built. A part that cannot be used is an *UnavailableError.
+// Open opens a runtime. It checks that the cluster responds, and
+// attaches to the registry; the embedded builder is started on the first build. If a
+// component cannot be used, the error is an *UnavailableError.
 func Open(ctx context.Context, opts Options) (*Runtime, error) {
 	r := &Runtime{}
 	if err := r.open(ctx, opts); err != nil {
@@ -187,7 +186,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	if opts.Secrets != nil {
 		from = secrets{opts.Secrets, hide}
 		for _, ref := range opts.Hide {
-			// One that is not there is missed where it is needed.
+			// A missing secret is reported when it is needed.
 			_, _ = from.Secret(ctx, ref)
 		}
 	}
@@ -195,7 +194,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	// The cluster comes first: without one, no registry is started for nothing.
+	// The cluster comes first, so that no registry is started needlessly without one.
 	config, err := cluster(ctx, opts)
 	if err == nil {
 		r.Registry, err = r.registry(ctx, opts)
@@ -242,8 +241,8 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	return nil
 }
 
-// Store returns the state that is kept in the cluster that opts name, and
-// nothing else: it is for a look, and starts nothing if opts are passive.
+// Store opens only the store of the cluster that opts name, for reading the state.
+// It starts nothing if opts are passive.
 func Store(ctx context.Context, opts Options) (*store.Store, error) {
 	config, err := cluster(ctx, opts)
 	if err != nil {
@@ -254,7 +253,7 @@ func Store(ctx context.Context, opts Options) (*store.Store, error) {
 
 func stateOf(config *rest.Config, opts Options) (*store.Store, error) {
 	config = withPatience(config, patience)
-	config.QPS, config.Burst = 1000, 2000 // the server has limits of its own, which are fair
+	config.QPS, config.Burst = 1000, 2000 // the server has its own limits, which are fair
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err

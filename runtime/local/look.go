@@ -12,8 +12,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// A Look is what it takes to see how environments stand, and to change what is
-// kept of them: the state and the cluster, without builder and registry.
+// A Look provides access to the status and the state of environments: the store and the
+// cluster, without builder and registry.
 type Look struct {
 	Store     runtime.Store
 	Locker    runtime.Locker
@@ -21,14 +21,14 @@ type Look struct {
 	Config    *rest.Config       // of the cluster, for what reaches into its pods
 }
 
-// Runtime returns a runtime for what only reads and writes the state, such as
+// Runtime returns a runtime for operations that only read and write the state, such as
 // Skip, Clone or Cancel.
 func (l *Look) Runtime() *runtime.Runtime {
 	return &runtime.Runtime{Store: l.Store, Locker: l.Locker}
 }
 
-// OpenLook opens the cluster that opts name. Unless that is the local one it does
-// not ask whether it answers: the first request tells, see Explain.
+// OpenLook opens the cluster that opts name. Unless that is the local one, it does
+// not check that the cluster responds: the first request does, see Explain.
 func OpenLook(ctx context.Context, opts Options) (*Look, error) {
 	config, _, err := find(ctx, opts)
 	if err != nil {
@@ -45,8 +45,8 @@ func OpenLook(ctx context.Context, opts Options) (*Look, error) {
 	return &Look{Store: s, Locker: s, Inspector: shown, Config: config}, nil
 }
 
-// Explain makes an *UnavailableError of an error that says that the cluster did
-// not answer.
+// Explain converts an error that means that the cluster did not respond to an
+// *UnavailableError.
 func (l *Look) Explain(err error) error {
 	var request *url.Error
 	var network net.Error

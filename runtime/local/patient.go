@@ -9,32 +9,31 @@ import (
 )
 
 const (
-	// patience is how long a cluster that has answered before may be away until
-	// what is asked of it fails. A run loses its lease about then.
+	// patience is how long a cluster that has responded before may be unavailable until
+	// requests fail. A run loses its lease about then.
 	patience = 10 * time.Second
-	// againEvery is how often it is tried meanwhile.
+	// againEvery is the interval between retries.
 	againEvery = 250 * time.Millisecond
 )
 
-// A patient way to a cluster waits for one that has answered before and is away
-// for a moment, as with a restart, and then asks again. It is for the state: what
-// is written there is written under a version, so that it does no harm if it was
-// done already and only the answer was lost.
+// A patient transport retries requests while a cluster that has responded before is
+// briefly unavailable, for instance during a restart. It is used for the state: writes
+// there carry a resource version, so repeating one whose response was lost does no harm.
 type patient struct {
 	next http.RoundTripper
 	*presence
 }
 
-// A presence is what is known of whether a cluster is there.
+// A presence tracks whether a cluster is available.
 type presence struct {
 	patience time.Duration
 
 	mu       sync.Mutex
-	answered bool      // guarded by mu; it has answered before
-	away     time.Time // guarded by mu; since when it does not; zero: it does
+	answered bool      // guarded by mu; it has responded before
+	away     time.Time // guarded by mu; since when it has not responded; zero: it responds
 }
 
-// withPatience returns config for a client that waits so long for the cluster to
+// withPatience returns config for a client that waits up to that long for the cluster to
 // come back: all requests together, not each.
 func withPatience(config *rest.Config, wait time.Duration) *rest.Config {
 	config = rest.CopyConfig(config)
@@ -43,7 +42,7 @@ func withPatience(config *rest.Config, wait time.Duration) *rest.Config {
 	return config
 }
 
-// seen notes whether the cluster has answered, and reports whether to wait for it.
+// seen records whether the cluster has responded, and reports whether to wait for it.
 func (p *presence) seen(answer bool) (wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,7 +60,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		answer, err := p.next.RoundTrip(r)
 		if r.Context().Err() != nil {
-			return answer, err // it tells nothing of the cluster
+			return answer, err // it says nothing about the cluster
 		}
 		if wait := p.seen(err == nil); err == nil || !wait || r.Body != nil && r.GetBody == nil {
 			return answer, err

@@ -14,13 +14,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// pushed notes which digest was pushed to the embedded registry for an identity,
-// each in a file of a folder that only the user can write. An image under the tag
-// of an identity that is another one was not built from what the tag says.
+// pushed records which digest was pushed to the embedded registry for an identity,
+// each in a file of a directory that only the user can write. If the tag of an
+// identity has a different digest, the image was not built from that identity.
 type pushed struct{ dir string }
 
 func (p pushed) path(ref string) string {
-	_, rest, _ := strings.Cut(ref, "/") // the address may become another one
+	_, rest, _ := strings.Cut(ref, "/") // the address may change
 	return filepath.Join(p.dir, strings.TrimPrefix(string(plan.DigestOf([]byte(rest))), "sha256:"))
 }
 
@@ -38,7 +38,7 @@ func (p pushed) digest(ref string) (noted plan.Digest, damaged bool) {
 	return plan.Digest(digest), false
 }
 
-// note notes what was pushed to ref. Others see all of it, or what was noted before.
+// note records the digest that was pushed to ref. The write is atomic.
 func (p pushed) note(ref string, digest plan.Digest) error {
 	return atomicfile.Write(p.path(ref), []byte(string(digest)+"\n"), 0o600)
 }
@@ -52,7 +52,7 @@ type trusted struct {
 	prefix  string // host and port
 	dir     string // of the registry
 	pushed  pushed
-	passive bool // note nothing
+	passive bool // record nothing
 	notice  func(string)
 }
 
@@ -74,6 +74,6 @@ func (t *trusted) Resolve(ctx context.Context, ref string) (plan.Digest, error) 
 	case want == digest:
 		return digest, nil
 	}
-	t.notice(fmt.Sprintf("embedded registry: %s is %s, and pipe has pushed %s: it is built again", ref, digest, want))
-	return "", fmt.Errorf("%s is not what pipe has pushed: %w", ref, runtime.ErrNotFound)
+	t.notice(fmt.Sprintf("embedded registry: %s is %s, but pipe has pushed %s; it is built again", ref, digest, want))
+	return "", fmt.Errorf("%s is not the image that pipe has pushed: %w", ref, runtime.ErrNotFound)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A redactor keeps the values of secrets out of all that is shown and kept (D4).
-// It knows the values that were asked for; nothing else can get into a build or a
-// pod. Of a value that it cannot keep out, it says so.
+// A redactor redacts the values of secrets in everything that is shown and stored (D4).
+// It knows the values that were requested; no other value can get into a build or a
+// pod. It reports values that it cannot redact.
 type redactor struct {
 	values redact.Values
 	notice func(string)
@@ -22,14 +22,14 @@ type redactor struct {
 	mu    sync.Mutex
 	known map[string]string // values by the name of their secret; guarded by mu
 	names map[string]bool   // of all plans so far; guarded by mu
-	told  map[string]bool   // secrets of which something was said; guarded by mu
+	told  map[string]bool   // secrets that were reported; guarded by mu
 }
 
 func newRedactor(notice func(string)) *redactor {
 	return &redactor{notice: notice, known: make(map[string]string), names: make(map[string]bool), told: make(map[string]bool)}
 }
 
-// add takes in the value of a secret.
+// add adds the value of a secret.
 func (r *redactor) add(ref plan.SecretRef, value string) {
 	weak := r.values.Add(value)
 	if redact.Public(ref.Key) {
@@ -47,10 +47,10 @@ func (r *redactor) add(ref plan.SecretRef, value string) {
 	}
 }
 
-// inPlan is why a value is left where it stands for a name.
+// inPlan is the reason why a value that equals a name is not redacted.
 const inPlan = "it is also a name in the plan"
 
-// tell says once that a value is shown. It is called with the lock.
+// tell reports once that a value is not redacted. The caller holds the lock.
 func (r *redactor) tell(secret, why string) {
 	if !r.told[secret] {
 		r.told[secret] = true
@@ -74,8 +74,8 @@ func (r *redactor) hide(p *plan.Plan) func(string) string {
 	return r.values.Except(all...)
 }
 
-// namesOf returns the names in a plan, which may be nil: of what it declares, and
-// of what it refers to elsewhere. Cutting them would hide what a message is about.
+// namesOf returns the names in a plan, which may be nil: those that it declares and
+// those that it refers to. Redacting them would make messages useless.
 func namesOf(p *plan.Plan) []string {
 	if p == nil {
 		return nil
@@ -125,7 +125,7 @@ func namesOf(p *plan.Plan) []string {
 	return slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" })
 }
 
-// secrets are the sources of secrets, which tell the redactor what they give.
+// secrets passes the values that its sources return to the redactor.
 type secrets struct {
 	from     runtime.Secrets
 	redactor *redactor

@@ -12,13 +12,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
 
-// Registry returns the options of the embedded registry of a home.
+// Registry returns the options of the embedded registry in a home directory.
 func Registry(home, executable string) serve.Options {
 	return serve.Options{Dir: filepath.Join(home, "registry"), Executable: executable}
 }
 
-// registry returns the registry that opts name, or else the embedded one, which
-// is started if it has ended. A passive one that never was is not brought into being.
+// registry returns the registry that opts name, or the embedded one, which
+// is started if it has ended. If opts are passive, it is not created.
 func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry, error) {
 	prefix := opts.Registry
 	var at *attachment // of the embedded one
@@ -26,7 +26,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		embedded := Registry(opts.Home, opts.Executable)
 		embedded.Progress = func(what string) { opts.progress("embedded registry: " + what) }
 		if _, err := os.Stat(embedded.Dir); opts.Passive && err != nil {
-			return nil, &UnavailableError{"registry", errors.New("there is no embedded registry yet"), "a run makes one; or use another one", []string{"Registry"}}
+			return nil, &UnavailableError{"registry", errors.New("the embedded registry does not exist yet"), "a run creates it; or use another registry", []string{"Registry"}}
 		}
 		at = &attachment{
 			part:     "registry",
@@ -62,8 +62,8 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 	return revived{r.embedded, at}, nil
 }
 
-// password returns what a build pushes with to the embedded registry. What it is
-// is asked for when something is pushed: the registry is opened after the builder.
+// password returns the credentials for pushing to the embedded registry. It is called
+// when something is pushed, because the registry is opened after the builder.
 func (r *Runtime) password(host string) (user, password string, ok bool) {
 	if r.embedded == nil || host != r.embedded.prefix {
 		return "", "", false
@@ -72,7 +72,7 @@ func (r *Runtime) password(host string) (user, password string, ok bool) {
 	return serve.Writer, password, err == nil
 }
 
-// named returns the registry of that name.
+// named returns the registry with that name.
 func named(o registry.Options) (*registry.Registry, error) {
 	reg, err := registry.New(o)
 	if err != nil {

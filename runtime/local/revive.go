@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// restarted starts the part again if it has died since it was process before, and
-// reports whether it runs as another one now.
+// restarted starts the component again if the process before has died, and
+// reports whether it runs as a different process now.
 func (a *attachment) restarted(ctx context.Context, before int) bool {
 	if _, err := a.addr(ctx); err != nil {
 		return false
@@ -17,7 +17,7 @@ func (a *attachment) restarted(ctx context.Context, before int) bool {
 	return a.pid() != before
 }
 
-// pid is the process that the part runs as, as far as is known.
+// pid returns the PID of the component, as far as it is known.
 func (a *attachment) pid() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -27,15 +27,15 @@ func (a *attachment) pid() int {
 	return 0
 }
 
-// A revived registry is the embedded one, which is started again, at the same
-// address, when something goes wrong and it turns out to have died.
+// A revived registry is the embedded one. If an operation fails because the registry has
+// died, it is started again at the same address.
 type revived struct {
 	runtime.Registry
 	at *attachment
 }
 
-// again does something that needs the registry, and once more if that has died
-// meanwhile.
+// again performs an operation on the registry, and retries it once if the registry has
+// died meanwhile.
 func (r revived) again(ctx context.Context, what string, emit runtime.Emit, do func() error) error {
 	before := r.at.pid()
 	err := do()
@@ -74,7 +74,7 @@ func (r revived) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref
 	return ref, copied, err
 }
 
-// A pushing builder is one that pushes to the embedded registry.
+// A pushing builder pushes to the embedded registry.
 type pushing struct {
 	runtime.Builder
 	to     revived
@@ -93,11 +93,11 @@ func (b pushing) Build(ctx context.Context, spec plan.BuildSpec, ref string, emi
 	if err != nil {
 		return digest, err
 	}
-	// A part that was there before may be damaged, which shows when all is there: it
-	// is removed then, and pushed if the image is built again.
+	// An existing blob may be damaged, which is detected when the image is complete: it
+	// is then removed, and pushed when the image is built again.
 	if _, err := b.to.Registry.Resolve(ctx, runtime.ByDigest(ref, digest)); !errors.Is(err, runtime.ErrNotFound) {
 		return digest, err
 	}
-	emit(runtime.Retried{What: "build " + spec.ID, Error: "a part of it that the registry had was damaged", Again: 1})
+	emit(runtime.Retried{What: "build " + spec.ID, Error: "a part of it in the registry was damaged", Again: 1})
 	return b.Builder.Build(ctx, spec, ref, emit)
 }

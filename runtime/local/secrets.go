@@ -19,8 +19,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Secrets are sources of secret values, of which the first that has a secret
-// wins (D4). An error never shows a value.
+// Secrets are sources of secret values. The first source that has a secret takes
+// precedence (D4). Errors never contain a value.
 type Secrets []*Source
 
 var _ runtime.Secrets = (Secrets)(nil)
@@ -51,8 +51,8 @@ func (s Secrets) String() string {
 // A Source is one source of secret values.
 type Source struct {
 	name    string
-	secrets map[string]map[string]string // by name and key; the key "" is of a secret that is one value
-	vars    bool                         // names are those of variables
+	secrets map[string]map[string]string // by name and key; a secret with a single value has the key ""
+	vars    bool                         // names are variable names
 }
 
 // find returns the value of ref, or ErrNotFound.
@@ -107,7 +107,7 @@ func refName(ref plan.SecretRef) string {
 	return ref.Name + "/" + ref.Key
 }
 
-// variable is name as the name of a variable: capitals, digits and underscores.
+// variable returns name as a variable name: upper-case letters, digits and underscores.
 func variable(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -120,8 +120,8 @@ func variable(name string) string {
 	}, name)
 }
 
-// EnvSecrets takes secrets from variables of an environment: secret("db-url")
-// is PREFIXDB_URL, secret("db", key="url") too.
+// EnvSecrets reads secrets from environment variables: secret("db-url")
+// is PREFIXDB_URL, and so is secret("db", key="url").
 func EnvSecrets(prefix string, environ []string) *Source {
 	s := &Source{name: "the environment", secrets: map[string]map[string]string{}, vars: true}
 	if prefix != "" {
@@ -136,10 +136,10 @@ func EnvSecrets(prefix string, environ []string) *Source {
 	return s
 }
 
-// FileSecrets takes secrets from a file: YAML or JSON (by its ending, or of a file
-// without one, as /dev/stdin, by its content), where a
-// secret is a value or a map of keys to values, or lines NAME=value, where a
-// name may also be that of a variable.
+// FileSecrets reads secrets from a file: YAML or JSON (by its extension, or, for a file
+// without one, such as /dev/stdin, by its content), in which a
+// secret is a value or a map of keys to values, or lines NAME=value, in which a
+// name may also be a variable name.
 func FileSecrets(file string) (*Source, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -148,8 +148,8 @@ func FileSecrets(file string) (*Source, error) {
 	return readSecrets(file, strings.ToLower(filepath.Ext(file)), data)
 }
 
-// ReadSecrets takes secrets from data, as [FileSecrets] does from a file without an
-// ending. The name is for messages.
+// ReadSecrets reads secrets from data, as [FileSecrets] does from a file without an
+// extension. The name is used in messages.
 func ReadSecrets(name string, data []byte) (*Source, error) { return readSecrets(name, "", data) }
 
 func readSecrets(name, ext string, data []byte) (s *Source, err error) {
@@ -166,8 +166,8 @@ func readSecrets(name, ext string, data []byte) (s *Source, err error) {
 	return s, nil
 }
 
-// isYAML tells a map in YAML or JSON from lines NAME=value, for a pipe, which has no
-// ending: by its first line that says something.
+// isYAML reports whether data is a map in YAML or JSON rather than lines NAME=value. It
+// decides by the first line that is not empty or a comment.
 func isYAML(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimSpace(line)
@@ -180,22 +180,22 @@ func isYAML(data []byte) bool {
 	return false
 }
 
-// readYAML reads a map. What the parser says of a file is not shown: it may
+// readYAML reads a map. Errors of the parser are not shown because they may
 // quote the file.
 func (s *Source) readYAML(data []byte) error {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil {
 		return errors.New("it is not valid YAML")
 	}
-	if len(doc.Content) == 0 { // an empty file has none
+	if len(doc.Content) == 0 { // an empty file
 		return nil
 	}
 	top := map[string]yaml.Node{}
 	if doc.Content[0].Kind != yaml.MappingNode {
-		return errors.New("it must hold a map from names of secrets to values, or to maps from keys to values")
+		return errors.New("it must contain a map from names of secrets to values, or to maps from keys to values")
 	}
 	if doc.Decode(&top) != nil {
-		return errors.New("it is not valid YAML: a name is there twice")
+		return errors.New("it is not valid YAML: duplicate name")
 	}
 	for name, n := range top {
 		n := target(&n)
@@ -219,7 +219,7 @@ func (s *Source) readYAML(data []byte) error {
 	return nil
 }
 
-// target returns what n is an alias of; otherwise n.
+// target returns the target of an alias; otherwise n.
 func target(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -227,7 +227,7 @@ func target(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// scalar returns a value as it is written, so that 0123 and 1.10 stay what they are.
+// scalar returns a value as it is written, so that 0123 and 1.10 are not converted.
 func scalar(n *yaml.Node) (string, bool) {
 	return n.Value, n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null"
 }

@@ -97,10 +97,10 @@ func TestSecretsErrors(t *testing.T) {
 func TestSecretFiles(t *testing.T) {
 	for name, tt := range map[string]struct{ file, text, want string }{
 		"no YAML":      {"s.yaml", "a: [hidden", "it is not valid YAML"},
-		"twice":        {"s.yaml", "a: hidden\na: hidden\n", "a name is there twice"},
+		"twice":        {"s.yaml", "a: hidden\na: hidden\n", "duplicate name"},
 		"null":         {"s.yaml", "a:\n", "secret a must be a value, or a map"},
 		"null in it":   {"s.yaml", "a: {b: ~}\n", "key b of secret a must be a value"},
-		"a list":       {"s.yaml", "- hidden", "it must hold a map"},
+		"a list":       {"s.yaml", "- hidden", "it must contain a map"},
 		"too deep":     {"s.yaml", "a: {b: {c: hidden}}", "key b of secret a must be a value"},
 		"list in it":   {"s.json", `{"a": ["hidden"]}`, "secret a must be a value, or a map"},
 		"no equals":    {".env", "A=1\nhidden\n", "line 2 is not NAME=value"},

@@ -11,14 +11,14 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A warm keeps, between the runs of watch mode, the answers that took reading
-// sources or asking a registry. Only what was found is kept, never an error.
+// A warm caches, between the runs of watch mode, results of reading
+// sources or querying a registry. It caches only successful results, never errors.
 type warm struct {
 	mu         sync.Mutex
 	identities map[string]identified  // by specification
 	resolved   map[string]plan.Digest // by reference
-	mirrored   map[string]string      // by image upstream: the reference to deploy from
-	epoch      int                    // counts what was forgotten
+	mirrored   map[string]string      // by upstream image: the reference to deploy
+	epoch      int                    // counts invalidations
 }
 
 // An identified is a specification with the identity of its image.
@@ -33,7 +33,7 @@ func newWarm() *warm {
 	return w
 }
 
-// changed forgets what may have another answer now.
+// changed invalidates results that may have changed.
 func (w *warm) changed(paths []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,8 +61,8 @@ func reads(spec plan.BuildSpec, p string) bool {
 	return context == "." || p == context || strings.HasPrefix(p, context+"/") || p == dockerfile || p == dockerfile+".dockerignore"
 }
 
-// keep returns what is known under key, or asks. An answer during which something
-// was forgotten is not kept.
+// keep returns the cached result for key, or calls ask. A result is not cached if
+// something was invalidated meanwhile.
 func keep[T any](w *warm, known func() map[string]T, key string, ask func() (T, bool, error)) (T, error) {
 	w.mu.Lock()
 	answer, ok := known()[key]
@@ -103,7 +103,7 @@ func (b warmBuilder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Di
 	return known.digest, err
 }
 
-// A warmRegistry does not ask again for what is there.
+// A warmRegistry does not query existing images again.
 type warmRegistry struct {
 	runtime.Registry
 	warm *warm

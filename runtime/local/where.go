@@ -6,17 +6,17 @@ import (
 	"net/url"
 )
 
-// A Place is the cluster that options name, as their kubeconfig describes it.
+// A Place describes the cluster that options name, according to the kubeconfig.
 type Place struct {
 	Context string // of the kubeconfig; empty: the local Kubernetes of pipe
 	Host    string // address of the API server; empty if it is not known yet
-	// Local says that the API server is on this machine: it is that of
-	// Options.Local, or its address is loopback or one of this machine's own.
+	// Local reports whether the API server is on this machine: it is that of
+	// Options.Local, or its address is loopback or an address of this machine.
 	Local bool
 }
 
-// Where returns the cluster that opts name, without asking it. A kubeconfig that
-// cannot be used is an *UnavailableError.
+// Where returns the cluster that opts name, without a request. If the kubeconfig
+// cannot be used, the error is an *UnavailableError.
 func Where(opts Options) (Place, error) {
 	if opts.Local {
 		return Place{Local: true}, nil
@@ -28,8 +28,8 @@ func Where(opts Options) (Place, error) {
 	return Place{Context: context, Host: config.Host, Local: onThisMachine(config.Host)}, nil
 }
 
-// onThisMachine reports whether the host of a URL is this machine. Names are not
-// looked up, but for localhost.
+// onThisMachine reports whether the host of a URL is this machine. Names other than
+// localhost are not resolved.
 func onThisMachine(server string) bool {
 	host := server
 	if u, err := url.Parse(server); err == nil && u.Host != "" {

@@ -38,7 +38,7 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 			return failed
 		}
 		if kept != m.digest {
-			emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it that the registry had was damaged", Again: 1})
+			emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
 			r.forgetBlobs()
 			err = c.copy(ctx, m)
 		}

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confine makes this process fail rather than take much more memory than it may.
-// The watch sees memory that is taken little by little; what a template wants in one
-// piece, the system refuses.
+// confine makes this process fail rather than use much more memory than allowed.
+// The watch notices memory that is allocated gradually; the system refuses large single
+// allocations.
 func confine(memory int64) error {
-	debug.SetMemoryLimit(memory / 10 * 9) // garbage is collected before memory is short
+	debug.SetMemoryLimit(memory / 10 * 9) // collect garbage before memory runs out
 	debug.SetMaxStack(int(min(memory/4, 256<<20)))
-	// Go takes address space in large pieces and uses little of it.
+	// Go reserves address space in large pieces and uses little of it.
 	return limitSpace(memory + memory/2 + 256<<20)
 }
 
-// limitSpace limits the address space of this process to what it has and so many
-// bytes more, unless it is limited to less already.
+// limitSpace limits the address space of this process to its current size plus more
+// bytes, unless it has a lower limit already.
 func limitSpace(more int64) error {
 	data, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 )
 
-// Fix replaces the templates of a chart by what they gave, so that Helm gets the
-// same from it without running any of them. The chart must be as Helm renders it,
-// without the subcharts that values turn off. Restore puts the templates back.
+// Fix replaces the templates of a chart by their output, so that Helm renders the
+// same result without running any of them. The chart must be in the form that Helm
+// renders, without the subcharts that values disable. Restore restores the templates.
 func Fix(c *chart.Chart, files map[string]string) (restore func()) {
 	was := c.Templates
 	c.Templates = nil
@@ -30,5 +30,5 @@ func Fix(c *chart.Chart, files map[string]string) (restore func()) {
 	}
 }
 
-// literal writes a text as a template that gives it.
+// literal escapes a string so that it is a template that renders to it.
 var literal = strings.NewReplacer("{{", `{{"{{"}}`)

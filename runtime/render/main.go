@@ -16,15 +16,15 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 )
 
-// Main is a worker: it renders what it is told to on stdin, until that ends. It
-// needs the process for itself, and ends it by exit where it cannot return.
+// Main is the main function of a worker: it renders the requests on stdin, until that
+// ends. It needs the process for itself, and calls exit where it cannot return.
 func Main(stdin io.Reader, stdout io.Writer, exit func(status int)) error {
 	register()
 	s := &server{out: gob.NewEncoder(stdout), charts: make(map[string]*chart.Chart), exit: exit, messages: make(chan toWorker)}
 	in := gob.NewDecoder(bufio.NewReader(stdin))
 	var first toWorker
 	if err := in.Decode(&first); err != nil || first.Settings == nil {
-		return errors.New("it renders charts for pipe, and is not to be run by hand")
+		return errors.New("this command renders charts for pipe and cannot be run by hand")
 	}
 	if err := confine(first.Settings.Memory); err != nil {
 		return fmt.Errorf("limit the memory of this process: %w", err)
@@ -37,10 +37,10 @@ func Main(stdin io.Reader, stdout io.Writer, exit func(status int)) error {
 	return nil
 }
 
-// idleTime is after which a worker without work ends.
+// idleTime is how long a worker stays idle before it ends.
 const idleTime = time.Minute
 
-// A server is the other end of a worker.
+// A server is the part of a worker that runs in its process.
 type server struct {
 	charts   map[string]*chart.Chart // by key
 	exit     func(int)
@@ -50,8 +50,8 @@ type server struct {
 	out *gob.Encoder // guarded by mu
 }
 
-// read hands on what comes in. It ends the process with it, also in the middle of
-// rendering: whoever asked is gone.
+// read passes on incoming messages. When the input ends, it ends the process, even while
+// rendering, because the other process is gone.
 func (s *server) read(in *gob.Decoder) {
 	for {
 		var m toWorker
@@ -91,7 +91,7 @@ func (s *server) do(r request) *done {
 		}
 		s.charts[r.Key] = c
 	}
-	// Which template is rendered is said before: it may be the end of this process.
+	// Each template is reported before it is rendered, because rendering may end this process.
 	files, err := render(r, s.charts[r.Key], s.ask, func(template string) { s.send(fromWorker{Template: template}) })
 	var over *overError
 	switch {
@@ -105,7 +105,7 @@ func (s *server) do(r request) *done {
 	return &done{Files: files}
 }
 
-// ask has the other process look something up.
+// ask makes the other process perform a lookup.
 func (s *server) ask(q query) (map[string]any, error) {
 	s.send(fromWorker{Query: &q})
 	m := <-s.messages
@@ -119,14 +119,14 @@ func (s *server) ask(q query) (map[string]any, error) {
 	return object, nil
 }
 
-// send says something to the other process. If that is gone, read ends this one.
+// send sends a message to the other process. If that is gone, read ends this one.
 func (s *server) send(m fromWorker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.out.Encode(m)
 }
 
-// Write tells what Helm logs.
+// Write forwards Helm's log.
 func (s *server) Write(line []byte) (int, error) {
 	s.send(fromWorker{Log: strings.TrimRight(string(line), "\n")})
 	return len(line), nil
@@ -140,7 +140,7 @@ func (s *server) watch(memory int64) {
 		if int64(used[0].Value.Uint64()-used[1].Value.Uint64()) <= memory {
 			continue
 		}
-		goruntime.GC() // what is garbage counts for nothing
+		goruntime.GC() // garbage does not count
 		metrics.Read(used)
 		if int64(used[0].Value.Uint64()-used[1].Value.Uint64()) > memory {
 			s.exit(statusMemory)

@@ -6,13 +6,13 @@ import (
 	"syscall"
 )
 
-// apart keeps the signals of the terminal from a worker: who asked it decides
-// when it ends.
+// apart protects a worker from signals of the terminal: the process that started it
+// decides when it ends.
 func apart(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
 
-// environ is the environment of a worker: a chart sees nothing of ours.
+// environ returns the environment of a worker: a chart cannot see that of pipe.
 func environ() []string {
 	return []string{"GOTRACEBACK=none", "SYSTEMROOT=" + os.Getenv("SYSTEMROOT")} //nolint:forbidigo // without it no process starts
 }

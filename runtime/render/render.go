@@ -1,14 +1,14 @@
-// Package render renders the templates of Helm charts that others wrote.
+// Package render renders the templates of untrusted Helm charts.
 //
-// A template is a program, and Helm puts no bound on it: {{ range until 2000000000 }}
-// takes all memory of the machine, and nothing stops it before it has ended. So a
-// chart is rendered by a worker, a process of the same binary that can be killed.
-// It has bounds of memory, of time and of output; it ends immediately when the
-// context does, and with the process that started it. It has no environment, and
-// what its templates look up in the cluster it asks of the process that started it.
+// A template is a program, and Helm does not limit it: {{ range until 2000000000 }}
+// uses all memory of the machine, and cannot be stopped before it has ended. A
+// chart is therefore rendered by a worker, a process of the same binary that can be
+// killed. A worker has limits on memory, time and output; it is killed when the
+// context is cancelled, and ends with the process that started it. It has no environment
+// variables, and lookups of its templates are performed by the process that started it.
 //
-// Workers are started when they are needed, stay for later charts, and know the
-// charts that they have rendered already. One without work ends after a minute.
+// Workers are started when they are needed, are reused for later charts, and cache the
+// charts that they have rendered. An idle worker ends after a minute.
 package render
 
 import (
@@ -23,23 +23,23 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// Options are the bounds of rendering.
+// Options are the limits of rendering. The zero value has the defaults.
 type Options struct {
 	// Executable is a program that calls [Main] when its arguments are [Args], as
-	// pipe does. Empty: charts are rendered in this process. Then the bounds on
-	// memory and time do not hold, and Render returns when the templates have ended.
+	// pipe does. Empty: charts are rendered in this process. Then the limits on
+	// memory and time do not apply, and Render returns when the templates have ended.
 	Executable string
-	Memory     int64         // bytes that a worker may use; default 1 GiB
-	Time       time.Duration // that one chart may take; default 1 minute
-	Output     int           // bytes that the templates of one chart may give together; default 16 MiB
-	Objects    int           // YAML documents that they may give together; default 10 000
-	Workers    int           // that render concurrently; default the number of CPUs, at most 4
+	Memory     int64         // memory of a worker, in bytes; default 1 GiB
+	Time       time.Duration // time for one chart; default 1 minute
+	Output     int           // total output of the templates of one chart, in bytes; default 16 MiB
+	Objects    int           // total number of their YAML documents; default 10 000
+	Workers    int           // number of workers; default the number of CPUs, at most 4
 }
 
 // Args are the arguments with which Executable is started.
 func Args() []string { return []string{"daemon", "render"} }
 
-// complete returns o with the defaults of what is not set.
+// complete returns o with unset fields set to their defaults.
 func (o Options) complete() Options {
 	if o.Memory == 0 {
 		o.Memory = 1 << 30
@@ -61,24 +61,24 @@ func (o Options) complete() Options {
 
 // A Job is one chart to render for one release.
 type Job struct {
-	Key     string       // what the chart is known by: charts of one key are the same
-	Chart   *chart.Chart // which is not changed
+	Key     string       // identifies the chart: charts with the same key are equal
+	Chart   *chart.Chart // not changed
 	Values  map[string]any
 	Release chartutil.ReleaseOptions
-	// Capabilities are what the cluster can do; nil: what Helm assumes without one.
+	// Capabilities are the capabilities of the cluster; nil: Helm's defaults.
 	Capabilities *chartutil.Capabilities
-	// Lookup answers the template function lookup; nil: it finds nothing.
+	// Lookup implements the template function lookup; nil: it finds nothing.
 	Lookup func(apiVersion, kind, namespace, name string) (map[string]any, error)
-	// Check leaves out the result: it is only looked whether the values are allowed
-	// and, unless its templates ask the cluster, whether the chart can be rendered.
+	// Check discards the result: it only checks whether the values are valid
+	// and, unless the templates use lookup, whether the chart can be rendered.
 	Check bool
 }
 
-// A BoundError says that a chart was not rendered because it takes too much.
+// A BoundError means that a chart was not rendered because it exceeds a limit.
 type BoundError struct {
 	Chart    string // the name of the chart
-	Template string // that was being rendered, such as "web/templates/service.yaml"; empty: not known
-	Bound    string // which bound, such as "more than 1 GiB of memory"
+	Template string // the template being rendered, such as "web/templates/service.yaml"; empty: unknown
+	Bound    string // the limit, such as "more than 1 GiB of memory"
 }
 
 func (e *BoundError) Error() string {
@@ -89,7 +89,7 @@ func (e *BoundError) Error() string {
 	return what + " takes " + e.Bound + " to be rendered: correct the chart, or its values"
 }
 
-// A Renderer renders charts. It may be used by several goroutines concurrently.
+// A Renderer renders charts. It is safe for concurrent use.
 type Renderer struct {
 	opts  Options
 	slots chan struct{} // one for each chart that is being rendered
@@ -105,7 +105,7 @@ func New(o Options) *Renderer {
 	return &Renderer{opts: o, slots: make(chan struct{}, o.Workers)}
 }
 
-// Close ends the workers. Those at work end when they have rendered.
+// Close ends the workers. Busy workers end when they have rendered their chart.
 func (r *Renderer) Close() error {
 	r.mu.Lock()
 	idle := r.idle
@@ -117,9 +117,9 @@ func (r *Renderer) Close() error {
 	return nil
 }
 
-// Render returns what the templates of a chart give, by the names of their files,
-// partials left out. Values that the chart's schema does not allow are an error. If
-// ctx ends, the error is its cause; if the chart takes too much it is a *BoundError.
+// Render returns the output of the templates of a chart, by file name,
+// without partials. Values that violate the chart's schema are an error. If
+// ctx is cancelled, the error is its cause; if the chart exceeds a limit, it is a *BoundError.
 func (r *Renderer) Render(ctx context.Context, j Job) (map[string]string, error) {
 	if r.opts.Executable == "" {
 		files, err := render(j.request(r.opts), j.Chart, j.lookup, nil)
@@ -154,7 +154,7 @@ func (r *Renderer) Render(ctx context.Context, j Job) (map[string]string, error)
 	}
 }
 
-// worker returns one without work, and whether it has worked before.
+// worker returns an idle worker, and whether it was used before.
 func (r *Renderer) worker() (w *worker, used bool, err error) {
 	r.mu.Lock()
 	if n := len(r.idle); n > 0 {
@@ -168,7 +168,7 @@ func (r *Renderer) worker() (w *worker, used bool, err error) {
 	return w, false, err
 }
 
-// keep has a worker wait for the next chart, unless the renderer is closed.
+// keep adds a worker to the idle ones, unless the renderer is closed.
 func (r *Renderer) keep(w *worker) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,7 +179,7 @@ func (r *Renderer) keep(w *worker) bool {
 }
 
 // Warm starts a worker, if there is none, so that the first chart need not wait
-// for that.
+// for it.
 func (r *Renderer) Warm() {
 	r.mu.Lock()
 	needed := r.opts.Executable != "" && len(r.idle) == 0 && !r.closed
@@ -187,12 +187,12 @@ func (r *Renderer) Warm() {
 	if !needed {
 		return
 	}
-	if w, err := start(r.opts); err == nil && !r.keep(w) { // why it does not start, Render says
+	if w, err := start(r.opts); err == nil && !r.keep(w) { // Render reports why it does not start
 		w.end()
 	}
 }
 
-// size writes a number of bytes.
+// size formats a number of bytes.
 func size(n int64) string {
 	for _, unit := range []string{"bytes", "KiB", "MiB", "GiB"} {
 		if n < 1<<10 || n%(1<<10) != 0 || unit == "GiB" {
@@ -203,7 +203,7 @@ func size(n int64) string {
 	return "" // not reached
 }
 
-// lookup answers the template function lookup.
+// lookup implements the template function lookup.
 func (j Job) lookup(q query) (map[string]any, error) {
 	if j.Lookup == nil {
 		return nil, nil
@@ -211,7 +211,7 @@ func (j Job) lookup(q query) (map[string]any, error) {
 	return j.Lookup(q.APIVersion, q.Kind, q.Namespace, q.Name)
 }
 
-// boundOf makes a *BoundError of an error of render that is one.
+// boundOf converts an overError of render to a *BoundError.
 func boundOf(j Job, err error) error {
 	var over *overError
 	if errors.As(err, &over) {

@@ -18,15 +18,15 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// An overError says that the templates gave too much.
+// An overError means that the output of the templates exceeds a limit.
 type overError struct{ template, bound string }
 
 func (e *overError) Error() string { return e.template + " gives " + e.bound }
 
-// render renders a chart as Helm does. Begin, if it is not nil, is told of each
-// template when it begins.
+// render renders a chart as Helm does. If begin is not nil, it is called before each
+// template is rendered.
 func render(r request, c *chart.Chart, lookup func(query) (map[string]any, error), begin func(template string)) (files map[string]string, err error) {
-	defer func() { // Helm recovers from some of what a chart can do
+	defer func() { // Helm recovers from only some panics
 		if v := recover(); v != nil {
 			err = fmt.Errorf("chart %s cannot be rendered: %v", c.Name(), v)
 		}
@@ -51,14 +51,14 @@ func render(r request, c *chart.Chart, lookup func(query) (map[string]any, error
 	return files, bounded(files, r)
 }
 
-// asks reports whether what the chart gives may depend on the cluster.
+// asks reports whether the output of the chart may depend on the cluster.
 func asks(c *chart.Chart) bool {
 	return slices.ContainsFunc(c.Templates, func(t *chart.File) bool {
 		return bytes.Contains(t.Data, []byte("Capabilities")) || bytes.Contains(t.Data, []byte("lookup"))
 	}) || slices.ContainsFunc(c.Dependencies(), asks)
 }
 
-// bounded checks the bounds on what the templates gave.
+// bounded checks the limits on the output of the templates.
 func bounded(files map[string]string, r request) error {
 	length, objects := 0, 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -74,15 +74,15 @@ func bounded(files map[string]string, r request) error {
 	return nil
 }
 
-// trace is the end of the name of a template that is rendered just before another
-// one, and says so: Helm goes through the names in reverse order.
+// trace is the suffix of the name of a template that is rendered just before another
+// one, and reports that: Helm renders templates in reverse order of their names.
 const trace = "\x01"
 
 // tracer is the API version that such a template looks up.
 const tracer = "render.pipelinefile.github.io"
 
-// copyChart returns a copy of a chart, as Helm changes what it renders; if asked for,
-// with a trace of each template.
+// copyChart returns a copy of a chart, because Helm changes the charts that it renders;
+// if traced is set, with a trace for each template.
 func copyChart(c *chart.Chart, traced bool) *chart.Chart {
 	out := &chart.Chart{Lock: c.Lock, Schema: c.Schema, Files: c.Files, Values: copyOf(c.Values)}
 	meta := *c.Metadata
@@ -105,7 +105,7 @@ func copyChart(c *chart.Chart, traced bool) *chart.Chart {
 	return out
 }
 
-// A provider answers what templates look up.
+// A provider implements the lookups of templates.
 type provider struct {
 	lookup func(query) (map[string]any, error)
 	begin  func(template string)
@@ -118,9 +118,9 @@ func (p provider) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableRe
 	return &client{provider: p, query: query{APIVersion: apiVersion, Kind: kind}}, true, nil
 }
 
-// A client answers for one kind of object, as far as Helm asks it.
+// A client implements the methods that Helm calls, for one kind of object.
 type client struct {
-	dynamic.NamespaceableResourceInterface // nil: nothing else is asked
+	dynamic.NamespaceableResourceInterface // nil: no other method is called
 	provider
 	query query
 }

@@ -10,8 +10,8 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// What the processes say to each other is gob: values keep their types, and a
-// template shows an integer in another way than a float.
+// The processes communicate with gob, which preserves the types of values: a
+// template renders integers and floats differently.
 
 // A toWorker is one message to a worker. One of its fields is set.
 type toWorker struct {
@@ -22,8 +22,8 @@ type toWorker struct {
 
 // A fromWorker is one message from a worker. One of its fields is set.
 type fromWorker struct {
-	Template string // that begins
-	Log      string // what Helm logs
+	Template string // the template that is rendered next
+	Log      string // a line of Helm's log
 	Query    *query
 	Done     *done // answers a Request
 }
@@ -34,7 +34,7 @@ type settings struct {
 
 type request struct {
 	Key          string
-	Forget       bool       // the charts that the worker has
+	Forget       bool       // forget the charts that the worker has
 	Chart        *wireChart // nil: the worker has the chart of Key
 	Values       any        // packed
 	Release      chartutil.ReleaseOptions
@@ -54,11 +54,11 @@ type found struct {
 type done struct {
 	Files map[string]string
 	Err   string
-	Over  string // the bound, if that is what is wrong, and Template of whom
+	Over  string // the limit, if one was exceeded, and Of the template
 	Of    string
 }
 
-// A wireChart is a chart without what templates do not see of it.
+// A wireChart is a chart without the parts that templates cannot see.
 type wireChart struct {
 	Metadata         []byte // JSON
 	Schema           []byte
@@ -99,7 +99,7 @@ func (w *wireChart) chart() (*chart.Chart, error) {
 	return c, nil
 }
 
-// request is what a worker is asked, without the chart.
+// request returns the request to a worker, without the chart.
 func (j Job) request(o Options) request {
 	values := j.Values
 	if values == nil {
@@ -110,11 +110,11 @@ func (j Job) request(o Options) request {
 	}
 }
 
-// A null is a nil within a map or a list, which gob does not have.
+// A null represents a nil within a map or a list, which gob does not support.
 type null struct{}
 
-// register tells gob the types that values and objects of Kubernetes consist of,
-// besides the basic ones.
+// register registers the types of which values and Kubernetes objects consist with gob,
+// in addition to the basic ones.
 var register = sync.OnceFunc(func() {
 	gob.Register(null{})
 	gob.Register(map[string]any{})
@@ -122,7 +122,7 @@ var register = sync.OnceFunc(func() {
 	gob.Register(json.Number(""))
 })
 
-// pack returns a copy of a tree of values that gob can write.
+// pack returns a copy of a tree of values that gob can encode.
 func pack(v any) any {
 	switch v := v.(type) {
 	case nil:
@@ -157,7 +157,7 @@ func pack(v any) any {
 	return v
 }
 
-// unpack undoes pack.
+// unpack reverses pack.
 func unpack(v any) any {
 	switch v := v.(type) {
 	case null:

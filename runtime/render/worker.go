@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// The exit statuses of a worker, besides those of Go.
+// The exit statuses of a worker.
 const (
-	statusIdle   = 0 // nobody needs it any more
-	statusMemory = 3 // it uses more memory than it may
-	statusCrash  = 2 // of Go: no memory can be had, or the stack is too deep
+	statusIdle   = 0 // it is no longer needed
+	statusMemory = 3 // it exceeded its memory limit
+	statusCrash  = 2 // from the Go runtime: out of memory, or stack overflow
 )
 
 // A worker is a process that renders charts, one after the other.
@@ -31,7 +31,7 @@ type worker struct {
 	budget *budget
 	stderr tail
 	sent   map[string]bool // the keys of the charts that it has
-	gone   atomic.Bool     // it is of no use any more
+	gone   atomic.Bool     // it can no longer be used
 }
 
 // start starts a worker.
@@ -56,25 +56,25 @@ func start(o Options) (*worker, error) {
 	w.stdin, w.in = stdin, gob.NewEncoder(stdin)
 	w.budget = &budget{r: bufio.NewReader(stdout)}
 	w.out = gob.NewDecoder(w.budget)
-	_ = w.in.Encode(toWorker{Settings: &settings{Memory: o.Memory}}) // whether it is there, the first job shows
+	_ = w.in.Encode(toWorker{Settings: &settings{Memory: o.Memory}}) // an error shows with the first job
 	return w, nil
 }
 
-// ended reports whether the worker is of no use any more.
+// ended reports whether the worker can no longer be used.
 func (w *worker) ended() bool { return w.gone.Load() }
 
-// end ends the process, whatever it is at, and waits for that.
+// end kills the process and waits for its end.
 func (w *worker) end() {
 	if w.gone.Swap(true) && w.cmd.ProcessState != nil {
 		return
 	}
 	_ = w.cmd.Process.Kill() // it may have ended
 	_ = w.stdin.Close()
-	_ = w.cmd.Wait() // how it ended is known, or of no interest
+	_ = w.cmd.Wait() // its status is known or irrelevant
 }
 
-// render has the worker render j. If it returns an error that is not about the
-// chart, the worker is of no use any more.
+// render renders j in the worker. If it returns an error that is not about the
+// chart, the worker can no longer be used.
 func (w *worker) render(ctx context.Context, j Job, o Options) (map[string]string, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, o.Time, errTime)
 	defer cancel()
@@ -103,12 +103,12 @@ func (w *worker) render(ctx context.Context, j Job, o Options) (map[string]strin
 	var pipe *fs.PathError
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &pipe) {
 		w.end()
-		return nil, fmt.Errorf("the process that renders charts answers what cannot be read: %w", lost.err)
+		return nil, fmt.Errorf("cannot read the response of the process that renders charts: %w", lost.err)
 	}
-	_ = w.cmd.Wait() // it says so with its status
+	_ = w.cmd.Wait() // the status is checked below
 	switch status := w.cmd.ProcessState.ExitCode(); {
 	case status == statusMemory, status == statusCrash, status < 0, status != statusIdle && template != "":
-		// Or by a signal, such as that of a system without memory.
+		// Or by a signal, such as that of the OOM killer.
 		lost.err = &BoundError{Chart: j.Chart.Name(), Template: template, Bound: "more than " + size(o.Memory) + " of memory"}
 	default:
 		lost.err = fmt.Errorf("the process that renders charts has ended: %w", w.stderr.explain(errors.New(w.cmd.ProcessState.String())))
@@ -118,19 +118,19 @@ func (w *worker) render(ctx context.Context, j Job, o Options) (map[string]strin
 
 var errTime = errors.New("rendering takes too long")
 
-// A lostError says that a worker does not answer.
+// A lostError means that a worker does not respond.
 type lostError struct {
 	err   error
-	begun bool // it had begun to answer; otherwise it may have ended before it got the job
+	begun bool // it had started to respond; otherwise it may have ended before it got the job
 }
 
 func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// mostCharts is how many charts a worker has: they use memory.
+// mostCharts is the maximum number of charts that a worker caches.
 const mostCharts = 16
 
-// talk says to the worker what it is to do, and answers its questions.
+// talk sends a job to the worker, and handles its messages.
 func (w *worker) talk(j Job, o Options, template *string) (map[string]string, error) {
 	r := j.request(o)
 	if len(w.sent) >= mostCharts {
@@ -144,7 +144,7 @@ func (w *worker) talk(j Job, o Options, template *string) (map[string]string, er
 		}
 		r.Chart = c
 	}
-	// The worker may use what it decodes, and more for the answer.
+	// Allow twice the output limit for the response, plus overhead.
 	w.budget.left = 2*int64(o.Output) + 16<<20
 	begun := false
 	send := func(m toWorker) error {
@@ -153,13 +153,13 @@ func (w *worker) talk(j Job, o Options, template *string) (map[string]string, er
 		if errors.As(err, &pipe) {
 			return &lostError{err, begun}
 		}
-		return err // of values that cannot be written
+		return err // values that cannot be encoded
 	}
 	if err := send(toWorker{Request: &r}); err != nil {
 		return nil, err
 	}
 	w.sent[j.Key] = true
-	var asked error // what the cluster said last that was wrong
+	var asked error // the last error of the cluster
 	for {
 		var m fromWorker
 		if err := w.out.Decode(&m); err != nil {
@@ -194,8 +194,8 @@ func (w *worker) talk(j Job, o Options, template *string) (map[string]string, er
 	}
 }
 
-// A failedError is what Helm says is wrong with a chart, and the error of the
-// cluster that may be the reason.
+// A failedError is Helm's error about a chart, and the error of the
+// cluster that may be its cause.
 type failedError struct {
 	text string
 	err  error // nil: none
@@ -204,7 +204,7 @@ type failedError struct {
 func (e *failedError) Error() string { return e.text }
 func (e *failedError) Unwrap() error { return e.err }
 
-// A budget reads as much as one answer may have.
+// A budget is a reader that limits the size of one response.
 type budget struct {
 	r    io.Reader
 	left int64
@@ -212,14 +212,14 @@ type budget struct {
 
 func (b *budget) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, errors.New("it answers more than it may")
+		return 0, errors.New("the response is too large")
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
 	return n, err
 }
 
-// A tail keeps the end of what a worker prints, which says why it ended.
+// A tail keeps the end of a worker's output, which says why it ended.
 type tail struct{ text []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -231,7 +231,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// explain adds what was printed to an error. The worker must have ended.
+// explain adds the output to an error. The worker must have ended.
 func (t *tail) explain(err error) error {
 	if text := strings.TrimSpace(string(t.text)); text != "" {
 		return fmt.Errorf("%w: %s", err, text)

@@ -140,7 +140,7 @@ func TestNoWorker(t *testing.T) {
 		"/no/such/program": "start a process that renders charts: fork/exec /no/such/program: no such file or directory",
 		"/bin/true":        "the process that renders charts has ended: exit status 0",
 		"/bin/false":       "the process that renders charts has ended: exit status 1",
-		"/usr/bin/yes":     "the process that renders charts answers what cannot be read: ",
+		"/usr/bin/yes":     "cannot read the response of the process that renders charts: ",
 	} {
 		r := New(Options{Executable: program})
 		if _, err := r.Render(t.Context(), jobOf("a: 1")); err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -1,17 +1,17 @@
 // Package build builds images with BuildKit.
 //
-// What an image is made of is a source: the files of a build context, or a
-// commit of a git repository. Its digest is the image's identity (I1). Exactly
-// what was identified is built: the content of each file is checked as it is
-// sent, so that one that changes meanwhile is an error and never an image under
-// the wrong identity.
+// An image is built from a source: the files of a build context, or a
+// commit of a git repository. The digest of the source is part of the image's identity
+// (I1). The build uses exactly the identified source: the content of each file is checked
+// while it is sent, so that a file that changes meanwhile is an error and never results
+// in an image under the wrong identity.
 //
-// Of a file of a local context its path, its content and whether it can be
-// executed count, as in git; and these alone are sent: files arrive with mode
-// 0644 or 0755, folders with 0755, all owned by root. So the same context gives
-// the same image on machines with another umask. An image is dated with
-// SOURCE_DATE_EPOCH, by default 0, unless the build has such an argument: layers
-// from BuildKit's cache give the same image again.
+// For a file of a local context, its path, its content and its executable bit
+// count, as in git, and only these are sent: files have mode
+// 0644 or 0755, directories 0755, all owned by root. So the same context produces
+// the same image on machines with a different umask. An image is dated with
+// SOURCE_DATE_EPOCH, by default 0, unless the build sets this argument: layers
+// from BuildKit's cache produce the same image again.
 package build
 
 import (
@@ -26,72 +26,72 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Options say where builds run and with what.
+// Options configure a Builder.
 type Options struct {
-	// Dir is the workspace's root on this machine: sources are below it.
+	// Dir is the root of the workspace, which contains the sources.
 	Dir string
-	// Addresses are those of BuildKit: unix:///run/x.sock, tcp://host:port,
-	// docker-container://name, kube-pod://name. Builds are spread over several,
-	// which should be of one platform.
+	// Addresses are addresses of BuildKit: unix:///run/x.sock, tcp://host:port,
+	// docker-container://name, kube-pod://name. Builds are distributed across them;
+	// they should have the same platform.
 	Addresses []string
-	// Start, used if there are no addresses, starts the embedded BuildKit or
-	// finds it, and returns its address. It is called when a build needs it.
+	// Start, used if there are no addresses, starts the embedded BuildKit if it is not
+	// running, and returns its address. It is called when a build needs it.
 	Start func(ctx context.Context) (addr string, err error)
 	// TLS is for addresses that begin with tcp://. Default: none.
 	TLS TLS
-	// PlainHTTP are registries that are reached without TLS, as host:port. Those
+	// PlainHTTP are registries that are accessed without TLS, as host:port. Registries
 	// on loopback always are.
 	PlainHTTP []string
-	// CacheDir is a folder for what is known of files and for checkouts, safe to
-	// be lost and to be shared. Default: nothing is kept.
+	// CacheDir is a directory for digests of files and for checkouts. It may be deleted
+	// and shared. Default: nothing is cached.
 	CacheDir string
-	// Secrets are where the secrets of builds come from. Default: there are none.
+	// Secrets is the source of the secrets of builds. Default: none.
 	Secrets runtime.Secrets
-	// Limits are those of each build.
+	// Limits are the limits of each build.
 	Limits Limits
-	// Reproducible sets all times in layers to SOURCE_DATE_EPOCH, so that two
-	// builders that never met push the same digest, if the commands of the build
-	// are deterministic. BuildKit then unpacks and packs all layers of its own
-	// again in each build, also those that did not change: half a minute to a
-	// minute for a gigabyte.
+	// Reproducible sets all times in layers to SOURCE_DATE_EPOCH, so that
+	// independent builders push the same digest if the commands of the build
+	// are deterministic. BuildKit then unpacks and repacks all layers
+	// in each build, including unchanged ones, which takes half a minute to a
+	// minute per gigabyte.
 	Reproducible bool
 	// Password, if set, returns the user name and the password for a registry, or
-	// false: then DockerConfig has them. It is asked for each build.
+	// false to use DockerConfig. It is called for each build.
 	Password func(host string) (user, password string, ok bool)
-	// DockerConfig is the folder with Docker's config.json, whose credential
+	// DockerConfig is the directory with Docker's config.json, whose credential
 	// helpers give access to registries. Default: the one that docker uses.
 	DockerConfig string
 	// Notice, if set, is told what was damaged in CacheDir and is made again.
 	Notice func(text string)
 }
 
-// TLS names the files of a connection that both sides prove themselves on.
+// TLS configures mutual TLS.
 type TLS struct {
 	CA, Cert, Key string // paths of PEM files
-	ServerName    string // that the server's certificate is for; default: the host of the address
+	ServerName    string // the name in the server's certificate; default: the host of the address
 }
 
-// Limits are what each command of a build may use at most. A builder that runs
+// Limits are the resource limits of each command of a build. A builder that runs
 // as an ordinary user cannot enforce them.
 type Limits struct {
 	CPU    float64 // cores; default 4; negative: no limit
 	Memory int64   // bytes; default 4 GiB; negative: no limit
 }
 
-// A Builder builds images with BuildKit. It may be used by many goroutines.
+// A Builder builds images with BuildKit. It is safe for concurrent use.
 type Builder struct {
 	opts      Options
 	pool      *pool
-	walks     flight[*tree]  // of contexts, by folder and patterns
-	commits   flight[string] // that refs of repositories name
-	checkouts flight[string] // folders of checkouts
+	walks     flight[*tree]  // of contexts, by directory and patterns
+	commits   flight[string] // of refs of repositories
+	checkouts flight[string] // directories of checkouts
 	checked   sync.Map       // folders of checkouts that are known to be whole
 
 	mu   sync.Mutex
 	seen map[string]seen // by specification; guarded by mu
 }
 
-// seen is what Identify has found out of a specification.
+// seen is what Identify has determined about a specification.
 type seen struct {
 	identity plan.Digest
 	commit   string // of a git source
@@ -99,24 +99,24 @@ type seen struct {
 
 var _ runtime.Builder = (*Builder)(nil)
 
-// New returns a builder. It connects when it is needed.
+// New returns a builder. It connects on first use.
 func New(opts Options) *Builder {
 	return &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}}
 }
 
-// Close ends the connections to builders.
+// Close closes the connections to builders.
 func (b *Builder) Close() error { return b.pool.close() }
 
-// key identifies what spec builds from where.
+// key identifies a specification with its source.
 func key(spec plan.BuildSpec) (string, error) {
 	spec.ID, spec.Pos = "", plan.Pos{}
 	data, err := json.Marshal(spec)
 	return string(data), err
 }
 
-// Identify implements [runtime.Builder]. For a git source it asks the
-// repository which commit a ref names, unless it is a commit. An error about
-// what is built names the position of spec and what to do.
+// Identify implements [runtime.Builder]. For a git source it looks up the commit of the
+// ref in the repository, unless the ref is a commit. An error about the
+// source includes the position of spec and how to fix it.
 func (b *Builder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Digest, error) {
 	k, err := key(spec)
 	if err != nil {
@@ -134,7 +134,7 @@ func (b *Builder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Diges
 
 // Build implements [runtime.Builder]. If spec was identified and its sources
 // have changed since, nothing is built and the error is a [runtime.ErrConflict].
-// What may pass by itself is tried again, and told as [runtime.Retried].
+// Transient errors are retried, and reported as [runtime.Retried].
 func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
 	k, err := key(spec)
 	if err != nil {
@@ -159,7 +159,7 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 	})
 }
 
-// errChanged says that the sources changed between Identify and Build.
+// errChanged returns the error for sources that changed between Identify and Build.
 func errChanged(spec plan.BuildSpec, file string) error {
 	what := "the build context of " + spec.ID
 	if file != "" {
@@ -168,7 +168,7 @@ func errChanged(spec plan.BuildSpec, file string) error {
 	return fmt.Errorf("%s: %w: it changed after the run had looked at it; run again", what, runtime.ErrConflict)
 }
 
-// problem returns an error about what a Pipelinefile says, with its position.
+// problem returns an error about a declaration in a Pipelinefile, with its position.
 func problem(spec plan.BuildSpec, err error, next string) error {
 	text := strings.TrimPrefix(err.Error(), "lstat ")
 	if next != "" {
@@ -189,7 +189,7 @@ type positioned struct {
 func (e *positioned) Error() string { return e.text }
 func (e *positioned) Unwrap() error { return e.err }
 
-// lookUp returns the values of the secrets of spec by their names.
+// lookUp returns the values of the secrets of spec, by name.
 func (b *Builder) lookUp(ctx context.Context, spec plan.BuildSpec) (map[string]runtime.Secret, error) {
 	values := make(map[string]runtime.Secret, len(spec.Secrets))
 	for _, ref := range spec.Secrets {

@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// A flight lets many that want the same at once share the work, without anybody
-// getting what is older than the question: who comes while the work is being
-// done waits for the next time it is done, and all who wait share that.
+// A flight lets concurrent callers share work, without returning a result that is
+// older than the call: a caller that arrives while the work is being
+// done waits for the next execution, and all waiting callers share that.
 type flight[T any] struct {
 	mu   sync.Mutex
 	keys map[string]*turns[T]
 }
 
-// turns are the work that is being done for a key, and the one after it.
+// turns are the current execution for a key, and the next one.
 type turns[T any] struct{ now, next *turn[T] }
 
-// A turn is the work, once.
+// A turn is one execution of the work.
 type turn[T any] struct {
 	fn      func(context.Context) (T, error)
-	ctx     context.Context // done when nobody waits any more
+	ctx     context.Context // done when no caller waits any more
 	cancel  context.CancelCauseFunc
 	waiting int // guarded by flight.mu
 
@@ -28,8 +28,8 @@ type turn[T any] struct {
 	err   error // set before done is closed
 }
 
-// do returns what fn returns. When ctx is done it returns the cause; fn ends
-// when that is so for all who wait for it.
+// do returns the result of fn. When ctx is done, it returns the cause; fn is cancelled
+// when all its callers have been cancelled.
 func (f *flight[T]) do(ctx context.Context, key string, fn func(context.Context) (T, error)) (T, error) {
 	t := f.join(ctx, key, fn)
 	select {
@@ -83,14 +83,14 @@ func (f *flight[T]) run(key string, t *turn[T]) {
 	close(t.done)
 }
 
-// leave gives t up. The last one ends it, and waits for its end.
+// leave removes a caller from t. The last caller cancels the work and waits for its end.
 func (f *flight[T]) leave(key string, t *turn[T], cause error) {
 	f.mu.Lock()
 	t.waiting--
 	last := t.waiting == 0
 	both := f.keys[key]
 	if last && both != nil && both.next == t {
-		both.next, last = nil, false // it has not begun
+		both.next, last = nil, false // it has not started
 		t.cancel(cause)
 	}
 	f.mu.Unlock()

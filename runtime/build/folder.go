@@ -23,7 +23,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// A folder is what is sent to BuildKit: entries that are known beforehand.
+// A folder is the file system that is sent to BuildKit: entries that are known in advance.
 type folder struct {
 	entries []entry                  // in the order of a walk: by path, its parts compared one by one
 	open    func(e *entry) io.Reader // of a file whose entry has no data
@@ -38,11 +38,11 @@ func (f *folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) err
 	if target != "" {
 		entries = f.below(target)
 		if len(entries) == 0 {
-			// As a walk of the disk has it.
+			// As in a walk of the disk.
 			return skipped(fn(filepath.FromSlash(target), nil, fs.ErrNotExist))
 		}
 	}
-	skip := "" // what is below this folder is left out
+	skip := "" // skip everything below this directory
 	for i := range entries {
 		e := &entries[i]
 		if skip != "" && strings.HasPrefix(e.path, skip) {
@@ -74,10 +74,10 @@ func skipped(err error) error {
 	return err
 }
 
-// order makes paths comparable in the order of a walk.
+// order returns a key that sorts paths in the order of a walk.
 func order(p string) string { return strings.ReplaceAll(p, "/", "\x00") }
 
-// find returns the entry with the path, or nil.
+// find returns the entry of the path, or nil.
 func (f *folder) find(p string) *entry {
 	if b := f.below(p); len(b) > 0 && b[0].path == p {
 		return &b[0]
@@ -85,7 +85,7 @@ func (f *folder) find(p string) *entry {
 	return nil
 }
 
-// below returns the entry with the path and all that are in it.
+// below returns the entry of the path and all entries below it.
 func (f *folder) below(p string) []entry {
 	from := sort.Search(len(f.entries), func(i int) bool { return order(f.entries[i].path) >= order(p) })
 	to := from
@@ -95,10 +95,10 @@ func (f *folder) below(p string) []entry {
 	return f.entries[from:to]
 }
 
-// stat is what BuildKit is told of e. It asks only for files whose size or time
-// is not that of its last copy. The nanoseconds of the time are made from the
-// content, so that a file that changed is sent also if its size and time, to
-// the second, did not.
+// stat returns the metadata of e for BuildKit, which requests only files whose size or
+// time differs from its last copy. The nanoseconds of the time are derived from the
+// content, so that a changed file is sent even if its size and its time in seconds
+// are unchanged.
 func (e *entry) stat() *types.Stat {
 	s := &types.Stat{Path: filepath.FromSlash(e.path), Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime, Linkname: e.link}
 	if e.mode.IsRegular() {
@@ -107,8 +107,8 @@ func (e *entry) stat() *types.Stat {
 	return s
 }
 
-// Open implements [fsutil.FS]. Its error would be taken for an empty file, so
-// errors come from reading.
+// Open implements [fsutil.FS]. Its error would be treated as an empty file, so
+// errors are returned by Read.
 func (f *folder) Open(name string) (io.ReadCloser, error) {
 	e := f.find(path.Clean(filepath.ToSlash(name)))
 	switch {
@@ -128,7 +128,7 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// checked reads a file of a tree and fails unless it is what the tree has.
+// checked reads a file of a tree and fails if its content differs from the tree.
 type checked struct {
 	tree *tree
 	want *entry
@@ -157,9 +157,9 @@ func (c *checked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// other tells the tree, and with it the builds that use it. The error alone is
-// not enough: fsutil does not send it on, and BuildKit would wait for the rest
-// of the file for ever.
+// other reports the change to the tree, and so to the builds that use it. The error alone
+// is not sufficient: fsutil does not forward it, and BuildKit would wait for the rest
+// of the file forever.
 func (c *checked) other(err error) error {
 	c.tree.spoil(c.want.path)
 	return fmt.Errorf("%s: %w", c.want.path, err)

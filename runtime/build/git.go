@@ -14,16 +14,16 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// anyTransport allows what a git source may use: the transports of its address, of
-// its submodules, and of where the user's settings say that both really are.
+// anyTransport allows the transports that a git source may use: those of its URL, of
+// its submodules, and of the URLs to which the user's git configuration rewrites them.
 var anyTransport = git.Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
 
-// answerTime bounds how long a repository may take to say what its refs are.
+// answerTime is the timeout for listing the refs of a repository.
 const answerTime = time.Minute
 
 // openGit finds the commit of a git source. A repository on this machine is
-// checked out, and its files are sent like any others; what has an address on
-// the network is fetched by BuildKit.
+// checked out, and its files are sent like any others; remote repositories are
+// fetched by BuildKit.
 func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source, id *identified, commit string) error {
 	repo, local := b.localRepository(spec.Source.Git)
 	if commit == "" {
@@ -53,8 +53,8 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 	return b.openLocal(ctx, spec, dir, src)
 }
 
-// localRepository returns the directory of a repository of this machine, given by
-// a path or a file:// URL; or the URL of another.
+// localRepository returns the directory of a repository on this machine, given by
+// a path or a file:// URL, or the URL of a remote repository.
 func (b *Builder) localRepository(name string) (repo string, local bool) {
 	if u, err := url.Parse(name); err == nil && u.Scheme == "file" {
 		return filepath.FromSlash(u.Path), true
@@ -69,7 +69,7 @@ func (b *Builder) localRepository(name string) (repo string, local bool) {
 }
 
 // resolve returns the commit that ref names in a repository: a branch, a tag, or
-// a commit in full, which needs no look at the repository.
+// a full commit hash, which needs no lookup.
 func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error) {
 	if git.IsCommit(ref) {
 		return ref, nil
@@ -77,7 +77,7 @@ func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error)
 	if ref == "" {
 		ref = "HEAD"
 	}
-	// Services of one repository ask concurrently.
+	// Services of the same repository ask concurrently.
 	return b.commits.do(ctx, repo+"\x00"+ref, func(ctx context.Context) (string, error) {
 		found, err := refs(ctx, repo, ref, ref+"^{}")
 		if err != nil {
@@ -110,8 +110,8 @@ func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, e
 	return has, nil
 }
 
-// pick returns the commit of ref, in git's order of preference. What an annotated
-// tag points at has a name that ends in ^{}.
+// pick returns the commit of ref, in git's order of precedence. The target of an annotated
+// tag has a name that ends in ^{}.
 func pick(found map[string]string, ref string) (string, bool) {
 	for _, prefix := range []string{"", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"} {
 		for _, suffix := range []string{"^{}", ""} {
@@ -123,8 +123,8 @@ func pick(found map[string]string, ref string) (string, bool) {
 	return "", false
 }
 
-// withoutUser is repo without a user and password of HTTP, which BuildKit gets
-// as a secret, so that they are in no log and no cache key.
+// withoutUser returns repo without a user name and password for HTTP, which BuildKit gets
+// as a secret, so that no log or cache key contains them.
 func withoutUser(repo string) string {
 	u, err := url.Parse(repo)
 	if err != nil || u.User == nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -135,7 +135,7 @@ func withoutUser(repo string) string {
 }
 
 // credential returns the value of an HTTP Authorization header for a repository,
-// from git's credential helpers; none is "".
+// from git's credential helpers, or "".
 func credential(ctx context.Context, repo string) string {
 	u, err := url.Parse(repo)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {

@@ -13,17 +13,17 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// An index remembers the digests of the files of one context, so that those
-// that did not change are not read again. It is a file that may be lost at any
-// time, and is replaced as a whole, so that many processes may use it: the last
-// one wins, and loses nothing but time.
+// An index caches the digests of the files of one context, so that unchanged
+// files are not read again. It is a file that may be deleted at any
+// time, and is replaced atomically, so that several processes may use it: the last
+// write wins, at the cost of some time only.
 //
-// A file is taken for unchanged if its stamp is. What was changed shortly before
-// it was read, so that its stamp is not settled, is not remembered, and is read
+// A file is unchanged if its stamp is unchanged. A file that was changed shortly before
+// it was read, so that its stamp is not settled, is not cached, and is read
 // again the next time.
 type index struct {
 	key  string
-	path string // empty: nothing is kept
+	path string // empty: nothing is cached
 }
 
 type indexed struct {
@@ -40,11 +40,11 @@ func newIndex(cacheDir, key string) *index {
 	return ix
 }
 
-// magic begins an index. Another version of what follows has another one.
+// magic is the header of an index. It changes with the version of the format.
 const magic = "pipe index 1\n"
 
-// load returns what is known of files, by path; nothing if there is no index or
-// it is damaged.
+// load returns the cached digests of files, by path; nothing if the index does not exist
+// or is damaged.
 func (ix *index) load() map[string]indexed {
 	if ix.path == "" {
 		return nil
@@ -78,8 +78,8 @@ func (ix *index) load() map[string]indexed {
 	return known
 }
 
-// save remembers the files of entries that were not changed shortly before
-// began. That it cannot is no error: the next run takes longer.
+// save caches the entries that were not changed shortly before
+// began. A failure is not an error: the next run only takes longer.
 func (ix *index) save(entries []entry, stamps []content.Stamp, began time.Time) {
 	if ix.path == "" {
 		return

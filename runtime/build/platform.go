@@ -16,17 +16,17 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// platform returns the platform that builds without one are for: that of the
-// builders, so that it is part of the identity. The embedded one runs here; of
-// another it is asked once, and remembered, so that finding out that nothing is
-// to be built takes no builder.
+// platform returns the default platform of builds: that of the builders, which is part
+// of the identity. The embedded builder has that of this machine; another builder is
+// asked once and the result is cached, so that no builder is needed if there is nothing to
+// build.
 func (p *pool) platform(ctx context.Context) (string, error) {
 	if p.nodes[0].addr == "" {
 		return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: "linux", Architecture: goruntime.GOARCH})), nil
 	}
 	for _, n := range p.nodes {
 		if data, err := os.ReadFile(p.platformFile(n)); err == nil {
-			// Without the end of the line, the end of the name may be missing.
+			// Without the newline, the file may be truncated.
 			name, whole := strings.CutSuffix(string(data), "\n")
 			if _, err := platforms.Parse(name); whole && err == nil {
 				return name, nil
@@ -57,7 +57,7 @@ func (p *pool) platform(ctx context.Context) (string, error) {
 	}
 }
 
-// ask asks a builder for its platform, and remembers it.
+// ask asks a builder for its platform, and caches it.
 func (p *pool) ask(ctx context.Context, n *node) (string, error) {
 	c, err := n.connect(ctx)
 	if err != nil {
@@ -72,13 +72,13 @@ func (p *pool) ask(ctx context.Context, n *node) (string, error) {
 	}
 	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
 	if file := p.platformFile(n); file != "" {
-		// Not being able to remember costs a connection the next time.
+		// If this fails, the next run needs a connection again.
 		_ = atomicfile.Write(file, []byte(name+"\n"), 0o600)
 	}
 	return name, nil
 }
 
-// platformFile is where the platform of a builder is kept; "" where nothing is.
+// platformFile is the path of a builder's cached platform; "" if nothing is cached.
 func (p *pool) platformFile(n *node) string {
 	if p.opts.CacheDir == "" {
 		return ""

@@ -23,7 +23,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// An UnreachableError says that a builder does not answer.
+// An UnreachableError means that a builder does not respond.
 type UnreachableError struct {
 	Addr string // empty: the embedded one
 	Err  error
@@ -40,12 +40,12 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
 }
 
-// Unwrap returns the cause, and that the images of many services have it in common.
+// Unwrap returns the cause, and a [runtime.CommonError] for all images of the builder.
 func (e *UnreachableError) Unwrap() []error {
 	return []error{&runtime.CommonError{Text: e.Error()}, e.Err}
 }
 
-// A pool spreads builds over builders.
+// A pool distributes builds across builders.
 type pool struct {
 	opts  Options
 	nodes []*node
@@ -66,7 +66,7 @@ func newPool(opts Options) *pool {
 }
 
 // take returns the node with the fewest builds that is not in tried; among
-// equals the one that had this image before, as its cache is there.
+// equals, the one that built this image before and has its cache.
 func (p *pool) take(image string, tried map[*node]bool) *node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *pool) give(n *node) {
 	p.busy[n]--
 }
 
-// rank is an order of addresses that differs from image to image.
+// rank orders addresses differently for each image.
 func rank(addr, image string) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, addr+"\x00"+image) // never fails
@@ -111,7 +111,7 @@ type node struct {
 	pool *pool
 	addr string // empty: the embedded one
 
-	mu      sync.Mutex     // held while connecting: many wait for one
+	mu      sync.Mutex     // held while connecting, so that callers share a connection
 	client  *client.Client // guarded by mu
 	at      string         // address of client; guarded by mu
 	doubted bool           // client may have lost its builder; guarded by mu
@@ -119,10 +119,10 @@ type node struct {
 	contexts contexts
 }
 
-// connectTimeout bounds how long a builder may take to answer the first time.
+// connectTimeout is how long a builder may take to respond the first time.
 const connectTimeout = 30 * time.Second
 
-// connect returns a client of a builder that has answered. Its error is an
+// connect returns a client of a builder that has responded. Its error is an
 // *UnreachableError.
 func (n *node) connect(ctx context.Context) (*client.Client, error) {
 	n.mu.Lock()
@@ -140,7 +140,7 @@ func (n *node) connect(ctx context.Context) (*client.Client, error) {
 			return nil, &UnreachableError{"", err}
 		}
 	}
-	// A client that others use is kept: it connects to the same address again.
+	// A client that is in use is kept: it reconnects to the same address.
 	c := n.client
 	var err error
 	if c == nil || addr != n.at {
@@ -151,7 +151,7 @@ func (n *node) connect(ctx context.Context) (*client.Client, error) {
 	}
 	if err != nil {
 		if c != nil && c != n.client {
-			_ = c.Close() // it is of no use
+			_ = c.Close() // it cannot be used
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -162,21 +162,21 @@ func (n *node) connect(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
-// doubt makes the next build find out whether the builder is still there.
+// doubt makes the next build check whether the builder still responds.
 func (n *node) doubt() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.doubted = true
 }
 
-// lost says whether err is that the embedded builder is gone: it is then
+// lost reports whether err means that the embedded builder is gone: it is then
 // started again.
 func (n *node) lost(err error) bool {
 	return n.addr == "" && n.pool.opts.Start != nil && grpcerrors.Code(err) == codes.Unavailable
 }
 
-// answer returns when the builder has answered. A client that was connected
-// before and has lost it tries again after a second.
+// answer returns when the builder has responded. A client that has lost its connection
+// retries after a second.
 func answer(ctx context.Context, c *client.Client, before bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
 	defer cancel()
@@ -214,7 +214,7 @@ func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
 	return client.New(quiet(ctx), addr, opts...)
 }
 
-// CheckAddress says what is wrong with an address that no builder can have.
+// CheckAddress returns an error if an address of a builder is invalid.
 func CheckAddress(addr string) error {
 	scheme, rest, ok := strings.Cut(addr, "://")
 	held := redact.Credentials(addr)
@@ -246,7 +246,7 @@ func (n *node) close() error {
 	return err
 }
 
-// quiet keeps BuildKit's library from printing to the terminal.
+// quiet prevents BuildKit's library from printing to the terminal.
 func quiet(ctx context.Context) context.Context {
 	l := logrus.New()
 	l.SetOutput(io.Discard)

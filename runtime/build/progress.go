@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	tailLines = 30       // that a failed step is shown with
-	longLine  = 16 << 10 // bytes after which a line is cut into two
+	tailLines = 30       // number of output lines shown for a failed step
+	longLine  = 16 << 10 // bytes after which a line is split
 	byteEvery = 250 * time.Millisecond
 	moment    = time.Millisecond
 	holdFor   = 300 * time.Millisecond
 )
 
-// A progress turns what BuildKit reports of one build into events.
+// A progress converts BuildKit's status of one build to events.
 type progress struct {
 	emit runtime.Emit
-	hide func(string) string // takes secrets out
+	hide func(string) string // redacts secrets
 	// Steps by their digests. Only follow uses them until it returns.
 	steps map[digest.Digest]*step
 }
@@ -35,9 +35,9 @@ type step struct {
 	buf      []byte // of a line without its end
 	tail     []string
 	bytes    map[string]transferred
-	told     time.Time // when bytes were told last
+	told     time.Time // when bytes were last reported
 	failed   string
-	held     *runtime.BuildStep // an end that is not told yet
+	held     *runtime.BuildStep // an end that is not reported yet
 	since    time.Time          // of held
 }
 
@@ -81,16 +81,15 @@ func (p *progress) step(d digest.Digest) *step {
 	return s
 }
 
-// vertex tells of a step that starts or ends. BuildKit looks at many steps for
-// a moment before it really starts them, so that such an end is held back until
-// it is clear whether it was one.
+// vertex reports that a step starts or ends. BuildKit briefly starts and ends many steps
+// before it really runs them, so an end is held back until it is known to be final.
 func (p *progress) vertex(v *client.Vertex) {
 	s := p.step(v.Digest)
 	if s.name == "" {
 		s.name = p.hide(v.Name)
 	}
 	if v.Started != nil && (s.started == nil || s.done && v.Started.After(*s.started)) {
-		again := s.held != nil // it goes on
+		again := s.held != nil // it continues
 		s.started, s.done, s.failed, s.held = v.Started, false, "", nil
 		if !v.Cached && !again {
 			p.emit(runtime.BuildStep{ID: s.id, Name: s.name, Started: true})
@@ -110,7 +109,7 @@ func (p *progress) vertex(v *client.Vertex) {
 	}
 }
 
-// end tells an end that was held back.
+// end reports an end that was held back.
 func (p *progress) end(s *step) {
 	if s.held == nil {
 		return
@@ -125,7 +124,7 @@ func (p *progress) end(s *step) {
 	p.emit(e)
 }
 
-// status tells of bytes that a step has transferred.
+// status reports the bytes that a step has transferred.
 func (p *progress) status(st *client.VertexStatus) {
 	if st.Current == 0 && st.Total == 0 {
 		return
@@ -143,7 +142,7 @@ func (p *progress) status(st *client.VertexStatus) {
 	p.emit(e)
 }
 
-// log tells the lines that a step has printed.
+// log reports the lines that a step has printed.
 func (p *progress) log(l *client.VertexLog) {
 	s := p.step(l.Vertex)
 	s.buf = append(s.buf, l.Data...)
@@ -162,7 +161,7 @@ func (p *progress) log(l *client.VertexLog) {
 	}
 }
 
-// flush tells a last line that has no end.
+// flush reports a last line without a newline.
 func (p *progress) flush(s *step) {
 	if len(s.buf) > 0 {
 		line := string(s.buf)
@@ -173,7 +172,7 @@ func (p *progress) flush(s *step) {
 
 func (p *progress) line(s *step, line string) {
 	line = strings.TrimSuffix(line, "\r")
-	// Of a line that was written over again and again the last state is left.
+	// Of a line that was overwritten repeatedly, only the last state is kept.
 	line = line[strings.LastIndexByte(line, '\r')+1:]
 	line = p.hide(strings.ToValidUTF8(line, "\uFFFD"))
 	if len(s.tail) == tailLines {

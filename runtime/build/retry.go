@@ -17,8 +17,8 @@ const (
 	firstWait = 200 * time.Millisecond
 )
 
-// retry builds on a node, and again, on another one if there is, when what
-// failed may pass by itself.
+// retry builds on a node, and after a transient error retries, on another node if there
+// is one.
 func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
 	tried := map[*node]bool{}
 	wait := firstWait
@@ -49,8 +49,8 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, emit runtime.E
 	}
 }
 
-// passing are texts of errors that come from afar without a type, and that may
-// be gone when it is tried again.
+// passing are texts of remote errors that have no type here, and that may not occur
+// again on a retry.
 var passing = []string{
 	"no active session",
 	"connection refused",
@@ -67,8 +67,8 @@ var passing = []string{
 	"429 Too Many Requests",
 }
 
-// transient says whether err may be gone when it is tried again. What a build
-// itself does wrong is not: the same would be wrong again.
+// transient reports whether a retry may succeed. Errors of the build itself are not
+// transient: they would occur again.
 func transient(err error) bool {
 	var build *runtime.BuildError
 	if errors.As(err, &build) || errors.Is(err, runtime.ErrConflict) {

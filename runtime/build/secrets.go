@@ -17,16 +17,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A keyring answers BuildKit's questions for secrets of one build.
+// A keyring provides the secrets of one build to BuildKit.
 type keyring struct {
 	values map[string]runtime.Secret
-	repo   string // git source; BuildKit asks for credentials of its host
+	repo   string // git source; BuildKit requests credentials for its host
 }
 
 var _ secrets.SecretStore = keyring{}
 
-// gitHeader is how BuildKit calls the secret with the Authorization header for a
-// host of git repositories.
+// gitHeader is the prefix of BuildKit's name for the secret with the Authorization header
+// for a host of git repositories.
 const gitHeader = "GIT_AUTH_HEADER."
 
 // GetSecret implements [secrets.SecretStore].
@@ -46,7 +46,7 @@ func basicAuth(user, pass string) string {
 	return "basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+pass))
 }
 
-// attachables are what BuildKit may ask for during a build: credentials of
+// attachables returns what BuildKit may request during a build: credentials of
 // registries, secrets, and the keys of the user's SSH agent for git over SSH.
 func (b *Builder) attachables(j job) ([]session.Attachable, error) {
 	dir := b.opts.DockerConfig
@@ -79,8 +79,8 @@ func (b *Builder) attachables(j job) ([]session.Attachable, error) {
 	return attach, nil
 }
 
-// hider returns what takes the values of the secrets of a build out of what its
-// commands print. Names of the build are left as they are.
+// hider returns a function that redacts the values of the secrets of a build in the
+// output of its commands. Names of the build are not changed.
 func hider(values map[string]runtime.Secret, names ...string) func(string) string {
 	var hidden redact.Values
 	for _, v := range values {

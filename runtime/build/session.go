@@ -13,9 +13,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// contexts are the build contexts that one builder is being sent. Builds at one
-// time of the same context, as the targets of one Dockerfile are, share a
-// session for it. BuildKit then takes their contexts for the same and asks for
+// contexts are the build contexts that are being sent to one builder. Concurrent builds
+// of the same context, such as several targets of a Dockerfile, share a
+// session for it. BuildKit then treats their contexts as the same and requests
 // the files once.
 type contexts struct {
 	mu   sync.Mutex
@@ -34,7 +34,7 @@ type shared struct {
 func (c *contexts) share(cl *client.Client, t *tree, dockerfile string) (id string, release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// With the content in the key nobody gets files of another moment.
+	// The digest in the key makes sure that no build gets files of another state.
 	key := t.key + " " + string(t.digest) + " " + dockerfile
 	s := c.open[key]
 	if s == nil || s.over() {
@@ -51,7 +51,7 @@ func (c *contexts) share(cl *client.Client, t *tree, dockerfile string) (id stri
 }
 
 func newShared(cl *client.Client, t *tree, dockerfile string) (*shared, error) {
-	// It ends with its last user, and not with the first one's context.
+	// It ends with its last user, not with the context of the first one.
 	ctx, stop := context.WithCancel(quiet(context.Background()))
 	sess, err := session.NewSession(ctx, sharedKey(t.dir, dockerfile))
 	if err != nil {
@@ -62,13 +62,13 @@ func newShared(cl *client.Client, t *tree, dockerfile string) (*shared, error) {
 	s := &shared{session: sess, stop: stop, stopped: make(chan struct{})}
 	go func() {
 		defer close(s.stopped)
-		// Its end is noticed by the builds, as that of their own sessions.
+		// The builds notice its end, like that of their own sessions.
 		_ = sess.Run(ctx, cl.Dialer())
 	}()
 	return s, nil
 }
 
-// over says whether the connection of s is gone.
+// over reports whether the connection of s is closed.
 func (s *shared) over() bool {
 	select {
 	case <-s.stopped:
@@ -93,8 +93,8 @@ func (c *contexts) release(key string, s *shared) {
 	}
 }
 
-// sharedKey names a context of this machine, so that BuildKit finds the copy
-// that it got before, and asks for the difference.
+// sharedKey identifies a context of this machine, so that BuildKit finds its previous
+// copy and requests only the differences.
 func sharedKey(dir, dockerfile string) string {
 	host, _ := os.Hostname()
 	return string(plan.DigestOf([]byte(host + "\x00" + filepath.Clean(dir) + "\x00" + dockerfile)))

@@ -23,7 +23,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A job is one build, with all that is known before it starts.
+// A job is one build, with everything that is known before it starts.
 type job struct {
 	spec    plan.BuildSpec
 	src     *source
@@ -31,7 +31,7 @@ type job struct {
 	secrets map[string]runtime.Secret
 }
 
-// solve has n build and push j, once.
+// solve builds and pushes j on n, once.
 func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) (plan.Digest, error) {
 	c, err := n.connect(ctx)
 	if err != nil {
@@ -41,7 +41,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: b.attrs(j),
 		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(j.ref)}},
-		Internal:      true, // leaves no record with what commands have printed
+		Internal:      true, // leaves no record with the output of commands
 	}
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
@@ -79,7 +79,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	}
 	digest := resp.ExporterResponse[exptypes.ExporterImageDigestKey]
 	if digest == "" {
-		return "", errors.New("BuildKit did not say which image it has pushed")
+		return "", errors.New("BuildKit did not report the digest of the pushed image")
 	}
 	return plan.Digest(digest), nil
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 )
 
-// cached returns the chart of a source from the cache, if it is of one exact
-// version, and otherwise what fetch returns, which it puts there. One in the cache
-// that is damaged is fetched again.
+// cached returns the chart of a source from the cache, if its version is exact,
+// and otherwise fetches it and adds it to the cache. A damaged chart in the cache is
+// fetched again.
 func (s *Shelf) cached(ctx context.Context, source, version string, fetch func() ([]byte, error)) (*chart.Chart, error) {
 	sum := sha256.Sum256([]byte(source + "\n" + version))
 	path := filepath.Join(s.cache, hex.EncodeToString(sum[:])+".tgz")
@@ -58,11 +58,11 @@ func (s *Shelf) notice(text string) {
 	}
 }
 
-// digestFile is where the digest of a cached chart is, as it was fetched. Charts that
-// an older pipe has kept have none.
+// digestFile returns the path of the digest of a cached chart. Charts that an older pipe
+// has cached have none.
 func digestFile(path string) string { return path + ".sha256" }
 
-// fromCache loads a chart that was kept. No file is fs.ErrNotExist.
+// fromCache loads a cached chart. If there is no file, the error is fs.ErrNotExist.
 func fromCache(path string) (*chart.Chart, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -70,13 +70,13 @@ func fromCache(path string) (*chart.Chart, error) {
 	}
 	sum := sha256.Sum256(data)
 	if want, err := os.ReadFile(digestFile(path)); err == nil && string(want) != hex.EncodeToString(sum[:]) {
-		return nil, fmt.Errorf("%s has another digest than when it was fetched", path)
+		return nil, fmt.Errorf("the digest of %s has changed since it was fetched", path)
 	}
 	return loader.LoadArchive(bytes.NewReader(data))
 }
 
-// keep keeps what was fetched: the digest last, so that one is never that of what was
-// there before.
+// keep caches a fetched chart. It writes the digest last, so that the digest is never
+// that of a previous file.
 func keep(path string, data []byte) error {
 	sum := sha256.Sum256(data)
 	if err := os.RemoveAll(digestFile(path)); err != nil {

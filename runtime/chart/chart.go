@@ -1,22 +1,22 @@
-// Package chart prepares Helm charts: those that services bring, wherever they
-// are, and those that it makes for services that bring none.
+// Package chart prepares Helm charts: those that services name with chart=, from any
+// source, and generated ones for services without chart=.
 //
-// A chart gets, over its own values: its values_files, then what pipe says,
-// then the values of the Pipelinefile. What pipe says is
+// The values of a chart are overridden by its values_files, then by the values that pipe
+// sets, then by the values of the Pipelinefile. pipe sets
 //
 //	image:
-//	  reference:  registry/name@sha256:…   the whole
+//	  reference:  registry/name@sha256:…   the full reference
 //	  repository: registry/name            as the chart's templates join it with
 //	  tag:        …                        the tag or the digest: see imageValues
 //	  digest:     sha256:…
 //	global:
 //	  pipe:
 //	    pipeline, environment, service     their names
-//	    image:      registry/name@sha256:… for subcharts, too
+//	    image:      registry/name@sha256:… also visible to subcharts
 //	    secrets:    …                      changes when the value of a secret changes
 //
-// A chart with a values.schema.json gets of these only the keys that its own
-// values.yaml has, as others may be an error to it.
+// A chart with a values.schema.json gets only those of these keys that its own
+// values.yaml has, because the schema may forbid others.
 package chart
 
 import (
@@ -37,49 +37,48 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Shelf holds the charts of a process. Each is loaded once, however many
-// services use it.
+// A Shelf holds the charts of a process. Each chart is loaded once for all
+// services that use it.
 type Shelf struct {
-	// Notice, if set before the shelf is used, is told what is damaged in the cache
-	// and is fetched again, or cannot be kept.
+	// Notice, if set before the shelf is used, is called for charts in the cache that are
+	// damaged and fetched again, or that cannot be cached.
 	Notice func(string)
 
 	dir   string // the workspace
-	cache string // for charts from elsewhere
+	cache string // for charts from repositories and registries
 
 	mu    sync.Mutex
-	slots map[string]*slot // by where the chart is from
+	slots map[string]*slot // by the source of the chart
 }
 
 // A slot is the place of one chart.
 type slot struct {
 	ref   plan.Chart
-	turn  chan struct{} // holds one token, of who may look and load
-	chart *Chart        // nil until it is loaded; a failure is not kept, as the next try may succeed
+	turn  chan struct{} // holds one token, for reading and loading
+	chart *Chart        // nil until it is loaded; failures are not kept, because a retry may succeed
 }
 
-// NewShelf returns an empty shelf for charts of the workspace dir, and for
-// others, which are kept in the folder cache. Nothing is ever written to the
+// NewShelf returns an empty shelf for charts in the workspace dir, and for
+// other charts, which are kept in the directory cache. Nothing is ever written to the
 // workspace.
 func NewShelf(dir, cache string) *Shelf {
 	return &Shelf{dir: dir, cache: cache, slots: make(map[string]*slot)}
 }
 
-// A Chart is a chart with the values that belong to it wherever it is used. It
-// is shared and does not change.
+// A Chart is a chart with its values files. It is shared and does not change.
 type Chart struct {
-	Digest plan.Digest // over all its files, those of its dependencies and its values files
+	Digest plan.Digest // of all its files, those of its dependencies and its values files
 	chart  func() (*chart.Chart, error)
-	own    map[string]any   // its own values; of one that is made here only those that pipe tells it others for
+	own    map[string]any   // its own values; for a generated chart only those that pipe overrides
 	schema bool             // it has a schema for its values
-	crds   bool             // it installs kinds of its own
-	beside bool             // a dependency is another folder of the workspace
-	made   bool             // it is made here
+	crds   bool             // it installs CRDs
+	beside bool             // a dependency is another directory of the workspace
+	made   bool             // it is generated
 	files  []map[string]any // of values_files, in their order
 }
 
-// Chart returns the chart of a service: the one that it brings, or the one
-// that is made for it, in which keyOf says where secrets are.
+// Chart returns the chart of a service: the one that it names, or a generated one,
+// in which keyOf locates secrets.
 func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*Chart, error) {
 	if service.Chart == nil {
 		return made(service, keyOf)
@@ -113,9 +112,9 @@ func (s *Shelf) slot(ref plan.Chart) *slot {
 	return s.slots[key]
 }
 
-// Changed has charts loaded again that are, or that have values, at one of the
-// paths of the workspace; all charts if paths is nil. Those that take a dependency
-// from another folder of the workspace are always among them.
+// Changed makes charts be loaded again whose files or values files are at one of the
+// paths of the workspace; all charts if paths is nil. Charts with a dependency in another
+// directory of the workspace are always loaded again.
 func (s *Shelf) Changed(paths []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +126,7 @@ func (s *Shelf) Changed(paths []string) {
 	})
 }
 
-// newChart returns the chart with values files, of which later ones win.
+// newChart returns the chart with values files; later ones take precedence.
 func newChart(c *chart.Chart, files []valuesFile) (*Chart, error) {
 	out := &Chart{
 		chart: func() (*chart.Chart, error) { return c, nil },
@@ -153,12 +152,12 @@ type valuesFile struct {
 	data []byte
 }
 
-// made returns the chart that is made for a service. Most are only compared with
-// what is deployed, by their digests: Helm's form it gets when it is asked for.
+// made returns the generated chart of a service. Most charts are only compared with
+// what is deployed, by their digests, so the Helm chart is created when it is needed.
 func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 	list, err := generate(service, keyOf)
 	if err != nil {
-		return nil, fmt.Errorf("make a chart for %s: %w", service.Name, err)
+		return nil, fmt.Errorf("generate a chart for %s: %w", service.Name, err)
 	}
 	sum := sha256.New()
 	sumFiles(sum, service.Name, version, list)
@@ -170,13 +169,13 @@ func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 	}, nil
 }
 
-// madeOwn is what values.yaml.tmpl has of what pipe tells a chart.
+// madeOwn are the values in values.yaml.tmpl that pipe overrides.
 var madeOwn = map[string]any{
 	"image":  map[string]any{"reference": "", "repository": "", "tag": "", "digest": "", "pullPolicy": "IfNotPresent"},
 	"global": map[string]any{"pipe": map[string]any{}},
 }
 
-// sumChart writes all of a chart that can have an effect, in an order of its own.
+// sumChart writes all parts of a chart that can have an effect, in a fixed order.
 func sumChart(sum io.Writer, c *chart.Chart) {
 	id := func(c *chart.Chart) string { return fmt.Sprintf("%q %q", c.Name(), c.Metadata.Version) }
 	byID := func(a, b *chart.Chart) int { return strings.Compare(id(a), id(b)) }
@@ -196,8 +195,8 @@ func sumFiles(sum io.Writer, name, version string, files []*chart.File) {
 	}
 }
 
-// Copy returns the chart for one use by Helm, which changes the charts that it
-// is given: it takes out the subcharts that values turn off.
+// Copy returns a copy of the chart for one use by Helm, which changes charts:
+// it removes the subcharts that values disable.
 func (c *Chart) Copy() (*chart.Chart, error) {
 	whole, err := c.chart()
 	if err != nil {
@@ -251,5 +250,5 @@ func copyValue(v any) any {
 	return v
 }
 
-// HasCRDs reports whether the chart installs kinds of its own before its objects.
+// HasCRDs reports whether the chart installs CRDs before its objects.
 func (c *Chart) HasCRDs() bool { return c.crds }

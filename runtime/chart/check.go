@@ -8,17 +8,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// A Cluster is what templates are told of the cluster that they are rendered for.
+// A Cluster describes the cluster for which templates are rendered.
 type Cluster struct {
 	Capabilities *chartutil.Capabilities
 	Lookup       func(apiVersion, kind, namespace, name string) (map[string]any, error)
 }
 
-// ours renders the charts that are made here, whose templates take no more than
-// the values do.
+// ours renders generated charts, whose templates need only bounded resources.
 var ours = render.New(render.Options{})
 
-// by returns what renders the chart, which is others if others wrote it.
+// by returns the renderer for the chart: others, unless the chart is generated.
 func (c *Chart) by(others *render.Renderer) *render.Renderer {
 	if c.made {
 		return ours
@@ -26,9 +25,9 @@ func (c *Chart) by(others *render.Renderer) *render.Renderer {
 	return others
 }
 
-// Check reports whether the values of a use are allowed by the chart's schema and
-// whether its templates can be rendered. It asks no server: the templates of a
-// chart that asks one are not rendered here.
+// Check checks that the values of a use are valid according to the chart's schema and
+// that its templates can be rendered. It makes no requests: the templates of a
+// chart that uses lookup are not rendered.
 func (c *Chart) Check(ctx context.Context, others *render.Renderer, namespace string, u Use) error {
 	whole, err := c.chart()
 	if err != nil {
@@ -41,8 +40,8 @@ func (c *Chart) Check(ctx context.Context, others *render.Renderer, namespace st
 	return err
 }
 
-// Render returns what the templates of the chart give in a use, by the names of
-// their files; see [render.Renderer.Render].
+// Render returns the output of the templates of the chart in a use, by file name; see
+// [render.Renderer.Render].
 func (c *Chart) Render(ctx context.Context, others *render.Renderer, release chartutil.ReleaseOptions, u Use, cluster Cluster) (map[string]string, error) {
 	whole, err := c.chart()
 	if err != nil {

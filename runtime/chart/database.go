@@ -13,11 +13,11 @@ import (
 // appName is the name of the user and of the database in it.
 const appName = "app"
 
-// database adds what a database needs. What the service says itself stays.
+// database adds the defaults for a database. Settings of the service take precedence.
 func (v *values) database(s plan.Service) {
 	e, _ := chartspec.EngineNamed(s.Workload.Database.Engine)
 	v.GraceSeconds = 60
-	// The engine's own come first, so that those of the service can contain their $(NAME).
+	// The variables of the engine come first, so that those of the service can use $(NAME).
 	var own []envVar
 	for _, variable := range e.Env {
 		if slices.ContainsFunc(v.Env, func(have envVar) bool { return have.Name == variable.Name }) {
@@ -52,8 +52,8 @@ func User(s plan.Service) string {
 	return appName
 }
 
-// Credentials returns what the Secret with the credentials of a database
-// holds: user, password, host, port, database and url.
+// Credentials returns the content of the Secret with the credentials of a database:
+// user, password, host, port, database and url.
 func Credentials(s plan.Service, user, password string) map[string]string {
 	e, _ := chartspec.EngineNamed(s.Workload.Database.Engine)
 	port := e.Port

@@ -11,15 +11,15 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// maxDepth bounds how deep charts may depend on charts.
+// maxDepth is the maximum depth of dependencies between charts.
 const maxDepth = 10
 
 // depend adds the dependencies that Chart.yaml declares and that are not
-// vendored in the folder charts. They come from where it says, in the versions
-// of Chart.lock if there is one; the workspace stays as it is.
+// vendored in the directory charts. They are fetched from the declared repositories, in
+// the versions of Chart.lock if it exists; the workspace is not changed.
 func (s *Shelf) depend(ctx context.Context, c *chart.Chart, folder string, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("charts depend on each other more than %d deep: is there a cycle at %s?", maxDepth, c.Name())
+		return fmt.Errorf("dependencies of charts are more than %d levels deep: is there a cycle at %s?", maxDepth, c.Name())
 	}
 	locked := map[string]string{}
 	if c.Lock != nil {
@@ -78,7 +78,7 @@ func (s *Shelf) dependency(ctx context.Context, d *chart.Dependency, version, fo
 	case strings.HasPrefix(d.Repository, "@") || scheme == "alias":
 		return nil, "", fmt.Errorf("repository %s is a name that only Helm's own configuration knows; write its address into Chart.yaml, or vendor the chart with: helm dependency build", d.Repository)
 	case d.Repository == "":
-		return nil, "", fmt.Errorf("it has no repository in Chart.yaml and is not in the folder charts")
+		return nil, "", fmt.Errorf("it has no repository in Chart.yaml and is not in the directory charts")
 	}
-	return nil, "", fmt.Errorf("repository %q is none that a chart can be fetched from", d.Repository)
+	return nil, "", fmt.Errorf("charts cannot be fetched from repository %q", d.Repository)
 }

@@ -26,8 +26,8 @@ const (
 	fetchSize = 100 << 20
 )
 
-// exact matches a version that is one version, and no range of them. A chart
-// of it does not change, so it is fetched once.
+// exact matches a single version, as opposed to a range of versions. Such a chart
+// does not change, so it is fetched once.
 var exact = regexp.MustCompile(`^v?\d+\.\d+\.\d+([-+][-+.0-9A-Za-z]+)?$`)
 
 // fromRepository fetches a chart of a chart repository, or takes it from the cache.
@@ -43,7 +43,7 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 		}
 		index := &repo.IndexFile{}
 		if err := yaml.Unmarshal(data, index); err != nil {
-			return nil, fmt.Errorf("chart repository %s: index.yaml is no index: %w", redact.URLs(address), err)
+			return nil, fmt.Errorf("chart repository %s: index.yaml is not valid: %w", redact.URLs(address), err)
 		}
 		index.SortEntries()
 		found, err := index.Get(name, version)
@@ -58,7 +58,7 @@ func (s *Shelf) fromRepository(ctx context.Context, address, name, version strin
 		}
 		if want := strings.TrimPrefix(found.Digest, "sha256:"); want != "" {
 			if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != want {
-				return nil, fmt.Errorf("%s is not what the repository's index says: its digest is another one", redact.URLs(at))
+				return nil, fmt.Errorf("%s does not match the repository's index: its digest is different", redact.URLs(at))
 			}
 		}
 		return data, nil
@@ -70,7 +70,7 @@ func (s *Shelf) fromRegistry(ctx context.Context, ref, version string) (*chart.C
 	return s.cached(ctx, ref, version, func() ([]byte, error) {
 		name := strings.TrimPrefix(ref, "oci://")
 		host, _, _ := strings.Cut(name, "/")
-		// The client takes no context; its requests get ours here.
+		// The client does not take a context; its requests get it here.
 		send := roundTrip(func(req *http.Request) (*http.Response, error) {
 			return http.DefaultTransport.RoundTrip(req.WithContext(ctx))
 		})
@@ -100,7 +100,7 @@ func (s *Shelf) fromRegistry(ctx context.Context, ref, version string) (*chart.C
 	})
 }
 
-// get fetches what is at an address, which a chart repository has named.
+// get fetches a URL that a chart repository has named.
 func get(ctx context.Context, repository, address string) ([]byte, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("no answer within %s", fetchTime))
 	defer stop()
@@ -138,8 +138,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 // RoundTrip implements [http.RoundTripper].
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// loopback reports whether host is this machine, where registries speak
-// plain HTTP.
+// loopback reports whether host is this machine, where registries use plain HTTP.
 func loopback(host string) bool {
 	u := url.URL{Host: host}
 	ip := net.ParseIP(u.Hostname())

@@ -20,18 +20,18 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// version is that of the generated charts. It is in no pod, so that a new one
-// restarts nothing by itself.
+// version is the version of generated charts. No pod contains it, so that a new
+// version does not restart anything by itself.
 const version = "0.1.0"
 
 //go:embed all:files
 var files embed.FS
 
-// A KeyOf returns the Kubernetes Secret and the key in it that a reference to a
-// secret means.
+// A KeyOf returns the Kubernetes Secret, and the key in it, for a reference to a
+// secret.
 type KeyOf func(plan.SecretRef) (secret, key string)
 
-// values is what values.yaml of a generated chart is made of.
+// values is the content of the values.yaml of a generated chart.
 type values struct {
 	Name           string
 	Replicas       int
@@ -88,7 +88,7 @@ type volume struct {
 	SubPath string `json:"subPath,omitempty"`
 }
 
-// loadFiles returns the chart that consists of the files that generate returned.
+// loadFiles returns the chart that consists of the files of generate.
 func loadFiles(s plan.Service, list []*chart.File) (*chart.Chart, error) {
 	buffered := make([]*loader.BufferedFile, len(list))
 	for i, f := range list {
@@ -96,14 +96,14 @@ func loadFiles(s plan.Service, list []*chart.File) (*chart.Chart, error) {
 	}
 	c, err := loader.LoadFiles(buffered)
 	if err != nil {
-		return nil, fmt.Errorf("make a chart for %s: %w", s.Name, err)
+		return nil, fmt.Errorf("generate a chart for %s: %w", s.Name, err)
 	}
 	return c, nil
 }
 
-// generate returns the files, sorted by name, of the chart of a service that brings
-// none (D1). All that the service's workload says stands in its values.yaml, so
-// that it can be given to the team to own; see [Write].
+// generate returns the files, sorted by name, of the generated chart of a service
+// (D1). Its values.yaml contains the whole workload of the service, so
+// that the team can take over the chart; see [Write].
 func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	meta := chart.Metadata{
 		APIVersion:  chart.APIVersionV2,
@@ -147,8 +147,8 @@ func description(s plan.Service) string {
 	return "the service " + s.Name
 }
 
-// templates lists the templates that a service needs: those of another type
-// would be dead weight in each release and in the hands of who owns the chart.
+// templates lists the templates that a service needs: templates of other types
+// would only be dead weight in each release and in an ejected chart.
 func templates(s plan.Service) []string {
 	names := []string{"_helpers.tpl", "_pod.tpl", "serviceaccount.yaml", "volumes.yaml"}
 	switch {
@@ -170,7 +170,7 @@ func templates(s plan.Service) []string {
 	return names
 }
 
-// What a service without other words gets.
+// Defaults of a service.
 const (
 	startupSeconds = 600
 	// volumeGroup owns volumes, so that an image that does not run as root can
@@ -258,8 +258,8 @@ func writeValues(v *values) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// entry writes one entry of values.yaml. What is empty is written as an empty
-// map or list, so that a reader sees the kind of thing that goes there.
+// entry formats one entry of values.yaml. Empty values are written as an empty
+// map or list, so that a reader sees the type.
 func entry(name string, value any) (string, error) {
 	data, err := json.Marshal(value)
 	if err != nil {

@@ -48,16 +48,16 @@ func (s *Shelf) load(ctx context.Context, ref plan.Chart) (*Chart, error) {
 	return loaded, err
 }
 
-// beside reports whether a chart, or one that it depends on, takes a dependency
-// from a folder.
+// beside reports whether a chart, or one of its dependencies, has a dependency in a
+// directory.
 func beside(c *chart.Chart) bool {
 	return slices.ContainsFunc(c.Metadata.Dependencies, func(d *chart.Dependency) bool {
 		return d != nil && strings.HasPrefix(d.Repository, "file://")
 	}) || slices.ContainsFunc(c.Dependencies(), beside)
 }
 
-// find returns the chart without the dependencies that it lacks, and the folder
-// in the workspace that it is in, if it is a folder.
+// find returns the chart without its missing dependencies, and its directory in the
+// workspace, if it is a directory.
 func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folder string, err error) {
 	switch {
 	case ref.Repo != "":
@@ -74,7 +74,7 @@ func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folde
 	return s.open(ctx, path)
 }
 
-// open loads a directory or a .tgz of the workspace.
+// open loads a directory or a .tgz in the workspace.
 func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, folder string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, folder s
 	return c, "", err
 }
 
-// inWorkspace returns the path of a file of the workspace.
+// inWorkspace returns the path of a file in the workspace.
 func (s *Shelf) inWorkspace(name string) (string, error) {
 	if !filepath.IsLocal(filepath.FromSlash(name)) {
 		return "", fmt.Errorf("%s is outside of the workspace", name)
@@ -106,8 +106,8 @@ func (s *Shelf) inWorkspace(name string) (string, error) {
 	return path, nil // whether it exists, its reader says
 }
 
-// withoutPath returns the cause of an error about a path that the caller names
-// as its user knows it.
+// withoutPath returns the cause of an error about a path; the caller adds the path in
+// the form that the user knows.
 func withoutPath(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

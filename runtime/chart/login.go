@@ -12,8 +12,8 @@ import (
 	"helm.sh/helm/v3/pkg/repo"
 )
 
-// login gives a request the user and the password of a chart repository, as "helm
-// repo add" has left them in Helm's list of repositories. As with Helm, another
+// login sets the user name and password of a chart repository on a request, from Helm's
+// list of repositories ("helm repo add"). As with Helm, another
 // host gets them only if the repository was added with --pass-credentials.
 func login(req *http.Request, repository string) error {
 	file := cli.New().RepositoryConfig
@@ -21,7 +21,7 @@ func login(req *http.Request, repository string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	case err != nil: // which may quote the file
+	case err != nil: // the error may quote the file
 		return fmt.Errorf("Helm's list of repositories %s cannot be read: repair it, or add its repositories again with helm repo add", file)
 	}
 	at, err := url.Parse(repository)

@@ -17,24 +17,24 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/workspace"
 )
 
-// The bounds of a chart with all charts that are in it. Helm's own are for one
-// archive, whatever archives are in that.
+// The limits of a chart including all its subcharts. Helm's own limits apply to one
+// archive, and not to archives within it.
 const (
 	mostFiles = 10_000
 	mostBytes = 200 << 20
 )
 
-// A room is how much a chart may still have. A chart is measured before Helm loads
-// it: Helm takes much memory for many files, and cannot be stopped.
+// A room tracks the remaining limits of a chart. A chart is measured before Helm loads
+// it, because Helm uses much memory for many files, and cannot be stopped.
 type room struct {
 	files int
 	bytes int64
-	root  string // symbolic links must lead to what is below it; empty: there are none
+	root  string // symbolic links must not lead out of it; empty: there are no links
 }
 
 func newRoom(root string) *room { return &room{mostFiles, mostBytes, root} }
 
-// take makes the room smaller by a file.
+// take subtracts a file from the room.
 func (r *room) take(ctx context.Context, size int64) error {
 	r.files--
 	r.bytes -= size
@@ -49,7 +49,7 @@ func (r *room) take(ctx context.Context, size int64) error {
 	return nil
 }
 
-// archive takes the files of an archive. What is wrong with the archive, Helm says.
+// archive takes the files of an archive. Helm reports errors in the archive.
 func (r *room) archive(ctx context.Context, in io.Reader) error {
 	unpacked, err := gzip.NewReader(in)
 	if err != nil {
@@ -72,7 +72,7 @@ func (r *room) archive(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// vendored reports whether a file of a chart is a chart that it depends on.
+// vendored reports whether a file of a chart is one of its dependencies.
 func vendored(name string) bool {
 	return strings.HasSuffix(name, ".tgz") && path.Base(path.Dir(name)) == "charts"
 }
@@ -88,8 +88,8 @@ func (r *room) file(ctx context.Context, name string) error {
 }
 
 // dir takes the files of a directory that Helm would load. It follows symbolic links
-// as Helm does; where these go in circles, the room ends. One that leads out of the
-// workspace is an error: evaluation refuses it, and it may have been made since (L2).
+// as Helm does; a cycle exhausts the room. A link that leads out of the
+// workspace is an error: evaluation refuses it, but it may have been created since (L2).
 func (r *room) dir(ctx context.Context, top string) error {
 	rules := ignore.Empty()
 	if found, err := ignore.ParseFile(filepath.Join(top, ignore.HelmIgnore)); err == nil {

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// A Use is one use of a chart: what pipe tells it.
+// A Use is one use of a chart: the data for the values that pipe sets.
 type Use struct {
 	Pipeline, Environment string
 	Service               string
-	Image                 string         // by digest; empty: the chart brings its own
-	Secrets               string         // changes when the value of a secret does; empty: it uses none
+	Image                 string         // by digest; empty: the chart provides its own
+	Secrets               string         // changes when the value of a secret changes; empty: it uses none
 	Values                map[string]any // of the Pipelinefile
 }
 
-// Values returns what a release of the chart is configured with: all but the
-// chart's own values. The caller may change it.
+// Values returns the values of a release of the chart, without the
+// chart's own values. The caller may change the result.
 func (c *Chart) Values(u Use) map[string]any {
 	out := map[string]any{}
 	for _, f := range c.files {
@@ -26,7 +26,7 @@ func (c *Chart) Values(u Use) map[string]any {
 	return out
 }
 
-// told returns what pipe tells the chart.
+// told returns the values that pipe sets.
 func (c *Chart) told(u Use) map[string]any {
 	say := map[string]any{"pipeline": u.Pipeline, "environment": u.Environment, "service": u.Service, "image": u.Image, "secrets": u.Secrets}
 	maps.DeleteFunc(say, func(_ string, v any) bool { return v == "" })
@@ -52,8 +52,8 @@ func (c *Chart) told(u Use) map[string]any {
 	return known
 }
 
-// merge puts the values of over over those of into, map by map. A nil stays: to
-// Helm it means that the chart's own value is to be dropped.
+// merge merges the values of over into into, map by map. It keeps nil values, which
+// tell Helm to delete the chart's own value.
 func merge(into, over map[string]any) {
 	for k, v := range over {
 		below, isMap := v.(map[string]any)
@@ -65,8 +65,8 @@ func merge(into, over map[string]any) {
 	}
 }
 
-// imageValues returns an image's reference in the form in which the chart's
-// templates expect it, which its own values for it show.
+// imageValues returns an image's reference in the form that the chart's
+// templates expect, according to its own values.
 //
 // Most charts join repository and tag with a colon. As a release names images by
 // digest (I4), repository then ends in "@sha256" and tag is the digest's hex, so

@@ -10,12 +10,12 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Write writes the chart that is generated for a service into the folder dir,
-// for the team to own: with chart=, it deploys what was deployed before. A
-// folder that has something in it is an error.
+// Write writes the generated chart of a service to the directory dir,
+// for the team to take over: with chart=, it deploys the same objects as before. It is an
+// error if the directory is not empty.
 //
-// A secret without a key gets the one under which pipe keeps values that
-// were given to it, as it is not known which one the cluster has.
+// A secret without a key gets the key under which pipe stores values that
+// are provided to it, because the key in the cluster is not known.
 func Write(dir string, s plan.Service) error {
 	list, err := generate(s, SecretKey)
 	if err != nil {
@@ -26,7 +26,7 @@ func Write(dir string, s plan.Service) error {
 		return fmt.Errorf("write a chart for %s: %w", s.Name, err)
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("write a chart for %s: folder %s is not empty", s.Name, dir)
+		return fmt.Errorf("write a chart for %s: directory %s is not empty", s.Name, dir)
 	}
 	for _, f := range list {
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))

@@ -9,17 +9,17 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 )
 
-// noWebsocket reports whether err says that the server, or a proxy on the way to
-// it, does not make a websocket of a request. It may do SPDY.
+// noWebsocket reports whether err means that the server, or a proxy, does not support
+// websockets. It may support SPDY.
 func noWebsocket(err error) bool {
 	return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 }
 
-// An answer is the status of the answer to a request, of which the errors of the
-// libraries for streams have only the text.
+// An answer is the status of the response to a request. The errors of the
+// libraries for streams contain only its text.
 type answer struct{ status int }
 
-// of notes the answers of requests through next.
+// of records the responses to requests through next.
 func (a *answer) of(next http.RoundTripper) http.RoundTripper { return answering{a, next} }
 
 type answering struct {
@@ -35,8 +35,8 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// error returns what the server has answered in place of a stream to a pod, as a
-// *StatusError, or err if it has not answered.
+// error returns the response of the server instead of a stream to a pod, as a
+// *StatusError, or err if there was no response.
 func (a *answer) error(err error, pod string) error {
 	if a.status < http.StatusBadRequest {
 		return err

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// A client is a local connection that is carried to a pod, at the first attempt
-// or a later one. What it has sent is kept until something has come back: to a
-// pod that refuses the connection nothing was delivered, so that it can be sent
+// A client is a local connection that is forwarded to a pod, in one or more attempts.
+// The data that it has sent is kept until the pod responds: a pod that refuses the
+// connection has received nothing, so the data can be sent
 // to another one.
 type client struct {
 	*net.TCPConn
 
 	mu       sync.Mutex
 	sent     []byte // guarded by mu
-	answered bool   // something has come back, or too much was sent to be kept; guarded by mu
+	answered bool   // the pod has responded, or too much was sent to be kept; guarded by mu
 }
 
-// mostKept bounds what is kept of a client.
+// mostKept is the maximum amount of data that is kept for a client.
 const mostKept = 64 << 10
 
-// Read reads what is carried to the pod.
+// Read reads the data to forward to the pod.
 func (c *client) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
 	c.mu.Lock()
@@ -42,28 +42,28 @@ func (c *client) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// answer notes that something has come back.
+// answer records that the pod has responded.
 func (c *client) answer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answered, c.sent = true, nil
 }
 
-// kept returns what has to be sent to another pod, and whether that can be done.
+// kept returns the data to send to another pod, and whether that is possible.
 func (c *client) kept() (sent []byte, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sent, !c.answered
 }
 
-// abort closes the connection so that the client sees an error, and not an end.
+// abort closes the connection so that the client sees an error, and not an EOF.
 func (c *client) abort() {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }
 
-// finish closes the connection so that the client gets all that the pod has said:
-// what it still says is not answered with a reset, for a moment.
+// finish closes the connection so that the client receives all data of the pod:
+// for a moment, data that the client still sends does not cause a reset.
 func (c *client) finish() {
 	_ = c.CloseWrite()
 	_ = c.SetReadDeadline(time.Now().Add(time.Second / 2))
@@ -71,7 +71,7 @@ func (c *client) finish() {
 	_ = c.Close()
 }
 
-// A refusedError is what a pod's node says of a port that cannot be reached.
+// A refusedError is the error of a pod's node about a port that cannot be reached.
 type refusedError struct {
 	pod     string
 	port    int
@@ -85,29 +85,29 @@ func (e *refusedError) Error() string {
 	return fmt.Sprintf("port %d of pod %s: %s", e.port, e.pod, e.message)
 }
 
-// nobodyListens reports whether a message of a node says that a pod has refused
-// the connection. The protocol has nothing but the words of the node's system.
+// nobodyListens reports whether a message of a node means that a pod has refused
+// the connection. The protocol provides only the error text of the node's system.
 func nobodyListens(message string) bool {
 	return strings.Contains(strings.ToLower(message), "connection refused")
 }
 
-// An outcome is how the attempt to carry a local connection has ended.
+// An outcome is the result of an attempt to forward a local connection.
 type outcome struct {
 	err    error // nil, or a *refusedError or errLost if a pod was tried
-	retry  bool  // nothing was delivered: another attempt may do better
-	usable bool  // the link can carry something again
+	retry  bool  // nothing was delivered: another attempt may succeed
+	usable bool  // the link can be used again
 }
 
-// carry carries what c and a port of a pod say to each other, until both have
-// ended, or one of them is gone, or ctx ends. It calls answered when the pod says
-// something for the first time.
+// carry forwards data between c and a port of a pod until both have
+// ended, one of them is gone, or ctx is done. It calls answered when the pod sends
+// its first data.
 func carry(ctx context.Context, c *client, l *link, pod string, port int, answered func()) (o outcome) {
 	s, err := l.open(port)
 	if err != nil {
 		return outcome{err: errLost, retry: true}
 	}
 	defer s.end()
-	gone := make(chan struct{}) // the client is
+	gone := make(chan struct{}) // the client is gone
 	leave := sync.OnceFunc(func() {
 		close(gone)
 		_ = s.data.Reset()
@@ -118,13 +118,13 @@ func carry(ctx context.Context, c *client, l *link, pod string, port int, answer
 		text, _ := io.ReadAll(io.LimitReader(s.errors, 4<<10))
 		message <- strings.TrimSpace(string(text))
 	}()
-	var said atomic.Bool // all that the client has to say, so that the pod has read it if it ends
+	var said atomic.Bool // the client has sent everything, so the pod has read it if it ends
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		switch err := s.up(c); {
 		case err == nil:
-			said.Store(s.data.Close() == nil) // the pod sees the end, and may still answer
+			said.Store(s.data.Close() == nil) // the pod sees EOF, and may still respond
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			leave()
 		}
@@ -133,7 +133,7 @@ func carry(ctx context.Context, c *client, l *link, pod string, port int, answer
 		leave()
 	}
 	o.usable = said.Load()
-	// What the node has to say comes before the end of the data.
+	// The error of the node arrives before the end of the data.
 	select {
 	case <-gone:
 		o.usable = false
@@ -150,7 +150,7 @@ func carry(ctx context.Context, c *client, l *link, pod string, port int, answer
 	case <-time.After(l.times.stream):
 		o.usable = false
 	}
-	// The goroutine that reads from the client ends, so that another attempt can read.
+	// End the goroutine that reads from the client, so that another attempt can read.
 	_ = c.SetReadDeadline(time.Unix(1, 0))
 	_ = s.data.Reset()
 	<-over
@@ -160,7 +160,7 @@ func carry(ctx context.Context, c *client, l *link, pod string, port int, answer
 	return o
 }
 
-// up carries what the client says to the pod, and first what it has said at an
+// up forwards data from the client to the pod, starting with the data of an
 // earlier attempt.
 func (s *stream) up(c *client) error {
 	if sent, _ := c.kept(); len(sent) > 0 {
@@ -172,7 +172,7 @@ func (s *stream) up(c *client) error {
 	return err
 }
 
-// down carries what the pod says to the client. Its error is the client's.
+// down forwards data from the pod to the client. Its error is the client's.
 func (s *stream) down(c *client, answered func()) error {
 	buf := make([]byte, 32<<10)
 	for {
@@ -185,7 +185,7 @@ func (s *stream) down(c *client, answered func()) error {
 			}
 		}
 		if err != nil {
-			return nil //nolint:nilerr // it is the end, whatever the reason: the node says more
+			return nil //nolint:nilerr // the stream has ended; the node reports the reason
 		}
 	}
 }

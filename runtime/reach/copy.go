@@ -19,35 +19,35 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A NoProgramError says that an image lacks a program that copying files into its
-// containers needs.
+// A NoProgramError means that an image lacks a program that is needed to copy files into
+// its containers.
 type NoProgramError struct {
 	Place   Place
 	Program string // "tar" or "sh"
 }
 
 func (e *NoProgramError) Error() string {
-	return fmt.Sprintf("%s has no %s, which copying files into it needs: put it into the image, or leave sync= out", e.Place, e.Program)
+	return fmt.Sprintf("%s has no %s, which is needed to copy files into it: add it to the image, or remove sync=", e.Place, e.Program)
 }
 
-// Is reports that an image without the program has to be built.
+// Is reports that an image without the program must be built.
 func (e *NoProgramError) Is(target error) bool { return target == runtime.ErrNoSync }
 
-// A copied is what was copied into a container.
+// A copied counts what was copied into a container.
 type copied struct {
 	files, removed int
 	bytes          int64
 }
 
-// and adds what was copied otherwise.
+// and adds two counts.
 func (c copied) and(other copied) copied {
 	return copied{c.files + other.files, c.removed + other.removed, c.bytes + other.bytes}
 }
 
-// copyTo carries changes out in a container. Each file arrives whole: it is
-// unpacked beside its place under a name of its own, and then renamed. A symbolic
-// link stays one. Modes are kept, owners are not. Memory does not grow with the
-// files.
+// copyTo applies changes in a container. Each file is replaced atomically: it is
+// unpacked in the same directory under a temporary name, and then renamed. A symbolic
+// link is copied as a link. Modes are kept, owners are not. Memory use does not depend on
+// the size of the files.
 func (n *Namespace) copyTo(ctx context.Context, at Place, changes []runtime.SyncChange) (done copied, err error) {
 	var files, removed []runtime.SyncChange
 	var before, after strings.Builder // scripts
@@ -59,7 +59,7 @@ func (n *Namespace) copyTo(ctx context.Context, at Place, changes []runtime.Sync
 			return done, err
 		case info.Mode().IsRegular(), info.Mode()&fs.ModeSymlink != 0:
 			files = append(files, c)
-		case info.IsDir(): // its files are changes of their own
+		case info.IsDir(): // its files are separate changes
 			to := quote(c.To)
 			fmt.Fprintf(&before, "if [ ! -d %s ] || [ -L %s ]; then rm -f -- %s; mkdir -p -- %s; fi\n", to, to, to, to)
 		}
@@ -97,18 +97,18 @@ func (n *Namespace) copyTo(ctx context.Context, at Place, changes []runtime.Sync
 	return done, nil
 }
 
-// inside reports whether a path is that of a directory or below it.
+// inside reports whether file is dir or below it.
 func inside(dir, file string) bool { return file == dir || strings.HasPrefix(file, dir+"/") }
 
-// arriving is where a file is unpacked: in the directory of its place.
+// arriving is the temporary path of a file: in the directory of its destination.
 func arriving(i int, to string) string {
 	return path.Join(path.Dir(to), ".pipe-sync-"+strconv.Itoa(i)+"-"+path.Base(to))
 }
 
-// quote makes one word of a shell of a string.
+// quote quotes a string for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// unpack unpacks files beside their places.
+// unpack unpacks files next to their destinations.
 func (n *Namespace) unpack(ctx context.Context, at Place, files []runtime.SyncChange) (size int64, err error) {
 	r, w := io.Pipe()
 	packed := make(chan error, 1)
@@ -120,7 +120,7 @@ func (n *Namespace) unpack(ctx context.Context, at Place, files []runtime.SyncCh
 	}()
 	var said bytes.Buffer
 	err = n.Exec(ctx, at, Command{Args: []string{"tar", "-x", "-p", "-o", "-f", "-", "-C", "/"}, Stdin: r, Stdout: io.Discard, Stderr: &limited{to: &said, most: 4 << 10}})
-	r.CloseWithError(errLost) // nobody reads any more
+	r.CloseWithError(errLost) // there is no reader any more
 	if packErr := <-packed; packErr != nil && !errors.Is(packErr, errLost) {
 		return 0, packErr
 	}
@@ -161,7 +161,7 @@ func packOne(w *tar.Writer, from, name string) (int64, error) {
 	}
 	n, err := io.CopyN(w, file, info.Size())
 	if err != nil {
-		return n, fmt.Errorf("%s has become shorter while it was read: %w", from, err)
+		return n, fmt.Errorf("%s was truncated while it was read: %w", from, err)
 	}
 	return n, nil
 }
@@ -186,7 +186,7 @@ func (n *Namespace) afterCopy(ctx context.Context, at Place, args []string) erro
 	return nil
 }
 
-// explainCopy says what went wrong with a program that copies files.
+// explainCopy returns the error of a program that copies files.
 func explainCopy(at Place, program string, err error, said string) error {
 	var start *StartError
 	var exit *ExitError
@@ -206,7 +206,7 @@ type limited struct {
 	most int
 }
 
-// Write takes everything.
+// Write never fails, and drops data in excess of the limit.
 func (l *limited) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,32 +20,32 @@ import (
 // A Command is what runs in a container.
 type Command struct {
 	Args   []string
-	Stdin  io.Reader // nil: it has none
-	Stdout io.Writer // nil: nobody reads it
-	Stderr io.Writer // nil: nobody reads it; with a terminal everything goes to Stdout
-	// Terminal is the terminal that the command has; nil: it has none.
+	Stdin  io.Reader // nil: no standard input
+	Stdout io.Writer // nil: discarded
+	Stderr io.Writer // nil: discarded; with a terminal everything goes to Stdout
+	// Terminal is the terminal of the command; nil: none.
 	Terminal *Terminal
 }
 
-// A Terminal is the one that a command in a container has.
+// A Terminal is the terminal of a command in a container.
 type Terminal struct {
-	Sizes <-chan TerminalSize // its size, and then each change; once it is closed there are no more
+	Sizes <-chan TerminalSize // the initial size, and then each change
 }
 
-// A TerminalSize is in characters.
+// A TerminalSize is a size in characters.
 type TerminalSize struct{ Width, Height uint16 }
 
-// An ExitError says that a command has ended with another status than 0.
+// An ExitError means that a command has exited with a status other than 0.
 type ExitError struct{ Status int }
 
 func (e *ExitError) Error() string { return fmt.Sprintf("exit status %d", e.Status) }
 
-// A StartError says that a command could not be started, as when the container
-// has no such program.
+// A StartError means that a command could not be started, for example because the
+// container does not have the program.
 type StartError struct {
 	Place  Place
 	Args   []string
-	Reason string // as the node tells
+	Reason string // the message of the node
 }
 
 func (e *StartError) Error() string {
@@ -53,8 +53,8 @@ func (e *StartError) Error() string {
 }
 
 // Exec runs a command in a container, and returns when it has ended. The error is
-// an *ExitError if it has failed, or a *StartError if it did not start. If ctx ends
-// the connection does, and a command without a terminal may go on.
+// an *ExitError if it has failed, or a *StartError if it did not start. If ctx is
+// cancelled, the connection is closed, and a command without a terminal may keep running.
 func (n *Namespace) Exec(ctx context.Context, at Place, c Command) error {
 	address := n.stream(at.Pod, "exec").VersionedParams(&corev1.PodExecOptions{
 		Container: at.Container, Command: c.Args, TTY: c.Terminal != nil,
@@ -80,19 +80,19 @@ func (n *Namespace) Exec(ctx context.Context, at Place, c Command) error {
 		return &ExitError{exit.ExitStatus()}
 	case answer.status != http.StatusSwitchingProtocols:
 		return answer.error(err, at.Pod)
-	case errors.Unwrap(err) != nil: // of reading what the node tells
+	case errors.Unwrap(err) != nil: // reading the message of the node failed
 		return fmt.Errorf("the connection to %s is lost: %w", at, err)
 	}
-	// The node has told why, in a message that the library gives as it is.
+	// The message of the node, which the library returns unchanged.
 	reason := err.Error()
-	for cut := true; cut; { // each server on the way puts that before it
+	for cut := true; cut; { // each server on the way adds this prefix
 		reason, cut = strings.CutPrefix(reason, "Internal error occurred: ")
 	}
 	return &StartError{at, c.Args, reason}
 }
 
-// executor runs commands over a websocket, or else over SPDY, where a connection
-// that is lost looks like a command that has succeeded.
+// executor runs commands over a websocket, or otherwise over SPDY, where a lost
+// connection looks like a command that has succeeded.
 func executor(config *rest.Config, address *url.URL, answer *answer) (remotecommand.Executor, error) {
 	config = rest.CopyConfig(config)
 	config.Wrap(answer.of)
@@ -107,7 +107,7 @@ func executor(config *rest.Config, address *url.URL, answer *answer) (remotecomm
 	return remotecommand.NewFallbackExecutor(websocket, spdy, noWebsocket)
 }
 
-// sizes are the sizes of a terminal, as the library wants them.
+// sizes adapts the sizes of a terminal to the library.
 type sizes <-chan TerminalSize
 
 // Next waits for the next size; nil: there are no more.

@@ -22,14 +22,14 @@ type forward struct {
 
 	// Guarded by f.mu.
 	now   Forward
-	told  bool   // that it is so
-	users int    // local connections that are carried now
-	pod   string // that the newest of them goes to
+	told  bool   // now was reported
+	users int    // number of current local connections
+	pod   string // the pod of the newest one
 	err   error  // of the last one
-	errAt string // what was there when err was, see version
+	errAt string // the version when err occurred
 }
 
-// end closes the local port, and ends what goes through it.
+// end closes the local port and its connections.
 func (fw *forward) end() {
 	fw.cancel()
 	for _, l := range fw.listeners {
@@ -46,7 +46,7 @@ func (fw *forward) accept(ctx context.Context, l *net.TCPListener) {
 			fw.wg.Go(func() { fw.serve(ctx, conn) })
 		case errors.Is(err, net.ErrClosed):
 			return
-		default: // such as that there are no descriptors left
+		default: // for example, no file descriptors are left
 			select {
 			case <-time.After(time.Second):
 			case <-ctx.Done():
@@ -55,12 +55,12 @@ func (fw *forward) accept(ctx context.Context, l *net.TCPListener) {
 	}
 }
 
-// pick returns the pod for a new connection, or nil and why there is none. Of
-// several the newest is taken: it is the one of the last deploy.
+// pick returns the pod for a new connection, or nil and the reason why there is none. It
+// prefers the newest pod, which belongs to the last deploy.
 func (fw *forward) pick() (*corev1.Pod, error) {
 	pods := fw.f.pods.of(fw.now.Service)
 	if of := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !declares(p, fw.now.Port) }); len(of) > 0 {
-		pods = of // the others are of another kind: a chart may have several
+		pods = of // a chart may have several kinds of pods
 	}
 	if i := slices.IndexFunc(pods, fw.f.namespace.takes); i >= 0 {
 		return pods[i], nil
@@ -72,7 +72,7 @@ func (fw *forward) pick() (*corev1.Pod, error) {
 	return nil, err
 }
 
-// declares reports whether a container of a pod says that it listens on a port.
+// declares reports whether a container of a pod declares a port.
 func declares(p *corev1.Pod, port int) bool {
 	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 		for _, declared := range c.Ports {
@@ -84,13 +84,13 @@ func declares(p *corev1.Pod, port int) bool {
 	return false
 }
 
-// refresh works out the state, and reports it if it has changed. The caller holds
+// refresh determines the state, and reports it if it has changed. The caller holds
 // f.mu.
 func (fw *forward) refresh() {
 	was := fw.now
 	pod, err := fw.pick()
 	if pod == nil || fw.errAt != fw.version(pod) {
-		fw.err = nil // another attempt may do better
+		fw.err = nil // another attempt may succeed
 	}
 	fw.now.Pod, fw.now.Err = "", err
 	if pod != nil {
@@ -126,12 +126,12 @@ func text(err error) string {
 	return err.Error()
 }
 
-// refusedByServer reports whether the server has answered that we may not.
+// refusedByServer reports whether the server has refused the request.
 func refusedByServer(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
-// serve carries one local connection.
+// serve forwards one local connection.
 func (fw *forward) serve(ctx context.Context, conn *net.TCPConn) {
 	c := &client{TCPConn: conn}
 	defer func() { _ = c.Close() }()
@@ -153,7 +153,7 @@ func (fw *forward) serve(ctx context.Context, conn *net.TCPConn) {
 				c.finish()
 				return
 			case errors.Is(err, errLost):
-				c.abort() // as when a pod is replaced, which is no failure
+				c.abort() // for example, the pod was replaced, which is not a failure
 				return
 			default:
 				fw.fail(ctx, c, pod, err)
@@ -171,7 +171,7 @@ func (fw *forward) serve(ctx context.Context, conn *net.TCPConn) {
 	}
 }
 
-// attempt carries a connection to a pod.
+// attempt forwards a connection to a pod.
 func (fw *forward) attempt(ctx, held context.Context, c *client, pod *corev1.Pod) outcome {
 	links := fw.f.linksTo(pod)
 	l, err := links.take(held)
@@ -190,7 +190,7 @@ func (fw *forward) attempt(ctx, held context.Context, c *client, pod *corev1.Pod
 	return o
 }
 
-// connected notes that a connection has begun or ended.
+// connected records that a connection has started or ended.
 func (fw *forward) connected(n int, pod *corev1.Pod) {
 	fw.f.mu.Lock()
 	defer fw.f.mu.Unlock()
@@ -201,12 +201,11 @@ func (fw *forward) connected(n int, pod *corev1.Pod) {
 	fw.refresh()
 }
 
-// fail ends a local connection, of which err says what is wrong with pod; nil: there
-// is none.
+// fail ends a local connection because of an error of pod; nil: there is no pod.
 func (fw *forward) fail(ctx context.Context, c *client, pod *corev1.Pod, err error) {
 	c.abort()
 	if pod == nil || ctx.Err() != nil {
-		return // that there is no pod is told as it is
+		return // the missing pod is reported anyway
 	}
 	fw.f.mu.Lock()
 	defer fw.f.mu.Unlock()

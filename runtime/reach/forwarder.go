@@ -12,57 +12,57 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// HoldTime is how long a local connection is held while no pod can take it, as
-// while pods are replaced.
+// HoldTime is how long a local connection is held while no pod can accept it, for
+// example while pods are replaced.
 const HoldTime = 10 * time.Second
 
 // A Target is a port of a service that a local port is forwarded to.
 type Target struct {
 	Service string `json:"service"`
-	Port    int    `json:"port"`            // that the service's containers listen on, with TCP
-	Local   int    `json:"local,omitempty"` // 0: Port if it is free, otherwise any that is
+	Port    int    `json:"port"`            // the TCP port that the service's containers listen on
+	Local   int    `json:"local,omitempty"` // 0: Port if it is free, otherwise any free port
 }
 
-// A ForwardState is how a forward is doing.
+// A ForwardState is the state of a forward.
 type ForwardState string
 
 // The states of a forward.
 const (
-	Listening ForwardState = "listening" // a pod is ready, and nobody is connected
-	Connected ForwardState = "connected" // somebody is connected to a pod
-	Waiting   ForwardState = "waiting"   // no pod is ready, or the cluster does not answer: new connections are held for HoldTime
+	Listening ForwardState = "listening" // a pod is ready, and there are no connections
+	Connected ForwardState = "connected" // there are connections to a pod
+	Waiting   ForwardState = "waiting"   // no pod is ready, or the cluster does not respond: new connections are held for HoldTime
 	Failed    ForwardState = "failed"    // the last connection failed, or none is possible
 )
 
-// A Forward is a target and how it is doing.
+// A Forward is a target and its state.
 type Forward struct {
 	Target
-	Address netip.AddrPort // where it listens for as long as it is a target; invalid if it does not
-	// Taken says why another port than Target.Port was taken, where no port was
-	// asked for; otherwise it is nil.
+	Address netip.AddrPort // the local address; invalid if it does not listen
+	// Taken is the reason why a port other than Target.Port is used if no local port was
+	// requested; otherwise it is nil.
 	Taken *TakenError
 	State ForwardState
-	Pod   string // that the newest connection goes to, or else that the next one would
-	Err   error  // why it is Waiting, such as a *NoPodError, or Failed; nil while that is not known
+	Pod   string // the pod of the newest connection, or of the next one
+	Err   error  // why it is Waiting, such as a *NoPodError, or Failed; nil while unknown
 }
 
-// ForwardOptions say how ports are forwarded.
+// ForwardOptions configure a Forwarder.
 type ForwardOptions struct {
-	Address netip.Addr    // where to listen; default: the loopback addresses 127.0.0.1 and ::1
-	Report  func(Forward) // told, one after the other, of each change; it must not call the Forwarder; nil: nobody is told
+	Address netip.Addr    // the address to listen on; default: the loopback addresses 127.0.0.1 and ::1
+	Report  func(Forward) // called for each change, not concurrently; it must not call the Forwarder; nil: not reported
 }
 
 // A Forwarder forwards local ports to ports of services. A local port stays open
-// while pods come and go: each connection goes to the newest pod that is ready
+// while pods are replaced: each connection goes to the newest pod that is ready
 // and not terminating, and is held for HoldTime while there is none.
 type Forwarder struct {
 	namespace *Namespace
 	pods      *pods
 	addrs     []netip.Addr
 	report    func(Forward)
-	begin     func() (context.Context, context.CancelFunc) // a context of what goes on until Close at the latest
+	begin     func() (context.Context, context.CancelFunc) // a context that ends with Close at the latest
 	cancel    func()
-	wg        sync.WaitGroup // of what is not of one forward
+	wg        sync.WaitGroup // goroutines that do not belong to one forward
 	setting   sync.Mutex     // held by Set and Close
 
 	mu       sync.Mutex
@@ -86,7 +86,7 @@ func (n *Namespace) Forwarder(opts ForwardOptions) *Forwarder {
 	return f
 }
 
-// Close closes all local ports and ends what goes through them.
+// Close closes all local ports and their connections.
 func (f *Forwarder) Close() {
 	f.setting.Lock()
 	defer f.setting.Unlock()

@@ -15,27 +15,27 @@ type Place struct {
 	Service   string
 	Pod       string
 	Container string
-	Others    []string // the other containers of the pod that run
+	Others    []string // the other running containers of the pod
 }
 
 // String is "container main of pod web-1".
 func (p Place) String() string { return fmt.Sprintf("container %s of pod %s", p.Container, p.Pod) }
 
-// An UnknownError says that a service has no such pod, or a pod no such container.
+// An UnknownError means that a service has no pod, or a pod no container, with a name.
 type UnknownError struct {
 	What       string   // "pod" or "container"
-	Name       string   // that was asked for
+	Name       string   // the requested name
 	Of         string   // the service, or the pod
-	Candidates []string // those that there are
+	Candidates []string // the existing names
 }
 
 func (e *UnknownError) Error() string { return fmt.Sprintf("%s has no %s %q", e.Of, e.What, e.Name) }
 
-// Place returns a container of a service: of the pod of that name if one is given,
-// otherwise of one that is ready, or else of one that runs, the newest first; the
-// container of that name if one is given, otherwise the default one: that of the
-// pod's annotation kubectl.kubernetes.io/default-container, or else the first. The
-// error is a *NoPodError if none runs, or an *UnknownError.
+// Place returns a container of a service. If pod is set, it uses that pod, and
+// otherwise the newest pod that is ready, or the newest that is running. If container is
+// set, it uses that container, and otherwise the default one: that of the
+// pod's annotation kubectl.kubernetes.io/default-container, or the first. The
+// error is a *NoPodError if no pod is running, or an *UnknownError.
 func (n *Namespace) Place(ctx context.Context, service, pod, container string) (*Place, error) {
 	list, err := n.client.CoreV1().Pods(n.name).List(ctx, metav1.ListOptions{LabelSelector: labelService + "=" + service})
 	if err != nil {
@@ -78,10 +78,10 @@ func (n *Namespace) Place(ctx context.Context, service, pod, container string) (
 	return nil, noPod(service, pods, false)
 }
 
-// annotationContainer is that of the pods whose default container is not the first.
+// annotationContainer names the default container of a pod if it is not the first.
 const annotationContainer = "kubectl.kubernetes.io/default-container"
 
-// containerOf returns the container of a pod that is meant by a name, or by none.
+// containerOf returns the container of a pod with that name, or the default one.
 func containerOf(p *corev1.Pod, name string) (string, error) {
 	var names []string
 	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
@@ -94,13 +94,13 @@ func containerOf(p *corev1.Pod, name string) (string, error) {
 		return "", &UnknownError{"container", name, "pod " + p.Name, names}
 	case slices.Contains(names, of):
 		return of, nil
-	case len(names) == 0: // the API server lets no such pod in
+	case len(names) == 0: // the API server accepts no such pod
 		return "", &UnknownError{"container", name, "pod " + p.Name, nil}
 	}
 	return names[0], nil
 }
 
-// runningContainers returns the containers of a pod that run, by name.
+// runningContainers returns the names of the running containers of a pod.
 func runningContainers(p *corev1.Pod) []string {
 	var names []string
 	for _, s := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {

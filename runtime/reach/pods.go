@@ -18,31 +18,31 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// labelService is what charts set on pods, by convention, to the name of their
+// labelService is the label that charts set on pods, by convention, to the name of their
 // release, which is that of the service.
 const labelService = "app.kubernetes.io/instance"
 
 // byService is the index of pods by the service that they belong to.
 const byService = "service"
 
-// pods are the pods of a namespace, as a watch shows them. A watch that breaks is
-// taken up again with backoff; until then they are as they were last seen.
+// pods are the pods of a namespace, updated by a watch. A watch that fails is
+// restarted with backoff; until then the last known state is used.
 type pods struct {
 	cache.Indexer
-	stop func() // ends the watch, and returns when it has ended
+	stop func() // stops the watch, and returns when it has ended
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change; guarded by mu
-	listed  bool          // all pods are there; guarded by mu
+	listed  bool          // all pods are known; guarded by mu
 	err     error         // why they cannot be watched now, or nil; guarded by mu
-	lost    int           // how often they could not be watched, and then again; guarded by mu
+	lost    int           // how often the watch was lost and restored; guarded by mu
 }
 
-// longestBackoff bounds the pause before the watch is taken up again. After a
-// sleep or the loss of the network nobody should have to wait long.
+// longestBackoff is the maximum backoff before the watch is restarted, so that it
+// recovers quickly after sleep or a network outage.
 const longestBackoff = 5 * time.Second
 
-// errNoAnswer says that a request has ended without an answer.
+// errNoAnswer means that a request has ended without a response.
 var errNoAnswer = errors.New("the cluster does not answer")
 
 func watchPods(client kubernetes.Interface, namespace string) *pods {
@@ -64,7 +64,7 @@ func watchPods(client kubernetes.Interface, namespace string) *pods {
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			w, err := client.CoreV1().Pods(namespace).Watch(ctx, o)
 			if _, answered := w.(*watch.StreamWatcher); err == nil && !answered {
-				p.failed(errNoAnswer) // of which client-go makes an empty watch
+				p.failed(errNoAnswer) // client-go returns an empty watch in this case
 			} else {
 				p.failed(err)
 			}
@@ -94,7 +94,7 @@ func (p *pods) Update(obj any) error { return p.change(p.Indexer.Update(obj)) }
 // Delete removes a pod.
 func (p *pods) Delete(obj any) error { return p.change(p.Indexer.Delete(obj)) }
 
-// Replace takes in all pods.
+// Replace replaces all pods.
 func (p *pods) Replace(objs []any, version string) error {
 	err := p.Indexer.Replace(objs, version)
 	p.mu.Lock()
@@ -103,11 +103,10 @@ func (p *pods) Replace(objs []any, version string) error {
 	return p.change(err)
 }
 
-// wakeAll tells those who wait to look again, as something besides the pods is
-// different.
+// wakeAll wakes all waiters because something other than the pods has changed.
 func (p *pods) wakeAll() { _ = p.change(nil) }
 
-// known returns once all pods are known, or with why they cannot be.
+// known returns when all pods are known, or with the error that prevents it.
 func (p *pods) known(ctx context.Context) error {
 	for {
 		changed := p.next()
@@ -123,7 +122,7 @@ func (p *pods) known(ctx context.Context) error {
 	}
 }
 
-// change tells those who wait that something is different.
+// change wakes all waiters after a change.
 func (p *pods) change(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +130,7 @@ func (p *pods) change(err error) error {
 	return err
 }
 
-// failed notes why the pods cannot be watched; with nil, that they can.
+// failed records why the pods cannot be watched; nil: they can.
 func (p *pods) failed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,14 +144,14 @@ func (p *pods) failed(err error) {
 	p.tell()
 }
 
-// losses counts how often the cluster could not be reached and then again.
+// losses returns how often the watch was lost and restored.
 func (p *pods) losses() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lost
 }
 
-// tell wakes those who wait. The caller holds mu.
+// tell wakes all waiters. The caller holds mu.
 func (p *pods) tell() {
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -165,14 +164,14 @@ func (p *pods) next() <-chan struct{} {
 	return p.changed
 }
 
-// state returns whether all pods are there, and why they cannot be watched now.
+// state returns whether all pods are known, and why they cannot be watched now.
 func (p *pods) state() (listed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.listed, p.err
 }
 
-// of returns the pods of a service, the newest first.
+// of returns the pods of a service, newest first.
 func (p *pods) of(service string) []*corev1.Pod {
 	objs, err := p.ByIndex(byService, service)
 	if err != nil {
@@ -195,20 +194,20 @@ func newestFirst(a, b *corev1.Pod) int {
 	return strings.Compare(a.Name, b.Name)
 }
 
-// ready reports whether a pod takes connections, and will go on to.
+// ready reports whether a pod accepts connections and is not terminating.
 func ready(p *corev1.Pod) bool {
 	return running(p) && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 
-// running reports whether a pod runs, and will go on to.
+// running reports whether a pod is running and not terminating.
 func running(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil
 }
 
-// ended reports whether all containers of a pod have ended for good, as those of
-// a job do.
+// ended reports whether all containers of a pod have terminated permanently, like those
+// of a job.
 func ended(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }

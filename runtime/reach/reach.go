@@ -1,4 +1,4 @@
-// Package reach reaches into the running containers of an environment: it
+// Package reach accesses the running containers of an environment: it
 // forwards local ports to services, runs commands, and copies changed files.
 package reach
 
@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A Namespace is the namespace of one environment, whose pods are reached. What
-// is made from it shares one watch of its pods. Its methods may be called
+// A Namespace provides access to the pods in the namespace of one environment. Everything
+// that is created from it shares one watch of the pods. Its methods may be called
 // concurrently.
 type Namespace struct {
 	name   string
@@ -20,15 +20,15 @@ type Namespace struct {
 	times  times
 
 	mu     sync.Mutex
-	pods   *pods   // nil: nobody watches them yet; guarded by mu
-	syncer *Syncer // nil: there is none; guarded by mu
+	pods   *pods   // nil: not watched yet; guarded by mu
+	syncer *Syncer // nil: none; guarded by mu
 }
 
-// Open returns the namespace of that name in the cluster of config. It sends no
-// request. The caller must close it after what was made from it.
+// Open returns the namespace with that name in the cluster of config. It makes no
+// requests. The caller must close it after everything that was created from it.
 func Open(config *rest.Config, namespace string) (*Namespace, error) {
 	config = rest.CopyConfig(config)
-	config.Timeout = 0 // streams and watches have no end of their own
+	config.Timeout = 0 // streams and watches do not end by themselves
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -47,8 +47,8 @@ func (n *Namespace) watch() *pods {
 	return n.pods
 }
 
-// takes reports whether a pod can take connections: it is ready, and it has what
-// was changed since its image.
+// takes reports whether a pod can accept connections: it is ready, and it has all
+// changes since its image was built.
 func (n *Namespace) takes(p *corev1.Pod) bool {
 	n.mu.Lock()
 	s := n.syncer
@@ -56,7 +56,7 @@ func (n *Namespace) takes(p *corev1.Pod) bool {
 	return ready(p) && (s == nil || s.complete(p))
 }
 
-// Close ends the watch of the pods.
+// Close stops the watch of the pods.
 func (n *Namespace) Close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

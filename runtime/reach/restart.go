@@ -19,27 +19,27 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A container that is restarted begins with the files of its image: whatever was
-// copied into it is gone, and what is copied again comes after its program has
-// started. So a container is restarted with another image: the one that it has, and
-// what has changed since as one more layer. The image of a container is the one
-// thing of a pod that can be changed while it runs. The node then restarts the
-// container at its place, without the pause that follows crashes. Its release, its
-// Deployment and the pods to come do not know that image.
+// A restarted container starts with the files of its image: copied files
+// are gone, and copying them again happens after its program has
+// started. A container is therefore restarted with another image: its current one plus a
+// layer with all changes. The image of a container is one of the few fields
+// of a pod that can be changed while it runs. The node then restarts the
+// container in place, without the back-off that follows a crash. The release, the
+// Deployment and future pods do not use that image.
 
-// A layer is an image with what was changed since the one of a service.
+// A layer is the image of a service plus a layer with all changes.
 type layer struct {
 	image  string
-	number int // of the last update that it has
+	number int // of the last update that it includes
 	done   copied
 	began  time.Time
-	err    error // why there is none
+	err    error // why it could not be created
 }
 
-// errNoLayer says that containers cannot be restarted here.
+// errNoLayer means that containers cannot be restarted because there is no registry.
 var errNoLayer = errors.New("containers cannot be restarted with changed files without a registry for them")
 
-// layer makes an image that has all that was changed.
+// layer creates an image with all changes.
 func (s *Syncer) layer(ctx context.Context, is *synced) *layer {
 	s.mu.Lock()
 	l := &layer{number: is.number, began: time.Now()}
@@ -56,13 +56,13 @@ func (s *Syncer) layer(ctx context.Context, is *synced) *layer {
 	return l
 }
 
-// restartOne has a container restarted with an image that has all that was changed.
-// That it was is told by copyOne, when the new one runs.
+// restartOne restarts a container with an image that has all changes. copyOne reports it
+// when the new container runs.
 func (s *Syncer) restartOne(ctx context.Context, c container, is *synced, with *layer) error {
 	err := with.err
 	if err == nil {
 		s.mu.Lock()
-		// Before anybody sees it.
+		// Record it before the change is visible.
 		is.layered[with.image], is.leaving[c.id], is.begun[c.place.String()] = with, true, with.began
 		s.mu.Unlock()
 		err = s.namespace.setImage(ctx, c.place, with.image)
@@ -83,8 +83,8 @@ func (s *Syncer) restartOne(ctx context.Context, c container, is *synced, with *
 	return err
 }
 
-// setImage gives a container of a running pod another image, with which the node
-// restarts it.
+// setImage changes the image of a container in a running pod, which makes the node
+// restart it.
 func (n *Namespace) setImage(ctx context.Context, at Place, image string) error {
 	type named struct {
 		Name  string `json:"name"`
@@ -98,8 +98,8 @@ func (n *Namespace) setImage(ctx context.Context, at Place, image string) error 
 	return err
 }
 
-// whiteout is what the name of a file in a layer begins with if it is gone in the
-// image (of the OCI image specification).
+// whiteout is the prefix of a file in a layer that deletes a file (see the OCI image
+// specification).
 const whiteout = ".wh."
 
 // writeLayer writes changes as the layer of an image.

@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A SyncEvent says that changes were carried out in a container, or could not be.
+// A SyncEvent reports that changes were applied in a container, or could not be.
 type SyncEvent struct {
 	Place   Place
 	Files   int   // copied
@@ -25,20 +25,20 @@ type SyncEvent struct {
 	Bytes   int64 // of the files
 	Took    time.Duration
 	Restart bool  // the container was restarted with them
-	Err     error // such as a *NoProgramError; nil: all is there
+	Err     error // such as a *NoProgramError; nil: success
 }
 
-// Event returns what watch mode says of it.
+// Event returns the event for watch mode.
 func (e SyncEvent) Event() runtime.Synced {
 	return runtime.Synced{
 		Pod: e.Place.Pod, Container: e.Place.Container, Files: e.Files, Removed: e.Removed, Bytes: e.Bytes, Took: e.Took, Restarted: e.Restart, Error: text(e.Err),
 	}
 }
 
-// A Syncer keeps the running containers of services as the files on this disk are
-// (W6). What has changed since the image of a service is remembered, so that a
-// container that comes later, after a crash, on another node or as a further
-// replica, gets all of it.
+// A Syncer keeps the files in running containers of services up to date with local files
+// (W6). It remembers all changes since the image of a service was built, so that a
+// container that starts later, after a crash, on another node or as an additional
+// replica, gets all of them.
 type Syncer struct {
 	namespace *Namespace
 	pods      *pods
@@ -52,10 +52,10 @@ type Syncer struct {
 
 var _ runtime.Syncer = (*Syncer)(nil)
 
-// synced is what was synced of a service. Updates are numbered: a container has
-// all of one and of those before it, or not.
+// synced is the sync state of a service. Updates are numbered: a container has
+// either all or none of an update and its predecessors.
 type synced struct {
-	working sync.Mutex // held while something is copied
+	working sync.Mutex // held while files are copied
 
 	// Guarded by Syncer.mu.
 	image    string
@@ -77,18 +77,18 @@ type numbered[T any] struct {
 	number int
 }
 
-// SyncOptions say how files are copied.
+// SyncOptions configure a Syncer.
 type SyncOptions struct {
-	// Report is told, one after the other, of what was copied; nil: nobody is.
+	// Report is called for each event, not concurrently; nil: not reported.
 	Report func(SyncEvent)
-	// Layer makes an image of one that has a layer more, and returns its reference;
-	// see registry.Registry.AddLayer. Nil: no container can be restarted.
+	// Layer adds a layer to an image, and returns the reference of the new image;
+	// see registry.Registry.AddLayer. Nil: containers cannot be restarted.
 	Layer func(ctx context.Context, image string, write func(io.Writer) error) (string, error)
 }
 
 // Syncer returns a syncer of the namespace's services. It must be closed before
 // the namespace.
-// A namespace has one, and its forwards take no pod before that has all changes.
+// A namespace has one syncer; its forwards use a pod only when it has all changes.
 func (n *Namespace) Syncer(opts SyncOptions) *Syncer {
 	if opts.Report == nil {
 		opts.Report = func(SyncEvent) {}
@@ -112,11 +112,11 @@ func (n *Namespace) Syncer(opts SyncOptions) *Syncer {
 	return s
 }
 
-// Close ends the copying. The containers stay as they are.
+// Close stops copying. The containers keep their files.
 func (s *Syncer) Close() { s.stop() }
 
-// Set says which image the containers of a service have, by its reference. What
-// was changed since another image is forgotten: the new one has it.
+// Set sets the reference of the image that the containers of a service have.
+// Changes since another image are forgotten, because the new one contains them.
 func (s *Syncer) Set(service, image string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *Syncer) Set(service, image string) {
 // the changes and the commands have ended. A container whose image has no tar or no
 // sh, and a service whose containers have another image, are [runtime.ErrNoSync].
 func (s *Syncer) Update(ctx context.Context, service string, u runtime.SyncUpdate) error {
-	unknown := s.pods.known(ctx) // what has changed is remembered all the same
+	unknown := s.pods.known(ctx) // the changes are remembered in any case
 	s.mu.Lock()
 	is := s.services[service]
 	if is == nil {
@@ -142,11 +142,11 @@ func (s *Syncer) Update(ctx context.Context, service string, u runtime.SyncUpdat
 	theirs, all := s.containers(service, is)
 	if all > 0 && len(theirs) == 0 {
 		s.mu.Unlock()
-		return fmt.Errorf("the containers of %s have another image than the one that was deployed: %w", service, runtime.ErrNoSync)
+		return fmt.Errorf("the image of the containers of %s is not the one that was deployed: %w", service, runtime.ErrNoSync)
 	}
 	for _, c := range theirs {
 		if _, ok := is.has[c.id]; !ok && is.number == 0 {
-			is.has[c.id] = 0 // it was there before anything was changed, so it is not new
+			is.has[c.id] = 0 // it existed before the first change, so it is not new
 		}
 	}
 	is.number++
@@ -179,11 +179,11 @@ func (s *Syncer) Synced(service string) bool {
 	return is == nil || len(is.leaving) == 0 && len(s.behind(service, is)) == 0
 }
 
-// A container is one that runs.
+// A container is a running container.
 type container struct {
 	place Place
 	id    string
-	image string // as its pod names it
+	image string // as in its pod
 }
 
 // behind returns the running containers of a service that lack changes. The caller
@@ -228,16 +228,16 @@ func containersOf(service string, p *corev1.Pod, is *synced) (theirs []container
 	return theirs, others
 }
 
-// sameImage reports whether two references are of the same image: a chart may write
-// one with a tag and a digest.
+// sameImage reports whether two references name the same image: a chart may write
+// a reference with both a tag and a digest.
 func sameImage(a, b string) bool {
 	_, digestA, okA := strings.Cut(a, "@")
 	_, digestB, okB := strings.Cut(b, "@")
 	return a == b || okA && okB && digestA == digestB
 }
 
-// complete reports whether the new containers of a pod have got the changes of its
-// service. One that was there before, and gets a change now, is as it was.
+// complete reports whether the new containers of a pod have the changes of its
+// service. A container that is not new counts even while it gets a change.
 func (s *Syncer) complete(p *corev1.Pod) bool {
 	service := p.Labels[labelService]
 	s.mu.Lock()
@@ -276,12 +276,11 @@ func (s *Syncer) copyAll(ctx context.Context, service string, is *synced) error 
 	return errors.Join(errs...)
 }
 
-// mostCopies bounds the containers of a service into which files are copied
-// concurrently.
+// mostCopies is the maximum number of containers of a service into which files are
+// copied concurrently.
 const mostCopies = 8
 
-// copyOne brings one container up to date. If an update restarts it, that is with
-// the layer.
+// copyOne brings one container up to date. If an update restarts it, it uses the layer.
 func (s *Syncer) copyOne(ctx context.Context, c container, is *synced, with *layer) error {
 	start := time.Now()
 	s.mu.Lock()
@@ -319,14 +318,14 @@ func (s *Syncer) copyOne(ctx context.Context, c container, is *synced, with *lay
 	is.hasTried(c, number, err)
 	s.mu.Unlock()
 	if err == nil {
-		s.pods.wakeAll() // it may take connections now
+		s.pods.wakeAll() // it may accept connections now
 	}
 	s.tell(SyncEvent{Place: c.place, Files: done.files, Removed: done.removed, Bytes: done.bytes, Took: time.Since(start), Restart: restarted, Err: err})
 	return err
 }
 
-// files returns the number of the last update whose files a container has, by its
-// image at the least. The caller holds mu.
+// files returns the number of the last update whose files a container has, including
+// those in its image. The caller holds mu.
 func (is *synced) files(c container) int {
 	if l := is.layered[c.image]; l != nil {
 		return max(is.has[c.id], l.number)
@@ -338,7 +337,7 @@ func (is *synced) files(c container) int {
 // The caller holds mu.
 func (is *synced) restarts(c container) bool { return is.restart > is.files(c) }
 
-// since returns the changes of the updates after that number, by their places. The
+// since returns the changes of the updates after that number, sorted by destination. The
 // caller holds mu.
 func (is *synced) since(number int) []runtime.SyncChange {
 	var changes []runtime.SyncChange
@@ -350,7 +349,7 @@ func (is *synced) since(number int) []runtime.SyncChange {
 	return changes
 }
 
-// hasTried notes how an attempt with a container has ended. The caller holds mu.
+// hasTried records the result of an attempt with a container. The caller holds mu.
 func (is *synced) hasTried(c container, number int, err error) {
 	var lacks *NoProgramError
 	var exit *ExitError
@@ -360,14 +359,14 @@ func (is *synced) hasTried(c container, number int, err error) {
 	}
 }
 
-// tell reports an event, one after the other.
+// tell reports an event, not concurrently.
 func (s *Syncer) tell(e SyncEvent) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	s.opts.Report(e)
 }
 
-// follow brings containers up to date that have come, until ctx ends.
+// follow brings new containers up to date, until ctx is done.
 func (s *Syncer) follow(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()

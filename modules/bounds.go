@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// bounds are those of fetching one module.
+// bounds are the limits of fetching one module.
 type bounds struct {
 	time time.Duration // default 10 minutes
-	pack int64         // bytes of a repository, while it is here; default 512 MiB
+	pack int64         // size of a fetched repository, in bytes; default 512 MiB
 }
 
-// orDefault returns b with what is not set.
+// orDefault returns b with unset fields set to their defaults.
 func (b bounds) orDefault() bounds {
 	if b.time == 0 {
 		b.time = 10 * time.Minute
@@ -25,13 +25,13 @@ func (b bounds) orDefault() bounds {
 	return b
 }
 
-// within returns a context that ends when fetching takes too long.
+// within returns a context that is cancelled when fetching takes too long.
 func (b bounds) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, b.time, fmt.Errorf("it took longer than %s", b.time))
 }
 
-// watch returns a context that ends soon after the folder holds too much. What is
-// there for a moment only is not seen: check is asked at the end.
+// watch returns a context that is cancelled soon after the directory has become too large.
+// Short peaks are not noticed; check is called at the end.
 func (b bounds) watch(ctx context.Context, dir string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -56,10 +56,10 @@ func (b bounds) watch(ctx context.Context, dir string) (context.Context, func())
 	}
 }
 
-// check says whether the folder holds too much.
+// check returns an error if the directory is too large.
 func (b bounds) check(dir string) error {
 	var n int64
-	// Files come and go meanwhile.
+	// Files may be created and deleted meanwhile.
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil {
 			if info, err := d.Info(); err == nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/pipelinefile/pipe/internal/lock"
 )
 
-// A collector gathers the files of one module, in bounds.
+// A collector gathers the files of one module, within limits.
 type collector struct {
 	files map[string][]byte
 	count int
 	total int64
 }
 
-// admit says whether a file of that size may come in.
+// admit returns an error if a file of that size exceeds a limit.
 func (c *collector) admit(name string, size int64) error {
 	odd := func(r rune) bool { return unicode.IsControl(r) || r == '\\' }
 	if !fs.ValidPath(name) || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {

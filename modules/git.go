@@ -15,8 +15,8 @@ import (
 )
 
 // fetchGit fetches one commit into a repository without a work tree, and reads
-// the files from there: nothing that a repository holds, no link, no submodule,
-// no filter, no hook, ever comes to be on this machine.
+// the files from there, so that links, submodules, filters and hooks of the remote
+// repository are never created on this machine.
 func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
 	dir, err := os.MkdirTemp(s.dir, ".git-")
 	if err != nil {
@@ -36,7 +36,7 @@ func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.
 	ctx, stop := s.bounds.watch(ctx, dir)
 	defer stop()
 	if _, err := g.run(ctx, nil, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", m.URL(), ref); err != nil {
-		// Some servers give no commit that is not the tip of something.
+		// Some servers only serve commits that are the tip of a ref.
 		if ref != commit || ctx.Err() != nil {
 			return pin, nil, err
 		}
@@ -49,19 +49,19 @@ func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.
 	}
 	out, err := g.run(ctx, nil, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
 	if err != nil {
-		return pin, nil, fmt.Errorf("the repository does not have the commit %s any more: %w", commit, err)
+		return pin, nil, fmt.Errorf("the repository no longer has the commit %s: %w", commit, err)
 	}
 	files, err := g.read(ctx, string(out))
 	return lock.Pin{Commit: commit}, files, err
 }
 
-// A repository is one of ours, to which a module is fetched.
+// A repository is a local repository into which a module is fetched.
 type repository struct {
 	module lock.Module
 	dir    string
 }
 
-// resolve returns the commit that the ref of the module is, and what to fetch.
+// resolve returns the commit of the module's ref, and the ref to fetch.
 func (g repository) resolve(ctx context.Context) (commit, ref string, err error) {
 	want := g.module.Ref
 	if git.IsCommit(want) {
@@ -72,7 +72,7 @@ func (g repository) resolve(ctx context.Context) (commit, ref string, err error)
 		return "", "", err
 	}
 	for _, ref := range []string{"refs/tags/" + want, "refs/heads/" + want} {
-		for _, name := range []string{ref + "^{}", ref} { // what an annotated tag points at goes first
+		for _, name := range []string{ref + "^{}", ref} { // the target of an annotated tag takes precedence
 			if commit := found[name]; commit != "" {
 				return commit, ref, nil
 			}
@@ -81,7 +81,7 @@ func (g repository) resolve(ctx context.Context) (commit, ref string, err error)
 	return "", "", fmt.Errorf("there is no tag and no branch %s; a commit must be given with all its digits", want)
 }
 
-// read returns the files that ls-tree listed and that are part of a module.
+// read returns the files listed by ls-tree that are part of a module.
 func (g repository) read(ctx context.Context, tree string) (map[string][]byte, error) {
 	names, sizes, asked := []string{}, []int{}, strings.Builder{}
 	c := collector{}
@@ -123,7 +123,7 @@ func (g repository) read(ctx context.Context, tree string) (map[string][]byte, e
 	return c.result()
 }
 
-// run runs git, which may use no transport but the one of the module.
+// run runs git, which may use only the transport of the module.
 func (g repository) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	return git.Run(ctx, g.options(stdin), args...)
 }
@@ -131,7 +131,7 @@ func (g repository) run(ctx context.Context, stdin io.Reader, args ...string) ([
 func (g repository) options(stdin io.Reader) git.Options {
 	transports := []string{strings.TrimPrefix(g.module.Scheme, "git+")}
 	if transports[0] == "https" {
-		transports = append(transports, "ssh") // where a user's settings say so
+		transports = append(transports, "ssh") // if the user's git configuration rewrites the URL
 	}
 	return git.Options{Dir: g.dir, Transports: transports, Stdin: stdin}
 }

@@ -22,11 +22,11 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// mostLayers bounds what the layers of an image unpack to, in bytes.
+// mostLayers is the maximum unpacked size of the layers of an image, in bytes.
 const mostLayers = 64 << 20
 
-// fetchImage reads the files from the layers of an image or artifact, as they
-// stream by: nothing is unpacked to disk. Docker's credential helpers are asked.
+// fetchImage streams the files from the layers of an image or artifact, without
+// unpacking to disk. It uses Docker's credential helpers.
 func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
 	ref, err := name.ParseReference(m.Image())
 	if err != nil {
@@ -64,7 +64,7 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 	return lock.Pin{Manifest: plan.Digest(desc.Digest.String())}, files, err
 }
 
-// refused says what to do about a registry that wants other credentials.
+// refused returns the error for a registry that requires other credentials.
 func refused(err error, login authn.Authenticator, host string) error {
 	var from *transport.Error
 	if !errors.As(err, &from) || from.StatusCode != http.StatusUnauthorized && from.StatusCode != http.StatusForbidden {
@@ -76,7 +76,7 @@ func refused(err error, login authn.Authenticator, host string) error {
 	return fmt.Errorf("it does not take the credentials that Docker's settings have (status %d): docker login %s", from.StatusCode, host)
 }
 
-// layer takes in the files of a layer. left is how many bytes may be unpacked.
+// layer adds the files of a layer. left is how many bytes may still be unpacked.
 func (c *collector) layer(layer v1.Layer, left *int64) error {
 	r, err := layer.Uncompressed()
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *collector) layer(layer v1.Layer, left *int64) error {
 			*left = bounded.N
 			return nil
 		case err != nil:
-			return fmt.Errorf("a layer is no tar archive: %w", err)
+			return fmt.Errorf("a layer is not a tar archive: %w", err)
 		}
 		if err := c.entry(header, t); err != nil {
 			return err
@@ -118,7 +118,7 @@ func (c *collector) entry(header *tar.Header, r io.Reader) error {
 		maps.DeleteFunc(c.files, func(name string, _ []byte) bool { return name == gone || strings.HasPrefix(name, gone+"/") })
 		return nil
 	}
-	// A link of any kind, a device, a fifo is no file.
+	// Links, devices and FIFOs are ignored.
 	if header.Typeflag != tar.TypeReg || !lock.IsFile(file) {
 		return nil
 	}

@@ -1,6 +1,6 @@
 // Package modules fetches the remote modules that a Pipelinefile loads, and
-// pins them in its lock file. Evaluation reads what is fetched here, and
-// fetches nothing itself (L1).
+// pins them in its lock file. An evaluation reads the fetched modules, and
+// never fetches anything itself (L1).
 package modules
 
 import (
@@ -22,15 +22,15 @@ import (
 type Project struct {
 	File  string // the Pipelinefile
 	Root  string // the workspace, see interp.Workspace
-	Cache string // the folder for what is fetched; made if need be
+	Cache string // the directory for fetched modules; created if necessary
 
 	bounds bounds
 }
 
-// Cache returns the cache at dir as evaluation reads it.
+// Cache returns the cache at dir in the form that an evaluation reads.
 func Cache(dir string) fs.FS { return os.DirFS(dir) }
 
-// LockFile is the path of the lock file, beside the Pipelinefile.
+// LockFile returns the path of the lock file, which is next to the Pipelinefile.
 func (p Project) LockFile() string { return p.File + lock.Suffix }
 
 // A Module is a remote module of a project.
@@ -38,10 +38,10 @@ type Module struct {
 	Name     string      `json:"module"`
 	Commit   string      `json:"commit,omitempty"`   // of git
 	Manifest plan.Digest `json:"manifest,omitempty"` // of OCI
-	Digest   plan.Digest `json:"digest,omitempty"`   // of its content; none: it is not pinned
-	LoadedBy []string    `json:"loadedBy"`           // files of the workspace, and remote modules; none: it is needed no more
-	Fetched  bool        `json:"fetched"`            // it is here, and as it is pinned
-	Change   Change      `json:"change,omitempty"`   // what was done about it
+	Digest   plan.Digest `json:"digest,omitempty"`   // of its content; empty: it is not pinned
+	LoadedBy []string    `json:"loadedBy"`           // files of the workspace, and remote modules; none: it is no longer needed
+	Fetched  bool        `json:"fetched"`            // it is in the cache and matches its pin
+	Change   Change      `json:"change,omitempty"`   // what happened to its pin
 	Was      string      `json:"was,omitempty"`      // the commit or manifest before it was updated
 	Problem  string      `json:"problem,omitempty"`  // why it cannot be used as it is, see [Project.Verify]
 }
@@ -55,7 +55,7 @@ const (
 	Updated Change = "updated"
 )
 
-// At is what the module is pinned to: a commit or the digest of a manifest.
+// At returns what the module is pinned to: a commit or the digest of a manifest.
 func (m Module) At() string { return at(lock.Pin{Commit: m.Commit, Manifest: m.Manifest}) }
 
 func at(pin lock.Pin) string {
@@ -65,16 +65,16 @@ func at(pin lock.Pin) string {
 	return string(pin.Manifest)
 }
 
-// Sync fetches what the Pipelinefile loads, transitively, and what is not here
-// yet: what is pinned, as it is pinned. What is not pinned is pinned, and pins
-// of what is not loaded any more go. The lock file is written last and whole:
-// an interrupted Sync leaves it as it was.
+// Sync fetches the modules that the Pipelinefile loads, transitively, and that are not in
+// the cache yet, as they are pinned. It pins modules that are not pinned, and removes
+// pins that are no longer needed. The lock file is written last and atomically:
+// an interrupted Sync does not change it.
 func (p Project) Sync(ctx context.Context) ([]Module, error) {
 	return p.sync(ctx, func(string) bool { return false })
 }
 
-// Update asks again what the refs of the named modules point at, of all if
-// none is named, and pins that.
+// Update looks up the refs of the named modules again, or of all modules if
+// none is named, and pins the result.
 func (p Project) Update(ctx context.Context, names []string) ([]Module, error) {
 	return p.sync(ctx, func(name string) bool { return len(names) == 0 || slices.Contains(names, name) })
 }
@@ -157,9 +157,9 @@ func (p Project) pins() (pins *lock.File, data []byte, err error) {
 	return pins, data, nil
 }
 
-// Verify returns the modules of the project as they are on this machine: which
-// are loaded, which are pinned, which are here. It reads everything that was
-// fetched, and asks nobody; it ends with ctx.
+// Verify returns the state of the project's modules on this machine: which
+// are loaded, which are pinned, which are in the cache. It reads all fetched files,
+// and makes no requests.
 func (p Project) Verify(ctx context.Context) ([]Module, error) {
 	pins, _, err := p.pins()
 	if err != nil {
@@ -199,8 +199,8 @@ func (p Project) Verify(ctx context.Context) ([]Module, error) {
 	return out, nil
 }
 
-// Read returns a file of a remote module, named as in a load, as it is pinned
-// and was fetched. It asks nobody.
+// Read returns a file of a remote module, named as in a load, from the cache, verified
+// against its pin. It makes no requests.
 func (p Project) Read(name string) ([]byte, error) {
 	m, file, err := lock.ParseLoad(name)
 	if err != nil {
@@ -229,7 +229,7 @@ func (p Project) Read(name string) ([]byte, error) {
 	return data, nil
 }
 
-// merge returns what is pinned and what is needed, sorted by name.
+// merge returns the pinned and the needed modules, sorted by name.
 func merge(pins *lock.File, needed map[string][]string) []Module {
 	all := map[string]Module{}
 	for name, pin := range pins.Modules {
@@ -253,8 +253,8 @@ func merge(pins *lock.File, needed map[string][]string) []Module {
 	return out
 }
 
-// fetch returns the files of a module, as it is pinned, or as it is now if pin
-// is the zero value; and what to pin.
+// fetch returns the files of a module according to its pin, or its current files if pin
+// is the zero value, and the resulting pin.
 func (s store) fetch(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
 	ctx, cancel := s.bounds.within(ctx)
 	defer cancel()

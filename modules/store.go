@@ -14,14 +14,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A store is the folder of what was fetched: each content under its digest, so
-// that two processes that write the same write the same.
+// A store is the directory of fetched files: each file is stored under its digest, so
+// that concurrent writes of a file are identical.
 type store struct {
 	dir    string
 	bounds bounds
 }
 
-// add keeps the files of a module, and then the listing of them.
+// add stores the files of a module, and then their listing.
 func (s store) add(files map[string][]byte) (lock.Listing, error) {
 	listing := lock.Listing{}
 	for name, data := range files {
@@ -44,8 +44,7 @@ func (s store) put(data []byte) error {
 	return atomicfile.Write(filepath.Join(s.dir, lock.Name(d)), data, 0o600)
 }
 
-// whole returns the listing of that digest, if all its files are there and as
-// it says.
+// whole returns the listing with that digest, if all its files exist and match it.
 func (s store) whole(ctx context.Context, d plan.Digest) (lock.Listing, error) {
 	listing, err := lock.ReadListing(Cache(s.dir), d)
 	if err != nil {
@@ -62,8 +61,8 @@ func (s store) whole(ctx context.Context, d plan.Digest) (lock.Listing, error) {
 	return listing, nil
 }
 
-// lock waits until no other process fetches into this store. The lock goes with
-// the process, however that ends.
+// lock waits until no other process fetches into this store. The lock is released when
+// the process ends, in any way.
 func (s store) lock(ctx context.Context) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -86,8 +85,8 @@ func (s store) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// sweep removes what processes that were killed have left. It is called with
-// the lock, without which nobody writes.
+// sweep removes leftovers of killed processes. The caller must hold the lock, which all
+// writers hold.
 func (s store) sweep() {
 	removeAll(s.dir, atomicfile.Left("*"))
 	removeAll(s.dir, ".git-*")
@@ -100,7 +99,7 @@ func removeAll(dir, pattern string) {
 	}
 	for _, e := range entries {
 		if ok, err := path.Match(pattern, e.Name()); ok && err == nil {
-			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // what stays is in nobody's way
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // leftovers do no harm
 		}
 	}
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/pipelinefile/pipe/internal/lock"
 )
 
-// A place is a file that loads others: of the workspace, or of a remote module.
+// A place is a file that loads other files, in the workspace or in a remote module.
 type place struct {
 	module string // empty: the workspace
 	file   string
 }
 
-// walk follows the load statements from the Pipelinefile on, without running
-// anything, and calls need once for each remote module. What that returns are
-// the files of the module, nil if they are unknown. Returned is by what each
-// module is loaded.
+// walk follows the load statements, starting from the Pipelinefile, without executing
+// anything, and calls need once for each remote module. need returns
+// the files of the module, or nil if they are unknown. walk returns the files that load
+// each module.
 func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing, error)) (map[string][]string, error) {
 	rel, err := filepath.Rel(p.Root, p.File)
 	if err != nil {
@@ -66,7 +66,7 @@ func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing,
 		for _, l := range loads {
 			if !lock.IsRemote(l.name) {
 				if file, err := builtins.Resolve(path.Dir(at.file), l.name); err == nil && !strings.HasPrefix(l.name, "@") && !strings.Contains(l.name, "://") {
-					add(place{at.module, file}) // what is wrong with others is for the evaluation to say
+					add(place{at.module, file}) // the evaluation reports errors in others
 				}
 				continue
 			}
@@ -94,7 +94,7 @@ func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing,
 	return needed, nil
 }
 
-// String is the file of the workspace, or the remote module.
+// String returns the file in the workspace, or the remote module.
 func (p place) String() string {
 	if p.module == "" {
 		return p.file
@@ -102,8 +102,8 @@ func (p place) String() string {
 	return p.module
 }
 
-// text returns what a file holds; nothing if it is not there, which the
-// evaluation will tell where it is loaded.
+// text returns the content of a file, or nothing if it does not exist, which the
+// evaluation reports at the load statement.
 func (p Project) text(dir *os.Root, at place, listings map[string]lock.Listing) ([]byte, error) {
 	if at.module != "" {
 		d, ok := listings[at.module][at.file]
@@ -137,7 +137,7 @@ func loadsOf(at place, text []byte) ([]loadStmt, error) {
 	if at.module != "" {
 		name = at.module + "//" + at.file
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it
 	if line, col, err := bounded.CheckModule(text); err != nil {
 		return nil, fmt.Errorf("%s:%d:%d: %w", name, line, col, err)
 	}

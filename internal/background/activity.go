@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// An Activity counts those who use a process without being attached to it, such
-// as open connections or requests. While there is one, the process is not idle.
+// An Activity counts users of a process that are not attached to it, such
+// as open connections or requests. While there are any, the process is not idle.
 type Activity struct {
 	mu    sync.Mutex
-	users int       // who began and have not ended
-	last  time.Time // when there was one, or the process began
+	users int       // current users
+	last  time.Time // the end of the last use, or the start of the process
 	notes []string  // see Note
 }
 
-// Note keeps a line for whoever starts the process: such as that something was
-// damaged, and was made good. It is called before the process is ready.
+// Note records a message for the caller that starts the process, for example about
+// damage that was repaired. It must be called before the process is ready.
 func (a *Activity) Note(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,7 +43,7 @@ func (a *Activity) add(n int) {
 	a.last = time.Now()
 }
 
-// quiet says since when there has been no user.
+// quiet returns how long there has been no user.
 func (a *Activity) quiet() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -53,10 +53,10 @@ func (a *Activity) quiet() time.Duration {
 	return time.Since(a.last)
 }
 
-// idle returns when nobody has used the process for d, with true, or when ctx
-// is done. It looks eight times in d, so that it may take an eighth longer.
-// attached says whether anybody is attached; claim makes the end of it certain,
-// or says that somebody was faster. looked is called at each look.
+// idle returns true when the process has not been used for d, or false when ctx
+// is done. It checks eight times in d, so it may take an eighth longer.
+// attached reports whether any caller is attached; claim prevents new callers from
+// attaching, or reports that one was faster. looked is called at each check.
 func idle(ctx context.Context, a *Activity, d time.Duration, attached, claim func() bool, looked func()) bool {
 	tick := time.NewTicker(max(d/8, time.Millisecond))
 	defer tick.Stop()

@@ -1,22 +1,22 @@
-// Package background runs parts of pipe as background processes of the same binary.
+// Package background runs components of pipe as background processes of the same binary.
 //
-// There is at most one process of a name in a folder, however many callers ask
-// for it at once, and wherever any of them is killed. All that is known of it is
-// in files of that folder, and each fact is bound to a lock that the kernel
-// gives back when its holder dies, so that neither a file that was left over nor
-// a process identifier that was used again can be taken for a live process:
+// There is at most one process with a name in a directory, for any number of concurrent
+// callers, and wherever any of them is killed. All its state is
+// in files of that directory, and each fact is bound to a lock that the kernel
+// releases when its holder dies, so that neither a leftover file nor
+// a reused PID can be mistaken for a live process:
 //
-//	NAME.start  held while somebody starts the process: one starter at a time
-//	NAME.lock   held by the process for its life; has its process identifier
+//	NAME.start  held while a caller starts the process: one at a time
+//	NAME.lock   held by the process for its lifetime; contains its PID
 //	NAME.addr   written, then held, by the process while it can be used
-//	NAME.use    shared by all that use it; held alone by a process that ends idle
-//	NAME.log    what the process prints
+//	NAME.use    shared by all users; held exclusively by a process that ends because it is idle
+//	NAME.log    the output of the process
 //
-// A caller takes its share of NAME.use before it looks at NAME.addr, and an idle
-// process takes all of NAME.use before it gives up NAME.addr. So nobody gets the
-// address of a process that is about to end for idleness. The process writes
+// A caller acquires its share of NAME.use before it checks NAME.addr, and an idle
+// process acquires NAME.use exclusively before it releases NAME.addr. So no caller gets
+// the address of a process that is about to end. The process writes
 // NAME.addr before it locks it, and a caller reads it after it found it locked.
-// So what is read is never of an earlier process.
+// So the content is never that of an earlier process.
 package background
 
 import (
@@ -28,33 +28,32 @@ import (
 	"time"
 )
 
-// A Process is one part of pipe that runs in the background.
+// A Process is a component of pipe that runs in the background.
 type Process struct {
-	// Name names the process, its files and it in messages, such as "registry".
+	// Name is the name of the process, of its files and in messages, such as "registry".
 	Name string
-	// Dir is the folder of its files, on a local disk. It is made, and closed to
-	// other users (mode 0700).
+	// Dir is the directory of its files, on a local disk. It is created with mode 0700.
 	Dir string
 	// Executable is the program to start. Default: the running one.
 	Executable string
 	// Args are its arguments. They must make it call [Serve] with the same Name
 	// and Dir.
 	Args []string
-	// Version is the version of what callers and process speak with each other,
-	// not of the program: a process of another version is not used. Callers
-	// that give the same to Serve let programs of many versions share it.
+	// Version is the version of the protocol between callers and the process,
+	// not of the program: a process with another version is not used. Programs of
+	// different versions share the process if their protocol version is the same.
 	Version string
-	// Env is the environment that the process gets its own from: only names of a
-	// fixed list are handed on, since it outlives the caller and serves others.
+	// Env is the environment from which that of the process is derived: only a fixed list
+	// of variables is passed on, because the process outlives the caller and serves others.
 	// Default: that of the caller.
 	Env []string
-	// Progress, if set, is told what Ensure waits for, in a few words, each time
+	// Progress, if set, is called with what Ensure waits for, in a few words, each time
 	// that changes.
 	Progress func(what string)
 }
 
-// A VersionError says that a process of another version runs and is in use, so
-// that ours could be started only by taking it away from somebody.
+// A VersionError means that a process with another version is running and in use, so
+// that the requested one cannot be started without interrupting its users.
 type VersionError struct {
 	Name          string
 	PID           int
@@ -63,36 +62,36 @@ type VersionError struct {
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("%s of version %s (process %d) is in use by another pipe, and this one needs version %s: "+
-		"wait until the other one has ended, or end it", e.Name, e.Running, e.PID, e.Ours)
+		"wait until the other one has ended, or stop it", e.Name, e.Running, e.PID, e.Ours)
 }
 
-// An Attached is a live process, and a caller's right to it: the process does
-// not end for idleness until Release, or the end of the caller.
+// An Attached is a live process and a caller's use of it: the process does
+// not become idle until Release, or the end of the caller.
 type Attached struct {
-	Addr    string // as the process gave it
+	Addr    string // the address of the process
 	PID     int
 	Version string
-	Notes   []string // what the process has to tell whoever started it, which is the caller; see [Activity.Note]
+	Notes   []string // messages of the process, if this caller started it; see [Activity.Note]
 	use     *lock
 }
 
-// Release gives the process up. It may be called more than once.
+// Release ends the use of the process. It may be called more than once.
 func (a *Attached) Release() {
 	a.use.unlock()
 }
 
-// How often files are looked at while waiting, at first and after a second: it
+// How often files are checked while waiting, at first and after a second: a check
 // costs a few microseconds.
 const (
 	pollFast = 4 * time.Millisecond
 	pollSlow = 25 * time.Millisecond
 )
 
-// Ensure returns the live process, which it starts if there is none. It waits
-// until the process can be used, or ctx is done: then a process that is starting
-// goes on doing so. A process that ends instead is an error that says why, if need
-// be with the last lines of its log. One of another version is replaced if nobody uses it, after it has
-// ended what it was doing; otherwise the error is a *VersionError.
+// Ensure returns the live process, and starts it if there is none. It waits
+// until the process can be used, or ctx is done; a process that is starting
+// continues to start. If the process ends instead, the error says why, if necessary
+// with the last lines of its log. A process with another version is replaced if it is not
+// in use, after it has finished its work; otherwise the error is a *VersionError.
 func (p Process) Ensure(ctx context.Context) (*Attached, error) {
 	a, err := p.ensure(ctx)
 	if err != nil {
@@ -127,7 +126,7 @@ func (p Process) ensure(ctx context.Context) (*Attached, error) {
 		if a != nil {
 			if a.Version == p.Version {
 				if starting == nil || starting.pid != a.PID {
-					a.Notes = nil // whoever started it was told
+					a.Notes = nil // they were delivered to the caller that started it
 				}
 				return a, nil
 			}
@@ -152,7 +151,7 @@ func (p Process) ensure(ctx context.Context) (*Attached, error) {
 				return nil, err
 			}
 			if alive {
-				// It is starting though its starter is gone, or is ending.
+				// It is starting although its starter is gone, or it is ending.
 				start.unlock()
 				start = nil
 				say("waiting for the one that is starting or ending")
@@ -163,8 +162,8 @@ func (p Process) ensure(ctx context.Context) (*Attached, error) {
 				return nil, err
 			}
 		case starting.ended():
-			// Another one may have been faster, that nobody of Ensure started; or
-			// nobody used ours soon enough, or somebody stopped it.
+			// Another process may have been faster that was not started by Ensure; or
+			// this one was not used soon enough, or was stopped.
 			alive, err := held(f.lock())
 			if err != nil {
 				return nil, err
@@ -194,11 +193,11 @@ func orElse(s, other string) string {
 	return s
 }
 
-// replace ends a, which is of another version, if nobody uses it.
+// replace stops a, which has another version, if it is not in use.
 func (p Process) replace(ctx context.Context, f files, a *Attached) error {
 	use, err := lockSoon(ctx, f.use())
 	if errors.Is(err, errHeld) {
-		return nil // it is ending, or being replaced by another: look again
+		return nil // it is ending, or being replaced by another caller: check again
 	}
 	if errors.Is(err, errShared) {
 		return &VersionError{Name: p.Name, PID: a.PID, Running: a.Version, Ours: p.Version}
@@ -206,20 +205,20 @@ func (p Process) replace(ctx context.Context, f files, a *Attached) error {
 	if err != nil {
 		return err
 	}
-	// Held meanwhile, so that nobody can begin to use it.
+	// Held meanwhile, so that no caller can start to use it.
 	defer use.unlock()
 	return stop(ctx, f, false)
 }
 
-// A child is a process that was started here.
+// A child is a process that was started by this process.
 type child struct {
 	pid  int
 	done chan struct{}
 	err  error // set before done is closed
-	from int64 // where in the log its lines begin
+	from int64 // the offset of its output in the log
 }
 
-// spawn starts the process, detached from the caller: of a session of its own,
+// spawn starts the process, detached from the caller: in its own session,
 // with its output in the log and nothing inherited.
 func (p Process) spawn(f files) (*child, error) {
 	exe := p.Executable
@@ -254,8 +253,8 @@ func (p Process) spawn(f files) (*child, error) {
 		return nil, fmt.Errorf("start %s: %w", exe, err)
 	}
 	c := &child{pid: cmd.Process.Pid, done: make(chan struct{}), from: info.Size()}
-	// Lives as long as both processes do: without it an ended child would stay
-	// as a zombie until the caller ends.
+	// Runs as long as both processes: without it, an ended child would remain
+	// a zombie until the caller ends.
 	go func() {
 		c.err = cmd.Wait()
 		close(c.done)
@@ -272,14 +271,14 @@ func (c *child) ended() bool {
 	}
 }
 
-// served says whether the process ended as it was told, or should by itself.
+// served reports whether the process ended regularly, because it was asked to or idle.
 func (c *child) served(f files) bool {
 	r, err := parse(f.lock())
 	return err == nil && r != nil && r.PID == c.pid && r.Error == "" && c.err == nil
 }
 
-// failure says why the process ended before it could be used: in its own words
-// if it left them, otherwise with what it printed.
+// failure returns why the process ended before it could be used: its recorded error,
+// or otherwise its output.
 func (c *child) failure(f files) error {
 	if r, err := parse(f.lock()); err == nil && r != nil && r.PID == c.pid && r.Error != "" {
 		return fmt.Errorf("%s (its log is %s)", r.Error, f.log())

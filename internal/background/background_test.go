@@ -445,7 +445,7 @@ func TestVersions(t *testing.T) {
 	_, err := c.process().Ensure(t.Context())
 	var other *VersionError
 	want := fmt.Sprintf("background test: test of version 1 (process %d) is in use by another pipe, and this one needs version 2: "+
-		"wait until the other one has ended, or end it", first.PID)
+		"wait until the other one has ended, or stop it", first.PID)
 	if !errors.As(err, &other) || err.Error() != want {
 		t.Fatalf("Ensure = %v\nwant %s", err, want)
 	}

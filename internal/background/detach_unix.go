@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// Detach makes cmd a session of its own: no terminal, and no signal meant for
-// the caller's group, reaches it.
+// Detach runs cmd in its own session, so that it has no terminal and receives no signals
+// sent to the caller's process group.
 func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 }
 
-// askToEnd asks the process to end when it has finished what it is doing.
+// askToEnd asks the process to end when it has finished its work.
 func askToEnd(p *os.Process) error {
 	return p.Signal(syscall.SIGTERM)
 }

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Detach gives cmd no console, so that it does not end with the caller's.
+// Detach runs cmd without a console, so that it does not end with the caller's console.
 func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP}
 }
 
-// askToEnd ends the process: without a console there is no way to ask it.
+// askToEnd kills the process: without a console it cannot be asked to end.
 func askToEnd(p *os.Process) error {
 	return p.Kill()
 }

@@ -2,9 +2,9 @@ package background
 
 import "strings"
 
-// handedOn are the variables that a background process gets from the caller
-// that happens to start it. All others stay behind: they may be secrets, and it
-// must not behave in one way or another depending on who was first.
+// handedOn are the variables that a background process inherits from the caller
+// that starts it. All others are dropped: they may be secrets, and the process
+// must not behave differently depending on which caller starts it.
 var handedOn = map[string]bool{
 	"PATH": true, "HOME": true, "USER": true, "LOGNAME": true, "SHELL": true, "TZ": true, "LANG": true,
 	"TMPDIR": true, "TMP": true, "TEMP": true, "PIPE_HOME": true,
@@ -12,15 +12,15 @@ var handedOn = map[string]bool{
 	"SSL_CERT_FILE": true, "SSL_CERT_DIR": true,
 	"HTTP_PROXY": true, "HTTPS_PROXY": true, "NO_PROXY": true, "ALL_PROXY": true,
 	"GOCOVERDIR": true, "GORACE": true, "GOMAXPROCS": true, "GOMEMLIMIT": true,
-	// Windows starts little without these.
+	// Many Windows programs do not start without these.
 	"SYSTEMROOT": true, "SYSTEMDRIVE": true, "WINDIR": true, "COMSPEC": true, "PATHEXT": true, "USERPROFILE": true,
 	"LOCALAPPDATA": true, "APPDATA": true, "PROGRAMDATA": true,
 }
 
-// clean returns the variables of env that are handed on; proxies have lower
-// case names too.
+// clean returns the variables of env that are passed on; those of proxies may have
+// lower-case names.
 func clean(env []string) []string {
-	kept := []string{} // not nil, which os/exec takes for all of the caller's
+	kept := []string{} // not nil, which means the caller's environment to os/exec
 	for _, v := range env {
 		name, _, _ := strings.Cut(v, "=")
 		name = strings.ToUpper(name)

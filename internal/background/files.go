@@ -20,23 +20,23 @@ func (f files) addr() string           { return f.path(".addr") }
 func (f files) use() string            { return f.path(".use") }
 func (f files) log() string            { return f.path(".log") }
 
-// prepare makes the folder, for its owner alone.
+// prepare creates the directory, accessible only to its owner.
 func (f files) prepare() error {
 	if f.name == "" || f.name != filepath.Base(f.name) {
-		return fmt.Errorf("%q is no name", f.name)
+		return fmt.Errorf("invalid name %q", f.name)
 	}
 	if !filepath.IsAbs(f.dir) {
-		return fmt.Errorf("folder %q is not absolute", f.dir)
+		return fmt.Errorf("directory %q is not absolute", f.dir)
 	}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return err
 	}
-	// Only the owner may do this: a folder that somebody else made is refused.
+	// This fails for a directory of another user.
 	return os.Chmod(f.dir, 0o700)
 }
 
-// open opens a file of a process. One that its owner may not read or write, which
-// nobody wants, is given its mode again.
+// open opens a file of a process. If its owner cannot read or write it, its mode is
+// restored.
 func open(path string, flags int) (*os.File, error) {
 	file, err := os.OpenFile(path, flags, 0o600)
 	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o600) == nil {
@@ -51,11 +51,11 @@ type record struct {
 	Version string `json:"version"`
 	Addr    string `json:"addr,omitempty"`
 	Error   string `json:"error,omitempty"` // why it ended, in NAME.lock
-	// Notes are for whoever starts it: see [Activity.Note].
+	// Notes are messages for the caller that starts it: see [Activity.Note].
 	Notes []string `json:"notes,omitempty"`
 }
 
-// write puts r into a file that is open, and that nobody else writes.
+// write writes r to an open file that no other process writes.
 func (r record) write(file *os.File) error {
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -68,8 +68,8 @@ func (r record) write(file *os.File) error {
 	return err
 }
 
-// read returns the record in a file if it is locked, so that it is of a live
-// process; otherwise nil.
+// read returns the record in a file if the file is locked, so that the record belongs to
+// a live process; otherwise nil.
 func read(path string) (*record, error) {
 	alive, err := held(path)
 	if err != nil || !alive {
@@ -78,7 +78,7 @@ func read(path string) (*record, error) {
 	return parse(path)
 }
 
-// parse returns the record in a file, of whichever process, or nil.
+// parse returns the record in a file, of a live or dead process, or nil.
 func parse(path string) (*record, error) {
 	file, err := open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -93,8 +93,8 @@ func parse(path string) (*record, error) {
 	}
 	var r record
 	if json.Unmarshal(data, &r) != nil || r.PID == 0 {
-		// It was locked, and died, and another one is writing; or it is damaged: a
-		// process that lives writes it again.
+		// The process died, and another one is writing the file; or it is damaged, and a
+		// live process will write it again.
 		return nil, nil
 	}
 	return &r, nil

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A lock is held until unlock, or until the process ends, however it ends.
+// A lock is held until unlock, or until the process ends in any way.
 type lock struct{ file *os.File }
 
 type mode int
@@ -24,8 +24,8 @@ var (
 	errShared = errors.New("shared by others")
 )
 
-// tryLock locks the file, which is made if need be, or returns nil if another
-// open file has it locked: also one of this process.
+// tryLock locks the file, which it creates if necessary, or returns nil if it is locked
+// through another open file, even one of this process.
 func tryLock(path string, m mode) (*lock, error) {
 	file, err := open(path, os.O_CREATE|os.O_RDWR)
 	if err != nil {
@@ -51,19 +51,18 @@ func (l *lock) acquire(m mode) error {
 	if errors.Is(err, errHeld) {
 		return err
 	}
-	return fmt.Errorf("lock %s: %w (the folder must be on a disk of this machine)", l.file.Name(), err)
+	return fmt.Errorf("lock %s: %w (the directory must be on a local disk)", l.file.Name(), err)
 }
 
-// lockSoon takes all of a lock that others may look at for moments. errHeld says
-// that somebody has all of it, errShared that it was shared for a whole second.
+// lockSoon acquires an exclusive lock that others may share for moments. errHeld means
+// that it is held exclusively, errShared that it was shared for a whole second.
 func lockSoon(ctx context.Context, path string) (*lock, error) {
 	for range 250 {
 		l, err := tryLock(path, exclusive)
 		if err != nil || l != nil {
 			return l, err
 		}
-		// Waiting for its end here would make two lives of one Ensure, the
-		// second of which nobody asked for.
+		// Waiting for its end here would start a second process for one Ensure.
 		if alive, err := held(path); err != nil || alive {
 			return nil, errors.Join(err, errHeld)
 		}
@@ -76,8 +75,8 @@ func lockSoon(ctx context.Context, path string) (*lock, error) {
 	return nil, errShared
 }
 
-// held says whether somebody has the file locked for itself alone. Finding out
-// takes a share of the lock for a moment: whoever wants all of it tries again.
+// held reports whether the file is locked exclusively. Checking
+// shares the lock for a moment; exclusive lockers retry.
 func held(path string) (bool, error) {
 	file, err := open(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,9 +96,9 @@ func held(path string) (bool, error) {
 	return false, nil
 }
 
-// unlock gives the lock back; nil and unlocked locks are left alone.
+// unlock releases the lock; it does nothing for nil and unlocked locks.
 func (l *lock) unlock() {
 	if l != nil {
-		l.file.Close() // the system's lock goes with it
+		l.file.Close() // this releases the system's lock
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile does not wait; errHeld says that another has the lock.
+// lockFile does not block; errHeld means that the file is locked.
 func lockFile(file *os.File, m mode) error {
 	how := unix.LOCK_NB | unix.LOCK_SH
 	if m == exclusive {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile does not wait; errHeld says that another has the lock. One byte far
-// beyond the end is locked, since nobody else can read what is locked here.
+// lockFile does not block; errHeld means that the file is locked. It locks one byte far
+// beyond the end, because locked bytes cannot be read by other processes.
 func lockFile(file *os.File, m mode) error {
 	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if m == exclusive {

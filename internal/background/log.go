@@ -14,8 +14,8 @@ const (
 	tailLines = 12
 )
 
-// rotate moves a log that has grown too long out of the way. What the process
-// has open goes on: it appends, so the file is copied and emptied.
+// rotate rotates a log that has grown too long. The process keeps the file open for
+// appending, so the file is copied and truncated.
 func rotate(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() <= maxLog {
@@ -29,7 +29,7 @@ func rotate(path string) error {
 		return err
 	}
 	defer from.Close()
-	// The end alone, where a process wrote much more than was expected of it.
+	// Only the end, if the process wrote much more than expected.
 	if _, err := from.Seek(max(0, info.Size()-maxLog), io.SeekStart); err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func rotate(path string) error {
 	return os.Truncate(path, 0)
 }
 
-// tail returns the last lines that were written at or behind from.
+// tail returns the last lines that were written at or after from.
 func tail(path string, from int64) string {
 	file, err := os.Open(path)
 	if err != nil {

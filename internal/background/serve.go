@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// Options say which process Serve is.
+// Options configure Serve.
 type Options struct {
 	Name    string        // as in [Process]
 	Dir     string        // as in [Process]
 	Version string        // as in [Process]
-	Idle    time.Duration // how long nobody may use it before it ends; default 30 minutes, negative: it never ends
+	Idle    time.Duration // how long it may be idle before it ends; default 30 minutes, negative: it never ends
 	Start   time.Duration // how long it may take to become ready before it ends with an error; default 2 minutes
 }
 
-// ErrRunning says that there is a process of the name already.
+// ErrRunning means that a process with the name is already running.
 var ErrRunning = errors.New("already running")
 
 // Reasons for the end of a process, as causes of the context of run.
@@ -29,13 +29,13 @@ var (
 	errNotReady = errors.New("not ready in time")
 )
 
-// Serve is the life of the background process itself: it takes its lock, calls
+// Serve runs the background process: it acquires the lock, calls
 // run, and returns when that has returned. run must call ready with the address
-// at which it can be used, and must return soon after its context is done, having
-// finished what others wait for: that is so when the process is asked to end (by
-// [Process.Stop], SIGTERM or SIGINT), when ctx is done, and when nobody has used
-// it for a time. In these cases Serve returns nil unless run has an error of its
-// own. With another process of the name alive, the error is ErrRunning.
+// at which it can be used, and must return soon after its context is done, after
+// finishing work that others wait for. The context is done when the process is asked to
+// end (by [Process.Stop], SIGTERM or SIGINT), when ctx is done, and when the process has
+// been idle. In these cases Serve returns nil unless run returns its own
+// error. If another process with the name is alive, the error is ErrRunning.
 func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready func(addr string) error, activity *Activity) error) error {
 	f := files{o.Dir, o.Name}
 	if err := f.prepare(); err != nil {
@@ -57,7 +57,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 		return fmt.Errorf("background %s: %w", o.Name, err)
 	}
 	if err := live(ctx, o, f, me, life, run); err != nil {
-		// Whoever started it is told. If that cannot be written, the log tells.
+		// The caller that started it reads the error. If writing it fails, it is in the log.
 		me.Error = err.Error()
 		_ = me.write(life.file)
 		return fmt.Errorf("background %s: %w", o.Name, err)
@@ -65,7 +65,7 @@ func Serve(ctx context.Context, o Options, run func(ctx context.Context, ready f
 	return nil
 }
 
-// live calls run, and sees to its beginning and end, while the lock is held.
+// live calls run and manages its start and end, while the lock is held.
 func live(ctx context.Context, o Options, f files, me record, life *lock, run func(context.Context, func(string) error, *Activity) error) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -81,7 +81,7 @@ func live(ctx context.Context, o Options, f files, me record, life *lock, run fu
 	wait.Go(func() {
 		select {
 		case <-signals:
-			signal.Stop(signals) // a second one ends the process at once
+			signal.Stop(signals) // a second one ends the process immediately
 			cancel(errStopped)
 		case <-ctx.Done():
 		}
@@ -101,7 +101,7 @@ func live(ctx context.Context, o Options, f files, me record, life *lock, run fu
 	})
 	wait.Go(func() {
 		<-ctx.Done()
-		s.unpublish() // at once, so that nobody begins to use what is ending
+		s.unpublish() // immediately, so that no caller starts to use a process that is ending
 	})
 	wait.Go(func() {
 		tick := time.NewTicker(mendEvery)
@@ -129,7 +129,7 @@ func live(ctx context.Context, o Options, f files, me record, life *lock, run fu
 	case ended == nil && err == nil:
 		err = errors.New("ended without being asked to")
 	case ended != nil && (errors.Is(err, ended) || errors.Is(err, context.Canceled)):
-		err = nil // it only says that it was told to end
+		err = nil // it only reports that it was asked to end
 	}
 	return err
 }

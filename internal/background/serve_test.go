@@ -67,9 +67,9 @@ func TestFolderAndName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ name, dir, want string }{
-		{"a/b", t.TempDir(), `background a/b: "a/b" is no name`},
-		{"", t.TempDir(), `background : "" is no name`},
-		{"test", "state", `background test: folder "state" is not absolute`},
+		{"a/b", t.TempDir(), `background a/b: invalid name "a/b"`},
+		{"", t.TempDir(), `background : invalid name ""`},
+		{"test", "state", `background test: directory "state" is not absolute`},
 		{"test", file, "background test: mkdir " + file + ": not a directory"},
 	} {
 		_, err := Process{Name: row.name, Dir: row.dir}.Ensure(t.Context())

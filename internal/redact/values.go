@@ -12,25 +12,25 @@ import (
 	"unicode/utf8"
 )
 
-// Values takes the values of secrets out of text. The zero Values has none. It
-// may be used by several goroutines concurrently.
+// Values redacts the values of secrets in strings. The zero Values redacts nothing. It
+// is safe for concurrent use.
 //
-// A value is searched for line by line, and in the forms that programs print it
-// in: quoted, in a URL, in base64. One that is an ordinary word is taken out where
-// it stands as a word of its own: a secret "harbor" leaves harbor-registry-0 as it is.
+// A value is searched for line by line, and in the forms in which programs print
+// it: quoted, in a URL, in base64. An ordinary word is redacted only where
+// it is a separate word: a secret "harbor" does not change harbor-registry-0.
 type Values struct {
 	mu    sync.RWMutex
 	forms map[[shortest]byte][]form // by how they begin; guarded by mu
 }
 
-// A form is a way in which a value may be printed.
+// A form is a form in which a value may be printed.
 type form struct {
 	text string
-	word bool // it is taken out only as a word of its own
+	word bool // it is redacted only as a separate word
 }
 
-// A Weakness is why a value is not searched for: it would be found in nearly
-// everything that is printed.
+// A Weakness is the reason why a value is not redacted: it would be found in nearly
+// all output.
 type Weakness string
 
 // The weaknesses of values.
@@ -42,20 +42,20 @@ const (
 // shortest is the length of the shortest string that is searched for, in bytes.
 const shortest = 4
 
-// common are words that are in nearly every output, and hide nothing.
+// common are words that occur in nearly every output, so that redacting them is useless.
 var common = []string{
 	"true", "false", "null", "none", "root", "user", "admin", "test", "default", "password", "secret", "localhost", "latest", "http", "https",
 	"postgres", "postgresql", "mysql", "redis", "mongo", "mongodb", "info", "debug", "warn", "error", "data", "main", "prod", "production", "staging", "development",
 }
 
-// Public reports whether a key of credentials is that of a value which is not
-// secret, such as a user's name: it is often the same everywhere.
+// Public reports whether a key of credentials has a value that is not
+// secret, such as a user name, which is often the same everywhere.
 func Public(key string) bool {
 	return slices.Contains([]string{"user", "username", "host", "port", "database"}, strings.ToLower(key))
 }
 
-// Add has a value taken out from now on. If nothing of it is searched for, it says
-// why; the empty value has nothing to hide.
+// Add makes v redact a value from now on. If the value cannot be redacted, it returns
+// why. The empty value needs no redaction.
 func (v *Values) Add(value string) Weakness {
 	weak := Weakness("")
 	var found []form
@@ -93,20 +93,20 @@ func (v *Values) Add(value string) Weakness {
 // printed returns the forms in which programs may print a value on one line.
 func printed(value string) []string {
 	quoted := strconv.Quote(value)
-	inJSON, _ := json.Marshal(value) // a string marshals
+	inJSON, _ := json.Marshal(value) // marshalling a string cannot fail
 	return []string{
 		quoted[1 : len(quoted)-1], string(inJSON[1 : len(inJSON)-1]), url.QueryEscape(value), url.PathEscape(value),
 		strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(value)), "="), strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(value)), "="),
 	}
 }
 
-// ordinary reports whether s may be a word of a language: it has letters only.
+// ordinary reports whether s may be an ordinary word: it consists of letters.
 func ordinary(s string) bool {
 	return len(s) <= 16 && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsLetter(r) }) < 0
 }
 
-// Except returns what takes the values out of text, those that are added later
-// too, but leaves the given names as they are wherever they stand.
+// Except returns a function that redacts the values in a string, including values that
+// are added later, but never changes the given names.
 func (v *Values) Except(names ...string) func(string) string {
 	n := &exceptions{names: slices.Clone(names), having: make(map[string][]string)}
 	return func(text string) string { return v.cut(text, n) }
@@ -116,7 +116,7 @@ func (v *Values) cut(text string, names *exceptions) string {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	var found []span
-	kept := map[string][]span{} // by form: the names in text that have it in them
+	kept := map[string][]span{} // by form: the names in text that contain it
 	for at := range max(0, len(text)-shortest+1) {
 		for _, f := range v.forms[[shortest]byte([]byte(text[at:at+shortest]))] {
 			s := span{at, at + len(f.text)}
@@ -149,15 +149,15 @@ func (v *Values) cut(text string, names *exceptions) string {
 	return b.String()
 }
 
-// exceptions are names that nothing is taken out of.
+// exceptions are names that are not redacted.
 type exceptions struct {
 	names []string
 
 	mu     sync.Mutex
-	having map[string][]string // the names that have a form in them; guarded by mu
+	having map[string][]string // the names that contain a form; guarded by mu
 }
 
-// in returns where those names are in text that have a form in them.
+// in returns the positions in text of the names that contain a form.
 func (e *exceptions) in(text, form string) []span {
 	e.mu.Lock()
 	names, ok := e.having[form]
@@ -184,8 +184,8 @@ func (e *exceptions) in(text, form string) []span {
 	return found
 }
 
-// alone reports whether a part of text is a word of its own: no letter, digit,
-// "-" or "_" is beside it. The end of an escape such as \n is none of these.
+// alone reports whether a part of text is a separate word: it has no letter, digit,
+// "-" or "_" next to it. The end of an escape such as \n does not count.
 func alone(text string, s span) bool {
 	part := func(r rune) bool { return r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
 	after, _ := utf8.DecodeRuneInString(text[s.to:])

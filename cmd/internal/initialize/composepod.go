@@ -20,13 +20,13 @@ import (
 func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Project) {
 	for _, v := range s.Volumes {
 		to := path.Clean(v.Target)
-		if engine, ok := chartspec.EngineNamed(engineOf(out.image)); ok && v.Type == "bind" && (to == engine.Path || path.Dir(engine.Path) == to) {
+		if engine, ok := chartspec.EngineNamed(engineOf(out.image)); ok && v.Type == "bind" && to != "/" && (to == engine.Path || path.Dir(engine.Path) == to) {
 			out.note("its files in %s on your machine are not copied; restore a dump.", quoted(path.Base(filepath.ToSlash(v.Source))))
 			out.volumes = append(out.volumes, volume{path: to, size: volumeSize})
 			continue
 		}
 		switch {
-		case to == "/" || !path.IsAbs(to):
+		case label(to, serviceMost) == "" || !path.IsAbs(to):
 			out.note("the volume at %s was left out.", quoted(to))
 		case v.Type == "volume" && v.Source != "":
 			if first, ok := c.shared[v.Source]; ok && first != out.name {

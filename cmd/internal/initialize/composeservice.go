@@ -73,7 +73,7 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 		image := s.Image
 		if image == "" {
 			out.note("it has neither image nor build; write the image.")
-			image = label(out.name, serviceMost) + ":VERSION"
+			image = out.unknown()
 		}
 		if unset.MatchString(image) {
 			out.note("its image is %s, and the variable has no value; write the version, or let it be a param(…).", quoted(image))
@@ -114,7 +114,7 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 	}
 	if reason != "" {
 		out.note("%s. Until then it is a container of an image that you have to name.", reason)
-		out.image = label(out.name, serviceMost) + ":VERSION"
+		out.image = out.unknown()
 		return
 	}
 	out.kind, out.source, out.target = plan.Application, dir, b.Target

@@ -52,7 +52,7 @@ var reference = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z
 func (s *service) setImage(image, from string) {
 	if !reference.MatchString(image) {
 		s.note("%s is not a valid image; write one.", quoted(image))
-		image = label(s.name, serviceMost) + ":VERSION"
+		image = s.unknown()
 	}
 	s.image = image
 	_, tag, digest := cutImage(image)

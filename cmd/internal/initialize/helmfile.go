@@ -272,8 +272,8 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 		}
 		oci, _ := h.repos[repo]["oci"].(bool)
 		switch {
-		case placeholder.MatchString(url) || url == "" || strings.Contains(url, "@") || strings.ContainsAny(rest, "/:\\ ") && !oci || oci && !reference.MatchString(strings.TrimPrefix(url, "oci://")+"/"+rest):
-			missing("the address of repository %s is not known here; write repo=.", quoted(repo))
+		case rest == "" || placeholder.MatchString(url+rest) || url == "" || strings.Contains(url, "@") || strings.ContainsAny(rest, "/:\\ ") && !oci || oci && !reference.MatchString(strings.TrimPrefix(url, "oci://")+"/"+rest):
+			missing("chart %s or the address of its repository is not known here; write chart=.", quoted(h.shown(ref)))
 		case oci:
 			c.ref, c.version = "oci://"+strings.TrimSuffix(strings.TrimPrefix(url, "oci://"), "/")+"/"+rest, version
 		case !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://"):

@@ -141,6 +141,14 @@ func label(text string, most int) string {
 	return strings.Trim(text[:min(len(text), most)], "-")
 }
 
+// unknown is what is written where no image is known.
+func (s *service) unknown() string {
+	if name := label(s.name, serviceMost); name != "" {
+		return name + ":VERSION"
+	}
+	return "image:VERSION"
+}
+
 // rename gives each service a name that the language takes, and no two the same one.
 func (p *project) rename() {
 	taken, first := map[string]bool{}, map[string]string{}
@@ -151,7 +159,7 @@ func (p *project) rename() {
 	}
 	for _, s := range p.services {
 		name := label(s.name, serviceMost)
-		if name == s.name && first[name] == "" {
+		if name != "" && name == s.name && first[name] == "" {
 			first[name] = name
 			continue
 		}
@@ -206,7 +214,7 @@ const (
 var (
 	secretName = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|pwd$|_pass$|^pass$|secret|token|credential|api_?key|_key$|_key_|^key$|private|_salt$|_dsn$|^dsn$|_auth$)`)
 	plainName  = regexp.MustCompile(`(?i)(_file|_path|_dir|_name|_ttl|_expiry|_length|_host|_port|_header|_algorithm)$`)
-	userInfo   = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@`)
+	userInfo   = regexp.MustCompile(`[^\s/@:]*:[^\s/@]+@`) // of an address, with a scheme or without, as MySQL's are in Go
 	secretWord = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|secret|token|requirepass|api-?_?key)[=:\s]\s*[^\s$]|(^|\s)-p[^\s-$]{4,}|-----BEGIN [A-Z ]*PRIVATE KEY|\b(gh[pousr]_|sk_live_|sk-|xox[abp]-|AKIA)[A-Za-z0-9_-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.`)
 	harmless   = regexp.MustCompile(`(?i)^(|true|false|yes|no|on|off|none|null|[0-9]{1,5})$`)
 )

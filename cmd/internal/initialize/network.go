@@ -30,6 +30,14 @@ func (c *cluster) selected(s corev1.Service) *workload {
 	return nil
 }
 
+// containerPorts are the ports of the container that a service runs.
+func (w *workload) containerPorts() []corev1.ContainerPort {
+	if len(w.pod.Containers) == 0 {
+		return nil
+	}
+	return w.pod.Containers[0].Ports
+}
+
 // connect carries over what the Services say: the names at which others reach a service,
 // and its ports.
 func (c *cluster) connect() {
@@ -83,7 +91,7 @@ func (c *cluster) port(w *workload, s corev1.Service, p corev1.ServicePort) {
 	out := w.service
 	target := int(p.TargetPort.IntVal)
 	if name := p.TargetPort.StrVal; name != "" {
-		for _, have := range w.pod.Containers[0].Ports {
+		for _, have := range w.containerPorts() {
 			if have.Name == name {
 				target = int(have.ContainerPort)
 			}
@@ -140,7 +148,7 @@ func (c *cluster) expose() {
 					if number == 0 {
 						number = int(p.Port)
 					}
-					for _, have := range w.pod.Containers[0].Ports {
+					for _, have := range w.containerPorts() {
 						if have.Name == p.TargetPort.StrVal && have.Name != "" {
 							number = int(have.ContainerPort)
 						}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ func (c *cluster) convert(w *workload) {
 	s, pod := w.service, w.pod
 	if len(pod.Containers) == 0 {
 		s.note("it has no container.")
-		s.image = label(s.name, serviceMost) + ":VERSION"
+		s.image = s.unknown()
 		return
 	}
 	main := pod.Containers[0]
@@ -42,7 +43,13 @@ func (c *cluster) convert(w *workload) {
 	}
 	c.volumes(w, main)
 	set := func(name string, list corev1.ResourceList, key corev1.ResourceName) {
-		if q, ok := list[key]; ok && !q.IsZero() {
+		q, ok := list[key]
+		most, limited := main.Resources.Limits[key]
+		switch {
+		case !ok || q.IsZero():
+		case q.Sign() < 0 || limited && q.Cmp(most) > 0 || key == corev1.ResourceMemory && q.Value() < 1<<20:
+			s.note("its resources have %s for %s, which cannot be; write resources=.", quoted(q.String()), name)
+		default:
 			s.resources = append(s.resources, pair{name, q.String()})
 		}
 	}
@@ -70,7 +77,7 @@ func (c *cluster) image(s *service, image string) {
 	}
 	if image == "" || strings.ContainsAny(image, " ${}") {
 		s.note("its image is %s; write one.", quoted(image))
-		image = label(s.name, serviceMost) + ":VERSION"
+		image = s.unknown()
 	}
 	s.setImage(image, "the manifest")
 }
@@ -146,12 +153,17 @@ func (c *cluster) ports(s *service, main corev1.Container) {
 			continue
 		}
 		name := p.Name
+		if !portName.MatchString(name) {
+			name = ""
+		}
 		if name == "" && p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
 			name = fmt.Sprintf("%s-%d", strings.ToLower(string(p.Protocol)), n)
 		}
 		s.ports = append(s.ports, port{number: n, name: name, protocol: cmp.Or(string(p.Protocol), "TCP")})
 	}
 }
+
+var portName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$`)
 
 func (c *cluster) probes(s *service, main corev1.Container) {
 	number := func(at string, n int32) int {
@@ -255,7 +267,7 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 			s.note("the volume at %s is a new one: the files of the claim %s have to be copied.", quoted(at), quoted(source.PersistentVolumeClaim.ClaimName))
 		}
 		switch {
-		case ok && (s.kind == plan.Job || at == "/"):
+		case ok && (s.kind == plan.Job || label(at, serviceMost) == ""):
 			s.note("the volume at %s was left out.", quoted(at))
 		case ok:
 			size := volumeSize

@@ -66,7 +66,7 @@ func TestTrusted(t *testing.T) {
 				t.Errorf("it is told %q", said)
 			}
 			r.is, said = foreign, nil
-			if got := resolve(); got != "" || len(said) != 1 || !strings.HasSuffix(said[0], "is "+string(foreign)+", and pipe has pushed "+string(pushedByPipe)+": it is built again") {
+			if got := resolve(); got != "" || len(said) != 1 || !strings.HasSuffix(said[0], "is "+string(foreign)+", but pipe has pushed "+string(pushedByPipe)+"; it is built again") {
 				t.Errorf("a foreign image is %q, and it is told %q", got, said)
 			}
 		})

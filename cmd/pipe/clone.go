@@ -139,7 +139,7 @@ func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runt
 	if req.Branch != "" {
 		ref.Kind, ref.Branch = plan.KindPreview, req.Branch
 	}
-	e, err := a.evaluateFor(cmd.Context(), cmd, file, flags.eval, ref, src.Params(), a.printed(a.current()))
+	e, err := (&invocation{app: a, cmd: cmd, file: file, eval: flags.eval}).evaluateFor(cmd.Context(), ref, src.Params(), a.printed(a.current()))
 	return e.plan, err
 }
 

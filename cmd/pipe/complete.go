@@ -68,7 +68,7 @@ func (a *app) completeFrom(cmd *cobra.Command, args []string, eval evalFlags, na
 	if err != nil || a.bindVariables(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	e, err := a.evaluate(ctx, cmd, file, eval, nil)
+	e, err := (&invocation{app: a, cmd: cmd, file: file, eval: eval}).evaluate(ctx, nil)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -14,10 +14,7 @@ import (
 
 func (a *app) diffCmd() *cobra.Command {
 	var (
-		eval   evalFlags
-		part   partFlags
-		show   showFlags
-		run    runFlags
+		v      invocation
 		detail bool
 	)
 	cmd := &cobra.Command{
@@ -31,53 +28,36 @@ to be built has the tag that it is going to have. It changes and starts nothing.
   pipe diff --env staging --service api --set title=Shop
   pipe diff --env staging --prune --detailed-exitcode || echo "status $?"
   pipe diff examples/shop --env staging -o json | jq '.services[].objects[].name'`,
-		Args:              oneFile,
-		ValidArgsFunction: completeFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := a.find(cmd, args)
-			if err != nil {
-				return err
-			}
-			return a.diff(cmd, file, eval, part, show, run, detail)
-		},
 	}
-	eval.add(cmd)
-	run.addServices(cmd)
-	run.addForce(cmd)
-	run.addPrune(cmd)
-	run.addTakeOver(cmd)
-	part.add(cmd)
-	show.add(cmd)
-	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false,
-		"exit with status 2 if there is something to do, e.g. pipe diff --detailed-exitcode")
-	a.completeNames(cmd, &eval, &part)
+	a.onFile(cmd, &v, func(v *invocation) error { return v.diff(detail) })
+	v.addCompared(a, cmd, &detail)
 	return cmd
 }
 
-func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
-	ctx := cmd.Context()
-	defer a.hide()
-	e, err := a.beginIn(ctx, cmd, file, eval, part, show, flags.services)
+func (v *invocation) diff(detail bool) error {
+	ctx := v.cmd.Context()
+	defer v.hide()
+	e, err := v.begin(ctx, v.evaluateRecorded)
 	if err != nil {
 		return err
 	}
-	rt, err := a.openParts(ctx, cmd, part, e, true)
+	rt, err := v.openParts(ctx, v.cmd, v.part, e, true)
 	if err != nil {
 		return err
 	}
-	defer a.closeParts(rt)
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}
-	if e, err = a.evaluateAgain(ctx, cmd, rt, file, eval, e); err != nil {
+	defer v.closeParts(rt)
+	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}
+	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return err
 	}
-	a.noteRecorded(e)
-	a.current().Doing("comparing with what is deployed in " + key.Namespace())
-	d, err := a.compare(ctx, rt, key, e, flags)
+	v.noteRecorded(e)
+	v.current().Doing("comparing with what is deployed in " + key.Namespace())
+	d, err := v.compare(ctx, rt, key, e)
 	if err != nil {
 		return err
 	}
-	a.hide()
-	if err := a.write(show.output, d, func() error { return ui.Diff(a.stdout, d) }); err != nil {
+	v.hide()
+	if err := v.write(v.show.output, d, func() error { return ui.Diff(v.stdout, d) }); err != nil {
 		return err
 	}
 	if detail && d.Changes() {
@@ -87,8 +67,8 @@ func (a *app) diff(cmd *cobra.Command, file string, eval evalFlags, part partFla
 }
 
 // compare returns what a run of the plan of e would change in the cluster.
-func (a *app) compare(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation, flags runFlags) (inspect.Diff, error) {
-	req := a.request(runtime.Deploy, key, flags)
+func (v *invocation) compare(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation) (inspect.Diff, error) {
+	req := v.request(runtime.Deploy, key, v.flags)
 	req.Plan = e.plan
 	steps, err := rt.Preview(ctx, req)
 	if err != nil {

@@ -74,7 +74,7 @@ Pipelinefile, and the disk, and says of each that is not well what to do about i
 func (a *app) survey(cmd *cobra.Command, env string) (watch.Surveyed, error) {
 	root, inputs, builds := a.workspace(), []plan.Input(nil), []plan.BuildSpec(nil)
 	if file, ok := a.nearest(); ok {
-		e, err := a.evaluate(cmd.Context(), cmd, file, evalFlags{env: env}, nil)
+		e, err := (&invocation{app: a, cmd: cmd, file: file, eval: evalFlags{env: env}}).evaluate(cmd.Context(), nil)
 		var wrong *interp.Error
 		switch {
 		case err == nil:

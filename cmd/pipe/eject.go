@@ -60,7 +60,8 @@ func (a *app) eject(cmd *cobra.Command, args []string, eval evalFlags, show show
 		return err
 	}
 	defer a.hide()
-	e, err := a.begin(cmd, file, eval, show, nil)
+	v := &invocation{app: a, cmd: cmd, file: file, eval: eval, show: show}
+	e, err := v.begin(cmd.Context(), v.evaluate)
 	if err != nil {
 		return err
 	}

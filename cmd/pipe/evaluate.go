@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-
-	"github.com/pipelinefile/pipe/interp"
-	"github.com/pipelinefile/pipe/plan"
 )
 
 // fileName is the name of a Pipelinefile that is looked for.
@@ -59,41 +55,4 @@ func (a *app) nearest() (file string, ok bool) {
 			return "", false
 		}
 	}
-}
-
-// An evaluation is a plan and the folder that its paths are below.
-type evaluation struct {
-	plan      *plan.Plan
-	workspace string
-	recorded  []string // parameters with the value that the environment has of them
-}
-
-// evaluate makes the plan of a Pipelinefile. What it prints is shown as it is
-// printed.
-func (a *app) evaluate(ctx context.Context, cmd *cobra.Command, file string, f evalFlags, printed func(plan.Pos, string)) (evaluation, error) {
-	return a.evaluateFor(ctx, cmd, file, f, plan.EnvironmentRef{Name: f.env, Kind: plan.KindEnvironment}, nil, printed)
-}
-
-// evaluateFor makes the plan of a Pipelinefile for an environment. What the
-// flags say goes before params.
-func (a *app) evaluateFor(ctx context.Context, cmd *cobra.Command, file string, f evalFlags, ref plan.EnvironmentRef, params map[string]string, printed func(plan.Pos, string)) (evaluation, error) {
-	given, err := a.parameters(cmd, f)
-	if err != nil {
-		return evaluation{}, err
-	}
-	params, recorded := below(params, given)
-	root, err := interp.Workspace(file)
-	if err != nil {
-		return evaluation{}, err
-	}
-	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: ref,
-		Params:      params,
-		Root:        root,
-		Cache:       a.moduleCache(),
-		Version:     version, // of a release, for require_version()
-		Trees:       f.trees,
-		Print:       printed,
-	})
-	return evaluation{p, root, recorded}, err
 }

@@ -56,7 +56,8 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 		return err
 	}
 	defer a.hide()
-	e, err := a.begin(cmd, file, eval, show, nil)
+	v := &invocation{app: a, cmd: cmd, file: file, eval: eval, show: show}
+	e, err := v.begin(cmd.Context(), v.evaluate)
 	if err != nil {
 		return err
 	}
@@ -69,9 +70,9 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 		return usagef(cmd, "%s has no service %q%s", e.plan.Pipeline.Name, service, didYouMean(service, names))
 	}
 	err = told.Reach(cmd.Context(), e.plan, func(ctx context.Context, name, value string) (*plan.Plan, error) {
-		other := eval
-		other.set = append(slices.Clone(eval.set), name+"="+value) // the last one wins
-		again, err := a.evaluate(ctx, cmd, file, other, nil)
+		other := *v
+		other.eval.set = append(slices.Clone(eval.set), name+"="+value) // the last one wins
+		again, err := other.evaluate(ctx, nil)
 		return again.plan, err
 	})
 	if err != nil {

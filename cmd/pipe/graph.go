@@ -7,10 +7,7 @@ import (
 )
 
 func (a *app) graphCmd() *cobra.Command {
-	var (
-		eval evalFlags
-		show showFlags
-	)
+	var v invocation
 	formats := append([]string{"json", "yaml"}, graph.Formats...)
 	cmd := &cobra.Command{
 		Use:   "graph [PIPELINEFILE]",
@@ -23,26 +20,20 @@ draw it themselves; svg is a picture, and needs no other program.`,
   pipe graph -o svg > pipeline.svg
   pipe graph -o mermaid --env staging --set replicas=2
   pipe graph examples/shop -o dot | dot -Tpng -o pipeline.png`,
-		Args:              oneFile,
-		ValidArgsFunction: completeFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := a.find(cmd, args)
-			if err != nil {
-				return err
-			}
-			defer a.hide()
-			e, err := a.begin(cmd, file, eval, show, nil)
-			if err != nil {
-				return err
-			}
-			a.hide()
-			g := graph.Of(e.plan)
-			return a.write(show.output, g, func() error { return graph.Write(a.stdout, g, graph.Format(show.output)) })
-		},
 	}
-	eval.add(cmd)
-	show.addProgress(cmd)
-	show.output = string(graph.Text)
-	choice(cmd, &show.output, "output", "o", formats, "draw it as `format`, on standard output, e.g. -o svg: "+list(formats))
+	a.onFile(cmd, &v, func(v *invocation) error {
+		defer a.hide()
+		e, err := v.begin(v.cmd.Context(), v.evaluate)
+		if err != nil {
+			return err
+		}
+		a.hide()
+		g := graph.Of(e.plan)
+		return a.write(v.show.output, g, func() error { return graph.Write(a.stdout, g, graph.Format(v.show.output)) })
+	})
+	v.eval.add(cmd)
+	v.show.addProgress(cmd)
+	v.show.output = string(graph.Text)
+	choice(cmd, &v.show.output, "output", "o", formats, "draw it as `format`, on standard output, e.g. -o svg: "+list(formats))
 	return cmd
 }

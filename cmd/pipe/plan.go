@@ -23,10 +23,7 @@ const patience = 3 * time.Second
 
 func (a *app) planCmd() *cobra.Command {
 	var (
-		eval   evalFlags
-		part   partFlags
-		show   showFlags
-		run    runFlags
+		v      invocation
 		detail bool
 		again  bool
 	)
@@ -51,33 +48,18 @@ Ctrl-C ends it. -o json writes a line for each evaluation: the plan, or
   pipe plan --detailed-exitcode --kubeconfig staging.conf || echo "status $?"
   pipe plan --watch
   pipe plan -o json | jq '.services[].name'`,
-		Args:              oneFile,
-		ValidArgsFunction: completeFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := a.find(cmd, args)
-			if err != nil {
-				return err
-			}
-			switch {
-			case again && detail:
-				return usagef(cmd, "--detailed-exitcode is for one plan, and --watch shows many: give one of them")
-			case again:
-				return a.planAgain(cmd, file, eval, part, show, run)
-			}
-			return a.plan(cmd, file, eval, part, show, run, detail)
-		},
 	}
-	eval.add(cmd)
-	run.addServices(cmd)
-	run.addForce(cmd)
-	run.addPrune(cmd)
-	run.addTakeOver(cmd)
-	part.add(cmd)
-	show.add(cmd)
-	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false,
-		"exit with status 2 if there is something to do, e.g. pipe plan --detailed-exitcode")
+	a.onFile(cmd, &v, func(v *invocation) error {
+		switch {
+		case again && detail:
+			return usagef(v.cmd, "--detailed-exitcode is for one plan, and --watch shows many: give one of them")
+		case again:
+			return v.planAgain()
+		}
+		return v.plan(detail)
+	})
+	v.addCompared(a, cmd, &detail)
 	addOnChange(cmd, &again, "show the plan")
-	a.completeNames(cmd, &eval, &part)
 	return cmd
 }
 
@@ -89,14 +71,14 @@ type prospect struct {
 	foreseen error // what will go wrong, as far as that is known already
 }
 
-func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool) error {
-	defer a.hide()
-	p, err := a.foresee(cmd.Context(), cmd, file, eval, part, show, flags, detail)
+func (v *invocation) plan(detail bool) error {
+	defer v.hide()
+	p, err := v.foresee(v.cmd.Context(), detail)
 	if err != nil {
 		return err
 	}
-	a.hide()
-	if err := a.write(show.output, p.plan, func() error { return ui.Plan(a.stdout, p.preview) }); err != nil {
+	v.hide()
+	if err := v.write(v.show.output, p.plan, func() error { return ui.Plan(v.stdout, p.preview) }); err != nil {
 		return err
 	}
 	if p.foreseen != nil {
@@ -110,69 +92,69 @@ func (a *app) plan(cmd *cobra.Command, file string, eval evalFlags, part partFla
 
 // planAgain shows a plan, and again whenever something that it is made of changes. An
 // error is shown and leaves the inputs of the last plan watched.
-func (a *app) planAgain(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
-	defer a.hide()
-	root, err := interp.Workspace(file)
+func (v *invocation) planAgain() error {
+	defer v.hide()
+	root, err := interp.Workspace(v.file)
 	if err != nil {
 		return err
 	}
-	eval.trees, show.since = &interp.Trees{}, a.now()
+	v.eval.trees, v.show.since = &interp.Trees{}, v.now()
 	var last reading
-	return a.onChange(cmd.Context(), root, func(ctx context.Context, changes []watch.Change) (reading, error) {
+	return v.onChange(v.cmd.Context(), root, func(ctx context.Context, changes []watch.Change) (reading, error) {
 		for _, c := range changes {
-			eval.trees.Changed(c.Paths)
+			v.eval.trees.Changed(c.Paths)
 		}
-		p, err := a.foresee(ctx, cmd, file, eval, part, show, flags, false, changes...)
-		a.hide()
+		p, err := v.foresee(ctx, false, changes...)
+		v.hide()
 		var wrong *interp.Error
 		var usage *usageError
 		switch {
 		case ctx.Err() != nil: // it is out of date
 			return last, nil
 		case errors.As(err, &wrong):
-			return reading{slices.Concat(last.inputs, wrong.Inputs), last.builds}, a.failed(show.output, err)
+			return reading{slices.Concat(last.inputs, wrong.Inputs), last.builds}, v.failed(v.show.output, err)
 		case err != nil && last.inputs == nil && errors.As(err, &usage):
 			return last, err
 		case err != nil:
-			return last, a.failed(show.output, err)
+			return last, v.failed(v.show.output, err)
 		}
 		is := p.plan
 		last = reading{is.Inputs, is.Builds}
-		err = a.stream(show.output, is, func() error { return ui.Plan(a.stdout, p.preview) })
+		err = v.stream(v.show.output, is, func() error { return ui.Plan(v.stdout, p.preview) })
 		if err == nil && p.foreseen != nil {
-			a.report(&runFailure{p.foreseen, is, p.key})
+			v.report(&runFailure{p.foreseen, is, p.key})
 		}
 		return last, err
 	})
 }
 
 // foresee evaluates a file, and asks what a run would do, if that is shown.
-func (a *app) foresee(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, detail bool, changes ...watch.Change) (*prospect, error) {
-	progress, err := a.progress(cmd, show)
+func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.Change) (*prospect, error) {
+	progress, err := v.progress(v.cmd, v.show)
 	if err != nil {
 		return nil, err
 	}
-	a.changed(changes)
-	progress.Doing("evaluating " + file)
-	e, err := a.evaluate(ctx, cmd, file, eval, a.printed(progress))
+	v.changed(changes)
+	progress.Doing("evaluating " + v.file)
+	e, err := v.evaluate(ctx, v.printed(progress))
 	var wrong *interp.Error
 	if errors.As(err, &wrong) && len(wrong.Missing) > 0 {
-		asking, stop := patiently(ctx, part)
-		e, err = a.withRecorded(asking, cmd, file, eval, part, wrong)
+		asking, stop := patiently(ctx, v.part)
+		e, err = v.withRecorded(asking, wrong)
 		stop()
 	}
 	if err == nil {
-		err = checkServices(cmd, e.plan, flags.services)
+		err = checkServices(v.cmd, e.plan, v.flags.services)
 	}
 	if err != nil {
 		return nil, err
 	}
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}
+	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}
 	p := &prospect{plan: e.plan, preview: ui.Preview{Plan: e.plan, Namespace: key.Namespace()}, key: key}
-	if show.output != "text" && !detail {
+	if v.show.output != "text" && !detail {
 		return p, nil
 	}
-	is, steps, err := a.preview(ctx, cmd, file, &e, eval, key, part, flags)
+	is, steps, err := v.preview(ctx, &e, key)
 	p.plan, p.preview.Plan, p.preview.Recorded = e.plan, e.plan, e.recorded
 	if is != nil {
 		p.preview.Plan, p.preview.Overridden = is, inspect.Overridden(e.plan, is)
@@ -205,16 +187,16 @@ func patiently(ctx context.Context, part partFlags) (context.Context, context.Ca
 
 // preview asks what a run would do. The plan is that of e as the environment has
 // it; nil: that is not known.
-func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *evaluation, eval evalFlags, key runtime.EnvironmentKey, part partFlags, flags runFlags) (*plan.Plan, []runtime.Step, error) {
-	a.current().Doing("looking at what is deployed in " + key.Namespace())
-	opening, stop := patiently(ctx, part)
-	rt, err := a.openParts(opening, cmd, part, *e, true)
+func (v *invocation) preview(ctx context.Context, e *evaluation, key runtime.EnvironmentKey) (*plan.Plan, []runtime.Step, error) {
+	v.current().Doing("looking at what is deployed in " + key.Namespace())
+	opening, stop := patiently(ctx, v.part)
+	rt, err := v.openParts(opening, v.cmd, v.part, *e, true)
 	stop()
 	if err != nil {
 		return nil, nil, err
 	}
-	defer a.closeParts(rt)
-	again, err := a.evaluateAgain(ctx, cmd, rt, file, eval, *e)
+	defer v.closeParts(rt)
+	again, err := v.evaluateAgain(ctx, rt, *e)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -223,7 +205,7 @@ func (a *app) preview(ctx context.Context, cmd *cobra.Command, file string, e *e
 	if err != nil {
 		return nil, nil, err
 	}
-	req := a.request(runtime.Deploy, key, flags)
+	req := v.request(runtime.Deploy, key, v.flags)
 	req.Plan = e.plan
 	steps, err := rt.Preview(ctx, req)
 	return is, steps, err

@@ -15,45 +15,31 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// beginIn is begin for an environment that may be there already: a parameter
-// that has no default and is given no value has that of the environment's last
-// plan.
-func (a *app) beginIn(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, services []string) (evaluation, error) {
-	view, err := a.progress(cmd, show)
-	if err != nil {
-		return evaluation{}, err
-	}
-	view.Doing("evaluating " + file)
-	e, err := a.evaluateRecorded(ctx, cmd, file, eval, part, a.printed(view))
-	if err != nil {
-		return e, err
-	}
-	return e, checkServices(cmd, e.plan, services)
-}
-
-// evaluateRecorded is evaluate for an environment that may be there already.
-func (a *app) evaluateRecorded(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, printed func(plan.Pos, string)) (evaluation, error) {
-	e, err := a.evaluate(ctx, cmd, file, eval, printed)
+// evaluateRecorded is evaluate for an environment that may be there already: a
+// parameter that has no default and is given no value has that of the environment's
+// last plan.
+func (v *invocation) evaluateRecorded(ctx context.Context, printed func(plan.Pos, string)) (evaluation, error) {
+	e, err := v.evaluate(ctx, printed)
 	var wrong *interp.Error
 	if !errors.As(err, &wrong) || len(wrong.Missing) == 0 {
 		return e, err
 	}
-	return a.withRecorded(ctx, cmd, file, eval, part, wrong)
+	return v.withRecorded(ctx, wrong)
 }
 
 // withRecorded evaluates a file with the parameters that the environment has of
 // those that are missing. If it has not all of them, or cannot be asked, the error
 // is the one that there was.
-func (a *app) withRecorded(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, wrong *interp.Error) (evaluation, error) {
-	given, err := a.parameters(cmd, eval)
+func (v *invocation) withRecorded(ctx context.Context, wrong *interp.Error) (evaluation, error) {
+	given, err := v.parameters(v.cmd, v.eval)
 	if err != nil {
 		return evaluation{}, err
 	}
-	pipeline, err := a.pipelineOf(ctx, file, eval.env, given)
+	pipeline, err := v.pipelineOf(ctx, v.file, v.eval.env, given)
 	if err != nil {
 		return evaluation{}, wrong
 	}
-	env, err := a.recordOf(ctx, cmd, part, runtime.EnvironmentKey{Pipeline: pipeline, Name: eval.env})
+	env, err := v.recordOf(ctx, v.cmd, v.part, runtime.EnvironmentKey{Pipeline: pipeline, Name: v.eval.env})
 	var damaged *runtime.DamagedError
 	if errors.As(err, &damaged) {
 		return evaluation{}, err
@@ -70,7 +56,7 @@ func (a *app) withRecorded(ctx context.Context, cmd *cobra.Command, file string,
 			}
 			taken[name] = value
 		}
-		e, err := a.evaluateFor(ctx, cmd, file, eval, env.Ref(), taken, nil)
+		e, err := v.evaluateFor(ctx, env.Ref(), taken, nil)
 		if !errors.As(err, &wrong) || len(wrong.Missing) == 0 { // a parameter may depend on another one
 			return e, err
 		}

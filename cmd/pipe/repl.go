@@ -48,7 +48,7 @@ func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
 		if file, err = a.find(cmd, args); err != nil {
 			return err
 		}
-		if _, err = a.evaluate(ctx, cmd, file, eval, nil); err != nil {
+		if _, err = (&invocation{app: a, cmd: cmd, file: file, eval: eval}).evaluate(ctx, nil); err != nil {
 			return err
 		}
 		text, err := interp.ReadSource(file)

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -20,10 +18,7 @@ import (
 
 func (a *app) runCmd() *cobra.Command {
 	var (
-		eval evalFlags
-		part partFlags
-		show showFlags
-		run  runFlags
+		v    invocation
 		live watchFlags
 	)
 	cmd := &cobra.Command{
@@ -46,41 +41,35 @@ charge. Ctrl-C ends it and leaves everything running.`,
   pipe run --service api --service web --force
   pipe run --keep-going --on-failure keep --progress plain
   pipe run --buildkit tcp://builder:1234 --kubeconfig staging.conf -o json --progress json`,
-		Args:              oneFile,
-		ValidArgsFunction: completeFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := a.find(cmd, args)
-			if err != nil {
-				return err
-			}
-			if err := live.unused(cmd); err != nil {
-				return err
-			}
-			if live.on {
-				return a.watch(cmd.Context(), cmd, file, eval, part, show, run, live)
-			}
-			return a.run(cmd, file, eval, part, show, run)
-		},
 	}
-	eval.add(cmd)
-	run.add(cmd)
+	a.onFile(cmd, &v, func(v *invocation) error {
+		if err := live.unused(v.cmd); err != nil {
+			return err
+		}
+		if live.on {
+			return v.watch(live)
+		}
+		return v.run()
+	})
+	v.eval.add(cmd)
+	v.flags.add(cmd)
 	cmd.Flags().Lookup("timeout").Usage = "end the run, or with --watch each of its runs, after this `time`, e.g. --timeout 30m (default: 0, no limit)"
-	part.add(cmd)
-	show.add(cmd)
+	v.part.add(cmd)
+	v.show.add(cmd)
 	live.add(cmd)
-	a.completeNames(cmd, &eval, &part)
+	a.completeNames(cmd, &v.eval, &v.part)
 	return cmd
 }
 
 // run evaluates a file and deploys its plan.
-func (a *app) run(cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
-	defer a.hide()
-	e, err := a.beginIn(cmd.Context(), cmd, file, eval, part, show, flags.services)
+func (v *invocation) run() error {
+	defer v.hide()
+	e, err := v.begin(v.cmd.Context(), v.evaluateRecorded)
 	if err != nil {
 		return err
 	}
-	a.warn(e.plan.Warnings...)
-	return a.deploy(cmd.Context(), cmd, file, e, eval, part, show, flags)
+	v.warn(e.plan.Warnings...)
+	return v.deploy(v.cmd.Context(), e)
 }
 
 // warn shows warnings of a plan.
@@ -90,56 +79,21 @@ func (a *app) warn(list ...plan.Diagnostic) {
 	}
 }
 
-// begin starts showing progress, evaluates a file, and checks the names of
-// services that are given for it.
-func (a *app) begin(cmd *cobra.Command, file string, eval evalFlags, show showFlags, services []string) (evaluation, error) {
-	view, err := a.progress(cmd, show)
-	if err != nil {
-		return evaluation{}, err
-	}
-	view.Doing("evaluating " + file)
-	e, err := a.evaluate(cmd.Context(), cmd, file, eval, a.printed(view))
-	if err != nil {
-		return evaluation{}, err
-	}
-	return e, checkServices(cmd, e.plan, services)
-}
-
 // deploy carries a plan out and shows how that went.
-func (a *app) deploy(ctx context.Context, cmd *cobra.Command, file string, e evaluation, eval evalFlags, part partFlags, show showFlags, flags runFlags) error {
-	rt, err := a.openParts(ctx, cmd, part, e, false)
+func (v *invocation) deploy(ctx context.Context, e evaluation) error {
+	rt, err := v.openParts(ctx, v.cmd, v.part, e, false)
 	if err != nil {
 		return err
 	}
-	defer a.closeParts(rt)
-	if e, err = a.evaluateAgain(ctx, cmd, rt, file, eval, e); err != nil {
+	defer v.closeParts(rt)
+	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return err
 	}
-	a.noteRecorded(e)
-	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
+	v.noteRecorded(e)
+	req := v.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}, v.flags)
 	req.Plan = e.plan
 	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
-	return a.carryOut(ctx, rt, req, e.plan, show)
-}
-
-// evaluateAgain evaluates a file for a clone or a preview: as one, and with the
-// parameters of its last plan, at first those of its source, unless the flags
-// give others (E2). What it prints was shown. Of any other environment e is what it is.
-func (a *app) evaluateAgain(ctx context.Context, cmd *cobra.Command, rt *local.Runtime, file string, eval evalFlags, e evaluation) (evaluation, error) {
-	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env})
-	switch {
-	case errors.Is(err, runtime.ErrNotFound):
-		return e, nil
-	case err != nil:
-		return e, err
-	case env.Source == "":
-		return e, nil
-	}
-	params := env.Params()
-	maps.DeleteFunc(params, func(name, _ string) bool { // the file does not have it any more
-		return !slices.ContainsFunc(e.plan.Params, func(p plan.Param) bool { return p.Name == name })
-	})
-	return a.evaluateFor(ctx, cmd, file, eval, env.Ref(), params, nil)
+	return v.carryOut(ctx, rt, req, e.plan, v.show)
 }
 
 // effective returns the plan of an evaluation as the environment has it, with its

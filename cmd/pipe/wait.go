@@ -69,7 +69,7 @@ that the result is about.`,
 			var err error
 			if fresh {
 				eval.env = args[0]
-				result, err = a.waitFresh(ctx, cmd, eval, part)
+				result, err = (&invocation{app: a, cmd: cmd, eval: eval, part: part}).waitFresh(ctx)
 			} else {
 				result, err = a.waitSettled(ctx, cmd, args[0], env, part)
 			}
@@ -145,11 +145,12 @@ func (s *settled) take(r runtime.RunRecord) {
 
 // waitFresh waits for a result about the files as they are, also if they change
 // meanwhile.
-func (a *app) waitFresh(ctx context.Context, cmd *cobra.Command, eval evalFlags, part partFlags) (settled, error) {
-	file, ok := a.nearest()
+func (v *invocation) waitFresh(ctx context.Context) (settled, error) {
+	file, ok := v.nearest()
 	if !ok {
-		return settled{}, usagef(cmd, "--fresh is about the Pipelinefile here or in a folder above, and there is none")
+		return settled{}, usagef(v.cmd, "--fresh is about the Pipelinefile here or in a folder above, and there is none")
 	}
+	v.file = file
 	root, err := interp.Workspace(file)
 	if err != nil {
 		return settled{}, err
@@ -160,7 +161,7 @@ func (a *app) waitFresh(ctx context.Context, cmd *cobra.Command, eval evalFlags,
 	}
 	defer func() { _ = files.Close() }() // nothing was written
 	for {
-		result, again, err := a.waitFor(ctx, cmd, file, eval, part, files)
+		result, again, err := v.waitFor(ctx, files)
 		if err != nil || !again {
 			return result, err
 		}
@@ -169,31 +170,31 @@ func (a *app) waitFresh(ctx context.Context, cmd *cobra.Command, eval evalFlags,
 
 // waitFor waits for a result about the files as they are now; again says that they
 // have changed before there was one.
-func (a *app) waitFor(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, files *watch.Files) (result settled, again bool, err error) {
-	a.current().Doing("evaluating " + file)
-	e, err := a.evaluateRecorded(ctx, cmd, file, eval, part, nil)
+func (v *invocation) waitFor(ctx context.Context, files *watch.Files) (result settled, again bool, err error) {
+	v.current().Doing("evaluating " + v.file)
+	e, err := v.evaluateRecorded(ctx, nil)
 	if err != nil {
 		return settled{}, false, err // a wrong file is a result, and a new one
 	}
 	if err := files.Set(e.plan.Inputs, e.plan.Builds); err != nil {
 		return settled{}, false, err
 	}
-	rt, err := a.openParts(ctx, cmd, part, e, true)
+	rt, err := v.openParts(ctx, v.cmd, v.part, e, true)
 	if err != nil {
 		return settled{}, false, err
 	}
-	defer a.closeParts(rt)
-	if e, err = a.evaluateAgain(ctx, cmd, rt, file, eval, e); err != nil {
+	defer v.closeParts(rt)
+	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return settled{}, false, err
 	}
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}
+	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}
 	req := runtime.Request{Action: runtime.Deploy, Environment: key, Plan: e.plan}
 	inputs, err := rt.Inputs(ctx, req)
 	if err != nil {
 		return settled{}, false, err
 	}
 	result = settled{Pipeline: key.Pipeline, Environment: key.Name, Inputs: inputs}
-	a.current().Doing("waiting for a result about these files")
+	v.current().Doing("waiting for a result about these files")
 	idle := time.Now()
 	for {
 		busy, found, err := about(ctx, &rt.Runtime, req, &result)
@@ -204,7 +205,7 @@ func (a *app) waitFor(ctx context.Context, cmd *cobra.Command, file string, eval
 			idle = time.Now()
 		} else if time.Since(idle) > idleAfter {
 			idle = time.Now()
-			a.note(fmt.Sprintf("no run goes on in %s, and it is not deployed as these files say: \"pipe run --env %s\" would deploy them", key.Namespace(), key.Name))
+			v.note(fmt.Sprintf("no run goes on in %s, and it is not deployed as these files say: \"pipe run --env %s\" would deploy them", key.Namespace(), key.Name))
 		}
 		select {
 		case <-files.Changes():

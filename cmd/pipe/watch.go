@@ -58,13 +58,7 @@ func (f *watchFlags) unused(cmd *cobra.Command) error {
 
 // A watcher is `pipe run --watch`: what it evaluates and for what.
 type watcher struct {
-	app   *app
-	cmd   *cobra.Command
-	file  string
-	eval  evalFlags
-	part  partFlags
-	show  showFlags
-	flags runFlags
+	invocation
 
 	view     ui.View
 	mode     ui.Mode
@@ -86,12 +80,13 @@ type watcher struct {
 
 // watch evaluates and deploys whenever something changes, until it is interrupted
 // or the user quits.
-func (a *app) watch(ctx context.Context, cmd *cobra.Command, file string, eval evalFlags, part partFlags, show showFlags, flags runFlags, live watchFlags) error {
-	defer a.hide()
-	eval.trees = &interp.Trees{}
-	w := &watcher{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show, flags: flags,
-		commands: make(chan watch.Command, 16), ref: plan.EnvironmentRef{Name: eval.env, Kind: plan.KindEnvironment}}
-	ctx, w.quit = context.WithCancelCause(ctx)
+func (v *invocation) watch(live watchFlags) error {
+	defer v.hide()
+	v.eval.trees = &interp.Trees{}
+	w := &watcher{invocation: *v,
+		commands: make(chan watch.Command, 16), ref: plan.EnvironmentRef{Name: v.eval.env, Kind: plan.KindEnvironment}}
+	ctx, quit := context.WithCancelCause(v.cmd.Context())
+	w.quit = quit
 	defer w.quit(nil)
 	if err := w.open(ctx); err != nil {
 		return err
@@ -178,7 +173,7 @@ func (w *watcher) first(ctx context.Context) (evaluation, error) {
 	var files *watch.Files
 	for {
 		w.view.Doing("evaluating " + w.file)
-		e, err := w.app.evaluateRecorded(ctx, w.cmd, w.file, w.eval, w.part, w.app.printed(w.view))
+		e, err := w.evaluateRecorded(ctx, w.app.printed(w.view))
 		var wrong *interp.Error
 		if !errors.As(err, &wrong) {
 			if files != nil {
@@ -299,7 +294,7 @@ func (w *watcher) again(ctx context.Context) (evaluation, error) {
 	}
 	print := w.app.printed(w.view)
 	for {
-		e, err := w.app.evaluateFor(ctx, w.cmd, w.file, w.eval, w.ref, params, print)
+		e, err := w.evaluateFor(ctx, w.ref, params, print)
 		var wrong *interp.Error
 		if !errors.As(err, &wrong) || len(wrong.Missing) == 0 {
 			return e, err

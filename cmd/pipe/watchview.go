@@ -84,7 +84,7 @@ func (w *watcher) diff(ctx context.Context) (string, error) {
 	if now == nil {
 		return "", errors.New("nothing is deployed yet")
 	}
-	d, err := w.app.compare(ctx, now.rt, now.key, now.evaluation, w.flags)
+	d, err := w.compare(ctx, now.rt, now.key, now.evaluation)
 	if err != nil {
 		return "", err
 	}

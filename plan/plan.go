@@ -183,7 +183,7 @@ type Source struct {
 // A Chart refers to the Helm chart that a service names with chart= (D1).
 type Chart struct {
 	Ref         string   `json:"ref"`                    // a directory or .tgz in the workspace, oci://…, or a name in Repo
-	Version     string   `json:"version,omitempty"`      // empty: the newest; not used for a chart in the workspace
+	Version     string   `json:"version,omitempty"`      // empty: the newest; a chart in the workspace contains its own
 	Repo        string   `json:"repo,omitempty"`         // URL of a chart repository
 	ValuesFiles []string `json:"values_files,omitempty"` // paths relative to the workspace's root
 	Pos         Pos      `json:"pos"`                    // of the call of chart()

@@ -93,7 +93,7 @@ func (e *Environment) Apply(p *plan.Plan) (*plan.Plan, error) {
 		s.Stage, s.Placed = o.Stage, plan.Placement{By: plan.ByOverride}
 	}
 	if len(gone) > 0 {
-		return nil, fmt.Errorf("environment %s moves %s, but pipeline %s no longer has that stage; move the service again with pipe move", e.Key.Name, strings.Join(gone, ", "), p.Pipeline.Name)
+		return nil, fmt.Errorf("environment %s moves %s, which pipeline %s no longer has; use pipe move again", e.Key.Name, strings.Join(gone, ", "), p.Pipeline.Name)
 	}
 	slices.SortStableFunc(out.Services, func(a, b plan.Service) int { return order[a.Stage] - order[b.Stage] })
 	return &out, nil

@@ -116,9 +116,9 @@ func (h *helmfile) stages(releases []map[string]any, ids map[string]*service) {
 			if other == nil {
 				other = ids[parts[len(parts)-1]]
 			}
-			switch {
-			case other == s:
-			case other == nil:
+			switch other {
+			case s:
+			case nil:
 				s.note("it needs %s, which the file does not have.", quoted(h.shown(n)))
 			default:
 				needs[s] = append(needs[s], other)

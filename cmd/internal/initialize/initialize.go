@@ -67,7 +67,7 @@ func Make(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // it was only read
 	f := &files{root: root}
 	from, also := ".", []string(nil)
 	if o.From != "" {

@@ -109,7 +109,7 @@ func (w *writer) name(p *project) {
 
 // identifier reports whether a text is a name and no keyword.
 func identifier(name string) bool {
-	e, err := syntax.ParseExpr("", name, 0)
+	e, err := new(syntax.FileOptions).ParseExpr("", name, 0)
 	_, ok := e.(*syntax.Ident)
 	return err == nil && ok
 }

@@ -15,8 +15,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("changed meanwhile")
 	ErrTimeout  = errors.New("timed out") // exit status 5 (C2)
-	// ErrNoAccess means that something may exist, but cannot be read with the
-	// credentials of pipe. A cluster may have others.
+	// ErrNoAccess means that something may exist, but cannot be read or
+	// written with the credentials of pipe. For an image a cluster may have others.
 	ErrNoAccess = errors.New("no access")
 	// ErrUnreachable means that a server did not respond.
 	ErrUnreachable = errors.New("unreachable")
@@ -172,7 +172,9 @@ type Deployed struct {
 
 // A ReleaseError is a release that did not become ready, with the evidence (A8).
 type ReleaseError struct {
-	Release    string
+	Release string
+	// Cause is the kind of what is wrong; empty if that is not known.
+	Cause      ReleaseCause
 	Err        error    // the cause in one sentence
 	Evidence   []string // the state of pods, their last events, their last log lines, ready to show
 	RolledBack int      // revision that was gone back to; 0: none
@@ -182,6 +184,25 @@ type ReleaseError struct {
 	// Unbound are the volume claims that keep pods of the release from getting a node.
 	Unbound []UnboundClaim
 }
+
+// A ReleaseCause is the kind of what keeps a release from being ready. Who shows a
+// failure chooses by it what to do next.
+type ReleaseCause string
+
+// The causes of failed releases.
+const (
+	CauseImage   ReleaseCause = "image"         // a node cannot pull an image
+	CauseCrash   ReleaseCause = "crash"         // a container ends with an error
+	CauseMemory  ReleaseCause = "memory"        // a container takes more memory than its limit
+	CauseCommand ReleaseCause = "command"       // an image does not say what to run
+	CauseNode    ReleaseCause = "unschedulable" // no node takes a pod
+	CauseClaim   ReleaseCause = "claim"         // a volume claim is not bound, see ReleaseError.Unbound
+	CauseRights  ReleaseCause = "rights"        // pipe lacks a right in the cluster
+	CauseQuota   ReleaseCause = "quota"         // a quota of the namespace is used up
+	CauseObject  ReleaseCause = "object"        // the cluster does not accept an object or a pod
+	CauseHook    ReleaseCause = "hook"          // a hook of the chart fails
+	CauseHealth  ReleaseCause = "health"        // containers run and are not ready in time
+)
 
 // An UnboundClaim is a PersistentVolumeClaim without a volume.
 type UnboundClaim struct {
@@ -202,6 +223,19 @@ type Checked struct {
 	// Objects are all that it has, as RefusedChange.Object names them.
 	Objects []string
 }
+
+// A ChartError says that a release cannot be made of its chart and values. Nothing was
+// deployed.
+type ChartError struct {
+	Err error
+	// Kind is the kind of an object that the cluster does not know; empty if that is
+	// not what is wrong.
+	Kind string
+}
+
+func (e *ChartError) Error() string { return e.Err.Error() }
+
+func (e *ChartError) Unwrap() error { return e.Err }
 
 // A RefusedError lists the changes of a release that the cluster would refuse.
 type RefusedError struct {

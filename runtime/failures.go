@@ -7,9 +7,20 @@ import (
 )
 
 // A RunError lists the services that failed, in the order of the plan.
-type RunError struct{ Failed []ServiceRecord }
+type RunError struct {
+	Failed []ServiceRecord
+	// Cause is what was wrong with the run as a whole; nil: nothing.
+	Cause error
+}
 
 func (e *RunError) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("%v; %s", e.Cause, e.services())
+	}
+	return e.services()
+}
+
+func (e *RunError) services() string {
 	names := make([]string, len(e.Failed))
 	for i, f := range e.Failed {
 		names[i] = f.Service
@@ -23,9 +34,12 @@ func (e *RunError) Error() string {
 	return fmt.Sprintf("%d services failed: %s", len(names), strings.Join(names, ", "))
 }
 
-// Unwrap returns the errors of the services.
+// Unwrap returns what was wrong with the run and the errors of the services.
 func (e *RunError) Unwrap() []error {
 	var errs []error
+	if e.Cause != nil {
+		errs = append(errs, e.Cause)
+	}
 	for _, f := range e.Failed {
 		if f.Err != nil {
 			errs = append(errs, f.Err)

@@ -70,7 +70,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 		}
 	}
 	if len(failed) > 0 {
-		return steps, &RunError{failed}
+		return steps, &RunError{Failed: failed}
 	}
 	return steps, nil
 }

@@ -181,6 +181,24 @@ func (e *redactedError) As(target any) bool {
 		r.Evidence, r.Err = redactLines(r.Evidence, e.hide), redactError(r.Err, e.hide)
 		*target = &r
 		return true
+	case **ChartError:
+		c := **target
+		c.Err = redactError(c.Err, e.hide)
+		*target = &c
+		return true
+	case **RunError:
+		r := **target
+		r.Failed, r.Cause = slices.Clone(r.Failed), redactError(r.Cause, e.hide)
+		for i := range r.Failed {
+			redactService(&r.Failed[i], e.hide)
+		}
+		*target = &r
+		return true
+	case *adviser:
+		advice := (*target).Advice()
+		advice.Do = e.hide(advice.Do)
+		*target = &advisedError{redactError(*target, e.hide), advice}
+		return true
 	case **SecretsError:
 		s := **target
 		s.Missing, s.Err = slices.Clone(s.Missing), redactError(s.Err, e.hide)

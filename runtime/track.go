@@ -267,17 +267,13 @@ func (t *tracker) outcome(cause error) error {
 			busy = append(busy, what)
 		}
 	}
-	var err error
-	if len(failed) > 0 {
-		err = &RunError{failed}
-	}
-	switch {
-	case cause == nil:
-		return err
-	case errors.Is(cause, ErrTimeout) && len(busy) > 0:
+	if cause != nil && errors.Is(cause, ErrTimeout) && len(busy) > 0 {
 		cause = fmt.Errorf("%w, while at work on %s", cause, some(busy, 5))
 	}
-	return join(cause, err)
+	if len(failed) == 0 {
+		return cause
+	}
+	return &RunError{failed, cause}
 }
 
 // join returns an error that combines both in one line; either may be nil.

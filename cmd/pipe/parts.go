@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pipelinefile/pipe/cmd/internal/doctor"
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -40,7 +40,7 @@ func (a *app) openWarm(ctx context.Context, cmd *cobra.Command, f partFlags, e e
 func (a *app) openWith(ctx context.Context, cmd *cobra.Command, opts local.Options) (*local.Runtime, error) {
 	var wrong *local.UnavailableError
 	if errors.As(opts.Check(), &wrong) {
-		return nil, usagef(cmd, "%w; %s", wrong, doctor.Next(wrong))
+		return nil, usagef(cmd, "%w; %s", wrong, ui.Advice(wrong.Advice()))
 	}
 	return a.open(ctx, opts)
 }

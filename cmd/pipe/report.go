@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 
-	"github.com/pipelinefile/pipe/cmd/internal/doctor"
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/runtime"
@@ -54,7 +55,7 @@ func explain(w io.Writer, err error, color bool) {
 	case errors.As(err, &locked):
 		say(w, err, "wait for it with --wait-lock")
 	case errors.As(err, &unavailable):
-		say(w, err, doctor.Next(unavailable))
+		say(w, err, ui.Advice(unavailable.Advice()))
 	default:
 		say(w, err, advice(err))
 	}
@@ -73,9 +74,9 @@ func say(w io.Writer, err error, next string) {
 func explainServices(w io.Writer, run *runFailure, failed *runtime.RunError, color bool) {
 	// It fails only if w does.
 	_ = ui.Failures(w, run.plan, run.key.Namespace(), failed.Failed, color)
-	if whole, ok := strings.CutSuffix(run.Error(), "; "+failed.Error()); ok {
+	if failed.Cause != nil {
 		fmt.Fprintf(w, "\n")
-		say(w, errors.New(whole), advice(run.error))
+		say(w, failed.Cause, advice(failed.Cause))
 	}
 }
 
@@ -88,7 +89,9 @@ func advice(err error) string {
 	var taken *reach.TakenError
 	var owned *runtime.OwnedError
 	var elsewhere *runtime.ElsewhereError
-	text := strings.ToLower(err.Error())
+	var dns *net.DNSError
+	var network *net.OpError
+	known, advised := runtime.AdviceOf(err)
 	switch {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
 		return "run again to go on: nothing is half done, and what is done is not done twice"
@@ -106,15 +109,17 @@ func advice(err error) string {
 		return "end the program that has the port, or forward another local port, as in: pipe forward ENV SERVICE:PORT=LOCAL"
 	case adviceOnPods(err) != "":
 		return adviceOnPods(err)
-	case strings.Contains(text, "no space left on device"):
+	case advised:
+		return ui.Advice(known)
+	case errors.Is(err, syscall.ENOSPC):
 		return "make room on the disk and run again"
 	case errors.Is(err, runtime.ErrTimeout):
 		return "give it more time with --timeout, or look at what it waited for"
 	case errors.Is(err, runtime.ErrLeaseLost):
 		return "run again: another run may have taken the environment over, or the cluster was out of reach"
-	case strings.Contains(text, "forbidden"):
+	case errors.Is(err, runtime.ErrNoAccess):
 		return "use a kubeconfig or a --context with more rights"
-	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such host"), strings.Contains(text, "i/o timeout"):
+	case errors.As(err, &dns), errors.As(err, &network):
 		return "check that the server runs and can be reached from here"
 	}
 	return ""

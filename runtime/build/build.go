@@ -19,7 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"io/fs"
 	"sync"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -170,7 +170,11 @@ func errChanged(spec plan.BuildSpec, file string) error {
 
 // problem returns an error about a declaration in a Pipelinefile, with its position.
 func problem(spec plan.BuildSpec, err error, next string) error {
-	text := strings.TrimPrefix(err.Error(), "lstat ")
+	text := err.Error()
+	var at *fs.PathError
+	if errors.As(err, &at) && at.Error() == text { // without the name of the system call
+		text = at.Path + ": " + at.Err.Error()
+	}
 	if next != "" {
 		text += ": " + next
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -29,15 +30,30 @@ func explain(err error, j job, p *progress) error {
 		b.Err = &cause{exitText(exit, b.Log), err}
 		return b
 	case strings.Contains(text, "no space left on device"):
-		return &cause{fmt.Sprintf("build %s: the disk of the builder is full (%s): free some space there", j.spec.ID, text), err}
+		full := &cause{fmt.Sprintf("build %s: the disk of the builder is full (%s): free some space there", j.spec.ID, text), err}
+		return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of the builder and run again"})
 	}
-	if host, why, ok := pushed(text, j.ref); ok {
-		return &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), err}
+	if host, why, away, ok := pushed(text, j.ref); ok {
+		failed := &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), err}
+		switch {
+		case away:
+			return runtime.Advise(failed, runtime.Advice{Do: "run again when it can be reached"})
+		case noRoom(why):
+			return runtime.Advise(failed, runtime.Advice{Do: "make room on the disk of the registry and run again"})
+		}
+		return failed
 	}
 	if j.src.url != "" && strings.Contains(text, "git stderr:") {
-		return problem(j.spec, fmt.Errorf("fetch %s of %s: %s", j.src.commit, redact.URLs(j.src.url), git.Complaint(text, err)), "")
+		return ofGit(problem(j.spec, fmt.Errorf("fetch %s of %s: %s", j.src.commit, redact.URLs(j.src.url), git.Complaint(text, err)), ""))
 	}
-	said := &cause{sourceText(text), err}
+	words, advice := sourceText(text)
+	said := &cause{words, err}
+	advised := func(err error) error {
+		if advice == "" {
+			return err
+		}
+		return runtime.Advise(err, runtime.Advice{Do: advice})
+	}
 	switch {
 	case strings.HasPrefix(text, "failed to read dockerfile: "):
 		said.text = fmt.Sprintf("there is no Dockerfile %s in %s of %s", path.Join(j.spec.Source.Path, j.spec.Dockerfile), j.src.commit, redact.URLs(j.src.url))
@@ -46,11 +62,11 @@ func explain(err error, j job, p *progress) error {
 		// Such as a registry that does not answer: not what is built is wrong.
 		b := j.buildError(err, p, said)
 		if b.Step != "" {
-			return &cause{fmt.Sprintf("%s: %s: %s", b.Pos, b.Step, said.text), err}
+			return advised(&cause{fmt.Sprintf("%s: %s: %s", b.Pos, b.Step, said.text), err})
 		}
-		return said
+		return advised(said)
 	case len(errdefs.Sources(err)) > 0, errors.As(err, &frontend):
-		return j.buildError(err, p, said)
+		return advised(j.buildError(err, p, said))
 	}
 	return &cause{fmt.Sprintf("build %s: %s", j.spec.ID, said.text), err}
 }
@@ -141,39 +157,48 @@ var (
 	request    = regexp.MustCompile(`^failed to do request: \w+ "[^"]*": `)
 )
 
-// sourceText says in plain words what is wrong with what is built.
-func sourceText(text string) string {
+// sourceText says in plain words what is wrong with what is built, and what to do if
+// that is not to correct the Dockerfile alone.
+func sourceText(text string) (words, advice string) {
 	text = parseError.ReplaceAllString(text, "")
 	if m := checksum.FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("%s is not there: it is not in the build context, or a line of .dockerignore leaves it out", m[1])
+		return fmt.Sprintf("%s is not there: it is not in the build context, or a line of .dockerignore leaves it out", m[1]), ""
 	}
 	if m := noTarget.FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("the Dockerfile has no stage %s, which target= of dockerfile() names", m[1])
+		return fmt.Sprintf("the Dockerfile has no stage %s, which target= of dockerfile() names", m[1]), ""
 	}
 	m := metadata.FindStringSubmatch(text)
 	if m == nil {
-		return text
+		return text, ""
 	}
 	image, why := m[1], strings.TrimPrefix(m[2], m[1]+": ")
 	if why == "not found" {
-		return fmt.Sprintf("there is no image %s: check its name and tag", image)
+		return fmt.Sprintf("there is no image %s: check its name and tag", image), ""
 	}
 	host, _, _ := strings.Cut(image, "/")
-	return fmt.Sprintf("the image %s cannot be had: %s%s", image, why, accessHint(why, host))
+	return fmt.Sprintf("the image %s cannot be pulled: %s%s", image, why, accessHint(why, host)),
+		"correct the name of that image, or run again when its registry can be reached"
 }
 
-// pushed says whether text is about the push, to which registry and why.
-func pushed(text, ref string) (host, why string, ok bool) {
+// pushed says whether text is about the push, to which registry and why; away says that
+// the registry did not answer.
+func pushed(text, ref string) (host, why string, away, ok bool) {
 	m := pushError.FindStringSubmatch(text)
 	if m == nil {
-		return "", "", false
+		return "", "", false, false
 	}
 	host, _, _ = strings.Cut(ref, "/")
 	why = request.ReplaceAllString(m[2], "")
-	if why != m[2] { // it is the network, and not the registry that says so
+	if away = why != m[2]; away { // it is the network, and not the registry that says so
 		why = fmt.Sprintf("registry %s cannot be reached: %s: check that it runs, and its address", host, why)
 	}
-	return host, why, true
+	return host, why, away, true
+}
+
+// noRoom reports whether a registry refuses a push because its disk is full. BuildKit
+// passes on only the words of its answer.
+func noRoom(why string) bool {
+	return slices.ContainsFunc([]string{"no space left", "is full", "disk full", "quota exceeded"}, func(s string) bool { return strings.Contains(why, s) })
 }
 
 // accessHint says what to do where a registry refuses.

@@ -193,6 +193,9 @@ func TestPushAgain(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("Build = %v, want %s", err, want)
 	}
+	if advice, _ := runtime.AdviceOf(err); advice.Do != "run again when it can be reached" {
+		t.Errorf("the advice is %+v", advice)
+	}
 	var again []int
 	for _, e := range r.events {
 		if e, ok := e.(runtime.Retried); ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // anyTransport allows the transports that a git source may use: those of its URL, of
@@ -32,7 +33,7 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return problem(spec, err, "")
+			return ofGit(problem(spec, err, ""))
 		}
 	}
 	src.commit = commit
@@ -48,9 +49,14 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return problem(spec, err, "")
+		return ofGit(problem(spec, err, ""))
 	}
 	return b.openLocal(ctx, spec, dir, src)
+}
+
+// ofGit returns an error about a git source with what to do about it.
+func ofGit(err error) error {
+	return runtime.Advise(err, runtime.Advice{Do: "check the address and ref= of git(), and that git can read it from here with \"git ls-remote\""})
 }
 
 // localRepository returns the directory of a repository on this machine, given by

@@ -40,6 +40,18 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
 }
 
+// Advice says what to do about the builder: about the embedded one, what those know
+// who start it.
+func (e *UnreachableError) Advice() runtime.Advice {
+	if known, ok := runtime.AdviceOf(e.Err); ok {
+		return known
+	}
+	if e.Addr == "" {
+		return runtime.Advice{Do: "install what is missing, or use another builder", Options: []string{"BuildKit"}}
+	}
+	return runtime.Advice{Do: "start it, or use another builder", Options: []string{"BuildKit"}}
+}
+
 // Unwrap returns the cause, and a [runtime.CommonError] for all images of the builder.
 func (e *UnreachableError) Unwrap() []error {
 	return []error{&runtime.CommonError{Text: e.Error()}, e.Err}

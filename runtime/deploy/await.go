@@ -45,7 +45,8 @@ type wait struct {
 // A blocked is a workload that is not ready.
 type blocked struct {
 	target
-	why   string        // with the pod that explains it
+	why   string // with the pod that explains it
+	cause runtime.ReleaseCause
 	owner types.UID     // of the pods of its newest revision
 	pods  []*corev1.Pod // of these the ones that are not ready
 	// What keeps them from getting a node.
@@ -54,7 +55,9 @@ type blocked struct {
 
 // An unready is a failure of a release's workloads to get ready.
 type unready struct {
-	err      error // the cause in one sentence
+	err      error                // the cause in one sentence
+	cause    runtime.ReleaseCause // of a workload that never will be ready; see causeOf
+	ofHook   bool                 // it is a hook that failed
 	blocked  []blocked
 	evidence []string // what explains it, if that had to be collected before the objects go
 	deadline string   // of a workload, if that is over, such as "activeDeadlineSeconds of job migrate"
@@ -230,6 +233,7 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		next = sooner(next, left)
 		final := s.failed != "" || worst.final
 		b.why = fmt.Sprintf("%s: %s%s", t, cmp.Or(s.failed, s.why), worst.text())
+		b.cause = worst.Cause
 		for _, p := range slices.Concat(pods, v.GoneOf(s.owner)) {
 			if !observe.PodReady(p) {
 				b.pods = append(b.pods, p)
@@ -237,7 +241,7 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		}
 		open = append(open, b)
 		if final && failed == nil {
-			failed = &unready{err: errors.New(b.why)}
+			failed = &unready{err: errors.New(b.why), cause: b.cause}
 			if s.late != "" {
 				failed.err = fmt.Errorf("%w: %s", runtime.ErrTimeout, b.why)
 				failed.deadline = s.late + " of " + t.String()
@@ -414,7 +418,16 @@ func createTrouble(v *observe.Cache, s standing, pods []*corev1.Pod) *observe.Tr
 		return nil
 	}
 	last := slices.MaxFunc(events, func(a, b *corev1.Event) int { return observe.EventTime(a).Compare(observe.EventTime(b)) })
-	return &observe.Trouble{Class: "create", What: observe.Reason(last.Reason, last.Message), Patience: createPatience}
+	return &observe.Trouble{Class: "create", Cause: notMade(last.Message), What: observe.Reason(last.Reason, last.Message), Patience: createPatience}
+}
+
+// notMade returns why pods cannot be made, by what the server has answered to their
+// controller.
+func notMade(message string) runtime.ReleaseCause {
+	if cause, _ := observe.Forbidden(message); cause != runtime.CauseRights {
+		return cause
+	}
+	return runtime.CauseObject // it is the controller that lacks a right
 }
 
 // eventTime returns when an event happened last.

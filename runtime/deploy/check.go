@@ -86,7 +86,7 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 	var has contents
 	objects, hooks, err := o.rendered(ctx)
 	if err != nil {
-		return nil, has.Checked, fmt.Errorf("render %s: %w", o.r.Service.Name, err)
+		return nil, has.Checked, ofChart(ctx, fmt.Errorf("render %s: %w", o.r.Service.Name, err))
 	}
 	was := make(map[string]*resource.Info)
 	if before != nil {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
@@ -73,7 +74,8 @@ func (c *cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error
 		m, err = c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	}
 	if meta.IsNoMatchError(err) {
-		err = fmt.Errorf("the cluster does not know the kind %s of %s: what brings it (a CRD) has to be installed before: %w", gvk.Kind, gvk.GroupVersion(), err)
+		text := fmt.Errorf("the cluster does not know the kind %s of %s: what brings it (a CRD) has to be installed before: %w", gvk.Kind, gvk.GroupVersion(), err)
+		err = &runtime.ChartError{Err: text, Kind: gvk.Kind}
 	}
 	return m, err
 }

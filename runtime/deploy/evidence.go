@@ -3,12 +3,14 @@ package deploy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -64,6 +66,10 @@ func (o *operation) evidence(failure *unready) []string {
 // failure returns the failure of a release whose workloads did not get ready.
 func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.ReleaseError {
 	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck), Deadline: stuck.deadline}
+	failed.Cause = stuck.causeOf()
+	if stuck.ofHook && (failed.Cause == "" || failed.Cause == runtime.CauseObject) {
+		failed.Cause = runtime.CauseHook
+	}
 	for _, b := range stuck.blocked {
 		for _, c := range b.unbound {
 			if !slices.Contains(failed.Unbound, c) {
@@ -72,6 +78,36 @@ func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.Releas
 		}
 	}
 	return failed
+}
+
+// causeOf returns the kind of what is wrong: of the workload that failed, or else of the
+// first one that is not ready and of which it is known.
+func (u *unready) causeOf() runtime.ReleaseCause {
+	if u.cause != "" {
+		return u.cause
+	}
+	for _, b := range u.blocked {
+		if len(b.unbound) > 0 {
+			return runtime.CauseClaim
+		}
+		if b.cause != "" {
+			return b.cause
+		}
+		for _, p := range b.pods {
+			if cause := observe.PodCause(p); cause != "" {
+				return cause
+			}
+		}
+	}
+	var answer apierrors.APIStatus
+	switch {
+	case len(u.blocked) > 0 || errors.Is(u.err, runtime.ErrTimeout):
+		return ""
+	case apierrors.IsForbidden(u.err) && errors.As(u.err, &answer):
+		cause, _ := observe.Forbidden(answer.Status().Message)
+		return cause
+	}
+	return runtime.CauseObject
 }
 
 // severity orders pods: those with the most to tell come first.

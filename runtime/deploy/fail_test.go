@@ -123,18 +123,19 @@ func TestFailures(t *testing.T) {
 	for _, test := range []struct {
 		variant  string
 		timeout  time.Duration
+		cause    runtime.ReleaseCause
 		want     string
 		evidence []string
 	}{
-		{"no image", time.Minute, `ErrImagePull: failed to pull image "x": not found`, []string{"pod api-", "Pending on node kubelet-", "container api: ErrImagePull"}},
-		{"bad name", time.Minute, "InvalidImageName", nil},
-		{"crashes", time.Minute, "CrashLoopBackOff: container api exited with status 7", []string{
+		{"no image", time.Minute, runtime.CauseImage, `ErrImagePull: failed to pull image "x": not found`, []string{"pod api-", "Pending on node kubelet-", "container api: ErrImagePull"}},
+		{"bad name", time.Minute, runtime.CauseImage, "InvalidImageName", nil},
+		{"crashes", time.Minute, runtime.CauseCrash, "CrashLoopBackOff: container api exited with status 7", []string{
 			"container api: CrashLoopBackOff: back-off 40s restarting failed container (restarted 3 times)",
 			"before that, container api exited with status 7",
 			"the last lines of container api:", "    second: cannot connect to db",
 		}},
-		{"no secret", time.Minute, `CreateContainerConfigError: secret "missing" not found`, nil},
-		{"starts", 2 * time.Second, "timed out after 2s: deployment api: 0 of 1 replica is available", []string{"container api: it runs, but is not ready", "    listening, not ready yet"}},
+		{"no secret", time.Minute, "", `CreateContainerConfigError: secret "missing" not found`, nil},
+		{"starts", 2 * time.Second, runtime.CauseHealth, "timed out after 2s: deployment api: 0 of 1 replica is available", []string{"container api: it runs, but is not ready", "    listening, not ready yet"}},
 	} {
 		t.Run(test.variant, func(t *testing.T) {
 			b := *b
@@ -157,6 +158,9 @@ func TestFailures(t *testing.T) {
 			}
 			if took := time.Since(started); took > 30*time.Second {
 				t.Errorf("it took %s to say so", took)
+			}
+			if failed.Cause != test.cause {
+				t.Errorf("the cause is %q, want %q", failed.Cause, test.cause)
 			}
 			contains(t, err.Error(), "deployment api: ", test.want)
 			contains(t, explained(err), test.evidence...)

@@ -50,7 +50,7 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 		limited, stop := context.WithDeadlineCause(ctx, limit.end, limit.err())
 		defer stop()
 		if err := c.Check(limited, d.renderer, r.Namespace, use); err != nil {
-			return "", fmt.Errorf("chart of %s: %w", r.Service.Name, err)
+			return "", ofChart(limited, fmt.Errorf("chart of %s: %w", r.Service.Name, err))
 		}
 		d.checked.put(release, digest)
 	}
@@ -88,7 +88,7 @@ func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart
 	}
 	c, err := d.shelf.Chart(ctx, r.Service, found.key)
 	if err != nil {
-		return nil, chart.Use{}, err
+		return nil, chart.Use{}, ofChart(ctx, err)
 	}
 	return c, chart.Use{
 		Pipeline: r.Pipeline, Environment: r.Environment, Service: r.Service.Name,

@@ -84,13 +84,15 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 		waiting: func() context.Context { return ctx },
 		hooked: func(list kube.ResourceList) error {
 			err := o.awaitHook(ctx, list)
-			errors.As(err, &o.hook)
+			if errors.As(err, &o.hook) {
+				o.hook.ofHook = true
+			}
 			return err
 		},
 		ran: o.ran,
 		hookFailed: func(err error) {
 			if o.hook == nil {
-				o.hook = &unready{err: err}
+				o.hook = &unready{err: err, ofHook: true}
 			}
 		},
 		ready: func(list kube.ResourceList) error { return o.awaitForHooks(ctx, list) },

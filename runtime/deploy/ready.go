@@ -142,7 +142,7 @@ func newestReplicaSet(v *observe.Cache, d *appsv1.Deployment) *appsv1.ReplicaSet
 func notCreated(r *appsv1.ReplicaSet) *observe.Trouble {
 	for _, c := range r.Status.Conditions {
 		if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
-			return &observe.Trouble{Class: "create", What: observe.Reason(c.Reason, c.Message), Patience: createPatience}
+			return &observe.Trouble{Class: "create", Cause: notMade(c.Message), What: observe.Reason(c.Reason, c.Message), Patience: createPatience}
 		}
 	}
 	return nil

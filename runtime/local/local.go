@@ -152,6 +152,11 @@ type UnavailableError struct {
 func (e *UnavailableError) Error() string { return fmt.Sprintf("%s: %v", e.Part, e.Err) }
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
+// Advice says what to do about it.
+func (e *UnavailableError) Advice() runtime.Advice {
+	return runtime.Advice{Do: e.Next, Options: e.Options}
+}
+
 // Check returns an *UnavailableError for an option that is invalid. It makes no
 // requests: [Open] checks whether the components exist.
 func (o Options) Check() error {

@@ -31,11 +31,16 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	}
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
-		return fmt.Errorf("image %s: %w", image, &runtime.CommonError{Text: unanswered(host, err), Err: runtime.ErrUnreachable})
+		away := &runtime.CommonError{Text: unanswered(host, err), Err: runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"})}
+		if r.own(ref.Context()) {
+			return fmt.Errorf("image %s: %w", image, away)
+		}
+		return fmt.Errorf("image %s: %w", image, runtime.Advise(away, runtime.Advice{Do: fmt.Sprintf("correct image=%q, or run again when its registry can be reached", image)}))
 	}
 	switch {
 	case isFull(err):
-		return fmt.Errorf("image %s: registry %s has no space left%s: free some there, or raise its quota", image, host, said(answer))
+		full := fmt.Errorf("image %s: registry %s has no space left%s: free some there, or raise its quota", image, host, said(answer))
+		return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of the registry and run again"})
 	case answer.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("image %s: %w at registry %s: check its name and its tag", image, runtime.ErrNotFound, host)
 	case answer.StatusCode == http.StatusTooManyRequests:

@@ -243,6 +243,8 @@ func translate(ctx context.Context, err error) error {
 		return fmt.Errorf("%w (%w)", runtime.ErrNotFound, err)
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return fmt.Errorf("%w (%w)", runtime.ErrConflict, err)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%w (%w)", runtime.ErrNoAccess, err)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
@@ -87,7 +88,7 @@ func Examine(ctx context.Context, o Options) Report {
 func failed(err error, next string) Finding {
 	var part *local.UnavailableError
 	if errors.As(err, &part) {
-		return Finding{State: Failed, Text: part.Err.Error(), Next: Next(part)}
+		return Finding{State: Failed, Text: part.Err.Error(), Next: ui.Advice(part.Advice())}
 	}
 	return Finding{State: Failed, Text: err.Error(), Next: next}
 }
@@ -159,7 +160,7 @@ func cluster(ctx context.Context, o Options) Finding {
 	}
 	envs, damaged, err := look.Store.Environments(ctx, "")
 	switch {
-	case err != nil && strings.Contains(err.Error(), "forbidden"):
+	case errors.Is(err, runtime.ErrNoAccess):
 		return Finding{State: Warning, Text: "it answers, but does not let you list environments", Next: "name the pipeline with --pipeline: then the rights in its namespaces are enough"}
 	case err != nil:
 		return failed(look.Explain(err), "")

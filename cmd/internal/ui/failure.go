@@ -119,10 +119,14 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	}
 	if len(names) > 1 {
 		service = nil // what to do is not about one
+		var common *runtime.CommonError
+		if errors.As(f.Err, &common) {
+			f.Err = common
+		}
 	}
 	lines := afterMissing(missing(c.Failed))
 	if len(lines) == 0 {
-		lines = next(f, p, service, namespace)
+		lines = next(f, service, namespace)
 	}
 	for i, line := range lines {
 		label := "      "

@@ -3,17 +3,38 @@ package ui
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
+// noSpace is what to do about a full disk of this machine.
+const noSpace = "make room on the disk and run again"
+
+// flags are how a user of the command says what an option of an advice says.
+var flags = map[string]string{
+	"Kubeconfig": "--kubeconfig", "Context": "--context", "Local": "--local", "BuildKit": "--buildkit, BUILDKIT_HOST", "BuildKitTLS": "--buildkit-tls",
+	"Registry": "--registry, registry= of pipeline()", "Home": "PIPE_HOME",
+}
+
+// Advice returns what to do, with the flags for the options that help.
+func Advice(a runtime.Advice) string {
+	var ways []string
+	for _, option := range a.Options {
+		ways = append(ways, flags[option])
+	}
+	if len(ways) == 0 {
+		return a.Do
+	}
+	return a.Do + ": " + strings.Join(ways, ", ")
+}
+
 // next says what to do about a failure. The service is nil if the plan does not
 // have it.
-func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespace string) []string {
+func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []string {
 	var (
 		build   *runtime.BuildError
 		release *runtime.ReleaseError
@@ -22,43 +43,36 @@ func next(f runtime.ServiceRecord, p *plan.Plan, service *plan.Service, namespac
 	if service != nil {
 		known = *service
 	}
-	text := strings.ToLower(f.Error)
-	says := func(words string) bool { return strings.Contains(text, words) }
 	var owned *runtime.OwnedError
 	var refused *runtime.RefusedError
+	var chart *runtime.ChartError
+	advice, advised := runtime.AdviceOf(f.Err)
+	isBuild := errors.As(f.Err, &build)
 	switch {
 	case errors.As(f.Err, &refused):
 		return afterRefused(f, refused, known)
 	case errors.As(f.Err, &owned):
 		return []string{AfterOwned(owned)}
-	case says("no space left"), says("is full"):
-		return []string{"make room on the disk and run again; what was built and deployed so far is kept"}
-	case says("cannot be had: "): // of a base image; the Dockerfile's line is told
-		return []string{"correct the name of that image, or run again when its registry can be reached; nothing of this stage was deployed"}
-	case errors.As(f.Err, &build):
+	case errors.As(f.Err, &release):
+		return afterRelease(f, release, known, namespace)
+	case known.Chart != nil && errors.As(f.Err, &chart) && chart.Kind != "":
+		return []string{fmt.Sprintf("install what brings that kind, or correct chart %s, which %s names, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
+	case known.Chart != nil && errors.As(f.Err, &chart):
+		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
+	case advised && isBuild:
+		return []string{Advice(advice) + "; nothing of this stage was deployed"}
+	case advised:
+		return []string{Advice(advice) + "; what was built and deployed so far is kept"}
+	case errors.Is(f.Err, syscall.ENOSPC):
+		return []string{noSpace + "; what was built and deployed so far is kept"}
+	case isBuild:
 		where := "the Dockerfile or what it copies"
 		if !build.Pos.IsZero() {
 			where = build.Pos.String() + " or what it copies"
 		}
 		return []string{"correct " + where + " and run again; nothing of this stage was deployed"}
-	case (strings.HasPrefix(f.Error, "identify ") || says(": fetch ")) && fromGit(p, known):
-		return []string{"check the address and ref= of git(), and that git can read it from here, as \"git ls-remote\" tells; nothing of this stage was deployed"}
-	case errors.As(f.Err, &release):
-		return afterRelease(f, release, known, namespace)
 	case errors.Is(f.Err, runtime.ErrNotFound) && image(known) != "":
 		return []string{fmt.Sprintf("check the name and the tag of image=%q; if it is private, log in with \"docker login %s\"", image(known), registryOf(image(known)))}
-	case known.Chart != nil && says("does not know the kind"):
-		return []string{fmt.Sprintf("install what brings that kind, or correct chart %s, which %s names, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
-	case known.Chart != nil && (strings.HasPrefix(f.Error, "render ") || says("yaml parse error") || says(" has no name")):
-		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
-	case image(known) != "" && (says("cannot be reached") || says("does not answer")) && says("registry "+registryOf(image(known))):
-		return []string{fmt.Sprintf("correct image=%q, or run again when its registry can be reached; what was built and deployed so far is kept", image(known))}
-	case says("start the embedded buildkit: "):
-		return []string{"install what is missing, or name a builder with --buildkit or BUILDKIT_HOST; nothing of this stage was deployed"}
-	case says("buildkit at "):
-		return []string{"start it, or name another one with --buildkit or BUILDKIT_HOST; nothing of this stage was deployed"}
-	case says("cannot be reached"), says("does not answer"):
-		return []string{"run again when it can be reached; what was built and deployed so far is kept"}
 	case errors.Is(f.Err, runtime.ErrTimeout):
 		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
 	}
@@ -128,50 +142,41 @@ func AfterOwned(e *runtime.OwnedError) string {
 // image is the image= of a service.
 func image(s plan.Service) string { return s.Image.Mirror + s.Image.Ref }
 
-// fromGit says whether the image of a service is built from a git source.
-func fromGit(p *plan.Plan, s plan.Service) bool {
-	if p == nil {
-		return false
-	}
-	b := p.Build(s.Image.Build)
-	return b != nil && b.Source.Git != ""
-}
-
 // afterRelease says what to do about a release that did not become ready.
 func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan.Service, namespace string) []string {
 	var lines []string
-	shown := f.Error + "\n" + strings.Join(f.Evidence, "\n") + strings.Join(e.Evidence, "\n")
-	contains := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(shown, w) })
-	}
 	pods := fmt.Sprintf("kubectl -n %s describe pods -l app.kubernetes.io/instance=%s", namespace, e.Release)
 	timeout := errors.Is(f.Err, runtime.ErrTimeout)
 	switch {
 	case len(e.Unbound) > 0:
 		lines = append(lines, afterUnbound(e.Unbound[0], service, namespace))
-	case contains("ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
+	case e.Cause == runtime.CauseImage:
 		lines = append(lines, "check that the image exists and that the nodes of the cluster may pull it")
-	case contains("OOMKilled"):
+	case e.Cause == runtime.CauseMemory:
 		lines = append(lines, "give it more memory: resources(memory_limit=…)")
-	case contains("CrashLoopBackOff", "exit code", "exited with"):
+	case e.Cause == runtime.CauseCrash:
 		lines = append(lines, "its last lines above tell why it ended; all of them: "+
 			fmt.Sprintf("kubectl -n %s logs -l app.kubernetes.io/instance=%s --previous", namespace, e.Release))
-	case contains("no command specified"):
+	case e.Cause == runtime.CauseCommand:
 		lines = append(lines, "the image does not say what to run: give the service command=, or its Dockerfile an ENTRYPOINT")
-	case contains("Unschedulable", "nodes are available"):
+	case e.Cause == runtime.CauseNode:
 		lines = append(lines, "no node takes its pods: compare what the scheduler says with resources= and with what the chart demands of nodes (nodeSelector, affinity, tolerations), or add nodes")
 	case e.Deadline != "" && service.Chart != nil:
 		lines = append(lines, fmt.Sprintf("raise %s in chart %s, which %s names, or look at it with %s", e.Deadline, service.Chart.Ref, service.Chart.Pos, pods))
-	case timeout && service.Workload.Health != nil:
+	case e.Cause == runtime.CauseQuota:
+		lines = append(lines, "have the quota of the namespace raised, or ask for less with replicas=, resources= or the size of volumes")
+	case e.Cause == runtime.CauseRights:
+		lines = append(lines, "have that right given to you; \"pipe doctor\" lists those that pipe needs")
+	case e.Cause == runtime.CauseHealth && service.Workload.Health != nil:
 		lines = append(lines, "check health= against what the service answers, or give it more than timeout="+
 			duration(time.Duration(service.Timeout)))
 	case timeout && service.Timeout > 0:
 		lines = append(lines, "look at it with "+pods, "or give it more than timeout="+duration(time.Duration(service.Timeout)))
-	case !timeout && contains("is forbidden: User "):
-		lines = append(lines, "have that right given to you; which ones there have to be is told by \"pipe doctor\"")
-	case !timeout && !contains("pod ") && service.Chart != nil: // the cluster refuses what the chart says
+	case e.Cause == runtime.CauseHook && service.Chart != nil:
+		lines = append(lines, fmt.Sprintf("correct the hooks of chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
+	case e.Cause == runtime.CauseObject && service.Chart != nil: // the cluster refuses what the chart says
 		lines = append(lines, fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
-	case !timeout && !contains("pod ") && !service.Pos.IsZero():
+	case e.Cause == runtime.CauseObject && !service.Pos.IsZero():
 		lines = append(lines, fmt.Sprintf("correct the service at %s and run again", service.Pos))
 	default:
 		lines = append(lines, "look at it with "+pods)

@@ -3,9 +3,11 @@ package ui
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,8 +124,14 @@ func TestFailuresText(t *testing.T) {
 		return runtime.ServiceRecord{Service: service, Stage: stage, State: runtime.Failed, Error: err.Error(), Err: err,
 			Evidence: evidence, Start: start, End: start.Add(-n * time.Second)}
 	}
-	release := func(err error, evidence ...string) error {
-		return fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Err: err, Evidence: evidence, RolledBack: 3})
+	release := func(cause runtime.ReleaseCause, text string) error {
+		return fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Cause: cause, Err: errors.New(text), RolledBack: 3})
+	}
+	late := func(cause runtime.ReleaseCause, err error) error {
+		return fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Cause: cause, Err: err, RolledBack: 3})
+	}
+	advised := func(text, do string, options ...string) error {
+		return runtime.Advise(errors.New(text), runtime.Advice{Do: do, Options: options})
 	}
 	const pull = `failed to pull and unpack image "r.example.com/site:1": failed to resolve reference "r.example.com/site:1": not found`
 	timeout := fmt.Errorf("%w after 1m30s: deployment api: 0 of 1 replicas are available", runtime.ErrTimeout)
@@ -137,46 +145,51 @@ func TestFailuresText(t *testing.T) {
 		Name: "mail", Keys: []string{"password", "user"}, Services: []string{"api", "site"},
 		Make: "kubectl --namespace shop-staging create secret generic mail --from-literal=password=VALUE --from-literal=user=VALUE",
 	}
+	away := runtime.CommonError{
+		Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address",
+		Err:  runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"}),
+	}
 	tests := map[string][]runtime.ServiceRecord{
 		"build": {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{
 			Step: "RUN go build ./...", Pos: plan.Pos{File: "api/Dockerfile", Line: 4, Col: 1},
 			Log: []string{"main.go:7:2: undefined: foo", "\x1b[31mFAIL\x1b[0m"}, Err: errors.New("exit code: 1")}))},
 		"missing image":         {fail("db", "data", fmt.Errorf("copy image postgres:15: %w", runtime.ErrNotFound))},
-		"crash":                 {fail("api", "apps", release(errors.New("pod api-0 crashes")), "pod api-0: CrashLoopBackOff\n  exit code 3", "api-0 | no database")},
-		"never ready":           {fail("api", "apps", release(timeout), "pod api-0: Running, not ready")},
-		"never ready, no check": {fail("worker", "apps", release(timeout))},
-		"a long pull": {fail("site", "apps", release(errors.New("deployment site: pod site-0: ImagePullBackOff: "+pull)),
+		"crash":                 {fail("api", "apps", release(runtime.CauseCrash, "pod api-0 crashes"), "pod api-0: CrashLoopBackOff\n  exit code 3", "api-0 | no database")},
+		"never ready":           {fail("api", "apps", late(runtime.CauseHealth, timeout), "pod api-0: Running, not ready")},
+		"never ready, no check": {fail("worker", "apps", late("", timeout))},
+		"a long pull": {fail("site", "apps", release(runtime.CauseImage, "deployment site: pod site-0: ImagePullBackOff: "+pull),
 			"pod site-0: Pending on node one", "  container site: ErrImagePull: "+pull, `  event Failed: Failed to pull image "r.example.com/site:1": `+pull+" (4 times)",
 			"  event Failed: Error: ErrImagePull", "  event Failed: Error: ErrImagePull", "  "+strings.Repeat("x", 500), "}", "}")},
-		"base image":       {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{Pos: plan.Pos{File: "api/Dockerfile", Line: 1}, Step: "FROM x.test/a", Err: errors.New("the image x.test/a cannot be had: no such host")}))},
-		"base image again": {fail("api", "apps", errors.New("build image of api: api/Dockerfile:1: FROM x.test/a: the image x.test/a cannot be had: connection refused"))},
-		"no repository":    {fail("site", "apps", errors.New("identify image of site: Pipelinefile:13:1: ask https://git.example.com/site.git for x: git ls-remote: Could not resolve host: git.example.com"))},
-		"no branch":        {fail("site", "apps", errors.New("identify image of site: Pipelinefile:13:1: https://git.example.com/site.git has no branch or tag x: check its name"))},
+		"base image": {fail("api", "apps", fmt.Errorf("build image of api: %w", runtime.Advise(&runtime.BuildError{Pos: plan.Pos{File: "api/Dockerfile", Line: 1}, Step: "FROM x.test/a", Err: errors.New("the image x.test/a cannot be pulled: no such host")},
+			runtime.Advice{Do: "correct the name of that image, or run again when its registry can be reached"})))},
+		"base image again": {fail("api", "apps", advised("build image of api: api/Dockerfile:1: FROM x.test/a: the image x.test/a cannot be pulled: connection refused", "correct the name of that image, or run again when its registry can be reached"))},
+		"no repository":    {fail("site", "apps", advised("identify image of site: Pipelinefile:13:1: ask https://git.example.com/site.git for x: git ls-remote: Could not resolve host: git.example.com", "check the address and ref= of git()"))},
 		"missing ref":      {fail("mail", "apps", fmt.Errorf("look for image mail.example.com/mail:1: %w", runtime.ErrNotFound))},
-		"image's registry": {fail("mail", "apps", errors.New("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: there is no host of that name: check it"))},
-		"no builder":       {fail("api", "apps", errors.New("identify image of api: BuildKit at unix:///nope cannot be reached: no such file or directory: check that it runs"))},
-		"no runc":          {fail("api", "apps", errors.New("build image of api: start the embedded BuildKit: builder: building images needs runc, which is not there: install it, or use a BuildKit that you have"))},
-		"no command":       {fail("api", "apps", release(errors.New("deployment api: pod api-0: CreateContainerError: failed to generate spec: no command specified")))},
-		"chart":            {fail("site", "apps", errors.New("render site: chart of site: template: nil pointer"))},
-		"chart's YAML":     {fail("site", "apps", errors.New("deploy site: YAML parse error on site/templates/x.yaml: mapping values are not allowed in this context"))},
-		"chart's kind":     {fail("site", "apps", errors.New("deploy site: the cluster does not know the kind Nope of v1: what brings it (a CRD) has to be installed before"))},
-		"chart's object":   {fail("site", "apps", release(errors.New(`create configmap X_x: ConfigMap "X_x" is invalid: metadata.name: Invalid value`)))},
-		"service's object": {fail("api", "apps", release(errors.New(`update statefulset api: StatefulSet "api" is invalid: spec: Forbidden: updates to statefulset spec`)))},
-		"no right":         {fail("api", "apps", release(errors.New(`create ingress api: ingresses is forbidden: User "bo" cannot create resource "ingresses"`)))},
-		"job's pod":        {fail("api", "apps", release(errors.New("job api: it has failed: DeadlineExceeded")), "pod api-0: Running on node one")},
+		"image's registry": {fail("mail", "apps", advised("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: there is no host of that name: check it", `correct image="mail.example.com/mail:1"`))},
+		"no builder":       {fail("api", "apps", advised("identify image of api: BuildKit at unix:///nope cannot be reached: no such file or directory: check that it runs", "start it, or use another builder", "BuildKit"))},
+		"no runc":          {fail("api", "apps", advised("build image of api: start the embedded BuildKit: builder: building images needs runc, which is not there: install it, or use a BuildKit that you have", "install what is missing, or use another builder", "BuildKit"))},
+		"no command":       {fail("api", "apps", release(runtime.CauseCommand, "deployment api: pod api-0: CreateContainerError: failed to generate spec: no command specified"))},
+		"chart":            {fail("site", "apps", fmt.Errorf("render site: %w", &runtime.ChartError{Err: errors.New("chart of site: template: nil pointer")}))},
+		"chart's kind":     {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ChartError{Kind: "Nope", Err: errors.New("the cluster does not know the kind Nope of v1: what brings it (a CRD) has to be installed before")}))},
+		"chart's object":   {fail("site", "apps", release(runtime.CauseObject, `create configmap X_x: ConfigMap "X_x" is invalid: metadata.name: Invalid value`))},
+		"service's object": {fail("api", "apps", release(runtime.CauseObject, `update statefulset api: StatefulSet "api" is invalid: spec: Forbidden: updates to statefulset spec`))},
+		"no right":         {fail("api", "apps", release(runtime.CauseRights, `create ingress api: ingresses is forbidden: User "bo" cannot create resource "ingresses"`))},
+		"job's pod":        {fail("api", "apps", release("", "job api: it has failed: DeadlineExceeded"), "pod api-0: Running on node one")},
 		"deadline of a chart's job": {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ReleaseError{Release: "site", Deadline: "activeDeadlineSeconds of job migrate",
 			Err: fmt.Errorf("%w: job migrate: it failed: Job was active longer than specified deadline", runtime.ErrTimeout)}))},
-		"image of a chart": {fail("site", "apps", release(errors.New("pod site-0: ImagePullBackOff")))},
-		"memory":           {fail("api", "apps", release(errors.New("pod api-0: OOMKilled")))},
-		"no node":          {fail("api", "apps", release(errors.New("pod api-0: 0/1 nodes are available: insufficient memory")))},
+		"image of a chart": {fail("site", "apps", release(runtime.CauseImage, "pod site-0: ImagePullBackOff"))},
+		"memory":           {fail("api", "apps", release(runtime.CauseMemory, "pod api-0: OOMKilled"))},
+		"no node":          {fail("api", "apps", release(runtime.CauseNode, "pod api-0: 0/1 nodes are available: insufficient memory"))},
 		"unbound claim": {fail("api", "apps", fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "api", Err: fmt.Errorf("%w after 5s: deployment api: 0 of 1 replica is available (pod api-0: its volume claim api-data is not bound: it names no storage class, and the cluster has no default one)", runtime.ErrTimeout),
 			Unbound: []runtime.UnboundClaim{{Name: "api-data", Why: "it names no storage class, and the cluster has no default one"}}}))},
 		"unbound claim of a chart": {fail("site", "apps", fmt.Errorf("deploy: %w", &runtime.ReleaseError{Release: "site", Err: errors.New("pod site-0: its volume claim data is not bound: its storage class fast does not exist"),
 			Unbound: []runtime.UnboundClaim{{Name: "data", Class: "fast", Why: "its storage class fast does not exist"}}}))},
-		"other":         {fail("site", "apps", release(errors.New("a Service of that name is there already")))},
-		"disk":          {fail("api", "apps", errors.New("build image of api: write /x: no space left on device"))},
-		"registry gone": {fail("api", "apps", errors.New("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address"))},
-		"registry full": {fail("api", "apps", errors.New("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota"))},
+		"other":         {fail("site", "apps", release(runtime.CauseObject, "a Service of that name is there already"))},
+		"hook":          {fail("site", "apps", release(runtime.CauseHook, "job site-migrate: it failed"))},
+		"quota":         {fail("api", "apps", release(runtime.CauseQuota, `replicaset api: FailedCreate: pods "api-0" is forbidden: exceeded quota: small`))},
+		"disk":          {fail("api", "apps", fmt.Errorf("build image of api: %w", &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}))},
+		"registry gone": {fail("api", "apps", advised("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address", "run again when it can be reached"))},
+		"registry full": {fail("api", "apps", advised("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota", "make room on the disk of the registry and run again"))},
 		"timeout":       {fail("api", "apps", timeout)},
 		"refused": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{
 			Object: "persistentvolumeclaim data", Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
@@ -205,16 +218,16 @@ func TestFailuresText(t *testing.T) {
 			fail("notifications", "apps", fmt.Errorf("deploy: %w", &runtime.SecretsError{Namespace: "shop", Missing: sameServices, Err: runtime.ErrTimeout})),
 		},
 		"one cause": {
-			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
-			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &runtime.CommonError{Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address"})),
+			fail("api", "apps", fmt.Errorf("look for image r.example.com/a:1: image r.example.com/a:1: %w", runtime.Advise(&away, runtime.Advice{Do: "correct image=\"r.example.com/a:1\""}))),
+			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &away)),
 			fail("site", "apps", errors.New("another one")),
 		},
 		"several": {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
 	for _, name := range []string{"late secret", "late secrets", "secrets of the same services", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
-		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "disk", "registry gone", "registry full", "chart", "chart's YAML", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "deadline of a chart's job", "base image", "base image again", "no repository", "no branch", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
+		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "hook", "quota", "disk", "registry gone", "registry full", "chart", "chart's kind", "chart's object", "service's object",
+		"no right", "job's pod", "deadline of a chart's job", "base image", "base image again", "no repository", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

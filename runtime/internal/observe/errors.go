@@ -38,7 +38,7 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 		if errors.As(err, &answer) {
 			text = answer.Status().Message
 		}
-		next := forbidden(text)
+		_, next := Forbidden(text)
 		return &clusterError{err.Error() + next, err, runtime.CommonError{Text: text + next}}
 	case errors.As(err, &authority), errors.As(err, &name):
 		return ofCluster(fmt.Sprintf("cluster %s is not the one that the kubeconfig is for, or its certificate is new; get the kubeconfig again", host), err)
@@ -50,17 +50,17 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 	return err
 }
 
-// forbidden says what to do about a request that the server forbids. Its status does
+// Forbidden says why the server forbids a request, and what to do. Its status does
 // not tell missing rights from quotas and admission: only its message does, whose
 // form for rights is that of the authorizer, `is forbidden: User "NAME" cannot …`.
-func forbidden(message string) string {
+func Forbidden(message string) (cause runtime.ReleaseCause, next string) {
 	switch {
 	case strings.Contains(message, "exceeded quota: "):
-		return "; have the quota raised, or ask for less with replicas=, resources= or the size of volumes"
+		return runtime.CauseQuota, "; have the quota raised, or ask for less with replicas=, resources= or the size of volumes"
 	case strings.Contains(message, `is forbidden: User "`):
-		return "; have a Role with this right bound to you in the namespace"
+		return runtime.CauseRights, "; have a Role with this right bound to you in the namespace"
 	}
-	return "; a rule of the cluster refuses it: change what it names, or ask who set the rule"
+	return runtime.CauseObject, "; a rule of the cluster refuses it: change what it names, or ask who set the rule"
 }
 
 // A clusterError is an error of the cluster that says what it means. Releases that
@@ -89,3 +89,8 @@ func Unreachable(err error) bool {
 // An AwayError says that the cluster did not answer: what it was asked for may be
 // done or not.
 type AwayError struct{ *clusterError }
+
+// Advice says what to do about the cluster.
+func (*AwayError) Advice() runtime.Advice {
+	return runtime.Advice{Do: "run again when it can be reached"}
+}

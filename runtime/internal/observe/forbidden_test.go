@@ -12,8 +12,8 @@ func TestForbidden(t *testing.T) {
 		`services "web" is forbidden: exceeded quota: few, requested: services=1, used: services=0, limited: services=0`:                 "have the quota raised",
 		`configmaps "c2" is forbidden: ValidatingAdmissionPolicy 'no-c2' with binding 'no-c2' denied request: resource c2 cannot change`: "a rule of the cluster refuses it",
 	} {
-		if got := forbidden(message); !strings.Contains(got, want) {
-			t.Errorf("forbidden(%q) = %q, want %q in it", message, got, want)
+		if _, got := Forbidden(message); !strings.Contains(got, want) {
+			t.Errorf("Forbidden(%q) = %q, want %q in it", message, got, want)
 		}
 	}
 }

@@ -3,16 +3,20 @@ package observe
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // A Trouble is something that keeps a pod from getting ready.
 type Trouble struct {
-	What     string        // such as "ImagePullBackOff: …"
-	Class    string        // the same for all names that one trouble has in turn
+	What     string // such as "ImagePullBackOff: …"
+	Class    string // the same for all names that one trouble has in turn
+	Cause    runtime.ReleaseCause
 	Patience time.Duration // how long it may last until it counts as final
 	Hopeful  bool          // it never counts as final: a place may get free, a program may start at the next try
 	Log      string        // the container whose log may explain it
@@ -47,7 +51,7 @@ func PodTrouble(p *corev1.Pod) *Trouble {
 	}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return &Trouble{Class: ClassPlace, What: Reason(c.Reason, c.Message), Hopeful: true}
+			return &Trouble{Class: ClassPlace, Cause: runtime.CauseNode, What: Reason(c.Reason, c.Message), Hopeful: true}
 		}
 	}
 	if p.Status.Phase == corev1.PodFailed {
@@ -60,7 +64,7 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 	// It has crashed once more than it was started again.
 	enough := s.RestartCount+1 >= Crashes
 	if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
-		return &Trouble{Class: "crash", What: Ended(s.Name, t), Hopeful: !enough, Log: s.Name}
+		return &Trouble{Class: "crash", Cause: endedBy(t), What: Ended(s.Name, t), Hopeful: !enough, Log: s.Name}
 	}
 	w := s.State.Waiting
 	if w == nil {
@@ -69,8 +73,9 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 	t := &Trouble{Class: w.Reason, What: Reason(w.Reason, w.Message)}
 	switch w.Reason {
 	case "InvalidImageName", "ErrImageNeverPull":
+		t.Cause = runtime.CauseImage
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
-		t.Class = "pull"
+		t.Class, t.Cause = "pull", runtime.CauseImage
 		if !final(w.Message) {
 			t.Patience = PullPatience
 		}
@@ -79,10 +84,14 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 	case "CreateContainerError", "RunContainerError", "PostStartHookError", "PreStartHookError":
 		t.Class, t.Patience = "start", startPatience
 		t.Log = s.Name
+		if noCommand(w.Message) {
+			t.Cause = runtime.CauseCommand
+		}
 	case "CrashLoopBackOff":
-		t.Class, t.Log = "crash", s.Name
+		t.Class, t.Cause, t.Log = "crash", runtime.CauseCrash, s.Name
 		last := s.LastTerminationState.Terminated
 		if last != nil {
+			t.Cause = endedBy(last)
 			t.What = "CrashLoopBackOff: " + Ended(s.Name, last)
 		}
 		// A program that is not there does not come with the next try.
@@ -107,6 +116,37 @@ func final(message string) bool {
 		}
 	}
 	return false
+}
+
+// noCommand reports whether a container cannot be made because its image does not say
+// what to run. The container runtime says so in words only.
+func noCommand(message string) bool { return strings.Contains(message, "no command specified") }
+
+// endedBy returns why a container ended with an error.
+func endedBy(t *corev1.ContainerStateTerminated) runtime.ReleaseCause {
+	if t.Reason == "OOMKilled" {
+		return runtime.CauseMemory
+	}
+	return runtime.CauseCrash
+}
+
+// PodCause returns the cause of what keeps a pod from getting ready; empty if it is
+// not known. A container that runs again has ended before.
+func PodCause(p *corev1.Pod) runtime.ReleaseCause {
+	if t := PodTrouble(p); t != nil {
+		return t.Cause
+	}
+	runs := false
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if last := s.LastTerminationState.Terminated; last != nil && last.ExitCode != 0 && !s.Ready {
+			return endedBy(last)
+		}
+		runs = runs || s.State.Running != nil && !s.Ready
+	}
+	if runs {
+		return runtime.CauseHealth
+	}
+	return ""
 }
 
 // Ended says how a container ended.

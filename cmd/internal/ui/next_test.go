@@ -1,25 +1,26 @@
-package doctor
+package ui
 
 import (
 	"errors"
 	"reflect"
 	"testing"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
 // What the library says in words of its options, the command says with flags.
-func TestNext(t *testing.T) {
+func TestAdvice(t *testing.T) {
 	_, err := local.Open(t.Context(), local.Options{Dir: t.TempDir(), Home: t.TempDir(), Kubeconfig: "no-such-file", Passive: true})
 	var cluster *local.UnavailableError
 	if !errors.As(err, &cluster) {
 		t.Fatalf("Open = %v", err)
 	}
-	if got, want := Next(cluster), "name a kubeconfig or a context of it, or use a cluster on this machine: --kubeconfig, --context, --local"; got != want {
-		t.Errorf("Next = %q, want %q", got, want)
+	if got, want := Advice(cluster.Advice()), "name a kubeconfig or a context of it, or use a cluster on this machine: --kubeconfig, --context, --local"; got != want {
+		t.Errorf("Advice = %q, want %q", got, want)
 	}
-	if got := Next(&local.UnavailableError{Part: "cluster", Next: "wake it"}); got != "wake it" {
-		t.Errorf("Next without options = %q", got)
+	if got := Advice(runtime.Advice{Do: "wake it"}); got != "wake it" {
+		t.Errorf("Advice without options = %q", got)
 	}
 	for option := range flags {
 		if _, ok := reflect.TypeFor[local.Options]().FieldByName(option); !ok {

@@ -1,0 +1,24 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
+)
+
+// ofChart returns err as a *runtime.ChartError, unless it is an answer of the cluster,
+// or that there was none, or the end of ctx.
+func ofChart(ctx context.Context, err error) error {
+	var (
+		answer apierrors.APIStatus
+		known  *runtime.ChartError
+	)
+	if err == nil || ctx.Err() != nil || observe.Unreachable(err) || errors.As(err, &answer) || errors.As(err, &known) {
+		return err
+	}
+	return &runtime.ChartError{Err: err}
+}

@@ -2,15 +2,18 @@ package builtins_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // eval evaluates a Pipelinefile that has one more builtin, and prints the labels
@@ -96,6 +99,51 @@ func ExampleCall() {
 	//     container("web", image = "nginx:1.27", labels = team("paymnets"))
 	//                                                          ^
 	//     did you mean "payments"?
+}
+
+// The signature of a function is data, as tools show it.
+func ExampleParam() {
+	type args struct {
+		Name string `arg:"name" help:"the team's name"`
+		Tier int    `arg:"tier,kw" default:"2" help:"how much it matters, 1 to 3"`
+	}
+	team := builtins.New("team", "dict[str, str]", "Returns the labels of a team.",
+		func(*builtins.Call, *args) (starlark.Value, error) { return starlark.None, nil })
+	fmt.Println(team.Signature())
+	for _, p := range team.Params {
+		fmt.Printf("%s (%s, required: %t): %s\n", p.Name, p.Type, p.Required(), p.Help)
+	}
+	// Output:
+	// team(name, *, tier=2)
+	// name (str, required: true): the team's name
+	// tier (int, required: false): how much it matters, 1 to 3
+}
+
+// A recorder is a session of plain Starlark: it counts nothing and knows no sources.
+type recorder struct{ wrong []plan.Diagnostic }
+
+func (r *recorder) Enter(*builtins.Func, starlark.Tuple, []starlark.Tuple) error { return nil }
+func (r *recorder) Leave(starlark.Value) error                                   { return nil }
+func (r *recorder) Report(d plan.Diagnostic)                                     { r.wrong = append(r.wrong, d) }
+func (r *recorder) ReportSure(d plan.Diagnostic)                                 { r.Report(d) }
+func (r *recorder) Caller(th *starlark.Thread) plan.Pos {
+	p := th.CallFrame(1).Pos
+	return plan.Pos{File: p.Filename(), Line: int(p.Line), Col: int(p.Col)}
+}
+func (r *recorder) CallExpr(*starlark.Thread) (call *syntax.CallExpr, file string) { return nil, "" }
+func (r *recorder) Stack(*starlark.Thread) []plan.Frame                            { return nil }
+
+// A test of a function needs no Pipelinefile: it is bound to a session of the test.
+func ExampleSession() {
+	type args struct {
+		Name string `arg:"name" help:"the team's name"`
+	}
+	team := builtins.New("team", "str", "Returns the name of a team.",
+		func(_ *builtins.Call, a *args) (starlark.Value, error) { return starlark.String(a.Name), nil })
+	var s recorder
+	_, err := starlark.ExecFileOptions(&syntax.FileOptions{}, new(starlark.Thread), "test.star", "team(7)", starlark.StringDict{"team": team.Bind(&s)})
+	fmt.Println(errors.Is(err, builtins.ErrReported), s.wrong[0].Pos, s.wrong[0].Message)
+	// Output: true test.star:1:5 team: name: want string, got int
 }
 
 func ExampleNearest() {

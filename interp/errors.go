@@ -12,11 +12,14 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/internal/bounded"
-	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
+
+// errReported is the error of what is recorded in the session already, as by a builtin.
+var errReported = builtins.ErrReported
 
 // An Error is what is wrong with a Pipelinefile, in source order. Of more than fifty
 // mistakes the last diagnostic says how many more there are, at the first of these.
@@ -97,7 +100,7 @@ func (e *evaluation) loads() []plan.Frame {
 
 // fatal records the error that ended evaluation.
 func (e *evaluation) fatal(err error) {
-	if errors.Is(err, builtins.ErrReported) {
+	if errors.Is(err, errReported) {
 		return
 	}
 	// Modules run inside the load of another, each wrapping the error of the one
@@ -169,7 +172,7 @@ func (e *evaluation) unparsed(text []byte, err error) error {
 	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: e.pos(s.Pos), Message: s.Msg, Stack: e.loads()}
 	explainParse(&d, text, e.session.Source(d.Pos.File).Line)
 	e.session.Report(d)
-	return builtins.ErrReported
+	return errReported
 }
 
 // suggestMost is for how many errors of one kind a similar name is looked for:
@@ -199,7 +202,7 @@ func unresolved(r resolve.Error, names []string, offers map[string]string) error
 	if hint, ok := offers[name]; ok {
 		return &explain.Error{Msg: msg, Hint: hint}
 	}
-	return &explain.Error{Msg: msg, Suggest: builtins.Nearest(name, names)}
+	return &explain.Error{Msg: msg, Suggest: explain.Nearest(name, names)}
 }
 
 // names returns the names of the builtins and of Starlark.

@@ -221,7 +221,7 @@ func (e *evaluation) compile(src source, tree *syntax.File) (*starlark.Program, 
 	env := e.predeclared(src)
 	prog, err := starlark.FileProgram(tree, env.Has)
 	if e.unresolved(tree, env, err) {
-		return nil, builtins.ErrReported
+		return nil, errReported
 	}
 	return prog, err
 }

@@ -7,7 +7,6 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
-	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // freeze makes what a module defines unchangeable, if that ends (see bounded.Freezer).
@@ -20,7 +19,7 @@ func (e *evaluation) freeze(m *module, tree *syntax.File) error {
 		}
 		if err != nil {
 			e.report(e.pos(bound(tree, name)), fmt.Errorf("%s: %w", name, err))
-			return builtins.ErrReported
+			return errReported
 		}
 	}
 	m.globals.Freeze()

@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -74,12 +75,12 @@ func (e *evaluation) runtimeHint(d *plan.Diagnostic) (hint, suggest string) {
 		} else if len(names) > 0 && len(names) < 10 {
 			other = "it has " + strings.Join(prefixed(".", names), ", ")
 		}
-		return other, builtins.Nearest(m[3], names)
+		return other, explain.Nearest(m[3], names)
 	}
 	if m := noKeyword.FindStringSubmatch(msg); m != nil {
 		for _, name := range e.session.Sources() {
 			if params := e.session.Source(name).Params(m[1]); len(params) > 0 {
-				return "it takes " + strings.Join(params, ", "), builtins.Nearest(m[2], params)
+				return "it takes " + strings.Join(params, ", "), explain.Nearest(m[2], params)
 			}
 		}
 	}
@@ -171,5 +172,5 @@ func (e *evaluation) exported(file, name, module string) (hint, suggest string) 
 		return "", ""
 	}
 	names := slices.DeleteFunc(e.modules[src.String()].globals.Keys(), func(n string) bool { return strings.HasPrefix(n, "_") })
-	return "it has " + strings.Join(names, ", "), builtins.Nearest(name, names)
+	return "it has " + strings.Join(names, ", "), explain.Nearest(name, names)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -42,7 +43,7 @@ func (s source) String() string {
 // near returns the name of the file that s is probably a misspelling of, among names
 // of its directory.
 func (s source) near(names []string) string {
-	near := builtins.Nearest(path.Base(s.name), names)
+	near := explain.Nearest(path.Base(s.name), names)
 	if near == "" {
 		return ""
 	}
@@ -53,7 +54,7 @@ func (s source) near(names []string) string {
 // nearLibrary returns the name of file in the library that lib is probably a
 // misspelling of.
 func nearLibrary(lib, file string, libs []string) string {
-	near := builtins.Nearest("@"+lib, prefixed("@", libs))
+	near := explain.Nearest("@"+lib, prefixed("@", libs))
 	if near == "" {
 		return ""
 	}
@@ -120,27 +121,24 @@ func (e *evaluation) find(from source, name string) (source, error) {
 			Hint: "load files of the workspace, of @std, or of a remote module: git+https://HOST/REPOSITORY@REF//FILE.star",
 		}
 	}
-	file, err := builtins.Resolve(path.Dir(from.name), name)
-	if err != nil {
-		var h *explain.Error
-		if errors.As(err, &h) {
-			h.Msg = "load: " + h.Msg
-			if from.lib != "" {
-				what := "the library"
-				if from.remote {
-					what = "the remote module"
-				}
-				h.Msg = strings.Replace(h.Msg, "the workspace", what, 1)
-				h.Hint = ""
+	file, wrong := paths.Resolve(path.Dir(from.name), name)
+	if wrong != nil {
+		wrong.Msg = "load: " + wrong.Msg
+		if from.lib != "" {
+			what := "the library"
+			if from.remote {
+				what = "the remote module"
 			}
+			wrong.Msg = strings.Replace(wrong.Msg, "the workspace", what, 1)
+			wrong.Hint = ""
 		}
-		return source{}, err
+		return source{}, wrong
 	}
 	return source{lib: from.lib, name: file, remote: from.remote}, nil
 }
 
 // exec runs the module src. Errors that are diagnostics already are
-// builtins.ErrReported.
+
 func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	m := &module{src: src}
 	if len(at) > 0 {
@@ -153,7 +151,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	text, err := e.read(src)
 	if errors.Is(err, bounded.ErrModuleSize) {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, err)
-		return nil, builtins.ErrReported
+		return nil, errReported
 	}
 	if err != nil {
 		return nil, unreadable(err, len(e.loading) > 1)
@@ -188,7 +186,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	if line, col, wrong := bounded.CheckModule(text); wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		e.report(plan.Pos{File: src.String(), Line: line, Col: col}, wrong)
-		return nil, builtins.ErrReported
+		return nil, errReported
 	}
 	if err := e.checkText(src, text); err != nil {
 		return nil, err
@@ -201,7 +199,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	if at, wrong := bounded.CheckTree(tree); wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		e.report(e.pos(at), wrong)
-		return nil, builtins.ErrReported
+		return nil, errReported
 	}
 	e.session.AddSource(newSource(src, text, tree))
 	return tree, nil
@@ -216,7 +214,7 @@ func (e *evaluation) checkText(src source, text []byte) error {
 			Msg:  fmt.Sprintf("all modules together have more than %d words and signs", mostTokens),
 			Hint: "keep data in a file: read_json(…), read_yaml(…)",
 		})
-		return builtins.ErrReported
+		return errReported
 	}
 	if len(e.loading) > deepestLoad {
 		return &explain.Error{Msg: fmt.Sprintf("load: modules load each other deeper than %d", deepestLoad)}
@@ -227,7 +225,7 @@ func (e *evaluation) checkText(src source, text []byte) error {
 	if wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		e.report(plan.Pos{File: src.String(), Line: line, Col: 1}, wrong)
-		return builtins.ErrReported
+		return errReported
 	}
 	return nil
 }
@@ -301,7 +299,7 @@ func (e *evaluation) cycle(m *module, at plan.Pos) error {
 	d.Message = "load: modules load each other: " + strings.Join(names, " -> ")
 	d.Hint = "put what they share into a module that loads neither"
 	e.session.Report(d)
-	return builtins.ErrReported
+	return errReported
 }
 
 // required checks a require_version("…") that stands at the top, before names
@@ -324,7 +322,7 @@ func (e *evaluation) required(tree *syntax.File) error {
 		}
 		if err := builtins.CheckVersion(text.Value.(string), e.opts.Version); err != nil {
 			e.report(e.pos(fn.NamePos), err)
-			return builtins.ErrReported
+			return errReported
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (e *evaluation) readRemote(src source) ([]byte, error) {
 	d, ok := listing[src.name]
 	if !ok {
 		names := listing.Names()
-		near := builtins.Nearest(src.name, names)
+		near := explain.Nearest(src.name, names)
 		if near != "" {
 			near = src.lib + "//" + near
 		}

@@ -108,7 +108,7 @@ func (e *evaluation) callTest(m *module) error {
 	if !ok {
 		return &explain.Error{
 			Msg:     fmt.Sprintf("there is no function %q in %s", e.test, m.src),
-			Suggest: builtins.Nearest(e.test, slices.Sorted(maps.Keys(m.globals))),
+			Suggest: explain.Nearest(e.test, slices.Sorted(maps.Keys(m.globals))),
 		}
 	}
 	_, err := starlark.Call(e.thread, fn, nil, nil)

@@ -14,8 +14,8 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
-	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/paths"
 )
 
 // A place is a file that loads other files, in the workspace or in a remote module.
@@ -65,7 +65,7 @@ func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing,
 		}
 		for _, l := range loads {
 			if !lock.IsRemote(l.name) {
-				if file, err := builtins.Resolve(path.Dir(at.file), l.name); err == nil && !strings.HasPrefix(l.name, "@") && !strings.Contains(l.name, "://") {
+				if file, err := paths.Resolve(path.Dir(at.file), l.name); err == nil && !strings.HasPrefix(l.name, "@") && !strings.Contains(l.name, "://") {
 					add(place{at.module, file}) // the evaluation reports errors in others
 				}
 				continue

@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/interp/lint/dockerfile"
+	"github.com/pipelinefile/pipe/interp/suite"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -27,7 +27,7 @@ type linted struct {
 func newLinted(file string, alone bool, opts interp.Options) (*linted, error) {
 	root, err := interp.Workspace(file)
 	opts.Root = root
-	return &linted{file: file, alone: alone || strings.HasSuffix(file, builtins.TestSuffix), opts: opts}, err
+	return &linted{file: file, alone: alone || strings.HasSuffix(file, suite.Suffix), opts: opts}, err
 }
 
 // lintFolder looks at each Pipelinefile of a folder with what it is made of, and

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp/suite"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/watch"
@@ -72,14 +71,14 @@ func (r *retest) appearing() []plan.Input {
 	escape := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 	var out []plan.Input
 	for _, arg := range args {
-		if strings.HasSuffix(arg, builtins.TestSuffix) {
+		if strings.HasSuffix(arg, suite.Suffix) {
 			continue // it is an input, once it was read
 		}
 		dir, err := filepath.Rel(r.root, r.app.abs(arg))
 		if err != nil || !filepath.IsLocal(dir) {
 			dir = "." // a directory above the workspace
 		}
-		pattern := "**/*" + builtins.TestSuffix
+		pattern := "**/*" + suite.Suffix
 		if dir != "." {
 			pattern = escape.Replace(filepath.ToSlash(dir)) + "/" + pattern
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/suite"
 	"github.com/pipelinefile/pipe/runtime/watch"
@@ -211,18 +210,18 @@ func (a *app) testFiles(cmd *cobra.Command, args []string) ([]string, error) {
 	}
 	for _, arg := range args {
 		info, err := os.Stat(a.abs(arg))
-		if err == nil && !info.IsDir() && !strings.HasSuffix(arg, builtins.TestSuffix) {
-			return nil, usagef(cmd, "%s is no file of tests: their names end with %s", arg, builtins.TestSuffix)
+		if err == nil && !info.IsDir() && !strings.HasSuffix(arg, suite.Suffix) {
+			return nil, usagef(cmd, "%s is no file of tests: their names end with %s", arg, suite.Suffix)
 		}
 	}
 	files, err := a.starlarkFiles(cmd, args)
 	if err != nil {
 		return nil, err
 	}
-	files = slices.DeleteFunc(files, func(f string) bool { return !strings.HasSuffix(f, builtins.TestSuffix) })
+	files = slices.DeleteFunc(files, func(f string) bool { return !strings.HasSuffix(f, suite.Suffix) })
 	if len(files) == 0 {
 		return nil, usagef(cmd, "there is no file *%s in %s; write one, with a function test_…() that looks at plan(): pipe doc plan",
-			builtins.TestSuffix, strings.Join(args, ", "))
+			suite.Suffix, strings.Join(args, ", "))
 	}
 	return files, nil
 }

@@ -7,6 +7,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -41,13 +43,13 @@ var localFunc = declare("local", "source", "Takes the source of an image from a 
 		return &sourceValue{plan: plan.Source{Path: dir}}, nil
 	})
 
-func (c *Call) checkFolder(dir string) *problem {
+func (c *Call) checkFolder(dir string) *explain.Error {
 	info, err := c.Session.Files.stat(dir)
 	if err != nil {
 		return c.Session.Files.problem(dir, err)
 	}
 	if !info.IsDir() {
-		return problemf("%s is a file, not a folder", dir).hinted("write %q", path.Dir(dir))
+		return explain.Errorf("%s is a file, not a folder", dir).WithHint("write %q", path.Dir(dir))
 	}
 	return nil
 }
@@ -59,7 +61,6 @@ type gitArgs struct {
 }
 
 var (
-	gitURL = regexp.MustCompile(`^((https?|ssh|git)://[^\s/]+/\S+|[-\w.]+@[-\w.]+:\S+)$`)
 	gitRef = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_./+@]*$`)
 )
 
@@ -68,11 +69,11 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 		if p := checkCredentials(a.URL, "remove it, and give it to one of git's credential helpers: git help credentials"); p != nil {
 			c.wrong("url", p)
 			a.URL = "" // it must not get further
-		} else if c.ok("url") && (len(a.URL) > refMost || !gitURL.MatchString(a.URL)) {
-			c.wrong("url", problemf("%q is not a valid address of a git repository", clip(a.URL)).hinted(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
+		} else if c.Valid("url") && (len(a.URL) > refMost || !explain.IsGitURL(a.URL)) {
+			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
 		}
 		if a.Ref == "" || len(a.Ref) > refMost || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
-			c.wrong("ref", problemf("%q is no branch, tag or commit", clip(a.Ref)))
+			c.wrong("ref", explain.Errorf("%q is no branch, tag or commit", explain.Clip(a.Ref)))
 		}
 		dir, p := below(a.Path, "the repository")
 		c.wrong("path", p)
@@ -80,13 +81,13 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 	})
 
 // below checks and cleans a path that must stay below what is named; "" stays "".
-func below(p, what string) (string, *problem) {
+func below(p, what string) (string, *explain.Error) {
 	if p == "" {
 		return "", nil
 	}
-	clean, pr := resolve(".", p)
-	if pr != nil && leaves(path.Join(".", p)) {
-		pr = problemf("%q leaves %s", clip(p), what)
+	clean, pr := paths.Resolve(".", p)
+	if pr != nil && paths.Leaves(path.Join(".", p)) {
+		pr = explain.Errorf("%q leaves %s", explain.Clip(p), what)
 	}
 	return clean, pr
 }
@@ -127,28 +128,28 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 			context = "."
 		}
 		if a.File == "" {
-			c.wrong("file", problemf("is empty"))
+			c.wrong("file", explain.Errorf("is empty"))
 		}
 		// The file may stand beside the context, so whether it leaves the source shows together with the context.
-		file, p := resolve(context, a.File)
-		if p != nil && leaves(path.Join(context, a.File)) {
-			p = problemf("%q leaves the source", clip(a.File))
+		file, p := paths.Resolve(context, a.File)
+		if p != nil && paths.Leaves(path.Join(context, a.File)) {
+			p = explain.Errorf("%q leaves the source", explain.Clip(a.File))
 		}
 		c.wrong("file", p)
-		if !c.ok("file") {
+		if !c.Valid("file") {
 			file = "" // nothing more is said about it
 		}
 		if a.Target != "" && (len(a.Target) > refMost || !target.MatchString(a.Target)) {
-			c.wrong("target", problemf("%q is no name of a stage", clip(a.Target)))
+			c.wrong("target", explain.Errorf("%q is no name of a stage", explain.Clip(a.Target)))
 		}
 		for _, k := range sortedKeys(a.Args) {
 			if !buildArg.MatchString(k) {
-				c.wrong("args", problemf("%q is no name of an ARG", clip(k)))
+				c.wrong("args", explain.Errorf("%q is no name of an ARG", explain.Clip(k)))
 			}
 		}
 		for i, p := range a.Platforms {
 			if !platform.MatchString(p) {
-				c.wrong("platforms", problemf("%q is no platform", clip(p)).hinted(`write such as "linux/amd64"`).in(i))
+				c.wrong("platforms", explain.Errorf("%q is no platform", explain.Clip(p)).WithHint(`write such as "linux/amd64"`).In(i))
 			}
 		}
 		spec := plan.BuildSpec{
@@ -164,7 +165,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 // secretItem is a secret, or the name of one.
 type secretItem plan.SecretRef
 
-func (secretItem) typeName() string { return "secret | str" }
+func (secretItem) TypeName() string { return "secret | str" }
 
 // Unpack takes both.
 func (s *secretItem) Unpack(v starlark.Value) error {
@@ -204,7 +205,7 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 	}
 	context, dockerfile := path.Join(root, spec.Context), path.Join(root, spec.Dockerfile)
 	if p := c.checkFolder(context); p != nil {
-		p.msg = "the context " + p.msg
+		p.Msg = "the context " + p.Msg
 		c.wrong(param, p)
 		return &Image{Build: &spec}
 	}
@@ -214,12 +215,12 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 	}
 	if _, err := files.Read(dockerfile, plan.InputDockerfile); err != nil {
 		p := files.problem(dockerfile, err)
-		if p.hint == "" && !c.Given("source") && build == nil {
-			p.hint = "it is built from source: name the folder with source = local(…), or give image="
-		} else if p.hint == "" && build == nil {
-			p.hint = "another name is given with build = dockerfile(file = …)"
-		} else if p.hint == "" {
-			p.hint = "file= of dockerfile() is taken from its context=, and that from the source"
+		if p.Hint == "" && !c.Given("source") && build == nil {
+			p.Hint = "it is built from source: name the folder with source = local(…), or give image="
+		} else if p.Hint == "" && build == nil {
+			p.Hint = "another name is given with build = dockerfile(file = …)"
+		} else if p.Hint == "" {
+			p.Hint = "file= of dockerfile() is taken from its context=, and that from the source"
 		}
 		c.wrong(param, p)
 	}

@@ -1,11 +1,6 @@
 // Package builtins defines the functions and values that a Pipelinefile sees.
 //
-// The struct that receives a builtin's arguments is also its signature (L8):
-// names, order, types, defaults and help are read from its fields once, and the
-// argument check, the reference page, the type stubs and the language server
-// all use them. Host programs declare their own in the same way, with [New].
-//
-// Builtins record what is declared in a [Session], with the position of the
+// How a builtin is a struct and a function is package builtins. Those here record what is declared in a [Session], with the position of the
 // call, and decide nothing that needs the whole file: that is interp's.
 package builtins
 
@@ -13,10 +8,12 @@ import (
 	starmath "go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+
+	"github.com/pipelinefile/pipe/builtins"
 )
 
 // standard is every builtin function that is ours, in the order of the reference.
-var standard = []*Func{
+var standard = []*builtins.Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
 	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
@@ -27,12 +24,12 @@ var standard = []*Func{
 
 // Standard returns the builtin functions that every Pipelinefile has, in the
 // order of the reference.
-func Standard() []*Func { return append([]*Func(nil), standard...) }
+func Standard() []*builtins.Func { return append([]*builtins.Func(nil), standard...) }
 
 // Predeclared returns the names that a file of the session sees, besides those
 // of Starlark itself. Functions of a host program come last, and replace others
 // of their names.
-func (s *Session) Predeclared(host []*Func) starlark.StringDict {
+func (s *Session) Predeclared(host []*builtins.Func) starlark.StringDict {
 	env := starlark.StringDict{
 		"json":        s.jsonModule(),
 		"math":        starmath.Module,
@@ -48,16 +45,16 @@ func (s *Session) Predeclared(host []*Func) starlark.StringDict {
 	for _, f := range standard {
 		switch f.Name {
 		case yamlEncodeFunc.Name:
-			yaml["encode"] = f.value(s)
+			yaml["encode"] = f.Bind(s)
 		case yamlDecodeFunc.Name:
-			yaml["decode"] = f.value(s)
+			yaml["decode"] = f.Bind(s)
 		default:
-			env[f.Name] = f.value(s)
+			env[f.Name] = f.Bind(s)
 		}
 	}
 	env["yaml"] = &starlarkstruct.Module{Name: "yaml", Members: yaml}
 	for _, f := range host {
-		env[f.Name] = f.value(s)
+		env[f.Name] = f.Bind(hosted{s})
 	}
 	return env
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -42,26 +43,26 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 		out := plan.Chart{Ref: a.Ref, Version: a.Version, Repo: a.Repo, Pos: c.Pos()}
 		inRepo, inRef := checkCredentials(a.Repo, credentialsHint(a.Repo)), checkCredentials(a.Ref, credentialsHint(a.Ref))
 		switch {
-		case !c.ok("ref"):
+		case !c.Valid("ref"):
 		case inRepo != nil || inRef != nil:
 			c.wrong("repo", inRepo)
 			c.wrong("ref", inRef)
 			out.Ref, out.Repo = "", "" // they must not get further
 		case a.Repo != "":
 			if !strings.HasPrefix(a.Repo, "https://") && !strings.HasPrefix(a.Repo, "http://") {
-				c.wrong("repo", problemf("%q is no address of a chart repository", clip(a.Repo)).hinted("it starts with https://; a chart in a registry is oci://… without repo="))
+				c.wrong("repo", explain.Errorf("%q is no address of a chart repository", explain.Clip(a.Repo)).WithHint("it starts with https://; a chart in a registry is oci://… without repo="))
 			}
 			if a.Ref == "" || strings.ContainsAny(a.Ref, "/:\\ ") {
-				c.wrong("ref", problemf("%q is no name of a chart in a repository", clip(a.Ref)))
+				c.wrong("ref", explain.Errorf("%q is no name of a chart in a repository", explain.Clip(a.Ref)))
 			}
 		case strings.HasPrefix(a.Ref, "oci://"):
 			if p := checkImage(strings.TrimPrefix(a.Ref, "oci://")); p != nil {
-				c.wrong("ref", problemf("%q is no reference of a chart", clip(a.Ref)).hinted(`write such as "oci://ghcr.io/owner/chart"`))
+				c.wrong("ref", explain.Errorf("%q is no reference of a chart", explain.Clip(a.Ref)).WithHint(`write such as "oci://ghcr.io/owner/chart"`))
 			}
 		case strings.HasPrefix(a.Ref, "https://"), strings.HasPrefix(a.Ref, "http://"):
-			c.wrong("ref", problemf("%q is not a chart", clip(a.Ref)).hinted(`a chart of a repository is written as chart("name", repo = "https://…", version = "…")`))
+			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(a.Ref)).WithHint(`a chart of a repository is written as chart("name", repo = "https://…", version = "…")`))
 		case strings.Contains(a.Ref, "://"):
-			c.wrong("ref", problemf("%q is no chart", clip(a.Ref)).hinted("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
+			c.wrong("ref", explain.Errorf("%q is no chart", explain.Clip(a.Ref)).WithHint("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
 		default:
 			ref, p := c.resolve(a.Ref)
 			if p == nil {
@@ -69,7 +70,7 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 			}
 			c.wrong("ref", p)
 			if a.Version != "" {
-				c.wrong("version", problemf("a chart of the workspace has its own version"))
+				c.wrong("version", explain.Errorf("a chart of the workspace has its own version"))
 			}
 			out.Ref = ref
 		}
@@ -80,14 +81,14 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 					p = c.Session.Files.problem(name, err)
 				}
 			}
-			c.wrong("values_files", p.in(i))
+			c.wrong("values_files", p.In(i))
 			out.ValuesFiles = append(out.ValuesFiles, name)
 		}
 		return &Chart{plan: out}, nil
 	})
 
 // readChart makes a chart of the workspace an input: a .tgz, or all files of a folder.
-func (c *Call) readChart(ref string) *problem {
+func (c *Call) readChart(ref string) *explain.Error {
 	files := c.Session.Files
 	if known, _ := files.trees.digest(ref); known != "" {
 		return c.noteTree(ref)
@@ -95,30 +96,30 @@ func (c *Call) readChart(ref string) *problem {
 	info, err := files.stat(ref)
 	if err != nil {
 		p := files.problem(ref, err)
-		if p.hint == "" {
-			p.hint = "a chart from a repository needs repo=, one from a registry starts with oci://"
+		if p.Hint == "" {
+			p.Hint = "a chart from a repository needs repo=, one from a registry starts with oci://"
 		}
 		return p
 	}
 	if !info.IsDir() {
 		if !strings.HasSuffix(ref, ".tgz") {
-			return problemf("%s is no chart", ref).hinted("a chart is a folder with a Chart.yaml, or a .tgz")
+			return explain.Errorf("%s is no chart", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
 		}
 		if _, err := files.Read(ref, plan.InputChart); err != nil {
-			return problemf("%v", err)
+			return explain.Errorf("%v", err)
 		}
 		return nil
 	}
 	if !files.isFile(path.Join(ref, "Chart.yaml")) {
-		return problemf("%s is no chart: it has no Chart.yaml", ref).hinted("a chart is a folder with a Chart.yaml, or a .tgz")
+		return explain.Errorf("%s is no chart: it has no Chart.yaml", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
 	}
 	return c.noteTree(ref)
 }
 
 // noteTree makes the folder of a chart an input.
-func (c *Call) noteTree(ref string) *problem {
+func (c *Call) noteTree(ref string) *explain.Error {
 	if err := c.Session.Files.readTree(ref, plan.InputChart); err != nil {
-		return problemf("%v", err)
+		return explain.Errorf("%v", err)
 	}
 	return nil
 }

@@ -10,19 +10,20 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
 // checkName checks a DNS label of at most limit characters.
-func checkName(name string, limit int) *problem {
+func checkName(name string, limit int) *explain.Error {
 	var wrong *plan.NameError
 	if !errors.As(plan.CheckName(name, limit), &wrong) {
 		return nil
 	}
-	p := problemf("%v", wrong)
+	p := explain.Errorf("%v", wrong)
 	if like := wrong.Suggestion(); like != "" {
-		p.hint = "write " + strconv.Quote(like)
+		p.Hint = "write " + strconv.Quote(like)
 	}
 	return p
 }
@@ -31,15 +32,15 @@ func checkName(name string, limit int) *problem {
 // write instead. Its namespace is checked by pipeline(), which knows the other half.
 func CheckEnvironment(name string) error {
 	if p := checkName(name, plan.MaxName); p != nil {
-		return &explain.Error{Msg: "environment: " + p.msg, Hint: p.hint, Suggest: p.suggest}
+		return &explain.Error{Msg: "environment: " + p.Msg, Hint: p.Hint, Suggest: p.Suggest}
 	}
 	return nil
 }
 
-func checkEnvName(name string) *problem {
+func checkEnvName(name string) *explain.Error {
 	if !envName.fits(name) {
-		return problemf("%q is no name of an environment variable", clip(name)).
-			hinted("it has letters, digits, '_', '-' and '.', and does not start with a digit")
+		return explain.Errorf("%q is no name of an environment variable", explain.Clip(name)).
+			WithHint("it has letters, digits, '_', '-' and '.', and does not start with a digit")
 	}
 	return nil
 }
@@ -65,21 +66,21 @@ func cutQuantity(q string) (number, suffix string, ok bool) {
 	return number, suffix, ok && digits > 0 && points < 2
 }
 
-func checkQuantity(q, example string) *problem {
+func checkQuantity(q, example string) *explain.Error {
 	number, _, ok := cutQuantity(q)
 	switch {
 	case q == "":
-		return problemf("is empty").hinted("write such as %q", example)
+		return explain.Errorf("is empty").WithHint("write such as %q", example)
 	case !ok:
-		p := problemf("%q is no quantity", clip(q)).hinted("write such as %q", example)
+		p := explain.Errorf("%q is no quantity", explain.Clip(q)).WithHint("write such as %q", example)
 		if fixed := strings.TrimSuffix(strings.TrimSuffix(q, "b"), "B"); fixed != q {
 			if _, _, ok := cutQuantity(fixed); ok {
-				p.hint = "write " + strconv.Quote(fixed)
+				p.Hint = "write " + strconv.Quote(fixed)
 			}
 		}
 		return p
 	case strings.Trim(number, "0.") == "":
-		return problemf("%q is zero", q)
+		return explain.Errorf("%q is zero", q)
 	}
 	return nil
 }
@@ -105,22 +106,22 @@ func quantityValue(q string) float64 {
 }
 
 // checkMemory is checkQuantity for bytes, where "m" would be thousandths.
-func checkMemory(q, example string) *problem {
+func checkMemory(q, example string) *explain.Error {
 	if p := checkQuantity(q, example); p != nil {
 		return p
 	}
 	if strings.HasSuffix(q, "m") {
-		return problemf("%q is thousandths of a byte", q).hinted("write %q", strings.TrimSuffix(q, "m")+"Mi")
+		return explain.Errorf("%q is thousandths of a byte", q).WithHint("write %q", strings.TrimSuffix(q, "m")+"Mi")
 	}
 	if n, err := strconv.ParseUint(q, 10, 64); err == nil && n < 1<<20 {
-		return problemf("%q is that many bytes", q).hinted("write %q", q+"Mi")
+		return explain.Errorf("%q is that many bytes", q).WithHint("write %q", q+"Mi")
 	}
 	return nil
 }
 
-func checkPort(n int) *problem {
+func checkPort(n int) *explain.Error {
 	if n < 1 || n > 65535 {
-		return problemf("want 1 to 65535, got %d", n)
+		return explain.Errorf("want 1 to 65535, got %d", n)
 	}
 	return nil
 }
@@ -128,22 +129,22 @@ func checkPort(n int) *problem {
 // durationArg is a length of time, such as "5m" or "1h30m".
 type durationArg plan.Duration
 
-func (durationArg) typeName() string { return "str" }
+func (durationArg) TypeName() string { return "str" }
 
 func (d *durationArg) Unpack(v starlark.Value) error {
 	var text string
-	if p := setString(&text, v); p != nil {
+	if p := convert.String(&text, v); p != nil {
 		if i, ok := v.(starlark.Int); ok {
-			p.hint = `write "` + i.String() + `s" for seconds, "` + i.String() + `m" for minutes`
+			p.Hint = `write "` + i.String() + `s" for seconds, "` + i.String() + `m" for minutes`
 		}
 		return p
 	}
 	t, err := time.ParseDuration(text)
 	if err != nil {
-		return problemf("%q is no duration", clip(text)).hinted(`write such as "30s", "5m" or "1h30m"`)
+		return explain.Errorf("%q is no duration", explain.Clip(text)).WithHint(`write such as "30s", "5m" or "1h30m"`)
 	}
 	if t <= 0 {
-		return problemf("%q is not more than zero", text)
+		return explain.Errorf("%q is not more than zero", text)
 	}
 	*d = durationArg(t)
 	return nil
@@ -166,27 +167,27 @@ var cronWords = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily"
 
 // checkCron checks a schedule as a CronJob takes it: five fields, or a word such
 // as @daily.
-func checkCron(s string) *problem {
+func checkCron(s string) *explain.Error {
 	if strings.HasPrefix(s, "@") {
 		if !slices.Contains(cronWords, s) {
-			return problemf("unknown schedule %q", clip(s)).near(s, cronWords, "there are "+strings.Join(cronWords, " "))
+			return explain.Errorf("unknown schedule %q", explain.Clip(s)).Near(s, cronWords, "there are "+strings.Join(cronWords, " "))
 		}
 		return nil
 	}
 	fields := strings.Fields(s)
 	if word := "@" + s; slices.Contains(cronWords, word) {
-		return problemf("unknown schedule %q", s).hinted("write %q", word)
+		return explain.Errorf("unknown schedule %q", s).WithHint("write %q", word)
 	}
 	if len(fields) != len(cronFields) {
-		return problemf("%q has %d fields, want 5", clip(s), len(fields)).
-			hinted(`minute, hour, day of month, month, day of week: such as "0 3 * * *" for three in the morning`)
+		return explain.Errorf("%q has %d fields, want 5", explain.Clip(s), len(fields)).
+			WithHint(`minute, hour, day of month, month, day of week: such as "0 3 * * *" for three in the morning`)
 	}
 	for i, text := range fields {
 		f := cronFields[i]
 		for _, part := range strings.Split(text, ",") {
 			if !cronPart(part, f.min, f.max, f.names) {
-				return problemf("%q: %q is no %s", s, clip(part), f.name).
-					hinted("%d to %d, a range such as %d-%d, *, or a step such as */5", f.min, f.max, f.min, f.max)
+				return explain.Errorf("%q: %q is no %s", s, explain.Clip(part), f.name).
+					WithHint("%d to %d, a range such as %d-%d, *, or a step such as */5", f.min, f.max, f.min, f.max)
 			}
 		}
 	}
@@ -220,18 +221,18 @@ func cronPart(part string, low, high int, names []string) bool {
 }
 
 // checkLabels checks what Kubernetes accepts as labels.
-func checkLabels(labels map[string]string) *problem {
+func checkLabels(labels map[string]string) *explain.Error {
 	for _, k := range sortedKeys(labels) {
 		prefix, name, prefixed := strings.Cut(k, "/")
 		if !prefixed {
 			name = k
 		}
 		if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
-			return problemf("%q is no name of a label", clip(k)).hinted(`write such as "team" or "example.com/team"`)
+			return explain.Errorf("%q is no name of a label", explain.Clip(k)).WithHint(`write such as "team" or "example.com/team"`)
 		}
 		if v := labels[k]; v != "" && !labelWord.fits(v) {
-			return problemf("%q is no value of a label", clip(labels[k])).in(k).
-				hinted("at most 63 letters, digits, '-', '_' and '.'")
+			return explain.Errorf("%q is no value of a label", explain.Clip(labels[k])).In(k).
+				WithHint("at most 63 letters, digits, '-', '_' and '.'")
 		}
 	}
 	return nil

@@ -3,14 +3,17 @@ package builtins
 import (
 	"strings"
 	"testing"
+
+	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/paths"
 )
 
 func TestChecks(t *testing.T) {
-	name := func(s string) *problem { return checkName(s, 53) }
-	quantity := func(s string) *problem { return checkQuantity(s, "1") }
+	name := func(s string) *explain.Error { return checkName(s, 53) }
+	quantity := func(s string) *explain.Error { return checkQuantity(s, "1") }
 	for _, test := range []struct {
 		what  string
-		check func(string) *problem
+		check func(string) *explain.Error
 		good  []string
 		bad   []string
 	}{
@@ -29,7 +32,7 @@ func TestChecks(t *testing.T) {
 	} {
 		for _, s := range test.good {
 			if p := test.check(s); p != nil {
-				t.Errorf("%s %q: %s", test.what, s, p.msg)
+				t.Errorf("%s %q: %s", test.what, s, p.Msg)
 			}
 		}
 		for _, s := range test.bad {
@@ -47,8 +50,8 @@ func TestRelative(t *testing.T) {
 		if got := relative(test.base, test.target); got != test.want {
 			t.Errorf("relative(%s, %s) = %s, want %s", test.base, test.target, got, test.want)
 		}
-		if back, p := resolve(test.base, relative(test.base, test.target)); p != nil || back != test.target {
-			t.Errorf("resolve(%s, relative(%s)) = %s", test.base, test.target, back)
+		if back, p := paths.Resolve(test.base, relative(test.base, test.target)); p != nil || back != test.target {
+			t.Errorf("paths.Resolve(%s, relative(%s)) = %s", test.base, test.target, back)
 		}
 	}
 }

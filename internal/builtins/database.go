@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/internal/chartspec"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -30,31 +31,31 @@ var databaseFunc = declare("database", "service",
 		e, known := chartspec.EngineNamed(a.Engine)
 		own := a.Image.from != nil || a.Image.ref != "" || a.Chart != nil
 		switch {
-		case !c.ok("engine"):
+		case !c.Valid("engine"):
 		case known:
 			a.Engine = e.Name
 		case !engineName.MatchString(a.Engine):
-			c.wrong("engine", problemf("%q is no name of an engine", clip(a.Engine)))
+			c.wrong("engine", explain.Errorf("%q is no name of an engine", explain.Clip(a.Engine)))
 		case !own:
 			var names, all []string
 			for _, e := range chartspec.Engines() {
 				names = append(names, e.Name)
 				all = append(append(all, e.Name), e.Aliases...)
 			}
-			c.wrong("engine", problemf("unknown engine %q", clip(a.Engine)).
-				near(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image="))
+			c.wrong("engine", explain.Errorf("unknown engine %q", explain.Clip(a.Engine)).
+				Near(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image="))
 		}
-		if c.ok("version") && !refTag.fits(a.Version) {
-			c.wrong("version", problemf("%q is no version", clip(a.Version)))
+		if c.Valid("version") && !refTag.fits(a.Version) {
+			c.wrong("version", explain.Errorf("%q is no version", explain.Clip(a.Version)))
 		}
 		c.wrong("storage", checkMemory(a.Storage, "10Gi"))
-		if known && len(a.Ports) == 0 && c.ok("ports") {
+		if known && len(a.Ports) == 0 && c.Valid("ports") {
 			a.Ports = []portArg{{plan.Port{Number: e.Port, Name: portName(e.Port), Protocol: "TCP"}}}
 		}
 		s := c.service(plan.Database, a.Name, &a.common, a.Timeout)
 		w := &s.Plan.Workload
 		w.Database = &plan.DatabaseSpec{Engine: a.Engine, Version: a.Version, Storage: a.Storage}
-		if known && w.Health == nil && a.Chart == nil && c.ok("health") {
+		if known && w.Health == nil && a.Chart == nil && c.Valid("health") {
 			h := e.Health
 			if h.Port != 0 && len(w.Ports) > 0 {
 				h.Port = w.Ports[0].Number
@@ -62,9 +63,9 @@ var databaseFunc = declare("database", "service",
 			w.Health = &h
 		}
 		if n, _ := a.Values["replicas"].(int64); a.Chart == nil && (a.Replicas > 1 || n > 1) {
-			p := problemf("a database of its own image has one pod").hinted("for more bring a chart that knows the engine's replication")
+			p := explain.Errorf("a database of its own image has one pod").WithHint("for more bring a chart that knows the engine's replication")
 			if n > 1 {
-				c.wrong("values", p.in("replicas"))
+				c.wrong("values", p.In("replicas"))
 			} else {
 				c.wrong("replicas", p)
 			}
@@ -92,7 +93,7 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 			name := strings.TrimSuffix(have.Name, "_FILE") // from which these images read it, too
 			for _, v := range e.Env {
 				if v.InURL && v.Name == name {
-					c.wrong(param, problemf("with another %s than the generated one, .url is wrong", v.Credential).in(have.Name).hinted(hint))
+					c.wrong(param, explain.Errorf("with another %s than the generated one, .url is wrong", v.Credential).In(have.Name).WithHint(hint))
 				}
 			}
 		}
@@ -104,8 +105,8 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 		{"ports", "replaces the port of the database, which .port and .url have", "write ports = […]"},
 		{"volumes", "replaces all volumes, and the one with the data among them", `write storage = "10Gi" for the data, and volumes = […] for more`},
 	} {
-		if _, replaced := a.Values[own.key]; replaced && c.ok("values") {
-			c.wrongValue([]string{own.key}, problemf("%s", own.message).hinted("%s", own.hint))
+		if _, replaced := a.Values[own.key]; replaced && c.Valid("values") {
+			c.wrongValue([]string{own.key}, explain.Errorf("%s", own.message).WithHint("%s", own.hint))
 		}
 	}
 	own := slices.Concat(a.Command, a.Args)
@@ -126,7 +127,7 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 	}
 	password := e.Args[slices.IndexFunc(e.Args, func(arg string) bool { return strings.HasPrefix(arg, "$(") })]
 	if !slices.ContainsFunc(own, func(arg string) bool { return strings.Contains(arg, strings.Trim(password, "$()")) }) {
-		c.wrong(param, problemf("without %s the server has no password, and .url is wrong", password).
-			hinted("without args= it runs with %s; add --requirepass %s to yours", literals(e.Args), password))
+		c.wrong(param, explain.Errorf("without %s the server has no password, and .url is wrong", password).
+			WithHint("without args= it runs with %s; add --requirepass %s to yours", explain.Literals(e.Args), password))
 	}
 }

@@ -8,32 +8,34 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
 // envArg is the dict of env=, in its order: a value can contain $(NAME) of a variable before it.
 type envArg []plan.EnvVar
 
-func (envArg) typeName() string { return "dict[str, str | int | bool | float | secret]" }
+func (envArg) TypeName() string { return "dict[str, str | int | bool | float | secret]" }
 
 // Unpack takes text, numbers and truth values as text, and secrets as references.
 func (e *envArg) Unpack(v starlark.Value) error {
 	var out envArg
-	p := eachVariable(v, `"value"`, func(name string, v starlark.Value) *problem {
+	p := eachVariable(v, `"value"`, func(name string, v starlark.Value) *explain.Error {
 		if s, ok := v.(*Secret); ok {
 			out = append(out, plan.EnvVar{Name: name, Secret: &s.ref})
 			return nil
 		}
-		text, p := scalar(v)
+		text, p := convert.Scalar(v)
 		if _, isText := v.(starlark.String); p != nil && !isText {
-			p.msg = "want string, int, bool, float or secret, got " + v.Type()
+			p.Msg = "want string, int, bool, float or secret, got " + v.Type()
 			switch v := v.(type) {
 			case *Service:
-				p.hint = fmt.Sprintf("pass what the program needs of it: such as %s.host or %s.url", v.Plan.Name, v.Plan.Name)
+				p.Hint = fmt.Sprintf("pass what the program needs of it: such as %s.host or %s.url", v.Plan.Name, v.Plan.Name)
 			case starlark.NoneType:
-				p.hint = "leave the variable out, or give an empty text"
+				p.Hint = "leave the variable out, or give an empty text"
 			case *starlark.List, starlark.Tuple, *starlark.Dict:
-				p.hint = "json.encode() or \",\".join() make text of it"
+				p.Hint = "json.encode() or \",\".join() make text of it"
 			}
 		}
 		if p != nil {
@@ -52,12 +54,12 @@ func (e *envArg) Unpack(v starlark.Value) error {
 // secretsArg is the dict of secrets=, in its order: secrets or their names.
 type secretsArg []plan.EnvVar
 
-func (secretsArg) typeName() string { return "dict[str, secret | str]" }
+func (secretsArg) TypeName() string { return "dict[str, secret | str]" }
 
 // Unpack takes secrets and names of secrets.
 func (e *secretsArg) Unpack(v starlark.Value) error {
 	var out secretsArg
-	p := eachVariable(v, `secret("name")`, func(name string, v starlark.Value) *problem {
+	p := eachVariable(v, `secret("name")`, func(name string, v starlark.Value) *explain.Error {
 		ref, p := secretRef(v)
 		out = append(out, plan.EnvVar{Name: name, Secret: ref})
 		return p
@@ -70,11 +72,11 @@ func (e *secretsArg) Unpack(v starlark.Value) error {
 }
 
 // eachVariable calls one for each variable of a dict, whose values are such as example.
-func eachVariable(v starlark.Value, example string, one func(string, starlark.Value) *problem) *problem {
+func eachVariable(v starlark.Value, example string, one func(string, starlark.Value) *explain.Error) *explain.Error {
 	if _, ok := v.(*starlark.Dict); !ok {
-		return want("dict", v).hinted(`write {"NAME": %s}`, example)
+		return convert.Want("dict", v).WithHint(`write {"NAME": %s}`, example)
 	}
-	return eachItem(v, "dict", func(name string, v starlark.Value) *problem {
+	return convert.Entries(v, "dict", func(name string, v starlark.Value) *explain.Error {
 		if p := checkEnvName(name); p != nil {
 			return p
 		}
@@ -82,14 +84,14 @@ func eachVariable(v starlark.Value, example string, one func(string, starlark.Va
 	})
 }
 
-func secretRef(v starlark.Value) (*plan.SecretRef, *problem) {
+func secretRef(v starlark.Value) (*plan.SecretRef, *explain.Error) {
 	switch v := v.(type) {
 	case *Secret:
 		return &v.ref, nil
 	case starlark.String:
 		return &plan.SecretRef{Name: string(v)}, checkSecretName(string(v))
 	}
-	return nil, problemf("want secret or string, got %s", v.Type())
+	return nil, explain.Errorf("want secret or string, got %s", v.Type())
 }
 
 // joinEnv returns the variables of secrets=, which contain no $(NAME), and then those of env=,
@@ -104,7 +106,7 @@ func joinEnv(c *Call, env envArg, secrets secretsArg) []plan.EnvVar {
 	}
 	for _, e := range secrets {
 		if names[e.Name] {
-			c.wrong("secrets", problemf("%s is in env, too", e.Name).in(e.Name))
+			c.wrong("secrets", explain.Errorf("%s is in env, too", e.Name).In(e.Name))
 		}
 	}
 	return slices.Concat([]plan.EnvVar(secrets), []plan.EnvVar(env))
@@ -127,11 +129,10 @@ func (c *Call) expansions(env envArg) {
 			if at[name] <= i {
 				continue
 			}
-			param := c.Func.byName["env"]
-			d := c.diagnostic(c.paramPos(param, e.Name), problemf("env[%q]: $(%s) stays as it is: %s comes after %s", e.Name, name, name, e.Name).
-				hinted("Kubernetes expands the variables that come before: move %s before %s", name, e.Name))
+			d := c.Diagnostic(c.ArgPos("env", e.Name), explain.Errorf("env[%q]: $(%s) stays as it is: %s comes after %s", e.Name, name, name, e.Name).
+				WithHint("Kubernetes expands the variables that come before: move %s before %s", name, e.Name))
 			d.Severity, d.Rule = plan.SeverityWarning, "env-order"
-			d.Related = []plan.Related{{Pos: c.paramPos(param, name), Message: name + " is here"}}
+			d.Related = []plan.Related{{Pos: c.ArgPos("env", name), Message: name + " is here"}}
 			c.Session.Report(d)
 			return
 		}

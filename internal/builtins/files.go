@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -212,25 +213,25 @@ func (f *Files) names(folder string) []string {
 
 // notFound returns the problem that there is nothing of that path, with what is
 // there under a similar name.
-func (f *Files) notFound(name string) *problem {
+func (f *Files) notFound(name string) *explain.Error {
 	if len(name) > patternMost {
-		return problemf("%s does not exist", clip(name))
+		return explain.Errorf("%s does not exist", explain.Clip(name))
 	}
-	p := problemf("%s does not exist", name)
+	p := explain.Errorf("%s does not exist", name)
 	dir, base := path.Split(name)
 	dir = path.Clean(dir)
 	names := f.names(dir)
 	_ = f.meter.Charge(folderSteps + 2*fileSteps*uint64(len(names))) // what comes next asks again
-	near := nearest(base, names)
+	near := explain.Nearest(base, names)
 	for _, n := range names {
 		if near == "" && strings.HasPrefix(n, base+".") {
 			near = n // Dockerfile.prod, values.yaml
 		}
 	}
 	if near != "" {
-		p.suggest = path.Join(dir, near)
+		p.Suggest = path.Join(dir, near)
 	} else if !f.isFolder(dir) {
-		p.hint = fmt.Sprintf("there is no folder %q either", dir)
+		p.Hint = fmt.Sprintf("there is no folder %q either", dir)
 	}
 	return p
 }
@@ -239,15 +240,15 @@ func (f *Files) notFound(name string) *problem {
 // what is there under a similar name.
 func (f *Files) NotFound(name string) error {
 	p := f.notFound(name)
-	return &explain.Error{Msg: p.msg, Hint: p.hint, Suggest: p.suggest}
+	return &explain.Error{Msg: p.Msg, Hint: p.Hint, Suggest: p.Suggest}
 }
 
 // problem returns err of reading name as a problem.
-func (f *Files) problem(name string, err error) *problem {
+func (f *Files) problem(name string, err error) *explain.Error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.notFound(name)
 	}
-	return problemf("%v", err)
+	return explain.Errorf("%v", err)
 }
 
 // readable returns err without the name of the system call and of the root.
@@ -266,52 +267,14 @@ func readable(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// Resolve returns the path p, written in a file of the folder dir, as a path
-// below the root: clean, with slashes, "." for the root itself. The error says
-// why it is refused (L2).
-func Resolve(dir, p string) (string, error) {
-	out, pr := resolve(dir, p)
-	if pr != nil {
-		return "", &explain.Error{Msg: pr.msg, Hint: pr.hint, Suggest: pr.suggest}
-	}
-	return out, nil
-}
-
-func resolve(dir, p string) (string, *problem) {
-	switch {
-	case p == "":
-		return "", problemf("the path is empty").hinted(`the folder of this file is "."`)
-	case len(p) > longestPath:
-		return "", problemf("%q: a path has at most %d characters", clip(p), longestPath)
-	case strings.HasPrefix(p, "/"), len(p) > 1 && p[1] == ':':
-		return "", problemf("%q is an absolute path", clip(p)).hinted("paths are relative to the file that they are written in")
-	case strings.HasPrefix(p, "~"):
-		return "", problemf("%q: a home folder is outside of the workspace", clip(p)).hinted("paths are relative to the file that they are written in")
-	case strings.ContainsRune(p, '\\'):
-		return "", problemf("%q: a path has no backslashes", clip(p)).hinted("write %q on every system", strings.ReplaceAll(p, `\`, "/"))
-	case strings.ContainsRune(p, 0):
-		return "", problemf("%q: a path has no zero bytes", clip(p))
-	}
-	joined := path.Join(dir, p)
-	if leaves(joined) {
-		return "", problemf("%q leaves the workspace", clip(p)).hinted("the workspace is the folder of the Pipelinefile, or the git repository around it")
-	}
-	return joined, nil
-}
-
-// longestPath is that of Linux.
-const longestPath = 4096
-
-func leaves(p string) bool { return p == ".." || strings.HasPrefix(p, "../") }
-
 // resolve returns the path p of a call below the root.
-func (c *Call) resolve(p string) (string, *problem) {
+func (c *Call) resolve(p string) (string, *explain.Error) {
 	src, _ := c.Session.caller(c.Thread)
 	dir := "."
 	if src != nil {
 		dir = path.Dir(src.Name)
 	}
-	return resolve(dir, p)
+	return paths.Resolve(dir, p)
 }
 
 // treeMost bounds the files of a folder that is read whole.

@@ -2,7 +2,9 @@
 
 package builtins
 
-import "syscall"
+import (
+	"syscall"
+)
 
 // noBlock makes opening a fifo return at once.
 const noBlock = syscall.O_NONBLOCK

@@ -11,6 +11,9 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
+
+	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 )
 
 // compose are the keys of a service of Compose, and kubernetes the fields of pods,
@@ -34,7 +37,7 @@ const (
 // TestForeign: what Compose and Kubernetes have, and what another type of service has,
 // is known of every type of service: it is a parameter, or there is a hint.
 func TestForeign(t *testing.T) {
-	services := []*Func{applicationFunc, containerFunc, jobFunc, databaseFunc}
+	services := []*builtins.Func{applicationFunc, containerFunc, jobFunc, databaseFunc}
 	known := strings.Fields(compose + " " + kubernetes)
 	for _, f := range services {
 		known = append(known, params(f)...)
@@ -42,14 +45,14 @@ func TestForeign(t *testing.T) {
 	for _, f := range services {
 		have := params(f)
 		for _, name := range known {
-			if _, ok := f.byName[name]; ok {
+			if f.Has(name) {
 				continue
 			}
-			param, hint := foreign(name, have)
+			param, hint := explain.Param(name, have)
 			if hint == "" {
 				t.Errorf("%s(%s=) has no hint", f.Name, name)
 			}
-			if _, ok := f.byName[param]; param != "" && !ok {
+			if param != "" && !f.Has(param) {
 				t.Errorf("%s(%s=): the hint is about %s=, which it does not have", f.Name, name, param)
 			}
 		}
@@ -62,21 +65,21 @@ func TestForeignRows(t *testing.T) {
 	reached := map[string]bool{}
 	for _, f := range standard {
 		have := params(f)
-		for _, row := range foreignParams {
-			for _, name := range strings.Fields(row.names) {
-				if _, ok := f.byName[name]; ok {
+		for _, row := range explain.ForeignParams {
+			for _, name := range strings.Fields(row.Names) {
+				if f.Has(name) {
 					continue
 				}
-				if _, hint := foreign(name, have); hint == row.hint {
-					reached[row.hint+name] = true
+				if _, hint := explain.Param(name, have); hint == row.Hint {
+					reached[row.Hint+name] = true
 				}
 			}
 		}
 	}
-	for _, row := range foreignParams {
-		for _, name := range strings.Fields(row.names) {
-			if !reached[row.hint+name] {
-				t.Errorf("no builtin has the hint %q for %s=", row.hint, name)
+	for _, row := range explain.ForeignParams {
+		for _, name := range strings.Fields(row.Names) {
+			if !reached[row.Hint+name] {
+				t.Errorf("no builtin has the hint %q for %s=", row.Hint, name)
 			}
 		}
 	}
@@ -94,8 +97,8 @@ func TestForeignCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	tried := 0
-	for _, row := range foreignParams {
-		m := written.FindStringSubmatch(row.hint)
+	for _, row := range explain.ForeignParams {
+		m := written.FindStringSubmatch(row.Hint)
 		if m == nil || strings.Contains(m[1], "…") {
 			continue
 		}
@@ -125,10 +128,10 @@ func TestForeignCode(t *testing.T) {
 	}
 }
 
-func params(f *Func) []string {
+func params(f *builtins.Func) []string {
 	var names []string
-	for i, p := range f.Params {
-		if i != f.rest {
+	for _, p := range f.Params {
+		if !p.Variadic {
 			names = append(names, p.Name)
 		}
 	}

@@ -10,7 +10,9 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/glob"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -19,7 +21,7 @@ type globArgs struct {
 	Exclude []string `arg:"exclude,kw" default:"[]" help:"patterns of files to leave out"`
 }
 
-var globFunc = New("glob", "list[str]",
+var globFunc = define("glob", "list[str]",
 	"Returns the files that match a pattern, sorted. Pattern and results are relative to the file of the call. "+
 		"Names that start with a dot match only where the pattern has the dot; folders are no results.",
 	func(c *Call, a *globArgs) (starlark.Value, error) {
@@ -28,21 +30,21 @@ var globFunc = New("glob", "list[str]",
 		if src != nil {
 			base = path.Dir(src.Name)
 		}
-		full, p := resolve(base, a.Pattern)
+		full, p := paths.Resolve(base, a.Pattern)
 		if p == nil {
 			p = checkPattern(full)
 		}
 		if p != nil {
-			return nil, c.reject("pattern", p)
+			return nil, c.Reject("pattern", p)
 		}
 		var exclude [][]string
 		for i, e := range a.Exclude {
-			e, p := resolve(base, e)
+			e, p := paths.Resolve(base, e)
 			if p == nil {
 				p = checkPattern(e)
 			}
 			if p != nil {
-				return nil, c.reject("exclude", p.in(i))
+				return nil, c.Reject("exclude", p.In(i))
 			}
 			exclude = append(exclude, strings.Split(e, "/"))
 		}
@@ -51,7 +53,7 @@ var globFunc = New("glob", "list[str]",
 			return nil, err
 		}
 		if err != nil {
-			return nil, c.reject("pattern", problemf("%v", err))
+			return nil, c.Reject("pattern", explain.Errorf("%v", err))
 		}
 		out := make([]starlark.Value, len(matches))
 		for i, m := range matches {
@@ -60,16 +62,16 @@ var globFunc = New("glob", "list[str]",
 		return starlark.NewList(out), nil
 	})
 
-func checkPattern(pattern string) *problem {
+func checkPattern(pattern string) *explain.Error {
 	if len(pattern) > patternMost {
-		return problemf("a pattern has at most %d characters", patternMost)
+		return explain.Errorf("a pattern has at most %d characters", patternMost)
 	}
 	for _, part := range strings.Split(pattern, "/") {
 		if _, err := path.Match(part, ""); err != nil {
-			return problemf("%q is no pattern: %q has an open bracket", clip(pattern), clip(part))
+			return explain.Errorf("%q is no pattern: %q has an open bracket", explain.Clip(pattern), explain.Clip(part))
 		}
 		if part != "**" && strings.Contains(part, "**") {
-			return problemf("%q: ** stands for folders, alone between slashes", clip(pattern))
+			return explain.Errorf("%q: ** stands for folders, alone between slashes", explain.Clip(pattern))
 		}
 	}
 	return nil

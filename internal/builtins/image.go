@@ -6,6 +6,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -31,13 +33,16 @@ func (i *Image) String() string {
 // Type returns "image".
 func (i *Image) Type() string { return "image" }
 
+// Instead says where an image belongs.
+func (i *Image) Instead(string) string { return "an image can only be the image= of a service" }
+
 // imageArg is a reference, or the .image of a service.
 type imageArg struct {
 	ref  string
 	from *Image
 }
 
-func (imageArg) typeName() string { return "str | image" }
+func (imageArg) TypeName() string { return "str | image" }
 
 // Unpack takes both.
 func (a *imageArg) Unpack(v starlark.Value) error {
@@ -52,11 +57,11 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 		}
 		return nil
 	case *Service:
-		return problemf("want string or image, got service").hinted("write %s.image", v.Plan.Name)
+		return explain.Errorf("want string or image, got service").WithHint("write %s.image", v.Plan.Name)
 	case *Build:
-		return problemf("want string or image, got build").hinted("a build is given as build=")
+		return explain.Errorf("want string or image, got build").WithHint("a build is given as build=")
 	}
-	return want("str or image", v)
+	return convert.Want("str or image", v)
 }
 
 // The parts of a reference, as the distribution project defines them.
@@ -82,18 +87,18 @@ const loginHint = "remove it, and log in: docker login HOST"
 // checkCredentials refuses an address with credentials in it: what a Pipelinefile
 // says is in plans, which are stored and shown. The hint says where they belong. This
 // is checked first, so that no other message shows the address.
-func checkCredentials(address, hint string) *problem {
+func checkCredentials(address, hint string) *explain.Error {
 	held := redact.Credentials(address)
 	if held == "" {
 		return nil
 	}
-	return problemf("has %s in it", held).hinted("%s", hint)
+	return explain.Errorf("has %s in it", held).WithHint("%s", hint)
 }
 
 // checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].
-func checkImage(ref string) *problem {
-	bad := func(format string, args ...any) *problem {
-		return problemf(format, args...).hinted(`write such as "redis:7" or "ghcr.io/owner/name:1.2"`)
+func checkImage(ref string) *explain.Error {
+	bad := func(format string, args ...any) *explain.Error {
+		return explain.Errorf(format, args...).WithHint(`write such as "redis:7" or "ghcr.io/owner/name:1.2"`)
 	}
 	if ref == "" {
 		return bad("the reference of an image is empty")
@@ -102,18 +107,18 @@ func checkImage(ref string) *problem {
 		return p
 	}
 	if len(ref) > refMost {
-		return bad("%q has %d characters, at most %d are possible", clip(ref), len(ref), refMost)
+		return bad("%q has %d characters, at most %d are possible", explain.Clip(ref), len(ref), refMost)
 	}
 	if scheme, rest, ok := strings.Cut(ref, "://"); ok {
-		return problemf("%q: the reference of an image has no %s://", clip(ref), scheme).hinted("write %q", rest)
+		return explain.Errorf("%q: the reference of an image has no %s://", explain.Clip(ref), scheme).WithHint("write %q", rest)
 	}
 	name, digest, hasDigest := strings.Cut(ref, "@")
 	if hasDigest && !refDigest.MatchString(digest) {
-		return bad("%q: %q is no digest", clip(ref), clip(digest))
+		return bad("%q: %q is no digest", explain.Clip(ref), explain.Clip(digest))
 	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		if !refTag.fits(name[i+1:]) {
-			return bad("%q: %q is no tag", clip(ref), clip(name[i+1:]))
+			return bad("%q: %q is no tag", explain.Clip(ref), explain.Clip(name[i+1:]))
 		}
 		name = name[:i]
 	}
@@ -122,19 +127,19 @@ func checkImage(ref string) *problem {
 		domain, path = "", name
 	}
 	if domain != "" && !isDomain(domain) {
-		return bad("%q: %q is no registry", clip(ref), clip(domain))
+		return bad("%q: %q is no registry", explain.Clip(ref), explain.Clip(domain))
 	}
 	for _, part := range strings.Split(path, "/") {
 		if !dnsLabel.fits(part) && !refPath.MatchString(part) {
-			p := bad("%q: %q is no name of an image", clip(ref), clip(part))
+			p := bad("%q: %q is no name of an image", explain.Clip(ref), explain.Clip(part))
 			if low := strings.ToLower(part); refPath.MatchString(low) {
-				p.hint = "names of images have small letters only"
+				p.Hint = "names of images have small letters only"
 			}
 			return p
 		}
 	}
 	if len(name) > 255 {
-		return bad("%q is longer than 255 characters", clip(ref))
+		return bad("%q is longer than 255 characters", explain.Clip(ref))
 	}
 	return nil
 }

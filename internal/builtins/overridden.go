@@ -2,11 +2,11 @@ package builtins
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -49,7 +49,7 @@ var fixed = []struct {
 func (c *Call) overridden(a *common) {
 	for _, f := range fixed {
 		if _, has := lookup(a.Values, f.path); has {
-			c.wrongValue(f.path, problemf("pipe sets it").hinted("%s", f.hint))
+			c.wrongValue(f.path, explain.Errorf("pipe sets it").WithHint("%s", f.hint))
 		}
 	}
 	for _, o := range overrides {
@@ -87,34 +87,33 @@ func (c *Call) overridden(a *common) {
 
 // contradiction reports that values= and an argument both give what is at path.
 func (c *Call) contradiction(path []string, param string) {
-	c.wrongValue(path, problemf("%s= is given, too, and would count for nothing", param).
-		hinted("write it as %s = …, and leave it out of values=", param),
-		plan.Related{Pos: c.paramPos(c.Func.byName[param], nil), Message: param + "= is given here"})
+	c.wrongValue(path, explain.Errorf("%s= is given, too, and would count for nothing", param).
+		WithHint("write it as %s = …, and leave it out of values=", param),
+		plan.Related{Pos: c.ArgPos(param, nil), Message: param + "= is given here"})
 }
 
 // wrongValue reports p about the key of values= at path.
-func (c *Call) wrongValue(path []string, p *problem, related ...plan.Related) {
-	i := c.Func.byName["values"]
+func (c *Call) wrongValue(path []string, p *explain.Error, related ...plan.Related) {
 	at := make([]any, len(path))
 	for n, key := range path {
 		at[n] = key
 	}
-	at[len(at)-1] = keyAt(path[len(path)-1])
-	p.msg = "values" + elem(at) + ": " + p.msg
-	d := c.diagnostic(c.paramPos(i, at), p)
+	at[len(at)-1] = explain.Key(path[len(path)-1])
+	p.Msg = "values" + explain.Elem(at) + ": " + p.Msg
+	d := c.Diagnostic(c.ArgPos("values", at), p)
 	d.Related = related
 	c.Session.Report(d)
-	c.failed |= 1 << i
+	c.Invalidate("values")
 }
 
 // argument returns the argument of that parameter, or nil if the call does not give
 // it, or gives what says nothing: None or something empty.
 func (c *Call) argument(param string) starlark.Value {
-	i := slices.IndexFunc(c.kwargs, func(kv starlark.Tuple) bool { return string(kv[0].(starlark.String)) == param })
-	if i < 0 || c.kwargs[i][1] == starlark.None || starlark.Len(c.kwargs[i][1]) == 0 {
+	v := c.Keyword(param)
+	if v == nil || v == starlark.None || starlark.Len(v) == 0 {
 		return nil
 	}
-	return c.kwargs[i][1]
+	return v
 }
 
 // same reports whether an argument says what a value says, which is known of numbers and

@@ -9,6 +9,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -28,13 +30,13 @@ type paramArgs struct {
 
 type choices []starlark.Value
 
-func (choices) typeName() string { return "list[str | int | bool | float]" }
+func (choices) TypeName() string { return "list[str | int | bool | float]" }
 
 // Unpack takes a list.
 func (c *choices) Unpack(v starlark.Value) error {
-	list, p := listOf(v, "list")
+	list, p := convert.List(v, "list")
 	if p == nil && len(list) == 0 {
-		p = problemf("is empty, so no value is possible")
+		p = explain.Errorf("is empty, so no value is possible")
 	}
 	if p != nil {
 		return p
@@ -48,12 +50,12 @@ var paramName = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.]*$`)
 var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns the value that it has.",
 	func(c *Call, a *paramArgs) (starlark.Value, error) {
 		s := c.Session
-		if c.ok("name") && (len(a.Name) > refMost || !paramName.MatchString(a.Name)) {
-			c.wrong("name", problemf("%q is no name of a parameter", clip(a.Name)).hinted("letters, digits, '-', '_' and '.', a letter first"))
+		if c.Valid("name") && (len(a.Name) > refMost || !paramName.MatchString(a.Name)) {
+			c.wrong("name", explain.Errorf("%q is no name of a parameter", explain.Clip(a.Name)).WithHint("letters, digits, '-', '_' and '.', a letter first"))
 		}
 		if p := choice(a.Type, c.choices("type")); p != nil {
 			if alias := map[string]string{"str": "string", "integer": "int", "boolean": "bool", "number": "float"}[a.Type]; alias != "" {
-				p.suggest = alias
+				p.Suggest = alias
 			}
 			c.wrong("type", p)
 			return starlark.String(""), nil
@@ -62,14 +64,14 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		for i, v := range a.Choices {
 			text, p := paramText(a.Type, v)
 			if p != nil {
-				c.wrong("choices", p.in(i))
+				c.wrong("choices", p.In(i))
 				continue
 			}
 			possible = append(possible, text)
 		}
 		if a.Default != nil {
 			_, p := paramText(a.Type, a.Default)
-			if p == nil && c.ok("choices") {
+			if p == nil && c.Valid("choices") {
 				p = a.chosen(a.Default)
 			}
 			c.wrong("default", p)
@@ -77,12 +79,12 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		if first, twice := s.params[a.Name]; twice {
 			s.Report(plan.Diagnostic{
 				Severity: plan.SeverityError, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
-				Related: []plan.Related{{Pos: first, Message: "declared here"}}, Stack: s.stack(c.Thread),
+				Related: []plan.Related{{Pos: first, Message: "declared here"}}, Stack: s.Stack(c.Thread),
 			})
 			return a.stand(), nil
 		}
 		v, ok := c.value(a)
-		if c.ok("name") {
+		if c.Valid("name") {
 			p := plan.Param{Name: a.Name, Type: a.Type, Choices: possible, Pos: c.Pos()}
 			_, given := s.Values[a.Name]
 			p.Default = !given
@@ -101,8 +103,8 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	text, given := c.Session.Values[a.Name]
 	if !given {
-		if a.Default == nil || !c.ok("default") {
-			return a.stand(), !c.ok("default")
+		if a.Default == nil || !c.Valid("default") {
+			return a.stand(), !c.Valid("default")
 		}
 		if f, ok := a.Default.(starlark.Int); ok && a.Type == "float" {
 			return f.Float(), true
@@ -110,13 +112,13 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 		return a.Default, true
 	}
 	v, p := parseParam(a.Type, text)
-	if p == nil && c.ok("choices") {
+	if p == nil && c.Valid("choices") {
 		p = a.chosen(v)
 	}
 	if p != nil {
-		p.msg = fmt.Sprintf("the value of %q: %s", a.Name, p.msg)
+		p.Msg = fmt.Sprintf("the value of %q: %s", a.Name, p.Msg)
 		c.Session.Report(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: c.Pos(), Message: "param: " + p.msg, Hint: p.hint, Suggest: p.suggest, Stack: c.Session.stack(c.Thread),
+			Severity: plan.SeverityError, Pos: c.Pos(), Message: "param: " + p.Msg, Hint: p.Hint, Suggest: p.Suggest, Stack: c.Session.Stack(c.Thread),
 		})
 		return a.stand(), false
 	}
@@ -139,7 +141,7 @@ func (a *paramArgs) stand() starlark.Value {
 	return starlark.String(a.Name)
 }
 
-func (a *paramArgs) chosen(v starlark.Value) *problem {
+func (a *paramArgs) chosen(v starlark.Value) *explain.Error {
 	if len(a.Choices) == 0 {
 		return nil
 	}
@@ -155,11 +157,11 @@ func (a *paramArgs) chosen(v starlark.Value) *problem {
 		}
 		names, quoted = append(names, text), append(quoted, ch.String())
 	}
-	return problemf("%q is not among its choices: %s", clip(got), strings.Join(quoted, ", ")).near(got, names, "")
+	return explain.Errorf("%q is not among its choices: %s", explain.Clip(got), strings.Join(quoted, ", ")).Near(got, names, "")
 }
 
 // paramText returns v, which must be of the type, as text.
-func paramText(typ string, v starlark.Value) (string, *problem) {
+func paramText(typ string, v starlark.Value) (string, *explain.Error) {
 	ok := false
 	switch v := v.(type) {
 	case starlark.String:
@@ -171,35 +173,35 @@ func paramText(typ string, v starlark.Value) (string, *problem) {
 	case starlark.Float:
 		ok = typ == "float"
 	case *Secret:
-		return "", want(typ, v)
+		return "", convert.Want(typ, v)
 	}
 	if !ok {
-		p := problemf("want %s, got %s", typ, v.Type())
+		p := explain.Errorf("want %s, got %s", typ, v.Type())
 		if t := map[string]string{"int": "int", "bool": "bool", "float": "float", "string": "string"}[v.Type()]; t != "" {
-			p.hint = fmt.Sprintf("say so with type = %q", t)
+			p.Hint = fmt.Sprintf("say so with type = %q", t)
 		}
 		if text, ok := v.(starlark.String); ok {
 			if same, wrong := parseParam(typ, string(text)); wrong == nil {
-				p.hint = fmt.Sprintf("write %s without quotes", same)
+				p.Hint = fmt.Sprintf("write %s without quotes", same)
 			}
 		}
 		return "", p
 	}
-	return scalar(v)
+	return convert.Scalar(v)
 }
 
-func parseParam(typ, text string) (starlark.Value, *problem) {
+func parseParam(typ, text string) (starlark.Value, *explain.Error) {
 	switch typ {
 	case "int":
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, problemf("want int, got %q", clip(text))
+			return nil, explain.Errorf("want int, got %q", explain.Clip(text))
 		}
 		return starlark.MakeInt64(n), nil
 	case "float":
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || f-f != 0 {
-			return nil, problemf("want float, got %q", clip(text))
+			return nil, explain.Errorf("want float, got %q", explain.Clip(text))
 		}
 		return starlark.Float(f), nil
 	case "bool":
@@ -209,7 +211,7 @@ func parseParam(typ, text string) (starlark.Value, *problem) {
 		case "false", "no", "off", "0":
 			return starlark.False, nil
 		}
-		return nil, problemf("want bool, got %q", clip(text)).hinted("write true or false")
+		return nil, explain.Errorf("want bool, got %q", explain.Clip(text)).WithHint("write true or false")
 	}
 	return starlark.String(text), nil
 }

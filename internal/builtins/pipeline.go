@@ -24,7 +24,7 @@ type pipelineArgs struct {
 var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what holds for all of it. Every Pipelinefile calls it once.",
 	func(c *Call, a *pipelineArgs) (starlark.Value, error) {
 		s := c.Session
-		if c.ok("name") {
+		if c.Valid("name") {
 			c.wrong("name", checkName(a.Name, plan.MaxServiceName))
 		}
 		if a.Registry != "" {
@@ -32,18 +32,18 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 				c.wrong("registry", p)
 				a.Registry = "" // it must not get further
 			} else if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
-				c.wrong("registry", problemf("%q is no registry", clip(a.Registry)).hinted(`write such as "ghcr.io/owner/shop", without https://`))
+				c.wrong("registry", explain.Errorf("%q is no registry", explain.Clip(a.Registry)).WithHint(`write such as "ghcr.io/owner/shop", without https://`))
 			}
 		}
 		if n := a.BuildParallelism; n < 1 || n > 1000 {
-			c.wrong("build_parallelism", problemf("want 1 to 1000, got %d", n))
+			c.wrong("build_parallelism", explain.Errorf("want 1 to 1000, got %d", n))
 		}
 		if n := a.DeployParallelism; n < 1 || n > 1000 {
-			c.wrong("deploy_parallelism", problemf("want 1 to 1000, got %d", n))
+			c.wrong("deploy_parallelism", explain.Errorf("want 1 to 1000, got %d", n))
 		}
 		if s.Pipeline != nil {
 			s.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: c.Pos(), Message: "pipeline: it is called twice", Stack: s.stack(c.Thread),
+				Severity: plan.SeverityError, Pos: c.Pos(), Message: "pipeline: it is called twice", Stack: s.Stack(c.Thread),
 				Related: []plan.Related{{Pos: s.Pipeline.Pos, Message: "called first here"}},
 			})
 			return starlark.None, nil
@@ -52,9 +52,9 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 			Name: a.Name, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
 			BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
 		}
-		if c.ok("name") {
+		if c.Valid("name") {
 			if err := plan.CheckEnvironment(a.Name, s.Environment.Name); err != nil {
-				c.wrong("name", problemf("%v", err))
+				c.wrong("name", explain.Errorf("%v", err))
 			}
 		}
 		return starlark.None, nil
@@ -64,14 +64,14 @@ type requireVersionArgs struct {
 	Constraint string `arg:"constraint" help:"such as \">=0.3, <2\""`
 }
 
-var requireVersionFunc = New("require_version", "None",
+var requireVersionFunc = define("require_version", "None",
 	"Demands a version of pipe. It is checked before anything else, so that an older pipe says that it is too old instead of not knowing a name.",
 	func(c *Call, a *requireVersionArgs) (starlark.Value, error) {
 		if err := c.Session.Meter.Charge(constraintSteps); err != nil {
 			return nil, err
 		}
 		if err := CheckVersion(a.Constraint, c.Session.Version); err != nil {
-			return nil, c.reject("constraint", problemOf(err))
+			return nil, c.Reject("constraint", problemOf(err))
 		}
 		return starlark.None, nil
 	})
@@ -91,7 +91,7 @@ const (
 func CheckVersion(constraint, version string) error {
 	want, err := semver.NewConstraint(constraint[:min(len(constraint), longestConstraint)])
 	if err != nil || len(constraint) > longestConstraint {
-		return &explain.Error{Msg: fmt.Sprintf("%q is no constraint on a version", clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
+		return &explain.Error{Msg: fmt.Sprintf("%q is no constraint on a version", explain.Clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
 	}
 	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))
 	if err != nil || want.Check(have) {
@@ -103,10 +103,10 @@ func CheckVersion(constraint, version string) error {
 	}
 }
 
-func problemOf(err error) *problem {
-	p := &problem{msg: err.Error()}
+func problemOf(err error) *explain.Error {
+	p := &explain.Error{Msg: err.Error()}
 	if h, ok := err.(*explain.Error); ok { //nolint:errorlint // made above, never wrapped
-		p.hint, p.suggest = h.Hint, h.Suggest
+		p.Hint, p.Suggest = h.Hint, h.Suggest
 	}
 	return p
 }
@@ -128,13 +128,13 @@ func (a *messageArgs) text() string {
 	return strings.Join(parts, a.Sep)
 }
 
-var warnFunc = New("warn", "None", "Adds a warning to the plan.",
+var warnFunc = define("warn", "None", "Adds a warning to the plan.",
 	func(c *Call, a *messageArgs) (starlark.Value, error) {
-		c.Session.Report(plan.Diagnostic{Severity: plan.SeverityWarning, Pos: c.Pos(), Message: a.text(), Stack: c.Session.stack(c.Thread)})
+		c.Session.Report(plan.Diagnostic{Severity: plan.SeverityWarning, Pos: c.Pos(), Message: a.text(), Stack: c.Session.Stack(c.Thread)})
 		return starlark.None, nil
 	})
 
-var failFunc = New("fail", "None", "Ends evaluation with a message.",
+var failFunc = define("fail", "None", "Ends evaluation with a message.",
 	func(c *Call, a *messageArgs) (starlark.Value, error) {
 		msg := a.text()
 		if msg == "" {

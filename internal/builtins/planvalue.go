@@ -159,8 +159,8 @@ func (p *Plan) lookup(what, list string) *starlark.Builtin {
 			}
 			names = append(names, string(is.(starlark.String)))
 		}
-		h := &explain.Error{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, clip(name))}
-		if near := nearest(name, names); near != "" {
+		h := &explain.Error{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, explain.Clip(name))}
+		if near := explain.Nearest(name, names); near != "" {
 			h.Suggest = near
 		} else if len(names) > 0 && len(names) <= 20 {
 			h.Hint = "it has " + strings.Join(names, ", ")

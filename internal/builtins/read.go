@@ -13,7 +13,10 @@ import (
 	"go.starlark.net/starlark"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/internal/bounded"
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -22,26 +25,26 @@ type readArgs struct {
 }
 
 // reader returns a builtin that reads a file and decodes it.
-func reader(name, result, doc string, decode func(*Call, []byte) (starlark.Value, error)) *Func {
-	return New(name, result, doc+" The file is an input of the plan.",
+func reader(name, result, doc string, decode func(*Call, []byte) (starlark.Value, error)) *builtins.Func {
+	return define(name, result, doc+" The file is an input of the plan.",
 		func(c *Call, a *readArgs) (starlark.Value, error) {
 			file, p := c.resolve(a.Path)
 			if p != nil {
-				return nil, c.reject("path", p)
+				return nil, c.Reject("path", p)
 			}
 			data, err := c.Session.Files.Read(file, plan.InputFile)
 			if bound(err) {
 				return nil, err
 			}
 			if err != nil {
-				return nil, c.reject("path", c.Session.Files.problem(file, err))
+				return nil, c.Reject("path", c.Session.Files.problem(file, err))
 			}
 			v, err := decode(c, data)
 			if bound(err) {
 				return nil, err
 			}
 			if err != nil {
-				return nil, c.reject("path", problemf("%s: %v", file, err))
+				return nil, c.Reject("path", explain.Errorf("%s: %v", file, err))
 			}
 			return v, nil
 		})
@@ -175,14 +178,14 @@ type yamlDecodeArgs struct {
 	Text string `arg:"text" help:"a YAML document"`
 }
 
-var yamlDecodeFunc = New("yaml.decode", "value", "Returns the value that a YAML text has; of several documents the first.",
+var yamlDecodeFunc = define("yaml.decode", "value", "Returns the value that a YAML text has; of several documents the first.",
 	func(c *Call, a *yamlDecodeArgs) (starlark.Value, error) {
 		v, err := decodeYAML(c, []byte(a.Text))
 		if bound(err) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, c.reject("text", problemf("%v", err))
+			return nil, c.Reject("text", explain.Errorf("%v", err))
 		}
 		return v, nil
 	})
@@ -191,7 +194,7 @@ type yamlEncodeArgs struct {
 	Value starlark.Value `arg:"value" help:"dicts with text as keys, lists, text, numbers, True, False, None"`
 }
 
-var yamlEncodeFunc = New("yaml.encode", "str", "Returns a value as YAML, with sorted keys.",
+var yamlEncodeFunc = define("yaml.encode", "str", "Returns a value as YAML, with sorted keys.",
 	func(c *Call, a *yamlEncodeArgs) (starlark.Value, error) {
 		// It writes JSON first, reads that, and writes it again, indented.
 		n, err := c.Session.Meter.TextSize(a.Value)
@@ -203,14 +206,14 @@ var yamlEncodeFunc = New("yaml.encode", "str", "Returns a value as YAML, with so
 		}
 		v, p := toData(a.Value, 0)
 		if p != nil {
-			return nil, c.reject("value", p)
+			return nil, c.Reject("value", p)
 		}
 		data, err := bounded.Await(c.Session.Meter, n, func() ([]byte, error) { return yaml.Marshal(v) })
 		if bound(err) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, c.reject("value", problemf("%v", err))
+			return nil, c.Reject("value", explain.Errorf("%v", err))
 		}
 		if err := c.Session.Meter.Fits(len(data)); err != nil {
 			return nil, err
@@ -221,7 +224,7 @@ var yamlEncodeFunc = New("yaml.encode", "str", "Returns a value as YAML, with so
 // jsonObject is a dict as plain data.
 type jsonObject map[string]any
 
-func (jsonObject) typeName() string { return "dict" }
+func (jsonObject) TypeName() string { return "dict" }
 
 // Unpack copies the dict.
 func (o *jsonObject) Unpack(v starlark.Value) error {
@@ -234,7 +237,7 @@ func (o *jsonObject) Unpack(v starlark.Value) error {
 	}
 	m, ok := data.(map[string]any)
 	if !ok {
-		return want("dict", v)
+		return convert.Want("dict", v)
 	}
 	*o = m
 	return nil
@@ -244,9 +247,9 @@ func (o *jsonObject) Unpack(v starlark.Value) error {
 const deepest = 100
 
 // toData copies v as plain data: what JSON can say.
-func toData(v starlark.Value, depth int) (any, *problem) {
+func toData(v starlark.Value, depth int) (any, *explain.Error) {
 	if depth > deepest {
-		return nil, problemf("is nested deeper than %d", deepest)
+		return nil, explain.Errorf("is nested deeper than %d", deepest)
 	}
 	switch v := v.(type) {
 	case starlark.NoneType:
@@ -254,36 +257,36 @@ func toData(v starlark.Value, depth int) (any, *problem) {
 	case starlark.Bool:
 		return bool(v), nil
 	case starlark.String:
-		return string(v), checkText(string(v))
+		return string(v), convert.Text(string(v))
 	case starlark.Int:
 		n, ok := v.Int64()
 		if !ok {
-			return nil, problemf("%s is too large", clip(v.String()))
+			return nil, explain.Errorf("%s is too large", explain.Clip(v.String()))
 		}
 		return n, nil
 	case starlark.Float:
 		if v-v != 0 {
-			return nil, problemf("%s is no number", v)
+			return nil, explain.Errorf("%s is no number", v)
 		}
 		return float64(v), nil
 	case *starlark.Dict:
 		m := make(map[string]any, v.Len())
-		p := eachItem(v, "dict", func(k string, v starlark.Value) *problem {
-			var p *problem
+		p := convert.Entries(v, "dict", func(k string, v starlark.Value) *explain.Error {
+			var p *explain.Error
 			m[k], p = toData(v, depth+1)
 			return p
 		})
 		return m, p
 	case *starlark.List, starlark.Tuple, *starlark.Set:
-		list, _ := listOf(v, "list")
+		list, _ := convert.List(v, "list")
 		out := make([]any, len(list))
 		for i, e := range list {
-			var p *problem
+			var p *explain.Error
 			if out[i], p = toData(e, depth+1); p != nil {
-				return nil, p.in(i)
+				return nil, p.In(i)
 			}
 		}
 		return out, nil
 	}
-	return nil, want("str, int, float, bool, None, list or dict", v)
+	return nil, convert.Want("str, int, float, bool, None, list or dict", v)
 }

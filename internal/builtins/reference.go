@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
 )
 
 // sections groups the functions of the reference, each from that function on.
@@ -42,7 +44,7 @@ git repository around it. A call in a library, such as ` + "`@std`" + `, counts 
 		if f == tests[0] {
 			b.WriteString(aboutTests)
 		}
-		f.reference(&b)
+		reference(&b, f)
 	}
 	b.WriteString("\n## Names\n\n| name | type | |\n| --- | --- | --- |\n")
 	for _, n := range Names() {
@@ -70,7 +72,7 @@ git repository around it. A call in a library, such as ` + "`@std`" + `, counts 
 	return b.String()
 }
 
-func (f *Func) reference(b *strings.Builder) {
+func reference(b *strings.Builder, f *builtins.Func) {
 	fmt.Fprintf(b, "\n### %s\n\n```python\n%s", f.Name, wrapped(f.Signature()))
 	if f.Result != "None" {
 		fmt.Fprintf(b, " -> %s", f.Result)
@@ -153,23 +155,23 @@ func Stubs() string {
 			}
 			library = lib
 			b.WriteString("    @staticmethod\n")
-			f.stub(&b, "    ")
+			stub(&b, f, "    ")
 			continue
 		}
 		library = ""
 		b.WriteString("\n")
-		f.stub(&b, "")
+		stub(&b, f, "")
 	}
 	return b.String()
 }
 
-func (f *Func) stub(b *strings.Builder, indent string) {
+func stub(b *strings.Builder, f *builtins.Func, indent string) {
 	_, name, ok := strings.Cut(f.Name, ".")
 	if !ok {
 		name = f.Name
 	}
 	var params strings.Builder
-	f.write(&params, func(p Param) {
+	f.WriteParams(&params, func(p builtins.Param) {
 		params.WriteString(p.Name + ": " + stubType(p.Type))
 		switch {
 		case p.Default == "None":

@@ -31,14 +31,14 @@ var secretFunc = declare("secret", "secret",
 	func(c *Call, a *secretArgs) (starlark.Value, error) {
 		c.wrong("name", checkSecretName(a.Name))
 		if a.Key != "" && !secretName.fits(a.Key) {
-			c.wrong("key", problemf("%q is no key of a secret", clip(a.Key)))
+			c.wrong("key", explain.Errorf("%q is no key of a secret", explain.Clip(a.Key)))
 		}
 		return &Secret{ref: plan.SecretRef{Name: a.Name, Key: a.Key}}, nil
 	})
 
-func checkSecretName(name string) *problem {
+func checkSecretName(name string) *explain.Error {
 	if !secretName.fits(name) {
-		return problemf("%q is no name of a secret", clip(name)).hinted("letters, digits, '-', '_' and '.'")
+		return explain.Errorf("%q is no name of a secret", explain.Clip(name)).WithHint("letters, digits, '-', '_' and '.'")
 	}
 	return nil
 }
@@ -63,6 +63,9 @@ func (s *Secret) Type() string { return "secret" }
 func (s *Secret) Binary(op syntax.Token, _ starlark.Value, _ starlark.Side) (starlark.Value, error) {
 	return nil, &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be made part of another value", op, s.what()), Hint: secretHint}
 }
+
+// Instead says where a secret belongs.
+func (s *Secret) Instead(string) string { return secretHint }
 
 // MarshalJSON is for json.encode and refuses.
 func (s *Secret) MarshalJSON() ([]byte, error) {

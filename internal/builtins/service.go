@@ -7,6 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -57,6 +58,14 @@ func (s *Service) String() string {
 
 // Type returns "service".
 func (s *Service) Type() string { return "service" }
+
+// Instead says which attribute was meant.
+func (s *Service) Instead(typ string) string {
+	if typ != "str" {
+		return ""
+	}
+	return fmt.Sprintf("a service is not text; its attributes are: such as %s.host", s.Plan.Name)
+}
 
 // Hash makes a service usable as a key.
 func (s *Service) Hash() (uint32, error) { return starlark.String(s.Plan.Name).Hash() }
@@ -125,7 +134,7 @@ func (s *Service) port(attr string) (int, error) {
 // serviceItem is a service, or the name of one.
 type serviceItem struct{ name string }
 
-func (serviceItem) typeName() string { return "service | str" }
+func (serviceItem) TypeName() string { return "service | str" }
 
 // Unpack takes both.
 func (i *serviceItem) Unpack(v starlark.Value) error {
@@ -137,7 +146,7 @@ func (i *serviceItem) Unpack(v starlark.Value) error {
 		i.name = string(v)
 		return nil
 	}
-	return want("service or str", v)
+	return convert.Want("service or str", v)
 }
 
 // A Skip is one service that a call of skip() names.
@@ -158,7 +167,7 @@ var skipFunc = declare("skip", "None", "Leaves services out of actions on the en
 			if s.name != "" {
 				c.Session.keep()
 				c.Session.Skips = append(c.Session.Skips, Skip{
-					Service: s.name, Pos: c.paramPos(0, i), Call: c.Pos(), Stack: c.Session.stack(c.Thread),
+					Service: s.name, Pos: c.ArgPos("services", i), Call: c.Pos(), Stack: c.Session.Stack(c.Thread),
 				})
 			}
 		}

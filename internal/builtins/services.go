@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/internal/chartspec"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -74,13 +75,13 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 		c.wrong("on", choice(a.On, c.choices("on")))
 		on := plan.Moment(a.On)
 		if a.Schedule != "" && on != plan.OnDeploy {
-			c.wrong("on", problemf("a job with a schedule runs on deploy"))
+			c.wrong("on", explain.Errorf("a job with a schedule runs on deploy"))
 		}
 		if a.Retries < 0 || a.Retries > 1000 {
-			c.wrong("retries", problemf("want 0 to 1000, got %d", a.Retries))
+			c.wrong("retries", explain.Errorf("want 0 to 1000, got %d", a.Retries))
 		}
 		if a.Replicas != 1 {
-			c.wrong("replicas", problemf("a job runs once, so it has no replicas"))
+			c.wrong("replicas", explain.Errorf("a job runs once, so it has no replicas"))
 		}
 		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: on, Retries: a.Retries}
 		return c.declared(s), nil
@@ -101,7 +102,7 @@ var containerFunc = declare("container", "service", "Declares a service that run
 		case a.Image.from != nil:
 			s.Image = a.Image.from
 			if !a.Mirror {
-				c.wrong("mirror", problemf("the image is another service's, so it is where that service has it"))
+				c.wrong("mirror", explain.Errorf("the image is another service's, so it is where that service has it"))
 			}
 		case a.Mirror:
 			s.Image = &Image{Owner: s, Mirror: a.Image.ref}
@@ -116,16 +117,16 @@ var containerFunc = declare("container", "service", "Declares a service that run
 func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image imageArg) *Image {
 	if c.Given("image") && (image.from != nil || image.ref != "") {
 		if source != nil {
-			c.wrong("source", problemf("is given together with image=, which needs none"))
+			c.wrong("source", explain.Errorf("is given together with image=, which needs none"))
 		} else if build != nil {
-			c.wrong("build", problemf("is given together with image=, which needs none"))
+			c.wrong("build", explain.Errorf("is given together with image=, which needs none"))
 		}
 		if image.from != nil {
 			return image.from
 		}
 		return &Image{Mirror: image.ref}
 	}
-	if !c.ok("image") || !c.ok("source") || !c.ok("build") {
+	if !c.Valid("image") || !c.Valid("source") || !c.Valid("build") {
 		return nil
 	}
 	if s.Plan.Chart != nil && source == nil && build == nil {
@@ -139,10 +140,10 @@ func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image 
 
 // service returns the service that a call declares, with what all types share.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
-	if c.ok("name") {
+	if c.Valid("name") {
 		c.wrong("name", checkName(name, plan.MaxServiceName))
 	}
-	s := &Service{Stage: a.Stage, Stack: c.Session.stack(c.Thread)}
+	s := &Service{Stage: a.Stage, Stack: c.Session.Stack(c.Thread)}
 	s.Plan = plan.Service{
 		Name: name, Type: t, Skip: a.Skip, Values: plan.Values(a.Values), Timeout: plan.Duration(timeout), Pos: c.Pos(),
 	}
@@ -150,10 +151,10 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		s.Plan.Caller = s.Stack[0].Pos
 	}
 	if !a.Stage.IsZero() {
-		s.StagePos = c.paramPos(c.Func.byName["stage"], nil)
+		s.StagePos = c.ArgPos("stage", nil)
 	}
 	if a.Skip {
-		s.Plan.SkipWhy = &plan.Reason{Text: "skip = True", Pos: c.paramPos(c.Func.byName["skip"], nil)}
+		s.Plan.SkipWhy = &plan.Reason{Text: "skip = True", Pos: c.ArgPos("skip", nil)}
 	}
 	if a.Chart != nil {
 		chart := a.Chart.plan
@@ -162,7 +163,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	w := &s.Plan.Workload
 	w.Command, w.Args, w.Replicas, w.Labels = a.Command, a.Args, a.Replicas, a.Labels
 	if a.Replicas < 0 {
-		c.wrong("replicas", problemf("want 0 or more, got %d", a.Replicas))
+		c.wrong("replicas", explain.Errorf("want 0 or more, got %d", a.Replicas))
 	}
 	if len(a.Labels) > 0 {
 		c.wrong("labels", checkLabels(a.Labels))
@@ -171,9 +172,9 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		r := a.Resources.plan
 		w.Resources = &r
 	}
-	if a.Chart == nil && c.ok("values") {
+	if a.Chart == nil && c.Valid("values") {
 		c.values(t, a.Values)
-		if c.ok("values") {
+		if c.Valid("values") {
 			c.overridden(a)
 		}
 	}
@@ -187,10 +188,10 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		c.oneVolume(a)
 		s.Public = c.public(w.Ports, a.Values)
 	}
-	if t != plan.Job && a.Chart == nil && c.ok("name") {
+	if t != plan.Job && a.Chart == nil && c.Valid("name") {
 		c.wrong("name", checkServiceName(name, w.Ports))
 	}
-	if a.Health != nil && c.ok("ports") {
+	if a.Health != nil && c.Valid("ports") {
 		h := a.Health.plan
 		c.wrong("health", completeHealth(&h, w.Ports))
 		w.Health = &h
@@ -207,29 +208,28 @@ func (c *Call) values(t plan.ServiceType, values map[string]any) {
 	if t == plan.Job {
 		kind = chartspec.Job
 	}
-	i := c.Func.byName["values"]
 	for _, found := range chartspec.Check(kind, values) {
-		p := &problem{msg: found.Message, at: found.Path}
+		p := &explain.Error{Msg: found.Message, At: found.Path}
 		if found.Unknown {
 			last := len(found.Path) - 1
 			name := found.Path[last].(string)
-			p = p.near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
-			p.at = append(slices.Clone(found.Path[:last]), keyAt(name))
+			p = p.Near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
+			p.At = append(slices.Clone(found.Path[:last]), explain.Key(name))
 		}
-		p.msg = "values" + elem(p.at) + ": " + p.msg
-		_ = c.add(c.paramPos(i, p.at), p)
-		c.failed |= 1 << i
+		p.Msg = "values" + explain.Elem(p.At) + ": " + p.Msg
+		c.Session.Report(c.Diagnostic(c.ArgPos("values", p.At), p))
+		c.Invalidate("values")
 	}
 }
 
 // checkServiceName checks a name for the Kubernetes Service that a generated chart has
 // if there are ports: unlike other names, it must begin with a letter (RFC 1035).
-func checkServiceName(name string, ports []plan.Port) *problem {
+func checkServiceName(name string, ports []plan.Port) *explain.Error {
 	if len(ports) == 0 || name[0] < '0' || name[0] > '9' {
 		return nil
 	}
-	return problemf("%q must begin with a letter: the service has ports, and a Kubernetes Service of its name", clip(name)).
-		hinted("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
+	return explain.Errorf("%q must begin with a letter: the service has ports, and a Kubernetes Service of its name", explain.Clip(name)).
+		WithHint("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
 // portSize is what a port of a service takes, and the look whether it is there twice.
@@ -252,14 +252,14 @@ func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
 		}
 		switch {
 		case numbers[at]:
-			c.wrong("ports", problemf("port %d is there twice", p.Number).in(i))
+			c.wrong("ports", explain.Errorf("port %d is there twice", p.Number).In(i))
 		case names[p.Name]:
-			c.wrong("ports", problemf("the name %q is there twice", p.Name).in(i))
+			c.wrong("ports", explain.Errorf("the name %q is there twice", p.Name).In(i))
 		}
 		numbers[at], names[p.Name] = true, true
 		w.Ports = append(w.Ports, p.Port)
 		if p.Local != 0 {
-			locals = append(locals, Local{p.Local, c.paramPos(c.Func.byName["ports"], i)})
+			locals = append(locals, Local{p.Local, c.ArgPos("ports", i)})
 		}
 	}
 	return locals
@@ -270,9 +270,9 @@ func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
 	for i, v := range volumes {
 		switch {
 		case names[v.plan.Name]:
-			c.wrong("volumes", problemf("the name %q is there twice", v.plan.Name).in(i).hinted("give it another with name="))
+			c.wrong("volumes", explain.Errorf("the name %q is there twice", v.plan.Name).In(i).WithHint("give it another with name="))
 		case paths[v.plan.Path]:
-			c.wrong("volumes", problemf("the path %q is there twice", v.plan.Path).in(i))
+			c.wrong("volumes", explain.Errorf("the path %q is there twice", v.plan.Path).In(i))
 		}
 		names[v.plan.Name], paths[v.plan.Path] = true, true
 		w.Volumes = append(w.Volumes, v.plan)
@@ -291,17 +291,17 @@ func (c *Call) oneVolume(a *common) {
 	if storage {
 		volumes = len(l)
 	}
-	if replicas < 2 || volumes == 0 || !c.ok("replicas") || !c.ok("volumes") {
+	if replicas < 2 || volumes == 0 || !c.Valid("replicas") || !c.Valid("volumes") {
 		return
 	}
 	pos := func(param string, inValues bool) plan.Pos {
 		if inValues {
-			return c.paramPos(c.Func.byName["values"], param)
+			return c.ArgPos("values", param)
 		}
-		return c.paramPos(c.Func.byName[param], nil)
+		return c.ArgPos(param, nil)
 	}
-	d := c.diagnostic(pos("replicas", pods), problemf("replicas: %d pods cannot share a volume: it is ReadWriteOnce, and the second pod would wait for it", replicas).
-		hinted("write replicas = 1, or bring a chart whose pods have a volume each"))
+	d := c.Diagnostic(pos("replicas", pods), explain.Errorf("replicas: %d pods cannot share a volume: it is ReadWriteOnce, and the second pod would wait for it", replicas).
+		WithHint("write replicas = 1, or bring a chart whose pods have a volume each"))
 	d.Related = []plan.Related{{Pos: pos("volumes", storage), Message: "the volume is here"}}
 	c.Session.Report(d)
 }
@@ -323,14 +323,14 @@ func (c *Call) public(ports []plan.Port, values map[string]any) []Public {
 			p, _ := v.(map[string]any)
 			host, _ := p["host"].(string)
 			if p["public"] == true {
-				out = append(out, Public{class, strings.ToLower(host), c.paramPos(c.Func.byName["values"], []any{"ports", i})})
+				out = append(out, Public{class, strings.ToLower(host), c.ArgPos("values", []any{"ports", i})})
 			}
 		}
 		return out
 	}
 	for i, p := range ports {
 		if p.Public {
-			out = append(out, Public{class, strings.ToLower(p.Host), c.paramPos(c.Func.byName["ports"], i)})
+			out = append(out, Public{class, strings.ToLower(p.Host), c.ArgPos("ports", i)})
 		}
 	}
 	return out
@@ -349,22 +349,22 @@ func (c *Call) unbuilt() Unbuilt {
 	if _, err := c.Session.Files.Read(dockerfile, plan.InputDockerfile); err != nil {
 		return Unbuilt{}
 	}
-	return Unbuilt{dockerfile, c.paramPos(c.Func.byName["chart"], nil)}
+	return Unbuilt{dockerfile, c.ArgPos("chart", nil)}
 }
 
 // completeHealth gives a check its port.
-func completeHealth(h *plan.Health, ports []plan.Port) *problem {
+func completeHealth(h *plan.Health, ports []plan.Port) *explain.Error {
 	if h.Kind == plan.HealthCommand {
 		return nil
 	}
 	if h.Port == 0 {
 		if len(ports) == 0 {
-			return problemf("the service has no port to check").hinted("declare it with ports = [port(8080)]")
+			return explain.Errorf("the service has no port to check").WithHint("declare it with ports = [port(8080)]")
 		}
 		h.Port = ports[0].Number
 	}
 	if len(ports) > 0 && !slices.ContainsFunc(ports, func(p plan.Port) bool { return p.Number == h.Port }) {
-		return problemf("the service has no port %d", h.Port).hinted("its ports are %s", portList(ports))
+		return explain.Errorf("the service has no port %d", h.Port).WithHint("its ports are %s", portList(ports))
 	}
 	return nil
 }
@@ -387,7 +387,7 @@ func (c *Call) declared(s *Service) *Service {
 	if s.Image != nil && s.Image.Owner == nil {
 		s.Image.Owner = s
 	}
-	if !c.ok("name") {
+	if !c.Valid("name") {
 		return s
 	}
 	if first := c.Session.names[s.Plan.Name]; first != nil {

@@ -86,18 +86,9 @@ func (s *Session) caller(th *starlark.Thread) (*Source, plan.Pos) {
 	return src, src.Pos(p)
 }
 
-// callExpr returns the innermost call as it is written.
-func (s *Session) callExpr(th *starlark.Thread) (*syntax.CallExpr, *Source) {
-	p, src := s.frame(th, func(*Source) bool { return true })
-	if src == nil {
-		return nil, nil
-	}
-	return src.calls[key(p)], src
-}
-
-// stack returns the calls that lead to a builtin, outermost first; none if it
+// Stack returns the calls that lead to a builtin, outermost first; none if it
 // was called at the top of the Pipelinefile.
-func (s *Session) stack(th *starlark.Thread) []plan.Frame {
+func (s *Session) Stack(th *starlark.Thread) []plan.Frame {
 	n := th.CallStackDepth()
 	if n <= 2 {
 		return nil

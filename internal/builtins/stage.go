@@ -7,6 +7,8 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -46,7 +48,7 @@ type StageRef struct {
 	Name  string
 }
 
-func (StageRef) typeName() string { return "stage | str" }
+func (StageRef) TypeName() string { return "stage | str" }
 
 // Unpack takes both.
 func (r *StageRef) Unpack(v starlark.Value) error {
@@ -57,11 +59,11 @@ func (r *StageRef) Unpack(v starlark.Value) error {
 	case starlark.String:
 		r.Name = string(v)
 		if r.Name == "" {
-			return problemf("is empty")
+			return explain.Errorf("is empty")
 		}
 		return nil
 	}
-	return want("stage or str", v)
+	return convert.Want("stage or str", v)
 }
 
 // IsZero reports whether r names nothing.
@@ -104,33 +106,33 @@ type stageArgs struct {
 
 var stageFunc = declare("stage", "stage", "Declares a stage. A Pipelinefile that declares none has the four default stages.",
 	func(c *Call, a *stageArgs) (starlark.Value, error) {
-		if c.ok("name") {
+		if c.Valid("name") {
 			c.wrong("name", checkStageName(a.Name))
 		}
 		order := c.Session.nextOrder()
 		if a.Order != nil {
 			order = *a.Order
 			if order < -1e9 || order > 1e9 {
-				c.wrong("order", problemf("%d is out of range", order))
+				c.wrong("order", explain.Errorf("%d is out of range", order))
 				order = 0
 			}
 		}
 		st := &Stage{Plan: plan.Stage{Name: a.Name, Order: order, Description: a.Description, Pos: c.Pos()}}
-		if c.ok("name") {
+		if c.Valid("name") {
 			c.Session.keep()
 			c.Session.Stages = append(c.Session.Stages, st)
 		}
 		return st, nil
 	})
 
-func checkStageName(name string) *problem {
+func checkStageName(name string) *explain.Error {
 	switch {
 	case strings.TrimSpace(name) == "":
-		return problemf("is empty")
+		return explain.Errorf("is empty")
 	case len(name) > 200:
-		return problemf("has %d characters, at most 200 are possible", len(name))
+		return explain.Errorf("has %d characters, at most 200 are possible", len(name))
 	case strings.ContainsAny(name, "\n\r\t\x00"):
-		return problemf("%q has more than one line", clip(name))
+		return explain.Errorf("%q has more than one line", explain.Clip(name))
 	}
 	return nil
 }
@@ -169,13 +171,13 @@ type defaultStageArgs struct {
 
 var defaultStageFunc = declare("default_stage", "None", "Gives the rule for a type: services of it without `stage=` are in that stage.",
 	func(c *Call, a *defaultStageArgs) (starlark.Value, error) {
-		if c.ok("type") {
+		if c.Valid("type") {
 			c.wrong("type", choice(a.Type, c.choices("type")))
 		}
-		if c.ok("type") && c.ok("stage") {
+		if c.Valid("type") && c.Valid("stage") {
 			c.Session.keep()
 			c.Session.Rules = append(c.Session.Rules, Rule{
-				Type: plan.ServiceType(a.Type), Stage: a.Stage, Pos: c.Pos(), Stack: c.Session.stack(c.Thread), Given: true, After: len(c.Session.Edits),
+				Type: plan.ServiceType(a.Type), Stage: a.Stage, Pos: c.Pos(), Stack: c.Session.Stack(c.Thread), Given: true, After: len(c.Session.Edits),
 			})
 		}
 		return starlark.None, nil
@@ -188,10 +190,10 @@ type renameStageArgs struct {
 
 var renameStageFunc = declare("rename_stage", "None", "Renames a stage. A rule for it no longer holds.",
 	func(c *Call, a *renameStageArgs) (starlark.Value, error) {
-		if c.ok("name") {
+		if c.Valid("name") {
 			c.wrong("name", checkStageName(a.Name))
 		}
-		if c.ok("stage") && c.ok("name") {
+		if c.Valid("stage") && c.Valid("name") {
 			c.edit(a.Stage, a.Name)
 		}
 		return starlark.None, nil
@@ -203,7 +205,7 @@ type removeStageArgs struct {
 
 var removeStageFunc = declare("remove_stage", "None", "Removes a stage. A rule for it no longer holds.",
 	func(c *Call, a *removeStageArgs) (starlark.Value, error) {
-		if c.ok("stage") {
+		if c.Valid("stage") {
 			c.edit(a.Stage, "")
 		}
 		return starlark.None, nil
@@ -211,5 +213,5 @@ var removeStageFunc = declare("remove_stage", "None", "Removes a stage. A rule f
 
 func (c *Call) edit(ref StageRef, name string) {
 	c.Session.keep()
-	c.Session.Edits = append(c.Session.Edits, Edit{Stage: ref, Name: name, Pos: c.Pos(), Stack: c.Session.stack(c.Thread)})
+	c.Session.Edits = append(c.Session.Edits, Edit{Stage: ref, Name: name, Pos: c.Pos(), Stack: c.Session.Stack(c.Thread)})
 }

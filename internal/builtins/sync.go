@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -36,8 +37,8 @@ type syncArgs struct {
 var syncFunc = declare("sync", "sync", "Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.",
 	func(c *Call, a *syncArgs) (starlark.Value, error) {
 		s := &Sync{plan: plan.Sync{To: path.Clean(a.To), Run: a.Run, Restart: a.Restart, Pos: c.Pos()}}
-		if c.ok("path") {
-			var p *problem
+		if c.Valid("path") {
+			var p *explain.Error
 			if s.plan.Path, p = c.resolve(a.Path); p == nil {
 				if _, err := c.Session.Files.stat(s.plan.Path); err != nil {
 					p = c.Session.Files.problem(s.plan.Path, err)
@@ -45,27 +46,27 @@ var syncFunc = declare("sync", "sync", "Says which files watch mode copies into 
 			}
 			c.wrong("path", p)
 		}
-		if c.ok("to") && (!path.IsAbs(a.To) || s.plan.To == "/" || strings.ContainsRune(a.To, 0)) {
-			c.wrong("to", problemf("%q is not a valid path in the container: it must be absolute, and not the root", clip(a.To)).hinted(`write such as "/app/src"`))
+		if c.Valid("to") && (!path.IsAbs(a.To) || s.plan.To == "/" || strings.ContainsRune(a.To, 0)) {
+			c.wrong("to", explain.Errorf("%q is not a valid path in the container: it must be absolute, and not the root", explain.Clip(a.To)).WithHint(`write such as "/app/src"`))
 		}
 		if len(a.Run) == 1 && strings.ContainsRune(a.Run[0], ' ') {
-			c.wrong("run", problemf("%q is a program and its arguments in one string", clip(a.Run[0])).hinted("write run = [%s]", clip(literals(words(a.Run[0])))))
+			c.wrong("run", explain.Errorf("%q is a program and its arguments in one string", explain.Clip(a.Run[0])).WithHint("write run = [%s]", explain.Clip(explain.Literals(explain.ShellWords(a.Run[0])))))
 		}
 		if len(a.Run) > 0 && a.Run[0] == "" {
-			c.wrong("run", problemf("the name of the program is empty"))
+			c.wrong("run", explain.Errorf("the name of the program is empty"))
 		}
 		for i, on := range a.On {
 			clean, p := below(on, "the path of the rule, to which it is relative")
 			if on == "" {
-				p = problemf("is empty").hinted(`write such as "package.json"`)
+				p = explain.Errorf("is empty").WithHint(`write such as "package.json"`)
 			}
 			if p != nil {
-				c.wrong("on", p.in(i))
+				c.wrong("on", p.In(i))
 			}
 			s.plan.On = append(s.plan.On, clean)
 		}
-		if len(a.On) > 0 && len(a.Run) == 0 && c.ok("run") {
-			c.wrong("on", problemf("is given, but there is no command that runs").hinted(`add run = ["npm", "install"]`))
+		if len(a.On) > 0 && len(a.Run) == 0 && c.Valid("run") {
+			c.wrong("on", explain.Errorf("is given, but there is no command that runs").WithHint(`add run = ["npm", "install"]`))
 		}
 		return s, nil
 	})
@@ -75,26 +76,25 @@ const syncsMost = 100
 
 // syncs gives a service its rules, which must be about files of its image.
 func (c *Call) syncs(s *Service, rules []*Sync) {
-	if len(rules) == 0 || !c.ok("sync") {
+	if len(rules) == 0 || !c.Valid("sync") {
 		return
 	}
-	if !c.ok("source") || !c.ok("build") || !c.ok("image") {
+	if !c.Valid("source") || !c.Valid("build") || !c.Valid("image") {
 		return // what the image is built from is not known
 	}
-	i := c.Func.byName["sync"]
 	build := (*plan.BuildSpec)(nil)
 	if s.Image != nil {
 		build = s.Image.Build
 	}
 	switch {
 	case build == nil:
-		c.wrong("sync", problemf("the image is not built here, so there are no files to copy instead").hinted("remove sync=, or build the image with source="))
+		c.wrong("sync", explain.Errorf("the image is not built here, so there are no files to copy instead").WithHint("remove sync=, or build the image with source="))
 		return
 	case build.Source.Git != "":
-		c.wrong("sync", problemf("the image is built from a git repository, so there are no files here to copy instead").hinted("remove sync=, or build from the workspace with source = local(…)"))
+		c.wrong("sync", explain.Errorf("the image is built from a git repository, so there are no files here to copy instead").WithHint("remove sync=, or build from the workspace with source = local(…)"))
 		return
 	case len(rules) > syncsMost:
-		c.wrong("sync", problemf("has %d rules, at most %d are possible", len(rules), syncsMost))
+		c.wrong("sync", explain.Errorf("has %d rules, at most %d are possible", len(rules), syncsMost))
 		return
 	}
 	_ = c.Session.Meter.Charge(uint64(len(rules) * len(rules)))
@@ -105,9 +105,9 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 			continue // it is wrong, which was reported
 		}
 		if _, ok := inside(context, r.plan.Path); !ok {
-			_ = c.add(c.paramPos(i, n), problemf("sync[%d]: %s is not below %s, which the image is built from", n, r.plan.Path, context).
-				hinted("the image does not have what is outside of its build context"))
-			c.failed |= 1 << i
+			c.Session.Report(c.Diagnostic(c.ArgPos("sync", n), explain.Errorf("sync[%d]: %s is not below %s, which the image is built from", n, r.plan.Path, context).
+				WithHint("the image does not have what is outside of its build context")))
+			c.Invalidate("sync")
 			continue
 		}
 		for m, other := range rules[:n] {
@@ -125,10 +125,10 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 			default:
 				continue
 			}
-			d := c.diagnostic(c.paramPos(i, n), problemf("sync[%d]: this rule and sync[%d] %s", n, m, what).hinted("make one rule of them, or let each have its own directory"))
-			d.Related = []plan.Related{{Pos: c.paramPos(i, m), Message: fmt.Sprintf("sync[%d] is here", m)}}
+			d := c.Diagnostic(c.ArgPos("sync", n), explain.Errorf("sync[%d]: this rule and sync[%d] %s", n, m, what).WithHint("make one rule of them, or let each have its own directory"))
+			d.Related = []plan.Related{{Pos: c.ArgPos("sync", m), Message: fmt.Sprintf("sync[%d] is here", m)}}
 			c.Session.Report(d)
-			c.failed |= 1 << i
+			c.Invalidate("sync")
 			break
 		}
 	}

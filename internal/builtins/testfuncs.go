@@ -11,7 +11,9 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/internal/bounded"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -19,15 +21,15 @@ import (
 const TestSuffix = "_test.star"
 
 // tests is every builtin that only tests have, in the order of the reference.
-var tests = []*Func{planFunc, planErrorFunc, goldenFunc}
+var tests = []*builtins.Func{planFunc, planErrorFunc, goldenFunc}
 
 // OfTests returns the builtin functions that files of tests have besides those
 // of every Pipelinefile, in the order of the reference.
-func OfTests() []*Func { return append([]*Func(nil), tests...) }
+func OfTests() []*builtins.Func { return append([]*builtins.Func(nil), tests...) }
 
 // Available returns the functions that the file of that name has, those of
 // Starlark's libraries with them.
-func Available(file string) []*Func {
+func Available(file string) []*builtins.Func {
 	list := append(Standard(), Described()...)
 	if strings.HasSuffix(file, TestSuffix) {
 		list = append(list, tests...)
@@ -39,7 +41,7 @@ func Available(file string) []*Func {
 func (s *Session) PredeclaredTests() starlark.StringDict {
 	env := starlark.StringDict{}
 	for _, f := range tests {
-		env[f.Name] = f.value(s)
+		env[f.Name] = f.Bind(s)
 	}
 	return env
 }
@@ -89,13 +91,13 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 		p = c.Session.Files.notFound(file)
 	}
 	if p != nil {
-		return nil, nil, c.reject("file", p)
+		return nil, nil, c.Reject("file", p)
 	}
 	if p := choice(a.Kind, c.choices("kind")); p != nil {
-		return nil, nil, c.reject("kind", p)
+		return nil, nil, c.Reject("kind", p)
 	}
 	if p := checkName(a.Environment, plan.MaxName); p != nil {
-		return nil, nil, c.reject("environment", p)
+		return nil, nil, c.Reject("environment", p)
 	}
 	return c.Session.Tests.Plan(PlanRequest{
 		File: file, Text: a.Text, Params: a.Params,
@@ -105,26 +107,26 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 
 // noTest is the error of a function of tests where nothing is tested.
 func (c *Call) noTest() error {
-	return c.reject("", problemf("this is no test").hinted("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
+	return c.Reject("", explain.Errorf("this is no test").WithHint("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
 }
 
-var planFunc = New("plan", "plan", "Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.",
+var planFunc = define("plan", "plan", "Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.",
 	func(c *Call, a *planArgs) (starlark.Value, error) {
 		p, wrong, err := a.evaluate(c)
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range wrong {
-			d.Related = append(slices.Clone(d.Related), plan.Related{Pos: c.here(), Message: "evaluated here, for the environment " + a.Environment})
+			d.Related = append(slices.Clone(d.Related), plan.Related{Pos: c.Here(), Message: "evaluated here, for the environment " + a.Environment})
 			c.Session.ReportSure(d)
 		}
 		if len(wrong) > 0 {
-			return nil, ErrReported
+			return nil, builtins.ErrReported
 		}
 		return NewPlan(p, c.Session.Meter)
 	})
 
-var planErrorFunc = New("plan_error", "str", "Evaluates a Pipelinefile that must be wrong, and returns what is said about it, as it is shown. "+
+var planErrorFunc = define("plan_error", "str", "Evaluates a Pipelinefile that must be wrong, and returns what is said about it, as it is shown. "+
 	"That it is right fails the test.",
 	func(c *Call, a *planArgs) (starlark.Value, error) {
 		p, wrong, err := a.evaluate(c)
@@ -146,7 +148,7 @@ type goldenArgs struct {
 	File  string         `arg:"file" help:"in a folder testdata, relative to the file of the test"`
 }
 
-var goldenFunc = New("golden", "None", "Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` "+
+var goldenFunc = define("golden", "None", "Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` "+
 	"writes the file. Of a plan it is the JSON without positions and without digests of what was read, so that it changes with what is deployed.",
 	func(c *Call, a *goldenArgs) (starlark.Value, error) {
 		s := c.Session
@@ -158,13 +160,13 @@ var goldenFunc = New("golden", "None", "Compares a value with what a file holds.
 			p = goldenPath(file)
 		}
 		if p != nil {
-			return nil, c.reject("file", p)
+			return nil, c.Reject("file", p)
 		}
 		got, err := c.goldenText(a.Value)
 		if err != nil {
 			return nil, err
 		}
-		g := Golden{Path: file, Pos: c.here(), Got: got}
+		g := Golden{Path: file, Pos: c.Here(), Got: got}
 		data, err := s.Files.Read(file, plan.InputFile)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -172,7 +174,7 @@ var goldenFunc = New("golden", "None", "Compares a value with what a file holds.
 		case bound(err):
 			return nil, err
 		case err != nil:
-			return nil, c.reject("file", s.Files.problem(file, err))
+			return nil, c.Reject("file", s.Files.problem(file, err))
 		}
 		if g.Want = string(data); g.Missing || g.Got != g.Want {
 			s.Tests.Goldens = append(s.Tests.Goldens, g)
@@ -182,15 +184,15 @@ var goldenFunc = New("golden", "None", "Compares a value with what a file holds.
 
 // goldenPath refuses files that are not there to be compared with: with
 // --update a test of strangers shall not write what a program would obey.
-func goldenPath(file string) *problem {
+func goldenPath(file string) *explain.Error {
 	parts := strings.Split(file, "/")
 	for _, part := range parts {
 		if strings.HasPrefix(part, ".") {
-			return problemf("%s is hidden", clip(file)).hinted("write such as \"testdata/staging.json\"")
+			return explain.Errorf("%s is hidden", explain.Clip(file)).WithHint("write such as \"testdata/staging.json\"")
 		}
 	}
 	if !slices.Contains(parts[:len(parts)-1], "testdata") {
-		return problemf("%s is in no folder testdata", clip(file)).hinted("write such as %q", "testdata/"+parts[len(parts)-1])
+		return explain.Errorf("%s is in no folder testdata", explain.Clip(file)).WithHint("write such as %q", "testdata/"+parts[len(parts)-1])
 	}
 	return nil
 }
@@ -213,7 +215,7 @@ func (c *Call) goldenText(v starlark.Value) (string, error) {
 	}
 	data, p := toData(v, 0)
 	if p != nil {
-		return "", c.reject("value", p)
+		return "", c.Reject("value", p)
 	}
 	return indentedJSON(data, m)
 }

@@ -1,5 +1,9 @@
 package builtins
 
+import (
+	"github.com/pipelinefile/pipe/builtins"
+)
+
 // A Type describes a type of values that a Pipelinefile meets.
 type Type struct {
 	Name  string // as type() says it
@@ -80,36 +84,38 @@ func Names() []Name {
 // Described returns the functions that a Pipelinefile has from Starlark's
 // libraries, for the reference and for editors. They are not called through
 // these.
-func Described() []*Func {
-	one := func(name, typ, help string) Param { return Param{Name: name, Type: typ, Help: help} }
-	opt := func(name, typ, def, help string) Param {
-		return Param{Name: name, Type: typ, Default: def, Help: help, Keyword: true}
+func Described() []*builtins.Func {
+	one := func(name, typ, help string) builtins.Param { return builtins.Param{Name: name, Type: typ, Help: help} }
+	opt := func(name, typ, def, help string) builtins.Param {
+		return builtins.Param{Name: name, Type: typ, Default: def, Help: help, Keyword: true}
 	}
-	rest := func(name, typ, help string) Param { return Param{Name: name, Type: typ, Help: help, Variadic: true} }
-	number := func(name, doc string) *Func {
-		return &Func{Name: "math." + name, Doc: doc, Result: "float", Params: []Param{one("x", "float", "a number")}}
+	rest := func(name, typ, help string) builtins.Param {
+		return builtins.Param{Name: name, Type: typ, Help: help, Variadic: true}
 	}
-	two := func(name, doc string) *Func {
-		return &Func{Name: "math." + name, Doc: doc, Result: "float", Params: []Param{one("x", "float", "a number"), one("y", "float", "another")}}
+	number := func(name, doc string) *builtins.Func {
+		return &builtins.Func{Name: "math." + name, Doc: doc, Result: "float", Params: []builtins.Param{one("x", "float", "a number")}}
 	}
-	prefix := []Param{opt("prefix", "str", `""`, "starts each line"), opt("indent", "str", `"\t"`, "stands for each level")}
-	return []*Func{
-		{Name: "print", Doc: "Shows values in the run's events, with the position of the call.", Result: "None", Params: []Param{
+	two := func(name, doc string) *builtins.Func {
+		return &builtins.Func{Name: "math." + name, Doc: doc, Result: "float", Params: []builtins.Param{one("x", "float", "a number"), one("y", "float", "another")}}
+	}
+	prefix := []builtins.Param{opt("prefix", "str", `""`, "starts each line"), opt("indent", "str", `"\t"`, "stands for each level")}
+	return []*builtins.Func{
+		{Name: "print", Doc: "Shows values in the run's events, with the position of the call.", Result: "None", Params: []builtins.Param{
 			rest("args", "value", "what to show"), opt("sep", "str", `" "`, "stands between them")}},
-		{Name: "struct", Doc: "Returns a value with these attributes.", Result: "struct", Params: []Param{rest("*fields", "value", "the attributes, by name")}},
-		{Name: "json.encode", Doc: "Returns a value as JSON, with sorted keys.", Result: "str", Params: []Param{
+		{Name: "struct", Doc: "Returns a value with these attributes.", Result: "struct", Params: []builtins.Param{rest("*fields", "value", "the attributes, by name")}},
+		{Name: "json.encode", Doc: "Returns a value as JSON, with sorted keys.", Result: "str", Params: []builtins.Param{
 			one("x", "value", "dicts with text as keys, structs, lists, text, numbers, True, False, None")}},
-		{Name: "json.encode_indent", Doc: "Returns a value as indented JSON.", Result: "str", Params: append([]Param{one("x", "value", "as of json.encode")}, prefix...)},
-		{Name: "json.decode", Doc: "Returns the value that a JSON text has.", Result: "value", Params: []Param{
+		{Name: "json.encode_indent", Doc: "Returns a value as indented JSON.", Result: "str", Params: append([]builtins.Param{one("x", "value", "as of json.encode")}, prefix...)},
+		{Name: "json.decode", Doc: "Returns the value that a JSON text has.", Result: "value", Params: []builtins.Param{
 			one("x", "str", "the text"), {Name: "default", Type: "value", Default: "None", Help: "returned for a text that is no JSON; without it that is an error"}}},
-		{Name: "json.indent", Doc: "Returns a JSON text indented.", Result: "str", Params: append([]Param{one("str", "str", "the text")}, prefix...)},
+		{Name: "json.indent", Doc: "Returns a JSON text indented.", Result: "str", Params: append([]builtins.Param{one("str", "str", "the text")}, prefix...)},
 		number("ceil", "Returns the least whole number that is not less than x, as an int."),
 		number("floor", "Returns the greatest whole number that is not more than x, as an int."),
 		number("round", "Returns the nearest whole number, halves away from zero."),
 		number("fabs", "Returns x without its sign."),
 		number("sqrt", "Returns the square root."),
 		number("exp", "Returns e to the power of x."),
-		{Name: "math.log", Doc: "Returns the logarithm.", Result: "float", Params: []Param{
+		{Name: "math.log", Doc: "Returns the logarithm.", Result: "float", Params: []builtins.Param{
 			one("x", "float", "a number"), {Name: "base", Type: "float", Default: "math.e", Help: "of the logarithm"}}},
 		two("pow", "Returns x to the power of y."),
 		two("mod", "Returns the rest of dividing x by y, with the sign of x."),

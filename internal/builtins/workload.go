@@ -7,6 +7,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -47,7 +49,7 @@ type portArgs struct {
 
 var portFunc = declare("port", "port", "Describes a port that a service listens on.",
 	func(c *Call, a *portArgs) (starlark.Value, error) {
-		if c.ok("number") {
+		if c.Valid("number") {
 			c.wrong("number", checkPort(a.Number))
 		}
 		if a.Name != "" {
@@ -61,17 +63,17 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 		if a.Host != "" {
 			c.wrong("host", checkHost(a.Host))
 			if !a.Public {
-				c.wrong("host", problemf("is given, but the port is not public").hinted("add public = True"))
+				c.wrong("host", explain.Errorf("is given, but the port is not public").WithHint("add public = True"))
 			}
 		}
 		if a.Public && a.Protocol != "TCP" {
-			c.wrong("public", problemf("an Ingress reaches TCP ports only"))
+			c.wrong("public", explain.Errorf("an Ingress reaches TCP ports only"))
 		}
 		p := plan.Port{Number: a.Number, Name: a.Name, Protocol: a.Protocol, Public: a.Public, Host: a.Host}
 		if a.Local != nil {
 			c.wrong("local", checkPort(*a.Local))
-			if a.Protocol != "TCP" && c.ok("protocol") {
-				c.wrong("local", problemf("only TCP ports can be forwarded"))
+			if a.Protocol != "TCP" && c.Valid("protocol") {
+				c.wrong("local", explain.Errorf("only TCP ports can be forwarded"))
 			}
 			p.Local = *a.Local
 		}
@@ -80,43 +82,43 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 
 func portName(number int) string { return "port-" + strconv.Itoa(number) }
 
-func checkPortName(name string) *problem {
+func checkPortName(name string) *explain.Error {
 	if p := checkName(name, 15); p != nil {
 		return p
 	}
 	if !strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(name, "--") {
-		return problemf("%q is no name of a port: want a letter in it, and no two dashes together", name)
+		return explain.Errorf("%q is no name of a port: want a letter in it, and no two dashes together", name)
 	}
 	return nil
 }
 
-func checkHost(host string) *problem {
+func checkHost(host string) *explain.Error {
 	h := strings.TrimPrefix(host, "*.")
 	for _, part := range strings.Split(h, ".") {
 		if checkName(part, plan.MaxName) != nil || len(host) > 253 {
-			return problemf("%q is no host name", clip(host))
+			return explain.Errorf("%q is no host name", explain.Clip(host))
 		}
 	}
 	return nil
 }
 
 // choices returns the texts that are possible for a parameter of the builtin.
-func (c *Call) choices(name string) []string { return c.Func.Params[c.Func.byName[name]].Choices }
+func (c *Call) choices(name string) []string { return c.Func.Param(name).Choices }
 
 // choice checks that v is one of the choices.
-func choice(v string, choices []string) *problem {
+func choice(v string, choices []string) *explain.Error {
 	for _, c := range choices {
 		if v == c {
 			return nil
 		}
 	}
-	return problemf("%q is not possible, want %s", clip(v), literals(choices)).near(v, choices, "")
+	return explain.Errorf("%q is not possible, want %s", explain.Clip(v), explain.Literals(choices)).Near(v, choices, "")
 }
 
 // portArg is a port(), or its number alone.
 type portArg struct{ plan.Port }
 
-func (portArg) typeName() string { return "port | int" }
+func (portArg) TypeName() string { return "port | int" }
 
 // Unpack takes both.
 func (a *portArg) Unpack(v starlark.Value) error {
@@ -125,8 +127,8 @@ func (a *portArg) Unpack(v starlark.Value) error {
 		return nil
 	}
 	var n int
-	if p := setInt(&n, v); p != nil {
-		return want("port", v)
+	if p := convert.Int(&n, v); p != nil {
+		return convert.Want("port", v)
 	}
 	a.Port = plan.Port{Number: n, Name: portName(n), Protocol: "TCP"}
 	if p := checkPort(n); p != nil {
@@ -168,21 +170,21 @@ var resourcesFunc = declare("resources", "resources", "Describes what a containe
 		if a.MemoryLimit != "" {
 			c.wrong("memory_limit", checkMemory(a.MemoryLimit, "1Gi"))
 		}
-		if c.ok("cpu") && c.ok("cpu_limit") {
+		if c.Valid("cpu") && c.Valid("cpu_limit") {
 			c.wrong("cpu_limit", atLeast(a.CPULimit, a.CPU))
 		}
-		if c.ok("memory") && c.ok("memory_limit") {
+		if c.Valid("memory") && c.Valid("memory_limit") {
 			c.wrong("memory_limit", atLeast(a.MemoryLimit, a.Memory))
 		}
 		return &Resources{plan: plan.Resources(*a)}, nil
 	})
 
 // atLeast checks that a limit is not below what is asked for.
-func atLeast(limit, asked string) *problem {
+func atLeast(limit, asked string) *explain.Error {
 	if limit == "" || asked == "" || quantityValue(limit) >= quantityValue(asked) {
 		return nil
 	}
-	return problemf("%q is less than the %q that is asked for", limit, asked)
+	return explain.Errorf("%q is less than the %q that is asked for", limit, asked)
 }
 
 // A Volume is the value of volume().
@@ -205,16 +207,16 @@ type volumeArgs struct {
 
 var volumeFunc = declare("volume", "volume", "Describes storage that outlives the pods of a service.",
 	func(c *Call, a *volumeArgs) (starlark.Value, error) {
-		if c.ok("path") && (!path.IsAbs(a.Path) || path.Clean(a.Path) == "/" || strings.ContainsRune(a.Path, ':')) {
-			c.wrong("path", problemf("%q is no absolute path in the container", clip(a.Path)).hinted(`write such as "/data"`))
+		if c.Valid("path") && (!path.IsAbs(a.Path) || path.Clean(a.Path) == "/" || strings.ContainsRune(a.Path, ':')) {
+			c.wrong("path", explain.Errorf("%q is no absolute path in the container", explain.Clip(a.Path)).WithHint(`write such as "/data"`))
 		}
-		if c.ok("size") {
+		if c.Valid("size") {
 			c.wrong("size", checkMemory(a.Size, "10Gi"))
 		}
 		if a.Name == "" {
 			a.Name = plan.NameFrom(a.Path, 40)
-			if a.Name == "" && c.ok("path") {
-				c.wrong("path", problemf("no name can be made of %q", clip(a.Path)).hinted("give one with name="))
+			if a.Name == "" && c.Valid("path") {
+				c.wrong("path", explain.Errorf("no name can be made of %q", explain.Clip(a.Path)).WithHint("give one with name="))
 			}
 		} else {
 			c.wrong("name", checkName(a.Name, 40))
@@ -242,19 +244,19 @@ type httpArgs struct {
 // pathArg is the path of an HTTP request.
 type pathArg string
 
-func (pathArg) typeName() string { return "str" }
+func (pathArg) TypeName() string { return "str" }
 
 // Unpack takes text that starts with a slash.
 func (a *pathArg) Unpack(v starlark.Value) error {
 	if n, ok := v.(starlark.Int); ok {
-		return want("str", v).hinted(`write http("/", port = %s)`, n)
+		return convert.Want("str", v).WithHint(`write http("/", port = %s)`, n)
 	}
 	var text string
-	if p := setString(&text, v); p != nil {
+	if p := convert.String(&text, v); p != nil {
 		return p
 	}
 	if !strings.HasPrefix(text, "/") {
-		return problemf("%q does not start with a slash", clip(text)).hinted("write %q", "/"+strings.TrimPrefix(text, "./"))
+		return explain.Errorf("%q does not start with a slash", explain.Clip(text)).WithHint("write %q", "/"+strings.TrimPrefix(text, "./"))
 	}
 	*a = pathArg(text)
 	return nil
@@ -287,11 +289,11 @@ type commandArgs struct {
 
 var commandFunc = declare("command", "health", "Checks health by a command that runs in the container.",
 	func(c *Call, a *commandArgs) (starlark.Value, error) {
-		if len(a.Argv) == 0 && c.ok("argv") {
-			c.wrong("argv", problemf("no command is given").hinted(`write such as command("pg_isready", "-q")`))
+		if len(a.Argv) == 0 && c.Valid("argv") {
+			c.wrong("argv", explain.Errorf("no command is given").WithHint(`write such as command("pg_isready", "-q")`))
 		}
 		if len(a.Argv) == 1 && strings.ContainsRune(a.Argv[0], ' ') {
-			c.wrong("argv", problemf("%q is a program and its arguments in one text", clip(a.Argv[0])).hinted("write command(%s)", clip(literals(words(a.Argv[0])))))
+			c.wrong("argv", explain.Errorf("%q is a program and its arguments in one text", explain.Clip(a.Argv[0])).WithHint("write command(%s)", explain.Clip(explain.Literals(explain.ShellWords(a.Argv[0])))))
 		}
 		return &Health{plan: plan.Health{Kind: plan.HealthCommand, Command: a.Argv}}, nil
 	})

@@ -3,6 +3,7 @@ package explain
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 )
@@ -14,9 +15,71 @@ type Error struct {
 	// Suggest is what was probably meant instead of what is written; the hint is then
 	// the question whether it was.
 	Suggest string
+	// At is where in an argument it is: an index of a list, a key of a dict, a [Key], or a
+	// path of these as []any; nil: it is about the whole argument.
+	At any
 }
 
+// A Key is the key of an entry of a dict, where a string is its value.
+type Key string
+
+// Errorf returns an error without a hint.
+func Errorf(format string, args ...any) *Error { return &Error{Msg: fmt.Sprintf(format, args...)} }
+
 func (e *Error) Error() string { return e.Msg }
+
+// In returns e, if any, as an error of the element at of an argument.
+func (e *Error) In(at any) *Error {
+	if e != nil {
+		e.At = at
+	}
+	return e
+}
+
+// Near suggests the candidate that name is probably a misspelling of; the hint is
+// other if there is none.
+func (e *Error) Near(name string, candidates []string, other string) *Error {
+	e.Hint, e.Suggest = other, Nearest(name, candidates)
+	return e
+}
+
+// WithHint returns e with a hint.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// Elem writes where in an argument something is: [2], ["KEY"], ["a"][0].
+func Elem(at any) string {
+	switch at := at.(type) {
+	case int:
+		return fmt.Sprintf("[%d]", at)
+	case string:
+		return fmt.Sprintf("[%q]", Clip(at))
+	case Key:
+		return Elem(string(at))
+	case []any:
+		out := ""
+		for _, a := range at {
+			out += Elem(a)
+		}
+		return out
+	}
+	return ""
+}
+
+// Clip shortens s for a message.
+func Clip(s string) string {
+	const most = 60
+	n := 0
+	for i := range s {
+		if n == most {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}
 
 // Of returns the first error in the chain of err that has its message and its hint
 // apart, or nil.

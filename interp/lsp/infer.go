@@ -9,7 +9,8 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/builtins"
+	vocabulary "github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // A value is what is known of an expression without running it.
@@ -37,8 +38,8 @@ const deepest = 12
 type table struct {
 	funcs map[string]*builtins.Func
 	libs  map[string][]*builtins.Func
-	types map[string]builtins.Type
-	names map[string]builtins.Name
+	types map[string]vocabulary.Type
+	names map[string]vocabulary.Name
 	order []string        // of the functions without a library
 	tests map[string]bool // functions that only files of tests have
 }
@@ -47,12 +48,12 @@ type table struct {
 func newTable(host []*builtins.Func) *table {
 	t := &table{
 		funcs: map[string]*builtins.Func{}, libs: map[string][]*builtins.Func{},
-		types: map[string]builtins.Type{}, names: map[string]builtins.Name{}, tests: map[string]bool{},
+		types: map[string]vocabulary.Type{}, names: map[string]vocabulary.Name{}, tests: map[string]bool{},
 	}
-	for _, f := range builtins.OfTests() {
+	for _, f := range vocabulary.OfTests() {
 		t.tests[f.Name] = true
 	}
-	for _, f := range slices.Concat(builtins.Available(builtins.TestSuffix), host) {
+	for _, f := range slices.Concat(vocabulary.Available(vocabulary.TestSuffix), host) {
 		known := t.funcs[f.Name] != nil
 		t.funcs[f.Name] = f
 		if known { // the host program's, in place of one of ours
@@ -63,10 +64,10 @@ func newTable(host []*builtins.Func) *table {
 			t.order = append(t.order, f.Name)
 		}
 	}
-	for _, typ := range builtins.Types() {
+	for _, typ := range vocabulary.Types() {
 		t.types[typ.Name] = typ
 	}
-	for _, n := range builtins.Names() {
+	for _, n := range vocabulary.Names() {
 		t.names[n.Name] = n
 	}
 	return t
@@ -75,7 +76,7 @@ func newTable(host []*builtins.Func) *table {
 // has reports whether a module has a function, if that is one at all: some only
 // tests have.
 func (t *table) has(m *module, name string) bool {
-	return !t.tests[name] || strings.HasSuffix(m.file, builtins.TestSuffix)
+	return !t.tests[name] || strings.HasSuffix(m.file, vocabulary.TestSuffix)
 }
 
 // builtinNames returns all names of a module that nobody declares.
@@ -276,7 +277,7 @@ func (f finder) made(b *builtins.Func, m *module, x *syntax.CallExpr, depth int)
 		}
 	case "default_stages":
 		v.fields = map[string]value{}
-		for _, t := range builtins.DefaultTypes {
+		for _, t := range vocabulary.DefaultTypes {
 			name := strings.ToLower(string(t))
 			v.names = append(v.names, name)
 			v.fields[name] = value{typ: "stage"}

@@ -8,7 +8,8 @@ import (
 
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/builtins"
+	vocabulary "github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // A call is how a function is called: of a builtin from its declaration (L8), of
@@ -97,7 +98,7 @@ func ofBuiltin(b *builtins.Func) call {
 }
 
 func ofDef(m *module, def *syntax.DefStmt) call {
-	help := docArgs(builtins.Docstring(def.Body))
+	help := docArgs(vocabulary.Docstring(def.Body))
 	var list []param
 	keyword := false
 	for _, x := range def.Params {
@@ -175,7 +176,7 @@ func (f *function) doc() *markup {
 	if f.builtin != nil {
 		text = f.builtin.Doc
 	} else {
-		text = builtins.Docstring(f.def.Body)
+		text = vocabulary.Docstring(f.def.Body)
 	}
 	if text == "" {
 		return nil

@@ -14,9 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 )
+
+// Suffix is how the names of files end that hold tests.
+const Suffix = builtins.TestSuffix
 
 // Options adjust how tests are run. The zero value runs all, as many at a time
 // as there are processors.

@@ -7,7 +7,8 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/builtins"
+	vocabulary "github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/interp/lint"
 )
 
@@ -62,20 +63,20 @@ var titles = []struct {
 func Language() []Entry {
 	var out []Entry
 	known := map[string]bool{}
-	for _, f := range append(builtins.Standard(), builtins.Described()...) {
+	for _, f := range append(vocabulary.Standard(), vocabulary.Described()...) {
 		known[f.Name] = true
 		out = append(out, ofFunc(f))
 	}
-	for _, f := range builtins.OfTests() {
+	for _, f := range vocabulary.OfTests() {
 		e := ofFunc(f)
 		e.Kind, e.Text = OfTests, e.Text+"\n\nOnly files *_test.star have it, and `pipe test` runs them."
 		out = append(out, e)
 	}
-	for _, n := range builtins.Names() {
+	for _, n := range vocabulary.Names() {
 		known[n.Name] = true
 		out = append(out, Entry{Name: n.Name, Kind: Value, Summary: summary(n.Doc), Signature: n.Name + ": " + n.Type, Text: n.Doc})
 	}
-	for _, t := range builtins.Types() {
+	for _, t := range vocabulary.Types() {
 		e := Entry{Name: t.Name, Kind: Type, Summary: summary(t.Doc), Text: t.Doc}
 		for _, a := range t.Attrs {
 			e.Attrs = append(e.Attrs, Parameter{Name: a.Name, Type: a.Type, Help: a.Doc})

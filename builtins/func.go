@@ -8,34 +8,40 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/internal/bounded"
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
 )
 
-// A Func is a builtin function. Its signature is data (L8): the argument check,
-// the reference, the stubs and the language server all read it. Make one with
-// [New].
+// A Func is a builtin function, made by [New]. It belongs to no evaluation: one
+// can be given to any number of them, also concurrently.
+//
+// Its signature is data (L8): the argument check, the reference, the type stubs and the
+// language server all read it.
 type Func struct {
 	Name   string // as it is called, such as "application" or "yaml.decode"
 	Doc    string // Markdown; the first sentence is the summary
 	Params []Param
 	Result string // the type of the result, such as "service"; "None" for none
+	// Lenient is for functions that only declare something: with wrong arguments, which then
+	// have their defaults, they are called all the same, so that one evaluation finds all
+	// mistakes (L3). Further errors about these arguments are dropped.
+	Lenient bool
 
-	sets    []func(a reflect.Value, v starlark.Value) *problem
-	byName  map[string]int
-	plain   int // how many parameters can be given by position
-	rest    int // index of the *parameter, or -1
-	lenient bool
-	call    func(*Call, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
-	err     error // of the declaration itself, shown when f is used
+	sets   []func(a reflect.Value, v starlark.Value) *explain.Error
+	byName map[string]int
+	plain  int // how many parameters can be given by position
+	rest   int // index of the *parameter, or -1
+	call   func(*Call, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
+	err    error // of the declaration itself, shown when f is used
 }
 
-// A Param is one parameter of a Func.
+// A Param is one parameter of a [Func].
 type Param struct {
 	Name     string
 	Type     string // such as "str", "list[port]", "stage | str"
 	Default  string // Starlark text; empty: the parameter is required
 	Help     string
-	Choices  []string // the texts that are possible; none: any
+	Choices  []string // the strings that are possible; none: any
 	Keyword  bool     // by keyword only
 	Variadic bool     // takes all further positional arguments
 }
@@ -43,22 +49,33 @@ type Param struct {
 // Required reports whether a call must give the parameter.
 func (p Param) Required() bool { return p.Default == "" && !p.Variadic }
 
-// New returns a builtin whose signature is the struct type A. Each exported
-// field of A is a parameter, in this order, described by its tags:
+// New returns a builtin with that name and result type, such as "dict[str, str]"
+// or "None". Its doc is Markdown, of which the first sentence is the summary.
+// The struct type A is the signature. Each exported field of A is a parameter,
+// in this order, described by its tags:
 //
 //	Name string `arg:"name" help:"unique in the pipeline"`
 //	Port int    `arg:"port,kw" default:"8080" help:"where it listens"`
 //
-// "kw" makes it and all that follow keyword-only, "*name" takes all further positional
-// arguments, default is Starlark text, and type replaces the type's name in
-// texts; choices names the texts that are possible, as "a|b". Fields can be string, int, bool, float64, pointers to these (None is
-// nil), []string, map[string]string, starlark.Value, any type that implements
+// "kw" makes it and all that follow keyword-only, "*name" takes all further
+// positional arguments, default is Starlark text, type replaces the type's name
+// in texts, and choices lists for editors the texts that are possible, as "a|b".
+// A parameter without default must be given.
+//
+// Fields can be string, int, bool, float64, pointers to these (None is nil),
+// []string, map[string]string, starlark.Value, any type that implements
 // starlark.Value, slices of such types, or types whose pointer implements
 // starlark.Unpacker. An embedded struct adds its parameters in its place.
 //
 // A call that does not fit is an error that names the argument, points at it,
-// and suggests names; fn is not called then. A mistake in A itself is an error
-// of every call.
+// and suggests names; fn is not called then. fn returns an error of [Call.Errorf]
+// or any other, which is about the call. A mistake in A itself is an error of
+// every call.
+//
+// Evaluations at once call fn at once, each on a goroutine of its own. It does not
+// keep or change lists and dicts among its arguments, which are the caller's. What it
+// returns counts as made by the evaluation (L4); what it takes besides, such as
+// time, is its own to bound, by a context that it was made with.
 func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *Func {
 	f := &Func{Name: name, Doc: doc, Result: result, byName: map[string]int{}, rest: -1}
 	var start A
@@ -73,14 +90,20 @@ func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, er
 	return f
 }
 
-// declare is New for builtins that only declare something: with wrong arguments
-// they are called all the same, so that one evaluation finds all mistakes (L3).
-// The wrong arguments then have their defaults, and further errors about them
-// are dropped.
-func declare[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *Func {
-	f := New(name, result, doc, fn)
-	f.lenient = true
-	return f
+// Has reports whether f has the parameter, other than one that takes further positional
+// arguments.
+func (f *Func) Has(param string) bool {
+	i, ok := f.byName[param]
+	return ok && i != f.rest
+}
+
+// Param returns the parameter of that name, or an empty one if f has none.
+func (f *Func) Param(name string) Param {
+	i, ok := f.byName[name]
+	if !ok {
+		return Param{}
+	}
+	return f.Params[i]
 }
 
 // declare reads the parameters of f from the struct v and puts the defaults there.
@@ -124,7 +147,7 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 			*keyword = *keyword || option == "kw"
 			p.Keyword = *keyword
 		}
-		set, typ, err := setterFor(field.Type, p)
+		set, typ, err := convert.For(field.Type, p.Variadic)
 		if err != nil {
 			return fmt.Errorf("parameter %s: %w", p.Name, err)
 		}
@@ -137,7 +160,7 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 				return fmt.Errorf("default of %s: %w", p.Name, err)
 			}
 			if pr := set(v.Field(i).Addr().Interface(), d); pr != nil {
-				return fmt.Errorf("default of %s: %s", p.Name, pr.msg)
+				return fmt.Errorf("default of %s: %s", p.Name, pr.Msg)
 			}
 		}
 		if !p.Keyword && !p.Variadic {
@@ -145,7 +168,7 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 		}
 		f.byName[p.Name] = len(f.Params)
 		f.Params = append(f.Params, p)
-		f.sets = append(f.sets, func(a reflect.Value, val starlark.Value) *problem {
+		f.sets = append(f.sets, func(a reflect.Value, val starlark.Value) *explain.Error {
 			return set(a.FieldByIndex(at).Addr().Interface(), val)
 		})
 	}
@@ -192,7 +215,7 @@ func literal(text string) (starlark.Value, error) {
 // "port(number, *, name=None)".
 func (f *Func) Signature() string {
 	var b strings.Builder
-	f.write(&b, func(p Param) {
+	f.WriteParams(&b, func(p Param) {
 		b.WriteString(p.Name)
 		if p.Default != "" {
 			b.WriteString("=" + p.Default)
@@ -201,8 +224,9 @@ func (f *Func) Signature() string {
 	return f.Name + "(" + b.String() + ")"
 }
 
-// write writes the parameters through one, with the stars and commas between.
-func (f *Func) write(b *strings.Builder, one func(Param)) {
+// WriteParams writes the parameters to b, each with one, and the stars and commas between
+// them.
+func (f *Func) WriteParams(b *strings.Builder, one func(Param)) {
 	star := false
 	for i, p := range f.Params {
 		if i > 0 {
@@ -220,46 +244,19 @@ func (f *Func) write(b *strings.Builder, one func(Param)) {
 	}
 }
 
-// value returns f as a Starlark value that belongs to s.
-func (f *Func) value(s *Session) *starlark.Builtin {
+// Bind returns f as a Starlark value that belongs to an evaluation.
+func (f *Func) Bind(s Session) *starlark.Builtin {
 	return starlark.NewBuiltin(f.Name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if f.err != nil {
 			return nil, f.err
 		}
-		if err := f.charge(s.Meter, args, kwargs); err != nil {
+		if err := s.Enter(f, args, kwargs); err != nil {
 			return nil, err
 		}
-		return f.call(&Call{Thread: th, Func: f, Session: s, args: len(args), kwargs: kwargs}, args, kwargs)
+		v, err := f.call(&Call{Thread: th, Func: f, session: s, kwargs: kwargs}, args, kwargs)
+		if err == nil {
+			err = s.Leave(v)
+		}
+		return v, err
 	})
-}
-
-// What a call keeps until the plan is written, in steps.
-const (
-	declarationKeeps = 256
-	serviceKeeps     = 3000
-)
-
-// charge counts a call: what it keeps, and a walk through its arguments.
-func (f *Func) charge(m *bounded.Meter, args starlark.Tuple, kwargs []starlark.Tuple) error {
-	keeps := uint64(bounded.BoxSize)
-	if f.lenient {
-		keeps = declarationKeeps
-	}
-	if f.Result == "service" {
-		keeps = serviceKeeps
-	}
-	if err := m.Charge(keeps); err != nil {
-		return err
-	}
-	for _, v := range args {
-		if err := m.Walk(v); err != nil {
-			return err
-		}
-	}
-	for _, kv := range kwargs {
-		if err := m.Walk(kv[1]); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,13 +1,11 @@
-package builtins
+package explain
 
 import "strings"
 
 // Nearest returns the candidate that name is most likely a misspelling of, or
 // "". Of equally near ones the first wins, so that candidates are given in an
 // order that does not change.
-func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
-
-func nearest(name string, candidates []string) string {
+func Nearest(name string, candidates []string) string {
 	if len(name) > longestName {
 		return ""
 	}

@@ -9,10 +9,11 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
-	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/builtins"
+	impl "github.com/pipelinefile/pipe/internal/builtins"
 )
 
-type shared struct {
+type common struct {
 	Late bool `arg:"late,kw" default:"True" help:"late"`
 }
 
@@ -25,21 +26,21 @@ type everything struct {
 	List  []string          `arg:"list,kw" default:"[]" help:"texts"`
 	Dict  map[string]string `arg:"dict,kw" default:"{}" help:"texts by name"`
 	Any   starlark.Value    `arg:"any,kw" default:"None" help:"anything"`
-	Stage *builtins.Stage   `arg:"stage,kw" default:"None" help:"a stage"`
-	Ports []*builtins.Port  `arg:"ports,kw" default:"[]" help:"ports"`
+	Stage *impl.Stage       `arg:"stage,kw" default:"None" help:"a stage"`
+	Ports []*impl.Port      `arg:"ports,kw" default:"[]" help:"ports"`
 	Call  starlark.Callable `arg:"call,kw" default:"None" help:"a function"`
-	shared
+	common
 }
 
 // call calls f in a session of its own and returns the result and what was reported.
 func call(t *testing.T, f *builtins.Func, expr string) string {
 	t.Helper()
-	s := builtins.NewSession(nil)
+	s := impl.NewSession(nil)
 	tree, err := (&syntax.FileOptions{}).Parse("t.star", "x = "+expr, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.AddSource(builtins.NewSource("t.star", false, []byte("x = "+expr), tree))
+	s.AddSource(impl.NewSource("t.star", false, []byte("x = "+expr), tree))
 	env := s.Predeclared([]*builtins.Func{f})
 	prog, err := starlark.FileProgram(tree, env.Has)
 	if err != nil {
@@ -63,7 +64,7 @@ func call(t *testing.T, f *builtins.Func, expr string) string {
 	return strings.Join(out, " | ")
 }
 
-func TestNew(t *testing.T) {
+func TestArguments(t *testing.T) {
 	f := builtins.New("f", "str", "Tests.", func(c *builtins.Call, a *everything) (starlark.Value, error) {
 		if a.Name == "wrong" {
 			return nil, c.Errorf("name", "is %q", a.Name)
@@ -143,47 +144,6 @@ func TestNewWrong(t *testing.T) {
 	} {
 		if got := call(t, f, "f()"); !strings.Contains(got, want) {
 			t.Errorf("f() = %s, want %s", got, want)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	names := []string{"APPLICATION", "application", "container", "database", "default_stages", "port", "postgresql"}
-	for name, want := range map[string]string{
-		"aplication": "application", "Application": "application", "APLICATION": "APPLICATION", "contaner": "container", "conatiner": "container",
-		"defaultstages": "default_stages", "default-stages": "default_stages", "prot": "port", "xyz": "", "": "", "p": "", "port": "",
-		"postgresq": "postgresql", "dtabaes": "database",
-	} {
-		if got := builtins.Nearest(name, names); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
-func TestCheckVersion(t *testing.T) {
-	for _, test := range []struct {
-		constraint, version string
-		ok                  bool
-	}{
-		{">=0.3", "", true}, {">=0.3", "unknown", true}, {">=0.3", "0.3.0", true}, {">=0.3", "v0.3.1", true}, {">=0.3", "v0.2.9", false},
-		{">=0.3, <2", "v1.9.0", true}, {">=0.3, <2", "v2.0.0", false}, {"~1.2", "v1.2.9", true}, {"~1.2", "v1.3.0", false},
-		{">=0.3", "v0.3.0-14-g0123abc", true}, {">=0.3", "v0.3.0-14-g0123abc-dirty", true}, {">=0.3", "0123abc", true},
-		{"four", "v0.3.0", false}, {"four", "", false},
-	} {
-		if err := builtins.CheckVersion(test.constraint, test.version); (err == nil) != test.ok {
-			t.Errorf("CheckVersion(%q, %q) = %v", test.constraint, test.version, err)
-		}
-	}
-}
-
-func TestResolve(t *testing.T) {
-	for _, test := range []struct{ dir, path, want string }{
-		{".", ".", "."}, {".", "a/b", "a/b"}, {"lib", "../a", "a"}, {"lib", "./a//b/", "lib/a/b"}, {"a/b", "../..", "."},
-		{".", "", ""}, {".", "..", ""}, {"lib", "../../a", ""}, {".", "/a", ""}, {".", `a\b`, ""}, {".", "C:/a", ""}, {".", "~/a", ""}, {".", "a\x00b", ""},
-	} {
-		got, err := builtins.Resolve(test.dir, test.path)
-		if got != test.want || (err == nil) != (test.want != "") {
-			t.Errorf("Resolve(%q, %q) = %q, %v, want %q", test.dir, test.path, got, err, test.want)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/internal/explain"
 )
 
 // bind puts the arguments of the call into dst, a struct that has the defaults.
@@ -44,7 +46,7 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 		case !ok || i == f.rest:
 			note(c.unknown(name))
 		case c.given&(1<<i) != 0:
-			note(c.report(i, problemf("is given twice")))
+			note(c.report(i, explain.Errorf("is given twice")))
 		default:
 			set(i, kv[1])
 		}
@@ -57,7 +59,7 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 			note(c.missing(i))
 		}
 	}
-	if f.lenient {
+	if f.Lenient {
 		return nil
 	}
 	return first
@@ -65,12 +67,12 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 
 func (c *Call) tooMany(got int) error {
 	f := c.Func
-	p := problemf("%d positional arguments, at most %d are possible", got, f.plain)
+	p := explain.Errorf("%d positional arguments, at most %d are possible", got, f.plain)
 	switch f.plain {
 	case 0:
-		p = problemf("every argument is given by its name")
+		p = explain.Errorf("every argument is given by its name")
 	case 1:
-		p = problemf("%d arguments without a name, one is possible", got)
+		p = explain.Errorf("%d arguments without a name, one is possible", got)
 	}
 	if f.plain < len(f.Params) {
 		var names []string
@@ -80,15 +82,15 @@ func (c *Call) tooMany(got int) error {
 		if len(names) > 4 {
 			names = append(names[:4], "…")
 		}
-		p.hint = "these are given by name: " + strings.Join(names, ", ")
+		p.Hint = "these are given by name: " + strings.Join(names, ", ")
 		// That it is missing would be said of the same mistake.
 		if next := f.Params[f.plain]; got == f.plain+1 && next.Required() && c.given&(1<<f.plain) == 0 {
-			p.hint = "write " + next.Name + " = …"
+			p.Hint = "write " + next.Name + " = …"
 			c.given |= 1 << f.plain
 			c.failed |= 1 << f.plain
 		}
 	}
-	return c.addSure(c.argPos(c.Func.plain, nil), p)
+	return c.addSure(c.positionalPos(c.Func.plain, nil), p)
 }
 
 func (c *Call) unknown(name string) error {
@@ -98,19 +100,19 @@ func (c *Call) unknown(name string) error {
 			names = append(names, p.Name)
 		}
 	}
-	p := problemf("no parameter %q", clip(name))
-	meant, hint := foreign(name, names)
+	p := explain.Errorf("no parameter %q", explain.Clip(name))
+	meant, hint := explain.Param(name, names)
 	if hint == "" {
-		meant = nearest(name, names)
-		p.suggest = meant
+		meant = explain.Nearest(name, names)
+		p.Suggest = meant
 	}
-	if p.hint = hint; meant != "" {
+	if p.Hint = hint; meant != "" {
 		// That it is missing, or wrong by its default, would be said of the same mistake.
 		i := c.Func.byName[meant]
 		c.given |= 1 << i
 		c.failed |= 1 << i
 	} else if hint == "" {
-		p.hint = "it takes " + strings.Join(names, ", ")
+		p.Hint = "it takes " + strings.Join(names, ", ")
 	}
 	return c.addSure(c.namePos(name), p)
 }
@@ -118,10 +120,10 @@ func (c *Call) unknown(name string) error {
 func (c *Call) missing(i int) error {
 	c.failed |= 1 << i
 	param := c.Func.Params[i]
-	p := problemf("%s is missing", param.Name)
-	p.hint = fmt.Sprintf("%s is %s", param.Name, param.Help)
-	if c.Func.Name == "container" && param.Name == "image" && c.Given("chart") {
-		p.hint = "a chart that brings its own images is an application: write application(…, chart = …) without image="
+	p := explain.Errorf("%s is missing", param.Name)
+	p.Hint = fmt.Sprintf("%s is %s", param.Name, param.Help)
+	if hint := explain.Missing(c.Func.Name, param.Name, c.Given); hint != "" {
+		p.Hint = hint
 	}
 	return c.addSure(c.Pos(), p)
 }

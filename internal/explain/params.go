@@ -1,17 +1,17 @@
-package builtins
+package explain
 
 import (
 	"slices"
 	"strings"
 )
 
-// A foreignParam says what parameters of other tools, or of another builtin, are called
+// A ForeignParam says what parameters of other tools, or of another builtin, are called
 // here.
-type foreignParam struct {
-	names string // separated by spaces; "_" and case do not count
-	param string // the one that is meant, which the builtin has; empty: it has none
-	of    string // a parameter that the builtins have for which this is meant; empty: service
-	hint  string
+type ForeignParam struct {
+	Names string // separated by spaces; "_" and case do not count
+	Param string // the one that is meant, which the builtin has; empty: it has none
+	Of    string // a parameter that the builtins have for which this is meant; empty: service
+	Hint  string
 }
 
 // service is a parameter that all services have, and nothing else.
@@ -20,9 +20,9 @@ const service = "values"
 // noneGenerated is the hint for what a generated chart has no value for.
 const noneGenerated = `the generated chart has no such value: pipe eject writes it to a directory, for you to change and to name with chart = chart("…")`
 
-// foreignParams are parameters of Compose, Kubernetes, Helm and the like. The first row
+// ForeignParams are parameters of Compose, Kubernetes, Helm and the like. The first row
 // that fits counts.
-var foreignParams = []foreignParam{
+var ForeignParams = []ForeignParam{
 	{"user username user_name password credentials root_password", "", "engine", "user and password are generated for each environment: .user, .password and .url refer to them"},
 	{"database database_name db db_name dbname", "", "engine", "the name of the database is generated: .url has it"},
 
@@ -158,23 +158,32 @@ var foreignParams = []foreignParam{
 // command is a parameter of what has an image.
 const command = "command"
 
-// foreign returns which of the parameters possible is meant by name, as other
+// Param returns which of the parameters possible is meant by name, as other
 // tools call it, and the hint; both are empty if that is not known. Only a hint says
 // that there is none.
-func foreign(name string, possible []string) (param, hint string) {
+func Param(name string, possible []string) (param, hint string) {
 	if len(name) > longestName {
 		return "", ""
 	}
 	name = folded(name)
-	for _, f := range foreignParams {
-		if f.param != "" && !slices.Contains(possible, f.param) || f.of != "" && !slices.Contains(possible, f.of) {
+	for _, f := range ForeignParams {
+		if f.Param != "" && !slices.Contains(possible, f.Param) || f.Of != "" && !slices.Contains(possible, f.Of) {
 			continue
 		}
-		for other := range strings.FieldsSeq(f.names) {
+		for other := range strings.FieldsSeq(f.Names) {
 			if folded(other) == name {
-				return f.param, f.hint
+				return f.Param, f.Hint
 			}
 		}
 	}
 	return "", ""
+}
+
+// Missing returns the hint for a required parameter that a call does not give, where what else it
+// gives says more than what the parameter is.
+func Missing(function, param string, given func(param string) bool) string {
+	if function == "container" && param == "image" && given("chart") {
+		return "a chart that brings its own images is an application: write application(…, chart = …) without image="
+	}
+	return ""
 }

@@ -1,0 +1,40 @@
+// Package paths resolves the paths that a Pipelinefile writes.
+package paths
+
+import (
+	"path"
+	"strings"
+
+	"github.com/pipelinefile/pipe/internal/explain"
+)
+
+// Resolve returns the path p, written in a file of the folder dir, as a path
+// below the root: clean, with slashes, "." for the root itself. The error says
+// why it is refused (L2).
+func Resolve(dir, p string) (string, *explain.Error) {
+	switch {
+	case p == "":
+		return "", explain.Errorf("the path is empty").WithHint(`the folder of this file is "."`)
+	case len(p) > maxPath:
+		return "", explain.Errorf("%q: a path has at most %d characters", explain.Clip(p), maxPath)
+	case strings.HasPrefix(p, "/"), len(p) > 1 && p[1] == ':':
+		return "", explain.Errorf("%q is an absolute path", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
+	case strings.HasPrefix(p, "~"):
+		return "", explain.Errorf("%q: a home folder is outside of the workspace", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
+	case strings.ContainsRune(p, '\\'):
+		return "", explain.Errorf("%q: a path has no backslashes", explain.Clip(p)).WithHint("write %q on every system", strings.ReplaceAll(p, `\`, "/"))
+	case strings.ContainsRune(p, 0):
+		return "", explain.Errorf("%q: a path has no zero bytes", explain.Clip(p))
+	}
+	joined := path.Join(dir, p)
+	if Leaves(joined) {
+		return "", explain.Errorf("%q leaves the workspace", explain.Clip(p)).WithHint("the workspace is the folder of the Pipelinefile, or the git repository around it")
+	}
+	return joined, nil
+}
+
+// maxPath is how long a path may be, in bytes: that of Linux.
+const maxPath = 4096
+
+// Leaves reports whether a clean path leads out of the directory that it is relative to.
+func Leaves(p string) bool { return p == ".." || strings.HasPrefix(p, "../") }

@@ -24,7 +24,7 @@ import (
 
 // writeChart writes a chart of the given templates below dir and returns a
 // service that brings it.
-func writeChart(t *testing.T, dir, name string, files map[string]string) plan.Service {
+func writeChart(t testing.TB, dir, name string, files map[string]string) plan.Service {
 	t.Helper()
 	all := map[string]string{"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: 1.0.0\n"}
 	for path, text := range files {

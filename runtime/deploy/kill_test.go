@@ -107,10 +107,17 @@ type victim struct {
 	t      *testing.T
 	client kubernetes.Interface
 	key    runtime.EnvironmentKey
+	hooks  map[string]*hookRuns // by namespace; those of newVictim
 }
 
 func newVictim(t *testing.T) *victim {
-	v := &victim{t, client(t, testenv.Cluster(t)), runtime.EnvironmentKey{Pipeline: runtimetest.Unique("kill"), Name: "dev"}}
+	v := &victim{
+		t: t, client: client(t, testenv.Cluster(t)), hooks: make(map[string]*hookRuns),
+		key: runtime.EnvironmentKey{Pipeline: runtimetest.Unique("kill"), Name: "dev"},
+	}
+	for _, key := range []runtime.EnvironmentKey{v.key, copyOf(v.key)} {
+		v.hooks[key.Namespace()] = watchHooks(t, v.client, key.Namespace())
+	}
 	t.Cleanup(func() {
 		deleteNamespace(v.client, v.key.Namespace())
 		deleteNamespace(v.client, copyOf(v.key).Namespace())
@@ -133,8 +140,8 @@ func (v *victim) meets(f fate) (killed bool) {
 	return killed
 }
 
-// killPlan is what is deployed: of the first variant with a service that the
-// second one does not have, and with a port less in the second.
+// killPlan is what is deployed: the first variant has a port that the second one does not
+// have. The chart of the service shop is in the workspace of runtimeOn.
 func killPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	db := container("db")
 	db.Type, db.Stage, db.Workload.Database = plan.Database, "one", &plan.DatabaseSpec{Engine: "postgresql", Version: "17", Storage: "1Gi"}
@@ -147,11 +154,15 @@ func killPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	}
 	web := with(container("web"), variant)
 	web.Stage = "two"
+	shop := plan.Service{
+		Name: "shop", Type: plan.Application, Stage: "two", Timeout: plan.Duration(2 * time.Minute),
+		Chart: &plan.Chart{Ref: "shop"}, Values: plan.Values{"variant": variant},
+	}
 	p := &plan.Plan{
 		Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline},
 		Environment: plan.EnvironmentRef{Name: key.Name, Kind: "environment"},
 		Stages:      []plan.Stage{{Name: "one", Order: 1}, {Name: "two", Order: 2}},
-		Services:    []plan.Service{db, api, web},
+		Services:    []plan.Service{db, api, web, shop},
 	}
 	for i := range p.Services {
 		p.Services[i].Image.Ref = testImage
@@ -194,7 +205,7 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 	t.Helper()
 	deployed, err := runtimeOn(t, testenv.Cluster(t)).Deployer.Deployed(ctx, namespace)
 	must(t, err)
-	for _, name := range []string{"db", "api", "web"} {
+	for _, name := range []string{"db", "api", "web", "shop"} {
 		d := deployed[name]
 		if d.Status != "deployed" || d.Fingerprint == "" || d.Ready == stopped || d.Stopped != stopped {
 			t.Errorf("%s: %s is %+v, want it stopped: %v", namespace, name, d, stopped)
@@ -203,7 +214,13 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 			t.Errorf("%s: %s", namespace, wrong)
 		}
 	}
-	want := []string{"claim db-data", "deployment api", "deployment web", "secret db-credentials", "secret pipe-fingerprints", "service db", "service web", "set db"}
+	if wrong := wrongHooks(t, v.client, namespace, "shop"); wrong != "" {
+		t.Errorf("%s: %s", namespace, wrong)
+	}
+	if runs, ok := v.hooks[namespace]; ok {
+		runs.check(t, namespace)
+	}
+	want := []string{"claim db-data", "deployment api", "deployment shop", "deployment web", "secret db-credentials", "secret pipe-fingerprints", "service db", "service web", "set db"}
 	if variant != "2" {
 		want = append(want, "service api")
 	}
@@ -219,7 +236,7 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 	if err != nil || len(runs) == 0 || runs[0].End.IsZero() || runs[0].Error != "" {
 		t.Errorf("%s: the last run is %+v, %v", namespace, runs, err)
 	}
-	if env, err := s.Environment(ctx, key); err != nil || len(env.Images) != 3 {
+	if env, err := s.Environment(ctx, key); err != nil || len(env.Images) != 4 {
 		t.Errorf("%s: %v, %v", namespace, env, err)
 	}
 }
@@ -254,6 +271,7 @@ func (v *victim) objects(namespace, want string, stopped bool) []string {
 			t.Errorf("%s: of %s variant %s runs with %d replicas, want %s, stopped: %v", namespace, o.Name, got, *o.Spec.Replicas, want, stopped)
 		}
 	}
+	all = append(all, jobsIn(t, v.client, namespace)...) // those of hooks are to be gone
 	slices.Sort(all)
 	return all
 }

@@ -176,9 +176,11 @@ func runtimeOn(t testing.TB, config *rest.Config) *runtime.Runtime {
 	must(t, err)
 	w := runtimetest.NewWorld() // no image is built or copied
 	s := store.Open(c, store.Options{})
+	dir := t.TempDir()
+	migrating(t, dir) // see killPlan
 	return &runtime.Runtime{
 		Builder: w.Builder, Registry: w.Registry, Store: s, Locker: s,
-		Deployer: newDeployer(t, deploy.Options{Config: config}),
+		Deployer: newDeployer(t, deploy.Options{Config: config, Dir: dir}),
 	}
 }
 

@@ -441,7 +441,7 @@ func killTwins(t *testing.T, rt *runtime.Runtime, a, b runtime.EnvironmentKey, w
 		return
 	}
 	ownedBy(t, f.String(), refused, other, has)
-	(&victim{t, client(t, testenv.Cluster(t)), has}).check("deploy 1")
+	(&victim{t: t, client: client(t, testenv.Cluster(t)), key: has}).check("deploy 1")
 
 	f = fate{Action: "delete", Key: has, Write: write * 2, After: after}
 	f.run(t)
@@ -456,5 +456,5 @@ func killTwins(t *testing.T, rt *runtime.Runtime, a, b runtime.EnvironmentKey, w
 	if err := perform(t.Context(), rt, other, "deploy 1"); err != nil {
 		t.Errorf("%v: then the other one = %v", f, err)
 	}
-	(&victim{t, client(t, testenv.Cluster(t)), other}).check("deploy 1")
+	(&victim{t: t, client: client(t, testenv.Cluster(t)), key: other}).check("deploy 1")
 }

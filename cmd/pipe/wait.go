@@ -18,12 +18,13 @@ import (
 
 // A settled is what wait found: the outcome that it is about.
 type settled struct {
-	Pipeline    string                  `json:"pipeline"`
+	Pipeline    string                  `json:"pipeline,omitempty"` // unless the file has errors
 	Environment string                  `json:"environment"`
 	Inputs      plan.Digest             `json:"inputs,omitempty"` // of the files that it is about; see docs/events.md
 	Run         string                  `json:"run,omitempty"`    // ID of the run that gave the outcome
 	Done        bool                    `json:"done"`             // all services are as the plan says
 	Error       string                  `json:"error,omitempty"`  // why not
+	Errors      []plan.Diagnostic       `json:"errors,omitempty"` // of the file, which has no plan then
 	Services    []runtime.ServiceRecord `json:"services,omitempty"`
 }
 
@@ -53,7 +54,7 @@ as new as the files are now: the newest run was about exactly these files, and f
 deployed all services, or a run would find nothing to do. What a run of some services, or
 watch mode, left alone must be as the files say, too. An older run does not count, so a
 script never takes an old success for a new one. -o json has the digest of the inputs
-that the result is about.`,
+that the result is about, or the errors of the Pipelinefile.`,
 		Example: `  pipe wait dev
   pipe wait dev --fresh
   pipe wait dev --fresh --timeout 2m -o json | jq -r .inputs`,
@@ -78,7 +79,7 @@ that the result is about.`,
 				if ctx.Err() != nil { // whatever a library says of it
 					err = context.Cause(ctx)
 				}
-				return err
+				return a.writeMistakes(show.output, args[0], err)
 			}
 			if err := a.write(show.output, result, func() error { return ui.Settled(a.stdout, result.Environment, result.Error, result.Services) }); err != nil {
 				return err
@@ -101,6 +102,20 @@ that the result is about.`,
 
 // errNotDone is the error of what has settled otherwise than it should; it was told.
 var errNotDone = errors.New("the environment is not as its plan says")
+
+// writeMistakes writes the result for a file that has errors, which a reader of JSON or YAML
+// gets as any other result, and returns err.
+func (a *app) writeMistakes(format, environment string, err error) error {
+	var wrong *interp.Error
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	result := settled{Environment: environment, Error: "the Pipelinefile has errors", Errors: wrong.Diagnostics}
+	if failed := a.write(format, result, func() error { return nil }); failed != nil {
+		return failed
+	}
+	return err
+}
 
 // waitSettled waits until no run goes on.
 func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, env envFlags, part partFlags) (settled, error) {

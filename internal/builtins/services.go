@@ -159,6 +159,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	if a.Chart != nil {
 		chart := a.Chart.plan
 		s.Plan.Chart = &chart
+		c.ineffective(a)
 	}
 	w := &s.Plan.Workload
 	w.Command, w.Args, w.Replicas, w.Labels = a.Command, a.Args, a.Replicas, a.Labels

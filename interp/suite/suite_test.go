@@ -103,7 +103,8 @@ func TestGolden(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- Pipelinefile --
 pipeline("shop")
-container("web", image = "nginx:1", values = {"pos": "kept"}, labels = {"line": "3"}, skip = True, chart = chart("x", repo = "https://example.com", version = "1"))
+container("web", image = "nginx:1", values = {"pos": "kept"}, skip = True, chart = chart("x", repo = "https://example.com", version = "1"))
+container("api", image = "nginx:1", labels = {"line": "3"}, skip = True)
 -- a_test.star --
 def test_plan():
     golden(plan(), "testdata/deep/plan.json")

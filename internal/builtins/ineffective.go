@@ -1,0 +1,43 @@
+package builtins
+
+import (
+	"slices"
+
+	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// generatedOnly are the parameters that only generated charts read. ports= is none of them, as
+// .url, forward and other services read it, nor is secrets=, which a chart gets a digest of.
+var generatedOnly = []string{
+	"command", "args", "replicas", "resources", "health", "volumes", "labels", "storage", "schedule", "retries",
+}
+
+// ineffective reports arguments beside chart= that would count for nothing: the chart does
+// not get them. A secret in env= counts as in secrets=.
+func (c *Call) ineffective(a *common) {
+	for _, param := range generatedOnly {
+		if c.argument(param) != nil && c.Valid(param) {
+			c.besideChart(param, nil)
+		}
+	}
+	if !c.Valid("env") {
+		return
+	}
+	if i := slices.IndexFunc(a.Env, func(e plan.EnvVar) bool { return e.Secret == nil }); i >= 0 {
+		c.besideChart("env", a.Env[i].Name)
+	}
+}
+
+// besideChart reports the argument of param, or the entry of it that has the key at.
+func (c *Call) besideChart(param string, at any) {
+	name, pos := param, c.ArgPos(param, nil)
+	if key, ok := at.(string); ok {
+		name, pos = name+explain.Elem(key), c.ArgPos(param, explain.Key(key))
+	}
+	d := c.Diagnostic(pos, explain.Errorf("%s: chart= is given, too, and the chart would not get it", name).
+		WithHint("write it in values =, under the key that the chart has for it"))
+	d.Related = []plan.Related{{Pos: c.ArgPos("chart", nil), Message: "chart= is given here"}}
+	c.Session.Report(d)
+	c.Invalidate(param)
+}

@@ -2,7 +2,7 @@ package lsp
 
 import "context"
 
-// codeActions offers to write what was probably meant.
+// codeActions offers fixes for diagnostics that suggest what was probably meant.
 func (s *server) codeActions(ctx context.Context, p codeActionParams) (any, error) {
 	out := []codeAction{}
 	m, err := s.open(ctx, p.TextDocument.URI)

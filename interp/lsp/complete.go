@@ -16,13 +16,13 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// A completer collects what can stand at a place.
+// A completer collects the completions for a position.
 type completer struct {
 	s     *server
 	ctx   context.Context
 	m     *module
 	off   int
-	start int // of what is replaced
+	start int // of the replaced word
 	end   int
 	items []completionItem
 }
@@ -62,12 +62,12 @@ func (c *completer) add(rank int, item completionItem) {
 	c.items = append(c.items, item)
 }
 
-// names offers what a name can mean here.
+// names offers the names that are valid here.
 func (c *completer) names() {
 	f := c.s.finder(c.ctx)
 	seen := c.m.visible(c.off)
 	if d := c.s.workspace.docs[c.m.file]; d != nil && !c.m.whole && d.before != nil {
-		// What does not parse now was known a moment ago.
+		// If the text does not parse now, a version from a moment ago did.
 		for name := range d.before.globals {
 			if seen[name] == nil {
 				c.add(3, completionItem{Label: name, Kind: kindVariable})
@@ -107,7 +107,7 @@ func (c *completer) names() {
 	}
 }
 
-// attributes offers what can stand behind the dot before the word.
+// attributes offers the attributes of the expression before the dot.
 func (c *completer) attributes() {
 	data := c.m.text.data[:c.start-1]
 	x, err := (&syntax.FileOptions{}).ParseExpr("", data[primary(data):], 0)
@@ -133,11 +133,10 @@ func (c *completer) attributes() {
 	}
 }
 
-// longestExpr bounds what is looked at before a dot.
+// longestExpr limits how far an expression before a dot is read.
 const longestExpr = 2000
 
-// primary returns where the expression starts that data ends with: names, dots,
-// and what stands in brackets behind them.
+// primary returns the start of the expression that data ends with: dotted names, and their argument lists and subscripts.
 func primary(data string) int {
 	depth, i := 0, len(data)
 	for i > 0 && len(data)-i < longestExpr {
@@ -171,7 +170,7 @@ func (c *completer) callee(fr *frame) *function {
 	return c.s.called(c.ctx, c.m, c.off, fr.callee)
 }
 
-// called returns the function that a dotted name means at a place, or nil.
+// called returns the function that a dotted name refers to at a position, or nil.
 func (s *server) called(ctx context.Context, m *module, off int, name string) *function {
 	x, err := (&syntax.FileOptions{}).ParseExpr("", name, 0)
 	if err != nil {
@@ -182,7 +181,7 @@ func (s *server) called(ctx context.Context, m *module, off int, name string) *f
 	return f.expr(m, x, 0).fn
 }
 
-// arguments offers the names of arguments that a call does not have yet.
+// arguments offers the keyword arguments that a call does not have yet.
 func (c *completer) arguments(sc *scan) {
 	fr, i := sc.call()
 	if fr == nil || i != len(sc.frames)-1 || strings.TrimSpace(c.m.text.data[fr.start:c.start]) != "" {
@@ -208,7 +207,7 @@ func (c *completer) arguments(sc *scan) {
 	}
 }
 
-// inText offers what a text can be.
+// inText offers the values that a string can have.
 func (c *completer) inText(sc *scan) {
 	c.start = sc.start + len(sc.quote)
 	c.end = c.off
@@ -251,14 +250,13 @@ func (c *completer) inText(sc *scan) {
 	}
 }
 
-// paths are parameters that take a path relative to the file, and whether only
-// a folder can be meant.
+// paths lists the parameters that take a path relative to the file; the value is true if the path must be a directory.
 var paths = map[string]bool{
 	"local path": true, "dockerfile context": true, "dockerfile file": false, "chart ref": false,
 	"read_file path": false, "read_json path": false, "read_yaml path": false, "read_toml path": false, "glob pattern": false,
 }
 
-// stages offers the names of stages: of the plan, and those that stand in the file.
+// stages offers stage names: those of the plan, and those in the file.
 func (c *completer) stages() {
 	seen := map[string]bool{}
 	offer := func(name, about string) {
@@ -293,7 +291,7 @@ func (c *completer) services() {
 	}
 }
 
-// named returns the first arguments of calls in the text of builtins that ok accepts.
+// named returns the first argument, if it is a string, of each call of a builtin that ok accepts.
 func (m *module) named(ok func(builtin string) bool) []string {
 	var out []string
 	for _, q := range m.quotes {
@@ -307,7 +305,7 @@ func (m *module) named(ok func(builtin string) bool) []string {
 	return out
 }
 
-// inLoad offers modules, and the names that a module has.
+// inLoad offers modules, and the names that a module exports.
 func (c *completer) inLoad(fr *frame, written string) {
 	if fr.arg == 0 && fr.keyword == "" {
 		libs := c.s.workspace.libs
@@ -358,10 +356,10 @@ func (c *completer) moduleDoc(file string) *markup {
 	return nil
 }
 
-// mostEntries bounds how much of a folder is offered.
+// mostEntries limits how many entries of a directory are offered.
 const mostEntries = 1000
 
-// files offers the entries of a folder that ok accepts, and folders.
+// files offers the subdirectories of a directory, and the other entries that ok accepts.
 func (c *completer) files(written string, foldersOnly bool, ok func(name string) bool) {
 	if isLibrary(c.m.file) || strings.HasPrefix(written, "@") || path.IsAbs(written) || strings.ContainsRune(written, 0) {
 		return

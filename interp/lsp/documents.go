@@ -9,7 +9,7 @@ import (
 
 func (s *server) opened(ctx context.Context, p openParams) (any, error) {
 	file := s.workspace.pathOf(p.TextDocument.URI)
-	// Not on disk, not to be changed, or no program.
+	// The file is not on disk, not editable, or not a program.
 	if file == "" || isLibrary(file) || strings.HasSuffix(file, ".lock") {
 		return nil, nil
 	}
@@ -36,14 +36,13 @@ func (s *server) edited(_ context.Context, p changeParams) (any, error) {
 	return nil, nil
 }
 
-// saved looks at a file that others than us have open in the editor, such as a
-// Dockerfile; a text of ours that is saved has been evaluated already.
+// saved handles a saved file that the server does not analyze itself, such as a Dockerfile; a Pipelinefile or module has been evaluated already.
 func (s *server) saved(_ context.Context, p documentParams) (any, error) {
 	s.changedOnDisk(s.workspace.pathOf(p.TextDocument.URI))
 	return nil, nil
 }
 
-// changedOnDisk has all evaluated anew that reads a file.
+// changedOnDisk schedules the evaluation of everything that reads a file.
 func (s *server) changedOnDisk(file string) {
 	if file == "" || s.workspace.docs[file] != nil {
 		return
@@ -55,8 +54,7 @@ func (s *server) changedOnDisk(file string) {
 	}
 }
 
-// aboveDockerfile has the Pipelinefiles of the folders above a Dockerfile
-// evaluated, which may build it.
+// aboveDockerfile schedules the evaluation of the Pipelinefiles in the directories above a Dockerfile, because they may build it.
 func (s *server) aboveDockerfile(ctx context.Context, file string) {
 	for _, name := range s.workspace.files(ctx, s.workspace.roots(file)) {
 		if isPipelinefile(name) && below(filepath.Dir(name), file) != "" {
@@ -74,7 +72,7 @@ func (s *server) closed(_ context.Context, p documentParams) (any, error) {
 	sub := s.subjects[file]
 	for _, other := range s.subjects {
 		if other != sub && other.run && other.inputs[file] {
-			s.touch(file) // the disk may have another text
+			s.touch(file) // the file on disk may differ
 		}
 	}
 	if sub != nil && !s.needed(sub) {
@@ -93,7 +91,7 @@ func (s *server) needed(sub *subject) bool {
 	return false
 }
 
-// filesChanged is told of files that others have changed on disk.
+// filesChanged handles the notification that other programs have changed files on disk.
 func (s *server) filesChanged(_ context.Context, p struct {
 	Changes []documentID `json:"changes"`
 }) (any, error) {
@@ -103,7 +101,7 @@ func (s *server) filesChanged(_ context.Context, p struct {
 	return nil, nil
 }
 
-// here returns what is known of the file and the place of a request.
+// here returns the module and the position that a request is about.
 func (s *server) here(ctx context.Context, p positionParams) (*module, int, error) {
 	m, err := s.open(ctx, p.TextDocument.URI)
 	if err != nil {
@@ -115,7 +113,7 @@ func (s *server) here(ctx context.Context, p positionParams) (*module, int, erro
 func (s *server) open(ctx context.Context, uri string) (*module, error) {
 	file := s.workspace.pathOf(uri)
 	if file == "" {
-		return nil, &rpcError{codeInvalidParams, fmt.Sprintf("%s is no file on disk", uri)}
+		return nil, &rpcError{codeInvalidParams, fmt.Sprintf("%s is not a file on disk", uri)}
 	}
 	m := s.workspace.module(ctx, file)
 	if m == nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// How long the server waits for the next key before it evaluates, and how long
-// an evaluation may take. Both are of the editor, and not of the language.
+// How long the server waits after a keystroke before it evaluates, and how long an evaluation may take. These limits belong to the editor, not to the
+// language.
 const (
 	pause   = 100 * time.Millisecond
 	longest = 20 * time.Second
@@ -23,32 +23,31 @@ const (
 
 var (
 	errNewer   = errors.New("the text has changed")
-	errTooLong = fmt.Errorf("evaluation takes longer than %s, and was stopped", longest)
+	errTooLong = fmt.Errorf("evaluation stopped after %s", longest)
 )
 
-// A subject is a file that is evaluated by itself: a Pipelinefile, or a module
-// that none loads, which is looked at without being run.
+// A subject is a file that is evaluated by itself: a Pipelinefile, or a module that no file loads, which is checked without being run.
 type subject struct {
 	file   string
 	root   string
 	run    bool
-	cancel context.CancelCauseFunc // of the evaluation under way; nil: none
+	cancel context.CancelCauseFunc // of the current evaluation; nil: none
 	turn   int                     // counts the evaluations
-	plan   *plan.Plan              // the last good one
+	plan   *plan.Plan              // the last valid one
 	inputs map[string]bool         // files that the last evaluation read
-	found  map[string][]diagnostic // what is wrong, by file
+	found  map[string][]diagnostic // by file
 }
 
-// A verdict is what an evaluation found.
+// A verdict is the result of an evaluation.
 type verdict struct {
 	subject *subject
 	turn    int
 	plan    *plan.Plan
 	inputs  []plan.Input
 	diags   []plan.Diagnostic
-	other   error // about the evaluation and not about the text
+	other   error // of the evaluation itself, not of the text
 
-	findings []finding // of lint, where nothing is wrong
+	findings []finding // of lint, if there are no errors
 }
 
 // touch notes that a file has changed.
@@ -58,7 +57,7 @@ func (s *server) touch(file string) {
 	}
 }
 
-// settle evaluates anew all that the files that have changed are part of.
+// settle schedules the evaluation of every subject that depends on a changed file.
 func (s *server) settle(ctx context.Context) {
 	if len(s.touched) == 0 || s.shut {
 		return
@@ -79,7 +78,7 @@ func (s *server) settle(ctx context.Context) {
 	}
 }
 
-// subjectsOf returns what is to be evaluated when a file has changed.
+// subjectsOf returns the subjects to evaluate when a file has changed.
 func (s *server) subjectsOf(ctx context.Context, file string) []*subject {
 	if isLibrary(file) {
 		return nil
@@ -109,8 +108,7 @@ func (s *server) subjectsOf(ctx context.Context, file string) []*subject {
 	return out
 }
 
-// runs reports whether a file is evaluated by itself. What is opened under
-// another name, as a new file is, counts unless it looks like a module.
+// runs reports whether a file is evaluated by itself. A file opened under any other name, such as a new file, counts unless it looks like a module.
 func (s *server) runs(file string) bool {
 	return isPipelinefile(file) || s.workspace.docs[file] != nil && !isModule(file)
 }
@@ -124,7 +122,7 @@ func (s *server) subject(file string, run bool) *subject {
 	return sub
 }
 
-// forget drops a subject, and what it said.
+// forget drops a subject and its diagnostics.
 func (s *server) forget(sub *subject) {
 	if sub.cancel != nil {
 		sub.cancel(errNewer)
@@ -135,7 +133,7 @@ func (s *server) forget(sub *subject) {
 	s.publish(files)
 }
 
-// reaches reports whether a file loads another, directly or not.
+// reaches reports whether a file loads another, directly or indirectly.
 func (s *server) reaches(ctx context.Context, from, to string) bool {
 	seen := map[string]bool{from: true}
 	for queue := []string{from}; len(queue) > 0 && len(seen) < mostFiles; queue = queue[1:] {
@@ -158,7 +156,7 @@ func (s *server) reaches(ctx context.Context, from, to string) bool {
 	return false
 }
 
-// schedule starts an evaluation, and ends the one that it makes stale.
+// schedule starts an evaluation and cancels the one that it supersedes.
 func (s *server) schedule(ctx context.Context, sub *subject) {
 	if sub.cancel != nil {
 		sub.cancel(errNewer)
@@ -185,8 +183,7 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 	})
 }
 
-// evaluate fills the verdict. It begins after a pause, and when it is its turn:
-// evaluations run one after the other, because each may take much memory.
+// evaluate fills in the verdict. It starts after a pause and in turn: evaluations run one after another, because each may take much memory.
 func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dockerfileCheck, turns chan struct{}) {
 	wait := time.NewTimer(pause)
 	defer wait.Stop()
@@ -229,7 +226,7 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dock
 	}
 }
 
-// judged takes what an evaluation found.
+// judged applies the result of an evaluation.
 func (s *server) judged(v verdict) {
 	sub := v.subject
 	if v.turn != sub.turn || s.subjects[sub.file] != sub {
@@ -260,7 +257,7 @@ func (s *server) judged(v verdict) {
 		sub.found[sub.file] = []diagnostic{{Severity: severityWarning, Source: source, Message: v.other.Error()}}
 	}
 	files := map[string]bool{sub.file: true}
-	for file := range s.workspace.docs { // a text that is right is told so, too
+	for file := range s.workspace.docs { // a document without diagnostics needs an empty list
 		if sub.inputs[file] {
 			files[file] = true
 		}
@@ -274,11 +271,11 @@ func (s *server) judged(v verdict) {
 	s.publish(slices.Sorted(maps.Keys(files)))
 }
 
-// source is who diagnostics are from.
+// source names the origin of diagnostics.
 const source = "pipe"
 
-// diagnostic returns d as the protocol has it, and the file that it is about. An
-// error in a library is shown at the call of the workspace that led there.
+// diagnostic converts d to the protocol and returns the file it belongs to. An error in a library is shown at the call in the workspace that led to
+// it.
 func (s *server) diagnostic(sub *subject, d plan.Diagnostic) (string, diagnostic) {
 	out := diagnostic{Severity: severityError, Source: source, Message: d.Message}
 	if d.Severity == plan.SeverityWarning {
@@ -326,8 +323,7 @@ func (d *diagnostic) related(s *server, sub *subject, pos plan.Pos, line, messag
 	}
 }
 
-// place returns the word or text at a position of a plan. line is that line, if
-// it is known; otherwise it is looked up in what the editor has.
+// place returns the range of the word or string at a position of a plan. line is that line, if known; otherwise it is read from the open document.
 func (s *server) place(file string, pos plan.Pos, line string) span {
 	if pos.Line < 1 {
 		return span{}
@@ -344,7 +340,7 @@ func (s *server) place(file string, pos plan.Pos, line string) span {
 	return span{at(start), at(end)}
 }
 
-// tokenLen returns how long the name, dotted name, text or sign is that starts s.
+// tokenLen returns the length of the name, dotted name, string or token at the start of s.
 func tokenLen(s string) int {
 	if s == "" {
 		return 0
@@ -365,7 +361,7 @@ func tokenLen(s string) int {
 	return n
 }
 
-// publish tells the editor all that is wrong in some files.
+// publish sends the editor all diagnostics of some files.
 func (s *server) publish(files []string) {
 	for _, file := range files {
 		p := publishParams{URI: s.workspace.uriOf(file), Diagnostics: []diagnostic{}}
@@ -386,8 +382,7 @@ func (s *server) publish(files []string) {
 	}
 }
 
-// planOf returns a plan that a file is part of: of itself, else of the first
-// Pipelinefile that has read it. It is nil as long as none evaluates.
+// planOf returns a plan that a file is part of: its own, or that of the first Pipelinefile that reads it. It is nil until one of them evaluates.
 func (s *server) planOf(file string) (*plan.Plan, string) {
 	if sub := s.subjects[file]; sub != nil && sub.plan != nil {
 		return sub.plan, sub.root

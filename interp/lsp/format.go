@@ -7,8 +7,7 @@ import (
 	"github.com/pipelinefile/pipe/interp/format"
 )
 
-// formatting returns the change that lays out a text. One that does not parse
-// stays as it is: its diagnostics say why.
+// formatting returns the edit that formats a document. A document that does not parse is left unchanged: its diagnostics say why.
 func (s *server) formatting(ctx context.Context, p documentParams) (any, error) {
 	m, err := s.open(ctx, p.TextDocument.URI)
 	if err != nil {
@@ -25,10 +24,10 @@ func (s *server) formatting(ctx context.Context, p documentParams) (any, error) 
 	return append(edits, m.text.replaced(string(out))), nil
 }
 
-// replaced returns the change that makes t to data: of the lines from the first
-// to the last that differ, so that an editor keeps its place.
+// replaced returns the edit that turns t into data. It covers only the lines from the first to the last difference, so that the editor keeps its
+// position.
 func (t *text) replaced(data string) textEdit {
-	if strings.Contains(t.data, "\r") { // all ends of lines differ
+	if strings.Contains(t.data, "\r") { // all line endings differ
 		return textEdit{t.span(0, len(t.data)), data}
 	}
 	start, end := 0, 0
@@ -38,7 +37,7 @@ func (t *text) replaced(data string) textEdit {
 	for end < len(t.data)-start && end < len(data)-start && t.data[len(t.data)-1-end] == data[len(data)-1-end] {
 		end++
 	}
-	// Back to the end of a line, which both have.
+	// Go back to the end of a line that both have.
 	if i := strings.IndexByte(data[len(data)-end:], '\n'); i >= 0 {
 		end -= i
 	} else {

@@ -35,7 +35,7 @@ func (s *server) hover(ctx context.Context, p positionParams) (any, error) {
 
 func code(text string) string { return "```python\n" + text + "\n```" }
 
-// paragraphs joins what is not empty.
+// paragraphs joins the parts that are not empty.
 func paragraphs(parts ...string) string {
 	var out []string
 	for _, p := range parts {
@@ -65,7 +65,7 @@ func (s *server) hoverName(ctx context.Context, m *module, u use) string {
 		}
 		v := f.attr(x, name)
 		return s.hoverValue(m, name, v)
-	case u.load != nil && u.decl == nil: // the name in the other module, of a renamed one
+	case u.load != nil && u.decl == nil: // the original name of a renamed import
 		from := s.workspace.loaded(ctx, m, u.load.Module.Value.(string))
 		if from == nil || from.globals[name] == nil {
 			return ""
@@ -141,7 +141,7 @@ func (s *server) hoverValue(m *module, name string, v value) string {
 	return paragraphs(code(name+": "+typ), s.inPlan(v))
 }
 
-// shown is how a module is named to people.
+// shown returns the name of a module as it is displayed.
 func (s *server) shown(m *module) string {
 	if name := below(m.root, m.file); name != "" && !isLibrary(m.file) {
 		return name
@@ -149,7 +149,7 @@ func (s *server) shown(m *module) string {
 	return m.file
 }
 
-// inPlan tells what a call became in the plan: a service, a stage or a parameter.
+// inPlan describes the service, stage or parameter that a call produced in the plan.
 func (s *server) inPlan(v value) string {
 	if v.call == nil {
 		return ""
@@ -184,7 +184,7 @@ func (s *server) inPlan(v value) string {
 	return ""
 }
 
-// serviceIn tells of the services that ok accepts what they are in the plan.
+// serviceIn describes the services of the plan that ok accepts.
 func serviceIn(p *plan.Plan, ok func(*plan.Service) bool) string {
 	var out []string
 	for i := range p.Services {
@@ -239,7 +239,7 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 	return strings.TrimSpace(b.String())
 }
 
-// stageIn tells of the stage that ok accepts what it is in the plan.
+// stageIn describes the stage of the plan that ok accepts.
 func stageIn(p *plan.Plan, ok func(*plan.Stage) bool) string {
 	for i := range p.Stages {
 		st := &p.Stages[i]
@@ -261,7 +261,7 @@ func stageIn(p *plan.Plan, ok func(*plan.Stage) bool) string {
 	return ""
 }
 
-// hoverText tells what a text names: a module, a stage or a service.
+// hoverText describes what a string refers to: a module, a stage or a service.
 func (s *server) hoverText(ctx context.Context, m *module, q quoted) string {
 	if q.load != nil {
 		if q.lit != q.load.Module {
@@ -286,7 +286,7 @@ func (s *server) hoverText(ctx context.Context, m *module, q quoted) string {
 	return ""
 }
 
-// A meaning is what a text is the name of.
+// A meaning is what a string refers to.
 type meaning int
 
 const (
@@ -295,8 +295,7 @@ const (
 	meansService
 )
 
-// meant returns what a text argument is the name of: where a stage or a service
-// is declared, and where one is asked for.
+// meant returns what a string argument refers to, where a stage or a service is declared and where one is expected.
 func (s *server) meant(ctx context.Context, m *module, q quoted) meaning {
 	f := s.finder(ctx)
 	fn := f.expr(m, q.call.Fn, 0).fn

@@ -13,15 +13,15 @@ import (
 	vocabulary "github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// A value is what is known of an expression without running it.
+// A value is what can be inferred about an expression without running it.
 type value struct {
-	typ    string           // as the reference names types; empty: not known
-	fn     *function        // set if it can be called
+	typ    string           // named as in the reference; empty: unknown
+	fn     *function        // set if it is callable
 	lib    string           // set if it is a library such as "json"
 	fields map[string]value // of a struct
-	names  []string         // of the fields, in their order
-	call   *syntax.CallExpr // that made it, if it is a service, a stage or a parameter
-	mod    *module          // where the call stands
+	names  []string         // of the fields, in order
+	call   *syntax.CallExpr // that created it, if it is a service, a stage or a parameter
+	mod    *module          // that contains the call
 }
 
 // A function is a builtin or a def.
@@ -31,20 +31,20 @@ type function struct {
 	mod     *module // of the def
 }
 
-// deepest is how far names are followed.
+// deepest limits how many references are followed.
 const deepest = 12
 
-// A table has the builtins by name.
+// A table holds the builtins by name.
 type table struct {
 	funcs map[string]*builtins.Func
 	libs  map[string][]*builtins.Func
 	types map[string]vocabulary.Type
 	names map[string]vocabulary.Name
 	order []string        // of the functions without a library
-	tests map[string]bool // functions that only files of tests have
+	tests map[string]bool // functions that only test files have
 }
 
-// newTable returns the builtins that there are always, and those of a host program.
+// newTable returns the standard builtins and those of the host program.
 func newTable(host []*builtins.Func) *table {
 	t := &table{
 		funcs: map[string]*builtins.Func{}, libs: map[string][]*builtins.Func{},
@@ -56,7 +56,7 @@ func newTable(host []*builtins.Func) *table {
 	for _, f := range slices.Concat(vocabulary.Available(vocabulary.TestSuffix), host) {
 		known := t.funcs[f.Name] != nil
 		t.funcs[f.Name] = f
-		if known { // the host program's, in place of one of ours
+		if known { // the host program overrides a standard builtin
 			delete(t.tests, f.Name)
 		} else if lib, _, ok := strings.Cut(f.Name, "."); ok {
 			t.libs[lib] = append(t.libs[lib], f)
@@ -73,13 +73,12 @@ func newTable(host []*builtins.Func) *table {
 	return t
 }
 
-// has reports whether a module has a function, if that is one at all: some only
-// tests have.
+// has reports whether a function is available in a module: some are available only in tests.
 func (t *table) has(m *module, name string) bool {
 	return !t.tests[name] || strings.HasSuffix(m.file, vocabulary.TestSuffix)
 }
 
-// builtinNames returns all names of a module that nobody declares.
+// builtinNames returns all predeclared names of a module.
 func (t *table) builtinNames(m *module) []string {
 	var names []string
 	for _, name := range t.order {
@@ -102,7 +101,7 @@ func (t *table) builtinNames(m *module) []string {
 	return names
 }
 
-// builtin returns the value of a name of a module that nobody declares.
+// builtin returns the value of a predeclared name of a module.
 func (t *table) builtin(m *module, name string) value {
 	if f := t.funcs[name]; f != nil && t.has(m, name) {
 		return value{fn: &function{builtin: f}}
@@ -116,16 +115,15 @@ func (t *table) builtin(m *module, name string) value {
 	return value{}
 }
 
-// A finder looks through expressions of modules.
+// A finder infers values of expressions.
 type finder struct {
 	ctx   context.Context
 	w     *workspace
 	table *table
-	// at, if it is not negative, is where an expression stands whose names have
-	// no bindings, because it does not belong to the tree.
+	// at, unless negative, is the position of an expression whose names have no bindings because it is not part of the tree.
 	at int
-	// left is how many expressions may still be looked at: a file can be written
-	// so that each name has two meanings, each of which has two.
+	// left is how many more expressions may be visited. A hostile file can make this exponential: each name has two meanings, and each of those has
+	// two.
 	left *int
 }
 
@@ -140,7 +138,7 @@ func (f finder) above() finder {
 	return f
 }
 
-// meaning returns where the value of a declaration comes from: through loads.
+// meaning follows loads to the declaration that gives a name its value.
 func (f finder) meaning(m *module, d *decl) (*module, *decl) {
 	if d.load == nil {
 		return m, d
@@ -149,7 +147,7 @@ func (f finder) meaning(m *module, d *decl) (*module, *decl) {
 	if from == nil {
 		return m, d
 	}
-	// A module does not pass on what it loads.
+	// A module does not re-export what it loads.
 	if g := from.globals[d.from.Name]; g != nil && g.load == nil {
 		return from, g
 	}
@@ -167,7 +165,7 @@ func (f finder) decl(m *module, d *decl, depth int) value {
 	return value{}
 }
 
-// expr returns what is known of an expression of m.
+// expr returns the value of an expression of m.
 func (f finder) expr(m *module, x syntax.Expr, depth int) value {
 	if *f.left--; depth > deepest || *f.left < 0 {
 		return value{}
@@ -257,12 +255,12 @@ func (f finder) call(m *module, x *syntax.CallExpr, depth int) value {
 		}
 	}
 	if last.typ == "service" || last.typ == "stage" {
-		last.call, last.mod = x, m // what the caller sees as its declaration
+		last.call, last.mod = x, m // the caller's call is its declaration
 	}
 	return last
 }
 
-// made returns the value of a call of a builtin.
+// made returns the value that a call of a builtin returns.
 func (f finder) made(b *builtins.Func, m *module, x *syntax.CallExpr, depth int) value {
 	v := value{typ: b.Result, call: x, mod: m}
 	switch b.Name {
@@ -296,7 +294,7 @@ func (f finder) made(b *builtins.Func, m *module, x *syntax.CallExpr, depth int)
 	return v
 }
 
-// argument returns what a call of a builtin gives for a parameter, or nil.
+// argument returns the argument that a call of a builtin passes for a parameter, or nil.
 func argument(b *builtins.Func, x *syntax.CallExpr, name string) syntax.Expr {
 	for i, arg := range x.Args {
 		if kw, ok := arg.(*syntax.BinaryExpr); ok && kw.Op == syntax.EQ {
@@ -312,7 +310,7 @@ func argument(b *builtins.Func, x *syntax.CallExpr, name string) syntax.Expr {
 	return nil
 }
 
-// returns lists what a function returns, without those of functions in it.
+// returns lists the return values of a function, without those of nested functions.
 func returns(body []syntax.Stmt) []syntax.Expr {
 	var out []syntax.Expr
 	for _, stmt := range body {
@@ -330,7 +328,7 @@ func returns(body []syntax.Stmt) []syntax.Expr {
 	return out
 }
 
-// own returns the attributes that Starlark's own values have.
+// own returns the attributes of Starlark's built-in types.
 func own(typ string) []string {
 	var v starlark.HasAttrs
 	switch typ {

@@ -12,8 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// lint adds to the verdict what is right in the texts that are open and wrong
-// all the same. It is asked only where evaluation finds nothing wrong.
+// lint adds the findings for open files to the verdict. It runs only if the evaluation found no errors.
 func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 	ofPlan := map[string][]lint.Finding{}
 	names := []string{below(opts.Root, v.subject.file)}
@@ -47,15 +46,13 @@ func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 	}
 }
 
-// mostFindings is how many findings of one file an editor is told, of which a last one
-// says how many more there are.
+// mostFindings limits how many findings of a file are sent to the editor; the last one says how many more there are.
 const mostFindings = 50
 
 // A dockerfileCheck is Options.Dockerfiles.
 type dockerfileCheck func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
 
-// dockerfiles adds what is wrong with the Dockerfiles of the plan, as they are on
-// disk: an editor has them open for others than us.
+// dockerfiles adds the findings for the Dockerfiles of the plan, as they are on disk: the server does not manage these documents.
 func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check dockerfileCheck) {
 	if check == nil {
 		return
@@ -63,7 +60,7 @@ func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check do
 	found, err := check(ctx, v.plan, func(name string) ([]byte, error) {
 		return os.ReadFile(filepath.Join(opts.Root, filepath.FromSlash(name)))
 	})
-	if err != nil { // it is gone since the evaluation, or not for BuildKit
+	if err != nil { // deleted since the evaluation, or not valid for BuildKit
 		return
 	}
 	for _, f := range lint.First(mostFindings, found) {
@@ -71,15 +68,14 @@ func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check do
 	}
 }
 
-// A finding is one of lint, with what corrects it.
+// A finding is a finding of lint with its fix.
 type finding struct {
 	lint.Finding
 	line string
 	fix  *textEdit
 }
 
-// shown returns the finding as the protocol has it, in the file of the subject's
-// workspace.
+// shown converts the finding to the protocol, for a file of the subject's workspace.
 func (f finding) shown(s *server, sub *subject) (string, diagnostic) {
 	d := f.Diagnostic()
 	d.Line = f.line
@@ -104,7 +100,7 @@ func lineOf(text string, n int) string {
 	return strings.TrimSuffix(line, "\r")
 }
 
-// edit returns a correction of lint as the protocol has it.
+// edit converts a fix of lint to the protocol.
 func edit(text string, e *lint.Edit) *textEdit {
 	if e == nil || !utf8.ValidString(text) {
 		return nil

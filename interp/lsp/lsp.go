@@ -1,11 +1,8 @@
-// Package lsp is the language server: it tells an editor what is wrong with the
-// Pipelinefiles and modules that are open in it, and what stands where.
+// Package lsp is the language server: it gives an editor diagnostics, completion, hover and navigation for Pipelinefiles and modules.
 //
-// Three kinds of knowledge meet. What the builtins say of themselves (L8) gives
-// signatures, types and help. The syntax tree of a file, with a part that is
-// being written left out of it, gives names and where they come from. And the
-// evaluation of the texts as they stand in the editor, which runs beside the
-// session and begins anew with each change, gives diagnostics and the plan.
+// It combines three sources. The declarations of the builtins (L8) give signatures, types and help. The syntax tree of a file, without the part that
+// is being typed, gives names and their definitions. The evaluation of the texts as they are in the editor gives diagnostics and the plan; it runs in
+// the background and restarts with each change.
 package lsp
 
 import (
@@ -21,33 +18,31 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Options say how a server evaluates. The zero value works.
+// Options configure a server. The zero value works.
 type Options struct {
 	Environment plan.EnvironmentRef // default: "default"
-	Params      map[string]string   // values of parameters; those without one have a made-up one
+	Params      map[string]string   // values of parameters; the others get a placeholder
 	Limits      interp.Limits
 	Version     string // of pipe
-	Cache       fs.FS  // remote modules, as interp.Options.Cache; nil: there are none
+	Cache       fs.FS  // remote modules, as interp.Options.Cache; nil: none
 	// Builtins and Modules are those of the host program, as in interp.Options.
 	Builtins []*builtins.Func
 	Modules  map[string]fs.FS
-	// Library is a folder where modules of libraries and remote ones are written to,
-	// because an editor opens only what is on disk; empty: they are not opened.
+	// Library is a directory to which modules of libraries and remote modules are written, because an editor opens only files on disk; empty: they
+	// cannot be opened.
 	Library string
-	// Dockerfiles returns what is wrong with the Dockerfiles of a plan, whose
-	// texts read returns: dockerfile.Builds of interp/lint. nil: they are not looked at.
+	// Dockerfiles returns the findings for the Dockerfiles of a plan, which it reads with read: dockerfile.Builds of interp/lint. nil: Dockerfiles
+	// are not checked.
 	Dockerfiles func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
 }
 
-// ErrNoShutdown is returned when an editor ends the server without having asked
-// it to shut down.
-var ErrNoShutdown = errors.New("the editor has ended the server without a shutdown request")
+// ErrNoShutdown is returned if the editor ends the session without a shutdown request.
+var ErrNoShutdown = errors.New("the editor ended the session without a shutdown request")
 
-// Serve speaks the Language Server Protocol with an editor, until that ends it,
-// in ends, or ctx does. It is nil after a shutdown in order and at the end of in.
+// Serve speaks the Language Server Protocol with an editor until the editor ends the session, in ends, or ctx is done. It returns nil after an
+// orderly shutdown and at the end of in.
 //
-// It reads the files of the workspace that the editor has open, runs
-// Pipelinefiles within the bounds of [interp.Eval], and changes nothing besides
+// It reads the files of the workspace that the editor has open, runs Pipelinefiles within the limits of [interp.Eval], and writes nothing outside
 // Options.Library.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, opts Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -58,8 +53,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, opts Options) error
 	defer s.work.Wait()
 	defer cancel(errors.New("the server ends"))
 	incoming := make(chan arrival)
-	// Nobody waits for this one: a read from a pipe cannot be interrupted, and
-	// ends with the process or when the editor closes its end.
+	// Nothing waits for this goroutine: a read from a pipe cannot be interrupted, so it ends with the process or when the editor closes its end.
 	go s.receive(ctx, incoming)
 	for {
 		select {

@@ -13,13 +13,13 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A module is what is known of one file without running it. It does not change.
+// A module is what can be known of one file without running it. It is immutable.
 type module struct {
 	file  string // on disk; of a library such as "@std//web.star"
-	root  string // the workspace that it belongs to; empty: a library
+	root  string // its workspace; empty: a library
 	text  *text
-	tree  *syntax.File // of what can be parsed; nil if nothing can
-	whole bool         // all of it could be
+	tree  *syntax.File // of the parts that parse; nil if none do
+	whole bool         // the whole file parses
 
 	problems []plan.Diagnostic // of parsing and resolving
 	uses     []use             // all names, in the order of the text
@@ -29,13 +29,13 @@ type module struct {
 	loads    []*syntax.LoadStmt
 }
 
-// A decl is the place where a name gets its meaning.
+// A decl is the declaration of a name.
 type decl struct {
 	id    *syntax.Ident
-	in    *syntax.DefStmt // the function that the name belongs to; nil: the module
+	in    *syntax.DefStmt // the enclosing function; nil: the module
 	def   *syntax.DefStmt // set if it is a function
 	param bool            // it is a parameter of in, or of a lambda
-	value syntax.Expr     // what is assigned, or the default of a parameter
+	value syntax.Expr     // the assigned value, or the default of a parameter
 	load  *syntax.LoadStmt
 	from  *syntax.Ident // its name in the loaded module
 }
@@ -45,37 +45,35 @@ type use struct {
 	id    *syntax.Ident
 	start int // in the text
 	decl  *decl
-	// At most one of these is set: the name is an attribute, the name of an
-	// argument, or one of another module.
+	// At most one of these is set: the name is an attribute, a keyword argument, or a name in another module.
 	dot  *syntax.DotExpr
 	call *syntax.CallExpr
 	load *syntax.LoadStmt
 
-	applied *syntax.CallExpr // the call of what the name means
+	applied *syntax.CallExpr // the call whose function the name is
 }
 
 func (u use) end() int { return u.start + len(u.id.Name) }
 
-// A quoted is a text where it may name something.
+// A quoted is a string that may refer to something.
 type quoted struct {
 	lit        *syntax.Literal
 	start, end int
 	value      string
 	call       *syntax.CallExpr
-	arg        int    // among those by position
-	keyword    string // of the argument
+	arg        int    // index among the positional arguments
+	keyword    string // of a keyword argument
 	load       *syntax.LoadStmt
 }
 
-// mostRepairs bounds how often a text is parsed with something left out.
+// mostRepairs limits how often a file is parsed again with a part left out.
 const mostRepairs = 10
 
-// mostAnalysed is how large a text may be of which the names are known, in bytes. Of a larger
-// one, which nobody has written, only the diagnostics are.
+// mostAnalysed is the size, in bytes, up to which the names of a file are analyzed. A larger file, which was not written by hand, gets diagnostics
+// only.
 const mostAnalysed = 512 << 10
 
-// analyse returns what is known of a text. What does not parse is left out, so
-// that the rest of a file stays known while a part of it is being written.
+// analyse analyzes a file. The parts that do not parse are left out, so that the rest stays known while a part is being typed.
 func analyse(ctx context.Context, file, root, name, data string, opts interp.Options) *module {
 	m := &module{file: file, root: root, text: newText(data), decls: map[*syntax.Ident]*decl{}, globals: map[string]*decl{}}
 	if len(data) > mostAnalysed {
@@ -154,8 +152,7 @@ func (m *module) walk() {
 		parents = append(parents, n)
 		return true
 	})
-	// Functions are declared before the names in them are seen, and uses before
-	// what they mean: so meanings are looked up at the end.
+	// Functions are declared before the names in them are seen, and names are used before they are declared, so references are resolved at the end.
 	for i := range m.uses {
 		u := &m.uses[i]
 		if b, ok := u.id.Binding.(*resolve.Binding); ok && b.First != nil {
@@ -175,7 +172,7 @@ func within(parents []syntax.Node) *syntax.DefStmt {
 	return nil
 }
 
-// declare remembers a declaration, if it is the first of its name.
+// declare records a declaration, if it is the first of its name.
 func (m *module) declare(id *syntax.Ident, d *decl) {
 	b, ok := id.Binding.(*resolve.Binding)
 	if !ok || b.First != id || m.decls[id] != nil {
@@ -196,7 +193,7 @@ func (m *module) params(list []syntax.Expr, fn *syntax.DefStmt) {
 	}
 }
 
-// paramOf returns the name and the default of a parameter; no name for a "*".
+// paramOf returns the name and the default of a parameter; the name is empty for a "*".
 func paramOf(p syntax.Expr) (*syntax.Ident, syntax.Expr) {
 	switch p := p.(type) {
 	case *syntax.Ident:
@@ -211,7 +208,7 @@ func paramOf(p syntax.Expr) (*syntax.Ident, syntax.Expr) {
 	return nil, nil
 }
 
-// name remembers one occurrence of a name.
+// name records one occurrence of a name.
 func (m *module) name(id *syntax.Ident, parents []syntax.Node) {
 	u := use{id: id, start: m.text.at(id.NamePos)}
 	switch p := parents[len(parents)-1].(type) {
@@ -239,7 +236,7 @@ func (m *module) name(id *syntax.Ident, parents []syntax.Node) {
 	m.uses = append(m.uses, u)
 }
 
-// quote remembers a text that stands in a load or in a call, also in a list.
+// quote records a string in a load or in a call, including one in a list.
 func (m *module) quote(lit *syntax.Literal, parents []syntax.Node) {
 	value, ok := lit.Value.(string)
 	if !ok || lit.Token != syntax.STRING {
@@ -285,7 +282,7 @@ func (m *module) useAt(off int) (use, bool) {
 	return use{}, false
 }
 
-// quoteAt returns the text at off.
+// quoteAt returns the string at off.
 func (m *module) quoteAt(off int) (quoted, bool) {
 	for _, q := range m.quotes {
 		if q.start < off && off < q.end {
@@ -295,8 +292,7 @@ func (m *module) quoteAt(off int) (quoted, bool) {
 	return quoted{}, false
 }
 
-// encloses reports whether off stands in the function: also behind its last
-// statement, as far as the line is indented.
+// encloses reports whether off is in the function, including the indented lines after its last statement.
 func (m *module) encloses(def *syntax.DefStmt, off int) bool {
 	start, end := m.text.node(def)
 	if off <= end {
@@ -306,7 +302,7 @@ func (m *module) encloses(def *syntax.DefStmt, off int) bool {
 	return line > end && off-line > int(def.Def.Col)-1 && strings.TrimSpace(m.text.data[end:off]) == ""
 }
 
-// visible returns the declarations that a name at off can mean, by name.
+// visible returns the declarations that are in scope at off, by name.
 func (m *module) visible(off int) map[string]*decl {
 	out := map[string]*decl{}
 	for name, d := range m.globals {

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A place is a part of a file.
+// A place is a range in a file.
 type place struct {
 	m          *module
 	start, end int
@@ -41,7 +41,7 @@ func (s *server) definition(ctx context.Context, p positionParams) (any, error) 
 	return found, nil
 }
 
-// definitions returns where what stands at off is declared.
+// definitions returns the places at which the name or string at off is declared.
 func (s *server) definitions(ctx context.Context, m *module, off int) []place {
 	if q, ok := m.quoteAt(off); ok {
 		if q.load != nil && q.lit == q.load.Module {
@@ -64,8 +64,7 @@ func (s *server) definitions(ctx context.Context, m *module, off int) []place {
 	return nil
 }
 
-// origin returns the declaration of a name: in another module if it is loaded.
-// It is nil for builtins and for attributes.
+// origin returns the declaration of a name, which is in another module if the name is loaded. It is nil for builtins and attributes.
 func (s *server) origin(ctx context.Context, m *module, u use) (*module, *decl) {
 	f := s.finder(ctx)
 	switch {
@@ -92,7 +91,7 @@ func (s *server) origin(ctx context.Context, m *module, u use) (*module, *decl) 
 	return nil, nil
 }
 
-// declared returns where the stage or the service that a text names is declared.
+// declared returns the declaration of the stage or service that a string refers to.
 func (s *server) declared(ctx context.Context, m *module, q quoted) []place {
 	p, root := s.planOf(m.file)
 	if p == nil {
@@ -144,7 +143,7 @@ func (s *server) references(ctx context.Context, p referenceParams) (any, error)
 	return found, nil
 }
 
-// occurrences returns all places that mean what stands at off.
+// occurrences returns all places that refer to the same thing as the name or string at off.
 func (s *server) occurrences(ctx context.Context, m *module, off int) []place {
 	if q, ok := m.quoteAt(off); ok && q.call != nil {
 		return s.sameText(ctx, m, q)
@@ -163,8 +162,7 @@ func (s *server) occurrences(ctx context.Context, m *module, off int) []place {
 	return s.usesOf(ctx, m, from, d)
 }
 
-// usesOf returns all uses of a declaration: in its module, and in those that load
-// it or name its parameter.
+// usesOf returns all uses of a declaration: in its module, and in those that load it or pass its parameter by name.
 func (s *server) usesOf(ctx context.Context, near, from *module, d *decl) []place {
 	var out []place
 	for _, file := range s.withUses(ctx, near, from) {
@@ -175,7 +173,7 @@ func (s *server) usesOf(ctx context.Context, near, from *module, d *decl) []plac
 		for _, u := range o.uses {
 			switch {
 			case u.decl == nil && u.id.Name != d.id.Name, u.decl != nil && u.decl.load == nil && u.decl != d:
-				continue // neither it nor another name of it
+				continue // neither the name nor an alias
 			}
 			if om, od := s.origin(ctx, o, u); od == d && om == from {
 				out = append(out, place{o, u.start, u.end()})
@@ -194,7 +192,7 @@ func (s *server) withUses(ctx context.Context, near, from *module) []string {
 	return files
 }
 
-// builtinUses returns where a builtin is used in the workspace.
+// builtinUses returns the uses of a builtin in the workspace.
 func (s *server) builtinUses(ctx context.Context, near *module, name string) []place {
 	if !slices.Contains(s.table.builtinNames(near), name) {
 		return nil
@@ -214,7 +212,7 @@ func (s *server) builtinUses(ctx context.Context, near *module, name string) []p
 	return out
 }
 
-// sameText returns the texts that name the same stage or service.
+// sameText returns the strings that refer to the same stage or service.
 func (s *server) sameText(ctx context.Context, m *module, q quoted) []place {
 	what := s.meant(ctx, m, q)
 	if what == meansNothing {
@@ -235,7 +233,7 @@ func (s *server) sameText(ctx context.Context, m *module, q quoted) []place {
 	return out
 }
 
-// mostSymbols is how many names of a file are listed: nobody looks through more.
+// mostSymbols limits how many symbols of a file are listed.
 const mostSymbols = 5000
 
 // symbols lists what a file declares.
@@ -280,7 +278,7 @@ func (s *server) symbols(ctx context.Context, p documentParams) (any, error) {
 	return out, nil
 }
 
-// declares returns the service or the stage that a call declares by name.
+// declares returns the service or stage that a call declares.
 func (s *server) declares(f finder, m *module, x syntax.Expr) (documentSymbol, bool) {
 	c, ok := x.(*syntax.CallExpr)
 	if !ok || len(c.Args) == 0 {
@@ -292,7 +290,7 @@ func (s *server) declares(f finder, m *module, x syntax.Expr) (documentSymbol, b
 		return documentSymbol{}, false
 	}
 	name, _ := lit.Value.(string)
-	if strings.TrimSpace(name) == "" { // an editor refuses such a symbol
+	if strings.TrimSpace(name) == "" { // editors reject such a symbol
 		return documentSymbol{}, false
 	}
 	start, end := m.text.node(lit)

@@ -2,9 +2,8 @@ package lsp
 
 import "encoding/json"
 
-// The part of the Language Server Protocol 3.17 that is used, in its own names.
-// It is small enough to be written down: the Go modules that have all of it are
-// either unmaintained or not to be imported.
+// The subset of the Language Server Protocol 3.17 that the server uses, under its own names. It is small enough to be written by hand: the Go modules
+// that define the whole protocol are unmaintained or cannot be imported.
 
 type position struct {
 	Line      int `json:"line"`
@@ -27,9 +26,9 @@ type initializeParams struct {
 	InitializationOptions *settings         `json:"initializationOptions"`
 }
 
-// settings are what a client gives as initializationOptions.
+// settings are the initializationOptions of a client.
 type settings struct {
-	Environment string            `json:"environment"` // evaluated for; default "default"
+	Environment string            `json:"environment"` // the environment to evaluate for; default "default"
 	Params      map[string]string `json:"params"`      // values of parameters
 }
 
@@ -68,7 +67,7 @@ type changeParams struct {
 }
 
 type change struct {
-	Range *span  `json:"range"` // nil: the whole text
+	Range *span  `json:"range"` // nil: the whole document
 	Text  string `json:"text"`
 }
 
@@ -100,14 +99,14 @@ type diagnostic struct {
 	Source   string    `json:"source"`
 	Message  string    `json:"message"`
 	Related  []related `json:"relatedInformation,omitempty"`
-	// Data is what corrects it; an editor gives it back.
+	// Data is the fix; the editor sends it back.
 	Data *correction `json:"data,omitempty"`
 }
 
-// A correction has one of its fields.
+// A correction has exactly one field set.
 type correction struct {
-	Edit    *textEdit `json:"edit,omitempty"`    // what corrects a finding
-	Suggest string    `json:"suggest,omitempty"` // what was probably meant instead of what is in the range
+	Edit    *textEdit `json:"edit,omitempty"`    // the fix of a finding
+	Suggest string    `json:"suggest,omitempty"` // the suggested replacement of the range
 }
 
 type related struct {
@@ -190,7 +189,7 @@ type signature struct {
 }
 
 type parameter struct {
-	Label         [2]int  `json:"label"` // where it stands in the label of the signature, in UTF-16
+	Label         [2]int  `json:"label"` // range in the label of the signature, in UTF-16 units
 	Documentation *markup `json:"documentation,omitempty"`
 }
 

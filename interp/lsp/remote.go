@@ -14,22 +14,21 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A remote is what was last found of a file of a remote module.
+// A remote is the last known state of a file of a remote module.
 type remote struct {
 	pins   string // the lock file that pins it
 	digest plan.Digest
-	module *module // of this digest; nil: not made yet
+	module *module // for this digest; nil: not analyzed yet
 }
 
-// A cachedPins is a lock file as long as it does not change on disk.
+// A cachedPins is a lock file, valid as long as the file on disk does not change.
 type cachedPins struct {
 	modified time.Time
 	size     int64
 	pins     *lock.File
 }
 
-// pinned returns the name of the file of a remote module that m calls name in a
-// load, and whether it is here as it is pinned. Nothing is fetched.
+// pinned returns the file of a remote module that m loads as name, and whether the cache has it as pinned. It downloads nothing.
 func (w *workspace) pinned(m *module, name string) (string, bool) {
 	mod, file, err := lock.ParseLoad(name)
 	if err != nil || w.opts.Cache == nil {
@@ -52,8 +51,7 @@ func (w *workspace) pinned(m *module, name string) (string, bool) {
 	return name, ok
 }
 
-// pinsOf returns the lock file of the Pipelinefile that a module belongs to: its
-// own, or the nearest above it.
+// pinsOf returns the lock file of the Pipelinefile that a module belongs to: its own, or the nearest in a parent directory.
 func (w *workspace) pinsOf(m *module) string {
 	if r := w.remotes[m.file]; r != nil {
 		return r.pins
@@ -69,7 +67,7 @@ func (w *workspace) pinsOf(m *module) string {
 	}
 }
 
-// lockFile reads a lock file; it is nil if that cannot be read.
+// lockFile reads a lock file; it returns nil if the file cannot be read.
 func (w *workspace) lockFile(file string) *lock.File {
 	info, err := os.Stat(file)
 	if err != nil || info.Size() > largestFile {
@@ -90,14 +88,13 @@ func (w *workspace) lockFile(file string) *lock.File {
 	return pins
 }
 
-// beside returns the file that a remote module calls by a relative path.
+// beside returns the file that a remote module loads by a relative path.
 func beside(file, name string) string {
 	i := strings.LastIndex(file, "//")
 	return file[:i+2] + path.Join(path.Dir(file[i+2:]), name)
 }
 
-// remote returns a file of a remote module: as pinned said, else as an editor has
-// it from an earlier session.
+// remote returns a file of a remote module: as pinned, or else the copy written for the editor in an earlier session.
 func (w *workspace) remote(ctx context.Context, file string) *module {
 	r := w.remotes[file]
 	if r == nil {
@@ -121,15 +118,14 @@ func (w *workspace) remote(ctx context.Context, file string) *module {
 	return r.module
 }
 
-// Where files of remote modules, and of libraries of the host program, are below
-// Options.Library. Those of @std are in it.
+// The directories below Options.Library for the files of remote modules and of the host program's libraries. The files of @std are directly in it.
 const (
 	remoteFolder = "remote/"
 	hostFolder   = "host/"
 	stdPrefix    = "@std//"
 )
 
-// outside returns where a file of a library is for an editor.
+// outside returns the path at which an editor finds a file of a library.
 func (w *workspace) outside(file string) string {
 	name, ok := strings.CutPrefix(file, stdPrefix)
 	if i := strings.LastIndex(file, "//"); !ok && i >= 0 {
@@ -142,8 +138,7 @@ func (w *workspace) outside(file string) string {
 	return filepath.Join(w.opts.Library, filepath.FromSlash(name))
 }
 
-// insideLibrary returns the file of a library of which an editor has the path below
-// Options.Library.
+// insideLibrary returns the library file for a path below Options.Library.
 func insideLibrary(name string) string {
 	rest, ok := strings.CutPrefix(name, remoteFolder)
 	if !ok {
@@ -156,7 +151,7 @@ func insideLibrary(name string) string {
 	return stdPrefix + name
 }
 
-// textOf returns the text of a file of a library.
+// textOf returns the source of a library file.
 func (w *workspace) textOf(file string) ([]byte, error) {
 	if lib, _, name := w.split(file); lib != nil {
 		return fs.ReadFile(lib, name)

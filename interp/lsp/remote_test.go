@@ -111,7 +111,7 @@ func TestIntoRemoteModule(t *testing.T) {
 		t.Errorf("definition of part: %s: %s", file, line)
 	}
 	at["newName"] = "piece"
-	if a := c.try("textDocument/rename", at); a.Error == nil || !strings.Contains(a.Error.Message, "is not of this workspace") {
+	if a := c.try("textDocument/rename", at); a.Error == nil || !strings.Contains(a.Error.Message, "is outside this workspace") {
 		t.Errorf("rename in a remote module: %+v", a)
 	}
 	c.mu.Lock()

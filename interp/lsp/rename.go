@@ -9,7 +9,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// refuse is the answer to a request that would break something.
+// refuse returns the error for a rename that would break the program.
 func refuse(format string, args ...any) error {
 	return &rpcError{codeRequestFailed, fmt.Sprintf(format, args...)}
 }
@@ -26,26 +26,26 @@ func (s *server) prepareRename(ctx context.Context, p positionParams) (any, erro
 	return map[string]any{"range": m.text.span(u.start, u.end()), "placeholder": u.id.Name}, nil
 }
 
-// renamed returns the name at off, if it is one that can be renamed.
+// renamed returns the name at off, if it can be renamed.
 func (s *server) renamed(m *module, off int) (use, error) {
 	if q, ok := m.quoteAt(off); ok && (q.call != nil || q.load != nil && q.lit == q.load.Module) {
-		return use{}, refuse("a text is not renamed: releases and namespaces have these names")
+		return use{}, refuse("cannot rename a string: releases and namespaces are named after it")
 	}
 	u, ok := m.useAt(off)
 	switch {
 	case !ok:
-		return use{}, refuse("there is no name here")
+		return use{}, refuse("no name here")
 	case u.dot != nil:
-		return use{}, refuse("the attribute %s is not renamed: what has it is known only when the file runs", u.id.Name)
+		return use{}, refuse("cannot rename the attribute %s: its owner is known only when the file runs", u.id.Name)
 	case isLibrary(m.file):
-		return use{}, refuse("%s is not of this workspace", m.file)
+		return use{}, refuse("%s is outside this workspace", m.file)
 	case !m.whole:
-		return use{}, refuse("%s does not parse: correct that first", s.shown(m))
+		return use{}, refuse("%s does not parse: fix that first", s.shown(m))
 	case u.decl == nil && u.call == nil && u.load == nil:
 		if slices.Contains(s.table.builtinNames(m), u.id.Name) {
 			return use{}, refuse("%s is a builtin", u.id.Name)
 		}
-		return use{}, refuse("%s is declared nowhere", u.id.Name)
+		return use{}, refuse("%s is not declared", u.id.Name)
 	}
 	return u, nil
 }
@@ -70,12 +70,12 @@ func (s *server) rename(ctx context.Context, p renameParams) (any, error) {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, refuse("the workspace is too large to be looked through in %s", requestTime)
+		return nil, refuse("the workspace is too large to be searched in %s", requestTime)
 	}
 	return workspaceEdit{Changes: r.edits}, nil
 }
 
-// A renaming is one rename as it is put together.
+// A renaming is the state of one rename request.
 type renaming struct {
 	s         *server
 	ctx       context.Context //nolint:containedctx // lives as long as one request
@@ -84,33 +84,33 @@ type renaming struct {
 	edits     map[string][]textEdit
 }
 
-// possible reports whether the new name can be one.
+// possible reports whether the new name is valid.
 func (r *renaming) possible() error {
 	switch {
 	case keywords[r.name]:
-		return refuse("%q is a word of the language", r.name)
+		return refuse("%q is a keyword", r.name)
 	case !isName(r.name):
-		return refuse("%q is no name: want letters, digits and _, not a digit first", r.name)
+		return refuse("invalid name %q: use letters, digits and _, and do not start with a digit", r.name)
 	case slices.Contains(r.s.table.builtinNames(r.near), r.name):
-		return refuse("%s is a builtin, which the new name would hide", r.name)
+		return refuse("the new name would shadow the builtin %s", r.name)
 	}
 	return nil
 }
 
 func (r *renaming) collect(m *module, u use) error {
-	// A name that a load gives belongs to this file alone.
+	// A name imported by a load belongs to this file alone.
 	if d := u.decl; d != nil && d.load != nil && d.from != d.id {
 		return r.here(m, d)
 	}
 	from, d := r.s.origin(r.ctx, m, u)
 	switch {
 	case d == nil && u.call != nil:
-		return refuse("the parameter %s is a builtin's, or of a function that is not known", r.old)
+		return refuse("the parameter %s belongs to a builtin or an unknown function", r.old)
 	case d == nil:
 		return refuse("%s does not exist in the module", r.old)
 	case isLibrary(from.file) && u.decl == nil:
 		return refuse("%s belongs to %s", r.old, from.file)
-	case d.load != nil || isLibrary(from.file): // of pipe, or of a module that is not there
+	case d.load != nil || isLibrary(from.file): // of a library, or of a module that was not found
 		return r.here(m, u.decl)
 	case d.param && d.in == nil:
 		return r.here(from, d) // of a lambda
@@ -122,8 +122,7 @@ func (r *renaming) collect(m *module, u use) error {
 	return r.everywhere(from, d)
 }
 
-// here renames a name in one file. One that a load takes over gets a new name
-// there: "web" becomes site = "web".
+// here renames a name in one file. An imported name becomes a renamed import: "web" becomes site = "web".
 func (r *renaming) here(m *module, d *decl) error {
 	if err := r.free(m); err != nil {
 		return err
@@ -154,7 +153,7 @@ func (r *renaming) everywhere(from *module, d *decl) error {
 			continue
 		}
 		if !m.whole && strings.Contains(m.text.data, r.old) {
-			return refuse("%s does not parse, and may use %s: correct that first", r.s.shown(m), r.old)
+			return refuse("%s does not parse and may use %s: fix that first", r.s.shown(m), r.old)
 		}
 		named := false
 		for _, u := range m.uses {
@@ -170,14 +169,14 @@ func (r *renaming) everywhere(from *module, d *decl) error {
 			if u.call != nil {
 				for _, arg := range u.call.Args {
 					if kw, ok := arg.(*syntax.BinaryExpr); ok && isKeyword(kw, r.name) {
-						return refuse("%s: the call gives %s already", r.at(m, u.start), r.name)
+						return refuse("%s: the call already passes %s", r.at(m, u.start), r.name)
 					}
 				}
 			} else {
 				named = true
 			}
 			if m != from && strings.HasPrefix(r.name, "_") && !d.param {
-				return refuse("%s loads %s, and a name that starts with _ belongs to its module", r.s.shown(m), r.old)
+				return refuse("%s loads %s, but a name that starts with _ is private to its module", r.s.shown(m), r.old)
 			}
 			if err := r.edit(place{m, u.start, u.end()}, r.name); err != nil {
 				return err
@@ -192,7 +191,7 @@ func (r *renaming) everywhere(from *module, d *decl) error {
 	return nil
 }
 
-// freeUnless is free, if the name is given to the file and not only to another module.
+// freeUnless calls free, unless the name is introduced only in another module.
 func (r *renaming) freeUnless(m, from *module, d *decl) error {
 	if m != from {
 		local := slices.ContainsFunc(m.uses, func(u use) bool {
@@ -205,20 +204,18 @@ func (r *renaming) freeUnless(m, from *module, d *decl) error {
 	return r.free(m)
 }
 
-// free reports whether the new name means nothing in a file yet. It is refused
-// also where another function has it: whether one hides the other is hard to see.
+// free returns an error if the new name is already used in a file, even in another function: shadowing is hard to see.
 func (r *renaming) free(m *module) error {
 	for _, u := range m.uses {
 		if u.id.Name == r.name && u.dot == nil && u.call == nil && (u.load == nil || u.decl != nil) {
-			return refuse("%s: there is a name %s already", r.at(m, u.start), r.name)
+			return refuse("%s: the name %s is already used", r.at(m, u.start), r.name)
 		}
 	}
 	return nil
 }
 
-// onlyCalled reports whether all that happens to a function is that it is called
-// with arguments that can be seen: otherwise somebody may give a parameter by
-// name where that cannot be found.
+// onlyCalled reports whether every use of a function is a call with visible arguments. Otherwise the parameter may be passed by name in a place that
+// cannot be found.
 func (r *renaming) onlyCalled(from *module, def *syntax.DefStmt) error {
 	d := from.decls[def.Name]
 	if d == nil {
@@ -234,11 +231,11 @@ func (r *renaming) onlyCalled(from *module, def *syntax.DefStmt) error {
 				continue
 			}
 			if u.applied == nil {
-				return refuse("%s: %s is passed on, so its parameters are not renamed", r.at(m, u.start), def.Name.Name)
+				return refuse("%s: %s is used as a value, so its parameters cannot be renamed", r.at(m, u.start), def.Name.Name)
 			}
 			for _, arg := range u.applied.Args {
 				if x, ok := arg.(*syntax.UnaryExpr); ok && x.Op == syntax.STARSTAR {
-					return refuse("%s: %s is called with **, so its parameters are not renamed", r.at(m, u.start), def.Name.Name)
+					return refuse("%s: %s is called with **, so its parameters cannot be renamed", r.at(m, u.start), def.Name.Name)
 				}
 			}
 		}
@@ -256,10 +253,10 @@ func (r *renaming) at(m *module, off int) string {
 	return fmt.Sprintf("%s:%d:%d", r.s.shown(m), p.Line+1, p.Character+1)
 }
 
-// edit adds a change. What it replaces is the old name, or nothing.
+// edit adds an edit. It replaces the old name, or inserts text.
 func (r *renaming) edit(p place, text string) error {
 	if old := p.m.text.data[p.start:p.end]; old != "" && old != r.old || old == "" && !strings.ContainsAny(p.m.text.data[p.start:min(p.start+1, len(p.m.text.data))], `"'`) {
-		return refuse("%s: %s is written in a way that is not understood", r.at(p.m, p.start), r.old)
+		return refuse("%s: cannot find %s in the source", r.at(p.m, p.start), r.old)
 	}
 	l, ok := r.s.location(p)
 	if !ok {

@@ -80,12 +80,12 @@ func TestPrepareRename(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"pipe|line('a')\n":           "pipeline is a builtin",
-		"x = 1 |  + 2\n":             "there is no name here",
-		"x = environment.na|me\n":    "the attribute name is not renamed: what has it is known only when the file runs",
-		"stage('o|ne')\n":            "a text is not renamed: releases and namespaces have these names",
-		"x = nob|ody\n":              "nobody is declared nowhere",
-		"x = 1\ny = (\nz = x|\n":     "Pipelinefile does not parse: correct that first",
-		"load('@std//w|.star', 'a')": "a text is not renamed: releases and namespaces have these names",
+		"x = 1 |  + 2\n":             "no name here",
+		"x = environment.na|me\n":    "cannot rename the attribute name: its owner is known only when the file runs",
+		"stage('o|ne')\n":            "cannot rename a string: releases and namespaces are named after it",
+		"x = nob|ody\n":              "nobody is not declared",
+		"x = 1\ny = (\nz = x|\n":     "Pipelinefile does not parse: fix that first",
+		"load('@std//w|.star', 'a')": "cannot rename a string: releases and namespaces are named after it",
 	} {
 		a := c.try("textDocument/prepareRename", c.show("Pipelinefile", text))
 		if a.Error == nil || a.Error.Message != want {

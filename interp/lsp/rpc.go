@@ -12,9 +12,8 @@ import (
 	"sync"
 )
 
-// longestMessage bounds what one message of a client may take: it is held several
-// times while it is read. A longer one, as with a file that no editor would show, is
-// skipped.
+// longestMessage limits the size of a message from the client, which is held several times while it is read. A longer one, such as a file that no
+// editor would show, is skipped.
 const longestMessage = 16 << 20
 
 // A message is one request, notification or response of JSON-RPC 2.0.
@@ -48,7 +47,7 @@ const (
 	codeCancelled      = -32800
 )
 
-// A conn reads and writes messages, each with a header that tells its length.
+// A conn reads and writes messages, each with a header that gives its length.
 type conn struct {
 	in *bufio.Reader
 
@@ -60,8 +59,7 @@ func newConn(in io.Reader, out io.Writer) *conn {
 	return &conn{in: bufio.NewReaderSize(in, 64<<10), out: out}
 }
 
-// read returns the next message; io.EOF when there is none. Another error that
-// is an *rpcError is about that message alone, and reading can go on.
+// read returns the next message, or io.EOF at the end. If another error is an *rpcError, it concerns that message only, and reading can continue.
 func (c *conn) read() (*message, error) {
 	size := -1
 	for line := 0; ; line++ {
@@ -87,7 +85,7 @@ func (c *conn) read() (*message, error) {
 			size = n
 		}
 		if line > 100 {
-			return nil, errors.New("header of a message: it does not end")
+			return nil, errors.New("header of a message: it is too long")
 		}
 	}
 	if size > longestMessage {
@@ -96,17 +94,17 @@ func (c *conn) read() (*message, error) {
 		}
 		return nil, &rpcError{codeInvalidRequest, fmt.Sprintf("a message of %d bytes is larger than the limit of %d", size, longestMessage)}
 	}
-	// What the header claims is allocated as it arrives.
+	// Memory is allocated as the data arrives, not as the header claims.
 	var body bytes.Buffer
 	if _, err := io.CopyN(&body, c.in, int64(size)); err != nil {
 		return nil, fmt.Errorf("a message of %d bytes: %w", size, noEOF(err))
 	}
 	m := new(message)
 	if err := json.Unmarshal(body.Bytes(), m); err != nil {
-		return nil, &rpcError{codeParse, "the message is no JSON-RPC: " + err.Error()}
+		return nil, &rpcError{codeParse, "invalid JSON-RPC message: " + err.Error()}
 	}
 	if m.Version != "2.0" {
-		return nil, &rpcError{codeInvalidRequest, "the message is no JSON-RPC 2.0"}
+		return nil, &rpcError{codeInvalidRequest, "the message is not JSON-RPC 2.0"}
 	}
 	return m, nil
 }
@@ -151,7 +149,7 @@ func asRPC(err error) *rpcError {
 	return &rpcError{codeRequestFailed, err.Error()}
 }
 
-// notify tells the client something.
+// notify sends a notification to the client.
 func (c *conn) notify(method string, params any) error {
 	body, err := json.Marshal(params)
 	if err != nil {

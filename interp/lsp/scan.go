@@ -2,21 +2,20 @@ package lsp
 
 import "strings"
 
-// Text that is being written does not parse most of the time. What stands around
-// the cursor is therefore found by looking at brackets, strings and commas alone.
+// Source that is being typed does not parse most of the time. The context of the cursor is therefore derived from brackets, strings and commas alone.
 
 // A frame is one open bracket.
 type frame struct {
 	kind    byte // '(', '[' or '{'
-	open    int  // where it stands
+	open    int  // its offset
 	callee  string
-	arg     int      // how many commas were passed
+	arg     int      // number of commas so far
 	start   int      // of the argument
-	keyword string   // of the argument, if it is given by name
-	given   []string // names of the arguments so far, with this one
+	keyword string   // of a keyword argument
+	given   []string // names of the arguments so far, including this one
 }
 
-// A scan goes through a text. It knows strings, comments and brackets.
+// A scan is a scanner over source. It knows strings, comments and brackets.
 type scan struct {
 	data   string
 	pos    int
@@ -28,7 +27,7 @@ type scan struct {
 	quote     string
 }
 
-// step goes on by one token, or to stop if that comes first.
+// step advances by one token, or to stop if that comes first.
 func (s *scan) step(stop int) {
 	switch c := s.data[s.pos]; {
 	case s.inComment:
@@ -41,7 +40,7 @@ func (s *scan) step(stop int) {
 		case c == '\\':
 			s.pos = min(s.pos+2, stop)
 		case strings.HasPrefix(s.data[s.pos:], s.quote):
-			if s.pos+len(s.quote) > stop { // the cursor stands in the closing quotes
+			if s.pos+len(s.quote) > stop { // the cursor is in the closing quotes
 				s.pos = stop
 				return
 			}
@@ -81,8 +80,7 @@ func (s *scan) step(stop int) {
 			f.arg++
 			f.start, f.keyword = s.pos+1, ""
 		case '=':
-			// Before a name that is being written a comma is often missing: so it is
-			// the word before the sign that counts, and not all of the argument.
+			// A comma is often missing before a name that is being typed, so only the word before the "=" counts, not the whole argument.
 			end := len(strings.TrimRight(s.data[:s.pos], " \t"))
 			start, _ := wordAt(s.data[:end], end)
 			if name := s.data[start:end]; f.kind == '(' && start >= f.start && isName(name) && !strings.HasPrefix(s.data[s.pos:], "==") {
@@ -96,14 +94,14 @@ func (s *scan) step(stop int) {
 	}
 }
 
-// to goes on to off.
+// to advances to off.
 func (s *scan) to(off int) {
 	for s.pos < off {
 		s.step(off)
 	}
 }
 
-// call returns the innermost open call, and its place among the frames.
+// call returns the innermost open call and its index among the frames.
 func (s *scan) call() (*frame, int) {
 	for i := len(s.frames) - 1; i >= 0; i-- {
 		if f := &s.frames[i]; f.kind == '(' && f.callee != "" {
@@ -113,11 +111,10 @@ func (s *scan) call() (*frame, int) {
 	return nil, 0
 }
 
-// furthest is how far behind the cursor the end of a call is looked for.
+// furthest limits how far after the cursor the end of a call is searched for.
 const furthest = 20_000
 
-// given returns the names of all arguments of the call that is frame i of s: also
-// of those behind the cursor.
+// given returns the names of all keyword arguments of the call at frame i of s, including those after the cursor.
 func (s *scan) given(i int) []string {
 	after := *s
 	after.frames = append([]frame(nil), s.frames...)
@@ -134,8 +131,7 @@ func (s *scan) given(i int) []string {
 	return s.frames[i].given
 }
 
-// callee returns the dotted name that text ends with: what a bracket behind it
-// calls. It is empty where nothing is called.
+// callee returns the dotted name at the end of text: the function that a following parenthesis would call. It is empty if there is none.
 func callee(text string) string {
 	end := len(text)
 	for end > 0 && (text[end-1] == ' ' || text[end-1] == '\t') {
@@ -157,8 +153,7 @@ func isNameByte(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-// isName reports whether s can be a name. Starlark's own letters are those of
-// Unicode; a name that is more than ASCII is not refused here.
+// isName reports whether s can be a name. Starlark allows Unicode letters; a name with non-ASCII characters is not rejected here.
 func isName(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !isNameByte(s[i]) {
@@ -168,7 +163,7 @@ func isName(s string) bool {
 	return s != "" && (s[0] < '0' || s[0] > '9') && !keywords[s]
 }
 
-// keywords are the words that cannot be names: Starlark's, and those that it reserves.
+// keywords are the words that cannot be names: the keywords of Starlark and its reserved words.
 var keywords = set("and break continue def elif else for if in lambda load not or pass return while " +
 	"as assert async await class del except finally from global import is nonlocal raise try with yield")
 
@@ -189,9 +184,8 @@ func wordAt(data string, off int) (start, end int) {
 	return start, end
 }
 
-// chunks returns where the statements at the top of a text start: each line that
-// starts one, outside of strings. A bracket that was not closed ends there, too,
-// and the chunk before is reported as broken.
+// chunks returns the offsets at which top-level statements start: each line that starts one, outside of strings. It also ends an unclosed bracket
+// there, and reports the chunk before as broken.
 func chunks(data string) (starts []int, broken map[int]bool) {
 	broken = map[int]bool{}
 	s := scan{data: data}
@@ -215,8 +209,7 @@ func chunks(data string) (starts []int, broken map[int]bool) {
 	return starts, broken
 }
 
-// startsStatement reports whether a line starts a statement at the top. Outside
-// of brackets, a bracket does, too.
+// startsStatement reports whether a line starts a top-level statement. Outside of brackets, an opening bracket does so, too.
 func startsStatement(c byte, line string, outside bool) bool {
 	switch {
 	case isNameByte(c), c == '"', c == '\'':
@@ -234,7 +227,7 @@ func startsStatement(c byte, line string, outside bool) bool {
 	return word != "else" && word != "elif"
 }
 
-// blank replaces a part of data by spaces, line by line.
+// blank replaces a part of data with spaces, line by line.
 func blank(data []byte, start, end int) {
 	for i := start; i < end; i++ {
 		if data[i] != '\n' && data[i] != '\r' {

@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// A server is one session with an editor. Everything happens in the loop of
-// Serve, in the order in which the editor says it; only evaluations run beside it.
+// A server is one session with an editor. Serve handles all messages in a loop, in the order in which they arrive; only evaluations run concurrently.
 type server struct {
 	opts      Options
 	params    map[string]string
@@ -23,26 +22,25 @@ type server struct {
 	table     *table
 	subjects  map[string]*subject
 	verdicts  chan verdict
-	turns     chan struct{} // held by the evaluation that runs
+	turns     chan struct{} // held by the running evaluation
 	work      sync.WaitGroup
-	touched   []string // files that have changed and are not evaluated again yet
+	touched   []string // changed files whose evaluation is not scheduled yet
 	broken    error    // of writing
 
 	ready, shut bool
 
 	mu        sync.Mutex
-	waiting   map[string]bool // requests that are not handled yet; guarded by mu
-	cancelled map[string]bool // those of them that nobody wants any more; guarded by mu
+	waiting   map[string]bool // pending requests; guarded by mu
+	cancelled map[string]bool // pending requests that the client has cancelled; guarded by mu
 }
 
-// An arrival is what was read.
+// An arrival is a message or an error that was read.
 type arrival struct {
 	message *message
 	err     error
 }
 
-// receive hands on messages. It looks at cancellations at once, because the loop
-// sees them only when the request is done.
+// receive forwards messages to the loop. It handles cancellations immediately, because the loop sees them only after the request.
 func (s *server) receive(ctx context.Context, to chan<- arrival) {
 	for {
 		m, err := s.conn.read()
@@ -82,7 +80,7 @@ func (s *server) note(m *message) {
 	}
 }
 
-// unwanted reports whether a request was cancelled before it is handled.
+// unwanted reports whether a request was cancelled before it was handled.
 func (s *server) unwanted(id json.RawMessage) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,21 +90,21 @@ func (s *server) unwanted(id json.RawMessage) bool {
 	return was
 }
 
-// send tells the editor something.
+// send sends a notification to the editor.
 func (s *server) send(method string, params any) {
 	if err := s.conn.notify(method, params); err != nil && s.broken == nil {
 		s.broken = err
 	}
 }
 
-// requestTime bounds a request: what is not found until then is not found.
+// requestTime limits how long a request may take; results found by then are returned.
 const requestTime = 10 * time.Second
 
-// handle does what a message asks for, and reports whether it was the last.
+// handle handles a message and reports whether it was the last.
 func (s *server) handle(ctx context.Context, m *message) (done bool, err error) {
 	var result any
 	switch {
-	case m.Error != nil && string(m.ID) == "null": // what was read is no message
+	case m.Error != nil && string(m.ID) == "null": // what was read is not a message
 		err = m.Error
 	case m.Method == "": // an answer; nothing was asked
 		return false, nil
@@ -134,8 +132,7 @@ func (s *server) handle(ctx context.Context, m *message) (done bool, err error) 
 	return false, nil
 }
 
-// safely calls the method of a message. A mistake of ours in one request is no
-// reason to lose the session.
+// safely calls the method of a message and recovers from a panic: one failed request must not end the session.
 func (s *server) safely(ctx context.Context, m *message) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -145,18 +142,18 @@ func (s *server) safely(ctx context.Context, m *message) (result any, err error)
 	}()
 	f := methods[m.Method]
 	if f == nil {
-		if m.ID == nil { // what is not known of notifications is ignored
+		if m.ID == nil { // unknown notifications are ignored
 			return nil, nil
 		}
-		return nil, &rpcError{codeUnknownMethod, "there is no method " + m.Method}
+		return nil, &rpcError{codeUnknownMethod, "unknown method " + m.Method}
 	}
 	return f(s, ctx, m.Params)
 }
 
-// A method is the function of a request or a notification.
+// A method handles a request or a notification.
 type method func(s *server, ctx context.Context, params json.RawMessage) (any, error)
 
-// on makes a method of a function that takes parameters of type P.
+// on returns a method for a function that takes parameters of type P.
 func on[P any](f func(s *server, ctx context.Context, p P) (any, error)) method {
 	return func(s *server, ctx context.Context, params json.RawMessage) (any, error) {
 		var p P
@@ -193,7 +190,7 @@ var methods = map[string]method{
 
 func (s *server) initialize(_ context.Context, p initializeParams) (any, error) {
 	if s.ready {
-		return nil, &rpcError{codeInvalidRequest, "initialize came already"}
+		return nil, &rpcError{codeInvalidRequest, "already initialized"}
 	}
 	s.ready = true
 	folders := p.WorkspaceFolders

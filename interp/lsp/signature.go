@@ -12,8 +12,7 @@ import (
 	vocabulary "github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// A call is how a function is called: of a builtin from its declaration (L8), of
-// a def from its text and its docstring.
+// A call is the signature of a function: of a builtin from its declaration (L8), of a def from its source and docstring.
 type call struct {
 	label  string // "port(number, *, name=None) -> port"
 	params []param
@@ -23,7 +22,7 @@ type call struct {
 type param struct {
 	name       string
 	typ        string
-	def        string // Starlark text; empty: none
+	def        string // Starlark source; empty: none
 	help       string
 	choices    []string
 	keyword    bool
@@ -48,11 +47,10 @@ func (p param) doc() *markup {
 	return markdown(p.help)
 }
 
-// takesStage reports whether the name of a stage is meant.
+// takesStage reports whether the parameter takes a stage name.
 func (p param) takesStage() bool { return p.typ == "stage | str" }
 
-// parameter returns the one that an argument is for: by its name, or else by
-// its place; nil if there is none.
+// parameter returns the parameter for an argument: by name, or else by position; nil if there is none.
 func (c call) parameter(arg int, keyword string) *param {
 	for i, p := range c.params {
 		switch {
@@ -74,7 +72,7 @@ func (f *function) name() string {
 	return f.def.Name.Name
 }
 
-// signature returns how the function is called.
+// signature returns the signature of the function.
 func (f *function) signature() call {
 	if f.builtin != nil {
 		return ofBuiltin(f.builtin)
@@ -127,7 +125,7 @@ func ofDef(m *module, def *syntax.DefStmt) call {
 	return write(def.Name.Name, list)
 }
 
-// short is the first line of a text, not too long for a label.
+// short returns the first line of a text, cut to fit a label.
 func short(s string) string {
 	line, _, more := strings.Cut(s, "\n")
 	if n := runes(line, 60); n < len(line) {
@@ -139,7 +137,7 @@ func short(s string) string {
 	return line
 }
 
-// write makes the label, and notes where the parameters stand in it.
+// write builds the label and records the ranges of the parameters in it.
 func write(name string, list []param) call {
 	var b strings.Builder
 	b.WriteString(name + "(")
@@ -184,8 +182,8 @@ func (f *function) doc() *markup {
 	return markdown(text)
 }
 
-// docArgs returns what a docstring says of the parameters: the lines below
-// "Args:", each "name: text", with what is indented deeper.
+// docArgs returns the descriptions of the parameters in a docstring: the lines below "Args:", each "name: text", with the continuation lines, which
+// are indented deeper.
 func docArgs(doc string) map[string]string {
 	out := map[string]string{}
 	in, name, indent := false, "", -1

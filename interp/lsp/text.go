@@ -8,17 +8,15 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// A text is the content of a file with the places of its lines. Three ways to
-// count meet here: the protocol counts UTF-16 units from 0, Starlark runes from
-// 1, and Go bytes. A text does not change.
+// A text is the content of a file with the offsets of its lines. It converts between three ways to count: the protocol counts UTF-16 units from 0,
+// Starlark counts runes from 1, and Go counts bytes. A text is immutable.
 type text struct {
 	data  string
 	lines []int  // where each line starts
 	marks []mark // of every marked-th byte; nil: the text is not valid UTF-8
 }
 
-// A mark is how many characters of its line start before a byte, so that none of
-// them is counted for each name in a long line.
+// A mark records how many characters of a line precede a byte, so that a long line is not counted from its start for each name.
 type mark struct{ runes, units int }
 
 const marked = 512
@@ -46,9 +44,8 @@ func newText(data string) *text {
 	return t
 }
 
-// from returns the last mark of a line that ok accepts, and the byte after which
-// it has counted; the start of the line if there is none. What ok accepts comes
-// before what it does not.
+// from returns the last mark of a line that ok accepts, and the byte at which its count ends; the start of the line if there is none. ok must accept
+// a prefix of the marks.
 func (t *text) from(line int, ok func(off int, m mark) bool) (off int, m mark) {
 	start, end := t.lines[line], len(t.data)
 	if line+1 < len(t.lines) {
@@ -79,7 +76,7 @@ func (t *text) line(n int) string {
 	return strings.TrimRight(t.data[t.lines[n]:end], "\r\n")
 }
 
-// offset returns where p is; the nearest place there is, if p is outside.
+// offset returns the byte offset of p, or the nearest one if p is outside of the text.
 func (t *text) offset(p position) int {
 	if p.Line < 0 {
 		return 0
@@ -90,8 +87,7 @@ func (t *text) offset(p position) int {
 	return t.lines[p.Line] + byteOf(t.line(p.Line), p.Character)
 }
 
-// byteOf returns the index in line of a number of UTF-16 units; of one in the
-// middle of a character its start.
+// byteOf returns the byte index in line for a number of UTF-16 units; an index within a character is rounded down to its start.
 func byteOf(line string, units int) int {
 	for i, r := range line {
 		n := utf16Len(r)
@@ -118,7 +114,7 @@ func utf16Count(s string) int {
 	return n
 }
 
-// position returns the place of the byte at off.
+// position returns the position of the byte at off.
 func (t *text) position(off int) position {
 	off = max(0, min(off, len(t.data)))
 	line := sort.SearchInts(t.lines, off+1) - 1
@@ -126,7 +122,7 @@ func (t *text) position(off int) position {
 	return position{line, m.units + utf16Count(t.data[start:off])}
 }
 
-// at returns the byte at a position of Starlark.
+// at returns the byte offset of a Starlark position.
 func (t *text) at(p syntax.Position) int {
 	n := int(p.Line) - 1
 	if n < 0 {
@@ -153,7 +149,7 @@ func runes(line string, n int) int {
 
 func (t *text) span(start, end int) span { return span{t.position(start), t.position(end)} }
 
-// node returns where a part of the syntax stands.
+// node returns the range of a syntax node.
 func (t *text) node(n syntax.Node) (start, end int) {
 	s, e := n.Span()
 	return t.at(s), t.at(e)

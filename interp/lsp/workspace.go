@@ -20,15 +20,14 @@ import (
 	"github.com/pipelinefile/pipe/stdlib"
 )
 
-// What is looked at of a workspace, so that a hostile or a huge one ends too.
+// Limits for scanning a workspace, so that a hostile or huge one terminates.
 const (
 	mostFiles   = 5000
 	mostFolders = 20_000
 	largestFile = bounded.MaxModule
 )
 
-// A workspace is all that the editor and the disk have: texts that are open go
-// before those on disk. Only the server's loop uses it.
+// A workspace holds the files of the editor and of the disk: open documents take precedence over files on disk. Only the server's loop uses it.
 type workspace struct {
 	opts    Options
 	libs    map[string]fs.FS // by name, as in load("@name//…")
@@ -36,20 +35,20 @@ type workspace struct {
 	docs    map[string]*document
 	cache   map[string]cached
 	known   map[string]*module    // of libraries
-	remotes map[string]*remote    // files of remote modules that were found
+	remotes map[string]*remote    // known files of remote modules
 	pins    map[string]cachedPins // by lock file
 }
 
 // A document is a file that is open in the editor.
 type document struct {
-	uri     string // as the editor writes it
+	uri     string // as the editor spells it
 	version int
 	text    *text
-	known   *module // of this text; nil: not made yet
-	before  *module // of the last text that was whole
+	known   *module // of the current text; nil: not analyzed yet
+	before  *module // of the last text that parsed
 }
 
-// A cached module is one of a file on disk, as long as that does not change.
+// A cached module is that of a file on disk, valid as long as the file does not change.
 type cached struct {
 	modified time.Time
 	size     int64
@@ -66,7 +65,7 @@ func newWorkspace(opts Options) *workspace {
 // isLibrary reports whether file is a module of a library, such as @std, or of a remote module.
 func isLibrary(file string) bool { return strings.HasPrefix(file, "@") || lock.IsRemote(file) }
 
-// module returns what is known of a file, or nil.
+// module returns the module of a file, or nil.
 func (w *workspace) module(ctx context.Context, file string) *module {
 	if isLibrary(file) {
 		return w.library(ctx, file)
@@ -106,7 +105,7 @@ func (w *workspace) analyse(ctx context.Context, file, data string) *module {
 	return w.check(ctx, file, root, below(root, file), data)
 }
 
-// check is analyse with the builtins that Pipelinefiles have here.
+// check is analyse with the builtins that are available in Pipelinefiles.
 func (w *workspace) check(ctx context.Context, file, root, name, data string) *module {
 	return analyse(ctx, file, root, name, data, interp.Options{Limits: w.opts.Limits, Builtins: w.opts.Builtins, Modules: w.opts.Modules})
 }
@@ -130,8 +129,7 @@ func (w *workspace) library(ctx context.Context, file string) *module {
 	return m
 }
 
-// split returns the library that a file is of, as in "@std//web.star", and the
-// file's name in it; nil if there is none of that name.
+// split returns the library of a file, as in "@std//web.star", and the file's name in it; nil if the library is unknown.
 func (w *workspace) split(file string) (lib fs.FS, prefix, name string) {
 	prefix, name, ok := strings.Cut(file, "//")
 	if !ok || !strings.HasPrefix(prefix, "@") {
@@ -140,8 +138,7 @@ func (w *workspace) split(file string) (lib fs.FS, prefix, name string) {
 	return w.libs[prefix[1:]], prefix + "//", name
 }
 
-// find returns the file that a module calls name in a load, and whether that
-// can be one.
+// find returns the file that a module loads as name, and whether the name is valid.
 func (w *workspace) find(m *module, name string) (string, bool) {
 	switch {
 	case strings.HasPrefix(name, "@"):
@@ -174,14 +171,14 @@ func (w *workspace) loaded(ctx context.Context, m *module, name string) *module 
 	return w.module(ctx, file)
 }
 
-// inside reports whether file is below root, also if either has symbolic links.
+// inside reports whether file is below root, even if either path has symbolic links.
 func inside(root, file string) bool {
 	if below(root, file) == "" {
 		return false
 	}
 	real, err := filepath.EvalSymlinks(file)
 	if err != nil {
-		return true // it is not there, or open and not saved
+		return true // it does not exist, or is open and not saved
 	}
 	realRoot, err := filepath.EvalSymlinks(root)
 	return err == nil && below(realRoot, real) != ""
@@ -196,8 +193,8 @@ func below(root, file string) string {
 	return filepath.ToSlash(rel)
 }
 
-// root returns the workspace of a file, as evaluation will see it: the git
-// root; else, for a module, the nearest folder with a Pipelinefile.
+// root returns the workspace root of a file, as evaluation will see it: the git root; otherwise, for a module, the nearest directory with a
+// Pipelinefile.
 func (w *workspace) root(file string) string {
 	root, err := interp.Workspace(file)
 	if err != nil {
@@ -254,7 +251,7 @@ func (w *workspace) files(ctx context.Context, roots []string) []string {
 			switch {
 			case ctx.Err() != nil || len(found) >= mostFiles || folders >= mostFolders:
 				return fs.SkipAll
-			case err != nil: // what cannot be read is not looked at
+			case err != nil: // unreadable files are skipped
 				return nil
 			case d.IsDir():
 				folders++
@@ -275,7 +272,7 @@ func (w *workspace) files(ctx context.Context, roots []string) []string {
 	return list
 }
 
-// roots returns the folders of the editor and the workspace of file.
+// roots returns the directories open in the editor and the workspace of file.
 func (w *workspace) roots(file string) []string {
 	list := slices.Clone(w.folders)
 	if root := w.root(file); !slices.ContainsFunc(list, func(f string) bool { return f == root || below(f, root) != "" }) {
@@ -284,7 +281,7 @@ func (w *workspace) roots(file string) []string {
 	return list
 }
 
-// pathOf returns the file that a URI names, or "".
+// pathOf returns the file for a URI, or "".
 func (w *workspace) pathOf(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "file" {
@@ -303,8 +300,7 @@ func (w *workspace) pathOf(uri string) string {
 	return file
 }
 
-// uriOf returns how the editor names a file; that of a library is written out
-// first, because an editor opens only what is on disk. It is "" if that fails.
+// uriOf returns the URI of a file. A library file is written to disk first, because an editor opens only files on disk. It returns "" if that fails.
 func (w *workspace) uriOf(file string) string {
 	if d := w.docs[file]; d != nil {
 		return d.uri
@@ -321,7 +317,7 @@ func (w *workspace) uriOf(file string) string {
 	return (&url.URL{Scheme: "file", Path: p}).String()
 }
 
-// writeOut puts the text of a library where an editor can open it.
+// writeOut writes a library file to disk for the editor.
 func (w *workspace) writeOut(library string) string {
 	data, err := w.textOf(library)
 	if err != nil || w.opts.Library == "" {

@@ -1,5 +1,4 @@
-// Package lint looks for what is right in the language and wrong all the same:
-// in the text of a file, and in the plan that it makes.
+// Package lint finds valid but questionable code: in the source of a file, and in the plan that it produces.
 package lint
 
 import (
@@ -14,15 +13,15 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Finding is one thing that should be changed, or silenced with a reason.
+// A Finding is one thing to change, or to silence with a reason.
 type Finding struct {
-	Rule    string         `json:"rule"` // one of Rules; empty: it says how many more there are
+	Rule    string         `json:"rule"` // one of Rules; empty: the number of omitted findings
 	Pos     plan.Pos       `json:"pos"`
 	Message string         `json:"message"`
 	Line    string         `json:"line,omitempty"` // the source line
 	Hint    string         `json:"hint,omitempty"`
 	Related []plan.Related `json:"related,omitempty"`
-	Fix     *Edit          `json:"fix,omitempty"` // nil: nobody but the author can tell
+	Fix     *Edit          `json:"fix,omitempty"` // nil: there is no automatic fix
 }
 
 // Diagnostic returns f as a warning.
@@ -36,8 +35,8 @@ func (f Finding) Diagnostic() plan.Diagnostic {
 	}
 }
 
-// First returns at most the first findings of a list, and, if there are others, a
-// finding that says how many, at the first of these.
+// First returns the first findings of a list, at most so many, and, if there are more, a finding that gives their number, at the position of the
+// first omitted one.
 func First(most int, list []Finding) []Finding {
 	if len(list) <= most+1 {
 		return list
@@ -49,22 +48,21 @@ func First(most int, list []Finding) []Finding {
 // An Edit replaces the text between two positions of a file with New.
 type Edit struct {
 	Start plan.Pos `json:"start"`
-	End   plan.Pos `json:"end"` // the first position that stays
+	End   plan.Pos `json:"end"` // the first position after the replaced text
 	New   string   `json:"new"`
 }
 
-// A Kind says what a file is, as far as rules differ.
+// A Kind says what a file is, as far as rules depend on it.
 type Kind int
 
-// The kinds of files. Names at the top of a Module are for others.
+// The kinds of files. The top-level names of a Module are for the files that load it.
 const (
 	Module Kind = iota
 	Pipelinefile
 )
 
-// Source returns what the text of one file alone shows, in source order; and
-// an *interp.Error if it cannot be parsed or has names that there are not.
-// Of the options Check's are used.
+// Source returns the findings for the source of one file, in source order. It returns an *interp.Error if the file cannot be parsed or has undefined
+// names. Of the options it uses those of Check.
 func Source(ctx context.Context, name string, kind Kind, src []byte, opts interp.Options) ([]Finding, error) {
 	tree, wrong := interp.Check(ctx, name, src, opts)
 	if len(wrong) > 0 {
@@ -75,7 +73,7 @@ func Source(ctx context.Context, name string, kind Kind, src []byte, opts interp
 	return l.done(), nil
 }
 
-// A linter looks at one file.
+// A linter checks one file.
 type linter struct {
 	name  string
 	kind  Kind
@@ -94,13 +92,13 @@ func (l *linter) pos(p syntax.Position) plan.Pos {
 	return plan.Pos{File: l.name, Line: int(p.Line), Col: int(p.Col)}
 }
 
-// done returns what was found, in order.
+// done returns the findings, in order.
 func (l *linter) done() []Finding {
 	Sort(l.found)
 	return l.found
 }
 
-// Sort brings findings into the order of files, lines and columns.
+// Sort sorts findings by file, line and column.
 func Sort(list []Finding) {
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line),

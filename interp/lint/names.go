@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// predeclared returns the names of the builtins that a file has.
+// predeclared returns the names of the builtins that are available in a file.
 func predeclared(file string) map[string]bool {
 	names := map[string]bool{}
 	for name := range starlark.Universe {
@@ -29,14 +29,14 @@ func predeclared(file string) map[string]bool {
 	return names
 }
 
-// names looks at what a file binds and uses.
+// names checks the names that a file binds and uses.
 func (l *linter) names(tree *syntax.File) {
 	builtin := predeclared(l.name)
 	bound := map[*syntax.Ident]bool{} // identifiers that bind and do not use
 	params := map[*syntax.Ident]bool{}
 	var order []*syntax.Ident
 	loads := map[*syntax.Ident]bool{}
-	assigned := map[*syntax.Ident]*syntax.AssignStmt{} // where it is all that a statement assigns
+	assigned := map[*syntax.Ident]*syntax.AssignStmt{} // if it is the only target of the statement
 	bind := func(id *syntax.Ident) {
 		bound[id] = true
 		order = append(order, id)
@@ -88,9 +88,9 @@ func (l *linter) names(tree *syntax.File) {
 	used := uses(tree, bound)
 	for _, id := range order {
 		b, _ := id.Binding.(*resolve.Binding)
-		// A loaded name and a parameter are called so by others.
+		// Loaded names and parameters are chosen by others.
 		if b != nil && b.First == id && builtin[id.Name] && !params[id] && !loads[id] {
-			l.add("shadow", id.NamePos, fmt.Sprintf("%s hides the builtin of that name", id.Name), "choose another name")
+			l.add("shadow", id.NamePos, fmt.Sprintf("%s shadows the builtin of that name", id.Name), "choose another name")
 		}
 		if b == nil || b.First != id || used[b.First] || strings.HasPrefix(id.Name, "_") || loads[id] || params[id] {
 			continue
@@ -142,10 +142,8 @@ func uses(tree *syntax.File, bound map[*syntax.Ident]bool) map[*syntax.Ident]boo
 	return used
 }
 
-// unassigned returns the edit that takes away an assignment of what is written
-// there, which nobody misses; nil if its value may do something, or if it shares
-// its lines with something else. "pass" takes its place, because a block must not
-// be empty; at the top of a file nothing does.
+// unassigned returns the edit that removes an assignment; nil if evaluating its value may have an effect, or if other code shares its lines. In a
+// block, "pass" replaces it, because a block must not be empty.
 func (l *linter) unassigned(s *syntax.AssignStmt) *Edit {
 	if s == nil || !constant(s.RHS) {
 		return nil
@@ -170,7 +168,7 @@ func (l *linter) unassigned(s *syntax.AssignStmt) *Edit {
 	return &Edit{Start: l.pos(start), End: plan.Pos{File: l.name, Line: int(end.Line) + 1, Col: 1}}
 }
 
-// constant reports whether evaluating e does nothing and cannot fail.
+// constant reports whether evaluating e has no effect and cannot fail.
 func constant(e syntax.Expr) bool {
 	switch e := e.(type) {
 	case *syntax.Literal:
@@ -185,7 +183,7 @@ func constant(e syntax.Expr) bool {
 	return false
 }
 
-// load looks at one load statement, whose names the fix removes.
+// load checks a load statement. The fix removes its unused names.
 func (l *linter) load(load *syntax.LoadStmt, used map[*syntax.Ident]bool) {
 	var keep []string
 	unused := 0
@@ -204,7 +202,7 @@ func (l *linter) load(load *syntax.LoadStmt, used map[*syntax.Ident]bool) {
 		return
 	}
 	var fix *Edit
-	hint := `a module is evaluated for what it declares, too: write _ = "name" if that is why, else remove it`
+	hint := `loading a module also declares its services: write _ = "name" if that is the purpose, otherwise remove it`
 	if len(keep) > 0 {
 		start, end := load.Load, load.Rparen
 		end.Col++
@@ -220,7 +218,7 @@ func (l *linter) load(load *syntax.LoadStmt, used map[*syntax.Ident]bool) {
 			continue
 		}
 		l.add("unused-load", to.NamePos, fmt.Sprintf("%s is loaded and not used", to.Name), hint).Fix = fix
-		fix = nil // the first one has the fix of all
+		fix = nil // the first finding has the fix for all
 	}
 }
 

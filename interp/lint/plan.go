@@ -8,7 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Plan returns what a plan shows. The lines of the sources are not in it.
+// Plan returns the findings for a plan. They do not include source lines.
 func Plan(p *plan.Plan) []Finding {
 	l := &planLinter{plan: p, order: map[string]int{}}
 	for i, s := range p.Stages {
@@ -36,12 +36,12 @@ type planLinter struct {
 	found []Finding
 }
 
-// service adds a finding about a service; where a function declares it, with the call.
+// service adds a finding about a service. If a function declares the service, the call is related.
 func (l *planLinter) service(rule string, s *plan.Service, message, hint string, related ...plan.Related) {
 	l.of(rule, s, s.Pos, message, hint, related...)
 }
 
-// of is service for a finding about what is at another place.
+// of is service for a finding at another position.
 func (l *planLinter) of(rule string, s *plan.Service, at plan.Pos, message, hint string, related ...plan.Related) {
 	if !s.Caller.IsZero() && s.Caller != at {
 		related = append(related, plan.Related{Pos: s.Caller, Message: "called here"})
@@ -64,7 +64,7 @@ func (l *planLinter) image(s *plan.Service) {
 	case !tagged:
 		l.service("latest-tag", s, fmt.Sprintf("the image of %s, %s, has no tag", s.Name, ref), "name a version, such as "+ref+":1.2.3")
 	case tag == "latest":
-		l.service("latest-tag", s, fmt.Sprintf("the image of %s is %s", s.Name, ref), "name a version in place of latest")
+		l.service("latest-tag", s, fmt.Sprintf("the image of %s is %s", s.Name, ref), "name a version instead of latest")
 	}
 }
 
@@ -79,10 +79,10 @@ func (l *planLinter) chart(s *plan.Service) {
 	l.of("unpinned-chart", s, c.Pos, fmt.Sprintf("the chart %s of %s has no version", c.Ref, s.Name), "give version=")
 }
 
-// hosts looks at the services whose addresses a service is given.
+// hosts checks the hosts of other services that a service uses.
 func (l *planLinter) hosts(s *plan.Service) {
 	if j := s.Workload.Job; j != nil && j.Schedule != "" {
-		return // it runs later, when all is deployed
+		return // it runs later, when everything is deployed
 	}
 	for _, name := range s.Uses {
 		other := l.plan.Service(name)
@@ -90,12 +90,12 @@ func (l *planLinter) hosts(s *plan.Service) {
 			continue
 		}
 		l.service("host-later", s, fmt.Sprintf("%s uses the host of %s, which is in a later stage, %q", s.Name, name, other.Stage),
-			fmt.Sprintf("at the first deploy nobody answers at %s; move one of them", name),
+			fmt.Sprintf("at the first deploy %s does not answer; move one of them", name),
 			plan.Related{Pos: other.Pos, Message: "declared here"})
 	}
 }
 
-// warning adds what is known elsewhere, if it is about a rule.
+// warning adds a warning of the plan, if it belongs to a rule.
 func (l *planLinter) warning(w plan.Diagnostic) {
 	if w.Rule != "" {
 		if len(w.Stack) > 0 && w.Stack[0].Pos != w.Pos {
@@ -105,7 +105,7 @@ func (l *planLinter) warning(w plan.Diagnostic) {
 	}
 }
 
-// stages looks for stages that need not wait for the one before.
+// stages finds stages that need not wait for the previous one.
 func (l *planLinter) stages() {
 	members := map[string][]*plan.Service{}
 	for i := range l.plan.Services {
@@ -114,7 +114,7 @@ func (l *planLinter) stages() {
 	}
 	for i := 1; i < len(l.plan.Stages); i++ {
 		before, this := l.plan.Stages[i-1], l.plan.Stages[i]
-		// The four stages that nobody declared have their order from the language.
+		// The language defines the order of the four default stages.
 		if before.Pos.IsZero() || this.Pos.IsZero() || before.Pos == this.Pos || len(members[before.Name]) == 0 || len(members[this.Name]) == 0 {
 			continue
 		}
@@ -126,9 +126,8 @@ func (l *planLinter) stages() {
 	}
 }
 
-// waits reports whether a service of a stage may need one of the stage before:
-// it uses it, or what is there are databases or jobs, which others need without
-// saying so.
+// waits reports whether a service of a stage may need one of the previous stage: it uses one, or the previous stage has databases or jobs, on which
+// others may depend without a reference.
 func waits(before, this []*plan.Service) bool {
 	named := map[string]bool{}
 	for _, s := range before {
@@ -139,7 +138,7 @@ func waits(before, this []*plan.Service) bool {
 	}
 	for _, s := range this {
 		if s.Type == plan.Job || named[s.Image.Build] || s.Chart != nil || slices.ContainsFunc(s.Uses, func(u string) bool { return named[u] }) {
-			return true // values of a chart may say anything
+			return true // the values of a chart may refer to anything
 		}
 		for _, env := range s.Workload.Env {
 			if named[env.Value] || env.Secret != nil && named[env.Secret.Service] {

@@ -11,17 +11,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// ignore is the comment that silences a rule for its own line, or, where it
-// stands alone, for the next one.
+// ignore matches the comment that silences a rule for its own line or, if it is alone on its line, for the next one.
 var ignore = regexp.MustCompile(`#\s*lint:\s*ignore\b\s*([a-z-]*)\s*(?::\s*(.*?))?\s*$`)
 
-// Silence returns the findings of one file that its comments do not silence,
-// and a finding for each such comment that has no reason or silences nothing.
-// planned says that findings are also those of a plan: otherwise nobody knows
-// what a comment about what only a plan shows silences.
+// Silence returns the findings of one file that its comments do not silence, and a finding for each such comment that has no reason or silences
+// nothing. planned says that the findings include those of a plan; otherwise a comment about a rule of plans is not known to be unused.
 func Silence(name string, src []byte, findings []Finding, planned bool) []Finding {
 	t := newText(src)
-	comments := map[int]comment{} // by their lines
+	comments := map[int]comment{} // by line
 	for i, line := range t.lines {
 		if c, ok := commentIn(line); ok {
 			comments[i+1] = c
@@ -42,11 +39,11 @@ func Silence(name string, src []byte, findings []Finding, planned bool) []Findin
 		known := slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == c.rule })
 		switch {
 		case !known:
-			f.Message, f.Hint = fmt.Sprintf("there is no rule %q", c.rule), "write # lint: ignore RULE: reason; docs/lint.md lists the rules"
+			f.Message, f.Hint = fmt.Sprintf("no rule %q", c.rule), "write # lint: ignore RULE: reason; docs/lint.md lists the rules"
 		case c.reason == "":
-			f.Message, f.Hint = "no reason is given for silencing "+c.rule, "write # lint: ignore "+c.rule+": reason"
+			f.Message, f.Hint = "missing reason for silencing "+c.rule, "write # lint: ignore "+c.rule+": reason"
 		case !used[n] && (planned || !slices.Contains(ofPlan, c.rule)):
-			f.Message, f.Hint = "there is no finding of "+c.rule+" to silence", "remove it: pipe lint --fix"
+			f.Message, f.Hint = "no finding of "+c.rule+" to silence", "remove it: pipe lint --fix"
 			f.Fix = t.without(f.Pos)
 		default:
 			continue
@@ -60,13 +57,13 @@ func Silence(name string, src []byte, findings []Finding, planned bool) []Findin
 // A comment silences a rule.
 type comment struct {
 	rule, reason string
-	col          int  // where it starts, in characters
-	alone        bool // in its line
+	col          int  // start, in characters
+	alone        bool // on its line
 }
 
-// commentIn returns the comment of a line that silences a rule.
+// commentIn returns the comment on a line that silences a rule.
 func commentIn(line string) (c comment, ok bool) {
-	if !strings.Contains(line, "lint:") { // faster than the expression
+	if !strings.Contains(line, "lint:") { // faster than the regexp
 		return c, false
 	}
 	line = strings.TrimRight(line, "\r\n")

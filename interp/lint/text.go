@@ -9,9 +9,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A text is the content of a file by lines.
+// A text is the content of a file, split into lines.
 type text struct {
-	lines  []string // with their ends
+	lines  []string // with line endings
 	starts []int    // in bytes
 }
 
@@ -24,7 +24,7 @@ func newText(src []byte) text {
 	return t
 }
 
-// line returns line n, counted from 1, without its end.
+// line returns line n, counted from 1, without its line ending.
 func (t text) line(n int) string {
 	if n < 1 || n > len(t.lines) {
 		return ""
@@ -32,14 +32,13 @@ func (t text) line(n int) string {
 	return strings.TrimRight(t.lines[n-1], "\r\n")
 }
 
-// longest is the longest line that is shown, and that is corrected, in bytes.
+// longest is the length, in bytes, of the longest line that is shown or fixed.
 const longest = 2000
 
 // long reports whether line n is longer.
 func (t text) long(n int) bool { return len(t.line(n)) > longest }
 
-// shown returns line n without the credentials of addresses in it; "" if it is too
-// long to be shown.
+// shown returns line n without the credentials of the URLs in it; "" if it is too long to be shown.
 func (t text) shown(n int) string {
 	if t.long(n) {
 		return ""
@@ -47,7 +46,7 @@ func (t text) shown(n int) string {
 	return redact.Source(t.line(n))
 }
 
-// offset returns the place of p in bytes.
+// offset returns the byte offset of p.
 func (t text) offset(p plan.Pos) int {
 	if p.Line < 1 || p.Line > len(t.lines) {
 		return t.starts[min(max(p.Line-1, 0), len(t.lines))]
@@ -60,8 +59,7 @@ func (t text) offset(p plan.Pos) int {
 	return n
 }
 
-// without returns the edit that removes the comment that starts at p, and the
-// line if nothing else is in it.
+// without returns the edit that removes the comment that starts at p, and its line if nothing else is on it.
 func (t text) without(p plan.Pos) *Edit {
 	before := t.line(p.Line)[:t.offset(p)-t.offset(plan.Pos{Line: p.Line, Col: 1})]
 	code := []rune(strings.TrimRight(before, " \t"))
@@ -72,8 +70,8 @@ func (t text) without(p plan.Pos) *Edit {
 	return &Edit{Start: plan.Pos{File: p.File, Line: p.Line, Col: len(code) + 1}, End: end}
 }
 
-// Fix returns src with the fixes of findings of that one file, and how many
-// there were. A fix that touches another one waits for the next time.
+// Fix returns src with the fixes of the findings of that one file, and how many were applied. A fix that overlaps another one is left for the next
+// time.
 func Fix(src []byte, findings []Finding) ([]byte, int) {
 	sorted := append([]Finding(nil), findings...)
 	Sort(sorted)
@@ -97,6 +95,5 @@ func Fix(src []byte, findings []Finding) ([]byte, int) {
 	return out.Bytes(), n
 }
 
-// Lines returns what gives the text of a line of src, counted from 1, without
-// its end; "" of one that is too long to be shown.
+// Lines returns a function that returns a line of src, counted from 1, without its line ending; "" for one that is too long to be shown.
 func Lines(src []byte) func(line int) string { return newText(src).shown }

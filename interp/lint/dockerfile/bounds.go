@@ -7,27 +7,26 @@ import (
 	"strings"
 )
 
-// BuildKit bounds nothing of what it checks: its time grows with the square of
-// the lines, and a variable that is made of itself twice, forty times, takes all
-// the memory there is. So a Dockerfile that nobody would write is not given to it.
+// BuildKit does not limit its checks: their time is quadratic in the number of lines, and a variable that doubles its value forty times uses all
+// memory. A Dockerfile beyond these limits, which nobody would write by hand, is therefore not checked.
 const (
 	mostBytes = 1 << 20
 	mostLines = 10_000
 	mostVars  = 1000     // references to variables in one instruction
-	mostValue = 64 << 10 // what a variable becomes, in bytes
-	mostMade  = 16 << 20 // what all instructions make of variables
+	mostValue = 64 << 10 // the value of a variable, in bytes
+	mostMade  = 16 << 20 // all expanded values, in bytes
 )
 
-// reference finds the variables that a value is made of.
+// reference finds the variables in a value.
 var reference = regexp.MustCompile(`\$\{?(\w+)`)
 
-// excess returns where and why a Dockerfile cannot be checked in bounds; line 0 if it can.
+// excess returns where and why a Dockerfile exceeds the limits; line 0 if it does not.
 func excess(src string) (line int, why string) {
 	if len(src) > mostBytes {
 		return 1, fmt.Sprintf("it has more than %d bytes", mostBytes)
 	}
 	v := variables{sizes: map[string]int{}}
-	var instruction []string // in words
+	var instruction []string // as words
 	start, n := 1, 0
 	for text := range strings.Lines(src) {
 		if n++; n > mostLines {
@@ -35,7 +34,7 @@ func excess(src string) (line int, why string) {
 		}
 		text = strings.TrimSpace(text)
 		if strings.HasPrefix(text, "#") {
-			continue // also between the lines of an instruction
+			continue // even between the lines of an instruction
 		}
 		if len(instruction) == 0 {
 			start = n
@@ -59,13 +58,13 @@ func excess(src string) (line int, why string) {
 	return 0, ""
 }
 
-// variables are those of a Dockerfile, of all its stages.
+// variables tracks the variables of a Dockerfile, across all stages.
 type variables struct {
-	sizes map[string]int // at most, in bytes
-	made  int            // of them, so far
+	sizes map[string]int // upper bounds, in bytes
+	made  int            // total, so far
 }
 
-// add adds what an instruction sets. It returns why the instruction is too much.
+// add adds the variables that an instruction sets. It returns why the instruction exceeds a limit.
 func (v *variables) add(words []string) (why string) {
 	if len(words) == 0 {
 		return ""
@@ -86,7 +85,7 @@ func (v *variables) add(words []string) (why string) {
 			size += v.sizes[m[1]]
 		}
 		if v.made += size; v.made > mostMade {
-			return fmt.Sprintf("what is made of its variables would be larger than %d bytes", mostMade)
+			return fmt.Sprintf("the expanded variables would be larger than %d bytes", mostMade)
 		}
 		if set[name] += size; sets && set[name] > mostValue {
 			return fmt.Sprintf("the variable %.60s would be larger than %d bytes", name, mostValue)

@@ -29,7 +29,7 @@ func TestBounds(t *testing.T) {
 		"old ENV of itself": {"FROM scratch\nENV A aaaa\n" + times("ENV A $A $A\n", 40), "the variable A would be larger", 15},
 		"over lines":        {"FROM scratch\nENV A=aaaa\n" + times("ENV \\\n# more\nA=$A$A\n", 40), "the variable A would be larger", 39},
 		"in turn":           {"FROM scratch\nENV A=aaaa\n" + times("ENV B=$A$A\nENV A=$B$B\n", 20), "the variable", 15},
-		"large ones":        {"FROM scratch\nENV A=" + times("a", 50_000) + "\n" + times("LABEL a=$A\n", 5000), "what is made of its variables", 0},
+		"large ones":        {"FROM scratch\nENV A=" + times("a", 50_000) + "\n" + times("LABEL a=$A\n", 5000), "the expanded variables", 0},
 		"defaults":          {"FROM " + times("${A:-", 5000) + times("}", 5000), "more than 1000 times", 1},
 		"heredocs":          {"FROM scratch\nRUN " + times("<<A ", 2000) + "\n" + times("A\n", 2000), "", 0},
 		"open heredoc":      {"FROM scratch\nRUN <<A\n" + times("b\n", 5000), "unterminated heredoc", 2},

@@ -20,15 +20,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Lint returns what BuildKit's checks find in the Dockerfile of a build, whose
-// positions are in the file name. A Dockerfile that cannot be checked in bounds
-// has that as its only finding.
+// Lint returns the findings of BuildKit's checks for the Dockerfile of a build, with positions in the file name. If the Dockerfile exceeds the
+// limits, that is the only finding.
 func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]lint.Finding, error) {
 	if line, why := excess(string(src)); line > 0 {
-		return []lint.Finding{{Rule: "dockerfile", Message: "it cannot be checked: " + why, Pos: plan.Pos{File: name, Line: line, Col: 1}}}, nil
+		return []lint.Finding{{Rule: "dockerfile", Message: "cannot check the Dockerfile: " + why, Pos: plan.Pos{File: name, Line: line, Col: 1}}}, nil
 	}
 	origin := llb.NewSourceMap(nil, name, "Dockerfile", src)
-	origin.Definition = &llb.Definition{} // its absence is a panic of BuildKit
+	origin.Definition = &llb.Definition{} // BuildKit panics if it is nil
 	caps := pb.Caps.CapSet(pb.Caps.All())
 	args := b.Args
 	if args == nil {
@@ -39,7 +38,7 @@ func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]li
 		SourceMap:      origin,
 		TargetPlatform: &ocispecs.Platform{OS: "linux", Architecture: runtime.GOARCH},
 		LLBCaps:        &caps,
-		MetaResolver:   offline{}, // without one BuildKit asks docker.io
+		MetaResolver:   offline{}, // otherwise BuildKit queries docker.io
 	})
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", name, err)
@@ -52,7 +51,7 @@ func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]li
 		out = append(out, f)
 	}
 	if e := found.Error; e != nil {
-		f := lint.Finding{Rule: "dockerfile", Message: "it cannot be built: " + e.Message, Pos: position(name, &e.Location)}
+		f := lint.Finding{Rule: "dockerfile", Message: "the Dockerfile cannot be built: " + e.Message, Pos: position(name, &e.Location)}
 		f.Line = lines(f.Pos.Line)
 		out = append(out, f)
 	}
@@ -60,7 +59,7 @@ func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]li
 	return out, nil
 }
 
-// position is where a finding starts; the start of the file if BuildKit does not know.
+// position is the start of a finding, or the start of the file if BuildKit does not know it.
 func position(name string, l *pb.Location) plan.Pos {
 	pos := plan.Pos{File: name, Line: 1, Col: 1}
 	if l != nil && len(l.Ranges) > 0 && l.Ranges[0].Start != nil && l.Ranges[0].Start.Line > 0 {
@@ -69,7 +68,7 @@ func position(name string, l *pb.Location) plan.Pos {
 	return pos
 }
 
-// offline knows nothing of any base image.
+// offline is a resolver that finds no base images.
 type offline struct{}
 
 func (offline) ResolveImageConfig(_ context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {

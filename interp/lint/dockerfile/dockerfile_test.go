@@ -19,8 +19,8 @@ func TestLint(t *testing.T) {
 		{name: "shell form", src: "FROM scratch\nCMD x\n", want: "JSONArgsRecommended: ", line: 2},
 		{name: "casing", src: "FROM scratch as x\nCMD [\"/x\"]\n", want: "FromAsCasing: ", line: 1},
 		{name: "turned off", src: "# check=skip=FromAsCasing\nFROM scratch as x\nCMD [\"/x\"]\n"},
-		{name: "no such instruction", src: "FROM scratch\nRUNN x\n", want: "it cannot be built: ", line: 2},
-		{name: "no such target", src: "FROM scratch AS x\n", want: "it cannot be built: ", line: 1, build: plan.BuildSpec{Target: "y"}},
+		{name: "no such instruction", src: "FROM scratch\nRUNN x\n", want: "the Dockerfile cannot be built: ", line: 2},
+		{name: "no such target", src: "FROM scratch AS x\n", want: "the Dockerfile cannot be built: ", line: 1, build: plan.BuildSpec{Target: "y"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

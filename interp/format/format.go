@@ -1,8 +1,7 @@
-// Package format lays out the text of Pipelinefiles and modules in one way.
+// Package format formats Pipelinefiles and modules in one style.
 //
-// It lays out and changes nothing else: no string, no order, no name. What it
-// returns is parsed again and compared with what was given, so that a mistake
-// of the printer is an error and never a changed pipeline.
+// It changes only the layout: no string, no order, no name. The result is parsed again and compared with the source, so that a bug in the printer is
+// an error and never a changed pipeline.
 package format
 
 import (
@@ -18,13 +17,11 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// passes is how often a text is laid out until that changes nothing more. The
-// printer needs a second pass for some comments.
+// passes limits how often a file is printed until the result is stable. The printer needs a second pass for some comments.
 const passes = 4
 
-// Source returns src laid out. Its names need not be known. The error of a text
-// that cannot be parsed is an *interp.Error, whose positions are in the file
-// name; src is within the bounds of L4 then, too.
+// Source returns src formatted. Its names need not be defined. The error for a file that cannot be parsed is an *interp.Error with positions in the
+// file name; src is within the limits of L4 in that case, too.
 func Source(name string, src []byte) ([]byte, error) {
 	if err := parses(name, src); err != nil {
 		return nil, err
@@ -42,10 +39,10 @@ func Source(name string, src []byte) ([]byte, error) {
 		}
 		src = out
 	}
-	return nil, failure(name, "it has no layout that stays as it is")
+	return nil, failure(name, "formatting does not converge")
 }
 
-// parses reports why src is no text of the language.
+// parses returns an error if src does not parse.
 func parses(name string, src []byte) error {
 	tree, found := interp.Check(context.Background(), name, src, interp.Options{})
 	if tree == nil {
@@ -54,7 +51,7 @@ func parses(name string, src []byte) error {
 	return nil
 }
 
-// pass lays out src once.
+// pass formats src once.
 func pass(name string, src []byte) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -69,10 +66,8 @@ func pass(name string, src []byte) (out []byte, err error) {
 	return build.FormatWithoutRewriting(tree), nil
 }
 
-// requote gives a text in single quotes double ones, if it is not all ASCII: the
-// printer does so with the others, but writes what is not ASCII as octal escapes,
-// which the language does not have. A text with a double quote in it keeps its
-// single ones.
+// requote changes a single-quoted string that is not all ASCII to double quotes. The printer does so for other strings, but writes non-ASCII
+// characters as octal escapes, which the language does not have. A string that contains a double quote keeps its single quotes.
 func requote(x build.Expr, _ []build.Expr) {
 	s, ok := x.(*build.StringExpr)
 	foreign := func(r rune) bool { return r >= utf8.RuneSelf }
@@ -86,11 +81,11 @@ func requote(x build.Expr, _ []build.Expr) {
 	s.Token = strings.Repeat(`"`, n) + s.Token[n:len(s.Token)-n] + strings.Repeat(`"`, n)
 }
 
-// failure is the error that a good text cannot be laid out.
+// failure is the error for a valid file that cannot be formatted.
 func failure(name, why string) error {
 	return &interp.Error{Diagnostics: []plan.Diagnostic{{
 		Severity: plan.SeverityError, Pos: plan.Pos{File: name, Line: 1, Col: 1},
-		Message: "this file cannot be laid out: " + why,
-		Hint:    "it is left as it is; the file itself is right",
+		Message: "cannot format this file: " + why,
+		Hint:    "the file is valid and is left unchanged",
 	}}}
 }

@@ -113,7 +113,7 @@ func stable(t *testing.T, name string, src []byte) []byte {
 	t.Helper()
 	out, err := format.Source(name, src)
 	if err != nil {
-		if strings.Contains(err.Error(), "cannot be laid out") {
+		if strings.Contains(err.Error(), "cannot format this file") {
 			t.Errorf("Source(%s): %v", name, err)
 		}
 		return nil

@@ -12,10 +12,10 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// dialect is as wide as the parser can be: what is allowed was checked before.
+// dialect allows everything that the parser supports: the source has been checked already.
 var dialect = syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true, While: true, Recursion: true}
 
-// same reports that two texts are not the same program, or have not the same comments.
+// same returns an error if two sources are not the same program with the same comments.
 func same(name string, before, after []byte) error {
 	was, err := shapeOf(name, before)
 	if err != nil {
@@ -23,10 +23,10 @@ func same(name string, before, after []byte) error {
 	}
 	is, err := shapeOf(name, after)
 	if err != nil {
-		return failure(name, "what came out is wrong: "+err.Error())
+		return failure(name, "the result is invalid: "+err.Error())
 	}
 	if was.program != is.program {
-		return failure(name, "what came out is another program")
+		return failure(name, "the result is a different program")
 	}
 	if !slices.Equal(was.comments, is.comments) {
 		return failure(name, "a comment would be lost")
@@ -36,7 +36,7 @@ func same(name string, before, after []byte) error {
 
 // A shape is a program without its layout.
 type shape struct {
-	program  [sha256.Size]byte // a digest: the words of a program take much more than its text
+	program  [sha256.Size]byte // a digest: the tokens of a program take much more memory than its source
 	comments []string          // sorted
 }
 
@@ -55,12 +55,12 @@ func shapeOf(name string, text []byte) (shape, error) {
 	return out, nil
 }
 
-// A walker goes through the tree of a program.
+// A walker walks the syntax tree of a program.
 type walker struct {
 	sum      hash.Hash
-	words    []byte // that are not in sum yet
+	words    []byte // not yet in sum
 	comments []string
-	fields   map[reflect.Type][]int // those that have a meaning, by the type of the node
+	fields   map[reflect.Type][]int // the significant fields, by node type
 }
 
 func (w *walker) word(text string) {
@@ -73,8 +73,7 @@ func (w *walker) word(text string) {
 
 var position = reflect.TypeFor[syntax.Position]()
 
-// add adds all below v that has a meaning. Positions and parentheses have none,
-// nor how a literal is written.
+// add adds all significant parts below v. Positions, parentheses and the spelling of literals are not significant.
 func (w *walker) add(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Interface:
@@ -114,7 +113,7 @@ func (w *walker) add(v reflect.Value) {
 	}
 }
 
-// literal returns the value of a literal, with its length: it can have any byte in it.
+// literal returns the value of a literal, prefixed with its length, because it can contain any byte.
 func literal(v any) string {
 	switch v := v.(type) {
 	case string:

@@ -14,27 +14,27 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// differs is the failure of a comparison.
+// differs returns the failure of a comparison.
 func differs(g interp.Golden) Failure {
 	f := Failure{Diagnostic: plan.Diagnostic{
-		Severity: plan.SeverityError, Pos: g.Pos, Line: g.Line, Message: "golden: " + g.Path + " holds something else",
-		Hint: "if what is there now is meant: pipe test --update",
+		Severity: plan.SeverityError, Pos: g.Pos, Line: g.Line, Message: "golden: " + g.Path + " differs",
+		Hint: "if the new content is intended: pipe test --update",
 	}}
 	if g.Missing {
-		f.Message, f.Hint = "golden: there is no "+g.Path, "write it: pipe test --update"
+		f.Message, f.Hint = "golden: no file "+g.Path, "create it with: pipe test --update"
 		return f
 	}
 	f.Diff = difference(g)
 	return f
 }
 
-// What is compared whole: the work grows with the square of the lines.
+// Limits for a complete diff, whose cost is quadratic in the number of lines.
 const (
 	mostLines = 2000
 	mostBytes = 1 << 20
 )
 
-// difference shows what differs, as a unified diff.
+// difference returns a unified diff.
 func difference(g interp.Golden) string {
 	a, b := lines(g.Want), lines(g.Got)
 	if max(len(a), len(b)) > mostLines || max(len(g.Want), len(g.Got)) > mostBytes {
@@ -43,13 +43,13 @@ func difference(g interp.Golden) string {
 	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
 		A: a, B: b, FromFile: g.Path, ToFile: g.Path + " (now)", Context: 3,
 	})
-	if err != nil { // it is of the writer, which is memory
+	if err != nil { // only from the writer, which is memory
 		return err.Error()
 	}
 	return text
 }
 
-// lines returns the lines of a text, each with its end.
+// lines returns the lines of a text, with line endings.
 func lines(text string) []string {
 	all := strings.SplitAfter(text, "\n")
 	last := len(all) - 1
@@ -60,23 +60,23 @@ func lines(text string) []string {
 	return all
 }
 
-// firstDifference shows the lines where large texts begin to differ.
+// firstDifference shows the lines at which large texts start to differ.
 func firstDifference(a, b []string) string {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
 		n++
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "@@ line %d, the first that differs; %d lines are there, and %d now @@\n", n+1, len(a), len(b))
+	fmt.Fprintf(&out, "@@ first difference at line %d; %d lines in the file, %d now @@\n", n+1, len(a), len(b))
 	show(&out, "-", a, n)
 	show(&out, "+", b, n)
 	return out.String()
 }
 
-// longestLine is how much is shown of a line of a large text, in characters.
+// longestLine limits how much of a line of a large text is shown, in characters.
 const longestLine = 200
 
-// show writes the lines of a text from n on, but not many, and not all of long ones.
+// show writes some lines of a text from n on, and cuts long ones.
 func show(out *strings.Builder, sign string, lines []string, n int) {
 	for _, line := range lines[n:min(n+5, len(lines))] {
 		if r := []rune(line); len(r) > longestLine {
@@ -86,13 +86,13 @@ func show(out *strings.Builder, sign string, lines []string, n int) {
 	}
 }
 
-// update writes the files that the tests of f compare with, where they differ.
+// update writes the golden files of f that differ.
 func (f *file) update() error {
 	root, err := os.OpenRoot(f.opts.Root)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = root.Close() }() // each file was closed by itself
+	defer func() { _ = root.Close() }() // the files are closed already
 	for i := range f.out.Tests {
 		t := &f.out.Tests[i]
 		for _, g := range t.tested.Goldens {
@@ -106,13 +106,12 @@ func (f *file) update() error {
 	return nil
 }
 
-// replace gives a file below root another content in one step. It goes through no
-// symbolic link: that could lead to what a program obeys.
+// replace replaces the content of a file below root atomically. It follows no symbolic link: one could lead to a file that a program obeys.
 func replace(root *os.Root, name, text string) error {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		info, err := root.Lstat(dir)
 		if err == nil && !info.IsDir() {
-			return fmt.Errorf("%s is no folder", dir)
+			return fmt.Errorf("%s is not a directory", dir)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -122,7 +121,7 @@ func replace(root *os.Root, name, text string) error {
 		return err
 	}
 	next := path.Join(path.Dir(name), "."+path.Base(name)+".new")
-	_ = root.Remove(next) // of a run that was killed
+	_ = root.Remove(next) // left by a run that was killed
 	file, err := root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err

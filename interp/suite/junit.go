@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The elements of a report as JUnit's readers know them.
+// The elements of a report in the format of JUnit.
 type (
 	xmlReport struct {
 		XMLName  xml.Name   `xml:"testsuites"`
@@ -98,7 +98,7 @@ func caseOf(f File, t Test) xmlCase {
 
 func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
 
-// clean replaces what no XML may hold, whatever it is escaped by.
+// clean replaces characters that XML cannot represent, even escaped.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' && r != '\t' || r == 0xFFFE || r == 0xFFFF {

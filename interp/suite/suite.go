@@ -1,5 +1,4 @@
-// Package suite runs tests of pipelines that are written in their own language:
-// the functions test_* of files *_test.star.
+// Package suite runs the tests of pipelines that are written in the pipeline language: the functions test_* of files *_test.star.
 package suite
 
 import (
@@ -19,37 +18,34 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Suffix is how the names of files end that hold tests.
+// Suffix is the suffix of the names of test files.
 const Suffix = builtins.TestSuffix
 
-// Options adjust how tests are run. The zero value runs all, as many at a time
-// as there are processors.
+// Options adjust how tests run. The zero value runs all tests, as many concurrently as there are processors.
 type Options struct {
-	Only   *regexp.Regexp // matched with the names of tests; nil: all
-	Jobs   int            // tests at a time; default: the number of processors
-	Update bool           // write the files that tests compare with, where they differ
-	// Eval is what files are evaluated with. Its Environment, Params and Print are
-	// not used. Its Root, if it is empty, is for each file what [Workspace] returns.
+	Only   *regexp.Regexp // matched against test names; nil: all
+	Jobs   int            // concurrent tests; default: the number of processors
+	Update bool           // update the golden files that differ
+	// Eval holds the options for evaluating files. Its Environment, Params and Print are not used. If its Root is empty, each file gets the result of
+	// [Workspace].
 	Eval interp.Options
-	// Done is called for each file when all its tests have ended, in the order of
-	// files, from one goroutine; nil: nobody is told.
+	// Done is called for each file when all its tests have ended, in the order of files, from one goroutine; may be nil.
 	Done func(File)
 }
 
-// A File is what came of the tests of one file.
+// A File is the result of the tests of one file.
 type File struct {
 	Name    string            `json:"file"`            // slash-separated, below the workspace
-	Wrong   []plan.Diagnostic `json:"wrong,omitempty"` // why none of its tests is run: it cannot be parsed, say
-	Tests   []Test            `json:"tests"`           // in the order of the file
-	Seconds float64           `json:"seconds"`         // of all its tests together
+	Wrong   []plan.Diagnostic `json:"wrong,omitempty"` // why its tests were not run, such as a parse error
+	Tests   []Test            `json:"tests"`           // in source order
+	Seconds float64           `json:"seconds"`         // total of all its tests
 
-	// Inputs are what the file and its tests read, below the workspace: when one of
-	// them changes, the tests may have another result. One that was read several times
-	// with different contents is there with each of them.
+	// Inputs are the files that the file and its tests read, relative to the workspace: if one of them changes, the tests may have another result. A
+	// file that was read several times with different contents appears once for each.
 	Inputs []plan.Input `json:"-"`
 }
 
-// Failed returns how many tests of the file failed.
+// Failed returns the number of failed tests.
 func (f File) Failed() int {
 	n := 0
 	for _, t := range f.Tests {
@@ -60,13 +56,13 @@ func (f File) Failed() int {
 	return n
 }
 
-// A Test is what came of one test.
+// A Test is the result of one test.
 type Test struct {
 	Name     string    `json:"name"`
 	Pos      plan.Pos  `json:"pos"`
-	Failures []Failure `json:"failures,omitempty"` // none: it holds
+	Failures []Failure `json:"failures,omitempty"` // none: it passed
 	Printed  []Line    `json:"printed,omitempty"`
-	Updated  []string  `json:"updated,omitempty"` // files that were written
+	Updated  []string  `json:"updated,omitempty"` // golden files that were written
 	Seconds  float64   `json:"seconds"`
 
 	tested interp.Tested
@@ -75,25 +71,25 @@ type Test struct {
 // A Failure is one reason why a test failed.
 type Failure struct {
 	plan.Diagnostic
-	Diff string `json:"diff,omitempty"` // of a file that holds something else
+	Diff string `json:"diff,omitempty"` // of a golden file that differs
 }
 
-// A Line is what a test, or a Pipelinefile that it has evaluated, has printed.
+// A Line is a line that a test, or a Pipelinefile that it evaluates, has printed.
 type Line struct {
 	Pos  plan.Pos `json:"pos"`
 	Text string   `json:"text"`
 }
 
-// mostPrinted is how many lines of a test are kept.
+// mostPrinted limits how many printed lines of a test are kept.
 const mostPrinted = 1000
 
-// A job is one test to be run.
+// A job is a test to run.
 type job struct {
 	file *file
 	test *Test
 }
 
-// A file is one whose tests are run.
+// A file is a file whose tests are run.
 type file struct {
 	path string // on disk
 	opts interp.Options
@@ -102,9 +98,8 @@ type file struct {
 	had  map[string]bool // inputs
 }
 
-// Run runs the tests of files, each by itself: none sees what another has done.
-// The error is none of a test, but that files cannot be read or written, or that ctx
-// has ended, with its cause.
+// Run runs the tests of files, isolated from each other. It returns an error only if files cannot be read or written, or if ctx is done, with its
+// cause; failed tests are not an error.
 func Run(ctx context.Context, paths []string, opts Options) ([]File, error) {
 	var files []*file
 	var jobs []job
@@ -145,12 +140,12 @@ func Run(ctx context.Context, paths []string, opts Options) ([]File, error) {
 	return out, err
 }
 
-// gather waits for the files in their order.
+// gather waits for the files, in order.
 func gather(ctx context.Context, files []*file, opts Options) (out []File, err error) {
 	for _, f := range files {
 		f.left.Wait()
 		switch {
-		case err != nil: // the others are waited for
+		case err != nil: // wait for the others
 			continue
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
@@ -177,7 +172,7 @@ func gather(ctx context.Context, files []*file, opts Options) (out []File, err e
 	return out, err
 }
 
-// open reads which tests a file has.
+// open reads the tests of a file.
 func open(ctx context.Context, path string, opts Options) (*file, error) {
 	f := &file{path: path, opts: opts.Eval, had: map[string]bool{}}
 	f.opts.Environment, f.opts.Params, f.opts.Print = plan.EnvironmentRef{}, nil, nil
@@ -222,8 +217,7 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 	return f, nil
 }
 
-// load evaluates the file without any of its tests: what is wrong with it then is
-// told once and not for each of them.
+// load evaluates the file without running a test, so that an error in it is reported once and not for each test.
 func (f *file) load(ctx context.Context) error {
 	if len(f.out.Tests) == 0 {
 		return nil
@@ -249,8 +243,7 @@ func (f *file) read(inputs []plan.Input) {
 	}
 }
 
-// again returns errors about tests with the name of an earlier one, which would
-// not be run.
+// again returns errors for tests with the name of an earlier test, which would not run.
 func again(tests []interp.TestFunc, text string) (wrong []plan.Diagnostic) {
 	source := lines(text)
 	earlier := map[string]plan.Pos{}
@@ -262,15 +255,15 @@ func again(tests []interp.TestFunc, text string) (wrong []plan.Diagnostic) {
 		}
 		wrong = append(wrong, plan.Diagnostic{
 			Severity: plan.SeverityError, Pos: t.Pos, Line: strings.TrimRight(source[t.Pos.Line-1], "\r\n"),
-			Message: "there is a test " + t.Name + " already, which this one replaces",
+			Message: "test " + t.Name + " is already defined and would be replaced",
 			Related: []plan.Related{{Pos: first, Message: "declared here", Line: strings.TrimRight(source[first.Line-1], "\r\n")}},
 		})
 	}
 	return wrong
 }
 
-// Workspace returns the directory that a file of tests may read: the enclosing git
-// root, else the nearest directory with a Pipelinefile, else its own.
+// Workspace returns the directory that a test file may read: the enclosing git root, otherwise the nearest directory with a Pipelinefile, otherwise
+// its own.
 func Workspace(path string) (string, error) {
 	root, err := interp.Workspace(path)
 	if err != nil {
@@ -289,7 +282,7 @@ func Workspace(path string) (string, error) {
 	}
 }
 
-// below returns the slash-separated path of a file below root.
+// below returns the slash-separated path of a file relative to root.
 func below(root, path string) (string, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -313,7 +306,7 @@ func (j job) run(ctx context.Context) {
 		case n < mostPrinted:
 			t.Printed = append(t.Printed, Line{pos, text})
 		case n == mostPrinted:
-			t.Printed = append(t.Printed, Line{pos, "what is printed from here on is left out"})
+			t.Printed = append(t.Printed, Line{pos, "further output is omitted"})
 		}
 	}
 	start := time.Now()

@@ -167,7 +167,7 @@ func TestGoldenThroughLink(t *testing.T) {
 		t.Skip(err)
 	}
 	_, err := suite.Run(t.Context(), tests, suite.Options{Update: true, Eval: interp.Options{Root: dir}})
-	if err == nil || err.Error() != "update testdata/config: testdata is no folder" {
+	if err == nil || err.Error() != "update testdata/config: testdata is not a directory" {
 		t.Errorf("Run = %v", err)
 	}
 	if entries, _ := os.ReadDir(filepath.Join(dir, ".git")); len(entries) > 0 {
@@ -185,7 +185,7 @@ func TestLargeGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := run(t, dir, tests, suite.Options{})[0].Tests[0].Failures[0].Diff
-	want := "@@ line 300001, the first that differs; 300001 lines are there, and 300001 now @@\n-d\n+" + strings.Repeat("c", 200) + "…\n"
+	want := "@@ first difference at line 300001; 300001 lines in the file, 300001 now @@\n-d\n+" + strings.Repeat("c", 200) + "…\n"
 	if got != want {
 		t.Errorf("diff = %q, want %q", got, want)
 	}
@@ -299,7 +299,7 @@ func TestHostile(t *testing.T) {
 			if !slices.ContainsFunc(got.Failures, func(f suite.Failure) bool { return f.Message == tt.want }) {
 				t.Errorf("failures %.1000v, want %s", got.Failures, tt.want)
 			}
-			if n := len(got.Printed); n > 1001 || n == 1001 && got.Printed[n-1].Text != "what is printed from here on is left out" {
+			if n := len(got.Printed); n > 1001 || n == 1001 && got.Printed[n-1].Text != "further output is omitted" {
 				t.Errorf("%d lines are kept, the last is %v", n, got.Printed[n-1])
 			}
 		})

@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// Write writes what came of a file as text: a line for it, and before that what
-// went wrong; with all also the tests that hold, and what they have printed. Why
-// a file cannot be parsed it leaves to the caller.
+// Write writes the result of a file as text: what went wrong, then a line for the file. With all it also writes the passed tests and what they
+// printed. Diagnostics of a file that cannot be parsed are left to the caller.
 func Write(w io.Writer, f File, all bool) error {
 	var b strings.Builder
 	for _, t := range f.Tests {
@@ -34,7 +33,7 @@ func Write(w io.Writer, f File, all bool) error {
 	}
 	switch n := f.Failed(); {
 	case len(f.Wrong) > 0:
-		fmt.Fprintf(&b, "FAIL  %s  it is wrong\n", f.Name)
+		fmt.Fprintf(&b, "FAIL  %s  invalid\n", f.Name)
 	case n > 0:
 		fmt.Fprintf(&b, "FAIL  %s  %d of %d failed  %.2fs\n", f.Name, n, len(f.Tests), f.Seconds)
 	case len(f.Tests) > 0:
@@ -44,8 +43,7 @@ func Write(w io.Writer, f File, all bool) error {
 	return err
 }
 
-// Check runs tests as [Run] does, and returns all that failed as one error, for
-// tests in Go. That there are none is an error, too.
+// Check runs tests as [Run] does and returns all failures as one error, for use in Go tests. It is also an error if there are no tests.
 func Check(ctx context.Context, paths []string, opts Options) error {
 	files, err := Run(ctx, paths, opts)
 	if err != nil {
@@ -71,7 +69,7 @@ func Check(ctx context.Context, paths []string, opts Options) error {
 	return nil
 }
 
-// counted says how many tests.
+// counted returns a number of tests in words.
 func counted(n int) string {
 	if n == 1 {
 		return "one test"
@@ -79,7 +77,7 @@ func counted(n int) string {
 	return fmt.Sprintf("%d tests", n)
 }
 
-// indent writes the lines of a text below a test.
+// indent writes the lines of a text indented below a test.
 func indent(b *strings.Builder, text string) {
 	for line := range strings.Lines(text) {
 		b.WriteString("    " + strings.TrimRight(line, "\n") + "\n")

@@ -4,7 +4,7 @@ package stdlib
 
 import "embed"
 
-// FS has the modules at its top.
+// FS holds the modules at its root.
 //
 //go:embed databases.star jobs.star rollout.star testing.star web.star
 var FS embed.FS

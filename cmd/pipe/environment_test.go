@@ -304,7 +304,7 @@ func TestDoctor(t *testing.T) {
 	out := b.stdout.String()
 	for _, want := range []string{
 		"builder   failed   builder tcp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\n" +
-			"                   next: start buildkitd there, or name another builder with --buildkit\n",
+			"                   next: start buildkitd there, or choose another builder with --buildkit\n",
 		"registry  ok       the embedded registry answers\n",
 		"cluster   ok       it answers; it has 0 environments\n",
 		"disk      ok       ",

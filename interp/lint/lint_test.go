@@ -268,7 +268,7 @@ Made from the rules in interp/lint; the test of that package rewrites it with ` 
 	for _, r := range lint.Rules() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", r.Name, r.Summary, r.Doc)
 		if r.Fixes {
-			b.WriteString("\n`pipe lint --fix` corrects it where that cannot change what the pipeline is.\n")
+			b.WriteString("\n`pipe lint --fix` fixes it if that cannot change the pipeline.\n")
 		}
 	}
 	return b.String()

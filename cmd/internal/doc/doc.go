@@ -1,5 +1,4 @@
-// Package doc tells what a name means: one that a Pipelinefile sees, a function
-// of the standard library or of a module, a rule of pipe lint, a command.
+// Package doc documents names: builtins, functions of the standard library and of modules, rules of pipe lint, commands.
 package doc
 
 import (
@@ -12,12 +11,12 @@ import (
 	"github.com/pipelinefile/pipe/interp/lint"
 )
 
-// An Entry is what there is to say of one name. Its JSON form is documented.
+// An Entry documents one name. Its JSON form is documented.
 type Entry struct {
 	Name      string      `json:"name"`
 	Kind      Kind        `json:"kind"`
 	Summary   string      `json:"summary,omitempty"`
-	Signature string      `json:"signature,omitempty"` // how it is called; of a value, its type
+	Signature string      `json:"signature,omitempty"` // how to call it; of a value, its type
 	Text      string      `json:"text,omitempty"`      // Markdown
 	Params    []Parameter `json:"params,omitempty"`    // of a builtin
 	Attrs     []Parameter `json:"attributes,omitempty"`
@@ -28,20 +27,20 @@ type Entry struct {
 type Parameter struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	Default string   `json:"default,omitempty"` // of a parameter; empty: it is required, or takes all further arguments
+	Default string   `json:"default,omitempty"` // of a parameter; empty: required, or variadic
 	Choices []string `json:"choices,omitempty"`
 	Help    string   `json:"help,omitempty"`
 }
 
-// A Kind says what a name is.
+// A Kind classifies a name.
 type Kind string
 
-// The kinds, in the order of the list.
+// The kinds, in the order of List.
 const (
 	Builtin  Kind = "builtin"
 	Value    Kind = "value"
 	Type     Kind = "type"
-	OfTests  Kind = "test"     // a builtin that only tests have
+	OfTests  Kind = "test"     // a builtin that is available only in tests
 	Starlark Kind = "starlark" // of Starlark itself
 	Module   Kind = "module"
 	Function Kind = "function" // of a module
@@ -49,7 +48,7 @@ const (
 	Command  Kind = "command"
 )
 
-// titles are what the list calls the kinds.
+// titles are the headings of the kinds in List.
 var titles = []struct {
 	kind  Kind
 	title string
@@ -58,8 +57,7 @@ var titles = []struct {
 	{Module, "Modules"}, {Function, "Functions of modules"}, {Rule, "Rules of pipe lint"}, {Command, "Commands"},
 }
 
-// Language returns the entries of what every Pipelinefile sees, and of the rules
-// of pipe lint.
+// Language returns the entries of the names that every Pipelinefile has, and of the rules of pipe lint.
 func Language() []Entry {
 	var out []Entry
 	known := map[string]bool{}
@@ -69,7 +67,7 @@ func Language() []Entry {
 	}
 	for _, f := range vocabulary.OfTests() {
 		e := ofFunc(f)
-		e.Kind, e.Text = OfTests, e.Text+"\n\nOnly files *_test.star have it, and `pipe test` runs them."
+		e.Kind, e.Text = OfTests, e.Text+"\n\nIt is available only in files *_test.star, which `pipe test` runs."
 		out = append(out, e)
 	}
 	for _, n := range vocabulary.Names() {
@@ -86,15 +84,15 @@ func Language() []Entry {
 	for _, name := range starlark.Universe.Keys() {
 		if !known[name] {
 			out = append(out, Entry{
-				Name: name, Kind: Starlark, Summary: "Of Starlark itself.",
-				Text: "Of Starlark itself: https://github.com/bazelbuild/starlark/blob/master/spec.md",
+				Name: name, Kind: Starlark, Summary: "A Starlark builtin.",
+				Text: "A Starlark builtin: https://github.com/bazelbuild/starlark/blob/master/spec.md",
 			})
 		}
 	}
 	for _, r := range lint.Rules() {
 		e := Entry{Name: r.Name, Kind: Rule, Summary: r.Summary, Text: r.Summary + "\n\n" + r.Doc}
 		if r.Fixes {
-			e.Text += "\n\n`pipe lint --fix` corrects it where that cannot change what the pipeline is."
+			e.Text += "\n\n`pipe lint --fix` fixes it if that cannot change the pipeline."
 		}
 		out = append(out, e)
 	}
@@ -116,7 +114,7 @@ func ofFunc(f *builtins.Func) Entry {
 	return e
 }
 
-// summary is the first sentence of a text.
+// summary returns the first sentence of a text.
 func summary(text string) string {
 	text, _, _ = strings.Cut(text, "\n\n")
 	text = strings.Join(strings.Fields(text), " ")
@@ -126,8 +124,7 @@ func summary(text string) string {
 	return text
 }
 
-// Find returns the entries that a name means: those of that name, of a library
-// all its functions, and of "service.url" or "application.replicas" that
+// Find returns the entries for a name: those with that name; for a library, all its functions; for "service.url" or "application.replicas", that
 // attribute or parameter.
 func Find(entries []Entry, name string) []Entry {
 	var out []Entry
@@ -173,8 +170,7 @@ func partOf(e Entry, part string) []Entry {
 	return nil
 }
 
-// Names returns all names that Find knows without looking into others, for suggestions
-// and completions.
+// Names returns all names that Find finds without reading other files, for suggestions and completion.
 func Names(entries []Entry) []string {
 	var out []string
 	for _, e := range entries {
@@ -190,5 +186,5 @@ func Names(entries []Entry) []string {
 	return out
 }
 
-// afterColon returns the name of a function of a module, "module:name".
+// afterColon returns the function of "module:function".
 func afterColon(name string) string { return name[strings.LastIndex(name, ":")+1:] }

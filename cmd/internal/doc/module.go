@@ -34,9 +34,8 @@ func Library(ctx context.Context) ([]Entry, error) {
 	return out, nil
 }
 
-// OfModule returns the entries of a module: one of itself, and one of each of its
-// functions that others can load, named "module:function". Nothing is run. A
-// text that cannot be parsed is an [interp.Error].
+// OfModule returns the entries of a module: one for the module, and one for each function that other files can load, named "module:function". It runs
+// nothing. If the source cannot be parsed, the error is an [interp.Error].
 func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	tree, wrong := interp.Check(ctx, name, text, interp.Options{})
 	if tree == nil {
@@ -60,8 +59,8 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	return out, nil
 }
 
-// Loaded returns where a name comes from that the text of a file loads: the module
-// as it is written there, and the name in it; "", "" if it loads none of that name.
+// Loaded returns the origin of a name that a file loads: the module as written in the load, and the name in that module; "", "" if the file does not
+// load the name.
 func Loaded(ctx context.Context, file string, text []byte, name string) (module, from string) {
 	tree, _ := interp.Check(ctx, file, text, interp.Options{})
 	if tree == nil {
@@ -82,7 +81,7 @@ func Loaded(ctx context.Context, file string, text []byte, name string) (module,
 	return "", ""
 }
 
-// signature returns the head of a def as it is written, with its lines and comments.
+// signature returns the head of a def as written, with its line breaks and comments.
 func signature(lines []string, def *syntax.DefStmt) string {
 	from, to := def.Name.NamePos, def.Rparen
 	var head []string

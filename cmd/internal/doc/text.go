@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// Write tells what entries mean to people.
+// Write writes entries for people.
 func Write(w io.Writer, entries []Entry) error {
 	var b strings.Builder
 	for i, e := range entries {
@@ -37,7 +37,7 @@ func Write(w io.Writer, entries []Entry) error {
 	return err
 }
 
-// about says what a parameter is for and what it can be.
+// about describes a parameter and its choices.
 func (p Parameter) about() string {
 	var parts []string
 	if p.Help != "" {
@@ -52,7 +52,7 @@ func (p Parameter) about() string {
 	return strings.Join(parts, "; ")
 }
 
-// block writes a text with an indentation, after an empty line.
+// block writes a text indented, after an empty line.
 func block(b *strings.Builder, text string) {
 	if text == "" {
 		return
@@ -79,7 +79,7 @@ func List(w io.Writer, entries []Entry) error {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString("More of each: pipe doc NAME\n")
+	b.WriteString("For details: pipe doc NAME\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

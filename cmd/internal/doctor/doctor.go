@@ -1,5 +1,4 @@
-// Package doctor says what keeps pipe from working on a machine, and what to do
-// about it (SPEC C7).
+// Package doctor checks what pipe needs on a machine and says how to fix what is missing (SPEC C7).
 package doctor
 
 import (
@@ -21,31 +20,31 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// A Report is what was found. Its JSON form is documented.
+// A Report is the result of all checks. Its JSON form is documented.
 type Report struct {
 	Version int       `json:"version"` // 1
 	Checks  []Finding `json:"checks"`
 }
 
-// A Finding is the outcome of one check.
+// A Finding is the result of one check.
 type Finding struct {
 	Check string `json:"check"` // "builder", "registry", "cluster", "rights", "files", "disk"
 	State State  `json:"state"`
-	Text  string `json:"text"`           // what was found
-	Next  string `json:"next,omitempty"` // what to do about it
+	Text  string `json:"text"`           // the result in words
+	Next  string `json:"next,omitempty"` // how to fix it
 }
 
-// State is how a check ended.
+// State is the outcome of a check.
 type State string
 
 // The states.
 const (
 	OK      State = "ok"
-	Warning State = "warning" // pipe works, but not in all
+	Warning State = "warning" // pipe works with limitations
 	Failed  State = "failed"
 )
 
-// Good reports whether no check has failed.
+// Good reports whether no check failed.
 func (r Report) Good() bool {
 	for _, f := range r.Checks {
 		if f.State == Failed {
@@ -55,21 +54,21 @@ func (r Report) Good() bool {
 	return true
 }
 
-// Options say what is checked.
+// Options configure the checks.
 type Options struct {
 	Local     local.Options
-	Namespace string // whose rights are asked for
-	// Open puts a runtime together, and Look what shows a cluster.
+	Namespace string // in which rights are checked
+	// Open opens a runtime, and Look one that only reads a cluster.
 	Open func(context.Context, local.Options) (*local.Runtime, error)
 	Look func(context.Context, local.Options) (*local.Look, error)
-	// Survey finds out what watch mode would watch.
+	// Survey reports what watch mode would watch.
 	Survey func() (watch.Surveyed, error)
 }
 
-// patience is how long a check may take: what does not answer by then is ailing.
+// patience limits the time of a check: a part that does not answer by then is reported as failed.
 const patience = 15 * time.Second
 
-// Examine does all checks.
+// Examine runs all checks.
 func Examine(ctx context.Context, o Options) Report {
 	r := Report{Version: 1}
 	for _, check := range []struct {
@@ -93,18 +92,18 @@ func failed(err error, next string) Finding {
 	return Finding{State: Failed, Text: err.Error(), Next: next}
 }
 
-// builder looks at the builders that are named, or at what the embedded one needs.
+// builder checks the configured builders, or the requirements of the embedded one.
 func builder(ctx context.Context, o Options) Finding {
 	for _, addr := range o.Local.BuildKit {
 		if err := dial(ctx, addr); err != nil {
-			return failed(fmt.Errorf("builder %s: %w", addr, err), "start buildkitd there, or name another builder with --buildkit")
+			return failed(fmt.Errorf("builder %s: %w", addr, err), "start buildkitd there, or choose another builder with --buildkit")
 		}
 	}
 	if n := len(o.Local.BuildKit); n > 0 {
 		return Finding{State: OK, Text: strings.Join(o.Local.BuildKit, ", ")}
 	}
 	if err := daemon.Usable(); err != nil {
-		return Finding{State: Failed, Text: err.Error(), Next: "install what is missing, or name a builder with --buildkit"}
+		return Finding{State: Failed, Text: err.Error(), Next: "install what is missing, or choose a builder with --buildkit"}
 	}
 	return Finding{State: OK, Text: "the embedded builder can be started"}
 }
@@ -120,7 +119,7 @@ func dial(ctx context.Context, addr string) error {
 	case "unix":
 		host = u.Path
 	case "tcp":
-	default: // docker-container, kube-pod: the programs of these connect
+	default: // docker-container, kube-pod: their command line programs connect
 		return nil
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, host)
@@ -130,20 +129,20 @@ func dial(ctx context.Context, addr string) error {
 	return conn.Close()
 }
 
-// registry asks the registry for an image that it does not have.
+// registry requests a nonexistent image from the registry.
 func registry(ctx context.Context, o Options) Finding {
 	rt, err := o.Open(ctx, o.Local)
 	if err != nil {
 		var part *local.UnavailableError
 		if errors.As(err, &part) && part.Part == "cluster" {
-			return Finding{State: Warning, Text: "not asked, as there is no cluster"}
+			return Finding{State: Warning, Text: "not checked: no cluster"}
 		}
-		return failed(err, "name a registry with --registry")
+		return failed(err, "choose a registry with --registry")
 	}
-	defer func() { _ = rt.Close() }() // it was only looked at
+	defer func() { _ = rt.Close() }() // nothing was written
 	_, err = rt.Registry.Resolve(ctx, rt.Registry.Ref("pipe-doctor", plan.DigestOf(nil)))
 	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
-		return failed(err, "check its address and log in, such as with \"docker login\"; or name another one with --registry")
+		return failed(err, "check its address and log in, for example with \"docker login\"; or choose another one with --registry")
 	}
 	where := o.Local.Registry
 	if where == "" {
@@ -152,7 +151,7 @@ func registry(ctx context.Context, o Options) Finding {
 	return Finding{State: OK, Text: where + " answers"}
 }
 
-// cluster asks the cluster for its environments.
+// cluster lists the environments of the cluster.
 func cluster(ctx context.Context, o Options) Finding {
 	look, err := o.Look(ctx, o.Local)
 	if err != nil {
@@ -161,24 +160,24 @@ func cluster(ctx context.Context, o Options) Finding {
 	envs, damaged, err := look.Store.Environments(ctx, "")
 	switch {
 	case errors.Is(err, runtime.ErrNoAccess):
-		return Finding{State: Warning, Text: "it answers, but does not let you list environments", Next: "name the pipeline with --pipeline: then the rights in its namespaces are enough"}
+		return Finding{State: Warning, Text: "it answers, but you may not list environments", Next: "name the pipeline with --pipeline: the rights in its namespaces are then sufficient"}
 	case err != nil:
 		return failed(look.Explain(err), "")
 	}
 	if len(damaged) > 0 {
-		return Finding{State: Warning, Text: fmt.Sprintf("it answers; it has %s, and %d that are damaged: %v", environments(len(envs)), len(damaged), damaged[0]), Next: "see all of them with \"pipe envs\", and delete them or mend their records"}
+		return Finding{State: Warning, Text: fmt.Sprintf("it answers; it has %s, and %d damaged ones: %v", environments(len(envs)), len(damaged), damaged[0]), Next: "list them with \"pipe envs\", and delete them or repair their records"}
 	}
 	return Finding{State: OK, Text: fmt.Sprintf("it answers; it has %s", environments(len(envs)))}
 }
 
-// rights asks what may not be done.
+// rights finds the rights that are missing.
 func rights(ctx context.Context, o Options) Finding {
 	look, err := o.Look(ctx, o.Local)
 	if err != nil {
-		return Finding{State: Warning, Text: "not asked, as there is no cluster"}
+		return Finding{State: Warning, Text: "not checked: no cluster"}
 	}
 	if look.Inspector == nil {
-		return Finding{State: Warning, Text: "not asked: this cluster cannot be asked for them"}
+		return Finding{State: Warning, Text: "not checked: this cluster does not support the query"}
 	}
 	missing, err := look.Inspector.Missing(ctx, o.Namespace)
 	switch {
@@ -186,12 +185,12 @@ func rights(ctx context.Context, o Options) Finding {
 		return failed(look.Explain(err), "")
 	case len(missing) > 0:
 		return Finding{State: Failed, Text: fmt.Sprintf("in namespace %s you may not: %s", o.Namespace, strings.Join(missing, ", ")),
-			Next: "have the Role of docs/rbac.yaml bound to you there"}
+			Next: "ask for the Role of docs/rbac.yaml to be bound to you there"}
 	}
-	return Finding{State: OK, Text: "in namespace " + o.Namespace + " all that a run needs is allowed"}
+	return Finding{State: OK, Text: "in namespace " + o.Namespace + " everything that a run needs is allowed"}
 }
 
-// files tells what watch mode would find.
+// files reports how watch mode would watch the workspace.
 func files(_ context.Context, o Options) Finding {
 	survey, err := o.Survey()
 	if err != nil {
@@ -209,21 +208,21 @@ func files(_ context.Context, o Options) Finding {
 		}
 	}
 	if len(next) > 0 {
-		f.State, f.Next = Warning, "what is beyond the limits is polled; raise them with: "+strings.Join(next, " && ")
+		f.State, f.Next = Warning, "directories beyond the limits are polled; raise them with: "+strings.Join(next, " && ")
 	}
 	for _, m := range survey.Silent {
 		f.State = Warning
-		f.Text += fmt.Sprintf("\n%s is on %s, which does not report changes: it is polled", m.Path, m.Type)
+		f.Text += fmt.Sprintf("\n%s is on %s, which does not report changes; it is polled", m.Path, m.Type)
 	}
 	if f.Next == "" && len(survey.Silent) > 0 {
-		f.Next = "keep the workspace on a disk of this machine: then changes are seen sooner"
+		f.Next = "move the workspace to a local disk, so that changes are seen sooner"
 	}
 	return f
 }
 
-// disk makes sure that the state of pipe can be written.
+// disk checks that the state of pipe can be written.
 func disk(_ context.Context, o Options) Finding {
-	next := "make room on its disk, or name another folder with PIPE_HOME"
+	next := "free disk space, or choose another directory with PIPE_HOME"
 	if err := os.MkdirAll(o.Local.Home, 0o700); err != nil {
 		return failed(err, next)
 	}
@@ -236,7 +235,7 @@ func disk(_ context.Context, o Options) Finding {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return failed(err, next)
 	}
-	return Finding{State: OK, Text: o.Local.Home + " can be written"}
+	return Finding{State: OK, Text: o.Local.Home + " is writable"}
 }
 
 // Write writes a report for people.

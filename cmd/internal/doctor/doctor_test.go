@@ -29,11 +29,11 @@ func TestFiles(t *testing.T) {
 			Text: "directories that watch mode watches here: 300; fs.inotify.max_user_watches is 524288, of which 8000 are used; fs.inotify.max_user_instances is 128, of which 40 are used"}},
 		"low": {watch.Surveyed{Directories: 300, Limits: limits(8192, 40)}, Finding{State: Warning,
 			Text: "directories that watch mode watches here: 300; fs.inotify.max_user_watches is 8192, of which 8000 are used; fs.inotify.max_user_instances is 40, of which 40 are used",
-			Next: "what is beyond the limits is polled; raise them with: sysctl -w fs.inotify.max_user_watches=65536 && sysctl -w fs.inotify.max_user_instances=256"}},
+			Next: "directories beyond the limits are polled; raise them with: sysctl -w fs.inotify.max_user_watches=65536 && sysctl -w fs.inotify.max_user_instances=256"}},
 		"none": {watch.Surveyed{Directories: 3, Limits: limits(0, 0)}, Finding{State: OK, Text: "directories that watch mode watches here: 3"}},
 		"silent": {watch.Surveyed{Directories: 3, Silent: []watch.Mount{{Path: "/mnt/c", Type: "9p"}}}, Finding{State: Warning,
-			Text: "directories that watch mode watches here: 3\n/mnt/c is on 9p, which does not report changes: it is polled",
-			Next: "keep the workspace on a disk of this machine: then changes are seen sooner"}},
+			Text: "directories that watch mode watches here: 3\n/mnt/c is on 9p, which does not report changes; it is polled",
+			Next: "move the workspace to a local disk, so that changes are seen sooner"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := files(t.Context(), Options{Survey: func() (watch.Surveyed, error) { return tt.survey, nil }})

@@ -1,5 +1,4 @@
-// Package eject writes what pipe deploys as plain Helm charts and values, so
-// that a team can read it, or deploy it without pipe.
+// Package eject writes the deployments of pipe as plain Helm charts and values, so that a team can read them, or deploy without pipe.
 package eject
 
 import (
@@ -16,36 +15,36 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// Options say what is written, and where.
+// Options configure Write.
 type Options struct {
 	Services  []string // by name; none: those that are not skipped
-	Workspace string   // the folder that the plan's paths are below
-	Cache     string   // where charts from elsewhere are kept
-	Dir       string   // the folder to write, absolute
-	Force     bool     // replace Dir, if it is what Write wrote before
+	Workspace string   // the directory that the plan's paths are relative to
+	Cache     string   // directory of downloaded charts
+	Dir       string   // the directory to write, absolute
+	Force     bool     // replace Dir if it was written by Write
 }
 
-// A Result is what was written. Its JSON form is documented.
+// A Result describes what was written. Its JSON form is documented.
 type Result struct {
 	Version     int       `json:"version"` // 1
 	Pipeline    string    `json:"pipeline"`
 	Environment string    `json:"environment"`
 	Dir         string    `json:"dir"`
-	Services    []Service `json:"services"` // in the order in which they are deployed
-	Files       []string  `json:"files"`    // below Dir, with slashes, sorted
+	Services    []Service `json:"services"` // in deployment order
+	Files       []string  `json:"files"`    // relative to Dir, slash-separated, sorted
 }
 
 // A Service is one service that was written.
 type Service struct {
 	Name    string   `json:"name"`
 	Stage   string   `json:"stage"`
-	Chart   string   `json:"chart"`             // a folder, seen from Dir, an address, or a name in Repo
-	Repo    string   `json:"repo,omitempty"`    // a chart repository, without the user and the password of its address
-	Version string   `json:"version,omitempty"` // of a chart from elsewhere
+	Chart   string   `json:"chart"`             // a directory relative to Dir, a URL, or a name in Repo
+	Repo    string   `json:"repo,omitempty"`    // a chart repository, without the credentials of its URL
+	Version string   `json:"version,omitempty"` // of a remote chart
 	Values  string   `json:"values"`            // a file in Dir
 	Image   string   `json:"image,omitempty"`   // empty: built by pipe, or the chart's own
-	Built   bool     `json:"built"`             // its image is built: it has to be given
-	Secrets []Secret `json:"secrets"`           // that pods read; never a value
+	Built   bool     `json:"built"`             // its image is built and must be supplied
+	Secrets []Secret `json:"secrets"`           // that pods read; never their values
 
 	plan plan.Service
 	sets []string // see the function
@@ -55,13 +54,11 @@ type Service struct {
 type Secret struct {
 	Name     string `json:"name"`
 	Key      string `json:"key"`
-	Database string `json:"database,omitempty"` // the service whose credentials it is of
+	Database string `json:"database,omitempty"` // the service whose credentials it belongs to
 }
 
-// Write writes a folder with a chart for each service that brings none, a file
-// of values for each service, and a README that tells how they are deployed
-// without pipe. The folder is there as a whole or, after an error, as it was
-// before. The services must be in the plan.
+// Write writes a directory with a chart for each service that does not bring one, a values file for each service, and a README that explains how to
+// deploy them without pipe. The write is atomic: after an error the directory is as it was before. The services must be in the plan.
 func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
 	if err := free(opts.Dir, opts.Force); err != nil {
 		return nil, err
@@ -112,7 +109,7 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 			if err != nil {
 				return out, err
 			}
-			out.Chart, out.Version = filepath.ToSlash(rel), "" // that of a folder is in it
+			out.Chart, out.Version = filepath.ToSlash(rel), "" // a local chart contains its version
 		}
 	}
 	c, err := shelf.Chart(ctx, s, chart.SecretKey)
@@ -127,11 +124,11 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	if err != nil {
 		return out, err
 	}
-	head := fmt.Sprintf("# What %s is deployed with in environment %s, over the chart's own values.\n", s.Name, p.Environment.Name)
+	head := fmt.Sprintf("# The values of %s in environment %s, which override the chart's own values.\n", s.Name, p.Environment.Name)
 	return out, os.WriteFile(filepath.Join(dir, out.Values), append([]byte(head), data...), 0o666)
 }
 
-// secretsOf returns what pods of a service read of Secrets, each once.
+// secretsOf returns the Secrets that pods of a service read, each once.
 func secretsOf(s plan.Service) []Secret {
 	refs := []plan.SecretRef{}
 	for _, e := range s.Workload.Env {

@@ -415,8 +415,8 @@ func TestNothingHalf(t *testing.T) {
 	if err := os.WriteFile(mine, []byte("kept"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Write(t.Context(), p, opts); err == nil || !strings.Contains(err.Error(), "is not empty; name another with --dir") {
-		t.Errorf("Write over a folder = %v", err)
+	if _, err := Write(t.Context(), p, opts); err == nil || !strings.Contains(err.Error(), "is not empty; choose another with --dir") {
+		t.Errorf("Write over a directory = %v", err)
 	}
 	same("mine", "kept")
 

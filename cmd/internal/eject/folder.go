@@ -10,14 +10,13 @@ import (
 	"slices"
 )
 
-// readmeName is the file by which a folder is known to have been written by Write.
+// readmeName is the file that identifies a directory written by Write.
 const readmeName = "README.md"
 
 // mark is its first line.
 const mark = "<!-- Written by pipe eject. -->\n"
 
-// free makes sure that dir may be written: that nothing is there or, with
-// force, that it was written here.
+// free returns an error unless dir may be written: it must be absent or empty or, with force, written by pipe eject.
 func free(dir string, force bool) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -28,26 +27,25 @@ func free(dir string, force bool) error {
 	case len(entries) == 0:
 		return nil
 	case !force:
-		return fmt.Errorf("folder %s is not empty; name another with --dir, or replace what pipe eject wrote there with --force", dir)
+		return fmt.Errorf("directory %s is not empty; choose another with --dir, or replace the output of pipe eject with --force", dir)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, readmeName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if !bytes.HasPrefix(text, []byte(mark)) {
-		return fmt.Errorf("folder %s was not written by pipe eject, and --force replaces only such a folder; name another with --dir", dir)
+		return fmt.Errorf("directory %s was not written by pipe eject, and --force replaces only such a directory; choose another with --dir", dir)
 	}
 	return nil
 }
 
-// replace puts a folder that fill writes in the place of dir. If that fails,
-// dir is as it was.
+// replace replaces dir with a directory that fill writes. If that fails, dir is as it was before.
 func replace(dir string, fill func(dir string) error) (err error) {
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o777); err != nil {
 		return err
 	}
-	// Beside it, so that it is on the same disk.
+	// Create it beside dir, so that it is on the same disk.
 	temp, err := os.MkdirTemp(parent, ".pipe-eject-")
 	if err != nil {
 		return err
@@ -71,14 +69,14 @@ func replace(dir string, fill func(dir string) error) (err error) {
 	if err := os.Rename(next, dir); err != nil {
 		if back := os.Rename(old, dir); back != nil && !errors.Is(back, fs.ErrNotExist) {
 			keep = true
-			return fmt.Errorf("%w; what was in %s is in %s", err, dir, old)
+			return fmt.Errorf("%w; the previous content of %s is in %s", err, dir, old)
 		}
 		return err
 	}
 	return nil
 }
 
-// filesOf lists the files below dir, with slashes.
+// filesOf lists the files below dir, slash-separated.
 func filesOf(dir string) ([]string, error) {
 	var names []string
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
@@ -87,6 +85,6 @@ func filesOf(dir string) ([]string, error) {
 		}
 		return err
 	})
-	slices.Sort(names) // by the whole name; the walk goes by folders
+	slices.Sort(names) // by the whole path; the walk is by directory
 	return names, err
 }

@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// sets returns the arguments of --set with which a release gets the integers of
-// its values file exactly. Helm decodes the numbers of a file as floats, which a
-// template shows with an exponent: 20190612073634 as 2.0190612073634e+13.
+// sets returns the --set arguments that pass the integers of a values file to a release exactly. Helm decodes the numbers of a file as floats, which
+// a template prints with an exponent: 20190612073634 as 2.0190612073634e+13.
 func sets(path string, v any) (args []string) {
 	switch v := v.(type) {
 	case int64:
@@ -34,5 +33,5 @@ func sets(path string, v any) (args []string) {
 	return args
 }
 
-// escapeKey escapes what --set takes apart a path by.
+// escapeKey escapes the characters that are special in a --set path.
 var escapeKey = strings.NewReplacer(`\`, `\\`, `.`, `\.`, `,`, `\,`, `=`, `\=`, `[`, `\[`)

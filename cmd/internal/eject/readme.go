@@ -12,19 +12,19 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// readme tells how the folder is deployed without pipe.
+// readme explains how to deploy the directory without pipe.
 func readme(r *Result) string {
 	var b strings.Builder
 	namespace := plan.Namespace(r.Pipeline, r.Environment)
 	fmt.Fprintf(&b, mark+`
 # %[1]s, environment %[2]s, as Helm charts
 
-A folder is the chart of the service of that name, a file `+"`*.values.yaml`"+` what it is deployed with. They make the objects that
-pipe deploys. Releases of pipe are ordinary Helm releases: the commands below go on with those that are there.
+Each directory is the chart of the service of that name, each file `+"`*.values.yaml`"+` the values of a service. They create the objects that
+pipe deploys. Releases of pipe are ordinary Helm releases: the commands below upgrade existing ones.
 
 `, r.Pipeline, r.Environment)
 	writeSecrets(&b, r, namespace)
-	b.WriteString("## Deploy\n\nIn this folder, in this order; a stage begins when the one before it is ready.\n")
+	b.WriteString("## Deploy\n\nRun these commands in this directory, in this order; a stage starts when the previous one is ready.\n")
 	stage := ""
 	var later []Service
 	for _, s := range r.Services {
@@ -43,16 +43,16 @@ pipe deploys. Releases of pipe are ordinary Helm releases: the commands below go
 		writeCommand(&b, s, namespace)
 	}
 	b.WriteString(`
-## What pipe does besides
+## What pipe does in addition
 
-- It builds images, copies those of others into its registry, and names each by its digest. The values here name images as the
-  Pipelinefile does, and of those that are built none.
-- It sets ` + "`global.pipe.secrets`" + ` to what changes with the values of secrets, which annotates pods with ` + "`checksum/secrets`" + `, so that
-  they start anew. Without pipe they have no such annotation; start them anew with ` + "`kubectl rollout restart`" + `. The first
-  deploy of this folder over one of pipe therefore starts pods with secrets anew, and runs jobs with secrets again.
-- It makes the Secrets above, finds the key of a Secret that has only one under another name, and deletes a failed Job
+- It builds images, mirrors others into its registry, and refers to each by digest. The values here name images as the
+  Pipelinefile does, and do not include built images.
+- It sets ` + "`global.pipe.secrets`" + ` to a checksum of the values of secrets, which annotates pods with ` + "`checksum/secrets`" + `, so that
+  they restart when a value changes. Without pipe they have no such annotation; restart them with ` + "`kubectl rollout restart`" + `. The first
+  deployment of this directory over one by pipe therefore restarts pods with secrets, and runs jobs with secrets again.
+- It creates the Secrets above, finds the key of a Secret that has a single key of another name, and deletes a failed Job
   before it deploys it again.
-- A failed upgrade goes back to the last good revision: with Helm, ` + "`--rollback-on-failure`" + ` (before Helm 4 ` + "`--atomic`" + `).
+- It rolls a failed upgrade back to the last good revision: with Helm, ` + "`--rollback-on-failure`" + ` (before Helm 4 ` + "`--atomic`" + `).
 `)
 	return b.String()
 }
@@ -78,20 +78,20 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	}
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.Join(args, " "))
 	if s.plan.Chart != nil && s.Repo != s.plan.Chart.Repo {
-		b.WriteString("\nThe chart repository wants a user and a password: add `--username` and `--password`.\n")
+		b.WriteString("\nThe chart repository requires a user and a password: add `--username` and `--password`.\n")
 	}
 	if len(s.sets) > 0 {
-		fmt.Fprintf(b, "\nThe `--set` of numbers keep them exact: Helm reads those of a file as floats, and shows large ones with an exponent.\n")
+		fmt.Fprintf(b, "\nThe `--set` arguments keep integers exact: Helm reads the numbers of a file as floats, and prints large ones with an exponent.\n")
 	}
 	switch {
 	case s.Built && s.plan.Chart != nil:
-		fmt.Fprintf(b, "\nIts image is built: give it to the chart under `image`, in the form that the chart's own values have.\n")
+		fmt.Fprintf(b, "\nIts image is built by pipe: set it under `image` in the form that the chart's values use.\n")
 	case s.Built:
-		fmt.Fprintf(b, "\nIts image is built: put its address in the place of REGISTRY/IMAGE@DIGEST.\n")
+		fmt.Fprintf(b, "\nIts image is built by pipe: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
 	}
 }
 
-// writeSecrets tells which Secrets have to be there, and how they are made.
+// writeSecrets lists the required Secrets and explains how to create them.
 func writeSecrets(b *strings.Builder, r *Result, namespace string) {
 	credentials := make(map[string]plan.Service) // of databases that are written, by name
 	data := make(map[string]map[string]string)   // of Secrets, by name
@@ -114,9 +114,9 @@ func writeSecrets(b *strings.Builder, r *Result, namespace string) {
 	}
 	fmt.Fprintf(b, `## Secrets
 
-No value of a secret is in this folder. Pods read them from these Secrets of namespace %s. Where pipe has deployed, they are
-there already: leave them as they are, as the credentials of a database are those with which it was first started. Otherwise
-make them, with values in the place of the capitals:
+This directory contains no secret values. Pods read them from these Secrets in namespace %s. If pipe has deployed, they exist
+already: leave them unchanged, because a database keeps the credentials with which it was first started. Otherwise
+create them, replacing the words in capitals with values:
 
 `+"```sh\n", namespace)
 	fmt.Fprintf(b, "kubectl create namespace %s\n", namespace)
@@ -130,10 +130,10 @@ make them, with values in the place of the capitals:
 	b.WriteString("```\n\n")
 }
 
-// plain matches what a shell takes as it is.
+// plain matches words that a shell does not need quoted.
 var plain = regexp.MustCompile(`^[-+=:,./@_0-9A-Za-z]+$`)
 
-// quote writes a word for a shell.
+// quote quotes a word for a shell.
 func quote(word string) string {
 	if plain.MatchString(word) {
 		return word

@@ -10,31 +10,30 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Console is where inputs come from and results go.
+// A Console connects inputs and results.
 type Console struct {
 	Out io.Writer
 	// Plan writes a plan for people.
 	Plan func(io.Writer, *plan.Plan) error
 }
 
-// errDropped is why an input is not complete: Ctrl-C.
+// errDropped means that Ctrl-C discarded the input.
 var errDropped = errors.New("dropped")
 
-const help = `Write what a Pipelinefile has: an expression shows its value, and what is declared stays.
-  :plan    show the plan of all that was accepted
+const help = `Enter Pipelinefile code: an expression prints its value, and declarations are kept.
+  :plan    show the plan of all accepted inputs
   :undo    take back the last input
   :reset   take back all inputs
   :help    show this
   :quit    leave, as Ctrl-D does
-A def, if or for ends with an empty line. Tab completes names. Ctrl-C drops an input, or stops
-what is being evaluated.
+A def, if or for ends with an empty line. Tab completes names. Ctrl-C discards an input, or stops
+the evaluation.
 `
 
 // commands are the words that :help explains.
 var commands = []string{":plan", ":undo", ":reset", ":help", ":quit"}
 
-// Script evaluates the statements that in has, as if each were an input, and ends
-// with the first error.
+// Script evaluates the statements in in as if each were an input, and stops at the first error.
 func Script(ctx context.Context, s *Session, in io.Reader, c Console) error {
 	all, err := io.ReadAll(in)
 	if err != nil {
@@ -62,8 +61,7 @@ func Script(ctx context.Context, s *Session, in io.Reader, c Console) error {
 	return nil
 }
 
-// statements returns the statements of a text, each with its own lines; the text
-// as a whole if it cannot be parsed.
+// statements returns the statements of a text, each with its own lines; the whole text if it cannot be parsed.
 func statements(text string) []string {
 	f, err := dialect.Parse("", text, 0)
 	if err != nil || strings.ContainsRune(text, 0) { // the parser ends there without an error
@@ -84,8 +82,7 @@ func statements(text string) []string {
 	return out
 }
 
-// Talk evaluates what somebody types, until it ends. What is wrong with an input is
-// shown, and does not end it.
+// Talk reads and evaluates inputs until they end. Errors in an input are printed and do not end the loop.
 func Talk(ctx context.Context, s *Session, t *Terminal, c Console) error {
 	fmt.Fprint(c.Out, "Starlark with the builtins of a Pipelinefile; :help explains, Ctrl-D ends it\n")
 	for {
@@ -120,7 +117,7 @@ func Talk(ctx context.Context, s *Session, t *Terminal, c Console) error {
 	}
 }
 
-// eval evaluates an input and shows what comes of it.
+// eval evaluates an input and prints the result.
 func (c Console) eval(ctx context.Context, s *Session, input string) error {
 	value, err := s.Eval(ctx, input, func(text string) { fmt.Fprintln(c.Out, text) })
 	if err == nil && value != "" {
@@ -129,7 +126,7 @@ func (c Console) eval(ctx context.Context, s *Session, input string) error {
 	return err
 }
 
-// command carries out a line that starts with a colon.
+// command runs a line that starts with a colon.
 func (c Console) command(ctx context.Context, s *Session, line string) error {
 	line = strings.TrimSpace(line)
 	switch line {
@@ -142,9 +139,9 @@ func (c Console) command(ctx context.Context, s *Session, line string) error {
 	case ":undo":
 		last := s.Undo()
 		if last == "" {
-			return errors.New(":undo: there is no input to take back")
+			return errors.New(":undo: no input to undo")
 		}
-		_, err := fmt.Fprintf(c.Out, "taken back: %s\n", strings.TrimSpace(last))
+		_, err := fmt.Fprintf(c.Out, "undone: %s\n", strings.TrimSpace(last))
 		return err
 	case ":plan":
 		p, err := s.Plan(ctx)
@@ -153,5 +150,5 @@ func (c Console) command(ctx context.Context, s *Session, line string) error {
 		}
 		return c.Plan(c.Out, p)
 	}
-	return fmt.Errorf("there is no command %s; there are %s", line, strings.Join(commands, ", "))
+	return fmt.Errorf("unknown command %s; the commands are %s", line, strings.Join(commands, ", "))
 }

@@ -19,23 +19,21 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// dialect is that of a Pipelinefile, for finding where an input ends.
+// dialect is that of Pipelinefiles; it is used to find the end of an input.
 var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
 
-// A Session is a Pipelinefile that grows by one input at a time. Evaluation is
-// hermetic, so that each input is evaluated with all that were accepted before it,
-// anew: nothing is left over of one that failed, and one can be taken back.
+// A Session is a Pipelinefile that grows by one input at a time. Evaluation is hermetic: each input is evaluated again together with all accepted
+// inputs, so that a failed input has no effect and any input can be undone.
 type Session struct {
 	opts   interp.Options
-	file   string // on disk; need not be there
-	name   string // below the workspace
-	base   string // the text of the Pipelinefile that it begins with
+	file   string // on disk; need not exist
+	name   string // relative to the workspace
+	base   string // the initial source of the Pipelinefile
 	inputs []string
 }
 
-// New returns a session that begins with the text of a Pipelinefile, which may be
-// empty. The session as a whole is bound by the limits of opts, whose Root must be
-// set; its Overlay, Builtins and Print are not used.
+// New returns a session that starts with the source of a Pipelinefile, which may be empty. The limits of opts apply to the session as a whole.
+// opts.Root is required; Overlay, Builtins and Print are not used.
 func New(file, base string, opts interp.Options) (*Session, error) {
 	name, err := filepath.Rel(opts.Root, file)
 	if err != nil {
@@ -47,7 +45,7 @@ func New(file, base string, opts interp.Options) (*Session, error) {
 // Next is the number of the next input, from 1. Positions in it have the file "[1]".
 func (s *Session) Next() int { return len(s.inputs) + 1 }
 
-// Undo takes back the last input that was accepted, and returns it; "" if there is none.
+// Undo removes the last accepted input and returns it; "" if there is none.
 func (s *Session) Undo() string {
 	if len(s.inputs) == 0 {
 		return ""
@@ -57,13 +55,11 @@ func (s *Session) Undo() string {
 	return last
 }
 
-// Reset takes back all inputs.
+// Reset removes all inputs.
 func (s *Session) Reset() { s.inputs = nil }
 
-// Eval evaluates an input and keeps it if nothing is wrong with it. It returns the
-// text of the value if the input ends with an expression; "" for None. What the input
-// prints is given to printed. The error, if it comes from what was written, is an
-// *interp.Error.
+// Eval evaluates an input and keeps it if there is no error. It returns the value as text if the input ends with an expression; "" for None. Output
+// of print goes to printed. If the input is invalid, the error is an *interp.Error.
 func (s *Session) Eval(ctx context.Context, input string, printed func(text string)) (string, error) {
 	t := s.text()
 	t.add("_repl_begin()", plan.Pos{})
@@ -77,7 +73,7 @@ func (s *Session) Eval(ctx context.Context, input string, printed func(text stri
 		}
 	}
 	opts.Builtins = []*host.Func{
-		host.New("_repl_begin", "None", "Ends what is repeated.", func(*host.Call, *struct{}) (starlark.Value, error) {
+		host.New("_repl_begin", "None", "Marks the end of the accepted inputs.", func(*host.Call, *struct{}) (starlark.Value, error) {
 			begun = true
 			return starlark.None, nil
 		}),
@@ -97,7 +93,7 @@ func (s *Session) Eval(ctx context.Context, input string, printed func(text stri
 	return value, nil
 }
 
-// Plan returns the plan of all that was accepted.
+// Plan returns the plan of all accepted inputs.
 func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	t := s.text()
 	p, err := interp.Eval(ctx, s.file, s.overlay(t, s.opts))
@@ -110,8 +106,8 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 
 var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// Complete returns the names that the last word of a line can stand for, sorted,
-// and where in the line that word, or the part of it after the last dot, begins.
+// Complete returns the possible completions of the last word of a line, sorted, and the offset in the line at which that word, or its part after the
+// last dot, starts.
 func (s *Session) Complete(ctx context.Context, line string) (start int, names []string) {
 	last := word.FindString(line)
 	of, part, dotted := cutLast(last)
@@ -141,7 +137,7 @@ func cutLast(dotted string) (of, name string, ok bool) {
 	return dotted[:i], dotted[i+1:], true
 }
 
-// attrs returns the attributes of the value of an expression.
+// attrs returns the attribute names of the value of an expression.
 func (s *Session) attrs(ctx context.Context, expr string) (names []string) {
 	t := s.text()
 	t.add("_repl_names(dir("+expr+"))", plan.Pos{})
@@ -153,11 +149,11 @@ func (s *Session) attrs(ctx context.Context, expr string) (names []string) {
 		names = a.Names
 		return starlark.None, nil
 	})}
-	_ = s.run(ctx, t, opts) // a wrong expression has no attributes
+	_ = s.run(ctx, t, opts) // an invalid expression has no attributes
 	return names
 }
 
-// names returns every name that an input can use.
+// names returns every name in scope of an input.
 func (s *Session) names(ctx context.Context) []string {
 	names := append(starlark.Universe.Keys(), builtins.NewSession(builtins.NewFiles(nil, 0)).Predeclared(nil).Keys()...)
 	tree, _ := interp.Check(ctx, s.name, []byte(s.text().String()), s.opts)
@@ -184,7 +180,7 @@ func (s *Session) overlay(t *text, opts interp.Options) interp.Options {
 	return opts
 }
 
-// text returns what was accepted so far.
+// text returns the accepted inputs.
 func (s *Session) text() *text {
 	t := &text{}
 	if s.base != "" {

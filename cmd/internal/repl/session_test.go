@@ -178,10 +178,10 @@ func TestScript(t *testing.T) {
 	for _, test := range []struct{ name, in, out, err string }{
 		{"values", "x = 1\nx + 1\n\nfor i in [1, 2]:\n    print(i)\n", "2\n1\n2\n", ""},
 		{"one line", "x = 1; y = 2\nx + y; x\n[\n  x,\n]", "[1]\n", ""},
-		{"commands", "pipeline('shop')\n:plan\n:undo\n  \n:quit\nnonsense(", "plan of shop\ntaken back: pipeline('shop')\n", ""},
+		{"commands", "pipeline('shop')\n:plan\n:undo\n  \n:quit\nnonsense(", "plan of shop\nundone: pipeline('shop')\n", ""},
 		{"help", ":help", help, ""},
-		{"nothing to undo", ":undo\n1", "", ":undo: there is no input to take back"},
-		{"no command", ":plans", "", "there is no command :plans; there are :plan, :undo, :reset, :help, :quit"},
+		{"nothing to undo", ":undo\n1", "", ":undo: no input to undo"},
+		{"no command", ":plans", "", "unknown command :plans; the commands are :plan, :undo, :reset, :help, :quit"},
 		{"the first error ends it", "1\nprint(2)\nfail('no')\n3", "1\n2\n", "[3]:1:1: no"},
 		{"reset", "x = 1\n:reset\nx", "", "[1]:1:1: undefined: x"},
 		{"no plan", ":plan", "", "Pipelinefile: pipeline() is not called"},

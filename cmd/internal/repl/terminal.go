@@ -13,15 +13,14 @@ import (
 	"golang.org/x/term"
 )
 
-// interrupt is what a terminal sends for Ctrl-C.
+// interrupt is the byte that a terminal sends for Ctrl-C.
 const interrupt = 3
 
-// clearLine goes to the end of the line, deletes what is before it, and enters it.
+// clearLine moves to the end of the line, deletes the line, and enters it.
 var clearLine = []byte("\x05\x15\r")
 
-// A Terminal reads inputs that somebody types, with line editing, history and
-// completion. While it is open the terminal is in raw mode, so that Ctrl-C is a key
-// like others: it drops an input, or stops what is being evaluated.
+// A Terminal reads inputs interactively, with line editing, history and completion. While it is open the terminal is in raw mode, so that Ctrl-C is
+// an ordinary key: it discards an input, or stops the evaluation.
 type Terminal struct {
 	*term.Terminal
 	in    *os.File
@@ -30,11 +29,11 @@ type Terminal struct {
 	more  bool // the line continues an input
 }
 
-// Open makes a terminal of in and out, whose inputs end with ctx. Close gives it back.
+// Open returns a terminal on in and out, whose inputs end with ctx. Close restores the terminal's mode.
 func Open(ctx context.Context, in *os.File, out io.Writer) (*Terminal, error) {
 	state, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
-		return nil, fmt.Errorf("the terminal cannot be read key by key: %w", err)
+		return nil, fmt.Errorf("cannot set the terminal to raw mode: %w", err)
 	}
 	k := &keys{typed: make(chan []byte, 256), ended: ctx.Done()}
 	go k.read(in)
@@ -44,7 +43,7 @@ func Open(ctx context.Context, in *os.File, out io.Writer) (*Terminal, error) {
 	}{k, out}, ""), in: in, state: state, keys: k}, nil
 }
 
-// Close gives the terminal back as it was.
+// Close restores the terminal's mode.
 func (t *Terminal) Close() error { return term.Restore(int(t.in.Fd()), t.state) }
 
 // input returns the next input: a statement, or a line that starts with a colon.
@@ -57,7 +56,7 @@ func (t *Terminal) input(ctx context.Context, s *Session) (string, error) {
 		return t.complete(ctx, s, line, pos)
 	}
 	if width, height, err := term.GetSize(int(t.in.Fd())); err == nil && width > 0 && height > 0 {
-		_ = t.SetSize(width, height) // of a terminal that shows nothing yet
+		_ = t.SetSize(width, height) // nothing is drawn yet
 	}
 	t.SetPrompt(inputName(s.Next()) + " ")
 	t.more = false
@@ -85,7 +84,7 @@ func (t *Terminal) input(ctx context.Context, s *Session) (string, error) {
 	if failed != nil {
 		return "", failed
 	}
-	return text, nil // what cannot be parsed is evaluated, too: that says better why
+	return text, nil // evaluating it gives a better error
 }
 
 // line reads a line.
@@ -100,8 +99,7 @@ func (t *Terminal) line() (string, error) {
 	return line, err
 }
 
-// complete completes the word before the cursor as far as it is certain, and lists
-// what it can be when nothing of it is.
+// complete completes the word before the cursor up to the common prefix, and lists the candidates if that adds nothing.
 func (t *Terminal) complete(ctx context.Context, s *Session, line string, pos int) (string, int, bool) {
 	before := line[:pos]
 	if strings.TrimSpace(before) == "" {
@@ -134,7 +132,7 @@ func (t *Terminal) complete(ctx context.Context, s *Session, line string, pos in
 	return before[:start] + common + line[pos:], start + len(common), true
 }
 
-// busy returns a context that Ctrl-C ends, until stop.
+// busy returns a context that Ctrl-C cancels, until stop is called.
 func (t *Terminal) busy(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	t.keys.onInterrupt(cancel)
@@ -144,15 +142,15 @@ func (t *Terminal) busy(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// keys reads what is typed, ahead of who asks for it, to see every Ctrl-C at once.
+// keys reads ahead of the terminal, so that it sees every Ctrl-C immediately.
 type keys struct {
 	typed chan []byte
-	ended <-chan struct{} // nothing more is read
-	rest  []byte          // read and not asked for
-	drop  bool            // the line that is being read was ended by a Ctrl-C
+	ended <-chan struct{} // closed at the end of input
+	rest  []byte          // read and not consumed
+	drop  bool            // the current line was ended by Ctrl-C
 
 	mu     sync.Mutex
-	cancel func() // called for a Ctrl-C; nil: it drops the line; guarded by mu
+	cancel func() // called on Ctrl-C; nil: Ctrl-C drops the line; guarded by mu
 }
 
 func (k *keys) read(in io.Reader) {
@@ -176,7 +174,7 @@ func (k *keys) read(in io.Reader) {
 	}
 }
 
-// stop ends what is being evaluated, and reports whether there was anything.
+// stop cancels the current evaluation, and reports whether there was one.
 func (k *keys) stop() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -193,14 +191,14 @@ func (k *keys) onInterrupt(cancel func()) {
 	k.cancel = cancel
 }
 
-// dropped reports whether the line that was read last was ended by a Ctrl-C.
+// dropped reports whether the last line was ended by Ctrl-C.
 func (k *keys) dropped() bool {
 	drop := k.drop
 	k.drop = false
 	return drop
 }
 
-// Read is for the terminal, which takes what comes in one piece at once.
+// Read feeds the terminal one typed chunk at a time.
 func (k *keys) Read(p []byte) (int, error) {
 	if len(k.rest) == 0 {
 		select {

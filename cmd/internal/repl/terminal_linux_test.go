@@ -123,7 +123,7 @@ func TestTalk(t *testing.T) {
 	u.types("\x1b[A\b2\x018\r") // the last line, with 2 for its last and 8 before its first character
 	u.sees("\r\n40\r\n[5] ")
 	u.types(":undo\r")
-	u.sees("taken back: 81 // 2")
+	u.sees("undone: 81 // 2")
 	u.types(":plan\r")
 	u.sees("pipeline() is not called")
 	u.types("\x04")
@@ -168,7 +168,7 @@ func TestTab(t *testing.T) {
 	u.types("i\t + 1\r")
 	u.sees("\r\n42\r\n")
 	u.types(":u\t\r")
-	u.sees("taken back: staging + 1")
+	u.sees("undone: staging + 1")
 	u.types("\x04")
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -13,10 +13,10 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A text is what is evaluated, with where each line of it was written.
+// A text is source to evaluate, with the origin of each line.
 type text struct {
 	lines []string
-	from  []plan.Pos // of a line; File "" if nobody wrote it
+	from  []plan.Pos // of each line; File "" if it was generated
 }
 
 func (t *text) String() string { return strings.Join(t.lines, "\n") + "\n" }
@@ -35,14 +35,13 @@ func (t *text) addAll(input, file string) {
 
 func inputName(n int) string { return fmt.Sprintf("[%d]", n) }
 
-// show adds an input, and has the value of an expression shown that it ends with.
-// The expression keeps its lines and columns.
+// show adds an input, and prints the value of the expression that it ends with. The expression keeps its lines and columns.
 func (t *text) show(input string, number int) {
 	first := len(t.lines)
 	t.addAll(input, inputName(number))
 	f, err := dialect.Parse("", input, 0)
 	if err != nil || len(f.Stmts) == 0 {
-		return // evaluation says what is wrong
+		return // evaluation reports the error
 	}
 	last := f.Stmts[len(f.Stmts)-1]
 	start, end := last.Span()
@@ -58,13 +57,13 @@ func (t *text) show(input string, number int) {
 	t.insert(first+int(start.Line)-1, "_repl_show(repr((")
 }
 
-// insert adds a line that nobody wrote before the line i.
+// insert inserts a generated line before line i.
 func (t *text) insert(i int, line string) {
 	t.lines = slices.Insert(t.lines, i, line)
 	t.from = slices.Insert(t.from, i, plan.Pos{})
 }
 
-// explain returns an error about the text as one about what was written.
+// explain rewrites the positions of an error to those of the inputs.
 func (t *text) explain(name string, err error) error {
 	var wrong *interp.Error
 	if !errors.As(err, &wrong) {
@@ -87,7 +86,7 @@ func (t *text) explain(name string, err error) error {
 	return &out
 }
 
-// locate sets every position in a value to where that was written.
+// locate rewrites every position in a value.
 func (t *text) locate(name string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -106,11 +105,11 @@ func (t *text) locate(name string, v reflect.Value) {
 		for i := range v.NumField() {
 			t.locate(name, v.Field(i))
 		}
-	default: // has no position in it
+	default: // contains no position
 	}
 }
 
-// written returns where what stands at pos was written.
+// written returns the original position of pos.
 func (t *text) written(name string, pos plan.Pos) plan.Pos {
 	if pos.File != name || pos.Line < 1 || pos.Line > len(t.from) {
 		return pos

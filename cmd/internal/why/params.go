@@ -13,14 +13,12 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// There is the field of [Changed] that says whether there is the service at all.
+// There is the field of [Changed] for the existence of the service.
 const There = "whether it is there"
 
-// Reach finds the parameters of p that reach the service: it asks for the plan
-// with other values of each, and compares what became of the service. A
-// parameter that matters only at a value that is not tried is not found; one
-// with which no other value evaluates is Unknown. An error of eval is such a
-// value, unless ctx has ended.
+// Reach finds the parameters of p that affect the service: it evaluates the plan with other values of each, and compares the service. A parameter
+// that matters only at a value that is not tried is not found; one for which no other value evaluates is Unknown. An error of eval counts as such a
+// value, unless ctx is done.
 func (e *Explanation) Reach(ctx context.Context, p *plan.Plan, eval func(ctx context.Context, name, value string) (*plan.Plan, error)) error {
 	for _, param := range p.Params {
 		fields, known := map[string]bool{}, false
@@ -51,8 +49,7 @@ func (e *Explanation) Reach(ctx context.Context, p *plan.Plan, eval func(ctx con
 	return nil
 }
 
-// others returns values that a parameter can have instead of its own: all of
-// its choices, or a few of its type.
+// others returns values to try for a parameter: its other choices, or a few values of its type.
 func others(p plan.Param) []string {
 	values := p.Choices
 	if len(values) == 0 {
@@ -60,7 +57,7 @@ func others(p plan.Param) []string {
 		case "bool":
 			values = []string{"true", "false"}
 		case "int":
-			n, _ := strconv.Atoi(p.Value) // what an evaluation took is a number; a huge one gives 1 and -1
+			n, _ := strconv.Atoi(p.Value) // it evaluated, so it is a number; a huge one gives 1 and -1
 			values = []string{strconv.Itoa(n + 1), strconv.Itoa(n - 1)}
 		case "float":
 			f, _ := strconv.ParseFloat(p.Value, 64)
@@ -72,10 +69,8 @@ func others(p plan.Param) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == p.Value })
 }
 
-// Changed names the fields of a service that differ between two plans, as
-// "replicas", "env TITLE", "build args.GO", sorted; where one of them does not have
-// the service, that is There. Positions and how a build is called say nothing
-// and are left out.
+// Changed names the fields of a service that differ between two plans, such as "replicas", "env TITLE", "build args.GO", sorted. If only one plan has
+// the service, it returns There. Positions and build IDs are ignored.
 func Changed(a, b *plan.Plan, service string) ([]string, error) {
 	x, y := a.Service(service), b.Service(service)
 	if x == nil || y == nil {
@@ -104,7 +99,7 @@ func Changed(a, b *plan.Plan, service string) ([]string, error) {
 	return slices.Sorted(maps.Keys(out)), nil
 }
 
-// fields returns the fields of a service, with those of its build, by their names.
+// fields returns the fields of a service, including those of its build, by name.
 func fields(p *plan.Plan, s *plan.Service) (map[string]string, error) {
 	out := map[string]string{}
 	if err := add(out, "", s); err != nil {
@@ -121,7 +116,7 @@ func fields(p *plan.Plan, s *plan.Service) (map[string]string, error) {
 	return out, nil
 }
 
-// add puts the fields of v into out, each behind prefix.
+// add adds the fields of v to out, with prefix.
 func add(out map[string]string, prefix string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -139,7 +134,7 @@ func add(out map[string]string, prefix string, v any) error {
 	if c, ok := tree["chart"].(map[string]any); ok {
 		delete(c, "pos")
 	}
-	if w, ok := tree["workload"].(map[string]any); ok { // its fields are those of the call
+	if w, ok := tree["workload"].(map[string]any); ok { // its fields are arguments of the call
 		delete(tree, "workload")
 		flatten(out, prefix, w)
 	}
@@ -147,8 +142,7 @@ func add(out map[string]string, prefix string, v any) error {
 	return nil
 }
 
-// flatten writes the leaves of a tree. Elements of a list go by their names, such
-// as variables and ports; a list of what has none is a leaf.
+// flatten writes the leaves of a tree. Elements of a list that have names, such as variables and ports, are keyed by name; any other list is a leaf.
 func flatten(out map[string]string, prefix string, tree map[string]any) {
 	for key, v := range tree {
 		name := prefix + key
@@ -169,7 +163,7 @@ func flatten(out map[string]string, prefix string, tree map[string]any) {
 	}
 }
 
-// nameOf returns the name of an element of a list, or "".
+// nameOf returns the name of a list element, or "".
 func nameOf(v any) string {
 	m, _ := v.(map[string]any)
 	name, _ := m["name"].(string)
@@ -178,7 +172,7 @@ func nameOf(v any) string {
 
 func text(v any) string {
 	data, err := json.Marshal(v)
-	if err != nil { // it came from JSON
+	if err != nil { // it was decoded from JSON
 		return fmt.Sprint(v)
 	}
 	return string(data)

@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Write tells e to people.
+// Write writes e for people.
 func Write(w io.Writer, e *Explanation) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s of %s in environment %s, declared at %s\n", e.Service, e.Type, e.Pipeline, e.Environment, e.Pos)
@@ -34,14 +34,14 @@ func Write(w io.Writer, e *Explanation) error {
 		lines = append(lines, fmt.Sprintf("%s%s: %s", value, at(p.Pos), strings.Join(p.Fields, ", ")))
 	}
 	for _, name := range e.Unknown {
-		lines = append(lines, name+": not known, as no other value that was tried evaluates")
+		lines = append(lines, name+": unknown, because no other value that was tried evaluates")
 	}
 	section(&b, "parameters", lines...)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// section writes lines under a title; those that are empty are left out.
+// section writes lines under a title, without empty ones.
 func section(b *strings.Builder, title string, lines ...string) {
 	lines = slices.DeleteFunc(lines, func(l string) bool { return l == "" })
 	if len(lines) == 0 {
@@ -88,10 +88,10 @@ func image(im *Image) []string {
 	case im.Mirror != "":
 		lines = append(lines, im.Mirror+", copied into the registry")
 	default:
-		lines = append(lines, im.Ref+", from where it is")
+		lines = append(lines, im.Ref+", not mirrored")
 	}
 	if len(im.Shared) > 0 {
-		lines = append(lines, "the same as of "+strings.Join(im.Shared, ", "))
+		lines = append(lines, "shared with "+strings.Join(im.Shared, ", "))
 	}
 	return lines
 }
@@ -114,7 +114,7 @@ func chart(c *plan.Chart) []string {
 	return lines
 }
 
-// secret names a secret; its value is nowhere near.
+// secret describes a secret, never its value.
 func secret(r plan.SecretRef) string {
 	switch {
 	case r.Service != "":

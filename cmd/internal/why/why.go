@@ -1,6 +1,5 @@
-// Package why tells of one service of a plan why it is as it is: where it
-// is declared, what put it into its stage, what its image and its chart are made
-// of, which secrets it uses, and which parameters reach it.
+// Package why explains a service of a plan: where it is declared, why it is in its stage, how its image and its chart are made, which secrets it
+// uses, and which parameters affect it.
 package why
 
 import (
@@ -9,7 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An Explanation is what there is to tell of a service. Its JSON form is documented.
+// An Explanation explains a service. Its JSON form is documented.
 type Explanation struct {
 	Version     int              `json:"version"` // 1
 	Pipeline    string           `json:"pipeline"`
@@ -18,15 +17,15 @@ type Explanation struct {
 	Type        plan.ServiceType `json:"type"`
 	Pos         plan.Pos         `json:"pos"`
 	Stage       Stage            `json:"stage"`
-	Skipped     *plan.Reason     `json:"skipped,omitempty"` // nil: it is not
-	Image       *Image           `json:"image,omitempty"`   // nil: its chart brings its own
+	Skipped     *plan.Reason     `json:"skipped,omitempty"` // nil: not skipped
+	Image       *Image           `json:"image,omitempty"`   // nil: the chart's own
 	Chart       *plan.Chart      `json:"chart,omitempty"`   // nil: generated
 	Secrets     []Secret         `json:"secrets"`           // in the order of the fields, each field once
-	Params      []Param          `json:"params"`            // those that reach it, as declared
-	Unknown     []string         `json:"unknown"`           // parameters of which that cannot be told
+	Params      []Param          `json:"params"`            // those that affect it, in order of declaration
+	Unknown     []string         `json:"unknown"`           // parameters whose effect is unknown
 }
 
-// A Stage is where a service stands and why.
+// A Stage is the stage of a service, and why the service is in it.
 type Stage struct {
 	plan.Stage
 	Number int            `json:"number"` // in running order, from 1
@@ -34,29 +33,27 @@ type Stage struct {
 	Placed plan.Placement `json:"placed"`
 }
 
-// An Image is what the image of a service is made of. One of Build, Mirror and
-// Ref is set, as in [plan.ImageSource].
+// An Image is the source of a service's image. One of Build, Mirror and Ref is set, as in [plan.ImageSource].
 type Image struct {
 	Build  *plan.BuildSpec `json:"build,omitempty"`
 	Mirror string          `json:"mirror,omitempty"`
 	Ref    string          `json:"ref,omitempty"`
-	Shared []string        `json:"shared"` // the other services that have it, in the order of the plan
+	Shared []string        `json:"shared"` // other services with the same image, in plan order
 }
 
-// A Secret is a secret that a service uses; its value is not known here.
+// A Secret is a secret that a service uses, without its value.
 type Secret struct {
 	plan.SecretRef
-	In string `json:"in"` // the field that takes it, such as "env TOKEN"
+	In string `json:"in"` // the field that uses it, such as "env TOKEN"
 }
 
-// A Param is a parameter that reaches a service.
+// A Param is a parameter that affects a service.
 type Param struct {
 	plan.Param
-	Fields []string `json:"fields"` // what another value changes, sorted; see [Changed]
+	Fields []string `json:"fields"` // the fields that another value changes, sorted; see [Changed]
 }
 
-// Of explains a service of a plan, without its parameters: see
-// [Explanation.Reach]. It returns nil if the plan has no such service.
+// Of explains a service of a plan, without its parameters: see [Explanation.Reach]. It returns nil if the plan does not have the service.
 func Of(p *plan.Plan, service string) *Explanation {
 	s := p.Service(service)
 	if s == nil {
@@ -106,11 +103,11 @@ func imageOf(p *plan.Plan, s *plan.Service) *Image {
 	return image
 }
 
-// source names the folder that a build copies from, and its Dockerfile.
+// source describes the directory that a build copies from, and its Dockerfile.
 func source(b *plan.BuildSpec) (folder, dockerfile string) {
 	folder, dockerfile = path.Join(b.Source.Path, b.Context), path.Join(b.Source.Path, b.Dockerfile)
 	if b.Source.Git != "" {
-		folder = b.Source.Git + " at " + b.Source.Ref + ", folder " + folder
+		folder = b.Source.Git + " at " + b.Source.Ref + ", directory " + folder
 	}
 	return folder, dockerfile
 }

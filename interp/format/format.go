@@ -1,7 +1,8 @@
 // Package format formats Pipelinefiles and modules in one style.
 //
-// It changes only the layout: no string, no order, no name. The result is parsed again and compared with the source, so that a bug in the printer is
-// an error and never a changed pipeline.
+// It changes only the layout: no string, no order, no name. The result is
+// parsed again and compared with the source, so that a bug in the printer is an
+// error and never a changed pipeline.
 package format
 
 import (
@@ -17,11 +18,13 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// passes limits how often a file is printed until the result is stable. The printer needs a second pass for some comments.
+// passes limits how often a file is printed until the result is stable. The
+// printer needs a second pass for some comments.
 const passes = 4
 
-// Source returns src formatted. Its names need not be defined. The error for a file that cannot be parsed is an *interp.Error with positions in the
-// file name; src is within the limits of L4 in that case, too.
+// Source returns src formatted. Its names need not be defined. The error for a
+// file that cannot be parsed is an *interp.Error with positions in the file
+// name; src is within the limits of L4 in that case, too.
 func Source(name string, src []byte) ([]byte, error) {
 	if err := parses(name, src); err != nil {
 		return nil, err
@@ -66,8 +69,10 @@ func pass(name string, src []byte) (out []byte, err error) {
 	return build.FormatWithoutRewriting(tree), nil
 }
 
-// requote changes a single-quoted string that is not all ASCII to double quotes. The printer does so for other strings, but writes non-ASCII
-// characters as octal escapes, which the language does not have. A string that contains a double quote keeps its single quotes.
+// requote changes a single-quoted string that is not all ASCII to double
+// quotes. The printer does so for other strings, but writes non-ASCII
+// characters as octal escapes, which the language does not have. A string that
+// contains a double quote keeps its single quotes.
 func requote(x build.Expr, _ []build.Expr) {
 	s, ok := x.(*build.StringExpr)
 	foreign := func(r rune) bool { return r >= utf8.RuneSelf }

@@ -73,7 +73,8 @@ func (w *walker) word(text string) {
 
 var position = reflect.TypeFor[syntax.Position]()
 
-// add adds all significant parts below v. Positions, parentheses and the spelling of literals are not significant.
+// add adds all significant parts below v. Positions, parentheses and the
+// spelling of literals are not significant.
 func (w *walker) add(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Interface:
@@ -113,7 +114,8 @@ func (w *walker) add(v reflect.Value) {
 	}
 }
 
-// literal returns the value of a literal, prefixed with its length, because it can contain any byte.
+// literal returns the value of a literal, prefixed with its length, because it
+// can contain any byte.
 func literal(v any) string {
 	switch v := v.(type) {
 	case string:

@@ -1,4 +1,5 @@
-// Package lint finds valid but questionable code: in the source of a file, and in the plan that it produces.
+// Package lint finds valid but questionable code: in the source of a file, and
+// in the plan that it produces.
 package lint
 
 import (
@@ -35,8 +36,9 @@ func (f Finding) Diagnostic() plan.Diagnostic {
 	}
 }
 
-// First returns the first findings of a list, at most so many, and, if there are more, a finding that gives their number, at the position of the
-// first omitted one.
+// First returns the first findings of a list, at most so many, and, if there
+// are more, a finding that gives their number, at the position of the first
+// omitted one.
 func First(most int, list []Finding) []Finding {
 	if len(list) <= most+1 {
 		return list
@@ -61,8 +63,9 @@ const (
 	Pipelinefile
 )
 
-// Source returns the findings for the source of one file, in source order. It returns an *interp.Error if the file cannot be parsed or has undefined
-// names. Of the options it uses those of Check.
+// Source returns the findings for the source of one file, in source order. It
+// returns an *interp.Error if the file cannot be parsed or has undefined names.
+// Of the options it uses those of Check.
 func Source(ctx context.Context, name string, kind Kind, src []byte, opts interp.Options) ([]Finding, error) {
 	tree, wrong := interp.Check(ctx, name, src, opts)
 	if len(wrong) > 0 {

@@ -142,8 +142,9 @@ func uses(tree *syntax.File, bound map[*syntax.Ident]bool) map[*syntax.Ident]boo
 	return used
 }
 
-// unassigned returns the edit that removes an assignment; nil if evaluating its value may have an effect, or if other code shares its lines. In a
-// block, "pass" replaces it, because a block must not be empty.
+// unassigned returns the edit that removes an assignment; nil if evaluating its
+// value may have an effect, or if other code shares its lines. In a block,
+// "pass" replaces it, because a block must not be empty.
 func (l *linter) unassigned(s *syntax.AssignStmt) *Edit {
 	if s == nil || !constant(s.RHS) {
 		return nil

@@ -126,7 +126,8 @@ func (l *planLinter) stages() {
 	}
 }
 
-// waits reports whether a service of a stage may need one of the previous stage: it uses one, or the previous stage has databases or jobs, on which
+// waits reports whether a service of a stage may need one of the previous
+// stage: it uses one, or the previous stage has databases or jobs, on which
 // others may depend without a reference.
 func waits(before, this []*plan.Service) bool {
 	named := map[string]bool{}

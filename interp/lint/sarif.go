@@ -2,9 +2,10 @@ package lint
 
 import "encoding/json"
 
-// SARIF returns findings in the Static Analysis Results Interchange Format, version 2.1.0, which code hosts show next to the lines. Paths are
-// relative to the workspace's root. Code hosts accept at most a thousand findings: if there are more, it has the first ones and the number of the
-// rest.
+// SARIF returns findings in the Static Analysis Results Interchange Format,
+// version 2.1.0, which code hosts show next to the lines. Paths are relative to
+// the workspace's root. Code hosts accept at most a thousand findings: if there
+// are more, it has the first ones and the number of the rest.
 func SARIF(findings []Finding, version string) ([]byte, error) {
 	type text struct {
 		Text string `json:"text"`

@@ -11,11 +11,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// ignore matches the comment that silences a rule for its own line or, if it is alone on its line, for the next one.
+// ignore matches the comment that silences a rule for its own line or, if it is
+// alone on its line, for the next one.
 var ignore = regexp.MustCompile(`#\s*lint:\s*ignore\b\s*([a-z-]*)\s*(?::\s*(.*?))?\s*$`)
 
-// Silence returns the findings of one file that its comments do not silence, and a finding for each such comment that has no reason or silences
-// nothing. planned says that the findings include those of a plan; otherwise a comment about a rule of plans is not known to be unused.
+// Silence returns the findings of one file that its comments do not silence,
+// and a finding for each such comment that has no reason or silences nothing.
+// planned says that the findings include those of a plan; otherwise a comment
+// about a rule of plans is not known to be unused.
 func Silence(name string, src []byte, findings []Finding, planned bool) []Finding {
 	t := newText(src)
 	comments := map[int]comment{} // by line

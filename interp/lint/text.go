@@ -59,7 +59,8 @@ func (t text) offset(p plan.Pos) int {
 	return n
 }
 
-// without returns the edit that removes the comment that starts at p, and its line if nothing else is on it.
+// without returns the edit that removes the comment that starts at p, and its
+// line if nothing else is on it.
 func (t text) without(p plan.Pos) *Edit {
 	before := t.line(p.Line)[:t.offset(p)-t.offset(plan.Pos{Line: p.Line, Col: 1})]
 	code := []rune(strings.TrimRight(before, " \t"))
@@ -70,8 +71,8 @@ func (t text) without(p plan.Pos) *Edit {
 	return &Edit{Start: plan.Pos{File: p.File, Line: p.Line, Col: len(code) + 1}, End: end}
 }
 
-// Fix returns src with the fixes of the findings of that one file, and how many were applied. A fix that overlaps another one is left for the next
-// time.
+// Fix returns src with the fixes of the findings of that one file, and how many
+// were applied. A fix that overlaps another one is left for the next time.
 func Fix(src []byte, findings []Finding) ([]byte, int) {
 	sorted := append([]Finding(nil), findings...)
 	Sort(sorted)
@@ -95,5 +96,6 @@ func Fix(src []byte, findings []Finding) ([]byte, int) {
 	return out.Bytes(), n
 }
 
-// Lines returns a function that returns a line of src, counted from 1, without its line ending; "" for one that is too long to be shown.
+// Lines returns a function that returns a line of src, counted from 1, without
+// its line ending; "" for one that is too long to be shown.
 func Lines(src []byte) func(line int) string { return newText(src).shown }

@@ -136,7 +136,8 @@ func (c *completer) attributes() {
 // longestExpr limits how far an expression before a dot is read.
 const longestExpr = 2000
 
-// primary returns the start of the expression that data ends with: dotted names, and their argument lists and subscripts.
+// primary returns the start of the expression that data ends with: dotted
+// names, and their argument lists and subscripts.
 func primary(data string) int {
 	depth, i := 0, len(data)
 	for i > 0 && len(data)-i < longestExpr {
@@ -250,7 +251,8 @@ func (c *completer) inText(sc *scan) {
 	}
 }
 
-// paths lists the parameters that take a path relative to the file; the value is true if the path must be a directory.
+// paths lists the parameters that take a path relative to the file; the value
+// is true if the path must be a directory.
 var paths = map[string]bool{
 	"local path": true, "dockerfile context": true, "dockerfile file": false, "chart ref": false,
 	"read_file path": false, "read_json path": false, "read_yaml path": false, "read_toml path": false, "glob pattern": false,

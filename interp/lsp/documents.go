@@ -36,7 +36,8 @@ func (s *server) edited(_ context.Context, p changeParams) (any, error) {
 	return nil, nil
 }
 
-// saved handles a saved file that the server does not analyze itself, such as a Dockerfile; a Pipelinefile or module has been evaluated already.
+// saved handles a saved file that the server does not analyze itself, such as a
+// Dockerfile; a Pipelinefile or module has been evaluated already.
 func (s *server) saved(_ context.Context, p documentParams) (any, error) {
 	s.changedOnDisk(s.workspace.pathOf(p.TextDocument.URI))
 	return nil, nil
@@ -54,7 +55,8 @@ func (s *server) changedOnDisk(file string) {
 	}
 }
 
-// aboveDockerfile schedules the evaluation of the Pipelinefiles in the directories above a Dockerfile, because they may build it.
+// aboveDockerfile schedules the evaluation of the Pipelinefiles in the
+// directories above a Dockerfile, because they may build it.
 func (s *server) aboveDockerfile(ctx context.Context, file string) {
 	for _, name := range s.workspace.files(ctx, s.workspace.roots(file)) {
 		if isPipelinefile(name) && below(filepath.Dir(name), file) != "" {

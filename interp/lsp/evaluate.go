@@ -14,7 +14,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// How long the server waits after a keystroke before it evaluates, and how long an evaluation may take. These limits belong to the editor, not to the
+// How long the server waits after a keystroke before it evaluates, and how long
+// an evaluation may take. These limits belong to the editor, not to the
 // language.
 const (
 	pause   = 100 * time.Millisecond
@@ -26,7 +27,8 @@ var (
 	errTooLong = fmt.Errorf("evaluation stopped after %s", longest)
 )
 
-// A subject is a file that is evaluated by itself: a Pipelinefile, or a module that no file loads, which is checked without being run.
+// A subject is a file that is evaluated by itself: a Pipelinefile, or a module
+// that no file loads, which is checked without being run.
 type subject struct {
 	file   string
 	root   string
@@ -108,7 +110,8 @@ func (s *server) subjectsOf(ctx context.Context, file string) []*subject {
 	return out
 }
 
-// runs reports whether a file is evaluated by itself. A file opened under any other name, such as a new file, counts unless it looks like a module.
+// runs reports whether a file is evaluated by itself. A file opened under any
+// other name, such as a new file, counts unless it looks like a module.
 func (s *server) runs(file string) bool {
 	return isPipelinefile(file) || s.workspace.docs[file] != nil && !isModule(file)
 }
@@ -183,7 +186,8 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 	})
 }
 
-// evaluate fills in the verdict. It starts after a pause and in turn: evaluations run one after another, because each may take much memory.
+// evaluate fills in the verdict. It starts after a pause and in turn:
+// evaluations run one after another, because each may take much memory.
 func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dockerfileCheck, turns chan struct{}) {
 	wait := time.NewTimer(pause)
 	defer wait.Stop()
@@ -274,8 +278,8 @@ func (s *server) judged(v verdict) {
 // source names the origin of diagnostics.
 const source = "pipe"
 
-// diagnostic converts d to the protocol and returns the file it belongs to. An error in a library is shown at the call in the workspace that led to
-// it.
+// diagnostic converts d to the protocol and returns the file it belongs to. An
+// error in a library is shown at the call in the workspace that led to it.
 func (s *server) diagnostic(sub *subject, d plan.Diagnostic) (string, diagnostic) {
 	out := diagnostic{Severity: severityError, Source: source, Message: d.Message}
 	if d.Severity == plan.SeverityWarning {
@@ -323,7 +327,8 @@ func (d *diagnostic) related(s *server, sub *subject, pos plan.Pos, line, messag
 	}
 }
 
-// place returns the range of the word or string at a position of a plan. line is that line, if known; otherwise it is read from the open document.
+// place returns the range of the word or string at a position of a plan. line
+// is that line, if known; otherwise it is read from the open document.
 func (s *server) place(file string, pos plan.Pos, line string) span {
 	if pos.Line < 1 {
 		return span{}
@@ -382,7 +387,8 @@ func (s *server) publish(files []string) {
 	}
 }
 
-// planOf returns a plan that a file is part of: its own, or that of the first Pipelinefile that reads it. It is nil until one of them evaluates.
+// planOf returns a plan that a file is part of: its own, or that of the first
+// Pipelinefile that reads it. It is nil until one of them evaluates.
 func (s *server) planOf(file string) (*plan.Plan, string) {
 	if sub := s.subjects[file]; sub != nil && sub.plan != nil {
 		return sub.plan, sub.root

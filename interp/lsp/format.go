@@ -7,7 +7,8 @@ import (
 	"github.com/pipelinefile/pipe/interp/format"
 )
 
-// formatting returns the edit that formats a document. A document that does not parse is left unchanged: its diagnostics say why.
+// formatting returns the edit that formats a document. A document that does not
+// parse is left unchanged: its diagnostics say why.
 func (s *server) formatting(ctx context.Context, p documentParams) (any, error) {
 	m, err := s.open(ctx, p.TextDocument.URI)
 	if err != nil {
@@ -24,8 +25,8 @@ func (s *server) formatting(ctx context.Context, p documentParams) (any, error) 
 	return append(edits, m.text.replaced(string(out))), nil
 }
 
-// replaced returns the edit that turns t into data. It covers only the lines from the first to the last difference, so that the editor keeps its
-// position.
+// replaced returns the edit that turns t into data. It covers only the lines
+// from the first to the last difference, so that the editor keeps its position.
 func (t *text) replaced(data string) textEdit {
 	if strings.Contains(t.data, "\r") { // all line endings differ
 		return textEdit{t.span(0, len(t.data)), data}

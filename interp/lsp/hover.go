@@ -295,7 +295,8 @@ const (
 	meansService
 )
 
-// meant returns what a string argument refers to, where a stage or a service is declared and where one is expected.
+// meant returns what a string argument refers to, where a stage or a service is
+// declared and where one is expected.
 func (s *server) meant(ctx context.Context, m *module, q quoted) meaning {
 	f := s.finder(ctx)
 	fn := f.expr(m, q.call.Fn, 0).fn

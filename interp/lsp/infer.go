@@ -120,10 +120,11 @@ type finder struct {
 	ctx   context.Context
 	w     *workspace
 	table *table
-	// at, unless negative, is the position of an expression whose names have no bindings because it is not part of the tree.
+	// at, unless negative, is the position of an expression whose names have no
+	// bindings because it is not part of the tree.
 	at int
-	// left is how many more expressions may be visited. A hostile file can make this exponential: each name has two meanings, and each of those has
-	// two.
+	// left is how many more expressions may be visited. A hostile file can make
+	// this exponential: each name has two meanings, and each of those has two.
 	left *int
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// lint adds the findings for open files to the verdict. It runs only if the evaluation found no errors.
+// lint adds the findings for open files to the verdict. It runs only if the
+// evaluation found no errors.
 func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 	ofPlan := map[string][]lint.Finding{}
 	names := []string{below(opts.Root, v.subject.file)}
@@ -46,13 +47,15 @@ func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 	}
 }
 
-// mostFindings limits how many findings of a file are sent to the editor; the last one says how many more there are.
+// mostFindings limits how many findings of a file are sent to the editor; the
+// last one says how many more there are.
 const mostFindings = 50
 
 // A dockerfileCheck is Options.Dockerfiles.
 type dockerfileCheck func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
 
-// dockerfiles adds the findings for the Dockerfiles of the plan, as they are on disk: the server does not manage these documents.
+// dockerfiles adds the findings for the Dockerfiles of the plan, as they are on
+// disk: the server does not manage these documents.
 func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check dockerfileCheck) {
 	if check == nil {
 		return

@@ -45,7 +45,8 @@ type use struct {
 	id    *syntax.Ident
 	start int // in the text
 	decl  *decl
-	// At most one of these is set: the name is an attribute, a keyword argument, or a name in another module.
+	// At most one of these is set: the name is an attribute, a keyword
+	// argument, or a name in another module.
 	dot  *syntax.DotExpr
 	call *syntax.CallExpr
 	load *syntax.LoadStmt
@@ -69,11 +70,13 @@ type quoted struct {
 // mostRepairs limits how often a file is parsed again with a part left out.
 const mostRepairs = 10
 
-// mostAnalysed is the size, in bytes, up to which the names of a file are analyzed. A larger file, which was not written by hand, gets diagnostics
+// mostAnalysed is the size, in bytes, up to which the names of a file are
+// analyzed. A larger file, which was not written by hand, gets diagnostics
 // only.
 const mostAnalysed = 512 << 10
 
-// analyse analyzes a file. The parts that do not parse are left out, so that the rest stays known while a part is being typed.
+// analyse analyzes a file. The parts that do not parse are left out, so that
+// the rest stays known while a part is being typed.
 func analyse(ctx context.Context, file, root, name, data string, opts interp.Options) *module {
 	m := &module{file: file, root: root, text: newText(data), decls: map[*syntax.Ident]*decl{}, globals: map[string]*decl{}}
 	if len(data) > mostAnalysed {
@@ -152,7 +155,8 @@ func (m *module) walk() {
 		parents = append(parents, n)
 		return true
 	})
-	// Functions are declared before the names in them are seen, and names are used before they are declared, so references are resolved at the end.
+	// Functions are declared before the names in them are seen, and names are
+	// used before they are declared, so references are resolved at the end.
 	for i := range m.uses {
 		u := &m.uses[i]
 		if b, ok := u.id.Binding.(*resolve.Binding); ok && b.First != nil {
@@ -292,7 +296,8 @@ func (m *module) quoteAt(off int) (quoted, bool) {
 	return quoted{}, false
 }
 
-// encloses reports whether off is in the function, including the indented lines after its last statement.
+// encloses reports whether off is in the function, including the indented lines
+// after its last statement.
 func (m *module) encloses(def *syntax.DefStmt, off int) bool {
 	start, end := m.text.node(def)
 	if off <= end {

@@ -64,7 +64,8 @@ func (s *server) definitions(ctx context.Context, m *module, off int) []place {
 	return nil
 }
 
-// origin returns the declaration of a name, which is in another module if the name is loaded. It is nil for builtins and attributes.
+// origin returns the declaration of a name, which is in another module if the
+// name is loaded. It is nil for builtins and attributes.
 func (s *server) origin(ctx context.Context, m *module, u use) (*module, *decl) {
 	f := s.finder(ctx)
 	switch {
@@ -162,7 +163,8 @@ func (s *server) occurrences(ctx context.Context, m *module, off int) []place {
 	return s.usesOf(ctx, m, from, d)
 }
 
-// usesOf returns all uses of a declaration: in its module, and in those that load it or pass its parameter by name.
+// usesOf returns all uses of a declaration: in its module, and in those that
+// load it or pass its parameter by name.
 func (s *server) usesOf(ctx context.Context, near, from *module, d *decl) []place {
 	var out []place
 	for _, file := range s.withUses(ctx, near, from) {

@@ -2,8 +2,9 @@ package lsp
 
 import "encoding/json"
 
-// The subset of the Language Server Protocol 3.17 that the server uses, under its own names. It is small enough to be written by hand: the Go modules
-// that define the whole protocol are unmaintained or cannot be imported.
+// The subset of the Language Server Protocol 3.17 that the server uses, under
+// its own names. It is small enough to be written by hand: the Go modules that
+// define the whole protocol are unmaintained or cannot be imported.
 
 type position struct {
 	Line      int `json:"line"`

@@ -28,7 +28,8 @@ type cachedPins struct {
 	pins     *lock.File
 }
 
-// pinned returns the file of a remote module that m loads as name, and whether the cache has it as pinned. It downloads nothing.
+// pinned returns the file of a remote module that m loads as name, and whether
+// the cache has it as pinned. It downloads nothing.
 func (w *workspace) pinned(m *module, name string) (string, bool) {
 	mod, file, err := lock.ParseLoad(name)
 	if err != nil || w.opts.Cache == nil {
@@ -51,7 +52,8 @@ func (w *workspace) pinned(m *module, name string) (string, bool) {
 	return name, ok
 }
 
-// pinsOf returns the lock file of the Pipelinefile that a module belongs to: its own, or the nearest in a parent directory.
+// pinsOf returns the lock file of the Pipelinefile that a module belongs to:
+// its own, or the nearest in a parent directory.
 func (w *workspace) pinsOf(m *module) string {
 	if r := w.remotes[m.file]; r != nil {
 		return r.pins
@@ -94,7 +96,8 @@ func beside(file, name string) string {
 	return file[:i+2] + path.Join(path.Dir(file[i+2:]), name)
 }
 
-// remote returns a file of a remote module: as pinned, or else the copy written for the editor in an earlier session.
+// remote returns a file of a remote module: as pinned, or else the copy written
+// for the editor in an earlier session.
 func (w *workspace) remote(ctx context.Context, file string) *module {
 	r := w.remotes[file]
 	if r == nil {
@@ -118,7 +121,8 @@ func (w *workspace) remote(ctx context.Context, file string) *module {
 	return r.module
 }
 
-// The directories below Options.Library for the files of remote modules and of the host program's libraries. The files of @std are directly in it.
+// The directories below Options.Library for the files of remote modules and of
+// the host program's libraries. The files of @std are directly in it.
 const (
 	remoteFolder = "remote/"
 	hostFolder   = "host/"

@@ -122,7 +122,8 @@ func (r *renaming) collect(m *module, u use) error {
 	return r.everywhere(from, d)
 }
 
-// here renames a name in one file. An imported name becomes a renamed import: "web" becomes site = "web".
+// here renames a name in one file. An imported name becomes a renamed import:
+// "web" becomes site = "web".
 func (r *renaming) here(m *module, d *decl) error {
 	if err := r.free(m); err != nil {
 		return err
@@ -204,7 +205,8 @@ func (r *renaming) freeUnless(m, from *module, d *decl) error {
 	return r.free(m)
 }
 
-// free returns an error if the new name is already used in a file, even in another function: shadowing is hard to see.
+// free returns an error if the new name is already used in a file, even in
+// another function: shadowing is hard to see.
 func (r *renaming) free(m *module) error {
 	for _, u := range m.uses {
 		if u.id.Name == r.name && u.dot == nil && u.call == nil && (u.load == nil || u.decl != nil) {
@@ -214,7 +216,8 @@ func (r *renaming) free(m *module) error {
 	return nil
 }
 
-// onlyCalled reports whether every use of a function is a call with visible arguments. Otherwise the parameter may be passed by name in a place that
+// onlyCalled reports whether every use of a function is a call with visible
+// arguments. Otherwise the parameter may be passed by name in a place that
 // cannot be found.
 func (r *renaming) onlyCalled(from *module, def *syntax.DefStmt) error {
 	d := from.decls[def.Name]

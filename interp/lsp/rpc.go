@@ -12,8 +12,9 @@ import (
 	"sync"
 )
 
-// longestMessage limits the size of a message from the client, which is held several times while it is read. A longer one, such as a file that no
-// editor would show, is skipped.
+// longestMessage limits the size of a message from the client, which is held
+// several times while it is read. A longer one, such as a file that no editor
+// would show, is skipped.
 const longestMessage = 16 << 20
 
 // A message is one request, notification or response of JSON-RPC 2.0.
@@ -59,7 +60,8 @@ func newConn(in io.Reader, out io.Writer) *conn {
 	return &conn{in: bufio.NewReaderSize(in, 64<<10), out: out}
 }
 
-// read returns the next message, or io.EOF at the end. If another error is an *rpcError, it concerns that message only, and reading can continue.
+// read returns the next message, or io.EOF at the end. If another error is an
+// *rpcError, it concerns that message only, and reading can continue.
 func (c *conn) read() (*message, error) {
 	size := -1
 	for line := 0; ; line++ {

@@ -2,7 +2,8 @@ package lsp
 
 import "strings"
 
-// Source that is being typed does not parse most of the time. The context of the cursor is therefore derived from brackets, strings and commas alone.
+// Source that is being typed does not parse most of the time. The context of
+// the cursor is therefore derived from brackets, strings and commas alone.
 
 // A frame is one open bracket.
 type frame struct {
@@ -80,7 +81,8 @@ func (s *scan) step(stop int) {
 			f.arg++
 			f.start, f.keyword = s.pos+1, ""
 		case '=':
-			// A comma is often missing before a name that is being typed, so only the word before the "=" counts, not the whole argument.
+			// A comma is often missing before a name that is being typed, so
+			// only the word before the "=" counts, not the whole argument.
 			end := len(strings.TrimRight(s.data[:s.pos], " \t"))
 			start, _ := wordAt(s.data[:end], end)
 			if name := s.data[start:end]; f.kind == '(' && start >= f.start && isName(name) && !strings.HasPrefix(s.data[s.pos:], "==") {
@@ -114,7 +116,8 @@ func (s *scan) call() (*frame, int) {
 // furthest limits how far after the cursor the end of a call is searched for.
 const furthest = 20_000
 
-// given returns the names of all keyword arguments of the call at frame i of s, including those after the cursor.
+// given returns the names of all keyword arguments of the call at frame i of s,
+// including those after the cursor.
 func (s *scan) given(i int) []string {
 	after := *s
 	after.frames = append([]frame(nil), s.frames...)
@@ -131,7 +134,8 @@ func (s *scan) given(i int) []string {
 	return s.frames[i].given
 }
 
-// callee returns the dotted name at the end of text: the function that a following parenthesis would call. It is empty if there is none.
+// callee returns the dotted name at the end of text: the function that a
+// following parenthesis would call. It is empty if there is none.
 func callee(text string) string {
 	end := len(text)
 	for end > 0 && (text[end-1] == ' ' || text[end-1] == '\t') {
@@ -153,7 +157,8 @@ func isNameByte(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-// isName reports whether s can be a name. Starlark allows Unicode letters; a name with non-ASCII characters is not rejected here.
+// isName reports whether s can be a name. Starlark allows Unicode letters; a
+// name with non-ASCII characters is not rejected here.
 func isName(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !isNameByte(s[i]) {
@@ -184,8 +189,9 @@ func wordAt(data string, off int) (start, end int) {
 	return start, end
 }
 
-// chunks returns the offsets at which top-level statements start: each line that starts one, outside of strings. It also ends an unclosed bracket
-// there, and reports the chunk before as broken.
+// chunks returns the offsets at which top-level statements start: each line
+// that starts one, outside of strings. It also ends an unclosed bracket there,
+// and reports the chunk before as broken.
 func chunks(data string) (starts []int, broken map[int]bool) {
 	broken = map[int]bool{}
 	s := scan{data: data}
@@ -209,7 +215,8 @@ func chunks(data string) (starts []int, broken map[int]bool) {
 	return starts, broken
 }
 
-// startsStatement reports whether a line starts a top-level statement. Outside of brackets, an opening bracket does so, too.
+// startsStatement reports whether a line starts a top-level statement. Outside
+// of brackets, an opening bracket does so, too.
 func startsStatement(c byte, line string, outside bool) bool {
 	switch {
 	case isNameByte(c), c == '"', c == '\'':

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// A server is one session with an editor. Serve handles all messages in a loop, in the order in which they arrive; only evaluations run concurrently.
+// A server is one session with an editor. Serve handles all messages in a loop,
+// in the order in which they arrive; only evaluations run concurrently.
 type server struct {
 	opts      Options
 	params    map[string]string
@@ -40,7 +41,8 @@ type arrival struct {
 	err     error
 }
 
-// receive forwards messages to the loop. It handles cancellations immediately, because the loop sees them only after the request.
+// receive forwards messages to the loop. It handles cancellations immediately,
+// because the loop sees them only after the request.
 func (s *server) receive(ctx context.Context, to chan<- arrival) {
 	for {
 		m, err := s.conn.read()
@@ -132,7 +134,8 @@ func (s *server) handle(ctx context.Context, m *message) (done bool, err error) 
 	return false, nil
 }
 
-// safely calls the method of a message and recovers from a panic: one failed request must not end the session.
+// safely calls the method of a message and recovers from a panic: one failed
+// request must not end the session.
 func (s *server) safely(ctx context.Context, m *message) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -12,7 +12,8 @@ import (
 	vocabulary "github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// A call is the signature of a function: of a builtin from its declaration (L8), of a def from its source and docstring.
+// A call is the signature of a function: of a builtin from its declaration
+// (L8), of a def from its source and docstring.
 type call struct {
 	label  string // "port(number, *, name=None) -> port"
 	params []param
@@ -50,7 +51,8 @@ func (p param) doc() *markup {
 // takesStage reports whether the parameter takes a stage name.
 func (p param) takesStage() bool { return p.typ == "stage | str" }
 
-// parameter returns the parameter for an argument: by name, or else by position; nil if there is none.
+// parameter returns the parameter for an argument: by name, or else by
+// position; nil if there is none.
 func (c call) parameter(arg int, keyword string) *param {
 	for i, p := range c.params {
 		switch {
@@ -182,8 +184,9 @@ func (f *function) doc() *markup {
 	return markdown(text)
 }
 
-// docArgs returns the descriptions of the parameters in a docstring: the lines below "Args:", each "name: text", with the continuation lines, which
-// are indented deeper.
+// docArgs returns the descriptions of the parameters in a docstring: the lines
+// below "Args:", each "name: text", with the continuation lines, which are
+// indented deeper.
 func docArgs(doc string) map[string]string {
 	out := map[string]string{}
 	in, name, indent := false, "", -1

@@ -8,7 +8,8 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// A text is the content of a file with the offsets of its lines. It converts between three ways to count: the protocol counts UTF-16 units from 0,
+// A text is the content of a file with the offsets of its lines. It converts
+// between three ways to count: the protocol counts UTF-16 units from 0,
 // Starlark counts runes from 1, and Go counts bytes. A text is immutable.
 type text struct {
 	data  string
@@ -16,7 +17,8 @@ type text struct {
 	marks []mark // of every marked-th byte; nil: the text is not valid UTF-8
 }
 
-// A mark records how many characters of a line precede a byte, so that a long line is not counted from its start for each name.
+// A mark records how many characters of a line precede a byte, so that a long
+// line is not counted from its start for each name.
 type mark struct{ runes, units int }
 
 const marked = 512
@@ -44,8 +46,9 @@ func newText(data string) *text {
 	return t
 }
 
-// from returns the last mark of a line that ok accepts, and the byte at which its count ends; the start of the line if there is none. ok must accept
-// a prefix of the marks.
+// from returns the last mark of a line that ok accepts, and the byte at which
+// its count ends; the start of the line if there is none. ok must accept a
+// prefix of the marks.
 func (t *text) from(line int, ok func(off int, m mark) bool) (off int, m mark) {
 	start, end := t.lines[line], len(t.data)
 	if line+1 < len(t.lines) {
@@ -87,7 +90,8 @@ func (t *text) offset(p position) int {
 	return t.lines[p.Line] + byteOf(t.line(p.Line), p.Character)
 }
 
-// byteOf returns the byte index in line for a number of UTF-16 units; an index within a character is rounded down to its start.
+// byteOf returns the byte index in line for a number of UTF-16 units; an index
+// within a character is rounded down to its start.
 func byteOf(line string, units int) int {
 	for i, r := range line {
 		n := utf16Len(r)

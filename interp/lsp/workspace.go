@@ -27,7 +27,8 @@ const (
 	largestFile = bounded.MaxModule
 )
 
-// A workspace holds the files of the editor and of the disk: open documents take precedence over files on disk. Only the server's loop uses it.
+// A workspace holds the files of the editor and of the disk: open documents
+// take precedence over files on disk. Only the server's loop uses it.
 type workspace struct {
 	opts    Options
 	libs    map[string]fs.FS // by name, as in load("@name//…")
@@ -129,7 +130,8 @@ func (w *workspace) library(ctx context.Context, file string) *module {
 	return m
 }
 
-// split returns the library of a file, as in "@std//web.star", and the file's name in it; nil if the library is unknown.
+// split returns the library of a file, as in "@std//web.star", and the file's
+// name in it; nil if the library is unknown.
 func (w *workspace) split(file string) (lib fs.FS, prefix, name string) {
 	prefix, name, ok := strings.Cut(file, "//")
 	if !ok || !strings.HasPrefix(prefix, "@") {
@@ -193,8 +195,8 @@ func below(root, file string) string {
 	return filepath.ToSlash(rel)
 }
 
-// root returns the workspace root of a file, as evaluation will see it: the git root; otherwise, for a module, the nearest directory with a
-// Pipelinefile.
+// root returns the workspace root of a file, as evaluation will see it: the git
+// root; otherwise, for a module, the nearest directory with a Pipelinefile.
 func (w *workspace) root(file string) string {
 	root, err := interp.Workspace(file)
 	if err != nil {
@@ -300,7 +302,8 @@ func (w *workspace) pathOf(uri string) string {
 	return file
 }
 
-// uriOf returns the URI of a file. A library file is written to disk first, because an editor opens only files on disk. It returns "" if that fails.
+// uriOf returns the URI of a file. A library file is written to disk first,
+// because an editor opens only files on disk. It returns "" if that fails.
 func (w *workspace) uriOf(file string) string {
 	if d := w.docs[file]; d != nil {
 		return d.uri

@@ -106,7 +106,8 @@ func (f *file) update() error {
 	return nil
 }
 
-// replace replaces the content of a file below root atomically. It follows no symbolic link: one could lead to a file that a program obeys.
+// replace replaces the content of a file below root atomically. It follows no
+// symbolic link: one could lead to a file that a program obeys.
 func replace(root *os.Root, name, text string) error {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		info, err := root.Lstat(dir)

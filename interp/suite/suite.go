@@ -1,4 +1,5 @@
-// Package suite runs the tests of pipelines that are written in the pipeline language: the functions test_* of files *_test.star.
+// Package suite runs the tests of pipelines that are written in the pipeline
+// language: the functions test_* of files *_test.star.
 package suite
 
 import (
@@ -21,15 +22,18 @@ import (
 // Suffix is the suffix of the names of test files.
 const Suffix = builtins.TestSuffix
 
-// Options adjust how tests run. The zero value runs all tests, as many concurrently as there are processors.
+// Options adjust how tests run. The zero value runs all tests, as many
+// concurrently as there are processors.
 type Options struct {
 	Only   *regexp.Regexp // matched against test names; nil: all
 	Jobs   int            // concurrent tests; default: the number of processors
 	Update bool           // update the golden files that differ
-	// Eval holds the options for evaluating files. Its Environment, Params and Print are not used. If its Root is empty, each file gets the result of
+	// Eval holds the options for evaluating files. Its Environment, Params and
+	// Print are not used. If its Root is empty, each file gets the result of
 	// [Workspace].
 	Eval interp.Options
-	// Done is called for each file when all its tests have ended, in the order of files, from one goroutine; may be nil.
+	// Done is called for each file when all its tests have ended, in the order
+	// of files, from one goroutine; may be nil.
 	Done func(File)
 }
 
@@ -40,8 +44,10 @@ type File struct {
 	Tests   []Test            `json:"tests"`           // in source order
 	Seconds float64           `json:"seconds"`         // total of all its tests
 
-	// Inputs are the files that the file and its tests read, relative to the workspace: if one of them changes, the tests may have another result. A
-	// file that was read several times with different contents appears once for each.
+	// Inputs are the files that the file and its tests read, relative to the
+	// workspace: if one of them changes, the tests may have another result. A
+	// file that was read several times with different contents appears once for
+	// each.
 	Inputs []plan.Input `json:"-"`
 }
 
@@ -98,8 +104,9 @@ type file struct {
 	had  map[string]bool // inputs
 }
 
-// Run runs the tests of files, isolated from each other. It returns an error only if files cannot be read or written, or if ctx is done, with its
-// cause; failed tests are not an error.
+// Run runs the tests of files, isolated from each other. It returns an error
+// only if files cannot be read or written, or if ctx is done, with its cause;
+// failed tests are not an error.
 func Run(ctx context.Context, paths []string, opts Options) ([]File, error) {
 	var files []*file
 	var jobs []job
@@ -217,7 +224,8 @@ func open(ctx context.Context, path string, opts Options) (*file, error) {
 	return f, nil
 }
 
-// load evaluates the file without running a test, so that an error in it is reported once and not for each test.
+// load evaluates the file without running a test, so that an error in it is
+// reported once and not for each test.
 func (f *file) load(ctx context.Context) error {
 	if len(f.out.Tests) == 0 {
 		return nil
@@ -262,8 +270,8 @@ func again(tests []interp.TestFunc, text string) (wrong []plan.Diagnostic) {
 	return wrong
 }
 
-// Workspace returns the directory that a test file may read: the enclosing git root, otherwise the nearest directory with a Pipelinefile, otherwise
-// its own.
+// Workspace returns the directory that a test file may read: the enclosing git
+// root, otherwise the nearest directory with a Pipelinefile, otherwise its own.
 func Workspace(path string) (string, error) {
 	root, err := interp.Workspace(path)
 	if err != nil {

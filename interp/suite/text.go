@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Write writes the result of a file as text: what went wrong, then a line for the file. With all it also writes the passed tests and what they
-// printed. Diagnostics of a file that cannot be parsed are left to the caller.
+// Write writes the result of a file as text: what went wrong, then a line for
+// the file. With all it also writes the passed tests and what they printed.
+// Diagnostics of a file that cannot be parsed are left to the caller.
 func Write(w io.Writer, f File, all bool) error {
 	var b strings.Builder
 	for _, t := range f.Tests {
@@ -43,7 +44,8 @@ func Write(w io.Writer, f File, all bool) error {
 	return err
 }
 
-// Check runs tests as [Run] does and returns all failures as one error, for use in Go tests. It is also an error if there are no tests.
+// Check runs tests as [Run] does and returns all failures as one error, for use
+// in Go tests. It is also an error if there are no tests.
 func Check(ctx context.Context, paths []string, opts Options) error {
 	files, err := Run(ctx, paths, opts)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package doc documents names: builtins, functions of the standard library and of modules, rules of pipe lint, commands.
+// Package doc documents names: builtins, functions of the standard library and
+// of modules, rules of pipe lint, commands.
 package doc
 
 import (
@@ -57,7 +58,8 @@ var titles = []struct {
 	{Module, "Modules"}, {Function, "Functions of modules"}, {Rule, "Rules of pipe lint"}, {Command, "Commands"},
 }
 
-// Language returns the entries of the names that every Pipelinefile has, and of the rules of pipe lint.
+// Language returns the entries of the names that every Pipelinefile has, and of
+// the rules of pipe lint.
 func Language() []Entry {
 	var out []Entry
 	known := map[string]bool{}
@@ -124,8 +126,9 @@ func summary(text string) string {
 	return text
 }
 
-// Find returns the entries for a name: those with that name; for a library, all its functions; for "service.url" or "application.replicas", that
-// attribute or parameter.
+// Find returns the entries for a name: those with that name; for a library, all
+// its functions; for "service.url" or "application.replicas", that attribute or
+// parameter.
 func Find(entries []Entry, name string) []Entry {
 	var out []Entry
 	for _, e := range entries {
@@ -170,7 +173,8 @@ func partOf(e Entry, part string) []Entry {
 	return nil
 }
 
-// Names returns all names that Find finds without reading other files, for suggestions and completion.
+// Names returns all names that Find finds without reading other files, for
+// suggestions and completion.
 func Names(entries []Entry) []string {
 	var out []string
 	for _, e := range entries {

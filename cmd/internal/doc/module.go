@@ -34,7 +34,8 @@ func Library(ctx context.Context) ([]Entry, error) {
 	return out, nil
 }
 
-// OfModule returns the entries of a module: one for the module, and one for each function that other files can load, named "module:function". It runs
+// OfModule returns the entries of a module: one for the module, and one for
+// each function that other files can load, named "module:function". It runs
 // nothing. If the source cannot be parsed, the error is an [interp.Error].
 func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	tree, wrong := interp.Check(ctx, name, text, interp.Options{})
@@ -59,8 +60,9 @@ func OfModule(ctx context.Context, name string, text []byte) ([]Entry, error) {
 	return out, nil
 }
 
-// Loaded returns the origin of a name that a file loads: the module as written in the load, and the name in that module; "", "" if the file does not
-// load the name.
+// Loaded returns the origin of a name that a file loads: the module as written
+// in the load, and the name in that module; "", "" if the file does not load
+// the name.
 func Loaded(ctx context.Context, file string, text []byte, name string) (module, from string) {
 	tree, _ := interp.Check(ctx, file, text, interp.Options{})
 	if tree == nil {

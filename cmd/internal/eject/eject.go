@@ -1,4 +1,5 @@
-// Package eject writes the deployments of pipe as plain Helm charts and values, so that a team can read them, or deploy without pipe.
+// Package eject writes the deployments of pipe as plain Helm charts and values,
+// so that a team can read them, or deploy without pipe.
 package eject
 
 import (
@@ -57,8 +58,10 @@ type Secret struct {
 	Database string `json:"database,omitempty"` // the service whose credentials it belongs to
 }
 
-// Write writes a directory with a chart for each service that does not bring one, a values file for each service, and a README that explains how to
-// deploy them without pipe. The write is atomic: after an error the directory is as it was before. The services must be in the plan.
+// Write writes a directory with a chart for each service that does not bring
+// one, a values file for each service, and a README that explains how to deploy
+// them without pipe. The write is atomic: after an error the directory is as it
+// was before. The services must be in the plan.
 func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
 	if err := free(opts.Dir, opts.Force); err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ const readmeName = "README.md"
 // mark is its first line.
 const mark = "<!-- Written by pipe eject. -->\n"
 
-// free returns an error unless dir may be written: it must be absent or empty or, with force, written by pipe eject.
+// free returns an error unless dir may be written: it must be absent or empty
+// or, with force, written by pipe eject.
 func free(dir string, force bool) error {
 	entries, err := os.ReadDir(dir)
 	switch {

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// sets returns the --set arguments that pass the integers of a values file to a release exactly. Helm decodes the numbers of a file as floats, which
-// a template prints with an exponent: 20190612073634 as 2.0190612073634e+13.
+// sets returns the --set arguments that pass the integers of a values file to a
+// release exactly. Helm decodes the numbers of a file as floats, which a
+// template prints with an exponent: 20190612073634 as 2.0190612073634e+13.
 func sets(path string, v any) (args []string) {
 	switch v := v.(type) {
 	case int64:

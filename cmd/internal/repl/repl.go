@@ -61,7 +61,8 @@ func Script(ctx context.Context, s *Session, in io.Reader, c Console) error {
 	return nil
 }
 
-// statements returns the statements of a text, each with its own lines; the whole text if it cannot be parsed.
+// statements returns the statements of a text, each with its own lines; the
+// whole text if it cannot be parsed.
 func statements(text string) []string {
 	f, err := dialect.Parse("", text, 0)
 	if err != nil || strings.ContainsRune(text, 0) { // the parser ends there without an error
@@ -82,7 +83,8 @@ func statements(text string) []string {
 	return out
 }
 
-// Talk reads and evaluates inputs until they end. Errors in an input are printed and do not end the loop.
+// Talk reads and evaluates inputs until they end. Errors in an input are
+// printed and do not end the loop.
 func Talk(ctx context.Context, s *Session, t *Terminal, c Console) error {
 	fmt.Fprint(c.Out, "Starlark with the builtins of a Pipelinefile; :help explains, Ctrl-D ends it\n")
 	for {

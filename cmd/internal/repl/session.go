@@ -22,8 +22,9 @@ import (
 // dialect is that of Pipelinefiles; it is used to find the end of an input.
 var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
 
-// A Session is a Pipelinefile that grows by one input at a time. Evaluation is hermetic: each input is evaluated again together with all accepted
-// inputs, so that a failed input has no effect and any input can be undone.
+// A Session is a Pipelinefile that grows by one input at a time. Evaluation is
+// hermetic: each input is evaluated again together with all accepted inputs, so
+// that a failed input has no effect and any input can be undone.
 type Session struct {
 	opts   interp.Options
 	file   string // on disk; need not exist
@@ -32,8 +33,9 @@ type Session struct {
 	inputs []string
 }
 
-// New returns a session that starts with the source of a Pipelinefile, which may be empty. The limits of opts apply to the session as a whole.
-// opts.Root is required; Overlay, Builtins and Print are not used.
+// New returns a session that starts with the source of a Pipelinefile, which
+// may be empty. The limits of opts apply to the session as a whole. opts.Root
+// is required; Overlay, Builtins and Print are not used.
 func New(file, base string, opts interp.Options) (*Session, error) {
 	name, err := filepath.Rel(opts.Root, file)
 	if err != nil {
@@ -58,8 +60,10 @@ func (s *Session) Undo() string {
 // Reset removes all inputs.
 func (s *Session) Reset() { s.inputs = nil }
 
-// Eval evaluates an input and keeps it if there is no error. It returns the value as text if the input ends with an expression; "" for None. Output
-// of print goes to printed. If the input is invalid, the error is an *interp.Error.
+// Eval evaluates an input and keeps it if there is no error. It returns the
+// value as text if the input ends with an expression; "" for None. Output of
+// print goes to printed. If the input is invalid, the error is an
+// *interp.Error.
 func (s *Session) Eval(ctx context.Context, input string, printed func(text string)) (string, error) {
 	t := s.text()
 	t.add("_repl_begin()", plan.Pos{})
@@ -106,8 +110,9 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 
 var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// Complete returns the possible completions of the last word of a line, sorted, and the offset in the line at which that word, or its part after the
-// last dot, starts.
+// Complete returns the possible completions of the last word of a line, sorted,
+// and the offset in the line at which that word, or its part after the last
+// dot, starts.
 func (s *Session) Complete(ctx context.Context, line string) (start int, names []string) {
 	last := word.FindString(line)
 	of, part, dotted := cutLast(last)

@@ -19,7 +19,8 @@ const interrupt = 3
 // clearLine moves to the end of the line, deletes the line, and enters it.
 var clearLine = []byte("\x05\x15\r")
 
-// A Terminal reads inputs interactively, with line editing, history and completion. While it is open the terminal is in raw mode, so that Ctrl-C is
+// A Terminal reads inputs interactively, with line editing, history and
+// completion. While it is open the terminal is in raw mode, so that Ctrl-C is
 // an ordinary key: it discards an input, or stops the evaluation.
 type Terminal struct {
 	*term.Terminal
@@ -29,7 +30,8 @@ type Terminal struct {
 	more  bool // the line continues an input
 }
 
-// Open returns a terminal on in and out, whose inputs end with ctx. Close restores the terminal's mode.
+// Open returns a terminal on in and out, whose inputs end with ctx. Close
+// restores the terminal's mode.
 func Open(ctx context.Context, in *os.File, out io.Writer) (*Terminal, error) {
 	state, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
@@ -99,7 +101,8 @@ func (t *Terminal) line() (string, error) {
 	return line, err
 }
 
-// complete completes the word before the cursor up to the common prefix, and lists the candidates if that adds nothing.
+// complete completes the word before the cursor up to the common prefix, and
+// lists the candidates if that adds nothing.
 func (t *Terminal) complete(ctx context.Context, s *Session, line string, pos int) (string, int, bool) {
 	before := line[:pos]
 	if strings.TrimSpace(before) == "" {

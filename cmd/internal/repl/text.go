@@ -35,7 +35,8 @@ func (t *text) addAll(input, file string) {
 
 func inputName(n int) string { return fmt.Sprintf("[%d]", n) }
 
-// show adds an input, and prints the value of the expression that it ends with. The expression keeps its lines and columns.
+// show adds an input, and prints the value of the expression that it ends with.
+// The expression keeps its lines and columns.
 func (t *text) show(input string, number int) {
 	first := len(t.lines)
 	t.addAll(input, inputName(number))

@@ -16,9 +16,11 @@ import (
 // There is the field of [Changed] for the existence of the service.
 const There = "whether it is there"
 
-// Reach finds the parameters of p that affect the service: it evaluates the plan with other values of each, and compares the service. A parameter
-// that matters only at a value that is not tried is not found; one for which no other value evaluates is Unknown. An error of eval counts as such a
-// value, unless ctx is done.
+// Reach finds the parameters of p that affect the service: it evaluates the
+// plan with other values of each, and compares the service. A parameter that
+// matters only at a value that is not tried is not found; one for which no
+// other value evaluates is Unknown. An error of eval counts as such a value,
+// unless ctx is done.
 func (e *Explanation) Reach(ctx context.Context, p *plan.Plan, eval func(ctx context.Context, name, value string) (*plan.Plan, error)) error {
 	for _, param := range p.Params {
 		fields, known := map[string]bool{}, false
@@ -69,8 +71,9 @@ func others(p plan.Param) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == p.Value })
 }
 
-// Changed names the fields of a service that differ between two plans, such as "replicas", "env TITLE", "build args.GO", sorted. If only one plan has
-// the service, it returns There. Positions and build IDs are ignored.
+// Changed names the fields of a service that differ between two plans, such as
+// "replicas", "env TITLE", "build args.GO", sorted. If only one plan has the
+// service, it returns There. Positions and build IDs are ignored.
 func Changed(a, b *plan.Plan, service string) ([]string, error) {
 	x, y := a.Service(service), b.Service(service)
 	if x == nil || y == nil {
@@ -142,7 +145,8 @@ func add(out map[string]string, prefix string, v any) error {
 	return nil
 }
 
-// flatten writes the leaves of a tree. Elements of a list that have names, such as variables and ports, are keyed by name; any other list is a leaf.
+// flatten writes the leaves of a tree. Elements of a list that have names, such
+// as variables and ports, are keyed by name; any other list is a leaf.
 func flatten(out map[string]string, prefix string, tree map[string]any) {
 	for key, v := range tree {
 		name := prefix + key

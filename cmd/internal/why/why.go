@@ -1,5 +1,6 @@
-// Package why explains a service of a plan: where it is declared, why it is in its stage, how its image and its chart are made, which secrets it
-// uses, and which parameters affect it.
+// Package why explains a service of a plan: where it is declared, why it is in
+// its stage, how its image and its chart are made, which secrets it uses, and
+// which parameters affect it.
 package why
 
 import (
@@ -33,7 +34,8 @@ type Stage struct {
 	Placed plan.Placement `json:"placed"`
 }
 
-// An Image is the source of a service's image. One of Build, Mirror and Ref is set, as in [plan.ImageSource].
+// An Image is the source of a service's image. One of Build, Mirror and Ref is
+// set, as in [plan.ImageSource].
 type Image struct {
 	Build  *plan.BuildSpec `json:"build,omitempty"`
 	Mirror string          `json:"mirror,omitempty"`
@@ -53,7 +55,8 @@ type Param struct {
 	Fields []string `json:"fields"` // the fields that another value changes, sorted; see [Changed]
 }
 
-// Of explains a service of a plan, without its parameters: see [Explanation.Reach]. It returns nil if the plan does not have the service.
+// Of explains a service of a plan, without its parameters: see
+// [Explanation.Reach]. It returns nil if the plan does not have the service.
 func Of(p *plan.Plan, service string) *Explanation {
 	s := p.Service(service)
 	if s == nil {

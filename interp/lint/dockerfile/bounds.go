@@ -7,8 +7,10 @@ import (
 	"strings"
 )
 
-// BuildKit does not limit its checks: their time is quadratic in the number of lines, and a variable that doubles its value forty times uses all
-// memory. A Dockerfile beyond these limits, which nobody would write by hand, is therefore not checked.
+// BuildKit does not limit its checks: their time is quadratic in the number of
+// lines, and a variable that doubles its value forty times uses all memory. A
+// Dockerfile beyond these limits, which nobody would write by hand, is
+// therefore not checked.
 const (
 	mostBytes = 1 << 20
 	mostLines = 10_000

@@ -9,8 +9,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Builds returns the findings for the Dockerfiles in the workspace that a plan builds, each once, even if several targets and builds share the line.
-// read returns the content of a file, by its path below the workspace's root.
+// Builds returns the findings for the Dockerfiles in the workspace that a plan
+// builds, each once, even if several targets and builds share the line. read
+// returns the content of a file, by its path below the workspace's root.
 func Builds(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error) {
 	var out []lint.Finding
 	type target struct{ file, name string }

@@ -20,8 +20,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Lint returns the findings of BuildKit's checks for the Dockerfile of a build, with positions in the file name. If the Dockerfile exceeds the
-// limits, that is the only finding.
+// Lint returns the findings of BuildKit's checks for the Dockerfile of a build,
+// with positions in the file name. If the Dockerfile exceeds the limits, that
+// is the only finding.
 func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]lint.Finding, error) {
 	if line, why := excess(string(src)); line > 0 {
 		return []lint.Finding{{Rule: "dockerfile", Message: "cannot check the Dockerfile: " + why, Pos: plan.Pos{File: name, Line: line, Col: 1}}}, nil

@@ -3,12 +3,8 @@ package interp
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"regexp"
-	"slices"
 	"strings"
 
-	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
@@ -146,20 +142,17 @@ func (e *evaluation) fatal(err error) {
 	e.session.Report(d)
 }
 
-// didYouMean is how the interpreter ends a message that has a suggestion.
-var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
-
-// explain makes the hint of a message of the interpreter one of ours, and adds
-// a hint where the message alone does not say what to write instead.
+// explain replaces the hint of a message of the interpreter, and adds a hint if the message
+// alone does not say what to write instead.
 func (e *evaluation) explain(d *plan.Diagnostic) {
-	if m := didYouMean.FindStringSubmatch(d.Message); m != nil {
-		d.Message = strings.TrimSuffix(d.Message, m[0])
-		if d.Hint == "" && d.Suggest == "" {
-			d.Suggest = strings.Trim(m[1], `"`)
-		}
-	}
+	known := explain.Message(d.Message, explain.Names{
+		Attrs:   e.attrs,
+		Params:  e.params,
+		Exports: func(module string) ([]string, bool) { return e.exports(d.Pos.File, module) },
+	})
+	d.Message = known.Msg
 	if d.Hint == "" && d.Suggest == "" {
-		d.Hint, d.Suggest = e.runtimeHint(d)
+		d.Hint, d.Suggest = known.Hint, known.Suggest
 	}
 }
 
@@ -170,7 +163,7 @@ func (e *evaluation) unparsed(text []byte, err error) error {
 		return err
 	}
 	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: e.pos(s.Pos), Message: s.Msg, Stack: e.loads()}
-	explainParse(&d, text, e.session.Source(d.Pos.File).Line)
+	explain.Parse(&d, text, e.session.Source(d.Pos.File).Line)
 	e.session.Report(d)
 	return errReported
 }
@@ -181,71 +174,3 @@ const suggestMost = 100
 
 // reportMost is how many names that are not defined are reported of one file.
 const reportMost = 1000
-
-// unresolved returns what the resolver found, with a suggestion among names for
-// a name that is not defined, or what brings it (see offers).
-func unresolved(r resolve.Error, names []string, offers map[string]string) error {
-	msg := didYouMean.ReplaceAllString(r.Msg, "")
-	name, undefined := strings.CutPrefix(msg, "undefined: ")
-	if strings.Contains(msg, "support while loops") {
-		msg = noWhile
-	}
-	if !undefined {
-		return &explain.Error{Msg: msg, Hint: resolveHint(msg)}
-	}
-	if m := didYouMean.FindStringSubmatch(r.Msg); m != nil {
-		return &explain.Error{Msg: msg, Suggest: m[1]}
-	}
-	if hint, ok := foreignNames[name]; ok {
-		return &explain.Error{Msg: msg, Hint: hint}
-	}
-	if hint, ok := offers[name]; ok {
-		return &explain.Error{Msg: msg, Hint: hint}
-	}
-	return &explain.Error{Msg: msg, Suggest: explain.Nearest(name, names)}
-}
-
-// names returns the names of the builtins and of Starlark.
-func names(env starlark.StringDict) []string {
-	var names []string
-	for _, n := range append(slices.Sorted(maps.Keys(env)), slices.Sorted(maps.Keys(starlark.Universe))...) {
-		if !bounded.IsGuard(n) {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
-// globals returns the names that a file defines at its top, in its order.
-func globals(tree *syntax.File) []string {
-	var names []string
-	seen := map[string]bool{}
-	add := func(id *syntax.Ident) {
-		if !seen[id.Name] && !bounded.IsGuard(id.Name) {
-			names, seen[id.Name] = append(names, id.Name), true
-		}
-	}
-	for _, s := range tree.Stmts {
-		switch s := s.(type) {
-		case *syntax.DefStmt:
-			add(s.Name)
-		case *syntax.LoadStmt:
-			for _, id := range s.To {
-				add(id)
-			}
-		case *syntax.AssignStmt:
-			if id, ok := s.LHS.(*syntax.Ident); ok {
-				add(id)
-			}
-		}
-	}
-	return names
-}
-
-func prefixed(prefix string, names []string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = prefix + n
-	}
-	return out
-}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/stdlib"
@@ -242,7 +243,7 @@ func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err 
 		if i == reportMost {
 			break
 		}
-		e.report(e.pos(r.Pos), unresolved(r, names, offers))
+		e.report(e.pos(r.Pos), explain.Resolve(r.Msg, names, offers))
 	}
 	return true
 }

@@ -1,4 +1,7 @@
-// Package explain has what to write instead of what is wrong in a Pipelinefile.
+// Package explain has what to write instead of what is wrong in a Pipelinefile: of the
+// arguments of a builtin (params.go, values.go), of the syntax and the names of other
+// languages (parsehints.go, otherlanguages.go), and of what the resolver and the
+// interpreter report (messages.go).
 package explain
 
 import (

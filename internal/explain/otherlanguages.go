@@ -1,4 +1,4 @@
-package interp
+package explain
 
 import (
 	"regexp"

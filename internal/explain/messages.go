@@ -1,18 +1,44 @@
-package interp
+package explain
 
 import (
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-
-	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
-
-	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/internal/explain"
-	"github.com/pipelinefile/pipe/plan"
 )
+
+// The resolver and the interpreter of Starlark report errors as strings, and have no
+// others. The messages that are matched here are those of the version of
+// go.starlark.net that TestStarlarkVersion names.
+
+// didYouMean is the end of a message that has a suggestion.
+var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
+
+// Resolve returns the error for a message of the resolver. For an undefined name it
+// suggests the nearest of names; offers has the hints for names that other modules define.
+func Resolve(msg string, names []string, offers map[string]string) *Error {
+	said := didYouMean.FindStringSubmatch(msg)
+	if said != nil {
+		msg = strings.TrimSuffix(msg, said[0])
+	}
+	name, undefined := strings.CutPrefix(msg, "undefined: ")
+	if strings.Contains(msg, "support while loops") {
+		msg = noWhile
+	}
+	if !undefined {
+		return &Error{Msg: msg, Hint: resolveHint(msg)}
+	}
+	if said != nil {
+		return &Error{Msg: msg, Suggest: said[1]}
+	}
+	if hint, ok := foreignNames[name]; ok {
+		return &Error{Msg: msg, Hint: hint}
+	}
+	if hint, ok := offers[name]; ok {
+		return &Error{Msg: msg, Hint: hint}
+	}
+	return &Error{Msg: msg, Suggest: Nearest(name, names)}
+}
 
 // resolveHint returns what to write instead of what the resolver refuses.
 func resolveHint(msg string) string {
@@ -49,43 +75,42 @@ var (
 	noExport  = regexp.MustCompile(`^load: name (\w+) not found in module (.+)$`)
 )
 
-// runtimeHint returns what to do about a message of the interpreter, or what was
-// probably meant.
-func (e *evaluation) runtimeHint(d *plan.Diagnostic) (hint, suggest string) {
-	msg := d.Message
+// Names are what hints about the errors of a program list.
+type Names struct {
+	Attrs  func(typ string) []string      // the attributes of values of a type, or of a library
+	Params func(function string) []string // the parameters of a function of the program
+	// Exports returns the names that a module exports, where module is the argument of
+	// the load that failed. It reports whether there is such a module.
+	Exports func(module string) (names []string, ok bool)
+}
+
+// Message returns the error for a message of the interpreter, with a hint or a suggestion
+// if the message alone does not say what to write instead.
+func Message(msg string, of Names) *Error {
+	e := &Error{Msg: msg}
+	if m := didYouMean.FindStringSubmatch(msg); m != nil {
+		e.Msg, e.Suggest = strings.TrimSuffix(msg, m[0]), strings.Trim(m[1], `"`)
+		return e
+	}
+	e.Hint, e.Suggest = runtimeHint(msg, of)
+	return e
+}
+
+func runtimeHint(msg string, of Names) (hint, suggest string) {
 	if m := noAttr.FindStringSubmatch(msg); m != nil {
-		switch m[2] {
-		case "NoneType":
-			return "the value is None: does a function end without return?", ""
-		case "function", "builtin_function_or_method":
-			if slices.Contains(e.attrs("string"), m[3]) {
-				return "it belongs to a value: write text." + m[3] + "(…)", ""
-			}
-			return "call it first: name(…)", ""
-		case "module":
-			return foreignMembers[m[3]], ""
-		}
-		if hint, ok := foreignMethods[m[3]]; ok && slices.Contains(plainTypes, m[2]) {
-			return hint, ""
-		}
-		names := e.attrs(m[1] + m[2])
-		other := ""
-		if m[2] == "dict" {
-			other = fmt.Sprintf("an entry is dict[%q]", m[3])
-		} else if len(names) > 0 && len(names) < 10 {
-			other = "it has " + strings.Join(prefixed(".", names), ", ")
-		}
-		return other, explain.Nearest(m[3], names)
+		return attrHint(m[1]+m[2], m[3], m[1] != "", of)
 	}
 	if m := noKeyword.FindStringSubmatch(msg); m != nil {
-		for _, name := range e.session.Sources() {
-			if params := e.session.Source(name).Params(m[1]); len(params) > 0 {
-				return "it takes " + strings.Join(params, ", "), explain.Nearest(m[2], params)
-			}
+		if params := of.Params(m[1]); len(params) > 0 {
+			return "it takes " + strings.Join(params, ", "), Nearest(m[2], params)
 		}
 	}
 	if m := noExport.FindStringSubmatch(msg); m != nil {
-		return e.exported(d.Pos.File, m[1], m[2])
+		names, ok := of.Exports(m[2])
+		if !ok {
+			return "", ""
+		}
+		return "it has " + strings.Join(names, ", "), Nearest(m[1], names)
 	}
 	for _, s := range runtimeHints {
 		if s.when.MatchString(msg) {
@@ -93,6 +118,35 @@ func (e *evaluation) runtimeHint(d *plan.Diagnostic) (hint, suggest string) {
 		}
 	}
 	return "", ""
+}
+
+// attrHint is the hint about an attribute that values of a type, or of a constructor of
+// structs, do not have.
+func attrHint(typ, name string, isStruct bool, of Names) (hint, suggest string) {
+	if !isStruct {
+		switch typ {
+		case "NoneType":
+			return "the value is None: does a function end without return?", ""
+		case "function", "builtin_function_or_method":
+			if slices.Contains(of.Attrs("string"), name) {
+				return "it belongs to a value: write text." + name + "(…)", ""
+			}
+			return "call it first: name(…)", ""
+		case "module":
+			return foreignMembers[name], ""
+		}
+		if hint, ok := foreignMethods[name]; ok && slices.Contains(plainTypes, typ) {
+			return hint, ""
+		}
+	}
+	names := of.Attrs(typ)
+	other := ""
+	if typ == "dict" && !isStruct {
+		other = fmt.Sprintf("an entry is dict[%q]", name)
+	} else if len(names) > 0 && len(names) < 10 {
+		other = "it has ." + strings.Join(names, ", .")
+	}
+	return other, Nearest(name, names)
 }
 
 // runtimeHints are what to do about messages of the interpreter; the first that
@@ -136,41 +190,4 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`^too many arguments for format`), `each value takes one %s: write "%s %s" % (a, b)`},
 	{regexp.MustCompile(`^format: (tuple index out of range|keyword \w+ not found)`), `each {} takes a value, each {name} one given by its name: write "{} {name}".format(a, name = b)`},
 	{regexp.MustCompile(`^%[dioxX] format requires integer`), "write %s, or int(text)"},
-}
-
-// attrs returns the attributes of values of a type, or of a library.
-func (e *evaluation) attrs(typ string) []string {
-	for _, t := range builtins.Types() {
-		if t.Name == typ {
-			var names []string
-			for _, a := range t.Attrs {
-				names = append(names, a.Name)
-			}
-			return names
-		}
-	}
-	if m, ok := e.env[typ].(*starlarkstruct.Module); ok {
-		return m.Members.Keys()
-	}
-	for _, v := range []starlark.HasAttrs{starlark.String(""), starlark.Bytes(""), new(starlark.List), new(starlark.Dict), new(starlark.Set)} {
-		if v.Type() == typ {
-			return v.AttrNames()
-		}
-	}
-	return nil
-}
-
-// exported returns the hint for a name that the module, as file calls it, does not
-// have, and what was probably meant.
-func (e *evaluation) exported(file, name, module string) (hint, suggest string) {
-	from := e.modules[file]
-	if from == nil {
-		return "", ""
-	}
-	src, err := e.find(from.src, module)
-	if err != nil || e.modules[src.String()] == nil {
-		return "", ""
-	}
-	names := slices.DeleteFunc(e.modules[src.String()].globals.Keys(), func(n string) bool { return strings.HasPrefix(n, "_") })
-	return "it has " + strings.Join(names, ", "), explain.Nearest(name, names)
 }

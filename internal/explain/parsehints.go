@@ -1,4 +1,4 @@
-package interp
+package explain
 
 import (
 	"bytes"
@@ -12,9 +12,10 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// The parser says which token it saw and which it wanted. That helps nobody who
-// wrote what another language has. So the line is looked at again, and where it
-// shows a habit, the message says what to write instead.
+// The parser reports the token that it got and the one that it expected. That does not
+// help an author who used the syntax of another language. So the line is examined again,
+// and if it matches a habit, the message says what to write instead. The habits are in
+// otherlanguages.go.
 
 // lexeme finds the tokens of a line, of Starlark and of its neighbours.
 var lexeme = regexp.MustCompile(`"""(?:.*?""")?|[\pL_][\pL\pN_]*|\d[\w.]*|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|#.*|\*\*=?|->|=>|:=|::|\.\.\.|\?\?|\?\.|===|!==|<>|\+\+|--|&&|\|\||[=!<>]=|//=?|/\*|<<|>>|[-+*/%&|^]=|\S`)
@@ -124,9 +125,9 @@ var gotWant = regexp.MustCompile(`^got (.+), want (.+)$`)
 // before matches messages of the parser whose position is before the token.
 var before = regexp.MustCompile(`want primary expression|^unexpected|^stray|in string|unindent|nesting|escape|code point`)
 
-// explainParse replaces what the parser says in d by what the author should write.
-// lines returns the text of a line of text.
-func explainParse(d *plan.Diagnostic, text []byte, lines func(int) string) {
+// Parse replaces the message of the parser in d with what the author should write.
+// lines returns a line of text by its number.
+func Parse(d *plan.Diagnostic, text []byte, lines func(int) string) {
 	// The end of a line is reported at the start of the next one.
 	moved := (strings.HasPrefix(d.Message, "got newline") || d.Message == "not an identifier") && d.Pos.Col <= 1 && d.Pos.Line > 1
 	if moved {

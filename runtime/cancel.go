@@ -25,6 +25,6 @@ func (e *SupersededError) Error() string {
 // Cancel asks the run that holds an environment to end, from any machine, and
 // returns the holder. It returns immediately: the run first finishes its writes.
 // If no run holds the environment, the error is ErrNotFound.
-func (r *Runtime) Cancel(ctx context.Context, key EnvironmentKey, by string) (holder string, err error) {
-	return r.Locker.Cancel(ctx, key, by)
+func (e Environments) Cancel(ctx context.Context, key EnvironmentKey, by string) (holder string, err error) {
+	return e.Locker.Cancel(ctx, key, by)
 }

@@ -28,12 +28,12 @@ type CloneRequest struct {
 // The error is ErrNotFound if the source does not exist, ErrConflict if an
 // environment with the new name exists, and an *OwnedError if its namespace belongs
 // to another environment (E6).
-func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, error) {
+func (e Environments) Clone(ctx context.Context, req CloneRequest) (*Environment, error) {
 	key := EnvironmentKey{req.Source.Pipeline, req.Name}
 	if err := checkName(key); err != nil {
 		return nil, err
 	}
-	src, err := r.Store.Environment(ctx, req.Source)
+	src, err := e.Store.Environment(ctx, req.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +68,10 @@ func (r *Runtime) Clone(ctx context.Context, req CloneRequest) (*Environment, er
 		p.Environment = env.Ref()
 		env.Plan = &p
 	}
-	if err := r.Store.Claim(ctx, key); err != nil {
+	if err := e.Store.Claim(ctx, key); err != nil {
 		return nil, err
 	}
-	if err := r.Store.Save(ctx, env); err != nil {
+	if err := e.Store.Save(ctx, env); err != nil {
 		if errors.Is(err, ErrConflict) {
 			err = fmt.Errorf("environment %s of pipeline %s already exists: %w", key.Name, key.Pipeline, err)
 		}

@@ -163,12 +163,9 @@ func ExampleRuntime_Rollback() {
 		fmt.Println(err)
 		return
 	}
-	req, err := rt.Rollback(context.Background(), runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, first.ID)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	record, err := rt.Run(context.Background(), req)
+	record, err := rt.Run(context.Background(), runtime.Request{
+		Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, RollbackTo: first.ID,
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -148,7 +148,10 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 // nothing.
 func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) {
 	req.Action = Deploy
-	req.complete()
+	req, err := r.complete(ctx, req)
+	if err != nil {
+		return "", err
+	}
 	x, err := r.open(ctx, req)
 	if err != nil {
 		return "", err

@@ -240,7 +240,7 @@ func TestRollback(t *testing.T) {
 		t.Fatal("nothing has changed")
 	}
 	builds := w.Count("Builder.Build")
-	req, err := rt.Rollback(ctx, staging, first.ID[len(first.ID)-8:])
+	req, err := rt.Rollback(ctx, runtime.Request{Environment: staging, RollbackTo: first.ID[len(first.ID)-8:]})
 	must(t, err)
 	record, err := run(t, w, req)
 	must(t, err)
@@ -258,6 +258,12 @@ func TestRollback(t *testing.T) {
 	}
 	if w.Count("Builder.Build") != builds {
 		t.Errorf("something was built")
+	}
+	// A run completes such a request by itself.
+	again, err := run(t, w, runtime.Request{Environment: staging, RollbackTo: first.ID})
+	must(t, err)
+	if again.RollbackTo != first.ID || again.PlanDigest != first.PlanDigest || states(again)["one"] != runtime.Unchanged {
+		t.Errorf("recorded %+v of a request with RollbackTo alone", again)
 	}
 	// From now on this is the last plan.
 	if env, err := w.Store.Environment(ctx, staging); err != nil || env.Plan.Services[0].Workload.Replicas != 1 {
@@ -284,13 +290,13 @@ func TestRollback(t *testing.T) {
 		stopRun.ID: "run " + stopRun.ID + " was a stop, not a deploy",
 		"20":       `"20" matches `,
 	} {
-		if _, err := rt.Rollback(ctx, staging, id); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := rt.Rollback(ctx, runtime.Request{Environment: staging, RollbackTo: id}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Rollback(%s) = %v, want %q", id, err, want)
 		}
 	}
 	runs, err := w.Store.Runs(ctx, staging)
 	must(t, err)
-	if _, err := rt.Rollback(ctx, staging, runs[0].ID); err == nil || !strings.Contains(err.Error(), "failed (") {
+	if _, err := rt.Rollback(ctx, runtime.Request{Environment: staging, RollbackTo: runs[0].ID}); err == nil || !strings.Contains(err.Error(), "failed (") {
 		t.Errorf("Rollback to a run that failed = %v", err)
 	}
 }
@@ -316,7 +322,7 @@ func TestRollbackUnreachable(t *testing.T) {
 	must(t, err)
 	_, err = run(t, w, runtime.Request{Plan: two})
 	must(t, err)
-	req, err := rt.Rollback(ctx, staging, first.ID)
+	req, err := rt.Rollback(ctx, runtime.Request{Environment: staging, RollbackTo: first.ID})
 	must(t, err)
 	replicas := func() int {
 		t.Helper()

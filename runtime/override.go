@@ -12,26 +12,26 @@ import (
 
 // Skip leaves services out of the environment's runs (E4), regardless of the
 // Pipelinefile, until Unskip.
-func (r *Runtime) Skip(ctx context.Context, key EnvironmentKey, services ...string) error {
-	return r.override(ctx, key, services, false, func(o *Override) { o.Skip = new(true) })
+func (e Environments) Skip(ctx context.Context, key EnvironmentKey, services ...string) error {
+	return e.override(ctx, key, services, false, func(o *Override) { o.Skip = new(true) })
 }
 
 // Unskip includes services in the environment's runs again (E4), even if the
 // Pipelinefile skips them.
-func (r *Runtime) Unskip(ctx context.Context, key EnvironmentKey, services ...string) error {
-	return r.override(ctx, key, services, true, func(o *Override) { o.Skip = new(false) })
+func (e Environments) Unskip(ctx context.Context, key EnvironmentKey, services ...string) error {
+	return e.override(ctx, key, services, true, func(o *Override) { o.Skip = new(false) })
 }
 
 // Move moves services to another stage in the environment (S6); an empty
 // stage removes the override.
-func (r *Runtime) Move(ctx context.Context, key EnvironmentKey, stage string, services ...string) error {
-	return r.override(ctx, key, services, stage == "", func(o *Override) { o.Stage = stage })
+func (e Environments) Move(ctx context.Context, key EnvironmentKey, stage string, services ...string) error {
+	return e.override(ctx, key, services, stage == "", func(o *Override) { o.Stage = stage })
 }
 
 // override changes the overrides of services, which must be in the plan. If back is
 // set, it removes an override, even of a service that is no longer in the plan.
-func (r *Runtime) override(ctx context.Context, key EnvironmentKey, services []string, back bool, change func(*Override)) error {
-	return r.edit(ctx, key, func(env *Environment) error {
+func (e Environments) override(ctx context.Context, key EnvironmentKey, services []string, back bool, change func(*Override)) error {
+	return e.edit(ctx, key, func(env *Environment) error {
 		p := env.Plan
 		if p == nil {
 			return fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", key.Name, key.Pipeline)
@@ -76,16 +76,16 @@ func noStage(p *plan.Plan, name string) error {
 
 // edit changes an existing environment. After a concurrent change it retries on the new
 // version, so that no change is lost.
-func (r *Runtime) edit(ctx context.Context, key EnvironmentKey, change func(*Environment) error) error {
+func (e Environments) edit(ctx context.Context, key EnvironmentKey, change func(*Environment) error) error {
 	for {
-		env, err := r.Store.Environment(ctx, key)
+		env, err := e.Store.Environment(ctx, key)
 		if err != nil {
 			return err
 		}
 		if err := change(env); err != nil {
 			return err
 		}
-		if err := r.Store.Save(ctx, env); !errors.Is(err, ErrConflict) {
+		if err := e.Store.Save(ctx, env); !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}

@@ -18,7 +18,9 @@ import (
 // If it is already known that the run would fail, the error is a *RunError,
 // and the steps are complete.
 func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err error) {
-	req.complete()
+	if req, err = r.complete(ctx, req); err != nil {
+		return nil, err
+	}
 	hide := r.hider(req.Plan)
 	defer func() { err = redactError(err, hide) }()
 	x, err := r.open(ctx, req)

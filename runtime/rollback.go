@@ -6,21 +6,23 @@ import (
 	"strings"
 )
 
-// Rollback returns the request that rolls an environment back to what a run
-// has deployed: the plan of that run, with its images, by digest. The run is given by
-// its ID or by a unique prefix or suffix of it. Services that the run skipped
-// are left out; if the run was limited to some services, so are all others. The
-// current overrides apply.
-func (r *Runtime) Rollback(ctx context.Context, key EnvironmentKey, run string) (Request, error) {
-	runs, err := r.Store.Runs(ctx, key)
+// Rollback completes a request that rolls an environment back to what a run has
+// deployed. RollbackTo is the ID of that run, or a unique prefix or suffix of it. The
+// result has the plan of that run, with its images, by digest, and deploys the services
+// that the run deployed unless req names some; its other fields are those of req.
+// Services that the run skipped are left out. The current overrides apply.
+//
+// [Runtime.Run] completes a request with RollbackTo and without Plan in the same way.
+func (e Environments) Rollback(ctx context.Context, req Request) (Request, error) {
+	runs, err := e.Store.Runs(ctx, req.Environment)
 	if err != nil {
 		return Request{}, err
 	}
-	id, err := findRun(key, runs, run)
+	id, err := findRun(req.Environment, runs, req.RollbackTo)
 	if err != nil {
 		return Request{}, err
 	}
-	record, err := r.Store.Run(ctx, key, id)
+	record, err := e.Store.Run(ctx, req.Environment, id)
 	if err != nil {
 		return Request{}, err
 	}
@@ -34,22 +36,23 @@ func (r *Runtime) Rollback(ctx context.Context, key EnvironmentKey, run string) 
 	case record.Plan == nil:
 		return Request{}, fmt.Errorf("run %s was recorded without its plan, by an older version of pipe; cannot roll back to it", id)
 	}
-	req := Request{
-		Action: Deploy, Environment: key, Plan: record.Plan, Commit: record.Commit, RollbackTo: id,
-		Images: make(map[string]string),
-	}
+	req.Action, req.Plan, req.Commit, req.RollbackTo = Deploy, record.Plan, record.Commit, id
+	req.Images = make(map[string]string)
+	var deployed []string
 	for _, s := range record.Services {
 		if s.State == Done || s.State == Unchanged {
-			req.Services = append(req.Services, s.Service)
+			deployed = append(deployed, s.Service)
 		}
 		if s.Image != "" {
 			req.Images[s.Service] = s.Image
 		}
 	}
-	if len(record.Services) == len(record.Plan.Services) {
-		req.Services = nil
-	} else if len(req.Services) == 0 {
+	switch {
+	case len(record.Services) == len(record.Plan.Services): // a run of the whole environment
+	case len(deployed) == 0:
 		return Request{}, fmt.Errorf("run %s deployed nothing; cannot roll back to it", id)
+	case req.Services == nil:
+		req.Services = deployed
 	}
 	return req, nil
 }

@@ -63,7 +63,9 @@ func (r *Runtime) Run(ctx context.Context, req Request) (*RunRecord, error) {
 }
 
 func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err error) {
-	req.complete()
+	if req, err = r.complete(ctx, req); err != nil {
+		return nil, err
+	}
 	hide := r.hider(req.Plan)
 	defer func() { err = redactError(err, hide) }()
 	if req.Timeout > 0 {
@@ -109,8 +111,14 @@ func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err 
 	return record, err
 }
 
-// complete sets unset fields to their defaults.
-func (req *Request) complete() {
+// complete returns the request with unset fields set to their defaults.
+func (r *Runtime) complete(ctx context.Context, req Request) (Request, error) {
+	if req.RollbackTo != "" && req.Plan == nil {
+		var err error
+		if req, err = r.Rollback(ctx, req); err != nil {
+			return Request{}, err
+		}
+	}
 	if req.OnFailure == "" {
 		req.OnFailure = Rollback
 	}
@@ -118,6 +126,7 @@ func (req *Request) complete() {
 		req.Environment.Pipeline = cmp.Or(req.Environment.Pipeline, p.Pipeline.Name)
 		req.Environment.Name = cmp.Or(req.Environment.Name, p.Environment.Name)
 	}
+	return req, nil
 }
 
 // open checks a complete request and reads its environment.

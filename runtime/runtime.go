@@ -11,11 +11,10 @@ import (
 
 // A Runtime carries out actions on environments. All fields except Hide are required.
 type Runtime struct {
+	Environments
 	Builder  Builder
 	Registry Registry
 	Deployer Deployer
-	Store    Store
-	Locker   Locker
 	// Hide returns a function that redacts the values of secrets in a string (D4). It
 	// is applied to the events, records and errors of a run of p, and should not change
 	// the names in p. Nil: nothing is redacted.
@@ -63,7 +62,7 @@ type Request struct {
 	Prune       bool              // deploy: also delete releases whose service is no longer in the plan (D5)
 	KeepVolumes bool              // delete of an environment: keep its volumes and the credentials of its databases (D6)
 	Images      map[string]string // by service: deploy this image, by digest, instead of building or copying one
-	RollbackTo  string            // ID of the run that is rolled back to; stored in the record
+	RollbackTo  string            // deploy: the run to roll back to, see [Environments.Rollback]; stored in the record
 	OnFailure   OnFailure         // default Rollback
 	KeepGoing   bool              // after a failure, continue within the stage (A3)
 	Force       bool              // also deploy unchanged services (A7)

@@ -72,7 +72,7 @@ func newBench(t *testing.T, pipelinefile string, args ...string) *bench {
 		},
 		look: func(_ context.Context, opts local.Options) (*local.Look, error) {
 			b.opened = opts
-			return &local.Look{Store: b.world.Store, Locker: b.world.Locker}, nil
+			return &local.Look{Environments: b.world.Runtime().Environments}, nil
 		},
 	}
 	return b

@@ -23,7 +23,7 @@ nobody holds the environment is an error.`,
   pipe cancel staging -o json | jq -r .holder`,
 	}
 	a.onEnvironment(cmd, func(op operation) error {
-		holder, err := op.look.Runtime().Cancel(op.cmd.Context(), op.env.Key, a.user)
+		holder, err := op.look.Cancel(op.cmd.Context(), op.env.Key, a.user)
 		switch {
 		case errors.Is(err, runtime.ErrNotFound):
 			return fmt.Errorf("no run holds environment %s of pipeline %s: there is nothing to cancel", op.env.Key.Name, op.env.Key.Pipeline)

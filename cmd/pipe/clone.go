@@ -111,7 +111,7 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 	if req.Plan, err = a.planOfClone(cmd, src, req, flags); err != nil {
 		return err
 	}
-	env, err := look.Runtime().Clone(ctx, req)
+	env, err := look.Clone(ctx, req)
 	if err != nil {
 		return look.Explain(err)
 	}

@@ -43,8 +43,8 @@ deleting the environment deletes it.`,
   pipe skip shop/staging mail search`,
 		Args: someServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.override(cmd, args[0], flags, func(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKey) (string, error) {
-				return "skipped in " + key.Name + " from its next run on: " + strings.Join(args[1:], ", "), rt.Skip(ctx, key, args[1:]...)
+			return a.override(cmd, args[0], flags, func(ctx context.Context, envs runtime.Environments, key runtime.EnvironmentKey) (string, error) {
+				return "skipped in " + key.Name + " from its next run on: " + strings.Join(args[1:], ", "), envs.Skip(ctx, key, args[1:]...)
 			})
 		},
 	}
@@ -63,8 +63,8 @@ Pipelinefile skips. Environments that were cloned from it stay as they are.`,
   pipe unskip preview-42 search && pipe deploy preview-42`,
 		Args: someServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.override(cmd, args[0], flags, func(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKey) (string, error) {
-				return "no longer skipped in " + key.Name + ": " + strings.Join(args[1:], ", "), rt.Unskip(ctx, key, args[1:]...)
+			return a.override(cmd, args[0], flags, func(ctx context.Context, envs runtime.Environments, key runtime.EnvironmentKey) (string, error) {
+				return "no longer skipped in " + key.Name + ": " + strings.Join(args[1:], ", "), envs.Unskip(ctx, key, args[1:]...)
 			})
 		},
 	}
@@ -88,12 +88,12 @@ says, until "pipe move --back". The runs after it take them there.`,
 			if back == (stage != "") {
 				return usagef(cmd, "say where to: either --stage STAGE, or --back to where the Pipelinefile has them")
 			}
-			return a.override(cmd, args[0], flags, func(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKey) (string, error) {
+			return a.override(cmd, args[0], flags, func(ctx context.Context, envs runtime.Environments, key runtime.EnvironmentKey) (string, error) {
 				done := fmt.Sprintf("in stage %s of %s from its next run on: %s", stage, key.Name, strings.Join(args[1:], ", "))
 				if back {
 					done = fmt.Sprintf("in %s again where the Pipelinefile has them: %s", key.Name, strings.Join(args[1:], ", "))
 				}
-				return done, rt.Move(ctx, key, stage, args[1:]...)
+				return done, envs.Move(ctx, key, stage, args[1:]...)
 			})
 		},
 	}
@@ -111,14 +111,14 @@ func someServices(cmd *cobra.Command, args []string) error {
 }
 
 // override changes the overrides of an environment, and shows what came of it.
-func (a *app) override(cmd *cobra.Command, name string, flags overrideFlags, change func(context.Context, *runtime.Runtime, runtime.EnvironmentKey) (string, error)) error {
+func (a *app) override(cmd *cobra.Command, name string, flags overrideFlags, change func(context.Context, runtime.Environments, runtime.EnvironmentKey) (string, error)) error {
 	ctx := cmd.Context()
 	op, err := a.openEnvironment(ctx, cmd, name, targetFlags{flags.env, flags.part})
 	if err != nil {
 		return err
 	}
 	look, env := op.look, op.env
-	done, err := change(ctx, look.Runtime(), env.Key)
+	done, err := change(ctx, look.Environments, env.Key)
 	if err != nil {
 		return look.Explain(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
@@ -29,16 +30,13 @@ moves are those of today. Data is not brought back.`,
 				return err
 			}
 			return a.withParts(cmd, flags.part, env.Plan, func(rt *local.Runtime) error {
-				req, err := rt.Rollback(cmd.Context(), env.Key, args[1])
+				req := a.request(runtime.Deploy, env.Key, flags.run)
+				req.RollbackTo = args[1]
+				req, err := rt.Rollback(cmd.Context(), req)
 				if err != nil {
 					return err
 				}
-				asked := a.request(req.Action, env.Key, flags.run)
-				asked.Plan, asked.Images, asked.Commit, asked.RollbackTo = req.Plan, req.Images, req.Commit, req.RollbackTo
-				if asked.Services == nil {
-					asked.Services = req.Services
-				}
-				return a.carryOut(cmd.Context(), rt, asked, req.Plan, flags.show)
+				return a.carryOut(cmd.Context(), rt, req, req.Plan, flags.show)
 			})
 		},
 	}

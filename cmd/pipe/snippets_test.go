@@ -315,7 +315,7 @@ func (r *reader) pipe(t *testing.T, args []string, typed string) string {
 			if !opts.Local && opts.Context == "" {
 				return nil, &local.UnavailableError{Part: "cluster", Err: errors.New("this test has none"), Next: "use --local"}
 			}
-			return &local.Look{Store: r.world.Store, Locker: r.world.Locker}, nil
+			return &local.Look{Environments: r.world.Runtime().Environments}, nil
 		},
 	}
 	a.main()

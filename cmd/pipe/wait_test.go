@@ -177,7 +177,7 @@ func TestWaitFresh(t *testing.T) {
 			first := w.last
 			w.write("web", "B")
 			w.run(runtime.Deploy)
-			req, err := w.rt.Rollback(w.Context(), waited, first)
+			req, err := w.rt.Rollback(w.Context(), runtime.Request{Environment: waited, RollbackTo: first})
 			w.must(err)
 			w.ran(w.rt.Run(w.Context(), req))
 		}, waits},

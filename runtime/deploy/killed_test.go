@@ -179,7 +179,7 @@ func runtimeOn(t testing.TB, config *rest.Config) *runtime.Runtime {
 	dir := t.TempDir()
 	migrating(t, dir) // see killPlan
 	return &runtime.Runtime{
-		Builder: w.Builder, Registry: w.Registry, Store: s, Locker: s,
+		Builder: w.Builder, Registry: w.Registry, Environments: runtime.Environments{Store: s, Locker: s},
 		Deployer: newDeployer(t, deploy.Options{Config: config, Dir: dir}),
 	}
 }

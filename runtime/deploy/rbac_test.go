@@ -92,7 +92,7 @@ func lead(t *testing.T, config *rest.Config, key runtime.EnvironmentKey) error {
 	if err := rt.Skip(ctx, key, "web"); err != nil {
 		return err
 	}
-	back, err := rt.Rollback(ctx, key, first.ID)
+	back, err := rt.Rollback(ctx, runtime.Request{Environment: key, RollbackTo: first.ID})
 	if err != nil {
 		return err
 	}

@@ -15,16 +15,9 @@ import (
 // A Look provides access to the status and the state of environments: the store and the
 // cluster, without builder and registry.
 type Look struct {
-	Store     runtime.Store
-	Locker    runtime.Locker
+	runtime.Environments
 	Inspector *inspect.Inspector // of the cluster; nil: nothing shows it
 	Config    *rest.Config       // of the cluster, for what reaches into its pods
-}
-
-// Runtime returns a runtime for operations that only read and write the state, such as
-// Skip, Clone or Cancel.
-func (l *Look) Runtime() *runtime.Runtime {
-	return &runtime.Runtime{Store: l.Store, Locker: l.Locker}
 }
 
 // OpenLook opens the cluster that opts name. Unless that is the local one, it does
@@ -42,7 +35,7 @@ func OpenLook(ctx context.Context, opts Options) (*Look, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Look{Store: s, Locker: s, Inspector: shown, Config: config}, nil
+	return &Look{Environments: runtime.Environments{Store: s, Locker: s}, Inspector: shown, Config: config}, nil
 }
 
 // Explain converts an error that means that the cluster did not respond to an

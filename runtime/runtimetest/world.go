@@ -81,11 +81,10 @@ func NewWorld() *World {
 // Runtime returns the parts of the world as one process uses them.
 func (w *World) Runtime() *runtime.Runtime {
 	return &runtime.Runtime{
-		Builder:  w.Builder,
-		Registry: w.Registry,
-		Deployer: w.Deployer,
-		Store:    w.Store,
-		Locker:   w.Locker,
+		Builder:      w.Builder,
+		Registry:     w.Registry,
+		Deployer:     w.Deployer,
+		Environments: runtime.Environments{Store: w.Store, Locker: w.Locker},
 	}
 }
 

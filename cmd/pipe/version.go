@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -84,18 +85,10 @@ func versionOf(build *debug.BuildInfo, ok bool) versionInfo {
 
 func (a *app) writeVersion(info versionInfo) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "pipe %s\ncommit %s\n%s %s\n", or(info.Version), or(info.Commit), info.Go, info.Platform)
+	fmt.Fprintf(&b, "pipe %s\ncommit %s\n%s %s\n", cmp.Or(info.Version, "unknown"), cmp.Or(info.Commit, "unknown"), info.Go, info.Platform)
 	for _, lib := range info.Libraries {
 		fmt.Fprintf(&b, "%s %s\n", lib.Name, lib.Version)
 	}
 	_, err := a.stdout.Write([]byte(b.String()))
 	return err
-}
-
-// or is text, or a word for that there is none.
-func or(text string) string {
-	if text == "" {
-		return "unknown"
-	}
-	return text
 }

@@ -20,6 +20,7 @@
 package background
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -180,17 +181,10 @@ func (p Process) ensure(ctx context.Context) (*Attached, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w; its log is %s", orElse(said, "attaching"), context.Cause(ctx), f.log())
+			return nil, fmt.Errorf("%s: %w; its log is %s", cmp.Or(said, "attaching"), context.Cause(ctx), f.log())
 		case <-time.After(wait):
 		}
 	}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // replace stops a, which has another version, if it is not in use.

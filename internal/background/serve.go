@@ -1,6 +1,7 @@
 package background
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func live(ctx context.Context, o Options, f files, me record, life *lock, run fu
 		}
 	})
 	wait.Go(func() {
-		start := orDefault(o.Start, 2*time.Minute)
+		start := cmp.Or(o.Start, 2*time.Minute)
 		select {
 		case <-time.After(start):
 			cancel(fmt.Errorf("%w: %v", errNotReady, start))
@@ -96,7 +97,7 @@ func live(ctx context.Context, o Options, f files, me record, life *lock, run fu
 		}
 	})
 	wait.Go(func() {
-		s.idle(ctx, orDefault(o.Idle, 30*time.Minute), activity)
+		s.idle(ctx, cmp.Or(o.Idle, 30*time.Minute), activity)
 		cancel(errIdle) // without effect if ctx is done for another reason
 	})
 	wait.Go(func() {
@@ -132,13 +133,6 @@ func live(ctx context.Context, o Options, f files, me record, life *lock, run fu
 		err = nil // it only reports that it was asked to end
 	}
 	return err
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }
 
 // A server is what the process has to do with its files while run works.

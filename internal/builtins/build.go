@@ -1,8 +1,10 @@
 package builtins
 
 import (
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -142,7 +144,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		if a.Target != "" && (len(a.Target) > refMost || !target.MatchString(a.Target)) {
 			c.wrong("target", explain.Errorf("%q is no name of a stage", explain.Clip(a.Target)))
 		}
-		for _, k := range sortedKeys(a.Args) {
+		for _, k := range slices.Sorted(maps.Keys(a.Args)) {
 			if !buildArg.MatchString(k) {
 				c.wrong("args", explain.Errorf("%q is no name of an ARG", explain.Clip(k)))
 			}

@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -222,7 +223,7 @@ func cronPart(part string, low, high int, names []string) bool {
 
 // checkLabels checks what Kubernetes accepts as labels.
 func checkLabels(labels map[string]string) *explain.Error {
-	for _, k := range sortedKeys(labels) {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		prefix, name, prefixed := strings.Cut(k, "/")
 		if !prefixed {
 			name = k
@@ -236,13 +237,4 @@ func checkLabels(labels map[string]string) *explain.Error {
 		}
 	}
 	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -2,6 +2,8 @@ package builtins
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -65,7 +67,7 @@ func (c *Call) overridden(a *common) {
 		}
 	}
 	if labels, ok := a.Values["labels"].(map[string]any); ok {
-		for _, name := range sortedKeys(labels) {
+		for _, name := range slices.Sorted(maps.Keys(labels)) {
 			if given, has := a.Labels[name]; has && labels[name] != given {
 				c.contradiction([]string{"labels", name}, "labels")
 			}

@@ -3,6 +3,7 @@ package builtins
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"go.starlark.net/starlark"
@@ -60,7 +61,7 @@ func (s *Session) Source(name string) *Source { return s.sources[name] }
 
 // Sources returns the names of the files, in the order of loading.
 func (s *Session) Sources() []string {
-	names := sortedKeys(s.sources)
+	names := slices.Sorted(maps.Keys(s.sources))
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.sources[a].order, s.sources[b].order) })
 	return names
 }

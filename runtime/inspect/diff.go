@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pmezard/go-difflib/difflib"
+
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -109,8 +111,8 @@ func objectDiffs(changes []Change, redact func(string) string) []ObjectDiff {
 // around is how many lines that stay are shown around those that change.
 const around = 3
 
-// lines returns the difference of two texts, line by line, with some lines
-// around each place, by the longest common subsequence of their lines.
+// lines returns the difference of two strings, line by line, with some lines around
+// each place.
 func lines(before, after string) string {
 	a, b := split(before), split(after)
 	// What is the same at both ends need not be compared: objects are hundreds of
@@ -123,15 +125,29 @@ func lines(before, after string) string {
 	for tail < len(a)-head && tail < len(b)-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
 		tail++
 	}
-	var all []string
-	for _, l := range a[:head] {
-		all = append(all, " "+l)
+	head, tail = max(0, head-around), max(0, tail-around)
+	a, b = a[head:len(a)-tail], b[head:len(b)-tail]
+
+	var out strings.Builder
+	write := func(mark string, lines []string) {
+		for _, l := range lines {
+			out.WriteString(mark + l + "\n")
+		}
 	}
-	all = append(all, compare(a[head:len(a)-tail], b[head:len(b)-tail])...)
-	for _, l := range a[len(a)-tail:] {
-		all = append(all, " "+l)
+	for _, place := range difflib.NewMatcherWithJunk(a, b, false, nil).GetGroupedOpCodes(around) {
+		if out.Len() > 0 || head > 0 || place[0].I1 > 0 {
+			out.WriteString("@@\n")
+		}
+		for _, op := range place {
+			if op.Tag == 'e' {
+				write(" ", a[op.I1:op.I2])
+				continue
+			}
+			write("-", a[op.I1:op.I2])
+			write("+", b[op.J1:op.J2])
+		}
 	}
-	return trim(all)
+	return out.String()
 }
 
 func split(text string) []string {
@@ -139,60 +155,4 @@ func split(text string) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-}
-
-// compare marks each line of a and b.
-func compare(a, b []string) []string {
-	// common[i][j] is the length of the longest common subsequence of a[i:] and b[j:].
-	common := make([][]int32, len(a)+1)
-	for i := range common {
-		common[i] = make([]int32, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
-			}
-		}
-	}
-	var out []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			out = append(out, " "+a[i])
-			i, j = i+1, j+1
-		case i < len(a) && (j == len(b) || common[i+1][j] >= common[i][j+1]):
-			out = append(out, "-"+a[i])
-			i++
-		default:
-			out = append(out, "+"+b[j])
-			j++
-		}
-	}
-	return out
-}
-
-// trim leaves out the lines that are far from a change.
-func trim(all []string) string {
-	near := make([]bool, len(all))
-	for i, l := range all {
-		if l[0] != ' ' {
-			for k := max(0, i-around); k <= min(len(all)-1, i+around); k++ {
-				near[k] = true
-			}
-		}
-	}
-	var b strings.Builder
-	for i, l := range all {
-		switch {
-		case near[i]:
-			b.WriteString(l + "\n")
-		case i == 0 || near[i-1]:
-			b.WriteString("@@\n")
-		}
-	}
-	return strings.TrimSuffix(b.String(), "@@\n")
 }

@@ -22,15 +22,12 @@ func (m *Meter) Compare(x, y starlark.Value) error {
 	return m.Charge(c.sum)
 }
 
-// compareSteps is what it takes to compare two values that are not long.
-const compareSteps = 8
-
 // CompareSteps returns how many steps it takes to compare v with another value
 // like it.
 func (m *Meter) CompareSteps(v starlark.Value) uint64 {
 	switch v := v.(type) {
 	case starlark.String:
-		return compareSteps + uint64(len(v))/16
+		return compareSteps + uint64(len(v))/readBytes
 	case starlark.Bool, starlark.NoneType:
 		return compareSteps
 	case starlark.Float:
@@ -87,11 +84,11 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 	switch x := x.(type) {
 	case starlark.String:
 		if y, ok := y.(starlark.String); ok {
-			c.sum += uint64(min(len(x), len(y))) / 16
+			c.sum += uint64(min(len(x), len(y))) / readBytes
 		}
 	case starlark.Bytes:
 		if y, ok := y.(starlark.Bytes); ok {
-			c.sum += uint64(min(len(x), len(y))) / 16
+			c.sum += uint64(min(len(x), len(y))) / readBytes
 		}
 	case starlark.Float:
 		if c.number(x, y); c.alike {
@@ -142,14 +139,14 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 		if y, ok := y.(*starlark.Set); ok {
 			// A set may look for the elements of the other, or have it count its
 			// own, for which it makes room.
-			c.sum += 32 * uint64(Buckets(x)+Buckets(y))
+			c.sum += SlotSize * uint64(Buckets(x)+Buckets(y))
 			for e := range x.Elements() {
-				if c.sum += 4; !c.key(y, e) {
+				if c.sum += visitSteps; !c.key(y, e) {
 					return false
 				}
 			}
 			for e := range y.Elements() {
-				if c.sum += 4; !c.key(x, e) {
+				if c.sum += visitSteps; !c.key(x, e) {
 					return false
 				}
 			}

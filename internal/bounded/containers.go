@@ -47,20 +47,20 @@ func (g *Guards) listMethod(name string, l *starlark.List, arg starlark.Value) e
 		}
 	case "insert":
 		more = 1
-		if err := g.meter.Charge(uint64(n) / 4); err != nil { // they move
+		if err := g.meter.Charge(uint64(n) / movedValues); err != nil { // they move
 			return err
 		}
 	case "pop":
-		return g.meter.Charge(uint64(n) / 4)
+		return g.meter.Charge(uint64(n) / movedValues)
 	case "remove", "index":
 		return g.search(arg, l)
 	case "clear":
-		return g.meter.Look(16 * n)
+		return g.meter.Look(valueSize * n)
 	}
 	if more == 0 {
 		return nil
 	}
-	if err := g.meter.Fits(16 * (n + more)); err != nil {
+	if err := g.meter.Fits(valueSize * (n + more)); err != nil {
 		return err
 	}
 	return g.meter.Charge(SlotSize * uint64(more))
@@ -141,7 +141,7 @@ func (g *Guards) clear(of starlark.Value) error {
 	if starlark.Len(of) == 0 {
 		return nil
 	}
-	return g.meter.Look(500 * Buckets(of))
+	return g.meter.Look(bucketSize * Buckets(of))
 }
 
 // lookups counts that all of v are looked for in s, which makes room to count them.
@@ -154,7 +154,7 @@ func (g *Guards) lookups(s *starlark.Set, v starlark.Value) error {
 		return err
 	}
 	for e := range starlark.Elements(it) {
-		if err := g.meter.Charge(4); err != nil {
+		if err := g.meter.Charge(visitSteps); err != nil {
 			return err
 		}
 		if err := g.meter.Key(s, e); err != nil {

@@ -1,4 +1,3 @@
-// Package bounded is Starlark in which every step is metered.
 package bounded
 
 // An Error is the refusal of a program that takes more than it may.

@@ -41,10 +41,9 @@ type tupleKey struct {
 	len   int
 }
 
-const (
-	shortTuple    = 8
-	rememberSteps = 100 // to remember that we were there
-)
+// shortTuple is how many elements a tuple may have that is looked at again rather than
+// remembered.
+const shortTuple = 8
 
 func (f *Freezer) look(v starlark.Value, depth int) (extent, error) {
 	var key any = v

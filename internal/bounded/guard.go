@@ -177,7 +177,7 @@ func (g *Guards) made(v starlark.Value) error {
 	case *starlark.List:
 		return g.slots(v.Len())
 	case *starlark.Dict:
-		if err := g.meter.Fits(32 * v.Len()); err != nil {
+		if err := g.meter.Fits(pairSize * v.Len()); err != nil {
 			return err
 		}
 		n := DictSize

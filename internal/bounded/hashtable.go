@@ -20,8 +20,7 @@ const (
 	nextField    = 1 // of a block
 
 	blockSize  = 8
-	blockSteps = 24 // to go through a block
-	shortChain = 4  // blocks; keys that nobody chose make no longer ones
+	shortChain = 4 // blocks; keys that nobody chose make no longer ones
 )
 
 // buckets returns the first blocks of all chains of a dict or set; none for other values.

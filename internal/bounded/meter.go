@@ -17,11 +17,8 @@ var ErrSteps = errors.New("evaluation takes too many steps")
 // all of them: Go cannot recover from an exhausted stack.
 const DeepestValue = 1000
 
-// A Meter bounds what one operation can take (L4). The interpreter counts its
-// instructions, but one instruction can make a value of any size or take hours.
-// So whatever grows a value or walks through one asks here first, and pays in
-// steps: about one for each byte that it makes, and one for each 16 bytes that
-// it only looks at. What an evaluation can make is therefore bounded, too.
+// A Meter counts the steps of one evaluation (L4). Each method charges for one kind of
+// operation before it is done, and returns an error if the operation must not be done.
 //
 // A nil Meter allows everything.
 type Meter struct {
@@ -129,15 +126,7 @@ func (m *Meter) Fits(n int) error {
 }
 
 // Look counts a look at n bytes.
-func (m *Meter) Look(n int) error { return m.Charge(uint64(n) / 16) }
-
-// Sizes of values, with what the memory around them takes.
-const (
-	SlotSize  = 32  // an element of a list, that grows
-	BoxSize   = 48  // a list, a tuple, a number that is not small, a function
-	DictSize  = 512 // a dict or a set, empty
-	EntrySize = 160 // an entry of a dict or a set
-)
+func (m *Meter) Look(n int) error { return m.Charge(uint64(n) / readBytes) }
 
 // Text counts making text of v, as str, repr and % do.
 func (m *Meter) Text(v starlark.Value) error {
@@ -274,9 +263,9 @@ func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, e
 	n = 2
 	switch v := v.(type) {
 	case starlark.String:
-		n += uint64(len(v)) / 16
+		n += uint64(len(v)) / readBytes
 	case starlark.Bytes:
-		n += uint64(len(v)) / 4
+		n += uint64(len(v)) / hashedBytes
 	case starlark.Float:
 		m.seen(v)
 		n += floatSteps(v)
@@ -288,7 +277,7 @@ func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, e
 		}
 	case *starlarkstruct.Struct:
 		for name, e := range v.Entries() {
-			n += 2 + uint64(len(name))/16
+			n += 2 + uint64(len(name))/readBytes
 			if !add(e) {
 				break
 			}

@@ -9,49 +9,6 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// checks are what is done before a method of a built-in type is called. Methods
-// that are not here take a time and make a value that do not depend on anything.
-var checks = map[string]methodCheck{}
-
-func init() {
-	for _, name := range strings.Fields(`capitalize count endswith find index isalnum isalpha isdigit islower isspace istitle isupper
-		lower lstrip partition removeprefix removesuffix rfind rindex rpartition rstrip startswith strip title upper`) {
-		checks[name] = checking((*Guards).scan)
-	}
-	for _, name := range strings.Fields("split rsplit splitlines") {
-		checks[name] = checking((*Guards).split)
-	}
-	checks["join"] = checking((*Guards).join)
-	checks["replace"] = checking((*Guards).replace)
-	checks["format"] = checking((*Guards).format)
-	for _, name := range strings.Fields("codepoints codepoint_ords elems elem_ords") {
-		checks[name] = checking((*Guards).elems)
-	}
-	for _, name := range strings.Fields(`append clear extend get insert items keys pop popitem setdefault update values
-		add difference discard intersection issubset issuperset remove symmetric_difference union`) {
-		checks[name] = func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-			return g.container(name, recv, args, kwargs)
-		}
-	}
-	text := checks["index"]
-	checks["index"] = func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		if _, ok := recv.(*starlark.List); ok {
-			return g.container("index", recv, args, kwargs)
-		}
-		return text(g, recv, args, kwargs)
-	}
-}
-
-// A methodCheck is what is done before a method is called. If it returns a value,
-// that is what the method returns, and it is not called.
-type methodCheck func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
-
-func checking(check func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error) methodCheck {
-	return func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		return nil, check(g, recv, args, kwargs)
-	}
-}
-
 // A method is a bound method of a built-in type that is checked before it is called.
 type method struct {
 	*starlark.Builtin
@@ -133,7 +90,7 @@ func (g *Guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 	if !ok {
 		return nil
 	}
-	n := 32 + len(s)
+	n := SlotSize + len(s)
 	for _, arg := range args {
 		switch arg := arg.(type) {
 		case starlark.String:
@@ -161,7 +118,7 @@ func (g *Guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 	if !ok {
 		return nil
 	}
-	if err := g.meter.Look(16 + len(s)); err != nil {
+	if err := g.meter.Look(readBytes + len(s)); err != nil {
 		return err
 	}
 	n := 0
@@ -183,10 +140,10 @@ func (g *Guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 		}
 		n = max(n, strings.Count(string(s), "\n")+1)
 	}
-	if err := g.meter.Fits(16 * n); err != nil {
+	if err := g.meter.Fits(valueSize * n); err != nil {
 		return err
 	}
-	return g.meter.Charge(BoxSize + 64*uint64(n))
+	return g.meter.Charge(BoxSize + partSize*uint64(n))
 }
 
 // fields returns how many words s has.
@@ -232,7 +189,7 @@ func (g *Guards) joinElements(v starlark.Value, sep int) error {
 	sum := text{meter: g.meter}
 	for e := range starlark.Elements(it) {
 		if sum.part(e, sep); sum.err == nil {
-			sum.err = g.meter.Charge(4) // it is gone through twice
+			sum.err = g.meter.Charge(visitSteps) // it is gone through twice
 		}
 		if sum.err != nil {
 			break
@@ -331,7 +288,7 @@ func (g *Guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 			field = field[:i]
 		}
 		// Names of one length are compared byte by byte, here and by the interpreter.
-		if err := g.meter.Charge(uint64(4 + len(kwargs)*(2+len(field)/64))); err != nil {
+		if err := g.meter.Charge(uint64(visitSteps + len(kwargs)*(2+len(field)/64))); err != nil {
 			return err
 		}
 		i := -1

@@ -117,7 +117,7 @@ func (g *Guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error
 		if op == syntax.STAR || op == syntax.SLASHSLASH || op == syntax.PERCENT {
 			cost += n * k / 2
 		}
-		if err := g.meter.Charge(8*(n+k) + cost); err != nil {
+		if err := g.meter.Charge(wordSize*(n+k) + cost); err != nil {
 			return nil, err
 		}
 	} else if op == syntax.LTLT && (a > 1<<20 || a < -1<<20) {
@@ -158,7 +158,7 @@ func (g *Guards) unary(op syntax.Token, x starlark.Value) (starlark.Value, error
 func (g *Guards) unaryCost(x starlark.Value) error {
 	if i, ok := x.(starlark.Int); ok {
 		if n, small := i.Int64(); !small || n != int64(int32(n)) {
-			return g.meter.Charge(BoxSize + 8*words(i))
+			return g.meter.Charge(BoxSize + wordSize*words(i))
 		}
 	}
 	return nil
@@ -189,7 +189,7 @@ func (g *Guards) repeat(x starlark.Value, n starlark.Int) error {
 
 // slots counts the making of a list or tuple of n elements.
 func (g *Guards) slots(n int) error {
-	if err := g.meter.Fits(16 * n); err != nil {
+	if err := g.meter.Fits(valueSize * n); err != nil {
 		return err
 	}
 	return g.meter.Charge(BoxSize + SlotSize*uint64(n))
@@ -197,7 +197,7 @@ func (g *Guards) slots(n int) error {
 
 // entries counts n entries more in a dict or set of the given length.
 func (g *Guards) entries(n, length int) error {
-	if err := g.meter.Fits(32 * (n + length)); err != nil {
+	if err := g.meter.Fits(pairSize * (n + length)); err != nil {
 		return err
 	}
 	return g.meter.Charge(EntrySize * uint64(n))
@@ -206,7 +206,7 @@ func (g *Guards) entries(n, length int) error {
 // structs is for x + y where both have attributes.
 func (g *Guards) structs(x starlark.HasAttrs, y starlark.Value) error {
 	if y, ok := y.(starlark.HasAttrs); ok {
-		return g.meter.Charge(128 * uint64(len(x.AttrNames())+len(y.AttrNames())))
+		return g.meter.Charge(attrSize * uint64(len(x.AttrNames())+len(y.AttrNames())))
 	}
 	return nil
 }
@@ -231,7 +231,7 @@ func (g *Guards) contains(x, y starlark.Value) error {
 // search counts the comparisons of x with each element.
 func (g *Guards) search(x starlark.Value, list starlark.Indexable) error {
 	n := list.Len()
-	if err := g.meter.Charge(4 * uint64(n)); err != nil { // a call of the interpreter for each
+	if err := g.meter.Charge(visitSteps * uint64(n)); err != nil { // a call of the interpreter for each
 		return err
 	}
 	switch x := x.(type) {

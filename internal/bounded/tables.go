@@ -96,7 +96,7 @@ func (g *Guards) addAll(s *starlark.Set, values ...starlark.Value) (done bool, e
 			return false, nil
 		}
 		for e := range starlark.Elements(it) {
-			if err := g.meter.Charge(4); err != nil {
+			if err := g.meter.Charge(visitSteps); err != nil {
 				return false, err
 			}
 			if refused, err := g.add(s, e); err != nil || refused != nil {
@@ -154,7 +154,7 @@ func (g *Guards) combine(method string, s *starlark.Set, other starlark.Value) (
 		return nil, err
 	}
 	for e := range starlark.Elements(it) {
-		if err := g.meter.Charge(4); err != nil {
+		if err := g.meter.Charge(visitSteps); err != nil {
 			return nil, err
 		}
 		of := out

@@ -80,9 +80,9 @@ func (g *Guards) universe(env starlark.StringDict) {
 	guard("range", func(starlark.Tuple, []starlark.Tuple) error { return g.meter.Charge(2 * BoxSize) })
 	guard("dir", first(func(v starlark.Value) error {
 		if s, ok := v.(*starlarkstruct.Struct); ok {
-			return g.meter.Charge(1000 + 64*uint64(s.Len()))
+			return g.meter.Charge(dirSteps + partSize*uint64(s.Len()))
 		}
-		return g.meter.Charge(1000)
+		return g.meter.Charge(dirSteps)
 	}))
 	guard("zip", g.zip)
 	instead("set", func(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -95,7 +95,7 @@ func (g *Guards) universe(env starlark.StringDict) {
 		return orNil(g.newDict(args, kwargs))
 	})
 	guard("struct", func(_ starlark.Tuple, kwargs []starlark.Tuple) error {
-		return g.meter.Charge(BoxSize + 100*uint64(len(kwargs)))
+		return g.meter.Charge(BoxSize + fieldSize*uint64(len(kwargs)))
 	})
 	env["sorted"] = g.comparing("sorted", func(n int) uint64 { return uint64(bits.Len(uint(n))) })
 	env["min"] = g.comparing("min", func(int) uint64 { return 1 })
@@ -161,7 +161,7 @@ func (g *Guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
 	if err := g.slots(rows); err != nil {
 		return err
 	}
-	return g.meter.Charge(uint64(rows) * uint64(BoxSize+16*len(args)))
+	return g.meter.Charge(uint64(rows) * uint64(BoxSize+valueSize*len(args)))
 }
 
 // parseInt counts the reading of a number from text.

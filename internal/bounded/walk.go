@@ -79,21 +79,13 @@ func (f *flat) add(v starlark.Value) {
 	}
 }
 
-// elementSteps is what it takes to look at an element of a list or dict, to check
-// and to convert it.
-const elementSteps = 60
-
 // textSteps is for a text, which may be looked at in more than one way if it is long.
 func textSteps(s starlark.String) uint64 {
 	if len(s) > 1024 {
 		return uint64(len(s))
 	}
-	return uint64(len(s)) / 16
+	return uint64(len(s)) / readBytes
 }
-
-// manySteps is elementSteps where there are many, which do not stay in a cache
-// and may be sorted.
-const manySteps = 110
 
 func walkSteps(v starlark.Value) uint64 {
 	if s, ok := v.(starlark.String); ok {

@@ -320,8 +320,8 @@ type Locker interface {
 	// returns the holder. If the lease is free, the error is ErrNotFound.
 	Cancel(ctx context.Context, key EnvironmentKey, by string) (holder string, err error)
 	// Announce informs other waiters, through LockedError.Next, that by supersedes
-	// them, and returns the new Next. If the lease is free, the error is ErrNotFound.
-	Announce(ctx context.Context, key EnvironmentKey, by string) (next string, err error)
+	// them, and returns the announcement. If the lease is free, the error is ErrNotFound.
+	Announce(ctx context.Context, key EnvironmentKey, by string) (Announcement, error)
 }
 
 // A Lease is renewed until it is released.
@@ -345,9 +345,15 @@ type LockedError struct {
 	Key    EnvironmentKey
 	Holder string
 	Since  time.Time
-	// Next changes when another run announces that it supersedes the waiters: it
-	// begins with the name of that run's user, followed by a space. Empty: none has.
-	Next string
+	// Next is the last announcement of a run that supersedes the waiters; zero: there
+	// is none.
+	Next Announcement
+}
+
+// An Announcement says that a run supersedes those who wait for a lease.
+type Announcement struct {
+	By string // the user of that run
+	ID string // differs from one announcement to the next, even of the same user
 }
 
 func (e *LockedError) Error() string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -22,7 +21,7 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease 
 	const retry = time.Second
 	key := req.Environment
 	var said *LockedError // the holder that was reported
-	next := ""            // the run that supersedes the waiters
+	var next Announcement // of the run that supersedes the waiters
 	for {
 		if req.turn != nil && said != nil && req.turn.outdated() {
 			return nil, true, ErrStale
@@ -48,9 +47,8 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease 
 			}
 		case said == nil:
 			next = locked.Next
-		case locked.Next != "" && locked.Next != next:
-			by, _, _ := cutLast(locked.Next, " ")
-			return nil, true, &SupersededError{key, by}
+		case locked.Next != (Announcement{}) && locked.Next != next:
+			return nil, true, &SupersededError{key, locked.Next.By}
 		}
 		if said == nil || said.Holder != locked.Holder || !said.Since.Equal(locked.Since) {
 			said = locked
@@ -69,12 +67,4 @@ func release(ctx context.Context, lease Lease) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer stop()
 	return lease.Release(ctx)
-}
-
-// cutLast is like [strings.Cut], but cuts at the last separator.
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ type lease struct {
 	key    runtime.EnvironmentKey
 	holder string
 	since  time.Time
-	next   string
+	next   runtime.Announcement
 	lost   chan struct{}
 	cancel chan string
 	gone   bool
@@ -106,14 +107,14 @@ func (l *Locker) Cancel(ctx context.Context, key runtime.EnvironmentKey, by stri
 }
 
 // Announce implements [runtime.Locker].
-func (l *Locker) Announce(ctx context.Context, key runtime.EnvironmentKey, by string) (string, error) {
+func (l *Locker) Announce(ctx context.Context, key runtime.EnvironmentKey, by string) (runtime.Announcement, error) {
 	l.leases.mu.Lock()
 	defer l.leases.mu.Unlock()
 	h, err := l.asked(ctx, "Locker.Announce", key)
 	if err != nil {
-		return "", err
+		return runtime.Announcement{}, err
 	}
-	h.next = fmt.Sprintf("%s %x", by, rand.Uint64())
+	h.next = runtime.Announcement{By: by, ID: strconv.FormatUint(rand.Uint64(), 16)}
 	return h.next, nil
 }
 

@@ -3,7 +3,6 @@ package runtimetest
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -250,12 +249,12 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 		t.Errorf("Held = %v, %v", held, err)
 	}
 	first, err := b.Announce(ctx, key, "ben smith")
-	if err != nil || !strings.HasPrefix(first, "ben smith ") {
-		t.Fatalf("Announce = %q, %v", first, err)
+	if err != nil || first.By != "ben smith" {
+		t.Fatalf("Announce = %+v, %v", first, err)
 	}
 	second, err := b.Announce(ctx, key, "ben smith")
 	if err != nil || second == first {
-		t.Fatalf("Announce again = %q, %v", second, err)
+		t.Fatalf("Announce again = %+v, %v", second, err)
 	}
 	for _, by := range []string{"ben", "ben"} { // once more is no harm
 		if holder, err := b.Cancel(ctx, key, by); err != nil || holder != "ana" {
@@ -276,7 +275,7 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 		_, err := b.Lock(ctx, key, "ben")
 		var locked *runtime.LockedError
 		if !errors.As(err, &locked) || locked.Next != second {
-			t.Fatalf("Lock = %v, want it locked with %q as the next", err, second)
+			t.Fatalf("Lock = %v, want it locked with %+v as the next", err, second)
 		}
 		if is, err := b.Holder(ctx, key); err != nil || is == nil || is.Holder != "ana" || is.Next != second || !is.Since.Equal(locked.Since) {
 			t.Fatalf("Holder = %v, %v", is, err)
@@ -288,7 +287,7 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 	}
 	// Who has it next was asked for nothing.
 	next := mustLock(t, b, key, "ben")
-	if is, err := a.Holder(ctx, key); err != nil || is == nil || is.Next != "" {
+	if is, err := a.Holder(ctx, key); err != nil || is == nil || is.Next != (runtime.Announcement{}) {
 		t.Errorf("Holder = %+v, %v", is, err)
 	}
 	select {

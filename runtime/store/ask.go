@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -45,14 +46,23 @@ func (s *Store) Cancel(ctx context.Context, key runtime.EnvironmentKey, by strin
 }
 
 // Announce implements [runtime.Locker].
-func (s *Store) Announce(ctx context.Context, key runtime.EnvironmentKey, by string) (next string, err error) {
+func (s *Store) Announce(ctx context.Context, key runtime.EnvironmentKey, by string) (runtime.Announcement, error) {
 	var random [8]byte
 	rand.Read(random[:])
-	next = by + " " + hex.EncodeToString(random[:])
-	if _, err := s.ask(ctx, key, annotationNext, next); err != nil {
-		return "", fmt.Errorf("supersede the runs that wait for environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
+	next := runtime.Announcement{By: by, ID: hex.EncodeToString(random[:])}
+	if _, err := s.ask(ctx, key, annotationNext, next.By+" "+next.ID); err != nil {
+		return runtime.Announcement{}, fmt.Errorf("supersede the runs that wait for environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
 	}
 	return next, nil
+}
+
+// announced parses the annotation that Announce writes. An ID has no space.
+func announced(text string) runtime.Announcement {
+	at := strings.LastIndexByte(text, ' ')
+	if at < 0 {
+		return runtime.Announcement{}
+	}
+	return runtime.Announcement{By: text[:at], ID: text[at+1:]}
 }
 
 // ask writes an annotation on a lease held by another process. The holder sees it, and

@@ -172,7 +172,7 @@ func duration(is *coordinationv1.Lease) time.Duration {
 
 // locked returns the error that names the holder of a lease.
 func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) *runtime.LockedError {
-	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder], Next: is.Annotations[annotationNext]}
+	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder], Next: announced(is.Annotations[annotationNext])}
 	if e.Holder == "" && is.Spec.HolderIdentity != nil {
 		e.Holder = *is.Spec.HolderIdentity
 	}

@@ -24,7 +24,7 @@ func (e *evaluation) missing() *plan.Diagnostic {
 	}
 	e.unknownParams()
 	var names, set []string
-	for _, m := range list[:min(len(list), namedMost)] {
+	for _, m := range list[:min(len(list), maxNamed)] {
 		names = append(names, m.Name)
 		value := strings.ToUpper(m.Type)
 		set = append(set, fmt.Sprintf("--set %s=%s", m.Name, value))
@@ -51,8 +51,8 @@ func (e *evaluation) missing() *plan.Diagnostic {
 	return &d
 }
 
-// namedMost is how many parameters without values are named.
-const namedMost = 50
+// maxNamed is how many parameters without values are named.
+const maxNamed = 50
 
 // unknownParams reports values of parameters that nobody declared.
 func (e *evaluation) unknownParams() {
@@ -129,7 +129,7 @@ func (e *evaluation) skips() {
 	for _, skip := range s.Skips {
 		svc := byName[skip.Service]
 		if svc == nil {
-			if unknown++; unknown > suggestMost {
+			if unknown++; unknown > maxSuggestions {
 				names = nil
 			}
 			s.Report(plan.Diagnostic{

@@ -37,7 +37,7 @@ func (e *Error) Error() string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		if i == writtenMost {
+		if i == maxWritten {
 			fmt.Fprintf(&b, "%d more mistakes", len(e.Diagnostics)-i)
 			break
 		}
@@ -46,9 +46,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// writtenMost is how many diagnostics an Error writes. An evaluation has fewer; this
+// maxWritten is how many diagnostics an Error writes. An evaluation has fewer; this
 // is for those of several files.
-const writtenMost = 100
+const maxWritten = 100
 
 // Unwrap returns fs.ErrNotExist if there is no Pipelinefile.
 func (e *Error) Unwrap() error { return e.err }
@@ -168,9 +168,9 @@ func (e *evaluation) unparsed(text []byte, err error) error {
 	return errReported
 }
 
-// suggestMost is for how many errors of one kind a similar name is looked for:
+// maxSuggestions is for how many errors of one kind a similar name is looked for:
 // the work is the number of errors times the number of names.
-const suggestMost = 100
+const maxSuggestions = 100
 
-// reportMost is how many names that are not defined are reported of one file.
-const reportMost = 1000
+// maxUndefined is how many names that are not defined are reported of one file.
+const maxUndefined = 1000

@@ -237,10 +237,10 @@ func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err 
 	names := append(globals(tree), names(env)...)
 	offers := e.offers()
 	for i, r := range list {
-		if i == suggestMost {
+		if i == maxSuggestions {
 			names = nil
 		}
-		if i == reportMost {
+		if i == maxUndefined {
 			break
 		}
 		e.report(e.pos(r.Pos), explain.Resolve(r.Msg, names, offers))

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// libraryMost is how many modules of a library are looked at for the names that
+// maxLibrary is how many modules of a library are looked at for the names that
 // they define.
-const libraryMost = 100
+const maxLibrary = 100
 
 // offers returns the names that the modules of the libraries define, each with
 // the load that brings it. Of several modules with a name the first has it.
@@ -18,7 +18,7 @@ func (e *evaluation) offers() map[string]string {
 	offers := map[string]string{}
 	for _, lib := range slices.Sorted(maps.Keys(e.libs)) {
 		files, _ := fs.Glob(e.libs[lib], "*.star")
-		for _, file := range files[:min(len(files), libraryMost)] {
+		for _, file := range files[:min(len(files), maxLibrary)] {
 			text, err := fs.ReadFile(e.libs[lib], file)
 			if err != nil || strings.HasSuffix(file, "_test.star") {
 				continue

@@ -209,15 +209,15 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 func (e *evaluation) checkText(src source, text []byte) error {
 	tokens, line, wrong := bounded.Tokens(text)
 	// The tree and the program of a text take much more than it.
-	if e.parsed += tokens; e.parsed > mostTokens {
+	if e.parsed += tokens; e.parsed > maxTokens {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &explain.Error{
-			Msg:  fmt.Sprintf("all modules together have more than %d words and signs", mostTokens),
+			Msg:  fmt.Sprintf("all modules together have more than %d words and signs", maxTokens),
 			Hint: "keep data in a file: read_json(…), read_yaml(…)",
 		})
 		return errReported
 	}
-	if len(e.loading) > deepestLoad {
-		return &explain.Error{Msg: fmt.Sprintf("load: modules load each other deeper than %d", deepestLoad)}
+	if len(e.loading) > maxLoadDepth {
+		return &explain.Error{Msg: fmt.Sprintf("load: modules load each other deeper than %d", maxLoadDepth)}
 	}
 	if err := e.session.Meter.Charge(uint64(len(text))); err != nil {
 		return err
@@ -232,8 +232,8 @@ func (e *evaluation) checkText(src source, text []byte) error {
 
 // Bounds of what is parsed: words and signs of all modules, and how deep loads go.
 const (
-	mostTokens  = 1_000_000
-	deepestLoad = 1100
+	maxTokens    = 1_000_000
+	maxLoadDepth = 1100
 )
 
 // unreadable returns the error of a module that cannot be read.

@@ -12,8 +12,8 @@ import (
 // Bounds of what an evaluation prints (L5). Nobody reads more of it, and a file can
 // print in each turn of a loop.
 const (
-	printCalls = 1000
-	printBytes = 1 << 20
+	maxPrints       = 1000
+	maxPrintedBytes = 1 << 20
 )
 
 // printSteps is what a print() takes, besides its text.
@@ -39,7 +39,7 @@ func (e *evaluation) print(th *starlark.Thread, msg string) {
 		}
 	}
 	p := &e.printed
-	if room := printBytes - p.bytes; p.calls == printCalls || p.left > 0 || room <= 0 {
+	if room := maxPrintedBytes - p.bytes; p.calls == maxPrints || p.left > 0 || room <= 0 {
 		if p.left == 0 {
 			p.from = pos
 		}
@@ -58,6 +58,6 @@ func (e *evaluation) print(th *starlark.Thread, msg string) {
 // printedMore says how many calls of print() were not passed on.
 func (e *evaluation) printedMore() {
 	if n := e.printed.left; n > 0 {
-		e.opts.Print(e.printed.from, fmt.Sprintf("%d more calls of print() are left out: an evaluation shows %d, and 1 MiB of text", n, printCalls))
+		e.opts.Print(e.printed.from, fmt.Sprintf("%d more calls of print() are left out: an evaluation shows %d, and 1 MiB of text", n, maxPrints))
 	}
 }

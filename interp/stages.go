@@ -162,7 +162,7 @@ func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos pla
 		d.Hint = fmt.Sprintf("it is now %q", in.name)
 		d.Related = []plan.Related{{Pos: in.renamed.Pos, Message: "renamed here"}}
 	}
-	if st.unknowns++; d.Hint == "" && st.unknowns <= suggestMost {
+	if st.unknowns++; d.Hint == "" && st.unknowns <= maxSuggestions {
 		var names []string
 		for _, in := range st.all {
 			if in.removed == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// mostAddress bounds the texts in which addresses are looked for, in bytes.
-const mostAddress = 4096
+// maxAddress bounds the texts in which addresses are looked for, in bytes.
+const maxAddress = 4096
 
 // uses notes with each service which others it reaches: those whose host stands
 // in an address that it is given, and those whose .host or .url the file has
@@ -22,7 +22,7 @@ func uses(services []*builtins.Service) {
 	for _, s := range services {
 		var found []string
 		look := func(text string) {
-			if len(text) > mostAddress {
+			if len(text) > maxAddress {
 				return
 			}
 			for word := range strings.FieldsFuncSeq(text, betweenAddresses) {

@@ -52,12 +52,12 @@
 // because no step has been counted yet:
 //
 //   - The size of one value has the limit that is given to [NewMeter] ([Meter.Fits]).
-//   - The nesting of values ([DeepestValue]), syntax ([Tokens], [CheckTree]) and calls has
+//   - The nesting of values ([MaxDepth]), syntax ([Tokens], [CheckTree]) and calls has
 //     limits, because Go cannot recover from an exhausted stack. [Freezer] checks that
 //     freezing a value ends.
 //   - The size of a module ([CheckModule]) and its tokens ([Tokens]) have limits, because
 //     the parser runs before the program does.
-//   - The digits of a number have a limit ([LongestNumber]).
+//   - The digits of a number have a limit ([MaxDigits]).
 //   - The context ends a program, too: it is checked about every 10 000 steps, and [Await]
 //     returns when it ends even if a function of the interpreter is still running.
 package bounded

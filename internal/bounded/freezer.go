@@ -74,8 +74,8 @@ func (f *Freezer) look(v starlark.Value, depth int) (extent, error) {
 			return x, err
 		}
 	}
-	if depth+x.height > DeepestValue {
-		return x, fmt.Errorf("a value is nested deeper than %d", DeepestValue)
+	if depth+x.height > MaxDepth {
+		return x, fmt.Errorf("a value is nested deeper than %d", MaxDepth)
 	}
 	return x, nil
 }
@@ -89,8 +89,8 @@ func (f *Freezer) children(v starlark.Value, key any, depth int) (extent, error)
 	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct:
 		x.marks = true
 	}
-	if depth > DeepestValue {
-		return x, fmt.Errorf("a value is nested deeper than %d", DeepestValue)
+	if depth > MaxDepth {
+		return x, fmt.Errorf("a value is nested deeper than %d", MaxDepth)
 	}
 	x.open = true
 	f.seen[key] = x

@@ -256,17 +256,17 @@ func (g *Guards) many(n starlark.Value) error {
 	return g.meter.Charge(uint64(k) * uint64(k) / 2)
 }
 
-// deepestCall bounds how deep functions may call each other, besides loads. To
+// maxCallDepth bounds how deep functions may call each other, besides loads. To
 // see that no function calls itself the interpreter looks at the whole stack at
 // every call.
-const deepestCall = 200
+const maxCallDepth = 200
 
 // called counts a call of a function, and what it got as *args or **kwargs.
 func (g *Guards) called(v starlark.Value) error {
 	depth := g.thread.CallStackDepth()
-	if depth > deepestCall+g.loads() {
+	if depth > maxCallDepth+g.loads() {
 		return &Error{
-			Msg:  fmt.Sprintf("functions call each other deeper than %d", deepestCall),
+			Msg:  fmt.Sprintf("functions call each other deeper than %d", maxCallDepth),
 			Hint: "use a for",
 		}
 	}

@@ -13,9 +13,9 @@ import (
 // ErrSteps is the error of an operation that takes more steps than are left (L4).
 var ErrSteps = errors.New("evaluation takes too many steps")
 
-// DeepestValue is how deep values may be nested where something walks through
+// MaxDepth is how deep values may be nested where something walks through
 // all of them: Go cannot recover from an exhausted stack.
-const DeepestValue = 1000
+const MaxDepth = 1000
 
 // A Meter counts the steps of one evaluation (L4). Each method charges for one kind of
 // operation before it is done, and returns an error if the operation must not be done.
@@ -243,8 +243,8 @@ func floatSteps(f starlark.Float) uint64 {
 }
 
 func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, err error) {
-	if depth > DeepestValue {
-		return 0, fmt.Errorf("the value is nested deeper than %d", DeepestValue)
+	if depth > MaxDepth {
+		return 0, fmt.Errorf("the value is nested deeper than %d", MaxDepth)
 	}
 	if err := m.look(); err != nil {
 		return 0, err

@@ -10,8 +10,8 @@ import (
 // and Go cannot recover from an exhausted stack. So text is looked at before it
 // is parsed, and the tree before anything goes through it.
 const (
-	deepestText = 500  // brackets, and operators that take what follows them
-	deepestTree = 1000 // of syntax
+	maxTextDepth = 500  // brackets, and operators that take what follows them
+	maxTreeDepth = 1000 // of syntax
 )
 
 // Tokens returns how many tokens there are in text, and why and in which line it cannot be
@@ -79,7 +79,7 @@ func Tokens(text []byte) (tokens, line int, wrong error) {
 			for i+1 < len(text) && letter(text[i+1]) {
 				i++
 			}
-			if text[start] <= '9' && i-start >= LongestNumber {
+			if text[start] <= '9' && i-start >= MaxDigits {
 				return tokens, line, numberTooLong()
 			}
 			switch string(text[start : i+1]) {
@@ -92,7 +92,7 @@ func Tokens(text []byte) (tokens, line int, wrong error) {
 				top.params = text[i] == 'a'
 			}
 		}
-		if sum > deepestText {
+		if sum > maxTextDepth {
 			return tokens, line, tooNested()
 		}
 	}
@@ -133,7 +133,7 @@ func CheckTree(tree *syntax.File) (at syntax.Position, wrong error) {
 			depth--
 			return true
 		}
-		if depth > deepestTree {
+		if depth > maxTreeDepth {
 			if !at.IsValid() {
 				at = syntax.Start(leftmost(n))
 			}
@@ -172,11 +172,11 @@ func leftmost(n syntax.Node) syntax.Node {
 
 func tooNested() error {
 	return &Error{
-		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", deepestText),
+		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", maxTextDepth),
 		Hint: "give a part of it a name, or keep the data in a file: read_json(…), read_yaml(…)",
 	}
 }
 
 func numberTooLong() error {
-	return &Error{Msg: fmt.Sprintf("a number has at most %d digits", LongestNumber)}
+	return &Error{Msg: fmt.Sprintf("a number has at most %d digits", MaxDigits)}
 }

@@ -6,16 +6,16 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// LongestNumber is how many digits a whole number may have. To read, to write and
+// MaxDigits is how many digits a whole number may have. To read, to write and
 // to multiply longer ones takes much longer in one step, and no pipeline has them.
-const LongestNumber = 20_000
+const MaxDigits = 20_000
 
-// mostBits is about what so many digits take.
-const mostBits = LongestNumber * 10 / 3
+// maxBits is about what so many digits take.
+const maxBits = MaxDigits * 10 / 3
 
 // Number returns an error for a whole number that is too long.
 func (m *Meter) Number(i starlark.Int) error {
-	if _, small := i.Int64(); small || m == nil || i.BigInt().BitLen() <= mostBits {
+	if _, small := i.Int64(); small || m == nil || i.BigInt().BitLen() <= maxBits {
 		return nil
 	}
 	return tooLong()
@@ -27,7 +27,7 @@ func (m *Meter) Digits(n int) error {
 	if m == nil {
 		return nil
 	}
-	if n > LongestNumber {
+	if n > MaxDigits {
 		return tooLong()
 	}
 	return m.Charge(uint64(n) + uint64(n)*uint64(n)/2000)
@@ -35,7 +35,7 @@ func (m *Meter) Digits(n int) error {
 
 func tooLong() error {
 	return &Error{
-		Msg:  fmt.Sprintf("the number would be larger than the limit of %d digits", LongestNumber),
+		Msg:  fmt.Sprintf("the number would be larger than the limit of %d digits", MaxDigits),
 		Hint: "is a number larger than it was meant to be?",
 	}
 }

@@ -34,25 +34,25 @@ func (m *Meter) Walk(v starlark.Value) error {
 // flatSteps is a walk through the small lists and dicts that most are. It takes
 // no memory but for the way through a dict.
 func (m *Meter) flatSteps(v starlark.Value) (n uint64, ok bool) {
-	const most = 32
+	const maxFlat = 32 // elements
 	m.flat = flat{}
 	switch v := v.(type) {
 	case starlark.Tuple:
-		if len(v) > most {
+		if len(v) > maxFlat {
 			return 0, false
 		}
 		for _, e := range v {
 			m.flat.add(e)
 		}
 	case *starlark.List:
-		if v.Len() > most {
+		if v.Len() > maxFlat {
 			return 0, false
 		}
 		for i := range v.Len() {
 			m.flat.add(v.Index(i))
 		}
 	case *starlark.Dict:
-		if v.Len() > most {
+		if v.Len() > maxFlat {
 			return 0, false
 		}
 		v.Entries()(m.entry)
@@ -105,8 +105,8 @@ type walk struct {
 }
 
 func (w *walk) value(v starlark.Value, depth int) error {
-	if depth > DeepestValue {
-		return fmt.Errorf("the value is nested deeper than %d", DeepestValue)
+	if depth > MaxDepth {
+		return fmt.Errorf("the value is nested deeper than %d", MaxDepth)
 	}
 	w.sum += w.each(v) + uint64(len(w.path))
 	if w.sum > w.most {

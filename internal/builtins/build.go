@@ -71,10 +71,10 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 		if p := checkCredentials(a.URL, "remove it, and give it to one of git's credential helpers: git help credentials"); p != nil {
 			c.wrong("url", p)
 			a.URL = "" // it must not get further
-		} else if c.Valid("url") && (len(a.URL) > refMost || !explain.IsGitURL(a.URL)) {
+		} else if c.Valid("url") && (len(a.URL) > maxRef || !explain.IsGitURL(a.URL)) {
 			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
 		}
-		if a.Ref == "" || len(a.Ref) > refMost || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
+		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
 			c.wrong("ref", explain.Errorf("%q is no branch, tag or commit", explain.Clip(a.Ref)))
 		}
 		dir, p := below(a.Path, "the repository")
@@ -141,7 +141,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		if !c.Valid("file") {
 			file = "" // nothing more is said about it
 		}
-		if a.Target != "" && (len(a.Target) > refMost || !target.MatchString(a.Target)) {
+		if a.Target != "" && (len(a.Target) > maxRef || !target.MatchString(a.Target)) {
 			c.wrong("target", explain.Errorf("%q is no name of a stage", explain.Clip(a.Target)))
 		}
 		for _, k := range slices.Sorted(maps.Keys(a.Args)) {

@@ -214,7 +214,7 @@ func (f *Files) names(folder string) []string {
 // notFound returns the problem that there is nothing of that path, with what is
 // there under a similar name.
 func (f *Files) notFound(name string) *explain.Error {
-	if len(name) > patternMost {
+	if len(name) > maxPattern {
 		return explain.Errorf("%s does not exist", explain.Clip(name))
 	}
 	p := explain.Errorf("%s does not exist", name)
@@ -277,8 +277,8 @@ func (c *Call) resolve(p string) (string, *explain.Error) {
 	return paths.Resolve(dir, p)
 }
 
-// treeMost bounds the files of a folder that is read whole.
-const treeMost = 10_000
+// maxTreeFiles bounds the files of a folder that is read whole.
+const maxTreeFiles = 10_000
 
 // readTree makes a whole directory one input, whose digest is over the paths and
 // digests of all its files but those of git.
@@ -309,8 +309,8 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 		if err := f.meter.Charge(1000); err != nil { // for the system calls
 			return err
 		}
-		if n++; n > treeMost {
-			return fmt.Errorf("%s has more than %d files", dir, treeMost)
+		if n++; n > maxTreeFiles {
+			return fmt.Errorf("%s has more than %d files", dir, maxTreeFiles)
 		}
 		if info, err := f.stat(name); err == nil && info.IsDir() { // a symbolic link to a folder
 			return nil

@@ -63,8 +63,8 @@ var globFunc = define("glob", "list[str]",
 	})
 
 func checkPattern(pattern string) *explain.Error {
-	if len(pattern) > patternMost {
-		return explain.Errorf("a pattern has at most %d characters", patternMost)
+	if len(pattern) > maxPattern {
+		return explain.Errorf("a pattern has at most %d characters", maxPattern)
 	}
 	for _, part := range strings.Split(pattern, "/") {
 		if _, err := path.Match(part, ""); err != nil {
@@ -91,8 +91,8 @@ func relative(base, target string) string {
 }
 
 const (
-	globMost    = 1_000_000 // folders and files that one glob looks at
-	patternMost = 4096
+	maxGlobbed  = 1_000_000 // folders and files that one glob looks at
+	maxPattern  = 4096
 	folderSteps = 20_000 // what reading a folder takes
 	fileSteps   = 800    // and each of its files
 )
@@ -134,7 +134,7 @@ func (f *Files) find(m *bounded.Meter, start string, parts []string, exclude [][
 		var got found
 		seen := 0
 		err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
-			if seen++; seen > globMost {
+			if seen++; seen > maxGlobbed {
 				return errors.New("more than a million files: give a folder to look in")
 			}
 			if ctx.Err() != nil {

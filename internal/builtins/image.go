@@ -77,9 +77,9 @@ func isDomain(s string) bool {
 	return plain || refDomain.MatchString(s)
 }
 
-// refMost is how long the reference of an image may be, and other names of things
+// maxRef is how long the reference of an image may be, and other names of things
 // elsewhere: registries take 255 characters for a name, and there are a tag and a digest.
-const refMost = 1000
+const maxRef = 1000
 
 // loginHint says where credentials of a registry belong.
 const loginHint = "remove it, and log in: docker login HOST"
@@ -106,8 +106,8 @@ func checkImage(ref string) *explain.Error {
 	if p := checkCredentials(ref, loginHint); p != nil {
 		return p
 	}
-	if len(ref) > refMost {
-		return bad("%q has %d characters, at most %d are possible", explain.Clip(ref), len(ref), refMost)
+	if len(ref) > maxRef {
+		return bad("%q has %d characters, at most %d are possible", explain.Clip(ref), len(ref), maxRef)
 	}
 	if scheme, rest, ok := strings.Cut(ref, "://"); ok {
 		return explain.Errorf("%q: the reference of an image has no %s://", explain.Clip(ref), scheme).WithHint("write %q", rest)

@@ -25,8 +25,8 @@ func shallow[T string | []byte](data T) error {
 	for i := range len(data) {
 		switch data[i] {
 		case '[', '{':
-			if depth++; depth > bounded.DeepestValue {
-				return fmt.Errorf("it is nested deeper than %d", bounded.DeepestValue)
+			if depth++; depth > bounded.MaxDepth {
+				return fmt.Errorf("it is nested deeper than %d", bounded.MaxDepth)
 			}
 		case ']', '}':
 			depth--

@@ -50,7 +50,7 @@ var paramName = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.]*$`)
 var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns the value that it has.",
 	func(c *Call, a *paramArgs) (starlark.Value, error) {
 		s := c.Session
-		if c.Valid("name") && (len(a.Name) > refMost || !paramName.MatchString(a.Name)) {
+		if c.Valid("name") && (len(a.Name) > maxRef || !paramName.MatchString(a.Name)) {
 			c.wrong("name", explain.Errorf("%q is no name of a parameter", explain.Clip(a.Name)).WithHint("letters, digits, '-', '_' and '.', a letter first"))
 		}
 		if p := choice(a.Type, c.choices("type")); p != nil {

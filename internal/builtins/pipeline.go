@@ -79,18 +79,18 @@ var requireVersionFunc = define("require_version", "None",
 // described is what git describe adds to a tag: a build after that version, not before it.
 var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
 
-// longestConstraint is how long a constraint may be, and parsing one takes about
+// maxConstraint is how long a constraint may be, and parsing one takes about
 // constraintSteps: its expressions are regular ones.
 const (
-	longestConstraint = 500 // bytes
-	constraintSteps   = 5000
+	maxConstraint   = 500 // bytes
+	constraintSteps = 5000
 )
 
 // CheckVersion returns an error if version does not satisfy the constraint. A
 // version that is none, as of a build under development, satisfies all.
 func CheckVersion(constraint, version string) error {
-	want, err := semver.NewConstraint(constraint[:min(len(constraint), longestConstraint)])
-	if err != nil || len(constraint) > longestConstraint {
+	want, err := semver.NewConstraint(constraint[:min(len(constraint), maxConstraint)])
+	if err != nil || len(constraint) > maxConstraint {
 		return &explain.Error{Msg: fmt.Sprintf("%q is no constraint on a version", explain.Clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
 	}
 	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))

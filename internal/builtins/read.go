@@ -243,13 +243,13 @@ func (o *jsonObject) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// deepest is how deep values may be nested.
-const deepest = 100
+// maxNesting is how deep values may be nested.
+const maxNesting = 100
 
 // toData copies v as plain data: what JSON can say.
 func toData(v starlark.Value, depth int) (any, *explain.Error) {
-	if depth > deepest {
-		return nil, explain.Errorf("is nested deeper than %d", deepest)
+	if depth > maxNesting {
+		return nil, explain.Errorf("is nested deeper than %d", maxNesting)
 	}
 	switch v := v.(type) {
 	case starlark.NoneType:

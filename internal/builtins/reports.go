@@ -13,10 +13,10 @@ import (
 // Bounds of what is reported (L4). Nobody reads more of it, and a file can have a
 // mistake in each of its lines.
 const (
-	mostShown   = 50   // errors, and warnings, that an evaluation returns
-	mostKept    = 1000 // of which those are the first in source order
-	mostRelated = 50   // other places of one of them
-	longestText = 10_000
+	maxShown   = 50   // errors, and warnings, that an evaluation returns
+	maxKept    = 1000 // of which those are the first in source order
+	maxRelated = 50   // other places of one of them
+	maxText    = 10_000
 )
 
 // diagnosticSize is what an error or a warning keeps, besides its texts.
@@ -69,7 +69,7 @@ func (s *Session) ReportSure(d plan.Diagnostic) {
 		r.seen = map[place]bool{}
 	}
 	r.seen[at] = true
-	if len(r.list) == mostKept {
+	if len(r.list) == maxKept {
 		r.more++
 		return
 	}
@@ -83,9 +83,9 @@ func (s *Session) completed(d plan.Diagnostic) plan.Diagnostic {
 	if d.Line == "" {
 		d.Line = s.line(d.Pos)
 	}
-	if n := len(d.Related) - mostRelated; n > 0 {
-		d.Related = d.Related[:mostRelated:mostRelated]
-		d.Related[mostRelated-1].Message = fmt.Sprintf("and at %d more places, from here on", n+1)
+	if n := len(d.Related) - maxRelated; n > 0 {
+		d.Related = d.Related[:maxRelated:maxRelated]
+		d.Related[maxRelated-1].Message = fmt.Sprintf("and at %d more places, from here on", n+1)
 	}
 	for i := range d.Related {
 		if d.Related[i].Line == "" {
@@ -97,10 +97,10 @@ func (s *Session) completed(d plan.Diagnostic) plan.Diagnostic {
 
 // clipText shortens what nobody would read to its end.
 func clipText(s string) string {
-	if len(s) <= longestText {
+	if len(s) <= maxText {
 		return s
 	}
-	return strings.ToValidUTF8(s[:longestText], "") + "…"
+	return strings.ToValidUTF8(s[:maxText], "") + "…"
 }
 
 func (s *Session) line(p plan.Pos) string {
@@ -132,9 +132,9 @@ func (s *Session) sorted(r reports, kind string) []plan.Diagnostic {
 	slices.SortStableFunc(out, func(a, b plan.Diagnostic) int {
 		return cmp.Or(cmp.Compare(order(a.Pos), order(b.Pos)), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
 	})
-	if more := len(out) - mostShown + r.more; more > 1 {
-		next := out[mostShown]
-		out = append(out[:mostShown:mostShown], plan.Diagnostic{
+	if more := len(out) - maxShown + r.more; more > 1 {
+		next := out[maxShown]
+		out = append(out[:maxShown:maxShown], plan.Diagnostic{
 			Severity: next.Severity, Pos: next.Pos, Line: next.Line,
 			Message: fmt.Sprintf("%d more %s, from here on", more, kind), Hint: "correct those above first",
 		})

@@ -102,16 +102,16 @@ func (s *Session) Frames(stack starlark.CallStack) []plan.Frame {
 	return s.frames(len(stack), func(i int) starlark.CallFrame { return stack[i] })
 }
 
-// mostFrames is how many calls that led to a place are kept. Half of them are the
+// maxFrames is how many calls that led to a place are kept. Half of them are the
 // outermost ones, and half the innermost.
-const mostFrames = 50
+const maxFrames = 50
 
 // frames returns those of n frames that stand in files.
 func (s *Session) frames(n int, at func(int) starlark.CallFrame) []plan.Frame {
 	var out []plan.Frame
 	for i := 0; i < n; i++ {
 		fr := at(i)
-		if left := n - mostFrames; left > 0 && i == mostFrames/2 {
+		if left := n - maxFrames; left > 0 && i == maxFrames/2 {
 			fr.Name = fmt.Sprintf("%d more calls", left)
 			i += left - 1
 		}

@@ -75,8 +75,8 @@ func (s *Source) Pos(p syntax.Position) plan.Pos {
 	return s.pos(p)
 }
 
-// longest is the longest line that a diagnostic carries, in bytes.
-const longest = 2000
+// maxLine is the longest line that a diagnostic carries, in bytes.
+const maxLine = 2000
 
 // Line returns the text of line n, counted from 1, or "" if there is none or it
 // is too long to be shown.
@@ -100,7 +100,7 @@ func (s *Source) Line(n int) string {
 	if i := bytes.IndexByte(rest, '\n'); i >= 0 {
 		rest = rest[:i]
 	}
-	if len(rest) > longest || !utf8.Valid(rest) {
+	if len(rest) > maxLine || !utf8.Valid(rest) {
 		return ""
 	}
 	return strings.TrimRight(string(rest), "\r")

@@ -71,8 +71,8 @@ var syncFunc = declare("sync", "sync", "Says which files watch mode copies into 
 		return s, nil
 	})
 
-// syncsMost is how many rules a service can have: they are compared with each other.
-const syncsMost = 100
+// maxSyncs is how many rules a service can have: they are compared with each other.
+const maxSyncs = 100
 
 // syncs gives a service its rules, which must be about files of its image.
 func (c *Call) syncs(s *Service, rules []*Sync) {
@@ -93,8 +93,8 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 	case build.Source.Git != "":
 		c.wrong("sync", explain.Errorf("the image is built from a git repository, so there are no files here to copy instead").WithHint("remove sync=, or build from the workspace with source = local(…)"))
 		return
-	case len(rules) > syncsMost:
-		c.wrong("sync", explain.Errorf("has %d rules, at most %d are possible", len(rules), syncsMost))
+	case len(rules) > maxSyncs:
+		c.wrong("sync", explain.Errorf("has %d rules, at most %d are possible", len(rules), maxSyncs))
 		return
 	}
 	_ = c.Session.Meter.Charge(uint64(len(rules) * len(rules)))

@@ -73,10 +73,10 @@ func Elem(at any) string {
 
 // Clip shortens s for a message.
 func Clip(s string) string {
-	const most = 60
+	const maxClip = 60 // characters
 	n := 0
 	for i := range s {
-		if n == most {
+		if n == maxClip {
 			return s[:i] + "…"
 		}
 		n++

@@ -8,7 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// actFlags are the flags of what acts on an environment.
+// actFlags are the flags of a verb that acts on an environment.
 type actFlags struct {
 	env  envFlags
 	part partFlags
@@ -26,7 +26,7 @@ func (f *actFlags) add(a *app, cmd *cobra.Command) {
 	a.completeServicesOf(cmd, &f.part, &f.env)
 }
 
-// actCmd is the command of an action on an environment.
+// actCmd returns the command for an action on an environment.
 func (a *app) actCmd(action runtime.Action, short, long, example string) *cobra.Command {
 	var flags actFlags
 	cmd := &cobra.Command{
@@ -55,32 +55,32 @@ func (a *app) actCmd(action runtime.Action, short, long, example string) *cobra.
 }
 
 func (a *app) deployCmd() *cobra.Command {
-	return a.actCmd(runtime.Deploy, "Deploy the last plan of an environment again", `deploy carries out the last plan of an environment once more, with its overrides: it
-builds what the registry does not have, and deploys what is not deployed as it
-should be. It needs no Pipelinefile, but for sources and charts that are folders,
-which are looked for in the workspace at hand. "pipe run --env ENV" is what takes a
-changed Pipelinefile. What is stopped runs again.`, `  pipe deploy staging
+	return a.actCmd(runtime.Deploy, "Deploy the last plan of an environment again", `deploy runs the last plan of an environment again, with its overrides: it
+builds the images that the registry does not have, and deploys the services that
+are not up to date. It needs no Pipelinefile; sources and charts that are directories
+are read from the current workspace. To deploy a changed Pipelinefile, use
+"pipe run --env ENV". Stopped services are started again.`, `  pipe deploy staging
   pipe deploy staging --service api --service web --force
   pipe deploy shop/staging --context staging --prune --wait-lock`)
 }
 
 func (a *app) stopCmd() *cobra.Command {
 	return a.actCmd(runtime.Stop, "Scale an environment to zero and keep its data", `stop scales the services of an environment to zero, the last stage first, and suspends
-its scheduled jobs. Volumes and credentials stay, and how many replicas there were is
-remembered: the next deploy or "pipe start" brings them back. Jobs with on="stop" run
-before what they guard is stopped. It needs no Pipelinefile.`, `  pipe stop staging
+its scheduled jobs. Volumes and credentials are kept, and the number of replicas is
+recorded: the next deploy or "pipe start" restores it. Jobs with on="stop" run
+before the services that they guard are stopped. It needs no Pipelinefile.`, `  pipe stop staging
   pipe stop staging --service api
   pipe stop shop/staging --context staging --timeout 10m`)
 }
 
 func (a *app) startCmd() *cobra.Command {
-	return a.actCmd(runtime.Start, "Take a stop back", `start brings back what stop has scaled to zero, the first stage first, as it ran before.
-It builds nothing and takes no new image. What is not stopped is left alone.`, `  pipe start staging
+	return a.actCmd(runtime.Start, "Start a stopped environment", `start restores the services that stop has scaled to zero, the first stage first.
+It builds nothing and deploys no new image. Services that are not stopped are unchanged.`, `  pipe start staging
   pipe start staging --service api`)
 }
 
 func (a *app) restartCmd() *cobra.Command {
-	return a.actCmd(runtime.Restart, "Roll the pods of an environment", `restart replaces the pods of an environment by new ones of the same revision, stage after
+	return a.actCmd(runtime.Restart, "Roll the pods of an environment", `restart replaces the pods of an environment with new ones of the same revision, stage by
 stage, and waits until they are ready. Jobs do not run again.`, `  pipe restart staging
   pipe restart staging --service api --service web`)
 }
@@ -98,7 +98,7 @@ func (a *app) actOn(cmd *cobra.Command, name string, flags actFlags) (*runtime.E
 	return op.env, nil
 }
 
-// act carries out a request on an environment.
+// act runs a request on an environment.
 func (a *app) act(cmd *cobra.Command, env *runtime.Environment, flags actFlags, req runtime.Request) error {
 	p := env.Plan
 	if req.Plan != nil {
@@ -109,7 +109,7 @@ func (a *app) act(cmd *cobra.Command, env *runtime.Environment, flags actFlags, 
 	})
 }
 
-// withParts opens the parts that p needs for do.
+// withParts opens the parts that p needs and calls do.
 func (a *app) withParts(cmd *cobra.Command, part partFlags, p *plan.Plan, do func(*local.Runtime) error) error {
 	rt, err := a.openParts(cmd.Context(), cmd, part, evaluation{plan: p, workspace: a.workspace()}, false)
 	if err != nil {

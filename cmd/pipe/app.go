@@ -14,17 +14,17 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// An app is the command with everything that is outside the process. Only
-// process() and main.go touch the process itself.
+// An app is the command with all of its connections to the outside. Only
+// process() and main.go access the process itself.
 type app struct {
 	args    []string // without the name of the command
 	environ []string
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
-	dir     string // where relative paths start
-	exe     string // the command itself, to be started again as a background process
-	user    string // who asks, as user@host
+	dir     string // the directory that relative paths are relative to
+	exe     string // path of the executable, which is also started as a background process
+	user    string // the user, as user@host
 	now     func() time.Time
 	// terminal reports whether standard error is a terminal with a size.
 	terminal func() bool
@@ -32,26 +32,27 @@ type app struct {
 	screen func() bool
 	// typed reports whether standard input is a terminal; nil: it is not.
 	typed func() bool
-	// tty returns the terminal that both standard input and standard output are; nil,
-	// or a function that returns nil: they are none.
+	// tty returns the terminal that is both standard input and standard output.
+	// tty may be nil or return nil: there is none.
 	tty func() *tty
-	// signals gives the interrupts that the process receives, to which raise adds one.
+	// signals returns the interrupts that the process receives; raise adds one.
 	signals <-chan os.Signal
 	raise   func(os.Signal)
-	// exit ends the process at once, at a second interrupt.
+	// exit ends the process immediately, on a second interrupt.
 	exit func(status int)
 	// browse opens a URL in the browser of the user.
 	browse func(ctx context.Context, url string) error
-	// divert hands what libraries log, line by line, to tell; nil: they log nothing.
+	// divert passes the log lines of libraries to tell; nil: libraries log
+	// nothing.
 	divert func(tell func(line string))
-	// open puts a runtime together; tests give their own.
+	// open opens a runtime; tests replace it.
 	open func(context.Context, local.Options) (*local.Runtime, error)
-	// look opens what shows how environments stand; tests give their own.
+	// look opens a read-only view of environments; tests replace it.
 	look func(context.Context, local.Options) (*local.Look, error)
 
 	mu   sync.Mutex
-	view ui.View // what shows progress now; guarded by mu
-	json bool    // progress is JSON, and so is all else on standard error
+	view ui.View // the current progress view; guarded by mu
+	json bool    // progress, and everything else on standard error, is JSON
 }
 
 // env returns a variable of the environment, and whether it is set.
@@ -64,8 +65,8 @@ func (a *app) env(name string) (string, bool) {
 	return "", false
 }
 
-// main runs the command and returns its exit status. Nothing that it writes acts on a
-// terminal but colours, and what asks for the streams below.
+// main runs the command and returns its exit status. Its output cannot control
+// the terminal, except for colours and code that asks for the raw streams.
 func (a *app) main() int {
 	a.stdout, a.stderr = ui.NewSafe(a.stdout), ui.NewSafe(a.stderr)
 	ctx, stop := a.interruptible(context.Background())
@@ -77,7 +78,7 @@ func (a *app) main() int {
 	return status(ctx, err)
 }
 
-// An interrupted is why the context of the command ended: a signal.
+// An interrupted is the cause of a context that was canceled by a signal.
 type interrupted struct{ signal os.Signal }
 
 // Error is "interrupted" (Ctrl-C), "terminated" (SIGTERM) or "the terminal was closed"
@@ -93,8 +94,8 @@ func (e *interrupted) Error() string {
 }
 
 // interruptible returns a context that the first interrupt cancels, with an
-// *interrupted as its cause. The second one ends the process (A4): the next run
-// needs no repair all the same (A6).
+// *interrupted as its cause. The second interrupt ends the process immediately
+// (A4); even then the next run needs no repair (A6).
 func (a *app) interruptible(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopped, ended := make(chan struct{}), make(chan struct{})
@@ -112,7 +113,7 @@ func (a *app) interruptible(ctx context.Context) (context.Context, func()) {
 				}
 				cause := &interrupted{sig}
 				if a.working() {
-					a.note(cause.Error() + ": stopping cleanly, what is being written is finished; interrupt again to stop at once")
+					a.note(cause.Error() + ": stopping cleanly after current writes; interrupt again to stop immediately")
 				}
 				cancel(cause)
 			}
@@ -125,22 +126,23 @@ func (a *app) interruptible(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// show makes v what shows progress, until hide.
+// show makes v the progress view, until hide.
 func (a *app) show(v ui.View) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.view = v
 }
 
-// working reports whether progress is shown: what changes something shows it,
-// and verbs that only look, such as logs -f, do not.
+// working reports whether progress is shown. Verbs that change something show
+// it; verbs that only read, such as logs -f, do not.
 func (a *app) working() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.view != nil
 }
 
-// current is what shows progress now; nobody sees it if nothing does.
+// current returns the current progress view; if there is none, a view that
+// shows nothing.
 func (a *app) current() ui.View {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -150,7 +152,7 @@ func (a *app) current() ui.View {
 	return a.view
 }
 
-// hide ends the view, and gives the terminal back.
+// hide closes the view and restores the terminal.
 func (a *app) hide() {
 	a.mu.Lock()
 	v := a.view
@@ -161,8 +163,8 @@ func (a *app) hide() {
 	}
 }
 
-// noteOnce returns what notes a line of a library, and each but once: Helm says
-// the same at every rendering.
+// noteOnce returns a function that prints each different line of a library
+// once: Helm repeats its messages at every rendering.
 func (a *app) noteOnce() func(line string) {
 	var mu sync.Mutex
 	told := make(map[string]bool)
@@ -177,7 +179,7 @@ func (a *app) noteOnce() func(line string) {
 	}
 }
 
-// note tells something by the way, on standard error.
+// note prints a note on standard error.
 func (a *app) note(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

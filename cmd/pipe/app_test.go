@@ -226,7 +226,7 @@ error: api (Pipelinefile:3:1) in stage DEFAULT APPLICATION
 			b.run(t, statusTimeout)
 			checkText(t, "stderr", b.stderr.String(), `
 error: timed out after 30s, while at work on api (RUN make)
-next: give it more time with --timeout, or look at what it waited for
+next: increase --timeout, or check what it was waiting for
 `)
 		})
 	})
@@ -261,9 +261,9 @@ func TestInterrupt(t *testing.T) {
 				got := b.stderr.String()
 				for _, want := range []string{
 					" 0:45  api | still building after 45.0s: RUN make (45.0s)\n",
-					" 1:00  " + tt.name + ": stopping cleanly, what is being written is finished; interrupt again to stop at once\n",
+					" 1:00  " + tt.name + ": stopping cleanly after current writes; interrupt again to stop immediately\n",
 					" 1:00  api | cancelled after 1m00s: " + tt.name + "\n",
-					"error: " + tt.name + "\nnext: run again to go on: nothing is half done, and what is done is not done twice\n",
+					"error: " + tt.name + "\nnext: run again to continue: completed steps are not repeated\n",
 				} {
 					if !strings.Contains(got, want) {
 						t.Errorf("stderr has not %q:\n%s", want, got)

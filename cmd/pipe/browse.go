@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/background"
 )
 
-// browse opens a URL in the browser of the user, which outlives pipe. It returns
-// when the system has taken the URL, or an error that says why nothing was opened.
+// browse opens a URL in the user's browser, which outlives pipe. It returns
+// when the system has accepted the URL, or an error if nothing was opened.
 func browse(ctx context.Context, address string) error {
 	if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("%s is not the address of a web page", address)
@@ -25,7 +25,8 @@ func browse(ctx context.Context, address string) error {
 	return nil
 }
 
-// opener returns the program that opens a URL, and its arguments before that.
+// opener returns the program that opens a URL, and the arguments that precede
+// the URL.
 func opener(system string) (name string, args []string) {
 	switch system {
 	case "darwin":

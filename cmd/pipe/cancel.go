@@ -14,10 +14,10 @@ func (a *app) cancelCmd() *cobra.Command {
 	var show showFlags
 	cmd := &cobra.Command{
 		Use:   "cancel ENV",
-		Short: "End the run that holds an environment",
-		Long: `cancel asks the run that holds an environment to end, on whatever machine it is. It
-returns at once: the run ends what it is writing first, and exits with status 130. That
-nobody holds the environment is an error.`,
+		Short: "Cancel the run that holds an environment",
+		Long: `cancel asks the run that holds an environment to stop, on whichever machine it runs. It
+returns immediately: the run first completes its current writes and exits with status 130.
+It is an error if no run holds the environment.`,
 		Example: `  pipe cancel staging
   pipe cancel shop/preview-42 --context staging
   pipe cancel staging -o json | jq -r .holder`,
@@ -26,7 +26,7 @@ nobody holds the environment is an error.`,
 		holder, err := op.look.Cancel(op.cmd.Context(), op.env.Key, a.user)
 		switch {
 		case errors.Is(err, runtime.ErrNotFound):
-			return fmt.Errorf("no run holds environment %s of pipeline %s: there is nothing to cancel", op.env.Key.Name, op.env.Key.Pipeline)
+			return fmt.Errorf("no run holds environment %s of pipeline %s: nothing to cancel", op.env.Key.Name, op.env.Key.Pipeline)
 		case err != nil:
 			return op.look.Explain(err)
 		}
@@ -34,10 +34,10 @@ nobody holds the environment is an error.`,
 			Version     int    `json:"version"`
 			Pipeline    string `json:"pipeline"`
 			Environment string `json:"environment"`
-			Holder      string `json:"holder"` // whose run was asked to end
+			Holder      string `json:"holder"` // the holder whose run was canceled
 		}{inspect.Version, op.env.Key.Pipeline, op.env.Key.Name, holder}
 		return a.write(show.output, result, func() error {
-			_, err := fmt.Fprintf(a.stdout, "asked the run of %s to end; it first finishes what it is writing\n", holder)
+			_, err := fmt.Fprintf(a.stdout, "asked the run of %s to stop; it first completes its current writes\n", holder)
 			return err
 		})
 	})

@@ -19,7 +19,7 @@ const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 {{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`
 
 const usageFooter = `{{if and .HasParent .HasAvailableLocalFlags}}
-Every flag has a variable: --wait-lock is PIPE_WAIT_LOCK. A flag goes before its variable; an empty variable counts as not set.
+Every flag has a variable: --wait-lock is PIPE_WAIT_LOCK. A flag takes precedence over its variable; an empty variable counts as not set.
 {{end}}`
 
 // execute runs the command line.
@@ -34,7 +34,7 @@ func (a *app) execute(ctx context.Context) error {
 	case errors.As(err, &started):
 		return started.error
 	}
-	// Whatever goes wrong before a command starts is wrong usage.
+	// Any error before a command starts is a usage error.
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return err
@@ -42,10 +42,10 @@ func (a *app) execute(ctx context.Context) error {
 	return &usageError{cmd.CommandPath(), err}
 }
 
-// A startedError is an error of a command that was understood.
+// A startedError is an error of a command whose command line was valid.
 type startedError struct{ error }
 
-// root is the command with all its verbs.
+// root returns the root command with all its verbs.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "pipe",
@@ -90,7 +90,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	group("A pipeline", a.initCmd(), a.planCmd(), a.runCmd(), a.explainCmd(), a.graphCmd(), a.ejectCmd())
 	group("Environments", a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.rollbackCmd(), a.deleteCmd(),
 		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(), a.cancelCmd(), a.gcCmd())
-	group("What is there", a.envsCmd(), a.statusCmd(), a.waitCmd(), a.diffCmd(), a.historyCmd(), a.logsCmd(), a.eventsCmd(), a.forwardCmd(), a.execCmd())
+	group("Inspecting environments", a.envsCmd(), a.statusCmd(), a.waitCmd(), a.diffCmd(), a.historyCmd(), a.logsCmd(), a.eventsCmd(), a.forwardCmd(), a.execCmd())
 	group("The language", a.docCmd(), a.replCmd(), a.testCmd(), a.lintCmd(), a.fmtCmd(), a.modCmd(), a.lspCmd())
 	root.AddCommand(a.doctorCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {
@@ -100,8 +100,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	return root
 }
 
-// start marks what the commands below c return as errors of commands that were
-// understood.
+// start wraps the errors of the commands below c in a startedError.
 func start(c *cobra.Command) {
 	if run := c.RunE; run != nil {
 		c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -118,21 +117,21 @@ func start(c *cobra.Command) {
 	}
 }
 
-// usagef returns an error about the command line of cmd.
+// usagef returns a usage error of cmd.
 func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return &usageError{cmd.CommandPath(), fmt.Errorf(format, args...)}
 }
 
-// oneFile checks the arguments of a verb that takes a Pipelinefile.
+// oneFile checks the arguments of a verb that takes one Pipelinefile.
 func oneFile(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usagef(cmd, "there is one Pipelinefile at a time, not %s", strings.Join(args, " and "))
+		return usagef(cmd, "only one Pipelinefile can be given, not %s", strings.Join(args, " and "))
 	}
 	return nil
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	return usagef(cmd, "there is no command %q%s", name, didYouMean(name, commandNames(cmd)))
+	return usagef(cmd, "unknown command %q%s", name, didYouMean(name, commandNames(cmd)))
 }
 
 func commandNames(cmd *cobra.Command) []string {
@@ -145,8 +144,8 @@ func commandNames(cmd *cobra.Command) []string {
 	return names
 }
 
-// didYouMean is the end of a sentence that suggests the candidate nearest to
-// name, or lists the candidates if they are few.
+// didYouMean returns the end of a message that suggests the candidate nearest
+// to name, or lists the candidates if they are few.
 func didYouMean(name string, candidates []string) string {
 	if s := suggestion(name, candidates); s != "" {
 		return s
@@ -167,12 +166,12 @@ func suggestion(name string, candidates []string) string {
 	return ""
 }
 
-// flagError words what the flag library found.
+// flagError rewords an error of the flag library.
 func flagError(cmd *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
-	// "pipe rnu --env x": the command is what is wrong, not the flag.
+	// "pipe rnu --env x": the command is unknown, not the flag.
 	if !cmd.HasParent() {
 		if name := firstWord(cmd.Flags()); name != "" {
 			return unknownCommand(cmd, name)
@@ -184,16 +183,16 @@ func flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
-			return usagef(cmd, "there is no flag -%s", name)
+			return usagef(cmd, "unknown flag -%s", name)
 		}
-		return usagef(cmd, "there is no flag --%s%s", name, suggestion("--"+name, flagNames(cmd)))
+		return usagef(cmd, "unknown flag --%s%s", name, suggestion("--"+name, flagNames(cmd)))
 	case errors.As(err, &value):
 		return usagef(cmd, "--%s %s: %w", value.GetFlag().Name, quotedIfBlank(value.GetValue()), value.Unwrap())
 	}
 	return &usageError{cmd.CommandPath(), err}
 }
 
-// quotedIfBlank quotes what would not be seen.
+// quotedIfBlank quotes a value that would be invisible.
 func quotedIfBlank(text string) string {
 	if strings.TrimSpace(text) == "" {
 		return strconv.Quote(text)
@@ -201,7 +200,7 @@ func quotedIfBlank(text string) string {
 	return text
 }
 
-// firstWord is the first argument that is no flag.
+// firstWord returns the first argument that is not a flag.
 func firstWord(flags *pflag.FlagSet) string {
 	if args := flags.Args(); len(args) > 0 {
 		return args[0]
@@ -220,8 +219,8 @@ func flagNames(cmd *cobra.Command) []string {
 	return names
 }
 
-// bindVariables gives each flag that is not on the command line the value of
-// its variable (C5).
+// bindVariables sets each flag that is not on the command line from its
+// variable (C5).
 func (a *app) bindVariables(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -230,7 +229,7 @@ func (a *app) bindVariables(cmd *cobra.Command) error {
 			return
 		}
 		values := []string{value}
-		if f.Value.Type() == "stringArray" { // of values that may contain a comma: one a line
+		if f.Value.Type() == "stringArray" { // values may contain commas: one per line
 			values = strings.Split(strings.TrimRight(value, "\n"), "\n")
 		}
 		for _, v := range values {
@@ -244,7 +243,7 @@ func (a *app) bindVariables(cmd *cobra.Command) error {
 	return err
 }
 
-// variable is the name of the variable of a flag.
+// variable returns the name of the variable of a flag.
 func variable(flag string) string {
 	return "PIPE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// cloneFlags are the flags of what makes an environment like another one.
+// cloneFlags are the flags of the verbs that create an environment from another
+// one.
 type cloneFlags struct {
 	env    envFlags
 	part   partFlags
@@ -28,7 +29,7 @@ func (f *cloneFlags) add(a *app, cmd *cobra.Command, ttl time.Duration) {
 	f.eval.addParams(cmd)
 	cmd.Flags().DurationVar(&f.ttl, "ttl", ttl, "delete it after this `time`, at the next run or \"pipe gc\", e.g. --ttl 72h (0: never)")
 	zeroIsMeant(cmd, "ttl")
-	cmd.Flags().BoolVar(&f.deploy, "deploy", false, "deploy it at once, e.g. pipe clone staging load-test --deploy")
+	cmd.Flags().BoolVar(&f.deploy, "deploy", false, "deploy it immediately, e.g. pipe clone staging load-test --deploy")
 	f.run.addDeploy(cmd)
 	f.run.addWay(cmd)
 	f.part.add(cmd)
@@ -40,14 +41,14 @@ func (a *app) cloneCmd() *cobra.Command {
 	var flags cloneFlags
 	cmd := &cobra.Command{
 		Use:   "clone SRC DST",
-		Short: "Make an environment like another one",
-		Long: `clone makes the environment DST with the services, the parameters and the overrides of
-SRC. What is skipped in SRC, by the file or by an override, is skipped in DST, and stays
-so when SRC unskips it later. Data and credentials are not copied: databases of DST are
-empty and have passwords of their own. Nothing is deployed without --deploy.
+		Short: "Create an environment from another one",
+		Long: `clone creates the environment DST with the services, the parameters and the overrides of
+SRC. Services that are skipped in SRC, by the file or by an override, are skipped in DST, and stay
+so when SRC unskips them later. Data and credentials are not copied: databases of DST are
+empty and get new passwords. Nothing is deployed without --deploy.
 
-Where a Pipelinefile of the pipeline is at hand it is evaluated for DST; otherwise DST
-has the last plan of SRC.`,
+If the Pipelinefile of the pipeline is found here, it is evaluated for DST; otherwise DST
+gets the last plan of SRC.`,
 		Example: `  pipe clone staging load-test
   pipe clone staging load-test --deploy --set replicas=10
   pipe clone staging tomorrow --ttl 24h`,
@@ -65,17 +66,17 @@ func (a *app) previewCmd() *cobra.Command {
 	var branch, name string
 	cmd := &cobra.Command{
 		Use:   "preview SRC --branch BRANCH",
-		Short: "Make a preview of a branch",
-		Long: `preview makes a clone of SRC in which the git sources that have the branch use it; the
-others stay at what SRC uses. What is skipped in SRC stays skipped. It is deleted when
-its time is over, by the next run in the cluster or by "pipe gc".`,
+		Short: "Create a preview of a branch",
+		Long: `preview creates a clone of SRC in which git sources that have the branch use it; the
+others use the same ref as SRC. Services skipped in SRC stay skipped. It is deleted when
+its time to live is over, by the next run in the cluster or by "pipe gc".`,
 		Example: `  pipe preview staging --branch feature/checkout --deploy
   pipe preview staging --branch feature/checkout --name checkout --ttl 24h
   pipe preview shop/staging --branch fix-42 --ttl 0`,
 		Args: takes("SRC"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if branch == "" {
-				return usagef(cmd, "a preview is of a branch: name it with --branch")
+				return usagef(cmd, "a preview requires a branch: name it with --branch")
 			}
 			if name == "" {
 				name = runtime.PreviewName(branch)
@@ -90,7 +91,7 @@ its time is over, by the next run in the cluster or by "pipe gc".`,
 	return cmd
 }
 
-// clone makes an environment and, if that is asked for, deploys it.
+// clone creates an environment and, if requested, deploys it.
 func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest, flags cloneFlags) error {
 	ctx := cmd.Context()
 	defer a.hide()
@@ -99,7 +100,7 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 		return err
 	}
 	if flags.ttl < 0 {
-		return usagef(cmd, "--ttl %s: a time to live is positive, or 0 for ever", flags.ttl)
+		return usagef(cmd, "--ttl %s: the time to live must be positive, or 0 for none", flags.ttl)
 	}
 	progress.Doing("looking for environment " + source)
 	op, err := a.openEnvironment(ctx, cmd, source, targetFlags{flags.env, flags.part})
@@ -116,7 +117,7 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 		return look.Explain(err)
 	}
 	if flags.deploy {
-		a.note(fmt.Sprintf("environment %s is made; deploying it", env.Key.Name))
+		a.note(fmt.Sprintf("environment %s created; deploying it", env.Key.Name))
 		act := actFlags{part: flags.part, show: flags.show, run: flags.run}
 		return a.act(cmd, env, act, a.request(runtime.Deploy, env.Key, flags.run))
 	}
@@ -125,13 +126,13 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 	return a.write(flags.show.output, versioned(made), func() error { return ui.Made(a.stdout, made) })
 }
 
-// planOfClone evaluates the Pipelinefile at hand for the new environment, if it
-// is one of the source's pipeline. Without, parameters cannot be given.
+// planOfClone evaluates the Pipelinefile found here for the new environment, if
+// it belongs to the source's pipeline. Without it, parameters cannot be given.
 func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runtime.CloneRequest, flags cloneFlags) (*plan.Plan, error) {
 	file, ok := a.nearest()
 	if !ok || a.pipelineHere(cmd.Context(), src.Key.Name) != src.Key.Pipeline {
 		if len(flags.eval.set)+len(flags.eval.params) > 0 {
-			return nil, usagef(cmd, "--set and --params need the Pipelinefile of %s, which is neither here nor in a folder above", src.Key.Pipeline)
+			return nil, usagef(cmd, "--set and --params need the Pipelinefile of %s, which is not in this directory or a parent", src.Key.Pipeline)
 		}
 		return nil, nil
 	}
@@ -143,7 +144,7 @@ func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runt
 	return e.plan, err
 }
 
-// versioned is one environment, as JSON has it.
+// versioned is the JSON form of one environment.
 func versioned(env inspect.Environment) any {
 	return struct {
 		Version int `json:"version"`

@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// completionTime bounds what is done while a user waits for a completion.
+// completionTime limits the time of a completion.
 const completionTime = 2 * time.Second
 
 // completeFile completes the argument of a verb that takes a Pipelinefile.
@@ -43,14 +43,14 @@ func (a *app) completeNames(cmd *cobra.Command, eval *evalFlags, part *partFlags
 		return names
 	}
 	for flag, names := range map[string]func(context.Context, evaluation) []string{"service": serviceNames, "env": environments} {
-		// It fails only for a flag that is not there.
+		// It fails only for an undefined flag.
 		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return a.completeFrom(cmd, args, *eval, names)
 		})
 	}
 }
 
-// serviceNames are the completions of a service.
+// serviceNames returns the completions of a service.
 func serviceNames(_ context.Context, e evaluation) []string {
 	var names []string
 	for _, s := range e.plan.Services {
@@ -59,8 +59,8 @@ func serviceNames(_ context.Context, e evaluation) []string {
 	return names
 }
 
-// completeFrom completes with names of the Pipelinefile that args name; with
-// none if it cannot be evaluated.
+// completeFrom completes names of the Pipelinefile in args; none if it cannot
+// be evaluated.
 func (a *app) completeFrom(cmd *cobra.Command, args []string, eval evalFlags, names func(context.Context, evaluation) []string) ([]string, cobra.ShellCompDirective) {
 	ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
 	defer stop()

@@ -14,8 +14,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// daemonCmd is what pipe starts itself with as a background process, and how
-// these are ended by hand. It is not in the help: they end by themselves.
+// daemonCmd contains the commands with which pipe starts its background
+// processes, and one to stop them manually. It is hidden from the help: the
+// processes end by themselves.
 func (a *app) daemonCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:    "daemon",
@@ -36,7 +37,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		RunE:  func(*cobra.Command, []string) error { return render.Main(a.stdin, ui.Raw(a.stdout), a.exit) },
 	}, a.registryCmd(), &cobra.Command{
 		Use:   "stop",
-		Short: "End the embedded builder and the embedded registry",
+		Short: "Stop the embedded builder and the embedded registry",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var errs []error
@@ -51,7 +52,8 @@ func (a *app) daemonCmd() *cobra.Command {
 	return cmd
 }
 
-// isDaemon reports whether cmd runs in the background, where standard error is a log.
+// isDaemon reports whether cmd runs in the background, with standard error as
+// its log.
 func isDaemon(cmd *cobra.Command) bool {
 	return cmd.Name() == "daemon" || cmd.HasParent() && isDaemon(cmd.Parent())
 }
@@ -64,11 +66,11 @@ func (a *app) registryCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return serve.Serve(cmd.Context(), serve.Options{Dir: dir}) },
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "the `folder` of its images, e.g. --dir /var/lib/pipe/registry")
+	cmd.Flags().StringVar(&dir, "dir", "", "the `directory` of its images, e.g. --dir /var/lib/pipe/registry")
 	return cmd
 }
 
-// daemons are the background processes of this home.
+// daemons lists the background processes of this home.
 func (a *app) daemons() []background.Process {
 	return []background.Process{
 		daemon.Background{Home: a.home(), Executable: a.exe}.Process(),

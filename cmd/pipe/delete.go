@@ -22,15 +22,15 @@ func (a *app) deleteCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete ENV",
 		Short: "Uninstall an environment",
-		Long: `delete uninstalls the releases of an environment, the last stage first, also of services
-that are skipped, then its secrets, its volumes and its namespace. With --service it
-uninstalls these services alone, and the rest stays. Jobs with on="delete" run before
-what they guard goes.
+		Long: `delete uninstalls the releases of an environment, the last stage first, including those of skipped
+services, then its secrets, its volumes and its namespace. With --service it
+uninstalls only these services. Jobs with on="delete" run before
+the services that they guard are deleted.
 
-An environment whose record is damaged is deleted all the same, as a whole: what is
-labelled as of it goes, in no order, and no job runs before.
+An environment with a damaged record can be deleted, but only as a whole: every object
+with its labels is deleted, in no particular order, and no job runs first.
 
-It lists what goes and asks. Without a terminal it takes --yes.`,
+It lists what it will delete and asks for confirmation. Without a terminal it requires --yes.`,
 		Example: `  pipe delete staging
   pipe delete preview-42 --yes
   pipe delete staging --keep-volumes
@@ -39,10 +39,10 @@ It lists what goes and asks. Without a terminal it takes --yes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer a.hide()
 			if !yes && !a.asks() {
-				return usagef(cmd, "delete asks first, and there is no terminal to ask at: --yes is the answer")
+				return usagef(cmd, "delete asks for confirmation, but there is no terminal: confirm with --yes")
 			}
 			if keepVolumes && len(flags.run.services) > 0 {
-				return usagef(cmd, "--keep-volumes is about a whole environment: deleting services leaves their volumes anyway")
+				return usagef(cmd, "--keep-volumes applies to a whole environment: deleting services always keeps their volumes")
 			}
 			if _, err := a.progress(cmd, flags.show); err != nil {
 				return err
@@ -79,12 +79,12 @@ It lists what goes and asks. Without a terminal it takes --yes.`,
 	}
 	flags.add(a, cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask, e.g. pipe delete preview-42 --yes")
-	cmd.Flags().BoolVar(&keepVolumes, "keep-volumes", false, "leave volumes and the credentials of databases, and hence the namespace, e.g. pipe delete staging --keep-volumes")
+	cmd.Flags().BoolVar(&keepVolumes, "keep-volumes", false, "keep volumes and the credentials of databases, and hence the namespace, e.g. pipe delete staging --keep-volumes")
 	return cmd
 }
 
-// goingReleases returns the releases that a deletion is about: those of the
-// services that are named or, without names, of all.
+// goingReleases returns the releases that will be deleted: those of the named
+// services or, without names, all.
 func goingReleases(deployed map[string]runtime.Deployed, key runtime.EnvironmentKey, services []string) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(deployed)) {
@@ -95,21 +95,21 @@ func goingReleases(deployed map[string]runtime.Deployed, key runtime.Environment
 	return names
 }
 
-// asks reports whether there is somebody to ask.
+// asks reports whether the user can be asked.
 func (a *app) asks() bool { return a.terminal() && a.typed != nil && a.typed() }
 
-// confirm lists what goes, and asks whether it may.
+// confirm lists what will be deleted, and asks for confirmation.
 func (a *app) confirm(going ui.Going) error {
 	if err := ui.ListGoing(a.stderr, going); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "Type the name of the environment to delete this: ")
+	fmt.Fprintf(a.stderr, "Type the name of the environment to confirm: ")
 	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return err
 	}
 	if strings.TrimSpace(answer) != going.Environment.Name {
-		return fmt.Errorf("the answer was not %q: nothing is deleted", going.Environment.Name)
+		return fmt.Errorf("the answer was not %q: nothing was deleted", going.Environment.Name)
 	}
 	return nil
 }

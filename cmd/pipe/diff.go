@@ -21,9 +21,9 @@ func (a *app) diffCmd() *cobra.Command {
 		Use:   "diff [PIPELINEFILE]",
 		Short: "Compare a Pipelinefile with what is deployed",
 		Long: `diff shows, for each service that a run would deploy, how its objects in the cluster would
-change: those of the revision that is deployed, against those that its chart renders now.
-Values of Secrets are never shown; where one differs, that is said. An image that is yet
-to be built has the tag that it is going to have. It changes and starts nothing.`,
+change: it compares those of the deployed revision with those that the chart renders now.
+Values of Secrets are never shown, only that they differ. An image that is yet
+to be built is shown with its future tag. diff changes and starts nothing.`,
 		Example: `  pipe diff --env staging
   pipe diff --env staging --service api --set title=Shop
   pipe diff --env staging --prune --detailed-exitcode || echo "status $?"
@@ -75,7 +75,7 @@ func (v *invocation) compare(ctx context.Context, rt *local.Runtime, key runtime
 		return inspect.Diff{}, &runFailure{err, e.plan, key}
 	}
 	if rt.Inspector == nil {
-		return inspect.Diff{}, errors.New("this runtime shows no cluster")
+		return inspect.Diff{}, errors.New("this runtime cannot compare")
 	}
 	is, err := effective(ctx, rt, key, e)
 	if err != nil {

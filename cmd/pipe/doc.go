@@ -16,13 +16,13 @@ func (a *app) docCmd() *cobra.Command {
 	output := "text"
 	cmd := &cobra.Command{
 		Use:   "doc [NAME]",
-		Short: "Tell what a name means",
-		Long: `doc tells what a name means: a function or a type of the language, a parameter or an attribute
+		Short: "Show the documentation of a name",
+		Long: `doc documents a name: a function or a type of the language, a parameter or an attribute
 of one, a module of @std and its functions, a rule of pipe lint, a command. FILE.star is a module
-of your own, and FILE.star:NAME a function of it, as its docstring says; nothing is run. FILE.star
-can be in a remote module, as in a load: it is read as the Pipelinefile here pins it, and nothing
-is fetched. NAME can also be one that the Pipelinefile here loads. A name that means several
-things tells all of them. Without a name doc lists what there is.`,
+of your own, and FILE.star:NAME a function of it, by its docstring; nothing is run. FILE.star
+can be in a remote module, as in a load: it is read at the version that the Pipelinefile here pins, and nothing
+is fetched. NAME can also be a name that the Pipelinefile here loads. If a name has several
+meanings, all are shown. Without a name doc lists all names.`,
 		Example: `  pipe doc
   pipe doc application
   pipe doc service.url
@@ -30,13 +30,13 @@ things tells all of them. Without a name doc lists what there is.`,
   pipe doc lib/names.star:full_name
   pipe doc git+https://example.com/lib@v1//web.star
   pipe doc unused-load -o json`,
-		Args: cobra.ArbitraryArgs, // of a command with two words
+		Args: cobra.ArbitraryArgs, // a command can have two words
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			entries, err := a.docEntries(cmd)
 			if err != nil || len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return doc.Names(entries), cobra.ShellCompDirectiveDefault // or a file
+			return doc.Names(entries), cobra.ShellCompDirectiveDefault // also files
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			entries, err := a.docEntries(cmd)
@@ -61,7 +61,7 @@ things tells all of them. Without a name doc lists what there is.`,
 				}
 			}
 			if len(found) == 0 {
-				return usagef(cmd, "nothing is named %q%s", name, didYouMean(name, doc.Names(entries)))
+				return usagef(cmd, "nothing has the name %q%s", name, didYouMean(name, doc.Names(entries)))
 			}
 			return a.write(output, found, func() error { return doc.Write(a.stdout, found) })
 		},
@@ -70,7 +70,7 @@ things tells all of them. Without a name doc lists what there is.`,
 	return cmd
 }
 
-// docEntries are all names that need no file.
+// docEntries returns all names that need no file.
 func (a *app) docEntries(cmd *cobra.Command) ([]doc.Entry, error) {
 	entries := doc.Language()
 	library, err := doc.Library(cmd.Context())
@@ -80,8 +80,8 @@ func (a *app) docEntries(cmd *cobra.Command) ([]doc.Entry, error) {
 	return append(append(entries, library...), commandEntries(cmd.Root())...), nil
 }
 
-// docModule adds the names of the module of the workspace, or of the remote
-// module, that name names, if it names one.
+// docModule adds the names of a module of the workspace or of a remote module,
+// if name refers to one.
 func (a *app) docModule(cmd *cobra.Command, entries []doc.Entry, name string) ([]doc.Entry, error) {
 	file := name
 	if i := strings.LastIndex(name, ":"); i >= 0 && path.Ext(name) != ".star" {
@@ -117,8 +117,8 @@ func (a *app) moduleText(cmd *cobra.Command, file string, remote bool) ([]byte, 
 	return text, nil
 }
 
-// docLoaded returns what a name means that the Pipelinefile here loads from
-// another file; nothing if there is none.
+// docLoaded returns the entries for a name that the Pipelinefile here loads
+// from another file; none if it does not.
 func (a *app) docLoaded(cmd *cobra.Command, entries []doc.Entry, name string) ([]doc.Entry, error) {
 	file, ok := a.nearest()
 	if !ok {
@@ -144,7 +144,7 @@ func (a *app) docLoaded(cmd *cobra.Command, entries []doc.Entry, name string) ([
 	return doc.Find(entries, full), nil
 }
 
-// commandEntries tells of the commands below cmd what their help says.
+// commandEntries returns the help of the commands below cmd.
 func commandEntries(cmd *cobra.Command) []doc.Entry {
 	var out []doc.Entry
 	for _, c := range cmd.Commands() {
@@ -163,7 +163,7 @@ func commandEntries(cmd *cobra.Command) []doc.Entry {
 	return out
 }
 
-// undent takes away what examples are indented by.
+// undent removes the indentation of examples.
 func undent(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// errUnwell says that a check has failed, which the report has told.
+// errUnwell means that a check failed, which the report says already.
 var errUnwell = errors.New("pipe cannot work here as it is")
 
 func (a *app) doctorCmd() *cobra.Command {
@@ -24,10 +24,10 @@ func (a *app) doctorCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check what pipe needs, and say what to do",
+		Short: "Check what pipe needs, and how to fix what is missing",
 		Long: `doctor checks the builder, the registry, the cluster, the rights in the namespace of an
-environment, the limits and file systems that watch mode would meet with the nearest
-Pipelinefile, and the disk, and says of each that is not well what to do about it. It exits with status 1 if something keeps pipe from working.`,
+environment, the limits and file systems that matter to watch mode for the nearest
+Pipelinefile, and the disk, and says how to fix each problem. It exits with status 1 if something keeps pipe from working.`,
 		Example: `  pipe doctor
   pipe doctor --pipeline shop --env staging --context staging
   pipe doctor --local --registry registry.example.com/shop
@@ -63,14 +63,14 @@ Pipelinefile, and the disk, and says of each that is not well what to do about i
 		},
 	}
 	env.add(cmd)
-	cmd.Flags().StringVar(&name, "env", "default", "the `environment` whose namespace's rights are asked for, e.g. --env staging")
+	cmd.Flags().StringVar(&name, "env", "default", "the `environment` in whose namespace rights are checked, e.g. --env staging")
 	part.add(cmd)
 	show.add(cmd)
 	return cmd
 }
 
-// survey finds out what watch mode would watch of the nearest Pipelinefile. Of one
-// with errors, it is what was read so far.
+// survey reports what watch mode would watch for the nearest Pipelinefile; if
+// the file has errors, what was read before them.
 func (a *app) survey(cmd *cobra.Command, env string) (watch.Surveyed, error) {
 	root, inputs, builds := a.workspace(), []plan.Input(nil), []plan.BuildSpec(nil)
 	if file, ok := a.nearest(); ok {

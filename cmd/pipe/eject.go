@@ -19,24 +19,24 @@ func (a *app) ejectCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "eject [SERVICE…] [PIPELINEFILE]",
-		Short: "Write the charts and values that are deployed to a folder",
-		Long: `eject writes what pipe deploys as Helm charts that need no pipe: a chart for each service that
-brings none, a file of values for each service, and a README.md with the Secrets that they
-need and the commands of Helm that deploy them, stage by stage. Skipped services are written
-if they are named. No value of a secret is written. It asks no cluster.
+		Short: "Write the deployed charts and values to a directory",
+		Long: `eject writes a pipeline as Helm charts that do not need pipe: a chart for each service that
+does not bring one, a values file for each service, and a README.md with the required
+Secrets and the Helm commands that deploy them, stage by stage. Skipped services are written
+only if they are named. Values of secrets are never written. It contacts no cluster.
 
-What has a slash, a dot or a capital letter in it is the Pipelinefile, and everything else a
-service: a Pipelinefile in the folder shop is ./shop.
+An argument with a slash, a dot or a capital letter is the Pipelinefile, any other is a
+service: a Pipelinefile in the directory shop is ./shop.
 
-The folder is written as a whole or not at all. One that has something in it is an error; with
---force it is replaced, with all that was changed in it, if pipe eject wrote it.`,
+The directory is written atomically. It is an error if it is not empty; with
+--force it is replaced, including any changes in it, if pipe eject wrote it.`,
 		Example: `  pipe eject
   pipe eject api db --dir deploy/charts
   pipe eject --env staging --set replicas=2 --force
   pipe eject ./examples/shop -o json | jq -r '.files[]'`,
 		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 			names, _ := a.completeFrom(cmd, nil, eval, serviceNames)
-			return names, cobra.ShellCompDirectiveDefault // or a file
+			return names, cobra.ShellCompDirectiveDefault // also files
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var file []string
@@ -49,8 +49,8 @@ The folder is written as a whole or not at all. One that has something in it is 
 	}
 	eval.add(cmd)
 	show.add(cmd)
-	cmd.Flags().StringVar(&opts.Dir, "dir", "charts", "write this `folder`, e.g. --dir deploy/charts")
-	cmd.Flags().BoolVar(&opts.Force, "force", false, "replace the folder, if pipe eject wrote it, e.g. pipe eject --force")
+	cmd.Flags().StringVar(&opts.Dir, "dir", "charts", "write this `directory`, e.g. --dir deploy/charts")
+	cmd.Flags().BoolVar(&opts.Force, "force", false, "replace the directory, if pipe eject wrote it, e.g. pipe eject --force")
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func (a *app) eject(cmd *cobra.Command, args []string, eval evalFlags, show show
 	a.hide()
 	return a.write(show.output, result, func() error {
 		var b strings.Builder
-		fmt.Fprintf(&b, "wrote %s; %s tells how it is deployed without pipe\n", folder, filepath.Join(folder, "README.md"))
+		fmt.Fprintf(&b, "wrote %s; %s explains how to deploy it without pipe\n", folder, filepath.Join(folder, "README.md"))
 		for _, s := range result.Services {
 			fmt.Fprintf(&b, "  %s: chart %s, values %s\n", s.Name, s.Chart, s.Values)
 		}

@@ -14,15 +14,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// envFlags say whose environments a verb is about.
+// envFlags select the pipeline of an environment.
 type envFlags struct{ pipeline string }
 
 func (f *envFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.pipeline, "pipeline", "", "the `pipeline` that the environment is of, where several have one of its name, e.g. --pipeline shop "+
-		"(default: that of the Pipelinefile here or in a folder above)")
+	cmd.Flags().StringVar(&f.pipeline, "pipeline", "", "the `pipeline` of the environment, if several have one of that name, e.g. --pipeline shop "+
+		"(default: that of the Pipelinefile in this directory or a parent)")
 }
 
-// takes returns a check that a verb has these arguments, such as "ENV".
+// takes returns an argument check for a verb with these arguments, such as
+// "ENV".
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
@@ -32,9 +33,9 @@ func takes(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// environment returns the environment of that name: of the pipeline that is
-// named, with --pipeline or as "pipeline/name", or else of that of the
-// Pipelinefile at hand, or else the only one of that name in the cluster.
+// environment finds an environment by name: of the pipeline given with
+// --pipeline or as "pipeline/name"; otherwise of the pipeline of the nearest
+// Pipelinefile; otherwise the only one of that name in the cluster.
 func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f envFlags) (*runtime.Environment, error) {
 	ctx := cmd.Context()
 	if pipeline, rest, ok := strings.Cut(name, "/"); ok {
@@ -81,19 +82,19 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 	case len(pipelines) == 1:
 		return found, bad
 	case len(pipelines) > 1:
-		return nil, usagef(cmd, "%s is an environment of %s: say which with --pipeline", name, strings.Join(pipelines, " and of "))
+		return nil, usagef(cmd, "%s is an environment of %s: choose one with --pipeline", name, strings.Join(pipelines, " and of "))
 	case len(names) == 0:
 		elsewhere := ""
 		if flag := cmd.Flag("state-namespace"); flag != nil && flag.Value.String() == "" {
-			elsewhere = "; if its state is kept elsewhere, say where with --state-namespace"
+			elsewhere = "; if its state is in another namespace, give it with --state-namespace"
 		}
-		return nil, usagef(cmd, "there is no environment %s%s, and no other: pipe run --env %s makes it%s", name, of, name, elsewhere)
+		return nil, usagef(cmd, "no environment %q%s (none exist yet); create it with: pipe run --env %s%s", name, of, name, elsewhere)
 	}
-	return nil, usagef(cmd, "there is no environment %s%s%s", name, of, didYouMean(name, names))
+	return nil, usagef(cmd, "no environment %q%s%s", name, of, didYouMean(name, names))
 }
 
-// pipelineHere is the name of the pipeline of the nearest Pipelinefile; empty if
-// there is none, or if it cannot be evaluated.
+// pipelineHere returns the name of the pipeline of the nearest Pipelinefile;
+// empty if there is none, or if it cannot be evaluated.
 func (a *app) pipelineHere(ctx context.Context, env string) string {
 	file, ok := a.nearest()
 	if !ok {
@@ -106,7 +107,8 @@ func (a *app) pipelineHere(ctx context.Context, env string) string {
 	return name
 }
 
-// workspace is the folder that sources and charts of an environment are below.
+// workspace returns the directory that sources and charts of an environment are
+// relative to.
 func (a *app) workspace() string {
 	if file, ok := a.nearest(); ok {
 		if root, err := interp.Workspace(file); err == nil {
@@ -130,8 +132,8 @@ func (a *app) completeEnvironments(part *partFlags, n int) cobra.CompletionFunc 
 	}
 }
 
-// environmentsSoon returns the environments of the cluster, if that takes no
-// longer than a user waits for a completion.
+// environmentsSoon returns the environments of the cluster, within the time
+// limit of a completion.
 func (a *app) environmentsSoon(cmd *cobra.Command, part *partFlags) []*runtime.Environment {
 	ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
 	defer stop()
@@ -154,15 +156,15 @@ func (a *app) environmentsSoon(cmd *cobra.Command, part *partFlags) []*runtime.E
 }
 
 // completeServicesOf completes --service with the services of the environment
-// that the first argument names.
+// in the first argument.
 func (a *app) completeServicesOf(cmd *cobra.Command, part *partFlags, f *envFlags) {
-	// It fails only for a flag that is not there.
+	// It fails only for an undefined flag.
 	_ = cmd.RegisterFlagCompletionFunc("service", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return a.servicesSoon(cmd, part, f, args), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
-// servicesSoon returns the services of the environment that args begin with.
+// servicesSoon returns the services of the environment at the start of args.
 func (a *app) servicesSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []string {
 	var names []string
 	for _, p := range a.plansSoon(cmd, part, f, args) {
@@ -173,13 +175,13 @@ func (a *app) servicesSoon(cmd *cobra.Command, part *partFlags, f *envFlags, arg
 	return names
 }
 
-// completedService is a service as completions show it.
+// completedService is the completion for a service.
 func completedService(s *plan.Service) string {
 	return cobra.CompletionWithDesc(s.Name, fmt.Sprintf("%s in %s", s.Type, s.Stage))
 }
 
-// plansSoon returns the last plans of the environments that args begin with: of
-// several pipelines there may be one each.
+// plansSoon returns the last plans of the environments at the start of args:
+// there may be one in each of several pipelines.
 func (a *app) plansSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []*plan.Plan {
 	if len(args) == 0 {
 		return nil

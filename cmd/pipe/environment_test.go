@@ -28,18 +28,18 @@ func TestDeleteAsks(t *testing.T) {
 	b.run(t, statusDone)
 	b.again("delete", "staging", "--progress", "quiet")
 	b.run(t, statusUsage)
-	checkText(t, "stderr", b.stderr.String(), "error: delete asks first, and there is no terminal to ask at: --yes is the answer\nsee: pipe delete --help\n")
+	checkText(t, "stderr", b.stderr.String(), "error: delete asks for confirmation, but there is no terminal: confirm with --yes\nsee: pipe delete --help\n")
 
 	const listed = `This deletes, in namespace shop-staging:
   release api (APPLICATION)
   the secrets, the credentials of databases and, if pipe made it, the namespace
   the records of its runs, unless they are kept in a namespace of their own
-Type the name of the environment to delete this: `
+Type the name of the environment to confirm: `
 	for _, answer := range []string{"", "yes\n", "production\n"} {
 		b.again("delete", "staging", "--progress", "quiet")
 		b.atTerminal(answer)
 		b.run(t, statusFailed)
-		checkText(t, "stderr", b.stderr.String(), listed+"error: the answer was not \"staging\": nothing is deleted\n")
+		checkText(t, "stderr", b.stderr.String(), listed+"error: the answer was not \"staging\": nothing was deleted\n")
 		if len(b.world.Deployer.Releases("shop-staging")) != 1 {
 			t.Fatal("it is deleted all the same")
 		}
@@ -53,7 +53,7 @@ Type the name of the environment to delete this: `
 	}
 	b.again("delete", "staging", "--yes", "--progress", "quiet")
 	b.run(t, statusUsage)
-	checkText(t, "stderr", b.stderr.String(), "error: there is no environment staging of pipeline shop, and no other: pipe run --env staging makes it; if its state is kept elsewhere, say where with --state-namespace\nsee: pipe delete --help\n")
+	checkText(t, "stderr", b.stderr.String(), "error: no environment \"staging\" of pipeline shop (none exist yet); create it with: pipe run --env staging; if its state is in another namespace, give it with --state-namespace\nsee: pipe delete --help\n")
 }
 
 // TestDamaged: an environment whose record cannot be read is listed beside the
@@ -66,7 +66,7 @@ func TestDamaged(t *testing.T) {
 	}
 	b.world.Store.Damage(runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"})
 	const damaged = `error: environment staging of pipeline shop: record shop/staging is damaged: unexpected end of JSON input
-next: delete record shop/staging alone and run again, which leaves what is deployed and forgets what was skipped and moved; or delete the environment, with ALL its data: pipe delete shop/staging
+next: delete only record shop/staging and run again, which keeps what is deployed and discards skips and moves; or delete the environment, with ALL its data: pipe delete shop/staging
 `
 	nowhere := t.TempDir()
 	for _, args := range [][]string{
@@ -112,7 +112,7 @@ This deletes, in namespace shop-staging:
   the volumes, with all data, of any of them
   the secrets, the credentials of databases and, if pipe made it, the namespace
   the records of its runs, unless they are kept in a namespace of their own
-Type the name of the environment to delete this: `)
+Type the name of the environment to confirm: `)
 	if n := len(b.world.Deployer.Releases("shop-staging")); n > 0 {
 		t.Errorf("%d releases are left", n)
 	}
@@ -175,9 +175,9 @@ func TestWhichEnvironment(t *testing.T) {
 		{blog.dir, "shop/staging", nil, statusDone, "stop shop-staging: 1 done"},
 		{nowhere, "staging", []string{"--pipeline", "blog"}, statusDone, "stop blog-staging: 1 unchanged"},
 		{nowhere, "live", nil, statusDone, "stop blog-live: 1 done"},
-		{nowhere, "staging", nil, statusUsage, "error: staging is an environment of blog and of shop: say which with --pipeline\n"},
-		{nowhere, "stagign", nil, statusUsage, "error: there is no environment stagign; "},
-		{nowhere, "live", []string{"--pipeline", "shop"}, statusUsage, "error: there is no environment live of pipeline shop; there is staging\n"},
+		{nowhere, "staging", nil, statusUsage, "error: staging is an environment of blog and of shop: choose one with --pipeline\n"},
+		{nowhere, "stagign", nil, statusUsage, "error: no environment \"stagign\"; "},
+		{nowhere, "live", []string{"--pipeline", "shop"}, statusUsage, "error: no environment \"live\" of pipeline shop; there is staging\n"},
 		{nowhere, "live", []string{"--service", "apj"}, statusUsage, "error: --service apj: blog has no such service; "},
 	} {
 		b.again(append([]string{"stop", tt.env, "--progress", "quiet"}, tt.args...)...)
@@ -196,7 +196,7 @@ func TestWhichEnvironment(t *testing.T) {
 // interrupt (C2), and says who did it.
 func TestCancel(t *testing.T) {
 	t.Run("text", func(t *testing.T) {
-		testCancel(t, "asked the run of ana@laptop to end; it first finishes what it is writing\n")
+		testCancel(t, "asked the run of ana@laptop to stop; it first completes its current writes\n")
 	})
 	t.Run("json", func(t *testing.T) {
 		testCancel(t, `
@@ -225,7 +225,7 @@ func testCancel(t *testing.T, want string, flags ...string) {
 		b.run(t, statusInterrupted)
 		<-ended
 		checkText(t, "cancel", other.stdout.String(), want)
-		checkText(t, "stderr", b.stderr.String(), "error: cancelled by bob@desk\nnext: run again to go on: nothing is half done, and what is done is not done twice\n")
+		checkText(t, "stderr", b.stderr.String(), "error: cancelled by bob@desk\nnext: run again to continue: completed steps are not repeated\n")
 	})
 }
 
@@ -293,7 +293,7 @@ container("api", image = "redis:7", mirror = False, env = {"TITLE": title})
 	}
 	b.again("preview", "staging")
 	b.run(t, statusUsage)
-	checkText(t, "stderr", b.stderr.String(), "error: a preview is of a branch: name it with --branch\nsee: pipe preview --help\n")
+	checkText(t, "stderr", b.stderr.String(), "error: a preview requires a branch: name it with --branch\nsee: pipe preview --help\n")
 }
 
 // TestDoctor: what is well, what is not, and what to do about it (C7).

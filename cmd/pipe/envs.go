@@ -18,10 +18,10 @@ func (a *app) envsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "envs",
 		Short: "List environments",
-		Long: `envs lists the environments that the cluster has, of all pipelines or of one, with what
-each was cloned from, how many services it has and skips, and when it is deleted. One
-whose record in the cluster cannot be read is listed as damaged, with what is wrong, and
-the status is 1.`,
+		Long: `envs lists the environments in the cluster, of all pipelines or of one, with the source
+that each was cloned from, the number of services and skipped services, and when it expires. An
+environment whose record cannot be read is listed as damaged, with the reason, and
+the exit status is 1.`,
 		Example: `  pipe envs
   pipe envs --pipeline shop --context staging
   pipe envs -o json | jq -r '.environments[].name'`,

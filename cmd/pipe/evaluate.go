@@ -9,10 +9,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// fileName is the name of a Pipelinefile that is looked for.
+// fileName is the default name of a Pipelinefile.
 const fileName = "Pipelinefile"
 
-// abs returns path as it is seen from the folder of the command.
+// abs returns the absolute form of a path that is relative to the directory of
+// the command.
 func (a *app) abs(path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
@@ -20,8 +21,8 @@ func (a *app) abs(path string) string {
 	return filepath.Join(a.dir, path)
 }
 
-// find returns the Pipelinefile that args names, or else the nearest one, here
-// or in a folder above.
+// find returns the Pipelinefile that args names, or else the nearest one, in
+// this directory or a parent.
 func (a *app) find(cmd *cobra.Command, args []string) (string, error) {
 	if len(args) > 0 {
 		file := a.abs(args[0])
@@ -32,7 +33,7 @@ func (a *app) find(cmd *cobra.Command, args []string) (string, error) {
 		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return "", usagef(cmd, "there is no %s", file)
+			return "", usagef(cmd, "%s not found", file)
 		case err != nil:
 			return "", usagef(cmd, "%w", err)
 		}
@@ -41,10 +42,11 @@ func (a *app) find(cmd *cobra.Command, args []string) (string, error) {
 	if file, ok := a.nearest(); ok {
 		return file, nil
 	}
-	return "", usagef(cmd, "there is no %s in %s or in a folder above it; name one: %s FILE", fileName, a.dir, cmd.CommandPath())
+	return "", usagef(cmd, "no %s in %s or a parent directory; name one: %s FILE", fileName, a.dir, cmd.CommandPath())
 }
 
-// nearest returns the Pipelinefile here or in the nearest folder above that has one.
+// nearest returns the Pipelinefile in this directory or the nearest parent that
+// has one.
 func (a *app) nearest() (file string, ok bool) {
 	for dir := a.dir; ; dir = filepath.Dir(dir) {
 		file := filepath.Join(dir, fileName)

@@ -17,13 +17,13 @@ func (a *app) eventsCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "events ENV",
-		Short: "Show what happens in an environment",
-		Long: `events shows what Kubernetes tells of the objects of an environment, by time: pods that are
-placed, images that are pulled, health checks that fail. A cluster keeps this for about
-an hour. With -f it goes on with what happens from now on, until it is interrupted. For
-what a run does, see --progress of "pipe run" and "pipe history".
+		Short: "Show the Kubernetes events of an environment",
+		Long: `events shows the Kubernetes events of the objects of an environment, by time: pods that are
+scheduled, images that are pulled, health checks that fail. A cluster keeps them for about
+an hour. With -f it follows new events until it is interrupted. For
+the events of a run, see --progress of "pipe run" and "pipe history".
 
--o json writes a line as {"time", "service", "object", "warning", "reason", "text", "count"}.`,
+-o json writes each line as {"time", "service", "object", "warning", "reason", "text", "count"}.`,
 		Example: `  pipe events staging
   pipe events staging -f
   pipe events staging -o json | jq 'select(.warning)'`,
@@ -38,16 +38,16 @@ what a run does, see --progress of "pipe run" and "pipe history".
 		}
 		err := op.look.Inspector.Happenings(ctx, op.env.Key, services, follow, a.happening(out))
 		if follow && ctx.Err() != nil {
-			return nil // that is how it ends
+			return nil // the normal end
 		}
 		return op.look.Explain(err)
 	})
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on, e.g. pipe events staging -f")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "follow new events, e.g. pipe events staging -f")
 	addLines(cmd, &out)
 	return cmd
 }
 
-// happening returns what writes an event.
+// happening returns a function that writes an event.
 func (a *app) happening(format string) func(inspect.Happening) {
 	if format == "json" {
 		e := ui.Encoder(a.stdout)

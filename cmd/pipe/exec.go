@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
-// execFlags say where a command runs.
+// execFlags select where a command runs.
 type execFlags struct {
 	pod       string
 	container string
@@ -31,16 +31,16 @@ func (a *app) execCmd() *cobra.Command {
 		Use:   "exec ENV SERVICE [-- COMMAND]",
 		Short: "Run a command in a container of a service",
 		Long: `exec runs a command in a running container of a service, or a shell if no command is given.
-Its exit status is that of the command; it is 1 if the command could not be run.
+Its exit status is that of the command, or 1 if the command could not be run.
 
-The newest pod that is ready is taken, or else one that runs; --pod chooses another. Of its
-containers the one is taken that the annotation kubectl.kubernetes.io/default-container
-names, or else the first; --container chooses another.
+It uses the newest ready pod, or else a running one; --pod chooses another. In the pod it
+uses the container that the annotation kubectl.kubernetes.io/default-container
+names, or else the first one; --container chooses another.
 
-If standard input and output are a terminal, the command has one, too: with its size, and
-keys such as Ctrl-C go to the command. Otherwise standard input is handed to it, and what it
-writes to standard output and standard error comes out there. If pipe is interrupted then,
-the command may go on in its container.`,
+If standard input and output are a terminal, the command gets a terminal of the same size, and
+keys such as Ctrl-C go to the command. Otherwise standard input, standard output and
+standard error are connected to it. If pipe is interrupted in that case,
+the command may keep running in its container.`,
 		Example: `  pipe exec staging web
   pipe exec staging web -- ls -l /app
   pipe exec staging db -- pg_dump shop > shop.sql
@@ -70,8 +70,8 @@ the command may go on in its container.`,
 	return cmd
 }
 
-// execArgs checks that what follows ENV SERVICE is behind "--", where its flags
-// are its own.
+// execArgs checks that the command follows "--", so that its flags are not
+// taken for those of pipe.
 func execArgs(cmd *cobra.Command, args []string) error {
 	before := cmd.ArgsLenAtDash()
 	if before < 0 {
@@ -86,14 +86,14 @@ func execArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// shell is what runs if no command is given.
+// shell is the default command.
 const shell = "sh"
 
-// A noShellError says that a container has no shell.
+// A noShellError means that a container has no shell.
 type noShellError struct{ *reach.StartError }
 
 func (e *noShellError) Error() string {
-	return fmt.Sprintf("%s has no shell that could be run: %s", e.Place, e.Reason)
+	return fmt.Sprintf("%s has no shell: %s", e.Place, e.Reason)
 }
 
 func (e *noShellError) Unwrap() error { return e.StartError }
@@ -132,12 +132,12 @@ func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment,
 	return look.Explain(err)
 }
 
-// errInterrupted says that a command was interrupted; the status says so.
+// errInterrupted means that a command was interrupted; the exit status says so.
 var errInterrupted = errors.New("interrupted")
 
 // execAt runs a command, with the terminal if there is one.
 func (a *app) execAt(ctx context.Context, ns *reach.Namespace, at reach.Place, command []string) error {
-	// What the command writes is between it and the terminal, as with ssh.
+	// The command writes directly to the terminal, as with ssh.
 	c := reach.Command{Args: command, Stdin: a.stdin, Stdout: ui.Raw(a.stdout), Stderr: ui.Raw(a.stderr)}
 	var t *tty
 	if a.tty != nil {
@@ -166,14 +166,14 @@ func (a *app) execAt(ctx context.Context, ns *reach.Namespace, at reach.Place, c
 	return ns.Exec(ctx, at, c)
 }
 
-// A tty is the terminal that standard input and standard output are.
+// A tty is a terminal that is both standard input and standard output.
 type tty struct {
-	raw     func() (restore func(), err error) // hands on each key as it is
+	raw     func() (restore func(), err error) // raw mode
 	size    func() (width, height int, err error)
-	resized <-chan os.Signal // nil where the system does not tell
+	resized <-chan os.Signal // nil where the system sends no signal
 }
 
-// sizes sends the size of the terminal, and each change, until it is over.
+// sizes sends the size of the terminal, and each change, until done.
 func (t *tty) sizes(to chan<- reach.TerminalSize, over <-chan struct{}) {
 	defer close(to)
 	for {
@@ -192,17 +192,17 @@ func (t *tty) sizes(to chan<- reach.TerminalSize, over <-chan struct{}) {
 	}
 }
 
-// adviceOnPods is what to do about an error of what reaches into pods, or "".
+// adviceOnPods returns how to fix an error of reaching into pods, or "".
 func adviceOnPods(err error) string {
 	var none *reach.NoPodError
 	var shell *noShellError
 	switch {
 	case errors.As(err, &shell):
-		return fmt.Sprintf("give a command that its image has, as in: pipe exec ENV %s -- /server --version", shell.Place.Service)
+		return fmt.Sprintf("run a command that its image contains, such as: pipe exec ENV %s -- /server --version", shell.Place.Service)
 	case errors.As(err, &none) && none.Ended():
-		return fmt.Sprintf("nothing can run in a pod that has ended; see what it has printed with: pipe logs ENV --service %s", none.Service)
+		return fmt.Sprintf("cannot run a command in a terminated pod; show its output with: pipe logs ENV --service %s", none.Service)
 	case errors.As(err, &none):
-		return "see how the service stands with: pipe status ENV"
+		return "show the state of the service with: pipe status ENV"
 	}
 	return ""
 }

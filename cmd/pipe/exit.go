@@ -25,7 +25,7 @@ const (
 	statusTerminated  = 143
 )
 
-// A usageError is a wrong command line.
+// A usageError is an invalid command line.
 type usageError struct {
 	command string // whose help explains it, such as "pipe run"
 	err     error
@@ -34,11 +34,11 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// errChanges says that there is something to do; it is no failure (C2).
+// errChanges means that a run would change something; it is not a failure (C2).
 var errChanges = errors.New("there is something to do")
 
-// status is the exit status for the error that a command ended with. It is the
-// one place that decides this.
+// status returns the exit status for the error of a command. Exit statuses are
+// decided only here.
 func status(ctx context.Context, err error) int {
 	var (
 		stop    *interrupted
@@ -76,8 +76,8 @@ func status(ctx context.Context, err error) int {
 	return statusFailed
 }
 
-// runStatus is the status of a run in which services failed: it timed out if
-// that is all that happened, to the services or to the run.
+// runStatus returns the status of a run in which services failed: timed out, if
+// every failure is a timeout of a service or of the run.
 func runStatus(err error, run *runtime.RunError) int {
 	timeouts := 0
 	for _, f := range run.Failed {

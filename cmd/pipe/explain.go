@@ -17,15 +17,15 @@ func (a *app) explainCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "explain SERVICE [PIPELINEFILE]",
-		Short: "Tell why a service is as it is",
-		Long: `explain tells of one service where it is declared, why it is in its stage, why it is skipped,
-what its image and its chart are made of, which secrets it uses, and which parameters reach it,
-each with its place in the Pipelinefile. It asks no cluster, so that what was overridden in an
-environment is not seen.
+		Short: "Explain the configuration of a service",
+		Long: `explain shows for one service where it is declared, why it is in its stage, why it is skipped,
+how its image and its chart are made, which secrets it uses, and which parameters affect it,
+each with its position in the Pipelinefile. It contacts no cluster, so it does not know the
+overrides of an environment.
 
-Which parameters reach a service is found by trying: the file is evaluated again with other
-values of each parameter (its other choices, or a few of its type), and what differs is told.
-What matters only at a value that was not tried is not found.`,
+Which parameters affect a service is found by trying: the file is evaluated again with other
+values of each parameter (its other choices, or a few of its type), and the results are compared.
+An effect that occurs only at a value that was not tried is not found.`,
 		Example: `  pipe explain api
   pipe explain api --env staging --set replicas=2
   pipe explain web examples/shop -o json | jq '.params[].name'`,

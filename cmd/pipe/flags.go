@@ -13,12 +13,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// evalFlags say what a Pipelinefile is evaluated with.
+// evalFlags are the flags for evaluating a Pipelinefile.
 type evalFlags struct {
 	env    string
 	set    []string
 	params []string
-	trees  *interp.Trees // kept between the evaluations of watch mode; nil: nothing is
+	trees  *interp.Trees // kept between the evaluations of watch mode; may be nil
 }
 
 func (f *evalFlags) add(cmd *cobra.Command) {
@@ -27,15 +27,15 @@ func (f *evalFlags) add(cmd *cobra.Command) {
 	f.addParams(cmd)
 }
 
-// addParams adds those that give values to parameters.
+// addParams adds the flags that set parameters.
 func (f *evalFlags) addParams(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.set, "set", nil, "give a parameter a value as `name=value`, e.g. --set title=Shop; repeatable")
 	fs.StringArrayVar(&f.params, "params", nil,
-		"read values of parameters from a YAML or JSON `file`, e.g. --params staging.yaml; repeatable, --set goes before it")
+		"read values of parameters from a YAML or JSON `file`, e.g. --params staging.yaml; repeatable, --set takes precedence")
 }
 
-// partFlags say where the parts of a runtime are.
+// partFlags select the parts of a runtime.
 type partFlags struct {
 	registry   string
 	buildkit   []string
@@ -53,30 +53,30 @@ func (f *partFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.registry, "registry", "",
 		"keep images in this `registry`, e.g. --registry registry.example.com/shop (default: registry= of the Pipelinefile, else the embedded one)")
 	fs.StringSliceVar(&f.buildkit, "buildkit", nil,
-		"build at this `address`, e.g. --buildkit tcp://builder:1234; several are spread over (default: $BUILDKIT_HOST, else the embedded one)")
-	fs.StringVar(&f.tls, "buildkit-tls", "", "a `folder` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
+		"build at this `address`, e.g. --buildkit tcp://builder:1234; repeatable, builds are distributed (default: $BUILDKIT_HOST, else the embedded one)")
+	fs.StringVar(&f.tls, "buildkit-tls", "", "a `directory` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
 	fs.StringArrayVar(&f.secrets, "secrets", nil, "take the values of secrets from a `source`: a .env or YAML file, - for standard input, env: or env:PREFIX_ "+
 		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret wins")
 	fs.IntVar(&f.keepRuns, "keep-runs", 50, "keep the records of this `number` of runs of the environment, e.g. --keep-runs 200")
 	f.addCluster(cmd)
 }
 
-// addCluster adds those that say where environments are.
+// addCluster adds the flags that select the cluster.
 func (f *partFlags) addCluster(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "",
 		"a kubeconfig `file`, e.g. --kubeconfig staging.conf (default: $KUBECONFIG, else ~/.kube/config)")
 	fs.StringVar(&f.context, "context", "", "a `context` of the kubeconfig, e.g. --context staging (default: its current one)")
-	fs.BoolVar(&f.local, "local", false, "use the local Kubernetes, which is started if there is none, e.g. pipe run --local")
+	fs.BoolVar(&f.local, "local", false, "use the local Kubernetes, which is started if it is not running, e.g. pipe run --local")
 	fs.StringVar(&f.state, "state-namespace", "", "keep the state of all environments in this `namespace`, e.g. --state-namespace pipe-state "+
 		"(default: each in its environment's own)")
 }
 
-// showFlags say how progress and results are shown.
+// showFlags control how progress and results are shown.
 type showFlags struct {
 	progress string
 	output   string
-	since    time.Time // of a verb that stays: when it began; zero: times are counted from the first progress
+	since    time.Time // start of a verb that keeps running; zero: times count from the first progress
 }
 
 func (f *showFlags) add(cmd *cobra.Command) {
@@ -99,7 +99,7 @@ func (f *showFlags) addOutput(cmd *cobra.Command) {
 	choice(cmd, &f.output, "output", "o", formats, "write the result as `format`, on standard output, e.g. -o json: "+list(formats))
 }
 
-// runFlags say how a run goes about its work.
+// runFlags control how a run works.
 type runFlags struct {
 	services  []string
 	keepGoing bool
@@ -119,43 +119,43 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	f.addWay(cmd)
 }
 
-// addDeploy adds those that are about deploys alone.
+// addDeploy adds the flags of deploys only.
 func (f *runFlags) addDeploy(cmd *cobra.Command) {
 	f.onFailure = string(runtime.Rollback)
 	outcomes := []string{string(runtime.Rollback), string(runtime.Keep)}
-	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what happens to a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
+	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what to do with a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
 	f.addPrune(cmd)
 	f.addForce(cmd)
 	f.addTakeOver(cmd)
 }
 
 func (f *runFlags) addTakeOver(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "deploy over releases of other tools that have the name of a service, and have them from then on, e.g. pipe run --take-over")
+	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "adopt existing releases of other tools that have the name of a service, e.g. pipe run --take-over")
 }
 
 func (f *runFlags) addPrune(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete the releases whose service the plan does not have any more, e.g. pipe run --prune")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete releases whose service is no longer in the plan, e.g. pipe run --prune")
 }
 
-// addWay adds those that every run has.
+// addWay adds the flags of every run.
 func (f *runFlags) addWay(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure go on within the stage, but not into the next, e.g. pipe run --keep-going")
+	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure continue within the stage, but not with the next, e.g. pipe run --keep-going")
 	fs.BoolVar(&f.waitLock, "wait-lock", false, "wait while another run holds the environment, e.g. pipe run --wait-lock")
-	fs.BoolVar(&f.supersede, "supersede", false, "with --wait-lock: take the place of other runs that wait, which end, e.g. pipe run --wait-lock --supersede")
+	fs.BoolVar(&f.supersede, "supersede", false, "with --wait-lock: supersede other waiting runs, which then end, e.g. pipe run --wait-lock --supersede")
 	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: 0, no limit)")
 	zeroIsMeant(cmd, "timeout")
 }
 
 func (f *runFlags) addServices(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.services, "service", nil, "act on this `service` only, also if it is skipped, e.g. --service api; repeatable")
+	cmd.Flags().StringSliceVar(&f.services, "service", nil, "operate only on this `service`, even if skipped, e.g. --service api; repeatable")
 }
 
 func (f *runFlags) addForce(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.force, "force", false, "deploy also what is unchanged, e.g. pipe run --force --service api")
+	cmd.Flags().BoolVar(&f.force, "force", false, "deploy even if unchanged, e.g. pipe run --force --service api")
 }
 
-// A choiceValue is a flag of which there are few values.
+// A choiceValue is a flag with a fixed set of values.
 type choiceValue struct {
 	value   *string
 	choices []string
@@ -164,7 +164,7 @@ type choiceValue struct {
 // choice adds such a flag, with its completion.
 func choice(cmd *cobra.Command, value *string, name, short string, choices []string, usage string) {
 	cmd.Flags().VarP(&choiceValue{value, choices}, name, short, usage)
-	// It fails only for a flag that is not there.
+	// It fails only for an undefined flag.
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -185,7 +185,7 @@ func (c *choiceValue) Set(v string) error {
 	return nil
 }
 
-// list writes choices as help does: "text, json or yaml".
+// list joins choices as in help texts: "text, json or yaml".
 func list(choices []string) string {
 	n := len(choices) - 1
 	return strings.Join(choices[:n], ", ") + " or " + choices[n]

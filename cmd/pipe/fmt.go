@@ -24,14 +24,14 @@ func (a *app) fmtCmd() *cobra.Command {
 	var check, diff bool
 	cmd := &cobra.Command{
 		Use:   "fmt [FILE…]",
-		Short: "Lay out Pipelinefiles and modules",
-		Long: `fmt lays out Pipelinefiles and modules in one way, and changes nothing else: the result
-is parsed and compared before it is written. A folder stands for every Pipelinefile and every
-file *.star below it; - for standard input, whose layout goes to standard output. Without
-arguments it is the folder of the nearest Pipelinefile.
+		Short: "Format Pipelinefiles and modules",
+		Long: `fmt formats Pipelinefiles and modules, and changes only their layout: the result
+is parsed and compared before it is written. A directory means every Pipelinefile and every
+file *.star below it; - means standard input, which is formatted to standard output. Without
+arguments it formats the directory of the nearest Pipelinefile.
 
-A file is replaced in one step and keeps its mode: it is never half written. The names of
-files that were changed are written to standard output.`,
+A file is replaced atomically and keeps its mode. The names of
+changed files are written to standard output.`,
 		Example: `  pipe fmt
   pipe fmt Pipelinefile lib/
   pipe fmt --check || echo "run pipe fmt"
@@ -39,16 +39,17 @@ files that were changed are written to standard output.`,
   pipe fmt - < Pipelinefile`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.format(cmd, args, check, diff) },
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "change nothing, name what would be changed, and exit with status 1 if there is any, e.g. pipe fmt --check")
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing, list the files that would change, and exit with status 1 if there are any, e.g. pipe fmt --check")
 	cmd.Flags().BoolVar(&diff, "diff", false, "change nothing and show the differences, e.g. pipe fmt --diff")
 	return cmd
 }
 
-// format lays out what args name. A file that is wrong does not keep it from the others.
+// format formats the files that args name. An invalid file does not stop it
+// from formatting the others.
 func (a *app) format(cmd *cobra.Command, args []string, check, diff bool) error {
 	if slices.Contains(args, "-") {
 		if len(args) > 1 {
-			return usagef(cmd, "- stands alone: standard input is one text")
+			return usagef(cmd, "- cannot be combined with other files")
 		}
 		return a.formatInput(check, diff)
 	}
@@ -86,8 +87,8 @@ func (a *app) format(cmd *cobra.Command, args []string, check, diff bool) error 
 	return unformatted(changed, check)
 }
 
-// file is standard output for the content of a file, which keeps all that it has unless
-// it is shown on a terminal.
+// file returns standard output for the content of a file, unmodified unless it
+// is shown on a terminal.
 func (a *app) file() io.Writer {
 	if a.screen != nil && a.screen() {
 		return a.stdout
@@ -95,7 +96,7 @@ func (a *app) file() io.Writer {
 	return ui.Raw(a.stdout)
 }
 
-// formatInput lays out standard input.
+// formatInput formats standard input.
 func (a *app) formatInput(check, diff bool) error {
 	was, err := io.ReadAll(io.LimitReader(a.stdin, bounded.MaxModule+1))
 	if err != nil {
@@ -120,7 +121,7 @@ func (a *app) formatInput(check, diff bool) error {
 	return unformatted(1, check)
 }
 
-// formatted shows or writes the layout of a file that differs.
+// formatted shows or writes the result for a file that differs.
 func (a *app) formatted(file string, was, is []byte, check, diff bool) error {
 	if diff {
 		return a.difference(a.shown(file), was, is)
@@ -132,27 +133,28 @@ func (a *app) formatted(file string, was, is []byte, check, diff bool) error {
 	return replaceFile(file, is)
 }
 
-// difference shows how two texts of a file differ.
+// difference returns a diff between two versions of a file.
 func (a *app) difference(name string, was, is []byte) error {
 	return difflib.WriteUnifiedDiff(a.file(), difflib.UnifiedDiff{
 		A: difflib.SplitLines(string(was)), B: difflib.SplitLines(string(is)),
-		FromFile: name, ToFile: name + " (laid out)", Context: 3,
+		FromFile: name, ToFile: name + " (formatted)", Context: 3,
 	})
 }
 
-// unformatted is the error of --check, if files are not laid out.
+// unformatted is the error of --check if files are not formatted.
 func unformatted(changed int, check bool) error {
 	if !check || changed == 0 {
 		return nil
 	}
 	if changed == 1 {
-		return errors.New("one file is not laid out; run: pipe fmt")
+		return errors.New("one file is not formatted; run: pipe fmt")
 	}
-	return fmt.Errorf("%d files are not laid out; run: pipe fmt", changed)
+	return fmt.Errorf("%d files are not formatted; run: pipe fmt", changed)
 }
 
-// starlarkFiles are the files that args name. A folder stands for all below it,
-// without hidden ones; no arguments for the folder of the nearest Pipelinefile.
+// starlarkFiles returns the files that args name. A directory means all files
+// below it, without hidden ones; no arguments mean the directory of the nearest
+// Pipelinefile.
 func (a *app) starlarkFiles(cmd *cobra.Command, args []string) ([]string, error) {
 	if len(args) == 0 {
 		file, err := a.find(cmd, nil)
@@ -178,7 +180,7 @@ func (a *app) starlarkFiles(cmd *cobra.Command, args []string) ([]string, error)
 			return nil
 		})
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, usagef(cmd, "there is no %s", root)
+			return nil, usagef(cmd, "%s not found", root)
 		}
 		if err != nil {
 			return nil, err
@@ -188,7 +190,8 @@ func (a *app) starlarkFiles(cmd *cobra.Command, args []string) ([]string, error)
 	return slices.Compact(files), nil
 }
 
-// shown is the path of a file as it is shown: from the folder of the command, if it is below.
+// shown returns the path of a file for display: relative to the directory of
+// the command, if it is below.
 func (a *app) shown(file string) string {
 	if rel, err := filepath.Rel(a.dir, file); err == nil && filepath.IsLocal(rel) {
 		return filepath.ToSlash(rel)
@@ -196,8 +199,8 @@ func (a *app) shown(file string) string {
 	return file
 }
 
-// replaceFile gives a file another content in one step. A symbolic link stays
-// one, and the mode stays.
+// replaceFile replaces the content of a file atomically. It follows a symbolic
+// link, and keeps the mode.
 func replaceFile(file string, data []byte) (err error) {
 	if file, err = filepath.EvalSymlinks(file); err != nil {
 		return err

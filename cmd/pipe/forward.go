@@ -26,17 +26,17 @@ func (a *app) forwardCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "forward ENV [SERVICE[:PORT[=LOCAL]]]...",
 		Short: "Forward local ports to the services of an environment",
-		Long: `forward opens a local port for each port of the services that are named, or of all that are
-deployed, and prints where each is reached. It goes on until it is interrupted.
+		Long: `forward opens a local port for each port of the named services, or of all
+deployed ones, and prints its address. It runs until it is interrupted.
 
-A local port stays open, and never changes, while pods come and go: each connection goes to
-the newest pod that is ready. While there is none, as during a deploy, new connections are
-held for 10 seconds. Connections are taken up again after the network was lost.
+A local port stays open and never changes while pods are replaced: each connection goes to
+the newest ready pod. While no pod is ready, as during a deploy, new connections are
+held for 10 seconds. Forwarding resumes after a network failure.
 
-PORT is a number or the name of a port. LOCAL is a number: if that port is taken, it is an
-error that names the program that has it. Without LOCAL it is the local= of port() in the
-Pipelinefile. If there is none, the local port has the number of PORT, or any number if that
-one is taken, which is said. Only TCP ports can be forwarded.
+PORT is a number or the name of a port. LOCAL is a number: if that port is in use, the
+error names the program that uses it. LOCAL defaults to local= of port() in the
+Pipelinefile. Without either, the local port has the number of PORT, or a free one if that
+port is in use, which is reported. Only TCP ports can be forwarded.
 
 -o json writes a line for each forward whenever its state changes, as
 {"service", "port", "url", "state", "pod", "reason"}: the state is listening, connected,
@@ -62,7 +62,7 @@ waiting (for a pod that is ready) or failed.`,
 			}
 			look, e := op.look, op.env
 			if e.Plan == nil {
-				return fmt.Errorf("nothing was deployed to environment %s yet", e.Key.Name)
+				return fmt.Errorf("nothing is deployed to environment %s yet", e.Key.Name)
 			}
 			targets, err := a.forwardTargets(cmd, look, e, args[1:])
 			if err != nil {
@@ -72,7 +72,7 @@ waiting (for a pod that is ready) or failed.`,
 		},
 	}
 	env.add(cmd)
-	cmd.Flags().StringVar(&address, "address", "localhost", "listen at this `IP` address, e.g. --address 0.0.0.0 lets other machines in; localhost is both 127.0.0.1 and ::1")
+	cmd.Flags().StringVar(&address, "address", "localhost", "listen at this `IP` address, e.g. --address 0.0.0.0 for all interfaces; localhost is both 127.0.0.1 and ::1")
 	part.addCluster(cmd)
 	addLines(cmd, &out)
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
@@ -84,8 +84,8 @@ waiting (for a pod that is ready) or failed.`,
 	return cmd
 }
 
-// targetsSoon returns what can be forwarded of the environment that args begin
-// with: services, and their ports.
+// targetsSoon returns what can be forwarded in the environment at the start of
+// args: services, and their ports.
 func (a *app) targetsSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args []string) []string {
 	var names []string
 	for _, p := range a.plansSoon(cmd, part, f, args) {
@@ -108,7 +108,7 @@ func (a *app) targetsSoon(cmd *cobra.Command, part *partFlags, f *envFlags, args
 	return names
 }
 
-// forwardAddress returns where to listen.
+// forwardAddress returns the address to listen on.
 func forwardAddress(cmd *cobra.Command, address string) (opts reach.ForwardOptions, err error) {
 	if address == "localhost" {
 		return opts, nil
@@ -119,7 +119,7 @@ func forwardAddress(cmd *cobra.Command, address string) (opts reach.ForwardOptio
 	return opts, nil
 }
 
-// forwardTargets returns what is named, or else all ports that are deployed.
+// forwardTargets returns the named targets, or else all deployed ports.
 func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.Environment, names []string) ([]reach.Target, error) {
 	targets, err := reach.ParseTargets(e.Plan, names)
 	var wrong *reach.TargetError
@@ -152,7 +152,7 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 	return targets, nil
 }
 
-// forward forwards until it is interrupted.
+// forward forwards ports until it is interrupted.
 func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environment, targets []reach.Target, opts reach.ForwardOptions, out string) error {
 	ctx := cmd.Context()
 	ns, err := reach.Open(look.Config, e.Key.Namespace())
@@ -166,7 +166,7 @@ func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environme
 	defer f.Close()
 	if err := f.Known(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // that is how it ends
+			return nil //nolint:nilerr // the normal end
 		}
 		return look.Explain(err)
 	}
@@ -179,7 +179,7 @@ func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environme
 	return nil
 }
 
-// A forwardShow shows forwards, which change on goroutines of their own.
+// A forwardShow shows forwards, which change on their own goroutines.
 type forwardShow struct {
 	*app
 	plan *plan.Plan
@@ -196,7 +196,7 @@ type forwardLine struct {
 	Pod string `json:"pod,omitempty"`
 }
 
-// opened tells where the ports are reached.
+// opened prints the addresses of the ports.
 func (s *forwardShow) opened(forwards []reach.Forward) {
 	if s.json {
 		return
@@ -213,12 +213,12 @@ func (s *forwardShow) opened(forwards []reach.Forward) {
 	}
 }
 
-// changed tells how a forward is doing now.
+// changed reports the new state of a forward.
 func (s *forwardShow) changed(f reach.Forward) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.json {
-		_ = ui.Encoder(s.stdout).Encode(forwardLine{f.Service, f.Event(s.plan), f.Pod}) // once nobody reads, nothing is left to say
+		_ = ui.Encoder(s.stdout).Encode(forwardLine{f.Service, f.Event(s.plan), f.Pod}) // if the reader is gone, output is pointless
 		return
 	}
 	good := []reach.ForwardState{"", reach.Listening, reach.Connected}

@@ -18,10 +18,10 @@ func (a *app) gcCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "gc",
-		Short: "Delete environments whose time is over",
+		Short: "Delete expired environments",
 		Long: `gc deletes the environments whose time to live is over, of all pipelines. Each run does
-the same beside its work; gc is for clusters in which nothing runs for days. What a run
-holds is left to the next time.`,
+the same in passing; gc is for clusters without runs for days. Environments that a run
+holds are left for the next time.`,
 		Example: `  pipe gc
   pipe gc --context staging -o json`,
 		Args: cobra.NoArgs,
@@ -43,10 +43,10 @@ holds is left to the next time.`,
 				}{inspect.Version, deleted}
 				return errors.Join(err, a.write(show.output, result, func() error {
 					for _, key := range deleted {
-						fmt.Fprintf(a.stdout, "deleted environment %s of pipeline %s: its time was over\n", key.Name, key.Pipeline)
+						fmt.Fprintf(a.stdout, "deleted environment %s of pipeline %s: it had expired\n", key.Name, key.Pipeline)
 					}
 					if len(deleted) == 0 && err == nil {
-						fmt.Fprintln(a.stdout, "nothing to delete: no environment's time is over")
+						fmt.Fprintln(a.stdout, "nothing to delete: no environment has expired")
 					}
 					return nil
 				}))

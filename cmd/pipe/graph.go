@@ -12,10 +12,10 @@ func (a *app) graphCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph [PIPELINEFILE]",
 		Short: "Draw the stages and services of a Pipelinefile",
-		Long: `graph draws the stages of a Pipelinefile in running order, the services in them, and what
-services use of others: the credentials of a database, an address in env, an image that
-is built once for several. It asks no cluster. dot is for Graphviz, mermaid for pages that
-draw it themselves; svg is a picture, and needs no other program.`,
+		Long: `graph draws the stages of a Pipelinefile in running order, their services, and what
+services use from each other: the credentials of a database, an address in env, an image that
+is built once for several. It contacts no cluster. dot is for Graphviz, mermaid for pages that
+render it; svg is a picture, and needs no other program.`,
 		Example: `  pipe graph
   pipe graph -o svg > pipeline.svg
   pipe graph -o mermaid --env staging --set replicas=2

@@ -13,8 +13,8 @@ func (a *app) historyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history ENV",
 		Short: "List the runs of an environment",
-		Long: `history lists the runs of an environment that are kept, the newest first: what was done,
-by whom, when, from which commit, and how each service ended. -o json has all of it, with
+		Long: `history lists the recorded runs of an environment, the newest first: the action, the
+user, the time, the commit, and the result of each service. -o json has all details, including
 each service's image and times.`,
 		Example: `  pipe history staging
   pipe history staging -o json | jq '.runs[0].services'`,

@@ -21,15 +21,15 @@ func (a *app) lintCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "lint [PIPELINEFILE | FOLDER]",
-		Short: "Look for what is right in the language and wrong all the same",
-		Long: `lint looks at a Pipelinefile, the modules of the workspace that it loads, the plan that they
-make, and the Dockerfiles of its builds: unused names, tags that move, charts without a version,
-hosts of later stages. docs/lint.md lists the rules. It evaluates for --env, makes up a value for each parameter that has none, and asks no network.
-Of a file of tests, *_test.star, it looks at the text. Of a folder it looks at all: each Pipelinefile
-with what it is made of, and the text of each module that none of them loads.
+		Short: "Find valid but questionable code",
+		Long: `lint checks a Pipelinefile, the modules of the workspace that it loads, the resulting plan,
+and the Dockerfiles of its builds: unused names, moving tags, charts without a version,
+hosts of later stages. docs/lint.md lists the rules. It evaluates for --env, uses a placeholder for each parameter without a value, and needs no network.
+Of a test file, *_test.star, it checks only the source. In a directory it checks everything: each Pipelinefile
+with its modules, and the source of each module that none of them loads.
 
-The exit status is 0 if nothing is found, 1 if something is, 3 if the file is wrong. A finding
-is silenced where it is: # lint: ignore RULE: reason`,
+The exit status is 0 without findings, 1 with findings, 3 if the file is invalid. A finding
+is silenced on its line: # lint: ignore RULE: reason`,
 		Example: `  pipe lint
   pipe lint --fix
   pipe lint shop_test.star
@@ -42,7 +42,7 @@ is silenced where it is: # lint: ignore RULE: reason`,
 		},
 	}
 	eval.add(cmd)
-	cmd.Flags().BoolVar(&fix, "fix", false, "correct what can be corrected, e.g. pipe lint --fix")
+	cmd.Flags().BoolVar(&fix, "fix", false, "apply automatic fixes, e.g. pipe lint --fix")
 	choice(cmd, &output, "output", "o", []string{"text", "json", "sarif"}, "write findings as `format`, on standard output, e.g. -o sarif: text, json, sarif")
 	return cmd
 }
@@ -88,8 +88,8 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 	return nil
 }
 
-// How many findings are written at most, of which a last one says how many more
-// there are: for people, and for programs.
+// Limits for the number of findings written, for people and for programs; the
+// last one says how many more there are.
 const (
 	shownFindings = 50
 	mostFindings  = 1000

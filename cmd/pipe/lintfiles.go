@@ -16,12 +16,12 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A linted is a file with all that it is made of.
+// A linted is a file with the files it loads.
 type linted struct {
 	file  string
-	alone bool // its text is looked at and nothing else: it is a module, or of tests
+	alone bool // only its source is checked: it is a module or a test file
 	opts  interp.Options
-	plan  *plan.Plan // set by texts; of a file that is looked at alone empty
+	plan  *plan.Plan // set by texts; empty if alone
 }
 
 func newLinted(file string, alone bool, opts interp.Options) (*linted, error) {
@@ -30,9 +30,10 @@ func newLinted(file string, alone bool, opts interp.Options) (*linted, error) {
 	return &linted{file: file, alone: alone || strings.HasSuffix(file, suite.Suffix), opts: opts}, err
 }
 
-// lintFolder looks at each Pipelinefile of a folder with what it is made of, and
-// at the text of each module that none of them loads. Files are named as from the
-// folder of the command: each Pipelinefile may have a workspace of its own.
+// lintFolder checks each Pipelinefile of a directory with the files it loads,
+// and the source of each module that none of them loads. Paths are relative to
+// the directory of the command, because each Pipelinefile may have its own
+// workspace.
 func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fix bool) ([]lint.Finding, error) {
 	files, err := a.starlarkFiles(cmd, []string{dir})
 	if err != nil {
@@ -65,7 +66,7 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 			for i := range f.Related {
 				f.Related[i].Pos.File = a.shown(filepath.Join(l.opts.Root, filepath.FromSlash(f.Related[i].Pos.File)))
 			}
-			if at := (place{f.Rule, f.Message, f.Pos}); !told[at] { // what two Pipelinefiles load is looked at twice
+			if at := (place{f.Rule, f.Message, f.Pos}); !told[at] { // a module loaded by two Pipelinefiles is checked twice
 				out, told[at] = append(out, f), true
 			}
 		}
@@ -74,7 +75,7 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 	return out, nil
 }
 
-// look returns what is found, and corrects first what can be corrected if fix is set.
+// look returns the findings; if fix is set, it first applies fixes.
 func (l *linted) look(ctx context.Context, fix bool) ([]lint.Finding, error) {
 	if fix {
 		if err := l.fix(ctx); err != nil {
@@ -100,7 +101,7 @@ func (l *linted) look(ctx context.Context, fix bool) ([]lint.Finding, error) {
 	return out, nil
 }
 
-// fix corrects what can be corrected.
+// fix applies fixes.
 func (l *linted) fix(ctx context.Context) error {
 	return l.texts(ctx, func(path string, src []byte, found []lint.Finding) error {
 		fixed, n := lint.Fix(src, found)
@@ -111,8 +112,8 @@ func (l *linted) fix(ctx context.Context) error {
 	})
 }
 
-// texts calls f for the file and each module of the workspace that it loads, with
-// what its text and the plan show and nobody silences.
+// texts calls f for the file and each module of the workspace that it loads,
+// with the findings of its source and of the plan that are not silenced.
 func (l *linted) texts(ctx context.Context, f func(path string, src []byte, found []lint.Finding) error) error {
 	name, err := filepath.Rel(l.opts.Root, l.file)
 	if err != nil {

@@ -15,29 +15,30 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 )
 
-// Bounds of the files that watch mode keeps: how large one grows, in bytes, before
-// another one is begun, and how many there are, of all sessions together.
+// Limits for the log files of watch mode: the size in bytes at which a file is
+// rotated, and the number of files of all sessions.
 const (
 	logFileSize = 32 << 20
 	logFilesMax = 10
 )
 
-// A logFile is where all that services print in a session of watch mode is kept. It is
-// made with the first line. When it is full, it is kept under its name with .1 behind
-// it, in the place of the one before, and another one is begun.
+// A logFile stores everything that services print in a session of watch mode.
+// It is created with the first line. When it is full, it is renamed with the
+// suffix .1, replacing the previous one, and a new file is started.
 type logFile struct {
 	dir  string
 	name string
 	most int64             // bytes
-	note func(text string) // tells where it is, and what is wrong with it
+	note func(text string) // reports its path and errors
 
 	mu     sync.Mutex // guards what follows
-	f      *os.File   // nil: nothing was written yet
+	f      *os.File   // nil: nothing written yet
 	size   int64
-	failed bool // nothing more is written
+	failed bool // writing has stopped
 }
 
-// newLogFile returns the file of a session that begins now, in the directory dir.
+// newLogFile returns the file for a session that starts now, in the directory
+// dir.
 func newLogFile(dir, namespace string, now time.Time, note func(string)) *logFile {
 	name := fmt.Sprintf("%s-%s-%d.log", namespace, now.UTC().Format("20060102T150405Z"), os.Getpid())
 	return &logFile{dir: dir, name: name, most: logFileSize, note: note}
@@ -58,11 +59,11 @@ func (l *logFile) write(at time.Time, service, source, text string) {
 	}
 	if err != nil {
 		l.failed = true
-		l.note(fmt.Sprintf("logs are not written to a file any more: %v", err))
+		l.note(fmt.Sprintf("no longer writing logs to a file: %v", err))
 	}
 }
 
-// room has a file open that a line of n bytes has room in.
+// room opens a file that has room for a line of n bytes.
 func (l *logFile) room(n int64) error {
 	path := filepath.Join(l.dir, l.name)
 	switch {
@@ -76,10 +77,10 @@ func (l *logFile) room(n int64) error {
 		if err := l.create(path); err != nil {
 			return err
 		}
-		l.note("what services print is written to " + path)
+		l.note("logs of services are written to " + path)
 	case l.size > 0 && l.size+n > l.most:
 		err := l.f.Close()
-		if e := os.Rename(path, path+".1"); !errors.Is(e, fs.ErrNotExist) { // somebody has deleted it
+		if e := os.Rename(path, path+".1"); !errors.Is(e, fs.ErrNotExist) { // it may have been deleted
 			err = errors.Join(err, e)
 		}
 		if err != nil {
@@ -96,17 +97,17 @@ func (l *logFile) create(path string) (err error) {
 	return err
 }
 
-// close ends writing.
+// close closes the file.
 func (l *logFile) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failed = true
 	if l.f != nil {
-		_ = l.f.Close() // each line was written as it came
+		_ = l.f.Close() // every line has been written already
 	}
 }
 
-// keepNewest deletes all files of logs but the n that were written last.
+// keepNewest deletes all log files except the n newest.
 func keepNewest(dir string, n int) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestLogFile(t *testing.T) {
 	}
 	l.close()
 	l.write(at, "api", "api-0/api", "too late")
-	if diff := cmp.Diff([]string{"what services print is written to " + path}, notes); diff != "" {
+	if diff := cmp.Diff([]string{"logs of services are written to " + path}, notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
 }
@@ -78,7 +78,7 @@ func TestLogFileFails(t *testing.T) {
 	l.write(time.Now(), "api", "api-0/api", "one")
 	l.write(time.Now(), "api", "api-0/api", "two")
 	l.close()
-	if len(notes) != 1 || !strings.HasPrefix(notes[0], "logs are not written to a file any more: ") {
+	if len(notes) != 1 || !strings.HasPrefix(notes[0], "no longer writing logs to a file: ") {
 		t.Errorf("notes: %q", notes)
 	}
 }

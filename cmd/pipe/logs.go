@@ -18,14 +18,14 @@ func (a *app) logsCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "logs ENV",
-		Short: "Show what the services of an environment print",
-		Long: `logs shows the lines that the pods of an environment have printed, of all services in the
-order of time, each with its service and pod. With -f it goes on with what they print
-from now on, also of pods that are yet to come, until it is interrupted. The values of
-secrets of the namespace are replaced by REDACTED. What a node that does not answer has,
-is missing: that is an error, once all other lines are shown, and with -f it is asked again.
+		Short: "Show the logs of an environment's services",
+		Long: `logs shows the lines that the pods of an environment have printed, all services in
+order of time, each with its service and pod. With -f it follows new output, including
+that of new pods, until it is interrupted. The values of
+secrets of the namespace are replaced by REDACTED. If a node does not answer,
+its lines are missing: this is an error after all other lines, and with -f it is retried.
 
--o json writes a line as {"service", "pod", "container", "time", "text"}.`,
+-o json writes each line as {"service", "pod", "container", "time", "text"}.`,
 		Example: `  pipe logs staging
   pipe logs staging -f --service api --service web
   pipe logs staging --since 10m --tail 100
@@ -46,28 +46,28 @@ is missing: that is an error, once all other lines are shown, and with -f it is 
 		opts.Trouble = a.note
 		err := op.look.Inspector.Logs(ctx, op.env.Key, opts, a.logLine(out, width))
 		if opts.Follow && ctx.Err() != nil {
-			return nil // that is how it ends
+			return nil // the normal end
 		}
 		return op.look.Explain(err)
 	})
-	cmd.Flags().StringSliceVar(&run.services, "service", nil, "show this `service` only, e.g. --service api; repeatable")
-	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "go on with what is printed from now on, e.g. pipe logs staging -f")
-	cmd.Flags().DurationVar(&opts.Since, "since", 0, "leave out what is older than this `time`, e.g. --since 10m (default: all that is kept)")
-	cmd.Flags().IntVar(&opts.Tail, "tail", 0, "of each container show this `number` of lines at most, e.g. --tail 100 (default: all)")
+	cmd.Flags().StringSliceVar(&run.services, "service", nil, "show only this `service`, e.g. --service api; repeatable")
+	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "follow new output, e.g. pipe logs staging -f")
+	cmd.Flags().DurationVar(&opts.Since, "since", 0, "omit lines older than this `time`, e.g. --since 10m (default: no limit)")
+	cmd.Flags().IntVar(&opts.Tail, "tail", 0, "show at most this `number` of lines of each container, e.g. --tail 100 (default: all)")
 	addLines(cmd, &out)
 	a.completeServicesOf(cmd, &target.part, &target.env)
 	return cmd
 }
 
-// addLines adds the format of a verb whose result are lines.
+// addLines adds the output format of a verb that prints lines.
 func addLines(cmd *cobra.Command, out *string) {
 	*out = "text"
 	formats := []string{"text", "json"}
 	choice(cmd, out, "output", "o", formats, "write each line as `format`, on standard output, e.g. -o json: "+list(formats))
 }
 
-// logLine returns what writes a line. Once standard output is closed, nobody
-// reads: what is left to say is not said.
+// logLine returns a function that writes a line. Errors are ignored: once
+// standard output is closed, nothing can be reported.
 func (a *app) logLine(format string, width int) func(inspect.LogLine) {
 	if format == "json" {
 		e := ui.Encoder(a.stdout)

@@ -15,14 +15,14 @@ func (a *app) lspCmd() *cobra.Command {
 	var eval evalFlags
 	cmd := &cobra.Command{
 		Use:   "lsp",
-		Short: "Speak with an editor: the language server",
+		Short: "Run the language server",
 		Long: `lsp is the language server: an editor starts it and speaks the Language Server
-Protocol with it over standard input and output. It tells what is wrong with a
-Pipelinefile and its modules as they stand in the editor, completes, shows help,
+Protocol with it over standard input and output. It reports errors in a
+Pipelinefile and its modules as they are in the editor, completes, shows help,
 finds and renames. docs/editors.md says how to set up an editor.
 
-It evaluates for --env with the parameters that are given, and makes up a value
-for each parameter that has none.`,
+It evaluates for --env with the given parameters, and uses a placeholder
+for each parameter without a value.`,
 		Example: `  pipe lsp
   pipe lsp --env staging --params staging.yaml`,
 		Args: cobra.NoArgs,
@@ -42,6 +42,6 @@ for each parameter that has none.`,
 		},
 	}
 	eval.add(cmd)
-	cmd.Flags().Bool("stdio", true, "speak over standard input and output, as some editors ask for, e.g. pipe lsp --stdio; there is no other way")
+	cmd.Flags().Bool("stdio", true, "use standard input and output, e.g. pipe lsp --stdio; it is the only transport, and some editors pass the flag")
 	return cmd
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/pipelinefile/pipe/modules"
 )
 
-// moduleDir is where remote modules are kept on this machine.
+// moduleDir returns the directory of remote modules on this machine.
 func (a *app) moduleDir() string { return filepath.Join(a.home(), "modules") }
 
-// moduleCache is what evaluation reads of them.
+// moduleCache returns the module cache that evaluation reads.
 func (a *app) moduleCache() fs.FS { return modules.Cache(a.moduleDir()) }
 
 func (a *app) modCmd() *cobra.Command {
@@ -24,11 +24,11 @@ func (a *app) modCmd() *cobra.Command {
 		Use:   "mod",
 		Short: "Fetch and pin the remote modules that a Pipelinefile loads",
 		Long: `mod fetches the remote modules that a Pipelinefile loads, from git and from registries,
-and pins them in Pipelinefile.lock beside it. Commit that file: all else evaluates exactly
-what is pinned, and never fetches anything.`,
+and pins them in Pipelinefile.lock beside it. Commit that file: all other commands evaluate exactly
+the pinned versions, and never fetch anything.`,
 		Example: `  pipe mod sync       # after a load of a remote module was written, or after a clone
   pipe mod update     # when a branch or a tag has moved
-  pipe mod verify     # in CI: everything is pinned, and here`,
+  pipe mod verify     # in CI: everything is pinned and fetched`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -36,7 +36,7 @@ what is pinned, and never fetches anything.`,
 	return cmd
 }
 
-// A modVerb is what the verbs of mod share.
+// A modVerb is what the verbs of mod have in common.
 type modVerb struct {
 	file string
 	show showFlags
@@ -60,7 +60,7 @@ func (v *modVerb) project(a *app, cmd *cobra.Command) (modules.Project, error) {
 	return modules.Project{File: file, Root: root, Cache: a.moduleDir()}, err
 }
 
-// write shows modules: as data, or each as line says.
+// write writes modules: as data, or each formatted by line.
 func (v *modVerb) write(a *app, list []modules.Module, line func(modules.Module) string) error {
 	if list == nil {
 		list = []modules.Module{}
@@ -79,7 +79,7 @@ func (v *modVerb) write(a *app, list []modules.Module, line func(modules.Module)
 	})
 }
 
-// changed tells what was done about a module.
+// changed says what was done with a module.
 func changed(m modules.Module) string {
 	switch m.Change {
 	case modules.Pinned:
@@ -94,10 +94,10 @@ func (a *app) modSyncCmd() *cobra.Command {
 	var v modVerb
 	cmd := &cobra.Command{
 		Use:   "sync",
-		Short: "Fetch what is loaded, and pin what is not pinned yet",
+		Short: "Fetch loaded modules, and pin new ones",
 		Long: `sync fetches the remote modules that the Pipelinefile loads, and those that they load:
-what is pinned as it is pinned, what is not as it is now, and pins that. Pins of what nothing
-loads any more go. A module whose content is not what is pinned is an error.`,
+pinned modules at their pins; other modules at their current version, which it pins. Pins of modules that nothing
+loads any more are removed. It is an error if the content of a module does not match its pin.`,
 		Example: `  pipe mod sync
   pipe mod sync --file shop/Pipelinefile -o json`,
 		Args: cobra.NoArgs,
@@ -122,9 +122,9 @@ func (a *app) modUpdateCmd() *cobra.Command {
 	var v modVerb
 	cmd := &cobra.Command{
 		Use:   "update [MODULE]…",
-		Short: "Pin what branches and tags point at now",
-		Long: `update asks what the refs of the named modules point at now, of all modules if none is
-named, fetches that and pins it. For another version, change the load and run pipe mod sync.`,
+		Short: "Update pins to where branches and tags point now",
+		Long: `update resolves the refs of the named modules again, or of all modules if none is
+named, then fetches and pins the result. For another version, change the load and run pipe mod sync.`,
 		Example: `  pipe mod update
   pipe mod update git+https://example.com/lib@main`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -147,7 +147,7 @@ named, fetches that and pins it. For another version, change the load and run pi
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			list, _ := p.Verify(cmd.Context()) // none is a fine answer
+			list, _ := p.Verify(cmd.Context()) // an empty list is fine
 			return moduleNames(list), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
@@ -155,7 +155,7 @@ named, fetches that and pins it. For another version, change the load and run pi
 	return cmd
 }
 
-// checkModules reports names that the project neither loads nor pins.
+// checkModules rejects names that the project neither loads nor pins.
 func (a *app) checkModules(cmd *cobra.Command, p modules.Project, names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -185,10 +185,10 @@ func (a *app) modVerifyCmd() *cobra.Command {
 	var v modVerb
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Check that everything loaded is pinned, and here as it is pinned",
-		Long: `verify reads all that was fetched and compares it with Pipelinefile.lock. It fails if
-something that is loaded is not pinned, is not here or is not as it is pinned, or if something
-is pinned that nothing loads. It asks nobody.`,
+		Short: "Check that all loaded modules are pinned and match their pins",
+		Long: `verify compares all fetched modules with Pipelinefile.lock. It fails if
+a loaded module is not pinned, is not fetched or does not match its pin, or if a module
+is pinned that nothing loads. It needs no network.`,
 		Example: `  pipe mod verify
   pipe mod verify -o json`,
 		Args: cobra.NoArgs,
@@ -223,8 +223,8 @@ func (a *app) modListCmd() *cobra.Command {
 	var v modVerb
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the remote modules, what they are pinned to and what loads them",
-		Long:  `list shows every remote module that is loaded or pinned. It asks nobody.`,
+		Short: "List remote modules, their pins and what loads them",
+		Long:  `list shows every remote module that is loaded or pinned. It needs no network.`,
 		Example: `  pipe mod list
   pipe mod list -o json | jq -r '.modules[].commit'`,
 		Args: cobra.NoArgs,

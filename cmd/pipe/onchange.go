@@ -15,13 +15,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// addOnChange adds the flag of a verb that can stay.
+// addOnChange adds --watch to a verb.
 func addOnChange(cmd *cobra.Command, on *bool, does string) {
-	cmd.Flags().BoolVar(on, "watch", false, "stay, and "+does+" again whenever an input changes, e.g. pipe "+cmd.Name()+" --watch")
+	cmd.Flags().BoolVar(on, "watch", false, "keep running, and "+does+" again whenever an input changes, e.g. pipe "+cmd.Name()+" --watch")
 }
 
-// errStayed is the end of a verb that stays until it is interrupted: there is nothing
-// to go on with, so only the status tells it.
+// errStayed is the end of a verb that runs until it is interrupted: only the
+// exit status says so.
 var errStayed = errors.New("ended")
 
 // A reading is what one call of onChange has read.
@@ -31,15 +31,15 @@ type reading struct {
 }
 
 // onChange calls do, and again whenever something that it has read below root
-// changes, until ctx ends, which is an errStayed, or do returns an error. A change
-// ends the context of the call that goes on: what that call was told, the next one is
-// told, too.
+// changes, until ctx is done, which is an errStayed, or do returns an error. A
+// change cancels the context of the current call; the changes given to a
+// canceled call are given to the next one, too.
 func (a *app) onChange(ctx context.Context, root string, do func(context.Context, []watch.Change) (reading, error)) error {
 	files, err := watch.OpenFiles(root, watch.FileOptions{Notice: func(n watch.Notice) { a.note(polled(n)) }})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = files.Close() }() // it reads only
+	defer func() { _ = files.Close() }() // opened for reading only
 	var changes []watch.Change
 	for {
 		doing, stale := context.WithCancel(ctx)
@@ -79,15 +79,15 @@ func (a *app) onChange(ctx context.Context, root string, do func(context.Context
 	}
 }
 
-// changed shows what has changed.
+// changed shows the changed files.
 func (a *app) changed(changes []watch.Change) {
 	for _, c := range changes {
 		a.current().Event(runtime.Event{Time: a.now(), Body: runtime.FilesChanged{Paths: c.Paths, Head: c.Head}})
 	}
 }
 
-// stream writes one of many results in the format of -o: JSON in a line, YAML as a
-// document of its own.
+// stream writes one of several results in the format of -o: JSON as a line,
+// YAML as a document.
 func (a *app) stream(format string, v any, text func() error) error {
 	switch format {
 	case "json":
@@ -109,13 +109,15 @@ type mistaken struct {
 	Errors  []plan.Diagnostic `json:"errors"`
 }
 
-// failed shows why an evaluation failed: to people, and as a result in the format of -o.
+// failed shows why an evaluation failed: to people, and as a result in the
+// format of -o.
 func (a *app) failed(format string, err error) error {
 	a.report(err)
 	return a.stream(format, mistaken{1, diagnosticsOf(err)}, func() error { return nil })
 }
 
-// diagnosticsOf returns what is wrong with a file, or else err as one diagnostic.
+// diagnosticsOf returns the diagnostics of a file, or else err as one
+// diagnostic.
 func diagnosticsOf(err error) []plan.Diagnostic {
 	var wrong *interp.Error
 	if errors.As(err, &wrong) {

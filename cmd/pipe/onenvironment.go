@@ -9,22 +9,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// targetFlags say which environment a verb is about, and in which cluster it is.
+// targetFlags select an environment and its cluster.
 type targetFlags struct {
 	env  envFlags
 	part partFlags
 }
 
-// An operation is a verb that runs on an environment which was found.
+// An operation is a verb that runs on an existing environment.
 type operation struct {
 	cmd  *cobra.Command
 	look *local.Look
 	env  *runtime.Environment
 }
 
-// onEnvironment makes cmd a verb that takes one environment, ENV: with the flags that say
-// which, completion, and do, which is called with the environment. It returns what the
-// flags say, for the completion of others. history.go is a short example.
+// onEnvironment makes cmd a verb that takes one environment, ENV: it adds the
+// flags that select it, completion, and do, which is called with the
+// environment. It returns the flags, for the completion of others. history.go
+// is a short example.
 func (a *app) onEnvironment(cmd *cobra.Command, do func(operation) error) *targetFlags {
 	var flags targetFlags
 	cmd.Args = takes("ENV")
@@ -41,7 +42,7 @@ func (a *app) onEnvironment(cmd *cobra.Command, do func(operation) error) *targe
 	return &flags
 }
 
-// openEnvironment finds an environment for a verb, and starts nothing.
+// openEnvironment finds an environment for a verb, without starting anything.
 func (a *app) openEnvironment(ctx context.Context, cmd *cobra.Command, name string, flags targetFlags) (operation, error) {
 	look, err := a.openLook(ctx, cmd, flags.part)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// overrideFlags are the flags of what writes overrides.
+// overrideFlags are the flags of verbs that write overrides.
 type overrideFlags struct {
 	env  envFlags
 	part partFlags
@@ -34,10 +34,10 @@ func (a *app) skipCmd() *cobra.Command {
 	var flags overrideFlags
 	cmd := &cobra.Command{
 		Use:   "skip ENV SERVICE...",
-		Short: "Leave services out of an environment's runs",
-		Long: `skip leaves services out of the runs of an environment from now on, whatever the
-Pipelinefile says: they are not built and not deployed. What is deployed of them stays.
-An action that names a skipped service with --service acts on it all the same, and
+		Short: "Exclude services from an environment's runs",
+		Long: `skip excludes services from the runs of an environment from now on, regardless of the
+Pipelinefile says: they are neither built nor deployed. What is already deployed stays.
+An action that names a skipped service with --service still acts on it, and
 deleting the environment deletes it.`,
 		Example: `  pipe skip staging mail
   pipe skip shop/staging mail search`,
@@ -56,9 +56,9 @@ func (a *app) unskipCmd() *cobra.Command {
 	var flags overrideFlags
 	cmd := &cobra.Command{
 		Use:   "unskip ENV SERVICE...",
-		Short: "Let an environment's runs act on services again",
-		Long: `unskip lets the runs of an environment act on services again, also on those that the
-Pipelinefile skips. Environments that were cloned from it stay as they are.`,
+		Short: "Include skipped services in an environment's runs again",
+		Long: `unskip lets the runs of an environment act on services again, even on those that the
+Pipelinefile skips. Environments cloned from it do not change.`,
 		Example: `  pipe unskip staging mail
   pipe unskip preview-42 search && pipe deploy preview-42`,
 		Args: someServices,
@@ -78,15 +78,15 @@ func (a *app) moveCmd() *cobra.Command {
 	var back bool
 	cmd := &cobra.Command{
 		Use:   "move ENV SERVICE... --stage STAGE",
-		Short: "Put services into another stage of an environment",
-		Long: `move puts services into another stage of an environment, whatever the Pipelinefile
-says, until "pipe move --back". The runs after it take them there.`,
+		Short: "Move services to another stage of an environment",
+		Long: `move moves services to another stage of an environment, regardless of the Pipelinefile,
+until "pipe move --back". It takes effect with the next run.`,
 		Example: `  pipe move staging search --stage late
   pipe move staging search --back`,
 		Args: someServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if back == (stage != "") {
-				return usagef(cmd, "say where to: either --stage STAGE, or --back to where the Pipelinefile has them")
+				return usagef(cmd, "give a stage with --stage STAGE, or use --back for the stage of the Pipelinefile")
 			}
 			return a.override(cmd, args[0], flags, func(ctx context.Context, envs runtime.Environments, key runtime.EnvironmentKey) (string, error) {
 				done := fmt.Sprintf("in stage %s of %s from its next run on: %s", stage, key.Name, strings.Join(args[1:], ", "))
@@ -98,8 +98,8 @@ says, until "pipe move --back". The runs after it take them there.`,
 		},
 	}
 	flags.add(a, cmd)
-	cmd.Flags().StringVar(&stage, "stage", "", "the `stage` to put them into, e.g. --stage late")
-	cmd.Flags().BoolVar(&back, "back", false, "put them where the Pipelinefile has them, e.g. pipe move staging search --back")
+	cmd.Flags().StringVar(&stage, "stage", "", "the `stage` to move them to, e.g. --stage late")
+	cmd.Flags().BoolVar(&back, "back", false, "move them back to the stage of the Pipelinefile, e.g. pipe move staging search --back")
 	return cmd
 }
 
@@ -110,7 +110,7 @@ func someServices(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// override changes the overrides of an environment, and shows what came of it.
+// override changes the overrides of an environment, and shows the result.
 func (a *app) override(cmd *cobra.Command, name string, flags overrideFlags, change func(context.Context, runtime.Environments, runtime.EnvironmentKey) (string, error)) error {
 	ctx := cmd.Context()
 	op, err := a.openEnvironment(ctx, cmd, name, targetFlags{flags.env, flags.part})

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parameters gathers the values of --params and --set.
+// parameters collects the values of --params and --set.
 func (a *app) parameters(cmd *cobra.Command, f evalFlags) (map[string]string, error) {
 	params := map[string]string{}
 	for _, file := range f.params {
@@ -38,11 +38,11 @@ func (a *app) readParams(file string, params map[string]string) error {
 		return err
 	}
 	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil || len(doc.Content) == 0 { // an empty file has none
+	if err := yaml.Unmarshal(data, &doc); err != nil || len(doc.Content) == 0 { // an empty file has no content
 		return err
 	}
 	if doc.Content[0].Kind != yaml.MappingNode {
-		return errors.New("it must hold a map from names of parameters to values")
+		return errors.New("it must contain a map of parameter names to values")
 	}
 	var values map[string]*paramValue
 	if err := doc.Decode(&values); err != nil {
@@ -57,11 +57,11 @@ func (a *app) readParams(file string, params map[string]string) error {
 	return nil
 }
 
-// A paramValue is a value of a parameter file as --set would give it: a scalar as
-// it is written, so that 1.10 stays 1.10; a list or a map as JSON.
+// A paramValue is a value in a parameter file as --set would give it: a scalar
+// as written, so that 1.10 stays 1.10; a list or a map as JSON.
 type paramValue string
 
-// UnmarshalYAML takes a value that is not null.
+// UnmarshalYAML is not called for null.
 func (v *paramValue) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.ScalarNode {
 		*v = paramValue(n.Value)

@@ -32,7 +32,7 @@ func TestParamsFile(t *testing.T) {
 		"empty file": {"# nothing\n", map[string]string{}, ""},
 		"null":       {"a: 1\nb:\n", nil, `b has no value: write "" for an empty string`},
 		"twice":      {"a: 1\na: 2\n", nil, `mapping key "a" already defined at line 1`},
-		"not a map":  {"- a\n", nil, "it must hold a map from names of parameters to values"},
+		"not a map":  {"- a\n", nil, "it must contain a map of parameter names to values"},
 		"not YAML":   {"a: [\n", nil, "yaml: line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

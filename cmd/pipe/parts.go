@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// openParts puts a runtime together as the flags, the variables and the
-// Pipelinefile say. A passive one starts nothing.
+// openParts opens a runtime as the flags, the variables and the Pipelinefile
+// configure it. A passive one starts nothing.
 func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e evaluation, passive bool) (*local.Runtime, error) {
 	opts, err := a.partOptions(cmd, f, e, passive)
 	if err != nil {
@@ -27,7 +27,7 @@ func (a *app) openParts(ctx context.Context, cmd *cobra.Command, f partFlags, e 
 	return a.openWith(ctx, cmd, opts)
 }
 
-// openWarm is openParts for watch mode, which keeps what it knows between runs.
+// openWarm is openParts for watch mode, which keeps state between runs.
 func (a *app) openWarm(ctx context.Context, cmd *cobra.Command, f partFlags, e evaluation) (*local.Runtime, error) {
 	opts, err := a.partOptions(cmd, f, e, false)
 	if err != nil {
@@ -45,10 +45,10 @@ func (a *app) openWith(ctx context.Context, cmd *cobra.Command, opts local.Optio
 	return a.open(ctx, opts)
 }
 
-// partOptions gathers where the parts are.
+// partOptions collects the configuration of the parts.
 func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive bool) (local.Options, error) {
 	if f.local && (f.kubeconfig != "" || f.context != "") {
-		return local.Options{}, usagef(cmd, "--local brings its own cluster: leave --kubeconfig and --context out")
+		return local.Options{}, usagef(cmd, "--local uses its own cluster: omit --kubeconfig and --context")
 	}
 	secrets, err := a.secrets(cmd, f.secrets)
 	if err != nil {
@@ -91,21 +91,21 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	return opts, nil
 }
 
-// checkCredentials refuses addresses with credentials in them, as the
-// language does: they would be in messages, and others see the command line.
+// checkCredentials rejects addresses that contain credentials, as the language
+// does: they would appear in messages and process lists.
 func checkCredentials(cmd *cobra.Command, opts local.Options) error {
 	if held := redact.Credentials(opts.Registry); held != "" {
-		return usagef(cmd, "the address of the registry has %s in it: remove it, and log in: docker login HOST", held)
+		return usagef(cmd, "the address of the registry contains %s: remove it and log in with: docker login HOST", held)
 	}
 	for _, addr := range opts.BuildKit {
 		if held := redact.Credentials(addr); held != "" {
-			return usagef(cmd, "the address of the builder has %s in it: remove it; a builder at tcp:// knows who may build by certificates: --buildkit-tls", held)
+			return usagef(cmd, "the address of the builder contains %s: remove it; a builder at tcp:// authenticates clients by certificate: --buildkit-tls", held)
 		}
 	}
 	return nil
 }
 
-// openLook opens what shows how environments stand, and what is kept of them.
+// openLook opens a read-only view of environments and their records.
 func (a *app) openLook(ctx context.Context, cmd *cobra.Command, f partFlags) (*local.Look, error) {
 	opts, err := a.partOptions(cmd, f, evaluation{workspace: a.dir}, false)
 	if err != nil {
@@ -114,14 +114,15 @@ func (a *app) openLook(ctx context.Context, cmd *cobra.Command, f partFlags) (*l
 	return a.look(ctx, opts)
 }
 
-// closeParts gives the parts back. That this failed does not change what was done.
+// closeParts closes the parts. A failure does not change the result of the
+// command.
 func (a *app) closeParts(rt *local.Runtime) {
 	if err := rt.Close(); err != nil {
 		a.note("closing: " + err.Error())
 	}
 }
 
-// home is where pipe keeps its state on this machine.
+// home returns the directory of pipe's state on this machine.
 func (a *app) home() string {
 	if dir, _ := a.env("PIPE_HOME"); dir != "" {
 		return a.abs(dir)
@@ -136,7 +137,7 @@ func (a *app) home() string {
 	return filepath.Join(dir, ".local", "state", "pipe")
 }
 
-// secrets opens the sources of --secrets; without any there are none.
+// secrets opens the sources of --secrets; none without the flag.
 func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, error) {
 	var all local.Secrets
 	for _, source := range sources {
@@ -162,7 +163,7 @@ func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, er
 	return all, nil
 }
 
-// mostSecrets bounds what is read from standard input, in bytes.
+// mostSecrets limits the size of standard input, in bytes.
 const mostSecrets = 16 << 20
 
 func (a *app) secretsFromInput() (*local.Source, error) {
@@ -176,7 +177,7 @@ func (a *app) secretsFromInput() (*local.Source, error) {
 	return local.ReadSecrets("standard input", data)
 }
 
-// secretRefs are the secrets that a plan refers to.
+// secretRefs returns the secrets that a plan refers to.
 func secretRefs(p *plan.Plan) []plan.SecretRef {
 	if p == nil {
 		return nil

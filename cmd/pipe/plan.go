@@ -18,7 +18,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// patience is how long plan waits for a cluster that nobody asked for by name.
+// patience limits how long plan waits for a cluster that was not named
+// explicitly.
 const patience = 3 * time.Second
 
 func (a *app) planCmd() *cobra.Command {
@@ -32,15 +33,15 @@ func (a *app) planCmd() *cobra.Command {
 		Short: "Show what a run would do, and why",
 		Long: `plan evaluates a Pipelinefile and shows its stages in order, the services in them,
 where each is declared, and what a run would build, mirror and deploy. It changes
-and starts nothing. What is built and deployed already it tells only when the
+and starts nothing. It can say what is already built and deployed only if the
 cluster and the registry answer.
 
 With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describes.
 
-With --watch it stays, and shows the plan again whenever the Pipelinefile or something
-that it reads changes. An error is shown with its position, and the next save goes on.
-Ctrl-C ends it. -o json writes a line for each evaluation: the plan, or
-{"version": 1, "errors": […]} if the file is wrong.`,
+With --watch it keeps running, and shows the plan again whenever the Pipelinefile or a file
+that it reads changes. Errors are shown with their positions, and the next change is evaluated.
+Ctrl-C ends it. -o json writes one line per evaluation: the plan, or
+{"version": 1, "errors": […]} if the file is invalid.`,
 		Example: `  pipe plan
   pipe plan --env staging --context staging --registry registry.example.com/shop --set title=Shop
   pipe plan examples/shop --params staging.yaml --service api --local
@@ -52,7 +53,7 @@ Ctrl-C ends it. -o json writes a line for each evaluation: the plan, or
 	a.onFile(cmd, &v, func(v *invocation) error {
 		switch {
 		case again && detail:
-			return usagef(v.cmd, "--detailed-exitcode is for one plan, and --watch shows many: give one of them")
+			return usagef(v.cmd, "--detailed-exitcode cannot be combined with --watch")
 		case again:
 			return v.planAgain()
 		}
@@ -68,7 +69,7 @@ type prospect struct {
 	plan     *plan.Plan
 	preview  ui.Preview
 	key      runtime.EnvironmentKey
-	foreseen error // what will go wrong, as far as that is known already
+	foreseen error // the failure that a run is known to have
 }
 
 func (v *invocation) plan(detail bool) error {
@@ -90,8 +91,8 @@ func (v *invocation) plan(detail bool) error {
 	return nil
 }
 
-// planAgain shows a plan, and again whenever something that it is made of changes. An
-// error is shown and leaves the inputs of the last plan watched.
+// planAgain shows a plan, and again whenever one of its inputs changes. On an
+// error, the inputs of the last plan stay watched.
 func (v *invocation) planAgain() error {
 	defer v.hide()
 	root, err := interp.Workspace(v.file)
@@ -109,7 +110,7 @@ func (v *invocation) planAgain() error {
 		var wrong *interp.Error
 		var usage *usageError
 		switch {
-		case ctx.Err() != nil: // it is out of date
+		case ctx.Err() != nil: // superseded
 			return last, nil
 		case errors.As(err, &wrong):
 			return reading{slices.Concat(last.inputs, wrong.Inputs), last.builds}, v.failed(v.show.output, err)
@@ -128,7 +129,8 @@ func (v *invocation) planAgain() error {
 	})
 }
 
-// foresee evaluates a file, and asks what a run would do, if that is shown.
+// foresee evaluates a file and, if that is shown, determines what a run would
+// do.
 func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.Change) (*prospect, error) {
 	progress, err := v.progress(v.cmd, v.show)
 	if err != nil {
@@ -170,13 +172,13 @@ func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.
 		p.preview.Steps, p.foreseen = steps, err
 	case detail, ctx.Err() != nil, errors.As(err, &usage), errors.As(err, &owned), errors.As(err, &elsewhere):
 		return nil, err
-	default: // what the file says is worth seeing all the same
+	default: // the evaluated file is worth showing anyway
 		p.preview.Unknown = err.Error()
 	}
 	return p, nil
 }
 
-// patiently returns the context in which a cluster is asked that may not be there.
+// patiently returns a context with a short timeout for an optional cluster.
 func patiently(ctx context.Context, part partFlags) (context.Context, context.CancelFunc) {
 	if part.kubeconfig != "" || part.context != "" || part.local {
 		return ctx, func() {}
@@ -185,8 +187,8 @@ func patiently(ctx context.Context, part partFlags) (context.Context, context.Ca
 		Part: "cluster", Err: fmt.Errorf("no answer within %s", patience)})
 }
 
-// preview asks what a run would do. The plan is that of e as the environment has
-// it; nil: that is not known.
+// preview determines what a run would do. The plan is that of e with the
+// overrides of the environment; nil: unknown.
 func (v *invocation) preview(ctx context.Context, e *evaluation, key runtime.EnvironmentKey) (*plan.Plan, []runtime.Step, error) {
 	v.current().Doing("looking at what is deployed in " + key.Namespace())
 	opening, stop := patiently(ctx, v.part)

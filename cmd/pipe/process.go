@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// process returns the app of this process.
+// process returns the app for this process.
 func process() *app {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -54,7 +54,7 @@ func process() *app {
 		raise: func(sig os.Signal) {
 			select {
 			case signals <- sig:
-			default: // enough are on their way
+			default: // enough are pending
 			}
 		},
 		browse: browse,
@@ -65,8 +65,8 @@ func process() *app {
 	}
 }
 
-// terminal returns the terminal that standard input and standard output are; nil:
-// they are none.
+// terminal returns the terminal that is both standard input and standard
+// output; nil: there is none.
 func terminal() *tty {
 	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd())
 	if !term.IsTerminal(in) || !term.IsTerminal(out) {
@@ -82,16 +82,16 @@ func terminal() *tty {
 	}
 }
 
-// divert keeps what libraries log off standard error, where only the view
-// writes. Helm tells of values that do not fit through the standard log. What
-// client-go says through klog comes as an error, too, to whoever asked.
+// divert keeps log output of libraries off standard error, which belongs to the
+// view. Helm logs values that do not match through the standard logger. Errors
+// that client-go logs through klog are also returned to the caller.
 func divert(tell func(line string)) {
 	klog.SetLogger(klog.Logger{})
 	log.SetFlags(0)
 	log.SetOutput(teller(tell))
 }
 
-// A teller is a writer of lines that tells them.
+// A teller is a writer that passes each line to a function.
 type teller func(line string)
 
 func (t teller) Write(p []byte) (int, error) {
@@ -103,7 +103,8 @@ func (t teller) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// whoami is the user and the machine, for records of runs and for the lease.
+// whoami returns the user and the machine, for records of runs and for the
+// lease.
 func whoami() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {

@@ -27,9 +27,9 @@ func (v *invocation) evaluateRecorded(ctx context.Context, printed func(plan.Pos
 	return v.withRecorded(ctx, wrong)
 }
 
-// withRecorded evaluates a file with the parameters that the environment has of
-// those that are missing. If it has not all of them, or cannot be asked, the error
-// is the one that there was.
+// withRecorded evaluates a file with missing parameters taken from the
+// environment. If the environment does not have all of them, or cannot be read,
+// it returns the original error.
 func (v *invocation) withRecorded(ctx context.Context, wrong *interp.Error) (evaluation, error) {
 	given, err := v.parameters(v.cmd, v.eval)
 	if err != nil {
@@ -63,7 +63,7 @@ func (v *invocation) withRecorded(ctx context.Context, wrong *interp.Error) (eva
 	}
 }
 
-// recordOf reads the record of an environment. It starts nothing.
+// recordOf reads the record of an environment, without starting anything.
 func (a *app) recordOf(ctx context.Context, cmd *cobra.Command, part partFlags, key runtime.EnvironmentKey) (*runtime.Environment, error) {
 	opts, err := a.partOptions(cmd, part, evaluation{workspace: a.dir}, true)
 	if err != nil {
@@ -76,8 +76,8 @@ func (a *app) recordOf(ctx context.Context, cmd *cobra.Command, part partFlags, 
 	return look.Store.Environment(ctx, key)
 }
 
-// pipelineOf returns the name of the pipeline of a file; parameters that are
-// missing are made up.
+// pipelineOf returns the name of the pipeline of a file, using placeholders for
+// missing parameters.
 func (a *app) pipelineOf(ctx context.Context, file, env string, params map[string]string) (string, error) {
 	root, err := interp.Workspace(file)
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *app) pipelineOf(ctx context.Context, file, env string, params map[strin
 	return p.Pipeline.Name, nil
 }
 
-// noteRecorded tells of the parameters that were taken from the environment.
+// noteRecorded reports the parameters that were taken from the environment.
 func (a *app) noteRecorded(e evaluation) {
 	var parts []string
 	for _, p := range e.plan.Params {
@@ -106,8 +106,8 @@ func (a *app) noteRecorded(e evaluation) {
 	}
 }
 
-// below returns params with what is given in their place, and the names of those
-// that stay as they are.
+// below returns params overridden by the given values, and the names of those
+// that were not overridden.
 func below(params, given map[string]string) (all map[string]string, stay []string) {
 	all = maps.Clone(params)
 	if all == nil {

@@ -18,15 +18,15 @@ func (a *app) replCmd() *cobra.Command {
 	var eval evalFlags
 	cmd := &cobra.Command{
 		Use:   "repl [PIPELINEFILE]",
-		Short: "Try the language, input by input",
-		Long: `repl evaluates what is typed: an expression shows its value, and what is declared stays, so
-that :plan can show the plan of it. A Pipelinefile that is named is evaluated first. load()
-reads modules of the workspace, remote modules that are fetched, and @std. :help tells the rest.
+		Short: "Evaluate the language interactively",
+		Long: `repl evaluates its input: an expression prints its value, and declarations are kept, so
+that :plan can show their plan. If a Pipelinefile is given, it is evaluated first. load()
+reads modules of the workspace, fetched remote modules, and @std. :help shows the commands.
 
-Each input is evaluated anew with all before it: one that fails leaves nothing behind, :undo
-takes one back, and files are read as they are now. The session as a whole has the limits of
-a Pipelinefile. If standard input is no terminal, its statements are evaluated one after the
-other, and the first error ends it, with status 3.`,
+Each input is evaluated together with all inputs before it: a failed one has no effect, :undo
+removes the last one, and files are read again. The limits of a Pipelinefile apply to the
+session as a whole. If standard input is not a terminal, its statements are evaluated one after
+another, and the first error ends the session with exit status 3.`,
 		Example: `  pipe repl
   pipe repl Pipelinefile --env staging --set title=Books
   echo '[s for s in "a b".split()]' | pipe repl`,
@@ -84,7 +84,7 @@ func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = t.Close() }() // there is nothing else to be done about it
+	defer func() { _ = t.Close() }() // best effort
 	show.Out = ui.NewSafe(t)
 	return repl.Talk(ctx, s, t, show)
 }

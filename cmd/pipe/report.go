@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
-// report tells what went wrong, on standard error: what, where, why, and what
-// to do next. Where progress is JSON, so is this: an event for each line.
+// report writes an error to standard error: what, where, why, and what to do
+// next. If progress is JSON, so is the error: one event per line.
 func (a *app) report(err error) {
 	a.hide()
 	var b strings.Builder
@@ -33,7 +33,7 @@ func (a *app) report(err error) {
 	view.Close()
 }
 
-// explain writes what report tells.
+// explain writes the text of report.
 func explain(w io.Writer, err error, color bool) {
 	var (
 		usage       *usageError
@@ -45,7 +45,7 @@ func explain(w io.Writer, err error, color bool) {
 	)
 	switch {
 	case errors.Is(err, errChanges), errors.Is(err, errNotDone), errors.Is(err, errInterrupted), errors.Is(err, errStayed), errors.As(err, new(*reach.ExitError)):
-		// said by the status alone
+		// reported by the exit status only
 	case errors.As(err, &usage):
 		fmt.Fprintf(w, "error: %v\nsee: %s --help\n", usage, usage.command)
 	case errors.As(err, &file):
@@ -61,7 +61,7 @@ func explain(w io.Writer, err error, color bool) {
 	}
 }
 
-// say writes an error that is not about services.
+// say writes an error that does not concern services.
 func say(w io.Writer, err error, next string) {
 	fmt.Fprintf(w, "error: %v\n", err)
 	if next != "" {
@@ -69,8 +69,8 @@ func say(w io.Writer, err error, next string) {
 	}
 }
 
-// explainServices tells what went wrong with services, and, if the run ended
-// for another reason, that.
+// explainServices reports the failures of services and, if the run ended for
+// another reason, that reason.
 func explainServices(w io.Writer, run *runFailure, failed *runtime.RunError, color bool) {
 	// It fails only if w does.
 	_ = ui.Failures(w, run.plan, run.key.Namespace(), failed.Failed, color)
@@ -80,7 +80,7 @@ func explainServices(w io.Writer, run *runFailure, failed *runtime.RunError, col
 	}
 }
 
-// advice is what to do next about an error of which no more is known than its kind.
+// advice returns what to do about an error of which only the kind is known.
 func advice(err error) string {
 	var stop *interrupted
 	var cancelled *runtime.CancelledError
@@ -94,29 +94,29 @@ func advice(err error) string {
 	known, advised := runtime.AdviceOf(err)
 	switch {
 	case errors.As(err, &stop), errors.As(err, &cancelled):
-		return "run again to go on: nothing is half done, and what is done is not done twice"
+		return "run again to continue: completed steps are not repeated"
 	case errors.As(err, &damaged):
-		return fmt.Sprintf("delete %s alone and run again, which leaves what is deployed and forgets what was skipped and moved; or delete the environment, with ALL its data: pipe delete %s/%s", damaged.Object, damaged.Key.Pipeline, damaged.Key.Name)
+		return fmt.Sprintf("delete only %s and run again, which keeps what is deployed and discards skips and moves; or delete the environment, with ALL its data: pipe delete %s/%s", damaged.Object, damaged.Key.Pipeline, damaged.Key.Name)
 	case errors.As(err, &owned):
 		return ui.AfterOwned(owned)
 	case errors.As(err, &elsewhere) && elsewhere.Namespace == elsewhere.Key.Namespace():
-		return "leave out --state-namespace and PIPE_STATE_NAMESPACE: with them the environment would have a second state, with a lock of its own"
+		return "omit --state-namespace and PIPE_STATE_NAMESPACE: with them the environment would have a second state with its own lock"
 	case errors.As(err, &elsewhere):
-		return fmt.Sprintf("say where it is with --state-namespace %s: without it the environment would have a second state, with a lock of its own", elsewhere.Namespace)
+		return fmt.Sprintf("use --state-namespace %s: without it the environment would have a second state with its own lock", elsewhere.Namespace)
 	case errors.As(err, &unread):
-		return "see whether the kubelet runs, and whether the API server reaches it, with: kubectl describe node " + strings.Join(unread.Nodes, " ")
+		return "check that the kubelet runs and the API server can reach it, with: kubectl describe node " + strings.Join(unread.Nodes, " ")
 	case errors.As(err, &taken):
-		return "end the program that has the port, or forward another local port, as in: pipe forward ENV SERVICE:PORT=LOCAL"
+		return "stop the program that uses the port, or forward another local port, such as: pipe forward ENV SERVICE:PORT=LOCAL"
 	case adviceOnPods(err) != "":
 		return adviceOnPods(err)
 	case advised:
 		return ui.Advice(known)
 	case errors.Is(err, syscall.ENOSPC):
-		return "make room on the disk and run again"
+		return "free disk space and run again"
 	case errors.Is(err, runtime.ErrTimeout):
-		return "give it more time with --timeout, or look at what it waited for"
+		return "increase --timeout, or check what it was waiting for"
 	case errors.Is(err, runtime.ErrLeaseLost):
-		return "run again: another run may have taken the environment over, or the cluster was out of reach"
+		return "run again: another run may have taken over the environment, or the cluster was unreachable"
 	case errors.Is(err, runtime.ErrNoAccess):
 		return "use a kubeconfig or a --context with more rights"
 	case errors.As(err, &dns), errors.As(err, &network):

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// resizes tells that the terminal has another size.
+// resizes signals changes of the terminal's size.
 func resizes() <-chan os.Signal {
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)

@@ -2,5 +2,5 @@ package main
 
 import "os"
 
-// resizes tells nothing: a console does not send signals.
+// resizes never signals: a console does not send signals.
 func resizes() <-chan os.Signal { return nil }

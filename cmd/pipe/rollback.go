@@ -11,11 +11,11 @@ func (a *app) rollbackCmd() *cobra.Command {
 	var flags actFlags
 	cmd := &cobra.Command{
 		Use:   "rollback ENV RUN",
-		Short: "Bring an environment back to a recorded run",
-		Long: `rollback deploys what a run has deployed: its plan, and its images by digest, whatever
-their sources are now. RUN is the ID of a run as "pipe history" shows it, or its beginning
-or its end, as long as no other has it. What the run skipped is left alone; skips and
-moves are those of today. Data is not brought back.`,
+		Short: "Roll an environment back to a recorded run",
+		Long: `rollback deploys the plan and the images of a recorded run, by digest, regardless of
+the current state of their sources. RUN is the ID of a run as "pipe history" shows it, or a
+unique prefix or suffix. Services that the run skipped are left alone; current skips and
+moves apply. Data is not restored.`,
 		Example: `  pipe history staging
   pipe rollback staging 20261121-054039-1a2b3c4d
   pipe rollback staging 1a2b --wait-lock`,

@@ -25,15 +25,15 @@ func (a *app) runCmd() *cobra.Command {
 		Use:   "run [PIPELINEFILE]",
 		Short: "Evaluate a Pipelinefile, build and deploy it",
 		Long: `run evaluates a Pipelinefile, builds the images that the registry does not have,
-and deploys what is not deployed as it should be, stage after stage. Without an
-argument it takes the Pipelinefile of this folder, or of the nearest one above. A
-parameter without a default that is given no value keeps the one that the environment
-was last run with.
+and deploys the services that are not up to date, stage by stage. Without an
+argument it uses the Pipelinefile in this directory or the nearest parent. A
+parameter without a default and without a value keeps the value of the environment's
+last run.
 
-With --watch it stays, and does so again whenever the Pipelinefile or something that it
-reads changes: only what has changed is built and deployed, a newer change cancels the
-builds that it makes stale, and an error in the file leaves the last good plan in
-charge. Ctrl-C ends it and leaves everything running.`,
+With --watch it keeps running, and does so again whenever the Pipelinefile or a file that it
+reads changes: only changes are built and deployed, a newer change cancels
+outdated builds, and an error in the file keeps the last valid plan in
+effect. Ctrl-C ends it and leaves everything running.`,
 		Example: `  pipe run --local
   pipe run --local --watch
   pipe run --env staging --context staging --registry registry.example.com/shop --set title=Shop
@@ -79,7 +79,7 @@ func (a *app) warn(list ...plan.Diagnostic) {
 	}
 }
 
-// deploy carries a plan out and shows how that went.
+// deploy runs a plan and shows the result.
 func (v *invocation) deploy(ctx context.Context, e evaluation) error {
 	rt, err := v.openParts(ctx, v.cmd, v.part, e, false)
 	if err != nil {
@@ -92,7 +92,7 @@ func (v *invocation) deploy(ctx context.Context, e evaluation) error {
 	v.noteRecorded(e)
 	req := v.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}, v.flags)
 	req.Plan = e.plan
-	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
+	req.Commit, _ = git.Head(ctx, e.workspace) // there may be no repository
 	return v.carryOut(ctx, rt, req, e.plan, v.show)
 }
 
@@ -127,7 +127,7 @@ func (a *app) request(action runtime.Action, key runtime.EnvironmentKey, flags r
 	}
 }
 
-// carryOut runs a request and shows how that went; p is what explains failures.
+// carryOut runs a request and shows the result; p is used to explain failures.
 func (a *app) carryOut(ctx context.Context, rt *local.Runtime, req runtime.Request, p *plan.Plan, show showFlags) error {
 	view := a.current()
 	view.Doing("looking at what is deployed in " + req.Environment.Namespace())
@@ -145,7 +145,7 @@ func (a *app) carryOut(ctx context.Context, rt *local.Runtime, req runtime.Reque
 	return &runFailure{err, p, req.Environment}
 }
 
-// A runFailure is the error of a run, with what it takes to explain it.
+// A runFailure is the error of a run, with what is needed to explain it.
 type runFailure struct {
 	error
 	plan *plan.Plan // nil: not known
@@ -177,8 +177,8 @@ func (a *app) write(format string, v any, text func() error) error {
 	return text()
 }
 
-// asYAML returns a result as YAML. Its library does not take the control characters
-// that JSON may have as they are.
+// asYAML returns a result as YAML. The YAML library rejects control characters
+// that JSON allows.
 func asYAML(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -187,7 +187,7 @@ func asYAML(v any) ([]byte, error) {
 	return yaml.JSONToYAML(ui.EscapeJSON(data))
 }
 
-// checkServices reports names of --service that the plan does not have.
+// checkServices rejects names in --service that are not in the plan.
 func checkServices(cmd *cobra.Command, p *plan.Plan, names []string) error {
 	for _, name := range names {
 		if p.Service(name) == nil {
@@ -206,14 +206,14 @@ func serviceNamesOf(p *plan.Plan) []string {
 	return all
 }
 
-// printed shows what print() of a Pipelinefile says (L5).
+// printed shows the output of print() of a Pipelinefile (L5).
 func (a *app) printed(view ui.View) func(plan.Pos, string) {
 	return func(pos plan.Pos, text string) {
 		view.Event(runtime.Event{Time: a.now(), Body: runtime.Printed{Pos: pos, Text: text}})
 	}
 }
 
-// progress starts showing progress as the flags say (C3).
+// progress starts showing progress according to the flags (C3).
 func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
 	mode, err := a.mode(cmd, show)
 	if err != nil {
@@ -222,7 +222,7 @@ func (a *app) progress(cmd *cobra.Command, show showFlags) (ui.View, error) {
 	return a.begins(ui.Options{Mode: mode, Since: show.since}), nil
 }
 
-// mode is the way in which progress is shown.
+// mode returns the mode in which progress is shown.
 func (a *app) mode(cmd *cobra.Command, show showFlags) (ui.Mode, error) {
 	mode := ui.Mode(show.progress)
 	switch {
@@ -238,7 +238,7 @@ func (a *app) mode(cmd *cobra.Command, show showFlags) (ui.Mode, error) {
 	return mode, nil
 }
 
-// begins shows progress from now on, as opts say, on standard error.
+// begins starts showing progress on standard error, according to opts.
 func (a *app) begins(opts ui.Options) ui.View {
 	a.json = opts.Mode == ui.JSON
 	opts.Out, opts.Color, opts.Environ, opts.Now = a.stderr, a.color(), a.environ, a.now
@@ -247,7 +247,7 @@ func (a *app) begins(opts ui.Options) ui.View {
 	return v
 }
 
-// color reports whether standard error takes colours.
+// color reports whether standard error supports colours.
 func (a *app) color() bool {
 	no, _ := a.env("NO_COLOR")
 	term, _ := a.env("TERM")

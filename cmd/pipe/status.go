@@ -11,12 +11,12 @@ func (a *app) statusCmd() *cobra.Command {
 	var show showFlags
 	cmd := &cobra.Command{
 		Use:   "status ENV",
-		Short: "Show how an environment stands",
-		Long: `status shows the stages of an environment in order and its services: whether each is
-skipped, its health and why it is not good, its revision, its image, its age, and what is
-not as the last run left it or as the plan has it. Releases in its namespace that no
-service has are listed apart. It takes five requests to the API server, however many
-services there are.`,
+		Short: "Show the state of an environment",
+		Long: `status shows the stages of an environment in order and its services: for each, whether it is
+skipped, its health and the reason if it is not healthy, its revision, image and age, and how
+it differs from the last run or from the plan. Releases in its namespace that belong to no
+service are listed separately. It takes five requests to the API server, regardless of the
+number of services.`,
 		Example: `  pipe status staging
   pipe status shop/staging --context staging
   pipe status staging -o json | jq '.stages[].services[] | select(.health != "healthy")'`,

@@ -11,25 +11,25 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Errors of values that nobody means: of a variable of the shell that is not set,
-// or of a script's arithmetic.
+// Errors for values that are probably unintended: from an unset shell variable,
+// or from arithmetic in a script.
 var (
-	errEmpty    = errors.New("it is empty; give it a value, or leave it out")
-	errNegative = errors.New("it must not be negative")
-	errZero     = errors.New("it must be more than 0")
+	errEmpty    = errors.New("empty value; give a value or omit it")
+	errNegative = errors.New("must not be negative")
+	errZero     = errors.New("must be greater than 0")
 )
 
-// zeroMeans is the annotation of a flag of which 0 has a meaning.
+// zeroMeans is the annotation of a flag for which 0 has a meaning.
 const zeroMeans = "pipe_zero_means"
 
-// zeroIsMeant lets a flag be 0; its help says what that means.
+// zeroIsMeant allows the value 0 for a flag; its help says what 0 means.
 func zeroIsMeant(cmd *cobra.Command, flag string) {
-	// It fails only for a flag that is not there.
+	// It fails only for an undefined flag.
 	_ = cmd.Flags().SetAnnotation(flag, zeroMeans, nil)
 }
 
-// strictly has every flag of c and of the commands below it refuse such values, on
-// the command line and in its variable (C5).
+// strictly makes every flag of c and its subcommands reject such values, on the
+// command line and in its variable (C5).
 func strictly(c *cobra.Command) {
 	for _, fs := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
 		fs.VisitAll(func(f *pflag.Flag) {
@@ -48,10 +48,10 @@ func strictly(c *cobra.Command) {
 	}
 }
 
-// A strictValue is the value of a flag that refuses what nobody means.
+// A strictValue is a flag value that rejects unintended values.
 type strictValue struct {
 	pflag.Value
-	zero bool // 0 has a meaning
+	zero bool // 0 is allowed
 }
 
 func (v strictValue) Set(text string) error {

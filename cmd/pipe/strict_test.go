@@ -110,11 +110,11 @@ func TestStrictMessages(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"run", "--env", ""}, "--env \"\": it is empty; give it a value, or leave it out"},
-		{[]string{"run", "--env=prod", "--context= "}, "--context \" \": it is empty; give it a value, or leave it out"},
-		{[]string{"run", "--service", "api", "--service", ""}, "--service \"\": it is empty; give it a value, or leave it out"},
-		{[]string{"deploy", "staging", "--timeout", "-1s"}, "--timeout -1s: it must not be negative"},
-		{[]string{"logs", "staging", "--tail", "0"}, "--tail 0: it must be more than 0"},
+		{[]string{"run", "--env", ""}, "--env \"\": empty value; give a value or omit it"},
+		{[]string{"run", "--env=prod", "--context= "}, "--context \" \": empty value; give a value or omit it"},
+		{[]string{"run", "--service", "api", "--service", ""}, "--service \"\": empty value; give a value or omit it"},
+		{[]string{"deploy", "staging", "--timeout", "-1s"}, "--timeout -1s: must not be negative"},
+		{[]string{"logs", "staging", "--tail", "0"}, "--tail 0: must be greater than 0"},
 		{[]string{"delete", ""}, "argument 1 is empty; is it a variable that is not set?"},
 	} {
 		b := newBench(t, oneApp, test.args...)

@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A versionInfo is what "pipe version" tells. Its JSON form is read by others.
+// A versionInfo is the output of "pipe version". Its JSON form is a public
+// interface.
 type versionInfo struct {
 	Version   string    `json:"version"`
 	Commit    string    `json:"commit"`
@@ -18,13 +19,13 @@ type versionInfo struct {
 	Libraries []library `json:"libraries"`
 }
 
-// A library is a module that pipe stands on.
+// A library is a module that pipe depends on.
 type library struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 }
 
-// libraries are the modules whose versions tell what pipe can do.
+// libraries are the modules whose versions are shown.
 var libraries = []library{
 	{Name: "go.starlark.net"},
 	{Name: "github.com/moby/buildkit"},
@@ -52,7 +53,7 @@ func (a *app) versionCmd() *cobra.Command {
 	return cmd
 }
 
-// versionOf gathers what the linker and the build have left in the binary.
+// versionOf collects the version information in the binary.
 func versionOf(build *debug.BuildInfo, ok bool) versionInfo {
 	info := versionInfo{Version: version, Commit: commit, Libraries: []library{}}
 	if !ok {

@@ -16,22 +16,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// A settled is what wait found: the outcome that it is about.
+// A settled is the result of wait.
 type settled struct {
 	Pipeline    string                  `json:"pipeline,omitempty"` // unless the file has errors
 	Environment string                  `json:"environment"`
-	Inputs      plan.Digest             `json:"inputs,omitempty"` // of the files that it is about; see docs/events.md
-	Run         string                  `json:"run,omitempty"`    // ID of the run that gave the outcome
-	Done        bool                    `json:"done"`             // all services are as the plan says
+	Inputs      plan.Digest             `json:"inputs,omitempty"` // digest of the inputs of the result; see docs/events.md
+	Run         string                  `json:"run,omitempty"`    // ID of the run with this result
+	Done        bool                    `json:"done"`             // all services match the plan
 	Error       string                  `json:"error,omitempty"`  // why not
 	Errors      []plan.Diagnostic       `json:"errors,omitempty"` // of the file, which has no plan then
 	Services    []runtime.ServiceRecord `json:"services,omitempty"`
 }
 
-// lookEvery is how often wait asks the cluster.
+// lookEvery is how often wait polls the cluster.
 const lookEvery = time.Second
 
-// idleAfter is when wait says that nobody seems to deploy.
+// idleAfter is the time after which wait reports that no run seems to be
+// coming.
 const idleAfter = 10 * time.Second
 
 func (a *app) waitCmd() *cobra.Command {
@@ -46,13 +47,13 @@ func (a *app) waitCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait ENV",
 		Short: "Wait until an environment has settled",
-		Long: `wait returns when no run goes on in an environment, with the status of the last one: 0 if
-it did all that it was to do, 1 if not.
+		Long: `wait returns when no run is in progress in an environment, with the status of the last one: 0 if
+it succeeded, 1 if not.
 
-With --fresh it evaluates the Pipelinefile at hand and waits for a result that is at least
-as new as the files are now: the newest run was about exactly these files, and failed or
-deployed all services, or a run would find nothing to do. What a run of some services, or
-watch mode, left alone must be as the files say, too. An older run does not count, so a
+With --fresh it evaluates the nearest Pipelinefile and waits for a result that is at least
+as new as the files: the newest run was for exactly these files, and failed or
+deployed all services, or a run would find nothing to do. Services that a partial run or
+watch mode left alone must match the files, too. An older run does not count, so a
 script never takes an old success for a new one. -o json has the digest of the inputs
 that the result is about, or the errors of the Pipelinefile.`,
 		Example: `  pipe wait dev
@@ -76,7 +77,7 @@ that the result is about, or the errors of the Pipelinefile.`,
 			}
 			a.hide()
 			if err != nil {
-				if ctx.Err() != nil { // whatever a library says of it
+				if ctx.Err() != nil { // regardless of the library's error
 					err = context.Cause(ctx)
 				}
 				return a.writeMistakes(show.output, args[0], err)
@@ -100,8 +101,9 @@ that the result is about, or the errors of the Pipelinefile.`,
 	return cmd
 }
 
-// errNotDone is the error of what has settled otherwise than it should; it was told.
-var errNotDone = errors.New("the environment is not as its plan says")
+// errNotDone means that the environment settled in another state than planned,
+// which was reported already.
+var errNotDone = errors.New("the environment does not match its plan")
 
 // writeMistakes writes the result for a file that has errors, which a reader of JSON or YAML
 // gets as any other result, and returns err.
@@ -117,7 +119,7 @@ func (a *app) writeMistakes(format, environment string, err error) error {
 	return err
 }
 
-// waitSettled waits until no run goes on.
+// waitSettled waits until no run is in progress.
 func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, env envFlags, part partFlags) (settled, error) {
 	op, err := a.openEnvironment(ctx, cmd, name, targetFlags{env, part})
 	if err != nil {
@@ -158,12 +160,12 @@ func (s *settled) take(r runtime.RunRecord) {
 	s.Done = r.Error == ""
 }
 
-// waitFresh waits for a result about the files as they are, also if they change
+// waitFresh waits for a result for the current files, even if they change
 // meanwhile.
 func (v *invocation) waitFresh(ctx context.Context) (settled, error) {
 	file, ok := v.nearest()
 	if !ok {
-		return settled{}, usagef(v.cmd, "--fresh is about the Pipelinefile here or in a folder above, and there is none")
+		return settled{}, usagef(v.cmd, "--fresh requires a Pipelinefile in this directory or a parent")
 	}
 	v.file = file
 	root, err := interp.Workspace(file)
@@ -174,7 +176,7 @@ func (v *invocation) waitFresh(ctx context.Context) (settled, error) {
 	if err != nil {
 		return settled{}, err
 	}
-	defer func() { _ = files.Close() }() // nothing was written
+	defer func() { _ = files.Close() }() // opened for reading only
 	for {
 		result, again, err := v.waitFor(ctx, files)
 		if err != nil || !again {
@@ -183,13 +185,13 @@ func (v *invocation) waitFresh(ctx context.Context) (settled, error) {
 	}
 }
 
-// waitFor waits for a result about the files as they are now; again says that they
-// have changed before there was one.
+// waitFor waits for a result for the files as they are now; again reports that
+// they changed before there was one.
 func (v *invocation) waitFor(ctx context.Context, files *watch.Files) (result settled, again bool, err error) {
 	v.current().Doing("evaluating " + v.file)
 	e, err := v.evaluateRecorded(ctx, nil)
 	if err != nil {
-		return settled{}, false, err // a wrong file is a result, and a new one
+		return settled{}, false, err // an invalid file is a result, and a fresh one
 	}
 	if err := files.Set(e.plan.Inputs, e.plan.Builds); err != nil {
 		return settled{}, false, err
@@ -220,7 +222,7 @@ func (v *invocation) waitFor(ctx context.Context, files *watch.Files) (result se
 			idle = time.Now()
 		} else if time.Since(idle) > idleAfter {
 			idle = time.Now()
-			v.note(fmt.Sprintf("no run goes on in %s, and it is not deployed as these files say: \"pipe run --env %s\" would deploy them", key.Namespace(), key.Name))
+			v.note(fmt.Sprintf("no run is in progress in %s, and it does not match these files; deploy them with \"pipe run --env %s\"", key.Namespace(), key.Name))
 		}
 		select {
 		case <-files.Changes():
@@ -232,10 +234,10 @@ func (v *invocation) waitFor(ctx context.Context, files *watch.Files) (result se
 	}
 }
 
-// about looks for a result about the inputs of a request, once no run goes on: the
-// newest run if it was about them and failed, or that all services are as the inputs
-// say. An older run does not count: the newest may have changed what it left. Busy
-// says that a run goes on.
+// about looks for a result for the inputs of a request when no run is in
+// progress: the newest run, if it was for them and failed, or all services
+// match the inputs. An older run does not count: the newest may have changed
+// its results. Busy reports that a run is in progress.
 func about(ctx context.Context, rt *runtime.Runtime, req runtime.Request, result *settled) (busy, found bool, err error) {
 	holder, err := rt.Locker.Holder(ctx, req.Environment)
 	if err != nil || holder != nil {
@@ -245,7 +247,7 @@ func about(ctx context.Context, rt *runtime.Runtime, req runtime.Request, result
 	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
 		return false, false, err
 	}
-	var newest *runtime.RunRecord // if it was about the inputs
+	var newest *runtime.RunRecord // if it was for the inputs
 	if len(runs) > 0 && isAbout(runs[0], result.Inputs) {
 		newest = &runs[0]
 	}
@@ -262,16 +264,16 @@ func about(ctx context.Context, rt *runtime.Runtime, req runtime.Request, result
 	return false, true, nil
 }
 
-// isAbout reports whether a run was a deploy of these inputs, which has ended and whose
-// outcome counts. Runs of other actions have no inputs.
+// isAbout reports whether a run was a deploy of these inputs that has ended and
+// counts. Runs of other actions have no inputs.
 func isAbout(r runtime.RunRecord, inputs plan.Digest) bool {
 	return r.Inputs == inputs && !r.End.IsZero() && !r.Stale
 }
 
-// upToDate reports whether all services are as the plan of a request says: the newest
-// run, if there is one, has deployed them so, or a run would find nothing to do. So a
-// run of some services, one that left some alone, and one before which others were
-// skipped, each count for what they have deployed.
+// upToDate reports whether all services match the plan of a request: the newest
+// run, if any, deployed them so, or a run would find nothing to do. Therefore a
+// partial run, one that left some services alone, and one before which others
+// were skipped, each count for the services they deployed.
 func upToDate(ctx context.Context, rt *runtime.Runtime, req runtime.Request, newest *runtime.RunRecord) (bool, error) {
 	deployed := make(map[string]bool)
 	if newest != nil {
@@ -284,7 +286,7 @@ func upToDate(ctx context.Context, rt *runtime.Runtime, req runtime.Request, new
 		return true, nil
 	}
 	steps, err := rt.Preview(ctx, req)
-	var failed *runtime.RunError // of a run that is still to come; the steps are complete
+	var failed *runtime.RunError // of a future run; the steps are complete
 	if err != nil && !errors.As(err, &failed) {
 		return false, err
 	}
@@ -293,7 +295,7 @@ func upToDate(ctx context.Context, rt *runtime.Runtime, req runtime.Request, new
 	}), nil
 }
 
-// pause waits, unless ctx ends.
+// pause waits, unless ctx is done.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):

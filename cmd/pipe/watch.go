@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// watchFlags are those of watch mode.
+// watchFlags are the flags of watch mode.
 type watchFlags struct {
 	on      bool
 	allow   []string
@@ -32,31 +32,31 @@ type watchFlags struct {
 
 func (f *watchFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.BoolVar(&f.on, "watch", false, "stay, and deploy again whenever the Pipelinefile or what it reads changes, e.g. pipe run --local --watch")
+	fs.BoolVar(&f.on, "watch", false, "keep running, and deploy again whenever the Pipelinefile or a file it reads changes, e.g. pipe run --local --watch")
 	fs.StringSliceVar(&f.allow, "allow-context", nil,
-		"with --watch: also use this `context` of the kubeconfig, which is not on this machine, e.g. --allow-context staging; repeatable "+
+		"with --watch: allow this `context` of the kubeconfig although its cluster is not on this machine, e.g. --allow-context staging; repeatable "+
 			"(default: allow_contexts= of the Pipelinefile)")
 	fs.BoolVar(&f.forward, "forward", false, "with --watch: forward a local port to each TCP port of the services, as pipe forward does, e.g. pipe run --local --watch --forward")
-	fs.BoolVar(&f.logs, "logs", true, "with --watch: show what the pods of services print that are deployed meanwhile, and keep it in a file; services that print much hide the rest "+
-		"where progress is lines: e.g. pipe run --watch --logs=false")
+	fs.BoolVar(&f.logs, "logs", true, "with --watch: show the logs of deployed services and write them to a file; much output hides the rest "+
+		"if progress is plain: e.g. pipe run --watch --logs=false")
 }
 
-// unused returns an error about a flag that is given without --watch.
+// unused returns a usage error for a flag that requires --watch.
 func (f *watchFlags) unused(cmd *cobra.Command) error {
 	switch {
 	case f.on:
 		return nil
 	case len(f.allow) > 0:
-		return usagef(cmd, "--allow-context is for --watch")
+		return usagef(cmd, "--allow-context requires --watch")
 	case cmd.Flags().Changed("logs"):
-		return usagef(cmd, "--logs is for --watch; pipe logs shows what services print")
+		return usagef(cmd, "--logs requires --watch; pipe logs shows the logs of services")
 	case f.forward:
-		return usagef(cmd, "--forward is for --watch; pipe forward opens ports without it")
+		return usagef(cmd, "--forward requires --watch; pipe forward opens ports without it")
 	}
 	return nil
 }
 
-// A watcher is `pipe run --watch`: what it evaluates and for what.
+// A watcher is the state of `pipe run --watch`.
 type watcher struct {
 	invocation
 
@@ -65,21 +65,21 @@ type watcher struct {
 	live     bool // view has the whole screen
 	keys     bool // and takes keys
 	commands chan watch.Command
-	quit     context.CancelCauseFunc // ends watch mode, which is no failure
+	quit     context.CancelCauseFunc // ends watch mode without a failure
 	now      atomic.Pointer[deployed]
-	settled  atomic.Bool // nothing runs, and nothing has failed
-	// What the environment is and has of parameters, once it is known.
+	settled  atomic.Bool // no run in progress, and no failure
+	// The environment and its parameters, once known.
 	ref    plan.EnvironmentRef
 	params map[string]string
 	// The plan that the runtime was opened for. Its pipeline and its registry
-	// cannot change while it is open.
+	// cannot change while the runtime is open.
 	opened   *plan.Plan
-	forwards *watchForwards // nil: nothing is forwarded
+	forwards *watchForwards // nil: no forwarding
 	logs     *watchLogs     // nil: no logs are followed
 }
 
-// watch evaluates and deploys whenever something changes, until it is interrupted
-// or the user quits.
+// watch evaluates and deploys on every change, until it is interrupted or the
+// user quits.
 func (v *invocation) watch(live watchFlags) error {
 	defer v.hide()
 	v.eval.trees = &interp.Trees{}
@@ -97,7 +97,7 @@ func (v *invocation) watch(live watchFlags) error {
 	}
 	var stop *interrupted
 	if w.settled.Load() && errors.As(context.Cause(ctx), &stop) && stop.signal == os.Interrupt {
-		return fmt.Errorf("%w: %w", errStayed, stop) // nothing was interrupted
+		return fmt.Errorf("%w: %w", errStayed, stop) // no run was interrupted
 	}
 	return err
 }
@@ -139,7 +139,7 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 		defer w.logs.close()
 	}
 	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
-	req.Commit, _ = git.Head(ctx, e.workspace) // it may be in no repository
+	req.Commit, _ = git.Head(ctx, e.workspace) // there may be no repository
 	req.WaitLock, req.KeepGoing = true, true
 	w.now.Store(&deployed{e, rt, req.Environment})
 	err = watch.Run(ctx, watch.Options{
@@ -156,15 +156,15 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 	})
 	if ctx.Err() != nil {
 		if w.live {
-			a.hide() // what follows stays below it
+			a.hide() // further output goes below it
 		}
 		a.note(fmt.Sprintf("everything stays deployed in %s; stop it with: pipe stop %s", req.Environment.Namespace(), eval.env))
 	}
 	return err
 }
 
-// first evaluates until the file has no errors: each time it is wrong, that is
-// told, and a change is waited for.
+// first evaluates until the file has no errors. Each time it reports the errors
+// and waits for a change.
 func (w *watcher) first(ctx context.Context) (evaluation, error) {
 	root, err := interp.Workspace(w.file)
 	if err != nil {
@@ -188,7 +188,7 @@ func (w *watcher) first(ctx context.Context) (evaluation, error) {
 			if files, err = watch.OpenFiles(root, w.files()); err != nil {
 				return evaluation{}, err
 			}
-			defer func() { _ = files.Close() }() // Close again is no error
+			defer func() { _ = files.Close() }() // closing twice is not an error
 		}
 		if err := files.Set(wrong.Inputs, nil); err != nil {
 			return evaluation{}, err
@@ -196,14 +196,14 @@ func (w *watcher) first(ctx context.Context) (evaluation, error) {
 		select {
 		case c := <-files.Changes():
 			w.eval.trees.Changed(c.Paths)
-		case <-w.commands: // whatever it is, there is nothing but to evaluate again
+		case <-w.commands: // every command means to evaluate again
 		case <-ctx.Done():
 			return evaluation{}, context.Cause(ctx)
 		}
 	}
 }
 
-// files says how files are watched, and tells what cannot be.
+// files reports how files are watched, and what cannot be watched.
 func (w *watcher) files() watch.FileOptions {
 	return watch.FileOptions{Notice: func(n watch.Notice) { w.view.Note(polled(n)) }}
 }
@@ -225,7 +225,8 @@ func polled(n watch.Notice) string {
 	return fmt.Sprintf("%s cannot be watched, and is polled: %v", where, n.Err)
 }
 
-// allowed refuses a cluster that is not on this machine, unless it was named (C6).
+// allowed rejects a cluster that is not on this machine, unless it was allowed
+// (C6).
 func (w *watcher) allowed(e evaluation, allow []string) error {
 	opts, err := w.app.partOptions(w.cmd, w.part, e, true)
 	if err != nil {
@@ -245,8 +246,8 @@ func (w *watcher) allowed(e evaluation, allow []string) error {
 		place.Context, place.Host, place.Context, place.Context)
 }
 
-// know finds out what the environment is: of a clone or a preview its branch and
-// parameters, which evaluations go on with (E2).
+// know reads the state of the environment: for a clone or a preview, the branch
+// and parameters that evaluations continue with (E2).
 func (w *watcher) know(ctx context.Context, rt *local.Runtime) error {
 	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: w.opened.Pipeline.Name, Name: w.eval.env})
 	switch {
@@ -262,7 +263,7 @@ func (w *watcher) know(ctx context.Context, rt *local.Runtime) error {
 	return nil
 }
 
-// evaluate says what the files are now.
+// evaluate evaluates the files as they are now.
 func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
 	e, err := w.again(ctx)
 	var wrong *interp.Error
@@ -274,7 +275,7 @@ func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
 	}
 	p, was := e.plan, w.opened.Pipeline
 	if p.Pipeline.Name != was.Name || p.Pipeline.Registry != was.Registry {
-		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name or the registry of the pipeline has changed: end watch mode and start it again", p.Pipeline.Pos)}
+		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name or the registry of the pipeline has changed: restart watch mode", p.Pipeline.Pos)}
 	}
 	if now := w.now.Load(); now != nil {
 		w.now.Store(&deployed{e, now.rt, now.key})
@@ -282,8 +283,8 @@ func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
 	return watch.Evaluation{Plan: p, Inputs: p.Inputs}
 }
 
-// again evaluates with the parameters that the environment has: all of a clone or a
-// preview, and otherwise those that have no default and are given no value.
+// again evaluates with the parameters of the environment: all of them for a
+// clone or a preview, otherwise those without a default and without a value.
 func (w *watcher) again(ctx context.Context) (evaluation, error) {
 	params := map[string]string{}
 	if w.ref.Source != "" {
@@ -306,7 +307,7 @@ func (w *watcher) again(ctx context.Context) (evaluation, error) {
 			}
 			params[name] = value
 		}
-		print = nil // it was shown
+		print = nil // already shown
 	}
 }
 
@@ -323,7 +324,7 @@ func (w *watcher) event(e runtime.Event) {
 	if !ok {
 		return
 	}
-	// Its error is that of the next write to standard output, too.
+	// The next write to standard output returns the same error.
 	_ = w.app.stream(w.show.output, ended.Record, func() error { return nil })
 	if w.forwards != nil && !ended.Record.Stale {
 		w.forwards.set(w.now.Load().plan)

@@ -10,7 +10,7 @@ import (
 )
 
 // watchForwards are the local ports of watch mode: one for each TCP port of the
-// services of the plan in charge. A run touches none that stays.
+// services of the current plan. A run does not affect the ports that stay.
 type watchForwards struct {
 	app       *app
 	forwarder *reach.Forwarder
@@ -19,16 +19,16 @@ type watchForwards struct {
 	plan *plan.Plan // guarded by mu
 }
 
-// openForwards opens the forwards of a namespace; nothing listens before set. They
-// must be closed before the namespace.
+// openForwards opens the forwards of a namespace; nothing listens before set.
+// Close them before the namespace.
 func (a *app) openForwards(namespace *reach.Namespace) *watchForwards {
 	f := &watchForwards{app: a}
 	f.forwarder = namespace.Forwarder(reach.ForwardOptions{Report: f.report})
 	return f
 }
 
-// set forwards to the services of p that are deployed. A port that cannot be
-// opened is told; the others are.
+// set forwards to the deployed services of p. A port that cannot be opened is
+// reported; the others are opened.
 func (f *watchForwards) set(p *plan.Plan) {
 	f.mu.Lock()
 	f.plan = p
@@ -45,7 +45,7 @@ func (f *watchForwards) set(p *plan.Plan) {
 	}
 }
 
-// report tells how a forward is doing now.
+// report reports the new state of a forward.
 func (f *watchForwards) report(fw reach.Forward) {
 	f.mu.Lock()
 	p := f.plan

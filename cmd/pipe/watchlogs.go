@@ -10,12 +10,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// watchLogs are the logs of watch mode: what the pods of services print that it has
+// watchLogs are the logs of watch mode: the output of the services that it has
 // deployed, restarted or copied files into, from then on.
 type watchLogs struct {
 	app  *app
 	rt   *local.Runtime
-	plan func() *plan.Plan // that is in charge, whose names stay as they are
+	plan func() *plan.Plan // the current plan, whose names are not redacted
 	file *logFile
 	tail *inspect.Tail
 
@@ -24,14 +24,15 @@ type watchLogs struct {
 	hide   func(string) string
 }
 
-// openLogs follows no service yet.
+// openLogs returns logs that follow no service yet.
 func (a *app) openLogs(rt *local.Runtime, namespace string, charge func() *plan.Plan) *watchLogs {
 	l := &watchLogs{app: a, rt: rt, plan: charge, file: newLogFile(filepath.Join(a.home(), "logs"), namespace, a.now(), a.note)}
 	l.tail = rt.Inspector.Tail(namespace, l.line, a.note)
 	return l
 }
 
-// event follows what is deployed, and keeps what builds and deploys print.
+// event follows the services that are deployed, and stores the output of builds
+// and deploys.
 func (l *watchLogs) event(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
@@ -56,7 +57,7 @@ func (l *watchLogs) event(e runtime.Event) {
 	}
 }
 
-// line shows and keeps a line of a pod.
+// line shows and stores a line of a pod.
 func (l *watchLogs) line(is inspect.LogLine) {
 	body := runtime.Redact(runtime.PodLog{Pod: is.Pod, Container: is.Container, Printed: is.Time, Text: is.Text}, l.hider())
 	now := l.app.now()
@@ -66,8 +67,8 @@ func (l *watchLogs) line(is inspect.LogLine) {
 	}
 }
 
-// hider returns what takes the values of secrets out of a line that are known on this
-// machine. Those of the cluster are not in it any more.
+// hider returns a function that redacts the values of secrets that are known on
+// this machine. Those of the cluster are already redacted.
 func (l *watchLogs) hider() func(string) string {
 	if l.rt.Hide == nil {
 		return func(text string) string { return text }

@@ -13,19 +13,20 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// errQuit ends watch mode because the user has quit, which is no failure.
+// errQuit ends watch mode because the user quit, which is not a failure.
 var errQuit = errors.New("quit")
 
-// A deployed is what watch mode has deployed last, or deploys now.
+// A deployed is the last or current deploy of watch mode.
 type deployed struct {
 	evaluation
 	rt  *local.Runtime
 	key runtime.EnvironmentKey
 }
 
-// open shows watch mode. It has the whole screen of a terminal, unless somebody else
-// writes on that: results on standard output, or the shell that has put pipe in the
-// background. Keys are read if standard input is the terminal, too.
+// open opens the view of watch mode. It uses the whole screen of a terminal,
+// unless another program writes to it: results on standard output, or the
+// shell, if pipe is in the background. Keys are read if standard input is the
+// terminal, too.
 func (w *watcher) open(ctx context.Context) error {
 	mode, err := w.app.mode(w.cmd, w.show)
 	if err != nil {
@@ -45,12 +46,12 @@ func (w *watcher) open(ctx context.Context) error {
 	return nil
 }
 
-// pressed returns what keys do.
+// pressed returns the actions of keys.
 func (w *watcher) pressed(ctx context.Context, in *os.File) ui.Keys {
 	send := func(do watch.Order, service string) {
 		select {
 		case w.commands <- watch.Command{Do: do, Service: service}:
-		default: // nobody takes them now
+		default: // not accepted now
 		}
 	}
 	return ui.Keys{
@@ -61,7 +62,7 @@ func (w *watcher) pressed(ctx context.Context, in *os.File) ui.Keys {
 		Restart:   func(service string) { send(watch.Restart, service) },
 		Interrupt: func() { w.app.raise(os.Interrupt) },
 		Quit: func() {
-			w.view.Note("quitting: what is being written is finished")
+			w.view.Note("quitting after current writes")
 			w.quit(errQuit)
 		},
 		Open: func(url string) { go w.browse(ctx, url) },
@@ -69,7 +70,7 @@ func (w *watcher) pressed(ctx context.Context, in *os.File) ui.Keys {
 	}
 }
 
-// browse opens a URL, and says so.
+// browse opens a URL, and reports it.
 func (w *watcher) browse(ctx context.Context, url string) {
 	if err := w.app.browse(ctx, url); err != nil {
 		w.view.Note(fmt.Sprintf("open %s yourself: %v", url, err))
@@ -78,7 +79,7 @@ func (w *watcher) browse(ctx context.Context, url string) {
 	w.view.Note("opened " + url)
 }
 
-// diff returns what a run would change in the cluster, for people.
+// diff returns what a run would change in the cluster, formatted for people.
 func (w *watcher) diff(ctx context.Context) (string, error) {
 	now := w.now.Load()
 	if now == nil {

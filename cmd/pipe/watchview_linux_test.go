@@ -88,7 +88,7 @@ func TestKeys(t *testing.T) {
 	term.await(allDeployed, "✔ web  done")
 
 	term.types("d")
-	term.await("diff", "this runtime shows no cluster")
+	term.await("diff", "this runtime cannot compare")
 	term.types("\x1b")
 	term.await(allDeployed)
 	term.types("o")

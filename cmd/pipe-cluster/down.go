@@ -48,9 +48,12 @@ func (a *app) down(ctx context.Context, d home.Dir, keep bool) error {
 		return err
 	}
 	defer lock.Unlock()
-	_, known, err := d.ReadConfig()
+	_, known, err := a.heal(d)
+	if err != nil && keep {
+		return err
+	}
 	if err != nil {
-		a.say("%v", err) // what is broken can be removed all the same
+		a.say("%v", err) // what is damaged can be removed all the same
 	}
 	if err := a.stop(ctx, d); err != nil {
 		return err
@@ -87,12 +90,14 @@ func (a *app) stop(ctx context.Context, d home.Dir) error {
 	if err != nil || !alive {
 		return err
 	}
-	s, err := d.ReadState()
+	s, damage, err := state(d)
 	if err != nil {
 		return err
 	}
+	a.mended(damage)
 	if s.Supervisor.PID == 0 {
-		return fmt.Errorf("a supervisor holds %s, but %s does not say which", d, d.Path("state.json"))
+		return fmt.Errorf("a supervisor holds %s, but %s does not say which: end the process `pipe-cluster supervise --dir %s`, then repeat this",
+			d, d.Path("state.json"), d)
 	}
 	a.say("stopping")
 	p := a.progress()

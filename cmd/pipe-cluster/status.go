@@ -51,7 +51,7 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := look(c.Context(), d)
+			s, err := a.look(c.Context(), d)
 			if err != nil {
 				return err
 			}
@@ -73,9 +73,13 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 // look finds out how the cluster in the folder is.
-func look(ctx context.Context, d home.Dir) (status, error) {
+func (a *app) look(ctx context.Context, d home.Dir) (status, error) {
 	s := status{State: "stopped", Processes: []statusProcess{}}
-	config, ok, err := d.ReadConfig()
+	config, ok, err := a.config(d)
+	if errors.Is(err, home.ErrDamaged) {
+		s.State, s.Why = "broken", err.Error()
+		return s, nil
+	}
 	if err != nil || !ok {
 		if len(proc.Marked(string(d))) > 0 {
 			s.State, s.Why = "broken", "processes of a cluster whose folder was removed are still there: `pipe-cluster down` ends them"
@@ -83,10 +87,11 @@ func look(ctx context.Context, d home.Dir) (status, error) {
 		return s, err
 	}
 	s.Node, s.Version = config.Node, control.Version()
-	last, err := d.ReadState()
+	last, damage, err := state(d)
 	if err != nil {
 		return s, err
 	}
+	a.mended(damage)
 	alive, err := d.SupervisorAlive()
 	if err != nil {
 		return s, err

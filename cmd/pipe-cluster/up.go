@@ -61,7 +61,7 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
 		return err
 	}
 	defer lock.Unlock()
-	config, known, err := d.ReadConfig()
+	config, known, err := a.heal(d)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (a *app) choose(want home.Node) (home.Config, error) {
 		a.say("a real node is not possible here: %v", impossible)
 		a.say("so the node is simulated: pods go Ready without being run, and nothing answers in them")
 	}
-	return home.Config{Node: home.Simulated, Address: "127.0.0.1", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16"}, nil
+	return home.Simulation(), nil
 }
 
 // clean ends what a killed supervisor left behind and the next one would stumble over. Containers may stay.
@@ -203,10 +203,14 @@ func usable(ctx context.Context, d home.Dir) bool {
 // value when the supervisor ends; if it is nil, somebody else started it, and its end is errEnded.
 func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 	p := a.progress()
-	for {
-		s, err := d.ReadState()
+	for told := false; ; {
+		s, damage, err := state(d)
 		if err != nil {
 			return err
+		}
+		if damage != nil && !told {
+			a.mended(damage)
+			told = true
 		}
 		if alive, err := d.SupervisorAlive(); ended == nil && (err != nil || !alive) {
 			return errors.Join(err, errEnded)

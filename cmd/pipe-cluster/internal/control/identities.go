@@ -5,7 +5,9 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
+	"strconv"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -104,6 +106,24 @@ const (
 // Server is the address of the API server.
 func Server(c home.Config) string {
 	return "https://" + net.JoinHostPort(c.Address, fmt.Sprint(c.Port))
+}
+
+// Address is where the API server of the cluster listens, by the first of its kubeconfigs that says it.
+func Address(d home.Dir) (host string, port int, ok bool) {
+	for _, file := range []string{d.Kubeconfig(), filepath.Join(d.PKI(), controllersKubeconfig), filepath.Join(d.PKI(), schedulerKubeconfig)} {
+		k, err := clientcmd.LoadFromFile(file)
+		if err != nil || k.Clusters[Name] == nil {
+			continue
+		}
+		u, err := url.Parse(k.Clusters[Name].Server)
+		if err != nil {
+			continue
+		}
+		if port, err := strconv.Atoi(u.Port()); err == nil {
+			return u.Hostname(), port, true
+		}
+	}
+	return "", 0, false
 }
 
 // ServiceIP is the nth address of the services' network.

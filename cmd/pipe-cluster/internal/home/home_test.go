@@ -66,11 +66,18 @@ func TestState(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("ReadState: %v\n%s", err, diff)
 	}
-	if err := os.WriteFile(d.Path("cluster.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := d.ReadConfig(); err == nil {
-		t.Error("ReadConfig of a broken file gives no error")
+	for _, text := range []string{"", "{", "null", "{}", `{"phase": "asleep", "node": "big"}`} {
+		for _, file := range []string{"state.json", "cluster.json"} {
+			if err := os.WriteFile(d.Path(file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.ReadState(); !errors.Is(err, ErrDamaged) {
+			t.Errorf("ReadState of %q = %v, want %v", text, err, ErrDamaged)
+		}
+		if _, _, err := d.ReadConfig(); !errors.Is(err, ErrDamaged) {
+			t.Errorf("ReadConfig of %q = %v, want %v", text, err, ErrDamaged)
+		}
 	}
 	if left, _ := filepath.Glob(d.Path(".*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)

@@ -66,20 +66,44 @@ type Config struct {
 	ServiceCIDR string `json:"serviceCIDR"`
 }
 
-// ReadState reads the supervisor's last word; the zero State if there is none.
+// ErrDamaged says that a file does not hold what was written to it, as after a power cut or on a full disk.
+var ErrDamaged = errors.New("the file is damaged")
+
+// Simulation is what is chosen for a cluster with a simulated node.
+func Simulation() Config {
+	return Config{Node: Simulated, Address: "127.0.0.1", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16"}
+}
+
+// ReadState reads the supervisor's last word; the zero State if there is none. ErrDamaged if it is not one.
 func (d Dir) ReadState() (State, error) {
 	var s State
-	_, err := read(d.Path("state.json"), &s)
+	path := d.Path("state.json")
+	ok, err := read(path, &s)
+	switch s.Phase {
+	case Starting, Running, Stopping, Failed:
+	default:
+		if ok {
+			return State{}, damaged(path)
+		}
+	}
 	return s, err
 }
 
 // WriteState replaces the supervisor's last word.
 func (d Dir) WriteState(s State) error { return write(d.Path("state.json"), s) }
 
-// ReadConfig reads what was chosen; ok is false if nothing was yet.
+// ReadConfig reads what was chosen; ok is false if nothing was yet. ErrDamaged if the file does not say it.
 func (d Dir) ReadConfig() (c Config, ok bool, err error) {
-	ok, err = read(d.Path("cluster.json"), &c)
+	path := d.Path("cluster.json")
+	if ok, err = read(path, &c); ok && !c.whole() {
+		return Config{}, false, damaged(path)
+	}
 	return c, ok, err
+}
+
+// whole reports whether nothing is missing in a configuration.
+func (c Config) whole() bool {
+	return (c.Node == Real || c.Node == Simulated) && c.Address != "" && c.PodCIDR != "" && c.ServiceCIDR != ""
 }
 
 // WriteConfig replaces what was chosen.
@@ -94,10 +118,12 @@ func read(path string, v any) (bool, error) {
 		return false, err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return false, &fs.PathError{Op: "parse", Path: path, Err: err}
+		return false, damaged(path)
 	}
 	return true, nil
 }
+
+func damaged(path string) error { return &fs.PathError{Op: "read", Path: path, Err: ErrDamaged} }
 
 // write replaces the file as a whole: who reads it while it is being written gets the old or the new one.
 func write(path string, v any) error {

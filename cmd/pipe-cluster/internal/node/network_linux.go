@@ -18,15 +18,36 @@ func Networks() (home.Config, error) {
 	if err != nil {
 		return home.Config{}, fmt.Errorf("list the machine's networks: %w", err)
 	}
-	pods, services := chooseNetworks(used)
+	return config(chooseNetworks(used)), nil
+}
+
+// config is a real cluster with these second bytes of its networks.
+func config(pods, services int) home.Config {
 	return home.Config{
 		Node:        home.Real,
 		Address:     fmt.Sprintf("10.%d.128.1", pods), // pods have the addresses below: see podRange
 		Port:        6443,
 		PodCIDR:     fmt.Sprintf("10.%d.0.0/16", pods),
 		ServiceCIDR: fmt.Sprintf("10.%d.0.0/16", services),
-	}, nil
+	}
 }
+
+// Config is the real cluster that Networks chose, by the address of its API server; false if it is not one of those.
+func Config(address string) (home.Config, bool) {
+	for i := range networkPairs {
+		if c := config(firstPods-i, firstServices-i); c.Address == address {
+			return c, true
+		}
+	}
+	return home.Config{}, false
+}
+
+// The second bytes of the networks that are chosen first, and how many pairs below them are tried.
+const (
+	firstPods     = 244
+	firstServices = 96
+	networkPairs  = 64
+)
 
 // chooseNetworks is the second byte of the pods' and the services' network.
 func chooseNetworks(used []net.IPNet) (pods, services int) {
@@ -40,12 +61,12 @@ func chooseNetworks(used []net.IPNet) (pods, services int) {
 		}
 		return true
 	}
-	for i := range 64 {
-		if free(244-i) && free(96-i) {
-			return 244 - i, 96 - i
+	for i := range networkPairs {
+		if free(firstPods-i) && free(firstServices-i) {
+			return firstPods - i, firstServices - i
 		}
 	}
-	return 244, 96
+	return firstPods, firstServices
 }
 
 func usedNetworks() ([]net.IPNet, error) {

@@ -109,7 +109,7 @@ func Sweep(ctx context.Context, d home.Dir) error {
 	}
 	errs = append(errs, unmountAll(d))
 	c, known, err := d.ReadConfig()
-	if err == nil && !known {
+	if err == nil && !known || errors.Is(err, home.ErrDamaged) {
 		c, err = Networks() // the usual ones, most likely
 	}
 	errs = append(errs, err, downNetwork(ctx, c), downSysctls(d))

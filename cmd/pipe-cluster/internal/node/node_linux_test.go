@@ -126,3 +126,18 @@ func TestSweepFiles(t *testing.T) {
 		t.Errorf("the shim's socket is left: %v", err)
 	}
 }
+
+// TestConfig: the address of a cluster says which networks were chosen with it.
+func TestConfig(t *testing.T) {
+	for i := range networkPairs {
+		want := config(firstPods-i, firstServices-i)
+		if got, ok := Config(want.Address); !ok || got != want {
+			t.Errorf("Config(%s) = %+v, %v, want %+v", want.Address, got, ok, want)
+		}
+	}
+	for _, address := range []string{"", "127.0.0.1", "10.9.128.1"} {
+		if got, ok := Config(address); ok {
+			t.Errorf("Config(%q) = %+v, want none", address, got)
+		}
+	}
+}

@@ -22,6 +22,9 @@ func Install(context.Context, func(string, ...any)) error { return errNoLinux }
 // Networks cannot choose any.
 func Networks() (home.Config, error) { return home.Config{}, errNoLinux }
 
+// Config is of no cluster.
+func Config(string) (home.Config, bool) { return home.Config{}, false }
+
 // Owner is nobody.
 func Owner() (home.Dir, bool) { return "", false }
 

@@ -63,14 +63,22 @@ func Marked(dir string) []ID {
 	return ids
 }
 
+// Args is the command line of the process, its program first.
+func (id ID) Args() []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+}
+
 // Name is the name of the program that the process runs, without its folder.
 func (id ID) Name() string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
-	if err != nil {
+	args := id.Args()
+	if len(args) == 0 {
 		return ""
 	}
-	arg0, _, _ := bytes.Cut(b, []byte{0})
-	return string(arg0[bytes.LastIndexByte(arg0, '/')+1:])
+	return args[0][strings.LastIndexByte(args[0], '/')+1:]
 }
 
 func all() []int {

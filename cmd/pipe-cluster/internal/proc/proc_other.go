@@ -10,5 +10,8 @@ func started(int) uint64 { return 0 }
 // Marked finds nothing on this system.
 func Marked(string) []ID { return nil }
 
+// Args is not known on this system.
+func (id ID) Args() []string { return nil }
+
 // Name is not known on this system.
 func (id ID) Name() string { return "" }

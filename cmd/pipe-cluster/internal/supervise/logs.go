@@ -11,8 +11,10 @@ import (
 // maxLog is how large a log may get. Its older half is kept beside it, so a log takes twice that at most.
 const maxLog = 16 << 20
 
-func (s *supervisor) boundLogs(ctx context.Context) {
+// tend keeps the files of the cluster in order.
+func (s *supervisor) tend(ctx context.Context) {
 	for {
+		s.mendState(ctx)
 		logs, _ := filepath.Glob(s.dir.Log("*"))
 		for _, l := range logs {
 			if err := bound(l, maxLog); err != nil {

@@ -74,7 +74,7 @@ func Run(ctx context.Context, d home.Dir) error {
 		s.update(func(st *home.State) { st.Phase, st.Doing = home.Stopping, "stopping the control plane" })
 	})()
 	s.logf("supervisor %d: %s node", os.Getpid(), config.Node)
-	go s.boundLogs(ctx)
+	go s.tend(ctx)
 
 	switch config.Node {
 	case home.Real:
@@ -90,7 +90,22 @@ func Run(ctx context.Context, d home.Dir) error {
 		return err
 	}
 	s.logf("stopped")
+	s.mu.Lock() // see mendState
+	defer s.mu.Unlock()
 	return os.Remove(d.Path("state.json"))
+}
+
+// mendState writes the state again if its file is damaged, unless the supervisor is stopping.
+func (s *supervisor) mendState(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.dir.ReadState(); !errors.Is(err, home.ErrDamaged) || ctx.Err() != nil {
+		return
+	}
+	s.logf("%s was damaged, and is written again", s.dir.Path("state.json"))
+	if err := s.dir.WriteState(s.state); err != nil {
+		s.logf("write state: %v", err)
+	}
 }
 
 // simulated runs a cluster whose node is simulated: the control plane does it all.

@@ -44,7 +44,7 @@ type evaluation struct {
 	modules  map[string]*module
 	listings map[string]lock.Listing // of remote modules
 	loading  []*module               // from the Pipelinefile to the module that runs
-	parsed   int                     // words and signs of modules
+	parsed   int                     // tokens of modules
 	steps    bool                    // the limit of steps was reached
 	printed  printed
 }

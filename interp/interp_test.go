@@ -228,6 +228,24 @@ func TestDeepText(t *testing.T) {
 	}
 }
 
+// TestTokens: all modules together have a limit of tokens (L4).
+func TestTokens(t *testing.T) {
+	module := strings.Repeat("x = 1\n", 30_000) // 180 000
+	main := write(t, "a.star", module, "b.star", module, "Pipelinefile", `load("a.star", "x")
+pipeline("p")
+`)
+	if _, err := interp.Eval(t.Context(), main, interp.Options{}); err != nil {
+		t.Errorf("Eval of 180 000 tokens = %v", err)
+	}
+	main = write(t, "a.star", module, "b.star", module, "Pipelinefile", `load("a.star", "x")
+load("b.star", y = "x")
+`)
+	_, err := interp.Eval(t.Context(), main, interp.Options{})
+	if err == nil || !strings.Contains(err.Error(), "b.star:1:1: all modules together have more than 300000 tokens") {
+		t.Errorf("Eval of 360 000 tokens = %.300v, want an error about more than 300000 tokens", err)
+	}
+}
+
 // TestHost: builtins and modules of a host program (G1).
 func TestHost(t *testing.T) {
 	type args struct {

@@ -15,8 +15,9 @@ const (
 )
 
 // Tokens returns how many tokens there are in text, and why and in which line it cannot be
-// parsed: it is nested too deep, or a number is too long. It knows strings and comments, and
-// counts an operator or a word too many rather than too few.
+// parsed: it is nested too deep, or a number is too long. It knows strings and comments.
+// Each line counts as three tokens more, for its statement, and each character of an operator
+// as one.
 func Tokens(text []byte) (tokens, line int, wrong error) {
 	type level struct {
 		prefixes, words int
@@ -74,7 +75,6 @@ func Tokens(text []byte) (tokens, line int, wrong error) {
 			if !letter(c) {
 				continue
 			}
-			tokens++
 			start := i
 			for i+1 < len(text) && letter(text[i+1]) {
 				i++

@@ -330,7 +330,7 @@ func (w *workspace) writeOut(library string) string {
 	if old, err := os.ReadFile(file); err == nil && string(old) == string(data) {
 		return file
 	}
-	if atomicfile.Write(file, []byte(data), 0o400) != nil {
+	if atomicfile.Write(file, data, 0o400) != nil {
 		return ""
 	}
 	return file

@@ -82,11 +82,11 @@ func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.Releas
 
 // causeOf returns the kind of what is wrong: of the workload that failed, or else of the
 // first one that is not ready and of which it is known.
-func (u *unready) causeOf() runtime.ReleaseCause {
-	if u.cause != "" {
-		return u.cause
+func (e *unready) causeOf() runtime.ReleaseCause {
+	if e.cause != "" {
+		return e.cause
 	}
-	for _, b := range u.blocked {
+	for _, b := range e.blocked {
 		if len(b.unbound) > 0 {
 			return runtime.CauseClaim
 		}
@@ -101,9 +101,9 @@ func (u *unready) causeOf() runtime.ReleaseCause {
 	}
 	var answer apierrors.APIStatus
 	switch {
-	case len(u.blocked) > 0 || errors.Is(u.err, runtime.ErrTimeout):
+	case len(e.blocked) > 0 || errors.Is(e.err, runtime.ErrTimeout):
 		return ""
-	case apierrors.IsForbidden(u.err) && errors.As(u.err, &answer):
+	case apierrors.IsForbidden(e.err) && errors.As(e.err, &answer):
 		cause, _ := observe.Forbidden(answer.Status().Message)
 		return cause
 	}

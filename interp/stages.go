@@ -56,28 +56,28 @@ type rule struct {
 	stage *stage
 }
 
-func newStages(s *builtins.Session) *stages {
-	if len(s.Stages) == 0 {
-		n := len(s.Rules)
-		s.AddDefaultStages(plan.Pos{}) // S2
-		for i := range s.Rules[n:] {
-			s.Rules[n+i].After = 0 // they have been there from the start
+func newStages(session *builtins.Session) *stages {
+	if len(session.Stages) == 0 {
+		n := len(session.Rules)
+		session.AddDefaultStages(plan.Pos{}) // S2
+		for i := range session.Rules[n:] {
+			session.Rules[n+i].After = 0 // they have been there from the start
 		}
 	}
 	st := &stages{
-		session: s, byName: map[string]*stage{}, byValue: map[*builtins.Stage]*stage{}, rules: map[plan.ServiceType]*rule{},
+		session: session, byName: map[string]*stage{}, byValue: map[*builtins.Stage]*stage{}, rules: map[plan.ServiceType]*rule{},
 		named: map[string][]int{}, gone: map[string]int{}, before: map[string]int{},
 	}
-	for i, d := range s.Stages {
-		in := &stage{Stage: d, name: d.Plan.Name, index: i}
-		st.named[in.name] = append(st.named[in.name], i)
-		st.all = append(st.all, in)
-		st.byValue[d] = in
+	for i, d := range session.Stages {
+		s := &stage{Stage: d, name: d.Plan.Name, index: i}
+		st.named[s.name] = append(st.named[s.name], i)
+		st.all = append(st.all, s)
+		st.byValue[d] = s
 	}
 	st.edit()
-	for _, in := range st.all {
-		if in.removed == nil {
-			st.running = append(st.running, in)
+	for _, s := range st.all {
+		if s.removed == nil {
+			st.running = append(st.running, s)
 		}
 	}
 	st.unique()
@@ -94,26 +94,26 @@ func (st *stages) edit() {
 		if ed.Name != "" {
 			verb = "rename_stage"
 		}
-		in := st.find(ed.Stage)
-		if in == nil || in.removed != nil {
-			st.unknown(verb, ed.Stage, in, ed.Pos, ed.Stack)
+		s := st.find(ed.Stage)
+		if s == nil || s.removed != nil {
+			st.unknown(verb, ed.Stage, s, ed.Pos, ed.Stack)
 			continue
 		}
-		st.forget(in)
+		st.forget(s)
 		if ed.Name == "" {
-			in.removed = ed
-			if last, is := st.gone[in.name]; !is || last < in.index {
-				st.gone[in.name] = in.index
+			s.removed = ed
+			if last, is := st.gone[s.name]; !is || last < s.index {
+				st.gone[s.name] = s.index
 			}
 		} else {
-			if first, is := st.before[in.Plan.Name]; !is || first > in.index {
-				st.before[in.Plan.Name] = in.index
+			if first, is := st.before[s.Plan.Name]; !is || first > s.index {
+				st.before[s.Plan.Name] = s.index
 			}
-			in.name, in.renamed = ed.Name, ed
-			at, _ := slices.BinarySearch(st.named[in.name], in.index)
-			st.named[in.name] = slices.Insert(st.named[in.name], at, in.index)
+			s.name, s.renamed = ed.Name, ed
+			at, _ := slices.BinarySearch(st.named[s.name], s.index)
+			st.named[s.name] = slices.Insert(st.named[s.name], at, s.index)
 		}
-		in.edits = i + 1
+		s.edits = i + 1
 	}
 }
 
@@ -133,10 +133,10 @@ func (st *stages) find(ref builtins.StageRef) *stage {
 }
 
 // forget takes a stage out of those that are found by its name.
-func (st *stages) forget(in *stage) {
-	list := st.named[in.name]
-	if at, ok := slices.BinarySearch(list, in.index); ok {
-		st.named[in.name] = slices.Delete(list, at, at+1)
+func (st *stages) forget(s *stage) {
+	list := st.named[s.name]
+	if at, ok := slices.BinarySearch(list, s.index); ok {
+		st.named[s.name] = slices.Delete(list, at, at+1)
 	}
 }
 
@@ -149,24 +149,24 @@ func (st *stages) former(name string) *stage {
 }
 
 // unknown reports that ref names no stage, or a removed one.
-func (st *stages) unknown(what string, ref builtins.StageRef, in *stage, pos plan.Pos, stack []plan.Frame) {
+func (st *stages) unknown(what string, ref builtins.StageRef, s *stage, pos plan.Pos, stack []plan.Frame) {
 	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: pos, Stack: stack}
-	if in != nil {
-		d.Message = fmt.Sprintf("%s: the stage %q is removed", what, in.name)
-		d.Related = []plan.Related{{Pos: in.removed.Pos, Message: "removed here"}}
+	if s != nil {
+		d.Message = fmt.Sprintf("%s: the stage %q is removed", what, s.name)
+		d.Related = []plan.Related{{Pos: s.removed.Pos, Message: "removed here"}}
 		st.session.Report(d)
 		return
 	}
 	d.Message = fmt.Sprintf("%s: there is no stage %q", what, ref.Name)
-	if in := st.former(ref.Name); in != nil {
-		d.Hint = fmt.Sprintf("it is now %q", in.name)
-		d.Related = []plan.Related{{Pos: in.renamed.Pos, Message: "renamed here"}}
+	if s := st.former(ref.Name); s != nil {
+		d.Hint = fmt.Sprintf("it is now %q", s.name)
+		d.Related = []plan.Related{{Pos: s.renamed.Pos, Message: "renamed here"}}
 	}
 	if st.unknowns++; d.Hint == "" && st.unknowns <= maxSuggestions {
 		var names []string
-		for _, in := range st.all {
-			if in.removed == nil {
-				names = append(names, in.name)
+		for _, s := range st.all {
+			if s.removed == nil {
+				names = append(names, s.name)
 			}
 		}
 		other := "there are no stages"
@@ -189,24 +189,24 @@ func quoted(names []string) string {
 // unique reports stages of one name or of one order (S5).
 func (st *stages) unique() {
 	orders := map[int]*stage{}
-	for _, in := range st.running {
-		if first := st.byName[in.name]; first != nil {
+	for _, s := range st.running {
+		if first := st.byName[s.name]; first != nil {
 			st.session.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: in.where(), Message: fmt.Sprintf("there is a stage %q already", in.name),
+				Severity: plan.SeverityError, Pos: s.where(), Message: fmt.Sprintf("there is a stage %q already", s.name),
 				Related: related(first.where(), "named here"),
 			})
 			continue
 		}
-		st.byName[in.name] = in
-		if first := orders[in.Plan.Order]; first != nil {
+		st.byName[s.name] = s
+		if first := orders[s.Plan.Order]; first != nil {
 			st.session.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: in.Plan.Pos,
-				Message: fmt.Sprintf("the stages %q and %q have one order, %d", first.name, in.name, in.Plan.Order),
+				Severity: plan.SeverityError, Pos: s.Plan.Pos,
+				Message: fmt.Sprintf("the stages %q and %q have one order, %d", first.name, s.name, s.Plan.Order),
 				Hint:    "give one of them another order=", Related: related(first.Plan.Pos, "declared here"),
 			})
 			continue
 		}
-		orders[in.Plan.Order] = in
+		orders[s.Plan.Order] = s
 	}
 }
 
@@ -230,15 +230,15 @@ func (st *stages) resolveRules() {
 			})
 			continue
 		}
-		in := st.find(r.Stage)
-		if in == nil {
-			in = st.former(r.Stage.Name)
+		s := st.find(r.Stage)
+		if s == nil {
+			s = st.former(r.Stage.Name)
 		}
-		if in == nil && r.Stage.Stage != nil {
+		if s == nil && r.Stage.Stage != nil {
 			continue // its declaration was wrong, and that is said
 		}
-		if in == nil || in.removed != nil && in.edits <= r.After {
-			st.unknown("default_stage", r.Stage, in, r.Pos, r.Stack)
+		if s == nil || s.removed != nil && s.edits <= r.After {
+			st.unknown("default_stage", r.Stage, s, r.Pos, r.Stack)
 			continue
 		}
 		if r.Given {
@@ -246,11 +246,11 @@ func (st *stages) resolveRules() {
 		} else if _, ok := given[r.Type]; ok {
 			continue
 		}
-		if in.edits > r.After {
+		if s.edits > r.After {
 			delete(st.rules, r.Type)
 			continue
 		}
-		st.rules[r.Type] = &rule{r, in}
+		st.rules[r.Type] = &rule{r, s}
 	}
 }
 
@@ -259,34 +259,34 @@ func (st *stages) resolveRules() {
 func (st *stages) place(services []*builtins.Service) []*builtins.Service {
 	members := map[*stage][]*builtins.Service{}
 	for _, svc := range services {
-		in, why := st.stageOf(svc)
-		if in == nil {
+		s, why := st.stageOf(svc)
+		if s == nil {
 			continue
 		}
-		svc.Plan.Stage, svc.Plan.Placed = in.name, why
-		members[in] = append(members[in], svc)
+		svc.Plan.Stage, svc.Plan.Placed = s.name, why
+		members[s] = append(members[s], svc)
 	}
 	ordered := make([]*builtins.Service, 0, len(services))
-	for _, in := range st.running {
-		ordered = append(ordered, members[in]...)
+	for _, s := range st.running {
+		ordered = append(ordered, members[s]...)
 	}
 	return ordered
 }
 
 func (st *stages) stageOf(svc *builtins.Service) (*stage, plan.Placement) {
 	if !svc.Stage.IsZero() {
-		in := st.byName[svc.Stage.Name]
-		if svc.Stage.Stage != nil || in == nil {
-			in = st.find(svc.Stage)
+		s := st.byName[svc.Stage.Name]
+		if svc.Stage.Stage != nil || s == nil {
+			s = st.find(svc.Stage)
 		}
-		if in == nil && svc.Stage.Stage != nil {
+		if s == nil && svc.Stage.Stage != nil {
 			return nil, plan.Placement{} // its declaration was wrong, and that is said
 		}
-		if in == nil || in.removed != nil {
-			st.unknown("service "+svc.Plan.Name, svc.Stage, in, svc.StagePos, svc.Stack)
+		if s == nil || s.removed != nil {
+			st.unknown("service "+svc.Plan.Name, svc.Stage, s, svc.StagePos, svc.Stack)
 			return nil, plan.Placement{}
 		}
-		return in, plan.Placement{By: plan.ByStage, Pos: svc.StagePos}
+		return s, plan.Placement{By: plan.ByStage, Pos: svc.StagePos}
 	}
 	if r := st.rules[svc.Plan.Type]; r != nil {
 		return r.stage, plan.Placement{By: plan.ByRule, Pos: r.Pos}

@@ -37,12 +37,6 @@ func (c *Call) wrong(param string, p *explain.Error) {
 	}
 }
 
-// What a call keeps until the plan is written, in steps.
-const (
-	declarationKeeps = 256
-	serviceKeeps     = 3000
-)
-
 // Enter counts a call: what it keeps, and a walk through its arguments.
 func (s *Session) Enter(f *builtins.Func, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	keeps := uint64(bounded.BoxSize)

@@ -91,10 +91,8 @@ func relative(base, target string) string {
 }
 
 const (
-	maxGlobbed  = 1_000_000 // folders and files that one glob looks at
-	maxPattern  = 4096
-	folderSteps = 20_000 // what reading a folder takes
-	fileSteps   = 800    // and each of its files
+	maxGlobbed = 1_000_000 // folders and files that one glob looks at
+	maxPattern = 4096
 )
 
 // glob returns the files that match the pattern, sorted. It goes only into

@@ -11,12 +11,6 @@ import (
 	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
-// What a decoder of YAML or TOML takes for each byte of a text.
-const (
-	parseSize = 32
-	tomlSize  = 160
-)
-
 // shallow returns an error for a text that nests brackets so deep that a
 // decoder, which calls itself for each, would exhaust the stack: Go cannot
 // recover from that.

@@ -79,12 +79,8 @@ var requireVersionFunc = define("require_version", "None",
 // described is what git describe adds to a tag: a build after that version, not before it.
 var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
 
-// maxConstraint is how long a constraint may be, and parsing one takes about
-// constraintSteps: its expressions are regular ones.
-const (
-	maxConstraint   = 500 // bytes
-	constraintSteps = 5000
-)
+// maxConstraint is how long a constraint may be, in bytes.
+const maxConstraint = 500
 
 // CheckVersion returns an error if version does not satisfy the constraint. A
 // version that is none, as of a build under development, satisfies all.

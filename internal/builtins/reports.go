@@ -19,9 +19,6 @@ const (
 	maxText    = 10_000
 )
 
-// diagnosticSize is what an error or a warning keeps, besides its texts.
-const diagnosticSize = 1000
-
 // reports are what was reported of one severity.
 type reports struct {
 	list []plan.Diagnostic

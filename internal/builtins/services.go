@@ -233,9 +233,6 @@ func checkServiceName(name string, ports []plan.Port) *explain.Error {
 		WithHint("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
-// portSize is what a port of a service takes, and the look whether it is there twice.
-const portSize = 200
-
 // ports adds the ports and checks that they differ. It returns the ports of this
 // machine that they ask for.
 func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {

@@ -122,9 +122,6 @@ func (s *Session) frames(n int, at func(int) starlark.CallFrame) []plan.Frame {
 	return out
 }
 
-// declarationSize is what a declaration keeps, and the plan has of it.
-const declarationSize = 1000
-
 // keep counts a declaration that the session keeps. That there is no room for it
 // ends evaluation at its next step.
 func (s *Session) keep() { _ = s.Meter.Charge(declarationSize) }

@@ -13,18 +13,19 @@ import (
 )
 
 const (
-	// patience is how long a cluster that has answered before may be away until
-	// what is done to it fails. A run loses its lease about then.
+	// patience limits how long a cluster that has answered before may be
+	// unreachable until an operation fails. A run loses its lease at about that
+	// time.
 	patience = 10 * time.Second
-	// returns is how often the cluster may come back during one operation.
+	// returns limits how often the cluster may come back during one operation.
 	returns = 3
-	// backEvery is how often a cluster that is away is asked whether it is back.
+	// backEvery is the interval at which an unreachable cluster is polled.
 	backEvery = 250 * time.Millisecond
 )
 
-// again does an operation, and does it once more when the cluster went away
-// during it, as with a restart, and came back: what was begun is taken up as what
-// a dead process left is (A6).
+// again runs an operation, and repeats it if the cluster became unreachable
+// during it, for example for a restart, and came back. Partial work is
+// recovered like that of a dead process (A6).
 func (d *Deployer) again(ctx context.Context, emit runtime.Emit, what string, do func() error) error {
 	for n := 1; ; n++ {
 		err := do()
@@ -53,7 +54,7 @@ func (c *cluster) back(ctx context.Context) bool {
 	for {
 		err := c.Typed.Discovery().RESTClient().Get().AbsPath("/readyz").MaxRetries(0).Do(ctx).Error()
 		var said apierrors.APIStatus
-		if err == nil || errors.As(err, &said) && said.Status().Code < 500 { // to us it may not tell how it is
+		if err == nil || errors.As(err, &said) && said.Status().Code < 500 { // we may lack the right to ask
 			return true
 		}
 		select {
@@ -64,5 +65,5 @@ func (c *cluster) back(ctx context.Context) bool {
 	}
 }
 
-// silent is for what has nobody to tell.
+// silent discards events.
 func silent(runtime.Body) {}

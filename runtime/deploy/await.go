@@ -19,25 +19,26 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// tellEvery is how often it is told what is waited for.
+// tellEvery is the interval at which the workloads still waited for are
+// reported.
 const tellEvery = 10 * time.Second
 
-// leastTime is how long a wait takes at least, so that its watches can show what is
-// ready already, though the writes before it took all the time that there was.
+// leastTime is the minimum time of a wait, so that its watches can show what is
+// already ready even if the writes before it used up the whole time limit.
 const leastTime = time.Second
 
 // A wait waits for the workloads of one release.
 type wait struct {
 	targets []target
 	caches  map[string]*observe.Cache // by namespace
-	since   map[string]time.Time      // when each trouble that is there was first seen
+	since   map[string]time.Time      // when each current trouble was first seen
 	pods    map[types.UID]runtime.PodChanged
 	emit    runtime.Emit
 	exists  func(target) bool // asks the server
 	watch   func(namespace string, kinds ...string)
 	class   func(name string) (*storagev1.StorageClass, error) // asks the server
 	classes map[string]lookedAt
-	// remove deletes a pod, so that its controller makes it anew.
+	// remove deletes a pod, so that its controller recreates it.
 	remove  func(*corev1.Pod)
 	removed map[types.UID]bool
 }
@@ -49,38 +50,38 @@ type blocked struct {
 	cause runtime.ReleaseCause
 	owner types.UID     // of the pods of its newest revision
 	pods  []*corev1.Pod // of these the ones that are not ready
-	// What keeps them from getting a node.
+	// The reason why they are not scheduled.
 	unbound []runtime.UnboundClaim
 }
 
-// An unready is a failure of a release's workloads to get ready.
+// An unready is the error if a release's workloads did not become ready.
 type unready struct {
 	err      error                // the cause in one sentence
-	cause    runtime.ReleaseCause // of a workload that never will be ready; see causeOf
-	ofHook   bool                 // it is a hook that failed
+	cause    runtime.ReleaseCause // of a workload that can never become ready; see causeOf
+	ofHook   bool                 // a hook failed
 	blocked  []blocked
-	evidence []string // what explains it, if that had to be collected before the objects go
-	deadline string   // of a workload, if that is over, such as "activeDeadlineSeconds of job migrate"
+	evidence []string // details that had to be collected before the objects are deleted
+	deadline string   // of a workload, if it was exceeded, such as "activeDeadlineSeconds of job migrate"
 }
 
 func (e *unready) Error() string { return e.err.Error() }
 func (e *unready) Unwrap() error { return e.err }
 
-// A limit is until when something may take, and of how much time that is the end.
+// A limit is a deadline and the duration that it ends.
 type limit struct {
 	end time.Time
 	of  time.Duration
 }
 
-// within is the limit of what begins now.
+// within returns the limit for a wait that starts now.
 func within(d time.Duration) limit { return limit{time.Now().Add(d), d} }
 
-// err says that the time is over.
+// err returns the error for an exceeded limit.
 func (l limit) err() error { return fmt.Errorf("%w after %s", runtime.ErrTimeout, l.of) }
 
-// await returns when all targets are ready, or an *unready when that cannot be
-// or when it takes longer than the limit, or the cause of the end of ctx. All it
-// knows comes from watches.
+// await returns nil when all targets are ready. It returns an *unready if that
+// is impossible or takes longer than the limit, or the cause of ctx if ctx is
+// done. It relies on watches alone.
 func (d *Deployer) await(ctx context.Context, targets []target, until limit, emit runtime.Emit) error {
 	if len(targets) == 0 {
 		return nil
@@ -117,7 +118,7 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 	w.remove = func(p *corev1.Pod) {
 		emit(runtime.Log{Source: p.Name, Text: "removed: it is of a former revision, which cannot get ready, and would hold up the new one"})
 		same := &metav1.Preconditions{UID: &p.UID}
-		// If it fails, there is nothing to do but to wait until the time is over.
+		// If it fails, all that remains is to wait until the limit.
 		_ = d.cluster.Typed.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: same})
 	}
 	if soon := time.Now().Add(leastTime); until.end.Before(soon) {
@@ -125,8 +126,8 @@ func (d *Deployer) await(ctx context.Context, targets []target, until limit, emi
 	}
 	err := w.run(ctx, changes, until)
 	if errors.Is(err, runtime.ErrTimeout) {
-		// What was last seen may be long ago: that the cluster is away is no
-		// failure of the release.
+		// The last state may be old: an unreachable cluster is not a failure of
+		// the release.
 		if away := d.cluster.Away(ctx); away != nil {
 			return fmt.Errorf("%w, and the cluster cannot be asked any more: %w", err, away)
 		}
@@ -146,7 +147,7 @@ func newWait(targets []target, emit runtime.Emit) *wait {
 	}
 }
 
-// run looks whenever something has changed.
+// run checks the workloads whenever something has changed.
 func (w *wait) run(ctx context.Context, changes <-chan struct{}, until limit) error {
 	end := time.NewTimer(time.Until(until.end))
 	defer end.Stop()
@@ -182,7 +183,7 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, until limit) er
 	}
 }
 
-// waitingFor says in one line what is waited for.
+// waitingFor describes in one line what is waited for.
 func (w *wait) waitingFor(open []blocked) string {
 	text := open[0].why
 	if n := len(open) - 1; n > 0 {
@@ -194,9 +195,9 @@ func (w *wait) waitingFor(open []blocked) string {
 	return text
 }
 
-// look returns the workloads that are not ready. If one of them never will be,
-// failed is not nil. Otherwise, unless something changes before, next says when
-// to look again, or 0.
+// look returns the workloads that are not ready. If one of them can never
+// become ready, failed is not nil. Otherwise next is when to look again if
+// nothing changes before, or 0.
 func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.Duration) {
 	was := w.since
 	w.since = make(map[string]time.Time)
@@ -224,7 +225,7 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		for _, f := range troubles {
 			b.unbound = append(b.unbound, f.claims...)
 		}
-		if t.kind == "Job" { // which says itself how often it is tried
+		if t.kind == "Job" { // it has its own retry limit
 			for i := range troubles {
 				troubles[i].Hopeful = troubles[i].Hopeful || troubles[i].Class == "crash"
 			}
@@ -254,7 +255,7 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 	return open, failed, next
 }
 
-// sooner returns the shorter one of two times to wait, of which 0 is none.
+// sooner returns the shorter of two durations, where 0 means none.
 func sooner(a, b time.Duration) time.Duration {
 	if a <= 0 || b > 0 && b < a {
 		return b
@@ -262,9 +263,9 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// ask asks the server for a workload that the cache has not shown for a while:
-// deleted before the watch began, it would never be seen to go. left says when to
-// ask next.
+// ask queries the server for a workload that the cache has not shown for a
+// while: if it was deleted before the watch started, no event would report
+// that. left is when to ask next.
 func (w *wait) ask(v *observe.Cache, t target, s standing, was map[string]time.Time, now time.Time) (stands standing, left time.Duration) {
 	key := "unseen " + string(t.uid)
 	first, ok := was[key]
@@ -282,10 +283,10 @@ func (w *wait) ask(v *observe.Cache, t target, s standing, was map[string]time.T
 	return s, left
 }
 
-// unstick removes the pods of a StatefulSet that are of a former revision and
-// cannot get ready. The controller replaces pods in order and waits for each to be
-// ready: a pod of a revision that failed holds it up for ever, also when a good
-// revision follows (kubernetes/kubernetes#67250).
+// unstick deletes the pods of a StatefulSet that belong to an earlier revision
+// and cannot become ready. The controller replaces pods in order and waits for
+// each to be ready, so a pod of a failed revision blocks it forever, even if a
+// good revision follows (kubernetes/kubernetes#67250).
 func (w *wait) unstick(v *observe.Cache, s standing) {
 	for _, p := range observe.Owned[corev1.Pod](v, "Pod", s.owner) {
 		if s.newest(p) || observe.PodReady(p) || observe.PodTrouble(p) == nil || p.DeletionTimestamp != nil || w.removed[p.UID] {
@@ -296,16 +297,16 @@ func (w *wait) unstick(v *observe.Cache, s standing) {
 	}
 }
 
-// A found is a trouble with where it was found.
+// A found is a trouble and where it was found.
 type found struct {
 	observe.Trouble
 	key    string // of since
-	where  string // such as "pod api-1"; empty if it is of the workload itself
+	where  string // such as "pod api-1"; empty: the workload itself
 	final  bool   // it has lasted too long
 	claims []runtime.UnboundClaim
 }
 
-// text is a trouble as it follows the standing of a workload.
+// text formats a trouble to follow the state of a workload.
 func (f found) text() string {
 	switch {
 	case f.What == "":
@@ -316,7 +317,7 @@ func (f found) text() string {
 	return " (" + f.where + ": " + f.What + ")"
 }
 
-// troublesOf returns all that keeps a workload from getting ready.
+// troublesOf returns everything that keeps a workload from becoming ready.
 func (w *wait) troublesOf(v *observe.Cache, s standing, pods []*corev1.Pod) []found {
 	var all []found
 	for _, p := range pods {
@@ -338,8 +339,8 @@ func (w *wait) troublesOf(v *observe.Cache, s standing, pods []*corev1.Pod) []fo
 	return all
 }
 
-// worst returns the trouble that explains most: one that is final, or may
-// become so. It notes since when each is there; left says when the next one
+// worst returns the most significant trouble: one that is final, or may become
+// final. It records since when each has existed; left is when the next one
 // becomes final.
 func (w *wait) worst(all []found, was map[string]time.Time, now time.Time) (worst found, left time.Duration) {
 	rank := func(f found) int {
@@ -389,7 +390,7 @@ func podsOf(v *observe.Cache, t target, s standing) []*corev1.Pod {
 	return pods
 }
 
-// tell emits what has changed of pods.
+// tell emits changes of pods.
 func (w *wait) tell(pods []*corev1.Pod) {
 	for _, p := range pods {
 		e := runtime.PodChanged{Pod: p.Name, Phase: string(p.Status.Phase), Ready: observe.PodReady(p)}
@@ -406,9 +407,9 @@ func (w *wait) tell(pods []*corev1.Pod) {
 	}
 }
 
-// createTrouble returns why pods of a workload cannot be made, or nil. Of
-// ReplicaSets a condition tells. Of others only events do, and these stay after
-// the pods were made: so they count only while there is no pod.
+// createTrouble returns why the pods of a workload cannot be created, or nil.
+// ReplicaSets report it in a condition. Other controllers report it only in
+// events, which outlive the problem, so these count only while there is no pod.
 func createTrouble(v *observe.Cache, s standing, pods []*corev1.Pod) *observe.Trouble {
 	if s.creating != nil || len(pods) > 0 || s.owner == "" {
 		return s.creating
@@ -421,13 +422,13 @@ func createTrouble(v *observe.Cache, s standing, pods []*corev1.Pod) *observe.Tr
 	return &observe.Trouble{Class: "create", Cause: notMade(last.Message), What: observe.Reason(last.Reason, last.Message), Patience: createPatience}
 }
 
-// notMade returns why pods cannot be made, by what the server has answered to their
+// notMade returns why pods cannot be created, from the server's answer to their
 // controller.
 func notMade(message string) runtime.ReleaseCause {
 	if cause, _ := observe.Forbidden(message); cause != runtime.CauseRights {
 		return cause
 	}
-	return runtime.CauseObject // it is the controller that lacks a right
+	return runtime.CauseObject // the controller lacks a permission
 }
 
 // eventTime returns when an event happened last.

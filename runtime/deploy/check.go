@@ -35,14 +35,13 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	return checked, err
 }
 
-// In a namespace that was made just now nothing is refused, so that nobody asks what
-// the release has.
+// In a new namespace nothing can conflict, so the release is not queried.
 func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
 	fresh := d.seen.fresh(r.Namespace)
 	if fresh && r.Service.Chart == nil {
 		return none, ctx.Err()
 	}
-	if fresh { // its CRDs need no namespace
+	if fresh { // its CRDs are cluster-scoped
 		c, _, err := d.chartOf(ctx, r)
 		if err != nil || !c.HasCRDs() {
 			return none, err
@@ -60,7 +59,7 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 	if err := o.prepare(ctx); err != nil {
 		return none, err
 	}
-	// What the server warns of is told when it is written.
+	// Warnings of the server are reported at the write.
 	o.objects.requests = func() context.Context { return ctx }
 	var before *release.Release
 	if last, exists := o.inForce(); exists {
@@ -79,9 +78,9 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 	return checked, err
 }
 
-// refused returns what the cluster would refuse of the release that comes after
-// before, or of the first one, and what that has. An error says that the cluster could
-// not be asked.
+// refused returns what the cluster would reject of the release that follows
+// before, or of the first one, and the checked release. An error means that the
+// cluster could not be queried.
 func (o *operation) refused(ctx context.Context, before *release.Release) ([]runtime.RefusedChange, runtime.Checked, error) {
 	var has contents
 	objects, hooks, err := o.rendered(ctx)
@@ -134,12 +133,12 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 	return changes, has.Checked, errors.Join(errs...)
 }
 
-// whose returns what is known of an error with which Helm did not begin: it only has
-// words for objects that belong to somebody else.
+// whose identifies an error with which Helm did not start: Helm reports objects
+// of other owners only as text.
 func (o *operation) whose(err error) error {
 	var before *release.Release
 	if last, exists := o.inForce(); exists {
-		before, _ = o.records.full(last) // without it more is looked at
+		before, _ = o.records.full(last) // without it more objects are checked
 	}
 	refused, _, _ := o.refused(o.objects.requests(), before)
 	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
@@ -149,8 +148,9 @@ func (o *operation) whose(err error) error {
 	return &runtime.RefusedError{Release: o.r.Service.Name, Changes: refused}
 }
 
-// readable returns the objects of a text but for those of kinds that the cluster does
-// not know, which an earlier stage may bring, and whether these are all.
+// readable returns the objects of a manifest, except those of kinds that the
+// cluster does not know, which an earlier stage may install, and whether that
+// is all of them.
 func (o *objects) readable(text string) (known []*resource.Info, all bool) {
 	all = true
 	for doc := range strings.SplitSeq("\n"+text, "\n---") {
@@ -160,8 +160,8 @@ func (o *objects) readable(text string) (known []*resource.Info, all bool) {
 	return known, all
 }
 
-// dryRun returns why the server would not make an object what info says, or nil.
-// before is what the last revision says of it; nil: it has none of that name.
+// dryRun returns why the server would reject an object as in info, or nil.
+// before is the object in the last revision; nil: it had none of that name.
 func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, error) {
 	obj, err := o.get(info)
 	switch {
@@ -185,7 +185,7 @@ func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, e
 		before = info // as Helm does
 	}
 	if job := asJob(live); job != nil && standJob(job).failed != "" {
-		return nil, nil // it is made again
+		return nil, nil // it is recreated
 	}
 	patch, kind, err := change(before, info, live)
 	if err != nil || string(patch) == "{}" {
@@ -201,8 +201,8 @@ func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, e
 	return nil, unanswered(err)
 }
 
-// unanswered leaves of an error of a question that the server was away. Whatever else
-// it says of a dry run it may not say of the write.
+// unanswered keeps an error only if the server was unreachable. Other errors of
+// a dry run need not occur at the write.
 func unanswered(err error) error {
 	if observe.Unreachable(err) {
 		return err
@@ -210,7 +210,7 @@ func unanswered(err error) error {
 	return nil
 }
 
-// adopts reports whether Helm takes an object into the release.
+// adopts reports whether Helm adopts an object into the release.
 func (o *objects) adopts(live *unstructured.Unstructured) bool {
 	annotations := live.GetAnnotations()
 	return live.GetLabels()[labelManagedBy] == managedByHelm &&

@@ -17,12 +17,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// The scheduler tells of a pod only that it has unbound claims. Which these are, and
-// why they are not bound, stands in the claims, their events and their storage
-// classes: they are watched and asked for as soon as a pod gets no node, and never
-// before (SPEC D7).
+// The scheduler reports only that a pod has unbound claims. Which claims, and
+// why, is in the claims, their events and their storage classes. These are
+// watched and queried once a pod cannot be scheduled, and not before (SPEC D7).
 
-// noProvisioner is the provisioner of classes whose volumes are made by hand.
+// noProvisioner is the provisioner of classes whose volumes are created
+// manually.
 const noProvisioner = "kubernetes.io/no-provisioner"
 
 // claimsOf returns the names of the claims that a pod uses.
@@ -39,8 +39,8 @@ func claimsOf(p *corev1.Pod) []string {
 	return names
 }
 
-// unbound returns the claims of a pod without a node that are not bound. If one of
-// them was deleted, so that the pod never gets a node, final says so.
+// unbound returns the unbound claims of a pod without a node. final explains a
+// deleted claim, because of which the pod can never be scheduled.
 func (w *wait) unbound(v *observe.Cache, p *corev1.Pod) (open []runtime.UnboundClaim, final bool) {
 	names := claimsOf(p)
 	if len(names) == 0 {
@@ -52,7 +52,7 @@ func (w *wait) unbound(v *observe.Cache, p *corev1.Pod) (open []runtime.UnboundC
 		claim := observe.Object[corev1.PersistentVolumeClaim](v, observe.Claims, p.Namespace, name)
 		switch {
 		case claim == nil:
-			if v.Lost(p.Namespace, name) { // a StatefulSet makes its claims again
+			if v.Lost(p.Namespace, name) { // a StatefulSet recreates its claims
 				open = append(open, runtime.UnboundClaim{Name: name, Why: "it was deleted"})
 				final = final || owner == nil || owner.Kind != "StatefulSet"
 			}
@@ -76,8 +76,8 @@ func className(c *corev1.PersistentVolumeClaim) string {
 	return *c.Spec.StorageClassName
 }
 
-// whyUnbound says why a claim has no volume; "" if it only waits for its pod to get
-// a node.
+// whyUnbound says why a claim has no volume; "" if it only waits for its pod to
+// be scheduled.
 func (w *wait) whyUnbound(v *observe.Cache, c *corev1.PersistentVolumeClaim) string {
 	if c.Spec.VolumeName != "" {
 		return "it waits for volume " + c.Spec.VolumeName
@@ -94,10 +94,10 @@ func (w *wait) whyUnbound(v *observe.Cache, c *corev1.PersistentVolumeClaim) str
 	switch {
 	case apierrors.IsNotFound(err):
 		return fmt.Sprintf("its storage class %s does not exist", name)
-	case err != nil: // it may not be looked at
+	case err != nil: // no permission to read it
 		return cmp.Or(failed, fmt.Sprintf("storage class %s has no volume for it yet", name))
 	case class.Provisioner == noProvisioner && bindsLate(class):
-		return "" // which of the volumes that are there it gets is decided with the node
+		return "" // the scheduler chooses its volume with the node
 	case class.Provisioner == noProvisioner:
 		return fmt.Sprintf("nothing makes volumes of storage class %s, and none that fits is free", name)
 	case failed != "":
@@ -108,12 +108,13 @@ func (w *wait) whyUnbound(v *observe.Cache, c *corev1.PersistentVolumeClaim) str
 	return fmt.Sprintf("provisioner %s of storage class %s has not made a volume for it", class.Provisioner, name)
 }
 
-// bindsLate reports whether claims of a class are bound only when their pod gets a node.
+// bindsLate reports whether claims of a class are bound only when their pod is
+// scheduled.
 func bindsLate(class *storagev1.StorageClass) bool {
 	return class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
 }
 
-// lastWarning returns the last event that warns of a claim.
+// lastWarning returns the last warning event of a claim.
 func lastWarning(v *observe.Cache, c *corev1.PersistentVolumeClaim) string {
 	events := slices.DeleteFunc(observe.Owned[corev1.Event](v, observe.ClaimEvents, c.UID), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
 	if len(events) == 0 {
@@ -123,7 +124,7 @@ func lastWarning(v *observe.Cache, c *corev1.PersistentVolumeClaim) string {
 	return observe.Reason(last.Reason, last.Message)
 }
 
-// unboundText tells of claims in the place of what the scheduler says.
+// unboundText describes claims, instead of the scheduler's message.
 func unboundText(open []runtime.UnboundClaim) string {
 	var parts []string
 	for _, c := range open {
@@ -132,14 +133,15 @@ func unboundText(open []runtime.UnboundClaim) string {
 	return strings.Join(parts, "; ")
 }
 
-// A lookedAt is what the server said of a storage class.
+// A lookedAt is the server's last answer for a storage class.
 type lookedAt struct {
 	class *storagev1.StorageClass
 	err   error
 	at    time.Time
 }
 
-// classOf returns a storage class, which is asked for now and then: it may come.
+// classOf returns a storage class, which is queried again from time to time
+// because it may be created.
 func (w *wait) classOf(name string) (*storagev1.StorageClass, error) {
 	known, ok := w.classes[name]
 	if now := time.Now(); !ok || now.Sub(known.at) >= tellEvery {
@@ -150,7 +152,7 @@ func (w *wait) classOf(name string) (*storagev1.StorageClass, error) {
 	return known.class, known.err
 }
 
-// storageClass asks the server for a storage class.
+// storageClass queries the server for a storage class.
 func (c *cluster) storageClass(ctx context.Context, name string) (*storagev1.StorageClass, error) {
 	ctx, stop := context.WithTimeout(ctx, observe.AnswerTime)
 	defer stop()

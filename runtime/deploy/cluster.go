@@ -21,8 +21,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A cluster is what all releases share of the connection to one cluster: the
-// HTTP client, what the server can do, the kinds that it knows.
+// A cluster holds what all releases share for one cluster: the HTTP client, the
+// capabilities of the server, the known kinds.
 type cluster struct {
 	*observe.Cluster
 	discovery discovery.CachedDiscoveryInterface
@@ -31,7 +31,7 @@ type cluster struct {
 	mu       sync.Mutex
 	clients  map[schema.GroupVersion]resource.RESTClient // of objects without types
 	caps     *chartutil.Capabilities
-	forgot   time.Time // when what the server can do was last forgotten
+	forgot   time.Time // when the capabilities were last invalidated
 	absentee map[schema.GroupVersion]resource.RESTClient
 }
 
@@ -54,9 +54,9 @@ func newCluster(config *rest.Config) (*cluster, error) {
 	return c, nil
 }
 
-// mapping returns where the server keeps objects of a kind. Kinds may come while
-// we run, with the CRDs of other releases: a kind that is not known is looked
-// for anew, but not for each object of it.
+// mapping returns the REST mapping of a kind. Kinds may be added while we run,
+// by CRDs of other releases: an unknown kind is discovered again, but not for
+// each object of that kind.
 func (c *cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	const forget = 5 * time.Second
 	m, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
@@ -105,7 +105,7 @@ func (c *cluster) newClient(gv schema.GroupVersion, client *http.Client) (resour
 	return rest.RESTClientForConfigAndClient(config, client)
 }
 
-// capabilities returns what the server can do, which is asked once.
+// capabilities returns the capabilities of the server, which are queried once.
 func (c *cluster) capabilities() (*chartutil.Capabilities, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +116,7 @@ func (c *cluster) capabilities() (*chartutil.Capabilities, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An API service that does not answer is no reason not to deploy.
+	// An unavailable API service must not prevent a deploy.
 	kinds, err := action.GetVersionSet(c.discovery)
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
 		return nil, err
@@ -129,7 +129,7 @@ func (c *cluster) capabilities() (*chartutil.Capabilities, error) {
 	return c.caps, nil
 }
 
-// A getter gives Helm what it asks of a cluster.
+// A getter gives Helm access to a cluster.
 type getter struct{ *cluster }
 
 var _ action.RESTClientGetter = getter{}
@@ -142,7 +142,7 @@ func (g getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) 
 
 func (g getter) ToRESTMapper() (meta.RESTMapper, error) { return g.mapper, nil }
 
-// warnings hands what the server warns of to whoever made the request.
+// warnings passes warnings of the server to the caller of the request.
 type warnings struct{}
 
 type warnKey struct{}
@@ -158,5 +158,5 @@ func (warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _ 
 	}
 }
 
-// explain says of an error of the cluster what it means and what to do.
+// explain explains an error of the cluster, and how to fix it.
 func (d *Deployer) explain(ctx context.Context, err error) error { return d.cluster.Explain(ctx, err) }

@@ -17,16 +17,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// warnOfCRDs tells of CRDs in the directory crds of the chart that the cluster has in
-// another form, or does not have although the release exists: Helm creates them with
-// the first revision of a release, and never again.
+// warnOfCRDs warns of CRDs in the directory crds of the chart that differ from
+// those in the cluster, or are missing there although the release exists: Helm
+// creates them with the first revision of a release and never updates them.
 func (o *operation) warnOfCRDs(before *release.Release) {
 	if !o.chart.HasCRDs() {
 		return
 	}
 	copied, err := o.chart.Copy()
 	if err != nil {
-		return // the deploy says why
+		return // the deploy reports it
 	}
 	was := make(map[string][]byte)
 	if before != nil && before.Chart != nil {
@@ -40,7 +40,7 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 			obj, err := o.objects.get(info)
 			live, _ := obj.(*unstructured.Unstructured)
 			want, _ := info.Object.(*unstructured.Unstructured)
-			_, file, _ := strings.Cut(crd.Filename, "/") // without the name of the chart
+			_, file, _ := strings.Cut(crd.Filename, "/") // without the chart's name
 			old, known := was[crd.Filename]
 			switch {
 			case apierrors.IsNotFound(err) && before != nil:
@@ -74,10 +74,10 @@ func (o *operation) warnOfCRD(name, file, what string) {
 	}})
 }
 
-// covers reports whether all of want is in have, which may have more, as the server
-// adds defaults.
+// covers reports whether have contains all of want; have may contain more,
+// because the server adds defaults.
 func covers(want, have any) bool {
-	if want == nil || have == nil && reflect.ValueOf(want).IsZero() { // which the server leaves out
+	if want == nil || have == nil && reflect.ValueOf(want).IsZero() { // which the server omits
 		return true
 	}
 	switch want := want.(type) {

@@ -1,23 +1,24 @@
-// Package deploy acts on Helm releases, with Helm as a library.
+// Package deploy manages Helm releases, with Helm as a library.
 //
 // Releases are ordinary ones: the helm command lists them, shows their history
-// and rolls them back (D3). What Helm does slowly or not at all is done here:
-// all releases share what is known of the cluster, readiness is learned from
-// watches that they share (D2), what a dead process left is recovered (A6), and
-// a failure is explained before it is rolled back (A8).
+// and rolls them back (D3). The package replaces what Helm does slowly or not
+// at all: all releases share the discovery data of the cluster, readiness comes
+// from shared watches (D2), work interrupted by the death of a process is
+// recovered (A6), and a failure is explained before it is rolled back (A8).
 //
 // # A deploy
 //
-//  1. The history of the release is looked at, one request.
-//  2. Helm writes the release: it is recorded as pending, its objects are written,
-//     it is recorded as deployed. This part is never cancelled (A4).
-//  3. Its workloads are waited for.
-//  4. The revision gets the label that says that it is ready.
+//  1. Read the history of the release, with one request.
+//  2. Let Helm write the release: record it as pending, write its objects,
+//     record it as deployed. This part is never cancelled (A4).
+//  3. Wait for its workloads.
+//  4. Label the revision as ready.
 //
-// A process that dies in 2 leaves a pending release, of which the next one makes a
-// failed revision before it begins; whoever calls holds the lease of the environment,
-// so nobody else is at it. One that dies in 3 leaves a release that only has to be
-// waited for. All that has to be known for that is in labels of Helm's Secrets.
+// A process that dies in step 2 leaves a pending release, which the next one
+// marks as a failed revision before it starts; the caller holds the lease of
+// the environment, so nothing else works on it. A process that dies in step 3
+// leaves a release that only has to be waited for. All information needed for
+// that is in labels of Helm's Secrets.
 package deploy
 
 import (
@@ -37,34 +38,36 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// Options say where a Deployer works.
+// Options configure a Deployer.
 type Options struct {
 	Config     *rest.Config    // of the cluster
-	Dir        string          // the workspace, in which charts are
-	CacheDir   string          // for charts from elsewhere
-	Secrets    runtime.Secrets // where values of secrets come from besides the cluster (D4); nil: from nowhere
-	HistoryMax int             // revisions that Helm keeps of a release; default 10
-	// Render bounds what the charts may take that services bring. Without an
-	// Executable, their templates run in this process, without bounds of memory and time.
+	Dir        string          // the workspace, which contains the charts
+	CacheDir   string          // for remote charts
+	Secrets    runtime.Secrets // source of secret values other than the cluster (D4); nil: none
+	HistoryMax int             // number of revisions that Helm keeps; default 10
+	// Render limits the resources for rendering charts of services. Without an
+	// Executable, templates are rendered in this process, without limits on
+	// memory and time.
 	Render render.Options
-	// Notice, if set, is told what is damaged in CacheDir and is fetched again, or
-	// cannot be kept there.
+	// Notice, if set, is called with a message about damage in CacheDir that is
+	// fetched again, or about what cannot be stored there.
 	Notice func(string)
 }
 
 const (
 	historyMax = 10
-	// defaultTimeout is for services without one, which no plan has.
+	// defaultTimeout is for services without a timeout, which plans do not
+	// contain.
 	defaultTimeout = 5 * time.Minute
 )
 
-// A Deployer acts on the releases of one cluster. It is safe for concurrent use,
-// as long as each release is acted on by one at a time.
+// A Deployer manages the releases of one cluster. It is safe for concurrent
+// use, provided that each release is used by one caller at a time.
 type Deployer struct {
 	opts     Options
 	cluster  *cluster
 	shelf    *chart.Shelf
-	renderer *render.Renderer // of charts that others wrote
+	renderer *render.Renderer // for charts that are not generated
 	caches   observe.Caches
 	secrets  secrets
 	checked  checked
@@ -75,7 +78,7 @@ type Deployer struct {
 
 var _ runtime.Deployer = (*Deployer)(nil)
 
-// New returns a Deployer. It asks no server.
+// New returns a Deployer. It sends no request.
 func New(opts Options) (*Deployer, error) {
 	if opts.HistoryMax == 0 {
 		opts.HistoryMax = historyMax
@@ -89,18 +92,18 @@ func New(opts Options) (*Deployer, error) {
 	return &Deployer{opts: opts, cluster: c, renderer: render.New(opts.Render), shelf: shelf}, nil
 }
 
-// Close ends the processes that have rendered charts. Without it they end by
-// themselves a minute later, or with this process.
+// Close ends the processes that render charts. Otherwise they end a minute
+// after their last use, or with this process.
 func (d *Deployer) Close() error { return d.renderer.Close() }
 
-// Changed has what is kept of charts forgotten: of those at the paths of the
-// workspace, or of all if paths is nil. Without it a Deployer takes a chart for
-// what it was when it was first used.
+// Changed discards cached charts: those at the given paths of the workspace, or
+// all if paths is nil. Otherwise a Deployer uses a chart as it was at its first
+// use.
 func (d *Deployer) Changed(paths []string) { d.shelf.Changed(paths) }
 
 // Keep keeps the watches on the workloads of a namespace open between deploys,
-// until done is called: otherwise each deploy that finds none open begins with
-// lists of all of them.
+// until done is called. Otherwise each deploy that finds none open starts by
+// listing all workloads.
 func (d *Deployer) Keep(namespace string) (done func()) {
 	_, done = d.caches.Of(d.cluster.Cluster, namespace, nil)
 	return done

@@ -9,15 +9,15 @@ import (
 	"helm.sh/helm/v3/pkg/kube"
 )
 
-// An answer is what the server said when it was asked for an object.
+// An answer is the server's response to a request for an object.
 type answer struct {
 	status int
 	body   []byte
 }
 
-// foresee asks for all objects at once. Before it installs, Helm asks for one
-// after the other whether it exists and belongs to somebody else: these questions
-// are answered from here, so that they cost the time of one.
+// foresee requests all objects concurrently. Before an install, Helm requests
+// one object after another to see whether it exists and who owns it. These
+// requests are answered from here, so that they take the time of one.
 func (o *objects) foresee(list kube.ResourceList) {
 	var wg sync.WaitGroup
 	for _, info := range list {
@@ -28,7 +28,7 @@ func (o *objects) foresee(list kube.ResourceList) {
 			result := request.Do(o.requests()).StatusCode(&status)
 			body, _ := result.Raw()
 			if status != http.StatusOK && status != http.StatusNotFound {
-				return // Helm asks again, and gets the error
+				return // Helm repeats the request and gets the error
 			}
 			o.mu.Lock()
 			defer o.mu.Unlock()
@@ -41,7 +41,7 @@ func (o *objects) foresee(list kube.ResourceList) {
 	wg.Wait()
 }
 
-// answering is a transport that knows answers.
+// answering is a transport that returns known answers.
 type answering struct {
 	*objects
 	next http.RoundTripper

@@ -29,18 +29,18 @@ import (
 const (
 	annotationReleaseNamespace = "meta.helm.sh/release-namespace"
 	managedByHelm              = "Helm"
-	// clockSkew is by how much the clocks of two machines may differ.
+	// clockSkew is the maximum difference between the clocks of two machines.
 	clockSkew = time.Minute
 )
 
-// isHook reports whether an object, as its chart has it, is of a hook.
+// isHook reports whether an object, as in its chart, is a hook.
 func isHook(info *resource.Info) bool {
 	u, ok := info.Object.(*unstructured.Unstructured)
 	return ok && u.GetAnnotations()[release.HookAnnotation] != ""
 }
 
-// createHook creates an object of a hook, marked as the release's. If the release
-// left one of that name, it goes first.
+// createHook creates an object of a hook, labelled as the release's. If the
+// release left one of that name, it is deleted first.
 func (o *objects) createHook(info *resource.Info) error {
 	if u, ok := info.Object.(*unstructured.Unstructured); ok {
 		o.claim(u)
@@ -56,7 +56,7 @@ func (o *objects) createHook(info *resource.Info) error {
 	if live == nil {
 		return o.post(info)
 	}
-	if holdsData(info) { // a chart has to ask for the deletion of these itself
+	if holdsData(info) { // only an explicit policy of the chart may delete these
 		patch, kind, err := patchFor(info.Mapping, info.Object, info.Object, live)
 		if err != nil {
 			return fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
@@ -67,7 +67,7 @@ func (o *objects) createHook(info *resource.Info) error {
 		}
 		return err
 	}
-	// In the foreground: what the old one runs must not run beside the new one.
+	// Foreground deletion: the old and the new one must not run concurrently.
 	if err := o.remove(info, justThis(live, metav1.DeletePropagationForeground)); err != nil {
 		return err
 	}
@@ -77,8 +77,9 @@ func (o *objects) createHook(info *resource.Info) error {
 	return o.post(info)
 }
 
-// deleteHook deletes an object of a hook, as its policy says, unless it is somebody
-// else's. Of a hook's object without marks the policy is enough, as with Helm.
+// deleteHook deletes an object of a hook according to its policy, unless it
+// belongs to another owner. An object without ownership labels is deleted by
+// the policy alone, as with Helm.
 func (o *objects) deleteHook(info *resource.Info, policy metav1.DeletionPropagation) error {
 	live, err := o.ownHook(info, true)
 	if err != nil || live == nil {
@@ -87,14 +88,15 @@ func (o *objects) deleteHook(info *resource.Info, policy metav1.DeletionPropagat
 	return o.remove(info, justThis(live, policy))
 }
 
-// justThis are the options to delete an object, and not another one of its name.
+// justThis returns the options to delete this object, and not a new one of the
+// same name.
 func justThis(live *unstructured.Unstructured, policy metav1.DeletionPropagation) *metav1.DeleteOptions {
 	uid := live.GetUID()
 	return &metav1.DeleteOptions{PropagationPolicy: &policy, Preconditions: &metav1.Preconditions{UID: &uid}}
 }
 
-// claim marks an object as one of the release, as Helm does with those that are
-// not of hooks.
+// claim labels an object as the release's, as Helm does with objects other than
+// hooks.
 func (o *objects) claim(u *unstructured.Unstructured) {
 	annotations, labels := u.GetAnnotations(), u.GetLabels()
 	if annotations == nil {
@@ -109,9 +111,10 @@ func (o *objects) claim(u *unstructured.Unstructured) {
 	u.SetLabels(labels)
 }
 
-// ownHook returns the object that has the name of a hook's object; nil if there is
-// none. One that belongs to somebody else is an error. unmarked says whether a hook's
-// object counts that does not tell whose it is.
+// ownHook returns the existing object with the name of a hook's object; nil if
+// there is none. It is an error if the object belongs to another owner.
+// unmarked says whether an object without ownership labels counts as the
+// release's.
 func (o *objects) ownHook(info *resource.Info, unmarked bool) (*unstructured.Unstructured, error) {
 	obj, err := o.get(info)
 	if apierrors.IsNotFound(err) {
@@ -131,9 +134,9 @@ func (o *objects) ownHook(info *resource.Info, unmarked bool) (*unstructured.Uns
 	return nil, &strangerError{hook: info, owner: ownerOf(live, o.namespace)}
 }
 
-// isOurs reports whether an object that has the name of a hook's object is of the
-// release. Helm and former versions of pipe did not mark them: of those without
-// marks the label of the instance and the history of the release tell.
+// isOurs reports whether an existing object with the name of a hook's object
+// belongs to the release. Helm and earlier versions of pipe did not label them:
+// then the instance label and the history of the release decide.
 func (o *objects) isOurs(info *resource.Info, live *unstructured.Unstructured, unmarked bool) (bool, error) {
 	annotations := live.GetAnnotations()
 	if name := annotations[observe.AnnotationRelease]; name != "" {
@@ -156,8 +159,9 @@ func (o *objects) isOurs(info *resource.Info, live *unstructured.Unstructured, u
 	return o.ran(info, live.GetCreationTimestamp().Time)
 }
 
-// ran reports whether an earlier revision of the release ran a hook that made an
-// object of that name: the object is not older than the hook.
+// ran reports whether an earlier revision of the release ran a hook that
+// created an object of that name, which means that the object is not older than
+// the hook.
 func (o *operation) ran(info *resource.Info, created time.Time) (bool, error) {
 	for _, rev := range slices.Backward(o.records.history) {
 		rel, err := o.records.full(rev)
@@ -169,7 +173,7 @@ func (o *operation) ran(info *resource.Info, created time.Time) (bool, error) {
 				continue
 			}
 			began := h.LastRun.StartedAt.Time
-			if began.IsZero() || !began.Before(o.began) { // it is the one that runs now
+			if began.IsZero() || !began.Before(o.began) { // it is the current operation
 				continue
 			}
 			if list, err := o.objects.read(strings.NewReader(h.Manifest)); err != nil || !list.Contains(info) {
@@ -183,7 +187,7 @@ func (o *operation) ran(info *resource.Info, created time.Time) (bool, error) {
 	return false, nil
 }
 
-// holdsData reports whether data goes with an object when it is deleted.
+// holdsData reports whether deleting an object deletes data.
 func holdsData(info *resource.Info) bool {
 	switch info.Mapping.GroupVersionKind.GroupKind().String() {
 	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
@@ -192,8 +196,8 @@ func holdsData(info *resource.Info) bool {
 	return false
 }
 
-// A strangerError says that a hook's object cannot be made, as somebody else has
-// one of that name.
+// A strangerError means that a hook's object cannot be created because another
+// owner has one of that name.
 type strangerError struct {
 	hook  *resource.Info
 	owner string // such as "release web"
@@ -209,7 +213,7 @@ func (e *strangerError) Error() string {
 		shortName(e.hook), in, e.owner, where, object, lossOf(e.hook))
 }
 
-// ownerOf says whom an object belongs to, as far as it tells.
+// ownerOf returns the owner of an object, as far as its metadata says.
 func ownerOf(live *unstructured.Unstructured, namespace string) string {
 	annotations, labels := live.GetAnnotations(), live.GetLabels()
 	if name := annotations[observe.AnnotationRelease]; name != "" {
@@ -224,15 +228,16 @@ func ownerOf(live *unstructured.Unstructured, namespace string) string {
 	if instance := labels[observe.LabelInstance]; instance != "" {
 		return instance + " (by its label " + observe.LabelInstance + ")"
 	}
-	// The oldest entry is of whoever created it.
+	// The oldest entry names the creator.
 	if fields := live.GetManagedFields(); len(fields) > 0 && fields[0].Manager != "" {
 		return "nobody that it names (it was made with " + fields[0].Manager + ")"
 	}
 	return "nobody that it names"
 }
 
-// awaitHook waits for the jobs and pods of a hook to succeed. What explains that
-// one does not is collected here: Helm may delete the objects next.
+// awaitHook waits for the jobs and pods of a hook to succeed. If one does not,
+// it collects the evidence immediately, because Helm may delete the objects
+// next.
 func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList) error {
 	targets, err := o.targets(list)
 	if err != nil {

@@ -22,12 +22,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A namespace that is being deleted goes when all that is in it is gone. Objects
-// with finalizers go when their controllers say so, which may be never. Such a wait
-// names the objects and their finalizers (SPEC D7): the conditions of the namespace
-// tell that there are some, and only then all kinds are listed.
+// A namespace that is being deleted disappears when all of its content is gone.
+// Objects with finalizers stay until their controllers release them, which may
+// be never. A wait names such objects and their finalizers (SPEC D7): the
+// conditions of the namespace report that there are some, and only then all
+// kinds are listed.
 
-// A leftover is an object that keeps a namespace from going.
+// A leftover is an object that blocks the deletion of a namespace.
 type leftover struct {
 	kind, resource, name string // resource with its group
 	finalizers           []string
@@ -43,8 +44,8 @@ func (l leftover) String() string {
 	return fmt.Sprintf("%s %s (finalizers %s)", l.kind, l.name, strings.Join(l.finalizers, ", "))
 }
 
-// namespaceGone waits until a namespace that is being deleted is gone, and tells
-// what is left in it.
+// namespaceGone waits until a namespace that is being deleted is gone, and
+// reports what is left in it.
 func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.Emit) error {
 	const what = "namespace %s to be gone"
 	emit(runtime.WaitingFor{What: fmt.Sprintf(what, name)})
@@ -54,7 +55,7 @@ func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.
 		if err := kruntime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &n); err != nil || !holdsFinalizers(&n) {
 			return
 		}
-		// The conditions change whenever one more is gone.
+		// The conditions change with each object that is deleted.
 		if since := time.Since(looked); since < tellEvery {
 			return
 		}
@@ -86,18 +87,19 @@ func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.
 	return err
 }
 
-// holdsFinalizers reports whether the controller that empties a namespace has come
-// upon objects with finalizers.
+// holdsFinalizers reports whether the namespace controller has found objects
+// with finalizers.
 func holdsFinalizers(n *corev1.Namespace) bool {
 	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NamespaceCondition) bool {
 		return c.Type == corev1.NamespaceFinalizersRemaining && c.Status == corev1.ConditionTrue
 	})
 }
 
-// A leaving is what a namespace that is being deleted still has.
+// A leaving describes the remaining content of a namespace that is being
+// deleted.
 type leaving struct {
 	objects []leftover // those with finalizers first
-	told    string     // what the cluster says of it, where the objects may not be listed
+	told    string     // the cluster's message, if the objects cannot be listed
 }
 
 const shownLeft = 5
@@ -114,7 +116,7 @@ func (l leaving) String() string {
 	return cmp.Or(text, l.told)
 }
 
-// next says what can be done about objects that do not go.
+// next returns how to proceed with objects that are not deleted.
 func (l leaving) next(namespace string) string {
 	if len(l.objects) == 0 || len(l.objects[0].finalizers) == 0 {
 		return ""
@@ -124,16 +126,17 @@ func (l leaving) next(namespace string) string {
 		namespace, first.resource, first.name)
 }
 
-// leftIn returns what is still in a namespace. Kinds that cannot be listed are left
-// out; if nothing is found, the conditions of the namespace tell.
+// leftIn returns the remaining content of a namespace. Kinds that cannot be
+// listed are omitted; if nothing is found, the conditions of the namespace are
+// used.
 func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
 	var (
 		mu   sync.Mutex
 		wg   sync.WaitGroup
 		left leaving
 	)
-	d.cluster.mapper.Reset()        // a kind may be younger than what is known of the cluster
-	kinds, _ := d.namespacedKinds() // what cannot be discovered is told by the conditions
+	d.cluster.mapper.Reset()        // the discovery data may be outdated
+	kinds, _ := d.namespacedKinds() // the conditions report what cannot be discovered
 	for _, kind := range kinds {
 		wg.Go(func() {
 			list, err := d.cluster.Metadata.Resource(kind.resource).Namespace(n.Name).List(ctx, metav1.ListOptions{})
@@ -164,15 +167,15 @@ func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
 	return left
 }
 
-// A namespacedKind is a kind whose objects are in namespaces.
+// A namespacedKind is a namespaced kind of object.
 type namespacedKind struct {
 	kind     string
 	resource schema.GroupVersionResource
 }
 
-// namespacedKinds returns the kinds whose objects can be listed and deleted, but for
-// those that the cluster makes of others all the time. err says which API groups
-// could not be asked.
+// namespacedKinds returns the kinds whose objects can be listed and deleted,
+// except for those that the cluster itself creates all the time. err names the
+// API groups that could not be queried.
 func (d *Deployer) namespacedKinds() (kinds []namespacedKind, err error) {
 	lists, err := discovery.ServerPreferredNamespacedResources(d.cluster.discovery)
 	for _, list := range lists {
@@ -190,8 +193,8 @@ func (d *Deployer) namespacedKinds() (kinds []namespacedKind, err error) {
 	return kinds, err
 }
 
-// goneWith waits until an object that is being deleted is gone. see gets it whenever
-// it changes before that.
+// goneWith waits until an object that is being deleted is gone. see is called
+// whenever it changes before that.
 func (d *Deployer) goneWith(ctx context.Context, kind schema.GroupVersionKind, namespace, name string, see func(*unstructured.Unstructured)) error {
 	mapping, err := d.cluster.mapping(kind)
 	if err != nil {

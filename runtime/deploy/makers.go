@@ -13,22 +13,24 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// makers are the kinds of objects that are known to make Secrets.
+// makers are the known kinds of objects that create Secrets.
 var makers = []struct {
 	kind      schema.GroupKind
-	name      []string // the field with the name of the Secret; that of the object if it is not set
-	condition string   // says whether the Secret is made
+	name      []string // the field with the name of the Secret; defaults to the name of the object
+	condition string   // reports whether the Secret was created
 }{
 	{schema.GroupKind{Group: "external-secrets.io", Kind: "ExternalSecret"}, []string{"spec", "target", "name"}, "Ready"},
 	{schema.GroupKind{Group: "bitnami.com", Kind: "SealedSecret"}, []string{"spec", "template", "metadata", "name"}, "Synced"},
 	{schema.GroupKind{Group: "cert-manager.io", Kind: "Certificate"}, []string{"spec", "secretName"}, "Ready"},
 }
 
-// makersTime bounds the question who makes Secrets, which only adds to what is told.
+// makersTime limits the query for makers of Secrets, which only adds detail to
+// messages.
 const makersTime = 5 * time.Second
 
-// noteMakers notes with each missing Secret which object of the namespace is to make
-// it. What the cluster does not know, or whoever asks may not list, is left out.
+// noteMakers records for each missing Secret the object of the namespace that
+// should create it. Kinds that the cluster does not know, or that the user may
+// not list, are omitted.
 func (d *Deployer) noteMakers(ctx context.Context, namespace string, missing []runtime.MissingSecret) {
 	if len(missing) == 0 {
 		return

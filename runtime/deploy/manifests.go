@@ -20,10 +20,10 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// Changes compares the objects of the revision of a release that is deployed with
-// those that deploying r would write, hooks among them, and returns those that
-// differ, by kind and name. Of what a service has that is not deployed, all is new;
-// with gone, r says only the name of a release that is to be deleted.
+// Changes compares the objects of the deployed revision of a release with those
+// that deploying r would write, including hooks, and returns those that differ,
+// by kind and name. For a service that is not deployed, all objects are new.
+// With gone, r only names a release that is to be deleted.
 func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([]inspect.Change, error) {
 	o, err := d.open(ctx, r, func(runtime.Body) {})
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 	return changes(before, after)
 }
 
-// inForce returns the revision that is deployed or, if none is, the last one.
+// inForce returns the deployed revision or, if there is none, the last one.
 func (o *operation) inForce() (observe.Revision, bool) {
 	last, ok := o.last()
 	if !ok || statusOf(last) == release.StatusUninstalled {
@@ -70,7 +70,7 @@ func (o *operation) inForce() (observe.Revision, bool) {
 	return last, true
 }
 
-// render renders the chart as Helm would now, hooks among the objects.
+// render renders the chart as Helm would now, including hooks.
 func (o *operation) render(ctx context.Context, into manifests) error {
 	objects, hooks, err := o.rendered(ctx)
 	if err != nil {
@@ -89,7 +89,7 @@ func (o *operation) render(ctx context.Context, into manifests) error {
 	return nil
 }
 
-// rendered returns what the chart renders to, as Helm would render it now.
+// rendered returns the chart rendered as Helm would render it now.
 func (o *operation) rendered(ctx context.Context) (objects []releaseutil.Manifest, hooks []*release.Hook, err error) {
 	caps, err := o.d.cluster.capabilities()
 	if err != nil {
@@ -107,12 +107,12 @@ func (o *operation) rendered(ctx context.Context) (objects []releaseutil.Manifes
 	return objects, hooks, err
 }
 
-// manifests are objects by what names them.
+// manifests maps object identities to objects.
 type manifests map[objectKey]map[string]any
 
 type objectKey struct{ kind, namespace, name string }
 
-// add reads the objects of a text. An error does not quote it.
+// add parses the objects of a manifest. An error does not quote it.
 func (ms manifests) add(text, namespace string) error {
 	for _, doc := range releaseutil.SplitManifests(text) {
 		object := make(map[string]any)
@@ -135,13 +135,14 @@ func (ms manifests) add(text, namespace string) error {
 	return nil
 }
 
-// exactNumbers has numbers decoded as they are: float64 makes one of 2^53 and 2^53+1.
+// exactNumbers decodes numbers without loss: as float64, 2^53 and 2^53+1 are
+// equal.
 func exactNumbers(d *json.Decoder) *json.Decoder {
 	d.UseNumber()
 	return d
 }
 
-// changes returns what differs.
+// changes returns the objects that differ.
 func changes(before, after manifests) ([]inspect.Change, error) {
 	keys := maps.Clone(before)
 	maps.Copy(keys, after)
@@ -178,8 +179,8 @@ func text(object map[string]any) (string, error) {
 	return string(data), err
 }
 
-// hideValues takes the values out of a Secret in its two states. Annotations go,
-// too: kubectl keeps a whole object in one.
+// hideValues redacts the values of a Secret in its two states. Annotations are
+// removed, too: kubectl stores a whole object in one.
 func hideValues(before, after map[string]any) {
 	for _, field := range []string{"data", "stringData"} {
 		is, _ := before[field].(map[string]any)

@@ -18,11 +18,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// needs are the Secrets that the services of a plan need and that others make.
+// needs are the Secrets that the services of a plan require and that pipe does
+// not create.
 type needs struct {
 	namespace string
 	uses      []secretRefUse
-	own       map[string]plan.Service // databases, by the Secret that pipe makes for them
+	own       map[string]plan.Service // databases, by the Secret that pipe creates for them
 }
 
 func (d *Deployer) needs(ctx context.Context, namespace string, p *plan.Plan) (needs, error) {
@@ -47,7 +48,7 @@ func (d *Deployer) needs(ctx context.Context, namespace string, p *plan.Plan) (n
 	return n, nil
 }
 
-// of returns what one service needs.
+// of returns the needs of one service.
 func (n needs) of(service string) needs {
 	var uses []secretRefUse
 	for _, u := range n.uses {
@@ -59,8 +60,8 @@ func (n needs) of(service string) needs {
 	return n
 }
 
-// missing returns what is missing, by Secret, where find returns the Secret of a name
-// or nil. What can never come is told apart from what may.
+// missing returns what is missing, by Secret; find returns the Secret of a name
+// or nil. What can never be created is separated from what may be.
 func (n needs) missing(find func(name string) *corev1.Secret) []runtime.MissingSecret {
 	type group struct{ name, never string }
 	groups := make(map[group]*runtime.MissingSecret)
@@ -102,8 +103,8 @@ func (n needs) missing(find func(name string) *corev1.Secret) []runtime.MissingS
 	return all
 }
 
-// keys returns the keys of a Secret, nil if there is none, and why it can never have
-// another one.
+// keys returns the keys of a Secret, nil if it does not exist, and why it can
+// never have another key.
 func (n needs) keys(name string, find func(name string) *corev1.Secret) (has []string, never string) {
 	if db, ok := n.own[name]; ok {
 		has = slices.Sorted(maps.Keys(chart.Credentials(db, "", "")))
@@ -116,8 +117,8 @@ func (n needs) keys(name string, find func(name string) *corev1.Secret) (has []s
 	return slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(secret.Data)))), ""
 }
 
-// keyIn returns the key that a reference means in a Secret that has keys, and whether
-// it has that one.
+// keyIn returns the key that a reference selects in a Secret with these keys,
+// and whether it exists.
 func keyIn(ref plan.SecretRef, has []string) (key string, ok bool) {
 	if _, key = chart.SecretKey(ref); ref.Key == "" && len(has) == 1 {
 		key = has[0]
@@ -125,7 +126,8 @@ func keyIn(ref plan.SecretRef, has []string) (key string, ok bool) {
 	return key, slices.Contains(has, key)
 }
 
-// command makes all that is missing of a Secret.
+// command returns the command that creates everything that is missing of a
+// Secret.
 func (n needs) command(m runtime.MissingSecret) string {
 	if m.Has != nil {
 		var data []string
@@ -160,7 +162,7 @@ func (d *Deployer) MissingSecrets(ctx context.Context, key runtime.EnvironmentKe
 	return missing, err
 }
 
-// AwaitSecrets implements [runtime.Deployer]. It learns from a watch on the Secrets of
+// AwaitSecrets implements [runtime.Deployer]. It uses a watch on the Secrets of
 // the namespace, which all waits share.
 func (d *Deployer) AwaitSecrets(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan, service string, emit runtime.Emit) error {
 	all, err := d.needs(ctx, key.Namespace(), p)
@@ -194,7 +196,7 @@ func (d *Deployer) AwaitSecrets(ctx context.Context, key runtime.EnvironmentKey,
 	return err
 }
 
-// learn notes the Secrets that have come.
+// learn records the Secrets that have been created.
 func (s *secrets) learn(ctx context.Context, d *Deployer, w secretWait) error {
 	st, err := s.state(ctx, d, w.own.namespace, false)
 	if err != nil {
@@ -212,16 +214,17 @@ func (s *secrets) learn(ctx context.Context, d *Deployer, w secretWait) error {
 
 // A secretWait waits for the Secrets that one service needs.
 type secretWait struct {
-	all  needs // of all services, so that an error has all that is missing of a Secret
+	all  needs // of all services, so that an error names everything that is missing of a Secret
 	own  needs
 	find func(name string) *corev1.Secret
-	err  func() error // why what find returns may not be how it is
-	// makers notes who is to make what is missing.
+	err  func() error // why the result of find may be outdated
+	// makers records who should create what is missing.
 	makers func([]runtime.MissingSecret)
 	emit   runtime.Emit
 }
 
-// run looks whenever something has changed. What is there soon is not told.
+// run checks whenever something has changed. Secrets that appear soon are not
+// reported.
 func (w secretWait) run(ctx context.Context, changes <-chan struct{}, until limit) error {
 	end := time.NewTimer(time.Until(until.end))
 	defer end.Stop()
@@ -252,7 +255,7 @@ func (w secretWait) run(ctx context.Context, changes <-chan struct{}, until limi
 	}
 }
 
-// text says in one line what is waited for.
+// text describes in one line what is waited for.
 func (w secretWait) text(missing []runtime.MissingSecret) string {
 	text := missing[0].Wanted()
 	if n := len(missing) - 1; n > 0 {
@@ -264,7 +267,7 @@ func (w secretWait) text(missing []runtime.MissingSecret) string {
 	return text
 }
 
-// over is the error of a wait that has ended without what it was for.
+// over returns the error of a wait that ended without success.
 func (w secretWait) over(missing []runtime.MissingSecret, err error) error {
 	out := &runtime.SecretsError{Namespace: w.own.namespace, Err: err}
 	for _, m := range w.all.missing(w.find) {

@@ -32,41 +32,42 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// fieldManager is under which name the server notes what we set.
+// fieldManager is the manager name under which the server records our changes.
 const fieldManager = "pipe"
 
-// objects writes the objects of one release for Helm. It does what Helm's own
-// client does with fewer requests: it reads an object once and not twice before
-// it patches it, asks nothing about the server, and has the server check the
-// fields of what it writes instead of fetching schemas.
+// objects writes the objects of one release for Helm. It does the work of
+// Helm's own client with fewer requests: it reads an object once and not twice
+// before patching it, does not query the server's version, and has the server
+// validate fields instead of downloading schemas.
 type objects struct {
 	*cluster
 	release, namespace string
-	// Helm's interface knows no contexts. Requests have one that is not cancelled,
-	// as what is begun is ended (A4); waiting has the caller's.
+	// Helm's interface has no contexts. Requests use one that is not cancelled,
+	// because writes that have started are completed (A4); waits use the
+	// caller's.
 	requests, waiting func() context.Context
 	// hooked waits for the objects of a hook, and ready for those of the
-	// release where a hook has to run after them.
+	// release if a hook has to run after them.
 	hooked func(kube.ResourceList) error
 	ready  func(kube.ResourceList) error
-	// limit is until when may be waited: of the whole operation, and not of each
-	// wait as with Helm. tell is told what is waited for.
+	// limit is the deadline of the whole operation, unlike Helm's, which
+	// applies to each wait. tell reports what is waited for.
 	limit func() limit
 	tell  func(what string)
-	// ran reports whether an earlier revision has made an object of a hook, and
-	// hookFailed is told why one could not be made or deleted: Helm only keeps the
-	// words of that.
+	// ran reports whether an earlier revision created an object of a hook.
+	// hookFailed receives the error of creating or deleting one, of which Helm
+	// keeps only the text.
 	ran        func(info *resource.Info, created time.Time) (bool, error)
 	hookFailed func(error)
 
-	built    func(kube.ResourceList) // told of the objects of the release before they are written
-	install  bool                    // there is no release yet
-	rerun    func(*batchv1.Job) bool // whether a job is deleted and made anew; nil: none is
-	leftover kube.ResourceList       // objects of revisions that failed, which Helm does not know of
+	built    func(kube.ResourceList) // called with the objects of the release before they are written
+	install  bool                    // first install of the release
+	rerun    func(*batchv1.Job) bool // whether a job is deleted and recreated; nil: never
+	leftover kube.ResourceList       // objects of failed revisions, which Helm does not track
 
 	mu      sync.Mutex
 	written map[string]*resource.Info // as the server returned them, by objectID
-	answers map[string]answer         // what there is, by path; see foresee
+	answers map[string]answer         // existing objects, by path; see foresee
 }
 
 var (
@@ -75,15 +76,15 @@ var (
 	_ kube.InterfaceDeletionPropagation = (*objects)(nil)
 )
 
-// objectID names an object of any kind.
+// objectID identifies an object of any kind.
 func objectID(info *resource.Info) string {
 	return info.Mapping.Resource.GroupResource().String() + " " + info.Namespace + " " + info.Name
 }
 
-// IsReachable returns nil: the first request will tell.
+// IsReachable returns nil: the first request will show it.
 func (o *objects) IsReachable() error { return nil }
 
-// Build reads objects. Fields are checked by the server when they are written.
+// Build reads objects. The server validates their fields when they are written.
 func (o *objects) Build(r io.Reader, _ bool) (kube.ResourceList, error) {
 	list, err := o.read(r)
 	if err == nil && o.built != nil {
@@ -158,7 +159,8 @@ func (o *objects) info(u *unstructured.Unstructured) (*resource.Info, error) {
 	return &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: u.GetName(), Object: u}, nil
 }
 
-// Create creates objects, all of one kind in a row at once, as Helm does.
+// Create creates objects, concurrently for consecutive objects of the same
+// kind, as Helm does.
 func (o *objects) Create(list kube.ResourceList) (*kube.Result, error) {
 	if len(list) == 0 {
 		return nil, kube.ErrNoObjectsVisited
@@ -169,8 +171,8 @@ func (o *objects) Create(list kube.ResourceList) (*kube.Result, error) {
 	return &kube.Result{Created: list}, nil
 }
 
-// each calls do for each object: in the order of the list, but for those that
-// do not depend on each other at once.
+// each calls do for each object: in the order of the list, but concurrently for
+// objects that do not depend on each other.
 func (o *objects) each(list kube.ResourceList, do func(*resource.Info) error) error {
 	var all []error
 	for len(list) > 0 {
@@ -190,9 +192,9 @@ func (o *objects) each(list kube.ResourceList, do func(*resource.Info) error) er
 	return errors.Join(all...)
 }
 
-// independent reports whether two objects that follow each other in Helm's order
-// can be written at once: those of one kind, as Helm does, and those that only
-// what comes later refers to.
+// independent reports whether two consecutive objects in Helm's order can be
+// written concurrently: those of one kind, as with Helm, and those to which
+// only later objects refer.
 func independent(a, b *resource.Info) bool {
 	plain := func(info *resource.Info) bool {
 		switch info.Mapping.GroupVersionKind.GroupKind().String() {
@@ -204,7 +206,7 @@ func independent(a, b *resource.Info) bool {
 	return a.Mapping.GroupVersionKind == b.Mapping.GroupVersionKind || plain(a) && plain(b)
 }
 
-// told hands on an error of the objects of a hook.
+// told passes on an error of the objects of a hook.
 func (o *objects) told(list kube.ResourceList, err error) error {
 	if slices.ContainsFunc(list, isHook) {
 		o.hookFailed(err)
@@ -234,9 +236,9 @@ func (o *objects) post(info *resource.Info) error {
 	return nil
 }
 
-// wrote keeps what the server made of an object.
+// wrote stores the server's version of an object.
 func (o *objects) wrote(info *resource.Info, obj kruntime.Object) {
-	_ = info.Refresh(obj, true) // an answer without a name does not matter
+	_ = info.Refresh(obj, true) // an answer without a name is harmless
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.written == nil {
@@ -245,14 +247,15 @@ func (o *objects) wrote(info *resource.Info, obj kruntime.Object) {
 	o.written[objectID(info)] = info
 }
 
-// asWritten returns an object as the server returned it, or nil if it was not written.
+// asWritten returns an object as the server returned it, or nil if it was not
+// written.
 func (o *objects) asWritten(info *resource.Info) *resource.Info {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.written[objectID(info)]
 }
 
-// direct returns the client that asks the server in any case.
+// direct returns a client that always queries the server.
 func (o *objects) direct(info *resource.Info) resource.RESTClient {
 	client, err := o.clientFor(info.Mapping.GroupVersionKind.GroupVersion())
 	if err != nil {
@@ -270,8 +273,9 @@ func (o *objects) get(info *resource.Info) (kruntime.Object, error) {
 		Get()
 }
 
-// Update makes the objects what target says, and deletes those of original that
-// are not in it. What others set on them and target does not mention stays.
+// Update changes the objects to match target, and deletes those of original
+// that are not in it. Fields that others set and target does not mention are
+// kept.
 func (o *objects) Update(original, target kube.ResourceList, _ bool) (*kube.Result, error) {
 	result := &kube.Result{}
 	for _, info := range o.leftover {
@@ -306,8 +310,8 @@ func (o *objects) Update(original, target kube.ResourceList, _ bool) (*kube.Resu
 	return result, nil
 }
 
-// apply makes one object what info says. before is what the last revision said
-// of it, or nil.
+// apply changes one object to match info. before is the object in the last
+// revision, or nil.
 func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	live, err := o.get(info)
 	if apierrors.IsNotFound(err) {
@@ -344,7 +348,7 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	return false, nil
 }
 
-// change returns the patch that makes live, as apply does, what info says.
+// change returns the patch that makes live match info, as apply does.
 func change(before, info *resource.Info, live kruntime.Object) ([]byte, types.PatchType, error) {
 	was := live
 	if before != nil {
@@ -382,8 +386,8 @@ func (o *objects) send(info *resource.Info, kind types.PatchType, patch []byte, 
 		Get()
 }
 
-// patchFor returns the patch that makes live what target says: with what
-// changed from was to target, and with what others changed of that since.
+// patchFor returns the patch that makes live match target: the changes from was
+// to target, without reverting what others have changed since.
 func patchFor(mapping *meta.RESTMapping, was, target, live kruntime.Object) ([]byte, types.PatchType, error) {
 	var docs [3][]byte
 	for i, obj := range []kruntime.Object{was, target, live} {
@@ -405,8 +409,8 @@ func patchFor(mapping *meta.RESTMapping, was, target, live kruntime.Object) ([]b
 	return bytes.TrimSpace(patch), types.StrategicMergePatchType, err
 }
 
-// drop deletes an object that is not in the release any more, unless it says
-// that it is to be kept.
+// drop deletes an object that is no longer in the release, unless it has the
+// keep policy.
 func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
 	obj, err := o.get(info)
 	if apierrors.IsNotFound(err) {
@@ -421,7 +425,7 @@ func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
 	return true, o.delete(info, metav1.DeletePropagationBackground)
 }
 
-// delete deletes an object; one that is not there is no error.
+// delete deletes an object; it is not an error if the object does not exist.
 func (o *objects) delete(info *resource.Info, policy metav1.DeletionPropagation) error {
 	if isHook(info) {
 		return o.deleteHook(info, policy)
@@ -460,13 +464,13 @@ func (o *objects) DeleteWithPropagationPolicy(list kube.ResourceList, policy met
 	return &kube.Result{Deleted: list}, nil
 }
 
-// Wait waits for objects if a hook is to run after they are ready. Otherwise
-// that is waited for after the release is written.
+// Wait waits for objects if a hook runs after they are ready. Otherwise
+// readiness is awaited after the release is written.
 func (o *objects) Wait(list kube.ResourceList, _ time.Duration) error {
 	return o.ready(list)
 }
 
-// WaitWithJobs is Wait, which waits for jobs, too.
+// WaitWithJobs is Wait, including jobs.
 func (o *objects) WaitWithJobs(list kube.ResourceList, _ time.Duration) error {
 	return o.ready(list)
 }
@@ -476,12 +480,13 @@ func (o *objects) WatchUntilReady(list kube.ResourceList, _ time.Duration) error
 	return o.hooked(list)
 }
 
-// WaitAndGetCompletedPodPhase is for helm test, which nobody runs here.
+// WaitAndGetCompletedPodPhase is for helm test, which is not used here.
 func (o *objects) WaitAndGetCompletedPodPhase(string, time.Duration) (corev1.PodPhase, error) {
 	return corev1.PodUnknown, errors.ErrUnsupported
 }
 
-// shortName is how an object is called in messages, such as "deployment api".
+// shortName returns the name of an object in messages, such as "deployment
+// api".
 func shortName(info *resource.Info) string {
 	return strings.ToLower(info.Mapping.GroupVersionKind.Kind) + " " + info.Name
 }

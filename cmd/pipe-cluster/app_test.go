@@ -36,6 +36,7 @@ func TestWithoutCluster(t *testing.T) {
 		{"empty folder", []string{"down", "--dir", ""}, 1, "", "pipe-cluster: --dir \"\": it is empty; give it a value, or leave it out\n"},
 		{"empty node", []string{"up", "--node= "}, 1, "", "pipe-cluster: --node \" \": it is empty; give it a value, or leave it out\n"},
 		{"negative time", []string{"up", "--timeout", "-1s"}, 1, "", "pipe-cluster: --timeout -1s: it must be more than 0\n"},
+		{"up as nonsense", []string{"up", "-o", "xml"}, 1, "", "pipe-cluster: --output xml: text or json\n"},
 		{"unknown node", []string{"up", "--node", "big"}, 1, "", "pipe-cluster: --node big: real or simulated\n"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

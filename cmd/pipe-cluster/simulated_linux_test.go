@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -39,9 +40,18 @@ func TestSimulated(t *testing.T) {
 
 	t.Run("up again attaches", func(t *testing.T) {
 		pid := c.pid(t, "control-plane")
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
 		if now := c.pid(t, "control-plane"); now != pid {
 			t.Errorf("control plane %d became %d", pid, now)
+		}
+	})
+	t.Run("up as JSON", func(t *testing.T) {
+		var got started
+		if err := json.Unmarshal([]byte(must(t, "up", "-o", "json", "--dir", dir)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := (started{Kubeconfig: dir + "/kubeconfig", Node: "simulated", Version: s.Version}); got != want {
+			t.Errorf("up printed %+v, want %+v", got, want)
 		}
 	})
 	t.Run("another kind of node is refused", func(t *testing.T) {
@@ -60,7 +70,7 @@ func TestSimulated(t *testing.T) {
 			}
 			return nil
 		})
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
 		c.kept(t)
 	})
 	t.Run("kill the supervisor", func(t *testing.T) {
@@ -75,12 +85,12 @@ func TestSimulated(t *testing.T) {
 		if s := c.status(t); s.State != "broken" || s.Why == "" {
 			t.Errorf("status = %+v", s)
 		}
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
 		c.kept(t)
 	})
 	t.Run("kill everything at once", func(t *testing.T) {
 		kill(t, c.pid(t, "control-plane"), c.pid(t, "supervisor"))
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
 		c.kept(t)
 	})
 	t.Run("down keeps data if told to", func(t *testing.T) {

@@ -56,9 +56,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			if output == "json" {
-				e := json.NewEncoder(a.stdout)
-				e.SetIndent("", "  ")
-				err = e.Encode(s)
+				err = a.printJSON(s)
 			} else {
 				a.printStatus(d, s)
 			}
@@ -70,6 +68,13 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&output, "output", "o", "text", "`form`: text or json")
 	return c
+}
+
+// printJSON prints a result for programs.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // look finds out how the cluster in the folder is.

@@ -16,8 +16,18 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
+// A started cluster is what `pipe-cluster up -o json` prints: others read it.
+type started struct {
+	Kubeconfig string    `json:"kubeconfig"`
+	Node       home.Node `json:"node"`
+	Version    string    `json:"version"` // of Kubernetes
+	// Impossible is why no real node was chosen for a new cluster; empty: it was, or
+	// --node decided, or the cluster existed.
+	Impossible string `json:"impossible,omitempty"`
+}
+
 func (a *app) upCommand() *cobra.Command {
-	var kind string
+	var kind, output string
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "up",
@@ -28,6 +38,7 @@ If it is running already, that is all. If it was killed, it is repaired: its dat
 The real node installs what it needs (containerd, runc, CNI plugins, nftables) from Debian's packages, if it is missing.`,
 		Example: `  pipe-cluster up
   pipe-cluster up --node simulated --dir /tmp/scratch
+  pipe-cluster up -o json
   export KUBECONFIG=$(pipe-cluster up)`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -35,69 +46,85 @@ The real node installs what it needs (containerd, runc, CNI plugins, nftables) f
 			if want != "" && want != home.Real && want != home.Simulated {
 				return fmt.Errorf("--node %s: real or simulated", kind)
 			}
+			if output != "text" && output != "json" {
+				return fmt.Errorf("--output %s: text or json", output)
+			}
 			d, err := a.home()
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeoutCause(c.Context(), timeout, fmt.Errorf("not usable after %s", timeout))
 			defer cancel()
-			if err := a.up(ctx, d, want); err != nil {
+			s, err := a.up(ctx, d, want)
+			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(a.stdout, d.Kubeconfig())
+			if output == "json" {
+				return a.printJSON(s)
+			}
+			_, err = fmt.Fprintln(a.stdout, s.Kubeconfig)
 			return err
 		},
 	}
 	c.Flags().StringVar(&kind, "node", "", "`kind` of node: real or simulated (default: real if this machine and user can, else simulated)")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`form` of the result: text, which is the path of the kubeconfig, or json")
 	c.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "give up after this `time`")
 	return c
 }
 
 // up brings the cluster up; want is empty if any kind of node will do.
-func (a *app) up(ctx context.Context, d home.Dir, want home.Node) error {
+func (a *app) up(ctx context.Context, d home.Dir, want home.Node) (started, error) {
 	began := time.Now()
 	lock, err := home.WaitLock(ctx, d.Path("lock"), func() { a.say("waiting for another pipe-cluster that works on %s", d) })
 	if err != nil {
-		return err
+		return started{}, err
 	}
 	defer lock.Unlock()
 	config, known, err := a.heal(d)
 	if err != nil {
-		return err
+		return started{}, err
 	}
 	if known && want != "" && want != config.Node {
-		return fmt.Errorf("%s holds a cluster with a %s node, and a %s one was asked for: end it first with `pipe-cluster down --dir %s`",
+		return started{}, fmt.Errorf("%s holds a cluster with a %s node, and a %s one was asked for: end it first with `pipe-cluster down --dir %s`",
 			d, config.Node, want, d)
+	}
+	running := func() started {
+		return started{Kubeconfig: d.Kubeconfig(), Node: config.Node, Version: control.Version()}
 	}
 	alive, err := d.SupervisorAlive()
 	if err != nil {
-		return err
+		return started{}, err
 	}
 	if alive {
 		// Another `up` made it; this one only waits until it is usable. If it is just being killed or stopped, it is started
 		// again.
 		if err := a.await(ctx, d, nil); !errors.Is(err, errEnded) {
-			return err
+			return running(), err
 		}
 	}
+	var impossible error
 	if !known {
-		if config, err = a.choose(want); err == nil {
+		if config, impossible, err = a.choose(want); err == nil {
 			err = a.prepare(ctx, d, config)
 		}
 		if err != nil { // nothing was done, so leave nothing
-			return errors.Join(err, forget(d, fleeting, data, others))
+			return started{}, errors.Join(err, forget(d, fleeting, data, others))
 		}
 	} else if err := a.prepare(ctx, d, config); err != nil {
-		return err
+		return started{}, err
 	}
 	if err := a.launch(ctx, d); err != nil {
 		if known {
-			return err
+			return started{}, err
 		}
-		return errors.Join(err, forget(d, fleeting, data)) // it never was a cluster; its logs stay
+		return started{}, errors.Join(err, forget(d, fleeting, data)) // it never was a cluster; its logs stay
 	}
 	a.say("up after %.1f s: Kubernetes %s, %s node", time.Since(began).Seconds(), control.Version(), config.Node)
-	return nil
+	s := running()
+	if impossible != nil {
+		s.Impossible = impossible.Error()
+	}
+	return s, nil
 }
 
 // prepare makes the folder ready for a supervisor, and the machine for a real node.
@@ -123,20 +150,22 @@ func (a *app) prepare(ctx context.Context, d home.Dir, config home.Config) error
 	return d.WriteConfig(config)
 }
 
-// choose decides what a new cluster is like.
-func (a *app) choose(want home.Node) (home.Config, error) {
-	impossible := node.Check()
-	if want == home.Real && impossible != nil {
-		return home.Config{}, fmt.Errorf("a real node is not possible here: %w; `--node simulated` is", impossible)
-	}
-	if want == home.Real || want == "" && impossible == nil {
-		return node.Networks()
-	}
-	if want == "" {
-		a.say("a real node is not possible here: %v", impossible)
+// choose decides what a new cluster is like. If no kind of node is wanted, impossible is
+// why the node is not a real one.
+func (a *app) choose(want home.Node) (c home.Config, impossible, err error) {
+	reason := node.Check()
+	switch {
+	case want == home.Real && reason != nil:
+		return home.Config{}, nil, fmt.Errorf("a real node is not possible here: %w; `--node simulated` is", reason)
+	case want == home.Real || want == "" && reason == nil:
+		c, err = node.Networks()
+		return c, nil, err
+	case want == "":
+		a.say("a real node is not possible here: %v", reason)
 		a.say("so the node is simulated: pods go Ready without being run, and nothing answers in them")
+		return home.Simulation(), reason, nil
 	}
-	return home.Simulation(), nil
+	return home.Simulation(), nil, nil
 }
 
 // clean ends what a killed supervisor left behind and the next one would stumble over. Containers may stay.

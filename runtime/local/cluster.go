@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -185,7 +186,7 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		}
 		logs := filepath.Join(dir, "logs")
 		if _, missing := os.Stat(logs); missing != nil {
-			return nil, &UnavailableError{"cluster", err, "make " + opts.Home + " a folder that can be written, or use another one", []string{"Home"}}
+			return nil, &UnavailableError{"cluster", err, "make the directory " + opts.Home + " writable, or use another one", []string{"Home"}}
 		}
 		return nil, &UnavailableError{"cluster", err, "its logs are in " + logs, nil}
 	}
@@ -212,38 +213,45 @@ func findCluster(executable string) (string, error) {
 	return path, nil
 }
 
-// up runs "pipe-cluster up", hands on what it tells, and returns the path of
-// the kubeconfig. Cancelled, it asks it to stop and waits for that.
+// up runs "pipe-cluster up", passes on its progress, and returns the path of the
+// kubeconfig. If ctx is cancelled, it asks the program to stop and waits for it.
 func up(ctx context.Context, program, dir string, opts Options) (string, error) {
 	opts.progress("starting the local Kubernetes")
-	cmd := exec.CommandContext(ctx, program, "up", "--dir", dir)
+	cmd := exec.CommandContext(ctx, program, "up", "--dir", dir, "--output", "json")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout = &out
-	said, told := io.Pipe()
-	cmd.Stderr = told
+	messages, stderr := io.Pipe()
+	cmd.Stderr = stderr
 	var last []string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		lines := bufio.NewScanner(said)
+		lines := bufio.NewScanner(messages)
 		for lines.Scan() {
 			line := strings.TrimPrefix(lines.Text(), "pipe-cluster: ")
 			last = append(last[max(0, len(last)-9):], line)
-			if strings.Contains(line, "real node is not possible") || strings.Contains(line, "node is simulated") {
-				opts.notice("local Kubernetes: " + line)
-				continue
-			}
 			opts.progress("local Kubernetes: " + line)
 		}
-		_, _ = io.Copy(io.Discard, said) // after a line that is too long
+		_, _ = io.Copy(io.Discard, messages) // after a line that is too long
 	}()
 	err := cmd.Run()
-	_ = told.Close() // a pipe's never fails
+	_ = stderr.Close() // a pipe's never fails
 	<-done
 	if err != nil {
 		return "", fmt.Errorf("%s up: %w\n%s", program, err, strings.Join(last, "\n"))
 	}
-	return strings.TrimSpace(out.String()), nil
+	var started struct {
+		Kubeconfig string `json:"kubeconfig"`
+		Impossible string `json:"impossible"` // why the node is not a real one
+	}
+	if err := json.Unmarshal(out.Bytes(), &started); err != nil {
+		return "", fmt.Errorf("%s up: result: %w; pipe and pipe-cluster must be of the same version", program, err)
+	}
+	if started.Impossible != "" {
+		opts.notice("local Kubernetes: a real node is not possible here: " + started.Impossible)
+		opts.notice("local Kubernetes: so the node is simulated: pods go Ready without being run, and nothing answers in them")
+	}
+	return started.Kubeconfig, nil
 }

@@ -84,8 +84,8 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// TestLocalClusterStarts: what pipe-cluster tells is handed on, and its failure
-// is told with its last words.
+// TestLocalClusterStarts: the progress of pipe-cluster is passed on, its result is read
+// as a value, and its failure includes the last lines of its output.
 func TestLocalClusterStarts(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
 	t.Cleanup(s.Close)
@@ -101,17 +101,27 @@ func TestLocalClusterStarts(t *testing.T) {
 	var told, noticed []string
 	opts := Options{Local: true, Home: home, Progress: func(s string) { told = append(told, s) }, Notice: func(s string) { noticed = append(noticed, s) }}
 
-	opts.Executable = program(`echo "pipe-cluster: $*" >&2; echo "pipe-cluster: so the node is simulated" >&2; echo ` + config)
+	opts.Executable = program(`echo "pipe-cluster: $*" >&2; echo '{"kubeconfig": "` + config + `", "impossible": "only root"}'`)
 	got, err := cluster(t.Context(), opts)
 	if err != nil || got.Host != s.URL {
 		t.Fatalf("cluster: %v, %v", got, err)
 	}
-	want := "starting the local Kubernetes\nlocal Kubernetes: up --dir " + filepath.Join(home, "cluster")
+	want := "starting the local Kubernetes\nlocal Kubernetes: up --dir " + filepath.Join(home, "cluster") + " --output json"
 	if text := strings.Join(told, "\n"); text != want {
 		t.Errorf("told:\n%s\nwant:\n%s", text, want)
 	}
-	if text := strings.Join(noticed, "\n"); text != "local Kubernetes: so the node is simulated" {
+	if text := strings.Join(noticed, "\n"); !strings.HasPrefix(text, "local Kubernetes: a real node is not possible here: only root\n") {
 		t.Errorf("noticed: %q", text)
+	}
+
+	noticed = nil
+	opts.Executable = program(`echo '{"kubeconfig": "` + config + `", "node": "real"}'`)
+	if _, err := cluster(t.Context(), opts); err != nil || noticed != nil {
+		t.Errorf("a real node: got error %v, noticed %q", err, noticed)
+	}
+	opts.Executable = program(`echo ` + config)
+	if _, err := cluster(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "pipe and pipe-cluster must be of the same version") {
+		t.Errorf("a result that is not JSON: got error %v", err)
 	}
 
 	opts.Executable = program(`echo "pipe-cluster: no room" >&2; exit 1`)
@@ -126,7 +136,7 @@ func TestLocalClusterStarts(t *testing.T) {
 			t.Errorf("got %+v, want what to do: %s", unavailable, want)
 		}
 	}
-	next("make " + home + " a folder that can be written, or use another one") // it came to no logs
+	next("make the directory " + home + " writable, or use another one") // there are no logs yet
 	logs := filepath.Join(home, "cluster", "logs")
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
 // bind puts the arguments of the call into dst, a struct that has the defaults.
@@ -103,7 +104,7 @@ func (c *Call) unknown(name string) error {
 	p := explain.Errorf("no parameter %q", explain.Clip(name))
 	meant, hint := explain.Param(name, names)
 	if hint == "" {
-		meant = explain.Nearest(name, names)
+		meant = misspell.Nearest(name, names)
 		p.Suggest = meant
 	}
 	if p.Hint = hint; meant != "" {

@@ -7,9 +7,9 @@
 // this file, are always there, and are made in the same way.
 package builtins
 
-import "github.com/pipelinefile/pipe/internal/explain"
+import "github.com/pipelinefile/pipe/internal/misspell"
 
 // Nearest returns the candidate that name is most likely a misspelling of, or
 // "". Of equally near ones the first wins, so that candidates are given in an
 // order that does not change.
-func Nearest(name string, candidates []string) string { return explain.Nearest(name, candidates) }
+func Nearest(name string, candidates []string) string { return misspell.Nearest(name, candidates) }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -73,7 +73,7 @@ func (e *evaluation) unknownParams() {
 			other = "it declares " + strings.Join(names, ", ")
 		}
 		e.session.ReportSure(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: other, Suggest: explain.Nearest(name, names),
+			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: other, Suggest: misspell.Nearest(name, names),
 			Message: fmt.Sprintf("there is no parameter %q, but a value of it is given", name),
 		})
 	}
@@ -133,7 +133,7 @@ func (e *evaluation) skips() {
 				names = nil
 			}
 			s.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: skip.Pos, Stack: skip.Stack, Suggest: explain.Nearest(skip.Service, names),
+				Severity: plan.SeverityError, Pos: skip.Pos, Stack: skip.Stack, Suggest: misspell.Nearest(skip.Service, names),
 				Message: fmt.Sprintf("skip: there is no service %q", skip.Service),
 			})
 			continue

@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
@@ -43,7 +44,7 @@ func (s source) String() string {
 // near returns the name of the file that s is probably a misspelling of, among names
 // of its directory.
 func (s source) near(names []string) string {
-	near := explain.Nearest(path.Base(s.name), names)
+	near := misspell.Nearest(path.Base(s.name), names)
 	if near == "" {
 		return ""
 	}
@@ -54,7 +55,7 @@ func (s source) near(names []string) string {
 // nearLibrary returns the name of file in the library that lib is probably a
 // misspelling of.
 func nearLibrary(lib, file string, libs []string) string {
-	near := explain.Nearest("@"+lib, prefixed("@", libs))
+	near := misspell.Nearest("@"+lib, prefixed("@", libs))
 	if near == "" {
 		return ""
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -37,7 +38,7 @@ func (e *evaluation) readRemote(src source) ([]byte, error) {
 	d, ok := listing[src.name]
 	if !ok {
 		names := listing.Names()
-		near := explain.Nearest(src.name, names)
+		near := misspell.Nearest(src.name, names)
 		if near != "" {
 			near = src.lib + "//" + near
 		}

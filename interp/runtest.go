@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -108,7 +109,7 @@ func (e *evaluation) callTest(m *module) error {
 	if !ok {
 		return &explain.Error{
 			Msg:     fmt.Sprintf("there is no function %q in %s", e.test, m.src),
-			Suggest: explain.Nearest(e.test, slices.Sorted(maps.Keys(m.globals))),
+			Suggest: misspell.Nearest(e.test, slices.Sorted(maps.Keys(m.globals))),
 		}
 	}
 	_, err := starlark.Call(e.thread, fn, nil, nil)

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
-	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -173,7 +173,7 @@ func (st *stages) unknown(what string, ref builtins.StageRef, s *stage, pos plan
 		if len(names) > 0 {
 			other = "there are " + quoted(names)
 		}
-		d.Hint, d.Suggest = other, explain.Nearest(ref.Name, names)
+		d.Hint, d.Suggest = other, misspell.Nearest(ref.Name, names)
 	}
 	st.session.Report(d)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -68,7 +69,7 @@ func noStage(p *plan.Plan, name string) error {
 		all = append(all, st.Name)
 	}
 	hint := ""
-	if near := nearest(name, all); near != "" {
+	if near := misspell.Nearest(name, all); near != "" {
 		hint = fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return fmt.Errorf("pipeline %s has no stage %q%s; it has %s", p.Pipeline.Name, name, hint, strings.Join(all, ", "))

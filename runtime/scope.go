@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -154,7 +155,7 @@ func known(p *plan.Plan, names []string) error {
 			continue
 		}
 		text := fmt.Sprintf("%q", name)
-		if near := nearest(name, all); near != "" {
+		if near := misspell.Nearest(name, all); near != "" {
 			text += fmt.Sprintf(" (did you mean %q?)", near)
 		}
 		wrong = append(wrong, text)
@@ -174,37 +175,4 @@ func some(names []string, n int) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
-}
-
-// nearest returns the name that is most similar to word, or "" if more than a third of
-// the letters differ.
-func nearest(word string, names []string) string {
-	best, least := "", max(1, len(word)/3)+1
-	for _, name := range names {
-		if d := distance(word, name); d < least {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// distance returns the number of letters to add, drop or replace to turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -222,7 +223,7 @@ func (f *Files) notFound(name string) *explain.Error {
 	dir = path.Clean(dir)
 	names := f.names(dir)
 	_ = f.meter.Charge(folderSteps + 2*fileSteps*uint64(len(names))) // what comes next asks again
-	near := explain.Nearest(base, names)
+	near := misspell.Nearest(base, names)
 	for _, n := range names {
 		if near == "" && strings.HasPrefix(n, base+".") {
 			near = n // Dockerfile.prod, values.yaml

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -160,7 +161,7 @@ func (p *Plan) lookup(what, list string) *starlark.Builtin {
 			names = append(names, string(is.(starlark.String)))
 		}
 		h := &explain.Error{Msg: fmt.Sprintf("%s: the plan has no %s %q", what, what, explain.Clip(name))}
-		if near := explain.Nearest(name, names); near != "" {
+		if near := misspell.Nearest(name, names); near != "" {
 			h.Suggest = near
 		} else if len(names) > 0 && len(names) <= 20 {
 			h.Hint = "it has " + strings.Join(names, ", ")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
+	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
 // An Error is an error with a hint.
@@ -42,7 +43,7 @@ func (e *Error) In(at any) *Error {
 // Near suggests the candidate that name is probably a misspelling of; the hint is
 // other if there is none.
 func (e *Error) Near(name string, candidates []string, other string) *Error {
-	e.Hint, e.Suggest = other, Nearest(name, candidates)
+	e.Hint, e.Suggest = other, misspell.Nearest(name, candidates)
 	return e
 }
 

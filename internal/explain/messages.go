@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
 // The resolver and the interpreter of Starlark report errors as strings, and have no
@@ -37,7 +39,7 @@ func Resolve(msg string, names []string, offers map[string]string) *Error {
 	if hint, ok := offers[name]; ok {
 		return &Error{Msg: msg, Hint: hint}
 	}
-	return &Error{Msg: msg, Suggest: Nearest(name, names)}
+	return &Error{Msg: msg, Suggest: misspell.Nearest(name, names)}
 }
 
 // resolveHint returns what to write instead of what the resolver refuses.
@@ -102,7 +104,7 @@ func runtimeHint(msg string, of Names) (hint, suggest string) {
 	}
 	if m := noKeyword.FindStringSubmatch(msg); m != nil {
 		if params := of.Params(m[1]); len(params) > 0 {
-			return "it takes " + strings.Join(params, ", "), Nearest(m[2], params)
+			return "it takes " + strings.Join(params, ", "), misspell.Nearest(m[2], params)
 		}
 	}
 	if m := noExport.FindStringSubmatch(msg); m != nil {
@@ -110,7 +112,7 @@ func runtimeHint(msg string, of Names) (hint, suggest string) {
 		if !ok {
 			return "", ""
 		}
-		return "it has " + strings.Join(names, ", "), Nearest(m[1], names)
+		return "it has " + strings.Join(names, ", "), misspell.Nearest(m[1], names)
 	}
 	for _, s := range runtimeHints {
 		if s.when.MatchString(msg) {
@@ -146,7 +148,7 @@ func attrHint(typ, name string, isStruct bool, of Names) (hint, suggest string) 
 	} else if len(names) > 0 && len(names) < 10 {
 		other = "it has ." + strings.Join(names, ", .")
 	}
-	return other, Nearest(name, names)
+	return other, misspell.Nearest(name, names)
 }
 
 // runtimeHints are what to do about messages of the interpreter; the first that

@@ -3,6 +3,8 @@ package explain
 import (
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
 // A ForeignParam says what parameters of other tools, or of another builtin, are called
@@ -162,16 +164,16 @@ const command = "command"
 // tools call it, and the hint; both are empty if that is not known. Only a hint says
 // that there is none.
 func Param(name string, possible []string) (param, hint string) {
-	if len(name) > longestName {
+	if len(name) > misspell.MaxName {
 		return "", ""
 	}
-	name = folded(name)
+	name = misspell.Fold(name)
 	for _, f := range ForeignParams {
 		if f.Param != "" && !slices.Contains(possible, f.Param) || f.Of != "" && !slices.Contains(possible, f.Of) {
 			continue
 		}
 		for other := range strings.FieldsSeq(f.Names) {
-			if folded(other) == name {
+			if misspell.Fold(other) == name {
 				return f.Param, f.Hint
 			}
 		}

@@ -1,4 +1,5 @@
-package explain
+// Package misspell finds the name that a misspelt name most likely stands for.
+package misspell
 
 import "strings"
 
@@ -6,19 +7,19 @@ import "strings"
 // "". Of equally near ones the first wins, so that candidates are given in an
 // order that does not change.
 func Nearest(name string, candidates []string) string {
-	if len(name) > longestName {
+	if len(name) > MaxName {
 		return ""
 	}
-	fold := folded(name)
+	fold := Fold(name)
 	if fold == "" {
 		return ""
 	}
 	best, least, exact := "", (len([]rune(fold))+1)/3+1, 0
-	for _, c := range candidates[:min(len(candidates), mostCandidates)] {
+	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
 		if c == name {
 			continue
 		}
-		f := folded(c)
+		f := Fold(c)
 		d := distance(fold, f, least)
 		if d >= len([]rune(f)) && d > 0 {
 			continue // nothing of it is left
@@ -31,17 +32,18 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// folded returns a name without what most misspellings are about.
-func folded(name string) string { return strings.ToLower(unseparated.Replace(name)) }
+// Fold returns name in lower case and without separators: most misspellings are about
+// these.
+func Fold(name string) string { return strings.ToLower(unseparated.Replace(name)) }
 
 var unseparated = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// mostCandidates is among how many names a misspelt one is looked for: that takes
-// about a microsecond for each.
-const mostCandidates = 2000
+// maxCandidates limits the number of candidates that are compared, which takes about a
+// microsecond for each.
+const maxCandidates = 2000
 
-// longestName is how long a name may be to be taken for a misspelling of another.
-const longestName = 400 // bytes
+// MaxName is the maximal length in bytes of a name that is compared.
+const MaxName = 400
 
 // distance returns the edit distance of a and b, where swapped neighbours are
 // one edit; a distance of most or more is returned as most.

@@ -1,9 +1,9 @@
-package explain_test
+package misspell_test
 
 import (
 	"testing"
 
-	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
 func TestNearest(t *testing.T) {
@@ -13,7 +13,7 @@ func TestNearest(t *testing.T) {
 		"defaultstages": "default_stages", "default-stages": "default_stages", "prot": "port", "xyz": "", "": "", "p": "", "port": "",
 		"postgresq": "postgresql", "dtabaes": "database",
 	} {
-		if got := explain.Nearest(name, names); got != want {
+		if got := misspell.Nearest(name, names); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
 		}
 	}

@@ -79,7 +79,7 @@ func (a *attachment) addr(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if e := writable(a.home); e != nil { // then the component cannot even record its error
-			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "free space on the disk of " + a.home + ", or use another directory", []string{"Home"}}
+			return "", &UnavailableError{a.part, fmt.Errorf("%w; %w", e, err), "make room on the disk of " + a.home + ", or use another directory", []string{"Home"}}
 		}
 		if errors.Is(err, fs.ErrPermission) {
 			return "", &UnavailableError{a.part, err, "make sure that you own " + a.home + " and can write everything in it: chmod -R u+rwX " + a.home + "; or use another directory", []string{"Home"}}

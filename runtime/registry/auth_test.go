@@ -27,12 +27,11 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// helperFile is the credential helper of these tests: the test binary itself,
-// under another name.
+// helperFile is the credential helper of these tests: the test binary under another name.
 const helperFile = "docker-credential-fake"
 
-// helper looks the credentials of a host up in a file that a test wrote, and
-// notes that it was asked.
+// helper looks up the credentials of a host in a file that a test wrote, and records the
+// request.
 func helper(in io.Reader, out io.Writer) int {
 	host, err := io.ReadAll(in)
 	if err != nil || os.Args[1] != "get" {
@@ -51,22 +50,22 @@ func helper(in io.Reader, out io.Writer) int {
 	user, secret, ok := strings.Cut(string(data), ":")
 	fmt.Fprintf(out, `{"ServerURL":%q,"Username":%q,"Secret":%q}`, host, user, secret)
 	if !ok {
-		return 1 // a helper that fails after all
+		return 1 // a helper that prints its answer and then fails
 	}
 	return 0
 }
 
 var configMu sync.Mutex
 
-// useHelper has the helper asked for the credentials of a host, until the test ends:
-// another one may get its port then.
+// useHelper configures a credential helper for a host until the end of the test, because
+// another test may get the same port later.
 func useHelper(t *testing.T, host, helper string) {
 	t.Helper()
 	configure(t, func(helpers map[string]string) { helpers[host] = helper })
 	t.Cleanup(func() { configure(t, func(helpers map[string]string) { delete(helpers, host) }) })
 }
 
-// configure changes which helpers Docker's config.json names for hosts.
+// configure changes the credential helpers in Docker's config.json.
 func configure(t *testing.T, change func(helpers map[string]string)) {
 	t.Helper()
 	configMu.Lock()
@@ -110,8 +109,7 @@ func timesAsked(t *testing.T, host string) int {
 	return strings.Count(string(data), "get")
 }
 
-// withPasswords starts a registry that wants a name and a password: pipe and
-// hunter2.
+// withPasswords starts a registry that requires a name and a password: pipe and hunter2.
 func withPasswords(t *testing.T) (addr string) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("hunter2"), bcrypt.MinCost)
@@ -184,7 +182,7 @@ func TestNoPassword(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("Resolve = %v\nwant %s", err, want)
 	}
-	// As an upstream it may just as well not have the image.
+	// If it is an upstream, the image may also be missing.
 	s := ours(t)
 	_, _, err = newRegistry(t, s.Addr).Mirror(t.Context(), addr+"/web:1", discard)
 	want = fmt.Sprintf(`image %s/web:1: not found at registry %s, or it is private (authentication required): check its name, or run "docker login %s"`, addr, addr, addr)
@@ -193,7 +191,7 @@ func TestNoPassword(t *testing.T) {
 	}
 }
 
-// Credentials that were good run out while pipe watches: new ones are taken.
+// If valid credentials expire while pipe watches, new ones are used.
 func TestCredentialsThatRunOut(t *testing.T) {
 	t.Parallel()
 	addr := withPasswords(t)
@@ -240,8 +238,8 @@ func TestHelperFails(t *testing.T) {
 	}
 }
 
-// withTokens makes an upstream hand out tokens, as most public registries do:
-// to anybody, but only pipe may read what is private.
+// withTokens makes an upstream issue tokens to anyone, as most public registries do; only a
+// token for pipe gives access to private images.
 func withTokens(t *testing.T, u *upstream) (tokens *atomic.Int32) {
 	t.Helper()
 	tokens = &atomic.Int32{}
@@ -299,7 +297,7 @@ func TestTokens(t *testing.T) {
 	logIn(t, u.addr, "pipe:hunter2")
 	r := newRegistry(t, s.Addr)
 	want, _ = mirror(t, r, src)
-	tokens.Add(1) // all that were handed out have run out
+	tokens.Add(1) // all tokens issued so far have expired
 	if got, copied := mirror(t, r, src); got != want || copied {
 		t.Errorf("Mirror with a token that ran out = %s, %v; want %s", got, copied, want)
 	}
@@ -311,8 +309,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// Some registries say of what does not exist that it is not allowed: then it
-// must count as not there, or its first image would never be pushed.
+// Some registries answer that an image is forbidden if it does not exist. This must count as
+// not found, or the first image would never be pushed.
 func TestRefusedMayBeMissing(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -17,22 +17,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// parallel is how many parts of one image are copied at a time.
+// parallel is how many parts of one image are copied concurrently.
 const parallel = 4
 
-// copy copies all of m, with its signatures and whatever else refers to it, and tags
-// it last: until then it is not there. Copying again goes on from what is there.
+// copy copies all of m, with its signatures and everything else that refers to it. It writes
+// the tags last, so the image is not found until the copy is complete. An interrupted copy
+// can be resumed by calling copy again.
 func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) error {
 	c := &copier{registry: r, from: m.from.Context(), to: m.repo, emit: emit, image: show(m.from)}
 	err := c.copy(ctx, m)
 	var answer *transport.Error
 	if errors.As(err, &answer) && lost(answer) {
-		// Something that was there when it was looked for was removed meanwhile.
+		// A part that existed when it was checked was removed in the meantime.
 		r.forgetBlobs()
 		err = c.copy(ctx, m)
 	} else if err == nil {
-		// A part that was there before may be damaged. The embedded registry finds that
-		// when all is there, and removes it.
+		// An existing part may be damaged. The embedded registry detects that when the image
+		// is complete, and removes the damaged part.
 		kept, failed := r.headHere(ctx, m.kept(), emit)
 		if failed != nil {
 			return failed
@@ -56,7 +57,7 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 	return nil
 }
 
-// lost says whether an image was refused since a part of it is not there.
+// lost reports whether an image was rejected because one of its parts is missing.
 func lost(answer *transport.Error) bool {
 	for _, e := range answer.Errors {
 		switch e.Code {
@@ -67,7 +68,7 @@ func lost(answer *transport.Error) bool {
 	return false
 }
 
-// tag gives the image that is here the tag that it has upstream.
+// tag gives the mirrored image the tag that it has upstream.
 func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error {
 	tag, ok := m.moving()
 	if !ok {
@@ -99,14 +100,14 @@ type copier struct {
 	transfer *transfer
 }
 
-// A manifest is an image, or an index of images, as it was read.
+// A manifest is the manifest of an image or an index, as it was read.
 type manifest struct {
-	ref  name.Reference // where
+	ref  name.Reference // where it was read
 	desc v1.Descriptor
 	raw  []byte
 
-	subject v1.Hash  // what it refers to, as a signature does; mostly zero
-	tags    []string // to write it under; none: by digest
+	subject v1.Hash  // what it refers to, as a signature does; usually zero
+	tags    []string // to write it under; if empty, it is written by digest
 }
 
 // RawManifest implements [remote.Taggable].
@@ -115,11 +116,11 @@ func (m manifest) RawManifest() ([]byte, error) { return m.raw, nil }
 // MediaType returns the type that the manifest was served with.
 func (m manifest) MediaType() (types.MediaType, error) { return m.desc.MediaType, nil }
 
-// An upstreamError went wrong where an image comes from.
+// An upstreamError is an error of the registry that an image is copied from.
 type upstreamError struct {
 	ref     name.Reference // what was read: a manifest or a blob
 	err     error
-	listing bool // what was asked is what refers to ref
+	listing bool // the request was for the list of what refers to ref
 }
 
 func (e *upstreamError) Error() string { return e.err.Error() }
@@ -127,7 +128,7 @@ func (e *upstreamError) Error() string { return e.err.Error() }
 func (e *upstreamError) Unwrap() error { return e.err }
 
 func (c *copier) copy(ctx context.Context, m mirrored) error {
-	// What it has put already a pusher takes for granted: so a new one.
+	// A pusher does not upload again what it has uploaded before, so create a new one.
 	pusher, err := remote.NewPusher(c.registry.options()...)
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 	if err != nil {
 		return err
 	}
-	for i, one := range all.manifests { // those that an index names are before it
+	for i, one := range all.manifests { // an index comes after the manifests that it lists
 		if i == root {
 			continue
 		}
@@ -162,9 +163,9 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 	return nil
 }
 
-// put writes a manifest, under its tags if it has any. Where the registry does not
-// list by itself what refers to an image, the library keeps the list, under a tag:
-// nobody else may do so at the same time.
+// put writes a manifest, under its tags if it has any. If the registry does not list the
+// referrers of an image itself, the library maintains the list under a tag, which is not safe
+// to do concurrently.
 func (c *copier) put(ctx context.Context, pusher *remote.Pusher, m manifest) error {
 	if m.subject != (v1.Hash{}) {
 		done, err := c.registry.turn(ctx, m.subject)
@@ -189,8 +190,8 @@ func (c *copier) put(ctx context.Context, pusher *remote.Pusher, m manifest) err
 	return nil
 }
 
-// inParallel does something with each, some at a time. The first that fails
-// cancels the others, and is what it returns, when all have ended.
+// inParallel calls do for each element, a few concurrently. The first error cancels the other
+// calls and is returned after all of them have ended.
 func inParallel[T any](ctx context.Context, all []T, do func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -212,8 +213,8 @@ func inParallel[T any](ctx context.Context, all []T, do func(context.Context, T)
 	return context.Cause(ctx)
 }
 
-// A reading is what was read of an image: its manifests, those that an index names
-// before it, and what they consist of, each once.
+// A reading contains what was read of an image: its manifests, each index after the manifests
+// that it lists, and its blobs, each once.
 type reading struct {
 	*copier
 	manifests []manifest
@@ -229,7 +230,7 @@ func (r *reading) add(d v1.Descriptor) {
 	}
 }
 
-// visit reads a manifest and those that it names.
+// visit reads a manifest and the manifests that it lists.
 func (r *reading) visit(ctx context.Context, digest v1.Hash) error {
 	if r.seen[digest] {
 		return nil
@@ -294,8 +295,8 @@ func (c *copier) get(ctx context.Context, digest v1.Hash) (manifest, error) {
 	return m, nil
 }
 
-// blob copies one part of an image, unless it is there. One that another
-// repository of this registry has is taken over from there.
+// blob copies one part of an image, unless it exists. A blob that exists in another
+// repository of this registry is mounted from there.
 func (c *copier) blob(ctx context.Context, pusher *remote.Pusher, desc v1.Descriptor) error {
 	done, err := c.registry.turn(ctx, desc.Digest)
 	if err != nil {
@@ -326,8 +327,8 @@ func (c *copier) blob(ctx context.Context, pusher *remote.Pusher, desc v1.Descri
 	return nil
 }
 
-// A part is a blob upstream, read while it is sent. It is a [v1.Layer] for the
-// library's sake, of which only what is here is called.
+// A part is a blob upstream that is read while it is sent. It embeds [v1.Layer] because the
+// library requires one, but only the methods below are called.
 type part struct {
 	v1.Layer
 	ref      name.Reference
@@ -335,16 +336,16 @@ type part struct {
 	transfer *transfer
 }
 
-// Digest returns what the manifest says, without a request.
+// Digest returns the digest in the manifest, without a request.
 func (p *part) Digest() (v1.Hash, error) { return p.desc.Digest, nil }
 
-// Size returns what the manifest says, without a request.
+// Size returns the size in the manifest, without a request.
 func (p *part) Size() (int64, error) { return p.desc.Size, nil }
 
-// MediaType returns what the manifest says, without a request.
+// MediaType returns the media type in the manifest, without a request.
 func (p *part) MediaType() (types.MediaType, error) { return p.desc.MediaType, nil }
 
-// Compressed reads the blob upstream; each time from the beginning.
+// Compressed reads the blob upstream, each time from the beginning.
 func (p *part) Compressed() (io.ReadCloser, error) {
 	body, err := p.Layer.Compressed()
 	if err != nil {
@@ -369,7 +370,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// turn waits until nobody else copies the blob: it is there then, or to be had
+// turn waits until no other copy is writing the blob. The blob then exists, or can be mounted
 // from another repository.
 func (r *Registry) turn(ctx context.Context, digest v1.Hash) (done func(), err error) {
 	r.mu.Lock()

@@ -18,8 +18,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// explain says in one sentence what err means for ref, and what to do. It is
-// made anew and does not wrap err, which has the request with its credentials.
+// explain returns an error that says in one sentence what err means for ref, and what to do.
+// The error is a new one and does not wrap err, which contains the request with its
+// credentials.
 func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) error {
 	image, host := show(ref), shownHost(ref.Context().RegistryStr())
 	if ctx.Err() != nil {
@@ -55,8 +56,8 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	return fmt.Errorf("image %s: registry %s answers %d %s%s: %s", image, host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer), next)
 }
 
-// unlisted explains why a registry did not tell what refers to ref. An answer that
-// refuses this says nothing of the image, which was read before.
+// unlisted explains why a registry did not list what refers to ref. An answer that refuses to
+// list says nothing about the image, which was read before.
 func (r *Registry) unlisted(ctx context.Context, ref name.Reference, err error) error {
 	host := shownHost(ref.Context().RegistryStr())
 	var answer *transport.Error
@@ -67,14 +68,14 @@ func (r *Registry) unlisted(ctx context.Context, ref name.Reference, err error) 
 		host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
 }
 
-// refused explains an answer of 401 or 403. Registries give these also for what
-// they do not have, so as not to tell whether it exists.
+// refused explains an answer of 401 or 403. Registries also return these for images that they
+// do not have, so as not to reveal whether an image exists.
 func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *transport.Error) error {
 	image, host := show(ref), shownHost(ref.Context().RegistryStr())
-	// Resolved before: it costs nothing, and cannot fail now.
+	// Resolved before, so this is cached and cannot fail now.
 	auth, err := r.keys.ResolveContext(ctx, ref.Context())
 	anonymous := err == nil && auth == authn.Anonymous
-	// With a token, what was refused is the access; otherwise the credentials.
+	// With a token, the access was refused; without one, the credentials.
 	token := answer.Request != nil && strings.HasPrefix(answer.Request.Header.Get("Authorization"), "Bearer ")
 	switch {
 	case anonymous && r.own(ref.Context()):
@@ -91,8 +92,8 @@ func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *tran
 	})
 }
 
-// A noAccess is an answer of which nobody knows whether it means that there is no
-// image, or that it is private.
+// A noAccess is an answer that means either that the image does not exist or that it is
+// private.
 type noAccess struct{ text string }
 
 func (e *noAccess) Error() string   { return e.text }
@@ -103,7 +104,7 @@ func isRefused(err error) bool {
 	return errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden)
 }
 
-// isFull says whether a registry has no space left, as far as its words tell.
+// isFull reports whether a registry has no space left, according to its error messages.
 func isFull(err error) bool {
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
@@ -123,7 +124,7 @@ func isFull(err error) bool {
 	return false
 }
 
-// unanswered says why a registry did not answer.
+// unanswered returns the reason why a registry did not answer.
 func unanswered(host string, err error) string {
 	var (
 		dns  *net.DNSError
@@ -131,7 +132,8 @@ func unanswered(host string, err error) string {
 		op   *net.OpError
 		out  net.Error
 	)
-	// Where TLS is tried and then left out, err is two in one, and the first counts.
+	// If TLS was tried first and plain HTTP after it, err joins two errors, and the first one
+	// counts.
 	err = withoutURL(err)
 	switch {
 	case errors.Is(err, errNeedTLS):
@@ -152,7 +154,7 @@ func unanswered(host string, err error) string {
 	return fmt.Sprintf("registry %s: %v", host, err)
 }
 
-// sentence is err for an event: in a few words, without URL and credentials.
+// sentence describes err for an event: briefly, without URL and credentials.
 func sentence(err error) string {
 	var answer *transport.Error
 	if errors.As(err, &answer) {
@@ -161,7 +163,7 @@ func sentence(err error) string {
 	return withoutURL(err).Error()
 }
 
-// withoutURL returns what went wrong with a request, without where it went.
+// withoutURL returns the error of a request without its URL.
 func withoutURL(err error) error {
 	var at *url.Error
 	for errors.As(err, &at) {
@@ -170,7 +172,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// said is what a registry says about itself, in parentheses, or nothing.
+// said returns the message in a registry's answer, in parentheses, or an empty string.
 func said(answer *transport.Error) string {
 	var all []string
 	for _, e := range answer.Errors {
@@ -188,7 +190,7 @@ func said(answer *transport.Error) string {
 	return " (" + text + ")"
 }
 
-// show is a reference as people write it.
+// show formats a reference as people write it.
 func show(ref name.Reference) string {
 	repo := ref.Context()
 	path := repo.RepositoryStr()

@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Answers of registries, as a user reads them.
+// Error messages for answers of registries.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -69,7 +69,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Registries that do not answer, as a user reads it.
+// Error messages for registries that do not answer.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	tls := httptest.NewTLSServer(http.NotFoundHandler())

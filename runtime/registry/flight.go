@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// flights do the same work once for all who ask for it meanwhile. The work goes
-// on while anybody waits for it, whoever was first.
+// flights do the same work once for concurrent callers. The work continues while at least one
+// caller waits for it, even if the first caller leaves.
 type flights struct {
 	mu  sync.Mutex
 	all map[string]*flight // guarded by mu
@@ -23,14 +23,14 @@ type flight struct {
 	cancel context.CancelCauseFunc
 
 	mu      sync.Mutex
-	waiting map[*runtime.Emit]bool // guarded by mu, also while they are told something
+	waiting map[*runtime.Emit]bool // guarded by mu, also while their events are emitted
 }
 
 var errNobodyWaits = errors.New("nobody waits for it any more")
 
-// do returns what work returns. Each caller's emit is told what happens while it
-// waits. When ctx is done its caller leaves; the last one to leave waits for the
-// end of the work, which is cancelled.
+// do returns the result of work. While a caller waits, its emit receives the events of work.
+// A caller whose ctx is done leaves. The last one to leave cancels the work and waits for its
+// end.
 func (f *flights) do(ctx context.Context, key string, emit runtime.Emit,
 	work func(context.Context, runtime.Emit) (string, bool, error)) (string, bool, error) {
 	if err := ctx.Err(); err != nil {
@@ -50,7 +50,7 @@ func (f *flights) do(ctx context.Context, key string, emit runtime.Emit,
 	c.mu.Lock()
 	c.waiting[me] = true
 	c.mu.Unlock()
-	if first { // the caller is told the first event, too
+	if first { // after the caller was added, so that it receives the first event, too
 		shared, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		c.cancel = cancel
 		go func() {
@@ -73,7 +73,7 @@ func (f *flights) do(ctx context.Context, key string, emit runtime.Emit,
 	last := len(c.waiting) == 0
 	c.mu.Unlock()
 	if last && f.all[key] == c {
-		delete(f.all, key) // whoever comes now begins anew
+		delete(f.all, key) // the next caller starts again
 	}
 	f.mu.Unlock()
 	if last {

@@ -32,7 +32,7 @@ func TestSameMirrorAtOnce(t *testing.T) {
 	u.seen("")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	left := make(chan error, 1)
-	go func() { // is first, and does not stay
+	go func() { // the first caller, which leaves
 		_, _, err := r.Mirror(ctx, src, discard)
 		left <- err
 	}()
@@ -64,7 +64,8 @@ func TestSameMirrorAtOnce(t *testing.T) {
 	}
 }
 
-// TestFirstEvent: who begins the work is told its first event, however soon it comes.
+// TestFirstEvent: the caller that starts the work receives its first event, however early
+// that is emitted.
 func TestFirstEvent(t *testing.T) {
 	t.Parallel()
 	var f flights
@@ -84,7 +85,7 @@ func TestFirstEvent(t *testing.T) {
 	wait.Wait()
 }
 
-// inFlight says how many wait for a mirror.
+// inFlight returns the number of callers that wait for a mirror.
 func inFlight(r *Registry) int {
 	r.flights.mu.Lock()
 	defer r.flights.mu.Unlock()
@@ -142,7 +143,7 @@ func TestCancelledMirrorLeavesNothingRunning(t *testing.T) {
 	}
 }
 
-// Images of one base, copied at the same time: the base is sent once.
+// Two images with the same base are copied concurrently: the base is sent once.
 func TestSharedLayersAtOnce(t *testing.T) {
 	t.Parallel()
 	s, u := ours(t), newUpstream(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
 
-// What was mirrored must outlive a collection of all that has no tag, also when
-// its own tag has moved: releases name it by digest.
+// Mirrored images must survive a garbage collection of untagged images, even when their own
+// tag has moved, because releases name them by digest.
 func TestGarbageCollectionLeavesMirrors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -35,7 +35,7 @@ func TestGarbageCollectionLeavesMirrors(t *testing.T) {
 		ref, _ := mirror(t, r, src)
 		refs = append(refs, ref)
 	}
-	// One that nobody tagged, to see that something is collected at all.
+	// An untagged image, to check that something is collected.
 	garbage := image(t)
 	digest, err := garbage.Digest()
 	if err != nil {

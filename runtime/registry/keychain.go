@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// A keychain asks another for the credentials of each registry once: a helper
-// is a program that may take a second. Only where there are none for a registry
-// are those of a repository asked for, which Docker does not know.
+// A keychain caches the credentials of another keychain for each registry, because a
+// credential helper is a program that may take a second. It looks up credentials of a
+// repository, which Docker does not support, only if the registry has none.
 type keychain struct {
 	from authn.Keychain
 
 	mu    sync.Mutex
-	known map[string]authn.Authenticator // guarded by mu, also while it is asked; by registry
+	known map[string]authn.Authenticator // by registry; guarded by mu, also during lookups
 }
 
 func newKeychain(from authn.Keychain) *keychain {
@@ -64,7 +64,7 @@ func (k *keychain) ofRegistry(ctx context.Context, host string) (authn.Authentic
 	return found, err
 }
 
-// forget has the credentials asked for again.
+// forget clears the cache, so that credentials are looked up again.
 func (k *keychain) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,7 +77,7 @@ type credentialError struct {
 	err  error
 }
 
-// Error leaves out what a helper printed if that may be a credential.
+// Error omits the output of a helper if it may contain a credential.
 func (e *credentialError) Error() string {
 	why, printed, _ := strings.Cut(e.err.Error(), ", out: ")
 	if printed = strings.Trim(printed, "` "); printed != "" && !strings.ContainsAny(printed, "{}") {

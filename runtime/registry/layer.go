@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// AddLayer makes an image of one of this registry that has one layer more, and
-// returns its reference, by digest. write writes the layer as a tar archive. Of an
-// index every image gets it. The image has no tag, so that the registry may remove
-// it once nobody runs it.
+// AddLayer creates an image from one of this registry by adding a layer, and returns its
+// reference, by digest. write writes the layer as a tar archive. For an index, the layer is
+// added to each image. The new image has no tag, so the registry may remove it when it is no
+// longer used.
 func (r *Registry) AddLayer(ctx context.Context, ref string, write func(io.Writer) error) (string, error) {
 	base, err := name.NewDigest(ref)
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *Registry) AddLayer(ctx context.Context, ref string, write func(io.Write
 	return made.String(), nil
 }
 
-// imageWith returns an image with a layer more, and its digest.
+// imageWith returns an image with an additional layer, and its digest.
 func imageWith(desc *remote.Descriptor, layer v1.Layer) (remote.Taggable, v1.Hash, error) {
 	base, err := desc.Image()
 	if err != nil {
@@ -81,8 +81,8 @@ func imageWith(desc *remote.Descriptor, layer v1.Layer) (remote.Taggable, v1.Has
 	return img, digest, err
 }
 
-// indexWith returns an index whose images have a layer more, and its digest. What it
-// says of them, such as how they were built, is left out.
+// indexWith returns an index with an additional layer in each image, and its digest.
+// Attestations, such as the provenance of a build, are removed.
 func indexWith(desc *remote.Descriptor, layer v1.Layer) (remote.Taggable, v1.Hash, error) {
 	base, err := desc.ImageIndex()
 	if err != nil {

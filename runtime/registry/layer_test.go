@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// TestAddLayer: the image has all layers of the one that it is made of and one more,
-// also in an index, whose attestations go.
+// TestAddLayer: the image has all layers of its base and one more, also in an index, whose
+// attestations are removed.
 func TestAddLayer(t *testing.T) {
 	prefix := ours(t).Addr
 	r := newRegistry(t, prefix)

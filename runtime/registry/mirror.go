@@ -13,30 +13,30 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A mirrored is where an image is kept here, and what is to be done for that.
+// A mirrored describes where an image is kept in this registry, and what remains to be done.
 type mirrored struct {
 	from   name.Reference // upstream
 	digest v1.Hash
-	repo   name.Repository // here
-	there  bool            // all of it is here
-	tagged bool            // so is the tag that it has upstream
-	stale  string          // why upstream could not be asked, and what was known was taken; mostly empty
+	repo   name.Repository // in this registry
+	there  bool            // the complete image exists in repo
+	tagged bool            // the tag that it has upstream exists in repo, too
+	stale  string          // why the last known digest is used, if upstream cannot be reached
 }
 
 // ref is the reference to deploy from.
 func (m mirrored) ref() string { return show(m.repo.Digest(m.digest.String())) }
 
-// kept is the tag that keeps the image from being taken for garbage.
+// kept is the tag that protects the image from garbage collection.
 func (m mirrored) kept() name.Tag { return m.repo.Tag(m.digest.Hex) }
 
-// moving is the tag that the image has upstream; false: it was named by digest.
+// moving is the tag that the image has upstream; false if it was named by digest.
 func (m mirrored) moving() (name.Tag, bool) {
 	tag, ok := m.from.(name.Tag)
 	return m.repo.Tag(tag.TagStr()), ok
 }
 
-// Mirrored implements [runtime.Registry]. An image that lacks only the tag that it
-// has upstream counts as not there, so that the tag is made up for.
+// Mirrored implements [runtime.Registry]. An image that lacks only its upstream tag counts as
+// not found, so that the tag is added.
 func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there bool, err error) {
 	m, err := r.look(ctx, src, discard)
 	if err != nil {
@@ -45,11 +45,10 @@ func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there 
 	return m.ref(), m.there && m.tagged, nil
 }
 
-// Mirror implements [runtime.Registry]. An image named by digest is asked for
-// upstream only if it is not here. A tag is asked for each time; while upstream
-// cannot be reached, the image that it was seen at last is taken, with a
-// warning. An image that is in this registry already stays where it is. Callers
-// who mirror one image at the same time share the work.
+// Mirror implements [runtime.Registry]. An image named by digest is looked up upstream only
+// if it is not mirrored yet. A tag is looked up each time. If upstream cannot be reached, the
+// digest that the tag last had is used, with a warning. An image that is already in this
+// registry is not copied. Concurrent calls for the same image share the work.
 func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref string, copied bool, err error) {
 	return r.flights.do(ctx, src, emit, func(ctx context.Context, emit runtime.Emit) (string, bool, error) {
 		m, err := r.look(ctx, src, emit)
@@ -74,9 +73,9 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (r
 	})
 }
 
-// look finds out which image src is, and what of it is here. For an image that
-// has not changed these are two small requests: the tag upstream, and the tag
-// here, which was written last.
+// look resolves the image src, and finds out which parts of it are mirrored. For an unchanged
+// image this takes two small requests: one for the tag upstream, and one for the tag in this
+// registry, which was written last.
 func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mirrored, error) {
 	from, err := r.parse(src)
 	if err != nil {
@@ -95,7 +94,7 @@ func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mir
 		return mirrored{}, err
 	}
 	moving, isTag := m.moving()
-	var tagged v1.Hash // what the tag is here
+	var tagged v1.Hash // the digest that the tag has in this registry
 	if isTag {
 		if m.digest, err = r.head(ctx, from, emit); err != nil && !isUnreachable(err) {
 			return mirrored{}, r.explain(ctx, from, err)
@@ -128,15 +127,15 @@ func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mir
 	if m.there || isTag {
 		return m, nil
 	}
-	// That it exists upstream is known of tags only.
+	// Only tags have been looked up upstream so far.
 	if _, err := r.head(ctx, from, emit); err != nil {
 		return mirrored{}, r.explain(ctx, from, err)
 	}
 	return m, nil
 }
 
-// headHere returns the digest at a tag of the mirror, or a zero one if there is
-// none.
+// headHere returns the digest at a tag of the mirror, or a zero digest if the tag is not
+// found.
 func (r *Registry) headHere(ctx context.Context, tag name.Tag, emit runtime.Emit) (v1.Hash, error) {
 	digest, err := r.head(ctx, tag, emit)
 	if err == nil {
@@ -148,8 +147,8 @@ func (r *Registry) headHere(ctx context.Context, tag name.Tag, emit runtime.Emit
 	return v1.Hash{}, nil
 }
 
-// mirrorOf returns the repository that keeps images of another one. The port is
-// set off by what no host has in its name.
+// mirrorOf returns the repository for mirrored images of another one. The separator of the
+// port is a character that no host name contains.
 func (r *Registry) mirrorOf(from name.Repository) (name.Repository, error) {
 	host := strings.ToLower(shownHost(from.RegistryStr()))
 	host = strings.NewReplacer("[", "", "]", "", "::", "0_", ":", "_").Replace(host)

@@ -85,7 +85,7 @@ func TestMirrorCopiesAllPlatforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An index within the index, as for variants of one platform.
+	// A nested index, as for variants of one platform.
 	inner, err := random.Index(1000, 1, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestMirrorCopiesAllPlatforms(t *testing.T) {
 	if images != 5 {
 		t.Errorf("%d images can be read, want 5", images)
 	}
-	// Both tags are there, and progress went from nothing to all.
+	// Both tags exist, and the progress goes from zero to everything.
 	repo := s.Addr + "/mirror/" + strings.ReplaceAll(u.addr, ":", "_") + "/many"
 	for _, tag := range []string{"1", strings.TrimPrefix(string(digest), "sha256:")} {
 		if got, err := r.Resolve(t.Context(), repo+":"+tag); err != nil || got != digest {
@@ -119,7 +119,7 @@ func TestMirrorCopiesAllPlatforms(t *testing.T) {
 	}
 }
 
-// readAll reads all of an index and returns how many images it has.
+// readAll reads a complete index and returns the number of its images.
 func readAll(t *testing.T, index v1.ImageIndex) int {
 	t.Helper()
 	m, err := index.IndexManifest()
@@ -156,7 +156,7 @@ func readAll(t *testing.T, index v1.ImageIndex) int {
 	return n
 }
 
-// An image that has not changed costs one request upstream and one here.
+// An unchanged image costs one request upstream and one to the mirror.
 func TestMirrorAgainAsksOnce(t *testing.T) {
 	t.Parallel()
 	s, u := ours(t), newUpstream(t)
@@ -169,7 +169,7 @@ func TestMirrorAgainAsksOnce(t *testing.T) {
 	if got := u.seen(""); copied || ref != want || len(got) != 1 || got[0] != "HEAD /v2/redis/manifests/7" {
 		t.Errorf("Mirror again = %s, %v, with requests %v; want %s, not copied, one", ref, copied, got, want)
 	}
-	// By digest, nobody upstream needs to be there.
+	// By digest, upstream is not needed.
 	u.Close()
 	byDigest := u.addr + "/redis" + want[strings.IndexByte(want, '@'):]
 	if ref, copied := mirror(t, r, byDigest); copied || ref != want {
@@ -215,7 +215,7 @@ func TestMirrorDoesNotCopyLayersAgain(t *testing.T) {
 	if n := reads(u.addr + "/other:1"); n != 0 {
 		t.Errorf("%d blobs were read for one whose layers another repository has, want none", n)
 	}
-	// What died after its layers and before its tags goes on there.
+	// A copy that was interrupted after its layers and before its tags is resumed.
 	again := newRegistry(t, s.Addr)
 	repo := mustRef(t, s.Addr+"/mirror/"+strings.ReplaceAll(u.addr, ":", "_")+"/redis:8").Context()
 	digest, err := next.Digest()
@@ -244,8 +244,8 @@ func TestMovedTag(t *testing.T) {
 	if !copied || first == second {
 		t.Errorf("after the tag has moved, Mirror = %s, %v", second, copied)
 	}
-	// Back again: nothing to copy, but the tag here moves with it, for which a run
-	// has to know that there is something to do.
+	// Moved back: nothing is copied, but the tag in the mirror moves too, so the run must
+	// know that there is something to do.
 	push(t, src, one)
 	if ref, there, err := r.Mirrored(t.Context(), src); err != nil || there || ref != first {
 		t.Errorf("Mirrored = %s, %v, %v; want %s, not there with its tag", ref, there, err, first)
@@ -304,7 +304,7 @@ func TestOursGone(t *testing.T) {
 	}
 }
 
-// A platform that an index names need not exist where it was copied carelessly.
+// An index that was copied incompletely may list a platform that does not exist.
 func TestUpstreamLacksAPart(t *testing.T) {
 	t.Parallel()
 	s, u := ours(t), newUpstream(t)
@@ -347,7 +347,7 @@ func TestTransientErrorsAreTriedAgain(t *testing.T) {
 		case 1:
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
-		case 2: // in the middle of what it sends
+		case 2: // in the middle of the body
 			cut.Add(1)
 			w.Header().Set("Content-Length", "100000")
 			_, _ = w.Write([]byte("half"))

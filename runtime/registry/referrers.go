@@ -20,31 +20,31 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Signatures, attestations and bills of materials are manifests of their own in the
-// repository of the image that they are about. They are found in three ways: the
-// registry lists what refers to a digest; where it cannot, an index under the tag
-// sha256-HEX does; and older tools give each a tag, sha256-HEX.sig and the like.
-// All three are asked for each manifest of an image, and of what is found, too: a
-// bill of materials may be signed. An image without any costs a request for each of
-// its manifests, which are made concurrently, and one for the tags of its repository.
+// Signatures, attestations and bills of materials are separate manifests in the repository of
+// the image that they describe. They are found in three ways: the registry lists the
+// referrers of a digest; if it cannot, an index under the tag sha256-HEX lists them; and
+// older tools give each a tag such as sha256-HEX.sig. All three are requested for each
+// manifest of an image, and also for each manifest found, because a bill of materials may be
+// signed. An image without any referrers costs one request for each of its manifests, made
+// concurrently, and one for the tags of its repository.
 
-// depth bounds what refers to what refers to an image.
+// depth limits the length of chains of referrers.
 const depth = 4
 
-// Bounds of what a registry may answer with.
+// Limits for the answers of a registry.
 const (
-	tagPages  = 3   // of tags, until each tag is asked for alone
-	listPages = 100 // of what refers to one manifest
+	tagPages  = 3   // of tags; if there are more, each tag is requested separately
+	listPages = 100 // of referrers of one manifest
 	listBytes = 8 << 20
 )
 
-// cosignTags are what the tags of older tools end in.
+// cosignTags are the suffixes of tags that older tools write.
 var cosignTags = []string{".sig", ".att", ".sbom"}
 
-// refTag is the tag, without an ending, of what refers to a digest.
+// refTag is the tag for the referrers of a digest, without a suffix.
 func refTag(digest v1.Hash) string { return digest.Algorithm + "-" + digest.Hex }
 
-// found is what refers to one manifest.
+// found contains the referrers of one manifest.
 type found struct {
 	digest v1.Hash // of the manifest
 	listed []v1.Descriptor
@@ -56,7 +56,7 @@ type tagged struct {
 	digest v1.Hash
 }
 
-// attached reads what refers to the manifests that were read.
+// attached reads the referrers of the manifests that were read.
 func (r *reading) attached(ctx context.Context) error {
 	tags, err := r.tags(ctx, r.manifests[len(r.manifests)-1].desc.Digest)
 	if err != nil {
@@ -82,8 +82,8 @@ func (r *reading) attached(ctx context.Context) error {
 	return nil
 }
 
-// take reads what was found. What is listed and is not there, as after a collection
-// of garbage, or has a format that registries have given up, is told and left out.
+// take reads the referrers that were found. One that is listed but does not exist, as after
+// garbage collection, or that has an obsolete format, is skipped with a warning.
 func (r *reading) take(ctx context.Context, f *found) error {
 	for _, d := range f.listed {
 		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
@@ -119,8 +119,8 @@ func isNotFound(err error) bool {
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 }
 
-// tags returns the tags of the repository upstream, or nil if there are too many, or
-// the registry does not list them: then each is asked for alone.
+// tags returns the tags of the repository upstream, or nil if there are too many or the
+// registry does not list them. Then each tag is requested separately.
 func (c *copier) tags(ctx context.Context, image v1.Hash) (map[string]bool, error) {
 	var tags map[string]bool
 	err := c.registry.try(ctx, c.emit, "list the tags of "+c.from.Name(), func(s *session) error {
@@ -154,7 +154,7 @@ func (c *copier) unlisted(digest v1.Hash, err error) error {
 	return &upstreamError{ref: c.from.Digest(digest.String()), err: err, listing: true}
 }
 
-// find finds what refers to a manifest.
+// find finds the referrers of a manifest.
 func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) error {
 	var lists bool
 	err := c.registry.try(ctx, c.emit, "list what refers to "+show(c.from.Digest(f.digest.String())), func(s *session) error {
@@ -186,8 +186,8 @@ func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) error
 	return nil
 }
 
-// referrers returns all pages of the list of what refers to a digest; false: the
-// registry has no such lists.
+// referrers returns all pages of the list of referrers of a digest. lists is false if the
+// registry does not support such lists.
 func referrers(ctx context.Context, client *http.Client, repo name.Repository, digest v1.Hash) (all []v1.Descriptor, lists bool, err error) {
 	next := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr(), digest)
 	for range listPages {
@@ -219,7 +219,7 @@ func referrersPage(ctx context.Context, client *http.Client, at string) (page []
 	if err := transport.CheckError(answer, http.StatusOK); err != nil {
 		return nil, "", false, err
 	}
-	// A page for people, as some serve at any path, is no list.
+	// Some servers return an HTML page at any path.
 	if kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); kind != string(types.OCIImageIndex) {
 		return nil, "", false, nil
 	}
@@ -238,8 +238,8 @@ func referrersPage(ctx context.Context, client *http.Client, at string) (page []
 	return index.Manifests, next, true, err
 }
 
-// nextPage returns the address of the page after answer, at the same host; "" if
-// it is the last.
+// nextPage returns the address of the page after answer, which must be at the same host; ""
+// for the last page.
 func nextPage(answer *http.Response) (string, error) {
 	link, rel, ok := strings.Cut(answer.Header.Get("Link"), ">")
 	link, opened := strings.CutPrefix(link, "<")
@@ -256,7 +256,7 @@ func nextPage(answer *http.Response) (string, error) {
 	return to.String(), nil
 }
 
-// listUnderTag returns what the index under the tag of a digest lists.
+// listUnderTag returns the entries of the index under the tag of a digest.
 func (c *copier) listUnderTag(ctx context.Context, digest v1.Hash, tags map[string]bool) ([]v1.Descriptor, error) {
 	tag := c.from.Tag(refTag(digest))
 	if tags != nil && !tags[tag.TagStr()] {

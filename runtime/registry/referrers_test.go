@@ -23,8 +23,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// statement returns an image that says something, such as a signature, about subject
-// if there is one.
+// statement returns an image with a text, such as a signature, that refers to subject if that
+// is set.
 func statement(t *testing.T, text string, subject *v1.Descriptor) v1.Image {
 	t.Helper()
 	img, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
@@ -69,8 +69,8 @@ func attach(t *testing.T, repo, text string, subject *v1.Descriptor) v1.Image {
 	return img
 }
 
-// statements returns what statements about a digest say, as a tool reads them that checks
-// signatures.
+// statements returns the texts of the statements about a digest, read like a tool that
+// verifies signatures.
 func statements(t *testing.T, repo name.Repository, about v1.Hash) []string {
 	t.Helper()
 	index, err := remote.Referrers(repo.Digest(about.String()))
@@ -114,13 +114,13 @@ func text(t *testing.T, ref name.Reference) string {
 	}
 }
 
-// Signatures of an index and of what it names, by whatever way they are found, are in
-// the mirror with the digests that they have (I3).
+// Signatures of an index and of its manifests, however they are found, have the same digests
+// in the mirror (I3).
 func TestMirrorKeepsSignatures(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name         string
-		lists        bool // the registry upstream lists what refers to a digest
+		lists        bool // the registry upstream lists referrers
 		mirrorLists  bool
 		manyTags     bool // too many to list
 		tagsUnlisted bool
@@ -168,7 +168,7 @@ func TestMirrorKeepsSignatures(t *testing.T) {
 			bill := attach(t, repo, "bill of materials", root)
 			attach(t, repo, "signature of the bill of materials", described(t, bill))
 			attach(t, repo, "signature of a platform", child)
-			// What older tools write, of two platforms with the same bill.
+			// Tags of older tools; two platforms have the same bill of materials.
 			for tag, text := range map[string]string{
 				refTag(root.Digest) + ".sig":                 "older signature",
 				refTag(child.Digest) + ".att":                "older attestation",
@@ -218,8 +218,8 @@ func TestMirrorKeepsSignatures(t *testing.T) {
 	}
 }
 
-// An image that nothing refers to costs one request for each manifest, and one for
-// the tags of its repository.
+// An image without referrers costs one request for each manifest, and one for the tags of its
+// repository.
 func TestImageWithoutSignatures(t *testing.T) {
 	t.Parallel()
 	for _, lists := range []bool{true, false} {
@@ -245,7 +245,7 @@ func TestImageWithoutSignatures(t *testing.T) {
 	}
 }
 
-// A list may have pages.
+// A list may have several pages.
 func TestManySignatures(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -281,7 +281,7 @@ func TestManySignatures(t *testing.T) {
 	}
 }
 
-// A registry that cannot say which signatures there are is not one that has none.
+// A registry that fails to list signatures does not count as one without signatures.
 func TestSignaturesCannotBeListed(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -319,7 +319,7 @@ func TestSignaturesCannotBeListed(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			u.when(func(w http.ResponseWriter, r *http.Request) bool {
 				if path.Base(r.URL.Path) == "list" {
-					w.WriteHeader(http.StatusNotImplemented) // each tag is asked for
+					w.WriteHeader(http.StatusNotImplemented) // so each tag is requested separately
 					return true
 				}
 				if strings.Contains(r.URL.Path, row.at) {
@@ -334,7 +334,7 @@ func TestSignaturesCannotBeListed(t *testing.T) {
 			if err == nil || err.Error() != want {
 				t.Errorf("Mirror = %v\nwant %s", err, want)
 			}
-			// It is not there without them.
+			// Without its signatures, the image does not count as mirrored.
 			if _, there, err := r.Mirrored(t.Context(), src); err != nil || there {
 				t.Errorf("Mirrored = %v, %v; want that it is not there", there, err)
 			}
@@ -342,7 +342,7 @@ func TestSignaturesCannotBeListed(t *testing.T) {
 	}
 }
 
-// Who waits for a list can leave.
+// A caller that waits for a list can be cancelled.
 func TestCancelledWhileSignaturesAreListed(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -362,7 +362,8 @@ func TestCancelledWhileSignaturesAreListed(t *testing.T) {
 	}
 }
 
-// What is listed and cannot be copied is told, and keeps nobody from deploying.
+// A referrer that is listed but cannot be copied causes a warning and does not prevent the
+// deploy.
 func TestSignaturesThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

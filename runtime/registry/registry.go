@@ -1,10 +1,10 @@
 // Package registry keeps the images that releases are deployed from, in any OCI registry.
 //
-// Images of a pipeline's own builds are at PREFIX/SERVICE:IDENTITY. Images that
-// exist elsewhere are mirrored to PREFIX/mirror/HOST/REPOSITORY, under the tag
-// that they have there, which moves, and under one made of their digest, which
-// stays: so none is taken for garbage, and all can be found. Their signatures, and
-// whatever else refers to them, are copied with them.
+// Images of a pipeline's own builds are at PREFIX/SERVICE:IDENTITY. Images from other
+// registries are mirrored to PREFIX/mirror/HOST/REPOSITORY, under two tags: the one that they
+// have upstream, which moves, and one made of their digest, which does not. So none is
+// garbage-collected, and all can be found. Their signatures, and everything else that refers
+// to them, are copied with them.
 package registry
 
 import (
@@ -24,48 +24,48 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Options say which registry it is.
+// Options configure a Registry.
 type Options struct {
-	// Prefix is the registry and, if need be, the folder in it: such as
-	// "127.0.0.1:5000" or "ghcr.io/acme/shop".
+	// Prefix is the registry with an optional path, such as "127.0.0.1:5000" or
+	// "ghcr.io/acme/shop".
 	Prefix string
-	// PlainHTTP are hosts, with their ports if any, that are talked to without
-	// TLS. Those on loopback always are, and no others ever.
+	// PlainHTTP are hosts, with their ports if any, that are accessed without TLS. Registries
+	// on loopback always are. All others always use TLS.
 	PlainHTTP []string
-	// Password, if set, returns what writes to the registry of Prefix are made
-	// with, besides the user name. It is asked for each time.
+	// Password, if set, returns the user name and the password for writes to the registry of
+	// Prefix. It is called for each write.
 	Password func() (user, password string, err error)
-	// Keychain has the credentials. Default: what "docker login" left, by way of
-	// Docker's credential helpers.
+	// Keychain provides the credentials. Default: those of "docker login", through Docker's
+	// credential helpers.
 	Keychain authn.Keychain
-	// Notice, if set, is told what the registry of Prefix warns people of in its
-	// answers, each warning once.
+	// Notice, if set, receives the warnings in answers of the registry of Prefix, each
+	// warning once.
 	Notice func(string)
-	// Log, if set, is the file in which the registry of Prefix, which is run by pipe
-	// itself, says what goes wrong: errors name it.
+	// Log, if set, is the log file of the registry of Prefix, if pipe runs that itself. Error
+	// messages mention it.
 	Log string
 }
 
-// A Registry is the mirroring registry of a pipeline. It may be used from many
-// goroutines at once; a long-lived one keeps its connections.
+// A Registry is the mirroring registry of a pipeline. It is safe for concurrent use. A
+// long-lived one reuses its connections.
 type Registry struct {
 	prefix  string
 	home    name.Repository // a repository in the prefix, for comparing
-	log     string          // of the registry itself; mostly empty
+	log     string          // log file of the registry itself; usually empty
 	wire    *wire
 	keys    *keychain
 	flights flights
-	wait    time.Duration // before something is tried again the first time
+	wait    time.Duration // before the first retry
 
 	mu      sync.Mutex
 	session *session                    // guarded by mu; nil until it is needed
-	blobs   map[v1.Hash]name.Repository // guarded by mu; where a blob is known to be in this registry
+	blobs   map[v1.Hash]name.Repository // guarded by mu; a repository of this registry that has the blob
 	turns   map[v1.Hash]chan struct{}   // guarded by mu; see turn
 }
 
 var _ runtime.Registry = (*Registry)(nil)
 
-// New returns the registry of o. It connects to nothing.
+// New returns the registry of o. It does not connect to it.
 func New(o Options) (*Registry, error) {
 	r := &Registry{
 		prefix: strings.TrimSuffix(o.Prefix, "/"),
@@ -101,8 +101,8 @@ func New(o Options) (*Registry, error) {
 
 var validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
-// Ref implements [runtime.Registry]. The tag is the identity without the name
-// of its algorithm; "sha256-…" means something else to registries.
+// Ref implements [runtime.Registry]. The tag is the identity without the name of its
+// algorithm, because registries give "sha256-…" another meaning.
 func (r *Registry) Ref(service string, identity plan.Digest) string {
 	_, tag, ok := strings.Cut(string(identity), ":")
 	if !ok || !validTag.MatchString(tag) {
@@ -111,8 +111,8 @@ func (r *Registry) Ref(service string, identity plan.Digest) string {
 	return r.prefix + "/" + service + ":" + tag
 }
 
-// Resolve implements [runtime.Registry]. An image of any registry can be looked
-// up, with the same credentials.
+// Resolve implements [runtime.Registry]. It can resolve images of any registry, with the same
+// credentials.
 func (r *Registry) Resolve(ctx context.Context, ref string) (plan.Digest, error) {
 	parsed, err := r.parse(ref)
 	if err != nil {
@@ -127,7 +127,7 @@ func (r *Registry) Resolve(ctx context.Context, ref string) (plan.Digest, error)
 
 func discard(runtime.Body) {}
 
-// parse reads a reference as Docker does: "redis" is docker.io/library/redis:latest.
+// parse parses a reference like Docker: "redis" is docker.io/library/redis:latest.
 func (r *Registry) parse(ref string) (name.Reference, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {

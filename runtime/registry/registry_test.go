@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// run runs the tests without the credentials of whoever runs them.
+// run runs the tests without the user's own credentials.
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "docker")
 	if err != nil {
@@ -81,7 +81,7 @@ func newRegistry(t *testing.T, prefix string) *Registry {
 	return r
 }
 
-// An upstream is another registry, that can be watched and disturbed.
+// An upstream is another registry, whose requests can be observed and disturbed.
 type upstream struct {
 	*httptest.Server
 	addr string
@@ -116,7 +116,7 @@ func (u *upstream) when(disturb func(http.ResponseWriter, *http.Request) bool) {
 	u.disturb = disturb
 }
 
-// seen returns the requests since it was called last, that have part in them.
+// seen returns the requests since its last call that contain part.
 func (u *upstream) seen(part string) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -165,7 +165,7 @@ func push(t *testing.T, ref string, what remote.Taggable) plan.Digest {
 	return plan.Digest(digest.String())
 }
 
-// events gathers what is emitted.
+// events collects the events that are emitted.
 type events struct {
 	mu  sync.Mutex
 	all []runtime.Body
@@ -254,7 +254,7 @@ func TestPlainHTTPOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-// What a run without changes does a hundred times.
+// A run without changes does this a hundred times.
 func BenchmarkResolve(b *testing.B) {
 	s, err := serve.Start(b.Context(), serve.Options{Dir: b.TempDir(), Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -301,7 +301,7 @@ func TestPlainHTTPByName(t *testing.T) {
 		return d.DialContext(ctx, network, s.Addr)
 	}}
 	_, err = r.Resolve(t.Context(), "registry.test/web:1")
-	// The embedded registry tells that it was reached, by refusing the name.
+	// The embedded registry was reached if it rejects the name.
 	if err == nil || !strings.Contains(err.Error(), "this registry is not registry.test") {
 		t.Errorf("Resolve = %v", err)
 	}

@@ -15,17 +15,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// How often something is tried again, and after how long: half a second, one,
-// and two, each up to half more or less, so that many do not come back at once.
-// Tests wait less.
+// Transient errors are retried this often, with a backoff of half a second, one second and
+// two seconds. Each has a jitter of up to 50%, so that many clients do not retry
+// simultaneously. Tests wait less.
 const (
 	retries   = 3
 	firstWait = 500 * time.Millisecond
 )
 
-// try does something until it succeeds, fails for good, or has failed too
-// often, and reports each time that it is done again. Once credentials were
-// refused that were got long ago, new ones are.
+// try calls do until it succeeds, fails permanently, or has failed too often, and reports
+// each retry. If credentials are refused that are not recent, it gets new ones once.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(*session) error) error {
 	wait := r.wait
 	renewed := false
@@ -41,8 +40,8 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, context.Canceled) && again <= retries:
-			// Another caller's: what a repository asks for is agreed on by
-			// whoever comes first, for all that wait for it.
+			// Another caller was cancelled: the first caller negotiates access to a
+			// repository for all that wait for it.
 			continue
 		case isRefused(err) && !renewed && r.renew(s):
 			renewed = true
@@ -60,7 +59,7 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 	}
 }
 
-// isTransient says whether the same may succeed a little later.
+// isTransient reports whether a retry may succeed.
 func isTransient(err error) bool {
 	if isFull(err) {
 		return false
@@ -79,13 +78,13 @@ func isTransient(err error) bool {
 		errors.Is(err, syscall.EPIPE) || errors.As(err, &net) && net.Timeout()
 }
 
-// isUnreachable says whether a registry cannot be asked for now, for reasons
-// that have nothing to do with what it is asked for.
+// isUnreachable reports whether a registry cannot be used now, for reasons that do not depend
+// on the request.
 func isUnreachable(err error) bool {
 	return isTransient(err) || isNetwork(err)
 }
 
-// isNetwork says whether there was no answer at all.
+// isNetwork reports whether there was no answer at all.
 func isNetwork(err error) bool {
 	var net net.Error
 	var answer *transport.Error

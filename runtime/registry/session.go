@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A session is what was agreed on with registries: tokens, and the credentials
-// that they were got with.
+// A session contains what was negotiated with registries: tokens, and the credentials that
+// were used to get them.
 type session struct {
 	puller *remote.Puller
 	began  time.Time
@@ -25,19 +25,19 @@ type session struct {
 	readers map[name.Repository]*reader // guarded by mu
 }
 
-// A reader makes the requests to one repository that the library lacks.
+// A reader makes requests to one repository that the library does not support.
 type reader struct {
-	mu     sync.Mutex   // held while credentials are agreed on, so that this is done once
+	mu     sync.Mutex   // held while negotiating credentials, so that this is done once
 	client *http.Client // guarded by mu
 }
 
-// once leaves repeating to us, who report it.
+// once disables the retries of the library, because try retries and reports them.
 var once = remote.Backoff{Steps: 1}
 
-// streams bounds how many blobs are read at once, by all copies together.
+// streams limits the number of blobs that are read concurrently by all copies.
 const streams = 16
 
-// userAgent is what registries see as the client.
+// userAgent identifies this client to registries.
 const userAgent = "pipe"
 
 func (r *Registry) options() []remote.Option {
@@ -47,7 +47,7 @@ func (r *Registry) options() []remote.Option {
 	}
 }
 
-// current returns the session, and begins the first one.
+// current returns the session, and creates it if there is none.
 func (r *Registry) current() (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,8 +61,8 @@ func (r *Registry) current() (*session, error) {
 	return r.session, nil
 }
 
-// renew forgets a session, so that credentials are asked for again: those of
-// some registries last for hours only. One that has just begun stays.
+// renew discards a session, so that credentials are looked up again, because those of some
+// registries last only for hours. A session that has just begun is kept.
 func (r *Registry) renew(s *session) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +77,7 @@ func (r *Registry) renew(s *session) bool {
 	return true
 }
 
-// client returns what reads from a repository, with the credentials for it.
+// client returns an HTTP client for reading from a repository, with its credentials.
 func (r *Registry) client(ctx context.Context, s *session, repo name.Repository) (*http.Client, error) {
 	s.mu.Lock()
 	one := s.readers[repo]
@@ -116,8 +116,8 @@ func (r *Registry) head(ctx context.Context, ref name.Reference, emit runtime.Em
 		if ctx.Err() != nil || errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound || isNetwork(err) {
 			return err
 		}
-		// The answer has no text that would say why, or not what it should
-		// have: some registries do better when asked for all of it.
+		// The answer to HEAD has no body with a reason, or lacks a header: some registries
+		// answer correctly only to GET.
 		full, err := s.puller.Get(ctx, ref)
 		if err == nil {
 			found = full.Digest

@@ -9,10 +9,10 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// tick is how often a transfer is reported at most.
+// tick is the minimum interval between two reports of a transfer.
 const tick = 100 * time.Millisecond
 
-// A transfer counts what of an image is in its place.
+// A transfer counts the bytes of an image that are in the mirror.
 type transfer struct {
 	image string
 	of    int64
@@ -20,8 +20,8 @@ type transfer struct {
 
 	mu    sync.Mutex
 	bytes int64             // guarded by mu, as are the next two
-	blobs map[v1.Hash]int64 // how much of each
-	last  time.Time         // when it was reported
+	blobs map[v1.Hash]int64 // bytes of each blob
+	last  time.Time         // when it was last reported
 }
 
 func newTransfer(image string, blobs []v1.Descriptor, emit runtime.Emit) *transfer {
@@ -33,7 +33,7 @@ func newTransfer(image string, blobs []v1.Descriptor, emit runtime.Emit) *transf
 	return t
 }
 
-// set says how much of a blob there is: less than before if it is sent again.
+// set sets the number of bytes of a blob, which decreases if the blob is sent again.
 func (t *transfer) set(blob v1.Hash, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -45,7 +45,7 @@ func (t *transfer) set(blob v1.Hash, bytes int64) {
 	}
 }
 
-// end says that all is in its place.
+// end reports that the image is complete.
 func (t *transfer) end() {
 	t.emit(runtime.Transfer{Image: t.image, Bytes: t.of, Of: t.of})
 }

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// A listener tells what one host warns people of, in the header that the OCI
-// distribution specification has for that: 299 - "text".
+// A listener reports the warnings of one host, which it sends in the header that the OCI
+// distribution specification defines for them: 299 - "text".
 type listener struct {
 	inner  http.RoundTripper
 	host   string
 	notice func(string)
 
 	mu    sync.Mutex
-	heard map[string]bool // guarded by mu; what was told already
+	heard map[string]bool // guarded by mu; the warnings that were reported already
 }
 
 // RoundTrip implements [http.RoundTripper].

@@ -11,29 +11,29 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// A wire carries requests to registries. It sees to it that TLS is left out
-// where it is meant to be and nowhere else, and asks each registry only once
-// how it wants to be talked to: the library asks again for each repository.
+// A wire sends requests to registries. It makes sure that TLS is omitted only for hosts that
+// are configured for plain HTTP, and caches the answer of each registry to /v2/, which the
+// library requests for each repository.
 type wire struct {
 	inner     http.RoundTripper
 	plainHTTP []string
-	writes    map[string]func() (user, password string, err error) // by host: for requests that write
+	writes    map[string]func() (user, password string, err error) // credentials for writes, by host
 
 	mu      sync.Mutex
-	answers map[string]*http.Response // guarded by mu; to /v2/, by URL, without bodies
+	answers map[string]*http.Response // to /v2/, by URL, without bodies; guarded by mu
 }
 
 func newWire(plainHTTP []string) *wire {
 	inner := remote.DefaultTransport
 	if t, ok := inner.(*http.Transport); ok {
-		inner = t.Clone() // the connections are ours
+		inner = t.Clone() // so that the connections are not shared
 	}
 	return &wire{inner: inner, plainHTTP: plainHTTP, answers: map[string]*http.Response{}}
 }
 
 var errNeedTLS = errors.New("not talked to without TLS")
 
-// plain says whether a host, with its port if any, is talked to without TLS.
+// plain reports whether a host, with its port if any, is accessed without TLS.
 func (w *wire) plain(host string) bool {
 	if slices.Contains(w.plainHTTP, host) {
 		return true
@@ -52,8 +52,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	case !plain && r.URL.Scheme != "https":
 		return nil, errNeedTLS
 	case plain && r.URL.Scheme == "https":
-		// The library tries this first. It sees in the answer's request what
-		// was done.
+		// The library tries TLS first. It finds the scheme that was used in the answer's
+		// request.
 		without, to := *r, *r.URL
 		to.Scheme, without.URL = "http", &to
 		r = &without
@@ -90,7 +90,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &answer, nil
 }
 
-// forget has registries asked again.
+// forget clears the cached answers.
 func (w *wire) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,16 +16,16 @@ import (
 	"github.com/pipelinefile/pipe/internal/ports"
 )
 
-// listen listens at the address of o: the one that was chosen at the first start.
-// One that is damaged is taken from what an earlier process that was killed has left;
-// otherwise a new one is chosen, which note is told.
+// listen listens at the address of o, which was chosen at the first start. If the address
+// file is damaged, the address comes from the state that a killed process has left. If there
+// is none, listen chooses a new address and reports this with note.
 func listen(ctx context.Context, o Options, note func(string)) (net.Listener, error) {
 	if o.Addr != "" {
 		return listenLoopback(ctx, o.Addr)
 	}
 	path := filepath.Join(o.Dir, "address")
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o600) == nil { // it is ours
+	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o600) == nil { // the file belongs to this user
 		data, err = os.ReadFile(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +54,7 @@ func listen(ctx context.Context, o Options, note func(string)) (net.Listener, er
 	return l, nil
 }
 
-// occupied says which process listens at addr, if that is the error.
+// occupied adds to err which process listens at addr, if the address is in use.
 func occupied(addr string, err error) error {
 	if !ports.InUse(err) {
 		return err
@@ -68,7 +68,7 @@ func occupied(addr string, err error) error {
 	return fmt.Errorf("the address of the embedded registry, %s, is in use by %s", addr, who)
 }
 
-// listenLoopback refuses to listen where other machines could connect.
+// listenLoopback listens at addr, which must not be reachable from other machines.
 func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -81,9 +81,9 @@ func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 	return c.Listen(ctx, "tcp", addr)
 }
 
-// Ports are chosen below those that systems give to outgoing connections, which
-// would now and then have ours when it is needed again, and below those of
-// Kubernetes' node ports.
+// Ports are chosen below the ephemeral ports of operating systems, because an outgoing
+// connection could otherwise hold the port at the next start, and below the node ports of
+// Kubernetes.
 const (
 	firstPort = 20000
 	portCount = 10000

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// isFull says whether nothing can be written for want of space, or of quota.
+// isFull reports whether a write failed because the disk is full or a quota is exceeded.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -5,13 +5,13 @@ import (
 	"syscall"
 )
 
-// Numbers of Windows, which the standard library does not name.
+// Error numbers of Windows that the standard library does not define.
 const (
 	noSpace       = syscall.Errno(112)  // ERROR_DISK_FULL
 	quotaExceeded = syscall.Errno(1295) // ERROR_DISK_QUOTA_EXCEEDED
 )
 
-// isFull says whether nothing can be written for want of space, or of quota.
+// isFull reports whether a write failed because the disk is full or a quota is exceeded.
 func isFull(err error) bool {
 	return errors.Is(err, noSpace) || errors.Is(err, quotaExceeded)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// refuse answers with an error in the form that clients of registries show.
+// refuse answers with an error in the format that clients of registries display.
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	type line struct {
 		Code    string `json:"code"`
@@ -19,12 +19,12 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Nobody is left to be told if this fails.
+	// If this fails, the client is gone.
 	_ = json.NewEncoder(w).Encode(map[string][]line{"errors": {{code, message}}})
 }
 
-// diskFull turns the opaque errors that next answers with when the disk is full
-// into one that says so, and drops the upload that did not fit.
+// diskFull replaces the opaque errors that next returns when the disk is full with a clear
+// one, and removes the upload that did not fit.
 func diskFull(root string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -38,7 +38,7 @@ func diskFull(root string, next http.Handler) http.Handler {
 		}
 		if err := tryWrite(root); err != nil && isFull(err) {
 			drop(root, r.URL.Path)
-			// A client that still sends would not read the answer otherwise.
+			// A client that is still sending would not read the answer otherwise.
 			_, _ = io.Copy(io.Discard, r.Body)
 			clear(w.Header())
 			refuse(w, http.StatusInsufficientStorage, "DENIED",
@@ -49,10 +49,10 @@ func diskFull(root string, next http.Handler) http.Handler {
 	})
 }
 
-// A failure holds an answer back if it is a failure of the server.
+// A failure holds back an answer with a server error.
 type failure struct {
 	http.ResponseWriter
-	status int // of the answer that is held back; 0: none is
+	status int // of the answer that is held back; 0: none
 	body   []byte
 }
 
@@ -77,7 +77,7 @@ func (f *failure) release() {
 	_, _ = f.ResponseWriter.Write(f.body) // the client may be gone
 }
 
-// tryWrite writes as much as any small file has.
+// tryWrite writes a small file, and returns the error.
 func tryWrite(root string) error {
 	file, err := os.CreateTemp(root, ".full-*")
 	if err != nil {
@@ -88,15 +88,15 @@ func tryWrite(root string) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// drop removes the files of the upload that a request at path was for. The
-// library does not when it cannot write, and keeps the file open, which would
-// keep its space: so it is emptied too.
+// drop removes the files of the upload that a request at path was for. The library does not
+// do so when it cannot write. It also keeps the file open, so that its space would stay in
+// use; so drop truncates the file first.
 func drop(root, path string) {
 	repository, id, ok := strings.Cut(strings.TrimPrefix(path, "/v2/"), "/blobs/uploads/")
 	if !ok || !filepath.IsLocal(repository) || !filepath.IsLocal(id) || id == "." || id != filepath.Base(id) {
 		return
 	}
 	dir := filepath.Join(root, "docker/registry/v2/repositories", repository, "_uploads", id)
-	_ = os.Truncate(filepath.Join(dir, "data"), 0) // it may not have been made
+	_ = os.Truncate(filepath.Join(dir, "data"), 0) // the file may not exist
 	os.RemoveAll(dir)
 }

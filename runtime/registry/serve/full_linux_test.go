@@ -21,7 +21,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("mount a small file system, as root: %v", err)
 	}
 	t.Cleanup(func() {
-		// At once, though the library may have files open still.
+		// Unmount immediately, although the library may still have open files.
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
@@ -37,6 +37,6 @@ func TestFullDisk(t *testing.T) {
 	if _, err := remote.Head(fits); err != nil {
 		t.Errorf("what was there before: %v", err)
 	}
-	// What did not fit is gone, so that there is space again.
+	// The failed upload was removed, so there is space again.
 	push(t, reference(t, s.Addr, "shop/small:two"), image(t, 1<<20))
 }

@@ -19,21 +19,20 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// A full disk, a power cut or a bad sector can damage what is kept, and the library
-// would answer with an error of the server for ever, or hand the damage out. So an
-// image that is asked for is looked at first: its manifest has its digest, and all
-// that it names is there, with the size that it says. That takes a few microseconds
-// for each part. The digest of a part is compared when all of it is read, as nodes
-// do, while it is sent. What is damaged is removed, and what it was part of counts
-// as not there: whoever asks, if it is pipe, makes it again from its source.
+// A full disk, a power cut or a bad sector can damage the files. The library would then
+// answer with a server error forever, or serve damaged content. So an image is checked when
+// it is requested: its manifest must have its digest, and all its parts must exist with the
+// size in the manifest. That takes a few microseconds for each part. The digest of a part is
+// compared while the complete part is sent, as to nodes. Damaged files are removed, and the
+// images that they belong to count as not found, so pipe builds or copies them again.
 
-// A keeper is the layout of the library's files.
-type keeper struct{ root string } // of all images
+// A keeper knows the file layout of the library.
+type keeper struct{ root string } // directory of all images
 
-// damage is what is wrong, and what is removed for it.
+// damage describes damaged content, and what to remove.
 type damage struct {
 	what string
-	path string // below which all is removed; empty: a part is missing
+	path string // everything below it is removed; empty: a part is missing
 }
 
 func (d *damage) Error() string { return d.what }
@@ -48,13 +47,13 @@ func (k keeper) repository(name string) string {
 
 var hexDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// hexOf returns the digest without the name of its algorithm; false: it has another
-// one, of which nothing is checked.
+// hexOf returns the digest without the name of its algorithm. ok is false for other
+// algorithms, which are not checked.
 func hexOf(digest string) (string, bool) {
 	return strings.TrimPrefix(digest, "sha256:"), hexDigest.MatchString(digest)
 }
 
-// A part is how a manifest names something.
+// A part is a descriptor in a manifest.
 type part struct {
 	MediaType string   `json:"mediaType"`
 	Digest    string   `json:"digest"`
@@ -62,13 +61,14 @@ type part struct {
 	URLs      []string `json:"urls"`
 }
 
-// elsewhere reports whether the part need not be kept here, as Windows' layers.
+// elsewhere reports whether the part may be missing in this registry, such as layers of
+// Windows.
 func (p part) elsewhere() bool {
 	return len(p.URLs) > 0 || strings.Contains(p.MediaType, "foreign") || strings.Contains(p.MediaType, "nondistributable")
 }
 
-// link checks the file in which the library says that dir stands for a digest. No
-// file is fs.ErrNotExist.
+// link checks the link file of dir, which contains a digest. If the file does not exist, the
+// error is fs.ErrNotExist.
 func (k keeper) link(dir string) (digest string, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, "link"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -83,9 +83,9 @@ func (k keeper) link(dir string) (digest string, err error) {
 	return string(data), nil
 }
 
-// linked checks that dir links to a digest, and that its blob has size bytes; any
-// number, but none, if size is negative. That is when the blob itself is asked for:
-// only then is the link read.
+// linked checks that dir links to a digest, and that its blob has size bytes. If size is
+// negative, the blob itself was requested: then any size except 0 is accepted, and the
+// content of the link is checked too.
 func (k keeper) linked(dir, digest string, size int64) error {
 	hex, ok := hexOf(digest)
 	if !ok {
@@ -124,7 +124,7 @@ func (k keeper) linked(dir, digest string, size int64) error {
 
 var emptyHex = hex.EncodeToString(sha256.New().Sum(nil))
 
-// layer checks a blob of a repository, of whatever size.
+// layer checks a blob of a repository, whatever its size.
 func (k keeper) layer(repository, digest string) error {
 	hex, ok := hexOf(digest)
 	if !ok {
@@ -132,14 +132,14 @@ func (k keeper) layer(repository, digest string) error {
 	}
 	dir := filepath.Join(k.repository(repository), "_layers/sha256", hex)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil // that it is not there is the library's to say
+		return nil // the library answers that it is not found
 	}
 	return k.linked(dir, digest, -1)
 }
 
-// manifest checks a manifest of a repository, by tag or digest, and all that it
-// names. It returns the digest, if that is known, and all that is damaged. A manifest
-// that is not there is no damage.
+// manifest checks a manifest of a repository, by tag or digest, and all parts of it. It
+// returns the digest, if that is known, and all damage. A manifest that does not exist is not
+// damaged.
 func (k keeper) manifest(repository, reference string) (digest string, all []error) {
 	digest = reference
 	if !strings.Contains(reference, ":") {
@@ -160,10 +160,10 @@ func (k keeper) manifest(repository, reference string) (digest string, all []err
 	return digest, k.whole(repository, digest, -1, 0)
 }
 
-// deepest is how deep indexes are looked into.
+// deepest is the maximum depth of nested indexes that are checked.
 const deepest = 8
 
-// whole checks a manifest and what it names.
+// whole checks a manifest and its parts.
 func (k keeper) whole(repository, digest string, size int64, depth int) (all []error) {
 	hexed, ok := hexOf(digest)
 	if !ok || depth > deepest {
@@ -185,7 +185,7 @@ func (k keeper) whole(repository, digest string, size int64, depth int) (all []e
 		Layers, Manifests []part
 	}
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&m); err != nil {
-		return nil // it is what was pushed
+		return nil // it was pushed like this
 	}
 	if m.Config != nil {
 		m.Layers = append(m.Layers, *m.Config)
@@ -203,14 +203,14 @@ func (k keeper) whole(repository, digest string, size int64, depth int) (all []e
 	return all
 }
 
-// A mender removes what is damaged of what is asked for before next answers.
+// A mender removes damaged parts of the requested content before next answers.
 type mender struct {
 	keeper keeper
 	next   http.Handler
 }
 
-// ServeHTTP implements [http.Handler]. The header is the one that the OCI
-// specification has for warnings to people.
+// ServeHTTP implements [http.Handler]. It reports damage in the header that the OCI
+// distribution specification defines for warnings.
 func (m *mender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	repository, kind, reference, ok := resource(r.URL.Path)
 	if ok && kind == "manifests" && r.Method == http.MethodPut {
@@ -249,11 +249,11 @@ func (m *mender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", name+" is damaged")
 }
 
-// mostManifest is more than the library takes of a manifest.
+// mostManifest is more than the maximum size of a manifest in the library.
 const mostManifest = 8 << 20
 
-// put looks at a manifest that is about to be written: the library takes one that is
-// there for what was sent.
+// put checks a manifest before it is written, because the library keeps an existing file with
+// the same digest, even if that is damaged.
 func (m *mender) put(repository string, r *http.Request) {
 	data, err := io.ReadAll(io.LimitReader(r.Body, mostManifest))
 	rest := io.Reader(r.Body)
@@ -271,12 +271,12 @@ func (m *mender) put(repository string, r *http.Request) {
 	}
 }
 
-// A failing reader is one that has failed.
+// A failing reader always returns its error.
 type failing struct{ error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
-// remove removes what is damaged, and says so in the log.
+// remove removes damaged content, and logs it.
 func (m *mender) remove(repository string, err error) {
 	var d *damage
 	if !errors.As(err, &d) {
@@ -294,7 +294,7 @@ func (m *mender) remove(repository string, err error) {
 	line.Warn("damage: " + d.what + ": removed")
 }
 
-// resource splits the path of a manifest or a blob.
+// resource splits the URL path of a manifest or a blob.
 func resource(path string) (repository, kind, reference string, ok bool) {
 	rest, ok := strings.CutPrefix(path, "/v2/")
 	if !ok {
@@ -311,11 +311,11 @@ func resource(path string) (repository, kind, reference string, ok bool) {
 	return "", "", "", false
 }
 
-// A verifier takes the digest of what is sent.
+// A verifier computes the digest of a response body.
 type verifier struct {
 	http.ResponseWriter
 	sum   hash.Hash
-	whole bool // all of it is asked for, and the client has not gone
+	whole bool // the response is the complete blob, and no write has failed
 }
 
 func (v *verifier) WriteHeader(status int) {

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// damages are what can become of a file.
+// damages are the ways in which a file can be damaged.
 var damages = map[string]func(path string) error{
 	"empty":  func(path string) error { return os.Truncate(path, 0) },
 	"gone":   os.Remove,
@@ -49,7 +49,7 @@ var damages = map[string]func(path string) error{
 	},
 }
 
-// filesOf returns the files below dir, with those that were there before left out.
+// filesOf returns the files below dir that are not in before.
 func filesOf(t *testing.T, dir string, before map[string]bool) []string {
 	t.Helper()
 	var all []string
@@ -65,8 +65,8 @@ func filesOf(t *testing.T, dir string, before map[string]bool) []string {
 	return all
 }
 
-// Whatever file of an image is damaged, and however, what is asked for is there and
-// right, or not there; after it was pushed again it is right.
+// Whichever file of an image is damaged, and however: the image is then either intact or not
+// found, and intact after it is pushed again.
 func TestDamageIsRemoved(t *testing.T) {
 	t.Parallel()
 	for what, damage := range damages {
@@ -77,7 +77,7 @@ func TestDamageIsRemoved(t *testing.T) {
 	}
 }
 
-// damageEach damages each file of an image, of another image each.
+// damageEach damages each file of an image, one in each of several images.
 func damageEach(t *testing.T, damage func(path string) error) {
 	dir := t.TempDir()
 	s := inProcess(t, dir)
@@ -96,7 +96,7 @@ func damageEach(t *testing.T, damage func(path string) error) {
 			known[file] = true
 		}
 		tag := filepath.Join(dir, "images/docker/registry/v2/repositories/shop/web/_manifests/tags/one/current/link")
-		if !slices.Contains(files, tag) { // all images have the same
+		if !slices.Contains(files, tag) { // all images share the tag
 			files = append(files, tag)
 		}
 		if len(files) < 10 {
@@ -109,7 +109,7 @@ func damageEach(t *testing.T, damage func(path string) error) {
 		if err := damage(files[at]); err != nil {
 			t.Fatal(err)
 		}
-		// A node pulls it, and finds what only reading all of it shows.
+		// A node pulls it, which finds damage that only reading everything reveals.
 		pulled, asked := pull(ref), asked(ref)
 		if asked == http.StatusNotFound {
 			if err := remote.WriteIndex(ref, index); err != nil {
@@ -124,7 +124,7 @@ func damageEach(t *testing.T, damage func(path string) error) {
 	}
 }
 
-// pull reads all of an index and compares it with its digests.
+// pull reads a complete index and verifies the digests.
 func pull(ref name.Reference) error {
 	index, err := remote.Index(ref)
 	if err != nil {
@@ -133,7 +133,7 @@ func pull(ref name.Reference) error {
 	return validate.Index(index)
 }
 
-// asked returns the status of the answer to whether there is an image.
+// asked returns the status of a HEAD request for an image.
 func asked(ref name.Reference) int {
 	_, err := remote.Head(ref)
 	var failed *transport.Error
@@ -146,7 +146,7 @@ func asked(ref name.Reference) int {
 	return http.StatusOK
 }
 
-// Who asks is told once which image it is.
+// The client is warned once, with the name of the image.
 func TestDamageIsTold(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -187,8 +187,8 @@ func TestDamageIsTold(t *testing.T) {
 	}
 }
 
-// What is whole is left alone: no layer, one that has nothing, one that is elsewhere,
-// and what is no image.
+// Content that is not damaged is left alone: an image without layers, an image with an empty
+// index, and content that does not exist.
 func TestWholeIsNotDamaged(t *testing.T) {
 	t.Parallel()
 	s := inProcess(t, t.TempDir())

@@ -1,15 +1,15 @@
-// Package serve is the embedded registry, on disk and on loopback.
+// Package serve implements the embedded registry, which stores images on disk and listens on
+// loopback.
 //
-// [Ensure] runs it as a background process of the same binary, which [Serve] is
-// the life of. [Start] runs it in the calling process. Its address is chosen once
-// and kept, since releases name images by it. It ends when nobody has used it for
-// a time, which leaves releases working: nodes keep the images that they run.
+// [Ensure] runs it as a background process of the same binary, which calls [Serve]. [Start]
+// runs it in the calling process. Its address is chosen once and kept, because releases name
+// images by it. It ends after an idle time. Releases continue to work, because nodes keep the
+// images that they run.
 //
-// Whoever can connect to the loopback address can read. To write takes a password
-// that only the user can read whose process it is: see [Password]. The registry of
-// Start has none, and is for whoever protects it otherwise. Web pages can do
-// neither: requests for other hosts, and those that a browser makes across origins,
-// are refused.
+// Anyone who can connect to the loopback address can read. Writes require a password that
+// only the user who runs the process can read: see [Password]. A registry of Start has no
+// password; its caller must protect it in another way. Web pages can neither read nor write:
+// requests for other hosts and cross-origin requests of browsers are rejected.
 package serve
 
 import (
@@ -23,26 +23,26 @@ import (
 	"github.com/pipelinefile/pipe/internal/background"
 )
 
-// Options say where the registry is.
+// Options configure the registry.
 type Options struct {
-	// Dir is the absolute path of its folder: images, address, log.
+	// Dir is the absolute path of its directory, with images, address and log.
 	Dir string
-	// Idle is how long nobody may use it before it ends. Default: 30 minutes;
-	// negative: it never ends. Ignored by Start.
+	// Idle is the time after which an unused registry ends. Default: 30 minutes; negative: it
+	// never ends. Ignored by Start.
 	Idle time.Duration
-	// Addr is where it listens, on loopback. Default: a port that is chosen once
-	// and kept in Dir. Only for Start.
+	// Addr is the loopback address to listen on. Default: a port that is chosen once and kept
+	// in Dir. Only for Start.
 	Addr string
-	// Executable and Args start the program that calls Serve with Dir. Default:
-	// the running one, with "daemon registry --dir DIR". Only for Ensure.
+	// Executable and Args start the program that calls Serve with Dir. Default: the running
+	// program, with "daemon registry --dir DIR". Only for Ensure.
 	Executable string
 	Args       []string
-	// Progress, if set, is told what Ensure waits for. Only for Ensure.
+	// Progress, if set, receives what Ensure is waiting for. Only for Ensure.
 	Progress func(what string)
 }
 
-// The version of what callers and the background process agree on: the
-// registry's protocol, that it listens where it says, and that writes take the
+// version is the version of the protocol between callers and the background process: the
+// registry's protocol, that it listens at the address it reports, and that writes require the
 // password.
 const version = "2"
 
@@ -59,17 +59,17 @@ func (o Options) Process() background.Process {
 	}
 }
 
-// Ensure returns the live registry, which it starts if there is none. It does not
-// end for idleness before it is released. Its Addr is such as "127.0.0.1:23456".
+// Ensure returns the running registry, and starts it if it is not running. It does not end
+// for idleness until it is released. Its Addr is, for example, "127.0.0.1:23456".
 func Ensure(ctx context.Context, o Options) (*background.Attached, error) {
 	return o.Process().Ensure(ctx)
 }
 
-// Serve is the registry as a process of its own: it returns when it was asked to
-// end, or when nobody has used it for a time. It prints warnings and errors.
+// Serve runs the registry as a separate process: it returns when it is asked to end, or after
+// its idle time. It prints warnings and errors.
 func Serve(ctx context.Context, o Options) error {
-	// The registry's library logs to this one logger, whatever it is told; here
-	// it is ours, as the process is.
+	// The registry's library always uses this global logger. Serve may configure it, because
+	// it owns the process.
 	logrus.SetLevel(logrus.WarnLevel)
 	logrus.SetFormatter(quiet{&logrus.TextFormatter{DisableColors: true}})
 	b := background.Options{Name: process, Dir: o.Dir, Version: version, Idle: o.Idle}
@@ -92,8 +92,8 @@ func Serve(ctx context.Context, o Options) error {
 	})
 }
 
-// quiet leaves out what the library takes for errors, and what clients ask all
-// the time: whether something is there that is not.
+// quiet suppresses log entries that the library considers errors but that are common: a
+// client has checked whether something exists, and it does not.
 type quiet struct{ logrus.Formatter }
 
 func (q quiet) Format(e *logrus.Entry) ([]byte, error) {

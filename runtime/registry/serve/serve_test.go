@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	logrus.SetOutput(io.Discard)
-	os.Setenv("GORACE", "atexit_sleep_ms=0") // or each end takes a second with the race detector
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or each process takes a second to end with the race detector
 	os.Exit(m.Run())
 }
 
@@ -136,7 +136,7 @@ func TestImagesAndIndexes(t *testing.T) {
 	}
 }
 
-// Windows' images have layers that only their maker may hand out.
+// Images of Windows have layers that only their vendor may distribute.
 func TestForeignLayers(t *testing.T) {
 	t.Parallel()
 	s := inProcess(t, t.TempDir())
@@ -212,7 +212,8 @@ func TestAddressIsTaken(t *testing.T) {
 	}
 }
 
-// A damaged address is that of the earlier process, if that left it; or a new one.
+// If the address is damaged, the earlier process's address is used if it is known; otherwise
+// a new one is chosen.
 func TestAddressIsDamaged(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -329,7 +330,7 @@ func TestEndsIdleAndNotInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An upload that goes on is a use, though its sender is not attached.
+	// A running upload counts as a use, although its client is not attached.
 	reader, writer := io.Pipe()
 	sent := make(chan error, 1)
 	go func() {
@@ -338,7 +339,7 @@ func TestEndsIdleAndNotInUse(t *testing.T) {
 				sent <- err
 				return
 			}
-			a.Release() // the server reads
+			a.Release() // the server is reading
 			time.Sleep(20 * time.Millisecond)
 		}
 		sent <- writer.Close()
@@ -358,7 +359,7 @@ func TestEndsIdleAndNotInUse(t *testing.T) {
 	}
 }
 
-// streamed uploads what body has as a blob, in one request.
+// streamed uploads the content of body as a blob, in one request.
 func streamed(t *testing.T, with http.RoundTripper, ref name.Reference, body io.Reader) error {
 	t.Helper()
 	client := &http.Client{Transport: with}

@@ -22,21 +22,21 @@ import (
 	"github.com/pipelinefile/pipe/internal/background"
 )
 
-// A Server is a registry in this process.
+// A Server is a registry that runs in this process.
 type Server struct {
 	Addr string // host and port
 	root string
 	http *http.Server
-	done chan struct{} // closed when it does not listen any more
-	err  error         // why, before done is closed
+	done chan struct{} // closed when it stops listening
+	err  error         // the reason; set before done is closed
 
 	mu      sync.Mutex
-	silent  map[net.Conn]bool // guarded by mu; connections that no request came on yet
+	silent  map[net.Conn]bool // guarded by mu; connections without a request so far
 	closing bool              // guarded by mu
 }
 
-// Start runs a registry in this process until Close. The library that it is
-// made of logs to the standard logger of logrus.
+// Start runs a registry in this process until Close. Its library logs to the standard logger
+// of logrus.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s, err := start(ctx, o, nil)
 	if err != nil {
@@ -79,7 +79,7 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 		done: make(chan struct{}),
 		http: &http.Server{
 			Handler:           handler,
-			ReadHeaderTimeout: 20 * time.Second, // bodies may take as long as they take
+			ReadHeaderTimeout: 20 * time.Second, // bodies have no timeout
 			ErrorLog:          log.New(io.Discard, "", 0),
 		},
 		silent: map[net.Conn]bool{},
@@ -92,8 +92,8 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 	return s, nil
 }
 
-// connection follows the state of a connection. Clients open some that they do
-// not use; closing would wait for them for five seconds.
+// connection tracks the state of a connection. Clients open some that they do not use, and
+// Shutdown would wait five seconds for each.
 func (s *Server) connection(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *Server) connection(c net.Conn, state http.ConnState) {
 	}
 }
 
-// Close ends the registry: requests that are running have 15 seconds to end.
+// Close ends the registry. Running requests have 15 seconds to complete.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closing = true
@@ -125,16 +125,16 @@ func (s *Server) Close() error {
 	return err
 }
 
-// purge removes uploads that nobody has gone on with for a day.
+// purge removes uploads that have been inactive for a day.
 func (s *Server) purge(ctx context.Context) {
 	driver := filesystem.New(filesystem.DriverParameters{RootDirectory: s.root, MaxThreads: 25})
-	// What cannot be removed is tried again at the next start, and is in the log.
+	// Errors are logged, and the next start tries again.
 	_, _ = storage.PurgeUploads(ctx, driver, time.Now().Add(-24*time.Hour), true)
 }
 
-// newApp returns the registry's library, keeping images below root.
+// newApp returns the handler of the registry's library, which keeps images below root.
 func newApp(ctx context.Context, root string) (app http.Handler, err error) {
-	secret := make([]byte, 32) // signs the state of uploads, which end with this process
+	secret := make([]byte, 32) // signs the state of uploads, which do not outlive this process
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
@@ -142,23 +142,23 @@ func newApp(ctx context.Context, root string) (app http.Handler, err error) {
 		Storage: configuration.Storage{
 			"filesystem": {"rootdirectory": root},
 			"delete":     {"enabled": true},
-			// Its own purging sleeps for hours in a goroutine that nobody can end.
+			// Its own purging sleeps for hours in a goroutine that cannot be stopped.
 			"maintenance": {"uploadpurging": map[any]any{"enabled": false}},
 		},
 	}
 	c.HTTP.Secret = string(secret)
 	c.HTTP.RelativeURLs = true
-	// Images may name layers that are kept elsewhere, as Windows' do.
+	// Images may have layers that are stored elsewhere, as those of Windows do.
 	c.Validation.Manifests.URLs.Allow = []string{"^https?://"}
 	defer func() {
-		if p := recover(); p != nil { // its way of returning errors
+		if p := recover(); p != nil { // the library panics instead of returning an error
 			err = fmt.Errorf("start in %s: %v", root, p)
 		}
 	}()
 	return handlers.NewApp(ctx, c), nil
 }
 
-// counted makes the process count as used while there are requests.
+// counted marks the process as used during requests.
 func counted(activity *background.Activity, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer activity.Begin()()
@@ -166,8 +166,8 @@ func counted(activity *background.Activity, next http.Handler) http.Handler {
 	})
 }
 
-// loopbackOnly refuses requests for a host that is not loopback: a web page can
-// make a name of its own resolve to it.
+// loopbackOnly rejects requests for a host that is not loopback, because a web page can make
+// its own host name resolve to loopback.
 func loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)

@@ -13,13 +13,13 @@ import (
 	"github.com/pipelinefile/pipe/internal/atomicfile"
 )
 
-// Every user of the machine can connect to loopback. So whoever writes must show
-// a password that stands in a file which only the owner of the registry can read.
-// It is another one for each process: should the registry die and somebody else
-// listen at its address, what that one is sent is of no use. Reads are open, as the
-// nodes of a cluster pull without credentials; they name images by digest.
+// Every user of the machine can connect to loopback. So writes require a password from a file
+// that only the owner of the registry can read. Each process has a new password: if the
+// registry dies and another program listens at its address, the password that it receives is
+// useless. Reads need no credentials, because the nodes of a cluster pull without any; they
+// name images by digest.
 
-// Writer is the user name that a write is made with.
+// Writer is the user name for writes.
 const Writer = "pipe"
 
 // Password returns the password for writes to the registry that runs in dir.
@@ -30,13 +30,13 @@ func Password(dir string) (string, error) {
 
 func passwordFile(dir string) string { return filepath.Join(dir, "password") }
 
-// A writer lets only those write who show the password.
+// A writer rejects writes without the password.
 type writer struct {
 	dir, password string
 	next          http.Handler
 }
 
-// newWriter chooses the password and writes it down.
+// newWriter generates the password and writes it to its file.
 func newWriter(dir string, next http.Handler) (*writer, error) {
 	var random [32]byte
 	rand.Read(random[:])
@@ -44,7 +44,7 @@ func newWriter(dir string, next http.Handler) (*writer, error) {
 	return w, w.note()
 }
 
-// note writes the password down, in a file with mode 0600.
+// note writes the password to its file, with mode 0600.
 func (w *writer) note() error {
 	return atomicfile.Write(passwordFile(w.dir), []byte(w.password+"\n"), 0o600)
 }
@@ -60,7 +60,7 @@ func (w *writer) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	message := "this is the registry of one user, who alone can write to it"
 	if is, err := Password(w.dir); err == nil && is != w.password || errors.Is(err, os.ErrNotExist) {
-		// The file is damaged, and its owner has nothing else to show.
+		// The file is damaged, and the owner cannot get the password from anywhere else.
 		if err := w.note(); err != nil {
 			message += "; its password cannot be written down: " + err.Error()
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// as makes the writes of a client with a password, as pipe does.
+// as adds a password to the writes of a client, as pipe does.
 type as struct{ password string }
 
 func (a as) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -25,7 +25,7 @@ func (a as) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// pushed pushes with the password that the registry in dir has written down.
+// pushed pushes with the password in the file of the registry in dir.
 func pushed(t *testing.T, dir string, ref name.Reference, img v1.Image) v1.Hash {
 	t.Helper()
 	password, err := Password(dir)
@@ -50,9 +50,8 @@ func refused(t *testing.T, what string, err error) {
 	}
 }
 
-// TestOnlyTheOwnerWrites: without the password nothing is pushed, moved or deleted,
-// and everything can be pulled; the password is another one for each process, and
-// only its owner can read it.
+// TestOnlyTheOwnerWrites: without the password, pushing, moving and deleting fail, and
+// everything can be pulled. Each process has a new password, and only its owner can read it.
 func TestOnlyTheOwnerWrites(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -77,7 +76,7 @@ func TestOnlyTheOwnerWrites(t *testing.T) {
 		t.Errorf("the image is %v, %v, want %v", desc, err, digest)
 	}
 
-	// A damaged file is made good by the next write that is refused.
+	// A damaged password file is repaired by the next write that is rejected.
 	for _, damage := range []func() error{
 		func() error { return os.WriteFile(passwordFile(dir), []byte("x"), 0o600) },
 		func() error { return os.Remove(passwordFile(dir)) },

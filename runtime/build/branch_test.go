@@ -11,9 +11,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// TestPreviewBranch: a preview builds the branch of the repositories that have it,
-// and of the others what its source builds; one that gets the branch later is
-// built of it from then on (E3).
+// TestPreviewBranch: a preview builds a branch from the repositories that have it, and the
+// ref of the source from the others. Once a repository gets the branch, it is built from that
+// (E3).
 func TestPreviewBranch(t *testing.T) {
 	has, lacks := newRepository(t), newRepository(t)
 	for _, repo := range []*repository{has, lacks} {
@@ -25,7 +25,7 @@ func TestPreviewBranch(t *testing.T) {
 		repo.git("checkout", "--quiet", "main")
 	}
 	branch(has)
-	lacks.git("tag", "feature/x") // a tag is no branch
+	lacks.git("tag", "feature/x") // a tag is not a branch
 
 	key := runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}
 	p := &plan.Plan{
@@ -49,7 +49,7 @@ func TestPreviewBranch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// refs are the images that a deploy is going to build.
+	// refs returns the images that a deploy is going to build.
 	refs := func(key runtime.EnvironmentKey) map[string]string {
 		t.Helper()
 		steps, err := rt.Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: key})
@@ -84,7 +84,7 @@ func TestPreviewBranch(t *testing.T) {
 	if got := refs(key); !maps.Equal(got, onMain) {
 		t.Errorf("its source builds %v, want %v", got, onMain)
 	}
-	branch(lacks) // beside a tag of that name, which git prefers where it is told neither
+	branch(lacks) // next to a tag with the same name, which git prefers for an unqualified name
 	want["lacks"] = of("lacks", lacks, "refs/heads/feature/x")
 	if got := refs(preview.Key); !maps.Equal(got, want) || want["lacks"] == onMain["lacks"] {
 		t.Errorf("with the branch in both it builds %v, want %v", got, want)

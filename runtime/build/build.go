@@ -61,7 +61,7 @@ type Options struct {
 	// DockerConfig is the directory with Docker's config.json, whose credential
 	// helpers give access to registries. Default: the one that docker uses.
 	DockerConfig string
-	// Notice, if set, is told what was damaged in CacheDir and is made again.
+	// Notice, if set, is called with what was damaged in CacheDir and is created again.
 	Notice func(text string)
 }
 
@@ -85,7 +85,7 @@ type Builder struct {
 	walks     flight[*tree]  // of contexts, by directory and patterns
 	commits   flight[string] // of refs of repositories
 	checkouts flight[string] // directories of checkouts
-	checked   sync.Map       // folders of checkouts that are known to be whole
+	checked   sync.Map       // directories of checkouts that have been verified
 
 	mu   sync.Mutex
 	seen map[string]seen // by specification; guarded by mu
@@ -184,7 +184,7 @@ func problem(spec plan.BuildSpec, err error, next string) error {
 	return &positioned{text, err}
 }
 
-// A positioned is an error whose text has a position.
+// A positioned is an error whose text includes a position.
 type positioned struct {
 	text string
 	err  error

@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// mustBuild builds spec and returns what it was told.
+// mustBuild builds spec and returns its events.
 func mustBuild(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (plan.Digest, *record) {
 	t.Helper()
 	var r record
@@ -33,11 +33,11 @@ func mustBuild(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (pl
 	return digest, &r
 }
 
-// TestBuilder holds the builder to the contract that all builders share.
+// TestBuilder runs the contract tests of all builders.
 func TestBuilder(t *testing.T) {
 	dir := workspace(t, files{})
 	host := images(t)
-	// folder returns a build of a new folder.
+	// folder returns a build of a new directory.
 	folder := func(t *testing.T, dockerfile string) plan.BuildSpec {
 		path := runtimetest.Unique("source")
 		files{
@@ -113,8 +113,8 @@ CMD ["/bin/httpd"]
 	}
 }
 
-// TestBuildSameTime builds what changed without a change of size and time: the
-// copy that BuildKit has from before must not be taken for it.
+// TestBuildSameTime builds a file that has changed but has the same size and time: BuildKit
+// must not use its previous copy.
 func TestBuildSameTime(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY x /\n"})
@@ -137,7 +137,7 @@ func TestBuildSameTime(t *testing.T) {
 	}
 }
 
-// TestBuildIgnored checks that what .dockerignore leaves out is not in images.
+// TestBuildIgnored checks that files in .dockerignore are not in images.
 func TestBuildIgnored(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{
@@ -157,8 +157,8 @@ func TestBuildIgnored(t *testing.T) {
 	}
 }
 
-// TestBuildModes checks that an image has what its identity is made of, and no
-// more: links and whether files can be executed, not umask and owner.
+// TestBuildModes checks that an image has only what is part of its identity: links and
+// executable bits, but not umask and owner.
 func TestBuildModes(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n", "web/run*": "x", "web/d/plain": "x", "web/link": "-> d/plain"})
@@ -184,7 +184,7 @@ func TestBuildModes(t *testing.T) {
 	}
 }
 
-// TestReproducible builds one source with two builders that share nothing.
+// TestReproducible builds the same source with two independent builders.
 func TestReproducible(t *testing.T) {
 	host := images(t)
 	f := files{
@@ -221,7 +221,7 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// TestBuildLimits checks what a command may use (I5).
+// TestBuildLimits checks the resource limits of a command (I5).
 func TestBuildLimits(t *testing.T) {
 	addr := buildkit(t)
 	host := images(t)
@@ -236,7 +236,7 @@ func TestBuildLimits(t *testing.T) {
 		{build.Limits{CPU: 0.5, Memory: 64 << 20}, "50000 100000,67108864"},
 	} {
 		dir := workspace(t, files{"web/Dockerfile": dockerfile, "web/busybox": ""})
-		// Limits are no part of BuildKit's cache keys, arguments are.
+		// Limits are not part of BuildKit's cache keys, but arguments are.
 		s := spec("web")
 		s.Args = map[string]string{"LIMITS": test.want}
 		b := build.New(build.Options{Dir: dir, Addresses: []string{addr}, Limits: test.limits})
@@ -248,8 +248,8 @@ func TestBuildLimits(t *testing.T) {
 	}
 }
 
-// TestBuildSeven is seven concurrent builds of one context: it is sent once. Each
-// waits until all of them run.
+// TestBuildSeven runs seven concurrent builds of the same context, which is sent once. Each
+// build waits until all of them are running.
 func TestBuildSeven(t *testing.T) {
 	host := images(t)
 	all := runtimetest.Unique("all")
@@ -264,7 +264,7 @@ func TestBuildSeven(t *testing.T) {
 	b := newBuilder(t, dir)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	sent := map[string]int64{} // bytes of each sending of the context
+	sent := map[string]int64{} // bytes of each transfer of the context
 	ctx, stop := context.WithTimeoutCause(t.Context(), 5*time.Minute, errors.New("not all builds run concurrently"))
 	defer stop()
 	for i := range 7 {
@@ -287,13 +287,13 @@ func TestBuildSeven(t *testing.T) {
 	for _, n := range sent {
 		total += n
 	}
-	const size = 2<<20 + 2<<20 // the file and busybox, about
+	const size = 2<<20 + 2<<20 // the file and busybox, approximately
 	if total > size*3/2 {
 		t.Errorf("%d bytes of a context of %d were sent, in %d sendings", total, size, len(sent))
 	}
 }
 
-// TestBuildChanged is a file that changes between Identify and Build.
+// TestBuildChanged changes a file between Identify and Build.
 func TestBuildChanged(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY x /\n", "web/x": "before"})
@@ -313,8 +313,8 @@ func TestBuildChanged(t *testing.T) {
 	mustBuild(t, b, spec("web"), host+"/web:1")
 }
 
-// TestBuildChangedWhileSent is a file that changes after the build began: its
-// image would not be that of the identity.
+// TestBuildChangedWhileSent changes a file after the build has started: the image would not
+// match the identity.
 func TestBuildChangedWhileSent(t *testing.T) {
 	host := images(t)
 	for name, change := range map[string]func(path string) error{
@@ -329,7 +329,7 @@ func TestBuildChangedWhileSent(t *testing.T) {
 			var once sync.Once
 			ref := host + "/" + name + ":1"
 			_, err := b.Build(t.Context(), spec("web"), ref, func(runtime.Body) {
-				once.Do(func() { // BuildKit reads the Dockerfile, and then the context
+				once.Do(func() { // BuildKit reads the Dockerfile first, and then the context
 					if err := change(filepath.Join(dir, "web/src/x")); err != nil {
 						t.Error(err)
 					}
@@ -349,7 +349,7 @@ func TestBuildChangedWhileSent(t *testing.T) {
 	}
 }
 
-// testRegistry is what the contract needs of a registry.
+// testRegistry is a registry for the contract tests.
 type testRegistry struct {
 	runtime.Registry
 	host string

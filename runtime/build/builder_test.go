@@ -25,8 +25,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// TestBuilderKilled kills BuildKit during a build: another is started, and the
-// build is done.
+// TestBuilderKilled kills BuildKit during a build: another one is started, and the build
+// succeeds.
 func TestBuilderKilled(t *testing.T) {
 	host := images(t)
 	at := daemon.Background{Home: t.TempDir(), Idle: time.Minute}
@@ -70,8 +70,7 @@ func TestBuilderKilled(t *testing.T) {
 	}
 }
 
-// TestBaseFromMirror has BuildKit's own configuration say where images of
-// docker.io come from.
+// TestBaseFromMirror configures a mirror of docker.io in BuildKit's own configuration.
 func TestBaseFromMirror(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{
@@ -99,7 +98,7 @@ func TestBaseFromMirror(t *testing.T) {
 	}
 }
 
-// TestPlatforms builds for two platforms, and pushes one image of both.
+// TestPlatforms builds for two platforms, and pushes a multi-platform image.
 func TestPlatforms(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n", "web/amd64": "x", "web/arm64": "y"})
@@ -112,7 +111,7 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// TestTLS builds with a BuildKit behind TLS, in which both sides prove themselves.
+// TestTLS builds with a BuildKit behind mutual TLS.
 func TestTLS(t *testing.T) {
 	certs := t.TempDir()
 	config := certificates(t, certs)
@@ -131,8 +130,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestConnectionHelpers reaches BuildKit in a container or a pod, through the
-// programs of Docker and Kubernetes. Ours in their place go on to the real one.
+// TestConnectionHelpers connects to BuildKit in a container or a pod, through fake docker and
+// kubectl programs that connect to the real one.
 func TestConnectionHelpers(t *testing.T) {
 	socket := strings.TrimPrefix(buildkit(t), "unix://")
 	bin := t.TempDir()
@@ -153,7 +152,7 @@ func TestConnectionHelpers(t *testing.T) {
 	}
 }
 
-// TestPlatformIsRemembered identifies without the builder that was asked once.
+// TestPlatformIsRemembered calls Identify again after the builder is gone.
 func TestPlatformIsRemembered(t *testing.T) {
 	dir, cache := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"}), t.TempDir()
 	link := filepath.Join(t.TempDir(), "b")
@@ -178,7 +177,7 @@ func TestPlatformIsRemembered(t *testing.T) {
 	}
 }
 
-// TestPlatformOfAny asks the builder that answers.
+// TestPlatformOfAny asks a builder that answers.
 func TestPlatformOfAny(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
 	b := build.New(build.Options{Dir: dir, Addresses: []string{"unix:///no/such.sock", buildkit(t)}})
@@ -188,7 +187,7 @@ func TestPlatformOfAny(t *testing.T) {
 	}
 }
 
-// forward listens with TLS and goes on to the socket of addr.
+// forward listens with TLS and forwards to the socket of addr.
 func forward(t testing.TB, addr string, config *tls.Config) string {
 	t.Helper()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
@@ -214,8 +213,7 @@ func forward(t testing.TB, addr string, config *tls.Config) string {
 	return "tcp://" + l.Addr().String()
 }
 
-// certificates writes a certificate for both sides, and returns the server's
-// configuration.
+// certificates writes a certificate for each side, and returns the server's configuration.
 func certificates(t testing.TB, dir string) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -250,7 +248,7 @@ func certificates(t testing.TB, dir string) *tls.Config {
 	}
 }
 
-// BenchmarkStart is of the embedded BuildKit, from nothing to an answer.
+// BenchmarkStart measures the time until a new embedded BuildKit answers.
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		at := daemon.Background{Home: b.TempDir(), Idle: time.Minute}
@@ -267,8 +265,8 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkRebuild is a build of what did not change: identified, built from the
-// cache and pushed, by a process that attaches to BuildKit.
+// BenchmarkRebuild builds an unchanged source: a process that attaches to BuildKit identifies
+// it, builds it from the cache and pushes it.
 func BenchmarkRebuild(b *testing.B) {
 	host := images(b)
 	dir := workspace(b, files{"web/Dockerfile": shell + "COPY x /\nRUN cat /x >/y\n", "web/busybox": "", "web/x": "x"})

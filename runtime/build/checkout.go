@@ -16,15 +16,16 @@ import (
 	"github.com/pipelinefile/pipe/internal/git"
 )
 
-// checkoutAge is how long a checkout is kept after it was used last.
+// checkoutAge is how long an unused checkout is kept.
 const checkoutAge = 7 * 24 * time.Hour
 
-// A checkout has the digest of its files in a file beside it, which is written before
-// the directory gets its name: one whose digest is missing or another one is damaged.
+// A checkout has the digest of its files in a separate file next to it, which is written
+// before the directory gets its final name. If that digest is missing or differs, the
+// checkout is damaged.
 func sumFile(dir string) string { return dir + ".sum" }
 
-// checkout returns a directory with the files of a commit of a local repository. One
-// that is kept is read once by each process, and made again if it is damaged.
+// checkout returns a directory with the files of a commit of a local repository. An existing
+// checkout is verified once by each process, and created again if it is damaged.
 func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, error) {
 	if b.opts.CacheDir == "" {
 		return "", errors.New("builds from repositories of this machine need a directory for checkouts, and have none")
@@ -50,7 +51,7 @@ func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, er
 			if b.opts.Notice != nil {
 				b.opts.Notice(fmt.Sprintf("the checkout of %s in %s was damaged, as by a full disk or a power cut: it is made again", commit, dir))
 			}
-			// Others may read it: it goes as a whole.
+			// Other processes may be reading it, so it is moved away as a whole.
 			if err := os.Rename(dir, filepath.Join(temp, "damaged")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return "", err
 			}
@@ -90,8 +91,7 @@ func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, er
 	})
 }
 
-// whole reports whether a checkout has the files that it was made with, and notes that
-// it is used.
+// whole reports whether a checkout still has its original files, and marks it as used.
 func (b *Builder) whole(dir string) bool {
 	now := time.Now()
 	if os.Chtimes(dir, now, now) != nil || os.Chtimes(sumFile(dir), now, now) != nil {
@@ -111,8 +111,8 @@ func (b *Builder) whole(dir string) bool {
 	return true
 }
 
-// sumOf returns the digest of the files below a directory, with their names, their
-// kinds, and whether they can be executed.
+// sumOf returns the digest of the files below a directory: their names, types, executable
+// bits and content.
 func sumOf(dir string) (string, error) {
 	sum := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -148,8 +148,8 @@ func sumOf(dir string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)) + "\n", err
 }
 
-// removeOld removes checkouts that nobody used for long, and what was left by
-// processes that were killed.
+// removeOld removes checkouts that have not been used for a long time, and the remains of
+// killed processes.
 func removeOld(all string) {
 	entries, err := os.ReadDir(all)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build"
 )
 
-// TestCheckoutDamaged: a checkout that is not as it was made is made again, which is told
-// in one line; one that is whole is used as it is.
+// TestCheckoutDamaged: a checkout whose files have changed is created again, with one notice.
+// An intact one is used.
 func TestCheckoutDamaged(t *testing.T) {
 	repo := newRepository(t)
 	commit := repo.commit(shop("text"))

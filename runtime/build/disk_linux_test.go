@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// TestDiskFull has a BuildKit on a small disk.
+// TestDiskFull runs BuildKit on a small disk.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		unavailable(t, "buildkit", errors.New("only root can mount a small disk"))

@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// explain turns an error of BuildKit into one that says what is wrong in the
-// words of who wrote the build: a *runtime.BuildError if what is built is wrong.
+// explain turns an error of BuildKit into one that says what is wrong in terms of the build.
+// It is a *runtime.BuildError if the source of the build is wrong.
 func explain(err error, j job, p *progress) error {
 	text := p.hide(plain(err).Error())
 	var exit *gatewaypb.ExitError
@@ -59,7 +59,7 @@ func explain(err error, j job, p *progress) error {
 		said.text = fmt.Sprintf("there is no Dockerfile %s in %s of %s", path.Join(j.spec.Source.Path, j.spec.Dockerfile), j.src.commit, redact.URLs(j.src.url))
 		return problem(j.spec, said, "write it, or name another with build = dockerfile(file = …)")
 	case transient(err):
-		// Such as a registry that does not answer: not what is built is wrong.
+		// For example a registry that does not answer: the source of the build is not wrong.
 		b := j.buildError(err, p, said)
 		if b.Step != "" {
 			return advised(&cause{fmt.Sprintf("%s: %s: %s", b.Pos, b.Step, said.text), err})
@@ -71,7 +71,7 @@ func explain(err error, j job, p *progress) error {
 	return &cause{fmt.Sprintf("build %s: %s", j.spec.ID, said.text), err}
 }
 
-// A cause is an error in other words.
+// A cause is an error with a different text.
 type cause struct {
 	text string
 	err  error
@@ -80,11 +80,11 @@ type cause struct {
 func (e *cause) Error() string { return e.text }
 func (e *cause) Unwrap() error { return e.err }
 
-// buildError says where in the Dockerfile err comes from.
+// buildError adds the position in the Dockerfile that err comes from.
 func (j job) buildError(err error, p *progress, said error) *runtime.BuildError {
 	b := &runtime.BuildError{Err: said, Pos: plan.Pos{File: path.Join(j.spec.Source.Path, j.spec.Dockerfile)}}
 	for _, s := range errdefs.Sources(err) {
-		// One range a line.
+		// Each range is one line.
 		start, end := 0, 0
 		for _, r := range s.Ranges {
 			if n := int(r.GetStart().GetLine()); n > 0 && (start == 0 || n < start) {
@@ -107,8 +107,7 @@ func (j job) buildError(err error, p *progress, said error) *runtime.BuildError 
 	return b
 }
 
-// instruction returns the lines of an instruction as one, without what makes it
-// several.
+// instruction joins the lines of an instruction, without line continuations and comments.
 func instruction(lines []string, start, end int) string {
 	var parts []string
 	for n := start; n <= end && n <= len(lines); n++ {
@@ -125,10 +124,10 @@ func instruction(lines []string, start, end int) string {
 	return text
 }
 
-// noProgram is what runc prints where the program to run is not in the image.
+// noProgram matches what runc prints if the program to run is not in the image.
 var noProgram = regexp.MustCompile(`exec: "([^"]+)": (stat .*no such file or directory|executable file not found)`)
 
-// exitText says how a command ended, and why if that is known from what was printed.
+// exitText describes how a command ended, and why, if its output says so.
 func exitText(e *gatewaypb.ExitError, log []string) string {
 	if n := len(log); n > 0 {
 		if m := noProgram.FindStringSubmatch(log[n-1]); m != nil && m[1] == "/bin/sh" {
@@ -157,8 +156,8 @@ var (
 	request    = regexp.MustCompile(`^failed to do request: \w+ "[^"]*": `)
 )
 
-// sourceText says in plain words what is wrong with what is built, and what to do if
-// that is not to correct the Dockerfile alone.
+// sourceText describes in plain words what is wrong with the source of a build, and what to
+// do if correcting the Dockerfile is not enough.
 func sourceText(text string) (words, advice string) {
 	text = parseError.ReplaceAllString(text, "")
 	if m := checksum.FindStringSubmatch(text); m != nil {
@@ -180,8 +179,8 @@ func sourceText(text string) (words, advice string) {
 		"correct the name of that image, or run again when its registry can be reached"
 }
 
-// pushed says whether text is about the push, to which registry and why; away says that
-// the registry did not answer.
+// pushed reports whether text is an error of the push, to which registry and why. away is
+// true if the registry did not answer.
 func pushed(text, ref string) (host, why string, away, ok bool) {
 	m := pushError.FindStringSubmatch(text)
 	if m == nil {
@@ -189,19 +188,19 @@ func pushed(text, ref string) (host, why string, away, ok bool) {
 	}
 	host, _, _ = strings.Cut(ref, "/")
 	why = request.ReplaceAllString(m[2], "")
-	if away = why != m[2]; away { // it is the network, and not the registry that says so
+	if away = why != m[2]; away { // an error of the network, not of the registry
 		why = fmt.Sprintf("registry %s cannot be reached: %s: check that it runs, and its address", host, why)
 	}
 	return host, why, away, true
 }
 
-// noRoom reports whether a registry refuses a push because its disk is full. BuildKit
-// passes on only the words of its answer.
+// noRoom reports whether a registry rejects a push because its disk is full. BuildKit passes
+// on only the message of the registry's answer.
 func noRoom(why string) bool {
 	return slices.ContainsFunc([]string{"no space left", "is full", "disk full", "quota exceeded"}, func(s string) bool { return strings.Contains(why, s) })
 }
 
-// accessHint says what to do where a registry refuses.
+// accessHint returns what to do if a registry denies access.
 func accessHint(why, host string) string {
 	for _, s := range []string{"401 Unauthorized", "403 Forbidden", "insufficient_scope", "access denied", "authorization failed", "no basic auth credentials"} {
 		if strings.Contains(why, s) {
@@ -211,7 +210,7 @@ func accessHint(why, host string) string {
 	return ""
 }
 
-// noise are beginnings of texts that say nothing to who reads them.
+// noise matches prefixes that are of no use to the reader.
 var noise = []*regexp.Regexp{
 	regexp.MustCompile(`^failed to solve: `),
 	regexp.MustCompile(`^failed to (call info|list workers): `),
@@ -223,7 +222,7 @@ var noise = []*regexp.Regexp{
 	regexp.MustCompile(`^transport: `),
 }
 
-// plain returns err without the noise that libraries put around it.
+// plain returns err without the noise that libraries add.
 func plain(err error) error {
 	text := err.Error()
 	for again := true; again; {
@@ -234,11 +233,11 @@ func plain(err error) error {
 			}
 		}
 	}
-	if strings.Count(text, `"`)%2 == 1 { // its beginning was noise
+	if strings.Count(text, `"`)%2 == 1 { // its opening quote was in the noise
 		text = strings.TrimSuffix(text, `"`)
 	}
 	if first, rest, ok := strings.Cut(text, ": "); ok {
-		// A base image is named twice.
+		// A base image is mentioned twice.
 		if strings.HasPrefix(rest, "failed to resolve source metadata for "+first) {
 			text = rest
 		}

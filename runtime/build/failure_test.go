@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build"
 )
 
-// fails builds what cannot be built and returns the error.
+// fails runs a build that must fail, and returns the error.
 func fails(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (*record, error) {
 	t.Helper()
 	var r record
@@ -29,7 +29,7 @@ func fails(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (*recor
 	return &r, err
 }
 
-// TestBuildWrong is about what is built being wrong.
+// TestBuildWrong tests builds with mistakes in their source.
 func TestBuildWrong(t *testing.T) {
 	host := images(t)
 	for _, test := range []struct {
@@ -83,7 +83,7 @@ func TestBuildWrong(t *testing.T) {
 	}
 }
 
-// TestBuildLogTail has the last lines of much output.
+// TestBuildLogTail checks that only the last lines of a long output are shown.
 func TestBuildLogTail(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": shell + "RUN seq 1 500; printf 'no end'; exit 1\n", "web/busybox": ""})
 	r, err := fails(t, newBuilder(t, dir), spec("web"), images(t)+"/web:1")
@@ -99,10 +99,9 @@ func TestBuildLogTail(t *testing.T) {
 	}
 }
 
-// TestBuildSecret checks that a secret reaches the command that mounts it, and
-// nothing else (D4).
+// TestBuildSecret checks that a secret reaches only the command that mounts it (D4).
 func TestBuildSecret(t *testing.T) {
-	const inEach = "hush-hush" // no ID that is made has a hyphen
+	const inEach = "hush-hush" // generated IDs contain no hyphen
 	const value = "the-hush-hush-of-two-lines\nand-the-second-hush-hush"
 	addr, host := buildkit(t), images(t)
 	dir := workspace(t, files{
@@ -168,7 +167,7 @@ func TestBuildSecretWrong(t *testing.T) {
 	}
 }
 
-// TestPushRefused is a registry that wants other credentials.
+// TestPushRefused pushes to a registry that rejects the credentials.
 func TestPushRefused(t *testing.T) {
 	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
@@ -184,10 +183,10 @@ func TestPushRefused(t *testing.T) {
 	}
 }
 
-// TestPushAgain is a registry that is gone for a moment.
+// TestPushAgain pushes to a registry that is temporarily unavailable.
 func TestPushAgain(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
-	ref := "127.0.0.1:1/web:1" // nobody listens there
+	ref := "127.0.0.1:1/web:1" // nothing listens there
 	r, err := fails(t, newBuilder(t, dir), spec("web"), ref)
 	want := "push the image to " + ref + ": registry 127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: check that it runs, and its address"
 	if err.Error() != want {
@@ -207,11 +206,11 @@ func TestPushAgain(t *testing.T) {
 	}
 }
 
-// TestUnreachable is about builders that do not answer.
+// TestUnreachable tests builders that do not answer.
 func TestUnreachable(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
 	s := spec("web")
-	s.Platforms = []string{"linux/amd64"} // so that nobody has to be asked for it
+	s.Platforms = []string{"linux/amd64"} // so that no builder is asked for its platform
 	for _, test := range []struct{ addr, want string }{
 		{"unix:///no/such.sock", "BuildKit at unix:///no/such.sock cannot be reached: dial unix /no/such.sock: connect: no such file or directory: " +
 			"check that it runs, and its address"},
@@ -236,20 +235,20 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestSpread gives builds to the builder that answers.
+// TestSpread runs builds on the builder that answers.
 func TestSpread(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
 	b := build.New(build.Options{Dir: dir, Addresses: []string{"unix:///no/such.sock", buildkit(t)}})
 	t.Cleanup(func() { b.Close() })
-	for i := range 4 { // whichever is the first for an image
+	for i := range 4 { // whichever builder is the first choice for an image
 		s := spec("web")
 		s.ID, s.Platforms = string(rune('a'+i)), []string{"linux/amd64"}
 		mustBuild(t, b, s, host+"/web:1")
 	}
 }
 
-// TestCancel leaves nothing running and nothing mounted.
+// TestCancel checks that no containers and no mounts are left.
 func TestCancel(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": shell + "RUN echo started; sleep 1000\n", "web/busybox": ""})
 	b := newBuilder(t, dir)
@@ -266,7 +265,7 @@ func TestCancel(t *testing.T) {
 	eventually(t, "a container or a mount is left", func() string { return left(t, filepath.Join(home, "buildkit", "root")) })
 }
 
-// left names containers and mounts below the root of a BuildKit.
+// left returns the containers and mounts below the root of a BuildKit.
 func left(t testing.TB, root string) string {
 	t.Helper()
 	bundles, err := filepath.Glob(filepath.Join(root, "runc-*/executor/?????????????????????????"))
@@ -286,7 +285,7 @@ func left(t testing.TB, root string) string {
 	return strings.Join(append(bundles, found...), "\n")
 }
 
-// eventually waits until there is nothing left.
+// eventually waits until left returns an empty string.
 func eventually(t testing.TB, what string, left func() string) {
 	t.Helper()
 	var last string
@@ -298,13 +297,13 @@ func eventually(t testing.TB, what string, left func() string) {
 	t.Errorf("%s: %s", what, last)
 }
 
-// grep returns the names of the files below dir that have the text.
+// grep returns the names of the files below dir that contain text.
 func grep(t testing.TB, dir, text string) string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
-			return nil // what is removed meanwhile has nothing
+			return nil // the file was removed in the meantime
 		}
 		if data, err := os.ReadFile(path); err == nil && strings.Contains(string(data), text) {
 			found = append(found, path+" has "+text)
@@ -317,7 +316,7 @@ func grep(t testing.TB, dir, text string) string {
 	return strings.Join(found, "\n")
 }
 
-// secrets are values by name.
+// secrets maps names to values.
 type secrets map[string]string
 
 func (s secrets) Secret(_ context.Context, ref plan.SecretRef) (runtime.Secret, error) {

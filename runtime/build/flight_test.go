@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestFlight has many ask at once while the answer changes: nobody may get one
-// from before the question.
+// TestFlight makes many concurrent calls while the result changes: no call may get a result
+// that is older than the call.
 func TestFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f flight[int64]
@@ -42,7 +42,7 @@ func TestFlight(t *testing.T) {
 	})
 }
 
-// TestFlightCancel has waiters give up.
+// TestFlightCancel cancels waiting callers.
 func TestFlightCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f flight[string]
@@ -59,7 +59,7 @@ func TestFlightCancel(t *testing.T) {
 			}
 		}
 		var wg sync.WaitGroup
-		for range 3 { // one is served, two wait
+		for range 3 { // one runs, two wait
 			wg.Go(func() {
 				if _, err := f.do(ctx, "k", work); !errors.Is(err, why) {
 					t.Errorf("do = %v, want %v", err, why)
@@ -67,7 +67,7 @@ func TestFlightCancel(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		wg.Go(func() { // it stays
+		wg.Go(func() { // this one is not cancelled
 			if got, err := f.do(t.Context(), "k", work); got != "done" || err != nil {
 				t.Errorf("do = %q, %v", got, err)
 			}

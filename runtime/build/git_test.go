@@ -53,13 +53,13 @@ func (r *repository) commit(f files) (commit string) {
 	return r.git("rev-parse", "HEAD")
 }
 
-// serve serves the repository over http and returns its URL. With a password,
-// only who has it gets something.
+// serve serves the repository over HTTP and returns its URL. If password is set, it is
+// required.
 func (r *repository) serve(password string) string {
 	r.t.Helper()
 	handler := &cgi.Handler{
 		Path:   filepath.Join(r.git("--exec-path"), "git-http-backend"),
-		Stderr: io.Discard, // it tells there what clients are told too
+		Stderr: io.Discard, // clients receive the same messages
 		Env:    []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1"},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -89,7 +89,7 @@ func shop(content string) files {
 	}
 }
 
-// TestBuildGit builds from a repository on the network, and from one on disk.
+// TestBuildGit builds from a remote repository, and from one on disk.
 func TestBuildGit(t *testing.T) {
 	host := images(t)
 	repo := newRepository(t)
@@ -126,8 +126,7 @@ func TestBuildGit(t *testing.T) {
 	}
 }
 
-// TestBuildGitMoved builds the commit that was identified though the branch has
-// moved since.
+// TestBuildGitMoved builds the identified commit although the branch has moved since then.
 func TestBuildGitMoved(t *testing.T) {
 	host := images(t)
 	repo := newRepository(t)
@@ -150,7 +149,7 @@ func TestBuildGitMoved(t *testing.T) {
 	}
 }
 
-// TestIdentifyGitOffline needs no network for a commit.
+// TestIdentifyGitOffline needs no network for a commit hash.
 func TestIdentifyGitOffline(t *testing.T) {
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -178,8 +177,8 @@ func TestIdentifyGitOffline(t *testing.T) {
 	}
 }
 
-// TestBuildGitPassword builds from a repository with a password, which git's
-// credential helpers have.
+// TestBuildGitPassword builds from a repository whose password is provided by git's
+// credential helpers.
 func TestBuildGitPassword(t *testing.T) {
 	const password = "p4ssw0rd-of-git"
 	host := images(t)
@@ -206,13 +205,13 @@ func TestBuildGitPassword(t *testing.T) {
 	}
 }
 
-// TestIdentifyGitWrong is about git sources that cannot be had.
+// TestIdentifyGitWrong tests git sources that cannot be resolved.
 func TestIdentifyGitWrong(t *testing.T) {
 	repo := newRepository(t)
 	repo.commit(shop("x"))
 	private := repo.serve("secret")
 	t.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-	t.Setenv("GIT_SSH_COMMAND", "echo no way there >&2; false") // as ssh does, on a line of its own
+	t.Setenv("GIT_SSH_COMMAND", "echo no way there >&2; false") // on a line of its own, as ssh does
 	b := build.New(build.Options{Dir: t.TempDir(), CacheDir: t.TempDir()})
 	at := "Pipelinefile:3:1: "
 	for _, test := range []struct{ url, ref, want string }{
@@ -239,7 +238,7 @@ func TestIdentifyGitWrong(t *testing.T) {
 	}
 }
 
-// TestBuildGitWrong is about what a repository on the network does not have.
+// TestBuildGitWrong tests paths that a remote repository does not have.
 func TestBuildGitWrong(t *testing.T) {
 	host := images(t)
 	repo := newRepository(t)

@@ -10,15 +10,15 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build"
 )
 
-// TestGitInHook: what git exports to a hook, such as post-receive, is about the
-// repository of that hook. A source is checked out from another one, so neither
-// the HEAD nor the index of the user's repository may change, and no program
-// that settings of git name for a working tree may run.
+// TestGitInHook: the variables that git exports to a hook, such as post-receive, refer to the
+// repository of that hook. A source is checked out from another repository, so the HEAD and
+// the index of the user's repository must not change, and programs that git settings
+// configure for a working tree must not run.
 func TestGitInHook(t *testing.T) {
 	repo := newRepository(t)
 	first := repo.commit(shop("first"))
 	head := repo.commit(shop("second"))
-	user := newRepository(t) // the one whose hook runs
+	user := newRepository(t) // the repository whose hook runs
 	user.git("fetch", "--quiet", repo.dir, "main")
 	user.git("reset", "--quiet", "--hard", "FETCH_HEAD")
 	index, err := os.ReadFile(filepath.Join(user.dir, ".git", "index"))

@@ -24,7 +24,7 @@ func identify(t testing.TB, dir string, s plan.BuildSpec) plan.Digest {
 	return id
 }
 
-// app is a context with one of everything.
+// app is a context with one file of each kind.
 func app() files {
 	return files{
 		"web/Dockerfile":     "FROM scratch\nCOPY . /\n",
@@ -37,12 +37,12 @@ func app() files {
 	}
 }
 
-// TestIdentity is I1: what changes the identity of an image and what does not.
+// TestIdentity tests what changes the identity of an image, and what does not (I1).
 func TestIdentity(t *testing.T) {
 	base := identify(t, workspace(t, app()), spec("web"))
 	for _, test := range []struct {
 		name  string
-		files files // in place of or added to those of app; "" removes
+		files files // replaces or adds files of app; "" removes one
 		spec  func(*plan.BuildSpec)
 		after func(dir string) error
 		same  bool
@@ -115,7 +115,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestIdentityArgument tells one argument from two whose texts are the same together.
+// TestIdentityArgument distinguishes one argument from two with the same concatenation.
 func TestIdentityArgument(t *testing.T) {
 	dir := workspace(t, app())
 	a, b := spec("web"), spec("web")
@@ -126,7 +126,7 @@ func TestIdentityArgument(t *testing.T) {
 	}
 }
 
-// TestIndex checks that what is remembered of files is never used for others.
+// TestIndex checks that a cached digest is never used for another file.
 func TestIndex(t *testing.T) {
 	dir, cache := workspace(t, app()), t.TempDir()
 	b := build.New(build.Options{Dir: dir, CacheDir: cache})
@@ -148,13 +148,13 @@ func TestIndex(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		// The size and the time of before: as "cp -p" and archives do.
+		// The same size and time as before, as with "cp -p" and archives.
 		if err := os.Chtimes(file, old, old); err != nil {
 			t.Fatal(err)
 		}
 	}
 	first := id()
-	for i := range 50 { // fast, so that clocks of file systems do not always tick between
+	for i := range 50 { // faster than the clock resolution of some file systems
 		change(fmt.Sprintf("%04d", i))
 		if id() == first {
 			t.Fatalf("change %d was not seen", i)
@@ -190,7 +190,7 @@ func TestIndex(t *testing.T) {
 	if err := os.RemoveAll(cache); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(cache, nil, 0o600); err != nil { // nothing can be kept
+	if err := os.WriteFile(cache, nil, 0o600); err != nil { // so that nothing can be cached
 		t.Fatal(err)
 	}
 	if id() != first {
@@ -198,7 +198,7 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// TestIndexIsUsed checks that a file that did not change is not read again.
+// TestIndexIsUsed checks that an unchanged file is not read again.
 func TestIndexIsUsed(t *testing.T) {
 	dir, cache := workspace(t, app()), t.TempDir()
 	settle(t, filepath.Join(dir, "web"))
@@ -206,7 +206,7 @@ func TestIndexIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An index with other digests gives another identity: so it was used.
+	// If other digests in the index result in another identity, the index was used.
 	for _, path := range indexes(t, cache) {
 		flipSums(t, path)
 	}
@@ -224,7 +224,7 @@ func TestIdentifyAtOnce(t *testing.T) {
 	want := identify(t, dir, spec("web"))
 	var wg sync.WaitGroup
 	for range 4 {
-		b := build.New(build.Options{Dir: dir, CacheDir: cache}) // as another process
+		b := build.New(build.Options{Dir: dir, CacheDir: cache}) // like another process
 		for range 8 {
 			wg.Go(func() {
 				if got, err := b.Identify(t.Context(), spec("web")); err != nil || got != want {
@@ -236,7 +236,7 @@ func TestIdentifyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// TestIdentifyWrong is about mistakes that are found before anything is built.
+// TestIdentifyWrong tests mistakes that are found before the build starts.
 func TestIdentifyWrong(t *testing.T) {
 	const at = "Pipelinefile:3:1: "
 	for _, test := range []struct {
@@ -273,11 +273,11 @@ func TestIdentifyWrong(t *testing.T) {
 	}
 }
 
-// settle makes the files below dir old, as they are in most runs: what was
-// changed just before is not remembered.
+// settle makes the files below dir old, as they are in most runs, because files that have
+// just changed are not cached.
 func settle(t testing.TB, dir string) {
 	t.Helper()
-	// The time of a change cannot be set, so it must pass.
+	// The change time cannot be set, so wait.
 	time.Sleep(150 * time.Millisecond)
 	old := time.Now().Add(-time.Hour)
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -301,8 +301,8 @@ func indexes(t testing.TB, cache string) []string {
 	return found
 }
 
-// flipSums gives an index other digests, and the check sum that goes with them:
-// the last byte of its last entry is one of a digest.
+// flipSums changes a digest in an index, and its checksum accordingly: the last byte of the
+// last entry belongs to a digest.
 func flipSums(t testing.TB, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -322,7 +322,7 @@ func flipSums(t testing.TB, path string) {
 	}
 }
 
-// BenchmarkIdentify is of a context with 10 000 files.
+// BenchmarkIdentify uses a context with 10 000 files.
 func BenchmarkIdentify(b *testing.B) {
 	dir := b.TempDir()
 	f := files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"}

@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// walkImage calls fn for all that is in the file system of an image.
+// walkImage calls fn for each file in the file system of an image.
 func walkImage(t testing.TB, image v1.Image, fn func(h *tar.Header, r io.Reader)) {
 	t.Helper()
 	all := mutate.Extract(image)
@@ -58,7 +58,7 @@ func listImage(t testing.TB, image v1.Image) []string {
 	return slices.Sorted(maps.Keys(modesOf(t, image)))
 }
 
-// modesOf returns mode and target of links by name; a folder's name ends in a slash.
+// modesOf returns modes and link targets by name. The name of a directory ends in a slash.
 func modesOf(t testing.TB, image v1.Image) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -73,8 +73,8 @@ func modesOf(t testing.TB, image v1.Image) map[string]string {
 	return found
 }
 
-// steps returns the events of the steps whose names have the text, without
-// those of bytes alone.
+// steps returns the events of the steps whose names contain text, without those that report
+// only bytes.
 func (r *record) steps(text string) []runtime.BuildStep {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +87,7 @@ func (r *record) steps(text string) []runtime.BuildStep {
 	return found
 }
 
-// lines returns what was printed.
+// lines returns the output lines.
 func (r *record) lines() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +100,7 @@ func (r *record) lines() []string {
 	return found
 }
 
-// platformsOf returns the platforms of an image of several.
+// platformsOf returns the platforms of a multi-platform image.
 func platformsOf(t testing.TB, ref string) []string {
 	t.Helper()
 	n, err := name.ParseReference(ref)

@@ -25,11 +25,11 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// home is the state of the BuildKit that the tests of this process share.
+// home is the state directory of the BuildKit that the tests of this process share.
 var home string
 
 func TestMain(m *testing.M) {
-	// The test binary is the pipe command too: it starts itself as BuildKit.
+	// The test binary also acts as the pipe command: it starts itself as BuildKit.
 	if len(os.Args) > 2 && os.Args[1] == "daemon" && os.Args[2] == "buildkit" {
 		if err := daemon.Main(context.Background(), os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -76,8 +76,8 @@ func run(m *testing.M) int {
 
 func shared() daemon.Background { return daemon.Background{Home: home, Idle: time.Minute} }
 
-// buildkit returns the address of a real BuildKit, or skips the test where it
-// cannot run and is not required to.
+// buildkit returns the address of a real BuildKit. If it cannot run and is not required, the
+// test is skipped.
 func buildkit(t testing.TB) string {
 	t.Helper()
 	a, err := shared().Ensure(t.Context())
@@ -88,7 +88,7 @@ func buildkit(t testing.TB) string {
 	return a.Addr
 }
 
-// unavailable skips the test, or fails it if PIPE_TEST_REQUIRE has the server.
+// unavailable skips the test, or fails it if PIPE_TEST_REQUIRE includes the server.
 func unavailable(t testing.TB, server string, err error) {
 	t.Helper()
 	for _, s := range strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ",") {
@@ -108,18 +108,18 @@ var busyboxFile = sync.OnceValues(func() ([]byte, error) {
 	return nil, fmt.Errorf("there is no busybox: install the package busybox-static")
 })
 
-// shell is the beginning of a Dockerfile whose image has a shell, without any
-// base image. Its context needs the file busybox.
+// shell is the beginning of a Dockerfile for an image with a shell and without a base image.
+// Its context needs the file busybox.
 const shell = `FROM scratch
 COPY busybox /bin/busybox
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
 `
 
-// files are the content of a folder, by path. A name that ends in * is
-// executable; a content "-> x" makes a symbolic link.
+// files are the files of a directory, by path. A name that ends in * is executable; a content
+// "-> x" makes a symbolic link.
 type files map[string]string
 
-// write puts the files below dir. The file busybox is the program.
+// write writes the files below dir. The file busybox is the real program.
 func (f files) write(t testing.TB, dir string) {
 	t.Helper()
 	for name, content := range f {
@@ -148,13 +148,13 @@ func (f files) write(t testing.TB, dir string) {
 		if err := os.WriteFile(path, data, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		if err := os.Chmod(path, mode); err != nil { // independent of the umask
 			t.Fatal(err)
 		}
 	}
 }
 
-// workspace returns a folder with the files.
+// workspace returns a directory with the files.
 func workspace(t testing.TB, f files) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -162,7 +162,7 @@ func workspace(t testing.TB, f files) string {
 	return dir
 }
 
-// spec is a build of the folder source of the workspace.
+// spec is a build of the directory source of the workspace.
 func spec(source string) plan.BuildSpec {
 	return plan.BuildSpec{
 		ID: "web", Source: plan.Source{Path: source}, Context: ".", Dockerfile: "Dockerfile",
@@ -170,7 +170,7 @@ func spec(source string) plan.BuildSpec {
 	}
 }
 
-// images starts a registry and returns a function that makes references in it.
+// images starts a registry and returns its address.
 func images(t testing.TB) string {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -178,7 +178,7 @@ func images(t testing.TB) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// head returns the digest of what the registry has at ref.
+// head returns the digest of the image at ref.
 func head(t testing.TB, ref string) plan.Digest {
 	t.Helper()
 	r, err := name.ParseReference(ref)
@@ -192,7 +192,7 @@ func head(t testing.TB, ref string) plan.Digest {
 	return plan.Digest(d.Digest.String())
 }
 
-// newBuilder returns a builder of the workspace that uses the real BuildKit.
+// newBuilder returns a builder for the workspace that uses the real BuildKit.
 func newBuilder(t testing.TB, dir string) *build.Builder {
 	t.Helper()
 	b := build.New(build.Options{Dir: dir, Addresses: []string{buildkit(t)}, CacheDir: t.TempDir()})
@@ -204,7 +204,7 @@ func newBuilder(t testing.TB, dir string) *build.Builder {
 	return b
 }
 
-// A record keeps events.
+// A record collects events.
 type record struct {
 	mu     sync.Mutex
 	events []runtime.Body
@@ -216,7 +216,7 @@ func (r *record) emit(b runtime.Body) {
 	r.events = append(r.events, b)
 }
 
-// text is all that was told, for searching.
+// text returns all events as text, for searching.
 func (r *record) text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

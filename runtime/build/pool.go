@@ -40,8 +40,8 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
 }
 
-// Advice says what to do about the builder: about the embedded one, what those know
-// who start it.
+// Advice returns what to do about the builder. For the embedded builder, the caller that
+// starts it knows that.
 func (e *UnreachableError) Advice() runtime.Advice {
 	if known, ok := runtime.AdviceOf(e.Err); ok {
 		return known

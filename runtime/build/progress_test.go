@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// tell returns the events for what BuildKit reports.
+// tell returns the events for these reports of BuildKit.
 func tell(t *testing.T, hide func(string) string, reports ...*client.SolveStatus) []runtime.Body {
 	t.Helper()
 	var events []runtime.Body

@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build"
 )
 
-// TestCredentialHelper pushes to a registry whose password one of Docker's
-// credential helpers has.
+// TestCredentialHelper pushes to a registry whose password is provided by one of Docker's
+// credential helpers.
 func TestCredentialHelper(t *testing.T) {
 	const password = "p4ssw0rd-of-registry"
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

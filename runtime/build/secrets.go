@@ -84,7 +84,7 @@ func (b *Builder) attachables(j job) ([]session.Attachable, error) {
 func hider(values map[string]runtime.Secret, names ...string) func(string) string {
 	var hidden redact.Values
 	for _, v := range values {
-		hidden.Add(v.Reveal()) // that one is too short to be hidden is said where it is read
+		hidden.Add(v.Reveal()) // values that are too short to be hidden are reported where they are read
 	}
 	return hidden.Except(names...)
 }

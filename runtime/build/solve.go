@@ -23,7 +23,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A job is one build, with everything that is known before it starts.
+// A job is one build, with everything that is determined before it starts.
 type job struct {
 	spec    plan.BuildSpec
 	src     *source
@@ -41,7 +41,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: b.attrs(j),
 		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(j.ref)}},
-		Internal:      true, // leaves no record with the output of commands
+		Internal:      true, // keeps no record, which would include the output of commands
 	}
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
@@ -84,11 +84,11 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	return plan.Digest(digest), nil
 }
 
-// attrs are the arguments of the Dockerfile frontend.
+// attrs returns the attributes of the Dockerfile frontend.
 func (b *Builder) attrs(j job) map[string]string {
 	attrs := map[string]string{
-		// The frontend's mark of a "# syntax=" line that was followed already:
-		// it then uses itself, and not an image that has to be pulled.
+		// This tells the frontend that a "# syntax=" line has been handled, so it does not
+		// pull another frontend image.
 		"cmdline":                     "builtin",
 		"filename":                    dockerfileName,
 		"platform":                    strings.Join(j.spec.Platforms, ","),
@@ -116,7 +116,7 @@ func (b *Builder) attrs(j job) map[string]string {
 	if limits.Memory == 0 {
 		limits.Memory = 4 << 30
 	}
-	// These are no part of BuildKit's cache keys.
+	// The limits are not part of BuildKit's cache keys.
 	if limits.CPU > 0 {
 		const period = 100_000 // microseconds
 		attrs["cpuperiod"] = strconv.Itoa(period)
@@ -128,7 +128,7 @@ func (b *Builder) attrs(j job) map[string]string {
 	return attrs
 }
 
-// export says where the image goes, and in what form.
+// export returns the attributes of the image exporter.
 func (b *Builder) export(ref string) map[string]string {
 	attrs := map[string]string{
 		"name":              ref,
@@ -139,9 +139,9 @@ func (b *Builder) export(ref string) map[string]string {
 	host, _, _ := strings.Cut(ref, "/")
 	switch {
 	case loopback(host):
-		// Compressing takes most of the time of many builds, and zstd a third of
-		// gzip's. Who pulls from loopback is on this machine and knows it; of
-		// readers of other registries that is not sure.
+		// Compression takes most of the time of many builds, and zstd takes a third of the
+		// time of gzip. Clients that pull from loopback are on this machine and support zstd;
+		// clients of other registries may not.
 		attrs["compression"] = "zstd"
 	case slices.Contains(b.opts.PlainHTTP, host):
 		attrs["registry.insecure"] = "true"
@@ -149,7 +149,7 @@ func (b *Builder) export(ref string) map[string]string {
 	return attrs
 }
 
-// loopback says whether BuildKit takes plain http for a registry by itself.
+// loopback reports whether BuildKit uses plain HTTP for a registry by default.
 func loopback(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -159,8 +159,8 @@ func loopback(hostPort string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// gitInputs are the context and the folder of the Dockerfile in a commit that
-// BuildKit fetches.
+// gitInputs returns the context and the directory of the Dockerfile in a commit that BuildKit
+// fetches.
 func gitInputs(j job) (map[string]llb.State, error) {
 	at := func(dir string) llb.State {
 		opts := []llb.GitOption{
@@ -181,8 +181,8 @@ func gitInputs(j job) (map[string]llb.State, error) {
 	}, nil
 }
 
-// knownHosts returns the keys of SSH hosts that the user trusts. Without them
-// BuildKit would trust any.
+// knownHosts returns the SSH host keys that the user trusts. Without them, BuildKit would
+// trust any host.
 func knownHosts() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {

@@ -16,26 +16,26 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/workspace"
 )
 
-// schema is the version of identities: with another one, all images are built
-// again. It changes when the same sources would give another image.
+// schema is the version of identities. It must change when the same sources would result in a
+// different image; all images are then built again.
 const schema = "pipe image 1"
 
-// A source is what an image is built from, as it was at one moment.
+// A source is what an image is built from, at one point in time.
 type source struct {
 	identity plan.Digest
-	platform string // to build for, where the specification has none
+	platform string // the default platform, used if the specification has none
 
 	// A local context, or a checkout of a local repository.
 	tree       *tree
-	dockerfile *folder // the Dockerfile, called like it, and its own .dockerignore
+	dockerfile *folder // contains the Dockerfile, under the name Dockerfile, and its own .dockerignore
 
 	// A commit that BuildKit fetches.
 	url    string
 	commit string // also of a checkout
 }
 
-// identified is what an identity is the digest of. Its JSON is the input of the
-// hash: the names of its fields are part of the schema.
+// identified is the content of an identity. Its JSON is the input of the hash, so the names
+// of its fields are part of the schema.
 type identified struct {
 	Schema     string
 	Context    plan.Digest       `json:",omitempty"` // of a local context
@@ -49,8 +49,8 @@ type identified struct {
 	Labels     map[string]string `json:",omitempty"`
 }
 
-// open finds out what spec is made of. A commit, if it is given, is what the ref
-// of a git source named before.
+// open determines the source of spec. If commit is set, it is the commit that the ref of a
+// git source was resolved to before.
 func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, commit string) (*source, error) {
 	src := &source{}
 	id := identified{
@@ -94,12 +94,12 @@ func (s *source) text() string {
 	return ""
 }
 
-// dockerfileName is how BuildKit sees every local Dockerfile, so that what it is
-// called changes nothing.
+// dockerfileName is the name under which BuildKit sees each local Dockerfile, so that its
+// real name makes no difference.
 const dockerfileName = "Dockerfile"
 
-// openLocal reads the Dockerfile and the context of spec. Nothing that is not
-// below top is read, also not through a symbolic link.
+// openLocal reads the Dockerfile and the context of spec. It reads nothing outside of top,
+// not even through symbolic links.
 func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string, src *source) error {
 	shown := path.Join(spec.Source.Path, spec.Dockerfile)
 	file, err := below(top, shown)
@@ -148,8 +148,8 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	return nil
 }
 
-// ignored returns the patterns of what is left out of the context: those of the
-// Dockerfile's own .dockerignore, which is sent with it, or else the context's.
+// ignored returns the patterns of the files to leave out of the context: those of the
+// Dockerfile's own .dockerignore, which is sent with it, or else those of the context's.
 func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, error) {
 	read := func(shown string) ([]byte, error) {
 		file, err := below(top, shown)
@@ -182,7 +182,8 @@ func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, err
 	return patterns, nil
 }
 
-// walk reads the context of a folder; many at once that want the same share it.
+// walk reads the context in a directory. Concurrent calls for the same context share the
+// work.
 func (b *Builder) walk(ctx context.Context, dir string, patterns []string) (*tree, error) {
 	key := dir + "\x00" + strings.Join(patterns, "\x00")
 	return b.walks.do(ctx, key, func(ctx context.Context) (*tree, error) {
@@ -190,8 +191,8 @@ func (b *Builder) walk(ctx context.Context, dir string, patterns []string) (*tre
 	})
 }
 
-// below returns the file or folder at a slash-separated path below top, with all
-// symbolic links resolved.
+// below returns the path of the file or directory at a slash-separated path below top, with
+// all symbolic links resolved.
 func below(top, path string) (string, error) {
 	return workspace.Resolve(top, filepath.Join(top, filepath.FromSlash(path)))
 }

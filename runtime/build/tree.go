@@ -22,19 +22,19 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/content"
 )
 
-// A tree is the content of a build context at one moment.
+// A tree is the content of a build context at one point in time.
 type tree struct {
 	folder
 	dir    string      // absolute
-	key    string      // of the folder and what is left out of it
-	digest plan.Digest // over paths, kinds, content
+	key    string      // made of the directory and the ignore patterns
+	digest plan.Digest // of paths, modes and content
 
 	once    sync.Once
-	changed chan struct{} // closed when a file turns out to be another than it was
+	changed chan struct{} // closed when a file turns out to have changed
 	moved   string        // that file; set before changed is closed
 }
 
-// spoil says that a file is not what it was.
+// spoil reports that a file has changed.
 func (t *tree) spoil(path string) {
 	t.once.Do(func() {
 		t.moved = path
@@ -42,18 +42,19 @@ func (t *tree) spoil(path string) {
 	})
 }
 
-// An entry is one file, folder or symbolic link.
+// An entry is one file, directory or symbolic link.
 type entry struct {
 	path  string      // slash-separated, below the context
 	mode  fs.FileMode // normalised: see the package comment
 	size  int64
-	mtime int64 // nanoseconds since 1970; no part of the identity
+	mtime int64 // nanoseconds since 1970; not part of the identity
 	link  string
 	sum   content.Sum
 	data  []byte // of a file that is not on disk
 }
 
-// guard returns a context that ends when a file turns out to be another, until stop.
+// guard returns a context that is cancelled when a file turns out to have changed, until stop
+// is called.
 func (t *tree) guard(ctx context.Context, spec plan.BuildSpec) (guarded context.Context, stop func()) {
 	guarded, cancel := context.WithCancelCause(ctx)
 	var wait sync.WaitGroup
@@ -70,8 +71,8 @@ func (t *tree) guard(ctx context.Context, spec plan.BuildSpec) (guarded context.
 	}
 }
 
-// readTree reads the context in dir without what patterns of a .dockerignore
-// leave out. Files that ix knows are not read. Something that changes is read
+// readTree reads the context in dir without the files that the patterns of a .dockerignore
+// exclude. Files in ix are not read. If something changes during the read, readTree tries
 // again, a few times.
 func readTree(ctx context.Context, dir string, patterns []string, ix *index) (*tree, error) {
 	for attempt := 1; ; attempt++ {
@@ -97,7 +98,7 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 	known := ix.load()
 	t := &tree{dir: dir, key: ix.key, changed: make(chan struct{})}
 	var stamps []content.Stamp
-	var unknown []int // entries to be read
+	var unknown []int // indexes of entries to be read
 	err = filtered.Walk(ctx, "", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -119,7 +120,7 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 				unknown = append(unknown, len(t.entries))
 			}
 		case !info.IsDir():
-			return nil // sockets, devices and pipes are no content
+			return nil // sockets, devices and pipes are not part of the content
 		}
 		t.entries, stamps = append(t.entries, e), append(stamps, st)
 		return nil
@@ -138,7 +139,7 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 	return t, nil
 }
 
-// readFiles computes the digests of the entries with these numbers.
+// readFiles computes the digests of the entries with these indexes.
 func readFiles(ctx context.Context, dir string, entries []entry, stamps []content.Stamp, numbers []int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	workers := min(2*goruntime.GOMAXPROCS(0), len(numbers))
@@ -162,8 +163,8 @@ func readFiles(ctx context.Context, dir string, entries []entry, stamps []conten
 	return group.Wait()
 }
 
-// digestOf is that of a tree: of all that makes the content of a context, one
-// record an entry, none of which can be read as part of another.
+// digestOf returns the digest of a tree, over everything that makes up the content of a
+// context. It hashes one record for each entry; the format of the records is unambiguous.
 func digestOf(entries []entry) plan.Digest {
 	h := sha256.New()
 	var line []byte
@@ -185,8 +186,8 @@ func digestOf(entries []entry) plan.Digest {
 	return plan.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
 }
 
-// A disk is a folder as fsutil walks it, without extended attributes, which are
-// no part of a context, and with each file's information kept by path.
+// A disk is a directory for fsutil. It ignores extended attributes, which are not part of a
+// context, and keeps the information of each file by path.
 type disk struct {
 	dir   string
 	infos map[string]fs.FileInfo
@@ -216,7 +217,7 @@ type diskEntry struct {
 	rel  string
 }
 
-// Info is called for what is not left out.
+// Info is called only for entries that are not excluded.
 func (e *diskEntry) Info() (fs.FileInfo, error) {
 	info, err := e.DirEntry.Info()
 	if err != nil {

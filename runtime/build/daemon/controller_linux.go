@@ -38,15 +38,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newController puts BuildKit together: one worker that runs containers with
-// runc, the Dockerfile frontend, and the caches that builds may import and export.
+// newController assembles BuildKit: one worker that runs containers with runc, the Dockerfile
+// frontend, and the cache importers and exporters.
 func newController(ctx context.Context, o options) (*control.Controller, error) {
 	conf, err := readConfig(o.Config)
 	if err != nil {
 		return nil, err
 	}
-	// Names of the loopback interface are reached over plain http unless the
-	// file says otherwise.
+	// Loopback hosts use plain HTTP unless the configuration says otherwise.
 	hosts := resolver.NewRegistryConfig(conf.Registries)
 	sessions, err := session.NewManager()
 	if err != nil {
@@ -101,8 +100,8 @@ func newController(ctx context.Context, o options) (*control.Controller, error) 
 
 func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker, error) {
 	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, nil, nil,
-		// The host's network, as there is no other without plugins: that also
-		// lets a build reach what the user has on loopback.
+		// The host's network, because other modes need plugins. It also lets a build access
+		// services on the user's loopback interface.
 		netproviders.Opt{Mode: "host"}, dns(conf.DNS), "", "", false, nil, "", "", nil)
 	if err != nil {
 		return nil, err
@@ -113,8 +112,8 @@ func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker
 	return base.NewWorker(ctx, opt)
 }
 
-// snapshotter returns overlayfs, or plain copies where the root's file system
-// cannot carry it.
+// snapshotter returns overlayfs, or plain copies if the root's file system does not support
+// it.
 func snapshotter(root string) runc.SnapshotterFactory {
 	if overlayutils.Supported(root) != nil {
 		return runc.SnapshotterFactory{Name: "native", New: native.NewSnapshotter}
@@ -124,9 +123,9 @@ func snapshotter(root string) runc.SnapshotterFactory {
 	}}
 }
 
-// gcPolicy keeps the cache within limit bytes, and within what leaves some of the
-// disk free. What is cheap to make again, such as copies of build contexts, goes
-// first, then what was not used for long.
+// gcPolicy limits the cache to limit bytes, and keeps some space of the disk free. It removes
+// first what is cheap to recreate, such as copies of build contexts, and then what has not
+// been used for the longest time.
 func gcPolicy(root string, limit int64) []client.PruneInfo {
 	if limit == 0 {
 		limit = 20 << 30
@@ -148,7 +147,7 @@ func gcPolicy(root string, limit int64) []client.PruneInfo {
 	}
 }
 
-// readConfig reads what concerns registries and name servers of a buildkitd.toml.
+// readConfig reads a buildkitd.toml, whose settings for registries and name servers are used.
 func readConfig(file string) (config.Config, error) {
 	if file == "" {
 		file = filepath.Join(appdefaults.ConfigDir, "buildkitd.toml")

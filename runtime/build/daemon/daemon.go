@@ -1,9 +1,9 @@
-// Package daemon is the embedded BuildKit.
+// Package daemon implements the embedded BuildKit.
 //
-// It runs in a background process of the same binary, which all pipe processes
-// of a user share and which ends when nobody has used it for a time: see
-// [Background], and [Main] for the process itself. BuildKit runs containers, so
-// it works on Linux alone. Elsewhere builds go to a BuildKit that the user has.
+// It runs in a background process of the same binary, which all pipe processes of a user
+// share and which ends after an idle time: see [Background], and [Main] for the process
+// itself. BuildKit runs containers, so it works only on Linux. On other systems, builds use a
+// BuildKit that the user provides.
 package daemon
 
 import (
@@ -17,60 +17,60 @@ import (
 	"github.com/pipelinefile/pipe/internal/background"
 )
 
-// version is that of what callers and the process speak with each other. It
-// changes when a caller needs what an older process does not do, and not with
-// every release: a process that others build with is not taken away.
+// version is the version of the protocol between callers and the process. It changes only
+// when a caller needs a feature that an older process does not have, and not with each
+// release, because replacing the process would interrupt the builds of others.
 const version = "1"
 
-// options say what serveAt serves.
+// options configure serveAt.
 type options struct {
-	// Root is the folder of all state, such as the cache. It is made. One
-	// process at a time uses it.
+	// Root is the directory of all state, such as the cache. It is created if necessary. Only
+	// one process may use it at a time.
 	Root string
-	// Socket is the unix socket to listen on. Default: one in Root, or in the
-	// folder of temporary files where that path would be too long.
+	// Socket is the unix socket to listen on. Default: one in Root, or in /tmp if that path
+	// would be too long.
 	Socket string
-	// CacheBytes is what the cache may take on disk before the least used of it
-	// is removed. Default: 20 GiB.
+	// CacheBytes is the maximum size of the cache on disk. Default: 20 GiB.
 	CacheBytes int64
-	// Config is a buildkitd.toml whose registries (mirrors, certificates, plain
-	// http) hold for builds too; there need not be one. Default: the file that
-	// buildkitd itself would read.
+	// Config is a buildkitd.toml whose registries (mirrors, certificates, plain HTTP) apply
+	// to builds too. The file may be missing. Default: the file that buildkitd itself would
+	// read.
 	Config string
-	// Log takes what BuildKit prints. It logs through logrus, which knows one
-	// output per process. Default: left as it is.
+	// Log receives the output of BuildKit, which uses the global logger of logrus. Default:
+	// unchanged.
 	Log io.Writer
-	// Ready, if set, is called once with the address, such as unix:///x/y, when
-	// builds can be sent there.
+	// Ready, if set, is called once with the address, such as unix:///x/y, when builds are
+	// accepted.
 	Ready func(addr string) error
-	// Note, if set, is told what was damaged, and made good, before Ready is called.
+	// Note, if set, is called with what was damaged and repaired, before Ready is called.
 	Note func(text string)
-	// Use, if set, is called for each connection, and what it returns at its end.
+	// Use, if set, is called for each connection. The function that it returns is called when
+	// the connection ends.
 	Use func() (end func())
 
-	pid int // of the process that others see; 0: this one
+	pid int // of the process that is shown to others; 0: this process
 }
 
-// A Background names the BuildKit that all pipe processes of one user share.
+// A Background is the BuildKit that all pipe processes of a user share.
 type Background struct {
-	// Home is the folder of pipe's state; BuildKit's is in its folder buildkit. A
-	// file buildkitd.toml there is its configuration, whose registries (mirrors,
-	// certificates, plain http) hold for builds too.
+	// Home is the directory of pipe's state. BuildKit's state is in its subdirectory
+	// buildkit. A file buildkitd.toml there is its configuration, whose registries (mirrors,
+	// certificates, plain HTTP) apply to builds too.
 	Home string
-	// Executable is the pipe command. Default: the running program. It must
-	// call [Main] with the arguments that follow "daemon buildkit".
+	// Executable is the pipe command. Default: the running program. It must call [Main] with
+	// the arguments that follow "daemon buildkit".
 	Executable string
-	// Idle is how long nobody may use it before it ends. Default: 15 minutes.
+	// Idle is the time after which an unused BuildKit ends. Default: 15 minutes.
 	Idle time.Duration
-	// Progress, if set, is told what Ensure waits for.
+	// Progress, if set, receives what Ensure is waiting for.
 	Progress func(what string)
 }
 
-// Usable says what is missing on this machine for the embedded BuildKit, and
-// what to do about it.
+// Usable returns an error if this machine lacks something that the embedded BuildKit needs.
+// The error says what to do.
 func Usable() error { return usable() }
 
-// Process returns the background process, to ask where it stands or to stop it.
+// Process returns the background process, to get its status or to stop it.
 func (b Background) Process() background.Process {
 	args := []string{"daemon", "buildkit", "--home=" + b.Home}
 	if b.Idle != 0 {
@@ -86,13 +86,13 @@ func (b Background) Process() background.Process {
 	}
 }
 
-// name is that of the background process and of its folder.
+// name is the name of the background process and of its directory.
 const name = "buildkit"
 
-// Ensure attaches to the running BuildKit, or starts it (I5). The address is
-// one for build.Options. It stays while it is attached to.
+// Ensure attaches to the running BuildKit, or starts it (I5). The address can be used in
+// build.Options. The process does not end while it is attached to.
 //
-// What is missing on this machine is an error that says what to install.
+// If this machine lacks something, the error says what to install.
 func (b Background) Ensure(ctx context.Context) (*background.Attached, error) {
 	if status, err := b.Process().Status(); err != nil || status.State != background.Ready {
 		if err := usable(); err != nil {
@@ -102,9 +102,9 @@ func (b Background) Ensure(ctx context.Context) (*background.Attached, error) {
 	return b.Process().Ensure(ctx)
 }
 
-// Main is the background process: what the hidden command "pipe daemon buildkit"
-// runs, with the arguments that follow. It prints to standard error, which the
-// starter has made the log file, and changes the environment of its process.
+// Main runs the background process, which the hidden command "pipe daemon buildkit" starts,
+// with the arguments that follow. It prints to standard error, which is redirected to the log
+// file, and changes the environment of its process.
 func Main(ctx context.Context, args []string) error {
 	var home string
 	var idle time.Duration

@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The test binary is the pipe command too: it starts itself as the daemon.
+	// The test binary also acts as the pipe command: it starts itself as the daemon.
 	if len(os.Args) > 2 && os.Args[1] == "daemon" && os.Args[2] == "buildkit" {
 		if err := Main(context.Background(), os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// unavailable skips the test, or fails it if PIPE_TEST_REQUIRE has BuildKit.
+// unavailable skips the test, or fails it if PIPE_TEST_REQUIRE includes BuildKit.
 func unavailable(t testing.TB, err error) {
 	t.Helper()
 	for _, s := range strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ",") {
@@ -46,7 +46,7 @@ func unavailable(t testing.TB, err error) {
 	t.Skipf("buildkit cannot be used: %v", err)
 }
 
-// start starts a BuildKit of its own and stops it after the test.
+// start starts a separate BuildKit and stops it after the test.
 func start(t testing.TB, b Background) (addr string, pid int) {
 	t.Helper()
 	a, err := b.Ensure(t.Context())
@@ -66,7 +66,7 @@ func start(t testing.TB, b Background) (addr string, pid int) {
 	return a.Addr, a.PID
 }
 
-// run has BuildKit run a command of busybox, and returns its error.
+// run makes BuildKit run a busybox command, and returns its error.
 func run(ctx context.Context, t testing.TB, addr string, started func(), args ...string) error {
 	t.Helper()
 	busybox, err := os.ReadFile("/bin/busybox")
@@ -116,14 +116,14 @@ func TestEnsure(t *testing.T) {
 	if left := leftBelow(t, b.Home); left != "" {
 		t.Errorf("stopped, it leaves %s", left)
 	}
-	// What it knew outlives it.
+	// The cache outlives the process.
 	addr, _ = start(t, b)
 	if err := run(t.Context(), t, addr, nil, "true"); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestCacheIsBounded asks BuildKit what it keeps.
+// TestCacheIsBounded checks the garbage collection policy of BuildKit.
 func TestCacheIsBounded(t *testing.T) {
 	addr, _ := start(t, Background{Home: t.TempDir()})
 	c, err := client.New(t.Context(), addr)
@@ -141,7 +141,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestServeTwice is a second BuildKit on the same root: it would wait for ever.
+// TestServeTwice starts a second BuildKit on the same root, which would wait forever.
 func TestServeTwice(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("an ordinary user cannot call Serve itself")
@@ -156,7 +156,7 @@ func TestServeTwice(t *testing.T) {
 	}
 }
 
-// TestServeLongPath has a root that no socket can be in.
+// TestServeLongPath uses a root whose path is too long for a socket.
 func TestServeLongPath(t *testing.T) {
 	b := Background{Home: filepath.Join(t.TempDir(), strings.Repeat("long", 30))}
 	addr, _ := start(t, b)
@@ -172,7 +172,7 @@ func TestServeLongPath(t *testing.T) {
 	}
 }
 
-// TestStopWhileBuilding ends a build that runs, and cleans up after it.
+// TestStopWhileBuilding stops BuildKit during a build, which cleans up.
 func TestStopWhileBuilding(t *testing.T) {
 	b := Background{Home: t.TempDir()}
 	addr, _ := start(t, b)
@@ -191,8 +191,8 @@ func TestStopWhileBuilding(t *testing.T) {
 	}
 }
 
-// TestSweep kills BuildKit while it builds: the container goes on, and its file
-// system stays mounted, until the next one starts.
+// TestSweep kills BuildKit during a build: the container continues to run, and its file
+// system stays mounted until the next BuildKit starts.
 func TestSweep(t *testing.T) {
 	b := Background{Home: t.TempDir()}
 	addr, pid := start(t, b)
@@ -231,7 +231,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestIdle ends a BuildKit that nobody uses, and none that somebody uses.
+// TestIdle checks that an unused BuildKit ends, and that one in use does not.
 func TestIdle(t *testing.T) {
 	b := Background{Home: t.TempDir(), Idle: 400 * time.Millisecond}
 	a, err := b.Ensure(t.Context())
@@ -270,8 +270,8 @@ func gone(t *testing.T, b Background) {
 	}
 }
 
-// connectedOnly checks that who has a connection is counted too. In a user
-// namespace connections are not seen.
+// connectedOnly checks that a client with only a connection counts as a user. In a user
+// namespace, connections are not counted.
 func connectedOnly(t *testing.T, b Background, a *background.Attached) {
 	c, err := client.New(t.Context(), a.Addr)
 	if err != nil {
@@ -282,13 +282,13 @@ func connectedOnly(t *testing.T, b Background, a *background.Attached) {
 		t.Fatal(err)
 	}
 	a.Release()
-	time.Sleep(2 * b.Idle) // so much is the point: nothing must happen meanwhile
+	time.Sleep(2 * b.Idle) // nothing must happen in the meantime
 	if s, err := b.Process().Status(); err != nil || s.PID != a.PID {
 		t.Fatalf("BuildKit ended though it was used: %+v, %v", s, err)
 	}
 }
 
-// TestLogIsAFile checks that BuildKit prints to its log and to nothing else.
+// TestLogIsAFile checks that BuildKit prints only to its log.
 func TestLogIsAFile(t *testing.T) {
 	b := Background{Home: t.TempDir()}
 	addr, _ := start(t, b)
@@ -302,7 +302,7 @@ func TestLogIsAFile(t *testing.T) {
 	}
 }
 
-// leftBelow names the containers and the mounts below a folder.
+// leftBelow returns the containers and the mounts below a directory.
 func leftBelow(t testing.TB, home string) string {
 	t.Helper()
 	mounts, err := mountsBelow(home)

@@ -15,20 +15,21 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The cache is databases, the content that they name, and the file systems that they
-// name. A full disk, a power cut or a bad sector can damage any of them, and BuildKit
-// then does not start, or every build fails. So they are looked at before it starts:
-// a database can be opened and has all its pages, the content has the sizes that the
-// database says, the file systems are there. After an end that was none, all pages
-// are read, too. A cache that is damaged is removed: what is built again fills it.
+// The cache consists of databases, and of the content and the file systems that they refer
+// to. A full disk, a power cut or a bad sector can damage any of them, and then BuildKit does
+// not start, or each build fails. So they are checked before it starts: each database can be
+// opened and has all its pages, the content has the sizes in the database, and the file
+// systems exist. After an unclean shutdown, all pages are read as well. A damaged cache is
+// removed; later builds fill it again.
 
-// began is there while BuildKit runs: if it is there before, the last one was killed.
+// began is a file that exists while BuildKit runs. If it exists before, the last one was
+// killed.
 func began(root string) string { return filepath.Join(root, "running") }
 
-// aside is where a damaged cache waits to be removed.
+// aside is the directory in which a damaged cache waits to be removed.
 func aside(root string) string { return filepath.Join(root, "damaged") }
 
-// cached are the files and folders of the cache in root.
+// cached returns the files and directories of the cache in root.
 func cached(root string) []string {
 	var all []string
 	for _, pattern := range []string{"*.db", "*.bak", "runc-*"} {
@@ -38,11 +39,11 @@ func cached(root string) []string {
 	return all
 }
 
-// setAside takes the cache out of the way, and removes it while BuildKit starts: that
-// may take a while. back puts it back, if that is called before.
+// setAside moves the cache out of the way. remove deletes it, which may take a while, so it
+// runs while BuildKit starts. back restores it, and must be called before remove.
 func setAside(root string) (remove func(), back func() error, err error) {
 	all := cached(root)
-	if err := os.RemoveAll(aside(root)); err != nil { // of one that was killed
+	if err := os.RemoveAll(aside(root)); err != nil { // of a killed process
 		return nil, nil, err
 	}
 	if err := os.Mkdir(aside(root), 0o700); err != nil {
@@ -53,10 +54,10 @@ func setAside(root string) (remove func(), back func() error, err error) {
 			return nil, nil, err
 		}
 	}
-	remove = func() { _ = os.RemoveAll(aside(root)) } // what stays is removed the next time
+	remove = func() { _ = os.RemoveAll(aside(root)) } // the next call removes the rest
 	back = func() error {
 		var err error
-		for _, path := range cached(root) { // what a start has made
+		for _, path := range cached(root) { // created by a start
 			err = errors.Join(err, os.RemoveAll(path))
 		}
 		for _, path := range all {
@@ -67,9 +68,9 @@ func setAside(root string) (remove func(), back func() error, err error) {
 	return remove, back, nil
 }
 
-// mended starts with the cache in root, or, if that is damaged, with an empty one,
-// which note is told. A start that fails with an empty cache, too, does not fail for
-// the cache, which is left as it is.
+// mended starts with the cache in root. If that is damaged, it starts with an empty one and
+// reports this with note. If the start fails with an empty cache as well, the cache is not
+// the cause, and is restored.
 func mended[T any](root string, note func(string), start func() (T, error)) (T, error) {
 	_, err := os.Stat(began(root))
 	why := damaged(root, !errors.Is(err, fs.ErrNotExist))
@@ -94,8 +95,8 @@ func mended[T any](root string, note func(string), start func() (T, error)) (T, 
 	return started, os.WriteFile(began(root), nil, 0o600)
 }
 
-// guarded calls start, and returns a panic as an error: that is how a database tells
-// of damage, and how the system does that a page of it is not there.
+// guarded calls start, and returns a panic as an error: databases panic when they find
+// damage, and so does an access to a page that cannot be read.
 func guarded[T any](start func() (T, error)) (result T, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -108,8 +109,8 @@ func guarded[T any](start func() (T, error)) (result T, err error) {
 
 var workerID = regexp.MustCompile(`^[a-z0-9]{25}$`)
 
-// damaged says what is damaged of the cache in root. With pages, all pages of the
-// databases are read.
+// damaged returns an error if the cache in root is damaged. With pages, it reads all pages of
+// the databases.
 func damaged(root string, pages bool) error {
 	var files []string
 	for _, pattern := range []string{"*.db", "runc-*/*.db", "runc-*/snapshots/*.db"} {
@@ -136,14 +137,14 @@ func damaged(root string, pages bool) error {
 	return nil
 }
 
-// database says what is damaged of a database, or of what it names.
+// database returns an error if a database is damaged, or the content that it refers to.
 func database(file string, pages bool) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
 	if info.Size() == 0 {
-		return errors.New("it is empty") // and would be taken for a new one
+		return errors.New("it is empty") // it would be treated as a new one
 	}
 	_, err = guarded(func() (struct{}, error) {
 		db, err := bolt.Open(file, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
@@ -187,7 +188,7 @@ func readAll(b *bolt.Bucket) error {
 	})
 }
 
-// touch reads a byte of each page that data is in.
+// touch reads one byte of each page of data.
 func touch(data []byte) (sum byte) {
 	for i := 0; i < len(data); i += 4096 {
 		sum ^= data[i]
@@ -195,8 +196,8 @@ func touch(data []byte) (sum byte) {
 	return sum
 }
 
-// contents checks that what a database names as content is there: see package
-// metadata of containerd for its layout.
+// contents checks that the content in a database exists. For the layout, see package metadata
+// of containerd.
 func contents(tx *bolt.Tx, dir string) error {
 	v1 := tx.Bucket([]byte("v1"))
 	if v1 == nil {
@@ -238,8 +239,8 @@ func cut(digest []byte) (algorithm, hex string, ok bool) {
 	return string(m[1]), string(m[2]), true
 }
 
-// snapshots checks that the file systems that a database names are there: see package
-// storage of containerd's snapshotters.
+// snapshots checks that the file systems in a database exist: see package storage of
+// containerd's snapshotters.
 func snapshots(tx *bolt.Tx, dir string) error {
 	b := tx.Bucket([]byte("v1"))
 	if b != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// fill has BuildKit make an image, so that there is a cache with content.
+// fill makes BuildKit build an image, to fill the cache.
 func fill(t *testing.T, addr string) {
 	t.Helper()
 	c, err := client.New(t.Context(), addr)
@@ -42,8 +42,8 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) Close() error                { return nil }
 
-// Whatever of the cache is damaged, and however, BuildKit starts and builds, and says
-// that it begins with an empty cache; without damage it does not.
+// Whatever part of the cache is damaged, and however, BuildKit starts and builds, and reports
+// that it starts with an empty cache. Without damage it does not report that.
 func TestDamagedCache(t *testing.T) {
 	whole := Background{Home: t.TempDir()}
 	addr, _ := start(t, whole)
@@ -78,7 +78,7 @@ func TestDamagedCache(t *testing.T) {
 	const killed, ended = true, false
 	empty, half := truncate(func(int64) int64 { return 0 }), truncate(func(n int64) int64 { return n / 2 })
 	garbage := func(path string) { write(path, 0, size(path)) }
-	pages := func(path string) { write(path, 8192, size(path)) } // the first two say how many there are
+	pages := func(path string) { write(path, 8192, size(path)) } // the first two contain the number of pages
 	remove := func(path string) {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)

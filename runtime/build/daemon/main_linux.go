@@ -21,7 +21,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/background"
 )
 
-// serve runs BuildKit in this process, or as an ordinary user below this one.
+// serve runs BuildKit in this process, or, for an ordinary user, in a child process.
 func serve(ctx context.Context, root string, args []string, ready func(addr string) error, activity *background.Activity) error {
 	if os.Geteuid() != 0 {
 		return serveRootless(ctx, root, args, ready, activity.Note)
@@ -32,8 +32,8 @@ func serve(ctx context.Context, root string, args []string, ready func(addr stri
 	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Ready: ready, Note: activity.Note, Use: activity.Begin})
 }
 
-// ownConfig is the file for this BuildKit alone, buildkitd.toml beside its root,
-// if there is one.
+// ownConfig returns the configuration for this BuildKit alone, buildkitd.toml next to its
+// root, or "" if that does not exist.
 func ownConfig(root string) string {
 	file := filepath.Join(filepath.Dir(root), "buildkitd.toml")
 	if _, err := os.Stat(file); err != nil {
@@ -42,7 +42,7 @@ func ownConfig(root string) string {
 	return file
 }
 
-// prepare sets what BuildKit takes from its process.
+// prepare sets up the environment and the logger of the process for BuildKit.
 func prepare(root string) error {
 	if err := os.MkdirAll(temp(root), 0o700); err != nil {
 		return err
@@ -55,14 +55,13 @@ func prepare(root string) error {
 	)
 }
 
-// socketFile names the file in which a BuildKit inside of a user namespace says
-// where it listens.
+// socketFile is the file to which a BuildKit inside of a user namespace writes its address.
 func socketFile(root string) string { return filepath.Join(root, "address") }
 
-// serveRootless runs this program again as root of a user namespace, with
-// RootlessKit. The network stays the host's, so that registries on loopback are
-// reached. The namespace has processes of its own: when its first one dies, the
-// kernel ends all others and undoes the mounts.
+// serveRootless runs this program again as root of a user namespace, with RootlessKit. It
+// shares the host's network, so that registries on loopback can be reached. It has its own
+// PID namespace: when the first process there dies, the kernel kills all others and removes
+// the mounts.
 func serveRootless(ctx context.Context, root string, args []string, ready func(addr string) error, note func(string)) error {
 	if err := usable(); err != nil {
 		return err
@@ -77,7 +76,7 @@ func serveRootless(ctx context.Context, root string, args []string, ready func(a
 	if err := os.Remove(socketFile(root)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	state, err := shortDir("rootlesskit", root) // it holds a socket
+	state, err := shortDir("rootlesskit", root) // it contains a socket
 	if err != nil {
 		return err
 	}
@@ -108,15 +107,15 @@ func serveRootless(ctx context.Context, root string, args []string, ready func(a
 	return errors.Join(err, stopRootless(cmd, ended))
 }
 
-// startTied starts cmd so that it does not outlive this process, also one that
-// is killed. The channel gets what Wait returns.
+// startTied starts cmd so that it does not outlive this process, even if this process is
+// killed. The channel receives the result of Wait.
 func startTied(cmd *exec.Cmd) (ended chan error, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	ended = make(chan error, 1)
 	go func() {
-		// The signal comes when the thread ends that has started the process:
-		// this one stays until the process has ended.
+		// The kernel sends the signal when the thread that started the process ends, so keep
+		// this thread until the process has ended.
 		goruntime.LockOSThread()
 		err := cmd.Start()
 		started <- err
@@ -134,9 +133,9 @@ func orDone(err error) error {
 	return err
 }
 
-// stopRootless ends the namespace; it is killed if it takes too long.
+// stopRootless ends the namespace, and kills it after a timeout.
 func stopRootless(cmd *exec.Cmd, ended <-chan error) error {
-	_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended is what is wanted
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 	kill := time.AfterFunc(stopGrace+4*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	var exit *exec.ExitError
@@ -146,8 +145,8 @@ func stopRootless(cmd *exec.Cmd, ended <-chan error) error {
 	return nil
 }
 
-// waitAddress waits until BuildKit has written its address, and what it has to tell,
-// and answers there.
+// waitAddress waits until BuildKit has written its address and its notes, and answers at the
+// address.
 func waitAddress(ctx context.Context, root string, ended chan error) (addr string, notes []string, err error) {
 	for {
 		data, err := os.ReadFile(socketFile(root))
@@ -163,7 +162,7 @@ func waitAddress(ctx context.Context, root string, ended chan error) (addr strin
 		case <-ctx.Done():
 			return "", nil, context.Cause(ctx)
 		case err := <-ended:
-			ended <- err // for who waits for the end
+			ended <- err // for the caller that waits for the end
 			return "", nil, fmt.Errorf("rootlesskit, which runs BuildKit for an ordinary user, ended: %w (see what it printed above; "+
 				"user namespaces must be allowed: sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", orDone(err))
 		case <-time.After(10 * time.Millisecond):
@@ -171,22 +170,22 @@ func waitAddress(ctx context.Context, root string, ended chan error) (addr strin
 	}
 }
 
-// serveInside is BuildKit as root of a user namespace, which serveRootless made
-// in process outside.
+// serveInside runs BuildKit as root of a user namespace, which serveRootless created in the
+// process outside.
 func serveInside(ctx context.Context, root string, outside int) error {
 	if !userns.RunningInUserNS() {
 		return errors.New("--inside is for pipe itself")
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	// Where runc keeps the state of containers: nothing else is writable.
+	// runc keeps the state of containers there, because no other directory is writable.
 	if err := errors.Join(prepare(root), os.Setenv("XDG_RUNTIME_DIR", temp(root))); err != nil {
 		return err
 	}
 	var notes []string
 	note := func(text string) { notes = append(notes, strings.Join(strings.Fields(text), " ")) }
 	return serveAt(ctx, options{Root: root, Config: ownConfig(root), pid: outside, Note: note, Ready: func(addr string) error {
-		// Who waits for it sees all of it.
+		// Rename, so that the waiting process reads the complete file.
 		next := socketFile(root) + ".new"
 		text := strings.Join(append([]string{addr}, notes...), "\n") + "\n"
 		return errors.Join(os.WriteFile(next, []byte(text), 0o600), os.Rename(next, socketFile(root)))

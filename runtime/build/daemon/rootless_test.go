@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// ordinary is the number of a user that no system has.
+// ordinary is a user ID that no system uses.
 const ordinary = 424242
 
-// TestRootless runs the tests of this package as an ordinary user. That needs a
-// user with subordinate user numbers. The user exists only in what this process
-// and its children see of /etc.
+// TestRootless runs the tests of this package as an ordinary user. That requires a user with
+// subordinate user IDs, which exists only in the view of /etc of this process and its
+// children.
 func TestRootless(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the other tests run as an ordinary user already")
@@ -88,7 +88,7 @@ func TestRootless(t *testing.T) {
 	}
 }
 
-// processesOf names the processes of a user that have not ended.
+// processesOf returns the running processes of a user.
 func processesOf(t *testing.T, uid int) string {
 	t.Helper()
 	states, err := filepath.Glob("/proc/[0-9]*/status")

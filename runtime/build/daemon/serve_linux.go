@@ -19,13 +19,13 @@ import (
 	"google.golang.org/grpc"
 )
 
-// stopGrace is how long builds that others run may take to end once the daemon
-// is asked to. Then they are cancelled.
+// stopGrace is how long running builds may take to end after the daemon is asked to stop.
+// Then they are cancelled.
 const stopGrace = 3 * time.Second
 
-// serveAt runs BuildKit until ctx is done, which is no error. It must be root, or
-// root of a user namespace: see [Main]. Another process that uses the root is an
-// error that names it. What a killed predecessor left is removed first.
+// serveAt runs BuildKit until ctx is done, which is not an error. It must run as root, or as
+// root of a user namespace: see [Main]. If another process uses the root, the error includes
+// its process ID. The remains of a killed predecessor are removed first.
 func serveAt(ctx context.Context, o options) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("BuildKit must run as root, or as root of a user namespace")
@@ -44,7 +44,7 @@ func serveAt(ctx context.Context, o options) (err error) {
 	if err := sweep(ctx, o.Root); err != nil {
 		return fmt.Errorf("clean up after the last BuildKit in %s: %w", o.Root, err)
 	}
-	// After everything else: nothing of a build that was cancelled is left.
+	// Runs last, so that nothing of a cancelled build is left.
 	defer func() {
 		settle(o.Root)
 		err = errors.Join(err, sweep(context.WithoutCancel(ctx), o.Root))
@@ -92,7 +92,7 @@ func serveAt(ctx context.Context, o options) (err error) {
 	return errors.Join(err, closed)
 }
 
-// stop ends the server; what runs on it is cancelled if it takes too long.
+// stop ends the server, and cancels running requests after a timeout.
 func stop(server *grpc.Server) {
 	late := time.AfterFunc(stopGrace, server.Stop)
 	server.GracefulStop()
@@ -101,8 +101,8 @@ func stop(server *grpc.Server) {
 
 func lockFile(root string) string { return filepath.Join(root, "pipe.lock") }
 
-// lockRoot locks the root for this process. Without it a second process would
-// wait for the first one's databases for ever, and say nothing.
+// lockRoot locks the root for this process. Without the lock, a second process would silently
+// wait forever for the databases of the first one.
 func lockRoot(root string, pid int) (*os.File, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
@@ -129,11 +129,11 @@ func writeLine(file *os.File, pid int) error {
 	return err
 }
 
-// longestSocket is what the path of a unix socket may have on all systems.
+// longestSocket is the maximum length of the path of a unix socket on all systems.
 const longestSocket = 103
 
-// listen listens on the socket of o, which it chooses if none is given. What it
-// made is removed by done.
+// listen listens on the socket of o, and chooses one if none is given. done removes what it
+// has created.
 func listen(o *options) (listener net.Listener, done func(), err error) {
 	done = func() {}
 	if o.Socket == "" {
@@ -147,7 +147,7 @@ func listen(o *options) (listener net.Listener, done func(), err error) {
 			done = func() { os.RemoveAll(dir) }
 		}
 	}
-	// The lock of the root says that nobody listens on it.
+	// The lock of the root guarantees that no other process listens on it.
 	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, nil, err
 	}
@@ -158,8 +158,8 @@ func listen(o *options) (listener net.Listener, done func(), err error) {
 	return listener, done, err
 }
 
-// shortDir makes an empty folder with a short path for the one who has locked
-// root. It is always the same, so that what a killed one left is removed.
+// shortDir creates an empty directory with a short path for the process that has locked root.
+// The path is always the same, so that the directory of a killed process is removed.
 func shortDir(kind, root string) (string, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -171,10 +171,10 @@ func shortDir(kind, root string) (string, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
-	return dir, os.Mkdir(dir, 0o700) // fails if somebody else was faster
+	return dir, os.Mkdir(dir, 0o700) // fails if another user was faster
 }
 
-// counted tells of each connection that it accepts.
+// counted reports each connection that it accepts.
 type counted struct {
 	net.Listener
 	use func() (end func())

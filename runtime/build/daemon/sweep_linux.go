@@ -17,20 +17,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flock locks file for this process, or fails at once.
+// flock locks file for this process, or fails immediately.
 func flock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-// container is how BuildKit names the container of one RUN, and the folder of
-// its bundle: see its package identity.
+// container matches the name that BuildKit gives to the container of one RUN, and to the
+// directory of its bundle: see its package identity.
 var container = regexp.MustCompile(`^[a-z0-9]{25}$`)
 
-// executors are the folders of bundles below root, one per snapshotter.
+// executors returns the directories of bundles below root, one per snapshotter.
 func executors(root string) []string {
 	dirs, _ := filepath.Glob(filepath.Join(root, "runc-*", "executor"))
 	return dirs
 }
 
-// bundles returns the folders of containers that run, or that were left.
+// bundles returns the bundles of containers that are running, or that were left behind.
 func bundles(root string) []string {
 	var found []string
 	for _, dir := range executors(root) {
@@ -44,21 +44,21 @@ func bundles(root string) []string {
 	return found
 }
 
-// sweep removes what a killed BuildKit left: the containers of RUN, the mounts
-// of their file systems and of build contexts, and temporary files. BuildKit
-// itself would leave them there for ever. The root must be locked.
+// sweep removes what a killed BuildKit has left: the containers of RUN, the mounts of their
+// file systems and of build contexts, and temporary files. BuildKit itself would never remove
+// them. The root must be locked.
 func sweep(ctx context.Context, root string) error {
 	var errs []error
 	left := bundles(root)
 	for _, bundle := range left {
-		// An unknown container is no error with --force.
+		// With --force, an unknown container is not an error.
 		out, err := exec.CommandContext(ctx, "runc", "delete", "--force", filepath.Base(bundle)).CombinedOutput()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("runc delete %s: %w: %s", filepath.Base(bundle), err, out))
 		}
 	}
 	if err := unmountBelow(root); err != nil {
-		// Removing files now would remove those of the cache, through the mount.
+		// Removing files now would remove files of the cache, through the mount.
 		return errors.Join(append(errs, err)...)
 	}
 	for _, dir := range append(left, tempFiles(root)...) {
@@ -67,8 +67,8 @@ func sweep(ctx context.Context, root string) error {
 	return errors.Join(errs...)
 }
 
-// temp is the folder of temporary files of the process: BuildKit mounts build
-// contexts there, and what is below root can be found after a crash.
+// temp is the directory of the process for temporary files. BuildKit mounts build contexts
+// there, and files below root can be found after a crash.
 func temp(root string) string { return filepath.Join(root, "tmp") }
 
 func tempFiles(root string) []string {
@@ -76,7 +76,7 @@ func tempFiles(root string) []string {
 	return files
 }
 
-// unmountBelow takes away all mounts below dir, the innermost first.
+// unmountBelow unmounts all mounts below dir, the innermost first.
 func unmountBelow(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -95,7 +95,8 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
-// mountsBelow lists mount points strictly below dir, in the order mounted.
+// mountsBelow returns the mount points strictly below dir, in the order in which they were
+// mounted.
 func mountsBelow(dir string) ([]string, error) {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -117,7 +118,7 @@ func mountsBelow(dir string) ([]string, error) {
 	return found, lines.Err()
 }
 
-// unescape undoes what the kernel does to blanks in a mount point, such as \040.
+// unescape reverses the kernel's escapes of blanks in a mount point, such as \040.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -136,7 +137,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// settle waits a little for containers that are being ended.
+// settle waits up to two seconds for containers that are being terminated.
 func settle(root string) {
 	for range 100 {
 		if len(bundles(root)) == 0 {

@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// sbin are folders with programs that are needed and that an ordinary user may
-// not have in PATH.
+// sbin are directories of required programs that may not be in the PATH of an ordinary user.
 var sbin = []string{"/usr/local/sbin", "/usr/sbin", "/sbin"}
 
 // find returns the path of a program.
@@ -38,7 +37,7 @@ func usable() error {
 	return subordinate()
 }
 
-// programs says which programs are missing.
+// programs returns an error if required programs are missing.
 func programs(rootless bool, find func(program string) (path string, ok bool)) error {
 	type need struct{ program, pkg string }
 	needs := []need{{"runc", "runc"}, {"git", "git"}}
@@ -61,8 +60,8 @@ func programs(rootless bool, find func(program string) (path string, ok bool)) e
 		"or use a BuildKit that you have", as, strings.Join(missing, ", "), strings.Join(slices.Compact(packages), " "))
 }
 
-// subordinate says whether the user may have user namespaces with more than one
-// user in them.
+// subordinate returns an error if the user may not create user namespaces with more than one
+// user.
 func subordinate() error {
 	me, err := user.Current()
 	if err != nil {
@@ -84,7 +83,7 @@ func hasRange(path string, u *user.User) bool {
 		return false
 	}
 	if err != nil {
-		return true // newuidmap knows better
+		return true // newuidmap will report it
 	}
 	defer file.Close()
 	lines := bufio.NewScanner(file)

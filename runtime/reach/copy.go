@@ -120,7 +120,7 @@ func (n *Namespace) unpack(ctx context.Context, at Place, files []runtime.SyncCh
 	}()
 	var said bytes.Buffer
 	err = n.Exec(ctx, at, Command{Args: []string{"tar", "-x", "-p", "-o", "-f", "-", "-C", "/"}, Stdin: r, Stdout: io.Discard, Stderr: &limited{to: &said, most: 4 << 10}})
-	r.CloseWithError(errLost) // there is no reader any more
+	r.CloseWithError(errLost) // so that pack does not block
 	if packErr := <-packed; packErr != nil && !errors.Is(packErr, errLost) {
 		return 0, packErr
 	}

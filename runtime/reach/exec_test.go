@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
-// TestExec: what a command reads, writes and ends with is its caller's.
+// TestExec: the input, output and exit status of a command are those of the caller.
 func TestExec(t *testing.T) {
 	t.Parallel()
 	for _, spdy := range []bool{false, true} {
@@ -64,7 +64,7 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecTerminal: a command with a terminal learns its size and each change.
+// TestExecTerminal: a command with a terminal receives its size and each change.
 func TestExecTerminal(t *testing.T) {
 	t.Parallel()
 	for _, spdy := range []bool{false, true} {
@@ -98,8 +98,8 @@ func TestExecTerminal(t *testing.T) {
 	}
 }
 
-// TestExecFails: the end of the connection, a refusal and the end of the context
-// are no status of the command.
+// TestExecFails: a lost connection, a refusal and a cancelled context are not exit statuses
+// of the command.
 func TestExecFails(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -144,7 +144,7 @@ func TestExecFails(t *testing.T) {
 	}
 }
 
-// blockingReader reads nothing until it is unblocked.
+// blockingReader returns a reader that blocks until unblock is called.
 func blockingReader(t *testing.T) (r readerFunc, unblock func()) {
 	t.Helper()
 	over := make(chan struct{})
@@ -158,8 +158,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestPlace: of the pods of a service the ready one is taken, then one that runs;
-// what there is not is told with what there is.
+// TestPlace: a ready pod of the service is preferred to a running one. An error about an
+// unknown name lists the existing ones.
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)

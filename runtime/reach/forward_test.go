@@ -19,10 +19,10 @@ import (
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
-// waitTime is how long a test waits for what happens soon.
+// waitTime is the timeout for events that are expected soon.
 const waitTime = time.Minute
 
-// A watcher is told how forwards are doing.
+// A watcher records the states of forwards.
 type watcher struct {
 	t    *testing.T
 	mu   sync.Mutex
@@ -42,7 +42,7 @@ func (w *watcher) report(f reach.Forward) {
 	}
 }
 
-// last is the newest of a service.
+// last returns the newest state of a service's forward.
 func (w *watcher) last(service string) (reach.Forward, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,7 +82,7 @@ func forwarder(t *testing.T, ns *reach.Namespace, services ...string) (*reach.Fo
 	return f, w, forwards
 }
 
-// targets are free local ports for port 8080 of services.
+// targets returns free local ports for port 8080 of services.
 func targets(t *testing.T, services ...string) []reach.Target {
 	t.Helper()
 	var all []reach.Target
@@ -109,7 +109,7 @@ func dial(t *testing.T, f reach.Forward) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// says says something and returns the answer.
+// says sends a line and returns the answer.
 func says(t *testing.T, c net.Conn, line string) string {
 	t.Helper()
 	if _, err := fmt.Fprintln(c, line); err != nil {
@@ -134,7 +134,7 @@ func check[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// isReset checks that a connection ends with an error, and not as if all was said.
+// isReset checks that a connection ends with an error, and not with EOF.
 func isReset(t *testing.T, c net.Conn) {
 	t.Helper()
 	_, err := io.ReadAll(c)
@@ -148,7 +148,7 @@ func resets(t *testing.T, f reach.Forward) {
 	t.Helper()
 	c, err := net.Dial("tcp", f.Address.String())
 	if errors.Is(err, syscall.ECONNRESET) {
-		return // already
+		return // it was reset immediately
 	}
 	must(t, err)
 	defer c.Close()
@@ -156,8 +156,8 @@ func resets(t *testing.T, f reach.Forward) {
 	isReset(t, c)
 }
 
-// TestForward: each local connection is carried to a pod, and a connection to it
-// carries one after the other.
+// TestForward: each local connection is forwarded to a pod, and a link to the pod carries one
+// connection after another.
 func TestForward(t *testing.T) {
 	t.Parallel()
 	for _, spdy := range []bool{false, true} {
@@ -191,7 +191,7 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// ends ends a connection, and waits until the pod has, too.
+// ends closes a connection, and waits until the pod has closed it too.
 func ends(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	must(t, c.CloseWrite())
@@ -200,8 +200,8 @@ func ends(t *testing.T, c *net.TCPConn) {
 	}
 }
 
-// TestForwardHolds: a connection that finds no ready pod is held until there is
-// one, and so is one while a pod is replaced; the port stays.
+// TestForwardHolds: a connection is held while there is no ready pod, or while the pod is
+// replaced; the port stays open.
 func TestForwardHolds(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -229,8 +229,8 @@ func TestForwardHolds(t *testing.T) {
 	check(t, "the address", f.Address, forwards[0].Address)
 }
 
-// TestForwardGivesUp: a connection that finds no ready pod for too long ends with
-// an error, and the port stays open.
+// TestForwardGivesUp: a connection that is held for too long ends with an error, and the port
+// stays open.
 func TestForwardGivesUp(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -250,8 +250,8 @@ func TestForwardGivesUp(t *testing.T) {
 	check(t, "the answer", says(t, dial(t, forwards[0]), "and now?"), "web-1: and now?")
 }
 
-// TestForwardByPort: a ready pod of a service that is of another kind, and does not
-// have the port, gets no connection.
+// TestForwardByPort: a ready pod of another kind of the same service, which does not have the
+// port, gets no connection.
 func TestForwardByPort(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -265,8 +265,8 @@ func TestForwardByPort(t *testing.T) {
 	check(t, "the reason", f.Err.Error(), "no pod of web is ready: web-b (not ready)")
 }
 
-// TestForwardRefused: what a client has said to a port on which nobody listens
-// yet is said again to who does later; if nobody does the client gets an error.
+// TestForwardRefused: data that a client has sent to a port on which nothing listens yet is
+// sent again when something does. If nothing ever listens, the client gets an error.
 func TestForwardRefused(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -294,7 +294,7 @@ func TestForwardRefused(t *testing.T) {
 	w.until("web", reach.Connected, "web-1")
 }
 
-// TestForwardHalves: each side may end before the other.
+// TestForwardHalves: each side may close its direction before the other.
 func TestForwardHalves(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -316,8 +316,7 @@ func TestForwardHalves(t *testing.T) {
 	check(t, "the error", err, nil)
 }
 
-// TestForwardBesideSlow: a client that does not take what it asked for keeps
-// nobody else from being answered.
+// TestForwardBesideSlow: a client that does not read its data does not block other clients.
 func TestForwardBesideSlow(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -343,8 +342,8 @@ func TestForwardBesideSlow(t *testing.T) {
 	}
 }
 
-// TestForwardOverLoss: when the way to the API server is lost, connections end,
-// and new ones are held until it is back.
+// TestForwardOverLoss: when the connection to the API server is lost, connections end, and
+// new ones are held until it is restored.
 func TestForwardOverLoss(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -365,8 +364,8 @@ func TestForwardOverLoss(t *testing.T) {
 	check(t, "the answer", hears(t, held), "web-1: 2")
 }
 
-// TestForwardOverSilence: a connection to the API server over which nothing comes
-// any more, as after a sleep, is found out and replaced.
+// TestForwardOverSilence: a connection to the API server that has become silent, as after
+// sleep, is detected and replaced.
 func TestForwardOverSilence(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -386,8 +385,8 @@ func TestForwardOverSilence(t *testing.T) {
 	check(t, "the number of connections", n.linked("web-1"), 2)
 }
 
-// TestForwardSet: what stays is not touched, what goes ends, and a port that is
-// given up can be taken.
+// TestForwardSet: targets that stay are not changed, removed targets end, and the port of a
+// removed target can be reused.
 func TestForwardSet(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -424,8 +423,8 @@ func TestForwardSet(t *testing.T) {
 	l.Close()
 }
 
-// TestForwardTaken: a port that is taken is an error with who has it, and never
-// silently another one.
+// TestForwardTaken: a port in use is an error that includes the process, and never silently
+// replaced by another port.
 func TestForwardTaken(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -467,7 +466,7 @@ func TestForwardTaken(t *testing.T) {
 	}
 }
 
-// TestForwardForbidden: what the server does not allow is told as it says it.
+// TestForwardForbidden: if the server denies access, its message is reported.
 func TestForwardForbidden(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -479,7 +478,7 @@ func TestForwardForbidden(t *testing.T) {
 	f := w.until("web", reach.Failed, "web-1")
 	check(t, "the reason", f.Err.Error(), `pods/portforward "web-1" is forbidden: by the test`)
 
-	n.config.Impersonate = rest.ImpersonationConfig{UserName: "nobody"} // the way to the API server passes that on
+	n.config.Impersonate = rest.ImpersonationConfig{UserName: "nobody"} // the proxy to the API server passes it on
 	other := n.reach().Forwarder(reach.ForwardOptions{})
 	defer other.Close()
 	err := other.Known(t.Context())

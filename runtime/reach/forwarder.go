@@ -48,7 +48,7 @@ type Forward struct {
 
 // ForwardOptions configure a Forwarder.
 type ForwardOptions struct {
-	Address netip.Addr    // the address to listen on; default: the loopback addresses 127.0.0.1 and ::1
+	Address netip.Addr    // default: the loopback addresses 127.0.0.1 and ::1
 	Report  func(Forward) // called for each change, not concurrently; it must not call the Forwarder; nil: not reported
 }
 
@@ -104,10 +104,10 @@ func (f *Forwarder) Close() {
 	}
 }
 
-// Set makes these targets what is forwarded, and returns how each of them is
-// doing, in their order. One that is forwarded already is not touched, and keeps
-// its local port. The error joins a *TakenError for each local port that was asked
-// for and cannot be had; the other targets are forwarded all the same.
+// Set replaces the set of targets that are forwarded, and returns their forwards, in the
+// order of targets. An existing forward is not changed, and keeps its local port. The error
+// joins a *TakenError for each requested local port that is not available; the other targets
+// are forwarded regardless.
 func (f *Forwarder) Set(targets []Target) ([]Forward, error) {
 	f.setting.Lock()
 	defer f.setting.Unlock()
@@ -122,11 +122,11 @@ func (f *Forwarder) Set(targets []Target) ([]Forward, error) {
 	}
 	f.forwards = kept
 	f.mu.Unlock()
-	for _, fw := range gone { // first: another target may want its port
+	for _, fw := range gone { // first, because another target may request its port
 		fw.end()
 	}
 	var errs []error
-	for _, asked := range []bool{true, false} { // what was asked for goes before what is chosen
+	for _, asked := range []bool{true, false} { // requested ports have precedence over default ones
 		for _, t := range targets {
 			if (t.Local != 0) != asked || f.find(t) != nil {
 				continue
@@ -159,14 +159,13 @@ func (f *Forwarder) find(t Target) *forward {
 	return nil
 }
 
-// Known returns once the pods of the services are known, or with why they cannot
-// be.
+// Known returns when the pods of the services are known, or returns the error that prevents
+// it.
 func (f *Forwarder) Known(ctx context.Context) error { return f.pods.known(ctx) }
 
-// follow keeps the states up to date, and closes connections to pods that have
-// gone.
+// follow keeps the states up to date, and closes connections to pods that no longer exist.
 func (f *Forwarder) follow(ctx context.Context) {
-	// What is shown need not be newer, and many pods may change at the same time.
+	// Many pods may change at the same time, so limit the rate of refreshes.
 	const rest = 50 * time.Millisecond
 	for ctx.Err() == nil {
 		changed := f.pods.next()

@@ -20,29 +20,28 @@ import (
 	streamspdy "k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// times are how long things may take. They are how a connection to a pod is found
-// to be dead, as after a sleep or a change of networks, which TCP alone notices
-// after a quarter of an hour.
+// times are the intervals and timeouts of connections to a pod. They are used to detect a
+// dead connection, for example after sleep or a change of networks, which TCP alone detects
+// only after about 15 minutes.
 type times struct {
-	ping    time.Duration // between questions whether a connection is alive
-	silence time.Duration // without an answer a connection is dead
-	stream  time.Duration // for a connection to a pod to open a port of it
-	dial    time.Duration // for a connection to a pod
-	hold    time.Duration // of a local connection without a pod
+	ping    time.Duration // interval between pings that check whether a connection is alive
+	silence time.Duration // after this time without an answer, a connection is dead
+	stream  time.Duration // timeout for opening a port over a connection to a pod
+	dial    time.Duration // timeout for connecting to a pod
+	hold    time.Duration // how long a local connection without a pod is held
 }
 
 var usualTimes = times{ping: 5 * time.Second, silence: 15 * time.Second, stream: 5 * time.Second, dial: 10 * time.Second, hold: HoldTime}
 
-// A link is a connection to the ports of one pod, through the API server. It
-// carries one local connection after the other, and never two: its protocol has no
-// flow control for each of its streams, so that all would wait for a client that
-// does not take what the pod sends, and for ever after a pod that has ended without
-// having read what was sent to it.
+// A link is a connection to the ports of one pod, through the API server. It carries one
+// local connection after another, but never two concurrently: its protocol has no flow
+// control for each stream. A client that does not read would block all others, and a pod that
+// has ended without reading its input would block them forever.
 type link struct {
 	conn    httpstream.Connection
 	close   func()
 	times   times
-	request int // numbers what it carries
+	request int // numbers the requests for streams
 }
 
 // links are the connections to one pod.
@@ -51,18 +50,18 @@ type links struct {
 
 	mu     sync.Mutex
 	all    map[*link]bool // guarded by mu
-	idle   []*link        // those that carry nothing; guarded by mu
+	idle   []*link        // links that are not in use; guarded by mu
 	closed bool           // guarded by mu
 }
 
-// mostIdle bounds the links to one pod that are kept for later.
+// mostIdle is the maximum number of idle links to one pod.
 const mostIdle = 8
 
 func newLinks(dial func(context.Context) (*link, error)) *links {
 	return &links{dial: dial, all: make(map[*link]bool)}
 }
 
-// take returns a link that carries nothing. It is to be given back.
+// take returns a link that is not in use. The caller must give it back.
 func (ls *links) take(ctx context.Context) (*link, error) {
 	ls.mu.Lock()
 	for len(ls.idle) > 0 {
@@ -89,7 +88,7 @@ func (ls *links) take(ctx context.Context) (*link, error) {
 	return l, nil
 }
 
-// give gives a link back. It is kept if it can carry something again.
+// give gives a link back. It is kept if it is usable.
 func (ls *links) give(l *link, usable bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -101,7 +100,7 @@ func (ls *links) give(l *link, usable bool) {
 	l.close()
 }
 
-// end closes all links, and with them ends what they carry.
+// end closes all links, and with them the connections that they carry.
 func (ls *links) end() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -120,8 +119,8 @@ func (l *link) dead() bool {
 	}
 }
 
-// dial connects to the ports of a pod: over a websocket, or over SPDY if the
-// server, or a proxy on the way to it, does not do that.
+// dial connects to the ports of a pod: over a websocket, or over SPDY if the server or a
+// proxy does not support websockets.
 func (n *Namespace) dial(ctx context.Context, pod string) (*link, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, n.times.dial, fmt.Errorf("no answer within %s", n.times.dial))
 	defer cancel()
@@ -173,8 +172,8 @@ func (n *Namespace) dialSPDY(ctx context.Context, pod string) (*link, error) {
 	return &link{conn: conn, times: n.times, close: sync.OnceFunc(func() { _ = conn.Close() })}, nil
 }
 
-// watched is a connection on which a ping is answered now and then: without that
-// it is dead.
+// watched is a connection on which pings are answered regularly. Otherwise it fails with a
+// timeout.
 type watched struct {
 	net.Conn
 	silence time.Duration
@@ -198,13 +197,13 @@ func (c watched) Write(p []byte) (int, error) {
 type stream struct {
 	link   *link
 	data   httpstream.Stream
-	errors httpstream.Stream // why there is no connection, as the pod's node tells
+	errors httpstream.Stream // the error of the pod's node if there is no connection
 }
 
-// errLost says that the connection to a pod is gone, or does not answer.
+// errLost means that the connection to a pod is lost, or does not answer.
 var errLost = errors.New("the connection to the pod is lost")
 
-// open connects to a port of the pod. After an error the link is of no use.
+// open connects to a port of the pod. After an error, the link cannot be used again.
 func (l *link) open(port int) (*stream, error) {
 	header := http.Header{}
 	header.Set(corev1.PortHeader, strconv.Itoa(port))
@@ -219,7 +218,8 @@ func (l *link) open(port int) (*stream, error) {
 	for _, kind := range []string{corev1.StreamTypeError, corev1.StreamTypeData} {
 		h := header.Clone()
 		h.Set(corev1.StreamType, kind)
-		// It has no context, and ends after 30 s at the latest, also on a link that is closed.
+		// CreateStream has no context, and returns after 30 s at the latest, even on a closed
+		// link.
 		go func() {
 			s, err := l.conn.CreateStream(h)
 			results <- result{kind, s, err}
@@ -250,7 +250,7 @@ func (l *link) open(port int) (*stream, error) {
 	return s, nil
 }
 
-// end gives the stream back.
+// end removes the stream from its link.
 func (s *stream) end() {
 	_ = s.data.Reset()
 	_ = s.errors.Reset()

@@ -10,12 +10,12 @@ import (
 	"github.com/pipelinefile/pipe/internal/ports"
 )
 
-// A TakenError says that a local port cannot be listened on.
+// A TakenError means that a local port cannot be listened on.
 type TakenError struct {
 	Port    int
-	Holder  string // the process that has it, such as "node (process 4242)"; empty if it is not known
-	Service string // the service whose forward has it; empty: it is not one of ours
-	Err     error  // of the system, such as that permission is denied
+	Holder  string // the process that uses it, such as "node (process 4242)"; empty if unknown
+	Service string // the service whose forward uses it; empty if it is not a forward
+	Err     error  // of the system, such as permission denied
 }
 
 func (e *TakenError) Error() string {
@@ -34,12 +34,11 @@ func (e *TakenError) Error() string {
 
 func (e *TakenError) Unwrap() error { return e.Err }
 
-// loopback are the addresses that "localhost" means: a client may try either.
+// loopback are the addresses of "localhost": a client may try either.
 var loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 
-// listen listens at a port of all these addresses; port 0 is any that is free on
-// all of them. A machine may lack all but the first address. The error is a
-// *TakenError.
+// listen listens on a port of all addresses. Port 0 is any port that is free on all of them.
+// All addresses except the first may be missing on a machine. The error is a *TakenError.
 func listen(addrs []netip.Addr, port int) ([]*net.TCPListener, int, error) {
 	const attempts = 20 // until a port is free on all addresses
 	for attempt := 1; ; attempt++ {

@@ -34,30 +34,30 @@ import (
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
-// A node is a node of a namespace's own on a real API server, on which no pod
-// runs: a test makes pods and says how they are. What the API server would ask the
-// node for, a way to it answers in its place, with what a test listens at.
+// A node is a fake node with its own namespace on a real API server. No pods run on it: a
+// test creates pods and sets their status. A proxy in front of the API server answers the
+// requests that the API server would send to the node, with listeners of the test.
 type node struct {
 	t         *testing.T
 	name      string
 	namespace string
 	client    kubernetes.Interface
-	config    *rest.Config // of the way to the API server
+	config    *rest.Config // of the proxy to the API server
 
 	mu       sync.Mutex
-	ports    map[string]string // where a port of a pod listens: "pod:8080"
-	links    map[string]int    // how often a pod was connected to
+	ports    map[string]string // the address of the listener for a port of a pod, such as "pod:8080"
+	links    map[string]int    // the number of connections to a pod
 	spdyOnly bool              // no websockets
-	down     bool              // the way to the API server is broken
-	silent   chan struct{}     // while it is open what goes over the way does not arrive; nil: it does
-	deny     bool              // ports may not be forwarded
+	down     bool              // the proxy to the API server is broken
+	silent   chan struct{}     // while it is open, data through the proxy does not arrive; nil: it does
+	deny     bool              // port forwarding is forbidden
 	conns    map[net.Conn]bool
 	run      func(*process) error // runs commands; default: on this machine
 
-	refused chan struct{} // told, of size 1, when nobody listens on a port
+	refused chan struct{} // of size 1; has a token when nothing listens on a port
 }
 
-// newNode makes a namespace with a node.
+// newNode creates a namespace with a node.
 func newNode(t *testing.T) *node {
 	t.Helper()
 	config := testenv.Cluster(t)
@@ -73,7 +73,7 @@ func newNode(t *testing.T) *node {
 	}, metav1.CreateOptions{})
 	must(t, err)
 	t.Cleanup(func() { _ = client.CoreV1().Nodes().Delete(context.Background(), n.name, metav1.DeleteOptions{}) })
-	// Pods need it, and it is made some time after the namespace.
+	// Pods need it, and it is created some time after the namespace.
 	_, err = client.CoreV1().ServiceAccounts(n.namespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// A listener of the way to the API server.
+// A listener is the listener of the proxy to the API server.
 type listener struct {
 	net.Listener
 	n *node
@@ -131,7 +131,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// A wayConn is a connection over the way to the API server.
+// A wayConn is a connection through the proxy to the API server.
 type wayConn struct {
 	net.Conn
 	n *node
@@ -154,7 +154,7 @@ func (c *wayConn) Close() error {
 	return c.Conn.Close()
 }
 
-// breakWay ends all connections to the API server, and refuses new ones.
+// breakWay closes all connections to the API server, and refuses new ones.
 func (n *node) breakWay() {
 	n.mu.Lock()
 	n.down = true
@@ -171,14 +171,14 @@ func (n *node) mendWay() {
 	n.down = false
 }
 
-// set changes what the node does.
+// set changes the behaviour of the node.
 func (n *node) set(change func(*node)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	change(n)
 }
 
-// refuses answers a request for a stream to a pod that is not allowed.
+// refuses answers a forbidden request for a stream to a pod.
 func (n *node) refuses(w http.ResponseWriter, r *http.Request) bool {
 	subresource := path.Base(r.URL.Path)
 	n.mu.Lock()
@@ -192,8 +192,7 @@ func (n *node) refuses(w http.ResponseWriter, r *http.Request) bool {
 	return refused
 }
 
-// forward does what a kubelet and the API server do in order to forward ports of
-// a pod.
+// forward does what a kubelet and the API server do to forward ports of a pod.
 func (n *node) forward(w http.ResponseWriter, r *http.Request, pod string) {
 	n.mu.Lock()
 	n.links[pod]++
@@ -223,7 +222,7 @@ func (n *node) forward(w http.ResponseWriter, r *http.Request, pod string) {
 	<-conn.CloseChan()
 }
 
-// pairs are streams of a connection that wait for the other one of their request.
+// pairs are streams of a connection that wait for the other stream of their request.
 type pairs struct {
 	n   *node
 	pod string
@@ -249,7 +248,7 @@ func (p *pairs) add(s httpstream.Stream, replied <-chan struct{}) error {
 	return nil
 }
 
-// carry carries a stream to a port of a pod.
+// carry forwards a stream to a port of a pod.
 func (n *node) carry(pod string, data, errs httpstream.Stream) {
 	defer data.Close()
 	defer errs.Close()
@@ -275,7 +274,7 @@ func (n *node) carry(pod string, data, errs httpstream.Stream) {
 	_, _ = io.Copy(data, conn)
 }
 
-// pod makes a pod of a service that declares port 8080. It is not ready.
+// pod creates a pod of a service that declares port 8080. It is not ready.
 func (n *node) pod(service, name string) {
 	n.t.Helper()
 	n.add(&corev1.Pod{
@@ -285,16 +284,16 @@ func (n *node) pod(service, name string) {
 	n.is(name, false)
 }
 
-// add adds a pod.
+// add creates a pod.
 func (n *node) add(p *corev1.Pod) {
 	n.t.Helper()
-	grace := int64(1000) // it terminates until the test is over
+	grace := int64(1000) // it terminates after the end of the test
 	p.Spec.NodeName, p.Spec.TerminationGracePeriodSeconds = n.name, &grace
 	_, err := n.client.CoreV1().Pods(n.namespace).Create(n.t.Context(), p, metav1.CreateOptions{})
 	must(n.t, err)
 }
 
-// is makes the only container of a pod run, ready or not.
+// is sets the only container of a pod to running, ready or not.
 func (n *node) is(pod string, ready bool) {
 	n.t.Helper()
 	is := corev1.ConditionFalse
@@ -310,7 +309,7 @@ func (n *node) is(pod string, ready bool) {
 	})
 }
 
-// status sets how a pod is.
+// status sets the status of a pod.
 func (n *node) status(pod string, status corev1.PodStatus) {
 	n.t.Helper()
 	p, err := n.client.CoreV1().Pods(n.namespace).Get(n.t.Context(), pod, metav1.GetOptions{})
@@ -320,20 +319,20 @@ func (n *node) status(pod string, status corev1.PodStatus) {
 	must(n.t, err)
 }
 
-// terminate begins to delete a pod, which stays ready.
+// terminate starts to delete a pod, which stays ready.
 func (n *node) terminate(pod string) {
 	n.t.Helper()
 	must(n.t, n.client.CoreV1().Pods(n.namespace).Delete(n.t.Context(), pod, metav1.DeleteOptions{}))
 }
 
-// gone ends a pod.
+// gone deletes a pod immediately.
 func (n *node) gone(pod string) {
 	n.t.Helper()
 	now := int64(0)
 	must(n.t, n.client.CoreV1().Pods(n.namespace).Delete(n.t.Context(), pod, metav1.DeleteOptions{GracePeriodSeconds: &now}))
 }
 
-// listens makes port 8080 of a pod one on which handle answers each connection.
+// listens makes handle serve each connection to port 8080 of a pod.
 func (n *node) listens(pod string, handle func(net.Conn)) {
 	n.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -354,7 +353,7 @@ func (n *node) listens(pod string, handle func(net.Conn)) {
 	n.set(func(n *node) { n.ports[pod+":8080"] = l.Addr().String() })
 }
 
-// serves makes a pod one that is ready and answers each line with its name.
+// serves creates a ready pod that answers each line with its name.
 func (n *node) serves(service, pod string) {
 	n.t.Helper()
 	n.pod(service, pod)
@@ -376,14 +375,14 @@ func answers(name string) func(net.Conn) {
 	}
 }
 
-// linked is how often a pod was connected to.
+// linked returns the number of connections to a pod.
 func (n *node) linked(pod string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.links[pod]
 }
 
-// reach returns the namespace as it is to be tested.
+// reach returns the namespace under test.
 func (n *node) reach() *reach.Namespace {
 	n.t.Helper()
 	ns, err := reach.Open(n.config, n.namespace)
@@ -399,7 +398,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// other makes a ready pod of a service that has no port.
+// other creates a ready pod of a service that has no port.
 func (n *node) other(service, name string) {
 	n.t.Helper()
 	n.add(&corev1.Pod{

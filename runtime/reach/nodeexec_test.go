@@ -23,15 +23,15 @@ type process struct {
 	Pod, Container string
 	Args           []string
 	TTY            bool
-	Stdin          io.Reader // nil: it has none
-	Stdout, Stderr io.Writer // nil: nobody reads it
+	Stdin          io.Reader // nil: none
+	Stdout, Stderr io.Writer // nil: discarded
 	Sizes          *json.Decoder
 
 	status io.WriteCloser
 	closes []io.Closer
 }
 
-// runsHere runs a process as one of this machine.
+// runsHere runs a process on this machine.
 func runsHere(p *process) error {
 	cmd := exec.Command(p.Args[0], p.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
@@ -115,7 +115,7 @@ func (n *node) execute(w http.ResponseWriter, r *http.Request, pod string) {
 	closed()
 }
 
-// end tells how the process has ended.
+// end reports how the process has ended.
 func (p *process) end(err error) {
 	status := metav1.Status{Status: metav1.StatusSuccess}
 	var exit interface{ ExitCode() int }
@@ -139,5 +139,5 @@ func (p *process) end(err error) {
 	}
 }
 
-// errVanished makes a node vanish while a process runs.
+// errVanished simulates a node that vanishes while a process runs.
 var errVanished = errors.New("vanished")

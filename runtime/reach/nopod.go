@@ -8,18 +8,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A NoPodError says that a service has no pod that can be reached.
+// A NoPodError means that a service has no pod that can be reached.
 type NoPodError struct {
 	Service string
-	Ready   bool       // it was to be ready, and not merely to run
-	Pods    []PodState // those that there are, the newest first
+	Ready   bool       // a ready pod was required, not only a running one
+	Pods    []PodState // the existing pods, the newest first
 }
 
-// A PodState is why a pod cannot be reached.
+// A PodState is the reason why a pod cannot be reached.
 type PodState struct {
 	Name  string
 	State string // such as "CrashLoopBackOff", "not ready", "terminating", "ended with status 1", "Succeeded"
-	Ended bool   // all its containers have ended for good
+	Ended bool   // all its containers have terminated permanently
 }
 
 func (e *NoPodError) Error() string {
@@ -41,8 +41,8 @@ func (e *NoPodError) Error() string {
 	return fmt.Sprintf("no pod of %s is %s: %s", e.Service, what, strings.Join(states, ", "))
 }
 
-// Ended reports whether there are pods, and all of them have ended, as those of a
-// job that is done.
+// Ended reports whether there are pods and all of them have ended, like those of a completed
+// job.
 func (e *NoPodError) Ended() bool {
 	for _, p := range e.Pods {
 		if !p.Ended {
@@ -52,7 +52,7 @@ func (e *NoPodError) Ended() bool {
 	return len(e.Pods) > 0
 }
 
-// mostPods is how many pods an error names.
+// mostPods is the maximum number of pods in an error message.
 const mostPods = 3
 
 func noPod(service string, pods []*corev1.Pod, ready bool) *NoPodError {
@@ -63,7 +63,7 @@ func noPod(service string, pods []*corev1.Pod, ready bool) *NoPodError {
 	return e
 }
 
-// stateOf is what a pod does instead of being ready.
+// stateOf describes the state of a pod that cannot be used.
 func stateOf(p *corev1.Pod) string {
 	if p.DeletionTimestamp != nil {
 		return "terminating"

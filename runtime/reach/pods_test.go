@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestNewestFirst: the order does not depend on anything but the pods.
+// TestNewestFirst: the order depends only on the pods.
 func TestNewestFirst(t *testing.T) {
 	t.Parallel()
 	pod := func(name string, second int64) *corev1.Pod {
@@ -27,7 +27,7 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
-// TestNoPod: the error tells what each pod does instead.
+// TestNoPod: the error contains the state of each pod.
 func TestNoPod(t *testing.T) {
 	t.Parallel()
 	status := func(phase corev1.PodPhase, s corev1.ContainerState) *corev1.Pod {

@@ -37,8 +37,7 @@ func rolesOf(t *testing.T) map[string][]rbacv1.PolicyRule {
 	return rules
 }
 
-// as returns how a user reaches the cluster who has these rights in a namespace,
-// and no others.
+// as returns the configuration of a user who has only these rights in a namespace.
 func as(t *testing.T, n *node, user string, rules []rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	_, err := n.client.RbacV1().Roles(n.namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}, metav1.CreateOptions{})
@@ -54,9 +53,9 @@ func as(t *testing.T, n *node, user string, rules []rbacv1.PolicyRule) *rest.Con
 	return config
 }
 
-// TestRights: the Role pipe-reach is what is needed besides the Role pipe. On the
-// real API server a connection that is allowed comes as far as the node, which is
-// not there.
+// TestRights: the Roles pipe and pipe-reach together are sufficient, and pipe alone is not.
+// On the real API server, an allowed connection gets as far as the node, which does not
+// exist.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -104,7 +103,7 @@ func TestRights(t *testing.T) {
 	if err := restart(as(t, n, "restarts", append(slices.Clone(roles["pipe"]), roles["pipe-reach"]...))); err != nil {
 		t.Errorf("with pipe-reach a restart fails with %v", err)
 	}
-	// Over websockets both verbs are needed. With "create" alone SPDY works.
+	// Websockets need both verbs. SPDY works with "create" alone.
 	for _, verbs := range [][]string{{"get"}, {"create"}, {"get", "create"}} {
 		rule := *roles["pipe-reach"][0].DeepCopy()
 		if rule.Resources[0] != "pods/portforward" || !slices.Equal(rule.Verbs, verbs) && len(verbs) == 2 {

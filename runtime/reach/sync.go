@@ -59,19 +59,19 @@ type synced struct {
 
 	// Guarded by Syncer.mu.
 	image    string
-	changes  map[string]numbered[runtime.SyncChange] // since the image, by their place in the container
+	changes  map[string]numbered[runtime.SyncChange] // since the image, by path in the container
 	restart  int                                     // the number of the last update that restarts
-	layered  map[string]*layer                       // images that were made of it with all files of an update, and the number of that
-	leaving  map[string]bool                         // containers that are being replaced by others, by their ID
-	begun    map[string]time.Time                    // when the restart of a container has begun, by its place
-	commands []numbered[[]string]                    // that ran since the image, each once
+	layered  map[string]*layer                       // derived images with all files of an update, by reference
+	leaving  map[string]bool                         // containers that are being replaced, by their ID
+	begun    map[string]time.Time                    // when the restart of a container began, by place
+	commands []numbered[[]string]                    // run since the image, each once
 	number   int                                     // of the last update
-	has      map[string]int                          // the number that a container has, by its ID; those that are not there are new
-	tried    map[string]int                          // the number with which a container has failed, by its ID
-	hopeless map[string]int                          // the same, where trying again would fail in the same way
+	has      map[string]int                          // the last update that a container has, by its ID; none: it is new
+	tried    map[string]int                          // the update with which a container failed, by its ID
+	hopeless map[string]int                          // the same, if a retry would fail in the same way
 }
 
-// numbered is a part of the update of that number.
+// numbered is a part of the update with that number.
 type numbered[T any] struct {
 	what   T
 	number int
@@ -86,9 +86,9 @@ type SyncOptions struct {
 	Layer func(ctx context.Context, image string, write func(io.Writer) error) (string, error)
 }
 
-// Syncer returns a syncer of the namespace's services. It must be closed before
-// the namespace.
-// A namespace has one syncer; its forwards use a pod only when it has all changes.
+// Syncer returns a syncer for the namespace's services. It must be closed before the
+// namespace. A namespace has one syncer. Its forwards use a pod only when the pod has all
+// changes.
 func (n *Namespace) Syncer(opts SyncOptions) *Syncer {
 	if opts.Report == nil {
 		opts.Report = func(SyncEvent) {}
@@ -128,9 +128,9 @@ func (s *Syncer) Set(service, image string) {
 	}
 }
 
-// Update implements [runtime.Syncer]: it returns when all running containers have
-// the changes and the commands have ended. A container whose image has no tar or no
-// sh, and a service whose containers have another image, are [runtime.ErrNoSync].
+// Update implements [runtime.Syncer]: it returns when all running containers have the changes
+// and the commands have ended. The error is [runtime.ErrNoSync] if the image of a container
+// has no tar or no sh, or if the containers of the service have another image.
 func (s *Syncer) Update(ctx context.Context, service string, u runtime.SyncUpdate) error {
 	unknown := s.pods.known(ctx) // the changes are remembered in any case
 	s.mu.Lock()
@@ -170,8 +170,8 @@ func (s *Syncer) Update(ctx context.Context, service string, u runtime.SyncUpdat
 	return s.copyAll(ctx, service, is)
 }
 
-// Synced reports whether all running containers of a service that have its image
-// have all changes. Until then a container does not count as ready.
+// Synced reports whether all running containers of a service that have its image have all
+// changes. Until then, a container does not count as ready.
 func (s *Syncer) Synced(service string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,8 +196,8 @@ func (s *Syncer) behind(service string, is *synced) []container {
 	return slices.DeleteFunc(theirs, func(c container) bool { return is.has[c.id] >= is.number || is.leaving[c.id] })
 }
 
-// containers returns the running containers of a service that have its image, and
-// how many run in all.
+// containers returns the running containers of a service that have its image, and the number
+// of all its running containers.
 func (s *Syncer) containers(service string, is *synced) (theirs []container, all int) {
 	for _, p := range s.pods.of(service) {
 		if running(p) {
@@ -208,8 +208,8 @@ func (s *Syncer) containers(service string, is *synced) (theirs []container, all
 	return theirs, all
 }
 
-// containersOf returns the running containers of a pod that have the image of its
-// service, or one that was made of it, and how many others run.
+// containersOf returns the running containers of a pod that have the image of its service, or
+// one derived from it, and the number of other running containers.
 func containersOf(service string, p *corev1.Pod, is *synced) (theirs []container, others int) {
 	images := make(map[string]string)
 	for _, c := range p.Spec.Containers {
@@ -395,8 +395,8 @@ func (s *Syncer) follow(ctx context.Context) {
 	}
 }
 
-// retryTime is how often a container is tried again into which something could not
-// be copied, unless its image has no such program, or a command has failed.
+// retryTime is the interval at which a failed copy into a container is retried, unless the
+// image lacks the program or a command has failed.
 const retryTime = 10 * time.Second
 
 // forget forgets containers that are gone. The caller holds mu.

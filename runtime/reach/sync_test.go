@@ -24,18 +24,18 @@ import (
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
-// A disk stands in for the files of containers: /app of each is a directory here.
+// A disk simulates the files of containers: /app of each container is a directory here.
 type disk struct {
 	t    *testing.T
 	root string
 
 	mu     sync.Mutex
-	runs   []string // commands other than those that copy
+	runs   []string // commands other than those that copy files
 	fail   map[string]error
-	layers [][]byte // that were made of the image "main": they are images "main-1", "main-2"
+	layers [][]byte // added to the image "main"; the resulting images are "main-1", "main-2"
 }
 
-// layer makes an image with a layer more.
+// layer adds a layer to an image.
 func (d *disk) layer(_ context.Context, image string, write func(io.Writer) error) (string, error) {
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
@@ -50,15 +50,15 @@ func (d *disk) layer(_ context.Context, image string, write func(io.Writer) erro
 	return fmt.Sprintf("%s-%d", image, len(d.layers)), nil
 }
 
-// restarts does what a node does to a pod that is to have the image of that layer,
-// or whose container has crashed: it begins with the files of its image.
+// restarts does what a node does when a pod gets the image of that layer, or when its
+// container has crashed: the container starts with the files of its image.
 func (d *disk) restarts(n *node, pod string, layer int, id string) {
 	d.t.Helper()
 	want := fmt.Sprintf("main-%d", layer)
 	w, err := n.client.CoreV1().Pods(n.namespace).Watch(d.t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + pod})
 	must(d.t, err)
 	defer w.Stop()
-	for e := range w.ResultChan() { // it begins with what is there
+	for e := range w.ResultChan() { // the watch starts with the existing pods
 		if p, ok := e.Object.(*corev1.Pod); ok && p.Spec.Containers[0].Image == want {
 			break
 		}
@@ -88,8 +88,7 @@ func (d *disk) restarts(n *node, pod string, layer int, id string) {
 	})
 }
 
-// run runs a command in a container: what is below /app there is below its
-// directory here.
+// run runs a command in a container: paths below /app are mapped to its directory here.
 func (d *disk) run(p *process) error {
 	d.mu.Lock()
 	err := d.fail[p.Args[0]]
@@ -116,7 +115,7 @@ func (d *disk) run(p *process) error {
 	return runsHere(p)
 }
 
-// dir is the directory of a container.
+// dir returns the directory of a container.
 func (d *disk) dir(pod string) string {
 	dir := filepath.Join(d.root, pod)
 	must(d.t, os.MkdirAll(dir, 0o755))
@@ -149,7 +148,7 @@ func (d *disk) wants(pod string, want map[string]string) {
 	}
 }
 
-// newSync makes a ready pod web-1 whose image is "main", and a syncer.
+// newSync creates a ready pod web-1 whose image is "main", and a syncer.
 func newSync(t *testing.T) (*node, *disk, *reach.Syncer, <-chan reach.SyncEvent) {
 	t.Helper()
 	n := newNode(t)
@@ -179,13 +178,13 @@ func next(t *testing.T, events <-chan reach.SyncEvent) reach.SyncEvent {
 	}
 }
 
-// update carries changes of the service web out.
+// update applies changes to the service web.
 func update(t *testing.T, s *reach.Syncer, changes []runtime.SyncChange, run [][]string) error {
 	t.Helper()
 	return s.Update(t.Context(), "web", runtime.SyncUpdate{Changes: changes, Run: run})
 }
 
-// source writes a file on this disk and returns it as a change.
+// source writes a local file and returns it as a change.
 func source(t *testing.T, dir, name, text string, mode fs.FileMode) runtime.SyncChange {
 	t.Helper()
 	file := filepath.Join(dir, filepath.FromSlash(name))
@@ -195,8 +194,8 @@ func source(t *testing.T, dir, name, text string, mode fs.FileMode) runtime.Sync
 	return runtime.SyncChange{Path: file, To: "/app/" + name}
 }
 
-// TestSync: files arrive with their modes, deletes and renames are carried out, and
-// nothing else stays in the container.
+// TestSync: files arrive with their modes, files are deleted and renamed, and nothing else is
+// left in the container.
 func TestSync(t *testing.T) {
 	t.Parallel()
 	_, d, s, events := newSync(t)
@@ -211,7 +210,8 @@ func TestSync(t *testing.T) {
 	}
 	d.wants("web-1", map[string]string{"/app/a.js": "644 one", "/app/bin/run": "755 #!", "/app/" + odd: "600 odd"})
 
-	// a rename, a file that becomes a directory, a directory that becomes a file, one that is gone before it is copied
+	// a rename, a file that becomes a directory, a directory that becomes a file, one that is
+	// deleted before it is copied
 	gone := func(name string) runtime.SyncChange {
 		c := runtime.SyncChange{Path: filepath.Join(dir, name), To: "/app/" + name}
 		must(t, os.RemoveAll(c.Path))
@@ -226,9 +226,9 @@ func TestSync(t *testing.T) {
 	d.wants("web-1", map[string]string{"/app/b.js": "644 one", "/app/" + odd + "/below": "644 deep", "/app/bin": "644 a file"})
 }
 
-// TestSyncNewContainer: a container that comes later, or starts again with the
-// files of its image, gets all that has changed since, and what ran; one of another
-// image gets nothing.
+// TestSyncNewContainer: a new container, or one that restarts with the files of its image,
+// gets all changes and commands since the image was built. A container with another image
+// gets nothing.
 func TestSyncNewContainer(t *testing.T) {
 	t.Parallel()
 	n, d, s, events := newSync(t)
@@ -242,7 +242,7 @@ func TestSyncNewContainer(t *testing.T) {
 	want := map[string]string{"/app/a.js": "644 two", "/app/package.json": "644 {}"}
 	d.wants("web-1", want)
 
-	n.pod("web", "web-2") // one more replica
+	n.pod("web", "web-2") // an additional replica
 	if e := next(t, events); e.Place.Pod != "web-2" || e.Files != 2 || e.Err != nil {
 		t.Errorf("it is told %+v", e)
 	}
@@ -270,8 +270,8 @@ func TestSyncNewContainer(t *testing.T) {
 	d.wants("web-1", want)
 }
 
-// TestSyncLinks: a symbolic link is copied as what it is, also one that leads out of
-// the workspace, and what it leads to is not.
+// TestSyncLinks: a symbolic link is copied as a link, even if its target is outside of the
+// workspace. The target is not copied.
 func TestSyncLinks(t *testing.T) {
 	t.Parallel()
 	_, d, s, events := newSync(t)
@@ -290,7 +290,7 @@ func TestSyncLinks(t *testing.T) {
 	if e := next(t, events); e.Err != nil || e.Files != 4 || e.Bytes != 1 {
 		t.Errorf("it is told %+v", e)
 	}
-	// a file in place of a link to a directory, and an empty directory
+	// a file replaces a link to a directory, and there is an empty directory
 	must(t, os.Remove(filepath.Join(dir, "dir")))
 	must(t, os.Mkdir(filepath.Join(dir, "empty"), 0o755))
 	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "dir", "a file", 0o644), {Path: filepath.Join(dir, "empty"), To: "/app/empty"}}, nil))
@@ -305,8 +305,8 @@ func TestSyncLinks(t *testing.T) {
 	}
 }
 
-// TestSyncBeforeReady: local ports lead to no new container before that has got what
-// was changed, and to one that was there meanwhile.
+// TestSyncBeforeReady: forwards do not use a new container until it has all changes. An
+// existing container is used in the meantime.
 func TestSyncBeforeReady(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -350,7 +350,7 @@ func TestSyncBeforeReady(t *testing.T) {
 	dir := t.TempDir()
 	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644)}, nil))
 
-	n.serves("web", "web-2") // newer, so that it would be taken
+	n.serves("web", "web-2") // newer, so it would be preferred
 	<-blocked
 	n.gone("web-1")
 	until("waiting for web-2", func(fw reach.Forward) bool {
@@ -359,7 +359,7 @@ func TestSyncBeforeReady(t *testing.T) {
 	close(unblock)
 	until("at web-2", func(fw reach.Forward) bool { return fw.State == reach.Listening && fw.Pod == "web-2" })
 	d.wants("web-2", map[string]string{"/app/a.js": "644 one"})
-	for { // nothing waits while another change is copied
+	for { // connections do not wait while another change is copied
 		select {
 		case <-states:
 			continue
@@ -375,9 +375,9 @@ func TestSyncBeforeReady(t *testing.T) {
 	}
 }
 
-// TestSyncRestart: a container is restarted with an image that has what was changed,
-// so that its program starts with that; the commands run in it afterwards. What is
-// changed later is copied, and a new pod is restarted in the same way.
+// TestSyncRestart: a container is restarted with an image that includes the changes, so its
+// program starts with them; the commands run in it afterwards. Later changes are copied, and
+// a new pod is restarted in the same way.
 func TestSyncRestart(t *testing.T) {
 	t.Parallel()
 	n, d, s, events := newSync(t)
@@ -391,7 +391,7 @@ func TestSyncRestart(t *testing.T) {
 	if s.Synced("web") {
 		t.Error("the service counts as synced while its container is restarted")
 	}
-	d.wants("web-1", map[string]string{"/app/a.js": "644 one"}) // as it was, to its end
+	d.wants("web-1", map[string]string{"/app/a.js": "644 one"}) // unchanged until its end
 	d.restarts(n, "web-1", 1, "second")
 	if e := next(t, events); e.Err != nil || !e.Restart || e.Files != 2 || e.Removed != 1 || e.Place.Pod != "web-1" {
 		t.Errorf("it is told %+v", e)
@@ -402,7 +402,7 @@ func TestSyncRestart(t *testing.T) {
 		t.Error("the service does not count as synced")
 	}
 
-	// What comes later is copied, also after a crash, with the commands.
+	// Later changes are copied, also after a crash, with the commands.
 	must(t, update(t, s, []runtime.SyncChange{source(t, dir, "c.js", "three", 0o644)}, nil))
 	if e := next(t, events); e.Restart || e.Files != 1 {
 		t.Errorf("it is told %+v", e)
@@ -436,8 +436,8 @@ func TestSyncRestart(t *testing.T) {
 	}
 }
 
-// TestSyncFails: an image without the programs is told to lack them, and its
-// containers do not count as synced.
+// TestSyncFails: if an image lacks the programs, an error says so, and its containers do not
+// count as synced.
 func TestSyncFails(t *testing.T) {
 	t.Parallel()
 	_, d, s, events := newSync(t)
@@ -463,14 +463,13 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
-// TestSyncFailsHalfway: what has arrived beside its place is removed if something
-// else has not.
+// TestSyncFailsHalfway: temporary files are removed if a copy fails.
 func TestSyncFailsHalfway(t *testing.T) {
 	t.Parallel()
 	_, d, s, _ := newSync(t)
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(d.dir("web-1"), "app"), 0o755))
-	must(t, os.WriteFile(filepath.Join(d.dir("web-1"), "app", "dir"), nil, 0o644)) // where a directory is to be
+	must(t, os.WriteFile(filepath.Join(d.dir("web-1"), "app", "dir"), nil, 0o644)) // in place of a directory
 	err := update(t, s, []runtime.SyncChange{source(t, dir, "a.js", "one", 0o644), source(t, dir, "dir/b.js", "two", 0o644)}, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "copy files into container main of pod web-1: tar: exit status ") {
 		t.Errorf("a file in place of a directory: %v", err)

@@ -11,12 +11,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A TargetError says what is wrong with a target that was named.
+// A TargetError means that a requested target is invalid.
 type TargetError struct {
-	Target     string   // as it was named, such as "web:htp"
+	Target     string   // as requested, such as "web:htp"
 	Problem    string   // such as `web has no port "htp"`
-	Name       string   // the name that is unknown, if that is the problem
-	Candidates []string // the names that are known, if that is the problem
+	Name       string   // the unknown name, if that is the problem
+	Candidates []string // the known names, if that is the problem
 }
 
 func (e *TargetError) Error() string {
@@ -51,10 +51,10 @@ func targetsOf(s *plan.Service) []Target {
 // tcp is the protocol that can be forwarded.
 const tcp = "TCP"
 
-// ParseTargets returns the targets that are named as SERVICE[:PORT[=LOCAL]], each
-// once. PORT is a number, also one that the plan does not have, or the name of a
-// port; without it all TCP ports of the service are meant. Without LOCAL the local
-// port is the one of the plan, if it has one. The error is a *TargetError.
+// ParseTargets parses targets of the form SERVICE[:PORT[=LOCAL]], and returns each once. PORT
+// is a number, which need not be in the plan, or the name of a port. Without PORT, all TCP
+// ports of the service are returned. Without LOCAL, the local port is that of the plan, if it
+// has one. The error is a *TargetError.
 func ParseTargets(p *plan.Plan, names []string) ([]Target, error) {
 	var all []Target
 	for _, name := range names {
@@ -106,8 +106,8 @@ func parseTarget(p *plan.Plan, target string) ([]Target, error) {
 	return []Target{t}, nil
 }
 
-// portOf returns the number and the local port of the port of a service that is
-// named by its number or its name.
+// portOf returns the number and the local port of a port of a service, which is given by
+// number or name.
 func portOf(s *plan.Service, target, port string) (remote, local int, err error) {
 	number, isNumber := portNumber(port)
 	var names []string
@@ -137,14 +137,13 @@ func portNumber(text string) (int, bool) {
 	return n, err == nil && n >= 1 && n <= 65535
 }
 
-// Event returns what watch mode says of the forward. p is the plan of its service.
+// Event returns the event for watch mode. p is the plan of the service.
 func (f Forward) Event(p *plan.Plan) runtime.Forwarding {
 	return runtime.Forwarding{Port: f.Port, URL: f.URL(p), State: string(f.State), Reason: text(f.Err)}
 }
 
-// URL returns what to open in order to reach the target: an address with a scheme
-// if it speaks HTTP, as far as the plan tells, or else without one. It is empty if
-// nothing listens there.
+// URL returns the address of the target: with a scheme if the plan indicates that it uses
+// HTTP, and otherwise without one. It is empty if the forward does not listen.
 func (f Forward) URL(p *plan.Plan) string {
 	if !f.Address.IsValid() {
 		return ""

@@ -18,33 +18,32 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// A Cache shows the workloads of one namespace as they are. One watch for each
-// kind serves all releases of the namespace that wait at the same time. A watch
-// that breaks is taken up again by client-go, with backoff; until then the
-// cache shows what was last seen.
+// A Cache contains the current workloads of one namespace. It has one watch for each kind,
+// shared by all releases of the namespace that wait at the same time. If a watch breaks,
+// client-go restarts it with backoff; until then the cache contains the last known state.
 type Cache struct {
-	run  func(cache.SharedIndexInformer) // starts to watch
-	Stop func()                          // ends all watches and returns when they have ended
+	run  func(cache.SharedIndexInformer) // starts an informer
+	Stop func()                          // stops all watches and returns when they have ended
 
 	mu      sync.Mutex
 	objects map[string]cache.Indexer    // by kind
-	listed  map[string]func() bool      // by kind: whether all objects that there were are known
+	listed  map[string]func() bool      // by kind: whether the initial list is complete
 	errs    map[string]error            // by kind: why its watch does not work now
-	readers map[chan struct{}]bool      // told of every change; each holds one token at most
-	last    map[types.UID]metav1.Object // deleted objects as they were last seen; see deleted
-	order   []types.UID                 // of last, the oldest first
+	readers map[chan struct{}]bool      // get a token for each change; each holds at most one token
+	last    map[types.UID]metav1.Object // the last state of deleted objects; see Deleted
+	order   []types.UID                 // of last, oldest first
 	users   int                         // guarded by Caches.mu
 }
 
-// byOwner is the index of objects by the UID of what controls them, and of
-// events by that of what they are about.
+// byOwner is the index of objects by the UID of their controller, and of events by the UID of
+// the object that they are about.
 const byOwner = "owner"
 
-// FailedCreate is the kind under which a cache keeps the events that say that
-// pods cannot be made: a quota is used up, a webhook refuses them.
+// FailedCreate is the kind under which a cache keeps the events about pods that cannot be
+// created, because of a quota or a webhook for example.
 const FailedCreate = "FailedCreate"
 
-// watched are the kinds that a cache can show.
+// watched are the kinds that a cache can watch.
 var watched = map[string]func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer{
 	"Deployment": func(c kubernetes.Interface, namespace string) cache.SharedIndexInformer {
 		return appsinformers.NewDeploymentInformer(c, namespace, 0, owners())
@@ -81,13 +80,13 @@ var watched = map[string]func(c kubernetes.Interface, namespace string) cache.Sh
 	},
 }
 
-// The kinds under which a cache keeps claims, and the events about them.
+// The kinds under which a cache keeps claims and the events about claims.
 const (
 	Claims      = "PersistentVolumeClaim"
 	ClaimEvents = "PersistentVolumeClaim events"
 )
 
-// SecretKind is the kind under which a cache shows Secrets that are no records of Helm.
+// SecretKind is the kind under which a cache keeps the Secrets that are not records of Helm.
 const (
 	SecretKind = "Secret"
 	NotHelm    = "owner!=helm"
@@ -109,14 +108,14 @@ func owners() cache.Indexers {
 	}}
 }
 
-// Caches are the caches that are in use.
+// Caches are the caches in use, by namespace.
 type Caches struct {
 	mu   sync.Mutex
 	open map[string]*Cache // by namespace
 }
 
-// Of returns the cache of a namespace, which shows at least the given kinds.
-// Who is done with it calls done.
+// Of returns the cache of a namespace, which watches at least the given kinds. The caller
+// must call done.
 func (vs *Caches) Of(c *Cluster, namespace string, kinds []string) (v *Cache, done func()) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
@@ -154,8 +153,8 @@ func newCache() *Cache {
 		readers: make(map[chan struct{}]bool),
 		last:    make(map[types.UID]metav1.Object),
 	}
-	// A Cache ends with its last user, not with the first one's context. The zero
-	// logger writes nothing: errors come to errs.
+	// A Cache ends with its last user, not with the context of the first one. The zero logger
+	// writes nothing: errors are recorded in errs.
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
 	var wg sync.WaitGroup
 	v.run = func(i cache.SharedIndexInformer) { wg.Go(func() { i.RunWithContext(ctx) }) }
@@ -166,8 +165,8 @@ func newCache() *Cache {
 	return v
 }
 
-// NewFixed returns a cache of all kinds that watches nothing: what it shows is put into
-// its indexes, as by tests.
+// NewFixed returns a cache of all kinds that watches nothing. Its objects are added directly
+// to its indexes, for example by tests.
 func NewFixed() *Cache {
 	v := newCache()
 	for kind := range watched {
@@ -176,7 +175,7 @@ func NewFixed() *Cache {
 	return v
 }
 
-// show starts to watch a kind, unless it is watched.
+// show starts to watch a kind, unless it is watched already.
 func (v *Cache) show(kind string, informer func() cache.SharedIndexInformer) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -185,7 +184,7 @@ func (v *Cache) show(kind string, informer func() cache.SharedIndexInformer) {
 	}
 	i := informer()
 	v.objects[kind], v.listed[kind] = i.GetIndexer(), i.HasSynced
-	// These fail only on an informer that runs.
+	// These fail only after the informer has started.
 	_ = i.SetTransform(withoutManagedFields)
 	_ = i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { v.Changed(kind, err) })
 	_, _ = i.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -196,7 +195,8 @@ func (v *Cache) show(kind string, informer func() cache.SharedIndexInformer) {
 	v.run(i)
 }
 
-// withoutManagedFields leaves out what nobody reads here and what is half of an object.
+// withoutManagedFields removes the managed fields, which are not used here and are half of an
+// object.
 func withoutManagedFields(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
 		m.SetManagedFields(nil)
@@ -204,8 +204,7 @@ func withoutManagedFields(obj any) (any, error) {
 	return obj, nil
 }
 
-// Changed notes that there is something new of a kind: an object, or an error
-// of its watch.
+// Changed records a change of a kind: a changed object, or an error of its watch.
 func (v *Cache) Changed(kind string, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -217,12 +216,12 @@ func (v *Cache) Changed(kind string, err error) {
 	for r := range v.readers {
 		select {
 		case r <- struct{}{}:
-		default: // it knows already that there is something
+		default: // it has a token already
 		}
 	}
 }
 
-// Read registers a channel that gets a token whenever something has changed.
+// Read registers a channel that receives a token after each change.
 func (v *Cache) Read(changes chan struct{}) (done func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -234,7 +233,7 @@ func (v *Cache) Read(changes chan struct{}) (done func()) {
 	}
 }
 
-// Err returns why one of the kinds cannot be watched now, or nil.
+// Err returns the error of the watch of one of the kinds, or nil.
 func (v *Cache) Err(kinds ...string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -246,8 +245,7 @@ func (v *Cache) Err(kinds ...string) error {
 	return nil
 }
 
-// Synced reports whether the objects of a kind are known that there were when it came
-// to be watched.
+// Synced reports whether the initial list of a kind is complete.
 func (v *Cache) Synced(kind string) bool {
 	v.mu.Lock()
 	listed := v.listed[kind]
@@ -275,7 +273,7 @@ func Object[T any](v *Cache, kind, namespace, name string) *T {
 	return out
 }
 
-// Owned returns the objects of a kind that owner controls, by name.
+// Owned returns the objects of a kind whose controller is owner, sorted by name.
 func Owned[T any](v *Cache, kind string, owner types.UID) []*T {
 	index := v.Index(kind)
 	if index == nil {
@@ -303,12 +301,12 @@ func Owned[T any](v *Cache, kind string, owner types.UID) []*T {
 }
 
 const (
-	// remembered is how many deleted objects a cache keeps.
+	// remembered is the maximum number of deleted objects in a cache.
 	remembered = 1000
 )
 
-// Deleted notes that an object was deleted. What a controller makes and deletes all
-// the time is not kept, but for the pods of jobs, which tell how these ended.
+// Deleted records that an object was deleted. Objects that a controller creates and deletes
+// all the time are not kept, except the pods of jobs, which show how the jobs ended.
 func (v *Cache) Deleted(kind string, obj any) {
 	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = last.Obj
@@ -322,7 +320,7 @@ func (v *Cache) Deleted(kind string, obj any) {
 	v.Changed(kind, nil)
 }
 
-// Remember keeps how a deleted object was last seen; nil: it never was.
+// Remember keeps the last state of a deleted object; nil: it was never seen.
 func (v *Cache) Remember(uid types.UID, last metav1.Object) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -336,8 +334,8 @@ func (v *Cache) Remember(uid types.UID, last metav1.Object) {
 	}
 }
 
-// Gone reports whether the object with that UID was deleted, and how it was last
-// seen, or nil.
+// Gone reports whether the object with that UID was deleted, and returns its last state, or
+// nil.
 func (v *Cache) Gone(uid types.UID) (last metav1.Object, deleted bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -345,7 +343,7 @@ func (v *Cache) Gone(uid types.UID) (last metav1.Object, deleted bool) {
 	return last, deleted && uid != ""
 }
 
-// GoneOf returns the pods of a job that were deleted.
+// GoneOf returns the deleted pods of a job.
 func (v *Cache) GoneOf(job types.UID) []*corev1.Pod {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -362,7 +360,7 @@ func (v *Cache) GoneOf(job types.UID) []*corev1.Pod {
 	return pods
 }
 
-// Lost reports whether a claim of that name was deleted while the cache watched.
+// Lost reports whether a claim with that name was deleted while the cache was watching.
 func (v *Cache) Lost(namespace, name string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()

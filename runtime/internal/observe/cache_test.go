@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestRemembered checks that a cache does not keep what comes and goes for ever.
+// TestRemembered checks that a cache does not keep short-lived objects forever.
 func TestRemembered(t *testing.T) {
 	v := NewFixed()
 	t.Cleanup(v.Stop)

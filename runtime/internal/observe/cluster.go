@@ -1,7 +1,7 @@
-// Package observe reads what a cluster shows of releases, without Helm: the connection,
-// watches that several readers share, the revisions that Helm's Secrets tell of, and what
-// keeps pods from getting ready. It is what showing an environment and waiting for a
-// release have in common.
+// Package observe reads the state of releases in a cluster, without Helm: it contains the
+// connection, shared watches, the revisions according to Helm's Secrets, and the reasons why
+// pods do not become ready. It is shared by the code that shows an environment and the code
+// that waits for a release.
 package observe
 
 import (
@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// The server has its own limits, which are fair among all who ask it. Ours
-	// only keeps a mistake from becoming a flood.
+	// The server has its own limits, which are fair to all clients. These limits only keep a
+	// mistake from becoming a flood of requests.
 	requestsPerSecond = 1000
 	requestsAtOnce    = 2000
-	// requestTime bounds one request that is no watch. Admission webhooks may
+	// requestTime is the timeout of a request that is not a watch. Admission webhooks may
 	// take 30 s.
 	requestTime = 60 * time.Second
-	// AnswerTime is how long a cluster may take to show that it is there.
+	// AnswerTime is the timeout for checking that a cluster can be reached.
 	AnswerTime = 10 * time.Second
 )
 
@@ -33,12 +33,12 @@ type Cluster struct {
 	Config   *rest.Config
 	Client   *http.Client         // for requests
 	Typed    kubernetes.Interface // for requests
-	Watching kubernetes.Interface // for watches, which last
+	Watching kubernetes.Interface // for watches, without a timeout
 	Metadata metadata.Interface
 }
 
-// NewCluster returns the connection that config describes. It asks no server. The
-// warnings of the server go to warn; nil: to nobody.
+// NewCluster returns a connection with config. It makes no requests. Warnings of the server
+// go to warn; nil: they are discarded.
 func NewCluster(config *rest.Config, warn rest.WarningHandlerWithContext) (*Cluster, error) {
 	if warn == nil {
 		warn = rest.NoWarnings{}
@@ -75,7 +75,7 @@ func NewCluster(config *rest.Config, warn rest.WarningHandlerWithContext) (*Clus
 	return c, nil
 }
 
-// Away returns why the cluster does not answer, or nil if it does.
+// Away returns the error if the cluster does not answer, or nil if it does.
 func (c *Cluster) Away(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, AnswerTime)
 	defer stop()

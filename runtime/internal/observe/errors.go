@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Explain says of an error of the cluster what it means and what to do. An error
-// that came with the end of ctx is the cause of that.
+// Explain adds to an error of the cluster what it means and what to do. If ctx is done, it
+// returns the cause of that instead.
 func (c *Cluster) Explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -50,9 +50,9 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 	return err
 }
 
-// Forbidden says why the server forbids a request, and what to do. Its status does
-// not tell missing rights from quotas and admission: only its message does, whose
-// form for rights is that of the authorizer, `is forbidden: User "NAME" cannot …`.
+// Forbidden returns the reason why the server forbids a request, and what to do. The status
+// does not distinguish missing permissions from quotas and admission. Only the message does:
+// for missing permissions, the authorizer writes `is forbidden: User "NAME" cannot …`.
 func Forbidden(message string) (cause runtime.ReleaseCause, next string) {
 	switch {
 	case strings.Contains(message, "exceeded quota: "):
@@ -63,15 +63,15 @@ func Forbidden(message string) (cause runtime.ReleaseCause, next string) {
 	return runtime.CauseObject, "; a rule of the cluster refuses it: change what it names, or ask who set the rule"
 }
 
-// A clusterError is an error of the cluster that says what it means. Releases that
-// fail for the same reason have it in common.
+// A clusterError is an error of the cluster with an explanation. Releases that fail for the
+// same reason share the common part.
 type clusterError struct {
 	text   string
 	err    error
 	common runtime.CommonError
 }
 
-// ofCluster returns an error of which all but the request is common.
+// ofCluster returns an error whose common part is everything but the request.
 func ofCluster(text string, err error) *clusterError {
 	return &clusterError{fmt.Sprintf("%s: %v", text, err), err, runtime.CommonError{Text: text}}
 }
@@ -79,18 +79,18 @@ func ofCluster(text string, err error) *clusterError {
 func (e *clusterError) Error() string   { return e.text }
 func (e *clusterError) Unwrap() []error { return []error{&e.common, e.err} }
 
-// Unreachable reports whether there was no answer.
+// Unreachable reports whether the server did not answer.
 func Unreachable(err error) bool {
 	var request *url.Error
 	var network net.Error
 	return errors.As(err, &request) || errors.As(err, &network)
 }
 
-// An AwayError says that the cluster did not answer: what it was asked for may be
-// done or not.
+// An AwayError means that the cluster did not answer: the request may or may not have been
+// executed.
 type AwayError struct{ *clusterError }
 
-// Advice says what to do about the cluster.
+// Advice returns what to do about the cluster.
 func (*AwayError) Advice() runtime.Advice {
 	return runtime.Advice{Do: "run again when it can be reached"}
 }

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestForbidden: missing rights, quotas and rules of the cluster are told apart.
+// TestForbidden: missing permissions, quotas and admission rules of the cluster are
+// distinguished.
 func TestForbidden(t *testing.T) {
 	for message, want := range map[string]string{
 		`secrets is forbidden: User "ci" cannot list resource "secrets" in API group "" in the namespace "shop"`:                         "have a Role with this right",

@@ -14,11 +14,11 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Whose a release is stands in the labels of its revisions (E6), which Helm hands
-// on from one to the next. Revisions from before have it in what the chart was
-// told, under global.pipe.
+// The labels of a release's revisions contain its owner (E6). Helm copies them from one
+// revision to the next. Older revisions have the owner only in the values of the chart, under
+// global.pipe.
 
-// ToldTo returns the environment that the chart of a release was told.
+// ToldTo returns the environment in the values of a release's chart.
 func ToldTo(config map[string]any) runtime.EnvironmentKey {
 	global, _ := config["global"].(map[string]any)
 	pipe, _ := global["pipe"].(map[string]any)
@@ -27,12 +27,12 @@ func ToldTo(config map[string]any) runtime.EnvironmentKey {
 	return runtime.OwnerOf(map[string]string{runtime.LabelPipeline: pipeline, runtime.LabelEnvironment: environment})
 }
 
-// legacy selects the last revisions that pipe made before it noted owners.
+// legacy selects the last revisions that pipe created before it recorded owners in labels.
 const legacy = "owner=helm,status!=superseded," + LabelFingerprint + ",!" + runtime.LabelPipeline
 
-// OwnersOf returns the owner of each release, by name, from the last revisions of
-// a namespace, the oldest first. It is one request, for revisions without a
-// label, and none if there are none.
+// OwnersOf returns the owner of each release, by name, from the last revisions of a
+// namespace, oldest first. If some of them lack the label, it makes one request, and
+// otherwise none.
 func (c *Cluster) OwnersOf(ctx context.Context, namespace string, last []Revision) (map[string]runtime.EnvironmentKey, error) {
 	owners := make(map[string]runtime.EnvironmentKey)
 	ask := false
@@ -58,8 +58,8 @@ func (c *Cluster) OwnersOf(ctx context.Context, namespace string, last []Revisio
 	return owners, nil
 }
 
-// configOf returns what the release in a Secret of Helm is configured with; nil if
-// it cannot be read. Helm's own reader makes a request for each.
+// configOf returns the configuration of the release in a Secret of Helm, or nil if it cannot
+// be read. Helm's own reader would make a request for each.
 func configOf(s *corev1.Secret) map[string]any {
 	data, err := base64.StdEncoding.DecodeString(string(s.Data["release"]))
 	if err != nil {

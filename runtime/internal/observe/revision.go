@@ -17,22 +17,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// AnnotationRelease is what Helm sets on every object of a release.
+// AnnotationRelease is the annotation that Helm sets on each object of a release.
 const AnnotationRelease = "meta.helm.sh/release-name"
 
-// LabelInstance is what charts set on pods, by convention, to the name of the release.
+// LabelInstance is the label that charts set on pods, by convention, to the name of the
+// release.
 const LabelInstance = "app.kubernetes.io/instance"
 
-// The labels that we give to the Secret of a revision of a release. They name
-// the revision that they are about: Helm copies labels from one revision to the
-// next, also when somebody else upgrades or rolls back.
+// The labels that pipe sets on the Secret of a revision. Their values include the number of
+// the revision that they belong to, because Helm copies labels from one revision to the next,
+// even if another tool upgrades or rolls back the release.
 const (
 	LabelFingerprint = "pipelinefile.github.io/fingerprint" // of what was deployed, see Encode
-	LabelRevision    = "pipelinefile.github.io/revision"    // that has this fingerprint
+	LabelRevision    = "pipelinefile.github.io/revision"    // the revision with this fingerprint
 	LabelReady       = "pipelinefile.github.io/ready"       // the revision whose workloads became ready
 )
 
-// Encode writes a digest as a label's value, which has at most 63 characters.
+// Encode encodes a digest as the value of a label, which has at most 63 characters.
 func Encode(d plan.Digest) (string, error) {
 	sum, err := hex.DecodeString(strings.TrimPrefix(string(d), "sha256:"))
 	if err != nil || len(sum) != 32 {
@@ -41,7 +42,7 @@ func Encode(d plan.Digest) (string, error) {
 	return strings.ToLower(encoding.EncodeToString(sum)), nil
 }
 
-// decode reads what Encode wrote.
+// decode decodes a result of Encode.
 func decode(label string) plan.Digest {
 	sum, err := encoding.DecodeString(strings.ToUpper(label))
 	if err != nil || len(sum) != 32 {
@@ -52,23 +53,23 @@ func decode(label string) plan.Digest {
 
 var encoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 
-// Helm's words for the status of a revision that are looked for here.
+// The statuses of revisions in Helm that are used here.
 const (
 	StatusDeployed    = "deployed"
 	StatusUninstalled = "uninstalled"
 )
 
-// A Revision is what is known of one revision of a release without reading its Secret.
+// A Revision contains what is known about a revision of a release without reading its Secret.
 type Revision struct {
 	Release         string
 	Version         int
-	Status          string // in Helm's words
+	Status          string // as in Helm
 	Labels          map[string]string
 	UID             types.UID // of its Secret
 	ResourceVersion string    // of its Secret, as it was listed
 }
 
-// NewRevision reads the metadata of a Secret of Helm.
+// NewRevision parses the metadata of a Secret of Helm.
 func NewRevision(m *metav1.PartialObjectMetadata) (Revision, bool) {
 	number, err := strconv.Atoi(m.Labels["version"])
 	if err != nil || m.Labels["name"] == "" {
@@ -77,7 +78,8 @@ func NewRevision(m *metav1.PartialObjectMetadata) (Revision, bool) {
 	return Revision{m.Labels["name"], number, m.Labels["status"], m.Labels, m.UID, m.ResourceVersion}, true
 }
 
-// Fingerprint returns that of what was deployed, or "" if somebody else made the revision.
+// Fingerprint returns the fingerprint of the release, or "" if pipe did not create the
+// revision.
 func (r Revision) Fingerprint() plan.Digest {
 	if r.Labels[LabelRevision] != strconv.Itoa(r.Version) {
 		return ""
@@ -88,7 +90,7 @@ func (r Revision) Fingerprint() plan.Digest {
 // Ready reports whether the workloads of the revision became ready.
 func (r Revision) Ready() bool { return r.Labels[LabelReady] == strconv.Itoa(r.Version) }
 
-// Deployed returns what the revision says of its release, without its owner.
+// Deployed returns the state of the release according to the revision, without its owner.
 func (r Revision) Deployed() runtime.Deployed {
 	return runtime.Deployed{
 		Fingerprint: r.Fingerprint(),
@@ -99,24 +101,24 @@ func (r Revision) Deployed() runtime.Deployed {
 	}
 }
 
-// The beginnings of the value of LabelReady of a release that is to be stopped, and of
-// one of which all has ended. It ends with the revision: Helm copies the labels of a
-// revision to the next one, which is not stopped.
+// The prefixes of the value of LabelReady for a release that is being stopped, and for one
+// that has stopped completely. The number of the revision follows, because Helm copies the
+// labels to the next revision, which is not stopped.
 const (
 	Stopping = "stopping-"
 	Stopped  = "stopped-"
 )
 
-// stopped reports whether all of the revision has ended, as it was stopped.
+// stopped reports whether everything in the revision was stopped and has ended.
 func (r Revision) stopped() bool { return r.Labels[LabelReady] == Stopped+strconv.Itoa(r.Version) }
 
-// IsStopped reports whether the release is stopped, or was about to be.
+// IsStopped reports whether the release is stopped or being stopped.
 func (r Revision) IsStopped() bool {
 	return r.stopped() || r.Labels[LabelReady] == Stopping+strconv.Itoa(r.Version)
 }
 
-// Revisions returns revisions of releases, the oldest first, and the version of the
-// list. They are as of now, or not older than asOf.
+// Revisions returns revisions of releases, oldest first, and the version of the list. They
+// are current, or, if asOf is set, not older than that.
 func (c *Cluster) Revisions(ctx context.Context, namespace, selector, asOf string) (all []Revision, version string, err error) {
 	opts := metav1.ListOptions{LabelSelector: selector, ResourceVersion: asOf}
 	if asOf != "" {
@@ -135,9 +137,9 @@ func (c *Cluster) Revisions(ctx context.Context, namespace, selector, asOf strin
 	return all, list.ResourceVersion, nil
 }
 
-// Deployed returns what is deployed in a namespace, and the revisions that say so, the
-// oldest first, with the version of their list. It is one request, and one more if
-// there are releases from before owners were noted.
+// Deployed returns the releases in a namespace, and their revisions, oldest first, with the
+// version of the list. It makes one request, and one more if there are releases without a
+// recorded owner.
 func (c *Cluster) Deployed(ctx context.Context, namespace string) (out map[string]runtime.Deployed, all []Revision, version string, err error) {
 	// The last revision of a release is never superseded.
 	all, version, err = c.Revisions(ctx, namespace, "owner=helm,status!=superseded", "")
@@ -151,7 +153,7 @@ func (c *Cluster) Deployed(ctx context.Context, namespace string) (out map[strin
 	out = make(map[string]runtime.Deployed)
 	for _, r := range all {
 		if r.Status == StatusUninstalled {
-			delete(out, r.Release) // its history was kept
+			delete(out, r.Release) // only its history was kept
 			continue
 		}
 		is := r.Deployed()
@@ -161,8 +163,8 @@ func (c *Cluster) Deployed(ctx context.Context, namespace string) (out map[strin
 	return out, all, version, nil
 }
 
-// OthersIn returns the releases in the namespace of an environment that belong to
-// another one. Who may not look at releases is told of none.
+// OthersIn returns the releases in the namespace of an environment that belong to another
+// environment. If the user may not read releases, it returns none.
 func (c *Cluster) OthersIn(ctx context.Context, key runtime.EnvironmentKey) ([]string, error) {
 	all, _, _, err := c.Deployed(ctx, key.Namespace())
 	if apierrors.IsForbidden(err) {

@@ -12,30 +12,30 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A Trouble is something that keeps a pod from getting ready.
+// A Trouble is a reason why a pod does not become ready.
 type Trouble struct {
 	What     string // such as "ImagePullBackOff: …"
-	Class    string // the same for all names that one trouble has in turn
+	Class    string // the same for all names of the same trouble, such as ErrImagePull and ImagePullBackOff
 	Cause    runtime.ReleaseCause
-	Patience time.Duration // how long it may last until it counts as final
-	Hopeful  bool          // it never counts as final: a place may get free, a program may start at the next try
+	Patience time.Duration // how long it may last before it counts as final
+	Hopeful  bool          // it never counts as final: a node may become free, or a program may start when it is retried
 	Log      string        // the container whose log may explain it
 }
 
-// How long a trouble may last that can be one of a moment.
+// How long a trouble that may be temporary may last.
 const (
-	PullPatience   = 45 * time.Second // at least two more tries of the kubelet, and time for a registry to restart
-	ConfigPatience = 10 * time.Second // a Secret or ConfigMap may be written a moment later
+	PullPatience   = 45 * time.Second // at least two retries of the kubelet, and time for a registry to restart
+	ConfigPatience = 10 * time.Second // a Secret or ConfigMap may be created a moment later
 	startPatience  = 20 * time.Second
-	// Crashes is how often a container may crash: a program may need what starts
-	// at the same time.
+	// Crashes is how often a container may crash: a program may depend on another one that is
+	// starting at the same time.
 	Crashes = 3
 )
 
-// ClassPlace is the class of the trouble that a pod gets no node.
+// ClassPlace is the class of the trouble that a pod cannot be scheduled.
 const ClassPlace = "place"
 
-// PodTrouble returns what keeps a pod from getting ready, or nil.
+// PodTrouble returns the reason why a pod does not become ready, or nil.
 func PodTrouble(p *corev1.Pod) *Trouble {
 	var found *Trouble
 	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
@@ -61,7 +61,7 @@ func PodTrouble(p *corev1.Pod) *Trouble {
 }
 
 func containerTrouble(s *corev1.ContainerStatus) *Trouble {
-	// It has crashed once more than it was started again.
+	// The container has crashed once more than it was restarted.
 	enough := s.RestartCount+1 >= Crashes
 	if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
 		return &Trouble{Class: "crash", Cause: endedBy(t), What: Ended(s.Name, t), Hopeful: !enough, Log: s.Name}
@@ -94,7 +94,7 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 			t.Cause = endedBy(last)
 			t.What = "CrashLoopBackOff: " + Ended(s.Name, last)
 		}
-		// A program that is not there does not come with the next try.
+		// A missing program will still be missing at the next attempt.
 		cannot := last != nil && (last.Reason == "StartError" || last.Reason == "ContainerCannotRun")
 		t.Hopeful = !enough && !cannot
 	default: // such as ContainerCreating
@@ -103,8 +103,8 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 	return t
 }
 
-// final reports whether a failure to pull an image will be the same with the
-// next try: the registry has answered.
+// final reports whether another attempt to pull an image will fail in the same way, because
+// the registry has answered.
 func final(message string) bool {
 	m := strings.ToLower(message)
 	for _, sign := range []string{
@@ -118,11 +118,11 @@ func final(message string) bool {
 	return false
 }
 
-// noCommand reports whether a container cannot be made because its image does not say
-// what to run. The container runtime says so in words only.
+// noCommand reports whether a container cannot be created because its image does not specify
+// a command. The container runtime reports this only in its message.
 func noCommand(message string) bool { return strings.Contains(message, "no command specified") }
 
-// endedBy returns why a container ended with an error.
+// endedBy returns the cause of a container's failure.
 func endedBy(t *corev1.ContainerStateTerminated) runtime.ReleaseCause {
 	if t.Reason == "OOMKilled" {
 		return runtime.CauseMemory
@@ -130,8 +130,8 @@ func endedBy(t *corev1.ContainerStateTerminated) runtime.ReleaseCause {
 	return runtime.CauseCrash
 }
 
-// PodCause returns the cause of what keeps a pod from getting ready; empty if it is
-// not known. A container that runs again has ended before.
+// PodCause returns the cause why a pod does not become ready, or "" if it is unknown. It also
+// considers the last failure of a container that is running again.
 func PodCause(p *corev1.Pod) runtime.ReleaseCause {
 	if t := PodTrouble(p); t != nil {
 		return t.Cause
@@ -149,7 +149,7 @@ func PodCause(p *corev1.Pod) runtime.ReleaseCause {
 	return ""
 }
 
-// Ended says how a container ended.
+// Ended describes how a container ended.
 func Ended(container string, t *corev1.ContainerStateTerminated) string {
 	text := fmt.Sprintf("container %s exited with status %d", container, t.ExitCode)
 	if t.Signal != 0 {
@@ -172,10 +172,10 @@ func Reason(reason, message string) string {
 	return reason + ": " + Clip(message, 500)
 }
 
-// OneLine makes one line of a text.
+// OneLine joins the lines of a string.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// EventTime returns when an event happened last.
+// EventTime returns when an event last happened.
 func EventTime(e *corev1.Event) time.Time {
 	switch {
 	case e.Series != nil:
@@ -198,7 +198,7 @@ func PodReady(p *corev1.Pod) bool {
 	return false
 }
 
-// Replicas returns how many are wanted; not said means one.
+// Replicas returns the number of replicas; the default is one.
 func Replicas(n *int32) int32 {
 	if n == nil {
 		return 1

@@ -11,53 +11,53 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A Change is an object of a release in two states, as YAML. Values of Secrets
-// are not in it (D4); where they differ, that can be seen.
+// A Change is an object of a release in two states, as YAML. Values of Secrets are redacted
+// (D4), but it is visible that they differ.
 type Change struct {
 	Kind, Namespace, Name string
-	Before                string // as the release has it; empty: it has no such object
-	After                 string // as it would have it; empty: it would be deleted
+	Before                string // the current state; empty: the object does not exist
+	After                 string // the new state; empty: the object would be deleted
 }
 
-// A Diff is what a deploy would change in the objects of an environment.
+// A Diff contains the changes of a deploy to the objects of an environment.
 type Diff struct {
 	Version     int           `json:"version"`
 	Pipeline    string        `json:"pipeline"`
 	Environment string        `json:"environment"`
 	Namespace   string        `json:"namespace"`
-	Services    []ServiceDiff `json:"services"` // in running order; those that stay as they are have no objects
+	Services    []ServiceDiff `json:"services"` // in running order; unchanged services have no objects
 }
 
-// A ServiceDiff is what a deploy would change of one service.
+// A ServiceDiff contains the changes of a deploy to one service.
 type ServiceDiff struct {
 	Service string        `json:"service"`
 	Stage   string        `json:"stage,omitempty"`
 	Do      runtime.State `json:"do"`            // deploying, unchanged or skipped; deleting, with --prune
 	Why     string        `json:"why,omitempty"` // of Do
-	// Overridden says how the environment has the service other than the
-	// Pipelinefile; empty: it does not.
+	// Overridden describes how the environment overrides the Pipelinefile for the service;
+	// empty: it does not.
 	Overridden string       `json:"overridden,omitempty"`
 	Objects    []ObjectDiff `json:"objects,omitempty"`
 }
 
-// An ObjectDiff is what would change of one object. Values of Secrets are not in
-// it: where they differ, "REDACTED, another value" stands for the new one.
+// An ObjectDiff contains the changes to one object. Values of Secrets are redacted: if they
+// differ, the new one is "REDACTED, another value".
 type ObjectDiff struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Do        string `json:"do"`   // "create", "change" or "delete"
-	Diff      string `json:"diff"` // lines that begin with "-", "+" or " ", and "@@" between places
+	Diff      string `json:"diff"` // lines that begin with "-", "+" or " ", and "@@" between hunks
 }
 
-// Override tells of services how the environment has them, as [Overridden] says.
+// Override sets Overridden of the services, as returned by [Overridden].
 func (d Diff) Override(how map[string]string) {
 	for i := range d.Services {
 		d.Services[i].Overridden = how[d.Services[i].Service]
 	}
 }
 
-// Changes reports whether there is something to do.
+// Changes reports whether a deploy would change anything.
 func (d Diff) Changes() bool {
 	for _, s := range d.Services {
 		if s.Do != runtime.Unchanged && s.Do != runtime.Skipped {
@@ -67,9 +67,9 @@ func (d Diff) Changes() bool {
 	return false
 }
 
-// DiffOf compares what is deployed with what the steps of a preview of p would
-// deploy or delete. changes is [deploy.Deployer.Changes]; redact takes the values
-// of secrets out of what is shown.
+// DiffOf compares the deployed objects with those that the steps of a preview of p would
+// deploy or delete. changes is [deploy.Deployer.Changes]; redact removes the values of
+// secrets from the output.
 func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, bool) ([]Change, error), key runtime.EnvironmentKey, p *plan.Plan, steps []runtime.Step, redact func(string) string) (Diff, error) {
 	out := Diff{Version: Version, Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Services: []ServiceDiff{}}
 	for _, step := range steps {
@@ -108,15 +108,14 @@ func objectDiffs(changes []Change, redact func(string) string) []ObjectDiff {
 	return out
 }
 
-// around is how many lines that stay are shown around those that change.
+// around is the number of unchanged lines that are shown before and after a change.
 const around = 3
 
-// lines returns the difference of two strings, line by line, with some lines around
-// each place.
+// lines returns a diff of two strings by line, with some lines of context.
 func lines(before, after string) string {
 	a, b := split(before), split(after)
-	// What is the same at both ends need not be compared: objects are hundreds of
-	// lines, of which few change.
+	// Skip common lines at both ends: objects have hundreds of lines, and only a few of them
+	// change.
 	head := 0
 	for head < len(a) && head < len(b) && a[head] == b[head] {
 		head++

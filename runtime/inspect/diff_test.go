@@ -40,7 +40,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestRedactedDiff: what redact takes out is in no line.
+// TestRedactedDiff: redacted values are in no line.
 func TestRedactedDiff(t *testing.T) {
 	got := objectDiffs([]Change{
 		{Kind: "ConfigMap", Name: "c", Before: "a: 1\n", After: "a: sw0rdfish\n"},
@@ -55,8 +55,8 @@ func TestRedactedDiff(t *testing.T) {
 	}
 }
 
-// TestDiffOf: a service that is deployed and a release that is pruned are
-// compared, each once; what stays as it is is not.
+// TestDiffOf: a deployed service and a pruned release are compared once each, and an
+// unchanged one is not compared.
 func TestDiffOf(t *testing.T) {
 	p := &plan.Plan{Services: []plan.Service{{Name: "api", Type: "APPLICATION", Stage: "one"}, {Name: "web", Stage: "one"}}}
 	steps := []runtime.Step{

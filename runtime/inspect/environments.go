@@ -7,26 +7,26 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Version is the format version of all that this package makes, as JSON. It
-// grows when a reader of the former version would misread the new one.
+// Version is the version of the JSON format of this package. It increases when a reader of
+// the previous version would misread the new one.
 const Version = 1
 
-// An Environment is what an environment is, without how it stands.
+// An Environment describes an environment, without its status.
 type Environment struct {
 	Pipeline  string                      `json:"pipeline"`
 	Name      string                      `json:"name"`
 	Namespace string                      `json:"namespace"`
 	Kind      plan.EnvironmentKind        `json:"kind"`
-	Source    string                      `json:"source,omitempty"` // environment that it was cloned from
+	Source    string                      `json:"source,omitempty"` // the environment that it was cloned from
 	Branch    string                      `json:"branch,omitempty"` // of a preview
-	Expires   time.Time                   `json:"expires,omitzero"` // when it is deleted; none: never
+	Expires   time.Time                   `json:"expires,omitzero"` // when it is deleted; zero: never
 	Services  int                         `json:"services"`
-	Skipped   []string                    `json:"skipped,omitempty"`   // services, by the file or by an override
+	Skipped   []string                    `json:"skipped,omitempty"`   // by the Pipelinefile or by an override
 	Overrides map[string]runtime.Override `json:"overrides,omitempty"` // by service
 }
 
-// Of returns what env is. An override that cannot be applied any more, as of a
-// stage that is gone, is left out of Skipped.
+// Of returns the description of env. If its overrides cannot be applied any more, for example
+// because a stage was removed, Skipped ignores them.
 func Of(env *runtime.Environment) Environment {
 	out := Environment{
 		Pipeline: env.Key.Pipeline, Name: env.Key.Name, Namespace: env.Key.Namespace(),
@@ -52,19 +52,19 @@ func Of(env *runtime.Environment) Environment {
 type Environments struct {
 	Version      int           `json:"version"`
 	Environments []Environment `json:"environments"`
-	Damaged      []Damaged     `json:"damaged"` // of which the record cannot be read
+	Damaged      []Damaged     `json:"damaged"` // environments whose records cannot be read
 }
 
-// Damaged is an environment of which the record cannot be read.
+// Damaged is an environment whose record cannot be read.
 type Damaged struct {
 	Pipeline string `json:"pipeline"`
 	Name     string `json:"name"`
-	Object   string `json:"object"` // that is damaged
+	Object   string `json:"object"` // the damaged object
 	Reason   string `json:"reason"`
 }
 
-// OfAll returns what environments are, and what is wrong with those that cannot
-// be read.
+// OfAll returns the descriptions of environments, and the problems of those that cannot be
+// read.
 func OfAll(envs []*runtime.Environment, damaged []*runtime.DamagedError) Environments {
 	out := Environments{Version: Version, Environments: []Environment{}, Damaged: []Damaged{}}
 	for _, d := range damaged {
@@ -76,10 +76,10 @@ func OfAll(envs []*runtime.Environment, damaged []*runtime.DamagedError) Environ
 	return out
 }
 
-// A History is the runs of an environment that are kept (E5).
+// A History contains the recorded runs of an environment (E5).
 type History struct {
 	Version     int                 `json:"version"`
 	Pipeline    string              `json:"pipeline"`
 	Environment string              `json:"environment"`
-	Runs        []runtime.RunRecord `json:"runs"` // the newest first
+	Runs        []runtime.RunRecord `json:"runs"` // newest first
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A Happening is an event that Kubernetes tells of an object of an environment.
+// A Happening is a Kubernetes event about an object of an environment.
 type Happening struct {
-	Time    time.Time `json:"time"`              // when it happened last
-	Service string    `json:"service,omitempty"` // that the object is of; empty if its name does not tell
+	Time    time.Time `json:"time"`              // when it last happened
+	Service string    `json:"service,omitempty"` // of the object; empty if its name does not show it
 	Object  string    `json:"object"`            // such as "pod api-7d9c-x2x"
 	Warning bool      `json:"warning,omitempty"`
 	Reason  string    `json:"reason"` // such as "BackOff"
 	Text    string    `json:"text"`
-	Count   int       `json:"count"` // how often it happened so far
+	Count   int       `json:"count"` // how often it has happened so far
 }
 
-// Happenings hands the events of the namespace of an environment to tell: those that
-// the cluster keeps, by time, and with follow those that come, until ctx ends.
-// services are the names that an object's name may begin with. Values of secrets are
-// not in them, and what is of a release of another environment is left out.
+// Happenings calls tell with the events of an environment's namespace: those that the cluster
+// keeps, sorted by time, and with follow also new ones, until ctx is done. services are the
+// possible prefixes of object names. Values of secrets are redacted, and events about
+// releases of another environment are omitted.
 func (ins *Inspector) Happenings(ctx context.Context, key runtime.EnvironmentKey, services []string, follow bool, tell func(Happening)) error {
 	namespace := key.Namespace()
 	others, err := ins.cluster.OthersIn(ctx, key)
@@ -45,7 +45,7 @@ func (ins *Inspector) Happenings(ctx context.Context, key runtime.EnvironmentKey
 	if err != nil {
 		return ins.cluster.Explain(ctx, err)
 	}
-	told := make(map[types.UID]string) // the version that was told
+	told := make(map[types.UID]string) // the last version passed to tell
 	one := func(e *corev1.Event) {
 		if told[e.UID] == e.ResourceVersion {
 			return
@@ -74,7 +74,7 @@ func (ins *Inspector) Happenings(ctx context.Context, key runtime.EnvironmentKey
 		again := false
 		for ev := range w.ResultChan() {
 			e, ok := ev.Object.(*corev1.Event)
-			if !ok { // the version is too old: what there is is read anew
+			if !ok { // the version is too old, so list the events again
 				again = true
 				break
 			}
@@ -108,7 +108,7 @@ func happening(e *corev1.Event, services []string) Happening {
 	if e.Series != nil {
 		h.Count = int(e.Series.Count)
 	}
-	for _, s := range services { // the longest name that fits
+	for _, s := range services { // the longest matching name
 		name := e.InvolvedObject.Name
 		if (name == s || strings.HasPrefix(name, s+"-") || strings.HasPrefix(name, s+".")) && len(s) > len(h.Service) {
 			h.Service = s

@@ -12,25 +12,24 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 )
 
-// A hiding takes the values of a namespace's Secrets out of what its pods and
-// controllers say, for as long as that is read. A value that a Secret once had is
-// taken out from then on.
+// A hiding redacts the values of a namespace's Secrets in the output of its pods and
+// controllers. Values that a Secret had earlier stay redacted.
 type hiding struct {
 	list func(ctx context.Context) (*corev1.SecretList, error)
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	values redact.Values
-	names  []string // that stay as they are
+	names  []string // are not redacted
 	cut    func(string) string
-	read   time.Time // as of when the Secrets are known; zero: they are not
-	tried  time.Time // when they were last asked for
+	read   time.Time // when the Secrets were last read; zero: never
+	tried  time.Time // when the last attempt to read them began
 }
 
-// newHiding returns what leaves names, the name of the namespace and those of its
-// Secrets as they are. It knows no Secrets yet.
+// newHiding returns a hiding that does not redact names, the name of the namespace and the
+// names of its Secrets. It has not read any Secrets yet.
 func (ins *Inspector) newHiding(namespace string, names ...string) *hiding {
 	h := &hiding{names: append(slices.Clone(names), namespace), list: func(ctx context.Context) (*corev1.SecretList, error) {
-		// Those of Helm have no values of their own, and are large.
+		// Secrets of Helm contain no additional values, and are large.
 		list, err := ins.cluster.Typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
 		if err != nil {
 			return nil, ins.cluster.Explain(ctx, err)
@@ -41,7 +40,7 @@ func (ins *Inspector) newHiding(namespace string, names ...string) *hiding {
 	return h
 }
 
-// fresh reads the Secrets, unless they are known as they were at that time or later.
+// fresh reads the Secrets, unless they were read at that time or later.
 func (h *hiding) fresh(ctx context.Context, at time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,7 +50,7 @@ func (h *hiding) fresh(ctx context.Context, at time.Time) error {
 	return h.ask(ctx)
 }
 
-// ask reads the Secrets. It is called with the lock.
+// ask reads the Secrets. The caller holds mu.
 func (h *hiding) ask(ctx context.Context) error {
 	h.tried = time.Now()
 	list, err := h.list(ctx)
@@ -78,17 +77,16 @@ func (h *hiding) ask(ctx context.Context) error {
 	return nil
 }
 
-// secretsAge is how old may be what is known of Secrets when a line is shown. A
-// container has the Secrets that there were when it was started, which are read
-// then; this is for those that a running container reads: a kubelet takes longer to
-// bring a change into a volume.
+// secretsAge is the maximum age of the known Secrets when a line is shown. Secrets are also
+// read when a container starts, so this matters only for Secrets that a running container
+// reads from a volume, which a kubelet updates with a longer delay.
 const secretsAge = 5 * time.Second
 
-// text returns s without the values.
+// text returns s with the values redacted.
 func (h *hiding) text(ctx context.Context, s string) string {
 	h.mu.Lock()
 	if time.Since(h.tried) > secretsAge && ctx.Err() == nil {
-		_ = h.ask(ctx) // what is known is taken out all the same
+		_ = h.ask(ctx) // on an error, the known values are redacted
 	}
 	cut := h.cut
 	h.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package inspect shows environments: their status, logs, events and history, what a
-// deploy would change, and which rights are missing. An [Inspector] reads a cluster; the
-// rest is data that is shown or written as JSON. Nothing in it changes anything, and
-// nothing in it needs Helm.
+// Package inspect shows environments: their status, logs, events and history, the changes of
+// a deploy, and missing permissions. An [Inspector] reads from a cluster; the other types are
+// data to be displayed or written as JSON. The package changes nothing and does not need
+// Helm.
 package inspect
 
 import (
@@ -12,14 +12,14 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// An Inspector shows the environments of one cluster, and changes nothing. It is safe
-// for concurrent use.
+// An Inspector reads the environments of one cluster, and changes nothing. It is safe for
+// concurrent use.
 type Inspector struct {
 	cluster *observe.Cluster
 	caches  observe.Caches
 }
 
-// New returns an Inspector. It asks no server.
+// New returns an Inspector. It makes no requests.
 func New(config *rest.Config) (*Inspector, error) {
 	c, err := observe.NewCluster(config, nil)
 	if err != nil {

@@ -15,12 +15,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A Live is what the cluster shows of one release.
+// A Live is the current state of one release in the cluster.
 type Live struct {
-	Deployed  *runtime.Deployed // nil: there are workloads of it, but no release
-	Updated   time.Time         // when its last revision was made; zero without a release
-	Workloads []Workload        // by kind, then by name
-	Pods      []LivePod         // by name; those that have ended are left out, unless they failed
+	Deployed  *runtime.Deployed // nil: it has workloads, but no release
+	Updated   time.Time         // when its last revision was created; zero without a release
+	Workloads []Workload        // sorted by kind and name
+	Pods      []LivePod         // sorted by name; without pods that have succeeded
 }
 
 // A Workload is a Deployment or a StatefulSet of a release.
@@ -28,7 +28,7 @@ type Workload struct {
 	Kind, Name  string
 	Want, Ready int
 	Image       string // of its first container
-	Settled     bool   // its controller has seen its last change, and all its pods are of the newest revision
+	Settled     bool   // its controller has observed its last change, and all its pods are up to date
 }
 
 // A LivePod is a pod of a release.
@@ -37,15 +37,15 @@ type LivePod struct {
 	Phase    string
 	Ready    bool
 	Image    string // of its first container
-	Trouble  string // what keeps it from being ready, such as "ImagePullBackOff: …"; empty: nothing that it shows
+	Trouble  string // why it is not ready, such as "ImagePullBackOff: …"; empty: unknown or none
 	Restarts int
-	Since    time.Time // when it was made
+	Since    time.Time // when it was created
 }
 
-// Live returns what the cluster shows of the releases of an environment, by service,
-// and of those in its namespace that have no owner. It takes four requests, however
-// many services there are: for the revisions of Helm, Deployments, StatefulSets and
-// pods. A namespace that does not exist has nothing.
+// Live returns the state of the releases of an environment, by service, including the
+// releases in its namespace that have no owner. It makes four requests, regardless of the
+// number of services: for Helm's revisions, Deployments, StatefulSets and pods. A namespace
+// that does not exist has no releases.
 func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map[string]*Live, error) {
 	namespace := key.Namespace()
 	var (
@@ -68,7 +68,7 @@ func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map
 	wg.Go(func() { pods, errs[3] = ins.cluster.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{}) })
 	wg.Wait()
 	for _, err := range errs {
-		if err != nil { // the others would say the same
+		if err != nil { // the other errors are likely the same
 			return nil, ins.cluster.Explain(ctx, err)
 		}
 	}
@@ -102,11 +102,11 @@ func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map
 	return live.of, nil
 }
 
-// livings gathers what there is by release.
+// livings groups the objects in the cluster by release.
 type livings struct {
 	of        map[string]*Live
-	workloads map[string]string  // the release of a workload, by its kind and name
-	last      []observe.Revision // of each release, the oldest first
+	workloads map[string]string  // the release of a workload, by kind and name
+	last      []observe.Revision // of each release, oldest first
 }
 
 func (l livings) release(name string) *Live {
@@ -116,7 +116,7 @@ func (l livings) release(name string) *Live {
 	return l.of[name]
 }
 
-// revisions takes in the last revision of each release, and returns all.
+// revisions adds the last revision of each release, and returns all revisions.
 func (l livings) revisions(metas []metav1.PartialObjectMetadata) (all []observe.Revision) {
 	last := make(map[string]int)
 	for i := range metas {
@@ -130,7 +130,7 @@ func (l livings) revisions(metas []metav1.PartialObjectMetadata) (all []observe.
 		last[r.Release] = r.Version
 		is := l.release(r.Release)
 		is.Deployed, is.Updated = nil, time.Time{}
-		if r.Status != observe.StatusUninstalled { // of which the history was kept
+		if r.Status != observe.StatusUninstalled { // of an uninstalled release, only the history is left
 			deployed := r.Deployed()
 			is.Deployed, is.Updated = &deployed, metas[i].CreationTimestamp.Time
 		}
@@ -192,8 +192,8 @@ func (l livings) pod(p *corev1.Pod) {
 	is.Pods = append(is.Pods, pod)
 }
 
-// podOwner returns the kind and name of the workload that a pod is of, as far as
-// the pod itself tells.
+// podOwner returns the kind and name of the workload that a pod belongs to, according to the
+// pod itself.
 func podOwner(p *corev1.Pod) string {
 	owner := metav1.GetControllerOfNoCopy(p)
 	switch {

@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// An unread is the log of a container that could not be read, or not to its end.
+// An unread is the log of a container that could not be read completely.
 type unread struct {
 	node, pod, container string
 	err                  error
@@ -24,19 +24,19 @@ func (u unread) Error() string {
 	return fmt.Sprintf("log of container %s of pod %s: %v", u.container, u.pod, u.err)
 }
 
-// gone reports whether there is nothing to read any more, or not yet: the pod has
-// been deleted meanwhile, or its container is about to be started anew.
+// gone reports whether there is no log any more, or not yet: the pod was deleted in the
+// meantime, or its container is about to be restarted.
 func (u unread) gone() bool { return apierrors.IsNotFound(u.err) || apierrors.IsBadRequest(u.err) }
 
-// refused reports whether the server has said that it does not give the log, so
-// that it would be asked again in vain.
+// refused reports whether the server has refused to return the log, so that a retry is
+// useless.
 func (u unread) refused() bool {
 	var said apierrors.APIStatus
 	return errors.As(u.err, &said) && u.ofNode() == ""
 }
 
-// ofNode returns why the API server cannot get the log from the node; empty if
-// that is not the reason.
+// ofNode returns the reason why the API server cannot get the log from the node, or "" if
+// that is not the problem.
 func (u unread) ofNode() string {
 	var said apierrors.APIStatus
 	if !errors.As(u.err, &said) || said.Status().Code < http.StatusInternalServerError {
@@ -44,24 +44,25 @@ func (u unread) ofNode() string {
 	}
 	text := observe.OneLine(u.err.Error())
 	if _, reason, ok := strings.Cut(text, `": `); ok && strings.HasPrefix(text, `Get "`) {
-		return reason // without the address within the node
+		return reason // without the address of the node
 	}
 	return text
 }
 
-// noWay reports whether the API server has no connection to the node, so that it
-// has no other log of it either.
+// noWay reports whether the API server cannot connect to the node, so that all other logs of
+// the node fail too.
 func (u unread) noWay() bool { return strings.Contains(u.ofNode(), "dial") }
 
-// An UnreadError says which logs could not be read as their nodes did not give them.
+// An UnreadError lists the logs that could not be read because of their nodes.
 type UnreadError struct {
-	Nodes []string // by name
+	Nodes []string // sorted by name
 	text  string
 }
 
 func (e *UnreadError) Error() string { return e.text }
 
-// unreadError says which of all logs could not be read; nil if none.
+// unreadError returns an error about the logs that could not be read, or nil if there are
+// none.
 func (ins *Inspector) unreadError(ctx context.Context, list []unread, all int) error {
 	if len(list) == 0 {
 		return nil
@@ -81,7 +82,7 @@ func (ins *Inspector) unreadError(ctx context.Context, list []unread, all int) e
 	return &UnreadError{names, fmt.Sprintf("%d of %d logs could not be read: %s; all others are shown", len(list), all, strings.Join(parts, "; "))}
 }
 
-// fromNode says what could not be read from a node.
+// fromNode describes the logs that could not be read from a node.
 func fromNode(list []unread) string {
 	const shown = 3
 	var pods []string

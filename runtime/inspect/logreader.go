@@ -12,35 +12,35 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A begin says where to begin in the log of a container; the zero one at its start.
+// A begin is where to begin in the log of a container; zero: at the start of the log.
 type begin struct {
-	since time.Time // not earlier
-	tail  int64     // with so many of the lines that there are; 0: all
+	since time.Time // skip lines before this time
+	tail  int64     // only this many of the existing lines; 0: all
 }
 
-// An openLog asks for a log.
+// An openLog requests a log.
 type openLog func(ctx context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error)
 
-// A logReader reads the log of one container, also in several goes: each goes on
-// after the line that was given last.
+// A logReader reads the log of one container, with one or more calls of read: each continues
+// after the last line that was passed to give.
 type logReader struct {
 	open openLog
-	line LogLine // its service, pod and container
+	line LogLine // a template with service, pod and container
 	give func(LogLine)
 
-	last time.Time // of the line that was given last; zero: none was
-	same int       // how many lines of that time were given
-	rest *LogLine  // what the log ended with, without a line's end, and is not given yet
+	last time.Time // of the last line passed to give; zero: none
+	same int       // how many lines with that time were passed to give
+	rest *LogLine  // text at the end of the log without a newline, not passed to give yet
 }
 
-// read gives the lines of a log to its end: those after the last one that was given,
-// or else those from where it is said to begin. Opened says that there was a log.
+// read passes the lines of a log to give, up to its end: those after the last one, or, in the
+// first call, those selected by from. opened reports whether the log could be opened.
 func (r *logReader) read(ctx context.Context, from begin, opts corev1.PodLogOptions) (opened bool, err error) {
 	switch {
 	case !r.last.IsZero():
-		opts.SinceTime = &metav1.Time{Time: r.last} // in whole seconds: those that were given are left out below
+		opts.SinceTime = &metav1.Time{Time: r.last} // in whole seconds; repeated lines are skipped below
 	case !from.since.IsZero():
-		// By the clock of the node, which may not be that of this machine.
+		// By the clock of the node, which may differ from that of this machine.
 		seconds := max(1, int64((time.Since(from.since)+time.Second-1)/time.Second))
 		opts.SinceSeconds = &seconds
 	}
@@ -69,8 +69,8 @@ func (r *logReader) read(ctx context.Context, from begin, opts corev1.PodLogOpti
 	}
 }
 
-// finish gives what the log ended with, if that is its end. Until then it may be the
-// beginning of a line.
+// finish passes the text at the end of the log to give if no more follows. Before that, it
+// may be the beginning of a line.
 func (r *logReader) finish() {
 	if r.rest != nil {
 		r.give(*r.rest)
@@ -78,21 +78,21 @@ func (r *logReader) finish() {
 	}
 }
 
-// A cutter makes lines of what comes of a log.
+// A cutter splits the data of a log into lines.
 type cutter struct {
 	r     *logReader
-	given int // how many lines of the time r.last are still to come that were given before
+	given int // how many lines with the time r.last are still to be skipped
 
 	buf  []byte
-	at   time.Time // of the line that is being read
-	in   bool      // a part of that line was given already, as it is long
-	skip bool      // it was given before
+	at   time.Time // of the current line
+	in   bool      // a part of the current line was passed already because it is long
+	skip bool      // the current line was passed before
 }
 
-// longestLine is after how many bytes a line is cut.
+// longestLine is the number of bytes after which a line is split.
 const longestLine = 64 << 10
 
-// add takes in more of a line. Whole says that it ends there.
+// add adds data to the current line. whole means that the line ends.
 func (c *cutter) add(data []byte, whole bool) {
 	c.buf = append(c.buf, data...)
 	if !whole && len(c.buf) < longestLine {
@@ -107,8 +107,8 @@ func (c *cutter) add(data []byte, whole bool) {
 	}
 }
 
-// end takes in that nothing more comes: what is left is kept, as it may be the
-// beginning of a line whose end is lost.
+// end handles the end of the data: an incomplete line is kept, because its end may have been
+// lost.
 func (c *cutter) end() {
 	if len(c.buf) == 0 {
 		return
@@ -117,7 +117,7 @@ func (c *cutter) end() {
 	line := c.take()
 	switch {
 	case c.skip:
-	case began: // its beginning was given, and comes no second time
+	case began: // its beginning was passed, and will not be repeated
 		c.r.give(line)
 		c.count()
 	default:
@@ -125,7 +125,7 @@ func (c *cutter) end() {
 	}
 }
 
-// take returns what there is of the line.
+// take returns the current line so far.
 func (c *cutter) take() LogLine {
 	line := c.r.line
 	text := string(c.buf)
@@ -143,7 +143,7 @@ func (c *cutter) take() LogLine {
 	return line
 }
 
-// before reports whether the line was given before.
+// before reports whether the line was passed before.
 func (c *cutter) before() bool {
 	switch {
 	case c.at.IsZero() || c.r.last.IsZero() || c.at.After(c.r.last):
@@ -156,7 +156,7 @@ func (c *cutter) before() bool {
 	return true
 }
 
-// count takes in that a line was read to its end.
+// count records that a line is complete.
 func (c *cutter) count() {
 	switch {
 	case c.skip || c.at.IsZero():

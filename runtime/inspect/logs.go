@@ -15,37 +15,36 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A LogLine is a line that a container has printed.
+// A LogLine is a line of output of a container.
 type LogLine struct {
 	Service   string    `json:"service"`
 	Pod       string    `json:"pod"`
 	Container string    `json:"container"`
 	Time      time.Time `json:"time"` // when it was printed, by the clock of its node
-	Text      string    `json:"text"` // without the line's end
+	Text      string    `json:"text"` // without the newline
 }
 
-// LogOptions say which lines Logs gives.
+// LogOptions select the lines of Logs.
 type LogOptions struct {
-	Services []string      // nil: of all that do not belong to another environment
-	Follow   bool          // go on until the context ends, also with pods that are yet to come
-	Since    time.Duration // not older than that; 0: all that is kept
-	// Tail is how many of the lines that there are come at most of each container; 0:
-	// all. What begins later is not cut.
+	Services []string      // nil: all services that do not belong to another environment
+	Follow   bool          // continue until the context is done, and include new pods
+	Since    time.Duration // maximum age of a line; 0: all
+	// Tail is the maximum number of existing lines of each container; 0: all. Logs that start
+	// later are not limited.
 	Tail int
-	// Trouble is told of what keeps Logs from giving all, as it goes on with the
-	// rest; nil: nobody is.
+	// Trouble, if set, is called with problems that do not end Logs, such as a log that
+	// cannot be read.
 	Trouble func(text string)
 }
 
-// Logs hands the lines of the pods of an environment to line, one after the other.
-// Those that there are come ordered by time; with Follow, those that follow come
-// as they are printed. The values of the namespace's Secrets are not in them (D4),
-// if they may be read; with Follow, neither are those of Secrets that are created or
-// changed meanwhile.
+// Logs calls line with the log lines of the pods of an environment, not concurrently.
+// Existing lines are sorted by time; with Follow, new lines follow as they are printed. The
+// values of the namespace's Secrets are redacted (D4), if the user may read the Secrets; with
+// Follow, this includes Secrets that are created or changed in the meantime.
 //
-// A node that does not answer keeps nobody from the lines of others: these are
-// given before the error. With Follow that is no error, but told and tried again: a
-// log goes on after the line that was given last.
+// A node that does not answer does not block other nodes' logs: those are passed to line
+// before the error is returned. With Follow, the problem is reported and retried instead, and
+// a log continues after its last line.
 func (ins *Inspector) Logs(ctx context.Context, key runtime.EnvironmentKey, opts LogOptions, line func(LogLine)) error {
 	others, err := ins.cluster.OthersIn(ctx, key)
 	if err != nil {
@@ -80,17 +79,17 @@ type logs struct {
 	opts      LogOptions
 	others    []string // releases of other environments
 	began     time.Time
-	first     map[containerKey]bool // what had begun by then, if it is followed
+	first     map[containerKey]bool // the containers that had started when following began
 	hide      *hiding
-	opening   chan struct{} // a token for each log that is being asked for
+	opening   chan struct{} // a token for each log that is being requested
 
-	mu   sync.Mutex // makes lines and troubles come one after the other
+	mu   sync.Mutex // serializes the calls of line and Trouble
 	line func(LogLine)
-	told map[string]bool // whose trouble was told: nodes, and pod/container
+	told map[string]bool // what a problem was reported for: nodes, and pod/container
 
-	of       sync.Mutex           // guards what follows
-	services map[string]*followed // nil: all that do not belong to another environment
-	away     map[string]time.Time // nodes that do not answer, and when one log of each is tried again
+	of       sync.Mutex           // guards the fields below
+	services map[string]*followed // nil: all services that do not belong to another environment
+	away     map[string]time.Time // nodes that do not answer, and when to try one log of each again
 }
 
 func (ins *Inspector) newLogs(namespace string, line func(LogLine), trouble func(string), names ...string) *logs {
@@ -102,14 +101,14 @@ func (ins *Inspector) newLogs(namespace string, line func(LogLine), trouble func
 	return l
 }
 
-// logsAtOnce bounds how many logs are asked for at the same time. Each is a
-// connection of the API server to a node.
+// logsAtOnce is the maximum number of logs that are requested concurrently. Each is a
+// connection from the API server to a node.
 const logsAtOnce = 20
 
-// A containerKey tells the containers of all pods apart.
+// A containerKey identifies a container of a pod.
 type containerKey struct{ uid, name string }
 
-// begun returns the containers that have begun.
+// begun returns the containers that have started.
 func begun(pods []corev1.Pod) map[containerKey]bool {
 	all := make(map[containerKey]bool)
 	for i := range pods {
@@ -120,7 +119,7 @@ func begun(pods []corev1.Pod) map[containerKey]bool {
 	return all
 }
 
-// wants reports whether the lines of a pod are asked for, and of which service it is.
+// wants reports whether the logs of a pod are requested, and returns its service.
 func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 	service = serviceOf(p)
 	if service == "" || slices.Contains(l.others, service) {
@@ -132,10 +131,10 @@ func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 	return service, ok || l.services == nil
 }
 
-// serviceOf returns the service that a pod is of, as its labels tell.
+// serviceOf returns the service that a pod belongs to, according to its labels.
 func serviceOf(p *corev1.Pod) string { return p.Labels[observe.LabelInstance] }
 
-// from is where to begin in a log that there was when reading began.
+// from returns where to begin in a log that existed when reading began.
 func (l *logs) from() begin {
 	b := begin{tail: int64(l.opts.Tail)}
 	if l.opts.Since > 0 {
@@ -144,7 +143,7 @@ func (l *logs) from() begin {
 	return b
 }
 
-// reader returns what reads the log of a container.
+// reader returns a reader for the log of a container.
 func (l *logs) reader(p *corev1.Pod, container, service string, give func(LogLine)) *logReader {
 	return &logReader{
 		open: func(ctx context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
@@ -156,18 +155,18 @@ func (l *logs) reader(p *corev1.Pod, container, service string, give func(LogLin
 	}
 }
 
-// all gives the lines that there are now.
+// all passes the existing lines to give.
 func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	var mu sync.Mutex
 	var lines []LogLine
 	var missing []unread
-	noWay := make(map[string]error) // to nodes
+	noWay := make(map[string]error) // errors of nodes that cannot be reached
 	var wg sync.WaitGroup
 	read := func(p *corev1.Pod, container, service string) error {
 		mu.Lock()
 		err := noWay[p.Spec.NodeName]
 		mu.Unlock()
-		if err != nil { // to find that out takes half a minute
+		if err != nil { // do not try again, because that takes half a minute
 			return err
 		}
 		r := l.reader(p, container, service, func(line LogLine) {
@@ -219,7 +218,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 	return l.inspector.unreadError(ctx, missing, total)
 }
 
-// containersOf returns the containers of a pod that have begun.
+// containersOf returns the containers of a pod that have started.
 func containersOf(p *corev1.Pod) []string {
 	var names []string
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
@@ -230,7 +229,7 @@ func containersOf(p *corev1.Pod) []string {
 	return names
 }
 
-// give hands a line on, without the values of Secrets.
+// give passes a line to the caller, with the values of Secrets redacted.
 func (l *logs) give(ctx context.Context, line LogLine) {
 	line.Text = l.hide.text(ctx, line.Text)
 	l.mu.Lock()
@@ -238,8 +237,8 @@ func (l *logs) give(ctx context.Context, line LogLine) {
 	l.line(line)
 }
 
-// trouble tells why a log cannot be followed: once, of a node once for all its logs,
-// and of the cluster once for all logs.
+// trouble reports why a log cannot be followed: once for each log, node or cluster, depending
+// on the cause.
 func (l *logs) trouble(u unread) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -255,7 +254,7 @@ func (l *logs) trouble(u unread) {
 	}
 }
 
-// shown tells that values of Secrets are shown, once.
+// shown reports once that values of Secrets are not redacted.
 func (l *logs) shown(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,7 +265,7 @@ func (l *logs) shown(err error) {
 	}
 }
 
-// tell tells a trouble. It is called with the lock.
+// tell reports a problem. The caller holds mu.
 func (l *logs) tell(text string) {
 	if l.opts.Trouble != nil {
 		l.opts.Trouble(text)

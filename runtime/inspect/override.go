@@ -6,9 +6,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Overridden says of the services that an environment has other than the
-// Pipelinefile how it has them, by service. The plan is as the file says it,
-// effective is that plan with the overrides of the environment.
+// Overridden describes, by service, how an environment overrides the Pipelinefile. p is the
+// plan of the file, and effective is that plan with the overrides of the environment.
 func Overridden(p, effective *plan.Plan) map[string]string {
 	said := make(map[string]*plan.Service, len(p.Services))
 	for i := range p.Services {

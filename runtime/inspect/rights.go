@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// rightsOfRun are those of the Role in docs/rbac.yaml, which says what each is for.
-// What charts of one's own bring besides needs its own.
+// rightsOfRun are the permissions of the Role in docs/rbac.yaml, which documents their use. A
+// user's own charts may need additional ones.
 var rightsOfRun = []struct {
 	group, resource string
 	verbs           []string
@@ -34,8 +34,8 @@ var rightsOfRun = []struct {
 	{"", "pods/log", []string{"get"}},
 }
 
-// Missing returns the rights that a run needs in a namespace, and that whoever
-// asks does not have, such as "create secrets". Each is a question to the server.
+// Missing returns the permissions that a run needs in a namespace and that the current user
+// lacks, such as "create secrets". It makes one request for each permission.
 func (ins *Inspector) Missing(ctx context.Context, namespace string) ([]string, error) {
 	type right struct{ group, resource, verb string }
 	var rights []right

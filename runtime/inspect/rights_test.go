@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestRightsAreDocumented: what doctor asks for is what the Role of the
-// documentation gives.
+// TestRightsAreDocumented: the permissions that doctor checks are those of the Role in the
+// documentation.
 func TestRightsAreDocumented(t *testing.T) {
 	data, err := os.ReadFile("../../docs/rbac.yaml")
 	if err != nil {

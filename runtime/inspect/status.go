@@ -11,14 +11,14 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A Status says how an environment stands: its stages in running order, its
-// services, and what is in its namespace besides.
+// A Status is the status of an environment: its stages in running order, its services, and
+// other releases in its namespace.
 type Status struct {
 	Version     int         `json:"version"`
-	At          time.Time   `json:"at"` // when this was so
+	At          time.Time   `json:"at"` // the time of this status
 	Environment Environment `json:"environment"`
 	Stages      []Stage     `json:"stages"`
-	// Others are releases in the namespace of which the plan has no service.
+	// Others are releases in the namespace without a service in the plan.
 	Others []Service `json:"others,omitempty"`
 }
 
@@ -29,41 +29,41 @@ type Stage struct {
 	Services []Service `json:"services"`
 }
 
-// A Service says how a service stands.
+// A Service is the status of a service.
 type Service struct {
 	Name     string           `json:"name"`
 	Type     plan.ServiceType `json:"type,omitempty"`
-	Skipped  string           `json:"skipped,omitempty"` // why it is skipped; empty: it is not
+	Skipped  string           `json:"skipped,omitempty"` // why it is skipped; empty: it is not skipped
 	Health   Health           `json:"health"`
-	Reason   string           `json:"reason,omitempty"`   // of Health, where it is not good
-	Release  string           `json:"release,omitempty"`  // Helm's status of the last revision
+	Reason   string           `json:"reason,omitempty"`   // of Health, if it is not good
+	Release  string           `json:"release,omitempty"`  // the status of the last revision in Helm
 	Revision int              `json:"revision,omitempty"` // of the release
-	Updated  time.Time        `json:"updated,omitzero"`   // when that revision was made
-	Image    string           `json:"image,omitempty"`    // that runs
+	Updated  time.Time        `json:"updated,omitzero"`   // when that revision was created
+	Image    string           `json:"image,omitempty"`    // the image that is running
 	Want     int              `json:"want"`               // pods
 	Ready    int              `json:"ready"`              // pods
 	Restarts int              `json:"restarts,omitempty"` // of the containers of its pods
-	Drift    []string         `json:"drift,omitempty"`    // what is not as the last run left it or the plan has it
+	Drift    []string         `json:"drift,omitempty"`    // differences from the last run or from the plan
 }
 
-// Health is how a service is, in one word.
+// Health is the state of a service in one word.
 type Health string
 
-// The healths.
+// The values of Health.
 const (
-	Healthy  Health = "healthy"  // all that is to run is ready; a job: it succeeded
+	Healthy  Health = "healthy"  // everything that should run is ready; a job has succeeded
 	Changing Health = "changing" // a revision is being rolled out
-	Degraded Health = "degraded" // some of it is not ready
+	Degraded Health = "degraded" // some pods are not ready
 	Failed   Health = "failed"   // the last revision failed
 	Stopped  Health = "stopped"
 	Absent   Health = "absent"  // there is no release
-	Waiting  Health = "waiting" // a job that runs at a stop or a delete
+	Waiting  Health = "waiting" // a job that runs on stop or on delete
 )
 
-// Good reports whether nothing is to be done about h.
+// Good reports whether h needs no action.
 func (h Health) Good() bool { return h == Healthy || h == Stopped || h == Absent || h == Waiting }
 
-// StatusOf says how env stands, from what the cluster shows of its releases.
+// StatusOf returns the status of env, based on the state of its releases in the cluster.
 func StatusOf(env *runtime.Environment, live map[string]*Live, now time.Time) (Status, error) {
 	st := Status{Version: Version, At: now.UTC(), Environment: Of(env), Stages: []Stage{}}
 	p, err := env.Effective()
@@ -110,7 +110,7 @@ func StatusOf(env *runtime.Environment, live map[string]*Live, now time.Time) (S
 	return st, nil
 }
 
-// look says how a release stands.
+// look returns the status of a release.
 func look(name string, is *Live, job bool) Service {
 	v := Service{Name: name, Health: Absent}
 	if is == nil || is.Deployed == nil {
@@ -131,7 +131,7 @@ func look(name string, is *Live, job bool) Service {
 		if v.Image == "" {
 			v.Image = pod.Image
 		}
-		if len(is.Workloads) == 0 && !job { // of kinds that are not looked at
+		if len(is.Workloads) == 0 && !job { // it has workloads of other kinds
 			v.Want++
 			if pod.Ready {
 				v.Ready++
@@ -162,8 +162,7 @@ func look(name string, is *Live, job bool) Service {
 	return v
 }
 
-// drift returns how a service is not as the last run left it, or as the plan
-// has it.
+// drift returns how a service differs from the last run or from the plan.
 func drift(s *plan.Service, is *Live, image string) []string {
 	if is == nil || is.Deployed == nil {
 		if later := s.Workload.Job != nil && s.Workload.Job.On != plan.OnDeploy; s.Skip || later {
@@ -180,7 +179,7 @@ func drift(s *plan.Service, is *Live, image string) []string {
 		out = append(out, "the last deploy did not become ready")
 	}
 	if s.Chart != nil || len(s.Values) > 0 || d.Stopped {
-		return out // its chart says what runs
+		return out // the chart determines what runs
 	}
 	for _, w := range is.Workloads {
 		if w.Name != s.Name {
@@ -196,8 +195,8 @@ func drift(s *plan.Service, is *Live, image string) []string {
 	return out
 }
 
-// Counts returns how many services there are of each health. Those that are
-// skipped and not deployed are not counted.
+// Counts returns the number of services for each health. Services that are skipped and not
+// deployed are not counted.
 func (st Status) Counts() map[Health]int {
 	n := make(map[Health]int)
 	for _, stage := range st.Stages {

@@ -13,7 +13,7 @@ import (
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// shop is an environment with a service in each state that there is.
+// shop is an environment with a service in each state.
 func shop() *runtime.Environment {
 	web := func(name, stage string) plan.Service {
 		return plan.Service{Name: name, Type: plan.Application, Stage: stage, Workload: plan.Workload{Replicas: 2}}
@@ -95,7 +95,7 @@ func TestStatus(t *testing.T) {
 		{"data", "db", inspect.Healthy, "", ""},
 		{"data", "migrate", inspect.Healthy, "", ""},
 		{"data", "goodbye", inspect.Waiting, "", ""}, // it runs later
-		{"data", "good", inspect.Healthy, "", ""},    // where the override has it (S6)
+		{"data", "good", inspect.Healthy, "", ""},    // in the stage of the override (S6)
 		{"apps", "rolling", inspect.Changing, "1 of 2 pods are ready", ""},
 		{"apps", "crashing", inspect.Degraded, "crashing-1: CrashLoopBackOff: exit 1", ""},
 		{"apps", "failed", inspect.Failed, "its last revision failed", ""},

@@ -13,8 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A Tail follows the logs of services of a namespace, which come and go while it
-// does.
+// A Tail follows the logs of services of a namespace, which may change in the meantime.
 type Tail struct {
 	logs *logs
 	wake chan struct{} // has a token when the services have changed
@@ -22,15 +21,15 @@ type Tail struct {
 	done chan struct{}
 }
 
-// A followed is a service of a Tail.
+// A followed is a service that a Tail follows.
 type followed struct {
 	since time.Time
-	old   map[containerKey]bool // what had begun by then; nil: that is not known yet
+	old   map[containerKey]bool // the containers that had started when following began; nil: not known yet
 }
 
-// Tail begins to follow no service of a namespace, until Close. Lines and troubles
-// come one after the other; trouble is told once of each cause, and may be nil. The
-// values of Secrets are taken out of lines as [Inspector.Logs] does.
+// Tail returns a Tail that follows no services yet. It runs until Close. line and trouble are
+// not called concurrently. trouble is called once for each cause, and may be nil. Values of
+// Secrets are redacted like in [Inspector.Logs].
 func (ins *Inspector) Tail(namespace string, line func(LogLine), trouble func(text string)) *Tail {
 	ctx, stop := context.WithCancel(context.Background())
 	t := &Tail{logs: ins.newLogs(namespace, line, trouble), stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1)}
@@ -44,9 +43,8 @@ func (ins *Inspector) Tail(namespace string, line func(LogLine), trouble func(te
 	return t
 }
 
-// Follow gives what the pods of a service print from now on: those that there are,
-// and whatever comes in their place. Of a service that is followed already nothing
-// changes.
+// Follow starts to follow the logs of a service's pods, including future pods. Lines printed
+// before are skipped. It does nothing if the service is already followed.
 func (t *Tail) Follow(service string) {
 	t.logs.of.Lock()
 	if t.logs.services[service] == nil {
@@ -56,7 +54,7 @@ func (t *Tail) Follow(service string) {
 	t.poke()
 }
 
-// Forget ends the logs of a service.
+// Forget stops following the logs of a service.
 func (t *Tail) Forget(service string) {
 	t.logs.of.Lock()
 	delete(t.logs.services, service)
@@ -71,35 +69,35 @@ func (t *Tail) poke() {
 	}
 }
 
-// Close ends all logs. No line comes after it has returned.
+// Close stops following all logs. line is not called after it has returned.
 func (t *Tail) Close() {
 	t.stop()
 	<-t.done
 }
 
-// A follower reads the log of one container, over its restarts.
+// A follower reads the log of one container, across restarts.
 type follower struct {
 	logs    *logs
 	key     containerKey
-	pod     *corev1.Pod // as it was seen first
+	pod     *corev1.Pod // as it was first seen
 	service string
 	reader  *logReader
 	from    begin
 	state   func() logState
 	stop    context.CancelFunc
-	ended   chan struct{} // closed when nothing reads it; somebody does again when it is started again
+	ended   chan struct{} // closed when reading ends; start may begin again when the container restarts
 
-	restarts int32 // of the log that is read
-	began    bool  // restarts is known
+	restarts int32 // the restart count of the log that is being read
+	began    bool  // restarts is set
 	over     bool  // that log was read to its end
-	refused  bool  // the server does not give it
+	refused  bool  // the server refuses to return the log
 }
 
-// A logState is where a container stands, as its pod tells.
+// A logState is the state of a container according to its pod.
 type logState struct {
-	there    bool // the pod is
+	there    bool // the pod exists
 	begun    bool // there is a log
-	running  bool // that goes on
+	running  bool // the log may grow
 	restarts int32
 }
 
@@ -114,11 +112,11 @@ func stateOf(p *corev1.Pod, container string) logState {
 	return s
 }
 
-// follow gives lines until ctx ends.
+// follow passes lines to give until ctx is done.
 func (l *logs) follow(ctx context.Context) error { return l.followFrom(ctx, make(chan struct{}, 1)) }
 
-// followFrom gives lines until ctx ends. Which pods there are it learns from a watch;
-// it looks again when there is a token in wake, too.
+// followFrom passes lines to give until ctx is done. It watches the pods, and checks again
+// when wake has a token.
 func (l *logs) followFrom(ctx context.Context, wake chan struct{}) error {
 	v, done := l.inspector.caches.Of(l.inspector.cluster, l.namespace, []string{"Pod"})
 	defer done()
@@ -147,10 +145,11 @@ func (l *logs) followFrom(ctx context.Context, wake chan struct{}) error {
 	}
 }
 
-// syncLook is how often it is looked whether the pods of a namespace are known.
+// syncLook is the interval for checking whether the pods of a namespace are known.
 const syncLook = 100 * time.Millisecond
 
-// take reads the logs of what has begun, and leaves those that are not wanted.
+// take starts to read the logs of containers that have started, and stops reading those that
+// are not requested any more.
 func (l *logs) take(ctx context.Context, v *observe.Cache, all map[containerKey]*follower, wake chan struct{}, wg *sync.WaitGroup) {
 	var pods []*corev1.Pod
 	for _, obj := range v.Index("Pod").List() {
@@ -194,7 +193,7 @@ func (l *logs) take(ctx context.Context, v *observe.Cache, all map[containerKey]
 	}
 }
 
-// settle finds out which containers had begun when a service came to be followed.
+// settle determines which containers had started when a service began to be followed.
 func (l *logs) settle(pods []*corev1.Pod) {
 	l.of.Lock()
 	defer l.of.Unlock()
@@ -214,7 +213,7 @@ func (l *logs) settle(pods []*corev1.Pod) {
 	}
 }
 
-// beginOf says where to begin in a log of which nothing was read yet.
+// beginOf returns where to begin in a log that has not been read yet.
 func (l *logs) beginOf(service string, key containerKey) begin {
 	l.of.Lock()
 	defer l.of.Unlock()
@@ -227,7 +226,8 @@ func (l *logs) beginOf(service string, key containerKey) begin {
 	return begin{}
 }
 
-// start has the log read, unless somebody does, or nothing is left to read.
+// start reads the log in a goroutine, unless that is running or there is nothing left to
+// read.
 func (f *follower) start(ctx context.Context, wake chan struct{}, wg *sync.WaitGroup) {
 	if f.ended != nil {
 		select {
@@ -251,7 +251,7 @@ func (f *follower) start(ctx context.Context, wake chan struct{}, wg *sync.WaitG
 		defer func() {
 			stop()
 			close(ended)
-			select { // there may be something new since it was last looked
+			select { // something may have changed since the last check
 			case wake <- struct{}{}:
 			default:
 			}
@@ -260,14 +260,14 @@ func (f *follower) start(ctx context.Context, wake chan struct{}, wg *sync.WaitG
 	})
 }
 
-// Pauses before a log is asked for again: one that ended though its container seems
-// to run, which may be that its end is not known yet, and one that was not given.
+// Pauses before a log is requested again: after it ended although its container seems to run,
+// because the status may be outdated, and after it could not be opened.
 const (
 	lookAgain = time.Second
 	askAgain  = 5 * time.Second
 )
 
-// run reads the log until its container has ended, and the logs of its restarts.
+// run reads the log until its container has ended, and also the logs of its restarts.
 func (f *follower) run(ctx context.Context) {
 	again := lookAgain
 	for ctx.Err() == nil {
@@ -277,8 +277,8 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 		if f.began && s.restarts != f.restarts {
-			// The lines of the next start are later ones, and it may be that some of them
-			// were read before its pod told of it.
+			// The lines after a restart are later ones, and some of them may have been read
+			// before the pod's status showed the restart.
 			f.previous(ctx, s.restarts-f.restarts)
 			f.reader.finish()
 			f.from, f.over = begin{}, false
@@ -293,7 +293,7 @@ func (f *follower) run(ctx context.Context) {
 			f.reader.finish()
 			f.over = true
 			return
-		case opened: // it has ended, or its connection is lost
+		case opened: // it has ended, or the connection is lost
 			if f.reader.last != last || f.state() != s {
 				again = lookAgain
 			}
@@ -305,7 +305,7 @@ func (f *follower) run(ctx context.Context) {
 		}
 		u := unread{f.pod.Spec.NodeName, f.pod.Name, f.key.name, err}
 		switch {
-		case u.gone(): // or it is about to start: its pod will tell
+		case u.gone(): // or it is about to start, which the pod's status will show
 			pause(ctx, lookAgain)
 			continue
 		case u.refused():
@@ -319,8 +319,8 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// read reads the log once, if its node answers and what has to be hidden is known.
-// Opened says that there was a log to read.
+// read reads the log once, when its node answers and the Secrets are known. opened reports
+// whether there was a log to read.
 func (f *follower) read(ctx context.Context) (opened bool, err error) {
 	l, node := f.logs, f.pod.Spec.NodeName
 	for d := l.admit(node); d > 0; d = l.admit(node) {
@@ -328,7 +328,7 @@ func (f *follower) read(ctx context.Context) (opened bool, err error) {
 			return false, context.Cause(ctx)
 		}
 	}
-	// Whatever a container has of Secrets was there before it printed anything.
+	// Read the Secrets now: a container has them before it prints anything.
 	if err := l.hide.fresh(ctx, time.Now()); err != nil {
 		if !apierrors.IsForbidden(err) {
 			return false, err
@@ -338,16 +338,16 @@ func (f *follower) read(ctx context.Context) (opened bool, err error) {
 	return f.reader.read(ctx, f.from, corev1.PodLogOptions{Follow: true})
 }
 
-// previous gives what is left of the log of a container that was started again, if
-// that was once: of no other there is a log.
+// previous passes the rest of the log before a restart. If there was more than one restart,
+// that log is not available.
 func (f *follower) previous(ctx context.Context, times int32) {
 	if times == 1 && !f.over {
 		_, _ = f.reader.read(ctx, f.from, corev1.PodLogOptions{Previous: true}) // the node may have deleted it
 	}
 }
 
-// admit returns how long to wait before a log of a node is asked for. Of a node that
-// does not answer, one log at a time is tried.
+// admit returns how long to wait before requesting a log from a node. For a node that does
+// not answer, only one log at a time is tried.
 func (l *logs) admit(node string) time.Duration {
 	l.of.Lock()
 	defer l.of.Unlock()
@@ -362,7 +362,8 @@ func (l *logs) admit(node string) time.Duration {
 	return 0
 }
 
-// carefully opens logs of a node, not too many at a time, and notes whether it answers.
+// carefully limits the number of logs that are opened concurrently, and records whether the
+// node answers.
 func (l *logs) carefully(node string, open openLog) openLog {
 	return func(ctx context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
 		select {
@@ -384,14 +385,14 @@ func (l *logs) carefully(node string, open openLog) openLog {
 	}
 }
 
-// ended tells that no log is followed any more.
+// ended reports that logs are not followed any more.
 func (l *logs) ended(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tell("logs are not followed any more: " + err.Error())
 }
 
-// pause waits for some time, or until ctx ends.
+// pause waits for d, or until ctx is done.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

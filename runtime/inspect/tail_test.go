@@ -18,16 +18,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// errLost is what reading ends with when a connection is lost.
+// errLost is the error of a reader whose connection is lost.
 var errLost = errors.New("connection lost")
 
-// A fakeContainer is a log as a server has it, of a container that is started again.
+// A fakeContainer is the log of a container that restarts, as on a server.
 type fakeContainer struct {
 	mu      sync.Mutex
 	state   logState
-	logs    []string // of each start
+	logs    []string // one for each start
 	fails   []error  // of the next requests
-	cut     int      // bytes after which the next connection is lost; 0: it is not
+	cut     int      // bytes after which the next connection is lost; 0: not lost
 	asked   []string
 	changed func(c *fakeContainer) // called when a log was read to its end
 }
@@ -38,7 +38,7 @@ func (c *fakeContainer) now() logState {
 	return c.state
 }
 
-// open gives the log as a server does: from a time in whole seconds.
+// open returns the log like a server: from a time in whole seconds.
 func (c *fakeContainer) open(_ context.Context, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +90,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// following reads the logs of a container until nobody reads them, and returns the
-// lines and troubles.
+// following reads the logs of a container until start has nothing left to read, and returns
+// the lines and problems.
 func following(t *testing.T, c *fakeContainer, from begin, secrets ...corev1.Secret) (lines, troubles []string) {
 	t.Helper()
 	ins := &Inspector{}
@@ -123,7 +123,7 @@ const (
 	line3 = "2026-01-02T03:04:05.3Z three\n"
 )
 
-// exited says that the container ends when its log was read.
+// exited sets the container to not running after its log was read.
 func exited(c *fakeContainer) { c.state.running = false }
 
 func TestFollower(t *testing.T) {
@@ -135,8 +135,8 @@ func TestFollower(t *testing.T) {
 		from     begin
 		lines    []string
 		troubles []string
-		asked    []string // nil: not looked at
-		restarts bool     // it is started again soon
+		asked    []string // nil: not checked
+		restarts bool     // it restarts soon
 	}{
 		{
 			name: "to its end", c: &fakeContainer{state: running, logs: []string{line1 + line2 + "2026-01-02T03:04:06Z an end"}, changed: exited},
@@ -198,7 +198,7 @@ func TestFollower(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				if tt.restarts {
 					go func() {
-						time.Sleep(lookAgain / 2) // while nobody reads it
+						time.Sleep(lookAgain / 2) // while the log is not being read
 						tt.c.mu.Lock()
 						defer tt.c.mu.Unlock()
 						tt.c.state.restarts = 1
@@ -219,8 +219,7 @@ func TestFollower(t *testing.T) {
 	}
 }
 
-// TestLongLine: a line that is longer than what is kept of one comes in pieces, and
-// not twice.
+// TestLongLine: a line that exceeds the maximum is split, and is not repeated.
 func TestLongLine(t *testing.T) {
 	long := strings.Repeat("x", longestLine+10)
 	text := "2026-01-02T03:04:05Z " + long + "\n" + "2026-01-02T03:04:05.5Z end\n"
@@ -238,8 +237,8 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
-// TestHidingLater: the value of a Secret that is made later is taken out, too, also
-// of what a container prints that runs already; a value that was replaced stays hidden.
+// TestHidingLater: the value of a Secret that is created later is redacted too, even in the
+// output of a running container; a replaced value stays redacted.
 func TestHidingLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now []corev1.Secret
@@ -263,11 +262,11 @@ func TestHidingLater(t *testing.T) {
 		}
 		shows("sw0rdfish", "sw0rdfish")
 		secret("sw0rdfish")
-		if err := h.fresh(t.Context(), time.Now()); err != nil { // as of the same moment
+		if err := h.fresh(t.Context(), time.Now()); err != nil { // at the same time
 			t.Fatal(err)
 		}
 		time.Sleep(time.Nanosecond)
-		if err := h.fresh(t.Context(), time.Now()); err != nil { // a container has begun
+		if err := h.fresh(t.Context(), time.Now()); err != nil { // a container has started
 			t.Fatal(err)
 		}
 		shows("sw0rdfish", "REDACTED")

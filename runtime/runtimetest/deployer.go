@@ -14,7 +14,7 @@ import (
 
 var _ runtime.Deployer = (*Deployer)(nil)
 
-// A Deployer keeps releases of which nothing runs.
+// A Deployer keeps releases in memory; it runs nothing.
 type Deployer struct {
 	world *World
 
@@ -23,39 +23,40 @@ type Deployer struct {
 	prepared   map[string][]string
 	owners     map[string]runtime.EnvironmentKey // of namespaces
 	secrets    map[string]map[string][]string    // the keys of the Secrets of namespaces
-	changed    chan struct{}                     // closed when secrets changes; nil: nobody waits
+	changed    chan struct{}                     // closed when secrets changes; nil: no caller is waiting
 }
 
-// A Release is what the world knows of one.
+// A Release is the state of a release in the world.
 type Release struct {
 	runtime.Deployed
 	Image    string
 	Restarts int
-	// Runs counts the deploys of a job: it runs with each.
+	// Runs counts the deploys of a job, which runs with each deploy.
 	Runs int
 }
 
-// The names of charts that fail: in Fingerprint, as they are not there, and in Deploy, as
-// what they install crashes; and of one that makes a Secret of the name of its service,
-// with the key "value".
+// The names of special charts: one that is not found, so Fingerprint fails; one whose
+// containers crash, so Deploy fails; and one that creates a Secret with the name of its
+// service and the key "value".
 const (
 	MissingChart  = "missing"
 	CrashingChart = "crashing"
 	SecretChart   = "secret"
 )
 
-// The keys of values that a cluster does not accept of a service that is deployed:
-// ever, and by a rule that may change; and of one that has this rule.
+// The keys of special values: a service with RefusedValue is rejected if it is already
+// deployed; so is one with RuledValue, because of a rule that may change; a service with
+// RuleValue contains that rule.
 const (
 	RefusedValue = "refused"
 	RuledValue   = "ruled"
 	RuleValue    = "rule"
 )
 
-// ObjectOf names the one object that each service has.
+// ObjectOf returns the name of the one object that each service has.
 func ObjectOf(service string) string { return "statefulset " + service }
 
-// Releases returns what is in a namespace.
+// Releases returns the releases in a namespace.
 func (d *Deployer) Releases(namespace string) map[string]Release {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,8 +91,8 @@ func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 	return nil
 }
 
-// owns reports whether an environment owns its namespace. One that has no owner is
-// claimed, if it is to be.
+// owns reports whether an environment owns its namespace. If the namespace has no owner and
+// claim is set, the environment becomes the owner.
 func (d *Deployer) owns(key runtime.EnvironmentKey, claim bool) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,7 +109,7 @@ func (d *Deployer) owns(key runtime.EnvironmentKey, claim bool) (bool, error) {
 	}
 }
 
-// Install puts a release into a namespace, as another tool would.
+// Install adds a release to a namespace, as another tool would.
 func (d *Deployer) Install(namespace, name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,7 +119,7 @@ func (d *Deployer) Install(namespace, name string) {
 	d.namespaces[namespace][name] = &Release{Deployed: runtime.Deployed{Status: "deployed", Revision: 1}}
 }
 
-// Prepared returns the services that the last Prepare of the namespace was for.
+// Prepared returns the services of the last Prepare of the namespace.
 func (d *Deployer) Prepared(namespace string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -154,9 +155,9 @@ func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	return plan.DigestOf(data), nil
 }
 
-// Check implements [runtime.Deployer]: a cluster refuses a service with
-// [RefusedValue], and one with [RuledValue] by a rule that services with [RuleValue]
-// have, if it is deployed without.
+// Check implements [runtime.Deployer]: a change to a deployed service is rejected if the
+// service has [RefusedValue] or [RuledValue]. In the latter case, the reason is a rule that
+// services with [RuleValue] contain.
 func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) (runtime.Checked, error) {
 	has := runtime.Checked{Objects: []string{ObjectOf(r.Service.Name)}}
 	if _, brings := r.Service.Values[RuleValue]; brings {
@@ -181,7 +182,7 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	}}}
 }
 
-// deploy is the action of that name.
+// deploy implements the action Deploy.
 func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	name := r.Service.Name
 	if err := d.world.step(ctx, "Deployer.Deploy", name); err != nil {
@@ -199,7 +200,7 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	if err == nil && r.Service.Chart != nil && r.Service.Chart.Ref == CrashingChart {
 		err = errors.New("CrashLoopBackOff")
 	}
-	// What is begun is ended, whatever became of the context (A4).
+	// A deploy that has begun runs to its end, even if the context is done (A4).
 	stepErr := d.world.step(context.WithoutCancel(ctx), "Deployer.Deploy end", name)
 	if errors.Is(stepErr, ErrDead) {
 		return stepErr
@@ -231,7 +232,7 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	return failure
 }
 
-// begin writes the revision that is going to be deployed.
+// begin creates the revision to be deployed.
 func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -292,8 +293,8 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	return nil
 }
 
-// Act implements [runtime.Deployer]. In the calls of the world each action has a name of
-// its own, such as "Deployer.Deploy". Until a restart is done the release is not ready.
+// Act implements [runtime.Deployer]. Each action has its own name in the calls of the world,
+// such as "Deployer.Deploy". During a restart, the release is not ready.
 func (d *Deployer) Act(ctx context.Context, a runtime.Action, r runtime.Release, emit runtime.Emit) error {
 	switch a {
 	case runtime.Deploy:
@@ -320,8 +321,8 @@ func (d *Deployer) Act(ctx context.Context, a runtime.Action, r runtime.Release,
 	return fmt.Errorf("unknown action %q", a)
 }
 
-// begun makes a release that is restarted one that is not ready, and reports whether it
-// was ready.
+// begun marks a release that is being restarted as not ready, and reports whether it was
+// ready.
 func (d *Deployer) begun(r runtime.Release) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -360,7 +361,7 @@ func (d *Deployer) act(ctx context.Context, op string, r runtime.Release, change
 	return nil
 }
 
-// Pending returns the releases that a dead process left in between.
+// Pending returns the releases that a dead process left in a pending state.
 func (d *Deployer) Pending() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// What happens if the process is killed at a step, and what the next run makes of it (A6).
+// A process is killed at a step, and the next run continues its work (A6).
 func ExampleWorld() {
 	p := &plan.Plan{
 		Pipeline:    plan.Pipeline{Name: "shop"},
@@ -20,7 +20,7 @@ func ExampleWorld() {
 		Services:    []plan.Service{{Name: "api", Stage: "first"}, {Name: "web", Stage: "second"}},
 	}
 	w := runtimetest.NewWorld()
-	w.Locker.Expiry = time.Millisecond // of the lease of the dead one
+	w.Locker.Expiry = time.Millisecond // of the lease of the dead process
 	w.Hook = func(_ context.Context, c runtimetest.Call) error {
 		if c.Op == "Deployer.Deploy" && c.Subject == "web" {
 			w.Die()

@@ -17,13 +17,13 @@ var (
 	_ runtime.Builder  = (*Builder)(nil)
 )
 
-// A Registry keeps the digests of images that do not exist.
+// A Registry keeps the digests of images, which do not exist.
 type Registry struct {
 	world *World
 
 	mu       sync.Mutex
 	images   map[string]plan.Digest // by reference, with a tag and with a digest
-	upstream map[string]plan.Digest // of other registries
+	upstream map[string]plan.Digest // images of other registries
 }
 
 // host is the registry's name in references.
@@ -89,10 +89,10 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (s
 	return ref, true, nil
 }
 
-// Push puts an image at ref, as another tool would.
+// Push adds an image at ref, as another tool would.
 func (r *Registry) Push(ref string, digest plan.Digest) { r.put(ref, digest) }
 
-// Upstream puts an image at src into a registry that is not this one.
+// Upstream adds an image at src to another registry.
 func (r *Registry) Upstream(src string, digest plan.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +100,7 @@ func (r *Registry) Upstream(src string, digest plan.Digest) {
 	r.upstream[runtime.ByDigest(src, digest)] = digest
 }
 
-// Forget removes all images, as a registry without its disk would.
+// Forget removes all images, like a registry that loses its disk.
 func (r *Registry) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func (r *Registry) has(ref string) bool {
 	return r.images[ref] != "" || r.upstream[ref] != ""
 }
 
-// A Builder makes digests of build specifications.
+// A Builder computes digests of build specifications.
 type Builder struct {
 	world *World
 
@@ -130,7 +130,8 @@ type Builder struct {
 	branches []string // git, NUL, branch
 }
 
-// SetSource says what is at a source's path: other content is another identity.
+// SetSource sets the content of the source at path: other content results in another
+// identity.
 func (b *Builder) SetSource(path, content string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -149,7 +150,7 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 	b.mu.Lock()
 	content := b.sources[spec.Source.Path]
 	b.mu.Unlock()
-	// What it is called and where it is declared is not what it is.
+	// The name and the position are not part of the identity.
 	spec.ID, spec.Pos = "", plan.Pos{}
 	data, err := json.Marshal(spec)
 	if err != nil {
@@ -158,7 +159,7 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 	return plan.DigestOf(append(data, content...)), nil
 }
 
-// SetBranch gives a git repository a branch.
+// SetBranch adds a branch to a git repository.
 func (b *Builder) SetBranch(git, branch string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,16 +14,16 @@ import (
 
 var _ runtime.Locker = (*Locker)(nil)
 
-// A Locker hands out leases, to one process of those that share them.
+// A Locker provides leases to one of the processes that share them.
 type Locker struct {
-	// Expiry is how long the lease of a dead process is held; default 15 seconds.
+	// Expiry is how long the lease of a dead process is still held; default 15 seconds.
 	Expiry time.Duration
 
 	world  *World
 	leases *leases
 }
 
-// leases is what all processes share.
+// leases are shared by all processes.
 type leases struct {
 	mu   sync.Mutex
 	held map[runtime.EnvironmentKey]*lease
@@ -40,7 +40,7 @@ type lease struct {
 	gone   bool
 }
 
-// Another returns the locker of another process.
+// Another returns the locker of another process with the same leases.
 func (l *Locker) Another() *Locker {
 	another := *l
 	return &another
@@ -65,7 +65,7 @@ func (h *lease) locked() *runtime.LockedError {
 	return &runtime.LockedError{Key: h.key, Holder: h.holder, Since: h.since, Next: h.next}
 }
 
-// asked returns the lease of key, or ErrNotFound. The mutex of the leases is held.
+// asked returns the lease of key, or ErrNotFound. The caller holds the mutex of the leases.
 func (l *Locker) asked(ctx context.Context, op string, key runtime.EnvironmentKey) (*lease, error) {
 	if err := l.world.step(ctx, op, key.Name); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (l *Locker) Cancel(ctx context.Context, key runtime.EnvironmentKey, by stri
 	}
 	select {
 	case h.cancel <- by:
-	default: // somebody has asked already
+	default: // another caller has asked already
 	}
 	return h.holder, nil
 }
@@ -118,7 +118,7 @@ func (l *Locker) Announce(ctx context.Context, key runtime.EnvironmentKey, by st
 	return h.next, nil
 }
 
-// Held returns who holds the lease of key, or "".
+// Held returns the holder of the lease of key, or "".
 func (l *Locker) Held(key runtime.EnvironmentKey) string {
 	l.leases.mu.Lock()
 	defer l.leases.mu.Unlock()
@@ -128,7 +128,7 @@ func (l *Locker) Held(key runtime.EnvironmentKey) string {
 	return ""
 }
 
-// Lose takes the lease of key away from its holder, as a partition would.
+// Lose takes the lease of key away from its holder, as a network partition would.
 func (l *Locker) Lose(key runtime.EnvironmentKey) {
 	l.leases.mu.Lock()
 	defer l.leases.mu.Unlock()
@@ -137,7 +137,7 @@ func (l *Locker) Lose(key runtime.EnvironmentKey) {
 	}
 }
 
-// Kill lets the leases of this process expire, as if it were dead.
+// Kill makes the leases of this process expire, as if it were dead.
 func (l *Locker) Kill() {
 	expiry := l.Expiry
 	if expiry == 0 {
@@ -156,7 +156,7 @@ func (l *Locker) Kill() {
 	}
 }
 
-// end closes the lease. The mutex of the leases is held.
+// end ends the lease. The caller holds the mutex of the leases.
 func (h *lease) end() {
 	if h.gone {
 		return

@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// The implementations here keep the contracts that they stand in for.
+// The implementations in this package satisfy the contracts.
 
 func TestStore(t *testing.T) {
 	w := runtimetest.NewWorld()

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// SetSecret puts a Secret with these keys into a namespace, as somebody else would.
+// SetSecret creates a Secret with these keys in a namespace, as another user would.
 func (d *Deployer) SetSecret(namespace, name string, keys ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -33,7 +33,7 @@ func (d *Deployer) setSecret(namespace, name string, keys ...string) {
 	}
 }
 
-// MissingSecrets implements [runtime.Deployer]. The key of a reference without one is
+// MissingSecrets implements [runtime.Deployer]. A reference without a key uses the key
 // "value".
 func (d *Deployer) MissingSecrets(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) ([]runtime.MissingSecret, error) {
 	if len(referred(p)) == 0 {
@@ -76,7 +76,7 @@ func (d *Deployer) AwaitSecrets(ctx context.Context, key runtime.EnvironmentKey,
 	}
 }
 
-// missing returns the Secrets that the services of p refer to and that are not there.
+// missing returns the Secrets that the services of p refer to and that do not exist.
 func (d *Deployer) missing(namespace string, p *plan.Plan) []runtime.MissingSecret {
 	var all []runtime.MissingSecret
 	for _, r := range referred(p) {
@@ -114,7 +114,7 @@ type reference struct {
 	ref     plan.SecretRef
 }
 
-// referred returns the uses of Secrets that are no credentials of databases.
+// referred returns the uses of Secrets that are not credentials of databases.
 func referred(p *plan.Plan) []reference {
 	var all []reference
 	for _, s := range p.Services {

@@ -16,7 +16,7 @@ import (
 
 var _ runtime.Store = (*Store)(nil)
 
-// A Store keeps environments and runs.
+// A Store keeps environments and runs in memory.
 type Store struct {
 	world *World
 
@@ -24,12 +24,12 @@ type Store struct {
 	environments map[runtime.EnvironmentKey]*stored
 }
 
-// A stored environment is kept as JSON, as any real store would: what a caller
-// does to its copy changes nothing here.
+// A stored environment is kept as JSON, as in a real store: changes that a caller makes to
+// its copy have no effect here.
 type stored struct {
-	data     []byte // nil: only runs
+	data     []byte // nil: there are only runs
 	revision int
-	runs     []json.RawMessage // the newest first
+	runs     []json.RawMessage // newest first
 	plans    map[string][]byte // by ID of the run
 }
 
@@ -106,7 +106,7 @@ func compareKeys(a, b runtime.EnvironmentKey) int {
 	return cmp.Or(cmp.Compare(a.Pipeline, b.Pipeline), cmp.Compare(a.Name, b.Name))
 }
 
-// Damage makes the record of an environment one that cannot be read.
+// Damage makes the record of an environment unreadable.
 func (s *Store) Damage(key runtime.EnvironmentKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

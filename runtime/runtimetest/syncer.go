@@ -12,17 +12,17 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A Syncer is a [runtime.Syncer] whose containers are in memory: one of each
-// service that was set, until there are others.
+// A Syncer is a [runtime.Syncer] whose containers are in memory: one for each service that
+// was set.
 type Syncer struct {
-	// Fails is why nothing can be copied into the containers of a service; nil: it can.
+	// Fails, if set, returns the error of copying into the containers of a service.
 	Fails func(service string) error
-	// Report is told of each container; nil: nobody is.
+	// Report, if set, is called for each container.
 	Report func(service string, s runtime.Synced)
 
 	mu       sync.Mutex
 	images   map[string]string
-	changes  map[string]map[string]bool // by service, where something was copied to since its image
+	changes  map[string]map[string]bool // by service, the destinations that were changed since its image
 	updates  []string
 	behind   map[string]bool
 	isClosed bool
@@ -30,7 +30,7 @@ type Syncer struct {
 
 var _ runtime.Syncer = (*Syncer)(nil)
 
-// NewSyncer returns a syncer of nothing.
+// NewSyncer returns a syncer without services.
 func NewSyncer() *Syncer {
 	return &Syncer{images: make(map[string]string), changes: make(map[string]map[string]bool), behind: make(map[string]bool)}
 }
@@ -76,7 +76,7 @@ func (s *Syncer) Update(_ context.Context, service string, u runtime.SyncUpdate)
 	return nil
 }
 
-// Catch has the containers of a service have all changes.
+// Catch brings the containers of a service up to date.
 func (s *Syncer) Catch(service string) {
 	s.mu.Lock()
 	s.behind[service] = false
@@ -85,7 +85,7 @@ func (s *Syncer) Catch(service string) {
 	s.report(service, runtime.Synced{Pod: service + "-1", Container: service, Files: n})
 }
 
-// Lag has a new container of a service have nothing, until Catch.
+// Lag makes the containers of a service lack changes until Catch.
 func (s *Syncer) Lag(service string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,8 +126,8 @@ func (s *Syncer) Updates() []string {
 	return slices.Clone(s.updates)
 }
 
-// Has returns where something was copied to in the containers of a service since
-// their image was built.
+// Has returns the destinations in the containers of a service that were changed since their
+// image was built.
 func (s *Syncer) Has(service string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

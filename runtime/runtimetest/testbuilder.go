@@ -12,23 +12,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A BuilderTest tells TestBuilder what to test with.
+// A BuilderTest configures TestBuilder.
 type BuilderTest struct {
 	Builder  runtime.Builder
-	Registry runtime.Registry // that the builder pushes to
-	// Spec returns a specification that builds, from sources unlike all others.
+	Registry runtime.Registry // the registry that the builder pushes to
+	// Spec returns a specification that can be built, with unique sources.
 	Spec func(t *testing.T) plan.BuildSpec
 	// Change changes the content of the sources of spec.
 	Change func(t *testing.T, spec plan.BuildSpec)
-	// Broken returns a specification whose build fails in a step that prints
-	// the line "it breaks here".
+	// Broken returns a specification whose build fails in a step that prints the line "it
+	// breaks here".
 	Broken func(t *testing.T) plan.BuildSpec
-	// Slow returns a specification whose build takes at least ten minutes. Nil:
-	// that builds end when they are cancelled is not tested.
+	// Slow returns a specification whose build takes at least ten minutes. If it is nil, the
+	// cancellation of builds is not tested.
 	Slow func(t *testing.T) plan.BuildSpec
 }
 
-// TestBuilder checks that a builder does what [runtime.Builder] says.
+// TestBuilder checks the contract of [runtime.Builder].
 func TestBuilder(t *testing.T, bt BuilderTest) {
 	t.Run("identity", func(t *testing.T) { testBuilderIdentity(t, bt) })
 	t.Run("build", func(t *testing.T) { testBuilderBuild(t, bt) })
@@ -68,7 +68,7 @@ func testBuilderIdentity(t *testing.T, bt BuilderTest) {
 	} {
 		other := spec
 		differ(&other)
-		// A target that is not there may be an error of Identify.
+		// Identify may return an error for a target that does not exist.
 		if got, err := bt.Builder.Identify(t.Context(), other); err == nil && got == id {
 			t.Errorf("the identity does not change with %s", name)
 		}

@@ -10,30 +10,29 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A DeployerTest tells TestDeployer what to test with.
+// A DeployerTest configures TestDeployer.
 type DeployerTest struct {
 	Deployer runtime.Deployer
-	// Pipeline returns the name of a pipeline that has no environment yet, and
-	// sees to it that the namespace of its environment "a-test" is gone after the
-	// test.
+	// Pipeline returns the name of a pipeline that has no environment yet. It must make sure
+	// that the namespace of its environment "a-test" is deleted after the test.
 	Pipeline func(t *testing.T) string
-	// Service returns a service of that name that gets ready fast, with a
-	// pod template annotated or otherwise changed by variant: two variants
-	// differ in what is deployed. Image is what its release names, by digest.
+	// Service returns a service with that name that becomes ready quickly. variant changes
+	// the pod template, for example with an annotation, so that two variants differ in what
+	// is deployed. image is the image of its release, by digest.
 	Service func(t *testing.T, name, variant string) (s plan.Service, image string)
-	// SetSecret puts a Secret with these keys into the namespace of an environment, as
-	// somebody else would, or adds them to the one that is there.
+	// SetSecret creates a Secret with these keys in the namespace of an environment, as
+	// another user would, or adds the keys to an existing one.
 	SetSecret func(t *testing.T, key runtime.EnvironmentKey, name string, keys ...string)
-	// Broken returns a service of that name that never gets ready, and of
-	// which the deployer finds that out. Nil: failing is not tested, as on a
-	// cluster that runs no containers.
+	// Broken returns a service with that name that never becomes ready, which the deployer
+	// must detect. If it is nil, failures are not tested, for example on a cluster that runs
+	// no containers.
 	Broken func(t *testing.T, name string) (s plan.Service, image string)
-	// Refused returns two states of a service of that name; the cluster accepts
-	// the second if the first is not deployed, and never in its place.
+	// Refused returns two versions of a service with that name. The cluster accepts the
+	// second only if the first is not deployed.
 	Refused func(t *testing.T, name string) (before, after plan.Service, image string)
 }
 
-// TestDeployer checks that a deployer does what [runtime.Deployer] says.
+// TestDeployer checks the contract of [runtime.Deployer].
 func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("nothing", func(t *testing.T) { testDeployerNothing(t, dt) })
 	t.Run("deploy", func(t *testing.T) { testDeployerDeploy(t, dt) })
@@ -53,8 +52,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	}
 }
 
-// prepared returns an environment whose namespace is ready for services that need
-// no secrets.
+// prepared returns an environment whose namespace is ready for services without secrets.
 func (dt DeployerTest) prepared(t *testing.T, services ...plan.Service) runtime.EnvironmentKey {
 	t.Helper()
 	key := dt.key(t)
@@ -71,7 +69,7 @@ func (dt DeployerTest) prepared(t *testing.T, services ...plan.Service) runtime.
 	return key
 }
 
-// key returns an environment that does not exist.
+// key returns the key of an environment that does not exist.
 func (dt DeployerTest) key(t *testing.T) runtime.EnvironmentKey {
 	t.Helper()
 	return runtime.EnvironmentKey{Pipeline: dt.Pipeline(t), Name: "a-test"}
@@ -145,7 +143,7 @@ func testDeployerCheck(t *testing.T, dt DeployerTest) {
 		}
 	}
 	accepts(before, image)
-	accepts(after, image) // nothing is there that it could change
+	accepts(after, image) // there is no release that it would change
 	if d := dt.deployed(t, key); len(d) != 0 {
 		t.Errorf("Check has deployed %v", d)
 	}
@@ -183,7 +181,7 @@ func testDeployerFingerprint(t *testing.T, dt DeployerTest) {
 	if b := dt.release(t, key, two, image2); b.Fingerprint == a.Fingerprint {
 		t.Errorf("two releases of one fingerprint: %s", a.Fingerprint)
 	}
-	again := a // with a fingerprint in it
+	again := a // with its fingerprint set
 	if got, err := dt.Deployer.Fingerprint(t.Context(), again); err != nil || got != a.Fingerprint {
 		t.Errorf("the fingerprint depends on the fingerprint: %s, %s, %v", a.Fingerprint, got, err)
 	}
@@ -193,7 +191,7 @@ func testDeployerFingerprint(t *testing.T, dt DeployerTest) {
 			t.Errorf("the fingerprint does not depend on the image")
 		}
 	}
-	// Where a service is declared is not what is deployed.
+	// The position and the stage of a service do not change its fingerprint.
 	moved := one
 	moved.Pos, moved.Stage = plan.Pos{File: "other.star", Line: 9}, "other"
 	if b := dt.release(t, key, moved, image); b.Fingerprint != a.Fingerprint {
@@ -245,7 +243,7 @@ func testDeployerStop(t *testing.T, dt DeployerTest) {
 			t.Errorf("Stop = %v", err)
 		}
 	}
-	// A release that is stopped is not one that needs nothing.
+	// A stopped release must not count as up to date.
 	if d := dt.deployed(t, key)["api"]; d.Ready && d.Fingerprint == r.Fingerprint {
 		t.Errorf("a stopped release would be left unchanged by a deploy: %+v", d)
 	}
@@ -274,8 +272,8 @@ func testDeployerDelete(t *testing.T, dt DeployerTest) {
 	dt.deploy(t, r)
 }
 
-// testDeployerCancelled cancels a deploy at several moments: whatever it left,
-// the next deploy works, and no release is left in between.
+// testDeployerCancelled cancels a deploy at several moments: in each case the next deploy
+// works, and no release is left in a pending state.
 func testDeployerCancelled(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
 	key := dt.prepared(t, s)
@@ -347,7 +345,7 @@ func testDeployerBroken(t *testing.T, dt DeployerTest) {
 	if d := dt.deployed(t, key)["api"]; d.Ready {
 		t.Errorf("what failed and was kept is ready: %+v", d)
 	}
-	// There is nothing that a first deploy could go back to.
+	// After a first deploy, there is no revision to roll back to.
 	if e := fails(dt.release(t, key, first, firstImage)); e.RolledBack != 0 {
 		t.Errorf("gone back to revision %d, want none", e.RolledBack)
 	}

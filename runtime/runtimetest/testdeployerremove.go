@@ -8,7 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// testDeployerStart takes stops back, without anything being deployed.
+// testDeployerStart starts a stopped service, without a deploy.
 func testDeployerStart(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
 	key := dt.prepared(t, s)
@@ -24,7 +24,7 @@ func testDeployerStart(t *testing.T, dt DeployerTest) {
 	if d := dt.deployed(t, key)["api"]; !d.Stopped || d.Ready {
 		t.Errorf("Deployed after a stop = %+v, want it stopped and not ready", d)
 	}
-	for range 2 { // what is not stopped is left as it is
+	for range 2 { // a service that is not stopped is not changed
 		if err := dt.Deployer.Act(t.Context(), runtime.Start, r, discard); err != nil {
 			t.Fatalf("Start = %v", err)
 		}
@@ -34,7 +34,7 @@ func testDeployerStart(t *testing.T, dt DeployerTest) {
 	}
 }
 
-// environment returns the plan of an environment of one service, and its release.
+// environment returns an environment with one service, its plan and the service's release.
 func (dt DeployerTest) environment(t *testing.T, s plan.Service, image string) (key runtime.EnvironmentKey, p *plan.Plan, r runtime.Release) {
 	t.Helper()
 	key = dt.key(t)
@@ -47,7 +47,7 @@ func (dt DeployerTest) environment(t *testing.T, s plan.Service, image string) (
 	return key, p, dt.release(t, key, s, image)
 }
 
-// remove removes an environment, and returns how often it warned.
+// remove removes an environment, and returns the number of warnings.
 func (dt DeployerTest) remove(t *testing.T, key runtime.EnvironmentKey, keepVolumes bool) (warned int) {
 	t.Helper()
 	err := dt.Deployer.Remove(t.Context(), key, keepVolumes, func(b runtime.Body) {
@@ -61,8 +61,8 @@ func (dt DeployerTest) remove(t *testing.T, key runtime.EnvironmentKey, keepVolu
 	return warned
 }
 
-// testDeployerKeepVolumes removes an environment but for its volumes: with them
-// stays the namespace, until they go, too (D6).
+// testDeployerKeepVolumes removes an environment except its volumes: the namespace is kept
+// with them, until they are removed too (D6).
 func testDeployerKeepVolumes(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "db", "one")
 	s.Workload.Volumes = []plan.Volume{{Path: "/data", Name: "data", Size: "1Gi"}}
@@ -70,7 +70,7 @@ func testDeployerKeepVolumes(t *testing.T, dt DeployerTest) {
 	if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
 		t.Fatalf("Prepare(%s) = %v", key.Namespace(), err)
 	}
-	for range 2 { // what was kept is there for the next one
+	for range 2 { // the kept volumes can be used by the next environment
 		dt.deploy(t, r)
 		if err := dt.Deployer.Act(t.Context(), runtime.Delete, r, discard); err != nil {
 			t.Fatalf("Delete = %v", err)
@@ -87,15 +87,15 @@ func testDeployerKeepVolumes(t *testing.T, dt DeployerTest) {
 	}
 }
 
-// testDeployerRemove ends environments: one of which nothing is left, one that
-// was never there, and one with a release in it, which stays.
+// testDeployerRemove removes environments: one that does not exist, one with a release in it,
+// which is kept, and an empty one.
 func testDeployerRemove(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
 	key, p, r := dt.environment(t, s, image)
 	if n := dt.remove(t, key, false); n != 0 {
 		t.Errorf("Remove of what is not there warned %d times", n)
 	}
-	for range 2 { // it can be made anew
+	for range 2 { // it can be recreated
 		if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
 			t.Fatalf("Prepare(%s) = %v", key.Namespace(), err)
 		}
@@ -114,15 +114,15 @@ func testDeployerRemove(t *testing.T, dt DeployerTest) {
 				t.Errorf("Remove of an environment of which nothing is left warned %d times", n)
 			}
 		}
-		// The namespace is gone: nothing can be deployed before it is made anew.
+		// The namespace is deleted: no deploy is possible before it is recreated.
 		if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err == nil {
 			t.Errorf("Deploy into an environment that was removed succeeded")
 		}
 	}
 }
 
-// testDeployerOwner has two environments of one namespace: the first one has it, and
-// nothing that is done for the other one changes what is in it (E6).
+// testDeployerOwner has two environments with the same namespace: the first one owns it, and
+// no operation on the other one changes what is in it (E6).
 func testDeployerOwner(t *testing.T, dt DeployerTest) {
 	s, image := dt.Service(t, "api", "one")
 	key, p, r := dt.environment(t, s, image)
@@ -165,7 +165,7 @@ func testDeployerOwner(t *testing.T, dt DeployerTest) {
 		t.Errorf("Deployed = %+v, want what it was: %+v", got, want)
 	}
 
-	// Whoever comes after the first one is gone has the namespace.
+	// After the first environment is removed, the next one owns the namespace.
 	if err := dt.Deployer.Act(t.Context(), runtime.Delete, r, discard); err != nil {
 		t.Fatalf("Delete = %v", err)
 	}

@@ -10,22 +10,21 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A LockerTest tells TestLocker how to make lockers.
+// A LockerTest configures TestLocker.
 type LockerTest struct {
-	// Open returns a locker as another process would have it. Kill ends that
-	// process: it renews its leases no more and gives none back. It may be
-	// called several times.
+	// Open returns the locker of another process. kill ends that process: it no longer renews
+	// or releases its leases. kill may be called several times.
 	Open func(t *testing.T) (locker runtime.Locker, kill func())
-	// Expiry is a time in which the lease of a dead process certainly expires,
-	// on a machine that is not busy. Short ones make the test fast.
+	// Expiry is a time after which the lease of a dead process has certainly expired, on a
+	// machine that is not busy. A short one makes the test fast.
 	Expiry time.Duration
 }
 
-// busy is how much longer than it should anything may take on a busy machine.
+// busy is the additional time that an operation may take on a busy machine.
 const busy = time.Minute
 
-// TestLocker checks that a locker does what [runtime.Locker] says. The keys that
-// the test uses are of pipelines whose names start with "contract-".
+// TestLocker checks the contract of [runtime.Locker]. It uses keys of pipelines whose names
+// start with "contract-".
 func TestLocker(t *testing.T, lt LockerTest) {
 	for name, test := range map[string]func(*testing.T, LockerTest){
 		"exclusive": testLockerExclusive,
@@ -68,13 +67,12 @@ func testLockerExclusive(t *testing.T, lt LockerTest) {
 	a, _ := lt.Open(t)
 	b, _ := lt.Open(t)
 	key := lockKey("staging")
-	before := time.Now().Add(-time.Second) // leases may keep whole seconds
+	before := time.Now().Add(-time.Second) // leases may have a resolution of one second
 	lease := mustLock(t, a, key, "ana@laptop")
 	if !lease.Valid() {
 		t.Errorf("a lease that was just taken is not valid")
 	}
-	// Neither another process nor the same one gets it again, not even for the
-	// same holder.
+	// Neither another process nor the same one gets it again, not even for the same holder.
 	for _, l := range []runtime.Locker{a, b} {
 		for _, holder := range []string{"ana@laptop", "ben@server"} {
 			_, err := l.Lock(t.Context(), key, holder)
@@ -103,8 +101,8 @@ func testLockerRenewed(t *testing.T, lt LockerTest) {
 	b, _ := lt.Open(t)
 	key := lockKey("staging")
 	lease := mustLock(t, a, key, "ana")
-	// Longer than it is held without being renewed, and looked at as often as
-	// one that waits for it does.
+	// Wait for longer than a lease is held without renewal, and try to get it as often as a
+	// waiting process does.
 	for end := time.Now().Add(lt.Expiry + lt.Expiry/2); time.Now().Before(end); time.Sleep(lt.Expiry / 10) {
 		if l, err := b.Lock(t.Context(), key, "ben"); err == nil {
 			mustRelease(t, l)
@@ -141,9 +139,8 @@ func testLockerTakeover(t *testing.T, lt LockerTest) {
 	}
 }
 
-// testLockerLost has a process come back to life after another took its lease
-// over: it learns that it has lost it, and what it gives back is not what the
-// other has.
+// testLockerLost revives a process after another one has taken over its lease: the process
+// learns that it has lost the lease, and releasing it does not release that of the other.
 func testLockerLost(t *testing.T, lt LockerTest) {
 	a, kill := lt.Open(t)
 	b, _ := lt.Open(t)
@@ -165,14 +162,15 @@ func testLockerLost(t *testing.T, lt LockerTest) {
 			t.Fatalf("Lock = %v", err)
 		}
 	}
-	_ = lost.Release(t.Context()) // may fail, as the process cannot reach anything
+	_ = lost.Release(t.Context()) // may fail, because the process cannot connect
 	if _, err := b.Lock(t.Context(), key, "eve"); err == nil {
 		t.Errorf("the release of a lost lease released that of another")
 	}
 	mustRelease(t, lease)
 }
 
-// testLockerCrowd has many want one lease: never two have it, and all get it.
+// testLockerCrowd makes many compete for one lease: there is never more than one holder, and
+// each gets it in the end.
 func testLockerCrowd(t *testing.T, lt LockerTest) {
 	key := lockKey("staging")
 	var mu sync.Mutex
@@ -197,7 +195,7 @@ func testLockerCrowd(t *testing.T, lt LockerTest) {
 					t.Errorf("%d hold the lease", holders)
 				}
 				mu.Unlock()
-				if held, err := lease.Held(t.Context()); err != nil || !held { // meanwhile the others try
+				if held, err := lease.Held(t.Context()); err != nil || !held { // the others try in the meantime
 					t.Errorf("Held = %v, %v", held, err)
 				}
 				mu.Lock()
@@ -223,7 +221,7 @@ func testLockerCancelled(t *testing.T, lt LockerTest) {
 	if _, err := l.Lock(ctx, key, "ana"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Lock with a cancelled context = %v", err)
 	}
-	// The context of Lock is not that of the lease.
+	// The lease does not depend on the context of Lock.
 	ctx, cancel = context.WithCancel(t.Context())
 	lease, err := l.Lock(ctx, key, "ana")
 	if err != nil {
@@ -238,8 +236,7 @@ func testLockerCancelled(t *testing.T, lt LockerTest) {
 	mustRelease(t, lease)
 }
 
-// testLockerAsked: what others ask of a lease arrives, and is kept while it is
-// renewed.
+// testLockerAsked: requests to the holder of a lease arrive, and are kept when it is renewed.
 func testLockerAsked(t *testing.T, lt LockerTest) {
 	a, _ := lt.Open(t)
 	b, _ := lt.Open(t)
@@ -256,7 +253,7 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 	if err != nil || second == first {
 		t.Fatalf("Announce again = %+v, %v", second, err)
 	}
-	for _, by := range []string{"ben", "ben"} { // once more is no harm
+	for _, by := range []string{"ben", "ben"} { // it is idempotent
 		if holder, err := b.Cancel(ctx, key, by); err != nil || holder != "ana" {
 			t.Fatalf("Cancel = %q, %v", holder, err)
 		}
@@ -285,7 +282,7 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 	if held, err := lease.Held(ctx); err != nil || held {
 		t.Errorf("Held after Release = %v, %v", held, err)
 	}
-	// Who has it next was asked for nothing.
+	// The next holder has no requests.
 	next := mustLock(t, b, key, "ben")
 	if is, err := a.Holder(ctx, key); err != nil || is == nil || is.Next != (runtime.Announcement{}) {
 		t.Errorf("Holder = %+v, %v", is, err)
@@ -298,7 +295,7 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 	mustRelease(t, next)
 }
 
-// testLockerNobody: of a lease that nobody holds nothing can be asked.
+// testLockerNobody: a lease without a holder cannot receive requests.
 func testLockerNobody(t *testing.T, lt LockerTest) {
 	l, _ := lt.Open(t)
 	ctx, key := t.Context(), lockKey("staging")

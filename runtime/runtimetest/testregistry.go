@@ -10,21 +10,20 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A RegistryTest tells TestRegistry what to test with.
+// A RegistryTest configures TestRegistry.
 type RegistryTest struct {
 	Registry runtime.Registry
-	// Push puts some image at ref, which Registry.Ref gave, and returns the
-	// digest of its manifest.
+	// Push pushes an image to ref, a result of Registry.Ref, and returns the digest of its
+	// manifest.
 	Push func(t *testing.T, ref string) plan.Digest
-	// Upstream puts a new image, unlike all others, into a registry that is
-	// not the one under test, or moves its tag there, and returns its digest.
-	// Name is such as "redis:7"; src is the reference to it.
+	// Upstream pushes a new, unique image to another registry, or moves its tag there, and
+	// returns its digest. name is, for example, "redis:7"; src is the reference to the image.
 	Upstream func(t *testing.T, name string) (src string, digest plan.Digest)
-	// Missing is a reference to an image that an upstream registry does not have.
+	// Missing is a reference to an image that does not exist in an upstream registry.
 	Missing string
 }
 
-// TestRegistry checks that a registry does what [runtime.Registry] says.
+// TestRegistry checks the contract of [runtime.Registry].
 func TestRegistry(t *testing.T, rt RegistryTest) {
 	for name, test := range map[string]func(*testing.T, RegistryTest){
 		"ref":       testRegistryRef,
@@ -70,7 +69,7 @@ func testRegistryResolve(t *testing.T, rt RegistryTest) {
 	if got, err := rt.Registry.Resolve(t.Context(), byDigest); err != nil || got != want {
 		t.Errorf("Resolve(%q) = %q, %v, want %q", byDigest, got, err, want)
 	}
-	// Images that are deployed from where they are are looked up there.
+	// Images that are not mirrored are resolved in their own registry.
 	src, want := rt.Upstream(t, Unique("resolve")+":1")
 	if got, err := rt.Registry.Resolve(t.Context(), src); err != nil || got != want {
 		t.Errorf("Resolve(%q) = %q, %v, want %q", src, got, err, want)
@@ -101,7 +100,7 @@ func testRegistryMirror(t *testing.T, rt RegistryTest) {
 			t.Errorf("Mirrored after Mirror = %q, %v, %v, want %q, there", ref, there, err, want)
 		}
 	}
-	// By digest, too.
+	// Also by digest.
 	ref, _, err := rt.Registry.Mirror(t.Context(), runtime.ByDigest(src, digest), discard)
 	if err != nil || !strings.HasSuffix(ref, "@"+string(digest)) {
 		t.Errorf("Mirror by digest = %q, %v", ref, err)
@@ -123,7 +122,7 @@ func testRegistryMoved(t *testing.T, rt RegistryTest) {
 	if err != nil || !copied || !strings.HasSuffix(second, "@"+string(digest)) {
 		t.Errorf("Mirror of a moved tag = %q, %v, %v, want %s copied", second, copied, err, digest)
 	}
-	// What runs from the former stays.
+	// Releases still use the previous image, so it is kept.
 	if _, err := rt.Registry.Resolve(t.Context(), first); err != nil {
 		t.Errorf("the former image is gone: %v", err)
 	}

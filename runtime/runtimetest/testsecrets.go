@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// needing returns a plan of two services: "api" needs two keys of the Secret mail and
-// "web" one of them, and another Secret.
+// needing returns a plan with two services: "api" needs two keys of the Secret mail, and
+// "web" needs one of them and another Secret.
 func (dt DeployerTest) needing(t *testing.T, key runtime.EnvironmentKey) *plan.Plan {
 	t.Helper()
 	p := &plan.Plan{Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline}}
@@ -30,7 +30,8 @@ func (dt DeployerTest) needing(t *testing.T, key runtime.EnvironmentKey) *plan.P
 	return p
 }
 
-// testDeployerSecrets: what is missing is told by Secret, and waited for by service.
+// testDeployerSecrets: missing Secrets are reported for each Secret, and awaited for each
+// service.
 func testDeployerSecrets(t *testing.T, dt DeployerTest) {
 	key := dt.key(t)
 	p := dt.needing(t, key)
@@ -62,7 +63,7 @@ func testDeployerSecrets(t *testing.T, dt DeployerTest) {
 		go func() { ended <- dt.Deployer.AwaitSecrets(ctx, key, p, service, discard) }()
 		return ended
 	}
-	// A wait that is cancelled says what is missing, of all services.
+	// If a wait is cancelled, the error lists the missing Secrets of all services.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("no more")
 	ended := await(ctx, "api")

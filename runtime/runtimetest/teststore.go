@@ -18,10 +18,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// TestStore checks that a store does what [runtime.Store] says. Each call of
-// open returns a client of its own of one and the same store. The environments
-// that the test makes are of pipelines whose names start with "contract-" and
-// were never used before; it deletes them in the end.
+// TestStore checks the contract of [runtime.Store]. Each call of open returns a separate
+// client of the same store. The environments that the test creates belong to new pipelines
+// whose names start with "contract-"; the test deletes them at the end.
 func TestStore(t *testing.T, open func(t *testing.T) runtime.Store) {
 	for name, test := range map[string]func(*testing.T, storeTest){
 		"nothing":       testStoreNothing,
@@ -50,7 +49,7 @@ type storeTest struct {
 	open func(t *testing.T) runtime.Store
 }
 
-// key returns the key of an environment that there never was.
+// key returns the key of an environment that has never existed.
 func (s storeTest) key(name string) runtime.EnvironmentKey {
 	key := runtime.EnvironmentKey{Pipeline: Unique("contract"), Name: name}
 	s.t.Cleanup(func() {
@@ -63,13 +62,13 @@ func (s storeTest) key(name string) runtime.EnvironmentKey {
 	return key
 }
 
-// Unique returns a name that starts with prefix and that nobody else uses; it
-// can be part of the name of a Kubernetes object.
+// Unique returns a unique name that starts with prefix. It can be part of the name of a
+// Kubernetes object.
 func Unique(prefix string) string {
 	return fmt.Sprintf("%s-%08x", prefix, rand.Uint32())
 }
 
-// environment returns one with all fields set, as JSON gives it back.
+// environment returns an environment with all fields set, with values that survive JSON.
 func environment(key runtime.EnvironmentKey) *runtime.Environment {
 	return &runtime.Environment{
 		Key:     key,
@@ -93,7 +92,7 @@ func environment(key runtime.EnvironmentKey) *runtime.Environment {
 	}
 }
 
-// same compares all fields, and shows them as JSON if they differ.
+// same compares all fields, and prints them as JSON if they differ.
 func same[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if reflect.DeepEqual(got, want) {
@@ -137,7 +136,7 @@ func testStoreSave(t *testing.T, s storeTest) {
 		t.Fatalf("Environment = %v", err)
 	}
 	same(t, "Environment", got, env)
-	// Again with less: nothing of the former stays.
+	// Save again with fewer fields: nothing of the previous version is left.
 	first := env.Revision
 	env.Plan, env.Branch, env.Expires = nil, "", time.Time{}
 	if err := store.Save(ctx, env); err != nil {
@@ -193,7 +192,7 @@ func testStoreConflict(t *testing.T, s storeTest) {
 	if err := a.Save(ctx, first); err != nil {
 		t.Fatalf("Save = %v", err)
 	}
-	// A second one that believes to be the first.
+	// A second client that expects to create it.
 	if err := b.Save(ctx, environment(key)); !errors.Is(err, runtime.ErrConflict) {
 		t.Errorf("Save of a new environment over another = %v, want ErrConflict", err)
 	}
@@ -212,7 +211,7 @@ func testStoreConflict(t *testing.T, s storeTest) {
 	if got, err := a.Environment(ctx, key); err != nil || got.Branch != "second" {
 		t.Errorf("after a conflict Environment = %v, %v, want what the second wrote", got, err)
 	}
-	// What is gone cannot be changed.
+	// A deleted environment cannot be changed.
 	if err := b.Delete(ctx, key); err != nil {
 		t.Fatalf("Delete = %v", err)
 	}
@@ -221,8 +220,8 @@ func testStoreConflict(t *testing.T, s storeTest) {
 	}
 }
 
-// testStoreWriters has several count up in one environment at once: with every
-// conflict tried again, none is lost.
+// testStoreWriters makes several clients append to one environment concurrently: if each
+// conflict is retried, no write is lost.
 func testStoreWriters(t *testing.T, s storeTest) {
 	key, ctx := s.key("counted"), t.Context()
 	const writers, times = 4, 5
@@ -263,10 +262,10 @@ func testStoreWriters(t *testing.T, s storeTest) {
 func testStoreLarge(t *testing.T, s storeTest) {
 	store, key, ctx := s.open(t), s.key("large"), t.Context()
 	env := environment(key)
-	// Three megabytes that do not compress.
+	// Three megabytes that cannot be compressed.
 	noise := make([]byte, 3<<19)
 	random := rand.NewChaCha8([32]byte{1})
-	_, _ = random.Read(noise) // it has no error
+	_, _ = random.Read(noise) // it never fails
 	env.Plan.Services[0].Values["noise"] = hex.EncodeToString(noise)
 	for round := range 2 {
 		if err := store.Save(ctx, env); err != nil {
@@ -296,13 +295,13 @@ func testStoreRuns(t *testing.T, s storeTest) {
 			Start:      start.Add(time.Duration(i) * time.Hour),
 			Services:   []runtime.ServiceRecord{{Service: "api", Stage: "one", State: runtime.Waiting}},
 		}
-		// A run is recorded before there is an environment, too.
+		// A run may be recorded before the environment exists.
 		if err := store.AddRun(ctx, key, run); err != nil {
 			t.Fatalf("AddRun = %v", err)
 		}
 		want = append([]runtime.RunRecord{run}, want...)
 	}
-	// The same again, ended.
+	// The same run, after its end.
 	want[2].End = want[2].Start.Add(time.Minute)
 	want[2].Error = "service api failed"
 	want[2].Services = []runtime.ServiceRecord{{
@@ -342,10 +341,10 @@ func testStoreDelete(t *testing.T, s storeTest) {
 	if _, err := store.Environment(ctx, key); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Environment of a deleted one: %v, want ErrNotFound", err)
 	}
-	if runs, err := store.Runs(ctx, key); err != nil || len(runs) > 1 { // they may be kept in a place of their own
+	if runs, err := store.Runs(ctx, key); err != nil || len(runs) > 1 { // they may be stored separately
 		t.Errorf("Runs of a deleted one = %v, %v", runs, err)
 	}
-	// And again from the start.
+	// It can be created again.
 	again := environment(key)
 	if err := store.Save(ctx, again); err != nil {
 		t.Errorf("Save after Delete = %v", err)
@@ -354,7 +353,7 @@ func testStoreDelete(t *testing.T, s storeTest) {
 
 func testStoreExpired(t *testing.T, s storeTest) {
 	store, ctx := s.open(t), t.Context()
-	now := time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC) // nobody else's are that old
+	now := time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC) // no other environments are that old
 	over, lasting, forever := s.key("over"), s.key("lasting"), s.key("forever")
 	for key, expires := range map[runtime.EnvironmentKey]time.Time{over: now.Add(-time.Hour), lasting: now.Add(time.Hour), forever: {}} {
 		env := environment(key)
@@ -372,14 +371,14 @@ func testStoreExpired(t *testing.T, s storeTest) {
 	}
 }
 
-// testStorePlans: a run is read with its plan, whatever other runs had.
+// testStorePlans: a run is read with its own plan, whatever the plans of other runs are.
 func testStorePlans(t *testing.T, s storeTest) {
 	store, key, ctx := s.open(t), s.key("staging"), t.Context()
 	one, two := environment(key).Plan, environment(key).Plan
 	two.Services[0].Name = "other"
 	for i, p := range []*plan.Plan{one, two, one, nil} {
 		run := runtime.RunRecord{ID: fmt.Sprint("run-", i), Start: time.Now(), Plan: p}
-		for range 2 { // as it begins, and as it ends
+		for range 2 { // at its start, and at its end
 			if err := store.AddRun(ctx, key, run); err != nil {
 				t.Fatalf("AddRun = %v", err)
 			}
@@ -425,8 +424,8 @@ func ownedBy(t *testing.T, what string, err error, key, owner runtime.Environmen
 	}
 }
 
-// testStoreOwner has two environments of one namespace: the one that claims it
-// first has it, and the other one learns whose it is (E6).
+// testStoreOwner has two environments with the same namespace: the first one to claim it owns
+// it, and the other one gets an error with the owner (E6).
 func testStoreOwner(t *testing.T, s storeTest) {
 	store, key, ctx := s.open(t), s.key("a-test"), t.Context()
 	other := runtime.EnvironmentKey{Pipeline: key.Pipeline + "-a", Name: "test"}
@@ -449,7 +448,7 @@ func testStoreOwner(t *testing.T, s storeTest) {
 	if _, err := store.Environment(ctx, other); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Environment(%v) = %v, want ErrNotFound", other, err)
 	}
-	// What one has from before can be deleted: what the other has stays.
+	// Records from before the claim can be deleted, without an effect on the owner's.
 	for _, k := range []runtime.EnvironmentKey{key, other} {
 		if err := store.Save(ctx, environment(k)); err != nil {
 			t.Fatalf("Save(%v) = %v", k, err)
@@ -469,8 +468,8 @@ func testStoreOwner(t *testing.T, s storeTest) {
 	}
 }
 
-// testStoreClaims has many claim one namespace concurrently: one gets it, and all
-// others learn who that is.
+// testStoreClaims makes many environments claim one namespace concurrently: one gets it, and
+// all others get an error with its owner.
 func testStoreClaims(t *testing.T, s storeTest) {
 	ctx := t.Context()
 	first := s.key("a-b-c-d-test")

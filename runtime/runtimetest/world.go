@@ -1,16 +1,15 @@
-// Package runtimetest has implementations of the interfaces of package runtime
-// that keep all in memory, and the tests that every implementation must pass.
+// Package runtimetest contains in-memory implementations of the interfaces of package
+// runtime, and the tests that each implementation must pass.
 //
-// [NewWorld] makes a builder, a registry, a deployer, a store and a locker that
-// belong together: what the builder builds is in the registry, what the deployer
-// deploys must be there. Every operation goes through [World.Hook], which can
-// make it take time, fail, hang, or be the last one before the process dies.
-// With testing/synctest the time is virtual.
+// [NewWorld] creates a builder, a registry, a deployer, a store and a locker that belong
+// together: images of the builder are in the registry, and the deployer requires them to be
+// there. Each operation calls [World.Hook], which can make it slow, fail, hang, or be the
+// last one before the process dies. With testing/synctest the time is virtual.
 //
-// [TestStore], [TestLocker], [TestRegistry], [TestBuilder] and [TestDeployer]
-// are the contracts of package runtime as tests. They demand what the comments
-// in runtime/contract.go say and no more. They run on the implementations here,
-// on pipe's own, and on anybody's.
+// [TestStore], [TestLocker], [TestRegistry], [TestBuilder] and [TestDeployer] test the
+// contracts of package runtime. They require no more than the comments in
+// runtime/contract.go. They can be run on the implementations in this package, on those of
+// pipe, and on any other.
 package runtimetest
 
 import (
@@ -25,24 +24,24 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// ErrDead is what every operation returns once the process is dead.
+// ErrDead is the error of each operation after the process has died.
 var ErrDead = errors.New("the process is dead")
 
 // A Call is one step of an operation on the world.
 type Call struct {
-	N       int    // counts all calls, from 1
-	Op      string // such as "Builder.Build"; what changes the world is told apart as "Builder.Build push"
-	Subject string // what it is on: a service, a reference, an environment
+	N       int    // the number of the call, from 1
+	Op      string // such as "Builder.Build", or "Builder.Build push" for a step that changes the world
+	Subject string // a service, a reference or an environment
 }
 
 // A Span is one operation that took time.
 type Span struct {
 	Op, Subject string
-	Start, End  time.Duration // since the world was made
+	Start, End  time.Duration // since the world was created
 }
 
-// A World is everything that a run acts on. Its parts are safe for concurrent
-// use; its fields are set before.
+// A World is everything that a run acts on. Its parts are safe for concurrent use. Its fields
+// must be set before use.
 type World struct {
 	Builder  *Builder
 	Registry *Registry
@@ -50,11 +49,11 @@ type World struct {
 	Store    *Store
 	Locker   *Locker
 
-	// Hook is called at every step, if it is set. An error makes the step fail;
-	// it may block until ctx is done, and call World.Die.
+	// Hook, if set, is called at each step. If it returns an error, the step fails. It may
+	// block until ctx is done, and call World.Die.
 	Hook func(ctx context.Context, c Call) error
-	// Takes is how long an operation works, if it is set: Builder.Build,
-	// Registry.Mirror and the actions of the deployer.
+	// Takes, if set, returns the duration of an operation: Builder.Build, Registry.Mirror and
+	// the actions of the deployer.
 	Takes func(op, subject string) time.Duration
 
 	began time.Time
@@ -78,7 +77,7 @@ func NewWorld() *World {
 	return w
 }
 
-// Runtime returns the parts of the world as one process uses them.
+// Runtime returns the parts of the world for use by one process.
 func (w *World) Runtime() *runtime.Runtime {
 	return &runtime.Runtime{
 		Builder:      w.Builder,
@@ -88,16 +87,16 @@ func (w *World) Runtime() *runtime.Runtime {
 	}
 }
 
-// Die makes every operation fail from now on, without effect: what the world
-// is now is what a killed process leaves behind.
+// Die makes each operation fail from now on, without an effect: the state of the world is
+// what a killed process leaves behind.
 func (w *World) Die() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dead = true
 }
 
-// Revive starts another process on what a dead one left. The leases of the dead
-// one are held until they expire.
+// Revive starts another process with the state that a dead one has left. The leases of the
+// dead process are held until they expire.
 func (w *World) Revive() {
 	w.Locker.Kill()
 	w.Locker = w.Locker.Another()
@@ -113,7 +112,7 @@ func (w *World) Calls() []Call {
 	return slices.Clone(w.calls)
 }
 
-// Count returns how many steps there were of op.
+// Count returns the number of steps of op.
 func (w *World) Count(op string) int {
 	n := 0
 	for _, c := range w.Calls() {
@@ -124,7 +123,7 @@ func (w *World) Count(op string) int {
 	return n
 }
 
-// Spans returns the operations that took time and have ended, by their start.
+// Spans returns the operations that took time and have ended, sorted by start.
 func (w *World) Spans() []Span {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,15 +132,15 @@ func (w *World) Spans() []Span {
 	return spans
 }
 
-// Peak returns how many of op worked at the same time at most.
+// Peak returns the maximum number of concurrent operations of op.
 func (w *World) Peak(op string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.peak[op]
 }
 
-// step is called before anything is read or changed. What it returns is what
-// the operation must fail with.
+// step is called before an operation reads or changes anything. If it returns an error, the
+// operation must return that error.
 func (w *World) step(ctx context.Context, op, subject string) error {
 	w.mu.Lock()
 	c := Call{len(w.calls) + 1, op, subject}
@@ -164,7 +163,7 @@ func (w *World) step(ctx context.Context, op, subject string) error {
 	return nil
 }
 
-// work lets an operation take its time, or until ctx is done.
+// work waits for the duration of an operation, or until ctx is done.
 func (w *World) work(ctx context.Context, op, subject string) error {
 	w.mu.Lock()
 	w.busy[op]++

@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
-// bind puts the arguments of the call into dst, a struct that has the defaults.
-// Every mistake is recorded; the error, if any, is for builtins that must not go on.
+// bind stores the arguments of the call in dst, a struct that already has the defaults.
+// It records every mistake. The error, if any, is for builtins that must not continue.
 func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	f := c.Func
 	var first error
@@ -84,7 +84,7 @@ func (c *Call) tooMany(got int) error {
 			names = append(names[:4], "…")
 		}
 		p.Hint = "these are given by name: " + strings.Join(names, ", ")
-		// That it is missing would be said of the same mistake.
+		// Do not report the parameter as missing as well: it is the same mistake.
 		if next := f.Params[f.plain]; got == f.plain+1 && next.Required() && c.given&(1<<f.plain) == 0 {
 			p.Hint = "write " + next.Name + " = …"
 			c.given |= 1 << f.plain
@@ -108,7 +108,8 @@ func (c *Call) unknown(name string) error {
 		p.Suggest = meant
 	}
 	if p.Hint = hint; meant != "" {
-		// That it is missing, or wrong by its default, would be said of the same mistake.
+		// Do not report the parameter as missing, or its default as wrong: it is the same
+		// mistake.
 		i := c.Func.byName[meant]
 		c.given |= 1 << i
 		c.failed |= 1 << i

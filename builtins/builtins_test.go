@@ -20,7 +20,7 @@ type repeatArgs struct {
 	Then  starlark.Callable `arg:"then,kw" default:"None" help:"called with the result"`
 }
 
-// repeat is a builtin that makes as much as it is asked for.
+// repeat is a builtin that allocates as much as its arguments ask for.
 var repeat = builtins.New("repeat", "str", "Returns a text several times.", func(c *builtins.Call, a *repeatArgs) (starlark.Value, error) {
 	switch {
 	case a.Times < 0:
@@ -49,7 +49,7 @@ func TestNew(t *testing.T) {
 		{`repeat("")`, "Pipelinefile:2:8: repeat: there is nothing to repeat\n    x = 1; repeat(\"\")\n           ^\n    give it a text"},
 		{`repeat("fail")`, "Pipelinefile:2:8: it fails"},
 		{`repeat("ab", time = 1)`, `Pipelinefile:2:21: repeat: no parameter "time"`},
-		// What a host's function makes counts within the limits (L4).
+		// What a host function returns counts toward the limits (L4).
 		{`repeat("ab", times = 600)`, "Pipelinefile:2:8: the value would be larger than the limit of 1000 bytes"},
 		{`[repeat("ab", times = 400) for _ in range(20)]`, "evaluation takes more than 10000 steps"},
 	} {

@@ -11,56 +11,58 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// ErrReported is the error of a builtin that has already recorded what is wrong, such as
-// with [Call.Errorf].
+// ErrReported is the error of a builtin that has already recorded the mistake, for
+// example with [Call.Errorf].
 var ErrReported = errors.New("reported")
 
-// A Session is the evaluation that a function belongs to, see [Func.Bind]. The interpreter has
-// one for the functions of interp.Options.Builtins.
+// A Session is the evaluation that a function belongs to, see [Func.Bind]. The
+// interpreter provides one for the functions of interp.Options.Builtins.
 type Session interface {
 	// Enter counts a call before its arguments are checked. An error ends the evaluation.
 	Enter(f *Func, args starlark.Tuple, kwargs []starlark.Tuple) error
-	// Leave counts what a call returns. An error ends the evaluation.
+	// Leave counts the result of a call. An error ends the evaluation.
 	Leave(v starlark.Value) error
-	// Report records an error or a warning, unless it may come of a parameter without a value.
+	// Report records an error or a warning, unless a parameter without a value may be its
+	// cause.
 	Report(plan.Diagnostic)
-	// ReportSure is Report for what no parameter's value can be the cause of.
+	// ReportSure is Report for diagnostics that no parameter's value can be the cause of.
 	ReportSure(plan.Diagnostic)
 	// Caller returns the position of the innermost call in the workspace.
 	Caller(*starlark.Thread) plan.Pos
-	// CallExpr returns the innermost call as it is written, and its file; nil if that is not
+	// CallExpr returns the syntax of the innermost call and its file, or nil if it is not
 	// known.
 	CallExpr(*starlark.Thread) (call *syntax.CallExpr, file string)
 	// Stack returns the calls that lead to the function, outermost first.
 	Stack(*starlark.Thread) []plan.Frame
 }
 
-// A Call is one call of a builtin. It is of no use after the call.
+// A Call is one call of a builtin. It must not be used after the call has returned.
 type Call struct {
-	Thread *starlark.Thread // to call a function that is an argument: starlark.Call
+	Thread *starlark.Thread // for calling a function that is an argument: starlark.Call
 	Func   *Func
 
 	session Session
 	kwargs  []starlark.Tuple
-	given   uint64 // bit i: parameter i was given
-	failed  uint64 // bit i: something is wrong with it, and was reported
+	given   uint64 // bit i: parameter i was passed
+	failed  uint64 // bit i: parameter i has an error that was reported
 }
 
 // Session returns the evaluation that the called function belongs to.
 func (c *Call) Session() Session { return c.session }
 
-// Pos returns the position of the call. Where a library's module makes it, this
-// is where the library was called from the workspace, because that is what the
-// author of the Pipelinefile wrote.
+// Pos returns the position of the call. If a library's module makes the call, Pos returns
+// where the workspace called the library, because that is the code that the author of the
+// Pipelinefile wrote.
 func (c *Call) Pos() plan.Pos { return c.session.Caller(c.Thread) }
 
-// Given reports whether the call gives the parameter, so that it does not have its default.
+// Given reports whether the call passes the parameter, so that the default does not
+// apply.
 func (c *Call) Given(param string) bool {
 	i, ok := c.Func.byName[param]
 	return ok && c.given&(1<<i) != 0
 }
 
-// Keyword returns the argument that the call gives by that name, or nil.
+// Keyword returns the keyword argument of that name, or nil.
 func (c *Call) Keyword(name string) starlark.Value {
 	for _, kv := range c.kwargs {
 		if kv[0] == starlark.String(name) {
@@ -70,36 +72,36 @@ func (c *Call) Keyword(name string) starlark.Value {
 	return nil
 }
 
-// Valid reports whether nothing is wrong with the argument of that parameter so far.
+// Valid reports whether no error was found so far in the argument of that parameter.
 func (c *Call) Valid(param string) bool { return c.failed&(1<<c.Func.byName[param]) == 0 }
 
-// Invalidate notes that something is wrong with the argument of that parameter. Further errors
-// about it are dropped.
+// Invalidate marks the argument of that parameter as wrong. Further errors about it are
+// dropped.
 func (c *Call) Invalidate(param string) { c.failed |= 1 << c.Func.byName[param] }
 
-// Errorf records an error about the argument of that parameter, with its
-// position, and returns the error to return. With an empty param the error is about the
-// call. After a first error about a parameter further ones are dropped.
+// Errorf records an error about the argument of that parameter, with its position, and
+// returns the error that the builtin must return. If param is empty, the error is about
+// the call. After the first error about a parameter, further ones are dropped.
 func (c *Call) Errorf(param, format string, args ...any) error {
 	return c.Reject(param, explain.Errorf(format, args...))
 }
 
-// ErrorHint is Errorf for an error that says what to do about it, such as
+// ErrorHint is Errorf for an error with a hint that says how to fix it, such as
 // `write "3"` (L3).
 func (c *Call) ErrorHint(param, hint, format string, args ...any) error {
 	return c.Reject(param, explain.Errorf(format, args...).WithHint("%s", hint))
 }
 
-// ErrorSuggest is Errorf for an argument that was probably meant to be suggest, such
-// as "payments", the [Nearest] of what is possible. The hint asks for it, and editors
-// offer to write it.
+// ErrorSuggest is Errorf for an argument that was probably meant to be suggest, such as
+// "payments", the [Nearest] of the possible values. The hint asks whether it was meant,
+// and editors offer it as a fix.
 func (c *Call) ErrorSuggest(param, suggest, format string, args ...any) error {
 	p := explain.Errorf(format, args...)
 	p.Suggest = suggest
 	return c.Reject(param, p)
 }
 
-// Reject is Errorf for an error that there is already.
+// Reject is Errorf for an existing error.
 func (c *Call) Reject(param string, err error) error {
 	p := problem(err)
 	i, ok := c.Func.byName[param]
@@ -109,7 +111,8 @@ func (c *Call) Reject(param string, err error) error {
 	return c.report(i, p)
 }
 
-// problem returns err as an error with a hint and a place in the argument, which most have.
+// problem returns err as an *explain.Error. Most errors are one already, with a hint and
+// a place in the argument.
 func problem(err error) *explain.Error {
 	var p *explain.Error
 	if errors.As(err, &p) {
@@ -135,13 +138,13 @@ func (c *Call) add(pos plan.Pos, p *explain.Error) error {
 	return ErrReported
 }
 
-// addSure is add for what is wrong whatever the values are.
+// addSure is add for mistakes that do not depend on the value of any parameter.
 func (c *Call) addSure(pos plan.Pos, p *explain.Error) error {
 	c.session.ReportSure(c.Diagnostic(pos, p))
 	return ErrReported
 }
 
-// Diagnostic returns err as an error of the call, at a position.
+// Diagnostic returns err as an error of the call, at the position pos.
 func (c *Call) Diagnostic(pos plan.Pos, err error) plan.Diagnostic {
 	p := problem(err)
 	return plan.Diagnostic{
@@ -150,7 +153,7 @@ func (c *Call) Diagnostic(pos plan.Pos, err error) plan.Diagnostic {
 	}
 }
 
-// Here returns the position of the call, also where it is in a library.
+// Here returns the position of the call, even if it is in a library.
 func (c *Call) Here() plan.Pos {
 	call, file := c.session.CallExpr(c.Thread)
 	if call == nil {
@@ -159,9 +162,10 @@ func (c *Call) Here() plan.Pos {
 	return position(file, syntax.Start(call))
 }
 
-// ArgPos returns the position of the argument of that parameter, or of the element at of it,
-// if they are written in the call; otherwise of the call. An element is an index of a list, a
-// key of a dict, or a path of these as []any; nil means the argument itself.
+// ArgPos returns the position of the argument of that parameter, or of its element at, if
+// it is written in the call, and otherwise the position of the call. An element is an
+// index of a list, a key of a dict, or a path of these as []any; nil means the argument
+// itself.
 func (c *Call) ArgPos(param string, at any) plan.Pos { return c.paramPos(c.Func.byName[param], at) }
 
 // paramPos is ArgPos for parameter i.
@@ -236,8 +240,8 @@ func keyword(arg syntax.Expr) (*syntax.Ident, syntax.Expr, bool) {
 	return nil, nil, false
 }
 
-// elemStart returns where e, or the element at of the literal e, starts. Of a path of
-// several elements, it is the last one that is written there.
+// elemStart returns the start of e, or of the element at of the literal e. If at is a
+// path, it returns the start of the last element on the path that is written there.
 func elemStart(e syntax.Expr, at any) syntax.Position {
 	path, ok := at.([]any)
 	if !ok {
@@ -283,7 +287,7 @@ func elemOf(e syntax.Expr, at any) syntax.Expr {
 	return nil
 }
 
-// entryOf returns the entry of the literal e with that key, or nil.
+// entryOf returns the entry of the dict literal e with that key, or nil.
 func entryOf(e syntax.Expr, key string) *syntax.DictEntry {
 	d, ok := e.(*syntax.DictExpr)
 	if !ok {

@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// eval evaluates a Pipelinefile that has one more builtin, and prints the labels
-// of its first service or what is wrong.
+// eval evaluates a Pipelinefile with one additional builtin, and prints the labels of its
+// first service, or the errors.
 func eval(f *builtins.Func, text string) {
 	dir, err := os.MkdirTemp("", "builtins")
 	if err != nil {
@@ -38,7 +38,7 @@ func eval(f *builtins.Func, text string) {
 	fmt.Println(p.Services[0].Workload.Labels)
 }
 
-// A host program declares a function of its own: the struct is its signature.
+// A host program declares its own function: the struct is the signature.
 func ExampleNew() {
 	type args struct {
 		Name string `arg:"name" help:"the team's name"`
@@ -60,7 +60,8 @@ func ExampleNew() {
 	//     did you mean "tier"?
 }
 
-// A function has its arguments checked before it is called, also what is in them.
+// The arguments of a function, including the elements in them, are checked before it is
+// called.
 func ExampleFunc() {
 	type args struct {
 		Teams []string `arg:"*teams" help:"names of teams"`
@@ -80,7 +81,7 @@ func ExampleFunc() {
 	//     write "3"
 }
 
-// A wrong argument is an error at its position, that says what to write.
+// A wrong argument is an error at its position, with a hint about how to fix it.
 func ExampleCall() {
 	type args struct {
 		Name string `arg:"name" help:"the team's name"`
@@ -101,7 +102,7 @@ func ExampleCall() {
 	//     did you mean "payments"?
 }
 
-// The signature of a function is data, as tools show it.
+// Tools can read the signature of a function as data.
 func ExampleParam() {
 	type args struct {
 		Name string `arg:"name" help:"the team's name"`
@@ -119,7 +120,7 @@ func ExampleParam() {
 	// tier (int, required: false): how much it matters, 1 to 3
 }
 
-// A recorder is a session of plain Starlark: it counts nothing and knows no sources.
+// A recorder is a session of plain Starlark: it counts nothing and knows no source files.
 type recorder struct{ wrong []plan.Diagnostic }
 
 func (r *recorder) Enter(*builtins.Func, starlark.Tuple, []starlark.Tuple) error { return nil }
@@ -133,7 +134,7 @@ func (r *recorder) Caller(th *starlark.Thread) plan.Pos {
 func (r *recorder) CallExpr(*starlark.Thread) (call *syntax.CallExpr, file string) { return nil, "" }
 func (r *recorder) Stack(*starlark.Thread) []plan.Frame                            { return nil }
 
-// A test of a function needs no Pipelinefile: it is bound to a session of the test.
+// A test of a function needs no Pipelinefile: the test binds it to its own session.
 func ExampleSession() {
 	type args struct {
 		Name string `arg:"name" help:"the team's name"`

@@ -12,70 +12,71 @@ import (
 	"github.com/pipelinefile/pipe/internal/explain"
 )
 
-// A Func is a builtin function, made by [New]. It belongs to no evaluation: one
-// can be given to any number of them, also concurrently.
+// A Func is a builtin function, made by [New]. It belongs to no evaluation: any number of
+// evaluations can use it, even concurrently.
 //
 // Its signature is data (L8): the argument check, the reference, the type stubs and the
 // language server all read it.
 type Func struct {
-	Name   string // as it is called, such as "application" or "yaml.decode"
+	Name   string // the name that files call, such as "application" or "yaml.decode"
 	Doc    string // Markdown; the first sentence is the summary
 	Params []Param
 	Result string // the type of the result, such as "service"; "None" for none
-	// Lenient is for functions that only declare something: with wrong arguments, which then
-	// have their defaults, they are called all the same, so that one evaluation finds all
+	// Lenient is for functions that only declare something: they are called even with
+	// wrong arguments, which then have their defaults, so that one evaluation finds all
 	// mistakes (L3). Further errors about these arguments are dropped.
 	Lenient bool
 
 	sets   []func(a reflect.Value, v starlark.Value) *explain.Error
 	byName map[string]int
-	plain  int // how many parameters can be given by position
+	plain  int // how many parameters can be positional
 	rest   int // index of the *parameter, or -1
 	call   func(*Call, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
-	err    error // of the declaration itself, shown when f is used
+	err    error // in the declaration itself; reported when f is used
 }
 
 // A Param is one parameter of a [Func].
 type Param struct {
 	Name     string
 	Type     string // such as "str", "list[port]", "stage | str"
-	Default  string // Starlark text; empty: the parameter is required
+	Default  string // Starlark source; empty: the parameter is required
 	Help     string
-	Choices  []string // the strings that are possible; none: any
-	Keyword  bool     // by keyword only
+	Choices  []string // the allowed strings; empty: any string
+	Keyword  bool     // keyword-only
 	Variadic bool     // takes all further positional arguments
 }
 
-// Required reports whether a call must give the parameter.
+// Required reports whether a call must pass the parameter.
 func (p Param) Required() bool { return p.Default == "" && !p.Variadic }
 
-// New returns a builtin with that name and result type, such as "dict[str, str]"
-// or "None". Its doc is Markdown, of which the first sentence is the summary.
-// The struct type A is the signature. Each exported field of A is a parameter,
-// in this order, described by its tags:
+// New returns a builtin with that name and result type, such as "dict[str, str]" or
+// "None". Its doc is Markdown; the first sentence is the summary. The struct type A is
+// the signature. Each exported field of A is a parameter, in this order, described by its
+// tags:
 //
 //	Name string `arg:"name" help:"unique in the pipeline"`
 //	Port int    `arg:"port,kw" default:"8080" help:"where it listens"`
 //
-// "kw" makes it and all that follow keyword-only, "*name" takes all further
-// positional arguments, default is Starlark text, type replaces the type's name
-// in texts, and choices lists for editors the texts that are possible, as "a|b".
-// A parameter without default must be given.
+// "kw" makes this parameter and all that follow keyword-only, and "*name" takes all
+// further positional arguments. default is Starlark source; a parameter without it is
+// required. type replaces the name of the type in documentation and messages, and choices
+// lists the possible strings for editors, as "a|b".
 //
-// Fields can be string, int, bool, float64, pointers to these (None is nil),
-// []string, map[string]string, starlark.Value, any type that implements
-// starlark.Value, slices of such types, or types whose pointer implements
-// starlark.Unpacker. An embedded struct adds its parameters in its place.
+// Fields can be string, int, bool, float64, pointers to these (None is nil), []string,
+// map[string]string, starlark.Value, any type that implements starlark.Value, slices of
+// such types, or types whose pointer implements starlark.Unpacker. The fields of an
+// embedded struct become parameters at its position.
 //
-// A call that does not fit is an error that names the argument, points at it,
-// and suggests names; fn is not called then. fn returns an error of [Call.Errorf]
-// or any other, which is about the call. A mistake in A itself is an error of
-// every call.
+// If a call does not match the signature, fn is not called, and the error names the
+// argument, points at it and suggests names. fn returns an error of [Call.Errorf], or any
+// other error, which is then about the call. A mistake in A itself is an error of every
+// call.
 //
-// Evaluations at once call fn at once, each on a goroutine of its own. It does not
-// keep or change lists and dicts among its arguments, which are the caller's. What it
-// returns counts as made by the evaluation (L4); what it takes besides, such as
-// time, is its own to bound, by a context that it was made with.
+// fn may be called concurrently, by evaluations that each run on their own goroutine. It
+// must not retain or modify lists and dicts among its arguments: they belong to the
+// caller. Its result counts toward the limits of the evaluation (L4). fn must bound
+// everything else that it uses, such as time, itself, with a context that it was created
+// with.
 func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *Func {
 	f := &Func{Name: name, Doc: doc, Result: result, byName: map[string]int{}, rest: -1}
 	var start A
@@ -90,14 +91,14 @@ func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, er
 	return f
 }
 
-// Has reports whether f has the parameter, other than one that takes further positional
+// Has reports whether f has the parameter, ignoring the one that takes further positional
 // arguments.
 func (f *Func) Has(param string) bool {
 	i, ok := f.byName[param]
 	return ok && i != f.rest
 }
 
-// Param returns the parameter of that name, or an empty one if f has none.
+// Param returns the parameter of that name, or the zero Param if f has none.
 func (f *Func) Param(name string) Param {
 	i, ok := f.byName[name]
 	if !ok {
@@ -106,7 +107,7 @@ func (f *Func) Param(name string) Param {
 	return f.Params[i]
 }
 
-// declare reads the parameters of f from the struct v and puts the defaults there.
+// declare reads the parameters of f from the struct v and stores the defaults in it.
 func (f *Func) declare(v reflect.Value) error {
 	if v.Kind() != reflect.Struct {
 		return fmt.Errorf("builtin %s: arguments are %s, want a struct", f.Name, v.Type())
@@ -175,8 +176,8 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 	return nil
 }
 
-// literal evaluates the text of a default: a literal, an empty list or dict.
-// It does without the compiler because it runs at every start of the program.
+// literal evaluates a default: a literal, or an empty list or dict. It does not use the
+// compiler, because it runs at every start of the program.
 func literal(text string) (starlark.Value, error) {
 	e, err := (&syntax.FileOptions{}).ParseExpr("default", text, 0)
 	if err != nil {
@@ -211,7 +212,7 @@ func literal(text string) (starlark.Value, error) {
 	return nil, fmt.Errorf("%s is not a literal, an empty list or an empty dict", text)
 }
 
-// Signature returns f as it is written in the reference:
+// Signature returns the signature of f as the reference shows it:
 // "port(number, *, name=None)".
 func (f *Func) Signature() string {
 	var b strings.Builder
@@ -224,8 +225,8 @@ func (f *Func) Signature() string {
 	return f.Name + "(" + b.String() + ")"
 }
 
-// WriteParams writes the parameters to b, each with one, and the stars and commas between
-// them.
+// WriteParams writes the parameters to b, calling one for each, with stars and commas
+// between them.
 func (f *Func) WriteParams(b *strings.Builder, one func(Param)) {
 	star := false
 	for i, p := range f.Params {

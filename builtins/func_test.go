@@ -32,7 +32,7 @@ type everything struct {
 	common
 }
 
-// call calls f in a session of its own and returns the result and what was reported.
+// call calls f in a new session and returns the result and what was reported.
 func call(t *testing.T, f *builtins.Func, expr string) string {
 	t.Helper()
 	s := impl.NewSession(nil)
@@ -115,7 +115,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestNewWrong: a mistake in the declaration is an error of every call.
+// TestNewWrong checks that a mistake in the declaration is an error of every call.
 func TestNewWrong(t *testing.T) {
 	none := func(*builtins.Call) (starlark.Value, error) { return starlark.None, nil }
 	for want, f := range map[string]*builtins.Func{

@@ -12,11 +12,11 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// The rules that need the whole file. Each reports what is wrong and goes on, so
-// that everything is said at once (L3).
+// The rules that need the whole file. Each reports its errors and continues, so that one
+// evaluation reports them all (L3).
 
-// missing returns the error of parameters that have no value: one, which names
-// all. Where there is one, errors about what was made of them are none.
+// missing returns one error that names all parameters without a value, or nil. If there
+// is one, errors that depend on these parameters are not reported.
 func (e *evaluation) missing() *plan.Diagnostic {
 	list := e.session.Missing
 	if len(list) == 0 {
@@ -51,12 +51,12 @@ func (e *evaluation) missing() *plan.Diagnostic {
 	return &d
 }
 
-// maxNamed is how many parameters without values are named.
+// maxNamed is the maximum number of parameters without values that an error names.
 const maxNamed = 50
 
-// unknownParams reports values of parameters that nobody declared.
+// unknownParams reports values of parameters that no file declares.
 func (e *evaluation) unknownParams() {
-	if e.opts.StandIns { // the values are for any file that is looked at
+	if e.opts.StandIns { // the values are for any file that is checked
 		return
 	}
 	var names []string
@@ -79,7 +79,7 @@ func (e *evaluation) unknownParams() {
 	}
 }
 
-// assemble makes the plan of what was declared.
+// assemble builds the plan from what was declared.
 func (e *evaluation) assemble() *plan.Plan {
 	s := e.session
 	p := &plan.Plan{Version: plan.Version, Environment: e.opts.Environment, Params: s.Params, Stages: []plan.Stage{}, Builds: []plan.BuildSpec{}}
@@ -144,7 +144,7 @@ func (e *evaluation) skips() {
 	}
 }
 
-// images gives each service its image, and the plan each build once, in the
+// images sets the image of each service, and adds each build to the plan once, in the
 // order of the first service that uses it (L6).
 func (e *evaluation) images(p *plan.Plan, services []*builtins.Service) {
 	ids := map[*builtins.Image]string{}
@@ -158,7 +158,7 @@ func (e *evaluation) images(p *plan.Plan, services []*builtins.Service) {
 		default:
 			id, ok := ids[img]
 			if !ok {
-				// Two calls can describe one image.
+				// Two calls can describe the same image.
 				key := buildKey(img.Build)
 				if id, ok = same[key]; !ok {
 					id = svc.Plan.Name
@@ -175,7 +175,7 @@ func (e *evaluation) images(p *plan.Plan, services []*builtins.Service) {
 	}
 }
 
-// buildKey returns text that is equal for equal builds.
+// buildKey returns a string that is equal for equal builds.
 func buildKey(b *plan.BuildSpec) string {
 	var k strings.Builder
 	fmt.Fprintf(&k, "%q %q %q %q %q %q", b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
@@ -191,8 +191,8 @@ func buildKey(b *plan.BuildSpec) string {
 	return k.String()
 }
 
-// checkBuild warns of a build argument with the name of the environment in it:
-// environments then no longer share the image (I1).
+// checkBuild warns about a build argument that contains the name of the environment,
+// because environments then no longer share the image (I1).
 func (e *evaluation) checkBuild(b *plan.BuildSpec) {
 	env := e.opts.Environment.Name
 	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
@@ -207,5 +207,5 @@ func (e *evaluation) checkBuild(b *plan.BuildSpec) {
 	}
 }
 
-// compareStages orders stages as they run.
+// compareStages orders stages by the order in which they run.
 func compareStages(a, b *stage) int { return cmp.Compare(a.Plan.Order, b.Plan.Order) }

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An ending is a context that ends when somebody waits for its end, after it was armed.
+// An ending is a context that, once armed, ends as soon as a caller waits for it.
 type ending struct {
 	context.Context
 	armed, awaited atomic.Bool
@@ -34,8 +34,9 @@ func (c *ending) Err() error {
 	return nil
 }
 
-// TestCancelStep: a single step that takes long is awaited beside the end of the
-// context (L4): that one which is awaited ends then is tested in internal/bounded.
+// TestCancelStep checks that the evaluation waits for a single long step and for the
+// context at the same time (L4). internal/bounded tests that the wait ends with the
+// context.
 func TestCancelStep(t *testing.T) {
 	for _, test := range []struct{ before, step string }{
 		{`x = "x " * 4000000`, `x.split()`},
@@ -55,7 +56,7 @@ func TestCancelStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		// The step may be done before its end is awaited, if this goroutine does not
+		// The step may finish before the context is awaited, if this goroutine does not
 		// run meanwhile.
 		for range 100 {
 			ctx := &ending{Context: t.Context()}

@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// generated declares 10 000 services, as a program would that makes them from a list.
+// generated declares 10 000 services, as a program that creates them from a list would.
 const generated = `
 pipeline("big")
 
@@ -41,8 +41,8 @@ def make(i):
 all = [make(i) for i in range(10000)]
 `
 
-// bare runs the same program on plain Starlark, where each builtin only
-// records its arguments in a struct.
+// bare runs the same program on plain Starlark, where each builtin only records its
+// arguments in a struct.
 func bare(src string) error {
 	env := starlark.StringDict{}
 	var recorded []starlark.Value
@@ -58,9 +58,9 @@ func bare(src string) error {
 	return err
 }
 
-// BenchmarkEval10000 evaluates 10 000 services and writes the plan. The metric
-// x-bare is how many times that takes what bare Starlark takes for the same
-// loops, each at its fastest: the machine may be busy with others.
+// BenchmarkEval10000 evaluates 10 000 services and writes the plan. The metric x-bare is
+// the ratio to plain Starlark on the same loops, by the fastest run of each, because the
+// machine may be busy.
 func BenchmarkEval10000(b *testing.B) {
 	file := filepath.Join(b.TempDir(), "Pipelinefile")
 	if err := os.WriteFile(file, []byte(generated), 0o644); err != nil {
@@ -91,9 +91,8 @@ func BenchmarkEval10000(b *testing.B) {
 	b.ReportMetric(float64(ours.Microseconds())/1000, "eval-ms")
 }
 
-// BenchmarkModules evaluates 10 000 services from 1 000 modules of ten. The
-// metric x-one-file is how many times that takes what one file of all takes,
-// each at its fastest.
+// BenchmarkModules evaluates 10 000 services from 1 000 modules of ten. The metric
+// x-one-file is the ratio to one file with all of them, by the fastest run of each.
 func BenchmarkModules(b *testing.B) {
 	declaration := func(i int) string {
 		return fmt.Sprintf("container(\"svc-%d\", image = \"registry.example.com/svc-%d:1\", ports = [8080], env = {\"N\": \"%d\"})\n", i, i, i)
@@ -131,8 +130,8 @@ func BenchmarkModules(b *testing.B) {
 	b.ReportMetric(float64(best[1].Microseconds())/1000, "modules-ms")
 }
 
-// BenchmarkMemory shows what a service of the plan of 10 000 keeps, in bytes, and what its
-// evaluation takes.
+// BenchmarkMemory measures the bytes that a service in a plan of 10 000 keeps, and the
+// bytes that its evaluation allocates.
 func BenchmarkMemory(b *testing.B) {
 	main := write(b, "Pipelinefile", generated)
 	var kept, took uint64
@@ -156,10 +155,11 @@ func memory() (m runtime.MemStats) {
 	return m
 }
 
-// BenchmarkCancel shows how long a busy loop goes on after its context ended (L4).
+// BenchmarkCancel measures how long a busy loop continues after its context has ended
+// (L4).
 func BenchmarkCancel(b *testing.B) {
 	main := write(b, "Pipelinefile", "def f():\n  for i in range(1000000000):\n    for j in range(1000000000):\n      pass\nf()\n")
-	shortest := time.Hour // the machine may be busy with others
+	shortest := time.Hour // the machine may be busy
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
 		var at time.Time

@@ -8,7 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// TestLongNumbers: no number becomes so long that a step with it takes long (L4).
+// TestLongNumbers checks that no number becomes so long that a step with it takes long
+// (L4).
 func TestLongNumbers(t *testing.T) {
 	digits := strings.Repeat("9", 20_000)
 	for src, want := range map[string]string{

@@ -14,9 +14,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// ReadSource reads a Pipelinefile or a module for tools that look at sources. Of one that is larger
-// than is possible (L4) it returns the beginning, so that [Check] says what is wrong with it. What is
-// not a regular file is an error.
+// ReadSource reads a Pipelinefile or a module for tools that check sources. If the file
+// is larger than the limit (L4), it returns the beginning, so that [Check] reports the
+// error. A file that is not a regular file is an error.
 func ReadSource(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -33,12 +33,12 @@ func ReadSource(file string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, bounded.MaxModule+1))
 }
 
-// Check parses the text of one module and resolves its names, within the bounds
-// of L4 and without running anything: no file is read. It returns what Eval
-// would report of that, and the tree, whose names have their bindings then; nil
-// if the text cannot be parsed. Of the options it uses Builtins and Limits.
+// Check parses the source of one module and resolves its names, within the limits of L4
+// and without executing anything. It reads no file. It returns the diagnostics that Eval
+// would report for these steps, and the tree, in which names are bound, or nil if the
+// source cannot be parsed. Of the options it uses only Builtins and Limits.
 //
-// It is for tools that look at sources. The tree must not be changed.
+// It is for tools that check sources. The tree must not be modified.
 func Check(ctx context.Context, name string, text []byte, opts Options) (*syntax.File, []plan.Diagnostic) {
 	e := newEvaluation(ctx, nil, name, opts)
 	src := source{name: name}

@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// TestCheck: a text is parsed and resolved, and nothing of it runs.
+// TestCheck checks that a source is parsed and resolved, and not executed.
 func TestCheck(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"good":     {"load('x.star', 'y')\nfail(y)\n", ""},
@@ -42,7 +42,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestOverlay: a text that is not saved goes before the file, and needs none.
+// TestOverlay checks that unsaved contents take precedence over the file, which need not
+// exist.
 func TestOverlay(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "Pipelinefile")
@@ -60,7 +61,8 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// TestStandIns: a parameter without a value is no error where nobody runs.
+// TestStandIns checks that a parameter without a value is not an error if values are made
+// up.
 func TestStandIns(t *testing.T) {
 	dir := t.TempDir()
 	opts := interp.Options{Root: dir, Overlay: map[string][]byte{

@@ -9,8 +9,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// addresses reports two services, or two ports of one, that are both to be
-// public at one address. Services that are left out here are deployed by nobody.
+// addresses reports two services, or two ports of one service, that are both public at
+// the same address. It ignores services that are skipped here, because they are not
+// deployed.
 func (e *evaluation) addresses(services []*builtins.Service) {
 	type address struct{ class, host string }
 	first := map[address]*builtins.Service{}
@@ -45,8 +46,9 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 	}
 }
 
-// locals reports two ports that ask for the same port of this machine. Services that
-// are left out here are forwarded to as well: they may run.
+// locals reports two ports that ask for the same local port of this machine. It includes
+// services that are skipped here, because pipe forwards to them as well: they may be
+// running.
 func (e *evaluation) locals(services []*builtins.Service) {
 	type local struct {
 		service string
@@ -75,7 +77,8 @@ func (e *evaluation) locals(services []*builtins.Service) {
 	}
 }
 
-// credentials warns of Secrets by whose name a database's own credentials are meant.
+// credentials warns about Secrets whose name suggests that a database's own credentials
+// are meant.
 func (e *evaluation) credentials(services []*builtins.Service) {
 	databases := map[string]*builtins.Service{}
 	for _, s := range services {
@@ -109,7 +112,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 	}
 }
 
-// unbuilt warns of services with a chart beside a Dockerfile that nothing builds.
+// unbuilt warns about services with a chart next to a Dockerfile that nothing builds.
 func (e *evaluation) unbuilt(p *plan.Plan, services []*builtins.Service) {
 	built := map[string]bool{}
 	for _, b := range p.Builds {

@@ -14,23 +14,25 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// errReported is the error of what is recorded in the session already, as by a builtin.
+// errReported is the error for a mistake that is already recorded in the session, for
+// example by a builtin.
 var errReported = builtins.ErrReported
 
-// An Error is what is wrong with a Pipelinefile, in source order. Of more than fifty
-// mistakes the last diagnostic says how many more there are, at the first of these.
+// An Error lists the mistakes in a Pipelinefile, in source order. If there are more than
+// fifty, the last diagnostic says how many more there are, at the position of the first
+// of these.
 type Error struct {
 	Diagnostics []plan.Diagnostic // at least one
-	Inputs      []plan.Input      // what was read before evaluation failed, to be watched all the same
-	// Missing are the parameters that need a value and are given none. If there
-	// are any, the diagnostics are about them, and more may be found with values.
+	Inputs      []plan.Input      // what was read before evaluation failed; watch it as after a success
+	// Missing are the parameters that need a value and have none. If there are any, the
+	// diagnostics are about them, and evaluation with values may find more.
 	Missing []string
 
 	err error
 }
 
-// Error returns the diagnostics as text: position, message, source line with a
-// caret, hint, call stack.
+// Error returns the diagnostics as a string: position, message, source line with a caret,
+// hint and call stack.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, d := range e.Diagnostics {
@@ -46,14 +48,14 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// maxWritten is how many diagnostics an Error writes. An evaluation has fewer; this
-// is for those of several files.
+// maxWritten is the maximum number of diagnostics that an Error writes. A single
+// evaluation has fewer; the limit is for errors that combine several files.
 const maxWritten = 100
 
 // Unwrap returns fs.ErrNotExist if there is no Pipelinefile.
 func (e *Error) Unwrap() error { return e.err }
 
-// failure returns all that was reported, and extra if it is not nil, as one error.
+// failure returns all reported diagnostics, and extra if it is not nil, as one error.
 func (e *evaluation) failure(extra *plan.Diagnostic) *Error {
 	if extra != nil {
 		e.session.ReportSure(*extra)
@@ -61,14 +63,14 @@ func (e *evaluation) failure(extra *plan.Diagnostic) *Error {
 	err := &Error{Diagnostics: e.session.Errors(), Inputs: e.session.Files.Inputs()}
 	for _, m := range e.session.Missing {
 		if e.steps {
-			break // no value would help
+			break // a value would not help
 		}
 		err.Missing = append(err.Missing, m.Name)
 	}
 	return err
 }
 
-// pos returns a position of the interpreter as a position of ours.
+// pos converts a position of the interpreter to a plan.Pos.
 func (e *evaluation) pos(p syntax.Position) plan.Pos {
 	if src := e.session.Source(p.Filename()); src != nil {
 		return src.Pos(p)
@@ -85,8 +87,8 @@ func (e *evaluation) report(pos plan.Pos, err error) {
 	e.session.Report(d)
 }
 
-// loads returns the calls that lead to the module that is being loaded; none for
-// the Pipelinefile.
+// loads returns the calls that lead to the module that is being loaded, or nil for the
+// Pipelinefile.
 func (e *evaluation) loads() []plan.Frame {
 	if len(e.loading) < 2 {
 		return nil
@@ -113,8 +115,8 @@ func (e *evaluation) fatal(err error) {
 	case inner != nil:
 		d.Message, stack = inner.Msg, inner.CallStack
 	}
-	// What is wrong with the arguments of a function is the caller's, though the
-	// interpreter has entered the function when it finds out.
+	// An error in the arguments of a function is attributed to the caller, although the
+	// interpreter detects it after it has entered the function.
 	if n := len(stack); n > 1 && strings.HasPrefix(d.Message, "function "+stack[n-1].Name+" ") {
 		stack = stack[:n-1]
 	}
@@ -132,17 +134,17 @@ func (e *evaluation) fatal(err error) {
 		d.Message = fmt.Sprintf("evaluation takes more than %d steps", e.opts.Limits.Steps)
 		d.Hint = "is a loop larger than it was meant to be?"
 	}
-	if len(d.Message) < bounded.MaxMessage { // longer ones have a value in them
+	if len(d.Message) < bounded.MaxMessage { // longer ones contain a value
 		e.explain(&d)
 	}
 	if e.steps {
-		e.session.ReportSure(d) // whatever values parameters have
+		e.session.ReportSure(d) // whatever the values of parameters are
 		return
 	}
 	e.session.Report(d)
 }
 
-// explain replaces the hint of a message of the interpreter, and adds a hint if the message
+// explain replaces the hint in a message of the interpreter, and adds one if the message
 // alone does not say what to write instead.
 func (e *evaluation) explain(d *plan.Diagnostic) {
 	known := explain.Message(d.Message, explain.Names{
@@ -156,7 +158,7 @@ func (e *evaluation) explain(d *plan.Diagnostic) {
 	}
 }
 
-// unparsed reports an error of the parser about text.
+// unparsed reports an error of the parser in text.
 func (e *evaluation) unparsed(text []byte, err error) error {
 	var s syntax.Error
 	if !errors.As(err, &s) {
@@ -168,9 +170,9 @@ func (e *evaluation) unparsed(text []byte, err error) error {
 	return errReported
 }
 
-// maxSuggestions is for how many errors of one kind a similar name is looked for:
-// the work is the number of errors times the number of names.
+// maxSuggestions is the number of errors of one kind for which a similar name is
+// searched: the work is the number of errors times the number of names.
 const maxSuggestions = 100
 
-// maxUndefined is how many names that are not defined are reported of one file.
+// maxUndefined is the maximum number of undefined names that are reported for one file.
 const maxUndefined = 1000

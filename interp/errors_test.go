@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// TestErrors compares the exact text of what is wrong with a Pipelinefile, and
-// what was read before that was known.
+// TestErrors compares the exact text of the errors in a Pipelinefile, and the inputs that
+// were read until then.
 func TestErrors(t *testing.T) {
 	for file, archive := range archives(t, "testdata/errors/*.txtar") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestMistakes: the texts of at least 80 mistakes are known exactly (L3).
+// TestMistakes checks that the exact messages of at least 80 mistakes are tested (L3).
 func TestMistakes(t *testing.T) {
 	n := len(archives(t, "testdata/errors/*.txtar"))
 	for _, archive := range archives(t, "testdata/habits/*.txtar") {
@@ -58,8 +58,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestHabits: each file of the archives is a Pipelinefile with something that
-// other languages have; the file that follows has the text of the error.
+// TestHabits evaluates each file of the archives, a Pipelinefile with a construct of
+// another language. The file that follows it has the text of the error.
 func TestHabits(t *testing.T) {
 	for file, archive := range archives(t, "testdata/habits/*.txtar") {
 		out := &txtar.Archive{Comment: archive.Comment}

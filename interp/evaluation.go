@@ -21,13 +21,14 @@ import (
 	"github.com/pipelinefile/pipe/stdlib"
 )
 
-// dialect is L1's: top-level control and reassignment on, recursion and while off.
+// dialect is the dialect of L1: top-level control flow and reassignment on, recursion and
+// while off.
 var dialect = syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}
 
 // An evaluation is one run of Eval.
 //
-// One Starlark thread runs all modules, one inside the load of another: so steps are counted
-// over all of them, and an error has the whole stack.
+// One Starlark thread runs all modules, each nested in the load of another. So steps are
+// counted across all modules, and an error has the whole stack.
 type evaluation struct {
 	ctx      context.Context //nolint:containedctx // lives as long as one call of Eval
 	dir      *os.Root
@@ -36,16 +37,16 @@ type evaluation struct {
 	session  *builtins.Session
 	thread   *starlark.Thread
 	env      starlark.StringDict
-	testEnv  starlark.StringDict // of files that hold tests; nil: there was none yet
-	test     string              // the function of the file that is called, if session.Tests is set
-	inner    []plan.Input        // what the evaluations read that a test has asked for
+	testEnv  starlark.StringDict // of test files; nil: none was loaded yet
+	test     string              // the function of the file to call, if session.Tests is set
+	inner    []plan.Input        // inputs of the evaluations that a test has requested
 	guards   *bounded.Guards
 	libs     map[string]fs.FS
 	modules  map[string]*module
 	listings map[string]lock.Listing // of remote modules
 	loading  []*module               // from the Pipelinefile to the module that runs
 	parsed   int                     // tokens of modules
-	steps    bool                    // the limit of steps was reached
+	steps    bool                    // the step limit was reached
 	printed  printed
 }
 
@@ -88,19 +89,20 @@ func newEvaluation(ctx context.Context, dir *os.Root, name string, opts Options)
 	return e
 }
 
-// predeclared returns the names that a module sees, besides those of Starlark.
+// predeclared returns the names that are predeclared in a module, besides those of
+// Starlark.
 func (e *evaluation) predeclared(src source) starlark.StringDict {
 	if src.lib != "" || !strings.HasSuffix(src.name, builtins.TestSuffix) {
 		return e.env
 	}
 	if e.testEnv == nil {
 		e.testEnv = e.session.PredeclaredTests()
-		maps.Copy(e.testEnv, e.env) // a host's function goes first
+		maps.Copy(e.testEnv, e.env) // functions of the host take precedence
 	}
 	return e.testEnv
 }
 
-// only evaluates the Pipelinefile and all that it loads, and makes no plan of it.
+// only evaluates the Pipelinefile and everything it loads, without making a plan.
 func (e *evaluation) only() error {
 	if err := e.declare(); err != nil {
 		return err
@@ -111,8 +113,8 @@ func (e *evaluation) only() error {
 	return nil
 }
 
-// declare evaluates the Pipelinefile and all that it loads. Errors about what is
-// declared may be left in the session, for more of them to be found.
+// declare evaluates the Pipelinefile and everything it loads. It may leave errors about
+// declarations in the session, so that the caller can find more of them.
 func (e *evaluation) declare() error {
 	stop := context.AfterFunc(e.ctx, func() { e.thread.Cancel("cancelled") })
 	defer stop()
@@ -137,7 +139,7 @@ func (e *evaluation) declare() error {
 	return nil
 }
 
-// run evaluates the Pipelinefile and all that it loads, and makes the plan.
+// run evaluates the Pipelinefile and everything it loads, and makes the plan.
 func (e *evaluation) run() (*plan.Plan, error) {
 	if err := e.declare(); err != nil {
 		return nil, err
@@ -155,7 +157,7 @@ func (e *evaluation) run() (*plan.Plan, error) {
 	return p, nil
 }
 
-// execute runs the file, and the test of it that is to be run.
+// execute runs the file, and the selected test in it.
 func (e *evaluation) execute() error {
 	m, err := e.exec(source{name: e.name})
 	if err != nil || e.session.Tests == nil {
@@ -172,9 +174,9 @@ func (e *evaluation) found() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// safely turns a panic of the interpreter into an error (L4). The frames are
-// gone when it arrives here; but evaluation is deterministic, so it is run again
-// up to the step that panicked, and asked where it stands.
+// safely turns a panic of the interpreter into an error (L4). The frames are lost when
+// the panic is recovered, but evaluation is deterministic. So it runs again up to the
+// step that panicked, and records the call stack there.
 func (e *evaluation) safely(f func() error) (err error) {
 	defer func() {
 		p := recover()
@@ -186,7 +188,7 @@ func (e *evaluation) safely(f func() error) (err error) {
 	return f()
 }
 
-// at returns the frames of the thread at that step of an evaluation like e.
+// at runs an evaluation like e again and returns the call stack at that step.
 func (e *evaluation) at(steps uint64) (stack starlark.CallStack) {
 	opts := e.opts
 	opts.Print = nil
@@ -198,7 +200,7 @@ func (e *evaluation) at(steps uint64) (stack starlark.CallStack) {
 		}
 		th.Cancel("found")
 	}
-	defer func() { _ = recover() }() // it did not come that far: no position
+	defer func() { _ = recover() }() // it did not get that far: no position
 	if e.session.Tests != nil {
 		again.tests(e.test)
 	}
@@ -214,9 +216,9 @@ type crash struct {
 
 func (c *crash) Error() string { return "the interpreter cannot do this: " + c.what }
 
-// compile returns the program of a parsed file.
+// compile compiles a parsed file.
 func (e *evaluation) compile(src source, tree *syntax.File) (*starlark.Program, error) {
-	if e.guards != nil { // a benchmark goes without
+	if e.guards != nil { // nil in a benchmark
 		bounded.Rewrite(tree)
 	}
 	env := e.predeclared(src)
@@ -227,8 +229,8 @@ func (e *evaluation) compile(src source, tree *syntax.File) (*starlark.Program, 
 	return prog, err
 }
 
-// unresolved reports what the resolver found in a file, and whether it found
-// anything.
+// unresolved reports the errors of the resolver in a file, and returns whether there are
+// any.
 func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err error) bool {
 	var list resolve.ErrorList
 	if !errors.As(err, &list) {

@@ -53,7 +53,7 @@ application("web", image = "ghcr.io/owner/web:1", env = {"CACHE": cache.host, "T
 	// DEFAULT APPLICATION | web [{CACHE cache <nil>} {TITLE Corner shop <nil>}]
 }
 
-// What is evaluated need not be a whole Pipelinefile.
+// Run evaluates a part of a Pipelinefile.
 func ExampleRun() {
 	file, remove := temporary(`print([n * n for n in range(4)])`)
 	defer remove()
@@ -67,7 +67,7 @@ func ExampleRun() {
 	// <nil>
 }
 
-// All that is wrong is said at once, with positions.
+// One evaluation reports all mistakes, with positions.
 func ExampleError() {
 	file, remove := temporary(`pipeline("shop")
 container("cache", image = "redis:7", prots = [port(6379)])
@@ -100,7 +100,7 @@ func ExampleWorkspace() {
 	// Output: true <nil>
 }
 
-// A host program adds a function and a library of its own.
+// A host program adds its own function and library.
 func ExampleOptions() {
 	type args struct {
 		Name string `arg:"name" help:"of the team"`
@@ -133,7 +133,7 @@ container("web", image = "nginx:1.27", labels = labels("shop"))
 	// Output: map[owner:ann team:shop]
 }
 
-// A program that watches the workspace evaluates it again and again.
+// A program that watches the workspace evaluates it repeatedly.
 func ExampleTrees() {
 	file, remove := temporary(`
 pipeline("shop")
@@ -162,7 +162,7 @@ container("web", image = "nginx:1.27", chart = chart("web"))
 	chart("1.0.0")
 	before := digest()
 	chart("2.0.0")
-	fmt.Println(digest() == before) // nobody has said that it changed
+	fmt.Println(digest() == before) // the change was not reported yet
 	trees.Changed([]string{"web/Chart.yaml"})
 	fmt.Println(digest() == before)
 	// Output:
@@ -170,7 +170,7 @@ container("web", image = "nginx:1.27", chart = chart("web"))
 	// false
 }
 
-// A server evaluates what strangers write.
+// A server evaluates untrusted files.
 func ExampleLimits() {
 	file, remove := temporary(`pipeline("shop")
 all = [i * i for i in range(1000000)]
@@ -185,7 +185,7 @@ all = [i * i for i in range(1000000)]
 	//     is a loop larger than it was meant to be?
 }
 
-// An editor shows what is wrong with a text while it is written.
+// An editor shows the errors in a file while it is edited.
 func ExampleCheck() {
 	_, found := interp.Check(context.Background(), "Pipelinefile", []byte(`pipeline("shop")
 contaner("web", image = "nginx")
@@ -196,7 +196,7 @@ contaner("web", image = "nginx")
 	// Output: Pipelinefile:2:1 undefined: contaner - did you mean "container"?
 }
 
-// A tool that looks at sources reads one and checks it.
+// A tool that checks sources reads one and checks it.
 func ExampleReadSource() {
 	file, remove := temporary("x = y")
 	defer remove()
@@ -209,7 +209,7 @@ func ExampleReadSource() {
 	// Output: undefined: y
 }
 
-// A host program has rules of its own for what it carries out.
+// A host program has its own rules for what it deploys.
 func ExampleRefuse() {
 	file, remove := temporary(`pipeline("shop")
 container("web", image = "nginx:latest")
@@ -237,7 +237,8 @@ container("web", image = "nginx:latest")
 	//     give it labels = {"team": …}
 }
 
-// A test is a function in a file beside the Pipelinefile. It fails with a position.
+// A test is a function in a file next to the Pipelinefile. If it fails, the error has a
+// position.
 func ExampleTest() {
 	file, remove := temporary(`pipeline("shop")
 container("web", image = "nginx:1", replicas = 3 if environment.name == "production" else 1)
@@ -262,8 +263,7 @@ def test_replicas():
 	//     ^
 }
 
-// A file that a test compares with differs, or is missing: that is for the caller to
-// show, or to write.
+// A file that a test compares with differs, or is missing: the caller shows or writes it.
 func ExampleGolden() {
 	file, remove := temporary(`pipeline("shop")`)
 	defer remove()
@@ -292,7 +292,7 @@ def test_name():
 	// file testdata/name
 }
 
-// The tests of a file are known without running it.
+// Tests lists the tests of a file without running it.
 func ExampleTests() {
 	const file = "shop_test.star"
 	tree, _ := interp.Check(context.Background(), file, []byte(`

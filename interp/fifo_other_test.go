@@ -4,5 +4,6 @@ package interp_test
 
 import "testing"
 
-// makeFifo does nothing: there is none, so reading it is an error all the same.
+// makeFifo does nothing: there are no fifos on this system, so reading the missing file
+// is an error as well.
 func makeFifo(*testing.T, string) {}

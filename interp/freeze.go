@@ -9,7 +9,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
-// freeze makes what a module defines unchangeable, if that ends (see bounded.Freezer).
+// freeze makes the globals of a module immutable, after a check that freezing them
+// terminates (see bounded.Freezer).
 func (e *evaluation) freeze(m *module, tree *syntax.File) error {
 	f := bounded.NewFreezer(e.session.Meter)
 	for _, name := range m.globals.Keys() {
@@ -26,7 +27,7 @@ func (e *evaluation) freeze(m *module, tree *syntax.File) error {
 	return nil
 }
 
-// bound returns where the file gives name a value at first.
+// bound returns where the file first binds name.
 func bound(tree *syntax.File, name string) (pos syntax.Position) {
 	syntax.Walk(tree, func(n syntax.Node) bool {
 		if id, ok := n.(*syntax.Ident); ok && id.Name == name && !pos.IsValid() {

@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// FuzzEval: no input makes the interpreter panic, and two evaluations of one
-// input say the same (L1, L4).
+// FuzzEval checks that no input makes the interpreter panic, and that two evaluations of
+// one input give the same result (L1, L4).
 func FuzzEval(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.star")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// run evaluates src, with guards or without, and returns the evaluation.
+// run evaluates src, with or without guards, and returns the evaluation.
 func run(tb testing.TB, src string, guarded bool) (*evaluation, *plan.Plan, error) {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -40,9 +40,9 @@ func run(tb testing.TB, src string, guarded bool) (*evaluation, *plan.Plan, erro
 	return e, p, err
 }
 
-// BenchmarkGuard evaluates honest programs with and without guards. The metric
-// x-unguarded is how many times longer it takes with them, by the medians of runs in
-// turn: the machine may be busy with others. No run collects the garbage of another.
+// BenchmarkGuard evaluates ordinary programs with and without guards. The metric
+// x-unguarded is the ratio of the medians. The runs alternate, because the machine may be
+// busy, and no run collects the garbage of another.
 func BenchmarkGuard(b *testing.B) {
 	data, err := os.ReadFile("testdata/honest.txt")
 	if err != nil {
@@ -75,8 +75,8 @@ func median(list []time.Duration) time.Duration {
 	return list[len(list)/2]
 }
 
-// A program writes random programs. Their values stay small: without guards
-// nothing bounds them.
+// A program generates random programs. Their values stay small, because nothing bounds
+// them without guards.
 type program struct {
 	seed []byte
 	b    strings.Builder
@@ -176,8 +176,8 @@ func (p *program) write() string {
 	return p.b.String()
 }
 
-// FuzzGuard: a program with guards does what it does without, and where it fails
-// says the same.
+// FuzzGuard checks that a program with guards does the same as without them, and fails
+// with the same message.
 func FuzzGuard(f *testing.F) {
 	for i := range uint64(300) {
 		var seed []byte
@@ -192,7 +192,7 @@ func FuzzGuard(f *testing.F) {
 		want, wrong := outcome(t, src, false)
 		got, ours := outcome(t, src, true)
 		if strings.Contains(ours, "larger than the limit") || strings.Contains(ours, "too many steps") || strings.Contains(ours, "takes more than") {
-			return // that is what guards are for
+			return // guards exist for this
 		}
 		if got != want || wrong != ours {
 			t.Errorf("with guards %s, error %s\nwithout     %s, error %s\n%s", got, ours, want, wrong, src)
@@ -205,7 +205,7 @@ func outcome(t *testing.T, src string, guarded bool) (result, wrong string) {
 	e, _, err := run(t, src, guarded)
 	var all *Error
 	if errors.As(err, &all) {
-		// The interpreter has no column of its own for slices.
+		// The interpreter does not record a column for slices.
 		d := all.Diagnostics[0]
 		return "", fmt.Sprintf("line %d: %s", d.Pos.Line, d.Message)
 	} else if err != nil {

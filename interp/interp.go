@@ -1,9 +1,9 @@
 // Package interp evaluates a Pipelinefile into a plan.
 //
-// It is safe on a stranger's file, with [Options].Root set: evaluation reads
-// that folder and nothing else, has no clock, network or process (L1, L2), and
-// ends within [Limits] (L4). There is no global state: any number of evaluations
-// can go on at once, each ended by its context (G1).
+// With [Options].Root set, it is safe on untrusted files: evaluation reads only that
+// directory, has no clock, network or processes (L1, L2), and terminates within [Limits]
+// (L4). There is no global state: any number of evaluations can run concurrently, and
+// each ends with its context (G1).
 package interp
 
 import (
@@ -19,57 +19,57 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Options adjust an evaluation. The zero value evaluates for the environment
-// "default" with the default limits.
+// Options configure an evaluation. The zero value evaluates for the environment "default"
+// with the default limits.
 type Options struct {
-	// Environment is what the plan is for; default: the environment "default".
-	// Of one that there is already it is runtime.Environment.Ref, which also
-	// knows of what it is a clone, and the branch of a preview.
+	// Environment is the environment that the plan is for; default: the environment
+	// "default". For an existing environment use runtime.Environment.Ref, which also has
+	// the environment it was cloned from and the branch of a preview.
 	Environment plan.EnvironmentRef
-	// Params are the values of param(), by name, as text: "3" or "true".
-	// Of an environment that there is already, see runtime.Environment.Params.
+	// Params are the values of param(), by name, as strings: "3" or "true". For an
+	// existing environment see runtime.Environment.Params.
 	Params map[string]string
-	// StandIns gives a parameter without a value one that is made up: for
-	// editors, which look at plans that nobody carries out.
+	// StandIns makes up values for parameters that have none. It is for editors, which
+	// show plans that are never deployed.
 	StandIns bool
-	// Root is the workspace: no file outside of it is read (L2). Set it for a
-	// file that you do not trust. Default: what [Workspace] returns, which is
-	// the git repository around the file, with all that others have in it.
+	// Root is the workspace: no file outside of it is read (L2). Set it for files that
+	// you do not trust. Default: what [Workspace] returns, which is the git repository
+	// that contains the file, with everything in it.
 	Root string
-	// Overlay has the texts of modules that differ from the disk, as in an
-	// editor, by slash-separated path below the workspace.
+	// Overlay has the contents of modules that differ from the disk, as in an editor, by
+	// slash-separated path below the workspace.
 	Overlay map[string][]byte
-	// Limits bound the evaluation (L4). They do not bound its time: for that
-	// use the context.
+	// Limits bound the evaluation (L4). They do not bound its time: use the context for
+	// that.
 	Limits Limits
-	// Version is that of pipe, such as "v0.3.1", for require_version(). Empty,
-	// as of a build under development, it satisfies all.
+	// Version is the version of pipe, such as "v0.3.1", for require_version(). Empty, as
+	// in a development build, it satisfies every requirement.
 	Version string
-	// Builtins are functions of the host program, besides the standard ones and
-	// in place of those of their names.
+	// Builtins are functions of the host program, in addition to the standard ones. They
+	// replace standard functions of the same name.
 	Builtins []*builtins.Func
-	// Modules are libraries of the host program: load("@name//path.star", …)
-	// reads path.star of the file system with that name. "std" is there already.
+	// Modules are libraries of the host program: load("@name//path.star", …) reads
+	// path.star from the file system of that name. "std" is always available.
 	Modules map[string]fs.FS
 	// Cache has the remote modules, as modules.Cache returns it; nil: there are none.
 	Cache fs.FS
-	// Trees keep the digests of directories of the workspace between evaluations;
-	// nil: each evaluation reads them. Who sets it must tell Trees of every change.
+	// Trees keep the digests of directories of the workspace between evaluations; nil:
+	// each evaluation reads them. If you set it, report every change to Trees.Changed.
 	Trees *Trees
-	// Print is called with each print() of the Pipelinefile, from the goroutine
-	// of Eval (L5); nil: they are discarded. It gets the first thousand, and 1 MiB of
-	// text, and then how many were left out.
+	// Print is called for each print() of the Pipelinefile, from the goroutine of Eval
+	// (L5); nil: the output is discarded. It gets the first thousand calls, up to 1 MiB
+	// in total, and then one message that says how many were left out.
 	Print func(pos plan.Pos, message string)
 }
 
 // Limits bound an evaluation (L4). A zero field means its default.
 type Limits struct {
-	// Steps is how many steps evaluation takes at most, of all modules together.
-	// A step is an instruction, or the making of about a byte, so that this
-	// bounds memory, too. Default: [DefaultSteps].
+	// Steps is the maximum number of steps of all modules together. A step is an
+	// instruction, or the allocation of about a byte, so it bounds memory as well.
+	// Default: [DefaultSteps].
 	Steps uint64
-	// Size is how large any one string, list or file may be, in bytes; a module
-	// has at most 4 MiB. Default: [DefaultSize].
+	// Size is the maximum size of any one string, list or file, in bytes. A module has at
+	// most 4 MiB. Default: [DefaultSize].
 	Size int
 }
 
@@ -79,9 +79,8 @@ const (
 	DefaultSize  = 64 << 20
 )
 
-// Workspace returns the folder that an evaluation of file may read: the
-// enclosing git root, or the file's own folder (L2). It does not say whether
-// the file exists.
+// Workspace returns the directory that an evaluation of file may read: the enclosing git
+// root, or the directory of the file (L2). It does not check whether the file exists.
 func Workspace(file string) (string, error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
@@ -89,7 +88,7 @@ func Workspace(file string) (string, error) {
 	}
 	own := filepath.Dir(abs)
 	for dir := own; ; {
-		// A worktree and a submodule have a file there.
+		// In a worktree and a submodule .git is a file.
 		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
 			return dir, nil
 		}
@@ -101,12 +100,11 @@ func Workspace(file string) (string, error) {
 	}
 }
 
-// Eval evaluates the file and returns its plan. The error, if it comes from
-// the Pipelinefile, is an *Error; if ctx ends first, it is the cause of that.
+// Eval evaluates the file and returns its plan. An error in the Pipelinefile is an
+// *Error. If ctx ends first, the error is its cause.
 //
-// Evaluation is hermetic (L1): it reads files of the workspace and nothing
-// else, and the same files and options give the same plan. Eval can be called
-// from any number of goroutines at once.
+// Evaluation is hermetic (L1): it reads only files of the workspace, and the same files
+// and options give the same plan. Eval may be called concurrently.
 func Eval(ctx context.Context, file string, opts Options) (*plan.Plan, error) {
 	var p *plan.Plan
 	err := evaluate(ctx, file, opts, func(e *evaluation) error {
@@ -117,13 +115,14 @@ func Eval(ctx context.Context, file string, opts Options) (*plan.Plan, error) {
 	return p, err
 }
 
-// Run evaluates a part of a Pipelinefile as [Eval] does: what it declares is checked
-// call by call, but need not come to a plan. It is for tools that take a file input by input.
+// Run evaluates part of a Pipelinefile as [Eval] does, without producing a plan: its
+// declarations are checked call by call. It is for tools that evaluate a file input by
+// input.
 func Run(ctx context.Context, file string, opts Options) error {
 	return evaluate(ctx, file, opts, (*evaluation).only)
 }
 
-// evaluate calls run with an evaluation of the file.
+// evaluate evaluates the file with run.
 func evaluate(ctx context.Context, file string, opts Options, run func(*evaluation) error) error {
 	root, name, err := locate(file, opts.Root)
 	if err != nil {
@@ -151,7 +150,7 @@ func evaluate(ctx context.Context, file string, opts Options, run func(*evaluati
 	return err
 }
 
-// notFound is the error of a Pipelinefile that is not there.
+// notFound is the error of a Pipelinefile that does not exist.
 func notFound(name, where string) *Error {
 	return &Error{
 		Diagnostics: []plan.Diagnostic{{
@@ -180,7 +179,7 @@ func locate(file, root string) (dir, name string, err error) {
 	if rel, ok := below(root, abs); ok {
 		return root, rel, nil
 	}
-	// The two may be one place under two names.
+	// The two may be the same directory under two names.
 	realRoot, err1 := filepath.EvalSymlinks(root)
 	realDir, err2 := filepath.EvalSymlinks(filepath.Dir(abs))
 	if err1 == nil && err2 == nil {

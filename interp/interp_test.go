@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// write makes a workspace of files, given as name and content in turn, and
+// write creates a workspace of files, given as alternating names and contents, and
 // returns the path of its Pipelinefile.
 func write(t testing.TB, files ...string) string {
 	t.Helper()
@@ -59,8 +59,9 @@ func TestWorkspace(t *testing.T) {
 	}
 }
 
-// TestRoot: the workspace is the git root, so files beside the Pipelinefile's
-// folder can be read; paths in the plan are below it (L2).
+// TestRoot checks that the workspace is the git root, so that files outside of the
+// Pipelinefile's directory can be read. Paths in the plan are relative to the workspace
+// (L2).
 func TestRoot(t *testing.T) {
 	main := write(t, ".git/HEAD", "", "lib/a.star", `a = read_file("a.txt")`, "lib/a.txt", "x", "app/api/Dockerfile", "FROM scratch",
 		"app/Pipelinefile", `
@@ -90,8 +91,8 @@ application("api", source = local("api"), env = {"A": a})
 	}
 }
 
-// TestGlobInputs: a glob is an input together with what it leaves out, so that
-// whoever watches it finds the same files (L7).
+// TestGlobInputs checks that a glob is an input together with its exclusions, so that a
+// watcher finds the same files (L7).
 func TestGlobInputs(t *testing.T) {
 	main := write(t, "conf/a.yaml", "", "conf/b.yaml", "", "Pipelinefile", `
 pipeline("p")
@@ -112,8 +113,8 @@ glob("conf/*.yaml")
 	}
 }
 
-// TestRelative: Eval takes a path relative to the current folder, and a root
-// under another name.
+// TestRelative checks that Eval takes a path relative to the current directory, and a
+// root under another name.
 func TestRelative(t *testing.T) {
 	main := write(t, "Pipelinefile", `pipeline("p")`)
 	t.Chdir(filepath.Dir(main))
@@ -147,11 +148,12 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// hang is how long a test waits for what takes no time, however busy the machine is.
+// hang is the timeout for operations that take no time, however busy the machine is.
 const hang = time.Minute
 
-// TestCancel: a busy loop stops when its context ends (L4). That this takes less
-// than 50 ms can be seen in its log: what a test asserts is not the machine.
+// TestCancel checks that a busy loop stops when its context ends (L4). The log shows that
+// this takes less than 50 ms; the test does not assert it, because it depends on the
+// machine.
 func TestCancel(t *testing.T) {
 	main := write(t, "Pipelinefile", "def f():\n  for i in range(1000000000):\n    for j in range(1000000000):\n      pass\nf()\n")
 	why := errors.New("enough")
@@ -195,7 +197,7 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-// TestPanic: a panic of the interpreter is an error with its position (L4).
+// TestPanic checks that a panic of the interpreter is an error with its position (L4).
 func TestPanic(t *testing.T) {
 	broken := builtins.New("broken", "None", "Panics.", func(*builtins.Call, *struct{}) (starlark.Value, error) {
 		panic("boom")
@@ -228,9 +230,9 @@ func TestDeepText(t *testing.T) {
 	}
 }
 
-// TestTokens: all modules together have a limit of tokens (L4).
+// TestTokens checks the limit of tokens of all modules together (L4).
 func TestTokens(t *testing.T) {
-	module := strings.Repeat("x = 1\n", 30_000) // 180 000
+	module := strings.Repeat("x = 1\n", 30_000) // 180 000 tokens
 	main := write(t, "a.star", module, "b.star", module, "Pipelinefile", `load("a.star", "x")
 pipeline("p")
 `)
@@ -246,7 +248,7 @@ load("b.star", y = "x")
 	}
 }
 
-// TestHost: builtins and modules of a host program (G1).
+// TestHost tests builtins and modules of a host program (G1).
 func TestHost(t *testing.T) {
 	type args struct {
 		Name  string `arg:"name" help:"of the team"`
@@ -283,7 +285,8 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// TestPrint: print has its position, also in a module, and shows no secret (L5).
+// TestPrint checks that print has its position, even in a module, and shows no secret
+// (L5).
 func TestPrint(t *testing.T) {
 	main := write(t, "lib.star", "def say(x):\n    print('lib', x)\n",
 		"Pipelinefile", "load('lib.star', 'say')\npipeline('p')\nprint(1, 2, sep = '-')\nsay(secret('s'))\nsorted([1], key = lambda v: print(v) or v)\n")
@@ -294,8 +297,8 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// TestPrintBounds: what an evaluation prints is bounded, and it is said how much was left
-// out, also when it fails (L5).
+// TestPrintBounds checks that the output of an evaluation is bounded, and that the number
+// of calls left out is printed even if it fails (L5).
 func TestPrintBounds(t *testing.T) {
 	for _, test := range []struct {
 		name, source string
@@ -327,8 +330,8 @@ func TestPrintBounds(t *testing.T) {
 	}
 }
 
-// TestManyParams: what takes more than the bound says that alone, whether the parameters
-// have values or made-up ones, as for lint (L4).
+// TestManyParams checks that an evaluation that exceeds a limit reports only that,
+// whether the parameters have values or made-up ones, as for lint (L4).
 func TestManyParams(t *testing.T) {
 	main := write(t, "Pipelinefile", "pipeline('p')\nfor i in range(100000):\n    param('p%d' % i)\n")
 	var texts []string
@@ -344,7 +347,7 @@ func TestManyParams(t *testing.T) {
 	}
 }
 
-// TestOnce: a module runs once, however it is loaded (L2).
+// TestOnce checks that a module runs once, however it is loaded (L2).
 func TestOnce(t *testing.T) {
 	main := write(t, "lib/a.star", "load('b.star', 'b')\na = b\n", "lib/b.star", "print('b')\nb = 1\n", "Pipelinefile",
 		"load('lib/a.star', 'a')\nload('./lib/../lib/b.star', 'b')\npipeline('p')\n")
@@ -354,7 +357,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestSandbox: nothing outside of the workspace is read, by any way (L2).
+// TestSandbox checks that no way of reading reaches files outside of the workspace (L2).
 func TestSandbox(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	if err := os.MkdirAll(outside, 0o755); err != nil {
@@ -398,8 +401,8 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
-// TestParallel: 1 000 evaluations at once share nothing but the builtins and the
-// modules of the host (G1).
+// TestParallel checks that 1 000 concurrent evaluations share nothing but the builtins
+// and the modules of the host (G1).
 func TestParallel(t *testing.T) {
 	type args struct {
 		N int `arg:"n" help:"a number"`
@@ -444,7 +447,8 @@ application("api", source = local("api"), env = {"DB": db.url}, labels = labels(
 	wg.Wait()
 }
 
-// TestWarnings: warn() and what assembly warns of, in source order (L5, I1).
+// TestWarnings checks that the warnings of warn() and of assembly are in source order
+// (L5, I1).
 func TestWarnings(t *testing.T) {
 	main := write(t, "Dockerfile", "FROM scratch", "Pipelinefile", `pipeline("p")
 application("a", build = dockerfile(args = {"URL": "https://staging.example.com/x", "OTHER": "unstaging"}))

@@ -8,12 +8,11 @@ import (
 	"strings"
 )
 
-// maxLibrary is how many modules of a library are looked at for the names that
-// they define.
+// maxLibrary is the maximum number of modules of a library that are searched for names.
 const maxLibrary = 100
 
-// offers returns the names that the modules of the libraries define, each with
-// the load that brings it. Of several modules with a name the first has it.
+// offers returns the names that the modules of the libraries define, each with the load
+// statement for it. If several modules define a name, the first one is used.
 func (e *evaluation) offers() map[string]string {
 	offers := map[string]string{}
 	for _, lib := range slices.Sorted(maps.Keys(e.libs)) {
@@ -25,7 +24,7 @@ func (e *evaluation) offers() map[string]string {
 			}
 			tree, err := dialect.Parse(file, text, 0)
 			if err != nil {
-				continue // a module that is wrong offers nothing
+				continue // a module with errors offers nothing
 			}
 			for _, name := range globals(tree) {
 				if offers[name] == "" && !strings.HasPrefix(name, "_") {

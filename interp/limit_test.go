@@ -1,7 +1,7 @@
 //go:build linux && !race
 
-// The race detector multiplies time and memory, which is what is bounded here:
-// "make test" runs these tests without it, and by themselves.
+// The race detector multiplies time and memory, which these tests bound: "make test" runs
+// them without it, and separately.
 
 package interp_test
 
@@ -21,7 +21,8 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// hostileFile is set in the process that evaluates one hostile program.
+// hostileFile is the environment variable of the process that evaluates one hostile
+// program.
 const hostileFile = "PIPE_TEST_HOSTILE"
 
 func TestMain(m *testing.M) {
@@ -32,17 +33,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// An ending is how a hostile program ended.
+// An ending is the result of a hostile program.
 type ending struct {
 	Error  string
 	Line   int
-	Time   time.Duration // as hostile.Used tells it, from the start of the process
+	Time   time.Duration // as hostile.Used reports it, from the start of the process
 	Memory int64
 }
 
 // evalHostile evaluates a program and prints how it ended.
 func evalHostile(file string) {
-	// When garbage is collected depends on the load: it has this much room.
+	// When garbage is collected depends on the load. The limit leaves room for that.
 	debug.SetMemoryLimit(hostile.MostMemory * 3 / 4)
 	_, err := interp.Eval(context.Background(), file, interp.Options{})
 	took, memory, failed := hostile.Used()
@@ -62,8 +63,8 @@ func evalHostile(file string) {
 	}
 }
 
-// TestHostile: whatever a program does, evaluation ends with an error that has a
-// position, soon, and without much memory (L4).
+// TestHostile checks that evaluation of any hostile program soon ends with an error that
+// has a position, without using much memory (L4).
 func TestHostile(t *testing.T) {
 	programs := hostile.Programs()
 	if len(programs) < 250 {
@@ -109,7 +110,7 @@ func TestHostile(t *testing.T) {
 	t.Logf("%d programs, the slowest %s, the largest %d MB", len(programs), slowest.Time.Round(time.Millisecond), largest.Memory>>20)
 }
 
-// runHostile evaluates file in a process of its own.
+// runHostile evaluates file in a separate process.
 func runHostile(t *testing.T, self, file string) ending {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), self)
@@ -119,7 +120,7 @@ func runHostile(t *testing.T, self, file string) ending {
 	cmd.Stdout, cmd.Stderr = &out, &wrong
 	time.AfterFunc(hang, func() {
 		if cmd.Process != nil {
-			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Process.Kill() // it may have exited already
 		}
 	})
 	if err := cmd.Run(); err != nil {

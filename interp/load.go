@@ -23,8 +23,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A source says where a module's text is: a file of the workspace, of a library
-// or of a remote module.
+// A source is the location of a module: a file of the workspace, of a library or of a
+// remote module.
 type source struct {
 	lib    string // the name of a library or of a remote module; empty: the workspace
 	name   string // slash-separated
@@ -41,8 +41,8 @@ func (s source) String() string {
 	return "@" + s.lib + "//" + s.name
 }
 
-// near returns the name of the file that s is probably a misspelling of, among names
-// of its directory.
+// near returns the name in the directory of s that the file of s is probably a
+// misspelling of. names are the names in that directory.
 func (s source) near(names []string) string {
 	near := misspell.Nearest(path.Base(s.name), names)
 	if near == "" {
@@ -52,7 +52,7 @@ func (s source) near(names []string) string {
 	return s.String()
 }
 
-// nearLibrary returns the name of file in the library that lib is probably a
+// nearLibrary returns the load name of file in the library that lib is probably a
 // misspelling of.
 func nearLibrary(lib, file string, libs []string) string {
 	near := misspell.Nearest("@"+lib, prefixed("@", libs))
@@ -62,15 +62,15 @@ func nearLibrary(lib, file string, libs []string) string {
 	return near + "//" + file
 }
 
-// A module is a file that runs or has run. It runs once (L2).
+// A module is a file that is running or has run. It runs once (L2).
 type module struct {
 	src     source
-	pos     plan.Pos // of the load that made it run
+	pos     plan.Pos // of the load that ran it first
 	globals starlark.StringDict
 	done    bool
 }
 
-// load is called by load statements.
+// load implements load statements.
 func (e *evaluation) load(th *starlark.Thread, name string) (starlark.StringDict, error) {
 	at := e.pos(th.CallFrame(0).Pos)
 	src, err := e.find(e.loading[len(e.loading)-1].src, name)
@@ -92,7 +92,7 @@ func (e *evaluation) load(th *starlark.Thread, name string) (starlark.StringDict
 	return m.globals, nil
 }
 
-// find returns where the module is that the module from calls name.
+// find returns the location of the module that the module from calls name.
 func (e *evaluation) find(from source, name string) (source, error) {
 	if lib, file, ok := strings.Cut(name, "//"); ok && strings.HasPrefix(lib, "@") {
 		lib = lib[1:]
@@ -138,8 +138,7 @@ func (e *evaluation) find(from source, name string) (source, error) {
 	return source{lib: from.lib, name: file, remote: from.remote}, nil
 }
 
-// exec runs the module src. Errors that are diagnostics already are
-
+// exec runs the module src. Errors that are diagnostics already are errReported.
 func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	m := &module{src: src}
 	if len(at) > 0 {
@@ -181,9 +180,9 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 	return m, err
 }
 
-// parse returns the tree of a text that can be gone through in the bounds (L4).
+// parse returns the tree of a source, if it can be processed within the limits (L4).
 func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it
 	if line, col, wrong := bounded.CheckModule(text); wrong != nil {
 		e.session.AddSource(newSource(src, text, nil))
 		e.report(plan.Pos{File: src.String(), Line: line, Col: col}, wrong)
@@ -206,10 +205,10 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	return tree, nil
 }
 
-// checkText returns an error for a text that cannot be parsed in the bounds (L4).
+// checkText returns an error if a source cannot be parsed within the limits (L4).
 func (e *evaluation) checkText(src source, text []byte) error {
 	tokens, line, wrong := bounded.Tokens(text)
-	// The tree and the program of a text take much more than it.
+	// The tree and the program of a source take much more memory than the source.
 	if e.parsed += tokens; e.parsed > maxTokens {
 		e.report(plan.Pos{File: src.String(), Line: 1, Col: 1}, &explain.Error{
 			Msg:  fmt.Sprintf("all modules together have more than %d tokens", maxTokens),
@@ -231,14 +230,14 @@ func (e *evaluation) checkText(src source, text []byte) error {
 	return nil
 }
 
-// Bounds of what is parsed. A token takes memory in the syntax tree, in the program and in
-// what it declares: 100 000 lines of param("p"), 700 000 tokens, would take more than 200 MB.
+// Limits of parsing. A token takes memory in the syntax tree, in the program and in what
+// it declares: 100 000 lines of param("p"), 700 000 tokens, would take more than 200 MB.
 const (
 	maxTokens    = 300_000 // of all modules
-	maxLoadDepth = 1100    // how deep modules load each other
+	maxLoadDepth = 1100    // nesting depth of loads
 )
 
-// unreadable returns the error of a module that cannot be read.
+// unreadable is the error of a module that cannot be read.
 func unreadable(err error, loaded bool) error {
 	h := &explain.Error{Msg: err.Error()}
 	if hinted := explain.Of(err); hinted != nil {
@@ -283,8 +282,8 @@ func (e *evaluation) read(src source) ([]byte, error) {
 	return text, err
 }
 
-// cycle is the error of a load, at, of a module that is being loaded (L2). It
-// prints every load on the way round.
+// cycle is the error of a load, at the position at, of a module that is already being
+// loaded (L2). It lists every load in the cycle.
 func (e *evaluation) cycle(m *module, at plan.Pos) error {
 	start := 0
 	for e.loading[start] != m {
@@ -304,9 +303,9 @@ func (e *evaluation) cycle(m *module, at plan.Pos) error {
 	return errReported
 }
 
-// required checks a require_version("…") that stands at the top, before names
-// are resolved: an older pipe shall say that it is too old, and not that it
-// does not know a name of a newer one.
+// required checks a require_version("…") at the top level before names are resolved: an
+// older pipe must report that it is too old, and not that it does not know a name of a
+// newer one.
 func (e *evaluation) required(tree *syntax.File) error {
 	for _, stmt := range tree.Stmts {
 		x, ok := stmt.(*syntax.ExprStmt)

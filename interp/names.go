@@ -45,8 +45,8 @@ func (e *evaluation) params(function string) []string {
 	return nil
 }
 
-// exports returns the names that a module exports, where file loads it as module. It
-// reports whether the module is loaded.
+// exports returns the names that a module exports, if file loads it as module. It reports
+// whether the module is loaded.
 func (e *evaluation) exports(file, module string) ([]string, bool) {
 	from := e.modules[file]
 	if from == nil {
@@ -70,7 +70,7 @@ func names(env starlark.StringDict) []string {
 	return names
 }
 
-// globals returns the names that a file defines at its top, in its order.
+// globals returns the names that a file defines at the top level, in source order.
 func globals(tree *syntax.File) []string {
 	var names []string
 	seen := map[string]bool{}

@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// unpack writes the files of an archive below dir, and returns the options that
-// its comment gives, one a line: "env: NAME", "set: NAME=VALUE", "version: V".
+// unpack writes the files of an archive below dir, and returns the options that its
+// comment sets, one per line: "env: NAME", "set: NAME=VALUE", "version: V".
 func unpack(t *testing.T, a *txtar.Archive, dir string) interp.Options {
 	t.Helper()
 	for _, f := range a.Files {
@@ -76,7 +76,7 @@ func archives(t *testing.T, pattern string) map[string]*txtar.Archive {
 	return out
 }
 
-// without returns a without the file name, and its content.
+// without returns a without the file name, and the content of that file.
 func without(a *txtar.Archive, name string) (*txtar.Archive, []byte) {
 	out := &txtar.Archive{Comment: a.Comment}
 	var data []byte
@@ -98,7 +98,8 @@ func rewrite(t *testing.T, file string, a *txtar.Archive, name string, data []by
 	}
 }
 
-// TestPlans evaluates each archive twice, from two folders: the same bytes (L1).
+// TestPlans evaluates each archive in two directories and compares the bytes of the plans
+// (L1).
 func TestPlans(t *testing.T) {
 	for file, archive := range archives(t, "testdata/plans/*.txtar") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {

@@ -9,25 +9,25 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Bounds of what an evaluation prints (L5). Nobody reads more of it, and a file can
-// print in each turn of a loop.
+// Limits of the output of an evaluation (L5). A file can print in every iteration of a
+// loop, and no reader needs more.
 const (
 	maxPrints       = 1000
 	maxPrintedBytes = 1 << 20
 )
 
-// printSteps is what a print() takes, besides its text.
+// printSteps is the cost of a print() call, in addition to its text.
 const printSteps = 500
 
 // printed counts what an evaluation has printed.
 type printed struct {
-	calls, bytes int      // that were passed on
-	left         int      // calls that were not
+	calls, bytes int      // passed on
+	left         int      // calls that were left out
 	from         plan.Pos // of the first of them
 }
 
 func (e *evaluation) print(th *starlark.Thread, msg string) {
-	_ = e.session.Meter.Charge(printSteps) // the next step ends evaluation
+	_ = e.session.Meter.Charge(printSteps) // if this fails, the next step ends the evaluation
 	if e.opts.Print == nil {
 		return
 	}
@@ -55,7 +55,7 @@ func (e *evaluation) print(th *starlark.Thread, msg string) {
 	e.opts.Print(pos, msg)
 }
 
-// printedMore says how many calls of print() were not passed on.
+// printedMore prints how many calls of print() were left out.
 func (e *evaluation) printedMore() {
 	if n := e.printed.left; n > 0 {
 		e.opts.Print(e.printed.from, fmt.Sprintf("%d more calls of print() are left out: an evaluation shows %d, and 1 MiB of text", n, maxPrints))

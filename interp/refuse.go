@@ -10,14 +10,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Refuse returns the error of a host program that does not accept a plan, or nil
-// if nothing is wrong with it. It is an *Error with the rules that the plan
-// breaks, in source order: the file that calls pipeline() first. A diagnostic
-// needs no more than a message and a position of the plan, such as that of a
-// service: it gets the severity [plan.SeverityError] and the text of its line.
+// Refuse returns the error of a host program that rejects a plan, or nil if wrong is
+// empty. It is an *Error with the rules that the plan violates, in source order, starting
+// with the file that calls pipeline(). A diagnostic needs only a message and a position
+// in the plan, such as that of a service: Refuse adds the severity [plan.SeverityError]
+// and the source line.
 //
-// root is the workspace that the plan was evaluated in. A line stays empty where
-// its file is not there any more as evaluation has read it.
+// root is the workspace in which the plan was evaluated. A line stays empty if its file
+// has changed or was deleted since evaluation.
 func Refuse(root string, p *plan.Plan, wrong []plan.Diagnostic) error {
 	if len(wrong) == 0 {
 		return nil
@@ -45,9 +45,9 @@ func Refuse(root string, p *plan.Plan, wrong []plan.Diagnostic) error {
 	return &Error{Diagnostics: wrong, Inputs: slices.Clone(p.Inputs)}
 }
 
-// linesOf returns what gives the line at a position in a module that evaluation
-// has read below root. It reads a module when it is first asked for one of its
-// lines, with the care that evaluation takes: the workspace is a stranger's.
+// linesOf returns a function that returns the source line at a position in a module that
+// evaluation has read below root. It reads a module when a line of it is first requested,
+// with the same precautions as evaluation: the workspace is not trusted.
 func linesOf(root string, inputs []plan.Input) func(plan.Pos) string {
 	modules := map[string]*builtins.Source{}
 	return func(pos plan.Pos) string {
@@ -60,8 +60,8 @@ func linesOf(root string, inputs []plan.Input) func(plan.Pos) string {
 	}
 }
 
-// readAgain returns the module of that name if it is as it was read before, and
-// otherwise one without lines.
+// readAgain reads the module of that name again. If the module has changed since
+// evaluation, it returns a source without lines.
 func readAgain(root, name string, inputs []plan.Input) *builtins.Source {
 	none := builtins.NewSource(name, false, nil, nil)
 	i := slices.IndexFunc(inputs, func(in plan.Input) bool { return in.Path == name && in.Kind == plan.InputModule })

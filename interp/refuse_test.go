@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// TestRefuse: what a host has against a plan is shown as what the language has.
+// TestRefuse checks that errors of the host are shown like errors of the language.
 func TestRefuse(t *testing.T) {
 	main := write(t, "lib/a.star", "def web():\n    container(\"a\", image = \"nginx:1.27\")\n",
 		"Pipelinefile", "load(\"lib/a.star\", \"web\")\npipeline(\"shop\")\ncontainer(\"b\", image = \"nginx:1.27\")\nweb()\n")
@@ -60,7 +60,7 @@ lib/a.star:2:5: a has no owner
 		t.Error("what was given to Refuse has changed")
 	}
 
-	// What is not as it was read would show the wrong line.
+	// A file that has changed would show the wrong line.
 	if err := os.WriteFile(main, []byte("\n\n\nother text\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

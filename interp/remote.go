@@ -19,7 +19,7 @@ import (
 
 const runSync = "run: pipe mod sync"
 
-// findRemote returns where the file of a remote module is that load calls name.
+// findRemote returns the location of the file of a remote module that load calls name.
 func (e *evaluation) findRemote(name string) (source, error) {
 	m, file, err := lock.ParseLoad(name)
 	if err != nil {
@@ -28,8 +28,8 @@ func (e *evaluation) findRemote(name string) (source, error) {
 	return source{lib: m.String(), name: file, remote: true}, nil
 }
 
-// readRemote reads a file of a remote module as it is pinned, and only so (L1):
-// nothing is ever fetched here.
+// readRemote reads a file of a remote module exactly as it is pinned (L1). It never
+// fetches anything.
 func (e *evaluation) readRemote(src source) ([]byte, error) {
 	listing, err := e.listing(src.lib)
 	if err != nil {
@@ -56,7 +56,7 @@ func (e *evaluation) readRemote(src source) ([]byte, error) {
 	return text, nil
 }
 
-// listing returns the files of a remote module, each module's read once.
+// listing returns the files of a remote module. It reads each module's listing once.
 func (e *evaluation) listing(module string) (lock.Listing, error) {
 	if l, ok := e.listings[module]; ok {
 		return l, nil
@@ -105,7 +105,8 @@ func (e *evaluation) pins(name string) (*lock.File, error) {
 	return pins, nil
 }
 
-// unproven is the error of a pinned module whose content is not there or not so.
+// unproven is the error of a pinned module whose content is missing or does not match the
+// pin.
 func unproven(module string, err error) error {
 	if errors.Is(err, lock.ErrMissing) {
 		return &explain.Error{Msg: module + " is pinned, but was not fetched to this machine", Hint: runSync}
@@ -113,8 +114,8 @@ func unproven(module string, err error) error {
 	return &explain.Error{Msg: fmt.Sprintf("%s is not here as it is pinned: %v", module, err), Hint: runSync + ", which fetches it again"}
 }
 
-// newSource returns the source of a file. Errors show its lines, but no user and
-// password that somebody has written into an address.
+// newSource returns the source of a file. Errors show its lines, but not the user and
+// password in a URL.
 func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
 	if bytes.IndexByte(text, '@') >= 0 {
 		text = []byte(redact.Source(string(text)))

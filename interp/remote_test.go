@@ -51,8 +51,8 @@ func evalRemote(t *testing.T, text, pins string, cache fstest.MapFS) (*plan.Plan
 	return interp.Eval(t.Context(), filepath.Join(dir, "Pipelinefile"), opts)
 }
 
-// TestRemote: a pinned module is read from the cache, its relative loads are
-// its own files, and the inputs list what was read, and the lock file (L7).
+// TestRemote checks that a pinned module is read from the cache, that its relative loads
+// load its own files, and that the inputs list what was read and the lock file (L7).
 func TestRemote(t *testing.T) {
 	cache, pins := remoteModule(map[string]string{
 		"web/api.star": "load(\"../name.star\", \"prefix\")\nload(\"@std//web.star\", \"site\")\ndef api(name):\n    return site(prefix + name, image = \"x:1\")\n",
@@ -78,8 +78,8 @@ func TestRemote(t *testing.T) {
 	}
 }
 
-// TestRemoteErrors: what is not exactly as it is pinned is an error that names
-// the command to run, and no error shows a password.
+// TestRemoteErrors checks that a module that does not match its pin is an error that
+// names the command to run, and that no error shows a password.
 func TestRemoteErrors(t *testing.T) {
 	cache, pins := remoteModule(map[string]string{
 		"web.star": "x = 1", "up.star": `load("../../secret.star", "x")`, "abs.star": `load("/etc/passwd", "x")`, "bad.star": "x = y",

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// wrongIn evaluates a text and returns what is wrong with it.
+// wrongIn evaluates a Pipelinefile and returns its diagnostics.
 func wrongIn(t *testing.T, text string) []plan.Diagnostic {
 	t.Helper()
 	_, err := interp.Eval(t.Context(), write(t, "Pipelinefile", "pipeline('p')\n"+text), interp.Options{})
@@ -22,7 +22,8 @@ func wrongIn(t *testing.T, text string) []plan.Diagnostic {
 	return wrong.Diagnostics
 }
 
-// TestManyMistakes: of many mistakes the first are told, and how many more there are (L4).
+// TestManyMistakes checks that only the first of many mistakes are reported, with the
+// number of the others (L4).
 func TestManyMistakes(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 50: 50, 51: 51, 52: 51, 300: 51, 3000: 51} {
 		var b strings.Builder
@@ -49,14 +50,14 @@ func TestManyMistakes(t *testing.T) {
 	}
 }
 
-// TestOneMistakeOften: what is said twice of one place counts once.
+// TestOneMistakeOften checks that equal diagnostics at the same position count once.
 func TestOneMistakeOften(t *testing.T) {
 	if found := wrongIn(t, "for i in range(3000):\n    port(number = 'x')\n"); len(found) != 1 {
 		t.Errorf("%d mistakes are told, want one: %v", len(found), found)
 	}
 }
 
-// TestManyWarnings: the same holds for the warnings of a plan.
+// TestManyWarnings checks the same for the warnings of a plan.
 func TestManyWarnings(t *testing.T) {
 	p, err := interp.Eval(t.Context(), write(t, "Pipelinefile", "pipeline('p')\nfor i in range(200):\n    warn('number %d' % i)\n"), interp.Options{})
 	if err != nil {
@@ -68,8 +69,8 @@ func TestManyWarnings(t *testing.T) {
 	}
 }
 
-// TestManyPlaces: the other places of a mistake, its calls and the parameters that
-// have no value are bounded, too.
+// TestManyPlaces checks that the related positions of a mistake, its calls and the
+// parameters without values are bounded as well.
 func TestManyPlaces(t *testing.T) {
 	var params, calls strings.Builder
 	for i := range 200 {
@@ -93,7 +94,7 @@ func TestManyPlaces(t *testing.T) {
 	}
 }
 
-// TestLineOfMistake: the line is the right one anywhere in a long file.
+// TestLineOfMistake checks that the source line is right anywhere in a long file.
 func TestLineOfMistake(t *testing.T) {
 	for _, n := range []int{0, 1, 254, 255, 256, 257, 511, 512, 1000, 5000} {
 		d := wrongIn(t, strings.Repeat("\n", n)+"container('a', imag = 'x')")[0]
@@ -103,7 +104,8 @@ func TestLineOfMistake(t *testing.T) {
 	}
 }
 
-// TestSourceSize: a larger file is an error with its position, and is not read.
+// TestSourceSize checks that a file that is too large is an error with its position, and
+// is not read.
 func TestSourceSize(t *testing.T) {
 	long := "x = '" + strings.Repeat("a", 4<<20) + "'\n"
 	dir := filepath.Dir(write(t, "Pipelinefile", long, "fits", "pipeline('p')\nx = '"+strings.Repeat("a", 4<<20-100)+"'\n", "loads", "load('Pipelinefile', 'x')\n"))

@@ -7,7 +7,8 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// TestRun: a part of a Pipelinefile need not come to a plan, but what is declared is checked.
+// TestRun checks that a part of a Pipelinefile needs no plan, but that its declarations
+// are checked.
 func TestRun(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                "",

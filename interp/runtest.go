@@ -17,37 +17,36 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// testPrefix is how the names of functions start that are tests.
+// testPrefix is the prefix of the names of test functions.
 const testPrefix = "test_"
 
-// A Golden is a file that does not hold what a test compared it with.
+// A Golden is a file whose content differs from what a test compared with it.
 type Golden struct {
-	Path    string   // slash-separated, below the workspace's root, in a folder testdata
+	Path    string   // slash-separated, below the workspace's root, in a directory testdata
 	Pos     plan.Pos // of the comparison
 	Line    string   // the source line
 	Got     string
-	Want    string // what the file holds
-	Missing bool   // there is no such file
+	Want    string // the content of the file
+	Missing bool   // the file does not exist
 }
 
-// A Tested is what came of a test.
+// A Tested is the result of a test.
 type Tested struct {
 	// Goldens are the files that differ from what the test compared with them.
 	Goldens []Golden
-	// Inputs are what the test and all that it has evaluated read, also if it failed:
-	// when one of them changes, the test may have another result. One that was read
-	// several times with different contents is there with each of them.
+	// Inputs are what the test, and everything it evaluated, has read, even if it failed.
+	// If one of them changes, the test may have another result. A file that was read
+	// several times with different contents is listed with each of them.
 	Inputs []plan.Input
 }
 
-// A TestFunc is a test: a function of a file *_test.star.
+// A TestFunc is a test: a function in a file *_test.star.
 type TestFunc struct {
 	Name string
 	Pos  plan.Pos
 }
 
-// Tests returns the tests that a tree of [Check] has: its functions test_*, in
-// the order of the file.
+// Tests returns the tests in a tree of [Check]: its functions test_*, in source order.
 func Tests(file string, tree *syntax.File) []TestFunc {
 	var out []TestFunc
 	for _, s := range tree.Stmts {
@@ -59,12 +58,11 @@ func Tests(file string, tree *syntax.File) []TestFunc {
 	return out
 }
 
-// Test evaluates a file *_test.star as [Eval] does, and calls its function of
-// that name, without arguments; without a name it calls nothing, which tells what is
-// wrong with the file itself. What the test asks to be evaluated counts within the
-// same limits. The error, if the test fails, is an *Error; the files that differ
-// from what the test compared them with fail it, too, and are for the caller to show
-// or to write.
+// Test evaluates a file *_test.star as [Eval] does, and calls its function of that name,
+// without arguments. If function is empty it calls nothing, which reports the errors in
+// the file itself. Evaluations that the test requests count toward the same limits. If
+// the test fails, the error is an *Error. Files that differ from what the test compared
+// with them fail it as well; the caller shows or writes them.
 func Test(ctx context.Context, file, function string, opts Options) (Tested, error) {
 	var out Tested
 	err := evaluate(ctx, file, opts, func(e *evaluation) error {
@@ -84,7 +82,7 @@ func Test(ctx context.Context, file, function string, opts Options) (Tested, err
 	return out, err
 }
 
-// distinct sorts inputs, and leaves each of them once.
+// distinct sorts inputs and removes duplicates.
 func distinct(inputs []plan.Input) []plan.Input {
 	slices.SortFunc(inputs, func(a, b plan.Input) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Exclude, b.Exclude), cmp.Compare(a.Digest, b.Digest))
@@ -94,13 +92,13 @@ func distinct(inputs []plan.Input) []plan.Input {
 	})
 }
 
-// tests makes e the run of a test.
+// tests makes e run a test.
 func (e *evaluation) tests(function string) {
 	e.test = function
 	e.session.Tests = &builtins.Tests{Plan: e.planOf}
 }
 
-// callTest calls the test of the module.
+// callTest calls the test function of the module.
 func (e *evaluation) callTest(m *module) error {
 	if e.test == "" {
 		return nil
@@ -116,9 +114,9 @@ func (e *evaluation) callTest(m *module) error {
 	return err
 }
 
-// declares reports whether a test declares services or stages itself, as it may
-// to try a module. They are then looked at as those of a Pipelinefile are, which
-// need not have a name.
+// declares reports whether a test itself declares services or stages, for example to test
+// a module. These are then checked like those of a Pipelinefile, except that pipeline()
+// is not required.
 func (e *evaluation) declares() bool {
 	s := e.session
 	if len(s.Services)+len(s.Stages)+len(s.Rules)+len(s.Skips) == 0 {
@@ -130,11 +128,11 @@ func (e *evaluation) declares() bool {
 	return true
 }
 
-// beginSteps is what an evaluation counts before it has done anything: to make all
-// names, and to look for one that is meant where one is wrong, takes as long.
+// beginSteps is the fixed cost of an evaluation: creating all names, and searching for
+// the nearest one if a name is wrong, takes that long.
 const beginSteps = 100_000
 
-// planOf evaluates a Pipelinefile for a test, with the steps that are left to it.
+// planOf evaluates a Pipelinefile for a test, with the steps that the test has left.
 func (e *evaluation) planOf(r builtins.PlanRequest) (*plan.Plan, []plan.Diagnostic, error) {
 	if err := e.session.Meter.Charge(beginSteps); err != nil {
 		return nil, nil, err
@@ -152,7 +150,7 @@ func (e *evaluation) planOf(r builtins.PlanRequest) (*plan.Plan, []plan.Diagnost
 	inner := newEvaluation(e.ctx, e.dir, r.File, opts)
 	p, err := inner.run()
 	for _, in := range inner.session.Files.Inputs() {
-		if r.Text == nil || in.Path != r.File { // that one is the test's own
+		if r.Text == nil || in.Path != r.File { // that one is the input of the test itself
 			e.inner = append(e.inner, in)
 		}
 	}
@@ -168,8 +166,8 @@ func (e *evaluation) planOf(r builtins.PlanRequest) (*plan.Plan, []plan.Diagnost
 	return p, nil, err
 }
 
-// inWorkspace moves an error of a library, such as that of an assertion, to the
-// call in the workspace that led there, because that is what is to be looked at.
+// inWorkspace moves an error in a library, such as that of an assertion, to the call in
+// the workspace that led to it, because that is the code to look at.
 func (e *evaluation) inWorkspace(d plan.Diagnostic) plan.Diagnostic {
 	if src := e.session.Source(d.Pos.File); src == nil || !src.Library {
 		return d

@@ -17,14 +17,14 @@ import (
 	"github.com/pipelinefile/pipe/interp"
 )
 
-// readers are all ways to have a file or a folder read.
+// readers are all the ways to read a file or a directory.
 var readers = []string{
 	`x = read_file(%q)`, `x = read_json(%q)`, `x = read_yaml(%q)`, `x = read_toml(%q)`, `load(%q, "x")`, `x = local(%q)`, `x = chart(%q)`,
 	`application("a", source = local(%q))`, `application("a", source = local("."), build = dockerfile(file = %q))`,
 	`chart("ok", values_files = [%q])`,
 }
 
-// TestOutside: no way of reading leaves the workspace (L2).
+// TestOutside checks that no way of reading leaves the workspace (L2).
 func TestOutside(t *testing.T) {
 	outside := t.TempDir()
 	for _, name := range []string{"Dockerfile", "Chart.yaml", "x.star", "values.yaml"} {
@@ -48,9 +48,9 @@ func TestOutside(t *testing.T) {
 		}
 	}
 	makeFifo(t, filepath.Join(dir, "fifo"))
-	// A device and a socket that are there, and not behind a link.
+	// A device and a socket, not behind a symbolic link.
 	if err := syscall.Mknod(filepath.Join(dir, "device"), syscall.S_IFCHR|0o666, 1<<8|5); err != nil {
-		t.Logf("no device: %v", err) // without being root
+		t.Logf("no device: %v", err) // not root
 	}
 	paths := []string{
 		outside, outside + "/x.star", "/etc/passwd", "/dev/zero", "/proc/self/environ", "//etc/passwd", "~/x", "~root/x",
@@ -82,7 +82,7 @@ func TestOutside(t *testing.T) {
 	}
 }
 
-// TestSparse: a file of 10 GB is an error at once, however it is read.
+// TestSparse checks that a file of 10 GB is an error immediately, however it is read.
 func TestSparse(t *testing.T) {
 	main := write(t, "ok/Chart.yaml", "name: ok\nversion: 1.0.0\n", "Pipelinefile", "")
 	big := filepath.Join(filepath.Dir(main), "big.star")
@@ -116,8 +116,8 @@ func TestSparse(t *testing.T) {
 	}
 }
 
-// TestChanging: a file that is written while it is read is read as it was at one
-// time, or is an error; and one evaluation sees one content.
+// TestChanging checks that a file that is written while it is read is read in one
+// consistent state, or is an error, and that one evaluation sees one content.
 func TestChanging(t *testing.T) {
 	main := write(t, "f", strings.Repeat("0", 1<<20), "Pipelinefile", `pipeline('p')
 a = read_file("f")
@@ -144,7 +144,7 @@ if a != a[0] * len(a): fail("torn")
 		case err == nil:
 			read++
 		case strings.Contains(err.Error(), "changes while it is read"), strings.Contains(err.Error(), "out of range"):
-			// The second is of a file that was empty just then.
+			// The second error is about a file that was empty at that moment.
 		default:
 			t.Error(err)
 		}
@@ -154,7 +154,8 @@ if a != a[0] * len(a): fail("torn")
 	t.Logf("read %d times of 30", read)
 }
 
-// TestReplaced: what was a file and is a fifo when it is opened does not block.
+// TestReplaced checks that opening a file that has been replaced by a fifo does not
+// block.
 func TestReplaced(t *testing.T) {
 	main := write(t, "f", "x", "Pipelinefile", "pipeline('p')\n[read_file('f') for i in range(3)]\n")
 	f := filepath.Join(filepath.Dir(main), "f")
@@ -163,7 +164,7 @@ func TestReplaced(t *testing.T) {
 	go func() {
 		defer close(done)
 		for !stop.Load() {
-			_ = os.Remove(f) // each is there in turn
+			_ = os.Remove(f) // the file and the fifo alternate
 			_ = syscall.Mkfifo(f, 0o644)
 			_ = os.Remove(f)
 			_ = os.WriteFile(f, []byte("x"), 0o644)
@@ -180,7 +181,7 @@ func TestReplaced(t *testing.T) {
 	<-done
 }
 
-// TestModules: a thousand modules, side by side, in a row and in a circle.
+// TestModules loads a thousand modules: independently, in a chain and in a cycle.
 func TestModules(t *testing.T) {
 	const n = 1000
 	for name, src := range map[string]func(i int) string{
@@ -218,7 +219,7 @@ func TestModules(t *testing.T) {
 	}
 }
 
-// TestCancelLong: a single operation that takes long ends with the context, too (L4).
+// TestCancelLong checks that a single long operation also ends with the context (L4).
 func TestCancelLong(t *testing.T) {
 	files := []string{"Pipelinefile", ""}
 	for i := range 3000 {

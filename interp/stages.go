@@ -11,14 +11,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A stage is a declared stage with what became of it.
+// A stage is a declared stage with its edits.
 type stage struct {
 	*builtins.Stage
 	index   int    // in the order of declaration
-	name    string // now
+	name    string // the current name
 	renamed *builtins.Edit
 	removed *builtins.Edit
-	edits   int // of the session's Edits, how many there were with the last one of this stage
+	edits   int // number of the session's Edits up to and including the last one of this stage
 }
 
 func (s *stage) plan() plan.Stage {
@@ -27,7 +27,7 @@ func (s *stage) plan() plan.Stage {
 	return p
 }
 
-// where returns where the stage got its name.
+// where returns the position that gave the stage its name.
 func (s *stage) where() plan.Pos {
 	if s.renamed != nil {
 		return s.renamed.Pos
@@ -38,17 +38,17 @@ func (s *stage) where() plan.Pos {
 // stages are all stages of a file, and the rules for types (SPEC §3).
 type stages struct {
 	session *builtins.Session
-	all     []*stage          // as declared
+	all     []*stage          // in declaration order
 	running []*stage          // not removed, in running order
-	byName  map[string]*stage // running ones
+	byName  map[string]*stage // those in running
 	byValue map[*builtins.Stage]*stage
 	rules   map[plan.ServiceType]*rule
 
-	// Indices of all, so that no name is looked for among all stages.
-	named    map[string][]int // not removed, by the name that they have, ascending
-	gone     map[string]int   // the last that was removed under a name
-	before   map[string]int   // the first that was declared with a name and is renamed
-	unknowns int              // references to stages that there are not
+	// Indices of all, so that lookups by name need not scan all stages.
+	named    map[string][]int // not removed, by current name, ascending
+	gone     map[string]int   // the last one that was removed under a name
+	before   map[string]int   // the first one that was declared with a name and has been renamed
+	unknowns int              // references to stages that do not exist
 }
 
 type rule struct {
@@ -61,7 +61,7 @@ func newStages(session *builtins.Session) *stages {
 		n := len(session.Rules)
 		session.AddDefaultStages(plan.Pos{}) // S2
 		for i := range session.Rules[n:] {
-			session.Rules[n+i].After = 0 // they have been there from the start
+			session.Rules[n+i].After = 0 // they apply from the start
 		}
 	}
 	st := &stages{
@@ -86,7 +86,7 @@ func newStages(session *builtins.Session) *stages {
 	return st
 }
 
-// edit renames and removes stages, in the order of the calls.
+// edit applies the renames and removals of stages, in the order of the calls.
 func (st *stages) edit() {
 	for i := range st.session.Edits {
 		ed := &st.session.Edits[i]
@@ -117,8 +117,8 @@ func (st *stages) edit() {
 	}
 }
 
-// find returns the stage that ref names, also a removed one; by name first one
-// that is not removed.
+// find returns the stage that ref names, even if it was removed. By name, stages that are
+// not removed take precedence.
 func (st *stages) find(ref builtins.StageRef) *stage {
 	if ref.Stage != nil {
 		return st.byValue[ref.Stage]
@@ -132,7 +132,7 @@ func (st *stages) find(ref builtins.StageRef) *stage {
 	return nil
 }
 
-// forget takes a stage out of those that are found by its name.
+// forget removes a stage from the index by name.
 func (st *stages) forget(s *stage) {
 	list := st.named[s.name]
 	if at, ok := slices.BinarySearch(list, s.index); ok {
@@ -140,7 +140,7 @@ func (st *stages) forget(s *stage) {
 	}
 }
 
-// former returns a stage that was declared with that name and renamed since.
+// former returns a stage that was declared with that name and has been renamed since.
 func (st *stages) former(name string) *stage {
 	if i, ok := st.before[name]; ok {
 		return st.all[i]
@@ -148,7 +148,7 @@ func (st *stages) former(name string) *stage {
 	return nil
 }
 
-// unknown reports that ref names no stage, or a removed one.
+// unknown reports that ref names a stage that does not exist or was removed.
 func (st *stages) unknown(what string, ref builtins.StageRef, s *stage, pos plan.Pos, stack []plan.Frame) {
 	d := plan.Diagnostic{Severity: plan.SeverityError, Pos: pos, Stack: stack}
 	if s != nil {
@@ -186,7 +186,7 @@ func quoted(names []string) string {
 	return strings.Join(out, ", ")
 }
 
-// unique reports stages of one name or of one order (S5).
+// unique reports stages with the same name or the same order (S5).
 func (st *stages) unique() {
 	orders := map[int]*stage{}
 	for _, s := range st.running {
@@ -217,9 +217,8 @@ func related(pos plan.Pos, msg string) []plan.Related {
 	return []plan.Related{{Pos: pos, Message: msg}}
 }
 
-// resolveRules finds the rule of each type. A rule holds while its stage is
-// neither renamed nor removed after it (S4); one of default_stage() stands above one of
-// default_stages().
+// resolveRules finds the rule of each type. A rule applies unless its stage is renamed or
+// removed after it (S4). default_stage() takes precedence over default_stages().
 func (st *stages) resolveRules() {
 	given := map[plan.ServiceType]builtins.Rule{}
 	for _, r := range st.session.Rules {
@@ -235,7 +234,7 @@ func (st *stages) resolveRules() {
 			s = st.former(r.Stage.Name)
 		}
 		if s == nil && r.Stage.Stage != nil {
-			continue // its declaration was wrong, and that is said
+			continue // its declaration had an error, which was reported
 		}
 		if s == nil || s.removed != nil && s.edits <= r.After {
 			st.unknown("default_stage", r.Stage, s, r.Pos, r.Stack)
@@ -254,8 +253,8 @@ func (st *stages) resolveRules() {
 	}
 }
 
-// place puts each service into its stage (S3, S4), and returns them in stage
-// order, then as declared.
+// place assigns each service to its stage (S3, S4), and returns the services in stage
+// order, then in declaration order.
 func (st *stages) place(services []*builtins.Service) []*builtins.Service {
 	members := map[*stage][]*builtins.Service{}
 	for _, svc := range services {
@@ -280,7 +279,7 @@ func (st *stages) stageOf(svc *builtins.Service) (*stage, plan.Placement) {
 			s = st.find(svc.Stage)
 		}
 		if s == nil && svc.Stage.Stage != nil {
-			return nil, plan.Placement{} // its declaration was wrong, and that is said
+			return nil, plan.Placement{} // its declaration had an error, which was reported
 		}
 		if s == nil || s.removed != nil {
 			st.unknown("service "+svc.Plan.Name, svc.Stage, s, svc.StagePos, svc.Stack)

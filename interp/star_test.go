@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// expectation is ### "regexp" at the end of a line: an error with that text has
-// this line; ### warning "regexp" is a warning of a file without errors.
+// expectation is ### "regexp" at the end of a line: an error that matches is expected on
+// this line. ### warning "regexp" expects a warning, of a file without errors.
 var expectation = regexp.MustCompile(`###\s*(warning )?\s*("(?:[^"\\]|\\.)*")`)
 
 type eqArgs struct {
@@ -27,7 +27,7 @@ type eqArgs struct {
 	Want starlark.Value `arg:"want" help:"what should be"`
 }
 
-// eq is a builtin of the tests.
+// eq is a builtin for the tests.
 func eq(t *testing.T) *builtins.Func {
 	return builtins.New("eq", "None", "Fails the test if two values differ.", func(c *builtins.Call, a *eqArgs) (starlark.Value, error) {
 		if same, err := starlark.Equal(a.Got, a.Want); err != nil || !same {
@@ -37,8 +37,8 @@ func eq(t *testing.T) *builtins.Func {
 	})
 }
 
-// TestStar evaluates each chunk of testdata/*.star as a Pipelinefile of its own,
-// named after the file, with pipeline("test") where it does not call it.
+// TestStar evaluates each chunk of testdata/*.star as a separate Pipelinefile, named
+// after the file. It adds pipeline("test") to chunks that do not call it.
 func TestStar(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.star")
 	if err != nil || len(files) == 0 {

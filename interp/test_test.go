@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// TestNoTest: what is not a test cannot be run as one, and what only tests have
-// says so where no test is run.
+// TestNoTest checks that a function that is not a test cannot be run as one, and that
+// functions for tests report an error outside of tests.
 func TestNoTest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a_test.star")
 	text := "def test_a():\n    pass\n\ntest_b = 1\n"
@@ -36,7 +36,7 @@ func TestNoTest(t *testing.T) {
 	}
 }
 
-// TestMemory: the plans that a test keeps count with what they take (L4).
+// TestMemory checks that the plans that a test keeps count toward the limits (L4).
 func TestMemory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a_test.star")
 	text := `big = "pipeline('x')\nv = {'k%d' % i: i for i in range(1000)}\n" + "\n".join([

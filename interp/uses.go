@@ -7,13 +7,13 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
-// maxAddress bounds the texts in which addresses are looked for, in bytes.
+// maxAddress is the maximum length in bytes of strings that are searched for addresses.
 const maxAddress = 4096
 
-// uses notes with each service which others it reaches: those whose host stands
-// in an address that it is given, and those whose .host or .url the file has
-// read and whose name stands alone where an address may. A name that nobody has
-// asked a host for is a word like any other.
+// uses records for each service which others it reaches: those whose host occurs in an
+// address in its configuration, and those whose .host or .url the file has read and whose
+// name occurs alone where an address may. A name whose host is never read is an ordinary
+// word.
 func uses(services []*builtins.Service) {
 	byName := make(map[string]*builtins.Service, len(services))
 	for _, s := range services {
@@ -53,12 +53,12 @@ func uses(services []*builtins.Service) {
 	}
 }
 
-// betweenAddresses reports whether r ends an address in the text around it, as
-// in "a:80,b:80", "--upstream=a" or {"url": "http://a"}.
+// betweenAddresses reports whether r delimits an address in a string, as in "a:80,b:80",
+// "--upstream=a" or {"url": "http://a"}.
 func betweenAddresses(r rune) bool { return strings.ContainsRune(" \t\r\n,;|&=\"'`(){}[]<>", r) }
 
-// hostIn returns the host of an address such as "http://api:8080/v1" or
-// "api:8080"; of other texts an empty one.
+// hostIn returns the host of an address such as "http://api:8080/v1" or "api:8080", or ""
+// for other strings.
 func hostIn(word string) string {
 	_, rest, url := strings.Cut(word, "://")
 	if !url {
@@ -73,7 +73,7 @@ func hostIn(word string) string {
 	return host
 }
 
-// eachText calls f with each text in a value of a chart.
+// eachText calls f with each string in a value of a chart.
 func eachText(v any, f func(string)) {
 	switch v := v.(type) {
 	case string:

@@ -2,15 +2,16 @@ package bounded
 
 import "go.starlark.net/starlark"
 
-// AwaitAlways is the n of Await for work that has no known size.
+// AwaitAlways is the n of Await for work of unknown size.
 const AwaitAlways = 1 << 40
 
-// AwaitFrom is how many steps have to be counted for work to be awaited: less takes
-// no time that anybody sees.
+// AwaitFrom is the minimum number of steps for which work is awaited. Less work takes no
+// noticeable time.
 const AwaitFrom = 64 << 10
 
-// Await calls f, which works on n bytes and does not know the context, and
-// returns without it when the context ends. What f works on is bounded, so f ends.
+// Await calls f, which works on n bytes and does not check the context, and returns early
+// if the context ends. f then continues in the background; it terminates, because its
+// input is bounded.
 func Await[T any](m *Meter, n int, f func() (T, error)) (T, error) {
 	if m == nil || n < AwaitFrom {
 		return f()
@@ -41,7 +42,7 @@ func Await[T any](m *Meter, n int, f func() (T, error)) (T, error) {
 	}
 }
 
-// Steps returns how many steps are counted so far.
+// Steps returns the number of steps counted so far.
 func (m *Meter) Steps() uint64 {
 	if m == nil {
 		return 0
@@ -49,10 +50,10 @@ func (m *Meter) Steps() uint64 {
 	return m.thread.Steps
 }
 
-// Await calls a function of the interpreter that changes nothing but its receiver
-// and calls nothing of the program. If more was counted for it since the meter had
-// the given steps than takes no time, the context can end before it does: then
-// nobody sees the receiver again.
+// Await calls a function of the interpreter that modifies only its receiver and does not
+// call the program. since is the number of steps before the function was charged. If the
+// charge is large, Await returns early if the context ends; the receiver is then not used
+// again.
 func (m *Meter) Await(since uint64, f *starlark.Builtin, th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if m.Steps()-since < AwaitFrom {
 		return f.CallInternal(th, args, kwargs)
@@ -60,12 +61,12 @@ func (m *Meter) Await(since uint64, f *starlark.Builtin, th *starlark.Thread, ar
 	return m.await(f, th, args, kwargs)
 }
 
-// await is apart from Await, which then needs no memory.
+// await is separate, so that Await does not allocate.
 func (m *Meter) await(f *starlark.Builtin, th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	return Await(m, AwaitAlways, func() (starlark.Value, error) { return f.CallInternal(th, args, kwargs) })
 }
 
-// AwaitValue is Await for what is no function, nor calls one.
+// AwaitValue is Await for work that is not a call of a function, and does not call one.
 func (m *Meter) AwaitValue(since uint64, f func() (starlark.Value, error)) (starlark.Value, error) {
 	return Await(m, int(m.Steps()-since), f)
 }

@@ -8,7 +8,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// TestAwait: who awaits a step returns when the context ends, and the step goes on.
+// TestAwait checks that Await returns when the context ends, while the step continues.
 func TestAwait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	m := NewMeter(ctx, new(starlark.Thread), 1<<40, 1<<20)

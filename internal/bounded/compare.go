@@ -7,7 +7,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// Compare counts a comparison. The interpreter compares no deeper than 10.
+// Compare charges for a comparison. The interpreter compares no deeper than 10 levels.
 func (m *Meter) Compare(x, y starlark.Value) error {
 	if m == nil {
 		return nil
@@ -22,8 +22,7 @@ func (m *Meter) Compare(x, y starlark.Value) error {
 	return m.Charge(c.sum)
 }
 
-// CompareSteps returns how many steps it takes to compare v with another value
-// like it.
+// CompareSteps returns the steps for comparing v with another value like it.
 func (m *Meter) CompareSteps(v starlark.Value) uint64 {
 	switch v := v.(type) {
 	case starlark.String:
@@ -47,24 +46,24 @@ func (m *Meter) deepCompareSteps(v starlark.Value) uint64 {
 	return c.sum
 }
 
-// A number is compared with another of the other type as a fraction, the longer
-// the farther the exponent is from 0.
+// A number is compared with a number of the other type as a fraction, which is longer the
+// farther the exponent is from 0.
 func mixedSteps(f starlark.Float) uint64 {
 	_, e := math.Frexp(float64(f))
 	return 60 + uint64(max(e, -e))/3
 }
 
-// seen notes that there are floating-point numbers among the values that are
-// compared or hashed, so that whole numbers may be compared with them.
+// seen records that there are floating-point numbers among the values that are compared
+// or hashed, so that integers may be compared with them.
 func (m *Meter) seen(f starlark.Float) { m.mixed = max(m.mixed, mixedSteps(f)) }
 
 type comparison struct {
 	sum, most uint64
 	meter     *Meter
-	alike     bool // a value and another like it, rather than these two
+	alike     bool // v is compared with another value like it, instead of these two
 }
 
-// number sums up the steps of a comparison of numbers of different types.
+// number adds the steps of a comparison of numbers of different types.
 func (c *comparison) number(x, y starlark.Value) {
 	f, ok := x.(starlark.Float)
 	i, whole := y.(starlark.Int)
@@ -73,7 +72,8 @@ func (c *comparison) number(x, y starlark.Value) {
 	}
 }
 
-// values sums up the steps of a comparison, as if all but the ends were equal.
+// values adds the steps of a comparison, as if everything but the last elements were
+// equal.
 func (c *comparison) values(x, y starlark.Value, depth int) bool {
 	if c.sum += compareSteps; c.sum > c.most || c.meter.look() != nil {
 		return false
@@ -129,7 +129,7 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 				if !c.key(y, k) {
 					return false
 				}
-				other, found, _ := y.Get(k) // an error is the comparison's, too
+				other, found, _ := y.Get(k) // the comparison fails with the same error
 				if found && !c.values(e, other, depth-1) {
 					return false
 				}
@@ -137,8 +137,8 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 		}
 	case *starlark.Set:
 		if y, ok := y.(*starlark.Set); ok {
-			// A set may look for the elements of the other, or have it count its
-			// own, for which it makes room.
+			// A set may look up the elements of the other, or have it count its own, for
+			// which it allocates memory.
 			c.sum += SlotSize * uint64(Buckets(x)+Buckets(y))
 			for e := range x.Elements() {
 				if c.sum += visitSteps; !c.key(y, e) {
@@ -165,7 +165,7 @@ func (c *comparison) values(x, y starlark.Value, depth int) bool {
 	return true
 }
 
-// key sums up the steps of a search for k.
+// key adds the steps of a lookup of k.
 func (c *comparison) key(of, k starlark.Value) bool {
 	n, err := c.meter.hashSteps(k, 0, c.most)
 	if c.sum += n; err != nil || c.sum > c.most {

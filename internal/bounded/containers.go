@@ -24,7 +24,7 @@ func (g *Guards) container(name string, recv starlark.Value, args starlark.Tuple
 	return nil, nil
 }
 
-// noneIf returns None if all is done.
+// noneIf returns None if done is true.
 func noneIf(done bool, err error) (starlark.Value, error) {
 	if !done || err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (g *Guards) listMethod(name string, l *starlark.List, arg starlark.Value) e
 		}
 	case "insert":
 		more = 1
-		if err := g.meter.Charge(uint64(n) / movedValues); err != nil { // they move
+		if err := g.meter.Charge(uint64(n) / movedValues); err != nil { // the other elements move
 			return err
 		}
 	case "pop":
@@ -120,7 +120,7 @@ func (g *Guards) setMethod(name string, s *starlark.Set, args starlark.Tuple, kw
 	return nil, nil
 }
 
-// mayAdd counts the insertion of k into a dict or set, as if it were not there.
+// mayAdd charges for inserting k into a dict or set, as if it were not in it yet.
 func (g *Guards) mayAdd(to, k starlark.Value) error {
 	if err := g.meter.NewKey(to, k); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (g *Guards) mayAdd(to, k starlark.Value) error {
 	return g.entries(1, starlark.Len(to))
 }
 
-// first counts that the first key of a dict or set is deleted.
+// first charges for deleting the first key of a dict or set.
 func (g *Guards) first(of starlark.Iterable) error {
 	for k := range starlark.Elements(of) {
 		return g.meter.Key(of, k)
@@ -136,7 +136,7 @@ func (g *Guards) first(of starlark.Iterable) error {
 	return nil
 }
 
-// clear counts that all the room of a dict or set is made empty.
+// clear charges for clearing all buckets of a dict or set.
 func (g *Guards) clear(of starlark.Value) error {
 	if starlark.Len(of) == 0 {
 		return nil
@@ -144,7 +144,8 @@ func (g *Guards) clear(of starlark.Value) error {
 	return g.meter.Look(bucketSize * Buckets(of))
 }
 
-// lookups counts that all of v are looked for in s, which makes room to count them.
+// lookups charges for looking up all elements of v in s, which allocates memory to count
+// them.
 func (g *Guards) lookups(s *starlark.Set, v starlark.Value) error {
 	it, ok := v.(starlark.Iterable)
 	if !ok {

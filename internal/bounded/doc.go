@@ -1,5 +1,5 @@
-// Package bounded is Starlark in which every operation is metered: whoever wrote a program,
-// it takes no more time and memory than its limits allow.
+// Package bounded is Starlark in which every operation is metered: no program, even a
+// hostile one, takes more time and memory than its limits allow.
 //
 // # What a step is
 //
@@ -11,22 +11,22 @@
 //   - about a byte of memory that is allocated, or
 //   - about a tenth of a microsecond, in which 16 bytes are read.
 //
-// One unit for both keeps the limit simple: a program has one number of steps, which bounds
-// its time and its memory. With 100 million steps a program allocates about 100 MB at most,
-// and runs for some seconds at most. Memory counts when it is allocated, also if it becomes
-// garbage immediately, because the meter cannot know when it is released. The costs are
-// upper bounds, tested with hostile programs (internal/hostile). costs.go lists them in one
-// table, each with its reason.
+// One unit for both keeps the limit simple: a program has one number of steps, which
+// bounds its time and its memory. With 100 million steps a program allocates about 100 MB
+// at most, and runs for some seconds at most. Memory counts when it is allocated, even if
+// it becomes garbage immediately, because the meter cannot know when it is released. The
+// costs are upper bounds, tested with hostile programs (internal/hostile). costs.go lists
+// them in one table, each with its reason.
 //
 // # Charged before it happens
 //
-// An operation is charged first and done second, from what is known of its operands. So a
-// program ends before it has allocated the memory.
+// An operation is charged before it is done, based on its operands. So a program ends
+// before it has allocated the memory.
 //
 //   - An operation that makes a string is charged for its bytes ([Meter.Make]); one that
 //     makes a list, a dict or a set, for each element or entry and for the header.
 //   - One that only reads strings or bytes is charged for each 16 bytes ([Meter.Look]).
-//   - One that goes through a value, such as a conversion or str(x), is charged for every
+//   - One that walks a value, such as a conversion or str(x), is charged for every
 //     value in it ([Meter.Walk], [Meter.Text]). A value that is contained twice counts
 //     twice, because the operation visits it twice.
 //   - A comparison is charged as if everything but the last elements were equal

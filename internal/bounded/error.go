@@ -1,6 +1,6 @@
 package bounded
 
-// An Error is the refusal of a program that takes more than it may.
+// An Error says that a program exceeds a limit.
 type Error struct {
 	Msg  string
 	Hint string // what to write instead; may be empty

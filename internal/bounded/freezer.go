@@ -8,9 +8,9 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// A Freezer checks that freezing a value ends. The interpreter goes through the value as
-// through a tree, calling itself, and remembers only of lists, dicts, sets and structs that
-// it was there. The Freezer visits everything once.
+// A Freezer checks that freezing a value terminates. The interpreter traverses the value
+// recursively, as a tree, and only lists, dicts, sets and structs record that they were
+// visited. The Freezer visits everything once.
 type Freezer struct {
 	meter *Meter
 	seen  map[any]extent
@@ -18,7 +18,7 @@ type Freezer struct {
 
 func NewFreezer(m *Meter) *Freezer { return &Freezer{meter: m, seen: map[any]extent{}} }
 
-// Check returns an error if v cannot be frozen, and counts the steps of freezing it.
+// Check returns an error if v cannot be frozen, and charges for freezing it.
 func (f *Freezer) Check(v starlark.Value) error {
 	x, err := f.look(v, 0)
 	if err != nil {
@@ -27,22 +27,22 @@ func (f *Freezer) Check(v starlark.Value) error {
 	return f.meter.Charge(x.tree)
 }
 
-// An extent is how much there is below a value.
+// An extent is the size of what is below a value.
 type extent struct {
-	tree   uint64 // values, up to those that remember that they are frozen
+	tree   uint64 // values, up to those that record that they are frozen
 	height int
-	marks  bool // it remembers
-	open   bool // we are still in it
+	marks  bool // the value records that it is frozen
+	open   bool // the traversal is still inside the value
 }
 
-// a tuple is known by its first element.
+// A tuple is identified by its first element.
 type tupleKey struct {
 	first *starlark.Value
 	len   int
 }
 
-// shortTuple is how many elements a tuple may have that is looked at again rather than
-// remembered.
+// shortTuple is the maximum number of elements of a tuple that is traversed again instead
+// of remembered.
 const shortTuple = 8
 
 func (f *Freezer) look(v starlark.Value, depth int) (extent, error) {
@@ -54,7 +54,7 @@ func (f *Freezer) look(v starlark.Value, depth int) (extent, error) {
 			return extent{tree: 1}, nil
 		}
 		if len(x) <= shortTuple && !slices.ContainsFunc(x, func(c starlark.Value) bool { return !leaf(c) }) {
-			// There is nothing to remember: it is as soon looked at again.
+			// Traversing it again is as fast as remembering it.
 			return extent{tree: 1 + uint64(len(x)), height: 1}, f.meter.Charge(1)
 		}
 		key = tupleKey{&x[0], len(x)}
@@ -103,7 +103,7 @@ func (f *Freezer) children(v starlark.Value, key any, depth int) (extent, error)
 		var below extent
 		below, err = f.look(c, depth+1)
 		if x.tree += below.tree; x.tree > 1<<40 {
-			x.tree = 1 << 40 // more than anybody has steps
+			x.tree = 1 << 40 // more steps than any program has
 		}
 		x.height = max(x.height, below.height+1)
 		return err == nil
@@ -145,7 +145,7 @@ func (f *Freezer) children(v starlark.Value, key any, depth int) (extent, error)
 	}
 	x.open = false
 	f.seen[key] = x
-	if x.marks && err == nil { // paid here, because it is frozen once
+	if x.marks && err == nil { // charged here, because it is frozen once
 		err = f.meter.Charge(x.tree / 4)
 		x.tree = 1
 	}

@@ -8,11 +8,10 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// The interpreter has no hook for operators. So the syntax tree is rewritten
-// before it is compiled (see rewrite.go): an operation that needs a look at its
-// operands goes through a guard, a value whose name no program can write. A
-// guard is indexed and not called, because that takes a third of the time and
-// leaves no frame in the call stack:
+// The interpreter has no hook for operators. So the syntax tree is rewritten before it is
+// compiled (see rewrite.go): an operation whose operands must be checked goes through a
+// guard, a value whose name no program can write. A guard is indexed instead of called,
+// because that takes a third of the time and adds no frame to the call stack:
 //
 //	x + y        %+[x][y]
 //	x[i]         %get[x][i]
@@ -20,24 +19,24 @@ import (
 //	x[i] += y    %+=[x][i] += y
 //	{k: v for …} %close[[0 for … if %put[k][v]]]
 //
-// What stands at the position of a guard is what stood there before, so that
-// positions and stacks stay right.
+// A guard has the position of the expression that it replaces, so that positions and
+// stacks stay correct.
 const (
 	guardGet   = "%get"   // x of x[i]
 	guardAt    = "%at"    // x of x["name"]
 	guardKey   = "%key"   // of a literal dict
-	guardOpen  = "%open"  // before the first entry of a dict that is made entry by entry
-	guardPut   = "%put"   // the key of an entry of that
-	guardUniq  = "%uniq"  // the same, where the key may not be there
-	guardClose = "%close" // after the last
+	guardOpen  = "%open"  // before the first entry of a dict that is built entry by entry
+	guardPut   = "%put"   // the key of an entry of such a dict
+	guardUniq  = "%uniq"  // the same, if the key must be new
+	guardClose = "%close" // after the last entry
 	guardStep  = "%step"  // x of x[i:j:k]
 	guardTaken = "%taken" // of x[i:j:k]
-	guardMake  = "%make"  // of a literal, a lambda and a slice: counts what was made
-	guardEach  = "%each"  // of what a list comprehension goes over
-	guardCall  = "%call"  // at the start of a function: counts the depth of calls
+	guardMake  = "%make"  // of a literal, a lambda and a slice: charges for the new value
+	guardEach  = "%each"  // of the iterable of a list comprehension
+	guardCall  = "%call"  // at the start of a function: checks the depth of calls
 	guardArgs  = "%args"  // of f(*args)
 	guardNamed = "%named" // of f(**kwargs)
-	guardMany  = "%many"  // at the start of a function of many parameters
+	guardMany  = "%many"  // at the start of a function with many parameters
 	guardSet   = "%set"   // x in x[i] = y
 )
 
@@ -52,9 +51,10 @@ func guardUnary(op syntax.Token) string { return "%u" + op.String() }
 func guardInto(op syntax.Token) string  { return "%into" + op.String() } // x in x += y, for a name
 func guardAug(op syntax.Token) string   { return "%aug" + op.String() }  // x in x[i] += y
 func guardAttr(name string) string      { return "%." + name }
-func guardMethod(name string) string    { return "%()." + name } // x.name, where it is called at once
+func guardMethod(name string) string    { return "%()." + name } // x.name, where it is called immediately
 
-// MaxMessage is how long a message of the interpreter is, in bytes, without a value in it.
+// MaxMessage is the maximum length in bytes of a message of the interpreter that contains
+// no value.
 const MaxMessage = 10_000
 
 // A guard is a value that can be indexed with any value.
@@ -64,7 +64,7 @@ type guard struct {
 	get  func(v starlark.Value) (starlark.Value, error)
 }
 
-// Get looks at v.
+// Get checks v.
 func (gd *guard) Get(v starlark.Value) (starlark.Value, bool, error) {
 	out, err := gd.get(v)
 	return out, true, err
@@ -72,7 +72,8 @@ func (gd *guard) Get(v starlark.Value) (starlark.Value, bool, error) {
 
 func (gd *guard) String() string { return gd.name }
 
-// hidden is what all values have in common that no program sees.
+// hidden implements the methods that all internal values have in common. No program sees
+// these values.
 type hidden struct{}
 
 func (hidden) String() string        { return "guard" }
@@ -81,27 +82,28 @@ func (hidden) Freeze()               {}
 func (hidden) Truth() starlark.Bool  { return true }
 func (hidden) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: guard") }
 
-// Options are what the guards of an evaluation need to know of it.
+// Options configure the guards of an evaluation.
 type Options struct {
 	Meter  *Meter
 	Thread *starlark.Thread
-	// Loads returns how many modules load each other now: their calls do not count as nested.
+	// Loads returns the current nesting depth of loads: their calls do not count as
+	// nested.
 	Loads func() int
-	// Opaque returns an error for a value that op must not make a string of.
+	// Opaque returns an error for a value that op must not convert to a string.
 	Opaque func(op string, v starlark.Value) error
 }
 
-// Guards are what guarded operations of one evaluation share.
+// Guards is the state that the guarded operations of one evaluation share.
 type Guards struct {
 	meter   *Meter
 	thread  *starlark.Thread
 	loads   func() int
 	opaque  func(op string, v starlark.Value) error
-	free    []*operand // to be used again
+	free    []*operand // for reuse
 	targets []*target
 	pending []*pending
-	methods []*method        // such as are called once
-	making  []*starlark.Dict // the innermost last
+	methods []*method        // those that are called once
+	making  []*starlark.Dict // dicts being built, the innermost last
 }
 
 // NewGuards returns the guards of an evaluation.
@@ -109,17 +111,17 @@ func NewGuards(o Options) *Guards {
 	return &Guards{meter: o.Meter, thread: o.Thread, loads: o.Loads, opaque: o.Opaque}
 }
 
-// Declare puts the guards of [Rewrite] into env, and replaces the functions of Starlark there
-// with metered ones. It is called after all other names are in env.
+// Declare adds the guards of [Rewrite] to env, and replaces the functions of Starlark in
+// it with metered ones. It must be called after all other names are in env.
 func (g *Guards) Declare(env starlark.StringDict) {
 	g.universe(env)
 	g.operators(env)
 }
 
-// IsGuard reports whether a name is one of a guard, which no program can write.
+// IsGuard reports whether name is the name of a guard, which no program can write.
 func IsGuard(name string) bool { return strings.HasPrefix(name, "%") }
 
-// Unguarded returns an expression without the guards that [Rewrite] has put around it.
+// Unguarded returns an expression without the guards that [Rewrite] has added around it.
 func Unguarded(e syntax.Expr) syntax.Expr {
 	for {
 		x, ok := e.(*syntax.IndexExpr)
@@ -133,7 +135,7 @@ func Unguarded(e syntax.Expr) syntax.Expr {
 	}
 }
 
-// operators puts the guards of operators, methods and literals into env.
+// operators adds the guards of operators, methods and literals to env.
 func (g *Guards) operators(env starlark.StringDict) {
 	add := func(name string, get func(v starlark.Value) (starlark.Value, error)) {
 		env[predeclared(name)] = &guard{name: name, get: get}
@@ -168,8 +170,8 @@ func (g *Guards) operators(env starlark.StringDict) {
 	add(guardCall, func(v starlark.Value) (starlark.Value, error) { return starlark.True, g.called(v) })
 }
 
-// made counts what was made by a literal. That is no larger than the source, or
-// than what it was made of.
+// made charges for the value of a literal. The value is no larger than the source, or
+// than its operands.
 func (g *Guards) made(v starlark.Value) error {
 	switch v := v.(type) {
 	case starlark.Tuple:
@@ -195,7 +197,7 @@ func (g *Guards) made(v starlark.Value) error {
 	return nil
 }
 
-// each counts the making of something for each element of v.
+// each charges size bytes for each element of v.
 func (g *Guards) each(v starlark.Value, size int) error {
 	if _, isText := v.(starlark.String); isText {
 		return nil
@@ -203,7 +205,7 @@ func (g *Guards) each(v starlark.Value, size int) error {
 	return g.meter.Charge(uint64(max(starlark.Len(v), 0)) * uint64(size))
 }
 
-// literalKey counts the hashing of a key of a small dict, and its comparison with others.
+// literalKey charges for hashing a key of a small dict, and for comparing it with others.
 func (g *Guards) literalKey(k starlark.Value) error {
 	if err := g.meter.Hash(k); err != nil {
 		return err
@@ -214,7 +216,7 @@ func (g *Guards) literalKey(k starlark.Value) error {
 	return g.meter.Charge(literalEntries / 2 * g.meter.CompareSteps(k))
 }
 
-// named counts the making of a dict of what is given by name.
+// named charges for making a dict of the keyword arguments.
 func (g *Guards) named(v starlark.Value) error {
 	if err := g.each(v, 2*BoxSize); err != nil {
 		return err
@@ -231,8 +233,8 @@ func (g *Guards) named(v starlark.Value) error {
 	return g.meter.Copy(d)
 }
 
-// mentioned counts that there may be a message with a key or the like in it, which
-// is copied more than once.
+// mentioned charges for a possible message that contains a key or the like, and is copied
+// more than once.
 func (g *Guards) mentioned(k starlark.Value) error {
 	if s, ok := k.(starlark.String); ok && len(s) < 1024 {
 		return nil
@@ -247,7 +249,7 @@ func (g *Guards) mentioned(k starlark.Value) error {
 	return g.meter.Charge(4 * uint64(n))
 }
 
-// many counts the search for parameters by name, of which a function has n.
+// many charges for searching parameters by name in a function with n parameters.
 func (g *Guards) many(n starlark.Value) error {
 	k, err := starlark.AsInt32(n)
 	if err != nil {
@@ -256,12 +258,11 @@ func (g *Guards) many(n starlark.Value) error {
 	return g.meter.Charge(uint64(k) * uint64(k) / 2)
 }
 
-// maxCallDepth bounds how deep functions may call each other, besides loads. To
-// see that no function calls itself the interpreter looks at the whole stack at
-// every call.
+// maxCallDepth is the maximum nesting depth of function calls, apart from loads. To
+// detect recursion, the interpreter scans the whole stack at every call.
 const maxCallDepth = 200
 
-// called counts a call of a function, and what it got as *args or **kwargs.
+// called charges for a call of a function, and for its *args or **kwargs.
 func (g *Guards) called(v starlark.Value) error {
 	depth := g.thread.CallStackDepth()
 	if depth > maxCallDepth+g.loads() {
@@ -276,7 +277,7 @@ func (g *Guards) called(v starlark.Value) error {
 	return g.made(v)
 }
 
-// An operand is the left side of an operator, while the right side is evaluated.
+// An operand is the left operand of an operator, while the right one is evaluated.
 type operand struct {
 	hidden
 	g       *Guards
@@ -311,7 +312,7 @@ func (o *operand) Get(y starlark.Value) (starlark.Value, bool, error) {
 	return z, true, err
 }
 
-// Binary applies the operator of x[i] += y, where the interpreter does.
+// Binary applies the operator of x[i] += y, when the interpreter does.
 func (o *operand) Binary(_ syntax.Token, y starlark.Value, _ starlark.Side) (starlark.Value, error) {
 	z, _, err := o.Get(y)
 	return z, err
@@ -336,7 +337,7 @@ func (g *Guards) target(x starlark.Value, op syntax.Token) *target {
 	return t
 }
 
-// keyed returns x, or for a dict what counts the search for a key.
+// keyed returns x, or for a dict a target that charges for the lookup of a key.
 func (g *Guards) keyed(x starlark.Value) starlark.Value {
 	if _, ok := x.(*starlark.Dict); ok {
 		return g.target(x, 0)
@@ -344,7 +345,7 @@ func (g *Guards) keyed(x starlark.Value) starlark.Value {
 	return x
 }
 
-// at is keyed for a short key that is a literal: a small dict need not be asked.
+// at is keyed for a short literal key, whose lookup in a small dict needs no charge.
 func (g *Guards) at(x starlark.Value) starlark.Value {
 	if d, ok := x.(*starlark.Dict); ok && Buckets(d) > 1 {
 		return g.target(x, 0)
@@ -398,7 +399,7 @@ func (t *target) Attr(name string) (starlark.Value, error) {
 	return t.g.operand(old, t.op, true), nil
 }
 
-// AttrNames is for suggestions.
+// AttrNames is used for suggestions.
 func (t *target) AttrNames() []string {
 	if x, ok := t.x.(starlark.HasAttrs); ok {
 		return x.AttrNames()
@@ -414,7 +415,7 @@ func (t *target) SetField(name string, v starlark.Value) error {
 	return fmt.Errorf("can't assign to .%s field of %s", name, t.x.Type())
 }
 
-// index is x[i] of the interpreter.
+// index implements x[i] as the interpreter does.
 func (g *Guards) index(x, i starlark.Value) (starlark.Value, error) {
 	switch x := x.(type) {
 	case starlark.Mapping:
@@ -436,7 +437,7 @@ func (g *Guards) index(x, i starlark.Value) (starlark.Value, error) {
 	return nil, fmt.Errorf("unhandled index operation %s[%s]", x.Type(), i.Type())
 }
 
-// setIndex is x[i] = v of the interpreter.
+// setIndex implements x[i] = v as the interpreter does.
 func setIndex(x, i, v starlark.Value) error {
 	switch x := x.(type) {
 	case starlark.HasSetKey:

@@ -8,11 +8,11 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// Dicts and sets are hash tables: 2ⁿ buckets, each a chain of blocks of 8 entries.
-// The hashes of numbers and of short texts are known to everybody, so keys can be
-// chosen that all go into one chain, where a search takes as long as the chain is.
-// The interpreter does not say how long that is. So it is read from the table:
-// fields of its types, by their numbers, to which TestTables holds them.
+// Dicts and sets are hash tables: 2ⁿ buckets, each a chain of blocks of 8 entries. The
+// hashes of numbers and of short strings are predictable, so keys can be chosen that all
+// collide in one chain, where a search takes as long as the chain is. The interpreter
+// does not expose the length of a chain. So it is read from the table by reflection, by
+// the indices of the fields of its types. TestTables checks these.
 const (
 	tableField   = 0 // of a dict, a set: the hash table; and the buckets in it
 	entriesField = 0 // of a block
@@ -20,10 +20,11 @@ const (
 	nextField    = 1 // of a block
 
 	blockSize  = 8
-	shortChain = 4 // blocks; keys that nobody chose make no longer ones
+	shortChain = 4 // blocks; keys that were not chosen to collide make no longer ones
 )
 
-// buckets returns the first blocks of all chains of a dict or set; none for other values.
+// buckets returns the first blocks of all chains of a dict or set, or none for other
+// values.
 func buckets(of starlark.Value) reflect.Value {
 	switch of := of.(type) {
 	case *starlark.Dict:
@@ -34,10 +35,11 @@ func buckets(of starlark.Value) reflect.Value {
 	return reflect.ValueOf([]struct{}{})
 }
 
-// Buckets returns how much room a dict or set has: it keeps it when it becomes empty.
+// Buckets returns the capacity of a dict or set in buckets. It does not shrink when
+// elements are deleted.
 func Buckets(of starlark.Value) int { return buckets(of).Len() }
 
-// chain returns how many blocks a chain has.
+// chain returns the number of blocks in a chain.
 func chain(first reflect.Value) uint64 {
 	n := uint64(1)
 	for next := first.Field(nextField); !next.IsNil(); next = next.Elem().Field(nextField) {
@@ -46,7 +48,7 @@ func chain(first reflect.Value) uint64 {
 	return n
 }
 
-// equalHashes returns how many entries of a chain have that hash.
+// equalHashes returns the number of entries in a chain with that hash.
 func equalHashes(first reflect.Value, hash uint32) (n uint64) {
 	for block := first; ; block = block.Field(nextField).Elem() {
 		entries := block.Field(entriesField)
@@ -61,12 +63,13 @@ func equalHashes(first reflect.Value, hash uint32) (n uint64) {
 	}
 }
 
-// plain reports whether it takes no time to compare k with a few keys of the same hash.
+// plain reports whether comparing k with a few keys of the same hash takes no noticeable
+// time.
 func (m *Meter) plain(k starlark.Value) bool {
 	switch k := k.(type) {
 	case starlark.Tuple, *starlarkstruct.Struct:
 		return false
-	case starlark.Float: // whole numbers have the same hashes
+	case starlark.Float: // integers have the same hashes
 		return false
 	case starlark.Int:
 		_, small := k.Int64()
@@ -75,8 +78,8 @@ func (m *Meter) plain(k starlark.Value) bool {
 	return true
 }
 
-// searchSteps returns what a search for k takes; nothing where there is no chain
-// that somebody chose the keys of. The hashing of k is counted already.
+// searchSteps returns the steps of a lookup of k, or 0 if its chain is not longer than
+// usual. The hashing of k is charged already.
 func (m *Meter) searchSteps(table reflect.Value, k starlark.Value) uint64 {
 	n, plain := table.Len(), m.plain(k)
 	if n == 0 || n == 1 && plain && table.Index(0).Field(nextField).IsNil() {
@@ -84,10 +87,10 @@ func (m *Meter) searchSteps(table reflect.Value, k starlark.Value) uint64 {
 	}
 	hash, err := k.Hash()
 	if err != nil {
-		return 0 // the operation says it, too
+		return 0 // the operation reports the same error
 	}
 	if hash == 0 {
-		hash = 1 // 0 is an entry that is free
+		hash = 1 // 0 marks a free entry
 	}
 	first := table.Index(int(hash) & (n - 1))
 	blocks := chain(first)
@@ -101,7 +104,7 @@ func (m *Meter) searchSteps(table reflect.Value, k starlark.Value) uint64 {
 	return steps
 }
 
-// Key counts the hashing of k and the search for it in a dict or set.
+// Key charges for hashing k and looking it up in a dict or set.
 func (m *Meter) Key(of, k starlark.Value) error {
 	if err := m.Hash(k); err != nil || m == nil {
 		return err
@@ -109,7 +112,7 @@ func (m *Meter) Key(of, k starlark.Value) error {
 	return m.search(buckets(of), k)
 }
 
-// search counts the search for k in a table.
+// search charges for looking up k in a table.
 func (m *Meter) search(table reflect.Value, k starlark.Value) error {
 	if n := m.searchSteps(table, k); n > 0 {
 		return m.Charge(n)
@@ -117,8 +120,8 @@ func (m *Meter) search(table reflect.Value, k starlark.Value) error {
 	return nil
 }
 
-// NewKey is Key for a key that is put into a dict or set: that may make the table
-// grow, which puts all its keys into another.
+// NewKey is Key for a key that is inserted into a dict or set. The insertion may make the
+// table grow, which rehashes all its keys.
 func (m *Meter) NewKey(of, k starlark.Value) error {
 	if err := m.Hash(k); err != nil || m == nil {
 		return err
@@ -133,8 +136,8 @@ func (m *Meter) NewKey(of, k starlark.Value) error {
 	return m.grown(of, table)
 }
 
-// grown counts that all keys are put into another table. Apart from it, NewKey needs
-// no memory.
+// grown charges for inserting all keys into a larger table. It is separate, so that
+// NewKey does not allocate.
 func (m *Meter) grown(of starlark.Value, table reflect.Value) error {
 	long := false
 	for i := 0; i < table.Len() && !long; i++ {
@@ -154,7 +157,7 @@ func (m *Meter) grown(of starlark.Value, table reflect.Value) error {
 func has(of, k starlark.Value) (found bool) {
 	switch of := of.(type) {
 	case *starlark.Dict:
-		_, found, _ = of.Get(k) // what cannot be a key is not there
+		_, found, _ = of.Get(k) // a value that cannot be a key is not found
 	case *starlark.Set:
 		found, _ = of.Has(k)
 	}
@@ -168,8 +171,8 @@ func keysOf(of starlark.Value) iter.Seq[starlark.Value] {
 	return func(func(starlark.Value) bool) {}
 }
 
-// Copy counts that all keys of d are put into another dict, by somebody who does
-// not count.
+// Copy charges for code that does not charge itself and inserts all keys of d into
+// another dict.
 func (m *Meter) Copy(d starlark.Value) error {
 	if starlark.Len(d) <= shortChain*blockSize {
 		return nil
@@ -178,22 +181,22 @@ func (m *Meter) Copy(d starlark.Value) error {
 	for k := range keysOf(d) {
 		h, err := k.Hash()
 		if err != nil {
-			return nil // the operation says it, too
+			return nil // the operation reports the same error
 		}
 		hashes = append(hashes, h)
 	}
 	return m.Charge(Crowding(hashes))
 }
 
-// Crowding returns what it takes to put keys of these hashes, each of them once,
-// into an empty table, beyond what other keys take.
+// Crowding returns the additional steps of inserting distinct keys with these hashes into
+// an empty table, compared with keys that do not collide.
 func Crowding(hashes []uint32) (steps uint64) {
 	n := len(hashes)
 	if n <= shortChain*blockSize {
 		return 0
 	}
 	size := 1
-	for 2*(n-1) >= 13*size { // as it grows
+	for 2*(n-1) >= 13*size { // like the growth of the table
 		size *= 2
 	}
 	lengths := make([]uint64, size)
@@ -202,7 +205,7 @@ func Crowding(hashes []uint32) (steps uint64) {
 	}
 	for _, n := range lengths {
 		if n > shortChain*blockSize {
-			steps += n * n * (blockSteps/blockSize + 3) // with a comparison; twice what the last table takes
+			steps += n * n * (blockSteps/blockSize + 3) // including a comparison; twice the cost of the last table
 		}
 	}
 	return steps

@@ -8,8 +8,8 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// TestTables: the interpreter keeps the entries of dicts and sets where they are
-// looked for.
+// TestTables checks that the fields of the interpreter's hash tables have the indices
+// that hashtable.go uses.
 func TestTables(t *testing.T) {
 	for _, typ := range []reflect.Type{reflect.TypeFor[starlark.Dict](), reflect.TypeFor[starlark.Set]()} {
 		if typ.NumField() != 1 || typ.Field(tableField).Name != "ht" {
@@ -70,10 +70,10 @@ func TestKeySteps(t *testing.T) {
 	}
 }
 
-// TestGrowthSteps: the key that makes a table grow costs what it takes to put all
-// keys into the larger one, and another does not.
+// TestGrowthSteps checks that a key that makes a table grow costs the insertion of all
+// keys into the larger table, and that other keys do not.
 func TestGrowthSteps(t *testing.T) {
-	d := numbers(t, 832, 32) // 128 buckets, 6.5 each
+	d := numbers(t, 832, 32) // 128 buckets with 6.5 keys each
 	m, th := newMeter(1 << 40)
 	if err := m.NewKey(d, starlark.MakeInt(1)); err != nil {
 		t.Fatal(err)
@@ -90,7 +90,8 @@ func TestGrowthSteps(t *testing.T) {
 	}
 }
 
-// TestCopySteps: somebody else's making of a dict costs what making it here does.
+// TestCopySteps checks that a dict made by the interpreter costs the same as one made
+// here.
 func TestCopySteps(t *testing.T) {
 	for shift, crowded := range map[uint]bool{0: false, 32: true} {
 		m, th := newMeter(1 << 40)

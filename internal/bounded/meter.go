@@ -13,8 +13,8 @@ import (
 // ErrSteps is the error of an operation that takes more steps than are left (L4).
 var ErrSteps = errors.New("evaluation takes too many steps")
 
-// MaxDepth is how deep values may be nested where something walks through
-// all of them: Go cannot recover from an exhausted stack.
+// MaxDepth is the maximum nesting depth of values that are traversed completely: Go
+// cannot recover from an exhausted stack.
 const MaxDepth = 1000
 
 // A Meter counts the steps of one evaluation (L4). Each method charges for one kind of
@@ -26,16 +26,16 @@ type Meter struct {
 	thread *starlark.Thread
 	most   uint64 // steps
 	size   int    // of one value, in bytes
-	asked  uint64 // the step at which the context was asked
-	looks  uint64 // at values in values
-	mixed  uint64 // what it takes to compare a whole number with a number that is not
+	asked  uint64 // the step at which the context was checked last
+	looks  uint64 // number of values visited in other values
+	mixed  uint64 // the steps of comparing an integer with a floating-point number
 
-	flat  flat                           // of the value that is looked at
+	flat  flat                           // of the value that is being checked
 	entry func(k, v starlark.Value) bool // adds to flat
 }
 
-// NewMeter returns the meter of an evaluation that runs in th and takes at most
-// steps. No string or list is larger than size bytes.
+// NewMeter returns the meter of an evaluation that runs in th and takes at most that many
+// steps. No string or list may be larger than size bytes.
 func NewMeter(ctx context.Context, th *starlark.Thread, steps uint64, size int) *Meter {
 	m := &Meter{ctx: ctx, thread: th, most: steps, size: size}
 	m.entry = func(k, v starlark.Value) bool {
@@ -46,8 +46,8 @@ func NewMeter(ctx context.Context, th *starlark.Thread, steps uint64, size int) 
 	return m
 }
 
-// Charge counts n steps. The error says that there are not so many left, or that
-// the context has ended.
+// Charge counts n steps. It returns an error if fewer steps are left, or if the context
+// has ended.
 func (m *Meter) Charge(n uint64) error {
 	if m == nil {
 		return nil
@@ -67,12 +67,12 @@ func (m *Meter) Charge(n uint64) error {
 	return nil
 }
 
-// askSteps is after how many steps the context is asked again: about a tenth of a
-// millisecond.
+// askSteps is the number of steps after which the context is checked again: about a tenth
+// of a millisecond.
 const askSteps = 10_000
 
-// look returns the context's error now and then, for what looks at many values
-// before it charges for them.
+// look returns the context's error now and then, for operations that visit many values
+// before they charge for them.
 func (m *Meter) look() error {
 	if m == nil {
 		return nil
@@ -83,7 +83,7 @@ func (m *Meter) look() error {
 	return m.ctx.Err()
 }
 
-// Left returns how many steps are left; of a nil Meter, more than anything takes.
+// Left returns the number of steps left; for a nil Meter, more than any operation takes.
 func (m *Meter) Left() uint64 {
 	if m == nil {
 		return 1 << 62
@@ -106,7 +106,7 @@ func (m *Meter) left() uint64 {
 	return m.most - m.thread.Steps
 }
 
-// Make counts the making of a value of n bytes.
+// Make charges for making a value of n bytes.
 func (m *Meter) Make(n int) error {
 	if err := m.Fits(n); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (m *Meter) Make(n int) error {
 	return m.Charge(uint64(n))
 }
 
-// Fits returns an error if n bytes are more than one value may have.
+// Fits returns an error if n bytes exceed the limit for one value.
 func (m *Meter) Fits(n int) error {
 	if m != nil && (n < 0 || n > m.size) {
 		return &Error{
@@ -125,10 +125,10 @@ func (m *Meter) Fits(n int) error {
 	return nil
 }
 
-// Look counts a look at n bytes.
+// Look charges for reading n bytes.
 func (m *Meter) Look(n int) error { return m.Charge(uint64(n) / readBytes) }
 
-// Text counts making text of v, as str, repr and % do.
+// Text charges for converting v to a string, as str, repr and % do.
 func (m *Meter) Text(v starlark.Value) error {
 	if m == nil {
 		return nil
@@ -150,7 +150,7 @@ func (m *Meter) Text(v starlark.Value) error {
 	return m.Make(n)
 }
 
-// TextSize returns how long repr(v) is at most.
+// TextSize returns an upper bound of the length of repr(v).
 func (m *Meter) TextSize(v starlark.Value) (int, error) {
 	w := walk{meter: m, most: m.Left(), each: func(v starlark.Value) uint64 {
 		switch v := v.(type) {
@@ -171,8 +171,8 @@ func (m *Meter) TextSize(v starlark.Value) (int, error) {
 	return int(min(w.sum, 1<<62)), err
 }
 
-// QuotedSize returns how long s is at most in quotes, as Starlark and JSON write it; less
-// if the context ends before that is known.
+// QuotedSize returns an upper bound of the length of s in quotes, as Starlark and JSON
+// write it. It returns less if the context ends before the length is known.
 func (m *Meter) QuotedSize(s string) uint64 {
 	n := uint64(len(s)) + 2
 	for len(s) > quotedAtOnce && (m == nil || m.ctx.Err() == nil) {
@@ -182,10 +182,10 @@ func (m *Meter) QuotedSize(s string) uint64 {
 	return n + escapes(s[:min(len(s), quotedAtOnce)])
 }
 
-// quotedAtOnce is how much text is looked at before the context is asked.
+// quotedAtOnce is the number of bytes that are scanned between checks of the context.
 const quotedAtOnce = 1 << 20
 
-// escapes returns how much longer than s it is in quotes, but for these.
+// escapes returns the number of bytes that escaping adds to s, not counting the quotes.
 func escapes(s string) (n uint64) {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -198,7 +198,7 @@ func escapes(s string) (n uint64) {
 	return n
 }
 
-// digits returns about how many digits a number has.
+// digits returns the approximate cost of the digits of a number.
 func digits(i starlark.Int) uint64 {
 	if _, ok := i.Int64(); ok {
 		return 20
@@ -207,7 +207,7 @@ func digits(i starlark.Int) uint64 {
 	return words * 20 * (1 + words/64) // writing a large one takes longer
 }
 
-// Hash counts the hashing of a key.
+// Hash charges for hashing a key.
 func (m *Meter) Hash(v starlark.Value) error {
 	switch v := v.(type) {
 	case starlark.String:
@@ -236,7 +236,8 @@ func (m *Meter) Hash(v starlark.Value) error {
 	return nil
 }
 
-// floatSteps is for the hash of a number: it becomes a whole number for that.
+// floatSteps is the cost of hashing a floating-point number, which is converted to an
+// integer for that.
 func floatSteps(f starlark.Float) uint64 {
 	_, e := math.Frexp(float64(f))
 	return 4 + uint64(max(e, 0))/2

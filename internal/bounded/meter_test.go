@@ -21,7 +21,8 @@ func TestChargeAsks(t *testing.T) {
 	}
 }
 
-// TestLooksAsk: what looks at many values before it charges ends with the context.
+// TestLooksAsk checks that an operation that visits many values before it charges ends
+// with the context.
 func TestLooksAsk(t *testing.T) {
 	var shared starlark.Value = starlark.Tuple{starlark.None}
 	for range 40 {

@@ -14,26 +14,26 @@ type method struct {
 	*starlark.Builtin
 	g     *Guards
 	check methodCheck
-	once  bool // no program has it: it is called once, and can be used again
+	once  bool // not visible to the program: it is called once, and can be reused
 }
 
-// CallInternal checks and calls.
+// CallInternal checks the call, and then calls the method.
 func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	before := m.g.meter.Steps()
 	if v, err := m.check(m.g, m.Receiver(), args, kwargs); v != nil || err != nil {
 		return v, err
 	}
 	if m.Name() == "rsplit" && len(args) == 2 {
-		// It makes room for as many parts as are asked for.
+		// It allocates as many parts as are requested.
 		if n, err := starlark.AsInt32(args[1]); err == nil {
 			args = starlark.Tuple{args[0], starlark.MakeInt(min(n, starlark.Len(m.Receiver())))}
 		}
 	}
 	v, err := m.g.meter.Await(before, m.Builtin, th, args, kwargs)
-	if m.once { // its name is still asked for, if there is an error
+	if m.once { // its name is still needed, if there is an error
 		m.g.methods = append(m.g.methods, m)
 	}
-	if s, ok := v.(starlark.String); ok { // case mapping can make text longer
+	if s, ok := v.(starlark.String); ok { // case mapping can make a string longer
 		if err := m.g.meter.Fits(len(s)); err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func (m *method) CallInternal(th *starlark.Thread, args starlark.Tuple, kwargs [
 	return v, err
 }
 
-// attr returns x.name, where checks has the name.
+// attr returns x.name. check is the check of that method.
 func (g *Guards) attr(x starlark.Value, name string, check methodCheck, once bool) (starlark.Value, error) {
 	switch x := x.(type) {
 	case starlark.String, *starlark.List, *starlark.Dict, *starlark.Set, starlark.Bytes:
@@ -84,7 +84,7 @@ func noMethod(x starlark.Value, name string) error {
 	return fmt.Errorf("%s has no .%s field or method", x.Type(), name)
 }
 
-// scan is for methods of text that go through it at most once for each argument.
+// scan is for methods of strings that scan the string at most once for each argument.
 func (g *Guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple) error {
 	s, ok := recv.(starlark.String)
 	if !ok {
@@ -94,7 +94,7 @@ func (g *Guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 	for _, arg := range args {
 		switch arg := arg.(type) {
 		case starlark.String:
-			// strip looks for each character in those that it is given.
+			// strip searches its argument for each character.
 			n += len(arg) + len(s)/256*len(arg)
 		case starlark.Tuple:
 			if err := g.meter.Charge(uint64(len(arg))); err != nil {
@@ -109,7 +109,7 @@ func (g *Guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 			}
 		}
 	}
-	// What it returns can be as long as it.
+	// The result can be as long as the string.
 	return g.meter.Charge(uint64(n))
 }
 
@@ -146,7 +146,7 @@ func (g *Guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 	return g.meter.Charge(BoxSize + partSize*uint64(n))
 }
 
-// fields returns how many words s has.
+// fields returns the number of words in s.
 func (g *Guards) fields(s string) (n int, err error) {
 	in := false
 	for i, r := range s {
@@ -179,8 +179,8 @@ func (g *Guards) join(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 	return g.joinElements(args[0], len(sep))
 }
 
-// joinElements is join for what can only be gone through. Apart from it, join
-// needs no memory.
+// joinElements is join for values that can only be iterated. It is separate, so that join
+// does not allocate.
 func (g *Guards) joinElements(v starlark.Value, sep int) error {
 	it, ok := v.(starlark.Iterable)
 	if !ok {
@@ -189,7 +189,7 @@ func (g *Guards) joinElements(v starlark.Value, sep int) error {
 	sum := text{meter: g.meter}
 	for e := range starlark.Elements(it) {
 		if sum.part(e, sep); sum.err == nil {
-			sum.err = g.meter.Charge(visitSteps) // it is gone through twice
+			sum.err = g.meter.Charge(visitSteps) // it is iterated twice
 		}
 		if sum.err != nil {
 			break
@@ -211,7 +211,7 @@ func (g *Guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.
 	if err := g.meter.Look(len(s)); err != nil {
 		return err
 	}
-	n := strings.Count(string(s), string(before)) // of "" as often as there are places between
+	n := strings.Count(string(s), string(before)) // of "" as many as there are positions between characters
 	if len(args) == 3 {
 		if most, err := starlark.AsInt32(args[2]); err == nil && most >= 0 {
 			n = min(n, most)
@@ -220,14 +220,14 @@ func (g *Guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.
 	return g.meter.Make(SlotSize + len(s) + n*(len(after)-len(before)))
 }
 
-// elems is for iterables over text. They are no larger than it, but making a
-// list of one takes a slot for each byte, and nothing knows how many there are.
+// elems is for iterables over strings. They are no larger than the string, but a list of
+// one takes a slot for each byte, and the length of the iterable is not known.
 func (g *Guards) elems(recv starlark.Value, _ starlark.Tuple, _ []starlark.Tuple) error {
 	return g.meter.Charge(uint64(BoxSize + SlotSize*max(starlark.Len(recv), 0)))
 }
 
-// shortArgs returns how long the text of each of args is at the most, if that takes
-// no look into them and they are short.
+// shortArgs returns an upper bound of the length of each of args as a string, if they are
+// short and need not be traversed.
 func shortArgs(args starlark.Tuple) (most int, ok bool) {
 	for _, v := range args {
 		switch v := v.(type) {
@@ -248,14 +248,14 @@ func shortArgs(args starlark.Tuple) (most int, ok bool) {
 	return most, true
 }
 
-// format counts what each field of the text writes.
+// format charges for the output of each field of the format.
 func (g *Guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	s, ok := recv.(starlark.String)
 	if !ok {
 		return nil
 	}
 	if len(kwargs) == 0 && len(s) < 256 {
-		if most, ok := shortArgs(args); ok { // as most are
+		if most, ok := shortArgs(args); ok { // the common case
 			return g.meter.Make(SlotSize + len(s) + strings.Count(string(s), "{")*(4+most))
 		}
 	}
@@ -287,7 +287,8 @@ func (g *Guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 		if i := strings.IndexAny(field, "!:"); i >= 0 {
 			field = field[:i]
 		}
-		// Names of one length are compared byte by byte, here and by the interpreter.
+		// Names of the same length are compared byte by byte, here and by the
+		// interpreter.
 		if err := g.meter.Charge(uint64(visitSteps + len(kwargs)*(2+len(field)/64))); err != nil {
 			return err
 		}
@@ -314,7 +315,7 @@ func (g *Guards) format(recv starlark.Value, args starlark.Tuple, kwargs []starl
 	return sum.made()
 }
 
-// count returns how many elements x has, and counts a step for each.
+// count returns the number of elements of x, and charges a step for each.
 func (g *Guards) count(x starlark.Iterable) (int, error) {
 	n := starlark.Len(x)
 	if n >= 0 {

@@ -2,14 +2,14 @@ package bounded
 
 import "go.starlark.net/starlark"
 
-// A methodCheck is what is done before a method is called. If it returns a value,
-// that is what the method returns, and it is not called.
+// A methodCheck runs before a method is called. If it returns a value, that value is the
+// result, and the method is not called.
 type methodCheck func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
 
-// checks are the methods of built-in types that are checked before they are called. The
-// others take a constant time, and make a value of a constant size.
+// checks are the checks of methods of built-in types. The other methods take constant
+// time, and make a value of constant size.
 var checks = map[string]methodCheck{
-	// Methods of strings that go through the string at most once for each argument.
+	// Methods of strings that scan the string at most once for each argument.
 	"capitalize":   scanning,
 	"count":        scanning,
 	"endswith":     scanning,
@@ -74,14 +74,14 @@ var checks = map[string]methodCheck{
 	"union":                containing("union"),
 }
 
-// The checks of more than one method.
+// Checks that several methods share.
 var (
 	scanning  = checking((*Guards).scan)
 	splitting = checking((*Guards).split)
 	iterating = checking((*Guards).elems)
 )
 
-// checking returns a check that leaves the call to the method.
+// checking returns a check that only charges, and leaves the call to the method.
 func checking(check func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) error) methodCheck {
 	return func(g *Guards, recv starlark.Value, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		return nil, check(g, recv, args, kwargs)

@@ -6,19 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// MaxModule is how large a module may be, in bytes (L4). To lay one out and to look for
-// findings takes more than ten times its size.
+// MaxModule is the maximum size of a module in bytes (L4). Formatting or linting one
+// takes more than ten times its size.
 const MaxModule = 4 << 20
 
-// ErrModuleSize is the error of a larger one.
+// ErrModuleSize is the error of a module that is larger than MaxModule.
 var ErrModuleSize error = &Error{
 	Msg:  fmt.Sprintf("the file is larger than the limit of %d MiB", MaxModule>>20),
 	Hint: "keep data in a file: read_json(…), read_yaml(…)",
 }
 
-// CheckModule returns what is wrong with the bytes of a module, and the position of
-// it, counted from 1: that there are too many, a NUL byte, which the parser takes for
-// the end of the file, or bytes that are not UTF-8.
+// CheckModule returns what is wrong with the bytes of a module, and its position, counted
+// from 1: too many bytes, a NUL byte, which the parser takes for the end of the file, or
+// bytes that are not valid UTF-8.
 func CheckModule(text []byte) (line, col int, wrong error) {
 	if len(text) > MaxModule {
 		return 1, 1, ErrModuleSize

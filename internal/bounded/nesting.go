@@ -6,18 +6,18 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// The parser, the resolver and the compiler call themselves for what is nested,
-// and Go cannot recover from an exhausted stack. So text is looked at before it
-// is parsed, and the tree before anything goes through it.
+// The parser, the resolver and the compiler are recursive, and Go cannot recover from an
+// exhausted stack. So the source is checked before it is parsed, and the tree before it
+// is traversed.
 const (
-	maxTextDepth = 500  // brackets, and operators that take what follows them
+	maxTextDepth = 500  // brackets and prefix operators
 	maxTreeDepth = 1000 // of syntax
 )
 
-// Tokens returns how many tokens there are in text, and why and in which line it cannot be
-// parsed: it is nested too deep, or a number is too long. It knows strings and comments.
-// Each line counts as three tokens more, for its statement, and each character of an operator
-// as one.
+// Tokens returns the number of tokens in text. If text cannot be parsed because it is
+// nested too deep or a number is too long, it also returns the error and its line. It
+// knows strings and comments. Each line counts as three additional tokens, for its
+// statement, and each character of an operator as one token.
 func Tokens(text []byte) (tokens, line int, wrong error) {
 	type level struct {
 		prefixes, words int
@@ -125,7 +125,7 @@ func StringEnd(text []byte, i int) int {
 	return len(text) - 1
 }
 
-// CheckTree returns where a tree is nested too deep, if it is.
+// CheckTree returns an error and its position if a tree is nested too deep.
 func CheckTree(tree *syntax.File) (at syntax.Position, wrong error) {
 	depth := 0
 	syntax.Walk(tree, func(n syntax.Node) bool {
@@ -148,7 +148,7 @@ func CheckTree(tree *syntax.File) (at syntax.Position, wrong error) {
 	return at, wrong
 }
 
-// leftmost spares Start the way down a deep tree.
+// leftmost avoids calling Start, which descends a deep tree.
 func leftmost(n syntax.Node) syntax.Node {
 	for {
 		switch x := n.(type) {

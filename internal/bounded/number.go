@@ -6,14 +6,14 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// MaxDigits is how many digits a whole number may have. To read, to write and
-// to multiply longer ones takes much longer in one step, and no pipeline has them.
+// MaxDigits is the maximum number of digits of an integer. Reading, writing and
+// multiplying longer ones takes much longer in one step, and no pipeline needs them.
 const MaxDigits = 20_000
 
-// maxBits is about what so many digits take.
+// maxBits is about the number of bits of so many digits.
 const maxBits = MaxDigits * 10 / 3
 
-// Number returns an error for a whole number that is too long.
+// Number returns an error if an integer is too long.
 func (m *Meter) Number(i starlark.Int) error {
 	if _, small := i.Int64(); small || m == nil || i.BigInt().BitLen() <= maxBits {
 		return nil
@@ -21,8 +21,8 @@ func (m *Meter) Number(i starlark.Int) error {
 	return tooLong()
 }
 
-// Digits returns an error for the text of a number that has n digits, if these are
-// too many, and counts its reading: each digit takes longer than the one before.
+// Digits returns an error if an integer with n digits is too long, and charges for
+// parsing it: each digit takes longer than the one before.
 func (m *Meter) Digits(n int) error {
 	if m == nil {
 		return nil

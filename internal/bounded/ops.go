@@ -11,7 +11,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// binary is starlark.Binary and starlark.Compare, with a look at the operands.
+// binary is starlark.Binary and starlark.Compare, with a check of the operands.
 func (g *Guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	switch op {
 	case syntax.EQL, syntax.NEQ, syntax.LT, syntax.LE, syntax.GT, syntax.GE:
@@ -85,7 +85,7 @@ func (g *Guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 			made, err = g.combine(setMethods[op], x, y)
 		}
 	default:
-		// Structs are joined by +; values of host programs see to themselves.
+		// Structs are joined by +; values of host programs charge for themselves.
 		if op == syntax.PLUS {
 			err = g.meter.Charge(BoxSize)
 			if x, ok := x.(starlark.HasAttrs); ok && err == nil {
@@ -99,7 +99,8 @@ func (g *Guards) binary(op syntax.Token, x, y starlark.Value) (starlark.Value, e
 	return g.apply(op, x, y, before)
 }
 
-// apply is starlark.Binary, for which steps are counted since before.
+// apply is starlark.Binary. before is the number of steps before the operation was
+// charged.
 func (g *Guards) apply(op syntax.Token, x, y starlark.Value, before uint64) (starlark.Value, error) {
 	if g.meter.Steps()-before < AwaitFrom {
 		return starlark.Binary(op, x, y)
@@ -107,7 +108,7 @@ func (g *Guards) apply(op syntax.Token, x, y starlark.Value, before uint64) (sta
 	return g.meter.AwaitValue(before, func() (starlark.Value, error) { return starlark.Binary(op, x, y) })
 }
 
-// ints is binary for two integers. Large ones cost what the schoolbook does.
+// ints is binary for two integers. Large ones cost as much as schoolbook arithmetic.
 func (g *Guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error) {
 	a, xSmall := x.Int64()
 	_, ySmall := y.Int64()
@@ -139,7 +140,7 @@ func (g *Guards) ints(op syntax.Token, x, y starlark.Int) (starlark.Value, error
 	return z, err
 }
 
-// words returns how long a number is.
+// words returns the length of an integer in words.
 func words(i starlark.Int) uint64 {
 	if _, ok := i.Int64(); ok {
 		return 1
@@ -147,7 +148,7 @@ func words(i starlark.Int) uint64 {
 	return uint64(len(i.BigInt().Bits()))
 }
 
-// unary is starlark.Unary. It can copy a large number.
+// unary is starlark.Unary, which can copy a large integer.
 func (g *Guards) unary(op syntax.Token, x starlark.Value) (starlark.Value, error) {
 	if err := g.unaryCost(x); err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (g *Guards) repeat(x starlark.Value, n starlark.Int) error {
 	return nil
 }
 
-// slots counts the making of a list or tuple of n elements.
+// slots charges for making a list or tuple of n elements.
 func (g *Guards) slots(n int) error {
 	if err := g.meter.Fits(valueSize * n); err != nil {
 		return err
@@ -195,7 +196,7 @@ func (g *Guards) slots(n int) error {
 	return g.meter.Charge(BoxSize + SlotSize*uint64(n))
 }
 
-// entries counts n entries more in a dict or set of the given length.
+// entries charges for n more entries in a dict or set of the given length.
 func (g *Guards) entries(n, length int) error {
 	if err := g.meter.Fits(pairSize * (n + length)); err != nil {
 		return err
@@ -228,10 +229,10 @@ func (g *Guards) contains(x, y starlark.Value) error {
 	return nil
 }
 
-// search counts the comparisons of x with each element.
+// search charges for comparing x with each element.
 func (g *Guards) search(x starlark.Value, list starlark.Indexable) error {
 	n := list.Len()
-	if err := g.meter.Charge(visitSteps * uint64(n)); err != nil { // a call of the interpreter for each
+	if err := g.meter.Charge(visitSteps * uint64(n)); err != nil { // an interface call for each
 		return err
 	}
 	switch x := x.(type) {
@@ -254,7 +255,7 @@ func (g *Guards) search(x starlark.Value, list starlark.Indexable) error {
 	return nil
 }
 
-// searchNumber counts the comparisons of x with the numbers of the other type.
+// searchNumber charges for comparing x with the numbers of the other type.
 func (g *Guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
 	for i := range list.Len() {
 		if f, ok := list.Index(i).(starlark.Float); ok {
@@ -266,10 +267,10 @@ func (g *Guards) searchNumber(x starlark.Int, list starlark.Indexable) error {
 	return nil
 }
 
-// interpolation is for format % x: each field writes what is given for it.
+// interpolation is for format % x: each field writes its argument.
 func (g *Guards) interpolation(format string, x starlark.Value) error {
 	if t, ok := x.(starlark.Tuple); ok && len(format) < 256 {
-		if most, ok := shortArgs(t); ok { // as most are
+		if most, ok := shortArgs(t); ok { // the common case
 			return g.meter.Make(SlotSize + len(format) + len(t)*most)
 		}
 	}
@@ -285,7 +286,7 @@ func (g *Guards) interpolation(format string, x starlark.Value) error {
 		sum.add(x)
 	}
 	mapping, ok := x.(starlark.Mapping)
-	for rest := format; ok; { // %(name)s, each as often as it stands there
+	for rest := format; ok; { // %(name)s, each time it occurs
 		var name string
 		var more bool
 		if _, rest, more = strings.Cut(rest, "%("); !more {
@@ -304,7 +305,7 @@ func (g *Guards) interpolation(format string, x starlark.Value) error {
 	return sum.made()
 }
 
-// shown returns an error if op must not make a string of x, because of what is in it.
+// shown returns an error if op must not convert x to a string, because of a value in it.
 func (g *Guards) shown(op string, x starlark.Value) error {
 	if leaf(x) {
 		return nil
@@ -318,7 +319,7 @@ func (g *Guards) shown(op string, x starlark.Value) error {
 	return g.opaque(op, x)
 }
 
-// leaf reports whether there is nothing in x.
+// leaf reports whether x contains no other values.
 func leaf(x starlark.Value) bool {
 	switch x.(type) {
 	case starlark.String, starlark.Int, starlark.Bool, starlark.NoneType, starlark.Float:
@@ -327,7 +328,7 @@ func leaf(x starlark.Value) bool {
 	return false
 }
 
-// A text sums up how long a text becomes.
+// A text computes the length of a string that is being built.
 type text struct {
 	meter *Meter
 	n     int
@@ -342,7 +343,7 @@ func (t *text) add(v starlark.Value) {
 	var n int
 	switch v := v.(type) {
 	case starlark.String:
-		if n = len(v); n > 100 { // %r takes more
+		if n = len(v); n > 100 { // %r needs more
 			n, t.err = t.meter.TextSize(v)
 		}
 	case starlark.Int:
@@ -357,7 +358,7 @@ func (t *text) add(v starlark.Value) {
 	}
 }
 
-// part adds an element that is joined with others, and a step.
+// part adds an element to join, and a step.
 func (t *text) part(v starlark.Value, sep int) {
 	if t.err != nil {
 		return
@@ -370,13 +371,13 @@ func (t *text) part(v starlark.Value, sep int) {
 	}
 }
 
-// joined is made for parts, of which the last has no separator behind it.
+// joined charges for the joined parts. The last one has no separator after it.
 func (t *text) joined(sep int) error {
 	t.n = max(t.n-sep, 0)
 	return t.made()
 }
 
-// made counts the making of the text.
+// made charges for making the string.
 func (t *text) made() error {
 	if t.err != nil {
 		return t.err
@@ -384,7 +385,7 @@ func (t *text) made() error {
 	return t.meter.Make(SlotSize + t.n)
 }
 
-// inplace is x op= y: a list and a dict are changed and not copied.
+// inplace is x op= y: lists and dicts are modified instead of copied.
 func (g *Guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	switch x := x.(type) {
 	case *starlark.List:
@@ -393,7 +394,7 @@ func (g *Guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, 
 		}
 	case *starlark.Dict:
 		if d, ok := y.(*starlark.Dict); ok && op == syntax.PIPE {
-			if d.Len() == 0 { // then update does not look at whether x can be changed
+			if d.Len() == 0 { // update then does not check whether x is mutable
 				if _, _, err := x.Delete(starlark.Float(math.NaN())); err != nil {
 					return nil, errors.New(strings.Replace(err.Error(), "delete from", "apply |= to", 1))
 				}
@@ -404,7 +405,7 @@ func (g *Guards) inplace(op syntax.Token, x, y starlark.Value) (starlark.Value, 
 	return g.binary(op, x, y)
 }
 
-// change calls a method that does what an operator does, but for its message.
+// change calls a method that does the same as an operator, and adjusts its message.
 func (g *Guards) change(x starlark.HasAttrs, method, theirs, ours string, y starlark.Value) error {
 	m, err := g.method(x, method, checks[method], true)
 	if err != nil {

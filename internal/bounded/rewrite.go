@@ -8,14 +8,14 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// A rewriter puts guards into a syntax tree.
+// A rewriter inserts guards into a syntax tree.
 type rewriter struct {
-	repeats int // how many loops and functions are around
+	repeats int // number of enclosing loops and functions
 	used    map[string]bool
 }
 
-// Rewrite puts guards into a file. At its top each guard that it uses becomes a
-// global of the module, which is found faster than what is predeclared.
+// Rewrite inserts guards into a file. At the top, it makes each guard that the file uses
+// a global of the module, because globals are faster to access than predeclared names.
 func Rewrite(tree *syntax.File) {
 	r := rewriter{used: map[string]bool{}}
 	stmts := r.stmts(tree.Stmts)
@@ -43,7 +43,7 @@ func (r *rewriter) stmts(stmts []syntax.Stmt) []syntax.Stmt {
 	for _, s := range stmts {
 		r.stmt(s)
 		out = append(out, s)
-		if def, ok := s.(*syntax.DefStmt); ok && r.repeats > 0 { // it is made each time
+		if def, ok := s.(*syntax.DefStmt); ok && r.repeats > 0 { // the function is made each time
 			id := &syntax.Ident{Name: def.Name.Name, NamePos: def.Name.NamePos}
 			out = append(out, &syntax.ExprStmt{X: r.guarded(guardMake, def.Name.NamePos, id)})
 		}
@@ -77,8 +77,8 @@ func (r *rewriter) stmt(s syntax.Stmt) {
 	}
 }
 
-// enter returns the body of a function with a look at the depth of calls, and at
-// its *args and **kwargs, after the docstring.
+// enter returns the body of a function with checks of the depth of calls, and of its
+// *args and **kwargs, after the docstring.
 func (r *rewriter) enter(def *syntax.DefStmt) []syntax.Stmt {
 	var head []syntax.Stmt
 	body := def.Body
@@ -93,7 +93,8 @@ func (r *rewriter) enter(def *syntax.DefStmt) []syntax.Stmt {
 	return append(head, body...)
 }
 
-// looks returns what a function of these parameters does first. It is always true.
+// looks returns the condition that a function with these parameters evaluates first. It
+// is always true.
 func (r *rewriter) looks(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
 	var out []syntax.Expr
 	if n := len(params); n > manyParams {
@@ -105,8 +106,8 @@ func (r *rewriter) looks(params []syntax.Expr, pos syntax.Position) []syntax.Exp
 	return out
 }
 
-// received returns what a function of these parameters gets as *args and
-// **kwargs, or a number if there are none.
+// received returns the *args and **kwargs of a function with these parameters, or a
+// number if it has none.
 func received(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
 	var out []syntax.Expr
 	for _, p := range params {
@@ -122,8 +123,8 @@ func received(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
 	return out
 }
 
-// manyParams is how many parameters a function may have for which it costs nothing
-// to look for one by its name.
+// manyParams is the number of parameters up to which searching one by name costs nothing
+// noticeable.
 const manyParams = 16
 
 func number(pos syntax.Position) syntax.Expr { return integer(pos, 0) }
@@ -151,7 +152,7 @@ func (r *rewriter) assign(s *syntax.AssignStmt) {
 	}
 }
 
-// target rewrites what is assigned to.
+// target rewrites the target of an assignment.
 func (r *rewriter) target(e *syntax.Expr) {
 	switch x := (*e).(type) {
 	case *syntax.IndexExpr:
@@ -260,7 +261,7 @@ func (r *rewriter) expr(e syntax.Expr) syntax.Expr {
 	return e
 }
 
-// called rewrites what is called.
+// called rewrites the function of a call.
 func (r *rewriter) called(fn syntax.Expr) syntax.Expr {
 	dot, ok := fn.(*syntax.DotExpr)
 	if !ok || checks[dot.Name.Name] == nil {
@@ -280,21 +281,22 @@ func (r *rewriter) binary(e *syntax.BinaryExpr) syntax.Expr {
 	case syntax.AND, syntax.OR:
 		return e
 	case syntax.EQL, syntax.NEQ, syntax.LT, syntax.LE, syntax.GT, syntax.GE:
-		if xLiteral || yLiteral { // there is little to compare
+		if xLiteral || yLiteral { // the comparison is short
 			return e
 		}
 	case syntax.PLUS:
-		if xLiteral && yLiteral { // done when it is compiled
+		if xLiteral && yLiteral { // constant-folded by the compiler
 			return e
 		}
 	}
 	return indexed(r.guarded(guardOp(e.Op), e.OpPos, e.X), e.OpPos, e.Y)
 }
 
-// literalEntries is how many entries a literal dict may have to be made at once.
+// literalEntries is the maximum number of entries of a literal dict that is made in one
+// step.
 const literalEntries = 32
 
-// literal rewrites a literal dict of many entries: they are made one by one, as
+// literal rewrites a literal dict with many entries: they are inserted one by one, as
 // elements of a list.
 func (r *rewriter) literal(e *syntax.DictExpr) syntax.Expr {
 	list := &syntax.ListExpr{Lbrack: e.Lbrace, Rbrack: e.Rbrace}
@@ -306,7 +308,7 @@ func (r *rewriter) literal(e *syntax.DictExpr) syntax.Expr {
 	return r.guarded(guardClose, e.Lbrace, list)
 }
 
-// entry returns what puts an entry into the dict that is made.
+// entry returns the expression that inserts an entry into the dict being built.
 func (r *rewriter) entry(name string, e *syntax.DictEntry) syntax.Expr {
 	return indexed(r.guarded(name, e.Colon, r.expr(e.Key)), e.Colon, r.expr(e.Value))
 }
@@ -319,7 +321,7 @@ func (r *rewriter) key(e syntax.Expr) syntax.Expr {
 	return r.guarded(guardKey, syntax.Start(e), r.expr(e))
 }
 
-// constant reports whether e is a literal text or whole number, or one with a sign.
+// constant reports whether e is a literal string or integer, possibly with a sign.
 func constant(e syntax.Expr) bool {
 	if unary, ok := e.(*syntax.UnaryExpr); ok {
 		e = unary.X
@@ -328,13 +330,13 @@ func constant(e syntax.Expr) bool {
 	return ok && lit.Token != syntax.FLOAT
 }
 
-// literalText reports whether e is a literal text.
+// literalText reports whether e is a literal string.
 func literalText(e syntax.Expr) bool {
 	lit, ok := e.(*syntax.Literal)
 	return ok && lit.Token == syntax.STRING
 }
 
-// made rewrites a literal, if it is one that can be made more than once.
+// made rewrites a literal, if it can be evaluated more than once.
 func (r *rewriter) made(e syntax.Expr, pos syntax.Position) syntax.Expr {
 	if r.repeats == 0 {
 		return e
@@ -383,8 +385,8 @@ func (r *rewriter) lambda(e *syntax.LambdaExpr) syntax.Expr {
 	return r.guarded(guardMake, e.Lambda, e)
 }
 
-// guarded returns name[x]. At run time it stands at pos; as part of the tree it
-// starts where x starts.
+// guarded returns name[x]. At run time its position is pos; in the tree it starts where x
+// starts.
 func (r *rewriter) guarded(name string, pos syntax.Position, x syntax.Expr) syntax.Expr {
 	r.used[name] = true
 	return indexed(&syntax.Ident{Name: name, NamePos: syntax.Start(x)}, pos, x)

@@ -2,7 +2,7 @@ package bounded
 
 import "go.starlark.net/starlark"
 
-// A slice with a step is copied element by element, in one step of the interpreter.
+// The interpreter copies a slice with a step element by element, in a single step.
 
 // A stepped value is x in x[i:j:k].
 type stepped struct {
@@ -11,7 +11,7 @@ type stepped struct {
 	g *Guards
 }
 
-// stepping returns x, or what counts its slices.
+// stepping returns x, or a value that charges for slicing it.
 func (g *Guards) stepping(x starlark.Value) starlark.Value {
 	switch x := x.(type) {
 	case starlark.String, starlark.Bytes, starlark.Tuple, *starlark.List:
@@ -41,10 +41,10 @@ func (s *stepped) Slice(start, end, step int) starlark.Value {
 // Index is not called.
 func (s *stepped) Index(i int) starlark.Value { return s.x.Index(i) }
 
-// Len returns how many elements there are.
+// Len returns the number of elements.
 func (s *stepped) Len() int { return s.x.Len() }
 
-// A sliced is x[i:j:k], or why there is none.
+// A sliced is x[i:j:k], or the error of making it.
 type sliced struct {
 	hidden
 	v   starlark.Value

@@ -7,12 +7,13 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// Every key that goes into a dict or set, or is looked for there, is counted with
-// the table at hand: nothing else tells how long that takes. What the interpreter
-// would make in one step is made here, key by key. If something is wrong with the
-// arguments it is left to the interpreter, which has the words for it.
+// Every key that is inserted into a dict or set, or looked up in it, is charged with the
+// table at hand, because the cost depends on the table. What the interpreter would make
+// in one step is made here, key by key. If the arguments are wrong, the call is left to
+// the interpreter, which reports the error.
 
-// put does d[k] = v. What the interpreter refuses is apart from what the meter does.
+// put does d[k] = v. An error of the interpreter is returned separately from an error of
+// the meter.
 func (g *Guards) put(d *starlark.Dict, k, v starlark.Value) (refused, err error) {
 	if err := g.meter.NewKey(d, k); err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func (g *Guards) add(s *starlark.Set, k starlark.Value) (refused, err error) {
 	return nil, g.entries(1, n)
 }
 
-// update does what dict and the update of a dict do, if it can.
+// update does what dict() and dict.update do, if the arguments are valid.
 func (g *Guards) update(d *starlark.Dict, args starlark.Tuple, kwargs []starlark.Tuple) (done bool, err error) {
 	if len(args) > 1 {
 		return false, nil
@@ -52,10 +53,10 @@ func (g *Guards) update(d *starlark.Dict, args starlark.Tuple, kwargs []starlark
 			return false, err
 		}
 	}
-	return d.Len() == n+len(kwargs), nil // or some were there, or are given twice
+	return d.Len() == n+len(kwargs), nil // otherwise some were there already, or are given twice
 }
 
-// putAll puts the entries of a dict, or pairs, into d.
+// putAll inserts the entries of a dict, or pairs, into d.
 func (g *Guards) putAll(d *starlark.Dict, from starlark.Value) (done bool, err error) {
 	if m, ok := from.(starlark.IterableMapping); ok {
 		if err := g.meter.Charge(2 * BoxSize * uint64(max(starlark.Len(from), 0))); err != nil {
@@ -88,7 +89,7 @@ func (g *Guards) putAll(d *starlark.Dict, from starlark.Value) (done bool, err e
 	return true, nil
 }
 
-// addAll puts all elements of values into s, if they are iterable.
+// addAll inserts all elements of values into s, if they are iterable.
 func (g *Guards) addAll(s *starlark.Set, values ...starlark.Value) (done bool, err error) {
 	for _, v := range values {
 		it, ok := v.(starlark.Iterable)
@@ -107,8 +108,8 @@ func (g *Guards) addAll(s *starlark.Set, values ...starlark.Value) (done bool, e
 	return true, nil
 }
 
-// newSet returns a set of what is in values; nil if the interpreter has to say
-// why that is not possible.
+// newSet returns a set of the elements of values, or nil if the interpreter must report
+// the error.
 func (g *Guards) newSet(values ...starlark.Value) (*starlark.Set, error) {
 	if err := g.meter.Charge(DictSize); err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (g *Guards) newSet(values ...starlark.Value) (*starlark.Set, error) {
 	return s, nil
 }
 
-// orNil spares the caller a nil that is a value.
+// orNil avoids a typed nil in the interface.
 func orNil[V any, P interface {
 	*V
 	starlark.Value
@@ -131,13 +132,13 @@ func orNil[V any, P interface {
 	return v, err
 }
 
-// setMethods are the methods that the operators of sets stand for.
+// setMethods are the methods that correspond to the operators of sets.
 var setMethods = map[syntax.Token]string{
 	syntax.PIPE: "union", syntax.AMP: "intersection", syntax.MINUS: "difference", syntax.CIRCUMFLEX: "symmetric_difference",
 }
 
-// combine returns the union, the difference, … of a set and another; nil if the
-// interpreter has to say why that is not possible.
+// combine returns the union, the difference, … of a set and another value, or nil if the
+// interpreter must report the error.
 func (g *Guards) combine(method string, s *starlark.Set, other starlark.Value) (starlark.Value, error) {
 	if method == "union" {
 		return orNil(g.newSet(s, other))
@@ -187,7 +188,7 @@ func (g *Guards) union(x, y *starlark.Dict) (starlark.Value, error) {
 	return orNil(g.newDict(starlark.Tuple{x}, nil, y))
 }
 
-// newDict returns a dict of what the function dict is given, and more.
+// newDict returns a dict made from the arguments of dict(), and from more.
 func (g *Guards) newDict(args starlark.Tuple, kwargs []starlark.Tuple, more ...starlark.Value) (*starlark.Dict, error) {
 	if err := g.meter.Charge(DictSize); err != nil {
 		return nil, err
@@ -204,7 +205,7 @@ func (g *Guards) newDict(args starlark.Tuple, kwargs []starlark.Tuple, more ...s
 	return d, nil
 }
 
-// A pending entry is the key of {k: v}, while the value is evaluated.
+// A pending is the key of {k: v}, while the value is evaluated.
 type pending struct {
 	hidden
 	g    *Guards
@@ -212,7 +213,7 @@ type pending struct {
 	uniq bool
 }
 
-// entry returns k, ready for the value.
+// entry returns k, ready to receive the value.
 func (g *Guards) entry(k starlark.Value, uniq bool) *pending {
 	n := len(g.pending)
 	if n == 0 {
@@ -224,7 +225,7 @@ func (g *Guards) entry(k starlark.Value, uniq bool) *pending {
 	return p
 }
 
-// Get puts the entry into the dict that is made.
+// Get inserts the entry into the dict being built.
 func (p *pending) Get(v starlark.Value) (starlark.Value, bool, error) {
 	g, k := p.g, p.k
 	p.k = nil
@@ -241,13 +242,13 @@ func (p *pending) Get(v starlark.Value) (starlark.Value, bool, error) {
 	return starlark.False, true, err
 }
 
-// open begins to make a dict. What is made inside ends before it.
+// open starts building a dict. Dicts nested inside are closed before it.
 func (g *Guards) open(v starlark.Value) (starlark.Value, error) {
 	g.making = append(g.making, new(starlark.Dict))
 	return v, g.meter.Charge(DictSize)
 }
 
-// closed returns the dict that was made.
+// closed returns the dict that was built.
 func (g *Guards) closed(starlark.Value) (starlark.Value, error) {
 	n := len(g.making) - 1
 	d := g.making[n]
@@ -255,7 +256,7 @@ func (g *Guards) closed(starlark.Value) (starlark.Value, error) {
 	return d, nil
 }
 
-// keyError is an error with the text of a key in it, which can be long.
+// keyError is an error that contains a key as a string, which can be long.
 func (g *Guards) keyError(format string, k starlark.Value, more ...any) error {
 	if s, ok := k.(starlark.String); ok && len(s) > MaxMessage {
 		k = s[:MaxMessage]

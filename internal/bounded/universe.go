@@ -7,11 +7,11 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// A check is what is done before a function is called.
+// A check runs before a function is called.
 type check func(args starlark.Tuple, kwargs []starlark.Tuple) error
 
-// universe puts the functions of Starlark that can take long or make something
-// large into env, each with a check.
+// universe adds the functions of Starlark that can take long or allocate much to env,
+// each with a check.
 func (g *Guards) universe(env starlark.StringDict) {
 	first := func(f func(v starlark.Value) error) check {
 		return func(args starlark.Tuple, kwargs []starlark.Tuple) error {
@@ -26,7 +26,7 @@ func (g *Guards) universe(env starlark.StringDict) {
 			return nil
 		}
 	}
-	// What is here calls nothing of the program, unless it is in tells.
+	// The functions here do not call the program, except those in tells.
 	tells := map[string]bool{"print": true, "fail": true, "warn": true, "dir": true}
 	instead := func(name string, f func(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)) {
 		inner, ok := env[name].(*starlark.Builtin)
@@ -103,7 +103,7 @@ func (g *Guards) universe(env starlark.StringDict) {
 	env["getattr"] = g.getattr()
 }
 
-// through counts a step for each element.
+// through charges a step for each element.
 func (g *Guards) through(v starlark.Value) error {
 	if it, ok := v.(starlark.Iterable); ok {
 		_, err := g.count(it)
@@ -112,7 +112,7 @@ func (g *Guards) through(v starlark.Value) error {
 	return nil
 }
 
-// list counts the making of a list of v.
+// list charges for making a list of v.
 func (g *Guards) list(v starlark.Value) error {
 	if it, ok := v.(starlark.Iterable); ok {
 		n, err := g.count(it)
@@ -124,7 +124,7 @@ func (g *Guards) list(v starlark.Value) error {
 	return nil
 }
 
-// rows counts the making of a list of pairs.
+// rows charges for making a list of pairs.
 func (g *Guards) rows(v starlark.Value) error {
 	if err := g.list(v); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (g *Guards) zip(args starlark.Tuple, _ []starlark.Tuple) error {
 	return g.meter.Charge(uint64(rows) * uint64(BoxSize+valueSize*len(args)))
 }
 
-// parseInt counts the reading of a number from text.
+// parseInt charges for parsing an integer from a string.
 func (g *Guards) parseInt(v starlark.Value) error {
 	if s, ok := v.(starlark.String); ok {
 		return g.meter.Digits(len(s))
@@ -177,7 +177,7 @@ func (g *Guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
 	for _, v := range args {
 		sum.add(v)
 	}
-	for _, kv := range kwargs { // sep stands between all
+	for _, kv := range kwargs { // sep is written between all arguments
 		if s, ok := kv[1].(starlark.String); ok {
 			sum.n += len(s) * len(args)
 		}
@@ -185,7 +185,8 @@ func (g *Guards) print(args starlark.Tuple, kwargs []starlark.Tuple) error {
 	return sum.made()
 }
 
-// comparing returns sorted, min or max, that compares each of n elements about times(n) times.
+// comparing returns sorted, min or max. It compares each of n elements about times(n)
+// times.
 func (g *Guards) comparing(name string, times func(n int) uint64) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -229,7 +230,7 @@ func (g *Guards) comparing(name string, times func(n int) uint64) *starlark.Buil
 	})
 }
 
-// compare counts that each element is compared so many times.
+// compare charges for comparing each element that many times.
 func (g *Guards) compare(it starlark.Iterable, times uint64) error {
 	list, ok := it.(starlark.Indexable)
 	if !ok {
@@ -252,7 +253,7 @@ func (g *Guards) compareElements(it starlark.Iterable, times uint64) error {
 	return nil
 }
 
-// compared returns key, counting that what it returns is compared so many times.
+// compared returns key, with a charge for comparing its results that many times.
 func (g *Guards) compared(key starlark.Callable, times uint64) *starlark.Builtin {
 	return starlark.NewBuiltin(key.Name(), func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		v, err := starlark.Call(th, key, args, kwargs)
@@ -263,7 +264,7 @@ func (g *Guards) compared(key starlark.Callable, times uint64) *starlark.Builtin
 	})
 }
 
-// getattr gives out methods that are checked, too.
+// getattr returns methods that are checked as well.
 func (g *Guards) getattr() *starlark.Builtin {
 	inner := starlark.Universe["getattr"].(*starlark.Builtin)
 	return starlark.NewBuiltin("getattr", func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

@@ -7,7 +7,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// Walk counts a walk through all of v, as of a tree: what is shared counts each time.
+// Walk charges for a traversal of v as a tree: shared values count each time.
 func (m *Meter) Walk(v starlark.Value) error {
 	switch v := v.(type) {
 	case starlark.String:
@@ -31,8 +31,8 @@ func (m *Meter) Walk(v starlark.Value) error {
 	return m.Charge(w.sum)
 }
 
-// flatSteps is a walk through the small lists and dicts that most are. It takes
-// no memory but for the way through a dict.
+// flatSteps walks the small lists and dicts that most values are. It allocates only for
+// iterating over a dict.
 func (m *Meter) flatSteps(v starlark.Value) (n uint64, ok bool) {
 	const maxFlat = 32 // elements
 	m.flat = flat{}
@@ -65,7 +65,7 @@ func (m *Meter) flatSteps(v starlark.Value) (n uint64, ok bool) {
 // flat is what flatSteps found so far.
 type flat struct {
 	steps uint64
-	deep  bool // there is a list or the like
+	deep  bool // there is a list or another container
 }
 
 func (f *flat) add(v starlark.Value) {
@@ -79,7 +79,8 @@ func (f *flat) add(v starlark.Value) {
 	}
 }
 
-// textSteps is for a text, which may be looked at in more than one way if it is long.
+// textSteps is the cost of a string, which may be scanned in more than one way if it is
+// long.
 func textSteps(s starlark.String) uint64 {
 	if len(s) > 1024 {
 		return uint64(len(s))
@@ -94,14 +95,14 @@ func walkSteps(v starlark.Value) uint64 {
 	return manySteps
 }
 
-// A walk sums up what each value in a value counts. It ends as soon as that is
-// more than most.
+// A walk adds up the cost of each value in a value. It stops as soon as the sum exceeds
+// most.
 type walk struct {
 	meter *Meter
 	each  func(starlark.Value) uint64
 	most  uint64
 	sum   uint64
-	path  []starlark.Value // of lists and dicts, which can contain themselves
+	path  []starlark.Value // the enclosing lists and dicts, which can contain themselves
 }
 
 func (w *walk) value(v starlark.Value, depth int) error {
@@ -164,7 +165,7 @@ func (w *walk) value(v starlark.Value, depth int) error {
 	return nil
 }
 
-// inside reports whether the walk is in v already.
+// inside reports whether v encloses the current value.
 func (w *walk) inside(v starlark.Value) bool {
 	for _, p := range w.path {
 		if p == v {

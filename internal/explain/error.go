@@ -1,7 +1,7 @@
-// Package explain has what to write instead of what is wrong in a Pipelinefile: of the
-// arguments of a builtin (params.go, values.go), of the syntax and the names of other
-// languages (parsehints.go, otherlanguages.go), and of what the resolver and the
-// interpreter report (messages.go).
+// Package explain says how to fix mistakes in a Pipelinefile: in the arguments of a
+// builtin (params.go, values.go), in syntax and names taken from other languages
+// (parsehints.go, otherlanguages.go), and in what the resolver and the interpreter report
+// (messages.go).
 package explain
 
 import (
@@ -16,15 +16,15 @@ import (
 type Error struct {
 	Msg  string
 	Hint string // what to write instead, such as: write image = "nginx:1.27"
-	// Suggest is what was probably meant instead of what is written; the hint is then
-	// the question whether it was.
+	// Suggest is what was probably meant instead of what is written. The hint then asks
+	// whether it was meant.
 	Suggest string
-	// At is where in an argument it is: an index of a list, a key of a dict, a [Key], or a
-	// path of these as []any; nil: it is about the whole argument.
+	// At is the place in an argument: an index of a list, a key of a dict, a [Key], or a
+	// path of these as []any. If nil, the error is about the whole argument.
 	At any
 }
 
-// A Key is the key of an entry of a dict, where a string is its value.
+// A Key addresses the key of an entry of a dict; a plain string addresses its value.
 type Key string
 
 // Errorf returns an error without a hint.
@@ -40,8 +40,8 @@ func (e *Error) In(at any) *Error {
 	return e
 }
 
-// Near suggests the candidate that name is probably a misspelling of; the hint is
-// other if there is none.
+// Near suggests the candidate that name is probably a misspelling of. If there is none,
+// the hint is other.
 func (e *Error) Near(name string, candidates []string, other string) *Error {
 	e.Hint, e.Suggest = other, misspell.Nearest(name, candidates)
 	return e
@@ -53,7 +53,7 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// Elem writes where in an argument something is: [2], ["KEY"], ["a"][0].
+// Elem formats a place in an argument: [2], ["KEY"], ["a"][0].
 func Elem(at any) string {
 	switch at := at.(type) {
 	case int:
@@ -85,8 +85,8 @@ func Clip(s string) string {
 	return s
 }
 
-// Of returns the first error in the chain of err that has its message and its hint
-// apart, or nil.
+// Of returns the first error in the chain of err that has a separate message and hint, or
+// nil.
 func Of(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

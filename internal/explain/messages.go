@@ -9,15 +9,16 @@ import (
 	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
-// The resolver and the interpreter of Starlark report errors as strings, and have no
-// others. The messages that are matched here are those of the version of
-// go.starlark.net that TestStarlarkVersion names.
+// The resolver and the interpreter of Starlark report errors only as strings. The
+// messages that are matched here are those of the version of go.starlark.net that
+// TestStarlarkVersion names.
 
-// didYouMean is the end of a message that has a suggestion.
+// didYouMean matches the end of a message that has a suggestion.
 var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
 
 // Resolve returns the error for a message of the resolver. For an undefined name it
-// suggests the nearest of names; offers has the hints for names that other modules define.
+// suggests the nearest of names. offers has the hints for names that other modules
+// define.
 func Resolve(msg string, names []string, offers map[string]string) *Error {
 	said := didYouMean.FindStringSubmatch(msg)
 	if said != nil {
@@ -42,7 +43,7 @@ func Resolve(msg string, names []string, offers map[string]string) *Error {
 	return &Error{Msg: msg, Suggest: misspell.Nearest(name, names)}
 }
 
-// resolveHint returns what to write instead of what the resolver refuses.
+// resolveHint returns what to write instead of what the resolver rejects.
 func resolveHint(msg string) string {
 	switch {
 	case msg == noWhile:
@@ -65,10 +66,10 @@ func resolveHint(msg string) string {
 	return ""
 }
 
-// noWhile is what the resolver says of while, as an author knows it.
+// noWhile is the message for while, in the author's terms.
 const noWhile = `there is no "while"`
 
-// plainTypes are the types whose methods other languages have under other names.
+// plainTypes are the types whose methods have other names in other languages.
 var plainTypes = []string{"string", "bytes", "list", "tuple", "dict", "set", "int", "float"}
 
 var (
@@ -77,12 +78,12 @@ var (
 	noExport  = regexp.MustCompile(`^load: name (\w+) not found in module (.+)$`)
 )
 
-// Names are what hints about the errors of a program list.
+// Names provides the names that hints about errors of a program list.
 type Names struct {
 	Attrs  func(typ string) []string      // the attributes of values of a type, or of a library
 	Params func(function string) []string // the parameters of a function of the program
 	// Exports returns the names that a module exports, where module is the argument of
-	// the load that failed. It reports whether there is such a module.
+	// the load that failed. It reports whether the module exists.
 	Exports func(module string) (names []string, ok bool)
 }
 
@@ -151,8 +152,7 @@ func attrHint(typ, name string, isStruct bool, of Names) (hint, suggest string) 
 	return other, misspell.Nearest(name, names)
 }
 
-// runtimeHints are what to do about messages of the interpreter; the first that
-// fits counts.
+// runtimeHints are hints for messages of the interpreter; the first match applies.
 var runtimeHints = []struct {
 	when *regexp.Regexp
 	hint string

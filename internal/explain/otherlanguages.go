@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What other languages have, and what to write instead.
+// Constructs of other languages, and what to write instead.
 
 const (
 	noExceptions = "there are no exceptions"
@@ -15,7 +15,7 @@ const (
 	fstrings     = `write "…%s" % value, or "…{}".format(value)`
 )
 
-// fPrefix is what stands before the quotes of an f-string.
+// fPrefix matches the prefix of an f-string.
 var fPrefix = regexp.MustCompile(`^([fF][rR]?|[rR][fF])$`)
 
 // reserved reports whether a word cannot be a name.
@@ -25,7 +25,7 @@ func reserved(word string) bool {
 }
 
 var habits = []habit{
-	// What the scanner says of an escape counts wherever the string is.
+	// An error of the scanner in an escape applies wherever the string is.
 	escaping(`non-ASCII`, `\x and octal escapes go up to \x7f; write \u and four digits for a character, b"…" for bytes`),
 	escaping(`truncated escape|invalid escape sequence \\[xuU]`, `\x takes two hexadecimal digits, \u four, \U eight: "\x1b", "\u2013", "\U0001F600"`),
 	escaping(`code point`, `write the character itself, or \U and the eight digits of its number: "\U0001F600"`),
@@ -34,10 +34,10 @@ var habits = []habit{
 	{say: "there are no f-strings", hint: fstrings, back: 1, when: func(l *line) bool {
 		return isText(l.tok(0)) && l.touches() && fPrefix.MatchString(l.tok(-1))
 	}},
-	{say: "there are no f-strings", hint: fstrings, when: func(l *line) bool { // beside another text
+	{say: "there are no f-strings", hint: fstrings, when: func(l *line) bool { // next to another string
 		return isText(l.tok(1)) && isText(l.tok(-1)) && fPrefix.MatchString(l.tok(0))
 	}},
-	{say: "there are no f-strings", hint: fstrings, back: 2, when: func(l *line) bool { // over several lines
+	{say: "there are no f-strings", hint: fstrings, back: 2, when: func(l *line) bool { // on several lines
 		return l.tok(-1) == `"""` && fPrefix.MatchString(l.tok(-2))
 	}},
 	{say: "text has no such prefix", hint: `write "…", r"…" or b"…"`, back: 1, when: func(l *line) bool {
@@ -183,10 +183,10 @@ var habits = []habit{
 	{say: "this is nested too deep", when: func(l *line) bool { return l.msg == "excessive nesting" }},
 }
 
-// onlyInTests is the hint for a name that files of tests have.
+// onlyInTests is the hint for a name that only test files have.
 const onlyInTests = "only tests have it: files *_test.star, that pipe test runs"
 
-// foreignNames are names of other languages and tools, with what is meant here.
+// foreignNames maps names of other languages and tools to what to write here.
 var foreignNames = map[string]string{
 	"plan": onlyInTests, "plan_error": onlyInTests, "golden": onlyInTests,
 	"true": "write True", "false": "write False", "null": "write None", "nil": "write None", "undefined": "write None",
@@ -231,7 +231,8 @@ var foreignNames = map[string]string{
 	"__name__": "a module has no name", "__file__": "paths are relative to the file that they stand in",
 }
 
-// foreignMembers are functions of the libraries json, yaml and toml as others call them.
+// foreignMembers maps functions of the libraries json, yaml and toml, by the names that
+// other languages use, to what to write here.
 var foreignMembers = map[string]string{
 	"loads": readText, "load": readText, "safe_load": readText, "parse": readText, "unmarshal": readText,
 	"dumps": writeText, "dump": writeText, "safe_dump": writeText, "stringify": writeText, "marshal": writeText,
@@ -242,7 +243,7 @@ const (
 	writeText = "encode(value) writes text"
 )
 
-// foreignMethods are methods of other languages, with what is meant here.
+// foreignMethods maps methods of other languages to what to write here.
 var foreignMethods = map[string]string{
 	"sort": "write sorted(list)", "reverse": "write reversed(list)", "push": "write list.append(x)", "add": "write list.append(x)", "append": "write list + [x]",
 	"length": "write len(x)", "size": "write len(x)", "count": "write len([x for x in list if …])", "copy": "write list(x), dict(x) or set(x)",

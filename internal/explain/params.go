@@ -7,23 +7,23 @@ import (
 	"github.com/pipelinefile/pipe/internal/misspell"
 )
 
-// A ForeignParam says what parameters of other tools, or of another builtin, are called
-// here.
+// A ForeignParam maps names of parameters in other tools, or in another builtin, to the
+// parameter to use here.
 type ForeignParam struct {
-	Names string // separated by spaces; "_" and case do not count
-	Param string // the one that is meant, which the builtin has; empty: it has none
-	Of    string // a parameter that the builtins have for which this is meant; empty: service
+	Names string // separated by spaces; "_" and case are ignored
+	Param string // the parameter of the builtin that is meant; empty: there is none
+	Of    string // the row applies only to builtins that have this parameter; empty: to all
 	Hint  string
 }
 
-// service is a parameter that all services have, and nothing else.
+// service is a parameter that all services have, and no other builtin.
 const service = "values"
 
-// noneGenerated is the hint for what a generated chart has no value for.
+// noneGenerated is the hint for a parameter for which a generated chart has no value.
 const noneGenerated = `the generated chart has no such value: pipe eject writes it to a directory, for you to change and to name with chart = chart("…")`
 
-// ForeignParams are parameters of Compose, Kubernetes, Helm and the like. The first row
-// that fits counts.
+// ForeignParams are parameters of Compose, Kubernetes, Helm and similar tools. The first
+// matching row applies.
 var ForeignParams = []ForeignParam{
 	{"user username user_name password credentials root_password", "", "engine", "user and password are generated for each environment: .user, .password and .url refer to them"},
 	{"database database_name db db_name dbname", "", "engine", "the name of the database is generated: .url has it"},
@@ -157,12 +157,12 @@ var ForeignParams = []ForeignParam{
 	{"namespace", "", "allow_contexts", "each environment has a namespace of its own, PIPELINE-ENVIRONMENT"},
 }
 
-// command is a parameter of what has an image.
+// command is a parameter that only services with an image have.
 const command = "command"
 
-// Param returns which of the parameters possible is meant by name, as other
-// tools call it, and the hint; both are empty if that is not known. Only a hint says
-// that there is none.
+// Param returns which of the possible parameters is meant by name, a name that other
+// tools use, and the hint. Both are empty if the name is not known. A hint without a
+// parameter says that there is none.
 func Param(name string, possible []string) (param, hint string) {
 	if len(name) > misspell.MaxName {
 		return "", ""
@@ -181,8 +181,8 @@ func Param(name string, possible []string) (param, hint string) {
 	return "", ""
 }
 
-// Missing returns the hint for a required parameter that a call does not give, where what else it
-// gives says more than what the parameter is.
+// Missing returns the hint for a required parameter that a call does not pass, if the
+// other arguments show what was meant.
 func Missing(function, param string, given func(param string) bool) string {
 	if function == "container" && param == "image" && given("chart") {
 		return "a chart that brings its own images is an application: write application(…, chart = …) without image="

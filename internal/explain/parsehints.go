@@ -17,19 +17,19 @@ import (
 // and if it matches a habit, the message says what to write instead. The habits are in
 // otherlanguages.go.
 
-// lexeme finds the tokens of a line, of Starlark and of its neighbours.
+// lexeme matches the tokens of a line, in Starlark and similar languages.
 var lexeme = regexp.MustCompile(`"""(?:.*?""")?|[\pL_][\pL\pN_]*|\d[\w.]*|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|#.*|\*\*=?|->|=>|:=|::|\.\.\.|\?\?|\?\.|===|!==|<>|\+\+|--|&&|\|\||[=!<>]=|//=?|/\*|<<|>>|[-+*/%&|^]=|\S`)
 
-// A line is a source line as tokens, and where the parser stopped in it.
+// A line is a source line split into tokens, with the place where the parser stopped.
 type line struct {
 	tokens []string
 	starts []int // columns, from 0, in characters
-	at     int   // the token that the parser refused; len(tokens) at the end of the line
+	at     int   // the token that the parser rejected; len(tokens) at the end of the line
 	msg    string
 }
 
-// newLine returns the line text. The parser stops at column col, counted from
-// 0: behind the token that it refuses, or before it if starts is true.
+// newLine returns the line text. The parser stops at column col, counted from 0: after
+// the token that it rejects, or before it if starts is true.
 func newLine(text string, col int, starts bool, msg string) *line {
 	l := &line{msg: msg}
 	for _, m := range lexeme.FindAllStringIndex(text, -1) {
@@ -50,7 +50,7 @@ func newLine(text string, col int, starts bool, msg string) *line {
 	return l
 }
 
-// tok returns the token i places after the refused one, or "".
+// tok returns the token i places after the rejected one, or "".
 func (l *line) tok(i int) string {
 	if i += l.at; i < 0 || i >= len(l.tokens) {
 		return ""
@@ -65,13 +65,13 @@ func (l *line) first() string {
 	return l.tokens[0]
 }
 
-// touches reports whether the refused token and the one before have nothing between them.
+// touches reports whether the rejected token directly follows the one before it.
 func (l *line) touches() bool {
 	i := l.at
 	return i > 0 && i < len(l.tokens) && l.starts[i-1]+len([]rune(l.tokens[i-1])) == l.starts[i]
 }
 
-// within reports whether word stands somewhere in the line.
+// within reports whether word occurs anywhere in the line.
 func (l *line) within(word string) bool { return slices.Contains(l.tokens, word) }
 
 func (l *line) wants(what string) bool { return strings.Contains(l.msg, "want "+what) }
@@ -89,32 +89,33 @@ func isValue(tok string) bool {
 	return isText(tok) || isWord(tok) || isNumber(tok) || tok != "" && strings.Contains(")]}", tok)
 }
 
-// A habit says what to write instead of something. Without say, what the parser
-// says stays.
+// A habit is a construct of another language, with what to write instead. If say is
+// empty, the message of the parser is kept.
 type habit struct {
 	say, hint string
 	when      func(*line) bool
-	back      int    // the mistake is that many tokens before the one that the parser refused
+	back      int    // the mistake is that many tokens before the one that the parser rejected
 	on        string // the mistake is the first of these words in the line
 }
 
-// at is a habit whose word or sign the parser refuses.
+// at is a habit whose word or sign the parser rejects.
 func at(words, say, hint string) habit {
 	list := strings.Fields(words)
 	return habit{say: say, hint: hint, when: func(l *line) bool { return slices.Contains(list, l.tok(0)) }}
 }
 
-// leading is a habit whose word starts the line, wherever the parser stops in it.
+// leading is a habit whose word starts the line, wherever in the line the parser stops.
 func leading(word, say, hint string) habit {
 	return habit{say: say, hint: hint, on: word, when: func(l *line) bool { return l.first() == word && l.at > 0 }}
 }
 
-// starting is a habit whose word starts the line; the parser refuses what follows.
+// starting is a habit whose word starts the line; the parser rejects the token after it.
 func starting(word, say, hint string) habit {
 	return habit{say: say, hint: hint, back: 1, when: func(l *line) bool { return l.at == 1 && l.first() == word }}
 }
 
-// escaping is a habit about an escape in a string, by what the scanner says of it.
+// escaping is a habit about an escape in a string, recognized by the message of the
+// scanner.
 func escaping(says, hint string) habit {
 	msg := regexp.MustCompile(says)
 	return habit{hint: hint, when: func(l *line) bool { return msg.MatchString(l.msg) }}
@@ -125,8 +126,8 @@ var gotWant = regexp.MustCompile(`^got (.+), want (.+)$`)
 // before matches messages of the parser whose position is before the token.
 var before = regexp.MustCompile(`want primary expression|^unexpected|^stray|in string|unindent|nesting|escape|code point`)
 
-// Parse replaces the message of the parser in d with what the author should write.
-// lines returns a line of text by its number.
+// Parse replaces the message of the parser in d with what the author should write. lines
+// returns a line of text by its number.
 func Parse(d *plan.Diagnostic, text []byte, lines func(int) string) {
 	// The end of a line is reported at the start of the next one.
 	moved := (strings.HasPrefix(d.Message, "got newline") || d.Message == "not an identifier") && d.Pos.Col <= 1 && d.Pos.Line > 1
@@ -172,8 +173,8 @@ func Parse(d *plan.Diagnostic, text []byte, lines func(int) string) {
 	}
 }
 
-// openingLine makes pos, behind a text over several lines, the end of the line
-// where that text starts.
+// openingLine moves pos, which is after a multi-line string, to the end of the line where
+// that string starts.
 func openingLine(pos *plan.Pos, lines func(int) string) {
 	end := []rune(lines(pos.Line))
 	if pos.Col-1 > len(end) || strings.Count(string(end[:max(pos.Col-1, 0)]), `"""`) != 1 {
@@ -191,8 +192,8 @@ func openingLine(pos *plan.Pos, lines func(int) string) {
 	}
 }
 
-// unclosed returns the position of the innermost bracket that is open at the end
-// of text, if there is one.
+// unclosed returns the position of the innermost bracket that is still open at the end of
+// text, if there is one.
 func unclosed(text []byte) (line, col int) {
 	var open []int
 	for i := 0; i < len(text); i++ {
@@ -217,7 +218,7 @@ func unclosed(text []byte) (line, col int) {
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
 }
 
-// token returns the parser's name of a token as an author knows it.
+// token converts the parser's name of a token to one that authors know.
 func token(name string) string {
 	switch name {
 	case "newline":

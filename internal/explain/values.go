@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// examples are values of the types that other tools write as lists and dicts.
+// examples are values of the types for which other tools use lists and dicts.
 var examples = map[string]string{
 	"port": "port(8080)", "port | int": "port(8080)", "volume": `volume("/data", size = "10Gi")`, "sync": `sync("src", "/app/src")`,
 	"resources": `resources(cpu = "500m", memory = "256Mi")`, "health": `http("/healthz"), tcp() or command("program")`,
@@ -15,15 +15,16 @@ var examples = map[string]string{
 	"str or image": `"name:tag"`, "dict[str, str]": `{"name": "value"}`, "dict": `{"key": "value"}`,
 }
 
-// Example returns a value of a type that other tools write as a list or a dict, or "".
+// Example returns a value of a type for which other tools use a list or a dict, or "".
 func Example(typ string) string { return examples[typ] }
 
-// IsGitURL reports whether text is the address of a git repository.
+// IsGitURL reports whether text is the URL of a git repository.
 func IsGitURL(text string) bool { return gitURL.MatchString(text) }
 
 var gitURL = regexp.MustCompile(`^((https?|ssh|git)://[^\s/]+/\S+|[-\w.]+@[-\w.]+:\S+)$`)
 
-// Meant returns what to write for text where a value of another type belongs.
+// Meant returns what to write instead of the string text where a value of another type is
+// expected.
 func Meant(typ, text string) string {
 	switch {
 	case len(text) > 100:
@@ -60,13 +61,13 @@ func Meant(typ, text string) string {
 	return ""
 }
 
-// published is a port as Compose publishes it: of the host and of the container.
+// published matches a port as Compose publishes it: of the host and of the container.
 var published = regexp.MustCompile(`^(?:(?:[0-9.]{7,15}:)?([0-9]{1,5})?:)?([0-9]{1,5})(/tcp|/udp)?$`)
 
-// publishes returns what to write for a port as Compose has it.
+// publishes returns what to write for a port in the syntax of Compose.
 func publishes(text string) string {
 	m := published.FindStringSubmatch(text)
-	if m[3] == "/udp" { // which nothing forwards
+	if m[3] == "/udp" { // UDP cannot be forwarded
 		return "write port(" + m[2] + `, protocol = "UDP")`
 	}
 	if m[1] == "" {
@@ -75,7 +76,7 @@ func publishes(text string) string {
 	return fmt.Sprintf("write port(%s, local = %s): the container listens on %s, and pipe forward opens it at %s of this machine; port(%s, public = True) makes an Ingress", m[2], m[1], m[2], m[1], m[2])
 }
 
-// mounted returns what to write for a volume as Compose mounts it.
+// mounted returns what to write for a volume in the syntax of Compose.
 func mounted(text string) string {
 	source, rest, _ := strings.Cut(text, ":")
 	target, _, _ := strings.Cut(rest, ":")
@@ -85,7 +86,7 @@ func mounted(text string) string {
 	return fmt.Sprintf(`write volume(%q, name = %q, size = "10Gi")`, target, source)
 }
 
-// ShellWords returns a line of a shell as a program and its arguments.
+// ShellWords splits a shell command line into a program and its arguments.
 func ShellWords(line string) []string {
 	if strings.ContainsAny(line, `'"|&;<>$`) {
 		return []string{"sh", "-c", line}
@@ -93,7 +94,7 @@ func ShellWords(line string) []string {
 	return strings.Fields(line)
 }
 
-// Literals returns the texts as a Pipelinefile has them, with commas between.
+// Literals returns the strings as Starlark literals, separated by commas.
 func Literals(texts []string) string {
 	out := make([]string, len(texts))
 	for i, t := range texts {

@@ -10,8 +10,8 @@ import (
 // Message match.
 const starlarkVersion = "v0.0.0-20260908191801-89a6a09411d5"
 
-// TestStarlarkVersion: the hints match messages of go.starlark.net, which are not part of
-// its API, so a new version is checked before it is used.
+// TestStarlarkVersion checks the version of go.starlark.net: the hints match its
+// messages, which are not part of its API, so a new version must be reviewed first.
 func TestStarlarkVersion(t *testing.T) {
 	mod, err := os.ReadFile("../../go.mod")
 	if err != nil {

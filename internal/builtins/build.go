@@ -70,7 +70,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 	func(c *Call, a *gitArgs) (starlark.Value, error) {
 		if p := checkCredentials(a.URL, "remove it, and give it to one of git's credential helpers: git help credentials"); p != nil {
 			c.wrong("url", p)
-			a.URL = "" // it must not get further
+			a.URL = "" // do not pass it on
 		} else if c.Valid("url") && (len(a.URL) > maxRef || !explain.IsGitURL(a.URL)) {
 			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
 		}
@@ -82,7 +82,8 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 		return &sourceValue{plan: plan.Source{Git: a.URL, Ref: a.Ref, Path: dir}}, nil
 	})
 
-// below checks and cleans a path that must stay below what is named; "" stays "".
+// below checks and cleans a path that must stay below the directory that what names. It
+// leaves "" unchanged.
 func below(p, what string) (string, *explain.Error) {
 	if p == "" {
 		return "", nil
@@ -132,14 +133,15 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		if a.File == "" {
 			c.wrong("file", explain.Errorf("is empty"))
 		}
-		// The file may stand beside the context, so whether it leaves the source shows together with the context.
+		// The file may be outside of the context, so whether it leaves the source can
+		// only be checked together with the context.
 		file, p := paths.Resolve(context, a.File)
 		if p != nil && paths.Leaves(path.Join(context, a.File)) {
 			p = explain.Errorf("%q leaves the source", explain.Clip(a.File))
 		}
 		c.wrong("file", p)
 		if !c.Valid("file") {
-			file = "" // nothing more is said about it
+			file = "" // report nothing else about it
 		}
 		if a.Target != "" && (len(a.Target) > maxRef || !target.MatchString(a.Target)) {
 			c.wrong("target", explain.Errorf("%q is no name of a stage", explain.Clip(a.Target)))
@@ -169,7 +171,7 @@ type secretItem plan.SecretRef
 
 func (secretItem) TypeName() string { return "secret | str" }
 
-// Unpack takes both.
+// Unpack accepts both.
 func (s *secretItem) Unpack(v starlark.Value) error {
 	ref, p := secretRef(v)
 	if p != nil {
@@ -179,8 +181,8 @@ func (s *secretItem) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// buildImage returns the image that build makes of source, for a call of
-// application() or job(), and checks that what it needs is there.
+// buildImage returns the image that build makes of source, for a call of application() or
+// job(), and checks that the required arguments are set.
 func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 	if source == nil {
 		dir, p := c.resolve(".")
@@ -203,7 +205,7 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		param = "source"
 	}
 	if !files.isFolder(root) {
-		return &Image{Build: &spec} // reported by local()
+		return &Image{Build: &spec} // local() has reported the error
 	}
 	context, dockerfile := path.Join(root, spec.Context), path.Join(root, spec.Dockerfile)
 	if p := c.checkFolder(context); p != nil {

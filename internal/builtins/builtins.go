@@ -1,7 +1,8 @@
 // Package builtins defines the functions and values that a Pipelinefile sees.
 //
-// How a builtin is a struct and a function is package builtins. Those here record what is declared in a [Session], with the position of the
-// call, and decide nothing that needs the whole file: that is interp's.
+// A builtin is declared with a struct and a function, see package builtins. The builtins
+// here record declarations in a [Session], with the position of the call. Everything that
+// depends on the whole file is left to interp.
 package builtins
 
 import (
@@ -12,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/builtins"
 )
 
-// standard is every builtin function that is ours, in the order of the reference.
+// standard lists our builtin functions, in the order of the reference.
 var standard = []*builtins.Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
@@ -26,9 +27,9 @@ var standard = []*builtins.Func{
 // order of the reference.
 func Standard() []*builtins.Func { return append([]*builtins.Func(nil), standard...) }
 
-// Predeclared returns the names that a file of the session sees, besides those
-// of Starlark itself. Functions of a host program come last, and replace others
-// of their names.
+// Predeclared returns the names that are predeclared in a file of the session, besides
+// those of Starlark itself. Functions of a host program come last, and replace others of
+// the same name.
 func (s *Session) Predeclared(host []*builtins.Func) starlark.StringDict {
 	env := starlark.StringDict{
 		"json":        s.jsonModule(),

@@ -10,13 +10,13 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Call is a call of one of our builtins, which record what it declares in the session.
+// A Call is a call of one of our builtins, which record declarations in the session.
 type Call struct {
 	*builtins.Call
 	Session *Session
 }
 
-// define returns a builtin of ours.
+// define declares one of our builtins.
 func define[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *builtins.Func {
 	return builtins.New(name, result, doc, func(c *builtins.Call, a *A) (starlark.Value, error) {
 		return fn(&Call{c, c.Session().(*Session)}, a)
@@ -30,14 +30,14 @@ func declare[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value
 	return f
 }
 
-// wrong records p, if any, as being wrong with the argument of param.
+// wrong records p, if it is not nil, as an error about the argument of param.
 func (c *Call) wrong(param string, p *explain.Error) {
 	if p != nil {
 		_ = c.Reject(param, p)
 	}
 }
 
-// Enter counts a call: what it keeps, and a walk through its arguments.
+// Enter charges for a call: for what it keeps, and for walking its arguments.
 func (s *Session) Enter(f *builtins.Func, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	keeps := uint64(bounded.BoxSize)
 	if f.Lenient {
@@ -62,22 +62,23 @@ func (s *Session) Enter(f *builtins.Func, args starlark.Tuple, kwargs []starlark
 	return nil
 }
 
-// Leave counts nothing: what our functions return was counted when it was made.
+// Leave charges nothing: the results of our functions were charged when they were made.
 func (s *Session) Leave(starlark.Value) error { return nil }
 
-// A hosted session is the one of functions of a host program, which count nothing themselves.
+// A hosted is the session of the functions of a host program, which charge for nothing
+// themselves.
 type hosted struct{ *Session }
 
-// Leave counts what a function has returned.
+// Leave charges for the result of a function.
 func (h hosted) Leave(v starlark.Value) error { return h.Meter.Text(v) }
 
-// Caller returns the position of the innermost call that stands in the workspace.
+// Caller returns the position of the innermost call in the workspace.
 func (s *Session) Caller(th *starlark.Thread) plan.Pos {
 	_, pos := s.caller(th)
 	return pos
 }
 
-// CallExpr returns the innermost call as it is written, and its file.
+// CallExpr returns the syntax of the innermost call, and its file.
 func (s *Session) CallExpr(th *starlark.Thread) (call *syntax.CallExpr, file string) {
 	p, src := s.frame(th, func(*Source) bool { return true })
 	if src == nil {

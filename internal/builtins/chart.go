@@ -29,7 +29,7 @@ type chartArgs struct {
 	ValuesFiles []string `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call; later ones win"`
 }
 
-// credentialsHint says where credentials of the address of a chart belong: Helm keeps
+// credentialsHint says where the credentials of a chart's address belong: Helm keeps
 // those of a repository, Docker those of a registry.
 func credentialsHint(address string) string {
 	if strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://") {
@@ -47,7 +47,7 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 		case inRepo != nil || inRef != nil:
 			c.wrong("repo", inRepo)
 			c.wrong("ref", inRef)
-			out.Ref, out.Repo = "", "" // they must not get further
+			out.Ref, out.Repo = "", "" // do not pass them on
 		case a.Repo != "":
 			if !strings.HasPrefix(a.Repo, "https://") && !strings.HasPrefix(a.Repo, "http://") {
 				c.wrong("repo", explain.Errorf("%q is no address of a chart repository", explain.Clip(a.Repo)).WithHint("it starts with https://; a chart in a registry is oci://… without repo="))
@@ -87,7 +87,8 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 		return &Chart{plan: out}, nil
 	})
 
-// readChart makes a chart of the workspace an input: a .tgz, or all files of a folder.
+// readChart makes a chart of the workspace an input: a .tgz file, or all files of a
+// directory.
 func (c *Call) readChart(ref string) *explain.Error {
 	files := c.Session.Files
 	if known, _ := files.trees.digest(ref); known != "" {
@@ -116,7 +117,7 @@ func (c *Call) readChart(ref string) *explain.Error {
 	return c.noteTree(ref)
 }
 
-// noteTree makes the folder of a chart an input.
+// noteTree makes the directory of a chart an input.
 func (c *Call) noteTree(ref string) *explain.Error {
 	if err := c.Session.Files.readTree(ref, plan.InputChart); err != nil {
 		return explain.Errorf("%v", err)

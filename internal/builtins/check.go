@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// checkName checks a DNS label of at most limit characters.
+// checkName checks that name is a DNS label of at most limit characters.
 func checkName(name string, limit int) *explain.Error {
 	var wrong *plan.NameError
 	if !errors.As(plan.CheckName(name, limit), &wrong) {
@@ -29,8 +29,8 @@ func checkName(name string, limit int) *explain.Error {
 	return p
 }
 
-// CheckEnvironment returns what is wrong with the name of an environment, with what to
-// write instead. Its namespace is checked by pipeline(), which knows the other half.
+// CheckEnvironment returns an error, with a hint, if the name of an environment is not
+// valid. pipeline() checks the namespace, because it knows the other part of its name.
 func CheckEnvironment(name string) error {
 	if p := checkName(name, plan.MaxName); p != nil {
 		return &explain.Error{Msg: "environment: " + p.Msg, Hint: p.Hint, Suggest: p.Suggest}
@@ -49,8 +49,8 @@ func checkEnvName(name string) *explain.Error {
 // exponent is the suffix of a quantity that is a power of ten.
 var exponent = regexp.MustCompile(`^[eE][+-]?[0-9]{1,3}$`)
 
-// cutQuantity returns the number and the suffix of a Kubernetes quantity. That
-// is all that they are, so no library is needed to check them.
+// cutQuantity returns the number and the suffix of a Kubernetes quantity. A quantity has
+// no other parts, so no library is needed to check it.
 func cutQuantity(q string) (number, suffix string, ok bool) {
 	i, digits, points := 0, 0, 0
 	for ; i < len(q) && (q[i] >= '0' && q[i] <= '9' || q[i] == '.'); i++ {
@@ -86,13 +86,13 @@ func checkQuantity(q, example string) *explain.Error {
 	return nil
 }
 
-// suffixes are what the suffixes of quantities multiply with.
+// suffixes are the factors of the suffixes of quantities.
 var suffixes = map[string]float64{
 	"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
 	"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60,
 }
 
-// quantityValue returns the value of a valid quantity, near enough to compare.
+// quantityValue returns the value of a valid quantity, precisely enough for comparisons.
 func quantityValue(q string) float64 {
 	number, suffix, ok := cutQuantity(q)
 	if !ok {
@@ -106,7 +106,7 @@ func quantityValue(q string) float64 {
 	return n * factor
 }
 
-// checkMemory is checkQuantity for bytes, where "m" would be thousandths.
+// checkMemory is checkQuantity for bytes, for which "m" would mean thousandths.
 func checkMemory(q, example string) *explain.Error {
 	if p := checkQuantity(q, example); p != nil {
 		return p
@@ -127,7 +127,7 @@ func checkPort(n int) *explain.Error {
 	return nil
 }
 
-// durationArg is a length of time, such as "5m" or "1h30m".
+// durationArg is a duration, such as "5m" or "1h30m".
 type durationArg plan.Duration
 
 func (durationArg) TypeName() string { return "str" }
@@ -151,7 +151,7 @@ func (d *durationArg) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// cronFields are the fields of a schedule with their bounds and names.
+// cronFields are the fields of a cron schedule with their bounds and names.
 var cronFields = []struct {
 	name     string
 	min, max int
@@ -166,8 +166,8 @@ var cronFields = []struct {
 
 var cronWords = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 
-// checkCron checks a schedule as a CronJob takes it: five fields, or a word such
-// as @daily.
+// checkCron checks a schedule in the syntax of a CronJob: five fields, or a word such as
+// @daily.
 func checkCron(s string) *explain.Error {
 	if strings.HasPrefix(s, "@") {
 		if !slices.Contains(cronWords, s) {
@@ -221,7 +221,7 @@ func cronPart(part string, low, high int, names []string) bool {
 	return ok && a <= b
 }
 
-// checkLabels checks what Kubernetes accepts as labels.
+// checkLabels checks that Kubernetes accepts the labels.
 func checkLabels(labels map[string]string) *explain.Error {
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		prefix, name, prefixed := strings.Cut(k, "/")

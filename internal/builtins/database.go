@@ -84,13 +84,13 @@ var databaseFunc = declare("database", "service",
 		return c.declared(s), nil
 	})
 
-// credentials checks that nothing takes the generated credentials away from the image:
+// credentials checks that no argument overrides the generated credentials of the image:
 // .url, .user and .password would be wrong.
 func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 	const hint = "leave it out: the credentials are generated, and .url, .user and .password of the database refer to them"
 	check := func(param string, given []plan.EnvVar) {
 		for _, have := range given {
-			name := strings.TrimSuffix(have.Name, "_FILE") // from which these images read it, too
+			name := strings.TrimSuffix(have.Name, "_FILE") // these images also read NAME_FILE
 			for _, v := range e.Env {
 				if v.InURL && v.Name == name {
 					c.wrong(param, explain.Errorf("with another %s than the generated one, .url is wrong", v.Credential).In(have.Name).WithHint(hint))

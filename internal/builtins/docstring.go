@@ -6,8 +6,8 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// Docstring returns the text that the body of a function or a module starts
-// with, without its indentation; "" if it starts with another statement.
+// Docstring returns the string at the start of the body of a function or a module,
+// without its indentation, or "" if the body starts with another statement.
 func Docstring(body []syntax.Stmt) string {
 	if len(body) == 0 {
 		return ""

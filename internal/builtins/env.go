@@ -13,12 +13,13 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// envArg is the dict of env=, in its order: a value can contain $(NAME) of a variable before it.
+// envArg is the dict of env=, in its order: a value can contain $(NAME) of an earlier
+// variable.
 type envArg []plan.EnvVar
 
 func (envArg) TypeName() string { return "dict[str, str | int | bool | float | secret]" }
 
-// Unpack takes text, numbers and truth values as text, and secrets as references.
+// Unpack accepts strings, numbers and booleans as strings, and secrets as references.
 func (e *envArg) Unpack(v starlark.Value) error {
 	var out envArg
 	p := eachVariable(v, `"value"`, func(name string, v starlark.Value) *explain.Error {
@@ -56,7 +57,7 @@ type secretsArg []plan.EnvVar
 
 func (secretsArg) TypeName() string { return "dict[str, secret | str]" }
 
-// Unpack takes secrets and names of secrets.
+// Unpack accepts secrets and names of secrets.
 func (e *secretsArg) Unpack(v starlark.Value) error {
 	var out secretsArg
 	p := eachVariable(v, `secret("name")`, func(name string, v starlark.Value) *explain.Error {
@@ -71,7 +72,8 @@ func (e *secretsArg) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// eachVariable calls one for each variable of a dict, whose values are such as example.
+// eachVariable calls one for each variable of a dict. example is an example of its
+// values.
 func eachVariable(v starlark.Value, example string, one func(string, starlark.Value) *explain.Error) *explain.Error {
 	if _, ok := v.(*starlark.Dict); !ok {
 		return convert.Want("dict", v).WithHint(`write {"NAME": %s}`, example)
@@ -94,8 +96,8 @@ func secretRef(v starlark.Value) (*plan.SecretRef, *explain.Error) {
 	return nil, explain.Errorf("want secret or string, got %s", v.Type())
 }
 
-// joinEnv returns the variables of secrets=, which contain no $(NAME), and then those of env=,
-// which may contain that of any secret.
+// joinEnv returns the variables of secrets=, which contain no $(NAME), followed by those
+// of env=, which may refer to any secret.
 func joinEnv(c *Call, env envArg, secrets secretsArg) []plan.EnvVar {
 	if len(secrets) == 0 {
 		return env
@@ -112,7 +114,7 @@ func joinEnv(c *Call, env envArg, secrets secretsArg) []plan.EnvVar {
 	return slices.Concat([]plan.EnvVar(secrets), []plan.EnvVar(env))
 }
 
-// expansions warns of the first value with $(NAME) of a variable that comes after it.
+// expansions warns about the first value with $(NAME) of a later variable.
 func (c *Call) expansions(env envArg) {
 	var at map[string]int
 	for i, e := range env {
@@ -139,7 +141,8 @@ func (c *Call) expansions(env envArg) {
 	}
 }
 
-// expanded returns the names in $(NAME) of a value; $$ is a dollar sign (Kubernetes' rule).
+// expanded returns the names in the $(NAME) references of a value; $$ is an escaped
+// dollar sign (Kubernetes' rule).
 func expanded(value string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for {

@@ -20,19 +20,19 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Files reads the workspace, and nothing else (L1, L2), and remembers what was
-// read (L7). Each file is read once: one evaluation sees one content.
+// Files reads only the workspace (L1, L2), and records what was read (L7). Each file is
+// read once, so that one evaluation sees one content.
 type Files struct {
 	root   *os.Root
 	meter  *bounded.Meter
 	most   int64
 	read   map[string]content
 	inputs map[inputKey]plan.Input
-	stats  map[string]fs.FileInfo // nil: there is nothing
+	stats  map[string]fs.FileInfo // nil: the file does not exist
 	trees  *Trees                 // nil: every directory is read
 }
 
-// An inputKey is what tells inputs apart.
+// An inputKey identifies an input.
 type inputKey struct {
 	path    string
 	kind    plan.InputKind
@@ -52,13 +52,13 @@ func NewFiles(root *os.Root, most int64) *Files {
 	}
 }
 
-// Bound makes reading count in m, and end with its context.
+// Bound charges reads to m, and ends them with its context.
 func (f *Files) Bound(m *bounded.Meter) { f.meter = m }
 
-// Keep has directories that t knows not read again.
+// Keep uses t to avoid reading known directories again.
 func (f *Files) Keep(t *Trees) { f.trees = t }
 
-// Inputs returns what was read, sorted by path, then kind, then what is left out.
+// Inputs returns what was read, sorted by path, then kind, then exclusions.
 func (f *Files) Inputs() []plan.Input {
 	out := slices.Collect(maps.Values(f.inputs))
 	slices.SortFunc(out, func(a, b plan.Input) int {
@@ -73,8 +73,8 @@ func (f *Files) Note(name string, kind plan.InputKind, digest plan.Digest) {
 	f.note(name, kind, digest)
 }
 
-// note adds an input. What does not exist is one too, without digest: when it
-// comes to be, the evaluation has another result.
+// note adds an input. A file that does not exist is an input without a digest: if it is
+// created, the evaluation has another result.
 func (f *Files) note(name string, kind plan.InputKind, digest plan.Digest) {
 	f.add(plan.Input{Path: name, Kind: kind, Digest: digest})
 }
@@ -83,8 +83,8 @@ func (f *Files) add(in plan.Input) {
 	f.inputs[inputKey{in.Path, in.Kind, strings.Join(in.Exclude, "\n")}] = in
 }
 
-// Read returns the content of a file, whose path is below the root, and adds it
-// to the inputs.
+// Read returns the content of a file whose path is below the root, and adds it to the
+// inputs.
 func (f *Files) Read(name string, kind plan.InputKind) ([]byte, error) {
 	if c, ok := f.read[name]; ok {
 		f.note(name, kind, c.digest)
@@ -141,9 +141,9 @@ func (f *Files) tooLarge(name string) error {
 	return fmt.Errorf("%s is larger than the limit of %d bytes", name, f.most)
 }
 
-// content reads a file, and reports whether it was the same before and after.
+// content reads a file, and reports whether it was unchanged during the read.
 func (f *Files) content(name string) (data []byte, same bool, err error) {
-	// What it was a moment ago can have become a fifo since: that must not block.
+	// The file may have been replaced by a fifo since: opening it must not block.
 	file, err := f.root.OpenFile(name, os.O_RDONLY|noBlock, 0)
 	if err != nil {
 		return nil, false, readable(name, err)
@@ -157,7 +157,7 @@ func (f *Files) content(name string) (data []byte, same bool, err error) {
 		return nil, false, f.tooLarge(name)
 	}
 	var buf bytes.Buffer
-	buf.Grow(int(before.Size()) + bytes.MinRead) // its size in /proc is no size
+	buf.Grow(int(before.Size()) + bytes.MinRead) // the size reported in /proc is not the real one
 	n, err := buf.ReadFrom(io.LimitReader(file, f.most+1))
 	if err != nil {
 		return nil, false, readable(name, err)
@@ -186,7 +186,7 @@ func (f *Files) stat(name string) (fs.FileInfo, error) {
 	return info, readable(name, err)
 }
 
-// IsFile and isFolder report whether there is one of that path.
+// isFile and isFolder report whether the path exists and is one.
 func (f *Files) isFile(name string) bool {
 	info, err := f.stat(name)
 	return err == nil && !info.IsDir()
@@ -197,7 +197,7 @@ func (f *Files) isFolder(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// names returns what stands in a folder, sorted.
+// names returns the names in a directory, sorted.
 func (f *Files) names(folder string) []string {
 	dir, err := f.root.Open(folder)
 	if err != nil {
@@ -212,8 +212,8 @@ func (f *Files) names(folder string) []string {
 	return names
 }
 
-// notFound returns the problem that there is nothing of that path, with what is
-// there under a similar name.
+// notFound returns the error for a path that does not exist, and suggests a similar name
+// that exists.
 func (f *Files) notFound(name string) *explain.Error {
 	if len(name) > maxPattern {
 		return explain.Errorf("%s does not exist", explain.Clip(name))
@@ -222,7 +222,7 @@ func (f *Files) notFound(name string) *explain.Error {
 	dir, base := path.Split(name)
 	dir = path.Clean(dir)
 	names := f.names(dir)
-	_ = f.meter.Charge(folderSteps + 2*fileSteps*uint64(len(names))) // what comes next asks again
+	_ = f.meter.Charge(folderSteps + 2*fileSteps*uint64(len(names))) // if this fails, the next charge fails as well
 	near := misspell.Nearest(base, names)
 	for _, n := range names {
 		if near == "" && strings.HasPrefix(n, base+".") {
@@ -237,14 +237,14 @@ func (f *Files) notFound(name string) *explain.Error {
 	return p
 }
 
-// NotFound returns the error that there is nothing of that path, with a hint at
-// what is there under a similar name.
+// NotFound returns the error for a path that does not exist, with a suggestion of a
+// similar name that exists.
 func (f *Files) NotFound(name string) error {
 	p := f.notFound(name)
 	return &explain.Error{Msg: p.Msg, Hint: p.Hint, Suggest: p.Suggest}
 }
 
-// problem returns err of reading name as a problem.
+// problem converts err, from reading name, to an *explain.Error.
 func (f *Files) problem(name string, err error) *explain.Error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.notFound(name)
@@ -252,12 +252,12 @@ func (f *Files) problem(name string, err error) *explain.Error {
 	return explain.Errorf("%v", err)
 }
 
-// readable returns err without the name of the system call and of the root.
+// readable returns err without the name of the system call and the path of the root.
 func readable(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	// The error of a path that leaves an os.Root is not exported.
+	// os does not export the error for a path that leaves an os.Root.
 	if strings.Contains(err.Error(), "escapes from parent") {
 		return fmt.Errorf("%s leads out of the workspace, through a symbolic link", name)
 	}
@@ -268,7 +268,7 @@ func readable(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// resolve returns the path p of a call below the root.
+// resolve returns the path p, as a call writes it, relative to the root.
 func (c *Call) resolve(p string) (string, *explain.Error) {
 	src, _ := c.Session.caller(c.Thread)
 	dir := "."
@@ -278,11 +278,11 @@ func (c *Call) resolve(p string) (string, *explain.Error) {
 	return paths.Resolve(dir, p)
 }
 
-// maxTreeFiles bounds the files of a folder that is read whole.
+// maxTreeFiles is the maximum number of files in a directory that is read completely.
 const maxTreeFiles = 10_000
 
-// readTree makes a whole directory one input, whose digest is over the paths and
-// digests of all its files but those of git.
+// readTree makes a whole directory one input. Its digest covers the paths and digests of
+// all its files except those of git.
 func (f *Files) readTree(dir string, kind plan.InputKind) error {
 	if f.inputs[inputKey{path: dir, kind: kind}].Digest != "" {
 		return nil
@@ -298,7 +298,7 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 		if err != nil {
 			return readable(name, err)
 		}
-		if e.Name() == ".git" && name != dir { // it is git's own, and changes with whatever git does
+		if e.Name() == ".git" && name != dir { // git's own files, which change with every git command
 			if e.IsDir() {
 				return fs.SkipDir
 			}
@@ -313,7 +313,7 @@ func (f *Files) readTree(dir string, kind plan.InputKind) error {
 		if n++; n > maxTreeFiles {
 			return fmt.Errorf("%s has more than %d files", dir, maxTreeFiles)
 		}
-		if info, err := f.stat(name); err == nil && info.IsDir() { // a symbolic link to a folder
+		if info, err := f.stat(name); err == nil && info.IsDir() { // a symbolic link to a directory
 			return nil
 		}
 		data, err := f.load(name)

@@ -6,5 +6,5 @@ import (
 	"syscall"
 )
 
-// noBlock makes opening a fifo return at once.
+// noBlock makes opening a fifo return immediately.
 const noBlock = syscall.O_NONBLOCK

@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/explain"
 )
 
-// compose are the keys of a service of Compose, and kubernetes the fields of pods,
+// compose are the keys of a Compose service, and kubernetes the fields of pods,
 // containers, workloads and Services, as they are written there.
 const (
 	compose = `annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name cpu_count cpu_percent cpu_period cpu_quota
@@ -34,8 +34,8 @@ const (
 		ttlSecondsAfterFinished tty type updateStrategy volumeClaimTemplates volumeMounts volumes workingDir`
 )
 
-// TestForeign: what Compose and Kubernetes have, and what another type of service has,
-// is known of every type of service: it is a parameter, or there is a hint.
+// TestForeign checks that every type of service knows the parameters of Compose,
+// Kubernetes and the other types of services: each is a parameter, or there is a hint.
 func TestForeign(t *testing.T) {
 	services := []*builtins.Func{applicationFunc, containerFunc, jobFunc, databaseFunc}
 	known := strings.Fields(compose + " " + kubernetes)
@@ -59,8 +59,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestForeignRows: each row can be reached: it has a name that no row before has for
-// the same builtins, and parameters that some builtin has.
+// TestForeignRows checks that each row can be reached: it has a name that no earlier row
+// has for the same builtins, and parameters that some builtin has.
 func TestForeignRows(t *testing.T) {
 	reached := map[string]bool{}
 	for _, f := range standard {
@@ -85,7 +85,7 @@ func TestForeignRows(t *testing.T) {
 	}
 }
 
-// TestForeignCode: what a hint says to write can be written.
+// TestForeignCode checks that the code in hints is valid.
 func TestForeignCode(t *testing.T) {
 	written := regexp.MustCompile(`write ([a-z_]+ = .*?)(?:, as Kubernetes has it|, (?:tcp.*|or .*)|; .*| to leave .*|: pipe forward .*)?$`)
 	root, err := os.OpenRoot(t.TempDir())

@@ -77,7 +77,7 @@ func checkPattern(pattern string) *explain.Error {
 	return nil
 }
 
-// relative returns target, a path below the root, relative to the folder base.
+// relative returns target, a path below the root, relative to the directory base.
 func relative(base, target string) string {
 	if base == "." {
 		return target
@@ -91,12 +91,12 @@ func relative(base, target string) string {
 }
 
 const (
-	maxGlobbed = 1_000_000 // folders and files that one glob looks at
+	maxGlobbed = 1_000_000 // directories and files that one glob visits
 	maxPattern = 4096
 )
 
-// glob returns the files that match the pattern, sorted. It goes only into
-// folders that can have matches.
+// glob returns the files that match the pattern, sorted. It enters only directories that
+// can contain matches.
 func (f *Files) glob(m *bounded.Meter, pattern string, exclude [][]string) ([]string, error) {
 	parts := strings.Split(pattern, "/")
 	start := glob.Start(parts)
@@ -113,8 +113,8 @@ func (f *Files) glob(m *bounded.Meter, pattern string, exclude [][]string) ([]st
 	return out, nil
 }
 
-// find returns the files below start that match. It takes as long as the file
-// system does, but ends when the context does.
+// find returns the files below start that match. It takes as long as the file system
+// takes, but ends with the context.
 func (f *Files) find(m *bounded.Meter, start string, parts []string, exclude [][]string) ([]string, error) {
 	type found struct {
 		names []string
@@ -140,7 +140,7 @@ func (f *Files) find(m *bounded.Meter, start string, parts []string, exclude [][
 			}
 			if err != nil {
 				if e != nil && e.IsDir() && name != start {
-					return fs.SkipDir // not ours to read
+					return fs.SkipDir // not readable for us
 				}
 				return nil
 			}

@@ -12,17 +12,17 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An Image is where the image of a service comes from. Services whose image= is
-// the image of another share one Image, so it is built once (L6).
+// An Image is the source of the image of a service. If the image= of a service is the
+// image of another, both share one Image, so it is built once (L6).
 type Image struct {
 	opaque
-	Owner  *Service        // whose it was first
+	Owner  *Service        // the service that declared it
 	Build  *plan.BuildSpec // without ID
 	Mirror string
 	Ref    string
 }
 
-// String returns the reference, or whose image it is.
+// String returns the reference, or the service that owns the image.
 func (i *Image) String() string {
 	if i.Build != nil && i.Owner != nil {
 		return "<image of " + i.Owner.Plan.Name + ">"
@@ -33,7 +33,7 @@ func (i *Image) String() string {
 // Type returns "image".
 func (i *Image) Type() string { return "image" }
 
-// Instead says where an image belongs.
+// Instead says where an image can be used.
 func (i *Image) Instead(string) string { return "an image can only be the image= of a service" }
 
 // imageArg is a reference, or the .image of a service.
@@ -44,7 +44,7 @@ type imageArg struct {
 
 func (imageArg) TypeName() string { return "str | image" }
 
-// Unpack takes both.
+// Unpack accepts both.
 func (a *imageArg) Unpack(v starlark.Value) error {
 	switch v := v.(type) {
 	case *Image:
@@ -64,29 +64,30 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 	return convert.Want("str or image", v)
 }
 
-// The parts of a reference, as the distribution project defines them.
+// The parts of an image reference, as the distribution project defines them.
 var (
 	refDomain = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
 	refPath   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
 	refDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
-// isDomain reports whether s is a registry, most of which are plain host names.
+// isDomain reports whether s is the domain of a registry. Most are plain host names.
 func isDomain(s string) bool {
 	plain := hostname.fits(s) && !strings.Contains(s, "..") && !strings.Contains(s, "-.") && !strings.Contains(s, ".-")
 	return plain || refDomain.MatchString(s)
 }
 
-// maxRef is how long the reference of an image may be, and other names of things
-// elsewhere: registries take 255 characters for a name, and there are a tag and a digest.
+// maxRef is the maximum length of an image reference, and of other names of remote
+// resources: registries allow 255 characters for a name, plus a tag and a digest.
 const maxRef = 1000
 
-// loginHint says where credentials of a registry belong.
+// loginHint says where the credentials of a registry belong.
 const loginHint = "remove it, and log in: docker login HOST"
 
-// checkCredentials refuses an address with credentials in it: what a Pipelinefile
-// says is in plans, which are stored and shown. The hint says where they belong. This
-// is checked first, so that no other message shows the address.
+// checkCredentials rejects an address that contains credentials, because the values in a
+// Pipelinefile end up in plans, which are stored and shown. The hint says where
+// credentials belong. This check must come first, so that no other message shows the
+// address.
 func checkCredentials(address, hint string) *explain.Error {
 	held := redact.Credentials(address)
 	if held == "" {
@@ -95,7 +96,7 @@ func checkCredentials(address, hint string) *explain.Error {
 	return explain.Errorf("has %s in it", held).WithHint("%s", hint)
 }
 
-// checkImage checks the syntax of a reference: [domain/]path[:tag][@digest].
+// checkImage checks the syntax of an image reference: [domain/]path[:tag][@digest].
 func checkImage(ref string) *explain.Error {
 	bad := func(format string, args ...any) *explain.Error {
 		return explain.Errorf(format, args...).WithHint(`write such as "redis:7" or "ghcr.io/owner/name:1.2"`)

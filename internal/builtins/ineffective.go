@@ -7,14 +7,15 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// generatedOnly are the parameters that only generated charts read. ports= is none of them, as
-// .url, forward and other services read it, nor is secrets=, which a chart gets a digest of.
+// generatedOnly are the parameters that only generated charts read. ports= is not one of
+// them, because .url, forward and other services read it, and neither is secrets=,
+// because a chart gets a digest of it.
 var generatedOnly = []string{
 	"command", "args", "replicas", "resources", "health", "volumes", "labels", "storage", "schedule", "retries",
 }
 
-// ineffective reports arguments beside chart= that would count for nothing: the chart does
-// not get them. A secret in env= counts as in secrets=.
+// ineffective reports arguments that have no effect together with chart=, because the
+// chart does not get them. A secret in env= is treated as one in secrets=.
 func (c *Call) ineffective(a *common) {
 	for _, param := range generatedOnly {
 		if c.argument(param) != nil && c.Valid(param) {
@@ -29,7 +30,7 @@ func (c *Call) ineffective(a *common) {
 	}
 }
 
-// besideChart reports the argument of param, or the entry of it that has the key at.
+// besideChart reports the argument of param, or its entry with the key at.
 func (c *Call) besideChart(param string, at any) {
 	name, pos := param, c.ArgPos(param, nil)
 	if key, ok := at.(string); ok {

@@ -11,9 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/bounded"
 )
 
-// shallow returns an error for a text that nests brackets so deep that a
-// decoder, which calls itself for each, would exhaust the stack: Go cannot
-// recover from that.
+// shallow returns an error for a document whose brackets are nested so deeply that a
+// recursive decoder would exhaust the stack: Go cannot recover from that.
 func shallow[T string | []byte](data T) error {
 	depth := 0
 	for i := range len(data) {
@@ -29,7 +28,7 @@ func shallow[T string | []byte](data T) error {
 	return nil
 }
 
-// decodable is shallow for JSON, and counts the values that the text has at most.
+// decodable is shallow for JSON, and charges for an upper bound of the number of values.
 func decodable[T string | []byte](m *bounded.Meter, data T) error {
 	if err := shallow(data); err != nil {
 		return err
@@ -53,11 +52,11 @@ func decodable[T string | []byte](m *bounded.Meter, data T) error {
 	return hidden(m, data)
 }
 
-// hidden counts what a decoder of JSON takes beyond its reading of a text: for
-// keys that are chosen to go into one place of a dict, and for long numbers.
+// hidden charges for what a JSON decoder takes beyond reading the document: for keys that
+// are chosen to collide in a dict, and for long numbers.
 func hidden[T string | []byte](m *bounded.Meter, data T) error {
 	var steps uint64
-	type object struct{ first, start, end int } // of its keys; of the text before
+	type object struct{ first, start, end int } // index of the first key; offset of the text before
 	objects := []object{{}}
 	var hashes []uint32
 	for i := 0; i < len(data); i++ {
@@ -94,18 +93,18 @@ func hidden[T string | []byte](m *bounded.Meter, data T) error {
 	return m.Charge(steps + bounded.Crowding(hashes))
 }
 
-// keyHash returns the hash of a quoted text that is the nth key. That of a long
-// text nobody can choose.
+// keyHash returns the hash of a quoted string that is the nth key. The hashes of long
+// strings cannot be chosen.
 func keyHash[T string | []byte](quoted T, n int) uint32 {
 	var key string
 	if len(quoted) > 100 || json.Unmarshal([]byte(quoted), &key) != nil || len(key) >= 12 {
 		return uint32(n) * 2654435769
 	}
-	h, _ := starlark.String(key).Hash() // text has one
+	h, _ := starlark.String(key).Hash() // a string always has a hash
 	return h
 }
 
-// jsonModule is Starlark's, in bounds.
+// jsonModule is Starlark's json module with limits.
 func (s *Session) jsonModule() *starlarkstruct.Module {
 	members := starlark.StringDict{}
 	guard := func(name string, check func(v starlark.Value, args []starlark.Value) (int, error)) {
@@ -152,7 +151,7 @@ func (s *Session) jsonModule() *starlarkstruct.Module {
 	return &starlarkstruct.Module{Name: "json", Members: members}
 }
 
-// given returns all arguments, what the function works on first.
+// given returns all arguments, starting with the one that the function processes.
 func given(args starlark.Tuple, kwargs []starlark.Tuple) []starlark.Value {
 	out := append([]starlark.Value(nil), args...)
 	for _, kv := range kwargs {
@@ -164,8 +163,8 @@ func given(args starlark.Tuple, kwargs []starlark.Tuple) []starlark.Value {
 	return out
 }
 
-// indented returns how long text is at most, with one of more before each line
-// and another for each level.
+// indented returns an upper bound of the length of text if it is indented: with one of
+// more before each line and another for each level.
 func indented(text string, more []starlark.Value) int {
 	prefix, indent := 0, 1
 	for _, v := range more {

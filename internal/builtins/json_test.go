@@ -18,7 +18,7 @@ func TestHiddenSteps(t *testing.T) {
 		}
 		return text + `"x": {"y": [":", "{"]}}]`
 	}
-	same := []string{} // the lower bits of their hashes are the same
+	same := []string{} // strings whose hashes have the same lower bits
 	for i := 0; len(same) < 200; i++ {
 		s := starlark.MakeInt(i).String()
 		if h, err := starlark.String(s).Hash(); err == nil && h&63 == 0 {
@@ -43,7 +43,7 @@ func TestHiddenSteps(t *testing.T) {
 		if err := hidden(m, test.text); err != nil {
 			t.Errorf("%s: %v", test.name, err)
 		}
-		// A digit is a step.
+		// A digit costs one step.
 		if got := m.Steps(); got > uint64(len(test.text)) != test.hidden {
 			t.Errorf("%s: %d steps for %d bytes", test.name, got, len(test.text))
 		}

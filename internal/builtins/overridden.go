@@ -12,14 +12,15 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An override is a key of a generated chart's values that arguments of the service
-// give, too.
+// An override is a key of a generated chart's values that is also set by arguments of the
+// service.
 type override struct {
 	path   []string
 	params []string
 }
 
-// overrides are these keys. Those of resources= and labels= are compared one by one.
+// overrides are all of these keys. Those of resources= and labels= are compared one by
+// one.
 var overrides = []override{
 	{[]string{"replicas"}, []string{"replicas"}},
 	{[]string{"command"}, []string{"command"}},
@@ -33,7 +34,7 @@ var overrides = []override{
 	{[]string{"job", "seconds"}, []string{"timeout"}},
 }
 
-// fixed are keys that pipe sets in generated charts, and what to write instead.
+// fixed are keys that pipe sets in generated charts, with hints.
 var fixed = []struct {
 	path []string
 	hint string
@@ -45,9 +46,9 @@ var fixed = []struct {
 	{[]string{"global", "pipe"}, "leave it out: charts read it, and pipe finds what it deployed by it"},
 }
 
-// overridden checks that values= for a generated chart has nothing that an argument
-// of the call gives, too: values= goes over it, so that the argument would count for
-// nothing. A value that is the same contradicts nothing.
+// overridden checks that values= for a generated chart does not set what an argument of
+// the call sets as well: values= takes precedence, so the argument would have no effect.
+// Equal values are allowed.
 func (c *Call) overridden(a *common) {
 	for _, f := range fixed {
 		if _, has := lookup(a.Values, f.path); has {
@@ -87,14 +88,14 @@ func (c *Call) overridden(a *common) {
 	}
 }
 
-// contradiction reports that values= and an argument both give what is at path.
+// contradiction reports that values= and an argument both set path.
 func (c *Call) contradiction(path []string, param string) {
 	c.wrongValue(path, explain.Errorf("%s= is given, too, and would count for nothing", param).
 		WithHint("write it as %s = …, and leave it out of values=", param),
 		plan.Related{Pos: c.ArgPos(param, nil), Message: param + "= is given here"})
 }
 
-// wrongValue reports p about the key of values= at path.
+// wrongValue reports p about the key at path in values=.
 func (c *Call) wrongValue(path []string, p *explain.Error, related ...plan.Related) {
 	at := make([]any, len(path))
 	for n, key := range path {
@@ -108,8 +109,8 @@ func (c *Call) wrongValue(path []string, p *explain.Error, related ...plan.Relat
 	c.Invalidate("values")
 }
 
-// argument returns the argument of that parameter, or nil if the call does not give
-// it, or gives what says nothing: None or something empty.
+// argument returns the argument of that parameter, or nil if it is not passed, or is None
+// or empty.
 func (c *Call) argument(param string) starlark.Value {
 	v := c.Keyword(param)
 	if v == nil || v == starlark.None || starlark.Len(v) == 0 {
@@ -118,8 +119,7 @@ func (c *Call) argument(param string) starlark.Value {
 	return v
 }
 
-// same reports whether an argument says what a value says, which is known of numbers and
-// strings.
+// same reports whether an argument equals a value. Only numbers and strings are compared.
 func same(argument starlark.Value, v any) bool {
 	switch a := argument.(type) {
 	case starlark.Int:
@@ -130,7 +130,7 @@ func same(argument starlark.Value, v any) bool {
 	return false
 }
 
-// lookup returns what values have at path, and whether they have something there, even None.
+// lookup returns the entry of values at path, and whether it exists, even if it is None.
 func lookup(values map[string]any, path []string) (any, bool) {
 	for _, key := range path[:len(path)-1] {
 		values, _ = values[key].(map[string]any)

@@ -32,7 +32,7 @@ type choices []starlark.Value
 
 func (choices) TypeName() string { return "list[str | int | bool | float]" }
 
-// Unpack takes a list.
+// Unpack accepts a list.
 func (c *choices) Unpack(v starlark.Value) error {
 	list, p := convert.List(v, "list")
 	if p == nil && len(list) == 0 {
@@ -98,8 +98,8 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		return v, nil
 	})
 
-// value returns the value of the parameter; if it has none, something that
-// evaluation can go on with, and false.
+// value returns the value of the parameter. If it has none, it returns a stand-in with
+// which evaluation can continue, and false.
 func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	text, given := c.Session.Values[a.Name]
 	if !given {
@@ -125,7 +125,8 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	return v, true
 }
 
-// stand returns a value of the parameter's type, likely to be accepted wherever it goes.
+// stand returns a stand-in of the parameter's type that is likely to be accepted
+// anywhere.
 func (a *paramArgs) stand() starlark.Value {
 	if len(a.Choices) > 0 {
 		return a.Choices[0]
@@ -160,7 +161,7 @@ func (a *paramArgs) chosen(v starlark.Value) *explain.Error {
 	return explain.Errorf("%q is not among its choices: %s", explain.Clip(got), strings.Join(quoted, ", ")).Near(got, names, "")
 }
 
-// paramText returns v, which must be of the type, as text.
+// paramText returns v, which must be of the type, as a string.
 func paramText(typ string, v starlark.Value) (string, *explain.Error) {
 	ok := false
 	switch v := v.(type) {

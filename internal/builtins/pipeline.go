@@ -30,7 +30,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 		if a.Registry != "" {
 			if p := checkCredentials(a.Registry, loginHint); p != nil {
 				c.wrong("registry", p)
-				a.Registry = "" // it must not get further
+				a.Registry = "" // do not pass it on
 			} else if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
 				c.wrong("registry", explain.Errorf("%q is no registry", explain.Clip(a.Registry)).WithHint(`write such as "ghcr.io/owner/shop", without https://`))
 			}
@@ -76,14 +76,15 @@ var requireVersionFunc = define("require_version", "None",
 		return starlark.None, nil
 	})
 
-// described is what git describe adds to a tag: a build after that version, not before it.
+// described matches what git describe appends to a tag: a build after that version, not
+// before it.
 var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
 
-// maxConstraint is how long a constraint may be, in bytes.
+// maxConstraint is the maximum length of a version constraint in bytes.
 const maxConstraint = 500
 
-// CheckVersion returns an error if version does not satisfy the constraint. A
-// version that is none, as of a build under development, satisfies all.
+// CheckVersion returns an error if version does not satisfy the constraint. A string that
+// is not a valid version, as in a development build, satisfies every constraint.
 func CheckVersion(constraint, version string) error {
 	want, err := semver.NewConstraint(constraint[:min(len(constraint), maxConstraint)])
 	if err != nil || len(constraint) > maxConstraint {

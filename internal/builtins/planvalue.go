@@ -19,16 +19,16 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Plan is a plan as tests see it: its JSON form as values, where what JSON
-// leaves out is None or empty. It has two functions besides, and equals other
-// plans of the same content.
+// A Plan is the value of a plan in tests: its JSON form, in which fields that the JSON
+// omits are None or empty. It has two additional functions, and equals other plans with
+// the same content.
 type Plan struct {
 	plan   *plan.Plan
 	digest plan.Digest
 	fields *starlarkstruct.Struct
 }
 
-// NewPlan returns p as a value, and counts in m what that takes.
+// NewPlan returns p as a value, and charges m for it.
 func NewPlan(p *plan.Plan, m *bounded.Meter) (*Plan, error) {
 	digest, err := p.Digest()
 	if err != nil {
@@ -40,7 +40,7 @@ func NewPlan(p *plan.Plan, m *bounded.Meter) (*Plan, error) {
 	return &Plan{plan: p, digest: digest, fields: v.(*starlarkstruct.Struct)}, m.Charge(size)
 }
 
-// mirrored returns plain data as a value, and adds to size what that takes.
+// mirrored converts plain data to a value, and adds its cost to size.
 func mirrored(v reflect.Value, size *uint64) starlark.Value {
 	*size += bounded.BoxSize
 	if v.IsValid() && v.CanInterface() {
@@ -76,7 +76,7 @@ func mirrored(v reflect.Value, size *uint64) starlark.Value {
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
-			_ = d.SetKey(starlark.String(k.String()), mirrored(v.MapIndex(k), size)) // text can be hashed
+			_ = d.SetKey(starlark.String(k.String()), mirrored(v.MapIndex(k), size)) // a string can be hashed
 		}
 		return d
 	case reflect.Struct:
@@ -90,7 +90,7 @@ func mirrored(v reflect.Value, size *uint64) starlark.Value {
 	return starlark.None
 }
 
-// The methods of a value.
+// The methods of the value.
 
 func (p *Plan) String() string {
 	return fmt.Sprintf("plan(%s for %s)", p.plan.Pipeline.Name, p.plan.Environment.Name)
@@ -100,7 +100,7 @@ func (p *Plan) Freeze()               {}
 func (p *Plan) Truth() starlark.Bool  { return true }
 func (p *Plan) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: plan") }
 
-// CompareSameType compares what the plans hold. There is no order of plans.
+// CompareSameType compares the contents of the plans. Plans are not ordered.
 func (p *Plan) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
 	same := p.digest == y.(*Plan).digest
 	switch op {
@@ -115,8 +115,9 @@ func (p *Plan) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, 
 // planMethods are the attributes of a plan that its JSON does not have.
 var planMethods = []string{"build", "service"}
 
-// AttrNames are those of the JSON form, and the functions. One of these comes
-// first, and so keeps json.encode from writing a plan, which it would not count.
+// AttrNames returns those of the JSON form, and the functions. A function comes first in
+// the order, which keeps json.encode from writing a plan, because that would not be
+// charged.
 func (p *Plan) AttrNames() []string {
 	names := append(p.fields.AttrNames(), planMethods...)
 	slices.Sort(names)
@@ -137,7 +138,7 @@ func (p *Plan) Attr(name string) (starlark.Value, error) {
 	return p.fields.Attr(name)
 }
 
-// lookup returns the function that looks for one of a list of the plan by its name.
+// lookup returns the function that finds an element of a list of the plan by name.
 func (p *Plan) lookup(what, list string) *starlark.Builtin {
 	return starlark.NewBuiltin(what, func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var name string
@@ -170,8 +171,8 @@ func (p *Plan) lookup(what, list string) *starlark.Builtin {
 	})
 }
 
-// golden returns the JSON of the plan without what changes when nothing of what
-// it does has changed: positions, and the digests of what was read.
+// golden returns the JSON of the plan without fields that change although the effect of
+// the plan does not: positions, and the digests of inputs.
 func (p *Plan) golden(m *bounded.Meter) (string, error) {
 	data, err := json.Marshal(p.plan)
 	if err != nil {
@@ -193,10 +194,10 @@ func (p *Plan) golden(m *bounded.Meter) (string, error) {
 	return indentedJSON(tree, m)
 }
 
-// named are the fields of a plan whose keys are the author's.
+// named are the fields of a plan whose keys the author chooses.
 var named = map[string]bool{"values": true, "labels": true, "args": true}
 
-// withoutPositions removes from a part of a plan where things are declared.
+// withoutPositions removes the positions of declarations from a part of a plan.
 func withoutPositions(v any) {
 	switch v := v.(type) {
 	case []any:

@@ -14,7 +14,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// TestPlanMirrors: what the JSON of a plan says its value says under the same names.
+// TestPlanMirrors checks that the value of a plan has the same names and contents as its
+// JSON.
 func TestPlanMirrors(t *testing.T) {
 	files, err := filepath.Glob("../../interp/testdata/plans/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -86,7 +87,7 @@ func mirrors(t *testing.T, at string, want any, got starlark.Value) {
 	}
 }
 
-// member returns what a dict or a struct has under a name, or nil.
+// member returns the entry of a dict or the field of a struct, or nil.
 func member(v starlark.Value, name string) starlark.Value {
 	switch v := v.(type) {
 	case *starlark.Dict:
@@ -99,8 +100,8 @@ func member(v starlark.Value, name string) starlark.Value {
 	return nil
 }
 
-// TestPlanValue: a plan in a test is frozen, is compared by what it holds, and is
-// neither ordered nor hashed.
+// TestPlanValue checks that a plan in a test is frozen, is compared by content, and is
+// neither ordered nor hashable.
 func TestPlanValue(t *testing.T) {
 	of := func(name string) *builtins.Plan {
 		t.Helper()

@@ -65,8 +65,8 @@ var (
 	readTOMLFunc = reader("read_toml", "dict", "Returns the value that a TOML file has; dates are text.", decodeTOML)
 )
 
-// bound reports whether an error is that of a limit or of the context, which
-// ends evaluation.
+// bound reports whether an error is that of a limit or of the context, which ends the
+// evaluation.
 func bound(err error) bool {
 	return errors.Is(err, bounded.ErrSteps) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -84,7 +84,7 @@ func decodeJSON(c *Call, data []byte) (starlark.Value, error) {
 	})
 }
 
-// decodeYAML goes through JSON: that keeps whole numbers whole.
+// decodeYAML goes through JSON, which keeps integers integers.
 func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
 	if err := c.Session.Meter.Charge(parseSize * uint64(len(data))); err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
 	if err := shallow(data); err != nil {
 		return nil, err
 	}
-	// A variable of its own: what was not awaited to its end reads data still.
+	// A separate variable: a decoder that was not awaited to its end still reads data.
 	text, err := bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
 	if err != nil {
 		return nil, err
@@ -123,9 +123,9 @@ func decodeTOML(c *Call, data []byte) (starlark.Value, error) {
 	return decodeJSON(c, text)
 }
 
-// dottedSteps returns what the keys of a TOML text take that have many parts: for
-// each part the decoder goes through all before it. Numbers and what is in texts
-// are taken for keys, too.
+// dottedSteps returns the cost of dotted keys in a TOML document: for each part, the
+// decoder visits all parts before it. Numbers and the contents of strings are counted as
+// keys, too.
 func dottedSteps(data []byte) (steps uint64) {
 	dots := uint64(0)
 	for _, c := range data {
@@ -145,7 +145,7 @@ func dottedSteps(data []byte) (steps uint64) {
 	return steps
 }
 
-// datesAsText replaces dates and times by the text that TOML has for them.
+// datesAsText replaces dates and times with their TOML form as a string.
 func datesAsText(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -161,7 +161,7 @@ func datesAsText(v any) any {
 			v[i] = datesAsText(e)
 		}
 	case time.Time:
-		// The library marks what has no zone by the name of the location.
+		// The library marks times without a zone by the name of the location.
 		switch v.Location().String() {
 		case "date-local":
 			return v.Format(time.DateOnly)
@@ -196,7 +196,7 @@ type yamlEncodeArgs struct {
 
 var yamlEncodeFunc = define("yaml.encode", "str", "Returns a value as YAML, with sorted keys.",
 	func(c *Call, a *yamlEncodeArgs) (starlark.Value, error) {
-		// It writes JSON first, reads that, and writes it again, indented.
+		// It writes JSON, parses it, and writes it again with indentation.
 		n, err := c.Session.Meter.TextSize(a.Value)
 		if err == nil {
 			err = c.Session.Meter.Charge(parseSize * uint64(n))
@@ -243,10 +243,10 @@ func (o *jsonObject) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// maxNesting is how deep values may be nested.
+// maxNesting is the maximum nesting depth of values.
 const maxNesting = 100
 
-// toData copies v as plain data: what JSON can say.
+// toData copies v as plain data that JSON can represent.
 func toData(v starlark.Value, depth int) (any, *explain.Error) {
 	if depth > maxNesting {
 		return nil, explain.Errorf("is nested deeper than %d", maxNesting)

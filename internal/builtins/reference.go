@@ -10,21 +10,22 @@ import (
 	"github.com/pipelinefile/pipe/builtins"
 )
 
-// sections groups the functions of the reference, each from that function on.
+// sections maps the first function of each group in the reference to the heading of the
+// group.
 var sections = map[string]string{
 	"pipeline": "The pipeline", "stage": "Stages", "application": "Services", "local": "Sources, builds, charts",
 	"port": "Parts of services", "param": "Parameters", "read_file": "Files and texts", "warn": "Messages",
 	"struct": "Values", "json.encode": "Libraries", "plan": "Tests",
 }
 
-// aboutTests stands before the functions of tests.
+// aboutTests introduces the functions of tests.
 const aboutTests = `
 Only files ` + "`*_test.star`" + ` have these, and only ` + "`pipe test`" + ` runs them: each of their functions ` + "`test_*`" + ` in an evaluation of its own.
 Assertions are in ` + "`@std//testing.star`" + `.
 `
 
-// Reference returns the reference page of all names that a Pipelinefile sees,
-// as Markdown.
+// Reference returns the reference page of all names that a Pipelinefile can use, as
+// Markdown.
 func Reference() string {
 	var b strings.Builder
 	b.WriteString(`# What a Pipelinefile sees
@@ -93,7 +94,7 @@ func reference(b *strings.Builder, f *builtins.Func) {
 	}
 }
 
-// cell escapes text for a table.
+// cell escapes a string for a table.
 func cell(s string) string { return strings.NewReplacer("|", `\|`, "<", `\<`).Replace(s) }
 
 // wrapped breaks a long signature after its commas.

@@ -15,7 +15,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// TestDescribed: everything that a Pipelinefile sees is described, with each argument.
+// TestDescribed checks that every name that a Pipelinefile can use is documented, with
+// each argument.
 func TestDescribed(t *testing.T) {
 	known := map[string]bool{}
 	for _, f := range builtins.Available(builtins.TestSuffix) {
@@ -49,7 +50,7 @@ func TestDescribed(t *testing.T) {
 	}
 }
 
-// TestTypes: the attributes that values have are those that are described.
+// TestTypes checks that the attributes of values are the documented ones.
 func TestTypes(t *testing.T) {
 	described := map[string]builtins.Type{}
 	for _, typ := range builtins.Types() {

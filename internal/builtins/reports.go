@@ -10,31 +10,31 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Bounds of what is reported (L4). Nobody reads more of it, and a file can have a
-// mistake in each of its lines.
+// Limits of diagnostics (L4). A file can have a mistake in each of its lines, and no
+// reader needs more.
 const (
 	maxShown   = 50   // errors, and warnings, that an evaluation returns
-	maxKept    = 1000 // of which those are the first in source order
-	maxRelated = 50   // other places of one of them
+	maxKept    = 1000 // the first ones in source order are kept
+	maxRelated = 50   // related positions of one diagnostic
 	maxText    = 10_000
 )
 
-// reports are what was reported of one severity.
+// reports are the diagnostics of one severity.
 type reports struct {
 	list []plan.Diagnostic
-	more int // that are not kept
+	more int // that were dropped
 	seen map[place]bool
 }
 
-// A place is what makes a report one that is there already, as by a call in a loop.
+// A place identifies equal diagnostics, such as those of a call in a loop.
 type place struct {
 	pos, from plan.Pos
 	message   uint64 // a hash: all messages together can be large
 }
 
-// Report records an error or a warning, and adds the text of its line. When a
-// parameter has no value evaluation goes on with a stand-in, to find the others;
-// errors from then on are dropped, because they may come from that.
+// Report records an error or a warning, and adds its source line. If a parameter has no
+// value, evaluation continues with a stand-in to find the others. Errors after that are
+// dropped, because the stand-in may be their cause.
 func (s *Session) Report(d plan.Diagnostic) {
 	if d.Severity == plan.SeverityWarning || len(s.Missing) == 0 {
 		s.ReportSure(d)
@@ -46,7 +46,7 @@ func (s *Session) ReportSure(d plan.Diagnostic) {
 	if d.Suggest != "" {
 		d.Hint = fmt.Sprintf("did you mean %q?", d.Suggest)
 	}
-	// What is reported is kept, even if evaluation ends with it.
+	// The report is kept, even if this charge ends the evaluation.
 	_ = s.Meter.Charge(uint64(diagnosticSize + len(d.Message) + len(d.Hint)))
 	r := &s.errors
 	if d.Severity == plan.SeverityWarning {
@@ -73,8 +73,7 @@ func (s *Session) ReportSure(d plan.Diagnostic) {
 	r.list = append(r.list, s.completed(d))
 }
 
-// completed returns d with the text of its lines, and without what nobody would
-// read to its end.
+// completed returns d with its source lines, and with long strings and lists shortened.
 func (s *Session) completed(d plan.Diagnostic) plan.Diagnostic {
 	d.Message, d.Hint = clipText(d.Message), clipText(d.Hint)
 	if d.Line == "" {
@@ -92,7 +91,7 @@ func (s *Session) completed(d plan.Diagnostic) plan.Diagnostic {
 	return d
 }
 
-// clipText shortens what nobody would read to its end.
+// clipText shortens a string that is too long to be read.
 func clipText(s string) string {
 	if len(s) <= maxText {
 		return s
@@ -107,15 +106,15 @@ func (s *Session) line(p plan.Pos) string {
 	return ""
 }
 
-// Failed reports whether there is an error.
+// Failed reports whether there are errors.
 func (s *Session) Failed() bool { return len(s.errors.list) > 0 }
 
-// Errors returns the errors in source order: by file as loaded, the
-// Pipelinefile first, then by line. If there are more than fifty, the last one
-// says how many are left out, at the first of these.
+// Errors returns the errors in source order: by file in the order of loading, starting
+// with the Pipelinefile, then by line. If there are more than fifty, the last one says
+// how many are left out, at the position of the first of these.
 func (s *Session) Errors() []plan.Diagnostic { return s.sorted(s.errors, "mistakes") }
 
-// Warnings returns the warnings as Errors returns the errors.
+// Warnings returns the warnings, as Errors does the errors.
 func (s *Session) Warnings() []plan.Diagnostic { return s.sorted(s.warnings, "warnings") }
 
 func (s *Session) sorted(r reports, kind string) []plan.Diagnostic {

@@ -14,8 +14,8 @@ import (
 
 const secretHint = "a secret's value is not known here: pass it on its own, as env = {\"NAME\": it}"
 
-// A Secret is a reference to a secret. It can be the value of an environment
-// variable and nothing else: its value is never here (D4).
+// A Secret is a reference to a secret. It can only be the value of an environment
+// variable: its value is never available here (D4).
 type Secret struct {
 	opaque
 	ref plan.SecretRef
@@ -53,27 +53,27 @@ func (s *Secret) what() string {
 	return "secret " + s.ref.Name
 }
 
-// String returns a placeholder that says which secret it is.
+// String returns a placeholder that names the secret.
 func (s *Secret) String() string { return "<" + s.what() + ">" }
 
 // Type returns "secret".
 func (s *Secret) Type() string { return "secret" }
 
-// Binary refuses to make anything of a secret.
+// Binary rejects all operators on a secret.
 func (s *Secret) Binary(op syntax.Token, _ starlark.Value, _ starlark.Side) (starlark.Value, error) {
 	return nil, &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be made part of another value", op, s.what()), Hint: secretHint}
 }
 
-// Instead says where a secret belongs.
+// Instead says where a secret can be used.
 func (s *Secret) Instead(string) string { return secretHint }
 
-// MarshalJSON is for json.encode and refuses.
+// MarshalJSON makes json.encode fail.
 func (s *Secret) MarshalJSON() ([]byte, error) {
 	return nil, fmt.Errorf("the %s cannot be encoded; %s", s.what(), secretHint)
 }
 
-// HasSecret returns an error if there is a secret in v, which is about to be
-// made text by op.
+// HasSecret returns an error if v contains a secret. op is the operation that is about to
+// convert v to a string.
 func HasSecret(op string, v starlark.Value) error {
 	if s := secretIn(v, 0); s != nil {
 		return &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be made text", op, s.what()), Hint: secretHint}
@@ -81,7 +81,7 @@ func HasSecret(op string, v starlark.Value) error {
 	return nil
 }
 
-// secretIn returns a secret in v. It does not look deeper than anybody nests.
+// secretIn returns a secret in v. It stops at a depth that real values never reach.
 func secretIn(v starlark.Value, depth int) *Secret {
 	if depth > 20 {
 		return nil
@@ -124,7 +124,8 @@ func secretIn(v starlark.Value, depth int) *Secret {
 	return found
 }
 
-// textFunc returns a builtin of Starlark that makes text, with a look for secrets first.
+// textFunc returns a builtin of Starlark that makes a string, with a check for secrets
+// first.
 func (s *Session) textFunc(name string) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	return starlark.NewBuiltin(name, func(th *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -149,7 +150,7 @@ func (s *Session) textFunc(name string) *starlark.Builtin {
 	})
 }
 
-// opaque is what all values of ours have in common: they do not change.
+// opaque has the methods that all our values have in common: they are immutable.
 type opaque struct{}
 
 // Freeze does nothing.

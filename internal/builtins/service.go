@@ -12,17 +12,17 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Service is the value of application(), container(), job() and database(),
-// and what they declare.
+// A Service is the value of application(), container(), job() and database(), and what
+// the call declares.
 type Service struct {
 	opaque
-	Plan     plan.Service // without stage, image and skip, which need the whole file
-	Stage    StageRef     // zero: not given
+	Plan     plan.Service // without stage, image and skip, which depend on the whole file
+	Stage    StageRef     // zero: not set
 	StagePos plan.Pos
 	Image    *Image // nil: the chart brings its own
 	Stack    []plan.Frame
-	Public   []Public // addresses outside of the cluster that its generated chart asks for
-	Locals   []Local  // ports of this machine that it asks for
+	Public   []Public // addresses outside of the cluster that its generated chart requests
+	Locals   []Local  // ports of this machine that it requests
 	Unbuilt  Unbuilt  // zero: nothing is left out
 
 	hostRead bool
@@ -31,7 +31,7 @@ type Service struct {
 // A Public is an address of the Ingress of a generated chart.
 type Public struct {
 	Class string // of the Ingress; empty: the cluster's default
-	Host  string // in small letters; empty: any
+	Host  string // lower case; empty: any
 	Pos   plan.Pos
 }
 
@@ -41,14 +41,14 @@ type Local struct {
 	Pos  plan.Pos
 }
 
-// An Unbuilt is a Dockerfile beside the file of a service that has a chart and no
-// image, and so builds nothing.
+// An Unbuilt is a Dockerfile next to the file of a service that has a chart and no image,
+// and so builds nothing.
 type Unbuilt struct {
 	Dockerfile string
 	Pos        plan.Pos // of the chart
 }
 
-// HostRead reports whether its host or address was asked for.
+// HostRead reports whether the file has read its host or URL.
 func (s *Service) HostRead() bool { return s.hostRead }
 
 // String returns the call that makes it.
@@ -59,7 +59,7 @@ func (s *Service) String() string {
 // Type returns "service".
 func (s *Service) Type() string { return "service" }
 
-// Instead says which attribute was meant.
+// Instead says which attribute was probably meant.
 func (s *Service) Instead(typ string) string {
 	if typ != "str" {
 		return ""
@@ -70,7 +70,7 @@ func (s *Service) Instead(typ string) string {
 // Hash makes a service usable as a key.
 func (s *Service) Hash() (uint32, error) { return starlark.String(s.Plan.Name).Hash() }
 
-// AttrNames returns the attributes; user and password are a database's.
+// AttrNames returns the attributes. Only databases have user and password.
 func (s *Service) AttrNames() []string {
 	names := []string{"host", "image", "name", "port", "type", "url"}
 	if s.Plan.Type == plan.Database {
@@ -115,7 +115,7 @@ func (s *Service) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
-// credential is a reference to what is generated for a database (D6).
+// credential returns a reference to a generated credential of a database (D6).
 func (s *Service) credential(key string) *Secret {
 	return &Secret{ref: plan.SecretRef{Service: s.Plan.Name, Key: key}}
 }
@@ -136,7 +136,7 @@ type serviceItem struct{ name string }
 
 func (serviceItem) TypeName() string { return "service | str" }
 
-// Unpack takes both.
+// Unpack accepts both.
 func (i *serviceItem) Unpack(v starlark.Value) error {
 	switch v := v.(type) {
 	case *Service:

@@ -112,7 +112,7 @@ var containerFunc = declare("container", "service", "Declares a service that run
 		return c.declared(s), nil
 	})
 
-// chosenImage is the image of an application or a job s: of another service, an
+// chosenImage is the image of the application or job s: that of another service, an
 // existing one, or one that is built.
 func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image imageArg) *Image {
 	if c.Given("image") && (image.from != nil || image.ref != "") {
@@ -138,7 +138,8 @@ func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image 
 	return c.buildImage(source, build)
 }
 
-// service returns the service that a call declares, with what all types share.
+// service returns the service that a call declares, with everything that all types have
+// in common.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
 	if c.Valid("name") {
 		c.wrong("name", checkName(name, plan.MaxServiceName))
@@ -233,8 +234,8 @@ func checkServiceName(name string, ports []plan.Port) *explain.Error {
 		WithHint("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
-// ports adds the ports and checks that they differ. It returns the ports of this
-// machine that they ask for.
+// ports adds the ports and checks that they are distinct. It returns the ports of this
+// machine that they request.
 func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
 	_ = c.Session.Meter.Charge(portSize * uint64(len(ports)))
 	type endpoint struct {
@@ -244,7 +245,7 @@ func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
 	numbers, names := make(map[endpoint]bool, len(ports)), make(map[string]bool, len(ports))
 	for i, p := range ports {
 		at := endpoint{p.Number, p.Protocol}
-		// 53 over TCP and UDP have one default name.
+		// Port 53 over TCP and over UDP have the same default name.
 		if !numbers[at] && names[p.Name] && p.Name == portName(p.Number) {
 			p.Name += "-" + string([]byte{p.Protocol[0] | 0x20})
 		}
@@ -277,8 +278,8 @@ func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
 	}
 }
 
-// oneVolume checks that no more than one pod has the volumes: those of a generated chart
-// are ReadWriteOnce.
+// oneVolume checks that at most one pod has the volumes: those of a generated chart are
+// ReadWriteOnce.
 func (c *Call) oneVolume(a *common) {
 	replicas, volumes := int64(a.Replicas), len(a.Volumes)
 	n, pods := a.Values["replicas"].(int64)
@@ -304,8 +305,8 @@ func (c *Call) oneVolume(a *common) {
 	c.Session.Report(d)
 }
 
-// public returns the addresses that a generated chart asks an Ingress for. One with
-// annotations of a canary is meant to share the address of another.
+// public returns the addresses for which a generated chart requests an Ingress. An
+// Ingress with canary annotations is meant to share the address of another.
 func (c *Call) public(ports []plan.Port, values map[string]any) []Public {
 	ingress, _ := values["ingress"].(map[string]any)
 	class, _ := ingress["className"].(string)
@@ -334,8 +335,8 @@ func (c *Call) public(ports []plan.Port, values map[string]any) []Public {
 	return out
 }
 
-// unbuilt returns the Dockerfile beside the file of the call, for a service that has a
-// chart and names neither an image nor a source.
+// unbuilt returns the Dockerfile next to the file of the call, for a service that has a
+// chart and sets neither an image nor a source.
 func (c *Call) unbuilt() Unbuilt {
 	dockerfile, p := c.resolve("Dockerfile")
 	if p != nil || !c.Session.Files.isFile(dockerfile) {
@@ -350,7 +351,7 @@ func (c *Call) unbuilt() Unbuilt {
 	return Unbuilt{dockerfile, c.ArgPos("chart", nil)}
 }
 
-// completeHealth gives a check its port.
+// completeHealth sets the port of a health check.
 func completeHealth(h *plan.Health, ports []plan.Port) *explain.Error {
 	if h.Kind == plan.HealthCommand {
 		return nil
@@ -367,7 +368,7 @@ func completeHealth(h *plan.Health, ports []plan.Port) *explain.Error {
 	return nil
 }
 
-// portList names ports, if there are many the first.
+// portList lists ports; if there are many, only the first ones.
 func portList(ports []plan.Port) string {
 	const most = 20
 	names := make([]string, 0, most)
@@ -380,7 +381,7 @@ func portList(ports []plan.Port) string {
 	return strings.Join(names, ", ")
 }
 
-// declared records s, unless its name is wrong or taken.
+// declared records s, unless its name is invalid or taken.
 func (c *Call) declared(s *Service) *Service {
 	if s.Image != nil && s.Image.Owner == nil {
 		s.Image.Owner = s

@@ -13,29 +13,29 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Session is one evaluation as the builtins see it: what is given to it, what
-// it may read, and what the Pipelinefile declares. Builtins record here and
-// decide nothing that needs the whole file.
+// A Session is one evaluation from the view of the builtins: its inputs, what it may
+// read, and what the Pipelinefile declares. Builtins only record here; everything that
+// depends on the whole file is decided later.
 type Session struct {
 	Environment plan.EnvironmentRef
 	Version     string            // of pipe, for require_version(); empty: accepts all
-	Values      map[string]string // of parameters, as given
-	StandIns    bool              // parameters without a value have a made-up one, and are not Missing
+	Values      map[string]string // of parameters, as passed
+	StandIns    bool              // parameters without a value get a made-up one, and are not Missing
 	Files       *Files
-	Meter       *bounded.Meter // nil: no bounds
-	Tests       *Tests         // nil: no test is run
+	Meter       *bounded.Meter // nil: no limits
+	Tests       *Tests         // nil: no test is running
 
-	Pipeline *plan.Pipeline // nil until pipeline() was called
+	Pipeline *plan.Pipeline // nil until pipeline() is called
 	Params   []plan.Param
-	Stages   []*Stage // as declared
-	Edits    []Edit   // renames and removals, as declared
+	Stages   []*Stage // in declaration order
+	Edits    []Edit   // renames and removals, in declaration order
 	Rules    []Rule
-	Services []*Service // as declared
+	Services []*Service // in declaration order
 	Skips    []Skip
 	Missing  []Missing // parameters that need a value and have none
 
 	names    map[string]*Service
-	params   map[string]plan.Pos // where each is declared
+	params   map[string]plan.Pos // position of each declaration
 	sources  map[string]*Source
 	errors   reports
 	warnings reports
@@ -46,7 +46,7 @@ func NewSession(f *Files) *Session {
 	return &Session{Files: f, names: map[string]*Service{}, params: map[string]plan.Pos{}, sources: map[string]*Source{}}
 }
 
-// AddSource makes the session know a file, before it runs.
+// AddSource adds a file to the session, before it runs.
 func (s *Session) AddSource(src *Source) {
 	if old := s.sources[src.Name]; old != nil {
 		src.order = old.order
@@ -78,7 +78,7 @@ func (s *Session) frame(th *starlark.Thread, ok func(*Source) bool) (syntax.Posi
 	return syntax.Position{}, nil
 }
 
-// caller returns the innermost call that stands in the workspace.
+// caller returns the innermost call in the workspace.
 func (s *Session) caller(th *starlark.Thread) (*Source, plan.Pos) {
 	p, src := s.frame(th, func(src *Source) bool { return !src.Library })
 	if src == nil {
@@ -87,8 +87,8 @@ func (s *Session) caller(th *starlark.Thread) (*Source, plan.Pos) {
 	return src, src.Pos(p)
 }
 
-// Stack returns the calls that lead to a builtin, outermost first; none if it
-// was called at the top of the Pipelinefile.
+// Stack returns the calls that lead to a builtin, outermost first; nil if it was called
+// at the top level of the Pipelinefile.
 func (s *Session) Stack(th *starlark.Thread) []plan.Frame {
 	n := th.CallStackDepth()
 	if n <= 2 {
@@ -97,16 +97,16 @@ func (s *Session) Stack(th *starlark.Thread) []plan.Frame {
 	return s.frames(n-1, func(i int) starlark.CallFrame { return th.CallFrame(n - 1 - i) })
 }
 
-// Frames returns the frames of stack that stand in files.
+// Frames returns the frames of stack that are in files.
 func (s *Session) Frames(stack starlark.CallStack) []plan.Frame {
 	return s.frames(len(stack), func(i int) starlark.CallFrame { return stack[i] })
 }
 
-// maxFrames is how many calls that led to a place are kept. Half of them are the
-// outermost ones, and half the innermost.
+// maxFrames is the maximum number of frames of a stack that are kept: half of them the
+// outermost, half the innermost.
 const maxFrames = 50
 
-// frames returns those of n frames that stand in files.
+// frames returns those of n frames that are in files.
 func (s *Session) frames(n int, at func(int) starlark.CallFrame) []plan.Frame {
 	var out []plan.Frame
 	for i := 0; i < n; i++ {
@@ -122,6 +122,6 @@ func (s *Session) frames(n int, at func(int) starlark.CallFrame) []plan.Frame {
 	return out
 }
 
-// keep counts a declaration that the session keeps. That there is no room for it
-// ends evaluation at its next step.
+// keep charges for a declaration that the session keeps. If this exceeds the limit,
+// evaluation ends at its next step.
 func (s *Session) keep() { _ = s.Meter.Charge(declarationSize) }

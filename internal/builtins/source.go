@@ -10,20 +10,20 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Source is one file of the evaluation, parsed. Positions are looked up in it
-// only when they are needed: at a call the interpreter knows the position of the
-// opening parenthesis alone.
+// A Source is one parsed file of the evaluation. It finds the positions of calls only
+// when they are needed: at a call, the interpreter only knows the position of the opening
+// parenthesis.
 type Source struct {
 	Name    string // as positions show it: a path below the workspace's root, or "@std//web.star"
-	Library bool   // no file of the workspace
+	Library bool   // not a file of the workspace
 	text    []byte
-	order   int   // of loading, the Pipelinefile is 0
-	marks   []int // offsets of every marked-th line, see mark; nil: not needed yet
+	order   int   // position in the order of loading; the Pipelinefile is 0
+	marks   []int // offsets of every marked-th line, see mark; nil: not computed yet
 	calls   map[uint64]*syntax.CallExpr
 	defs    map[string]*syntax.DefStmt
 }
 
-// NewSource returns the source of a file. The tree must not be rewritten after.
+// NewSource returns the source of a file. The tree must not be rewritten afterward.
 func NewSource(name string, library bool, text []byte, tree *syntax.File) *Source {
 	s := &Source{Name: name, Library: library, text: text}
 	if tree == nil {
@@ -42,8 +42,8 @@ func NewSource(name string, library bool, text []byte, tree *syntax.File) *Sourc
 	return s
 }
 
-// Params returns the names of the parameters of a function that the file
-// defines, or none if it does not.
+// Params returns the names of the parameters of a function that the file defines, or nil
+// if it does not define it.
 func (s *Source) Params(function string) []string {
 	def := s.defs[function]
 	if def == nil {
@@ -67,7 +67,7 @@ func (s *Source) pos(p syntax.Position) plan.Pos {
 	return plan.Pos{File: s.Name, Line: int(p.Line), Col: int(p.Col)}
 }
 
-// Pos returns p; where p is the parenthesis of a call, the start of that call.
+// Pos returns p, or the start of the call if p is the parenthesis of a call.
 func (s *Source) Pos(p syntax.Position) plan.Pos {
 	if call := s.calls[key(p)]; call != nil {
 		p = syntax.Start(call)
@@ -75,11 +75,11 @@ func (s *Source) Pos(p syntax.Position) plan.Pos {
 	return s.pos(p)
 }
 
-// maxLine is the longest line that a diagnostic carries, in bytes.
+// maxLine is the maximum length in bytes of a line in a diagnostic.
 const maxLine = 2000
 
-// Line returns the text of line n, counted from 1, or "" if there is none or it
-// is too long to be shown.
+// Line returns the text of line n, counted from 1, or "" if the line does not exist or is
+// too long to be shown.
 func (s *Source) Line(n int) string {
 	if n < 1 {
 		return ""
@@ -106,10 +106,10 @@ func (s *Source) Line(n int) string {
 	return strings.TrimRight(string(rest), "\r")
 }
 
-// marked is how many lines one entry of marks stands for.
+// marked is the number of lines between two entries of marks.
 const marked = 256
 
-// mark finds where every marked-th line begins, once.
+// mark computes the offset of every marked-th line, once.
 func (s *Source) mark() {
 	if s.marks != nil {
 		return

@@ -1,18 +1,18 @@
 package builtins
 
-// A spelling says which characters a name has. Every service has a dozen of names
-// to check, and a regular expression takes as long for one as all else that a
-// builtin does with it.
+// A spelling is a syntax of names, given as sets of characters. Every service has a dozen
+// names to check, and a regular expression takes as long for one of them as everything
+// else that a builtin does with it.
 type spelling struct {
 	first, middle, last chars
-	most                int // characters; 0: any number
+	most                int // maximum number of characters; 0: any number
 }
 
 // chars is a set of ASCII characters.
 type chars [256]bool
 
-// charsOf returns the characters of all ranges, each as "az", of which a single
-// character is "__".
+// charsOf returns the characters of all ranges, each written as "az"; a single character
+// is written twice, such as "__".
 func charsOf(ranges ...string) (c chars) {
 	for _, r := range ranges {
 		for i := int(r[0]); i <= int(r[1]); i++ {
@@ -22,7 +22,7 @@ func charsOf(ranges ...string) (c chars) {
 	return c
 }
 
-// fits reports whether s is spelled so. The empty text never is.
+// fits reports whether s matches. The empty string never does.
 func (sp *spelling) fits(s string) bool {
 	n := len(s)
 	if n == 0 || sp.most > 0 && n > sp.most || !sp.first[s[0]] || n > 1 && !sp.last[s[n-1]] {

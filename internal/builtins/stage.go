@@ -16,7 +16,7 @@ import (
 type Stage struct {
 	opaque
 	Plan plan.Stage
-	From plan.ServiceType // of a stage that default_stages() declared
+	From plan.ServiceType // for a stage that default_stages() declared
 }
 
 // String returns the call that makes it.
@@ -42,7 +42,7 @@ func (s *Stage) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
-// A StageRef names a stage: by its value or by its name.
+// A StageRef refers to a stage by its value or by its name.
 type StageRef struct {
 	Stage *Stage
 	Name  string
@@ -50,7 +50,7 @@ type StageRef struct {
 
 func (StageRef) TypeName() string { return "stage | str" }
 
-// Unpack takes both.
+// Unpack accepts both.
 func (r *StageRef) Unpack(v starlark.Value) error {
 	switch v := v.(type) {
 	case *Stage:
@@ -66,13 +66,13 @@ func (r *StageRef) Unpack(v starlark.Value) error {
 	return convert.Want("stage or str", v)
 }
 
-// IsZero reports whether r names nothing.
+// IsZero reports whether r refers to no stage.
 func (r StageRef) IsZero() bool { return r.Stage == nil && r.Name == "" }
 
 // An Edit is a call of rename_stage() or remove_stage().
 type Edit struct {
 	Stage StageRef
-	Name  string // the new one; empty: removed
+	Name  string // the new name; empty: the stage is removed
 	Pos   plan.Pos
 	Stack []plan.Frame
 }
@@ -83,14 +83,16 @@ type Rule struct {
 	Stage StageRef
 	Pos   plan.Pos
 	Stack []plan.Frame
-	Given bool // by default_stage(), and not by default_stages()
-	After int  // how many of the session's Edits were made before
+	Given bool // by default_stage(), not by default_stages()
+	After int  // number of the session's Edits before it
 }
 
-// stageStep is the distance of stages without order=, so that others fit between.
+// stageStep is the distance between stages without order=, so that others fit between
+// them.
 const stageStep = 10
 
-// nextOrder is the order of a stage that has none, after the one declared before it (S1).
+// nextOrder returns the order of a stage without order=, which follows the stage declared
+// before it (S1).
 func (s *Session) nextOrder() int {
 	if n := len(s.Stages); n > 0 {
 		return s.Stages[n-1].Plan.Order + stageStep
@@ -137,7 +139,7 @@ func checkStageName(name string) *explain.Error {
 	return nil
 }
 
-// DefaultTypes are the types of services in the order of their default stages (S2).
+// DefaultTypes are the types of services, in the order of their default stages (S2).
 var DefaultTypes = [...]plan.ServiceType{plan.Database, plan.Job, plan.Container, plan.Application}
 
 // AddDefaultStages declares the four default stages and their rules (S2).

@@ -18,7 +18,7 @@ type Sync struct {
 	plan plan.Sync
 }
 
-// String returns the call that makes it, without what is given by name.
+// String returns the call that makes it, without keyword arguments.
 func (s *Sync) String() string {
 	return "sync(" + strconv.Quote(s.plan.Path) + ", " + strconv.Quote(s.plan.To) + ")"
 }
@@ -71,16 +71,17 @@ var syncFunc = declare("sync", "sync", "Says which files watch mode copies into 
 		return s, nil
 	})
 
-// maxSyncs is how many rules a service can have: they are compared with each other.
+// maxSyncs is the maximum number of rules of a service, because they are compared
+// pairwise.
 const maxSyncs = 100
 
-// syncs gives a service its rules, which must be about files of its image.
+// syncs sets the rules of a service, which must refer to files of its image.
 func (c *Call) syncs(s *Service, rules []*Sync) {
 	if len(rules) == 0 || !c.Valid("sync") {
 		return
 	}
 	if !c.Valid("source") || !c.Valid("build") || !c.Valid("image") {
-		return // what the image is built from is not known
+		return // the source of the image is not known
 	}
 	build := (*plan.BuildSpec)(nil)
 	if s.Image != nil {
@@ -102,7 +103,7 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 	for n, r := range rules {
 		s.Plan.Sync = append(s.Plan.Sync, r.plan)
 		if r.plan.Path == "" {
-			continue // it is wrong, which was reported
+			continue // it is invalid, which was reported
 		}
 		if _, ok := inside(context, r.plan.Path); !ok {
 			c.Session.Report(c.Diagnostic(c.ArgPos("sync", n), explain.Errorf("sync[%d]: %s is not below %s, which the image is built from", n, r.plan.Path, context).
@@ -134,8 +135,8 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 	}
 }
 
-// inside returns what of a clean path is below a directory, or "" if it is the
-// directory itself.
+// inside returns the part of a clean path below a directory, or "" if it is the directory
+// itself.
 func inside(dir, p string) (rest string, ok bool) {
 	switch dir {
 	case ".":
@@ -146,7 +147,7 @@ func inside(dir, p string) (rest string, ok bool) {
 	return strings.CutPrefix(p, dir+"/")
 }
 
-// deeper returns the longer of two paths, of which one is in the other.
+// deeper returns the longer of two paths, one of which contains the other.
 func deeper(a, b string) string {
 	if len(a) > len(b) {
 		return a

@@ -17,18 +17,18 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// TestSuffix is how the names of files end that hold tests.
+// TestSuffix is the suffix of the names of test files.
 const TestSuffix = "_test.star"
 
-// tests is every builtin that only tests have, in the order of the reference.
+// tests lists the builtins that only tests have, in the order of the reference.
 var tests = []*builtins.Func{planFunc, planErrorFunc, goldenFunc}
 
-// OfTests returns the builtin functions that files of tests have besides those
-// of every Pipelinefile, in the order of the reference.
+// OfTests returns the builtin functions that test files have in addition to those of
+// every Pipelinefile, in the order of the reference.
 func OfTests() []*builtins.Func { return append([]*builtins.Func(nil), tests...) }
 
-// Available returns the functions that the file of that name has, those of
-// Starlark's libraries with them.
+// Available returns the functions that the file of that name can use, including those of
+// Starlark's libraries.
 func Available(file string) []*builtins.Func {
 	list := append(Standard(), Described()...)
 	if strings.HasSuffix(file, TestSuffix) {
@@ -37,7 +37,8 @@ func Available(file string) []*builtins.Func {
 	return list
 }
 
-// PredeclaredTests returns the names of tests, besides those of Predeclared.
+// PredeclaredTests returns the names that only tests have, in addition to those of
+// Predeclared.
 func (s *Session) PredeclaredTests() starlark.StringDict {
 	env := starlark.StringDict{}
 	for _, f := range tests {
@@ -46,29 +47,29 @@ func (s *Session) PredeclaredTests() starlark.StringDict {
 	return env
 }
 
-// Tests is what a session has that runs a test.
+// Tests is the state of a session that runs a test.
 type Tests struct {
-	// Plan evaluates another file, in the bounds of the session. An error that is
-	// not about that file ends the test.
+	// Plan evaluates another file, within the limits of the session. An error that is not
+	// about that file ends the test.
 	Plan    func(PlanRequest) (p *plan.Plan, wrong []plan.Diagnostic, err error)
-	Goldens []Golden // that differ, as compared
+	Goldens []Golden // that differ, in the order of comparison
 }
 
-// A PlanRequest is what a test has evaluated.
+// A PlanRequest is an evaluation that a test requests.
 type PlanRequest struct {
 	File        string  // below the workspace
-	Text        *string // what stands in it instead of what is there; nil: what is there
+	Text        *string // replaces the content of the file; nil: the file is read
 	Params      map[string]string
 	Environment plan.EnvironmentRef
 }
 
-// A Golden is a file that does not hold what a test compared it with.
+// A Golden is a file whose content differs from what a test compared it with.
 type Golden struct {
 	Path    string   // below the workspace
 	Pos     plan.Pos // of the comparison
 	Got     string
-	Want    string // what the file holds
-	Missing bool   // there is no such file
+	Want    string // the content of the file
+	Missing bool   // the file does not exist
 }
 
 type planArgs struct {
@@ -81,7 +82,7 @@ type planArgs struct {
 	Branch      string            `arg:"branch,kw" default:"\"\"" help:"the branch of a preview"`
 }
 
-// evaluate has the file evaluated that the call is about.
+// evaluate evaluates the file that the call names.
 func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 	if c.Session.Tests == nil {
 		return nil, nil, c.noTest()
@@ -105,7 +106,7 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 	})
 }
 
-// noTest is the error of a function of tests where nothing is tested.
+// noTest is the error of a test function outside of a test.
 func (c *Call) noTest() error {
 	return c.Reject("", explain.Errorf("this is no test").WithHint("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
 }
@@ -182,8 +183,8 @@ var goldenFunc = define("golden", "None", "Compares a value with what a file hol
 		return starlark.None, s.Meter.Charge(uint64(len(g.Want)))
 	})
 
-// goldenPath refuses files that are not there to be compared with: with
-// --update a test of strangers shall not write what a program would obey.
+// goldenPath rejects files that are not golden files: with --update, an untrusted test
+// must not write a file that a program would obey.
 func goldenPath(file string) *explain.Error {
 	parts := strings.Split(file, "/")
 	for _, part := range parts {
@@ -197,7 +198,7 @@ func goldenPath(file string) *explain.Error {
 	return nil
 }
 
-// goldenText returns what of a value is compared.
+// goldenText returns the string of a value to compare.
 func (c *Call) goldenText(v starlark.Value) (string, error) {
 	m := c.Session.Meter
 	switch v := v.(type) {

@@ -8,18 +8,18 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// Trees keep the digests of directories, such as charts, between evaluations of
-// one workspace, so that these need not be read again. They are for a program that
-// watches the workspace, and tells them what has changed. The zero value knows
-// nothing. Trees are safe for concurrent use.
+// Trees cache the digests of directories, such as charts, between evaluations of one
+// workspace, so that they need not be read again. They are for a program that watches the
+// workspace and reports changes with Changed. The zero value is empty. Trees are safe for
+// concurrent use.
 type Trees struct {
 	mu      sync.Mutex
 	digests map[string]plan.Digest // by path below the workspace
 	epoch   int                    // counts the calls of Changed
 }
 
-// Changed forgets the directories that have one of the paths in them, which are
-// slash-separated and below the workspace; all if paths is nil.
+// Changed drops the directories that contain one of the paths, which are slash-separated
+// and relative to the workspace; all directories if paths is nil.
 func (t *Trees) Changed(paths []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *Trees) Changed(paths []string) {
 	})
 }
 
-// digest returns what is known of a directory, and when that was asked.
+// digest returns the known digest of a directory, and the current epoch.
 func (t *Trees) digest(dir string) (digest plan.Digest, epoch int) {
 	if t == nil {
 		return "", 0
@@ -47,8 +47,8 @@ func (t *Trees) digest(dir string) (digest plan.Digest, epoch int) {
 	return t.digests[dir], t.epoch
 }
 
-// keep remembers the digest of a directory that was read since epoch, unless
-// something has changed since.
+// keep stores the digest of a directory that was read since epoch, unless anything has
+// changed since.
 func (t *Trees) keep(dir string, digest plan.Digest, epoch int) {
 	if t == nil {
 		return

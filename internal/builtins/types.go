@@ -4,9 +4,9 @@ import (
 	"github.com/pipelinefile/pipe/builtins"
 )
 
-// A Type describes a type of values that a Pipelinefile meets.
+// A Type describes a type of values in a Pipelinefile.
 type Type struct {
-	Name  string // as type() says it
+	Name  string // as type() returns it
 	Doc   string
 	Attrs []Attr
 }
@@ -14,7 +14,7 @@ type Type struct {
 // An Attr is an attribute of a value.
 type Attr struct{ Name, Type, Doc string }
 
-// Types returns the types of values that are ours, in the order of the reference.
+// Types returns our types of values, in the order of the reference.
 func Types() []Type { return append([]Type(nil), types...) }
 
 var types = []Type{
@@ -67,10 +67,11 @@ var types = []Type{
 	}},
 }
 
-// A Name is a name that a Pipelinefile sees and that is no function.
+// A Name is a predeclared name that is not a function.
 type Name struct{ Name, Type, Doc string }
 
-// Names returns the names that are no functions, in the order of the reference.
+// Names returns the predeclared names that are not functions, in the order of the
+// reference.
 func Names() []Name {
 	return []Name{
 		{"environment", "environment", "The environment that the pipeline is evaluated for."},
@@ -81,9 +82,8 @@ func Names() []Name {
 	}
 }
 
-// Described returns the functions that a Pipelinefile has from Starlark's
-// libraries, for the reference and for editors. They are not called through
-// these.
+// Described returns the functions of Starlark's libraries that a Pipelinefile can use,
+// for the reference and for editors. They are only descriptions, and are never called.
 func Described() []*builtins.Func {
 	one := func(name, typ, help string) builtins.Param { return builtins.Param{Name: name, Type: typ, Help: help} }
 	opt := func(name, typ, def, help string) builtins.Param {

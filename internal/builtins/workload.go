@@ -102,7 +102,7 @@ func checkHost(host string) *explain.Error {
 	return nil
 }
 
-// choices returns the texts that are possible for a parameter of the builtin.
+// choices returns the allowed strings of a parameter of the builtin.
 func (c *Call) choices(name string) []string { return c.Func.Param(name).Choices }
 
 // choice checks that v is one of the choices.
@@ -120,7 +120,7 @@ type portArg struct{ plan.Port }
 
 func (portArg) TypeName() string { return "port | int" }
 
-// Unpack takes both.
+// Unpack accepts both.
 func (a *portArg) Unpack(v starlark.Value) error {
 	if p, ok := v.(*Port); ok {
 		a.Port = p.plan
@@ -179,7 +179,7 @@ var resourcesFunc = declare("resources", "resources", "Describes what a containe
 		return &Resources{plan: plan.Resources(*a)}, nil
 	})
 
-// atLeast checks that a limit is not below what is asked for.
+// atLeast checks that a limit is not below the request.
 func atLeast(limit, asked string) *explain.Error {
 	if limit == "" || asked == "" || quantityValue(limit) >= quantityValue(asked) {
 		return nil
@@ -246,7 +246,7 @@ type pathArg string
 
 func (pathArg) TypeName() string { return "str" }
 
-// Unpack takes text that starts with a slash.
+// Unpack accepts a string that starts with a slash.
 func (a *pathArg) Unpack(v starlark.Value) error {
 	if n, ok := v.(starlark.Int); ok {
 		return convert.Want("str", v).WithHint(`write http("/", port = %s)`, n)

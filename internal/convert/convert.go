@@ -1,4 +1,5 @@
-// Package convert turns Starlark values into those of Go, with errors that say what was meant.
+// Package convert converts Starlark values to Go values, with errors that say what to
+// write.
 package convert
 
 import (
@@ -19,12 +20,11 @@ type Setter func(dst any, v starlark.Value) *explain.Error
 
 var valueType = reflect.TypeFor[starlark.Value]()
 
-// typeNamer is implemented by Unpackers that name what they accept.
+// typeNamer is implemented by Unpackers that name the type they accept.
 type typeNamer interface{ TypeName() string }
 
-// For returns the Setter of a field of type t, and the name of its type
-// as a Pipelinefile's author knows it. All reflection on types is here, so that a call
-// does none.
+// For returns the Setter of a field of type t, and the name of its type as authors of
+// Pipelinefiles know it. All reflection on types happens here, so that calls do none.
 func For(t reflect.Type, variadic bool) (Setter, string, error) {
 	if variadic {
 		if t == reflect.TypeFor[starlark.Tuple]() {
@@ -93,14 +93,15 @@ func unpack(dst starlark.Unpacker, v starlark.Value) *explain.Error {
 	return explain.Errorf("%v", err)
 }
 
-// strWord is what documents call text; to type(), and so in messages, it is string.
+// strWord matches the name of strings in documentation. type() calls them string, and so
+// do messages.
 var strWord = regexp.MustCompile(`\bstr\b`)
 
-// An Insteader is a value of ours that says what to write where a value of another type
-// is wanted; "" if it does not know.
+// An Insteader is one of our values that says what to write where a value of another type
+// is wanted. It returns "" if it does not know.
 type Insteader interface{ Instead(typ string) string }
 
-// Want returns the error of a value that is not of the wanted type.
+// Want returns the error for a value that is not of the wanted type.
 func Want(typ string, v starlark.Value) *explain.Error {
 	p := explain.Errorf("want %s, got %s", strWord.ReplaceAllString(typ, "string"), v.Type())
 	switch v := v.(type) {
@@ -135,7 +136,7 @@ func String(dst any, v starlark.Value) *explain.Error {
 	return Text(string(s))
 }
 
-// Text refuses what JSON cannot say, as a piece of a character would be.
+// Text rejects strings that JSON cannot represent, such as one with part of a character.
 func Text(s string) *explain.Error {
 	if !utf8.ValidString(s) {
 		return explain.Errorf("%q is no text in UTF-8", explain.Clip(s))
@@ -143,7 +144,7 @@ func Text(s string) *explain.Error {
 	return nil
 }
 
-// Int converts a number.
+// Int converts an integer.
 func Int(dst any, v starlark.Value) *explain.Error {
 	i, ok := v.(starlark.Int)
 	if !ok {
@@ -201,7 +202,7 @@ func setStringMap(dst any, v starlark.Value) *explain.Error {
 	return p
 }
 
-// Scalar returns the text of a str, int, bool or float.
+// Scalar returns a string, int, bool or float as a string.
 func Scalar(v starlark.Value) (string, *explain.Error) {
 	switch v := v.(type) {
 	case starlark.String:
@@ -219,7 +220,7 @@ func Scalar(v starlark.Value) (string, *explain.Error) {
 	return "", Want("str", v)
 }
 
-// List returns the elements of a list, tuple or other sequence that is no text.
+// List returns the elements of a list, tuple or other sequence that is not a string.
 func List(v starlark.Value, typ string) ([]starlark.Value, *explain.Error) {
 	switch v := v.(type) {
 	case starlark.Tuple:
@@ -239,7 +240,7 @@ func List(v starlark.Value, typ string) ([]starlark.Value, *explain.Error) {
 	return nil, Want(typ, v)
 }
 
-// Entries calls one for each entry of a dict with text as keys, in its order.
+// Entries calls one for each entry of a dict with string keys, in its order.
 func Entries(v starlark.Value, typ string, one func(string, starlark.Value) *explain.Error) *explain.Error {
 	d, ok := v.(*starlark.Dict)
 	if !ok {
@@ -277,7 +278,7 @@ func sliceSetter(t reflect.Type, set Setter, name string) Setter {
 	}
 }
 
-// valueSetter is for a field of a type of Starlark values, such as *Stage.
+// valueSetter returns the setter for a field of a Starlark value type, such as *Stage.
 func valueSetter(t reflect.Type) (Setter, string, error) {
 	name := nameOf(t)
 	return func(dst any, v starlark.Value) *explain.Error {
@@ -289,7 +290,7 @@ func valueSetter(t reflect.Type) (Setter, string, error) {
 	}, name, nil
 }
 
-// nameOf returns what type() says of values of type t.
+// nameOf returns the name of the type t, as type() returns it.
 func nameOf(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		if v, ok := reflect.New(t.Elem()).Interface().(starlark.Value); ok {

@@ -1,11 +1,11 @@
-// Package misspell finds the name that a misspelt name most likely stands for.
+// Package misspell finds the name that was most likely meant by a misspelt one.
 package misspell
 
 import "strings"
 
-// Nearest returns the candidate that name is most likely a misspelling of, or
-// "". Of equally near ones the first wins, so that candidates are given in an
-// order that does not change.
+// Nearest returns the candidate that name is most likely a misspelling of, or "". If
+// several are equally near, the first one is returned, so pass candidates in a stable
+// order.
 func Nearest(name string, candidates []string) string {
 	if len(name) > MaxName {
 		return ""
@@ -22,9 +22,9 @@ func Nearest(name string, candidates []string) string {
 		f := Fold(c)
 		d := distance(fold, f, least)
 		if d >= len([]rune(f)) && d > 0 {
-			continue // nothing of it is left
+			continue // no character of it would remain
 		}
-		// Of two that differ in case alone the one written like name wins.
+		// Of two that differ only in case, the one written like name wins.
 		if e := distance(name, c, 100); d < least || best != "" && d == least && e < exact {
 			best, least, exact = c, d, e
 		}
@@ -32,21 +32,21 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// Fold returns name in lower case and without separators: most misspellings are about
-// these.
+// Fold returns name in lower case and without separators, which is where most
+// misspellings are.
 func Fold(name string) string { return strings.ToLower(unseparated.Replace(name)) }
 
 var unseparated = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// maxCandidates limits the number of candidates that are compared, which takes about a
-// microsecond for each.
+// maxCandidates is the maximum number of candidates that are compared. Each comparison
+// takes about a microsecond.
 const maxCandidates = 2000
 
-// MaxName is the maximal length in bytes of a name that is compared.
+// MaxName is the maximum length in bytes of a name that is compared.
 const MaxName = 400
 
-// distance returns the edit distance of a and b, where swapped neighbours are
-// one edit; a distance of most or more is returned as most.
+// distance returns the edit distance of a and b, in which swapped neighbours are one
+// edit. It returns at most most.
 func distance(a, b string, most int) int {
 	x, y := []rune(a), []rune(b)
 	if abs(len(x)-len(y)) >= most || len(x) > 100 || len(y) > 100 {

@@ -1,4 +1,4 @@
-// Package paths resolves the paths that a Pipelinefile writes.
+// Package paths resolves the paths in a Pipelinefile.
 package paths
 
 import (
@@ -8,9 +8,9 @@ import (
 	"github.com/pipelinefile/pipe/internal/explain"
 )
 
-// Resolve returns the path p, written in a file of the folder dir, as a path
-// below the root: clean, with slashes, "." for the root itself. The error says
-// why it is refused (L2).
+// Resolve returns the path p, written in a file of the directory dir, as a path relative
+// to the root: clean, with slashes, and "." for the root itself. The error says why the
+// path is rejected (L2).
 func Resolve(dir, p string) (string, *explain.Error) {
 	switch {
 	case p == "":
@@ -33,7 +33,7 @@ func Resolve(dir, p string) (string, *explain.Error) {
 	return joined, nil
 }
 
-// maxPath is how long a path may be, in bytes: that of Linux.
+// maxPath is the maximum length of a path in bytes, which is that of Linux.
 const maxPath = 4096
 
 // Leaves reports whether a clean path leads out of the directory that it is relative to.

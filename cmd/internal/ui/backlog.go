@@ -1,16 +1,16 @@
 package ui
 
-// A backlog keeps the last of what somebody prints, at most so many lines and so many
-// bytes.
+// A backlog keeps the newest output, up to a number of lines and a number of bytes.
 type backlog[T any] struct {
 	lines, bytes int
 	values       []T
 	sizes        []int // bytes of each value
-	size         int   // of all
-	first        int   // the oldest; what is before it was dropped
+	size         int   // of all values
+	first        int   // index of the oldest; those before it were dropped
 }
 
-// add adds a line of that many bytes, and drops those that there is no room for.
+// add adds a line of that many bytes, and drops the oldest lines if there is no room for
+// them.
 func (b *backlog[T]) add(v T, size int) {
 	b.values, b.sizes, b.size = append(b.values, v), append(b.sizes, size), b.size+size
 	for b.count() > 1 && (b.count() > b.lines || b.size > b.bytes) {
@@ -27,7 +27,7 @@ func (b *backlog[T]) add(v T, size int) {
 	}
 }
 
-// count is how many lines there are.
+// count returns the number of lines.
 func (b *backlog[T]) count() int { return len(b.values) - b.first }
 
 // last returns the last n lines, or all if there are fewer.

@@ -24,7 +24,7 @@ func TestBacklog(t *testing.T) {
 	if b.count() != 51 || b.size != 1000 {
 		t.Errorf("after a long line: %d lines of %d bytes", b.count(), b.size)
 	}
-	b.add(2, 5000) // longer than all there is room for: it is kept alone
+	b.add(2, 5000) // larger than the limit: it is kept alone
 	if got := fmt.Sprint(b.last(9), b.last(0), b.size); got != "[2] [] 5000" {
 		t.Errorf("after a line that is too long: %s", got)
 	}

@@ -17,51 +17,51 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Keys are what the keys of the live view of watch mode do. Without In no keys are
-// read; with it all functions are set, and none but Diff may wait.
+// Keys are the actions of the keys in the live view of watch mode. If In is nil, no keys
+// are read. Otherwise all functions must be set, and only Diff may block.
 type Keys struct {
 	In        *os.File // a terminal
 	Again     func()
 	Pause     func()
 	Resume    func()
 	Quit      func()
-	Interrupt func()               // Ctrl-C, where the system makes no signal of it
+	Interrupt func()               // Ctrl-C, if the system does not send a signal for it
 	Restart   func(service string) // rolls the pods of a service
 	Open      func(url string)     // in a browser
-	// Diff returns what differs between the cluster and the files. It may wait, until
+	// Diff returns the differences between the cluster and the files. It may block until
 	// its context ends.
 	Diff func(context.Context) (string, error)
 }
 
-// A board is the live view of watch mode. It has the whole screen while the process
-// is in the foreground, and leaves in the scrollback what it ended with.
+// A board is the live view of watch mode. It uses the whole screen while the process is
+// in the foreground, and leaves its final state in the scrollback.
 //
-// A program of Bubble Tea draws it: one from each time that the process gets the
-// terminal until it gives it back. Keys are read here, and not by that program, which
-// would ask the terminal what it can do, and change more of it.
+// A Bubble Tea program draws it: a new one each time the process gets the terminal, until
+// it gives the terminal back. The board reads keys itself, because that program would
+// query the capabilities of the terminal, and change more of its settings.
 type board struct {
 	now     func() time.Time
 	styles  styles
-	out     io.Writer // not a Safe: what is drawn is made harmless before
+	out     io.Writer // not a Safe: what is drawn is made harmless first
 	environ []string
-	keys    Keys // without In there are none
+	keys    Keys // if In is nil there are none
 
-	closing chan struct{} // closed when the view is to end
+	closing chan struct{} // closed when the view must end
 	done    chan struct{} // closed when the terminal has been given back
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the following fields
 	model   *watched
-	page    page // what is shown instead of the model; nil: nothing
-	paused  bool // the loop was asked to pause, and not to go on
+	page    page // shown instead of the model; nil: the model is shown
+	paused  bool // the loop was asked to pause, and not yet to continue
 	program *tea.Program
-	due     bool // a frame is on its way
+	due     bool // a frame is scheduled
 	drawn   time.Time
 	frames  int
-	instead *plain // what shows everything when the program has failed; nil: it has not
+	instead *plain // shows everything after the program has failed; nil: it has not
 }
 
-// patience is how long what goes on is waited for before the board takes the screen:
-// a command line that is refused immediately needs none.
+// patience is how long the board waits before it takes the screen: a command line that is
+// rejected immediately needs none.
 const patience = 300 * time.Millisecond
 
 func newBoard(opts Options) *board {
@@ -117,8 +117,8 @@ func (v *board) Doing(what string) {
 	v.changed()
 }
 
-// Close implements [View]. It waits for the terminal, but not for one that does not
-// take anything any more.
+// Close implements [View]. It waits for the terminal, but not for one that no longer
+// accepts output.
 func (v *board) Close() {
 	close(v.closing)
 	select {
@@ -138,7 +138,7 @@ func (v *board) Close() {
 	}
 }
 
-// live has the screen whenever the process is in the foreground, until the board is
+// live shows the board whenever the process is in the foreground, until the board is
 // closed.
 func (v *board) live() {
 	defer close(v.done)
@@ -149,8 +149,8 @@ func (v *board) live() {
 	}
 }
 
-// await waits so long, and until the process is in the foreground. It returns false
-// when the board is closed.
+// await waits for that duration, and until the process is in the foreground. It returns
+// false when the board is closed.
 func (v *board) await(jobs *jobs, wait time.Duration) bool {
 	for {
 		select {
@@ -164,7 +164,7 @@ func (v *board) await(jobs *jobs, wait time.Duration) bool {
 		if v.mayDraw() {
 			return true
 		}
-		wait = time.Second // no signal tells of it
+		wait = time.Second // no signal reports this
 	}
 }
 
@@ -206,7 +206,7 @@ func (v *board) show(jobs *jobs) bool {
 		closed = true
 	case <-jobs.stop:
 		stopped = true
-	case <-jobs.continued: // others have had the terminal meanwhile
+	case <-jobs.continued: // other processes have used the terminal meanwhile
 	}
 	v.mu.Lock()
 	v.program = nil
@@ -220,7 +220,7 @@ func (v *board) show(jobs *jobs) bool {
 		}
 	}
 	quiet()
-	if v.mayDraw() { // or else whoever has the terminal has set it
+	if v.mayDraw() { // otherwise the process that has the terminal has set it
 		restore()
 	}
 	switch {
@@ -236,7 +236,7 @@ func (v *board) show(jobs *jobs) bool {
 	return !closed
 }
 
-// changed has a frame drawn soon, unless one is on its way. v.mu is held.
+// changed schedules a frame, unless one is scheduled already. v.mu must be held.
 func (v *board) changed() {
 	if v.program == nil || v.due {
 		return
@@ -246,7 +246,7 @@ func (v *board) changed() {
 	time.AfterFunc(frame-min(frame, v.now().Sub(v.drawn)), func() { program.Send(tickMsg{}) })
 }
 
-// read hands the keys that are pressed to the board, until what it returns is called.
+// read passes the keys that are pressed to the board, until stop is called.
 func (v *board) read(program *tea.Program) (stop func()) {
 	if v.keys.In == nil {
 		return func() {}
@@ -273,7 +273,7 @@ func (v *board) read(program *tea.Program) (stop func()) {
 			select {
 			case <-stopped:
 				return
-			case <-time.After(time.Second): // it has lost the terminal, or that is gone
+			case <-time.After(time.Second): // the process has lost the terminal, or the terminal is gone
 			}
 		}
 	}()
@@ -286,10 +286,10 @@ func (v *board) read(program *tea.Program) (stop func()) {
 	}
 }
 
-// keyMsg is a key that was pressed, as keysOf names it.
+// keyMsg is a key that was pressed, with the name that keysOf gives it.
 type keyMsg string
 
-// A drawing is what Bubble Tea runs: the board, on a screen of a size.
+// A drawing is the model that Bubble Tea runs: the board, on a screen of some size.
 type drawing struct {
 	*board
 	width, height int
@@ -309,8 +309,8 @@ func (d *drawing) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return d, nil
 }
 
-// tick begins a frame. The next one comes when something has changed, and soon if
-// times and signs move: while nothing runs, nothing is drawn.
+// tick starts a frame. The next frame is scheduled when something changes, or soon if
+// times and spinners move: while nothing runs, nothing is drawn.
 func (v *board) tick() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -332,7 +332,7 @@ func (d *drawing) View() tea.View {
 	return view
 }
 
-// lines draws what is shown now. v.mu is held.
+// lines draws the current page or the model. v.mu must be held.
 func (v *board) lines(p painter) []string {
 	if v.page != nil {
 		return v.page.lines(p, v.model)

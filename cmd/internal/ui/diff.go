@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// Diff writes what a deploy would change for people.
+// Diff writes the changes that a deploy would make, in human-readable form.
 func Diff(w io.Writer, d inspect.Diff) error {
 	var b strings.Builder
 	counts := map[runtime.State]int{}

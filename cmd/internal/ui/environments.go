@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// table writes rows of cells separated by tabs as columns.
+// table writes rows of tab-separated cells as aligned columns.
 func table(w io.Writer, rows func(row func(cells ...string))) error {
 	var b strings.Builder
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -24,7 +24,7 @@ func table(w io.Writer, rows func(row func(cells ...string))) error {
 	return err
 }
 
-// Environments writes a list of environments for people.
+// Environments writes a list of environments in human-readable form.
 func Environments(w io.Writer, list inspect.Environments, now time.Time) error {
 	if len(list.Environments)+len(list.Damaged) == 0 {
 		_, err := fmt.Fprintln(w, "no environments: pipe run --env NAME makes one")
@@ -41,7 +41,7 @@ func Environments(w io.Writer, list inspect.Environments, now time.Time) error {
 	})
 }
 
-// left is how long it is until a time.
+// left returns the time that is left until t.
 func left(t, now time.Time) string {
 	switch {
 	case t.IsZero():
@@ -52,7 +52,7 @@ func left(t, now time.Time) string {
 	return age(t.Sub(now))
 }
 
-// age writes a long time roughly: "12s", "5m", "3h", "4d".
+// age formats a long duration roughly: "12s", "5m", "3h", "4d".
 func age(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -65,7 +65,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
-// Made tells of an environment that was made.
+// Made reports an environment that was created.
 func Made(w io.Writer, e inspect.Environment) error {
 	text := fmt.Sprintf("environment %s of pipeline %s is made, a %s of %s", e.Name, e.Pipeline, e.Kind, e.Source)
 	if e.Kind == plan.KindPreview {
@@ -82,7 +82,7 @@ func Made(w io.Writer, e inspect.Environment) error {
 	return err
 }
 
-// History writes the runs of an environment for people.
+// History writes the runs of an environment in human-readable form.
 func History(w io.Writer, h inspect.History) error {
 	if len(h.Runs) == 0 {
 		_, err := fmt.Fprintf(w, "no run of environment %s of pipeline %s is recorded\n", h.Environment, h.Pipeline)
@@ -105,7 +105,7 @@ func History(w io.Writer, h inspect.History) error {
 	})
 }
 
-// runResult is how a run ended, in one line.
+// runResult returns the result of a run in one line.
 func runResult(r *runtime.RunRecord) string {
 	if r.End.IsZero() {
 		return "has not ended, or its process died"
@@ -121,16 +121,16 @@ func runResult(r *runtime.RunRecord) string {
 	return text
 }
 
-// Going is what a deletion takes away.
+// A Going is what a deletion removes.
 type Going struct {
 	Environment runtime.EnvironmentKey
 	Plan        *plan.Plan // nil: not known
 	Releases    []string
-	Whole       bool // the environment, and not only services of it
+	Whole       bool // the whole environment, not only some of its services
 	KeepVolumes bool
 }
 
-// ListGoing writes what a deletion takes away.
+// ListGoing writes what a deletion removes.
 func ListGoing(w io.Writer, g Going) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This deletes, in namespace %s:\n", g.Environment.Namespace())
@@ -172,7 +172,7 @@ func ListGoing(w io.Writer, g Going) error {
 	return err
 }
 
-// storing returns the services that keep data in volumes.
+// storing returns the services that store data in volumes.
 func storing(p *plan.Plan) []string {
 	var names []string
 	if p != nil {

@@ -12,10 +12,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Failures writes what went wrong in a run of p, the first cause first: for
-// each service where it is declared, the cause, what shows it, and what to do
-// next. Services that failed for the same cause are told together. It is the one
-// place that words this.
+// Failures writes the failures of a run of p, the first cause first: for each service its
+// declaration, the cause, the evidence, and the next steps. Services that failed for the
+// same cause are grouped. This wording exists only here.
 func Failures(w io.Writer, p *plan.Plan, namespace string, failed []runtime.ServiceRecord, color bool) error {
 	st := newStyles(color)
 	failed = slices.Clone(failed)
@@ -31,7 +30,7 @@ func Failures(w io.Writer, p *plan.Plan, namespace string, failed []runtime.Serv
 	return err
 }
 
-// ended orders by the time of the end; a service whose end is not known comes last.
+// ended compares the end times; a service whose end time is not known comes last.
 func ended(a, b runtime.ServiceRecord) int {
 	if a.End.IsZero() != b.End.IsZero() {
 		if a.End.IsZero() {
@@ -42,7 +41,7 @@ func ended(a, b runtime.ServiceRecord) int {
 	return cmp.Compare(a.End.UnixNano(), b.End.UnixNano())
 }
 
-// shownNames is how many services of one cause are named.
+// shownNames is the maximum number of services that are listed for one cause.
 const shownNames = 20
 
 func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c runtime.Cause) {
@@ -59,7 +58,7 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 			stages = append(stages, other.Stage)
 		}
 	}
-	if p != nil { // in which order they ended says nothing
+	if p != nil { // the order in which they ended means nothing
 		order := make(map[string]int, len(p.Services))
 		for i, s := range p.Services {
 			order[s.Name] = i
@@ -79,12 +78,12 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	}
 	fmt.Fprintf(b, "%s in %s\n", head, in)
 	cause, evidence := c.Text, f.Evidence
-	var wanted []string // each line is shown as a whole
+	var wanted []string // each line is shown in full
 	if len(names) > 1 {
 		all := missing(c.Failed)
 		for _, m := range all {
 			line := m.Wanted()
-			if len(all) > 1 || len(m.Services) != len(names) { // else their names are above
+			if len(all) > 1 || len(m.Services) != len(names) { // otherwise their names are above
 				line += ": " + strings.Join(m.Services[:min(len(m.Services), shownNames)], ", ")
 				if more := len(m.Services) - shownNames; more > 0 {
 					line += fmt.Sprintf(" and %d more", more)
@@ -118,7 +117,7 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 		}
 	}
 	if len(names) > 1 {
-		service = nil // what to do is not about one
+		service = nil // the advice is not about a single service
 		var common *runtime.CommonError
 		if errors.As(f.Err, &common) {
 			f.Err = common
@@ -137,7 +136,8 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	}
 }
 
-// missing returns the Secrets that services failed without, each once, by name.
+// missing returns the Secrets whose absence made services fail, each once, sorted by
+// name.
 func missing(failed []runtime.ServiceRecord) []runtime.MissingSecret {
 	var all []runtime.MissingSecret
 	for _, f := range failed {
@@ -155,16 +155,16 @@ func missing(failed []runtime.ServiceRecord) []runtime.MissingSecret {
 	return all
 }
 
-// A teller leaves out what it has told: why an image cannot be pulled comes with
-// the pod, the container and each event, and is long.
+// A teller omits what it has already shown: the reason why an image cannot be pulled is
+// repeated by the pod, the container and each event, and is long.
 type teller struct{ told []string } // the cause first
 
 const (
-	longest = 400 // bytes of a line
-	repeats = 30  // bytes of a line that are worth leaving out; of a part of one twice as many
+	longest = 400 // maximum bytes of a line
+	repeats = 30  // minimum bytes of a line that is worth omitting; twice as many for a part of a line
 )
 
-// tell returns what is to be shown of a line, and whether any of it is new.
+// tell returns the part of a line to show, and whether any of it is new.
 func (t *teller) tell(line string) (text string, isNew bool) {
 	bare := strings.TrimSpace(line)
 	if bare == "" {
@@ -174,12 +174,12 @@ func (t *teller) tell(line string) (text string, isNew bool) {
 	told := func(s string) bool {
 		return slices.ContainsFunc(before, func(l string) bool { return strings.Contains(l, s) })
 	}
-	// A short line that comes again may be one of a program's output.
+	// A repeated short line may be part of a program's output.
 	if len(bare) >= repeats && told(bare) || len(before) > 0 && strings.Contains(before[0], bare) {
 		return "", false
 	}
 	t.told = append(t.told, bare)
-	// "event Failed: Failed to pull image "x": <what has been told>"
+	// "event Failed: Failed to pull image "x": <already shown>"
 	for at := 0; ; {
 		i := strings.Index(line[at:], ": ")
 		if i < 0 {
@@ -193,7 +193,7 @@ func (t *teller) tell(line string) (text string, isNew bool) {
 	}
 }
 
-// cutTimes cuts how often something happened off a line.
+// cutTimes cuts the number of occurrences off a line.
 func cutTimes(line string) (rest, times string) {
 	if i := strings.LastIndex(line, " ("); i >= 0 && strings.HasSuffix(line, " times)") {
 		return line[:i], line[i:]
@@ -201,7 +201,7 @@ func cutTimes(line string) (rest, times string) {
 	return line, ""
 }
 
-// clip shortens a line, and keeps its end, which says most.
+// clip shortens a line, and keeps its end, which is the most informative part.
 func clip(line string) string {
 	if len(line) <= longest {
 		return line

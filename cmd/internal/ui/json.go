@@ -9,20 +9,20 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// jsonView writes an event a line. What the command itself says becomes a log
-// event of the source "pipe" with the sequence number 0: it is of no run.
+// jsonView writes one event per line. A note of the command itself becomes a log event of
+// the source "pipe" with the sequence number 0, because it belongs to no run.
 type jsonView struct {
 	now func() time.Time
 
 	mu  sync.Mutex
-	out io.Writer // guarded by mu, so that lines stay whole
+	out io.Writer // guarded by mu, so that lines are not interleaved
 }
 
 func newJSON(opts Options) *jsonView { return &jsonView{now: opts.Now, out: opts.Out} }
 
 func (v *jsonView) Event(e runtime.Event) {
 	line, err := json.Marshal(e)
-	if err != nil { // a type that does not marshal is a bug that a test of events finds
+	if err != nil { // a type that cannot be marshalled is a bug, which a test of events finds
 		return
 	}
 	v.mu.Lock()

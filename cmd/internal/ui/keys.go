@@ -6,14 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// sequences are the keys that terminals send several bytes for, after ESC and [ or O.
+// sequences are the keys for which terminals send several bytes, after ESC and [ or O.
 var sequences = map[string]string{
 	"A": "up", "B": "down", "H": "home", "F": "end", "1~": "home", "7~": "home", "4~": "end", "8~": "end", "5~": "pgup", "6~": "pgdown",
 }
 
-// keysOf returns the keys that what was read from a terminal stands for, and the
-// beginning of one whose end is yet to come. Keys that nobody here knows are left
-// out; those that print are named by what they print.
+// keysOf decodes bytes read from a terminal into keys. rest is the start of an incomplete
+// sequence. Unknown keys are left out; printable keys are named by their character.
 func keysOf(data []byte) (keys []string, rest []byte) {
 	for len(data) > 0 {
 		r, n := utf8.DecodeRune(data)
@@ -47,5 +46,5 @@ func keysOf(data []byte) (keys []string, rest []byte) {
 	return keys, nil
 }
 
-// longestKey bounds what is kept of a sequence that does not end.
+// longestKey is the maximum length of an incomplete sequence that is kept.
 const longestKey = 16

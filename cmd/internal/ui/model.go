@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A model is what the events so far tell of a run. It keeps no log, so its size
-// depends on the number of services alone.
+// A model is the state of a run according to the events so far. It keeps no log, so its
+// size depends only on the number of services.
 type model struct {
 	namespace string
 	action    runtime.Action
@@ -17,33 +17,33 @@ type model struct {
 	stages    []*stage  // in running order
 	services  map[string]*service
 	ended     bool
-	watching  runtime.WatchState // what watch mode is at; empty: it is one run
-	doing     string             // what the command does while no run is going on
+	watching  runtime.WatchState // the state of watch mode; empty: a single run
+	doing     string             // what the command does while no run is in progress
 	since     time.Time
 }
 
-// A stage and its services, in the order of the plan.
+// A stage has its services in the order of the plan.
 type stage struct {
 	name     string
 	services []*service
-	started  time.Time // zero: not yet
+	started  time.Time // zero: not yet started
 	ended    time.Time
 	failed   bool
 }
 
-// A service and where it stands.
+// A service is the state of a service.
 type service struct {
 	name   string
-	number int // watch mode: of the run that the rest is of
+	number int // watch mode: the run that the other fields are about
 	state  runtime.State
 	reason string
-	began  time.Time    // when work on it began in that run; zero: it has not
-	since  time.Time    // when it came into its state
-	step   step         // what it does now
-	tail   ring[string] // last lines that it printed
+	began  time.Time    // when work on it began in that run; zero: not yet
+	since  time.Time    // when it entered its state
+	step   step         // the current step
+	tail   ring[string] // the last lines that it printed
 }
 
-// A step is what a service does, or waits for, within its state.
+// A step is what a service does or waits for within its state.
 type step struct {
 	text  string
 	since time.Time
@@ -51,7 +51,7 @@ type step struct {
 
 func newModel() *model { return &model{services: map[string]*service{}} }
 
-// apply takes one event in.
+// apply updates the model with one event.
 func (m *model) apply(e runtime.Event) {
 	if m.start.IsZero() {
 		m.start = e.Time
@@ -78,7 +78,7 @@ func (m *model) apply(e runtime.Event) {
 	case runtime.ServiceRemoved:
 		m.remove(e.Stage, e.Service)
 	case runtime.Printed, runtime.Warned, runtime.FilesChanged, runtime.PodLog:
-		// about the file, not about where a service stands
+		// about the file, not about the state of a service
 	case runtime.WaitingFor:
 		if e.Service == "" {
 			m.doing, m.since = b.What, e.Time
@@ -92,7 +92,7 @@ func (m *model) apply(e runtime.Event) {
 	}
 }
 
-// stage returns the stage of that name, which is new if the run did not announce it.
+// stage returns the stage of that name, and creates it if the run did not announce it.
 func (m *model) stage(name string) *stage {
 	for _, s := range m.stages {
 		if s.name == name {
@@ -104,7 +104,7 @@ func (m *model) stage(name string) *stage {
 	return s
 }
 
-// service returns the service of that name, which is put into the stage if it is new.
+// service returns the service of that name, and adds it to the stage if it is new.
 func (m *model) service(stageName, name string) *service {
 	if s := m.services[name]; s != nil {
 		return s
@@ -116,15 +116,15 @@ func (m *model) service(stageName, name string) *service {
 	return s
 }
 
-// remove forgets a service that the plan does not have any more.
+// remove removes a service that is no longer in the plan.
 func (m *model) remove(stageName, name string) {
 	delete(m.services, name)
 	st := m.stage(stageName)
 	st.services = slices.DeleteFunc(st.services, func(s *service) bool { return s.name == name })
 }
 
-// apply takes one event in. Runs of watch mode overlap: what an older run says of a
-// service does not count any more.
+// apply updates the service with one event. Runs of watch mode overlap: events of an
+// older run about the service are ignored.
 func (s *service) apply(e runtime.Event) {
 	if e.Run < s.number {
 		return
@@ -163,7 +163,7 @@ func (s *service) apply(e runtime.Event) {
 	}
 }
 
-// does sets the step, and keeps its time if only a count in it has changed.
+// does sets the step, and keeps its start time if only a number in it has changed.
 func (s *service) does(text string, now time.Time) {
 	if s.step.text == "" || shape(s.step.text) != shape(text) {
 		s.step.since = now
@@ -171,7 +171,7 @@ func (s *service) does(text string, now time.Time) {
 	s.step.text = text
 }
 
-// shape is text without its numbers.
+// shape returns text without its numbers.
 func shape(text string) string {
 	out := make([]rune, 0, len(text))
 	for _, r := range text {
@@ -182,12 +182,12 @@ func shape(text string) string {
 	return string(out)
 }
 
-// active reports whether something is being done for s.
+// active reports whether s is being worked on.
 func (s *service) active() bool {
 	return !s.state.Ended() && s.state != runtime.Waiting && s.state != runtime.Built
 }
 
-// counts returns how many services of s are over, and how many there are.
+// counts returns the number of services of s that have ended, and of all.
 func (s *stage) counts() (over, all int) {
 	for _, v := range s.services {
 		if v.state.Ended() {
@@ -197,7 +197,7 @@ func (s *stage) counts() (over, all int) {
 	return over, len(s.services)
 }
 
-// counts returns how many services of the run are over, and how many there are.
+// counts returns the number of services of the run that have ended, and of all.
 func (m *model) counts() (over, all int) {
 	for _, s := range m.stages {
 		o, a := s.counts()
@@ -232,14 +232,14 @@ func retryText(b runtime.Retried) string {
 	return fmt.Sprintf("%s: %s; retry %d", b.What, b.Error, b.Again)
 }
 
-// tailSize is how many lines of a service's output are kept.
+// tailSize is the number of lines of a service's output that are kept.
 const tailSize = 20
 
-// A ring keeps the last values that were added.
+// A ring keeps the values that were added last.
 type ring[T any] struct {
-	size   int // how many; 0: tailSize
+	size   int // capacity; 0: tailSize
 	values []T
-	next   int // where the oldest is, once there are size of them
+	next   int // index of the oldest, once the ring is full
 }
 
 func (r *ring[T]) add(v T) {
@@ -255,7 +255,7 @@ func (r *ring[T]) add(v T) {
 	r.next = (r.next + 1) % size
 }
 
-// last returns the last n values, the oldest first.
+// last returns the last n values, oldest first.
 func (r *ring[T]) last(n int) []T {
 	all := append(append([]T(nil), r.values[r.next:]...), r.values[:r.next]...)
 	return all[max(0, len(all)-n):]

@@ -11,16 +11,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// noSpace is what to do about a full disk of this machine.
+// noSpace is the advice for a full disk of this machine.
 const noSpace = "make room on the disk and run again"
 
-// flags are how a user of the command says what an option of an advice says.
+// flags maps the options that an advice names to the flags of the command.
 var flags = map[string]string{
 	"Kubeconfig": "--kubeconfig", "Context": "--context", "Local": "--local", "BuildKit": "--buildkit, BUILDKIT_HOST", "BuildKitTLS": "--buildkit-tls",
 	"Registry": "--registry, registry= of pipeline()", "Home": "PIPE_HOME",
 }
 
-// Advice returns what to do, with the flags for the options that help.
+// Advice returns an advice, with the flags for the options that help.
 func Advice(a runtime.Advice) string {
 	var ways []string
 	for _, option := range a.Options {
@@ -32,13 +32,13 @@ func Advice(a runtime.Advice) string {
 	return a.Do + ": " + strings.Join(ways, ", ")
 }
 
-// next says what to do about a failure. The service is nil if the plan does not
-// have it.
+// next returns the next steps after a failure. The service is nil if it is not in the
+// plan.
 func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []string {
 	var (
 		build   *runtime.BuildError
 		release *runtime.ReleaseError
-		known   plan.Service // nothing is known of it
+		known   plan.Service // nothing is known about it
 	)
 	if service != nil {
 		known = *service
@@ -79,7 +79,7 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 	return nil
 }
 
-// afterRefused says what to do about changes that the cluster does not accept.
+// afterRefused returns the next steps after the cluster has rejected changes.
 func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan.Service) []string {
 	var lines []string
 	for _, c := range e.Changes {
@@ -110,7 +110,7 @@ func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan
 	return lines
 }
 
-// afterMissing says what to do about Secrets that did not come: one command for each.
+// afterMissing returns the next steps for missing Secrets: one command for each.
 func afterMissing(missing []runtime.MissingSecret) []string {
 	if len(missing) == 0 {
 		return nil
@@ -126,7 +126,7 @@ func afterMissing(missing []runtime.MissingSecret) []string {
 	return append(lines, "or give the values with --secrets, or look at what was to make them; then run again: what was deployed stays, and of what waited nothing was begun")
 }
 
-// AfterOwned says what to do about what belongs to somebody else.
+// AfterOwned returns the next step for resources that another owner has.
 func AfterOwned(e *runtime.OwnedError) string {
 	switch {
 	case e.Owner == (runtime.EnvironmentKey{}):
@@ -139,10 +139,10 @@ func AfterOwned(e *runtime.OwnedError) string {
 	return "give the environment or the pipeline another name: a namespace is named after both, and has one owner"
 }
 
-// image is the image= of a service.
+// image returns the image= of a service.
 func image(s plan.Service) string { return s.Image.Mirror + s.Image.Ref }
 
-// afterRelease says what to do about a release that did not become ready.
+// afterRelease returns the next steps for a release that did not become ready.
 func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan.Service, namespace string) []string {
 	var lines []string
 	pods := fmt.Sprintf("kubectl -n %s describe pods -l app.kubernetes.io/instance=%s", namespace, e.Release)
@@ -174,7 +174,7 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 		lines = append(lines, "look at it with "+pods, "or give it more than timeout="+duration(time.Duration(service.Timeout)))
 	case e.Cause == runtime.CauseHook && service.Chart != nil:
 		lines = append(lines, fmt.Sprintf("correct the hooks of chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
-	case e.Cause == runtime.CauseObject && service.Chart != nil: // the cluster refuses what the chart says
+	case e.Cause == runtime.CauseObject && service.Chart != nil: // the cluster rejects an object of the chart
 		lines = append(lines, fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
 	case e.Cause == runtime.CauseObject && !service.Pos.IsZero():
 		lines = append(lines, fmt.Sprintf("correct the service at %s and run again", service.Pos))
@@ -187,7 +187,7 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	return lines
 }
 
-// afterUnbound says what to do about a claim without a volume.
+// afterUnbound returns the next step for a claim without a volume.
 func afterUnbound(c runtime.UnboundClaim, service plan.Service, namespace string) string {
 	look := fmt.Sprintf("kubectl -n %s describe persistentvolumeclaim %s", namespace, c.Name)
 	switch {
@@ -199,7 +199,8 @@ func afterUnbound(c runtime.UnboundClaim, service plan.Service, namespace string
 	return fmt.Sprintf("have storage class %s give claim %s a volume, or name another class; look at it with: %s", c.Class, c.Name, look)
 }
 
-// registryOf is the host of an image's reference, as "docker login" takes it.
+// registryOf returns the host of an image reference, in the form that "docker login"
+// takes.
 func registryOf(image string) string {
 	host, _, ok := strings.Cut(image, "/")
 	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {

@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// What the library says in words of its options, the command says with flags.
+// The library's advice names options; the command's names flags.
 func TestAdvice(t *testing.T) {
 	_, err := local.Open(t.Context(), local.Options{Dir: t.TempDir(), Home: t.TempDir(), Kubeconfig: "no-such-file", Passive: true})
 	var cluster *local.UnavailableError

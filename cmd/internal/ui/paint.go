@@ -10,11 +10,11 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// styles are the colours of the live view; without colour all are the same.
-// The sixteen basic colours are enough, and follow the user's own theme.
+// styles are the colours of the live view; without colour all styles are equal. The
+// sixteen basic colours are enough, and follow the user's theme.
 type styles struct {
 	good, bad, warn, dim, bold, busy lipgloss.Style
-	services                         []lipgloss.Style // of what services print: each has one
+	services                         []lipgloss.Style // for the output of services: each service has one
 }
 
 func newStyles(color bool) styles {
@@ -36,7 +36,7 @@ func newStyles(color bool) styles {
 	}
 }
 
-// A painter draws a model on a screen of its size.
+// A painter draws a model on a screen of a given size.
 type painter struct {
 	styles        styles
 	now           time.Time
@@ -44,9 +44,9 @@ type painter struct {
 	width, height int
 }
 
-// live returns the lines of the view while a run goes on. They fit the screen:
-// what is over or has not begun shrinks to a count first, so that five hundred
-// services stay readable.
+// live returns the lines of the view during a run. They fit the screen: stages that have
+// ended or not begun are collapsed to a count first, so that five hundred services stay
+// readable.
 func (p painter) live(m *model) []string {
 	if len(m.stages) == 0 {
 		if m.doing == "" || p.now.Sub(m.since) < moment {
@@ -61,8 +61,8 @@ func (p painter) live(m *model) []string {
 	return append([]string{p.fit(head)}, p.stages(m, room)...)
 }
 
-// final returns the lines that stay when the view ends. Empty stages take no
-// time (S5), and no room here.
+// final returns the lines that remain when the view ends. Empty stages take no time (S5),
+// and are omitted.
 func (p painter) final(m *model) []string {
 	var lines []string
 	for _, s := range m.stages {
@@ -80,7 +80,7 @@ func (p painter) final(m *model) []string {
 
 // stages draws the stages in at most room lines.
 func (p painter) stages(m *model, room int) []string {
-	var before, now, after []string // stages that are over, at work, to come
+	var before, now, after []string // stages that have ended, are running, have not begun
 	var busy []*stage
 	for _, s := range m.stages {
 		switch {
@@ -104,7 +104,7 @@ func (p painter) stages(m *model, room int) []string {
 	return lines[:min(len(lines), room)]
 }
 
-// shrink makes one line of many stages if they are more than fit.
+// shrink collapses many stages into one line if they do not fit.
 func (p painter) shrink(lines []string, room int, icon, what string) []string {
 	if len(lines) <= max(room, 1) {
 		return lines
@@ -148,7 +148,7 @@ func (p painter) stage(s *stage) string {
 	return p.fit(strings.TrimRight(fmt.Sprintf("%s %s  %s  %s", icon, name, what, p.styles.dim.Render(took)), " "))
 }
 
-// outcome counts the services of a stage by the state that they ended in.
+// outcome counts the services of a stage by their final state.
 func outcome(s *stage) string {
 	return tally(s.services, runtime.Waiting, runtime.Done, runtime.Unchanged, runtime.Failed, runtime.Cancelled, runtime.Skipped)
 }
@@ -170,8 +170,8 @@ func tally(services []*service, states ...runtime.State) string {
 	return strings.Join(parts, ", ")
 }
 
-// busy draws a stage that is at work, with its services, in at most room lines:
-// those that failed, with the end of their output, then those that are at work.
+// busy draws a running stage with its services, in at most room lines: first failed
+// services, with the end of their output, then active ones.
 func (p painter) busy(s *stage, room int) []string {
 	lines := []string{p.stage(s)}
 	var failed, active, rest []*service
@@ -189,12 +189,12 @@ func (p painter) busy(s *stage, room int) []string {
 		width = min(max(width, len(v.name)), 24)
 	}
 	last := tally(rest, runtime.Waiting, runtime.Built, runtime.Done, runtime.Unchanged, runtime.Cancelled, runtime.Skipped)
-	room-- // the stage
+	room-- // for the stage
 	if last != "" {
 		room--
 	}
 	shown := 0
-	room -= len(active) // they have room before the output of what failed
+	room -= len(active) // active services take precedence over the output of failed ones
 	for _, v := range failed {
 		if room < 1 {
 			break
@@ -243,14 +243,14 @@ func (p painter) service(v *service, width int) string {
 		p.styles.dim.Render(fmt.Sprintf("%6s", seconds(took))), text), " "))
 }
 
-// spinner is one picture of the sign for work.
+// spinner returns the current frame of the spinner.
 func (p painter) spinner() string {
 	const pictures = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 	r := []rune(pictures)
 	return p.styles.busy.Render(string(r[p.frame%len(r)]))
 }
 
-// fit cuts a line to the width of the screen, which it has when it is harmless.
+// fit truncates a line to the width of the screen, after making it harmless.
 func (p painter) fit(line string) string {
 	line = harmless(line)
 	if p.width <= 0 {

@@ -11,32 +11,32 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// How long a service, or the command, may be silent. With the second that
-// passes between two looks, nobody waits 20 seconds for a line.
+// How long a service, or the command, may be silent. Including the second between two
+// checks, no gap between lines reaches 20 seconds.
 const (
 	silence = 15 * time.Second
 	look    = time.Second
-	moment  = 2 * time.Second // what takes longer is shown
+	moment  = 2 * time.Second // work that takes longer is shown
 )
 
-// plain writes a line for each change, prefixed by how far the run is and by
-// the service. A service that does something without a change gets a line now
-// and then that says what it waits for.
+// plain writes a line for each change, prefixed by the elapsed time and the service. A
+// service that is active without a change gets a line now and then that says what it
+// waits for.
 type plain struct {
 	now  func() time.Time
 	stop chan struct{}
 	done chan struct{}
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the following fields
 	out   io.Writer
 	model *model
 	width int                        // of the column of services
 	said  map[string]time.Time       // when a service was last mentioned; "" is the command
 	last  map[string]string          // the last line about a service's pods and waits, which are often repeated
-	steps map[string]map[string]bool // what was said of steps of builds, by service
-	begun time.Time                  // when the command began to show anything
-	told  bool                       // what model.doing says has been shown
-	// In watch mode, the errors that were shown, by service.
+	steps map[string]map[string]bool // steps of builds that were shown, by service
+	begun time.Time                  // when the command began to show output
+	told  bool                       // model.doing has been shown
+	// In watch mode, the errors that were already shown, by service.
 	failed map[string]string
 	color  bool
 }
@@ -54,7 +54,7 @@ func newPlain(opts Options) *plain {
 	return v
 }
 
-// Close ends the heartbeat.
+// Close stops the heartbeat.
 func (v *plain) Close() {
 	close(v.stop)
 	<-v.done
@@ -89,7 +89,7 @@ func (v *plain) Event(e runtime.Event) {
 			v.width = min(max(v.width, len(name)), 24)
 		}
 		if v.model.watching != "" {
-			return // what it does is told service by service
+			return // its activity is shown service by service
 		}
 		_, all := v.model.counts()
 		v.line(e.Time, "", fmt.Sprintf("%s %s: %s in %s", b.Action, b.Namespace,
@@ -110,7 +110,7 @@ func (v *plain) Event(e runtime.Event) {
 	case runtime.RunEnded:
 		if v.model.watching != "" {
 			v.watch(e)
-		} // else the result is the command's to show
+		} // otherwise the command shows the result
 	case runtime.Printed:
 		v.line(e.Time, "", fmt.Sprintf("%s: %s", b.Pos, b.Text))
 	case runtime.Warned:
@@ -124,7 +124,7 @@ func (v *plain) Event(e runtime.Event) {
 	}
 }
 
-// general writes the line for an event that is about the whole run.
+// general writes the line for an event about the whole run.
 func (v *plain) general(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.WaitingFor:
@@ -137,16 +137,16 @@ func (v *plain) general(e runtime.Event) {
 	}
 }
 
-// about writes the line for an event about a service. A reason is not repeated.
+// about writes the line for an event about a service. It does not repeat a reason.
 func (v *plain) about(e runtime.Event, before service) {
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
 		if v.model.watching != "" {
 			if b.State == runtime.Unchanged || b.State == runtime.Skipped || b.State == runtime.Failed && before.state == runtime.Failed {
-				return // that of each service at each change would hide what has changed
+				return // one for each service at each change would hide what has changed
 			}
 			if b.State == runtime.Building {
-				delete(v.steps, e.Service) // they begin again
+				delete(v.steps, e.Service) // they start again
 			}
 		}
 		delete(v.last, e.Service)
@@ -175,10 +175,9 @@ func (v *plain) about(e runtime.Event, before service) {
 	}
 }
 
-// step writes the line for a step of a build. BuildKit begins a step anew when
-// another one wants its result, and has several of one name, such as a FROM of
-// each platform: that each begins, and that it ends, is said once. An error is
-// said always.
+// step writes the line for a step of a build. BuildKit starts a step again when another
+// one wants its result, and has several steps with the same name, such as a FROM of each
+// platform. The start and the end of a name are shown once, and errors always.
 func (v *plain) step(e runtime.Event, b runtime.BuildStep) {
 	text := buildLine(b)
 	said := fmt.Sprint(b.Done, " ", b.Name)
@@ -192,7 +191,7 @@ func (v *plain) step(e runtime.Event, b runtime.BuildStep) {
 	v.line(e.Time, e.Service, text)
 }
 
-// once writes a line unless the last one about the service said the same.
+// once writes a line unless it equals the last one about the service.
 func (v *plain) once(e runtime.Event, text string) {
 	if v.last[e.Service] != text {
 		v.last[e.Service] = text
@@ -200,7 +199,7 @@ func (v *plain) once(e runtime.Event, text string) {
 	}
 }
 
-// line writes one line; about a service if it has a name.
+// line writes one line, about a service if it has a name.
 func (v *plain) line(now time.Time, service, text string) {
 	v.said[service] = now
 	prefix := fmt.Sprintf("%5s  ", clock(now.Sub(v.begun)))
@@ -210,7 +209,8 @@ func (v *plain) line(now time.Time, service, text string) {
 	fmt.Fprint(v.out, prefix+strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", len(prefix)))+"\n")
 }
 
-// heartbeat says for all that have been silent for long what they wait for.
+// heartbeat writes a line for each service that has been silent for long, and says what
+// it waits for.
 func (v *plain) heartbeat() {
 	defer close(v.done)
 	tick := time.NewTicker(look)
@@ -256,7 +256,7 @@ func (v *plain) beat(now time.Time) {
 	}
 }
 
-// latest is when the last line was written.
+// latest returns the time of the last line.
 func (v *plain) latest() time.Time {
 	latest := v.begun
 	for _, t := range v.said {
@@ -267,7 +267,7 @@ func (v *plain) latest() time.Time {
 	return latest
 }
 
-// still says what a silent service is at.
+// still returns the current activity of a silent service.
 func still(s *service, now time.Time) string {
 	text := fmt.Sprintf("still %s after %s", s.state, seconds(now.Sub(s.since)))
 	if s.step.text != "" {
@@ -287,7 +287,7 @@ func (v *plain) stageEnd(s *stage) string {
 	return fmt.Sprintf("stage %s %s: %s", s.name, how, outcome(s))
 }
 
-// buildLine is the line for a change of a build step; empty for one that does not matter.
+// buildLine returns the line for a change of a build step, or "" for an unimportant one.
 func buildLine(b runtime.BuildStep) string {
 	if strings.HasPrefix(b.Name, "[internal]") && b.Error == "" {
 		return ""

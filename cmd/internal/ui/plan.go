@@ -11,19 +11,19 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A Preview is a plan with what is known of what a run of it would do.
+// A Preview is a plan, with what is known about a run of it.
 type Preview struct {
 	Plan      *plan.Plan
 	Namespace string
 	Steps     []runtime.Step // nil: not known
 	Unknown   string         // why the steps are not known
-	// Overridden says how the environment has services other than the
-	// Pipelinefile, by service; the plan is as the environment has it.
+	// Overridden describes, by service, how the services in the environment differ from
+	// the Pipelinefile. The plan is as the environment has it.
 	Overridden map[string]string
-	Recorded   []string // parameters with the value that the environment has of them
+	Recorded   []string // parameters whose values are those of the environment
 }
 
-// Changes returns how many services a run would do something with.
+// Changes returns the number of services that a run would change.
 func (v Preview) Changes() int {
 	n := 0
 	for _, s := range v.Steps {
@@ -34,8 +34,8 @@ func (v Preview) Changes() int {
 	return n
 }
 
-// Plan writes a plan for people: the stages in order and their services, where
-// each is declared, and what a run would do with it, and why.
+// Plan writes a plan in human-readable form: the stages in order with their services,
+// where each is declared, and what a run would do with it, and why.
 func Plan(w io.Writer, v Preview) error {
 	var b strings.Builder
 	p := v.Plan
@@ -85,7 +85,7 @@ func Plan(w io.Writer, v Preview) error {
 	return err
 }
 
-// warnings are those of the plan, and of what a run of it would do.
+// warnings returns those of the plan, and of a run of it.
 func warnings(v Preview) []plan.Diagnostic {
 	out := slices.Clone(v.Plan.Warnings)
 	if v.Steps == nil {
@@ -115,7 +115,7 @@ func params(b *strings.Builder, p *plan.Plan, recorded []string) {
 	}
 }
 
-// An index finds the parts of a plan, of which there may be thousands.
+// An index speeds up lookups in a plan, which may have thousands of parts.
 type index struct {
 	steps      map[string]runtime.Step    // by service
 	overridden map[string]string          // by service
@@ -149,7 +149,7 @@ func services(b *strings.Builder, x index, stage string) {
 	}
 }
 
-// removed tells of the releases that a run would prune (D5).
+// removed lists the releases that a run would prune (D5).
 func removed(b *strings.Builder, steps []runtime.Step) {
 	first := true
 	for _, s := range steps {
@@ -164,7 +164,7 @@ func removed(b *strings.Builder, steps []runtime.Step) {
 	}
 }
 
-// placed says why a service is in its stage, where the file does not show it.
+// placed says why a service is in its stage, if the file does not show it.
 func placed(s *plan.Service) string {
 	switch by, pos := s.Placed.By, s.Placed.Pos; {
 	case by == plan.ByStage, by == plan.ByRule && pos.IsZero(), by == "":
@@ -176,7 +176,7 @@ func placed(s *plan.Service) string {
 	}
 }
 
-// imageOf says where the image of a service comes from.
+// imageOf describes the source of the image of a service.
 func imageOf(x index, s *plan.Service) string {
 	switch {
 	case s.Image.Build != "":
@@ -200,7 +200,8 @@ func imageOf(x index, s *plan.Service) string {
 	return ""
 }
 
-// dockerfileOf names the Dockerfile of a build: a path of the workspace, or of a git repository.
+// dockerfileOf returns the path of the Dockerfile of a build, in the workspace or in a
+// git repository.
 func dockerfileOf(b *plan.BuildSpec) string {
 	if b.Source.Git == "" {
 		return path.Join(b.Source.Path, b.Dockerfile)
@@ -255,7 +256,7 @@ func skipWhy(s *plan.Service) string {
 	return text
 }
 
-// summary is the last line of a plan.
+// summary returns the last line of a plan.
 func summary(v Preview) string {
 	if v.Steps == nil {
 		text := fmt.Sprintf("%s in %s; what is built and deployed already is not known",

@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Result writes the outcome of a run for people: a line for each service, and
-// one for all.
+// Result writes the outcome of a run in human-readable form: a line for each service, and
+// a summary line.
 func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
 	err := table(w, func(row func(...string)) {
 		row("SERVICE", "STAGE", "STATE", "IMAGE", "TIME")
@@ -30,7 +30,7 @@ func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
 	return err
 }
 
-// countStates says how many services ended in each state.
+// countStates counts the services by their final state.
 func countStates(services []runtime.ServiceRecord) string {
 	counts := map[runtime.State]int{}
 	for _, s := range services {
@@ -50,7 +50,7 @@ func countStates(services []runtime.ServiceRecord) string {
 	return strings.Join(parts, ", ")
 }
 
-// short is an image's digest in as few characters as tell it from others.
+// short shortens an image's digest, while keeping it distinguishable.
 func short(image string) string {
 	_, hex, ok := strings.Cut(image, "@sha256:")
 	if !ok {
@@ -59,7 +59,7 @@ func short(image string) string {
 	return "sha256:" + hex[:min(12, len(hex))]
 }
 
-// trimLines removes the blanks at the ends of lines that a table leaves.
+// trimLines removes the trailing blanks that a table leaves.
 func trimLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
@@ -68,7 +68,7 @@ func trimLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Settled writes the outcome that an environment has settled on.
+// Settled writes the outcome of an environment that has settled.
 func Settled(w io.Writer, environment, problem string, services []runtime.ServiceRecord) error {
 	var all []runtime.LeftAlone
 	for _, s := range services {

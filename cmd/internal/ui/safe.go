@@ -10,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// What pipe shows is not all its own: print() of a Pipelinefile, names, what builds
-// and pods print, the words of API servers, git and Helm. A control sequence in it can
-// change a terminal's title, its colours or its keys, hide what was shown, or answer
-// questions in the place of the user. So the streams of the command are Safe, and
-// what has to write control sequences of its own asks for the stream below with Raw.
+// Not everything that pipe shows is its own output: print() of a Pipelinefile, names, the
+// output of builds and pods, and messages of API servers, git and Helm. A control
+// sequence in it can change a terminal's title, its colours or its keys, hide what was
+// shown, or answer prompts instead of the user. So the streams of the command are Safe,
+// and code that must write its own control sequences gets the underlying stream with Raw.
 
-// A Safe is a stream through which no control sequence comes except colours (SGR):
-// what else acts on a terminal is shown as a sign, such as ␛ for the escape character.
-// Colours end with their line. Each Write has whole characters and sequences.
+// A Safe is a stream that passes no control sequences except colours (SGR). Others are
+// shown as a symbol, such as ␛ for the escape character. Colours end with their line.
+// Each Write must contain complete characters and sequences.
 type Safe struct{ below io.Writer }
 
-// NewSafe returns a Safe that writes to w; if w is one, itself.
+// NewSafe returns a Safe that writes to w, or w itself if it is a Safe.
 func NewSafe(w io.Writer) *Safe {
 	if s, ok := w.(*Safe); ok {
 		return s
@@ -29,7 +29,7 @@ func NewSafe(w io.Writer) *Safe {
 	return &Safe{w}
 }
 
-// Raw returns the stream below a Safe; of others itself.
+// Raw returns the stream below a Safe, or w itself if it is not a Safe.
 func Raw(w io.Writer) io.Writer {
 	if s, ok := w.(*Safe); ok {
 		return s.below
@@ -46,7 +46,7 @@ func (s *Safe) Write(p []byte) (int, error) {
 
 const reset = "\x1b[0m"
 
-// harmless returns text as a Safe writes it. Its characters are as wide as before.
+// harmless returns text as a Safe writes it. Its characters keep their width.
 func harmless(text string) string {
 	if isHarmless(text) {
 		return text
@@ -72,11 +72,11 @@ func harmless(text string) string {
 		case r == '\n':
 			plain()
 			b.WriteByte('\n')
-		case r == '\r' && strings.HasPrefix(text, "\r\n"): // a line of Windows
+		case r == '\r' && strings.HasPrefix(text, "\r\n"): // a line ending of Windows
 		case r == '\t':
 			b.WriteByte('\t')
 		case r < ' ':
-			b.WriteRune('␀' + r) // the sign for it
+			b.WriteRune('␀' + r) // its symbol
 		case r == 0x7f:
 			b.WriteRune('␡')
 		case isC1(r), isBidi(r), r == utf8.RuneError:
@@ -90,7 +90,7 @@ func harmless(text string) string {
 	return b.String()
 }
 
-// isHarmless reports whether there is nothing to replace in text.
+// isHarmless reports whether nothing in text must be replaced.
 func isHarmless(text string) bool {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -107,15 +107,15 @@ func isHarmless(text string) bool {
 	return true
 }
 
-// isC1 reports whether a terminal can take r for the beginning of a control sequence
-// in one character.
+// isC1 reports whether a terminal can interpret r as the single-character start of a
+// control sequence.
 func isC1(r rune) bool { return r >= 0x80 && r < 0xa0 }
 
-// longestColor bounds the sequence of a colour.
+// longestColor is the maximum length of a colour sequence.
 const longestColor = 40
 
-// colorLen returns the length of the sequence for a colour that text begins with; 0
-// if it begins with none, or with one that hides text or makes it blink.
+// colorLen returns the length of the colour sequence at the start of text, or 0 if there
+// is none, or if it hides text or makes it blink.
 func colorLen(text string) int {
 	if !strings.HasPrefix(text, "\x1b[") {
 		return 0
@@ -134,8 +134,8 @@ func colorLen(text string) int {
 	return 0
 }
 
-// visible reports whether the parameters of a sequence of colours leave text to be
-// seen: none of them blinks (5, 6) or conceals (8), and all are numbers that exist.
+// visible reports whether text stays visible with the parameters of a colour sequence:
+// none of them blinks (5, 6) or conceals (8), and all are valid numbers.
 func visible(params string) bool {
 	all := strings.FieldsFunc(params, func(r rune) bool { return r == ';' || r == ':' })
 	for i := 0; i < len(all); i++ {
@@ -154,12 +154,12 @@ func visible(params string) bool {
 	return true
 }
 
-// isBidi reports whether r changes the direction of the text after it, so that it
-// is read as something else.
+// isBidi reports whether r changes the direction of the text after it, so that it reads
+// differently.
 func isBidi(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
 
-// EscapeJSON returns JSON in which the control characters that JSON leaves as they are
-// are escaped as well. All of them are in strings.
+// EscapeJSON escapes the control characters that JSON allows unescaped. All of them are
+// in strings.
 func EscapeJSON(data []byte) []byte {
 	if isHarmless(string(data)) {
 		return data
@@ -177,15 +177,14 @@ func EscapeJSON(data []byte) []byte {
 	return b.Bytes()
 }
 
-// Encoder returns what writes values as JSON that is harmless for a terminal, a value
-// a line.
+// Encoder returns an encoder of JSON that is harmless for a terminal, one value per line.
 func Encoder(w io.Writer) *json.Encoder {
 	e := json.NewEncoder(escaper{w})
 	e.SetEscapeHTML(false)
 	return e
 }
 
-// An escaper writes JSON, escaped.
+// An escaper writes escaped JSON.
 type escaper struct{ below io.Writer }
 
 func (e escaper) Write(p []byte) (int, error) {

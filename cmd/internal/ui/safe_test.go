@@ -17,11 +17,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// evil acts on a terminal in all ways: it sets the title and the clipboard, moves the
-// cursor, clears the screen, asks what it is, rings, deletes, and hides what was said.
+// evil has every kind of control sequence: it sets the title and the clipboard, moves the
+// cursor, clears the screen, queries the terminal, rings the bell, deletes, and hides
+// text.
 const evil = "\x1b]0;title\x07 \x1b]52;c;eA==\x1b\\ \x1b[2J\x1b[1;1H \x1b[6n \x1bc \x1bP1$r\x1b\\ \a \b\b \x7f \u009b2J \r overwritten \x00 \x0e"
 
-// acts matches what acts on a terminal and is no colour.
+// acts matches control characters and sequences, except colours.
 var acts = regexp.MustCompile(`[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f\x{80}-\x{9f}]|\x1b($|[^\[]|\[[0-9;:]*($|[^0-9;:m]))`)
 
 func checkHarmless(t *testing.T, what, text string) {
@@ -70,7 +71,7 @@ func TestHarmless(t *testing.T) {
 	checkHarmless(t, "evil", harmless(evil))
 }
 
-// TestAnythingIsHarmless: whatever is written, nothing of it acts on a terminal.
+// TestAnythingIsHarmless checks that no input of a Safe acts on a terminal.
 func TestAnythingIsHarmless(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	parts := []string{"\x1b", "[", "]", "0", ";", "m", "H", "\x07", "\n", "\r", "\x9b", "é", "\u0090", "?", "a", "\x7f", "\x1b[3", "\x1b[31m"}
@@ -161,11 +162,11 @@ func spoil(v reflect.Value, depth int) {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		spoil(v.Elem(), depth+1)
-	default: // has no text in it
+	default: // contains no string
 	}
 }
 
-// TestEvilEvents: no text of any event acts on a terminal, in no view.
+// TestEvilEvents checks that no string of any event acts on a terminal, in any view.
 func TestEvilEvents(t *testing.T) {
 	for _, mode := range []Mode{Plain, JSON} {
 		var out lockedBuilder

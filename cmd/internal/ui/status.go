@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// Status writes how an environment stands for people: its stages in order, a
-// line for each service, below it what is not as it should be.
+// Status writes the status of an environment in human-readable form: its stages in order,
+// a line for each service, and below it the problems.
 func Status(w io.Writer, st inspect.Status) error {
 	var b strings.Builder
 	e := st.Environment
@@ -47,7 +47,7 @@ func Status(w io.Writer, st inspect.Status) error {
 	return err
 }
 
-// columns are rows of cells. A row of one cell is a line between the others.
+// columns are rows of cells. A row with one cell is a line between the others.
 type columns [][]string
 
 func (rows columns) String() string {
@@ -73,7 +73,7 @@ func (rows columns) String() string {
 	return b.String()
 }
 
-// statusRows are the row of a service, and below it what is not as it should be.
+// statusRows returns the row of a service, and its problems below it.
 func statusRows(s inspect.Service, now time.Time) (rows columns) {
 	health := string(s.Health)
 	if s.Skipped != "" {
@@ -105,7 +105,7 @@ func statusRows(s inspect.Service, now time.Time) (rows columns) {
 	return rows
 }
 
-// sumHealth is the last line: how many services there are of each health.
+// sumHealth returns the last line: the number of services of each health.
 func sumHealth(st inspect.Status) string {
 	var parts []string
 	counts := st.Counts()

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// seconds writes how long something took: "0.4s", "12.3s", "2m05s", "1h02m".
+// seconds formats an elapsed time: "0.4s", "12.3s", "2m05s", "1h02m".
 func seconds(d time.Duration) string {
 	switch {
 	case d < time.Minute-50*time.Millisecond:
@@ -22,7 +22,7 @@ func seconds(d time.Duration) string {
 	}
 }
 
-// duration writes d as a Pipelinefile would have it: "5m", "1h30m".
+// duration formats d as a Pipelinefile writes it: "5m", "1h30m".
 func duration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -34,7 +34,7 @@ func duration(d time.Duration) string {
 	return text
 }
 
-// clock writes how far a run is: "0:07", "12:34", "1:02:03".
+// clock formats the elapsed time of a run: "0:07", "12:34", "1:02:03".
 func clock(d time.Duration) string {
 	s := max(0, int(d/time.Second))
 	if s < 3600 {
@@ -43,7 +43,7 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
 
-// amount writes how much of something has been transferred, such as "1.2 of 40.0 MB".
+// amount formats the progress of a transfer, such as "1.2 of 40.0 MB".
 func amount(n, of int64) string {
 	unit, name := int64(1000), "kB"
 	for _, u := range []string{"MB", "GB"} {
@@ -57,7 +57,7 @@ func amount(n, of int64) string {
 	return fmt.Sprintf("%.1f of %.1f %s", float64(n)/float64(unit), float64(of)/float64(unit), name)
 }
 
-// count writes a number with its noun: "1 service", "3 services".
+// count formats a number with its noun: "1 service", "3 services".
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -65,12 +65,12 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Clean makes a line of what a pod has printed harmless for a terminal.
+// Clean makes a line printed by a pod harmless for a terminal.
 func Clean(line string) string { return clean(line) }
 
-// clean makes a line of foreign output harmless for a terminal: without escape
-// sequences and other control characters, with only what follows the last
-// carriage return, which is what a terminal would have left of it.
+// clean makes a line of foreign output harmless for a terminal: it removes escape
+// sequences and other control characters, and everything before the last carriage return,
+// as on a terminal.
 func clean(line string) string {
 	line = strings.TrimRight(line, "\r\n")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
@@ -97,7 +97,7 @@ func clean(line string) string {
 	return b.String()
 }
 
-// escape returns the length of the escape sequence that s begins with, or 0.
+// escape returns the length of the escape sequence at the start of s, or 0.
 func escape(s string) int {
 	if len(s) < 2 || s[0] != 0x1b {
 		return 0

@@ -38,7 +38,7 @@ func golden(t *testing.T, name, got string) {
 
 func at(line, col int) plan.Pos { return plan.Pos{File: "Pipelinefile", Line: line, Col: col} }
 
-// shop is a plan with all that a plan shows.
+// shop is a plan with everything that the output of a plan shows.
 func shop() *plan.Plan {
 	return &plan.Plan{
 		Version:     plan.Version,
@@ -114,8 +114,8 @@ func TestResultText(t *testing.T) {
 	golden(t, "result", b.String())
 }
 
-// TestFailuresText: each kind of failure names the service, where it is
-// declared, the cause, what shows it and the next step; the first cause is first.
+// TestFailuresText checks that each kind of failure names the service, its declaration,
+// the cause, the evidence and the next step, and that the first cause comes first.
 func TestFailuresText(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var n time.Duration
@@ -239,7 +239,7 @@ func TestFailuresText(t *testing.T) {
 	golden(t, "failures", b.String())
 }
 
-// TestSettled: what another run has done to services is told with the outcome.
+// TestSettled checks that the outcome reports what another run has done to services.
 func TestSettled(t *testing.T) {
 	done := runtime.ServiceRecord{Service: "web", State: runtime.Done}
 	stopped := runtime.ServiceRecord{Service: "api", State: runtime.Unchanged, LeftAlone: &runtime.LeftAlone{Service: "api", Action: runtime.Stop}}
@@ -270,7 +270,8 @@ func TestRegistryOf(t *testing.T) {
 	}
 }
 
-// TestManyServices: five hundred services fit any screen, and what is at work is seen.
+// TestManyServices checks that five hundred services fit any screen, and that active ones
+// are visible.
 func TestManyServices(t *testing.T) {
 	m := newModel()
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -300,7 +301,8 @@ func TestManyServices(t *testing.T) {
 	}
 }
 
-// TestWarningCaller: a warning about what a function declares names the call.
+// TestWarningCaller checks that a warning about a declaration in a function names the
+// call.
 func TestWarningCaller(t *testing.T) {
 	pos := func(line int) plan.Pos { return plan.Pos{File: "Pipelinefile", Line: line, Col: 1} }
 	d := plan.Diagnostic{Pos: pos(3), Message: "m", Hint: "h", Stack: []plan.Frame{{Name: "<toplevel>", Pos: pos(5)}, {Name: "one", Pos: pos(3)}}}

@@ -12,25 +12,25 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// frame is how often the screen is drawn. Events only change the model, so that
-// ten thousand lines a second cost ten screens.
+// frame is the interval between frames. Events only change the model, so that ten
+// thousand lines per second cost ten frames.
 const frame = 100 * time.Millisecond
 
-// ttyView redraws the model on a terminal, below what has scrolled by.
+// ttyView redraws the model on a terminal, below the scrollback.
 type ttyView struct {
 	now    func() time.Time
 	styles styles
 	prog   *tea.Program
 	done   chan struct{} // closed when prog has given the terminal back
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the following fields
 	model  *model
-	above  []string // lines for the scrollback that are not written yet
+	above  []string // lines for the scrollback that were not written yet
 	ending bool
 }
 
 func newTTY(opts Options) *ttyView {
-	opts.Out = Raw(opts.Out) // what is drawn is made harmless before
+	opts.Out = Raw(opts.Out) // what is drawn is made harmless first
 	v := &ttyView{now: opts.Now, styles: newStyles(opts.Color), model: newModel(), done: make(chan struct{})}
 	s := &screen{view: v}
 	v.prog = tea.NewProgram(s, tea.WithOutput(opts.Out), tea.WithInput(nil),
@@ -38,17 +38,17 @@ func newTTY(opts Options) *ttyView {
 	go func() {
 		defer close(v.done)
 		_, _ = v.prog.Run()
-		if s.below > 0 { // the cursor is left in the last line
+		if s.below > 0 { // the cursor is left on the last line
 			fmt.Fprintf(opts.Out, "\x1b[%dA", s.below)
 		}
 	}()
 	return v
 }
 
-// quiescent returns the variables that keep Bubble Tea from asking the terminal
-// what it can do: nobody here reads the answers, and they would end up in the
-// user's shell. It asks unless it believes itself at the end of an SSH session
-// in a terminal that it does not know.
+// quiescent returns the environment variables that keep Bubble Tea from querying the
+// capabilities of the terminal: the view does not read the answers, and they would end up
+// in the user's shell. Bubble Tea sends queries unless it believes that it runs in an SSH
+// session in an unknown terminal.
 func quiescent(environ []string) []string {
 	term := "xterm-256color"
 	for _, kv := range environ {
@@ -87,8 +87,8 @@ func (v *ttyView) Doing(what string) {
 	v.model.doing, v.model.since = what, v.now()
 }
 
-// Close leaves the outcome of the stages in the scrollback. It waits for the
-// terminal, but not for one that does not take anything any more.
+// Close leaves the outcome of the stages in the scrollback. It waits for the terminal,
+// but not for one that no longer accepts output.
 func (v *ttyView) Close() {
 	v.mu.Lock()
 	v.ending = true
@@ -104,19 +104,19 @@ func (v *ttyView) Close() {
 type (
 	tickMsg    struct{}
 	endMsg     struct{}
-	printedMsg struct{} // what flush handed over has been written
+	printedMsg struct{} // the lines that flush passed on have been written
 )
 
-// A screen is what Bubble Tea runs: the view and the size of the terminal.
+// A screen is the model that Bubble Tea runs: the view and the size of the terminal.
 //
-// What it draws never gets lower, but is filled with blank lines: Bubble Tea
-// 2.0.9 loses its place when it does, and leaves the upper lines behind for good.
+// The height of its output never decreases, but is filled with blank lines: otherwise
+// Bubble Tea 2.0.9 loses its position, and leaves the upper lines on the screen forever.
 type screen struct {
 	view          *ttyView
 	width, height int
 	frames        int
-	tall          int // lines drawn so far at most
-	below         int // blank lines below the end of the last picture, but for one
+	tall          int // maximum number of lines drawn so far
+	below         int // blank lines below the end of the last frame, minus one
 	printing      bool
 	ending        bool
 }
@@ -143,8 +143,8 @@ func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return s, nil
 }
 
-// flush hands over the lines for the scrollback, unless others are on their way:
-// commands run side by side, so that the later ones, or the end, could come first.
+// flush passes on the lines for the scrollback, unless others are still being written:
+// commands run concurrently, so later lines, or the end, could come first.
 func (s *screen) flush() tea.Cmd {
 	if s.printing {
 		return nil
@@ -168,7 +168,7 @@ func (s *screen) View() tea.View {
 	lines := p.live(v.model)
 	if v.ending {
 		if lines = p.final(v.model); len(lines) > 0 {
-			lines = append(lines, " ") // for whoever writes next
+			lines = append(lines, " ") // for the next output
 		}
 		s.below = max(0, s.tall-max(1, len(lines)))
 	}

@@ -40,15 +40,15 @@ func terminal(t *testing.T) (user, program *os.File) {
 	return user, program
 }
 
-// TestTTY draws on a real terminal: what scrolls by stays, the outcome stays,
-// the cursor comes back, and the terminal is asked nothing that nobody would read.
+// TestTTY draws on a real terminal. It checks that scrolled lines and the outcome remain,
+// that the cursor is restored, and that no queries are sent to the terminal.
 func TestTTY(t *testing.T) {
 	user, program := terminal(t)
 	var shown lockedBuilder
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = io.Copy(&shown, user) // ends with an error when the other end is closed
+		_, _ = io.Copy(&shown, user) // returns an error when the other end is closed
 	}()
 	v := New(Options{Mode: TTY, Out: program, Color: true, Environ: []string{"TERM=xterm-kitty"}})
 	start := time.Now()
@@ -64,7 +64,7 @@ func TestTTY(t *testing.T) {
 	v.Event(runtime.Event{Time: start, Stage: "one", Body: runtime.StageStarted{}})
 	send("api", runtime.StateChanged{State: runtime.Building})
 	send("api", runtime.BuildStep{Name: "RUN make", Started: true})
-	// The library draws when it comes to it, and only what is so then.
+	// The library draws asynchronously, and only the state at that time.
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(shown.String(), "RUN make"); time.Sleep(frame) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after a minute the step is not shown in:\n%q", shown.String())
@@ -95,7 +95,8 @@ func TestTTY(t *testing.T) {
 	}
 }
 
-// TestLastLines ends a view while lines for the scrollback are on their way: the end waits for them.
+// TestLastLines ends a view while lines for the scrollback are still being written, and
+// checks that the end waits for them.
 func TestLastLines(t *testing.T) {
 	s := &screen{view: &ttyView{model: newModel(), above: []string{"a last word"}}}
 	if s.flush() == nil {

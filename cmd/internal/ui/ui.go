@@ -1,5 +1,5 @@
-// Package ui shows the events of a run: as a live view of a terminal, as plain
-// lines, as JSON lines, or not at all.
+// Package ui shows the events of a run: as a live view on a terminal, as plain lines, as
+// JSON lines, or not at all.
 package ui
 
 import (
@@ -14,40 +14,40 @@ type Mode string
 
 // The modes.
 const (
-	Auto  Mode = "auto"  // TTY on a terminal, else Plain; New takes it for Plain
-	TTY   Mode = "tty"   // a view that redraws itself
-	Plain Mode = "plain" // a line for each change, and never 20 silent seconds
-	JSON  Mode = "json"  // an event a line
+	Auto  Mode = "auto"  // TTY on a terminal, otherwise Plain; New treats it as Plain
+	TTY   Mode = "tty"   // a live view
+	Plain Mode = "plain" // a line for each change, and never silent for 20 seconds
+	JSON  Mode = "json"  // one event per line
 	Quiet Mode = "quiet" // nothing
 )
 
-// Modes are all modes, in the order in which help lists them.
+// Modes are all modes, in the order of the help.
 var Modes = []Mode{Auto, TTY, Plain, JSON, Quiet}
 
-// A View shows a run. Its methods may be called from any goroutine, and return
-// without waiting for a terminal.
+// A View shows a run. Its methods may be called concurrently, and return without waiting
+// for a terminal.
 type View interface {
-	// Event shows what happened. Events come in order.
+	// Event shows an event. Events must come in order.
 	Event(runtime.Event)
-	// Note shows a line of the command itself, such as the answer to an interrupt.
+	// Note shows a line of the command itself, such as the reply to an interrupt.
 	Note(text string)
-	// Doing says what the command does now while no run is going on. It is
-	// shown when that takes longer than a moment; empty means nothing.
+	// Doing says what the command does while no run is in progress. It is shown if that
+	// takes longer than a moment; empty means nothing.
 	Doing(what string)
-	// Close shows the rest and leaves the stream to others.
+	// Close shows the rest and releases the stream.
 	Close()
 }
 
-// Options adjust a View.
+// Options configure a View.
 type Options struct {
 	Mode    Mode
-	Out     io.Writer        // where progress goes: standard error; what is not pipe's own is made harmless, see Safe
+	Out     io.Writer        // the stream for progress: standard error; output that is not pipe's own is made harmless, see Safe
 	Color   bool             // of the live view, and of errors in watch mode
-	Watch   bool             // what is shown is watch mode: its live view has the whole screen
+	Watch   bool             // the events are those of watch mode: its live view uses the whole screen
 	Keys    Keys             // of the live view of watch mode
 	Environ []string         // TERM and the like; used by the live view
 	Now     func() time.Time // default time.Now
-	Since   time.Time        // from which the times of lines are counted; default: the call of New
+	Since   time.Time        // start time for the times of lines; default: the call of New
 }
 
 // New returns the view of opts.Mode.
@@ -70,7 +70,7 @@ func New(opts Options) View {
 	}
 }
 
-// quiet shows nothing: errors and results are the command's.
+// quiet shows nothing: the command prints errors and results.
 type quiet struct{}
 
 func (quiet) Event(runtime.Event) {}

@@ -23,7 +23,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata/*.txtar")
 
-// bodies makes the event of a line of testdata from its kind.
+// bodies decodes the body of an event in a line of testdata, by kind.
 var bodies = map[string]func(json.RawMessage) (runtime.Body, error){}
 
 func init() {
@@ -59,8 +59,8 @@ func record[B runtime.Body]() {
 	}
 }
 
-// events reads lines "SECONDS | STAGE | SERVICE | KIND | BODY" as events that happened
-// after start; "SECONDS#N" is of the run N of watch mode.
+// events reads lines "SECONDS | STAGE | SERVICE | KIND | BODY" as events that occur after
+// start; "SECONDS#N" belongs to the run N of watch mode.
 func events(t *testing.T, start time.Time, text string) []runtime.Event {
 	t.Helper()
 	var all []runtime.Event
@@ -96,10 +96,9 @@ func events(t *testing.T, start time.Time, text string) []runtime.Event {
 	return all
 }
 
-// TestGolden shows the events of each file of testdata in the ways that its
-// other parts name: "plain", "WIDTHxHEIGHT at SECONDS" for a screen, and "watch
-// WIDTHxHEIGHT at SECONDS" for one of watch mode. A part "plan.json" is the plan of
-// all runs.
+// TestGolden shows the events of each file of testdata in the ways that its other parts
+// name: "plain", "WIDTHxHEIGHT at SECONDS" for a screen, and "watch WIDTHxHEIGHT at
+// SECONDS" for a screen of watch mode. A part "plan.json" is the plan of all runs.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -178,12 +177,12 @@ func showPart(t *testing.T, ar *txtar.Archive, name string) string {
 	}
 	text := strings.Join(lines, "\n") + "\n"
 	if watching {
-		text = trimLines(text) // a screen is drawn to its last line
+		text = trimLines(text) // a screen is filled to its last line
 	}
 	return text
 }
 
-// recorded returns the events of a file of testdata, whose runs have its plan.
+// recorded returns the events of a file of testdata, with its plan in the runs.
 func recorded(t *testing.T, ar *txtar.Archive, start time.Time) []runtime.Event {
 	t.Helper()
 	var all []runtime.Event
@@ -207,7 +206,7 @@ func recorded(t *testing.T, ar *txtar.Archive, start time.Time) []runtime.Event 
 	return all
 }
 
-// showPlain plays events at their times, and lets the heart beat between.
+// showPlain replays events at their times, with heartbeats in between.
 func showPlain(t *testing.T, ar *txtar.Archive) (shown string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -223,7 +222,7 @@ func showPlain(t *testing.T, ar *txtar.Archive) (shown string) {
 	return shown
 }
 
-// A lockedBuilder can be looked at while it is written to.
+// A lockedBuilder can be read while it is written to.
 type lockedBuilder struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -271,7 +270,7 @@ func TestPlainIsNeverSilent(t *testing.T) {
 	})
 }
 
-// TestPlainSince: lines have the time since the beginning of what they are part of.
+// TestPlainSince checks that the times of lines count from Options.Since.
 func TestPlainSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
@@ -297,7 +296,8 @@ func TestPlainIsQuietAboutWhatIsQuick(t *testing.T) {
 	})
 }
 
-// TestMemory: what a view keeps depends on the services, not on what they print.
+// TestMemory checks that the memory of a view depends on the services, and not on their
+// output.
 func TestMemory(t *testing.T) {
 	m := newModel()
 	for i := range 100_000 {

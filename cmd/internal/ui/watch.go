@@ -34,9 +34,9 @@ func (v *plain) watch(e runtime.Event) {
 	}
 }
 
-// outside reports whether an event says nothing new of where a service is, which is
-// as in before: an older run says it than the one that counts, the run has ended before
-// it began with the service, or the run before has told that it is done.
+// outside reports whether an event has no news about the state of a service, which is
+// before. The event is of an older run than the one that counts, or the run ended before
+// it began with the service, or the previous run has reported it as done.
 func outside(e runtime.Event, before service) bool {
 	b, ok := e.Body.(runtime.StateChanged)
 	switch {
@@ -50,8 +50,8 @@ func outside(e runtime.Event, before service) bool {
 	return b.State == runtime.Cancelled || b.State == runtime.Done && before.state == runtime.Done
 }
 
-// watchAt writes what watch mode is at, if that needs a line of its own: runs and
-// evaluations are seen by what they do.
+// watchAt writes the state of watch mode, if it needs a separate line: runs and
+// evaluations are visible by their events.
 func (v *plain) watchAt(e runtime.Event, b runtime.WatchChanged) {
 	text := atText(b, v.model.namespace != "")
 	switch b.State {
@@ -65,8 +65,8 @@ func (v *plain) watchAt(e runtime.Event, b runtime.WatchChanged) {
 	v.line(e.Time, "", text)
 }
 
-// failures writes why services failed in a run of watch mode. What a later run says
-// again, because nothing of it has changed, is not repeated.
+// failures writes why services failed in a run of watch mode. It does not repeat a
+// failure of an earlier run that has not changed.
 func (v *plain) failures(e runtime.Event, record *runtime.RunRecord) {
 	if record == nil {
 		return
@@ -90,8 +90,8 @@ func (v *plain) failures(e runtime.Event, record *runtime.RunRecord) {
 	}
 }
 
-// forwardText says where a port is reached; empty for what needs no line of its own:
-// that it waits while pods are replaced.
+// forwardText returns the address at which a port is reached, or "" for a state that
+// needs no line: waiting while pods are replaced.
 func forwardText(b runtime.Forwarding) string {
 	switch b.State {
 	case "listening":
@@ -102,7 +102,7 @@ func forwardText(b runtime.Forwarding) string {
 	return ""
 }
 
-// removedText is said of a service that was removed from the file.
+// removedText is the message for a service that was removed from the file.
 func removedText(b runtime.ServiceRemoved) string {
 	if b.Prune {
 		return "removed from the Pipelinefile; its release is going to be deleted"
@@ -110,10 +110,10 @@ func removedText(b runtime.ServiceRemoved) string {
 	return "removed from the Pipelinefile; its release stays until a run with --prune"
 }
 
-// prunedText is said of a service whose release was deleted after that.
+// prunedText is the message for a service whose release was deleted after its removal.
 const prunedText = "release deleted: the service is not in the Pipelinefile"
 
-// changedText says which files have changed.
+// changedText lists the files that have changed.
 func changedText(b runtime.FilesChanged) string {
 	const shown = 3
 	paths := b.Paths
@@ -131,8 +131,8 @@ func changedText(b runtime.FilesChanged) string {
 	return clean(text)
 }
 
-// atText says in one line what watch mode is at. Deployed says that there was a
-// deploy already.
+// atText describes the state of watch mode in one line. deployed reports whether there
+// was a deploy already.
 func atText(b runtime.WatchChanged, deployed bool) string {
 	switch b.State {
 	case runtime.Settled:
@@ -159,7 +159,8 @@ func atText(b runtime.WatchChanged, deployed bool) string {
 	return string(b.State)
 }
 
-// leftAloneText says which services are left as another run has made them; empty: none.
+// leftAloneText lists the services that are left as another run has deployed them, or
+// returns "".
 func leftAloneText(all []runtime.LeftAlone) string {
 	const shown = 3
 	if len(all) == 0 {
@@ -167,7 +168,7 @@ func leftAloneText(all []runtime.LeftAlone) string {
 	}
 	var texts []string
 	for _, l := range all[:min(shown, len(all))] {
-		l.Revision = 0 // a warning has told it
+		l.Revision = 0 // already part of a warning
 		texts = append(texts, fmt.Sprintf("%s (%s)", l.Service, l))
 	}
 	text := "left alone: " + strings.Join(texts, ", ")
@@ -177,7 +178,7 @@ func leftAloneText(all []runtime.LeftAlone) string {
 	return clean(text)
 }
 
-// after returns text behind what separates it; of no text nothing.
+// after returns text after a separator, or "" if text is empty.
 func after(separator, text string) string {
 	if text == "" {
 		return ""

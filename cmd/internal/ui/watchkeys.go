@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// keysText says which keys there are, in at most width columns.
+// keysText lists the keys, in at most width columns.
 func keysText(m *watched, width int) string {
 	pause, run := "pause", "run again"
 	switch m.at.State {
@@ -25,7 +25,7 @@ func keysText(m *watched, width int) string {
 		"? help")
 }
 
-// widest returns the first text that fits, or else the last one.
+// widest returns the first string that fits, or the last one.
 func widest(width int, texts ...string) string {
 	for _, text := range texts {
 		if lipgloss.Width(text) <= width {
@@ -35,7 +35,7 @@ func widest(width int, texts ...string) string {
 	return texts[len(texts)-1]
 }
 
-// help is what the key ? shows.
+// help is the page of the key ?.
 const help = `r   run again: also what failed and has not changed since; after the question of a branch switch, run
 p   pause: gather changes and run nothing; once more, resume
 l   logs of a service, or of all: what their builds, deploys and pods print
@@ -48,15 +48,15 @@ q   quit, as Ctrl-C does: everything that is deployed stays
 A page is left with q or Esc, and scrolled with the arrow keys, Page Up, Page Down, Home and End.
 Ctrl-Z suspends pipe, and the shell's fg brings it back: meanwhile nothing is deployed.`
 
-// press does what a key is for.
+// press handles a key.
 func (v *board) press(key string) {
 	do := v.pressed(key)
 	if do != nil {
-		do() // without the lock: it may say something
+		do() // without the lock: it may print a note
 	}
 }
 
-// pressed returns what is to be done outside, for a key; nil: nothing.
+// pressed handles a key, and returns an action to run without the lock, or nil.
 func (v *board) pressed(key string) (do func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -66,7 +66,7 @@ func (v *board) pressed(key string) (do func()) {
 	}
 	if page := v.page; page != nil {
 		stays, do := page.key(key, v.model)
-		if !stays && v.page == page { // and no other has taken its place
+		if !stays && v.page == page { // and it was not replaced by another page
 			v.page = nil
 		}
 		return do
@@ -97,7 +97,7 @@ func (v *board) pressed(key string) (do func()) {
 	return nil
 }
 
-// allServices is what is chosen to see the logs of all services.
+// allServices is the choice for the logs of all services.
 const allServices = "all services"
 
 // names returns the names of the services, in the order of the plan.
@@ -111,7 +111,7 @@ func (v *board) names() []string {
 	return names
 }
 
-// choose asks which of names is meant. The answer is given to then, with v.mu held.
+// choose asks for one of names. It calls then with the answer, with v.mu held.
 func (v *board) choose(what string, names []string, then func(name string) func()) {
 	if len(names) == 0 {
 		v.model.note(v.now(), what+": no services yet")
@@ -120,7 +120,7 @@ func (v *board) choose(what string, names []string, then func(name string) func(
 	v.page = &chooser{what: what, names: names, then: then}
 }
 
-// showLogs shows what builds, deploys and pods of a service have printed.
+// showLogs shows the output of builds, deploys and pods of a service.
 func (v *board) showLogs(name string) func() {
 	if name == allServices {
 		v.page = &logPage{}
@@ -130,7 +130,7 @@ func (v *board) showLogs(name string) func() {
 	return nil
 }
 
-// open opens a port of a service, and asks which one if there are several.
+// open opens a port of a service in the browser, and asks for one if there are several.
 func (v *board) open() func() {
 	all := v.model.addresses()
 	switch len(all) {
@@ -150,7 +150,7 @@ func (v *board) open() func() {
 	return nil
 }
 
-// diff shows what differs between the cluster and the files, once that is known.
+// diff shows the differences between the cluster and the files, once they are known.
 func (v *board) diff() func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	page := &pager{title: "diff", waits: "comparing with the cluster", close: cancel}

@@ -10,52 +10,52 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A watched is what the events so far tell of watch mode. Its size depends on the
-// number of services alone: of what they print it keeps the last lines of each.
+// A watched is the state of watch mode according to the events so far. Its size depends
+// only on the number of services: it keeps the last lines of the output of each.
 type watched struct {
 	namespace string
-	plan      *plan.Plan           // of the newest deploy that has ended; nil: there is none
-	at        runtime.WatchChanged // what watch mode is at; without a state: it has not begun
-	doing     string               // what the command does while watch mode has not begun, or waits for
+	plan      *plan.Plan           // of the newest deploy that has ended; nil: none has
+	at        runtime.WatchChanged // the state of watch mode; without a state: it has not begun
+	doing     string               // what the command does before watch mode begins, or what it waits for
 	since     time.Time            // of at and doing
 	changed   runtime.FilesChanged // the newest change
-	when      time.Time            // of changed; zero: nothing has changed yet
+	when      time.Time            // time of changed; zero: nothing has changed yet
 	services  []*watchedService    // in the order of the plan
 	names     map[string]*watchedService
 	deploys   int // number of the newest deploy that has begun
 	notes     ring[note]
-	log       backlog[logLine] // what all services have printed last
+	log       backlog[logLine] // the last output of all services
 }
 
-// A watchedService is a service in watch mode: where it stands after all runs.
+// A watchedService is a service in watch mode: its state after all runs.
 type watchedService struct {
 	service
-	stale   bool                    // what was being done for it is out of date, and a newer run does it again
-	removed *runtime.ServiceRemoved // nil: the plan has it
+	stale   bool                    // the current work is outdated, and a newer run repeats it
+	removed *runtime.ServiceRemoved // nil: it is in the plan
 	color   int
-	record  runtime.ServiceRecord // how it failed last
-	failure []string              // that, as Failures words it; empty: it has not failed
+	record  runtime.ServiceRecord // its last failure
+	failure []string              // record as Failures formats it; empty: it has not failed
 	where   plan.Pos              // of its declaration, once it has failed
-	cause   string                // the first line of what went wrong
-	synced  string                // what was copied into its containers last
+	cause   string                // the first line of the cause
+	synced  string                // the last copy into its containers
 	ports   []runtime.Forwarding
-	log     backlog[string] // what it has printed last
+	log     backlog[string] // its last output
 }
 
 // A note is a message that is not about a service.
 type note struct {
 	at   time.Time
-	text string // one line or more, harmless for a terminal
+	text string // one or more lines, harmless for a terminal
 }
 
-// A logLine is a line that a service has printed.
+// A logLine is a line of output of a service.
 type logLine struct {
 	service *watchedService
 	text    string
 }
 
-// How much is kept of what services print: lines, each of which is cut to longest
-// bytes, and bytes.
+// Limits of the output of services: lines, each of which is truncated to longest bytes,
+// and bytes.
 const (
 	keptOfEach, bytesOfEach = 1000, 128 << 10
 	keptOfAll, bytesOfAll   = 2000, 512 << 10
@@ -65,7 +65,7 @@ func newWatched() *watched {
 	return &watched{names: map[string]*watchedService{}, log: backlog[logLine]{lines: keptOfAll, bytes: bytesOfAll}}
 }
 
-// apply takes one event in.
+// apply updates the model with one event.
 func (m *watched) apply(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.RunStarted:
@@ -102,7 +102,7 @@ func (m *watched) apply(e runtime.Event) {
 		}
 		m.prints(m.service(e.Service), clean(b.Text))
 	case runtime.PodLog:
-		if s := m.names[e.Service]; s != nil { // else it was deleted meanwhile
+		if s := m.names[e.Service]; s != nil { // otherwise it was deleted meanwhile
 			m.prints(s, podName(e.Service, b)+" | "+clean(b.Text))
 		}
 	case runtime.Forwarding:
@@ -118,7 +118,7 @@ func (m *watched) apply(e runtime.Event) {
 	}
 }
 
-// service returns the service of that name, which comes last if it is new.
+// service returns the service of that name, and appends it if it is new.
 func (m *watched) service(name string) *watchedService {
 	s := m.names[name]
 	if s == nil {
@@ -130,7 +130,7 @@ func (m *watched) service(name string) *watchedService {
 	return s
 }
 
-// started takes in that a run begins: the services of a deploy come in its order.
+// started records that a run begins: the services of a deploy are put in its order.
 func (m *watched) started(number int, b runtime.RunStarted) {
 	m.namespace, m.doing = b.Namespace, ""
 	if b.Action != runtime.Deploy {
@@ -161,7 +161,7 @@ func (m *watched) started(number int, b runtime.RunStarted) {
 	m.services = all
 }
 
-// ended takes in how a run ended: why services failed is in its record.
+// ended records the end of a run, whose record says why services failed.
 func (m *watched) ended(e runtime.Event, record *runtime.RunRecord) {
 	if record == nil {
 		return
@@ -183,14 +183,14 @@ func (m *watched) ended(e runtime.Event, record *runtime.RunRecord) {
 	}
 }
 
-// state takes in that a service is in another state.
+// state records that a service has changed its state.
 func (m *watched) state(e runtime.Event, b runtime.StateChanged) {
 	s := m.service(e.Service)
 	switch {
 	case e.Run < s.number, b.State == runtime.Cancelled && e.Run < m.deploys && e.Run != s.number:
-		return // a newer run counts, and the older one had not begun with the service
+		return // a newer run takes precedence, and the older one had not begun with the service
 	case b.State == runtime.Unchanged && s.state == runtime.Done:
-		s.number = e.Run // it is as the run before has left it
+		s.number = e.Run // it is as the previous run has left it
 		return
 	}
 	s.stale = b.State == runtime.Cancelled && e.Run < m.deploys
@@ -199,18 +199,18 @@ func (m *watched) state(e runtime.Event, b runtime.StateChanged) {
 		s.failure, s.cause, s.where = nil, "", plan.Pos{}
 	}
 	if b.State == runtime.Deploying {
-		s.synced = "" // it is in the image now
+		s.synced = "" // the image contains it now
 	}
 }
 
-// prints takes in a line of a service.
+// prints records a line of output of a service.
 func (m *watched) prints(s *watchedService, text string) {
 	text = clip(text)
 	s.log.add(text, len(text))
 	m.log.add(logLine{s, text}, len(text))
 }
 
-// podName is a short name of the container of a pod among those of a service.
+// podName returns a short name of the container of a pod, among those of its service.
 func podName(service string, b runtime.PodLog) string {
 	name := b.Pod[strings.LastIndexByte(b.Pod, '-')+1:]
 	if b.Container != service {
@@ -228,13 +228,13 @@ func (m *watched) note(at time.Time, text string) {
 	m.notes.add(note{at, strings.Join(lines, "\n")})
 }
 
-// busy reports whether something goes on, so that times and signs move.
+// busy reports whether something is in progress, so that times and spinners move.
 func (m *watched) busy() bool {
 	return m.doing != "" || m.at.State == runtime.Evaluating || m.at.State == runtime.Running ||
 		slices.ContainsFunc(m.services, func(s *watchedService) bool { return s.active() })
 }
 
-// addresses returns where ports of services are reached on this machine.
+// addresses returns the addresses of ports of services on this machine.
 func (m *watched) addresses() []address {
 	var all []address
 	for _, s := range m.services {
@@ -254,10 +254,10 @@ type address struct {
 	url     string
 }
 
-// active reports whether something is being done for s.
+// active reports whether s is being worked on.
 func (s *watchedService) active() bool { return !s.stale && s.service.active() }
 
-// fails takes in why s failed.
+// fails records why s failed.
 func (s *watchedService) fails(p *plan.Plan, namespace string, r runtime.ServiceRecord) {
 	s.record = r
 	s.failure = failureLines(p, namespace, []runtime.ServiceRecord{r})
@@ -270,7 +270,7 @@ func (s *watchedService) fails(p *plan.Plan, namespace string, r runtime.Service
 	s.cause = clip(clean(first))
 }
 
-// failureLines returns what Failures writes.
+// failureLines returns the lines that Failures writes.
 func failureLines(p *plan.Plan, namespace string, failed []runtime.ServiceRecord) []string {
 	var b strings.Builder
 	if err := Failures(&b, p, namespace, failed, false); err != nil || len(failed) == 0 {
@@ -279,7 +279,7 @@ func failureLines(p *plan.Plan, namespace string, failed []runtime.ServiceRecord
 	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 }
 
-// reach takes in where a port of s is reached.
+// reach records the address of a port of s.
 func (s *watchedService) reach(f runtime.Forwarding) {
 	for i := range s.ports {
 		if s.ports[i].Port == f.Port {
@@ -290,7 +290,7 @@ func (s *watchedService) reach(f runtime.Forwarding) {
 	s.ports = append(s.ports, f)
 }
 
-// syncedText says what was copied into a container, or why that could not be done.
+// syncedText says what was copied into a container, or why that failed.
 func syncedText(b runtime.Synced) string {
 	if b.Error != "" {
 		return fmt.Sprintf("not copied into %s/%s: %s", b.Pod, b.Container, clean(b.Error))

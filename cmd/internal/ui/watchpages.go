@@ -12,17 +12,17 @@ import (
 
 // A page covers the screen. Its methods are called with the board's lock held.
 type page interface {
-	// lines draws it, in as many lines as the screen has.
+	// lines draws the page, in as many lines as the screen has.
 	lines(p painter, m *watched) []string
-	// key takes a key that was pressed. It returns whether the page stays, and what is
-	// to be done outside; nil: nothing.
+	// key handles a key. It returns whether the page stays, and an action to run without
+	// the lock, or nil.
 	key(key string, m *watched) (stays bool, do func())
-	// busy reports whether it moves by itself.
+	// busy reports whether the page changes by itself.
 	busy() bool
 }
 
-// cover draws a page: its title, as much of content as there is room for, from line
-// top on, and the keys. It returns the top that it had to take.
+// cover draws a page: its title, as much of content as fits, starting at line top, and
+// the keys. It returns the actual top.
 func (p painter) cover(title string, content []string, top int, keys string) (lines []string, at int) {
 	room := max(1, p.height-2)
 	at = max(0, min(top, len(content)-room))
@@ -46,7 +46,7 @@ func (p painter) wrap(line string) []string {
 	return strings.Split(lipgloss.Wrap(line, p.width, " "), "\n")
 }
 
-// scroll returns where a page begins after a key, if that is one that scrolls.
+// scroll returns the new top of a page after a key, if the key scrolls.
 func scroll(key string, top, room, all int) (to int, ok bool) {
 	last := max(0, all-room)
 	switch key {
@@ -68,17 +68,17 @@ func scroll(key string, top, room, all int) (to int, ok bool) {
 	return max(0, min(top, last)), true
 }
 
-// pageKeys says how a page is left and scrolled.
+// pageKeys lists the keys for leaving and scrolling a page.
 const pageKeys = "q back · ↑ ↓ PgUp PgDn Home End scroll"
 
-// A pager shows a text, which may be yet to come.
+// A pager shows a text, which may not be available yet.
 type pager struct {
 	title string
-	waits string   // what it waits for; empty: the text is there
+	waits string   // what it waits for; empty: the text is available
 	text  []string // its lines
-	close func()   // called when it is left; nil: nothing
+	close func()   // called when the page is left; nil: nothing to do
 	top   int
-	room  int // lines of the screen, and of the text, when it was drawn last
+	room  int // lines of the screen when it was last drawn; all: lines of the text
 	all   int
 }
 
@@ -88,7 +88,7 @@ func newPager(title, text string) *pager {
 	return p
 }
 
-// set gives it its text.
+// set sets the text.
 func (g *pager) set(text string) {
 	g.waits = ""
 	for line := range strings.Lines(text) {
@@ -121,11 +121,11 @@ func (g *pager) key(key string, _ *watched) (stays bool, do func()) {
 	return true, nil
 }
 
-// A logPage shows what a service, or all, have printed, and above that why the
-// service failed. It follows what is printed until it is scrolled back.
+// A logPage shows the output of a service, or of all services, and above it why the
+// service failed. It follows the output until it is scrolled back.
 type logPage struct {
-	of    *watchedService // nil: of all
-	still []logLine       // what it shows while it is scrolled back; nil: it follows
+	of    *watchedService // nil: of all services
+	still []logLine       // the lines shown while it is scrolled back; nil: it follows
 	top   int
 	room  int
 	all   int
@@ -133,7 +133,7 @@ type logPage struct {
 
 func (g *logPage) busy() bool { return false }
 
-// printed returns what it shows.
+// printed returns the lines to show.
 func (g *logPage) printed(m *watched) []logLine {
 	switch {
 	case g.still != nil:
@@ -200,20 +200,19 @@ func (g *logPage) key(key string, m *watched) (stays bool, do func()) {
 	return true, nil
 }
 
-// A chooser asks which of some names is meant. What is typed chooses among them: it
-// is the number of one, or a part of it.
+// A chooser asks for one of some names. The user types its number or a part of it.
 type chooser struct {
 	what  string
 	names []string
 	typed string
-	at    int // which of those that match is marked
+	at    int // index of the selected one, among those that match
 	top   int
 	then  func(name string) func()
 }
 
 func (c *chooser) busy() bool { return false }
 
-// matching returns the indices of the names that what is typed may mean.
+// matching returns the indices of the names that match the input.
 func (c *chooser) matching() []int {
 	if n, err := strconv.Atoi(c.typed); err == nil && n >= 1 && n <= len(c.names) {
 		return []int{n - 1}
@@ -272,7 +271,7 @@ func (c *chooser) key(key string, _ *watched) (stays bool, do func()) {
 			return true, nil
 		}
 		c.typed, c.at = c.typed+key, 0
-		// A digit that no other can follow is an answer by itself.
+		// A digit that cannot be followed by another one is a complete answer.
 		if n, err := strconv.Atoi(c.typed); err == nil && n >= 1 && n <= len(c.names) && n*10 > len(c.names) {
 			return false, c.then(c.names[n-1])
 		}

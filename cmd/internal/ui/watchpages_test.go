@@ -17,7 +17,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// TestKeysOf: what terminals send for keys, also in pieces; what nobody knows is nothing.
+// TestKeysOf decodes the bytes that terminals send for keys, also in pieces, and ignores
+// unknown ones.
 func TestKeysOf(t *testing.T) {
 	tests := map[string]struct {
 		in   string
@@ -47,13 +48,13 @@ func TestKeysOf(t *testing.T) {
 	}
 }
 
-// A pressing is a board without a terminal whose keys a test presses.
+// A pressing is a board without a terminal, for tests that press keys.
 type pressing struct {
 	*board
 	did []string
 }
 
-// newPressing returns a board that has seen the events of a file of testdata.
+// newPressing returns a board that has received the events of a file of testdata.
 func newPressing(t *testing.T, file string, until float64) *pressing {
 	t.Helper()
 	ar, err := txtar.ParseFile(file)
@@ -84,7 +85,7 @@ func (p *pressing) types(keys ...string) {
 	}
 }
 
-// screen is what a terminal of a size shows.
+// screen returns the contents of a terminal of that size.
 func (p *pressing) screen(t *testing.T, width, height int) string {
 	t.Helper()
 	p.mu.Lock()
@@ -96,13 +97,13 @@ func (p *pressing) screen(t *testing.T, width, height int) string {
 	return trimLines(strings.Join(lines, "\n") + "\n")
 }
 
-// TestPress presses each key of watch mode, and looks at what it does and shows.
+// TestPress presses each key of watch mode, and checks its action and what is shown.
 func TestPress(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		keys string // separated by blanks
 		did  []string
-		show string // what is then shown somewhere
+		show string // must be shown somewhere afterward
 	}{
 		{"run again", "r", []string{"again"}, "watching; failed: api"},
 		{"pause and resume", "p p p", []string{"pause", "resume", "pause"}, ""},
@@ -143,7 +144,7 @@ func TestPress(t *testing.T) {
 	}
 }
 
-// TestAnswer: the question of a branch switch is answered with r or p.
+// TestAnswer answers the question of a branch switch with r or p.
 func TestAnswer(t *testing.T) {
 	p := newPressing(t, "testdata/watch.txtar", 40)
 	if got := p.screen(t, 80, 24); !strings.Contains(got, "r run them") {
@@ -155,8 +156,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestNothingToOpen: without a forwarded port that is said; with one it is opened
-// immediately.
+// TestNothingToOpen checks that a note is shown if there is no forwarded port, and that a
+// single one is opened immediately.
 func TestNothingToOpen(t *testing.T) {
 	p := newPressing(t, "testdata/watch.txtar", 3)
 	p.types("o")
@@ -170,8 +171,8 @@ func TestNothingToOpen(t *testing.T) {
 	}
 }
 
-// TestDiffPage: the difference comes when it is known, and scrolls. Leaving the page
-// ends the comparison.
+// TestDiffPage checks that the differences appear when they are known, and scroll, and
+// that leaving the page cancels the comparison.
 func TestDiffPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPressing(t, "testdata/watch.txtar", 24)
@@ -206,7 +207,7 @@ func TestDiffPage(t *testing.T) {
 	})
 }
 
-// TestLogPageStandsStill: logs follow what is printed, and stand still while they
+// TestLogPageStandsStill checks that logs follow the output, and stand still while they
 // are scrolled back.
 func TestLogPageStandsStill(t *testing.T) {
 	p := newPressing(t, "testdata/watch.txtar", 3)
@@ -237,7 +238,8 @@ func TestLogPageStandsStill(t *testing.T) {
 	}
 }
 
-// TestIdle: a frame asks for the next one while something runs, and not after that.
+// TestIdle checks that a frame schedules the next one while something runs, and not
+// afterward.
 func TestIdle(t *testing.T) {
 	asks := func(p *pressing) bool {
 		p.program = tea.NewProgram(nil)
@@ -264,8 +266,8 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestManyWatched: of hundreds of services those are shown that matter, and the
-// others are counted.
+// TestManyWatched checks that the most important of hundreds of services are shown, and
+// the others are counted.
 func TestManyWatched(t *testing.T) {
 	m := newWatched()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -12,12 +12,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// watch returns the lines of watch mode: at most so many as the screen has, and
-// the last one says which keys there are.
+// watch returns the lines of watch mode: at most as many as the screen has. The last one
+// lists the keys.
 //
-// From above: what watch mode is at; what has changed; why the file is wrong, or
-// what is asked; the services; messages; and what services print, which gets the
-// room that the others leave.
+// From top to bottom: the state of watch mode; what has changed; the errors in the file,
+// or a question; the services; messages; and the output of services, which gets the
+// remaining room.
 func (p painter) watch(m *watched, keys string) []string {
 	room := max(2, p.height) - 1 // without the keys
 	lines := []string{p.fit(p.head(m))}
@@ -37,7 +37,7 @@ func (p painter) watch(m *watched, keys string) []string {
 	services := p.watchServices(m, room-len(notes)-logs)
 	room -= len(services) + len(notes)
 	for _, block := range [][]string{services, notes, p.logs(m.log.last(room))} {
-		if len(block) > 0 && room > m.log.count()+2 { // there is room for blanks
+		if len(block) > 0 && room > m.log.count()+2 { // there is room for blank lines
 			lines = append(lines, "")
 		}
 		lines = append(lines, block...)
@@ -48,8 +48,8 @@ func (p painter) watch(m *watched, keys string) []string {
 	return append(lines, p.fit(keys))[:max(1, p.height)]
 }
 
-// left returns what stays in the scrollback when watch mode ends: how many services
-// are in which state, and why those failed that did.
+// left returns the lines that remain in the scrollback when watch mode ends: the number
+// of services in each state, and why services failed.
 func (p painter) left(m *watched) []string {
 	var lines []string
 	if m.at.State == runtime.Wrong {
@@ -57,7 +57,7 @@ func (p painter) left(m *watched) []string {
 			lines = append(lines, clean(line))
 		}
 	}
-	if len(m.services) == 0 { // it has come to nothing yet
+	if len(m.services) == 0 { // there are no services yet
 		for _, n := range m.notes.last(tailSize) {
 			lines = append(lines, n.text)
 		}
@@ -75,7 +75,7 @@ func (p painter) left(m *watched) []string {
 	return append(lines, fmt.Sprintf("%s: %s: %s", m.namespace, count(len(all), "service"), tally(all, states...)))
 }
 
-// head says what watch mode is at.
+// head describes the state of watch mode.
 func (p painter) head(m *watched) string {
 	text, icon := atText(m.at, m.deploys > 0), p.spinner()
 	switch m.at.State {
@@ -107,7 +107,7 @@ func (p painter) head(m *watched) string {
 	return fmt.Sprintf("%s%s %s  %s", name, icon, text, p.styles.dim.Render(since))
 }
 
-// changed says which files have changed last.
+// changed lists the files that changed last.
 func (p painter) changed(m *watched) string {
 	if m.when.IsZero() {
 		return ""
@@ -115,7 +115,7 @@ func (p painter) changed(m *watched) string {
 	return p.styles.dim.Render(changedText(m.changed) + "  " + m.when.Format(time.TimeOnly))
 }
 
-// detail says what is wrong with the file, or what would be deployed.
+// detail shows what is wrong with the file, or what would be deployed.
 func (p painter) detail(m *watched) []string {
 	var lines []string
 	switch m.at.State {
@@ -129,8 +129,8 @@ func (p painter) detail(m *watched) []string {
 	return lines
 }
 
-// watchServices draws the services in at most room lines. If they do not all have
-// a line, those do that failed, are busy, or changed lately, and the rest is counted.
+// watchServices draws the services in at most room lines. If they do not all fit, it
+// draws those that failed, are busy, or changed lately, and counts the rest.
 func (p painter) watchServices(m *watched, room int) []string {
 	shown := m.services
 	var last string
@@ -163,8 +163,8 @@ func (p painter) watchServices(m *watched, room int) []string {
 	return lines[:min(len(lines), max(0, room))]
 }
 
-// explained returns the first n lines of why s failed, with the cause if the line of
-// s has no room for it.
+// explained returns the first n lines of why s failed. They include the cause if the line
+// of s has no room for it.
 func (p painter) explained(s *watchedService, cut bool, n int) []string {
 	if s.state != runtime.Failed || s.removed != nil {
 		return nil
@@ -182,7 +182,7 @@ func (p painter) explained(s *watchedService, cut bool, n int) []string {
 	return lines[:min(len(lines), max(0, n))]
 }
 
-// told is the cause of a failure, with its position.
+// told returns the cause of a failure, with its position.
 func (s *watchedService) told() string {
 	if s.where.IsZero() {
 		return s.cause
@@ -190,8 +190,8 @@ func (s *watchedService) told() string {
 	return s.where.String() + ": " + s.cause
 }
 
-// foremost returns the n services that matter most, in their order, and what to
-// say of the others.
+// foremost returns the n services that matter most, in their order, and a summary of the
+// others.
 func (p painter) foremost(services []*watchedService, n int) (shown []*watchedService, rest string) {
 	byRank := slices.Clone(services)
 	slices.SortStableFunc(byRank, func(a, b *watchedService) int {
@@ -214,13 +214,13 @@ func (p painter) foremost(services []*watchedService, n int) (shown []*watchedSe
 	return shown, fmt.Sprintf("and %d more: %s", len(others), tally(others, states...))
 }
 
-// states are all states, those that matter most first.
+// states are all states, in order of importance.
 var states = []runtime.State{
 	runtime.Failed, runtime.Building, runtime.Built, runtime.Deploying, runtime.Restarting, runtime.Stopping, runtime.Starting, runtime.Deleting,
 	runtime.Waiting, runtime.Done, runtime.Unchanged, runtime.Cancelled, runtime.Skipped,
 }
 
-// rank orders services by how much they matter when there is no room for all.
+// rank returns the importance of a service when there is no room for all.
 func (s *watchedService) rank() int {
 	switch {
 	case s.state == runtime.Failed:
@@ -235,8 +235,8 @@ func (s *watchedService) rank() int {
 	return 4
 }
 
-// watchService draws one service as one line, which may be too long. Failure is what
-// it says of one that failed.
+// watchService draws one service as one line, which may be too long. failure is the text
+// for one that failed.
 func (p painter) watchService(s *watchedService, width int, failure string) string {
 	icon, state, text := p.styles.dim.Render("·"), string(s.state), ""
 	at := ""
@@ -268,7 +268,7 @@ func (p painter) watchService(s *watchedService, width int, failure string) stri
 	if s.state == runtime.Failed && s.removed == nil {
 		mark = func(state string) string { return p.styles.bad.Render(state) }
 	}
-	if p.width < 60 { // what it is at matters more than since when
+	if p.width < 60 { // its state matters more than the time
 		at = ""
 	} else {
 		at = p.styles.dim.Render(fmt.Sprintf("%8s", at)) + "  "
@@ -277,7 +277,7 @@ func (p painter) watchService(s *watchedService, width int, failure string) stri
 		s.name, pad(s.name, width), mark(state)+pad(state, len(runtime.Restarting)), at, text), " ")
 }
 
-// port draws where a port of a service is reached.
+// port draws the address of a port of a service.
 func (p painter) port(f runtime.Forwarding) string {
 	text := f.URL
 	if text == "" {
@@ -289,7 +289,7 @@ func (p painter) port(f runtime.Forwarding) string {
 	return p.styles.busy.Render(text)
 }
 
-// joined joins what is said of a service.
+// joined joins two texts about a service.
 func joined(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
@@ -297,7 +297,7 @@ func joined(a, b string) string {
 	return a + "  " + b
 }
 
-// pad returns the blanks that bring text to width.
+// pad returns the blanks that pad text to width.
 func pad(text string, width int) string {
 	return strings.Repeat(" ", max(0, width-lipgloss.Width(text)))
 }
@@ -317,7 +317,7 @@ func (p painter) notes(m *watched, room int) []string {
 	return lines[max(0, len(lines)-max(0, room)):]
 }
 
-// logs draws what services have printed.
+// logs draws the output of services.
 func (p painter) logs(printed []logLine) []string {
 	width := 0
 	for _, l := range printed {
@@ -330,7 +330,7 @@ func (p painter) logs(printed []logLine) []string {
 	return lines
 }
 
-// log draws a line that a service has printed, in its colour.
+// log draws a line of output of a service, in its colour.
 func (p painter) log(l logLine, width int) string {
 	color := p.styles.services[l.service.color%len(p.styles.services)]
 	return color.Render(l.service.name+pad(l.service.name, width)+" |") + " " + l.text

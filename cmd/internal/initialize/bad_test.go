@@ -11,7 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// bomb is a document of a few lines that stands for 10^9 values.
+// bomb returns a document of a few lines that expands to 10^9 values.
 func bomb() string {
 	text := "services:\n  web: {image: 'a:1'}\nx-0: &x0 [1,1,1,1,1,1,1,1,1,1]\n"
 	for i := 1; i < 10; i++ {
@@ -20,7 +20,7 @@ func bomb() string {
 	return text
 }
 
-// What is wrong is an error that says what and where, in bounded time.
+// Invalid input is an error that names the problem and its place, in bounded time.
 func TestBad(t *testing.T) {
 	for name, test := range map[string]struct{ from, files, want string }{
 		"empty":               {"", "", "found no compose file"},
@@ -69,7 +69,7 @@ func TestBad(t *testing.T) {
 	}
 }
 
-// Links out of the directory are not followed, wherever they are.
+// Symbolic links out of the directory are not followed, wherever they are.
 func TestLinks(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret.yaml")
 	if err := os.WriteFile(secret, []byte("services: {web: {image: 'opensesame:1'}}\n"), 0o600); err != nil {
@@ -99,7 +99,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// Strange input that is valid becomes a Pipelinefile that is valid.
+// Unusual but valid input becomes a valid Pipelinefile.
 func TestStrange(t *testing.T) {
 	const lints = "# lint: ignore nothing"
 	for name, files := range map[string]string{

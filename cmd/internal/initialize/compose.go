@@ -31,8 +31,8 @@ type composer struct {
 
 var versionLine = regexp.MustCompile(`(?m)^version:[^\n]*$`)
 
-// readCompose reads a compose file. Files that it includes and extends are proven to be
-// within the directory first, as the loader opens them itself.
+// readCompose reads a compose file. It first checks that files that are included and
+// extended are within the directory, because the loader opens them itself.
 func readCompose(ctx context.Context, f *files, dir, name string, p *project) error {
 	c := &composer{files: f, dir: dir, project: p, shared: map[string]string{}}
 	data, err := f.text(name)
@@ -90,12 +90,13 @@ func readCompose(ctx context.Context, f *files, dir, name string, p *project) er
 	return nil
 }
 
-// relative is an error without the path of the directory.
+// relative returns the error without the path of the directory.
 func (c *composer) relative(err error) error {
 	return errors.New(strings.ReplaceAll(strings.ReplaceAll(err.Error(), c.dir+string(filepath.Separator), ""), "\n", " "))
 }
 
-// within checks that what a file includes and extends is in the directory and readable.
+// within checks that the files that file includes and extends are in the directory and
+// readable.
 func (c *composer) within(file string, docs []any, base string, seen map[string]bool, depth int) error {
 	if depth > 20 {
 		return fmt.Errorf("%s: files include each other more than 20 deep", file)
@@ -186,7 +187,7 @@ func (c *composer) within(file string, docs []any, base string, seen map[string]
 	return nil
 }
 
-// checkEnv checks a file of variables that the loader reads, if there is one.
+// checkEnv checks a dotenv file that the loader reads, if it exists.
 func (c *composer) checkEnv(name string) error {
 	if _, err := c.text(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -210,7 +211,7 @@ func texts(v any) []string {
 	return nil
 }
 
-// dotenv reads a file of variables.
+// dotenv reads a dotenv file.
 func (c *composer) dotenv(name string) (map[string]string, error) {
 	data, err := c.text(name)
 	if err != nil {
@@ -223,11 +224,11 @@ func (c *composer) dotenv(name string) (map[string]string, error) {
 	return env, nil
 }
 
-// unset is a variable of the compose file that has no value, or a secret one.
+// unset matches a variable of the compose file that has no value, or a secret one.
 var unset = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// substitute fills in variables of .env and defaults. One without a value, and one that looks
-// like a secret, stays as ${NAME}.
+// substitute replaces variables of .env and defaults. A variable without a value, or
+// one that looks like a secret, stays as ${NAME}.
 func substitute(text string, known template.Mapping) (string, error) {
 	vars := template.ExtractVariables(map[string]any{"": text}, template.DefaultPattern)
 	return template.Substitute(text, func(name string) (string, bool) {

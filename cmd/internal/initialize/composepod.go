@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// volumes carries over named volumes, and says what becomes of files of the machine.
+// volumes converts named volumes, and notes what happens to files of the host.
 func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Project) {
 	for _, v := range s.Volumes {
 		to := path.Clean(v.Target)
@@ -185,7 +185,7 @@ func anys(list []string) []any {
 	return out
 }
 
-// rest says what has no counterpart.
+// rest notes fields that have no counterpart.
 func (c *composer) rest(out *service, s *types.ServiceConfig) {
 	has := map[string]bool{
 		"devices": len(s.Devices) > 0, "dns": len(s.DNS) > 0, "extra_hosts": len(s.ExtraHosts) > 0, "ipc": s.Ipc != "", "pid": s.Pid != "",

@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// service is a service of the compose file, in the terms of a Pipelinefile.
+// service converts a service of the compose file.
 func (c *composer) service(name string, s *types.ServiceConfig, all *types.Project) *service {
 	out := &service{name: name, kind: plan.Container}
 	c.image(out, s)
@@ -59,7 +59,7 @@ func (c *composer) service(name string, s *types.ServiceConfig, all *types.Proje
 
 func quotedList(list []string) string { return strings.Join(quotedAll(list), ", ") }
 
-// escape keeps Kubernetes from expanding $(NAME), which Compose does not.
+// escape keeps Kubernetes from expanding $(NAME), which Compose does not expand.
 func escape(argv []string) []string {
 	var out []string
 	for _, a := range argv {
@@ -145,7 +145,8 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 	}
 }
 
-// below is a path of the loader, relative to the directory, and whether it is below it.
+// below returns a path of the loader relative to the directory, and whether it is in the
+// directory.
 func (c *composer) below(abs string) (string, bool) {
 	rel, err := filepath.Rel(c.dir, abs)
 	if err != nil || !filepath.IsLocal(rel) {
@@ -237,7 +238,7 @@ func (c *composer) ports(out *service, s *types.ServiceConfig) {
 	}
 }
 
-// request is what health checks mostly are.
+// request matches the most common form of a health check.
 var request = regexp.MustCompile(`^(?:curl|wget)\b[^|;&]*?\shttp://(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::([0-9]{1,5}))?(/[A-Za-z0-9._~/?=%-]*)?['"]?(?:\s+-O\s*\S+)?\s*(?:\|\|\s*(?:exit 1|false))?\s*$`)
 
 func (c *composer) health(out *service, s *types.ServiceConfig) {

@@ -10,22 +10,22 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// images are the images that run as a database of the language does: the official ones,
+// images are the images that behave like a database of the language: the official ones,
 // and those that add extensions to them.
 var images = map[string]string{
 	"postgres": "postgresql", "postgis/postgis": "postgresql", "pgvector/pgvector": "postgresql",
 	"mysql": "mysql", "mariadb": "mariadb", "redis": "redis", "mongo": "mongodb",
 }
 
-// versions are what is written where the source names none.
+// versions are the default versions for sources without one.
 var versions = map[string]string{"postgresql": "17", "mysql": "8.4", "mariadb": "11.4", "redis": "7", "mongodb": "8.0"}
 
-// noPassword are variables of these images that allow to do without a password.
+// noPassword are variables of these images that make a password optional.
 var noPassword = []string{
 	"POSTGRES_HOST_AUTH_METHOD", "MYSQL_ALLOW_EMPTY_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "MARIADB_RANDOM_ROOT_PASSWORD",
 }
 
-// databaseName is the name that the generated credentials have for the database.
+// databaseName is the name of the database in the generated credentials.
 const databaseName = "app"
 
 var digits = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
@@ -37,7 +37,7 @@ func engineOf(image string) string {
 	return images[name]
 }
 
-// cutImage cuts an image into its name, tag and digest.
+// cutImage splits an image reference into its name, tag and digest.
 func cutImage(image string) (name, tag, digest string) {
 	name, digest, _ = strings.Cut(image, "@")
 	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
@@ -48,7 +48,7 @@ func cutImage(image string) (name, tag, digest string) {
 
 var reference = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$`)
 
-// setImage sets an image, and says if its version is not fixed.
+// setImage sets an image, and records a reason if its version is not fixed.
 func (s *service) setImage(image, from string) {
 	if !reference.MatchString(image) {
 		s.note("%s is not a valid image; write one.", quoted(image))
@@ -61,8 +61,8 @@ func (s *service) setImage(image, from string) {
 	}
 }
 
-// databases makes databases of the containers whose image is one, and lets variables of
-// others refer to them.
+// databases converts containers whose image is a database to databases, and makes
+// variables of other services refer to them.
 func (p *project) databases() {
 	for _, s := range p.services {
 		engine := engineOf(s.image)
@@ -75,7 +75,7 @@ func (p *project) databases() {
 
 func (p *project) database(s *service, name string) {
 	engine, _ := chartspec.EngineNamed(name)
-	own := map[string]string{} // credentials of the source
+	own := map[string]string{} // credentials in the source
 	var rest []variable
 	for _, v := range s.env {
 		if slices.Contains(noPassword, v.name) {
@@ -135,7 +135,7 @@ func (p *project) database(s *service, name string) {
 	case official && tag == s.version && digest == "":
 		s.image = ""
 	}
-	s.health = nil // of the engine
+	s.health = nil // of the database engine
 	s.ports = nil
 	if len(s.volumes) > 0 {
 		s.storage = ""
@@ -167,12 +167,13 @@ func lastPart(image string) string { return image[strings.LastIndex(image, "/")+
 type user struct {
 	service  *service
 	database string
-	changed  map[int]variable // of its variables, by index
-	knows    bool             // one of them has the credentials
+	changed  map[int]variable // its changed variables, by index
+	knows    bool             // one of its variables has the credentials
 	differs  string
 }
 
-// users are the services that use a database, by a need or by a variable with its host.
+// users returns the services that use a database: they need it, or a variable contains
+// its host.
 func (p *project) users(db *service, engine chartspec.Engine, own map[string]string) []user {
 	var out []user
 	for _, s := range p.services {
@@ -217,7 +218,7 @@ func (p *project) users(db *service, engine chartspec.Engine, own map[string]str
 	return out
 }
 
-// A host in DB_HOST makes DB_USER and the like those of the same database.
+// If DB_HOST contains a host, DB_USER and the like belong to the same database.
 var (
 	hostOf = regexp.MustCompile(`^(.*?)(?:HOST|HOSTNAME|SERVER|ADDR|ADDRESS)$`)
 	partOf = regexp.MustCompile(`^(.*?)(USER|USERNAME|PASS|PASSWORD|PASSWD|PWD|NAME|DATABASE|DB|DBNAME)$`)
@@ -227,7 +228,7 @@ var (
 	}
 )
 
-// isHost reports whether a value is a host, or has it in an address.
+// isHost reports whether a value is a host, or an address that contains it.
 func isHost(text, host string) bool {
 	if text == host || strings.HasPrefix(text, host+":") {
 		return true
@@ -236,8 +237,8 @@ func isHost(text, host string) bool {
 	return err == nil && u.Hostname() == host
 }
 
-// refersTo returns the attribute of the database that a variable has the value of, or
-// what is to be said of it.
+// refersTo returns the attribute of the database whose value a variable has, or a note
+// about how the value differs.
 func refersTo(v variable, host string, engine chartspec.Engine, own map[string]string) (attr, differs string) {
 	name := strings.ToUpper(v.name)
 	u, err := url.Parse(v.text)
@@ -265,14 +266,14 @@ func refersTo(v variable, host string, engine chartspec.Engine, own map[string]s
 	return "", ""
 }
 
-const volumeSize = "10Gi" // where the source names none
+const volumeSize = "10Gi" // if the source has no size
 
-// defaultStages are those that the language has, in order.
+// defaultStages are the default stages of the language, in order.
 var defaultStages = [...]string{"DEFAULT DATABASE", "DEFAULT JOB", "DEFAULT CONTAINER", "DEFAULT APPLICATION"}
 
 var ranks = map[plan.ServiceType]int{plan.Database: 0, plan.Job: 1, plan.Container: 2, plan.Application: 3}
 
-// order puts services that need others into a later stage where their own is too early.
+// order moves services that need others to a later stage if their own stage is too early.
 func (p *project) order() {
 	rank := map[*service]int{}
 	for _, s := range p.services {

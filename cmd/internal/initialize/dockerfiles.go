@@ -12,14 +12,14 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// markers are files that say which language a directory is written in.
+// markers are files that identify the language of a directory.
 var markers = []struct{ file, language string }{
 	{"go.mod", "Go"}, {"package.json", "JavaScript"}, {"pyproject.toml", "Python"}, {"requirements.txt", "Python"}, {"Pipfile", "Python"},
 	{"Gemfile", "Ruby"}, {"Cargo.toml", "Rust"}, {"pom.xml", "Java"}, {"build.gradle", "Java"}, {"build.gradle.kts", "Kotlin"},
 	{"composer.json", "PHP"}, {"mix.exs", "Elixir"}, {"Package.swift", "Swift"}, {"deno.json", "Deno"}, {"build.sbt", "Scala"},
 }
 
-// languages returns the languages of a directory, each with the file that says so.
+// languages returns the languages of a directory, each with the file that identifies it.
 func (f *files) languages(dir string) []string {
 	var out []string
 	for _, m := range markers {
@@ -31,7 +31,7 @@ func (f *files) languages(dir string) []string {
 	return out
 }
 
-const dockerfileMost = 200 // services that are made of Dockerfiles
+const dockerfileMost = 200 // maximum number of services made from Dockerfiles
 
 // dockerfiles returns the Dockerfiles below a directory.
 func (f *files) dockerfiles(dir string) (found []string, complete bool, err error) {
@@ -44,7 +44,7 @@ func (f *files) dockerfiles(dir string) (found []string, complete bool, err erro
 	return found, complete, err
 }
 
-// readDockerfiles makes a service of each Dockerfile.
+// readDockerfiles makes a service for each Dockerfile.
 func readDockerfiles(_ context.Context, f *files, _, from string, p *project) error {
 	found, complete := []string{from}, true
 	if f.isDir(from) {
@@ -59,7 +59,7 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 	if !complete {
 		p.note("the directory is large, and not all of it was searched for Dockerfiles.")
 	}
-	// A module at the top is what the Dockerfiles below it copy from.
+	// The Dockerfiles below a module at the top copy from the module.
 	whole := f.isFile("go.mod") || f.isFile("go.work") || f.isFile("pnpm-workspace.yaml") || f.isFile("Cargo.toml")
 	for _, name := range found {
 		dir, base := path.Dir(name), path.Base(name)
@@ -96,8 +96,8 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 	return nil
 }
 
-// copiesFromAbove reports whether a Dockerfile copies what its own directory does not
-// have and the directory above all does.
+// copiesFromAbove reports whether a Dockerfile copies a path that does not exist in its
+// own directory, but exists in the top directory.
 func copiesFromAbove(text, dir string, f *files) bool {
 	for _, m := range copied.FindAllStringSubmatch(text, -1) {
 		for _, word := range strings.Fields(m[1]) {
@@ -120,7 +120,7 @@ var (
 	expose = regexp.MustCompile(`(?mi)^\s*EXPOSE\s+(.+)$`)
 )
 
-// exposed are the ports that a Dockerfile exposes.
+// exposed returns the ports that a Dockerfile exposes.
 func exposed(text string) []port {
 	var out []port
 	for _, m := range expose.FindAllStringSubmatch(text, -1) {

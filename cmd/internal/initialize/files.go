@@ -15,18 +15,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What is read at most. A project of people has a hundredth of it.
+// Limits of what is read. A typical project has a hundredth of it.
 const (
 	fileMost  = 1 << 20 // bytes of a file
 	totalMost = 16 << 20
 	filesMost = 500     // files that are read
-	entryMost = 20000   // entries of directories that are looked at
-	depthMost = 6       // directories below each other
-	docMost   = 2000    // documents of a file
-	nodeMost  = 200_000 // values of a document, with what aliases stand for
+	entryMost = 20000   // directory entries that are visited
+	depthMost = 6       // nesting of directories
+	docMost   = 2000    // documents in a file
+	nodeMost  = 200_000 // values in a document, with aliases expanded
 )
 
-// files reads within a directory, which no symbolic link leads out of.
+// files reads files in a directory. No symbolic link leads out of it.
 type files struct {
 	root  *os.Root
 	read  int
@@ -83,13 +83,13 @@ func (f *files) text(name string) ([]byte, error) {
 	return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), nil
 }
 
-// local reports whether a slash-separated name is below the directory.
+// local reports whether a slash-separated name stays within the directory.
 func local(name string) bool {
 	name = path.Clean(name)
 	return name != ".." && !strings.HasPrefix(name, "../") && !path.IsAbs(name) && !strings.ContainsAny(name, "\x00\\")
 }
 
-// documents decodes each document of a YAML file as it is.
+// documents decodes each document of a YAML file without a schema.
 func documents(name string, data []byte) ([]any, error) {
 	var out []any
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -103,7 +103,7 @@ func documents(name string, data []byte) ([]any, error) {
 			return nil, fmt.Errorf("%s is not valid YAML: %w", name, err)
 		}
 		var doc any
-		if err := node.Decode(&doc); err != nil { // counts what aliases stand for
+		if err := node.Decode(&doc); err != nil { // limits the expansion of aliases
 			return nil, fmt.Errorf("%s is not valid YAML: %w", name, err)
 		}
 		nodes := 0
@@ -116,7 +116,7 @@ func documents(name string, data []byte) ([]any, error) {
 	}
 }
 
-// plain is a decoded value with strings as keys, and bounded.
+// plain converts a decoded value to one with string keys, within the limits.
 func plain(v any, depth int, nodes *int) (any, error) {
 	if *nodes++; *nodes > nodeMost {
 		return nil, fmt.Errorf("it has more than %d values", nodeMost)
@@ -151,14 +151,15 @@ func plain(v any, depth int, nodes *int) (any, error) {
 	case nil, bool, int, int64, uint64, float64, string:
 		return v, nil
 	}
-	return fmt.Sprint(v), nil // a moment
+	return fmt.Sprint(v), nil // a timestamp
 }
 
-// notLooked are directories in which nobody keeps what is deployed.
+// notLooked are directories that normally contain nothing to deploy.
 var notLooked = []string{"node_modules", "vendor", "testdata", "dist", "target", "__pycache__", "venv", "third_party"}
 
-// walk calls visit for each file below dir, in order. Hidden directories, symbolic links
-// and those of packages are left out. It reports whether it has seen all.
+// walk calls visit for each file below dir, in order. It skips hidden directories,
+// symbolic links and directories of packages. It reports whether it has visited
+// everything.
 func (f *files) walk(dir string, visit func(name string)) (complete bool, err error) {
 	entries := 0
 	complete = true

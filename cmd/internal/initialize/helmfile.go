@@ -20,8 +20,8 @@ var (
 	placeholder   = regexp.MustCompile(`PIPETEMPLATE([0-9]+)X`)
 )
 
-// untemplate puts a word in the place of each template, so that what is left is YAML.
-// Lines that are only templates go.
+// untemplate replaces each template with a word, so that the result is YAML. It removes
+// lines that contain only templates.
 func untemplate(text string) (string, []string) {
 	var were []string
 	text = templateLine.ReplaceAllString(text, "")
@@ -105,7 +105,7 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 	return nil
 }
 
-// stages puts each release into a stage behind those that it needs.
+// stages puts each release into a stage after those that it needs.
 func (h *helmfile) stages(releases []map[string]any, ids map[string]*service) {
 	needs := map[*service][]*service{}
 	for i, r := range releases {
@@ -173,7 +173,7 @@ func mappings(v any) []map[string]any {
 	return out
 }
 
-// shown is a text with its templates again.
+// shown restores the templates in a string.
 func (h *helmfile) shown(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		n := 0
@@ -227,7 +227,7 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 	return s
 }
 
-// list is shown of each.
+// list calls shown for each string.
 func (h *helmfile) list(list []string) []string {
 	var out []string
 	for _, t := range list {
@@ -236,7 +236,7 @@ func (h *helmfile) list(list []string) []string {
 	return out
 }
 
-// chart finds out where the chart of a release is.
+// chart finds the chart of a release.
 func (h *helmfile) chart(s *service, r map[string]any) {
 	ref, _ := r["chart"].(string)
 	version := ""

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// values puts the values of a release together: files that can be read as they are, and maps.
+// values merges the values of a release: files that can be read without executing
+// templates, and maps.
 func (h *helmfile) values(s *service, r map[string]any) {
 	list, _ := r["values"].([]any)
 	merged := map[string]any{}
@@ -58,7 +59,7 @@ func (h *helmfile) values(s *service, r map[string]any) {
 
 func lastKey(name string) string { return name[strings.LastIndex(name, ".")+1:] }
 
-// clean removes templates and what looks like a secret from values.
+// clean removes templates, and strings that look like secrets, from values.
 func (h *helmfile) clean(v any, at string, left *[]string) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -95,7 +96,7 @@ func (h *helmfile) clean(v any, at string, left *[]string) any {
 				*left = append(*left, where)
 				continue
 			}
-			if m, ok := e.(map[string]any); ok { // a variable, as charts have them
+			if m, ok := e.(map[string]any); ok { // a variable in the form that charts use
 				if name, _ := m["name"].(string); name != "" && m["value"] != nil && looksSecret(name, fmt.Sprint(m["value"])) {
 					*left = append(*left, where+" ("+name+")")
 					continue
@@ -108,7 +109,7 @@ func (h *helmfile) clean(v any, at string, left *[]string) any {
 	return v
 }
 
-// merge puts values over others, key by key.
+// merge merges values into others, key by key.
 func merge(into, from map[string]any) {
 	for k, v := range from {
 		a, isMap := into[k].(map[string]any)

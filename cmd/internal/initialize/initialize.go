@@ -3,7 +3,7 @@
 //
 // A reader for each fills a model of services, and one writer prints it. Nothing is
 // executed, nothing outside of the directory is read, and no value of a secret is
-// written. What the language cannot say becomes a comment at the service.
+// written. Features that the language cannot express become comments at the service.
 package initialize
 
 import (
@@ -18,26 +18,26 @@ import (
 	"strings"
 )
 
-// Options say what is read.
+// Options select the input.
 type Options struct {
-	Dir  string // what is read is below it
-	From string // a file or directory, relative to Dir or absolute; empty: what is found
+	Dir  string // the directory with the input
+	From string // a file or directory, relative to Dir or absolute; empty: the best one found
 }
 
-// A Result is a Pipelinefile, and what is said about it.
+// A Result is a Pipelinefile, with a summary.
 type Result struct {
 	Text     []byte
-	From     string   // what it was made from, relative to the directory
-	Services int      // that it declares
-	Left     int      // what was not carried over: the comments that begin with TODO
-	Secrets  []string // variables whose values are to be given
-	Also     []string // what else a Pipelinefile could be made from, relative to the directory
+	From     string   // the source, relative to the directory
+	Services int      // number of declared services
+	Left     int      // number of features not converted: the comments that begin with TODO
+	Secrets  []string // variables that still need values
+	Also     []string // other possible sources, relative to the directory
 }
 
-// A NothingError says that a directory has nothing to begin with.
+// A NothingError says that a directory has no source for a Pipelinefile.
 type NothingError struct {
 	Dir       string
-	Languages []string // what is in it, such as "Go (go.mod)"
+	Languages []string // the languages in it, such as "Go (go.mod)"
 }
 
 func (e *NothingError) Error() string {
@@ -54,7 +54,8 @@ var (
 	manifestDirs  = []string{"k8s", "k8s-specifications", "kubernetes", "kubernetes-manifests", "manifests", "deploy", "release"}
 )
 
-// Make reads what Options say and returns a Pipelinefile for it. The same files give the same text.
+// Make reads the source that Options select and returns a Pipelinefile for it. It is
+// deterministic.
 func Make(ctx context.Context, o Options) (*Result, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -114,7 +115,8 @@ func Make(ctx context.Context, o Options) (*Result, error) {
 	return result, err
 }
 
-// inside is the slash-separated path of what --from names, below the directory.
+// inside returns the slash-separated path of the --from argument, relative to the
+// directory.
 func (f *files) inside(dir, from string) (string, error) {
 	name := from
 	if filepath.IsAbs(name) {
@@ -137,7 +139,7 @@ func (f *files) inside(dir, from string) (string, error) {
 	return name, nil
 }
 
-// find returns what a Pipelinefile could be made from, the best first.
+// find returns the possible sources of a Pipelinefile, the best first.
 func (f *files) find() ([]string, error) {
 	var found []string
 	for _, names := range [][]string{composeNames, helmfileNames} {
@@ -153,7 +155,7 @@ func (f *files) find() ([]string, error) {
 	return found, nil
 }
 
-// reader finds out what a source is, by its content.
+// reader detects the type of a source from its content.
 func (f *files) reader(from string) (func(context.Context, *files, string, string, *project) error, error) {
 	if f.isDir(from) {
 		if from != "." && f.hasManifests(from) {
@@ -195,7 +197,7 @@ func (f *files) reader(from string) (func(context.Context, *files, string, strin
 	return nil, fmt.Errorf("%s is not a compose file (services:), helmfile (releases:) or Kubernetes manifest (apiVersion: and kind:); name another with --from", from)
 }
 
-// has reports whether one of some documents has a key.
+// has reports whether any of the documents has the key.
 func has(docs []any, key string) bool {
 	return slices.ContainsFunc(docs, func(d any) bool {
 		m, _ := d.(map[string]any)

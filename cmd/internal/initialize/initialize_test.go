@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden Pipelinefiles")
 
-// unpack writes the files of an archive to a directory, which it returns.
+// unpack writes the files of an archive to a temporary directory, which it returns.
 func unpack(t *testing.T, a *txtar.Archive, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
@@ -36,8 +36,8 @@ func unpack(t *testing.T, a *txtar.Archive, name string) string {
 	return dir
 }
 
-// Each project becomes the Pipelinefile beside it, which is laid out, evaluates and lints
-// clean, also with the line ends of Windows, and has no secret in it.
+// Each project is converted to the Pipelinefile next to it, which is formatted,
+// evaluates, passes the linter, and contains no secret, even with Windows line endings.
 func TestMake(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -76,7 +76,7 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// check makes a Pipelinefile and proves what is true of all.
+// check makes a Pipelinefile and checks what must hold for all of them.
 func check(t *testing.T, dir, from string) *Result {
 	t.Helper()
 	got, err := Make(t.Context(), Options{Dir: dir, From: from})

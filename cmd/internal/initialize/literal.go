@@ -11,7 +11,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// named are arguments with strings, by name.
+// named formats keyword arguments with string values.
 func named(args []pair) string {
 	var out []string
 	for _, a := range args {
@@ -30,7 +30,7 @@ func strs(texts []string) string {
 	return "[" + strings.Join(out, ", ") + "]"
 }
 
-// literal is a value of YAML as Starlark has it, keys sorted.
+// literal formats a YAML value as a Starlark literal, with sorted keys.
 func literal(v any, indent string) string {
 	switch v := v.(type) {
 	case nil:
@@ -74,7 +74,7 @@ func literal(v any, indent string) string {
 	return fmt.Sprint(v)
 }
 
-// number is a float in the syntax of Starlark.
+// number formats a float in the syntax of Starlark.
 func number(f float64) string {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return str(fmt.Sprint(f))

@@ -21,7 +21,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A cluster is what manifests declare.
+// A cluster has the objects that manifests declare.
 type cluster struct {
 	*files
 	project    *project
@@ -33,7 +33,7 @@ type cluster struct {
 	claims     map[string]corev1.PersistentVolumeClaim
 	accounts   map[string]bool
 	others     []other
-	dockers    []string // Dockerfiles of the directory
+	dockers    []string // Dockerfiles in the directory
 }
 
 // A workload is an object with pods.
@@ -46,10 +46,10 @@ type workload struct {
 	claims  []corev1.PersistentVolumeClaim
 }
 
-// An other is an object that the language has nothing for.
+// An other is an object that the language cannot express.
 type other struct {
 	kind, name string
-	of         []string // names that it mentions, for finding its service
+	of         []string // names that it mentions, to find its service
 }
 
 // hasManifests reports whether a directory has a YAML file that looks like manifests.
@@ -77,8 +77,8 @@ var (
 	part = regexp.MustCompile(`^(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/[1-9][0-9]?)?$`)
 )
 
-// isSchedule reports whether a schedule of a CronJob is one that the language takes; names
-// of months and days are not looked at.
+// isSchedule reports whether the language accepts the schedule of a CronJob. It does not
+// check names of months and days.
 func isSchedule(text string) bool {
 	fields := strings.Fields(text)
 	if len(fields) != 5 {
@@ -166,7 +166,7 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 	return nil
 }
 
-// into decodes an object. Fields that are unknown are left out.
+// into decodes an object, ignoring unknown fields.
 func into[T any](name string, doc any) (T, error) {
 	var out T
 	data, err := json.Marshal(doc)
@@ -269,7 +269,7 @@ func (c *cluster) object(file string, doc any, depth int) error {
 			c.configMaps[o.Name] = o
 		}
 	case "Secret":
-		keys := map[string]bool{} // and never the values
+		keys := map[string]bool{} // never the values
 		for _, field := range []string{"data", "stringData"} {
 			data, _ := m[field].(map[string]any)
 			for k := range data {
@@ -305,7 +305,7 @@ func (w *workload) scale(replicas *int32) {
 }
 
 func (w *workload) job(spec batchv1.JobSpec) {
-	w.service.retries = 6 // what Kubernetes does
+	w.service.retries = 6 // the default of Kubernetes
 	if spec.BackoffLimit != nil {
 		w.service.retries = max(int(*spec.BackoffLimit), 0)
 	}

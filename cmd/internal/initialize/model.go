@@ -9,29 +9,29 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A project is what a reader found, in the terms of a Pipelinefile.
+// A project is the result of a reader, in the terms of a Pipelinefile.
 type project struct {
 	name     string
-	from     string // what it was read from, for people
+	from     string // the source, for messages
 	services []*service
-	notes    []string // what is about no service
-	supply   []string // what is said of Secrets at the top
+	notes    []string // notes that are about no service
+	supply   []string // notes about Secrets, printed at the top
 }
 
-// A service becomes one call.
+// A service becomes one call of a builtin.
 type service struct {
-	name string // as the source has it until names are assigned
+	name string // the name in the source, until names are assigned
 	kind plan.ServiceType
 
-	about string // a comment that is no loss, such as the language
+	about string // a comment that is not about a loss, such as the language
 
-	source     string // directory that is built; "": none is
-	file       string // Dockerfile, relative to the context; "" the default
-	context    string // relative to the source; "" the default
+	source     string // directory to build; "": not built
+	file       string // Dockerfile, relative to the context; "": the default
+	context    string // relative to the source; "": the default
 	target     string
 	args       []pair
 	image      string
-	latest     string // reason why the image has no version, if it has none
+	latest     string // why the image has no version, if it has none
 	chart      *chart
 	engine     string
 	version    string
@@ -43,7 +43,7 @@ type service struct {
 	env        []variable
 	command    []string
 	arguments  []string
-	replicas   int // 0: not said
+	replicas   int // 0: not set
 	resources  []pair
 	health     *health
 	volumes    []volume
@@ -53,7 +53,7 @@ type service struct {
 	stage      string
 	stageRank  int
 	notes      []string
-	referenced bool // by a variable of another: it is assigned to a name
+	referenced bool // by a variable of another service: it is assigned to a name
 	noReplicas bool // replicas = 0
 }
 
@@ -64,7 +64,7 @@ type (
 		ref, version, repo string
 		files              []string
 		unpinned           bool
-		none               bool // source = None: a Dockerfile beside the Pipelinefile is not its
+		none               bool // source = None: the Dockerfile next to the Pipelinefile is not for it
 	}
 	port struct {
 		number   int
@@ -82,24 +82,24 @@ type (
 	}
 	volume struct{ path, size, name string }
 
-	// A need is a service that must be there first.
+	// A need is a service that must run first.
 	need struct {
 		name string
-		done bool // must have run to its end
+		done bool // must have completed
 	}
 
-	// A variable has one of: a text, a secret, a value of a database.
+	// A variable has one of: a string, a secret, an attribute of a database.
 	variable struct {
 		name   string
 		text   string
-		secret string // its name; text is then what it had, which is never written
+		secret string // its name; text is then the value in the source, which is never written
 		key    string // in the Secret
-		of     string // a database, as the source names it
+		of     string // a database, by its name in the source
 		attr   string // its attribute
 	}
 )
 
-// note says what was not carried over, why, and what to do.
+// note records what was not converted, why, and what to do.
 func (s *service) note(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(s.notes, text) {
 		s.notes = append(s.notes, text)
@@ -121,7 +121,7 @@ func (p *project) service(name string) *service {
 	return nil
 }
 
-// value sets a key of the values of the chart.
+// value sets a key in the values of the chart.
 func (s *service) value(key string, v any) {
 	if s.values == nil {
 		s.values = map[string]any{}
@@ -131,8 +131,8 @@ func (s *service) value(key string, v any) {
 
 var notLabel = regexp.MustCompile(`[^a-z0-9]+`)
 
-// label makes a DNS label of a text, of at most most characters, that begins with a
-// letter, as the names of Kubernetes Services do.
+// label converts a string to a DNS label of at most most characters that begins with a
+// letter, like the names of Kubernetes Services.
 func label(text string, most int) string {
 	text = strings.Trim(notLabel.ReplaceAllString(strings.ToLower(text), "-"), "-")
 	if text != "" && text[0] >= '0' && text[0] <= '9' {
@@ -141,7 +141,7 @@ func label(text string, most int) string {
 	return strings.Trim(text[:min(len(text), most)], "-")
 }
 
-// unknown is what is written where no image is known.
+// unknown returns a placeholder for an unknown image.
 func (s *service) unknown() string {
 	if name := label(s.name, serviceMost); name != "" {
 		return name + ":VERSION"
@@ -149,12 +149,12 @@ func (s *service) unknown() string {
 	return "image:VERSION"
 }
 
-// rename gives each service a name that the language takes, and no two the same one.
+// rename gives each service a valid and unique name.
 func (p *project) rename() {
 	taken, first := map[string]bool{}, map[string]string{}
 	for _, s := range p.services {
 		if label(s.name, serviceMost) == s.name {
-			taken[s.name] = true // keeps its name, whoever wants it, too
+			taken[s.name] = true // keeps its name, even if others want it, too
 		}
 	}
 	for _, s := range p.services {
@@ -179,7 +179,7 @@ func (p *project) rename() {
 	}
 }
 
-// refer changes the name of a service where others name it.
+// refer renames a service in all references to it.
 func (p *project) refer(from, to string) {
 	if from == to || from == "" {
 		return
@@ -203,23 +203,24 @@ func (p *project) refer(from, to string) {
 	}
 }
 
-// hostName is the name of a variable whose value is a host.
+// hostName matches the name of a variable whose value is a host.
 var hostName = regexp.MustCompile(`(?i)(host|addr|address|server|url|endpoint)s?$`)
 
 const (
 	serviceMost  = 53
-	pipelineMost = 40 // leaves room for an environment in the name of a namespace
+	pipelineMost = 40 // leaves room for the environment in the name of a namespace
 )
 
 var (
 	secretName = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|pwd$|_pass$|^pass$|secret|token|credential|api_?key|_key$|_key_|^key$|private|_salt$|_dsn$|^dsn$|_auth$)`)
 	plainName  = regexp.MustCompile(`(?i)(_file|_path|_dir|_name|_ttl|_expiry|_length|_host|_port|_header|_algorithm)$`)
-	userInfo   = regexp.MustCompile(`[^\s/@:]*:[^\s/@]+@`) // of an address, with a scheme or without, as MySQL's are in Go
+	userInfo   = regexp.MustCompile(`[^\s/@:]*:[^\s/@]+@`) // in an address, with or without a scheme; MySQL addresses in Go have none
 	secretWord = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|secret|token|requirepass|api-?_?key)[=:\s]\s*[^\s$]|(^|\s)-p[^\s-$]{4,}|-----BEGIN [A-Z ]*PRIVATE KEY|\b(gh[pousr]_|sk_live_|sk-|xox[abp]-|AKIA)[A-Za-z0-9_-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.`)
 	harmless   = regexp.MustCompile(`(?i)^(|true|false|yes|no|on|off|none|null|[0-9]{1,5})$`)
 )
 
-// looksSecret reports whether a variable is to be a secret: by its name, or by its value.
+// looksSecret reports whether a variable seems to be a secret, by its name or by its
+// value.
 func looksSecret(name, value string) bool {
 	if hasSecret(value) {
 		return true
@@ -231,13 +232,13 @@ func looksSecret(name, value string) bool {
 	return !harmless.MatchString(value) || password && len(value) > 3 && value != "true" && value != "false"
 }
 
-// hasSecret reports whether a text seems to have a secret in it.
+// hasSecret reports whether a string seems to contain a secret.
 func hasSecret(text string) bool {
 	return userInfo.MatchString(text) || secretWord.MatchString(text)
 }
 
-// secretIn reports whether one of some arguments seems to be a secret, or comes after
-// a flag whose value is one.
+// secretIn reports whether any argument seems to contain a secret, or sets a flag whose
+// value is one.
 func secretIn(argv []string) bool {
 	return hasSecret(strings.Join(argv, " ")) || slices.ContainsFunc(argv, func(a string) bool {
 		name, value, ok := strings.Cut(a, "=")
@@ -245,7 +246,8 @@ func secretIn(argv []string) bool {
 	})
 }
 
-// setEnv adds variables, in order. Those that look like secrets are named, not copied.
+// setEnv appends a variable. One that looks like a secret becomes a reference; its value
+// is not written.
 func (s *service) setEnv(name, value string) {
 	if looksSecret(name, value) {
 		s.env = append(s.env, variable{name: name, text: value, secret: secretOf(name)})
@@ -260,7 +262,8 @@ func secretOf(name string) string {
 	return strings.Trim(notSecret.ReplaceAllString(name, "-"), "-._")
 }
 
-// tell makes secrets of one name and different values different, and returns all names.
+// tell gives secrets with the same name and different values different names, and returns
+// all names.
 func (p *project) tell() []string {
 	had := map[string]string{}
 	var names []string
@@ -283,8 +286,8 @@ func (p *project) tell() []string {
 	return names
 }
 
-// quoted is a text of the source in a comment: in one line, short, and never a comment
-// that the linter obeys.
+// quoted formats a string of the source for a comment: on one line, shortened, and never
+// as a directive for the linter.
 func quoted(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
@@ -303,7 +306,7 @@ func quoted(text string) string {
 	return text
 }
 
-// all is quoted of each, as a list.
+// all formats a list of strings with quoted.
 func all(texts []string) string {
 	var out []string
 	for i, t := range texts {

@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// selected is the workload whose pods a Service selects.
+// selected returns the workload whose pods a Service selects.
 func (c *cluster) selected(s corev1.Service) *workload {
 	if len(s.Spec.Selector) == 0 {
 		return nil
@@ -30,7 +30,7 @@ func (c *cluster) selected(s corev1.Service) *workload {
 	return nil
 }
 
-// containerPorts are the ports of the container that a service runs.
+// containerPorts returns the ports of the container that a service runs.
 func (w *workload) containerPorts() []corev1.ContainerPort {
 	if len(w.pod.Containers) == 0 {
 		return nil
@@ -38,8 +38,8 @@ func (w *workload) containerPorts() []corev1.ContainerPort {
 	return w.pod.Containers[0].Ports
 }
 
-// connect carries over what the Services say: the names at which others reach a service,
-// and its ports.
+// connect converts the Services: the names by which others reach a service, and its
+// ports.
 func (c *cluster) connect() {
 	named := map[*workload]string{}
 	for _, s := range c.services {
@@ -86,7 +86,8 @@ func (c *cluster) connect() {
 	}
 }
 
-// port adds a port that only a Service has, and makes others use the one of the container.
+// port adds a port that only a Service has, and makes other services use the container's
+// port.
 func (c *cluster) port(w *workload, s corev1.Service, p corev1.ServicePort) {
 	out := w.service
 	target := int(p.TargetPort.IntVal)
@@ -127,7 +128,7 @@ func (c *cluster) port(w *workload, s corev1.Service, p corev1.ServicePort) {
 	}
 }
 
-// expose carries over Ingresses.
+// expose converts the Ingresses.
 func (c *cluster) expose() {
 	for _, in := range c.ingresses {
 		var used []*service
@@ -217,7 +218,7 @@ func (c *cluster) expose() {
 	}
 }
 
-// rest says what was left out, at the service if it is about one.
+// rest notes what was left out, at the service that it is about, if any.
 func (c *cluster) rest() {
 	for _, name := range slices.Sorted(maps.Keys(c.secrets)) {
 		keys := "no keys"

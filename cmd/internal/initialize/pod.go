@@ -60,7 +60,7 @@ func (c *cluster) convert(w *workload) {
 	c.placement(w, main)
 }
 
-// image decides whether an image is one of a Dockerfile in the directory.
+// image detects whether an image is built from a Dockerfile in the directory.
 func (c *cluster) image(s *service, image string) {
 	name, _, _ := cutImage(image)
 	last := lastPart(name)
@@ -135,7 +135,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 			s.env = append(s.env, *v)
 		}
 	}
-	// The last one of a name counts.
+	// The last one of a name takes precedence.
 	seen := map[string]bool{}
 	slices.Reverse(s.env)
 	s.env = slices.DeleteFunc(s.env, func(v variable) bool {
@@ -213,7 +213,7 @@ func (c *cluster) probes(s *service, main corev1.Container) {
 	}
 }
 
-// generic is an object of Kubernetes as values have it.
+// generic converts a Kubernetes object to the form of chart values.
 func generic(v any) any {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -226,7 +226,7 @@ func generic(v any) any {
 	return whole(out)
 }
 
-// whole makes integers of floats that are.
+// whole converts floats with integral values to integers.
 func whole(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -297,7 +297,8 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 	}
 }
 
-// placement carries over what is the same in the values of generated charts.
+// placement converts the settings that have the same form in the values of generated
+// charts.
 func (c *cluster) placement(w *workload, main corev1.Container) {
 	s, pod := w.service, w.pod
 	set := func(key string, has bool, v any) {

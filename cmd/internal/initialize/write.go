@@ -21,10 +21,10 @@ const width = 100 // of comments
 // A writer prints a project.
 type writer struct {
 	strings.Builder
-	names map[string]string // services that are assigned, with their variables
+	names map[string]string // services that are assigned, with the names of their variables
 }
 
-// write returns the Pipelinefile of a project, laid out as pipe fmt does.
+// write returns the Pipelinefile of a project, formatted as by pipe fmt.
 func (p *project) write(secrets []string) ([]byte, error) {
 	w := &writer{names: map[string]string{}}
 	w.comment("", "Written by pipe init from "+quoted(p.from)+". It is yours to change: pipe doc explains each name.")
@@ -51,7 +51,7 @@ func (p *project) write(secrets []string) ([]byte, error) {
 	return format.Source("Pipelinefile", []byte(w.String()))
 }
 
-// ownStages are the stages that the services are in and the language does not have.
+// ownStages returns the stages of services that are not default stages.
 func (p *project) ownStages() []string {
 	byName := map[string]int{}
 	for _, s := range p.services {
@@ -62,7 +62,7 @@ func (p *project) ownStages() []string {
 	return slices.SortedFunc(maps.Keys(byName), func(a, b string) int { return cmp.Compare(byName[a], byName[b]) })
 }
 
-// sorted has databases first, as others name them.
+// sorted returns the services with databases first, because other services refer to them.
 func (p *project) sorted() []*service {
 	out := slices.Clone(p.services)
 	slices.SortStableFunc(out, func(a, b *service) int {
@@ -77,7 +77,7 @@ func (p *project) sorted() []*service {
 	return out
 }
 
-// name chooses the variables of the services that others name.
+// name chooses the variables of the services to which others refer.
 func (w *writer) name(p *project) {
 	taken := map[string]bool{}
 	for _, f := range builtins.Standard() {
@@ -107,7 +107,7 @@ func (w *writer) name(p *project) {
 	}
 }
 
-// identifier reports whether a text is a name and no keyword.
+// identifier reports whether a string is a valid identifier and not a keyword.
 func identifier(name string) bool {
 	e, err := new(syntax.FileOptions).ParseExpr("", name, 0)
 	_, ok := e.(*syntax.Ident)
@@ -176,7 +176,7 @@ func (w *writer) service(s *service) {
 	w.WriteString(")\n\n")
 }
 
-// image writes where the image comes from.
+// image writes the source of the image.
 func (w *writer) image(s *service) {
 	switch {
 	case s.kind == plan.Database:
@@ -305,7 +305,7 @@ func (w *writer) list(name string, texts []string) {
 	}
 }
 
-// items writes a list of what text makes of each.
+// items writes a list whose items are formatted by text.
 func items[T any](w *writer, name string, list []T, text func(T) string) {
 	if len(list) == 0 {
 		return
@@ -317,7 +317,7 @@ func items[T any](w *writer, name string, list []T, text func(T) string) {
 	w.arg(name, "["+strings.Join(out, ", ")+"]")
 }
 
-// comment writes a comment, in lines of about the width.
+// comment writes a comment, wrapped at about the width.
 func (w *writer) comment(indent, text string) {
 	line := indent + "#"
 	for word := range strings.FieldsSeq(text) {

@@ -19,12 +19,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// What the cluster would refuse of a deploy is found before anything is written (SPEC
-// D8): the objects that change are patched in a dry run, which goes through
-// validation, admission and quotas as the patch itself. An object that the release
-// does not have yet is only looked at, for whose it is; that is left out in a
-// namespace that was made just now, in which there is nothing. What cannot be asked,
-// such as a webhook that knows no dry runs, is left to the deploy.
+// Changes that the cluster would reject are found before anything is written (SPEC D8):
+// the objects that change are patched in a dry run, which goes through validation,
+// admission and quotas like the patch itself. For an object that the release does not
+// have yet, only its owner is checked; this is skipped in a namespace that was created
+// just now, which is empty. Checks that are not possible, such as with a webhook that
+// does not support dry runs, are left to the deploy.
 
 // Check implements [runtime.Deployer].
 func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) (checked runtime.Checked, err error) {

@@ -129,9 +129,8 @@ func (d *Deployer) Act(ctx context.Context, a runtime.Action, r runtime.Release,
 	return d.again(ctx, emit, string(a)+" "+r.Service.Name, func() error { return act(ctx, r, emit) })
 }
 
-// deploy installs or upgrades a release. One that is deployed already as it would be
-// is deployed once more: the caller has looked, and wants that. Jobs that have ended
-// run again then.
+// deploy installs or upgrades a release. It deploys even a release that is up to date, as
+// the caller has looked and wants this; then jobs that have ended run again.
 func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	d.seen.forget(r.Namespace)
 	o, err := d.open(ctx, r, emit)
@@ -151,7 +150,7 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		// What is written is written: the next run waits for it, or writes it anew.
+		// The release stays as it was written: the next run waits for it, or writes it again.
 		return context.Cause(ctx)
 	case errors.As(err, &stuck) && !observe.Unreachable(err):
 		return o.fail(ctx, stuck)
@@ -159,8 +158,8 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	return d.explain(ctx, err)
 }
 
-// deploy writes the release unless it is written already, waits for it, and
-// notes that it is ready.
+// deploy writes the release unless it is written already, waits for it, and marks it as
+// ready.
 func (o *operation) deploy(ctx context.Context) error {
 	targets, resumed, err := o.resume()
 	if err != nil {

@@ -18,18 +18,18 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// How much explains a failure without drowning it.
+// The limits of the explanation of a failure, so that it stays readable.
 const (
 	explainedWorkloads = 5
-	explainedPods      = 2 // of each workload: the others of a revision have the same trouble
+	explainedPods      = 2 // of each workload: other pods of a revision have the same trouble
 	explainedEvents    = 5 // of each pod or workload
 	logLines           = 20
 	logBytes           = 16 << 10
 )
 
-// evidence collects what explains why workloads are not ready: the state of
-// their pods, their last events and their last log lines (A8). What cannot be
-// had is left out: it must not hide the failure itself.
+// evidence collects lines that explain why workloads are not ready: the state of their
+// pods, their last events and their last log lines (A8). What cannot be read is omitted,
+// so that it does not hide the failure itself.
 func (o *operation) evidence(failure *unready) []string {
 	if failure.evidence != nil {
 		return failure.evidence
@@ -40,7 +40,7 @@ func (o *operation) evidence(failure *unready) []string {
 	var lines []string
 	events := make(map[string]map[types.UID][]*corev1.Event) // by namespace
 	for _, b := range stuck[:min(len(stuck), explainedWorkloads)] {
-		if !strings.Contains(cause.Error(), b.why) { // which is shown already
+		if !strings.Contains(cause.Error(), b.why) { // not shown already
 			lines = append(lines, b.why)
 		}
 		if events[b.namespace] == nil {
@@ -63,7 +63,7 @@ func (o *operation) evidence(failure *unready) []string {
 	return lines
 }
 
-// failure returns the failure of a release whose workloads did not get ready.
+// failure returns the failure of a release whose workloads did not become ready.
 func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.ReleaseError {
 	failed := &runtime.ReleaseError{Release: o.r.Service.Name, Err: o.d.explain(ctx, stuck.err), Evidence: o.evidence(stuck), Deadline: stuck.deadline}
 	failed.Cause = stuck.causeOf()
@@ -80,8 +80,8 @@ func (o *operation) failure(ctx context.Context, stuck *unready) *runtime.Releas
 	return failed
 }
 
-// causeOf returns the kind of what is wrong: of the workload that failed, or else of the
-// first one that is not ready and of which it is known.
+// causeOf returns the kind of the failure: that of the workload that failed, or of the
+// first workload that is not ready and whose cause is known.
 func (e *unready) causeOf() runtime.ReleaseCause {
 	if e.cause != "" {
 		return e.cause
@@ -110,7 +110,7 @@ func (e *unready) causeOf() runtime.ReleaseCause {
 	return runtime.CauseObject
 }
 
-// severity orders pods: those with the most to tell come first.
+// severity orders pods by how much they explain: the most useful ones come first.
 func severity(p *corev1.Pod) int {
 	switch t := observe.PodTrouble(p); {
 	case t == nil:
@@ -123,7 +123,7 @@ func severity(p *corev1.Pod) int {
 	return 1
 }
 
-// podLines says where a pod and its containers stand.
+// podLines describes the status of a pod and its containers.
 func podLines(p *corev1.Pod) []string {
 	head := fmt.Sprintf("pod %s: %s", p.Name, p.Status.Phase)
 	if p.Spec.NodeName != "" {
@@ -161,7 +161,7 @@ func podLines(p *corev1.Pod) []string {
 	return lines
 }
 
-// events returns the events of a namespace by what they are about, the oldest first.
+// events returns the events of a namespace by the UID of their object, the oldest first.
 func (o *operation) events(ctx context.Context, namespace string) map[types.UID][]*corev1.Event {
 	list, err := o.d.cluster.Typed.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -176,7 +176,7 @@ func (o *operation) events(ctx context.Context, namespace string) map[types.UID]
 	return out
 }
 
-// eventLines are the last events that warn.
+// eventLines returns lines for the last warnings among the events.
 func eventLines(events []*corev1.Event) []string {
 	events = slices.DeleteFunc(slices.Clone(events), func(e *corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
 	var lines []string
@@ -194,8 +194,8 @@ func eventLines(events []*corev1.Event) []string {
 	return lines
 }
 
-// logs returns the last lines of the containers of a pod that have failed, or
-// that run and are not ready. They are events of the run, too.
+// logs returns the last log lines of the containers of a pod that have failed, or that
+// run and are not ready. It also emits them.
 func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
 	var lines []string
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
@@ -203,8 +203,8 @@ func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
 		if !failed && (s.State.Running == nil || s.Ready) {
 			continue
 		}
-		// What has crashed and is about to be started again has its last words in
-		// the log of its former self.
+		// A container that has crashed and is about to be restarted has its last lines in the
+		// log of its previous instance.
 		previous := s.State.Terminated == nil && s.State.Running == nil && s.RestartCount > 0
 		tail, err := o.log(ctx, p, s.Name, previous)
 		if err != nil || len(tail) == 0 {

@@ -14,12 +14,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// explainTime bounds the collection of what explains a failure.
+// explainTime limits the time for collecting evidence of a failure.
 const explainTime = 20 * time.Second
 
-// fail ends an operation that has failed after it had begun: it collects what
-// explains that, as long as it is there, records the failure and goes back to the
-// last good revision, if it is to and there is one (A8).
+// fail ends an operation that failed after Helm had recorded its revision: it collects
+// the evidence while it still exists, records the failure, and rolls back to the last
+// good revision if there is one and a rollback is wanted (A8).
 func (o *operation) fail(ctx context.Context, stuck *unready) error {
 	failed := o.failure(ctx, stuck)
 	if err := o.recordFailure(failed.Err); err != nil {
@@ -40,7 +40,7 @@ func (o *operation) fail(ctx context.Context, stuck *unready) error {
 	return failed
 }
 
-// recordFailure makes the revision a failed one, for everyone who looks at it.
+// recordFailure sets the status of the revision to failed.
 func (o *operation) recordFailure(cause error) error {
 	if o.rel.Info.Status == release.StatusFailed {
 		return nil // Helm has recorded it
@@ -49,9 +49,9 @@ func (o *operation) recordFailure(cause error) error {
 	return o.records.Update(secretName(o.rel.Name, o.rel.Version), o.rel)
 }
 
-// lastGood returns the revision to go back to: the last one that was ready, or
-// else the last one that somebody else had deployed. To go back with a job would
-// be to run an old one again: there is nothing that could be gone back to.
+// lastGood returns the revision to roll back to: the last one that was ready, or else the
+// last one that another tool had deployed. For a job there is none, as a rollback would
+// run the old job again.
 func (o *operation) lastGood() (good observe.Revision, ok bool) {
 	if o.r.Service.Type == plan.Job {
 		return observe.Revision{}, false
@@ -68,8 +68,8 @@ func (o *operation) lastGood() (good observe.Revision, ok bool) {
 	return good, ok
 }
 
-// rollback makes a good revision the newest one, and waits for it, as long as for
-// the deploy that failed.
+// rollback rolls back to a good revision and waits for it, with the same timeout as the
+// deploy that failed.
 func (o *operation) rollback(ctx context.Context, good observe.Revision) error {
 	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d, which may take %s again", o.rel.Name, good.Version, o.timeout)})
 	o.limit = within(o.timeout)
@@ -81,18 +81,18 @@ func (o *operation) rollback(ctx context.Context, good observe.Revision) error {
 	rollback.Version = good.Version
 	rollback.Timeout = o.timeout
 	rollback.MaxHistory = o.d.opts.HistoryMax
-	o.hook = nil // that of the revision that failed
+	o.hook = nil // discard the hook of the revision that failed
 	if err := rollback.Run(o.rel.Name); err != nil {
 		if o.hook != nil {
 			return o.hook
 		}
 		return err
 	}
-	// Helm has recorded a new revision, with the labels of the good one. They
-	// have to name the new one; until then it counts as made by somebody else.
+	// Helm has recorded a new revision with the labels of the good one. The labels must
+	// name the new revision; until then it counts as made by another tool.
 	version := strconv.Itoa(o.rel.Version)
 	labels := map[string]any{observe.LabelRevision: version, observe.LabelReady: nil}
-	for k, v := range keyOf(o.r).Labels() { // the good one may be from before owners were noted
+	for k, v := range keyOf(o.r).Labels() { // the good one may be from before owners were recorded
 		labels[k] = v
 	}
 	list, err := o.manifest(o.rel)

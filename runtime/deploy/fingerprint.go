@@ -13,15 +13,14 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// format is part of every fingerprint. To change it is to have everything
-// deployed again: that is for a change of what this package makes of the same
-// chart and values.
+// format is part of every fingerprint. If it changes, everything is deployed again, so
+// change it only when this package makes something else of the same chart and values.
 const format = 1
 
-// Fingerprint implements [runtime.Deployer]: it is over the chart, all values
-// that it gets, and the values of the secrets that the release uses. For these,
-// and only if there are any, what the namespace holds is read once; see secrets.
-// A chart or values that cannot work are an error, before anything is changed.
+// Fingerprint implements [runtime.Deployer]. The fingerprint covers the chart, all its
+// values, and the values of the secrets that the release uses. Only if there are such
+// secrets, the Secrets of the namespace are read, once; see secrets. An invalid chart or
+// invalid values are an error here, before anything is changed.
 func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (digest plan.Digest, err error) {
 	err = d.again(ctx, silent, "", func() (err error) {
 		digest, err = d.fingerprint(ctx, r)
@@ -39,8 +38,7 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	if err != nil {
 		return "", err
 	}
-	// The charts that are made here are known to work; what a service says to
-	// them itself is not.
+	// Generated charts are known to work, but not with the own values of a service.
 	if r.Service.Chart != nil || len(r.Service.Values) > 0 {
 		release := r.Namespace + "/" + r.Service.Name
 		if d.checked.has(release, digest) {
@@ -57,9 +55,8 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	return digest, nil
 }
 
-// A checked has the fingerprint with which the chart of each service was last
-// rendered, by this process or when it was deployed: what has not changed need not
-// be rendered again.
+// A checked has the fingerprint with which the chart of each service was last rendered,
+// by this process or when it was deployed: an unchanged chart need not be rendered again.
 type checked struct {
 	mu   sync.Mutex
 	last map[string]plan.Digest // by namespace and service
@@ -101,7 +98,7 @@ func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
 		Format int
 		Chart  plan.Digest
 		Values map[string]any
-		// Not among the values of a chart that does not want them.
+		// Outside Values, as not every chart has values for these.
 		Image, Secrets string
 		Exact          plan.Values `json:",omitempty"`
 	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values)})
@@ -111,10 +108,10 @@ func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
 	return plan.DigestOf(data), nil
 }
 
-// exact returns the values of the Pipelinefile if there is a whole number in them;
-// otherwise Values says it all. Values does not tell an integer from a float, which
-// templates show differently (SPEC D9). Releases of former versions, in which a
-// stored plan had floats instead of integers, have no Exact: they are deployed again.
+// exact returns the values of the Pipelinefile if they contain a whole number; otherwise
+// Values is sufficient. Values does not distinguish integers from floats, which templates
+// render differently (SPEC D9). Releases of former versions, in which a stored plan had
+// floats instead of integers, do not have Exact: they are deployed again.
 func exact(values map[string]any) plan.Values {
 	if hasWhole(values) {
 		return values

@@ -19,12 +19,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// Helm writes the objects of hooks without a word about whose they are, deletes
-// whatever has their name if the policy is before-hook-creation, and fails if the
-// policy is another one and an earlier revision that failed, or a process that was
-// killed, has left such an object. Here they bear the same marks as the other
-// objects of a release. What the release left is replaced, whatever its policy;
-// what belongs to somebody else is never touched (SPEC D7).
+// Helm writes the objects of hooks without ownership labels. With the policy
+// before-hook-creation it deletes any object of the same name, and with another policy it
+// fails if a failed revision or a killed process has left such an object. This package
+// gives them the same ownership labels as the other objects of a release. It replaces
+// objects that the release has left, whatever their policy, and never touches objects of
+// other owners (SPEC D7).
 
 const (
 	annotationReleaseNamespace = "meta.helm.sh/release-namespace"

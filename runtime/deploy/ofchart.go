@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// ofChart returns err as a *runtime.ChartError, unless it is an answer of the cluster,
-// or that there was none, or the end of ctx.
+// ofChart returns err as a *runtime.ChartError, unless it is an answer of the cluster, the
+// lack of one, or the end of ctx.
 func ofChart(ctx context.Context, err error) error {
 	var (
 		answer apierrors.APIStatus

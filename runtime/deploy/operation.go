@@ -27,23 +27,23 @@ type operation struct {
 	emit    runtime.Emit
 	began   time.Time
 	timeout time.Duration
-	limit   limit // of the deploy, and then of going back: each may take the timeout
+	limit   limit // of the deploy, and then of the rollback: each may take the timeout
 	objects *objects
 	records *records
 
-	// Of a deploy:
+	// Set for a deploy only:
 	chart       *chart.Chart
 	use         chart.Use
 	fingerprint plan.Digest
 
-	rel    *release.Release // the revision that is acted on
-	holds  []func()         // give back the caches that the operation holds, and note its end
-	begun  bool             // Helm has recorded rel: from now on something may have been changed
-	waited bool             // its workloads were waited for already, for a hook
-	hook   *unready         // what kept a hook from succeeding, which Helm only tells as text
+	rel    *release.Release // the current revision
+	holds  []func()         // called by close: release the caches of the operation and record its end
+	begun  bool             // Helm has recorded rel: the cluster may have been changed
+	waited bool             // its workloads were awaited already, for a hook
+	hook   *unready         // why a hook failed; Helm reports this only as text
 }
 
-// open begins an operation with a look at the history of the release.
+// open reads the history of the release and begins an operation on it.
 func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emit) (*operation, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -62,7 +62,7 @@ func (d *Deployer) open(ctx context.Context, r runtime.Release, emit runtime.Emi
 	return o, nil
 }
 
-// openWith begins an operation on a release with that history.
+// openWith begins an operation on a release with the given history.
 func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []observe.Revision, emit runtime.Emit) (*operation, error) {
 	name := r.Service.Name
 	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
@@ -111,7 +111,7 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 	return o, nil
 }
 
-// close gives back what the operation holds.
+// close releases everything that the operation holds.
 func (o *operation) close() {
 	for _, done := range o.holds {
 		done()
@@ -124,8 +124,8 @@ func (o *operation) hold(namespace string, kinds []string) {
 	o.holds = append(o.holds, done)
 }
 
-// expect has the workloads watched that are about to be written, so that nobody
-// has to wait for the watches later.
+// expect starts the watches for the workloads that are about to be written, so that
+// waiting for them need not wait for the watches first.
 func (o *operation) expect(list kube.ResourceList) {
 	kinds := make(map[string][]string) // by namespace
 	for _, info := range list {
@@ -138,7 +138,7 @@ func (o *operation) expect(list kube.ResourceList) {
 	}
 }
 
-// warner returns what tells the warnings of the server, each once.
+// warner returns a function that emits the warnings of the server, each only once.
 func warner(s plan.Service, emit runtime.Emit) func(string) {
 	var mu sync.Mutex
 	var told []string
@@ -152,7 +152,7 @@ func warner(s plan.Service, emit runtime.Emit) func(string) {
 	}
 }
 
-// prepare finds what is to be deployed.
+// prepare determines the chart, its use and the fingerprint of the deploy.
 func (o *operation) prepare(ctx context.Context) (err error) {
 	if o.chart, o.use, err = o.d.chartOf(ctx, o.r); err != nil {
 		return err
@@ -185,12 +185,12 @@ func (o *operation) helm() (*action.Configuration, error) {
 		Log:              func(string, ...any) {},
 	}
 	if o.chart != nil && o.chart.HasCRDs() {
-		config.Capabilities = nil // Helm asks after it has installed them
+		config.Capabilities = nil // Helm reads them after it has installed the CRDs
 	}
 	return config, nil
 }
 
-// labels returns our labels of the revision that comes next.
+// labels returns our labels for the next revision.
 func (o *operation) labels() (map[string]string, error) {
 	encoded, err := observe.Encode(o.fingerprint)
 	if err != nil {
@@ -205,7 +205,7 @@ func (o *operation) labels() (map[string]string, error) {
 	return labels, nil
 }
 
-// mark sets labels of the revision that is acted on, one request.
+// mark sets labels of the current revision with one request.
 func (o *operation) mark(labels map[string]any) error {
 	secret := secretName(o.rel.Name, o.rel.Version)
 	if err := o.records.secrets.label(secret, labels); err != nil {
@@ -214,8 +214,8 @@ func (o *operation) mark(labels map[string]any) error {
 	return nil
 }
 
-// recover makes something that Helm can go on from of what a dead process left
-// (A6). Nobody else is at the release: whoever calls holds the lease.
+// recover repairs a release that a dead process left behind, so that Helm can work with
+// it (A6). No other process works on the release: the caller holds the lease.
 func (o *operation) recover() error {
 	last, ok := o.last()
 	if !ok {
@@ -241,7 +241,7 @@ func (o *operation) recover() error {
 	return nil
 }
 
-// manifest returns the objects of a release that are no hooks.
+// manifest returns the objects of a release, without its hooks.
 func (o *operation) manifest(rel *release.Release) (kube.ResourceList, error) {
 	return o.objects.read(strings.NewReader(rel.Manifest))
 }

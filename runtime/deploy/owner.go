@@ -13,7 +13,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// owner returns whose the release is.
+// owner returns the environment that owns the release, or the zero key if that is not
+// recorded.
 func (r *records) owner() (runtime.EnvironmentKey, error) {
 	for _, rev := range slices.Backward(r.history) {
 		if owner := runtime.OwnerOf(rev.Labels); owner != (runtime.EnvironmentKey{}) {
@@ -31,8 +32,8 @@ func (r *records) owner() (runtime.EnvironmentKey, error) {
 	return observe.ToldTo(rel.Config), nil
 }
 
-// ours returns an *OwnedError if the release belongs to another environment than
-// the one that is acted for.
+// ours returns an *OwnedError if the release belongs to another environment than that
+// of the operation.
 func (o *operation) ours() error {
 	owner, err := o.records.owner()
 	key := keyOf(o.r)
@@ -46,8 +47,9 @@ func keyOf(r runtime.Release) runtime.EnvironmentKey {
 	return runtime.EnvironmentKey{Pipeline: r.Pipeline, Name: r.Environment}
 }
 
-// disown takes the labels off a namespace that stays when its environment goes:
-// another one may have it from then on. Who may not do that leaves it as it is.
+// disown removes the labels from a namespace that is kept when its environment is
+// removed, so that another environment can use it. Without the permission to do that,
+// it leaves the namespace unchanged.
 func (d *Deployer) disown(ctx context.Context, namespace string, key runtime.EnvironmentKey) error {
 	for {
 		n, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})

@@ -20,7 +20,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// The labels of what is made here and belongs to no release.
+// The labels of objects that are created here and do not belong to a release.
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	labelPartOf    = "app.kubernetes.io/part-of"
@@ -33,11 +33,11 @@ const (
 	kindKey         = "key"
 )
 
-// Prepare implements [runtime.Deployer]. It writes nothing before it knows that
-// nothing is in the way of what it writes. That is in no release, so that it stays when
-// releases go (D6). Of what it made before it changes what is derived: the values
-// that the source of secrets has now, and the address in a database's credentials;
-// never a user or a password.
+// Prepare implements [runtime.Deployer]. It checks for conflicts before it writes
+// anything. What it writes does not belong to a release, so it stays when releases are
+// deleted (D6). Of objects that it created earlier, it updates only derived data: the
+// current values of the source of secrets, and the address in the credentials of a
+// database; never a user or a password.
 func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
 	return d.again(ctx, silent, "", func() error { return d.prepare(ctx, key, p) })
 }
@@ -101,7 +101,7 @@ func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) er
 			}
 			return nil
 		case apierrors.IsForbidden(err):
-			return nil // whoever may act only in a namespace may not look at it either
+			return nil // with access only inside the namespace, we cannot read the namespace itself
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
 		}
@@ -144,8 +144,8 @@ func (u secretRefUse) String() string {
 	return fmt.Sprintf("service %s (variable %s, %s)", u.service, u.env, u.pos)
 }
 
-// usesOf returns all uses of secrets by services of the plan, and with them the
-// databases, which have credentials even if nobody uses them.
+// usesOf returns all uses of secrets by services of the plan, including databases, which
+// have credentials even if no service uses them.
 func usesOf(p *plan.Plan) []secretRefUse {
 	var uses []secretRefUse
 	for _, s := range p.Services {
@@ -161,8 +161,9 @@ func usesOf(p *plan.Plan) []secretRefUse {
 	return uses
 }
 
-// supplied returns the data of the Secrets that the source of secrets gives. A Secret
-// that somebody else made is never changed: if it has another value, that is an error.
+// supplied returns the data of the Secrets that the source of secrets provides. A Secret
+// that pipe did not create is never changed: if its value differs, supplied returns an
+// error.
 func (d *Deployer) supplied(ctx context.Context, st *secretState, namespace string, uses []secretRefUse) (map[string]map[string][]byte, error) {
 	given := make(map[string]map[string][]byte)
 	var errs []error
@@ -195,7 +196,7 @@ type secretWriter struct {
 	key    runtime.EnvironmentKey
 }
 
-// write makes a Secret hold data, besides what is in it.
+// write adds data to a Secret and keeps its other keys.
 func (w secretWriter) write(ctx context.Context, name, kind string, data map[string][]byte) error {
 	have := w.state.data[name]
 	if have == nil {
@@ -243,8 +244,8 @@ func (w secretWriter) write(ctx context.Context, name, kind string, data map[str
 	return err
 }
 
-// credentials makes the credentials of a database. User and password are made
-// once; what follows from them and from the plan is kept up to date.
+// credentials creates the credentials of a database. User and password are generated
+// once; what is derived from them and from the plan is kept up to date.
 func (w secretWriter) credentials(ctx context.Context, s plan.Service) error {
 	name := plan.CredentialsName(s.Name)
 	user, password := chart.User(s), ""

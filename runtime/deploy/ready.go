@@ -14,39 +14,39 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A target is a workload that has to be ready, at least as new as it was when
-// it was written: what a watch shows of before must not count.
+// A target is a workload that must become ready, in the version that was written or a
+// newer one: earlier versions that a watch still shows must not count.
 type target struct {
 	kind, namespace, name string
 	uid                   types.UID
 	generation            int64
-	toEnd                 bool // a pod has to end, as of a hook
-	mayGo                 bool // to be deleted is as good as to be ready, as of what is stopped
+	toEnd                 bool // a pod must succeed, such as one of a hook
+	mayGo                 bool // a deleted workload counts as ready, as when it is being stopped
 }
 
 func (t target) String() string { return strings.ToLower(t.kind) + " " + t.name }
 
-// A standing says where a workload stands.
+// A standing is the status of a workload.
 type standing struct {
 	ready  bool
 	why    string // why it is not ready, such as "1 of 2 replicas are available"
-	failed string // why it never will be; empty if it may
-	late   string // the field with its own deadline, if it failed as that is over
+	failed string // why it can never become ready; empty if it can
+	late   string // the field with the workload's own deadline, if it failed because that has passed
 	unseen bool   // the cache does not show it
-	// The controller of the pods of the newest revision, and which of its pods
-	// these are: nil means all. Empty if that is not known yet: the troubles of
+	// owner is the controller of the pods of the newest revision, and newest selects
+	// these pods: nil means all. owner is empty while it is not known: the troubles of
 	// pods that are about to be replaced must not count.
 	owner  types.UID
 	newest func(*corev1.Pod) bool
-	// Why pods cannot be made, where the workload itself tells.
+	// Why pods cannot be created, if the status of the workload says so.
 	creating *observe.Trouble
-	// All pods are to be of the newest revision in the end.
+	// The rollout replaces all pods with pods of the newest revision.
 	replacesAll bool
 }
 
-// stand returns where a workload stands, by the rules of its kind (D2). They
-// are those of "kubectl rollout status", which never counts the pods of a
-// former revision; what is scaled to zero is ready.
+// stand returns the status of a workload, by the rules of its kind (D2). They are those
+// of "kubectl rollout status", which never counts the pods of a former revision. A
+// workload that is scaled to zero is ready.
 func stand(v *observe.Cache, t target) standing {
 	switch t.kind {
 	case "Deployment":
@@ -65,7 +65,8 @@ func stand(v *observe.Cache, t target) standing {
 	return standing{ready: true}
 }
 
-// shown returns where a workload stands that the cache shows as it was written, or newer.
+// shown returns the status of a workload. While the cache does not show the version that
+// was written or a newer one, the workload is not ready.
 func shown[T any, P interface {
 	*T
 	metav1.Object
@@ -98,11 +99,11 @@ func standDeployment(v *observe.Cache, d *appsv1.Deployment) standing {
 	available := status.AvailableReplicas
 	if r := newestReplicaSet(v, d); r != nil {
 		s.owner, s.creating = r.UID, notCreated(r)
-		// The Deployment counts those of former revisions, too.
+		// The Deployment also counts pods of former revisions.
 		available = min(available, r.Status.AvailableReplicas)
 	}
 	switch {
-	case d.Spec.Paused: // it does nothing until somebody says so
+	case d.Spec.Paused: // it does nothing until it is resumed
 		s.ready = true
 	case status.UpdatedReplicas < want:
 		s.why = fmt.Sprintf("%d of %s made", status.UpdatedReplicas, count(want))
@@ -121,13 +122,14 @@ func standDeployment(v *observe.Cache, d *appsv1.Deployment) standing {
 	return s
 }
 
-// createPatience is how long pods may not be made: a quota is freed by pods that end.
+// createPatience is how long the creation of pods may fail before that counts as a
+// failure: pods that end free their quota.
 const createPatience = 10 * time.Second
 
 const notSeen = "its controller has not seen it yet"
 
-// newestReplicaSet returns the ReplicaSet of the newest revision, or nil while
-// it is not seen: the watches of the two kinds do not run in step.
+// newestReplicaSet returns the ReplicaSet of the newest revision, or nil while the cache
+// does not show it: the watches of the two kinds are not synchronized.
 func newestReplicaSet(v *observe.Cache, d *appsv1.Deployment) *appsv1.ReplicaSet {
 	const revision = "deployment.kubernetes.io/revision"
 	for _, r := range observe.Owned[appsv1.ReplicaSet](v, "ReplicaSet", d.UID) {
@@ -138,7 +140,7 @@ func newestReplicaSet(v *observe.Cache, d *appsv1.Deployment) *appsv1.ReplicaSet
 	return nil
 }
 
-// notCreated returns why a ReplicaSet cannot make pods, or nil.
+// notCreated returns why a ReplicaSet cannot create pods, or nil.
 func notCreated(r *appsv1.ReplicaSet) *observe.Trouble {
 	for _, c := range r.Status.Conditions {
 		if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
@@ -220,7 +222,7 @@ func standReplicaSet(r *appsv1.ReplicaSet) standing {
 	return s
 }
 
-// standJob says that a job is ready when it has succeeded.
+// standJob returns the status of a job, which is ready when it has succeeded.
 func standJob(j *batchv1.Job) standing {
 	s := standing{owner: j.UID}
 	for _, c := range j.Status.Conditions {
@@ -272,7 +274,7 @@ func standPod(p *corev1.Pod, toEnd bool) standing {
 	return s
 }
 
-// count is how many replicas there are to be, with the verb of what they are.
+// count returns the desired number of replicas with its verb, such as "2 replicas are".
 func count(n int32) string {
 	if n == 1 {
 		return "1 replica is"

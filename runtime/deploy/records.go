@@ -16,9 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// Deployed implements [runtime.Deployer] with one request, for the metadata of
-// the Secrets of Helm, and one more if there are releases from before owners were
-// noted.
+// Deployed implements [runtime.Deployer] with one request for the metadata of the Secrets
+// of Helm, and a second one if there are releases from before owners were recorded.
 func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[string]runtime.Deployed, err error) {
 	err = d.again(ctx, silent, "", func() (err error) {
 		all, err = d.deployed(ctx, namespace)
@@ -47,16 +46,16 @@ func statusOf(r observe.Revision) release.Status { return release.Status(r.Statu
 
 // history returns the revisions of one release, the oldest first.
 //
-// A list as of now makes the API server wait until its cache has caught up, which it
-// learns every 100 ms while others write. A list that may be as old as the last look
-// at the namespace is answered immediately, and as new unless this process has acted
-// on the release since. If somebody else has, which holding the lease excludes but for
-// other tools, the writes conflict: see versioned.
+// A consistent list makes the API server wait until its cache has caught up, which it
+// learns every 100 ms while others write. A list that may be as old as the last list of
+// the namespace is answered immediately, and it is current unless this process has acted
+// on the release since. If another tool has (other runs have not, as this one holds the
+// lease), the writes conflict: see versioned.
 func (d *Deployer) history(ctx context.Context, namespace, name string) ([]observe.Revision, error) {
 	selector := "owner=helm,name=" + name
 	if asOf := d.seen.asOf(namespace, name); asOf != "" {
 		all, _, err := d.cluster.Revisions(ctx, namespace, selector, asOf)
-		if !apierrors.IsTimeout(err) { // of a cluster that was set back to an older state
+		if !apierrors.IsTimeout(err) { // the cluster was restored to an older state
 			return all, err
 		}
 	}
@@ -64,16 +63,15 @@ func (d *Deployer) history(ctx context.Context, namespace, name string) ([]obser
 	return all, err
 }
 
-// records is where Helm keeps the revisions of one release: in Secrets, as the
-// helm command does. Helm asks for the whole history several times in one
-// operation, and of most revisions wants to know no more than that they are
-// there: these are not read.
+// records stores the revisions of one release for Helm: in Secrets, like the helm
+// command. Helm asks for the whole history several times in one operation, and needs
+// only the version and the status of most revisions: these are not read.
 type records struct {
 	*driver.Secrets
 	secrets   *versioned
 	history   []observe.Revision // the oldest first
 	read      map[int]*release.Release
-	creating  func() // is called before a revision is created; nil: nothing is
+	creating  func() // called before a revision is created, if not nil
 	onCreated func(*release.Release)
 }
 
@@ -118,8 +116,8 @@ func (r *records) Get(key string) (*release.Release, error) {
 	return nil, driver.ErrReleaseNotFound
 }
 
-// Query implements [driver.Driver]. The last revision and those that are
-// deployed are complete; of others there is the version and the status.
+// Query implements [driver.Driver]. The last revision and those that are deployed are
+// complete; the others have only a version and a status.
 func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 	var found []*release.Release
 	for i, rev := range r.history {
@@ -169,7 +167,7 @@ func (r *records) Update(key string, rel *release.Release) error {
 	return nil
 }
 
-// note keeps the history in step with what was written.
+// note updates the history with a revision that was written.
 func (r *records) note(rel *release.Release) {
 	rev := observe.Revision{Release: rel.Name, Version: rel.Version, Status: rel.Info.Status.String(), Labels: rel.Labels}
 	i := slices.IndexFunc(r.history, func(have observe.Revision) bool { return have.Version == rel.Version })
@@ -195,7 +193,7 @@ func (r *records) Delete(key string) (*release.Release, error) {
 	return &release.Release{Name: rev.Release, Version: rev.Version, Info: &release.Info{Status: statusOf(rev)}}, nil
 }
 
-// List implements [driver.Driver]; Helm lists for commands that are not run here.
+// List implements [driver.Driver]. Only commands of Helm that are not used here call it.
 func (r *records) List(func(*release.Release) bool) ([]*release.Release, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// refusal says what the server does not accept of a change, by its answer. patch is
-// what was to be changed.
+// refusal describes which part of a change the server rejected, by its answer. patch is
+// the rejected change.
 func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.RefusedChange {
 	change := runtime.RefusedChange{Object: shortName(info), Why: observe.OneLine(err.Error())}
 	var answer apierrors.APIStatus
@@ -31,7 +31,7 @@ func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.
 	}
 	var why []string
 	for _, cause := range answer.Status().Details.Causes {
-		if cause.Field == "" { // of an admission policy
+		if cause.Field == "" { // from an admission policy
 			continue
 		}
 		for _, field := range changedUnder(info, patch, cause.Field) {
@@ -56,8 +56,8 @@ func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.
 	return change
 }
 
-// wouldCreate reports whether the server would accept in a new object the fields that
-// it does not accept as a change: then they are immutable, and not wrong.
+// wouldCreate reports whether the server would accept the fields in a new object that it
+// rejects as a change: then the fields are immutable, and their values are valid.
 func (o *objects) wouldCreate(info *resource.Info, causes []metav1.StatusCause) bool {
 	const suffix = "-check"
 	u, ok := info.Object.(*unstructured.Unstructured)
@@ -83,24 +83,25 @@ func (o *objects) wouldCreate(info *resource.Info, causes []metav1.StatusCause) 
 	})
 }
 
-// shortCause is what the server says of a field, without the whole value of it.
+// shortCause returns the message of the server about a field, without the whole value.
 func shortCause(c metav1.StatusCause) string {
 	const longest, end = 300, 120
-	text, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n") // of a claim, a whole diff follows
+	text, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n") // for a claim, a whole diff follows
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest-end], "") + " … " + strings.ToValidUTF8(text[len(text)-end:], "")
 	}
 	return text
 }
 
-// changeable are the fields of kinds whose server names only what these are in.
+// changeable lists the mutable fields of kinds for which the server names only the parent
+// field of a rejected change.
 var changeable = map[string]map[string][]string{
 	"StatefulSet.apps":      {"spec": {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}},
 	"PersistentVolumeClaim": {"spec": {"resources", "volumeAttributesClassName"}},
 }
 
-// changedUnder returns which fields of a patch are in a field that the server names,
-// where that is not the field itself.
+// changedUnder returns the fields that the server rejected in a patch: the immutable ones
+// below the field that it names, or that field itself.
 func changedUnder(info *resource.Info, patch []byte, field string) []string {
 	except, ok := changeable[info.Mapping.GroupVersionKind.GroupKind().String()][field]
 	if !ok {
@@ -123,7 +124,7 @@ func changedUnder(info *resource.Info, patch []byte, field string) []string {
 	return fields
 }
 
-// kubectl is a command about an object.
+// kubectl returns a kubectl command for an object.
 func kubectl(info *resource.Info, verb, rest string) string {
 	text := "kubectl"
 	if info.Namespaced() {
@@ -132,8 +133,8 @@ func kubectl(info *resource.Info, verb, rest string) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", text, verb, info.Mapping.Resource.GroupResource(), info.Name, rest))
 }
 
-// waysOut says what can be done about a field that cannot be changed: first what
-// loses nothing, then what loses something, and what.
+// waysOut returns what the user can do about fields that cannot be changed: first the
+// ways that lose nothing, then those that lose something, and what they lose.
 func (o *objects) waysOut(info *resource.Info, fields []string) []string {
 	keep := "leave " + strings.Join(fields, " and ") + " as it is"
 	if len(fields) > 1 {
@@ -162,7 +163,7 @@ func (o *objects) waysOut(info *resource.Info, fields []string) []string {
 	return []string{keep, again(lossOf(info))}
 }
 
-// lossOf says what is lost with an object.
+// lossOf says what is lost when an object is deleted.
 func lossOf(info *resource.Info) string {
 	switch info.Mapping.GroupVersionKind.GroupKind().String() {
 	case "PersistentVolumeClaim", "PersistentVolume":
@@ -182,7 +183,8 @@ func lossOf(info *resource.Info) string {
 	return "what others have set on it is lost"
 }
 
-// conflict says that an object exists which the release would make, and whose it is.
+// conflict says that an object that the release would create exists already, and who
+// owns it.
 func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured) runtime.RefusedChange {
 	change := runtime.RefusedChange{Object: shortName(info), Exists: true, Why: "it exists, and belongs to " + ownerOf(live, o.namespace) + ", not to release " + o.release}
 	rename := "give it another name in the chart of " + o.release

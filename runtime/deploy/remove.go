@@ -24,8 +24,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// goneTime bounds the wait for what is deleted to be gone. Volumes and pods may
-// take a while to be unmounted and to end.
+// goneTime limits the wait until a deleted object is gone. It may take a while to unmount
+// volumes and to end pods.
 const goneTime = 5 * time.Minute
 
 // Remove implements [runtime.Deployer].
@@ -55,12 +55,13 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		return err
 	}
 	if why == "" {
-		// What ends late would have the cluster look again only much later.
+		// While a pod has not ended, the cluster retries the deletion of the namespace only
+		// after a long delay.
 		d.podsGone(ctx, name)
 		if _, err := d.removeVolumes(ctx, key); err != nil {
 			return err
 		}
-		// What was labelled meanwhile is another one's.
+		// If another environment has labelled the namespace meanwhile, it owns it.
 		only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
 		err := d.cluster.Typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
 		switch {
@@ -85,8 +86,8 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	return nil
 }
 
-// keeps returns why the namespace of an environment stays, or "" if it goes, and
-// whether that is because of data of the environment.
+// keeps returns why the namespace of an environment must be kept, or "" if it can be
+// deleted, and whether it has data of the environment that must be kept.
 func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (why string, data bool, err error) {
 	if keepVolumes {
 		claims, err := d.cluster.Typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{})
@@ -119,9 +120,9 @@ func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.E
 	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete all of it, with its data: kubectl delete namespace %s", text, n.Name), false, nil
 }
 
-// foreign returns what is in the namespace of an environment and was neither made
-// by pipe for it nor left by a release of it that is gone. A kind that may not be
-// listed counts as such: nobody knows what would go.
+// foreign returns the objects in the namespace of an environment that pipe did not create
+// for it and that are not left over from a deleted release. A kind that pipe may not list
+// counts as one of them, as its objects are unknown.
 func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]string, error) {
 	releases, err := d.deployed(ctx, key.Namespace())
 	if err != nil {
@@ -184,8 +185,8 @@ func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, ki
 	return names, nil
 }
 
-// releaseOf returns the release that an object is of, or was made for, as the
-// volumes of a StatefulSet and the objects of hooks are; or "".
+// releaseOf returns the release that an object belongs to, or was created for, such as
+// the volumes of a StatefulSet and the objects of hooks; or "".
 func releaseOf(m *metav1.ObjectMeta) string {
 	if name := m.Annotations[observe.AnnotationRelease]; name != "" {
 		return name
@@ -196,10 +197,10 @@ func releaseOf(m *metav1.ObjectMeta) string {
 	return m.Labels[observe.LabelInstance]
 }
 
-// removeOurs deletes what pipe made for an environment, and what its releases
-// have left, in a namespace that stays: the Secrets that Prepare made, and volumes.
-// With volumes that stay, the credentials of their databases stay, too. So do those
-// of a database that another environment has deployed over.
+// removeOurs deletes the objects of an environment in a namespace that is kept: the
+// Secrets that Prepare created, and the volumes that its releases have left. If volumes
+// are kept, the credentials of their databases are kept, too. So are those of a database
+// whose release still exists, as another environment has deployed it.
 func (d *Deployer) removeOurs(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, warn func(string, ...any)) error {
 	namespace := key.Namespace()
 	releases, err := d.deployed(ctx, namespace)
@@ -239,9 +240,9 @@ func (d *Deployer) removeOurs(ctx context.Context, key runtime.EnvironmentKey, k
 	return nil
 }
 
-// removeVolumes deletes the volumes that releases of an environment have left, and
-// waits until they are gone. It returns those that a release has left of which
-// nobody noted whose it was: in a namespace that pipe made they go with it.
+// removeVolumes deletes the volumes that releases of an environment have left, and waits
+// until they are gone. It returns the volumes whose owner is not recorded: they are
+// deleted only together with a namespace that pipe created.
 func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey) (unknown []string, err error) {
 	namespace := key.Namespace()
 	releases, err := d.deployed(ctx, namespace)
@@ -281,14 +282,14 @@ func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey
 	return unknown, nil
 }
 
-// ownVolumes labels the volumes of a release as its environment's, before the
-// release goes: nothing else tells afterwards whose they are.
+// ownVolumes labels the volumes of a release with its environment before the release is
+// deleted: afterwards their owner cannot be found out.
 func (o *operation) ownVolumes() error {
 	ctx := o.objects.requests()
 	claims := o.d.cluster.Metadata.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")).Namespace(o.r.Namespace)
 	list, err := claims.List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
-		return nil // nor can they be deleted
+		return nil // then they cannot be deleted either
 	}
 	if err != nil {
 		return fmt.Errorf("list volumes: %w", err)
@@ -309,8 +310,8 @@ func (o *operation) ownVolumes() error {
 	return nil
 }
 
-// podsGone waits for the pods of releases that were deleted to end. If that takes
-// long, or cannot be seen, they go with the namespace.
+// podsGone waits until the pods of deleted releases have ended. Pods that take longer, or
+// that cannot be listed, are deleted with the namespace.
 func (d *Deployer) podsGone(ctx context.Context, namespace string) {
 	ctx, stop := context.WithTimeout(ctx, podTime)
 	defer stop()
@@ -325,7 +326,7 @@ func (d *Deployer) podsGone(ctx context.Context, namespace string) {
 	}
 }
 
-// podTime is how long a pod has to end, unless it says otherwise.
+// podTime is the default grace period of a pod.
 const podTime = 30 * time.Second
 
 // gone waits until an object that is being deleted is gone.

@@ -14,8 +14,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// renderFiles returns what the templates of the chart give, within the time that the
-// service has.
+// renderFiles renders the templates of the chart, within the timeout of the service.
 func (o *operation) renderFiles(ctx context.Context, release chartutil.ReleaseOptions, caps *chartutil.Capabilities) (map[string]string, error) {
 	limited, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
 	defer stop()
@@ -24,11 +23,11 @@ func (o *operation) renderFiles(ctx context.Context, release chartutil.ReleaseOp
 	})
 }
 
-// A renderer makes Helm use what a worker has rendered. Helm renders the chart that
-// it was given itself, in this process, and nothing stops it. But just before, when
-// it has installed the CRDs of the chart and knows what the cluster can do, it asks
-// for the configuration of the cluster, for the function lookup: then the chart is
-// rendered by a worker, and its templates are replaced by what they gave.
+// A renderer makes Helm use the output of a worker. Helm always renders the chart itself,
+// in this process, and this cannot be interrupted. Just before, when it has installed the
+// CRDs of the chart and has read the capabilities of the cluster, it asks for the
+// configuration of the cluster, for the function lookup. At this moment a worker renders
+// the chart, and its output replaces the templates.
 type renderer struct {
 	getter
 	render func() error
@@ -44,8 +43,8 @@ func (r renderer) ToRESTConfig() (*rest.Config, error) {
 	return r.getter.ToRESTConfig()
 }
 
-// renderApart has a worker render the chart that Helm is going to be given with
-// config. The templates are put back before Helm records the release.
+// renderApart makes a worker render the chart that Helm will install or upgrade with
+// config. The templates are restored before Helm records the release.
 func (o *operation) renderApart(ctx context.Context, config *action.Configuration, copied *chart.Chart, release chartutil.ReleaseOptions) {
 	config.RESTClientGetter = renderer{getter{o.d.cluster}, sync.OnceValue(func() error {
 		files, err := o.renderFiles(ctx, release, config.Capabilities)

@@ -11,23 +11,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// A cluster that refuses a change may accept it after an earlier stage has deployed the
-// rule that decides (SPEC D8). Which rules these are is known of the kind of the
-// answer, and which a release has of the kinds of its objects.
+// A cluster that rejects a change may accept it after an earlier stage has deployed the
+// rule that decides (SPEC D8). The kind of the answer shows which rules these are, and
+// the kinds of the objects of a release show which rules it contains.
 
-// customRules stands for all custom resources: policies are among them.
+// customRules means all custom resources, which include policies.
 const customRules = "custom resources"
 
 var (
-	// A webhook may give any answer, also one that looks like that of a quota.
+	// A webhook may give any answer, even one that looks like that of a quota.
 	webhookRules = []string{"MutatingWebhookConfiguration.admissionregistration.k8s.io", "ValidatingWebhookConfiguration.admissionregistration.k8s.io"}
 	policyRules  = []string{
 		"MutatingAdmissionPolicy.admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding.admissionregistration.k8s.io",
 		"ValidatingAdmissionPolicy.admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io",
 		"Namespace",
 	}
-	// Of the rest: quotas, Pod Security by labels of the namespace, classes that do not
-	// exist or do not allow it, and rights.
+	// Everything else: quotas, Pod Security by labels of the namespace, classes that do
+	// not exist or do not allow the change, and permissions.
 	serverRules = []string{
 		"LimitRange", "Namespace", "ResourceQuota",
 		"IngressClass.networking.k8s.io", "PriorityClass.scheduling.k8s.io", "RuntimeClass.node.k8s.io", "StorageClass.storage.k8s.io",
@@ -37,9 +37,9 @@ var (
 	allRules = slices.Concat(webhookRules, policyRules, serverRules, apiRules, []string{customRules})
 )
 
-// rulesBehind returns which rules may be behind an answer of the API server that names
-// no field. Most webhooks give no details, a policy gives one cause without a field,
-// and what the server decides itself has none.
+// rulesBehind returns the rules that may have caused an answer of the API server that
+// does not name a field. Most webhooks give no details, a policy gives one cause without
+// a field, and decisions of the server itself have no cause.
 func rulesBehind(answer apierrors.APIStatus) []string {
 	if answer == nil {
 		return allRules
@@ -54,15 +54,15 @@ func rulesBehind(answer apierrors.APIStatus) []string {
 	return slices.Concat(webhookRules, serverRules)
 }
 
-// rulesOfKind returns what decides which values a custom resource can have.
+// rulesOfKind returns the rules that decide which values a custom resource can have.
 func rulesOfKind(info *resource.Info) []string {
 	return slices.Concat([]string{"CustomResourceDefinition " + info.Mapping.Resource.GroupResource().String(), customRules}, webhookRules, apiRules)
 }
 
-// contents collects what a release has.
+// contents collects the objects of a release and the rules among them.
 type contents struct{ runtime.Checked }
 
-// add adds objects, which are all unless there are some of unknown kinds.
+// add adds objects. all is false if the release also has objects of unknown kinds.
 func (c *contents) add(infos []*resource.Info, all bool) {
 	for _, info := range infos {
 		c.rule(info)
@@ -73,11 +73,11 @@ func (c *contents) add(infos []*resource.Info, all bool) {
 	}
 }
 
-// rule adds what an object decides, whether it comes, stays or goes.
+// rule adds the rule that an object is, whether it is created, kept or deleted.
 func (c *contents) rule(info *resource.Info) {
 	const crd = "CustomResourceDefinition.apiextensions.k8s.io"
 	switch kind := info.Mapping.GroupVersionKind.GroupKind().String(); {
-	case kind == crd: // a controller with kinds of its own may set up its webhooks itself
+	case kind == crd: // a controller that has its own kinds may create its webhooks itself
 		c.Rules = append(c.Rules, "CustomResourceDefinition "+info.Name, customRules)
 	case slices.Contains(allRules, kind):
 		c.Rules = append(c.Rules, kind)
@@ -86,14 +86,14 @@ func (c *contents) rule(info *resource.Info) {
 	}
 }
 
-// crds adds the CRDs of a directory crds, which come with the first revision.
+// crds adds the CRDs of the directory crds, which Helm installs with the first revision.
 func (c *contents) crds(o *objects, from *chart.Chart) {
 	if !from.HasCRDs() {
 		return
 	}
 	copied, err := from.Copy()
 	if err != nil {
-		return // the deploy says why
+		return // the deploy reports the error
 	}
 	for _, crd := range copied.CRDObjects() {
 		c.add(o.readable(string(crd.File.Data)))

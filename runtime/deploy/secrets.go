@@ -23,33 +23,33 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// secrets is what is known of the secrets of namespaces.
+// secrets caches the Secrets of namespaces.
 //
-// A release that uses a secret has to change when the secret's value does, and
-// nobody may learn the value from that (D4). So a keyed digest over the values
-// is part of the release: its key is random, one for each namespace, and stands
-// in a Secret there. Who can read it can read the secrets themselves.
+// A release that uses a secret must change when the value of the secret changes, without
+// revealing the value (D4). So the release contains a keyed digest over the values. The
+// key is random, differs between namespaces, and is stored in a Secret of the namespace:
+// a user who can read it can also read the secrets themselves.
 //
-// A namespace is read once, when the first release with a secret asks, or by
-// Prepare, which writes what is missing. Values are only in memory.
+// A namespace is read once: when the first release that uses a secret needs it, or by
+// Prepare, which writes what is missing. Values are kept only in memory.
 type secrets struct {
 	mu     sync.Mutex
 	states map[string]*secretState // by namespace
 }
 
-// A secretState is what one namespace holds.
+// A secretState has the Secrets of one namespace.
 type secretState struct {
 	mu     sync.Mutex
 	loaded bool
 	key    []byte                    // of the digest
 	stored bool                      // the key is in the cluster
-	data   map[string]*corev1.Secret // all Secrets but Helm's, by name
+	data   map[string]*corev1.Secret // all Secrets except those of Helm, by name
 }
 
-// keySecret is the Secret with the key of the digests of secrets.
+// keySecret is the Secret that contains the key of the digests.
 const keySecret = "pipe-fingerprints"
 
-// state returns the state of a namespace, locked. fresh reads it again.
+// state returns the state of a namespace, locked. With fresh, it is read again.
 func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fresh bool) (*secretState, error) {
 	s.mu.Lock()
 	if s.states == nil {
@@ -77,7 +77,7 @@ func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fres
 	if k := st.data[keySecret]; k != nil && len(k.Data[chart.DefaultKey]) > 0 {
 		st.key, st.stored = k.Data[chart.DefaultKey], true
 	} else if st.key == nil || st.stored {
-		// Prepare writes this one, unless this is only a look.
+		// Prepare stores this key in the cluster, unless this is only a look.
 		st.key, st.stored = make([]byte, 32), false
 		rand.Read(st.key)
 	}
@@ -90,7 +90,7 @@ type secretUse struct {
 	sum string // keyed digest over the values; empty if it uses none
 }
 
-// of returns how a service uses secrets. A secret that is missing is no error here: see
+// of returns how a service uses secrets. A missing secret is not an error here: see
 // MissingSecrets.
 func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service plan.Service) (secretUse, error) {
 	use := secretUse{key: chart.SecretKey}
@@ -127,8 +127,8 @@ func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service
 	return use, nil
 }
 
-// refsOf returns the secrets that a service uses, each once, in order. Those of
-// a database are its own credentials, too.
+// refsOf returns the secrets that a service uses, sorted and without duplicates. For a
+// database, they include its own credentials.
 func refsOf(service plan.Service) []plan.SecretRef {
 	set := make(map[plan.SecretRef]bool)
 	for _, env := range service.Workload.Env {
@@ -146,7 +146,7 @@ func refsOf(service plan.Service) []plan.SecretRef {
 	})
 }
 
-// given returns the value that a source outside of the cluster has of a secret.
+// given returns the value of a secret from a source outside the cluster.
 func (d *Deployer) given(ctx context.Context, ref plan.SecretRef) (value []byte, ok bool, err error) {
 	if d.opts.Secrets == nil || ref.Service != "" {
 		return nil, false, nil

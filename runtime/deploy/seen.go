@@ -7,26 +7,27 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// seen is what was seen of namespaces a moment ago, which spares some questions.
+// seen caches recent observations of namespaces, which saves requests.
 type seen struct {
 	mu         sync.Mutex
-	clock      int // counts looks at namespaces, and begins and ends of acts on releases
+	clock      int // counts lists of namespaces, and starts and ends of operations on releases
 	namespaces map[string]*sight
 }
 
-// A sight is what was seen of one namespace.
+// A sight has the observations of one namespace.
 type sight struct {
-	made    time.Time                     // when it was made; zero: not known, or something was written since
-	listed  map[string][]observe.Revision // by release, those that are not superseded, the oldest first; nil: not known
-	version string                        // of the last list of all releases
-	looked  int                           // the clock when that list was asked for
-	acted   map[string]int                // by release, the clock when this process began or ended to act on it last
+	made    time.Time                     // when it was created; zero: not known, or written to since
+	listed  map[string][]observe.Revision // by release, oldest first, not superseded; nil: not known
+	version string                        // resourceVersion of the last list of all releases
+	looked  int                           // the clock when that list was requested
+	acted   map[string]int                // by release: clock at the last start or end of an operation
 }
 
-// youth is how long nobody else is expected to have put anything into a namespace.
+// youth is the time after the creation of a namespace in which it is assumed to have no
+// objects of others.
 const youth = time.Minute
 
-// of returns what was seen of a namespace. s.mu must be held.
+// of returns the observations of a namespace. s.mu must be held.
 func (s *seen) of(namespace string) *sight {
 	n := s.namespaces[namespace]
 	if n == nil {
@@ -39,14 +40,14 @@ func (s *seen) of(namespace string) *sight {
 	return n
 }
 
-// namespace notes when a namespace was made.
+// namespace records when a namespace was created.
 func (s *seen) namespace(name string, made time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.of(name).made = made
 }
 
-// look returns the moment at which a list of releases is asked for.
+// look advances the clock for a list of releases that is about to be requested.
 func (s *seen) look() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,8 +55,8 @@ func (s *seen) look() int {
 	return s.clock
 }
 
-// releases notes the releases of a namespace, as a list of that version has them
-// that was asked for at that moment.
+// releases records the releases of a namespace from a list with that resourceVersion,
+// which was requested when the clock was looked.
 func (s *seen) releases(namespace, version string, looked int, all []observe.Revision) {
 	of := make(map[string][]observe.Revision)
 	for _, r := range all {
@@ -67,7 +68,7 @@ func (s *seen) releases(namespace, version string, looked int, all []observe.Rev
 	n.listed, n.version, n.looked = of, version, looked
 }
 
-// acts notes that this process begins or ends to act on a release.
+// acts records that this process starts or ends an operation on a release.
 func (s *seen) acts(namespace, release string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,9 +76,9 @@ func (s *seen) acts(namespace, release string) {
 	s.of(namespace).acted[release] = s.clock
 }
 
-// asOf returns the version of a list that has the whole history of a release as this
-// process left it, or "". An act that went on while the list was asked for has left
-// something that the list may not have.
+// asOf returns the version of a list that contains the whole history of a release as this
+// process left it, or "". A list that was requested during an operation may not contain
+// everything that the operation wrote.
 func (s *seen) asOf(namespace, release string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +89,7 @@ func (s *seen) asOf(namespace, release string) string {
 	return n.version
 }
 
-// forget has it that what there is in a namespace changes now.
+// forget discards the observations of a namespace that is about to change.
 func (s *seen) forget(namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +97,8 @@ func (s *seen) forget(namespace string) {
 	n.made, n.listed = time.Time{}, nil
 }
 
-// fresh reports whether a namespace was made just now, so that there is nothing in it.
+// fresh reports whether a namespace was created just now, so that it can be assumed to be
+// empty.
 func (s *seen) fresh(namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

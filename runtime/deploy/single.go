@@ -21,9 +21,10 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// until follows one object of any kind and returns when done says so, or the
-// cause of the end of ctx. done gets nil while the object does not exist. Such
-// watches are few: of what is deleted, and of kinds that only the server knows.
+// until watches one object of any kind until done returns true. If ctx ends first, it
+// returns the cause. done gets nil while the object does not exist. There are only few
+// such watches: for objects that are being deleted, and for kinds that only the server
+// knows.
 func until(ctx context.Context, info *resource.Info, done func(*unstructured.Unstructured) bool) error {
 	request := func() (version string, satisfied bool, err error) {
 		obj, err := info.Client.Get().NamespaceIfScoped(info.Namespace, info.Namespaced()).
@@ -51,7 +52,7 @@ func until(ctx context.Context, info *resource.Info, done func(*unstructured.Uns
 		if satisfied {
 			return nil
 		}
-		if err != nil { // the connection is lost, or the server starts anew
+		if err != nil { // the connection is lost, or the server restarts
 			select {
 			case <-time.After(time.Second):
 			case <-ctx.Done():
@@ -61,15 +62,15 @@ func until(ctx context.Context, info *resource.Info, done func(*unstructured.Uns
 	return context.Cause(ctx)
 }
 
-// until is that for an object of a release: the server answers, not what was
-// foreseen.
+// until does the same for an object of a release. It asks the server, not the foreseen
+// state.
 func (o *objects) until(ctx context.Context, info *resource.Info, done func(*unstructured.Unstructured) bool) error {
 	asked := *info
 	asked.Client = o.direct(info)
 	return until(ctx, &asked, done)
 }
 
-// follow watches one object from a version on, until done says so or the watch ends.
+// follow watches one object from a version on until done returns true or the watch ends.
 func follow(ctx context.Context, info *resource.Info, version string, done func(*unstructured.Unstructured) bool) (bool, error) {
 	w, err := info.Client.Get().NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
@@ -99,8 +100,8 @@ func follow(ctx context.Context, info *resource.Info, version string, done func(
 	return false, errors.New("the watch ended")
 }
 
-// isGone reports whether what was written as info was deleted, or is being deleted.
-// u is what the server has of that name, or nil.
+// isGone reports whether the object that was written as info was deleted, or is being
+// deleted. u is the object that the server has under this name, or nil.
 func isGone(info *resource.Info, u *unstructured.Unstructured) bool {
 	if u == nil || u.GetDeletionTimestamp() != nil {
 		return true
@@ -119,7 +120,7 @@ func (o *objects) WaitForDelete(list kube.ResourceList, _ time.Duration) error {
 	return nil
 }
 
-// awaitGone waits until an object is gone, and tells which finalizers keep it.
+// awaitGone waits until an object is gone, and reports the finalizers that keep it.
 func (o *objects) awaitGone(info *resource.Info) error {
 	l := o.limit()
 	ctx, stop := context.WithDeadlineCause(o.waiting(), l.end, l.err())
@@ -147,9 +148,8 @@ func isCustom(info *resource.Info) bool {
 	return !scheme.Scheme.Recognizes(info.Mapping.GroupVersionKind)
 }
 
-// customReady says what keeps a custom resource from being ready, by the
-// condition Ready if it has one. One that has none is not waited for: nobody
-// knows whether it ever will.
+// customReady returns why a custom resource is not ready, from its condition Ready. A
+// resource without this condition is not awaited: it may never get it.
 func customReady(obj kruntime.Object) (why string) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
@@ -158,8 +158,8 @@ func customReady(obj kruntime.Object) (why string) {
 	return notTrue(u, "Ready")
 }
 
-// notTrue says why a condition of an object is not true; "" if it is, or if the object
-// does not have it.
+// notTrue returns why a condition of an object is not true, or "" if it is true or the
+// object does not have it.
 func notTrue(u *unstructured.Unstructured, kind string) string {
 	c := conditionOf(u, kind)
 	if c == nil || c["status"] == "True" {

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// annotationReplicas keeps how many replicas a stopped workload had, and
+	// annotationReplicas records how many replicas a stopped workload had, and
 	// annotationSuspend whether a CronJob was suspended.
 	annotationReplicas = "pipelinefile.github.io/replicas"
 	annotationSuspend  = "pipelinefile.github.io/suspend"
@@ -39,7 +39,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 		return err
 	}
 	defer o.close()
-	// First the mark: a stop that is interrupted is one that a deploy takes back.
+	// The mark comes first, so that a deploy also undoes a stop that was interrupted.
 	if err := o.mark(map[string]any{observe.LabelReady: observe.Stopping + strconv.Itoa(o.rel.Version)}); err != nil {
 		return d.explain(ctx, err)
 	}
@@ -69,7 +69,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
 }
 
-// start undoes a stop. A release that is not stopped is only waited for.
+// start undoes a stop. If the release is not stopped, start only waits for it.
 func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
@@ -82,7 +82,8 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	if err := o.settle(ctx, list, false); err != nil {
 		return err
 	}
-	// What was not as a deploy leaves it before it was stopped is so again.
+	// Only a deployed revision that pipe wrote is marked as ready: others were not marked
+	// before the stop either.
 	var ready any
 	if last, _ := o.last(); statusOf(last) == release.StatusDeployed && last.Fingerprint() != "" {
 		ready = strconv.Itoa(last.Version)
@@ -90,7 +91,7 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: ready}))
 }
 
-// start takes back a stop.
+// start undoes the changes of a stop.
 func (o *operation) start(list kube.ResourceList) error {
 	return o.change(list, func(u *unstructured.Unstructured) map[string]any {
 		if n, err := strconv.ParseInt(u.GetAnnotations()[annotationReplicas], 10, 32); err == nil {
@@ -103,9 +104,9 @@ func (o *operation) start(list kube.ResourceList) error {
 	})
 }
 
-// revive makes a write of target take back a stop of live: replicas that target
-// does not set come back, and what we noted goes. It returns was with that note,
-// so that it counts as something that is in was and not in target.
+// revive makes a write of target undo a stop of live: it restores replicas and suspend
+// where target does not set them, and the annotations of the stop are removed. To remove
+// them, it returns was with these annotations, which target does not have.
 func revive(was, target, live kruntime.Object) kruntime.Object {
 	now, isMap := live.(*unstructured.Unstructured)
 	want, ok := target.(*unstructured.Unstructured)
@@ -145,7 +146,7 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	}
 	defer o.close()
 	last, _ := o.last()
-	if last.Ready() { // until they are again, a deploy has something to do
+	if last.Ready() { // until the pods are ready again, a deploy has work to do
 		if err := o.mark(map[string]any{observe.LabelReady: nil}); err != nil {
 			return d.explain(ctx, err)
 		}
@@ -170,8 +171,8 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: strconv.Itoa(last.Version)}))
 }
 
-// uninstall deletes a release. What is marked to be kept stays: volumes, and the
-// credentials of databases, which are in no release (D6).
+// uninstall deletes a release. It keeps objects that are marked to be kept, volumes, and
+// the credentials of databases, which do not belong to a release (D6).
 func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, err := d.open(ctx, r, emit)
 	if err != nil {
@@ -210,8 +211,8 @@ func (o *operation) uninstall() error {
 	return err
 }
 
-// openDeployed begins an operation on what is deployed of a release, and returns
-// its objects.
+// openDeployed begins an operation on the last revision of a release, and returns its
+// objects.
 func (d *Deployer) openDeployed(ctx context.Context, r runtime.Release, emit runtime.Emit) (*operation, kube.ResourceList, error) {
 	o, err := d.open(ctx, r, emit)
 	if err != nil {
@@ -232,8 +233,8 @@ func (d *Deployer) openDeployed(ctx context.Context, r runtime.Release, emit run
 	return o, list, d.explain(ctx, err)
 }
 
-// change patches the objects for which patch returns something. Objects that
-// somebody has deleted are left out.
+// change patches the workloads and CronJobs for which patch does not return nil. Objects
+// that were deleted are skipped.
 func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unstructured) map[string]any) error {
 	return o.objects.each(list, func(info *resource.Info) error {
 		if workloadKind(info) == "" && info.Mapping.GroupVersionKind.Kind != "CronJob" {
@@ -267,9 +268,9 @@ func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unst
 	})
 }
 
-// settle waits for workloads after they were changed. Jobs are not: what they
-// did before does not matter now. mayGo says that one that is deleted meanwhile is
-// as good as one that is ready.
+// settle waits for workloads after they were changed, but not for jobs and pods: how they
+// ended earlier does not matter now. With mayGo, a workload that is deleted meanwhile
+// counts as ready.
 func (o *operation) settle(ctx context.Context, list kube.ResourceList, mayGo bool) error {
 	var targets []target
 	for _, info := range list {

@@ -16,18 +16,18 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A workload that is deleted while it is waited for never gets ready: by hand, by
-// its own ttlSecondsAfterFinished, by somebody's controller. That is decided
-// immediately, by how it was last seen (SPEC D7). The watch tells of the deletion,
-// with that state. If the watch never showed the workload, the server is asked.
+// A workload that is deleted during the wait never becomes ready, whether a user, its own
+// ttlSecondsAfterFinished or a controller deletes it. So its last known state decides
+// immediately (SPEC D7). The watch reports the deletion with that state. If the watch
+// never showed the workload, the server is asked.
 
 const (
-	// askAfter is how long a watch may not show what was written until the server
-	// is asked whether it exists.
+	// askAfter is how long a watch may fail to show a workload that was written, before
+	// the server is asked whether it exists.
 	askAfter = 3 * time.Second
 )
 
-// resources are where the server keeps the kinds that are waited for.
+// resources has the resources of the kinds of workloads.
 var resources = map[string]schema.GroupVersionResource{
 	"Deployment":  {Group: "apps", Version: "v1", Resource: "deployments"},
 	"StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
@@ -37,7 +37,8 @@ var resources = map[string]schema.GroupVersionResource{
 	"Pod":         {Version: "v1", Resource: "pods"},
 }
 
-// exists asks the server whether a workload is still there. Without an answer it is.
+// exists asks the server whether a workload still exists. Without an answer, it returns
+// true.
 func (c *cluster) exists(ctx context.Context, t target) bool {
 	ctx, stop := context.WithTimeout(ctx, observe.AnswerTime)
 	defer stop()
@@ -50,8 +51,8 @@ func (c *cluster) exists(ctx context.Context, t target) bool {
 
 const wasDeleted = "it was deleted while it was waited for"
 
-// standDeleted returns where a workload stands that was deleted or is being
-// deleted. s is where it last stood, if it was seen.
+// standDeleted returns the status of a workload that was deleted or is being deleted.
+// last and s are its last known state and status, if it was seen.
 func standDeleted(v *observe.Cache, t target, last metav1.Object, s standing) standing {
 	switch is := last.(type) {
 	case *batchv1.Job:
@@ -79,7 +80,7 @@ func standDeleted(v *observe.Cache, t target, last metav1.Object, s standing) st
 	return standing{ready: t.mayGo, failed: wasDeleted}
 }
 
-// succeededPods returns how many pods of a job were seen to succeed.
+// succeededPods returns how many pods of a job have succeeded, as far as the cache knows.
 func succeededPods(v *observe.Cache, job types.UID) int32 {
 	names := make(map[string]bool)
 	for _, p := range slices.Concat(observe.Owned[corev1.Pod](v, "Pod", job), v.GoneOf(job)) {
@@ -90,8 +91,8 @@ func succeededPods(v *observe.Cache, job types.UID) int32 {
 	return int32(len(names)) //nolint:gosec // pods are fewer
 }
 
-// succeededPod reports whether a pod has succeeded by itself. One that is deleted
-// while it runs also succeeds if its program ends well when it is told to.
+// succeededPod reports whether a pod has succeeded by itself. A pod that is deleted while
+// it runs also has the phase Succeeded if its program exits with 0 when it is terminated.
 func succeededPod(p *corev1.Pod) bool {
 	if p.Status.Phase != corev1.PodSucceeded {
 		return false
@@ -112,7 +113,7 @@ func succeededPod(p *corev1.Pod) bool {
 	return len(p.Status.ContainerStatuses) > 0
 }
 
-// completions returns how many pods of a job have to succeed.
+// completions returns how many pods of a job must succeed.
 func completions(j *batchv1.Job) int32 {
 	if j.Spec.Completions != nil {
 		return *j.Spec.Completions

@@ -17,21 +17,21 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Helm's driver writes the Secrets of revisions whatever they have become since they
-// were read. A write that is sent while the lease is held, and that the server
-// carries out when another run has it, as of a process that was stopped, would
-// overwrite what that run wrote. So each write names the version that was read, and
-// conflicts then. An answer that was lost makes a conflict, too, when the write is
-// repeated: what the server has tells the two apart.
+// Helm's driver writes the Secrets of revisions without checking whether they have
+// changed since they were read. If a process is suspended, a write that it sends while it
+// holds the lease may be carried out when another run holds it, and would overwrite what
+// that run wrote. So each write names the version that was read, and conflicts in this
+// case. A write whose answer was lost also conflicts when it is repeated: the content on
+// the server tells the two cases apart.
 
-// A version names a Secret as it was read or written last.
+// A version identifies the state of a Secret that was last read or written.
 type version struct {
 	uid types.UID
 	of  string // its resourceVersion
 }
 
-// versioned are the Secrets of one namespace for Helm's driver, which knows no
-// contexts either.
+// versioned is the client for the Secrets of one namespace that Helm's driver uses. The
+// driver does not pass on contexts, so versioned has its own.
 type versioned struct {
 	typedcorev1.SecretInterface
 	meta     metadata.ResourceInterface // of the same Secrets
@@ -86,7 +86,7 @@ func (v *versioned) Update(_ context.Context, s *corev1.Secret, opts metav1.Upda
 	return made, err
 }
 
-// write begins a write of a Secret that was read.
+// write returns the context and the version for a write of a Secret that was read.
 func (v *versioned) write(name string) (ctx context.Context, was version, err error) {
 	if ctx = v.requests(); ctx.Err() != nil {
 		return nil, was, context.Cause(ctx)
@@ -98,8 +98,8 @@ func (v *versioned) write(name string) (ctx context.Context, was version, err er
 	return ctx, was, err
 }
 
-// sent returns what the server has if that is what was to be written: then the write
-// was carried out before, and only its answer was lost. Otherwise it returns err.
+// sent returns the Secret of the server if it equals s: then the write was carried out
+// before, and only its answer was lost. Otherwise it returns err.
 func (v *versioned) sent(ctx context.Context, s *corev1.Secret, err error) (*corev1.Secret, error) {
 	is, getErr := v.SecretInterface.Get(ctx, s.Name, metav1.GetOptions{})
 	if getErr != nil || !maps.Equal(is.Labels, s.Labels) || !reflect.DeepEqual(is.Data, s.Data) {
@@ -108,13 +108,12 @@ func (v *versioned) sent(ctx context.Context, s *corev1.Secret, err error) (*cor
 	return is, nil
 }
 
-// changed says that a Secret is not what it was when it was read.
+// changed returns the error that a Secret has changed since it was read.
 func changed(name string, err error) error {
 	return fmt.Errorf("Secret %s: %w: another run has written it: %w", name, runtime.ErrConflict, err)
 }
 
-// Delete implements [typedcorev1.SecretInterface]. A Secret that is gone already is
-// as good.
+// Delete implements [typedcorev1.SecretInterface]. It succeeds if the Secret is not found.
 func (v *versioned) Delete(_ context.Context, name string, opts metav1.DeleteOptions) error {
 	ctx, was, err := v.write(name)
 	if err != nil {
@@ -132,7 +131,7 @@ func (v *versioned) Delete(_ context.Context, name string, opts metav1.DeleteOpt
 	return nil
 }
 
-// label sets labels of a Secret, or takes them off where the value is nil.
+// label sets labels of a Secret, or removes those whose value is nil.
 func (v *versioned) label(name string, labels map[string]any) error {
 	ctx, was, err := v.write(name)
 	if err != nil {
@@ -156,7 +155,7 @@ func (v *versioned) label(name string, labels map[string]any) error {
 	return err
 }
 
-// hasLabels reports whether labels are as a patch makes them.
+// hasLabels reports whether have already has the labels that a patch would set.
 func hasLabels(have map[string]string, want map[string]any) bool {
 	for key, value := range want {
 		is, ok := have[key]

@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// await waits for what was written: the workloads, then custom resources that
-// say of themselves whether they are ready.
+// await waits for the objects that were written: the workloads, and then the custom
+// resources that report whether they are ready.
 func (o *operation) await(ctx context.Context, targets []target) error {
 	if err := o.d.await(ctx, targets, o.limit, o.emit); err != nil {
 		return err
@@ -32,7 +32,7 @@ func (o *operation) await(ctx context.Context, targets []target) error {
 	return nil
 }
 
-// awaitCustom waits for a custom resource while it says that it is not ready.
+// awaitCustom waits while a custom resource reports that it is not ready.
 func (o *operation) awaitCustom(ctx context.Context, info *resource.Info) error {
 	why := customReady(info.Object)
 	if why == "" {
@@ -61,7 +61,7 @@ func (o *operation) awaitCustom(ctx context.Context, info *resource.Info) error 
 	return &unready{err: err, blocked: []blocked{{target: target{kind: info.Mapping.GroupVersionKind.Kind, namespace: info.Namespace, name: info.Name}, why: shortName(info) + ": " + why}}}
 }
 
-// awaitKinds waits until the server serves the kinds that CRDs bring.
+// awaitKinds waits until the server serves the kinds that CRDs define.
 func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList) error {
 	ctx, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
 	defer stop()
@@ -81,11 +81,11 @@ func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList) erro
 	return nil
 }
 
-// awaitForHooks waits for the objects of the release where hooks have to run
-// after it: with Helm's own waiting they run when all is ready, and without as
-// soon as all is written, which is not what they are written for.
+// awaitForHooks waits for the objects of the release if it has hooks that run after the
+// install or upgrade. Helm runs these hooks when everything is ready if it waits, and as
+// soon as everything is written if it does not; charts rely on the former.
 func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList) error {
-	if o.rel == nil { // Helm installs the CRDs before it begins with the release
+	if o.rel == nil { // Helm installs the CRDs before it starts with the release
 		return o.awaitKinds(ctx, list)
 	}
 	after := release.HookPostInstall
@@ -123,8 +123,8 @@ func (o *objects) customs() []*resource.Info {
 	return list
 }
 
-// warnOfServices tells of load balancers that have no address yet. They are not
-// waited for: a cluster that has none to give never gives one.
+// warnOfServices warns about load balancers that do not have an address yet. They are not
+// awaited: a cluster without addresses for them would never assign one.
 func (o *operation) warnOfServices() {
 	o.objects.mu.Lock()
 	defer o.objects.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// write has Helm write the release and returns what has to get ready.
+// write makes Helm write the release and returns the workloads that must become ready.
 func (o *operation) write(ctx context.Context) ([]target, error) {
 	config, err := o.helm()
 	if err != nil {
@@ -30,7 +30,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		return nil, err
 	}
 	last, exists := o.last()
-	// Asked for though nothing has changed: then jobs are to run again.
+	// If a deploy is requested although nothing has changed, jobs must run again.
 	forced := exists && last.Fingerprint() == o.fingerprint && last.Ready()
 	o.objects.rerun = func(job *batchv1.Job) bool {
 		s := standJob(job)
@@ -41,7 +41,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		return nil, err
 	}
 	values := o.chart.Values(o.use)
-	theirs := o.r.Service.Chart != nil // a chart that others wrote
+	theirs := o.r.Service.Chart != nil // the chart is not generated
 	if !exists || statusOf(last) == release.StatusUninstalled {
 		o.objects.install = true
 		install := action.NewInstall(config)
@@ -66,7 +66,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		upgrade.Timeout = o.timeout
 		upgrade.Wait, upgrade.WaitForJobs = true, true
 		upgrade.DisableOpenAPIValidation = true
-		upgrade.ResetValues = true // with none, Helm would take those of the last revision
+		upgrade.ResetValues = true // otherwise Helm would use the last values if there are none
 		upgrade.MaxHistory = o.d.opts.HistoryMax
 		if upgrade.SkipSchemaValidation = theirs; theirs {
 			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.Version + 1, IsUpgrade: true})
@@ -88,14 +88,14 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	return o.targets(list)
 }
 
-// leftover returns the objects of revisions that failed since the one that Helm
-// compares with, the one that is deployed. Helm forgets them, and what only such
-// a revision had would stay for ever.
+// leftover returns the objects of the revisions that failed after the deployed one, which
+// Helm compares with. Helm ignores the failed ones, so objects that only they have would
+// never be deleted.
 func (o *operation) leftover() (kube.ResourceList, error) {
 	history := o.records.history
 	from := slices.IndexFunc(history, func(r observe.Revision) bool { return statusOf(r) == release.StatusDeployed })
 	if from < 0 {
-		return nil, nil // it compares with the last one
+		return nil, nil // Helm compares with the last revision
 	}
 	var list kube.ResourceList
 	for _, r := range history[from+1:] {
@@ -119,8 +119,8 @@ func (o *operation) leftover() (kube.ResourceList, error) {
 	return list, nil
 }
 
-// resume returns what has to get ready of a release that was written, but not
-// waited for to the end. It reports false if it has to be written (anew).
+// resume returns the workloads that must become ready of a release that was written, but
+// whose wait was not completed. It returns false if the release must be written (again).
 func (o *operation) resume() ([]target, bool, error) {
 	last, exists := o.last()
 	if !exists || statusOf(last) != release.StatusDeployed || last.Fingerprint() != o.fingerprint || last.Ready() {
@@ -157,8 +157,8 @@ func (o *operation) resume() ([]target, bool, error) {
 	return targets, true, err
 }
 
-// targets returns what of the objects of a release has to get ready, as new as
-// it was written.
+// targets returns the objects of a release that must become ready, in the versions that
+// were written.
 func (o *operation) targets(list kube.ResourceList) ([]target, error) {
 	var targets []target
 	for _, info := range list {
@@ -190,7 +190,7 @@ func workloadKind(info *resource.Info) string {
 	return ""
 }
 
-// asJob returns obj as a job, or nil if it is none.
+// asJob returns obj as a job, or nil if it is not a job.
 func asJob(obj kruntime.Object) *batchv1.Job {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok || u.GetKind() != "Job" || u.GroupVersionKind().Group != batchv1.GroupName {

@@ -18,17 +18,17 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/supervise"
 )
 
-// app is everything outside the process that the command touches.
+// app has everything outside the process that the command uses.
 type app struct {
 	args           []string
 	stdout, stderr io.Writer
 	env            func(string) string
 	environ        []string
 
-	dir string // of --dir
+	dir string // value of --dir
 }
 
-// run is the whole command. It returns the exit status: 0, or 1 if it did not do what it was asked to.
+// run runs the command and returns its exit status: 0, or 1 if it failed.
 func (a *app) run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -70,7 +70,8 @@ Everything that a cluster keeps is in one folder: --dir, else $PIPE_HOME/cluster
 	return root
 }
 
-// senseless reports a flag whose value nobody means: --dir "$DIR" of a variable that is not set is not the default cluster.
+// senseless returns an error for a flag whose value cannot be intended: --dir "$DIR" with an unset
+// variable does not mean the default cluster.
 func senseless(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		value := f.Value.String()
@@ -85,7 +86,7 @@ func senseless(c *cobra.Command) (err error) {
 	return err
 }
 
-// home is the folder of the cluster that was asked for.
+// home returns the directory of the requested cluster.
 func (a *app) home() (home.Dir, error) {
 	if a.dir != "" {
 		return home.New(a.dir)
@@ -93,9 +94,9 @@ func (a *app) home() (home.Dir, error) {
 	return home.Default(a.env)
 }
 
-// background is the environment of the background processes: they live long, and what the user's environment holds besides,
-// such as tokens, is none of their business. A proxy is meant for the world: only containerd, which pulls images from it,
-// is to ask one, so it gets its own variable.
+// background returns the environment of the background processes. They live long, so they do not
+// get other variables of the user, such as tokens. A proxy is only for the internet: only containerd
+// uses it, to pull images, so it is passed in a separate variable.
 func (a *app) background() []string {
 	var env []string
 	for _, v := range a.environ {
@@ -114,7 +115,7 @@ func (a *app) background() []string {
 	return env
 }
 
-// say tells what is going on. Results go to the standard output and never through here.
+// say prints a progress message to the standard error. Results are printed to the standard output.
 func (a *app) say(format string, args ...any) {
 	fmt.Fprintf(a.stderr, "pipe-cluster: "+format+"\n", args...)
 }

@@ -18,7 +18,7 @@ func TestBackground(t *testing.T) {
 	}
 }
 
-// TestWithoutCluster: every command says what is the matter, and what to do.
+// TestWithoutCluster: every command says what is wrong, and what to do.
 func TestWithoutCluster(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	for _, x := range []struct {
@@ -51,7 +51,7 @@ func TestWithoutCluster(t *testing.T) {
 	}
 }
 
-// TestForget: the folder may be one that holds other things.
+// TestForget: the directory may also have other files.
 func TestForget(t *testing.T) {
 	d := home.Dir(t.TempDir())
 	for _, f := range []string{"etcd/x", "logs/x", "state.json", "run/x", "thesis.txt"} {

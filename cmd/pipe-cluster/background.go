@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/supervise"
 )
 
-// superviseCommand and roleCommand are the background processes. Nobody types them.
+// superviseCommand and roleCommand are the commands of the background processes, not for users.
 
 func (a *app) superviseCommand() *cobra.Command {
 	return &cobra.Command{
@@ -24,7 +24,7 @@ func (a *app) superviseCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			debug.FreeOSMemory() // of the packages' initialisation: this process needs nearly none
+			debug.FreeOSMemory() // of the packages' initialization: this process needs little
 			return supervise.Run(c.Context(), d)
 		},
 	}
@@ -42,7 +42,7 @@ func (a *app) roleCommand() *cobra.Command {
 			}
 			context.AfterFunc(c.Context(), func() {
 				time.Sleep(25 * time.Second)
-				os.Exit(1) // a component does not end when asked to; the supervisor would kill us anyway
+				os.Exit(1) // a component does not end on request; the supervisor would kill this anyway
 			})
 			return role.Run(c.Context(), args[0], d)
 		},

@@ -21,7 +21,7 @@ type cluster struct {
 	api    kubernetes.Interface
 }
 
-// up brings a cluster up in the folder.
+// up starts a cluster in a directory.
 func up(t *testing.T, dir string, args ...string) *cluster {
 	t.Helper()
 	began := time.Now()
@@ -42,7 +42,7 @@ func up(t *testing.T, dir string, args ...string) *cluster {
 	return &cluster{dir, c, api}
 }
 
-// status is what the command says of the cluster.
+// status returns the output of the command status.
 func (c *cluster) status(t *testing.T) status {
 	t.Helper()
 	out, _, code := pipeCluster(t, "status", "-o", "json", "--dir", c.dir)
@@ -56,7 +56,7 @@ func (c *cluster) status(t *testing.T) status {
 	return s
 }
 
-// pid is the number of one of the cluster's processes.
+// pid returns the PID of one of the cluster's processes.
 func (c *cluster) pid(t *testing.T, name string) int {
 	t.Helper()
 	for _, p := range c.status(t).Processes {
@@ -68,7 +68,7 @@ func (c *cluster) pid(t *testing.T, name string) int {
 	return 0
 }
 
-// keep makes an object that must be there again after a repair, and kept checks it.
+// keep creates an object that must still exist after a repair, and kept checks it.
 func (c *cluster) keep(t *testing.T) {
 	t.Helper()
 	_, err := c.api.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{
@@ -87,7 +87,7 @@ func (c *cluster) kept(t *testing.T) {
 	}
 }
 
-// eventually waits until there is no error any more. The limit is for machines that are busy with other tests.
+// eventually retries until there is no error. The limit is for machines that are busy with other tests.
 func eventually(t *testing.T, what string, f func(context.Context) error) {
 	t.Helper()
 	const limit = 2 * time.Minute

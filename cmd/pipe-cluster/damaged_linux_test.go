@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// The texts of damaged files: of a full disk, a power cut, and others.
+// Contents of damaged files: from a full disk, a power failure, and others.
 var damages = []string{"", "{", "\x00\x00\x00\x00", "null", "{}", "[1]"}
 
 func damage(t *testing.T, d home.Dir, file, text string) {
@@ -24,7 +24,7 @@ func damage(t *testing.T, d home.Dir, file, text string) {
 	}
 }
 
-// oneLine checks that a command has said exactly once what it has done about a damaged file.
+// oneLine checks that a command has reported exactly once how it handled a damaged file.
 func oneLine(t *testing.T, errs string, d home.Dir, file, what string) {
 	t.Helper()
 	want := "pipe-cluster: read " + d.Path(file) + ": the file is damaged" + what + "\n"
@@ -33,7 +33,7 @@ func oneLine(t *testing.T, errs string, d home.Dir, file, what string) {
 	}
 }
 
-// TestDamagedStopped damages the files of a cluster that does not run.
+// TestDamagedStopped damages the files of a cluster that is not running.
 func TestDamagedStopped(t *testing.T) {
 	for _, text := range damages {
 		d := home.Dir(filepath.Join(t.TempDir(), "cluster"))
@@ -44,7 +44,7 @@ func TestDamagedStopped(t *testing.T) {
 		}
 		oneLine(t, errs, d, "cluster.json", ": ignored, because the cluster has no data yet")
 
-		// Data without a kubeconfig: nothing says which address the cluster has.
+		// Data without a kubeconfig: the address of the cluster is unknown.
 		damage(t, d, "etcd", "")
 		what := ", and no kubeconfig has the address of the cluster: restore the file, " +
 			"or remove the cluster and its data with `pipe-cluster down --dir " + string(d) + "`"
@@ -68,8 +68,8 @@ func TestDamagedStopped(t *testing.T) {
 	}
 }
 
-// TestDamaged damages the files of a cluster with a simulated node, while it runs and while it does not: its data is kept,
-// and its address is the same.
+// TestDamaged damages the files of a cluster with a simulated node, while it is running and while it is
+// not: its data is kept, and its address does not change.
 func TestDamaged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	d := home.Dir(dir)

@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// detached lets a process live on when the terminal is closed.
+// detached makes a process survive the closing of its terminal.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -16,7 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// stopTime is how long a supervisor may take to stop everything, until it is killed and swept up after.
+// stopTime is how long a supervisor may take to stop everything. After that it is killed, and its
+// remains are removed.
 const stopTime = 90 * time.Second
 
 func (a *app) downCommand() *cobra.Command {
@@ -53,7 +54,7 @@ func (a *app) down(ctx context.Context, d home.Dir, keep bool) error {
 		return err
 	}
 	if err != nil {
-		a.say("%v", err) // what is damaged can be removed all the same
+		a.say("%v", err) // a damaged cluster can still be removed
 	}
 	if err := a.stop(ctx, d); err != nil {
 		return err
@@ -84,7 +85,7 @@ func (a *app) down(ctx context.Context, d home.Dir, keep bool) error {
 	return nil
 }
 
-// stop has the supervisor stop everything, if there is one.
+// stop makes the supervisor stop everything, if one is running.
 func (a *app) stop(ctx context.Context, d home.Dir) error {
 	alive, err := d.SupervisorAlive()
 	if err != nil || !alive {
@@ -115,16 +116,17 @@ func (a *app) stop(ctx context.Context, d home.Dir) error {
 	}
 }
 
-// Everything that a cluster keeps in its folder, and nothing else: the folder may be somebody's home.
+// All files that a cluster has in its directory. Nothing else is removed, as the directory may also
+// have other files, for example if it is a home directory.
 var (
-	fleeting = []string{"state.json", "supervisor.lock", "kubeconfig", "run"} // of no use when it does not run
+	fleeting = []string{"state.json", "supervisor.lock", "kubeconfig", "run"} // useless while the cluster is not running
 	data     = []string{"cluster.json", "pki", "etcd", "volumes", "containerd", "kubelet", "node"}
 	others   = []string{"logs", "lock"}
 )
 
-// forget removes files of the cluster, and the folder if nothing is left in it.
+// forget removes files of the cluster, and the directory if it is empty then.
 func forget(d home.Dir, names ...[]string) error {
-	// Removing files through a mount would remove somebody else's.
+	// Removing files below a mount point would remove files of others.
 	mounts, err := node.Mounts(d)
 	if err != nil {
 		return err
@@ -137,6 +139,6 @@ func forget(d home.Dir, names ...[]string) error {
 	for _, n := range slices.Concat(names...) {
 		errs = append(errs, os.RemoveAll(d.Path(n)))
 	}
-	_ = os.Remove(string(d)) // fails, rightly, if something is left
+	_ = os.Remove(string(d)) // fails, as intended, if the directory is not empty
 	return errors.Join(errs...)
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// config reads what was chosen when the cluster was made. If the file is damaged, the address of the API server in a
-// kubeconfig says it all; without one there is no cluster yet, or an error says what can be done.
+// config reads the configuration that was chosen when the cluster was created. If the file is
+// damaged, the configuration is derived from the address of the API server in a kubeconfig. Without
+// a kubeconfig, the cluster does not exist yet, or the error says what the user can do.
 func (a *app) config(d home.Dir) (c home.Config, known bool, err error) {
 	c, known, err = d.ReadConfig()
 	if !errors.Is(err, home.ErrDamaged) {
@@ -38,8 +39,8 @@ func (a *app) config(d home.Dir) (c home.Config, known bool, err error) {
 		"or remove the cluster and its data with `pipe-cluster down --dir %s`", err, d)
 }
 
-// heal is config, and writes the file again if it was damaged: children of the supervisor and what sweeps the machine read
-// it. The caller holds the lock of the folder.
+// heal does the same as config, and rewrites the file if it was damaged: children of the supervisor
+// and node.Sweep read it. The caller must hold the lock of the directory.
 func (a *app) heal(d home.Dir) (c home.Config, known bool, err error) {
 	c, known, err = a.config(d)
 	if err != nil || !known {
@@ -51,8 +52,9 @@ func (a *app) heal(d home.Dir) (c home.Config, known bool, err error) {
 	return c, known, err
 }
 
-// state reads what the supervisor last said. If the file is damaged, it is what the list of processes says, as if the
-// supervisor had said that all run; the caller asks the API server. damage is nil if the file is fine.
+// state reads the state that the supervisor wrote last. If the file is damaged, the state is derived
+// from the list of processes, as if the supervisor had reported all of them as running; the caller
+// asks the API server. damage is nil if the file is valid.
 func state(d home.Dir) (s home.State, damage, err error) {
 	s, err = d.ReadState()
 	if !errors.Is(err, home.ErrDamaged) {
@@ -72,7 +74,7 @@ func state(d home.Dir) (s home.State, damage, err error) {
 	return s, err, nil
 }
 
-// mended says that a damaged state was read from the list of processes.
+// mended reports that the state was derived from the list of processes because of the damage.
 func (a *app) mended(damage error) {
 	if damage != nil {
 		a.say("%v: read from the list of processes instead", damage)

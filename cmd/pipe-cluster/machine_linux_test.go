@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// machine is everything of the machine that a cluster may change and must put back.
+// machine has all state of the machine that a cluster may change and must restore.
 func machine(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{
@@ -33,7 +33,8 @@ func machine(t *testing.T) map[string][]string {
 	return all
 }
 
-// same fails if the machine is not as it was before. What others do at the moment comes and goes, so it is given a while.
+// same fails if the state of the machine differs from that before. It retries for a while, as other
+// processes may change it for a moment.
 func same(t *testing.T, before map[string][]string) {
 	t.Helper()
 	var diff string
@@ -45,7 +46,7 @@ func same(t *testing.T, before map[string][]string) {
 	t.Errorf("the machine is not as it was (-before +after):\n%s", diff)
 }
 
-// gone fails if processes of the cluster in the folder are left.
+// gone fails if processes of the cluster in the directory are left.
 func gone(t *testing.T, dir string) {
 	t.Helper()
 	for _, id := range proc.Marked(dir) {
@@ -60,7 +61,7 @@ func mounts(t *testing.T) []string {
 	}
 	var all []string
 	for line := range strings.Lines(string(b)) {
-		// BuildKit, which others may be using, mounts for a moment what it copies from.
+		// BuildKit, which others may use, mounts the sources of copies for a moment.
 		if point := strings.Fields(line)[4]; !strings.Contains(point, "containerd-mount") && !strings.Contains(point, "buildkit") {
 			all = append(all, point)
 		}
@@ -73,7 +74,7 @@ func cgroups(t *testing.T) []string {
 	t.Helper()
 	var all []string
 	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, e os.DirEntry, err error) error {
-		// Those of others come and go.
+		// Those of other processes may change at any time.
 		if err == nil && e.IsDir() && strings.Contains(path, "pipe-cluster") {
 			all = append(all, path)
 		}
@@ -85,7 +86,7 @@ func cgroups(t *testing.T) []string {
 	return all
 }
 
-// settings are those below /proc/sys that are settings: what counts or measures is left out.
+// settings returns the settings below /proc/sys, without counters and measurements.
 func settings(t *testing.T) []string {
 	t.Helper()
 	counters := []string{
@@ -97,7 +98,7 @@ func settings(t *testing.T) []string {
 		if err != nil || e.IsDir() || slices.ContainsFunc(counters, func(c string) bool { return strings.Contains(path, c) }) {
 			return nil
 		}
-		// Interfaces of others come and go, with their settings.
+		// Interfaces of others and their settings may change at any time.
 		if strings.Contains(path, "/conf/") || strings.Contains(path, "/neigh/") {
 			if iface := strings.Split(path, "/")[6]; iface != "all" && iface != "default" {
 				return nil
@@ -121,7 +122,7 @@ func lines(t *testing.T, args []string) []string {
 	}
 	out, err := exec.Command(path, args[1:]...).Output()
 	if err != nil {
-		return nil // not installed: then there is nothing that it would show
+		return nil // not installed, so there is nothing to show
 	}
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// asProgram makes the test binary be pipe-cluster. Its background processes inherit it, so they are the code under test.
+// asProgram makes the test binary run pipe-cluster. Background processes inherit the variable, so they
+// also run the code under test.
 const asProgram = "PIPE_CLUSTER_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// required says whether a test that cannot run fails (make test) or is skipped (plain go test).
+// required reports whether a test that cannot run fails (make test) or is skipped (plain go test).
 func required(what string) bool {
 	for w := range strings.SplitSeq(os.Getenv("PIPE_TEST_REQUIRE"), ",") {
 		if w == what {
@@ -48,7 +49,7 @@ func pipeCluster(t *testing.T, args ...string) (stdout, stderr string, status in
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// must runs the command, which must succeed.
+// must runs the command and fails the test if the command fails.
 func must(t *testing.T, args ...string) string {
 	t.Helper()
 	out, errs, status := pipeCluster(t, args...)
@@ -59,7 +60,7 @@ func must(t *testing.T, args ...string) string {
 	return out
 }
 
-// logs shows the ends of the logs of the cluster that the arguments are about.
+// logs shows the last lines of the logs of the cluster that the arguments select.
 func logs(t *testing.T, args []string) {
 	t.Helper()
 	for i, a := range args {

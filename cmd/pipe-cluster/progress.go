@@ -2,10 +2,11 @@ package main
 
 import "time"
 
-// silence is how long nothing may be said while something is being waited for.
+// silence is the maximum time without a message during a wait.
 const silence = 5 * time.Second
 
-// progress tells what is being waited for: at once when it changes, and again when it takes long.
+// progress reports what the command is waiting for: immediately when it changes, and again when it
+// takes long.
 type progress struct {
 	say         func(string, ...any)
 	doing       string
@@ -17,7 +18,7 @@ func (a *app) progress() *progress {
 	return &progress{say: a.say, since: now, last: now}
 }
 
-// tell is called all the time.
+// tell reports what the command is waiting for, if it is time to. It is called continuously.
 func (p *progress) tell(doing string) {
 	now := time.Now()
 	switch {

@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/node"
 )
 
-// TestReal takes a cluster with a real node through its life, with pods that run.
+// TestReal tests the whole life of a cluster with a real node and running pods.
 func TestReal(t *testing.T) {
 	cannot := t.Skipf
 	if required("real") {
@@ -28,7 +28,7 @@ func TestReal(t *testing.T) {
 	if d, ok := node.Owner(); ok {
 		cannot("this machine has a real cluster already: end it with `pipe-cluster down --dir %s`", d)
 	}
-	// Programs that are installed stay; their absence is not what is compared.
+	// Programs that are installed now are kept, so they are installed before the comparison.
 	if err := node.Install(t.Context(), t.Logf); err != nil {
 		cannot("%v", err)
 	}
@@ -66,7 +66,7 @@ func TestReal(t *testing.T) {
 		if _, err := os.Stat(other); !os.IsNotExist(err) {
 			t.Errorf("%s was made: %v", other, err)
 		}
-		must(t, "down", "--dir", other) // harms nobody
+		must(t, "down", "--dir", other) // does not affect others
 		w.answers(t)
 	})
 	t.Run("kill the children", func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestReal(t *testing.T) {
 	t.Run("kill the supervisor", func(t *testing.T) {
 		pods := w.pods(t)
 		kill(t, c.pid(t, "supervisor"))
-		w.answers(t) // what runs, runs
+		w.answers(t) // running pods keep running
 		up(t, dir)
 		c.kept(t)
 		w.answers(t)
@@ -102,7 +102,7 @@ func TestReal(t *testing.T) {
 		starts := w.starts(t)
 		kill(t, c.pid(t, "supervisor"))
 		killAll(t, dir)
-		if err := node.Sweep(t.Context(), home.Dir(dir)); err != nil { // mounts, interfaces, cgroups are gone
+		if err := node.Sweep(t.Context(), home.Dir(dir)); err != nil { // removes mounts, interfaces and cgroups
 			t.Fatal(err)
 		}
 		up(t, dir)
@@ -140,7 +140,7 @@ func TestReal(t *testing.T) {
 	})
 }
 
-// killAll kills every process of the cluster and of its pods, as the end of the machine would.
+// killAll kills every process of the cluster and of its pods, like a crash of the machine.
 func killAll(t *testing.T, dir string) {
 	t.Helper()
 	roots, _ := filepath.Glob("/sys/fs/cgroup/*/pipe-cluster")
@@ -152,11 +152,11 @@ func killAll(t *testing.T, dir string) {
 	}
 }
 
-// dropForwarded has the machine drop packets that are passed on, as Docker does, until undone.
+// dropForwarded makes the machine drop forwarded packets, as Docker does, until undone.
 func dropForwarded(t *testing.T) (undo func()) {
 	t.Helper()
 	if len(lines(t, []string{"nft", "list", "table", "ip", "filter"})) > 0 {
-		return func() {} // the machine has its own way
+		return func() {} // the machine has its own rules
 	}
 	nft := func(rules string) {
 		cmd := exec.Command("nft", "-f", "-")
@@ -181,7 +181,7 @@ func dropForwarded(t *testing.T) (undo func()) {
 	return undo
 }
 
-// release removes the claim, with which the volume's folder must go.
+// release deletes the claim and checks that the volume's directory is removed.
 func (w *workload) release(t *testing.T) {
 	t.Helper()
 	folders := func() int {

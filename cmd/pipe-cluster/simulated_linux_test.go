@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// TestSimulated takes a cluster with a simulated node through its life.
+// TestSimulated tests the whole life of a cluster with a simulated node.
 func TestSimulated(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() { pipeCluster(t, "down", "--dir", dir) })
@@ -112,10 +112,11 @@ func TestSimulated(t *testing.T) {
 		same(t, before)
 		gone(t, dir)
 	})
-	must(t, "down", "--dir", dir) // of nothing
+	must(t, "down", "--dir", dir) // without a cluster
 }
 
-// simulatedPods checks what a release needs: pods go Ready, Jobs complete, Services get endpoints, claims get volumes.
+// simulatedPods checks what a release needs: pods become Ready, Jobs complete, Services get endpoints,
+// claims get volumes.
 func simulatedPods(t *testing.T, c *cluster) {
 	t.Helper()
 	ctx, api := t.Context(), c.api
@@ -215,7 +216,8 @@ func claim(name string) *corev1.PersistentVolumeClaim {
 	}
 }
 
-// TestConcurrentUps: of several at once, one makes the cluster, and all return when it can be used.
+// TestConcurrentUps: of several concurrent calls, one creates the cluster, and all return when it is
+// usable.
 func TestConcurrentUps(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() { must(t, "down", "--dir", dir) })
@@ -231,7 +233,7 @@ func TestConcurrentUps(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSeveralSimulated: each has its own folder and ports.
+// TestSeveralSimulated: each cluster has its own directory and ports.
 func TestSeveralSimulated(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 2 {

@@ -14,10 +14,10 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// errStatus is an exit status of 1 about which everything was said.
+// errStatus causes exit status 1 without another message.
 var errStatus = errors.New("not running")
 
-// status is what `pipe-cluster status -o json` prints: others read it.
+// status is the output of `pipe-cluster status -o json`, which other programs read.
 type status struct {
 	State      string          `json:"state"` // running, stopped or broken
 	Node       home.Node       `json:"node,omitempty"`
@@ -25,7 +25,7 @@ type status struct {
 	Server     string          `json:"server,omitempty"`
 	Version    string          `json:"version,omitempty"`
 	Processes  []statusProcess `json:"processes"`
-	Why        string          `json:"why,omitempty"` // it is not running
+	Why        string          `json:"why,omitempty"` // why it is not running
 }
 
 type statusProcess struct {
@@ -70,14 +70,14 @@ func (a *app) statusCommand() *cobra.Command {
 	return c
 }
 
-// printJSON prints a result for programs.
+// printJSON prints a result as JSON.
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
 
-// look finds out how the cluster in the folder is.
+// look determines the status of the cluster in a directory.
 func (a *app) look(ctx context.Context, d home.Dir) (status, error) {
 	s := status{State: "stopped", Processes: []statusProcess{}}
 	config, ok, err := a.config(d)

@@ -16,13 +16,13 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// A started cluster is what `pipe-cluster up -o json` prints: others read it.
+// started is the output of `pipe-cluster up -o json`, which other programs read.
 type started struct {
 	Kubeconfig string    `json:"kubeconfig"`
 	Node       home.Node `json:"node"`
 	Version    string    `json:"version"` // of Kubernetes
-	// Impossible is why no real node was chosen for a new cluster; empty: it was, or
-	// --node decided, or the cluster existed.
+	// Impossible is why a new cluster did not get a real node. It is empty if it got one, if
+	// --node was set, or if the cluster existed already.
 	Impossible string `json:"impossible,omitempty"`
 }
 
@@ -72,7 +72,7 @@ The real node installs what it needs (containerd, runc, CNI plugins, nftables) f
 	return c
 }
 
-// up brings the cluster up; want is empty if any kind of node will do.
+// up starts the cluster and waits until it is usable. want is empty if any kind of node is accepted.
 func (a *app) up(ctx context.Context, d home.Dir, want home.Node) (started, error) {
 	began := time.Now()
 	lock, err := home.WaitLock(ctx, d.Path("lock"), func() { a.say("waiting for another pipe-cluster that works on %s", d) })
@@ -96,8 +96,8 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) (started, erro
 		return started{}, err
 	}
 	if alive {
-		// Another `up` made it; this one only waits until it is usable. If it is just being killed or stopped, it is started
-		// again.
+		// Another `up` has started it; this one only waits until it is usable. If the cluster is
+		// being killed or stopped, it is started again.
 		if err := a.await(ctx, d, nil); !errors.Is(err, errEnded) {
 			return running(), err
 		}
@@ -107,7 +107,7 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) (started, erro
 		if config, impossible, err = a.choose(want); err == nil {
 			err = a.prepare(ctx, d, config)
 		}
-		if err != nil { // nothing was done, so leave nothing
+		if err != nil { // nothing was started, so leave nothing behind
 			return started{}, errors.Join(err, forget(d, fleeting, data, others))
 		}
 	} else if err := a.prepare(ctx, d, config); err != nil {
@@ -117,7 +117,7 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) (started, erro
 		if known {
 			return started{}, err
 		}
-		return started{}, errors.Join(err, forget(d, fleeting, data)) // it never was a cluster; its logs stay
+		return started{}, errors.Join(err, forget(d, fleeting, data)) // the cluster never worked; only its logs are kept
 	}
 	a.say("up after %.1f s: Kubernetes %s, %s node", time.Since(began).Seconds(), control.Version(), config.Node)
 	s := running()
@@ -127,7 +127,7 @@ func (a *app) up(ctx context.Context, d home.Dir, want home.Node) (started, erro
 	return s, nil
 }
 
-// prepare makes the folder ready for a supervisor, and the machine for a real node.
+// prepare prepares the directory for a supervisor, and the machine for a real node.
 func (a *app) prepare(ctx context.Context, d home.Dir, config home.Config) error {
 	if config.Node == home.Real {
 		before, _ := node.Owner()
@@ -136,7 +136,7 @@ func (a *app) prepare(ctx context.Context, d home.Dir, config home.Config) error
 		}
 		if err := node.Install(ctx, a.say); err != nil {
 			if before == "" {
-				err = errors.Join(err, node.Sweep(ctx, d)) // takes the claim back
+				err = errors.Join(err, node.Sweep(ctx, d)) // releases the claim
 			}
 			return err
 		}
@@ -150,8 +150,8 @@ func (a *app) prepare(ctx context.Context, d home.Dir, config home.Config) error
 	return d.WriteConfig(config)
 }
 
-// choose decides what a new cluster is like. If no kind of node is wanted, impossible is
-// why the node is not a real one.
+// choose chooses the configuration of a new cluster. If want is empty, impossible is why the node is
+// not a real one.
 func (a *app) choose(want home.Node) (c home.Config, impossible, err error) {
 	reason := node.Check()
 	switch {
@@ -168,7 +168,8 @@ func (a *app) choose(want home.Node) (c home.Config, impossible, err error) {
 	return home.Simulation(), nil, nil
 }
 
-// clean ends what a killed supervisor left behind and the next one would stumble over. Containers may stay.
+// clean ends processes that a killed supervisor has left and that would disturb the next one.
+// Containers are kept.
 func (a *app) clean(ctx context.Context, d home.Dir) error {
 	for _, id := range proc.Marked(string(d)) {
 		if node.Shim(id) {
@@ -186,7 +187,8 @@ func (a *app) clean(ctx context.Context, d home.Dir) error {
 	return err
 }
 
-// launch starts a supervisor and waits until the cluster is usable. If that fails, the supervisor is stopped.
+// launch starts a supervisor and waits until the cluster is usable. If this fails, it stops the
+// supervisor.
 func (a *app) launch(ctx context.Context, d home.Dir) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -218,18 +220,19 @@ func (a *app) launch(ctx context.Context, d home.Dir) error {
 	return nil
 }
 
-// errEnded says that the supervisor that was waited for is gone.
+// errEnded is the error if the supervisor of another process ended during the wait.
 var errEnded = errors.New("the supervisor ended")
 
-// usable asks the API server whether it is there.
+// usable asks the API server whether it is ready.
 func usable(ctx context.Context, d home.Dir) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	return control.Ask(ctx, d) == nil
 }
 
-// await returns when the supervisor says that the cluster is usable, and tells meanwhile what it is doing. ended gets a
-// value when the supervisor ends; if it is nil, somebody else started it, and its end is errEnded.
+// await waits until the supervisor reports that the cluster is usable, and reports what it is doing
+// meanwhile. ended receives a value when the supervisor ends. If ended is nil, another process has
+// started the supervisor, and await returns errEnded when it ends.
 func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 	p := a.progress()
 	for told := false; ; {
@@ -246,7 +249,8 @@ func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 		}
 		switch s.Phase {
 		case home.Running:
-			// The supervisor may not have noticed yet that a child was killed, or may just be dying itself.
+			// The supervisor may not have noticed yet that a child was killed, or may be about to end
+			// itself.
 			if usable(ctx, d) {
 				return nil
 			}

@@ -80,7 +80,7 @@ func (c *cluster) deploy(t *testing.T, port string) *workload {
 	return w
 }
 
-// ready waits until all pods are.
+// ready waits until all pods are ready.
 func (w *workload) ready(t *testing.T) {
 	t.Helper()
 	eventually(t, "the pods are ready", func(ctx context.Context) error {
@@ -106,7 +106,7 @@ func (w *workload) events(ctx context.Context) string {
 	return b.String()
 }
 
-// pods in the order of their names.
+// pods returns the pods, sorted by name.
 func (w *workload) pods(t *testing.T) []corev1.Pod {
 	t.Helper()
 	all, err := w.api.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{LabelSelector: "app=web"})
@@ -117,7 +117,7 @@ func (w *workload) pods(t *testing.T) []corev1.Pod {
 	return all.Items
 }
 
-// ask asks the Service, at its own address.
+// ask sends a request to the address of the Service.
 func (w *workload) ask(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -148,7 +148,7 @@ func (w *workload) wants(t *testing.T, path, want string) {
 	})
 }
 
-// answers: the Service does, to the machine and to pods.
+// answers checks that the Service answers the machine and pods.
 func (w *workload) answers(t *testing.T) {
 	t.Helper()
 	for range 4 { // both pods
@@ -158,7 +158,8 @@ func (w *workload) answers(t *testing.T) {
 	w.wants(t, "/get?url="+url.QueryEscape("http://web/"), "hello")
 }
 
-// resolves: a pod knows services by every form of their names, and what the machine knows.
+// resolves checks that a pod resolves every form of the names of services, and the names that the
+// machine resolves.
 func (w *workload) resolves(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"web", "web.default", "web.default.svc.cluster.local", "web.default.svc.cluster.local."} {
@@ -168,7 +169,7 @@ func (w *workload) resolves(t *testing.T) {
 	if got, err := w.ask(t.Context(), "/lookup?name=nobody.default.svc.cluster.local"); err == nil {
 		t.Errorf("a service that is not there is at %s", got)
 	}
-	// What the machine knows: it has its modules from there.
+	// A name that the machine resolves: it downloads its modules from there.
 	out, err := exec.Command("go", "env", "GOPROXY").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -243,7 +244,7 @@ func (w *workload) forwards(t *testing.T) {
 	<-ended
 }
 
-// starts is how often pods started that have the volume.
+// starts returns how often pods with the volume have started.
 func (w *workload) starts(t *testing.T) int {
 	t.Helper()
 	text, err := w.ask(t.Context(), "/starts")
@@ -257,7 +258,7 @@ func (w *workload) starts(t *testing.T) int {
 	return n
 }
 
-// cameBack waits until the workload has started again on its volume, which remembers starts before.
+// cameBack waits until the workload has started again on its volume, which records earlier starts.
 func (w *workload) cameBack(t *testing.T, starts int) {
 	t.Helper()
 	w.ready(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// listen takes the API server's port: the one it had, else any. Listening first and then telling the port leaves no
-// moment in which somebody else could take it.
+// listen opens the API server's port: the previous one if possible, otherwise any free one. As it
+// listens before the port is published, no other process can take the port in between.
 func listen(c *home.Config) (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(c.Address, strconv.Itoa(c.Port)))
 	if err != nil && c.Port != 0 {
@@ -30,7 +30,7 @@ func listen(c *home.Config) (net.Listener, error) {
 	return l, nil
 }
 
-// apiServer prepares kube-apiserver on the listener.
+// apiServer prepares kube-apiserver with the listener.
 func apiServer(ctx context.Context, d home.Dir, c home.Config, l net.Listener) (func(context.Context) error, error) {
 	pki := func(name string) string { return filepath.Join(d.PKI(), name) }
 	args := []string{
@@ -62,7 +62,8 @@ func apiServer(ctx context.Context, d home.Dir, c home.Config, l net.Listener) (
 		"--proxy-client-key-file=" + pki("front-proxy-client.key"),
 	}
 	if net.ParseIP(c.Address).IsLoopback() {
-		// Endpoints of the Service "kubernetes" may not be loopback addresses; nothing runs that would use them.
+		// Endpoints of the Service "kubernetes" must not be loopback addresses; in this case no process
+		// runs that would use them.
 		args = append(args, "--endpoint-reconciler-type=none")
 	}
 	o := options.NewServerRunOptions()
@@ -83,7 +84,8 @@ func apiServer(ctx context.Context, d home.Dir, c home.Config, l net.Listener) (
 	return func(ctx context.Context) error { return app.Run(ctx, complete) }, nil
 }
 
-// parse sets the options behind named sets of flags, which are the only complete and stable way to set them.
+// parse sets options through their named sets of flags, which are the only complete and stable way to
+// set them.
 func parse(sets cliflag.NamedFlagSets, args []string) error {
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	for _, f := range sets.FlagSets {

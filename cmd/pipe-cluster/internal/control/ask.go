@@ -9,7 +9,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// Ask returns nil if the API server of the cluster says that it is ready.
+// Ask returns nil if the API server of the cluster reports that it is ready.
 func Ask(ctx context.Context, d home.Dir) error {
 	c, err := clientcmd.BuildConfigFromFlags("", d.Kubeconfig())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package control is the control plane of a cluster, in one process: etcd, kube-apiserver, kube-controller-manager,
-// kube-scheduler.
+// Package control runs the control plane of a cluster in one process: etcd, kube-apiserver,
+// kube-controller-manager and kube-scheduler.
 package control
 
 import (
@@ -18,19 +18,21 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// Plane is a control plane to be run.
+// Plane configures a control plane.
 type Plane struct {
 	Dir    home.Dir
 	Config home.Config
-	// Doing is told what is being waited for.
+	// Doing is called with what the control plane is waiting for.
 	Doing func(string)
-	// Usable runs when objects can be made and pods scheduled, with a client that may do everything and as often as it
-	// likes. It returns when its context ends, or with an error that ends the control plane.
+	// Usable is called when objects can be created and pods scheduled, with a client that has all
+	// permissions and no rate limit. It returns when its context ends. If it returns an error, the
+	// control plane ends.
 	Usable func(context.Context, *rest.Config) error
 }
 
-// Run runs the control plane until the context ends, or returns the error of what failed first. Nothing is left running
-// behind it, but it may be called once only in a process, because Kubernetes keeps global variables.
+// Run runs the control plane until the context ends, or until a component fails, whose error it
+// returns. It stops everything before it returns. It can be called only once in a process, because
+// Kubernetes has global variables.
 func (p *Plane) Run(ctx context.Context) error {
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
 	l, err := listen(&p.Config)
@@ -49,7 +51,8 @@ func (p *Plane) Run(ctx context.Context) error {
 	}
 	defer etcd.Close()
 
-	// Clients end before the API server, so that they do not wait for it, and the API server before etcd.
+	// Clients are stopped before the API server, so that they do not wait for it, and the API server
+	// before etcd.
 	failed := make(chan error, 8)
 	server := newGroup(context.WithoutCancel(ctx), failed)
 	defer server.stop(10 * time.Second)
@@ -97,7 +100,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		}
 		clients.run(name, run)
 	}
-	// A pod needs its ServiceAccount, and that is the last thing that the controllers make.
+	// A pod needs its ServiceAccount, which is the last object that the controllers create.
 	if err := wait(ctx, failed, func() error {
 		_, err := api.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 		return err
@@ -114,7 +117,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	}
 }
 
-// wait asks until there is no error any more, something failed, or a minute and a half is over.
+// wait polls until ask returns nil, a component has failed, or 90 seconds have passed.
 func wait(ctx context.Context, failed <-chan error, ask func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
@@ -124,7 +127,7 @@ func wait(ctx context.Context, failed <-chan error, ask func() error) error {
 			return nil
 		}
 		if apierrors.IsUnauthorized(last) {
-			return last // certificates do not heal
+			return last // a retry cannot repair certificates
 		}
 		select {
 		case err := <-failed:

@@ -33,7 +33,8 @@ func TestIdentity(t *testing.T) {
 	if cluster == nil || user == nil || context == nil || config.CurrentContext != Name || cluster.Server != "https://127.0.0.1:4711" {
 		t.Fatalf("kubeconfig: %+v", config)
 	}
-	// Repaired at another address: clients of before must still be believed, and so must be what they believe.
+	// After a repair with another address, earlier clients must still be trusted, and must still trust
+	// the server.
 	c.Address = "10.244.128.1"
 	if err := Identity(d, c); err != nil {
 		t.Fatal(err)

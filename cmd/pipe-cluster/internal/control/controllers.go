@@ -13,8 +13,9 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// clientFlags are those of a component that nobody else may become the leader of, that serves nothing, and that may ask
-// the API server in this very process as often as it likes: with the default limits the first start takes 8 s, not 3.
+// clientFlags returns the flags for a component without leader election, without a server, and with
+// high rate limits for requests to the API server in this process: with the default limits, the first
+// start takes 8 s instead of 3 s.
 func clientFlags(kubeconfig string) []string {
 	return []string{
 		"--kubeconfig=" + kubeconfig,
@@ -38,7 +39,7 @@ func controllerManager(ctx context.Context, d home.Dir, c home.Config) (func(con
 		"--cluster-signing-key-file="+pki("ca.key"),
 		"--cluster-cidr="+c.PodCIDR,
 		"--service-cluster-ip-range="+c.ServiceCIDR,
-		"--allocate-node-cidrs=false", // one node has them all
+		"--allocate-node-cidrs=false", // the only node has all addresses
 		"--concurrent-deployment-syncs=16",
 		"--concurrent-replicaset-syncs=16",
 		"--concurrent-endpoint-syncs=16",

@@ -21,7 +21,7 @@ func newGroup(ctx context.Context, failed chan<- error) *group {
 	return g
 }
 
-// run starts a component. It must not return before the group is stopped: if it does, that is a failure.
+// run starts a component. If the component returns before the group is stopped, that is a failure.
 func (g *group) run(name string, f func(context.Context) error) {
 	g.wg.Go(func() {
 		err := f(g.ctx)
@@ -33,12 +33,12 @@ func (g *group) run(name string, f func(context.Context) error) {
 		}
 		select {
 		case g.failed <- fmt.Errorf("%s: %w", name, err):
-		default: // enough was said already
+		default: // another failure was reported already
 		}
 	})
 }
 
-// stop ends the components. It waits for them, but not longer than given: the process ends soon anyway.
+// stop stops the components. It waits for them up to the limit, as the process ends soon anyway.
 func (g *group) stop(limit time.Duration) {
 	g.cancel()
 	done := make(chan struct{})

@@ -15,13 +15,13 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// Name is what the context, the cluster and the user of the kubeconfig are called.
+// Name is the name of the context, the cluster and the user in the kubeconfig.
 const Name = "pipe-local"
 
-// NodeName is the name of the one node.
+// NodeName is the name of the only node.
 const NodeName = "node-0"
 
-// Kubeconfigs of the components, in the PKI folder.
+// Kubeconfigs of the components, in the PKI directory.
 const (
 	controllersKubeconfig = "kube-controller-manager.kubeconfig"
 	schedulerKubeconfig   = "kube-scheduler.kubeconfig"
@@ -31,8 +31,8 @@ const (
 	KubeletKubeconfig = "kubelet.kubeconfig"
 )
 
-// Identity writes every certificate, key and kubeconfig of the cluster. The API server must have its port by now. It
-// is done by the supervisor's first child and read by all others.
+// Identity writes all certificates, keys and kubeconfigs of the cluster. The API server must have its
+// port already. The supervisor's first child calls it, and all others read the files.
 func Identity(d home.Dir, c home.Config) error {
 	dir := d.PKI()
 	ca, err := loadAuthority(dir, "ca")
@@ -97,18 +97,19 @@ func Identity(d home.Dir, c home.Config) error {
 	return nil
 }
 
-// The numbers of addresses in the services' network that every Kubernetes gives to the same services.
+// The numbers of the conventional addresses in the services' network.
 const (
 	API = 1
 	DNS = 10
 )
 
-// Server is the address of the API server.
+// Server returns the URL of the API server.
 func Server(c home.Config) string {
 	return "https://" + net.JoinHostPort(c.Address, fmt.Sprint(c.Port))
 }
 
-// Address is where the API server of the cluster listens, by the first of its kubeconfigs that says it.
+// Address returns the address of the API server of the cluster, from the first of its kubeconfigs that
+// has it.
 func Address(d home.Dir) (host string, port int, ok bool) {
 	for _, file := range []string{d.Kubeconfig(), filepath.Join(d.PKI(), controllersKubeconfig), filepath.Join(d.PKI(), schedulerKubeconfig)} {
 		k, err := clientcmd.LoadFromFile(file)
@@ -126,7 +127,7 @@ func Address(d home.Dir) (host string, port int, ok bool) {
 	return "", 0, false
 }
 
-// ServiceIP is the nth address of the services' network.
+// ServiceIP returns the nth address of the services' network.
 func ServiceIP(cidr string, n byte) (net.IP, error) {
 	_, network, err := net.ParseCIDR(cidr)
 	if err != nil {
@@ -139,7 +140,7 @@ func ServiceIP(cidr string, n byte) (net.IP, error) {
 	return net.IPv4(ip[0], ip[1], ip[2], ip[3]+n), nil
 }
 
-// writeKubeconfig writes a file that needs no other.
+// writeKubeconfig writes a kubeconfig that contains the certificates and the key.
 func writeKubeconfig(file, server string, ca, crt, key []byte) error {
 	k := clientcmdapi.NewConfig()
 	k.Clusters[Name] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}

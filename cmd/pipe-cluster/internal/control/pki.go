@@ -20,8 +20,9 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// Authorities and the key that signs service accounts are kept as long as the cluster's data: what they signed is in it.
-// Everything else is signed anew at each start, so that it fits the addresses of today and never runs out.
+// Authorities and the key that signs tokens of service accounts are kept as long as the cluster's data,
+// which contains what they have signed. All other certificates are signed again at each start, so that
+// they match the current addresses and never expire.
 const (
 	authorityYears = 10
 	leafYears      = 2
@@ -33,7 +34,7 @@ type authority struct {
 	pem  []byte
 }
 
-// loadAuthority reads a certificate authority, or makes it.
+// loadAuthority reads a certificate authority, or creates it.
 func loadAuthority(dir, name string) (*authority, error) {
 	crtFile, keyFile := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
 	key, err := loadKey(keyFile)
@@ -70,7 +71,7 @@ func loadAuthority(dir, name string) (*authority, error) {
 	return a, home.WriteFile(crtFile, a.pem, 0o600)
 }
 
-// loadKey reads a private key, or makes it.
+// loadKey reads a private key, or creates it.
 func loadKey(file string) (crypto.Signer, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,7 +99,8 @@ func loadKey(file string) (crypto.Signer, error) {
 	return k, nil
 }
 
-// leaf is a certificate to be signed: of a server if it has names or addresses, and always of a client.
+// leaf is a certificate to be signed. It is a client certificate, and also a server certificate if it
+// has names or addresses.
 type leaf struct {
 	name  string
 	group string // none if empty
@@ -106,7 +108,7 @@ type leaf struct {
 	ips   []net.IP
 }
 
-// sign makes a key and a certificate for it, both PEM.
+// sign creates a key and a certificate for it, both in PEM.
 func (a *authority) sign(l leaf) (crt, key []byte, err error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -131,7 +133,7 @@ func (a *authority) sign(l leaf) (crt, key []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key, err
 }
 
-// signTo writes what sign makes to NAME.crt and NAME.key.
+// signTo writes the certificate and the key of sign to NAME.crt and NAME.key.
 func (a *authority) signTo(dir, file string, l leaf) error {
 	crt, key, err := a.sign(l)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"k8s.io/component-base/version"
 )
 
-// Version is that of the Kubernetes in this binary: "v1.36.3".
+// Version returns the version of Kubernetes in this binary, such as "v1.36.3".
 func Version() string { return Module("k8s.io/kubernetes") }
 
-// Module is the version of a module in this binary, empty if it is not in it.
+// Module returns the version of a module in this binary, or "" if it does not contain the module.
 func Module(path string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -29,9 +29,9 @@ func Module(path string) string {
 	return ""
 }
 
-// Kubernetes is told its own version by its build scripts, through the linker. A plain `go build` does not, and then it
-// says v0.0.0, which charts with a kubeVersion refuse. version.SetDynamicVersion refuses to change the number, so these
-// variables are set where they lie.
+// The build scripts of Kubernetes set its version through the linker. A plain `go build` does not, so
+// that the version would be v0.0.0, which charts with a kubeVersion reject. version.SetDynamicVersion
+// does not allow changing the number, so these variables are set directly.
 
 //go:linkname gitMajor k8s.io/component-base/version.gitMajor
 var gitMajor string
@@ -48,7 +48,7 @@ var gitTreeState string
 //go:linkname dynamicGitVersion k8s.io/component-base/version.dynamicGitVersion
 var dynamicGitVersion atomic.Value
 
-// SetVersion makes every component of Kubernetes in this process tell its version. Call it first.
+// SetVersion makes every component of Kubernetes in this process report its version. Call it first.
 func SetVersion() {
 	v := Version()
 	if v == "" || version.Get().GitVersion == v {

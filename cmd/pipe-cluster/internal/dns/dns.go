@@ -1,7 +1,8 @@
-// Package dns is the DNS of a cluster: CoreDNS, in a process of the machine.
+// Package dns runs the DNS server of a cluster: CoreDNS, in a process of the machine.
 //
-// It runs on the machine and not in a pod: so it needs no image, and it reaches the machine's own name servers also when
-// they listen on its loopback only. Pods reach it through a Service whose one endpoint is the node's address.
+// It runs on the machine instead of in a pod. So it does not need an image, and it reaches the
+// machine's own name servers even if they listen only on the loopback interface. Pods reach it through
+// a Service whose only endpoint is the node's address.
 package dns
 
 import (
@@ -15,14 +16,14 @@ import (
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
-	_ "github.com/coredns/coredns/plugin/bind" // its directive, as those that follow
+	_ "github.com/coredns/coredns/plugin/bind" // for its directive, like those below
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 )
 
-// Port is where it listens on the node's address. The Service has the usual one.
+// Port is the port on the node's address. The Service has the standard one.
 const Port = 10053
 
 // Server is the DNS server of a cluster.
@@ -30,8 +31,8 @@ type Server struct {
 	Address    string // where it listens
 	Kubeconfig string
 	Context    string // in the kubeconfig
-	// ResolvConf names the servers for everything that is not of the cluster. It is looked at again and again: a
-	// workstation changes its network.
+	// ResolvConf names the servers for all names outside the cluster. It is read repeatedly, as a
+	// workstation may change its network.
 	ResolvConf string
 }
 
@@ -87,7 +88,7 @@ func (s Server) corefile(upstreams []string) caddy.CaddyfileInput {
 	return caddy.CaddyfileInput{Filepath: "Corefile", Contents: []byte(b.String()), ServerTypeName: "dns"}
 }
 
-// upstreams are the name servers in a resolv.conf, in the form of CoreDNS.
+// upstreams returns the name servers in a resolv.conf, in the format of CoreDNS.
 func upstreams(file string) []string {
 	b, err := os.ReadFile(file)
 	if err != nil {

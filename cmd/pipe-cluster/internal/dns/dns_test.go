@@ -24,7 +24,7 @@ func TestUpstreams(t *testing.T) {
 	}
 }
 
-// TestCorefile: CoreDNS understands what is written for it.
+// TestCorefile: CoreDNS accepts the generated configuration.
 func TestCorefile(t *testing.T) {
 	dir := t.TempDir()
 	kubeconfig := filepath.Join(dir, "kube config")

@@ -14,10 +14,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// name is what the Service is called in every Kubernetes.
+// name is the conventional name of the Service.
 const name = "kube-dns"
 
-// Publish makes the Service at which pods find the server, and points it to the server's address.
+// Publish creates the Service through which pods reach the server, with the server's address as its
+// endpoint.
 func Publish(ctx context.Context, api kubernetes.Interface, service net.IP, address string) error {
 	err := publish(ctx, api, service, address)
 	if err != nil {
@@ -34,7 +35,7 @@ func publish(ctx context.Context, api kubernetes.Interface, service net.IP, addr
 				"k8s-app": name, "kubernetes.io/name": "CoreDNS", "kubernetes.io/cluster-service": "true",
 			},
 		},
-		// No selector: no pod answers.
+		// Without a selector, as the server does not run in a pod.
 		Spec: corev1.ServiceSpec{
 			ClusterIP: service.String(),
 			Ports: []corev1.ServicePort{
@@ -43,7 +44,8 @@ func publish(ctx context.Context, api kubernetes.Interface, service net.IP, addr
 			},
 		},
 	}
-	// Asked for first: making it again fails for its address, which it has already, and not for its name.
+	// Get comes first: creating an existing Service would fail because its address is taken, not
+	// because its name exists.
 	_, err := api.CoreV1().Services(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = api.CoreV1().Services(metav1.NamespaceSystem).Create(ctx, svc, metav1.CreateOptions{})
@@ -75,7 +77,7 @@ func publish(ctx context.Context, api kubernetes.Interface, service net.IP, addr
 	return err
 }
 
-// Wait returns when the Service answers what every cluster's does: the address of its API.
+// Wait waits until the Service resolves the name of the API server to its address.
 func Wait(ctx context.Context, service, api net.IP) error {
 	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(service.String(), "53"))

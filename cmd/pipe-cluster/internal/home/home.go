@@ -1,4 +1,4 @@
-// Package home is the folder of a cluster: where each file lies, what it says, and who holds it.
+// Package home manages the directory of a cluster: the paths of its files, their content, and locks.
 package home
 
 import (
@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// Dir is the absolute path of a cluster's folder. Everything that a cluster keeps is below it.
+// Dir is the absolute path of a cluster's directory, which contains everything that a cluster stores.
 type Dir string
 
-// Default is the folder of a cluster when none is named: $PIPE_HOME/cluster, else pipe/cluster in the state folder of
+// Default returns the default directory: $PIPE_HOME/cluster, or pipe/cluster in the state directory of
 // the XDG specification.
 func Default(env func(string) string) (Dir, error) {
 	if h := env("PIPE_HOME"); h != "" {
@@ -26,8 +26,8 @@ func Default(env func(string) string) (Dir, error) {
 	return New(filepath.Join(state, "pipe", "cluster"))
 }
 
-// New is the cluster's folder at path. Symbolic links are followed as far as the path exists, because mounts and
-// processes are later recognised by this path.
+// New returns the cluster's directory at path. Symbolic links are resolved as far as the path exists,
+// because mounts and processes are identified by this path later.
 func New(path string) (Dir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -46,31 +46,32 @@ func New(path string) (Dir, error) {
 	}
 }
 
-// Path is the path of a file below the folder.
+// Path returns the path of a file below the directory.
 func (d Dir) Path(elem ...string) string {
 	return filepath.Join(append([]string{string(d)}, elem...)...)
 }
 
-// Kubeconfig is the file that users are given.
+// Kubeconfig returns the path of the kubeconfig for users.
 func (d Dir) Kubeconfig() string { return d.Path("kubeconfig") }
 
-// PKI holds certificates, keys, and the kubeconfigs of the components.
+// PKI returns the directory of certificates, keys, and the kubeconfigs of the components.
 func (d Dir) PKI() string { return d.Path("pki") }
 
-// Etcd holds the cluster's data.
+// Etcd returns the directory of the cluster's data.
 func (d Dir) Etcd() string { return d.Path("etcd") }
 
-// Run holds sockets. It is the working directory of every child, so that a socket's name is short whatever the length
-// of the folder's path: the kernel allows a socket path 107 bytes.
+// Run returns the directory of sockets. It is the working directory of every child, so that names of
+// sockets are short even if the path of the directory is long: a socket path can have at most 107
+// bytes.
 func (d Dir) Run() string { return d.Path("run") }
 
-// Volumes holds one folder for each persistent volume.
+// Volumes returns the directory that contains one directory for each persistent volume.
 func (d Dir) Volumes() string { return d.Path("volumes") }
 
-// Log is the log of the child with this name.
+// Log returns the path of the log of a child.
 func (d Dir) Log(name string) string { return d.Path("logs", name+".log") }
 
-// Make creates the folder and those that every cluster has.
+// Make creates the directory and the subdirectories that every cluster has.
 func (d Dir) Make() error {
 	for _, sub := range []string{"", "pki", "run", "logs"} {
 		if err := os.MkdirAll(d.Path(sub), 0o700); err != nil {

@@ -98,7 +98,8 @@ func TestLock(t *testing.T) {
 	if _, err := WaitLock(ctx, path, func() { told++; cancel(errors.New("too long")) }); err == nil || err.Error() != "too long" || told != 1 {
 		t.Errorf("WaitLock of a held lock = %v, told %d times", err, told)
 	}
-	// The holder may remove the whole folder, as `down` does: who waits must not get a lock on what is gone.
+	// The holder may remove the whole directory, as `down` does: a waiter must not get a lock on a
+	// removed file.
 	got := make(chan error, 1)
 	var second *Lock
 	waiting := make(chan struct{})

@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// ErrHeld says that another process holds the lock.
+// ErrHeld is the error if another process holds the lock.
 var ErrHeld = errors.New("held by another process")
 
-// Lock is a lock on a file, which the kernel lets go when its holder dies, however it dies.
+// Lock is a lock on a file. The kernel releases it when its holder dies, however it dies.
 type Lock struct{ f *os.File }
 
-// TryLock takes the lock at path, whose file it creates, or returns ErrHeld at once.
+// TryLock takes the lock at path and creates its file if necessary. If the lock is held, it returns
+// ErrHeld immediately.
 func TryLock(path string) (*Lock, error) {
 	for {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -22,7 +23,7 @@ func TryLock(path string) (*Lock, error) {
 		}
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // the folder was removed in between
+			continue // the directory was removed in between
 		}
 		if err != nil {
 			return nil, err
@@ -31,7 +32,7 @@ func TryLock(path string) (*Lock, error) {
 			f.Close()
 			return nil, err
 		}
-		// Its last holder may have removed the file: then this is a lock on nothing.
+		// The last holder may have removed the file: then this lock is worthless.
 		mine, err := f.Stat()
 		if err != nil {
 			f.Close()
@@ -44,7 +45,7 @@ func TryLock(path string) (*Lock, error) {
 	}
 }
 
-// WaitLock takes the lock at path when its holder lets go. It calls waiting once if that is not at once.
+// WaitLock takes the lock at path as soon as it is released. It calls waiting once if it has to wait.
 func WaitLock(ctx context.Context, path string, waiting func()) (*Lock, error) {
 	for told := false; ; {
 		l, err := TryLock(path)
@@ -63,13 +64,13 @@ func WaitLock(ctx context.Context, path string, waiting func()) (*Lock, error) {
 	}
 }
 
-// Unlock lets go. The file stays.
+// Unlock releases the lock. The file is kept.
 func (l *Lock) Unlock() { l.f.Close() }
 
-// SupervisorLock is held by the supervisor as long as it lives.
+// SupervisorLock returns the path of the lock that the supervisor holds as long as it lives.
 func (d Dir) SupervisorLock() string { return d.Path("supervisor.lock") }
 
-// SupervisorAlive reports whether a supervisor holds this folder.
+// SupervisorAlive reports whether a supervisor holds this directory.
 func (d Dir) SupervisorAlive() (bool, error) {
 	if _, err := os.Stat(d.SupervisorLock()); errors.Is(err, os.ErrNotExist) {
 		return false, nil

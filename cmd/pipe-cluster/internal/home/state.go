@@ -10,27 +10,27 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// Node says what runs the pods.
+// Node is a kind of node.
 type Node string
 
 // The kinds of nodes.
 const (
 	Real      Node = "real"      // pods are processes of this machine
-	Simulated Node = "simulated" // pods are only said to run
+	Simulated Node = "simulated" // pods are only reported as running
 )
 
-// Phase is how far the supervisor got.
+// Phase is the phase of the supervisor.
 type Phase string
 
-// The phases, in the order in which they come.
+// The phases, in order.
 const (
-	Starting Phase = "starting" // also again, when a child that died is being restarted
+	Starting Phase = "starting" // also while a child that died is being restarted
 	Running  Phase = "running"
 	Stopping Phase = "stopping"
-	Failed   Phase = "failed" // the supervisor gave up and has ended; Why says why
+	Failed   Phase = "failed" // the supervisor gave up and has ended, for the reason in Why
 )
 
-// ChildState is what a child of the supervisor is doing.
+// ChildState is the state of a child of the supervisor.
 type ChildState string
 
 // The states of a child.
@@ -40,41 +40,43 @@ const (
 	ChildStopped    ChildState = "stopped"
 )
 
-// Child is one process that the supervisor keeps alive.
+// Child is a process that the supervisor keeps alive.
 type Child struct {
 	Name string `json:"name"`
 	proc.ID
 	State ChildState `json:"state"`
 }
 
-// State is what the supervisor last said. Only the supervisor writes it, so it is believed only as long as the
-// supervisor lives.
+// State is the state that the supervisor wrote last. Only the supervisor writes it, so it is valid only
+// as long as the supervisor lives.
 type State struct {
 	Phase      Phase   `json:"phase"`
-	Doing      string  `json:"doing,omitempty"` // what is being waited for
+	Doing      string  `json:"doing,omitempty"` // what the supervisor is waiting for
 	Why        string  `json:"why,omitempty"`   // why it failed, or what died last
 	Supervisor proc.ID `json:"supervisor"`
 	Children   []Child `json:"children,omitempty"`
 }
 
-// Config is what was chosen when the cluster was made, and stays when it is repaired.
+// Config is the configuration that was chosen when the cluster was created. Repairs do not change it.
 type Config struct {
 	Node        Node   `json:"node"`
-	Address     string `json:"address"`        // of the API server; of the node, when real
+	Address     string `json:"address"`        // of the API server, and of a real node
 	Port        int    `json:"port,omitempty"` // of the API server; 0 until it has first listened
 	PodCIDR     string `json:"podCIDR"`
 	ServiceCIDR string `json:"serviceCIDR"`
 }
 
-// ErrDamaged says that a file does not hold what was written to it, as after a power cut or on a full disk.
+// ErrDamaged is the error if a file does not contain what was written to it, such as after a power
+// failure or on a full disk.
 var ErrDamaged = errors.New("the file is damaged")
 
-// Simulation is what is chosen for a cluster with a simulated node.
+// Simulation returns the configuration of a new cluster with a simulated node.
 func Simulation() Config {
 	return Config{Node: Simulated, Address: "127.0.0.1", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16"}
 }
 
-// ReadState reads the supervisor's last word; the zero State if there is none. ErrDamaged if it is not one.
+// ReadState reads the supervisor's state. It returns the zero State if the file does not exist, and
+// ErrDamaged if the file is not valid.
 func (d Dir) ReadState() (State, error) {
 	var s State
 	path := d.Path("state.json")
@@ -89,10 +91,11 @@ func (d Dir) ReadState() (State, error) {
 	return s, err
 }
 
-// WriteState replaces the supervisor's last word.
+// WriteState replaces the supervisor's state.
 func (d Dir) WriteState(s State) error { return write(d.Path("state.json"), s) }
 
-// ReadConfig reads what was chosen; ok is false if nothing was yet. ErrDamaged if the file does not say it.
+// ReadConfig reads the configuration. ok is false if the file does not exist. It returns ErrDamaged if
+// the file is not valid.
 func (d Dir) ReadConfig() (c Config, ok bool, err error) {
 	path := d.Path("cluster.json")
 	if ok, err = read(path, &c); ok && !c.whole() {
@@ -101,12 +104,12 @@ func (d Dir) ReadConfig() (c Config, ok bool, err error) {
 	return c, ok, err
 }
 
-// whole reports whether nothing is missing in a configuration.
+// whole reports whether a configuration is complete.
 func (c Config) whole() bool {
 	return (c.Node == Real || c.Node == Simulated) && c.Address != "" && c.PodCIDR != "" && c.ServiceCIDR != ""
 }
 
-// WriteConfig replaces what was chosen.
+// WriteConfig replaces the configuration.
 func (d Dir) WriteConfig(c Config) error { return write(d.Path("cluster.json"), c) }
 
 func read(path string, v any) (bool, error) {
@@ -125,7 +128,7 @@ func read(path string, v any) (bool, error) {
 
 func damaged(path string) error { return &fs.PathError{Op: "read", Path: path, Err: ErrDamaged} }
 
-// write replaces the file as a whole: who reads it while it is being written gets the old or the new one.
+// write replaces a file atomically: concurrent readers get the old or the new content.
 func write(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -134,13 +137,13 @@ func write(path string, v any) error {
 	return WriteFile(path, append(b, '\n'), 0o600)
 }
 
-// WriteFile writes the file as a whole or not at all.
+// WriteFile writes a file atomically.
 func WriteFile(path string, b []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails, rightly, once it was renamed
+	defer os.Remove(f.Name()) // fails, as intended, after the rename
 	_, err = f.Write(b)
 	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err

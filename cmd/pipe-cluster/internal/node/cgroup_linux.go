@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controllers that the kubelet wants of its cgroup.
+// controllers are those that the kubelet requires in its cgroup.
 var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids"}
 
-// hierarchies are the places where cgroups are made: with version 2 one, with version 1 one for each controller, and often
-// that of version 2 besides, without controllers.
+// hierarchies returns the mount points of the cgroup hierarchies: version 2 has one, and version 1 has
+// one for each controller, and often that of version 2 in addition, without controllers.
 func hierarchies() (points []string, v2 bool, err error) {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -40,7 +40,7 @@ func cgroupMounts(all []mount) (points []string, v2 bool) {
 	return points, v2
 }
 
-// checkCgroups says what is missing to have cgroups for pods.
+// checkCgroups returns what is missing to create cgroups for pods, or nil.
 func checkCgroups() error {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -57,7 +57,7 @@ func checkCgroups() error {
 		if err != nil {
 			return err
 		}
-		have = append(strings.Fields(string(b)), "cpuacct") // in version 2 a part of cpu
+		have = append(strings.Fields(string(b)), "cpuacct") // part of cpu in version 2
 	} else {
 		for _, m := range all {
 			if m.kind == "cgroup" {
@@ -78,7 +78,7 @@ func checkCgroups() error {
 	return nil
 }
 
-// upCgroups makes the cgroup below which the kubelet makes those of the pods.
+// upCgroups creates the cgroup below which the kubelet creates those of the pods.
 func upCgroups() error {
 	points, v2, err := hierarchies()
 	if err != nil {
@@ -91,11 +91,11 @@ func upCgroups() error {
 		}
 		if v2 {
 			for _, c := range []string{"cpu", "cpuset", "memory", "pids", "io"} {
-				// What cannot be had, the kubelet will say better than this.
+				// The kubelet reports a missing controller better than an error here would.
 				_ = os.WriteFile(filepath.Join(p, "cgroup.subtree_control"), []byte("+"+c), 0)
 			}
 		}
-		// A new cpuset is empty, and no process can enter it.
+		// A new cpuset is empty, so that no process can enter it.
 		for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
 			b, err := os.ReadFile(filepath.Join(p, f))
 			if v2 || err != nil {
@@ -133,7 +133,8 @@ func downCgroups(ctx context.Context) error {
 	}
 }
 
-// removeCgroup kills what is in a cgroup and those below it, removes what is empty, and returns what is left.
+// removeCgroup kills the processes in a cgroup and those below it, removes the cgroups that are empty,
+// and returns the remaining ones.
 func removeCgroup(dir string) (left []string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -150,7 +151,7 @@ func removeCgroup(dir string) (left []string) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
-	// A frozen process does not die.
+	// A frozen process cannot be killed.
 	_ = os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
 	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {

@@ -12,13 +12,13 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// object is a piece of JSON, which is also YAML.
+// object is a JSON object, which is also valid YAML.
 type object map[string]any
 
-// Socket is where containerd listens.
+// Socket returns the path of the socket of containerd.
 func Socket(d home.Dir) string { return filepath.Join(d.Run(), "containerd.sock") }
 
-// writeConfigs writes what containerd, the CNI plugins, the kubelet and kube-proxy are told.
+// writeConfigs writes the configurations of containerd, the CNI plugins, the kubelet and kube-proxy.
 func writeConfigs(d home.Dir, c home.Config) error {
 	for _, dir := range []string{
 		d.Path("node", "cni"), d.Path("node", "certs.d"), d.Path("node", "flexvolumes"), d.Path("kubelet"),
@@ -67,7 +67,7 @@ func writeConfigs(d home.Dir, c home.Config) error {
 	return nil
 }
 
-// containerdConfig is in version 2 of its form, which containerd 1.6 to 2.x all read.
+// containerdConfig writes version 2 of the format, which containerd 1.6 to 2.x can all read.
 func containerdConfig(d home.Dir) (string, error) {
 	runc, err := find("runc")
 	if err != nil {
@@ -128,8 +128,9 @@ disabled_plugins = [
 		PauseImage, cni, d.Path("node", "cni"), d.Path("node", "certs.d"), runc, filepath.Join(d.Run(), "runc")), nil
 }
 
-// cniConfig gives every pod a line of its own to the machine and no common bridge: packets between pods then pass the
-// machine's firewall whatever the kernel makes of bridges, and with them the addresses that kube-proxy has replaced.
+// cniConfig connects every pod to the machine directly, without a common bridge. So packets between
+// pods pass the firewall of the machine, however the kernel treats bridges, including packets whose
+// addresses kube-proxy has replaced.
 func cniConfig(d home.Dir, c home.Config) (object, error) {
 	gateway, first, last, err := podRange(c)
 	if err != nil {
@@ -179,7 +180,7 @@ func kubeletConfig(d home.Dir, c home.Config, dns net.IP) object {
 		"cgroupRoot":        "/" + cgroup,
 		"failCgroupV1":      false,
 		"failSwapOn":        false,
-		// Rules of iptables, which nothing here needs.
+		// Disables iptables rules, which are not needed here.
 		"makeIPTablesUtilChains": false,
 		"maxPods":                250,
 		"serializeImagePulls":    false,
@@ -187,7 +188,8 @@ func kubeletConfig(d home.Dir, c home.Config, dns net.IP) object {
 		"eventRecordQPS":         0,
 		"kubeAPIQPS":             200,
 		"kubeAPIBurst":           400,
-		// A workstation's disk is often nearly full. Images are never removed for it, and pods only when nothing else helps.
+		// The disk of a workstation is often nearly full. Images are never removed because of that, and
+		// pods are evicted only as a last resort.
 		"imageGCHighThresholdPercent": 100,
 		"imageGCLowThresholdPercent":  99,
 		"evictionHard": object{
@@ -212,13 +214,14 @@ func proxyConfig(d home.Dir, c home.Config) object {
 		"metricsBindAddress": "",
 		// Leave the machine's settings as they are.
 		"conntrack": object{"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-		// A change of endpoints should be seen at once, and here are few of them.
+		// Changes of endpoints should take effect immediately, and there are only few endpoints.
 		"nftables": object{"minSyncPeriod": "0s", "syncPeriod": "30s"},
 	}
 }
 
-// resolvConf is what pods get that ask for the machine's way of resolving: the cluster's DNS, which knows what the machine
-// knows. The machine's own file may name servers on its loopback, which a pod cannot reach.
+// resolvConf returns the resolv.conf for pods that use the name resolution of the machine. It names
+// the cluster's DNS, which also resolves the names that the machine resolves. The file of the machine
+// may name servers on its loopback interface, which a pod cannot reach.
 func resolvConf(host string, dns net.IP) string {
 	out := "nameserver " + dns.String() + "\n"
 	for line := range strings.Lines(host) {

@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// Containerd is how the cluster's own containerd is started.
+// Containerd returns the command line of the cluster's own containerd.
 func Containerd(d home.Dir) (path string, args []string, err error) {
 	path, err = find("containerd")
 	return path, []string{"--config", d.Path("node", "containerd.toml"), "--log-level", "warn"}, err
@@ -43,7 +43,7 @@ func Answers(ctx context.Context, d home.Dir) error {
 		return err
 	}
 	for _, c := range s.Status.GetConditions() {
-		// Others are of no consequence, such as that some setting will mean nothing to the next version.
+		// Other conditions do not matter, such as a setting that the next version will ignore.
 		if !c.Status && (c.Type == cri.RuntimeReady || c.Type == cri.NetworkReady) {
 			return fmt.Errorf("%s: %s", c.Type, c.Message)
 		}
@@ -51,7 +51,7 @@ func Answers(ctx context.Context, d home.Dir) error {
 	return nil
 }
 
-// ImportPause gives containerd the image that every pod needs.
+// ImportPause imports the image that every pod needs into containerd.
 func ImportPause(ctx context.Context, d home.Dir) error {
 	b, err := pauseArchive(goruntime.GOARCH)
 	if err != nil {
@@ -69,8 +69,8 @@ func ImportPause(ctx context.Context, d home.Dir) error {
 	return nil
 }
 
-// StopPods ends all pods: containers are asked to and killed after the grace period. The kubelet must not run any more, or
-// it would start them again.
+// StopPods ends all pods: containers are asked to end, and killed after the grace period. The kubelet
+// must not be running, as it would restart them.
 func StopPods(ctx context.Context, d home.Dir, grace time.Duration, doing func(string)) error {
 	conn, err := dial(d)
 	if err != nil {
@@ -110,7 +110,7 @@ func StopPods(ctx context.Context, d home.Dir, grace time.Duration, doing func(s
 	return errors.Join(err1, err2)
 }
 
-// each calls f for all at once and collects the errors.
+// each calls f for all elements concurrently and joins the errors.
 func each[T any](all []T, f func(T) error) error {
 	errs := make([]error, len(all))
 	var wg sync.WaitGroup

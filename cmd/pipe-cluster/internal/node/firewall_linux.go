@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// nft has rules applied, all of them or none.
+// nft applies rules atomically.
 func nft(ctx context.Context, rules string) error {
 	path, err := find("nft")
 	if err != nil {
@@ -25,11 +25,11 @@ func nft(ctx context.Context, rules string) error {
 	return nil
 }
 
-// forwardChain is the chain of iptables for packets that are passed on. Docker has it drop everything that is not its own,
-// and what one table drops, no other can accept.
+// forwardChain is the chain of iptables for forwarded packets. Docker makes it drop all packets except
+// its own, and another table cannot accept a packet that one table drops.
 const forwardChain = "ip filter FORWARD"
 
-// passFirewall lets pods through the chain of iptables, if that is there.
+// passFirewall makes the chain of iptables accept packets of pods, if the chain exists.
 func passFirewall(ctx context.Context, pods string) error {
 	if err := unpassFirewall(ctx); err != nil {
 		return err
@@ -41,7 +41,7 @@ func passFirewall(ctx context.Context, pods string) error {
 		forwardChain, pods, table))
 }
 
-// unpassFirewall takes the rules of passFirewall away.
+// unpassFirewall removes the rules of passFirewall.
 func unpassFirewall(ctx context.Context) error {
 	chain, err := forwardRules(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func unpassFirewall(ctx context.Context) error {
 	return nft(ctx, rules.String())
 }
 
-// forwardRules lists the chain with the handles of its rules; empty if there is none.
+// forwardRules lists the chain with the handles of its rules; empty if it does not exist.
 func forwardRules(ctx context.Context) (string, error) {
 	path, err := find("nft")
 	if err != nil {
@@ -71,7 +71,7 @@ func forwardRules(ctx context.Context) (string, error) {
 	return string(out), err
 }
 
-// ownRules are the handles of the rules that carry our comment.
+// ownRules returns the handles of the rules that have our comment.
 func ownRules(chain string) []string {
 	var handles []string
 	for line := range strings.Lines(chain) {

@@ -9,7 +9,8 @@ import (
 	"fmt"
 )
 
-// pauseArchive is the pause image as an OCI archive. The same architecture gives the same bytes.
+// pauseArchive returns the pause image as an OCI archive. For the same architecture, its bytes are
+// always the same.
 func pauseArchive(arch string) ([]byte, error) {
 	program, err := pauseProgram(arch)
 	if err != nil {

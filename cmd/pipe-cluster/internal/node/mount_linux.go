@@ -16,11 +16,11 @@ import (
 type mount struct {
 	point string
 	kind  string
-	// options of the file system: for cgroups, the controllers.
+	// options are those of the file system: for cgroups, the controllers.
 	options []string
 }
 
-// parseMounts reads the form of /proc/self/mountinfo.
+// parseMounts parses the format of /proc/self/mountinfo.
 func parseMounts(text string) []mount {
 	var all []mount
 	for line := range strings.Lines(text) {
@@ -34,7 +34,7 @@ func parseMounts(text string) []mount {
 	return all
 }
 
-// unescape undoes what the kernel does to blanks in a path: \040 for a space.
+// unescape decodes the octal escapes of the kernel for blanks in a path, such as \040 for a space.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -51,7 +51,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// Mounts are the mount points below the cluster's folder, the deepest and latest first.
+// Mounts returns the mount points below the cluster's directory, the deepest and latest first.
 func Mounts(d home.Dir) ([]string, error) {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -67,20 +67,20 @@ func below(dir string, all []mount) []string {
 			points = append(points, m.point)
 		}
 	}
-	slices.Reverse(points) // what is mounted later may lie on what was mounted earlier
+	slices.Reverse(points) // later mounts may be below earlier ones
 	return points
 }
 
-// unmountAll unmounts everything below the cluster's folder.
+// unmountAll unmounts everything below the cluster's directory.
 func unmountAll(d home.Dir) error {
-	for range 10 { // mounts may be stacked, and may come to light
+	for range 10 { // mounts may be stacked, and an unmount may uncover others
 		points, err := Mounts(d)
 		if err != nil || len(points) == 0 {
 			return err
 		}
 		for _, p := range points {
 			if err := unix.Unmount(p, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
-				// Busy: it goes when its last user does, and those were killed.
+				// Busy: it is unmounted when its last user ends, and all users were killed.
 				_ = unix.Unmount(p, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
 			}
 		}

@@ -12,7 +12,8 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// Networks chooses the networks of a new real cluster: the usual ones, or others if the machine uses those.
+// Networks chooses the networks of a new real cluster: the default ones, or others if the machine uses
+// the default ones already.
 func Networks() (home.Config, error) {
 	used, err := usedNetworks()
 	if err != nil {
@@ -21,18 +22,19 @@ func Networks() (home.Config, error) {
 	return config(chooseNetworks(used)), nil
 }
 
-// config is a real cluster with these second bytes of its networks.
+// config returns the configuration of a real cluster with the given second bytes of its networks.
 func config(pods, services int) home.Config {
 	return home.Config{
 		Node:        home.Real,
-		Address:     fmt.Sprintf("10.%d.128.1", pods), // pods have the addresses below: see podRange
+		Address:     fmt.Sprintf("10.%d.128.1", pods), // pods have lower addresses: see podRange
 		Port:        6443,
 		PodCIDR:     fmt.Sprintf("10.%d.0.0/16", pods),
 		ServiceCIDR: fmt.Sprintf("10.%d.0.0/16", services),
 	}
 }
 
-// Config is the real cluster that Networks chose, by the address of its API server; false if it is not one of those.
+// Config returns the configuration that Networks chose, given the address of the API server. It
+// returns false if Networks cannot have chosen the address.
 func Config(address string) (home.Config, bool) {
 	for i := range networkPairs {
 		if c := config(firstPods-i, firstServices-i); c.Address == address {
@@ -42,19 +44,20 @@ func Config(address string) (home.Config, bool) {
 	return home.Config{}, false
 }
 
-// The second bytes of the networks that are chosen first, and how many pairs below them are tried.
+// The second bytes of the default networks, and the number of lower pairs that are tried.
 const (
 	firstPods     = 244
 	firstServices = 96
 	networkPairs  = 64
 )
 
-// chooseNetworks is the second byte of the pods' and the services' network.
+// chooseNetworks returns the second bytes of the networks of pods and services.
 func chooseNetworks(used []net.IPNet) (pods, services int) {
 	free := func(second int) bool {
 		_, n, _ := net.ParseCIDR(fmt.Sprintf("10.%d.0.0/16", second))
 		for _, u := range used {
-			// Ours win over wider ones: what a company calls 10.0.0.0/8 rarely has a host in them.
+			// Ours have precedence over wider ones: the 10.0.0.0/8 of a company rarely has a host in
+			// them.
 			if ones, _ := u.Mask.Size(); ones > 8 && (n.Contains(u.IP) || u.Contains(n.IP)) {
 				return false
 			}
@@ -87,7 +90,8 @@ func usedNetworks() ([]net.IPNet, error) {
 	return used, nil
 }
 
-// podRange are the addresses that pods get: the lower half of their network, of which the first is the gateway's.
+// podRange returns the addresses for pods: the lower half of their network, whose first address is
+// that of the gateway.
 func podRange(c home.Config) (gateway, first, last net.IP, err error) {
 	_, n, err := net.ParseCIDR(c.PodCIDR)
 	if err != nil {
@@ -97,11 +101,12 @@ func podRange(c home.Config) (gateway, first, last net.IP, err error) {
 	return net.IPv4(a, b, 0, 1), net.IPv4(a, b, 0, 2), net.IPv4(a, b, 127, 254), nil
 }
 
-// upNetwork makes the interface with the node's address, a route for the services, and the way of pods into the world.
+// upNetwork creates the interface with the node's address, a route for the services, and the firewall
+// rules that give pods access to the internet.
 func upNetwork(ctx context.Context, c home.Config) error {
 	link, err := netlink.LinkByName(Interface)
 	if err != nil {
-		// A bridge that nothing is ever attached to: every kernel has it, and unlike a dummy also small ones.
+		// A bridge without ports: unlike a dummy interface, even small kernels support it.
 		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: Interface, TxQLen: -1}}); err != nil {
 			return fmt.Errorf("make interface %s: %w", Interface, err)
 		}
@@ -116,8 +121,8 @@ func upNetwork(ctx context.Context, c home.Config) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set interface %s up: %w", Interface, err)
 	}
-	// Without it, the machine could not call a service when it has no other network: a way is looked for before
-	// kube-proxy sets another destination.
+	// Without this route, a machine that has no other network could not call a service: the kernel
+	// looks up the route before kube-proxy changes the destination.
 	_, services, err := net.ParseCIDR(c.ServiceCIDR)
 	if err != nil {
 		return err
@@ -140,7 +145,7 @@ table ip %[1]s {
 `, table, c.PodCIDR))
 }
 
-// downNetwork removes it, and what kube-proxy and the CNI plugins may have left.
+// downNetwork undoes upNetwork, and removes what kube-proxy and the CNI plugins may have left.
 func downNetwork(ctx context.Context, c home.Config) error {
 	var errs []error
 	if _, pods, err := net.ParseCIDR(c.PodCIDR); err == nil {
@@ -160,14 +165,14 @@ func downNetwork(ctx context.Context, c home.Config) error {
 	if _, err := find("nft"); err == nil {
 		errs = append(errs, unpassFirewall(ctx))
 		for _, t := range []string{"ip " + table, "ip kube-proxy", "ip6 kube-proxy"} {
-			// Made first, so that it is there to be deleted.
+			// Creating the table first makes the deletion idempotent.
 			errs = append(errs, nft(ctx, "table "+t+"\ndelete table "+t+"\n"))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// gone is the error, unless it says that what should be removed was not there.
+// gone returns err, unless it says that the object to be removed was not found.
 func gone(err error) error {
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESRCH) {
 		return nil
@@ -175,7 +180,7 @@ func gone(err error) error {
 	return err
 }
 
-// mtu is the size of packets that the machine can send to the world.
+// mtu returns the maximum size of packets that the machine can send to the internet.
 func mtu() int {
 	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
 	if err == nil {

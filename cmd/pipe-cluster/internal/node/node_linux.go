@@ -13,15 +13,15 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// ownerFile names the one real cluster of this machine. It does not outlive a reboot, and neither does anything else that
-// a cluster has on the machine outside of its folder.
+// ownerFile names the only real cluster of this machine. It does not survive a reboot, and neither
+// does anything else that a cluster has on the machine outside its directory.
 const ownerFile = "/run/pipe-cluster"
 
-// maxDir is how long the path of the cluster's folder may be: a socket's path has 107 bytes, and the longest socket is
-// kubelet/pod-resources/kubelet.sock.
+// maxDir is the maximum length of the path of the cluster's directory: the path of a socket has at
+// most 107 bytes, and the longest one is kubelet/pod-resources/kubelet.sock.
 const maxDir = 107 - len("/kubelet/pod-resources/kubelet.sock")
 
-// Check says why this machine, or this user on it, cannot be a real node; nil if it can.
+// Check returns why this machine, or this user on it, cannot be a real node, or nil if it can.
 func Check() error {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root")
@@ -48,18 +48,18 @@ func hasOverlay() bool {
 	return err == nil && strings.Contains(string(b), "\toverlay\n")
 }
 
-// Owner is the folder of the machine's real cluster, if it has one, also one that was killed.
+// Owner returns the directory of the machine's real cluster, if it has one, even if it was killed.
 func Owner() (home.Dir, bool) {
 	d, err := os.Readlink(ownerFile)
 	return home.Dir(d), err == nil
 }
 
-// Claim makes the cluster in the folder the machine's real one.
+// Claim makes the cluster in a directory the real cluster of the machine.
 func Claim(d home.Dir) error {
 	if len(d) > maxDir {
 		return fmt.Errorf("the path %s is too long for the sockets below it: choose one of at most %d bytes with --dir", d, maxDir)
 	}
-	// A link is made with its content, or not at all.
+	// Creating a symbolic link is atomic, including its content.
 	err := os.Symlink(string(d), ownerFile)
 	if errors.Is(err, os.ErrExist) {
 		if owner, ok := Owner(); ok && owner != d {
@@ -70,7 +70,7 @@ func Claim(d home.Dir) error {
 	return err
 }
 
-// Up makes the machine ready for containerd, the kubelet and kube-proxy.
+// Up prepares the machine for containerd, the kubelet and kube-proxy.
 func Up(ctx context.Context, d home.Dir, c home.Config) error {
 	if err := Check(); err != nil {
 		return err
@@ -93,16 +93,16 @@ func Up(ctx context.Context, d home.Dir, c home.Config) error {
 	return writeConfigs(d, c)
 }
 
-// Sweep leaves nothing of the cluster on the machine but the files in its folder: it ends every process, also of
-// containers, and removes mounts, cgroups, interfaces and firewall tables. It works for a cluster that was killed and for
-// one whose folder is gone.
+// Sweep removes everything of the cluster from the machine except the files in its directory: it ends
+// every process, including those of containers, and removes mounts, cgroups, interfaces and firewall
+// tables. It also works for a cluster that was killed, and for one whose directory does not exist.
 func Sweep(ctx context.Context, d home.Dir) error {
 	if owner, ok := Owner(); !ok || owner != d {
 		return unmountAll(d)
 	}
 	var errs []error
 	errs = append(errs, downCgroups(ctx))
-	for _, id := range proc.Marked(string(d)) { // shims, now that their containers are gone
+	for _, id := range proc.Marked(string(d)) { // shims, whose containers have ended
 		if id.PID != os.Getpid() && shim(id) {
 			errs = append(errs, id.Stop(ctx, 0))
 		}
@@ -110,7 +110,7 @@ func Sweep(ctx context.Context, d home.Dir) error {
 	errs = append(errs, unmountAll(d))
 	c, known, err := d.ReadConfig()
 	if err == nil && !known || errors.Is(err, home.ErrDamaged) {
-		c, err = Networks() // the usual ones, most likely
+		c, err = Networks() // most likely the default ones
 	}
 	errs = append(errs, err, downNetwork(ctx, c), downSysctls(d))
 	sweepFiles(d)
@@ -120,13 +120,14 @@ func Sweep(ctx context.Context, d home.Dir) error {
 	return os.Remove(ownerFile)
 }
 
-// Shim reports whether the process holds containers, and so must not be ended when the cluster is repaired.
+// Shim reports whether the process is the parent of containers, so that it must not be ended when the
+// cluster is repaired.
 func Shim(id proc.ID) bool { return shim(id) }
 
 func shim(id proc.ID) bool { return strings.HasPrefix(id.Name(), "containerd-shim") }
 
-// sweepFiles removes what containerd, the CNI plugins and the kubelet leave in folders of the machine. Whatever stays is
-// without effect, so errors do not matter.
+// sweepFiles removes files that containerd, the CNI plugins and the kubelet leave in directories of
+// the machine. Remaining files have no effect, so errors are ignored.
 func sweepFiles(d home.Dir) {
 	shims, _ := filepath.Glob(filepath.Join(d.Run(), "containerd", "io.containerd.runtime.v2.task", "*", "*", "address"))
 	for _, f := range shims {
@@ -144,7 +145,7 @@ func sweepFiles(d home.Dir) {
 			_ = os.Remove(l)
 		}
 	}
-	// Only if nobody else's is in them.
+	// These are removed only if they are empty.
 	for _, dir := range []string{"/var/lib/cni/results", "/var/lib/cni", "/var/log/containers"} {
 		_ = os.Remove(dir)
 	}

@@ -127,7 +127,7 @@ func TestSweepFiles(t *testing.T) {
 	}
 }
 
-// TestConfig: the address of a cluster says which networks were chosen with it.
+// TestConfig: the address of a cluster determines its networks.
 func TestConfig(t *testing.T) {
 	for i := range networkPairs {
 		want := config(firstPods-i, firstServices-i)

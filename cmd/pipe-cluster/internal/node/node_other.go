@@ -13,29 +13,29 @@ import (
 
 var errNoLinux = errors.New("a real node needs Linux, and this is " + runtime.GOOS)
 
-// Check says why this machine cannot be a real node.
+// Check returns an error, as only Linux can be a real node.
 func Check() error { return errNoLinux }
 
-// Install cannot make it one.
+// Install fails.
 func Install(context.Context, func(string, ...any)) error { return errNoLinux }
 
-// Networks cannot choose any.
+// Networks fails.
 func Networks() (home.Config, error) { return home.Config{}, errNoLinux }
 
-// Config is of no cluster.
+// Config returns false.
 func Config(string) (home.Config, bool) { return home.Config{}, false }
 
-// Owner is nobody.
+// Owner returns false.
 func Owner() (home.Dir, bool) { return "", false }
 
 // Claim fails.
 func Claim(home.Dir) error { return errNoLinux }
 
-// Sweep has nothing to sweep.
+// Sweep does nothing.
 func Sweep(context.Context, home.Dir) error { return nil }
 
-// Shim is true of no process.
+// Shim returns false.
 func Shim(proc.ID) bool { return false }
 
-// Mounts finds none.
+// Mounts returns nil.
 func Mounts(home.Dir) ([]string, error) { return nil, nil }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// A pod's namespaces live as long as its first process, which has nothing to do but to end when asked to and, if the pod
-// shares its process namespace, to bury the dead. That is some twenty instructions, so they are written here: a program
-// for every pod of every cluster, of which nobody has to find, build or ship an image.
+// A pod's namespaces live as long as its first process, which only has to end on request and, if the
+// pod shares its process namespace, to reap zombies. This takes some twenty instructions, so they are
+// written here: no image of this program has to be found, built or shipped.
 //
 //	block SIGINT, SIGTERM, SIGCHLD
 //	for {
@@ -21,8 +21,8 @@ import (
 //		}
 //	}
 //
-// Blocked and waited for, a signal also reaches the first process of a namespace, for which the kernel otherwise drops
-// those that it does not handle.
+// The signals are blocked and waited for because the kernel otherwise drops signals that the first
+// process of a namespace does not handle.
 
 var pauseAMD64 = []byte{
 	0xb8, 0x0e, 0x00, 0x00, 0x00, //             mov  eax, 14           rt_sigprocmask
@@ -97,7 +97,7 @@ func words(w ...uint32) []byte {
 	return b
 }
 
-// pauseProgram is the program as a file: an ELF header, one segment, the code.
+// pauseProgram returns the program as a file: an ELF header, one segment, the code.
 func pauseProgram(arch string) ([]byte, error) {
 	var machine uint16
 	var code []byte
@@ -115,9 +115,9 @@ func pauseProgram(arch string) ([]byte, error) {
 	for _, v := range []any{
 		[16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, // 64 bit, little endian
 		uint16(2), machine, uint32(1),          // an executable
-		uint64(base + headers), // where it begins to run
+		uint64(base + headers), // the entry point
 		uint64(64), uint64(0), uint32(0), uint16(64), uint16(56), uint16(1), uint16(0), uint16(0), uint16(0),
-		uint32(1), uint32(5), // a segment, to be read and run: the whole file
+		uint32(1), uint32(5), // a segment, readable and executable: the whole file
 		uint64(0), uint64(base), uint64(base), size, size, uint64(0x10000),
 		code,
 	} {

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// becomePause has the test binary become the pause program, as the one to whom orphans are given.
+// becomePause makes the test binary execute the pause program, as the reaper of orphans.
 const becomePause = "PIPE_CLUSTER_TEST_PAUSE"
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			panic(err)
 		}
-		// A child whose own child outlives it: both must be buried.
+		// A child whose own child outlives it: both must be reaped.
 		if _, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", "exec 3<&0; cat <&3 & exit 0"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}}); err != nil {
 			panic(err)
 		}
@@ -50,7 +50,7 @@ func pauseFile(t *testing.T) string {
 	return file
 }
 
-// sleeps waits until a process is the program and waits for something: it does so for signals only.
+// sleeps waits until a process executes the program and is waiting: it waits only for signals.
 func sleeps(t *testing.T, pid int) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -75,7 +75,7 @@ func TestPauseEndsWhenAskedTo(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		sleeps(t, cmd.Process.Pid) // a signal before its first instruction would end it, too, but not as tested
+		sleeps(t, cmd.Process.Pid) // a signal before its first instruction would also end it, but would not test it
 		_ = cmd.Process.Signal(s)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("after %v: %v, want exit status 0", s, err)
@@ -107,7 +107,7 @@ func TestPauseBuriesTheDead(t *testing.T) {
 	cmd.Env = append(os.Environ(), becomePause+"="+pauseFile(t))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	orphan, err := cmd.StdinPipe() // which it reads to its end
+	orphan, err := cmd.StdinPipe() // which it reads until the end
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// forward is set here, so that pods reach others; the rest is set by the kubelet.
+// forward is set here, so that pods reach other hosts; the kubelet sets the others.
 const forward = "net/ipv4/ip_forward"
 
 var sysctls = []string{
@@ -26,7 +26,8 @@ var sysctls = []string{
 
 func sysctlFile(name string) string { return filepath.Join("/proc/sys", name) }
 
-// upSysctls notes the values that will be changed, unless a killed cluster noted them before.
+// upSysctls saves the values that will be changed, unless a killed cluster has saved them before, and
+// enables forwarding.
 func upSysctls(d home.Dir) error {
 	note := d.Path("node", "sysctls.json")
 	if _, err := os.Stat(note); errors.Is(err, fs.ErrNotExist) {
@@ -34,7 +35,7 @@ func upSysctls(d home.Dir) error {
 		for _, name := range sysctls {
 			b, err := os.ReadFile(sysctlFile(name))
 			if errors.Is(err, fs.ErrNotExist) {
-				continue // not of this kernel
+				continue // not known to this kernel
 			}
 			if err != nil {
 				return err
@@ -54,7 +55,7 @@ func upSysctls(d home.Dir) error {
 	return os.WriteFile(sysctlFile(forward), []byte("1"), 0)
 }
 
-// downSysctls puts the values back.
+// downSysctls restores the saved values.
 func downSysctls(d home.Dir) error {
 	note := d.Path("node", "sysctls.json")
 	b, err := os.ReadFile(note)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// tool is a program that the node needs and that does not come in ours.
+// tool is an external program that the node needs.
 type tool struct{ name, deb string }
 
 var tools = []tool{
@@ -24,12 +24,13 @@ var tools = []tool{
 	{"nft", "nftables"},
 }
 
-// plugins of CNI: they must lie together in one folder.
+// plugins are the required CNI plugins, which must be in the same directory.
 var plugins = []string{"ptp", "host-local", "loopback"}
 
 const pluginsDeb = "containernetworking-plugins"
 
-// find is the path of a program. Daemons lie where an ordinary user's PATH does not lead.
+// find returns the path of a program. It also looks in directories of daemons that are not in the
+// PATH of an ordinary user.
 func find(name string) (string, error) {
 	if p, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(p)
@@ -42,7 +43,7 @@ func find(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed", name)
 }
 
-// pluginFolder is where the CNI plugins are.
+// pluginFolder returns the directory of the CNI plugins.
 func pluginFolder() (string, error) {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni") {
 		if filepath.IsAbs(dir) && !slices.ContainsFunc(plugins, func(p string) bool {
@@ -55,7 +56,7 @@ func pluginFolder() (string, error) {
 	return "", fmt.Errorf("the CNI plugins (%s) are not installed", strings.Join(plugins, ", "))
 }
 
-// missing are the packages of Debian that would bring what is not there.
+// missing returns the Debian packages of the programs that are not installed.
 func missing() []string {
 	var debs []string
 	for _, t := range tools {
@@ -70,7 +71,7 @@ func missing() []string {
 	return slices.Compact(debs)
 }
 
-// Install gets what the node needs and is not there, from the packages of Debian.
+// Install installs the missing programs that the node needs from Debian packages.
 func Install(ctx context.Context, say func(string, ...any)) error {
 	debs := missing()
 	if len(debs) == 0 {
@@ -93,7 +94,7 @@ func Install(ctx context.Context, say func(string, ...any)) error {
 		}
 	}
 	if slices.Contains(debs, "containerd") && isDir("/run/systemd/system") {
-		// The package starts a containerd for the machine; only the program was wanted.
+		// The package starts a containerd for the machine, but only the program is needed.
 		_ = exec.CommandContext(ctx, "systemctl", "disable", "--now", "containerd.service").Run()
 	}
 	if left := missing(); len(left) > 0 {
@@ -102,7 +103,7 @@ func Install(ctx context.Context, say func(string, ...any)) error {
 	return nil
 }
 
-// runApt runs apt-get, and says every few seconds what it is at.
+// runApt runs apt-get, and reports its progress every few seconds.
 func runApt(ctx context.Context, say func(string, ...any), apt string, args ...string) error {
 	args = append([]string{"-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"}, args...)
 	cmd := exec.CommandContext(ctx, apt, args...)

@@ -1,4 +1,4 @@
-// Package proc recognises processes, also after a number was given to another one.
+// Package proc identifies processes, even if a PID is reused.
 package proc
 
 import (
@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// Mark is the environment variable that every process of a cluster carries. Its value is the cluster's folder. It is
-// inherited, so it finds what was left behind even when the folder is gone.
+// Mark is the environment variable that every process of a cluster has. Its value is the cluster's
+// directory. It is inherited, so it identifies remaining processes even if the directory was removed.
 const Mark = "PIPE_CLUSTER_DIR"
 
-// ID is a process: its number, and when it started, because numbers are given again.
+// ID identifies a process by its PID and its start time, because PIDs are reused.
 type ID struct {
 	PID int `json:"pid"`
-	// Start is in clock ticks since the machine started; 0 where the system does not tell.
+	// Start is in clock ticks since the machine started; 0 if the system does not provide it.
 	Start uint64 `json:"start,omitempty"`
 }
 
-// Self is this process.
+// Self returns the ID of this process.
 func Self() ID { return Of(os.Getpid()) }
 
-// Of is the process that has this number now.
+// Of returns the ID of the process that currently has the PID.
 func Of(pid int) ID { return ID{PID: pid, Start: started(pid)} }
 
-// Alive reports whether the process is there. One that has ended and that nobody has asked for (a zombie) is not.
+// Alive reports whether the process is running. A zombie, which has ended but has not been waited for,
+// is not alive.
 func (id ID) Alive() bool {
 	if id.PID <= 0 || !exists(id.PID) {
 		return false
@@ -32,7 +33,7 @@ func (id ID) Alive() bool {
 	return id.Start == 0 || id.Start == started(id.PID)
 }
 
-// Wait returns when the process is gone, or with the context's cause.
+// Wait waits until the process has ended. If the context ends first, it returns the cause.
 func (id ID) Wait(ctx context.Context) error {
 	for id.Alive() {
 		select {
@@ -44,8 +45,8 @@ func (id ID) Wait(ctx context.Context) error {
 	return nil
 }
 
-// Stop asks the process to end, and kills it if it has not after the grace period. It returns when it is gone, or with
-// the context's cause.
+// Stop asks the process to end, and kills it if it has not ended after the grace period. It waits until
+// the process has ended. If the context ends first, it returns the cause.
 func (id ID) Stop(ctx context.Context, grace time.Duration) error {
 	if !id.Alive() {
 		return nil

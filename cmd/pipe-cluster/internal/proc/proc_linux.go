@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// fields of /proc/PID/stat behind the command's name, which may itself hold blanks and parentheses.
+// stat returns the fields of /proc/PID/stat after the command's name, which may contain blanks and
+// parentheses.
 func stat(pid int) []string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -39,7 +40,7 @@ func exists(pid int) bool {
 	return f != nil && f[0] != "Z" && f[0] != "X"
 }
 
-// Marked finds the living processes that carry the mark of a cluster's folder, this one excepted.
+// Marked returns the living processes that have the mark of a cluster's directory, except this one.
 func Marked(dir string) []ID {
 	want := []byte(Mark + "=" + dir)
 	var ids []ID
@@ -49,7 +50,7 @@ func Marked(dir string) []ID {
 		}
 		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		if err != nil {
-			continue // gone, or somebody else's
+			continue // ended, or a process of another user
 		}
 		for v := range bytes.SplitSeq(env, []byte{0}) {
 			if bytes.Equal(v, want) {
@@ -63,7 +64,7 @@ func Marked(dir string) []ID {
 	return ids
 }
 
-// Args is the command line of the process, its program first.
+// Args returns the command line of the process, starting with its program.
 func (id ID) Args() []string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
 	if err != nil || len(b) == 0 {
@@ -72,7 +73,7 @@ func (id ID) Args() []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 }
 
-// Name is the name of the program that the process runs, without its folder.
+// Name returns the base name of the program that the process runs.
 func (id ID) Name() string {
 	args := id.Args()
 	if len(args) == 0 {

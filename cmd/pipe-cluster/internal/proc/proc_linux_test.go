@@ -24,7 +24,7 @@ func TestAlive(t *testing.T) {
 		t.Error("another process of the same number is taken for it")
 	}
 	_ = cmd.Process.Kill()
-	if err := id.Wait(t.Context()); err != nil { // a zombie, until this process asks for it
+	if err := id.Wait(t.Context()); err != nil { // a zombie, until this process waits for it
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
@@ -77,7 +77,7 @@ func TestMarked(t *testing.T) {
 	}
 	ours := start(dir)
 	start(dir + "2")
-	// Its environment is that of this process until it has become another program.
+	// It has the environment of this process until it executes its program.
 	for end := time.Now().Add(time.Minute); time.Now().Before(end) && ours.Name() != "sleep"; time.Sleep(time.Millisecond) {
 	}
 	if got := Marked(dir); !slices.Equal(got, []ID{ours}) {

@@ -2,16 +2,17 @@
 
 package proc
 
-// Only Linux tells when a process started and what its environment is. Elsewhere there is the simulated node only,
-// whose processes are the supervisor and one child, both known by number and by the supervisor's lock.
+// Only Linux shows the start time and the environment of a process. Other systems have only the
+// simulated node, whose processes are the supervisor and one child. Both are identified by their PIDs
+// and the supervisor's lock.
 
 func started(int) uint64 { return 0 }
 
-// Marked finds nothing on this system.
+// Marked returns nil on this system.
 func Marked(string) []ID { return nil }
 
-// Args is not known on this system.
+// Args returns nil on this system.
 func (id ID) Args() []string { return nil }
 
-// Name is not known on this system.
+// Name returns "" on this system.
 func (id ID) Name() string { return "" }

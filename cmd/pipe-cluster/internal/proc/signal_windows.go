@@ -2,7 +2,7 @@ package proc
 
 import "os"
 
-// Windows has no signal that asks a process without a window to end.
+// terminate kills the process: Windows cannot ask a process without a window to end.
 func terminate(pid int) error { return kill(pid) }
 
 func kill(pid int) error {

@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/volume"
 )
 
-// controlPlane is etcd, the API server, the controllers, the scheduler, the provisioner of volumes, and the simulated
-// node if there is no real one.
+// controlPlane runs etcd, the API server, the controllers, the scheduler, the provisioner of volumes,
+// and the simulated node if the node is not real.
 func controlPlane(ctx context.Context, d home.Dir, c home.Config, r *report) error {
 	plane := control.Plane{Dir: d, Config: c, Doing: r.doing}
 	plane.Usable = func(ctx context.Context, client *rest.Config) error {
@@ -58,7 +58,7 @@ func controlPlane(ctx context.Context, d home.Dir, c home.Config, r *report) err
 	return plane.Run(ctx)
 }
 
-// nodeReady returns when pods can be scheduled to the node.
+// nodeReady waits until pods can be scheduled to the node.
 func nodeReady(ctx context.Context, api kubernetes.Interface) error {
 	for {
 		w, err := api.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{

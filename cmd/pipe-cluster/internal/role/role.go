@@ -1,12 +1,12 @@
-// Package role is what each process of a cluster does, told by one word on its command line.
+// Package role has the roles of the processes of a cluster; a word on the command line selects one.
 //
-// A role tells its supervisor how far it is on its standard output, a line at a time:
+// A role reports its progress to its supervisor on its standard output, line by line:
 //
 //	doing TEXT    what it is waiting for
 //	ready         it is usable
 //
-// Everything else that it says goes to its standard error, which is its log. It ends when its standard input does: then its
-// supervisor is gone.
+// All other output goes to its standard error, which is its log. It ends when its standard input is
+// closed, as its supervisor has ended then.
 package role
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// report is the way back to the supervisor.
+// report sends reports to the supervisor.
 type report struct {
 	mu  sync.Mutex
 	out *os.File
@@ -37,10 +37,10 @@ func (r *report) line(text string) {
 	fmt.Fprintln(r.out, text)
 }
 
-// process is a role: it runs until the context ends.
+// process is the function of a role. It runs until the context ends.
 type process func(ctx context.Context, d home.Dir, c home.Config, r *report) error
 
-// Run plays the role until the context ends.
+// Run runs the role until the context ends.
 func Run(ctx context.Context, name string, d home.Dir) error {
 	all := roles()
 	run, ok := all[name]
@@ -59,7 +59,7 @@ func Run(ctx context.Context, name string, d home.Dir) error {
 	if !ok {
 		return fmt.Errorf("%s holds no cluster", d)
 	}
-	// Libraries print to the standard output what they think worth it.
+	// Libraries also print to the standard output, which is only for reports.
 	r := &report{out: os.Stdout}
 	os.Stdout = os.Stderr
 	control.SetVersion()

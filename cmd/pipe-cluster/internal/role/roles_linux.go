@@ -55,8 +55,8 @@ func kubelet(ctx context.Context, d home.Dir, c home.Config, r *report) error {
 	)
 }
 
-// renewed returns when the lease of the node, if it has one, was renewed after the given time: what the node's object says
-// may be the word of a kubelet that was killed.
+// renewed waits until the lease of the node, if it has one, was renewed after the given time: the
+// status in the node's object may be that of a kubelet that was killed.
 func renewed(ctx context.Context, api kubernetes.Interface, after time.Time) error {
 	for {
 		l, err := api.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, control.NodeName, metav1.GetOptions{})
@@ -71,13 +71,13 @@ func renewed(ctx context.Context, api kubernetes.Interface, after time.Time) err
 	}
 }
 
-// kubeProxy leads packets for a service's address to its pods.
+// kubeProxy routes packets for a service's address to its pods.
 func kubeProxy(ctx context.Context, d home.Dir, _ home.Config, r *report) error {
-	r.ready() // the DNS's role finds out whether it works
+	r.ready() // the role of the DNS server checks whether it works
 	return component(ctx, kubeproxyapp.NewProxyCommand(), "--config="+d.Path("node", "kube-proxy.json"))
 }
 
-// clusterDNS answers for the names of services.
+// clusterDNS resolves the names of services.
 func clusterDNS(ctx context.Context, d home.Dir, c home.Config, r *report) error {
 	service, err := control.ServiceIP(c.ServiceCIDR, control.DNS)
 	if err != nil {
@@ -96,7 +96,8 @@ func clusterDNS(ctx context.Context, d home.Dir, c home.Config, r *report) error
 	return s.Run(ctx)
 }
 
-// component runs a command of Kubernetes. The commands do not all end with the context, so this process ends without them.
+// component runs a command of Kubernetes. Not all commands end with the context, so the process ends
+// without waiting for them.
 func component(ctx context.Context, c *cobra.Command, args ...string) error {
 	c.SetArgs(args)
 	c.SilenceUsage = true

@@ -1,4 +1,4 @@
-// Package simulate is a node that only says that it runs pods.
+// Package simulate simulates a node, which only reports that it runs pods.
 package simulate
 
 import (
@@ -23,18 +23,19 @@ import (
 	"sigs.k8s.io/kwok/pkg/utils/client"
 )
 
-// Node is a simulated node. Its pods get an address and go Ready at once, whatever their image; those of Jobs complete.
+// Node is a simulated node. Its pods immediately get an address and become Ready, whatever their image
+// is; pods of Jobs complete.
 type Node struct {
 	Name       string
-	Address    string // shown as its own; nothing listens there
+	Address    string // shown as its address; nothing listens there
 	PodCIDR    string
 	Kubeconfig string
 }
 
-// parallel is how many pods change state at the same time.
+// parallel is how many pods can change their state concurrently.
 const parallel = 16
 
-// Start makes the node and keeps it until the context ends.
+// Start creates the node and maintains it until the context ends.
 func (n Node) Start(ctx context.Context) error {
 	if err := n.start(ctx); err != nil {
 		return fmt.Errorf("simulate node %s: %w", n.Name, err)
@@ -97,7 +98,8 @@ func (n Node) start(ctx context.Context) error {
 		NodeLeaseDurationSeconds:   40,
 		NodeLeaseParallelism:       1,
 		PodsOnNodeSyncParallelism:  1,
-		// The same after a restart: another name would have to wait until the lease of the dead one runs out.
+		// The same after a restart: with another name, it would have to wait until the lease of the
+		// dead process expires.
 		ID: "pipe-cluster",
 	})
 	if err != nil {
@@ -106,7 +108,7 @@ func (n Node) start(ctx context.Context) error {
 	return kwok.Start(ctx)
 }
 
-// lifecycle is what happens to the node and its pods, by kind.
+// lifecycle returns the stages of the node and its pods, by kind.
 func lifecycle() (map[internalversion.StageResourceRef][]*internalversion.Stage, error) {
 	all := map[internalversion.StageResourceRef][]*internalversion.Stage{}
 	for _, text := range []string{
@@ -122,7 +124,7 @@ func lifecycle() (map[internalversion.StageResourceRef][]*internalversion.Stage,
 	return all, nil
 }
 
-// register makes the node's object, with room for whatever a test may want to place on it.
+// register creates the node's object, with enough capacity for any pods of a test.
 func (n Node) register(ctx context.Context, api kubernetes.Interface) error {
 	room := corev1.ResourceList{
 		corev1.ResourceCPU:              resource.MustParse("10k"),

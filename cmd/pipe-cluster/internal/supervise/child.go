@@ -14,31 +14,32 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// child is a process to be kept alive.
+// child is a process that the supervisor keeps alive.
 type child struct {
 	name string
 	path string // of the program
 	args []string
-	env  []string // besides the supervisor's own
-	// grace is how long it may take to end when asked to.
+	env  []string // in addition to the supervisor's own
+	// grace is how long it may take to end on request.
 	grace time.Duration
-	// probe tells whether it is usable. nil: it says so itself, on its standard output (package role).
+	// probe returns nil if it is usable. If probe is nil, the child reports this itself, on its
+	// standard output (package role).
 	probe func(context.Context) error
 }
 
 const (
 	firstPause = 200 * time.Millisecond
 	longPause  = 10 * time.Second
-	// settled is how long a child must have lived for its next death to count as the first.
+	// settled is how long a child must have lived for its next death to count as the first one.
 	settled = 30 * time.Second
-	// slow is how long a probe may fail until its reason is told.
+	// slow is how long a probe may fail before its error is reported.
 	slow = 3 * time.Second
-	// tries is how often a child may die before it was usable for the first time, until the supervisor gives up.
+	// tries is how often a child that was never usable may die before the supervisor gives up.
 	tries = 5
 )
 
-// keep runs the child, again and again, until the context ends, and then ends it. It returns early only if the child
-// was never usable and died too often.
+// keep runs the child, and restarts it whenever it ends, until the context ends; then it stops the
+// child. It returns an error only if the child was never usable and died too often.
 func (s *supervisor) keep(ctx context.Context, c child) error {
 	pause, deaths := firstPause, 0
 	for {
@@ -79,7 +80,7 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 	}
 	cmd.Dir = s.dir.Run()
 	cmd.Env = append(os.Environ(), c.env...)
-	// A file and not a pipe: containerd hands it on to processes that outlive the supervisor.
+	// A file instead of a pipe: containerd passes it to processes that outlive the supervisor.
 	cmd.Stderr = log
 	cmd.SysProcAttr = attributes()
 	var said io.ReadCloser
@@ -87,7 +88,8 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 		if said, err = cmd.StdoutPipe(); err != nil {
 			return err
 		}
-		// Where the system does not end it with its supervisor, it does so itself when this closes.
+		// If the system does not end the child with its supervisor, the child ends itself when this
+		// pipe is closed.
 		if _, err := cmd.StdinPipe(); err != nil {
 			return err
 		}
@@ -117,7 +119,7 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = id.Stop(context.WithoutCancel(ctx), c.grace) })()
 	if c.probe == nil {
-		<-heard // Wait closes the pipe, so all must have been read before
+		<-heard // Wait closes the pipe, so everything must be read before
 	}
 	err = cmd.Wait()
 	dead()
@@ -128,7 +130,7 @@ func (s *supervisor) runOnce(ctx context.Context, c child) error {
 	return err
 }
 
-// listen takes in what the child says. See package role for the words.
+// listen processes the reports of a child. See package role for their format.
 func (s *supervisor) listen(name string, r io.Reader) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -147,7 +149,7 @@ func (s *supervisor) listen(name string, r io.Reader) {
 func (s *supervisor) probe(ctx context.Context, c child) {
 	began, told := time.Now(), ""
 	for err := c.probe(ctx); err != nil; err = c.probe(ctx) {
-		// At first it is only not there yet.
+		// At first, the child is only starting.
 		if text := fmt.Sprintf("waiting for %s: %v", c.name, err); time.Since(began) > slow && text != told && ctx.Err() == nil {
 			s.doing(text)
 			told = text
@@ -161,7 +163,7 @@ func (s *supervisor) probe(ctx context.Context, c child) {
 	s.usable(c.name)
 }
 
-// tail are the last lines of a log.
+// tail returns the last lines of a log.
 func tail(file string, lines int) string {
 	const bytes = 16 << 10
 	f, err := os.Open(file)

@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// maxLog is how large a log may get. Its older half is kept beside it, so a log takes twice that at most.
+// maxLog is the maximum size of a log. Its older part is kept in a second file, so a log needs at most
+// twice that.
 const maxLog = 16 << 20
 
-// tend keeps the files of the cluster in order.
+// tend repairs the state file and limits the sizes of the logs, until the context ends.
 func (s *supervisor) tend(ctx context.Context) {
 	for {
 		s.mendState(ctx)
@@ -29,8 +30,8 @@ func (s *supervisor) tend(ctx context.Context) {
 	}
 }
 
-// bound moves what is in the file to FILE.1 if it is too much. The file itself stays, because those who write to it
-// hold it open; they append, so it may be emptied under them.
+// bound moves the content of a file that is too large to FILE.1. The file itself is kept, because its
+// writers have it open; they append, so it can be truncated meanwhile.
 func bound(file string, size int64) error {
 	info, err := os.Stat(file)
 	if err != nil || info.Size() <= size {

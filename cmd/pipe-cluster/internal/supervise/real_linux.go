@@ -10,23 +10,23 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/node"
 )
 
-// podGrace is how long pods have to end when the cluster is stopped.
+// podGrace is the grace period of pods when the cluster is stopped.
 const podGrace = 10 * time.Second
 
-// stage is a child that was started.
+// stage is a started child.
 type stage struct {
 	stop context.CancelFunc
 	done <-chan struct{}
 }
 
-// real runs a cluster on this machine.
+// real runs a cluster with a real node on this machine.
 func (s *supervisor) real(ctx context.Context) (err error) {
 	s.doing("making the machine ready")
 	if err := node.Up(ctx, s.dir, s.config); err != nil {
 		return err
 	}
 	stages := map[string]stage{}
-	// What was started is also stopped when the context has ended, and the end waits for it.
+	// Children are stopped even after the context has ended, and real waits until they have.
 	life := context.WithoutCancel(ctx)
 	start := func(c child) {
 		ctx, stop := context.WithCancel(life)
@@ -60,7 +60,7 @@ func (s *supervisor) real(ctx context.Context) (err error) {
 	return s.watch(ctx, "containerd", "control-plane", "kubelet", "kube-proxy", "dns")
 }
 
-// proxies are the user's, as the supervisor keeps them.
+// proxies returns the proxy variables of the user, which the supervisor has under other names.
 func proxies(env []string) []string {
 	var all []string
 	for _, v := range env {
@@ -71,7 +71,8 @@ func proxies(env []string) []string {
 	return all
 }
 
-// stopReal stops what was started: the kubelet first, so that it does not start again what is being stopped.
+// stopReal stops the started children: the kubelet first, so that it does not restart what is being
+// stopped.
 func (s *supervisor) stopReal(ctx context.Context, stages map[string]stage) {
 	doing := func(text string) {
 		s.update(func(st *home.State) { st.Phase, st.Doing = home.Stopping, text })

@@ -5,17 +5,17 @@ import (
 	"syscall"
 )
 
-// self is this very program, also when its file was replaced meanwhile.
+// self returns the path of this program, even if its file was replaced meanwhile.
 func self() string { return "/proc/self/exe" }
 
-// attributes make a child die with its supervisor, however that dies: then whoever starts the next supervisor finds
-// nothing in its way. Containers are not children and stay.
+// attributes makes a child die with its supervisor, however the supervisor ends, so that the next
+// supervisor can start. Containers are not children and keep running.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
 
-// spawner starts children from one thread that never ends: the kernel sends Pdeathsig when the thread ends that started
-// the child, and the Go runtime ends threads as it likes.
+// spawner starts children from one thread that never ends: the kernel sends Pdeathsig when the thread
+// that started the child ends, and the Go runtime may end threads at any time.
 func spawner() func(func() error) error {
 	type request struct {
 		start func() error

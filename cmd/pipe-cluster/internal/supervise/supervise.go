@@ -1,4 +1,4 @@
-// Package supervise keeps the processes of a cluster alive until it is told to stop.
+// Package supervise keeps the processes of a cluster alive until it is stopped.
 package supervise
 
 import (
@@ -15,10 +15,11 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/proc"
 )
 
-// ErrRunning says that another supervisor holds the folder.
+// ErrRunning is the error if another supervisor holds the directory.
 var ErrRunning = errors.New("a supervisor is already running")
 
-// ProxyPrefix stands before the name of a variable of the supervisor's environment that says which proxy leads to the world.
+// ProxyPrefix is the prefix of the variables of the supervisor's environment that name the proxies for
+// the internet.
 const ProxyPrefix = "PIPE_CLUSTER_WORLD_"
 
 type supervisor struct {
@@ -37,13 +38,14 @@ type supervisor struct {
 	changed chan struct{}   // closed at each change
 }
 
-// Run keeps the cluster in the folder alive, whose configuration must have been written, until the context ends; then
-// it stops everything and leaves nothing on the machine but the cluster's data. An error says why it gave up.
+// Run keeps the cluster in the directory alive until the context ends; its configuration must have been
+// written before. Then it stops everything and leaves only the cluster's data on the machine. An error
+// says why it gave up.
 func Run(ctx context.Context, d home.Dir) error {
 	if err := d.Make(); err != nil {
 		return err
 	}
-	// Whoever looks whether there is a supervisor holds the lock for a moment.
+	// A process that checks whether a supervisor is running holds the lock for a moment.
 	soon, cancel := context.WithTimeoutCause(ctx, 2*time.Second, ErrRunning)
 	lock, err := home.WaitLock(soon, d.SupervisorLock(), func() {})
 	cancel()
@@ -95,7 +97,7 @@ func Run(ctx context.Context, d home.Dir) error {
 	return os.Remove(d.Path("state.json"))
 }
 
-// mendState writes the state again if its file is damaged, unless the supervisor is stopping.
+// mendState rewrites the state file if it is damaged, unless the supervisor is stopping.
 func (s *supervisor) mendState(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +110,7 @@ func (s *supervisor) mendState(ctx context.Context) {
 	}
 }
 
-// simulated runs a cluster whose node is simulated: the control plane does it all.
+// simulated runs a cluster with a simulated node, which needs only the control plane.
 func (s *supervisor) simulated(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer s.wg.Wait()
@@ -117,12 +119,13 @@ func (s *supervisor) simulated(ctx context.Context) error {
 	return s.watch(ctx, "control-plane")
 }
 
-// role is a child that is this program.
+// role returns a child that is this program.
 func (s *supervisor) role(name string, grace time.Duration) child {
 	return child{name: name, path: self(), args: []string{"role", name, "--dir", string(s.dir)}, grace: grace}
 }
 
-// start keeps a child alive until the context ends. The returned channel is closed when it has been stopped.
+// start keeps a child alive until the context ends. The returned channel is closed when the child has
+// been stopped.
 func (s *supervisor) start(ctx context.Context, c child) <-chan struct{} {
 	done := make(chan struct{})
 	s.wg.Go(func() {
@@ -134,12 +137,13 @@ func (s *supervisor) start(ctx context.Context, c child) <-chan struct{} {
 	return done
 }
 
-// await returns when the children are usable.
+// await waits until the children are usable.
 func (s *supervisor) await(ctx context.Context, names ...string) error {
 	return s.until(ctx, func() bool { return s.allReady(names) })
 }
 
-// watch says whether the cluster is running, that is, all its children are usable, until the context ends.
+// watch updates the phase until the context ends: the cluster is running when all its children are
+// usable.
 func (s *supervisor) watch(ctx context.Context, names ...string) error {
 	for {
 		if err := s.await(ctx, names...); err != nil {
@@ -153,7 +157,8 @@ func (s *supervisor) watch(ctx context.Context, names ...string) error {
 	}
 }
 
-// until returns when the condition, which is asked under the lock, holds; or with the error of a child that was given up.
+// until waits until holds, which is called under the lock, returns true. It returns the error of a
+// child that was given up.
 func (s *supervisor) until(ctx context.Context, holds func() bool) error {
 	for {
 		s.mu.Lock()
@@ -187,7 +192,7 @@ func (s *supervisor) update(f func(*home.State)) {
 	}
 }
 
-// child notes what became of a child.
+// child records the state of a child.
 func (s *supervisor) child(name string, id proc.ID, state home.ChildState) {
 	s.update(func(st *home.State) {
 		c := home.Child{Name: name, ID: id, State: state}

@@ -31,7 +31,8 @@ func shell(script string) child {
 	return child{name: "c", path: "/bin/sh", args: []string{"-c", script}, grace: 5 * time.Second}
 }
 
-// TestKeep: a child that says what it does and that it is usable is started again when it dies, and stopped at the end.
+// TestKeep: a child that reports its progress and that it is usable is restarted when it dies, and
+// stopped at the end.
 func TestKeep(t *testing.T) {
 	s := newSupervisor(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -66,7 +67,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestGiveUp: a child that never gets usable is not tried for ever.
+// TestGiveUp: a child that never becomes usable is not restarted forever.
 func TestGiveUp(t *testing.T) {
 	s := newSupervisor(t)
 	s.start(t.Context(), shell("echo the disk is full >&2; exit 3"))
@@ -76,7 +77,7 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
-// TestProbe: a child that does not say so itself is asked.
+// TestProbe: a child that does not report that it is usable is probed.
 func TestProbe(t *testing.T) {
 	s := newSupervisor(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -124,7 +125,7 @@ func TestBound(t *testing.T) {
 	if err := bound(file, 10); err != nil {
 		t.Fatal(err)
 	}
-	write("b") // by the one that has it open
+	write("b") // by the writer that has it open
 	check(file, "b")
 	check(file+".1", "0123456789a")
 }

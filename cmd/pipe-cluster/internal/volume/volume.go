@@ -1,4 +1,5 @@
-// Package volume makes a folder for every persistent volume that is asked for, and removes it with the volume.
+// Package volume creates a directory for every requested persistent volume, and removes it with the
+// volume.
 package volume
 
 import (
@@ -28,15 +29,16 @@ import (
 // ClassName is the name of the default StorageClass.
 const ClassName = "local"
 
-// ProvisionerName is what a StorageClass names to get its volumes from here.
+// ProvisionerName is the name of this provisioner in StorageClasses.
 const ProvisionerName = "pipe-cluster/local"
 
-// Provisioner serves the claims of StorageClasses that name it.
+// Provisioner provisions volumes for claims of StorageClasses that name it.
 type Provisioner struct {
 	API kubernetes.Interface
-	// Root is the folder that holds the volumes' folders. Empty: make none, because no pod will run that uses them.
+	// Root is the directory that contains the volumes' directories. If it is empty, none are created,
+	// because no pods run that use them.
 	Root string
-	// Node is the one on which the volumes are.
+	// Node is the name of the node that has the volumes.
 	Node string
 
 	claims  corelisters.PersistentVolumeClaimLister
@@ -46,10 +48,10 @@ type Provisioner struct {
 	events  record.EventRecorder
 }
 
-// key is an object that may need something done: a claim if it has a namespace, else a volume.
+// key identifies an object in the queue: a claim if it has a namespace, otherwise a volume.
 type key struct{ namespace, name string }
 
-// Class is the default StorageClass.
+// Class returns the default StorageClass.
 func Class() *storagev1.StorageClass {
 	wait, del := storagev1.VolumeBindingWaitForFirstConsumer, corev1.PersistentVolumeReclaimDelete
 	return &storagev1.StorageClass{
@@ -63,7 +65,7 @@ func Class() *storagev1.StorageClass {
 	}
 }
 
-// Run serves until the context ends.
+// Run provisions and removes volumes until the context ends.
 func (p *Provisioner) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(p.API, 0)
 	claims := factory.Core().V1().PersistentVolumeClaims()
@@ -139,7 +141,7 @@ func (p *Provisioner) sync(ctx context.Context, k key) error {
 	return nil
 }
 
-// provision makes the volume of a claim that is waiting for one of ours.
+// provision creates the volume of a claim that waits for one from this provisioner.
 func (p *Provisioner) provision(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
 	if claim.Spec.VolumeName != "" || claim.DeletionTimestamp != nil || claim.Annotations[volume.AnnStorageProvisioner] != ProvisionerName {
 		return nil
@@ -150,7 +152,7 @@ func (p *Provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 	}
 	if class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer &&
 		claim.Annotations[volume.AnnSelectedNode] == "" {
-		return nil // until a pod wants it
+		return nil // wait until a pod uses it
 	}
 	if claim.Spec.Selector != nil {
 		return errors.New("a selector is not served: remove spec.selector from the claim")
@@ -160,7 +162,7 @@ func (p *Provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 	}
 	name := "pvc-" + string(claim.UID)
 	if _, err := p.volumes.Get(name); err == nil {
-		return nil // being bound
+		return nil // it is being bound
 	}
 	path := filepath.Join("/", name)
 	if p.Root != "" {
@@ -195,7 +197,7 @@ func (p *Provisioner) volume(name, path string, claim *corev1.PersistentVolumeCl
 				APIVersion: "v1", Kind: "PersistentVolumeClaim",
 				Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
 			},
-			// Of the kinds that are a folder of the node, only this one gives it to the group of the pod (fsGroup).
+			// Among the volume types that are a directory of the node, only this one supports fsGroup.
 			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
 				MatchExpressions: []corev1.NodeSelectorRequirement{{
@@ -210,13 +212,14 @@ func (p *Provisioner) volume(name, path string, claim *corev1.PersistentVolumeCl
 	return pv
 }
 
-// remove ends a volume whose claim is gone.
+// remove deletes a volume whose claim was deleted.
 func (p *Provisioner) remove(ctx context.Context, pv *corev1.PersistentVolume) error {
 	if pv.Status.Phase != corev1.VolumeReleased || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete ||
 		pv.Annotations[volume.AnnDynamicallyProvisioned] != ProvisionerName || pv.DeletionTimestamp != nil {
 		return nil
 	}
-	// The path in the object is not believed: whoever may edit volumes could have root remove any folder.
+	// The path in the object is not trusted: a user who can edit volumes could make root remove any
+	// directory.
 	if p.Root != "" {
 		if err := os.RemoveAll(filepath.Join(p.Root, pv.Name)); err != nil {
 			return err
@@ -229,10 +232,10 @@ func (p *Provisioner) remove(ctx context.Context, pv *corev1.PersistentVolume) e
 	return err
 }
 
-// makeFolder makes a folder that pods of any user may write to.
+// makeFolder creates a directory that pods of any user can write to.
 func makeFolder(path string) error {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return err
 	}
-	return os.Chmod(path, 0o777) // the umask takes from what MkdirAll was given
+	return os.Chmod(path, 0o777) // the umask applies to the mode of MkdirAll
 }

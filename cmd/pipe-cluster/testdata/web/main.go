@@ -1,4 +1,5 @@
-// The program in the pods of the test: it says hello, looks up names, asks others, and counts its starts in a file.
+// The program in the pods of the test: it says hello, looks up names, sends requests to others, and
+// counts its starts in a file.
 package main
 
 import (

@@ -10,10 +10,10 @@ import (
 
 var commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// IsCommit reports whether ref is a commit, written in full.
+// IsCommit reports whether ref is a full commit hash.
 func IsCommit(ref string) bool { return commit.MatchString(ref) }
 
-// Head returns the commit that is checked out in the repository of a directory.
+// Head returns the commit that is checked out in the repository that contains a directory.
 func Head(ctx context.Context, dir string) (string, error) {
 	out, err := Run(ctx, Options{Dir: dir}, "rev-parse", "HEAD")
 	if err != nil {
@@ -22,9 +22,9 @@ func Head(ctx context.Context, dir string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Refs returns the commits of the refs of a repository that match the patterns,
-// as ls-remote takes them, by name. What an annotated tag points at has the name
-// of the tag and "^{}".
+// Refs returns the commits of the refs of a repository that match the patterns of
+// git ls-remote, by name. The commit of an annotated tag has the name of the tag
+// followed by "^{}".
 func Refs(ctx context.Context, o Options, repository string, patterns ...string) (map[string]string, error) {
 	out, err := Run(ctx, o, append([]string{"ls-remote", "--", repository}, patterns...)...)
 	if err != nil {
@@ -39,14 +39,14 @@ func Refs(ctx context.Context, o Options, repository string, patterns ...string)
 	return refs, nil
 }
 
-// Credential asks the credential helpers of the user's settings for the user and
-// the password of an address of HTTP. Those that no helper has are an error.
+// Credential asks the user's credential helpers for the user and the password of an HTTP
+// URL. It returns an error if no helper has them.
 func Credential(ctx context.Context, address *url.URL) (user, password string, err error) {
 	var in strings.Builder
 	for _, f := range [][2]string{
 		{"protocol", address.Scheme}, {"host", address.Host}, {"path", strings.TrimPrefix(address.Path, "/")}, {"username", address.User.Username()},
 	} {
-		if strings.ContainsAny(f[1], "\n\x00") { // it would be another line of the question
+		if strings.ContainsAny(f[1], "\n\x00") { // it would add another line to the request
 			return "", "", fmt.Errorf("%q is not a valid %s of an address", f[1], f[0])
 		}
 		if f[1] != "" {

@@ -7,12 +7,12 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 )
 
-// Complaint returns what git says is wrong in what it printed to standard error
-// before it ended with err, on one line and without credentials. Where git says
-// only that it could not read from a server, it is what ssh said before.
+// Complaint returns the error message of git, which ended with err, from its standard
+// error, on one line and without credentials. If git reports only that it could not read
+// from a server, Complaint returns the preceding message of ssh instead.
 func Complaint(stderr string, err error) string {
 	var lines []string
-	other := "" // the last line that is not of git itself
+	other := "" // the last line that git itself did not print
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)
 		rest, ok := strings.CutPrefix(line, "fatal: ")

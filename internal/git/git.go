@@ -1,6 +1,6 @@
-// Package git runs the program git, always in the same way: it asks nobody
-// anything, runs no hook, uses no transport but those that the caller allows,
-// and takes nothing from a repository whose hook may have started this process.
+// Package git runs the program git, always in the same way: git never prompts the user,
+// runs no hooks, uses only the transports that the caller allows, and ignores the
+// repository whose hook may have started this process.
 package git
 
 import (
@@ -15,32 +15,32 @@ import (
 	"time"
 )
 
-// ErrMissing says that there is no program git.
+// ErrMissing is the error if the program git is not found.
 var ErrMissing = errors.New("the program git is not installed: install it")
 
-// Options say how git is run.
+// Options configure how git is run.
 type Options struct {
-	Dir        string    // the working directory; default that of this process
-	Transports []string  // those that git may use, such as "https" and "ssh"; default none
-	Stdin      io.Reader // default nothing
+	Dir        string    // working directory; default: that of this process
+	Transports []string  // that git may use, such as "https" and "ssh"; default: none
+	Stdin      io.Reader // default: empty
 }
 
-// safe are settings that hold whatever a user's or a repository's settings say:
-// no program runs because a repository or its working tree changes, and nothing
-// goes on in the background.
+// safe are settings that override those of the user and the repository: git does not run
+// programs when a repository or its working tree changes, and does not work in the
+// background.
 var safe = []string{
 	"-c", "core.hooksPath=" + os.DevNull, "-c", "core.fsmonitor=false", "-c", "fetch.recurseSubmodules=false",
 	"-c", "gc.auto=0", "-c", "maintenance.auto=false",
 }
 
-// mostOutput bounds what a command may print, in bytes: a server decides how many
-// branches it lists.
+// mostOutput limits the output of a command, in bytes: the server decides how many
+// branches are listed.
 const mostOutput = 256 << 20
 
-// Run runs git with arguments of which the first is the command, and returns what
-// it printed. The user's own settings hold, so that credential helpers and
-// url.….insteadOf do. Cancellation kills git with all that it has started, and
-// returns the cause. An error holds what git says is wrong, see [Complaint].
+// Run runs git with args, whose first element is the command, and returns its standard
+// output. The user's settings apply, including credential helpers and url.….insteadOf. If
+// ctx is done, Run kills git with all processes that it has started, and returns the
+// cause. An error contains the message of git, see [Complaint].
 func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", append(safe[:len(safe):len(safe)], args...)...)
 	whole(cmd)
@@ -64,9 +64,9 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	return nil, fmt.Errorf("git %s: %s", args[0], Complaint(stderr.String(), err))
 }
 
-// passed are the variables of git that are the user's settings, and begin like
-// this. All others are about one repository, as a hook of it gets them, or change
-// what git prints.
+// passed are the prefixes of the variables of git that are settings of the user. All
+// others belong to one repository, such as those that a hook gets, or change the output of
+// git.
 var passed = []string{
 	"GIT_CONFIG_", "GIT_SSH", "GIT_SSL_", "GIT_PROXY_", "GIT_HTTP_", "GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM",
 }
@@ -92,14 +92,14 @@ func begins(s string, prefixes []string) bool {
 	return false
 }
 
-// An output keeps what a command prints, up to a bound.
+// An output stores the output of a command, up to a limit.
 type output struct {
 	bytes.Buffer
 	left int
-	full bool // more was printed than is kept
+	full bool // the limit was exceeded
 }
 
-// Write refuses what is over the bound, which ends the command.
+// Write returns an error if the limit is exceeded, which ends the command.
 func (o *output) Write(p []byte) (int, error) {
 	if len(p) > o.left {
 		o.full = true

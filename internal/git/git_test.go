@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/git"
 )
 
-// repository makes a repository with one commit, which is returned.
+// repository creates a repository with one commit, and returns both.
 func repository(t *testing.T) (dir, commit string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -34,8 +34,8 @@ func repository(t *testing.T) (dir, commit string) {
 	return dir, commit
 }
 
-// TestHeadInHook: the commit of a directory is not that of the repository whose
-// hook runs.
+// TestHeadInHook: in a hook, the commit of a directory is not that of the repository of
+// the hook.
 func TestHeadInHook(t *testing.T) {
 	other, _ := repository(t)
 	dir, commit := repository(t)
@@ -49,7 +49,7 @@ func TestHeadInHook(t *testing.T) {
 	}
 }
 
-// TestEnvironment: of the variables of git only a user's settings reach it.
+// TestEnvironment: among the variables of git, only the user's settings are passed.
 func TestEnvironment(t *testing.T) {
 	for _, name := range []string{
 		"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_COMMON_DIR",
@@ -80,8 +80,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestTransports: no transport but the named ones is used, whatever the user's
-// settings allow, and none runs a command.
+// TestTransports: only the named transports are used, whatever the user's settings allow,
+// and none runs a command.
 func TestTransports(t *testing.T) {
 	dir, commit := repository(t)
 	t.Setenv("GIT_CONFIG_COUNT", "1")
@@ -136,8 +136,8 @@ func TestComplaint(t *testing.T) {
 	}
 }
 
-// TestCredential: a helper is asked for what the address says, and an address
-// cannot ask for the credentials of another host.
+// TestCredential: a helper is asked for the credentials of the URL, and a URL cannot
+// request the credentials of another host.
 func TestCredential(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "config")
 	helper := "[credential]\n\tuseHttpPath = true\n\thelper = \"!f() { test $1 = get || exit; echo password=of-$(sed -n s/^host=//p); }; f\"\n"

@@ -2,5 +2,5 @@ package git
 
 import "os/exec"
 
-// whole leaves cmd as it is: what it has started ends when its pipes are closed.
+// whole does nothing: the processes that cmd has started end when their pipes are closed.
 func whole(*exec.Cmd) {}

@@ -49,10 +49,10 @@ func holder(addr netip.AddrPort) (Process, bool) {
 	return Process{}, false
 }
 
-const listening = "0A" // the state of a socket
+const listening = "0A" // the state of a listening socket
 
-// listensAt reports whether a local address of the kernel's table is at, or all
-// addresses with its port. The table is hexadecimal, with the bytes of each
+// listensAt reports whether a local address in the kernel's table is at, or is the
+// unspecified address with its port. The addresses are hexadecimal, with the bytes of each
 // 32-bit word in little-endian order.
 func listensAt(local string, at netip.AddrPort) bool {
 	host, port, _ := strings.Cut(local, ":")

@@ -4,5 +4,5 @@ package ports
 
 import "net/netip"
 
-// holder finds nobody: this system has no simple way to find out.
+// holder returns false: this system has no simple way to find the process.
 func holder(netip.AddrPort) (Process, bool) { return Process{}, false }

@@ -10,11 +10,11 @@ import (
 	"github.com/pipelinefile/pipe/internal/ports"
 )
 
-// TestHolder: the process that listens at an address is found also if it listens
-// at all addresses, and nobody is found where nobody listens.
+// TestHolder: the process that listens on an address is found, even if it listens on all
+// addresses, and none is found if no process listens.
 func TestHolder(t *testing.T) {
 	us := ports.Process{PID: os.Getpid(), Name: filepath.Base(os.Args[0])}
-	us.Name = us.Name[:min(len(us.Name), 15)] // as the kernel keeps it
+	us.Name = us.Name[:min(len(us.Name), 15)] // as the kernel stores it
 	for _, listen := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"} {
 		t.Run(listen, func(t *testing.T) {
 			l, err := net.Listen("tcp", listen)

@@ -12,27 +12,27 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// The bounds of one remote module.
+// The limits of one remote module.
 const (
-	MostFiles = 2000     // modules in it
-	MostSize  = 1 << 20  // of a file, and of a listing, in bytes
-	MostTotal = 16 << 20 // of all files, in bytes
+	MostFiles = 2000     // number of files
+	MostSize  = 1 << 20  // size of a file, and of a listing, in bytes
+	MostTotal = 16 << 20 // size of all files, in bytes
 )
 
-// ErrMissing is the error of content that was not fetched to this machine.
+// ErrMissing is the error if content was not fetched to this machine.
 var ErrMissing = errors.New("it was not fetched to this machine")
 
-// IsFile reports whether a file of that name is kept: a remote module is its
-// Starlark files and nothing else.
+// IsFile reports whether a file of that name belongs to a remote module, which consists
+// only of its Starlark files.
 func IsFile(name string) bool { return strings.HasSuffix(name, ".star") && path.Base(name) != ".star" }
 
-// A Listing is the files of a module, with the digest of each, by path. Its
-// own digest is what a lock file pins: so a file is proven by reading the
-// listing and that file alone.
+// A Listing maps the paths of the files of a module to their digests. A lock file pins the
+// digest of the listing, so a file can be verified by reading only the listing and that
+// file.
 type Listing map[string]plan.Digest
 
-// Bytes returns the listing as it is kept: a line "DIGEST PATH" for each file,
-// sorted by path.
+// Bytes returns the listing as it is stored: a line "DIGEST PATH" for each file, sorted
+// by path.
 func (l Listing) Bytes() []byte {
 	var b strings.Builder
 	for _, name := range l.Names() {
@@ -51,12 +51,12 @@ func (l Listing) Names() []string {
 	return names
 }
 
-// Name is under which name the content of that digest is kept in a cache: no
-// name of a remote repository ever is a name on this machine.
+// Name returns the name of the file in a cache that has the content of that digest. Names
+// from a remote repository are never used as file names on this machine.
 func Name(d plan.Digest) string { return strings.Replace(string(d), ":", "-", 1) }
 
-// ReadListing reads the listing of that digest from a cache. The error is
-// ErrMissing if it is not there.
+// ReadListing reads the listing of that digest from a cache. It returns ErrMissing if the
+// cache does not contain it.
 func ReadListing(cache fs.FS, d plan.Digest) (Listing, error) {
 	data, err := ReadFile(cache, d)
 	if err != nil {
@@ -73,8 +73,8 @@ func ReadListing(cache fs.FS, d plan.Digest) (Listing, error) {
 	return l, nil
 }
 
-// ReadFile reads the content of that digest from a cache, and proves it. The
-// error is ErrMissing if it is not there.
+// ReadFile reads the content of that digest from a cache and verifies it. It returns
+// ErrMissing if the cache does not contain it.
 func ReadFile(cache fs.FS, d plan.Digest) ([]byte, error) {
 	info, err := fs.Stat(cache, Name(d))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,7 +90,7 @@ func ReadFile(cache fs.FS, d plan.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // nothing was written
+	defer func() { _ = file.Close() }() // the file was only read
 	data, err := io.ReadAll(io.LimitReader(file, MostSize+1))
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Package lock says which remote modules a Pipelinefile is pinned to: how they
-// are named in load(…), what Pipelinefile.lock looks like, and how their
-// content is kept, so that evaluation reads exactly what was pinned.
+// Package lock pins the remote modules of a Pipelinefile. It defines their names in
+// load(…), the format of Pipelinefile.lock, and how their content is stored, so that
+// evaluation reads exactly the pinned content.
 package lock
 
 import (
@@ -17,24 +17,24 @@ import (
 // Version is the version of the format of a lock file.
 const Version = 1
 
-// Suffix is what a lock file's name has more than that of its Pipelinefile.
+// Suffix is appended to the name of a Pipelinefile for the name of its lock file.
 const Suffix = ".lock"
 
-// A File is a lock file. Modules are by their name, such as
+// A File is a lock file. The keys of Modules are their names, such as
 // "git+https://example.com/lib@v1.2.3".
 type File struct {
 	Version int            `json:"version"`
 	Modules map[string]Pin `json:"modules"`
 }
 
-// A Pin is what a remote module is pinned to.
+// A Pin is the content that a remote module is pinned to.
 type Pin struct {
-	Commit   string      `json:"commit,omitempty"`   // of git, in full
+	Commit   string      `json:"commit,omitempty"`   // of git: the full hash
 	Manifest plan.Digest `json:"manifest,omitempty"` // of OCI
 	Digest   plan.Digest `json:"digest"`             // of the listing of its files, see [Listing]
 }
 
-// Parse reads a lock file. Empty data is a lock file that pins nothing.
+// Parse parses a lock file. Empty data is a lock file without pins.
 func Parse(data []byte) (*File, error) {
 	f := &File{Version: Version, Modules: map[string]Pin{}}
 	if len(bytes.TrimSpace(data)) == 0 {
@@ -83,9 +83,9 @@ func (p Pin) check(name string) error {
 	return nil
 }
 
-// Bytes returns the lock file as it is written: the same content has the same
-// bytes, a module is some lines of its own, so that changes merge well.
+// Bytes returns the lock file in its canonical form: the same content has the same bytes,
+// and each module has its own lines, so that changes can be merged easily.
 func (f *File) Bytes() []byte {
-	data, _ := json.MarshalIndent(f, "", "  ") // sorts by name; texts in maps cannot fail
+	data, _ := json.MarshalIndent(f, "", "  ") // sorts by name; maps of strings cannot fail
 	return append(data, '\n')
 }

@@ -29,8 +29,8 @@ func TestParseLoad(t *testing.T) {
 	}
 }
 
-// TestParseLoadRefuses: nothing gets through that git or a registry would take
-// for something else, and no error shows a password.
+// TestParseLoadRefuses: names that git or a registry would interpret differently are
+// rejected, and no error shows a password.
 func TestParseLoadRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, want string }{
 		{"git+https://example.com/lib@v1", `"git+https://example.com/lib@v1" names no file of the module`},

@@ -11,19 +11,19 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 )
 
-// A Module is a remote module, as load(…) names it without the file:
+// A Module is the name of a remote module in load(…), without the file:
 // "git+https://HOST/REPOSITORY@REF" or "oci://HOST/REPOSITORY:TAG".
 type Module struct {
 	Scheme     string // "git+https", "git+http", "git+ssh", "git+file" or "oci"
-	Host       string // with a port; of ssh also with a user; none of git+file
-	Repository string // without a slash before it; of git+file it is absolute
-	Ref        string // of git: a tag, a branch or a commit in full; of OCI: a tag, or a digest
+	Host       string // may have a port, and for ssh a user; empty for git+file
+	Repository string // without a leading slash; an absolute path for git+file
+	Ref        string // git: a tag, a branch or a full commit hash; OCI: a tag or a digest
 }
 
-// OCI reports whether the module is in a registry, and not in git.
+// OCI reports whether the module is in a registry instead of git.
 func (m Module) OCI() bool { return m.Scheme == "oci" }
 
-// String is the name of the module, as it stands in a lock file.
+// String returns the name of the module, as in a lock file.
 func (m Module) String() string {
 	if m.OCI() {
 		return "oci://" + m.Image()
@@ -31,12 +31,12 @@ func (m Module) String() string {
 	return "git+" + m.URL() + "@" + m.Ref
 }
 
-// URL is the address of a repository of git.
+// URL returns the URL of the git repository.
 func (m Module) URL() string {
 	return strings.TrimPrefix(m.Scheme, "git+") + "://" + m.Host + "/" + strings.TrimPrefix(m.Repository, "/")
 }
 
-// Image is the reference of an image.
+// Image returns the image reference.
 func (m Module) Image() string {
 	sep := ":"
 	if digest.MatchString(m.Ref) {
@@ -45,14 +45,14 @@ func (m Module) Image() string {
 	return m.Host + "/" + m.Repository + sep + m.Ref
 }
 
-// IsRemote reports whether load(name) is about a remote module, be it written
-// correctly or not.
+// IsRemote reports whether name in load(name) refers to a remote module, even if it is
+// not valid.
 func IsRemote(name string) bool {
 	return strings.HasPrefix(name, "git+") || strings.HasPrefix(name, "oci:")
 }
 
-// ParseLoad returns the module and the file of a load(name) of a remote module.
-// The errors have no credential that name may hold.
+// ParseLoad returns the module and the file of load(name) for a remote module. Errors do
+// not contain credentials from name.
 func ParseLoad(name string) (Module, string, error) {
 	scheme, rest, ok := strings.Cut(name, "://")
 	module, file, hasFile := strings.Cut(rest, "//")
@@ -73,7 +73,7 @@ func ParseLoad(name string) (Module, string, error) {
 }
 
 var (
-	// None of these can start with what a command line takes for an option.
+	// None of these can start with "-", so that a command line cannot mistake them for options.
 	host       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?$`)
 	user       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 	gitPath    = regexp.MustCompile(`^[A-Za-z0-9._~][A-Za-z0-9._~+-]*(/[A-Za-z0-9._~+-]+)*$`)
@@ -82,8 +82,7 @@ var (
 	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
-// ParseModule returns the module of that name. The errors have no credential
-// that name may hold.
+// ParseModule parses the name of a module. Errors do not contain credentials from name.
 func ParseModule(name string) (Module, error) {
 	scheme, rest, ok := strings.Cut(name, "://")
 	if !ok {

@@ -23,7 +23,7 @@ func TestMatch(t *testing.T) {
 			t.Errorf("Within(%s, %s) = %v", test.pattern, test.name, got)
 		}
 	}
-	// Many ** do not make it slow.
+	// A pattern with many ** is not slow.
 	p := strings.Split(strings.Repeat("**/a/", 50)+"b", "/")
 	if Match(p, strings.Split(strings.Repeat("a/", 200)+"c", "/")) {
 		t.Error("match of many **")

@@ -1,6 +1,6 @@
-// Package chartspec describes generated charts as data: which values they take, and how
-// databases of known engines are run. The language checks a Pipelinefile against it,
-// runtime/chart renders it, and docs/values.md is made from it.
+// Package chartspec describes generated charts as data: the values that they accept, and
+// how databases of known engines are run. The language checks a Pipelinefile against it,
+// runtime/chart renders it, and docs/values.md is generated from it.
 package chartspec
 
 import (
@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// A Workload is what a generated chart runs, as far as the values of charts differ.
+// A Workload is a kind of generated chart that has its own values.
 type Workload int
 
 // The workloads.
@@ -20,13 +20,13 @@ const (
 // A Key is a key of a generated chart's values, or of an object in them.
 type Key struct {
 	Name     string
-	Help     string // what becomes of it, in Markdown
+	Help     string // what the chart does with it, in Markdown
 	Shape    Shape
 	Required bool // in its object
 	only     []Workload
 }
 
-// For reports whether the charts of such workloads have the key.
+// For reports whether charts for w have the key.
 func (k Key) For(w Workload) bool { return len(k.only) == 0 || k.only[0] == w }
 
 // A Type is a type of JSON Schema.
@@ -41,16 +41,16 @@ const (
 	Array   Type = "array"
 )
 
-// A Shape is what a value must be. At the top nil takes the default away, which is
-// refused where Needed is set: the templates cannot do without a value there.
+// A Shape describes the valid values of a key. At the top level, nil removes the default,
+// which is rejected if Needed is set, as the templates require a value there.
 type Shape struct {
 	Type     Type
 	Needed   bool
-	Enum     []string // strings that are possible; none: any
-	Min, Max int64    // of an integer; Max 0: no bound
-	Longest  int      // of a string, in characters; 0: no bound
+	Enum     []string // possible strings; nil: any
+	Min, Max int64    // of an integer; Max 0: no limit
+	Longest  int      // of a string, in characters; 0: no limit
 	Elem     *Shape   // of an array's elements, or of the values of an object without Fields; nil: anything
-	Fields   []Key    // of an object, which then has no other keys
+	Fields   []Key    // of an object, which cannot have other keys then
 }
 
 var (
@@ -133,15 +133,15 @@ func table() []Key {
 	}
 }
 
-// Schema returns the JSON Schema of the values, as the charts have it.
+// Schema returns the JSON Schema of the values, which the charts contain.
 func Schema() []byte {
 	root := schemaOf(Shape{Type: Object, Fields: keys})
 	root.Schema = "http://json-schema.org/draft-07/schema#"
-	data, _ := json.MarshalIndent(root, "", "  ") // strings and numbers can be encoded
+	data, _ := json.MarshalIndent(root, "", "  ") // strings and numbers can always be encoded
 	return append(data, '\n')
 }
 
-// A schema is a JSON Schema, as far as there is need for it.
+// A schema is a JSON Schema, with the keywords that are needed here.
 type schema struct {
 	Schema      string             `json:"$schema,omitempty"`
 	Description string             `json:"description,omitempty"`

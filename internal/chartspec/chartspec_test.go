@@ -19,7 +19,7 @@ func TestCheck(t *testing.T) {
 	tests := []struct {
 		workload Workload
 		values   string
-		want     string // path and message; empty: nothing is wrong
+		want     string // path and message; empty: valid
 	}{
 		{Service, `{}`, ""},
 		{Service, `{"replicas": 2, "global": {"mine": [null]}, "affinity": {"any": {"thing": null}}, "livenessProbe": null}`, ""},
@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestKeys: each key says what becomes of it, and no two are one.
+// TestKeys: each key has a help text, and no key is defined twice.
 func TestKeys(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range Keys() {
@@ -63,7 +63,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestEngines: the variables of each engine make its whole URL, and are sorted.
+// TestEngines: the variables of each engine cover its whole URL, and are sorted.
 func TestEngines(t *testing.T) {
 	other, known := EngineNamed("cockroach")
 	if known || other.Scheme != "cockroach" {

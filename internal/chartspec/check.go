@@ -10,21 +10,21 @@ import (
 	"unicode/utf8"
 )
 
-// A Problem is what is wrong with one value.
+// A Problem is an error in one value.
 type Problem struct {
-	Path    []any    // keys and indexes that lead to it
+	Path    []any    // keys and indexes of the value
 	Message string   // without the path
 	Unknown bool     // the last key of Path is not known
-	Known   []string // the keys that are known there, if Unknown
+	Known   []string // the known keys at this place, if Unknown
 }
 
-// mostProblems bounds what Check returns: nobody reads more.
+// mostProblems limits the result of Check, as more would not be read.
 const mostProblems = 10
 
-// Check returns what is wrong with values= for the generated chart of such a workload:
-// keys that it does not know, values that its schema refuses, and values that it has
-// but a chart of this workload does not. It returns ten problems at most, sorted by path.
-// Values are plain data, as plan.Values holds them.
+// Check returns the problems of values= for the generated chart of a workload: unknown
+// keys, values that the schema rejects, and keys that only charts of the other workload
+// have. It returns at most ten problems, sorted by path. Values are plain data, as in
+// plan.Values.
 func Check(w Workload, values map[string]any) []Problem {
 	c := checker{workload: w}
 	c.object(nil, Shape{Type: Object, Fields: keys}, values)
@@ -99,7 +99,8 @@ func (c *checker) object(path []any, s Shape, m map[string]any) {
 			c.value(at, *s.Elem, m[name])
 		}
 	}
-	// Of objects at the top the chart has the other keys: these values go over its own.
+	// For objects at the top level, the defaults of the chart contain the other keys: values
+	// are merged over the defaults.
 	for _, k := range s.Fields {
 		if _, has := m[k.Name]; k.Required && !has && len(path) > 1 && !c.full() {
 			c.add(path, "%s is missing", k.Name)
@@ -137,7 +138,7 @@ func (c *checker) string(path []any, s Shape, text string) {
 	}
 }
 
-// either returns the strings in quotes, with "or" before the last.
+// either returns the quoted strings as a list, with "or" before the last one.
 func either(of []string) string {
 	out := ""
 	for i, s := range of {
@@ -152,7 +153,7 @@ func either(of []string) string {
 	return out
 }
 
-// integer returns a whole number, near enough to compare it with bounds.
+// integer returns a whole number, precise enough to compare it with limits.
 func integer(v any) (float64, bool) {
 	var f float64
 	switch v := v.(type) {
@@ -175,7 +176,7 @@ func integer(v any) (float64, bool) {
 	return f, f == math.Trunc(f)
 }
 
-// word returns the type as the author of a Pipelinefile knows it.
+// word returns the name of the type in the language of Pipelinefiles.
 func (t Type) word() string {
 	switch t {
 	case Object:
@@ -190,7 +191,7 @@ func (t Type) word() string {
 	return string(t)
 }
 
-// typeOf returns the type of plain data as the author of a Pipelinefile knows it.
+// typeOf returns the name of the type of plain data in the language of Pipelinefiles.
 func typeOf(v any) string {
 	switch v.(type) {
 	case map[string]any:

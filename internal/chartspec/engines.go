@@ -7,21 +7,21 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An Engine is what has to be known of a database to run its official image,
-// or one that takes the same variables.
+// An Engine has the information that is needed to run the official image of a database,
+// or an image with the same variables.
 type Engine struct {
 	Name    string
-	Aliases []string // other names of it
-	Image   string   // without a tag; empty: there is none that is known
+	Aliases []string // other names
+	Image   string   // without a tag; empty: not known
 	Scheme  string   // of its URL
 	Query   string   // of its URL
-	User    string   // the name that the user has to have; empty: any
+	User    string   // required user name; empty: any
 	Port    int      // 0: not known
-	Path    string   // where its data is
-	SubPath string   // directory of the volume that is mounted there, for engines that want it to be empty
+	Path    string   // directory of its data
+	SubPath string   // directory of the volume to mount, if the engine requires an empty one
 	Health  plan.Health
 	Env     []Variable // sorted by name
-	Args    []string   // of its container, where a service gives none
+	Args    []string   // of its container, unless the service has its own
 }
 
 // A Variable is an environment variable of an engine's image: one of the
@@ -30,20 +30,20 @@ type Variable struct {
 	Name       string
 	Credential string // "user", "password" or "database"; empty: it is Value
 	Value      string
-	InURL      bool // the URL of the database is wrong if it has another value
+	InURL      bool // the URL of the database is wrong if the value is changed
 }
 
-// A connection is the right check for these images: while they set themselves
-// up they listen on a socket or on loopback only. PostgreSQL also accepts
-// connections while it recovers, so it is asked.
+// A TCP connection is the right health check for these images: during their setup they
+// listen only on a socket or the loopback interface. PostgreSQL also accepts connections
+// during recovery, so its check is pg_isready.
 var engines = []Engine{
 	{
 		Name: "postgresql", Aliases: []string{"postgres", "pg", "pgsql"}, Image: "docker.io/library/postgres",
-		Scheme: "postgresql", Query: "sslmode=disable", // the image has no certificate, and some drivers insist on one
+		Scheme: "postgresql", Query: "sslmode=disable", // the image has no certificate, and some drivers require one by default
 		Port: 5432, Path: "/var/lib/postgresql/data",
 		Health: plan.Health{Kind: plan.HealthCommand, Command: []string{"pg_isready", "-q", "-h", "127.0.0.1"}},
 		Env: []Variable{
-			// The volume's own directory may hold a lost+found and may not be 0700.
+			// The root of the volume may contain lost+found, and its mode may not be 0700.
 			{Name: "PGDATA", Value: "/var/lib/postgresql/data/pgdata"},
 			{Name: "POSTGRES_DB", Credential: "database", InURL: true},
 			{Name: "POSTGRES_PASSWORD", Credential: "password", InURL: true},
@@ -87,12 +87,12 @@ var engines = []Engine{
 	},
 }
 
-// Engines returns the engines that are known.
+// Engines returns the known engines.
 func Engines() []Engine { return slices.Clone(engines) }
 
-// EngineNamed returns the engine of that name or alias, in small or capital
-// letters, and whether it is known. Of one that is not known, the image gets the
-// credentials under common names.
+// EngineNamed returns the engine with that name or alias, ignoring case, and whether it is
+// known. The image of an unknown engine gets the credentials in variables with common
+// names.
 func EngineNamed(name string) (Engine, bool) {
 	same := func(other string) bool { return strings.EqualFold(other, name) }
 	if i := slices.IndexFunc(engines, func(e Engine) bool { return same(e.Name) || slices.ContainsFunc(e.Aliases, same) }); i >= 0 {

@@ -1,7 +1,7 @@
-// Package redact keeps credentials out of strings that are shown, stored or
-// sent: each question has one answer here. [URLs] takes the user and password
-// out of addresses.
+// Package redact removes credentials from strings that are shown, stored or sent. It is
+// the only implementation of each rule. [URLs] removes the user and the password from
+// addresses.
 package redact
 
-// Mark replaces what is taken out.
+// Mark replaces what is removed.
 const Mark = "REDACTED"

@@ -8,13 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// Credentials returns what an address holds that must not be shown, as words for a
-// message, or "": a user or a password before the host, or a query, in which there may
-// be a token or a signature. The address is a URL, or a reference such as
-// "ghcr.io/acme/web@sha256:…". A user alone is none in an address of SSH
-// ("ssh://deploy@host/x", "git@host:x") or of git, as it is not a secret there.
-// What is not a valid URL is judged by what a person would have meant by it: in
-// "https://me:pass/word@host" everything before the last "@" is credentials.
+// Credentials returns which part of an address must not be shown, as words for a message,
+// or "": a user or a password before the host, or a query, which may contain a token or a
+// signature. The address is a URL, or a reference such as "ghcr.io/acme/web@sha256:…". A
+// user without a password is not a secret in an SSH address ("ssh://deploy@host/x",
+// "git@host:x") or in one of git. An invalid URL is interpreted as a person would mean it:
+// in "https://me:pass/word@host", the credentials are everything before the last "@".
 func Credentials(address string) string {
 	end := 0
 	scheme, rest, ok := strings.Cut(address, "://")
@@ -32,20 +31,20 @@ func Credentials(address string) string {
 	return ""
 }
 
-// URLs returns text without the credentials and the queries of the addresses in
-// it, as a query may have a signature or a token. It is made for text that others
-// wrote, such as an error of git: it takes out too much rather than too little.
+// URLs returns text without the credentials and the queries of the addresses in it, as a
+// query may contain a signature or a token. It is for output of other programs, such as
+// an error of git, and removes too much rather than too little.
 func URLs(text string) string {
 	return cut(text, true, func(string) string { return Mark })
 }
 
-// Source returns the text of a source file without the credentials of the
-// addresses in it. Lines and columns stay as they are.
+// Source returns the text of a source file without the credentials of the addresses in
+// it. Line and column numbers do not change.
 func Source(text string) string {
 	return cut(text, false, func(s string) string { return strings.Repeat("x", utf8.RuneCountInString(s)) })
 }
 
-// cut returns text with what must not be shown replaced.
+// cut replaces the secret parts of text.
 func cut(text string, queries bool, replace func(string) string) string {
 	if !strings.ContainsAny(text, "@?") {
 		return text
@@ -77,12 +76,12 @@ func cut(text string, queries bool, replace func(string) string) string {
 // A span is a part of a string.
 type span struct{ from, to int }
 
-// secrets returns what must not be shown of a word, in order. A word may hold
-// several addresses.
+// secrets returns the secret parts of a word, in order. A word may contain several
+// addresses.
 func secrets(word string, queries bool) []span {
 	before, rest, ok := strings.Cut(word, "://")
 	if !ok {
-		// Here "me@host" may be an address of mail, and "me:secret@host" is none.
+		// Here "me@host" may be an email address, but "me:secret@host" cannot be one.
 		end := nameEnd(word)
 		user, _, ok := strings.Cut(word[:end], ":")
 		if from := strings.LastIndexAny(user, `"'([{<=,`) + 1; ok && from < len(user) {
@@ -92,7 +91,7 @@ func secrets(word string, queries bool) []span {
 		if !queries || len(values) == 0 {
 			return values
 		}
-		// Without a scheme "?" may be anything.
+		// Without a scheme, "?" may have any meaning.
 		q := strings.IndexByte(word, '?')
 		if !strings.ContainsAny(word[:q], "./") || !strings.Contains(word[q:values[0].from], "=") {
 			return nil
@@ -125,12 +124,12 @@ func secrets(word string, queries bool) []span {
 	return found
 }
 
-// harmless are parameters of a query that are no secret: those of a builder's address
+// harmless are query parameters that are not secret: those of a builder's address
 // (kube-pod://name?namespace=ci).
 var harmless = []string{"context", "namespace", "container", "kubeconfig"}
 
-// queryValues returns where the values are in the query of an address, if it has one.
-// The address may be followed by what ends a string of a program.
+// queryValues returns the positions of the values in the query of an address, if it has
+// one. The end of a string literal of a program may follow the address.
 func queryValues(address string) []span {
 	q := strings.IndexByte(address, '?')
 	if q < 0 {
@@ -156,15 +155,15 @@ func queryValues(address string) []span {
 	return found
 }
 
-// schemeStart returns where the scheme starts at the end of s.
+// schemeStart returns the index of the scheme at the end of s.
 func schemeStart(s string) int {
 	return strings.LastIndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '+' && r != '-' && r != '.'
 	}) + 1
 }
 
-// userEnd returns where the credentials of an address end, which is the index of
-// the "@" behind them, or 0 if it has none. The address has no scheme any more.
+// userEnd returns the end of the credentials of an address, which is the index of the "@"
+// after them, or 0 if it has none. The address is passed without its scheme.
 func userEnd(scheme, address string) int {
 	host := address
 	if i := strings.IndexAny(host, "/?#"); i >= 0 {
@@ -172,7 +171,7 @@ func userEnd(scheme, address string) int {
 	}
 	at := strings.LastIndexByte(host, '@')
 	if at < 0 {
-		// A password with a "/" in it looks like a port and a path.
+		// A password that contains "/" looks like a port and a path.
 		if _, port, ok := strings.Cut(host, ":"); ok && !strings.HasPrefix(host, "[") && !digits(port) {
 			at = strings.LastIndexByte(address, '@')
 		}
@@ -187,7 +186,8 @@ func userEnd(scheme, address string) int {
 	return at
 }
 
-// nameEnd is userEnd of a reference without a scheme, or of what is written as none.
+// nameEnd does the same as userEnd for a reference without a scheme, or with a mistyped
+// one.
 func nameEnd(ref string) int {
 	for _, algorithm := range []string{"@sha256:", "@sha512:"} {
 		ref, _, _ = strings.Cut(ref, algorithm)
@@ -199,7 +199,7 @@ func nameEnd(ref string) int {
 	case strings.Contains(ref[:at], ":"):
 		return at
 	}
-	// "me@host/x" has a user, "redis@v1.2" a mistake in the place of a digest.
+	// "me@host/x" has a user, but "redis@v1.2" has a tag where a digest is expected.
 	host, _, _ := strings.Cut(ref[at+1:], "/")
 	if strings.Contains(ref[:at], "/") || !hostname.MatchString(host) {
 		return 0
@@ -207,11 +207,11 @@ func nameEnd(ref string) int {
 	return at
 }
 
-// hostname matches what is a host rather than a tag or a version.
+// hostname matches strings that are a host rather than a tag or a version.
 var hostname = regexp.MustCompile(`^((localhost|\[.*\]|([0-9]{1,3}\.){3}[0-9]{1,3}|[\w-]+(\.[\w-]+)*\.[a-zA-Z]{2,})(:[0-9]{1,5})?|[\w-]+:[0-9]{1,5})$`)
 
-// sshAddress reports whether an address without a scheme is one of SSH, such as
-// git@host:path, and not of a registry with a port.
+// sshAddress reports whether an address without a scheme is an SSH address, such as
+// git@host:path, and not that of a registry with a port.
 func sshAddress(address string) bool {
 	user, rest, ok := strings.Cut(address, "@")
 	host, path, colon := strings.Cut(rest, ":")

@@ -111,7 +111,7 @@ func FuzzURLs(f *testing.F) {
 	f.Add("a b://", "host")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		const secret = "hunter2hunter2"
-		if strings.ContainsAny(before, " \t\n@") { // an address may not have those
+		if strings.ContainsAny(before, " \t\n@") { // an address cannot contain these
 			return
 		}
 		if got := redact.URLs("https://me:" + secret + "@host/" + after); strings.Contains(got, secret) && !strings.Contains(after, secret) {

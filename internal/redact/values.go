@@ -138,7 +138,7 @@ func (v *Values) cut(text string, names *exceptions) string {
 	done := 0
 	for i := 0; i < len(found); {
 		s := found[i]
-		for i++; i < len(found) && found[i].from < s.to; i++ { // what overlaps is one
+		for i++; i < len(found) && found[i].from < s.to; i++ { // merge overlapping ones
 			s.to = max(s.to, found[i].to)
 		}
 		b.WriteString(text[done:s.from])

@@ -25,14 +25,14 @@ func TestValues(t *testing.T) {
 		"a longer-1 b":                       "a REDACTED b",
 		"a longer-1longer-1 still":           "a REDACTEDREDACTED",
 		"log: line 2 of key":                 "log: REDACTED of key",
-		"over abcd1234efgh lap":              "over REDACTED lap", // nothing of either stays
+		"over abcd1234efgh lap":              "over REDACTED lap", // no part of either remains
 		fmt.Sprintf("%q", "p@ss/wörd \"x\""): `"REDACTED"`,
 		"https://me:" + url.PathEscape("p@ss/wörd \"x\"") + "@host":      "https://me:REDACTED@host",
 		"a=" + url.QueryEscape("p@ss/wörd \"x\""):                        "a=REDACTED",
 		"data: " + base64.StdEncoding.EncodeToString([]byte("longer-1")): "data: REDACTED=",
 		"data: " + base64.StdEncoding.EncodeToString([]byte("a<b&c\n")):  "data: REDACTED",
 		`{"password":"a\u003cb\u0026c"}`:                                 `{"password":"REDACTED"}`,
-		"x-web-y1":                                                       "REDACTED", // it is no name, although one is in it
+		"x-web-y1":                                                       "REDACTED", // it is not a name, although it contains one
 		"a web y":                                                        "a web y",
 
 		// An ordinary word, which is also in names.
@@ -69,11 +69,11 @@ func TestWeakValues(t *testing.T) {
 	}
 }
 
-// FuzzValues: no value is ever left, however text and values overlap.
+// FuzzValues: no value ever remains, however text and values overlap.
 func FuzzValues(f *testing.F) {
 	f.Add("a secret1 b", "secret1", "cret1 b")
 	f.Fuzz(func(t *testing.T, text, one, two string) {
-		one, two = strings.TrimSpace(one)+"-1", strings.TrimSpace(two)+"-2" // no ordinary words
+		one, two = strings.TrimSpace(one)+"-1", strings.TrimSpace(two)+"-2" // not ordinary words
 		if len(one) < 4 || len(two) < 4 || strings.ContainsAny(one+two, "\n\r") || strings.Contains(redact.Mark, one[:len(one)-2]) {
 			return
 		}

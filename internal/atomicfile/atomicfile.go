@@ -1,4 +1,4 @@
-// Package atomicfile writes files of which others see all or nothing.
+// Package atomicfile writes files atomically.
 package atomicfile
 
 import (
@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 )
 
-// Left returns the pattern of what processes that were killed while they wrote have
-// left beside the files of that name, which may be a pattern itself.
+// Left returns the pattern of temporary files that were left next to the file of that
+// name by processes that were killed during Write. name may be a pattern itself.
 func Left(name string) string { return "." + name + ".new-*" }
 
-// Write writes a file, so that whoever opens it finds all of data or what was there
-// before, also after a power cut. A directory that does not exist is created for its
-// owner only. What is at path and is not a file, such as a directory that a damaged
-// disk left there, is removed.
+// Write writes a file atomically: readers see all of data or the previous content, even
+// after a power failure. A missing directory is created with access for its owner only.
+// If path exists and is not a regular file, such as a directory that a damaged disk has
+// left there, it is removed.
 func Write(path string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

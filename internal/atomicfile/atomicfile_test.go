@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/atomicfile"
 )
 
-// TestWrite checks that a file is written whatever was there, with its mode, and that
-// nothing else is left beside it.
+// TestWrite checks that a file is written with its mode, whatever was there, and that no
+// other files are left.
 func TestWrite(t *testing.T) {
 	for name, before := range map[string]func(path string) error{
 		"nothing":      func(string) error { return nil },
@@ -49,7 +49,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestWriteFails checks that what cannot be written leaves nothing.
+// TestWriteFails checks that a failed write leaves no files.
 func TestWriteFails(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {

@@ -79,7 +79,7 @@ func alreadyThere(file string) error {
 	return fmt.Errorf("%s exists, and pipe init overwrites nothing; write another file with --to FILE, or standard output with --to -", file)
 }
 
-// initialized says what was written and what comes next.
+// initialized reports what was written and what to do next.
 func (a *app) initialized(w io.Writer, made *initialize.Result, to string) error {
 	var b strings.Builder
 	from, services := made.From, "services"
@@ -119,7 +119,7 @@ func (a *app) initialized(w io.Writer, made *initialize.Result, to string) error
 	return err
 }
 
-// createFile writes a file that does not exist yet, as a whole or not at all.
+// createFile writes a new file atomically. It fails if the file exists.
 func createFile(file string, data []byte) (err error) {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {

@@ -19,15 +19,15 @@ import (
 //
 // Its methods evaluate the file in these ways:
 //
-//   - evaluateFor is what all others call: for any environment, with parameters besides
-//     those of the flags.
-//   - evaluate does it for the environment of --env as if that were new. Verbs that ask no
-//     cluster need no other.
-//   - evaluateRecorded is evaluate and, if parameters are missing, withRecorded, which
-//     takes them from the record of the environment. Nothing is started for it. Verbs that
+//   - evaluateFor evaluates it for any environment, with parameters in addition to those
+//     of the flags. All other methods call it.
+//   - evaluate evaluates it for the environment of --env as if that were new. Verbs that
+//     do not use the cluster need only this method.
+//   - evaluateRecorded calls evaluate and, if parameters are missing, withRecorded, which
+//     reads them from the record of the environment without starting anything. Verbs that
 //     compare the file with the cluster call it first.
-//   - evaluateAgain is called once the cluster is open, with what the first evaluation
-//     returned: a clone or a preview is evaluated as one, with its own parameters.
+//   - evaluateAgain is called with the first evaluation when the cluster is open. It
+//     evaluates a clone or a preview again, with its kind and its own parameters.
 //
 // begin calls evaluate or evaluateRecorded and shows progress.
 type invocation struct {
@@ -40,8 +40,8 @@ type invocation struct {
 	flags runFlags
 }
 
-// onFile makes cmd a verb that takes a Pipelinefile: with completion, and do, which is
-// called with the file that was found. The flags of v are the verb's to add.
+// onFile makes cmd a verb that takes a Pipelinefile: it adds completion, and calls do with
+// the file that was found. The verb itself adds the flags of v.
 func (a *app) onFile(cmd *cobra.Command, v *invocation, do func(*invocation) error) {
 	cmd.Args, cmd.ValidArgsFunction = oneFile, completeFile
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -68,21 +68,21 @@ func (v *invocation) addCompared(a *app, cmd *cobra.Command, detail *bool) {
 	a.completeNames(cmd, &v.eval, &v.part)
 }
 
-// An evaluation is a plan and the folder that its paths are below.
+// An evaluation is a plan and the directory that its paths are relative to.
 type evaluation struct {
 	plan      *plan.Plan
 	workspace string
-	recorded  []string // parameters with the value that the environment has of them
+	recorded  []string // parameters whose values come from the environment
 }
 
-// evaluate makes the plan of a Pipelinefile. What it prints is shown as it is
-// printed.
+// evaluate evaluates a Pipelinefile to a plan. printed is called with its output
+// immediately.
 func (v *invocation) evaluate(ctx context.Context, printed func(plan.Pos, string)) (evaluation, error) {
 	return v.evaluateFor(ctx, plan.EnvironmentRef{Name: v.eval.env, Kind: plan.KindEnvironment}, nil, printed)
 }
 
-// evaluateFor makes the plan of a Pipelinefile for an environment. What the
-// flags say goes before params.
+// evaluateFor evaluates a Pipelinefile for an environment. Parameters of the flags have
+// precedence over params.
 func (v *invocation) evaluateFor(ctx context.Context, ref plan.EnvironmentRef, params map[string]string, printed func(plan.Pos, string)) (evaluation, error) {
 	given, err := v.parameters(v.cmd, v.eval)
 	if err != nil {
@@ -98,15 +98,15 @@ func (v *invocation) evaluateFor(ctx context.Context, ref plan.EnvironmentRef, p
 		Params:      params,
 		Root:        root,
 		Cache:       v.moduleCache(),
-		Version:     version, // of a release, for require_version()
+		Version:     version, // set in releases, for require_version()
 		Trees:       v.eval.trees,
 		Print:       printed,
 	})
 	return evaluation{p, root, recorded}, err
 }
 
-// begin starts showing progress, evaluates the file in one of the ways of v, and checks
-// the names of services that are given for it.
+// begin starts showing progress, evaluates the file with one of the methods of v, and
+// checks the names in --service.
 func (v *invocation) begin(ctx context.Context, evaluate func(context.Context, func(plan.Pos, string)) (evaluation, error)) (evaluation, error) {
 	view, err := v.progress(v.cmd, v.show)
 	if err != nil {
@@ -120,9 +120,9 @@ func (v *invocation) begin(ctx context.Context, evaluate func(context.Context, f
 	return e, checkServices(v.cmd, e.plan, v.flags.services)
 }
 
-// evaluateAgain evaluates a file for a clone or a preview: as one, and with the
-// parameters of its last plan, at first those of its source, unless the flags
-// give others (E2). What it prints was shown. Of any other environment e is what it is.
+// evaluateAgain evaluates a file for a clone or a preview, with the parameters of its last
+// plan, or initially of its source; flags have precedence (E2). Its output was shown by
+// the first evaluation. For any other environment, it returns e.
 func (v *invocation) evaluateAgain(ctx context.Context, rt *local.Runtime, e evaluation) (evaluation, error) {
 	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env})
 	switch {
@@ -134,7 +134,7 @@ func (v *invocation) evaluateAgain(ctx context.Context, rt *local.Runtime, e eva
 		return e, nil
 	}
 	params := env.Params()
-	maps.DeleteFunc(params, func(name, _ string) bool { // the file does not have it any more
+	maps.DeleteFunc(params, func(name, _ string) bool { // the file no longer declares it
 		return !slices.ContainsFunc(e.plan.Params, func(p plan.Param) bool { return p.Name == name })
 	})
 	return v.evaluateFor(ctx, env.Ref(), params, nil)

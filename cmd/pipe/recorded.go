@@ -15,9 +15,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// evaluateRecorded is evaluate for an environment that may be there already: a
-// parameter that has no default and is given no value has that of the environment's
-// last plan.
+// evaluateRecorded is evaluate for an environment that may exist already: a parameter
+// without a default and without a given value gets the value in the environment's last
+// plan.
 func (v *invocation) evaluateRecorded(ctx context.Context, printed func(plan.Pos, string)) (evaluation, error) {
 	e, err := v.evaluate(ctx, printed)
 	var wrong *interp.Error

@@ -92,12 +92,12 @@ func (v *invocation) deploy(ctx context.Context, e evaluation) error {
 	v.noteRecorded(e)
 	req := v.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}, v.flags)
 	req.Plan = e.plan
-	req.Commit, _ = git.Head(ctx, e.workspace) // there may be no repository
+	req.Commit, _ = git.Head(ctx, e.workspace) // the workspace may not be in a repository
 	return v.carryOut(ctx, rt, req, e.plan, v.show)
 }
 
-// effective returns the plan of an evaluation as the environment has it, with its
-// overrides (E4, S6).
+// effective returns the plan of an evaluation with the overrides of the environment (E4,
+// S6).
 func effective(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation) (*plan.Plan, error) {
 	env, err := rt.Store.Environment(ctx, key)
 	switch {
@@ -109,7 +109,7 @@ func effective(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKe
 	return env.Apply(e.plan)
 }
 
-// request returns what flags ask for.
+// request returns the request that the flags describe.
 func (a *app) request(action runtime.Action, key runtime.EnvironmentKey, flags runFlags) runtime.Request {
 	return runtime.Request{
 		Action:      action,

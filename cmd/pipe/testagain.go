@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// A retest is `pipe test --watch`.
+// A retest is the state of `pipe test --watch`.
 type retest struct {
 	app   *app
 	cmd   *cobra.Command
@@ -24,13 +24,12 @@ type retest struct {
 	flags testFlags
 
 	root  string                // the workspace of all files
-	globs []plan.Input          // where files of tests can appear
-	known map[string]suite.File // what came of each file, by path
-	left  []watch.Change        // that no tests were run for, as they could not be
+	globs []plan.Input          // where test files can appear
+	known map[string]suite.File // the results of each file, by path
+	left  []watch.Change        // changes for which tests could not be run yet
 }
 
-// testAgain runs tests, and those of a file again when something changes that they
-// have read.
+// testAgain runs tests, and runs those of a file again when one of their inputs changes.
 func (a *app) testAgain(cmd *cobra.Command, args []string, opts suite.Options, flags testFlags) error {
 	flags.show.since = a.now()
 	r := &retest{app: a, cmd: cmd, args: args, opts: opts, flags: flags, known: map[string]suite.File{}}
@@ -62,7 +61,7 @@ func (r *retest) within(paths []string) error {
 	return nil
 }
 
-// appearing returns inputs that change when a file of tests comes or goes.
+// appearing returns inputs that change when a test file is created or deleted.
 func (r *retest) appearing() []plan.Input {
 	args := r.args
 	if len(args) == 0 {
@@ -72,7 +71,7 @@ func (r *retest) appearing() []plan.Input {
 	var out []plan.Input
 	for _, arg := range args {
 		if strings.HasSuffix(arg, suite.Suffix) {
-			continue // it is an input, once it was read
+			continue // it becomes an input when it is read
 		}
 		dir, err := filepath.Rel(r.root, r.app.abs(arg))
 		if err != nil || !filepath.IsLocal(dir) {
@@ -110,7 +109,7 @@ func (r *retest) round(ctx context.Context, changes []watch.Change) (reading, er
 	}
 	files, err := a.runTests(ctx, r.cmd, paths, r.opts, r.flags, changes)
 	switch {
-	case ctx.Err() != nil: // they are out of date
+	case ctx.Err() != nil: // the results are outdated
 		return r.reading(), nil
 	case err != nil:
 		return r.reading(), a.failed(r.flags.show.output, err)
@@ -132,7 +131,7 @@ func (r *retest) round(ctx context.Context, changes []watch.Change) (reading, er
 	return r.reading(), nil
 }
 
-// affected reports whether one of the changes is of something that f has read.
+// affected reports whether one of the changes affects an input of f.
 func affected(f suite.File, changes []watch.Change) bool {
 	return slices.ContainsFunc(changes, func(c watch.Change) bool {
 		return slices.ContainsFunc(c.Inputs, func(is plan.Input) bool {
@@ -145,12 +144,12 @@ func sameInput(a, b plan.Input) bool {
 	return a.Path == b.Path && a.Kind == b.Kind && slices.Equal(a.Exclude, b.Exclude)
 }
 
-// unsettled is the digest of an input that was read with several contents. It is that
-// of no content, so that the watcher reports a change, and the tests that have read it
+// unsettled is the digest of an input that was read with different contents. No content
+// has this digest, so the watcher reports a change, and the tests that have read the input
 // are run again.
 const unsettled plan.Digest = "unsettled"
 
-// reading returns what all tests have read.
+// reading returns the inputs of all tests.
 func (r *retest) reading() reading {
 	read := map[string]plan.Input{}
 	for _, f := range r.known {

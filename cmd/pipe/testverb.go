@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
 
-// testFlags say which tests are run, and what becomes of what they say.
+// testFlags select the tests, and control how their results are shown.
 type testFlags struct {
 	run    string
 	update bool
@@ -78,7 +78,7 @@ new. Ctrl-C ends it. -o json writes a line each time, about the files whose test
 	return cmd
 }
 
-// suiteOptions returns how tests are run.
+// suiteOptions returns the options for running tests.
 func (a *app) suiteOptions(cmd *cobra.Command, flags testFlags) (suite.Options, error) {
 	opts := suite.Options{
 		Jobs: flags.jobs, Update: flags.update, Eval: interp.Options{Version: version, Cache: a.moduleCache()},
@@ -111,8 +111,8 @@ func (a *app) test(cmd *cobra.Command, args []string, opts suite.Options, flags 
 	return verdict(cmd, files, flags)
 }
 
-// runTests runs the tests of files, and shows what it is at and, if that is why they
-// are run, what has changed.
+// runTests runs the tests of files, and shows progress and, if given, the changes that
+// caused the run.
 func (a *app) runTests(ctx context.Context, cmd *cobra.Command, paths []string, opts suite.Options, flags testFlags, changes []watch.Change) ([]suite.File, error) {
 	view, err := a.progress(cmd, flags.show)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *app) runTests(ctx context.Context, cmd *cobra.Command, paths []string, 
 	return files, err
 }
 
-// showTests writes what came of tests as write does.
+// showTests writes the results of tests with write.
 func (a *app) showTests(files []suite.File, flags testFlags, write func(format string, v any, text func() error) error) error {
 	tests, failed := tally(files)
 	result := struct {
@@ -157,7 +157,7 @@ func (a *app) showTests(files []suite.File, flags testFlags, write func(format s
 	})
 }
 
-// tally counts tests.
+// tally counts the tests and the failed ones.
 func tally(files []suite.File) (tests, failed int) {
 	for _, f := range files {
 		tests += len(f.Tests)
@@ -166,7 +166,7 @@ func tally(files []suite.File) (tests, failed int) {
 	return tests, failed
 }
 
-// verdict returns an error unless all tests hold.
+// verdict returns an error unless all tests have passed.
 func verdict(cmd *cobra.Command, files []suite.File, flags testFlags) error {
 	tests, failed := tally(files)
 	var wrong interp.Error
@@ -194,8 +194,8 @@ func names(files []suite.File) []string {
 	return out
 }
 
-// testFolder is the directory whose tests are run if none are named: that of the
-// nearest Pipelinefile, or this one.
+// testFolder returns the directory whose tests are run by default: that of the nearest
+// Pipelinefile, or the current one.
 func (a *app) testFolder() string {
 	if file, ok := a.nearest(); ok {
 		return filepath.Dir(file)
@@ -203,7 +203,7 @@ func (a *app) testFolder() string {
 	return "."
 }
 
-// testFiles are the files of tests that args name.
+// testFiles returns the test files that args name.
 func (a *app) testFiles(cmd *cobra.Command, args []string) ([]string, error) {
 	if len(args) == 0 {
 		args = []string{a.testFolder()}

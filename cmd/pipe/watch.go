@@ -289,7 +289,7 @@ func (w *watcher) again(ctx context.Context) (evaluation, error) {
 	params := map[string]string{}
 	if w.ref.Source != "" {
 		maps.Copy(params, w.params)
-		maps.DeleteFunc(params, func(name, _ string) bool { // the file does not have it any more
+		maps.DeleteFunc(params, func(name, _ string) bool { // the file no longer declares it
 			return !slices.ContainsFunc(w.opened.Params, func(p plan.Param) bool { return p.Name == name })
 		})
 	}

@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// The charts of BenchmarkWatch: each has one Deployment, whose annotation tells
-// which save it is of.
+// The charts of BenchmarkWatch: each has one Deployment, whose annotation is the number of
+// the save.
 const (
 	benchChart      = "apiVersion: v2\nname: c\nversion: 0.1.0\n"
 	benchDeployment = `apiVersion: apps/v1
@@ -34,13 +34,12 @@ spec:
 `
 )
 
-// saves is how many saves are measured.
+// saves is the number of saves that are measured.
 const saves = 20
 
-// BenchmarkWatch measures from a save, a file that is replaced by a rename, to the
-// changed Deployment in the API server: of watch mode with 1, 200 and 1000 services
-// that bring a chart each, and of a shell loop that compares checksums and calls
-// `pipe run`.
+// BenchmarkWatch measures the time from a save, which replaces a file by a rename, to the
+// changed Deployment in the API server: for watch mode with 1, 200 and 1000 services that
+// each have a chart, and for a shell loop that compares checksums and calls `pipe run`.
 func BenchmarkWatch(b *testing.B) {
 	home := serversHome(b, "simulated")
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
@@ -153,7 +152,7 @@ func benchWatch(b *testing.B, client kubernetes.Interface, home string, services
 		values(service, n+1)
 		begun := time.Now()
 		took = append(took, await(service, n+1, time.Minute).Sub(begun))
-		time.Sleep(500 * time.Millisecond) // the next save of a hand
+		time.Sleep(500 * time.Millisecond) // a person saves again later
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
@@ -161,7 +160,7 @@ func benchWatch(b *testing.B, client kubernetes.Interface, home string, services
 	b.ReportMetric(0, "ns/op")
 }
 
-// settle returns when all services are deployed and nothing goes on.
+// settle waits until all services are deployed and no run is in progress.
 func settle(b *testing.B, client kubernetes.Interface, namespace string, services int, said *safeBuffer, watching bool) {
 	b.Helper()
 	for range 600 {

@@ -16,7 +16,7 @@ application("api", source = local("api"))
 application("web", source = local("web"))
 `
 
-// newWorkspace makes a folder with two applications.
+// newWorkspace creates a directory with two applications.
 func newWorkspace(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,7 +39,7 @@ contexts: [{name: here, context: {cluster: c, user: u}}]
 // inWorkspace returns the command that runs args in a workspace, with a world in memory.
 func inWorkspace(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
-	program, err := exec.LookPath(args[0]) // where testscript has put it
+	program, err := exec.LookPath(args[0]) // where testscript has installed it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestKeys(t *testing.T) {
 
 	write(t, dir, "Pipelinefile", "pipeline('shop')\napplicatoin('api')\n")
 	term.await("errors in the file: the last good plan stays in charge", "Pipelinefile:2:1: ")
-	term.types("r") // which changes nothing
+	term.types("r") // does not change anything
 	write(t, dir, "Pipelinefile", twoApps)
 	term.await(allDeployed)
 
@@ -105,7 +105,7 @@ func TestKeys(t *testing.T) {
 		term.await("help")
 	}
 
-	term.types("\x1a") // there is no shell that could go on with it
+	term.types("\x1a") // there is no shell that could resume it
 	term.types("?")
 	term.await("this help")
 	term.types("qq")
@@ -113,7 +113,7 @@ func TestKeys(t *testing.T) {
 	term.await("shop-default: 2 services", "everything stays deployed in shop-default; stop it with: pipe stop default")
 }
 
-// TestEndOfView: however watch mode ends, the terminal is given back.
+// TestEndOfView: the terminal is restored, however watch mode ends.
 func TestEndOfView(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -150,8 +150,8 @@ func TestEndOfView(t *testing.T) {
 	})
 }
 
-// TestSuspend is what a shell does with watch mode: Ctrl-Z, the background, in which
-// it neither reads nor draws and goes on deploying, and the foreground again.
+// TestSuspend tests the job control of a shell: Ctrl-Z, the background, in which watch mode
+// neither reads nor draws but still deploys, and the foreground again.
 func TestSuspend(t *testing.T) {
 	dir := newWorkspace(t)
 	shell := inWorkspace(t, dir, "sh", "-i")
@@ -176,7 +176,7 @@ func TestSuspend(t *testing.T) {
 	term.await("status 0")
 	term.ends(0)
 
-	// One that begins in the background leaves the screen to the shell.
+	// A process that starts in the background does not use the screen.
 	term = onTerminal(t, inWorkspace(t, dir, "sh", "-i"), 80, 24)
 	term.await("$")
 	term.types("pipe-in-memory run --watch &\n")
@@ -186,8 +186,8 @@ func TestSuspend(t *testing.T) {
 	term.ends(0)
 }
 
-// TestHeld: a branch switch that would deploy more than was deployed by hand lately is
-// asked about, with what it would deploy; it runs, or waits, as it is told.
+// TestHeld: watch mode asks about a branch switch that would deploy more than was deployed
+// manually lately, and shows what it would deploy; it runs or waits, as the user decides.
 func TestHeld(t *testing.T) {
 	dir := newWorkspace(t)
 	git := func(args ...string) {

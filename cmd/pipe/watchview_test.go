@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// inMemory is pipe with a world in memory, as a process of its own: on a terminal
-// it is what a user has. A restart lasts while the file $PIPE_TEST_HOLD is there.
+// inMemory runs pipe with a world in memory in a separate process, so that tests use it on
+// a terminal like a user. A restart lasts as long as the file $PIPE_TEST_HOLD exists.
 func inMemory() {
 	a := process()
 	world := runtimetest.NewWorld()

@@ -12,14 +12,14 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// TestComesBack has the cluster go away at each write of an upgrade, before it is
-// done or before it is answered, and come back: the deploy that was on its way
-// completes, and says that it was tried again.
+// TestComesBack makes the cluster unreachable at each write of an upgrade, before it is
+// carried out or before it is answered, and reachable again: the deploy in progress
+// completes, and reports that it was retried.
 func TestComesBack(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
 	one, two := with(container("api"), "one"), with(container("api"), "two")
-	two.Workload.Ports = nil // its Service goes with the upgrade
+	two.Workload.Ports = nil // the upgrade deletes its Service
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after %v", after), func(t *testing.T) {
 			t.Parallel()
@@ -45,7 +45,7 @@ func TestComesBack(t *testing.T) {
 					})
 				})
 				d := newDeployer(t, deploy.Options{Config: cuttable})
-				if _, err := d.Deployed(t.Context(), b.namespace); err != nil { // it has answered before
+				if _, err := d.Deployed(t.Context(), b.namespace); err != nil { // so the cluster has answered before
 					t.Fatal(err)
 				}
 				var told []string

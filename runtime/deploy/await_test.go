@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A scene is a Deployment of one replica whose pod a test makes do things.
+// A scene is a Deployment with one replica whose pod a test controls.
 type scene struct {
 	t      *testing.T
 	view   *observe.Cache
@@ -56,8 +56,8 @@ func (s *scene) waits(reason, message string) {
 	s.pod("new-1", "new", corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}, 0)
 }
 
-// crashes has the container back off after a crash; restarts is how often it was
-// started again before, one less than how often it has crashed.
+// crashes puts the container into the back-off after a crash; restarts is how often it was
+// restarted before, one less than the number of crashes.
 func (s *scene) crashes(restarts int32) {
 	s.pod("new-1", "new", corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off"}}, restarts)
 }
@@ -71,7 +71,7 @@ func (s *scene) ready() {
 	put(s.t, s.view, r)
 }
 
-// run waits, with the script beside it, and returns when that ended and how.
+// run waits while the script runs, and returns when and how the wait ended.
 func (s *scene) run(timeout time.Duration, script func()) (time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(s.t.Context())
 	return s.runWith(ctx, cancel, timeout, script)
@@ -103,8 +103,8 @@ func (s *scene) runWith(ctx context.Context, cancel context.CancelCauseFunc, tim
 	return took, err
 }
 
-// TestAwait checks when it is clear that a Deployment never gets ready, in
-// virtual time.
+// TestAwait checks when a wait decides that a Deployment can never become ready, in virtual
+// time.
 func TestAwait(t *testing.T) {
 	const pulling = "Back-off pulling image"
 	for _, test := range []struct {
@@ -217,7 +217,7 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// TestAwaitTells checks what is told while waiting, and how often.
+// TestAwaitTells checks what is reported during a wait, and how often.
 func TestAwaitTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t)

@@ -23,7 +23,7 @@ const (
 	benchParallel = 7
 )
 
-// A requests counts the requests to the API server by what they do.
+// A requests counts the requests to the API server by kind.
 type requests struct {
 	mu    sync.Mutex
 	count map[string]int
@@ -33,7 +33,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// counting returns config with its requests counted.
+// counting returns a config whose requests are counted.
 func counting(config *rest.Config) (*rest.Config, *requests) {
 	c := &requests{count: make(map[string]int)}
 	config = rest.CopyConfig(config)
@@ -53,7 +53,7 @@ func counting(config *rest.Config) (*rest.Config, *requests) {
 	return config, c
 }
 
-// all returns how many there were, and forgets them.
+// all returns the number of requests, and resets it.
 func (c *requests) take() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,8 +97,8 @@ func each(b *testing.B, p *plan.Plan, do func(plan.Service) error) {
 	}
 }
 
-// pass does with a new Deployer, as a new process has one, what a run does, and
-// returns how many releases it had to deploy.
+// pass does the same as a run, with a new Deployer like a new process, and returns how
+// many releases it had to deploy.
 func pass(b *testing.B, config *rest.Config, dir, namespace string, p *plan.Plan) int {
 	b.Helper()
 	d := newDeployer(b, deploy.Options{Config: config, Dir: dir})
@@ -128,10 +128,9 @@ func pass(b *testing.B, config *rest.Config, dir, namespace string, p *plan.Plan
 	return n
 }
 
-// BenchmarkFifty deploys 50 releases of the chart that helm create makes to a
-// simulated node, and once more with nothing changed, and the same with helm,
-// seven at a time, on the same cluster. It fails if it is not as much faster as
-// it is meant to be.
+// BenchmarkFifty deploys 50 releases of the chart that helm create generates to a simulated
+// node, and again without changes, and does the same with helm, seven at a time, on the
+// same cluster. It fails if the speedup is less than the goal.
 func BenchmarkFifty(b *testing.B) {
 	config, asked := counting(testenv.Cluster(b))
 	run := helm(b)

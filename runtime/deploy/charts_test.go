@@ -22,8 +22,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// writeChart writes a chart of the given templates below dir and returns a
-// service that brings it.
+// writeChart writes a chart with the given templates below dir and returns a service that
+// uses it.
 func writeChart(t testing.TB, dir, name string, files map[string]string) plan.Service {
 	t.Helper()
 	all := map[string]string{"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: 1.0.0\n"}
@@ -75,8 +75,8 @@ func (b *bench) jobs(name string) []string {
 	return ids
 }
 
-// TestJob checks when a job runs: once for what it does, again when that
-// changes, when it failed, and when it is asked for.
+// TestJob checks when a job runs: once, and again when it changes, when it failed, and when
+// that is requested.
 func TestJob(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -93,7 +93,7 @@ func TestJob(t *testing.T) {
 	if len(first) != 1 {
 		t.Fatalf("jobs: %v", first)
 	}
-	one.Workload.Labels = map[string]string{"changed": "yes"} // of the pods
+	one.Workload.Labels = map[string]string{"changed": "yes"} // labels of the pods
 	b.deploy(one)
 	if again := b.jobs("migrate"); len(again) != 1 || again[0] == first[0] {
 		t.Errorf("a job that has changed did not run again: %v", again)
@@ -115,7 +115,7 @@ func TestJob(t *testing.T) {
 		t.Errorf("a job that failed did not run again: %v, then %v", failing, succeeded)
 	}
 
-	// Deployed with nothing changed, which only somebody does who wants it.
+	// Deployed without changes, which the caller must request.
 	if err := b.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
 		t.Fatal(explained(err))
 	}
@@ -140,8 +140,8 @@ spec:
       containers: [{name: hook, image: nginx, env: [{name: VARIANT, value: hook}]}]
 `
 
-// TestHooks checks that hooks that follow a release run when it is ready, and
-// that one that fails tells why.
+// TestHooks checks that hooks that follow a release run when it is ready, and that the
+// error of a failed hook says why it failed.
 func TestHooks(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -167,7 +167,7 @@ func TestHooks(t *testing.T) {
 	})
 	s.Values = map[string]any{"node": k.node}
 	if err := b.Act(t.Context(), runtime.Deploy, b.release(s), func(e runtime.Body) {
-		if _, ok := e.(runtime.WaitingFor); ok { // a hook that ran by now would have failed
+		if _, ok := e.(runtime.WaitingFor); ok { // a hook that had run already would have failed
 			k.mu.Lock()
 			ready = true
 			k.mu.Unlock()
@@ -202,9 +202,9 @@ spec:
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 `
 
-// TestCustomResources checks that a chart brings its own kinds, that resources of
-// such a kind are waited for only if they say that they are not ready, and never
-// longer than the service may take.
+// TestCustomResources checks that a chart can define its own kinds, that resources of such
+// a kind are awaited only if they report that they are not ready, and never longer than
+// the timeout of the service.
 func TestCustomResources(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -290,8 +290,8 @@ spec: {size: {{ .Values.size }}}
 	}
 }
 
-// TestWarnings checks what is told and does not stop a deploy: fields that the
-// server does not know, and load balancers without an address.
+// TestWarnings checks the warnings that do not stop a deploy: about fields that the server
+// does not know, and about load balancers without an address.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -318,8 +318,8 @@ Pipelinefile:3:1 web: service web waits for a load balancer to give it an addres
 	}
 }
 
-// TestWrongCharts checks that charts that cannot work are found before anything
-// is changed, or leave nothing half done.
+// TestWrongCharts checks that invalid charts are found before anything is changed, or leave
+// nothing incomplete.
 func TestWrongCharts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -349,7 +349,7 @@ func TestWrongCharts(t *testing.T) {
 		t.Errorf("%+v is deployed", got)
 	}
 
-	// A megabyte that does not get smaller by packing.
+	// A megabyte that cannot be compressed.
 	noise := make([]byte, 1<<20)
 	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < len(noise); i++ {
 		noise[i] = byte('!' + r.IntN(90))
@@ -369,9 +369,9 @@ func TestWrongCharts(t *testing.T) {
 	}
 }
 
-// TestStuckStatefulSet checks that going back helps a StatefulSet whose pods are
-// made one after the other: Kubernetes itself waits for ever for the pod of the
-// revision that failed to get ready.
+// TestStuckStatefulSet checks that a rollback repairs a StatefulSet whose pods are created
+// one after another: Kubernetes itself waits forever for the pod of the failed revision to
+// become ready.
 func TestStuckStatefulSet(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

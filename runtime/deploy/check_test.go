@@ -23,7 +23,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// check asks for what the cluster would refuse of a service.
+// check returns the changes of a service that the cluster would reject.
 func (b *bench) check(s plan.Service) (warned []string, err error) {
 	b.t.Helper()
 	_, err = b.Check(b.t.Context(), b.release(s), func(e runtime.Body) {
@@ -34,7 +34,7 @@ func (b *bench) check(s plan.Service) (warned []string, err error) {
 	return warned, err
 }
 
-// refuses returns the change that the cluster would refuse, which must be one.
+// refuses returns the only change that the cluster would reject.
 func (b *bench) refuses(s plan.Service) runtime.RefusedChange {
 	b.t.Helper()
 	_, err := b.check(s)
@@ -58,12 +58,12 @@ spec:
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 `
 
-// TestCheck checks what is found before anything is written (D8): with the field that
-// cannot be changed and what can be done, of which the first loses no data.
+// TestCheck checks what is found before anything is written (D8): the fields that cannot be
+// changed, and the advice, whose first way loses no data.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		chart string // of .Values.tag, which is 1 and then 2
+		chart string // uses .Values.tag, which is 1 and then 2
 		want  runtime.RefusedChange
 	}{
 		"claims of a StatefulSet": {claimed, runtime.RefusedChange{
@@ -146,7 +146,7 @@ spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
 			if is := b.deployed("web"); is != was {
 				t.Errorf("Check has written: %+v, before it was %+v", is, was)
 			}
-			// The deploy says the same.
+			// The deploy reports the same.
 			r := b.release(tagged(s, "2"))
 			r.OnFailure = runtime.Keep
 			var refused *runtime.RefusedError
@@ -157,8 +157,8 @@ spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
 	}
 }
 
-// TestCheckAdvice checks that the way without loss works, of a StatefulSet: its pod
-// is the same after that.
+// TestCheckAdvice checks that the advice without loss works for a StatefulSet: its pod is
+// the same afterwards.
 func TestCheckAdvice(t *testing.T) {
 	t.Parallel()
 	config, dir := testenv.Cluster(t), t.TempDir()
@@ -178,8 +178,8 @@ func TestCheckAdvice(t *testing.T) {
 	}
 }
 
-// TestCheckRules checks that what a rule of the cluster refuses is found, and told
-// apart from what can never be changed (D8).
+// TestCheckRules checks that changes that a rule of the cluster rejects are found, and
+// distinguished from those that are never possible (D8).
 func TestCheckRules(t *testing.T) {
 	t.Parallel()
 	config, dir := testenv.Cluster(t), t.TempDir()
@@ -232,7 +232,7 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 		}}, metav1.CreateOptions{})
 		must(t, err)
 		var got runtime.RefusedChange
-		await(t, func() bool { // the policy takes a moment
+		await(t, func() bool { // the policy takes effect after a moment
 			_, err := b.check(tagged(s, "2"))
 			var refused *runtime.RefusedError
 			if errors.As(err, &refused) {
@@ -256,8 +256,8 @@ func await(t *testing.T, is func() bool) {
 	}
 }
 
-// TestCheckOwners checks that objects of others are found before anything is
-// written, in an upgrade as in a first revision, and that the advice works (D8).
+// TestCheckOwners checks that objects of others are found before anything is written, both
+// in an upgrade and in a first revision, and that the advice works (D8).
 func TestCheckOwners(t *testing.T) {
 	t.Parallel()
 	config, dir := testenv.Cluster(t), t.TempDir()
@@ -333,9 +333,9 @@ data: {tag: "2"}
 	}
 }
 
-// TestCheckCRDs checks that it is told when a CRD of a chart has changed, which Helm
-// does not apply, and when that was applied no more; and that what the schema of a kind
-// refuses counts as a rule (D8).
+// TestCheckCRDs checks that there is a warning if a CRD of a chart has changed, which Helm
+// does not apply, and none after the change was applied; and that the schema of a kind
+// counts as a rule if it rejects an object (D8).
 func TestCheckCRDs(t *testing.T) {
 	t.Parallel()
 	config, dir := testenv.Cluster(t), t.TempDir()
@@ -369,7 +369,7 @@ func TestCheckCRDs(t *testing.T) {
 
 	files["crds/thing.yaml"] = two
 	s = writeChart(t, dir, "web", files)
-	b.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir}) // which has not read the chart before
+	b.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir}) // it has not read the chart before
 	s.Values = map[string]any{"size": 1}
 	warned, err = b.check(s)
 	want := []string{"web: CRD things." + group + " in crds/thing.yaml of its chart is not as the cluster has it, and Helm does not change it: it creates CRDs with the first revision only" +
@@ -390,8 +390,8 @@ func TestCheckCRDs(t *testing.T) {
 	})
 }
 
-// TestCheckContents checks what is known of a release for those of later stages: its
-// objects, and what it has or gives up that decides what the cluster accepts (D8).
+// TestCheckContents checks what later stages know about a release: its objects, and the
+// rules for the cluster that it has or deletes (D8).
 func TestCheckContents(t *testing.T) {
 	t.Parallel()
 	config, dir := testenv.Cluster(t), t.TempDir()
@@ -440,8 +440,8 @@ func TestCheckContents(t *testing.T) {
 	expect("its second revision, which leaves the CRD as it is", has(kinds), want)
 }
 
-// TestCheckAsksLittle checks what a check costs: nothing in a namespace that was made
-// just now, and of a change of one object two requests for it.
+// TestCheckAsksLittle checks the cost of a check: nothing in a namespace that was created
+// just now, and two requests for the change of one object.
 func TestCheckAsksLittle(t *testing.T) {
 	t.Parallel()
 	config, asked := counting(testenv.Cluster(t))

@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// TestUnboundClaims checks what is told of a pod that gets no node as its claim has
-// no volume (D7).
+// TestUnboundClaims checks what is reported about a pod that is not scheduled because its
+// claim has no volume (D7).
 func TestUnboundClaims(t *testing.T) {
 	class := func(provisioner string, late bool) *storagev1.StorageClass {
 		c := &storagev1.StorageClass{Provisioner: provisioner}
@@ -40,7 +40,7 @@ func TestUnboundClaims(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		claim *corev1.PersistentVolumeClaim
-		class *storagev1.StorageClass // nil: there is none
+		class *storagev1.StorageClass // nil: not found
 		event string
 		want  string
 	}{
@@ -106,7 +106,7 @@ func TestUnboundClaims(t *testing.T) {
 	}
 }
 
-// pending is a pod of a job that waits for a node and uses the claim data.
+// pending returns a pod of a job that is not scheduled and uses the claim data.
 func pending() *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: owned1("Job", "j", metav1.ObjectMeta{Namespace: "ns", Name: "api-1", UID: "p"})}
 	p.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
@@ -114,7 +114,7 @@ func pending() *corev1.Pod {
 	return p
 }
 
-// TestClaimVanishes checks that a pod whose claim is deleted is not waited for.
+// TestClaimVanishes checks that a pod whose claim is deleted is not awaited.
 func TestClaimVanishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "data", UID: "c"}}

@@ -36,7 +36,7 @@ func client(t testing.TB, config *rest.Config) kubernetes.Interface {
 
 var namespaces atomic.Int64
 
-// namespace returns the name of a namespace that goes with the test.
+// namespace returns the name of a namespace that is deleted at the end of the test.
 func namespace(t testing.TB, config *rest.Config) string {
 	t.Helper()
 	name := fmt.Sprintf("deploy-%d-%d", time.Now().UnixNano()%1e9, namespaces.Add(1))
@@ -56,7 +56,7 @@ func releaseIn(namespace string, s plan.Service) runtime.Release {
 	return runtime.Release{Pipeline: key.Pipeline, Environment: key.Name, Namespace: namespace, Service: s, Image: testImage}
 }
 
-// deleteNamespace deletes a namespace in the background, if there is one.
+// deleteNamespace deletes a namespace in the background, if it exists.
 func deleteNamespace(c kubernetes.Interface, name string) {
 	background := metav1.DeletePropagationBackground
 	_ = c.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background})
@@ -78,7 +78,7 @@ func newDeployer(t testing.TB, opts deploy.Options) *deploy.Deployer {
 	return d
 }
 
-// container returns a service that gets ready on a simulated node.
+// container returns a service that becomes ready on a simulated node.
 func container(name string) plan.Service {
 	return plan.Service{
 		Name: name, Type: plan.Container, Timeout: plan.Duration(2 * time.Minute),
@@ -111,7 +111,7 @@ func TestDeployer(t *testing.T) {
 				s.Workload.Volumes = []plan.Volume{{Name: "data", Path: "/data", Size: size}}
 				return s
 			}
-			return of("2Gi"), of("1Gi"), testImage // a claim does not shrink
+			return of("2Gi"), of("1Gi"), testImage // a claim cannot shrink
 		},
 		SetSecret: func(t *testing.T, key runtime.EnvironmentKey, name string, keys ...string) {
 			data := make(map[string]string)
@@ -130,7 +130,7 @@ func TestDeployer(t *testing.T) {
 
 var discard = func(runtime.Body) {}
 
-// contains fails the test unless text has all parts in it.
+// contains fails the test unless text contains all parts.
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -140,12 +140,12 @@ func contains(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// foreignService is a Service that is in no release.
+// foreignService is a Service that does not belong to a release.
 func foreignService(name string) *corev1.Service {
 	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}}}
 }
 
-// chartDir returns a folder with the chart that is generated for a service.
+// chartDir returns a directory with the chart that is generated for a service.
 func chartDir(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -24,7 +24,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// manyPlan is a plan of n services in one stage, whose image exists.
+// manyPlan returns a plan of n services in one stage, whose image exists.
 func manyPlan(key runtime.EnvironmentKey, n int) *plan.Plan {
 	p := &plan.Plan{
 		Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline, DeployParallelism: 7},
@@ -39,8 +39,8 @@ func manyPlan(key runtime.EnvironmentKey, n int) *plan.Plan {
 	return p
 }
 
-// BenchmarkUnchanged runs a deploy of 500 services of which none has changed, as
-// a new process does, and tells how many requests that takes.
+// BenchmarkUnchanged deploys 500 unchanged services, like a new process, and reports the
+// number of requests.
 func BenchmarkUnchanged(b *testing.B) {
 	config, asked := counting(testenv.Cluster(b))
 	key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("bench"), Name: "dev"}
@@ -68,8 +68,7 @@ func BenchmarkUnchanged(b *testing.B) {
 const (
 	previews  = 20
 	processes = 4
-	// previewKey makes this test binary a process that deletes previews and makes
-	// them anew.
+	// previewKey makes this test binary a process that deletes and recreates previews.
 	previewKey = "PIPE_DEPLOY_TEST_PREVIEWS"
 )
 
@@ -77,7 +76,7 @@ func preview(pipeline string, i int) runtime.EnvironmentKey {
 	return runtime.EnvironmentKey{Pipeline: pipeline, Name: fmt.Sprintf("pr-%d", i)}
 }
 
-// TestPreviews is what the process does.
+// TestPreviews is the main function of this process.
 func TestPreviews(t *testing.T) {
 	var pipeline string
 	var process int
@@ -96,7 +95,7 @@ func TestPreviews(t *testing.T) {
 	wg.Wait()
 }
 
-// cycle deletes a preview and makes it anew.
+// cycle deletes a preview and recreates it.
 func cycle(ctx context.Context, rt *runtime.Runtime, pipeline string, i int) error {
 	key := preview(pipeline, i)
 	if _, err := rt.Run(ctx, runtime.Request{Action: runtime.Delete, Environment: key}); err != nil {
@@ -117,8 +116,8 @@ func makePreview(ctx context.Context, rt *runtime.Runtime, pipeline string, i in
 	return nil
 }
 
-// BenchmarkPreviews deletes and recreates 20 previews of 10 services in parallel
-// from 4 processes, and in the end finds nothing of them.
+// BenchmarkPreviews deletes and recreates 20 previews of 10 services in parallel from 4
+// processes, and checks that they leave nothing.
 func BenchmarkPreviews(b *testing.B) {
 	config := testenv.Cluster(b)
 	for b.Loop() {
@@ -155,7 +154,7 @@ func BenchmarkPreviews(b *testing.B) {
 	}
 }
 
-// each20 does something for each preview, all at once.
+// each20 calls a function for each preview, concurrently.
 func each20(b *testing.B, do func(i int) error) {
 	b.Helper()
 	var wg sync.WaitGroup
@@ -172,8 +171,8 @@ func each20(b *testing.B, do func(i int) error) {
 	}
 }
 
-// everything returns the objects of all kinds whose namespace or name has text
-// in it, but for events.
+// everything returns the objects of all kinds whose namespace or name contains text, except
+// events.
 func everything(b *testing.B, config *rest.Config, text string) []string {
 	lists, err := client(b, config).Discovery().ServerPreferredResources()
 	if err != nil {

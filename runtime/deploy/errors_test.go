@@ -30,10 +30,10 @@ type wire struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
 	down    bool
-	refused int // connections, while it was down
+	refused int // number of connections while it was down
 }
 
-// newWire returns a wire and the config of a client that uses it.
+// newWire returns a wire and a config for clients that use it.
 func newWire(t *testing.T, config *rest.Config) (*wire, *rest.Config) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,7 +93,7 @@ func (w *wire) keep(conns ...net.Conn) bool {
 	return !w.down
 }
 
-// await waits until the connections are as they should be.
+// await waits until the connections are in the wanted state.
 func (w *wire) await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -107,7 +107,7 @@ func (w *wire) await(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("after a minute it is not so: %s", what)
 }
 
-// cut ends all connections; while it is down there are no new ones.
+// cut closes all connections; while it is down, new ones are refused.
 func (w *wire) cut(down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -118,8 +118,8 @@ func (w *wire) cut(down bool) {
 	}
 }
 
-// TestCutWatch cuts the connection while a release is waited for: the watches are
-// taken up again, and what happened meanwhile is seen.
+// TestCutWatch cuts the connection during the wait for a release: the watches are resumed,
+// and show what happened meanwhile.
 func TestCutWatch(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -142,7 +142,7 @@ func TestCutWatch(t *testing.T) {
 	w.cut(false)
 	w.await(t, "it is connected again", func() bool { return len(w.conns) > 0 })
 	w.cut(true)
-	k.now(runs) // while nobody can see it
+	k.now(runs) // while no watch is connected
 	w.await(t, "it tries to connect", func() bool { return w.refused > 0 })
 	w.cut(false)
 	select {
@@ -158,8 +158,8 @@ func TestCutWatch(t *testing.T) {
 	}
 }
 
-// TestServerGone checks what is said when the API server goes away for good while
-// a release is waited for, and that the release is only waited for when it is back.
+// TestServerGone checks what is reported if the API server becomes unreachable permanently
+// during the wait for a release, and that a later deploy only waits for the release.
 func TestServerGone(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -238,7 +238,7 @@ func TestNoCluster(t *testing.T) {
 	}
 }
 
-// limited returns the config of somebody with the given rights in a namespace.
+// limited returns the config of a user with the given permissions in a namespace.
 func limited(t *testing.T, namespace string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	config := testenv.Cluster(t)
@@ -257,7 +257,7 @@ func limited(t *testing.T, namespace string, rules ...rbacv1.PolicyRule) *rest.C
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// The API server goes by what its own watches have told it.
+	// The API server uses the state from its own watches.
 	for allowed := len(rules) == 0; !allowed; time.Sleep(20 * time.Millisecond) {
 		resource, subresource, _ := strings.Cut(rules[0].Resources[0], "/")
 		review, err := c.AuthorizationV1().LocalSubjectAccessReviews(namespace).Create(t.Context(), &accessv1.LocalSubjectAccessReview{
@@ -283,8 +283,8 @@ func limited(t *testing.T, namespace string, rules ...rbacv1.PolicyRule) *rest.C
 	return config
 }
 
-// TestRights checks that rights to the namespace are enough to deploy (E1), that
-// what is not needed for it is done without, and that a right that is missing is named.
+// TestRights checks that permissions in the namespace are sufficient for a deploy (E1), that
+// missing optional permissions do not matter, and that a missing permission is named.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
@@ -321,7 +321,7 @@ func TestRights(t *testing.T) {
 			if got := b.deployed("api"); !got.Ready {
 				t.Errorf("%+v is deployed", got)
 			}
-			// Without rights to namespaces, one that is missing has to be made by others.
+			// Without permissions for namespaces, others must create a missing one.
 			err = d.Prepare(t.Context(), keyOf(b.namespace+"-none"), planOf(using(container("api"), "X", plan.SecretRef{Name: "x"})))
 			if err == nil {
 				t.Error("Prepare of a namespace without rights = nil")

@@ -68,7 +68,7 @@ func (b *bench) deploy(s plan.Service) runtime.Release {
 	return r
 }
 
-// fails deploys what fails.
+// fails deploys a service that fails.
 func (b *bench) fails(s plan.Service, onFailure runtime.OnFailure) *runtime.ReleaseError {
 	b.t.Helper()
 	r := b.release(s)
@@ -90,7 +90,7 @@ func (b *bench) deployed(name string) runtime.Deployed {
 	return all[name]
 }
 
-// explained is an error with its evidence.
+// explained returns an error with its evidence.
 func explained(err error) string {
 	text := err.Error()
 	var failed *runtime.ReleaseError
@@ -105,8 +105,8 @@ func with(s plan.Service, variant string) plan.Service {
 	return s
 }
 
-// TestFailures deploys what fails in the ways of pods, and checks that it is
-// clear why (A8), that nobody waits longer than is needed, and what is left.
+// TestFailures deploys services that fail in the ways of pods. It checks that the reason is
+// clear (A8), that the wait is not longer than necessary, and what is left.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -183,8 +183,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestFailedFirst checks that a first install that fails is left for a look, and
-// that the next deploy of what is corrected is an upgrade of it.
+// TestFailedFirst checks that a first install that fails is kept for inspection, and that
+// the next deploy, with the error corrected, is an upgrade of it.
 func TestFailedFirst(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -206,8 +206,8 @@ func TestFailedFirst(t *testing.T) {
 	}
 }
 
-// TestCancelledWait checks that a deploy whose waiting is cancelled leaves a
-// release that is whole, and that the next one only waits (A4).
+// TestCancelledWait checks that a deploy whose wait is cancelled leaves a complete release,
+// and that the next one only waits (A4).
 func TestCancelledWait(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

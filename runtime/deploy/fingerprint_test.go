@@ -10,9 +10,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// TestFingerprintOfFormerVersions: a release with whole numbers among its values is
-// deployed again, as what a former version deployed may have been a stored plan in
-// which they were floats, under the same fingerprint. Other releases stay unchanged.
+// TestFingerprintOfFormerVersions: a release with whole numbers among its values is deployed
+// again, as a former version may have deployed a stored plan in which they were floats,
+// with the same fingerprint. Other releases stay unchanged.
 func TestFingerprintOfFormerVersions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -12,9 +12,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// helmCommand returns the path of the real helm, built once for this process
-// from the version that the module requires. It has dependencies that the module
-// has no use for: a copy of go.mod takes them.
+// helmCommand returns the path of the real helm, built once for this process from the
+// version that the module requires. A copy of go.mod gets its dependencies that the module
+// does not need.
 var helmCommand = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "pipe-helm-")
 	if err != nil {
@@ -48,9 +48,9 @@ func TestMain(m *testing.M) {
 	})
 }
 
-var built bool // somebody has asked for helm
+var built bool // helm was called
 
-// helm returns what runs the real helm on the cluster for tests.
+// helm returns a function that runs the real helm on the cluster for tests.
 func helm(t testing.TB) func(args ...string) (string, error) {
 	t.Helper()
 	kubeconfig := testenv.Kubeconfig(t)

@@ -20,8 +20,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// hooked returns a chart with a ConfigMap and a Job that runs before each upgrade,
-// on a node of the test.
+// hooked returns a chart with a ConfigMap, and a Job that runs before each upgrade on a node
+// of the test.
 func hooked(t *testing.T, dir, name, policy string, k *kubelet) plan.Service {
 	t.Helper()
 	return writeChart(t, dir, name, map[string]string{"templates/all.yaml": `
@@ -62,7 +62,7 @@ func (b *bench) hookJob() *batchv1.Job {
 	return job
 }
 
-// byTag has pods whose image has the tag "bad" fail, and all others succeed.
+// byTag makes pods whose image has the tag "bad" fail, and all others succeed.
 func byTag(p *corev1.Pod) corev1.PodStatus {
 	if strings.HasSuffix(p.Spec.Containers[0].Image, ":bad") {
 		return exits(3)(p)
@@ -70,9 +70,9 @@ func byTag(p *corev1.Pod) corev1.PodStatus {
 	return succeeds(p)
 }
 
-// TestHookLeft checks that what a hook left that failed keeps no later deploy from
-// working, whatever its policy, and that the failure has the last lines of the hook's
-// log, also when the policy deletes the hook (D7, A8).
+// TestHookLeft checks that the objects of a failed hook do not prevent later deploys,
+// whatever its policy is, and that the failure has the last lines of the hook's log, even
+// if the policy deletes the hook (D7, A8).
 func TestHookLeft(t *testing.T) {
 	t.Parallel()
 	config := readingLogs(testenv.Cluster(t))
@@ -111,8 +111,8 @@ func TestHookLeft(t *testing.T) {
 	}
 }
 
-// TestHookOfOthers checks that a hook never replaces or deletes what belongs to
-// somebody else, and that the error says whose it is (D7).
+// TestHookOfOthers checks that a hook never replaces or deletes objects of other owners, and
+// that the error names the owner (D7).
 func TestHookOfOthers(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -122,7 +122,7 @@ func TestHookOfOthers(t *testing.T) {
 		name string
 		is   metav1.ObjectMeta
 		want string // "": it is replaced
-		// Whether it is also with the policy before-hook-creation.
+		// Whether the same holds with the policy before-hook-creation.
 		always bool
 	}{
 		{"made by hand", metav1.ObjectMeta{}, "belongs to nobody that it names (it was made with deploy.test)", true},
@@ -148,7 +148,7 @@ func TestHookOfOthers(t *testing.T) {
 				s := hooked(t, dir, "web", ", helm.sh/hook-delete-policy: "+policy, k)
 				b.deploy(tagged(s, "1"))
 				is := suspended("migrate", test.is)
-				if len(is.OwnerReferences) > 0 { // one that does not exist would have the job deleted
+				if len(is.OwnerReferences) > 0 { // if the owner did not exist, the job would be deleted
 					owner, err := client(t, config).CoreV1().ConfigMaps(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 					must(t, err)
 					is.OwnerReferences = []metav1.OwnerReference{is.OwnerReferences[0]}
@@ -177,9 +177,9 @@ func TestHookOfOthers(t *testing.T) {
 	}
 }
 
-// TestHookKilled checks that the next process replaces the hook of one that was
-// killed, also if it still runs (A6, D7), and one that was left without marks, as
-// Helm leaves it.
+// TestHookKilled checks that the next process replaces the hook of a process that was
+// killed, even if the hook is still running (A6, D7), and a hook without ownership labels,
+// as Helm leaves it.
 func TestHookKilled(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -220,8 +220,8 @@ func TestHookKilled(t *testing.T) {
 	}
 }
 
-// TestHookOfDeletion checks the hook of a deletion: one of somebody else's stays, and
-// the one that a deletion left that failed is replaced by the next one.
+// TestHookOfDeletion checks the hook of a deletion: that of another owner is kept, and that
+// of a failed deletion is replaced by the next one.
 func TestHookOfDeletion(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -268,9 +268,9 @@ func suspended(name string, m metav1.ObjectMeta) *batchv1.Job {
 	}}
 }
 
-// TestHookVanishes checks that a hook whose job deletes itself when it has ended is
-// done, and that one that somebody deletes fails, both immediately and not when the
-// time of the service is over (D7).
+// TestHookVanishes checks that a hook whose job deletes itself after its end succeeds, and
+// that a hook that a user deletes fails, both immediately and not only at the timeout of
+// the service (D7).
 func TestHookVanishes(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -315,8 +315,8 @@ func TestHookVanishes(t *testing.T) {
 	}
 }
 
-// TestHookKeepsData checks that a claim that a hook makes is never replaced
-// unless its policy says so: its data would go.
+// TestHookKeepsData checks that a claim that a hook creates is never replaced unless its
+// policy requires it, as its data would be lost.
 func TestHookKeepsData(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

@@ -29,18 +29,17 @@ import (
 // kills is how many processes TestKills kills; "make kills" kills more.
 var kills = flag.Int("kills", 20, "how many processes TestKills kills")
 
-// life is what is done to one environment after the other, each by a process
-// that comes to grief and then once more by one that does not.
+// life is the sequence of actions on one environment. Each is done first by a process that
+// is disturbed, and then again by one that is not.
 var life = []string{"deploy 1", "deploy 2", "stop", "start", "clone", "delete clone", "delete"}
 
-// TestKills kills processes, with SIGKILL, at their writes to the cluster, before
-// and after the server has done them, and at random times: whatever they did,
-// doing it once more completes it, with nothing lost, nothing left over, and
-// nothing there twice (A6).
+// TestKills kills processes, with SIGKILL, at their writes to the cluster, before and after
+// the server has carried them out, and at random times: whatever the action was, repeating
+// it completes it, and nothing is lost, left over or duplicated (A6).
 func TestKills(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
-	// One life in peace shows how many writes there are.
+	// An undisturbed life shows how many writes there are.
 	writes := make(map[string]int64)
 	calm := newVictim(t)
 	for _, action := range life {
@@ -62,7 +61,7 @@ func TestKills(t *testing.T) {
 				v := newVictim(t)
 				for _, action := range life {
 					f := fate{Action: action, Key: v.key, Write: 1 + int64(turn/2*stride)%writes[action], After: turn%2 == 1}
-					if turn%5 == 4 { // at any time of what takes about as long
+					if turn%5 == 4 { // at a random time within its approximate duration
 						f = fate{Action: action, Key: v.key, Millis: random.IntN(2500)}
 					}
 					if v.meets(f) {
@@ -76,11 +75,11 @@ func TestKills(t *testing.T) {
 	t.Logf("%d processes were killed", done.Load())
 }
 
-// stride spreads a few kills over all writes; none of their numbers is a multiple of it.
+// stride spreads a few kills over all writes; no number of writes is a multiple of it.
 const stride = 7
 
-// TestTroubles has the server refuse, fail, be slow, and go away and come again,
-// during each action: done once more, without that, all is as it should be.
+// TestTroubles makes the server reject, fail, be slow, and become unreachable for a while
+// during each action: repeating the action without trouble produces the correct state.
 func TestTroubles(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -102,12 +101,12 @@ func TestTroubles(t *testing.T) {
 	}
 }
 
-// A victim is an environment that a life is led on.
+// A victim is an environment on which the actions of life are done.
 type victim struct {
 	t      *testing.T
 	client kubernetes.Interface
 	key    runtime.EnvironmentKey
-	hooks  map[string]*hookRuns // by namespace; those of newVictim
+	hooks  map[string]*hookRuns // by namespace, set by newVictim
 }
 
 func newVictim(t *testing.T) *victim {
@@ -125,8 +124,8 @@ func newVictim(t *testing.T) *victim {
 	return v
 }
 
-// meets has a process do something until it meets its fate, does it once more,
-// and checks what there is then. It reports whether the process was killed.
+// meets starts a process for an action, which meets its fate, then repeats the action and
+// checks the resulting state. It reports whether the process was killed.
 func (v *victim) meets(f fate) (killed bool) {
 	killed = f.run(v.t)
 	if err := perform(v.t.Context(), runtimeOn(v.t, testenv.Cluster(v.t)), v.key, f.Action); err != nil {
@@ -140,8 +139,8 @@ func (v *victim) meets(f fate) (killed bool) {
 	return killed
 }
 
-// killPlan is what is deployed: the first variant has a port that the second one does not
-// have. The chart of the service shop is in the workspace of runtimeOn.
+// killPlan returns the plan to deploy: the first variant has a port that the second one does
+// not have. The chart of the service shop is in the workspace of runtimeOn.
 func killPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	db := container("db")
 	db.Type, db.Stage, db.Workload.Database = plan.Database, "one", &plan.DatabaseSpec{Engine: "postgresql", Version: "17", Storage: "1Gi"}
@@ -170,7 +169,7 @@ func killPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	return p
 }
 
-// check checks that there is what an action leaves, and nothing else.
+// check checks that the state is exactly the result of an action.
 func (v *victim) check(action string) {
 	v.t.Helper()
 	verb, variant, _ := strings.Cut(action, " ")
@@ -180,7 +179,7 @@ func (v *victim) check(action string) {
 		if variant != "" {
 			key = copyOf(key)
 		}
-		// One that died may have been about to wait for that.
+		// A killed process may have been about to wait for that.
 		for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 			_, err := v.client.CoreV1().Namespaces().Get(v.t.Context(), key.Namespace(), metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
@@ -241,7 +240,7 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 	}
 }
 
-// objects returns what is in a namespace, and checks what runs.
+// objects returns the objects in a namespace, and checks the running ones.
 func (v *victim) objects(namespace, want string, stopped bool) []string {
 	t, ctx := v.t, v.t.Context()
 	all := dataIn(t, v.client, namespace)
@@ -271,12 +270,12 @@ func (v *victim) objects(namespace, want string, stopped bool) []string {
 			t.Errorf("%s: of %s variant %s runs with %d replicas, want %s, stopped: %v", namespace, o.Name, got, *o.Spec.Replicas, want, stopped)
 		}
 	}
-	all = append(all, jobsIn(t, v.client, namespace)...) // those of hooks are to be gone
+	all = append(all, jobsIn(t, v.client, namespace)...) // those of hooks must be gone
 	slices.Sort(all)
 	return all
 }
 
-// explainedRun adds to the error of a run what is known of its reasons.
+// explainedRun adds the known reasons to the error of a run.
 func explainedRun(err error) error {
 	var run *runtime.RunError
 	if !errors.As(err, &run) {
@@ -289,5 +288,5 @@ func explainedRun(err error) error {
 	return fmt.Errorf("%w%s", err, text)
 }
 
-// waitTime is long: a busy machine is slow.
+// waitTime is long, as a busy machine is slow.
 const waitTime = 3 * time.Minute

@@ -30,17 +30,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime/store"
 )
 
-// A fate is what a process does and when it is killed: at a write, or after a
-// while.
+// A fate is the action of a process, and when it is killed: at a write, or after some time.
 type fate struct {
 	Action string
 	Key    runtime.EnvironmentKey
-	Write  int64         // it dies at this one; 0: at none
-	After  bool          // when the server has done it
+	Write  int64         // the write at which it is killed; 0: none
+	After  bool          // after the server has carried out the write
 	Millis int           // or after this many milliseconds
-	Stop   bool          // it is stopped there, and not killed
-	Lease  time.Duration // default: the usual one
-	Making *making       // it deploys this, and another one kills it
+	Stop   bool          // it is suspended instead of killed
+	Lease  time.Duration // default: that of the runtime
+	Making *making       // it deploys this, and another process kills it
 }
 
 func (f fate) String() string {
@@ -56,7 +55,7 @@ func (f fate) String() string {
 // fateKey makes this test binary a process with a fate.
 const fateKey = "PIPE_DEPLOY_TEST_FATE"
 
-// run has a process meet the fate, and reports whether it was killed.
+// run runs a process with the fate, and reports whether it was killed.
 func (f fate) run(t *testing.T) bool {
 	child, out := f.start(t)
 	if f.Write == 0 {
@@ -76,20 +75,20 @@ func (f fate) run(t *testing.T) bool {
 	return false
 }
 
-// start starts a process that will meet the fate; out is what it prints.
+// start starts a process with the fate; out is its output.
 func (f fate) start(t *testing.T) (child *exec.Cmd, out *bytes.Buffer) {
 	t.Helper()
 	data, err := json.Marshal(f)
 	must(t, err)
 	child, out = exec.Command(os.Args[0], "-test.run=^TestFate$"), &bytes.Buffer{}
-	// What it would remove at its end goes with this test.
+	// Files that it would remove at its end are removed with this test.
 	child.Env = append(os.Environ(), fateKey+"="+string(data), "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t), "TMPDIR="+t.TempDir())
 	child.Stdout, child.Stderr = out, out
 	must(t, child.Start())
 	return child, out
 }
 
-// TestFate is what the process does.
+// TestFate is the main function of the process.
 func TestFate(t *testing.T) {
 	text := os.Getenv(fateKey)
 	if text == "" {
@@ -136,8 +135,7 @@ func copyOf(key runtime.EnvironmentKey) runtime.EnvironmentKey {
 	return runtime.EnvironmentKey{Pipeline: key.Pipeline, Name: key.Name + "-copy"}
 }
 
-// perform does an action of a life, as one would who does not know whether it was
-// begun before.
+// perform does an action of life, without assuming whether it was started before.
 func perform(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKey, action string) error {
 	ctx, stop := context.WithTimeoutCause(ctx, waitTime, fmt.Errorf("%s took more than %s", action, waitTime))
 	defer stop()
@@ -164,17 +162,17 @@ func perform(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKe
 	}
 	_, err := rt.Run(ctx, req)
 	if verb == "delete" && errors.Is(err, runtime.ErrNotFound) {
-		return nil // it went with the one that died
+		return nil // the killed process has removed it
 	}
 	return explainedRun(err)
 }
 
-// runtimeOn returns a runtime as a process has it that reaches the cluster so.
+// runtimeOn returns the runtime of a process that reaches the cluster with the config.
 func runtimeOn(t testing.TB, config *rest.Config) *runtime.Runtime {
 	t.Helper()
 	c, err := kubernetes.NewForConfig(config)
 	must(t, err)
-	w := runtimetest.NewWorld() // no image is built or copied
+	w := runtimetest.NewWorld() // images are not built or copied
 	s := store.Open(c, store.Options{})
 	dir := t.TempDir()
 	migrating(t, dir) // see killPlan
@@ -184,7 +182,7 @@ func runtimeOn(t testing.TB, config *rest.Config) *runtime.Runtime {
 	}
 }
 
-// counted returns config with its writes counted.
+// counted returns a config whose writes are counted.
 func counted(config *rest.Config, n *atomic.Int64) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -198,7 +196,7 @@ func counted(config *rest.Config, n *atomic.Int64) *rest.Config {
 	return config
 }
 
-// withTrouble returns config for a server with a trouble, until stop.
+// withTrouble returns a config for a server with a trouble, until stop.
 func withTrouble(t *testing.T, config *rest.Config, trouble string) (troubled *rest.Config, stop func()) {
 	t.Helper()
 	config = rest.CopyConfig(config)
@@ -233,7 +231,7 @@ func withTrouble(t *testing.T, config *rest.Config, trouble string) (troubled *r
 	return config, func() {}
 }
 
-// restarting has the way to the server cut every now and then, for a while.
+// restarting cuts the connection to the server repeatedly, for a while.
 func restarting(t *testing.T, config *rest.Config) (*rest.Config, func()) {
 	t.Helper()
 	w, config := newWire(t, config)

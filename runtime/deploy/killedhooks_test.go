@@ -19,9 +19,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// migrating writes a chart of its own below dir and returns its service: a Deployment and a
-// Job, which is a hook after an install and before an upgrade and is to be gone when it has
-// succeeded. The Job's label says which revision runs it.
+// migrating writes a chart below dir and returns its service: a Deployment and a Job, which
+// is a hook after an install and before an upgrade and is deleted when it has succeeded. The
+// label of the Job names the revision that runs it.
 func migrating(t testing.TB, dir string) plan.Service {
 	t.Helper()
 	return writeChart(t, dir, "shop", map[string]string{"templates/all.yaml": `
@@ -51,13 +51,13 @@ spec:
 `})
 }
 
-// hookRuns are the Jobs of hooks that were created in a namespace.
+// hookRuns has the Jobs of hooks that were created in a namespace.
 type hookRuns struct {
 	mu   sync.Mutex
 	runs map[string]map[types.UID]bool // by revision
 }
 
-// watchHooks notes each Job "migrate" of a namespace, until the test ends.
+// watchHooks records each Job "migrate" of a namespace, until the test ends.
 func watchHooks(t *testing.T, c kubernetes.Interface, namespace string) *hookRuns {
 	t.Helper()
 	r := &hookRuns{runs: make(map[string]map[types.UID]bool)}
@@ -96,8 +96,8 @@ func (r *hookRuns) check(t *testing.T, namespace string) {
 	}
 }
 
-// wrongHooks returns what is wrong with the hooks of a release's history: one that is
-// recorded twice for a revision, or that did not succeed in the revision that is deployed.
+// wrongHooks returns the errors in the hooks of a release's history: a hook that is recorded
+// twice for a revision, or that did not succeed in the deployed revision.
 func wrongHooks(t *testing.T, c kubernetes.Interface, namespace, name string) string {
 	t.Helper()
 	all, err := driver.NewSecrets(c.CoreV1().Secrets(namespace)).List(func(r *release.Release) bool { return r.Name == name })

@@ -21,8 +21,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A kubelet is a node of its own that runs nothing: a test says what the pods on
-// it do, and this writes it down as a real kubelet would. It serves their logs, too.
+// A kubelet is a node that runs nothing: a test determines what its pods do, and the kubelet
+// writes their status like a real one. It also serves their logs.
 type kubelet struct {
 	node   string
 	client kubernetes.Interface
@@ -30,13 +30,13 @@ type kubelet struct {
 	mu   sync.Mutex
 	does func(*corev1.Pod) corev1.PodStatus
 	logs map[string]string // by container, or pod and container, and whether they are previous
-	port int32             // at which the API server is to ask for them
+	port int32             // from which the API server fetches them
 	more chan struct{}     // closed when there are more lines
-	cuts chan struct{}     // closed when the logs that are followed are to end
+	cuts chan struct{}     // closed when followed logs must end
 }
 
-// newKubelet registers the node. The pods of services that are on it do what
-// does says, which is asked whenever one of them changes, and every 100 ms.
+// newKubelet registers the node. does determines what its pods do; it is called whenever one
+// of them changes, and every 100 ms.
 func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1.PodStatus) *kubelet {
 	t.Helper()
 	k := &kubelet{
@@ -70,7 +70,7 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		server.CloseClientConnections() // logs that are followed
+		server.CloseClientConnections() // followed logs
 		server.Close()
 		_ = k.client.CoreV1().Nodes().Delete(context.Background(), k.node, metav1.DeleteOptions{})
 	})
@@ -79,7 +79,7 @@ func newKubelet(t *testing.T, config *rest.Config, does func(*corev1.Pod) corev1
 	return k
 }
 
-// beat says that the node is there.
+// beat reports that the node is ready.
 func (k *kubelet) beat(ctx context.Context, node *corev1.Node) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -142,14 +142,14 @@ func (k *kubelet) now(does func(*corev1.Pod) corev1.PodStatus) {
 	k.does = does
 }
 
-// log sets what a container prints.
+// log sets the output of a container.
 func (k *kubelet) log(container string, previous bool, text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.logs[fmt.Sprint(container, previous)] = text
 }
 
-// listen says that its logs are to be had at another port, and returns the former one.
+// listen sets another port for its logs, and returns the previous one.
 func (k *kubelet) listen(t *testing.T, port int32) (former int32) {
 	t.Helper()
 	k.mu.Lock()
@@ -161,8 +161,8 @@ func (k *kubelet) listen(t *testing.T, port int32) (former int32) {
 	return former
 }
 
-// readingLogs returns config so that the API server does not ask for a certificate
-// of its own authority when it fetches logs: only real kubelets have one.
+// readingLogs returns a config with which the API server does not require a certificate from
+// its own authority when it fetches logs: only real kubelets have one.
 func readingLogs(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -179,8 +179,8 @@ func readingLogs(config *rest.Config) *rest.Config {
 	return config
 }
 
-// print adds a line, printed now, to what the container of a pod, or all containers of
-// that name, have printed.
+// print adds a line with the current time to the log of the container of a pod, or of all
+// containers with that name.
 func (k *kubelet) print(container, text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -189,7 +189,7 @@ func (k *kubelet) print(container, text string) {
 	k.more = make(chan struct{})
 }
 
-// cut ends the connections of all logs that are followed.
+// cut closes the connections of all followed logs.
 func (k *kubelet) cut() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -304,7 +304,7 @@ func crashes(pod *corev1.Pod) corev1.PodStatus {
 	}, pod)
 }
 
-// variant returns what VARIANT is in the environment of a pod.
+// variant returns the value of VARIANT in the environment of a pod.
 func variant(pod *corev1.Pod) string {
 	for _, e := range pod.Spec.Containers[0].Env {
 		if e.Name == "VARIANT" {
@@ -314,7 +314,7 @@ func variant(pod *corev1.Pod) string {
 	return ""
 }
 
-// by has pods do what their variant says.
+// by makes pods do what their variant determines.
 func by(variants map[string]func(*corev1.Pod) corev1.PodStatus) func(*corev1.Pod) corev1.PodStatus {
 	return func(pod *corev1.Pod) corev1.PodStatus {
 		if do := variants[variant(pod)]; do != nil {

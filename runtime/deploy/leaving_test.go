@@ -21,9 +21,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// TestFinalizers checks that the wait for a namespace names the objects that keep
-// it, with their finalizers, while it lasts and when it fails, and ends when they
-// are taken off (D7).
+// TestFinalizers checks that the wait for a namespace names the objects that keep it, with
+// their finalizers, during the wait and when it fails, and that it ends when the finalizers
+// are removed (D7).
 func TestFinalizers(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -40,7 +40,7 @@ func TestFinalizers(t *testing.T) {
 	must(t, err)
 	held := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 		Name: "held", Finalizers: []string{"example.org/hold"},
-		// As of a release that is gone.
+		// Like an object of a deleted release.
 		Annotations: map[string]string{"meta.helm.sh/release-name": "gone"},
 	}}
 	_, err = c.CoreV1().ConfigMaps(namespace).Create(t.Context(), held, metav1.CreateOptions{})
@@ -74,8 +74,8 @@ func TestFinalizers(t *testing.T) {
 	must(t, err)
 }
 
-// TestUnboundClaim checks that a deploy whose pods get no node names the claim, and
-// that going back may take as long again, which is told (D7).
+// TestUnboundClaim checks that a deploy whose pods are not scheduled names the claim, and
+// that it reports that the rollback may take the same time again (D7).
 func TestUnboundClaim(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -29,8 +29,8 @@ func newInspector(t testing.TB, config *rest.Config) *inspect.Inspector {
 	return i
 }
 
-// TestLive: what is deployed is seen in four requests, whatever it is, and of a
-// namespace that is not there nothing is.
+// TestLive: the live state takes four requests, whatever is deployed, and is empty for a
+// namespace that does not exist.
 func TestLive(t *testing.T) {
 	t.Parallel()
 	config, asked := counting(testenv.Cluster(t))
@@ -72,8 +72,8 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// TestChanges: what a deploy would change is seen object by object; what it
-// would not is not.
+// TestChanges: the changes of a deploy are shown object by object, without unchanged
+// objects.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -114,14 +114,14 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// BenchmarkLive looks at a namespace with 500 releases of one pod each. It
-// fails if that takes more than four requests.
+// BenchmarkLive reads a namespace with 500 releases of one pod each. It fails if this takes
+// more than four requests.
 func BenchmarkLive(b *testing.B) {
 	config, asked := counting(testenv.Cluster(b))
 	ns := namespace(b, config)
 	fill(b, config, ns, 500)
 	for b.Loop() {
-		shown := newInspector(b, config) // as a new process has one
+		shown := newInspector(b, config) // like that of a new process
 		asked.take()
 		live, err := shown.Live(b.Context(), keyOf(ns))
 		if err != nil || len(live) != 500 {
@@ -133,7 +133,7 @@ func BenchmarkLive(b *testing.B) {
 	}
 }
 
-// fill makes the objects of n releases, without Helm.
+// fill creates the objects of n releases, without Helm.
 func fill(b *testing.B, config *rest.Config, ns string, n int) {
 	b.Helper()
 	config = rest.CopyConfig(config)

@@ -30,7 +30,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// A making is an environment whose images are made: one is built, one is copied.
+// A making is an environment with two images: one is built, and one is copied.
 type making struct {
 	Key                               runtime.EnvironmentKey
 	Dir, Registry, BuildKit, Upstream string
@@ -63,10 +63,9 @@ func (m making) run(t *testing.T, config *rest.Config) (*runtime.RunRecord, erro
 	return record, explainedRun(err)
 }
 
-// TestRegistryKills kills processes, with SIGKILL, at requests to the registry,
-// those of the push of a build and those of a copy, before and after the registry
-// has done them: the next run completes, all of each image is there, and nothing is
-// there twice (A6).
+// TestRegistryKills kills processes, with SIGKILL, at requests to the registry, both those
+// of the push of a build and those of a copy, before and after the registry has carried
+// them out: the next run completes, each image is complete, and nothing is duplicated (A6).
 func TestRegistryKills(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -94,7 +93,7 @@ func TestRegistryKills(t *testing.T) {
 		return m
 	}
 
-	// A run in peace shows which requests there are.
+	// An undisturbed run shows which requests there are.
 	calm := fresh()
 	_, err = calm.run(t, config)
 	must(t, err)
@@ -115,8 +114,8 @@ func TestRegistryKills(t *testing.T) {
 	t.Logf("%d processes were killed, at the first of %d requests, before and after each", killed, len(points))
 }
 
-// dies has a process begin to deploy m, and kills it at a request to the registry.
-// It reports whether it came to that.
+// dies starts a process that deploys m, and kills it at a request to the registry. It
+// reports whether the process was killed.
 func (m making) dies(t *testing.T, way *toll, at point, after bool) (killed bool) {
 	t.Helper()
 	started, dead := make(chan *os.Process, 1), make(chan struct{})
@@ -139,8 +138,8 @@ func (m making) dies(t *testing.T, way *toll, at point, after bool) (killed bool
 	return killed
 }
 
-// check deploys m, which must complete, checks what there is then, and that there
-// is nothing left to do.
+// check deploys m, which must complete, and checks the resulting state, and that the next
+// run has nothing to do.
 func (m making) check(t *testing.T, config *rest.Config, way *toll, after string) {
 	t.Helper()
 	record, err := m.run(t, config)
@@ -154,7 +153,7 @@ func (m making) check(t *testing.T, config *rest.Config, way *toll, after string
 		if err := whole(ref); err != nil {
 			t.Errorf("after %s: the image of %s, %s: %v", after, s.Service, s.Image, err)
 		}
-		// Of a build one that is of its source; of a copy also the one that moves.
+		// A build has one tag, that of its source; a copy also has the mutable one.
 		want := map[string]int{"api": 1, "cache": 2}[s.Service]
 		if tags, err := remote.List(ref.Context()); err != nil || len(tags) != want {
 			t.Errorf("after %s: %s has the tags %q, %v; want %d", after, ref.Context(), tags, err, want)
@@ -176,7 +175,7 @@ func (m making) check(t *testing.T, config *rest.Config, way *toll, after string
 	}
 }
 
-// whole returns what of an image is not there as its digests say.
+// whole returns an error if a part of an image is missing or does not match its digest.
 func whole(ref name.Reference) error {
 	image, err := remote.Image(ref)
 	if err != nil {

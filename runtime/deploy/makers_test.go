@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// TestSecretMakers: what is told of a Secret that is missing names the object that is to
-// make it, and why it has not.
+// TestSecretMakers: the message about a missing Secret names the object that should create
+// it, and why it has not.
 func TestSecretMakers(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

@@ -20,8 +20,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// lateStages is a runtime and a plan: the chart of stage one makes the Secret made, which
-// web needs in stage two, with a Secret that nobody makes.
+// lateStages returns a runtime and a plan: the chart of stage one creates the Secret made,
+// which web needs in stage two, together with a Secret that pipe does not create.
 func lateStages(t *testing.T) (*runtime.Runtime, *plan.Plan, runtime.EnvironmentKey) {
 	t.Helper()
 	config := testenv.Cluster(t)
@@ -50,8 +50,8 @@ func lateStages(t *testing.T) (*runtime.Runtime, *plan.Plan, runtime.Environment
 	}, key
 }
 
-// TestLateSecrets: a service gets what an earlier stage has made, and what somebody makes
-// while it waits; what is beside it goes on.
+// TestLateSecrets: a service gets a Secret that an earlier stage has created, and one that a
+// user creates while it waits; the other services of its stage continue.
 func TestLateSecrets(t *testing.T) {
 	t.Parallel()
 	rt, p, key := lateStages(t)
@@ -98,7 +98,7 @@ func TestLateSecrets(t *testing.T) {
 			t.Errorf("variable %s is key %s", env.Name, ref.SecretKeyRef.Key)
 		}
 	}
-	// What it was deployed with is known: nothing is left to do.
+	// The Secrets that it was deployed with are known, so nothing is left to do.
 	steps, err = rt.Preview(t.Context(), req)
 	must(t, err)
 	for _, s := range steps {
@@ -108,8 +108,8 @@ func TestLateSecrets(t *testing.T) {
 	}
 }
 
-// TestLateSecretsInterrupted: an interrupt ends the wait immediately, with no release of the
-// service that waits, and the next run needs no repair.
+// TestLateSecretsInterrupted: an interrupt ends the wait immediately, without a release of
+// the waiting service, and the next run needs no repair.
 func TestLateSecretsInterrupted(t *testing.T) {
 	t.Parallel()
 	rt, p, key := lateStages(t)
@@ -142,7 +142,7 @@ func TestLateSecretsInterrupted(t *testing.T) {
 	must(t, err)
 }
 
-// TestLateSecretsNeverCome: the error names what is missing, and how to make it.
+// TestLateSecretsNeverCome: the error names what is missing, and how to create it.
 func TestLateSecretsNeverCome(t *testing.T) {
 	t.Parallel()
 	rt, p, key := lateStages(t)
@@ -161,8 +161,8 @@ func TestLateSecretsNeverCome(t *testing.T) {
 	}
 }
 
-// TestSecretsThatCannotCome: what no wait would help is an error before anything is
-// deployed, one for all services.
+// TestSecretsThatCannotCome: Secrets that can never be created are an error before anything
+// is deployed, one for all services.
 func TestSecretsThatCannotCome(t *testing.T) {
 	t.Parallel()
 	rt, p, key := lateStages(t)

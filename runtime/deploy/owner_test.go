@@ -57,7 +57,7 @@ func ownedBy(t *testing.T, what string, err error, key, owner runtime.Environmen
 	}
 }
 
-// inventory returns all that pipe knows in a namespace, with its labels.
+// inventory returns everything that pipe knows in a namespace, with its labels.
 func inventory(t *testing.T, c kubernetes.Interface, namespace string) []string {
 	t.Helper()
 	var all []string
@@ -92,8 +92,8 @@ func inventory(t *testing.T, c kubernetes.Interface, namespace string) []string 
 	return all
 }
 
-// TestSecondOwner: whoever comes second to a namespace is refused, whatever it
-// wants to do there, before anything is written (E6).
+// TestSecondOwner: the second environment in a namespace is rejected, whatever its action
+// is, before anything is written (E6).
 func TestSecondOwner(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -134,8 +134,8 @@ func TestSecondOwner(t *testing.T) {
 	}
 }
 
-// collided has two environments deployed into one namespace, as an older pipe did:
-// it labelled the namespace for the first one, and no release.
+// collided deploys two environments into one namespace, as an older version of pipe did: it
+// labelled the namespace for the first one, and did not label releases.
 func collided(t *testing.T) (a, b runtime.EnvironmentKey) {
 	t.Helper()
 	config := testenv.Cluster(t)
@@ -153,7 +153,7 @@ func collided(t *testing.T) (a, b runtime.EnvironmentKey) {
 		p := planFor(key, container("web"+mark(key)), database("db"+mark(key)), container("old"+mark(key)))
 		_, err := runtimeOn(t, config).Run(t.Context(), runtime.Request{Action: runtime.Deploy, Plan: p})
 		must(t, explainedRun(err))
-		p = planFor(key, p.Services[:2]...) // what the plan does not have any more
+		p = planFor(key, p.Services[:2]...) // the plan no longer has the others
 		_, err = runtimeOn(t, config).Run(t.Context(), runtime.Request{Action: runtime.Deploy, Plan: p})
 		must(t, explainedRun(err))
 	}
@@ -169,7 +169,7 @@ func collided(t *testing.T) (a, b runtime.EnvironmentKey) {
 	return a, b
 }
 
-// mark ends the names of the services of an environment of twins.
+// mark is the suffix of the names of the services of an environment of twins.
 func mark(key runtime.EnvironmentKey) string {
 	if key.Name == "pr" {
 		return "-second"
@@ -177,16 +177,16 @@ func mark(key runtime.EnvironmentKey) string {
 	return "-first"
 }
 
-// thoseOf returns what of all is of an environment.
+// thoseOf returns the elements of all that belong to an environment.
 func thoseOf(all []string, key runtime.EnvironmentKey) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool {
 		return !strings.Contains(s, mark(key)) && !strings.Contains(s, " pipe."+key.Pipeline+"."+key.Name)
 	})
 }
 
-// TestCollided: of two environments in one namespace, from before namespaces had
-// owners, each sees, prunes and deletes only its own, and when one is gone the
-// other one has the namespace.
+// TestCollided: of two environments in one namespace, from before namespaces had owners,
+// each sees, prunes and deletes only its own objects, and when one is deleted, the other one
+// owns the namespace.
 func TestCollided(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -250,8 +250,8 @@ func TestCollided(t *testing.T) {
 	}
 }
 
-// TestFirstOwners: of two first runs at the same moment one has the namespace, and
-// the other one leaves nothing in it.
+// TestFirstOwners: of two concurrent first runs, one gets the namespace, and the other one
+// leaves nothing in it.
 func TestFirstOwners(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -285,8 +285,8 @@ func TestFirstOwners(t *testing.T) {
 	}
 }
 
-// TestOwnerWithoutRights: who may not look at namespaces is refused by the records
-// of the one that came first.
+// TestOwnerWithoutRights: a run that cannot read namespaces is rejected because of the
+// records of the first environment.
 func TestOwnerWithoutRights(t *testing.T) {
 	t.Parallel()
 	key := made(t)
@@ -308,8 +308,8 @@ func TestOwnerWithoutRights(t *testing.T) {
 	must(t, explainedRun(err))
 }
 
-// TestTakeOver: what another tool has deployed is neither changed nor deleted,
-// unless it is to be taken over.
+// TestTakeOver: releases of another tool are neither changed nor deleted unless take-over is
+// requested.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -325,7 +325,7 @@ func TestTakeOver(t *testing.T) {
 	must(t, explainedRun(err))
 	secret, err := c.CoreV1().Secrets(key.Namespace()).Get(t.Context(), "sh.helm.release.v1.api.v1", metav1.GetOptions{})
 	must(t, err)
-	for label := range secret.Labels { // as the helm command makes it
+	for label := range secret.Labels { // as the helm command creates it
 		if strings.HasPrefix(label, "pipelinefile.github.io/") {
 			delete(secret.Labels, label)
 		}
@@ -367,8 +367,8 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// TestStateElsewhere: an environment whose state is kept in a namespace for all is
-// acted on only by who says so (E1).
+// TestStateElsewhere: an environment whose state is in a common namespace can be changed
+// only by a run that names this namespace (E1).
 func TestStateElsewhere(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -405,8 +405,8 @@ func TestStateElsewhere(t *testing.T) {
 }
 
 // TestTwinKills kills processes at their first writes into a namespace that another
-// environment would have, too, and at those of a deletion: the namespace has one
-// owner at any time, and all that is in it is of that one (A6, E6).
+// environment would also use, and at those of a deletion: the namespace has one owner at any
+// time, which owns everything in it (A6, E6).
 func TestTwinKills(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -423,8 +423,8 @@ func TestTwinKills(t *testing.T) {
 	}
 }
 
-// killTwins has the process that makes one of two environments killed, and then
-// the one that deletes it: the other one comes after each of them.
+// killTwins kills the process that creates one of two environments, and then the one that
+// deletes it. The other environment is deployed after each of them.
 func killTwins(t *testing.T, rt *runtime.Runtime, a, b runtime.EnvironmentKey, write int64, after bool) {
 	f := fate{Action: "deploy 1", Key: a, Write: write, After: after}
 	if !f.run(t) {

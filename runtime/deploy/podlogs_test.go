@@ -25,8 +25,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// podServer answers as an API server does whose pods have printed something: no
-// pod runs on the simulated node of other tests.
+// podServer answers like an API server whose pods have logs, because no pods run on the
+// simulated node of other tests.
 func podServer(t *testing.T, logs map[string]string) (config *rest.Config, asked func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -76,8 +76,8 @@ func podServer(t *testing.T, logs map[string]string) (config *rest.Config, asked
 	}
 }
 
-// TestLogs: the lines of all services come by time, each with where it is from,
-// without the values of secrets; what cannot be had is told.
+// TestLogs: the lines of all services are in order of time, each with its origin and without
+// the values of secrets; logs that cannot be read are reported.
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	config, asked := podServer(t, map[string]string{
@@ -117,15 +117,15 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestLogsOfNodeThatIsAway: a node that does not answer keeps nobody from the logs
-// of others, and is told with its pods; followed, its logs come once it is back.
+// TestLogsOfNodeThatIsAway: a node that does not answer does not block the logs of other
+// nodes, and is reported with its pods; followed logs resume once it answers again.
 func TestLogsOfNodeThatIsAway(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
 	away, there := newKubelet(t, config, runs), newKubelet(t, config, runs)
 	away.log("api", false, "2026-01-02T03:04:06Z from afar\n")
 	there.log("web", false, "2026-01-02T03:04:05Z at hand\n")
-	const nobody = 1 // a port at which nothing listens
+	const nobody = 1 // a port on which nothing listens
 	port := away.listen(t, nobody)
 	d, shown := newDeployer(t, deploy.Options{Config: config}), newInspector(t, readingLogs(config))
 	ns := namespace(t, config)
@@ -181,10 +181,10 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	}
 }
 
-// TestTail: a service is followed from when it is said, also into pods that replace
-// others and containers that are started again; a lost connection is taken up again
-// without a line twice; the value of a Secret that is made meanwhile is hidden; what is
-// forgotten has ended.
+// TestTail: a service is followed from the given time, including pods that replace others
+// and containers that are restarted; a lost connection is resumed without duplicate lines;
+// the value of a Secret that is created meanwhile is hidden; the logs of a forgotten
+// service end.
 func TestTail(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

@@ -38,7 +38,7 @@ func leastRole(t *testing.T) []rbacv1.PolicyRule {
 	return role.Rules
 }
 
-// fullPlan has one of each kind of object that generated charts have.
+// fullPlan returns a plan with every kind of object that generated charts have.
 func fullPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	p := killPlan(key, variant)
 	for i := range p.Services {
@@ -57,8 +57,7 @@ func fullPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	return p
 }
 
-// lead leads the life of an environment with all verbs of the command that act on
-// one.
+// lead runs all verbs of the command that act on an environment.
 func lead(t *testing.T, config *rest.Config, key runtime.EnvironmentKey) error {
 	rt, ctx := runtimeOn(t, config), t.Context()
 	run := func(req runtime.Request) (*runtime.RunRecord, error) {
@@ -69,7 +68,7 @@ func lead(t *testing.T, config *rest.Config, key runtime.EnvironmentKey) error {
 		}
 		return record, nil
 	}
-	late := fullPlan(key, "1") // with a Secret that is made when it is waited for
+	late := fullPlan(key, "1") // with a Secret that is created during the wait for it
 	late.Services[1] = using(late.Services[1], "LATE", plan.SecretRef{Name: "late"})
 	first, err := run(runtime.Request{Action: runtime.Deploy, Plan: late, Events: func(e runtime.Event) {
 		if b, ok := e.Body.(runtime.StateChanged); ok && strings.HasPrefix(b.Reason, "waits for Secret ") {
@@ -96,7 +95,7 @@ func lead(t *testing.T, config *rest.Config, key runtime.EnvironmentKey) error {
 	if err != nil {
 		return err
 	}
-	back.Images = nil // there is no registry that could say whether it has them
+	back.Images = nil // there is no registry that could be asked for them
 	back.RollbackTo = ""
 	if _, err = run(back); err != nil {
 		return err
@@ -118,7 +117,7 @@ func lead(t *testing.T, config *rest.Config, key runtime.EnvironmentKey) error {
 	return err
 }
 
-// made makes the namespace of an environment, as who administers a cluster does.
+// made creates the namespace of an environment, like an administrator of the cluster.
 func made(t *testing.T) runtime.EnvironmentKey {
 	t.Helper()
 	key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("rbac"), Name: "dev"}
@@ -128,8 +127,8 @@ func made(t *testing.T) runtime.EnvironmentKey {
 	return key
 }
 
-// TestLeastRole: under the Role of docs/rbac.yaml everything works, and there is
-// nothing in it that nothing needs.
+// TestLeastRole: with the Role of docs/rbac.yaml everything works, and the Role has no
+// unnecessary permissions.
 func TestLeastRole(t *testing.T) {
 	t.Parallel()
 	key, rules := made(t), leastRole(t)
@@ -147,10 +146,10 @@ func TestLeastRole(t *testing.T) {
 	if err := lead(t, config, key); err != nil {
 		t.Fatal(err)
 	}
-	// What is only done when something fails.
+	// Requests that are sent only when something fails.
 	spare := []string{
-		"list pods", "list deployments", "list statefulsets", "list replicasets", "list jobs", // where a server does not list in watches
-		"watch persistentvolumeclaims", // while a pod has no node, which may be never
+		"list pods", "list deployments", "list statefulsets", "list replicasets", "list jobs", // if a server does not support lists in watches
+		"watch persistentvolumeclaims", // while a pod is not scheduled, which may not occur
 		"list events", "watch events", "get pods/log", "get pods", "delete pods", "patch services", "patch serviceaccounts", "patch persistentvolumeclaims", "patch ingresses", "patch jobs", "patch cronjobs", "get persistentvolumeclaims", "get serviceaccounts",
 	}
 	for _, rule := range rules {
@@ -164,7 +163,7 @@ func TestLeastRole(t *testing.T) {
 	}
 }
 
-// rightOf returns what a request needs, such as "list pods".
+// rightOf returns the permission that a request needs, such as "list pods".
 func rightOf(r *http.Request) string {
 	_, path, inNamespace := strings.Cut(r.URL.Path, "/namespaces/")
 	if !inNamespace {
@@ -192,14 +191,14 @@ func rightOf(r *http.Request) string {
 	return verb + " " + resource
 }
 
-// TestMissingRule: without one of the rules the error names what is missing.
+// TestMissingRule: without one of the rules, the error names the missing permission.
 func TestMissingRule(t *testing.T) {
 	t.Parallel()
 	rules := leastRole(t)
 	for i, rule := range rules {
 		resource := rule.Resources[0]
 		if slices.Contains([]string{"pods", "replicasets", "events", "pods/log"}, resource) {
-			continue // by which only failures are seen and explained
+			continue // only for finding and explaining failures
 		}
 		if resource == "namespaces" {
 			continue // TestOwnerWithoutRights

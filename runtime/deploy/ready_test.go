@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// testView returns a view of the given objects, which nothing changes by itself.
+// testView returns a view of the given objects, which only the test changes.
 func testView(t *testing.T, objects ...kruntime.Object) *observe.Cache {
 	t.Helper()
 	v := observe.NewFixed()
@@ -85,7 +85,7 @@ func job(conditions ...batchv1.JobCondition) *batchv1.Job {
 	return &batchv1.Job{ObjectMeta: named("j", 1), Status: batchv1.JobStatus{Conditions: conditions}}
 }
 
-// TestStand holds the rules of readiness (D2) to what the kinds say of themselves.
+// TestStand checks the rules of readiness (D2) against the statuses of the kinds.
 func TestStand(t *testing.T) {
 	paused := deployment(1, appsv1.DeploymentStatus{ObservedGeneration: 2})
 	paused.Spec.Paused = true

@@ -24,8 +24,8 @@ import (
 
 var errKilled = errors.New("killed")
 
-// dying returns config for a process that dies at its n-th request that changes
-// something, before or after the server has done it. It tells whether it came to that.
+// dying returns a config for a process that dies at its n-th write, before or after the
+// server has carried it out, and a flag that is set when it has died.
 func dying(config *rest.Config, n int64, after bool) (*rest.Config, *atomic.Bool) {
 	var changes atomic.Int64
 	dead := new(atomic.Bool)
@@ -50,14 +50,13 @@ func dying(config *rest.Config, n int64, after bool) (*rest.Config, *atomic.Bool
 	return config, dead
 }
 
-// TestKilled kills a process at each request that changes something, in an
-// install, an upgrade and a deletion. The next process needs no help, nothing is
-// there twice, and Helm's history has no gap (A6).
+// TestKilled kills a process at each write in an install, an upgrade and a deletion. The next
+// process needs no help, nothing is duplicated, and Helm's history has no gap (A6).
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
 	one, two := with(container("api"), "one"), with(container("api"), "two")
-	two.Workload.Ports = nil // its Service goes with the upgrade
+	two.Workload.Ports = nil // the upgrade deletes its Service
 	k := newKubelet(t, config, by(map[string]func(*corev1.Pod) corev1.PodStatus{"bad": waits("InvalidImageName", "no")}))
 	for _, after := range []bool{false, true} {
 		for _, action := range []string{"install", "upgrade", "rollback", "delete"} {
@@ -111,7 +110,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// afterDeath does again what was interrupted, and checks what there is then.
+// afterDeath repeats the interrupted action, and checks the resulting state.
 func (b *bench) afterDeath(action string, r runtime.Release, n int64) {
 	b.t.Helper()
 	if action == "delete" {
@@ -155,8 +154,8 @@ func (b *bench) checkHistory(n int64) {
 	}
 }
 
-// wrongHistory returns what is wrong with the history of a release, in which
-// revisions follow each other, none is pending and just one is deployed.
+// wrongHistory returns the error in the history of a release, in which the revisions must be
+// consecutive, none pending, and exactly one deployed.
 func wrongHistory(t *testing.T, c kubernetes.Interface, namespace, release string) string {
 	t.Helper()
 	list, err := c.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,name=" + release})
@@ -184,8 +183,8 @@ func wrongHistory(t *testing.T, c kubernetes.Interface, namespace, release strin
 	return ""
 }
 
-// TestLeftover checks that what only a revision had that failed goes with the
-// next one.
+// TestLeftover checks that objects that only a failed revision has are deleted with the next
+// revision.
 func TestLeftover(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -207,8 +206,8 @@ func TestLeftover(t *testing.T) {
 	}
 }
 
-// TestRealHelm checks with the helm command that releases are ordinary ones (D3),
-// and what becomes of them when somebody uses it.
+// TestRealHelm checks with the helm command that releases are ordinary ones (D3), and what
+// happens if a user changes them with it.
 func TestRealHelm(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -244,7 +243,7 @@ func TestRealHelm(t *testing.T) {
 	}
 	contains(t, must("get", "values", "api", "--namespace", b.namespace), "reference: "+testImage, "pipeline: "+keyOf(b.namespace).Pipeline)
 
-	// Gone back by hand, it is not what was deployed, whatever the labels say.
+	// After a manual rollback, it is not the deployed release, whatever the labels say.
 	must("rollback", "api", "1", "--namespace", b.namespace, "--wait")
 	if got, want := b.deployed("api"), (runtime.Deployed{Status: "deployed", Revision: 3, Owner: keyOf(b.namespace)}); got != want {
 		t.Errorf("after helm rollback %+v is deployed, want %+v", got, want)
@@ -256,7 +255,7 @@ func TestRealHelm(t *testing.T) {
 		t.Errorf("after the next deploy %+v is deployed, want %+v", got, want)
 	}
 
-	// Deleted with its history kept, it is installed anew after that.
+	// After a deletion that keeps the history, it is installed again.
 	must("uninstall", "api", "--namespace", b.namespace, "--keep-history")
 	if got := b.deployed("api"); got != (runtime.Deployed{}) {
 		t.Errorf("after helm uninstall %+v is deployed", got)
@@ -273,7 +272,7 @@ func TestRealHelm(t *testing.T) {
 	}
 }
 
-// TestHistoryMax checks that old revisions go.
+// TestHistoryMax checks that old revisions are deleted.
 func TestHistoryMax(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, deploy.Options{Config: testenv.Cluster(t), HistoryMax: 3})
@@ -292,8 +291,8 @@ func TestHistoryMax(t *testing.T) {
 	}
 }
 
-// TestTakenName checks that an object of somebody else is not taken over, and
-// that nothing is written then.
+// TestTakenName checks that an object of another owner is not taken over, and that nothing
+// is written in this case.
 func TestTakenName(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

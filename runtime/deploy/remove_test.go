@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// withData is a plan of a database, and of a service with a volume that uses it.
+// withData returns a plan with a database, and a service with a volume that uses it.
 func withData(key runtime.EnvironmentKey) *plan.Plan {
 	db := container("db")
 	db.Type, db.Workload.Database = plan.Database, &plan.DatabaseSpec{Engine: "postgresql", Version: "17", Storage: "1Gi"}
@@ -30,18 +30,18 @@ func withData(key runtime.EnvironmentKey) *plan.Plan {
 	}
 }
 
-// TestRemove: the namespace of an environment goes after its releases, if pipe
-// made it and nothing of others is in it; what is kept is told.
+// TestRemove: the namespace of an environment is deleted after its releases if pipe created
+// it and it has no objects of others; what is kept is reported.
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
 	c := client(t, config)
 	for _, test := range []struct {
 		name        string
-		before      func(t *testing.T, namespace string) // pipe deploys
-		then        func(t *testing.T, namespace string) // before it removes
+		before      func(t *testing.T, namespace string) // called before pipe deploys
+		then        func(t *testing.T, namespace string) // called before it removes
 		keepVolumes bool
-		want        string   // why the namespace is kept; empty: it goes
+		want        string   // why the namespace is kept; empty: it is deleted
 		left        []string // volumes and secrets
 	}{
 		{name: "all"},
@@ -109,7 +109,7 @@ func TestRemove(t *testing.T) {
 			if got := dataIn(t, c, namespace); !slices.Equal(got, test.left) {
 				t.Errorf("left %v, want %v", got, test.left)
 			}
-			// Once more is no harm, and afterwards all can be made anew.
+			// A repetition is harmless, and everything can be recreated afterwards.
 			must(t, d.Remove(t.Context(), key, test.keepVolumes, discard))
 			must(t, d.Prepare(t.Context(), key, p))
 		})

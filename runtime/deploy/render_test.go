@@ -20,9 +20,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// TestRecordedAsHelm: although a worker renders the chart, what is recorded of the
-// release is what helm records, with the templates of the chart, and they can
-// see the kinds that the chart brings and the objects of the cluster.
+// TestRecordedAsHelm: although a worker renders the chart, the record of the release is the
+// same as that of helm, with the templates of the chart, and the templates can see the kinds
+// that the chart defines and the objects of the cluster.
 func TestRecordedAsHelm(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -77,7 +77,7 @@ data: {size: "{{ .Values.size }}"}
 	}
 }
 
-// recorded returns what Helm has recorded of a revision of the release web.
+// recorded returns Helm's record of a revision of the release web.
 func recorded(t *testing.T, namespace string, revision int) string {
 	t.Helper()
 	rel, err := driver.NewSecrets(client(t, testenv.Cluster(t)).CoreV1().Secrets(namespace)).Get("sh.helm.release.v1.web.v" + string(rune('0'+revision)))
@@ -95,16 +95,17 @@ func recorded(t *testing.T, namespace string, revision int) string {
 	return strings.ReplaceAll(string(data), namespace, "NAMESPACE")
 }
 
-// bomb takes more memory than the bound of these tests, and no more than a machine
-// has. As it looks something up, it is not rendered before it is deployed.
+// bomb needs more memory than the limit of these tests, but not more than a machine has. As
+// it uses lookup, it is not rendered before it is deployed.
 const bomb = `{{ lookup "v1" "ConfigMap" "" "none" }}{{ range until 50000000 }}x{{ end }}`
 
-// endless does not end, and takes no memory.
+// endless does not end, and does not allocate memory.
 const endless = `{{ range until 100000 }}{{ range until 100000 }}{{ if false }}x{{ end }}{{ end }}{{ end }}`
 
-// TestHostileChart: a chart that takes too much is an error before it is deployed
-// or, if it asks the cluster, then; nothing of it is written, and the error names
-// chart, template and bound. The same holds for a comparison with what is deployed.
+// TestHostileChart: a chart that exceeds a limit is an error before it is deployed or, if it
+// uses the cluster, during the deploy. Nothing of it is written, and the error names the
+// chart, the template and the limit. The same holds for a comparison with the deployed
+// release.
 func TestHostileChart(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -132,8 +133,8 @@ func TestHostileChart(t *testing.T) {
 	}
 }
 
-// TestRenderStopped: the time of the service and the end of the context hold while
-// a chart is rendered, whatever asks for that.
+// TestRenderStopped: the timeout of the service and the end of the context apply while a
+// chart is rendered, whatever the reason for rendering is.
 func TestRenderStopped(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

@@ -57,8 +57,8 @@ func (b *bench) secret(name string) *corev1.Secret {
 	return s
 }
 
-// TestSecrets checks where values come from, that a change of one replaces the
-// pods that use it, and that none is anywhere but in its Secret (D4).
+// TestSecrets checks the sources of values, that a change of a value replaces the pods that
+// use it, and that values are stored only in their Secrets (D4).
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -98,7 +98,7 @@ func TestSecrets(t *testing.T) {
 		t.Helper()
 		b2 := &bench{newDeployer(t, deploy.Options{Config: config, Secrets: from}), t, b.namespace}
 		service := map[string]plan.Service{"api": s, "other": other}[name]
-		r := b2.release(service) // what a preview does
+		r := b2.release(service) // the same as in a preview
 		b2.prepare(s, other)
 		if again := b2.release(service); again.Fingerprint != r.Fingerprint {
 			t.Errorf("%s: a preview says something else than a run", name)
@@ -108,9 +108,9 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 	same(from, "api", true)
-	same(source{}, "api", true) // the cluster keeps what was given once
+	same(source{}, "api", true) // the cluster keeps a value that was given once
 
-	// Each changed value changes what uses it, and nothing else.
+	// A changed value changes only the services that use it.
 	before := pods("api")
 	same(source{"STRIPE_API": changed}, "api", false)
 	same(source{"STRIPE_API": changed}, "other", true)
@@ -135,7 +135,7 @@ func TestSecrets(t *testing.T) {
 	}
 	same(source{"STRIPE_API": changed}, "api", true)
 
-	// The values are nowhere else: not in releases, not in objects.
+	// The values are not stored in releases or other objects.
 	list, err := c.CoreV1().Secrets(b.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// setSecret makes a Secret, or adds to the one that is there.
+// setSecret creates a Secret, or adds to the existing one.
 func setSecret(t *testing.T, config *rest.Config, namespace, name string, data map[string]string) {
 	t.Helper()
 	secrets := client(t, config).CoreV1().Secrets(namespace)
@@ -175,8 +175,9 @@ func setSecret(t *testing.T, config *rest.Config, namespace, name string, data m
 	}
 }
 
-// TestMissingSecrets checks that all that is missing is told by Secret, with one command
-// for all of its keys, and that what can never come is told apart.
+// TestMissingSecrets checks that everything that is missing is reported by Secret, with one
+// command for all of its keys, and that keys that can never be created are reported
+// separately.
 func TestMissingSecrets(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -222,11 +223,11 @@ func TestMissingSecrets(t *testing.T) {
 			t.Errorf("MissingSecrets (-want +got):\n%s", diff)
 		}
 	}
-	told() // as a preview asks, before anything is made
+	told() // like a preview, before anything is created
 	b.prepare(services...)
 	told()
 
-	// The commands do what they are for.
+	// The commands create what is missing.
 	for _, m := range want {
 		if m.Make != "" {
 			follow(t, config, m.Make)
@@ -238,7 +239,7 @@ func TestMissingSecrets(t *testing.T) {
 	b.prepare(services...)
 	told()
 
-	// A source that cannot be read is not one without the secret.
+	// An unreadable source does not mean that the secret is missing.
 	broken := errors.New("vault is sealed")
 	d := newDeployer(t, deploy.Options{Config: config, Secrets: failing{broken}})
 	if _, err := d.MissingSecrets(t.Context(), keyOf(b.namespace), planOf(services...)); !errors.Is(err, broken) {
@@ -249,7 +250,7 @@ func TestMissingSecrets(t *testing.T) {
 	}
 }
 
-// follow does what a command of MissingSecrets would have kubectl do.
+// follow does the same as kubectl with a command of MissingSecrets.
 func follow(t *testing.T, config *rest.Config, command string) {
 	t.Helper()
 	words := strings.SplitN(command, " ", 8) // kubectl --namespace NS VERB …
@@ -271,8 +272,8 @@ func follow(t *testing.T, config *rest.Config, command string) {
 	}
 }
 
-// TestSecretOfAnother: a Secret that pipe did not make and that has another value than
-// the source gives is an error before anything is written.
+// TestSecretOfAnother: a Secret that pipe did not create and whose value differs from that of
+// the source is an error before anything is written.
 func TestSecretOfAnother(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -290,8 +291,8 @@ func TestSecretOfAnother(t *testing.T) {
 		t.Errorf("%d Secrets after an error, want the one of before: %v", len(list.Items), err)
 	}
 
-	// The credentials of a database that somebody else made are completed when one says so,
-	// and keep their password, by which the data is read.
+	// Credentials of a database that pipe did not create are completed if requested, and keep
+	// their password, which is needed to read the data.
 	setSecret(t, config, b.namespace, "db-credentials", map[string]string{"user": "ana", "password": "4711-old"})
 	err = b.Prepare(t.Context(), keyOf(b.namespace), planOf(database("db")))
 	key := keyOf(b.namespace)
@@ -315,8 +316,8 @@ func (f failing) Secret(context.Context, plan.SecretRef) (runtime.Secret, error)
 	return runtime.Secret{}, f.err
 }
 
-// TestCredentials checks that a database's credentials are made once and outlive
-// all that is done to its release, like its volume (D6).
+// TestCredentials checks that the credentials of a database are created once and survive all
+// actions on its release, like its volume (D6).
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -353,9 +354,9 @@ func TestCredentials(t *testing.T) {
 	if _, err := client(t, config).CoreV1().PersistentVolumeClaims(b.namespace).Get(t.Context(), "db-data", metav1.GetOptions{}); err != nil {
 		t.Errorf("the volume went with the release: %v", err)
 	}
-	b.deploy(db) // with the volume that is there
+	b.deploy(db) // with the existing volume
 
-	// Another port is another address for the same user, and who uses it changes.
+	// Another port changes the address for the same user, and the services that use it.
 	was := b.release(api).Fingerprint
 	db.Workload.Ports[0].Number = 5433
 	b.prepare(db, api)

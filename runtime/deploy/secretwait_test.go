@@ -28,7 +28,7 @@ func secretWith(name string, keys ...string) *corev1.Secret {
 	return s
 }
 
-// TestSecretWait: what a service needs is waited for by name and key, in virtual time.
+// TestSecretWait: the Secrets of a service are awaited by name and key, in virtual time.
 func TestSecretWait(t *testing.T) {
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "", errors.New("no watch"))
 	for _, test := range []struct {
@@ -149,7 +149,7 @@ func TestSecretWait(t *testing.T) {
 	}
 }
 
-// A secretScene is a namespace in which a test makes Secrets.
+// A secretScene is a namespace in which a test creates Secrets.
 type secretScene struct {
 	t      *testing.T
 	view   *observe.Cache

@@ -2,8 +2,8 @@ package deploy
 
 import "testing"
 
-// TestAsOf: a list may be as old as the last look until this process acts on the
-// release, and is as of now from then on, until a look that begins after the act.
+// TestAsOf: a list may be as old as the last look until this process acts on the release.
+// From then on, lists must be current, until a look that starts after the act.
 func TestAsOf(t *testing.T) {
 	var s seen
 	ask := func(release, want string) {
@@ -12,7 +12,7 @@ func TestAsOf(t *testing.T) {
 			t.Errorf("asOf(%q) = %q, want %q", release, got, want)
 		}
 	}
-	ask("web", "") // nobody has looked
+	ask("web", "") // before any look
 	s.releases("shop", "7", s.look(), nil)
 	ask("web", "7")
 	s.acts("shop", "web")
@@ -20,7 +20,7 @@ func TestAsOf(t *testing.T) {
 	ask("api", "7")
 	s.forget("shop")
 	ask("db", "7")
-	looked := s.look()    // while the act goes on
+	looked := s.look()    // during the act
 	s.acts("shop", "web") // it ends
 	s.releases("shop", "8", looked, nil)
 	ask("web", "") // the list may lack what the act wrote last

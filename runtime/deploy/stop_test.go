@@ -12,8 +12,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// TestStopStart checks that a stop remembers what a deploy brings back: replicas
-// that the chart does not set, CronJobs, and a new revision of what is stopped.
+// TestStopStart checks that a stop records what a deploy restores: replicas that the chart
+// does not set, CronJobs, and a new revision of a stopped release.
 func TestStopStart(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -58,7 +58,7 @@ spec:
 			}
 		}
 	}
-	// Somebody scales the Deployment by hand, as an autoscaler does.
+	// The Deployment is scaled manually, as by an autoscaler.
 	d, err := c.AppsV1().Deployments(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +110,7 @@ spec:
 	}
 }
 
-// TestRestart checks that pods are replaced, and that this is no reason for a
-// deploy to do anything.
+// TestRestart checks that pods are replaced, and that a deploy has nothing to do afterwards.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)

@@ -11,9 +11,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
 
-// TestStopped stops a process in the middle of its writes, before it records that
-// a revision is deployed, for so long that another run takes the environment over:
-// when it goes on, it writes nothing any more, and says why (A5).
+// TestStopped suspends a process in the middle of its writes, before it records that a
+// revision is deployed, for so long that another run takes the environment over. When it is
+// resumed, it does not write anything, and says why (A5).
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t)

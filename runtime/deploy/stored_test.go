@@ -34,8 +34,8 @@ data:
   yaml: {{ .Values.given | toYaml | quote }}
 `
 
-// TestStoredPlan: a plan that was stored renders the same bytes as the one that was
-// evaluated, and has the same fingerprint, whatever the values are (SPEC D9).
+// TestStoredPlan: a stored plan renders the same bytes as the evaluated one, and has the
+// same fingerprint, whatever the values are (SPEC D9).
 func TestStoredPlan(t *testing.T) {
 	t.Parallel()
 	config := testenv.Cluster(t)
@@ -115,7 +115,7 @@ func TestStoredPlan(t *testing.T) {
 	}
 }
 
-// literal returns a random value as a Pipelinefile has it.
+// literal returns a random value as written in a Pipelinefile.
 func literal(r *rand.Rand, depth int) string {
 	kinds := 8
 	if depth > 3 {
@@ -130,7 +130,7 @@ func literal(r *rand.Rand, depth int) string {
 		return strconv.Quote(string([]rune{rune(r.IntN(0xd000)), '1', 'e', rune(32 + r.IntN(90))}))
 	case 3:
 		return strconv.FormatInt(int64(r.Uint64())>>r.IntN(64), 10)
-	case 4: // whole
+	case 4: // a whole number
 		return strconv.FormatFloat(float64(int64(r.Uint64())>>r.IntN(64)), 'f', 1, 64)
 	case 5:
 		for {

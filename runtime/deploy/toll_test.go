@@ -14,14 +14,14 @@ import (
 	"sync"
 )
 
-// A point is one request to a registry, told apart by what it is and by how many
-// of that there were before.
+// A point identifies one request to a registry by its kind, and by how many of this kind
+// there were before.
 type point struct {
 	What string // such as "PUT api/manifests"
 	N    int    // from 1
 }
 
-// rank is 0 of what makes an image there, 1 of other writes, 2 of reads.
+// rank is 0 for writes that publish an image, 1 for other writes, 2 for reads.
 func (p point) rank() int {
 	switch {
 	case strings.HasPrefix(p.What, "GET "), strings.HasPrefix(p.What, "HEAD "):
@@ -32,21 +32,21 @@ func (p point) rank() int {
 	return 1
 }
 
-// A toll is a way to a registry at which a process can be killed.
+// A toll is a proxy of a registry, at which a process can be killed.
 type toll struct {
 	next http.Handler
 
 	mu     sync.Mutex
 	passed []point // guarded by mu, as are the next three
 	at     point
-	after  bool   // when the registry has done it
-	kill   func() // returns when the process is dead; nil: nobody is killed
+	after  bool   // after the registry has carried it out
+	kill   func() // returns when the process is dead; nil: no process is killed
 }
 
-// newToll returns a toll before a registry, and where it is.
+// newToll returns a toll for a registry, and its address.
 func newToll(registry string) (*toll, *httptest.Server) {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})
-	proxy.ErrorLog = log.New(io.Discard, "", 0) // of requests whose process is dead
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // errors of requests whose process is dead
 	t := &toll{next: proxy}
 	return t, httptest.NewServer(t)
 }
@@ -65,7 +65,7 @@ func (t *toll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// pass notes a request, and returns what kills at it.
+// pass records a request, and returns the function that kills the process at it.
 func (t *toll) pass(what string) (kill func(), after bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,8 +80,8 @@ func (t *toll) pass(what string) (kill func(), after bool) {
 	return t.kill, t.after
 }
 
-// whatOf returns what a request is: its method, the repository without the folder
-// that it is in, and what of it.
+// whatOf returns the kind of a request: its method, the base name of the repository, and the
+// part of it.
 func whatOf(r *http.Request) string {
 	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/")
 	repository, _, _ := strings.Cut(path, "/")
@@ -93,8 +93,8 @@ func whatOf(r *http.Request) string {
 	return r.Method + " " + r.URL.Path
 }
 
-// arm has the process die at a point from now on; a kill of nil disarms it. It
-// returns what has passed since the last time.
+// arm sets the point at which the process is killed; a kill of nil disarms it. It returns
+// the requests since the last call.
 func (t *toll) arm(at point, after bool, kill func()) (passed []point) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// drop deletes an object of a test view, as a watch does.
+// drop deletes an object of a test view, like a watch.
 func drop(t *testing.T, v *observe.Cache, o kruntime.Object) {
 	t.Helper()
 	kind := kindOf(o)
@@ -30,8 +30,8 @@ func drop(t *testing.T, v *observe.Cache, o kruntime.Object) {
 	v.Deleted(kind, o)
 }
 
-// TestVanished checks that a workload that is deleted while it is waited for is
-// decided immediately, by how it was last seen (D7), in virtual time.
+// TestVanished checks that a wait for a workload that is deleted ends immediately, with a
+// result that depends on its last known state (D7), in virtual time.
 func TestVanished(t *testing.T) {
 	complete := batchv1.JobCondition{Type: batchv1.JobComplete}
 	failed := batchv1.JobCondition{Type: batchv1.JobFailed, Message: "too often"}
@@ -156,7 +156,7 @@ func TestVanished(t *testing.T) {
 	}
 }
 
-// TestNeverSeen checks that the server is asked for what the watch never shows.
+// TestNeverSeen checks that the server is asked about a workload that the watch never shows.
 func TestNeverSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := testView(t)

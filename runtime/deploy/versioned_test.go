@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// A losing transport hands requests that change something to the server, and loses
-// the next answer: the client is told to ask again.
+// A losing transport passes writes to the server, and loses the next answer: it tells the
+// client to retry.
 type losing struct {
 	next http.RoundTripper
 	lose bool
@@ -97,7 +97,7 @@ func TestVersioned(t *testing.T) {
 				t.Error("no answer was lost")
 			}
 			if name != "delete" {
-				fatal(t, write(theirs, name)) // what it knows of is what it wrote
+				fatal(t, write(theirs, name)) // it knows the version that it wrote
 			}
 			over, stop := context.WithCancelCause(t.Context())
 			stop(runtime.ErrLeaseLost)

@@ -21,13 +21,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// A bench is the command on a world in memory.
+// A bench runs the command on a world in memory.
 type bench struct {
 	*app
 	world          *runtimetest.World
 	stdout, stderr safeBuffer
 	signals        chan os.Signal
-	exits          []int // of second interrupts
+	exits          []int // statuses of exits by a second interrupt
 	opened         local.Options
 }
 
@@ -53,7 +53,7 @@ pipeline("shop")
 application("api", source = local("api"), ports = [port(8080)])
 `
 
-// newBench makes a folder with a Pipelinefile and a source api.
+// newBench creates a directory with a Pipelinefile and a source api.
 func newBench(t *testing.T, pipelinefile string, args ...string) *bench {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,7 +97,7 @@ func (b *bench) run(t *testing.T, want int) {
 	}
 }
 
-// again clears the streams and sets other arguments.
+// again clears the streams and sets new arguments.
 func (b *bench) again(args ...string) {
 	b.args = args
 	b.stdout, b.stderr = safeBuffer{}, safeBuffer{}
@@ -111,8 +111,8 @@ func checkText(t *testing.T, what, got, want string) {
 	}
 }
 
-// TestRunTwice: the second run finds everything unchanged (A7), and results on
-// stdout are apart from progress on stderr (C2).
+// TestRunTwice: the second run finds everything unchanged (A7), and results on stdout are
+// separate from progress on stderr (C2).
 func TestRunTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, oneApp, "run")
@@ -143,7 +143,7 @@ func TestRunTwice(t *testing.T) {
 	})
 }
 
-// TestRunJSON: stdout is one JSON value, stderr one event a line.
+// TestRunJSON: stdout is one JSON value, stderr one event per line.
 func TestRunJSON(t *testing.T) {
 	b := newBench(t, oneApp+"print('hello')\nwarn('careful')\n", "run", "-o", "json", "--progress", "json")
 	b.run(t, statusDone)
@@ -161,7 +161,7 @@ func TestRunJSON(t *testing.T) {
 	}
 }
 
-// TestRunJSONFails: an error is an event, too.
+// TestRunJSONFails: an error is also an event.
 func TestRunJSONFails(t *testing.T) {
 	b := newBench(t, oneApp, "run", "-o", "json", "--progress", "json")
 	b.world.Hook = func(_ context.Context, c runtimetest.Call) error {
@@ -185,8 +185,8 @@ func TestRunJSONFails(t *testing.T) {
 	}
 }
 
-// TestFailures: what goes wrong in a run decides the status, and the message
-// names what, where, why and what to do next (C2).
+// TestFailures: the kind of failure of a run decides the status, and the message says what,
+// where, why and what to do next (C2).
 func TestFailures(t *testing.T) {
 	t.Run("build", func(t *testing.T) {
 		b := newBench(t, `
@@ -242,7 +242,7 @@ next: increase --timeout, or check what it was waiting for
 	})
 }
 
-// TestInterrupt: the first signal stops cleanly, and its name is in the status (A4, C2).
+// TestInterrupt: the first signal stops the run cleanly, and the status names it (A4, C2).
 func TestInterrupt(t *testing.T) {
 	for _, tt := range []struct {
 		signal os.Signal
@@ -280,14 +280,14 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestSecondInterrupt ends the process at once.
+// TestSecondInterrupt: the second interrupt ends the process immediately.
 func TestSecondInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, oneApp, "run")
 		ended := make(chan struct{})
 		b.exit = func(status int) { b.exits = append(b.exits, status); close(ended) }
 		b.world.Hook = func(ctx context.Context, c runtimetest.Call) error {
-			if c.Op == "Builder.Build" { // one that does not hear
+			if c.Op == "Builder.Build" { // a builder that ignores the first one
 				b.signals <- os.Interrupt
 				b.signals <- syscall.SIGTERM
 				<-ended
@@ -301,7 +301,7 @@ func TestSecondInterrupt(t *testing.T) {
 	})
 }
 
-// TestPlanSteps: plan says what a run would do, and changes nothing.
+// TestPlanSteps: plan shows what a run would do, and changes nothing.
 func TestPlanSteps(t *testing.T) {
 	b := newBench(t, oneApp, "plan", "--detailed-exitcode")
 	b.run(t, statusChanges)
@@ -328,7 +328,7 @@ func TestPlanSteps(t *testing.T) {
 	}
 }
 
-// TestPlanWithoutCluster: the plan is shown all the same, with what is not known.
+// TestPlanWithoutCluster: the plan is still shown, with a note about what is not known.
 func TestPlanWithoutCluster(t *testing.T) {
 	b := newBench(t, oneApp, "plan")
 	b.open = func(context.Context, local.Options) (*local.Runtime, error) {
@@ -345,7 +345,7 @@ func TestPlanWithoutCluster(t *testing.T) {
 	checkText(t, "stderr", b.stderr.String(), "error: cluster: context deadline exceeded\nnext: use --local\n")
 }
 
-// TestParts: flags go before variables, variables before the Pipelinefile.
+// TestParts: flags have precedence over variables, and variables over the Pipelinefile.
 func TestParts(t *testing.T) {
 	const file = "pipeline('shop', registry = 'registry.example.com/shop')\n"
 	tests := []struct {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// benchPipelinefile has 500 services in four stages. They use secrets and one another.
+// benchPipelinefile has 500 services in four stages. They use secrets and each other.
 const benchPipelinefile = `
 pipeline("bench")
 images = param("images")
@@ -36,10 +36,9 @@ def services():
 services()
 `
 
-// BenchmarkCommands runs whole commands, each as a process of its own, on an
-// environment of 500 services of which nothing has changed. It fails if one asks the
-// API server more often than it is meant to, or never takes less than a second: of
-// a run, besides what it takes to evaluate.
+// BenchmarkCommands runs whole commands, each in a separate process, on an environment of
+// 500 unchanged services. It fails if a command sends more requests to the API server than
+// its limit, or never takes less than a second; for a run, without the evaluation.
 func BenchmarkCommands(b *testing.B) {
 	home, dir := serversHome(b, "simulated"), b.TempDir()
 	var mu sync.Mutex

@@ -9,8 +9,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// TestLibrariesLog: what libraries log comes through the view, each line once,
-// and what client-go logs does not come at all, since it is an error, too.
+// TestLibrariesLog: log lines of libraries are shown in the view, each once, and those of
+// client-go are not shown, since they are also returned as errors.
 func TestLibrariesLog(t *testing.T) {
 	out, flags := log.Writer(), log.Flags()
 	t.Cleanup(func() {

@@ -37,7 +37,7 @@ func TestGenerateCommands(t *testing.T) {
 	}
 }
 
-// commandReference is the page about all commands that are shown.
+// commandReference returns the page about all commands that are not hidden.
 func commandReference(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nWritten by `make generate` from the commands themselves.\n\n")

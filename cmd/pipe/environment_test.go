@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// atTerminal gives the command somebody who answers.
+// atTerminal gives the command a terminal with a user's answers.
 func (b *bench) atTerminal(answer string) {
 	b.terminal = func() bool { return true }
 	b.typed = b.terminal
@@ -21,8 +21,8 @@ func (b *bench) atTerminal(answer string) {
 	b.stdin = strings.NewReader(answer)
 }
 
-// TestDeleteAsks: delete lists what goes and asks; what is not the name of the
-// environment deletes nothing (C6).
+// TestDeleteAsks: delete lists what will be deleted and asks for confirmation; an answer
+// other than the name of the environment deletes nothing (C6).
 func TestDeleteAsks(t *testing.T) {
 	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
 	b.run(t, statusDone)
@@ -56,8 +56,8 @@ Type the name of the environment to confirm: `
 	checkText(t, "stderr", b.stderr.String(), "error: no environment \"staging\" of pipeline shop (none exist yet); create it with: pipe run --env staging; if its state is in another namespace, give it with --state-namespace\nsee: pipe delete --help\n")
 }
 
-// TestDamaged: an environment whose record cannot be read is listed beside the
-// others, every verb says what to do about it, and delete removes it.
+// TestDamaged: an environment whose record cannot be read is listed with the others, every
+// verb says what to do about it, and delete removes it.
 func TestDamaged(t *testing.T) {
 	b := newBench(t, oneApp)
 	for _, env := range []string{"live", "staging"} {
@@ -153,8 +153,8 @@ releases to be removed
 	checkText(t, "plan -o json", b.stdout.String(), pure)
 }
 
-// TestWhichEnvironment: an environment is found by its pipeline, by the
-// Pipelinefile at hand, or as the only one of its name.
+// TestWhichEnvironment: an environment is found by its pipeline, by the nearest
+// Pipelinefile, or as the only one of its name.
 func TestWhichEnvironment(t *testing.T) {
 	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
 	b.run(t, statusDone)
@@ -192,8 +192,8 @@ func TestWhichEnvironment(t *testing.T) {
 	checkText(t, "stderr", b.stderr.String(), "error: pipe stop takes ENV, not 0 arguments\nsee: pipe stop --help\n")
 }
 
-// TestCancel: a run that is cancelled from elsewhere ends with the status of an
-// interrupt (C2), and says who did it.
+// TestCancel: a run that is cancelled from another machine ends with the status of an
+// interrupt (C2), and says who cancelled it.
 func TestCancel(t *testing.T) {
 	t.Run("text", func(t *testing.T) {
 		testCancel(t, "asked the run of ana@laptop to stop; it first completes its current writes\n")
@@ -229,7 +229,7 @@ func testCancel(t *testing.T, want string, flags ...string) {
 	})
 }
 
-// TestRollback goes back to what a run has deployed, by its images.
+// TestRollback rolls back to the images of an earlier run.
 func TestRollback(t *testing.T) {
 	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
 	b.run(t, statusDone)
@@ -259,7 +259,7 @@ func TestRollback(t *testing.T) {
 	checkText(t, "stderr", b.stderr.String(), "error: run nothing of environment staging: not found; pipe history staging lists the stored runs\n")
 }
 
-// TestRunOfAClone: a Pipelinefile is evaluated for a clone as one, with the
+// TestRunOfAClone: for a clone, a Pipelinefile is evaluated with the kind clone and the
 // parameters of its last plan (E2).
 func TestRunOfAClone(t *testing.T) {
 	const file = `
@@ -296,7 +296,7 @@ container("api", image = "redis:7", mirror = False, env = {"TITLE": title})
 	checkText(t, "stderr", b.stderr.String(), "error: a preview requires a branch: name it with --branch\nsee: pipe preview --help\n")
 }
 
-// TestDoctor: what is well, what is not, and what to do about it (C7).
+// TestDoctor: doctor shows what works, what does not, and what to do about it (C7).
 func TestDoctor(t *testing.T) {
 	b := newBench(t, oneApp, "doctor", "--progress", "quiet", "--buildkit", "tcp://127.0.0.1:1")
 	b.environ = []string{"PIPE_HOME=" + t.TempDir()}
@@ -326,7 +326,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// TestNothingChanges: what only looks writes nothing.
+// TestNothingChanges: read-only verbs write nothing.
 func TestNothingChanges(t *testing.T) {
 	b := newBench(t, oneApp, "run", "--env", "staging", "--progress", "quiet")
 	b.run(t, statusDone)

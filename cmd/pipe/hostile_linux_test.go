@@ -1,7 +1,7 @@
 //go:build !race
 
-// The race detector multiplies time and memory, which is what is bounded here:
-// "make test" runs this test without it, and by itself.
+// The race detector multiplies time and memory, which are limited here: "make test" runs
+// this test without it, and separately.
 
 package main
 
@@ -25,12 +25,12 @@ import (
 )
 
 const (
-	hostileOutput = 400 << 10 // bytes, of what a command may write
+	hostileOutput = 400 << 10 // maximum output of a command, in bytes
 	hostileHangs  = 3 * time.Minute
 )
 
-// TestHostile: whatever a file holds, each command that reads it ends soon and in
-// order, without much memory, and does not say too much (L4).
+// TestHostile: whatever a file contains, each command that reads it ends soon and without a
+// crash, with limited memory and limited output (L4).
 func TestHostile(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range hostile.Files() {
@@ -68,7 +68,7 @@ type hostileCommand struct {
 	output    bytes.Buffer
 }
 
-// check runs the command and checks what it took.
+// check runs the command and checks its resources.
 func (c *hostileCommand) check(t *testing.T, run func(*exec.Cmd) error) {
 	t.Helper()
 	c.run(t, run)
@@ -100,7 +100,7 @@ func (c *hostileCommand) run(t *testing.T, run func(*exec.Cmd) error) {
 	}
 	hangs := time.AfterFunc(hostileHangs, func() {
 		if cmd.Process != nil {
-			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Process.Kill() // it may have ended already
 		}
 	})
 	defer hangs.Stop()
@@ -118,8 +118,8 @@ func (c *hostileCommand) run(t *testing.T, run func(*exec.Cmd) error) {
 	}
 }
 
-// edit runs the language server for an editor that opens a file, waits until it is
-// told what is wrong with it, and ends.
+// edit runs the language server for an editor that opens a file, waits for its diagnostics,
+// and ends.
 func edit(cmd *exec.Cmd, file, text string) error {
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -146,7 +146,7 @@ func edit(cmd *exec.Cmd, file, text string) error {
 	if err := published(bufio.NewReader(out), uri); err != nil {
 		return err
 	}
-	go func() { _, _ = io.Copy(io.Discard, out) }() // until it ends
+	go func() { _, _ = io.Copy(io.Discard, out) }() // until the server ends
 	for _, m := range []map[string]any{{"id": 3, "method": "shutdown"}, {"method": "exit"}} {
 		if err := send(in, m); err != nil {
 			return err
@@ -164,7 +164,7 @@ func send(w io.Writer, m map[string]any) error {
 	return err
 }
 
-// published waits until the server tells the diagnostics of a file.
+// published waits until the server publishes the diagnostics of a file.
 func published(r *bufio.Reader, uri string) error {
 	for {
 		header, err := textproto.NewReader(r).ReadMIMEHeader()

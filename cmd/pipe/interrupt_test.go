@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestInterruptOfALook: a verb that only looks has nothing to finish, and does
-// not say that it does.
+// TestInterruptOfALook: a read-only verb has nothing to finish, and does not say that it
+// finishes something.
 func TestInterruptOfALook(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	var said bytes.Buffer

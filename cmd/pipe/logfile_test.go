@@ -25,9 +25,9 @@ func filesIn(t *testing.T, dir string) []string {
 	return names
 }
 
-// TestLogFile: lines are written as they come, harmless for a terminal, to a file that
-// only its user may read; where it is is told once; when it is full, its former part is
-// kept once.
+// TestLogFile: lines are written immediately, without control characters for a terminal, to
+// a file that only its user can read. The path is reported once. When the file is full, one
+// former part is kept.
 func TestLogFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	at := time.Date(2031, 2, 3, 4, 5, 6, 7_000_000, time.UTC)
@@ -51,7 +51,7 @@ func TestLogFile(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	if err := os.Remove(path); err != nil { // as somebody who tidies up
+	if err := os.Remove(path); err != nil { // like a user who cleans up
 		t.Fatal(err)
 	}
 	for i := range 5 {
@@ -67,7 +67,7 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
-// TestLogFileFails: that a file cannot be written is told once, and nothing else.
+// TestLogFileFails: if the file cannot be written, this is reported once.
 func TestLogFileFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -83,7 +83,7 @@ func TestLogFileFails(t *testing.T) {
 	}
 }
 
-// TestOldLogFiles: the files of old sessions are deleted, and nothing else.
+// TestOldLogFiles: only the files of old sessions are deleted.
 func TestOldLogFiles(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()

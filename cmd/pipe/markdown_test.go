@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// A docPage is a page of the documentation with what can be run of it.
+// A docPage is a page of the documentation with its snippets.
 type docPage struct {
-	file     string // below the module
+	file     string // path below the module root
 	snippets []docSnippet
-	links    []docSnippet // text is the target
-	// fixtures are hidden in comments: files that the snippets need, by name.
+	links    []docSnippet // whose text is the target
+	// fixtures are files from hidden comments that the snippets need, by name.
 	fixtures map[string]string
-	preamble string // stands before each python snippet that names no pipeline
+	preamble string // precedes each python snippet that does not call pipeline()
 }
 
-// A docSnippet is a block of code. The words behind its language are marks:
-// "file=NAME" is the file that it shows, "add=NAME" the one that it is the end
-// of, "wrong" that it is meant to be wrong; of Go the file that it stands in.
+// A docSnippet is a block of code. The words after its language are marks: "file=NAME" names
+// the file that it shows, "add=NAME" the file that it is appended to, and "wrong" means that
+// it must be invalid. For Go, the mark is the file that contains it.
 type docSnippet struct {
 	line  int
 	lang  string
@@ -43,14 +43,13 @@ var (
 	docCode = regexp.MustCompile("`[^`]*`")
 )
 
-// readPage reads a page. Besides fenced blocks, those that are indented are
-// snippets of the language sh, as READMEs have them. Comments say what readers
-// need not see:
+// readPage reads a page. In addition to fenced blocks, indented blocks are snippets of the
+// language sh, as in READMEs. Comments contain what readers need not see:
 //
 //	<!-- file NAME          a file that the snippets of the page need
 //	TEXT
 //	-->
-//	<!-- preamble           what stands before the page's fragments
+//	<!-- preamble           what precedes the page's fragments
 //	TEXT
 //	-->
 func readPage(t *testing.T, root, file string) *docPage {
@@ -109,8 +108,8 @@ func until(t *testing.T, p *docPage, lines []string, from int, end string) (stri
 	return "", 0
 }
 
-// headings returns the anchors of a page: those that are made of its headings, and those
-// that it sets itself.
+// headings returns the anchors of a page: those that are generated from its headings, and
+// those that it defines itself.
 func headings(text string) map[string]bool {
 	anchors := map[string]bool{}
 	for line := range strings.Lines(text) {
@@ -134,8 +133,8 @@ func headings(text string) map[string]bool {
 	return anchors
 }
 
-// shellCommands splits the text of a shell into commands of words. What is in
-// quotes is one word; substitutions stay as they are written.
+// shellCommands splits a shell script into commands of words. A quoted string is one word;
+// substitutions are not expanded.
 func shellCommands(text string) [][]string {
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	var all [][]string

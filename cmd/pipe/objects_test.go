@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// scriptObject waits until the cluster of a home has an object or a list at a path
-// of its API, and the JSON there matches; with ! until there is no such thing.
+// scriptObject waits until the cluster of a home has an object or a list at a path of its
+// API whose JSON matches; with !, until there is none.
 func scriptObject(home string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) != 1 && len(args) != 2 {
@@ -42,12 +42,12 @@ func scriptObject(home string) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// logPath is where the API has the log of a pod.
+// logPath matches the API path of the log of a pod.
 var logPath = regexp.MustCompile(`^/api/v1/namespaces/[^/]+/pods/([^/]+)/log$`)
 
-// scriptKubelet makes a way to the cluster on which pods have logs, as no node has
-// them where no pod runs: of each container one line, which is its pod's name. A log
-// that is followed does not end.
+// scriptKubelet creates a proxy of the cluster on which pods have logs, as simulated pods
+// have none: for each container one line, which is the name of its pod. A followed log does
+// not end.
 func scriptKubelet(home string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) != 1 {
@@ -56,14 +56,14 @@ func scriptKubelet(home string) func(*testscript.TestScript, bool, []string) {
 		server, err := newProxy(home, ts.MkAbs(args[0]), withLogs)
 		ts.Check(err)
 		ts.Defer(func() {
-			server.Listener.Close() // a program that still runs would connect again
+			server.Listener.Close() // a program that is still running would reconnect
 			server.CloseClientConnections()
 			server.Close()
 		})
 	}
 }
 
-// withLogs is a cluster whose pods have logs.
+// withLogs is a proxy of a cluster whose pods have logs.
 func withLogs(cluster http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pod := logPath.FindStringSubmatch(r.URL.Path)

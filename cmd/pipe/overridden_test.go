@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPlanOverridden: plan shows services as the environment has them, in their
-// stages, and says so; -o json stays the plan of the file (E4, S6).
+// TestPlanOverridden: plan shows services with the overrides of the environment, in their
+// stages, and says so; -o json is still the plan of the file (E4, S6).
 func TestPlanOverridden(t *testing.T) {
 	const file = `
 pipeline("shop")

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestParamsFile: the values of a parameter file are what --set would give them as:
-// a scalar as it is written.
+// TestParamsFile: the values of a parameter file are the same as with --set: a scalar is
+// taken as it is written.
 func TestParamsFile(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scriptDialogue runs a command on a terminal of 80 by 24 characters, as a dialogue
-// says line by line:
+// scriptDialogue runs a command on a terminal of 80 by 24 characters. The lines of a dialogue
+// control it:
 //
 //	> TEXT        types the text and Enter
 //	< REGEXP      waits until the terminal shows this after what was awaited before
@@ -114,7 +114,7 @@ func scriptDialogue(ts *testscript.TestScript, neg bool, args []string) {
 	tty.Close()
 }
 
-// environOf is the environment of the commands of a script.
+// environOf returns the environment of the commands of a script.
 func environOf(ts *testscript.TestScript) []string {
 	var environ []string
 	for _, name := range []string{"HOME", "PATH", "TMPDIR", "PIPE_HOME", "PIPE_LOCAL", "PIPE_PROGRESS", "KUBECONFIG", "TERM"} {

@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// TestRecordedParams: a parameter that needs a value and is given none has that of
-// the environment's last plan; without one the error names it as ever.
+// TestRecordedParams: a required parameter without a given value gets the value in the
+// environment's last plan; if there is none, the error names the parameter as usual.
 func TestRecordedParams(t *testing.T) {
 	const file = `
 pipeline("shop")
@@ -67,7 +67,7 @@ container("api", image = "redis:7", mirror = False, env = {"TITLE": title, "OWNE
 			t.Errorf("run %s deploys %v, %v", tt.set, env.Params(), err)
 		}
 	}
-	// What it does not have is still missing, and so is all where it cannot be asked.
+	// Parameters that it does not have are still missing, and all are if it cannot be read.
 	b.again("plan", "--env", "staging", "--set", "title=Books")
 	b.run(t, statusFile)
 	if !strings.Contains(b.stderr.String(), "the parameter owner needs a value") {

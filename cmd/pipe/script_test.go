@@ -16,8 +16,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"pipe": pipe, "pipe-in-memory": inMemory})
 }
 
-// TestScript runs the real command as testdata/script says. Each script has a
-// home of its own and no cluster. Besides the commands of testscript there is
+// TestScript runs the scripts in testdata/script with the real command. Each script has its
+// own home and no cluster. In addition to the commands of testscript there are
 //
 //	status N COMMAND…     runs the command, which must exit with status N
 //	await FILE REGEXP     waits until a line of the file matches
@@ -32,9 +32,9 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// isolate keeps a script away from what the user has.
+// isolate isolates a script from the user's files and settings.
 func isolate(env *testscript.Env) error {
-	// A socket's path is short: the folder of the script is too deep for it.
+	// The path of a socket must be short: the directory of the script is too deep for it.
 	home, err := os.MkdirTemp("", "pipe")
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func isolate(env *testscript.Env) error {
 		{"HOME", filepath.Join(env.WorkDir, "home")},
 		{"PIPE_HOME", home},
 		{"KUBECONFIG", "no-kubeconfig"},
-		{"TMPDIR", os.TempDir()}, // the one of the script is gone when the background processes are still there
+		{"TMPDIR", os.TempDir()}, // that of the script is removed while background processes are still running
 		{"XDG_STATE_HOME", ""},
 		{"BUILDKIT_HOST", ""},
 		{"CI", ""},
@@ -61,7 +61,7 @@ func isolate(env *testscript.Env) error {
 	} {
 		env.Setenv(kv[0], kv[1])
 	}
-	pipe, err := exec.LookPath("pipe") // where testscript has put it
+	pipe, err := exec.LookPath("pipe") // where testscript has installed it
 	if err != nil {
 		return err
 	}

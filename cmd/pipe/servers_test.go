@@ -32,20 +32,19 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// TestServers runs the real command on real servers as testdata/servers says:
-// an API server whose pods get ready without running, the embedded registry
-// and, where a script builds, the embedded BuildKit. All scripts share one home,
-// so each has an environment of its own name. $HERE is that home, $ELSEWHERE one of
-// another machine, $CLUSTER the kubeconfig for both. Besides the commands of TestScript
-// there is
+// TestServers runs the scripts in testdata/servers with the real command on real servers: an
+// API server whose pods become ready without running, the embedded registry and, if a script
+// builds, the embedded BuildKit. All scripts share one home, so each has its own name of an
+// environment. $HERE is that home, $ELSEWHERE that of another machine, and $CLUSTER the
+// kubeconfig for both. In addition to the commands of TestScript there are
 //
 //	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry
 //	smalldisk DIR SIZE    a file system of that size, such as 8m, at DIR
 //	bigfile FILE SIZE     a file of that many bytes that do not compress
-//	patch NAMESPACE DEPLOYMENT PATCH   changes it by hand
-//	proxy KUBECONFIG LOG  a way to the cluster that writes down each request
+//	patch NAMESPACE DEPLOYMENT PATCH   changes it manually
+//	proxy KUBECONFIG LOG  a proxy of the cluster that logs each request
 //	object PATH [REGEXP]  waits until the cluster has it, and it matches; ! until not
-//	kubelet KUBECONFIG    a way to the cluster on which pods have logs
+//	kubelet KUBECONFIG    a proxy of the cluster on which pods have logs
 //	fetch FILE REGEXP     asks what pipe forward -o json has written to the file until it answers that; each request succeeds
 //	dialogue FILE COMMAND… runs a command on a terminal, as the file says
 //
@@ -54,14 +53,14 @@ func TestServers(t *testing.T) {
 	runServers(t, "testdata/servers", serversHome(t, "simulated"))
 }
 
-// TestCrash runs scripts that crash their cluster, which is theirs alone: there may
-// be one script at a time in its folder.
+// TestCrash runs scripts that crash their cluster, which other tests do not use. Only one
+// script at a time can use it, so testdata/crash may have only one.
 func TestCrash(t *testing.T) {
 	runServers(t, "testdata/crash", serversHome(t, "simulated"))
 }
 
-// TestReal runs scripts in which pods really run. There is one real cluster on
-// a machine: what else needs it waits.
+// TestReal runs scripts in which pods really run. A machine can have only one real cluster,
+// so other tests that need one wait.
 func TestReal(t *testing.T) {
 	if !slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "real") {
 		t.Skip("it takes the one real cluster of this machine: PIPE_TEST_REQUIRE does not name real")
@@ -86,7 +85,7 @@ func runServers(t *testing.T, dir, home string) {
 			env.Setenv("CLUSTER", filepath.Join(home, "cluster", "kubeconfig"))
 			env.Setenv("PIPE_HOME", home)
 			env.Setenv("PIPE_LOCAL", "true")
-			if cache, err := os.UserCacheDir(); err == nil { // scripts that compile need not begin from nothing
+			if cache, err := os.UserCacheDir(); err == nil { // scripts that compile can use the build cache
 				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
 			env.Setenv("PIPE_PROGRESS", "quiet")
@@ -101,8 +100,8 @@ func runServers(t *testing.T, dir, home string) {
 	})
 }
 
-// serversHome returns a home with a cluster that runs. Its servers end with the
-// test, and also if the test is killed.
+// serversHome returns a home with a running cluster. Its servers end with the test, even if
+// the test is killed.
 func serversHome(t testing.TB, node string) string {
 	t.Helper()
 	cluster, err := filepath.Abs("../../bin/pipe-cluster")
@@ -148,7 +147,7 @@ func serversHome(t testing.TB, node string) string {
 	}
 }
 
-// missing ends the test, because a server of that name cannot be had.
+// missing ends the test, because the named server is not available.
 func missing(t testing.TB, server string, why error) {
 	t.Helper()
 	if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), server) {
@@ -167,7 +166,7 @@ func scriptUpstream(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimPrefix(server.URL, "http://"))
 }
 
-// newUpstream returns a registry that has these images.
+// newUpstream returns a registry with the given images.
 func newUpstream(images []string) (*httptest.Server, error) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	for _, image := range images {
@@ -212,7 +211,7 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s has no line that matches %s:\n%s", args[0], args[1], data)
 }
 
-// forwardedURL is where pipe forward -o json tells that a port is reached.
+// forwardedURL matches the URL of a port in the output of pipe forward -o json.
 var forwardedURL = regexp.MustCompile(`"url":"(http:[^"]+)"`)
 
 func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
@@ -268,8 +267,8 @@ func scriptProxy(home string) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// newProxy returns a way to the cluster of a home, and writes its kubeconfig. It
-// tells each request.
+// newProxy returns a proxy of the cluster of a home, and writes its kubeconfig. The proxy
+// reports each request.
 func newProxy(home, kubeconfig string, front func(cluster http.Handler) http.Handler) (*httptest.Server, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
 	if err != nil {
@@ -288,7 +287,7 @@ func newProxy(home, kubeconfig string, front func(cluster http.Handler) http.Han
 	return server, os.WriteFile(kubeconfig, []byte(file), 0o600)
 }
 
-// telling is a front that tells of each request.
+// telling returns a handler that reports each request.
 func telling(tell func(*http.Request)) func(http.Handler) http.Handler {
 	return func(cluster http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -310,7 +309,7 @@ func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() {
 		var out []byte
 		var err error
-		// Until the last process that uses it has ended.
+		// Wait until the last process that uses it has ended.
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			if out, err = exec.Command("umount", dir).CombinedOutput(); err == nil {
 				return
@@ -320,8 +319,8 @@ func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// condition tells a script what this machine can do. What PIPE_TEST_REQUIRE
-// names is taken for there, so that its absence is a failure.
+// condition evaluates conditions of scripts about this machine. BuildKit counts as available
+// if PIPE_TEST_REQUIRE names it, so that its absence is a failure.
 func condition(cond string) (bool, error) {
 	required := slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), cond)
 	switch cond {

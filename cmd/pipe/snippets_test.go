@@ -26,12 +26,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// moduleRoot is the folder of the module, seen from here.
+// moduleRoot is the relative path of the module's directory.
 const moduleRoot = "../.."
 
-// docPages are the pages whose snippets are run, below the module. The references
-// of the language and of its library have signatures, which are no programs; they
-// are made from the code, and have tests of their own.
+// docPages are the pages whose snippets are run, below the module. The references of the
+// language and of its library contain signatures, which are not programs. They are generated
+// from the code, and have their own tests.
 func docPages(t *testing.T) []string {
 	t.Helper()
 	var pages []string
@@ -56,16 +56,20 @@ func docPages(t *testing.T) []string {
 
 // TestSnippets runs every snippet of every page, by its language:
 //
-//	python      evaluated for three environments: as it is if it calls pipeline(), otherwise behind the page's preamble;
-//	            of a page beside a Pipelinefile it stands in that; charts take what it says
-//	sh          its commands "pipe …" are parsed by the real commands; targets of make and paths in ./ are there
-//	console     its commands, after "$ ", are run in the page's folder, on a world in memory; what they print is compared
-//	go FILE     stands in FILE, which is compiled and tested, word for word
+//	python      evaluated for three environments: as it is if it calls pipeline(), otherwise after
+//	            the page's preamble; on a page next to a Pipelinefile, that contains it; charts
+//	            accept its values
+//	sh          its commands "pipe …" are parsed by the real commands; targets of make and paths
+//	            in ./ exist
+//	console     its commands, after "$ ", are run in the page's directory, on a world in memory;
+//	            their output is compared
+//	go FILE     FILE, which is compiled and tested, contains it word for word
 //	yaml, json  parsed
 //	text        shown
 //
-// A snippet that shows a file says so, "python file=lib/web.star", one that shows what is put behind the rest of it
-// "python add=Pipelinefile"; the file is there for what follows on the page. Every page has the programs of the shop.
+// A snippet that shows a file has a mark, "python file=lib/web.star", and one that is appended to a
+// file has "python add=Pipelinefile"; later snippets of the page can use the file. Every page has the
+// programs of the shop.
 func TestSnippets(t *testing.T) {
 	for _, file := range docPages(t) {
 		t.Run(file, func(t *testing.T) {
@@ -79,7 +83,7 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// A reader does what a page says.
+// A reader runs the snippets of a page.
 type reader struct {
 	page  *docPage
 	dir   string
@@ -96,7 +100,7 @@ func newReader(t *testing.T, p *docPage) *reader {
 		}
 		return 3 * time.Second
 	}
-	for _, program := range []string{"migrate", "api", "web"} { // as the shop has them
+	for _, program := range []string{"migrate", "api", "web"} { // like those of the shop
 		if err := os.CopyFS(filepath.Join(r.dir, program), os.DirFS(filepath.Join(moduleRoot, "examples/shop", program))); err != nil {
 			t.Fatal(err)
 		}
@@ -168,8 +172,8 @@ func (r *reader) read(t *testing.T) {
 
 var callsPipeline = regexp.MustCompile(`(?m)^pipeline\(`)
 
-// python evaluates a snippet. One that shows a module or a test is run where
-// another snippet uses it; here it is read.
+// python evaluates a snippet. A snippet that shows a module or a test is only parsed here,
+// and run where another snippet uses it.
 func (r *reader) python(s *docSnippet, file string, problem func(string, ...any)) {
 	if path.Ext(file) == ".star" {
 		if _, err := (&syntax.FileOptions{Set: true, TopLevelControl: true, GlobalReassign: true}).Parse(file, s.text, 0); err != nil {
@@ -209,14 +213,14 @@ func (r *reader) python(s *docSnippet, file string, problem func(string, ...any)
 			problem("%v", err)
 		}
 		for _, service := range p.Services {
-			if service.Image.Mirror != "" { // what is to be copied can be
+			if service.Image.Mirror != "" { // the image can be mirrored
 				r.world.Registry.Upstream(service.Image.Mirror, "sha256:"+plan.Digest(service.Name))
 			}
 		}
 	}
 }
 
-// render reports a chart of this machine that does not take what the plan says.
+// render reports a local chart that does not accept the values of the plan.
 func (r *reader) render(p *plan.Plan) error {
 	shelf := chart.NewShelf(r.dir, r.home)
 	for _, s := range p.Services {
@@ -238,9 +242,9 @@ func (r *reader) render(p *plan.Plan) error {
 	return nil
 }
 
-// console runs commands and compares what they print. In what is expected, "…"
-// stands for anything within a line, and alone on a line for any lines. What follows
-// a prompt of pipe repl is typed.
+// console runs commands and compares their output. In the expected output, "…" matches any
+// string within a line and, alone on a line, any lines. Text after a prompt of pipe repl is
+// typed.
 func (r *reader) console(t *testing.T, text string, problem func(string, ...any)) {
 	t.Helper()
 	first, rest, _ := strings.Cut(text, "\n")
@@ -275,10 +279,10 @@ func (r *reader) console(t *testing.T, text string, problem func(string, ...any)
 	}
 }
 
-// typedAt is a line that somebody typed at pipe repl.
+// typedAt matches a line that was typed at the prompt of pipe repl.
 var typedAt = regexp.MustCompile(`^(?:\[\d+\]| +\.\.)(?: (.*))?$`)
 
-// expected is a pattern of what a page says that is printed.
+// expected returns a pattern for the output that a page shows.
 func expected(text string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A\n*`)
@@ -293,9 +297,9 @@ func expected(text string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
-// pipe runs the command in the page's folder and returns what a terminal shows
-// that gets its standard output and its standard error. With --local it finds
-// the page's world; there is no other cluster.
+// pipe runs the command in the page's directory and returns its standard output and standard
+// error as a terminal shows them. With --local it uses the page's world; there is no other
+// cluster.
 func (r *reader) pipe(t *testing.T, args []string, typed string) string {
 	t.Helper()
 	var out safeBuffer
@@ -324,8 +328,8 @@ func (r *reader) pipe(t *testing.T, args []string, typed string) string {
 
 var makeTarget = regexp.MustCompile(`(?m)^([a-z-]+):`)
 
-// checkCommand parses a command line of pipe, and looks whether what else is
-// ours is there: targets of make, paths in ./ .
+// checkCommand parses a command line of pipe, and checks that other things of this repository
+// exist: targets of make, and paths in ./ .
 func checkCommand(words []string) error {
 	for len(words) > 0 && strings.Contains(words[0], "=") { // variables
 		words = words[1:]
@@ -378,14 +382,14 @@ func parseCommand(args []string) error {
 	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
-// exists reports whether the module has a file.
+// exists reports whether the module contains a file.
 func exists(file string) bool {
 	_, err := os.Stat(filepath.Join(moduleRoot, file))
 	return err == nil
 }
 
-// stands reports that a snippet does not stand in a file of the module, whatever
-// it is indented by.
+// stands returns an error if a file of the module does not contain a snippet, ignoring
+// indentation.
 func stands(text, file string) error {
 	data, err := os.ReadFile(filepath.Join(moduleRoot, file))
 	if err != nil {
@@ -404,13 +408,13 @@ func stands(text, file string) error {
 	return nil
 }
 
-// TestDocLinks: what pages link to is there.
+// TestDocLinks: the targets of the links of pages exist.
 func TestDocLinks(t *testing.T) {
 	for _, file := range docPages(t) {
 		p := readPage(t, moduleRoot, file)
 		for _, l := range p.links {
 			target, anchor, _ := strings.Cut(l.text, "#")
-			if strings.Contains(target, ":") { // elsewhere
+			if strings.Contains(target, ":") { // an external link
 				continue
 			}
 			to := file
@@ -419,7 +423,7 @@ func TestDocLinks(t *testing.T) {
 			}
 			data, err := os.ReadFile(filepath.Join(moduleRoot, to))
 			var info fs.FileInfo
-			if err != nil { // a folder is fine, too
+			if err != nil { // a directory is also valid
 				info, err = os.Stat(filepath.Join(moduleRoot, to))
 			}
 			switch {

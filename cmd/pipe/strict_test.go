@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// eachCommand calls f with every command that a user can give, and its arguments.
+// eachCommand calls f with every command that a user can run, and its arguments.
 func eachCommand(root *cobra.Command, f func(cmd *cobra.Command, path []string)) {
 	for _, cmd := range root.Commands() {
 		eachCommand(cmd, f)
@@ -19,7 +19,7 @@ func eachCommand(root *cobra.Command, f func(cmd *cobra.Command, path []string))
 	}
 }
 
-// senseless are values that no flag of a type has; zero is one of those of most.
+// senseless has values that are invalid for all flags of a type; zero is invalid for most.
 func senseless(f *pflag.Flag) []string {
 	values := []string{"", " ", "\t\n"}
 	_, zero := f.Annotations[zeroMeans]
@@ -39,8 +39,8 @@ func senseless(f *pflag.Flag) []string {
 	return values
 }
 
-// TestSenselessFlags: what cannot be meant is wrong usage, with status 64: for each
-// flag of each command.
+// TestSenselessFlags: a value that cannot be intended is a usage error, with status 64, for
+// each flag of each command.
 func TestSenselessFlags(t *testing.T) {
 	flags := 0
 	b := newBench(t, oneApp)
@@ -64,8 +64,8 @@ func TestSenselessFlags(t *testing.T) {
 	}
 }
 
-// TestSenselessVariables: the same holds for the variable of a flag; but one that is
-// empty counts as not set.
+// TestSenselessVariables: the same holds for the variable of a flag, but an empty variable
+// counts as not set.
 func TestSenselessVariables(t *testing.T) {
 	root := (&app{}).root()
 	eachCommand(root, func(cmd *cobra.Command, path []string) {
@@ -93,7 +93,7 @@ func TestSenselessVariables(t *testing.T) {
 	})
 }
 
-// TestEmptyArguments: an argument that is empty is not one that is left out.
+// TestEmptyArguments: an empty argument is not treated as a missing one.
 func TestEmptyArguments(t *testing.T) {
 	b := newBench(t, oneApp)
 	eachCommand(b.root(), func(_ *cobra.Command, path []string) {
@@ -104,7 +104,7 @@ func TestEmptyArguments(t *testing.T) {
 	})
 }
 
-// TestStrictMessages: what is wrong, and what to do.
+// TestStrictMessages: messages say what is wrong, and what to do.
 func TestStrictMessages(t *testing.T) {
 	for _, test := range []struct {
 		args []string
@@ -123,7 +123,7 @@ func TestStrictMessages(t *testing.T) {
 	}
 }
 
-// TestZeroThatIsMeant: a time of 0 is none where the help says so, and a value of a
+// TestZeroThatIsMeant: a time of 0 means no limit if the help says so, and the value of a
 // parameter may be empty.
 func TestZeroThatIsMeant(t *testing.T) {
 	b := newBench(t, "pipeline(\"shop\")\napplication(\"api\", source = local(\"api\"), env = {\"TITLE\": param(\"title\")})\n",

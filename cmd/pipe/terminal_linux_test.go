@@ -33,20 +33,20 @@ func openTerminal() (user, program *os.File, err error) {
 	return user, program, nil
 }
 
-// A console is a pseudo terminal with a program on it, and what it shows.
+// A console is a pseudo terminal with a program, and its screen.
 type console struct {
 	t    *testing.T
 	user *os.File
-	set  *unix.Termios // how it was set before the program began
-	done chan error    // how the program ended
+	set  *unix.Termios // its settings before the program started
+	done chan error    // receives the result of the program
 
 	mu      sync.Mutex
-	changed chan struct{} // closed, and another one made, when something was written
+	changed chan struct{} // closed and replaced when something was written
 	screen  screen
 	written strings.Builder
 }
 
-// onTerminal runs a command on a terminal that is its own.
+// onTerminal runs a command on a separate terminal.
 func onTerminal(t *testing.T, cmd *exec.Cmd, width, height int) *console {
 	t.Helper()
 	user, program, err := openTerminal()
@@ -89,7 +89,7 @@ func (term *console) read() {
 	}
 }
 
-// resize gives the terminal another size, which its program is told.
+// resize changes the size of the terminal and notifies its program.
 func (term *console) resize(width, height int) {
 	term.t.Helper()
 	term.mu.Lock()
@@ -100,7 +100,7 @@ func (term *console) resize(width, height int) {
 	}
 }
 
-// types sends what keys send.
+// types sends keys.
 func (term *console) types(keys string) {
 	term.t.Helper()
 	if _, err := term.user.WriteString(keys); err != nil {
@@ -108,7 +108,7 @@ func (term *console) types(keys string) {
 	}
 }
 
-// await waits until the screen shows all of the texts.
+// await waits until the screen shows all of the strings.
 func (term *console) await(texts ...string) {
 	term.t.Helper()
 	term.until(func() string {
@@ -121,7 +121,7 @@ func (term *console) await(texts ...string) {
 	})
 }
 
-// until waits until what is wrong with the terminal is nothing.
+// until waits until wrong returns "", which means that the terminal is as wanted.
 func (term *console) until(wrong func() string) {
 	term.t.Helper()
 	deadline := time.After(2 * time.Minute)
@@ -140,8 +140,8 @@ func (term *console) until(wrong func() string) {
 	}
 }
 
-// ends waits until the program has ended with a status, and looks that it has given
-// the terminal back as it was: its settings, its first screen, and the cursor.
+// ends waits until the program has ended with a status, and checks that it has restored the
+// terminal: its settings, its first screen, and the cursor.
 func (term *console) ends(status int) {
 	term.t.Helper()
 	select {
@@ -159,7 +159,7 @@ func (term *console) ends(status int) {
 	term.isBack()
 }
 
-// isBack looks that a program has given the terminal back.
+// isBack checks that a program has restored the terminal.
 func (term *console) isBack() {
 	term.t.Helper()
 	set, err := unix.IoctlGetTermios(int(term.user.Fd()), unix.TCGETS)
@@ -182,13 +182,13 @@ func (term *console) isBack() {
 	})
 }
 
-// A screen does as much of what a terminal does as programs here ask of one.
+// A screen implements the terminal functions that programs here use.
 type screen struct {
 	cells         [][]rune
 	width, height int
 	x, y          int
-	top, bottom   int     // the lines that scroll: from top, to before bottom
-	first         *screen // what is shown again when the other screen is left
+	top, bottom   int     // the lines that scroll: from top, up to but not including bottom
+	first         *screen // the main screen, while the alternate screen is shown
 }
 
 func (s *screen) resize(width, height int) {
@@ -214,7 +214,7 @@ func (s *screen) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// write shows data, and returns the beginning of what is yet to come as a whole.
+// write shows data, and returns an incomplete sequence at its end.
 func (s *screen) write(data []byte) (rest []byte) {
 	for len(data) > 0 {
 		n := 1
@@ -267,7 +267,7 @@ func (s *screen) up() {
 	}
 }
 
-// scroll moves the lines from top to before bottom up by n; blank ones follow.
+// scroll moves the scrolling lines up by n, and adds blank ones.
 func (s *screen) scroll(top, bottom, n int) {
 	was := append([][]rune(nil), s.cells[top:bottom]...)
 	for y := top; y < bottom; y++ {
@@ -279,7 +279,7 @@ func (s *screen) scroll(top, bottom, n int) {
 	}
 }
 
-// sequence does an escape sequence and returns its length; 0: it is not there as a whole.
+// sequence executes an escape sequence and returns its length; 0: it is incomplete.
 func (s *screen) sequence(data []byte) int {
 	if len(data) < 2 {
 		return 0
@@ -379,7 +379,7 @@ func (s *screen) blank(y, from, to int) {
 	}
 }
 
-// other changes to the other screen, or back.
+// other switches to the alternate screen, or back.
 func (s *screen) other(on bool) {
 	switch {
 	case on && s.first == nil:

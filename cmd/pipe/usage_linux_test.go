@@ -9,23 +9,23 @@ import (
 	"github.com/pipelinefile/pipe/internal/hostile"
 )
 
-// usageFile is the variable with the file to which the command writes what it used.
+// usageFile is the variable with the file to which the command writes its resource usage.
 const usageFile = "PIPE_TEST_USAGE"
 
-// A usage is what a command used, as [hostile.Used] tells it.
+// A usage is the resource usage of a command, as [hostile.Used] reports it.
 type usage struct {
 	Time   time.Duration
 	Memory int64
 }
 
-// pipe is the command, in a process of its own.
+// pipe runs the command in a separate process.
 func pipe() {
 	file := os.Getenv(usageFile)
 	if file == "" {
 		main()
 		return
 	}
-	// When garbage is collected depends on the load: it has this much room.
+	// Garbage collection depends on the load, so memory gets this much slack.
 	debug.SetMemoryLimit(hostile.MostMemory * 3 / 4)
 	status := process().main()
 	took, memory, err := hostile.Used()

@@ -2,5 +2,5 @@
 
 package main
 
-// pipe is the command, in a process of its own.
+// pipe runs the command in a separate process.
 func pipe() { main() }

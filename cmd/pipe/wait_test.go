@@ -13,8 +13,8 @@ import (
 
 var waited = runtime.EnvironmentKey{Pipeline: "shop", Name: "dev"}
 
-// A waiting has what pipe wait asks: a world in which services web and other were
-// deployed from files A.
+// A waiting has the state that pipe wait reads: a world in which the services web and other
+// were deployed from files A.
 type waiting struct {
 	*testing.T
 	world   *runtimetest.World
@@ -60,7 +60,7 @@ func (w *waiting) run(action runtime.Action, services ...string) {
 	w.ran(w.rt.Run(w.Context(), w.request(action, services)))
 }
 
-// watch is a run of watch mode.
+// watch does a run of watch mode.
 func (w *waiting) watch(services ...string) {
 	w.Helper()
 	w.ran(w.session.Next().Run(w.Context(), w.request(runtime.Deploy, services)))
@@ -79,8 +79,7 @@ func (w *waiting) must(err error) {
 	}
 }
 
-// add adds a record that is newer than all others, and as if the run of it had been
-// about the files as they are.
+// add adds a record that is newer than all others, as if its run had used the current files.
 func (w *waiting) add(change func(*runtime.RunRecord)) {
 	w.Helper()
 	now := time.Now()
@@ -95,7 +94,7 @@ func (w *waiting) add(change func(*runtime.RunRecord)) {
 	w.last = r.ID
 }
 
-// look looks for a result, as pipe wait --fresh does every second.
+// look looks for a result, like pipe wait --fresh every second.
 func (w *waiting) look() (result settled, busy, found bool) {
 	w.Helper()
 	req := w.request(runtime.Deploy, nil)
@@ -107,13 +106,13 @@ func (w *waiting) look() (result settled, busy, found bool) {
 	return result, busy, found
 }
 
-// TestWaitFresh: an old success is never taken for a new one, nor one of a part for
-// one of all; what is as the files say is found, however it came to be so.
+// TestWaitFresh: an old success never counts as a new one, nor a partial success as a
+// complete one. A state that matches the files is found, whatever its cause is.
 func TestWaitFresh(t *testing.T) {
 	const (
 		waits   = ""
 		byRun   = "by the last run"
-		asIs    = "as it is" // without a run about it
+		asIs    = "as it is" // without a run for these files
 		failure = "failed in the last run"
 	)
 	for _, c := range []struct {
@@ -235,7 +234,7 @@ func TestWaitFresh(t *testing.T) {
 	}
 }
 
-// TestWaitBusy: while a run goes on nothing is settled, whatever the last one left.
+// TestWaitBusy: during a run nothing is settled, whatever the result of the last one is.
 func TestWaitBusy(t *testing.T) {
 	w := newWaiting(t)
 	lease, err := w.rt.Locker.Lock(t.Context(), waited, "bo@desk")
@@ -249,7 +248,7 @@ func TestWaitBusy(t *testing.T) {
 	}
 }
 
-// TestWaitSkipsStale: how a run ended that a newer one has superseded says nothing.
+// TestWaitSkipsStale: the result of a run that a newer one has superseded is ignored.
 func TestWaitSkipsStale(t *testing.T) {
 	b := newBench(t, oneApp, "run")
 	b.run(t, statusDone)

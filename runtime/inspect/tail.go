@@ -54,12 +54,21 @@ func (t *Tail) Follow(service string) {
 	t.poke()
 }
 
-// Forget stops following the logs of a service.
+// Forget stops following the logs of a service. A line that is read after it has returned
+// is dropped.
 func (t *Tail) Forget(service string) {
 	t.logs.of.Lock()
 	delete(t.logs.services, service)
 	t.logs.of.Unlock()
 	t.poke()
+}
+
+// follows reports whether the logs of a service are followed.
+func (l *logs) follows(service string) bool {
+	l.of.Lock()
+	defer l.of.Unlock()
+	_, ok := l.services[service]
+	return ok || l.services == nil
 }
 
 func (t *Tail) poke() {
@@ -246,7 +255,11 @@ func (f *follower) start(ctx context.Context, wake chan struct{}, wg *sync.WaitG
 		f.reader = f.logs.reader(f.pod, f.key.name, f.service, nil)
 		f.reader.open = f.logs.carefully(f.pod.Spec.NodeName, f.reader.open)
 	}
-	f.reader.give = func(line LogLine) { f.logs.give(ctx, line) }
+	f.reader.give = func(line LogLine) {
+		if f.logs.follows(f.service) {
+			f.logs.give(ctx, line)
+		}
+	}
 	wg.Go(func() {
 		defer func() {
 			stop()

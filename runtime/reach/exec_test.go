@@ -107,12 +107,13 @@ func TestExecFails(t *testing.T) {
 	n.is("web-1", true)
 	ns := n.reach()
 	at := reach.Place{Pod: "web-1", Container: "main"}
-	started := make(chan struct{})
+	started, mended := make(chan struct{}), make(chan struct{})
 	n.set(func(n *node) {
 		n.run = func(p *process) error {
 			if p.Args[0] == "vanish" {
 				n.breakWay()
 				n.mendWay()
+				close(mended)
 				return errVanished
 			}
 			close(started)
@@ -127,6 +128,7 @@ func TestExecFails(t *testing.T) {
 	if err == nil || errors.As(err, &exit) || errors.As(err, &start) || !strings.HasPrefix(err.Error(), "the connection to container main of pod web-1 is lost: ") {
 		t.Errorf("a connection that is lost is %v", err)
 	}
+	<-mended // the next command needs the way
 	ctx, stop := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	go func() {

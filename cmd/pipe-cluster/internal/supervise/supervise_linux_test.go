@@ -24,6 +24,7 @@ func newSupervisor(t *testing.T) *supervisor {
 	return &supervisor{
 		dir: d, log: log.New(io.Discard, "", 0), spawn: spawner(), failed: make(chan error, 8),
 		ready: map[string]bool{}, once: map[string]bool{}, changed: make(chan struct{}),
+		state: home.State{Phase: home.Starting},
 	}
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// mostLayers is the maximum unpacked size of the layers of an image, in bytes.
-const mostLayers = 64 << 20
+// maxLayers is the maximum unpacked size of the layers of an image, in bytes.
+const maxLayers = 64 << 20
 
 // fetchImage streams the files from the layers of an image or artifact, without
 // unpacking to disk. It uses Docker's credential helpers.
@@ -54,7 +54,7 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 	if err != nil {
 		return pin, nil, err
 	}
-	c, left := &collector{}, int64(mostLayers)
+	c, left := &collector{}, int64(maxLayers)
 	for _, layer := range layers {
 		if err := c.layer(layer, &left); err != nil {
 			return pin, nil, err
@@ -89,7 +89,7 @@ func (c *collector) layer(layer v1.Layer, left *int64) error {
 		header, err := t.Next()
 		switch {
 		case bounded.N <= 0:
-			return fmt.Errorf("its layers unpack to more than %d bytes", mostLayers)
+			return fmt.Errorf("its layers unpack to more than %d bytes", maxLayers)
 		case errors.Is(err, io.EOF):
 			// The rest is read, so that the digest of the layer is checked.
 			if _, err := io.Copy(io.Discard, bounded); err != nil {

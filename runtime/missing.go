@@ -123,8 +123,8 @@ func (r *run) settleSecrets() {
 // waitsForSecrets reports whether s must wait for Secrets before it is acted on.
 func (s *service) waitsForSecrets() bool { return len(s.missing) > 0 && !s.idle && s.err == nil }
 
-// mostRelated is the maximum number of other services whose positions a warning lists.
-const mostRelated = 5
+// maxRelated is the maximum number of other services whose positions a warning lists.
+const maxRelated = 5
 
 // unmade returns, by service, warnings about Secrets that are missing now: one for each
 // Secret, at the first service that needs it.
@@ -137,11 +137,11 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 		}
 		d := plan.Diagnostic{
 			Severity: plan.SeverityWarning, Pos: first.Pos,
-			Message: fmt.Sprintf("%s %s %s, which namespace %s does not have", some(m.Services, mostRelated), needs(m.Services), m, r.namespace),
+			Message: fmt.Sprintf("%s %s %s, which namespace %s does not have", some(m.Services, maxRelated), needs(m.Services), m, r.namespace),
 			Hint:    fmt.Sprintf("a run waits for it, at most for timeout= of the service; if nothing else creates it, pass the values with --secrets, or run: %s", m.Make),
 		}
 		if m.By != nil {
-			d.Message = fmt.Sprintf("%s %s %s, which namespace %s does not have yet", some(m.Services, mostRelated), needs(m.Services), m, r.namespace)
+			d.Message = fmt.Sprintf("%s %s %s, which namespace %s does not have yet", some(m.Services, maxRelated), needs(m.Services), m, r.namespace)
 			d.Hint = fmt.Sprintf("a run waits for %s to create it, at most for timeout= of the service; see its status with: %s", m.By.Object, m.By.Look)
 			if m.By.Why != "" {
 				d.Message += ": " + m.By.Object + ": " + m.By.Why
@@ -152,7 +152,7 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 		}
 		for _, name := range m.Services[1:] {
 			s := r.scope.plan.Service(name)
-			told := s == nil || s.Pos.IsZero() || s.Pos == d.Pos || len(d.Related) == mostRelated
+			told := s == nil || s.Pos.IsZero() || s.Pos == d.Pos || len(d.Related) == maxRelated
 			if !told && !slices.ContainsFunc(d.Related, func(other plan.Related) bool { return other.Pos == s.Pos }) {
 				d.Related = append(d.Related, plan.Related{Pos: s.Pos, Message: name + " needs it, too"})
 			}

@@ -66,7 +66,7 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 	}
 	switch output {
 	case "json":
-		err = a.write("json", lint.First(mostFindings, found), nil)
+		err = a.write("json", lint.First(maxFindings, found), nil)
 	case "sarif":
 		var data []byte
 		if data, err = lint.SARIF(found, version); err == nil {
@@ -92,7 +92,7 @@ func (a *app) lint(cmd *cobra.Command, args []string, eval evalFlags, output str
 // last one says how many more there are.
 const (
 	shownFindings = 50
-	mostFindings  = 1000
+	maxFindings   = 1000
 )
 
 func (a *app) lintOne(cmd *cobra.Command, args []string, opts interp.Options, fix bool) ([]lint.Finding, error) {

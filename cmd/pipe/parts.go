@@ -163,16 +163,16 @@ func (a *app) secrets(cmd *cobra.Command, sources []string) (runtime.Secrets, er
 	return all, nil
 }
 
-// mostSecrets limits the size of standard input, in bytes.
-const mostSecrets = 16 << 20
+// maxSecrets limits the size of standard input, in bytes.
+const maxSecrets = 16 << 20
 
 func (a *app) secretsFromInput() (*local.Source, error) {
-	data, err := io.ReadAll(io.LimitReader(a.stdin, mostSecrets+1))
+	data, err := io.ReadAll(io.LimitReader(a.stdin, maxSecrets+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(data) > mostSecrets:
-		return nil, fmt.Errorf("standard input has more than %d bytes", mostSecrets)
+	case len(data) > maxSecrets:
+		return nil, fmt.Errorf("standard input has more than %d bytes", maxSecrets)
 	}
 	return local.ReadSecrets("standard input", data)
 }

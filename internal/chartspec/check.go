@@ -18,8 +18,8 @@ type Problem struct {
 	Known   []string // the known keys at this place, if Unknown
 }
 
-// mostProblems limits the result of Check, as more would not be read.
-const mostProblems = 10
+// maxProblems limits the result of Check, as more would not be read.
+const maxProblems = 10
 
 // Check returns the problems of values= for the generated chart of a workload: unknown
 // keys, values that the schema rejects, and keys that only charts of the other workload
@@ -40,7 +40,7 @@ func (c *checker) add(path []any, format string, args ...any) {
 	c.found = append(c.found, Problem{Path: slices.Clone(path), Message: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) full() bool { return len(c.found) >= mostProblems }
+func (c *checker) full() bool { return len(c.found) >= maxProblems }
 
 func (c *checker) value(path []any, s Shape, v any) {
 	if c.full() {

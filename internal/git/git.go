@@ -33,9 +33,9 @@ var safe = []string{
 	"-c", "gc.auto=0", "-c", "maintenance.auto=false",
 }
 
-// mostOutput limits the output of a command, in bytes: the server decides how many
+// maxOutput limits the output of a command, in bytes: the server decides how many
 // branches are listed.
-const mostOutput = 256 << 20
+const maxOutput = 256 << 20
 
 // Run runs git with args, whose first element is the command, and returns its standard
 // output. The user's settings apply, including credential helpers and url.….insteadOf. If
@@ -48,7 +48,7 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	cmd.WaitDelay = time.Second
 	cmd.Stdin = o.Stdin
 	cmd.Env = environ(cmd.Environ(), o.Transports)
-	out, stderr := &output{left: mostOutput}, &output{left: mostOutput}
+	out, stderr := &output{left: maxOutput}, &output{left: maxOutput}
 	cmd.Stdout, cmd.Stderr = out, stderr
 	err := cmd.Run()
 	switch {
@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case out.full || stderr.full:
-		return nil, fmt.Errorf("git %s: it prints more than %d MiB", args[0], mostOutput>>20)
+		return nil, fmt.Errorf("git %s: it prints more than %d MiB", args[0], maxOutput>>20)
 	}
 	return nil, fmt.Errorf("git %s: %s", args[0], Complaint(stderr.String(), err))
 }

@@ -133,14 +133,14 @@ func (c *completer) attributes() {
 	}
 }
 
-// longestExpr limits how far an expression before a dot is read.
-const longestExpr = 2000
+// maxExpr limits how far an expression before a dot is read.
+const maxExpr = 2000
 
 // primary returns the start of the expression that data ends with: dotted
 // names, and their argument lists and subscripts.
 func primary(data string) int {
 	depth, i := 0, len(data)
-	for i > 0 && len(data)-i < longestExpr {
+	for i > 0 && len(data)-i < maxExpr {
 		c := data[i-1]
 		switch {
 		case c == ')' || c == ']':
@@ -358,8 +358,8 @@ func (c *completer) moduleDoc(file string) *markup {
 	return nil
 }
 
-// mostEntries limits how many entries of a directory are offered.
-const mostEntries = 1000
+// maxEntries limits how many entries of a directory are offered.
+const maxEntries = 1000
 
 // files offers the subdirectories of a directory, and the other entries that ok accepts.
 func (c *completer) files(written string, foldersOnly bool, ok func(name string) bool) {
@@ -375,7 +375,7 @@ func (c *completer) files(written string, foldersOnly bool, ok func(name string)
 	if err != nil {
 		return
 	}
-	entries, _ := f.ReadDir(mostEntries)
+	entries, _ := f.ReadDir(maxEntries)
 	f.Close()
 	for _, e := range entries {
 		name := e.Name()

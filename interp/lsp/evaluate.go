@@ -139,7 +139,7 @@ func (s *server) forget(sub *subject) {
 // reaches reports whether a file loads another, directly or indirectly.
 func (s *server) reaches(ctx context.Context, from, to string) bool {
 	seen := map[string]bool{from: true}
-	for queue := []string{from}; len(queue) > 0 && len(seen) < mostFiles; queue = queue[1:] {
+	for queue := []string{from}; len(queue) > 0 && len(seen) < maxFiles; queue = queue[1:] {
 		m := s.workspace.module(ctx, queue[0])
 		if m == nil || isLibrary(m.file) {
 			continue

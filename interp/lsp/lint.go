@@ -41,15 +41,15 @@ func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 			continue
 		}
 		text := string(src)
-		for _, f := range lint.First(mostFindings, lint.Silence(name, src, append(found, ofPlan[name]...), v.plan != nil)) {
+		for _, f := range lint.First(maxFindings, lint.Silence(name, src, append(found, ofPlan[name]...), v.plan != nil)) {
 			v.findings = append(v.findings, finding{f, lineOf(text, f.Pos.Line), edit(text, f.Fix)})
 		}
 	}
 }
 
-// mostFindings limits how many findings of a file are sent to the editor; the
+// maxFindings limits how many findings of a file are sent to the editor; the
 // last one says how many more there are.
-const mostFindings = 50
+const maxFindings = 50
 
 // A dockerfileCheck is Options.Dockerfiles.
 type dockerfileCheck func(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, error)) ([]lint.Finding, error)
@@ -66,7 +66,7 @@ func (v *verdict) dockerfiles(ctx context.Context, opts interp.Options, check do
 	if err != nil { // deleted since the evaluation, or not valid for BuildKit
 		return
 	}
-	for _, f := range lint.First(mostFindings, found) {
+	for _, f := range lint.First(maxFindings, found) {
 		v.findings = append(v.findings, finding{Finding: f, line: f.Line})
 	}
 }

@@ -67,19 +67,19 @@ type quoted struct {
 	load       *syntax.LoadStmt
 }
 
-// mostRepairs limits how often a file is parsed again with a part left out.
-const mostRepairs = 10
+// maxRepairs limits how often a file is parsed again with a part left out.
+const maxRepairs = 10
 
-// mostAnalysed is the size, in bytes, up to which the names of a file are
+// maxAnalysed is the size, in bytes, up to which the names of a file are
 // analyzed. A larger file, which was not written by hand, gets diagnostics
 // only.
-const mostAnalysed = 512 << 10
+const maxAnalysed = 512 << 10
 
 // analyse analyzes a file. The parts that do not parse are left out, so that
 // the rest stays known while a part is being typed.
 func analyse(ctx context.Context, file, root, name, data string, opts interp.Options) *module {
 	m := &module{file: file, root: root, text: newText(data), decls: map[*syntax.Ident]*decl{}, globals: map[string]*decl{}}
-	if len(data) > mostAnalysed {
+	if len(data) > maxAnalysed {
 		return m
 	}
 	m.tree, m.problems = interp.Check(ctx, name, []byte(data), opts)
@@ -108,7 +108,7 @@ func (m *module) repair(ctx context.Context, name string, opts interp.Options) {
 			cut(i)
 		}
 	}
-	for range mostRepairs {
+	for range maxRepairs {
 		tree, problems := interp.Check(ctx, name, data, opts)
 		if tree != nil || len(problems) == 0 || ctx.Err() != nil {
 			m.tree = tree

@@ -235,8 +235,8 @@ func (s *server) sameText(ctx context.Context, m *module, q quoted) []place {
 	return out
 }
 
-// mostSymbols limits how many symbols of a file are listed.
-const mostSymbols = 5000
+// maxSymbols limits how many symbols of a file are listed.
+const maxSymbols = 5000
 
 // symbols lists what a file declares.
 func (s *server) symbols(ctx context.Context, p documentParams) (any, error) {
@@ -250,7 +250,7 @@ func (s *server) symbols(ctx context.Context, p documentParams) (any, error) {
 	}
 	f := s.finder(ctx)
 	for _, stmt := range m.tree.Stmts {
-		if len(out) == mostSymbols {
+		if len(out) == maxSymbols {
 			break
 		}
 		start, end := m.text.node(stmt)

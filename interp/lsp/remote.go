@@ -72,7 +72,7 @@ func (w *workspace) pinsOf(m *module) string {
 // lockFile reads a lock file; it returns nil if the file cannot be read.
 func (w *workspace) lockFile(file string) *lock.File {
 	info, err := os.Stat(file)
-	if err != nil || info.Size() > largestFile {
+	if err != nil || info.Size() > maxFile {
 		return nil
 	}
 	if c := w.pins[file]; c.pins != nil && c.size == info.Size() && c.modified.Equal(info.ModTime()) {

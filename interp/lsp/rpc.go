@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// longestMessage limits the size of a message from the client, which is held
+// maxMessage limits the size of a message from the client, which is held
 // several times while it is read. A longer one, such as a file that no editor
 // would show, is skipped.
-const longestMessage = 16 << 20
+const maxMessage = 16 << 20
 
 // A message is one request, notification or response of JSON-RPC 2.0.
 type message struct {
@@ -90,11 +90,11 @@ func (c *conn) read() (*message, error) {
 			return nil, errors.New("header of a message: it is too long")
 		}
 	}
-	if size > longestMessage {
+	if size > maxMessage {
 		if _, err := io.CopyN(io.Discard, c.in, int64(size)); err != nil {
 			return nil, fmt.Errorf("a message of %d bytes: %w", size, noEOF(err))
 		}
-		return nil, &rpcError{codeInvalidRequest, fmt.Sprintf("a message of %d bytes is larger than the limit of %d", size, longestMessage)}
+		return nil, &rpcError{codeInvalidRequest, fmt.Sprintf("a message of %d bytes is larger than the limit of %d", size, maxMessage)}
 	}
 	// Memory is allocated as the data arrives, not as the header claims.
 	var body bytes.Buffer

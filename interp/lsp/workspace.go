@@ -22,9 +22,9 @@ import (
 
 // Limits for scanning a workspace, so that a hostile or huge one terminates.
 const (
-	mostFiles   = 5000
-	mostFolders = 20_000
-	largestFile = bounded.MaxModule
+	maxFiles = 5000
+	maxDirs  = 20_000
+	maxFile  = bounded.MaxModule
 )
 
 // A workspace holds the files of the editor and of the disk: open documents
@@ -81,19 +81,19 @@ func (w *workspace) module(ctx context.Context, file string) *module {
 		return d.known
 	}
 	info, err := os.Stat(file)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > largestFile {
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil
 	}
 	if c, ok := w.cache[file]; ok && c.size == info.Size() && c.modified.Equal(info.ModTime()) {
 		return c.module
 	}
 	data, err := os.ReadFile(file)
-	if err != nil || len(data) > largestFile {
+	if err != nil || len(data) > maxFile {
 		return nil
 	}
 	m := w.analyse(ctx, file, string(data))
 	if ctx.Err() == nil {
-		if len(w.cache) > mostFiles {
+		if len(w.cache) > maxFiles {
 			clear(w.cache)
 		}
 		w.cache[file] = cached{info.ModTime(), info.Size(), m}
@@ -251,7 +251,7 @@ func (w *workspace) files(ctx context.Context, roots []string) []string {
 	for _, root := range roots {
 		_ = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 			switch {
-			case ctx.Err() != nil || len(found) >= mostFiles || folders >= mostFolders:
+			case ctx.Err() != nil || len(found) >= maxFiles || folders >= maxDirs:
 				return fs.SkipAll
 			case err != nil: // unreadable files are skipped
 				return nil

@@ -30,14 +30,14 @@ func differs(g interp.Golden) Failure {
 
 // Limits for a complete diff, whose cost is quadratic in the number of lines.
 const (
-	mostLines = 2000
-	mostBytes = 1 << 20
+	maxLines = 2000
+	maxBytes = 1 << 20
 )
 
 // difference returns a unified diff.
 func difference(g interp.Golden) string {
 	a, b := lines(g.Want), lines(g.Got)
-	if max(len(a), len(b)) > mostLines || max(len(g.Want), len(g.Got)) > mostBytes {
+	if max(len(a), len(b)) > maxLines || max(len(g.Want), len(g.Got)) > maxBytes {
 		return firstDifference(a, b)
 	}
 	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
@@ -73,14 +73,14 @@ func firstDifference(a, b []string) string {
 	return out.String()
 }
 
-// longestLine limits how much of a line of a large text is shown, in characters.
-const longestLine = 200
+// maxLine limits how much of a line of a large text is shown, in characters.
+const maxLine = 200
 
 // show writes some lines of a text from n on, and cuts long ones.
 func show(out *strings.Builder, sign string, lines []string, n int) {
 	for _, line := range lines[n:min(n+5, len(lines))] {
-		if r := []rune(line); len(r) > longestLine {
-			line = string(r[:longestLine]) + "…\n"
+		if r := []rune(line); len(r) > maxLine {
+			line = string(r[:maxLine]) + "…\n"
 		}
 		out.WriteString(sign + line)
 	}

@@ -86,8 +86,8 @@ type Line struct {
 	Text string   `json:"text"`
 }
 
-// mostPrinted limits how many printed lines of a test are kept.
-const mostPrinted = 1000
+// maxPrinted limits how many printed lines of a test are kept.
+const maxPrinted = 1000
 
 // A job is a test to run.
 type job struct {
@@ -311,9 +311,9 @@ func (j job) run(ctx context.Context) {
 	t, opts := j.test, j.file.opts
 	opts.Print = func(pos plan.Pos, text string) {
 		switch n := len(t.Printed); {
-		case n < mostPrinted:
+		case n < maxPrinted:
 			t.Printed = append(t.Printed, Line{pos, text})
-		case n == mostPrinted:
+		case n == maxPrinted:
 			t.Printed = append(t.Printed, Line{pos, "further output is omitted"})
 		}
 	}

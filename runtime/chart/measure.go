@@ -20,8 +20,8 @@ import (
 // The limits of a chart including all its subcharts. Helm's own limits apply to one
 // archive, and not to archives within it.
 const (
-	mostFiles = 10_000
-	mostBytes = 200 << 20
+	maxFiles = 10_000
+	maxBytes = 200 << 20
 )
 
 // A room tracks the remaining limits of a chart. A chart is measured before Helm loads
@@ -32,7 +32,7 @@ type room struct {
 	root  string // symbolic links must not lead out of it; empty: there are no links
 }
 
-func newRoom(root string) *room { return &room{mostFiles, mostBytes, root} }
+func newRoom(root string) *room { return &room{maxFiles, maxBytes, root} }
 
 // take subtracts a file from the room.
 func (r *room) take(ctx context.Context, size int64) error {
@@ -42,9 +42,9 @@ func (r *room) take(ctx context.Context, size int64) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case r.files < 0:
-		return fmt.Errorf("it has more than %d files", mostFiles)
+		return fmt.Errorf("it has more than %d files", maxFiles)
 	case r.bytes < 0:
-		return fmt.Errorf("its files are larger than %d MiB together", mostBytes>>20)
+		return fmt.Errorf("its files are larger than %d MiB together", maxBytes>>20)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func archive(t *testing.T, sizes map[string]int64, others map[string][]byte) []b
 func TestMeasure(t *testing.T) {
 	head := map[string][]byte{"web/Chart.yaml": []byte("apiVersion: v2\nname: web\nversion: 1.2.3\n")}
 	many := map[string]int64{}
-	for i := range mostFiles {
+	for i := range maxFiles {
 		many[fmt.Sprintf("web/templates/%d.yaml", i)] = 0
 	}
 	inner := archive(t, map[string]int64{"sub/big": 70 << 20}, nil)
@@ -100,11 +100,11 @@ func TestMeasureFolder(t *testing.T) {
 	if err := all.dir(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	used := mostFiles - all.files
-	if err := (&room{used, mostBytes, dir}).dir(t.Context(), dir); err != nil {
+	used := maxFiles - all.files
+	if err := (&room{used, maxBytes, dir}).dir(t.Context(), dir); err != nil {
 		t.Errorf("room for all files: %v", err)
 	}
-	if err := (&room{used - 1, mostBytes, dir}).dir(t.Context(), dir); err == nil || err.Error() != "it has more than 10000 files" {
+	if err := (&room{used - 1, maxBytes, dir}).dir(t.Context(), dir); err == nil || err.Error() != "it has more than 10000 files" {
 		t.Errorf("too little room = %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

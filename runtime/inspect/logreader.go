@@ -89,13 +89,13 @@ type cutter struct {
 	skip bool      // the current line was passed before
 }
 
-// longestLine is the number of bytes after which a line is split.
-const longestLine = 64 << 10
+// maxLine is the number of bytes after which a line is split.
+const maxLine = 64 << 10
 
 // add adds data to the current line. whole means that the line ends.
 func (c *cutter) add(data []byte, whole bool) {
 	c.buf = append(c.buf, data...)
-	if !whole && len(c.buf) < longestLine {
+	if !whole && len(c.buf) < maxLine {
 		return
 	}
 	line := c.take()

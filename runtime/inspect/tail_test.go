@@ -221,7 +221,7 @@ func TestFollower(t *testing.T) {
 
 // TestLongLine: a line that exceeds the maximum is split, and is not repeated.
 func TestLongLine(t *testing.T) {
-	long := strings.Repeat("x", longestLine+10)
+	long := strings.Repeat("x", maxLine+10)
 	text := "2026-01-02T03:04:05Z " + long + "\n" + "2026-01-02T03:04:05.5Z end\n"
 	var lines []LogLine
 	r := &logReader{give: func(l LogLine) { lines = append(lines, l) }, open: func(context.Context, *corev1.PodLogOptions) (io.ReadCloser, error) {

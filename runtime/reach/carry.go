@@ -25,8 +25,8 @@ type client struct {
 	answered bool   // the pod has responded, or too much was sent to be kept; guarded by mu
 }
 
-// mostKept is the maximum amount of data that is kept for a client.
-const mostKept = 64 << 10
+// maxKept is the maximum amount of data that is kept for a client.
+const maxKept = 64 << 10
 
 // Read reads the data to forward to the pod.
 func (c *client) Read(p []byte) (int, error) {
@@ -36,7 +36,7 @@ func (c *client) Read(p []byte) (int, error) {
 	if c.answered {
 		return n, err
 	}
-	if c.sent = append(c.sent, p[:n]...); len(c.sent) > mostKept {
+	if c.sent = append(c.sent, p[:n]...); len(c.sent) > maxKept {
 		c.answered, c.sent = true, nil
 	}
 	return n, err

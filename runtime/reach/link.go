@@ -54,8 +54,8 @@ type links struct {
 	closed bool           // guarded by mu
 }
 
-// mostIdle is the maximum number of idle links to one pod.
-const mostIdle = 8
+// maxIdle is the maximum number of idle links to one pod.
+const maxIdle = 8
 
 func newLinks(dial func(context.Context) (*link, error)) *links {
 	return &links{dial: dial, all: make(map[*link]bool)}
@@ -92,7 +92,7 @@ func (ls *links) take(ctx context.Context) (*link, error) {
 func (ls *links) give(l *link, usable bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if usable && !ls.closed && len(ls.idle) < mostIdle {
+	if usable && !ls.closed && len(ls.idle) < maxIdle {
 		ls.idle = append(ls.idle, l)
 		return
 	}

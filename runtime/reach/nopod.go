@@ -32,7 +32,7 @@ func (e *NoPodError) Error() string {
 	}
 	var states []string
 	for i, p := range e.Pods {
-		if i == mostPods {
+		if i == maxPods {
 			states = append(states, fmt.Sprintf("and %d more", len(e.Pods)-i))
 			break
 		}
@@ -52,8 +52,8 @@ func (e *NoPodError) Ended() bool {
 	return len(e.Pods) > 0
 }
 
-// mostPods is the maximum number of pods in an error message.
-const mostPods = 3
+// maxPods is the maximum number of pods in an error message.
+const maxPods = 3
 
 func noPod(service string, pods []*corev1.Pod, ready bool) *NoPodError {
 	e := &NoPodError{Service: service, Ready: ready}

@@ -38,9 +38,9 @@ type pods struct {
 	lost    int           // how often the watch was lost and restored; guarded by mu
 }
 
-// longestBackoff is the maximum backoff before the watch is restarted, so that it
+// maxBackoff is the maximum backoff before the watch is restarted, so that it
 // recovers quickly after sleep or a network outage.
-const longestBackoff = 5 * time.Second
+const maxBackoff = 5 * time.Second
 
 // errNoAnswer means that a request has ended without a response.
 var errNoAnswer = errors.New("the cluster does not answer")
@@ -73,7 +73,7 @@ func watchPods(client kubernetes.Interface, namespace string) *pods {
 	}
 	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), &corev1.Pod{}, p, cache.ReflectorOptions{
 		Logger:  &klog.Logger{}, // the zero one writes nothing
-		Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Cap: longestBackoff, Steps: 100, Factor: 2, Jitter: 0.2},
+		Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Cap: maxBackoff, Steps: 100, Factor: 2, Jitter: 0.2},
 	})
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
 	var wg sync.WaitGroup

@@ -264,7 +264,7 @@ func (s *Syncer) copyAll(ctx context.Context, service string, is *synced) error 
 	}
 	errs := make([]error, len(behind))
 	var wg sync.WaitGroup
-	limit := make(chan struct{}, mostCopies)
+	limit := make(chan struct{}, maxCopies)
 	for i, c := range behind {
 		wg.Go(func() {
 			limit <- struct{}{}
@@ -276,9 +276,9 @@ func (s *Syncer) copyAll(ctx context.Context, service string, is *synced) error 
 	return errors.Join(errs...)
 }
 
-// mostCopies is the maximum number of containers of a service into which files are
+// maxCopies is the maximum number of containers of a service into which files are
 // copied concurrently.
-const mostCopies = 8
+const maxCopies = 8
 
 // copyOne brings one container up to date. If an update restarts it, it uses the layer.
 func (s *Syncer) copyOne(ctx context.Context, c container, is *synced, with *layer) error {

@@ -127,13 +127,13 @@ type lostError struct {
 func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// mostCharts is the maximum number of charts that a worker caches.
-const mostCharts = 16
+// maxCharts is the maximum number of charts that a worker caches.
+const maxCharts = 16
 
 // talk sends a job to the worker, and handles its messages.
 func (w *worker) talk(j Job, o Options, template *string) (map[string]string, error) {
 	r := j.request(o)
-	if len(w.sent) >= mostCharts {
+	if len(w.sent) >= maxCharts {
 		clear(w.sent)
 		r.Forget = true
 	}

@@ -77,15 +77,15 @@ func TestIdle(t *testing.T) {
 // it has.
 func TestMany(t *testing.T) {
 	r := renderer(t)
-	for i := range 3 * mostCharts {
+	for i := range 3 * maxCharts {
 		for range 2 {
-			text := strings.Repeat("x", i%(mostCharts+3))
+			text := strings.Repeat("x", i%(maxCharts+3))
 			if files, err := r.Render(t.Context(), jobOf(text)); err != nil || files["web/templates/a.yaml"] != text {
 				t.Fatalf("Render = %v, %v", files, err)
 			}
 		}
 	}
-	if n := len(r.idle[0].sent); n > mostCharts {
+	if n := len(r.idle[0].sent); n > maxCharts {
 		t.Errorf("the worker has %d charts", n)
 	}
 }

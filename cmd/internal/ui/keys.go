@@ -20,7 +20,7 @@ func keysOf(data []byte) (keys []string, rest []byte) {
 		case r == 0x1b && len(data) > 1 && (data[1] == '[' || data[1] == 'O'):
 			end := bytes.IndexFunc(data[2:], func(r rune) bool { return r >= '@' && r <= '~' })
 			if end < 0 {
-				return keys, data[:min(len(data), longestKey)]
+				return keys, data[:min(len(data), maxKey)]
 			}
 			if key := sequences[string(data[2:2+end+1])]; key != "" {
 				keys = append(keys, key)
@@ -46,5 +46,5 @@ func keysOf(data []byte) (keys []string, rest []byte) {
 	return keys, nil
 }
 
-// longestKey is the maximum length of an incomplete sequence that is kept.
-const longestKey = 16
+// maxKey is the maximum length of an incomplete sequence that is kept.
+const maxKey = 16

@@ -111,8 +111,8 @@ func isHarmless(text string) bool {
 // control sequence.
 func isC1(r rune) bool { return r >= 0x80 && r < 0xa0 }
 
-// longestColor is the maximum length of a colour sequence.
-const longestColor = 40
+// maxColor is the maximum length of a colour sequence.
+const maxColor = 40
 
 // colorLen returns the length of the colour sequence at the start of text, or 0 if there
 // is none, or if it hides text or makes it blink.
@@ -120,7 +120,7 @@ func colorLen(text string) int {
 	if !strings.HasPrefix(text, "\x1b[") {
 		return 0
 	}
-	for i := 2; i < len(text) && i < longestColor; i++ {
+	for i := 2; i < len(text) && i < maxColor; i++ {
 		switch c := text[i]; {
 		case c == 'm':
 			if !visible(text[2:i]) {

@@ -12,11 +12,11 @@ import (
 // Dockerfile beyond these limits, which nobody would write by hand, is
 // therefore not checked.
 const (
-	mostBytes = 1 << 20
-	mostLines = 10_000
-	mostVars  = 1000     // references to variables in one instruction
-	mostValue = 64 << 10 // the value of a variable, in bytes
-	mostMade  = 16 << 20 // all expanded values, in bytes
+	maxBytes = 1 << 20
+	maxLines = 10_000
+	maxVars  = 1000     // references to variables in one instruction
+	maxValue = 64 << 10 // the value of a variable, in bytes
+	maxMade  = 16 << 20 // all expanded values, in bytes
 )
 
 // reference finds the variables in a value.
@@ -24,15 +24,15 @@ var reference = regexp.MustCompile(`\$\{?(\w+)`)
 
 // excess returns where and why a Dockerfile exceeds the limits; line 0 if it does not.
 func excess(src string) (line int, why string) {
-	if len(src) > mostBytes {
-		return 1, fmt.Sprintf("it has more than %d bytes", mostBytes)
+	if len(src) > maxBytes {
+		return 1, fmt.Sprintf("it has more than %d bytes", maxBytes)
 	}
 	v := variables{sizes: map[string]int{}}
 	var instruction []string // as words
 	start, n := 1, 0
 	for text := range strings.Lines(src) {
-		if n++; n > mostLines {
-			return n, fmt.Sprintf("it has more than %d lines", mostLines)
+		if n++; n > maxLines {
+			return n, fmt.Sprintf("it has more than %d lines", maxLines)
 		}
 		text = strings.TrimSpace(text)
 		if strings.HasPrefix(text, "#") {
@@ -79,18 +79,18 @@ func (v *variables) add(words []string) (why string) {
 		if i == 0 || ok && !strings.Contains(before, "$") { // ENV name value, or name=value
 			name = before
 		}
-		if refs += strings.Count(w, "$"); refs > mostVars {
-			return fmt.Sprintf("an instruction refers to variables more than %d times", mostVars)
+		if refs += strings.Count(w, "$"); refs > maxVars {
+			return fmt.Sprintf("an instruction refers to variables more than %d times", maxVars)
 		}
 		size := len(w) + 1
 		for _, m := range reference.FindAllStringSubmatch(w, -1) {
 			size += v.sizes[m[1]]
 		}
-		if v.made += size; v.made > mostMade {
-			return fmt.Sprintf("the expanded variables would be larger than %d bytes", mostMade)
+		if v.made += size; v.made > maxMade {
+			return fmt.Sprintf("the expanded variables would be larger than %d bytes", maxMade)
 		}
-		if set[name] += size; sets && set[name] > mostValue {
-			return fmt.Sprintf("the variable %.60s would be larger than %d bytes", name, mostValue)
+		if set[name] += size; sets && set[name] > maxValue {
+			return fmt.Sprintf("the variable %.60s would be larger than %d bytes", name, maxValue)
 		}
 	}
 	if sets {

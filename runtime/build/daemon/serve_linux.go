@@ -129,8 +129,8 @@ func writeLine(file *os.File, pid int) error {
 	return err
 }
 
-// longestSocket is the maximum length of the path of a unix socket on all systems.
-const longestSocket = 103
+// maxSocket is the maximum length of the path of a unix socket on all systems.
+const maxSocket = 103
 
 // listen listens on the socket of o, and chooses one if none is given. done removes what it
 // has created.
@@ -138,7 +138,7 @@ func listen(o *options) (listener net.Listener, done func(), err error) {
 	done = func() {}
 	if o.Socket == "" {
 		o.Socket = filepath.Join(o.Root, "buildkit.sock")
-		if len(o.Socket) > longestSocket {
+		if len(o.Socket) > maxSocket {
 			dir, err := shortDir("buildkit", o.Root)
 			if err != nil {
 				return nil, nil, err

@@ -249,13 +249,13 @@ func (m *mender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", name+" is damaged")
 }
 
-// mostManifest is more than the maximum size of a manifest in the library.
-const mostManifest = 8 << 20
+// maxManifest is more than the maximum size of a manifest in the library.
+const maxManifest = 8 << 20
 
 // put checks a manifest before it is written, because the library keeps an existing file with
 // the same digest, even if that is damaged.
 func (m *mender) put(repository string, r *http.Request) {
-	data, err := io.ReadAll(io.LimitReader(r.Body, mostManifest))
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxManifest))
 	rest := io.Reader(r.Body)
 	if err != nil {
 		rest = failing{err}

@@ -125,10 +125,15 @@ func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 	if service == "" || slices.Contains(l.others, service) {
 		return service, false
 	}
+	return service, l.follows(service)
+}
+
+// follows reports whether the logs of a service are followed.
+func (l *logs) follows(service string) bool {
 	l.of.Lock()
 	defer l.of.Unlock()
-	_, ok = l.services[service]
-	return service, ok || l.services == nil
+	_, ok := l.services[service]
+	return ok || l.services == nil
 }
 
 // serviceOf returns the service that a pod belongs to, according to its labels.

@@ -63,14 +63,6 @@ func (t *Tail) Forget(service string) {
 	t.poke()
 }
 
-// follows reports whether the logs of a service are followed.
-func (l *logs) follows(service string) bool {
-	l.of.Lock()
-	defer l.of.Unlock()
-	_, ok := l.services[service]
-	return ok || l.services == nil
-}
-
 func (t *Tail) poke() {
 	select {
 	case t.wake <- struct{}{}:

@@ -76,13 +76,10 @@ var exempt = map[string]string{
 	"internal/builtins/files_unix.go": "syscall", // a constant: a file is opened without waiting for it
 }
 
-// TestImports holds the code to the policy. It reads the files of every
-// operating system itself, so that a result from the test cache is never older
-// than the code.
-func TestImports(t *testing.T) {
-	policy := policy(t)
-	seen := map[string]bool{}
-	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+// eachSource calls visit for each Go file that is neither a test nor an example, with its
+// path and its path from the root.
+func eachSource(visit func(file, rel string) error) error {
+	return filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -100,6 +97,17 @@ func TestImports(t *testing.T) {
 		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") {
 			return nil
 		}
+		return visit(file, rel)
+	})
+}
+
+// TestImports holds the code to the policy. It reads the files of every
+// operating system itself, so that a result from the test cache is never older
+// than the code.
+func TestImports(t *testing.T) {
+	policy := policy(t)
+	seen := map[string]bool{}
+	err := eachSource(func(file, rel string) error {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			return err

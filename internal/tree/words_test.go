@@ -4,10 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,22 +44,8 @@ var foreign = map[string]string{
 // hint or of evidence. What is known travels as a value: a type, a field, an Advice.
 func TestWords(t *testing.T) {
 	used := make(map[string]bool)
-	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		rel = filepath.ToSlash(rel)
-		if d.IsDir() {
-			if d.Name() == "testdata" || rel == "examples" || rel == "bin" || strings.HasPrefix(d.Name(), ".git") || slices.Contains(ownModules, rel) {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") {
+	err := eachSource(func(file, rel string) error {
+		if slices.ContainsFunc(ownModules, func(m string) bool { return strings.HasPrefix(rel, m+"/") }) {
 			return nil
 		}
 		src, err := os.ReadFile(file)

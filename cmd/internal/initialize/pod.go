@@ -71,7 +71,7 @@ func (c *cluster) image(s *service, image string) {
 				s.kind = plan.Application
 			}
 			s.source = dir
-			s.about = "Built from " + quoted(dir) + ", in the place of the image " + quoted(image) + "."
+			s.about = "Built from " + quoted(dir) + " instead of the image " + quoted(image) + "."
 			return
 		}
 	}

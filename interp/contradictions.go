@@ -87,13 +87,13 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 		}
 	}
 	for _, s := range services {
-		for _, v := range s.Plan.Workload.Env {
-			if v.Secret == nil || v.Secret.Service != "" || databases[v.Secret.Name] == nil {
+		for in, ref := range s.Plan.SecretRefs() {
+			if ref.Service != "" || databases[ref.Name] == nil {
 				continue
 			}
-			db := databases[v.Secret.Name]
+			db := databases[ref.Name]
 			hint := "write its attributes: .url, .user and .password are secrets, .host and .port are known here"
-			switch key := v.Secret.Key; key {
+			switch key := ref.Key; key {
 			case "url", "user", "password", "host", "port":
 				hint = fmt.Sprintf("write .%s of the database, such as %s.%s", key, strings.ReplaceAll(db.Plan.Name, "-", "_"), key)
 			case "database":
@@ -105,7 +105,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 			}
 			e.session.Report(plan.Diagnostic{
 				Severity: plan.SeverityWarning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint, Rule: "own-credentials",
-				Message: fmt.Sprintf("%s of %s is taken from the secret %s, which is made for the database %s when it is deployed", v.Name, s.Plan.Name, v.Secret.Name, db.Plan.Name),
+				Message: fmt.Sprintf("%s of %s is taken from the secret %s, which is made for the database %s when it is deployed", in, s.Plan.Name, ref.Name, db.Plan.Name),
 				Related: []plan.Related{{Pos: db.Plan.Pos, Message: "the database is here"}},
 			})
 		}

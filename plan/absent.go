@@ -35,9 +35,9 @@ func (p *Plan) Absent(deployed func(service string) bool) iter.Seq2[*Service, Di
 // used returns the services whose address or credentials s uses, sorted.
 func used(s *Service) []string {
 	names := slices.Clone(s.Uses)
-	for _, e := range s.Workload.Env {
-		if e.Secret != nil && e.Secret.Service != "" {
-			names = append(names, e.Secret.Service)
+	for _, ref := range s.SecretRefs() {
+		if ref.Service != "" {
+			names = append(names, ref.Service)
 		}
 	}
 	slices.Sort(names)

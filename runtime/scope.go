@@ -122,10 +122,8 @@ func (sc *scope) toPrepare() *plan.Plan {
 				continue
 			}
 			used[s.Name] = true
-			for _, env := range s.Workload.Env {
-				if env.Secret != nil {
-					used[env.Secret.Service], secrets[env.Secret.Name] = true, true
-				}
+			for _, ref := range s.SecretRefs() {
+				used[ref.Service], secrets[ref.Name] = true, true
 			}
 		}
 	}

@@ -187,9 +187,9 @@ func secretRefs(p *plan.Plan) []plan.SecretRef {
 		refs = append(refs, b.Secrets...)
 	}
 	for _, s := range p.Services {
-		for _, e := range s.Workload.Env {
-			if e.Secret != nil && e.Secret.Service == "" {
-				refs = append(refs, *e.Secret)
+		for _, ref := range s.SecretRefs() {
+			if ref.Service == "" {
+				refs = append(refs, ref)
 			}
 		}
 	}

@@ -142,7 +142,12 @@ func waits(before, this []*plan.Service) bool {
 			return true // the values of a chart may refer to anything
 		}
 		for _, env := range s.Workload.Env {
-			if named[env.Value] || env.Secret != nil && named[env.Secret.Service] {
+			if named[env.Value] {
+				return true
+			}
+		}
+		for _, ref := range s.SecretRefs() {
+			if named[ref.Service] {
 				return true
 			}
 		}

@@ -130,18 +130,19 @@ func labelsOf(kind string, key runtime.EnvironmentKey) map[string]string {
 	return labels
 }
 
-// A secretRefUse is a use of a secret by a variable of a service.
+// A secretRefUse is a use of a secret by a service.
 type secretRefUse struct {
-	ref          plan.SecretRef
-	service, env string
-	pos          plan.Pos // of the service
+	ref     plan.SecretRef
+	service string
+	in      string   // the place, such as "env TOKEN"
+	pos     plan.Pos // of the service
 }
 
 func (u secretRefUse) String() string {
 	if u.pos.IsZero() {
-		return fmt.Sprintf("service %s (variable %s)", u.service, u.env)
+		return fmt.Sprintf("service %s (%s)", u.service, u.in)
 	}
-	return fmt.Sprintf("service %s (variable %s, %s)", u.service, u.env, u.pos)
+	return fmt.Sprintf("service %s (%s, %s)", u.service, u.in, u.pos)
 }
 
 // usesOf returns all uses of secrets by services of the plan, including databases, which
@@ -149,10 +150,8 @@ func (u secretRefUse) String() string {
 func usesOf(p *plan.Plan) []secretRefUse {
 	var uses []secretRefUse
 	for _, s := range p.Services {
-		for _, e := range s.Workload.Env {
-			if e.Secret != nil {
-				uses = append(uses, secretRefUse{*e.Secret, s.Name, e.Name, s.Pos})
-			}
+		for in, ref := range s.SecretRefs() {
+			uses = append(uses, secretRefUse{ref, s.Name, in, s.Pos})
 		}
 		if s.Workload.Database != nil {
 			uses = append(uses, secretRefUse{plan.SecretRef{Service: s.Name}, s.Name, "", s.Pos})

@@ -131,10 +131,8 @@ func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service
 // database, they include its own credentials.
 func refsOf(service plan.Service) []plan.SecretRef {
 	set := make(map[plan.SecretRef]bool)
-	for _, env := range service.Workload.Env {
-		if env.Secret != nil {
-			set[*env.Secret] = true
-		}
+	for _, ref := range service.SecretRefs() {
+		set[ref] = true
 	}
 	if service.Workload.Database != nil && service.Chart == nil {
 		for _, key := range []string{"user", "password", "database"} {

@@ -82,11 +82,6 @@ func namesOf(p *plan.Plan) []string {
 	}
 	key := runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: p.Environment.Name}
 	all := []string{key.Pipeline, key.Name, key.Namespace(), p.Environment.Source, p.Environment.Branch, p.Pipeline.Registry}
-	secret := func(ref *plan.SecretRef) {
-		if ref != nil {
-			all = append(all, ref.Name, ref.Key)
-		}
-	}
 	for _, param := range p.Params {
 		all = append(all, param.Name)
 	}
@@ -99,7 +94,7 @@ func namesOf(p *plan.Plan) []string {
 	for _, b := range p.Builds {
 		all = append(all, b.ID, b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
 		for _, ref := range b.Secrets {
-			secret(&ref)
+			all = append(all, ref.Name, ref.Key)
 		}
 	}
 	for _, s := range p.Services {
@@ -115,7 +110,9 @@ func namesOf(p *plan.Plan) []string {
 		}
 		for _, e := range s.Workload.Env {
 			all = append(all, e.Name)
-			secret(e.Secret)
+		}
+		for _, ref := range s.SecretRefs() {
+			all = append(all, ref.Name, ref.Key)
 		}
 		if d := s.Workload.Database; d != nil {
 			all = append(all, d.Engine)

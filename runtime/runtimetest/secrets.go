@@ -118,9 +118,9 @@ type reference struct {
 func referred(p *plan.Plan) []reference {
 	var all []reference
 	for _, s := range p.Services {
-		for _, e := range s.Workload.Env {
-			if e.Secret != nil && e.Secret.Service == "" {
-				all = append(all, reference{s.Name, *e.Secret})
+		for _, ref := range s.SecretRefs() {
+			if ref.Service == "" {
+				all = append(all, reference{s.Name, ref})
 			}
 		}
 	}

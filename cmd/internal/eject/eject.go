@@ -134,10 +134,8 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 // secretsOf returns the Secrets that pods of a service read, each once.
 func secretsOf(s plan.Service) []Secret {
 	refs := []plan.SecretRef{}
-	for _, e := range s.Workload.Env {
-		if e.Secret != nil {
-			refs = append(refs, *e.Secret)
-		}
+	for _, ref := range s.SecretRefs() {
+		refs = append(refs, ref)
 	}
 	if s.Workload.Database != nil {
 		refs = append(refs, plan.SecretRef{Service: s.Name, Key: "user"}, plan.SecretRef{Service: s.Name, Key: "password"})

@@ -87,9 +87,9 @@ func edges(s plan.Service, names map[string]bool) []Edge {
 			out = append(out, Edge{s.Name, to, why})
 		}
 	}
-	for _, env := range s.Workload.Env {
-		if env.Secret != nil && env.Secret.Service != "" {
-			add(env.Secret.Service, "credentials")
+	for _, ref := range s.SecretRefs() {
+		if ref.Service != "" {
+			add(ref.Service, "credentials")
 		}
 	}
 	for _, used := range s.Uses {

@@ -80,10 +80,8 @@ func Of(p *plan.Plan, service string) *Explanation {
 		}
 	}
 	e.Image = imageOf(p, s)
-	for _, env := range s.Workload.Env {
-		if env.Secret != nil {
-			e.Secrets = append(e.Secrets, Secret{*env.Secret, "env " + env.Name})
-		}
+	for in, ref := range s.SecretRefs() {
+		e.Secrets = append(e.Secrets, Secret{ref, in})
 	}
 	if e.Image != nil && e.Image.Build != nil {
 		for _, ref := range e.Image.Build.Secrets {

@@ -83,6 +83,7 @@ func (c *cluster) kept(t *testing.T) {
 	t.Helper()
 	m, err := c.api.CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{})
 	if err != nil || m.Data["a"] != "b" {
+		logs(t, []string{"--dir", c.dir})
 		t.Fatalf("the data is gone: %v, %v", m, err)
 	}
 }

@@ -194,11 +194,24 @@ func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, e
 	_, err = o.send(info, kind, patch, &metav1.PatchOptions{
 		FieldManager: fieldManager, FieldValidation: metav1.FieldValidationIgnore, DryRun: []string{metav1.DryRunAll},
 	})
-	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || deniedByWebhook(err) {
 		change := o.refusal(info, patch, err)
 		return &change, nil
 	}
 	return nil, unanswered(err)
+}
+
+// deniedByWebhook reports whether err has a client error's code and no reason: the API
+// server passes on the status of a webhook that denies a request, which usually has
+// neither (it uses 400 then), while its own errors always have a reason. So does the
+// error about a webhook that does not support dry runs.
+func deniedByWebhook(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	s := status.Status()
+	return s.Reason == metav1.StatusReasonUnknown && s.Code >= 400 && s.Code < 500
 }
 
 // unanswered keeps an error only if the server was unreachable. Other errors of

@@ -1,14 +1,20 @@
 package deploy_test
 
 import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	admissionreview "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -16,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -244,6 +251,54 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			t.Errorf("got %+v", got)
 		}
 	})
+	for name, code := range map[string]int32{"webhook": 0, "webhook-403": 403, "webhook-409": 409} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, deploy.Options{Dir: dir})
+			s := writeChart(t, dir, name, map[string]string{"templates/all.yaml": balanced})
+			b.deploy(tagged(s, "1"))
+			b.denyServices(c, code)
+			var got runtime.RefusedChange
+			await(t, func() bool { // the webhook takes effect after a moment
+				_, err := b.check(tagged(s, "2"))
+				var refused *runtime.RefusedError
+				if errors.As(err, &refused) {
+					got = refused.Changes[0]
+				}
+				return err != nil
+			})
+			if !slices.Contains(got.Rules, "ValidatingWebhookConfiguration.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") ||
+				!strings.Contains(got.Why, "balancers cost money") || got.Object != "service "+name {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// denyServices has the cluster ask a webhook, which denies changes of Services in the
+// namespace with the code; 0: it gives none.
+func (b *bench) denyServices(c kubernetes.Interface, code int32) {
+	t := b.t
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review admissionreview.AdmissionReview
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Request == nil {
+			http.Error(w, "no review", http.StatusBadRequest)
+			return
+		}
+		review.Response = &admissionreview.AdmissionResponse{UID: review.Request.UID, Result: &metav1.Status{Code: code, Message: "balancers cost money"}}
+		_ = json.NewEncoder(w).Encode(review)
+	}))
+	t.Cleanup(server.Close)
+	hooks, path := c.AdmissionregistrationV1().ValidatingWebhookConfigurations(), server.URL+"/deny"
+	t.Cleanup(func() { _ = hooks.Delete(context.WithoutCancel(t.Context()), b.namespace, metav1.DeleteOptions{}) })
+	_, err := hooks.Create(t.Context(), &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}, Webhooks: []admissionv1.ValidatingWebhook{{
+		Name: "deny.example.org", AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNone),
+		ClientConfig: admissionv1.WebhookClientConfig{URL: &path, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})},
+		Rules: []admissionv1.RuleWithOperations{{
+			Operations: []admissionv1.OperationType{admissionv1.Update}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"services"}},
+		}},
+		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": b.namespace}},
+	}}}, metav1.CreateOptions{})
+	must(t, err)
 }
 
 // await waits until is returns true.

@@ -49,7 +49,7 @@ var fixed = []struct {
 // overridden checks that values= for a generated chart does not set what an argument of
 // the call sets as well: values= takes precedence, so the argument would have no effect.
 // Equal values are allowed.
-func (c *Call) overridden(a *common) {
+func (c *Call) overridden(t plan.ServiceType, a *common) {
 	for _, f := range fixed {
 		if _, has := lookup(a.Values, f.path); has {
 			c.wrongValue(f.path, explain.Errorf("pipe sets it").WithHint("%s", f.hint))
@@ -67,6 +67,7 @@ func (c *Call) overridden(a *common) {
 			}
 		}
 	}
+	c.probed(t, a)
 	if labels, ok := a.Values["labels"].(map[string]any); ok {
 		for _, name := range slices.Sorted(maps.Keys(labels)) {
 			if given, has := a.Labels[name]; has && labels[name] != given {
@@ -85,6 +86,22 @@ func (c *Call) overridden(a *common) {
 		if v, has := lookup(a.Values, path); has && of.given != "" && v != of.given {
 			c.contradiction(path, "resources")
 		}
+	}
+}
+
+// probed checks that values= sets no duration that the pods do not use: without a health
+// check they have no startup probe, and with one they need not run for a while.
+func (c *Call) probed(t plan.ServiceType, a *common) {
+	checked := a.Health != nil || t == plan.Database
+	if v, has := a.Values["health"]; has {
+		checked = v != nil
+	}
+	unused, p := "startupSeconds", explain.Errorf("the service has no health check, so it has no effect").WithHint("add health =")
+	if checked {
+		unused, p = "settleSeconds", explain.Errorf("the service has a health check, so it has no effect").WithHint("leave it out, or leave out the health check")
+	}
+	if _, has := a.Values[unused]; has {
+		c.wrongValue([]string{unused}, p)
 	}
 }
 

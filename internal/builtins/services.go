@@ -177,7 +177,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	if a.Chart == nil && c.Valid("values") {
 		c.values(t, a.Values)
 		if c.Valid("values") {
-			c.overridden(a)
+			c.overridden(t, a)
 		}
 	}
 	w.Env = joinEnv(c, a.Env, a.Secrets)

@@ -186,7 +186,7 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`^can't assign to \.\w+ field of`), "such a value does not change: make another"},
 	{regexp.MustCompile(`^string value does not support item assignment`), "text does not change: make another"},
 	{regexp.MustCompile(`^tuple value does not support item assignment`), "a tuple does not change: write a list, [1, 2]"},
-	{regexp.MustCompile(`^unknown conversion %\.|^format spec features not supported`), `there is no such format; for two decimal places: n = int(math.round(x * 100)), then "%d.%s" % (n // 100, ("0" + str(n % 100))[-2:])`},
+	{regexp.MustCompile(`^unknown conversion %\.|^format spec features not supported`), `there is no such format; for two decimal places: n = int(math.round(abs(x) * 100)), then ("-" if x < 0 else "") + "%d.%s" % (n // 100, ("0" + str(n % 100))[-2:])`},
 	{regexp.MustCompile(`^unknown conversion %[0-9+\- #]`), "there are no widths: write %s or %d; \" \" * (n - len(text)) + text fills up"},
 	{regexp.MustCompile(`^not enough arguments for format`), `each %s takes one: write "%s %s" % (a, b)`},
 	{regexp.MustCompile(`^too many arguments for format`), `each value takes one %s: write "%s %s" % (a, b)`},

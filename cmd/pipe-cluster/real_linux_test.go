@@ -74,7 +74,8 @@ func TestReal(t *testing.T) {
 		for _, name := range []string{"containerd", "control-plane", "kubelet", "kube-proxy", "dns"} {
 			kill(t, c.pid(t, name))
 		}
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
+		w.cluster = c
 		c.kept(t)
 		w.answers(t)
 		w.resolves(t)
@@ -83,8 +84,9 @@ func TestReal(t *testing.T) {
 	t.Run("kill the supervisor", func(t *testing.T) {
 		pods := w.pods(t)
 		kill(t, c.pid(t, "supervisor"))
-		w.answers(t) // running pods keep running
-		up(t, dir)
+		w.answers(t)   // running pods keep running
+		c = up(t, dir) // its port may have been taken meanwhile
+		w.cluster = c
 		c.kept(t)
 		w.answers(t)
 		w.resolves(t)
@@ -94,7 +96,8 @@ func TestReal(t *testing.T) {
 		starts := w.starts(t)
 		kill(t, c.pid(t, "supervisor"))
 		killAll(t, dir)
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
+		w.cluster = c
 		c.kept(t)
 		w.cameBack(t, starts)
 	})
@@ -105,7 +108,8 @@ func TestReal(t *testing.T) {
 		if err := node.Sweep(t.Context(), home.Dir(dir)); err != nil { // removes mounts, interfaces and cgroups
 			t.Fatal(err)
 		}
-		up(t, dir)
+		c = up(t, dir) // its port may have been taken meanwhile
+		w.cluster = c
 		c.kept(t)
 		w.cameBack(t, starts)
 	})

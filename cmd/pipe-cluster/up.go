@@ -169,9 +169,18 @@ func (a *app) choose(want home.Node) (c home.Config, impossible, err error) {
 }
 
 // clean ends processes that a killed supervisor has left and that would disturb the next one.
-// Containers are kept.
+// Containers are kept. A process that is being killed has lost its environment, and so its mark,
+// before it frees its ports, so those in the state file are waited for as well.
 func (a *app) clean(ctx context.Context, d home.Dir) error {
-	for _, id := range proc.Marked(string(d)) {
+	left := proc.Marked(string(d))
+	if s, err := d.ReadState(); err == nil {
+		for _, c := range append(s.Children, home.Child{ID: s.Supervisor}) {
+			if c.Start != 0 { // without it, the PID may be that of another process
+				left = append(left, c.ID)
+			}
+		}
+	}
+	for _, id := range left {
 		if node.Shim(id) {
 			continue
 		}

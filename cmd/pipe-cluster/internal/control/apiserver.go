@@ -7,6 +7,8 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -16,10 +18,28 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
-// listen opens the API server's port: the previous one if possible, otherwise any free one. As it
-// listens before the port is published, no other process can take the port in between.
-func listen(c *home.Config) (net.Listener, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(c.Address, strconv.Itoa(c.Port)))
+// listen opens the API server's port: the previous one if possible, otherwise any free one. A port
+// that is in use may be that of a connection that ends soon, so it is tried again until free ends;
+// busy is called before that. As listen opens the port before it is published, no other process can
+// take it in between.
+func listen(free context.Context, c *home.Config, busy func()) (net.Listener, error) {
+	var l net.Listener
+	var err error
+	for tries := 0; ; tries++ {
+		l, err = net.Listen("tcp", net.JoinHostPort(c.Address, strconv.Itoa(c.Port)))
+		if c.Port == 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		if tries == 0 {
+			busy()
+		}
+		select {
+		case <-free.Done():
+		case <-time.After(50 * time.Millisecond):
+			continue
+		}
+		break
+	}
 	if err != nil && c.Port != 0 {
 		l, err = net.Listen("tcp", net.JoinHostPort(c.Address, "0"))
 	}

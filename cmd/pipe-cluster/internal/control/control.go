@@ -18,6 +18,10 @@ import (
 	"github.com/pipelinefile/pipe/cmd/pipe-cluster/internal/home"
 )
 
+// portTime is how long the port of the previous API server may be in use before another one is
+// chosen, which invalidates copies of the kubeconfig.
+const portTime = 10 * time.Second
+
 // Plane configures a control plane.
 type Plane struct {
 	Dir    home.Dir
@@ -35,7 +39,11 @@ type Plane struct {
 // Kubernetes has global variables.
 func (p *Plane) Run(ctx context.Context) error {
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
-	l, err := listen(&p.Config)
+	free, enough := context.WithTimeout(ctx, portTime)
+	l, err := listen(free, &p.Config, func() {
+		p.Doing(fmt.Sprintf("waiting until port %d is free", p.Config.Port))
+	})
+	enough()
 	if err != nil {
 		return err
 	}

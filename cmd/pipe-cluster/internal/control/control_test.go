@@ -1,7 +1,9 @@
 package control
 
 import (
+	"context"
 	"crypto/x509"
+	"net"
 	"os"
 	"testing"
 
@@ -77,4 +79,25 @@ func TestServiceIP(t *testing.T) {
 			t.Errorf("ServiceIP(%q) = %v, want an error", bad, ip)
 		}
 	}
+}
+
+// TestListen: the previous port is waited for while it is in use, and given up if it stays so.
+func TestListen(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := other.Addr().(*net.TCPAddr).Port
+	c := home.Config{Address: "127.0.0.1", Port: port}
+	l, err := listen(t.Context(), &c, func() { _ = other.Close() })
+	if err != nil || c.Port != port {
+		t.Fatalf("port %d, %v, want %d", c.Port, err, port)
+	}
+	defer l.Close()
+	over, cancel := context.WithCancel(t.Context())
+	l2, err := listen(over, &c, cancel)
+	if err != nil || c.Port == port || c.Port == 0 {
+		t.Fatalf("port %d, %v, want another than %d", c.Port, err, port)
+	}
+	_ = l2.Close()
 }

@@ -35,9 +35,15 @@ func started(pid int) uint64 {
 	return n
 }
 
+// exists reports whether a thread of the process is left: the first one may have ended, and be a
+// zombie, while others still hold the files and ports of the process.
 func exists(pid int) bool {
 	f := stat(pid)
-	return f != nil && f[0] != "Z" && f[0] != "X"
+	if f == nil {
+		return false
+	}
+	threads, _ := strconv.Atoi(f[17])
+	return f[0] != "Z" && f[0] != "X" || threads > 1
 }
 
 // Marked returns the living processes that have the mark of a cluster's directory, except this one.

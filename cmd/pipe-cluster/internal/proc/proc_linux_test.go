@@ -3,7 +3,9 @@ package proc
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -30,6 +32,56 @@ func TestAlive(t *testing.T) {
 	_ = cmd.Wait()
 	if id.Alive() || (ID{}).Alive() {
 		t.Error("alive after its end")
+	}
+}
+
+// firstThreadEnds makes the test binary end its first thread and go on.
+const firstThreadEnds = "PROC_TEST_FIRST_THREAD_ENDS"
+
+func init() {
+	if os.Getenv(firstThreadEnds) == "" {
+		return
+	}
+	runtime.LockOSThread() // init functions run on the first thread
+	go func() {
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
+	}()
+	_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+}
+
+// TestAliveWithoutFirstThread: a process whose first thread has ended is alive as long as it has
+// another one.
+func TestAliveWithoutFirstThread(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), firstThreadEnds+"=1", "GOMAXPROCS=2") // the ended thread keeps one
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	id := Of(cmd.Process.Pid)
+	zombie := func() bool { f := stat(id.PID); return f != nil && f[0] == "Z" }
+	for ; !zombie(); time.Sleep(10 * time.Millisecond) {
+		if t.Context().Err() != nil {
+			t.Fatal("the first thread does not end")
+		}
+	}
+	if !id.Alive() {
+		t.Error("not alive, though a thread is left")
+	}
+	_ = in.Close()
+	if err := id.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -99,7 +99,7 @@ func (e *evaluation) assemble() *plan.Plan {
 		p.Stages = append(p.Stages, in.plan())
 	}
 	p.Services = make([]plan.Service, 0, len(ordered))
-	e.images(p, ordered)
+	newImages(e, p).of(ordered)
 	e.addresses(s.Services)
 	e.locals(s.Services)
 	e.unbuilt(p, s.Services)
@@ -140,69 +140,6 @@ func (e *evaluation) skips() {
 		}
 		if !svc.Plan.Skip {
 			svc.Plan.Skip, svc.Plan.SkipWhy = true, &plan.Reason{Text: "skip()", Pos: skip.Call}
-		}
-	}
-}
-
-// images sets the image of each service, and adds each build to the plan once, in the
-// order of the first service that uses it (L6).
-func (e *evaluation) images(p *plan.Plan, services []*builtins.Service) {
-	ids := map[*builtins.Image]string{}
-	same := map[string]string{}
-	for _, svc := range services {
-		img := svc.Image
-		switch {
-		case img == nil:
-		case img.Build == nil:
-			svc.Plan.Image = plan.ImageSource{Mirror: img.Mirror, Ref: img.Ref}
-		default:
-			id, ok := ids[img]
-			if !ok {
-				// Two calls can describe the same image.
-				key := buildKey(img.Build)
-				if id, ok = same[key]; !ok {
-					id = svc.Plan.Name
-					same[key] = id
-					spec := *img.Build
-					spec.ID = id
-					p.Builds = append(p.Builds, spec)
-					e.checkBuild(&spec)
-				}
-				ids[img] = id
-			}
-			svc.Plan.Image = plan.ImageSource{Build: id}
-		}
-	}
-}
-
-// buildKey returns a string that is equal for equal builds.
-func buildKey(b *plan.BuildSpec) string {
-	var k strings.Builder
-	fmt.Fprintf(&k, "%q %q %q %q %q %q", b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
-	for _, m := range []map[string]string{b.Args, b.Labels} {
-		k.WriteByte('\n')
-		for _, name := range slices.Sorted(maps.Keys(m)) {
-			fmt.Fprintf(&k, " %q=%q", name, m[name])
-		}
-	}
-	if len(b.Platforms)+len(b.Secrets) > 0 {
-		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)
-	}
-	return k.String()
-}
-
-// checkBuild warns about a build argument that contains the name of the environment,
-// because environments then no longer share the image (I1).
-func (e *evaluation) checkBuild(b *plan.BuildSpec) {
-	env := e.opts.Environment.Name
-	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
-		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
-		if slices.Contains(words, env) {
-			e.session.Report(plan.Diagnostic{
-				Severity: plan.SeverityWarning, Pos: b.Pos, Rule: "build-env",
-				Message: fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
-				Hint:    "each environment then builds an image of its own: pass it as env= instead",
-			})
 		}
 	}
 }

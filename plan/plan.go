@@ -91,21 +91,22 @@ const (
 
 // A Service is one deployable unit.
 type Service struct {
-	Name     string      `json:"name"` // unique; a DNS label of at most 53 characters
-	Type     ServiceType `json:"type"`
-	Stage    string      `json:"stage"`              // the name of its stage
-	Placed   Placement   `json:"placed"`             // why it is in that stage
-	Skip     bool        `json:"skip"`               // whether actions on the environment leave it out (E4)
-	SkipWhy  *Reason     `json:"skip_why,omitempty"` // set if Skip
-	Image    ImageSource `json:"image"`
-	Chart    *Chart      `json:"chart,omitempty"`  // nil: generated from Workload (D1)
-	Values   Values      `json:"values,omitempty"` // override those of the chart
-	Workload Workload    `json:"workload"`         // what runs
-	Sync     []Sync      `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
-	Uses     []string    `json:"uses,omitempty"`   // services whose host or address it refers to, sorted
-	Timeout  Duration    `json:"timeout"`          // for becoming ready; default 5 minutes, for a job 10
-	Pos      Pos         `json:"pos"`              // of the call that declares it, in the workspace
-	Caller   Pos         `json:"caller,omitzero"`  // if a function declares it: of the outermost call that led there
+	Name     string       `json:"name"` // unique; a DNS label of at most 53 characters
+	Type     ServiceType  `json:"type"`
+	Stage    string       `json:"stage"`              // the name of its stage
+	Placed   Placement    `json:"placed"`             // why it is in that stage
+	Skip     bool         `json:"skip"`               // whether actions on the environment leave it out (E4)
+	SkipWhy  *Reason      `json:"skip_why,omitempty"` // set if Skip
+	Image    ImageSource  `json:"image"`
+	Images   []NamedImage `json:"images,omitempty"` // that it has besides Image
+	Chart    *Chart       `json:"chart,omitempty"`  // nil: generated from Workload (D1)
+	Values   Values       `json:"values,omitempty"` // override those of the chart
+	Workload Workload     `json:"workload"`         // what runs
+	Sync     []Sync       `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
+	Uses     []string     `json:"uses,omitempty"`   // services whose host or address it refers to, sorted
+	Timeout  Duration     `json:"timeout"`          // for becoming ready; default 5 minutes, for a job 10
+	Pos      Pos          `json:"pos"`              // of the call that declares it, in the workspace
+	Caller   Pos          `json:"caller,omitzero"`  // if a function declares it: of the outermost call that led there
 }
 
 // A Placement is the reason why a service is in its stage.
@@ -161,7 +162,7 @@ type ImageSource struct {
 // A BuildSpec describes one image to build. It does not depend on the
 // environment (I1).
 type BuildSpec struct {
-	ID         string            `json:"id"` // name of the first service that uses it
+	ID         string            `json:"id"` // of the first image that it is for, see [ImageKey]
 	Source     Source            `json:"source"`
 	Context    string            `json:"context"`             // directory in the source; "." is the source itself
 	Dockerfile string            `json:"dockerfile"`          // path in the source

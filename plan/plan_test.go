@@ -54,7 +54,9 @@ func fields(t reflect.Type, out map[string]map[string]bool) {
 		out[t.Name()] = names
 		for i := range t.NumField() {
 			name, opts, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-			names[name] = strings.HasPrefix(opts, "omit")
+			if !t.Field(i).Anonymous {
+				names[name] = strings.HasPrefix(opts, "omit")
+			}
 			fields(t.Field(i).Type, out)
 		}
 	}

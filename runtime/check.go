@@ -33,12 +33,18 @@ func (r *run) checks() []*sched.Task {
 			f := &foreseen{service: s, unknown: s.Chart != nil}
 			asked = append(asked, f)
 			release := r.release(s) // before its image is built
-			if s.image != nil && release.Image == "" {
-				// The check does not depend on the image; only the nodes do.
-				release.Image = r.env.Images[s.Name]
-				if _, is := r.deployed[s.Name]; is && release.Image == "" {
-					continue
+			_, is := r.deployed[s.Name]
+			unknown := false
+			for _, im := range s.images {
+				if im.byDigest == "" {
+					// The check does not depend on the image; only the nodes do.
+					before := r.env.Images[plan.ImageKey(s.Name, im.name)]
+					release.setImage(im.name, before)
+					unknown = unknown || before == ""
 				}
+			}
+			if is && unknown {
+				continue
 			}
 			t := &sched.Task{Name: "check " + s.Name, Class: classCheck, Priority: st.index}
 			t.Do = func(ctx context.Context) error {

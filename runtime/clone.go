@@ -108,8 +108,10 @@ func PreviewName(branch string) string {
 func (r *Runtime) onBranch(ctx context.Context, p *plan.Plan, branch string, images map[string]string) (*plan.Plan, error) {
 	needed := make(map[string]bool)
 	for _, s := range p.Services {
-		if images[s.Name] == "" {
-			needed[s.Image.Build] = true
+		for name, from := range s.AllImages() {
+			if images[plan.ImageKey(s.Name, name)] == "" {
+				needed[from.Build] = true
+			}
 		}
 	}
 	out := *p

@@ -112,14 +112,14 @@ type Deployer interface {
 	// services. For a namespace that does not exist the result is empty.
 	Deployed(ctx context.Context, namespace string) (map[string]Deployed, error)
 	// Fingerprint returns the digest of everything that deploying r would write:
-	// image, chart, values, configuration, the values of secrets (A7). It
+	// images, chart, values, configuration, the values of secrets (A7). It
 	// does not depend on the revision. It makes no requests, except one for the
 	// Secrets of the namespace, shared by all releases; a run calls it after Prepare.
 	Fingerprint(ctx context.Context, r Release) (plan.Digest, error)
 	// Check asks the cluster whether it would accept what deploying r changes of
 	// objects that exist, and writes nothing (D8). What it would not accept is a
-	// *RefusedError, and what cannot be asked is not an error. r.Image may be the image
-	// that is deployed, if the new one is not made yet. What it returns is valid also
+	// *RefusedError, and what cannot be asked is not an error. The images of r may be those
+	// that are deployed, if the new ones are not made yet. What it returns is valid also
 	// beside a *RefusedError.
 	Check(ctx context.Context, r Release, emit Emit) (Checked, error)
 	// Act does the action to one release, and returns when it is done:
@@ -154,8 +154,9 @@ type Release struct {
 	Pipeline, Environment string // for labels
 	Namespace             string
 	Service               plan.Service
-	Image                 string      // by digest; empty if the chart provides its own
-	Fingerprint           plan.Digest // recorded with the release
+	Image                 string            // by digest; empty if the chart provides its own
+	Images                map[string]string // by digest: those of Service.Images that are known, by name; nil: none
+	Fingerprint           plan.Digest       // recorded with the release
 	OnFailure             OnFailure
 }
 

@@ -21,7 +21,7 @@ type Environment struct {
 	// Overrides are the overrides of the environment, by service (E4, S6). Those of
 	// services that are not in the plan apply if the plan has the services again.
 	Overrides map[string]Override `json:"overrides,omitempty"`
-	// Images are, by service, the images by digest that were last deployed or, for
+	// Images are, by plan.ImageKey, the images by digest that were last deployed or, for
 	// jobs that do not run on deploy, built.
 	Images map[string]string `json:"images,omitempty"`
 	// Revision is compared by Save; empty if the environment was never saved.

@@ -62,6 +62,11 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 	for _, im := range r.images {
 		if !im.there {
 			toMake[im.stage] = append(toMake[im.stage], im)
+			for _, s := range im.services {
+				if s.stage == im.stage {
+					s.toMake++
+				}
+			}
 		}
 	}
 	var checked *sched.Task
@@ -114,8 +119,10 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 			if r.beginning != nil {
 				t.Needs = append(t.Needs, r.beginning)
 			}
-			if image := making[s.image]; image != nil {
-				t.Needs = append(t.Needs, image)
+			for _, im := range s.images {
+				if image := making[im.image]; image != nil {
+					t.Needs = append(t.Needs, image)
+				}
 			}
 			if s.guard {
 				guards = append(guards, t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,37 +12,6 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
-
-// An image is one image that the run needs, for any number of services. Exactly one
-// of build, mirror and external is set, or none of these but given.
-type image struct {
-	given string // deploy this digest; if it is not available, use the following fields
-
-	build    *plan.BuildSpec // build the image from this
-	mirror   string          // copy the image from here into the registry
-	external string          // deploy the image from here
-	stage    *stage          // the first stage that needs it
-	services []*service      // the services that use it, in running order
-
-	// Set by look.
-	identity plan.Digest // of build
-	ref      string      // the tag under which the image of build is stored
-	byDigest string      // the reference in releases; empty until it is known
-	there    bool        // it is already in the registry
-	unasked  error       // why its digest could not be looked up, so that its tag is deployed
-	err      error       // why the lookup failed
-}
-
-// source describes the source of the image, for messages.
-func (im *image) source() string {
-	switch {
-	case im.build != nil:
-		return "image of " + im.build.ID
-	case im.mirror != "":
-		return im.mirror
-	}
-	return im.external
-}
 
 // lookParallelism is the maximum number of concurrent requests of look: enough to hide
 // the latency of a registry, few enough to be a polite client.
@@ -134,8 +104,8 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 			if s.Chart != nil {
 				t.After = append(t.After, deployed)
 			}
-			if s.image != nil {
-				t.After = append(t.After, finding[s.image])
+			for _, im := range s.images {
+				t.After = append(t.After, finding[im.image])
 			}
 			tasks = append(tasks, t)
 		}
@@ -227,7 +197,7 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 			return nil
 		case !errors.Is(err, ErrNotFound):
 			return fmt.Errorf("look for image %s: %w", im.given, err)
-		case r.req.Images[im.services[0].Name] != "":
+		case slices.Contains(slices.Collect(maps.Values(r.req.Images)), im.given):
 			return fmt.Errorf("image %s: %w: the registry no longer has it", im.given, ErrNotFound)
 		}
 	}
@@ -338,16 +308,16 @@ func (r *run) tagged() map[string][]plan.Diagnostic {
 	return out
 }
 
-// fingerprint sets the fingerprint of the release of s, unless its image is not known
-// yet.
+// fingerprint sets the fingerprint of the release of s, unless some of its images are not
+// known yet.
 func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
-	if s.image != nil {
-		if s.image.err != nil {
-			return s.image.err
+	for _, im := range s.images {
+		if im.err != nil {
+			return im.err
 		}
-		if s.image.byDigest == "" {
-			return nil
-		}
+	}
+	if s.imageUnknown() {
+		return nil
 	}
 	if s.fingerprint, err = r.Deployer.Fingerprint(ctx, r.release(s)); err != nil {
 		return fmt.Errorf("render %s: %w", s.Name, err)
@@ -385,47 +355,5 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 	return true, "already deployed"
 }
 
-// given returns the image that s is deployed with regardless of its source: an image of
-// the request, or that of a job whose image was built when the rest was deployed.
-func (r *run) given(s *service) string {
-	if ref := r.req.Images[s.Name]; ref != "" || !s.guard {
-		return ref
-	}
-	return r.env.Images[s.Name]
-}
-
 // deploys reports whether the run deploys s, or prepares its deploy.
 func (sc *scope) deploys(s *service) bool { return sc.action == Deploy || s.guard }
-
-// images returns the images that the scope needs, in running order, and sets
-// them on the services.
-func (sc *scope) images(given func(*service) string) []*image {
-	type key struct {
-		plan.ImageSource
-		given string
-	}
-	var images []*image
-	found := make(map[key]*image)
-	for _, st := range sc.stages {
-		for _, s := range st.services {
-			if s.Image == (plan.ImageSource{}) || !sc.deploys(s) {
-				continue
-			}
-			k := key{s.Image, given(s)}
-			im := found[k]
-			if im == nil {
-				im = &image{given: k.given, mirror: s.Image.Mirror, external: s.Image.Ref, stage: st}
-				if id := s.Image.Build; id != "" {
-					if im.build = sc.plan.Build(id); im.build == nil {
-						im.err = fmt.Errorf("the plan has no build %q", id)
-					}
-				}
-				found[k] = im
-				images = append(images, im)
-			}
-			s.image = im
-			im.services = append(im.services, s)
-		}
-	}
-	return images
-}

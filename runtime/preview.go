@@ -80,24 +80,24 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 // step returns what would be done with s.
 func (r *run) step(s *service, made map[*image]string) Step {
 	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[r.req.Action]}
-	if im := s.image; im != nil {
-		if step.Ref = im.byDigest; step.Ref == "" {
-			step.Ref = im.ref
+	for _, im := range s.images {
+		ref := im.byDigest
+		if ref == "" {
+			ref = im.ref
+		}
+		if im.name == "" {
+			step.Ref = ref
+		} else {
+			step.Images = append(step.Images, StepImage{Name: im.name, Ref: ref})
 		}
 	}
 	if s.err != nil && !s.idle {
 		step.Do, step.Why = Failed, s.err.Error()
 		return step
 	}
-	if im := s.image; im != nil && !im.there {
-		if by, ok := made[im]; ok {
-			step.Why = "its image is made for " + by
-		} else {
-			made[im] = s.Name
-			step.Image, step.Why = ImageMirror, im.why()
-			if im.build != nil {
-				step.Image = ImageBuild
-			}
+	for _, im := range s.images {
+		if !im.there {
+			step.make(s, im, made)
 		}
 	}
 	if s.later != "" {
@@ -108,11 +108,44 @@ func (r *run) step(s *service, made map[*image]string) Step {
 	if nothing {
 		step.Do = Unchanged
 	}
-	if _, deployed := r.deployed[s.Name]; deployed && s.image != nil && s.image.byDigest == "" {
+	if _, deployed := r.deployed[s.Name]; deployed && s.imageUnknown() {
 		return step // whether it differs is not known before it is built
 	}
 	step.Why = sentence(step.Why, why)
 	return step
+}
+
+// make adds what must be done for an image of s that is not in the registry.
+func (step *Step) make(s *service, im namedImage, made map[*image]string) {
+	of := ""
+	if im.name != "" {
+		of = "image " + im.name + ": "
+	}
+	switch by, ok := made[im.image]; {
+	case ok && by == s.Name:
+		return // several of its images are the same
+	case ok && im.name == "":
+		step.Why = "its image is made for " + by
+		return
+	case ok:
+		step.Why = sentence(step.Why, of+"it is made for "+by)
+		return
+	}
+	made[im.image] = s.Name
+	what := ImageMirror
+	if im.build != nil {
+		what = ImageBuild
+	}
+	step.Why = sentence(step.Why, of+im.why())
+	if im.name == "" {
+		step.Image = what
+		return
+	}
+	for i := range step.Images {
+		if step.Images[i].Name == im.name {
+			step.Images[i].Image = what
+		}
+	}
 }
 
 // sentence joins the parts that are not empty.

@@ -27,7 +27,7 @@ var names = []string{
 	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image",
 	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
 	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo",
-	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "LeftAlone.Service",
+	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "ServiceRecord.Images", "LeftAlone.Service",
 }
 
 // TestRedactEvents: every string of every event is a name, or is redacted.
@@ -87,10 +87,16 @@ func fill(t *testing.T, name string, v reflect.Value) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(t, name, v.Index(0))
+	case reflect.Map:
+		if v.Type() != reflect.TypeFor[map[string]string]() {
+			t.Errorf("%s: this test does not know how to fill a %s", name, v.Type())
+			return
+		}
+		v.Set(reflect.ValueOf(map[string]string{"a " + value: "a " + value}))
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(t, name, v.Elem())
-	case reflect.Map, reflect.Interface, reflect.Array:
+	case reflect.Interface, reflect.Array:
 		t.Errorf("%s: this test does not know how to fill a %s", name, v.Type())
 	}
 }
@@ -115,6 +121,11 @@ func stringsOf(name string, v reflect.Value, f func(field, text string)) {
 	case reflect.Slice:
 		for i := range v.Len() {
 			stringsOf(name, v.Index(i), f)
+		}
+	case reflect.Map:
+		for key, e := range v.Seq2() {
+			stringsOf(name, key, f)
+			stringsOf(name, e, f)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {

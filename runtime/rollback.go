@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // Rollback completes a request that rolls an environment back to what a run has
@@ -43,8 +45,8 @@ func (e Environments) Rollback(ctx context.Context, req Request) (Request, error
 		if s.State == Done || s.State == Unchanged {
 			deployed = append(deployed, s.Service)
 		}
-		if s.Image != "" {
-			req.Images[s.Service] = s.Image
+		for name, ref := range s.allImages() {
+			req.Images[plan.ImageKey(s.Service, name)] = ref
 		}
 	}
 	switch {

@@ -418,12 +418,20 @@ func (r *run) saveImages(ctx context.Context, record RunRecord) error {
 			images = make(map[string]string)
 		}
 		for _, s := range record.Services {
-			if s.Image != "" && (s.State == Done || s.State == Unchanged || s.State == Skipped) {
-				images[s.Service] = s.Image
+			if s.State == Done || s.State == Unchanged || s.State == Skipped {
+				for name, ref := range s.allImages() {
+					images[plan.ImageKey(s.Service, name)] = ref
+				}
 			}
 		}
-		last := cmp.Or(env.Plan, r.req.Plan)
-		maps.DeleteFunc(images, func(name, _ string) bool { return last.Service(name) == nil })
+		known := make(map[string]bool)
+		for _, s := range cmp.Or(env.Plan, r.req.Plan).Services {
+			known[s.Name] = true
+			for _, im := range s.Images {
+				known[plan.ImageKey(s.Name, im.Name)] = true
+			}
+		}
+		maps.DeleteFunc(images, func(key, _ string) bool { return !known[key] })
 		return images
 	}
 	if maps.Equal(images(r.env), r.env.Images) {

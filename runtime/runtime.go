@@ -61,7 +61,7 @@ type Request struct {
 	TakeOver    bool              // deploy: take over releases that another tool deployed under the name of a service (E6)
 	Prune       bool              // deploy: also delete releases whose service is no longer in the plan (D5)
 	KeepVolumes bool              // delete of an environment: keep its volumes and the credentials of its databases (D6)
-	Images      map[string]string // by service: deploy this image, by digest, instead of building or copying one
+	Images      map[string]string // by plan.ImageKey: deploy this image, by digest, instead of building or copying one
 	RollbackTo  string            // deploy: the run to roll back to, see [Environments.Rollback]; stored in the record
 	OnFailure   OnFailure         // default Rollback
 	KeepGoing   bool              // after a failure, continue within the stage (A3)
@@ -87,8 +87,17 @@ type Step struct {
 	// Ref is the image that would be deployed: by digest or, if it has not been
 	// built yet, by its future tag. Empty: the chart provides its own.
 	Ref string `json:"ref,omitempty"`
+	// Images are those of plan.Service.Images, in their order.
+	Images []StepImage `json:"images,omitempty"`
 	// Warnings are warnings about the service.
 	Warnings []plan.Diagnostic `json:"warnings,omitempty"`
+}
+
+// A StepImage is an image that a service has besides its own.
+type StepImage struct {
+	Name  string      `json:"name"`
+	Image ImageAction `json:"image,omitempty"` // empty: the image needs nothing
+	Ref   string      `json:"ref,omitempty"`   // as that of Step
 }
 
 // An ImageAction is what must be done so that an image is in the registry.
@@ -166,13 +175,15 @@ type RunRecord struct {
 
 // A ServiceRecord is the result of a run for one service.
 type ServiceRecord struct {
-	Service string    `json:"service"`
-	Stage   string    `json:"stage"`
-	State   State     `json:"state"`
-	Reason  string    `json:"reason,omitempty"`
-	Image   string    `json:"image,omitempty"` // by digest
-	Start   time.Time `json:"start,omitzero"`
-	End     time.Time `json:"end,omitzero"`
+	Service string `json:"service"`
+	Stage   string `json:"stage"`
+	State   State  `json:"state"`
+	Reason  string `json:"reason,omitempty"`
+	Image   string `json:"image,omitempty"` // by digest
+	// Images are those of plan.Service.Images, by name and by digest.
+	Images map[string]string `json:"images,omitempty"`
+	Start  time.Time         `json:"start,omitzero"`
+	End    time.Time         `json:"end,omitzero"`
 	// LeftAlone is what another run has done to the service since a [Session] deployed
 	// it. The session leaves such a service as it is. Nil: nothing.
 	LeftAlone *LeftAlone `json:"left_alone,omitempty"`

@@ -35,7 +35,8 @@ type service struct {
 	guard   bool   // it is a job that runs now, before the services that it guards are stopped or deleted
 
 	// Set by look.
-	image       *image          // nil if its chart provides its own images, or the action needs none
+	images      []namedImage    // none if its chart provides its own, or the action needs none
+	toMake      int             // how many of these its stage still has to make; the tracker changes it
 	fingerprint plan.Digest     // of what would be deployed; empty while its image is not known
 	missing     []MissingSecret // the Secrets that it must wait for; settled before it is acted on
 	err         error           // why it is known to fail
@@ -79,8 +80,10 @@ func newScope(p *plan.Plan, req Request) (*scope, error) {
 		if s.named = named[s.Name]; !s.named {
 			s.skipped = leftOut(s.Service, action)
 		}
-		if req.RollbackTo != "" && s.Image != (plan.ImageSource{}) && req.Images[s.Name] == "" {
-			s.skipped = "run " + req.RollbackTo + " did not deploy it"
+		for name := range s.AllImages() {
+			if req.RollbackTo != "" && req.Images[plan.ImageKey(s.Name, name)] == "" {
+				s.skipped = "run " + req.RollbackTo + " did not deploy it"
+			}
 		}
 		if job := s.Workload.Job; job != nil && s.skipped == "" {
 			s.guard = action != Deploy && job.On == plan.Moment(action) && !(s.Skip && !s.named)

@@ -71,6 +71,10 @@ func (t *tracker) start(namespace string) {
 func (t *tracker) set(s *service, state State, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.setLocked(s, state, reason)
+}
+
+func (t *tracker) setLocked(s *service, state State, reason string) {
 	r := &t.record.Services[t.at[s.Name]]
 	if r.State.Ended() { // it was found to fail while its image was made
 		return
@@ -81,11 +85,33 @@ func (t *tracker) set(s *service, state State, reason string) {
 	t.events.Send(s.Stage, s.Name, StateChanged{state, reason})
 }
 
-// image records the image that s is deployed with.
-func (t *tracker) image(s *service, ref string) {
+// images records the images that s is deployed with.
+func (t *tracker) images(s *service, r Release) {
+	if r.Image == "" && len(r.Images) == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.record.Services[t.at[s.Name]].Image = ref
+	record := &t.record.Services[t.at[s.Name]]
+	record.Image, record.Images = r.Image, r.Images
+}
+
+// making reports that an image of s is being made. Several may be made concurrently.
+func (t *tracker) making(s *service, im *image) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.record.Services[t.at[s.Name]].State != Building {
+		t.setLocked(s, Building, im.why())
+	}
+}
+
+// made reports that an image of s was made.
+func (t *tracker) made(s *service) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.toMake--; s.toMake == 0 {
+		t.setLocked(s, Built, "")
+	}
 }
 
 // inputs records the digest of the run's inputs.

@@ -27,8 +27,10 @@ func (r *run) release(s *service) Release {
 		Fingerprint: s.fingerprint,
 		OnFailure:   r.req.OnFailure,
 	}
-	if s.image != nil {
-		release.Image = s.image.byDigest
+	for _, im := range s.images {
+		if im.byDigest != "" {
+			release.setImage(im.name, im.byDigest)
+		}
 	}
 	return release
 }
@@ -47,7 +49,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 	if err == nil {
 		do := func(ctx context.Context) error {
 			for _, s := range users {
-				r.track.set(s, Building, im.why())
+				r.track.making(s, im)
 			}
 			emit, stop := r.track.emit(users[0])
 			defer stop()
@@ -64,7 +66,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 	}
 	for _, s := range users {
 		if err == nil {
-			r.track.set(s, Built, "")
+			r.track.made(s)
 		} else {
 			state, reason, kept := ending(ctx, err)
 			r.track.end(s, state, reason, kept)
@@ -88,14 +90,6 @@ func (r *run) makeBy(ctx context.Context, im *image, emit Emit) error {
 	}
 	im.byDigest = ByDigest(im.ref, digest)
 	return nil
-}
-
-// why returns the reason why a missing image is made.
-func (im *image) why() string {
-	if im.build != nil {
-		return "no image of this source in the registry"
-	}
-	return im.mirror + " is not in the registry"
 }
 
 // act carries out the action on one service, and records the result.
@@ -152,9 +146,7 @@ func (r *run) settle(ctx context.Context, s *service) error {
 
 func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {
 	release := r.release(s)
-	if release.Image != "" {
-		r.track.image(s, release.Image)
-	}
+	r.track.images(s, release)
 	if s.later != "" {
 		return Skipped, s.later, nil
 	}

@@ -22,6 +22,13 @@ type Image struct {
 	Ref    string
 }
 
+// A NamedImage is an image that a service has besides its own. The names of those of one
+// service differ.
+type NamedImage struct {
+	Name  string
+	Image *Image
+}
+
 // String returns the reference, or the service that owns the image.
 func (i *Image) String() string {
 	if i.Build != nil && i.Owner != nil {

@@ -19,7 +19,8 @@ type Service struct {
 	Plan     plan.Service // without stage, image and skip, which depend on the whole file
 	Stage    StageRef     // zero: not set
 	StagePos plan.Pos
-	Image    *Image // nil: the chart brings its own
+	Image    *Image       // nil: the chart brings its own
+	Images   []NamedImage // what it has besides Image
 	Stack    []plan.Frame
 	Public   []Public // addresses outside of the cluster that its generated chart requests
 	Locals   []Local  // ports of this machine that it requests

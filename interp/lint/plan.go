@@ -54,7 +54,12 @@ func (l *planLinter) add(rule string, at plan.Pos, message, hint string, related
 }
 
 func (l *planLinter) image(s *plan.Service) {
-	ref := s.Image.Mirror + s.Image.Ref
+	for name, from := range s.AllImages() {
+		l.latest(s, plan.ImageKey(s.Name, name), from.Mirror+from.Ref)
+	}
+}
+
+func (l *planLinter) latest(s *plan.Service, of, ref string) {
 	if ref == "" || strings.Contains(ref, "@") {
 		return
 	}
@@ -62,9 +67,9 @@ func (l *planLinter) image(s *plan.Service) {
 	_, tag, tagged := strings.Cut(name, ":")
 	switch {
 	case !tagged:
-		l.service("latest-tag", s, fmt.Sprintf("the image of %s, %s, has no tag", s.Name, ref), "name a version, such as "+ref+":1.2.3")
+		l.service("latest-tag", s, fmt.Sprintf("the image of %s, %s, has no tag", of, ref), "name a version, such as "+ref+":1.2.3")
 	case tag == "latest":
-		l.service("latest-tag", s, fmt.Sprintf("the image of %s is %s", s.Name, ref), "name a version instead of latest")
+		l.service("latest-tag", s, fmt.Sprintf("the image of %s is %s", of, ref), "name a version instead of latest")
 	}
 }
 
@@ -126,6 +131,16 @@ func (l *planLinter) stages() {
 	}
 }
 
+// takesImage reports whether s has an image that is built for one of the named services.
+func takesImage(s *plan.Service, named map[string]bool) bool {
+	for _, from := range s.AllImages() {
+		if named[plan.BuiltFor(from.Build)] {
+			return true
+		}
+	}
+	return false
+}
+
 // waits reports whether a service of a stage may need one of the previous
 // stage: it uses one, or the previous stage has databases or jobs, on which
 // others may depend without a reference.
@@ -138,7 +153,7 @@ func waits(before, this []*plan.Service) bool {
 		named[s.Name] = true
 	}
 	for _, s := range this {
-		if s.Type == plan.Job || named[s.Image.Build] || s.Chart != nil || slices.ContainsFunc(s.Uses, func(u string) bool { return named[u] }) {
+		if s.Type == plan.Job || takesImage(s, named) || s.Chart != nil || slices.ContainsFunc(s.Uses, func(u string) bool { return named[u] }) {
 			return true // the values of a chart may refer to anything
 		}
 		for _, env := range s.Workload.Env {

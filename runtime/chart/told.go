@@ -9,9 +9,10 @@ import (
 type Use struct {
 	Pipeline, Environment string
 	Service               string
-	Image                 string         // by digest; empty: the chart provides its own
-	Secrets               string         // changes when the value of a secret changes; empty: it uses none
-	Values                map[string]any // of the Pipelinefile
+	Image                 string            // by digest; empty: the chart provides its own
+	Images                map[string]string // by digest: the other images of the service, by name; nil: none
+	Secrets               string            // changes when the value of a secret changes; empty: it uses none
+	Values                map[string]any    // of the Pipelinefile
 }
 
 // Values returns the values of a release of the chart, without the

@@ -89,7 +89,7 @@ func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart
 	}
 	return c, chart.Use{
 		Pipeline: r.Pipeline, Environment: r.Environment, Service: r.Service.Name,
-		Image: r.Image, Secrets: found.sum, Values: r.Service.Values,
+		Image: r.Image, Images: r.Images, Secrets: found.sum, Values: r.Service.Values,
 	}, nil
 }
 
@@ -100,8 +100,9 @@ func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
 		Values map[string]any
 		// Outside Values, as not every chart has values for these.
 		Image, Secrets string
-		Exact          plan.Values `json:",omitempty"`
-	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values)})
+		Exact          plan.Values       `json:",omitempty"`
+		Images         map[string]string `json:",omitempty"`
+	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", use.Service, err)
 	}

@@ -98,7 +98,10 @@ func namesOf(p *plan.Plan) []string {
 		}
 	}
 	for _, s := range p.Services {
-		all = append(all, s.Name, s.Image.Mirror, s.Image.Ref)
+		all = append(all, s.Name)
+		for name, from := range s.AllImages() {
+			all = append(all, name, from.Mirror, from.Ref)
+		}
 		if s.Chart != nil {
 			all = append(all, s.Chart.Ref, s.Chart.Version, s.Chart.Repo)
 		}

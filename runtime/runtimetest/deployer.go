@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -30,6 +31,7 @@ type Deployer struct {
 type Release struct {
 	runtime.Deployed
 	Image    string
+	Images   map[string]string
 	Restarts int
 	// Runs counts the deploys of a job, which runs with each deploy.
 	Runs int
@@ -148,7 +150,7 @@ func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	if r.Service.Chart != nil && r.Service.Chart.Ref == MissingChart {
 		return "", errors.New("chart missing: no such folder")
 	}
-	data, err := json.Marshal([]any{r.Image, r.Service.Chart, r.Service.Values, r.Service.Workload})
+	data, err := json.Marshal([]any{r.Image, r.Images, r.Service.Chart, r.Service.Values, r.Service.Workload})
 	if err != nil {
 		return "", err
 	}
@@ -188,8 +190,10 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	if err := d.world.step(ctx, "Deployer.Deploy", name); err != nil {
 		return err
 	}
-	if r.Image != "" && !d.world.Registry.has(r.Image) {
-		return d.failed(r, errors.New("ErrImagePull: "+r.Image))
+	for _, image := range append(slices.Collect(maps.Values(r.Images)), r.Image) {
+		if image != "" && !d.world.Registry.has(image) {
+			return d.failed(r, errors.New("ErrImagePull: "+image))
+		}
 	}
 	was, release, err := d.begin(r)
 	if err != nil {
@@ -243,7 +247,7 @@ func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 	if err := owned(in, r); err != nil {
 		return nil, nil, err
 	}
-	release = &Release{Image: r.Image, Runs: 1}
+	release = &Release{Image: r.Image, Images: r.Images, Runs: 1}
 	release.Owner = keyOf(r)
 	release.Fingerprint, release.Status, release.Revision = r.Fingerprint, "pending-install", 1
 	if was = in[r.Service.Name]; was != nil {

@@ -190,6 +190,23 @@ func testDeployerFingerprint(t *testing.T, dt DeployerTest) {
 		if b := dt.release(t, key, one, other); b.Fingerprint == a.Fingerprint {
 			t.Errorf("the fingerprint does not depend on the image")
 		}
+		several := func(image string) runtime.Release {
+			b := dt.release(t, key, one, image)
+			b.Images = map[string]string{"proxy": image}
+			return b
+		}
+		b, c := several(image), several(runtime.ByDigest(image, plan.DigestOf([]byte("other"))))
+		c.Image = b.Image
+		of := func(r runtime.Release) plan.Digest {
+			digest, err := dt.Deployer.Fingerprint(t.Context(), r)
+			if err != nil {
+				t.Error(err)
+			}
+			return digest
+		}
+		if of(b) == a.Fingerprint || of(b) == of(c) {
+			t.Errorf("the fingerprint does not depend on the other images")
+		}
 	}
 	// The position and the stage of a service do not change its fingerprint.
 	moved := one

@@ -54,6 +54,9 @@ func (l *loop) sort(ctx context.Context) {
 	known := make(map[string]bool)
 	for i := range p.Services {
 		s := &p.Services[i]
+		if l.others(p, s, files) {
+			l.pending = true
+		}
 		build := p.Build(s.Image.Build)
 		if build == nil || build.Source.Git != "" {
 			continue
@@ -73,6 +76,15 @@ func (l *loop) sort(ctx context.Context) {
 	if len(known) < len(files) { // some files belong to no known image
 		l.pending = true
 	}
+}
+
+// others reports whether an image that a service has besides its own is built from some
+// of the files. No files are copied into its containers.
+func (l *loop) others(p *plan.Plan, s *plan.Service, files []string) bool {
+	return slices.ContainsFunc(s.Images, func(im plan.NamedImage) bool {
+		build := p.Build(im.Build)
+		return build != nil && build.Source.Git == "" && needOf(l.opts.Root, *build, &plan.Service{}, files).build
+	})
 }
 
 // build makes the next run build a service.

@@ -306,3 +306,28 @@ func TestSyncCannot(t *testing.T) {
 		b.end()
 	})
 }
+
+// TestSyncBesideImages: what a service's other image is built from is built, even if a
+// rule copies it into the containers of the service.
+func TestSyncBesideImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := syncShop()
+		p.Builds = append(p.Builds, plan.BuildSpec{ID: "web/proxy", Source: plan.Source{Path: "web"}, Context: "src", Dockerfile: "Dockerfile"})
+		p.Services[0].Images = []plan.NamedImage{{Name: "proxy", ImageSource: plan.ImageSource{Build: "web/proxy"}}}
+		b, to := beginSync(t, p)
+		b.want(map[string]int{"web": 1, "api": 1})
+		was := b.world.Deployer.Releases("shop-staging")["web"]
+		b.saves(false, "web/src/a.js")
+		is := b.world.Deployer.Releases("shop-staging")["web"]
+		if is.Images["proxy"] == was.Images["proxy"] || is.Image != was.Image {
+			t.Errorf("after a change of src: %q, %q; before: %q, %q", is.Image, is.Images, was.Image, was.Images)
+		}
+		if want := []string{"web: a.js->/app/src/a.js"}; !slices.Equal(to.Updates(), want) {
+			t.Errorf("updates %v, want %v", to.Updates(), want)
+		}
+		b.saves(false, "web/assets/x.css")
+		if got := b.world.Deployer.Releases("shop-staging")["web"]; got.Images["proxy"] != is.Images["proxy"] {
+			t.Errorf("a change of assets makes another image of src")
+		}
+	})
+}

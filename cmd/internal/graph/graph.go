@@ -95,8 +95,10 @@ func edges(s plan.Service, names map[string]bool) []Edge {
 	for _, used := range s.Uses {
 		add(used, "host")
 	}
-	if s.Image.Build != "" {
-		add(s.Image.Build, "image")
+	for _, from := range s.AllImages() {
+		if from.Build != "" {
+			add(plan.BuiltFor(from.Build), "image")
+		}
 	}
 	return out
 }

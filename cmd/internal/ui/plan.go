@@ -27,7 +27,7 @@ type Preview struct {
 func (v Preview) Changes() int {
 	n := 0
 	for _, s := range v.Steps {
-		if s.Do != runtime.Unchanged && s.Do != runtime.Skipped || s.Image != "" {
+		if s.Do != runtime.Unchanged && s.Do != runtime.Skipped || len(imageActions(s)) > 0 {
 			n++
 		}
 	}
@@ -135,8 +135,12 @@ func services(b *strings.Builder, x index, stage string) {
 		} else if why := placed(s); why != "" {
 			fmt.Fprintf(b, "      in this stage %s\n", why)
 		}
-		if image := imageOf(x, s); image != "" {
-			fmt.Fprintf(b, "      %s\n", image)
+		for name, from := range s.AllImages() {
+			of := ""
+			if name != "" {
+				of = name + ": "
+			}
+			fmt.Fprintf(b, "      %s%s\n", of, imageOf(x, plan.ImageKey(s.Name, name), from))
 		}
 		fmt.Fprintf(b, "      %s\n", chartOf(s))
 		step, known := x.steps[s.Name]
@@ -176,28 +180,26 @@ func placed(s *plan.Service) string {
 	}
 }
 
-// imageOf describes the source of the image of a service.
-func imageOf(x index, s *plan.Service) string {
+// imageOf describes the source of the image with a key.
+func imageOf(x index, key string, from plan.ImageSource) string {
 	switch {
-	case s.Image.Build != "":
-		build := x.builds[s.Image.Build]
+	case from.Build != "":
+		build := x.builds[from.Build]
 		if build == nil {
-			return "image of " + s.Image.Build
+			return "image of " + from.Build
 		}
 		text := "image built from " + dockerfileOf(build)
 		if build.Target != "" {
 			text += ", target " + build.Target
 		}
-		if build.ID != s.Name {
+		if build.ID != key {
 			text += fmt.Sprintf(", the same as %s", build.ID)
 		}
 		return text
-	case s.Image.Mirror != "":
-		return "image " + s.Image.Mirror + ", copied into the registry"
-	case s.Image.Ref != "":
-		return "image " + s.Image.Ref + ", from where it is"
+	case from.Mirror != "":
+		return "image " + from.Mirror + ", copied into the registry"
 	}
-	return ""
+	return "image " + from.Ref + ", from where it is"
 }
 
 // dockerfileOf returns the path of the Dockerfile of a build, in the workspace or in a
@@ -233,13 +235,28 @@ func verdict(s runtime.Step) string {
 	case runtime.Failed:
 		text = "would fail"
 	}
-	if s.Image != "" {
-		text = string(s.Image) + " and " + text
+	for _, do := range slices.Backward(slices.Compact(imageActions(s))) {
+		text = string(do) + " and " + text
 	}
 	if s.Why != "" {
 		text += ": " + s.Why
 	}
 	return text
+}
+
+// imageActions returns what must be done for the images of a service, sorted.
+func imageActions(s runtime.Step) []runtime.ImageAction {
+	var all []runtime.ImageAction
+	if s.Image != "" {
+		all = append(all, s.Image)
+	}
+	for _, im := range s.Images {
+		if im.Image != "" {
+			all = append(all, im.Image)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func skipWhy(s *plan.Service) string {
@@ -271,8 +288,8 @@ func summary(v Preview) string {
 	}
 	counts := map[string]int{}
 	for _, s := range v.Steps {
-		if s.Image != "" {
-			counts[string(s.Image)]++
+		for _, do := range imageActions(s) {
+			counts[string(do)]++
 		}
 		counts[string(s.Do)]++
 	}

@@ -105,15 +105,28 @@ func Changed(a, b *plan.Plan, service string) ([]string, error) {
 // fields returns the fields of a service, including those of its build, by name.
 func fields(p *plan.Plan, s *plan.Service) (map[string]string, error) {
 	out := map[string]string{}
-	if err := add(out, "", s); err != nil {
+	whole := *s
+	whole.Images = slices.Clone(s.Images)
+	for i := range whole.Images { // the ID of a build says nothing
+		if im := &whole.Images[i]; im.Build != "" {
+			im.Build = "built"
+		}
+	}
+	if err := add(out, "", whole); err != nil {
 		return nil, err
 	}
 	delete(out, "image.build")
-	if b := p.Build(s.Image.Build); b != nil {
-		spec := *b
-		spec.ID = ""
-		if err := add(out, "build ", spec); err != nil {
-			return nil, err
+	for name, from := range s.AllImages() {
+		prefix := "build "
+		if name != "" {
+			prefix += name + " "
+		}
+		if b := p.Build(from.Build); b != nil {
+			spec := *b
+			spec.ID = ""
+			if err := add(out, prefix, spec); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil

@@ -19,6 +19,9 @@ func Write(w io.Writer, e *Explanation) error {
 		section(&b, "skipped", said(*e.Skipped))
 	}
 	section(&b, "image", image(e.Image)...)
+	for _, im := range e.Images {
+		section(&b, "image "+im.Name, image(im.Image)...)
+	}
 	section(&b, "chart", chart(e.Chart)...)
 	var lines []string
 	for _, s := range e.Secrets {

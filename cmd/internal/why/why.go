@@ -5,6 +5,7 @@ package why
 
 import (
 	"path"
+	"slices"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -20,6 +21,7 @@ type Explanation struct {
 	Stage       Stage            `json:"stage"`
 	Skipped     *plan.Reason     `json:"skipped,omitempty"` // nil: not skipped
 	Image       *Image           `json:"image,omitempty"`   // nil: the chart's own
+	Images      []NamedImage     `json:"images,omitempty"`  // that it has besides Image
 	Chart       *plan.Chart      `json:"chart,omitempty"`   // nil: generated
 	Secrets     []Secret         `json:"secrets"`           // in the order of the fields, each field once
 	Params      []Param          `json:"params"`            // those that affect it, in order of declaration
@@ -41,6 +43,12 @@ type Image struct {
 	Mirror string          `json:"mirror,omitempty"`
 	Ref    string          `json:"ref,omitempty"`
 	Shared []string        `json:"shared"` // other services with the same image, in plan order
+}
+
+// A NamedImage is an image that a service has besides its own.
+type NamedImage struct {
+	Name string `json:"name"`
+	*Image
 }
 
 // A Secret is a secret that a service uses, without its value.
@@ -79,7 +87,13 @@ func Of(p *plan.Plan, service string) *Explanation {
 			e.Skipped = s.SkipWhy
 		}
 	}
-	e.Image = imageOf(p, s)
+	for name, from := range s.AllImages() {
+		if im := imageOf(p, s, from); name == "" {
+			e.Image = im
+		} else {
+			e.Images = append(e.Images, NamedImage{name, im})
+		}
+	}
 	for in, ref := range s.SecretRefs() {
 		e.Secrets = append(e.Secrets, Secret{ref, in})
 	}
@@ -88,17 +102,26 @@ func Of(p *plan.Plan, service string) *Explanation {
 			e.Secrets = append(e.Secrets, Secret{ref, "its build"})
 		}
 	}
+	for _, im := range e.Images {
+		if im.Build != nil {
+			for _, ref := range im.Build.Secrets {
+				e.Secrets = append(e.Secrets, Secret{ref, "the build of image " + im.Name})
+			}
+		}
+	}
 	return e
 }
 
-func imageOf(p *plan.Plan, s *plan.Service) *Image {
-	if s.Image == (plan.ImageSource{}) {
-		return nil
-	}
-	image := &Image{Build: p.Build(s.Image.Build), Mirror: s.Image.Mirror, Ref: s.Image.Ref, Shared: []string{}}
+func imageOf(p *plan.Plan, s *plan.Service, from plan.ImageSource) *Image {
+	image := &Image{Build: p.Build(from.Build), Mirror: from.Mirror, Ref: from.Ref, Shared: []string{}}
 	for _, other := range p.Services {
-		if other.Image == s.Image && other.Name != s.Name {
-			image.Shared = append(image.Shared, other.Name)
+		if other.Name == s.Name {
+			continue
+		}
+		for _, has := range other.AllImages() {
+			if has == from && !slices.Contains(image.Shared, other.Name) {
+				image.Shared = append(image.Shared, other.Name)
+			}
 		}
 	}
 	return image

@@ -1,0 +1,44 @@
+package plan
+
+import (
+	"iter"
+	"strings"
+)
+
+// A NamedImage is an image that a service has besides its own, such as that of
+// another container of its pods.
+type NamedImage struct {
+	Name string `json:"name"` // unique in the service
+	ImageSource
+}
+
+// AllImages returns the images of a service, with their names: its own, if it has one,
+// without a name, and then those of Images.
+func (s *Service) AllImages() iter.Seq2[string, ImageSource] {
+	return func(yield func(string, ImageSource) bool) {
+		if s.Image != (ImageSource{}) && !yield("", s.Image) {
+			return
+		}
+		for _, im := range s.Images {
+			if !yield(im.Name, im.ImageSource) {
+				return
+			}
+		}
+	}
+}
+
+// ImageKey returns the key of an image of a service in maps of the images of many
+// services: the name of the service for its own image, and otherwise
+// "<service>/<name>". No service has such a name.
+func ImageKey(service, name string) string {
+	if name == "" {
+		return service
+	}
+	return service + "/" + name
+}
+
+// BuiltFor returns the service that a build has its ID from, see [BuildSpec].
+func BuiltFor(build string) string {
+	service, _, _ := strings.Cut(build, "/")
+	return service
+}

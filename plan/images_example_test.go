@@ -1,0 +1,41 @@
+package plan_test
+
+import (
+	"fmt"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+func ExampleNamedImage() {
+	s := plan.Service{
+		Name:   "api",
+		Image:  plan.ImageSource{Build: "api"},
+		Images: []plan.NamedImage{{Name: "proxy", ImageSource: plan.ImageSource{Mirror: "envoyproxy/envoy:v1.31.0"}}},
+	}
+	show(s.Images[0])
+	// Output: {"name":"proxy","mirror":"envoyproxy/envoy:v1.31.0"}
+}
+
+func ExampleService_AllImages() {
+	s := plan.Service{
+		Name:   "api",
+		Image:  plan.ImageSource{Build: "api"},
+		Images: []plan.NamedImage{{Name: "proxy", ImageSource: plan.ImageSource{Build: "api/proxy"}}},
+	}
+	for name, from := range s.AllImages() {
+		fmt.Printf("%q %s\n", name, from.Build)
+	}
+	// Output:
+	// "" api
+	// "proxy" api/proxy
+}
+
+func ExampleImageKey() {
+	fmt.Println(plan.ImageKey("api", ""), plan.ImageKey("api", "proxy"))
+	// Output: api api/proxy
+}
+
+func ExampleBuiltFor() {
+	fmt.Println(plan.BuiltFor("api"), plan.BuiltFor("api/proxy"))
+	// Output: api api
+}

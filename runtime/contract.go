@@ -86,7 +86,30 @@ type Registry interface {
 	// reference by digest to deploy (I3), and whether anything was copied. If the
 	// image does not exist, the error is ErrNotFound.
 	Mirror(ctx context.Context, src string, emit Emit) (ref string, copied bool, err error)
+	// Claim claims the build of the image at ref, a result of Ref, for the user by, so that
+	// no other process that uses the registry builds it at the same time (I2). If another
+	// process has claimed it, the error is a *ClaimedError. A claim whose process died
+	// expires. A registry whose users all have the same builder, which executes equal builds
+	// once, may grant every claim.
+	Claim(ctx context.Context, ref, by string) (Claim, error)
 }
+
+// A Claim is renewed until it is released.
+type Claim interface {
+	// Lost is closed when another process has the claim.
+	Lost() <-chan struct{}
+	// Release ends the claim. It may be called after the claim was lost. If the registry
+	// cannot be reached, the claim expires.
+	Release(ctx context.Context)
+}
+
+// A ClaimedError names the user whose process builds an image.
+type ClaimedError struct {
+	Ref string
+	By  string
+}
+
+func (e *ClaimedError) Error() string { return e.By + " builds it" }
 
 // A Deployer acts on Helm releases.
 type Deployer interface {

@@ -84,7 +84,7 @@ func (r *run) makeBy(ctx context.Context, im *image, emit Emit) error {
 		im.byDigest = ref
 		return nil
 	}
-	digest, err := r.Builder.Build(ctx, *im.build, im.ref, emit)
+	digest, err := r.build(ctx, im, emit)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", im.source(), err)
 	}

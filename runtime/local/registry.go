@@ -45,7 +45,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		prefix = addr
 	}
 	if at == nil {
-		reg, err := named(registry.Options{Prefix: prefix})
+		reg, err := named(registry.Options{Prefix: prefix, Shared: true})
 		r.images = reg
 		return reg, err
 	}

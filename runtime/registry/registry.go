@@ -41,6 +41,9 @@ type Options struct {
 	// Notice, if set, receives the warnings in answers of the registry of Prefix, each
 	// warning once.
 	Notice func(string)
+	// Shared says that builders of several machines may push to the registry of Prefix, so
+	// that builds must be claimed (I2).
+	Shared bool
 	// Log, if set, is the log file of the registry of Prefix, if pipe runs that itself. Error
 	// messages mention it.
 	Log string
@@ -55,12 +58,16 @@ type Registry struct {
 	wire    *wire
 	keys    *keychain
 	flights flights
+	shared  bool
 	wait    time.Duration // before the first retry
 
 	mu      sync.Mutex
 	session *session                    // guarded by mu; nil until it is needed
 	blobs   map[v1.Hash]name.Repository // guarded by mu; a repository of this registry that has the blob
 	turns   map[v1.Hash]chan struct{}   // guarded by mu; see turn
+
+	claimTime time.Duration
+	sightings map[name.Tag]sighting // of the claims of other processes; guarded by mu
 }
 
 var _ runtime.Registry = (*Registry)(nil)
@@ -73,8 +80,12 @@ func New(o Options) (*Registry, error) {
 		keys:   newKeychain(o.Keychain),
 		wait:   firstWait,
 		log:    o.Log,
+		shared: o.Shared,
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
+
+		claimTime: claimTime,
+		sightings: map[name.Tag]sighting{},
 	}
 	if held := redact.Credentials(r.prefix); held != "" {
 		return nil, fmt.Errorf("registry %q: it has %s in it: remove it, and log in: docker login HOST", redact.URLs(o.Prefix), held)

@@ -183,8 +183,11 @@ func TestContract(t *testing.T) {
 		t.Run("prefix"+prefix, func(t *testing.T) {
 			t.Parallel()
 			s, u := ours(t), newUpstream(t)
+			registry := newRegistry(t, s.Addr+prefix)
+			registry.shared = prefix != ""
 			runtimetest.TestRegistry(t, runtimetest.RegistryTest{
-				Registry: newRegistry(t, s.Addr+prefix),
+				Claims:   registry.shared,
+				Registry: registry,
 				Push:     func(t *testing.T, ref string) plan.Digest { return push(t, ref, image(t)) },
 				Upstream: func(t *testing.T, name string) (string, plan.Digest) {
 					src := u.addr + "/" + name

@@ -24,6 +24,8 @@ type Registry struct {
 	mu       sync.Mutex
 	images   map[string]plan.Digest // by reference, with a tag and with a digest
 	upstream map[string]plan.Digest // images of other registries
+
+	claims claims
 }
 
 // host is the registry's name in references.

@@ -32,6 +32,7 @@ func TestRegistry(t *testing.T) {
 	w := runtimetest.NewWorld()
 	fresh := func() plan.Digest { return plan.DigestOf([]byte(runtimetest.Unique("image"))) }
 	runtimetest.TestRegistry(t, runtimetest.RegistryTest{
+		Claims:   true,
 		Registry: w.Registry,
 		Push: func(t *testing.T, ref string) plan.Digest {
 			digest := fresh()

@@ -21,6 +21,8 @@ type RegistryTest struct {
 	Upstream func(t *testing.T, name string) (src string, digest plan.Digest)
 	// Missing is a reference to an image that does not exist in an upstream registry.
 	Missing string
+	// Claims says that the registry keeps claims, and does not grant them all.
+	Claims bool
 }
 
 // TestRegistry checks the contract of [runtime.Registry].
@@ -31,6 +33,7 @@ func TestRegistry(t *testing.T, rt RegistryTest) {
 		"mirror":    testRegistryMirror,
 		"moved tag": testRegistryMoved,
 		"missing":   testRegistryMissing,
+		"claims":    testRegistryClaims,
 		"cancelled": testRegistryCancelled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, rt) })
@@ -147,4 +150,39 @@ func testRegistryCancelled(t *testing.T, rt RegistryTest) {
 	if _, there, err := rt.Registry.Mirrored(t.Context(), src); err != nil || there {
 		t.Errorf("after a cancelled Mirror: there=%v, %v", there, err)
 	}
+}
+
+func testRegistryClaims(t *testing.T, rt RegistryTest) {
+	ctx, ref, other := t.Context(), rt.Registry.Ref("api", identity()), rt.Registry.Ref("api", identity())
+	first, err := rt.Registry.Claim(ctx, ref, "ana@laptop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := rt.Registry.Claim(ctx, other, "ben@server")
+	if err != nil {
+		t.Fatalf("Claim of another image = %v", err)
+	}
+	defer elsewhere.Release(ctx)
+	second, err := rt.Registry.Claim(ctx, ref, "ben@server")
+	var claimed *runtime.ClaimedError
+	switch {
+	case !rt.Claims && err == nil:
+		second.Release(ctx)
+	case !rt.Claims || !errors.As(err, &claimed) || *claimed != (runtime.ClaimedError{Ref: ref, By: "ana@laptop"}):
+		t.Fatalf("Claim of a claimed image = %v, %v", second, err)
+	}
+	select {
+	case <-first.Lost():
+		t.Error("the claim is lost, though nobody has it")
+	default:
+	}
+	if _, err := rt.Registry.Resolve(ctx, ref); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Resolve of a claimed image = %v, want ErrNotFound", err)
+	}
+	first.Release(ctx)
+	third, err := rt.Registry.Claim(ctx, ref, "ben@server")
+	if err != nil {
+		t.Fatalf("Claim of a released image = %v", err)
+	}
+	third.Release(ctx)
 }

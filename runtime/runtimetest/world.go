@@ -69,7 +69,7 @@ type World struct {
 // NewWorld returns an empty world.
 func NewWorld() *World {
 	w := &World{began: time.Now(), busy: make(map[string]int), peak: make(map[string]int)}
-	w.Registry = &Registry{world: w, images: make(map[string]plan.Digest), upstream: make(map[string]plan.Digest)}
+	w.Registry = &Registry{world: w, images: make(map[string]plan.Digest), upstream: make(map[string]plan.Digest), claims: claims{held: make(map[string]*claim)}}
 	w.Builder = &Builder{world: w, sources: make(map[string]string)}
 	w.Deployer = &Deployer{world: w, namespaces: make(map[string]map[string]*Release), owners: make(map[string]runtime.EnvironmentKey)}
 	w.Store = &Store{world: w, environments: make(map[runtime.EnvironmentKey]*stored)}
@@ -95,10 +95,11 @@ func (w *World) Die() {
 	w.dead = true
 }
 
-// Revive starts another process with the state that a dead one has left. The leases of the
-// dead process are held until they expire.
+// Revive starts another process with the state that a dead one has left. The leases and
+// claims of the dead process are held until they expire.
 func (w *World) Revive() {
 	w.Locker.Kill()
+	w.Registry.claims.kill()
 	w.Locker = w.Locker.Another()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,0 +1,82 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// claimPoll is how often a run asks whether another one has built an image.
+const claimPoll = time.Second
+
+// errClaimLost is the cause of a build that was cancelled because another process
+// builds the image.
+var errClaimLost = errors.New("another process builds the image")
+
+// build builds an image under a claim. If another process has claimed it, build waits for
+// its image, and takes over if that process fails or dies (I2).
+func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, error) {
+	said := ""
+	for {
+		claim, err := r.Registry.Claim(ctx, im.ref, r.req.holder())
+		var other *ClaimedError
+		switch {
+		case errors.As(err, &other):
+			if other.By != said {
+				said = other.By
+				emit(WaitingFor{What: fmt.Sprintf("the image of %s: %s", im.build.ID, other.Error())})
+			}
+			select {
+			case <-time.After(claimPoll):
+			case <-ctx.Done():
+				return "", context.Cause(ctx)
+			}
+			if digest, err := r.Registry.Resolve(ctx, im.ref); !errors.Is(err, ErrNotFound) {
+				return digest, err
+			}
+			continue
+		case ctx.Err() != nil:
+			return "", context.Cause(ctx)
+		case err != nil: // it may be a registry that keeps nothing but images
+			emit(Warned{plan.Diagnostic{
+				Severity: plan.SeverityWarning, Pos: im.build.Pos,
+				Message: fmt.Sprintf("the build of %s cannot be claimed, so another machine may build it at the same time: %v", im.build.ID, err),
+			}})
+			return r.Builder.Build(ctx, *im.build, im.ref, emit)
+		}
+		digest, err := r.buildUnder(ctx, claim, im, emit)
+		if !errors.Is(err, errClaimLost) {
+			return digest, err
+		}
+	}
+}
+
+// buildUnder builds an image while claim is held, unless another process has built it since
+// the run looked for it.
+func (r *run) buildUnder(ctx context.Context, claim Claim, im *image, emit Emit) (plan.Digest, error) {
+	defer func() {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+		defer stop()
+		claim.Release(ctx)
+	}()
+	if digest, err := r.Registry.Resolve(ctx, im.ref); !errors.Is(err, ErrNotFound) {
+		return digest, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-claim.Lost():
+			cancel(errClaimLost)
+		case <-ctx.Done():
+		}
+	}()
+	digest, err := r.Builder.Build(ctx, *im.build, im.ref, emit)
+	if err != nil && errors.Is(context.Cause(ctx), errClaimLost) {
+		return "", errClaimLost
+	}
+	return digest, err
+}

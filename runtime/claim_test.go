@@ -1,0 +1,168 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+// built is what a run that builds the service api has reported.
+type built struct {
+	record *runtime.RunRecord
+	err    error
+	waits  []string
+	warned []string
+}
+
+// image returns the image that api was deployed with.
+func (b built) image() string {
+	for _, s := range b.record.Services {
+		if s.Service == "api" {
+			return s.Image
+		}
+	}
+	return ""
+}
+
+// build deploys a plan whose service api is built, to an environment of its own.
+func build(ctx context.Context, w *runtimetest.World, environment, by, dockerfile string) (b built) {
+	p := pipeline(1)
+	app(p, 1, "api")
+	p.Builds[0].Dockerfile = dockerfile
+	b.record, b.err = w.Runtime().Run(ctx, runtime.Request{
+		Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: environment}, Plan: p, By: by,
+		Events: func(e runtime.Event) {
+			switch body := e.Body.(type) {
+			case runtime.WaitingFor:
+				b.waits = append(b.waits, body.What)
+			case runtime.Warned:
+				b.warned = append(b.warned, body.Diagnostic.Message)
+			}
+		},
+	})
+	return b
+}
+
+// TestBuiltOnce: two environments that deploy the same source at the same moment build it
+// once (I2).
+func TestBuiltOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = minute
+		first := make(chan built)
+		go func() { first <- build(t.Context(), w, "one", "ana@laptop", "Dockerfile") }()
+		time.Sleep(time.Second)
+		b := build(t.Context(), w, "two", "ben@server", "Dockerfile")
+		a := <-first
+		if a.err != nil || b.err != nil {
+			t.Fatal(a.err, b.err)
+		}
+		if n := w.Count("Builder.Build"); n != 1 {
+			t.Errorf("built %d times, want once", n)
+		}
+		if want := "the image of api: ana@laptop builds it"; !slices.Contains(b.waits, want) {
+			t.Errorf("the second run waits for %q, want %q", b.waits, want)
+		}
+		if one, two := a.image(), b.image(); one != two || one == "" {
+			t.Errorf("deployed %q and %q", one, two)
+		}
+	})
+}
+
+// TestBuiltAfterFailure: if the build of another process fails, the run builds the image
+// itself, and has its own error.
+func TestBuiltAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = minute
+		first := make(chan built)
+		go func() { first <- build(t.Context(), w, "one", "ana@laptop", runtimetest.BrokenDockerfile) }()
+		time.Sleep(time.Second)
+		b := build(t.Context(), w, "two", "ben@server", runtimetest.BrokenDockerfile)
+		<-first
+		var wrong *runtime.BuildError
+		if !errors.As(b.err, &wrong) || w.Count("Builder.Build") != 2 {
+			t.Errorf("%v after %d builds, want a BuildError after two", b.err, w.Count("Builder.Build"))
+		}
+	})
+}
+
+// TestBuiltAfterDeath: if the other process dies, its claim expires.
+func TestBuiltAfterDeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = minute
+		w.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Builder.Build push" {
+				w.Die()
+			}
+			return nil
+		}
+		if a := build(t.Context(), w, "one", "ana@laptop", "Dockerfile"); a.err == nil {
+			t.Fatal("the first run did not die")
+		}
+		w.Hook = nil
+		w.Revive()
+		began := time.Now()
+		b := build(t.Context(), w, "two", "ben@server", "Dockerfile")
+		if b.err != nil || w.Count("Builder.Build") != 2 {
+			t.Fatalf("%v after %d builds", b.err, w.Count("Builder.Build"))
+		}
+		if waited := time.Since(began) - 2*time.Minute; waited > 20*time.Second {
+			t.Errorf("it waited for %s", waited)
+		}
+	})
+}
+
+// TestBuildLost: a run whose claim another process has taken stops building, and waits.
+func TestBuildLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = minute
+		var ref string
+		w.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Registry.Claim" {
+				ref = c.Subject
+			}
+			return nil
+		}
+		first := make(chan built)
+		go func() { first <- build(t.Context(), w, "one", "ana@laptop", "Dockerfile") }()
+		time.Sleep(time.Second)
+		w.Registry.Steal(ref, "ben@server")
+		time.Sleep(2 * time.Second)
+		w.Registry.Push(ref, plan.DigestOf([]byte("theirs")))
+		a := <-first
+		if a.err != nil || a.image() != runtime.ByDigest(ref, plan.DigestOf([]byte("theirs"))) {
+			t.Errorf("%v, deployed %q", a.err, a.image())
+		}
+		if w.Count("Builder.Build push") != 0 {
+			t.Error("it has pushed its image as well")
+		}
+	})
+}
+
+// TestBuiltUnclaimed: a registry that keeps no claims stops no build.
+func TestBuiltUnclaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Hook = func(_ context.Context, c runtimetest.Call) error {
+			if c.Op == "Registry.Claim" {
+				return errors.New("only images here")
+			}
+			return nil
+		}
+		a := build(t.Context(), w, "one", "ana@laptop", "Dockerfile")
+		want := "the build of api cannot be claimed, so another machine may build it at the same time: only images here"
+		if a.err != nil || !slices.Contains(a.warned, want) {
+			t.Errorf("%v, warned of %q, want %q", a.err, a.warned, want)
+		}
+	})
+}

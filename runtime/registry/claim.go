@@ -1,0 +1,203 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// A claim is an empty image beside the one that is built, at the tag of that image with a
+// suffix. Its annotations name the user and contain a random word for each claim and a
+// number that grows with each renewal, because registries do not agree on a clock: a claim
+// whose number has not grown for a while, by the clock of who watches it, has expired.
+//
+// A registry cannot compare and set, so two processes that find no claim may both write one.
+// The last write counts: each reads the claim again before each renewal, the first time
+// after a moment, and whose claim was overwritten stops its build.
+const (
+	claimSuffix = ".claim"
+
+	claimBy       = "io.github.pipelinefile.claim.by"
+	claimWord     = "io.github.pipelinefile.claim.word"
+	claimNumber   = "io.github.pipelinefile.claim.number"
+	claimReleased = "io.github.pipelinefile.claim.released"
+
+	// claimTime is how long a claim is valid that is not renewed. Tests wait less for those
+	// of dead processes.
+	claimTime = 10 * time.Second
+	// claimRenewal is the interval of renewals.
+	claimRenewal = 2 * time.Second
+	// claimDoubt is when a new claim is read for the first time: later than another process
+	// that found no claim needs to write its own.
+	claimDoubt = 500 * time.Millisecond
+)
+
+// A sighting is the claim of another process as it was when it last changed.
+type sighting struct {
+	word, number string
+	at           time.Time
+}
+
+// A claim is a claim of this process.
+type claim struct {
+	registry *Registry
+	tag      name.Tag
+	pusher   *remote.Pusher
+	by, word string
+	lost     chan struct{}
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when it is no longer renewed
+}
+
+// granted is a claim in a registry that keeps none.
+type granted struct{}
+
+func (granted) Lost() <-chan struct{}   { return nil }
+func (granted) Release(context.Context) {}
+
+// Claim implements [runtime.Registry].
+func (r *Registry) Claim(ctx context.Context, ref, by string) (runtime.Claim, error) {
+	if !r.shared {
+		return granted{}, nil
+	}
+	image, err := r.parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	tag := image.Context().Tag(image.Identifier() + claimSuffix)
+	found, err := r.readClaim(ctx, tag)
+	if err != nil {
+		return nil, r.explain(ctx, tag, err)
+	}
+	if found != nil && r.claimed(tag, found) {
+		return nil, &runtime.ClaimedError{Ref: ref, By: found[claimBy]}
+	}
+	pusher, err := remote.NewPusher(r.options()...)
+	if err != nil {
+		return nil, err
+	}
+	c := &claim{registry: r, tag: tag, pusher: pusher, by: by, word: rand.Text(), lost: make(chan struct{}), ended: make(chan struct{})}
+	if err := c.write(ctx, 1); err != nil {
+		return nil, r.explain(ctx, tag, err)
+	}
+	renewed, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	go c.renew(renewed)
+	return c, nil
+}
+
+// claimed reports whether a claim that was found is valid: whether it is new to this process,
+// or was renewed recently enough.
+func (r *Registry) claimed(tag name.Tag, found map[string]string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if found[claimReleased] != "" {
+		delete(r.sightings, tag)
+		return false
+	}
+	before, seen := r.sightings[tag]
+	if !seen || before.word != found[claimWord] || before.number != found[claimNumber] {
+		r.sightings[tag] = sighting{found[claimWord], found[claimNumber], time.Now()}
+		return true
+	}
+	return time.Since(before.at) < r.claimTime
+}
+
+// readClaim returns the annotations of a claim, or nil if there is none.
+func (r *Registry) readClaim(ctx context.Context, tag name.Tag) (annotations map[string]string, err error) {
+	err = r.try(ctx, discard, "read "+show(tag), func(s *session) error {
+		desc, err := s.puller.Get(ctx, tag)
+		var answer *transport.Error
+		if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var m struct {
+			Annotations map[string]string `json:"annotations"`
+		}
+		if err := json.Unmarshal(desc.Manifest, &m); err != nil || m.Annotations[claimWord] == "" {
+			return fmt.Errorf("%s is not a claim of pipe", show(tag))
+		}
+		annotations = m.Annotations
+		return nil
+	})
+	return annotations, err
+}
+
+// write writes the claim; number 0 releases it.
+func (c *claim) write(ctx context.Context, number int) error {
+	annotations := map[string]string{claimBy: c.by, claimWord: c.word, claimNumber: strconv.Itoa(number)}
+	if number == 0 {
+		annotations[claimReleased] = "true"
+	}
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, _ = mutate.Annotations(img, annotations).(v1.Image)
+	return c.registry.try(ctx, discard, "write "+show(c.tag), func(*session) error { return c.pusher.Push(ctx, c.tag, img) })
+}
+
+// renew renews the claim until its context ends or another process has it. A registry that
+// cannot be reached is asked again at the next renewal.
+func (c *claim) renew(ctx context.Context) {
+	defer close(c.ended)
+	wait := claimDoubt
+	for number := 2; ; number++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = claimRenewal
+		found, err := c.registry.readClaim(ctx, c.tag)
+		if err != nil {
+			continue
+		}
+		if found != nil && found[claimWord] != c.word {
+			close(c.lost)
+			return
+		}
+		_ = c.write(ctx, number)
+	}
+}
+
+// Lost implements [runtime.Claim].
+func (c *claim) Lost() <-chan struct{} { return c.lost }
+
+// Release implements [runtime.Claim]. The tag is deleted; in a registry that does not delete
+// tags, the claim says that it is released.
+func (c *claim) Release(ctx context.Context) {
+	c.stop()
+	<-c.ended
+	select {
+	case <-c.lost:
+		return
+	default:
+	}
+	if found, err := c.registry.readClaim(ctx, c.tag); err != nil || found == nil || found[claimWord] != c.word {
+		return
+	}
+	if err := c.pusher.Delete(ctx, c.tag); err != nil {
+		_ = c.write(ctx, 0)
+	}
+}
+
+var (
+	_ runtime.Claim = (*claim)(nil)
+	_ runtime.Claim = granted{}
+)

@@ -81,9 +81,12 @@ func mirrored(v reflect.Value, size *uint64) starlark.Value {
 		return d
 	case reflect.Struct:
 		fields := starlark.StringDict{}
-		for i := range v.NumField() {
-			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-			fields[name] = mirrored(v.Field(i), size)
+		for _, f := range reflect.VisibleFields(v.Type()) {
+			if f.Anonymous { // its fields are fields of the JSON object
+				continue
+			}
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			fields[name] = mirrored(v.FieldByIndex(f.Index), size)
 		}
 		return starlarkstruct.FromStringDict(starlark.String(strings.ToLower(v.Type().Name())), fields)
 	}

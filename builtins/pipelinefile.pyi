@@ -13,7 +13,7 @@ class Service:
     host: str
     """the host name inside the environment, the same in every environment"""
     port: int
-    """the first port"""
+    """the first port, at which other services reach it"""
     url: str | Secret
     """`http://host:port`; of a database the address with user and password, a secret"""
     user: Secret
@@ -34,6 +34,8 @@ class Port:
     """the number"""
     name: str
     """the name"""
+    service: int
+    """the port at which other services reach it"""
 
 class Secret:
     """A reference to a secret. It goes into `env=` and `secrets=` and cannot be made text: its value is not known here."""
@@ -327,16 +329,22 @@ def chart(ref: str, *, version: str | None = None, repo: str | None = None, valu
         values_files: YAML files, relative to the file of the call; later ones win
     """
 
-def port(number: int, *, name: str | None = None, protocol: str = "TCP", public: bool = False, host: str | None = None, local: int | None = None) -> Port:
+def port(number: int, *, name: str | None = None, protocol: str = "TCP", public: bool = False, host: str | None = None, local: int | None = None, service: int | None = None, path: str | None = None, tls: bool | Secret = False, kind: str | None = None, node_port: int | None = None, annotations: dict[str, str] = {}) -> Port:
     """Describes a port that a service listens on.
 
     Args:
-        number: 1 to 65535
+        number: at which the container listens, 1 to 65535
         name: at most 15 small letters, digits and dashes; port-<number> if not given
         protocol: TCP, UDP or SCTP
         public: reached from outside of the cluster, through an Ingress
         host: the host name of the Ingress
         local: the port of your machine at which pipe forward, and watch mode with --forward, open it; its own number, or another one if that is taken, if not given
+        service: the port at which other services reach it, which .port and .url have; number if not given
+        path: the part of the host that the Ingress sends to it, such as "/api"; all of it if not given
+        tls: whether the Ingress has a certificate: True, if something such as cert-manager creates the Secret HOST-tls; or the secret(), with the keys tls.crt and tls.key
+        kind: of the Kubernetes Service: its type, or headless; ClusterIP if not given
+        node_port: the port of the nodes, of kind NodePort or LoadBalancer; chosen by Kubernetes if not given
+        annotations: of the Ingress if the port is public, otherwise of the Kubernetes Service
     """
 
 def http(path: str, *, port: Port | int | None = None) -> Health:

@@ -102,6 +102,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	newImages(e, p).of(ordered)
 	e.addresses(s.Services)
 	e.locals(s.Services)
+	e.nodePorts(s.Services)
 	e.unbuilt(p, s.Services)
 	e.credentials(s.Services)
 	uses(s.Services)

@@ -13,12 +13,12 @@ import (
 // the same address. It ignores services that are skipped here, because they are not
 // deployed.
 func (e *evaluation) addresses(services []*builtins.Service) {
-	type address struct{ class, host string }
+	type address struct{ class, host, path string }
 	first := map[address]*builtins.Service{}
 	where := map[address]plan.Pos{}
 	for _, s := range services {
 		for _, p := range s.Public {
-			a := address{p.Class, p.Host}
+			a := address{p.Class, p.Host, p.Path}
 			other := first[a]
 			if s.Plan.Skip {
 				continue
@@ -31,14 +31,18 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 			if at == "" {
 				at = "any host"
 			}
+			at += ", " + p.Path
+			if p.Path == "" {
+				at += "/"
+			}
 			d := plan.Diagnostic{
 				Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack,
-				Message: fmt.Sprintf("%s and %s are both public at %s, /", other.Plan.Name, s.Plan.Name, at),
-				Hint:    "an address leads to one port of one service: give each its own host = …",
+				Message: fmt.Sprintf("%s and %s are both public at %s", other.Plan.Name, s.Plan.Name, at),
+				Hint:    "an address leads to one port of one service: give each its own host = …, or path = …",
 				Related: []plan.Related{{Pos: where[a], Message: other.Plan.Name + " is public here"}},
 			}
 			if other == s {
-				d.Message = fmt.Sprintf("two ports of %s are public at %s, /", s.Plan.Name, at)
+				d.Message = fmt.Sprintf("two ports of %s are public at %s", s.Plan.Name, at)
 				d.Related[0].Message = "the first is here"
 			}
 			e.session.Report(d)
@@ -70,6 +74,47 @@ func (e *evaluation) locals(services []*builtins.Service) {
 			}
 			if other.service == s.Plan.Name {
 				d.Message = fmt.Sprintf("two ports of %s have the local port %d", s.Plan.Name, l.Port)
+				d.Related[0].Message = "the first is here"
+			}
+			e.session.Report(d)
+		}
+	}
+}
+
+// nodePorts reports two ports that ask for the same port of the nodes. It ignores services
+// that are skipped here, because they are not deployed.
+func (e *evaluation) nodePorts(services []*builtins.Service) {
+	type node struct {
+		port     int
+		protocol string
+	}
+	type holder struct {
+		service string
+		pos     plan.Pos
+	}
+	var first map[node]holder
+	for _, s := range services {
+		for _, p := range s.NodePorts {
+			if s.Plan.Skip {
+				continue
+			}
+			if first == nil {
+				first = map[node]holder{}
+			}
+			at := node{p.Port, p.Protocol}
+			other, taken := first[at]
+			if !taken {
+				first[at] = holder{s.Plan.Name, p.Pos}
+				continue
+			}
+			d := plan.Diagnostic{
+				Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack,
+				Message: fmt.Sprintf("%s and %s both have port %d of the nodes", other.service, s.Plan.Name, p.Port),
+				Hint:    "a port of the nodes leads to one port of one service: give each another node_port = …",
+				Related: []plan.Related{{Pos: other.pos, Message: other.service + " has it here"}},
+			}
+			if other.service == s.Plan.Name {
+				d.Message = fmt.Sprintf("two ports of %s have port %d of the nodes", s.Plan.Name, p.Port)
 				d.Related[0].Message = "the first is here"
 			}
 			e.session.Report(d)

@@ -12,5 +12,10 @@ func (s *Service) SecretRefs() iter.Seq2[string, SecretRef] {
 				return
 			}
 		}
+		for in, ref := range s.Certificates() {
+			if !yield(in, ref) {
+				return
+			}
+		}
 	}
 }

@@ -19,12 +19,13 @@ type Workload struct {
 
 // A Port is one port that a service listens on.
 type Port struct {
-	Number   int    `json:"number"`           // 1 to 65535
+	Number   int    `json:"number"`           // of the container: 1 to 65535
 	Name     string `json:"name"`             // default "port-<number>"; at most 15 characters, as Kubernetes requires
 	Protocol string `json:"protocol"`         // "TCP", "UDP" or "SCTP"; default TCP
 	Public   bool   `json:"public,omitempty"` // whether it can be reached from outside through an Ingress
 	Host     string `json:"host,omitempty"`   // the host of the Ingress
 	Local    int    `json:"local,omitempty"`  // the local port that is forwarded to it; 0: any. It does not affect what is deployed
+	Exposure
 }
 
 // An EnvVar is one environment variable. Its value is a string or a secret.

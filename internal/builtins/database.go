@@ -50,7 +50,7 @@ var databaseFunc = declare("database", "service",
 		}
 		c.wrong("storage", checkMemory(a.Storage, "10Gi"))
 		if known && len(a.Ports) == 0 && c.Valid("ports") {
-			a.Ports = []portArg{{plan.Port{Number: e.Port, Name: portName(e.Port), Protocol: "TCP"}}}
+			a.Ports = []portArg{{tcpPort(e.Port)}}
 		}
 		s := c.service(plan.Database, a.Name, &a.common, a.Timeout)
 		w := &s.Plan.Workload

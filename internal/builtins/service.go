@@ -26,6 +26,8 @@ type Service struct {
 	Locals   []Local  // ports of this machine that it requests
 	Unbuilt  Unbuilt  // zero: nothing is left out
 
+	NodePorts []NodePort // ports of the nodes that its generated chart requests
+
 	hostRead bool
 }
 
@@ -33,7 +35,15 @@ type Service struct {
 type Public struct {
 	Class string // of the Ingress; empty: the cluster's default
 	Host  string // lower case; empty: any
+	Path  string // without a slash at its end; empty: all
 	Pos   plan.Pos
+}
+
+// A NodePort is a port of all nodes that leads to a port of a service.
+type NodePort struct {
+	Port     int
+	Protocol string
+	Pos      plan.Pos
 }
 
 // A Local is a port of this machine that is forwarded to a port of a service.
@@ -129,7 +139,7 @@ func (s *Service) port(attr string) (int, error) {
 			Hint: "declare it with ports = [port(8080)]",
 		}
 	}
-	return ports[0].Number, nil
+	return ports[0].ServicePort(), nil
 }
 
 // serviceItem is a service, or the name of one.

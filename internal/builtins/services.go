@@ -185,10 +185,12 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		c.expansions(a.Env)
 	}
 	s.Locals = c.ports(w, a.Ports)
+	c.exposed(t, w.Ports, a.Chart != nil)
 	c.volumes(w, a.Volumes)
 	if a.Chart == nil && t != plan.Job {
 		c.oneVolume(a)
 		s.Public = c.public(w.Ports, a.Values)
+		s.NodePorts = c.nodePorts(w.Ports)
 	}
 	if t != plan.Job && a.Chart == nil && c.Valid("name") {
 		c.wrong("name", checkServiceName(name, w.Ports))
@@ -234,36 +236,6 @@ func checkServiceName(name string, ports []plan.Port) *explain.Error {
 		WithHint("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
-// ports adds the ports and checks that they are distinct. It returns the ports of this
-// machine that they request.
-func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
-	_ = c.Session.Meter.Charge(portSize * uint64(len(ports)))
-	type endpoint struct {
-		number   int
-		protocol string
-	}
-	numbers, names := make(map[endpoint]bool, len(ports)), make(map[string]bool, len(ports))
-	for i, p := range ports {
-		at := endpoint{p.Number, p.Protocol}
-		// Port 53 over TCP and over UDP have the same default name.
-		if !numbers[at] && names[p.Name] && p.Name == portName(p.Number) {
-			p.Name += "-" + string([]byte{p.Protocol[0] | 0x20})
-		}
-		switch {
-		case numbers[at]:
-			c.wrong("ports", explain.Errorf("port %d is there twice", p.Number).In(i))
-		case names[p.Name]:
-			c.wrong("ports", explain.Errorf("the name %q is there twice", p.Name).In(i))
-		}
-		numbers[at], names[p.Name] = true, true
-		w.Ports = append(w.Ports, p.Port)
-		if p.Local != 0 {
-			locals = append(locals, Local{p.Local, c.ArgPos("ports", i)})
-		}
-	}
-	return locals
-}
-
 func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
 	names, paths := make(map[string]bool, len(volumes)), make(map[string]bool, len(volumes))
 	for i, v := range volumes {
@@ -303,36 +275,6 @@ func (c *Call) oneVolume(a *common) {
 		WithHint("write replicas = 1, or bring a chart whose pods have a volume each"))
 	d.Related = []plan.Related{{Pos: pos("volumes", storage), Message: "the volume is here"}}
 	c.Session.Report(d)
-}
-
-// public returns the addresses for which a generated chart requests an Ingress. An
-// Ingress with canary annotations is meant to share the address of another.
-func (c *Call) public(ports []plan.Port, values map[string]any) []Public {
-	ingress, _ := values["ingress"].(map[string]any)
-	class, _ := ingress["className"].(string)
-	annotations, _ := ingress["annotations"].(map[string]any)
-	for name := range annotations {
-		if strings.Contains(name, "canary") {
-			return nil
-		}
-	}
-	var out []Public
-	if l, ok := values["ports"].([]any); ok {
-		for i, v := range l {
-			p, _ := v.(map[string]any)
-			host, _ := p["host"].(string)
-			if p["public"] == true {
-				out = append(out, Public{class, strings.ToLower(host), c.ArgPos("values", []any{"ports", i})})
-			}
-		}
-		return out
-	}
-	for i, p := range ports {
-		if p.Public {
-			out = append(out, Public{class, strings.ToLower(p.Host), c.ArgPos("ports", i)})
-		}
-	}
-	return out
 }
 
 // unbuilt returns the Dockerfile next to the file of the call, for a service that has a

@@ -23,7 +23,7 @@ var types = []Type{
 		{"type", "str", "DATABASE, JOB, CONTAINER or APPLICATION"},
 		{"image", "image", "the image, for `image=` of another service: it is then built once"},
 		{"host", "str", "the host name inside the environment, the same in every environment"},
-		{"port", "int", "the first port"},
+		{"port", "int", "the first port, at which other services reach it"},
 		{"url", "str | secret", "`http://host:port`; of a database the address with user and password, a secret"},
 		{"user", "secret", "of a database: the generated user"},
 		{"password", "secret", "of a database: the generated password"},
@@ -35,6 +35,7 @@ var types = []Type{
 	{"port", "A port of a service.", []Attr{
 		{"number", "int", "the number"},
 		{"name", "str", "the name"},
+		{"service", "int", "the port at which other services reach it"},
 	}},
 	{"secret", "A reference to a secret. It goes into `env=` and `secrets=` and cannot be made text: its value is not known here.", nil},
 	{"image", "Where the image of a service comes from.", nil},

@@ -12,96 +12,6 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Port is the value of port().
-type Port struct {
-	opaque
-	plan plan.Port
-}
-
-// String returns the call that makes such a port.
-func (p *Port) String() string { return "port(" + strconv.Itoa(p.plan.Number) + ")" }
-
-// Type returns "port".
-func (p *Port) Type() string { return "port" }
-
-// AttrNames returns the attributes.
-func (p *Port) AttrNames() []string { return []string{"name", "number"} }
-
-// Attr returns an attribute.
-func (p *Port) Attr(name string) (starlark.Value, error) {
-	switch name {
-	case "number":
-		return starlark.MakeInt(p.plan.Number), nil
-	case "name":
-		return starlark.String(p.plan.Name), nil
-	}
-	return nil, nil
-}
-
-type portArgs struct {
-	Number   int    `arg:"number" help:"1 to 65535"`
-	Name     string `arg:"name,kw" default:"None" help:"at most 15 small letters, digits and dashes; port-<number> if not given"`
-	Protocol string `arg:"protocol,kw" default:"\"TCP\"" choices:"TCP|UDP|SCTP" help:"TCP, UDP or SCTP"`
-	Public   bool   `arg:"public,kw" default:"False" help:"reached from outside of the cluster, through an Ingress"`
-	Host     string `arg:"host,kw" default:"None" help:"the host name of the Ingress"`
-	Local    *int   `arg:"local,kw" default:"None" help:"the port of your machine at which pipe forward, and watch mode with --forward, open it; its own number, or another one if that is taken, if not given"`
-}
-
-var portFunc = declare("port", "port", "Describes a port that a service listens on.",
-	func(c *Call, a *portArgs) (starlark.Value, error) {
-		if c.Valid("number") {
-			c.wrong("number", checkPort(a.Number))
-		}
-		if a.Name != "" {
-			c.wrong("name", checkPortName(a.Name))
-		} else {
-			a.Name = portName(a.Number)
-		}
-		if p := choice(a.Protocol, c.choices("protocol")); p != nil {
-			c.wrong("protocol", p)
-		}
-		if a.Host != "" {
-			c.wrong("host", checkHost(a.Host))
-			if !a.Public {
-				c.wrong("host", explain.Errorf("is given, but the port is not public").WithHint("add public = True"))
-			}
-		}
-		if a.Public && a.Protocol != "TCP" {
-			c.wrong("public", explain.Errorf("an Ingress reaches TCP ports only"))
-		}
-		p := plan.Port{Number: a.Number, Name: a.Name, Protocol: a.Protocol, Public: a.Public, Host: a.Host}
-		if a.Local != nil {
-			c.wrong("local", checkPort(*a.Local))
-			if a.Protocol != "TCP" && c.Valid("protocol") {
-				c.wrong("local", explain.Errorf("only TCP ports can be forwarded"))
-			}
-			p.Local = *a.Local
-		}
-		return &Port{plan: p}, nil
-	})
-
-func portName(number int) string { return "port-" + strconv.Itoa(number) }
-
-func checkPortName(name string) *explain.Error {
-	if p := checkName(name, 15); p != nil {
-		return p
-	}
-	if !strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(name, "--") {
-		return explain.Errorf("%q is no name of a port: want a letter in it, and no two dashes together", name)
-	}
-	return nil
-}
-
-func checkHost(host string) *explain.Error {
-	h := strings.TrimPrefix(host, "*.")
-	for _, part := range strings.Split(h, ".") {
-		if checkName(part, plan.MaxName) != nil || len(host) > 253 {
-			return explain.Errorf("%q is no host name", explain.Clip(host))
-		}
-	}
-	return nil
-}
-
 // choices returns the allowed strings of a parameter of the builtin.
 func (c *Call) choices(name string) []string { return c.Func.Param(name).Choices }
 
@@ -113,28 +23,6 @@ func choice(v string, choices []string) *explain.Error {
 		}
 	}
 	return explain.Errorf("%q is not possible, want %s", explain.Clip(v), explain.Literals(choices)).Near(v, choices, "")
-}
-
-// portArg is a port(), or its number alone.
-type portArg struct{ plan.Port }
-
-func (portArg) TypeName() string { return "port | int" }
-
-// Unpack accepts both.
-func (a *portArg) Unpack(v starlark.Value) error {
-	if p, ok := v.(*Port); ok {
-		a.Port = p.plan
-		return nil
-	}
-	var n int
-	if p := convert.Int(&n, v); p != nil {
-		return convert.Want("port", v)
-	}
-	a.Port = plan.Port{Number: n, Name: portName(n), Protocol: "TCP"}
-	if p := checkPort(n); p != nil {
-		return p
-	}
-	return nil
 }
 
 // A Resources is the value of resources().

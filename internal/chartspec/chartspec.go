@@ -94,9 +94,7 @@ func table() []Key {
 			Shape: objects(Key{Name: "name", Shape: str, Required: true}, Key{Name: "value", Shape: str}, Key{Name: "secret", Shape: Shape{Type: Object, Fields: []Key{
 				{Name: "name", Shape: str, Required: true}, {Name: "key", Shape: str, Required: true},
 			}}})},
-		{Name: "ports", Help: "`ports=`: ports of the container and of a Service. A `public` one is reached through an Ingress, at `host`.",
-			Shape: objects(Key{Name: "name", Shape: Shape{Type: String, Longest: 15}, Required: true}, Key{Name: "number", Shape: number(1, 65535), Required: true},
-				Key{Name: "protocol", Shape: enum("TCP", "UDP", "SCTP")}, Key{Name: "public", Shape: flag}, Key{Name: "host", Shape: str}), only: services},
+		ports(),
 		{Name: "health", Help: "`health=`: the `startupProbe`, once a second until the first success, and then the `readinessProbe`, every five seconds. " +
 			"`kind` is `http` (with `path` and `port`), `tcp` (`port`) or `command` (`command`).", Shape: Shape{Type: Object, Fields: []Key{
 			{Name: "kind", Shape: enum("http", "tcp", "command")}, {Name: "path", Shape: str}, {Name: "port", Shape: Shape{Type: Integer}}, {Name: "command", Shape: words()},

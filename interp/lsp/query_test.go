@@ -194,7 +194,7 @@ func TestHover(t *testing.T) {
 func TestSignatureHelp(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	for name, test := range map[string]struct{ text, label, active string }{
-		"first":        {"port(|", "port(number, *, name=None, protocol=\"TCP\", public=False, host=None, local=None) -> port", "number"},
+		"first":        {"port(|", "port(number, *, name=None, protocol=\"TCP\", public=False, host=None, local=None, service=None", "number"},
 		"named":        {"port(80, public = |)", "port(", "public=False"},
 		"inner":        {"container('🙂', ports = [port(80, host = '|", "port(", "host=None"},
 		"outer":        {"container('a', ports = [port(80)], repl|", "container(", ""},

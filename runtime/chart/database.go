@@ -58,7 +58,7 @@ func Credentials(s plan.Service, user, password string) map[string]string {
 	e, _ := chartspec.EngineNamed(s.Workload.Database.Engine)
 	port := e.Port
 	if ports := s.Workload.Ports; len(ports) > 0 {
-		port = ports[0].Number
+		port = ports[0].ServicePort()
 	}
 	address := url.URL{Scheme: e.Scheme, User: url.UserPassword(user, password), Host: s.Name, Path: "/" + appName, RawQuery: e.Query}
 	if e.Scheme == "redis" {

@@ -60,14 +60,6 @@ type secretKey struct {
 	Key  string `json:"key"`
 }
 
-type port struct {
-	Name     string `json:"name"`
-	Number   int    `json:"number"`
-	Protocol string `json:"protocol"`
-	Public   bool   `json:"public"`
-	Host     string `json:"host,omitempty"`
-}
-
 type health struct {
 	Kind    plan.HealthKind `json:"kind"`
 	Path    string          `json:"path,omitempty"`
@@ -200,7 +192,7 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 		v.Env = append(v.Env, out)
 	}
 	for _, p := range w.Ports {
-		v.Ports = append(v.Ports, port{p.Name, p.Number, p.Protocol, p.Public, p.Host})
+		v.Ports = append(v.Ports, newPort(p, keyOf))
 	}
 	if h := w.Health; h != nil {
 		v.Health = &health{h.Kind, h.Path, h.Port, h.Command}

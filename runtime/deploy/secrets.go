@@ -127,12 +127,22 @@ func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service
 	return use, nil
 }
 
-// refsOf returns the secrets that a service uses, sorted and without duplicates. For a
-// database, they include its own credentials.
+// refsOf returns the secrets that the pods of a service use, sorted and without
+// duplicates. For a database, they include its own credentials. A certificate that only an
+// Ingress uses is not one of them: no pod is replaced when it is renewed.
 func refsOf(service plan.Service) []plan.SecretRef {
-	set := make(map[plan.SecretRef]bool)
+	places := make(map[plan.SecretRef]int)
 	for _, ref := range service.SecretRefs() {
-		set[ref] = true
+		places[ref]++
+	}
+	for _, ref := range service.Certificates() {
+		places[ref]--
+	}
+	set := make(map[plan.SecretRef]bool)
+	for ref, n := range places {
+		if n > 0 {
+			set[ref] = true
+		}
 	}
 	if service.Workload.Database != nil && service.Chart == nil {
 		for _, key := range []string{"user", "password", "database"} {

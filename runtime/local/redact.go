@@ -106,7 +106,10 @@ func namesOf(p *plan.Plan) []string {
 			all = append(all, s.Chart.Ref, s.Chart.Version, s.Chart.Repo)
 		}
 		for _, port := range s.Workload.Ports {
-			all = append(all, port.Name, port.Host)
+			all = append(all, port.Name, port.Host, port.Path)
+			if port.TLS != nil {
+				all = append(all, port.TLS.Name)
+			}
 		}
 		for _, v := range s.Workload.Volumes {
 			all = append(all, v.Name, v.Path)

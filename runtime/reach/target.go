@@ -52,7 +52,8 @@ func targetsOf(s *plan.Service) []Target {
 const tcp = "TCP"
 
 // ParseTargets parses targets of the form SERVICE[:PORT[=LOCAL]], and returns each once. PORT
-// is a number, which need not be in the plan, or the name of a port. Without PORT, all TCP
+// is a number of the container, which need not be in the plan, the number of a declared port
+// in the Kubernetes Service, or the name of a port. Without PORT, all TCP
 // ports of the service are returned. Without LOCAL, the local port is that of the plan, if it
 // has one. The error is a *TargetError.
 func ParseTargets(p *plan.Plan, names []string) ([]Target, error) {
@@ -111,17 +112,23 @@ func parseTarget(p *plan.Plan, target string) ([]Target, error) {
 func portOf(s *plan.Service, target, port string) (remote, local int, err error) {
 	number, isNumber := portNumber(port)
 	var names []string
-	var other *plan.Port // of another protocol
+	var service, other *plan.Port // with that number of the Kubernetes Service, and of another protocol
 	for i := range s.Workload.Ports {
 		declared := &s.Workload.Ports[i]
 		names = append(names, declared.Name)
 		switch {
 		case declared.Name != port && (!isNumber || declared.Number != number):
+			if isNumber && declared.Protocol == tcp && declared.ServicePort() == number {
+				service = declared
+			}
 		case declared.Protocol == tcp:
 			return declared.Number, declared.Local, nil
 		default:
 			other = declared
 		}
+	}
+	if service != nil {
+		return service.Number, service.Local, nil
 	}
 	if other != nil {
 		return 0, 0, &TargetError{Target: target, Problem: fmt.Sprintf("port %d of %s is %s: only TCP ports can be forwarded", other.Number, s.Name, other.Protocol)}
@@ -158,7 +165,7 @@ func (f Forward) URL(p *plan.Plan) string {
 		return address
 	}
 	for _, port := range s.Workload.Ports {
-		if port.Number == f.Port && (port.Name == "https" || port.Number == 443) {
+		if port.Number == f.Port && (port.Name == "https" || port.Number == 443 || port.Service == 443) {
 			return "https://" + address
 		}
 	}

@@ -20,6 +20,7 @@ func targetPlan() *plan.Plan {
 	return &plan.Plan{Services: []plan.Service{
 		service("db", plan.Database, tcp("db", 5432)),
 		service("mail", plan.Container, plan.Port{Number: 80, Name: "web", Protocol: "TCP", Local: 8025}, tcp("smtp", 25)),
+		service("moved", plan.Container, plan.Port{Number: 8080, Name: "http", Protocol: "TCP", Local: 3001, Exposure: plan.Exposure{Service: 80}}, plan.Port{Number: 81, Name: "admin", Protocol: "TCP", Exposure: plan.Exposure{Service: 8080}}),
 		service("web", plan.Application, tcp("http", 8080), plan.Port{Number: 8443, Name: "quic", Protocol: "UDP"}, tcp("https", 8443)),
 		service("dns", plan.Container, plan.Port{Number: 53, Name: "dns", Protocol: "UDP"}),
 		service("migrate", plan.Job),
@@ -43,6 +44,8 @@ func TestParseTargets(t *testing.T) {
 		{"declared local port", []string{"mail"}, []reach.Target{{"mail", 80, 8025}, {"mail", 25, 0}}, ""},
 		{"declared local port by number", []string{"mail:80"}, []reach.Target{{"mail", 80, 8025}}, ""},
 		{"another local port", []string{"mail:web=80"}, []reach.Target{{"mail", 80, 80}}, ""},
+		{"of the Service", []string{"moved:80"}, []reach.Target{{"moved", 8080, 3001}}, ""},
+		{"of the container before that of the Service", []string{"moved:8080"}, []reach.Target{{"moved", 8080, 3001}}, ""},
 		{"no service", []string{"wbe"}, nil, `the plan has no service "wbe"`},
 		{"no service with port", []string{"wbe:80"}, nil, `wbe:80: the plan has no service "wbe"`},
 		{"no name", []string{":80"}, nil, `:80: the plan has no service ""`},
@@ -84,7 +87,7 @@ func TestParseTargets(t *testing.T) {
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	got := reach.Targets(targetPlan(), func(s *plan.Service) bool { return s.Name != "db" })
-	if diff := cmp.Diff([]reach.Target{{"mail", 80, 8025}, {"mail", 25, 0}, {"web", 8080, 0}, {"web", 8443, 0}}, got); diff != "" {
+	if diff := cmp.Diff([]reach.Target{{"mail", 80, 8025}, {"mail", 25, 0}, {"moved", 8080, 3001}, {"moved", 81, 0}, {"web", 8080, 0}, {"web", 8443, 0}}, got); diff != "" {
 		t.Errorf("Targets (-want +got):\n%s", diff)
 	}
 }

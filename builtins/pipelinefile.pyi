@@ -113,11 +113,12 @@ APPLICATION: str
 
 def load(module: str, *names: str, **renamed: str) -> None: ...
 
-def pipeline(name: str, *, registry: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = []) -> None:
+def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = []) -> None:
     """Names the pipeline and sets what holds for all of it. Every Pipelinefile calls it once.
 
     Args:
-        name: a DNS label; namespaces are named <pipeline>-<environment>
+        name: a DNS label
+        namespace: the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; "{pipeline}-{environment}" if not given
         registry: where images are kept, such as "ghcr.io/owner/shop"; --registry or the embedded one if not given
         build_parallelism: builds at a time
         deploy_parallelism: deploys at a time

@@ -85,6 +85,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	p := &plan.Plan{Version: plan.Version, Environment: e.opts.Environment, Params: s.Params, Stages: []plan.Stage{}, Builds: []plan.BuildSpec{}}
 	if s.Pipeline != nil {
 		p.Pipeline = *s.Pipeline
+		p.SetNamespace(p.Environment.Namespace)
 	} else {
 		s.Report(plan.Diagnostic{
 			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Message: "pipeline() is not called",

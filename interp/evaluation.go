@@ -121,7 +121,7 @@ func (e *evaluation) declare() error {
 	if e.ctx.Err() != nil {
 		return e.ctx.Err()
 	}
-	if err := builtins.CheckEnvironment(e.opts.Environment.Name); err != nil {
+	if err := builtins.CheckEnvironment(e.opts.Environment); err != nil {
 		e.report(plan.Pos{}, err)
 		return e.failure(nil)
 	}

@@ -12,9 +12,6 @@ const (
 	MaxServiceName = 53 // of a service and of a pipeline: objects have the name of the service with a suffix
 )
 
-// Namespace returns the Kubernetes namespace of an environment (SPEC §1).
-func Namespace(pipeline, environment string) string { return pipeline + "-" + environment }
-
 // CheckName returns a [*NameError] if name is not a DNS label (RFC 1123) of at most
 // limit characters: lower-case letters, digits and hyphens, with a letter or digit at
 // both ends.
@@ -26,8 +23,8 @@ func CheckName(name string, limit int) error {
 }
 
 // CheckEnvironment returns an error that wraps a [*NameError] if the name of an
-// environment is not valid, or that of its namespace is too long. If pipeline is empty,
-// the namespace is not checked.
+// environment is not valid, or that of its default namespace is too long. If pipeline is
+// empty, the namespace is not checked.
 func CheckEnvironment(pipeline, environment string) error {
 	if err := CheckName(environment, MaxName); err != nil {
 		return fmt.Errorf("environment: %w", err)

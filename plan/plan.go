@@ -32,7 +32,8 @@ type Plan struct {
 
 // Pipeline holds what pipeline() declares.
 type Pipeline struct {
-	Name              string   `json:"name"`                     // part of the namespaces, which are named "<pipeline>-<environment>"
+	Name              string   `json:"name"`                     // part of the namespaces
+	Namespace         string   `json:"namespace,omitempty"`      // of its environments, with the fields {pipeline} and {environment}; empty: "{pipeline}-{environment}"
 	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as set for each run
 	BuildParallelism  int      `json:"build_parallelism"`        // maximum number of concurrent builds; default 7
 	DeployParallelism int      `json:"deploy_parallelism"`       // maximum number of concurrent deploys; default 7
@@ -47,6 +48,9 @@ type EnvironmentRef struct {
 	Kind   EnvironmentKind `json:"kind"`
 	Source string          `json:"source,omitempty"` // what it was cloned from
 	Branch string          `json:"branch,omitempty"` // the branch of a preview
+	// Namespace is the Kubernetes namespace. In a plan, it is empty if the pipeline declares
+	// none and it is the default one: see [Plan.Namespace].
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // An EnvironmentKind says how an environment came to be.

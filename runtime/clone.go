@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 // A CloneRequest asks for a copy of an environment.
 type CloneRequest struct {
 	Source EnvironmentKey
-	Name   string        // of the new environment, in the same pipeline
-	Branch string        // if set, the new environment is a preview, whose git sources use this branch if they have it
-	TTL    time.Duration // after which it is deleted; 0: never
-	Plan   *plan.Plan    // evaluated for the new environment; nil: the last one of the source
+	Name   string // of the new environment, in the same pipeline
+	// Namespace is that of the new environment; empty: as the plan says.
+	Namespace string
+	Branch    string        // if set, the new environment is a preview, whose git sources use this branch if they have it
+	TTL       time.Duration // after which it is deleted; 0: never
+	Plan      *plan.Plan    // evaluated for the new environment; nil: the last one of the source
 }
 
 // Clone creates an environment with the services, the parameters and the
@@ -29,10 +32,6 @@ type CloneRequest struct {
 // environment with the new name exists, and an *OwnedError if its namespace belongs
 // to another environment (E6).
 func (e Environments) Clone(ctx context.Context, req CloneRequest) (*Environment, error) {
-	key := EnvironmentKey{req.Source.Pipeline, req.Name}
-	if err := checkName(key); err != nil {
-		return nil, err
-	}
 	src, err := e.Store.Environment(ctx, req.Source)
 	if err != nil {
 		return nil, err
@@ -43,6 +42,17 @@ func (e Environments) Clone(ctx context.Context, req CloneRequest) (*Environment
 	}
 	if is == nil {
 		return nil, fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", src.Key.Name, src.Key.Pipeline)
+	}
+	key := EnvironmentKey{Pipeline: req.Source.Pipeline, Name: req.Name}
+	key = key.At(is.Pipeline.NamespaceOf(req.Name))
+	if req.Plan != nil {
+		key = key.At(cmp.Or(req.Plan.Environment.Namespace, req.Plan.Pipeline.NamespaceOf(req.Name)))
+	}
+	if req.Namespace != "" {
+		key = key.At(req.Namespace)
+	}
+	if err := checkName(key); err != nil {
+		return nil, err
 	}
 	env := &Environment{
 		Key: key, Kind: plan.KindClone, Source: src.Key.Name, Branch: src.Branch, Plan: req.Plan,
@@ -66,6 +76,7 @@ func (e Environments) Clone(ctx context.Context, req CloneRequest) (*Environment
 	if env.Plan == nil {
 		p := *src.Plan
 		p.Environment = env.Ref()
+		p.SetNamespace(key.Namespace())
 		env.Plan = &p
 	}
 	if err := e.Store.Claim(ctx, key); err != nil {
@@ -80,14 +91,17 @@ func (e Environments) Clone(ctx context.Context, req CloneRequest) (*Environment
 	return env, nil
 }
 
-// checkName returns an error if the name of an environment is invalid: its namespace
-// must be a valid Kubernetes name.
+// checkName returns an error if the name of an environment, or of its namespace, is
+// invalid.
 func checkName(key EnvironmentKey) error {
-	if err := plan.CheckEnvironment(key.Pipeline, key.Name); err != nil {
+	if err := plan.CheckEnvironment("", key.Name); err != nil {
 		return err
 	}
-	if strings.HasPrefix(key.Namespace(), "kube-") {
-		return fmt.Errorf("environment %s of pipeline %s cannot have the namespace %s: Kubernetes keeps those that begin with kube- for itself; choose another name for the pipeline", key.Name, key.Pipeline, key.Namespace())
+	if err := plan.CheckName(key.Namespace(), plan.MaxName); err != nil {
+		return fmt.Errorf("the namespace %w", err)
+	}
+	if plan.Reserved(key.Namespace()) {
+		return fmt.Errorf("%v cannot have the namespace %s: Kubernetes reserves those that begin with kube- for itself; choose another name for the pipeline, or another namespace", key, key.Namespace())
 	}
 	return nil
 }

@@ -301,8 +301,9 @@ type Store interface {
 	// Owns reports whether the namespace of an environment belongs to it, and
 	// its state is kept where this store keeps it (E6). It is false if the
 	// namespace does not exist or has no owner: see Claim. The error is an
-	// *OwnedError if another environment owns the namespace, and an
-	// *ElsewhereError if the state is kept elsewhere.
+	// *OwnedError if another environment owns the namespace, an *ElsewhereError if the
+	// state is kept elsewhere, and a *MovedError if the environment exists in another
+	// namespace, as far as the user may see that.
 	Owns(ctx context.Context, key EnvironmentKey) (bool, error)
 	// Claim makes the environment the owner of the namespace, and creates the namespace
 	// if it does not exist. Its errors are those of Owns; nothing is written then. If

@@ -198,7 +198,7 @@ func ExampleEnvironment() {
 	fmt.Printf("%+v\n", env.Ref())
 	fmt.Println(env.Params())
 	// Output:
-	// {Name:pr-7 Kind:preview Source:staging Branch:faster}
+	// {Name:pr-7 Kind:preview Source:staging Branch:faster Namespace:shop-pr-7}
 	// map[level:debug]
 }
 

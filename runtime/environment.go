@@ -37,7 +37,7 @@ type Override struct {
 
 // Ref returns the reference to e for evaluating a Pipelinefile.
 func (e *Environment) Ref() plan.EnvironmentRef {
-	return plan.EnvironmentRef{Name: e.Key.Name, Kind: e.Kind, Source: e.Source, Branch: e.Branch}
+	return plan.EnvironmentRef{Name: e.Key.Name, Kind: e.Kind, Source: e.Source, Branch: e.Branch, Namespace: e.Key.Namespace()}
 }
 
 // Params returns the parameters of the last plan that were set, without defaults.

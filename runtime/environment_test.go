@@ -184,7 +184,9 @@ func TestClone(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"title": "Shop"}, env.Params()); diff != "" {
 		t.Errorf("parameters (-want +got):\n%s", diff)
 	}
-	if want := (plan.EnvironmentRef{Name: "copy", Kind: "clone", Source: "staging"}); env.Ref() != want || env.Plan.Environment != want {
+	want := plan.EnvironmentRef{Name: "copy", Kind: "clone", Source: "staging"}
+	ref := want
+	if ref.Namespace = "shop-copy"; env.Ref() != ref || env.Plan.Environment != want {
 		t.Errorf("it is evaluated as %+v, and its plan is of %+v", env.Ref(), env.Plan.Environment)
 	}
 	if left := w.Deployer.Releases("shop-copy"); len(left) != 0 {

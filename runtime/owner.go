@@ -14,9 +14,9 @@ const (
 )
 
 // OwnerOf returns the environment that owns an object with these labels,
-// or the zero key if it has no owner.
+// or the zero key if it has no owner. Compare it with [EnvironmentKey.Owner].
 func OwnerOf(labels map[string]string) EnvironmentKey {
-	key := EnvironmentKey{labels[LabelPipeline], labels[LabelEnvironment]}
+	key := EnvironmentKey{Pipeline: labels[LabelPipeline], Name: labels[LabelEnvironment]}
 	if key.Pipeline == "" || key.Name == "" {
 		return EnvironmentKey{}
 	}
@@ -36,23 +36,18 @@ func (k EnvironmentKey) Labels() map[string]string {
 	return labels
 }
 
-// Namesakes returns the other environments that would have the same namespace:
+// Namesakes returns the other environments whose default namespace is the same:
 // pipeline "shop" and environment "dev-eu" have the same one as "shop-dev" and "eu".
 func (k EnvironmentKey) Namesakes() []EnvironmentKey {
 	var all []EnvironmentKey
 	namespace := k.Namespace()
 	for i := 1; i < len(namespace)-1; i++ {
-		other := EnvironmentKey{namespace[:i], namespace[i+1:]}
-		if namespace[i] == '-' && other != k && !strings.HasSuffix(other.Pipeline, "-") && !strings.HasPrefix(other.Name, "-") {
+		other := EnvironmentKey{Pipeline: namespace[:i], Name: namespace[i+1:]}
+		if namespace[i] == '-' && other != k.Owner() && !strings.HasSuffix(other.Pipeline, "-") && !strings.HasPrefix(other.Name, "-") {
 			all = append(all, other)
 		}
 	}
 	return all
-}
-
-// String names the environment and its pipeline.
-func (k EnvironmentKey) String() string {
-	return fmt.Sprintf("environment %s of pipeline %s", k.Name, k.Pipeline)
 }
 
 // An OwnedError means that an environment cannot use an object because it has
@@ -96,12 +91,24 @@ func (e *ElsewhereError) Error() string {
 	return fmt.Sprintf("the state of %v is kept in namespace %s", e.Key, e.Namespace)
 }
 
+// A MovedError means that an environment exists in a different namespace than the one in
+// which it was asked for. Nothing was written: it would exist twice.
+type MovedError struct {
+	Key       EnvironmentKey // as it was asked for
+	Namespace string         // where it is
+}
+
+// Error names both namespaces.
+func (e *MovedError) Error() string {
+	return fmt.Sprintf("%v is in namespace %s, not in %s", e.Key, e.Namespace, e.Key.Namespace())
+}
+
 // ownReleases splits the releases in the namespace of key into those that belong to
 // key and the others.
 func ownReleases(all map[string]Deployed, key EnvironmentKey) (own, others map[string]Deployed) {
 	own, others = make(map[string]Deployed), make(map[string]Deployed)
 	for name, d := range all {
-		if d.Owner == key {
+		if d.Owner == key.Owner() {
 			own[name] = d
 		} else {
 			others[name] = d

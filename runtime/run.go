@@ -125,6 +125,9 @@ func (r *Runtime) complete(ctx context.Context, req Request) (Request, error) {
 	if p := req.Plan; p != nil {
 		req.Environment.Pipeline = cmp.Or(req.Environment.Pipeline, p.Pipeline.Name)
 		req.Environment.Name = cmp.Or(req.Environment.Name, p.Environment.Name)
+		if is := KeyOf(p); is.Owner() == req.Environment {
+			req.Environment = is
+		}
 	}
 	return req, nil
 }
@@ -144,6 +147,8 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	env, claimed, err := r.read(ctx, req)
 	var damaged *DamagedError
 	switch {
+	case err == nil && env.Key != key:
+		return nil, &MovedError{Key: key, Namespace: env.Key.Namespace()}
 	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
 		// All its releases are deleted, in no order, as releases without a service.
 		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}}

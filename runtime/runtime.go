@@ -109,15 +109,6 @@ const (
 	ImageMirror ImageAction = "mirror"
 )
 
-// An EnvironmentKey names an environment.
-type EnvironmentKey struct {
-	Pipeline string `json:"pipeline"`
-	Name     string `json:"name"`
-}
-
-// Namespace returns the Kubernetes namespace of the environment (SPEC §1).
-func (k EnvironmentKey) Namespace() string { return plan.Namespace(k.Pipeline, k.Name) }
-
 // State is the state of a service in a run, or its result.
 type State string
 

@@ -20,6 +20,7 @@ type cloneFlags struct {
 	show   showFlags
 	run    runFlags
 	eval   evalFlags
+	to     string // the namespace of the new one
 	ttl    time.Duration
 	deploy bool
 }
@@ -27,6 +28,8 @@ type cloneFlags struct {
 func (f *cloneFlags) add(a *app, cmd *cobra.Command, ttl time.Duration) {
 	f.env.add(cmd)
 	f.eval.addParams(cmd)
+	cmd.Flags().StringVar(&f.to, "to-namespace", "", "the Kubernetes `namespace` of the new environment, e.g. --to-namespace mastodon-test "+
+		"(default: namespace= of the Pipelinefile, else PIPELINE-ENVIRONMENT)")
 	cmd.Flags().DurationVar(&f.ttl, "ttl", ttl, "delete it after this `time`, at the next run or \"pipe gc\", e.g. --ttl 72h (0: never)")
 	zeroIsMeant(cmd, "ttl")
 	cmd.Flags().BoolVar(&f.deploy, "deploy", false, "deploy it immediately, e.g. pipe clone staging load-test --deploy")
@@ -108,7 +111,7 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 		return err
 	}
 	look, src := op.look, op.env
-	req.Source, req.TTL = src.Key, flags.ttl
+	req.Source, req.TTL, req.Namespace = src.Key, flags.ttl, flags.to
 	if req.Plan, err = a.planOfClone(cmd, src, req, flags); err != nil {
 		return err
 	}
@@ -130,13 +133,13 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 // it belongs to the source's pipeline. Without it, parameters cannot be given.
 func (a *app) planOfClone(cmd *cobra.Command, src *runtime.Environment, req runtime.CloneRequest, flags cloneFlags) (*plan.Plan, error) {
 	file, ok := a.nearest()
-	if !ok || a.pipelineHere(cmd.Context(), src.Key.Name) != src.Key.Pipeline {
+	if !ok || a.here(cmd.Context(), src.Key.Name).Pipeline != src.Key.Pipeline {
 		if len(flags.eval.set)+len(flags.eval.params) > 0 {
 			return nil, usagef(cmd, "--set and --params need the Pipelinefile of %s, which is not in this directory or a parent", src.Key.Pipeline)
 		}
 		return nil, nil
 	}
-	ref := plan.EnvironmentRef{Name: req.Name, Kind: plan.KindClone, Source: src.Key.Name, Branch: src.Branch}
+	ref := plan.EnvironmentRef{Name: req.Name, Kind: plan.KindClone, Source: src.Key.Name, Branch: src.Branch, Namespace: flags.to}
 	if req.Branch != "" {
 		ref.Kind, ref.Branch = plan.KindPreview, req.Branch
 	}

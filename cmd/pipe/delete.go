@@ -88,7 +88,7 @@ It lists what it will delete and asks for confirmation. Without a terminal it re
 func goingReleases(deployed map[string]runtime.Deployed, key runtime.EnvironmentKey, services []string) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(deployed)) {
-		if deployed[name].Owner == key && (len(services) == 0 || slices.Contains(services, name)) {
+		if deployed[name].Owner == key.Owner() && (len(services) == 0 || slices.Contains(services, name)) {
 			names = append(names, name)
 		}
 	}

@@ -46,7 +46,7 @@ func (v *invocation) diff(detail bool) error {
 		return err
 	}
 	defer v.closeParts(rt)
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}
+	key := runtime.KeyOf(e.plan)
 	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return err
 	}

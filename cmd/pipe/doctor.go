@@ -42,15 +42,20 @@ Pipelinefile, and the disk, and says how to fix each problem. It exits with stat
 			if err != nil {
 				return err
 			}
-			if env.pipeline == "" {
-				if env.pipeline = a.pipelineHere(cmd.Context(), name); env.pipeline == "" {
-					env.pipeline = "pipe"
-				}
+			key := a.here(cmd.Context(), name)
+			if env.pipeline != "" && env.pipeline != key.Pipeline {
+				key = runtime.EnvironmentKey{Pipeline: env.pipeline, Name: name}
+			}
+			if key.Pipeline == "" {
+				key.Pipeline = "pipe"
+			}
+			if env.namespace != "" {
+				key = key.At(env.namespace)
 			}
 			report := doctor.Examine(cmd.Context(), doctor.Options{
 				Local: opts, Open: a.open, Look: a.look,
 				Survey:    func() (watch.Surveyed, error) { return a.survey(cmd, name) },
-				Namespace: runtime.EnvironmentKey{Pipeline: env.pipeline, Name: name}.Namespace(),
+				Namespace: key.Namespace(),
 			})
 			a.hide()
 			if err := a.write(show.output, report, func() error { return doctor.Write(a.stdout, report) }); err != nil {

@@ -15,11 +15,15 @@ import (
 )
 
 // envFlags select the pipeline of an environment.
-type envFlags struct{ pipeline string }
+type envFlags struct {
+	pipeline string
+	namespaceFlag
+}
 
 func (f *envFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.pipeline, "pipeline", "", "the `pipeline` of the environment, if several have one of that name, e.g. --pipeline shop "+
 		"(default: that of the Pipelinefile in this directory or a parent)")
+	f.namespaceFlag.add(cmd)
 }
 
 // takes returns an argument check for a verb with these arguments, such as
@@ -35,17 +39,24 @@ func takes(names ...string) cobra.PositionalArgs {
 
 // environment finds an environment by name: of the pipeline given with
 // --pipeline or as "pipeline/name"; otherwise of the pipeline of the nearest
-// Pipelinefile; otherwise the only one of that name in the cluster.
+// Pipelinefile; otherwise the only one of that name in the cluster. It looks first
+// in the namespace that is given or declared, and then in all of them.
 func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f envFlags) (*runtime.Environment, error) {
 	ctx := cmd.Context()
 	if pipeline, rest, ok := strings.Cut(name, "/"); ok {
 		f.pipeline, name = pipeline, rest
 	}
-	if f.pipeline == "" {
-		f.pipeline = a.pipelineHere(ctx, name)
+	here := runtime.EnvironmentKey{Pipeline: f.pipeline, Name: name}
+	if f.pipeline == "" || f.namespace == "" {
+		if is := a.here(ctx, name); f.pipeline == "" || f.pipeline == is.Pipeline {
+			here, f.pipeline = is, is.Pipeline
+		}
 	}
 	if f.pipeline != "" {
-		key := runtime.EnvironmentKey{Pipeline: f.pipeline, Name: name}
+		key := here
+		if f.namespace != "" {
+			key = key.At(f.namespace)
+		}
 		env, err := look.Store.Environment(ctx, key)
 		if err == nil || !errors.Is(err, runtime.ErrNotFound) {
 			return env, look.Explain(err)
@@ -62,13 +73,23 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 	var found *runtime.Environment
 	var bad error
 	var names, pipelines []string
+	elsewhere := ""
 	for _, d := range damaged {
+		if !f.in(d.Key) {
+			continue
+		}
 		names = append(names, d.Key.Name)
 		if d.Key.Name == name {
 			bad, pipelines = d, append(pipelines, d.Key.Pipeline)
 		}
 	}
 	for _, env := range all {
+		if !f.in(env.Key) {
+			if env.Key.Name == name {
+				elsewhere = env.Key.Namespace()
+			}
+			continue
+		}
 		names = append(names, env.Key.Name)
 		if env.Key.Name == name {
 			found, pipelines = env, append(pipelines, env.Key.Pipeline)
@@ -78,13 +99,17 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 	if f.pipeline != "" {
 		of = " of pipeline " + f.pipeline
 	}
+	if f.namespace != "" {
+		of += " in namespace " + f.namespace
+	}
 	switch {
 	case len(pipelines) == 1:
 		return found, bad
 	case len(pipelines) > 1:
 		return nil, usagef(cmd, "%s is an environment of %s: choose one with --pipeline", name, strings.Join(pipelines, " and of "))
+	case elsewhere != "":
+		return nil, usagef(cmd, "no environment %q%s: it is in namespace %s", name, of, elsewhere)
 	case len(names) == 0:
-		elsewhere := ""
 		if flag := cmd.Flag("state-namespace"); flag != nil && flag.Value.String() == "" {
 			elsewhere = "; if its state is in another namespace, give it with --state-namespace"
 		}
@@ -93,18 +118,24 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 	return nil, usagef(cmd, "no environment %q%s%s", name, of, didYouMean(name, names))
 }
 
-// pipelineHere returns the name of the pipeline of the nearest Pipelinefile;
-// empty if there is none, or if it cannot be evaluated.
-func (a *app) pipelineHere(ctx context.Context, env string) string {
+// in reports whether an environment is in the namespace that is given, if one is.
+func (f envFlags) in(key runtime.EnvironmentKey) bool {
+	return f.namespace == "" || key.Namespace() == f.namespace
+}
+
+// here returns the environment of that name of the nearest Pipelinefile. Without a
+// Pipelinefile that can be evaluated, its pipeline is empty.
+func (a *app) here(ctx context.Context, env string) runtime.EnvironmentKey {
+	none := runtime.EnvironmentKey{Name: env}
 	file, ok := a.nearest()
 	if !ok {
-		return ""
+		return none
 	}
-	name, err := a.pipelineOf(ctx, file, env, nil)
+	key, err := a.keyIn(ctx, file, plan.EnvironmentRef{Name: env, Kind: plan.KindEnvironment}, nil)
 	if err != nil {
-		return ""
+		return none
 	}
-	return name
+	return key
 }
 
 // workspace returns the directory that sources and charts of an environment are

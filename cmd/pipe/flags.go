@@ -10,12 +10,14 @@ import (
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
 // evalFlags are the flags for evaluating a Pipelinefile.
 type evalFlags struct {
-	env    string
+	env string
+	namespaceFlag
 	set    []string
 	params []string
 	trees  *interp.Trees // kept between the evaluations of watch mode; may be nil
@@ -24,7 +26,22 @@ type evalFlags struct {
 func (f *evalFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.env, "env", "default", "the `environment`, e.g. --env staging")
+	f.namespaceFlag.add(cmd)
 	f.addParams(cmd)
+}
+
+// ref returns the environment that a Pipelinefile is evaluated for.
+func (f *evalFlags) ref() plan.EnvironmentRef {
+	return plan.EnvironmentRef{Name: f.env, Kind: plan.KindEnvironment, Namespace: f.namespace}
+}
+
+// namespaceFlag is the flag that gives an environment another namespace than the
+// Pipelinefile declares, and finds it there.
+type namespaceFlag struct{ namespace string }
+
+func (f *namespaceFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.namespace, "namespace", "", "the Kubernetes `namespace` of the environment, e.g. --namespace mastodon "+
+		"(default: namespace= of the Pipelinefile, else PIPELINE-ENVIRONMENT)")
 }
 
 // addParams adds the flags that set parameters.

@@ -78,7 +78,7 @@ type evaluation struct {
 // evaluate evaluates a Pipelinefile to a plan. printed is called with its output
 // immediately.
 func (v *invocation) evaluate(ctx context.Context, printed func(plan.Pos, string)) (evaluation, error) {
-	return v.evaluateFor(ctx, plan.EnvironmentRef{Name: v.eval.env, Kind: plan.KindEnvironment}, nil, printed)
+	return v.evaluateFor(ctx, v.eval.ref(), nil, printed)
 }
 
 // evaluateFor evaluates a Pipelinefile for an environment. Parameters of the flags have
@@ -124,7 +124,7 @@ func (v *invocation) begin(ctx context.Context, evaluate func(context.Context, f
 // plan, or initially of its source; flags have precedence (E2). Its output was shown by
 // the first evaluation. For any other environment, it returns e.
 func (v *invocation) evaluateAgain(ctx context.Context, rt *local.Runtime, e evaluation) (evaluation, error) {
-	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env})
+	env, err := rt.Store.Environment(ctx, runtime.KeyOf(e.plan))
 	switch {
 	case errors.Is(err, runtime.ErrNotFound):
 		return e, nil

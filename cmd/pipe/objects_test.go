@@ -42,6 +42,22 @@ func scriptObject(home string) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
+// scriptCreate creates an object at a path of the API of the cluster of a home, from a file
+// with its JSON.
+func scriptCreate(home string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 2 {
+			ts.Fatalf("usage: create PATH FILE")
+		}
+		config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(home, "cluster", "kubeconfig"))
+		ts.Check(err)
+		client, err := kubernetes.NewForConfig(config)
+		ts.Check(err)
+		body := []byte(ts.ReadFile(args[1]))
+		ts.Check(client.RESTClient().Post().AbsPath(args[0]).SetHeader("Content-Type", "application/json").Body(body).Do(context.Background()).Error())
+	}
+}
+
 // logPath matches the API path of the log of a pod.
 var logPath = regexp.MustCompile(`^/api/v1/namespaces/[^/]+/pods/([^/]+)/log$`)
 

@@ -151,7 +151,7 @@ func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.
 	if err != nil {
 		return nil, err
 	}
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}
+	key := runtime.KeyOf(e.plan)
 	p := &prospect{plan: e.plan, preview: ui.Preview{Plan: e.plan, Namespace: key.Namespace()}, key: key}
 	if v.show.output != "text" && !detail {
 		return p, nil
@@ -165,12 +165,13 @@ func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.
 	var usage *usageError
 	var owned *runtime.OwnedError
 	var elsewhere *runtime.ElsewhereError
+	var moved *runtime.MovedError
 	switch {
 	case err == nil:
 		p.preview.Steps = steps
 	case errors.As(err, &foreseen):
 		p.preview.Steps, p.foreseen = steps, err
-	case detail, ctx.Err() != nil, errors.As(err, &usage), errors.As(err, &owned), errors.As(err, &elsewhere):
+	case detail, ctx.Err() != nil, errors.As(err, &usage), errors.As(err, &owned), errors.As(err, &elsewhere), errors.As(err, &moved):
 		return nil, err
 	default: // the evaluated file is worth showing anyway
 		p.preview.Unknown = err.Error()

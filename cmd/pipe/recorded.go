@@ -35,11 +35,11 @@ func (v *invocation) withRecorded(ctx context.Context, wrong *interp.Error) (eva
 	if err != nil {
 		return evaluation{}, err
 	}
-	pipeline, err := v.pipelineOf(ctx, v.file, v.eval.env, given)
+	key, err := v.keyIn(ctx, v.file, v.eval.ref(), given)
 	if err != nil {
 		return evaluation{}, wrong
 	}
-	env, err := v.recordOf(ctx, v.cmd, v.part, runtime.EnvironmentKey{Pipeline: pipeline, Name: v.eval.env})
+	env, err := v.recordOf(ctx, v.cmd, v.part, key)
 	var damaged *runtime.DamagedError
 	if errors.As(err, &damaged) {
 		return evaluation{}, err
@@ -76,21 +76,21 @@ func (a *app) recordOf(ctx context.Context, cmd *cobra.Command, part partFlags, 
 	return look.Store.Environment(ctx, key)
 }
 
-// pipelineOf returns the name of the pipeline of a file, using placeholders for
-// missing parameters.
-func (a *app) pipelineOf(ctx context.Context, file, env string, params map[string]string) (string, error) {
+// keyIn returns the environment as a file declares it, using placeholders for missing
+// parameters.
+func (a *app) keyIn(ctx context.Context, file string, ref plan.EnvironmentRef, params map[string]string) (runtime.EnvironmentKey, error) {
 	root, err := interp.Workspace(file)
 	if err != nil {
-		return "", err
+		return runtime.EnvironmentKey{}, err
 	}
 	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: plan.EnvironmentRef{Name: env, Kind: plan.KindEnvironment}, Params: params, StandIns: true,
+		Environment: ref, Params: params, StandIns: true,
 		Root: root, Cache: a.moduleCache(), Version: version,
 	})
 	if err != nil {
-		return "", err
+		return runtime.EnvironmentKey{}, err
 	}
-	return p.Pipeline.Name, nil
+	return runtime.KeyOf(p), nil
 }
 
 // noteRecorded reports the parameters that were taken from the environment.

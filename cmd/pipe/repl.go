@@ -11,7 +11,6 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime"
 )
 
 func (a *app) replCmd() *cobra.Command {
@@ -66,15 +65,14 @@ func (a *app) repl(cmd *cobra.Command, args []string, eval evalFlags) error {
 		return err
 	}
 	s, err := repl.New(file, base, interp.Options{
-		Environment: plan.EnvironmentRef{Name: eval.env, Kind: plan.KindEnvironment},
+		Environment: eval.ref(),
 		Params:      params, Root: root, Cache: a.moduleCache(), Version: version,
 	})
 	if err != nil {
 		return err
 	}
 	show := repl.Console{Out: a.stdout, Plan: func(w io.Writer, p *plan.Plan) error {
-		key := runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: eval.env}
-		return ui.Plan(w, ui.Preview{Plan: p, Namespace: key.Namespace()})
+		return ui.Plan(w, ui.Preview{Plan: p, Namespace: p.Namespace()})
 	}}
 	in, ok := a.stdin.(*os.File)
 	if !ok || a.typed == nil || !a.typed() {

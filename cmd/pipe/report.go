@@ -89,6 +89,7 @@ func advice(err error) string {
 	var taken *reach.TakenError
 	var owned *runtime.OwnedError
 	var elsewhere *runtime.ElsewhereError
+	var moved *runtime.MovedError
 	var dns *net.DNSError
 	var network *net.OpError
 	known, advised := runtime.AdviceOf(err)
@@ -99,6 +100,8 @@ func advice(err error) string {
 		return fmt.Sprintf("delete only %s and run again, which keeps what is deployed and discards skips and moves; or delete the environment, with ALL its data: pipe delete %s/%s", damaged.Object, damaged.Key.Pipeline, damaged.Key.Name)
 	case errors.As(err, &owned):
 		return ui.AfterOwned(owned)
+	case errors.As(err, &moved):
+		return fmt.Sprintf("use --namespace %s, or namespace= of pipeline(), to act on it where it is; or delete it there first, with ALL its data: pipe delete %s/%s", moved.Namespace, moved.Key.Pipeline, moved.Key.Name)
 	case errors.As(err, &elsewhere) && elsewhere.Namespace == elsewhere.Key.Namespace():
 		return "omit --state-namespace and PIPE_STATE_NAMESPACE: with them the environment would have a second state with its own lock"
 	case errors.As(err, &elsewhere):

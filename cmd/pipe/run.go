@@ -90,7 +90,7 @@ func (v *invocation) deploy(ctx context.Context, e evaluation) error {
 		return err
 	}
 	v.noteRecorded(e)
-	req := v.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}, v.flags)
+	req := v.request(runtime.Deploy, runtime.KeyOf(e.plan), v.flags)
 	req.Plan = e.plan
 	req.Commit, _ = git.Head(ctx, e.workspace) // the workspace may not be in a repository
 	return v.carryOut(ctx, rt, req, e.plan, v.show)

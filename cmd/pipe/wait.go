@@ -70,7 +70,7 @@ that the result is about, or the errors of the Pipelinefile.`,
 			var result settled
 			var err error
 			if fresh {
-				eval.env = args[0]
+				eval.env, eval.namespaceFlag = args[0], env.namespaceFlag
 				result, err = (&invocation{app: a, cmd: cmd, eval: eval, part: part}).waitFresh(ctx)
 			} else {
 				result, err = a.waitSettled(ctx, cmd, args[0], env, part)
@@ -204,7 +204,7 @@ func (v *invocation) waitFor(ctx context.Context, files *watch.Files) (result se
 	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return settled{}, false, err
 	}
-	key := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: v.eval.env}
+	key := runtime.KeyOf(e.plan)
 	req := runtime.Request{Action: runtime.Deploy, Environment: key, Plan: e.plan}
 	inputs, err := rt.Inputs(ctx, req)
 	if err != nil {

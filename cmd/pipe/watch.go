@@ -84,7 +84,7 @@ func (v *invocation) watch(live watchFlags) error {
 	defer v.hide()
 	v.eval.trees = &interp.Trees{}
 	w := &watcher{invocation: *v,
-		commands: make(chan watch.Command, 16), ref: plan.EnvironmentRef{Name: v.eval.env, Kind: plan.KindEnvironment}}
+		commands: make(chan watch.Command, 16), ref: v.eval.ref()}
 	ctx, quit := context.WithCancelCause(v.cmd.Context())
 	w.quit = quit
 	defer w.quit(nil)
@@ -120,11 +120,11 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 	}
 	defer a.closeParts(rt)
 	w.opened = e.plan
-	rt.Keep(runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace())
+	rt.Keep(e.plan.Namespace())
 	if err := w.know(ctx, rt); err != nil {
 		return err
 	}
-	pods, err := reach.Open(rt.Config, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace())
+	pods, err := reach.Open(rt.Config, e.plan.Namespace())
 	if err != nil {
 		return err
 	}
@@ -134,11 +134,11 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 		defer w.forwards.close()
 	}
 	if live.logs && rt.Inspector != nil && w.mode != ui.Quiet {
-		namespace := runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}.Namespace()
+		namespace := e.plan.Namespace()
 		w.logs = a.openLogs(rt, namespace, func() *plan.Plan { return w.now.Load().plan })
 		defer w.logs.close()
 	}
-	req := a.request(runtime.Deploy, runtime.EnvironmentKey{Pipeline: e.plan.Pipeline.Name, Name: eval.env}, flags)
+	req := a.request(runtime.Deploy, runtime.KeyOf(e.plan), flags)
 	req.Commit, _ = git.Head(ctx, e.workspace) // there may be no repository
 	req.WaitLock, req.KeepGoing = true, true
 	w.now.Store(&deployed{e, rt, req.Environment})
@@ -249,7 +249,7 @@ func (w *watcher) allowed(e evaluation, allow []string) error {
 // know reads the state of the environment: for a clone or a preview, the branch
 // and parameters that evaluations continue with (E2).
 func (w *watcher) know(ctx context.Context, rt *local.Runtime) error {
-	env, err := rt.Store.Environment(ctx, runtime.EnvironmentKey{Pipeline: w.opened.Pipeline.Name, Name: w.eval.env})
+	env, err := rt.Store.Environment(ctx, runtime.KeyOf(w.opened))
 	switch {
 	case errors.Is(err, runtime.ErrNotFound):
 		return nil
@@ -274,8 +274,8 @@ func (w *watcher) evaluate(ctx context.Context) watch.Evaluation {
 		return watch.Evaluation{Err: err}
 	}
 	p, was := e.plan, w.opened.Pipeline
-	if p.Pipeline.Name != was.Name || p.Pipeline.Registry != was.Registry {
-		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name or the registry of the pipeline has changed: restart watch mode", p.Pipeline.Pos)}
+	if p.Pipeline.Name != was.Name || p.Pipeline.Registry != was.Registry || p.Namespace() != w.opened.Namespace() {
+		return watch.Evaluation{Inputs: p.Inputs, Err: fmt.Errorf("%s: the name, the namespace or the registry of the pipeline has changed: restart watch mode", p.Pipeline.Pos)}
 	}
 	if now := w.now.Load(); now != nil {
 		w.now.Store(&deployed{e, now.rt, now.key})

@@ -29,11 +29,21 @@ func checkName(name string, limit int) *explain.Error {
 	return p
 }
 
-// CheckEnvironment returns an error, with a hint, if the name of an environment is not
-// valid. pipeline() checks the namespace, because it knows the other part of its name.
-func CheckEnvironment(name string) error {
-	if p := checkName(name, plan.MaxName); p != nil {
+// CheckEnvironment returns an error, with a hint, if the name of an environment, or the
+// namespace that is given for it, is not valid. pipeline() checks the one that the
+// Pipelinefile declares.
+func CheckEnvironment(ref plan.EnvironmentRef) error {
+	if p := checkName(ref.Name, plan.MaxName); p != nil {
 		return &explain.Error{Msg: "environment: " + p.Msg, Hint: p.Hint, Suggest: p.Suggest}
+	}
+	if ref.Namespace == "" {
+		return nil
+	}
+	if p := checkName(ref.Namespace, plan.MaxName); p != nil {
+		return &explain.Error{Msg: "namespace: " + p.Msg, Hint: p.Hint, Suggest: p.Suggest}
+	}
+	if plan.Reserved(ref.Namespace) {
+		return &explain.Error{Msg: "namespace: Kubernetes reserves namespaces that begin with kube- for itself"}
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 )
 
 type pipelineArgs struct {
-	Name              string   `arg:"name" help:"a DNS label; namespaces are named <pipeline>-<environment>"`
+	Name              string   `arg:"name" help:"a DNS label"`
+	Namespace         string   `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
 	Registry          string   `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
 	BuildParallelism  int      `arg:"build_parallelism,kw" default:"7" help:"builds at a time"`
 	DeployParallelism int      `arg:"deploy_parallelism,kw" default:"7" help:"deploys at a time"`
@@ -49,13 +50,11 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 			return starlark.None, nil
 		}
 		s.Pipeline = &plan.Pipeline{
-			Name: a.Name, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
+			Name: a.Name, Namespace: a.Namespace, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
 			BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
 		}
 		if c.Valid("name") {
-			if err := plan.CheckEnvironment(a.Name, s.Environment.Name); err != nil {
-				c.wrong("name", explain.Errorf("%v", err))
-			}
+			c.namespace()
 		}
 		return starlark.None, nil
 	})

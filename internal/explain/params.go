@@ -97,7 +97,7 @@ var ForeignParams = []ForeignParam{
 		"what runs before is a job() of an earlier stage; for a container in the pod bring a chart with chart = chart(\"…\")",
 	},
 	{"hooks pre_deploy post_deploy migrations migrate", "", service, "what runs before or after is a job() of an earlier or later stage"},
-	{"namespace", "", service, "each environment has a namespace of its own, PIPELINE-ENVIRONMENT"},
+	{"namespace", "", service, `an environment has one namespace: write pipeline(…, namespace = "…")`},
 	{"restart restart_policy attempts backoff_limit", "retries", "", "write retries = 3"},
 	{"restart restart_policy attempts backoff_limit retries", "", service, "Kubernetes restarts what ends; what is to end is a job(…, retries = 3)"},
 	{"cpu cpus cpu_count cpu_shares cpu_quota cpu_period cpu_percent", "resources", service, `write resources = resources(cpu = "500m")`},
@@ -163,7 +163,6 @@ var ForeignParams = []ForeignParam{
 	{"description", "help", "", `write help = "…"`},
 	{"context contexts cluster", "allow_contexts", "", `write allow_contexts = ["…"]`},
 	{"parallelism", "deploy_parallelism", "", "write build_parallelism = 7, deploy_parallelism = 7"},
-	{"namespace", "", "allow_contexts", "each environment has a namespace of its own, PIPELINE-ENVIRONMENT"},
 }
 
 // command is a parameter that only services with an image have.

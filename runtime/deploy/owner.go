@@ -37,14 +37,14 @@ func (r *records) owner() (runtime.EnvironmentKey, error) {
 func (o *operation) ours() error {
 	owner, err := o.records.owner()
 	key := keyOf(o.r)
-	if err != nil || owner == key || owner == (runtime.EnvironmentKey{}) {
+	if err != nil || owner == key.Owner() || owner == (runtime.EnvironmentKey{}) {
 		return err
 	}
 	return &runtime.OwnedError{Key: key, Kind: "release", Name: o.r.Service.Name, Owner: owner}
 }
 
 func keyOf(r runtime.Release) runtime.EnvironmentKey {
-	return runtime.EnvironmentKey{Pipeline: r.Pipeline, Name: r.Environment}
+	return runtime.EnvironmentKey{Pipeline: r.Pipeline, Name: r.Environment}.At(r.Namespace)
 }
 
 // disown removes the labels from a namespace that is kept when its environment is
@@ -53,7 +53,7 @@ func keyOf(r runtime.Release) runtime.EnvironmentKey {
 func (d *Deployer) disown(ctx context.Context, namespace string, key runtime.EnvironmentKey) error {
 	for {
 		n, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || err == nil && runtime.OwnerOf(n.Labels) != key {
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || err == nil && runtime.OwnerOf(n.Labels) != key.Owner() {
 			return nil
 		}
 		if err != nil {

@@ -93,7 +93,7 @@ func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) er
 				return err
 			}
 		case err == nil:
-			if owner := runtime.OwnerOf(found.Labels); owner != key && owner != (runtime.EnvironmentKey{}) {
+			if owner := runtime.OwnerOf(found.Labels); owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
 				return &runtime.OwnedError{Key: key, Kind: "namespace", Owner: owner}
 			}
 			if found.Labels[labelKind] == kindNamespace {
@@ -224,7 +224,7 @@ func (w secretWriter) write(ctx context.Context, name, kind string, data map[str
 		return nil
 	}
 	switch owner := runtime.OwnerOf(have.Labels); owner {
-	case w.key:
+	case w.key.Owner():
 	case runtime.EnvironmentKey{}:
 		var marks []string
 		for label, value := range w.key.Labels() {

@@ -96,12 +96,12 @@ func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.E
 		}
 		data = slices.ContainsFunc(claims.Items, func(c corev1.PersistentVolumeClaim) bool {
 			owner := runtime.OwnerOf(c.Labels)
-			return owner == key || owner == (runtime.EnvironmentKey{})
+			return owner == key.Owner() || owner == (runtime.EnvironmentKey{})
 		})
 	}
 	owner := runtime.OwnerOf(n.Labels)
 	switch {
-	case owner != key && owner != (runtime.EnvironmentKey{}):
+	case owner != key.Owner() && owner != (runtime.EnvironmentKey{}):
 		return fmt.Sprintf("it belongs to %v", owner), data, nil
 	case n.Labels[labelManagedBy] != managedBy || n.Labels[labelKind] != kindNamespace:
 		return "pipe did not make it", data, nil
@@ -173,7 +173,7 @@ func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, ki
 		_, exists := releases[release]
 		owner := runtime.OwnerOf(m.Labels)
 		switch {
-		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, owner == key:
+		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, owner == key.Owner():
 		case owner == (runtime.EnvironmentKey{}) && release != "" && !exists:
 		case kind.Resource == "configmaps" && m.Name == "kube-root-ca.crt":
 		case kind.Resource == "serviceaccounts" && m.Name == "default":
@@ -262,7 +262,7 @@ func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey
 			continue
 		}
 		switch runtime.OwnerOf(m.Labels) {
-		case key:
+		case key.Owner():
 		case runtime.EnvironmentKey{}:
 			unknown = append(unknown, m.Name)
 			continue

@@ -91,7 +91,7 @@ func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map
 		if is := live.of[name]; is != nil && is.Deployed != nil {
 			is.Deployed.Owner = owner
 		}
-		if owner != key && owner != (runtime.EnvironmentKey{}) {
+		if owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
 			delete(live.of, name)
 		}
 	}

@@ -80,7 +80,7 @@ func namesOf(p *plan.Plan) []string {
 	if p == nil {
 		return nil
 	}
-	key := runtime.EnvironmentKey{Pipeline: p.Pipeline.Name, Name: p.Environment.Name}
+	key := runtime.KeyOf(p)
 	all := []string{key.Pipeline, key.Name, key.Namespace(), p.Environment.Source, p.Environment.Branch, p.Pipeline.Registry}
 	for _, param := range p.Params {
 		all = append(all, param.Name)

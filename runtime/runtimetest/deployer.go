@@ -99,11 +99,11 @@ func (d *Deployer) owns(key runtime.EnvironmentKey, claim bool) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch owner := d.owners[key.Namespace()]; owner {
-	case key:
+	case key.Owner():
 		return true, nil
 	case runtime.EnvironmentKey{}:
 		if claim {
-			d.owners[key.Namespace()] = key
+			d.owners[key.Namespace()] = key.Owner()
 		}
 		return claim, nil
 	default:
@@ -248,7 +248,7 @@ func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 		return nil, nil, err
 	}
 	release = &Release{Image: r.Image, Images: r.Images, Runs: 1}
-	release.Owner = keyOf(r)
+	release.Owner = keyOf(r).Owner()
 	release.Fingerprint, release.Status, release.Revision = r.Fingerprint, "pending-install", 1
 	if was = in[r.Service.Name]; was != nil {
 		release.Status, release.Revision, release.Runs = "pending-upgrade", was.Revision+1, was.Runs+1
@@ -258,13 +258,13 @@ func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 }
 
 func keyOf(r runtime.Release) runtime.EnvironmentKey {
-	return runtime.EnvironmentKey{Pipeline: r.Pipeline, Name: r.Environment}
+	return runtime.EnvironmentKey{Pipeline: r.Pipeline, Name: r.Environment}.At(r.Namespace)
 }
 
 // owned returns an *OwnedError if the release belongs to another environment.
 func owned(in map[string]*Release, r runtime.Release) error {
 	is := in[r.Service.Name]
-	if is == nil || is.Owner == keyOf(r) || is.Owner == (runtime.EnvironmentKey{}) {
+	if is == nil || is.Owner == keyOf(r).Owner() || is.Owner == (runtime.EnvironmentKey{}) {
 		return nil
 	}
 	return &runtime.OwnedError{Key: keyOf(r), Kind: "release", Name: r.Service.Name, Owner: is.Owner}
@@ -286,10 +286,10 @@ func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	owner := d.owners[key.Namespace()]
-	if owner == key && !keepVolumes {
+	if owner == key.Owner() && !keepVolumes {
 		delete(d.owners, key.Namespace())
 	}
-	if owner != key && owner != (runtime.EnvironmentKey{}) || keepVolumes || len(d.namespaces[key.Namespace()]) > 0 {
+	if owner != key.Owner() && owner != (runtime.EnvironmentKey{}) || keepVolumes || len(d.namespaces[key.Namespace()]) > 0 {
 		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: "namespace " + key.Namespace() + " is kept"}})
 		return nil
 	}

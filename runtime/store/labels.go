@@ -18,6 +18,10 @@ const (
 	// annotationWrite is the ID of the write of a main object.
 	annotationWrite = "pipelinefile.github.io/write"
 
+	// annotationNamespace is the namespace of an environment, if that is not the default
+	// one.
+	annotationNamespace = "pipelinefile.github.io/namespace"
+
 	managedBy       = "pipe"
 	kindEnvironment = "environment"
 	kindRun         = "run"
@@ -37,6 +41,12 @@ func labels(kind string, key runtime.EnvironmentKey) set {
 		s[labelKind] = kind
 	}
 	return s
+}
+
+// keyOf returns the environment that an object of its state belongs to.
+func keyOf(labels, annotations map[string]string) runtime.EnvironmentKey {
+	key := runtime.EnvironmentKey{Pipeline: labels[runtime.LabelPipeline], Name: labels[runtime.LabelEnvironment]}
+	return key.At(annotations[annotationNamespace])
 }
 
 // selector returns the label selector for objects with all labels of s.

@@ -72,21 +72,49 @@ func (s *Store) owner(ctx context.Context, key runtime.EnvironmentKey) (n *corev
 	n, err = s.client.CoreV1().Namespaces().Get(ctx, key.Namespace(), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, false, nil
+		return nil, false, s.moved(ctx, key)
 	case err != nil:
 		return nil, false, fmt.Errorf("look at namespace %s: %w", key.Namespace(), translate(ctx, err))
 	case n.DeletionTimestamp != nil:
-		return n, false, nil
+		return n, false, s.moved(ctx, key)
 	}
 	switch owner := runtime.OwnerOf(n.Labels); owner {
-	case key:
+	case key.Owner():
 		owns, err = s.keepsState(ctx, key, n.Annotations[annotationState])
 	case runtime.EnvironmentKey{}:
-		err = s.first(ctx, key)
+		if err = s.moved(ctx, key); err == nil {
+			err = s.first(ctx, key)
+		}
 	default:
 		err = &runtime.OwnedError{Key: key, Kind: "namespace", Owner: owner}
 	}
 	return n, owns, err
+}
+
+// moved returns a *MovedError if the environment exists in another namespace. A namespace
+// that has only its labels does not count: volumes were kept in it (D6). Without
+// permission to list namespaces, it returns nil.
+func (s *Store) moved(ctx context.Context, key runtime.EnvironmentKey) error {
+	list, err := s.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: set(key.Labels()).selector()})
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for the namespace of %v: %w", key, translate(ctx, err))
+	}
+	for _, n := range list.Items {
+		if n.Name == key.Namespace() || n.DeletionTimestamp != nil {
+			continue
+		}
+		there, err := s.hasState(ctx, s.namespace(key.At(n.Name)), key, s.opts.Namespace == "")
+		if err != nil && !apierrors.IsForbidden(err) {
+			return err
+		}
+		if there {
+			return &runtime.MovedError{Key: key, Namespace: n.Name}
+		}
+	}
+	return nil
 }
 
 // keepsState reports whether the state of an environment is kept where this store
@@ -106,9 +134,13 @@ func (s *Store) keepsState(ctx context.Context, key runtime.EnvironmentKey, note
 	return false, err
 }
 
-// first returns an *OwnedError if a namesake of the environment came first: it
-// has a record or a lease, and the environment has no record.
+// first returns an *OwnedError if another environment of the namespace came first: it has
+// a record or a lease, and the environment has no record. In the default namespace of the
+// environment, the others are its namesakes.
 func (s *Store) first(ctx context.Context, key runtime.EnvironmentKey) error {
+	if key.In != "" {
+		return s.firstOfAll(ctx, key)
+	}
 	namesakes := key.Namesakes()
 	if len(namesakes) == 0 {
 		return nil
@@ -122,6 +154,23 @@ func (s *Store) first(ctx context.Context, key runtime.EnvironmentKey) error {
 			return err
 		case there:
 			return &runtime.OwnedError{Key: key, Kind: "namespace", Owner: other}
+		}
+	}
+	return nil
+}
+
+// firstOfAll is first for an environment in a namespace that any other one may have.
+func (s *Store) firstOfAll(ctx context.Context, key runtime.EnvironmentKey) error {
+	if there, err := s.hasState(ctx, s.namespace(key), key, false); there || err != nil {
+		return err
+	}
+	list, err := s.listMetadata(ctx, s.namespace(key), labels(kindEnvironment, runtime.EnvironmentKey{}), "!"+labelPiece)
+	if err != nil {
+		return fmt.Errorf("list the environments in namespace %s: %w", s.namespace(key), translate(ctx, err))
+	}
+	for _, m := range list {
+		if other := keyOf(m.Labels, m.Annotations); other.Namespace() == key.Namespace() && other != key {
+			return &runtime.OwnedError{Key: key, Kind: "namespace", Owner: other.Owner()}
 		}
 	}
 	return nil

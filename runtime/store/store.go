@@ -134,7 +134,7 @@ func (s *Store) Environments(ctx context.Context, pipeline string) ([]*runtime.E
 	}
 	var damaged []*runtime.DamagedError
 	for _, d := range bad {
-		key := runtime.EnvironmentKey{Pipeline: d.labels[runtime.LabelPipeline], Name: d.labels[runtime.LabelEnvironment]}
+		key := keyOf(d.labels, d.annotations)
 		if d.namespace != s.namespace(key) {
 			continue
 		}
@@ -173,8 +173,12 @@ func (s *Store) Save(ctx context.Context, env *runtime.Environment) error {
 		fields:    make(map[string][]byte),
 		revision:  env.Revision,
 	}
+	e.annotations = make(map[string]string)
 	if !env.Expires.IsZero() {
-		e.annotations = map[string]string{annotationExpires: env.Expires.UTC().Format(time.RFC3339)}
+		e.annotations[annotationExpires] = env.Expires.UTC().Format(time.RFC3339)
+	}
+	if env.Key.In != "" {
+		e.annotations[annotationNamespace] = env.Key.In
 	}
 	bare := *env
 	bare.Plan = nil
@@ -202,7 +206,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time) ([]runtime.Environme
 	}
 	var keys []runtime.EnvironmentKey
 	for _, m := range list {
-		key := runtime.EnvironmentKey{Pipeline: m.Labels[runtime.LabelPipeline], Name: m.Labels[runtime.LabelEnvironment]}
+		key := keyOf(m.Labels, m.Annotations)
 		// An unreadable expiry never expires.
 		expires, err := time.Parse(time.RFC3339, m.Annotations[annotationExpires])
 		if err == nil && expires.Before(now) && m.Namespace == s.namespace(key) {

@@ -33,6 +33,7 @@ type Result struct {
 	Dir         string    `json:"dir"`
 	Services    []Service `json:"services"` // in deployment order
 	Files       []string  `json:"files"`    // relative to Dir, slash-separated, sorted
+	namespace   string
 }
 
 // A Service is one service that was written.
@@ -67,7 +68,7 @@ func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{
-		Version: 1, Pipeline: p.Pipeline.Name, Environment: p.Environment.Name,
+		Version: 1, Pipeline: p.Pipeline.Name, Environment: p.Environment.Name, namespace: p.Namespace(),
 		Dir: opts.Dir, Services: []Service{},
 	}
 	err := replace(opts.Dir, func(dir string) error {

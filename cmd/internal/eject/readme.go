@@ -15,7 +15,7 @@ import (
 // readme explains how to deploy the directory without pipe.
 func readme(r *Result) string {
 	var b strings.Builder
-	namespace := plan.Namespace(r.Pipeline, r.Environment)
+	namespace := r.namespace
 	fmt.Fprintf(&b, mark+`
 # %[1]s, environment %[2]s, as Helm charts
 

@@ -136,7 +136,10 @@ func AfterOwned(e *runtime.OwnedError) string {
 	case e.Exists:
 		return fmt.Sprintf("separate them with \"pipe delete %s/%s\", which deletes what this environment has in there, its volumes with it, and nothing else; then give it or its pipeline another name", e.Key.Pipeline, e.Key.Name)
 	}
-	return "give the environment or the pipeline another name: a namespace is named after both, and has one owner"
+	if e.Key.In != "" {
+		return "give each environment a namespace of its own: a namespace has one owner; namespace= of pipeline() can contain {environment}"
+	}
+	return "give the environment or the pipeline another name, or another namespace with namespace= of pipeline() or --namespace: a namespace has one owner"
 }
 
 // image returns the image= of a service.

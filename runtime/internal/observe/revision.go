@@ -175,7 +175,7 @@ func (c *Cluster) OthersIn(ctx context.Context, key runtime.EnvironmentKey) ([]s
 	}
 	var names []string
 	for name, r := range all {
-		if r.Owner != key && r.Owner != (runtime.EnvironmentKey{}) {
+		if r.Owner != key.Owner() && r.Owner != (runtime.EnvironmentKey{}) {
 			names = append(names, name)
 		}
 	}

@@ -38,7 +38,7 @@ class Port:
     """the port at which other services reach it"""
 
 class Secret:
-    """A reference to a secret. It goes into `env=` and `secrets=` and cannot be made text: its value is not known here."""
+    """A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be made text: its value is not known here."""
 
 class Image:
     """Where the image of a service comes from."""
@@ -63,6 +63,9 @@ class Resources:
 
 class Volume:
     """Storage that outlives pods."""
+
+class File:
+    """A file in the container of a service."""
 
 class Environment:
     """The environment that the pipeline is evaluated for: the value of `environment`."""
@@ -169,7 +172,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -191,11 +194,12 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         resources: what it asks for and may use
         health: how to see that it is ready
         volumes: storage that outlives pods
+        files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         labels: for its Kubernetes objects
         timeout: how long it may take until it is ready
     """
 
-def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a service that runs an image that exists.
 
     Args:
@@ -215,11 +219,12 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         resources: what it asks for and may use
         health: how to see that it is ready
         volumes: storage that outlives pods
+        files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         labels: for its Kubernetes objects
         timeout: how long it may take until it is ready
     """
 
-def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}) -> Service:
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}) -> Service:
     """Declares a service that runs to its end.
 
     Args:
@@ -244,10 +249,11 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         resources: what it asks for and may use
         health: how to see that it is ready
         volumes: storage that outlives pods
+        files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         labels: for its Kubernetes objects
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -269,6 +275,7 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         resources: what it asks for and may use
         health: how to see that it is ready
         volumes: storage that outlives pods
+        files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         labels: for its Kubernetes objects
         timeout: how long it may take until it is ready
     """
@@ -389,8 +396,17 @@ def volume(path: str, *, size: str, name: str | None = None) -> Volume:
         name: made from the path if not given; another name is another volume
     """
 
+def file(content: str | Bytes | Secret | None = None, *, source: str | None = None, mode: int | None = None) -> File:
+    """Describes a file for `files=` that has permissions of its own, or content that is not text. A file of the workspace is an input of the plan.
+
+    Args:
+        content: the content: text, bytes, or a secret whose value it is
+        source: a file of the workspace with the content, which need not be text, relative to the file of the call
+        mode: the permissions, such as 0o440; 0o644 if not given
+    """
+
 def secret(name: str, *, key: str | None = None) -> Secret:
-    """Refers to a secret. The reference can be given to `env=` and `secrets=`; the value is never known to the Pipelinefile and stands in no plan.
+    """Refers to a secret. The reference can be given to `env=`, `secrets=` and `files=`; the value is never known to the Pipelinefile and stands in no plan.
 
     Args:
         name: the secret's name where secrets come from: a Kubernetes Secret, a file, a variable

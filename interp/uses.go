@@ -39,6 +39,9 @@ func uses(services []*builtins.Service) {
 		for _, env := range w.Env {
 			look(env.Value)
 		}
+		for _, f := range w.Files {
+			look(f.Text)
+		}
 		for _, text := range slices.Concat(w.Command, w.Args) {
 			look(text)
 		}

@@ -17,5 +17,10 @@ func (s *Service) SecretRefs() iter.Seq2[string, SecretRef] {
 				return
 			}
 		}
+		for in, ref := range s.Workload.fileSecrets() {
+			if !yield(in, ref) {
+				return
+			}
+		}
 	}
 }

@@ -12,6 +12,7 @@ type Workload struct {
 	Resources *Resources        `json:"resources,omitempty"` // nil: none are set
 	Health    *Health           `json:"health,omitempty"`    // nil: ready when its containers run
 	Volumes   []Volume          `json:"volumes,omitempty"`
+	Files     []File            `json:"files,omitempty"`    // sorted by path
 	Labels    map[string]string `json:"labels,omitempty"`   // added to its objects
 	Job       *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
 	Database  *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE

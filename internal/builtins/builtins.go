@@ -18,7 +18,7 @@ var standard = []*builtins.Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
 	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
-	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, secretFunc, paramFunc,
+	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, fileFunc, secretFunc, paramFunc,
 	readFileFunc, readJSONFunc, readYAMLFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,
 }

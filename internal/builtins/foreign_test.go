@@ -93,7 +93,7 @@ func TestForeignCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if err := cmp.Or(root.Mkdir("src", 0o755), root.WriteFile("Dockerfile", []byte("FROM x\n"), 0o644)); err != nil {
+	if err := cmp.Or(root.Mkdir("src", 0o755), root.WriteFile("Dockerfile", []byte("FROM x\n"), 0o644), root.WriteFile("app.conf", nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	tried := 0
@@ -106,7 +106,7 @@ func TestForeignCode(t *testing.T) {
 		var wrong []string
 		for _, call := range []string{
 			`application("a", image = "x:1", ports = [80], `, `application("a", image = "x:1", `, `application("a", `, `job("a", image = "x:1", `,
-			`database("a", engine = "redis", version = "7", `, `container("a", `, "dockerfile(", "resources(", "port(80, ", `pipeline("a", `,
+			`database("a", engine = "redis", version = "7", `, `container("a", `, "dockerfile(", "resources(", "port(80, ", `pipeline("a", `, `file("x", `,
 		} {
 			s := NewSession(NewFiles(root, 1<<20))
 			s.Environment.Name = "default"

@@ -3,6 +3,7 @@ package builtins
 import (
 	"bytes"
 	"encoding"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -65,6 +66,9 @@ func mirrored(v reflect.Value, size *uint64) starlark.Value {
 			return mirrored(v.Elem(), size)
 		}
 	case reflect.Slice:
+		if data, ok := v.Interface().([]byte); ok {
+			return starlark.String(base64.StdEncoding.EncodeToString(data))
+		}
 		list := make([]starlark.Value, v.Len())
 		for i := range list {
 			list[i] = mirrored(v.Index(i), size)

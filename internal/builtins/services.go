@@ -15,20 +15,21 @@ import (
 
 // common are the parameters that all types of services have.
 type common struct {
-	Stage     StageRef          `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
-	Skip      bool              `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
-	Chart     *Chart            `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
-	Values    jsonObject        `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
-	Ports     []portArg         `arg:"ports,kw" default:"[]" help:"what it listens on; the first is the one of .port and .url"`
-	Env       envArg            `arg:"env,kw" default:"{}" help:"environment variables"`
-	Secrets   secretsArg        `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
-	Command   []string          `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
-	Args      []string          `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
-	Replicas  int               `arg:"replicas,kw" default:"1" help:"how many pods"`
-	Resources *Resources        `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
-	Health    *Health           `arg:"health,kw" default:"None" help:"how to see that it is ready"`
-	Volumes   []*Volume         `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
-	Labels    map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
+	Stage     StageRef   `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
+	Skip      bool       `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+	Chart     *Chart     `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
+	Values    jsonObject `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
+	Ports     []portArg  `arg:"ports,kw" default:"[]" help:"what it listens on; the first is the one of .port and .url"`
+	Env       envArg     `arg:"env,kw" default:"{}" help:"environment variables"`
+	Secrets   secretsArg `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
+	Command   []string   `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
+	Args      []string   `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
+	Replicas  int        `arg:"replicas,kw" default:"1" help:"how many pods"`
+	Resources *Resources `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
+	Health    *Health    `arg:"health,kw" default:"None" help:"how to see that it is ready"`
+	Volumes   []*Volume  `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
+	podFiles
+	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
 }
 
 type applicationArgs struct {
@@ -187,6 +188,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	s.Locals = c.ports(w, a.Ports)
 	c.exposed(t, w.Ports, a.Chart != nil)
 	c.volumes(w, a.Volumes)
+	c.files(w, a.Files)
 	if a.Chart == nil && t != plan.Job {
 		c.oneVolume(a)
 		s.Public = c.public(w.Ports, a.Values)
@@ -219,6 +221,9 @@ func (c *Call) values(t plan.ServiceType, values map[string]any) {
 			name := found.Path[last].(string)
 			p = p.Near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
 			p.At = append(slices.Clone(found.Path[:last]), explain.Key(name))
+		}
+		if found.Argument != "" {
+			p = p.WithHint("write %s = …, and leave it out of values=", found.Argument)
 		}
 		p.Msg = "values" + explain.Elem(p.At) + ": " + p.Msg
 		c.Session.Report(c.Diagnostic(c.ArgPos("values", p.At), p))
@@ -328,6 +333,7 @@ func (c *Call) declared(s *Service) *Service {
 	if s.Image != nil && s.Image.Owner == nil {
 		s.Image.Owner = s
 	}
+	c.mountPoints(&s.Plan)
 	if !c.Valid("name") {
 		return s
 	}

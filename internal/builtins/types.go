@@ -37,7 +37,7 @@ var types = []Type{
 		{"name", "str", "the name"},
 		{"service", "int", "the port at which other services reach it"},
 	}},
-	{"secret", "A reference to a secret. It goes into `env=` and `secrets=` and cannot be made text: its value is not known here.", nil},
+	{"secret", "A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be made text: its value is not known here.", nil},
 	{"image", "Where the image of a service comes from.", nil},
 	{"source", "A folder of the workspace or of a git repository.", nil},
 	{"build", "How an image is built.", nil},
@@ -46,6 +46,7 @@ var types = []Type{
 	{"health", "A check of whether a service is ready.", nil},
 	{"resources", "What a container asks for and may use.", nil},
 	{"volume", "Storage that outlives pods.", nil},
+	{"file", "A file in the container of a service.", nil},
 	{"environment", "The environment that the pipeline is evaluated for: the value of `environment`.", []Attr{
 		{"name", "str", "the name"},
 		{"kind", "str", "environment, clone or preview"},

@@ -23,6 +23,9 @@ type Key struct {
 	Help     string // what the chart does with it, in Markdown
 	Shape    Shape
 	Required bool // in its object
+	// Argument is the argument of a service that sets the key at the top level, so that
+	// values= cannot; empty: there is none. Charts have the key only if it is set.
+	Argument string
 	only     []Workload
 }
 
@@ -79,7 +82,7 @@ var keys = table()
 
 func table() []Key {
 	services, jobs := []Workload{Service}, []Workload{Job}
-	return []Key{
+	return slices.Concat([]Key{
 		{Name: "image", Help: "The image of the container. pipe sets `reference`, which wins; the rest is for those who deploy without pipe. " +
 			"`pullPolicy` is the `imagePullPolicy` of the container.", Shape: Shape{Type: Object, Needed: true, Fields: []Key{
 			{Name: "reference", Shape: str}, {Name: "repository", Shape: str}, {Name: "tag", Shape: str}, {Name: "digest", Shape: str},
@@ -128,7 +131,7 @@ func table() []Key {
 		{Name: "nodeSelector", Help: "`nodeSelector` of the pods.", Shape: object},
 		{Name: "affinity", Help: "`affinity` of the pods.", Shape: object},
 		{Name: "tolerations", Help: "`tolerations` of the pods.", Shape: list},
-	}
+	}, fileKeys())
 }
 
 // Schema returns the JSON Schema of the values, which the charts contain.

@@ -35,6 +35,7 @@ func TestCheck(t *testing.T) {
 		{Service, `{"tolerations": {}}`, "[tolerations] want list, got dict"},
 		{Service, `{"job": {}}`, "[job] only the generated chart of a job has this value"},
 		{Job, `{"job": {"retries": 3}}`, ""},
+		{Service, `{"files": []}`, "[files] files= of the service sets it"},
 		{Job, `{"ports": []}`, "[ports] the generated chart of a job has no such value"},
 	}
 	for _, tt := range tests {

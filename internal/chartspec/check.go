@@ -16,14 +16,17 @@ type Problem struct {
 	Message string   // without the path
 	Unknown bool     // the last key of Path is not known
 	Known   []string // the known keys at this place, if Unknown
+	// Argument is the argument of a service that sets the key, which values= cannot; empty:
+	// this is another problem.
+	Argument string
 }
 
 // maxProblems limits the result of Check, as more would not be read.
 const maxProblems = 10
 
 // Check returns the problems of values= for the generated chart of a workload: unknown
-// keys, values that the schema rejects, and keys that only charts of the other workload
-// have. It returns at most ten problems, sorted by path. Values are plain data, as in
+// keys, values that the schema rejects, keys that only charts of the other workload have,
+// and keys that an argument of the service sets. It returns at most ten problems, sorted by path. Values are plain data, as in
 // plan.Values.
 func Check(w Workload, values map[string]any) []Problem {
 	c := checker{workload: w}
@@ -91,6 +94,9 @@ func (c *checker) object(path []any, s Shape, m map[string]any) {
 		at := append(path, name)
 		i := slices.IndexFunc(s.Fields, func(k Key) bool { return k.Name == name && k.For(c.workload) })
 		switch {
+		case i >= 0 && s.Fields[i].Argument != "":
+			param := s.Fields[i].Argument
+			c.found = append(c.found, Problem{Path: slices.Clone(at), Message: param + "= of the service sets it", Argument: param})
 		case i >= 0:
 			c.value(at, s.Fields[i].Shape, m[name])
 		case len(s.Fields) > 0:
@@ -111,7 +117,7 @@ func (c *checker) object(path []any, s Shape, m map[string]any) {
 func (c *checker) unknown(path []any, fields []Key) {
 	p := Problem{Path: slices.Clone(path), Unknown: true, Message: "a generated chart has no such value"}
 	for _, k := range fields {
-		if k.For(c.workload) {
+		if k.For(c.workload) && k.Argument == "" {
 			p.Known = append(p.Known, k.Name)
 		} else if k.Name == path[len(path)-1] {
 			p.Message = map[Workload]string{Service: "only the generated chart of a job has this value", Job: "the generated chart of a job has no such value"}[c.workload]

@@ -47,6 +47,8 @@ type values struct {
 
 	PodSecurityContext map[string]any
 	GraceSeconds       int
+
+	fileValues
 }
 
 type envVar struct {
@@ -155,6 +157,9 @@ func templates(s plan.Service) []string {
 		}
 		names = append(names, kind, "service.yaml", "ingress.yaml", "NOTES.txt")
 	}
+	if len(s.Workload.Files) > 0 {
+		names = append(names, "_files.tpl", "files.yaml")
+	}
 	slices.Sort(names)
 	for i, name := range names {
 		names[i] = "templates/" + name
@@ -203,10 +208,11 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 	if j := w.Job; j != nil {
 		v.Job = &job{j.Schedule, j.Retries, int64(seconds(s.Timeout))}
 	}
+	group := v.files(w, keyOf)
 	switch {
 	case w.Database != nil:
 		v.database(s)
-	case len(v.Volumes) > 0:
+	case len(v.Volumes) > 0 || group:
 		v.PodSecurityContext["fsGroup"] = volumeGroup
 		v.PodSecurityContext["fsGroupChangePolicy"] = "OnRootMismatch"
 	}

@@ -207,7 +207,8 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := map[string]bool{}
-	for _, service := range []plan.Service{{Name: "api"}, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
+	all := plan.Workload{Files: []plan.File{{Path: "/a", Text: "a"}}}
+	for _, service := range []plan.Service{{Name: "api", Workload: all}, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
 		for key := range generated(t, service).Values {
 			keys[key] = true
 		}

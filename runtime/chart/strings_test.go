@@ -101,6 +101,16 @@ func (d draw) service() plan.Service {
 	for i, name := range d.words(validation.IsDNS1123Label) {
 		w.Volumes = append(w.Volumes, plan.Volume{Name: name, Path: fmt.Sprintf("/%d/%s", i, "1e3"), Size: "1e3"})
 	}
+	for i, name := range d.words(func(s string) []string { return validation.IsConfigMapKey(s) }) {
+		f := plan.File{Path: fmt.Sprintf("/f%d/%s", i, name), Text: d.word(anything), Mode: plan.FileMode(i * 0o110)}
+		switch d.IntN(3) {
+		case 0:
+			f.Dir, f.Text = fmt.Sprintf("/f%d", i), f.Text+"\u0085\x7f\r\n \n\n"
+		case 1:
+			f.Text, f.Secret = "", &plan.SecretRef{Name: strings.ToLower(d.word(validation.IsDNS1123Subdomain)), Key: d.word(validation.IsConfigMapKey)}
+		}
+		w.Files = append(w.Files, f)
+	}
 	w.Replicas = 1
 	w.Command, w.Args = d.words(anything), d.words(anything)
 	w.Resources = &plan.Resources{CPU: "1", Memory: "1e3", MemoryLimit: "1e6"}
@@ -229,6 +239,7 @@ func checkStrings(t *testing.T, s plan.Service, objects []string) {
 		batchv1.SchemeGroupVersion.WithKind("CronJob"):              &batchv1.CronJob{},
 		corev1.SchemeGroupVersion.WithKind("Service"):               &corev1.Service{},
 		corev1.SchemeGroupVersion.WithKind("ServiceAccount"):        &corev1.ServiceAccount{},
+		corev1.SchemeGroupVersion.WithKind("ConfigMap"):             &corev1.ConfigMap{},
 		corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"): &corev1.PersistentVolumeClaim{},
 		networkingv1.SchemeGroupVersion.WithKind("Ingress"):         &networkingv1.Ingress{},
 	}
@@ -258,15 +269,19 @@ func checkStrings(t *testing.T, s plan.Service, objects []string) {
 		switch o := object.(type) {
 		case *appsv1.Deployment:
 			checkPod(t, s, o.Spec.Template, text)
+			checkFiles(t, s, o.Spec.Template.Spec, objects)
 			pods++
 		case *appsv1.StatefulSet:
 			checkPod(t, s, o.Spec.Template, text)
+			checkFiles(t, s, o.Spec.Template.Spec, objects)
 			pods++
 		case *batchv1.Job:
 			checkPod(t, s, o.Spec.Template, text)
+			checkFiles(t, s, o.Spec.Template.Spec, objects)
 			pods++
 		case *batchv1.CronJob:
 			checkPod(t, s, o.Spec.JobTemplate.Spec.Template, text)
+			checkFiles(t, s, o.Spec.JobTemplate.Spec.Template.Spec, objects)
 			pods++
 		case *corev1.Service:
 			for i, p := range s.Workload.Ports {
@@ -314,7 +329,7 @@ func checkPod(t *testing.T, s plan.Service, pod corev1.PodTemplateSpec, text str
 	}
 	names := map[string]bool{}
 	for _, v := range pod.Spec.Volumes {
-		names[v.Name] = v.PersistentVolumeClaim.ClaimName == s.Name+"-"+v.Name
+		names[v.Name] = v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == s.Name+"-"+v.Name
 	}
 	for _, v := range s.Workload.Volumes {
 		if !names[v.Name] {

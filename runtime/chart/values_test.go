@@ -38,9 +38,12 @@ func TestValuesAreTheCharts(t *testing.T) {
 				if refused && err == nil && strings.Contains(found[0].Message, "got None") {
 					continue // where a chart can do without a value, the language is stricter
 				}
-				if refused != (err != nil) && key.For(kind) {
+				if refused != (err != nil) && key.For(kind) && key.Argument == "" {
 					text, _ := json.Marshal(values)
 					t.Errorf("%s: the language finds %v, the chart %v", text, found, err)
+				}
+				if key.Argument != "" && len(found) == 0 {
+					t.Errorf("%s is set by an argument, and not refused", key.Name)
 				}
 				if !key.For(kind) && len(found) == 0 {
 					t.Errorf("%s is not of such a chart, and not refused", key.Name)
@@ -126,6 +129,10 @@ key says, [eject](howto/leave-pipe.md) the chart and change it.
 			b.WriteString("\nNot of jobs.\n")
 		case !key.For(chartspec.Service):
 			b.WriteString("\nOf jobs only.\n")
+		}
+		if key.Argument != "" {
+			fmt.Fprintf(&b, "\nOnly in the values of a service with `%s=`; `values=` cannot set it.\n", key.Argument)
+			continue
 		}
 		value := of[key.Name]
 		if !key.For(chartspec.Service) {

@@ -114,6 +114,9 @@ func namesOf(p *plan.Plan) []string {
 		for _, v := range s.Workload.Volumes {
 			all = append(all, v.Name, v.Path)
 		}
+		for _, f := range s.Workload.Files {
+			all = append(all, f.Path)
+		}
 		for _, e := range s.Workload.Env {
 			all = append(all, e.Name)
 		}

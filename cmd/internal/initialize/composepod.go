@@ -39,6 +39,7 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 			out.volumes = append(out.volumes, volume{path: to, size: volumeSize})
 		case v.Type == "volume":
 			out.note("the anonymous volume at %s was left out; volume(…) keeps files, otherwise they go with the pod.", quoted(to))
+		case v.Type == "bind" && c.fromFile(out, v.Source, to):
 		case v.Type == "bind":
 			from, ok := c.below(v.Source)
 			if rel, err := filepath.Rel(c.dir, v.Source); !ok && err == nil {
@@ -56,12 +57,7 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 	if len(s.Tmpfs) > 0 {
 		out.note("tmpfs %s was left out; a pod can write to the file system of its image.", quotedList(s.Tmpfs))
 	}
-	for _, sec := range s.Secrets {
-		out.note("secret %s is a file below /run/secrets; here a secret is a variable: env = {\"NAME\": secret(%q)}.", quoted(sec.Source), secretOf(sec.Source))
-	}
-	for _, conf := range s.Configs {
-		out.note("config %s is a mounted file; copy it into the image, or pipe eject the chart and mount it there.", quoted(conf.Source))
-	}
+	c.configs(out, s, all)
 }
 
 func (c *composer) scale(out *service, s *types.ServiceConfig) {

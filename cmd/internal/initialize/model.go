@@ -47,6 +47,7 @@ type service struct {
 	resources  []pair
 	health     *health
 	volumes    []volume
+	files      []podFile
 	values     map[string]any
 	skip       bool
 	needs      []need
@@ -268,6 +269,12 @@ func (p *project) tell() []string {
 	had := map[string]string{}
 	var names []string
 	for _, s := range p.services {
+		for _, f := range s.files {
+			if f.secret != "" && f.key == "" && !slices.Contains(names, f.secret) {
+				names = append(names, f.secret)
+				had[f.secret] = ""
+			}
+		}
 		for i := range s.env {
 			v := &s.env[i]
 			if v.secret == "" || v.key != "" {

@@ -284,9 +284,9 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 				s.note("the emptyDir at %s was left out; a pod can write to the file system of its image.", quoted(at))
 			}
 		case source.ConfigMap != nil:
-			s.note("the ConfigMap %s was mounted at %s; copy the file into the image, or pipe eject %s and mount it in the chart.", quoted(source.ConfigMap.Name), quoted(at), label(s.name, serviceMost))
+			c.mountConfig(s, source.ConfigMap, m)
 		case source.Secret != nil:
-			s.note("the Secret %s was mounted at %s; pass it as env = {NAME: secret(%q, key = …)}, or pipe eject %s and mount it in the chart.", quoted(source.Secret.SecretName), quoted(at), source.Secret.SecretName, label(s.name, serviceMost))
+			c.mountSecret(s, source.Secret, m)
 		default:
 			s.note("the volume at %s was left out.", quoted(at))
 		}

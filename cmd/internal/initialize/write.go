@@ -164,6 +164,7 @@ func (w *writer) service(s *service) {
 		}
 		return "volume(" + str(v.path) + ", " + named(args) + ")"
 	})
+	w.podFiles(s.files)
 	if s.retries > 0 {
 		w.arg("retries", strconv.Itoa(s.retries))
 	}

@@ -10,6 +10,10 @@ metadata:
   {{- /* Pods that use a secret are replaced when its value changes. */}}
   {{- $annotations = merge (dict "checksum/secrets" .) $annotations }}
   {{- end }}
+  {{- with .Values.files }}
+  {{- /* So are pods that have files. */}}
+  {{- $annotations = merge (dict "checksum/files" (toJson . | sha256sum)) $annotations }}
+  {{- end }}
   {{- with $annotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -94,23 +98,13 @@ spec:
       securityContext:
         {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- with .Values.volumes }}
+      {{- with include "service.mounts" . }}
       volumeMounts:
-        {{- range . }}
-        - name: {{ .name | quote }}
-          mountPath: {{ .path | quote }}
-          {{- with .subPath }}
-          subPath: {{ . | quote }}
-          {{- end }}
-        {{- end }}
+        {{- . | nindent 8 }}
       {{- end }}
-  {{- with .Values.volumes }}
+  {{- with include "service.volumes" . }}
   volumes:
-    {{- range . }}
-    - name: {{ .name | quote }}
-      persistentVolumeClaim:
-        claimName: {{ printf "%s-%s" $root.Release.Name .name | quote }}
-    {{- end }}
+    {{- . | nindent 4 }}
   {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector:
@@ -125,6 +119,43 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{/* What is mounted into the container, and the volumes of the pod. */}}
+{{- define "service.mounts" -}}
+{{- $list := list -}}
+{{- range .Values.volumes -}}
+{{- $list = append $list (include "service.mount" .) -}}
+{{- end -}}
+{{- if .Values.files -}}
+{{- $list = append $list (include "service.filesMounts" . | trim) -}}
+{{- end -}}
+{{- join "\n" $list -}}
+{{- end -}}
+
+{{- define "service.mount" -}}
+- name: {{ .name | quote }}
+  mountPath: {{ .path | quote }}
+  {{- with .subPath }}
+  subPath: {{ . | quote }}
+  {{- end }}
+{{- end -}}
+
+{{- define "service.volumes" -}}
+{{- $list := list -}}
+{{- range .Values.volumes -}}
+{{- $list = append $list (include "service.claim" (dict "name" .name "claim" (printf "%s-%s" $.Release.Name .name))) -}}
+{{- end -}}
+{{- if .Values.files -}}
+{{- $list = append $list (include "service.filesVolume" .) -}}
+{{- end -}}
+{{- join "\n" $list -}}
+{{- end -}}
+
+{{- define "service.claim" -}}
+- name: {{ .name | quote }}
+  persistentVolumeClaim:
+    claimName: {{ .claim | quote }}
 {{- end -}}
 
 {{- define "service.probe" -}}

@@ -5,7 +5,7 @@ GO ?= go
 MODULES := $(shell git ls-files '*/go.mod' ':!tools/go.mod' | xargs -r -n1 dirname)
 
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
-REQUIRE := registry,buildkit,cluster,real,postgres,redis,editor,ssh
+REQUIRE := registry,buildkit,cluster,secrets,real,postgres,redis,editor,ssh
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -23,6 +23,9 @@ cluster: ## build bin/pipe-cluster, the local Kubernetes; minutes the first time
 	@echo 'building bin/pipe-cluster: the first build of Kubernetes takes five to ten minutes, later ones seconds'
 	cd cmd/pipe-cluster && $(GO) build -ldflags '-s -w' -o ../../bin/pipe-cluster .
 
+secrets: ## build bin/pipe-secrets, the clients of managers of secrets; minutes the first time, then kept
+	cd cmd/pipe-secrets && $(GO) build -ldflags '-s -w' -o ../../bin/pipe-secrets .
+
 deps: ## install what builds and local nodes need from the system's packages
 	./scripts/deps.sh
 
@@ -32,7 +35,7 @@ demo: deps build cluster ## run examples/shop on the local stack: ends with a pa
 demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
-test: deps build cluster lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
+test: deps build cluster secrets lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
@@ -68,4 +71,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster deps demo demo-stop test lint extension kills bench generate fuzz clean
+.PHONY: help build cluster secrets deps demo demo-stop test lint extension kills bench generate fuzz clean

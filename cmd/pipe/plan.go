@@ -192,8 +192,15 @@ func patiently(ctx context.Context, part partFlags) (context.Context, context.Ca
 // overrides of the environment; nil: unknown.
 func (v *invocation) preview(ctx context.Context, e *evaluation, key runtime.EnvironmentKey) (*plan.Plan, []runtime.Step, error) {
 	v.current().Doing("looking at what is deployed in " + key.Namespace())
+	opts, err := v.partOptions(v.cmd, v.part, *e, true)
+	if err == nil {
+		err = opts.FetchSecrets(ctx) // for which the short timeout does not count
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	opening, stop := patiently(ctx, v.part)
-	rt, err := v.openParts(opening, v.cmd, v.part, *e, true)
+	rt, err := v.openWith(opening, v.cmd, opts)
 	stop()
 	if err != nil {
 		return nil, nil, err

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"time"
@@ -175,9 +174,9 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 	if opts.Passive {
 		return nil, &UnavailableError{"cluster", fmt.Errorf("the local Kubernetes in %s does not run", dir), "a run starts it, and so does \"pipe-cluster up\"", nil}
 	}
-	program, err := findCluster(opts.Executable)
+	program, err := findProgram(opts.Executable, "pipe-cluster")
 	if err != nil {
-		return nil, &UnavailableError{"cluster", err, "put pipe-cluster beside pipe or on the PATH: \"make cluster\" builds it from the sources of pipe", nil}
+		return nil, &UnavailableError{"cluster", fmt.Errorf("the local Kubernetes needs %w", err), "put pipe-cluster beside pipe or on the PATH: \"make cluster\" builds it from the sources of pipe", nil}
 	}
 	file, err := up(ctx, program, dir, opts)
 	if err != nil {
@@ -194,23 +193,6 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 		return nil, err
 	}
 	return config, nil
-}
-
-// findCluster finds the pipe-cluster command: beside pipe, or on the PATH.
-func findCluster(executable string) (string, error) {
-	name := "pipe-cluster"
-	if goruntime.GOOS == "windows" {
-		name += ".exe"
-	}
-	beside := filepath.Join(filepath.Dir(executable), name)
-	if _, err := os.Stat(beside); err == nil {
-		return beside, nil
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("the local Kubernetes needs %s, which is neither %s nor on the PATH", name, beside)
-	}
-	return path, nil
 }
 
 // up runs "pipe-cluster up", passes on its progress, and returns the path of the

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -189,7 +190,11 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	hide := newRedactor(opts.notice)
 	var from runtime.Secrets
 	if opts.Secrets != nil {
-		from = secrets{opts.Secrets, hide}
+		// Before anything else is opened, and so before anything is written (D30).
+		if err := opts.FetchSecrets(ctx); err != nil {
+			return err
+		}
+		from = secrets{opts.secrets(), hide}
 		for _, ref := range opts.Hide {
 			// A missing secret is reported when it is needed.
 			_, _ = from.Secret(ctx, ref)
@@ -254,6 +259,14 @@ func Store(ctx context.Context, opts Options) (*store.Store, error) {
 		return nil, err
 	}
 	return stateOf(config, opts)
+}
+
+// secrets returns the source of secrets, with values of managers.
+func (o Options) secrets() runtime.Secrets {
+	if all, ok := o.Secrets.(Secrets); ok {
+		return managed{all, o, new(sync.Mutex)}
+	}
+	return o.Secrets
 }
 
 func stateOf(config *rest.Config, opts Options) (*store.Store, error) {

@@ -30,7 +30,13 @@ func (s Secrets) Secret(_ context.Context, ref plan.SecretRef) (runtime.Secret, 
 	for _, source := range s {
 		value, err := source.find(ref)
 		if err == nil {
+			value, err = source.fetched(value)
+		}
+		if err == nil {
 			return runtime.NewSecret(value), nil
+		}
+		if errors.Is(err, errUnfetched) {
+			return runtime.Secret{}, fmt.Errorf("secret %s in %s: %w", refName(ref), source.name, err)
 		}
 		if !errors.Is(err, runtime.ErrNotFound) {
 			return runtime.Secret{}, err
@@ -53,9 +59,15 @@ type Source struct {
 	name    string
 	secrets map[string]map[string]string // by name and key; a secret with a single value has the key ""
 	vars    bool                         // names are variable names
+
+	// For values that managers of secrets have; see references.go.
+	literal   bool              // no value is a reference
+	ext, dir  string            // the extension of the file, and its directory
+	encrypted *encrypted        // by SOPS; nil: the values are plain
+	values    map[string]string // that were fetched, by their reference
 }
 
-// find returns the value of ref, or ErrNotFound.
+// find returns the value of ref as it is written in the source, or ErrNotFound.
 func (s *Source) find(ref plan.SecretRef) (string, error) {
 	if s.vars {
 		name := ref.Name
@@ -123,7 +135,7 @@ func variable(name string) string {
 // EnvSecrets reads secrets from environment variables: secret("db-url")
 // is PREFIXDB_URL, and so is secret("db", key="url").
 func EnvSecrets(prefix string, environ []string) *Source {
-	s := &Source{name: "the environment", secrets: map[string]map[string]string{}, vars: true}
+	s := &Source{name: "the environment", secrets: map[string]map[string]string{}, vars: true, literal: true}
 	if prefix != "" {
 		s.name = "the variables " + prefix + "*"
 	}
@@ -139,31 +151,42 @@ func EnvSecrets(prefix string, environ []string) *Source {
 // FileSecrets reads secrets from a file: YAML or JSON (by its extension, or, for a file
 // without one, such as /dev/stdin, by its content), in which a
 // secret is a value or a map of keys to values, or lines NAME=value, in which a
-// name may also be a variable name.
+// name may also be a variable name. A value may be a reference to one that a manager of
+// secrets has, and the file may be encrypted by SOPS (D30): [Open] fetches and decrypts.
 func FileSecrets(file string) (*Source, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return readSecrets(file, strings.ToLower(filepath.Ext(file)), data)
+	return readSecrets(file, strings.ToLower(filepath.Ext(file)), filepath.Dir(file), data)
 }
 
 // ReadSecrets reads secrets from data, as [FileSecrets] does from a file without an
 // extension. The name is used in messages.
-func ReadSecrets(name string, data []byte) (*Source, error) { return readSecrets(name, "", data) }
+func ReadSecrets(name string, data []byte) (*Source, error) { return readSecrets(name, "", "", data) }
 
-func readSecrets(name, ext string, data []byte) (s *Source, err error) {
-	s = &Source{name: name, secrets: map[string]map[string]string{}}
-	switch {
-	case ext == ".yaml", ext == ".yml", ext == ".json", ext == "" && isYAML(data):
-		err = s.readYAML(data)
-	default:
-		s.vars, err = true, s.readLines(data)
-	}
-	if err != nil {
+func readSecrets(name, ext, dir string, data []byte) (*Source, error) {
+	s := &Source{name: name, ext: ext, dir: dir, secrets: make(map[string]map[string]string)}
+	if err := s.read(ext, data); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// read reads the values. Those of a file that is encrypted by SOPS are read again when it is decrypted.
+func (s *Source) read(ext string, data []byte) (err error) {
+	switch {
+	case ext == ".yaml", ext == ".yml", ext == ".json", ext == "" && isYAML(data):
+		err = s.readYAML(ext, data)
+	default:
+		if s.vars, err = true, s.readLines(data); err == nil {
+			s.findSOPS(data)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.checkReferences()
 }
 
 // isYAML reports whether data is a map in YAML or JSON rather than lines NAME=value. It
@@ -182,7 +205,7 @@ func isYAML(data []byte) bool {
 
 // readYAML reads a map. Errors of the parser are not shown because they may
 // quote the file.
-func (s *Source) readYAML(data []byte) error {
+func (s *Source) readYAML(ext string, data []byte) error {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil {
 		return errors.New("it is not valid YAML")
@@ -196,6 +219,13 @@ func (s *Source) readYAML(data []byte) error {
 	}
 	if doc.Decode(&top) != nil {
 		return errors.New("it is not valid YAML: duplicate name")
+	}
+	if n, ok := top["sops"]; ok && isSOPS(&n) {
+		s.encrypted = &encrypted{data, "yaml"}
+		if ext == ".json" {
+			s.encrypted.format = "json"
+		}
+		delete(top, "sops")
 	}
 	for name, n := range top {
 		n := target(&n)

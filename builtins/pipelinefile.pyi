@@ -38,7 +38,7 @@ class Port:
     """the port at which other services reach it"""
 
 class Secret:
-    """A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be made text: its value is not known here."""
+    """A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be converted to a string: its value is not known here."""
 
 class Image:
     """Where the image of a service comes from."""
@@ -342,7 +342,7 @@ def port(number: int, *, name: str | None = None, protocol: str = "TCP", public:
 
     Args:
         number: at which the container listens, 1 to 65535
-        name: at most 15 small letters, digits and dashes; port-<number> if not given
+        name: at most 15 lower-case letters, digits and hyphens; port-<number> if not given
         protocol: TCP, UDP or SCTP
         public: reached from outside of the cluster, through an Ingress
         host: the host name of the Ingress
@@ -530,7 +530,7 @@ class json:
 
         Args:
             x: the text
-            default: returned for a text that is no JSON; without it that is an error
+            default: returned for a text that is not JSON; without it that is an error
         """
     @staticmethod
     def indent(str: str, *, prefix: str = "", indent: str = "\t") -> str:

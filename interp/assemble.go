@@ -74,7 +74,7 @@ func (e *evaluation) unknownParams() {
 		}
 		e.session.ReportSure(plan.Diagnostic{
 			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: other, Suggest: misspell.Nearest(name, names),
-			Message: fmt.Sprintf("there is no parameter %q, but a value of it is given", name),
+			Message: fmt.Sprintf("there is no parameter %q, but a value is given for it", name),
 		})
 	}
 }

@@ -62,7 +62,7 @@ func (e *evaluation) listing(module string) (lock.Listing, error) {
 		return l, nil
 	}
 	if e.opts.Cache == nil {
-		return nil, &explain.Error{Msg: module + " is a remote module, and there are none here", Hint: "load files of the workspace, or of @std"}
+		return nil, &explain.Error{Msg: module + " is a remote module, and this evaluation has none", Hint: "load files of the workspace, or of @std"}
 	}
 	name := e.name + lock.Suffix
 	pins, err := e.pins(name)

@@ -104,10 +104,10 @@ func TestRemoteErrors(t *testing.T) {
 		cache            fstest.MapFS
 		want             string
 	}{
-		{"no cache", remoteLib + "//web.star", pins, nil, at(remoteLib+"//web.star", remoteLib+" is a remote module, and there are none here", "load files of the workspace, or of @std")},
+		{"no cache", remoteLib + "//web.star", pins, nil, at(remoteLib+"//web.star", remoteLib+" is a remote module, and this evaluation has none", "load files of the workspace, or of @std")},
 		{"no lock file", remoteLib + "//web.star", "", cache, at(remoteLib+"//web.star", remoteLib+" is not pinned in Pipelinefile.lock", "run: pipe mod sync")},
 		{"not pinned", "git+https://example.com/lib@v2//web.star", pins, cache, at("git+https://example.com/lib@v2//web.star", "git+https://example.com/lib@v2 is not pinned in Pipelinefile.lock", "run: pipe mod sync")},
-		{"lock file broken", remoteLib + "//web.star", "{", cache, at(remoteLib+"//web.star", "Pipelinefile.lock cannot be read: it is no JSON: unexpected end of JSON input", "put back the Pipelinefile.lock that was committed, or delete it and run: pipe mod sync")},
+		{"lock file broken", remoteLib + "//web.star", "{", cache, at(remoteLib+"//web.star", "Pipelinefile.lock cannot be read: it is not JSON: unexpected end of JSON input", "put back the Pipelinefile.lock that was committed, or delete it and run: pipe mod sync")},
 		{"lock file newer", remoteLib + "//web.star", `{"version": 2}`, cache, at(remoteLib+"//web.star", "Pipelinefile.lock cannot be read: it has version 2, and this pipe reads version 1", "put back the Pipelinefile.lock that was committed, or delete it and run: pipe mod sync")},
 		{"not fetched", remoteLib + "//web.star", pins, fstest.MapFS{}, at(remoteLib+"//web.star", remoteLib+" is pinned, but was not fetched to this machine", "run: pipe mod sync")},
 		{"file not fetched", remoteLib + "//web.star", pins, without("x = 1"), at(remoteLib+"//web.star", remoteLib+" is pinned, but was not fetched to this machine", "run: pipe mod sync")},

@@ -30,7 +30,7 @@ func TestNoTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := interp.Eval(t.Context(), file, interp.Options{})
-	const want = "a_test.star:2:1: plan: this is no test\n    plan()\n    ^\n    write a function test_…() in a file *_test.star, and run: pipe test"
+	const want = "a_test.star:2:1: plan: this is not a test\n    plan()\n    ^\n    write a function test_…() in a file *_test.star, and run: pipe test"
 	if err == nil || err.Error() != want {
 		t.Errorf("Eval = %v, want %s", err, want)
 	}

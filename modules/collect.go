@@ -22,7 +22,7 @@ type collector struct {
 func (c *collector) admit(name string, size int64) error {
 	odd := func(r rune) bool { return unicode.IsControl(r) || r == '\\' }
 	if !fs.ValidPath(name) || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
-		return fmt.Errorf("it has a file with the name %q, which leads elsewhere or is no text", name)
+		return fmt.Errorf("it has a file with the name %q, which leads elsewhere or is not a string", name)
 	}
 	c.count++
 	c.total += size

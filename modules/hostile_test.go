@@ -90,9 +90,9 @@ func TestHostileImage(t *testing.T) {
 		name, want string
 		layer      []tar.Header
 	}{
-		{"parent", `it has a file with the name "../../etc/cron.star", which leads elsewhere or is no text`, []tar.Header{file("../../etc/cron.star", "")}},
-		{"absolute", `it has a file with the name "/etc/cron.star", which leads elsewhere or is no text`, []tar.Header{file("/etc/cron.star", "")}},
-		{"newline", `it has a file with the name "a\nb.star", which leads elsewhere or is no text`, []tar.Header{file("a\nb.star", "")}},
+		{"parent", `it has a file with the name "../../etc/cron.star", which leads elsewhere or is not a string`, []tar.Header{file("../../etc/cron.star", "")}},
+		{"absolute", `it has a file with the name "/etc/cron.star", which leads elsewhere or is not a string`, []tar.Header{file("/etc/cron.star", "")}},
+		{"newline", `it has a file with the name "a\nb.star", which leads elsewhere or is not a string`, []tar.Header{file("a\nb.star", "")}},
 		{"large", "web.star is larger than 1048576 bytes", []tar.Header{file("web.star", strings.Repeat("#", lock.MostSize+1))}},
 		{"bomb", "its layers unpack to more than 67108864 bytes", []tar.Header{file("a", zeros), file("b", zeros)}},
 	} {
@@ -175,7 +175,7 @@ func TestVerify(t *testing.T) {
 	if err := os.WriteFile(p.LockFile(), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Sync(t.Context()); err == nil || err.Error() != p.LockFile()+" cannot be read: it is no JSON: unexpected end of JSON input" {
+	if _, err := p.Sync(t.Context()); err == nil || err.Error() != p.LockFile()+" cannot be read: it is not JSON: unexpected end of JSON input" {
 		t.Errorf("Sync = %v", err)
 	}
 }

@@ -64,7 +64,7 @@ func (e *NameError) Error() string {
 	case len(e.Name) > e.Max:
 		return fmt.Sprintf("%q has %d characters, at most %d are possible", shown, len(e.Name), e.Max)
 	}
-	return fmt.Sprintf("%q is no name: want small letters, digits and dashes, with a letter or digit at both ends", shown)
+	return fmt.Sprintf("%q is not a valid name: use lower-case letters, digits and hyphens, with a letter or digit at both ends", shown)
 }
 
 // Suggestion returns a valid name like the one of e, or "" if that is too long or has

@@ -13,13 +13,13 @@ func ExampleCheckName() {
 	fmt.Println(plan.CheckName("web", 2))
 	// Output:
 	// <nil>
-	// "Web" is no name: want small letters, digits and dashes, with a letter or digit at both ends
+	// "Web" is not a valid name: use lower-case letters, digits and hyphens, with a letter or digit at both ends
 	// "web" has 3 characters, at most 2 are possible
 }
 
 func ExampleCheckEnvironment() {
 	fmt.Println(plan.CheckEnvironment("shop", "Staging"))
-	// Output: environment: "Staging" is no name: want small letters, digits and dashes, with a letter or digit at both ends
+	// Output: environment: "Staging" is not a valid name: use lower-case letters, digits and hyphens, with a letter or digit at both ends
 }
 
 func ExampleNameError() {

@@ -20,7 +20,7 @@ func ExamplePipeline_NamespaceOf() {
 func ExampleCheckNamespace() {
 	p := plan.Pipeline{Name: "shop", Namespace: "Team_{environment}"}
 	fmt.Println(plan.CheckNamespace(p, "staging"))
-	// Output: "Team_staging" is no name: want small letters, digits and dashes, with a letter or digit at both ends
+	// Output: "Team_staging" is not a valid name: use lower-case letters, digits and hyphens, with a letter or digit at both ends
 }
 
 func ExampleFieldError() {

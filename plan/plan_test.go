@@ -93,10 +93,10 @@ func TestDigest(t *testing.T) {
 	}
 	p.Services[0].Values["b"] = func() {}
 	if _, err := p.Digest(); err == nil {
-		t.Error("Digest() of what is no JSON: no error")
+		t.Error("Digest() of what is not JSON: no error")
 	}
 	if _, err := p.JSON(); err == nil {
-		t.Error("JSON() of what is no JSON: no error")
+		t.Error("JSON() of what is not JSON: no error")
 	}
 }
 

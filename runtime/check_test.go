@@ -91,7 +91,7 @@ func TestRefused(t *testing.T) {
 }
 
 // TestRefusedOwner: an object that a release of an earlier stage may give up when that
-// is deployed is no error (D8).
+// is deployed is not an error (D8).
 func TestRefusedOwner(t *testing.T) {
 	for _, owner := range []string{"one", "another", "one, which keeps it"} {
 		w := runtimetest.NewWorld()

@@ -349,7 +349,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// TestExpiredStays: a preview that cannot be deleted is told of, and is no failure
+// TestExpiredStays: a preview that cannot be deleted is told of, and is not a failure
 // of the run beside which that was tried.
 func TestExpiredStays(t *testing.T) {
 	w := runtimetest.NewWorld()

@@ -231,7 +231,7 @@ func TestEnvironmentOfPlan(t *testing.T) {
 	}
 }
 
-// TestDeleteRemoves: an environment that was deleted whole is no environment any
+// TestDeleteRemoves: an environment that was deleted whole is not an environment any
 // more; one of which services were deleted is.
 func TestDeleteRemoves(t *testing.T) {
 	w := runtimetest.NewWorld()

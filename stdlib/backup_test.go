@@ -41,7 +41,7 @@ func TestBackupRuns(t *testing.T) {
 		}
 	}
 	if err := run("return 1"); err == nil {
-		t.Error("a dump that fails is no error")
+		t.Error("a dump that fails is not an error")
 	}
 	if err := run(`test "$3" = "$DATABASE_URL" && echo new >"$FILE"`); err != nil {
 		t.Fatal(err)

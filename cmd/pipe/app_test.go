@@ -181,7 +181,7 @@ func TestRunJSONFails(t *testing.T) {
 		t.Errorf("the last event is %+v, want a log of pipe: %q", last, want)
 	}
 	if !json.Valid([]byte(b.stdout.String())) {
-		t.Errorf("stdout is no JSON:\n%s", b.stdout.String())
+		t.Errorf("stdout is not JSON:\n%s", b.stdout.String())
 	}
 }
 

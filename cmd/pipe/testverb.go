@@ -211,7 +211,7 @@ func (a *app) testFiles(cmd *cobra.Command, args []string) ([]string, error) {
 	for _, arg := range args {
 		info, err := os.Stat(a.abs(arg))
 		if err == nil && !info.IsDir() && !strings.HasSuffix(arg, suite.Suffix) {
-			return nil, usagef(cmd, "%s is no file of tests: their names end with %s", arg, suite.Suffix)
+			return nil, usagef(cmd, "%s is not a file of tests: their names end with %s", arg, suite.Suffix)
 		}
 	}
 	files, err := a.starlarkFiles(cmd, args)

@@ -63,7 +63,7 @@ func (p Process) LastAddr() string {
 const grace = 20 * time.Second
 
 // Stop asks the process to end, kills it if it takes longer than 20 seconds or
-// if ctx is done first, and returns when it is gone. None is no error.
+// if ctx is done first, and returns when it is gone. None is not an error.
 func (p Process) Stop(ctx context.Context) error {
 	if err := stop(ctx, files{p.Dir, p.Name}, true); err != nil {
 		return fmt.Errorf("background %s: %w", p.Name, err)

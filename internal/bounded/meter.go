@@ -119,7 +119,7 @@ func (m *Meter) Fits(n int) error {
 	if m != nil && (n < 0 || n > m.size) {
 		return &Error{
 			Msg:  fmt.Sprintf("the value would be larger than the limit of %d bytes", m.size),
-			Hint: "is a number or a text larger than it was meant to be?",
+			Hint: "is a number or a string larger than intended?",
 		}
 	}
 	return nil

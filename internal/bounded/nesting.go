@@ -172,7 +172,7 @@ func leftmost(n syntax.Node) syntax.Node {
 
 func tooNested() error {
 	return &Error{
-		Msg:  fmt.Sprintf("the text is nested too deep: at most %d levels are possible", maxTextDepth),
+		Msg:  fmt.Sprintf("the string is nested too deeply: at most %d levels are possible", maxTextDepth),
 		Hint: "give a part of it a name, or keep the data in a file: read_json(…), read_yaml(…)",
 	}
 }

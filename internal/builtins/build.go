@@ -75,7 +75,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
 		}
 		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
-			c.wrong("ref", explain.Errorf("%q is no branch, tag or commit", explain.Clip(a.Ref)))
+			c.wrong("ref", explain.Errorf("%q is not a valid branch, tag or commit", explain.Clip(a.Ref)))
 		}
 		dir, p := below(a.Path, "the repository")
 		c.wrong("path", p)
@@ -144,16 +144,16 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 			file = "" // report nothing else about it
 		}
 		if a.Target != "" && (len(a.Target) > maxRef || !target.MatchString(a.Target)) {
-			c.wrong("target", explain.Errorf("%q is no name of a stage", explain.Clip(a.Target)))
+			c.wrong("target", explain.Errorf("%q is not a valid stage name", explain.Clip(a.Target)))
 		}
 		for _, k := range slices.Sorted(maps.Keys(a.Args)) {
 			if !buildArg.MatchString(k) {
-				c.wrong("args", explain.Errorf("%q is no name of an ARG", explain.Clip(k)))
+				c.wrong("args", explain.Errorf("%q is not a valid ARG name", explain.Clip(k)))
 			}
 		}
 		for i, p := range a.Platforms {
 			if !platform.MatchString(p) {
-				c.wrong("platforms", explain.Errorf("%q is no platform", explain.Clip(p)).WithHint(`write such as "linux/amd64"`).In(i))
+				c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write such as "linux/amd64"`).In(i))
 			}
 		}
 		spec := plan.BuildSpec{

@@ -50,19 +50,19 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 			out.Ref, out.Repo = "", "" // do not pass them on
 		case a.Repo != "":
 			if !strings.HasPrefix(a.Repo, "https://") && !strings.HasPrefix(a.Repo, "http://") {
-				c.wrong("repo", explain.Errorf("%q is no address of a chart repository", explain.Clip(a.Repo)).WithHint("it starts with https://; a chart in a registry is oci://… without repo="))
+				c.wrong("repo", explain.Errorf("%q is not an address of a chart repository", explain.Clip(a.Repo)).WithHint("it starts with https://; a chart in a registry is oci://… without repo="))
 			}
 			if a.Ref == "" || strings.ContainsAny(a.Ref, "/:\\ ") {
-				c.wrong("ref", explain.Errorf("%q is no name of a chart in a repository", explain.Clip(a.Ref)))
+				c.wrong("ref", explain.Errorf("%q is not a valid chart name", explain.Clip(a.Ref)))
 			}
 		case strings.HasPrefix(a.Ref, "oci://"):
 			if p := checkImage(strings.TrimPrefix(a.Ref, "oci://")); p != nil {
-				c.wrong("ref", explain.Errorf("%q is no reference of a chart", explain.Clip(a.Ref)).WithHint(`write such as "oci://ghcr.io/owner/chart"`))
+				c.wrong("ref", explain.Errorf("%q is not a valid chart reference", explain.Clip(a.Ref)).WithHint(`write such as "oci://ghcr.io/owner/chart"`))
 			}
 		case strings.HasPrefix(a.Ref, "https://"), strings.HasPrefix(a.Ref, "http://"):
 			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(a.Ref)).WithHint(`a chart of a repository is written as chart("name", repo = "https://…", version = "…")`))
 		case strings.Contains(a.Ref, "://"):
-			c.wrong("ref", explain.Errorf("%q is no chart", explain.Clip(a.Ref)).WithHint("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
+			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(a.Ref)).WithHint("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
 		default:
 			ref, p := c.resolve(a.Ref)
 			if p == nil {
@@ -104,7 +104,7 @@ func (c *Call) readChart(ref string) *explain.Error {
 	}
 	if !info.IsDir() {
 		if !strings.HasSuffix(ref, ".tgz") {
-			return explain.Errorf("%s is no chart", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
+			return explain.Errorf("%s is not a chart", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
 		}
 		if _, err := files.Read(ref, plan.InputChart); err != nil {
 			return explain.Errorf("%v", err)
@@ -112,7 +112,7 @@ func (c *Call) readChart(ref string) *explain.Error {
 		return nil
 	}
 	if !files.isFile(path.Join(ref, "Chart.yaml")) {
-		return explain.Errorf("%s is no chart: it has no Chart.yaml", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
+		return explain.Errorf("%s is not a chart: it has no Chart.yaml", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
 	}
 	return c.noteTree(ref)
 }

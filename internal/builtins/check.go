@@ -50,7 +50,7 @@ func CheckEnvironment(ref plan.EnvironmentRef) error {
 
 func checkEnvName(name string) *explain.Error {
 	if !envName.fits(name) {
-		return explain.Errorf("%q is no name of an environment variable", explain.Clip(name)).
+		return explain.Errorf("%q is not a valid environment variable name", explain.Clip(name)).
 			WithHint("it has letters, digits, '_', '-' and '.', and does not start with a digit")
 	}
 	return nil
@@ -83,7 +83,7 @@ func checkQuantity(q, example string) *explain.Error {
 	case q == "":
 		return explain.Errorf("is empty").WithHint("write such as %q", example)
 	case !ok:
-		p := explain.Errorf("%q is no quantity", explain.Clip(q)).WithHint("write such as %q", example)
+		p := explain.Errorf("%q is not a valid quantity", explain.Clip(q)).WithHint("write such as %q", example)
 		if fixed := strings.TrimSuffix(strings.TrimSuffix(q, "b"), "B"); fixed != q {
 			if _, _, ok := cutQuantity(fixed); ok {
 				p.Hint = "write " + strconv.Quote(fixed)
@@ -152,7 +152,7 @@ func (d *durationArg) Unpack(v starlark.Value) error {
 	}
 	t, err := time.ParseDuration(text)
 	if err != nil {
-		return explain.Errorf("%q is no duration", explain.Clip(text)).WithHint(`write such as "30s", "5m" or "1h30m"`)
+		return explain.Errorf("%q is not a valid duration", explain.Clip(text)).WithHint(`write such as "30s", "5m" or "1h30m"`)
 	}
 	if t <= 0 {
 		return explain.Errorf("%q is not more than zero", text)
@@ -197,7 +197,7 @@ func checkCron(s string) *explain.Error {
 		f := cronFields[i]
 		for _, part := range strings.Split(text, ",") {
 			if !cronPart(part, f.min, f.max, f.names) {
-				return explain.Errorf("%q: %q is no %s", s, explain.Clip(part), f.name).
+				return explain.Errorf("%q: %q is not a valid %s", s, explain.Clip(part), f.name).
 					WithHint("%d to %d, a range such as %d-%d, *, or a step such as */5", f.min, f.max, f.min, f.max)
 			}
 		}
@@ -239,10 +239,10 @@ func checkLabels(labels map[string]string) *explain.Error {
 			name = k
 		}
 		if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
-			return explain.Errorf("%q is no name of a label", explain.Clip(k)).WithHint(`write such as "team" or "example.com/team"`)
+			return explain.Errorf("%q is not a valid label name", explain.Clip(k)).WithHint(`write such as "team" or "example.com/team"`)
 		}
 		if v := labels[k]; v != "" && !labelWord.fits(v) {
-			return explain.Errorf("%q is no value of a label", explain.Clip(labels[k])).In(k).
+			return explain.Errorf("%q is not a valid label value", explain.Clip(labels[k])).In(k).
 				WithHint("at most 63 letters, digits, '-', '_' and '.'")
 		}
 	}

@@ -35,7 +35,7 @@ var databaseFunc = declare("database", "service",
 		case known:
 			a.Engine = e.Name
 		case !engineName.MatchString(a.Engine):
-			c.wrong("engine", explain.Errorf("%q is no name of an engine", explain.Clip(a.Engine)))
+			c.wrong("engine", explain.Errorf("%q is not a valid engine name", explain.Clip(a.Engine)))
 		case !own:
 			var names, all []string
 			for _, e := range chartspec.Engines() {
@@ -46,7 +46,7 @@ var databaseFunc = declare("database", "service",
 				Near(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image="))
 		}
 		if c.Valid("version") && !refTag.fits(a.Version) {
-			c.wrong("version", explain.Errorf("%q is no version", explain.Clip(a.Version)))
+			c.wrong("version", explain.Errorf("%q is not a valid version", explain.Clip(a.Version)))
 		}
 		c.wrong("storage", checkMemory(a.Storage, "10Gi"))
 		if known && len(a.Ports) == 0 && c.Valid("ports") {

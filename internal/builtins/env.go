@@ -34,7 +34,7 @@ func (e *envArg) Unpack(v starlark.Value) error {
 			case *Service:
 				p.Hint = fmt.Sprintf("pass what the program needs of it: such as %s.host or %s.url", v.Plan.Name, v.Plan.Name)
 			case starlark.NoneType:
-				p.Hint = "leave the variable out, or give an empty text"
+				p.Hint = "leave the variable out, or give an empty string"
 			case *starlark.List, starlark.Tuple, *starlark.Dict:
 				p.Hint = "json.encode() or \",\".join() make text of it"
 			}

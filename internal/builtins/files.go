@@ -232,7 +232,7 @@ func (f *Files) notFound(name string) *explain.Error {
 	if near != "" {
 		p.Suggest = path.Join(dir, near)
 	} else if !f.isFolder(dir) {
-		p.Hint = fmt.Sprintf("there is no folder %q either", dir)
+		p.Hint = fmt.Sprintf("there is no directory %q either", dir)
 	}
 	return p
 }

@@ -68,7 +68,7 @@ func checkPattern(pattern string) *explain.Error {
 	}
 	for _, part := range strings.Split(pattern, "/") {
 		if _, err := path.Match(part, ""); err != nil {
-			return explain.Errorf("%q is no pattern: %q has an open bracket", explain.Clip(pattern), explain.Clip(part))
+			return explain.Errorf("%q is not a valid pattern: %q has an open bracket", explain.Clip(pattern), explain.Clip(part))
 		}
 		if part != "**" && strings.Contains(part, "**") {
 			return explain.Errorf("%q: ** stands for folders, alone between slashes", explain.Clip(pattern))

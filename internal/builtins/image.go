@@ -122,11 +122,11 @@ func checkImage(ref string) *explain.Error {
 	}
 	name, digest, hasDigest := strings.Cut(ref, "@")
 	if hasDigest && !refDigest.MatchString(digest) {
-		return bad("%q: %q is no digest", explain.Clip(ref), explain.Clip(digest))
+		return bad("%q: %q is not a valid digest", explain.Clip(ref), explain.Clip(digest))
 	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		if !refTag.fits(name[i+1:]) {
-			return bad("%q: %q is no tag", explain.Clip(ref), explain.Clip(name[i+1:]))
+			return bad("%q: %q is not a valid tag", explain.Clip(ref), explain.Clip(name[i+1:]))
 		}
 		name = name[:i]
 	}
@@ -135,13 +135,13 @@ func checkImage(ref string) *explain.Error {
 		domain, path = "", name
 	}
 	if domain != "" && !isDomain(domain) {
-		return bad("%q: %q is no registry", explain.Clip(ref), explain.Clip(domain))
+		return bad("%q: %q is not a valid registry", explain.Clip(ref), explain.Clip(domain))
 	}
 	for _, part := range strings.Split(path, "/") {
 		if !dnsLabel.fits(part) && !refPath.MatchString(part) {
-			p := bad("%q: %q is no name of an image", explain.Clip(ref), explain.Clip(part))
+			p := bad("%q: %q is not a valid image name", explain.Clip(ref), explain.Clip(part))
 			if low := strings.ToLower(part); refPath.MatchString(low) {
-				p.Hint = "names of images have small letters only"
+				p.Hint = "image names have lower-case letters only"
 			}
 			return p
 		}

@@ -107,7 +107,7 @@ func (c *Call) probed(t plan.ServiceType, a *common) {
 
 // contradiction reports that values= and an argument both set path.
 func (c *Call) contradiction(path []string, param string) {
-	c.wrongValue(path, explain.Errorf("%s= is given, too, and would count for nothing", param).
+	c.wrongValue(path, explain.Errorf("%s= is given, too, and would have no effect", param).
 		WithHint("write it as %s = …, and leave it out of values=", param),
 		plan.Related{Pos: c.ArgPos(param, nil), Message: param + "= is given here"})
 }

@@ -51,7 +51,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 	func(c *Call, a *paramArgs) (starlark.Value, error) {
 		s := c.Session
 		if c.Valid("name") && (len(a.Name) > maxRef || !paramName.MatchString(a.Name)) {
-			c.wrong("name", explain.Errorf("%q is no name of a parameter", explain.Clip(a.Name)).WithHint("letters, digits, '-', '_' and '.', a letter first"))
+			c.wrong("name", explain.Errorf("%q is not a valid parameter name", explain.Clip(a.Name)).WithHint("letters, digits, '-', '_' and '.', a letter first"))
 		}
 		if p := choice(a.Type, c.choices("type")); p != nil {
 			if alias := map[string]string{"str": "string", "integer": "int", "boolean": "bool", "number": "float"}[a.Type]; alias != "" {

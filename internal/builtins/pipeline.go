@@ -33,7 +33,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 				c.wrong("registry", p)
 				a.Registry = "" // do not pass it on
 			} else if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
-				c.wrong("registry", explain.Errorf("%q is no registry", explain.Clip(a.Registry)).WithHint(`write such as "ghcr.io/owner/shop", without https://`))
+				c.wrong("registry", explain.Errorf("%q is not a valid registry", explain.Clip(a.Registry)).WithHint(`write such as "ghcr.io/owner/shop", without https://`))
 			}
 		}
 		if n := a.BuildParallelism; n < 1 || n > 1000 {
@@ -87,7 +87,7 @@ const maxConstraint = 500
 func CheckVersion(constraint, version string) error {
 	want, err := semver.NewConstraint(constraint[:min(len(constraint), maxConstraint)])
 	if err != nil || len(constraint) > maxConstraint {
-		return &explain.Error{Msg: fmt.Sprintf("%q is no constraint on a version", explain.Clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
+		return &explain.Error{Msg: fmt.Sprintf("%q is not a valid version constraint", explain.Clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
 	}
 	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))
 	if err != nil || want.Check(have) {

@@ -289,7 +289,7 @@ func (c *Call) files(w *plan.Workload, files []plan.File) {
 	for i, f := range files {
 		total += len(f.Text) + len(f.Binary)
 		if i > 0 && f.Path == files[i-1].Path {
-			c.wrong("files", explain.Errorf("the path %q is there twice", f.Path).In(explain.Key(f.Path)))
+			c.wrong("files", explain.Errorf("the path %q is given twice", f.Path).In(explain.Key(f.Path)))
 		}
 	}
 	// Each service has all of its files in the plan, even if services share them.

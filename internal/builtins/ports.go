@@ -42,7 +42,7 @@ func (p *Port) Attr(name string) (starlark.Value, error) {
 
 type portArgs struct {
 	Number   int    `arg:"number" help:"at which the container listens, 1 to 65535"`
-	Name     string `arg:"name,kw" default:"None" help:"at most 15 small letters, digits and dashes; port-<number> if not given"`
+	Name     string `arg:"name,kw" default:"None" help:"at most 15 lower-case letters, digits and hyphens; port-<number> if not given"`
 	Protocol string `arg:"protocol,kw" default:"\"TCP\"" choices:"TCP|UDP|SCTP" help:"TCP, UDP or SCTP"`
 	Public   bool   `arg:"public,kw" default:"False" help:"reached from outside of the cluster, through an Ingress"`
 	Host     string `arg:"host,kw" default:"None" help:"the host name of the Ingress"`
@@ -96,7 +96,7 @@ func checkPortName(name string) *explain.Error {
 		return p
 	}
 	if !strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(name, "--") {
-		return explain.Errorf("%q is no name of a port: want a letter in it, and no two dashes together", name)
+		return explain.Errorf("%q is not a valid port name: want a letter in it, and no two hyphens together", name)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func checkHost(host string) *explain.Error {
 	h := strings.TrimPrefix(host, "*.")
 	for _, part := range strings.Split(h, ".") {
 		if checkName(part, plan.MaxName) != nil || len(host) > 253 {
-			return explain.Errorf("%q is no host name", explain.Clip(host))
+			return explain.Errorf("%q is not a valid host name", explain.Clip(host))
 		}
 	}
 	return nil
@@ -151,9 +151,9 @@ func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
 		}
 		switch {
 		case numbers[at]:
-			c.wrong("ports", explain.Errorf("port %d is there twice", p.Number).In(i))
+			c.wrong("ports", explain.Errorf("port %d is given twice", p.Number).In(i))
 		case names[p.Name]:
-			c.wrong("ports", explain.Errorf("the name %q is there twice", p.Name).In(i))
+			c.wrong("ports", explain.Errorf("the name %q is given twice", p.Name).In(i))
 		}
 		numbers[at], names[p.Name] = true, true
 		moved = moved || p.Service != 0

@@ -53,7 +53,7 @@ func reader(name, result, doc string, decode func(*Call, []byte) (starlark.Value
 var (
 	readFileFunc = reader("read_file", "str", "Returns the text of a file.", func(c *Call, data []byte) (starlark.Value, error) {
 		if !utf8.Valid(data) {
-			return nil, fmt.Errorf("it is no text in UTF-8")
+			return nil, fmt.Errorf("it is not valid UTF-8")
 		}
 		if err := c.Session.Meter.Make(len(data)); err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func bound(err error) bool {
 
 func decodeJSON(c *Call, data []byte) (starlark.Value, error) {
 	if !utf8.Valid(data) {
-		return nil, fmt.Errorf("it is no text in UTF-8")
+		return nil, fmt.Errorf("it is not valid UTF-8")
 	}
 	if err := decodable(c.Session.Meter, data); err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func toData(v starlark.Value, depth int) (any, *explain.Error) {
 		return n, nil
 	case starlark.Float:
 		if v-v != 0 {
-			return nil, explain.Errorf("%s is no number", v)
+			return nil, explain.Errorf("%s is not a number", v)
 		}
 		return float64(v), nil
 	case *starlark.Dict:

@@ -31,14 +31,14 @@ var secretFunc = declare("secret", "secret",
 	func(c *Call, a *secretArgs) (starlark.Value, error) {
 		c.wrong("name", checkSecretName(a.Name))
 		if a.Key != "" && !secretName.fits(a.Key) {
-			c.wrong("key", explain.Errorf("%q is no key of a secret", explain.Clip(a.Key)))
+			c.wrong("key", explain.Errorf("%q is not a valid secret key", explain.Clip(a.Key)))
 		}
 		return &Secret{ref: plan.SecretRef{Name: a.Name, Key: a.Key}}, nil
 	})
 
 func checkSecretName(name string) *explain.Error {
 	if !secretName.fits(name) {
-		return explain.Errorf("%q is no name of a secret", explain.Clip(name)).WithHint("letters, digits, '-', '_' and '.'")
+		return explain.Errorf("%q is not a valid secret name", explain.Clip(name)).WithHint("letters, digits, '-', '_' and '.'")
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func (s *Secret) MarshalJSON() ([]byte, error) {
 // convert v to a string.
 func HasSecret(op string, v starlark.Value) error {
 	if s := secretIn(v, 0); s != nil {
-		return &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be made text", op, s.what()), Hint: secretHint}
+		return &explain.Error{Msg: fmt.Sprintf("%s: the %s cannot be converted to a string", op, s.what()), Hint: secretHint}
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (s *Service) Instead(typ string) string {
 	if typ != "str" {
 		return ""
 	}
-	return fmt.Sprintf("a service is not text; its attributes are: such as %s.host", s.Plan.Name)
+	return fmt.Sprintf("a service is not a string; its attributes are: such as %s.host", s.Plan.Name)
 }
 
 // Hash makes a service usable as a key.

@@ -246,9 +246,9 @@ func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
 	for i, v := range volumes {
 		switch {
 		case names[v.plan.Name]:
-			c.wrong("volumes", explain.Errorf("the name %q is there twice", v.plan.Name).In(i).WithHint("give it another with name="))
+			c.wrong("volumes", explain.Errorf("the name %q is given twice", v.plan.Name).In(i).WithHint("give it another with name="))
 		case paths[v.plan.Path]:
-			c.wrong("volumes", explain.Errorf("the path %q is there twice", v.plan.Path).In(i))
+			c.wrong("volumes", explain.Errorf("the path %q is given twice", v.plan.Path).In(i))
 		}
 		names[v.plan.Name], paths[v.plan.Path] = true, true
 		w.Volumes = append(w.Volumes, v.plan)

@@ -108,7 +108,7 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 
 // noTest is the error of a test function outside of a test.
 func (c *Call) noTest() error {
-	return c.Reject("", explain.Errorf("this is no test").WithHint("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
+	return c.Reject("", explain.Errorf("this is not a test").WithHint("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
 }
 
 var planFunc = define("plan", "plan", "Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.",

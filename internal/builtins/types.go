@@ -37,7 +37,7 @@ var types = []Type{
 		{"name", "str", "the name"},
 		{"service", "int", "the port at which other services reach it"},
 	}},
-	{"secret", "A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be made text: its value is not known here.", nil},
+	{"secret", "A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be converted to a string: its value is not known here.", nil},
 	{"image", "Where the image of a service comes from.", nil},
 	{"source", "A folder of the workspace or of a git repository.", nil},
 	{"build", "How an image is built.", nil},
@@ -109,7 +109,7 @@ func Described() []*builtins.Func {
 			one("x", "value", "dicts with text as keys, structs, lists, text, numbers, True, False, None")}},
 		{Name: "json.encode_indent", Doc: "Returns a value as indented JSON.", Result: "str", Params: append([]builtins.Param{one("x", "value", "as of json.encode")}, prefix...)},
 		{Name: "json.decode", Doc: "Returns the value that a JSON text has.", Result: "value", Params: []builtins.Param{
-			one("x", "str", "the text"), {Name: "default", Type: "value", Default: "None", Help: "returned for a text that is no JSON; without it that is an error"}}},
+			one("x", "str", "the text"), {Name: "default", Type: "value", Default: "None", Help: "returned for a text that is not JSON; without it that is an error"}}},
 		{Name: "json.indent", Doc: "Returns a JSON text indented.", Result: "str", Params: append([]builtins.Param{one("str", "str", "the text")}, prefix...)},
 		number("ceil", "Returns the least whole number that is not less than x, as an int."),
 		number("floor", "Returns the greatest whole number that is not more than x, as an int."),

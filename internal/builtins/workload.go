@@ -96,7 +96,7 @@ type volumeArgs struct {
 var volumeFunc = declare("volume", "volume", "Describes storage that outlives the pods of a service.",
 	func(c *Call, a *volumeArgs) (starlark.Value, error) {
 		if c.Valid("path") && (!path.IsAbs(a.Path) || path.Clean(a.Path) == "/" || strings.ContainsRune(a.Path, ':')) {
-			c.wrong("path", explain.Errorf("%q is no absolute path in the container", explain.Clip(a.Path)).WithHint(`write such as "/data"`))
+			c.wrong("path", explain.Errorf("%q is not an absolute path in the container", explain.Clip(a.Path)).WithHint(`write such as "/data"`))
 		}
 		if c.Valid("size") {
 			c.wrong("size", checkMemory(a.Size, "10Gi"))
@@ -181,7 +181,7 @@ var commandFunc = declare("command", "health", "Checks health by a command that 
 			c.wrong("argv", explain.Errorf("no command is given").WithHint(`write such as command("pg_isready", "-q")`))
 		}
 		if len(a.Argv) == 1 && strings.ContainsRune(a.Argv[0], ' ') {
-			c.wrong("argv", explain.Errorf("%q is a program and its arguments in one text", explain.Clip(a.Argv[0])).WithHint("write command(%s)", explain.Clip(explain.Literals(explain.ShellWords(a.Argv[0])))))
+			c.wrong("argv", explain.Errorf("%q is a program and its arguments in one string", explain.Clip(a.Argv[0])).WithHint("write command(%s)", explain.Clip(explain.Literals(explain.ShellWords(a.Argv[0])))))
 		}
 		return &Health{plan: plan.Health{Kind: plan.HealthCommand, Command: a.Argv}}, nil
 	})

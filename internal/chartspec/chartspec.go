@@ -114,7 +114,7 @@ func table() []Key {
 		{Name: "resources", Help: "`resources=`: the container's `resources`.", Shape: object},
 		{Name: "labels", Help: "`labels=`: labels of all objects.", Shape: dict()},
 		{Name: "podAnnotations", Help: "Annotations of the pods.", Shape: dict()},
-		{Name: "podSecurityContext", Help: "`securityContext` of the pods. With volumes of a service that is no database it has the `fsGroup` 65532, so that an image " +
+		{Name: "podSecurityContext", Help: "`securityContext` of the pods. With volumes of a service that is not a database it has the `fsGroup` 65532, so that an image " +
 			"that does not run as root can write to them.", Shape: object},
 		{Name: "securityContext", Help: "`securityContext` of the container.", Shape: object},
 		{Name: "serviceAccount", Help: "Whether a ServiceAccount is made (`create`), its `name`, if empty that of the release, and its `annotations`; `automount`: " +

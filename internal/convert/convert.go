@@ -139,7 +139,7 @@ func String(dst any, v starlark.Value) *explain.Error {
 // Text rejects strings that JSON cannot represent, such as one with part of a character.
 func Text(s string) *explain.Error {
 	if !utf8.ValidString(s) {
-		return explain.Errorf("%q is no text in UTF-8", explain.Clip(s))
+		return explain.Errorf("%q is not valid UTF-8", explain.Clip(s))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func resolveHint(msg string) string {
 	case strings.HasPrefix(msg, "return statement not within"):
 		return "return belongs into a function; fail(…) ends evaluation"
 	case strings.HasPrefix(msg, "load statement within"):
-		return "load(…) stands at the top of the file, outside of if, for and def"
+		return "write load(…) at the top level of the file, outside of if, for and def"
 	case strings.Contains(msg, "leading underscores are not exported"):
 		return "a name that starts with _ belongs to its module"
 	case strings.Contains(msg, "not in a loop"):
@@ -59,7 +59,7 @@ func resolveHint(msg string) string {
 	case strings.HasPrefix(msg, "required parameter may not follow"):
 		return "parameters with a default come last"
 	case strings.HasPrefix(msg, "duplicate parameter"), strings.HasPrefix(msg, "keyword argument") && strings.HasSuffix(msg, "is repeated"):
-		return "each name stands once"
+		return "each name can be given once"
 	case strings.HasPrefix(msg, "positional argument may not follow named"):
 		return "arguments without a name come first"
 	}
@@ -162,7 +162,7 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`^unknown binary op: (NoneType .*|.* NoneType)$`), "one side is None: does a function end without return?"},
 	{regexp.MustCompile(`^unknown binary op: (string \+ .*|.* \+ string)$`), `text is joined with text: write "…%s" % value, or str(value)`},
 	{regexp.MustCompile(`^unknown binary op: (string \* .*|.* \* string)$`), `text is repeated by a number: write "a" * 3`},
-	{regexp.MustCompile(`^unknown binary op: string - `), `nothing is subtracted from text: write text.replace("…", "") or text.removesuffix("…")`},
+	{regexp.MustCompile(`^unknown binary op: string - `), `strings have no subtraction: write text.replace("…", "") or text.removesuffix("…")`},
 	{regexp.MustCompile(`^unknown binary op: dict \+ `), "dicts are joined with |"},
 	{regexp.MustCompile(`^unknown binary op: set \+ `), "sets are joined with |"},
 	{regexp.MustCompile(`^unknown binary op: (list \+|.* \+ list$)`), "a list is joined with a list: write list(x), or [x]"},
@@ -180,12 +180,12 @@ var runtimeHints = []struct {
 	{regexp.MustCompile(`referenced before assignment`), "a function that assigns to a name has one of its own"},
 	{regexp.MustCompile(`^key .* not in dict`), "d.get(key, default) returns a default"},
 	{regexp.MustCompile(`^invalid call of non-function`), "is a comma missing before the bracket, or has a name of a function another value?"},
-	{regexp.MustCompile(`^unhashable type`), "a key is text, a number, None, or a tuple of these: write tuple(list)"},
+	{regexp.MustCompile(`^unhashable type`), "a key is a string, a number, None, or a tuple of these: write tuple(list)"},
 	{regexp.MustCompile(` (<|>|<=|>=) .* not implemented$`), "both sides have one type: such as int(text) or str(number)"},
 	{regexp.MustCompile(`^can't assign to \.\w+ field of service`), "give it in the call that declares the service"},
-	{regexp.MustCompile(`^can't assign to \.\w+ field of`), "such a value does not change: make another"},
-	{regexp.MustCompile(`^string value does not support item assignment`), "text does not change: make another"},
-	{regexp.MustCompile(`^tuple value does not support item assignment`), "a tuple does not change: write a list, [1, 2]"},
+	{regexp.MustCompile(`^can't assign to \.\w+ field of`), "this value is immutable: make another"},
+	{regexp.MustCompile(`^string value does not support item assignment`), "strings are immutable: make another"},
+	{regexp.MustCompile(`^tuple value does not support item assignment`), "tuples are immutable: write a list, [1, 2]"},
 	{regexp.MustCompile(`^unknown conversion %\.|^format spec features not supported`), `there is no such format; for two decimal places: n = int(math.round(abs(x) * 100)), then ("-" if x < 0 else "") + "%d.%s" % (n // 100, ("0" + str(n % 100))[-2:])`},
 	{regexp.MustCompile(`^unknown conversion %[0-9+\- #]`), "there are no widths: write %s or %d; \" \" * (n - len(text)) + text fills up"},
 	{regexp.MustCompile(`^not enough arguments for format`), `each %s takes one: write "%s %s" % (a, b)`},

@@ -40,7 +40,7 @@ var habits = []habit{
 	{say: "there are no f-strings", hint: fstrings, back: 2, when: func(l *line) bool { // on several lines
 		return l.tok(-1) == `"""` && fPrefix.MatchString(l.tok(-2))
 	}},
-	{say: "text has no such prefix", hint: `write "…", r"…" or b"…"`, back: 1, when: func(l *line) bool {
+	{say: "there is no such string prefix", hint: `write "…", r"…" or b"…"`, back: 1, when: func(l *line) bool {
 		return isText(l.tok(0)) && l.touches() && slices.Contains(strings.Fields("u U t T R B"), l.tok(-1))
 	}},
 	{say: partOfIt, hint: `as an argument it can be given by **{"word": value}`, when: func(l *line) bool {
@@ -66,14 +66,14 @@ var habits = []habit{
 		return strings.Contains(l.msg, "without else") && l.within("is")
 	}},
 	{hint: "write a if condition else b", when: func(l *line) bool { return strings.Contains(l.msg, "without else") }},
-	{say: "if is no value here", hint: "write a if condition else b", when: func(l *line) bool { return l.tok(0) == "if" && l.wants("primary") }},
+	{say: "if is not a value here", hint: "write a if condition else b", when: func(l *line) bool { return l.tok(0) == "if" && l.wants("primary") }},
 	{say: "there are no decorators", hint: "call the function with the other as argument", when: func(l *line) bool { return l.tok(0) == "@" && l.at == 0 }},
 	at("@", `there is no "@"`, "write a for over the numbers"),
 	{say: noHints, hint: "leave out -> and the type", when: func(l *line) bool { return l.first() == "def" && l.tok(0) == "->" }},
-	at("-> :: ?.", "this is no operator", "an attribute is written value.name"),
+	at("-> :: ?.", "this is not an operator", "an attribute is written value.name"),
 	at("??", `there is no "??"`, "write a if a != None else b"),
-	at("=== <>", "this is no comparison", "write == or !="),
-	at("!==", "this is no comparison", "write !="),
+	at("=== <>", "this is not a comparison", "write == or !="),
+	at("!==", "this is not a comparison", "write !="),
 	at("=>", `there is no "=>"`, "write lambda x: …, or def; an argument is given as name = value"),
 	at("...", `there is no "..."`, "write pass"),
 	{say: noHints, hint: "leave out -> and the type", when: func(l *line) bool { return l.first() == "def" && l.tok(0) == "-" && l.tok(1) == ">" }},
@@ -102,7 +102,7 @@ var habits = []habit{
 	starting("load", "load gives names", `write load("file.star", "name")`),
 	starting("export", `there is no "export"`, "every name of a module that does not start with _ can be loaded"),
 	starting("set", `there is no "set"`, "write name = value"),
-	starting("enum", `there are no enums`, `write a list of texts, or struct(a = "a", b = "b")`),
+	starting("enum", `there are no enums`, `write a list of strings, or struct(a = "a", b = "b")`),
 	starting("type", `there are no types to declare`, "write a function that returns struct(…)"),
 	{say: "a call has brackets", hint: "write name(…)", when: func(l *line) bool {
 		return l.at == 1 && isWord(l.first()) && !reserved(l.first()) && (isText(l.tok(0)) || isNumber(l.tok(0)))
@@ -116,7 +116,7 @@ var habits = []habit{
 	{say: `there are no ranges with ".."`, hint: "write range(1, 4) for 1, 2, 3", when: func(l *line) bool { return strings.Contains(l.tok(0), "..") }},
 	{say: "a number has no _", hint: "write its digits alone, as in 1000000", when: func(l *line) bool { return isNumber(l.tok(0)) && strings.Contains(l.tok(0), "_") }},
 	{say: `there is no "else if"`, hint: "write elif", back: 1, when: func(l *line) bool { return l.tok(-1) == "else" && l.tok(0) == "if" }},
-	{say: "the else or elif has no if", hint: "it stands below its if, as far to the right", when: func(l *line) bool {
+	{say: "the else or elif has no if", hint: "put it below its if, with the same indentation", when: func(l *line) bool {
 		return l.at == 0 && (l.tok(0) == "else" || l.tok(0) == "elif")
 	}},
 	{say: `there is no "++" or "--"`, hint: "write x += 1", back: 1, when: func(l *line) bool { return l.tok(-1) == "++" || l.tok(-1) == "--" }},
@@ -124,10 +124,10 @@ var habits = []habit{
 	at("||", `there is no "||"`, "write or"),
 	at("!", `there is no "!"`, "write not"),
 	at("?", `there is no "? :"`, "write a if condition else b"),
-	at("$", "there are no variables of a shell", "evaluation sees nothing of the machine: declare a param(…)"),
-	at("“ ” ‘ ’ „ « `", "these are not quotes of a program", `write "`),
-	at("– — −", "this is no minus of a program", "write -"),
-	{say: "this is no comment", hint: "write #", when: func(l *line) bool { return l.at == 0 && (l.tok(0) == "//" || l.tok(0) == "/*") }},
+	at("$", "shell variables are not available", "evaluation sees nothing of the machine: declare a param(…)"),
+	at("“ ” ‘ ’ „ « `", "these are not straight quotes", `write "`),
+	at("– — −", "this is not a minus sign", "write -"),
+	{say: "this is not a comment", hint: "write #", when: func(l *line) bool { return l.at == 0 && (l.tok(0) == "//" || l.tok(0) == "/*") }},
 	{say: "there are no powers with **", hint: "write x * x, or math.pow(x, y)", when: func(l *line) bool { return l.tok(0) == "**" && isValue(l.tok(-1)) }},
 	{say: "nothing can be unpacked here", hint: "lists are joined with +, dicts with |", when: func(l *line) bool {
 		return (l.tok(0) == "*" || l.tok(0) == "**") && l.wants("primary")
@@ -150,13 +150,13 @@ var habits = []habit{
 	{say: "a lambda is one expression", hint: "use def, which can have a block", when: func(l *line) bool {
 		return l.within("lambda") && slices.Contains([]string{"", "pass", "=", "for", "raise", "fail"}, l.tok(0))
 	}},
-	{say: "this stands further to the right than the line before", hint: "a block starts after a ':'", when: func(l *line) bool { return strings.HasPrefix(l.msg, "got indent") }},
-	{say: "this stands as far to the right as no block above", hint: "indent it as the block that it belongs to", when: func(l *line) bool {
+	{say: "this line is indented more than the line before", hint: "a block starts after a ':'", when: func(l *line) bool { return strings.HasPrefix(l.msg, "got indent") }},
+	{say: "this indentation matches no block above", hint: "indent it as the block that it belongs to", when: func(l *line) bool {
 		return strings.Contains(l.msg, "unindent does not match")
 	}},
 	{say: "the block is empty", hint: "indent its lines; a block without any has pass", when: func(l *line) bool { return l.wants("indent") }},
 	{say: "the ':' is missing at the end of the line", when: func(l *line) bool { return l.tok(0) == "" && l.wants("':'") }},
-	{say: "a generator stands in brackets", hint: "write [… for … in …]", when: func(l *line) bool { return l.tok(0) == "for" && l.wants("','") }},
+	{say: "a generator expression needs brackets", hint: "write [… for … in …]", when: func(l *line) bool { return l.tok(0) == "for" && l.wants("','") }},
 	{say: "something is missing on the line before", hint: "a comma, or the bracket that closes it", when: func(l *line) bool {
 		return l.at == 0 && isValue(l.tok(0)) && regexp.MustCompile(`want '?[\])},]`).MatchString(l.msg)
 	}},
@@ -164,7 +164,7 @@ var habits = []habit{
 	{say: "the if of a comprehension has no else", hint: "write [a if condition else b for x in list]", when: func(l *line) bool {
 		return l.tok(0) == "else" && l.within("for") && l.within("if")
 	}},
-	{say: "the text ends before this", hint: `write \" or \' for a quote in it, or the other quotes around it`, when: func(l *line) bool {
+	{say: "the string ends before this", hint: `write \" or \' for a quote in it, or the other quotes around it`, when: func(l *line) bool {
 		return isText(l.tok(-1)) && isWord(l.tok(0)) && l.touches()
 	}},
 	{say: "a comma is missing before this", when: func(l *line) bool {
@@ -175,8 +175,8 @@ var habits = []habit{
 	}},
 	{say: "comparisons are not chained", hint: "write a < b and b < c", when: func(l *line) bool { return strings.Contains(l.msg, "does not associate") }},
 	{say: "a number does not start with 0", hint: "write 0o before an octal number", when: func(l *line) bool { return strings.Contains(l.msg, "obsolete form of octal") }},
-	{say: "the text is not closed", hint: `it ends with """, as it starts`, when: func(l *line) bool { return strings.Contains(l.msg, "EOF in string") }},
-	{say: "the text is not closed at the end of its line", hint: `text over several lines stands between """ and """`, when: func(l *line) bool {
+	{say: "the string is not closed", hint: `it ends with """, as it starts`, when: func(l *line) bool { return strings.Contains(l.msg, "EOF in string") }},
+	{say: "the string is not closed at the end of its line", hint: `write a string of several lines between """ and """`, when: func(l *line) bool {
 		return strings.Contains(l.msg, "in string")
 	}},
 	{say: "load gives names", hint: `write load("file.star", "name")`, when: func(l *line) bool { return strings.HasPrefix(l.msg, "load ") || strings.Contains(l.msg, "of load") }},
@@ -193,7 +193,7 @@ var foreignNames = map[string]string{
 	"assert": "write if not …: fail(…)", "require": "write if not …: fail(…)", "throw": "write fail(…)", "ValueError": "there are no exceptions: write fail(…)",
 	"string": "write str(x)", "boolean": "write bool(x)", "next": "write list[0]", "iter": "write list(x)", "id": "write ==", "callable": `write type(x) == "function"`, "super": "there are no classes",
 	"issubclass": "there are no classes", "globals": "a module does not see its names as a dict", "divmod": "write x // y and x % y", "frozenset": "write set(…)",
-	"chr": `write "%c" % number`, "hex": `write "%x" % number`, "oct": `write "%o" % number`, "bin": "there are no binary numbers as text",
+	"chr": `write "%c" % number`, "hex": `write "%x" % number`, "oct": `write "%o" % number`, "bin": "there are no binary literals",
 	"open": "write read_file(…)", "os": "evaluation sees nothing of the machine: declare a param(…)",
 	"sys": "evaluation sees nothing of the machine", "Exception": "there are no exceptions: write fail(…)",
 	"isinstance": `write type(x) == "string"`, "this": "there are no classes", "self": "there are no classes",
@@ -218,16 +218,16 @@ var foreignNames = map[string]string{
 	"requests":   "evaluation has no network: read a file of the workspace, or declare a param(…)",
 	"urllib":     "evaluation has no network: read a file of the workspace, or declare a param(…)",
 	"subprocess": "evaluation runs nothing: declare a job(…)", "local_exec": "evaluation runs nothing: declare a job(…)", "shell": "evaluation runs nothing: declare a job(…)",
-	"re": "there are no regular expressions: text has find, split, startswith, replace…", "logging": "write print(…), or warn(…)",
+	"re": "there are no regular expressions: strings have find, split, startswith, replace…", "logging": "write print(…), or warn(…)",
 	"log": "write print(…), or warn(…)", "console": "write print(…)", "printf": "write print(…)", "echo": "write print(…)",
-	"pathlib": "a path is text, relative to the file that it stands in", "glob_files": "write glob(…)", "include": "write load(\"file.star\", \"name\")",
+	"pathlib": "a path is a string, relative to the file that contains it", "glob_files": "write glob(…)", "include": "write load(\"file.star\", \"name\")",
 	"functools": "write a for", "itertools": "write a for", "reduce": "write a for", "copy": "write list(x) or dict(x)", "deepcopy": "write json.decode(json.encode(x))",
 	"namedtuple": "write struct(…)", "dataclass": "write struct(…)", "collections": "write dict, list or struct",
 	"deployment": "write application(…) or container(…)", "statefulset": "write database(…), or container(…, volumes = […])", "cronjob": "write job(…, schedule = …)",
 	"worker": "write application(…) or container(…)", "namespace": "write pipeline(…, namespace = \"…\")", "configmap": "write env = {…}",
 	"ingress": "write ports = [port(80, public = True, host = …)]", "git_repository": "write source = git(…)", "docker_compose": "write application, container, job or database",
 	"service": "write application, container, job or database", "deploy": "write application, container, job or database",
-	"image": "a service has an .image; a reference is text", "volumes": "write volume(…)", "env": "write environment, or declare a param(…)",
+	"image": "a service has an .image; a reference is a string", "volumes": "write volume(…)", "env": "write environment, or declare a param(…)",
 	"__name__": "a module has no name", "__file__": "paths are relative to the file that they stand in",
 }
 

@@ -154,6 +154,6 @@ func TestCredential(t *testing.T) {
 	}
 	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 	if _, _, err := git.Credential(t.Context(), &url.URL{Scheme: "https", Host: "example.com"}); err == nil {
-		t.Error("Credential without a helper is no error")
+		t.Error("Credential without a helper is not an error")
 	}
 }

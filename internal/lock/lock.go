@@ -42,7 +42,7 @@ func Parse(data []byte) (*File, error) {
 	}
 	var v struct{ Version int }
 	if err := json.Unmarshal(data, &v); err != nil {
-		return nil, fmt.Errorf("it is no JSON: %w", err)
+		return nil, fmt.Errorf("it is not JSON: %w", err)
 	}
 	if v.Version != Version {
 		return nil, fmt.Errorf("it has version %d, and this pipe reads version %d", v.Version, Version)

@@ -34,20 +34,20 @@ func TestParseLoad(t *testing.T) {
 func TestParseLoadRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, want string }{
 		{"git+https://example.com/lib@v1", `"git+https://example.com/lib@v1" names no file of the module`},
-		{"git+https://example.com/lib@v1//web.txt", `"web.txt" is no module: its name must end in .star`},
-		{"git+https://example.com/lib@v1//../web.star", `"../web.star" is no path of a file in the module`},
-		{"git+https://example.com/lib@v1//a//web.star", `"a//web.star" is no path of a file in the module`},
-		{"git+https://example.com/lib@v1///etc/x.star", `"/etc/x.star" is no path of a file in the module`},
+		{"git+https://example.com/lib@v1//web.txt", `"web.txt" is not a module: its name must end in .star`},
+		{"git+https://example.com/lib@v1//../web.star", `"../web.star" is not a valid path of a file in the module`},
+		{"git+https://example.com/lib@v1//a//web.star", `"a//web.star" is not a valid path of a file in the module`},
+		{"git+https://example.com/lib@v1///etc/x.star", `"/etc/x.star" is not a valid path of a file in the module`},
 		{"git+ext::sh -c id@v1//web.star", `"git+ext::sh -c id@v1//web.star" names no file of the module`},
 		{"git+ext://sh/lib@v1//web.star", `"git+ext://sh/lib@v1": there is git+https, git+ssh, git+file and oci, and no "git+ext"`},
 		{"git+https://--upload-pack=id/lib@v1//web.star", `"git+https://--upload-pack=id/lib@v1" has no host, or one that is written wrongly`},
 		{"git+ssh://-oProxyCommand=id/lib@v1//web.star", `"git+ssh://-oProxyCommand=id/lib@v1" has no host, or one that is written wrongly`},
 		{"git+ssh://-l@example.com/lib@v1//web.star", `"git+ssh://-l@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+https://example.com/-u/lib@v1//web.star", `"-u/lib" is no path of a repository`},
-		{"git+https://example.com/--upload-pack=id@v1//web.star", `"--upload-pack=id" is no path of a repository`},
-		{"git+https://example.com/a/../../b@v1//web.star", `"a/../../b" is no path of a repository`},
-		{"git+https://example.com/lib@--upload-pack=id//web.star", `"--upload-pack=id" is no ref of git`},
-		{"git+https://example.com/lib@a..b//web.star", `"a..b" is no ref of git`},
+		{"git+https://example.com/-u/lib@v1//web.star", `"-u/lib" is not a valid repository path`},
+		{"git+https://example.com/--upload-pack=id@v1//web.star", `"--upload-pack=id" is not a valid repository path`},
+		{"git+https://example.com/a/../../b@v1//web.star", `"a/../../b" is not a valid repository path`},
+		{"git+https://example.com/lib@--upload-pack=id//web.star", `"--upload-pack=id" is not a valid git ref`},
+		{"git+https://example.com/lib@a..b//web.star", `"a..b" is not a valid git ref`},
 		{"git+https://example.com/lib//web.star", `"git+https://example.com/lib" has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3`},
 		{"git+https://me:hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 		{"git+https://hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
@@ -57,9 +57,9 @@ func TestParseLoadRefuses(t *testing.T) {
 		{"git+http://example.com/lib@v1//web.star", `"git+http://example.com/lib@v1": git+http is for this machine only, write git+https`},
 		{"git+file://host/lib@v1//web.star", `"git+file://host/lib@v1": after git+file:// comes an absolute path, such as git+file:///srv/lib@v1`},
 		{"oci://example.com/lib//web.star", `"oci://example.com/lib" has no tag: write such as :v1.2.3 after the repository`},
-		{"oci://example.com/Lib:v1//web.star", `"Lib" is no repository of a registry`},
-		{"oci://example.com/lib:-x//web.star", `"-x" is no tag`},
-		{"oci://example.com/lib@sha256:12//web.star", `"sha256:12" is no digest such as sha256:…`},
+		{"oci://example.com/Lib:v1//web.star", `"Lib" is not a valid repository name`},
+		{"oci://example.com/lib:-x//web.star", `"-x" is not a valid tag`},
+		{"oci://example.com/lib@sha256:12//web.star", `"sha256:12" is not a digest such as sha256:…`},
 		{"oci://me:hunter2@example.com/lib:v1//web.star", `"oci://REDACTED@example.com/lib:v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
 	} {
 		m, _, err := lock.ParseLoad(tt.name)
@@ -96,14 +96,14 @@ func TestParse(t *testing.T) {
 		t.Errorf("Parse of nothing = %v, %v", f, err)
 	}
 	for _, tt := range []struct{ old, new, want string }{
-		{good, "{", "it is no JSON: unexpected end of JSON input"},
+		{good, "{", "it is not JSON: unexpected end of JSON input"},
 		{`"version": 1`, `"version": 2`, "it has version 2, and this pipe reads version 1"},
 		{`"commit"`, `"comit"`, `json: unknown field "comit"`},
 		{commit, "main", "git+https://example.com/lib@v1 has no commit with all its digits"},
 		{`"manifest": "sha256`, `"manifest": "md5`, "oci://example.com/lib:v1 has no digest of its manifest such as sha256:…"},
 		{sum + `"` + "\n    },", `x"` + "\n    },", "git+https://example.com/lib@v1 has no digest such as sha256:…"},
 		{"git+https://example.com/lib@v1", "git+https://me:hunter2@example.com/lib@v1", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+https://example.com/lib@v1", "lib", `"lib" is no remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG`},
+		{"git+https://example.com/lib@v1", "lib", `"lib" is not a remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG`},
 	} {
 		text := strings.Replace(good, tt.old, tt.new, 1)
 		if _, err := lock.Parse([]byte(text)); err == nil || err.Error() != tt.want {
@@ -129,7 +129,7 @@ func TestReadListing(t *testing.T) {
 	}
 	for _, bad := range []string{"x", string(plan.DigestOf(nil)) + " ../x.star\n", string(plan.DigestOf(nil)) + " x.txt\n", "sha256:1 x.star\n"} {
 		d := keep([]byte(bad))
-		if _, err := lock.ReadListing(cache, d); err == nil || err.Error() != string(d)+" is no listing of a module" {
+		if _, err := lock.ReadListing(cache, d); err == nil || err.Error() != string(d)+" is not a listing of a module" {
 			t.Errorf("ReadListing(%q) = %v", bad, err)
 		}
 	}

@@ -64,10 +64,10 @@ func ParseLoad(name string) (Module, string, error) {
 		return Module{}, "", err
 	}
 	if file != path.Clean(file) || !fs.ValidPath(file) || strings.ContainsAny(file, "\\\x00\n") {
-		return Module{}, "", fmt.Errorf("%q is no path of a file in the module", file)
+		return Module{}, "", fmt.Errorf("%q is not a valid path of a file in the module", file)
 	}
 	if !IsFile(file) {
-		return Module{}, "", fmt.Errorf("%q is no module: its name must end in .star", file)
+		return Module{}, "", fmt.Errorf("%q is not a module: its name must end in .star", file)
 	}
 	return m, file, nil
 }
@@ -86,7 +86,7 @@ var (
 func ParseModule(name string) (Module, error) {
 	scheme, rest, ok := strings.Cut(name, "://")
 	if !ok {
-		return Module{}, fmt.Errorf("%q is no remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG", redact.URLs(name))
+		return Module{}, fmt.Errorf("%q is not a remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG", redact.URLs(name))
 	}
 	m := Module{Scheme: scheme}
 	m.Host, rest, _ = strings.Cut(rest, "/")
@@ -111,11 +111,11 @@ func (m *Module) parseImage(name, rest string) error {
 	case !byDigest && !byTag:
 		return fmt.Errorf("%q has no tag: write such as :v1.2.3 after the repository", redact.URLs(name))
 	case !repository.MatchString(m.Repository):
-		return fmt.Errorf("%q is no repository of a registry", m.Repository)
+		return fmt.Errorf("%q is not a valid repository name", m.Repository)
 	case byDigest && !digest.MatchString(m.Ref):
-		return fmt.Errorf("%q is no digest such as sha256:…", m.Ref)
+		return fmt.Errorf("%q is not a digest such as sha256:…", m.Ref)
 	case byTag && !tag.MatchString(m.Ref):
-		return fmt.Errorf("%q is no tag", m.Ref)
+		return fmt.Errorf("%q is not a valid tag", m.Ref)
 	}
 	return nil
 }
@@ -135,9 +135,9 @@ func (m *Module) parseGit(name, rest string) error {
 	m.Repository, m.Ref = rest[:at], rest[at+1:]
 	switch {
 	case !gitPath.MatchString(m.Repository), strings.Contains("/"+m.Repository+"/", "/../"):
-		return fmt.Errorf("%q is no path of a repository", m.Repository)
+		return fmt.Errorf("%q is not a valid repository path", m.Repository)
 	case !gitRef.MatchString(m.Ref), strings.Contains(m.Ref, ".."), strings.HasSuffix(m.Ref, ".lock"), strings.HasSuffix(m.Ref, "/"):
-		return fmt.Errorf("%q is no ref of git", m.Ref)
+		return fmt.Errorf("%q is not a valid git ref", m.Ref)
 	}
 	return nil
 }

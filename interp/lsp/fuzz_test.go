@@ -130,7 +130,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestHostileWorkspace: what is no file, or leads out, is not read.
+// TestHostileWorkspace: what is not a file, or leads out, is not read.
 func TestHostileWorkspace(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	outside := t.TempDir()

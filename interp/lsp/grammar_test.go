@@ -61,7 +61,7 @@ func (g *grammar) find(re, line string, pos int) []int {
 	if at == nil {
 		return nil
 	}
-	// What was skipped is no part of the match: the shortest skip counts, and the
+	// What was skipped is not a part of the match: the shortest skip counts, and the
 	// match starts where that ends.
 	for start := pos; start <= at[1]; start++ {
 		exact := fmt.Sprintf(`^(?s:.{%d})(?:%s)`, start, re)

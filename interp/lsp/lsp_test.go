@@ -93,7 +93,7 @@ func TestDiagnosticsOfModules(t *testing.T) {
 	c.wait("alone.star", func(p published) bool { return len(p.Diagnostics) == 0 })
 }
 
-// TestParameters: one without a value is no error in an editor, and hides none.
+// TestParameters: one without a value is not an error in an editor, and hides none.
 func TestParameters(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile", "pipeline('shop')\nn = param('n', type = 'int')\ncontainer('a', image = 'a:1', replicas = n, stage = 'x')\n")

@@ -50,7 +50,7 @@ func TestRemoteModule(t *testing.T) {
 }
 
 // TestIntoRemoteModule: what a remote module declares is shown, and opened where
-// nobody changes it; so is what that loads of itself. It is no part of the
+// nobody changes it; so is what that loads of itself. It is not a part of the
 // workspace: it is not renamed, and nothing is wrong in it.
 func TestIntoRemoteModule(t *testing.T) {
 	const inner = "def part(name, size = 1):\n    \"\"\"Declares a part.\"\"\"\n    return container(name, image = \"part:1\")\n"

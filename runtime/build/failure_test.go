@@ -216,7 +216,7 @@ func TestUnreachable(t *testing.T) {
 			"check that it runs, and its address"},
 		{"tcp://127.0.0.1:1", "BuildKit at tcp://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: " +
 			"check that it runs, and its address"},
-		{"somewhere", "BuildKit at somewhere cannot be reached: that is no address: " +
+		{"somewhere", "BuildKit at somewhere cannot be reached: that is not an address: " +
 			"an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"},
 		{"http://x", "BuildKit at http://x cannot be reached: http:// is not known: use unix://, tcp://, docker-container:// or kube-pod://: " +
 			"check that it runs, and its address"},

@@ -234,7 +234,7 @@ func CheckAddress(addr string) error {
 	case held != "":
 		return fmt.Errorf("the address has %s in it: builders know who may build by certificates", held)
 	case !ok || rest == "":
-		return errors.New("that is no address")
+		return errors.New("that is not an address")
 	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):
 		return errors.New("that is Docker, whose own builder cannot push what it builds: run BuildKit in it with " +
 			"'docker run -d --name buildkitd --privileged moby/buildkit' and use docker-container://buildkitd")

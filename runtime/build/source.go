@@ -126,9 +126,9 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	case errors.Is(err, workspace.ErrOutside):
 		return problem(spec, fmt.Errorf("the build context %s %w", shown, err), next)
 	case err != nil:
-		return problem(spec, fmt.Errorf("there is no folder %s, the build context", shown), next)
+		return problem(spec, fmt.Errorf("there is no directory %s, the build context", shown), next)
 	case !isFolder(dir):
-		return problem(spec, fmt.Errorf("the build context %s is no folder", shown), next)
+		return problem(spec, fmt.Errorf("the build context %s is not a folder", shown), next)
 	}
 	patterns, err := ignored(top, spec, src.dockerfile)
 	if err != nil {

@@ -117,6 +117,6 @@ func TestMeasureFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := newRoom(dir).dir(t.Context(), dir); err == nil {
-		t.Error("a circle of links is no error")
+		t.Error("a circle of links is not an error")
 	}
 }

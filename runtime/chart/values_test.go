@@ -143,7 +143,7 @@ key says, [eject](howto/leave-pipe.md) the chart and change it.
 			who   string
 			value any
 		}{{"Default of a database", ofDatabase[key.Name]}, {"Default with volumes", ofVolume[key.Name]}} {
-			// What such a service says with a parameter is no default.
+			// What such a service says with a parameter is not a default.
 			if key.For(chartspec.Service) && !slices.Contains([]string{"env", "volumes"}, key.Name) && yamlOf(t, "", other.value) != yamlOf(t, "", value) {
 				writeDefault(t, &b, other.who, key.Name, other.value)
 			}

@@ -117,7 +117,7 @@ func (ms manifests) add(text, namespace string) error {
 	for _, doc := range releaseutil.SplitManifests(text) {
 		object := make(map[string]any)
 		if err := yaml.Unmarshal([]byte(doc), &object, exactNumbers); err != nil {
-			return errors.New("an object is no valid YAML")
+			return errors.New("an object is not valid YAML")
 		}
 		if len(object) == 0 {
 			continue

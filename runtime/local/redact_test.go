@@ -88,7 +88,7 @@ func TestRedactWeak(t *testing.T) {
 	}
 	read("one", "")
 	read("good", "")
-	read("smtp", "user") // which is no secret
+	read("smtp", "user") // which is not a secret
 	hide := r.hide(harbor())
 	read("two", "")
 	for range 2 {

@@ -56,7 +56,7 @@ func TestMirrorNames(t *testing.T) {
 		t.Errorf("an image of the registry itself is not seen as that: %v", err)
 	}
 	if _, _, err := r.Mirror(t.Context(), "Redis:7", discard); err == nil ||
-		err.Error() != `"Redis:7" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://` {
+		err.Error() != `"Redis:7" is not an image reference: write one such as ghcr.io/acme/web:1.2, in lower-case letters and without https://` {
 		t.Errorf("Mirror(Redis:7) = %v", err)
 	}
 }

@@ -142,7 +142,7 @@ func discard(runtime.Body) {}
 func (r *Registry) parse(ref string) (name.Reference, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://", redact.URLs(ref))
+		return nil, fmt.Errorf("%q is not an image reference: write one such as ghcr.io/acme/web:1.2, in lower-case letters and without https://", redact.URLs(ref))
 	}
 	return parsed, nil
 }

@@ -226,7 +226,7 @@ func TestPrefix(t *testing.T) {
 		{"me:hunter2@ghcr.io/acme", `registry "REDACTED@ghcr.io/acme": it has a user or a password in it: remove it, and log in: docker login HOST`},
 		{"", `registry "": not the name of a host`},
 		{"shop", `registry "shop": not the name of a host`},
-		{"ghcr.io/Acme", `registry "ghcr.io/Acme": "ghcr.io/Acme/any:tag" is no reference to an image: it is such as ghcr.io/acme/web:1.2, with lower-case letters and without https://`},
+		{"ghcr.io/Acme", `registry "ghcr.io/Acme": "ghcr.io/Acme/any:tag" is not an image reference: write one such as ghcr.io/acme/web:1.2, in lower-case letters and without https://`},
 	} {
 		if _, err := New(Options{Prefix: row.prefix}); err == nil || err.Error() != row.want {
 			t.Errorf("New(%q) = %v\nwant %s", row.prefix, err, row.want)

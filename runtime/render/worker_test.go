@@ -148,7 +148,7 @@ func TestNoWorker(t *testing.T) {
 		}
 	}
 	if err := Main(strings.NewReader("by hand\n"), &bytes.Buffer{}, func(int) {}); err == nil {
-		t.Error("Main by hand is no error")
+		t.Error("Main by hand is not an error")
 	}
 }
 

@@ -554,7 +554,7 @@ func TestSettledLeftAlone(t *testing.T) {
 	})
 }
 
-// TestNewerEvaluation: an evaluation that is out of date is ended, and is no run.
+// TestNewerEvaluation: an evaluation that is out of date is ended, and is not a run.
 func TestNewerEvaluation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, shop("a"), nil)

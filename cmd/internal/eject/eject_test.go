@@ -36,7 +36,7 @@ job("report", image = "shop/report:1", schedule = "0 3 * * *")
 container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn",
     "numbers": {"tag": 20190612073634, "limit": 1000000, "ratio": 1.5, "whole": 1.0, "round": 1e6, "a.b,c=d[0]\\\\": [1, {"most": 9223372036854775807}]}})
 application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
-    env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"settleSeconds": 3},
+    env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"terminationGracePeriodSeconds": 31},
     volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"})
 container("off", image = "nginx:1", skip = True)
 `

@@ -30,7 +30,7 @@ func TestBad(t *testing.T) {
 		"no service":          {"", "-- compose.yaml --\nservices: {}\n", "compose.yaml"},
 		"an unknown field":    {"", "-- compose.yaml --\nservices:\n  web: {image: 'a:1', imgae: b}\n", "services.web.imgae"},
 		"another kind":        {"x.yaml", "-- x.yaml --\na: 1\n", "is not a compose file (services:), helmfile (releases:) or Kubernetes manifest"},
-		"binary":              {"", "-- compose.yaml --\nservices: \x00\n", "compose.yaml is not a text in UTF-8"},
+		"binary":              {"", "-- compose.yaml --\nservices: \x00\n", "compose.yaml is not a string in UTF-8"},
 		"aliases":             {"", "-- compose.yaml --\n" + bomb(), "excessive aliasing"},
 		"an alias of itself":  {"", "-- compose.yaml --\nservices: &a {web: *a}\n", "contains itself"},
 		"aliases in helmfile": {"", "-- helmfile.yaml --\n" + strings.Replace(bomb(), "services", "releases", 1), "excessive aliasing"},

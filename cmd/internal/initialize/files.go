@@ -77,7 +77,7 @@ func (f *files) text(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is too large: pipe init reads files of at most %d bytes, %d together", name, fileMost, totalMost)
 	}
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
-		return nil, fmt.Errorf("%s is not a text in UTF-8", name)
+		return nil, fmt.Errorf("%s is not a string in UTF-8", name)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), nil

@@ -173,7 +173,7 @@ func (p *project) rename() {
 		}
 		taken[name], first[name] = true, name
 		if name != s.name {
-			s.about = strings.TrimSpace(s.about + fmt.Sprintf(" It was named %s: a name is unique, begins with a letter and has small letters, digits and dashes. Its host is %s.", quoted(s.name), name))
+			s.about = strings.TrimSpace(s.about + fmt.Sprintf(" It was named %s: a name is unique, begins with a letter and has lower-case letters, digits and hyphens. Its host is %s.", quoted(s.name), name))
 			p.refer(s.name, name)
 		}
 		s.name = name

@@ -214,7 +214,7 @@ func contents(tx *bolt.Tx, dir string) error {
 			algorithm, hex, ok := cut(digest)
 			size, n := binary.Varint(blobs.Bucket(digest).Get([]byte("size")))
 			if !ok || n <= 0 {
-				return fmt.Errorf("%q is no digest with a size", digest)
+				return fmt.Errorf("%q is not a valid digest with a size", digest)
 			}
 			file := filepath.Join(dir, algorithm, hex)
 			info, err := os.Stat(file)

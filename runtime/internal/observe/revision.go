@@ -37,7 +37,7 @@ const (
 func Encode(d plan.Digest) (string, error) {
 	sum, err := hex.DecodeString(strings.TrimPrefix(string(d), "sha256:"))
 	if err != nil || len(sum) != 32 {
-		return "", fmt.Errorf("%q is no digest", d)
+		return "", fmt.Errorf("%q is not a valid digest", d)
 	}
 	return strings.ToLower(encoding.EncodeToString(sum)), nil
 }

@@ -3,11 +3,11 @@
 from typing import Any, Callable
 
 class Service:
-    """One deployable thing, as `application`, `container`, `job` and `database` return it."""
+    """One deployable thing, as `application`, `container`, `job`, `database`, `helm` and `manifests` return it. Those of `helm` and `manifests` have `.name` and `.type` only."""
     name: str
     """the name"""
     type: str
-    """DATABASE, JOB, CONTAINER or APPLICATION"""
+    """DATABASE, JOB, CONTAINER, APPLICATION, HELM or MANIFESTS"""
     image: Image
     """the image, for `image=` of another service: it is then built once"""
     host: str
@@ -113,6 +113,10 @@ CONTAINER: str
 """The type of services of `container`."""
 APPLICATION: str
 """The type of services of `application`."""
+HELM: str
+"""The type of services of `helm`."""
+MANIFESTS: str
+"""The type of services of `manifests`."""
 
 def load(module: str, *names: str, **renamed: str) -> None: ...
 
@@ -153,7 +157,7 @@ def default_stage(type: str, stage: Stage | str) -> None:
     """Gives the rule for a type: services of it without `stage=` are in that stage.
 
     Args:
-        type: DATABASE, JOB, CONTAINER or APPLICATION
+        type: DATABASE, JOB, CONTAINER, APPLICATION, HELM or MANIFESTS
         stage: where services of that type stand that have no stage=
     """
 
@@ -287,6 +291,30 @@ def skip(*services: Service | str) -> None:
         services: services or their names
     """
 
+def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], stage: Stage | str | None = None, skip: bool = False, timeout: str = "5m") -> Service:
+    """Declares a service that a Helm chart of others makes, with its own images.
+
+    Args:
+        name: unique in the pipeline, a DNS label of at most 53 characters
+        chart: the Helm chart
+        values: values for the chart, over its own
+        values_files: YAML files, relative to the file of the call, after those of the chart; later ones win
+        stage: the stage that the service is in; the rule for its type decides if not given
+        skip: leave the service out of actions on the environment
+        timeout: how long it may take until it is ready
+    """
+
+def manifests(name: str, *sources: str | dict | list, stage: Stage | str | None = None, skip: bool = False, timeout: str = "5m") -> Service:
+    """Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are: an image in them is neither built nor mirrored. A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.
+
+    Args:
+        name: unique in the pipeline, a DNS label of at most 53 characters
+        sources: files of YAML documents, relative to the file of the call, objects as dicts, or lists of these
+        stage: the stage that the service is in; the rule for its type decides if not given
+        skip: leave the service out of actions on the environment
+        timeout: how long it may take until it is ready
+    """
+
 def local(path: str = ".") -> Source:
     """Takes the source of an image from a folder of the workspace.
 
@@ -328,7 +356,7 @@ def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = [], restart
     """
 
 def chart(ref: str, *, version: str | None = None, repo: str | None = None, values_files: list[str] = []) -> Chart:
-    """Refers to a Helm chart that a service brings instead of the generated one.
+    """Refers to a Helm chart, for `helm`, or for another service instead of its generated one.
 
     Args:
         ref: a folder or a .tgz relative to the file of the call, oci://…, or a name in repo
@@ -440,6 +468,13 @@ def read_json(path: str) -> Any:
 
 def read_yaml(path: str) -> Any:
     """Returns the value that a YAML file has; of several documents the first. The file is an input of the plan.
+
+    Args:
+        path: a file, relative to the file of the call
+    """
+
+def read_yaml_all(path: str) -> list:
+    """Returns the values of all documents of a YAML file; empty documents are left out. The file is an input of the plan.
 
     Args:
         path: a file, relative to the file of the call

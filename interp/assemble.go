@@ -105,6 +105,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	e.locals(s.Services)
 	e.nodePorts(s.Services)
 	e.unbuilt(p, s.Services)
+	e.objects(p, s.Services)
 	e.credentials(s.Services)
 	uses(s.Services)
 	for _, svc := range ordered {

@@ -91,6 +91,8 @@ const (
 	Job         ServiceType = "JOB"
 	Container   ServiceType = "CONTAINER"
 	Application ServiceType = "APPLICATION"
+	Helm        ServiceType = "HELM"
+	Manifests   ServiceType = "MANIFESTS"
 )
 
 // A Service is one deployable unit.
@@ -103,7 +105,7 @@ type Service struct {
 	SkipWhy  *Reason      `json:"skip_why,omitempty"` // set if Skip
 	Image    ImageSource  `json:"image"`
 	Images   []NamedImage `json:"images,omitempty"` // that it has besides Image
-	Chart    *Chart       `json:"chart,omitempty"`  // nil: generated from Workload (D1)
+	Chart    *Chart       `json:"chart,omitempty"`  // nil: generated from Workload (D1), or the service consists of Manifests
 	Values   Values       `json:"values,omitempty"` // override those of the chart
 	Workload Workload     `json:"workload"`         // what runs
 	Sync     []Sync       `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
@@ -111,6 +113,8 @@ type Service struct {
 	Timeout  Duration     `json:"timeout"`          // for becoming ready; default 5 minutes, for a job 10
 	Pos      Pos          `json:"pos"`              // of the call that declares it, in the workspace
 	Caller   Pos          `json:"caller,omitzero"`  // if a function declares it: of the outermost call that led there
+
+	Manifests []ManifestSource `json:"manifests,omitempty"` // set if the service is a MANIFESTS, in the order declared
 }
 
 // A Placement is the reason why a service is in its stage.
@@ -227,11 +231,12 @@ const (
 	InputFile       InputKind = "file"   // a file read by read_file(), read_yaml() and similar functions
 	InputGlob       InputKind = "glob"
 	InputDockerfile InputKind = "dockerfile"
-	InputChart      InputKind = "chart"   // a .tgz, or all files of a directory
-	InputValues     InputKind = "values"  // values_files= of a chart
-	InputContext    InputKind = "context" // a directory that an image is built from; without digest, because the builder reads it
-	InputLock       InputKind = "lock"    // the lock file of remote modules
-	InputRemote     InputKind = "remote"  // a file of a remote module, "git+https://…//x.star"; it changes only with the lock file
+	InputChart      InputKind = "chart"    // a .tgz, or all files of a directory
+	InputValues     InputKind = "values"   // values_files= of a chart
+	InputContext    InputKind = "context"  // a directory that an image is built from; without digest, because the builder reads it
+	InputManifest   InputKind = "manifest" // a file of manifests() or of a kustomization
+	InputLock       InputKind = "lock"     // the lock file of remote modules
+	InputRemote     InputKind = "remote"   // a file of a remote module, "git+https://…//x.star"; it changes only with the lock file
 )
 
 // A Digest is a content digest in the form "sha256:<hex>".

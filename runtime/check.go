@@ -30,7 +30,7 @@ func (r *run) checks() []*sched.Task {
 			if s.err != nil || s.later != "" || r.sameAsDeployed(s) {
 				continue
 			}
-			f := &foreseen{service: s, unknown: s.Chart != nil}
+			f := &foreseen{service: s, unknown: !s.Generated()}
 			asked = append(asked, f)
 			release := r.release(s) // before its image is built
 			_, is := r.deployed[s.Name]

@@ -17,9 +17,10 @@ import (
 var standard = []*builtins.Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
+	helmFunc, manifestsFunc,
 	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
 	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, fileFunc, secretFunc, paramFunc,
-	readFileFunc, readJSONFunc, readYAMLFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
+	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,
 }
 
@@ -39,7 +40,7 @@ func (s *Session) Predeclared(host []*builtins.Func) starlark.StringDict {
 		"repr":        s.textFunc("repr"),
 		"environment": s.environment(),
 	}
-	for _, t := range DefaultTypes {
+	for _, t := range serviceTypes {
 		env[string(t)] = starlark.String(t)
 	}
 	yaml := starlark.StringDict{}

@@ -38,7 +38,7 @@ func credentialsHint(address string) string {
 	return loginHint
 }
 
-var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service brings instead of the generated one.",
+var chartFunc = declare("chart", "chart", "Refers to a Helm chart, for `helm`, or for another service instead of its generated one.",
 	func(c *Call, a *chartArgs) (starlark.Value, error) {
 		out := plan.Chart{Ref: a.Ref, Version: a.Version, Repo: a.Repo, Pos: c.Pos()}
 		inRepo, inRef := checkCredentials(a.Repo, credentialsHint(a.Repo)), checkCredentials(a.Ref, credentialsHint(a.Ref))
@@ -74,16 +74,7 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart that a service
 			}
 			out.Ref = ref
 		}
-		for i, f := range a.ValuesFiles {
-			name, p := c.resolve(f)
-			if p == nil {
-				if _, err := c.Session.Files.Read(name, plan.InputValues); err != nil {
-					p = c.Session.Files.problem(name, err)
-				}
-			}
-			c.wrong("values_files", p.In(i))
-			out.ValuesFiles = append(out.ValuesFiles, name)
-		}
+		out.ValuesFiles = c.valuesFiles(a.ValuesFiles)
 		return &Chart{plan: out}, nil
 	})
 

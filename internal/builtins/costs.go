@@ -16,6 +16,8 @@ const (
 const (
 	parseSize       = 32     // a byte read by a decoder of JSON or YAML
 	tomlSize        = 160    // a byte read by the decoder of TOML
+	splitSize       = 10     // a byte of a file that is split into documents
+	documentSteps   = 5000   // a document, for which a decoder of YAML allocates buffers
 	fileSteps       = 800    // a file of a directory that is listed
 	constraintSteps = 5000   // a version constraint, which is parsed with regular expressions
 	folderSteps     = 20_000 // a directory that is listed

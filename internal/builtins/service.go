@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Service is the value of application(), container(), job() and database(), and what
+// A Service is the value of application(), container(), job(), database(), helm() and manifests(), and what
 // the call declares.
 type Service struct {
 	opaque
@@ -25,6 +26,7 @@ type Service struct {
 	Public   []Public // addresses outside of the cluster that its generated chart requests
 	Locals   []Local  // ports of this machine that it requests
 	Unbuilt  Unbuilt  // zero: nothing is left out
+	Objects  []Object // of a service of type MANIFESTS
 
 	NodePorts []NodePort // ports of the nodes that its generated chart requests
 
@@ -83,6 +85,9 @@ func (s *Service) Hash() (uint32, error) { return starlark.String(s.Plan.Name).H
 
 // AttrNames returns the attributes. Only databases have user and password.
 func (s *Service) AttrNames() []string {
+	if s.brought() {
+		return []string{"name", "type"}
+	}
 	names := []string{"host", "image", "name", "port", "type", "url"}
 	if s.Plan.Type == plan.Database {
 		names = append(names, "user", "password")
@@ -92,6 +97,12 @@ func (s *Service) AttrNames() []string {
 
 // Attr returns an attribute (L6).
 func (s *Service) Attr(name string) (starlark.Value, error) {
+	if s.brought() && slices.Contains([]string{"host", "image", "port", "url"}, name) {
+		return nil, &explain.Error{
+			Msg:  fmt.Sprintf("service %s has no %s: its objects are not made by pipe", s.Plan.Name, name),
+			Hint: "write the name of the Kubernetes Service that it has",
+		}
+	}
 	switch name {
 	case "name":
 		return starlark.String(s.Plan.Name), nil
@@ -124,6 +135,12 @@ func (s *Service) Attr(name string) (starlark.Value, error) {
 		return starlark.MakeInt(port), err
 	}
 	return nil, nil
+}
+
+// brought reports whether its objects are written by others: they have names and ports
+// that pipe does not choose.
+func (s *Service) brought() bool {
+	return s.Plan.Type == plan.Helm || s.Plan.Type == plan.Manifests
 }
 
 // credential returns a reference to a generated credential of a database (D6).

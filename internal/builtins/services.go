@@ -142,22 +142,8 @@ func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image 
 // service returns the service that a call declares, with everything that all types have
 // in common.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
-	if c.Valid("name") {
-		c.wrong("name", checkName(name, plan.MaxServiceName))
-	}
-	s := &Service{Stage: a.Stage, Stack: c.Session.Stack(c.Thread)}
-	s.Plan = plan.Service{
-		Name: name, Type: t, Skip: a.Skip, Values: plan.Values(a.Values), Timeout: plan.Duration(timeout), Pos: c.Pos(),
-	}
-	if len(s.Stack) > 0 && s.Stack[0].Pos != s.Plan.Pos {
-		s.Plan.Caller = s.Stack[0].Pos
-	}
-	if !a.Stage.IsZero() {
-		s.StagePos = c.ArgPos("stage", nil)
-	}
-	if a.Skip {
-		s.Plan.SkipWhy = &plan.Reason{Text: "skip = True", Pos: c.ArgPos("skip", nil)}
-	}
+	s := c.deployable(t, name, a.Stage, a.Skip, timeout)
+	s.Plan.Values = plan.Values(a.Values)
 	if a.Chart != nil {
 		chart := a.Chart.plan
 		s.Plan.Chart = &chart
@@ -201,6 +187,26 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 		h := a.Health.plan
 		c.wrong("health", completeHealth(&h, w.Ports))
 		w.Health = &h
+	}
+	return s
+}
+
+// deployable returns a service with what every type has: its name, its stage and its
+// timeout.
+func (c *Call) deployable(t plan.ServiceType, name string, stage StageRef, skip bool, timeout durationArg) *Service {
+	if c.Valid("name") {
+		c.wrong("name", checkName(name, plan.MaxServiceName))
+	}
+	s := &Service{Stage: stage, Stack: c.Session.Stack(c.Thread)}
+	s.Plan = plan.Service{Name: name, Type: t, Skip: skip, Timeout: plan.Duration(timeout), Pos: c.Pos()}
+	if len(s.Stack) > 0 && s.Stack[0].Pos != s.Plan.Pos {
+		s.Plan.Caller = s.Stack[0].Pos
+	}
+	if !stage.IsZero() {
+		s.StagePos = c.ArgPos("stage", nil)
+	}
+	if skip {
+		s.Plan.SkipWhy = &plan.Reason{Text: "skip = True", Pos: c.ArgPos("skip", nil)}
 	}
 	return s
 }

@@ -139,6 +139,9 @@ func checkStageName(name string) *explain.Error {
 	return nil
 }
 
+// serviceTypes are all types of services.
+var serviceTypes = append(DefaultTypes[:], plan.Helm, plan.Manifests)
+
 // DefaultTypes are the types of services, in the order of their default stages (S2).
 var DefaultTypes = [...]plan.ServiceType{plan.Database, plan.Job, plan.Container, plan.Application}
 
@@ -167,7 +170,7 @@ var defaultStagesFunc = declare("default_stages", "struct",
 	})
 
 type defaultStageArgs struct {
-	Type  string   `arg:"type" choices:"DATABASE|JOB|CONTAINER|APPLICATION" help:"DATABASE, JOB, CONTAINER or APPLICATION"`
+	Type  string   `arg:"type" choices:"DATABASE|JOB|CONTAINER|APPLICATION|HELM|MANIFESTS" help:"DATABASE, JOB, CONTAINER, APPLICATION, HELM or MANIFESTS"`
 	Stage StageRef `arg:"stage" help:"where services of that type stand that have no stage="`
 }
 

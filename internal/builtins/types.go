@@ -18,9 +18,9 @@ type Attr struct{ Name, Type, Doc string }
 func Types() []Type { return append([]Type(nil), types...) }
 
 var types = []Type{
-	{"service", "One deployable thing, as `application`, `container`, `job` and `database` return it.", []Attr{
+	{"service", "One deployable thing, as `application`, `container`, `job`, `database`, `helm` and `manifests` return it. Those of `helm` and `manifests` have `.name` and `.type` only.", []Attr{
 		{"name", "str", "the name"},
-		{"type", "str", "DATABASE, JOB, CONTAINER or APPLICATION"},
+		{"type", "str", "DATABASE, JOB, CONTAINER, APPLICATION, HELM or MANIFESTS"},
 		{"image", "image", "the image, for `image=` of another service: it is then built once"},
 		{"host", "str", "the host name inside the environment, the same in every environment"},
 		{"port", "int", "the first port, at which other services reach it"},
@@ -81,6 +81,8 @@ func Names() []Name {
 		{"JOB", "str", "The type of services of `job`."},
 		{"CONTAINER", "str", "The type of services of `container`."},
 		{"APPLICATION", "str", "The type of services of `application`."},
+		{"HELM", "str", "The type of services of `helm`."},
+		{"MANIFESTS", "str", "The type of services of `manifests`."},
 	}
 }
 

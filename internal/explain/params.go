@@ -118,7 +118,7 @@ var ForeignParams = []ForeignParam{
 	{"mirror", "", service, "only container() has it: an image= of another service is always copied into the pipeline's registry"},
 	{"engine", "", service, `only a database() has it: write database(…, engine = "postgresql", version = "17")`},
 	{"version", "image", service, `the version of an image is its tag: write image = "name:tag"; only a database() has version=`},
-	{"type kind", "", service, "the function is the type: write application, container, job or database"},
+	{"type kind", "", service, "the function is the type: write application, container, job, database, helm or manifests"},
 	{"registry", "", service, `all images of a pipeline are in one registry: write pipeline(…, registry = "…")`},
 	{"develop live_update hot_reload watch", "sync", "", `write sync = [sync("src", "/app/src")]`},
 	{"sync develop live_update hot_reload watch", "", service, "only application() has files that watch mode copies: write application(…, sync = [sync(\"src\", \"/app/src\")])"},
@@ -151,7 +151,9 @@ var ForeignParams = []ForeignParam{
 	{"dockerfile", "file", "", `write file = "Dockerfile"`},
 	{"text data value body", "content", "", `write file("text")`},
 	{"permissions perm perms default_mode chmod", "mode", "", "write mode = 0o440"},
-	{"values set", "", "values_files", `values belong to the service: write application(…, chart = chart("…"), values = {…})`},
+	{"values set", "", "values_files", `values belong to the service: write helm(…, chart = chart("…"), values = {…})`},
+	{"repo repository version", "", "values_files", `the chart has it: write chart = chart("name", repo = "https://…", version = "…")`},
+	{"env secrets image ports replicas resources labels", "values", "values_files", "the chart decides how it is set: write values = {…}, with the key that the chart has for it"},
 	{"release release_name namespace", "", "values_files", "the release is named after its service, in the namespace of the environment"},
 	{"username password token", "", "values_files", "credentials of a repository are kept by helm repo add, those of a registry by docker login"},
 	{"username password token", "", "url", "credentials are kept by a credential helper of git, or write an address of SSH"},
@@ -193,7 +195,7 @@ func Param(name string, possible []string) (param, hint string) {
 // other arguments show what was meant.
 func Missing(function, param string, given func(param string) bool) string {
 	if function == "container" && param == "image" && given("chart") {
-		return "a chart that brings its own images is an application: write application(…, chart = …) without image="
+		return "a chart with its own images is deployed by helm(): write helm(…, chart = …)"
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ func quoted(cell string) (all []string) {
 // hermetic packages may not reach the clock, chance, the network, processes or
 // the environment: neither by these imports nor by these functions.
 var (
-	hermetic       = []string{"plan", "builtins", "internal/bounded", "internal/builtins", "internal/chartspec", "internal/convert", "internal/explain", "internal/paths", "interp", "internal/lock", "internal/glob", "internal/misspell", "internal/redact", "stdlib"}
+	hermetic       = []string{"plan", "builtins", "internal/bounded", "internal/builtins", "internal/chartspec", "internal/convert", "internal/explain", "internal/paths", "interp", "internal/lock", "internal/glob", "internal/manifest", "internal/misspell", "internal/redact", "stdlib"}
 	noImports      = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions    = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
 	ownModules     = []string{"cmd/pipe-cluster", "cmd/pipe-secrets", "tools"} // of which nothing here may import anything, nor they of us

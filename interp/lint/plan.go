@@ -153,8 +153,8 @@ func waits(before, this []*plan.Service) bool {
 		named[s.Name] = true
 	}
 	for _, s := range this {
-		if s.Type == plan.Job || takesImage(s, named) || s.Chart != nil || slices.ContainsFunc(s.Uses, func(u string) bool { return named[u] }) {
-			return true // the values of a chart may refer to anything
+		if s.Type == plan.Job || takesImage(s, named) || !s.Generated() || slices.ContainsFunc(s.Uses, func(u string) bool { return named[u] }) {
+			return true // a chart or a manifest may refer to anything
 		}
 		for _, env := range s.Workload.Env {
 			if named[env.Value] {

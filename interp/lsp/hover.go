@@ -217,9 +217,12 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 	case im.Ref != "":
 		fmt.Fprintf(&b, "- image: `%s`\n", im.Ref)
 	}
-	if sv.Chart == nil {
+	switch {
+	case sv.Generated():
 		b.WriteString("- chart: generated\n")
-	} else {
+	case sv.Chart == nil:
+		fmt.Fprintf(&b, "- manifests: %d\n", len(sv.Manifests))
+	default:
 		b.WriteString("- chart: its own\n")
 	}
 	var ports []string

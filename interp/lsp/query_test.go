@@ -63,7 +63,7 @@ func TestCompletion(t *testing.T) {
 		"struct fields":       {head + "s = struct(a = 1, b = db)\ns.|", "only a b", ""},
 		"default stages":      {head + "default_stages().|", "only application container database job", ""},
 		"protocol":            {head + "port(80, protocol = '|')", "only SCTP TCP UDP", ""},
-		"type":                {head + "default_stage('|", "only APPLICATION CONTAINER DATABASE JOB", ""},
+		"type":                {head + "default_stage('|", "only APPLICATION CONTAINER DATABASE HELM JOB MANIFESTS", ""},
 		"stage":               {head + "container('a', image = 'a:1', stage = '|')", "one", "db"},
 		"rule":                {head + "default_stage(JOB, '|')", "one", "JOB"},
 		"skip":                {head + "skip('|')", "db", "one"},

@@ -23,6 +23,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -33,6 +34,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 
+	"github.com/pipelinefile/pipe/internal/manifest"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -53,7 +55,7 @@ type Shelf struct {
 
 // A slot is the place of one chart.
 type slot struct {
-	ref   plan.Chart
+	from  []string      // the files and directories of the workspace that it is loaded from
 	turn  chan struct{} // holds one token, for reading and loading
 	chart *Chart        // nil until it is loaded; failures are not kept, because a retry may succeed
 }
@@ -70,44 +72,83 @@ type Chart struct {
 	Digest plan.Digest // of all its files, those of its dependencies and its values files
 	chart  func() (*chart.Chart, error)
 	own    map[string]any   // its own values; for a generated chart only those that pipe overrides
-	schema bool             // it has a schema for its values
+	schema bool             // it has a schema for its values, or takes none
 	crds   bool             // it installs CRDs
 	beside bool             // a dependency is another directory of the workspace
 	made   bool             // it is generated
 	files  []map[string]any // of values_files, in their order
+
+	objects []manifest.Object // of a service that consists of manifests
 }
 
-// Chart returns the chart of a service: the one that it names, or a generated one,
+// Chart returns the chart of a service: the one that it names, the one of its
+// manifests, or a generated one,
 // in which keyOf locates secrets.
 func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*Chart, error) {
-	if service.Chart == nil {
+	if service.Generated() {
 		return made(service, keyOf)
 	}
-	ref := *service.Chart
-	ref.Pos = plan.Pos{}
-	place := s.slot(ref)
+	place := s.slot(service)
 	select {
 	case place.turn <- struct{}{}:
 		defer func() { <-place.turn }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if place.chart == nil {
-		c, err := s.load(ctx, ref)
-		if err != nil {
-			return nil, fmt.Errorf("chart %s: %w", redact.URLs(ref.Ref), err)
-		}
-		place.chart = c
+	if place.chart != nil {
+		return place.chart, nil
 	}
-	return place.chart, nil
+	c, err := s.loadFor(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	place.chart = c
+	return c, nil
 }
 
-func (s *Shelf) slot(ref plan.Chart) *slot {
-	key := fmt.Sprintf("%q", ref)
+// loadFor loads the chart that a service names, or the one of its manifests.
+func (s *Shelf) loadFor(ctx context.Context, service plan.Service) (*Chart, error) {
+	if service.Chart != nil {
+		c, err := s.load(ctx, *service.Chart)
+		if err != nil {
+			return nil, fmt.Errorf("chart %s: %w", redact.URLs(service.Chart.Ref), err)
+		}
+		return c, nil
+	}
+	list, objects, err := s.manifests(ctx, service)
+	if err != nil {
+		return nil, fmt.Errorf("manifests of %s: %w", service.Name, err)
+	}
+	c, err := loadFiles(service, list)
+	if err != nil {
+		return nil, err
+	}
+	out, err := newChart(c, nil)
+	if err == nil {
+		out.schema, out.made, out.objects = true, true, objects
+	}
+	return out, err
+}
+
+// slot returns the place of the chart of a service.
+func (s *Shelf) slot(service plan.Service) *slot {
+	var key string
+	var from []string
+	if c := service.Chart; c != nil {
+		ref := *c
+		ref.Pos = plan.Pos{}
+		key, from = fmt.Sprintf("%q", ref), append([]string{c.Ref}, c.ValuesFiles...)
+	} else {
+		data, _ := json.Marshal(service.Manifests) // what cannot be encoded, the plan does not contain
+		key = service.Name + " " + string(data)
+		for _, m := range service.Manifests {
+			from = append(append(from, m.File), m.Files...)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.slots[key] == nil {
-		s.slots[key] = &slot{ref: ref, turn: make(chan struct{}, 1)}
+		s.slots[key] = &slot{from: from, turn: make(chan struct{}, 1)}
 	}
 	return s.slots[key]
 }
@@ -121,7 +162,7 @@ func (s *Shelf) Changed(paths []string) {
 	maps.DeleteFunc(s.slots, func(_ string, place *slot) bool {
 		return paths == nil || place.chart != nil && place.chart.beside ||
 			slices.ContainsFunc(paths, func(p string) bool {
-				return p == place.ref.Ref || place.ref.Ref == "." || strings.HasPrefix(p, place.ref.Ref+"/") || slices.Contains(place.ref.ValuesFiles, p)
+				return slices.ContainsFunc(place.from, func(from string) bool { return p == from || from == "." || strings.HasPrefix(p, from+"/") })
 			})
 	})
 }

@@ -33,6 +33,9 @@ func (c *Chart) Check(ctx context.Context, others *render.Renderer, namespace st
 	if err != nil {
 		return err
 	}
+	if err := checkObjects(c.objects, namespace); err != nil {
+		return err
+	}
 	_, err = c.by(others).Render(ctx, render.Job{
 		Key: string(c.Digest), Chart: whole, Values: c.Values(u), Check: true,
 		Release: chartutil.ReleaseOptions{Name: u.Service, Namespace: namespace, Revision: 1, IsInstall: true},

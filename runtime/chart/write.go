@@ -1,11 +1,14 @@
 package chart
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"helm.sh/helm/v3/pkg/chart"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -21,20 +24,35 @@ func Write(dir string, s plan.Service) error {
 	if err != nil {
 		return fmt.Errorf("write a chart for %s: %w", s.Name, err)
 	}
+	return write(dir, s.Name, list)
+}
+
+// WriteManifests writes the chart of a service that consists of manifests to the directory
+// dir, as [Write] does.
+func (s *Shelf) WriteManifests(ctx context.Context, dir string, service plan.Service) error {
+	list, _, err := s.manifests(ctx, service)
+	if err != nil {
+		return fmt.Errorf("write a chart for %s: %w", service.Name, err)
+	}
+	return write(dir, service.Name, list)
+}
+
+// write writes the files of the chart of a service.
+func write(dir, name string, list []*chart.File) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("write a chart for %s: %w", s.Name, err)
+		return fmt.Errorf("write a chart for %s: %w", name, err)
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("write a chart for %s: directory %s is not empty", s.Name, dir)
+		return fmt.Errorf("write a chart for %s: directory %s is not empty", name, dir)
 	}
 	for _, f := range list {
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			return fmt.Errorf("write a chart for %s: %w", s.Name, err)
+			return fmt.Errorf("write a chart for %s: %w", name, err)
 		}
 		if err := os.WriteFile(path, f.Data, 0o666); err != nil {
-			return fmt.Errorf("write a chart for %s: %w", s.Name, err)
+			return fmt.Errorf("write a chart for %s: %w", name, err)
 		}
 	}
 	return nil

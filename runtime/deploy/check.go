@@ -38,7 +38,7 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 // In a new namespace nothing can conflict, so the release is not queried.
 func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
 	fresh := d.seen.fresh(r.Namespace)
-	if fresh && r.Service.Chart == nil {
+	if fresh && r.Service.Generated() {
 		return none, ctx.Err()
 	}
 	if fresh { // its CRDs are cluster-scoped

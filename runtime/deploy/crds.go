@@ -55,7 +55,28 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 }
 
 func (o *operation) warnOfCRD(name, file, what string) {
+	pos, next := o.crdSource(file)
+	o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+		Severity: plan.SeverityWarning, Pos: pos,
+		Message: fmt.Sprintf("%s: CRD %s in %s of its chart %s, and Helm does not change it: it creates CRDs with the first revision only", o.r.Service.Name, name, file, what),
+		Hint:    "apply it with: " + next,
+	}})
+}
+
+// crdSource returns where a service gets a file of the directory crds from, and the command
+// that applies it.
+func (o *operation) crdSource(file string) (pos plan.Pos, command string) {
+	const apply = "kubectl apply --server-side --filename "
 	c := o.r.Service.Chart
+	if c == nil {
+		var n int
+		if _, err := fmt.Sscanf(path.Base(file), "%d-", &n); err == nil && n >= 1 && n <= len(o.r.Service.Manifests) {
+			if source := o.r.Service.Manifests[n-1].File; source != "" {
+				return o.r.Service.Pos, apply + source
+			}
+		}
+		return o.r.Service.Pos, apply + "FILE"
+	}
 	from := "helm show crds " + c.Ref
 	if c.Repo != "" {
 		from += " --repo " + c.Repo
@@ -63,15 +84,11 @@ func (o *operation) warnOfCRD(name, file, what string) {
 	if c.Version != "" {
 		from += " --version " + c.Version
 	}
-	next := from + " | kubectl apply --server-side --filename -"
+	command = from + " | " + apply + "-"
 	if _, err := os.Stat(filepath.Join(o.d.opts.Dir, c.Ref, file)); err == nil { // a directory of the workspace
-		next = "kubectl apply --server-side --filename " + path.Join(c.Ref, file)
+		command = apply + path.Join(c.Ref, file)
 	}
-	o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
-		Severity: plan.SeverityWarning, Pos: c.Pos,
-		Message: fmt.Sprintf("%s: CRD %s in %s of its chart %s, and Helm does not change it: it creates CRDs with the first revision only", o.r.Service.Name, name, file, what),
-		Hint:    "apply it with: " + next,
-	}})
+	return c.Pos, command
 }
 
 // covers reports whether have contains all of want; have may contain more,

@@ -39,7 +39,7 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 		return "", err
 	}
 	// Generated charts are known to work, but not with the own values of a service.
-	if r.Service.Chart != nil || len(r.Service.Values) > 0 {
+	if !r.Service.Generated() || len(r.Service.Values) > 0 {
 		release := r.Namespace + "/" + r.Service.Name
 		if d.checked.has(release, digest) {
 			return digest, nil

@@ -178,7 +178,7 @@ func drift(s *plan.Service, is *Live, image string) []string {
 	case !d.Ready && !d.Stopped && d.Status == "deployed":
 		out = append(out, "the last deploy did not become ready")
 	}
-	if s.Chart != nil || len(s.Values) > 0 || d.Stopped {
+	if !s.Generated() || len(s.Values) > 0 || d.Stopped {
 		return out // the chart determines what runs
 	}
 	for _, w := range is.Workloads {

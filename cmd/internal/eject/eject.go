@@ -102,11 +102,16 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 		Name: s.Name, Stage: s.Stage, Chart: "./" + s.Name, Values: s.Name + ".values.yaml",
 		Image: s.Image.Ref + s.Image.Mirror, Built: s.Image.Build != "", Secrets: secretsOf(s), plan: s,
 	}
-	if s.Chart == nil {
+	switch {
+	case len(s.Manifests) > 0:
+		if err := shelf.WriteManifests(ctx, filepath.Join(dir, s.Name), s); err != nil {
+			return out, err
+		}
+	case s.Chart == nil:
 		if err := chart.Write(filepath.Join(dir, s.Name), s); err != nil {
 			return out, err
 		}
-	} else {
+	default:
 		out.Chart, out.Repo, out.Version = s.Chart.Ref, s.Chart.Repo, s.Chart.Version
 		if s.Chart.Repo == "" && !strings.HasPrefix(s.Chart.Ref, "oci://") {
 			rel, err := filepath.Rel(opts.Dir, filepath.Join(opts.Workspace, filepath.FromSlash(s.Chart.Ref)))

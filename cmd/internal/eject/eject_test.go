@@ -39,6 +39,8 @@ application("api", source = local("api"), ports = [port(8080, public = True, hos
     env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"terminationGracePeriodSeconds": 31},
     volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"})
 container("off", image = "nginx:1", skip = True)
+helm("queue", chart = chart("helm/cache"), values = {"image": {"repository": "nats"}})
+manifests("extra", "k8s.yaml", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dict"}, "data": {"text": "{{ .Values.x }}"}})
 `
 
 // workspace returns a folder with the program and the plan of it.
@@ -48,6 +50,7 @@ func workspace(t *testing.T) (string, *plan.Plan) {
 	for name, text := range map[string]string{
 		"Pipelinefile":                    program,
 		"api/Dockerfile":                  "FROM scratch\n",
+		"k8s.yaml":                        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\n# two\napiVersion: v1\nkind: Secret\nmetadata: {name: two}\n",
 		"small.yaml":                      "memory: 10Mi\nlevel: debug\n",
 		"helm/cache/Chart.yaml":           "apiVersion: v2\nname: cache\nversion: 1.2.3\n",
 		"helm/cache/values.yaml":          "memory: 1Gi\nlevel: info\nimage:\n  repository: redis\n  tag: latest\n",
@@ -142,7 +145,7 @@ func TestSameObjects(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"db", "migrate", "backup", "report", "cache", "api"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"db", "migrate", "backup", "report", "cache", "api", "queue", "extra"}, names); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
 }

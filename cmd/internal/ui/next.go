@@ -55,10 +55,10 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 		return []string{AfterOwned(owned)}
 	case errors.As(f.Err, &release):
 		return afterRelease(f, release, known, namespace)
-	case known.Chart != nil && errors.As(f.Err, &chart) && chart.Kind != "":
-		return []string{fmt.Sprintf("install what brings that kind, or correct chart %s, which %s names, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
-	case known.Chart != nil && errors.As(f.Err, &chart):
-		return []string{fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again; nothing was deployed", known.Chart.Ref, known.Chart.Pos)}
+	case !known.Generated() && errors.As(f.Err, &chart) && chart.Kind != "":
+		return []string{fmt.Sprintf("install what brings that kind, or correct %s, and run again; nothing was deployed", objectsOf(known, ""))}
+	case !known.Generated() && errors.As(f.Err, &chart):
+		return []string{fmt.Sprintf("correct %s, and run again; nothing was deployed", objectsOf(known, ", or values= of the service"))}
 	case advised && isBuild:
 		return []string{Advice(advice) + "; nothing of this stage was deployed"}
 	case advised:
@@ -93,8 +93,8 @@ func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan
 	if len(lines) == 0 {
 		where := "the service"
 		switch {
-		case service.Chart != nil:
-			where = fmt.Sprintf("chart %s, which %s names, or values= of the service", service.Chart.Ref, service.Chart.Pos)
+		case !service.Generated():
+			where = objectsOf(service, ", or values= of the service")
 		case !service.Pos.IsZero():
 			where = "the service at " + service.Pos.String()
 		}
@@ -164,8 +164,8 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 		lines = append(lines, "the image does not say what to run: give the service command=, or its Dockerfile an ENTRYPOINT")
 	case e.Cause == runtime.CauseNode:
 		lines = append(lines, "no node takes its pods: compare what the scheduler says with resources= and with what the chart demands of nodes (nodeSelector, affinity, tolerations), or add nodes")
-	case e.Deadline != "" && service.Chart != nil:
-		lines = append(lines, fmt.Sprintf("raise %s in chart %s, which %s names, or look at it with %s", e.Deadline, service.Chart.Ref, service.Chart.Pos, pods))
+	case e.Deadline != "" && !service.Generated():
+		lines = append(lines, fmt.Sprintf("raise %s in %s, or look at it with %s", e.Deadline, objectsOf(service, ""), pods))
 	case e.Cause == runtime.CauseQuota:
 		lines = append(lines, "have the quota of the namespace raised, or ask for less with replicas=, resources= or the size of volumes")
 	case e.Cause == runtime.CauseRights:
@@ -175,10 +175,10 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 			duration(time.Duration(service.Timeout)))
 	case timeout && service.Timeout > 0:
 		lines = append(lines, "look at it with "+pods, "or give it more than timeout="+duration(time.Duration(service.Timeout)))
-	case e.Cause == runtime.CauseHook && service.Chart != nil:
-		lines = append(lines, fmt.Sprintf("correct the hooks of chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
-	case e.Cause == runtime.CauseObject && service.Chart != nil: // the cluster rejects an object of the chart
-		lines = append(lines, fmt.Sprintf("correct chart %s, which %s names, or values= of the service, and run again", service.Chart.Ref, service.Chart.Pos))
+	case e.Cause == runtime.CauseHook && !service.Generated():
+		lines = append(lines, fmt.Sprintf("correct the hooks of %s, and run again", objectsOf(service, ", or values= of the service")))
+	case e.Cause == runtime.CauseObject && !service.Generated(): // the cluster rejects an object of the chart
+		lines = append(lines, fmt.Sprintf("correct %s, and run again", objectsOf(service, ", or values= of the service")))
 	case e.Cause == runtime.CauseObject && !service.Pos.IsZero():
 		lines = append(lines, fmt.Sprintf("correct the service at %s and run again", service.Pos))
 	default:
@@ -190,12 +190,26 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	return lines
 }
 
+// objectsOf says where the objects of a service with a chart or with manifests come from.
+// also is said of a chart.
+func objectsOf(s plan.Service, also string) string {
+	if s.Chart != nil {
+		return fmt.Sprintf("chart %s, which %s names%s", s.Chart.Ref, s.Chart.Pos, also)
+	}
+	if len(s.Manifests) == 1 {
+		return fmt.Sprintf("%s, which %s names", s.Manifests[0], s.Pos)
+	}
+	return fmt.Sprintf("the manifests that %s names", s.Pos)
+}
+
 // afterUnbound returns the next step for a claim without a volume.
 func afterUnbound(c runtime.UnboundClaim, service plan.Service, namespace string) string {
 	look := fmt.Sprintf("kubectl -n %s describe persistentvolumeclaim %s", namespace, c.Name)
 	switch {
-	case c.Class == "" && service.Chart == nil:
+	case c.Class == "" && service.Generated():
 		return "give the cluster a default storage class, such as with: kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true"
+	case c.Class == "" && service.Chart == nil:
+		return fmt.Sprintf("name a storage class for claim %s in its manifest, or give the cluster a default one; look at it with: %s", c.Name, look)
 	case c.Class == "":
 		return fmt.Sprintf("name a storage class for claim %s in values= of the service, or give the cluster a default one; look at it with: %s", c.Name, look)
 	}

@@ -212,9 +212,25 @@ func dockerfileOf(b *plan.BuildSpec) string {
 	return fmt.Sprintf("%s of %s at %s", file, b.Source.Git, b.Source.Ref)
 }
 
+// listed names the first few sources of manifests.
+func listed(sources []plan.ManifestSource) string {
+	const most = 3
+	var names []string
+	for _, m := range sources[:min(len(sources), most)] {
+		names = append(names, m.String())
+	}
+	if n := len(sources) - most; n > 0 {
+		names = append(names, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, ", ")
+}
+
 func chartOf(s *plan.Service) string {
-	if s.Chart == nil {
+	if s.Generated() {
 		return "chart generated"
+	}
+	if s.Chart == nil {
+		return "manifests " + listed(s.Manifests)
 	}
 	text := "chart " + s.Chart.Ref
 	if s.Chart.Version != "" {

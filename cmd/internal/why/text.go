@@ -18,12 +18,20 @@ func Write(w io.Writer, e *Explanation) error {
 	if e.Skipped != nil {
 		section(&b, "skipped", said(*e.Skipped))
 	}
-	section(&b, "image", image(e.Image)...)
-	for _, im := range e.Images {
-		section(&b, "image "+im.Name, image(im.Image)...)
-	}
-	section(&b, "chart", chart(e.Chart)...)
 	var lines []string
+	if len(e.Manifests) > 0 {
+		for _, m := range e.Manifests {
+			lines = append(lines, m.String())
+		}
+		section(&b, "manifests", lines...)
+		lines = nil
+	} else {
+		section(&b, "image", image(e.Image)...)
+		for _, im := range e.Images {
+			section(&b, "image "+im.Name, image(im.Image)...)
+		}
+		section(&b, "chart", chart(e.Chart)...)
+	}
 	for _, s := range e.Secrets {
 		lines = append(lines, secret(s.SecretRef)+", in "+s.In)
 	}

@@ -12,20 +12,21 @@ import (
 
 // An Explanation explains a service. Its JSON form is documented.
 type Explanation struct {
-	Version     int              `json:"version"` // 1
-	Pipeline    string           `json:"pipeline"`
-	Environment string           `json:"environment"`
-	Service     string           `json:"service"`
-	Type        plan.ServiceType `json:"type"`
-	Pos         plan.Pos         `json:"pos"`
-	Stage       Stage            `json:"stage"`
-	Skipped     *plan.Reason     `json:"skipped,omitempty"` // nil: not skipped
-	Image       *Image           `json:"image,omitempty"`   // nil: the chart's own
-	Images      []NamedImage     `json:"images,omitempty"`  // that it has besides Image
-	Chart       *plan.Chart      `json:"chart,omitempty"`   // nil: generated
-	Secrets     []Secret         `json:"secrets"`           // in the order of the fields, each field once
-	Params      []Param          `json:"params"`            // those that affect it, in order of declaration
-	Unknown     []string         `json:"unknown"`           // parameters whose effect is unknown
+	Version     int                   `json:"version"` // 1
+	Pipeline    string                `json:"pipeline"`
+	Environment string                `json:"environment"`
+	Service     string                `json:"service"`
+	Type        plan.ServiceType      `json:"type"`
+	Pos         plan.Pos              `json:"pos"`
+	Stage       Stage                 `json:"stage"`
+	Skipped     *plan.Reason          `json:"skipped,omitempty"` // nil: not skipped
+	Image       *Image                `json:"image,omitempty"`   // nil: the chart's own
+	Images      []NamedImage          `json:"images,omitempty"`  // that it has besides Image
+	Chart       *plan.Chart           `json:"chart,omitempty"`   // nil: generated, or there are Manifests
+	Manifests   []plan.ManifestSource `json:"manifests,omitempty"`
+	Secrets     []Secret              `json:"secrets"` // in the order of the fields, each field once
+	Params      []Param               `json:"params"`  // those that affect it, in order of declaration
+	Unknown     []string              `json:"unknown"` // parameters whose effect is unknown
 }
 
 // A Stage is the stage of a service, and why the service is in it.
@@ -72,7 +73,7 @@ func Of(p *plan.Plan, service string) *Explanation {
 	}
 	e := &Explanation{
 		Version: 1, Pipeline: p.Pipeline.Name, Environment: p.Environment.Name,
-		Service: s.Name, Type: s.Type, Pos: s.Pos, Chart: s.Chart,
+		Service: s.Name, Type: s.Type, Pos: s.Pos, Chart: s.Chart, Manifests: s.Manifests,
 		Stage:   Stage{Of: len(p.Stages), Placed: s.Placed},
 		Secrets: []Secret{}, Params: []Param{}, Unknown: []string{},
 	}

@@ -1,0 +1,44 @@
+package builtins
+
+import (
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+type helmArgs struct {
+	Name        string     `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	Chart       *Chart     `arg:"chart,kw" help:"the Helm chart"`
+	Values      jsonObject `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
+	ValuesFiles []string   `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call, after those of the chart; later ones win"`
+	placed
+	timeout5
+}
+
+var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images.",
+	func(c *Call, a *helmArgs) (starlark.Value, error) {
+		s := c.deployable(plan.Helm, a.Name, a.Stage, a.Skip, a.Timeout)
+		s.Plan.Values = plan.Values(a.Values)
+		if a.Chart != nil {
+			chart := a.Chart.plan
+			chart.ValuesFiles = append(chart.ValuesFiles[:len(chart.ValuesFiles):len(chart.ValuesFiles)], c.valuesFiles(a.ValuesFiles)...)
+			s.Plan.Chart = &chart
+		}
+		return c.declared(s), nil
+	})
+
+// valuesFiles makes values files inputs, and returns their paths in the workspace.
+func (c *Call) valuesFiles(names []string) []string {
+	var out []string
+	for i, f := range names {
+		name, p := c.resolve(f)
+		if p == nil {
+			if _, err := c.Session.Files.Read(name, plan.InputValues); err != nil {
+				p = c.Session.Files.problem(name, err)
+			}
+		}
+		c.wrong("values_files", p.In(i))
+		out = append(out, name)
+	}
+	return out
+}

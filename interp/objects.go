@@ -1,0 +1,51 @@
+package interp
+
+import (
+	"fmt"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/manifest"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// objects reports objects of manifests that cannot be part of a release of the
+// environment: those of another namespace, and those that are there twice.
+func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
+	namespace := plan.Namespace(p.Pipeline.Name, p.Environment.Name)
+	type place struct {
+		service *builtins.Service
+		pos     plan.Pos
+	}
+	first := map[manifest.Object]place{}
+	for _, s := range services {
+		for _, o := range s.Objects {
+			if o.Namespace != "" && o.Namespace != namespace && p.Pipeline.Name != "" {
+				e.session.Report(plan.Diagnostic{
+					Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
+					Message: fmt.Sprintf("manifests: %s is in namespace %q, but the environment %s has the namespace %q", o, o.Namespace, p.Environment.Name, namespace),
+					Hint:    "leave out metadata.namespace: the object is then in the namespace of the environment",
+					Related: []plan.Related{{Pos: s.Plan.Pos, Message: "it belongs to the service " + s.Plan.Name}},
+				})
+			}
+			key := o.Key()
+			if key.Namespace == "" {
+				key.Namespace = namespace
+			}
+			other, twice := first[key]
+			if !twice {
+				first[key] = place{s, o.Pos}
+				continue
+			}
+			d := plan.Diagnostic{
+				Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
+				Message: fmt.Sprintf("manifests: the service %s has %s twice", s.Plan.Name, o),
+				Related: []plan.Related{{Pos: other.pos, Message: "the first is here"}},
+			}
+			if other.service != s {
+				d.Message = fmt.Sprintf("manifests: the services %s and %s both have %s", other.service.Plan.Name, s.Plan.Name, o)
+				d.Hint = "an object belongs to one release"
+			}
+			e.session.Report(d)
+		}
+	}
+}

@@ -224,7 +224,7 @@ const (
 	CauseRights  ReleaseCause = "rights"        // pipe lacks a right in the cluster
 	CauseQuota   ReleaseCause = "quota"         // a quota of the namespace is used up
 	CauseObject  ReleaseCause = "object"        // the cluster does not accept an object or a pod
-	CauseHook    ReleaseCause = "hook"          // a hook of the chart fails
+	CauseHook    ReleaseCause = "hook"          // a hook of the chart fails, and its pods do not show why
 	CauseHealth  ReleaseCause = "health"        // containers run and are not ready in time
 )
 

@@ -316,6 +316,10 @@ func TestRights(t *testing.T) {
 			}
 			if err != nil {
 				contains(t, err.Error(), test.want...)
+				var failed *runtime.ReleaseError
+				if errors.As(err, &failed) && failed.Cause != runtime.CauseRights {
+					t.Errorf("the cause is %q", failed.Cause)
+				}
 				return
 			}
 			if got := b.deployed("api"); !got.Ready {

@@ -94,6 +94,9 @@ func TestHookLeft(t *testing.T) {
 			for range 2 {
 				failed := b.fails(tagged(s, "bad"), runtime.Rollback)
 				contains(t, failed.Error(), "job migrate: it failed: Job has reached the specified backoff limit")
+				if failed.Cause != runtime.CauseCrash { // what its pod shows says more than that it is a hook
+					t.Errorf("the cause is %q", failed.Cause)
+				}
 				contains(t, strings.Join(failed.Evidence, "\n"), "exited with status 3", "the last lines of container main:", "no such table: users")
 			}
 			if left := b.hookJob(); (left == nil) != strings.Contains(policy, "hook-failed") {

@@ -29,7 +29,7 @@ func everyEvent() []runtime.Event {
 		Services: []runtime.ServiceRecord{
 			{
 				Service: "api", Stage: "applications", State: runtime.Failed, Reason: "changed", Image: "localhost:5000/api@sha256:01",
-				Start: at, End: at.Add(time.Second), Error: "it crashes", Evidence: []string{"pod api-0: CrashLoopBackOff"},
+				Start: at, End: at.Add(time.Second), Error: "it crashes", Cause: runtime.CauseCrash, Evidence: []string{"pod api-0: CrashLoopBackOff"},
 			},
 			{Service: "web", Stage: "applications", State: runtime.Cancelled},
 			{Service: "db", Stage: "databases", State: runtime.Unchanged, Reason: "stopped by another run", LeftAlone: &runtime.LeftAlone{Service: "db", Action: runtime.Stop}},

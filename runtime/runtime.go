@@ -179,6 +179,8 @@ type ServiceRecord struct {
 	// it. The session leaves such a service as it is. Nil: nothing.
 	LeftAlone *LeftAlone `json:"left_alone,omitempty"`
 	Error     string     `json:"error,omitempty"`
-	Evidence  []string   `json:"evidence,omitempty"` // what explains the error, ready to show
-	Err       error      `json:"-"`                  // the same error, as a value
+	// Cause is the kind of the error of a release; empty if it is not known.
+	Cause    ReleaseCause `json:"cause,omitempty"`
+	Evidence []string     `json:"evidence,omitempty"` // what explains the error, ready to show
+	Err      error        `json:"-"`                  // the same error, as a value
 }

@@ -142,6 +142,10 @@ func (t *tracker) end(s *service, state State, reason string, err error) {
 	}
 	if err != nil {
 		r.Err, r.Error, r.Evidence = err, err.Error(), evidence(err)
+		var release *ReleaseError
+		if errors.As(err, &release) {
+			r.Cause = release.Cause
+		}
 	}
 	if t.hide != nil {
 		redactService(r, t.hide)

@@ -67,6 +67,12 @@ class Volume:
 class File:
     """A file in the container of a service."""
 
+class Sidecar:
+    """A container that runs beside a service, in its pods."""
+
+class Init:
+    """A container that runs to its end before a service starts, in each of its pods."""
+
 class Environment:
     """The environment that the pipeline is evaluated for: the value of `environment`."""
     name: str
@@ -176,7 +182,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -199,11 +205,13 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         health: how to see that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
+        init: containers that run to their end, one after the other, before the service starts
+        sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         timeout: how long it may take until it is ready
     """
 
-def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a service that runs an image that exists.
 
     Args:
@@ -224,11 +232,13 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         health: how to see that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
+        init: containers that run to their end, one after the other, before the service starts
+        sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         timeout: how long it may take until it is ready
     """
 
-def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}) -> Service:
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}) -> Service:
     """Declares a service that runs to its end.
 
     Args:
@@ -254,10 +264,12 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         health: how to see that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
+        init: containers that run to their end, one after the other, before the service starts
+        sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -280,6 +292,8 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         health: how to see that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
+        init: containers that run to their end, one after the other, before the service starts
+        sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         timeout: how long it may take until it is ready
     """
@@ -431,6 +445,41 @@ def file(content: str | Bytes | Secret | None = None, *, source: str | None = No
         content: the content: text, bytes, or a secret whose value it is
         source: a file of the workspace with the content, which need not be text, relative to the file of the call
         mode: the permissions, such as 0o440; 0o644 if not given
+    """
+
+def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = [], health: Health | None = None) -> Sidecar:
+    """Describes a container that runs beside a service, in its pods: they share the network and what `mounts=` names.
+
+    Args:
+        name: unique in the service, and not its name
+        image: an image that exists, or the image of another service; that of the service itself if neither image, source nor build is given
+        mirror: copy the image into the pipeline's registry and deploy it from there
+        source: what it is built from
+        build: how it is built; by the Dockerfile of the source if not given
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
+        env: environment variables
+        secrets: environment variables that are secrets, or names of secrets
+        resources: what it asks for and may use
+        mounts: paths where the service has files or volumes: the container has the same ones there
+        health: how to see that it is ready; until then the service does not start
+    """
+
+def init(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = []) -> Init:
+    """Describes a container that runs to its end before a service starts, in each of its pods.
+
+    Args:
+        name: unique in the service, and not its name
+        image: an image that exists, or the image of another service; that of the service itself if neither image, source nor build is given
+        mirror: copy the image into the pipeline's registry and deploy it from there
+        source: what it is built from
+        build: how it is built; by the Dockerfile of the source if not given
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
+        env: environment variables
+        secrets: environment variables that are secrets, or names of secrets
+        resources: what it asks for and may use
+        mounts: paths where the service has files or volumes: the container has the same ones there
     """
 
 def secret(name: str, *, key: str | None = None) -> Secret:

@@ -133,7 +133,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 	}
 	for _, s := range services {
 		for in, ref := range s.Plan.SecretRefs() {
-			if ref.Service != "" || databases[ref.Name] == nil {
+			if ref.Service != "" || databases[ref.Name] == nil || databases[ref.Name] == s { // a sidecar of the database has no other way
 				continue
 			}
 			db := databases[ref.Name]

@@ -45,6 +45,14 @@ func uses(services []*builtins.Service) {
 		for _, text := range slices.Concat(w.Command, w.Args) {
 			look(text)
 		}
+		for _, of := range w.PodContainers.All() {
+			for _, env := range of.Env {
+				look(env.Value)
+			}
+			for _, text := range slices.Concat(of.Command, of.Args) {
+				look(text)
+			}
+		}
 		if w.Health != nil {
 			for _, text := range w.Health.Command {
 				look(text)

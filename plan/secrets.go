@@ -22,5 +22,10 @@ func (s *Service) SecretRefs() iter.Seq2[string, SecretRef] {
 				return
 			}
 		}
+		for in, ref := range s.Workload.containerSecrets() {
+			if !yield(in, ref) {
+				return
+			}
+		}
 	}
 }

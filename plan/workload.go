@@ -16,6 +16,7 @@ type Workload struct {
 	Labels    map[string]string `json:"labels,omitempty"`   // added to its objects
 	Job       *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
 	Database  *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE
+	PodContainers
 }
 
 // A Port is one port that a service listens on.

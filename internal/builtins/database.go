@@ -81,6 +81,7 @@ var databaseFunc = declare("database", "service",
 		case known && a.Chart == nil:
 			s.Image = &Image{Mirror: e.Image + ":" + a.Version}
 		}
+		c.containers(s, &a.podContainers)
 		return c.declared(s), nil
 	})
 

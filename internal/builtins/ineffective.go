@@ -11,7 +11,7 @@ import (
 // them, because .url, forward and other services read it, and neither is secrets=,
 // because a chart gets a digest of it.
 var generatedOnly = []string{
-	"command", "args", "replicas", "resources", "health", "volumes", "files", "labels", "storage", "schedule", "retries",
+	"command", "args", "replicas", "resources", "health", "volumes", "files", "labels", "storage", "schedule", "retries", "init", "sidecars",
 }
 
 // ineffective reports arguments that have no effect together with chart=, because the

@@ -29,6 +29,7 @@ type common struct {
 	Health    *Health    `arg:"health,kw" default:"None" help:"how to see that it is ready"`
 	Volumes   []*Volume  `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
 	podFiles
+	podContainers
 	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
 }
 
@@ -51,6 +52,7 @@ var applicationFunc = declare("application", "service", "Declares a service that
 		s := c.service(plan.Application, a.Name, &a.common, a.Timeout)
 		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
 		c.syncs(s, a.Sync)
+		c.containers(s, &a.podContainers)
 		return c.declared(s), nil
 	})
 
@@ -85,6 +87,7 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 			c.wrong("replicas", explain.Errorf("a job runs once, so it has no replicas"))
 		}
 		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: on, Retries: a.Retries}
+		c.containers(s, &a.podContainers)
 		return c.declared(s), nil
 	})
 
@@ -110,6 +113,7 @@ var containerFunc = declare("container", "service", "Declares a service that run
 		default:
 			s.Image = &Image{Owner: s, Ref: a.Image.ref}
 		}
+		c.containers(s, &a.podContainers)
 		return c.declared(s), nil
 	})
 

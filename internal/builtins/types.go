@@ -47,6 +47,8 @@ var types = []Type{
 	{"resources", "What a container asks for and may use.", nil},
 	{"volume", "Storage that outlives pods.", nil},
 	{"file", "A file in the container of a service.", nil},
+	{"sidecar", "A container that runs beside a service, in its pods.", nil},
+	{"init", "A container that runs to its end before a service starts, in each of its pods.", nil},
 	{"environment", "The environment that the pipeline is evaluated for: the value of `environment`.", []Attr{
 		{"name", "str", "the name"},
 		{"kind", "str", "environment, clone or preview"},

@@ -78,7 +78,7 @@ func enum(values ...string) Shape { return Shape{Type: String, Enum: values} }
 // Keys returns the keys of a generated chart's values, in the order of its values.yaml.
 func Keys() []Key { return slices.Clone(keys) }
 
-var keys = table()
+var keys = withContainers(table())
 
 func table() []Key {
 	services, jobs := []Workload{Service}, []Workload{Job}

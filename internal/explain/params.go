@@ -89,11 +89,8 @@ var ForeignParams = []ForeignParam{
 	{"configs config config_map config_files secret_files", "files", "", `write files = {"/etc/app.conf": read_file("app.conf")}, or secret("name") for a secret`},
 	{"networks network links external_links", "", service, "all services of an environment reach each other: write env = {\"API\": api.url}, or api.host"},
 	{"hostname container_name aliases domainname subdomain", "", service, "other services reach it by its name, which .host is"},
-	{"sidecars sidecar containers extra_containers", "", service, `a pod has one container: declare another service, or bring a chart with chart = chart("…")`},
-	{
-		"init_containers init", "", service,
-		"what runs before is a job() of an earlier stage; for a container in the pod bring a chart with chart = chart(\"…\")",
-	},
+	{"sidecar containers extra_containers additional_containers", "sidecars", "", `write sidecars = [sidecar("name", image = "…")]`},
+	{"init_containers init_container", "init", "", `write init = [init("name", image = "…", command = ["…"])]; what runs once per deploy is a job() of an earlier stage`},
 	{"hooks pre_deploy post_deploy migrations migrate", "", service, "what runs before or after is a job() of an earlier or later stage"},
 	{"namespace", "", service, `an environment has one namespace: write pipeline(…, namespace = "…")`},
 	{"restart restart_policy attempts backoff_limit", "retries", "", "write retries = 3"},

@@ -206,7 +206,7 @@ func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 	return &Chart{
 		Digest: plan.Digest("sha256:" + hex.EncodeToString(sum.Sum(nil))),
 		chart:  sync.OnceValues(func() (*chart.Chart, error) { return loadFiles(service, list) }),
-		own:    madeOwn, schema: true, made: true,
+		own:    ownOf(service), schema: true, made: true,
 	}, nil
 }
 
@@ -214,6 +214,19 @@ func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 var madeOwn = map[string]any{
 	"image":  map[string]any{"reference": "", "repository": "", "tag": "", "digest": "", "pullPolicy": "IfNotPresent"},
 	"global": map[string]any{"pipe": map[string]any{}},
+}
+
+// ownOf returns the values that pipe overrides in the generated chart of a service.
+func ownOf(s plan.Service) map[string]any {
+	if len(s.Images) == 0 {
+		return madeOwn
+	}
+	own, images := maps.Clone(madeOwn), make(map[string]any, len(s.Images))
+	for _, im := range s.Images {
+		images[im.Name] = ""
+	}
+	own["images"] = images
+	return own
 }
 
 // sumChart writes all parts of a chart that can have an effect, in a fixed order.

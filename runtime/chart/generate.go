@@ -49,6 +49,7 @@ type values struct {
 	GraceSeconds       int
 
 	fileValues
+	containerValues
 }
 
 type envVar struct {
@@ -160,6 +161,9 @@ func templates(s plan.Service) []string {
 	if len(s.Workload.Files) > 0 {
 		names = append(names, "_files.tpl", "files.yaml")
 	}
+	if s.Workload.Init != nil || s.Workload.Sidecars != nil {
+		names = append(names, "_containers.tpl")
+	}
 	slices.Sort(names)
 	for i, name := range names {
 		names[i] = "templates/" + name
@@ -188,23 +192,15 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 		GraceSeconds:       30,
 		PodSecurityContext: map[string]any{"seccompProfile": map[string]any{"type": "RuntimeDefault"}},
 	}
-	for _, e := range w.Env {
-		out := envVar{Name: e.Name, Value: e.Value}
-		if e.Secret != nil {
-			name, key := keyOf(*e.Secret)
-			out.Secret = &secretKey{name, key}
-		}
-		v.Env = append(v.Env, out)
-	}
+	v.Env = newEnv(w.Env, keyOf)
 	for _, p := range w.Ports {
 		v.Ports = append(v.Ports, newPort(p, keyOf))
 	}
-	if h := w.Health; h != nil {
-		v.Health = &health{h.Kind, h.Path, h.Port, h.Command}
-	}
+	v.Health = newHealth(w.Health)
 	for _, m := range w.Volumes {
 		v.Volumes = append(v.Volumes, volume{Name: m.Name, Path: m.Path, Size: m.Size})
 	}
+	v.containers(s, keyOf)
 	if j := w.Job; j != nil {
 		v.Job = &job{j.Schedule, j.Retries, int64(seconds(s.Timeout))}
 	}
@@ -217,6 +213,26 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 		v.PodSecurityContext["fsGroupChangePolicy"] = "OnRootMismatch"
 	}
 	return v
+}
+
+func newEnv(list []plan.EnvVar, keyOf KeyOf) []envVar {
+	var out []envVar
+	for _, e := range list {
+		v := envVar{Name: e.Name, Value: e.Value}
+		if e.Secret != nil {
+			name, key := keyOf(*e.Secret)
+			v.Secret = &secretKey{name, key}
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func newHealth(h *plan.Health) *health {
+	if h == nil {
+		return nil
+	}
+	return &health{h.Kind, h.Path, h.Port, h.Command}
 }
 
 // seconds returns d in whole seconds, at least one.

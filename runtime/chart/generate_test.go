@@ -29,6 +29,13 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const testImage = "registry.test/shop/api@sha256:0000000000000000000000000000000000000000000000000000000000000001"
 
+// testCapabilities are those of the cluster that charts are rendered for.
+func testCapabilities() *chartutil.Capabilities {
+	c := *chartutil.DefaultCapabilities
+	c.KubeVersion = chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"}
+	return &c
+}
+
 // rendered returns what a chart installs, as one text.
 func rendered(t *testing.T, c *Chart, u Use) string {
 	t.Helper()
@@ -40,7 +47,7 @@ func rendered(t *testing.T, c *Chart, u Use) string {
 	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
 		t.Fatal(err)
 	}
-	all, err := chartutil.ToRenderValues(copied, values, chartutil.ReleaseOptions{Name: u.Service, Namespace: "shop-dev", Revision: 1, IsInstall: true}, nil)
+	all, err := chartutil.ToRenderValues(copied, values, chartutil.ReleaseOptions{Name: u.Service, Namespace: "shop-dev", Revision: 1, IsInstall: true}, testCapabilities())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +93,7 @@ func TestGenerate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			use := Use{Pipeline: "shop", Environment: "dev", Service: service.Name, Image: testImage, Secrets: "5ec2e7", Values: service.Values}
+			use := Use{Pipeline: "shop", Environment: "dev", Service: service.Name, Image: testImage, Images: testImages(service), Secrets: "5ec2e7", Values: service.Values}
 			if err := c.Check(t.Context(), ours, "shop-dev", use); err != nil {
 				t.Errorf("Check = %v", err)
 			}
@@ -118,6 +125,18 @@ func TestGenerate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// testImages returns the images that a service has besides its own.
+func testImages(s plan.Service) map[string]string {
+	if len(s.Images) == 0 {
+		return nil
+	}
+	out := make(map[string]string)
+	for _, im := range s.Images {
+		out[im.Name] = "registry.test/shop/" + im.Name + "@sha256:0000000000000000000000000000000000000000000000000000000000000002"
+	}
+	return out
 }
 
 // generated returns the chart that is generated for a service, as Helm reads it.
@@ -181,7 +200,7 @@ func lintChart(t *testing.T, service plan.Service, use Use) {
 		t.Fatal(err)
 	}
 	for _, values := range []map[string]any{c.Values(use), {}} {
-		for _, m := range lint.All(dir, values, "shop-dev", true).Messages {
+		for _, m := range lint.AllWithKubeVersion(dir, values, "shop-dev", &testCapabilities().KubeVersion).Messages {
 			if m.Severity > support.InfoSev {
 				t.Errorf("helm lint: %v", m)
 			}
@@ -207,8 +226,11 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := map[string]bool{}
-	all := plan.Workload{Files: []plan.File{{Path: "/a", Text: "a"}}}
-	for _, service := range []plan.Service{{Name: "api", Workload: all}, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
+	var all plan.Service
+	all.Name = "api"
+	all.Workload.Init, all.Workload.Sidecars = []plan.PodContainer{{Name: "a"}}, []plan.PodContainer{{Name: "b"}}
+	all.Workload.Files = []plan.File{{Path: "/a", Text: "a"}}
+	for _, service := range []plan.Service{all, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
 		for key := range generated(t, service).Values {
 			keys[key] = true
 		}

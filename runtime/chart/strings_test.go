@@ -111,6 +111,17 @@ func (d draw) service() plan.Service {
 		}
 		w.Files = append(w.Files, f)
 	}
+	for i, list := range []*[]plan.PodContainer{&w.Init, &w.Sidecars} {
+		of := plan.PodContainer{Name: fmt.Sprintf("c%d", i), Command: d.words(anything), Args: d.words(anything)}
+		for _, name := range d.words(validation.IsEnvVarName) {
+			of.Env = append(of.Env, plan.EnvVar{Name: name, Value: d.word(anything)})
+		}
+		for _, v := range w.Volumes {
+			of.Mounts = append(of.Mounts, v.Path)
+		}
+		*list = append(*list, of)
+		s.Images = append(s.Images, plan.NamedImage{Name: of.Name})
+	}
 	w.Replicas = 1
 	w.Command, w.Args = d.words(anything), d.words(anything)
 	w.Resources = &plan.Resources{CPU: "1", Memory: "1e3", MemoryLimit: "1e6"}
@@ -175,7 +186,7 @@ func TestServerTakesStrings(t *testing.T) {
 }
 
 func useOf(s plan.Service) Use {
-	return Use{Pipeline: "1e3", Environment: "on", Service: s.Name, Image: testImage, Secrets: "5e1234", Values: s.Values}
+	return Use{Pipeline: "1e3", Environment: "on", Service: s.Name, Image: testImage, Images: testImages(s), Secrets: "5e1234", Values: s.Values}
 }
 
 // objectsOf returns the YAML documents of a chart.
@@ -308,6 +319,36 @@ func checkStrings(t *testing.T, s plan.Service, objects []string) {
 	}
 }
 
+// checkContainers checks the containers of a pod besides the first.
+func checkContainers(t *testing.T, s plan.Service, pod corev1.PodSpec, text string) {
+	t.Helper()
+	got := slices.Concat(pod.InitContainers, pod.Containers[1:])
+	i := 0
+	for _, want := range s.Workload.PodContainers.All() {
+		c := got[i]
+		i++
+		if c.Name != want.Name || c.Image != testImages(s)[want.Name] || len(c.VolumeMounts) != len(want.Mounts) {
+			t.Errorf("container %s with the image %s and %d mounts, want %+v in\n%s", c.Name, c.Image, len(c.VolumeMounts), want, text)
+		}
+		if !slices.Equal(c.Command, want.Command) || !slices.Equal(c.Args, want.Args) {
+			t.Errorf("container %s runs %q %q, want %q %q in\n%s", c.Name, c.Command, c.Args, want.Command, want.Args, text)
+		}
+		for n, e := range want.Env {
+			if c.Env[n].Name != e.Name || c.Env[n].Value != e.Value {
+				t.Errorf("container %s has the variable %+v, want %+v in\n%s", c.Name, c.Env[n], e, text)
+			}
+		}
+		for n, p := range want.Mounts {
+			if m := c.VolumeMounts[n]; m.MountPath != p || m.Name != s.Workload.Volumes[n].Name {
+				t.Errorf("container %s has the mount %+v, want %s in\n%s", c.Name, m, p, text)
+			}
+		}
+	}
+	if i != len(got) {
+		t.Errorf("%d containers besides the first, want %d in\n%s", len(got), i, text)
+	}
+}
+
 func checkPod(t *testing.T, s plan.Service, pod corev1.PodTemplateSpec, text string) {
 	t.Helper()
 	c := pod.Spec.Containers[0]
@@ -327,6 +368,7 @@ func checkPod(t *testing.T, s plan.Service, pod corev1.PodTemplateSpec, text str
 			t.Errorf("variable %q = %q, want %q in\n%s", e.Name, got, want, text)
 		}
 	}
+	checkContainers(t, s, pod.Spec, text)
 	names := map[string]bool{}
 	for _, v := range pod.Spec.Volumes {
 		names[v.Name] = v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == s.Name+"-"+v.Name

@@ -35,6 +35,15 @@ func (c *Chart) told(u Use) map[string]any {
 	if u.Image != "" {
 		out["image"] = imageValues(u.Image, c.own["image"])
 	}
+	if has, ok := c.own["images"].(map[string]any); ok && len(u.Images) > 0 {
+		images := make(map[string]any, len(u.Images))
+		for name, ref := range u.Images {
+			if has[name] == "" { // a generated chart has each of them, without a default
+				images[name] = ref
+			}
+		}
+		out["images"] = images
+	}
 	if !c.schema {
 		return out
 	}

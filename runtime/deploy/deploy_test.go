@@ -53,7 +53,14 @@ func keyOf(namespace string) runtime.EnvironmentKey {
 // releaseIn returns a release of an environment, without its fingerprint.
 func releaseIn(namespace string, s plan.Service) runtime.Release {
 	key := keyOf(namespace)
-	return runtime.Release{Pipeline: key.Pipeline, Environment: key.Name, Namespace: namespace, Service: s, Image: testImage}
+	r := runtime.Release{Pipeline: key.Pipeline, Environment: key.Name, Namespace: namespace, Service: s, Image: testImage}
+	for _, im := range s.Images {
+		if r.Images == nil {
+			r.Images = make(map[string]string)
+		}
+		r.Images[im.Name] = testImage
+	}
+	return r
 }
 
 // deleteNamespace deletes a namespace in the background, if it exists.

@@ -135,7 +135,7 @@ func podLines(p *corev1.Pod) []string {
 			lines = append(lines, "  "+observe.Reason(c.Reason, c.Message))
 		}
 	}
-	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+	for _, s := range observe.Statuses(p) {
 		text := "container " + s.Name + ": "
 		switch {
 		case s.State.Waiting != nil:
@@ -198,7 +198,7 @@ func eventLines(events []*corev1.Event) []string {
 // run and are not ready. It also emits them.
 func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
 	var lines []string
-	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+	for _, s := range observe.Statuses(p) {
 		failed := s.State.Terminated != nil && s.State.Terminated.ExitCode != 0 || s.LastTerminationState.Terminated != nil
 		if !failed && (s.State.Running == nil || s.Ready) {
 			continue

@@ -182,8 +182,8 @@ func (l livings) pod(p *corev1.Pod) {
 	} else if t := observe.PodTrouble(p); t != nil {
 		pod.Trouble = t.What
 	}
-	for i := range p.Status.ContainerStatuses {
-		pod.Restarts += int(p.Status.ContainerStatuses[i].RestartCount)
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		pod.Restarts += int(s.RestartCount)
 	}
 	if len(p.Spec.Containers) > 0 {
 		pod.Image = p.Spec.Containers[0].Image

@@ -117,6 +117,12 @@ func namesOf(p *plan.Plan) []string {
 		for _, f := range s.Workload.Files {
 			all = append(all, f.Path)
 		}
+		for _, of := range s.Workload.PodContainers.All() {
+			all = append(all, of.Name)
+			for _, e := range of.Env {
+				all = append(all, e.Name)
+			}
+		}
 		for _, e := range s.Workload.Env {
 			all = append(all, e.Name)
 		}

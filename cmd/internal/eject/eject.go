@@ -46,10 +46,18 @@ type Service struct {
 	Values  string   `json:"values"`            // a file in Dir
 	Image   string   `json:"image,omitempty"`   // empty: built by pipe, or the chart's own
 	Built   bool     `json:"built"`             // its image is built and must be supplied
+	Images  []Image  `json:"images,omitempty"`  // of its other containers
 	Secrets []Secret `json:"secrets"`           // that pods read; never their values
 
 	plan plan.Service
 	sets []string // see the function
+}
+
+// An Image is the image of a container that pods have besides the first one.
+type Image struct {
+	Name  string `json:"name"`
+	Image string `json:"image,omitempty"` // empty: built by pipe
+	Built bool   `json:"built"`           // it is built and must be supplied
 }
 
 // A Secret is a key of a Kubernetes Secret.
@@ -125,9 +133,18 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	if err != nil {
 		return out, err
 	}
-	values := c.Values(chart.Use{
+	use := chart.Use{
 		Pipeline: p.Pipeline.Name, Environment: p.Environment.Name, Service: s.Name, Image: out.Image, Values: s.Values,
-	})
+		Images: make(map[string]string),
+	}
+	for _, im := range s.Images {
+		ref := im.Ref + im.Mirror
+		out.Images = append(out.Images, Image{im.Name, ref, im.Build != ""})
+		if ref != "" {
+			use.Images[im.Name] = ref
+		}
+	}
+	values := c.Values(use)
 	out.sets = sets("", values)
 	data, err := yaml.Marshal(values)
 	if err != nil {

@@ -37,7 +37,9 @@ container("cache", image = "redis:7", chart = chart("helm/cache", values_files =
     "numbers": {"tag": 20190612073634, "limit": 1000000, "ratio": 1.5, "whole": 1.0, "round": 1e6, "a.b,c=d[0]\\\\": [1, {"most": 9223372036854775807}]}})
 application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
     env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"terminationGracePeriodSeconds": 31},
-    volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"})
+    volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"},
+    init = [init("schema", command = ["/migrate"], env = {"DB": db.url})],
+    sidecars = [sidecar("proxy", image = "envoyproxy/envoy:v1.31.0", health = tcp(9901), mounts = ["/data"])])
 container("off", image = "nginx:1", skip = True)
 helm("queue", chart = chart("helm/cache"), values = {"image": {"repository": "nats"}})
 manifests("extra", "k8s.yaml", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dict"}, "data": {"text": "{{ .Values.x }}"}})
@@ -126,7 +128,14 @@ func TestSameObjects(t *testing.T) {
 			values = chartutil.CoalesceTables(map[string]any{"image": map[string]any{"reference": "registry/shop/api@sha256:abc"}}, values)
 			s.Image = "registry/shop/api@sha256:abc"
 		}
-		use := chart.Use{Pipeline: "shop", Environment: "staging", Service: s.Name, Image: s.Image, Values: service.Values}
+		images := make(map[string]string)
+		for _, im := range s.Images {
+			if images[im.Name] = im.Image; im.Built {
+				images[im.Name] = "registry/shop/api@sha256:abc"
+				values = chartutil.CoalesceTables(map[string]any{"images": map[string]any{im.Name: images[im.Name]}}, values)
+			}
+		}
+		use := chart.Use{Pipeline: "shop", Environment: "staging", Service: s.Name, Image: s.Image, Images: images, Values: service.Values}
 		deployed, err := made.Copy()
 		if err != nil {
 			t.Fatal(err)

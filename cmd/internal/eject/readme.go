@@ -72,6 +72,12 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	if s.Built && s.plan.Chart == nil {
 		args = append(args, "--set", "image.reference=REGISTRY/IMAGE@DIGEST")
 	}
+	built := s.Built && s.plan.Chart == nil
+	for _, im := range s.Images {
+		if im.Built && s.plan.Chart == nil {
+			args, built = append(args, "--set", "images."+im.Name+"=REGISTRY/IMAGE@DIGEST"), true
+		}
+	}
 	args = append(args, "--wait", "--wait-for-jobs", "--timeout", time.Duration(s.plan.Timeout).String())
 	for i, arg := range args {
 		args[i] = quote(arg)
@@ -86,7 +92,7 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	switch {
 	case s.Built && s.plan.Chart != nil:
 		fmt.Fprintf(b, "\nIts image is built by pipe: set it under `image` in the form that the chart's values use.\n")
-	case s.Built:
+	case built:
 		fmt.Fprintf(b, "\nIts image is built by pipe: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
 	}
 }

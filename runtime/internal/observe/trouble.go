@@ -3,7 +3,6 @@ package observe
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,12 +37,11 @@ const ClassPlace = "place"
 // PodTrouble returns the reason why a pod does not become ready, or nil.
 func PodTrouble(p *corev1.Pod) *Trouble {
 	var found *Trouble
-	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
-		for i := range list {
-			t := containerTrouble(&list[i])
-			if t != nil && (found == nil || found.Hopeful && !t.Hopeful) {
-				found = t
-			}
+	list := Statuses(p)
+	for i := range list {
+		t := containerTrouble(&list[i])
+		if t != nil && (found == nil || found.Hopeful && !t.Hopeful) {
+			found = t
 		}
 	}
 	if found != nil {
@@ -137,7 +135,7 @@ func PodCause(p *corev1.Pod) runtime.ReleaseCause {
 		return t.Cause
 	}
 	runs := false
-	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+	for _, s := range Statuses(p) {
 		if last := s.LastTerminationState.Terminated; last != nil && last.ExitCode != 0 && !s.Ready {
 			return endedBy(last)
 		}

@@ -37,6 +37,12 @@ spec:
   {{- with .Values.terminationGracePeriodSeconds }}
   terminationGracePeriodSeconds: {{ . | toJson }}
   {{- end }}
+  {{- if or .Values.init .Values.sidecars }}
+  {{- with include "service.initContainers" (dict "root" . "job" $.restartPolicy) }}
+  initContainers:
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- end }}
   containers:
     - name: {{ .Chart.Name | quote }}
       image: {{ include "service.image" . | quote }}
@@ -51,17 +57,7 @@ spec:
       {{- end }}
       {{- with .Values.env }}
       env:
-        {{- range . }}
-        - name: {{ .name | quote }}
-          {{- if .secret }}
-          valueFrom:
-            secretKeyRef:
-              name: {{ .secret.name | quote }}
-              key: {{ .secret.key | quote }}
-          {{- else }}
-          value: {{ .value | default "" | quote }}
-          {{- end }}
-        {{- end }}
+        {{- include "service.env" . | nindent 8 }}
       {{- end }}
       {{- with .Values.ports }}
       ports:
@@ -73,17 +69,7 @@ spec:
       {{- end }}
       {{- with .Values.health }}
       {{- if not $.restartPolicy }}
-      # Until the first success it is asked every second, afterwards less often.
-      startupProbe:
-        {{- include "service.probe" . | nindent 8 }}
-        periodSeconds: 1
-        timeoutSeconds: 5
-        failureThreshold: {{ $root.Values.startupSeconds | toJson }}
-      readinessProbe:
-        {{- include "service.probe" . | nindent 8 }}
-        periodSeconds: 5
-        timeoutSeconds: 5
-        failureThreshold: 3
+      {{- include "service.healthProbes" (dict "health" . "root" $root) | nindent 6 }}
       {{- end }}
       {{- end }}
       {{- with .Values.livenessProbe }}
@@ -102,6 +88,11 @@ spec:
       volumeMounts:
         {{- . | nindent 8 }}
       {{- end }}
+    {{- if .Values.sidecars }}
+    {{- with include "service.sidecars" . }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- end }}
   {{- with include "service.volumes" . }}
   volumes:
     {{- . | nindent 4 }}
@@ -121,7 +112,7 @@ spec:
 {{- end -}}
 {{- end -}}
 
-{{/* What is mounted into the container, and the volumes of the pod. */}}
+{{/* What is mounted into the first container, and the volumes of the pod. */}}
 {{- define "service.mounts" -}}
 {{- $list := list -}}
 {{- range .Values.volumes -}}
@@ -152,10 +143,46 @@ spec:
 {{- join "\n" $list -}}
 {{- end -}}
 
+{{/* The variables of a container. */}}
+{{- define "service.env" -}}
+{{- $list := list -}}
+{{- range . -}}
+{{- $list = append $list (include "service.variable" .) -}}
+{{- end -}}
+{{- join "\n" $list -}}
+{{- end -}}
+
 {{- define "service.claim" -}}
 - name: {{ .name | quote }}
   persistentVolumeClaim:
     claimName: {{ .claim | quote }}
+{{- end -}}
+
+{{- define "service.variable" -}}
+- name: {{ .name | quote }}
+  {{- if .secret }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret.name | quote }}
+      key: {{ .secret.key | quote }}
+  {{- else }}
+  value: {{ .value | default "" | quote }}
+  {{- end }}
+{{- end -}}
+
+{{/* The probes of a health check. */}}
+{{- define "service.healthProbes" -}}
+# Until the first success it is asked every second, afterwards less often.
+startupProbe:
+  {{- include "service.probe" .health | nindent 2 }}
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: {{ .root.Values.startupSeconds | default 600 | toJson }}
+readinessProbe:
+  {{- include "service.probe" .health | nindent 2 }}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 3
 {{- end -}}
 
 {{- define "service.probe" -}}

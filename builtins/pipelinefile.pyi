@@ -62,7 +62,14 @@ class Resources:
     """What a container asks for and may use."""
 
 class Volume:
-    """Storage that outlives pods."""
+    """Storage that a service mounts, as `volume`, `scratch` and `.at` of a disk return it."""
+
+class Disk:
+    """Storage that several services can mount, as `disk` and `existing_volume` return it."""
+    name: str
+    """the name of the claim"""
+    at: Callable
+    """`at(path, read_only = False)` mounts it, for `volumes=`"""
 
 class File:
     """A file in the container of a service."""
@@ -429,13 +436,42 @@ def resources(*, cpu: str | None = None, memory: str | None = None, cpu_limit: s
         memory_limit: at most; a container that takes more is killed
     """
 
-def volume(path: str, *, size: str, name: str | None = None) -> Volume:
+def volume(path: str, *, size: str, name: str | None = None, storage_class: str | None = None, access: str = "ReadWriteOnce") -> Volume:
     """Describes storage that outlives the pods of a service.
 
     Args:
         path: where it is mounted, absolute
         size: a Kubernetes quantity, such as "10Gi"
         name: made from the path if not given; another name is another volume
+        storage_class: the storage class of the claim; the cluster's default if not given
+        access: which pods can mount it: ReadWriteOnce, those of one node; ReadWriteMany, all; ReadWriteOncePod, one
+    """
+
+def disk(name: str, *, size: str, storage_class: str | None = None, access: str = "ReadWriteOnce") -> Disk:
+    """Declares storage that several services can mount, with `.at(path)` in `volumes=`. It outlives all of them.
+
+    Args:
+        name: the name of its claim, unique in the namespace; another name is another disk
+        size: a Kubernetes quantity, such as "10Gi"
+        storage_class: the storage class of the claim; the cluster's default if not given
+        access: which pods can mount it: ReadWriteOnce, those of one node; ReadWriteMany, all; ReadWriteOncePod, one
+    """
+
+def existing_volume(claim: str, *, access: str = "ReadWriteOnce") -> Disk:
+    """Refers to a PersistentVolumeClaim that exists, which services mount with `.at(path)` in `volumes=`. It is never changed or deleted.
+
+    Args:
+        claim: the name of a PersistentVolumeClaim in the namespace
+        access: the access mode that the claim has
+    """
+
+def scratch(path: str, *, size: str | None = None, memory: bool = False) -> Volume:
+    """Describes an empty directory that is deleted with its pod. It can be written to even if the file system of the container cannot.
+
+    Args:
+        path: where it is mounted, absolute, such as "/tmp" or "/dev/shm"
+        size: at most, a Kubernetes quantity; a pod that writes more is evicted
+        memory: keep it in memory, as a tmpfs; it counts as memory of the container
     """
 
 def file(content: str | Bytes | Secret | None = None, *, source: str | None = None, mode: int | None = None) -> File:

@@ -103,6 +103,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	newImages(e, p).of(ordered)
 	e.addresses(s.Services)
 	e.locals(s.Services)
+	e.disks(s.Services)
 	e.nodePorts(s.Services)
 	e.unbuilt(p, s.Services)
 	e.objects(p, s.Services)

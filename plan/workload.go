@@ -4,18 +4,19 @@ import "time"
 
 // A Workload describes what a service runs. Generated charts are based on it.
 type Workload struct {
-	Ports     []Port            `json:"ports,omitempty"`     // the first one is used for .port and .url (L6)
-	Env       []EnvVar          `json:"env,omitempty"`       // in the order declared, those of secrets= first: Kubernetes expands $(NAME) only for earlier variables
-	Command   []string          `json:"command,omitempty"`   // replaces the image's entry point
-	Args      []string          `json:"args,omitempty"`      // replaces the image's arguments
-	Replicas  int               `json:"replicas"`            // pods; default 1
-	Resources *Resources        `json:"resources,omitempty"` // nil: none are set
-	Health    *Health           `json:"health,omitempty"`    // nil: ready when its containers run
-	Volumes   []Volume          `json:"volumes,omitempty"`
-	Files     []File            `json:"files,omitempty"`    // sorted by path
-	Labels    map[string]string `json:"labels,omitempty"`   // added to its objects
-	Job       *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
-	Database  *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE
+	Ports     []Port     `json:"ports,omitempty"`     // the first one is used for .port and .url (L6)
+	Env       []EnvVar   `json:"env,omitempty"`       // in the order declared, those of secrets= first: Kubernetes expands $(NAME) only for earlier variables
+	Command   []string   `json:"command,omitempty"`   // replaces the image's entry point
+	Args      []string   `json:"args,omitempty"`      // replaces the image's arguments
+	Replicas  int        `json:"replicas"`            // pods; default 1
+	Resources *Resources `json:"resources,omitempty"` // nil: none are set
+	Health    *Health    `json:"health,omitempty"`    // nil: ready when its containers run
+	Volumes   []Volume   `json:"volumes,omitempty"`
+	Files     []File     `json:"files,omitempty"` // sorted by path
+	OtherVolumes
+	Labels   map[string]string `json:"labels,omitempty"`   // added to its objects
+	Job      *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
+	Database *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE
 	PodContainers
 }
 
@@ -70,6 +71,7 @@ type Volume struct {
 	Name string `json:"name"` // unique in the service
 	Path string `json:"path"` // where it is mounted
 	Size string `json:"size"` // a Kubernetes quantity
+	VolumeClaim
 }
 
 // A JobSpec says when a job runs and how often it is retried.

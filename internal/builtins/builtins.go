@@ -19,7 +19,7 @@ var standard = []*builtins.Func{
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
 	helmFunc, manifestsFunc,
 	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
-	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, fileFunc, sidecarFunc, initFunc, secretFunc, paramFunc,
+	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, sidecarFunc, initFunc, secretFunc, paramFunc,
 	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,
 }

@@ -232,6 +232,12 @@ func mountPaths(w *plan.Workload) []string {
 	for _, v := range w.Volumes {
 		paths = append(paths, v.Path)
 	}
+	for _, m := range w.Mounts {
+		paths = append(paths, m.Path)
+	}
+	for _, s := range w.Scratch {
+		paths = append(paths, s.Path)
+	}
 	for _, f := range w.Files {
 		p := f.Path
 		if f.Dir != "" {

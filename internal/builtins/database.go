@@ -54,6 +54,7 @@ var databaseFunc = declare("database", "service",
 		}
 		s := c.service(plan.Database, a.Name, &a.common, a.Timeout)
 		w := &s.Plan.Workload
+		c.dataFiles(a.Files, e.Path)
 		w.Database = &plan.DatabaseSpec{Engine: a.Engine, Version: a.Version, Storage: a.Storage}
 		if known && w.Health == nil && a.Chart == nil && c.Valid("health") {
 			h := e.Health

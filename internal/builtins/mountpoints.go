@@ -4,7 +4,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -21,22 +20,16 @@ type mountPoint struct {
 
 // mountPoints checks that nothing is mounted twice at a path, or within a file or a
 // directory of files (D10).
-func (c *Call) mountPoints(s *plan.Service) {
-	w := &s.Workload
-	if len(w.Files) == 0 || s.Chart != nil {
+func (c *Call) mountPoints(a *common) {
+	if len(a.Files) == 0 {
 		return
 	}
 	var points []mountPoint
-	for i, v := range w.Volumes {
-		points = append(points, mountPoint{path: v.Path, what: "a volume", param: "volumes", at: i})
-	}
-	if w.Database != nil {
-		if e, _ := chartspec.EngineNamed(w.Database.Engine); e.Path != "" {
-			points = append(points, mountPoint{path: e.Path, what: "the data of the database", param: "engine"})
-		}
+	for i, v := range a.Volumes {
+		points = append(points, mountPoint{path: v.path(), what: "a volume", param: "volumes", at: i})
 	}
 	dir := ""
-	for _, f := range w.Files {
+	for _, f := range a.Files {
 		switch {
 		case f.Dir == "":
 			points = append(points, mountPoint{path: f.Path, what: "a file", sealed: true, param: "files", at: explain.Key(f.Path)})
@@ -50,6 +43,19 @@ func (c *Call) mountPoints(s *plan.Service) {
 		}
 	}
 	c.distinct(points)
+}
+
+// dataFiles checks that no file hides the data of a database, which are at data.
+func (c *Call) dataFiles(files []plan.File, data string) {
+	for _, f := range files {
+		at := f.Dir
+		if at == "" {
+			at = f.Path
+		}
+		if at == data {
+			c.wrong("files", explain.Errorf("the data of the database are there").In(explain.Key(at)))
+		}
+	}
 }
 
 // distinct reports the first contradiction of mount points.

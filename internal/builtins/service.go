@@ -23,10 +23,11 @@ type Service struct {
 	Image    *Image       // nil: the chart brings its own
 	Images   []NamedImage // what it has besides Image
 	Stack    []plan.Frame
-	Public   []Public // addresses outside of the cluster that its generated chart requests
-	Locals   []Local  // ports of this machine that it requests
-	Unbuilt  Unbuilt  // zero: nothing is left out
-	Objects  []Object // of a service of type MANIFESTS
+	Public   []Public  // addresses outside of the cluster that its generated chart requests
+	Locals   []Local   // ports of this machine that it requests
+	Mounted  []Mounted // claims that are not its own
+	Unbuilt  Unbuilt   // zero: nothing is left out
+	Objects  []Object  // of a service of type MANIFESTS
 
 	NodePorts []NodePort // ports of the nodes that its generated chart requests
 
@@ -52,6 +53,14 @@ type NodePort struct {
 type Local struct {
 	Port int
 	Pos  plan.Pos
+}
+
+// A Mounted is a claim of disk() or existing_volume() that a service mounts.
+type Mounted struct {
+	Claim  string
+	Disk   bool // pipe creates it
+	Shared bool // pods of several nodes can mount it
+	Pos    plan.Pos
 }
 
 // An Unbuilt is a Dockerfile next to the file of a service that has a chart and no image,

@@ -177,8 +177,11 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	}
 	s.Locals = c.ports(w, a.Ports)
 	c.exposed(t, w.Ports, a.Chart != nil)
-	c.volumes(w, a.Volumes)
+	s.Mounted = c.volumes(w, a.Volumes)
 	c.files(w, a.Files)
+	if a.Chart == nil {
+		c.mountPoints(a)
+	}
 	if a.Chart == nil && t != plan.Job {
 		c.oneVolume(a)
 		s.Public = c.public(w.Ports, a.Values)
@@ -251,47 +254,6 @@ func checkServiceName(name string, ports []plan.Port) *explain.Error {
 		WithHint("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
-func (c *Call) volumes(w *plan.Workload, volumes []*Volume) {
-	names, paths := make(map[string]bool, len(volumes)), make(map[string]bool, len(volumes))
-	for i, v := range volumes {
-		switch {
-		case names[v.plan.Name]:
-			c.wrong("volumes", explain.Errorf("the name %q is given twice", v.plan.Name).In(i).WithHint("give it another with name="))
-		case paths[v.plan.Path]:
-			c.wrong("volumes", explain.Errorf("the path %q is given twice", v.plan.Path).In(i))
-		}
-		names[v.plan.Name], paths[v.plan.Path] = true, true
-		w.Volumes = append(w.Volumes, v.plan)
-	}
-}
-
-// oneVolume checks that at most one pod has the volumes: those of a generated chart are
-// ReadWriteOnce.
-func (c *Call) oneVolume(a *common) {
-	replicas, volumes := int64(a.Replicas), len(a.Volumes)
-	n, pods := a.Values["replicas"].(int64)
-	if pods {
-		replicas = n
-	}
-	l, storage := a.Values["volumes"].([]any)
-	if storage {
-		volumes = len(l)
-	}
-	if replicas < 2 || volumes == 0 || !c.Valid("replicas") || !c.Valid("volumes") {
-		return
-	}
-	pos := func(param string, inValues bool) plan.Pos {
-		if inValues {
-			return c.ArgPos("values", param)
-		}
-		return c.ArgPos(param, nil)
-	}
-	d := c.Diagnostic(pos("replicas", pods), explain.Errorf("replicas: %d pods cannot share a volume: it is ReadWriteOnce, and the second pod would wait for it", replicas).
-		WithHint("write replicas = 1, or bring a chart whose pods have a volume each"))
-	d.Related = []plan.Related{{Pos: pos("volumes", storage), Message: "the volume is here"}}
-	c.Session.Report(d)
-}
-
 // unbuilt returns the Dockerfile next to the file of the call, for a service that has a
 // chart and sets neither an image nor a source.
 func (c *Call) unbuilt() Unbuilt {
@@ -343,7 +305,6 @@ func (c *Call) declared(s *Service) *Service {
 	if s.Image != nil && s.Image.Owner == nil {
 		s.Image.Owner = s
 	}
-	c.mountPoints(&s.Plan)
 	if !c.Valid("name") {
 		return s
 	}

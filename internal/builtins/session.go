@@ -35,6 +35,7 @@ type Session struct {
 	Missing  []Missing // parameters that need a value and have none
 
 	names    map[string]*Service
+	disks    map[string]plan.Pos // of disk(), by name
 	params   map[string]plan.Pos // position of each declaration
 	sources  map[string]*Source
 	errors   reports

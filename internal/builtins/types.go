@@ -45,7 +45,11 @@ var types = []Type{
 	{"chart", "A Helm chart.", nil},
 	{"health", "A check of whether a service is ready.", nil},
 	{"resources", "What a container asks for and may use.", nil},
-	{"volume", "Storage that outlives pods.", nil},
+	{"volume", "Storage that a service mounts, as `volume`, `scratch` and `.at` of a disk return it.", nil},
+	{"disk", "Storage that several services can mount, as `disk` and `existing_volume` return it.", []Attr{
+		{"name", "str", "the name of the claim"},
+		{"at", "callable", "`at(path, read_only = False)` mounts it, for `volumes=`"},
+	}},
 	{"file", "A file in the container of a service.", nil},
 	{"sidecar", "A container that runs beside a service, in its pods.", nil},
 	{"init", "A container that runs to its end before a service starts, in each of its pods.", nil},

@@ -1,8 +1,6 @@
 package builtins
 
 import (
-	"path"
-	"strconv"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -74,43 +72,6 @@ func atLeast(limit, asked string) *explain.Error {
 	}
 	return explain.Errorf("%q is less than the %q that is asked for", limit, asked)
 }
-
-// A Volume is the value of volume().
-type Volume struct {
-	opaque
-	plan plan.Volume
-}
-
-// String returns "volume(path)".
-func (v *Volume) String() string { return "volume(" + strconv.Quote(v.plan.Path) + ")" }
-
-// Type returns "volume".
-func (v *Volume) Type() string { return "volume" }
-
-type volumeArgs struct {
-	Path string `arg:"path" help:"where it is mounted, absolute"`
-	Size string `arg:"size,kw" help:"a Kubernetes quantity, such as \"10Gi\""`
-	Name string `arg:"name,kw" default:"None" help:"made from the path if not given; another name is another volume"`
-}
-
-var volumeFunc = declare("volume", "volume", "Describes storage that outlives the pods of a service.",
-	func(c *Call, a *volumeArgs) (starlark.Value, error) {
-		if c.Valid("path") && (!path.IsAbs(a.Path) || path.Clean(a.Path) == "/" || strings.ContainsRune(a.Path, ':')) {
-			c.wrong("path", explain.Errorf("%q is not an absolute path in the container", explain.Clip(a.Path)).WithHint(`write such as "/data"`))
-		}
-		if c.Valid("size") {
-			c.wrong("size", checkMemory(a.Size, "10Gi"))
-		}
-		if a.Name == "" {
-			a.Name = plan.NameFrom(a.Path, 40)
-			if a.Name == "" && c.Valid("path") {
-				c.wrong("path", explain.Errorf("no name can be made of %q", explain.Clip(a.Path)).WithHint("give one with name="))
-			}
-		} else {
-			c.wrong("name", checkName(a.Name, 40))
-		}
-		return &Volume{plan: plan.Volume{Name: a.Name, Path: path.Clean(a.Path), Size: a.Size}}, nil
-	})
 
 // A Health is the value of http(), tcp() and command().
 type Health struct {

@@ -108,9 +108,10 @@ func table() []Key {
 		{Name: "job", Help: "`retries=`, `timeout=` and `schedule=`: `backoffLimit`, `activeDeadlineSeconds` and the `schedule` of a CronJob.", Shape: Shape{Type: Object, Needed: true, Fields: []Key{
 			{Name: "schedule", Shape: str}, {Name: "retries", Shape: number(0, 0), Required: true}, {Name: "seconds", Shape: number(1, 0), Required: true},
 		}}, only: jobs},
-		{Name: "volumes", Help: "`volumes=`: a PersistentVolumeClaim each, `ReadWriteOnce`, which stays when the release goes. It is mounted at `path`, or its directory `subPath` is.",
-			Shape: objects(Key{Name: "name", Shape: str, Required: true}, Key{Name: "path", Shape: str, Required: true}, Key{Name: "size", Shape: str, Required: true}, Key{Name: "subPath", Shape: str})},
-		{Name: "storageClass", Help: "`storageClassName` of those claims; empty: the cluster's default.", Shape: str},
+		{Name: "volumes", Help: "`volumes=`: a PersistentVolumeClaim each, which stays when the release goes. It is mounted at `path`, or its directory `subPath` is. `access` is its access mode, by default `ReadWriteOnce`.",
+			Shape: objects(Key{Name: "name", Shape: str, Required: true}, Key{Name: "path", Shape: str, Required: true}, Key{Name: "size", Shape: str, Required: true}, Key{Name: "subPath", Shape: str},
+				Key{Name: "storageClass", Shape: str}, Key{Name: "access", Shape: enum("ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod")})},
+		{Name: "storageClass", Help: "`storageClassName` of those claims that have no `storageClass` of their own; empty: the cluster's default.", Shape: str},
 		{Name: "resources", Help: "`resources=`: the container's `resources`.", Shape: object},
 		{Name: "labels", Help: "`labels=`: labels of all objects.", Shape: dict()},
 		{Name: "podAnnotations", Help: "Annotations of the pods.", Shape: dict()},
@@ -131,7 +132,7 @@ func table() []Key {
 		{Name: "nodeSelector", Help: "`nodeSelector` of the pods.", Shape: object},
 		{Name: "affinity", Help: "`affinity` of the pods.", Shape: object},
 		{Name: "tolerations", Help: "`tolerations` of the pods.", Shape: list},
-	}, fileKeys())
+	}, fileKeys(), volumeKeys())
 }
 
 // Schema returns the JSON Schema of the values, which the charts contain.

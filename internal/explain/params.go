@@ -83,7 +83,9 @@ var ForeignParams = []ForeignParam{
 	{"gpus gpu", "values", "", `write values = {"resources": {"limits": {"nvidia.com/gpu": 1}}}`},
 	{"image_pull_secrets pull_secrets", "values", "", `write values = {"imagePullSecrets": [{"name": "…"}]}`},
 	{"pull_policy image_pull_policy", "values", "", `write values = {"image": {"pullPolicy": "Always"}}`},
-	{"storage_class storage_class_name", "values", "", `write values = {"storageClass": "…"}`},
+	{"storage_class storage_class_name", "values", "", `write volumes = [volume("/data", size = "10Gi", storage_class = "…")], or values = {"storageClass": "…"} for all volumes and the data of a database`},
+	{"tmpfs empty_dir", "volumes", "", `write volumes = [scratch("/tmp")]`},
+	{"shm_size shm", "volumes", "", `write volumes = [scratch("/dev/shm", size = "256Mi", memory = True)]`},
 	{"stop_grace_period grace_period termination_grace_period termination_grace_period_seconds", "values", "", `write values = {"terminationGracePeriodSeconds": 60}`},
 	{"min_ready_seconds", "values", "", `health= says when a pod is ready; without one, write values = {"settleSeconds": 10}`},
 	{"configs config config_map config_files secret_files", "files", "", `write files = {"/etc/app.conf": read_file("app.conf")}, or secret("name") for a secret`},
@@ -124,7 +126,7 @@ var ForeignParams = []ForeignParam{
 	{"stop_signal", "", service, "write STOPSIGNAL in the Dockerfile"},
 	{"logging log_driver", "", service, "what a container prints is shown by pipe logs; where it is kept is up to the cluster"},
 	{
-		"tmpfs shm_size empty_dir devices ulimits dns dns_config dns_policy dns_opt dns_search extra_hosts host_aliases host_network network_mode host_pid pid host_ipc ipc " +
+		"devices ulimits dns dns_config dns_policy dns_opt dns_search extra_hosts host_aliases host_network network_mode host_pid pid host_ipc ipc " +
 			"stdin stdin_open stdin_once tty attach runtime runtime_class runtime_class_name priority priority_class priority_class_name topology_spread_constraints scheduler_name " +
 			"strategy update_strategy rolling_update revision_history_limit progress_deadline_seconds pod_management_policy lifecycle pre_stop post_start share_process_namespace " +
 			"enable_service_links parallelism completions completion_mode concurrency_policy suspend time_zone ttl_seconds_after_finished selector service_name " +
@@ -154,7 +156,10 @@ var ForeignParams = []ForeignParam{
 	{"release release_name namespace", "", "values_files", "the release is named after its service, in the namespace of the environment"},
 	{"username password token", "", "values_files", "credentials of a repository are kept by helm repo add, those of a registry by docker login"},
 	{"username password token", "", "url", "credentials are kept by a credential helper of git, or write an address of SSH"},
-	{"access_mode access_modes storage_class read_only host_path source", "", "size", `a volume is a ReadWriteOnce claim; its class is given as values = {"storageClass": "…"} of the service`},
+	{"access_mode access_modes mode", "access", "size", `write access = "ReadWriteMany"`},
+	{"class storage_class_name", "storage_class", "size", `write storage_class = "…"`},
+	{"claim claim_name existing_claim", "", "size", `write existing_volume("claim").at("/data")`},
+	{"read_only host_path source", "", "size", "a volume belongs to its service; one that others write to is a disk: write disk(…), and DISK.at(\"/data\", read_only = True)"},
 	{"interval timeout retries start_period initial_delay_seconds period_seconds failure_threshold", "", "port", "it is checked once a second until it is ready, within the timeout= of the service, and every five seconds later"},
 	{"value default", "", "key", "a secret's value is never in a Pipelinefile: it is read from a Kubernetes Secret, or from what --secrets names"},
 	{"required optional", "default", "", "a parameter without default= must be given"},

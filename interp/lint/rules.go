@@ -9,7 +9,7 @@ type Rule struct {
 }
 
 // ofPlan are the rules whose findings need a plan.
-var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "skipped-used", "unbuilt", "unpinned-chart"}
+var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "shared-disk", "skipped-used", "unbuilt", "unpinned-chart"}
 
 // rules is the table of all rules: docs/lint.md and SARIF are generated from it.
 var rules = []Rule{
@@ -50,6 +50,11 @@ var rules = []Rule{
 		"share-stage", "A stage could run concurrently with the one before it.",
 		"Stages run one after another. No service of this stage uses anything from the one before it, and both are declared explicitly: in one stage their services would be " +
 			"deployed concurrently. Merge the stages, or say why the order matters.", false,
+	},
+	{
+		"shared-disk", "Several services mount a claim that only the pods of one node can mount.",
+		"A claim that is `ReadWriteOnce` is mounted on one node. A pod that lands on another one waits, until its deploy times out. Give the disk `access = \"ReadWriteMany\"` if its storage class has " +
+			"that, or keep the services on one node, and silence the finding.", false,
 	},
 	{
 		"silenced", "A comment silences a finding without a reason, or silences nothing.",

@@ -33,12 +33,12 @@ func (v *values) database(s plan.Service) {
 	if len(v.Command) == 0 && len(v.Args) == 0 {
 		v.Args = e.Args
 	}
-	if !slices.ContainsFunc(v.Volumes, func(have volume) bool { return have.Path == e.Path }) {
+	if !v.mounted(e.Path) {
 		name := "data"
 		for slices.ContainsFunc(v.Volumes, func(have volume) bool { return have.Name == name }) {
 			name += "-db"
 		}
-		v.Volumes = slices.Insert(v.Volumes, 0, volume{name, e.Path, s.Workload.Database.Storage, e.SubPath})
+		v.Volumes = slices.Insert(v.Volumes, 0, volume{Name: name, Path: e.Path, Size: s.Workload.Database.Storage, SubPath: e.SubPath})
 	}
 }
 

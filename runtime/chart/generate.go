@@ -50,6 +50,7 @@ type values struct {
 
 	fileValues
 	containerValues
+	otherVolumes
 }
 
 type envVar struct {
@@ -74,13 +75,6 @@ type job struct {
 	Schedule string `json:"schedule,omitempty"`
 	Retries  int    `json:"retries"`
 	Seconds  int64  `json:"seconds"`
-}
-
-type volume struct {
-	Name    string `json:"name"`
-	Path    string `json:"path"`
-	Size    string `json:"size"`
-	SubPath string `json:"subPath,omitempty"`
 }
 
 // loadFiles returns the chart that consists of the files of generate.
@@ -158,6 +152,9 @@ func templates(s plan.Service) []string {
 		}
 		names = append(names, kind, "service.yaml", "ingress.yaml", "NOTES.txt")
 	}
+	if len(s.Workload.Mounts)+len(s.Workload.Scratch) > 0 {
+		names = append(names, "_volumes.tpl")
+	}
 	if len(s.Workload.Files) > 0 {
 		names = append(names, "_files.tpl", "files.yaml")
 	}
@@ -197,9 +194,7 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 		v.Ports = append(v.Ports, newPort(p, keyOf))
 	}
 	v.Health = newHealth(w.Health)
-	for _, m := range w.Volumes {
-		v.Volumes = append(v.Volumes, volume{Name: m.Name, Path: m.Path, Size: m.Size})
-	}
+	ownVolumes := v.volumes(w)
 	v.containers(s, keyOf)
 	if j := w.Job; j != nil {
 		v.Job = &job{j.Schedule, j.Retries, int64(seconds(s.Timeout))}
@@ -208,7 +203,7 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 	switch {
 	case w.Database != nil:
 		v.database(s)
-	case len(v.Volumes) > 0 || group:
+	case ownVolumes || group:
 		v.PodSecurityContext["fsGroup"] = volumeGroup
 		v.PodSecurityContext["fsGroupChangePolicy"] = "OnRootMismatch"
 	}

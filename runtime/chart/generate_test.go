@@ -230,6 +230,7 @@ func TestSchema(t *testing.T) {
 	all.Name = "api"
 	all.Workload.Init, all.Workload.Sidecars = []plan.PodContainer{{Name: "a"}}, []plan.PodContainer{{Name: "b"}}
 	all.Workload.Files = []plan.File{{Path: "/a", Text: "a"}}
+	all.Workload.Mounts, all.Workload.Scratch = []plan.Mount{{Claim: "uploads", Path: "/srv"}}, []plan.Scratch{{Path: "/tmp"}}
 	for _, service := range []plan.Service{all, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
 		for key := range generated(t, service).Values {
 			keys[key] = true

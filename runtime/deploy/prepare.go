@@ -31,6 +31,7 @@ const (
 	kindSecret      = "secret"
 	kindCredentials = "credentials"
 	kindKey         = "key"
+	kindDisk        = "disk"
 )
 
 // Prepare implements [runtime.Deployer]. It checks for conflicts before it writes
@@ -44,6 +45,9 @@ func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 
 func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
 	if err := d.namespace(ctx, key); err != nil {
+		return err
+	}
+	if err := d.disks(ctx, key, p); err != nil {
 		return err
 	}
 	namespace := key.Namespace()

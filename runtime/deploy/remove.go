@@ -258,7 +258,7 @@ func (d *Deployer) removeVolumes(ctx context.Context, key runtime.EnvironmentKey
 	for i := range list.Items {
 		m := &list.Items[i].ObjectMeta
 		release := releaseOf(m)
-		if _, exists := releases[release]; release == "" || exists {
+		if _, exists := releases[release]; (release == "" || exists) && m.Labels[labelKind] != kindDisk {
 			continue
 		}
 		switch runtime.OwnerOf(m.Labels) {

@@ -114,6 +114,9 @@ func namesOf(p *plan.Plan) []string {
 		for _, v := range s.Workload.Volumes {
 			all = append(all, v.Name, v.Path)
 		}
+		for _, m := range s.Workload.Mounts {
+			all = append(all, m.Claim, m.Path)
+		}
 		for _, f := range s.Workload.Files {
 			all = append(all, f.Path)
 		}

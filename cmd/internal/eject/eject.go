@@ -34,6 +34,7 @@ type Result struct {
 	Services    []Service `json:"services"` // in deployment order
 	Files       []string  `json:"files"`    // relative to Dir, slash-separated, sorted
 	namespace   string
+	disks       bool // their claims are in a file
 }
 
 // A Service is one service that was written.
@@ -91,7 +92,11 @@ func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
 			}
 			result.Services = append(result.Services, service)
 		}
-		err := os.WriteFile(filepath.Join(dir, readmeName), []byte(readme(result)), 0o666)
+		var err error
+		if result.disks, err = writeDisks(dir, result.Services); err != nil {
+			return err
+		}
+		err = os.WriteFile(filepath.Join(dir, readmeName), []byte(readme(result)), 0o666)
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,9 @@ pipe deploys. Releases of pipe are ordinary Helm releases: the commands below up
 
 `, r.Pipeline, r.Environment)
 	writeSecrets(&b, r, namespace)
+	if r.disks {
+		writeDiskCommand(&b, namespace)
+	}
 	b.WriteString("## Deploy\n\nRun these commands in this directory, in this order; a stage starts when the previous one is ready.\n")
 	stage := ""
 	var later []Service

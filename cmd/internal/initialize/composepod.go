@@ -30,13 +30,15 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 			out.note("the volume at %s was left out.", quoted(to))
 		case v.Type == "volume" && v.Source != "":
 			if first, ok := c.shared[v.Source]; ok && first != out.name {
-				out.note("volume %s is also one of %s; a volume belongs to one service here, so that this one has its own. Keep shared files in an object store.", quoted(v.Source), first)
+				c.project.share(v.Source)
 			}
 			c.shared[v.Source] = out.name
 			if engineOf(out.image) == "" {
 				out.note("the size of volume %s is a guess.", quoted(v.Source))
 			}
-			out.volumes = append(out.volumes, volume{path: to, size: volumeSize})
+			out.volumes = append(out.volumes, volume{path: to, size: volumeSize, source: v.Source, disk: c.project.disk(v.Source)})
+		case v.Type == "tmpfs":
+			out.volumes = append(out.volumes, volume{path: to, scratch: true, memory: true})
 		case v.Type == "volume":
 			out.note("the anonymous volume at %s was left out; volume(…) keeps files, otherwise they go with the pod.", quoted(to))
 		case v.Type == "bind" && c.fromFile(out, v.Source, to):
@@ -55,7 +57,13 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 		}
 	}
 	if len(s.Tmpfs) > 0 {
-		out.note("tmpfs %s was left out; a pod can write to the file system of its image.", quotedList(s.Tmpfs))
+		for _, t := range s.Tmpfs {
+			at, _, _ := strings.Cut(t, ":")
+			out.scratch(at, "", true)
+		}
+	}
+	if s.ShmSize > 0 {
+		out.scratch("/dev/shm", bytesOf(int64(s.ShmSize)), true)
 	}
 	c.configs(out, s, all)
 }
@@ -70,7 +78,7 @@ func (c *composer) scale(out *service, s *types.ServiceConfig) {
 	}
 	if out.kind != plan.Job && n != 1 {
 		out.replicas, out.noReplicas = max(n, 0), n < 1
-		if n > 1 && len(out.volumes) > 0 && engineOf(out.image) == "" {
+		if n > 1 && slices.ContainsFunc(out.volumes, volume.exclusive) && engineOf(out.image) == "" {
 			out.replicas = 0
 			out.note("replicas = %d was left out: a volume belongs to one pod.", n)
 		}
@@ -185,7 +193,7 @@ func anys(list []string) []any {
 func (c *composer) rest(out *service, s *types.ServiceConfig) {
 	has := map[string]bool{
 		"devices": len(s.Devices) > 0, "dns": len(s.DNS) > 0, "extra_hosts": len(s.ExtraHosts) > 0, "ipc": s.Ipc != "", "pid": s.Pid != "",
-		"shm_size": s.ShmSize > 0, "sysctls": len(s.Sysctls) > 0, "ulimits": len(s.Ulimits) > 0, "working_dir": s.WorkingDir != "", "gpus": len(s.Gpus) > 0,
+		"sysctls": len(s.Sysctls) > 0, "ulimits": len(s.Ulimits) > 0, "working_dir": s.WorkingDir != "", "gpus": len(s.Gpus) > 0,
 		"volumes_from": len(s.VolumesFrom) > 0, "group_add": len(s.GroupAdd) > 0, "security_opt": len(s.SecurityOpt) > 0, "post_start": len(s.PostStart) > 0,
 		"pre_stop": len(s.PreStop) > 0, "platform": s.Platform != "", "models": len(s.Models) > 0, "pre_start": len(s.PreStart) > 0, "provider": s.Provider != nil,
 	}

@@ -16,6 +16,7 @@ type project struct {
 	services []*service
 	notes    []string // notes that are about no service
 	supply   []string // notes about Secrets, printed at the top
+	disks    []string // named volumes that several services mount
 }
 
 // A service becomes one call of a builtin.
@@ -81,7 +82,12 @@ type (
 		port    int
 		command []string
 	}
-	volume struct{ path, size, name string }
+	volume struct {
+		path, size, name string
+		source           string // a named volume of the source
+		disk             bool   // several services mount it: path is that of the disk source
+		scratch, memory  bool   // an empty directory
+	}
 
 	// A need is a service that must run first.
 	need struct {

@@ -278,11 +278,11 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 				s.volumes = append(s.volumes, volume{path: at, size: size})
 			}
 		case source.EmptyDir != nil:
-			if main.SecurityContext != nil && main.SecurityContext.ReadOnlyRootFilesystem != nil && *main.SecurityContext.ReadOnlyRootFilesystem {
-				s.note("the emptyDir at %s was left out, and the file system is read-only; volume(%q, size = …) can be written to.", quoted(at), at)
-			} else {
-				s.note("the emptyDir at %s was left out; a pod can write to the file system of its image.", quoted(at))
+			size := ""
+			if q := source.EmptyDir.SizeLimit; q != nil && !q.IsZero() {
+				size = q.String()
 			}
+			s.scratch(at, size, source.EmptyDir.Medium == corev1.StorageMediumMemory)
 		case source.ConfigMap != nil:
 			c.mountConfig(s, source.ConfigMap, m)
 		case source.Secret != nil:
@@ -291,7 +291,7 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 			s.note("the volume at %s was left out.", quoted(at))
 		}
 	}
-	if n := s.replicas; n > 1 && len(s.volumes) > 0 {
+	if n := s.replicas; n > 1 && slices.ContainsFunc(s.volumes, volume.exclusive) {
 		s.replicas = 0
 		s.note("replicas = %d was left out: a volume belongs to one pod.", n)
 	}

@@ -22,6 +22,7 @@ const width = 100 // of comments
 type writer struct {
 	strings.Builder
 	names map[string]string // services that are assigned, with the names of their variables
+	disks map[string]string // disks, with the names of their variables
 }
 
 // write returns the Pipelinefile of a project, formatted as by pipe fmt.
@@ -45,6 +46,7 @@ func (p *project) write(secrets []string) ([]byte, error) {
 		w.WriteString("\n")
 	}
 	w.name(p)
+	w.writeDisks(p)
 	for _, s := range p.sorted() {
 		w.service(s)
 	}
@@ -91,19 +93,25 @@ func (w *writer) name(p *project) {
 	for name := range starlark.Universe {
 		taken[name] = true
 	}
-	for _, s := range p.services {
-		if !s.referenced {
-			continue
-		}
-		name := strings.ReplaceAll(s.name, "-", "_")
+	choose := func(name, suffix string) string {
+		name = strings.ReplaceAll(name, "-", "_")
 		if taken[name] || !identifier(name) {
-			name += "_db"
+			name += suffix
 		}
 		for taken[name] {
 			name += "_"
 		}
 		taken[name] = true
-		w.names[s.name] = name
+		return name
+	}
+	for _, s := range p.services {
+		if s.referenced {
+			w.names[s.name] = choose(s.name, "_db")
+		}
+	}
+	w.disks = map[string]string{}
+	for _, source := range p.disks {
+		w.disks[source] = choose(label(source, 40), "_disk")
 	}
 }
 
@@ -157,13 +165,7 @@ func (w *writer) service(s *service) {
 	if s.health != nil {
 		w.arg("health", s.health.text())
 	}
-	items(w, "volumes", s.volumes, func(v volume) string {
-		args := []pair{{"size", v.size}}
-		if v.name != "" {
-			args = append(args, pair{"name", v.name})
-		}
-		return "volume(" + str(v.path) + ", " + named(args) + ")"
-	})
+	items(w, "volumes", s.volumes, w.volume)
 	w.podFiles(s.files)
 	if s.retries > 0 {
 		w.arg("retries", strconv.Itoa(s.retries))

@@ -172,7 +172,7 @@ func ListGoing(w io.Writer, g Going) error {
 	return err
 }
 
-// storing returns the services that store data in volumes.
+// storing returns the services that store data in volumes, and the disks.
 func storing(p *plan.Plan) []string {
 	var names []string
 	if p != nil {
@@ -180,6 +180,9 @@ func storing(p *plan.Plan) []string {
 			if s.Workload.Database != nil || len(s.Workload.Volumes) > 0 {
 				names = append(names, s.Name)
 			}
+		}
+		for _, d := range p.Disks() {
+			names = append(names, "disk "+d.Claim)
 		}
 	}
 	return names

@@ -118,6 +118,9 @@ spec:
 {{- range .Values.volumes -}}
 {{- $list = append $list (include "service.mount" .) -}}
 {{- end -}}
+{{- if or .Values.claims .Values.scratch -}}
+{{- $list = append $list (include "service.otherMounts" . | trim) -}}
+{{- end -}}
 {{- if .Values.files -}}
 {{- $list = append $list (include "service.filesMounts" . | trim) -}}
 {{- end -}}
@@ -132,10 +135,22 @@ spec:
   {{- end }}
 {{- end -}}
 
+{{/* Not empty if only the pods of one node can mount what the pod mounts. */}}
+{{- define "service.exclusive" -}}
+{{- range concat (.Values.volumes | default list) (.Values.claims | default list) -}}
+{{- if hasPrefix "ReadWriteOnce" (.access | default "ReadWriteOnce") -}}
+{{ .name }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "service.volumes" -}}
 {{- $list := list -}}
 {{- range .Values.volumes -}}
 {{- $list = append $list (include "service.claim" (dict "name" .name "claim" (printf "%s-%s" $.Release.Name .name))) -}}
+{{- end -}}
+{{- if or .Values.claims .Values.scratch -}}
+{{- $list = append $list (include "service.otherVolumes" . | trim) -}}
 {{- end -}}
 {{- if .Values.files -}}
 {{- $list = append $list (include "service.filesVolume" .) -}}

@@ -83,7 +83,7 @@ func TestRules(t *testing.T) {
 		{"host-later", later + "job(\"x\", image = \"i:1\", stage = a, args = [y.url])\n", []string{"host-later 5:1"}},
 		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i\")\ncontainer(\"y\", image = \"i:latest\")\n", []string{"latest-tag 2:1", "latest-tag 3:1"}},
 		{"latest-tag", "pipeline(\"p\")\ncontainer(\"x\", image = \"r:5000/i:1\")\ncontainer(\"y\", image = \"i@sha256:" + strings.Repeat("0", 64) + "\")\n", nil},
-		{"shared-disk", "pipeline(\"p\")\nd = disk(\"d\", size = \"1Gi\")\ncontainer(\"a\", image = \"i:1\", volumes = [d.at(\"/x\")])\ncontainer(\"b\", image = \"i:1\", volumes = [d.at(\"/x\")])\n", []string{"shared-disk 4:40"}},
+		{"shared-disk", "pipeline(\"p\")\nd = disk(\"d\", size = \"1Gi\")\ncontainer(\"a\", image = \"i:1\", volumes = [d.at(\"/x\")])\ncontainer(\"b\", image = \"i:1\", volumes = [d.at(\"/x\")])\n", []string{"shared-disk 4:42"}},
 		{"shared-disk", "pipeline(\"p\")\nd = disk(\"d\", size = \"1Gi\", access = \"ReadWriteMany\")\ncontainer(\"a\", image = \"i:1\", volumes = [d.at(\"/x\")])\ncontainer(\"b\", image = \"i:1\", volumes = [d.at(\"/x\")])\n", nil},
 		{"own-credentials", "pipeline(\"p\")\ndatabase(\"d\", engine = \"redis\", version = \"7\")\ncontainer(\"x\", image = \"i:1\", env = {\"P\": secret(\"d-credentials\", key = \"password\")})\n", []string{"own-credentials 3:1"}},
 		{"own-credentials", "pipeline(\"p\")\nd = database(\"d\", engine = \"redis\", version = \"7\")\ncontainer(\"x\", image = \"i:1\", env = {\"P\": d.password, \"Q\": secret(\"other-credentials\")})\n", nil},

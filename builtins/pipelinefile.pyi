@@ -189,7 +189,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -215,10 +215,11 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
+        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         timeout: how long it may take until it is ready
     """
 
-def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that runs an image that exists.
 
     Args:
@@ -242,10 +243,11 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
+        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         timeout: how long it may take until it is ready
     """
 
-def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}) -> Service:
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False) -> Service:
     """Declares a service that runs to its end.
 
     Args:
@@ -274,9 +276,10 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
+        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -302,6 +305,7 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
+        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         timeout: how long it may take until it is ready
     """
 
@@ -312,7 +316,7 @@ def skip(*services: Service | str) -> None:
         services: services or their names
     """
 
-def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], stage: Stage | str | None = None, skip: bool = False, timeout: str = "5m") -> Service:
+def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], stage: Stage | str | None = None, skip: bool = False, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that a Helm chart of others makes, with its own images.
 
     Args:
@@ -322,10 +326,11 @@ def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] 
         values_files: YAML files, relative to the file of the call, after those of the chart; later ones win
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
+        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         timeout: how long it may take until it is ready
     """
 
-def manifests(name: str, *sources: str | dict | list, stage: Stage | str | None = None, skip: bool = False, timeout: str = "5m") -> Service:
+def manifests(name: str, *sources: str | dict | list, stage: Stage | str | None = None, skip: bool = False, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are: an image in them is neither built nor mirrored. A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.
 
     Args:
@@ -333,6 +338,7 @@ def manifests(name: str, *sources: str | dict | list, stage: Stage | str | None 
         sources: files of YAML documents, relative to the file of the call, objects as dicts, or lists of these
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
+        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         timeout: how long it may take until it is ready
     """
 

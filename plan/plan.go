@@ -108,6 +108,7 @@ type Service struct {
 	Chart    *Chart       `json:"chart,omitempty"`  // nil: generated from Workload (D1), or the service consists of Manifests
 	Values   Values       `json:"values,omitempty"` // override those of the chart
 	Workload Workload     `json:"workload"`         // what runs
+	Adopt    bool         `json:"adopt,omitempty"`  // take over the release and the objects that exist (E8)
 	Sync     []Sync       `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
 	Uses     []string     `json:"uses,omitempty"`   // services whose host or address it refers to, sorted
 	Timeout  Duration     `json:"timeout"`          // for becoming ready; default 5 minutes, for a job 10

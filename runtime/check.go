@@ -32,18 +32,8 @@ func (r *run) checks() []*sched.Task {
 			}
 			f := &foreseen{service: s, unknown: !s.Generated()}
 			asked = append(asked, f)
-			release := r.release(s) // before its image is built
-			_, is := r.deployed[s.Name]
-			unknown := false
-			for _, im := range s.images {
-				if im.byDigest == "" {
-					// The check does not depend on the image; only the nodes do.
-					before := r.env.Images[plan.ImageKey(s.Name, im.name)]
-					release.setImage(im.name, before)
-					unknown = unknown || before == ""
-				}
-			}
-			if is && unknown {
+			release, known := r.provisional(s)
+			if _, is := r.deployed[s.Name]; is && !known {
 				continue
 			}
 			t := &sched.Task{Name: "check " + s.Name, Class: classCheck, Priority: st.index}
@@ -68,6 +58,9 @@ func (r *run) checks() []*sched.Task {
 		}
 		if r.foreseen() {
 			return errForeseen
+		}
+		for _, f := range asked {
+			r.showAdoptions(f.service, f.Adopted)
 		}
 		return nil
 	}

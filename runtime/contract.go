@@ -180,7 +180,11 @@ type Release struct {
 	Image                 string            // by digest; empty if the chart provides its own
 	Images                map[string]string // by digest: those of Service.Images that are known, by name; nil: none
 	Fingerprint           plan.Digest       // recorded with the release
-	OnFailure             OnFailure
+	// Adopt makes a deploy take over what exists under the names of the release and of its
+	// objects and belongs to no environment (E8): a release that another tool deployed is
+	// continued, and other objects become part of the release. Otherwise they are refused.
+	Adopt     bool
+	OnFailure OnFailure
 }
 
 // Deployed describes the deployed release of one service.
@@ -246,6 +250,8 @@ type Checked struct {
 	Rules []string
 	// Objects are all that it has, as RefusedChange.Object names them.
 	Objects []string
+	// Adopted are the existing objects that it would take over, if Release.Adopt is set.
+	Adopted []Adoption
 }
 
 // A ChartError says that a release cannot be made of its chart and values. Nothing was

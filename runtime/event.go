@@ -95,6 +95,8 @@ type (
 		Error string `json:"error"`
 		Again int    `json:"again"` // which retry, from 1
 	}
+	// Adopts is an existing object that the service is about to take over (E8).
+	Adopts Adoption
 	// Printed is a call of print() in the Pipelinefile (L5).
 	Printed struct {
 		Pos  plan.Pos `json:"pos"`
@@ -122,6 +124,7 @@ func (Log) Kind() string          { return "log" }
 func (PodChanged) Kind() string   { return "pod" }
 func (WaitingFor) Kind() string   { return "waiting" }
 func (Retried) Kind() string      { return "retry" }
+func (Adopts) Kind() string       { return "adopt" }
 func (Printed) Kind() string      { return "print" }
 func (Warned) Kind() string       { return "warning" }
 func (RunEnded) Kind() string     { return "run.ended" }

@@ -53,6 +53,7 @@ func everyEvent() []runtime.Event {
 		{"applications", "api", runtime.WaitingFor{What: "deployment api: 1 of 2 replicas are available"}},
 		{"applications", "api", runtime.Retried{What: "push", Error: "connection reset", Again: 1}},
 		{"", "", runtime.Printed{Pos: pos, Text: "hello"}},
+		{"a", "one", runtime.Adopts{ObjectKind: "Deployment", Namespace: "shop-dev", Name: "web", From: "kubectl", Diff: "-a\n+b\n", Restarts: true}},
 		{"", "", runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Pos: pos, Message: "a tag can move"}}},
 		{"", "", runtime.RunEnded{Record: record}},
 		{"", "", runtime.FilesChanged{Paths: []string{"api/main.go"}}},

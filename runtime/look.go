@@ -53,8 +53,8 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 }
 
 // settleOwners finds the services that cannot be deployed because a release with their
-// name has another owner. Releases of other tools are taken over if the request says
-// so.
+// name has another owner. Releases of other tools are taken over if the service or the
+// request says so.
 func (r *run) settleOwners() {
 	for _, st := range r.scope.stages {
 		for _, s := range st.services {
@@ -62,7 +62,7 @@ func (r *run) settleOwners() {
 			if !there || !r.scope.deploys(s) {
 				continue
 			}
-			if r.req.TakeOver && d.Owner == (EnvironmentKey{}) {
+			if r.adopts(s) && d.Owner == (EnvironmentKey{}) {
 				r.deployed[s.Name] = d
 				delete(r.others, s.Name)
 				continue
@@ -343,6 +343,8 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 		return false, "waits for " + missingText(s.missing)
 	case !deployed:
 		return false, "not deployed yet"
+	case d.Fingerprint == "" && d.Owner == (EnvironmentKey{}) && r.adopts(s):
+		return false, fmt.Sprintf("takes over the release of another tool, revision %d", d.Revision)
 	case d.Fingerprint == "":
 		return false, "deployed by another tool"
 	case d.Fingerprint != s.fingerprint:

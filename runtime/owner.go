@@ -57,7 +57,7 @@ type OwnedError struct {
 	Key   EnvironmentKey // the environment that would use it
 	Kind  string         // "namespace", or "release" or "Secret" in it
 	Name  string         // of a release or a Secret
-	Owner EnvironmentKey // zero: another tool made the release, and Request.TakeOver is not set
+	Owner EnvironmentKey // zero: another tool made the release, and the service does not adopt it
 	// Exists reports whether Key has a record from before namespaces had owners.
 	// Deleting it removes only its own objects.
 	Exists bool

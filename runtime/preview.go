@@ -32,6 +32,9 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 		return nil, err
 	}
 	x.settleGuards()
+	if err := x.adoptions(ctx); err != nil {
+		return nil, err
+	}
 	skipped := make(map[string][]*service)
 	for _, s := range x.scope.services {
 		if s.skipped != "" {
@@ -47,7 +50,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	for _, st := range x.scope.stages {
 		for _, s := range st.services {
 			step := x.step(s, made)
-			step.Warnings = warnings[s.Name]
+			step.Warnings, step.Adopts = warnings[s.Name], s.adoptions
 			if step.Do == Failed {
 				failed = append(failed, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Failed, Error: step.Why, Err: s.err})
 			}
@@ -63,6 +66,9 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	if hide != nil {
 		for i := range steps {
 			steps[i].Why = hide(steps[i].Why)
+			for j, a := range steps[i].Adopts {
+				steps[i].Adopts[j] = a.redacted(hide)
+			}
 			for j, d := range steps[i].Warnings {
 				steps[i].Warnings[j] = redactDiagnostic(d, hide)
 			}

@@ -53,6 +53,10 @@ func (e PodChanged) redacted(hide func(string) string) Body {
 	return e
 }
 
+func (e Adopts) redacted(hide func(string) string) Body {
+	return Adopts(Adoption(e).redacted(hide))
+}
+
 func (e WaitingFor) redacted(hide func(string) string) Body {
 	e.What = hide(e.What)
 	return e

@@ -27,6 +27,7 @@ var names = []string{
 	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image",
 	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
 	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo",
+	"Adopts.ObjectKind", "Adopts.Namespace", "Adopts.Name",
 	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "ServiceRecord.Images", "LeftAlone.Service",
 }
 

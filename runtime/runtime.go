@@ -58,7 +58,7 @@ type Request struct {
 	Environment EnvironmentKey    // default: what the plan was evaluated for
 	Plan        *plan.Plan        // as evaluated, without overrides; nil: the last plan of the environment
 	Services    []string          // nil: the whole environment
-	TakeOver    bool              // deploy: take over releases that another tool deployed under the name of a service (E6)
+	Adopt       bool              // deploy: take over what exists, as if every service did (E8)
 	Prune       bool              // deploy: also delete releases whose service is no longer in the plan (D5)
 	KeepVolumes bool              // delete of an environment: keep its volumes and the credentials of its databases (D6)
 	Images      map[string]string // by plan.ImageKey: deploy this image, by digest, instead of building or copying one
@@ -89,6 +89,8 @@ type Step struct {
 	Ref string `json:"ref,omitempty"`
 	// Images are those of plan.Service.Images, in their order.
 	Images []StepImage `json:"images,omitempty"`
+	// Adopts are the existing objects that would become part of the release (E8).
+	Adopts []Adoption `json:"adopts,omitempty"`
 	// Warnings are warnings about the service.
 	Warnings []plan.Diagnostic `json:"warnings,omitempty"`
 }

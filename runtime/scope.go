@@ -40,6 +40,7 @@ type service struct {
 	fingerprint plan.Digest     // of what would be deployed; empty while its image is not known
 	missing     []MissingSecret // the Secrets that it must wait for; settled before it is acted on
 	err         error           // why it is known to fail
+	adoptions   []Adoption      // in a preview: what its deploy would take over
 	idle        bool            // a guard with nothing to guard
 	leftAlone   *LeftAlone      // what another run has done to it, because of which it is left as it is
 	overtaken   bool            // another run of the session acted on it after look: its deployed release is not known

@@ -26,6 +26,7 @@ func (r *run) release(s *service) Release {
 		Service:     *s.Service,
 		Fingerprint: s.fingerprint,
 		OnFailure:   r.req.OnFailure,
+		Adopt:       r.adopts(s),
 	}
 	for _, im := range s.images {
 		if im.byDigest != "" {

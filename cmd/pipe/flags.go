@@ -123,7 +123,7 @@ type runFlags struct {
 	force     bool
 	onFailure string
 	prune     bool
-	takeOver  bool
+	adopt     bool
 	waitLock  bool
 	supersede bool
 	timeout   time.Duration
@@ -143,11 +143,11 @@ func (f *runFlags) addDeploy(cmd *cobra.Command) {
 	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what to do with a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
 	f.addPrune(cmd)
 	f.addForce(cmd)
-	f.addTakeOver(cmd)
+	f.addAdopt(cmd)
 }
 
-func (f *runFlags) addTakeOver(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "adopt existing releases of other tools that have the name of a service, e.g. pipe run --take-over")
+func (f *runFlags) addAdopt(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.adopt, "take-ownership", false, "take over the releases and objects that exist, as adopt=True of every service does, e.g. pipe run --take-ownership")
 }
 
 func (f *runFlags) addPrune(cmd *cobra.Command) {

@@ -60,7 +60,7 @@ func (v *invocation) addCompared(a *app, cmd *cobra.Command, detail *bool) {
 	v.flags.addServices(cmd)
 	v.flags.addForce(cmd)
 	v.flags.addPrune(cmd)
-	v.flags.addTakeOver(cmd)
+	v.flags.addAdopt(cmd)
 	v.part.add(cmd)
 	v.show.add(cmd)
 	cmd.Flags().BoolVar(detail, "detailed-exitcode", false,

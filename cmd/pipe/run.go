@@ -119,7 +119,7 @@ func (a *app) request(action runtime.Action, key runtime.EnvironmentKey, flags r
 		KeepGoing:   flags.keepGoing,
 		Force:       flags.force,
 		Prune:       flags.prune,
-		TakeOver:    flags.takeOver,
+		Adopt:       flags.adopt,
 		WaitLock:    flags.waitLock,
 		Supersede:   flags.supersede,
 		Timeout:     flags.timeout,

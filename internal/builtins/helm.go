@@ -18,7 +18,7 @@ type helmArgs struct {
 var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images.",
 	func(c *Call, a *helmArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Helm, a.Name, a.Stage, a.Skip, a.Timeout)
-		s.Plan.Values = plan.Values(a.Values)
+		s.Plan.Values, s.Plan.Adopt = plan.Values(a.Values), a.Adopt
 		if a.Chart != nil {
 			chart := a.Chart.plan
 			chart.ValuesFiles = append(chart.ValuesFiles[:len(chart.ValuesFiles):len(chart.ValuesFiles)], c.valuesFiles(a.ValuesFiles)...)

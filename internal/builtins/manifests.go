@@ -26,6 +26,7 @@ type manifestsArgs struct {
 type placed struct {
 	Stage StageRef `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
 	Skip  bool     `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+	existing
 }
 
 // An Object is a Kubernetes object of a service of type MANIFESTS.
@@ -39,6 +40,7 @@ var manifestsFunc = declare("manifests", "service",
 		"A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.",
 	func(c *Call, a *manifestsArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Manifests, a.Name, a.Stage, a.Skip, a.Timeout)
+		s.Plan.Adopt = a.Adopt
 		if c.Valid("sources") {
 			for i, v := range a.Sources {
 				for _, one := range v.list {

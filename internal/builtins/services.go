@@ -31,6 +31,7 @@ type common struct {
 	podFiles
 	podContainers
 	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
+	existing
 }
 
 type applicationArgs struct {
@@ -147,7 +148,7 @@ func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image 
 // in common.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
 	s := c.deployable(t, name, a.Stage, a.Skip, timeout)
-	s.Plan.Values = plan.Values(a.Values)
+	s.Plan.Values, s.Plan.Adopt = plan.Values(a.Values), a.Adopt
 	if a.Chart != nil {
 		chart := a.Chart.plan
 		s.Plan.Chart = &chart

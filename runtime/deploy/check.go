@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -37,7 +39,7 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 
 // In a new namespace nothing can conflict, so the release is not queried.
 func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
-	fresh := d.seen.fresh(r.Namespace)
+	fresh := d.seen.fresh(r.Namespace) && !r.Adopt
 	if fresh && r.Service.Generated() {
 		return none, ctx.Err()
 	}
@@ -66,6 +68,9 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 		if before, err = o.records.full(last); err != nil {
 			return none, err
 		}
+	}
+	if err := o.idle(); err != nil {
+		return none, err
 	}
 	o.warnOfCRDs(before)
 	if fresh && before == nil {
@@ -100,6 +105,7 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 	for _, h := range hooks {
 		has.add(o.objects.readable(h.Manifest))
 	}
+	takes := o.takesRelease()
 	var (
 		mu      sync.Mutex
 		wg      sync.WaitGroup
@@ -111,15 +117,18 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 		has.add(infos, all)
 		for _, info := range infos {
 			old := was[objectID(info)]
-			if old != nil && reflect.DeepEqual(old.Object, info.Object) {
+			if old != nil && !takes && reflect.DeepEqual(old.Object, info.Object) {
 				continue
 			}
 			wg.Go(func() {
-				change, err := o.objects.dryRun(old, info)
+				change, adopted, err := o.objects.dryRun(ctx, old, info, takes)
 				mu.Lock()
 				defer mu.Unlock()
 				if change != nil {
 					changes = append(changes, *change)
+				}
+				if adopted != nil {
+					has.Adopted = append(has.Adopted, *adopted)
 				}
 				errs = append(errs, err)
 			})
@@ -130,6 +139,9 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 		return nil, has.Checked, context.Cause(ctx)
 	}
 	sortChanges(changes)
+	slices.SortFunc(has.Adopted, func(a, b runtime.Adoption) int {
+		return strings.Compare(a.ObjectKind+" "+a.Name, b.ObjectKind+" "+b.Name)
+	})
 	return changes, has.Checked, errors.Join(errs...)
 }
 
@@ -160,45 +172,78 @@ func (o *objects) readable(text string) (known []*resource.Info, all bool) {
 	return known, all
 }
 
-// dryRun returns why the server would reject an object as in info, or nil.
-// before is the object in the last revision; nil: it had none of that name.
-func (o *objects) dryRun(before, info *resource.Info) (*runtime.RefusedChange, error) {
+// dryRun returns why the server would reject an object as in info, or nil, and what
+// becomes of the object if it is taken over. before is the object in the last revision;
+// nil: it had none of that name. With all, the revision is of another tool, and so is
+// every object in it.
+func (o *objects) dryRun(ctx context.Context, before, info *resource.Info, all bool) (*runtime.RefusedChange, *runtime.Adoption, error) {
 	obj, err := o.get(info)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil
+		return nil, nil, nil
 	case apierrors.IsForbidden(err):
 		change := o.refusal(info, nil, err)
-		return &change, nil
+		return &change, nil, nil
 	case err != nil:
-		return nil, unanswered(err)
+		return nil, nil, unanswered(err)
 	}
 	live, ok := obj.(*unstructured.Unstructured)
 	if !ok || live.GetDeletionTimestamp() != nil {
-		return nil, nil
+		return nil, nil, nil
+	}
+	from := ""
+	if all && before != nil {
+		from = "release " + o.release
+	}
+	if !o.adopts(live) && (before == nil || o.adopter != nil) {
+		if from, err = o.takes(ctx, info, live); err != nil {
+			if changes := refusedOf(err); len(changes) > 0 {
+				return &changes[0], nil, nil
+			}
+			return nil, nil, unanswered(err)
+		}
+		if before == nil {
+			before = baseOf(info, live)
+		}
 	}
 	if before == nil {
-		if !o.adopts(live) {
-			change := o.conflict(info, live)
-			return &change, nil
-		}
 		before = info // as Helm does
 	}
 	if job := asJob(live); job != nil && standJob(job).failed != "" {
-		return nil, nil // it is recreated
+		return nil, nil, nil // it is recreated
 	}
 	patch, kind, err := change(before, info, live)
-	if err != nil || string(patch) == "{}" {
-		return nil, err
+	if err != nil {
+		return nil, nil, err
 	}
-	_, err = o.send(info, kind, patch, &metav1.PatchOptions{
+	result := kruntime.Object(live)
+	if string(patch) != "{}" {
+		var refused *runtime.RefusedChange
+		if result, refused, err = o.tryPatch(info, kind, patch); err != nil || refused != nil {
+			return refused, nil, err
+		}
+	}
+	if from == "" || result == nil {
+		return nil, nil, nil
+	}
+	a, err := adoption(info, from, live, result)
+	return nil, &a, err
+}
+
+// tryPatch returns the result of a patch, or why the server would reject it. Both are nil
+// if the server did not say.
+func (o *objects) tryPatch(info *resource.Info, kind types.PatchType, patch []byte) (kruntime.Object, *runtime.RefusedChange, error) {
+	obj, err := o.send(info, kind, patch, &metav1.PatchOptions{
 		FieldManager: fieldManager, FieldValidation: metav1.FieldValidationIgnore, DryRun: []string{metav1.DryRunAll},
 	})
 	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || deniedByWebhook(err) {
 		change := o.refusal(info, patch, err)
-		return &change, nil
+		return nil, &change, nil
 	}
-	return nil, unanswered(err)
+	if err != nil {
+		return nil, nil, unanswered(err)
+	}
+	return obj, nil, nil
 }
 
 // deniedByWebhook reports whether err has a client error's code and no reason: the API

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -338,14 +337,17 @@ data: {tag: "2"}
 		"by hand": {
 			metav1.ObjectMeta{}, "it exists, and belongs to nobody that it names (it was made with deploy.test), not to release web", "",
 			[]string{
-				"to have the release take it over, and change it: kubectl --namespace NS annotate configmaps settings meta.helm.sh/release-name=web meta.helm.sh/release-namespace=NS && kubectl --namespace NS label configmaps settings --overwrite app.kubernetes.io/managed-by=Helm",
+				"to have the release take it over, and change it: adopt=True of service web, or --take-ownership; pipe diff shows the change",
 				"or give it another name in the chart of web", "or kubectl --namespace NS delete configmaps settings, and run again: what is in it is lost",
 			},
 		},
 		"of another release": {
 			metav1.ObjectMeta{Annotations: map[string]string{"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "NS"}},
 			"it exists, and belongs to release shop, not to release web", "shop",
-			[]string{"give it another name in the chart of web, or take it out of that of shop"},
+			[]string{
+				"give it another name in the chart of web, or take it out of that of shop",
+				"or, if another tool has deployed shop, take it over: adopt=True of service web, or --take-ownership; pipe diff shows the change",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -377,13 +379,13 @@ data: {tag: "2"}
 			if test.owner != "" {
 				return
 			}
-			marks := fmt.Sprintf(`{"metadata":{"annotations":{"meta.helm.sh/release-name":"web","meta.helm.sh/release-namespace":%q},"labels":{"app.kubernetes.io/managed-by":"Helm"}}}`, b.namespace)
-			_, err = c.CoreV1().ConfigMaps(b.namespace).Patch(t.Context(), "settings", types.MergePatchType, []byte(marks), metav1.PatchOptions{})
-			must(t, err)
-			if _, err := b.check(tagged(s, "2")); err != nil {
-				t.Errorf("Check after it was marked = %v", err)
+			adopts := tagged(s, "2")
+			r := b.release(adopts)
+			r.Adopt = true
+			if checked, err := b.Check(t.Context(), r, discard); err != nil || len(checked.Adopted) != 1 {
+				t.Errorf("Check with adopt = %+v, %v", checked, err)
 			}
-			b.deploy(tagged(s, "2"))
+			must(t, b.Act(t.Context(), runtime.Deploy, r, discard))
 		})
 	}
 }

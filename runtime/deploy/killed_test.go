@@ -144,6 +144,8 @@ func perform(ctx context.Context, rt *runtime.Runtime, key runtime.EnvironmentKe
 	switch verb {
 	case "deploy":
 		req.Action, req.Plan = runtime.Deploy, killPlan(key, what)
+	case "adopt":
+		req.Action, req.Plan, req.Adopt = runtime.Deploy, killPlan(key, what), true
 	case "stop":
 		req.Action = runtime.Stop
 	case "start":

@@ -60,6 +60,7 @@ type objects struct {
 	ran        func(info *resource.Info, created time.Time) (bool, error)
 	hookFailed func(error)
 
+	adopter  *adopter                // decides what the release takes over; nil: nothing
 	built    func(kube.ResourceList) // called with the objects of the release before they are written
 	install  bool                    // first install of the release
 	rerun    func(*batchv1.Job) bool // whether a job is deleted and recreated; nil: never
@@ -331,6 +332,17 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 			return false, err
 		}
 		return true, o.create(info)
+	}
+	if u, ok := live.(*unstructured.Unstructured); ok && !o.adopts(u) {
+		known := before != nil && before.Object != info.Object // Helm gives those that it takes over as they are to be
+		if o.adopter != nil || !known {
+			if _, err := o.takes(o.requests(), info, u); err != nil {
+				return false, err
+			}
+		}
+		if !known {
+			before = baseOf(info, u)
+		}
 	}
 	patch, kind, err := change(before, info, live)
 	if err != nil {

@@ -108,6 +108,9 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 		o.close()
 		return nil, err
 	}
+	if o.adopting() {
+		o.objects.adopter = &adopter{cluster: d.cluster.Cluster, owner: keyOf(r).Owner()}
+	}
 	return o, nil
 }
 
@@ -202,6 +205,9 @@ func (o *operation) labels() (map[string]string, error) {
 	}
 	labels := keyOf(o.r).Labels()
 	labels[observe.LabelFingerprint], labels[observe.LabelRevision] = encoded, fmt.Sprint(next)
+	if o.objects.adopter != nil {
+		labels[labelAdopts] = fmt.Sprint(next)
+	}
 	return labels, nil
 }
 
@@ -220,6 +226,9 @@ func (o *operation) recover() error {
 	last, ok := o.last()
 	if !ok {
 		return nil
+	}
+	if err := o.idle(); err != nil {
+		return err
 	}
 	switch {
 	case statusOf(last).IsPending():

@@ -353,7 +353,7 @@ func TestTakeOver(t *testing.T) {
 	if d := deployed(); d.Revision != 1 {
 		t.Errorf("after the deletion %+v is deployed", d)
 	}
-	_, err = run(runtime.Request{Action: runtime.Deploy, Plan: p, TakeOver: true})
+	_, err = run(runtime.Request{Action: runtime.Deploy, Plan: p, Adopt: true})
 	must(t, explainedRun(err))
 	if d := deployed(); d.Owner != key || d.Revision != 2 || !d.Ready {
 		t.Errorf("taken over %+v is deployed", d)

@@ -196,12 +196,14 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 			change.Owner = owner
 		}
 		change.Next = []string{rename + ", or take it out of that of " + owner}
+		if o.adopter == nil {
+			change.Next = append(change.Next, "or, if another tool has deployed "+owner+", take it over: adopt=True of service "+o.release+", or --take-ownership; pipe diff shows the change")
+		}
 	case metav1.GetControllerOfNoCopy(live) != nil:
 		change.Next = []string{rename}
 	default:
-		marks := fmt.Sprintf("%s=%s %s=%s", observe.AnnotationRelease, o.release, annotationReleaseNamespace, o.namespace)
 		change.Next = []string{
-			"to have the release take it over, and change it: " + kubectl(info, "annotate", marks) + " && " + kubectl(info, "label", "--overwrite "+labelManagedBy+"="+managedByHelm),
+			"to have the release take it over, and change it: adopt=True of service " + o.release + ", or --take-ownership; pipe diff shows the change",
 			"or " + rename,
 			"or " + kubectl(info, "delete", "") + ", and run again: " + lossOf(info),
 		}

@@ -21,6 +21,9 @@ import (
 
 // write makes Helm write the release and returns the workloads that must become ready.
 func (o *operation) write(ctx context.Context) ([]target, error) {
+	if err := o.free(ctx); err != nil {
+		return nil, err
+	}
 	config, err := o.helm()
 	if err != nil {
 		return nil, err
@@ -51,6 +54,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		install.Wait, install.WaitForJobs = true, true // see awaitForHooks
 		install.DisableOpenAPIValidation = true
 		install.Replace = exists
+		install.TakeOwnership = o.objects.adopter != nil
 		if install.SkipSchemaValidation = theirs; theirs {
 			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: 1, IsInstall: true})
 		}
@@ -68,6 +72,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		upgrade.DisableOpenAPIValidation = true
 		upgrade.ResetValues = true // otherwise Helm would use the last values if there are none
 		upgrade.MaxHistory = o.d.opts.HistoryMax
+		upgrade.TakeOwnership = o.objects.adopter != nil
 		if upgrade.SkipSchemaValidation = theirs; theirs {
 			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.Version + 1, IsUpgrade: true})
 		}

@@ -46,7 +46,7 @@ type ObjectDiff struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	Do        string `json:"do"`   // "create", "change" or "delete"
+	Do        string `json:"do"`   // "create", "change", "delete" or "adopt": it exists, and becomes part of the release
 	Diff      string `json:"diff"` // lines that begin with "-", "+" or " ", and "@@" between hunks
 }
 
@@ -80,21 +80,29 @@ func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, 
 				service = &plan.Service{Name: step.Service}
 			}
 			found, err := changes(ctx, runtime.Release{
-				Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: *service, Image: step.Ref,
+				Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: *service, Image: step.Ref, Adopt: len(step.Adopts) > 0,
 			}, step.Do == runtime.Deleting)
 			if err != nil {
 				return out, fmt.Errorf("compare service %s with what is deployed: %w", step.Service, err)
 			}
-			s.Objects = objectDiffs(found, redact)
+			s.Objects = objectDiffs(found, step.Adopts, redact)
 		}
 		out.Services = append(out.Services, s)
 	}
 	return out, nil
 }
 
-func objectDiffs(changes []Change, redact func(string) string) []ObjectDiff {
+func objectDiffs(changes []Change, adopts []runtime.Adoption, redact func(string) string) []ObjectDiff {
 	var out []ObjectDiff
+	adopted := make(map[[2]string]bool, len(adopts))
+	for _, a := range adopts {
+		adopted[[2]string{a.ObjectKind, a.Name}] = true
+		out = append(out, ObjectDiff{Kind: a.ObjectKind, Namespace: a.Namespace, Name: a.Name, Do: "adopt", Diff: redact(a.Diff)})
+	}
 	for _, c := range changes {
+		if adopted[[2]string{c.Kind, c.Name}] {
+			continue
+		}
 		o := ObjectDiff{Kind: c.Kind, Namespace: c.Namespace, Name: c.Name, Do: "change"}
 		switch {
 		case c.Before == "":
@@ -102,7 +110,7 @@ func objectDiffs(changes []Change, redact func(string) string) []ObjectDiff {
 		case c.After == "":
 			o.Do = "delete"
 		}
-		o.Diff = redact(lines(c.Before, c.After))
+		o.Diff = redact(Lines(c.Before, c.After))
 		out = append(out, o)
 	}
 	return out
@@ -111,8 +119,9 @@ func objectDiffs(changes []Change, redact func(string) string) []ObjectDiff {
 // around is the number of unchanged lines that are shown before and after a change.
 const around = 3
 
-// lines returns a diff of two strings by line, with some lines of context.
-func lines(before, after string) string {
+// Lines returns a diff of two strings by line, with some lines of context, as in
+// [ObjectDiff].
+func Lines(before, after string) string {
 	a, b := split(before), split(after)
 	// Skip common lines at both ends: objects have hundreds of lines, and only a few of them
 	// change.

@@ -33,7 +33,7 @@ func TestLines(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, lines(tt.before, tt.after)); diff != "" {
+			if diff := cmp.Diff(tt.want, Lines(tt.before, tt.after)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -45,8 +45,10 @@ func TestRedactedDiff(t *testing.T) {
 	got := objectDiffs([]Change{
 		{Kind: "ConfigMap", Name: "c", Before: "a: 1\n", After: "a: sw0rdfish\n"},
 		{Kind: "ConfigMap", Name: "d", After: "b: 1\n"}, {Kind: "ConfigMap", Name: "e", Before: "b: 1\n"},
-	}, func(s string) string { return strings.ReplaceAll(s, "sw0rdfish", "REDACTED") })
+		{Kind: "ConfigMap", Name: "f", After: "b: 1\n"},
+	}, []runtime.Adoption{{ObjectKind: "ConfigMap", Name: "f", Diff: "-c: sw0rdfish\n"}}, func(s string) string { return strings.ReplaceAll(s, "sw0rdfish", "REDACTED") })
 	want := []ObjectDiff{
+		{Kind: "ConfigMap", Name: "f", Do: "adopt", Diff: "-c: REDACTED\n"},
 		{Kind: "ConfigMap", Name: "c", Do: "change", Diff: "-a: 1\n+a: REDACTED\n"},
 		{Kind: "ConfigMap", Name: "d", Do: "create", Diff: "+b: 1\n"}, {Kind: "ConfigMap", Name: "e", Do: "delete", Diff: "-b: 1\n"},
 	}

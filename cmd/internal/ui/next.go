@@ -130,7 +130,7 @@ func afterMissing(missing []runtime.MissingSecret) []string {
 func AfterOwned(e *runtime.OwnedError) string {
 	switch {
 	case e.Owner == (runtime.EnvironmentKey{}):
-		return "give the service another name, or replace that release by the service with --take-over"
+		return "give the service another name, or take the release over with adopt=True of the service or --take-ownership; pipe diff shows what changes"
 	case e.Kind != "namespace":
 		return fmt.Sprintf("give the service another name, or delete the environment that has it, with ALL its data: pipe delete %s/%s", e.Owner.Pipeline, e.Owner.Name)
 	case e.Exists:

@@ -149,6 +149,9 @@ func services(b *strings.Builder, x index, stage string) {
 			fmt.Fprintf(b, "      -> skipped%s\n", skipWhy(s))
 		case known:
 			fmt.Fprintf(b, "      -> %s\n", verdict(step))
+			for _, a := range step.Adopts {
+				fmt.Fprintf(b, "         %s\n", a)
+			}
 		}
 	}
 }

@@ -115,7 +115,7 @@ func evilBodies(t *testing.T) []runtime.Body {
 	t.Helper()
 	all := []runtime.Body{
 		runtime.RunStarted{}, runtime.StageStarted{}, runtime.StageEnded{}, runtime.StateChanged{}, runtime.BuildStep{}, runtime.Transfer{},
-		runtime.Log{}, runtime.PodLog{}, runtime.PodChanged{}, runtime.WaitingFor{}, runtime.Retried{}, runtime.Printed{}, runtime.Warned{}, runtime.RunEnded{},
+		runtime.Log{}, runtime.PodLog{}, runtime.PodChanged{}, runtime.WaitingFor{}, runtime.Retried{}, runtime.Adopts{}, runtime.Printed{}, runtime.Warned{}, runtime.RunEnded{},
 		runtime.FilesChanged{}, runtime.WatchChanged{}, runtime.ServiceRemoved{}, runtime.Forwarding{}, runtime.Synced{},
 	}
 	kind := regexp.MustCompile(`(?m)^func \((\w+)\) Kind\(\) string`)

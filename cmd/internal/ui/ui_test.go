@@ -39,6 +39,7 @@ func init() {
 	record[runtime.Retried]()
 	record[runtime.Printed]()
 	record[runtime.Warned]()
+	record[runtime.Adopts]()
 	record[runtime.RunEnded]()
 	record[runtime.FilesChanged]()
 	record[runtime.WatchChanged]()

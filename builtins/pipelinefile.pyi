@@ -55,6 +55,9 @@ class Sync:
 class Chart:
     """A Helm chart."""
 
+class Kustomization:
+    """A kustomization, for `manifests`."""
+
 class Health:
     """A check of whether a service is ready."""
 
@@ -330,16 +333,23 @@ def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] 
         timeout: how long it may take until it is ready
     """
 
-def manifests(name: str, *sources: str | dict | list, stage: Stage | str | None = None, skip: bool = False, adopt: bool = False, timeout: str = "5m") -> Service:
+def manifests(name: str, *sources: str | dict | Kustomization | list, stage: Stage | str | None = None, skip: bool = False, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are: an image in them is neither built nor mirrored. A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.
 
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
-        sources: files of YAML documents, relative to the file of the call, objects as dicts, or lists of these
+        sources: files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         timeout: how long it may take until it is ready
+    """
+
+def kustomize(dir: str) -> Kustomization:
+    """Refers to a kustomization, for `manifests`. It is evaluated without plugins and without the network; everything that it refers to is in the workspace. Its files are inputs of the plan.
+
+    Args:
+        dir: a folder with a kustomization.yaml, relative to the file of the call
     """
 
 def local(path: str = ".") -> Source:

@@ -11,7 +11,7 @@ import (
 // objects reports objects of manifests that cannot be part of a release of the
 // environment: those of another namespace, and those that are there twice.
 func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
-	namespace := plan.Namespace(p.Pipeline.Name, p.Environment.Name)
+	namespace := p.Namespace()
 	type place struct {
 		service *builtins.Service
 		pos     plan.Pos
@@ -20,10 +20,14 @@ func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
 	for _, s := range services {
 		for _, o := range s.Objects {
 			if o.Namespace != "" && o.Namespace != namespace && p.Pipeline.Name != "" {
+				field := "metadata.namespace: the object is"
+				if o.APIVersion == "" {
+					field = "its field namespace: the objects are"
+				}
 				e.session.Report(plan.Diagnostic{
 					Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
 					Message: fmt.Sprintf("manifests: %s is in namespace %q, but the environment %s has the namespace %q", o, o.Namespace, p.Environment.Name, namespace),
-					Hint:    "leave out metadata.namespace: the object is then in the namespace of the environment",
+					Hint:    "leave out " + field + " then in the namespace of the environment",
 					Related: []plan.Related{{Pos: s.Plan.Pos, Message: "it belongs to the service " + s.Plan.Name}},
 				})
 			}

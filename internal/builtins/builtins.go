@@ -17,7 +17,7 @@ import (
 var standard = []*builtins.Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
-	helmFunc, manifestsFunc,
+	helmFunc, manifestsFunc, kustomizeFunc,
 	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
 	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, sidecarFunc, initFunc, secretFunc, paramFunc,
 	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,

@@ -17,7 +17,7 @@ import (
 
 type manifestsArgs struct {
 	Name    string          `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
-	Sources []manifestValue `arg:"*sources" help:"files of YAML documents, relative to the file of the call, objects as dicts, or lists of these"`
+	Sources []manifestValue `arg:"*sources" help:"files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these"`
 	placed
 	timeout5
 }
@@ -31,8 +31,8 @@ type placed struct {
 
 // An Object is a Kubernetes object of a service of type MANIFESTS.
 type Object struct {
-	manifest.Object
-	Pos plan.Pos // of its document, or of the argument that contains it
+	manifest.Object          // without APIVersion: a kustomization, whose objects are not known yet
+	Pos             plan.Pos // of its document, or of the argument that contains it
 }
 
 var manifestsFunc = declare("manifests", "service",
@@ -59,12 +59,12 @@ var manifestsFunc = declare("manifests", "service",
 // A manifestValue is one source of manifests(): values of type string or dict.
 type manifestValue struct{ list []starlark.Value }
 
-func (manifestValue) TypeName() string { return "str | dict | list" }
+func (manifestValue) TypeName() string { return "str | dict | kustomization | list" }
 
 // Unpack accepts a source, or a list of them.
 func (m *manifestValue) Unpack(v starlark.Value) error {
 	switch v.(type) {
-	case starlark.String, *starlark.Dict:
+	case starlark.String, *starlark.Dict, *Kustomization:
 		m.list = []starlark.Value{v}
 		return nil
 	case *starlark.List, starlark.Tuple:
@@ -85,7 +85,7 @@ func (m *manifestValue) Unpack(v starlark.Value) error {
 	case *Chart:
 		return convert.Want("str or dict", v).WithHint("a chart is deployed by helm(): write helm(name, chart = …)")
 	}
-	return convert.Want("str, dict or list", v)
+	return convert.Want("str, dict, kustomization or list", v)
 }
 
 // addManifest adds a source, the argument i, to the service.
@@ -95,6 +95,9 @@ func (c *Call) addManifest(s *Service, i int, v starlark.Value) error {
 		return c.addManifestFile(s, i, string(v))
 	case *starlark.Dict:
 		return c.addObject(s, i, v)
+	case *Kustomization:
+		s.Plan.Manifests = append(s.Plan.Manifests, plan.ManifestSource{Kustomize: v.dir, Files: v.files})
+		return c.addObjects(s, []manifest.Object{{Kind: "kustomization", Name: v.dir, Namespace: v.namespace}}, c.ArgPos("sources", i))
 	}
 	return nil
 }
@@ -186,11 +189,26 @@ func (c *Call) notManifests(name, dir string) *explain.Error {
 	if c.Session.Files.isFile(path.Join(dir, "Chart.yaml")) {
 		return p.WithHint("it has a chart: write helm(name, chart = chart(%q))", name)
 	}
+	for _, n := range kustomizationNames {
+		if c.Session.Files.isFile(path.Join(dir, n)) {
+			return p.WithHint("it has a kustomization: write kustomize(%q)", name)
+		}
+	}
 	return p.WithHint("name its files, such as *glob(%q)", path.Join(name, "*.yaml"))
 }
 
 // objects returns the objects of a document.
 func (c *Call) objects(doc manifest.Document) ([]manifest.Object, error) {
+	text, err := c.yamlToJSON(doc)
+	if err != nil {
+		return nil, err
+	}
+	objects, _, err := manifest.Objects(text)
+	return objects, err
+}
+
+// yamlToJSON converts a document.
+func (c *Call) yamlToJSON(doc manifest.Document) ([]byte, error) {
 	m := c.Session.Meter
 	if err := m.Charge(parseSize * uint64(len(doc.Data))); err != nil {
 		return nil, err
@@ -208,11 +226,7 @@ func (c *Call) objects(doc manifest.Document) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := decodable(m, text); err != nil {
-		return nil, err
-	}
-	objects, _, err := manifest.Objects(text)
-	return objects, err
+	return text, decodable(m, text)
 }
 
 // wrongDocument returns the error for a document of a file that is not an object.
@@ -224,7 +238,7 @@ func (c *Call) wrongDocument(file string, err error) *explain.Error {
 	}
 	switch base := path.Base(file); base {
 	case "kustomization.yaml", "kustomization.yml", "Kustomization":
-		p.Hint = "it is a kustomization, not a manifest: leave it out with exclude= of glob()"
+		p.Hint = "it is a kustomization: write kustomize(), or leave it out with exclude= of glob()"
 	case "values.yaml", "Chart.yaml":
 		p.Hint = "it belongs to a chart: write helm(name, chart = chart(…))"
 	default:

@@ -43,6 +43,7 @@ var types = []Type{
 	{"build", "How an image is built.", nil},
 	{"sync", "Files that watch mode copies into running containers.", nil},
 	{"chart", "A Helm chart.", nil},
+	{"kustomization", "A kustomization, for `manifests`.", nil},
 	{"health", "A check of whether a service is ready.", nil},
 	{"resources", "What a container asks for and may use.", nil},
 	{"volume", "Storage that a service mounts, as `volume`, `scratch` and `.at` of a disk return it.", nil},

@@ -37,6 +37,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/manifest"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
 // A Shelf holds the charts of a process. Each chart is loaded once for all
@@ -45,6 +46,9 @@ type Shelf struct {
 	// Notice, if set before the shelf is used, is called for charts in the cache that are
 	// damaged and fetched again, or that cannot be cached.
 	Notice func(string)
+	// Renderer, if set before the shelf is used, evaluates kustomizations, within its
+	// limits; nil: they are evaluated in this process.
+	Renderer *render.Renderer
 
 	dir   string // the workspace
 	cache string // for charts from repositories and registries

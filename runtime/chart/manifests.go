@@ -3,6 +3,8 @@ package chart
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -34,7 +36,7 @@ func (s *Shelf) manifests(ctx context.Context, service plan.Service) ([]*chart.F
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
-		name, text, err := s.source(source)
+		name, text, err := s.source(ctx, source)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,7 +57,11 @@ func (s *Shelf) manifests(ctx context.Context, service plan.Service) ([]*chart.F
 }
 
 // source returns the text of a source, and a name for it.
-func (s *Shelf) source(source plan.ManifestSource) (name string, text []byte, err error) {
+func (s *Shelf) source(ctx context.Context, source plan.ManifestSource) (name string, text []byte, err error) {
+	if source.Kustomize != "" {
+		text, err = s.kustomize(ctx, source)
+		return plan.NameFrom(path.Base(source.Kustomize), 60), text, err
+	}
 	if source.Object != nil {
 		data, err := json.Marshal(source.Object)
 		if err != nil {
@@ -67,16 +73,42 @@ func (s *Shelf) source(source plan.ManifestSource) (name string, text []byte, er
 		}
 		return plan.NameFrom(objects[0].Kind+"-"+objects[0].Name, 60), data, nil
 	}
-	file, err := s.inWorkspace(source.File)
-	if err != nil {
-		return "", nil, err
-	}
-	text, err = os.ReadFile(file)
-	if err != nil {
-		return "", nil, fmt.Errorf("manifest %s: %w", source.File, withoutPath(err))
-	}
+	text, err = s.read(source.File)
 	base := path.Base(source.File)
-	return plan.NameFrom(strings.TrimSuffix(base, path.Ext(base)), 60), text, nil
+	return plan.NameFrom(strings.TrimSuffix(base, path.Ext(base)), 60), text, err
+}
+
+// read reads a file of the workspace.
+func (s *Shelf) read(name string) ([]byte, error) {
+	file, err := s.inWorkspace(name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", name, withoutPath(err))
+	}
+	return text, nil
+}
+
+// kustomize returns the objects of a kustomization.
+func (s *Shelf) kustomize(ctx context.Context, source plan.ManifestSource) ([]byte, error) {
+	files := make(map[string][]byte, len(source.Files))
+	sum := sha256.New()
+	for _, name := range source.Files {
+		data, err := s.read(name)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = data
+		fmt.Fprintf(sum, "%q %d\n%s", name, len(data), data)
+	}
+	by := s.Renderer
+	if by == nil {
+		by = ours
+	}
+	text, err := by.Kustomize(ctx, hex.EncodeToString(sum.Sum(nil)), source.Kustomize, files)
+	return []byte(text), err
 }
 
 // split returns the objects of a source and its documents, each with a separator before

@@ -89,7 +89,8 @@ func New(opts Options) (*Deployer, error) {
 	}
 	shelf := chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts"))
 	shelf.Notice = opts.Notice
-	return &Deployer{opts: opts, cluster: c, renderer: render.New(opts.Render), shelf: shelf}, nil
+	shelf.Renderer = render.New(opts.Render)
+	return &Deployer{opts: opts, cluster: c, renderer: shelf.Renderer, shelf: shelf}, nil
 }
 
 // Close ends the processes that render charts. Otherwise they end a minute

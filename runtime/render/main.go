@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	goruntime "runtime"
 	"runtime/metrics"
 	"strings"
@@ -29,6 +30,7 @@ func Main(stdin io.Reader, stdout io.Writer, exit func(status int)) error {
 	if err := confine(first.Settings.Memory); err != nil {
 		return fmt.Errorf("limit the memory of this process: %w", err)
 	}
+	http.DefaultTransport = offline{} // kustomize fetches what it takes for a URL
 	log.SetFlags(0)
 	log.SetOutput(s)
 	go s.read(in)

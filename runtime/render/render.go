@@ -1,4 +1,5 @@
-// Package render renders the templates of untrusted Helm charts.
+// Package render renders the templates of untrusted Helm charts, and evaluates untrusted
+// kustomizations.
 //
 // A template is a program, and Helm does not limit it: {{ range until 2000000000 }}
 // uses all memory of the machine, and cannot be stopped before it has ended. A
@@ -72,6 +73,8 @@ type Job struct {
 	// Check discards the result: it only checks whether the values are valid
 	// and, unless the templates use lookup, whether the chart can be rendered.
 	Check bool
+
+	kustomize string // a directory: Chart has the files of a kustomization
 }
 
 // A BoundError means that a chart was not rendered because it exceeds a limit.

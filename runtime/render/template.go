@@ -26,6 +26,9 @@ func (e *overError) Error() string { return e.template + " gives " + e.bound }
 // render renders a chart as Helm does. If begin is not nil, it is called before each
 // template is rendered.
 func render(r request, c *chart.Chart, lookup func(query) (map[string]any, error), begin func(template string)) (files map[string]string, err error) {
+	if r.Kustomize != "" {
+		return kustomize(r.Kustomize, c, r)
+	}
 	defer func() { // Helm recovers from only some panics
 		if v := recover(); v != nil {
 			err = fmt.Errorf("chart %s cannot be rendered: %v", c.Name(), v)

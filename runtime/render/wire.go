@@ -40,6 +40,7 @@ type request struct {
 	Release      chartutil.ReleaseOptions
 	Capabilities *chartutil.Capabilities
 	Check        bool
+	Kustomize    string
 	Output       int
 	Objects      int
 }
@@ -106,7 +107,7 @@ func (j Job) request(o Options) request {
 		values = map[string]any{}
 	}
 	return request{
-		Key: j.Key, Values: pack(values), Release: j.Release, Capabilities: j.Capabilities, Check: j.Check, Output: o.Output, Objects: o.Objects,
+		Key: j.Key, Values: pack(values), Release: j.Release, Capabilities: j.Capabilities, Check: j.Check, Kustomize: j.kustomize, Output: o.Output, Objects: o.Objects,
 	}
 }
 

@@ -14,15 +14,17 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/render"
 )
 
 // Options configure Write.
 type Options struct {
-	Services  []string // by name; none: those that are not skipped
-	Workspace string   // the directory that the plan's paths are relative to
-	Cache     string   // directory of downloaded charts
-	Dir       string   // the directory to write, absolute
-	Force     bool     // replace Dir if it was written by Write
+	Services  []string         // by name; none: those that are not skipped
+	Workspace string           // the directory that the plan's paths are relative to
+	Cache     string           // directory of downloaded charts
+	Dir       string           // the directory to write, absolute
+	Renderer  *render.Renderer // evaluates kustomizations; nil: in this process
+	Force     bool             // replace Dir if it was written by Write
 }
 
 // A Result describes what was written. Its JSON form is documented.
@@ -82,6 +84,7 @@ func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
 	}
 	err := replace(opts.Dir, func(dir string) error {
 		shelf := chart.NewShelf(opts.Workspace, opts.Cache)
+		shelf.Renderer = opts.Renderer
 		for _, s := range p.Services {
 			if s.Skip && len(opts.Services) == 0 || len(opts.Services) > 0 && !slices.Contains(opts.Services, s.Name) {
 				continue

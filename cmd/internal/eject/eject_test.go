@@ -75,8 +75,8 @@ func workspace(t *testing.T) (string, *plan.Plan) {
 	return dir, p
 }
 
-// render renders a chart as Helm does.
-func render(t *testing.T, c *helmchart.Chart, values map[string]any, service string) map[string]string {
+// rendered renders a chart as Helm does.
+func rendered(t *testing.T, c *helmchart.Chart, values map[string]any, service string) map[string]string {
 	t.Helper()
 	if err := chartutil.ProcessDependenciesWithMerge(c, values); err != nil {
 		t.Fatal(err)
@@ -140,8 +140,8 @@ func TestSameObjects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := render(t, deployed, made.Values(use), s.Name)
-		got := render(t, written, values, s.Name)
+		want := rendered(t, deployed, made.Values(use), s.Name)
+		got := rendered(t, written, values, s.Name)
 		if len(got) == 0 {
 			t.Errorf("%s has no objects", s.Name)
 		}
@@ -197,7 +197,7 @@ for name in names:
 				t.Errorf("helm lint %s: %v", s.Name, m)
 			}
 		}
-		for file, text := range render(t, written, values, s.Name) {
+		for file, text := range rendered(t, written, values, s.Name) {
 			if filepath.Ext(file) != ".yaml" || strings.TrimSpace(text) == "" {
 				continue
 			}
@@ -284,7 +284,7 @@ database("d", engine = "postgresql", version = "15", env = {"Z": "$(POSTGRES_DB)
 			t.Fatal(err)
 		}
 		var names []string
-		for file, text := range render(t, written, map[string]any{"image": map[string]any{"reference": "x:1"}}, service) {
+		for file, text := range rendered(t, written, map[string]any{"image": map[string]any{"reference": "x:1"}}, service) {
 			var object struct {
 				Spec struct {
 					Template struct {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,10 @@ import (
 // running. Their sources are stand-ins, and so are the charts of others; a chart repository and the registries are those of
 // the test.
 func TestProjects(t *testing.T) {
+	table, err := os.ReadFile("../../bench/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	files, err := filepath.Glob("testdata/projects/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no projects: %v", err)
@@ -47,6 +52,10 @@ func TestProjects(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			p := newProject(t, file)
+			row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(filepath.Base(t.Name())) + "` .*\\| (\\d+) \\|$").FindSubmatch(table)
+			if row == nil || string(row[1]) != strconv.Itoa(p.lines) {
+				t.Errorf("the Pipelinefile has %d lines; the row of bench/README.md: %s", p.lines, row)
+			}
 			p.cluster = config
 			p.pipe(t, "fmt", "--check")
 			if out := p.pipe(t, "lint"); !strings.Contains(out, "no findings") && strings.TrimSpace(out) != "" {
@@ -68,6 +77,7 @@ func TestProjects(t *testing.T) {
 type project struct {
 	dir, home, env string
 	sets, secrets  []string // flags
+	lines          int      // of the Pipelinefile, without blank lines and comments
 	world          *runtimetest.World
 	cluster        *rest.Config
 }
@@ -84,6 +94,11 @@ func newProject(t *testing.T, file string) *project {
 	for line := range strings.Lines(string(archive.Comment)) {
 		if set, ok := strings.CutPrefix(line, "set: "); ok {
 			p.sets = append(p.sets, "--set", strings.TrimSpace(set))
+		}
+	}
+	for line := range strings.Lines(string(archive.Files[0].Data)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			p.lines++
 		}
 	}
 	for _, f := range archive.Files {

@@ -368,14 +368,14 @@ def git(url: str, *, ref: str = "HEAD", path: str = "") -> Source:
         path: a folder of the repository
     """
 
-def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | None = None, args: dict[str, str] = {}, platforms: list[str] = [], secrets: list[Secret | str] = [], labels: dict[str, str] = {}) -> Build:
+def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | None = None, args: dict[str, str | Image] = {}, platforms: list[str] = [], secrets: list[Secret | str] = [], labels: dict[str, str] = {}) -> Build:
     """Describes how an image is built.
 
     Args:
         context: the folder that COPY copies from, relative to the source
         file: the Dockerfile, relative to the context
         target: the stage of the Dockerfile to build; the last if not given
-        args: values of ARG
+        args: values of ARG; the image of a service is built before, and its reference is the value
         platforms: such as "linux/arm64"; the builder's own if empty
         secrets: for RUN --mount=type=secret,id=NAME
         labels: of the image

@@ -44,12 +44,23 @@ func (x *images) source(img *builtins.Image, id string) plan.ImageSource {
 	if known, ok := x.ids[img]; ok {
 		return plan.ImageSource{Build: known}
 	}
-	key := buildKey(img.Build)
+	spec := *img.Build
+	for _, arg := range slices.Sorted(maps.Keys(img.Args)) {
+		base := img.Args[arg]
+		owner := id + "/" + arg
+		if base.Owner != nil {
+			owner = base.Owner.Plan.Name
+		}
+		if spec.ImageArgs == nil {
+			spec.ImageArgs = make(map[string]plan.ImageSource)
+		}
+		spec.ImageArgs[arg] = x.source(base, owner)
+	}
+	key := buildKey(&spec)
 	if known, ok := x.same[key]; ok {
 		id = known
 	} else {
 		x.same[key] = id
-		spec := *img.Build
 		spec.ID = id
 		x.plan.Builds = append(x.plan.Builds, spec)
 		x.checkBuild(&spec)
@@ -67,6 +78,9 @@ func buildKey(b *plan.BuildSpec) string {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			fmt.Fprintf(&k, " %q=%q", name, m[name])
 		}
+	}
+	for _, arg := range slices.Sorted(maps.Keys(b.ImageArgs)) {
+		fmt.Fprintf(&k, "\n%s %q", arg, b.ImageArgs[arg])
 	}
 	if len(b.Platforms)+len(b.Secrets) > 0 {
 		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)

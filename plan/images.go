@@ -42,3 +42,9 @@ func BuiltFor(build string) string {
 	service, _, _ := strings.Cut(build, "/")
 	return service
 }
+
+// A Base is an image that is the value of an argument of a build.
+type Base struct {
+	Identity Digest // of its content; part of the identity of the build
+	Ref      string // its reference, the value of the argument; set for building
+}

@@ -39,3 +39,15 @@ func ExampleBuiltFor() {
 	fmt.Println(plan.BuiltFor("api"), plan.BuiltFor("api/proxy"))
 	// Output: api api
 }
+
+func ExampleBase() {
+	p := evaluate(`
+base = container("tools", image = "tools:1")
+application("api", source = local("api"), build = dockerfile(args = {"BASE": base.image}))
+`)
+	b := *p.Build("api")
+	show(b.ImageArgs)
+	// The runtime adds what it has found.
+	b.Bases = map[string]plan.Base{"BASE": {Identity: "sha256:ab", Ref: "registry.example.com/tools@sha256:ab"}}
+	// Output: {"BASE":{"mirror":"tools:1"}}
+}

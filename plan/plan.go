@@ -171,16 +171,20 @@ type ImageSource struct {
 // A BuildSpec describes one image to build. It does not depend on the
 // environment (I1).
 type BuildSpec struct {
-	ID         string            `json:"id"` // of the first image that it is for, see [ImageKey]
-	Source     Source            `json:"source"`
-	Context    string            `json:"context"`             // directory in the source; "." is the source itself
-	Dockerfile string            `json:"dockerfile"`          // path in the source
-	Target     string            `json:"target,omitempty"`    // stage of the Dockerfile; empty: its last
-	Args       map[string]string `json:"args,omitempty"`      // values of ARG
-	Platforms  []string          `json:"platforms,omitempty"` // none: the platform of the builder
-	Secrets    []SecretRef       `json:"secrets,omitempty"`   // mounted by RUN --mount=type=secret,id=NAME
-	Labels     map[string]string `json:"labels,omitempty"`    // of the image
-	Pos        Pos               `json:"pos"`                 // of the call of dockerfile(), or else of the service
+	ID         string                 `json:"id"` // of the first image that it is for, see [ImageKey]
+	Source     Source                 `json:"source"`
+	Context    string                 `json:"context"`              // directory in the source; "." is the source itself
+	Dockerfile string                 `json:"dockerfile"`           // path in the source
+	Target     string                 `json:"target,omitempty"`     // stage of the Dockerfile; empty: its last
+	Args       map[string]string      `json:"args,omitempty"`       // values of ARG
+	ImageArgs  map[string]ImageSource `json:"image_args,omitempty"` // values of ARG that are references of images, which are built before
+	// Bases are the images of ImageArgs, by argument. The runtime sets them for its
+	// Builder; no plan has them.
+	Bases     map[string]Base   `json:"-"`
+	Platforms []string          `json:"platforms,omitempty"` // none: the platform of the builder
+	Secrets   []SecretRef       `json:"secrets,omitempty"`   // mounted by RUN --mount=type=secret,id=NAME
+	Labels    map[string]string `json:"labels,omitempty"`    // of the image
+	Pos       Pos               `json:"pos"`                 // of the call of dockerfile(), or else of the service
 }
 
 // A Source is a directory of the workspace (if Git is empty) or of a git repository.

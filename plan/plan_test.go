@@ -54,6 +54,9 @@ func fields(t reflect.Type, out map[string]map[string]bool) {
 		out[t.Name()] = names
 		for i := range t.NumField() {
 			name, opts, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+			if name == "-" {
+				continue
+			}
 			if !t.Field(i).Anonymous {
 				names[name] = strings.HasPrefix(opts, "omit")
 			}

@@ -45,7 +45,7 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 				Severity: plan.SeverityWarning, Pos: im.build.Pos,
 				Message: fmt.Sprintf("the build of %s cannot be claimed, so another machine may build it at the same time: %v", im.build.ID, err),
 			}})
-			return r.Builder.Build(ctx, *im.build, im.ref, emit)
+			return r.Builder.Build(ctx, im.spec(), im.ref, emit)
 		}
 		digest, err := r.buildUnder(ctx, claim, im, emit)
 		if !errors.Is(err, errClaimLost) {
@@ -74,7 +74,7 @@ func (r *run) buildUnder(ctx context.Context, claim Claim, im *image, emit Emit)
 		case <-ctx.Done():
 		}
 	}()
-	digest, err := r.Builder.Build(ctx, *im.build, im.ref, emit)
+	digest, err := r.Builder.Build(ctx, im.spec(), im.ref, emit)
 	if err != nil && errors.Is(context.Cause(ctx), errClaimLost) {
 		return "", errClaimLost
 	}

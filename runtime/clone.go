@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,13 @@ func (r *Runtime) onBranch(ctx context.Context, p *plan.Plan, branch string, ima
 	for _, s := range p.Services {
 		for name, from := range s.AllImages() {
 			if images[plan.ImageKey(s.Name, name)] == "" {
+				needed[from.Build] = true
+			}
+		}
+	}
+	for _, b := range slices.Backward(p.Builds) { // bases come before
+		for _, from := range b.ImageArgs {
+			if needed[b.ID] {
 				needed[from.Build] = true
 			}
 		}

@@ -36,10 +36,10 @@ func (e *CommonError) Unwrap() error { return e.Err }
 
 // A Builder turns build specifications into images.
 type Builder interface {
-	// Identify returns a digest of everything that the image of b is built from
-	// (I1). It is cheap: it pulls no image and builds nothing.
+	// Identify returns a digest of everything that the image of b is built from,
+	// with the identities of b.Bases (I1). It is cheap: it pulls no image and builds nothing.
 	Identify(ctx context.Context, b plan.BuildSpec) (plan.Digest, error)
-	// Build builds b, pushes the image to ref and returns the digest of its
+	// Build builds b, with the references of b.Bases as the values of those arguments, pushes the image to ref and returns the digest of its
 	// manifest. When ctx is cancelled, nothing is left running. If the build fails
 	// because of its input, the error is a *BuildError.
 	Build(ctx context.Context, b plan.BuildSpec, ref string, emit Emit) (plan.Digest, error)

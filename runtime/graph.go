@@ -92,6 +92,11 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 				t.After = append(t.After, same)
 			}
 			sameSource[im.identity] = t
+			for _, base := range im.bases {
+				if making[base] != nil {
+					t.Needs = append(t.Needs, making[base])
+				}
+			}
 			if r.req.KeepGoing {
 				built.After = append(built.After, t)
 			} else {

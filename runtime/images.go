@@ -1,9 +1,12 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -13,11 +16,12 @@ import (
 type image struct {
 	given string // deploy this digest; if it is not available, use the following fields
 
-	build    *plan.BuildSpec // build the image from this
-	mirror   string          // copy the image from here into the registry
-	external string          // deploy the image from here
-	stage    *stage          // the first stage that needs it
-	services []*service      // the services that use it, in running order
+	build    *plan.BuildSpec   // build the image from this
+	mirror   string            // copy the image from here into the registry
+	external string            // deploy the image from here
+	stage    *stage            // the first stage that needs it
+	services []*service        // the services that use it, in running order
+	bases    map[string]*image // the values of arguments of build, by argument
 
 	// Set by look.
 	identity plan.Digest // of build
@@ -50,6 +54,11 @@ type namedImage struct {
 // because the image has to be made.
 func (s *service) imageUnknown() bool {
 	return slices.ContainsFunc(s.images, func(im namedImage) bool { return im.byDigest == "" })
+}
+
+// has reports whether im is one of the images that s is deployed with.
+func (s *service) has(im *image) bool {
+	return slices.ContainsFunc(s.images, func(of namedImage) bool { return of.image == im })
 }
 
 // allImages returns the images of a record by name; that of its own image is empty.
@@ -97,38 +106,120 @@ func (r *run) given(s *service, name string) string {
 }
 
 // images returns the images that the scope needs, in running order, and sets
-// them on the services.
+// them on the services. The bases of an image come before it.
 func (sc *scope) images(given func(s *service, name string) string) []*image {
-	type key struct {
-		plan.ImageSource
-		given string
-	}
-	var images []*image
-	found := make(map[key]*image)
+	all := imageSet{scope: sc, found: make(map[imageKey]*image)}
 	for _, st := range sc.stages {
 		for _, s := range st.services {
 			if s.images = nil; !sc.deploys(s) {
 				continue
 			}
 			for name, from := range s.AllImages() {
-				k := key{from, given(s, name)}
-				im := found[k]
-				if im == nil {
-					im = &image{given: k.given, mirror: from.Mirror, external: from.Ref, stage: st}
-					if id := from.Build; id != "" {
-						if im.build = sc.plan.Build(id); im.build == nil {
-							im.err = fmt.Errorf("the plan has no build %q", id)
-						}
-					}
-					found[k] = im
-					images = append(images, im)
-				}
+				im := all.image(imageKey{from, given(s, name)}, s, nil)
 				s.images = append(s.images, namedImage{im, name})
-				if n := len(im.services); n == 0 || im.services[n-1] != s {
-					im.services = append(im.services, s)
-				}
 			}
 		}
 	}
-	return images
+	return all.list
+}
+
+// An imageSet collects the images that a scope needs, each once.
+type imageSet struct {
+	scope *scope
+	list  []*image
+	found map[imageKey]*image
+}
+
+type imageKey struct {
+	plan.ImageSource
+	given string
+}
+
+// image returns an image that s needs, for the builds with these IDs.
+func (set *imageSet) image(k imageKey, s *service, builds []string) *image {
+	im := set.found[k]
+	if im == nil {
+		im = &image{given: k.given, mirror: k.Mirror, external: k.Ref, stage: s.stage}
+		if id := k.Build; id != "" {
+			if im.build = set.scope.plan.Build(id); im.build == nil {
+				im.err = fmt.Errorf("the plan has no build %q", id)
+			} else {
+				set.bases(im, s, append(builds, id))
+			}
+		}
+		set.found[k] = im
+		set.list = append(set.list, im)
+	}
+	if !slices.Contains(im.services, s) {
+		im.services = append(im.services, s)
+	}
+	return im
+}
+
+// bases sets the bases of an image that is built.
+func (set *imageSet) bases(im *image, s *service, builds []string) {
+	for _, arg := range slices.Sorted(maps.Keys(im.build.ImageArgs)) {
+		from := im.build.ImageArgs[arg]
+		if slices.Contains(builds, from.Build) { // a plan of a Pipelinefile has no such builds
+			im.err = fmt.Errorf("the build %s needs its own image: %s", from.Build, strings.Join(append(builds, from.Build), " -> "))
+			return
+		}
+		if im.bases == nil {
+			im.bases = make(map[string]*image)
+		}
+		im.bases[arg] = set.image(imageKey{ImageSource: from}, s, builds)
+	}
+}
+
+// spec returns the specification of a build with its bases.
+func (im *image) spec() plan.BuildSpec {
+	b := *im.build
+	for arg, base := range im.bases {
+		if b.Bases == nil {
+			b.Bases = make(map[string]plan.Base)
+		}
+		of := plan.Base{Identity: base.identity, Ref: base.byDigest}
+		if _, digest, ok := strings.Cut(base.byDigest, "@"); of.Identity == "" && ok {
+			of.Identity = plan.Digest(digest)
+		}
+		if of.Identity == "" {
+			of.Identity = plan.DigestOf([]byte(base.byDigest)) // a tag that cannot be looked up
+		}
+		b.Bases[arg] = of
+	}
+	return b
+}
+
+// identify returns the identity of an image that is built, for which its bases must have
+// been found.
+func (r *run) identify(ctx context.Context, im *image) (plan.Digest, error) {
+	for _, arg := range slices.Sorted(maps.Keys(im.bases)) {
+		if err := im.bases[arg].err; err != nil {
+			return "", fmt.Errorf("argument %s: %w", arg, err)
+		}
+	}
+	identity, err := r.Builder.Identify(ctx, im.spec())
+	if err != nil {
+		return "", fmt.Errorf("identify %s: %w", im.source(), err)
+	}
+	return identity, nil
+}
+
+// settleBases finds the images that need not be made because only images that exist
+// already are built from them.
+func (r *run) settleBases() {
+	needed := make(map[*image]bool)
+	for _, s := range r.scope.services {
+		for _, im := range s.images {
+			needed[im.image] = true
+		}
+	}
+	for _, im := range slices.Backward(r.images) {
+		im.there = im.there || !needed[im]
+		if !im.there {
+			for _, base := range im.bases {
+				needed[base] = true
+			}
+		}
+	}
 }

@@ -49,6 +49,7 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	}
 	r.settleSecrets()
 	r.settleOwners()
+	r.settleBases()
 	return err
 }
 
@@ -86,6 +87,9 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 		t.Do = func(ctx context.Context) error {
 			im.err = r.find(ctx, im)
 			return nil
+		}
+		for _, base := range im.bases { // they come before it
+			t.After = append(t.After, finding[base])
 		}
 		finding[im] = t
 		tasks = append(tasks, t)
@@ -128,20 +132,32 @@ func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) 
 	}
 	x.images = x.scope.images(x.given)
 	var tasks []*sched.Task
+	bases := make(map[*image]bool)
 	for _, im := range x.images {
-		if im.build == nil {
+		for _, base := range im.bases {
+			bases[base] = true
+		}
+	}
+	finding := make(map[*image]*sched.Task)
+	for _, im := range x.images {
+		if im.build == nil && !bases[im] {
 			continue
 		}
-		tasks = append(tasks, &sched.Task{Name: "identify " + im.source(), Do: func(ctx context.Context) error {
-			if im.err != nil {
-				return im.err
+		t := &sched.Task{Name: "identify " + im.source(), Do: func(ctx context.Context) error {
+			switch {
+			case im.err != nil:
+			case im.build == nil:
+				im.err = x.find(ctx, im)
+			default:
+				im.identity, im.err = x.identify(ctx, im)
 			}
-			var err error
-			if im.identity, err = r.Builder.Identify(ctx, *im.build); err != nil {
-				return fmt.Errorf("identify %s: %w", im.source(), err)
-			}
-			return nil
-		}})
+			return im.err
+		}}
+		for _, base := range im.bases {
+			t.Needs = append(t.Needs, finding[base])
+		}
+		finding[im] = t
+		tasks = append(tasks, t)
 	}
 	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}, KeepGoing: true})
 	for _, res := range results {
@@ -203,8 +219,8 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 	}
 	switch {
 	case im.build != nil:
-		if im.identity, err = r.Builder.Identify(ctx, *im.build); err != nil {
-			return fmt.Errorf("identify %s: %w", im.source(), err)
+		if im.identity, err = r.identify(ctx, im); err != nil {
+			return err
 		}
 		im.ref = r.Registry.Ref(im.build.ID, im.identity)
 		digest, err := r.Registry.Resolve(ctx, im.ref)
@@ -232,7 +248,7 @@ func (r *run) recognize(ctx context.Context, im *image) {
 	if r.Turn == nil || im.build == nil {
 		return
 	}
-	identity, err := r.Builder.Identify(ctx, *im.build)
+	identity, err := r.identify(ctx, im)
 	if err != nil {
 		return
 	}

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -103,6 +105,7 @@ func (r *run) step(s *service, made map[*image]string) Step {
 	}
 	for _, im := range s.images {
 		if !im.there {
+			step.makeBases(s, im.image, made)
 			step.make(s, im, made)
 		}
 	}
@@ -119,6 +122,20 @@ func (r *run) step(s *service, made map[*image]string) Step {
 	}
 	step.Why = sentence(step.Why, why)
 	return step
+}
+
+// makeBases adds what must be done for the bases of an image of s, unless they are images
+// of a service that says so itself.
+func (step *Step) makeBases(s *service, im *image, made map[*image]string) {
+	for _, arg := range slices.Sorted(maps.Keys(im.bases)) {
+		base := im.bases[arg]
+		if _, ok := made[base]; ok || base.there || s.has(base) {
+			continue
+		}
+		step.makeBases(s, base, made)
+		made[base] = s.Name
+		step.Why = sentence(step.Why, fmt.Sprintf("argument %s: %s: %s", arg, base.source(), base.why()))
+	}
 }
 
 // make adds what must be done for an image of s that is not in the registry.

@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -9,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
@@ -98,7 +98,8 @@ func below(p, what string) (string, *explain.Error) {
 // A Build is the value of dockerfile().
 type Build struct {
 	opaque
-	plan plan.BuildSpec // without ID and Source; Dockerfile is below the context
+	plan plan.BuildSpec    // without ID and Source; Dockerfile is below the context
+	args map[string]*Image // arguments that are images
 }
 
 // String returns "dockerfile(…)".
@@ -111,7 +112,7 @@ type dockerfileArgs struct {
 	Context   string            `arg:"context,kw" default:"\".\"" help:"the folder that COPY copies from, relative to the source"`
 	File      string            `arg:"file,kw" default:"\"Dockerfile\"" help:"the Dockerfile, relative to the context"`
 	Target    string            `arg:"target,kw" default:"None" help:"the stage of the Dockerfile to build; the last if not given"`
-	Args      map[string]string `arg:"args,kw" default:"{}" help:"values of ARG"`
+	Args      buildArgs         `arg:"args,kw" default:"{}" help:"values of ARG; the image of a service is built before, and its reference is the value"`
 	Platforms []string          `arg:"platforms,kw" default:"[]" help:"such as \"linux/arm64\"; the builder's own if empty"`
 	Secrets   []secretItem      `arg:"secrets,kw" default:"[]" help:"for RUN --mount=type=secret,id=NAME"`
 	Labels    map[string]string `arg:"labels,kw" default:"{}" help:"of the image"`
@@ -146,7 +147,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		if a.Target != "" && (len(a.Target) > maxRef || !target.MatchString(a.Target)) {
 			c.wrong("target", explain.Errorf("%q is not a valid stage name", explain.Clip(a.Target)))
 		}
-		for _, k := range slices.Sorted(maps.Keys(a.Args)) {
+		for _, k := range a.Args.names() {
 			if !buildArg.MatchString(k) {
 				c.wrong("args", explain.Errorf("%q is not a valid ARG name", explain.Clip(k)))
 			}
@@ -157,14 +158,66 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 			}
 		}
 		spec := plan.BuildSpec{
-			Context: context, Dockerfile: file, Target: a.Target, Args: a.Args, Platforms: a.Platforms,
+			Context: context, Dockerfile: file, Target: a.Target, Args: a.Args.text, Platforms: a.Platforms,
 			Labels: a.Labels, Pos: c.Pos(),
 		}
 		for _, s := range a.Secrets {
 			spec.Secrets = append(spec.Secrets, plan.SecretRef(s))
 		}
-		return &Build{plan: spec}, nil
+		return &Build{plan: spec, args: a.Args.images}, nil
 	})
+
+// buildArgs are the arguments of a build: strings, and images of services.
+type buildArgs struct {
+	text   map[string]string
+	images map[string]*Image
+}
+
+func (buildArgs) TypeName() string { return "dict[str, str | image]" }
+
+// Unpack accepts strings and images.
+func (a *buildArgs) Unpack(v starlark.Value) error {
+	if _, ok := v.(*starlark.Dict); !ok {
+		return convert.Want("dict", v).WithHint(`write {"NAME": "value"}`)
+	}
+	a.text = map[string]string{}
+	p := convert.Entries(v, "dict", func(name string, v starlark.Value) *explain.Error {
+		switch v := v.(type) {
+		case *Image:
+			if a.images == nil {
+				a.images = map[string]*Image{}
+			}
+			a.images[name] = v
+			return nil
+		case *Service:
+			return explain.Errorf("want string or image, got service").WithHint("write %s.image", v.Plan.Name)
+		}
+		var text string
+		p := convert.String(&text, v)
+		a.text[name] = text
+		return p
+	})
+	if p != nil {
+		return p
+	}
+	return nil
+}
+
+// names returns the names of the arguments, sorted.
+func (a *buildArgs) names() []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for name := range a.text {
+			if !yield(name) {
+				return
+			}
+		}
+		for name := range a.images {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+}
 
 // secretItem is a secret, or the name of one.
 type secretItem plan.SecretRef
@@ -190,14 +243,15 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		source = &sourceValue{plan: plan.Source{Path: dir}}
 	}
 	var spec plan.BuildSpec
+	var args map[string]*Image
 	if build == nil {
 		spec = plan.BuildSpec{Context: ".", Dockerfile: "Dockerfile", Pos: c.Pos()}
 	} else {
-		spec = build.plan
+		spec, args = build.plan, build.args
 	}
 	spec.Source = source.plan
 	if spec.Source.Git != "" {
-		return &Image{Build: &spec}
+		return &Image{Build: &spec, Args: args}
 	}
 	files, root := c.Session.Files, spec.Source.Path
 	param := "build"
@@ -205,17 +259,17 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		param = "source"
 	}
 	if !files.isFolder(root) {
-		return &Image{Build: &spec} // local() has reported the error
+		return &Image{Build: &spec, Args: args} // local() has reported the error
 	}
 	context, dockerfile := path.Join(root, spec.Context), path.Join(root, spec.Dockerfile)
 	if p := c.checkFolder(context); p != nil {
 		p.Msg = "the context " + p.Msg
 		c.wrong(param, p)
-		return &Image{Build: &spec}
+		return &Image{Build: &spec, Args: args}
 	}
 	files.note(context, plan.InputContext, "")
 	if spec.Dockerfile == "" {
-		return &Image{Build: &spec}
+		return &Image{Build: &spec, Args: args}
 	}
 	if _, err := files.Read(dockerfile, plan.InputDockerfile); err != nil {
 		p := files.problem(dockerfile, err)
@@ -228,5 +282,5 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		}
 		c.wrong(param, p)
 	}
-	return &Image{Build: &spec}
+	return &Image{Build: &spec, Args: args}
 }

@@ -16,8 +16,9 @@ import (
 // image of another, both share one Image, so it is built once (L6).
 type Image struct {
 	opaque
-	Owner  *Service        // the service that declared it
-	Build  *plan.BuildSpec // without ID
+	Owner  *Service          // the service that declared it
+	Build  *plan.BuildSpec   // without ID
+	Args   map[string]*Image // of Build, by name: arguments whose values are other images
 	Mirror string
 	Ref    string
 }
@@ -41,7 +42,9 @@ func (i *Image) String() string {
 func (i *Image) Type() string { return "image" }
 
 // Instead says where an image can be used.
-func (i *Image) Instead(string) string { return "an image can only be the image= of a service" }
+func (i *Image) Instead(string) string {
+	return "an image can only be the image= of a service, or an argument of dockerfile()"
+}
 
 // imageArg is a reference, or the .image of a service.
 type imageArg struct {

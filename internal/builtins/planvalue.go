@@ -90,6 +90,9 @@ func mirrored(v reflect.Value, size *uint64) starlark.Value {
 				continue
 			}
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name == "-" {
+				continue
+			}
 			fields[name] = mirrored(v.FieldByIndex(f.Index), size)
 		}
 		return starlarkstruct.FromStringDict(starlark.String(strings.ToLower(v.Type().Name())), fields)

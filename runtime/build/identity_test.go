@@ -83,6 +83,7 @@ func TestIdentity(t *testing.T) {
 		{name: "what is ignored", files: files{"web/.dockerignore": "docs\n"}},
 		{name: "an ignore file of the Dockerfile's own", files: files{"web/Dockerfile.dockerignore": "*.txt\n"}},
 		{name: "an argument", spec: func(s *plan.BuildSpec) { s.Args = map[string]string{"A": "1"} }},
+		{name: "a base", spec: func(s *plan.BuildSpec) { s.Bases = map[string]plan.Base{"BASE": {Identity: "sha256:1"}} }},
 		{name: "the target", spec: func(s *plan.BuildSpec) { s.Target = "debug" }},
 		{name: "the platform", spec: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/s390x"} }},
 		{name: "a label", spec: func(s *plan.BuildSpec) { s.Labels = map[string]string{"a": "b"} }},

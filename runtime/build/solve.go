@@ -106,6 +106,9 @@ func (b *Builder) attrs(j job) map[string]string {
 	for _, k := range slices.Sorted(maps.Keys(j.spec.Args)) {
 		attrs["build-arg:"+k] = j.spec.Args[k]
 	}
+	for arg, base := range j.spec.Bases {
+		attrs["build-arg:"+arg] = base.Ref
+	}
 	for _, k := range slices.Sorted(maps.Keys(j.spec.Labels)) {
 		attrs["label:"+k] = j.spec.Labels[k]
 	}

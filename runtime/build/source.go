@@ -45,8 +45,9 @@ type identified struct {
 	Target     string            `json:",omitempty"`
 	Args       map[string]string `json:",omitempty"`
 	Platforms  []string
-	Secrets    []plan.SecretRef  `json:",omitempty"`
-	Labels     map[string]string `json:",omitempty"`
+	Secrets    []plan.SecretRef       `json:",omitempty"`
+	Labels     map[string]string      `json:",omitempty"`
+	Bases      map[string]plan.Digest `json:",omitempty"` // the identities of images, by argument
 }
 
 // open determines the source of spec. If commit is set, it is the commit that the ref of a
@@ -56,6 +57,12 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, commit string) 
 	id := identified{
 		Schema: schema, Target: spec.Target, Args: spec.Args, Platforms: spec.Platforms,
 		Secrets: spec.Secrets, Labels: spec.Labels,
+	}
+	for arg, base := range spec.Bases {
+		if id.Bases == nil {
+			id.Bases = make(map[string]plan.Digest)
+		}
+		id.Bases[arg] = base.Identity
 	}
 	if len(id.Platforms) == 0 {
 		var err error

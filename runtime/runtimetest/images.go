@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +158,9 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 	data, err := json.Marshal(spec)
 	if err != nil {
 		return "", err
+	}
+	for _, arg := range slices.Sorted(maps.Keys(spec.Bases)) {
+		data = fmt.Append(data, arg, spec.Bases[arg].Identity)
 	}
 	return plan.DigestOf(append(data, content...)), nil
 }

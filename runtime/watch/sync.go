@@ -62,6 +62,7 @@ func (l *loop) sort(ctx context.Context) {
 			continue
 		}
 		n := needOf(l.opts.Root, *build, s, files)
+		n.build = n.build || l.basesChange(p, build, files)
 		for _, file := range n.files {
 			known[file] = true
 		}
@@ -82,9 +83,29 @@ func (l *loop) sort(ctx context.Context) {
 // of the files. No files are copied into its containers.
 func (l *loop) others(p *plan.Plan, s *plan.Service, files []string) bool {
 	return slices.ContainsFunc(s.Images, func(im plan.NamedImage) bool {
-		build := p.Build(im.Build)
-		return build != nil && build.Source.Git == "" && needOf(l.opts.Root, *build, &plan.Service{}, files).build
+		return l.changes(p, p.Build(im.Build), files)
 	})
+}
+
+// changes reports whether the image of a build changes with the files.
+func (l *loop) changes(p *plan.Plan, build *plan.BuildSpec, files []string) bool {
+	switch {
+	case build == nil:
+		return false
+	case build.Source.Git == "" && needOf(l.opts.Root, *build, &plan.Service{}, files).build:
+		return true
+	}
+	return l.basesChange(p, build, files)
+}
+
+// basesChange reports whether an image that is an argument of a build changes with the files.
+func (l *loop) basesChange(p *plan.Plan, build *plan.BuildSpec, files []string) bool {
+	for _, from := range build.ImageArgs {
+		if l.changes(p, p.Build(from.Build), files) {
+			return true
+		}
+	}
+	return false
 }
 
 // build makes the next run build a service.

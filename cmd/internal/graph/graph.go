@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -72,13 +74,13 @@ func Of(p *plan.Plan) Graph {
 		ports[s.Name] = true
 	}
 	for _, s := range p.Services {
-		g.Edges = append(g.Edges, edges(s, ports)...)
+		g.Edges = append(g.Edges, edges(p, s, ports)...)
 	}
 	return g
 }
 
 // edges returns what a service uses of others, each of these once.
-func edges(s plan.Service, names map[string]bool) []Edge {
+func edges(p *plan.Plan, s plan.Service, names map[string]bool) []Edge {
 	var out []Edge
 	seen := map[string]bool{s.Name: true}
 	add := func(to, why string) {
@@ -98,6 +100,13 @@ func edges(s plan.Service, names map[string]bool) []Edge {
 	for _, from := range s.AllImages() {
 		if from.Build != "" {
 			add(plan.BuiltFor(from.Build), "image")
+		}
+		build := p.Build(from.Build)
+		if build == nil {
+			continue
+		}
+		for _, arg := range slices.Sorted(maps.Keys(build.ImageArgs)) {
+			add(plan.BuiltFor(build.ImageArgs[arg].Build), "base image")
 		}
 	}
 	return out

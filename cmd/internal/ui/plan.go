@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -194,6 +195,14 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 		text := "image built from " + dockerfileOf(build)
 		if build.Target != "" {
 			text += ", target " + build.Target
+		}
+		for _, name := range slices.Sorted(maps.Keys(build.ImageArgs)) {
+			base := build.ImageArgs[name]
+			if base.Build != "" {
+				text += fmt.Sprintf(", with the image of %s as %s", base.Build, name)
+			} else {
+				text += fmt.Sprintf(", with %s as %s", base.Mirror+base.Ref, name)
+			}
 		}
 		if build.ID != key {
 			text += fmt.Sprintf(", the same as %s", build.ID)

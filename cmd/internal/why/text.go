@@ -93,6 +93,9 @@ func image(im *Image) []string {
 		for _, name := range slices.Sorted(maps.Keys(b.Args)) {
 			lines = append(lines, fmt.Sprintf("argument %s = %q", name, b.Args[name]))
 		}
+		for _, name := range slices.Sorted(maps.Keys(b.ImageArgs)) {
+			lines = append(lines, fmt.Sprintf("argument %s = %s, made before", name, baseOf(b.ImageArgs[name])))
+		}
 		if len(b.Platforms) > 0 {
 			lines = append(lines, "for "+strings.Join(b.Platforms, ", "))
 		}
@@ -105,6 +108,14 @@ func image(im *Image) []string {
 		lines = append(lines, "shared with "+strings.Join(im.Shared, ", "))
 	}
 	return lines
+}
+
+// baseOf names an image that is an argument of a build.
+func baseOf(from plan.ImageSource) string {
+	if from.Build != "" {
+		return "the image of " + from.Build
+	}
+	return from.Mirror + from.Ref
 }
 
 func chart(c *plan.Chart) []string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"runtime"
 
 	"github.com/moby/buildkit/client/llb"
@@ -30,9 +31,12 @@ func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]li
 	origin := llb.NewSourceMap(nil, name, "Dockerfile", src)
 	origin.Definition = &llb.Definition{} // BuildKit panics if it is nil
 	caps := pb.Caps.CapSet(pb.Caps.All())
-	args := b.Args
+	args := maps.Clone(b.Args)
 	if args == nil {
 		args = map[string]string{}
+	}
+	for name := range b.ImageArgs {
+		args[name] = "registry.invalid/image" // its reference is not known here
 	}
 	found, err := dockerfile2llb.DockerfileLint(ctx, src, dockerfile2llb.ConvertOpt{
 		Config:         dockerui.Config{BuildArgs: args, Target: b.Target},

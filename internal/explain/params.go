@@ -89,6 +89,7 @@ var ForeignParams = []ForeignParam{
 	{"stop_grace_period grace_period termination_grace_period termination_grace_period_seconds", "values", "", `write values = {"terminationGracePeriodSeconds": 60}`},
 	{"min_ready_seconds", "values", "", `health= says when a pod is ready; without one, write values = {"settleSeconds": 10}`},
 	{"configs config config_map config_files secret_files", "files", "", `write files = {"/etc/app.conf": read_file("app.conf")}, or secret("name") for a secret`},
+	{"take_ownership take_over", "adopt", "", "write adopt = True"},
 	{"networks network links external_links", "", service, "all services of an environment reach each other: write env = {\"API\": api.url}, or api.host"},
 	{"hostname container_name aliases domainname subdomain", "", service, "other services reach it by its name, which .host is"},
 	{"sidecar containers extra_containers additional_containers", "sidecars", "", `write sidecars = [sidecar("name", image = "…")]`},

@@ -98,8 +98,11 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 			}
 		}
 	}
-	if len(h.namespaces) > 0 {
-		p.note("namespaces %s: here all services of an environment are in the namespace <pipeline>-<environment>.", all(h.list(h.namespaces)))
+	switch {
+	case len(h.namespaces) == 1 && plan.CheckName(h.namespaces[0], plan.MaxName) == nil && !plan.Reserved(h.namespaces[0]):
+		p.namespace = h.namespaces[0]
+	case len(h.namespaces) > 0:
+		p.note("namespaces %s: here all services of an environment are in one namespace, which pipeline(…, namespace = …) names.", all(h.list(h.namespaces)))
 	}
 	h.stages(releases, ids)
 	return nil

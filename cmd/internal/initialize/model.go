@@ -11,12 +11,13 @@ import (
 
 // A project is the result of a reader, in the terms of a Pipelinefile.
 type project struct {
-	name     string
-	from     string // the source, for messages
-	services []*service
-	notes    []string // notes that are about no service
-	supply   []string // notes about Secrets, printed at the top
-	disks    []string // named volumes that several services mount
+	name      string
+	from      string // the source, for messages
+	namespace string // of an environment; empty: the default one
+	services  []*service
+	notes     []string // notes that are about no service
+	supply    []string // notes about Secrets, printed at the top
+	disks     []string // named volumes that several services mount
 }
 
 // A service becomes one call of a builtin.

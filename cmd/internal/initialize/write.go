@@ -38,7 +38,11 @@ func (p *project) write(secrets []string) ([]byte, error) {
 	for _, n := range p.notes {
 		w.comment("", "TODO: "+n)
 	}
-	fmt.Fprintf(w, "pipeline(%s)\n\n", str(p.name))
+	namespace := ""
+	if p.namespace != "" {
+		namespace = ", namespace = " + str(p.namespace)
+	}
+	fmt.Fprintf(w, "pipeline(%s%s)\n\n", str(p.name), namespace)
 	if stages := p.ownStages(); len(stages) > 0 {
 		for _, name := range stages {
 			fmt.Fprintf(w, "stage(%s)\n", str(name))

@@ -238,6 +238,12 @@ func mountPaths(w *plan.Workload) []string {
 	for _, s := range w.Scratch {
 		paths = append(paths, s.Path)
 	}
+	for _, m := range w.Mounts {
+		paths = append(paths, m.Path)
+	}
+	for _, m := range w.Scratch {
+		paths = append(paths, m.Path)
+	}
 	for _, f := range w.Files {
 		p := f.Path
 		if f.Dir != "" {

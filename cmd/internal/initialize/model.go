@@ -50,6 +50,9 @@ type service struct {
 	health     *health
 	volumes    []volume
 	files      []podFile
+	init       []*service // init containers; only what a container has
+	sidecars   []*service
+	mounts     []string // of a container: paths of the service
 	values     map[string]any
 	skip       bool
 	needs      []need

@@ -24,12 +24,6 @@ func (c *cluster) convert(w *workload) {
 		return
 	}
 	main := pod.Containers[0]
-	for _, more := range pod.Containers[1:] {
-		s.note("the container %s (%s) beside it was left out: a pod has one container here. Declare a service for it, or pipe eject %s and add it to the chart.", quoted(more.Name), quoted(more.Image), label(s.name, serviceMost))
-	}
-	for _, first := range pod.InitContainers {
-		s.note("the init container %s (%s) was left out: a job(…) runs before the services of later stages, and those of a later stage start when earlier ones are ready.", quoted(first.Name), quoted(first.Image))
-	}
 	c.image(s, main.Image)
 	s.command, s.arguments = main.Command, main.Args
 	if secretIn(s.command) || secretIn(s.arguments) {
@@ -42,6 +36,12 @@ func (c *cluster) convert(w *workload) {
 		c.probes(s, main)
 	}
 	c.volumes(w, main)
+	c.resources(s, main)
+	c.containers(w)
+	c.placement(w, main)
+}
+
+func (c *cluster) resources(s *service, main corev1.Container) {
 	set := func(name string, list corev1.ResourceList, key corev1.ResourceName) {
 		q, ok := list[key]
 		most, limited := main.Resources.Limits[key]
@@ -57,7 +57,6 @@ func (c *cluster) convert(w *workload) {
 	set("memory", main.Resources.Requests, corev1.ResourceMemory)
 	set("cpu_limit", main.Resources.Limits, corev1.ResourceCPU)
 	set("memory_limit", main.Resources.Limits, corev1.ResourceMemory)
-	c.placement(w, main)
 }
 
 // image detects whether an image is built from a Dockerfile in the directory.

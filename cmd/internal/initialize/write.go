@@ -171,6 +171,8 @@ func (w *writer) service(s *service) {
 	}
 	items(w, "volumes", s.volumes, w.volume)
 	w.podFiles(s.files)
+	items(w, "init", s.init, w.container("init"))
+	items(w, "sidecars", s.sidecars, w.container("sidecar"))
 	if s.retries > 0 {
 		w.arg("retries", strconv.Itoa(s.retries))
 	}
@@ -249,18 +251,22 @@ func (w *writer) env(env []variable) {
 	}
 	w.WriteString("    env = {\n")
 	for _, v := range env {
-		value := str(v.text)
-		switch {
-		case v.of != "":
-			value = w.names[v.of] + "." + v.attr
-		case v.secret != "" && v.key != "":
-			value = "secret(" + str(v.secret) + ", key = " + str(v.key) + ")"
-		case v.secret != "":
-			value = "secret(" + str(v.secret) + ")"
-		}
-		fmt.Fprintf(w, "        %s: %s,\n", str(v.name), value)
+		fmt.Fprintf(w, "        %s: %s,\n", str(v.name), w.value(v))
 	}
 	w.WriteString("    },\n")
+}
+
+// value returns the value of a variable.
+func (w *writer) value(v variable) string {
+	switch {
+	case v.of != "":
+		return w.names[v.of] + "." + v.attr
+	case v.secret != "" && v.key != "":
+		return "secret(" + str(v.secret) + ", key = " + str(v.key) + ")"
+	case v.secret != "":
+		return "secret(" + str(v.secret) + ")"
+	}
+	return str(v.text)
 }
 
 func portText(p port) string {

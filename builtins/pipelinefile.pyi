@@ -74,6 +74,9 @@ class Disk:
     at: Callable
     """`at(path, read_only = False)` mounts it, for `volumes=`"""
 
+class Variable:
+    """Where a variable of `env=` has its value from, as `field` and `config_map` return it: it is only known in the pod."""
+
 class File:
     """A file in the container of a service."""
 
@@ -192,7 +195,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -222,7 +225,7 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         timeout: how long it may take until it is ready
     """
 
-def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that runs an image that exists.
 
     Args:
@@ -250,7 +253,7 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         timeout: how long it may take until it is ready
     """
 
-def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False) -> Service:
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False) -> Service:
     """Declares a service that runs to its end.
 
     Args:
@@ -282,7 +285,7 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -499,7 +502,22 @@ def file(content: str | Bytes | Secret | None = None, *, source: str | None = No
         mode: the permissions, such as 0o440; 0o644 if not given
     """
 
-def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = [], health: Health | None = None) -> Sidecar:
+def field(path: str) -> Variable:
+    """Refers to a field of the pod, or to a request or limit of the container, for a variable in `env=`.
+
+    Args:
+        path: the field, such as "status.podIP", "metadata.labels['app']" or "limits.memory"
+    """
+
+def config_map(name: str, *, key: str) -> Variable:
+    """Refers to a key of a ConfigMap that exists, for a variable in `env=`. Values that the Pipelinefile knows are written in `env=` itself.
+
+    Args:
+        name: the name of a ConfigMap in the namespace, which something else creates
+        key: the key in it
+    """
+
+def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = [], health: Health | None = None) -> Sidecar:
     """Describes a container that runs beside a service, in its pods: they share the network and what `mounts=` names.
 
     Args:
@@ -517,7 +535,7 @@ def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True,
         health: how to see that it is ready; until then the service does not start
     """
 
-def init(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = []) -> Init:
+def init(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = []) -> Init:
     """Describes a container that runs to its end before a service starts, in each of its pods.
 
     Args:
@@ -583,6 +601,13 @@ def read_yaml_all(path: str) -> list:
 
 def read_toml(path: str) -> dict:
     """Returns the value that a TOML file has; dates are text. The file is an input of the plan.
+
+    Args:
+        path: a file, relative to the file of the call
+    """
+
+def read_env(path: str) -> dict[str, str]:
+    """Returns the variables of a file with lines NAME=VALUE, such as `.env`, in their order. Values can be in quotes; `$` has no meaning. The file is an input of the plan.
 
     Args:
         path: a file, relative to the file of the call

@@ -31,11 +31,13 @@ type Port struct {
 	Exposure
 }
 
-// An EnvVar is one environment variable. Its value is a string or a secret.
+// An EnvVar is one environment variable. Its value is a string, a secret, or what EnvSource
+// names.
 type EnvVar struct {
 	Name   string     `json:"name"`
 	Value  string     `json:"value,omitempty"`  // empty if it is a secret
 	Secret *SecretRef `json:"secret,omitempty"` // nil: the value is Value
+	EnvSource
 }
 
 // Resources are the requests and limits of a container, as Kubernetes

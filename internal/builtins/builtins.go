@@ -19,8 +19,8 @@ var standard = []*builtins.Func{
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
 	helmFunc, manifestsFunc, kustomizeFunc,
 	localFunc, gitFunc, dockerfileFunc, syncFunc, chartFunc,
-	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, sidecarFunc, initFunc, secretFunc, paramFunc,
-	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
+	portFunc, httpFunc, tcpFunc, commandFunc, resourcesFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, fieldFunc, configMapFunc, sidecarFunc, initFunc, secretFunc, paramFunc,
+	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, readEnvFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,
 }
 

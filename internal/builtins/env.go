@@ -17,7 +17,7 @@ import (
 // variable.
 type envArg []plan.EnvVar
 
-func (envArg) TypeName() string { return "dict[str, str | int | bool | float | secret]" }
+func (envArg) TypeName() string { return "dict[str, str | int | bool | float | secret | variable]" }
 
 // Unpack accepts strings, numbers and booleans as strings, and secrets as references.
 func (e *envArg) Unpack(v starlark.Value) error {
@@ -25,6 +25,10 @@ func (e *envArg) Unpack(v starlark.Value) error {
 	p := eachVariable(v, `"value"`, func(name string, v starlark.Value) *explain.Error {
 		if s, ok := v.(*Secret); ok {
 			out = append(out, plan.EnvVar{Name: name, Secret: &s.ref})
+			return nil
+		}
+		if s, ok := v.(*EnvSource); ok {
+			out = append(out, plan.EnvVar{Name: name, EnvSource: s.plan})
 			return nil
 		}
 		text, p := convert.Scalar(v)

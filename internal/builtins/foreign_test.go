@@ -93,7 +93,7 @@ func TestForeignCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if err := cmp.Or(root.Mkdir("src", 0o755), root.WriteFile("Dockerfile", []byte("FROM x\n"), 0o644), root.WriteFile("app.conf", nil, 0o644)); err != nil {
+	if err := cmp.Or(root.Mkdir("src", 0o755), root.WriteFile("Dockerfile", []byte("FROM x\n"), 0o644), root.WriteFile("app.conf", nil, 0o644), root.WriteFile(".env", nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	tried := 0

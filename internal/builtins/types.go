@@ -51,6 +51,7 @@ var types = []Type{
 		{"name", "str", "the name of the claim"},
 		{"at", "callable", "`at(path, read_only = False)` mounts it, for `volumes=`"},
 	}},
+	{"variable", "Where a variable of `env=` has its value from, as `field` and `config_map` return it: it is only known in the pod.", nil},
 	{"file", "A file in the container of a service.", nil},
 	{"sidecar", "A container that runs beside a service, in its pods.", nil},
 	{"init", "A container that runs to its end before a service starts, in each of its pods.", nil},

@@ -93,10 +93,12 @@ func table() []Key {
 		{Name: "replicas", Help: "`replicas=`: the number of pods.", Shape: Shape{Type: Integer}, only: services},
 		{Name: "command", Help: "`command=`: the container's `command`.", Shape: words()},
 		{Name: "args", Help: "`args=`: the container's `args`.", Shape: words()},
-		{Name: "env", Help: "`env=` and `secrets=`: the container's `env`, in this order. A variable has a `value`, or a `secret` with the `name` of a Secret and a `key` in it.",
+		{Name: "env", Help: "`env=` and `secrets=`: the container's `env`, in this order. A variable has a `value`, a `secret` with the `name` of a Secret and a `key` in it, a `config` with those of a ConfigMap, or a `field` of the pod or of the container's resources.",
 			Shape: objects(Key{Name: "name", Shape: str, Required: true}, Key{Name: "value", Shape: str}, Key{Name: "secret", Shape: Shape{Type: Object, Fields: []Key{
 				{Name: "name", Shape: str, Required: true}, {Name: "key", Shape: str, Required: true},
-			}}})},
+			}}}, Key{Name: "config", Shape: Shape{Type: Object, Fields: []Key{
+				{Name: "name", Shape: str, Required: true}, {Name: "key", Shape: str, Required: true},
+			}}}, Key{Name: "field", Shape: str})},
 		ports(),
 		{Name: "health", Help: "`health=`: the `startupProbe`, once a second until the first success, and then the `readinessProbe`, every five seconds. " +
 			"`kind` is `http` (with `path` and `port`), `tcp` (`port`) or `command` (`command`).", Shape: Shape{Type: Object, Fields: []Key{

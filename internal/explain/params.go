@@ -29,7 +29,7 @@ var ForeignParams = []ForeignParam{
 	{"database database_name db db_name dbname", "", "engine", "the name of the database is generated: .url has it"},
 
 	{"environment variables envs", "env", "", `write env = {"NAME": "value"}`},
-	{"env_file env_from", "env", "", "write env = read_yaml(…)"},
+	{"env_file env_from", "env", "", `write env = read_env(".env")`},
 	{"depends_on depends dependencies deps needs requires after wait_for resource_deps", "stage", "", "a service waits for all earlier stages: write stage = …"},
 	{"dockerfile", "build", "", `write build = dockerfile(file = "…")`},
 	{"build_args", "build", "", `write build = dockerfile(args = {"NAME": "value"})`},

@@ -57,6 +57,8 @@ type envVar struct {
 	Name   string     `json:"name"`
 	Value  string     `json:"value,omitempty"`
 	Secret *secretKey `json:"secret,omitempty"`
+	Config *secretKey `json:"config,omitempty"`
+	Field  string     `json:"field,omitempty"`
 }
 
 type secretKey struct {
@@ -218,6 +220,10 @@ func newEnv(list []plan.EnvVar, keyOf KeyOf) []envVar {
 			name, key := keyOf(*e.Secret)
 			v.Secret = &secretKey{name, key}
 		}
+		if e.Config != nil {
+			v.Config = &secretKey{e.Config.Name, e.Config.Key}
+		}
+		v.Field = e.Field
 		out = append(out, v)
 	}
 	return out

@@ -39,6 +39,9 @@ func TestDisks(t *testing.T) {
 	web, worker := container("web"), container("worker")
 	web.Workload.Mounts = []plan.Mount{disk}
 	web.Workload.Scratch = []plan.Scratch{{Path: "/tmp"}, {Path: "/dev/shm", Size: "64Mi", Memory: true}}
+	web.Workload.Env = []plan.EnvVar{
+		{Name: "IP", EnvSource: plan.EnvSource{Field: "status.podIP"}}, {Name: "MEMORY", EnvSource: plan.EnvSource{Field: "limits.memory"}},
+	}
 	disk.ReadOnly = true
 	worker.Workload.Mounts = []plan.Mount{disk}
 	b.prepare(web, worker)
@@ -48,7 +51,7 @@ func TestDisks(t *testing.T) {
 	worker.Workload.Mounts = append(worker.Workload.Mounts, plan.Mount{Claim: "media", Path: "/media"})
 	b.deploy(web)
 	b.deploy(worker)
-	contains(t, b.template("web"), `"claimName":"uploads"`, `"medium":"Memory","sizeLimit":"64Mi"`, `"emptyDir":{}`)
+	contains(t, b.template("web"), `"claimName":"uploads"`, `"medium":"Memory","sizeLimit":"64Mi"`, `"emptyDir":{}`, `"fieldPath":"status.podIP"`, `"resource":"limits.memory"`)
 	contains(t, b.template("worker"), `"claimName":"media"`, `"readOnly":true`)
 	if got := size("uploads"); got != "1Gi" {
 		t.Errorf("the disk has %s", got)

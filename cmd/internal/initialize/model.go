@@ -107,6 +107,7 @@ type (
 		key    string // in the Secret
 		of     string // a database, by its name in the source
 		attr   string // its attribute
+		source string // a call of field() or config_map()
 	}
 )
 

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -125,8 +126,12 @@ func (c *cluster) env(s *service, main corev1.Container) {
 			if ok {
 				s.setEnv(e.Name, value)
 			} else {
-				s.note("variable %s comes from the ConfigMap %s, which the manifests do not have; write its value in env=.", quoted(e.Name), quoted(from.ConfigMapKeyRef.Name))
+				v = &variable{name: e.Name, source: "config_map(" + str(from.ConfigMapKeyRef.Name) + ", key = " + str(from.ConfigMapKeyRef.Key) + ")"}
 			}
+		case from.FieldRef != nil && builtins.Field(from.FieldRef.FieldPath):
+			v = &variable{name: e.Name, source: "field(" + str(from.FieldRef.FieldPath) + ")"}
+		case from.ResourceFieldRef != nil && builtins.Field(from.ResourceFieldRef.Resource):
+			v = &variable{name: e.Name, source: "field(" + str(from.ResourceFieldRef.Resource) + ")"}
 		default:
 			s.note("variable %s is a field of the pod; pipe eject %s writes the chart, to be changed there.", quoted(e.Name), label(s.name, serviceMost))
 		}

@@ -259,6 +259,8 @@ func (w *writer) env(env []variable) {
 // value returns the value of a variable.
 func (w *writer) value(v variable) string {
 	switch {
+	case v.source != "":
+		return v.source
 	case v.of != "":
 		return w.names[v.of] + "." + v.attr
 	case v.secret != "" && v.key != "":

@@ -180,6 +180,20 @@ spec:
     secretKeyRef:
       name: {{ .secret.name | quote }}
       key: {{ .secret.key | quote }}
+  {{- else if .config }}
+  valueFrom:
+    configMapKeyRef:
+      name: {{ .config.name | quote }}
+      key: {{ .config.key | quote }}
+  {{- else if .field }}
+  valueFrom:
+    {{- if regexMatch "^(limits|requests)[.]" .field }}
+    resourceFieldRef:
+      resource: {{ .field | quote }}
+    {{- else }}
+    fieldRef:
+      fieldPath: {{ .field | quote }}
+    {{- end }}
   {{- else }}
   value: {{ .value | default "" | quote }}
   {{- end }}

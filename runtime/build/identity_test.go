@@ -54,7 +54,16 @@ func TestIdentity(t *testing.T) {
 		{name: "rights of the group", same: true, after: func(dir string) error {
 			return os.Chmod(filepath.Join(dir, "web/main.txt"), 0o664)
 		}},
-		{name: "the name of the folder", same: true, spec: func(s *plan.BuildSpec) { s.Source.Path = "shop/web" }, after: func(dir string) error {
+		{name: "rights of a directory", same: true, after: func(dir string) error {
+			return os.Chmod(filepath.Join(dir, "web/bin"), 0o700)
+		}},
+		{name: "where the workspace is", same: true, spec: func(s *plan.BuildSpec) { s.Source.Path = "a/b/web" }, after: func(dir string) error {
+			if err := os.MkdirAll(filepath.Join(dir, "a/b"), 0o755); err != nil {
+				return err
+			}
+			return os.Rename(filepath.Join(dir, "web"), filepath.Join(dir, "a/b/web"))
+		}},
+		{name: "the name of the directory", same: true, spec: func(s *plan.BuildSpec) { s.Source.Path = "shop/web" }, after: func(dir string) error {
 			if err := os.Mkdir(filepath.Join(dir, "shop"), 0o755); err != nil {
 				return err
 			}
@@ -80,6 +89,8 @@ func TestIdentity(t *testing.T) {
 		{name: "where a link points to", files: files{"web/link": "-> bin/start"}},
 		{name: "a link that becomes a file", files: files{"web/link": "main.txt"}},
 		{name: "the Dockerfile", files: files{"web/Dockerfile": "FROM scratch\nCOPY . /x\n"}},
+		{name: "the frontend", files: files{"web/Dockerfile": "# syntax=docker/dockerfile:1\nFROM scratch\nCOPY . /\n"}},
+		{name: "the order of what is ignored and kept", files: files{"web/.dockerignore": "docs\n!keep.log\n*.log\n"}},
 		{name: "what is ignored", files: files{"web/.dockerignore": "docs\n"}},
 		{name: "an ignore file of the Dockerfile's own", files: files{"web/Dockerfile.dockerignore": "*.txt\n"}},
 		{name: "an argument", spec: func(s *plan.BuildSpec) { s.Args = map[string]string{"A": "1"} }},

@@ -41,7 +41,13 @@ class Secret:
     """A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be converted to a string: its value is not known here."""
 
 class Image:
-    """Where the image of a service comes from."""
+    """Where the image of a service comes from. In `values=` of a chart it is the reference, by digest."""
+    repository: Image
+    """registry and name, for `values=` of a chart"""
+    tag: Image
+    """what follows the colon, for `values=` of a chart, beside the repository"""
+    digest: Image
+    """the digest, for `values=` of a chart"""
 
 class Source:
     """A folder of the workspace or of a git repository."""

@@ -115,6 +115,7 @@ type Service struct {
 	Pos      Pos          `json:"pos"`              // of the call that declares it, in the workspace
 	Caller   Pos          `json:"caller,omitzero"`  // if a function declares it: of the outermost call that led there
 
+	Filled    []Filled         `json:"filled,omitempty"`    // places in the values of Chart that are set when it is rendered, sorted by path
 	Manifests []ManifestSource `json:"manifests,omitempty"` // set if the service is a MANIFESTS, in the order declared
 }
 

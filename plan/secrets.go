@@ -27,5 +27,10 @@ func (s *Service) SecretRefs() iter.Seq2[string, SecretRef] {
 				return
 			}
 		}
+		for in, ref := range s.filledSecrets() {
+			if !yield(in, ref) {
+				return
+			}
+		}
 	}
 }

@@ -7,10 +7,10 @@ import (
 )
 
 type helmArgs struct {
-	Name        string     `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
-	Chart       *Chart     `arg:"chart,kw" help:"the Helm chart"`
-	Values      jsonObject `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
-	ValuesFiles []string   `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call, after those of the chart; later ones win"`
+	Name        string      `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	Chart       *Chart      `arg:"chart,kw" help:"the Helm chart"`
+	Values      chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
+	ValuesFiles []string    `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call, after those of the chart; later ones win"`
 	placed
 	timeout5
 }
@@ -18,7 +18,7 @@ type helmArgs struct {
 var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images.",
 	func(c *Call, a *helmArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Helm, a.Name, a.Stage, a.Skip, a.Timeout)
-		s.Plan.Values, s.Plan.Adopt = plan.Values(a.Values), a.Adopt
+		s.Plan.Values, s.Plan.Adopt = c.fill(s, a.Values), a.Adopt
 		if a.Chart != nil {
 			chart := a.Chart.plan
 			chart.ValuesFiles = append(chart.ValuesFiles[:len(chart.ValuesFiles):len(chart.ValuesFiles)], c.valuesFiles(a.ValuesFiles)...)

@@ -247,7 +247,11 @@ func (o *jsonObject) Unpack(v starlark.Value) error {
 const maxNesting = 100
 
 // toData copies v as plain data that JSON can represent.
-func toData(v starlark.Value, depth int) (any, *explain.Error) {
+func toData(v starlark.Value, depth int) (any, *explain.Error) { return toDataWith(v, depth, nil) }
+
+// toDataWith is toData for values for which leaf, if it is not nil, may return what stands
+// for them.
+func toDataWith(v starlark.Value, depth int, leaf func(starlark.Value) any) (any, *explain.Error) {
 	if depth > maxNesting {
 		return nil, explain.Errorf("is nested deeper than %d", maxNesting)
 	}
@@ -273,7 +277,7 @@ func toData(v starlark.Value, depth int) (any, *explain.Error) {
 		m := make(map[string]any, v.Len())
 		p := convert.Entries(v, "dict", func(k string, v starlark.Value) *explain.Error {
 			var p *explain.Error
-			m[k], p = toData(v, depth+1)
+			m[k], p = toDataWith(v, depth+1, leaf)
 			return p
 		})
 		return m, p
@@ -282,11 +286,16 @@ func toData(v starlark.Value, depth int) (any, *explain.Error) {
 		out := make([]any, len(list))
 		for i, e := range list {
 			var p *explain.Error
-			if out[i], p = toData(e, depth+1); p != nil {
+			if out[i], p = toDataWith(e, depth+1, leaf); p != nil {
 				return nil, p.In(i)
 			}
 		}
 		return out, nil
+	}
+	if leaf != nil {
+		if out := leaf(v); out != nil {
+			return out, nil
+		}
 	}
 	return nil, convert.Want("str, int, float, bool, None, list or dict", v)
 }

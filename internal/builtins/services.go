@@ -15,19 +15,19 @@ import (
 
 // common are the parameters that all types of services have.
 type common struct {
-	Stage     StageRef   `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
-	Skip      bool       `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
-	Chart     *Chart     `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
-	Values    jsonObject `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
-	Ports     []portArg  `arg:"ports,kw" default:"[]" help:"what it listens on; the first is the one of .port and .url"`
-	Env       envArg     `arg:"env,kw" default:"{}" help:"environment variables"`
-	Secrets   secretsArg `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
-	Command   []string   `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
-	Args      []string   `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
-	Replicas  int        `arg:"replicas,kw" default:"1" help:"how many pods"`
-	Resources *Resources `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
-	Health    *Health    `arg:"health,kw" default:"None" help:"how to see that it is ready"`
-	Volumes   []*Volume  `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
+	Stage     StageRef    `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
+	Skip      bool        `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+	Chart     *Chart      `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
+	Values    chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
+	Ports     []portArg   `arg:"ports,kw" default:"[]" help:"what it listens on; the first is the one of .port and .url"`
+	Env       envArg      `arg:"env,kw" default:"{}" help:"environment variables"`
+	Secrets   secretsArg  `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
+	Command   []string    `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
+	Args      []string    `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
+	Replicas  int         `arg:"replicas,kw" default:"1" help:"how many pods"`
+	Resources *Resources  `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
+	Health    *Health     `arg:"health,kw" default:"None" help:"how to see that it is ready"`
+	Volumes   []*Volume   `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
 	podFiles
 	podContainers
 	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
@@ -148,7 +148,13 @@ func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image 
 // in common.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
 	s := c.deployable(t, name, a.Stage, a.Skip, timeout)
-	s.Plan.Values, s.Plan.Adopt = plan.Values(a.Values), a.Adopt
+	s.Plan.Adopt = a.Adopt
+	if a.Chart != nil {
+		s.Plan.Values = c.fill(s, a.Values)
+	} else {
+		c.refuseFills(s, a.Values)
+		s.Plan.Values = plan.Values(a.Values)
+	}
 	if a.Chart != nil {
 		chart := a.Chart.plan
 		s.Plan.Chart = &chart

@@ -38,7 +38,11 @@ var types = []Type{
 		{"service", "int", "the port at which other services reach it"},
 	}},
 	{"secret", "A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be converted to a string: its value is not known here.", nil},
-	{"image", "Where the image of a service comes from.", nil},
+	{"image", "Where the image of a service comes from. In `values=` of a chart it is the reference, by digest.", []Attr{
+		{"repository", "image", "registry and name, for `values=` of a chart"},
+		{"tag", "image", "what follows the colon, for `values=` of a chart, beside the repository"},
+		{"digest", "image", "the digest, for `values=` of a chart"},
+	}},
 	{"source", "A folder of the workspace or of a git repository.", nil},
 	{"build", "How an image is built.", nil},
 	{"sync", "Files that watch mode copies into running containers.", nil},

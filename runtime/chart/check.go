@@ -37,7 +37,7 @@ func (c *Chart) Check(ctx context.Context, others *render.Renderer, namespace st
 		return err
 	}
 	_, err = c.by(others).Render(ctx, render.Job{
-		Key: string(c.Digest), Chart: whole, Values: c.Values(u), Check: true,
+		Key: string(c.Digest), Chart: whole, Values: c.Whole(u), Check: true,
 		Release: chartutil.ReleaseOptions{Name: u.Service, Namespace: namespace, Revision: 1, IsInstall: true},
 	})
 	return err
@@ -51,6 +51,6 @@ func (c *Chart) Render(ctx context.Context, others *render.Renderer, release cha
 		return nil, err
 	}
 	return c.by(others).Render(ctx, render.Job{
-		Key: string(c.Digest), Chart: whole, Values: c.Values(u), Release: release, Capabilities: cluster.Capabilities, Lookup: cluster.Lookup,
+		Key: string(c.Digest), Chart: whole, Values: c.Whole(u), Release: release, Capabilities: cluster.Capabilities, Lookup: cluster.Lookup,
 	})
 }

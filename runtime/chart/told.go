@@ -13,10 +13,15 @@ type Use struct {
 	Images                map[string]string // by digest: the other images of the service, by name; nil: none
 	Secrets               string            // changes when the value of a secret changes; empty: it uses none
 	Values                map[string]any    // of the Pipelinefile
+	Filled                []Fill            // images in Values
+	Hidden                []Fill            // secrets in Values
 }
 
-// Values returns the values of a release of the chart, without the
-// chart's own values. The caller may change the result.
+// Whole returns the values of a release of the chart, without the chart's own values.
+// They contain the secrets of u (D4). The caller may change the result.
+func (c *Chart) Whole(u Use) map[string]any { return fillIn(c.Values(u), u.Hidden) }
+
+// Values returns what Whole returns, without the secrets.
 func (c *Chart) Values(u Use) map[string]any {
 	out := map[string]any{}
 	for _, f := range c.files {
@@ -24,7 +29,7 @@ func (c *Chart) Values(u Use) map[string]any {
 	}
 	merge(out, c.told(u))
 	merge(out, copyMap(u.Values))
-	return out
+	return fillIn(out, u.Filled)
 }
 
 // told returns the values that pipe sets.

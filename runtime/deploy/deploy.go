@@ -40,11 +40,14 @@ import (
 
 // Options configure a Deployer.
 type Options struct {
-	Config     *rest.Config    // of the cluster
-	Dir        string          // the workspace, which contains the charts
-	CacheDir   string          // for remote charts
-	Secrets    runtime.Secrets // source of secret values other than the cluster (D4); nil: none
-	HistoryMax int             // number of revisions that Helm keeps; default 10
+	Config   *rest.Config    // of the cluster
+	Dir      string          // the workspace, which contains the charts
+	CacheDir string          // for remote charts
+	Secrets  runtime.Secrets // source of secret values other than the cluster (D4); nil: none
+	// Reads, if set, is called with each secret that is read for the values of a chart,
+	// which may be in the objects and the errors of the release.
+	Reads      func(ref plan.SecretRef, value string)
+	HistoryMax int // number of revisions that Helm keeps; default 10
 	// Render limits the resources for rendering charts of services. Without an
 	// Executable, templates are rendered in this process, without limits on
 	// memory and time.

@@ -44,6 +44,9 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 		if d.checked.has(release, digest) {
 			return digest, nil
 		}
+		if len(use.Hidden) < secretsIn(r.Service) {
+			return digest, nil // a secret does not exist yet
+		}
 		limit := within(timeoutOf(r.Service))
 		limited, stop := context.WithDeadlineCause(ctx, limit.end, limit.err())
 		defer stop()
@@ -87,10 +90,12 @@ func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart
 	if err != nil {
 		return nil, chart.Use{}, ofChart(ctx, err)
 	}
-	return c, chart.Use{
+	use := chart.Use{
 		Pipeline: r.Pipeline, Environment: r.Environment, Service: r.Service.Name,
 		Image: r.Image, Images: r.Images, Secrets: found.sum, Values: r.Service.Values,
-	}, nil
+	}
+	d.fill(&use, r, found)
+	return c, use, nil
 }
 
 func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
@@ -102,7 +107,8 @@ func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
 		Image, Secrets string
 		Exact          plan.Values       `json:",omitempty"`
 		Images         map[string]string `json:",omitempty"`
-	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images})
+		Hidden         []string          `json:",omitempty"` // which values are secrets; Secrets has the digest of these
+	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images, hidden(use)})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", use.Service, err)
 	}

@@ -36,6 +36,7 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 		if err != nil {
 			return nil, d.explain(ctx, err)
 		}
+		o.readsBefore(rel.Config)
 		if err := before.add(rel.Manifest, r.Namespace); err != nil {
 			return nil, fmt.Errorf("revision %d of release %s: %w", last.Version, r.Service.Name, err)
 		}

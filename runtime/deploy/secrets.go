@@ -88,6 +88,8 @@ func (s *secrets) state(ctx context.Context, d *Deployer, namespace string, fres
 type secretUse struct {
 	key chart.KeyOf
 	sum string // keyed digest over the values; empty if it uses none
+
+	values map[plan.SecretRef][]byte // those that exist
 }
 
 // of returns how a service uses secrets. A missing secret is not an error here: see
@@ -104,6 +106,7 @@ func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service
 	}
 	defer st.mu.Unlock()
 	keys := make(map[plan.SecretRef]string)
+	use.values = make(map[plan.SecretRef][]byte)
 	sum := hmac.New(sha256.New, st.key)
 	for _, ref := range refs {
 		value, given, err := d.given(ctx, ref)
@@ -114,6 +117,10 @@ func (s *secrets) of(ctx context.Context, d *Deployer, namespace string, service
 		if secret := st.data[name]; secret != nil && !given {
 			key, _ = keyIn(ref, slices.Sorted(maps.Keys(secret.Data)))
 			value = secret.Data[key]
+			_, given = secret.Data[key]
+		}
+		if given {
+			use.values[ref] = value
 		}
 		keys[ref] = key
 		fmt.Fprintf(sum, "%q %q %d\n", name, key, len(value))

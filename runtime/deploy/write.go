@@ -43,7 +43,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := o.chart.Values(o.use)
+	values := o.chart.Whole(o.use)
 	theirs := o.r.Service.Chart != nil // the chart is not generated
 	if !exists || statusOf(last) == release.StatusUninstalled {
 		o.objects.install = true

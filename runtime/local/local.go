@@ -231,6 +231,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		Dir:      opts.Dir,
 		CacheDir: filepath.Join(opts.Home, "cache"),
 		Secrets:  from,
+		Reads:    hide.add,
 		Render:   opts.render(),
 		Notice:   opts.notice,
 	})

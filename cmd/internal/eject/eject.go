@@ -52,8 +52,9 @@ type Service struct {
 	Images  []Image  `json:"images,omitempty"`  // of its other containers
 	Secrets []Secret `json:"secrets"`           // that pods read; never their values
 
-	plan plan.Service
-	sets []string // see the function
+	plan    plan.Service
+	sets    []string      // see the function
+	missing []plan.Filled // values that the values file does not have
 }
 
 // An Image is the image of a container that pods have besides the first one.
@@ -151,6 +152,13 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 		if ref != "" {
 			use.Images[im.Name] = ref
 		}
+	}
+	for _, f := range s.Filled {
+		if f.Secret != nil || use.Images[f.Image] == "" {
+			out.missing = append(out.missing, f)
+			continue
+		}
+		use.Filled = append(use.Filled, chart.Fill{Path: f.Path, Value: f.Part.Of(use.Images[f.Image])})
 	}
 	values := c.Values(use)
 	out.sets = sets("", values)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,9 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 			args, built = append(args, "--set", "images."+im.Name+"=REGISTRY/IMAGE@DIGEST"), true
 		}
 	}
+	for _, f := range s.missing {
+		args = append(args, "--set-string", setPath(f.Path)+"="+placeholder(f))
+	}
 	args = append(args, "--wait", "--wait-for-jobs", "--timeout", time.Duration(s.plan.Timeout).String())
 	for i, arg := range args {
 		args[i] = quote(arg)
@@ -88,6 +92,9 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.Join(args, " "))
 	if s.plan.Chart != nil && s.Repo != s.plan.Chart.Repo {
 		b.WriteString("\nThe chart repository requires a user and a password: add `--username` and `--password`.\n")
+	}
+	if len(s.missing) > 0 {
+		b.WriteString("\nReplace the words in capitals: the values of secrets and the images that pipe builds are not in the values file.\n")
 	}
 	if len(s.sets) > 0 {
 		fmt.Fprintf(b, "\nThe `--set` arguments keep integers exact: Helm reads the numbers of a file as floats, and prints large ones with an exponent.\n")
@@ -98,6 +105,38 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	case built:
 		fmt.Fprintf(b, "\nIts image is built by pipe: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
 	}
+}
+
+// setPath returns the path of a value in the form of --set. A number is the index of an
+// element, as lists are the only values whose keys pipe writes as numbers.
+func setPath(path []string) string {
+	var b strings.Builder
+	for i, key := range path {
+		if n, err := strconv.Atoi(key); err == nil && n >= 0 && i > 0 {
+			fmt.Fprintf(&b, "[%d]", n)
+			continue
+		}
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(escapeKey.Replace(key))
+	}
+	return b.String()
+}
+
+// placeholder returns a word in capitals for a value that the values file does not have.
+func placeholder(f plan.Filled) string {
+	switch {
+	case f.Secret == nil && f.Part == "":
+		return "REGISTRY/IMAGE@DIGEST"
+	case f.Secret == nil:
+		return strings.ToUpper(string(f.Part))
+	case f.Secret.Service != "":
+		return strings.ToUpper(f.Secret.Service + "_" + f.Secret.Key)
+	case f.Secret.Key != "":
+		return strings.ToUpper(f.Secret.Name + "_" + f.Secret.Key)
+	}
+	return strings.ToUpper(f.Secret.Name)
 }
 
 // writeSecrets lists the required Secrets and explains how to create them.

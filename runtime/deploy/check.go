@@ -212,7 +212,7 @@ func (o *objects) dryRun(ctx context.Context, before, info *resource.Info, all b
 	if job := asJob(live); job != nil && standJob(job).failed != "" {
 		return nil, nil, nil // it is recreated
 	}
-	patch, kind, err := change(before, info, live)
+	patch, kind, err := o.change(before, info, live)
 	if err != nil {
 		return nil, nil, err
 	}

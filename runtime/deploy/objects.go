@@ -69,6 +69,9 @@ type objects struct {
 	mu      sync.Mutex
 	written map[string]*resource.Info // as the server returned them, by objectID
 	answers map[string]answer         // existing objects, by path; see foresee
+
+	scaling sync.Mutex
+	scalers scalers // guarded by scaling, once the release is written
 }
 
 var (
@@ -279,6 +282,7 @@ func (o *objects) get(info *resource.Info) (kruntime.Object, error) {
 // kept.
 func (o *objects) Update(original, target kube.ResourceList, _ bool) (*kube.Result, error) {
 	result := &kube.Result{}
+	o.scalers.ofRelease(original, target)
 	for _, info := range o.leftover {
 		if !original.Contains(info) {
 			original = append(original, info)
@@ -344,7 +348,7 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 			before = baseOf(info, u)
 		}
 	}
-	patch, kind, err := change(before, info, live)
+	patch, kind, err := o.change(before, info, live)
 	if err != nil {
 		return false, err
 	}
@@ -361,7 +365,10 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 }
 
 // change returns the patch that makes live match info, as apply does.
-func change(before, info *resource.Info, live kruntime.Object) ([]byte, types.PatchType, error) {
+func (o *objects) change(before, info *resource.Info, live kruntime.Object) ([]byte, types.PatchType, error) {
+	if err := o.keepScale(before, info, live); err != nil {
+		return nil, "", err
+	}
 	was := live
 	if before != nil {
 		was = before.Object

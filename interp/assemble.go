@@ -105,6 +105,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	e.locals(s.Services)
 	e.disks(s.Services)
 	e.nodePorts(s.Services)
+	e.peers(s.Services)
 	e.unbuilt(p, s.Services)
 	e.objects(p, s.Services)
 	e.credentials(s.Services)

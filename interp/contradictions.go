@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/misspell"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -118,6 +119,29 @@ func (e *evaluation) nodePorts(services []*builtins.Service) {
 				d.Related[0].Message = "the first is here"
 			}
 			e.session.Report(d)
+		}
+	}
+}
+
+// peers reports names in network= that no service has.
+func (e *evaluation) peers(services []*builtins.Service) {
+	var names []string
+	var known map[string]bool
+	for _, s := range services {
+		for _, p := range s.Peers {
+			if known == nil {
+				known = make(map[string]bool, len(services))
+				for _, other := range services {
+					known[other.Plan.Name] = true
+					names = append(names, other.Plan.Name)
+				}
+			}
+			if !known[p.Service] {
+				e.session.Report(plan.Diagnostic{
+					Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack, Suggest: misspell.Nearest(p.Service, names),
+					Message: fmt.Sprintf("network of %s: there is no service %q", s.Plan.Name, p.Service),
+				})
+			}
 		}
 	}
 }

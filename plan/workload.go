@@ -18,6 +18,8 @@ type Workload struct {
 	Job      *JobSpec          `json:"job,omitempty"`      // set if the service is a JOB
 	Database *DatabaseSpec     `json:"database,omitempty"` // set if the service is a DATABASE
 	PodContainers
+	Probes
+	Running
 }
 
 // A Port is one port that a service listens on.
@@ -56,6 +58,7 @@ type Health struct {
 	Path    string     `json:"path,omitempty"`    // the path of an HTTP check
 	Port    int        `json:"port,omitempty"`    // the port of an HTTP or TCP check; 0 only if the service has no port
 	Command []string   `json:"command,omitempty"` // the command of a command check
+	Probe
 }
 
 // A HealthKind is a way to check health.
@@ -65,6 +68,7 @@ type HealthKind string
 const (
 	HealthHTTP    HealthKind = "http"
 	HealthTCP     HealthKind = "tcp"
+	HealthGRPC    HealthKind = "grpc"
 	HealthCommand HealthKind = "command"
 )
 
@@ -81,6 +85,7 @@ type JobSpec struct {
 	Schedule string `json:"schedule,omitempty"` // cron; empty: once per deploy of its moment
 	On       Moment `json:"on"`
 	Retries  int    `json:"retries"` // how often it is retried
+	Cron
 }
 
 // A Moment is the action on an environment that runs a job.

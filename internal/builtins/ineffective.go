@@ -12,6 +12,8 @@ import (
 // because a chart gets a digest of it.
 var generatedOnly = []string{
 	"command", "args", "replicas", "resources", "health", "volumes", "files", "labels", "storage", "schedule", "retries", "init", "sidecars",
+	"liveness", "startup", "autoscale", "service_account", "rbac", "disruption", "strategy", "spread",
+	"annotations", "pre_stop", "termination", "time_zone", "concurrency", "history", "deadline",
 }
 
 // ineffective reports arguments that have no effect together with chart=, because the

@@ -28,6 +28,11 @@ var overrides = []override{
 	{[]string{"env"}, []string{"env", "secrets"}},
 	{[]string{"ports"}, []string{"ports"}},
 	{[]string{"health"}, []string{"health"}},
+	{[]string{"terminationGracePeriodSeconds"}, []string{"termination"}},
+	{[]string{"serviceAccount", "create"}, []string{"service_account", "rbac"}},
+	{[]string{"serviceAccount", "name"}, []string{"service_account"}},
+	{[]string{"serviceAccount", "automount"}, []string{"service_account", "rbac"}},
+	{[]string{"livenessProbe"}, []string{"liveness"}},
 	{[]string{"volumes"}, []string{"volumes", "storage"}},
 	{[]string{"job", "schedule"}, []string{"schedule"}},
 	{[]string{"job", "retries"}, []string{"retries"}},
@@ -75,6 +80,13 @@ func (c *Call) overridden(t plan.ServiceType, a *common) {
 			}
 		}
 	}
+	if annotations, ok := a.Values["podAnnotations"].(map[string]any); ok {
+		for _, name := range slices.Sorted(maps.Keys(annotations)) {
+			if given, has := a.Annotations[name]; has && annotations[name] != given {
+				c.contradiction([]string{"podAnnotations", name}, "annotations")
+			}
+		}
+	}
 	if a.Resources == nil {
 		return
 	}
@@ -92,7 +104,7 @@ func (c *Call) overridden(t plan.ServiceType, a *common) {
 // probed checks that values= sets no duration that the pods do not use: without a health
 // check they have no startup probe, and with one they need not run for a while.
 func (c *Call) probed(t plan.ServiceType, a *common) {
-	checked := a.Health != nil || t == plan.Database
+	checked := a.Health != nil || a.Startup != nil || t == plan.Database
 	if v, has := a.Values["health"]; has {
 		checked = v != nil
 	}

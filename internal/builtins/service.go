@@ -29,6 +29,7 @@ type Service struct {
 	Unbuilt  Unbuilt   // zero: nothing is left out
 	Objects  []Object  // of a service of type MANIFESTS
 
+	Peers     []Peer     // services that may connect to it, if only some may
 	NodePorts []NodePort // ports of the nodes that its generated chart requests
 
 	hostRead bool
@@ -40,6 +41,12 @@ type Public struct {
 	Host  string // lower case; empty: any
 	Path  string // without a slash at its end; empty: all
 	Pos   plan.Pos
+}
+
+// A Peer is a service that may connect to another one.
+type Peer struct {
+	Service string
+	Pos     plan.Pos
 }
 
 // A NodePort is a port of all nodes that leads to a port of a service.

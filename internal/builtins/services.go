@@ -32,6 +32,8 @@ type common struct {
 	podContainers
 	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
 	existing
+	probesArgs
+	runningArgs
 }
 
 type applicationArgs struct {
@@ -66,6 +68,7 @@ type jobArgs struct {
 	On       string       `arg:"on,kw" default:"\"deploy\"" choices:"deploy|stop|delete" help:"the action that runs it: deploy, stop or delete"`
 	Timeout  durationArg  `arg:"timeout,kw" default:"\"10m\"" help:"how long it may run"`
 	Retries  int          `arg:"retries,kw" default:"0" help:"how often it is tried again"`
+	cronArgs
 	common
 }
 
@@ -87,7 +90,7 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 		if a.Replicas != 1 {
 			c.wrong("replicas", explain.Errorf("a job runs once, so it has no replicas"))
 		}
-		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: on, Retries: a.Retries}
+		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: on, Retries: a.Retries, Cron: c.cron(a.Schedule, &a.cronArgs)}
 		c.containers(s, &a.podContainers)
 		return c.declared(s), nil
 	})
@@ -197,11 +200,8 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	if t != plan.Job && a.Chart == nil && c.Valid("name") {
 		c.wrong("name", checkServiceName(name, w.Ports))
 	}
-	if a.Health != nil && c.Valid("ports") {
-		h := a.Health.plan
-		c.wrong("health", completeHealth(&h, w.Ports))
-		w.Health = &h
-	}
+	c.probes(t, w, a.Health, &a.probesArgs)
+	c.running(t, s, a)
 	return s
 }
 
@@ -275,23 +275,6 @@ func (c *Call) unbuilt() Unbuilt {
 		return Unbuilt{}
 	}
 	return Unbuilt{dockerfile, c.ArgPos("chart", nil)}
-}
-
-// completeHealth sets the port of a health check.
-func completeHealth(h *plan.Health, ports []plan.Port) *explain.Error {
-	if h.Kind == plan.HealthCommand {
-		return nil
-	}
-	if h.Port == 0 {
-		if len(ports) == 0 {
-			return explain.Errorf("the service has no port to check").WithHint("declare it with ports = [port(8080)]")
-		}
-		h.Port = ports[0].Number
-	}
-	if len(ports) > 0 && !slices.ContainsFunc(ports, func(p plan.Port) bool { return p.Number == h.Port }) {
-		return explain.Errorf("the service has no port %d", h.Port).WithHint("its ports are %s", portList(ports))
-	}
-	return nil
 }
 
 // portList lists ports; if there are many, only the first ones.

@@ -42,6 +42,7 @@ var (
 
 	dnsLabel    = spelling{first: small, middle: charsOf("az", "09", "--"), last: small}
 	labelPrefix = spelling{first: small, middle: charsOf("az", "09", "--", ".."), last: small, most: 253}
+	headerName  = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--"), last: letters, most: 100}
 	labelWord   = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", "..", "__"), last: letters, most: 63}
 	secretName  = spelling{first: letters, middle: labelWord.middle, last: letters, most: 253}
 	envName     = spelling{first: charsOf("az", "AZ", "--", "..", "__"), middle: labelWord.middle, last: labelWord.middle}

@@ -100,15 +100,14 @@ func table() []Key {
 				{Name: "name", Shape: str, Required: true}, {Name: "key", Shape: str, Required: true},
 			}}}, Key{Name: "field", Shape: str})},
 		ports(),
-		{Name: "health", Help: "`health=`: the `startupProbe`, once a second until the first success, and then the `readinessProbe`, every five seconds. " +
-			"`kind` is `http` (with `path` and `port`), `tcp` (`port`) or `command` (`command`).", Shape: Shape{Type: Object, Fields: []Key{
-			{Name: "kind", Shape: enum("http", "tcp", "command")}, {Name: "path", Shape: str}, {Name: "port", Shape: Shape{Type: Integer}}, {Name: "command", Shape: words()},
-		}}, only: services},
+		health(), startup(), liveness(),
 		{Name: "startupSeconds", Help: "How many seconds the first success of the health check may take before Kubernetes restarts the container, at least `timeout=`: `failureThreshold` of the `startupProbe`.",
 			Shape: number(1, 0), only: services},
 		{Name: "settleSeconds", Help: "Without a health check, how many seconds a pod has to run until it counts as ready: `minReadySeconds`.", Shape: number(0, 0), only: services},
-		{Name: "job", Help: "`retries=`, `timeout=` and `schedule=`: `backoffLimit`, `activeDeadlineSeconds` and the `schedule` of a CronJob.", Shape: Shape{Type: Object, Needed: true, Fields: []Key{
+		{Name: "job", Help: "`retries=`, `timeout=` and `schedule=`: `backoffLimit`, `activeDeadlineSeconds` and the `schedule` of a CronJob. " +
+			"`time_zone=`, `concurrency=`, `history=` and `deadline=`: `timeZone`, `concurrencyPolicy`, `successfulJobsHistoryLimit` and `failedJobsHistoryLimit`, and `startingDeadlineSeconds` of a CronJob.", Shape: Shape{Type: Object, Needed: true, Fields: []Key{
 			{Name: "schedule", Shape: str}, {Name: "retries", Shape: number(0, 0), Required: true}, {Name: "seconds", Shape: number(1, 0), Required: true},
+			{Name: "timeZone", Shape: str}, {Name: "concurrency", Shape: enum("Forbid", "Allow", "Replace")}, {Name: "history", Shape: number(0, 0)}, {Name: "startingSeconds", Shape: number(1, 0)},
 		}}, only: jobs},
 		{Name: "volumes", Help: "`volumes=`: a PersistentVolumeClaim each, which stays when the release goes. It is mounted at `path`, or its directory `subPath` is. `access` is its access mode, by default `ReadWriteOnce`.",
 			Shape: objects(Key{Name: "name", Shape: str, Required: true}, Key{Name: "path", Shape: str, Required: true}, Key{Name: "size", Shape: str, Required: true}, Key{Name: "subPath", Shape: str},
@@ -134,7 +133,7 @@ func table() []Key {
 		{Name: "nodeSelector", Help: "`nodeSelector` of the pods.", Shape: object},
 		{Name: "affinity", Help: "`affinity` of the pods.", Shape: object},
 		{Name: "tolerations", Help: "`tolerations` of the pods.", Shape: list},
-	}, fileKeys(), volumeKeys())
+	}, fileKeys(), volumeKeys(), runningKeys())
 }
 
 // Schema returns the JSON Schema of the values, which the charts contain.
@@ -149,7 +148,7 @@ func Schema() []byte {
 type schema struct {
 	Schema      string             `json:"$schema,omitempty"`
 	Description string             `json:"description,omitempty"`
-	Type        Type               `json:"type"`
+	Type        Type               `json:"type,omitempty"`
 	Enum        []string           `json:"enum,omitempty"`
 	Minimum     *int64             `json:"minimum,omitempty"`
 	Maximum     *int64             `json:"maximum,omitempty"`

@@ -56,6 +56,8 @@ func (c *checker) value(path []any, s Shape, v any) {
 		return
 	}
 	switch s.Type {
+	case "": // of any type
+		return
 	case Object:
 		if m, ok := v.(map[string]any); ok {
 			c.object(path, s, m)

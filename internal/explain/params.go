@@ -55,22 +55,19 @@ var ForeignParams = []ForeignParam{
 	{"cmd arguments", "args", command, `write args = ["…"], or command = ["program"] to replace the entry point, too`},
 	{"shell", "command", "", `write command = ["sh", "-c", "…"]`},
 	{
-		"healthcheck health_check probe readiness readiness_probe startup_probe",
+		"healthcheck health_check probe readiness readiness_probe",
 		"health", "", `write health = http("/healthz"), tcp() or command("program")`,
 	},
-	{
-		"liveness liveness_probe", "values", "",
-		`health = http("/healthz") says when it is ready, at the start and later; to restart it when a check fails, write ` +
-			`values = {"livenessProbe": {"httpGet": {"path": "/healthz", "port": 8080}}}`,
-	},
+	{"liveness_probe", "liveness", "", `write liveness = http("/healthz"), tcp() or command("program")`},
+	{"startup_probe", "startup", "", `write startup = http("/healthz"), tcp() or command("program")`},
 	{"tolerations", "values", "", `write values = {"tolerations": [{"key": "…", "operator": "Exists"}]}`},
 	{"node_selector nodes node_name", "values", "", `write values = {"nodeSelector": {"disk": "ssd"}}`},
 	{"affinity node_affinity pod_affinity pod_anti_affinity", "values", "", `write values = {"affinity": {…}}, as Kubernetes has it`},
-	{"annotations pod_annotations", "values", "", `write values = {"podAnnotations": {"name": "value"}}`},
+	{"pod_annotations", "annotations", service, `write annotations = {"name": "value"}`},
 	{"ingress_annotations tls", "ports", "", `write ports = [port(8080, public = True, host = "…", tls = True, annotations = {…})]`},
 	{"ingress_class ingress_class_name", "values", "", `write values = {"ingress": {"className": "…"}}`},
 	{"service_annotations", "ports", "", `write ports = [port(8080, annotations = {"name": "value"})]`},
-	{"service_account service_account_name", "values", "", `write values = {"serviceAccount": {"create": False, "name": "…"}}`},
+	{"serviceAccount service_account_name", "service_account", "", `write service_account = "name"`},
 	{"automount_service_account_token", "values", "", `write values = {"serviceAccount": {"automount": True}}`},
 	{"privileged", "values", "", `write values = {"securityContext": {"privileged": True, "allowPrivilegeEscalation": True}}`},
 	{"cap_add capabilities", "values", "", `write values = {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}`},
@@ -86,11 +83,11 @@ var ForeignParams = []ForeignParam{
 	{"storage_class storage_class_name", "values", "", `write volumes = [volume("/data", size = "10Gi", storage_class = "…")], or values = {"storageClass": "…"} for all volumes and the data of a database`},
 	{"tmpfs empty_dir", "volumes", "", `write volumes = [scratch("/tmp")]`},
 	{"shm_size shm", "volumes", "", `write volumes = [scratch("/dev/shm", size = "256Mi", memory = True)]`},
-	{"stop_grace_period grace_period termination_grace_period termination_grace_period_seconds", "values", "", `write values = {"terminationGracePeriodSeconds": 60}`},
+	{"stop_grace_period grace_period termination_grace_period termination_grace_period_seconds", "termination", "", `write termination = "60s"`},
 	{"min_ready_seconds", "values", "", `health= says when a pod is ready; without one, write values = {"settleSeconds": 10}`},
 	{"configs config config_map config_files secret_files", "files", "", `write files = {"/etc/app.conf": read_file("app.conf")}, or secret("name") for a secret`},
 	{"take_ownership take_over", "adopt", "", "write adopt = True"},
-	{"networks network links external_links", "", service, "all services of an environment reach each other: write env = {\"API\": api.url}, or api.host"},
+	{"networks links external_links", "", service, "all services of an environment reach each other: write env = {\"API\": api.url}, or api.host"},
 	{"hostname container_name aliases domainname subdomain", "", service, "other services reach it by its name, which .host is"},
 	{"sidecar containers extra_containers additional_containers", "sidecars", "", `write sidecars = [sidecar("name", image = "…")]`},
 	{"init_containers init_container", "init", "", `write init = [init("name", image = "…", command = ["…"])]; what runs once per deploy is a job() of an earlier stage`},
@@ -103,10 +100,19 @@ var ForeignParams = []ForeignParam{
 	{"limits requests cpu_limit memory_limit", "resources", service, `write resources = resources(cpu = "500m", memory_limit = "1Gi")`},
 	{"deploy", "replicas", service, `write replicas = 2, resources = resources(cpu = "500m")`},
 	{"scale instances pods", "replicas", "", "write replicas = 2"},
-	{
-		"autoscaling autoscale hpa min_replicas max_replicas", "replicas", "",
-		`replicas= is a fixed number; for an autoscaler let pipe eject write the generated chart to a directory, add one, and name it with chart = chart("…")`,
-	},
+	{"autoscaling hpa autoscaler min_replicas max_replicas", "autoscale", "", `write autoscale = autoscale(2, 10, cpu = 80), resources = resources(cpu = "100m")`},
+	{"daemon_set daemonset", "daemon", "", "write daemon = True"},
+	{"role roles cluster_role rules permissions", "rbac", "", `write rbac = [rule(["pods"], ["get", "list"])]`},
+	{"pdb pod_disruption_budget min_available max_unavailable", "disruption", "", `write disruption = disruption(max_unavailable = 1)`},
+	{"update_strategy rolling_update max_surge", "strategy", "", `write strategy = strategy(surge = 1, unavailable = 0)`},
+	{"topology_spread_constraints topology_spread", "spread", "", `write spread = ["zone"]`},
+	{"network_policy allow_from ingress_from", "network", "", `write network = ["web"]; these services may connect`},
+	{"lifecycle prestop", "pre_stop", "", `write pre_stop = command("sleep", "5")`},
+	{"concurrency_policy", "concurrency", "", `write schedule = "0 3 * * *", concurrency = "Forbid"`},
+	{"successful_jobs_history_limit failed_jobs_history_limit history_limit", "history", "", `write schedule = "0 3 * * *", history = 3`},
+	{"starting_deadline_seconds", "deadline", "", `write schedule = "0 3 * * *", deadline = "5m"`},
+	{"timezone tz", "time_zone", "", `write schedule = "0 3 * * *", time_zone = "Europe/Berlin"`},
+	{"time_zone concurrency_policy concurrency history timezone tz", "", service, `only a job() has a schedule: write job(…, schedule = "0 3 * * *")`},
 	{"cron", "schedule", "", `write schedule = "0 3 * * *"`},
 	{"cron schedule", "", service, `only a job() has a schedule: write job(…, schedule = "0 3 * * *")`},
 	{"on", "", service, `only a job() runs on an action: write job(…, on = "delete")`},
@@ -128,10 +134,10 @@ var ForeignParams = []ForeignParam{
 	{"logging log_driver", "", service, "what a container prints is shown by pipe logs; where it is kept is up to the cluster"},
 	{
 		"devices ulimits dns dns_config dns_policy dns_opt dns_search extra_hosts host_aliases host_network network_mode host_pid pid host_ipc ipc " +
-			"stdin stdin_open stdin_once tty attach runtime runtime_class runtime_class_name priority priority_class priority_class_name topology_spread_constraints scheduler_name " +
-			"strategy update_strategy rolling_update revision_history_limit progress_deadline_seconds pod_management_policy lifecycle pre_stop post_start share_process_namespace " +
-			"enable_service_links parallelism completions completion_mode concurrency_policy suspend time_zone ttl_seconds_after_finished selector service_name " +
-			"pdb pod_disruption_budget network_policy service_monitor rbac role cluster_role pod_labels", "", service, noneGenerated,
+			"stdin stdin_open stdin_once tty attach runtime runtime_class runtime_class_name priority priority_class priority_class_name scheduler_name " +
+			"revision_history_limit progress_deadline_seconds pod_management_policy post_start share_process_namespace " +
+			"enable_service_links parallelism completions completion_mode suspend ttl_seconds_after_finished selector service_name " +
+			"service_monitor pod_labels", "", service, noneGenerated,
 	},
 	{
 		"blkio_config cgroup cgroup_parent cpuset cpu_rt_runtime cpu_rt_period credential_spec device_cgroup_rules driver_opts isolation label_file mac_address mem_swappiness memswap_limit " +
@@ -161,7 +167,11 @@ var ForeignParams = []ForeignParam{
 	{"class storage_class_name", "storage_class", "size", `write storage_class = "…"`},
 	{"claim claim_name existing_claim", "", "size", `write existing_volume("claim").at("/data")`},
 	{"read_only host_path source", "", "size", "a volume belongs to its service; one that others write to is a disk: write disk(…), and DISK.at(\"/data\", read_only = True)"},
-	{"interval timeout retries start_period initial_delay_seconds period_seconds failure_threshold", "", "port", "it is checked once a second until it is ready, within the timeout= of the service, and every five seconds later"},
+	{"interval period_seconds every", "period", "failures", `write period = "10s"`},
+	{"retries failure_threshold", "failures", "", "write failures = 3"},
+	{"initial_delay_seconds initial_delay", "delay", "failures", `write delay = "10s"`},
+	{"start_period success_threshold", "", "failures", "it is checked once a second until the first success, within the timeout= of the service; startup = of the service changes that"},
+	{"http_headers", "headers", "failures", `write headers = {"Host": "example.org"}`},
 	{"value default", "", "key", "a secret's value is never in a Pipelinefile: it is read from a Kubernetes Secret, or from what --secrets names"},
 	{"required optional", "default", "", "a parameter without default= must be given"},
 	{"options values", "choices", "", "write choices = […]"},

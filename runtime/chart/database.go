@@ -16,7 +16,6 @@ const appName = "app"
 // database adds the defaults for a database. Settings of the service take precedence.
 func (v *values) database(s plan.Service) {
 	e, _ := chartspec.EngineNamed(s.Workload.Database.Engine)
-	v.GraceSeconds = 60
 	// The variables of the engine come first, so that those of the service can use $(NAME).
 	var own []envVar
 	for _, variable := range e.Env {

@@ -39,6 +39,8 @@ type values struct {
 	Env            []envVar
 	Ports          []port
 	Health         *health
+	Liveness       *health
+	Startup        *health
 	StartupSeconds int
 	Job            *job
 	Volumes        []volume
@@ -51,6 +53,7 @@ type values struct {
 	fileValues
 	containerValues
 	otherVolumes
+	running
 }
 
 type envVar struct {
@@ -66,17 +69,11 @@ type secretKey struct {
 	Key  string `json:"key"`
 }
 
-type health struct {
-	Kind    plan.HealthKind `json:"kind"`
-	Path    string          `json:"path,omitempty"`
-	Port    int             `json:"port,omitempty"`
-	Command []string        `json:"command,omitempty"`
-}
-
 type job struct {
 	Schedule string `json:"schedule,omitempty"`
 	Retries  int    `json:"retries"`
 	Seconds  int64  `json:"seconds"`
+	cron
 }
 
 // loadFiles returns the chart that consists of the files of generate.
@@ -149,8 +146,11 @@ func templates(s plan.Service) []string {
 		names = append(names, "job.yaml")
 	default:
 		kind := "deployment.yaml"
-		if s.Workload.Database != nil {
+		switch {
+		case s.Workload.Database != nil:
 			kind = "statefulset.yaml"
+		case s.Workload.Daemon:
+			kind = "daemonset.yaml"
 		}
 		names = append(names, kind, "service.yaml", "ingress.yaml", "NOTES.txt")
 	}
@@ -162,6 +162,10 @@ func templates(s plan.Service) []string {
 	}
 	if s.Workload.Init != nil || s.Workload.Sidecars != nil {
 		names = append(names, "_containers.tpl")
+	}
+	names = append(names, runningTemplates(&s.Workload)...)
+	if s.Workload.Liveness != nil || s.Workload.Startup != nil {
+		names = append(names, "_probes.tpl")
 	}
 	slices.Sort(names)
 	for i, name := range names {
@@ -189,17 +193,24 @@ func newValues(s plan.Service, keyOf KeyOf) *values {
 		Resources:          resources(w.Resources),
 		StartupSeconds:     max(startupSeconds, seconds(s.Timeout)),
 		GraceSeconds:       30,
+		running:            newRunning(&w),
 		PodSecurityContext: map[string]any{"seccompProfile": map[string]any{"type": "RuntimeDefault"}},
 	}
 	v.Env = newEnv(w.Env, keyOf)
 	for _, p := range w.Ports {
 		v.Ports = append(v.Ports, newPort(p, keyOf))
 	}
-	v.Health = newHealth(w.Health)
+	v.Health, v.Liveness, v.Startup = newHealth(w.Health), newHealth(w.Liveness), newHealth(w.Startup)
 	ownVolumes := v.volumes(w)
 	v.containers(s, keyOf)
 	if j := w.Job; j != nil {
-		v.Job = &job{j.Schedule, j.Retries, int64(seconds(s.Timeout))}
+		v.Job = &job{j.Schedule, j.Retries, int64(seconds(s.Timeout)), newCron(j.Cron)}
+	}
+	if w.Database != nil {
+		v.GraceSeconds = 60
+	}
+	if w.Termination != 0 {
+		v.GraceSeconds = seconds(w.Termination)
 	}
 	group := v.files(w, keyOf)
 	switch {
@@ -227,13 +238,6 @@ func newEnv(list []plan.EnvVar, keyOf KeyOf) []envVar {
 		out = append(out, v)
 	}
 	return out
-}
-
-func newHealth(h *plan.Health) *health {
-	if h == nil {
-		return nil
-	}
-	return &health{h.Kind, h.Path, h.Port, h.Command}
 }
 
 // seconds returns d in whole seconds, at least one.

@@ -226,10 +226,15 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := map[string]bool{}
-	var all plan.Service
-	all.Name = "api"
-	all.Workload.Init, all.Workload.Sidecars = []plan.PodContainer{{Name: "a"}}, []plan.PodContainer{{Name: "b"}}
-	all.Workload.Files = []plan.File{{Path: "/a", Text: "a"}}
+	check := &plan.Health{Kind: plan.HealthCommand, Command: []string{"true"}}
+	all := plan.Service{Name: "api", Workload: plan.Workload{
+		Files: []plan.File{{Path: "/a", Text: "a"}}, Probes: plan.Probes{Liveness: check, Startup: check},
+		PodContainers: plan.PodContainers{Init: []plan.PodContainer{{Name: "a"}}, Sidecars: []plan.PodContainer{{Name: "b"}}},
+		Running: plan.Running{
+			Autoscale: &plan.Autoscale{}, Daemon: true, RBAC: make([]plan.Rule, 1), Disruption: &plan.Disruption{MinAvailable: "1"}, Strategy: &plan.Strategy{},
+			Spread: make([]plan.Spread, 1), Network: &plan.Network{}, PreStop: check,
+		},
+	}}
 	all.Workload.Mounts, all.Workload.Scratch = []plan.Mount{{Claim: "uploads", Path: "/srv"}}, []plan.Scratch{{Path: "/tmp"}}
 	for _, service := range []plan.Service{all, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
 		for key := range generated(t, service).Values {

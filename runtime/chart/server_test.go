@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
@@ -57,7 +58,11 @@ func TestServerTakesGoldens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = client.Resource(m.Resource).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{
+			var at dynamic.ResourceInterface = client.Resource(m.Resource)
+			if m.Scope.Name() == meta.RESTScopeNameNamespace {
+				at = client.Resource(m.Resource).Namespace(namespace)
+			}
+			_, err = at.Create(t.Context(), u, metav1.CreateOptions{
 				DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict,
 			})
 			if err != nil {

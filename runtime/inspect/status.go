@@ -185,7 +185,8 @@ func drift(s *plan.Service, is *Live, image string) []string {
 		if w.Name != s.Name {
 			continue
 		}
-		if want := s.Workload.Replicas; s.Type != plan.Database && w.Want != want {
+		scaled := s.Type == plan.Database || s.Workload.Autoscale != nil || s.Workload.Daemon // by something else than the plan
+		if want := s.Workload.Replicas; !scaled && w.Want != want {
 			out = append(out, fmt.Sprintf("it has %d replicas, the plan has %d", w.Want, want))
 		}
 		if image != "" && w.Image != image {

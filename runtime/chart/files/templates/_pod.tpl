@@ -69,12 +69,18 @@ spec:
       {{- end }}
       {{- with .Values.health }}
       {{- if not $.restartPolicy }}
-      {{- include "service.healthProbes" (dict "health" . "root" $root) | nindent 6 }}
+      {{- include "service.healthProbes" (dict "health" . "root" $root "started" $root.Values.startup) | nindent 6 }}
       {{- end }}
+      {{- end }}
+      {{- if or .Values.startup .Values.liveness }}
+      {{- include "service.probes" . | trim | nindent 6 }}
       {{- end }}
       {{- with .Values.livenessProbe }}
       livenessProbe:
         {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- if .Values.preStop }}
+      {{- include "service.lifecycle" . | nindent 6 }}
       {{- end }}
       {{- with .Values.resources }}
       resources:
@@ -108,6 +114,9 @@ spec:
   {{- with .Values.tolerations }}
   tolerations:
     {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if .Values.spread }}
+  {{- include "service.spread" . | nindent 2 }}
   {{- end }}
 {{- end -}}
 {{- end -}}
@@ -201,17 +210,25 @@ spec:
 
 {{/* The probes of a health check. */}}
 {{- define "service.healthProbes" -}}
+{{- if not .started -}}
 # Until the first success it is asked every second, afterwards less often.
 startupProbe:
   {{- include "service.probe" .health | nindent 2 }}
+  {{- with .health.initialDelaySeconds }}
+  initialDelaySeconds: {{ . | toJson }}
+  {{- end }}
   periodSeconds: 1
-  timeoutSeconds: 5
+  timeoutSeconds: {{ .health.timeoutSeconds | default 5 | toJson }}
   failureThreshold: {{ .root.Values.startupSeconds | default 600 | toJson }}
+{{ end -}}
 readinessProbe:
   {{- include "service.probe" .health | nindent 2 }}
-  periodSeconds: 5
-  timeoutSeconds: 5
-  failureThreshold: 3
+  {{- if and .health.initialDelaySeconds .started }}
+  initialDelaySeconds: {{ .health.initialDelaySeconds | toJson }}
+  {{- end }}
+  periodSeconds: {{ .health.periodSeconds | default 5 | toJson }}
+  timeoutSeconds: {{ .health.timeoutSeconds | default 5 | toJson }}
+  failureThreshold: {{ .health.failureThreshold | default 3 | toJson }}
 {{- end -}}
 
 {{- define "service.probe" -}}
@@ -219,9 +236,22 @@ readinessProbe:
 httpGet:
   path: {{ .path | quote }}
   port: {{ .port | toJson }}
+  {{- with .headers }}
+  httpHeaders:
+    {{- range $name, $value := . }}
+    - name: {{ $name | quote }}
+      value: {{ $value | quote }}
+    {{- end }}
+  {{- end }}
 {{- else if eq .kind "tcp" -}}
 tcpSocket:
   port: {{ .port | toJson }}
+{{- else if eq .kind "grpc" -}}
+grpc:
+  port: {{ .port | toJson }}
+  {{- with .service }}
+  service: {{ . | quote }}
+  {{- end }}
 {{- else -}}
 exec:
   command:

@@ -1,0 +1,215 @@
+package builtins
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// runningArgs are the parameters about how the pods of a service run.
+type runningArgs struct {
+	Autoscale      *Autoscale        `arg:"autoscale,kw" default:"None" help:"changes the number of pods by their load, instead of replicas="`
+	Daemon         bool              `arg:"daemon,kw" default:"False" help:"a pod on each node, as a DaemonSet, instead of replicas="`
+	ServiceAccount string            `arg:"service_account,kw" default:"None" help:"a ServiceAccount that exists; its own if not given"`
+	RBAC           []*AccessRule     `arg:"rbac,kw" default:"[]" help:"what its own ServiceAccount may do in the Kubernetes API"`
+	Disruption     *Disruption       `arg:"disruption,kw" default:"None" help:"how many pods may be evicted at a time"`
+	Strategy       *Strategy         `arg:"strategy,kw" default:"None" help:"how pods are replaced; one after another if not given, and with volumes after the others ended"`
+	Spread         []spreadArg       `arg:"spread,kw" default:"[]" help:"over what its pods are distributed: \"zone\", \"host\" or a label of nodes"`
+	Network        *[]serviceItem    `arg:"network,kw" default:"None" help:"the services that may connect to it; everyone if not given. What is open to the outside stays open"`
+	Annotations    map[string]string `arg:"annotations,kw" default:"{}" help:"of its pods"`
+	PreStop        *Health           `arg:"pre_stop,kw" default:"None" help:"a command() or an http() request before a container is told to end"`
+	Termination    *durationArg      `arg:"termination,kw" default:"None" help:"how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given"`
+}
+
+// running sets how the pods of a service run, and checks that the arguments agree.
+func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
+	w := &s.Plan.Workload
+	r := &a.runningArgs
+	w.Daemon, w.ServiceAccount = r.Daemon, r.ServiceAccount
+	if r.ServiceAccount != "" {
+		if !secretName.fits(r.ServiceAccount) {
+			c.wrong("service_account", explain.Errorf("%q is not a valid name of a ServiceAccount", explain.Clip(r.ServiceAccount)))
+		}
+		if len(r.RBAC) > 0 {
+			c.against("rbac", "service_account", explain.Errorf("the rights are for the ServiceAccount that pipe creates, and service_account= names another").
+				WithHint("leave out one of them"))
+		}
+	}
+	for _, rule := range r.RBAC {
+		w.RBAC = append(w.RBAC, rule.plan)
+	}
+	if len(r.Annotations) > 0 {
+		c.wrong("annotations", checkAnnotations(r.Annotations))
+		w.Annotations = r.Annotations
+	}
+	w.Termination = c.whole("termination", r.Termination)
+	if r.PreStop != nil {
+		h := r.PreStop.plan
+		switch {
+		case h.Kind != plan.HealthCommand && h.Kind != plan.HealthHTTP:
+			c.wrong("pre_stop", explain.Errorf("want command() or http(), got %s()", h.Kind))
+		case h.Period != 0 || h.Timeout != 0 || h.Failures != 0 || h.Delay != 0:
+			c.wrong("pre_stop", explain.Errorf("it is run once: it has no period, timeout, failures or delay").WithHint("termination = says how long it may take"))
+		case c.Valid("ports"):
+			c.wrong("pre_stop", completeHealth(&h, w.Ports))
+		}
+		w.PreStop = &h
+	}
+	for _, spread := range r.Spread {
+		w.Spread = append(w.Spread, spread.plan)
+	}
+	if r.Network != nil {
+		n := &plan.Network{From: []string{}}
+		for i, from := range *r.Network {
+			n.From = append(n.From, from.name)
+			s.Peers = append(s.Peers, Peer{from.name, c.ArgPos("network", i)})
+		}
+		w.Network = n
+	}
+	if a.Chart != nil && r.Daemon {
+		c.besideChart("daemon", nil)
+	}
+	if a.Chart != nil && r.Network != nil {
+		c.besideChart("network", nil)
+	}
+	if r.Disruption != nil {
+		w.Disruption = &r.Disruption.plan
+	}
+	if r.Strategy != nil {
+		w.Strategy = &r.Strategy.plan
+	}
+	if r.Autoscale != nil {
+		w.Autoscale = &r.Autoscale.plan
+	}
+	if t == plan.Job {
+		c.notOfJobs(r)
+		return
+	}
+	c.scaling(t, a)
+}
+
+// notOfJobs reports what only services that keep running have.
+func (c *Call) notOfJobs(r *runningArgs) {
+	for _, of := range []struct {
+		param string
+		given bool
+	}{
+		{"autoscale", r.Autoscale != nil}, {"daemon", r.Daemon}, {"disruption", r.Disruption != nil}, {"strategy", r.Strategy != nil},
+		{"spread", len(r.Spread) > 0}, {"network", r.Network != nil},
+	} {
+		if of.given {
+			c.wrong(of.param, explain.Errorf("a job is one pod that runs to its end"))
+		}
+	}
+}
+
+// scaling checks what decides how many pods there are, and how they are replaced.
+func (c *Call) scaling(t plan.ServiceType, a *common) {
+	r := &a.runningArgs
+	volumes := slices.ContainsFunc(a.Volumes, (*Volume).exclusive)
+	if _, own := a.Values["replicas"]; own && r.Autoscale != nil {
+		c.wrongValue([]string{"replicas"}, explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"),
+			plan.Related{Pos: c.ArgPos("autoscale", nil), Message: "autoscale= is given here"})
+	} else if own && r.Daemon {
+		c.wrongValue([]string{"replicas"}, explain.Errorf("a DaemonSet has a pod on each node").WithHint("leave out one of them"),
+			plan.Related{Pos: c.ArgPos("daemon", nil), Message: "daemon= is given here"})
+	}
+	switch {
+	case t == plan.Database && r.Autoscale != nil:
+		c.wrong("autoscale", explain.Errorf("a database of its own image has one pod"))
+	case t == plan.Database && r.Daemon:
+		c.wrong("daemon", explain.Errorf("a database of its own image has one pod"))
+	case t == plan.Database && r.Strategy != nil:
+		c.wrong("strategy", explain.Errorf("a database of its own image has one pod, which is replaced by the next"))
+	case r.Autoscale != nil && r.Daemon:
+		c.against("daemon", "autoscale", explain.Errorf("a DaemonSet has a pod on each node, so that nothing can scale it"))
+	case r.Autoscale != nil && c.Given("replicas"):
+		c.against("replicas", "autoscale", explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"))
+	case r.Autoscale != nil && volumes && r.Autoscale.plan.Max > 1:
+		c.against("autoscale", "volumes", explain.Errorf("several pods cannot share a volume: it is ReadWriteOnce, and the second pod would wait for it"))
+	case r.Daemon && c.Given("replicas"):
+		c.against("replicas", "daemon", explain.Errorf("a DaemonSet has a pod on each node").WithHint("leave out one of them"))
+	case r.Daemon && volumes:
+		c.against("daemon", "volumes", explain.Errorf("the pods of a DaemonSet cannot share a volume: it is ReadWriteOnce"))
+	case r.Strategy != nil && !r.Strategy.plan.Recreate && volumes:
+		c.against("strategy", "volumes", explain.Errorf("a new pod cannot have the volume before the old one ends: it is ReadWriteOnce").WithHint("leave out strategy =: pods with volumes are recreated"))
+	case r.Strategy != nil && r.Strategy.plan.Recreate && r.Daemon:
+		c.against("strategy", "daemon", explain.Errorf("a DaemonSet has no strategy that ends all pods first"))
+	}
+	c.enough(a)
+}
+
+// enough checks that what the arguments count on is given.
+func (c *Call) enough(a *common) {
+	if s := a.Autoscale; s != nil && a.Chart == nil && c.Valid("resources") {
+		asks := plan.Resources{}
+		if a.Resources != nil {
+			asks = a.Resources.plan
+		}
+		own, _ := a.Values["resources"].(map[string]any)
+		requests, _ := own["requests"].(map[string]any)
+		for _, of := range []struct{ name, target, asked string }{{"cpu", s.plan.CPU, asks.CPU}, {"memory", s.plan.Memory, asks.Memory}} {
+			if strings.HasSuffix(of.target, "%") && of.asked == "" && requests[of.name] == nil {
+				example := map[string]string{"cpu": "100m", "memory": "128Mi"}[of.name]
+				c.wrong("autoscale", explain.Errorf("%s is a percentage of what the container asks for, and it asks for none", of.name).
+					WithHint("add resources = resources(%s = %q)", of.name, example))
+			}
+		}
+	}
+	if d := a.Disruption; d != nil && !a.Daemon {
+		pods, param := a.Replicas, "replicas"
+		if a.Autoscale != nil {
+			pods, param = a.Autoscale.plan.Max, "autoscale"
+		}
+		if n, err := strconv.Atoi(d.plan.MinAvailable); err == nil && n > pods && c.Valid("replicas") && a.Values["replicas"] == nil {
+			c.against("disruption", param, explain.Errorf("%d pods are to stay available, and there are at most %d", n, pods))
+		}
+	}
+}
+
+// against reports p about the argument of a parameter that another one contradicts.
+func (c *Call) against(param, other string, p *explain.Error) {
+	if !c.Valid(param) || !c.Valid(other) {
+		return
+	}
+	p.Msg = param + ": " + p.Msg
+	d := c.Diagnostic(c.ArgPos(param, nil), p)
+	if c.Given(other) {
+		d.Related = []plan.Related{{Pos: c.ArgPos(other, nil), Message: other + "= is given here"}}
+	}
+	c.Session.Report(d)
+	c.Invalidate(param)
+}
+
+// cronArgs are the parameters of a job with a schedule.
+type cronArgs struct {
+	TimeZone    string       `arg:"time_zone,kw" default:"None" help:"of schedule=, such as \"Europe/Berlin\"; that of the cluster if not given"`
+	Concurrency string       `arg:"concurrency,kw" default:"None" choices:"Forbid|Allow|Replace" help:"whether it starts while it still runs: Forbid leaves that out, Allow starts it, Replace ends the other first; Forbid if not given"`
+	History     *int         `arg:"history,kw" default:"None" help:"how many ended Jobs are kept, of those that succeeded and of those that failed; 3 and 1 if not given"`
+	Deadline    *durationArg `arg:"deadline,kw" default:"None" help:"how late it may start, in whole seconds; any time if not given"`
+}
+
+var timeZone = regexp.MustCompile(`^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$`)
+
+// cron checks the options of a schedule.
+func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
+	for _, param := range []string{"time_zone", "concurrency", "history", "deadline"} {
+		if schedule == "" && c.argument(param) != nil && c.Valid("schedule") {
+			c.wrong(param, explain.Errorf("only a job with a schedule has it").WithHint(`add schedule = "0 3 * * *"`))
+		}
+	}
+	if a.TimeZone != "" && (!timeZone.MatchString(a.TimeZone) || a.TimeZone == "Local") {
+		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write such as "Europe/Berlin" or "Etc/UTC"`))
+	}
+	if a.Concurrency != "" {
+		c.wrong("concurrency", choice(a.Concurrency, c.choices("concurrency")))
+	}
+	if a.History != nil && (*a.History < 0 || *a.History > 1000) {
+		c.wrong("history", explain.Errorf("want 0 to 1000, got %d", *a.History))
+	}
+	return plan.Cron{TimeZone: a.TimeZone, Concurrency: a.Concurrency, History: a.History, Deadline: c.whole("deadline", a.Deadline)}
+}

@@ -65,10 +65,25 @@ class Kustomization:
     """A kustomization, for `manifests`."""
 
 class Health:
-    """A check of whether a service is ready."""
+    """A check of whether a service is ready, has started or has to be restarted."""
 
 class Resources:
     """What a container asks for and may use."""
+
+class Autoscale:
+    """How many pods a service has, by their load."""
+
+class Rule:
+    """What a service may do in the Kubernetes API."""
+
+class Disruption:
+    """How many pods may be evicted at a time."""
+
+class Strategy:
+    """How pods are replaced."""
+
+class Spread:
+    """Over what pods are distributed."""
 
 class Volume:
     """Storage that a service mounts, as `volume`, `scratch` and `.at` of a disk return it."""
@@ -201,7 +216,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -228,10 +243,23 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        liveness: a check that restarts the container when it fails; let it depend on nothing else
+        startup: how to see that it has started; by health= if not given
+        autoscale: changes the number of pods by their load, instead of replicas=
+        daemon: a pod on each node, as a DaemonSet, instead of replicas=
+        service_account: a ServiceAccount that exists; its own if not given
+        rbac: what its own ServiceAccount may do in the Kubernetes API
+        disruption: how many pods may be evicted at a time
+        strategy: how pods are replaced; one after another if not given, and with volumes after the others ended
+        spread: over what its pods are distributed: "zone", "host" or a label of nodes
+        network: the services that may connect to it; everyone if not given. What is open to the outside stays open
+        annotations: of its pods
+        pre_stop: a command() or an http() request before a container is told to end
+        termination: how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given
         timeout: how long it may take until it is ready
     """
 
-def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a service that runs an image that exists.
 
     Args:
@@ -256,10 +284,23 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        liveness: a check that restarts the container when it fails; let it depend on nothing else
+        startup: how to see that it has started; by health= if not given
+        autoscale: changes the number of pods by their load, instead of replicas=
+        daemon: a pod on each node, as a DaemonSet, instead of replicas=
+        service_account: a ServiceAccount that exists; its own if not given
+        rbac: what its own ServiceAccount may do in the Kubernetes API
+        disruption: how many pods may be evicted at a time
+        strategy: how pods are replaced; one after another if not given, and with volumes after the others ended
+        spread: over what its pods are distributed: "zone", "host" or a label of nodes
+        network: the services that may connect to it; everyone if not given. What is open to the outside stays open
+        annotations: of its pods
+        pre_stop: a command() or an http() request before a container is told to end
+        termination: how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given
         timeout: how long it may take until it is ready
     """
 
-def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False) -> Service:
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, time_zone: str | None = None, concurrency: str | None = None, history: int | None = None, deadline: str | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None) -> Service:
     """Declares a service that runs to its end.
 
     Args:
@@ -271,6 +312,10 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         on: the action that runs it: deploy, stop or delete
         timeout: how long it may run
         retries: how often it is tried again
+        time_zone: of schedule=, such as "Europe/Berlin"; that of the cluster if not given
+        concurrency: whether it starts while it still runs: Forbid leaves that out, Allow starts it, Replace ends the other first; Forbid if not given
+        history: how many ended Jobs are kept, of those that succeeded and of those that failed; 3 and 1 if not given
+        deadline: how late it may start, in whole seconds; any time if not given
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given
@@ -289,9 +334,22 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        liveness: a check that restarts the container when it fails; let it depend on nothing else
+        startup: how to see that it has started; by health= if not given
+        autoscale: changes the number of pods by their load, instead of replicas=
+        daemon: a pod on each node, as a DaemonSet, instead of replicas=
+        service_account: a ServiceAccount that exists; its own if not given
+        rbac: what its own ServiceAccount may do in the Kubernetes API
+        disruption: how many pods may be evicted at a time
+        strategy: how pods are replaced; one after another if not given, and with volumes after the others ended
+        spread: over what its pods are distributed: "zone", "host" or a label of nodes
+        network: the services that may connect to it; everyone if not given. What is open to the outside stays open
+        annotations: of its pods
+        pre_stop: a command() or an http() request before a container is told to end
+        termination: how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -318,6 +376,19 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         sidecars: containers that run beside the service, in its pods
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        liveness: a check that restarts the container when it fails; let it depend on nothing else
+        startup: how to see that it has started; by health= if not given
+        autoscale: changes the number of pods by their load, instead of replicas=
+        daemon: a pod on each node, as a DaemonSet, instead of replicas=
+        service_account: a ServiceAccount that exists; its own if not given
+        rbac: what its own ServiceAccount may do in the Kubernetes API
+        disruption: how many pods may be evicted at a time
+        strategy: how pods are replaced; one after another if not given, and with volumes after the others ended
+        spread: over what its pods are distributed: "zone", "host" or a label of nodes
+        network: the services that may connect to it; everyone if not given. What is open to the outside stays open
+        annotations: of its pods
+        pre_stop: a command() or an http() request before a container is told to end
+        termination: how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given
         timeout: how long it may take until it is ready
     """
 
@@ -429,26 +500,51 @@ def port(number: int, *, name: str | None = None, protocol: str = "TCP", public:
         annotations: of the Ingress if the port is public, otherwise of the Kubernetes Service
     """
 
-def http(path: str, *, port: Port | int | None = None) -> Health:
+def http(path: str, *, port: Port | int | None = None, headers: dict[str, str] = {}, period: str | None = None, timeout: str | None = None, failures: int | None = None, delay: str | None = None) -> Health:
     """Checks health by an HTTP request.
 
     Args:
         path: of the request, such as "/healthz"; a status of 200 to 399 is healthy
         port: the first port of the service if not given
+        headers: of the request
+        period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
+        timeout: of one check, in whole seconds; 5s if not given
+        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        delay: before the first check, in whole seconds; none if not given
     """
 
-def tcp(port: Port | int | None = None) -> Health:
+def tcp(port: Port | int | None = None, *, period: str | None = None, timeout: str | None = None, failures: int | None = None, delay: str | None = None) -> Health:
     """Checks health by a connection.
 
     Args:
         port: the first port of the service if not given
+        period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
+        timeout: of one check, in whole seconds; 5s if not given
+        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        delay: before the first check, in whole seconds; none if not given
     """
 
-def command(*argv: str) -> Health:
+def grpc(port: Port | int | None = None, *, service: str | None = None, period: str | None = None, timeout: str | None = None, failures: int | None = None, delay: str | None = None) -> Health:
+    """Checks health by the gRPC health protocol, grpc.health.v1.
+
+    Args:
+        port: the first port of the service if not given
+        service: the name that the server is asked for; empty if not given
+        period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
+        timeout: of one check, in whole seconds; 5s if not given
+        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        delay: before the first check, in whole seconds; none if not given
+    """
+
+def command(*argv: str, period: str | None = None, timeout: str | None = None, failures: int | None = None, delay: str | None = None) -> Health:
     """Checks health by a command that runs in the container.
 
     Args:
         argv: the program and its arguments; an exit status of 0 is healthy
+        period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
+        timeout: of one check, in whole seconds; 5s if not given
+        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        delay: before the first check, in whole seconds; none if not given
     """
 
 def resources(*, cpu: str | None = None, memory: str | None = None, cpu_limit: str | None = None, memory_limit: str | None = None) -> Resources:
@@ -459,6 +555,52 @@ def resources(*, cpu: str | None = None, memory: str | None = None, cpu_limit: s
         memory: asked for, such as "256Mi"
         cpu_limit: at most
         memory_limit: at most; a container that takes more is killed
+    """
+
+def autoscale(min: int, max: int, *, cpu: int | str | None = None, memory: int | str | None = None) -> Autoscale:
+    """Describes how many pods a service has, by the average load of them.
+
+    Args:
+        min: pods at least
+        max: pods at most
+        cpu: the average that is aimed at: a percentage of what resources= asks for, such as 80, or a quantity such as "500m"
+        memory: the average that is aimed at: a percentage of what resources= asks for, such as 80, or a quantity such as "512Mi"
+    """
+
+def rule(resources: list[str], verbs: list[str], *, groups: list[str] | None = None, names: list[str] = [], cluster: bool = False) -> Rule:
+    """Allows a service to use resources of the Kubernetes API, for `rbac=`.
+
+    Args:
+        resources: such as ["pods", "pods/log"]; ["*"] are all
+        verbs: such as ["get", "list", "watch"]; ["*"] are all
+        groups: the API groups of the resources, such as "apps"; "", the core group of pods, Secrets and Services, if not given
+        names: of the objects; all if not given
+        cluster: in all namespaces, and for resources that are in none
+    """
+
+def disruption(*, min_available: int | str | None = None, max_unavailable: int | str | None = None) -> Disruption:
+    """Limits how many pods are evicted at a time, such as when a node is drained.
+
+    Args:
+        min_available: how many pods stay, such as 1 or "50%"
+        max_unavailable: how many pods are evicted at a time, such as 1 or "50%"
+    """
+
+def strategy(*, recreate: bool = False, surge: int | str | None = None, unavailable: int | str | None = None) -> Strategy:
+    """Describes how the pods of a service are replaced by those of a new revision.
+
+    Args:
+        recreate: whether all pods end before new ones start
+        surge: how many pods there may be more meanwhile, such as 1 or "25%"; "25%" if not given
+        unavailable: how many pods there may be less meanwhile, such as 0 or "25%"; "25%" if not given
+    """
+
+def spread(over: str, *, required: bool = False) -> Spread:
+    """Distributes the pods of a service evenly, for `spread=`.
+
+    Args:
+        over: "zone", "host", or a label of nodes
+        required: whether a pod rather waits than makes the distribution uneven
     """
 
 def volume(path: str, *, size: str, name: str | None = None, storage_class: str | None = None, access: str = "ReadWriteOnce") -> Volume:

@@ -38,7 +38,7 @@ class Port:
     """the port at which other services reach it"""
 
 class Secret:
-    """A reference to a secret. It goes into `env=`, `secrets=` and `files=` and cannot be converted to a string: its value is not known here."""
+    """A reference to a secret. It goes into `env=`, `secrets=`, `files=` and the `values=` of a chart, and cannot be converted to a string: its value is not known here."""
 
 class Image:
     """Where the image of a service comes from. In `values=` of a chart it is the reference, by digest."""
@@ -701,7 +701,7 @@ def init(name: str, *, image: str | Image | None = None, mirror: bool = True, so
     """
 
 def secret(name: str, *, key: str | None = None) -> Secret:
-    """Refers to a secret. The reference can be given to `env=`, `secrets=` and `files=`; the value is never known to the Pipelinefile and stands in no plan.
+    """Refers to a secret. The reference can be given to `env=`, `secrets=`, `files=` and the `values=` of a chart; the value is never known to the Pipelinefile and stands in no plan.
 
     Args:
         name: the secret's name where secrets come from: a Kubernetes Secret, a file, a variable

@@ -271,7 +271,7 @@ const volumeSize = "10Gi" // if the source has no size
 // defaultStages are the default stages of the language, in order.
 var defaultStages = [...]string{"DEFAULT DATABASE", "DEFAULT JOB", "DEFAULT CONTAINER", "DEFAULT APPLICATION"}
 
-var ranks = map[plan.ServiceType]int{plan.Database: 0, plan.Job: 1, plan.Container: 2, plan.Application: 3}
+var ranks = map[plan.ServiceType]int{plan.Database: 0, plan.Job: 1, plan.Container: 2, plan.Application: 3, plan.Helm: 3, plan.Manifests: 3}
 
 // order moves services that need others to a later stage if their own stage is too early.
 func (p *project) order() {

@@ -190,7 +190,7 @@ func (h *helmfile) shown(text string) string {
 
 func (h *helmfile) release(i int, r map[string]any) *service {
 	name, _ := r["name"].(string)
-	s := &service{name: name, kind: plan.Application, chart: &chart{}}
+	s := &service{name: name, kind: plan.Helm, chart: &chart{}}
 	if name == "" || placeholder.MatchString(name) {
 		s.name = fmt.Sprintf("release-%d", i+1)
 		s.note("its name is a template or missing, and was not executed: %q.", quoted(h.shown(name)))
@@ -220,7 +220,7 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 		case "labels":
 			s.note("labels of the release were left out: pipe run --service NAME chooses services.")
 		case "secrets":
-			s.note("secrets %s: encrypted values were not read. Give the chart a Secret by name, and its values with pipe run --secrets.", all(h.list(texts(r[key]))))
+			s.note("secrets %s: encrypted values were not read. Write them in values= as secret(NAME), and give the values with pipe run --secrets.", all(h.list(texts(r[key]))))
 		case "hooks":
 			s.note("hooks were left out: a job(…) in a stage before or behind it runs in the cluster.")
 		default:
@@ -252,7 +252,6 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 	}
 	repo, rest, ok := strings.Cut(ref, "/")
 	c := s.chart
-	c.none = h.isFile("Dockerfile")
 	missing := func(format string, args ...any) {
 		s.note(format+" Until then chart= names one that does not exist.", args...)
 		c.ref, c.repo, c.version = label(s.name, serviceMost), "https://charts.example.com", version

@@ -50,7 +50,7 @@ func (h *helmfile) values(s *service, r map[string]any) {
 		merge(merged, value.(map[string]any))
 	}
 	if len(left) > 0 {
-		s.note("these values are templates or look like secrets, and were left out: %s. Write them in values=, with a param(…), or give the chart a Secret by name.", all(left))
+		s.note("these values are templates or look like secrets, and were left out: %s. Write them in values=, with a param(…) or secret(NAME).", all(left))
 	}
 	if len(merged) > 0 {
 		s.values = merged

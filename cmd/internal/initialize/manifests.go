@@ -33,6 +33,7 @@ type cluster struct {
 	claims     map[string]corev1.PersistentVolumeClaim
 	accounts   map[string]bool
 	others     []other
+	whole      []string // files of which all objects are others
 	dockers    []string // Dockerfiles in the directory
 }
 
@@ -50,6 +51,7 @@ type workload struct {
 type other struct {
 	kind, name string
 	of         []string // names that it mentions, to find its service
+	bound      bool     // it is not to be deployed as it is
 }
 
 // hasManifests reports whether a directory has a YAML file that looks like manifests.
@@ -145,10 +147,14 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 			}
 			return err
 		}
+		before := len(c.others)
 		for _, doc := range docs {
 			if err := c.object(name, doc, 0); err != nil {
 				return err
 			}
+		}
+		if own := c.others[before:]; len(own) > 0 && len(own) == len(docs) && !slices.ContainsFunc(own, func(o other) bool { return o.bound }) {
+			c.others, c.whole = c.others[:before], append(c.whole, name)
 		}
 	}
 	var err error
@@ -293,6 +299,9 @@ func (c *cluster) object(file string, doc any, depth int) error {
 				o.of = append(o.of, fmt.Sprint(ref["name"]))
 			}
 		}
+		// What mentions a service has names that pipe does not keep, and an object in another
+		// namespace is not of the environment.
+		o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || kind == "NetworkPolicy" || m["apiVersion"] == nil
 		c.others = append(c.others, o)
 	}
 	return err

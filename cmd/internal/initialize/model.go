@@ -35,6 +35,7 @@ type service struct {
 	image      string
 	latest     string // why the image has no version, if it has none
 	chart      *chart
+	manifests  []string // files that are deployed as they are
 	engine     string
 	version    string
 	storage    string
@@ -70,7 +71,6 @@ type (
 		ref, version, repo string
 		files              []string
 		unpinned           bool
-		none               bool // source = None: the Dockerfile next to the Pipelinefile is not for it
 	}
 	port struct {
 		number   int

@@ -227,6 +227,11 @@ func (c *cluster) rest() {
 		}
 		c.project.supply = append(c.project.supply, "Secret "+quoted(name)+" ("+keys+") was not copied: make it with kubectl create secret generic, or give its values with pipe run --secrets.")
 	}
+	if len(c.whole) > 0 {
+		c.project.services = append(c.project.services, &service{
+			name: "objects", kind: plan.Manifests, manifests: c.whole, about: "Objects that are deployed as they are.",
+		})
+	}
 	kinds := map[string][]string{}
 	for _, o := range c.others {
 		at := false
@@ -241,6 +246,6 @@ func (c *cluster) rest() {
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		c.project.note("%s %s: left out, as the language does not have it. Put it into a chart of its own: application(NAME, source = None, chart = chart(DIRECTORY)).", quoted(kind), all(kinds[kind]))
+		c.project.note("%s %s: left out. Put it into a file of its own and deploy that with manifests(NAME, FILE).", quoted(kind), all(kinds[kind]))
 	}
 }

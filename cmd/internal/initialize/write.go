@@ -128,6 +128,7 @@ func identifier(name string) bool {
 
 var functions = map[plan.ServiceType]string{
 	plan.Application: "application", plan.Container: "container", plan.Job: "job", plan.Database: "database",
+	plan.Helm: "helm", plan.Manifests: "manifests",
 }
 
 func (w *writer) service(s *service) {
@@ -145,6 +146,9 @@ func (w *writer) service(s *service) {
 	}
 	w.WriteString(functions[s.kind] + "(\n")
 	fmt.Fprintf(w, "    %s,\n", str(s.name))
+	for _, file := range s.manifests {
+		fmt.Fprintf(w, "    %s,\n", str(file))
+	}
 	w.image(s)
 	if s.schedule != "" {
 		w.arg("schedule", str(s.schedule))
@@ -220,8 +224,6 @@ func (w *writer) image(s *service) {
 		}
 	case s.image != "":
 		w.arg("image", str(s.image))
-	case s.chart != nil && s.chart.none:
-		w.arg("source", "None")
 	}
 }
 

@@ -20,6 +20,10 @@ class Service:
     """of a database: the generated user"""
     password: Secret
     """of a database: the generated password"""
+    database: str
+    """of a database: its name in the server"""
+    url_for: Callable
+    """of a database: `url_for(form)` is the address in another form, a secret: `"jdbc"`, or with another scheme, such as `"mysql2"` or `"postgresql+asyncpg"`"""
 
 class Stage:
     """A named step of the pipeline."""
@@ -349,7 +353,7 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         termination: how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", database: str | None = None, user: str | None = None, options: dict[str, str | int | bool] = {}, shared_memory: str | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -358,6 +362,10 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         version: of the engine, such as "15"; the tag of the image if none is given
         image: the engine's official image if not given
         storage: the size of its volume, a Kubernetes quantity
+        database: the name of the database in the server, when it is first started; app if not given, of redis 0
+        user: the user, when it is first started; app if not given
+        options: options in .url, such as {"sslmode": "require"}; None removes one that is there by default
+        shared_memory: the size of /dev/shm, such as "1Gi", which PostgreSQL needs for large queries; 64Mi if not given
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given

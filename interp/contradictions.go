@@ -161,12 +161,10 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 				continue
 			}
 			db := databases[ref.Name]
-			hint := "write its attributes: .url, .user and .password are secrets, .host and .port are known here"
+			hint := "write its attributes: .url, .user and .password are secrets, .host, .port and .database are known here"
 			switch key := ref.Key; key {
-			case "url", "user", "password", "host", "port":
+			case "url", "user", "password", "host", "port", "database":
 				hint = fmt.Sprintf("write .%s of the database, such as %s.%s", key, strings.ReplaceAll(db.Plan.Name, "-", "_"), key)
-			case "database":
-				hint = "the database in it has one name everywhere, which .url ends with: app, or 0 of redis"
 			case "":
 				hint = "name one of its keys with key =, or " + hint
 			default:

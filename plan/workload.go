@@ -104,6 +104,7 @@ type DatabaseSpec struct {
 	Engine  string `json:"engine"`  // such as "postgresql"
 	Version string `json:"version"` // of the engine, such as "17"
 	Storage string `json:"storage"` // a Kubernetes quantity
+	DatabaseAccess
 }
 
 // A Sync copies changed files into running containers in watch mode, instead of

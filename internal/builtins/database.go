@@ -19,6 +19,7 @@ type databaseArgs struct {
 	Version string   `arg:"version,kw" help:"of the engine, such as \"15\"; the tag of the image if none is given"`
 	Image   imageArg `arg:"image,kw" default:"None" help:"the engine's official image if not given"`
 	Storage string   `arg:"storage,kw" default:"\"10Gi\"" help:"the size of its volume, a Kubernetes quantity"`
+	databaseAccess
 	common
 	timeout5
 }
@@ -55,7 +56,8 @@ var databaseFunc = declare("database", "service",
 		s := c.service(plan.Database, a.Name, &a.common, a.Timeout)
 		w := &s.Plan.Workload
 		c.dataFiles(a.Files, e.Path)
-		w.Database = &plan.DatabaseSpec{Engine: a.Engine, Version: a.Version, Storage: a.Storage}
+		w.Database = &plan.DatabaseSpec{Engine: a.Engine, Version: a.Version, Storage: a.Storage, DatabaseAccess: c.databaseAccess(&a.databaseAccess, e)}
+		c.sharedMemory(w, a)
 		if known && w.Health == nil && a.Chart == nil && c.Valid("health") {
 			h := e.Health
 			if h.Port != 0 && len(w.Ports) > 0 {

@@ -106,7 +106,7 @@ func TestForeignCode(t *testing.T) {
 		var wrong []string
 		for _, call := range []string{
 			`application("a", image = "x:1", ports = [80], `, `application("a", image = "x:1", `, `application("a", `, `job("a", image = "x:1", `,
-			`database("a", engine = "redis", version = "7", `, `container("a", `, "dockerfile(", "resources(", "port(80, ", `pipeline("a", `, `file("x", `, `http("/", `, `volume("/a", size = "1Gi", `,
+			`database("a", engine = "redis", version = "7", `, `container("a", `, "dockerfile(", "resources(", "port(80, ", `pipeline("a", `, `database("a", engine = "postgresql", version = "17", `, `file("x", `, `http("/", `, `volume("/a", size = "1Gi", `,
 		} {
 			s := NewSession(NewFiles(root, 1<<20))
 			s.Environment.Name = "default"

@@ -106,7 +106,7 @@ func (s *Service) AttrNames() []string {
 	}
 	names := []string{"host", "image", "name", "port", "type", "url"}
 	if s.Plan.Type == plan.Database {
-		names = append(names, "user", "password")
+		names = append(names, "user", "password", "database", "url_for")
 	}
 	return names
 }
@@ -132,6 +132,14 @@ func (s *Service) Attr(name string) (starlark.Value, error) {
 			return nil, &explain.Error{Msg: fmt.Sprintf("service %s has no image: its chart brings its own", s.Plan.Name)}
 		}
 		return s.Image, nil
+	case "database":
+		if s.Plan.Type == plan.Database {
+			return s.databaseName(), nil
+		}
+	case "url_for":
+		if s.Plan.Type == plan.Database {
+			return s.urlFor(), nil
+		}
 	case "user", "password":
 		if s.Plan.Type == plan.Database {
 			return s.credential(name), nil

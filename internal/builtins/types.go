@@ -27,6 +27,8 @@ var types = []Type{
 		{"url", "str | secret", "`http://host:port`; of a database the address with user and password, a secret"},
 		{"user", "secret", "of a database: the generated user"},
 		{"password", "secret", "of a database: the generated password"},
+		{"database", "str", "of a database: its name in the server"},
+		{"url_for", "callable", "of a database: `url_for(form)` is the address in another form, a secret: `\"jdbc\"`, or with another scheme, such as `\"mysql2\"` or `\"postgresql+asyncpg\"`"},
 	}},
 	{"stage", "A named step of the pipeline.", []Attr{
 		{"name", "str", "the name that it was declared with"},

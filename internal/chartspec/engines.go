@@ -16,6 +16,7 @@ type Engine struct {
 	Scheme  string   // of its URL
 	Query   string   // of its URL
 	User    string   // required user name; empty: any
+	JDBC    string   // scheme of its URL for JDBC, without "jdbc:"; empty: there is none
 	Port    int      // 0: not known
 	Path    string   // directory of its data
 	SubPath string   // directory of the volume to mount, if the engine requires an empty one
@@ -39,7 +40,7 @@ type Variable struct {
 var engines = []Engine{
 	{
 		Name: "postgresql", Aliases: []string{"postgres", "pg", "pgsql"}, Image: "docker.io/library/postgres",
-		Scheme: "postgresql", Query: "sslmode=disable", // the image has no certificate, and some drivers require one by default
+		Scheme: "postgresql", JDBC: "postgresql", Query: "sslmode=disable", // the image has no certificate, and some drivers require one by default
 		Port: 5432, Path: "/var/lib/postgresql/data",
 		Health: plan.Health{Kind: plan.HealthCommand, Command: []string{"pg_isready", "-q", "-h", "127.0.0.1"}},
 		Env: []Variable{
@@ -51,7 +52,7 @@ var engines = []Engine{
 		},
 	},
 	{
-		Name: "mysql", Image: "docker.io/library/mysql", Scheme: "mysql", Port: 3306, Path: "/var/lib/mysql", SubPath: "mysql",
+		Name: "mysql", Image: "docker.io/library/mysql", Scheme: "mysql", JDBC: "mysql", Port: 3306, Path: "/var/lib/mysql", SubPath: "mysql",
 		Health: plan.Health{Kind: plan.HealthTCP, Port: 3306},
 		Env: []Variable{
 			{Name: "MYSQL_DATABASE", Credential: "database", InURL: true},
@@ -61,7 +62,7 @@ var engines = []Engine{
 		},
 	},
 	{
-		Name: "mariadb", Aliases: []string{"maria"}, Image: "docker.io/library/mariadb", Scheme: "mysql", Port: 3306, Path: "/var/lib/mysql", SubPath: "mysql",
+		Name: "mariadb", Aliases: []string{"maria"}, Image: "docker.io/library/mariadb", Scheme: "mysql", JDBC: "mariadb", Port: 3306, Path: "/var/lib/mysql", SubPath: "mysql",
 		Health: plan.Health{Kind: plan.HealthTCP, Port: 3306},
 		Env: []Variable{
 			{Name: "MARIADB_DATABASE", Credential: "database", InURL: true},

@@ -25,8 +25,11 @@ const noneGenerated = `the generated chart has no such value: pipe eject writes 
 // ForeignParams are parameters of Compose, Kubernetes, Helm and similar tools. The first
 // matching row applies.
 var ForeignParams = []ForeignParam{
-	{"user username user_name password credentials root_password", "", "engine", "user and password are generated for each environment: .user, .password and .url refer to them"},
-	{"database database_name db db_name dbname", "", "engine", "the name of the database is generated: .url has it"},
+	{"password credentials root_password", "", "engine", "the password is generated for each environment: .password and .url refer to it"},
+	{"username user_name owner", "user", "engine", `write user = "shop"`},
+	{"database_name db db_name dbname", "database", "engine", `write database = "shop"`},
+	{"shm shm_size", "shared_memory", "engine", `write shared_memory = "1Gi"`},
+	{"params parameters query url_options sslmode", "options", "engine", `write options = {"sslmode": "require"}`},
 
 	{"environment variables envs", "env", "", `write env = {"NAME": "value"}`},
 	{"env_file env_from", "env", "", `write env = read_env(".env")`},
@@ -123,6 +126,8 @@ var ForeignParams = []ForeignParam{
 	{"storage mounts volume_mounts volume_claim_templates persistence host_path bind volumes_from", "volumes", service, `write volumes = [volume("/data", size = "10Gi")]`},
 	{"mirror", "", service, "only container() has it: an image= of another service is always copied into the pipeline's registry"},
 	{"engine", "", service, `only a database() has it: write database(…, engine = "postgresql", version = "17")`},
+	{"database options", "", service, `only a database() has it: write database(…, engine = "postgresql", version = "17"), and give its .url to the service in env=`},
+	{"shared_memory", "volumes", service, `write volumes = [scratch("/dev/shm", size = "256Mi", memory = True)]`},
 	{"version", "image", service, `the version of an image is its tag: write image = "name:tag"; only a database() has version=`},
 	{"type kind", "", service, "the function is the type: write application, container, job, database, helm or manifests"},
 	{"registry", "", service, `all images of a pipeline are in one registry: write pipeline(…, registry = "…")`},

@@ -4,14 +4,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
-
-// appName is the name of the user and of the database in it.
-const appName = "app"
 
 // database adds the defaults for a database. Settings of the service take precedence.
 func (v *values) database(s plan.Service) {
@@ -43,35 +39,57 @@ func (v *values) database(s plan.Service) {
 
 // User returns the name of the user whose credentials a database gets.
 func User(s plan.Service) string {
+	var e chartspec.Engine
 	if d := s.Workload.Database; d != nil {
-		if e, _ := chartspec.EngineNamed(d.Engine); e.User != "" {
-			return e.User
-		}
+		e, _ = chartspec.EngineNamed(d.Engine)
 	}
-	return appName
+	return e.UserName(s.Workload.Database)
 }
 
 // Credentials returns the content of the Secret with the credentials of a database:
-// user, password, host, port, database and url.
+// user, password, host, port, database, url, and the other forms of the URL that services
+// use.
 func Credentials(s plan.Service, user, password string) map[string]string {
-	e, _ := chartspec.EngineNamed(s.Workload.Database.Engine)
+	d := s.Workload.Database
+	e, _ := chartspec.EngineNamed(d.Engine)
 	port := e.Port
 	if ports := s.Workload.Ports; len(ports) > 0 {
 		port = ports[0].ServicePort()
 	}
-	address := url.URL{Scheme: e.Scheme, User: url.UserPassword(user, password), Host: s.Name, Path: "/" + appName, RawQuery: e.Query}
-	if e.Scheme == "redis" {
-		address.Path = "/0"
+	name, query := e.DatabaseName(d), e.Query
+	if d.Query != nil {
+		query = *d.Query
 	}
+	address := url.URL{Scheme: e.Scheme, User: url.UserPassword(user, password), Host: s.Name, Path: "/" + name, RawQuery: query}
 	if port != 0 {
 		address.Host += ":" + strconv.Itoa(port)
 	}
-	return map[string]string{
+	out := map[string]string{
 		"user":     user,
 		"password": password,
 		"host":     s.Name,
 		"port":     strconv.Itoa(port),
-		"database": strings.TrimPrefix(address.Path, "/"),
+		"database": name,
 		"url":      address.String(),
 	}
+	for _, form := range d.URLs {
+		out[plan.URLKey(form)] = urlFor(form, e, address)
+	}
+	return out
+}
+
+// urlFor returns the address of a database in another form. JDBC has the user and the
+// password in the query.
+func urlFor(form string, e chartspec.Engine, address url.URL) string {
+	if form != "jdbc" {
+		address.Scheme = form
+		return address.String()
+	}
+	password, _ := address.User.Password()
+	login := "user=" + url.QueryEscape(address.User.Username()) + "&password=" + url.QueryEscape(password)
+	if address.RawQuery != "" {
+		login += "&"
+	}
+	address.Scheme, address.User, address.RawQuery = e.JDBC, nil, login+address.RawQuery
+	return "jdbc:" + address.String()
 }

@@ -257,6 +257,9 @@ func (w secretWriter) credentials(ctx context.Context, s plan.Service) error {
 			user = string(u)
 		}
 		password = string(have.Data["password"])
+		if err := sameDatabase(s, have); err != nil {
+			return err
+		}
 	}
 	if password == "" {
 		var err error

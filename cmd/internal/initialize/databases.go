@@ -25,8 +25,8 @@ var noPassword = []string{
 	"POSTGRES_HOST_AUTH_METHOD", "MYSQL_ALLOW_EMPTY_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "MARIADB_RANDOM_ROOT_PASSWORD",
 }
 
-// databaseName is the name of the database in the generated credentials.
-const databaseName = "app"
+// serverName matches names of databases and users that the language accepts.
+var serverName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
 
 var digits = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
 
@@ -123,6 +123,12 @@ func (p *project) database(s *service, name string) {
 			u.service.note("%s", u.differs)
 		}
 	}
+	if v := own["database"]; serverName.MatchString(v) && name != "redis" {
+		s.database = v
+	}
+	if v := own["user"]; serverName.MatchString(v) && engine.User == "" && v != "root" {
+		s.user = v
+	}
 	s.kind, s.engine, s.env, s.latest = plan.Database, name, rest, ""
 	image, tag, digest := cutImage(s.image)
 	s.version = digits.FindString(tag)
@@ -206,11 +212,9 @@ func (p *project) users(db *service, engine chartspec.Engine, own map[string]str
 			switch {
 			case differs != "":
 				u.differs, u.knows = differs, true
-			case attr == "database":
-				u.changed[i] = variable{name: v.name, text: databaseName}
 			case attr != "":
 				u.changed[i] = variable{name: v.name, of: db.name, attr: attr}
-				u.knows = u.knows || attr == "url" || attr == "password"
+				u.knows = u.knows || strings.HasPrefix(attr, "url") || attr == "password"
 			}
 		}
 		out = append(out, u)
@@ -242,10 +246,10 @@ func isHost(text, host string) bool {
 func refersTo(v variable, host string, engine chartspec.Engine, own map[string]string) (attr, differs string) {
 	name := strings.ToUpper(v.name)
 	u, err := url.Parse(v.text)
-	if err == nil && u.Scheme != "" && u.Hostname() == host {
+	if err == nil && u.Scheme != "" && len(u.Scheme) <= 40 && u.Hostname() == host {
 		same := u.Scheme == engine.Scheme || slices.Contains(engine.Aliases, u.Scheme) || engine.Name == u.Scheme
 		if !same {
-			return "", quoted(v.name) + " has the scheme " + quoted(u.Scheme) + "; .url of the database begins with " + engine.Scheme + "://, so that the value is a secret to be given. Or build the address from .host, .user and .password."
+			return "url_for(" + str(u.Scheme) + ")", ""
 		}
 		return "url", ""
 	}

@@ -39,6 +39,8 @@ type service struct {
 	engine     string
 	version    string
 	storage    string
+	database   string // its name in the server
+	user       string
 	schedule   string
 	retries    int
 	timeout    string

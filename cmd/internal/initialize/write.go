@@ -201,6 +201,12 @@ func (w *writer) image(s *service) {
 		if s.storage != "" {
 			w.arg("storage", str(s.storage))
 		}
+		if s.database != "" {
+			w.arg("database", str(s.database))
+		}
+		if s.user != "" {
+			w.arg("user", str(s.user))
+		}
 	case s.source != "":
 		w.arg("source", "local("+str(s.source)+")")
 		var args []string

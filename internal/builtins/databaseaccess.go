@@ -1,0 +1,137 @@
+package builtins
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/internal/chartspec"
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// databaseAccess are the parameters of a database that say how services reach it.
+type databaseAccess struct {
+	Database string     `arg:"database,kw" default:"None" help:"the name of the database in the server, when it is first started; app if not given, of redis 0"`
+	User     string     `arg:"user,kw" default:"None" help:"the user, when it is first started; app if not given"`
+	Options  optionsArg `arg:"options,kw" default:"{}" help:"options in .url, such as {\"sslmode\": \"require\"}; None removes one that is there by default"`
+	Shared   string     `arg:"shared_memory,kw" default:"None" help:"the size of /dev/shm, such as \"1Gi\", which PostgreSQL needs for large queries; 64Mi if not given"`
+}
+
+// optionsArg are options of a URL. A nil value removes an option.
+type optionsArg map[string]*string
+
+func (optionsArg) TypeName() string { return "dict[str, str | int | bool]" }
+
+// Unpack accepts strings, numbers, booleans and None.
+func (o *optionsArg) Unpack(v starlark.Value) error {
+	out := optionsArg{}
+	p := convert.Entries(v, "dict", func(name string, v starlark.Value) *explain.Error {
+		if v == starlark.None {
+			out[name] = nil
+			return nil
+		}
+		text, p := convert.Scalar(v)
+		out[name] = &text
+		return p
+	})
+	if p != nil {
+		return p
+	}
+	if len(out) > 0 {
+		*o = out
+	}
+	return nil
+}
+
+var (
+	databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
+	number       = regexp.MustCompile(`^[0-9]{1,4}$`)
+)
+
+// databaseAccess checks the parameters.
+func (c *Call) databaseAccess(a *databaseAccess, e chartspec.Engine) plan.DatabaseAccess {
+	out := plan.DatabaseAccess{Name: a.Database, User: a.User}
+	redis := e.Scheme == "redis"
+	switch {
+	case a.Database == "":
+	case redis && !number.MatchString(a.Database):
+		c.wrong("database", explain.Errorf("%q is not a database of redis", explain.Clip(a.Database)).WithHint(`they have numbers: write such as "0"`))
+	case !redis && !databaseName.MatchString(a.Database):
+		c.wrong("database", explain.Errorf("%q is not a valid name of a database: want letters, digits, '_' and '-'", explain.Clip(a.Database)))
+	}
+	switch {
+	case a.User == "":
+	case e.User != "":
+		c.wrong("user", explain.Errorf("the user of %s is %s", e.Name, e.User).WithHint("leave it out"))
+	case a.User == "root" && e.Scheme == "mysql":
+		c.wrong("user", explain.Errorf("root exists in every server, with the same password").WithHint("leave it out, or write another user"))
+	case !databaseName.MatchString(a.User):
+		c.wrong("user", explain.Errorf("%q is not a valid name of a user: want letters, digits, '_' and '-'", explain.Clip(a.User)))
+	}
+	if len(a.Options) > 0 {
+		query, _ := url.ParseQuery(e.Query) // those of the engines are valid
+		for name, value := range a.Options {
+			query.Del(name)
+			if value != nil {
+				query.Set(name, *value)
+			}
+		}
+		text := query.Encode()
+		out.Query = &text
+	}
+	return out
+}
+
+// sharedMemory adds the volume at /dev/shm.
+func (c *Call) sharedMemory(w *plan.Workload, a *databaseArgs) {
+	if a.Shared == "" {
+		return
+	}
+	const at = "/dev/shm"
+	c.wrong("shared_memory", checkMemory(a.Shared, "1Gi"))
+	if i := slices.IndexFunc(a.Volumes, func(v *Volume) bool { return v.path() == at }); i >= 0 {
+		c.wrong("volumes", explain.Errorf("%q is what shared_memory= is for", at).In(i).WithHint("leave one of them out"))
+	}
+	w.Scratch = append(w.Scratch, plan.Scratch{Path: at, Size: a.Shared, Memory: true})
+}
+
+var scheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,40}$`)
+
+// urlFor returns the function that returns the URL of a database in another form.
+func (s *Service) urlFor() *starlark.Builtin {
+	return starlark.NewBuiltin("url_for", func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var form string
+		if err := starlark.UnpackArgs("url_for", args, kwargs, "form", &form); err != nil {
+			return nil, err
+		}
+		d := s.Plan.Workload.Database
+		e, _ := chartspec.EngineNamed(d.Engine)
+		switch {
+		case !scheme.MatchString(form):
+			return nil, explain.Errorf("url_for: %q is not the scheme of a URL", explain.Clip(form)).WithHint(`write such as db.url_for("jdbc") or db.url_for("mysql2")`)
+		case form == "jdbc" && e.JDBC == "":
+			return nil, explain.Errorf("url_for: a database of the engine %s has no URL for JDBC", d.Engine)
+		}
+		if i, has := slices.BinarySearch(d.URLs, form); !has {
+			if len(d.URLs) >= maxURLs {
+				return nil, explain.Errorf("url_for: %s has more than %d forms of its URL", s.Plan.Name, maxURLs)
+			}
+			d.URLs = slices.Insert(d.URLs, i, form)
+		}
+		return s.credential(plan.URLKey(form)), nil
+	})
+}
+
+// maxURLs is the maximum number of forms of a database's URL.
+const maxURLs = 20
+
+// databaseName returns the name of the database in the server.
+func (s *Service) databaseName() starlark.Value {
+	d := s.Plan.Workload.Database
+	e, _ := chartspec.EngineNamed(d.Engine)
+	return starlark.String(e.DatabaseName(d))
+}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
+	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,27 +114,31 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 		changes []runtime.RefusedChange
 		errs    []error
 	)
+	var targets kube.ResourceList
 	for _, m := range objects {
 		infos, all := o.objects.readable(m.Content)
 		has.add(infos, all)
-		for _, info := range infos {
-			old := was[objectID(info)]
-			if old != nil && !takes && reflect.DeepEqual(old.Object, info.Object) {
-				continue
-			}
-			wg.Go(func() {
-				change, adopted, err := o.objects.dryRun(ctx, old, info, takes)
-				mu.Lock()
-				defer mu.Unlock()
-				if change != nil {
-					changes = append(changes, *change)
-				}
-				if adopted != nil {
-					has.Adopted = append(has.Adopted, *adopted)
-				}
-				errs = append(errs, err)
-			})
+		targets = append(targets, infos...)
+	}
+	o.objects.scalers.ofRelease(slices.Collect(maps.Values(was)), targets)
+	o.warnOfReplicas(targets)
+	for _, info := range targets {
+		old := was[objectID(info)]
+		if old != nil && !takes && reflect.DeepEqual(old.Object, info.Object) {
+			continue
 		}
+		wg.Go(func() {
+			change, adopted, err := o.objects.dryRun(ctx, old, info, takes)
+			mu.Lock()
+			defer mu.Unlock()
+			if change != nil {
+				changes = append(changes, *change)
+			}
+			if adopted != nil {
+				has.Adopted = append(has.Adopted, *adopted)
+			}
+			errs = append(errs, err)
+		})
 	}
 	wg.Wait()
 	if ctx.Err() != nil {

@@ -12,6 +12,9 @@ import (
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/resource"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // A scaler is an autoscaler: which object it scales, and to how many replicas at least.
@@ -151,4 +154,27 @@ func replicasOf(u *unstructured.Unstructured) (int64, bool) {
 		return int64(n), found
 	}
 	return 0, false
+}
+
+// warnOfReplicas warns about objects of a chart that set the replicas which an autoscaler
+// of the same chart changes.
+func (o *operation) warnOfReplicas(list kube.ResourceList) {
+	for _, s := range o.objects.scalers.release {
+		for _, info := range list {
+			u, ok := info.Object.(*unstructured.Unstructured)
+			n, sets := replicasOf(u)
+			if !ok || !sets || s.of != info.Mapping.GroupVersionKind.GroupKind() || s.target != info.Name {
+				continue
+			}
+			pos := o.r.Service.Pos
+			if o.r.Service.Chart != nil {
+				pos = o.r.Service.Chart.Pos
+			}
+			o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+				Severity: plan.SeverityWarning, Pos: pos,
+				Message: fmt.Sprintf("%s: its chart sets %d replicas of %s, which its autoscaler %s changes: a deploy keeps those that there are", o.r.Service.Name, n, shortName(info), s.name),
+				Hint:    "leave them out with values =, if the chart can: they count only for the first deploy, and for those who deploy it with Helm",
+			}})
+		}
+	}
 }

@@ -89,13 +89,26 @@ func TestScaled(t *testing.T) {
 	deployed("web", none)
 	has("web", 2, "when the chart has the autoscaler again")
 
+	s := writeChart(t, dir, "web", one)
+	s.Values = map[string]any{"tag": 1000}
+	b.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir})
+	var warned []string
+	_, err := b.Check(t.Context(), b.release(s), func(e runtime.Body) {
+		if w, ok := e.(runtime.Warned); ok {
+			warned = append(warned, w.Diagnostic.Message)
+		}
+	})
+	if want := "web: its chart sets 1 replicas of deployment web, which its autoscaler web changes: a deploy keeps those that there are"; err != nil || len(warned) != 1 || warned[0] != want {
+		t.Errorf("Check = %v, warns %q, want %q", err, warned, want)
+	}
+
 	// Somebody else's autoscaler.
 	plain := map[string]string{"templates/web.yaml": one["templates/web.yaml"]}
 	deployed("api", plain)
 	scale("api", 3)
 	deployed("api", plain)
 	has("api", 1, "scaled by hand")
-	_, err := c.AutoscalingV2().HorizontalPodAutoscalers(b.namespace).Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
+	_, err = c.AutoscalingV2().HorizontalPodAutoscalers(b.namespace).Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
 		ObjectMeta: metav1.ObjectMeta{Name: "api"},
 		Spec:       autoscalingv2.HorizontalPodAutoscalerSpec{MaxReplicas: 9, ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "api"}},
 	}, metav1.CreateOptions{})

@@ -27,12 +27,14 @@ const (
 	// annotationSuspend whether a CronJob was suspended.
 	annotationReplicas = "pipelinefile.github.io/replicas"
 	annotationSuspend  = "pipelinefile.github.io/suspend"
+	// labelStopped is in the nodeSelector of a stopped DaemonSet: no node has it.
+	labelStopped = "pipelinefile.github.io/stopped"
 	// annotationRestarted is what "kubectl rollout restart" sets.
 	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 )
 
-// stop scales Deployments and StatefulSets to zero and suspends CronJobs. A deploy
-// restores them.
+// stop scales Deployments and StatefulSets to zero, lets the pods of DaemonSets run on no
+// node, and suspends CronJobs. A deploy restores them.
 func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	o, list, err := d.openDeployed(ctx, r, emit)
 	if err != nil {
@@ -52,6 +54,10 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 			}
 			if n > 0 {
 				return patchOf(map[string]any{annotationReplicas: strconv.FormatInt(n, 10)}, map[string]any{"replicas": 0})
+			}
+		case "DaemonSet":
+			if !isStopped(u) {
+				return onNodes("true")
 			}
 		case "CronJob":
 			if is, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); !is {
@@ -100,8 +106,22 @@ func (o *operation) start(list kube.ResourceList) error {
 		if _, ok := u.GetAnnotations()[annotationSuspend]; ok {
 			return patchOf(map[string]any{annotationSuspend: nil}, map[string]any{"suspend": false})
 		}
+		if isStopped(u) {
+			return onNodes(nil)
+		}
 		return nil
 	})
+}
+
+// isStopped reports whether a stop keeps the pods of a DaemonSet from all nodes.
+func isStopped(u *unstructured.Unstructured) bool {
+	_, is, _ := unstructured.NestedString(u.Object, "spec", "template", "spec", "nodeSelector", labelStopped)
+	return is && u.GetKind() == "DaemonSet"
+}
+
+// onNodes returns a patch that selects nodes with that value of the label, or with nil all.
+func onNodes(value any) map[string]any {
+	return map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"nodeSelector": map[string]any{labelStopped: value}}}}}
 }
 
 // revive makes a write of target undo a stop of live: it restores replicas and suspend
@@ -129,10 +149,16 @@ func revive(was, target, live kruntime.Object) kruntime.Object {
 		}
 	}
 	old, ok := was.(*unstructured.Unstructured)
-	if len(notes) == 0 || !ok {
+	if len(notes) == 0 && !isStopped(now) || !ok {
 		return was
 	}
 	old = old.DeepCopy()
+	if isStopped(now) {
+		_ = unstructured.SetNestedField(old.Object, "true", "spec", "template", "spec", "nodeSelector", labelStopped)
+	}
+	if len(notes) == 0 {
+		return old
+	}
 	maps.Copy(notes, old.GetAnnotations())
 	old.SetAnnotations(notes)
 	return old

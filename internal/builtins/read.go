@@ -221,28 +221,6 @@ var yamlEncodeFunc = define("yaml.encode", "str", "Returns a value as YAML, with
 		return starlark.String(data), nil
 	})
 
-// jsonObject is a dict as plain data.
-type jsonObject map[string]any
-
-func (jsonObject) TypeName() string { return "dict" }
-
-// Unpack copies the dict.
-func (o *jsonObject) Unpack(v starlark.Value) error {
-	if d, ok := v.(*starlark.Dict); ok && d.Len() == 0 {
-		return nil
-	}
-	data, p := toData(v, 0)
-	if p != nil {
-		return p
-	}
-	m, ok := data.(map[string]any)
-	if !ok {
-		return convert.Want("dict", v)
-	}
-	*o = m
-	return nil
-}
-
 // maxNesting is the maximum nesting depth of values.
 const maxNesting = 100
 

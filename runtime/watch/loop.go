@@ -237,7 +237,7 @@ func (l *loop) changed(ctx context.Context, c Change) {
 		switch in.Kind {
 		case plan.InputContext:
 			touched = true
-		case plan.InputChart, plan.InputValues, plan.InputDockerfile:
+		case plan.InputChart, plan.InputValues, plan.InputManifest, plan.InputDockerfile:
 			// The plan contains their digests; a run also reads them itself, even a run of
 			// the last good plan.
 			l.pending, evaluate = true, true

@@ -108,6 +108,9 @@ class File:
 class Sidecar:
     """A container that runs beside a service, in its pods."""
 
+class Patch:
+    """A change of objects of a generated chart."""
+
 class Init:
     """A container that runs to its end before a service starts, in each of its pods."""
 
@@ -220,7 +223,7 @@ def remove_stage(stage: Stage | str) -> None:
         stage: the stage, or its name
     """
 
-def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
+def application(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, sync: list[Sync] = [], stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], patch: list[Patch] | Patch = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a service that is built from source.
 
     Args:
@@ -245,6 +248,7 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
+        patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
@@ -263,7 +267,7 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         timeout: how long it may take until it is ready
     """
 
-def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
+def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], patch: list[Patch] | Patch = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a service that runs an image that exists.
 
     Args:
@@ -286,6 +290,7 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
+        patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
@@ -304,7 +309,7 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         timeout: how long it may take until it is ready
     """
 
-def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, time_zone: str | None = None, concurrency: str | None = None, history: int | None = None, deadline: str | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None) -> Service:
+def job(name: str, *, source: Source | None = None, build: Build | None = None, image: str | Image | None = None, schedule: str | None = None, on: str = "deploy", timeout: str = "10m", retries: int = 0, time_zone: str | None = None, concurrency: str | None = None, history: int | None = None, deadline: str | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], patch: list[Patch] | Patch = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None) -> Service:
     """Declares a service that runs to its end.
 
     Args:
@@ -336,6 +341,7 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
+        patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
@@ -353,7 +359,7 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         termination: how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given
     """
 
-def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", database: str | None = None, user: str | None = None, options: dict[str, str | int | bool] = {}, shared_memory: str | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
+def database(name: str, *, engine: str, version: str, image: str | Image | None = None, storage: str = "10Gi", database: str | None = None, user: str | None = None, options: dict[str, str | int | bool] = {}, shared_memory: str | None = None, stage: Stage | str | None = None, skip: bool = False, chart: Chart | None = None, values: dict = {}, ports: list[Port | int] = [], env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, replicas: int = 1, resources: Resources | None = None, health: Health | None = None, volumes: list[Volume] = [], files: dict[str, str | Bytes | Secret | File | dict] = {}, init: list[Init] = [], sidecars: list[Sidecar] = [], patch: list[Patch] | Patch = [], labels: dict[str, str] = {}, adopt: bool = False, liveness: Health | None = None, startup: Health | None = None, autoscale: Autoscale | None = None, daemon: bool = False, service_account: str | None = None, rbac: list[Rule] = [], disruption: Disruption | None = None, strategy: Strategy | None = None, spread: list[Spread | str] = [], network: list[Service | str] | None = None, annotations: dict[str, str] = {}, pre_stop: Health | None = None, termination: str | None = None, timeout: str = "5m") -> Service:
     """Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.
 
     Args:
@@ -382,6 +388,7 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
+        patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
@@ -706,6 +713,16 @@ def init(name: str, *, image: str | Image | None = None, mirror: bool = True, so
         secrets: environment variables that are secrets, or names of secrets
         resources: what it asks for and may use
         mounts: paths where the service has files or volumes: the container has the same ones there
+    """
+
+def patch(kind: str, name: str | None = None, *, merge: dict = {}, json: list[dict] = []) -> Patch:
+    """Changes objects of a generated chart, by their kind and name. The fields are checked here; that there is such an object when the chart is rendered.
+
+    Args:
+        kind: of the objects, such as "Deployment"
+        name: of the object; all of the kind if not given
+        merge: a strategic merge patch, as of kubectl patch: None deletes a field
+        json: the operations of a JSON patch: add, replace, remove and test
     """
 
 def secret(name: str, *, key: str | None = None) -> Secret:

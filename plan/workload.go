@@ -20,6 +20,7 @@ type Workload struct {
 	PodContainers
 	Probes
 	Running
+	Patches
 }
 
 // A Port is one port that a service listens on.

@@ -85,6 +85,7 @@ var databaseFunc = declare("database", "service",
 			s.Image = &Image{Mirror: e.Image + ":" + a.Version}
 		}
 		c.containers(s, &a.podContainers)
+		c.patches(s, a.Patch)
 		return c.declared(s), nil
 	})
 

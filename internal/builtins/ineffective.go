@@ -11,7 +11,7 @@ import (
 // them, because .url, forward and other services read it, and neither is secrets=,
 // because a chart gets a digest of it.
 var generatedOnly = []string{
-	"command", "args", "replicas", "resources", "health", "volumes", "files", "labels", "storage", "shared_memory", "schedule", "retries", "init", "sidecars",
+	"command", "args", "replicas", "resources", "health", "volumes", "files", "labels", "storage", "shared_memory", "schedule", "retries", "init", "sidecars", "patch",
 	"liveness", "startup", "autoscale", "service_account", "rbac", "disruption", "strategy", "spread",
 	"annotations", "pre_stop", "termination", "time_zone", "concurrency", "history", "deadline",
 }

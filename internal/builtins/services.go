@@ -30,6 +30,7 @@ type common struct {
 	Volumes   []*Volume   `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
 	podFiles
 	podContainers
+	objectPatches
 	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
 	existing
 	probesArgs
@@ -56,6 +57,7 @@ var applicationFunc = declare("application", "service", "Declares a service that
 		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
 		c.syncs(s, a.Sync)
 		c.containers(s, &a.podContainers)
+		c.patches(s, a.Patch)
 		return c.declared(s), nil
 	})
 
@@ -92,6 +94,7 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 		}
 		s.Plan.Workload.Job = &plan.JobSpec{Schedule: a.Schedule, On: on, Retries: a.Retries, Cron: c.cron(a.Schedule, &a.cronArgs)}
 		c.containers(s, &a.podContainers)
+		c.patches(s, a.Patch)
 		return c.declared(s), nil
 	})
 
@@ -118,6 +121,7 @@ var containerFunc = declare("container", "service", "Declares a service that run
 			s.Image = &Image{Owner: s, Ref: a.Image.ref}
 		}
 		c.containers(s, &a.podContainers)
+		c.patches(s, a.Patch)
 		return c.declared(s), nil
 	})
 
@@ -239,7 +243,7 @@ func (c *Call) values(t plan.ServiceType, values map[string]any) {
 		if found.Unknown {
 			last := len(found.Path) - 1
 			name := found.Path[last].(string)
-			p = p.Near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, pipe eject writes the chart out, for you to change")
+			p = p.Near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, write patch = patch(…)")
 			p.At = append(slices.Clone(found.Path[:last]), explain.Key(name))
 		}
 		if found.Argument != "" {

@@ -65,6 +65,7 @@ var types = []Type{
 	{"variable", "Where a variable of `env=` has its value from, as `field` and `config_map` return it: it is only known in the pod.", nil},
 	{"file", "A file in the container of a service.", nil},
 	{"sidecar", "A container that runs beside a service, in its pods.", nil},
+	{"patch", "A change of objects of a generated chart.", nil},
 	{"init", "A container that runs to its end before a service starts, in each of its pods.", nil},
 	{"environment", "The environment that the pipeline is evaluated for: the value of `environment`.", []Attr{
 		{"name", "str", "the name"},

@@ -20,7 +20,7 @@ type ForeignParam struct {
 const service = "values"
 
 // noneGenerated is the hint for a parameter for which a generated chart has no value.
-const noneGenerated = `the generated chart has no such value: pipe eject writes it to a directory, for you to change and to name with chart = chart("…")`
+const noneGenerated = `write patch = patch("Deployment", merge = {…}) for a field of an object that the generated chart has; for another object write manifests(…), or chart = chart("…") with what pipe eject writes`
 
 // ForeignParams are parameters of Compose, Kubernetes, Helm and similar tools. The first
 // matching row applies.

@@ -52,6 +52,7 @@ type values struct {
 
 	fileValues
 	containerValues
+	patchValues
 	otherVolumes
 	running
 }
@@ -107,7 +108,11 @@ func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	vals, err := writeValues(newValues(s, keyOf))
+	settings := newValues(s, keyOf)
+	if err := settings.patches(s); err != nil {
+		return nil, err
+	}
+	vals, err := writeValues(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +123,9 @@ func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 			return nil, err
 		}
 		list = append(list, &chart.File{Name: name, Data: data})
+	}
+	if len(s.Workload.Patches.Patches) > 0 {
+		list = patched(list)
 	}
 	return append(list, &chart.File{Name: "values.schema.json", Data: valuesSchema}), nil
 }
@@ -166,6 +174,9 @@ func templates(s plan.Service) []string {
 	names = append(names, runningTemplates(&s.Workload)...)
 	if s.Workload.Liveness != nil || s.Workload.Startup != nil {
 		names = append(names, "_probes.tpl")
+	}
+	if len(s.Workload.Patches.Patches) > 0 {
+		names = append(names, "_patch.tpl", "patched.yaml")
 	}
 	slices.Sort(names)
 	for i, name := range names {

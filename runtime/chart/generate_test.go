@@ -235,6 +235,7 @@ func TestSchema(t *testing.T) {
 			Spread: make([]plan.Spread, 1), Network: &plan.Network{}, PreStop: check,
 		},
 	}}
+	all.Workload.Patches.Patches = []plan.Patch{{Kind: "Service", Merge: plan.Values{"spec": map[string]any{"type": "NodePort"}}}}
 	all.Workload.Mounts, all.Workload.Scratch = []plan.Mount{{Claim: "uploads", Path: "/srv"}}, []plan.Scratch{{Path: "/tmp"}}
 	for _, service := range []plan.Service{all, {Name: "migrate", Workload: plan.Workload{Job: &plan.JobSpec{}}}} {
 		for key := range generated(t, service).Values {

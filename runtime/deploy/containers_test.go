@@ -49,6 +49,7 @@ func TestSidecars(t *testing.T) {
 	k.log("proxy", false, "no such cluster\n")
 	k.log("report", false, "no such table\n")
 	web := k.on(withProxy(plan.Service{Name: "web", Type: plan.Container, Timeout: plan.Duration(time.Minute), Workload: plan.Workload{Replicas: 1}, Values: plan.Values{"settleSeconds": 0}}))
+	web.Workload.Patches.Patches = []plan.Patch{{Kind: "Deployment", Merge: plan.Values{"spec": map[string]any{"revisionHistoryLimit": int64(7)}}}}
 	b.deploy(with(web, "runs"))
 	d, err := client(t, config).AppsV1().Deployments(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 	if err != nil {
@@ -58,6 +59,9 @@ func TestSidecars(t *testing.T) {
 	if len(pod.Containers) != 1 || pod.Containers[0].Name != "web" || len(pod.InitContainers) != 2 || pod.InitContainers[1].Name != "proxy" ||
 		pod.InitContainers[1].RestartPolicy == nil || pod.InitContainers[1].Image != testImage {
 		t.Errorf("containers %+v, init containers %+v", pod.Containers, pod.InitContainers)
+	}
+	if n := d.Spec.RevisionHistoryLimit; n == nil || *n != 7 {
+		t.Errorf("the patch was not applied: revisionHistoryLimit %v", n)
 	}
 	failed := b.fails(with(web, "crash"), runtime.Rollback)
 	contains(t, failed.Error(), "container proxy exited with status 4")

@@ -38,6 +38,7 @@ container("cache", image = "redis:7", chart = chart("helm/cache", values_files =
 application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
     env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"terminationGracePeriodSeconds": 31},
     volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"},
+    patch = patch("Deployment", merge = {"spec": {"template": {"spec": {"hostNetwork": True, "containers": [{"name": "api", "workingDir": "/srv"}]}}}}),
     init = [init("schema", command = ["/migrate"], env = {"DB": db.url})],
     sidecars = [sidecar("proxy", image = "envoyproxy/envoy:v1.31.0", health = tcp(9901), mounts = ["/data"])])
 container("off", image = "nginx:1", skip = True)

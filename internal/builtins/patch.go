@@ -1,0 +1,174 @@
+package builtins
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/internal/chartspec"
+	"github.com/pipelinefile/pipe/internal/convert"
+	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// objectPatches is the parameter for patches of the objects of a service.
+type objectPatches struct {
+	Patch patchesArg `arg:"patch,kw" default:"[]" help:"changes of the objects of the generated chart, for what no other argument sets"`
+}
+
+// A Patch is the value of patch().
+type Patch struct {
+	opaque
+	plan plan.Patch
+}
+
+// String returns the call that makes it, without its changes.
+func (p *Patch) String() string { return "patch(" + strconv.Quote(p.plan.Kind) + ")" }
+
+// Type returns "patch".
+func (p *Patch) Type() string { return "patch" }
+
+// patchesArg is a patch, or a list of patches.
+type patchesArg []*Patch
+
+func (patchesArg) TypeName() string { return "list[patch] | patch" }
+
+// Unpack accepts both.
+func (a *patchesArg) Unpack(v starlark.Value) error {
+	if p, ok := v.(*Patch); ok {
+		*a = patchesArg{p}
+		return nil
+	}
+	list, ok := v.(starlark.Sequence)
+	if _, isDict := v.(*starlark.Dict); !ok || isDict {
+		return convert.Want("patch", v).WithHint(`write patch("Deployment", merge = {…})`)
+	}
+	i := 0
+	for e := range starlark.Elements(list) {
+		p, ok := e.(*Patch)
+		if !ok {
+			return convert.Want("patch", e).WithHint(`write patch("Deployment", merge = {…})`).In(i)
+		}
+		*a = append(*a, p)
+		i++
+	}
+	return nil
+}
+
+// operationsArg is the list of json=.
+type operationsArg []plan.Values
+
+func (operationsArg) TypeName() string { return "list[dict]" }
+
+// Unpack copies the dicts.
+func (a *operationsArg) Unpack(v starlark.Value) error {
+	data, p := toData(v, 0)
+	if p != nil {
+		return p
+	}
+	list, ok := data.([]any)
+	if !ok {
+		return convert.Want("list", v).WithHint(`write [{"op": "replace", "path": "/spec/…", "value": …}]`)
+	}
+	for i, e := range list {
+		op, ok := e.(map[string]any)
+		if !ok {
+			return explain.Errorf("want dict").WithHint(`write {"op": "replace", "path": "/spec/…", "value": …}`).In(i)
+		}
+		*a = append(*a, op)
+	}
+	return nil
+}
+
+type patchArgs struct {
+	Kind  string        `arg:"kind" help:"of the objects, such as \"Deployment\""`
+	Name  string        `arg:"name" default:"None" help:"of the object; all of the kind if not given"`
+	Merge jsonObject    `arg:"merge,kw" default:"{}" help:"a strategic merge patch, as of kubectl patch: None deletes a field"`
+	JSON  operationsArg `arg:"json,kw" default:"[]" help:"the operations of a JSON patch: add, replace, remove and test"`
+}
+
+var patchFunc = declare("patch", "patch", "Changes objects of a generated chart, by their kind and name. The fields are checked here; that there is such an object when the chart is rendered.",
+	func(c *Call, a *patchArgs) (starlark.Value, error) {
+		kinds := chartspec.Kinds()
+		known := slices.Contains(kinds, a.Kind)
+		if c.Valid("kind") && !known {
+			c.wrong("kind", explain.Errorf("a generated chart has no object of kind %q", explain.Clip(a.Kind)).Near(a.Kind, kinds, "the kinds are "+strings.Join(kinds, ", ")))
+		}
+		p := &Patch{plan: plan.Patch{Kind: a.Kind, Name: a.Name, Pos: c.Pos()}}
+		var found []chartspec.Problem
+		param := "merge"
+		switch {
+		case !known || !c.Valid("merge") || !c.Valid("json"):
+			return p, nil
+		case len(a.Merge) > 0 && len(a.JSON) > 0:
+			c.wrong("json", explain.Errorf("is given together with merge").WithHint("write two patches"))
+		case len(a.JSON) > 0:
+			param, p.plan.JSON = "json", a.JSON
+			list := make([]map[string]any, len(a.JSON))
+			for i, op := range a.JSON {
+				list[i] = op
+			}
+			_, found = chartspec.JSON(a.Kind, list)
+		case len(a.Merge) > 0:
+			p.plan.Merge = plan.Values(a.Merge)
+			_, found = chartspec.Merge(a.Kind, a.Merge)
+		default:
+			c.wrong("merge", explain.Errorf("is missing: the patch changes nothing").WithHint(`write merge = {"spec": {…}} or json = [{"op": "add", …}]`))
+		}
+		for _, f := range found {
+			c.wrongField(param, f)
+		}
+		return p, nil
+	})
+
+// wrongField reports an error in a patch.
+func (c *Call) wrongField(param string, found chartspec.Problem) {
+	p := &explain.Error{Msg: found.Message, At: found.Path}
+	if name, ok := found.Path[len(found.Path)-1].(string); ok && found.Unknown {
+		misspelt := name
+		if i := strings.LastIndexByte(found.Message, ' '); param == "json" && name == "path" {
+			misspelt, _ = strconv.Unquote(found.Message[i+1:])
+		} else {
+			p.At = append(slices.Clone(found.Path[:len(found.Path)-1]), explain.Key(name))
+		}
+		p = p.Near(misspelt, found.Known, "it has "+strings.Join(found.Known, ", "))
+	}
+	p.Msg = param + explain.Elem(found.Path) + ": " + p.Msg
+	c.Session.Report(c.Diagnostic(c.ArgPos(param, p.At), p))
+	c.Invalidate(param)
+}
+
+// workloads are the kinds of which a generated chart has one object.
+var workloads = []string{"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"}
+
+// patches adds the patches of a service.
+func (c *Call) patches(s *Service, patches patchesArg) {
+	if len(patches) == 0 || s.Plan.Chart != nil {
+		return
+	}
+	w := &s.Plan.Workload
+	has := "Deployment"
+	switch {
+	case w.Job != nil && w.Job.Schedule != "":
+		has = "CronJob"
+	case w.Job != nil:
+		has = "Job"
+	case w.Database != nil:
+		has = "StatefulSet"
+	case w.Daemon:
+		has = "DaemonSet"
+	}
+	for i, p := range patches {
+		_ = c.Session.Meter.Charge(portSize)
+		if slices.Contains(workloads, p.plan.Kind) && p.plan.Kind != has {
+			d := c.Diagnostic(c.ArgPos("patch", i), explain.Errorf("patch[%d]: the service has no %s: its pods are of a %s", i, p.plan.Kind, has).WithHint("write patch(%q, …)", has))
+			d.Related = []plan.Related{{Pos: p.plan.Pos, Message: "the patch is declared here"}}
+			c.Session.Report(d)
+			c.Invalidate("patch")
+			return
+		}
+		w.Patches.Patches = append(w.Patches.Patches, p.plan)
+	}
+}

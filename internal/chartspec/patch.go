@@ -1,0 +1,293 @@
+package chartspec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A PatchOp is one change of an object, in a form that templates can carry out. The path
+// has keys of maps as strings, and elements of lists as a [PatchElem].
+type PatchOp struct {
+	Path   []any `json:"path"`
+	Value  any   `json:"value,omitempty"`
+	Delete bool  `json:"delete,omitempty"`
+	Insert bool  `json:"insert,omitempty"` // before the element at the end of the path
+	Must   bool  `json:"must,omitempty"`   // it is an error if the path does not exist
+	Test   bool  `json:"test,omitempty"`   // it is an error if the value is another one
+}
+
+// A PatchElem is an element of a list: that with a value of a key, that at an index, or the
+// one after the last.
+type PatchElem struct {
+	Key   string `json:"key,omitempty"`
+	Value any    `json:"value,omitempty"`
+	Index *int   `json:"index,omitempty"`
+	End   bool   `json:"end,omitempty"`
+}
+
+// fixedFields identify an object, and decide which pods it has.
+var fixedFields = []string{"apiVersion", "kind", "status", "metadata.name", "metadata.namespace"}
+
+// Merge compiles a strategic merge patch of an object of a kind, and returns its first
+// errors. A value of None deletes a field. The elements of lists that Kubernetes merges by a
+// key are merged; new ones are added at the end.
+func Merge(kind string, patch map[string]any) ([]PatchOp, []Problem) {
+	m := merger{}
+	m.object(nil, nil, form(kind), patch)
+	return m.ops, m.found
+}
+
+type merger struct {
+	ops   []PatchOp
+	found []Problem
+}
+
+func (m *merger) wrong(at []any, format string, args ...any) {
+	m.found = append(m.found, Problem{Path: slices.Clone(at), Message: fmt.Sprintf(format, args...)})
+}
+
+// object merges a patch of an object. at is the place in the patch, path in the object.
+func (m *merger) object(at, path []any, of form, patch map[string]any) {
+	elem, isDict := of.dict()
+	fields := of.fields()
+	for _, name := range slices.Sorted(maps.Keys(patch)) {
+		at, path := append(slices.Clone(at), name), append(slices.Clone(path), name)
+		next := elem
+		switch i := slices.IndexFunc(fields, func(f field) bool { return f.name == name }); {
+		case len(m.found) >= maxProblems:
+			return
+		case strings.HasPrefix(name, "$"):
+			m.wrong(at, "%s is not possible here: write None to delete a field, or json = […]", name)
+			continue
+		case isDict:
+		case i < 0:
+			m.found = append(m.found, Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
+			continue
+		case slices.Contains(fixedFields, dotted(path)):
+			m.wrong(at, "a patch cannot change it")
+			continue
+		default:
+			next = fields[i].form
+		}
+		m.value(at, path, next, patch[name])
+	}
+}
+
+func (m *merger) value(at, path []any, of form, v any) {
+	if v == nil {
+		m.ops = append(m.ops, PatchOp{Path: path, Delete: true})
+		return
+	}
+	_, isDict := of.dict()
+	if dict, ok := v.(map[string]any); ok && (isDict || of.fields() != nil) && len(dict) > 0 {
+		m.object(at, path, of, dict)
+		return
+	}
+	if elem, key, ok := of.list(); ok && key != "" {
+		list, isList := v.([]any)
+		if !isList {
+			m.wrong(at, "want list, got %s", typeOf(v))
+			return
+		}
+		for i, e := range list {
+			m.element(append(slices.Clone(at), i), path, elem, key, e)
+		}
+		return
+	}
+	if m.found = append(m.found, conforms(at, of, v)...); len(m.found) == 0 {
+		m.ops = append(m.ops, PatchOp{Path: path, Value: v})
+	}
+}
+
+// element merges an element of a list.
+func (m *merger) element(at, path []any, of form, key string, v any) {
+	dict, ok := v.(map[string]any)
+	if !ok {
+		m.wrong(at, "want dict, got %s", typeOf(v))
+		return
+	}
+	id, has := dict[key]
+	if !has {
+		m.wrong(at, "%s is missing, by which the elements of this list are merged", key)
+		return
+	}
+	path = append(slices.Clone(path), PatchElem{Key: key, Value: id})
+	if dict["$patch"] == "delete" {
+		m.ops = append(m.ops, PatchOp{Path: path, Delete: true})
+		return
+	}
+	rest := maps.Clone(dict)
+	delete(rest, key)
+	m.found = append(m.found, conforms(append(slices.Clone(at), key), fieldOf(of, key), id)...)
+	m.ops = append(m.ops, PatchOp{Path: append(slices.Clone(path), key), Value: id})
+	m.object(at, path, of, rest)
+}
+
+// conforms returns the errors of a value that is set as a whole.
+func conforms(at []any, of form, v any) []Problem {
+	wrong := func(want string) []Problem {
+		return []Problem{{Path: slices.Clone(at), Message: fmt.Sprintf("want %s, got %s", want, typeOf(v))}}
+	}
+	if elem, _, ok := of.list(); ok {
+		list, ok := v.([]any)
+		if !ok {
+			return wrong("list")
+		}
+		var found []Problem
+		for i, e := range list {
+			found = append(found, conforms(append(slices.Clone(at), i), elem, e)...)
+		}
+		return found
+	}
+	elem, isDict := of.dict()
+	fields := of.fields()
+	if isDict || fields != nil {
+		dict, ok := v.(map[string]any)
+		if !ok {
+			return wrong("dict")
+		}
+		var found []Problem
+		for _, name := range slices.Sorted(maps.Keys(dict)) {
+			at := append(slices.Clone(at), name)
+			next := elem
+			if !isDict {
+				i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+				if i < 0 {
+					found = append(found, Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
+					continue
+				}
+				next = fields[i].form
+			}
+			if dict[name] != nil {
+				found = append(found, conforms(at, next, dict[name])...)
+			}
+		}
+		return found
+	}
+	_, isText := v.(string)
+	_, isBool := v.(bool)
+	_, isInt := integer(v)
+	switch {
+	case of == "string" && !isText:
+		return wrong("string")
+	case of == "bool" && !isBool:
+		return wrong("bool")
+	case of == "int" && !isInt:
+		return wrong("int")
+	case of == "quantity" && !isText && !isInt:
+		return wrong("string")
+	case of == "any" && !isText && !isInt:
+		return wrong("string or int")
+	}
+	return nil
+}
+
+// JSON compiles a JSON patch (RFC 6902) of an object of a kind, and returns its first
+// errors.
+func JSON(kind string, patch []map[string]any) (ops []PatchOp, found []Problem) {
+	for i, op := range patch {
+		compiled, p := jsonOp(kind, op)
+		if p != nil {
+			p.Path = append([]any{i}, p.Path...)
+			found = append(found, *p)
+			continue
+		}
+		ops = append(ops, compiled)
+	}
+	return ops, found[:min(len(found), maxProblems)]
+}
+
+func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
+	wrong := func(key, format string, args ...any) (PatchOp, *Problem) {
+		return PatchOp{}, &Problem{Path: []any{key}, Message: fmt.Sprintf(format, args...)}
+	}
+	for _, name := range slices.Sorted(maps.Keys(op)) {
+		if known := []string{"op", "path", "value"}; !slices.Contains(known, name) {
+			return PatchOp{}, &Problem{Path: []any{name}, Message: "an operation has no such key", Unknown: true, Known: known}
+		}
+	}
+	do, _ := op["op"].(string)
+	if !slices.Contains([]string{"add", "replace", "remove", "test"}, do) {
+		return wrong("op", `want "add", "replace", "remove" or "test", got %v`, op["op"])
+	}
+	text, _ := op["path"].(string)
+	if !strings.HasPrefix(text, "/") {
+		return wrong("path", "want a path such as /spec/replicas, got %v", op["path"])
+	}
+	out := PatchOp{Must: do != "add", Delete: do == "remove", Test: do == "test"}
+	of := form(kind)
+	parts := strings.Split(text[1:], "/")
+	for i, part := range parts {
+		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		last := i == len(parts)-1
+		elem, isDict := of.dict()
+		item, _, isList := of.list()
+		switch fields := of.fields(); {
+		case isList && part == "-" && last && do == "add":
+			out.Path, of = append(out.Path, PatchElem{End: true}), item
+		case isList:
+			n, err := strconv.Atoi(part)
+			if err != nil || n < 0 {
+				return wrong("path", "%q: want the index of an element, got %q", text, part)
+			}
+			out.Path, of = append(out.Path, PatchElem{Index: &n}), item
+			out.Insert = last && do == "add"
+		case isDict:
+			out.Path, of = append(out.Path, part), elem
+		default:
+			n := slices.IndexFunc(fields, func(f field) bool { return f.name == part })
+			if n < 0 {
+				return PatchOp{}, &Problem{Path: []any{"path"}, Message: fmt.Sprintf("%q: it has no field %q", text, part), Unknown: true, Known: names(fields)}
+			}
+			out.Path, of = append(out.Path, part), fields[n].form
+		}
+	}
+	if slices.ContainsFunc(fixedFields, func(f string) bool { return f == dotted(out.Path) }) && do != "test" {
+		return wrong("path", "%q: a patch cannot change it", text)
+	}
+	v, has := op["value"]
+	if out.Delete {
+		return out, nil
+	}
+	if !has {
+		return wrong("value", "is missing")
+	}
+	if p := conforms([]any{"value"}, of, v); len(p) > 0 {
+		return PatchOp{}, &p[0]
+	}
+	out.Value = v
+	return out, nil
+}
+
+func fieldOf(of form, name string) form {
+	for _, f := range of.fields() {
+		if f.name == name {
+			return f.form
+		}
+	}
+	return "any"
+}
+
+func names(fields []field) []string {
+	var list []string
+	for _, f := range fields {
+		list = append(list, f.name)
+	}
+	return list
+}
+
+// dotted returns a path whose parts are all keys, joined by dots.
+func dotted(path []any) string {
+	var parts []string
+	for _, p := range path {
+		name, ok := p.(string)
+		if !ok {
+			return ""
+		}
+		parts = append(parts, name)
+	}
+	return strings.Join(parts, ".")
+}

@@ -7,6 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -139,6 +140,7 @@ type Disk struct {
 	opaque
 	mount plan.Mount // without a path
 	kind  string     // the function
+	meter *bounded.Meter
 }
 
 // String returns the call that makes it.
@@ -165,6 +167,9 @@ func (d *Disk) Attr(name string) (starlark.Value, error) {
 		return starlark.String(d.mount.Claim), nil
 	case "at":
 		return starlark.NewBuiltin("at", func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			if err := d.meter.Charge(declarationKeeps); err != nil {
+				return nil, err
+			}
 			m := d.mount
 			if err := starlark.UnpackArgs("at", args, kwargs, "path", &m.Path, "read_only?", &m.ReadOnly); err != nil {
 				return nil, err
@@ -195,7 +200,7 @@ var diskFunc = declare("disk", "disk", "Declares storage that several services c
 			c.wrong("size", checkMemory(a.Size, "10Gi"))
 		}
 		options := a.claim.plan(c)
-		d := &Disk{kind: "disk", mount: plan.Mount{Claim: a.Name, Access: options.Access, Disk: &plan.Disk{Size: a.Size, StorageClass: options.StorageClass}}}
+		d := &Disk{kind: "disk", meter: c.Session.Meter, mount: plan.Mount{Claim: a.Name, Access: options.Access, Disk: &plan.Disk{Size: a.Size, StorageClass: options.StorageClass}}}
 		if first, taken := c.Session.disks[a.Name]; taken && c.Valid("name") {
 			e := c.Diagnostic(c.ArgPos("name", nil), explain.Errorf("there is a disk %q already", explain.Clip(a.Name)))
 			e.Related = []plan.Related{{Pos: first, Message: "declared here"}}
@@ -220,7 +225,7 @@ var existingVolumeFunc = declare("existing_volume", "disk", "Refers to a Persist
 		if c.Valid("claim") {
 			c.wrong("claim", checkClaimName(a.Claim, "a claim"))
 		}
-		return &Disk{kind: "existing_volume", mount: plan.Mount{Claim: a.Claim, Access: access(c, a.Access)}}, nil
+		return &Disk{kind: "existing_volume", meter: c.Session.Meter, mount: plan.Mount{Claim: a.Claim, Access: access(c, a.Access)}}, nil
 	})
 
 // volumes adds the volumes and checks that their names and paths are distinct. It returns

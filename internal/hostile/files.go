@@ -22,6 +22,12 @@ func Files() map[string]string {
 	for i := range 1000 {
 		files["objects.yaml"] += fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: s%d}\n", i)
 	}
+	var env strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&env, "V%d=\"%s\"\n", i, strings.Repeat("\\n", 5))
+	}
+	files["large.env"] = env.String()
+	files["open.env"] = "A=\"" + strings.Repeat("x\n", 1_000_000)
 	for i := range 2000 {
 		files[fmt.Sprintf("many/f%d", i)] = ""
 	}

@@ -29,15 +29,17 @@ import (
 
 const program = `
 pipeline("shop")
-db = database("db", engine = "postgresql", version = "17")
+db = database("db", engine = "postgresql", version = "17", database = "shop", user = "owner", shared_memory = "64Mi")
+uploads = disk("uploads", size = "1Gi", access = "ReadWriteMany", storage_class = "nfs")
 job("migrate", image = "shop/migrate:3", env = {"DB": db.url})
 job("backup", image = "shop/backup:1", on = "stop", env = {"PASSWORD": db.password})
 job("report", image = "shop/report:1", schedule = "0 3 * * *")
 container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn",
     "numbers": {"tag": 20190612073634, "limit": 1000000, "ratio": 1.5, "whole": 1.0, "round": 1e6, "a.b,c=d[0]\\\\": [1, {"most": 9223372036854775807}]}})
 application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
-    env = {"DB": db.url, "KEY": secret("STRIPE_KEY"), "LEVEL": "info"}, values = {"terminationGracePeriodSeconds": 31},
-    volumes = [volume("/data", size = "1Gi")], health = http("/health"), labels = {"team": "shop"},
+    env = {"DB": db.url_for("jdbc"), "KEY": secret("STRIPE_KEY"), "LEVEL": "info", "IP": field("status.podIP"), "MODE": config_map("m", key = "k")}, values = {"terminationGracePeriodSeconds": 31},
+    volumes = [volume("/data", size = "1Gi"), uploads.at("/srv"), existing_volume("media").at("/media", read_only = True), scratch("/tmp")],
+    files = {"/etc/app.conf": "a\n", "/etc/conf.d": {"key": file(secret("tls", key = "tls.key"), mode = 0o440), "bin": b"\x00\xff"}}, health = http("/health"), labels = {"team": "shop"},
     patch = patch("Deployment", merge = {"spec": {"template": {"spec": {"hostNetwork": True, "containers": [{"name": "api", "workingDir": "/srv"}]}}}}),
     init = [init("schema", command = ["/migrate"], env = {"DB": db.url})],
     sidecars = [sidecar("proxy", image = "envoyproxy/envoy:v1.31.0", health = tcp(9901), mounts = ["/data"])])

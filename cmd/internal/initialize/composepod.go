@@ -1,6 +1,7 @@
 package initialize
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"path"
@@ -177,7 +178,7 @@ func (c *composer) security(out *service, s *types.ServiceConfig) {
 		out.value("securityContext", sec)
 	}
 	if g := s.StopGracePeriod; g != nil && *g >= 1e9 {
-		out.value("terminationGracePeriodSeconds", int(int64(*g)/1e9))
+		out.run("termination", str(fmt.Sprint(max(1, int64(*g)/1e9), "s")))
 	}
 }
 

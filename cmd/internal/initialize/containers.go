@@ -56,8 +56,8 @@ func (c *cluster) container(w *workload, of corev1.Container, sidecar bool) *ser
 			out.health = nil
 			out.note("its readinessProbe names no port that is known; write health = ….")
 		}
-		if len(out.values) > 0 {
-			out.note("its livenessProbe was left out.")
+		for _, a := range out.running {
+			out.note("a sidecar has no %s =: its check was left out.", a.name)
 		}
 	}
 	for _, m := range of.VolumeMounts {

@@ -13,9 +13,11 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -33,6 +35,8 @@ type cluster struct {
 	claims     map[string]corev1.PersistentVolumeClaim
 	accounts   map[string]bool
 	others     []other
+	scalers    []autoscalingv2.HorizontalPodAutoscaler
+	budgets    []policyv1.PodDisruptionBudget
 	whole      []string // files of which all objects are others
 	dockers    []string // Dockerfiles in the directory
 }
@@ -168,6 +172,7 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 	}
 	c.connect()
 	c.expose()
+	c.scaled()
 	c.rest()
 	return nil
 }
@@ -230,7 +235,7 @@ func (c *cluster) object(file string, doc any, depth int) error {
 	case "DaemonSet":
 		var o appsv1.DaemonSet
 		if o, err = into[appsv1.DaemonSet](file, doc); err == nil {
-			add(kind, plan.Container, o.ObjectMeta, o.Spec.Template).service.note("it was a DaemonSet, with a pod on each node; here it has replicas. pipe eject %s writes a chart, to be changed there and given back with chart=.", label(name, serviceMost))
+			add(kind, plan.Container, o.ObjectMeta, o.Spec.Template).service.run("daemon", "True")
 		}
 	case "Pod":
 		var o corev1.Pod
@@ -252,9 +257,7 @@ func (c *cluster) object(file string, doc any, depth int) error {
 				w.service.schedule = "0 0 * * *"
 				w.service.note("its schedule is %s; write five fields.", quoted(o.Spec.Schedule))
 			}
-			if o.Spec.TimeZone != nil {
-				w.service.note("timeZone %s was left out: the schedule is in the time of the cluster.", quoted(*o.Spec.TimeZone))
-			}
+			w.cron(o.Spec)
 			if o.Spec.Suspend != nil && *o.Spec.Suspend {
 				w.service.skip = true
 			}
@@ -290,21 +293,41 @@ func (c *cluster) object(file string, doc any, depth int) error {
 		}
 	case "ServiceAccount":
 		c.accounts[name] = true
+	case "HorizontalPodAutoscaler":
+		if m["apiVersion"] != "autoscaling/v2" {
+			c.other(kind, name, m)
+			break
+		}
+		var o autoscalingv2.HorizontalPodAutoscaler
+		if o, err = into[autoscalingv2.HorizontalPodAutoscaler](file, doc); err == nil {
+			c.scalers = append(c.scalers, o)
+		}
+	case "PodDisruptionBudget":
+		var o policyv1.PodDisruptionBudget
+		if o, err = into[policyv1.PodDisruptionBudget](file, doc); err == nil {
+			c.budgets = append(c.budgets, o)
+		}
 	case "Namespace":
 	default:
-		o := other{kind: kind, name: name}
-		spec, _ := m["spec"].(map[string]any)
-		for _, key := range []string{"scaleTargetRef", "targetRef"} {
-			if ref, ok := spec[key].(map[string]any); ok {
-				o.of = append(o.of, fmt.Sprint(ref["name"]))
-			}
-		}
-		// What mentions a service has names that pipe does not keep, and an object in another
-		// namespace is not of the environment.
-		o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || kind == "NetworkPolicy" || m["apiVersion"] == nil
-		c.others = append(c.others, o)
+		c.other(kind, name, m)
 	}
 	return err
+}
+
+// other records an object that is not converted.
+func (c *cluster) other(kind, name string, m map[string]any) {
+	meta, _ := m["metadata"].(map[string]any)
+	o := other{kind: kind, name: name}
+	spec, _ := m["spec"].(map[string]any)
+	for _, key := range []string{"scaleTargetRef", "targetRef"} {
+		if ref, ok := spec[key].(map[string]any); ok {
+			o.of = append(o.of, fmt.Sprint(ref["name"]))
+		}
+	}
+	// What mentions a service has names that pipe does not keep, and an object in another
+	// namespace is not of the environment.
+	o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || kind == "NetworkPolicy" || m["apiVersion"] == nil
+	c.others = append(c.others, o)
 }
 
 func (w *workload) scale(replicas *int32) {

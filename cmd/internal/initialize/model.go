@@ -52,6 +52,7 @@ type service struct {
 	resources  []pair
 	health     *health
 	volumes    []volume
+	running    []pair // arguments about how it runs, as code
 	files      []podFile
 	init       []*service // init containers; only what a container has
 	sidecars   []*service
@@ -81,12 +82,19 @@ type (
 		public   bool
 		host     string
 		local    int
+		service  int    // of the Kubernetes Service; 0: number
+		kind     string // of the Kubernetes Service; empty: ClusterIP
+		node     int
+		path     string
 	}
 	health struct {
-		kind    string // http, tcp, command
+		kind    string // http, tcp, grpc, command
 		path    string
 		port    int
 		command []string
+		service string // of grpc
+		headers map[string]any
+		times   []pair // period, timeout, failures and delay, as code
 	}
 	volume struct {
 		path, size, name string

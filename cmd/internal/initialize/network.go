@@ -59,9 +59,7 @@ func (c *cluster) connect() {
 		}
 		out := w.service
 		if s.Name != named[w] {
-			if s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort {
-				out.note("Service %s was of type %s; public = True makes an Ingress instead.", quoted(s.Name), s.Spec.Type)
-			} else {
+			if !outside(s) {
 				out.note("Service %s was left out; others reach it at %s.", quoted(s.Name), quoted(named[w]))
 			}
 			c.project.refer(s.Name, named[w])
@@ -69,14 +67,9 @@ func (c *cluster) connect() {
 		for _, p := range s.Spec.Ports {
 			c.port(w, s, p)
 		}
-		if s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort {
-			if len(out.ports) > 0 {
-				out.ports[0].public = true
-			}
-			if s.Name == named[w] {
-				out.note("Service %s was of type %s; public = True makes an Ingress instead. Give it host = ….", quoted(s.Name), s.Spec.Type)
-			}
-		}
+	}
+	for _, w := range c.workloads {
+		w.service.kinds()
 	}
 	for _, w := range c.workloads {
 		if name := named[w]; name != "" && name != w.service.name && c.project.service(name) == nil {
@@ -85,6 +78,26 @@ func (c *cluster) connect() {
 		}
 	}
 }
+
+// outside reports whether a Service is reached from outside of the cluster.
+func outside(s corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort
+}
+
+// kinds gives each port a kind if one is reached from outside of the cluster.
+func (s *service) kinds() {
+	if !slices.ContainsFunc(s.ports, func(p port) bool { return plan.ServiceKind(p.kind).Outside() }) {
+		return
+	}
+	for i := range s.ports {
+		if s.ports[i].kind == "" {
+			s.ports[i].kind = string(plan.ClusterIP)
+		}
+	}
+}
+
+// plainPath is a path of an Ingress that is not a pattern of its controller.
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._~%-]+)*$`)
 
 // port adds a port that only a Service has, and makes other services use the container's
 // port.
@@ -114,15 +127,29 @@ func (c *cluster) port(w *workload, s corev1.Service, p corev1.ServicePort) {
 		}
 		out.ports = append(out.ports, port{number: target, protocol: protocol, name: name})
 	}
-	if int(p.Port) == target {
+	i := slices.IndexFunc(out.ports, func(o port) bool { return o.number == target && o.protocol == protocol })
+	at := &out.ports[i]
+	switch {
+	case outside(s):
+		at.kind, at.node = string(s.Spec.Type), int(p.NodePort)
+	case s.Spec.ClusterIP == corev1.ClusterIPNone && at.kind == "":
+		at.kind = string(plan.Headless)
+	}
+	if int(p.Port) == target || s.Spec.ClusterIP == corev1.ClusterIPNone || at.service == int(p.Port) {
+		return
+	}
+	if at.service == 0 && !slices.ContainsFunc(out.ports, func(o port) bool {
+		return o.protocol == protocol && (o.service == int(p.Port) || o.service == 0 && o.number == int(p.Port))
+	}) {
+		at.service = int(p.Port)
 		return
 	}
 	out.note("its Service had port %d for port %d of the container; here others reach it at port %d. Addresses with the port were changed, those without one were not.", p.Port, target, target)
-	at := regexp.MustCompile(`(^|[/@,])` + regexp.QuoteMeta(s.Name) + `:` + fmt.Sprint(p.Port) + `(/|,|$)`)
+	address := regexp.MustCompile(`(^|[/@,])` + regexp.QuoteMeta(s.Name) + `:` + fmt.Sprint(p.Port) + `(/|,|$)`)
 	for _, other := range c.workloads {
 		for i := range other.service.env {
 			if v := &other.service.env[i]; v.secret == "" {
-				v.text = at.ReplaceAllString(v.text, "${1}"+s.Name+":"+fmt.Sprint(target)+"${2}")
+				v.text = address.ReplaceAllString(v.text, "${1}"+s.Name+":"+fmt.Sprint(target)+"${2}")
 			}
 		}
 	}
@@ -162,13 +189,20 @@ func (c *cluster) expose() {
 				s.note("Ingress %s names a port that it does not have.", quoted(in.Name))
 				return
 			}
-			if path != "" && path != "/" {
-				s.note("Ingress %s gave it the path %s; here it has all of the host.", quoted(in.Name), quoted(path))
+			path = strings.TrimRight(path, "/")
+			if !plainPath.MatchString(path) {
+				s.note("Ingress %s gave it the path %s, which is a pattern; write path = ….", quoted(in.Name), quoted(path))
+				path = ""
 			}
-			if s.ports[j].host != "" && s.ports[j].host != host {
+			switch at := &s.ports[j]; {
+			case at.protocol != "" && at.protocol != "TCP":
+				s.note("Ingress %s names a port that is not of TCP.", quoted(in.Name))
+			case at.public && at.host != host:
 				s.note("Ingress %s also has the host %s; a port has one host.", quoted(in.Name), quoted(host))
-			} else {
-				s.ports[j].public, s.ports[j].host = true, host
+			case at.public && at.path != path:
+				s.note("Ingress %s also has the path %s; a port has one path.", quoted(in.Name), quoted(path))
+			default:
+				at.public, at.host, at.path = true, host, path
 			}
 			if !slices.Contains(used, s) {
 				used = append(used, s)
@@ -207,13 +241,13 @@ func (c *cluster) expose() {
 			if !p.public {
 				continue
 			}
-			if first, ok := hosts[p.host]; ok {
+			if first, ok := hosts[p.host+p.path]; ok {
 				p.public = false
-				w.service.note("%s is public at the same host; give port %d public = True and a host of its own.", first, p.number)
-				p.host = ""
+				w.service.note("%s is public at the same address; give port %d public = True and a host or a path of its own.", first, p.number)
+				p.host, p.path = "", ""
 				continue
 			}
-			hosts[p.host] = w.service.name
+			hosts[p.host+p.path] = w.service.name
 		}
 	}
 }

@@ -169,54 +169,6 @@ func (c *cluster) ports(s *service, main corev1.Container) {
 
 var portName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$`)
 
-func (c *cluster) probes(s *service, main corev1.Container) {
-	number := func(at string, n int32) int {
-		if n > 0 {
-			return int(n)
-		}
-		for _, p := range main.Ports {
-			if p.Name == at {
-				return int(p.ContainerPort)
-			}
-		}
-		return 0
-	}
-	if r := cmp.Or(main.ReadinessProbe, main.StartupProbe); r != nil {
-		switch {
-		case r.HTTPGet != nil:
-			s.health = &health{kind: "http", path: "/" + strings.TrimPrefix(r.HTTPGet.Path, "/"), port: number(r.HTTPGet.Port.StrVal, r.HTTPGet.Port.IntVal)}
-			if len(r.HTTPGet.HTTPHeaders) > 0 {
-				s.note("headers of the readinessProbe were left out.")
-			}
-		case r.TCPSocket != nil:
-			s.health = &health{kind: "tcp", port: number(r.TCPSocket.Port.StrVal, r.TCPSocket.Port.IntVal)}
-		case r.Exec != nil && len(r.Exec.Command) > 0 && !secretIn(r.Exec.Command):
-			s.health = &health{kind: "command", command: r.Exec.Command}
-		case r.GRPC != nil:
-			s.health = &health{kind: "tcp", port: int(r.GRPC.Port)}
-			s.note("its readinessProbe asks gRPC; here it is a connection to the port.")
-		default:
-			s.note("its readinessProbe was left out; write health = ….")
-		}
-		if s.health != nil && s.health.kind != "command" && s.health.port == 0 {
-			if len(s.ports) == 0 {
-				s.health = nil
-				s.note("its readinessProbe names no port that is known; write health = ….")
-			}
-		}
-	}
-	if main.LivenessProbe != nil {
-		if text, _ := json.Marshal(main.LivenessProbe); hasSecret(string(text)) || main.LivenessProbe.Exec != nil && secretIn(main.LivenessProbe.Exec.Command) {
-			s.note("its livenessProbe was left out, as there seems to be a secret in it.")
-		} else {
-			s.value("livenessProbe", generic(main.LivenessProbe))
-		}
-	}
-	if main.Lifecycle != nil {
-		s.note("its lifecycle hooks were left out; pipe eject %s writes the chart, to be changed there.", label(s.name, serviceMost))
-	}
-}
-
 // generic converts a Kubernetes object to the form of chart values.
 func generic(v any) any {
 	data, err := json.Marshal(v)
@@ -317,15 +269,17 @@ func (c *cluster) placement(w *workload, main corev1.Container) {
 	set("affinity", pod.Affinity != nil, pod.Affinity)
 	set("imagePullSecrets", len(pod.ImagePullSecrets) > 0, pod.ImagePullSecrets)
 	if g := pod.TerminationGracePeriodSeconds; g != nil && *g != 30 {
-		s.value("terminationGracePeriodSeconds", *g)
+		s.run("termination", str(fmt.Sprint(*g, "s")))
 	}
 	if account := pod.ServiceAccountName; account != "" && account != "default" && !c.accounts[account] {
-		s.value("serviceAccount", map[string]any{"create": false, "name": account})
+		s.run("service_account", str(account))
+	}
+	if s.kind != plan.Job {
+		s.spread(pod.TopologySpreadConstraints)
 	}
 	has := map[string]bool{
 		"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "priorityClassName": pod.PriorityClassName != "", "dnsConfig": pod.DNSConfig != nil,
 		"hostAliases": len(pod.HostAliases) > 0, "runtimeClassName": pod.RuntimeClassName != nil, "workingDir": main.WorkingDir != "",
-		"topologySpreadConstraints": len(pod.TopologySpreadConstraints) > 0,
 	}
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(has)) {

@@ -173,6 +173,9 @@ func (w *writer) service(s *service) {
 	if s.health != nil {
 		w.arg("health", s.health.text())
 	}
+	for _, a := range s.running {
+		w.arg(a.name, a.value)
+	}
 	items(w, "volumes", s.volumes, w.volume)
 	w.podFiles(s.files)
 	items(w, "init", s.init, w.container("init"))
@@ -293,6 +296,18 @@ func portText(p port) string {
 	if p.host != "" {
 		args = append(args, "host = "+str(p.host))
 	}
+	if p.path != "" {
+		args = append(args, "path = "+str(p.path))
+	}
+	if p.service != 0 {
+		args = append(args, "service = "+strconv.Itoa(p.service))
+	}
+	if p.kind != "" {
+		args = append(args, "kind = "+str(p.kind))
+	}
+	if p.node != 0 {
+		args = append(args, "node_port = "+strconv.Itoa(p.node))
+	}
 	if p.local != 0 {
 		args = append(args, "local = "+strconv.Itoa(p.local))
 	}
@@ -303,21 +318,30 @@ func portText(p port) string {
 }
 
 func (h *health) text() string {
-	at := ""
-	if h.port != 0 {
-		at = strconv.Itoa(h.port)
-	}
-	switch h.kind {
-	case "http":
-		if at != "" {
-			at = ", port = " + at
+	var args []string
+	switch {
+	case h.kind == "http":
+		args = append(args, str(h.path))
+		if h.port != 0 {
+			args = append(args, "port = "+strconv.Itoa(h.port))
 		}
-		return "http(" + str(h.path) + at + ")"
-	case "tcp":
-		return "tcp(" + at + ")"
+	case h.kind == "command":
+		for _, word := range h.command {
+			args = append(args, str(word))
+		}
+	case h.port != 0:
+		args = append(args, strconv.Itoa(h.port))
 	}
-	quoted := strs(h.command)
-	return "command(" + quoted[1:len(quoted)-1] + ")"
+	if h.service != "" {
+		args = append(args, "service = "+str(h.service))
+	}
+	if len(h.headers) > 0 {
+		args = append(args, "headers = "+literal(h.headers, "    "))
+	}
+	for _, t := range h.times {
+		args = append(args, t.name+" = "+t.value)
+	}
+	return h.kind + "(" + strings.Join(args, ", ") + ")"
 }
 
 func (w *writer) arg(name, value string) { fmt.Fprintf(w, "    %s = %s,\n", name, value) }

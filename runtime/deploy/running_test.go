@@ -45,7 +45,8 @@ func TestRunning(t *testing.T) {
 	c := client(t, config)
 	all, daemon := withEverything("all"), container("daemon")
 	daemon.Workload.Daemon = true
-	a, d := b.deploy(all), b.deploy(daemon)
+	b.deploy(all)
+	d := b.deploy(daemon)
 	services, err := c.CoreV1().Services(b.namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func TestRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	all.Workload.Annotations = map[string]string{"a": "c"}
-	a = b.deploy(all)
+	a := b.deploy(all)
 	replicas(3, "deployed again")
 	pods(1, "deployed")
 	for _, r := range []runtime.Release{a, d} {

@@ -7,12 +7,7 @@ import (
 )
 
 func ExampleNamedImage() {
-	s := plan.Service{
-		Name:   "api",
-		Image:  plan.ImageSource{Build: "api"},
-		Images: []plan.NamedImage{{Name: "proxy", ImageSource: plan.ImageSource{Mirror: "envoyproxy/envoy:v1.31.0"}}},
-	}
-	show(s.Images[0])
+	show(plan.NamedImage{Name: "proxy", ImageSource: plan.ImageSource{Mirror: "envoyproxy/envoy:v1.31.0"}})
 	// Output: {"name":"proxy","mirror":"envoyproxy/envoy:v1.31.0"}
 }
 

@@ -82,6 +82,28 @@ func (a *operationsArg) Unpack(v starlark.Value) error {
 	return nil
 }
 
+// jsonObject is a dict as plain data.
+type jsonObject map[string]any
+
+func (jsonObject) TypeName() string { return "dict" }
+
+// Unpack copies the dict.
+func (o *jsonObject) Unpack(v starlark.Value) error {
+	if d, ok := v.(*starlark.Dict); ok && d.Len() == 0 {
+		return nil
+	}
+	data, p := toData(v, 0)
+	if p != nil {
+		return p
+	}
+	m, ok := data.(map[string]any)
+	if !ok {
+		return convert.Want("dict", v)
+	}
+	*o = m
+	return nil
+}
+
 type patchArgs struct {
 	Kind  string        `arg:"kind" help:"of the objects, such as \"Deployment\""`
 	Name  string        `arg:"name" default:"None" help:"of the object; all of the kind if not given"`

@@ -52,7 +52,7 @@ func TestCompletion(t *testing.T) {
 		"arguments behind":    {head + "container(\n    'a',\n    rep|\n    replicas = 1,\n)\n", "image_=", "replicas_="},
 		"arguments of a def":  {head + "site('a', |)", "replicas_=", "name_="},
 		"a value":             {head + "container('a', replicas = |)", "db", "image_="},
-		"service":             {head + "x = db.|", "only host image name password port type url user", ""},
+		"service":             {head + "x = db.|", "only database host image name password port type url url_for user", ""},
 		"service of a def":    {head + "s = site('a')\nx = s.ho|\n", "host", ""},
 		"chain":               {head + "x = db.host.|", "upper split", "host"},
 		"text":                {head + "x = 'a'.|", "upper", ""},

@@ -87,7 +87,7 @@ func TestCompletion(t *testing.T) {
 			got := labels(c.complete("Pipelinefile", test.text))
 			words := strings.Fields(test.want)
 			for i := range words {
-				words[i] = strings.ReplaceAll(words[i], "_", " ")
+				words[i] = strings.ReplaceAll(words[i], "_=", " =")
 				if strings.ReplaceAll(test.want, "encode_indent", "") != test.want {
 					words[i] = strings.ReplaceAll(words[i], "encode indent", "encode_indent")
 				}
@@ -102,7 +102,7 @@ func TestCompletion(t *testing.T) {
 				}
 			}
 			for w := range strings.FieldsSeq(test.not) {
-				if slices.Contains(got, strings.ReplaceAll(w, "_", " ")) {
+				if slices.Contains(got, strings.ReplaceAll(w, "_=", " =")) {
 					t.Errorf("%q is offered", w)
 				}
 			}

@@ -44,5 +44,8 @@ application("api", source = local("api"), build = dockerfile(args = {"BASE": bas
 	show(b.ImageArgs)
 	// The runtime adds what it has found.
 	b.Bases = map[string]plan.Base{"BASE": {Identity: "sha256:ab", Ref: "registry.example.com/tools@sha256:ab"}}
-	// Output: {"BASE":{"mirror":"tools:1"}}
+	fmt.Println(b.Bases["BASE"].Ref)
+	// Output:
+	// {"BASE":{"mirror":"tools:1"}}
+	// registry.example.com/tools@sha256:ab
 }

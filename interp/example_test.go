@@ -46,11 +46,16 @@ application("web", image = "ghcr.io/owner/web:1", env = {"CACHE": cache.host, "T
 		return
 	}
 	for _, s := range p.Services {
-		fmt.Println(s.Stage, "|", s.Name, s.Workload.Env)
+		fmt.Println(s.Stage, "|", s.Name)
+		for _, e := range s.Workload.Env {
+			fmt.Println(" ", e.Name, "=", e.Value)
+		}
 	}
 	// Output:
-	// DEFAULT CONTAINER | cache []
-	// DEFAULT APPLICATION | web [{CACHE cache <nil>} {TITLE Corner shop <nil>}]
+	// DEFAULT CONTAINER | cache
+	// DEFAULT APPLICATION | web
+	//   CACHE = cache
+	//   TITLE = Corner shop
 }
 
 // Run evaluates a part of a Pipelinefile.

@@ -126,16 +126,17 @@ func TestBuildLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := runtimetest.NewWorld()
 		w.Takes = minute
-		var ref string
+		claimed := make(chan string, 100)
 		w.Hook = func(_ context.Context, c runtimetest.Call) error {
 			if c.Op == "Registry.Claim" {
-				ref = c.Subject
+				claimed <- c.Subject
 			}
 			return nil
 		}
 		first := make(chan built)
 		go func() { first <- build(t.Context(), w, "one", "ana@laptop", "Dockerfile") }()
 		time.Sleep(time.Second)
+		ref := <-claimed
 		w.Registry.Steal(ref, "ben@server")
 		time.Sleep(2 * time.Second)
 		w.Registry.Push(ref, plan.DigestOf([]byte("theirs")))

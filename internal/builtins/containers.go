@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ func (i *InitContainer) Instead(string) string {
 	return "an init container goes into init = […] of a service"
 }
 
-// containerArgs are the parameters of all containers.
+// containerParams are the parameters of all containers.
 type containerParams struct {
 	Name      string       `arg:"name" help:"unique in the service, and not its name"`
 	Image     imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service; that of the service itself if neither image, source nor build is given"`
@@ -80,7 +81,7 @@ var sidecarFunc = declare("sidecar", "sidecar", "Describes a container that runs
 			h := a.Health.plan
 			if h.Kind != plan.HealthCommand && h.Port == 0 {
 				c.wrong("health", explain.Errorf("does not name the port to check").WithHint("write such as %s", map[plan.HealthKind]string{
-					plan.HealthHTTP: `http("/ready", port = 9901)`, plan.HealthTCP: "tcp(9901)",
+					plan.HealthHTTP: `http("/ready", port = 9901)`, plan.HealthTCP: "tcp(9901)", plan.HealthGRPC: "grpc(9901)",
 				}[h.Kind]))
 			}
 			s.plan.Health = &h
@@ -99,8 +100,8 @@ func (c *Call) container(a *containerParams) container {
 	if c.Valid("name") {
 		c.wrong("name", checkName(a.Name, plan.MaxName))
 	}
-	if p := firstNot(a.Mounts, func(p string) bool { return strings.HasPrefix(p, "/") }); p >= 0 {
-		c.wrong("mounts", explain.Errorf("%q is not an absolute path in the container", explain.Clip(a.Mounts[p])).In(p))
+	if i := slices.IndexFunc(a.Mounts, func(p string) bool { return !path.IsAbs(p) }); i >= 0 {
+		c.wrong("mounts", explain.Errorf("%q is not an absolute path in the container", explain.Clip(a.Mounts[i])).In(i))
 	}
 	out := container{plan: plan.PodContainer{
 		Name: a.Name, Command: a.Command, Args: a.Args, Env: joinEnv(c, a.Env, a.Secrets), Mounts: a.Mounts, Pos: c.Pos(),
@@ -112,11 +113,6 @@ func (c *Call) container(a *containerParams) container {
 	}
 	out.image = c.containerImage(a)
 	return out
-}
-
-// firstNot returns the index of the first string that is not as it must be, or -1.
-func firstNot(list []string, ok func(string) bool) int {
-	return slices.IndexFunc(list, func(s string) bool { return !ok(s) })
 }
 
 // containerImage returns the image of a container; nil: that of the service.
@@ -237,12 +233,6 @@ func mountPaths(w *plan.Workload) []string {
 	}
 	for _, s := range w.Scratch {
 		paths = append(paths, s.Path)
-	}
-	for _, m := range w.Mounts {
-		paths = append(paths, m.Path)
-	}
-	for _, m := range w.Scratch {
-		paths = append(paths, m.Path)
 	}
 	for _, f := range w.Files {
 		p := f.Path

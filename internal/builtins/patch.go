@@ -119,48 +119,27 @@ var patchFunc = declare("patch", "patch", "Changes objects of a generated chart,
 			c.wrong("kind", explain.Errorf("a generated chart has no object of kind %q", explain.Clip(a.Kind)).Near(a.Kind, kinds, "the kinds are "+strings.Join(kinds, ", ")))
 		}
 		p := &Patch{plan: plan.Patch{Kind: a.Kind, Name: a.Name, Pos: c.Pos()}}
-		var found []chartspec.Problem
 		param := "merge"
 		switch {
 		case !known || !c.Valid("merge") || !c.Valid("json"):
 			return p, nil
 		case len(a.Merge) > 0 && len(a.JSON) > 0:
 			c.wrong("json", explain.Errorf("is given together with merge").WithHint("write two patches"))
+			return p, nil
 		case len(a.JSON) > 0:
 			param, p.plan.JSON = "json", a.JSON
-			list := make([]map[string]any, len(a.JSON))
-			for i, op := range a.JSON {
-				list[i] = op
-			}
-			_, found = chartspec.JSON(a.Kind, list)
 		case len(a.Merge) > 0:
 			p.plan.Merge = plan.Values(a.Merge)
-			_, found = chartspec.Merge(a.Kind, a.Merge)
 		default:
 			c.wrong("merge", explain.Errorf("is missing: the patch changes nothing").WithHint(`write merge = {"spec": {…}} or json = [{"op": "add", …}]`))
+			return p, nil
 		}
+		_, found := chartspec.Compile(p.plan)
 		for _, f := range found {
-			c.wrongField(param, f)
+			c.wrongField(param, f, "")
 		}
 		return p, nil
 	})
-
-// wrongField reports an error in a patch.
-func (c *Call) wrongField(param string, found chartspec.Problem) {
-	p := &explain.Error{Msg: found.Message, At: found.Path}
-	if name, ok := found.Path[len(found.Path)-1].(string); ok && found.Unknown {
-		misspelt := name
-		if i := strings.LastIndexByte(found.Message, ' '); param == "json" && name == "path" {
-			misspelt, _ = strconv.Unquote(found.Message[i+1:])
-		} else {
-			p.At = append(slices.Clone(found.Path[:len(found.Path)-1]), explain.Key(name))
-		}
-		p = p.Near(misspelt, found.Known, "it has "+strings.Join(found.Known, ", "))
-	}
-	p.Msg = param + explain.Elem(found.Path) + ": " + p.Msg
-	c.Session.Report(c.Diagnostic(c.ArgPos(param, p.At), p))
-	c.Invalidate(param)
-}
 
 // workloads are the kinds of which a generated chart has one object.
 var workloads = []string{"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"}

@@ -239,20 +239,29 @@ func (c *Call) values(t plan.ServiceType, values map[string]any) {
 		kind = chartspec.Job
 	}
 	for _, found := range chartspec.Check(kind, values) {
-		p := &explain.Error{Msg: found.Message, At: found.Path}
-		if found.Unknown {
+		c.wrongField("values", found, "; for more, write patch = patch(…)")
+	}
+}
+
+// wrongField reports an error in a field of a generated chart or of its objects. more
+// follows the list of the known names.
+func (c *Call) wrongField(param string, found chartspec.Problem, more string) {
+	p := &explain.Error{Msg: found.Message, At: found.Path}
+	if found.Unknown {
+		name := found.Part
+		if name == "" {
 			last := len(found.Path) - 1
-			name := found.Path[last].(string)
-			p = p.Near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+"; for more, write patch = patch(…)")
+			name = found.Path[last].(string)
 			p.At = append(slices.Clone(found.Path[:last]), explain.Key(name))
 		}
-		if found.Argument != "" {
-			p = p.WithHint("write %s = …, and leave it out of values=", found.Argument)
-		}
-		p.Msg = "values" + explain.Elem(p.At) + ": " + p.Msg
-		c.Session.Report(c.Diagnostic(c.ArgPos("values", p.At), p))
-		c.Invalidate("values")
+		p = p.Near(name, found.Known, "it has "+strings.Join(found.Known, ", ")+more)
 	}
+	if found.Argument != "" {
+		p = p.WithHint("write %s = …, and leave it out of values=", found.Argument)
+	}
+	p.Msg = param + explain.Elem(p.At) + ": " + p.Msg
+	c.Session.Report(c.Diagnostic(c.ArgPos(param, p.At), p))
+	c.Invalidate(param)
 }
 
 // checkServiceName checks a name for the Kubernetes Service that a generated chart has

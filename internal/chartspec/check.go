@@ -14,8 +14,9 @@ import (
 type Problem struct {
 	Path    []any    // keys and indexes of the value
 	Message string   // without the path
-	Unknown bool     // the last key of Path is not known
-	Known   []string // the known keys at this place, if Unknown
+	Unknown bool     // a name is not known: Part or, if that is empty, the last key of Path
+	Part    string   // a part of the value, such as of the path of a JSON patch
+	Known   []string // the known names at this place, if Unknown
 	// Argument is the argument of a service that sets the key, which values= cannot; empty:
 	// this is another problem.
 	Argument string

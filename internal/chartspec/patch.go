@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // A PatchOp is one change of an object, in a form that templates can carry out. The path
@@ -31,10 +33,19 @@ type PatchElem struct {
 // fixedFields identify an object, and decide which pods it has.
 var fixedFields = []string{"apiVersion", "kind", "status", "metadata.name", "metadata.namespace"}
 
-// Merge compiles a strategic merge patch of an object of a kind, and returns its first
+// Compile compiles a patch for templates, and returns its first errors, with their places in
+// its Merge or JSON.
+func Compile(p plan.Patch) ([]PatchOp, []Problem) {
+	if p.JSON != nil {
+		return compileJSON(p.Kind, p.JSON)
+	}
+	return compileMerge(p.Kind, p.Merge)
+}
+
+// compileMerge compiles a strategic merge patch of an object of a kind, and returns its first
 // errors. A value of None deletes a field. The elements of lists that Kubernetes merges by a
 // key are merged; new ones are added at the end.
-func Merge(kind string, patch map[string]any) ([]PatchOp, []Problem) {
+func compileMerge(kind string, patch map[string]any) ([]PatchOp, []Problem) {
 	m := merger{}
 	m.object(nil, nil, form(kind), patch)
 	return m.ops, m.found
@@ -185,9 +196,9 @@ func conforms(at []any, of form, v any) []Problem {
 	return nil
 }
 
-// JSON compiles a JSON patch (RFC 6902) of an object of a kind, and returns its first
+// compileJSON compiles a JSON patch (RFC 6902) of an object of a kind, and returns its first
 // errors.
-func JSON(kind string, patch []map[string]any) (ops []PatchOp, found []Problem) {
+func compileJSON(kind string, patch []plan.Values) (ops []PatchOp, found []Problem) {
 	for i, op := range patch {
 		compiled, p := jsonOp(kind, op)
 		if p != nil {
@@ -240,7 +251,7 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 		default:
 			n := slices.IndexFunc(fields, func(f field) bool { return f.name == part })
 			if n < 0 {
-				return PatchOp{}, &Problem{Path: []any{"path"}, Message: fmt.Sprintf("%q: it has no field %q", text, part), Unknown: true, Known: names(fields)}
+				return PatchOp{}, &Problem{Path: []any{"path"}, Message: fmt.Sprintf("%q: it has no field %q", text, part), Unknown: true, Part: part, Known: names(fields)}
 			}
 			out.Path, of = append(out.Path, part), fields[n].form
 		}

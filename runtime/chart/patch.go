@@ -25,17 +25,7 @@ type patch struct {
 // patches adds the patches of a service.
 func (v *values) patches(s plan.Service) error {
 	for _, p := range s.Workload.Patches.Patches {
-		var ops []chartspec.PatchOp
-		var found []chartspec.Problem
-		if p.JSON != nil {
-			list := make([]map[string]any, len(p.JSON))
-			for i, op := range p.JSON {
-				list[i] = op
-			}
-			ops, found = chartspec.JSON(p.Kind, list)
-		} else {
-			ops, found = chartspec.Merge(p.Kind, p.Merge)
-		}
+		ops, found := chartspec.Compile(p)
 		if len(found) > 0 { // the evaluation has checked it, by the fields that it knows
 			return fmt.Errorf("%s: patch of %s: %v: %s", p.Pos, p.Kind, found[0].Path, found[0].Message)
 		}

@@ -7,7 +7,6 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"github.com/pipelinefile/pipe/internal/convert"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -26,11 +25,8 @@ type fill struct {
 }
 
 // Unpack copies the dict.
-func (o *chartValues) Unpack(v starlark.Value) error {
-	if d, ok := v.(*starlark.Dict); ok && d.Len() == 0 {
-		return nil
-	}
-	data, p := toDataWith(v, 0, func(v starlark.Value) any {
+func (o *chartValues) Unpack(v starlark.Value) (err error) {
+	*o, err = dataOfDict(v, func(v starlark.Value) any {
 		switch v := v.(type) {
 		case *Secret:
 			return &fill{secret: &v.ref}
@@ -41,15 +37,7 @@ func (o *chartValues) Unpack(v starlark.Value) error {
 		}
 		return nil
 	})
-	if p != nil {
-		return p
-	}
-	m, ok := data.(map[string]any)
-	if !ok {
-		return convert.Want("dict", v)
-	}
-	*o = m
-	return nil
+	return err
 }
 
 // An imagePart is the value of an attribute of an image.

@@ -165,8 +165,8 @@ func (w *kustomizeWalk) field(file, field string, text json.RawMessage) error {
 	if slices.Contains(plainFields, field) {
 		return nil
 	}
-	known := slices.Concat(plainFields, pathFields)
 	if !slices.Contains(pathFields, field) {
+		known := slices.Concat(plainFields, pathFields)
 		return &kustomizeError{file, explain.Errorf("%s: a kustomization has no field %q", file, explain.Clip(field)).Near(field, known, "")}
 	}
 	wrong := func(want string) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"go.starlark.net/starlark"
 	"sigs.k8s.io/yaml"
@@ -75,9 +76,7 @@ func (m *manifestValue) Unpack(v starlark.Value) error {
 				return convert.Want("str or dict", e).In(i)
 			}
 			if err := one.Unpack(e); err != nil {
-				var p *explain.Error
-				errors.As(err, &p)
-				return p.In(i)
+				return explain.Of(err).In(i)
 			}
 			m.list = append(m.list, one.list...)
 		}
@@ -236,10 +235,10 @@ func (c *Call) wrongDocument(file string, err error) *explain.Error {
 	if !errors.As(err, &none) {
 		return p
 	}
-	switch base := path.Base(file); base {
-	case "kustomization.yaml", "kustomization.yml", "Kustomization":
+	switch base := path.Base(file); {
+	case slices.Contains(kustomizationNames, base):
 		p.Hint = "it is a kustomization: write kustomize(), or leave it out with exclude= of glob()"
-	case "values.yaml", "Chart.yaml":
+	case base == "values.yaml" || base == "Chart.yaml":
 		p.Hint = "it belongs to a chart: write helm(name, chart = chart(…))"
 	default:
 		p.Hint = "every document of a manifest is a Kubernetes object, with apiVersion and kind"

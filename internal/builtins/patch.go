@@ -88,20 +88,9 @@ type jsonObject map[string]any
 func (jsonObject) TypeName() string { return "dict" }
 
 // Unpack copies the dict.
-func (o *jsonObject) Unpack(v starlark.Value) error {
-	if d, ok := v.(*starlark.Dict); ok && d.Len() == 0 {
-		return nil
-	}
-	data, p := toData(v, 0)
-	if p != nil {
-		return p
-	}
-	m, ok := data.(map[string]any)
-	if !ok {
-		return convert.Want("dict", v)
-	}
-	*o = m
-	return nil
+func (o *jsonObject) Unpack(v starlark.Value) (err error) {
+	*o, err = dataOfDict(v, nil)
+	return err
 }
 
 type patchArgs struct {

@@ -227,6 +227,22 @@ const maxNesting = 100
 // toData copies v as plain data that JSON can represent.
 func toData(v starlark.Value, depth int) (any, *explain.Error) { return toDataWith(v, depth, nil) }
 
+// dataOfDict copies a dict as plain data, with leaf as for toDataWith; an empty one is nil.
+func dataOfDict(v starlark.Value, leaf func(starlark.Value) any) (map[string]any, error) {
+	if d, ok := v.(*starlark.Dict); ok && d.Len() == 0 {
+		return nil, nil
+	}
+	data, p := toDataWith(v, 0, leaf)
+	if p != nil {
+		return nil, p
+	}
+	m, ok := data.(map[string]any)
+	if !ok {
+		return nil, convert.Want("dict", v)
+	}
+	return m, nil
+}
+
 // toDataWith is toData for values for which leaf, if it is not nil, may return what stands
 // for them.
 func toDataWith(v starlark.Value, depth int, leaf func(starlark.Value) any) (any, *explain.Error) {

@@ -55,29 +55,10 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 // services that are skipped here, because pipe forwards to them as well: they may be
 // running.
 func (e *evaluation) locals(services []*builtins.Service) {
-	type local struct {
-		service string
-		pos     plan.Pos
-	}
-	first := map[int]local{}
+	var first holders[int]
 	for _, s := range services {
 		for _, l := range s.Locals {
-			other, taken := first[l.Port]
-			if !taken {
-				first[l.Port] = local{s.Plan.Name, l.Pos}
-				continue
-			}
-			d := plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: l.Pos, Stack: s.Stack,
-				Message: fmt.Sprintf("%s and %s both have the local port %d", other.service, s.Plan.Name, l.Port),
-				Hint:    "a local port leads to one port of one service: give each another local = …",
-				Related: []plan.Related{{Pos: other.pos, Message: other.service + " has it here"}},
-			}
-			if other.service == s.Plan.Name {
-				d.Message = fmt.Sprintf("two ports of %s have the local port %d", s.Plan.Name, l.Port)
-				d.Related[0].Message = "the first is here"
-			}
-			e.session.Report(d)
+			first.hold(e, s, l.Port, l.Pos, "the local port %d", l.Port, "a local port leads to one port of one service: give each another local = …")
 		}
 	}
 }
@@ -89,38 +70,47 @@ func (e *evaluation) nodePorts(services []*builtins.Service) {
 		port     int
 		protocol string
 	}
-	type holder struct {
-		service string
-		pos     plan.Pos
-	}
-	var first map[node]holder
+	var first holders[node]
 	for _, s := range services {
 		for _, p := range s.NodePorts {
-			if s.Plan.Skip {
-				continue
+			if !s.Plan.Skip {
+				first.hold(e, s, node{p.Port, p.Protocol}, p.Pos, "port %d of the nodes", p.Port, "a port of the nodes leads to one port of one service: give each another node_port = …")
 			}
-			if first == nil {
-				first = map[node]holder{}
-			}
-			at := node{p.Port, p.Protocol}
-			other, taken := first[at]
-			if !taken {
-				first[at] = holder{s.Plan.Name, p.Pos}
-				continue
-			}
-			d := plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack,
-				Message: fmt.Sprintf("%s and %s both have port %d of the nodes", other.service, s.Plan.Name, p.Port),
-				Hint:    "a port of the nodes leads to one port of one service: give each another node_port = …",
-				Related: []plan.Related{{Pos: other.pos, Message: other.service + " has it here"}},
-			}
-			if other.service == s.Plan.Name {
-				d.Message = fmt.Sprintf("two ports of %s have port %d of the nodes", s.Plan.Name, p.Port)
-				d.Related[0].Message = "the first is here"
-			}
-			e.session.Report(d)
 		}
 	}
+}
+
+// holders are the first ports that ask for something that only one port can have.
+type holders[K comparable] map[K]holder
+
+type holder struct {
+	service string
+	pos     plan.Pos
+}
+
+// hold records that a port of s asks for a number, or reports the port that has it already.
+// format describes the number.
+func (h *holders[K]) hold(e *evaluation, s *builtins.Service, key K, pos plan.Pos, format string, number int, hint string) {
+	other, taken := (*h)[key]
+	if !taken {
+		if *h == nil {
+			*h = make(holders[K])
+		}
+		(*h)[key] = holder{s.Plan.Name, pos}
+		return
+	}
+	what := fmt.Sprintf(format, number)
+	d := plan.Diagnostic{
+		Severity: plan.SeverityError, Pos: pos, Stack: s.Stack,
+		Message: fmt.Sprintf("%s and %s both have %s", other.service, s.Plan.Name, what),
+		Hint:    hint,
+		Related: []plan.Related{{Pos: other.pos, Message: other.service + " has it here"}},
+	}
+	if other.service == s.Plan.Name {
+		d.Message = fmt.Sprintf("two ports of %s have %s", s.Plan.Name, what)
+		d.Related[0].Message = "the first is here"
+	}
+	e.session.Report(d)
 }
 
 // peers reports names in network= that no service has.

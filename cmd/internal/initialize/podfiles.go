@@ -171,10 +171,8 @@ func (f podFile) content() string {
 	switch {
 	case f.from != "":
 		return "read_file(" + str(f.from) + ")"
-	case f.secret != "" && f.key != "":
-		return "secret(" + str(f.secret) + ", key = " + str(f.key) + ")"
 	case f.secret != "":
-		return "secret(" + str(f.secret) + ")"
+		return secretText(f.secret, f.key)
 	}
 	return lines(f.text)
 }

@@ -274,12 +274,18 @@ func (w *writer) value(v variable) string {
 		return v.source
 	case v.of != "":
 		return w.names[v.of] + "." + v.attr
-	case v.secret != "" && v.key != "":
-		return "secret(" + str(v.secret) + ", key = " + str(v.key) + ")"
 	case v.secret != "":
-		return "secret(" + str(v.secret) + ")"
+		return secretText(v.secret, v.key)
 	}
 	return str(v.text)
+}
+
+// secretText formats a reference to a secret; the key may be empty.
+func secretText(name, key string) string {
+	if key == "" {
+		return "secret(" + str(name) + ")"
+	}
+	return "secret(" + str(name) + ", key = " + str(key) + ")"
 }
 
 func portText(p port) string {

@@ -71,13 +71,7 @@ func (r *run) adoptions(ctx context.Context) error {
 			}})
 		}
 	}
-	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}})
-	for _, res := range results {
-		if err == nil {
-			err = res.Err
-		}
-	}
-	return err
+	return firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}}))
 }
 
 // provisional returns the release of s before its images are built: with those that are

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,18 +39,22 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	if r.track != nil {
 		time.AfterFunc(silence, func() { w.tell(r.track) })
 	}
-	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}})
+	err := firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}}))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	}
-	for _, res := range results {
-		if err == nil {
-			err = res.Err // if the cluster is gone, the others report the same
-		}
 	}
 	r.settleSecrets()
 	r.settleOwners()
 	r.settleBases()
+	return err
+}
+
+// firstError returns the error of a schedule, or else the first one of its tasks: if the
+// cluster is gone, the others report the same.
+func firstError(results []sched.Result, err error) error {
+	for _, res := range results {
+		err = cmp.Or(err, res.Err)
+	}
 	return err
 }
 
@@ -159,12 +164,7 @@ func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) 
 		finding[im] = t
 		tasks = append(tasks, t)
 	}
-	results, err := sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}, KeepGoing: true})
-	for _, res := range results {
-		if err == nil {
-			err = res.Err
-		}
-	}
+	err = firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}, KeepGoing: true}))
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)

@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"helm.sh/helm/v3/pkg/kube"
-	"helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -250,17 +249,13 @@ func (o *operation) free(ctx context.Context) error {
 	if o.objects.adopter == nil {
 		return nil
 	}
-	var before *release.Release
-	if last, exists := o.inForce(); exists {
-		var err error
-		if before, err = o.records.full(last); err != nil {
-			return err
-		}
+	before, err := o.before()
+	if err != nil {
+		return err
 	}
-	refused, _, err := o.refused(ctx, before)
-	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
-	if len(refused) > 0 {
-		return &runtime.RefusedError{Release: o.r.Service.Name, Changes: refused}
+	foreign, err := o.foreign(ctx, before)
+	if foreign != nil {
+		return foreign
 	}
 	return err
 }

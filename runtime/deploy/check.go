@@ -65,11 +65,9 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 	}
 	// Warnings of the server are reported at the write.
 	o.objects.requests = func() context.Context { return ctx }
-	var before *release.Release
-	if last, exists := o.inForce(); exists {
-		if before, err = o.records.full(last); err != nil {
-			return none, err
-		}
+	before, err := o.before()
+	if err != nil {
+		return none, err
 	}
 	if err := o.idle(); err != nil {
 		return none, err
@@ -78,21 +76,32 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 	if fresh && before == nil {
 		return none, nil
 	}
-	refused, checked, err := o.refused(ctx, before)
+	refused, has, err := o.refused(ctx, before)
+	for _, w := range has.warnings {
+		o.emit(w)
+	}
 	if len(refused) > 0 {
 		err = &runtime.RefusedError{Release: r.Service.Name, Changes: refused}
 	}
-	return checked, err
+	return has.Checked, err
+}
+
+// before returns the revision that the operation replaces, or nil.
+func (o *operation) before() (*release.Release, error) {
+	last, exists := o.inForce()
+	if !exists {
+		return nil, nil
+	}
+	return o.records.full(last)
 }
 
 // refused returns what the cluster would reject of the release that follows
 // before, or of the first one, and the checked release. An error means that the
 // cluster could not be queried.
-func (o *operation) refused(ctx context.Context, before *release.Release) ([]runtime.RefusedChange, runtime.Checked, error) {
-	var has contents
+func (o *operation) refused(ctx context.Context, before *release.Release) (changes []runtime.RefusedChange, has contents, err error) {
 	objects, hooks, err := o.rendered(ctx)
 	if err != nil {
-		return nil, has.Checked, ofChart(ctx, fmt.Errorf("render %s: %w", o.r.Service.Name, err))
+		return nil, has, ofChart(ctx, fmt.Errorf("render %s: %w", o.r.Service.Name, err))
 	}
 	was := make(map[string]*resource.Info)
 	if before != nil {
@@ -109,10 +118,9 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 	}
 	takes := o.takesRelease()
 	var (
-		mu      sync.Mutex
-		wg      sync.WaitGroup
-		changes []runtime.RefusedChange
-		errs    []error
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+		errs []error
 	)
 	var targets kube.ResourceList
 	for _, m := range objects {
@@ -121,7 +129,7 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 		targets = append(targets, infos...)
 	}
 	o.objects.scalers.ofRelease(slices.Collect(maps.Values(was)), targets)
-	o.warnOfReplicas(targets)
+	has.warnings = o.setReplicas(targets) // before the dry runs, which keep those that there are
 	for _, info := range targets {
 		old := was[objectID(info)]
 		if old != nil && !takes && reflect.DeepEqual(old.Object, info.Object) {
@@ -142,28 +150,34 @@ func (o *operation) refused(ctx context.Context, before *release.Release) ([]run
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return nil, has.Checked, context.Cause(ctx)
+		return nil, has, context.Cause(ctx)
 	}
 	sortChanges(changes)
 	slices.SortFunc(has.Adopted, func(a, b runtime.Adoption) int {
 		return strings.Compare(a.ObjectKind+" "+a.Name, b.ObjectKind+" "+b.Name)
 	})
-	return changes, has.Checked, errors.Join(errs...)
+	return changes, has, errors.Join(errs...)
+}
+
+// foreign returns a RefusedError with the objects of the next revision that exist and
+// cannot become part of the release, or nil.
+func (o *operation) foreign(ctx context.Context, before *release.Release) (*runtime.RefusedError, error) {
+	refused, _, err := o.refused(ctx, before)
+	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
+	if len(refused) == 0 {
+		return nil, err
+	}
+	return &runtime.RefusedError{Release: o.r.Service.Name, Changes: refused}, nil
 }
 
 // whose identifies an error with which Helm did not start: Helm reports objects
 // of other owners only as text.
 func (o *operation) whose(err error) error {
-	var before *release.Release
-	if last, exists := o.inForce(); exists {
-		before, _ = o.records.full(last) // without it more objects are checked
+	before, _ := o.before() // without it more objects are checked
+	if foreign, _ := o.foreign(o.objects.requests(), before); foreign != nil {
+		return foreign
 	}
-	refused, _, _ := o.refused(o.objects.requests(), before)
-	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
-	if len(refused) == 0 {
-		return err
-	}
-	return &runtime.RefusedError{Release: o.r.Service.Name, Changes: refused}
+	return err
 }
 
 // readable returns the objects of a manifest, except those of kinds that the

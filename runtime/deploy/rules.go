@@ -60,7 +60,10 @@ func rulesOfKind(info *resource.Info) []string {
 }
 
 // contents collects the objects of a release and the rules among them.
-type contents struct{ runtime.Checked }
+type contents struct {
+	runtime.Checked
+	warnings []runtime.Warned
+}
 
 // add adds objects. all is false if the release also has objects of unknown kinds.
 func (c *contents) add(infos []*resource.Info, all bool) {

@@ -156,9 +156,9 @@ func replicasOf(u *unstructured.Unstructured) (int64, bool) {
 	return 0, false
 }
 
-// warnOfReplicas warns about objects of a chart that set the replicas which an autoscaler
-// of the same chart changes.
-func (o *operation) warnOfReplicas(list kube.ResourceList) {
+// setReplicas returns warnings about objects of a chart that set the replicas which an
+// autoscaler of the same chart changes.
+func (o *operation) setReplicas(list kube.ResourceList) (warnings []runtime.Warned) {
 	for _, s := range o.objects.scalers.release {
 		for _, info := range list {
 			u, ok := info.Object.(*unstructured.Unstructured)
@@ -170,11 +170,12 @@ func (o *operation) warnOfReplicas(list kube.ResourceList) {
 			if o.r.Service.Chart != nil {
 				pos = o.r.Service.Chart.Pos
 			}
-			o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+			warnings = append(warnings, runtime.Warned{Diagnostic: plan.Diagnostic{
 				Severity: plan.SeverityWarning, Pos: pos,
 				Message: fmt.Sprintf("%s: its chart sets %d replicas of %s, which its autoscaler %s changes: a deploy keeps those that there are", o.r.Service.Name, n, shortName(info), s.name),
 				Hint:    "leave them out with values =, if the chart can: they count only for the first deploy, and for those who deploy it with Helm",
 			}})
 		}
 	}
+	return warnings
 }

@@ -54,7 +54,7 @@ class Image:
     """the digest, for `values=` of a chart"""
 
 class Source:
-    """A folder of the workspace or of a git repository."""
+    """A directory of the workspace or of a git repository."""
 
 class Build:
     """How an image is built."""
@@ -228,7 +228,7 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
 
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
-        source: what it is built from; the folder of the file if not given
+        source: what it is built from; the directory of the file if not given
         build: how it is built; by the Dockerfile of the source if not given
         image: an image that exists, or the image of another service, instead of a build
         sync: files that watch mode copies into running containers instead of building; a plain run ignores it
@@ -250,7 +250,7 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         sidecars: containers that run beside the service, in its pods
         patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
-        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
         startup: how to see that it has started; by health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
@@ -292,7 +292,7 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         sidecars: containers that run beside the service, in its pods
         patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
-        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
         startup: how to see that it has started; by health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
@@ -314,7 +314,7 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
 
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
-        source: what it is built from; the folder of the file if not given
+        source: what it is built from; the directory of the file if not given
         build: how it is built; by the Dockerfile of the source if not given
         image: an image that exists, or the image of another service, instead of a build
         schedule: when it runs, as five cron fields; once per deploy if not given
@@ -343,7 +343,7 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         sidecars: containers that run beside the service, in its pods
         patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
-        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
         startup: how to see that it has started; by health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
@@ -390,7 +390,7 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         sidecars: containers that run beside the service, in its pods
         patch: changes of the objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
-        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
         startup: how to see that it has started; by health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
@@ -424,7 +424,7 @@ def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] 
         values_files: YAML files, relative to the file of the call, after those of the chart; later ones win
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
-        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         timeout: how long it may take until it is ready
     """
 
@@ -436,7 +436,7 @@ def manifests(name: str, *sources: str | dict | Kustomization | list, stage: Sta
         sources: files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
-        adopt: take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes
+        adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         timeout: how long it may take until it is ready
     """
 
@@ -444,14 +444,14 @@ def kustomize(dir: str) -> Kustomization:
     """Refers to a kustomization, for `manifests`. It is evaluated without plugins and without the network; everything that it refers to is in the workspace. Its files are inputs of the plan.
 
     Args:
-        dir: a folder with a kustomization.yaml, relative to the file of the call
+        dir: a directory with a kustomization.yaml, relative to the file of the call
     """
 
 def local(path: str = ".") -> Source:
-    """Takes the source of an image from a folder of the workspace.
+    """Takes the source of an image from a directory of the workspace.
 
     Args:
-        path: a folder, relative to the file of the call
+        path: a directory, relative to the file of the call
     """
 
 def git(url: str, *, ref: str = "HEAD", path: str = "") -> Source:
@@ -460,14 +460,14 @@ def git(url: str, *, ref: str = "HEAD", path: str = "") -> Source:
     Args:
         url: of the repository: https://, ssh:// or git@host:path
         ref: a branch, a tag or a commit
-        path: a folder of the repository
+        path: a directory of the repository
     """
 
 def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | None = None, args: dict[str, str | Image] = {}, platforms: list[str] = [], secrets: list[Secret | str] = [], labels: dict[str, str] = {}) -> Build:
     """Describes how an image is built.
 
     Args:
-        context: the folder that COPY copies from, relative to the source
+        context: the directory that COPY copies from, relative to the source
         file: the Dockerfile, relative to the context
         target: the stage of the Dockerfile to build; the last if not given
         args: values of ARG; the image of a service is built before, and its reference is the value
@@ -491,7 +491,7 @@ def chart(ref: str, *, version: str | None = None, repo: str | None = None, valu
     """Refers to a Helm chart, for `helm`, or for another service instead of its generated one.
 
     Args:
-        ref: a folder or a .tgz relative to the file of the call, oci://…, or a name in repo
+        ref: a directory or a .tgz relative to the file of the call, oci://…, or a name in repo
         version: of a chart from elsewhere; the newest if not given
         repo: the address of a chart repository
         values_files: YAML files, relative to the file of the call; later ones win
@@ -726,7 +726,7 @@ def patch(kind: str, name: str | None = None, *, merge: dict = {}, json: list[di
     """
 
 def secret(name: str, *, key: str | None = None) -> Secret:
-    """Refers to a secret. The reference can be given to `env=`, `secrets=`, `files=` and the `values=` of a chart; the value is never known to the Pipelinefile and stands in no plan.
+    """Refers to a secret. The reference can be given to `env=`, `secrets=`, `files=` and the `values=` of a chart; the Pipelinefile never sees the value, and no plan contains it.
 
     Args:
         name: the secret's name where secrets come from: a Kubernetes Secret, a file, a variable

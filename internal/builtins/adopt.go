@@ -2,5 +2,5 @@ package builtins
 
 // existing says what a service does with what exists.
 type existing struct {
-	Adopt bool `arg:"adopt,kw" default:"False" help:"take over the Helm release and the objects that exist under its names, whoever made them; pipe plan and pipe diff show what changes"`
+	Adopt bool `arg:"adopt,kw" default:"False" help:"adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes"`
 }

@@ -32,10 +32,10 @@ func (s *sourceValue) String() string {
 func (s *sourceValue) Type() string { return "source" }
 
 type localArgs struct {
-	Path string `arg:"path" default:"\".\"" help:"a folder, relative to the file of the call"`
+	Path string `arg:"path" default:"\".\"" help:"a directory, relative to the file of the call"`
 }
 
-var localFunc = declare("local", "source", "Takes the source of an image from a folder of the workspace.",
+var localFunc = declare("local", "source", "Takes the source of an image from a directory of the workspace.",
 	func(c *Call, a *localArgs) (starlark.Value, error) {
 		dir, p := c.resolve(a.Path)
 		if p == nil {
@@ -51,7 +51,7 @@ func (c *Call) checkFolder(dir string) *explain.Error {
 		return c.Session.Files.problem(dir, err)
 	}
 	if !info.IsDir() {
-		return explain.Errorf("%s is a file, not a folder", dir).WithHint("write %q", path.Dir(dir))
+		return explain.Errorf("%s is a file, not a directory", dir).WithHint("write %q", path.Dir(dir))
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func (c *Call) checkFolder(dir string) *explain.Error {
 type gitArgs struct {
 	URL  string `arg:"url" help:"of the repository: https://, ssh:// or git@host:path"`
 	Ref  string `arg:"ref,kw" default:"\"HEAD\"" help:"a branch, a tag or a commit"`
-	Path string `arg:"path,kw" default:"\"\"" help:"a folder of the repository"`
+	Path string `arg:"path,kw" default:"\"\"" help:"a directory of the repository"`
 }
 
 var (
@@ -72,7 +72,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 			c.wrong("url", p)
 			a.URL = "" // do not pass it on
 		} else if c.Valid("url") && (len(a.URL) > maxRef || !explain.IsGitURL(a.URL)) {
-			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a folder of the workspace is local()`))
+			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a directory of the workspace is local()`))
 		}
 		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
 			c.wrong("ref", explain.Errorf("%q is not a valid branch, tag or commit", explain.Clip(a.Ref)))
@@ -109,7 +109,7 @@ func (b *Build) String() string { return "dockerfile(…)" }
 func (b *Build) Type() string { return "build" }
 
 type dockerfileArgs struct {
-	Context   string            `arg:"context,kw" default:"\".\"" help:"the folder that COPY copies from, relative to the source"`
+	Context   string            `arg:"context,kw" default:"\".\"" help:"the directory that COPY copies from, relative to the source"`
 	File      string            `arg:"file,kw" default:"\"Dockerfile\"" help:"the Dockerfile, relative to the context"`
 	Target    string            `arg:"target,kw" default:"None" help:"the stage of the Dockerfile to build; the last if not given"`
 	Args      buildArgs         `arg:"args,kw" default:"{}" help:"values of ARG; the image of a service is built before, and its reference is the value"`
@@ -274,7 +274,7 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 	if _, err := files.Read(dockerfile, plan.InputDockerfile); err != nil {
 		p := files.problem(dockerfile, err)
 		if p.Hint == "" && !c.Given("source") && build == nil {
-			p.Hint = "it is built from source: name the folder with source = local(…), or give image="
+			p.Hint = "it is built from source: name the directory with source = local(…), or give image="
 		} else if p.Hint == "" && build == nil {
 			p.Hint = "another name is given with build = dockerfile(file = …)"
 		} else if p.Hint == "" {

@@ -23,7 +23,7 @@ func (ch *Chart) String() string { return "chart(" + starlark.String(ch.plan.Ref
 func (ch *Chart) Type() string { return "chart" }
 
 type chartArgs struct {
-	Ref         string   `arg:"ref" help:"a folder or a .tgz relative to the file of the call, oci://…, or a name in repo"`
+	Ref         string   `arg:"ref" help:"a directory or a .tgz relative to the file of the call, oci://…, or a name in repo"`
 	Version     string   `arg:"version,kw" default:"None" help:"of a chart from elsewhere; the newest if not given"`
 	Repo        string   `arg:"repo,kw" default:"None" help:"the address of a chart repository"`
 	ValuesFiles []string `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call; later ones win"`
@@ -62,7 +62,7 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart, for `helm`, o
 		case strings.HasPrefix(a.Ref, "https://"), strings.HasPrefix(a.Ref, "http://"):
 			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(a.Ref)).WithHint(`a chart of a repository is written as chart("name", repo = "https://…", version = "…")`))
 		case strings.Contains(a.Ref, "://"):
-			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(a.Ref)).WithHint("a chart is a folder, a .tgz, oci://…, or a name together with repo="))
+			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(a.Ref)).WithHint("a chart is a directory, a .tgz, oci://…, or a name together with repo="))
 		default:
 			ref, p := c.resolve(a.Ref)
 			if p == nil {
@@ -95,7 +95,7 @@ func (c *Call) readChart(ref string) *explain.Error {
 	}
 	if !info.IsDir() {
 		if !strings.HasSuffix(ref, ".tgz") {
-			return explain.Errorf("%s is not a chart", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
+			return explain.Errorf("%s is not a chart", ref).WithHint("a chart is a directory with a Chart.yaml, or a .tgz")
 		}
 		if _, err := files.Read(ref, plan.InputChart); err != nil {
 			return explain.Errorf("%v", err)
@@ -103,7 +103,7 @@ func (c *Call) readChart(ref string) *explain.Error {
 		return nil
 	}
 	if !files.isFile(path.Join(ref, "Chart.yaml")) {
-		return explain.Errorf("%s is not a chart: it has no Chart.yaml", ref).WithHint("a chart is a folder with a Chart.yaml, or a .tgz")
+		return explain.Errorf("%s is not a chart: it has no Chart.yaml", ref).WithHint("a chart is a directory with a Chart.yaml, or a .tgz")
 	}
 	return c.noteTree(ref)
 }

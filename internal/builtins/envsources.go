@@ -84,7 +84,7 @@ var readEnvFunc = reader("read_env", "dict[str, str]", "Returns the variables of
 			return nil, err
 		}
 		if !utf8.Valid(data) {
-			return nil, errors.New("it is not text in UTF-8")
+			return nil, errors.New("it is not valid UTF-8")
 		}
 		d := starlark.NewDict(0)
 		err := eachEnvLine(strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n"), func(name, value string) error {

@@ -110,7 +110,7 @@ func (f *Files) load(name string) ([]byte, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return nil, fmt.Errorf("%s is a folder", name)
+		return nil, fmt.Errorf("%s is a directory", name)
 	}
 	// Opening a fifo or a device can block or do harm.
 	if !info.Mode().IsRegular() {

@@ -34,7 +34,7 @@ func (k *Kustomization) String() string {
 func (k *Kustomization) Type() string { return "kustomization" }
 
 type kustomizeArgs struct {
-	Dir string `arg:"dir" help:"a folder with a kustomization.yaml, relative to the file of the call"`
+	Dir string `arg:"dir" help:"a directory with a kustomization.yaml, relative to the file of the call"`
 }
 
 var kustomizeFunc = declare("kustomize", "kustomization",
@@ -121,7 +121,7 @@ func (w *kustomizeWalk) dir(dir string) (namespace string, err error) {
 		case !files.isFile(at):
 			files.note(at, plan.InputManifest, "")
 		case name != "":
-			return "", &kustomizeError{at, explain.Errorf("%s and %s are both there", name, at).WithHint("a folder has one kustomization")}
+			return "", &kustomizeError{at, explain.Errorf("%s and %s are both there", name, at).WithHint("a directory has one kustomization")}
 		default:
 			name = at
 		}

@@ -149,7 +149,7 @@ var ruleFunc = declare("rule", "rule", "Allows a service to use resources of the
 		}
 		for i, r := range a.Resources {
 			if r != strings.ToLower(r) {
-				c.wrong("resources", explain.Errorf("%q is a kind; a resource is in small letters, and plural", explain.Clip(r)).In(i))
+				c.wrong("resources", explain.Errorf("%q is a kind; a resource is plural, in lower-case letters", explain.Clip(r)).In(i))
 			}
 		}
 		if slices.Contains(a.Verbs, "create") && len(a.Names) > 0 {

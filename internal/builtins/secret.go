@@ -27,7 +27,7 @@ type secretArgs struct {
 }
 
 var secretFunc = declare("secret", "secret",
-	"Refers to a secret. The reference can be given to `env=`, `secrets=`, `files=` and the `values=` of a chart; the value is never known to the Pipelinefile and stands in no plan.",
+	"Refers to a secret. The reference can be given to `env=`, `secrets=`, `files=` and the `values=` of a chart; the Pipelinefile never sees the value, and no plan contains it.",
 	func(c *Call, a *secretArgs) (starlark.Value, error) {
 		c.wrong("name", checkSecretName(a.Name))
 		if a.Key != "" && !secretName.fits(a.Key) {

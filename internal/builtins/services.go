@@ -39,7 +39,7 @@ type common struct {
 
 type applicationArgs struct {
 	Name   string       `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
-	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the folder of the file if not given"`
+	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the directory of the file if not given"`
 	Build  *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
 	Image  imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
 	Sync   []*Sync      `arg:"sync,kw" default:"[]" help:"files that watch mode copies into running containers instead of building; a plain run ignores it"`
@@ -63,7 +63,7 @@ var applicationFunc = declare("application", "service", "Declares a service that
 
 type jobArgs struct {
 	Name     string       `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
-	Source   *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the folder of the file if not given"`
+	Source   *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the directory of the file if not given"`
 	Build    *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
 	Image    imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
 	Schedule string       `arg:"schedule,kw" default:"None" help:"when it runs, as five cron fields; once per deploy if not given"`

@@ -45,7 +45,7 @@ var types = []Type{
 		{"tag", "image", "what follows the colon, for `values=` of a chart, beside the repository"},
 		{"digest", "image", "the digest, for `values=` of a chart"},
 	}},
-	{"source", "A folder of the workspace or of a git repository.", nil},
+	{"source", "A directory of the workspace or of a git repository.", nil},
 	{"build", "How an image is built.", nil},
 	{"sync", "Files that watch mode copies into running containers.", nil},
 	{"chart", "A Helm chart.", nil},

@@ -260,7 +260,7 @@ func TestIdentifyWrong(t *testing.T) {
 		{"no Dockerfile", files{"web/x": "x"}, nil,
 			at + "there is no Dockerfile web/Dockerfile: write it, or name another with build = dockerfile(file = …)"},
 		{"a folder", files{"web/Dockerfile/x": "x"}, nil,
-			at + "the Dockerfile web/Dockerfile is a folder: name the file with build = dockerfile(file = …)"},
+			at + "the Dockerfile web/Dockerfile is a directory: name the file with build = dockerfile(file = …)"},
 		{"no context", files{"web/Dockerfile": "FROM scratch"}, func(s *plan.BuildSpec) { s.Context = "src" },
 			at + "there is no directory web/src, the build context: name another with source = local(…) or build = dockerfile(context = …)"},
 		{"a context that is a file", files{"web/Dockerfile": "FROM scratch", "web/src": "x"}, func(s *plan.BuildSpec) { s.Context = "src" },

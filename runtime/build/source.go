@@ -120,7 +120,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	case errors.Is(err, fs.ErrNotExist):
 		return problem(spec, fmt.Errorf("there is no Dockerfile %s", shown), "write it, or name another with build = dockerfile(file = …)")
 	case err != nil && isFolder(file):
-		return problem(spec, fmt.Errorf("the Dockerfile %s is a folder", shown), "name the file with build = dockerfile(file = …)")
+		return problem(spec, fmt.Errorf("the Dockerfile %s is a directory", shown), "name the file with build = dockerfile(file = …)")
 	case err != nil:
 		return problem(spec, fmt.Errorf("read Dockerfile %s: %w", shown, err), "")
 	}

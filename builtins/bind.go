@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"math/bits"
 	"reflect"
 	"strings"
 
@@ -55,10 +56,8 @@ func (c *Call) bind(dst reflect.Value, args starlark.Tuple, kwargs []starlark.Tu
 	if len(args) > f.plain && f.rest < 0 {
 		note(c.tooMany(len(args)))
 	}
-	for i := range f.Params {
-		if c.given&(1<<i) == 0 && f.Params[i].Required() {
-			note(c.missing(i))
-		}
+	for missing := f.required &^ c.given; missing != 0; missing &= missing - 1 {
+		note(c.missing(bits.TrailingZeros64(missing)))
 	}
 	if f.Lenient {
 		return nil

@@ -27,12 +27,13 @@ type Func struct {
 	// mistakes (L3). Further errors about these arguments are dropped.
 	Lenient bool
 
-	sets   []func(a reflect.Value, v starlark.Value) *explain.Error
-	byName map[string]int
-	plain  int // how many parameters can be positional
-	rest   int // index of the *parameter, or -1
-	call   func(*Call, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
-	err    error // in the declaration itself; reported when f is used
+	sets     []func(a reflect.Value, v starlark.Value) *explain.Error
+	byName   map[string]int
+	plain    int    // how many parameters can be positional
+	rest     int    // index of the *parameter, or -1
+	required uint64 // bit i: parameter i is required
+	call     func(*Call, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
+	err      error // in the declaration itself; reported when f is used
 }
 
 // A Param is one parameter of a [Func].
@@ -166,6 +167,9 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 		}
 		if !p.Keyword && !p.Variadic {
 			f.plain = len(f.Params) + 1
+		}
+		if p.Required() {
+			f.required |= 1 << len(f.Params)
 		}
 		f.byName[p.Name] = len(f.Params)
 		f.Params = append(f.Params, p)

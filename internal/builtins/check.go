@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"errors"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,9 +17,13 @@ import (
 
 // checkName checks that name is a DNS label of at most limit characters.
 func checkName(name string, limit int) *explain.Error {
-	var wrong *plan.NameError
-	if !errors.As(plan.CheckName(name, limit), &wrong) {
+	err := plan.CheckName(name, limit)
+	if err == nil {
 		return nil
+	}
+	var wrong *plan.NameError
+	if !errors.As(err, &wrong) {
+		return explain.Errorf("%v", err)
 	}
 	p := explain.Errorf("%v", wrong)
 	if like := wrong.Suggestion(); like != "" {
@@ -231,20 +234,29 @@ func cronPart(part string, low, high int, names []string) bool {
 	return ok && a <= b
 }
 
-// checkLabels checks that Kubernetes accepts the labels.
-func checkLabels(labels map[string]string) *explain.Error {
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		prefix, name, prefixed := strings.Cut(k, "/")
-		if !prefixed {
-			name = k
+// checkLabels checks that Kubernetes accepts the labels. The error is about the first
+// name in alphabetical order that is wrong.
+func checkLabels(labels map[string]string) (first *explain.Error) {
+	var at string
+	for name, value := range labels {
+		if p := checkLabel(name, value); p != nil && (first == nil || name < at) {
+			first, at = p, name
 		}
-		if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
-			return explain.Errorf("%q is not a valid label name", explain.Clip(k)).WithHint(`write such as "team" or "example.com/team"`)
-		}
-		if v := labels[k]; v != "" && !labelWord.fits(v) {
-			return explain.Errorf("%q is not a valid label value", explain.Clip(labels[k])).In(k).
-				WithHint("at most 63 letters, digits, '-', '_' and '.'")
-		}
+	}
+	return first
+}
+
+func checkLabel(full, value string) *explain.Error {
+	prefix, name, prefixed := strings.Cut(full, "/")
+	if !prefixed {
+		name = full
+	}
+	if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
+		return explain.Errorf("%q is not a valid label name", explain.Clip(full)).WithHint(`write such as "team" or "example.com/team"`)
+	}
+	if value != "" && !labelWord.fits(value) {
+		return explain.Errorf("%q is not a valid label value", explain.Clip(value)).In(full).
+			WithHint("at most 63 letters, digits, '-', '_' and '.'")
 	}
 	return nil
 }

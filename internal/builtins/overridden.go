@@ -55,6 +55,9 @@ var fixed = []struct {
 // the call sets as well: values= takes precedence, so the argument would have no effect.
 // Equal values are allowed.
 func (c *Call) overridden(t plan.ServiceType, a *common) {
+	if len(a.Values) == 0 {
+		return
+	}
 	for _, f := range fixed {
 		if _, has := lookup(a.Values, f.path); has {
 			c.wrongValue(f.path, explain.Errorf("pipe sets it").WithHint("%s", f.hint))

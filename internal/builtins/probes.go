@@ -55,14 +55,14 @@ func (a *pathArg) Unpack(v starlark.Value) error {
 
 var httpFunc = declare("http", "health", "Checks health by an HTTP request.",
 	func(c *Call, a *httpArgs) (starlark.Value, error) {
-		for _, name := range slices.Sorted(maps.Keys(a.Headers)) {
-			if !headerName.fits(name) {
-				c.wrong("headers", explain.Errorf("%q is not a valid name of a header", explain.Clip(name)))
-			}
-		}
 		h := plan.Health{Kind: plan.HealthHTTP, Path: string(a.Path), Port: a.Port.number(), Probe: c.probe(&a.probeArgs)}
 		if len(a.Headers) > 0 {
 			h.Headers = a.Headers
+			for _, name := range slices.Sorted(maps.Keys(a.Headers)) {
+				if !headerName.fits(name) {
+					c.wrong("headers", explain.Errorf("%q is not a valid name of a header", explain.Clip(name)))
+				}
+			}
 		}
 		return &Health{plan: h}, nil
 	})

@@ -215,8 +215,10 @@ func (c *Call) deployable(t plan.ServiceType, name string, stage StageRef, skip 
 	if c.Valid("name") {
 		c.wrong("name", checkName(name, plan.MaxServiceName))
 	}
-	s := &Service{Stage: stage, Stack: c.Session.Stack(c.Thread)}
-	s.Plan = plan.Service{Name: name, Type: t, Skip: skip, Timeout: plan.Duration(timeout), Pos: c.Pos()}
+	s := &Service{
+		Stage: stage, Stack: c.Session.Stack(c.Thread),
+		Plan: plan.Service{Name: name, Type: t, Skip: skip, Timeout: plan.Duration(timeout), Pos: c.Pos()},
+	}
 	if len(s.Stack) > 0 && s.Stack[0].Pos != s.Plan.Pos {
 		s.Plan.Caller = s.Stack[0].Pos
 	}

@@ -47,12 +47,13 @@ func (v *invocation) diff(detail bool) error {
 	}
 	defer v.closeParts(rt)
 	key := runtime.KeyOf(e.plan)
-	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
+	e, env, err := v.evaluateAgain(ctx, rt, e)
+	if err != nil {
 		return err
 	}
 	v.noteRecorded(e)
 	v.current().Doing("comparing with what is deployed in " + key.Namespace())
-	d, err := v.compare(ctx, rt, key, e)
+	d, err := v.compare(ctx, rt, env, e)
 	if err != nil {
 		return err
 	}
@@ -66,8 +67,10 @@ func (v *invocation) diff(detail bool) error {
 	return nil
 }
 
-// compare returns what a run of the plan of e would change in the cluster.
-func (v *invocation) compare(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation) (inspect.Diff, error) {
+// compare returns what a run of the plan of e would change in the cluster. The environment
+// is nil if it does not exist.
+func (v *invocation) compare(ctx context.Context, rt *local.Runtime, env *runtime.Environment, e evaluation) (inspect.Diff, error) {
+	key := runtime.KeyOf(e.plan)
 	req := v.request(runtime.Deploy, key, v.flags)
 	req.Plan = e.plan
 	steps, err := rt.Preview(ctx, req)
@@ -77,7 +80,7 @@ func (v *invocation) compare(ctx context.Context, rt *local.Runtime, key runtime
 	if rt.Inspector == nil {
 		return inspect.Diff{}, errors.New("this runtime cannot compare")
 	}
-	is, err := effective(ctx, rt, key, e)
+	is, err := effective(env, e)
 	if err != nil {
 		return inspect.Diff{}, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -122,20 +121,17 @@ func (v *invocation) begin(ctx context.Context, evaluate func(context.Context, f
 
 // evaluateAgain evaluates a file for a clone or a preview, with the parameters of its last
 // plan, or initially of its source; flags have precedence (E2). Its output was shown by
-// the first evaluation. For any other environment, it returns e.
-func (v *invocation) evaluateAgain(ctx context.Context, rt *local.Runtime, e evaluation) (evaluation, error) {
-	env, err := rt.Store.Environment(ctx, runtime.KeyOf(e.plan))
-	switch {
-	case errors.Is(err, runtime.ErrNotFound):
-		return e, nil
-	case err != nil:
-		return e, err
-	case env.Source == "":
-		return e, nil
+// the first evaluation. For any other environment, it returns e. It also returns the
+// environment, or nil if it does not exist.
+func (v *invocation) evaluateAgain(ctx context.Context, rt *local.Runtime, e evaluation) (evaluation, *runtime.Environment, error) {
+	env, err := existing(ctx, rt, runtime.KeyOf(e.plan))
+	if err != nil || env == nil || env.Source == "" {
+		return e, env, err
 	}
 	params := env.Params()
 	maps.DeleteFunc(params, func(name, _ string) bool { // the file no longer declares it
 		return !slices.ContainsFunc(e.plan.Params, func(p plan.Param) bool { return p.Name == name })
 	})
-	return v.evaluateFor(ctx, env.Ref(), params, nil)
+	e, err = v.evaluateFor(ctx, env.Ref(), params, nil)
+	return e, env, err
 }

@@ -206,12 +206,12 @@ func (v *invocation) preview(ctx context.Context, e *evaluation, key runtime.Env
 		return nil, nil, err
 	}
 	defer v.closeParts(rt)
-	again, err := v.evaluateAgain(ctx, rt, *e)
+	again, env, err := v.evaluateAgain(ctx, rt, *e)
 	if err != nil {
 		return nil, nil, err
 	}
 	*e = again
-	is, err := effective(ctx, rt, key, again)
+	is, err := effective(env, again)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -86,7 +86,7 @@ func (v *invocation) deploy(ctx context.Context, e evaluation) error {
 		return err
 	}
 	defer v.closeParts(rt)
-	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
+	if e, _, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return err
 	}
 	v.noteRecorded(e)
@@ -96,15 +96,20 @@ func (v *invocation) deploy(ctx context.Context, e evaluation) error {
 	return v.carryOut(ctx, rt, req, e.plan, v.show)
 }
 
-// effective returns the plan of an evaluation with the overrides of the environment (E4,
-// S6).
-func effective(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey, e evaluation) (*plan.Plan, error) {
+// existing returns an environment, or nil if it does not exist.
+func existing(ctx context.Context, rt *local.Runtime, key runtime.EnvironmentKey) (*runtime.Environment, error) {
 	env, err := rt.Store.Environment(ctx, key)
-	switch {
-	case errors.Is(err, runtime.ErrNotFound):
+	if errors.Is(err, runtime.ErrNotFound) {
+		return nil, nil
+	}
+	return env, err
+}
+
+// effective returns the plan of an evaluation with the overrides of the environment (E4,
+// S6), which is nil if it does not exist.
+func effective(env *runtime.Environment, e evaluation) (*plan.Plan, error) {
+	if env == nil {
 		return e.plan, nil
-	case err != nil:
-		return nil, err
 	}
 	return env.Apply(e.plan)
 }

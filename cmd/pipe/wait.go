@@ -201,7 +201,7 @@ func (v *invocation) waitFor(ctx context.Context, files *watch.Files) (result se
 		return settled{}, false, err
 	}
 	defer v.closeParts(rt)
-	if e, err = v.evaluateAgain(ctx, rt, e); err != nil {
+	if e, _, err = v.evaluateAgain(ctx, rt, e); err != nil {
 		return settled{}, false, err
 	}
 	key := runtime.KeyOf(e.plan)

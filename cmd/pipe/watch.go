@@ -249,11 +249,8 @@ func (w *watcher) allowed(e evaluation, allow []string) error {
 // know reads the state of the environment: for a clone or a preview, the branch
 // and parameters that evaluations continue with (E2).
 func (w *watcher) know(ctx context.Context, rt *local.Runtime) error {
-	env, err := rt.Store.Environment(ctx, runtime.KeyOf(w.opened))
-	switch {
-	case errors.Is(err, runtime.ErrNotFound):
-		return nil
-	case err != nil:
+	env, err := existing(ctx, rt, runtime.KeyOf(w.opened))
+	if err != nil || env == nil {
 		return err
 	}
 	w.params = env.Params()

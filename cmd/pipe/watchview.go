@@ -85,7 +85,11 @@ func (w *watcher) diff(ctx context.Context) (string, error) {
 	if now == nil {
 		return "", errors.New("nothing is deployed yet")
 	}
-	d, err := w.compare(ctx, now.rt, now.key, now.evaluation)
+	env, err := existing(ctx, now.rt, now.key)
+	if err != nil {
+		return "", err
+	}
+	d, err := w.compare(ctx, now.rt, env, now.evaluation)
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 )
 
 var commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
@@ -37,6 +38,28 @@ func Refs(ctx context.Context, o Options, repository string, patterns ...string)
 		}
 	}
 	return refs, nil
+}
+
+// answerTime is the timeout for listing the refs of a repository.
+const answerTime = time.Minute
+
+// Lookup returns the commit that ref, a branch, a tag or the full name of a ref, names in
+// a repository, by git's order of precedence. It returns "" if there is none.
+func Lookup(ctx context.Context, o Options, repository, ref string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("git did not answer within %v", answerTime))
+	defer cancel()
+	found, err := Refs(ctx, o, repository, ref, ref+"^{}")
+	if err != nil {
+		return "", err
+	}
+	for _, prefix := range []string{"", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"} {
+		for _, suffix := range []string{"^{}", ""} { // the target of an annotated tag takes precedence
+			if commit, ok := found[prefix+ref+suffix]; ok {
+				return commit, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // Credential asks the user's credential helpers for the user and the password of an HTTP

@@ -157,3 +157,32 @@ func TestCredential(t *testing.T) {
 		t.Error("Credential without a helper is not an error")
 	}
 }
+
+// TestLookup: a ref is found by git's order of precedence, and an annotated tag names the
+// commit that it points to.
+func TestLookup(t *testing.T) {
+	dir, first := repository(t)
+	run := func(args ...string) {
+		t.Helper()
+		args = append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)
+		if _, err := git.Run(t.Context(), git.Options{Dir: dir}, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("branch", "v2", first)
+	run("branch", "old/v1", first)
+	run("commit", "--quiet", "--allow-empty", "--message=second")
+	run("tag", "--annotate", "--message=x", "v2")
+	second, err := git.Head(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[string]string{
+		"HEAD": second, "main": second, "v1": first, "v2": second, "refs/heads/v2": first, "heads/v2": first, "old/v1": first, "none": "", first: "",
+	} {
+		got, err := git.Lookup(t.Context(), git.Options{Transports: []string{"file"}}, dir, ref)
+		if err != nil || got != want {
+			t.Errorf("Lookup of %s = %q, %v; want %q", ref, got, err, want)
+		}
+	}
+}

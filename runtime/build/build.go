@@ -20,8 +20,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 
+	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -84,8 +86,7 @@ type Builder struct {
 	pool      *pool
 	walks     flight[*tree]  // of contexts, by directory and patterns
 	commits   flight[string] // of refs of repositories
-	checkouts flight[string] // directories of checkouts
-	checked   sync.Map       // directories of checkouts that have been verified
+	checkouts git.Checkouts  // of repositories of this machine
 
 	mu   sync.Mutex
 	seen map[string]seen // by specification; guarded by mu
@@ -101,7 +102,9 @@ var _ runtime.Builder = (*Builder)(nil)
 
 // New returns a builder. It connects on first use.
 func New(opts Options) *Builder {
-	return &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}}
+	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}}
+	b.checkouts.Dir, b.checkouts.Notice = filepath.Join(opts.CacheDir, "git"), opts.Notice
+	return b
 }
 
 // Close closes the connections to builders.

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -18,9 +19,6 @@ import (
 // anyTransport allows the transports that a git source may use: those of its URL, of
 // its submodules, and of the URLs to which the user's git configuration rewrites them.
 var anyTransport = git.Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
-
-// answerTime is the timeout for listing the refs of a repository.
-const answerTime = time.Minute
 
 // openGit finds the commit of a git source. A repository on this machine is
 // checked out, and its files are sent like any others; remote repositories are
@@ -85,48 +83,56 @@ func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error)
 	}
 	// Services of the same repository ask concurrently.
 	return b.commits.do(ctx, repo+"\x00"+ref, func(ctx context.Context) (string, error) {
-		found, err := refs(ctx, repo, ref, ref+"^{}")
+		commit, err := git.Lookup(ctx, anyTransport, repo, ref)
 		if err != nil {
 			return "", fmt.Errorf("ask %s for %s: %w", redact.URLs(repo), ref, err)
 		}
-		commit, ok := pick(found, ref)
-		if !ok {
+		if commit == "" {
 			return "", fmt.Errorf("%s has no branch or tag %s: check its name; a commit must be given in full, with 40 digits", redact.URLs(repo), ref)
 		}
 		return commit, nil
 	})
 }
 
-// refs asks a repository for its refs.
-func refs(ctx context.Context, repo string, patterns ...string) (map[string]string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("git did not answer within %v", answerTime))
-	defer cancel()
-	return git.Refs(ctx, anyTransport, repo, patterns...)
+// Commit implements [runtime.Builder].
+func (b *Builder) Commit(ctx context.Context, source, ref string) (string, error) {
+	repo, _ := b.localRepository(source)
+	return b.resolve(ctx, repo, ref)
 }
 
 // HasBranch implements [runtime.Builder].
 func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, error) {
 	repo, _ := b.localRepository(source)
-	ref := "refs/heads/" + branch
-	found, err := refs(ctx, repo, ref)
+	commit, err := git.Lookup(ctx, anyTransport, repo, "refs/heads/"+branch)
 	if err != nil {
 		return false, fmt.Errorf("ask %s for branch %s: %w", redact.URLs(repo), branch, err)
 	}
-	_, has := pick(found, ref)
-	return has, nil
+	return commit != "", nil
 }
 
-// pick returns the commit of ref, in git's order of precedence. The target of an annotated
-// tag has a name that ends in ^{}.
-func pick(found map[string]string, ref string) (string, bool) {
-	for _, prefix := range []string{"", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"} {
-		for _, suffix := range []string{"^{}", ""} {
-			if commit, ok := found[prefix+ref+suffix]; ok {
-				return commit, true
+// checkout returns a directory with the files of a commit of a local repository.
+func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, error) {
+	if b.opts.CacheDir == "" {
+		return "", errors.New("builds from repositories of this machine need a directory for checkouts, and have none")
+	}
+	return b.checkouts.Get(ctx, commit, func(ctx context.Context, work string) error {
+		steps := []struct {
+			dir  string
+			args []string
+		}{
+			{filepath.Dir(work), []string{"clone", "--quiet", "--shared", "--no-checkout", "--", repo, work}},
+			{work, []string{"checkout", "--quiet", "--detach", commit}},
+			{work, []string{"submodule", "--quiet", "update", "--init", "--recursive"}},
+		}
+		for _, step := range steps {
+			o := anyTransport
+			o.Dir = step.dir
+			if _, err := git.Run(ctx, o, step.args...); err != nil {
+				return fmt.Errorf("check out %s of %s: %w", commit, repo, err)
 			}
 		}
-	}
-	return "", false
+		return nil
+	})
 }
 
 // withoutUser returns repo without a user name and password for HTTP, which BuildKit gets

@@ -144,12 +144,3 @@ func TestInstruction(t *testing.T) {
 		t.Errorf("instruction of no lines = %q", got)
 	}
 }
-
-func TestPick(t *testing.T) {
-	found := map[string]string{"HEAD": "1", "refs/heads/v1": "2", "refs/tags/v1": "3", "refs/tags/v1^{}": "4", "refs/heads/old/v1": "5", "refs/tags/light": "6"}
-	for ref, want := range map[string]string{"HEAD": "1", "v1": "4", "refs/heads/v1": "2", "heads/v1": "2", "old/v1": "5", "light": "6", "1": ""} {
-		if got, ok := pick(found, ref); got != want || ok != (want != "") {
-			t.Errorf("pick(%q) = %q, want %q", ref, got, want)
-		}
-	}
-}

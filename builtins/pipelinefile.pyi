@@ -455,7 +455,7 @@ def local(path: str = ".") -> Source:
     """
 
 def git(url: str, *, ref: str = "HEAD", path: str = "") -> Source:
-    """Takes the source of an image from a git repository.
+    """Takes the source of an image, or a chart, from a git repository.
 
     Args:
         url: of the repository: https://, ssh:// or git@host:path
@@ -487,11 +487,11 @@ def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = [], restart
         restart: restart the container, so that its program starts with the changed files
     """
 
-def chart(ref: str, *, version: str | None = None, repo: str | None = None, values_files: list[str] = []) -> Chart:
+def chart(ref: str | Source, *, version: str | None = None, repo: str | None = None, values_files: list[str] = []) -> Chart:
     """Refers to a Helm chart, for `helm`, or for another service instead of its generated one.
 
     Args:
-        ref: a directory or a .tgz relative to the file of the call, oci://…, or a name in repo
+        ref: a directory or a .tgz relative to the file of the call, oci://…, a name in repo, or git()
         version: of a chart from elsewhere; the newest if not given
         repo: the address of a chart repository
         values_files: YAML files, relative to the file of the call; later ones win

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Version is the format version of a marshalled Plan (SPEC L9). It is incremented
@@ -197,12 +198,23 @@ type Source struct {
 
 // A Chart refers to the Helm chart that a service names with chart= (D1).
 type Chart struct {
-	Ref         string   `json:"ref"`                    // a directory or .tgz in the workspace, oci://…, or a name in Repo
-	Version     string   `json:"version,omitempty"`      // empty: the newest; a chart in the workspace contains its own
+	Ref         string   `json:"ref"`                    // a directory or .tgz in the workspace or in Git, oci://…, or a name in Repo
+	Version     string   `json:"version,omitempty"`      // empty: the newest; a branch, tag or commit of Git; a chart in the workspace contains its own
 	Repo        string   `json:"repo,omitempty"`         // URL of a chart repository
+	Git         string   `json:"git,omitempty"`          // URL of a git repository
+	Commit      string   `json:"commit,omitempty"`       // of Git, which Version named; the runtime sets it, no evaluated plan has it
 	ValuesFiles []string `json:"values_files,omitempty"` // paths relative to the workspace's root
 	Pos         Pos      `json:"pos"`                    // of the call of chart()
 }
+
+// InWorkspace reports whether the chart is a directory or a .tgz in the workspace.
+func (c Chart) InWorkspace() bool {
+	return c.Repo == "" && c.Git == "" && !strings.HasPrefix(c.Ref, "oci://")
+}
+
+// Source returns the repository of the chart, or "" for a chart that is not in one or
+// whose Ref names it.
+func (c Chart) Source() string { return c.Repo + c.Git }
 
 // A SecretRef names a secret; a plan never contains its value (D4).
 //

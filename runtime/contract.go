@@ -46,6 +46,9 @@ type Builder interface {
 	// HasBranch reports whether a git repository, as Source.Git names it, has
 	// the branch (E3).
 	HasBranch(ctx context.Context, git, branch string) (bool, error)
+	// Commit returns the commit that ref, a branch, a tag or a commit, names in a git
+	// repository. It is an error if there is none.
+	Commit(ctx context.Context, git, ref string) (string, error)
 }
 
 // A BuildError is a build that failed because of its input and not because of the

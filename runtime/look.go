@@ -327,6 +327,9 @@ func (r *run) tagged() map[string][]plan.Diagnostic {
 // fingerprint sets the fingerprint of the release of s, unless some of its images are not
 // known yet.
 func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
+	if s.err != nil {
+		return s.err // its chart was not found
+	}
 	for _, im := range s.images {
 		if im.err != nil {
 			return im.err

@@ -178,7 +178,11 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc, claimed: claimed}, nil
+	x := &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc, claimed: claimed}
+	if req.Action == Deploy {
+		err = x.pinCharts(ctx)
+	}
+	return x, err
 }
 
 // read returns the environment of a request, and whether it owns its namespace.

@@ -22,7 +22,7 @@ func (a *app) ejectCmd() *cobra.Command {
 		Use:   "eject [SERVICE…] [PIPELINEFILE]",
 		Short: "Write the deployed charts and values to a directory",
 		Long: `eject writes a pipeline as Helm charts that do not need pipe: a chart for each service that
-does not bring one, a values file for each service, and a README.md with the required
+does not bring one or whose chart is in a git repository, a values file for each service, and a README.md with the required
 Secrets and the Helm commands that deploy them, stage by stage. Skipped services are written
 only if they are named. Values of secrets are never written. It contacts no cluster.
 

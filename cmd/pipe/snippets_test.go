@@ -224,7 +224,7 @@ func (r *reader) python(s *docSnippet, file string, problem func(string, ...any)
 func (r *reader) render(p *plan.Plan) error {
 	shelf := chart.NewShelf(r.dir, r.home)
 	for _, s := range p.Services {
-		if s.Chart != nil && (s.Chart.Repo != "" || strings.Contains(s.Chart.Ref, "://")) {
+		if s.Chart != nil && !s.Chart.InWorkspace() {
 			continue
 		}
 		c, err := shelf.Chart(context.Background(), s, chart.SecretKey)

@@ -17,12 +17,13 @@ import (
 // A sourceValue is the value of local() and git().
 type sourceValue struct {
 	opaque
-	plan plan.Source
+	plan   plan.Source
+	remote bool // of git(); an invalid URL is not passed on
 }
 
 // String returns the call that makes it.
 func (s *sourceValue) String() string {
-	if s.plan.Git != "" {
+	if s.remote {
 		return "git(" + starlark.String(s.plan.Git).String() + ")"
 	}
 	return "local(" + starlark.String(s.plan.Path).String() + ")"
@@ -30,6 +31,17 @@ func (s *sourceValue) String() string {
 
 // Type returns "source".
 func (s *sourceValue) Type() string { return "source" }
+
+// Instead says how a chart is taken from a source.
+func (s *sourceValue) Instead(want string) string {
+	switch {
+	case want != "chart":
+		return ""
+	case s.remote:
+		return "write chart(git(…))"
+	}
+	return "write chart(" + starlark.String(s.plan.Path).String() + ")"
+}
 
 type localArgs struct {
 	Path string `arg:"path" default:"\".\"" help:"a directory, relative to the file of the call"`
@@ -66,7 +78,7 @@ var (
 	gitRef = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_./+@]*$`)
 )
 
-var gitFunc = declare("git", "source", "Takes the source of an image from a git repository.",
+var gitFunc = declare("git", "source", "Takes the source of an image, or a chart, from a git repository.",
 	func(c *Call, a *gitArgs) (starlark.Value, error) {
 		if p := checkCredentials(a.URL, "remove it, and give it to one of git's credential helpers: git help credentials"); p != nil {
 			c.wrong("url", p)
@@ -79,7 +91,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image from a git 
 		}
 		dir, p := below(a.Path, "the repository")
 		c.wrong("path", p)
-		return &sourceValue{plan: plan.Source{Git: a.URL, Ref: a.Ref, Path: dir}}, nil
+		return &sourceValue{plan: plan.Source{Git: a.URL, Ref: a.Ref, Path: dir}, remote: true}, nil
 	})
 
 // below checks and cleans a path that must stay below the directory that what names. It

@@ -102,6 +102,8 @@ func TestRules(t *testing.T) {
 		{"unbuilt", "pipeline(\"p\")\napplication(\"x\", chart = chart(\"oci://h/c\", version = \"1.0.0\"), source = None)\n", nil},
 		{"unpinned-chart", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\", chart = chart(\"oci://h/c\"))\n", []string{"unpinned-chart 2:39"}},
 		{"unpinned-chart", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\", chart = chart(\"oci://h/c\", version = \"1.0.0\"))\n", nil},
+		{"unpinned-chart", "pipeline(\"p\")\nhelm(\"x\", chart = chart(git(\"https://h/c\")))\n", []string{"unpinned-chart 2:19"}},
+		{"unpinned-chart", "pipeline(\"p\")\nhelm(\"x\", chart = chart(git(\"https://h/c\", ref = \"v1\")))\n", nil},
 		{"unused-load", "load(\"x.star\", \"a\", \"b\")\npipeline(\"p\")\nprint(b)\n", []string{"unused-load 1:17"}},
 		{"unused-load", "load(\"x.star\", \"b\", _ = \"a\")\npipeline(\"p\")\nprint(b)\n", nil},
 		{"unused-name", "pipeline(\"p\")\nx = 1\ndef f(y):\n    z = 1\nf(2)\n", []string{"unused-name 2:1", "unused-name 4:5"}},

@@ -75,7 +75,14 @@ func (l *planLinter) latest(s *plan.Service, of, ref string) {
 
 func (l *planLinter) chart(s *plan.Service) {
 	c := s.Chart
-	if c == nil || c.Version != "" || c.Repo == "" && !strings.HasPrefix(c.Ref, "oci://") {
+	if c == nil || c.InWorkspace() {
+		return
+	}
+	if c.Git != "" && c.Version == "HEAD" {
+		l.of("unpinned-chart", s, c.Pos, fmt.Sprintf("the chart %s of %s has no ref", c.Ref, s.Name), "give ref= of git(): a tag or a commit")
+		return
+	}
+	if c.Version != "" {
 		return
 	}
 	if name := c.Ref[strings.LastIndex(c.Ref, "/")+1:]; c.Repo == "" && strings.ContainsAny(name, ":@") {

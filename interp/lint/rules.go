@@ -72,8 +72,8 @@ var rules = []Rule{
 			"built. Write `source = local(\".\")` if the chart uses that image, `source = None` if it does not.", false,
 	},
 	{
-		"unpinned-chart", "A remote chart has no version.",
-		"Tomorrow's latest chart is not the one that was tested today. Set `version=`, and upgrade deliberately.", false,
+		"unpinned-chart", "A remote chart has no version, or a chart of a git repository no ref.",
+		"Tomorrow's latest chart is not the one that was tested today. Set `version=`, or `ref=` of `git()` to a tag or a commit, and upgrade deliberately.", false,
 	},
 	{
 		"unused-load", "A name is loaded and not used.",

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 
+	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/internal/manifest"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
@@ -50,8 +52,11 @@ type Shelf struct {
 	// limits; nil: they are evaluated in this process.
 	Renderer *render.Renderer
 
-	dir   string // the workspace
+	dir   string // the workspace, or the checkout of a repository
+	what  string // what dir is, for errors
 	cache string // for charts from repositories and registries
+
+	checkouts git.Checkouts // of git repositories
 
 	mu    sync.Mutex
 	slots map[string]*slot // by the source of the chart
@@ -68,7 +73,9 @@ type slot struct {
 // other charts, which are kept in the directory cache. Nothing is ever written to the
 // workspace.
 func NewShelf(dir, cache string) *Shelf {
-	return &Shelf{dir: dir, cache: cache, slots: make(map[string]*slot)}
+	s := &Shelf{dir: dir, what: "workspace", cache: cache, slots: make(map[string]*slot)}
+	s.checkouts.Dir, s.checkouts.Notice = filepath.Join(cache, "git"), s.notice
+	return s
 }
 
 // A Chart is a chart with its values files. It is shared and does not change.
@@ -141,7 +148,10 @@ func (s *Shelf) slot(service plan.Service) *slot {
 	if c := service.Chart; c != nil {
 		ref := *c
 		ref.Pos = plan.Pos{}
-		key, from = fmt.Sprintf("%q", ref), append([]string{c.Ref}, c.ValuesFiles...)
+		key, from = fmt.Sprintf("%q", ref), slices.Clone(c.ValuesFiles)
+		if c.InWorkspace() {
+			from = append(from, c.Ref)
+		}
 	} else {
 		data, _ := json.Marshal(service.Manifests) // what cannot be encoded, the plan does not contain
 		key = service.Name + " " + string(data)

@@ -69,7 +69,7 @@ func (s *Shelf) dependency(ctx context.Context, d *chart.Dependency, version, fo
 		path := filepath.Join(folder, filepath.FromSlash(rest))
 		name, err := filepath.Rel(s.dir, path)
 		if err != nil || !filepath.IsLocal(name) {
-			return nil, "", fmt.Errorf("%s is outside of the workspace", d.Repository)
+			return nil, "", fmt.Errorf("%s is outside of the %s", d.Repository, s.what)
 		}
 		if path, err = s.inWorkspace(filepath.ToSlash(name)); err != nil {
 			return nil, "", err

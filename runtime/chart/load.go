@@ -19,11 +19,18 @@ import (
 
 // load loads the chart that ref refers to, with its dependencies and values files.
 func (s *Shelf) load(ctx context.Context, ref plan.Chart) (*Chart, error) {
-	c, folder, err := s.find(ctx, ref)
+	in := s
+	if ref.Git != "" {
+		var err error
+		if in, err = s.repository(ctx, ref); err != nil {
+			return nil, err
+		}
+	}
+	c, folder, err := in.find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.depend(ctx, c, folder, 0); err != nil {
+	if err := in.depend(ctx, c, folder, 0); err != nil {
 		return nil, err
 	}
 	if t := c.Metadata.Type; t != "" && t != "application" {
@@ -43,7 +50,7 @@ func (s *Shelf) load(ctx context.Context, ref plan.Chart) (*Chart, error) {
 	}
 	loaded, err := newChart(c, files)
 	if err == nil {
-		loaded.beside = beside(c)
+		loaded.beside = ref.Git == "" && beside(c)
 	}
 	return loaded, err
 }
@@ -94,14 +101,14 @@ func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, folder s
 	return c, "", err
 }
 
-// inWorkspace returns the path of a file in the workspace.
+// inWorkspace returns the path of a file in the workspace, or in the checkout of a repository.
 func (s *Shelf) inWorkspace(name string) (string, error) {
 	if !filepath.IsLocal(filepath.FromSlash(name)) {
-		return "", fmt.Errorf("%s is outside of the workspace", name)
+		return "", fmt.Errorf("%s is outside of the %s", name, s.what)
 	}
 	path := filepath.Join(s.dir, filepath.FromSlash(name))
 	if _, err := workspace.Resolve(s.dir, path); errors.Is(err, workspace.ErrOutside) {
-		return "", fmt.Errorf("%s %w", name, err)
+		return "", fmt.Errorf("%s leads out of the %s through a symbolic link", name, s.what)
 	}
 	return path, nil // whether it exists, its reader says
 }

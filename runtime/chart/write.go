@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -35,6 +36,28 @@ func (s *Shelf) WriteManifests(ctx context.Context, dir string, service plan.Ser
 		return fmt.Errorf("write a chart for %s: %w", service.Name, err)
 	}
 	return write(dir, service.Name, list)
+}
+
+// WriteCopy writes a copy of the chart that a service names, with its dependencies, to the
+// directory dir, which must not exist.
+func (s *Shelf) WriteCopy(ctx context.Context, dir string, service plan.Service) error {
+	c, err := s.Chart(ctx, service, nil)
+	if err != nil {
+		return err
+	}
+	copied, err := c.Copy()
+	if err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(dir), ".chart-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	if err := chartutil.SaveDir(copied, temp); err != nil {
+		return fmt.Errorf("write the chart of %s: %w", service.Name, err)
+	}
+	return os.Rename(filepath.Join(temp, copied.Name()), dir)
 }
 
 // write writes the files of the chart of a service.

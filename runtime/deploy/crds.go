@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -68,6 +69,10 @@ func (o *operation) warnOfCRD(name, file, what string) {
 func (o *operation) crdSource(file string) (pos plan.Pos, command string) {
 	const apply = "kubectl apply --server-side --filename "
 	c := o.r.Service.Chart
+	if c != nil && c.Git != "" {
+		clone := fmt.Sprintf("git clone %s CHART && git -C CHART checkout %s && ", c.Git, cmp.Or(c.Commit, c.Version))
+		return c.Pos, clone + apply + path.Join("CHART", c.Ref, file)
+	}
 	if c == nil {
 		var n int
 		if _, err := fmt.Sscanf(path.Base(file), "%d-", &n); err == nil && n >= 1 && n <= len(o.r.Service.Manifests) {

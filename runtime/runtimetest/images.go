@@ -130,7 +130,8 @@ type Builder struct {
 
 	mu       sync.Mutex
 	sources  map[string]string
-	branches []string // git, NUL, branch
+	branches []string          // git, NUL, branch
+	commits  map[string]string // by git, NUL, ref
 }
 
 // SetSource sets the content of the source at path: other content results in another
@@ -180,6 +181,31 @@ func (b *Builder) HasBranch(ctx context.Context, git, branch string) (bool, erro
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Contains(b.branches, git+"\x00"+branch), nil
+}
+
+// SetCommit sets the commit that a ref of a git repository names; by default it is made
+// of the repository and the ref.
+func (b *Builder) SetCommit(git, ref, commit string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.commits == nil {
+		b.commits = make(map[string]string)
+	}
+	b.commits[git+"\x00"+ref] = commit
+}
+
+// Commit implements [runtime.Builder].
+func (b *Builder) Commit(ctx context.Context, git, ref string) (string, error) {
+	if err := b.world.step(ctx, "Builder.Commit", git); err != nil {
+		return "", err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if commit := b.commits[git+"\x00"+ref]; commit != "" {
+		return commit, nil
+	}
+	_, hex, _ := strings.Cut(string(plan.DigestOf([]byte(git+"\x00"+ref))), ":")
+	return hex[:40], nil
 }
 
 // BrokenDockerfile is the name of a Dockerfile whose build fails.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -128,9 +127,13 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 		if err := chart.Write(filepath.Join(dir, s.Name), s); err != nil {
 			return out, err
 		}
+	case s.Chart.Git != "":
+		if err := shelf.WriteCopy(ctx, filepath.Join(dir, s.Name), s); err != nil {
+			return out, err
+		}
 	default:
 		out.Chart, out.Repo, out.Version = s.Chart.Ref, s.Chart.Repo, s.Chart.Version
-		if s.Chart.Repo == "" && !strings.HasPrefix(s.Chart.Ref, "oci://") {
+		if s.Chart.InWorkspace() {
 			rel, err := filepath.Rel(opts.Dir, filepath.Join(opts.Workspace, filepath.FromSlash(s.Chart.Ref)))
 			if err != nil {
 				return out, err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -477,5 +478,48 @@ func TestQuote(t *testing.T) {
 		if got := quote(word); got != want {
 			t.Errorf("quote(%q) = %s, want %s", word, got, want)
 		}
+	}
+}
+
+// TestGitChart: the chart of a git repository is written, because Helm cannot fetch it.
+func TestGitChart(t *testing.T) {
+	dir, p := workspace(t)
+	repository := t.TempDir()
+	if err := os.CopyFS(repository, os.DirFS(filepath.Join(dir, "helm"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main"}, {"add", "--all"},
+		{"-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message=x"},
+	} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = repository
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	p.Service("queue").Chart = &plan.Chart{Git: "file://" + repository, Ref: "cache", Version: "main"}
+	out := filepath.Join(dir, "out")
+	result, err := Write(t.Context(), p, Options{Workspace: dir, Cache: t.TempDir(), Dir: out, Services: []string{"queue"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := result.Services[0].Chart; got != "./queue" {
+		t.Errorf("the chart is %s", got)
+	}
+	written, err := loader.Load(filepath.Join(out, "queue"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := loader.Load(filepath.Join(repository, "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]any{"global": map[string]any{"pipe": map[string]any{"environment": "staging"}}, "numbers": "1"}
+	if diff := cmp.Diff(rendered(t, was, values, "queue"), rendered(t, written, values, "queue")); diff != "" {
+		t.Errorf("the written chart renders something else (-want +got):\n%s", diff)
+	}
+	if readme, err := os.ReadFile(filepath.Join(out, "README.md")); err != nil || !strings.Contains(string(readme), "helm upgrade --install queue ./queue ") {
+		t.Errorf("README.md has no command for it: %v\n%s", err, readme)
 	}
 }

@@ -248,8 +248,8 @@ func chartOf(s *plan.Service) string {
 	if s.Chart.Version != "" {
 		text += " " + s.Chart.Version
 	}
-	if s.Chart.Repo != "" {
-		text += " of " + s.Chart.Repo
+	if from := s.Chart.Source(); from != "" {
+		text += " of " + from
 	}
 	return text
 }

@@ -126,8 +126,8 @@ func chart(c *plan.Chart) []string {
 	if c.Version != "" {
 		line += " " + c.Version
 	}
-	if c.Repo != "" {
-		line += " of " + c.Repo
+	if from := c.Source(); from != "" {
+		line += " of " + from
 	}
 	lines := []string{line + at(c.Pos)}
 	for _, f := range c.ValuesFiles {

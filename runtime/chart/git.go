@@ -1,0 +1,68 @@
+package chart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/pipelinefile/pipe/internal/git"
+	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// anyTransport allows the transports of git sources, and those of the URLs to which the
+// user's git configuration rewrites them.
+var anyTransport = git.Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
+
+// repository returns a shelf for the charts in the commit that ref names, and checks that
+// there is something at the path of ref.
+func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) {
+	shown := redact.URLs(ref.Git)
+	commit := ref.Commit
+	if commit == "" {
+		var err error
+		if commit, err = lookup(ctx, ref); err != nil {
+			return nil, fmt.Errorf("ask %s for %s: %w; check the address and ref= of git(), and that git can read it from here with \"git ls-remote\"", shown, ref.Version, err)
+		}
+	}
+	dir, err := s.checkouts.Get(ctx, commit, func(ctx context.Context, work string) error {
+		ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("git did not end within %s", fetchTime))
+		defer stop()
+		return git.Fetch(ctx, anyTransport, ref.Git, commit, work)
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("fetch %s of %s: %w; check that git can read it from here with \"git ls-remote\"", ref.Version, shown, err)
+	}
+	in := NewShelf(dir, s.cache)
+	in.what, in.Notice = "repository", s.Notice
+	path, err := in.inWorkspace(ref.Ref)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		_, err = os.Stat(filepath.Join(path, "Chart.yaml"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s at %s has no chart in %s: name the directory with Chart.yaml, or a .tgz, with path= of git()", shown, ref.Version, ref.Ref)
+	}
+	return in, nil
+}
+
+// lookup returns the commit that ref names.
+func lookup(ctx context.Context, ref plan.Chart) (string, error) {
+	if git.IsCommit(ref.Version) {
+		return ref.Version, nil
+	}
+	commit, err := git.Lookup(ctx, anyTransport, ref.Git, ref.Version)
+	if err == nil && commit == "" {
+		err = errors.New("there is no such branch or tag, and a commit must be given in full, with 40 digits")
+	}
+	return commit, err
+}

@@ -108,19 +108,21 @@ func get(ctx context.Context, repository, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := login(req, repository); err != nil {
+	l, err := loginOf(repository)
+	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	l.sign(req)
+	resp, err := (&http.Client{Transport: l}).Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		return nil, err
+		return nil, l.explain(err, req.URL)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusUnauthorized {
-		return nil, fmt.Errorf("%s: %s: give Helm a user and a password for it: helm repo add NAME %s --username USER --password-stdin", redact.URLs(address), resp.Status, redact.URLs(repository))
+		return nil, fmt.Errorf("%s: %s: give Helm a user and a password for it: %s", redact.URLs(address), resp.Status, l.add("--username USER --password-stdin"))
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", redact.URLs(address), resp.Status)

@@ -2,11 +2,14 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // JSON returns p as it is written to files and shown by "-o json": indented,
@@ -14,11 +17,9 @@ import (
 //
 // The output is that of [json.Encoder] with an indent of two spaces. The encoder
 // holds the whole output twice to indent it; JSON indents each list element
-// separately.
+// separately, and the parts of long lists concurrently.
 func (p *Plan) JSON() ([]byte, error) {
 	var l layout
-	enc := json.NewEncoder(&l)
-	enc.SetEscapeHTML(false)
 	plan := reflect.ValueOf(p).Elem()
 	l.open('{')
 	first := true
@@ -31,7 +32,7 @@ func (p *Plan) JSON() ([]byte, error) {
 		l.next(first)
 		first = false
 		l.out = append(l.out, `"`+name+`": `...)
-		if err := l.value(enc, v); err != nil {
+		if err := l.value(v); err != nil {
 			return nil, fmt.Errorf("plan %s: %w", p.Pipeline.Name, err)
 		}
 	}
@@ -47,23 +48,55 @@ type layout struct {
 }
 
 // value writes a value; it writes lists element by element.
-func (l *layout) value(enc *json.Encoder, v reflect.Value) error {
+func (l *layout) value(v reflect.Value) error {
 	if v.Kind() != reflect.Slice || v.Len() == 0 {
-		return enc.Encode(v.Interface())
+		return l.encoder().Encode(v.Interface())
 	}
 	l.open('[')
-	for i := range v.Len() {
+	parts := make([]layout, max(1, min(runtime.GOMAXPROCS(0), v.Len()/minPart)))
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for n := range parts {
+		from, to, room := n*v.Len()/len(parts), (n+1)*v.Len()/len(parts), v.Len()/len(parts)
+		parts[n].depth = l.depth
+		if n == 0 { // the others are appended to it
+			parts[n], room = *l, v.Len()
+		}
+		wg.Go(func() { errs[n] = parts[n].elements(v, from, to, room) })
+	}
+	wg.Wait()
+	l.out = parts[0].out
+	for _, p := range parts[1:] {
+		l.out = append(l.out, p.out...)
+	}
+	l.close(']')
+	return cmp.Or(errs...)
+}
+
+// minPart is the least number of elements that are worth a goroutine.
+const minPart = 256
+
+// elements writes the elements of the list v from index from up to index to, with room for
+// that many elements.
+func (l *layout) elements(v reflect.Value, from, to, room int) error {
+	enc := l.encoder()
+	for i := from; i < to; i++ {
 		before := len(l.out)
 		l.next(i == 0)
 		if err := enc.Encode(v.Index(i).Addr().Interface()); err != nil {
 			return err
 		}
-		if i == 0 { // the others are about as long
-			l.out = slices.Grow(l.out, (len(l.out)-before)*v.Len()*9/8)
+		if i == from { // the others are about as long
+			l.out = slices.Grow(l.out, (len(l.out)-before)*room*9/8)
 		}
 	}
-	l.close(']')
 	return nil
+}
+
+func (l *layout) encoder() *json.Encoder {
+	enc := json.NewEncoder(l)
+	enc.SetEscapeHTML(false)
+	return enc
 }
 
 func (l *layout) open(bracket byte) {

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -103,11 +104,14 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// TestJSON: the layout is that of encoding/json.
+// TestJSON: the layout is that of encoding/json, and long lists keep their order.
 func TestJSON(t *testing.T) {
 	p := &plan.Plan{Stages: []plan.Stage{{Name: "one"}, {Name: "two"}}, Builds: []plan.BuildSpec{}, Warnings: []plan.Diagnostic{{Message: "a \"quoted\" \\ {text}, [with]: <signs> \n é \u2028"}}, Services: []plan.Service{{
 		Values: map[string]any{"a": []any{}, "b": map[string]any{}, "c": []any{1, "x,y", nil, map[string]any{"d": true}}, "{": "}"},
 	}}}
+	for n := range 3001 {
+		p.Services = append(p.Services, plan.Service{Name: fmt.Sprint("svc-", n)})
+	}
 	got, err := p.JSON()
 	if err != nil {
 		t.Fatal(err)

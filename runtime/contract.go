@@ -248,8 +248,9 @@ func (e *ReleaseError) Unwrap() error { return e.Err }
 
 // A Checked says what a release has that matters to those of later stages.
 type Checked struct {
-	// Rules name what it has, or gives up, that decides which objects a cluster accepts,
-	// such as "ResourceQuota" or "CustomResourceDefinition widgets.example.org".
+	// Rules name what it has, or gives up, that may decide which objects a cluster accepts:
+	// the kinds of its objects, such as "ResourceQuota", "custom resources" for those that
+	// Kubernetes does not define, and such as "CustomResourceDefinition widgets.example.org".
 	Rules []string
 	// Objects are all that it has, as RefusedChange.Object names them.
 	Objects []string

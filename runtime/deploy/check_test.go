@@ -215,41 +215,30 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			t.Errorf("got %+v", got)
 		}
 	})
-	t.Run("admission", func(t *testing.T) {
-		b := newBench(t, deploy.Options{Dir: dir})
-		s := writeChart(t, dir, "admission", map[string]string{"templates/all.yaml": balanced})
-		b.deploy(tagged(s, "1"))
-		name := b.namespace
-		policies, bindings := c.AdmissionregistrationV1().ValidatingAdmissionPolicies(), c.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
-		t.Cleanup(func() {
-			_ = policies.Delete(t.Context(), name, metav1.DeleteOptions{})
-			_ = bindings.Delete(t.Context(), name, metav1.DeleteOptions{})
-		})
-		_, err := policies.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-				Operations: []admissionv1.OperationType{admissionv1.Update}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"services"}},
-			}}}},
-			Validations: []admissionv1.Validation{{Expression: "object.spec.type != 'LoadBalancer'", Message: "balancers cost money"}},
-		}}, metav1.CreateOptions{})
-		must(t, err)
-		_, err = bindings.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
-			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": b.namespace}}},
-		}}, metav1.CreateOptions{})
-		must(t, err)
-		var got runtime.RefusedChange
-		await(t, func() bool { // the policy takes effect after a moment
-			_, err := b.check(tagged(s, "2"))
-			var refused *runtime.RefusedError
-			if errors.As(err, &refused) {
-				got = refused.Changes[0]
+	for name, param := range map[string]*admissionv1.ParamKind{"admission": nil, "parameter": {APIVersion: "v1", Kind: "ConfigMap"}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, deploy.Options{Dir: dir})
+			s := writeChart(t, dir, name, map[string]string{"templates/all.yaml": balanced})
+			b.deploy(tagged(s, "1"))
+			b.denyBalancers(c, param)
+			var got runtime.RefusedChange
+			await(t, func() bool { // the policy takes effect after a moment
+				_, err := b.check(tagged(s, "2"))
+				var refused *runtime.RefusedError
+				if errors.As(err, &refused) {
+					got = refused.Changes[0]
+				}
+				return err != nil
+			})
+			if !slices.Contains(got.Rules, "ValidatingAdmissionPolicy.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") ||
+				!strings.Contains(got.Why, "balancers cost money") || got.Object != "service "+name {
+				t.Errorf("got %+v", got)
 			}
-			return err != nil
+			if param != nil && !slices.Contains(got.Rules, "ConfigMap") {
+				t.Errorf("the policy has parameters in a ConfigMap: got %+v", got)
+			}
 		})
-		if !slices.Contains(got.Rules, "ValidatingAdmissionPolicy.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") || !strings.Contains(got.Why, "balancers cost money") || got.Object != "service admission" {
-			t.Errorf("got %+v", got)
-		}
-	})
+	}
 	for name, code := range map[string]int32{"webhook": 0, "webhook-403": 403, "webhook-409": 409} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, deploy.Options{Dir: dir})
@@ -271,6 +260,41 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			}
 		})
 	}
+}
+
+// denyBalancers creates a policy for the namespace that denies changes to load balancers,
+// unless its parameter allows them.
+func (b *bench) denyBalancers(c kubernetes.Interface, param *admissionv1.ParamKind) {
+	t, name := b.t, b.namespace
+	policies, bindings := c.AdmissionregistrationV1().ValidatingAdmissionPolicies(), c.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_ = policies.Delete(ctx, name, metav1.DeleteOptions{})
+		_ = bindings.Delete(ctx, name, metav1.DeleteOptions{})
+	})
+	expression := "object.spec.type != 'LoadBalancer'"
+	var ref *admissionv1.ParamRef
+	if param != nil {
+		expression += " || params.data.balancers == 'allowed'"
+		ref = &admissionv1.ParamRef{Name: "limits", ParameterNotFoundAction: new(admissionv1.DenyAction)}
+		_, err := c.CoreV1().ConfigMaps(b.namespace).Create(t.Context(), &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: "limits"}, Data: map[string]string{"balancers": "denied"},
+		}, metav1.CreateOptions{})
+		must(t, err)
+	}
+	_, err := policies.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+		ParamKind: param,
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.Update}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"services"}},
+		}}}},
+		Validations: []admissionv1.Validation{{Expression: expression, Message: "balancers cost money"}},
+	}}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = bindings.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: name, ParamRef: ref, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": b.namespace}}},
+	}}, metav1.CreateOptions{})
+	must(t, err)
 }
 
 // denyServices has the cluster ask a webhook, which denies changes of Services in the
@@ -476,7 +500,7 @@ func TestCheckContents(t *testing.T) {
 	expect("a chart that gives a quota up", has(tagged(quotas, "2")), runtime.Checked{Rules: []string{"ResourceQuota"}})
 
 	plain := writeChart(t, dir, "plain", map[string]string{"templates/settings.yaml": settings})
-	expect("a chart without rules", has(tagged(plain, "1")), runtime.Checked{Objects: []string{"configmap settings"}})
+	expect("a chart with a ConfigMap, which may be a parameter of a policy", has(tagged(plain, "1")), runtime.Checked{Rules: []string{"ConfigMap"}, Objects: []string{"configmap settings"}})
 
 	kinds := writeChart(t, dir, "kinds", map[string]string{
 		"crds/thing.yaml":      strings.ReplaceAll(crd, "NAME.test", group),

@@ -25,7 +25,7 @@ func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.
 		answer = s
 		change.Why = observe.Clip(observe.OneLine(answer.Status().Message), 500)
 	}
-	change.Rules = rulesBehind(answer)
+	change.Rules = rulesBehind(answer, func() []string { return o.paramKinds(o.requests()) })
 	if answer == nil || !apierrors.IsInvalid(err) || answer.Status().Details == nil {
 		return change
 	}

@@ -1,10 +1,12 @@
 package deploy
 
 import (
+	"context"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -39,19 +41,37 @@ var (
 
 // rulesBehind returns the rules that may have caused an answer of the API server that
 // does not name a field. Most webhooks give no details, a policy gives one cause without
-// a field, and decisions of the server itself have no cause.
-func rulesBehind(answer apierrors.APIStatus) []string {
+// a field, and decisions of the server itself have no cause. params returns the kinds of
+// the parameters of policies.
+func rulesBehind(answer apierrors.APIStatus, params func() []string) []string {
 	if answer == nil {
-		return allRules
+		return slices.Concat(allRules, params())
 	}
 	details := answer.Status().Details
 	switch {
 	case details == nil || details.Kind == "" && details.Name == "":
 		return slices.Concat(webhookRules, apiRules, []string{customRules})
 	case slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool { return c.Field == "" }):
-		return slices.Concat(webhookRules, policyRules, []string{customRules})
+		return slices.Concat(webhookRules, policyRules, params(), []string{customRules})
 	}
 	return slices.Concat(webhookRules, serverRules)
+}
+
+// paramKinds returns the kinds whose objects are the parameters of the admission policies
+// of the cluster. Without the permission to list them, ConfigMaps are assumed: custom
+// resources, the other kind in use, are a rule of any policy.
+func (c *cluster) paramKinds(ctx context.Context) []string {
+	policies, err := c.Typed.AdmissionregistrationV1().ValidatingAdmissionPolicies().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return []string{"ConfigMap"}
+	}
+	var kinds []string
+	for _, p := range policies.Items {
+		if k := p.Spec.ParamKind; k != nil {
+			kinds = append(kinds, schema.FromAPIVersionAndKind(k.APIVersion, k.Kind).GroupKind().String())
+		}
+	}
+	return kinds
 }
 
 // rulesOfKind returns the rules that decide which values a custom resource can have.
@@ -59,7 +79,8 @@ func rulesOfKind(info *resource.Info) []string {
 	return slices.Concat([]string{"CustomResourceDefinition " + info.Mapping.Resource.GroupResource().String(), customRules}, webhookRules, apiRules)
 }
 
-// contents collects the objects of a release and the rules among them.
+// contents collects the objects of a release, and their kinds as the rules that it
+// contains: any kind may be that of the parameters of a policy.
 type contents struct {
 	runtime.Checked
 	warnings []runtime.Warned
@@ -82,10 +103,10 @@ func (c *contents) rule(info *resource.Info) {
 	switch kind := info.Mapping.GroupVersionKind.GroupKind().String(); {
 	case kind == crd: // a controller that has its own kinds may create its webhooks itself
 		c.Rules = append(c.Rules, "CustomResourceDefinition "+info.Name, customRules)
-	case slices.Contains(allRules, kind):
-		c.Rules = append(c.Rules, kind)
-	case isCustom(info):
+	case isCustom(info) && !slices.Contains(apiRules, kind):
 		c.Rules = append(c.Rules, customRules)
+	case !slices.Contains(c.Rules, kind):
+		c.Rules = append(c.Rules, kind)
 	}
 }
 

@@ -33,6 +33,14 @@ func (p Pipeline) NamespaceOf(environment string) string {
 	return strings.NewReplacer(fieldPipeline, p.Name, fieldEnvironment, environment).Replace(p.Namespace)
 }
 
+// NamespaceOf returns the namespace of the release of a service.
+func (p *Plan) NamespaceOf(s *Service) string {
+	if s.Namespace == "" {
+		return p.Namespace()
+	}
+	return Pipeline{Name: p.Pipeline.Name, Namespace: s.Namespace}.NamespaceOf(p.Environment.Name)
+}
+
 // The fields of a template of namespaces.
 const (
 	fieldPipeline    = "{pipeline}"

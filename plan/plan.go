@@ -109,12 +109,15 @@ type Service struct {
 	Chart    *Chart       `json:"chart,omitempty"`  // nil: generated from Workload (D1), or the service consists of Manifests
 	Values   Values       `json:"values,omitempty"` // override those of the chart
 	Workload Workload     `json:"workload"`         // what runs
-	Adopt    bool         `json:"adopt,omitempty"`  // take over the release and the objects that exist (E8)
-	Sync     []Sync       `json:"sync,omitempty"`   // what watch mode copies instead of building (W6), in the order declared
-	Uses     []string     `json:"uses,omitempty"`   // services whose host or address it refers to, sorted
-	Timeout  Duration     `json:"timeout"`          // for becoming ready; default 5 minutes, for a job 10
-	Pos      Pos          `json:"pos"`              // of the call that declares it, in the workspace
-	Caller   Pos          `json:"caller,omitzero"`  // if a function declares it: of the outermost call that led there
+	// Namespace is that of its release, with the fields {pipeline} and {environment}; empty:
+	// that of the environment. See [Plan.NamespaceOf].
+	Namespace string   `json:"namespace,omitempty"`
+	Adopt     bool     `json:"adopt,omitempty"` // take over the release and the objects that exist (E8)
+	Sync      []Sync   `json:"sync,omitempty"`  // what watch mode copies instead of building (W6), in the order declared
+	Uses      []string `json:"uses,omitempty"`  // services whose host or address it refers to, sorted
+	Timeout   Duration `json:"timeout"`         // for becoming ready; default 5 minutes, for a job 10
+	Pos       Pos      `json:"pos"`             // of the call that declares it, in the workspace
+	Caller    Pos      `json:"caller,omitzero"` // if a function declares it: of the outermost call that led there
 
 	Filled    []Filled         `json:"filled,omitempty"`    // places in the values of Chart that are set when it is rendered, sorted by path
 	Manifests []ManifestSource `json:"manifests,omitempty"` // set if the service is a MANIFESTS, in the order declared

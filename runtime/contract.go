@@ -116,12 +116,14 @@ func (e *ClaimedError) Error() string { return e.By + " builds it" }
 
 // A Deployer acts on Helm releases.
 type Deployer interface {
-	// Prepare makes the namespace of key ready for releases: it creates the namespace,
+	// Prepare makes the namespaces ready for releases: it creates that of key, and those of
+	// services of p that have one of their own (E9), and in the namespace of key
 	// the credentials of the databases of p (D6), and the Secrets that its services
 	// refer to and whose values are provided to pipe (D4). It is idempotent, and
 	// changes only existing Secrets that it created itself for key, if their source has
-	// a new value. If the namespace belongs to another environment, it writes nothing
-	// and returns an *OwnedError (E6).
+	// a new value. If one of the namespaces belongs to another environment, it writes
+	// nothing and returns an *OwnedError (E6). Namespaces of services that exist are not
+	// changed.
 	Prepare(ctx context.Context, key EnvironmentKey, p *plan.Plan) error
 	// MissingSecrets returns the Secrets that the services of p refer to and that do
 	// not exist in the namespace of key, or lack a required key, sorted by name. A
@@ -172,17 +174,24 @@ type Deployer interface {
 	// created it for key and it contains no objects of others. If the namespace is kept,
 	// a Warned event says why, and the namespace no longer has an owner unless volumes
 	// are kept in it (E6). Remove returns when everything that it deletes is gone.
-	Remove(ctx context.Context, key EnvironmentKey, keepVolumes bool, emit Emit) error
+	//
+	// Before that, it does the same in the further namespaces, in which releases of the
+	// environment have been (E9): it deletes the volumes of these releases, and the
+	// namespaces that Prepare has created for key, if they contain nothing else.
+	Remove(ctx context.Context, key EnvironmentKey, further []string, keepVolumes bool, emit Emit) error
 }
 
 // A Release is one service in one environment, ready to be deployed.
 type Release struct {
 	Pipeline, Environment string // for labels
 	Namespace             string
-	Service               plan.Service
-	Image                 string            // by digest; empty if the chart provides its own
-	Images                map[string]string // by digest: those of Service.Images that are known, by name; nil: none
-	Fingerprint           plan.Digest       // recorded with the release
+	// Home is the namespace of the environment, which has the Secrets that the service
+	// refers to; empty: Namespace.
+	Home        string
+	Service     plan.Service
+	Image       string            // by digest; empty if the chart provides its own
+	Images      map[string]string // by digest: those of Service.Images that are known, by name; nil: none
+	Fingerprint plan.Digest       // recorded with the release
 	// Adopt makes a deploy take over what exists under the names of the release and of its
 	// objects and belongs to no environment (E8): a release that another tool deployed is
 	// continued, and other objects become part of the release. Otherwise they are refused.

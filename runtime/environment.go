@@ -24,6 +24,9 @@ type Environment struct {
 	// Images are, by plan.ImageKey, the images by digest that were last deployed or, for
 	// jobs that do not run on deploy, built.
 	Images map[string]string `json:"images,omitempty"`
+	// Namespaces are those, besides that of Key, in which releases of former plans may be,
+	// sorted (E9): see FurtherNamespaces.
+	Namespaces []string `json:"namespaces,omitempty"`
 	// Revision is compared by Save; empty if the environment was never saved.
 	Revision string `json:"-"`
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // busyPlan has a bit of everything: a copied image, an image of several
-// services, one from elsewhere, none, a skipped service, a Secret that comes late, three
-// stages.
+// services, one from elsewhere, none, a skipped service, a Secret that comes late, a
+// namespace of its own, three stages.
 func busyPlan(w *runtimetest.World) *plan.Plan {
 	w.Registry.Upstream("redis:7", plan.DigestOf([]byte("redis")))
 	w.Registry.Upstream("elsewhere/tool:1", plan.DigestOf([]byte("tool")))
@@ -27,6 +27,7 @@ func busyPlan(w *runtimetest.World) *plan.Plan {
 	app(p, 2, "api")
 	app(p, 2, "web")
 	service(p, 2, "chart", plan.ImageSource{})
+	service(p, 2, "operator", plan.ImageSource{}).Namespace = "operators"
 	service(p, 2, "left-out", plan.ImageSource{Mirror: "redis:7"}).Skip = true
 	service(p, 2, "maker", plan.ImageSource{}).Chart = &plan.Chart{Ref: runtimetest.SecretChart}
 	needing(p, 2, "waits", "maker", "value")
@@ -181,8 +182,10 @@ func faultAt(t *testing.T, f fault, n int, keepGoing bool) (steps int) {
 		}
 	}
 	done := make(map[string]bool)
-	for name, r := range w.Deployer.Releases(staging.Namespace()) {
-		done[name] = r.Ready && r.Status == "deployed"
+	for _, namespace := range []string{staging.Namespace(), "operators"} {
+		for name, r := range w.Deployer.Releases(namespace) {
+			done[name] = r.Ready && r.Status == "deployed"
+		}
 	}
 
 	// The next run, by another process.
@@ -205,6 +208,9 @@ func faultAt(t *testing.T, f fault, n int, keepGoing bool) (steps int) {
 		if state != want {
 			t.Errorf("%s: in the next run %s is %s, want %s", where, name, state, want)
 		}
+	}
+	if _, err := run(t, w, runtime.Request{Action: runtime.Delete}); err != nil || len(w.Deployer.Namespaces()) > 0 {
+		t.Errorf("%s: after a delete (%v) there are the namespaces %v", where, err, w.Deployer.Namespaces())
 	}
 	return steps
 }

@@ -24,16 +24,8 @@ const lookParallelism = 16
 // image is stored with it; look returns errors that concern all. The preparation
 // runs concurrently; lookups that depend on the namespace wait for it.
 func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
-	list := &sched.Task{Name: "look at namespace " + r.namespace, Class: -1}
-	list.Do = func(ctx context.Context) error {
-		all, err := r.Deployer.Deployed(ctx, r.namespace)
-		if err != nil {
-			return fmt.Errorf("look at what is deployed in namespace %s: %w", r.namespace, err)
-		}
-		r.deployed, r.others = ownReleases(all, r.req.Environment)
-		return nil
-	}
-	tasks := slices.Concat(preparation, []*sched.Task{list, r.lookForSecrets(preparation)}, r.lookups(preparation, list))
+	lists := r.lists()
+	tasks := slices.Concat(preparation, lists, []*sched.Task{r.lookForSecrets(preparation)}, r.lookups(preparation, lists[len(lists)-1]))
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {
@@ -73,7 +65,7 @@ func (r *run) settleOwners() {
 				delete(r.others, s.Name)
 				continue
 			}
-			s.err = &OwnedError{Key: r.req.Environment, Kind: "release", Name: s.Name, Owner: d.Owner}
+			s.err = &OwnedError{Key: r.req.Environment.At(r.namespaceOf(s.Service)), Kind: "release", Name: s.Name, Owner: d.Owner}
 		}
 	}
 }
@@ -361,7 +353,7 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 	case len(s.missing) > 0:
 		return false, "waits for " + missingText(s.missing)
 	case !deployed:
-		return false, "not deployed yet"
+		return false, r.absentWhy(s)
 	case d.Fingerprint == "" && d.Owner == (EnvironmentKey{}) && r.adopts(s):
 		return false, fmt.Sprintf("takes over the release of another tool, revision %d", d.Revision)
 	case d.Fingerprint == "":

@@ -182,7 +182,7 @@ func TestPrune(t *testing.T) {
 	app(smaller, 1, "one")
 	_, err = run(t, w, runtime.Request{Plan: smaller})
 	must(t, err)
-	if got, err := rt.Orphans(ctx, staging); err != nil || !slices.Equal(got, []string{"three", "two"}) {
+	if got, err := rt.Orphans(ctx, staging); err != nil || !slices.Equal(got, []runtime.Place{{Namespace: "shop-staging", Name: "three"}, {Namespace: "shop-staging", Name: "two"}}) {
 		t.Errorf("Orphans = %v, %v", got, err)
 	}
 	prunes := func(req runtime.Request) (names []string) {

@@ -52,6 +52,9 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	for _, st := range x.scope.stages {
 		for _, s := range st.services {
 			step := x.step(s, made)
+			if namespace := x.namespaceOf(s.Service); namespace != x.namespace {
+				step.Namespace = namespace
+			}
 			step.Warnings, step.Adopts = warnings[s.Name], s.adoptions
 			if step.Do == Failed {
 				failed = append(failed, ServiceRecord{Service: s.Name, Stage: s.Stage, State: Failed, Error: step.Why, Err: s.err})
@@ -62,8 +65,15 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 			steps = append(steps, Step{Stage: s.Stage, Service: s.Name, Do: Skipped, Why: s.skipped})
 		}
 	}
-	for _, name := range x.pruned() {
-		steps = append(steps, Step{Service: name, Do: Deleting, Why: "the plan has no such service any more"})
+	for _, place := range x.pruned() {
+		step := Step{Service: place.Name, Do: Deleting, Why: "the plan has no such service any more"}
+		if place.Namespace != x.namespace {
+			step.Namespace = place.Namespace
+		}
+		if s := x.scope.plan.Service(place.Name); s != nil {
+			step.Why = "the service is in namespace " + x.namespaceOf(s) + " now"
+		}
+		steps = append(steps, step)
 	}
 	if hide != nil {
 		for i := range steps {

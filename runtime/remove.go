@@ -3,61 +3,37 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// Orphans returns the names of the releases in an environment that pipe has deployed
-// and whose service is no longer in its last plan (D5), sorted.
-func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]string, error) {
-	env, err := r.Store.Environment(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	deployed, err := r.Deployer.Deployed(ctx, key.Namespace())
-	if err != nil {
-		return nil, err
-	}
-	own, _ := ownReleases(deployed, key)
-	p := env.Plan
-	return orphans(own, func(name string) bool { return p != nil && p.Service(name) != nil }), nil
-}
-
-func orphans(deployed map[string]Deployed, known func(string) bool) []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(deployed)) {
-		if !known(name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // pruned returns the releases that are deleted because their service is no longer in the
-// plan: at the end of a deploy, if the request says so, and when the environment is
-// deleted.
-func (r *run) pruned() []string {
-	whole := len(r.req.Services) == 0
-	if !(r.req.Action == Deploy && r.req.Prune || r.req.Action == Delete && whole) {
-		return nil
+// plan, or is in another namespace: at the end of a deploy, if the request says so, and
+// when the environment or the service is deleted.
+func (r *run) pruned() []Place {
+	switch {
+	case r.req.Action == Deploy && r.req.Prune, r.req.Action == Delete && len(r.req.Services) == 0:
+		return r.orphans
+	case r.req.Action == Delete:
+		return slices.DeleteFunc(slices.Clone(r.orphans), func(p Place) bool { return !slices.Contains(r.req.Services, p.Name) })
 	}
-	return orphans(r.deployed, func(name string) bool { return r.scope.plan.Service(name) != nil })
+	return nil
 }
 
 // prune deletes the releases to prune.
 func (r *run) prune(ctx context.Context) error {
 	var tasks []*sched.Task
-	for _, name := range r.toPrune() {
-		t := &sched.Task{Name: "delete release " + name, Class: classDeploy}
+	for _, place := range r.toPrune() {
+		name := "delete release " + place.In(r.namespace)
+		t := &sched.Task{Name: name, Class: classDeploy}
 		t.Do = func(ctx context.Context) error {
 			do := func(ctx context.Context) error {
-				return guarded("delete release "+name, func() error { return r.pruneOne(ctx, name) })
+				return guarded(name, func() error { return r.pruneOne(ctx, place) })
 			}
-			if r.Turn != nil {
-				return r.Turn.removing(ctx, r, name, do)
+			if r.Turn != nil && r.scope.plan.Service(place.Name) == nil {
+				return r.Turn.removing(ctx, r, place.Name, do)
 			}
 			return do(ctx)
 		}
@@ -74,30 +50,31 @@ func (r *run) prune(ctx context.Context) error {
 
 // toPrune returns the releases to prune now. In a session these include releases that
 // older runs have deployed, or are deploying, since this one looked.
-func (r *run) toPrune() []string {
-	names := r.pruned()
+func (r *run) toPrune() []Place {
+	places := r.pruned()
 	if r.Turn == nil || !r.req.Prune {
-		return names
+		return places
 	}
-	for _, name := range r.Turn.unseen(r) {
-		if r.scope.plan.Service(name) == nil {
-			names = append(names, name)
+	places = slices.Clone(places)
+	for _, place := range r.Turn.unseen(r) {
+		if r.scope.plan.Service(place.Name) == nil {
+			places = append(places, place)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	slices.SortFunc(places, comparePlaces)
+	return slices.Compact(places)
 }
 
 // pruneOne deletes one release.
-func (r *run) pruneOne(ctx context.Context, name string) error {
+func (r *run) pruneOne(ctx context.Context, place Place) error {
 	release := Release{
-		Pipeline: r.req.Environment.Pipeline, Environment: r.req.Environment.Name, Namespace: r.namespace,
-		Service: plan.Service{Name: name},
+		Pipeline: r.req.Environment.Pipeline, Environment: r.req.Environment.Name, Namespace: place.Namespace, Home: r.namespace,
+		Service: plan.Service{Name: place.Name},
 	}
 	if err := r.Deployer.Act(ctx, Delete, release, func(b Body) { r.track.events.Send("", "", b) }); err != nil {
-		return fmt.Errorf("delete release %s, whose service is not in the plan: %w", name, err)
+		return fmt.Errorf("delete release %s, whose service is not in the plan: %w", place.In(r.namespace), err)
 	}
-	r.track.pruned(name)
+	r.track.pruned(place.Name)
 	return nil
 }
 
@@ -110,7 +87,7 @@ func (r *run) pruneOne(ctx context.Context, name string) error {
 func (r *run) remove(ctx context.Context, lease Lease) error {
 	key := r.req.Environment
 	emit := func(b Body) { r.track.events.Send("", "", b) }
-	if err := r.Deployer.Remove(ctx, key, r.req.KeepVolumes, emit); err != nil {
+	if err := r.Deployer.Remove(ctx, key, r.env.FurtherNamespaces(), r.req.KeepVolumes, emit); err != nil {
 		return fmt.Errorf("remove namespace %s: %w", key.Namespace(), err)
 	}
 	late, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
@@ -127,5 +104,5 @@ func (r *run) remove(ctx context.Context, lease Lease) error {
 func (r *Runtime) vanished(ctx context.Context, key EnvironmentKey) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer stop()
-	return r.Deployer.Remove(ctx, key, true, func(Body) {})
+	return r.Deployer.Remove(ctx, key, nil, true, func(Body) {})
 }

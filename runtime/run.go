@@ -36,9 +36,12 @@ type run struct {
 
 	// Set by look.
 	images   []*image            // in running order of the stages that first need them
-	deployed map[string]Deployed // releases of the environment
-	others   map[string]Deployed // other releases in its namespace
-	missing  []MissingSecret     // of the services to be deployed
+	deployed map[string]Deployed // by service: its release
+	others   map[string]Deployed // by service: what has its name, and is not of the environment
+	orphans  []Place             // releases of the environment that belong to no service of the plan
+	// By service: the namespace of its release, if that was not moved to the one of the plan yet.
+	elsewhere map[string]string
+	missing   []MissingSecret // of the services to be deployed
 
 	waits waits
 	// In a session: records that the run has started. Services depend on it. Nil: that is
@@ -151,7 +154,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 		return nil, &MovedError{Key: key, Namespace: env.Key.Namespace()}
 	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
 		// All its releases are deleted, in no order, as releases without a service.
-		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}}
+		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}, Namespaces: r.recordedNamespaces(ctx, key)}
 	case errors.Is(err, ErrNotFound) && req.Plan == nil:
 		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists the existing ones", key.Name, key.Pipeline, ErrNotFound)
 	case errors.Is(err, ErrNotFound):
@@ -304,6 +307,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		// The environment can be stopped and deleted already: what this run adds to it
 		// must be known before anything is written, and is noted beside the checks.
 		r.beginning = &sched.Task{Name: "note that the run has begun", Class: -1, Do: r.begin}
+		err = r.noteNamespaces(ctx)
 	} else {
 		err = r.begin(ctx)
 	}
@@ -399,8 +403,12 @@ func (r *run) work(ctx context.Context) error {
 // dies, the environment can still be stopped and deleted (A6). A rollback may turn out
 // to be impossible, so it does not replace the recorded plan.
 func (r *run) begin(ctx context.Context) error {
-	if r.req.Action == Deploy && r.req.RollbackTo == "" {
-		if err := r.savePlan(ctx); err != nil {
+	if r.req.Action == Deploy {
+		save := r.savePlan
+		if r.req.RollbackTo != "" {
+			save = r.noteNamespaces
+		}
+		if err := save(ctx); err != nil {
 			return err
 		}
 	}
@@ -412,7 +420,9 @@ func (r *run) savePlan(ctx context.Context) error {
 	if same, err := samePlan(r.env.Plan, r.req.Plan); err != nil || same && r.env.Revision != "" {
 		return err
 	}
-	return r.save(ctx, func(env *Environment) { env.Plan = r.req.Plan })
+	return r.save(ctx, func(env *Environment) {
+		env.Namespaces, env.Plan = env.FurtherNamespaces(), r.req.Plan
+	})
 }
 
 // saveImages records the deployed images. From then on they need not be

@@ -82,8 +82,10 @@ type Step struct {
 	Stage   string      `json:"stage"` // empty: a pruned release, which belongs to no service of the plan
 	Service string      `json:"service"`
 	Image   ImageAction `json:"image,omitempty"` // empty: the image needs nothing
-	Do      State       `json:"do"`              // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it is already known that it would fail
-	Why     string      `json:"why"`             // of Image and Do, in a few words
+	// Namespace is that of the release, if it is not that of the environment (E9).
+	Namespace string `json:"namespace,omitempty"`
+	Do        State  `json:"do"`  // Deploying (Stopping, Restarting, Deleting, Starting), Unchanged or Skipped; Failed: it is already known that it would fail
+	Why       string `json:"why"` // of Image and Do, in a few words
 	// Ref is the image that would be deployed: by digest or, if it has not been
 	// built yet, by its future tag. Empty: the chart provides its own.
 	Ref string `json:"ref,omitempty"`

@@ -70,6 +70,7 @@ type making struct {
 // An act is the work of a run on one service.
 type act struct {
 	fingerprint plan.Digest
+	namespace   string // of the release
 	cancel      context.CancelCauseFunc
 	done        chan struct{}
 	state       State      // set before done is closed
@@ -289,7 +290,7 @@ func (t *Turn) same(s *service) bool {
 func (t *Turn) actOn(ctx context.Context, x *run, s *service, do func(context.Context) (State, string, error)) (State, string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	a := &act{fingerprint: s.fingerprint, cancel: cancel, done: make(chan struct{})}
+	a := &act{fingerprint: s.fingerprint, namespace: x.namespaceOf(s.Service), cancel: cancel, done: make(chan struct{})}
 	for {
 		t.mu.Lock()
 		older := t.acting[s.Name]
@@ -404,21 +405,21 @@ func (t *Turn) removing(ctx context.Context, x *run, name string, do func(contex
 
 // unseen returns the services that runs of the session have deployed, or are deploying,
 // since x looked up what is deployed.
-func (t *Turn) unseen(x *run) []string {
+func (t *Turn) unseen(x *run) []Place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var names []string
+	var places []Place
 	for name, a := range t.acting {
 		if a.fingerprint != "" {
-			names = append(names, name)
+			places = append(places, Place{a.namespace, name})
 		}
 	}
 	for name, a := range t.acted {
 		if a.fingerprint != "" && a.ended > t.runs[x].looked {
-			names = append(names, name)
+			places = append(places, Place{a.namespace, name})
 		}
 	}
-	return names
+	return places
 }
 
 // staleOr returns ErrStale instead of err if a newer run has ended the work.

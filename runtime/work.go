@@ -22,7 +22,8 @@ func (r *run) release(s *service) Release {
 	release := Release{
 		Pipeline:    r.req.Environment.Pipeline,
 		Environment: r.req.Environment.Name,
-		Namespace:   r.namespace,
+		Namespace:   r.namespaceOf(s.Service),
+		Home:        r.namespace,
 		Service:     *s.Service,
 		Fingerprint: s.fingerprint,
 		OnFailure:   r.req.OnFailure,

@@ -39,9 +39,11 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	return checked, err
 }
 
-// In a new namespace nothing can conflict, so the release is not queried.
+// In a new namespace of an environment nothing can conflict, so the release is not queried.
+// A release with a namespace of its own is often one of cluster-scoped objects, which another
+// namespace may have already.
 func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
-	fresh := d.seen.fresh(r.Namespace) && !r.Adopt
+	fresh := d.seen.fresh(r.Namespace) && !r.Adopt && r.Namespace == homeOf(r)
 	if fresh && r.Service.Generated() {
 		return none, ctx.Err()
 	}

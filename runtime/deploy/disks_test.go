@@ -73,7 +73,7 @@ func TestDisks(t *testing.T) {
 	for _, s := range []plan.Service{web, worker} {
 		must(t, b.Act(t.Context(), runtime.Delete, b.release(s), discard))
 	}
-	must(t, b.Remove(t.Context(), keyOf(b.namespace), false, discard))
+	must(t, b.Remove(t.Context(), keyOf(b.namespace), nil, false, discard))
 	if _, err := claims.Get(t.Context(), "uploads", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("after the environment was deleted, the disk is there: %v", errors.Unwrap(err))
 	}

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,7 +35,7 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	if err != nil {
 		return "", err
 	}
-	digest, err := fingerprint(c, use)
+	digest, err := fingerprintOf(r, c, use)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +83,7 @@ func (c *checked) put(release string, digest plan.Digest) {
 
 // chartOf returns the chart of a release and how it is used.
 func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart, chart.Use, error) {
-	found, err := d.secrets.of(ctx, d, r.Namespace, r.Service)
+	found, err := d.secrets.of(ctx, d, homeOf(r), r.Service)
 	if err != nil {
 		return nil, chart.Use{}, err
 	}
@@ -98,7 +99,15 @@ func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart
 	return c, use, nil
 }
 
-func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
+// homeOf returns the namespace of the environment of a release.
+func homeOf(r runtime.Release) string { return cmp.Or(r.Home, r.Namespace) }
+
+// fingerprintOf returns the fingerprint of a release.
+func fingerprintOf(r runtime.Release, c *chart.Chart, use chart.Use) (plan.Digest, error) {
+	further := ""
+	if r.Namespace != homeOf(r) {
+		further = r.Namespace
+	}
 	data, err := json.Marshal(struct {
 		Format int
 		Chart  plan.Digest
@@ -108,7 +117,9 @@ func fingerprint(c *chart.Chart, use chart.Use) (plan.Digest, error) {
 		Exact          plan.Values       `json:",omitempty"`
 		Images         map[string]string `json:",omitempty"`
 		Hidden         []string          `json:",omitempty"` // which values are secrets; Secrets has the digest of these
-	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images, hidden(use)})
+		// Namespace is that of the release, if it is not that of the environment.
+		Namespace string `json:",omitempty"`
+	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images, hidden(use), further})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", use.Service, err)
 	}

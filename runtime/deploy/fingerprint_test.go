@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
@@ -35,7 +36,7 @@ func TestFingerprintOfFormerVersions(t *testing.T) {
 	}
 	of := func(values map[string]any) (now, former plan.Digest) {
 		use := chart.Use{Pipeline: "shop", Environment: "dev", Service: "web", Image: "redis@sha256:abc", Values: values}
-		now, err := fingerprint(c, use)
+		now, err := fingerprintOf(runtime.Release{Namespace: "shop-dev"}, c, use)
 		if err != nil {
 			t.Fatal(err)
 		}

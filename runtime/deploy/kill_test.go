@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -118,11 +119,16 @@ func newVictim(t *testing.T) *victim {
 		v.hooks[key.Namespace()] = watchHooks(t, v.client, key.Namespace())
 	}
 	t.Cleanup(func() {
-		deleteNamespace(v.client, v.key.Namespace())
-		deleteNamespace(v.client, copyOf(v.key).Namespace())
+		for _, key := range []runtime.EnvironmentKey{v.key, copyOf(v.key)} {
+			deleteNamespace(v.client, key.Namespace())
+			deleteNamespace(v.client, agentsOf(key))
+		}
 	})
 	return v
 }
+
+// agentsOf returns the namespace of the service agent.
+func agentsOf(key runtime.EnvironmentKey) string { return key.Namespace() + "-agents" }
 
 // meets starts a process for an action, which meets its fate, then repeats the action and
 // checks the resulting state. It reports whether the process was killed.
@@ -157,11 +163,13 @@ func killPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 		Name: "shop", Type: plan.Application, Stage: "two", Timeout: plan.Duration(2 * time.Minute),
 		Chart: &plan.Chart{Ref: "shop"}, Values: plan.Values{"variant": variant},
 	}
+	agent := with(container("agent"), variant)
+	agent.Stage, agent.Namespace = "two", "{pipeline}-{environment}-agents"
 	p := &plan.Plan{
 		Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline},
 		Environment: plan.EnvironmentRef{Name: key.Name, Kind: "environment"},
 		Stages:      []plan.Stage{{Name: "one", Order: 1}, {Name: "two", Order: 2}},
-		Services:    []plan.Service{db, api, web, shop},
+		Services:    []plan.Service{db, api, web, shop, agent},
 	}
 	for i := range p.Services {
 		p.Services[i].Image.Ref = testImage
@@ -179,17 +187,8 @@ func (v *victim) check(action string) {
 		if variant != "" {
 			key = copyOf(key)
 		}
-		// A killed process may have been about to wait for that.
-		for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-			_, err := v.client.CoreV1().Namespaces().Get(v.t.Context(), key.Namespace(), metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				break
-			}
-			if err != nil || time.Since(begun) > waitTime {
-				v.t.Errorf("after %s namespace %s is there: %v", action, key.Namespace(), err)
-				break
-			}
-		}
+		v.checkGone(action, key.Namespace())
+		v.checkGone(action, agentsOf(key))
 	case "clone":
 		v.checkDeployed(copyOf(v.key), "2", false)
 	case "deploy":
@@ -199,18 +198,38 @@ func (v *victim) check(action string) {
 	}
 }
 
+func (v *victim) checkGone(action, namespace string) {
+	v.t.Helper()
+	// A killed process may have been about to wait for that.
+	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		_, err := v.client.CoreV1().Namespaces().Get(v.t.Context(), namespace, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return
+		}
+		if err != nil || time.Since(begun) > waitTime {
+			v.t.Errorf("after %s namespace %s is there: %v", action, namespace, err)
+			return
+		}
+	}
+}
+
 func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopped bool) {
 	t, ctx, namespace := v.t, v.t.Context(), key.Namespace()
 	t.Helper()
-	deployed, err := runtimeOn(t, testenv.Cluster(t)).Deployer.Deployed(ctx, namespace)
-	must(t, err)
-	for _, name := range []string{"db", "api", "web", "shop"} {
-		d := deployed[name]
-		if d.Status != "deployed" || d.Fingerprint == "" || d.Ready == stopped || d.Stopped != stopped {
-			t.Errorf("%s: %s is %+v, want it stopped: %v", namespace, name, d, stopped)
+	rt := runtimeOn(t, testenv.Cluster(t))
+	for in, names := range map[string][]string{namespace: {"api", "db", "shop", "web"}, agentsOf(key): {"agent"}} {
+		deployed, err := rt.Deployer.Deployed(ctx, in)
+		must(t, err)
+		if got := slices.Sorted(maps.Keys(deployed)); !slices.Equal(got, names) {
+			t.Errorf("%s: there are the releases %v, want %v", in, got, names)
 		}
-		if wrong := wrongHistory(t, v.client, namespace, name); wrong != "" {
-			t.Errorf("%s: %s", namespace, wrong)
+		for name, d := range deployed {
+			if d.Status != "deployed" || d.Fingerprint == "" || d.Ready == stopped || d.Stopped != stopped {
+				t.Errorf("%s: %s is %+v, want it stopped: %v", in, name, d, stopped)
+			}
+			if wrong := wrongHistory(t, v.client, in, name); wrong != "" {
+				t.Errorf("%s: %s", in, wrong)
+			}
 		}
 	}
 	if wrong := wrongHooks(t, v.client, namespace, "shop"); wrong != "" {
@@ -218,6 +237,9 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 	}
 	if runs, ok := v.hooks[namespace]; ok {
 		runs.check(t, namespace)
+	}
+	if got, want := v.objects(agentsOf(key), variant, stopped), []string{"deployment agent", "service agent"}; !slices.Equal(got, want) {
+		t.Errorf("%s: there are %q, want %q", agentsOf(key), got, want)
 	}
 	want := []string{"claim db-data", "deployment api", "deployment shop", "deployment web", "secret db-credentials", "secret pipe-fingerprints", "service db", "service web", "set db"}
 	if variant != "2" {
@@ -235,7 +257,7 @@ func (v *victim) checkDeployed(key runtime.EnvironmentKey, variant string, stopp
 	if err != nil || len(runs) == 0 || runs[0].End.IsZero() || runs[0].Error != "" {
 		t.Errorf("%s: the last run is %+v, %v", namespace, runs, err)
 	}
-	if env, err := s.Environment(ctx, key); err != nil || len(env.Images) != 4 {
+	if env, err := s.Environment(ctx, key); err != nil || len(env.Images) != 5 {
 		t.Errorf("%s: %v, %v", namespace, env, err)
 	}
 }

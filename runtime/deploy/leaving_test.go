@@ -49,7 +49,7 @@ func TestFinalizers(t *testing.T) {
 	const what = "it still has configmap held (finalizer example.org/hold)"
 	ctx, cancel := context.WithCancelCause(t.Context())
 	late := fmt.Errorf("%w after a while", runtime.ErrTimeout)
-	err = b.Remove(ctx, key, false, func(e runtime.Body) {
+	err = b.Remove(ctx, key, nil, false, func(e runtime.Body) {
 		if w, ok := e.(runtime.WaitingFor); ok && strings.HasSuffix(w.What, what) {
 			cancel(late)
 		}
@@ -61,7 +61,7 @@ func TestFinalizers(t *testing.T) {
 		"kubectl --namespace "+namespace+" patch configmaps held --type merge --patch '{\"metadata\":{\"finalizers\":null}}'")
 
 	var once sync.Once
-	err = b.Remove(t.Context(), key, false, func(e runtime.Body) {
+	err = b.Remove(t.Context(), key, nil, false, func(e runtime.Body) {
 		if w, ok := e.(runtime.WaitingFor); ok && strings.HasSuffix(w.What, what) {
 			once.Do(func() {
 				_, err := c.CoreV1().ConfigMaps(namespace).Patch(t.Context(), "held", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})

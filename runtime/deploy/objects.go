@@ -42,6 +42,7 @@ const fieldManager = "pipe"
 type objects struct {
 	*cluster
 	release, namespace string
+	environment        string // its name, to show
 	// Helm's interface has no contexts. Requests use one that is not cancelled,
 	// because writes that have started are completed (A4); waits use the
 	// caller's.

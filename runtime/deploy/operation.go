@@ -70,7 +70,7 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 	o.limit = within(o.timeout)
 	o.objects = &objects{
 		cluster: d.cluster,
-		release: name, namespace: r.Namespace,
+		release: name, namespace: r.Namespace, environment: r.Environment,
 		limit: func() limit { return o.limit },
 		tell:  func(what string) { emit(runtime.WaitingFor{What: what}) },
 		requests: func() context.Context {
@@ -161,7 +161,7 @@ func (o *operation) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if o.fingerprint = o.r.Fingerprint; o.fingerprint == "" {
-		o.fingerprint, err = fingerprint(o.chart, o.use)
+		o.fingerprint, err = fingerprintOf(o.r, o.chart, o.use)
 	}
 	return err
 }

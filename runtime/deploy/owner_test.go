@@ -198,7 +198,7 @@ func TestCollided(t *testing.T) {
 			namespace, rt := a.Namespace(), runtimeOn(t, config)
 			for _, key := range []runtime.EnvironmentKey{a, b} {
 				orphans, err := rt.Orphans(t.Context(), key)
-				if err != nil || !slices.Equal(orphans, []string{"old" + mark(key)}) {
+				if err != nil || !slices.Equal(orphans, []runtime.Place{{Namespace: namespace, Name: "old" + mark(key)}}) {
 					t.Errorf("Orphans(%v) = %v, %v", key, orphans, err)
 				}
 				live, err := newInspector(t, config).Live(t.Context(), key)

@@ -44,8 +44,17 @@ func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 }
 
 func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
+	further, err := d.furtherNamespaces(ctx, key, p)
+	if err != nil {
+		return err
+	}
 	if err := d.namespace(ctx, key); err != nil {
 		return err
+	}
+	for _, name := range further {
+		if err := d.createNamespace(ctx, name, key); err != nil {
+			return err
+		}
 	}
 	if err := d.disks(ctx, key, p); err != nil {
 		return err

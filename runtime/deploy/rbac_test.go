@@ -41,6 +41,7 @@ func leastRole(t *testing.T) []rbacv1.PolicyRule {
 // fullPlan returns a plan with every kind of object that generated charts have.
 func fullPlan(key runtime.EnvironmentKey, variant string) *plan.Plan {
 	p := killPlan(key, variant)
+	p.Services = slices.DeleteFunc(p.Services, func(s plan.Service) bool { return s.Namespace != "" }) // TestLeastRoleOfFurther
 	for i := range p.Services {
 		if s := &p.Services[i]; s.Name == "web" {
 			s.Workload.Ports[0].Public, s.Workload.Ports[0].Host = true, key.Pipeline+".test"

@@ -191,7 +191,12 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 	annotations := live.GetAnnotations()
 	owner, in := annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace]
 	switch {
-	case owner != "" && (owner != o.release || in != o.namespace):
+	case owner == o.release && in != o.namespace:
+		change.Next = []string{
+			fmt.Sprintf("if the service had the namespace %s before, delete the release there, with what it runs, and run again: pipe delete %s --service %s", in, o.environment, owner),
+			"or " + rename,
+		}
+	case owner != "" && owner != o.release:
 		if in == o.namespace {
 			change.Owner = owner
 		}

@@ -29,15 +29,18 @@ import (
 const goneTime = 5 * time.Minute
 
 // Remove implements [runtime.Deployer].
-func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, further []string, keepVolumes bool, emit runtime.Emit) error {
+	for _, namespace := range further {
+		err := d.again(ctx, emit, "remove namespace "+namespace, func() error { return d.removeFurther(ctx, key.At(namespace), keepVolumes, emit) })
+		if err != nil {
+			return err
+		}
+	}
 	return d.again(ctx, emit, "remove namespace "+key.Namespace(), func() error { return d.remove(ctx, key, keepVolumes, emit) })
 }
 
 func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
-	name := key.Namespace()
-	warn := func(format string, args ...any) {
-		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: fmt.Sprintf(format, args...)}})
-	}
+	name, warn := key.Namespace(), warningsOf(emit)
 	found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -86,6 +89,12 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	return nil
 }
 
+func warningsOf(emit runtime.Emit) func(format string, args ...any) {
+	return func(format string, args ...any) {
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: fmt.Sprintf(format, args...)}})
+	}
+}
+
 // keeps returns why the namespace of an environment must be kept, or "" if it can be
 // deleted, and whether it has data of the environment that must be kept.
 func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (why string, data bool, err error) {
@@ -108,26 +117,37 @@ func (d *Deployer) keeps(ctx context.Context, n *corev1.Namespace, key runtime.E
 	case data:
 		return "its volumes are to be kept", true, nil
 	}
-	foreign, err := d.foreign(ctx, key)
-	if err != nil || len(foreign) == 0 {
+	releases, err := d.deployed(ctx, n.Name)
+	if err != nil {
 		return "", false, err
+	}
+	why, err = d.others(ctx, key, func(release string) bool {
+		_, exists := releases[release]
+		return !exists
+	})
+	return why, false, err
+}
+
+// others says that the namespace of key has objects that pipe did not create for it, or is
+// empty. An object without an owner does not count if it belongs to a release of which gone
+// reports that it was deleted.
+func (d *Deployer) others(ctx context.Context, key runtime.EnvironmentKey, gone func(release string) bool) (why string, err error) {
+	foreign, err := d.foreign(ctx, key, gone)
+	if err != nil || len(foreign) == 0 {
+		return "", err
 	}
 	const shown = 5
 	text := strings.Join(foreign[:min(len(foreign), shown)], ", ")
 	if more := len(foreign) - shown; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete all of it, with its data: kubectl delete namespace %s", text, n.Name), false, nil
+	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete all of it, with its data: kubectl delete namespace %s", text, key.Namespace()), nil
 }
 
 // foreign returns the objects in the namespace of an environment that pipe did not create
-// for it and that are not left over from a deleted release. A kind that pipe may not list
-// counts as one of them, as its objects are unknown.
-func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]string, error) {
-	releases, err := d.deployed(ctx, key.Namespace())
-	if err != nil {
-		return nil, err
-	}
+// for it and that are not left over from a release that is gone. A kind that pipe may not
+// list counts as one of them, as its objects are unknown.
+func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey, gone func(release string) bool) ([]string, error) {
 	kinds, err := d.namespacedKinds()
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
 		return nil, d.explain(ctx, err)
@@ -143,7 +163,7 @@ func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]s
 	)
 	for _, kind := range kinds {
 		wg.Go(func() {
-			names, err := d.foreignOf(ctx, key, kind.resource, releases)
+			names, err := d.foreignOf(ctx, key, kind.resource, gone)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -162,7 +182,7 @@ func (d *Deployer) foreign(ctx context.Context, key runtime.EnvironmentKey) ([]s
 	return foreign, errors.Join(errs...)
 }
 
-func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, kind schema.GroupVersionResource, releases map[string]runtime.Deployed) ([]string, error) {
+func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, kind schema.GroupVersionResource, gone func(release string) bool) ([]string, error) {
 	list, err := d.cluster.Metadata.Resource(kind).Namespace(key.Namespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
@@ -170,11 +190,10 @@ func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, ki
 	var names []string
 	for _, m := range list.Items {
 		release := releaseOf(&m.ObjectMeta)
-		_, exists := releases[release]
 		owner := runtime.OwnerOf(m.Labels)
 		switch {
 		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, owner == key.Owner():
-		case owner == (runtime.EnvironmentKey{}) && release != "" && !exists:
+		case owner == (runtime.EnvironmentKey{}) && release != "" && gone(release):
 		case kind.Resource == "configmaps" && m.Name == "kube-root-ca.crt":
 		case kind.Resource == "serviceaccounts" && m.Name == "default":
 		case kind.Resource == "secrets" && m.Annotations[corev1.ServiceAccountNameKey] != "":

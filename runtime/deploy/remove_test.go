@@ -94,7 +94,7 @@ func TestRemove(t *testing.T) {
 				t.Errorf("the volumes went with the releases: %v", got)
 			}
 			told := ""
-			must(t, d.Remove(t.Context(), key, test.keepVolumes, func(b runtime.Body) {
+			must(t, d.Remove(t.Context(), key, nil, test.keepVolumes, func(b runtime.Body) {
 				if w, ok := b.(runtime.Warned); ok {
 					told += w.Diagnostic.Message
 				}
@@ -110,7 +110,7 @@ func TestRemove(t *testing.T) {
 				t.Errorf("left %v, want %v", got, test.left)
 			}
 			// A repetition is harmless, and everything can be recreated afterwards.
-			must(t, d.Remove(t.Context(), key, test.keepVolumes, discard))
+			must(t, d.Remove(t.Context(), key, nil, test.keepVolumes, discard))
 			must(t, d.Prepare(t.Context(), key, p))
 		})
 	}

@@ -23,6 +23,7 @@ type Deployer struct {
 	namespaces map[string]map[string]*Release
 	prepared   map[string][]string
 	owners     map[string]runtime.EnvironmentKey // of namespaces
+	madeFor    map[string]runtime.EnvironmentKey // the environment for which Prepare created a further namespace
 	secrets    map[string]map[string][]string    // the keys of the Secrets of namespaces
 	changed    chan struct{}                     // closed when secrets changes; nil: no caller is waiting
 }
@@ -58,6 +59,13 @@ const (
 // ObjectOf returns the name of the one object that each service has.
 func ObjectOf(service string) string { return "statefulset " + service }
 
+// Namespaces returns the namespaces that exist, sorted.
+func (d *Deployer) Namespaces() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.namespaces))
+}
+
 // Releases returns the releases in a namespace.
 func (d *Deployer) Releases(namespace string) map[string]Release {
 	d.mu.Lock()
@@ -75,6 +83,12 @@ func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 	if err := d.world.step(ctx, "Deployer.Prepare", namespace); err != nil {
 		return err
 	}
+	for i := range p.Services {
+		further := key.At(key.NamespaceOf(&p.Services[i]))
+		if _, err := d.owns(further, false); err != nil {
+			return err
+		}
+	}
 	if _, err := d.owns(key, true); err != nil {
 		return err
 	}
@@ -82,6 +96,15 @@ func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 	defer d.mu.Unlock()
 	if d.namespaces[namespace] == nil {
 		d.namespaces[namespace] = make(map[string]*Release)
+	}
+	for i := range p.Services {
+		if further := key.NamespaceOf(&p.Services[i]); d.namespaces[further] == nil {
+			d.namespaces[further] = make(map[string]*Release)
+			if d.madeFor == nil {
+				d.madeFor = make(map[string]runtime.EnvironmentKey)
+			}
+			d.madeFor[further] = key.Owner()
+		}
 	}
 	if d.prepared == nil {
 		d.prepared = make(map[string][]string)
@@ -150,7 +173,7 @@ func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 	if r.Service.Chart != nil && r.Service.Chart.Ref == MissingChart {
 		return "", errors.New("chart missing: no such folder")
 	}
-	data, err := json.Marshal([]any{r.Image, r.Images, r.Service.Chart, r.Service.Values, r.Service.Workload})
+	data, err := json.Marshal([]any{r.Image, r.Images, r.Service.Chart, r.Service.Values, r.Service.Workload, r.Namespace})
 	if err != nil {
 		return "", err
 	}
@@ -279,12 +302,22 @@ func (d *Deployer) failed(r runtime.Release, err error) *runtime.ReleaseError {
 }
 
 // Remove implements [runtime.Deployer].
-func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, further []string, keepVolumes bool, emit runtime.Emit) error {
 	if err := d.world.step(ctx, "Deployer.Remove", key.Namespace()); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, namespace := range further {
+		in, exists := d.namespaces[namespace]
+		switch {
+		case len(in) == 0 && d.madeFor[namespace] == key.Owner():
+			delete(d.namespaces, namespace)
+			delete(d.madeFor, namespace)
+		case exists:
+			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: "namespace " + namespace + " is kept"}})
+		}
+	}
 	owner := d.owners[key.Namespace()]
 	if owner == key.Owner() && !keepVolumes {
 		delete(d.owners, key.Namespace())

@@ -43,6 +43,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("start", func(t *testing.T) { testDeployerStart(t, dt) })
 	t.Run("delete", func(t *testing.T) { testDeployerDelete(t, dt) })
 	t.Run("remove", func(t *testing.T) { testDeployerRemove(t, dt) })
+	t.Run("further namespace", func(t *testing.T) { testDeployerFurther(t, dt) })
 	t.Run("keep volumes", func(t *testing.T) { testDeployerKeepVolumes(t, dt) })
 	t.Run("owner", func(t *testing.T) { testDeployerOwner(t, dt) })
 	t.Run("check", func(t *testing.T) { testDeployerCheck(t, dt) })

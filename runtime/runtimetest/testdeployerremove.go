@@ -50,7 +50,7 @@ func (dt DeployerTest) environment(t *testing.T, s plan.Service, image string) (
 // remove removes an environment, and returns the number of warnings.
 func (dt DeployerTest) remove(t *testing.T, key runtime.EnvironmentKey, keepVolumes bool) (warned int) {
 	t.Helper()
-	err := dt.Deployer.Remove(t.Context(), key, keepVolumes, func(b runtime.Body) {
+	err := dt.Deployer.Remove(t.Context(), key, nil, keepVolumes, func(b runtime.Body) {
 		if _, ok := b.(runtime.Warned); ok {
 			warned++
 		}
@@ -182,4 +182,73 @@ func testDeployerOwner(t *testing.T, dt DeployerTest) {
 		t.Errorf("Delete = %v", err)
 	}
 	dt.remove(t, other, false)
+}
+
+// testDeployerFurther deploys a service into a namespace of its own (E9): Prepare creates it,
+// and Remove deletes it when it is empty.
+func testDeployerFurther(t *testing.T, dt DeployerTest) {
+	s, image := dt.Service(t, "api", "one")
+	s.Namespace = "{pipeline}-{environment}-further"
+	key, p, r := dt.environment(t, s, image)
+	further := key.NamespaceOf(&s)
+	r.Namespace, r.Home = further, key.Namespace()
+	var err error
+	if r.Fingerprint, err = dt.Deployer.Fingerprint(t.Context(), r); err != nil {
+		t.Fatalf("Fingerprint = %v", err)
+	}
+	remove := func() (warned int) {
+		t.Helper()
+		err := dt.Deployer.Remove(t.Context(), key, []string{further}, false, func(b runtime.Body) {
+			if _, ok := b.(runtime.Warned); ok {
+				warned++
+			}
+		})
+		if err != nil {
+			t.Fatalf("Remove(%v) = %v", key, err)
+		}
+		return warned
+	}
+	if n := remove(); n != 0 {
+		t.Errorf("Remove of what is not there warned %d times", n)
+	}
+	for range 2 { // it is idempotent
+		if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
+			t.Fatalf("Prepare(%v) = %v", key, err)
+		}
+	}
+	dt.deploy(t, r)
+	if d := dt.deployed(t, key); len(d) > 0 {
+		t.Errorf("the namespace of the environment has %v", d)
+	}
+	if d := dt.deployed(t, key.At(further))["api"]; !d.Ready || d.Owner != key || d.Fingerprint != r.Fingerprint {
+		t.Errorf("the further namespace has %+v, want it ready, of %v, with fingerprint %s", d, key, r.Fingerprint)
+	}
+
+	// What another environment has there is left alone.
+	other := dt.key(t)
+	theirs := dt.release(t, other, s, image)
+	theirs.Namespace, theirs.Home = further, other.Namespace()
+	var owned *runtime.OwnedError
+	if err := dt.Deployer.Act(t.Context(), runtime.Deploy, theirs, discard); !errors.As(err, &owned) || owned.Owner != key {
+		t.Errorf("Deploy of another environment = %v, want an OwnedError that names %v", err, key)
+	}
+	if n := remove(); n == 0 {
+		t.Errorf("Remove kept a namespace with a release in it and did not say so")
+	}
+	if err := dt.Deployer.Prepare(t.Context(), key, p); err != nil {
+		t.Fatalf("Prepare(%v) = %v", key, err)
+	}
+	for _, action := range []runtime.Action{runtime.Restart, runtime.Stop, runtime.Start, runtime.Delete} {
+		if err := dt.Deployer.Act(t.Context(), action, r, discard); err != nil {
+			t.Errorf("%s = %v", action, err)
+		}
+	}
+	for range 2 {
+		if n := remove(); n != 0 {
+			t.Errorf("Remove of an environment of which nothing is left warned %d times", n)
+		}
+	}
+	if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err == nil {
+		t.Errorf("Deploy into a namespace that was removed succeeded")
+	}
 }

@@ -1,0 +1,143 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// The further namespaces of an environment are those of services that have one of their own
+// (SPEC E9). They may be shared with others, so they get no owner: only their releases
+// have one. A namespace that is created here says for which environment, which deletes it if
+// nothing else is in it.
+
+const (
+	kindFurther = "release-namespace"
+	// annotationMadeFor is the environment for which a namespace was created. Labels are too
+	// short for it.
+	annotationMadeFor = "pipelinefile.github.io/made-for"
+)
+
+func madeFor(key runtime.EnvironmentKey) string { return key.Pipeline + "/" + key.Name }
+
+// furtherNamespaces returns the further namespaces of p that do not exist, sorted. It is an
+// *OwnedError if one of them belongs to another environment. A namespace that may not be
+// looked at is assumed to exist.
+func (d *Deployer) furtherNamespaces(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) ([]string, error) {
+	var names, missing []string
+	for i := range p.Services {
+		if name := key.NamespaceOf(&p.Services[i]); name != key.Namespace() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil && found.DeletionTimestamp != nil:
+			if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name); err != nil {
+				return nil, err
+			}
+			missing = append(missing, name)
+		case err == nil:
+			if owner := runtime.OwnerOf(found.Labels); owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
+				return nil, &runtime.OwnedError{Key: key.At(name), Kind: "namespace", Owner: owner}
+			}
+		case apierrors.IsNotFound(err) && plan.Reserved(name):
+			return nil, fmt.Errorf("namespace %s does not exist, and Kubernetes reserves namespaces that begin with kube- for itself", name)
+		case apierrors.IsNotFound(err):
+			missing = append(missing, name)
+		case !apierrors.IsForbidden(err):
+			return nil, fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
+		}
+	}
+	return missing, nil
+}
+
+// createNamespace creates a further namespace. If something else creates it meanwhile, it
+// is not ours.
+func (d *Deployer) createNamespace(ctx context.Context, name string, key runtime.EnvironmentKey) error {
+	labels := labelsOf(kindFurther, runtime.EnvironmentKey{})
+	_, err := d.cluster.Typed.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: labels, Annotations: map[string]string{annotationMadeFor: madeFor(key)},
+	}}, metav1.CreateOptions{FieldManager: fieldManager})
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return nil
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
+	case err != nil:
+		return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
+	}
+	return nil
+}
+
+// removeFurther removes what the releases of key have left in a further namespace, which
+// is that of key, and the namespace if it was created for key and has nothing else in it.
+func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
+	name, warn := key.Namespace(), warningsOf(emit)
+	found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case apierrors.IsForbidden(err):
+		found = &corev1.Namespace{}
+	case err != nil:
+		return d.explain(ctx, err)
+	case found.DeletionTimestamp != nil:
+		return d.namespaceGone(ctx, name, emit)
+	}
+	if !keepVolumes {
+		// Volumes of nobody are those of others.
+		if _, err := d.removeVolumes(ctx, key); err != nil {
+			return err
+		}
+	}
+	why := "pipe did not make it"
+	if found.Labels[labelKind] == kindFurther && found.Annotations[annotationMadeFor] == madeFor(key) {
+		if why, err = d.keepsFurther(ctx, found, key, keepVolumes); err != nil {
+			return err
+		}
+	}
+	if why == "" {
+		d.podsGone(ctx, name)
+		only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
+		err := d.cluster.Typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
+		switch {
+		case apierrors.IsConflict(err):
+			return d.removeFurther(ctx, key, keepVolumes, emit)
+		case err == nil, apierrors.IsNotFound(err):
+			return d.namespaceGone(ctx, name, emit)
+		case !apierrors.IsForbidden(err):
+			return d.explain(ctx, err)
+		}
+		why = fmt.Sprintf("it may not be deleted (%v)", err)
+	}
+	warn("namespace %s is kept: %s", name, why)
+	return nil
+}
+
+// keepsFurther returns why a namespace that was created for key must be kept, or "". What
+// has no owner may be somebody else's, whatever its labels say: this namespace is shared.
+func (d *Deployer) keepsFurther(ctx context.Context, n *corev1.Namespace, key runtime.EnvironmentKey, keepVolumes bool) (string, error) {
+	if owner := runtime.OwnerOf(n.Labels); owner != (runtime.EnvironmentKey{}) {
+		return fmt.Sprintf("it belongs to %v", owner), nil
+	}
+	if keepVolumes {
+		claims, err := d.cluster.Typed.CoreV1().PersistentVolumeClaims(n.Name).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return "", fmt.Errorf("list volumes: %w", d.explain(ctx, err))
+		}
+		if len(claims.Items) > 0 {
+			return "its volumes are to be kept", nil
+		}
+	}
+	return d.others(ctx, key, func(string) bool { return false })
+}

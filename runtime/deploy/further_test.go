@@ -1,0 +1,256 @@
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+// operatorTemplate is a chart with an object of the cluster, one of the namespace with a
+// secret, and a volume.
+const operatorTemplate = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: "{{ .Values.role }}"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {password: "{{ .Values.password }}", namespace: "{{ .Release.Namespace }}"}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: operator-data
+  annotations: {helm.sh/resource-policy: keep}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+`
+
+// operatorOf returns the service of a chart that is written to the workspace dir.
+func operatorOf(t *testing.T, dir, role, namespace string) plan.Service {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Join(dir, "operator", "templates"), 0o777))
+	for name, text := range map[string]string{"Chart.yaml": "apiVersion: v2\nname: operator\nversion: 1.0.0\n", "templates/all.yaml": operatorTemplate} {
+		must(t, os.WriteFile(filepath.Join(dir, "operator", name), []byte(text), 0o666))
+	}
+	return plan.Service{
+		Name: "operator", Type: plan.Helm, Stage: "one", Timeout: plan.Duration(time.Minute), Namespace: namespace,
+		Chart: &plan.Chart{Ref: "operator"}, Values: plan.Values{"role": role},
+		Filled: []plan.Filled{{Path: []string{"password"}, Secret: &plan.SecretRef{Name: "password"}}},
+	}
+}
+
+func furtherPlan(key runtime.EnvironmentKey, s plan.Service) *plan.Plan {
+	return &plan.Plan{
+		Version: plan.Version, Pipeline: plan.Pipeline{Name: key.Pipeline},
+		Environment: plan.EnvironmentRef{Name: key.Name, Kind: "environment"},
+		Stages:      []plan.Stage{{Name: "one", Order: 1}}, Services: []plan.Service{s},
+	}
+}
+
+// TestFurtherNamespace: a chart in a namespace of its own uses the secrets of the
+// environment. When the environment is deleted, its volume and its namespace are deleted,
+// unless pipe did not create the namespace or something of others is in it.
+func TestFurtherNamespace(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	c := client(t, config)
+	ours := metav1.ObjectMeta{Labels: map[string]string{"app.kubernetes.io/instance": "gone"}, Name: "theirs"}
+	for _, test := range []struct {
+		name        string
+		before      bool // the namespace exists before
+		then        func(t *testing.T, namespace string)
+		keepVolumes bool
+		want        string // why the namespace is kept; empty: it is deleted
+		left        []string
+	}{
+		{name: "all"},
+		{name: "not ours", before: true, want: "pipe did not make it"},
+		{name: "volumes kept", keepVolumes: true, want: "its volumes are to be kept", left: []string{"operator-data"}},
+		{name: "volume of others", want: "pipe did not make all that is in it: persistentvolumeclaim theirs; to delete", left: []string{"theirs"}, then: func(t *testing.T, namespace string) {
+			// It looks like one of a release that was deleted, and may be in use.
+			claim := &corev1.PersistentVolumeClaim{ObjectMeta: ours, Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+			}}
+			_, err := c.CoreV1().PersistentVolumeClaims(namespace).Create(t.Context(), claim, metav1.CreateOptions{})
+			must(t, err)
+		}},
+		{name: "object of others", want: "pipe did not make all that is in it: configmap theirs; to delete", then: func(t *testing.T, namespace string) {
+			_, err := c.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: ours}, metav1.CreateOptions{})
+			must(t, err)
+		}},
+		{name: "owned meanwhile", want: "it belongs to environment a of pipeline b", then: func(t *testing.T, namespace string) {
+			n, err := c.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+			must(t, err)
+			maps.Copy(n.Labels, runtime.EnvironmentKey{Pipeline: "b", Name: "a"}.Labels())
+			_, err = c.CoreV1().Namespaces().Update(t.Context(), n, metav1.UpdateOptions{})
+			must(t, err)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("further"), Name: "dev"}
+			further := key.Namespace() + "-own"
+			t.Cleanup(func() {
+				deleteNamespace(c, key.Namespace())
+				deleteNamespace(c, further)
+			})
+			if test.before {
+				createNamespace(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: further}})
+			}
+			dir := t.TempDir()
+			rt := runtimeOn(t, config)
+			rt.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir, Secrets: source{"password": "one"}})
+			p := furtherPlan(key, operatorOf(t, dir, key.Pipeline, "{pipeline}-{environment}-own"))
+			told := ""
+			do := func(action runtime.Action) error {
+				t.Helper()
+				req := runtime.Request{Action: action, Environment: key, KeepVolumes: action == runtime.Delete && test.keepVolumes, Events: func(e runtime.Event) {
+					if w, ok := e.Body.(runtime.Warned); ok {
+						told += w.Diagnostic.Message + "\n"
+					}
+				}}
+				if action == runtime.Deploy {
+					req.Plan = p
+				}
+				_, err := rt.Run(t.Context(), req)
+				return explainedRun(err)
+			}
+			must(t, do(runtime.Deploy))
+			settings, err := c.CoreV1().ConfigMaps(further).Get(t.Context(), "settings", metav1.GetOptions{})
+			must(t, err)
+			if want := map[string]string{"password": "one", "namespace": further}; !maps.Equal(settings.Data, want) {
+				t.Errorf("the chart has %v, want %v", settings.Data, want)
+			}
+			n, err := c.CoreV1().Namespaces().Get(t.Context(), further, metav1.GetOptions{})
+			must(t, err)
+			if owner := runtime.OwnerOf(n.Labels); owner != (runtime.EnvironmentKey{}) || test.before && (len(n.Labels) > 1 || len(n.Annotations) > 0) {
+				t.Errorf("the namespace has the labels %v and annotations %v", n.Labels, n.Annotations)
+			}
+			if test.then != nil {
+				test.then(t, further)
+			}
+			told = ""
+			must(t, do(runtime.Delete))
+			_, err = c.CoreV1().Namespaces().Get(t.Context(), further, metav1.GetOptions{})
+			if gone := apierrors.IsNotFound(err); gone != (test.want == "") {
+				t.Errorf("the namespace: %v", err)
+			}
+			if want := "namespace " + further + " is kept: " + test.want; test.want != "" && !strings.HasPrefix(told, want) || test.want == "" && told != "" {
+				t.Errorf("told %q, want %q", told, want)
+			}
+			if got := dataIn(t, c, further); !slices.Equal(got, test.left) {
+				t.Errorf("left %v, want %v", got, test.left)
+			}
+		})
+	}
+}
+
+// TestFurtherNamespaceMoves: an object of the cluster that the release in the former
+// namespace has is refused before anything is written, with what to do.
+func TestFurtherNamespaceMoves(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	c := client(t, config)
+	key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("moves"), Name: "dev"}
+	further := key.Namespace() + "-own"
+	t.Cleanup(func() {
+		deleteNamespace(c, key.Namespace())
+		deleteNamespace(c, further)
+	})
+	dir := t.TempDir()
+	rt := runtimeOn(t, config)
+	rt.Deployer = newDeployer(t, deploy.Options{Config: config, Dir: dir, Secrets: source{"password": "one"}})
+	do := func(req runtime.Request) error {
+		req.Environment = key
+		_, err := rt.Run(t.Context(), req)
+		return err
+	}
+	s := operatorOf(t, dir, key.Pipeline, "")
+	must(t, explainedRun(do(runtime.Request{Action: runtime.Deploy, Plan: furtherPlan(key, s)})))
+	s.Namespace = further
+	err := do(runtime.Request{Action: runtime.Deploy, Plan: furtherPlan(key, s), Prune: true})
+	var failed *runtime.RunError
+	var refused *runtime.RefusedError
+	if !errors.As(err, &failed) || !errors.As(failed.Failed[0].Err, &refused) || len(refused.Changes) != 1 {
+		t.Fatalf("Run = %v, want a RefusedError", err)
+	}
+	change := refused.Changes[0]
+	if want := "clusterrole " + key.Pipeline; change.Object != want || !strings.Contains(change.Why, "release operator of namespace "+key.Namespace()) {
+		t.Errorf("refused %s: %s, want %s", change.Object, change.Why, want)
+	}
+	if want := "if the service had the namespace " + key.Namespace() + " before, delete the release there, with what it runs, and run again: pipe delete dev --service operator"; len(change.Next) == 0 || change.Next[0] != want {
+		t.Errorf("next is %q, want %q", change.Next, want)
+	}
+	must(t, do(runtime.Request{Action: runtime.Delete, Services: []string{"operator"}}))
+	must(t, explainedRun(do(runtime.Request{Action: runtime.Deploy})))
+	deployed, err := rt.Deployer.Deployed(t.Context(), further)
+	if err != nil || !deployed["operator"].Ready {
+		t.Errorf("Deployed = %v, %v", deployed, err)
+	}
+	must(t, do(runtime.Request{Action: runtime.Delete}))
+}
+
+// TestLeastRoleOfFurther: a further namespace needs the Role of docs/rbac.yaml without the
+// state and the lock, in addition to what the chart has.
+func TestLeastRoleOfFurther(t *testing.T) {
+	t.Parallel()
+	key, rules := made(t), leastRole(t)
+	c, config := client(t, testenv.Cluster(t)), limited(t, key.Namespace(), rules...)
+	further := key.Namespace() + "-own"
+	t.Cleanup(func() { deleteNamespace(c, further) })
+	createNamespace(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: further}})
+	var less []rbacv1.PolicyRule
+	for _, r := range rules {
+		switch r.Resources[0] {
+		case "configmaps", "leases":
+			continue
+		case "namespaces":
+			r.Verbs = []string{"get"}
+		}
+		less = append(less, r)
+	}
+	name := metav1.ObjectMeta{Name: "pipe"}
+	_, err := c.RbacV1().Roles(further).Create(t.Context(), &rbacv1.Role{ObjectMeta: name, Rules: less}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = c.RbacV1().RoleBindings(further).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: name,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "pipe"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: "limited", Namespace: key.Namespace()}},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	rt := runtimeOn(t, config)
+	agent := container("agent")
+	agent.Stage, agent.Image.Ref, agent.Namespace = "one", testImage, "{pipeline}-{environment}-own"
+	await(t, func() bool { // the API server uses the state of its own watches
+		_, err := rt.Deployer.Deployed(context.WithoutCancel(t.Context()), further)
+		return err == nil
+	})
+	for _, action := range []runtime.Action{runtime.Deploy, runtime.Restart, runtime.Stop, runtime.Start, runtime.Delete} {
+		req := runtime.Request{Action: action, Environment: key}
+		if action == runtime.Deploy {
+			req.Plan = furtherPlan(key, agent)
+		}
+		_, err := rt.Run(t.Context(), req)
+		must(t, explainedRun(err))
+	}
+}

@@ -414,7 +414,7 @@ def skip(*services: Service | str) -> None:
         services: services or their names
     """
 
-def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], stage: Stage | str | None = None, skip: bool = False, adopt: bool = False, timeout: str = "5m") -> Service:
+def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that a Helm chart of others makes, with its own images.
 
     Args:
@@ -424,11 +424,12 @@ def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] 
         values_files: YAML files, relative to the file of the call, after those of the chart; later ones win
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
+        namespace: the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         timeout: how long it may take until it is ready
     """
 
-def manifests(name: str, *sources: str | dict | Kustomization | list, stage: Stage | str | None = None, skip: bool = False, adopt: bool = False, timeout: str = "5m") -> Service:
+def manifests(name: str, *sources: str | dict | Kustomization | list, stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
     """Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are: an image in them is neither built nor mirrored. A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.
 
     Args:
@@ -436,6 +437,7 @@ def manifests(name: str, *sources: str | dict | Kustomization | list, stage: Sta
         sources: files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
+        namespace: the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         timeout: how long it may take until it is ready
     """

@@ -107,6 +107,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	e.nodePorts(s.Services)
 	e.peers(s.Services)
 	e.unbuilt(p, s.Services)
+	e.namespaces(p, s.Services)
 	e.objects(p, s.Services)
 	e.credentials(s.Services)
 	uses(s.Services)

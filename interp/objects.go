@@ -9,25 +9,32 @@ import (
 )
 
 // objects reports objects of manifests that cannot be part of a release of the
-// environment: those of another namespace, and those that are there twice.
+// service: those of another namespace, and those that are there twice.
 func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
-	namespace := p.Namespace()
 	type place struct {
 		service *builtins.Service
 		pos     plan.Pos
 	}
 	first := map[manifest.Object]place{}
 	for _, s := range services {
+		namespace, whose := p.NamespaceOf(&s.Plan), "the environment"
+		if s.Plan.Namespace != "" {
+			whose = "the service"
+		}
 		for _, o := range s.Objects {
 			if o.Namespace != "" && o.Namespace != namespace && p.Pipeline.Name != "" {
 				field := "metadata.namespace: the object is"
 				if o.APIVersion == "" {
 					field = "its field namespace: the objects are"
 				}
+				or := ""
+				if s.Plan.Namespace == "" {
+					or = fmt.Sprintf("; or write manifests(%q, …, namespace = %q)", s.Plan.Name, o.Namespace)
+				}
 				e.session.Report(plan.Diagnostic{
 					Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
-					Message: fmt.Sprintf("manifests: %s is in namespace %q, but the environment %s has the namespace %q", o, o.Namespace, p.Environment.Name, namespace),
-					Hint:    "leave out " + field + " then in the namespace of the environment",
+					Message: fmt.Sprintf("manifests: %s is in namespace %q, but %s has the namespace %q", o, o.Namespace, whose, namespace),
+					Hint:    "leave out " + field + " then in the namespace of " + whose + or,
 					Related: []plan.Related{{Pos: s.Plan.Pos, Message: "it belongs to the service " + s.Plan.Name}},
 				})
 			}

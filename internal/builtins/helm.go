@@ -19,6 +19,7 @@ var helmFunc = declare("helm", "service", "Declares a service that a Helm chart 
 	func(c *Call, a *helmArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Helm, a.Name, a.Stage, a.Skip, a.Timeout)
 		s.Plan.Values, s.Plan.Adopt = c.fill(s, a.Values), a.Adopt
+		c.releaseNamespace(s, a.Namespace)
 		if a.Chart != nil {
 			chart := a.Chart.plan
 			chart.ValuesFiles = append(chart.ValuesFiles[:len(chart.ValuesFiles):len(chart.ValuesFiles)], c.valuesFiles(a.ValuesFiles)...)

@@ -27,6 +27,8 @@ type manifestsArgs struct {
 type placed struct {
 	Stage StageRef `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
 	Skip  bool     `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+	// Namespace is checked when the names of the pipeline and the environment are known.
+	Namespace string `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names"`
 	existing
 }
 
@@ -42,6 +44,7 @@ var manifestsFunc = declare("manifests", "service",
 	func(c *Call, a *manifestsArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Manifests, a.Name, a.Stage, a.Skip, a.Timeout)
 		s.Plan.Adopt = a.Adopt
+		c.releaseNamespace(s, a.Namespace)
 		if c.Valid("sources") {
 			for i, v := range a.Sources {
 				for _, one := range v.list {

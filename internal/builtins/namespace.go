@@ -26,21 +26,61 @@ func (c *Call) namespace() {
 	if !c.Valid("namespace") {
 		return
 	}
-	namespace := p.NamespaceOf(env.Name)
-	err := plan.CheckNamespace(*p, env.Name)
+	wrong := wrongNamespace(*p, env.Name, "{pipeline}-{environment}")
+	if wrong == nil && plan.Reserved(p.NamespaceOf(env.Name)) {
+		wrong = explain.Errorf("Kubernetes reserves namespaces that begin with kube- for itself")
+	}
+	c.wrong("namespace", wrong)
+}
+
+// wrongNamespace returns what is wrong with the namespace that p declares for an
+// environment, or nil. absent describes the namespace without the argument.
+func wrongNamespace(p plan.Pipeline, environment, absent string) *explain.Error {
+	if len(p.Namespace) > maxTemplate {
+		return explain.Errorf("%v", &plan.NameError{Name: p.Namespace, Max: plan.MaxName})
+	}
+	namespace := p.NamespaceOf(environment)
+	err := plan.CheckNamespace(p, environment)
 	var field *plan.FieldError
 	switch {
 	case p.Namespace == "":
-		c.wrong("namespace", explain.Errorf("it is empty").WithHint("leave it out for {pipeline}-{environment}"))
+		return explain.Errorf("it is empty").WithHint("leave it out for %s", absent)
 	case errors.As(err, &field):
 		wrong := explain.Errorf("%v", field).WithHint("the fields are {pipeline} and {environment}")
 		wrong.Suggest = misspell.Nearest(explain.Clip(field.Field), namespaceFields)
-		c.wrong("namespace", wrong)
+		return wrong
 	case err != nil && namespace == p.Namespace:
-		c.wrong("namespace", checkName(namespace, plan.MaxName))
+		return checkName(namespace, plan.MaxName)
 	case err != nil: // a suggestion would not have the fields
-		c.wrong("namespace", explain.Errorf("%v", err))
-	case plan.Reserved(namespace):
-		c.wrong("namespace", explain.Errorf("Kubernetes reserves namespaces that begin with kube- for itself"))
+		return explain.Errorf("%v", err)
 	}
+	return nil
+}
+
+// maxTemplate is longer than every template of a valid namespace: each character of that
+// may be a field.
+const maxTemplate = plan.MaxName * len("{environment}")
+
+// releaseNamespace sets the namespace of the release of s.
+func (c *Call) releaseNamespace(s *Service, namespace string) {
+	if !c.Given("namespace") || !c.Valid("namespace") {
+		return
+	}
+	s.NamespacePos = c.ArgPos("namespace", nil)
+	if s.Plan.Namespace = namespace; namespace == "" || len(namespace) > maxTemplate {
+		c.wrong("namespace", wrongNamespace(plan.Pipeline{Namespace: namespace}, "", "that of the environment"))
+		s.Plan.Namespace = ""
+	}
+}
+
+// CheckNamespace returns the error of the namespace of a service, if it has one, for the
+// environment that is evaluated, or nil.
+func (s *Service) CheckNamespace(pipeline, environment string) error {
+	if s.Plan.Namespace == "" {
+		return nil
+	}
+	if p := wrongNamespace(plan.Pipeline{Name: pipeline, Namespace: s.Plan.Namespace}, environment, ""); p != nil {
+		return p
+	}
+	return nil
 }

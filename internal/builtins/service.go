@@ -32,6 +32,8 @@ type Service struct {
 	Peers     []Peer     // services that may connect to it, if only some may
 	NodePorts []NodePort // ports of the nodes that its generated chart requests
 
+	NamespacePos plan.Pos // of its namespace=, if it has one
+
 	hostRead bool
 }
 

@@ -95,7 +95,7 @@ var ForeignParams = []ForeignParam{
 	{"sidecar containers extra_containers additional_containers", "sidecars", "", `write sidecars = [sidecar("name", image = "…")]`},
 	{"init_containers init_container", "init", "", `write init = [init("name", image = "…", command = ["…"])]; what runs once per deploy is a job() of an earlier stage`},
 	{"hooks pre_deploy post_deploy migrations migrate", "", service, "what runs before or after is a job() of an earlier or later stage"},
-	{"namespace", "", service, `an environment has one namespace: write pipeline(…, namespace = "…")`},
+	{"namespace", "", service, `only a helm() or a manifests() can have a namespace of its own; for all of an environment, write pipeline(…, namespace = "…")`},
 	{"restart restart_policy attempts backoff_limit", "retries", "", "write retries = 3"},
 	{"restart restart_policy attempts backoff_limit retries", "", service, "Kubernetes restarts what ends; what is to end is a job(…, retries = 3)"},
 	{"cpu cpus cpu_count cpu_shares cpu_quota cpu_period cpu_percent", "resources", service, `write resources = resources(cpu = "500m")`},

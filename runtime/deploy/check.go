@@ -32,7 +32,7 @@ import (
 
 // Check implements [runtime.Deployer].
 func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) (checked runtime.Checked, err error) {
-	err = d.again(ctx, emit, "check "+r.Service.Name, func() error {
+	err = d.retry(ctx, emit, "check "+r.Service.Name, func() error {
 		checked, err = d.check(ctx, r, emit)
 		return d.explain(ctx, err)
 	})

@@ -130,7 +130,7 @@ func (d *Deployer) Act(ctx context.Context, a runtime.Action, r runtime.Release,
 	default:
 		return fmt.Errorf("unknown action %q", a)
 	}
-	return d.again(ctx, emit, string(a)+" "+r.Service.Name, func() error { return act(ctx, r, emit) })
+	return d.retry(ctx, emit, string(a)+" "+r.Service.Name, func() error { return act(ctx, r, emit) })
 }
 
 // deploy installs or upgrades a release. It deploys even a release that is up to date, as

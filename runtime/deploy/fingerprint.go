@@ -23,7 +23,7 @@ const format = 1
 // secrets, the Secrets of the namespace are read, once; see secrets. An invalid chart or
 // invalid values are an error here, before anything is changed.
 func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (digest plan.Digest, err error) {
-	err = d.again(ctx, silent, "", func() (err error) {
+	err = d.retry(ctx, silent, "", func() (err error) {
 		digest, err = d.fingerprint(ctx, r)
 		return err
 	})

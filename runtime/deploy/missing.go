@@ -149,7 +149,7 @@ func (d *Deployer) MissingSecrets(ctx context.Context, key runtime.EnvironmentKe
 	if err != nil || len(n.uses) == 0 {
 		return nil, err
 	}
-	err = d.again(ctx, silent, "", func() error {
+	err = d.retry(ctx, silent, "", func() error {
 		st, err := d.secrets.state(ctx, d, n.namespace, false)
 		if err != nil {
 			return err

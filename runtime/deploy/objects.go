@@ -69,7 +69,7 @@ type objects struct {
 
 	mu      sync.Mutex
 	written map[string]*resource.Info // as the server returned them, by objectID
-	answers map[string]answer         // existing objects, by path; see foresee
+	answers map[string]answer         // existing objects, by path; see prefetch
 
 	scaling sync.Mutex
 	scalers scalers // guarded by scaling, once the release is written
@@ -96,7 +96,7 @@ func (o *objects) Build(r io.Reader, _ bool) (kube.ResourceList, error) {
 		o.built(list)
 	}
 	if err == nil && o.install {
-		o.foresee(list)
+		o.prefetch(list)
 	}
 	return list, err
 }

@@ -40,7 +40,7 @@ const (
 // current values of the source of secrets, and the address in the credentials of a
 // database; never a user or a password.
 func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {
-	return d.again(ctx, silent, "", func() error { return d.prepare(ctx, key, p) })
+	return d.retry(ctx, silent, "", func() error { return d.prepare(ctx, key, p) })
 }
 
 func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) error {

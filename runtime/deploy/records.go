@@ -19,7 +19,7 @@ import (
 // Deployed implements [runtime.Deployer] with one request for the metadata of the Secrets
 // of Helm, and a second one if there are releases from before owners were recorded.
 func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[string]runtime.Deployed, err error) {
-	err = d.again(ctx, silent, "", func() (err error) {
+	err = d.retry(ctx, silent, "", func() (err error) {
 		all, err = d.deployed(ctx, namespace)
 		return err
 	})

@@ -31,12 +31,12 @@ const goneTime = 5 * time.Minute
 // Remove implements [runtime.Deployer].
 func (d *Deployer) Remove(ctx context.Context, key runtime.EnvironmentKey, further []string, keepVolumes bool, emit runtime.Emit) error {
 	for _, namespace := range further {
-		err := d.again(ctx, emit, "remove namespace "+namespace, func() error { return d.removeFurther(ctx, key.At(namespace), keepVolumes, emit) })
+		err := d.retry(ctx, emit, "remove namespace "+namespace, func() error { return d.removeFurther(ctx, key.At(namespace), keepVolumes, emit) })
 		if err != nil {
 			return err
 		}
 	}
-	return d.again(ctx, emit, "remove namespace "+key.Namespace(), func() error { return d.remove(ctx, key, keepVolumes, emit) })
+	return d.retry(ctx, emit, "remove namespace "+key.Namespace(), func() error { return d.remove(ctx, key, keepVolumes, emit) })
 }
 
 func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {

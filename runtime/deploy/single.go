@@ -62,7 +62,7 @@ func until(ctx context.Context, info *resource.Info, done func(*unstructured.Uns
 	return context.Cause(ctx)
 }
 
-// until does the same for an object of a release. It asks the server, not the foreseen
+// until does the same for an object of a release. It asks the server, not the prefetched
 // state.
 func (o *objects) until(ctx context.Context, info *resource.Info, done func(*unstructured.Unstructured) bool) error {
 	asked := *info

@@ -15,10 +15,10 @@ type answer struct {
 	body   []byte
 }
 
-// foresee requests all objects concurrently. Before an install, Helm requests
+// prefetch requests all objects concurrently. Before an install, Helm requests
 // one object after another to see whether it exists and who owns it. These
 // requests are answered from here, so that they take the time of one.
-func (o *objects) foresee(list kube.ResourceList) {
+func (o *objects) prefetch(list kube.ResourceList) {
 	var wg sync.WaitGroup
 	for _, info := range list {
 		wg.Go(func() {

@@ -23,10 +23,10 @@ const (
 	backEvery = 250 * time.Millisecond
 )
 
-// again runs an operation, and repeats it if the cluster became unreachable
+// retry runs an operation, and repeats it if the cluster became unreachable
 // during it, for example for a restart, and came back. Partial work is
 // recovered like that of a dead process (A6).
-func (d *Deployer) again(ctx context.Context, emit runtime.Emit, what string, do func() error) error {
+func (d *Deployer) retry(ctx context.Context, emit runtime.Emit, what string, do func() error) error {
 	for n := 1; ; n++ {
 		err := do()
 		var away *observe.AwayError

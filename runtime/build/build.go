@@ -26,6 +26,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/flight"
 )
 
 // Options configure a Builder.
@@ -84,9 +85,9 @@ type Limits struct {
 type Builder struct {
 	opts      Options
 	pool      *pool
-	walks     flight[*tree]  // of contexts, by directory and patterns
-	commits   flight[string] // of refs of repositories
-	checkouts git.Checkouts  // of repositories of this machine
+	walks     flight.Group[*tree]  // of contexts, by directory and patterns
+	commits   flight.Group[string] // of refs of repositories
+	checkouts git.Checkouts        // of repositories of this machine
 
 	mu   sync.Mutex
 	seen map[string]seen // by specification; guarded by mu
@@ -103,6 +104,7 @@ var _ runtime.Builder = (*Builder)(nil)
 // New returns a builder. It connects on first use.
 func New(opts Options) *Builder {
 	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}}
+	b.walks.Fresh, b.commits.Fresh = true, true // a file or a branch may have changed since
 	b.checkouts.Dir, b.checkouts.Notice = filepath.Join(opts.CacheDir, "git"), opts.Notice
 	return b
 }

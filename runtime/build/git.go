@@ -82,7 +82,7 @@ func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error)
 		ref = "HEAD"
 	}
 	// Services of the same repository ask concurrently.
-	return b.commits.do(ctx, repo+"\x00"+ref, func(ctx context.Context) (string, error) {
+	return b.commits.Do(ctx, repo+"\x00"+ref, nil, func(ctx context.Context, _ runtime.Emit) (string, error) {
 		commit, err := git.Lookup(ctx, anyTransport, repo, ref)
 		if err != nil {
 			return "", fmt.Errorf("ask %s for %s: %w", redact.URLs(repo), ref, err)

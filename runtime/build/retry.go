@@ -3,10 +3,11 @@ package build
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -21,7 +22,8 @@ const (
 // is one.
 func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
 	tried := map[*node]bool{}
-	wait := firstWait
+	waits := backoff.ExponentialBackOff{InitialInterval: firstWait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
+	waits.Reset()
 	for again := 1; ; again++ {
 		n := b.pool.take(spec.ID, tried)
 		digest, err := do(n)
@@ -43,9 +45,8 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, emit runtime.E
 		select {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
-		case <-time.After(wait/2 + rand.N(wait)):
+		case <-time.After(waits.NextBackOff()):
 		}
-		wait *= 2
 	}
 }
 

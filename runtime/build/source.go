@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/dockerignore"
 	"github.com/pipelinefile/pipe/runtime/internal/workspace"
 )
@@ -193,7 +194,7 @@ func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, err
 // work.
 func (b *Builder) walk(ctx context.Context, dir string, patterns []string) (*tree, error) {
 	key := dir + "\x00" + strings.Join(patterns, "\x00")
-	return b.walks.do(ctx, key, func(ctx context.Context) (*tree, error) {
+	return b.walks.Do(ctx, key, nil, func(ctx context.Context, _ runtime.Emit) (*tree, error) {
 		return readTree(ctx, dir, patterns, newIndex(b.opts.CacheDir, key))
 	})
 }

@@ -49,28 +49,35 @@ func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there 
 // if it is not mirrored yet. A tag is looked up each time. If upstream cannot be reached, the
 // digest that the tag last had is used, with a warning. An image that is already in this
 // registry is not copied. Concurrent calls for the same image share the work.
-func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref string, copied bool, err error) {
-	return r.flights.do(ctx, src, emit, func(ctx context.Context, emit runtime.Emit) (string, bool, error) {
+func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref string, copies bool, err error) {
+	c, err := r.mirrors.Do(ctx, src, emit, func(ctx context.Context, emit runtime.Emit) (copied, error) {
 		m, err := r.look(ctx, src, emit)
 		if err != nil {
-			return "", false, err
+			return copied{}, err
 		}
 		if m.stale != "" {
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: m.stale}})
 		}
-		copied := !m.there
 		if !m.there {
 			if err := r.copy(ctx, m, emit); err != nil {
-				return "", false, err
+				return copied{}, err
 			}
 		}
 		if !m.tagged {
 			if err := r.tag(ctx, m, emit); err != nil {
-				return "", copied, err
+				return copied{}, err
 			}
 		}
-		return m.ref(), copied, nil
+		return copied{m.ref(), !m.there}, nil
 	})
+	return c.ref, c.now, err
+}
+
+// copied is the result of mirroring an image: its reference in this registry, and whether
+// it was not there before.
+type copied struct {
+	ref string
+	now bool
 }
 
 // look resolves the image src, and finds out which parts of it are mirrored. For an unchanged

@@ -22,6 +22,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/flight"
 )
 
 // Options configure a Registry.
@@ -57,7 +58,7 @@ type Registry struct {
 	log     string          // log file of the registry itself; usually empty
 	wire    *wire
 	keys    *keychain
-	flights flights
+	mirrors flight.Group[copied] // by reference upstream
 	shared  bool
 	wait    time.Duration // before the first retry
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -26,7 +26,8 @@ const (
 // try calls do until it succeeds, fails permanently, or has failed too often, and reports
 // each retry. If credentials are refused that are not recent, it gets new ones once.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(*session) error) error {
-	wait := r.wait
+	waits := backoff.ExponentialBackOff{InitialInterval: r.wait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
+	waits.Reset()
 	renewed := false
 	for again := 1; ; again++ {
 		s, err := r.current()
@@ -53,9 +54,8 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(wait/2 + rand.N(wait)):
+		case <-time.After(waits.NextBackOff()):
 		}
-		wait *= 2
 	}
 }
 

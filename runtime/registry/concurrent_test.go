@@ -12,8 +12,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-
-	"github.com/pipelinefile/pipe/runtime"
 )
 
 func TestSameMirrorAtOnce(t *testing.T) {
@@ -36,7 +34,7 @@ func TestSameMirrorAtOnce(t *testing.T) {
 		_, _, err := r.Mirror(ctx, src, discard)
 		left <- err
 	}()
-	waitFor(t, "the first has begun", func() bool { return inFlight(r) == 1 })
+	waitFor(t, "the first has begun", func() bool { return r.mirrors.Waiting() == 1 })
 	var wait sync.WaitGroup
 	all := make([]events, 5)
 	for i := range all {
@@ -47,7 +45,7 @@ func TestSameMirrorAtOnce(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "all wait", func() bool { return inFlight(r) == 6 })
+	waitFor(t, "all wait", func() bool { return r.mirrors.Waiting() == 6 })
 	cancel(errors.New("interrupted"))
 	if err := <-left; err == nil || err.Error() != "interrupted" {
 		t.Errorf("who left got %v", err)
@@ -62,40 +60,6 @@ func TestSameMirrorAtOnce(t *testing.T) {
 			t.Errorf("caller %d was told nothing", i)
 		}
 	}
-}
-
-// TestFirstEvent: the caller that starts the work receives its first event, however early
-// that is emitted.
-func TestFirstEvent(t *testing.T) {
-	t.Parallel()
-	var f flights
-	var wait sync.WaitGroup
-	for i := range 5000 {
-		wait.Go(func() {
-			var e events
-			_, _, err := f.do(t.Context(), fmt.Sprint(i), e.emit, func(_ context.Context, emit runtime.Emit) (string, bool, error) {
-				emit(runtime.Retried{What: "look up redis:7", Again: 1})
-				return "", false, nil
-			})
-			if err != nil || len(e.all) != 1 {
-				t.Errorf("call %d: %d events, %v; want one", i, len(e.all), err)
-			}
-		})
-	}
-	wait.Wait()
-}
-
-// inFlight returns the number of callers that wait for a mirror.
-func inFlight(r *Registry) int {
-	r.flights.mu.Lock()
-	defer r.flights.mu.Unlock()
-	n := 0
-	for _, f := range r.flights.all {
-		f.mu.Lock()
-		n += len(f.waiting)
-		f.mu.Unlock()
-	}
-	return n
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {
@@ -131,7 +95,7 @@ func TestCancelledMirrorLeavesNothingRunning(t *testing.T) {
 	if _, _, err := r.Mirror(ctx, src, discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("Mirror = %v, want that it was cancelled", err)
 	}
-	if n := inFlight(r); n != 0 {
+	if n := r.mirrors.Waiting(); n != 0 {
 		t.Errorf("%d still wait", n)
 	}
 	u.when(nil)

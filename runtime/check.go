@@ -42,7 +42,7 @@ func (r *run) checks() []*sched.Task {
 				if ctx.Err() != nil {
 					return err
 				}
-				f.Checked, f.err, f.unknown = checked, err, false
+				f.Checked, f.err, f.unknown = checked, err, checked.Partial
 				return nil
 			}
 			checked.Needs = append(checked.Needs, t)
@@ -54,8 +54,10 @@ func (r *run) checks() []*sched.Task {
 	}
 	checked.Do = func(context.Context) error {
 		for _, f := range asked {
+			f.awaited(asked)
 			r.decide(f, asked)
 		}
+		together(asked)
 		if r.foreseen() {
 			return errForeseen
 		}
@@ -84,6 +86,52 @@ type foreseen struct {
 	unknown bool // what it has is not known: it has a chart that was not rendered
 }
 
+// awaited drops the objects that do not exist yet and that services deployed before, or
+// beside, have.
+func (f *foreseen) awaited(asked []*foreseen) {
+	f.err = withoutAwaited(f.err, func(object string) bool {
+		return slices.ContainsFunc(asked, func(other *foreseen) bool {
+			return other.stage.index <= f.stage.index && other.Namespace == f.Namespace && slices.Contains(other.Objects, object)
+		})
+	})
+}
+
+// withoutAwaited returns what is left of the error of a check without the objects that do
+// not exist and that come.
+func withoutAwaited(err error, comes func(object string) bool) error {
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	left := slices.DeleteFunc(slices.Clone(refused.Changes), func(c RefusedChange) bool { return c.Awaited && comes(c.Object) })
+	if len(left) == len(refused.Changes) {
+		return err
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return &RefusedError{Release: refused.Release, Changes: left}
+}
+
+// together gives the services that fail because of the same missing objects the same
+// cause, which names all of them.
+func together(asked []*foreseen) {
+	services := make(map[string][]string) // by the text of what is missing
+	causes := make(map[*foreseen]string)
+	for _, f := range asked {
+		var refused *RefusedError
+		if f.service.err == nil || !errors.As(f.err, &refused) || slices.ContainsFunc(refused.Changes, func(c RefusedChange) bool { return !c.Awaited }) {
+			continue
+		}
+		causes[f] = refused.Error()
+		services[refused.Error()] = append(services[refused.Error()], f.Name)
+	}
+	for f, text := range causes {
+		names := services[text]
+		f.service.err = &CommonError{Text: fmt.Sprintf("%s: %s %s it", text, some(names, maxRelated), needs(names)), Err: f.service.err}
+	}
+}
+
 // decide ends a service that the cluster would refuse, unless what earlier stages
 // deploy may have the cluster accept all of it: that is a warning.
 func (r *run) decide(f *foreseen, asked []*foreseen) {
@@ -108,7 +156,7 @@ func (r *run) decide(f *foreseen, asked []*foreseen) {
 // object. decide was called for all of these.
 func mayHelp(c RefusedChange, f *foreseen, asked []*foreseen) bool {
 	return slices.ContainsFunc(asked, func(before *foreseen) bool {
-		if before.stage.index >= f.stage.index || before.service.err != nil {
+		if before.stage.index > f.stage.index || before.stage == f.stage && (!c.Awaited || before == f) || before.service.err != nil {
 			return false
 		}
 		if before.Name == c.Owner {

@@ -112,6 +112,94 @@ func TestRefusedOwner(t *testing.T) {
 	}
 }
 
+// TestAwaited: an object that does not exist and that pods wait for fails all services that
+// need it with one cause, unless a service of the same stage or of an earlier one has it.
+func TestAwaited(t *testing.T) {
+	claim := func(service string) error {
+		return &runtime.RefusedError{Release: service, Changes: []runtime.RefusedChange{{Object: "persistentvolumeclaim media", Why: "it does not exist", Awaited: true, Rules: []string{"custom"}}}}
+	}
+	for _, test := range []struct {
+		name     string
+		needs    []string
+		made     string // the service that has the claim
+		by       string // the service with the rule that may have it
+		partial  bool
+		want     string // of the error; empty: it works
+		warnings int
+	}{
+		{name: "nobody has it", needs: []string{"two"}, want: "persistentvolumeclaim media: it does not exist: two needs it"},
+		{name: "two services need it", needs: []string{"beside", "two"}, want: "persistentvolumeclaim media: it does not exist: beside, two need it"},
+		{name: "an earlier stage has it", needs: []string{"beside", "two"}, made: "one"},
+		{name: "the same stage has it", needs: []string{"two"}, made: "beside"},
+		{name: "a later stage has it", needs: []string{"one"}, made: "two", want: "one needs it"},
+		{name: "a controller may make it", needs: []string{"two"}, by: "one", warnings: 1},
+		{name: "a controller beside it may make it", needs: []string{"two"}, by: "beside", warnings: 1},
+		{name: "a later controller may make it", needs: []string{"one"}, by: "two", want: "one needs it"},
+		{name: "a chart of a new namespace may have it", needs: []string{"two"}, partial: true, warnings: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := runtimetest.NewWorld()
+			w.Registry.Upstream("redis:7", plan.DigestOf([]byte("redis")))
+			p := pipeline(2)
+			service(p, 1, "one", plan.ImageSource{Mirror: "redis:7"})
+			service(p, 2, "beside", plan.ImageSource{Mirror: "redis:7"})
+			service(p, 2, "two", plan.ImageSource{Mirror: "redis:7"})
+			rt := w.Runtime()
+			rt.Deployer = checking{w.Deployer, func(name string) (has runtime.Checked, err error) {
+				if name == test.made {
+					has.Objects = []string{"persistentvolumeclaim media"}
+				}
+				if name == test.by {
+					has.Rules = []string{"custom"}
+				}
+				has.Partial = test.partial && name == "one"
+				if slices.Contains(test.needs, name) {
+					err = claim(name)
+				}
+				return has, err
+			}}
+			warnings := 0
+			record, err := rt.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Plan: p, Events: func(e runtime.Event) {
+				if e, ok := e.Body.(runtime.Warned); ok && strings.Contains(e.Diagnostic.Message, "persistentvolumeclaim media") {
+					warnings++
+				}
+			}})
+			if (err == nil) != (test.want == "") || warnings != test.warnings {
+				t.Fatalf("Run = %v, want %q, with %d warnings", err, test.want, warnings)
+			}
+			if err == nil {
+				return
+			}
+			if len(w.Deployer.Releases("shop-default"))+len(w.Deployer.Releases("shop-staging")) > 0 {
+				t.Errorf("something is deployed")
+			}
+			causes := make(map[string]bool)
+			for _, s := range record.Services {
+				var common *runtime.CommonError
+				if errors.As(s.Err, &common) {
+					causes[common.Text] = true
+					if !strings.Contains(common.Text, test.want) {
+						t.Errorf("%s: %v, want %q", s.Service, s.Err, test.want)
+					}
+				}
+			}
+			if len(causes) != 1 {
+				t.Errorf("the causes are %v", causes)
+			}
+		})
+	}
+}
+
+// checking is a Deployer whose Check is a function of the name of a service.
+type checking struct {
+	runtime.Deployer
+	check func(string) (runtime.Checked, error)
+}
+
+func (c checking) Check(_ context.Context, r runtime.Release, _ runtime.Emit) (runtime.Checked, error) {
+	return c.check(r.Service.Name)
+}
+
 // TestCheckedBesideBuilds: the cluster is asked while images are built, of all stages,
 // with the images that are deployed; nothing is asked about what does not change, and a
 // service that is refused ends as failed though its image is made (D8).

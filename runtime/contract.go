@@ -263,6 +263,8 @@ type Checked struct {
 	Rules []string
 	// Objects are all that it has, as RefusedChange.Object names them.
 	Objects []string
+	// Partial means that Rules and Objects are not all: the chart is not generated, and was not rendered.
+	Partial bool
 	// Adopted are the existing objects that it would take over, if Release.Adopt is set.
 	Adopted []Adoption
 }
@@ -300,6 +302,9 @@ type RefusedChange struct {
 	// same namespace has it, if one does: that may give it up.
 	Exists bool
 	Owner  string
+	// Awaited says that the object does not exist and that pods of the release wait for it:
+	// a release of the same stage or of an earlier one may create it.
+	Awaited bool
 }
 
 func (e *RefusedError) Error() string {

@@ -39,14 +39,33 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	return checked, err
 }
 
-// In a new namespace of an environment nothing can conflict, so the release is not queried.
+func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (runtime.Checked, error) {
+	missing, err := d.missingClaims(ctx, r)
+	if err != nil {
+		return runtime.Checked{}, err
+	}
+	checked, err := d.checkChange(ctx, r, emit)
+	var refused *runtime.RefusedError
+	switch {
+	case len(missing) == 0:
+	case err == nil:
+		err = &runtime.RefusedError{Release: r.Service.Name, Changes: missing}
+	case errors.As(err, &refused):
+		refused.Changes = append(refused.Changes, missing...)
+	}
+	return checked, err
+}
+
+// checkChange checks the objects of a release. In a new namespace of an environment nothing
+// can conflict, so the release is not queried.
 // A release with a namespace of its own is often one of cluster-scoped objects, which another
 // namespace may have already.
-func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
+func (d *Deployer) checkChange(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
 	fresh := d.seen.fresh(r.Namespace) && !r.Adopt && r.Namespace == homeOf(r)
 	if fresh && r.Service.Generated() {
-		return none, ctx.Err()
+		return runtime.Checked{Objects: ownClaims(r.Service)}, ctx.Err()
 	}
+	none.Partial = fresh
 	if fresh { // its CRDs are cluster-scoped
 		c, _, err := d.chartOf(ctx, r)
 		if err != nil || !c.HasCRDs() {

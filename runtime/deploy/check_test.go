@@ -521,6 +521,66 @@ func TestCheckContents(t *testing.T) {
 	expect("its second revision, which leaves the CRD as it is", has(kinds), want)
 }
 
+// TestCheckClaims: a claim that a service mounts and that does not exist is found before the
+// service is deployed, also in a new namespace; what a release makes is known (D8, D11).
+func TestCheckClaims(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	b := newBench(t, deploy.Options{Dir: dir})
+	web := container("web")
+	web.Workload.Mounts = []plan.Mount{{Claim: "media", Path: "/a"}, {Claim: "media", Path: "/b"}}
+	has := func(s plan.Service) []string {
+		t.Helper()
+		got, err := b.Check(t.Context(), b.release(s), discard)
+		must(t, err)
+		return got.Objects
+	}
+	missing := func() {
+		t.Helper()
+		c := b.refuses(web)
+		if c.Object != "persistentvolumeclaim media" || !c.Awaited || c.Why != "it does not exist in namespace "+b.namespace || len(c.Next) != 1 {
+			t.Errorf("refused is %+v", c)
+		}
+	}
+	missing()
+	store := container("store")
+	store.Workload.Volumes = []plan.Volume{{Name: "data", Path: "/data", Size: "1Mi"}}
+	if got := has(store); !slices.Equal(got, []string{"persistentvolumeclaim store-data"}) {
+		t.Errorf("a service with a volume has %q", got)
+	}
+	plain := container("plain")
+	b.deploy(plain) // the namespace is not new any more
+	missing()
+	if got := has(store); !slices.Contains(got, "persistentvolumeclaim store-data") {
+		t.Errorf("a service with a volume has %q", got)
+	}
+	set := writeChart(t, dir, "set", map[string]string{"templates/set.yaml": `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: x
+  replicas: 2
+  ordinals: {start: 3}
+  selector: {matchLabels: {app: x}}
+  template:
+    metadata: {labels: {app: x}}
+    spec: {containers: [{name: x, image: x}]}
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+`})
+	if got := has(set); !slices.Equal(got, []string{"statefulset db", "persistentvolumeclaim data-db-3", "persistentvolumeclaim data-db-4"}) {
+		t.Errorf("a StatefulSet has %q", got)
+	}
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "media"}}
+	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}
+	_, err := client(t, config).CoreV1().PersistentVolumeClaims(b.namespace).Create(t.Context(), claim, metav1.CreateOptions{})
+	must(t, err)
+	has(web)
+}
+
 // TestCheckAsksLittle checks the cost of a check: nothing in a namespace that was created
 // just now, and two requests for the change of one object.
 func TestCheckAsksLittle(t *testing.T) {

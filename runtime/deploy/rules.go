@@ -90,7 +90,7 @@ type contents struct {
 func (c *contents) add(infos []*resource.Info, all bool) {
 	for _, info := range infos {
 		c.rule(info)
-		c.Objects = append(c.Objects, shortName(info))
+		c.Objects = append(append(c.Objects, shortName(info)), claimsOfSet(info)...)
 	}
 	if !all {
 		c.Rules = append(c.Rules, customRules)

@@ -20,10 +20,10 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// hang bounds a wait that ends at once unless something is broken.
+// hang bounds a wait that ends immediately unless something is broken.
 const hang = 2 * time.Minute
 
-// A client is an editor: it speaks with a server through pipes.
+// A client plays an editor: it talks to a server through pipes.
 type client struct {
 	t    *testing.T
 	dir  string
@@ -74,7 +74,7 @@ type diagnostic struct {
 	} `json:"relatedInformation"`
 }
 
-// start writes the files of an archive, and starts a server for them.
+// start writes the files of an archive to disk and starts a server for them.
 func start(t *testing.T, archive string, opts lsp.Options) *client {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -159,7 +159,7 @@ func (c *client) receive() {
 			p.count = c.found[p.URI].count + 1
 			c.found[p.URI] = p.published
 		case "window/logMessage":
-			c.t.Errorf("the server says %s", m.Params)
+			c.t.Errorf("the server logged %s", m.Params)
 		}
 		c.mu.Unlock()
 		c.cond.Broadcast()
@@ -183,7 +183,7 @@ func (c *client) notify(method string, params any) {
 	c.send(map[string]any{"method": method, "params": params})
 }
 
-// try sends a request and returns its answer.
+// try sends a request and returns the response.
 func (c *client) try(method string, params any) response {
 	c.t.Helper()
 	c.next++
@@ -196,13 +196,13 @@ func (c *client) try(method string, params any) response {
 			return a
 		}
 		if c.ended {
-			c.t.Fatalf("%s: no answer", method)
+			c.t.Fatalf("%s: no response", method)
 		}
 		c.cond.Wait()
 	}
 }
 
-// call is try for a request that is not refused.
+// call is try for a request that must succeed.
 func (c *client) call(method string, params any) json.RawMessage {
 	c.t.Helper()
 	a := c.try(method, params)
@@ -221,7 +221,7 @@ func decode[T any](t *testing.T, data json.RawMessage) T {
 	return v
 }
 
-// open opens a file with a text; without one with that on disk.
+// open opens a file with the given text, by default with the text on disk.
 func (c *client) open(name string, text ...string) {
 	c.t.Helper()
 	if len(text) == 0 {
@@ -236,7 +236,7 @@ func (c *client) open(name string, text ...string) {
 		"uri": c.uri(name), "languageId": "pipelinefile", "version": 1, "text": text[0]}})
 }
 
-// change replaces a part of a text; all of it without a range.
+// change replaces a range of a file; nil is the whole file.
 func (c *client) change(name string, at *span, text string) {
 	c.t.Helper()
 	c.versions[name]++
@@ -250,13 +250,13 @@ func (c *client) change(name string, at *span, text string) {
 	})
 }
 
-// diagnostics waits until the server has judged the last text of a file.
+// diagnostics waits for the diagnostics of the current version of a file.
 func (c *client) diagnostics(name string) []diagnostic {
 	c.t.Helper()
 	return c.wait(name, func(p published) bool { return p.Version != nil && *p.Version == c.versions[name] })
 }
 
-// wait waits for what is published of a file.
+// wait waits until ok accepts the published diagnostics of a file.
 func (c *client) wait(name string, ok func(published) bool) []diagnostic {
 	c.t.Helper()
 	c.mu.Lock()
@@ -266,13 +266,13 @@ func (c *client) wait(name string, ok func(published) bool) []diagnostic {
 			return p.Diagnostics
 		}
 		if c.ended {
-			c.t.Fatalf("nothing is said of %s: %v", name, c.found)
+			c.t.Fatalf("no such diagnostics of %s: %v", name, c.found)
 		}
 		c.cond.Wait()
 	}
 }
 
-// shown is diagnostics as text: LINE:COLUMN-COLUMN: message.
+// shown formats diagnostics as lines of the form LINE:COLUMN-COLUMN: message.
 func shown(list []diagnostic) string {
 	var out []string
 	for _, d := range list {
@@ -281,7 +281,7 @@ func shown(list []diagnostic) string {
 	return strings.Join(out, "\n")
 }
 
-// at returns the parameters of a request at the cursor, which stands at "|" of text.
+// at returns the parameters of a request at the cursor, the "|" in text.
 func (c *client) at(name, text string) map[string]any {
 	before, _, ok := strings.Cut(text, "|")
 	if !ok {
@@ -290,7 +290,7 @@ func (c *client) at(name, text string) map[string]any {
 	return map[string]any{"textDocument": map[string]any{"uri": c.uri(name)}, "position": endOf(before)}
 }
 
-// endOf returns the position of the end of a text, counted as the protocol does.
+// endOf returns the position of the end of text, in UTF-16 units as in the protocol.
 func endOf(text string) position {
 	line := strings.Count(text, "\n")
 	last := text[strings.LastIndexByte(text, '\n')+1:]
@@ -304,8 +304,8 @@ func endOf(text string) position {
 	return position{line, n}
 }
 
-// show opens or replaces a text with a cursor in it, and returns the parameters
-// of a request there.
+// show opens a file with text, or replaces its text, and returns the parameters
+// of a request at the cursor, the "|" in text.
 func (c *client) show(name, text string) map[string]any {
 	c.t.Helper()
 	whole := strings.Replace(text, "|", "", 1)

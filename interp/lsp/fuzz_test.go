@@ -14,11 +14,11 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// all are the requests that name a place.
+// all lists the requests that take a position.
 var all = []string{"completion", "hover", "signatureHelp", "definition", "references", "prepareRename", "rename", "documentSymbol", "formatting", "codeAction"}
 
-// session returns the bytes of an editor that opens a text, changes it, and asks
-// everything at a place.
+// session returns the messages of an editor that opens a file, sends all
+// requests at a position, and changes the file there.
 func session(root, text, insert string, at position) []byte {
 	var b bytes.Buffer
 	id := 0
@@ -48,7 +48,7 @@ func session(root, text, insert string, at position) []byte {
 	return b.Bytes()
 }
 
-// serve plays a session and reports what the server says that it must not.
+// serve plays a session and fails if the server reports a panic.
 func serve(t *testing.T, in []byte) {
 	t.Helper()
 	var out bytes.Buffer
@@ -61,8 +61,8 @@ func serve(t *testing.T, in []byte) {
 	}
 }
 
-// FuzzServe: whatever a text is and wherever the cursor stands, nothing panics,
-// and every session ends.
+// FuzzServe checks that nothing panics and every session ends, for any text and
+// any position of the cursor.
 func FuzzServe(f *testing.F) {
 	f.Add("load('m.star', 'a')\npipeline('shop')\ndb = database('🙂', engine = 'redis')\nx = db.host\n", "(", 2, 20)
 	f.Add("def f(a, *, b = 1, **c):\n    \"\"\"D.\n\n    Args:\n      a: b\n    \"\"\"\n    return struct(a = a)\nf(1).a\n", "\"", 7, 5)
@@ -73,13 +73,14 @@ func FuzzServe(f *testing.F) {
 	f.Add("if True:\n  def g():\n    pass\nelse:\n  g = 1\n(\n)\n", "#", 5, 1)
 	f.Fuzz(func(t *testing.T, text, insert string, line, char int) {
 		if len(text) > 10_000 || len(insert) > 1000 || !utf8.ValidString(text) {
-			t.Skip("too long, or what JSON cannot hold")
+			t.Skip("too long, or not representable in JSON")
 		}
 		serve(t, session(t.TempDir(), text, insert, position{line, char}))
 	})
 }
 
-// FuzzMessages: whatever an editor sends, the server answers or ends.
+// FuzzMessages checks that the server responds or ends without a panic,
+// whatever an editor sends.
 func FuzzMessages(f *testing.F) {
 	f.Add([]byte("Content-Length: 2\r\n\r\n{}"))
 	f.Add([]byte("Content-Length: 99999999999\r\n\r\n{}"))
@@ -94,8 +95,8 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-// TestHostile: files that are made to be hard for an editor. Each is asked
-// everything at its end and in its middle.
+// TestHostile sends all requests at the end and in the middle of files that are
+// made to be expensive to analyze.
 func TestHostile(t *testing.T) {
 	doubled := "x0 = struct(a = 1)\n"
 	for i := range 40 {
@@ -130,7 +131,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestHostileWorkspace: what is not a file, or leads out, is not read.
+// TestHostileWorkspace checks that devices, and files outside of the workspace,
+// are not read through symbolic links.
 func TestHostileWorkspace(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	outside := t.TempDir()

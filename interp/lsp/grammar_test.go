@@ -16,7 +16,7 @@ import (
 
 const extension = "../../examples/vscode/"
 
-// A rule is one of a TextMate grammar, as far as ours uses that.
+// A rule is a rule of a TextMate grammar. It has the keys that our grammar uses.
 type rule struct {
 	Include, Name, Match, Begin, End     string
 	Captures, BeginCaptures, EndCaptures map[string]struct{ Name string }
@@ -24,8 +24,8 @@ type rule struct {
 	Repository                           map[string]rule
 }
 
-// A grammar colours text in the way of an editor: the rule that matches first
-// wins, of several the first in the list; a begin holds until its end.
+// A grammar highlights source as an editor does: the leftmost match wins, then
+// the first rule in the list. A begin rule applies until its end matches.
 type grammar struct {
 	t       *testing.T
 	top     rule
@@ -61,8 +61,8 @@ func (g *grammar) find(re, line string, pos int) []int {
 	if at == nil {
 		return nil
 	}
-	// What was skipped is not a part of the match: the shortest skip counts, and the
-	// match starts where that ends.
+	// The skipped prefix is not part of the match. Find the shortest prefix: the
+	// match starts where it ends.
 	for start := pos; start <= at[1]; start++ {
 		exact := fmt.Sprintf(`^(?s:.{%d})(?:%s)`, start, re)
 		e := g.regexps[exact]
@@ -78,7 +78,7 @@ func (g *grammar) find(re, line string, pos int) []int {
 	return nil
 }
 
-// flat returns the rules behind includes.
+// flat returns the rules of a list with the includes resolved.
 func (g *grammar) flat(list []rule) []rule {
 	var out []rule
 	for _, r := range list {
@@ -86,7 +86,7 @@ func (g *grammar) flat(list []rule) []rule {
 		case r.Include != "":
 			named, ok := g.top.Repository[strings.TrimPrefix(r.Include, "#")]
 			if !ok {
-				g.t.Fatalf("no rules %s", r.Include)
+				g.t.Fatalf("the grammar includes %s, which does not exist", r.Include)
 			}
 			out = append(out, g.flat([]rule{named})...)
 		case r.Match == "" && r.Begin == "":
@@ -155,7 +155,7 @@ func (g *grammar) line(line string) [][]string {
 			g.open = g.open[:len(g.open)-1]
 		}
 		if best[1] == pos && first.Begin == "" && first.Match != "" {
-			g.t.Fatalf("the grammar does not get on at %q", line[pos:])
+			g.t.Fatalf("the grammar makes no progress at %q", line[pos:])
 		}
 		if pos = best[1]; pos >= len(line) && len(g.open) == 0 {
 			return scopes
@@ -163,8 +163,8 @@ func (g *grammar) line(line string) [][]string {
 	}
 }
 
-// TestGrammar: the highlighting of editors is what the test file of the extension
-// claims, which npm test there compares with the engine of VS Code.
+// TestGrammar checks the highlighting against the claims in the test file of the
+// extension. "npm test" in the extension compares them with the engine of VS Code.
 func TestGrammar(t *testing.T) {
 	data, err := os.ReadFile(extension + "test/grammar.Pipelinefile")
 	if err != nil {
@@ -196,8 +196,8 @@ func TestGrammar(t *testing.T) {
 	}
 }
 
-// TestGrammarBuiltins: the grammar knows the builtins that there are (L8), those of tests
-// with them: it does not see the name of the file.
+// TestGrammarBuiltins checks that the grammar lists all builtins (L8). It
+// includes those of test files, because a grammar does not see the file's name.
 func TestGrammarBuiltins(t *testing.T) {
 	var want []string
 	for _, f := range builtins.Available(builtins.TestSuffix) {

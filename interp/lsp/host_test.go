@@ -15,8 +15,9 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// TestHost: what a host program adds to the language is known to an editor as
-// what there is always: no error, offered, explained, and opened (G1).
+// TestHost checks that the editor treats the builtins and modules of a host
+// program like the standard ones: diagnostics, completion, hover and definition
+// (G1).
 func TestHost(t *testing.T) {
 	type args struct {
 		Name string `arg:"name" help:"of the team"`
@@ -81,7 +82,7 @@ func TestHost(t *testing.T) {
 		if mark != "\nw|eb(" {
 			continue
 		}
-		// From the module itself, as it is open in the editor, to the one beside it.
+		// Go to a definition from the library module, which is open in the editor.
 		uri := (&url.URL{Scheme: "file", Path: u.Path}).String()
 		c.notify("textDocument/didOpen", map[string]any{"textDocument": map[string]any{
 			"uri": uri, "languageId": "pipelinefile", "version": 1, "text": string(data),

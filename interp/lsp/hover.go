@@ -83,7 +83,7 @@ func (s *server) hoverName(ctx context.Context, m *module, u use) string {
 	if v := s.table.builtin(m, name); v.fn != nil || v.lib != "" {
 		return s.hoverValue(m, name, v)
 	}
-	return paragraphs(code(name), "From Starlark itself.")
+	return paragraphs(code(name), "A builtin of Starlark.")
 }
 
 func (s *server) hoverParam(fn *function, p *param) string {
@@ -178,7 +178,7 @@ func (s *server) inPlan(v value) string {
 			if pa.Default {
 				kind = "the default"
 			}
-			return fmt.Sprintf("The parameter `%s`, here `%s` (%s).", pa.Name, pa.Value, kind)
+			return fmt.Sprintf("The parameter `%s` is `%s` (%s).", pa.Name, pa.Value, kind)
 		}
 	}
 	return ""
@@ -209,7 +209,7 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 			fmt.Fprintf(&b, " from `%s` with `%s`", from, spec.Dockerfile)
 		}
 		if im.Build != sv.Name {
-			fmt.Fprintf(&b, ", once with **%s**", im.Build)
+			fmt.Fprintf(&b, ", shared with **%s**", im.Build)
 		}
 		b.WriteString("\n")
 	case im.Mirror != "":

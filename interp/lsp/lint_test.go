@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// TestLint: what is right and wrong all the same is a warning with its rule, and
-// what can be corrected is corrected by a quick fix.
+// TestLint checks that findings of lint are warnings with the name of the rule,
+// and that their fixes are quick fixes.
 func TestLint(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	const text = "load(\"lib/web.star\", \"helper\", \"site\")\npipeline(\"shop\")\nsite(\"🙂\"[:0] + \"page\", env = {})\n"
@@ -36,9 +36,9 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestDockerfiles: what is wrong with a Dockerfile that a Pipelinefile builds is
-// shown in the Dockerfile, and goes when a better one is saved. Its text is no
-// program of ours, whoever opens it.
+// TestDockerfiles checks that findings of a Dockerfile that a Pipelinefile
+// builds are shown in the Dockerfile, and disappear when a corrected version is
+// saved. An open Dockerfile is not parsed as Starlark.
 func TestDockerfiles(t *testing.T) {
 	c := start(t, "-- Pipelinefile --\npipeline(\"x\")\napplication(\"a\", source = local(\"a\"))\n-- a/Dockerfile --\nFROM scratch as x\nCMD x\n",
 		lsp.Options{Dockerfiles: dockerfile.Builds})
@@ -56,6 +56,6 @@ func TestDockerfiles(t *testing.T) {
 	c.wait("a/Dockerfile", func(p published) bool { return len(p.Diagnostics) == 0 })
 	c.open("Pipelinefile")
 	if got := shown(c.diagnostics("Pipelinefile")); got != "" {
-		t.Errorf("of the Pipelinefile: %s", got)
+		t.Errorf("diagnostics of the Pipelinefile: %s", got)
 	}
 }

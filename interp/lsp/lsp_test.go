@@ -39,8 +39,8 @@ def helper(x):
 pipeline("old")
 `
 
-// TestDiagnostics: what is wrong is told of the text in the editor, in all files,
-// with hints and the places that it has to do with.
+// TestDiagnostics checks that diagnostics are those of the text in the editor,
+// with hints and related positions.
 func TestDiagnostics(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile")
@@ -69,8 +69,8 @@ func TestDiagnostics(t *testing.T) {
 	}
 }
 
-// TestDiagnosticsOfModules: what a module does wrong is shown in it, also if only
-// the Pipelinefile is open; and an unsaved module is the one that counts.
+// TestDiagnosticsOfModules checks that an error in a module is shown in the
+// module, and that the unsaved text of the module is the one that is evaluated.
 func TestDiagnosticsOfModules(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("lib/web.star", "def site(name, replicas, env):\n    return container(name, imge = 'x')\ndef helper(x): pass\n")
@@ -78,13 +78,13 @@ func TestDiagnosticsOfModules(t *testing.T) {
 	if want := "2:27-31: container: no parameter \"imge\"\ndid you mean \"image\"?"; shown(got) != want {
 		t.Errorf("module: %s, want %s", shown(got), want)
 	} else if len(got[0].Related) != 1 || got[0].Related[0].Location.URI != c.uri("Pipelinefile") {
-		t.Errorf("module: the caller is not told: %+v", got[0])
+		t.Errorf("module: the call is not related: %+v", got[0])
 	}
 	c.change("lib/web.star", nil, "def site(name, replicas, env):\n    return container(name, image = 'x:1', env = env, replicas = replicas)\ndef helper(_x): pass\n")
 	if got := shown(c.diagnostics("lib/web.star")); got != "" {
 		t.Errorf("a corrected module: %s", got)
 	}
-	// Nobody loads it: it is looked at by itself.
+	// A module that no file loads is checked by itself.
 	c.open("alone.star", "x = y\n")
 	if got := shown(c.diagnostics("alone.star")); got != "1:4-5: undefined: y" {
 		t.Errorf("a module by itself: %s", got)
@@ -93,7 +93,8 @@ func TestDiagnosticsOfModules(t *testing.T) {
 	c.wait("alone.star", func(p published) bool { return len(p.Diagnostics) == 0 })
 }
 
-// TestParameters: one without a value is not an error in an editor, and hides none.
+// TestParameters checks that a parameter without a value is not an error in the
+// editor, and that other errors are still found.
 func TestParameters(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile", "pipeline('shop')\nn = param('n', type = 'int')\ncontainer('a', image = 'a:1', replicas = n, stage = 'x')\n")
@@ -103,7 +104,7 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// TestStandard: a mistake in the use of @std is shown where that is used.
+// TestStandard checks that an error in @std is shown at the call that caused it.
 func TestStandard(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile", "load('@std//web.star', 'site')\npipeline('shop')\nsite('a', image = 'a:1', listen = 'x')\n")
@@ -113,8 +114,8 @@ func TestStandard(t *testing.T) {
 	}
 }
 
-// TestIncremental: edits arrive in pieces, counted in UTF-16, and a newer one
-// ends the evaluation of the one before, even one that does not end by itself.
+// TestIncremental applies incremental edits, counted in UTF-16 units. A change
+// cancels the previous evaluation, even one that would never end.
 func TestIncremental(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	busy := "pipeline('shop')\n# 🙂🙂 n\n" + "def f():\n    for i in range(1000000000):\n        for j in range(1000000000):\n            pass\nf()\n"
@@ -122,7 +123,7 @@ func TestIncremental(t *testing.T) {
 	for i := range 20 {
 		c.change("Pipelinefile", &span{position{1, 7}, position{1, 8 + (i+9)/10}}, fmt.Sprint(i))
 	}
-	// "# 🙂🙂 19" and a line that does not end there any more.
+	// Replace everything from the first emoji to the end of f().
 	c.change("Pipelinefile", &span{position{1, 2}, position{6, 3}}, "é🙂\ncontaner()")
 	want := "3:0-8: undefined: contaner\ndid you mean \"container\"?"
 	if got := shown(c.diagnostics("Pipelinefile")); got != want {
@@ -130,7 +131,7 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
-// TestQuickFix: what may be meant can be written at once.
+// TestQuickFix checks that a suggestion of a diagnostic is offered as a quick fix.
 func TestQuickFix(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile", "pipeline('shop')\nstage('one')\ncontainer('🙂', image = 'a:1', stage = 'oen')\ncontaner()\n")
@@ -152,7 +153,8 @@ func TestQuickFix(t *testing.T) {
 	}
 }
 
-// TestLifecycle: a session ends in order, and what is out of order is refused.
+// TestLifecycle checks the order of initialize, shutdown and exit, and the
+// errors for requests that are out of order.
 func TestLifecycle(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	if a := c.try("textDocument/nothing", nil); a.Error == nil || a.Error.Code != -32601 {
@@ -183,7 +185,7 @@ func TestNoShutdown(t *testing.T) {
 	}
 }
 
-// TestFiles: a file that somebody else changes is evaluated again.
+// TestFiles checks that a file that another program changes is evaluated again.
 func TestFiles(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile")
@@ -203,7 +205,7 @@ type textEdit struct {
 	NewText string
 }
 
-// apply does edits that do not overlap, the last first.
+// apply applies edits that do not overlap, the last one first.
 func apply(t *testing.T, text string, edits []textEdit) string {
 	t.Helper()
 	offset := func(p position) int {

@@ -23,7 +23,7 @@ type module struct {
 
 	problems []plan.Diagnostic // of parsing and resolving
 	uses     []use             // all names, in the order of the text
-	quotes   []quoted          // text arguments, in the order of the text
+	quotes   []quoted          // string arguments, in the order of the text
 	decls    map[*syntax.Ident]*decl
 	globals  map[string]*decl
 	loads    []*syntax.LoadStmt
@@ -264,7 +264,7 @@ func (m *module) quote(lit *syntax.Literal, parents []syntax.Node) {
 		case *syntax.CallExpr:
 			q.call = p
 			q.arg = slices.IndexFunc(p.Args, func(x syntax.Expr) bool { return syntax.Node(x) == arg })
-			if q.arg < 0 { // it is called
+			if q.arg < 0 { // the string is in the called expression
 				return
 			}
 		}

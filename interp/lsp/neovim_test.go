@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// TestMain makes the test program a language server, for editors that start one.
+// TestMain runs the test binary as a language server if an editor started it.
 func TestMain(m *testing.M) {
 	if os.Getenv("PIPE_TEST_ROOT") != "" {
 		if err := lsp.Serve(context.Background(), os.Stdin, os.Stdout, lsp.Options{}); err != nil {
@@ -27,15 +27,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestNeovim: an editor that others have written understands the server, over
-// standard input and output.
+// TestNeovim uses the server from a real editor, over standard input and output.
 func TestNeovim(t *testing.T) {
 	nvim, err := exec.LookPath("nvim")
 	if err != nil {
 		if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "editor") {
-			t.Fatal("there is no nvim, and PIPE_TEST_REQUIRE wants an editor; make test installs it")
+			t.Fatal("nvim not found, but PIPE_TEST_REQUIRE requires an editor; make test installs it")
 		}
-		t.Skip("there is no nvim; make test installs it")
+		t.Skip("nvim not found; make test installs it")
 	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

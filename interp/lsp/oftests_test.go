@@ -8,7 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// TestOfTests: what only tests have is known in their files, and nowhere else.
+// TestOfTests checks that the builtins of tests are available in test files only.
 func TestOfTests(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	const text = "def test_a():\n    p = plan('Pipelinefile', environment = 'staging')\n    golden(p, 'testdata/a.json')\n"

@@ -19,7 +19,7 @@ type item struct {
 	TextEdit      textEdit
 }
 
-// complete returns what is offered at the cursor in a text.
+// complete returns the completions at the cursor, the "|" in text.
 func (c *client) complete(name, text string) []item {
 	c.t.Helper()
 	at := c.show(name, text)
@@ -35,8 +35,8 @@ func labels(items []item) []string {
 	return out
 }
 
-// TestCompletion: what is offered at a cursor: all of want and nothing of not;
-// where "only" stands first, nothing else.
+// TestCompletion checks that the completions include all of want and none of
+// not. If want starts with "only", they include nothing else.
 func TestCompletion(t *testing.T) {
 	c := start(t, shop+`
 -- data/a.json --
@@ -110,7 +110,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestCompletionEdits: an offer replaces the word, or the text, that the cursor is in.
+// TestCompletionEdits checks that a completion replaces the word or the string
+// that contains the cursor.
 func TestCompletionEdits(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	for name, test := range map[string]struct{ text, label, want string }{
@@ -149,7 +150,8 @@ skip("page")
 environment.name
 `
 
-// TestHover: builtins have their help, and what was declared is shown as it is in the plan.
+// TestHover checks that hover shows the help of builtins, and how a declared
+// service, stage or parameter is in the plan.
 func TestHover(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	c.open("Pipelinefile", hovered)
@@ -161,7 +163,7 @@ func TestHover(t *testing.T) {
 		"service":        {"d|b = ", "**db** is DATABASE in the stage **first**, by its stage ="},
 		"stage":          {"fir|st = ", "The stage **first**, 1 of 1, order 1: db, page."},
 		"stage in text":  {`stage = "fi|rst"`, "What others need."},
-		"param":          {"tit|le = ", "The parameter `title`, here `Shop` (the default)."},
+		"param":          {"tit|le = ", "The parameter `title` is `Shop` (the default)."},
 		"def":            {"si|te(\"page\"", "def"},
 		"def docstring":  {"= si|te(", "Declares a page."},
 		"def argument":   {"repli|cas = 2", "how many."},
@@ -190,7 +192,7 @@ func TestHover(t *testing.T) {
 	}
 }
 
-// TestSignatureHelp: the parameter that is being written is the active one.
+// TestSignatureHelp checks that the parameter at the cursor is the active one.
 func TestSignatureHelp(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	for name, test := range map[string]struct{ text, label, active string }{
@@ -233,7 +235,7 @@ func TestSignatureHelp(t *testing.T) {
 	}
 }
 
-// utf16Cut returns the part of s between two counts of UTF-16 units.
+// utf16Cut returns the part of s between two offsets in UTF-16 units.
 func utf16Cut(s string, at [2]int) string {
 	var out []rune
 	n := 0
@@ -312,7 +314,7 @@ def f(a):
 			}
 		})
 	}
-	// What was written out for the editor is known by its library's name there.
+	// A library file on disk is recognized as part of its library.
 	if _, err := os.Stat(filepath.Join(c.dir, ".std", "web.star")); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +330,7 @@ def f(a):
 	}
 }
 
-// lineWith returns the number of the line of @std//web.star that starts so.
+// lineWith returns the number of the line of @std//web.star that starts with start.
 func lineWith(t *testing.T, start string) string {
 	t.Helper()
 	data, err := stdlib.FS.ReadFile("web.star")
@@ -382,8 +384,8 @@ func TestSymbols(t *testing.T) {
 	diff(t, "symbols", []string{"one (stage one) 3", "db (service db) 4", "page (service) 5", "f (f(a, b=1)) 6", "n (int) 8"}, out)
 }
 
-// TestFormatting: a text is laid out by a change of the lines that differ; one
-// that does not parse is left alone.
+// TestFormatting checks that formatting edits only the lines that differ, and
+// leaves a file that does not parse unchanged.
 func TestFormatting(t *testing.T) {
 	c := start(t, shop, lsp.Options{})
 	for text, want := range map[string]string{

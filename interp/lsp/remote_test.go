@@ -32,8 +32,8 @@ func fetched(files map[string]string) (cache fstest.MapFS, pins string) {
 	return cache, string(f.Bytes())
 }
 
-// TestRemoteModule: what is pinned and fetched is known to an editor, and what is
-// not is told with the command that fetches it.
+// TestRemoteModule checks that a module that is pinned and fetched is found, and
+// that the error for one that is not names the command that fetches it.
 func TestRemoteModule(t *testing.T) {
 	cache, pins := fetched(map[string]string{"web.star": "def site(name):\n    return container(name, image = \"web:1\")\n"})
 	text := "-- Pipelinefile --\nload(\"" + remoteLib + "//web.star\", \"site\")\npipeline(\"x\")\nsite(\"a\")\n" +
@@ -41,7 +41,7 @@ func TestRemoteModule(t *testing.T) {
 	c := start(t, text, lsp.Options{Cache: cache})
 	c.open("Pipelinefile")
 	if got := shown(c.diagnostics("Pipelinefile")); got != "" {
-		t.Errorf("a module that is there: %s", got)
+		t.Errorf("a module that is pinned and fetched: %s", got)
 	}
 	c.change("Pipelinefile", nil, "load(\"git+https://example.com/other@v1//web.star\", \"site\")\npipeline(\"x\")\nsite(\"a\")\n")
 	if got := shown(c.diagnostics("Pipelinefile")); !strings.Contains(got, "pipe mod sync") {
@@ -49,9 +49,10 @@ func TestRemoteModule(t *testing.T) {
 	}
 }
 
-// TestIntoRemoteModule: what a remote module declares is shown, and opened where
-// nobody changes it; so is what that loads of itself. It is not a part of the
-// workspace: it is not renamed, and nothing is wrong in it.
+// TestIntoRemoteModule checks that the declarations of a remote module, and of
+// the modules that it loads, are shown and opened as read-only files. A remote
+// module is not part of the workspace: nothing in it is renamed, and it gets no
+// diagnostics.
 func TestIntoRemoteModule(t *testing.T) {
 	const inner = "def part(name, size = 1):\n    \"\"\"Declares a part.\"\"\"\n    return container(name, image = \"part:1\")\n"
 	const outer = "load(\"../parts/part.star\", \"part\")\ndef site(name):\n    unused = 1\n    return part(name)\nother = part\n"
@@ -103,7 +104,7 @@ func TestIntoRemoteModule(t *testing.T) {
 		t.Errorf("diagnostics: %s", got)
 	}
 
-	// From the module itself, as it is open in the editor.
+	// Use the module itself, open in the editor.
 	uri := (&url.URL{Scheme: "file", Path: file}).String()
 	c.notify("textDocument/didOpen", map[string]any{"textDocument": map[string]any{"uri": uri, "languageId": "pipelinefile", "version": 1, "text": outer}})
 	at := map[string]any{"textDocument": map[string]any{"uri": uri}, "position": position{3, 13}}
@@ -118,7 +119,7 @@ func TestIntoRemoteModule(t *testing.T) {
 	defer c.mu.Unlock()
 	for about := range c.found {
 		if strings.Contains(about, "remote") {
-			t.Errorf("something is said of %s", about)
+			t.Errorf("diagnostics of %s", about)
 		}
 	}
 }

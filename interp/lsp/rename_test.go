@@ -11,9 +11,9 @@ import (
 	"github.com/pipelinefile/pipe/interp/lsp"
 )
 
-// TestRename: each file of testdata/rename is a workspace with a cursor in one
-// file, the new name in its comment, and what comes of it: files below "after/",
-// or a refusal in the file "refused".
+// TestRename runs the archives in testdata/rename. Each is a workspace with a
+// cursor in one file; its comment is the new name. The result is either the
+// changed files, below "after/", or the error, in the file "refused".
 func TestRename(t *testing.T) {
 	files, err := filepath.Glob("testdata/rename/*.txtar")
 	if err != nil || len(files) == 0 {

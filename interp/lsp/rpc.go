@@ -87,7 +87,7 @@ func (c *conn) read() (*message, error) {
 			size = n
 		}
 		if line > 100 {
-			return nil, errors.New("header of a message: it is too long")
+			return nil, errors.New("header of a message: too long")
 		}
 	}
 	if size > maxMessage {

@@ -26,7 +26,7 @@ type server struct {
 	turns     chan struct{} // held by the running evaluation
 	work      sync.WaitGroup
 	touched   []string // changed files whose evaluation is not scheduled yet
-	broken    error    // of writing
+	broken    error    // the first failed write to the editor
 
 	ready, shut bool
 
@@ -106,9 +106,9 @@ const requestTime = 10 * time.Second
 func (s *server) handle(ctx context.Context, m *message) (done bool, err error) {
 	var result any
 	switch {
-	case m.Error != nil && string(m.ID) == "null": // what was read is not a message
+	case m.Error != nil && string(m.ID) == "null": // not a valid message
 		err = m.Error
-	case m.Method == "": // an answer; nothing was asked
+	case m.Method == "": // a response; the server sends no requests
 		return false, nil
 	case m.Method == "exit":
 		if !s.shut {

@@ -9,8 +9,8 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// TestPositions: places are the same as when every character is counted, whatever a
-// text has in it and however long its lines are.
+// TestPositions compares positions with those found by counting every character,
+// in random texts with long lines.
 func TestPositions(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	parts := []string{"a", "name", " ", "é", "€", "🙂", "\t", "x = 1; "}
@@ -41,7 +41,7 @@ func TestPositions(t *testing.T) {
 			}
 		}
 	}
-	for _, data := range []string{"", "\xff\xff = 1\n" + strings.Repeat("\xff", 3000)} { // nothing, and what is not UTF-8
+	for _, data := range []string{"", "\xff\xff = 1\n" + strings.Repeat("\xff", 3000)} { // empty, and invalid UTF-8
 		tx := newText(data)
 		for off := range len(data) + 1 {
 			line := sort.SearchInts(tx.lines, off+1) - 1

@@ -36,9 +36,9 @@ func (f Finding) Diagnostic() plan.Diagnostic {
 	}
 }
 
-// First returns the first findings of a list, at most so many, and, if there
-// are more, a finding that gives their number, at the position of the first
-// omitted one.
+// First returns the first findings of a list, limited to most. If it omits some,
+// it adds a finding with their number, at the position of the first omitted one.
+// It never omits a single finding, whose place that message would take.
 func First(most int, list []Finding) []Finding {
 	if len(list) <= most+1 {
 		return list

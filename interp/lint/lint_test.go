@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// lines are findings as "RULE LINE:COL".
+// lines formats findings as "RULE LINE:COL".
 func lines(findings []lint.Finding) []string {
 	var out []string
 	for _, f := range findings {
@@ -45,7 +45,7 @@ func planOf(t *testing.T, src string) *plan.Plan {
 	return p
 }
 
-// all returns what a Pipelinefile's text and plan show.
+// all returns the findings for the source and the plan of a Pipelinefile.
 func all(t *testing.T, src string) []lint.Finding {
 	t.Helper()
 	found, err := lint.Source(t.Context(), "Pipelinefile", lint.Pipelinefile, []byte(src), interp.Options{})
@@ -60,8 +60,8 @@ const stages = "pipeline(\"p\")\na = stage(\"a\")\nb = stage(\"b\")\n"
 
 const later = stages + "y = container(\"y\", image = \"i:1\", stage = b, ports = [port(80)], env = {\"U\": \"x:80\"})\n"
 
-// TestRules: each rule fires, and does not where it should not. The one about
-// Dockerfiles has its test where it is.
+// TestRules checks that each rule has findings where it should, and none where
+// it should not. Package dockerfile tests the rule about Dockerfiles.
 func TestRules(t *testing.T) {
 	tests := []struct {
 		rule, src string
@@ -124,15 +124,15 @@ func TestRules(t *testing.T) {
 	}
 	for _, r := range lint.Rules() {
 		if !fires[r.Name] || !quiet[r.Name] {
-			t.Errorf("rule %s lacks a test that it fires, or that it does not", r.Name)
+			t.Errorf("rule %s needs a case with a finding and a case without", r.Name)
 		}
 		if r.Summary == "" || r.Doc == "" {
-			t.Errorf("rule %s says not what it is for", r.Name)
+			t.Errorf("rule %s has no summary or no documentation", r.Name)
 		}
 	}
 }
 
-// A name at the top of a module is for who loads it.
+// TestModule checks that top-level names of a module count as used.
 func TestModule(t *testing.T) {
 	found, err := lint.Source(t.Context(), "x.star", lint.Module, []byte("x = 1\ndef f():\n    y = 1\n"), interp.Options{})
 	if err != nil {
@@ -143,7 +143,8 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// Names that only tests have are hidden in their files, and free in others.
+// TestShadowInTests checks that the builtins of tests count as builtins in test
+// files only.
 func TestShadowInTests(t *testing.T) {
 	for name, want := range map[string][]string{"x_test.star": {"shadow 1:1"}, "x.star": {}} {
 		found, err := lint.Source(t.Context(), name, lint.Module, []byte("plan = 1\n"), interp.Options{})
@@ -169,8 +170,9 @@ func TestFix(t *testing.T) {
 	}
 }
 
-// TestFixPlan: what is corrected is gone, what cannot be corrected safely stays,
-// and the plan is the one from before, besides positions and the digests of texts.
+// TestFixPlan checks that fixes remove what is safe to remove, that the plan
+// stays the same except for positions and digests, and that a second run has
+// nothing to fix.
 func TestFixPlan(t *testing.T) {
 	tests := []struct{ name, src, want string }{
 		{"loads", "load(\"x.star\", \"a\", \"b\")\npipeline(\"p\")\nprint(a)\n", "load(\"x.star\", \"a\")\npipeline(\"p\")\nprint(a)\n"},
@@ -202,14 +204,14 @@ func TestFixPlan(t *testing.T) {
 				t.Errorf("the plan: -before +after\n%s", diff)
 			}
 			if again, n := lint.Fix(got, all(t, string(got))); n > 0 {
-				t.Errorf("corrected again: %s", again)
+				t.Errorf("fixed again: %s", again)
 			}
 		})
 	}
 }
 
-// TestModuleComments: what a comment in a module silences that only a plan shows
-// is not known without one.
+// TestModuleComments checks that, without a plan, a comment that silences a rule
+// about plans is not reported as unused.
 func TestModuleComments(t *testing.T) {
 	src := []byte("# lint: ignore latest-tag: a trial\n# lint: ignore shadow: nothing\n")
 	if got := lines(lint.Silence("x.star", src, nil, false)); !cmp.Equal(got, []string{"silenced 2:1"}) {
@@ -217,7 +219,7 @@ func TestModuleComments(t *testing.T) {
 	}
 }
 
-// What is wrong is an error with its position, and no finding.
+// TestSourceWrong checks that an invalid file is an error with a position.
 func TestSourceWrong(t *testing.T) {
 	if _, err := lint.Source(t.Context(), "x.star", lint.Module, []byte("x = nothing\n"), interp.Options{}); err == nil || !strings.Contains(err.Error(), "x.star:1:5") {
 		t.Errorf("Source = %v, want an error at x.star:1:5", err)
@@ -264,7 +266,7 @@ func reference() string {
 	var b strings.Builder
 	b.WriteString(`# What pipe lint finds
 
-Made from the rules in interp/lint; the test of that package rewrites it with ` + "`-update`" + `.
+Generated from the rules in interp/lint; the test of that package rewrites it with ` + "`-update`" + `.
 
 ` + "`pipe lint`" + ` exits with status 1 if it finds something. A finding is silenced where it is, with a reason: by
 ` + "`# lint: ignore RULE: reason`" + ` at the end of its line, or on a line of its own before it.
@@ -292,12 +294,12 @@ func TestGenerateReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(reference(), string(got)); diff != "" {
-		t.Errorf("docs/lint.md is old; run: make generate\n%s", diff)
+		t.Errorf("docs/lint.md is out of date; run: make generate\n%s", diff)
 	}
 }
 
-// TestCaller: a finding about a service that a function declares has the call, too,
-// whoever finds it: lint, or the evaluation.
+// TestCaller checks that a finding about a service that a function declares has
+// the call as a related position, for findings of lint and of the evaluation.
 func TestCaller(t *testing.T) {
 	for _, call := range []string{
 		`container(name, image = "i")`,
@@ -306,17 +308,18 @@ func TestCaller(t *testing.T) {
 	} {
 		found := all(t, "pipeline(\"p\")\ndef one(name):\n    "+call+"\n\none(\"x\")\n")
 		if len(found) != 1 || found[0].Pos.Line != 3 {
-			t.Errorf("%s: found %+v, want one in line 3", call, found)
+			t.Errorf("%s: found %+v, want one on line 3", call, found)
 			continue
 		}
 		if r := found[0].Related; len(r) == 0 || r[len(r)-1].Pos.Line != 5 {
-			t.Errorf("%s: found %+v, want it called in line 5", call, found)
+			t.Errorf("%s: found %+v, want the call on line 5", call, found)
 		}
 	}
 }
 
-// TestMany: of many findings the first are shown, and how many more there are; what
-// corrects them is not bounded, and what is in one very long line takes no longer (L4).
+// TestMany checks that only the first of many findings are shown, with the number
+// of the rest, that all of them are fixed, and that many findings on one very
+// long line are not slower (L4).
 func TestMany(t *testing.T) {
 	const n = 10_000
 	var lines, line strings.Builder
@@ -336,11 +339,11 @@ func TestMany(t *testing.T) {
 		first := lint.First(50, found)
 		last := first[len(first)-1]
 		if want := fmt.Sprintf("%d more findings, from here on", n-50); len(first) != 51 || last.Message != want || last.Diagnostic().Message != want || last.Pos != found[50].Pos {
-			t.Errorf("%s: of %d shown the last is %+v", name, len(first), last)
+			t.Errorf("%s: the last of %d shown findings is %+v", name, len(first), last)
 		}
 		fixed, corrected := lint.Fix(src, found)
 		if name == "lines" && (corrected != n || bytes.Contains(fixed, []byte("y7 ="))) {
-			t.Errorf("%s: %d of %d corrected", name, corrected, n)
+			t.Errorf("%s: %d of %d fixed", name, corrected, n)
 		}
 		data, err := lint.SARIF(found, "v1")
 		if err != nil || bytes.Count(data, []byte(`"ruleId"`)) != 1000 || !bytes.Contains(data, []byte("9000 more findings, from here on")) {
@@ -348,6 +351,6 @@ func TestMany(t *testing.T) {
 		}
 	}
 	if few := make([]lint.Finding, 51); len(lint.First(50, few)) != 51 || lint.First(50, few)[50].Message != "" {
-		t.Error("one more than is shown is shown, too")
+		t.Error("First omits a single finding")
 	}
 }

@@ -94,7 +94,7 @@ func (l *planLinter) chart(s *plan.Service) {
 // hosts checks the hosts of other services that a service uses.
 func (l *planLinter) hosts(s *plan.Service) {
 	if j := s.Workload.Job; j != nil && j.Schedule != "" {
-		return // it runs later, when everything is deployed
+		return // such a service runs later, when everything is deployed
 	}
 	for _, name := range s.Uses {
 		other := l.plan.Service(name)

@@ -72,7 +72,7 @@ func (t text) without(p plan.Pos) *Edit {
 }
 
 // Fix returns src with the fixes of the findings of that one file, and how many
-// were applied. A fix that overlaps another one is left for the next time.
+// were applied. A fix that overlaps another one is left for the next run.
 func Fix(src []byte, findings []Finding) ([]byte, int) {
 	sorted := append([]Finding(nil), findings...)
 	Sort(sorted)

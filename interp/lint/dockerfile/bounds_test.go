@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// TestBounds: whatever stands in a Dockerfile, its check ends, with a finding that
-// has a position or without one (L4).
+// TestBounds checks that the check of any Dockerfile ends, and that every
+// finding has a position (L4).
 func TestBounds(t *testing.T) {
 	times := strings.Repeat
 	for name, test := range map[string]struct {
@@ -58,7 +58,7 @@ func TestBounds(t *testing.T) {
 				}
 			}
 			if !said {
-				t.Errorf("findings %.500v, want %q in line %d", found, test.want, test.line)
+				t.Errorf("findings %.500v, want %q on line %d", found, test.want, test.line)
 			}
 		})
 	}

@@ -10,12 +10,12 @@ import (
 
 func TestLint(t *testing.T) {
 	tests := []struct {
-		name, src, want string // the start of the message of the one finding; none if empty
+		name, src, want string // want is the prefix of the only finding's message; empty: no finding
 		line            int
 		build           plan.BuildSpec
 	}{
 		{name: "good", src: "FROM scratch\nCMD [\"/x\"]\n"},
-		{name: "a base image from elsewhere is not asked for", src: "FROM registry.invalid/x:1\nCMD [\"/x\"]\n"},
+		{name: "base image is not looked up", src: "FROM registry.invalid/x:1\nCMD [\"/x\"]\n"},
 		{name: "shell form", src: "FROM scratch\nCMD x\n", want: "JSONArgsRecommended: ", line: 2},
 		{name: "casing", src: "FROM scratch as x\nCMD [\"/x\"]\n", want: "FromAsCasing: ", line: 1},
 		{name: "turned off", src: "# check=skip=FromAsCasing\nFROM scratch as x\nCMD [\"/x\"]\n"},
@@ -32,13 +32,14 @@ func TestLint(t *testing.T) {
 			case tt.want == "" && len(got) > 0:
 				t.Errorf("Lint = %+v, want none", got)
 			case tt.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].Message, tt.want) || got[0].Pos.Line != tt.line):
-				t.Errorf("Lint = %+v, want %q in line %d", got, tt.want, tt.line)
+				t.Errorf("Lint = %+v, want %q on line %d", got, tt.want, tt.line)
 			}
 		})
 	}
 }
 
-// TestOnce: a line of a Dockerfile is told once, however many builds and targets have it.
+// TestOnce checks that a finding is reported once, even if several builds and
+// targets share the line.
 func TestOnce(t *testing.T) {
 	p := &plan.Plan{Builds: []plan.BuildSpec{
 		{Dockerfile: "Dockerfile", Source: plan.Source{Path: "api"}},

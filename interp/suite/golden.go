@@ -43,7 +43,7 @@ func difference(g interp.Golden) string {
 	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
 		A: a, B: b, FromFile: g.Path, ToFile: g.Path + " (now)", Context: 3,
 	})
-	if err != nil { // only from the writer, which is memory
+	if err != nil { // cannot happen: a strings.Builder does not fail
 		return err.Error()
 	}
 	return text
@@ -107,7 +107,8 @@ func (f *file) update() error {
 }
 
 // replace replaces the content of a file below root atomically. It follows no
-// symbolic link: one could lead to a file that a program obeys.
+// symbolic link: one could lead to a file that other programs trust, such as
+// .git/config.
 func replace(root *os.Root, name, text string) error {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		info, err := root.Lstat(dir)

@@ -25,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
-// workspace writes files, and returns those that hold tests.
+// workspace writes the files of an archive and returns the test files.
 func workspace(t *testing.T, archive *txtar.Archive) (dir string, tests []string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -75,7 +75,8 @@ func text(t *testing.T, files []suite.File) string {
 	return elapsed.ReplaceAllString(b.String(), "0.00s")
 }
 
-// TestFailures: what tests say, exactly.
+// TestFailures compares the report of testdata/failures.txtar, which has one
+// test for each kind of failure.
 func TestFailures(t *testing.T) {
 	const file = "testdata/failures.txtar"
 	archive, err := txtar.ParseFile(file)
@@ -97,8 +98,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestGolden: --update writes what differs and nothing else, then all holds; a
-// change of positions and comments is none, one of the plan is.
+// TestGolden checks that --update writes only the golden files that differ, and
+// that comments and positions do not change the golden file of a plan.
 func TestGolden(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- Pipelinefile --
@@ -111,7 +112,7 @@ def test_plan():
     golden("as it is", "testdata/text")
 -- testdata/text --
 as it is`)))
-	// A text of an archive ends with a line.
+	// Files of an archive always end with a newline; this one must not.
 	if err := os.WriteFile(filepath.Join(dir, "testdata/text"), []byte("as it is"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +126,12 @@ as it is`)))
 	}
 	for _, want := range []string{`"pos": "kept"`, `"line": "3"`, `"replicas": 1`, `"path": "Pipelinefile"`} {
 		if !strings.Contains(string(data), want) {
-			t.Errorf("the file lacks %s:\n%s", want, data)
+			t.Errorf("the golden file lacks %s:\n%s", want, data)
 		}
 	}
 	for _, no := range []string{`"col"`, "sha256:"} {
 		if strings.Contains(string(data), no) {
-			t.Errorf("the file has %s:\n%s", no, data)
+			t.Errorf("the golden file contains %s:\n%s", no, data)
 		}
 	}
 	if entries, err := os.ReadDir(filepath.Join(dir, "testdata/deep")); err != nil || len(entries) != 1 {
@@ -157,7 +158,8 @@ as it is`)))
 	}
 }
 
-// TestGoldenThroughLink: what is written is never where a link leads to.
+// TestGoldenThroughLink checks that golden files are not written through a
+// symbolic link.
 func TestGoldenThroughLink(t *testing.T) {
 	dir, tests := one(t, "def test_a():\n    golden(\"[core]\", \"testdata/config\")\n")
 	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o755); err != nil {
@@ -171,11 +173,12 @@ func TestGoldenThroughLink(t *testing.T) {
 		t.Errorf("Run = %v", err)
 	}
 	if entries, _ := os.ReadDir(filepath.Join(dir, ".git")); len(entries) > 0 {
-		t.Errorf("there is %v", entries)
+		t.Errorf("written through the link: %v", entries)
 	}
 }
 
-// TestLargeGolden: a comparison of large texts ends, and shows where they begin to differ.
+// TestLargeGolden checks that large texts are compared up to their first
+// difference, instead of with a diff of quadratic cost.
 func TestLargeGolden(t *testing.T) {
 	dir, tests := one(t, "def test_a():\n    golden(\"ab\\n\" * 300000 + \"c\" * 1000, \"testdata/a\")\n")
 	if err := os.Mkdir(filepath.Join(dir, "testdata"), 0o755); err != nil {
@@ -191,7 +194,7 @@ func TestLargeGolden(t *testing.T) {
 	}
 }
 
-// meet is a builtin that returns when so many tests are in it.
+// meet is a builtin that returns when n tests are calling it.
 func meet(ctx context.Context, n int) *builtins.Func {
 	var mu sync.Mutex
 	var once sync.Once
@@ -206,12 +209,13 @@ func meet(ctx context.Context, n int) *builtins.Func {
 		case <-met:
 			return starlark.None, nil
 		case <-ctx.Done():
-			return nil, errors.New("nobody came")
+			return nil, errors.New("the other tests did not call meet")
 		}
 	})
 }
 
-// TestParallel: tests run at once, of all files, and are told of in the order of files.
+// TestParallel checks that the tests of all files run concurrently, and that
+// results are reported in the order of the files.
 func TestParallel(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
@@ -231,7 +235,7 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// TestOnly: an expression chooses, and what it leaves out is not run.
+// TestOnly checks that tests that Only does not match are not run.
 func TestOnly(t *testing.T) {
 	dir, tests := one(t, "def test_ab():\n    pass\n\ndef test_b():\n    fail(\"run\")\n")
 	files := run(t, dir, tests, suite.Options{Only: regexp.MustCompile("a"), Jobs: 1})
@@ -240,12 +244,13 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-// TestCancelled: a busy test ends with the context, and so do those that wait.
+// TestCancelled checks that cancelling the context stops a running test and the
+// waiting ones.
 func TestCancelled(t *testing.T) {
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	dir, tests := one(t, "def test_a():\n    enough()\n    for i in range(1 << 40):\n        pass\n\ndef test_b():\n    enough()\n")
-	opts := suite.Options{Jobs: 1, Done: func(f suite.File) { t.Errorf("told of %+v", f) }}
+	opts := suite.Options{Jobs: 1, Done: func(f suite.File) { t.Errorf("Done was called for %+v", f) }}
 	opts.Eval = interp.Options{Root: dir, Limits: interp.Limits{Steps: 1 << 50}, Builtins: []*builtins.Func{
 		builtins.New("enough", "None", "Cancels.", func(*builtins.Call, *struct{}) (starlark.Value, error) {
 			cancel(cause)
@@ -257,7 +262,8 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestHostile: a test is bounded with all that it has evaluated, and what it prints.
+// TestHostile checks that the limits cover a test together with the plans that
+// it evaluates, and its printed lines.
 func TestHostile(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"plans": {
@@ -300,13 +306,13 @@ func TestHostile(t *testing.T) {
 				t.Errorf("failures %.1000v, want %s", got.Failures, tt.want)
 			}
 			if n := len(got.Printed); n > 1001 || n == 1001 && got.Printed[n-1].Text != "further output is omitted" {
-				t.Errorf("%d lines are kept, the last is %v", n, got.Printed[n-1])
+				t.Errorf("%d printed lines are kept; the last is %v", n, got.Printed[n-1])
 			}
 		})
 	}
 }
 
-// TestPanic: a panic of the interpreter in a test fails that at its line.
+// TestPanic checks that a panic in a builtin fails the test, at the line of the call.
 func TestPanic(t *testing.T) {
 	dir, tests := one(t, "def test_a():\n    x = 1\n    boom(x)\n\ndef test_b():\n    pass\n")
 	opts := suite.Options{}
@@ -323,8 +329,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestWorkspace: without a repository, the folder of the Pipelinefile bounds what
-// tests below it read.
+// TestWorkspace checks that, without a git repository, tests can read only files
+// below the directory of the nearest Pipelinefile.
 func TestWorkspace(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- shop/Pipelinefile --
@@ -347,7 +353,8 @@ def test_outside():
 	}
 }
 
-// TestCheck: an error has all that failed, and there must be something to fail.
+// TestCheck checks that the error lists all failures, and that having no tests is
+// an error.
 func TestCheck(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- a_test.star --
@@ -382,7 +389,7 @@ def test_c():
 	}
 }
 
-// TestJUnit: a report is what readers of JUnit's take, whatever tests print.
+// TestJUnit checks that the report is valid XML, whatever the tests print.
 func TestJUnit(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- a_test.star --
@@ -449,8 +456,8 @@ x = (
 	}
 }
 
-// TestInputs: a file of tests has all that its tests read as inputs, and not what they
-// make up.
+// TestInputs checks that the inputs of a test file include everything that its
+// tests read, but no Pipelinefile that a test gives as text.
 func TestInputs(t *testing.T) {
 	dir, tests := workspace(t, txtar.Parse([]byte(`
 -- a_test.star --

@@ -45,7 +45,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// A text that cannot be parsed has an error with its position.
+// TestSourceWrong checks that a parse error has a position.
 func TestSourceWrong(t *testing.T) {
 	_, err := format.Source("lib/x.star", []byte("x = 1\ny = (\n"))
 	var wrong *interp.Error
@@ -53,18 +53,18 @@ func TestSourceWrong(t *testing.T) {
 		t.Fatalf("Source = %v, want an *interp.Error", err)
 	}
 	if pos := wrong.Diagnostics[0].Pos; pos.File != "lib/x.star" || pos.Line < 2 {
-		t.Errorf("it is at %v, want lib/x.star:2 or 3", pos)
+		t.Errorf("the error is at %v, want lib/x.star:2 or 3", pos)
 	}
 }
 
-// Deep nesting is an error and not the end of the process (L4).
+// TestSourceDeep checks that deep nesting is an error and not a crash (L4).
 func TestSourceDeep(t *testing.T) {
 	if _, err := format.Source("x", []byte(strings.Repeat("[", 1_000_000))); err == nil {
 		t.Error("Source = nil, want an error")
 	}
 }
 
-// sources are all texts of the language that the repository has.
+// sources returns Pipelinefiles and modules of the repository, by name.
 func sources(t testing.TB) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
@@ -92,8 +92,8 @@ func sources(t testing.TB) map[string][]byte {
 	return out
 }
 
-// TestSourceStable lays out all there is, twice. That it is the same program
-// Source itself checks, and says so.
+// TestSourceStable formats all sources twice. Source itself checks that the
+// result is the same program.
 func TestSourceStable(t *testing.T) {
 	n := 0
 	for name, src := range sources(t) {
@@ -103,12 +103,12 @@ func TestSourceStable(t *testing.T) {
 		}
 	}
 	if n < 15 {
-		t.Errorf("%d texts were laid out, want 15 at least", n)
+		t.Errorf("%d files were formatted, want at least 15", n)
 	}
 }
 
-// stable lays src out if it is a text of the language, and fails if that cannot
-// be done or another time changes it.
+// stable formats src and fails if a second pass changes the result. It returns
+// nil for a file that does not parse.
 func stable(t *testing.T, name string, src []byte) []byte {
 	t.Helper()
 	out, err := format.Source(name, src)
@@ -128,8 +128,8 @@ func stable(t *testing.T, name string, src []byte) []byte {
 	return out
 }
 
-// FuzzFormat: what is laid out stays as it is and is the same program: Source
-// returns no other, and what it returns evaluates as before.
+// FuzzFormat checks that formatting a formatted file changes nothing. Source
+// itself checks that the result is the same program.
 func FuzzFormat(f *testing.F) {
 	for _, src := range sources(f) {
 		f.Add(string(src))

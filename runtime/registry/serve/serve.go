@@ -42,9 +42,9 @@ type Options struct {
 }
 
 // version is the version of the protocol between callers and the background process: the
-// registry's protocol, that it listens at the address it reports, and that writes require the
-// password.
-const version = "2"
+// registry's protocol, that it listens at the address it reports, that writes require the
+// password, and that it collects garbage.
+const version = "3"
 
 const process = "registry"
 

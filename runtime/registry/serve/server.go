@@ -24,11 +24,12 @@ import (
 
 // A Server is a registry that runs in this process.
 type Server struct {
-	Addr string // host and port
-	root string
-	http *http.Server
-	done chan struct{} // closed when it stops listening
-	err  error         // the reason; set before done is closed
+	Addr    string // host and port
+	root    string
+	garbage *collector
+	http    *http.Server
+	done    chan struct{} // closed when it stops listening
+	err     error         // the reason; set before done is closed
 
 	mu      sync.Mutex
 	silent  map[net.Conn]bool // guarded by mu; connections without a request so far
@@ -62,7 +63,8 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	inner := diskFull(root, &mender{keeper{root}, app})
+	garbage := &collector{keeper: keeper{root}, next: app, grace: collectGrace}
+	inner := diskFull(root, &mender{keeper{root}, garbage})
 	if activity != nil {
 		if inner, err = newWriter(o.Dir, inner); err != nil {
 			l.Close()
@@ -74,9 +76,10 @@ func start(ctx context.Context, o Options, activity *background.Activity) (*Serv
 		handler = counted(activity, handler)
 	}
 	s := &Server{
-		Addr: l.Addr().String(),
-		root: root,
-		done: make(chan struct{}),
+		Addr:    l.Addr().String(),
+		root:    root,
+		garbage: garbage,
+		done:    make(chan struct{}),
 		http: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: 20 * time.Second, // bodies have no timeout

@@ -51,29 +51,70 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.serve(w, r)
 		return
 	}
-	if repository, kind, tag, ok := resource(r.URL.Path); ok && kind == "manifests" && !strings.Contains(tag, ":") {
-		if info, err := os.Stat(filepath.Join(c.repository(repository), "_manifests/tags", tag, "current/link")); err == nil {
-			w.Header().Set("Last-Modified", info.ModTime().UTC().Format(http.TimeFormat)) // the age rule of pruning needs it
-		}
-	}
-	c.mu.RLock()
-	for _, found := range digests.FindAllStringSubmatch(r.URL.RequestURI(), -1) {
-		c.touch(found[1])
-	}
-	if _, kind, _, ok := resource(r.URL.Path); ok && kind == "manifests" && r.Method == http.MethodPut {
-		defer c.mu.RUnlock() // the mender has already read the body
+	repository, kind, reference, _ := resource(r.URL.Path)
+	if kind != "manifests" {
+		c.touchAll(r)
 		c.next.ServeHTTP(w, r)
 		return
 	}
-	c.mu.RUnlock()
+	c.date(w, repository, reference)
+	switch r.Method {
+	case http.MethodPut:
+		c.mu.RLock() // the mender has already read the body
+		defer c.mu.RUnlock()
+	case http.MethodDelete:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if hex, ok := hexOf(reference); ok && c.modified(hex, r.Header.Get("If-Unmodified-Since")) {
+			refuse(w, http.StatusPreconditionFailed, "DENIED", reference+" was pushed or asked for meanwhile")
+			return
+		}
+	case http.MethodHead: // a push asks what it need not send
+		c.touchAll(r)
+		if to, err := c.link(filepath.Join(c.repository(repository), "_manifests/tags", reference, "current")); err == nil {
+			if hex, ok := hexOf(to); ok {
+				c.touch(hex)
+			}
+		}
+	}
 	c.next.ServeHTTP(w, r)
 }
 
-// touch notes that a request has named a blob.
-func (c *collector) touch(hex string) {
-	file, now := filepath.Join(c.blob(hex), "data"), time.Now()
-	if info, err := os.Stat(file); err == nil && now.Sub(info.ModTime()) > c.grace/4 {
-		// If it fails, the blob may be collected, and the push that needs it fails.
+// date says when a tag was written: the age rule of pruning needs it.
+func (c *collector) date(w http.ResponseWriter, repository, tag string) {
+	if strings.Contains(tag, ":") {
+		return
+	}
+	if info, err := os.Stat(filepath.Join(c.repository(repository), "_manifests/tags", tag, "current/link")); err == nil {
+		w.Header().Set("Last-Modified", info.ModTime().UTC().Format(http.TimeFormat))
+	}
+}
+
+// modified reports whether a request has named a manifest since a date. Without a valid date
+// it is false.
+func (c *collector) modified(hex, date string) bool {
+	since, err := http.ParseTime(date)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(filepath.Join(c.blob(hex), "data"))
+	return err == nil && info.ModTime().After(since)
+}
+
+// touchAll notes that a request has named blobs.
+func (c *collector) touchAll(r *http.Request) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, found := range digests.FindAllStringSubmatch(r.URL.RequestURI(), -1) {
+		c.touch(found[1])
+	}
+}
+
+// touch sets the time of a blob, to the second. If it fails, the blob may be collected, and
+// the push that needs it fails.
+func (k keeper) touch(hex string) {
+	file, now := filepath.Join(k.blob(hex), "data"), time.Now()
+	if info, err := os.Stat(file); err == nil && now.Sub(info.ModTime()) > time.Second {
 		_ = os.Chtimes(file, now, now)
 	}
 }

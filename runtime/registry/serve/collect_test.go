@@ -313,3 +313,49 @@ func TestImagesAreDated(t *testing.T) {
 		t.Errorf("Last-Modified = %q, want two hours ago", answer.Header.Get("Last-Modified"))
 	}
 }
+
+// TestDeleteUnlessPushedMeanwhile: a manifest that was pushed, or asked for by a push, since
+// the date of a deletion is kept.
+func TestDeleteUnlessPushedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := inProcess(t, t.TempDir())
+	ref := reference(t, s.Addr, "shop/web:one")
+	img := image(t, 1000)
+	digest := push(t, ref, img)
+	by := ref.Context().Digest(digest.String())
+	since := time.Now().Add(-time.Minute)
+	remove := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+s.Addr+"/v2/shop/web/manifests/"+digest.String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("If-Unmodified-Since", since.UTC().Format(http.TimeFormat))
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	for how, use := range map[string]func() error{
+		"push":             func() error { push(t, ref, img); return nil },
+		"push of a digest": func() error { push(t, by, img); return nil },
+		"HEAD":             func() error { _, err := remote.Head(by); return err },
+	} {
+		aged(t, s)
+		if err := use(); err != nil {
+			t.Fatal(err)
+		}
+		if got := remove(); got != http.StatusPreconditionFailed {
+			t.Errorf("deletion after a %s: status %d, want 412", how, got)
+		}
+		whole(t, ref)
+	}
+	aged(t, s)
+	if _, err := remote.Get(by); err != nil { // who prunes reads it
+		t.Fatal(err)
+	}
+	if got := remove(); got != http.StatusAccepted {
+		t.Errorf("deletion of an old one: status %d, want 202", got)
+	}
+}

@@ -266,6 +266,7 @@ func (m *mender) put(repository string, r *http.Request) {
 	}{io.MultiReader(bytes.NewReader(data), rest), r.Body}
 	sum := sha256.Sum256(data)
 	blob := m.keeper.blob(hex.EncodeToString(sum[:]))
+	m.keeper.touch(filepath.Base(blob))
 	if there, err := os.ReadFile(filepath.Join(blob, "data")); !errors.Is(err, fs.ErrNotExist) && !bytes.Equal(there, data) {
 		m.remove(repository, &damage{fmt.Sprintf("sha256:%x has another digest", sum), blob})
 	}

@@ -3,20 +3,12 @@ package registry
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -120,24 +112,10 @@ func (r *Registry) claimed(tag name.Tag, found map[string]string) bool {
 
 // readClaim returns the annotations of a claim, or nil if there is none.
 func (r *Registry) readClaim(ctx context.Context, tag name.Tag) (annotations map[string]string, err error) {
-	err = r.try(ctx, discard, "read "+show(tag), func(s *session) error {
-		desc, err := s.puller.Get(ctx, tag)
-		var answer *transport.Error
-		if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var m struct {
-			Annotations map[string]string `json:"annotations"`
-		}
-		if err := json.Unmarshal(desc.Manifest, &m); err != nil || m.Annotations[claimWord] == "" {
-			return fmt.Errorf("%s is not a claim of pipe", show(tag))
-		}
-		annotations = m.Annotations
-		return nil
-	})
+	annotations, err = r.readAnnotated(ctx, tag)
+	if err == nil && annotations != nil && annotations[claimWord] == "" {
+		err = fmt.Errorf("%s is not a claim of pipe", show(tag))
+	}
 	return annotations, err
 }
 
@@ -147,9 +125,7 @@ func (c *claim) write(ctx context.Context, number int) error {
 	if number == 0 {
 		annotations[claimReleased] = "true"
 	}
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, _ = mutate.Annotations(img, annotations).(v1.Image)
-	return c.registry.try(ctx, discard, "write "+show(c.tag), func(*session) error { return c.pusher.Push(ctx, c.tag, img) })
+	return c.registry.try(ctx, discard, "write "+show(c.tag), func(*session) error { return c.pusher.Push(ctx, c.tag, annotated(annotations)) })
 }
 
 // renew renews the claim until its context ends or another process has it. A registry that

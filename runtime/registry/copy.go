@@ -24,6 +24,13 @@ const parallel = 4
 // the tags last, so the image is not found until the copy is complete. An interrupted copy
 // can be resumed by calling copy again.
 func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) error {
+	// Without a note the image is never pruned, which is no reason not to copy it.
+	noted := make(chan struct{})
+	go func() {
+		defer close(noted)
+		_ = r.Note(ctx, m.kept().String())
+	}()
+	defer func() { <-noted }()
 	c := &copier{registry: r, from: m.from.Context(), to: m.repo, emit: emit, image: show(m.from)}
 	err := c.copy(ctx, m)
 	var answer *transport.Error

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
@@ -57,6 +58,10 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		without, to := *r, *r.URL
 		to.Scheme, without.URL = "http", &to
 		r = &without
+	}
+	if since, ok := r.Context().Value(unmodifiedKey{}).(time.Time); ok && r.Method == http.MethodDelete {
+		r = r.Clone(r.Context())
+		r.Header.Set("If-Unmodified-Since", since.UTC().Format(http.TimeFormat))
 	}
 	if password := w.writes[r.URL.Host]; password != nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		user, pass, err := password()

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 )
@@ -51,13 +50,14 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.serve(w, r)
 		return
 	}
-	repository, kind, reference, _ := resource(r.URL.Path)
-	if kind != "manifests" {
+	repository, kind, reference, ok := resource(r.URL.Path)
+	if kind == "blobs" { // or an upload of one
 		c.touchAll(r)
+	}
+	if !ok || kind != "manifests" {
 		c.next.ServeHTTP(w, r)
 		return
 	}
-	c.date(w, repository, reference)
 	switch r.Method {
 	case http.MethodPut:
 		c.mu.RLock() // the mender has already read the body
@@ -78,16 +78,6 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	c.next.ServeHTTP(w, r)
-}
-
-// date says when a tag was written: the age rule of pruning needs it.
-func (c *collector) date(w http.ResponseWriter, repository, tag string) {
-	if strings.Contains(tag, ":") {
-		return
-	}
-	if info, err := os.Stat(filepath.Join(c.repository(repository), "_manifests/tags", tag, "current/link")); err == nil {
-		w.Header().Set("Last-Modified", info.ModTime().UTC().Format(http.TimeFormat))
-	}
 }
 
 // modified reports whether a request has named a manifest since a date. Without a valid date

@@ -296,24 +296,6 @@ func (n *noted) Header() http.Header         { return n.header }
 func (n *noted) Write(p []byte) (int, error) { return len(p), nil }
 func (n *noted) WriteHeader(status int)      { n.status = status }
 
-// TestImagesAreDated: an answer says when the tag was written.
-func TestImagesAreDated(t *testing.T) {
-	t.Parallel()
-	s := inProcess(t, t.TempDir())
-	ref := reference(t, s.Addr, "shop/web:one")
-	push(t, ref, image(t, 1000))
-	aged(t, s)
-	answer, err := http.Head("http://" + s.Addr + "/v2/shop/web/manifests/one")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-	at, err := http.ParseTime(answer.Header.Get("Last-Modified"))
-	if ago := time.Since(at); err != nil || ago < 2*collectGrace-time.Minute || ago > 2*collectGrace+time.Hour {
-		t.Errorf("Last-Modified = %q, want two hours ago", answer.Header.Get("Last-Modified"))
-	}
-}
-
 // TestDeleteUnlessPushedMeanwhile: a manifest that was pushed, or asked for by a push, since
 // the date of a deletion is kept.
 func TestDeleteUnlessPushedMeanwhile(t *testing.T) {

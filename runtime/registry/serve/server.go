@@ -151,6 +151,7 @@ func newApp(ctx context.Context, root string) (app http.Handler, err error) {
 	}
 	c.HTTP.Secret = string(secret)
 	c.HTTP.RelativeURLs = true
+	c.Catalog.MaxEntries = 1000 // a page of clients; a longer one would be refused
 	// Images may have layers that are stored elsewhere, as those of Windows do.
 	c.Validation.Manifests.URLs.Allow = []string{"^https?://"}
 	defer func() {

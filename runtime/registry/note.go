@@ -1,0 +1,183 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// A note is an empty image beside one that pipe builds or copies, at the tag of that image
+// with a suffix. It says that pipe wrote the image, and when: registries do not say it. An
+// image without a note is never removed by [Registry.Prune], because it may be somebody
+// else's.
+const (
+	noteSuffix = ".made"
+	noteAt     = "io.github.pipelinefile.made.at"
+)
+
+// Note writes the note of the image at a tag. It is written before the image is complete, so
+// that no image lacks it because a process has died.
+func (r *Registry) Note(ctx context.Context, ref string) error {
+	image, err := r.parse(ref)
+	if err != nil {
+		return err
+	}
+	tag := image.Context().Tag(image.Identifier() + noteSuffix)
+	if err := r.writeAnnotated(ctx, tag, map[string]string{noteAt: time.Now().UTC().Format(time.RFC3339)}); err != nil {
+		return r.explain(ctx, tag, err)
+	}
+	return nil
+}
+
+// annotated returns an empty image with annotations.
+func annotated(annotations map[string]string) v1.Image {
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, _ = mutate.Annotations(img, annotations).(v1.Image)
+	return img
+}
+
+func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations map[string]string) error {
+	return r.try(ctx, discard, "write "+show(tag), func(*session) error {
+		pusher, err := remote.NewPusher(r.options()...)
+		if err != nil {
+			return err
+		}
+		return pusher.Push(ctx, tag, annotated(annotations))
+	})
+}
+
+// readAnnotated returns the annotations of what is at a tag, or nil if nothing is.
+func (r *Registry) readAnnotated(ctx context.Context, tag name.Tag) (annotations map[string]string, err error) {
+	err = r.try(ctx, discard, "read "+show(tag), func(s *session) error {
+		desc, err := s.puller.Get(ctx, tag)
+		if isNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var m struct {
+			Annotations map[string]string `json:"annotations"`
+		}
+		if err := json.Unmarshal(desc.Manifest, &m); err != nil {
+			return fmt.Errorf("%s is not a note of pipe", show(tag))
+		}
+		annotations = m.Annotations
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		return nil
+	})
+	return annotations, err
+}
+
+// A Cluster is a cluster whose environments use images of a registry.
+type Cluster struct {
+	// ID identifies it: what [Registry.Join] was called with.
+	ID   string    `json:"id"`
+	Name string    `json:"name"` // for people, such as the address of its API server
+	By   string    `json:"by"`   // the user whose run has noted it
+	At   time.Time `json:"at"`
+}
+
+// The clusters that use a registry are noted in a repository that no image has: nothing is
+// mirrored from a host without a dot.
+const (
+	rosterPath  = "/mirror/clusters"
+	clusterName = "io.github.pipelinefile.cluster.name"
+	clusterBy   = "io.github.pipelinefile.cluster.by"
+	clusterAt   = "io.github.pipelinefile.cluster.at"
+)
+
+func (r *Registry) roster() (name.Repository, error) {
+	ref, err := r.parse(r.prefix + rosterPath + ":tag")
+	if err != nil {
+		return name.Repository{}, err
+	}
+	return ref.Context(), nil
+}
+
+// Join notes that the environments of a cluster use images of this registry, unless that is
+// noted already: then it makes one request. A run calls it before it looks for images, so that
+// who prunes the registry elsewhere knows of the cluster.
+func (r *Registry) Join(ctx context.Context, c Cluster) error {
+	if !validTag.MatchString(c.ID) {
+		return fmt.Errorf("%q does not identify a cluster", c.ID)
+	}
+	repo, err := r.roster()
+	if err != nil {
+		return err
+	}
+	tag := repo.Tag(c.ID)
+	_, err = r.head(ctx, tag, discard)
+	if isNotFound(err) || isRefused(err) {
+		err = r.writeAnnotated(ctx, tag, map[string]string{clusterName: c.Name, clusterBy: c.By, clusterAt: c.At.UTC().Format(time.RFC3339)})
+	}
+	if err != nil {
+		return r.explain(ctx, tag, err)
+	}
+	return nil
+}
+
+// Clusters returns the clusters that have joined.
+func (r *Registry) Clusters(ctx context.Context) ([]Cluster, error) {
+	repo, err := r.roster()
+	if err != nil {
+		return nil, err
+	}
+	tags, err := r.tagsOf(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	var all []Cluster
+	for _, tag := range tags {
+		noted, err := r.readAnnotated(ctx, repo.Tag(tag))
+		if err != nil {
+			return nil, r.explain(ctx, repo.Tag(tag), err)
+		}
+		if noted == nil { // forgotten meanwhile
+			continue
+		}
+		at, _ := time.Parse(time.RFC3339, noted[clusterAt]) // zero: not known
+		all = append(all, Cluster{ID: tag, Name: noted[clusterName], By: noted[clusterBy], At: at})
+	}
+	return all, nil
+}
+
+// Forget removes the note of a cluster.
+func (r *Registry) Forget(ctx context.Context, id string) error {
+	repo, err := r.roster()
+	if err != nil {
+		return err
+	}
+	return r.untag(ctx, repo.Tag(id))
+}
+
+// tagsOf returns all tags of a repository. One that does not exist has none.
+func (r *Registry) tagsOf(ctx context.Context, repo name.Repository) (tags []string, err error) {
+	err = r.try(ctx, discard, "list the tags of "+repo.Name(), func(s *session) error {
+		tags, err = s.puller.List(ctx, repo)
+		if isNotFound(err) {
+			tags, err = nil, nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, r.explain(ctx, repo.Tag("latest"), err)
+	}
+	return tags, nil
+}
+
+// isBeside reports whether a tag is one that pipe writes beside that of an image.
+func isBeside(tag string) bool {
+	return strings.HasSuffix(tag, noteSuffix) || strings.HasSuffix(tag, claimSuffix)
+}

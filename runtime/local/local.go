@@ -219,6 +219,10 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	if embedded, ok := r.Registry.(revived); ok {
 		r.Builder = pushing{builder, embedded, r.embedded.pushed}
 	}
+	if !opts.Passive {
+		r.Builder = noting{r.Builder, r.images}
+		r.Registry = joining{r.Registry, r.joins(opts, config)}
+	}
 
 	if opts.Warm {
 		r.warm = newWarm()

@@ -45,14 +45,24 @@ func annotated(annotations map[string]string) v1.Image {
 	return img
 }
 
+// writeAnnotated writes an empty image with annotations. A part of it that is there already
+// may be damaged, which the embedded registry detects when the image is complete.
 func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations map[string]string) error {
-	return r.try(ctx, discard, "write "+show(tag), func(*session) error {
-		pusher, err := remote.NewPusher(r.options()...)
-		if err != nil {
+	for again := false; ; again = true {
+		err := r.try(ctx, discard, "write "+show(tag), func(*session) error {
+			pusher, err := remote.NewPusher(r.options()...)
+			if err != nil {
+				return err
+			}
+			return pusher.Push(ctx, tag, annotated(annotations))
+		})
+		if err == nil {
+			_, err = r.head(ctx, tag, discard)
+		}
+		if !isNotFound(err) || again {
 			return err
 		}
-		return pusher.Push(ctx, tag, annotated(annotations))
-	})
+	}
 }
 
 // readAnnotated returns the annotations of what is at a tag, or nil if nothing is.
@@ -85,7 +95,6 @@ type Cluster struct {
 	// ID identifies it: what [Registry.Join] was called with.
 	ID   string    `json:"id"`
 	Name string    `json:"name"` // for people, such as the address of its API server
-	By   string    `json:"by"`   // the user whose run has noted it
 	At   time.Time `json:"at"`
 }
 
@@ -94,7 +103,6 @@ type Cluster struct {
 const (
 	rosterPath  = "/mirror/clusters"
 	clusterName = "io.github.pipelinefile.cluster.name"
-	clusterBy   = "io.github.pipelinefile.cluster.by"
 	clusterAt   = "io.github.pipelinefile.cluster.at"
 )
 
@@ -120,7 +128,7 @@ func (r *Registry) Join(ctx context.Context, c Cluster) error {
 	tag := repo.Tag(c.ID)
 	_, err = r.head(ctx, tag, discard)
 	if isNotFound(err) || isRefused(err) {
-		err = r.writeAnnotated(ctx, tag, map[string]string{clusterName: c.Name, clusterBy: c.By, clusterAt: c.At.UTC().Format(time.RFC3339)})
+		err = r.writeAnnotated(ctx, tag, map[string]string{clusterName: c.Name, clusterAt: c.At.UTC().Format(time.RFC3339)})
 	}
 	if err != nil {
 		return r.explain(ctx, tag, err)
@@ -148,7 +156,7 @@ func (r *Registry) Clusters(ctx context.Context) ([]Cluster, error) {
 			continue
 		}
 		at, _ := time.Parse(time.RFC3339, noted[clusterAt]) // zero: not known
-		all = append(all, Cluster{ID: tag, Name: noted[clusterName], By: noted[clusterBy], At: at})
+		all = append(all, Cluster{ID: tag, Name: noted[clusterName], At: at})
 	}
 	return all, nil
 }

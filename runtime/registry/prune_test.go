@@ -421,7 +421,7 @@ func TestClusters(t *testing.T) {
 	u := newUpstream(t)
 	r := machine(t, u.addr+"/acme")
 	at := time.Now().UTC().Truncate(time.Second)
-	one := Cluster{ID: "one", Name: "https://one:6443", By: "ana@laptop", At: at}
+	one := Cluster{ID: "one", Name: "https://one:6443", At: at}
 	for i := range 2 {
 		u.seen("")
 		if err := r.Join(t.Context(), one); err != nil {

@@ -121,6 +121,8 @@ type Service struct {
 
 	Filled    []Filled         `json:"filled,omitempty"`    // places in the values of Chart that are set when it is rendered, sorted by path
 	Manifests []ManifestSource `json:"manifests,omitempty"` // set if the service is a MANIFESTS, in the order declared
+
+	MirrorImages bool `json:"mirror_images,omitempty"` // copy the images that Chart or Manifests name into the registry, and deploy those (I3)
 }
 
 // A Placement is the reason why a service is in its stage.

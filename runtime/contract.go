@@ -139,6 +139,11 @@ type Deployer interface {
 	// owner. It makes a fixed number of requests, regardless of the number of
 	// services. For a namespace that does not exist the result is empty.
 	Deployed(ctx context.Context, namespace string) (map[string]Deployed, error)
+	// Images returns the images that the chart or the manifests of r name in specifications
+	// of pods, in the order of the objects and of their containers: those that MirrorImages
+	// of its service is about. It writes nothing, and does not depend on r.Mirrored. The
+	// images of r may not be made yet; of a Secret that does not exist, the chart gets no value.
+	Images(ctx context.Context, r Release) ([]PodImage, error)
 	// Fingerprint returns the digest of everything that deploying r would write:
 	// images, chart, values, configuration, the values of secrets (A7). It
 	// does not depend on the revision. It makes no requests, except one for the
@@ -187,11 +192,14 @@ type Release struct {
 	Namespace             string
 	// Home is the namespace of the environment, which has the Secrets that the service
 	// refers to; empty: Namespace.
-	Home        string
-	Service     plan.Service
-	Image       string            // by digest; empty if the chart provides its own
-	Images      map[string]string // by digest: those of Service.Images that are known, by name; nil: none
-	Fingerprint plan.Digest       // recorded with the release
+	Home    string
+	Service plan.Service
+	Image   string            // by digest; empty if the chart provides its own
+	Images  map[string]string // by digest: those of Service.Images that are known, by name; nil: none
+	// Mirrored are the images, by digest, that are deployed instead of those of Images of the
+	// Deployer, by the references there; nil: none. Other images stay as they are.
+	Mirrored    map[string]string
+	Fingerprint plan.Digest // recorded with the release
 	// Adopt makes a deploy take over what exists under the names of the release and of its
 	// objects and belongs to no environment (E8): a release that another tool deployed is
 	// continued, and other objects become part of the release. Otherwise they are refused.

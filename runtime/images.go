@@ -48,6 +48,7 @@ func (im *image) source() string {
 type namedImage struct {
 	*image
 	name string
+	in   []string // where its chart or its manifests name it, by this name; nil: it is in the plan
 }
 
 // imageUnknown reports whether the reference of some image of s is not known yet,
@@ -107,8 +108,8 @@ func (r *run) given(s *service, name string) string {
 
 // images returns the images that the scope needs, in running order, and sets
 // them on the services. The bases of an image come before it.
-func (sc *scope) images(given func(s *service, name string) string) []*image {
-	all := imageSet{scope: sc, found: make(map[imageKey]*image)}
+func (sc *scope) images(given func(s *service, name string) string) *imageSet {
+	all := &imageSet{scope: sc, found: make(map[imageKey]*image)}
 	for _, st := range sc.stages {
 		for _, s := range st.services {
 			if s.images = nil; !sc.deploys(s) {
@@ -116,11 +117,11 @@ func (sc *scope) images(given func(s *service, name string) string) []*image {
 			}
 			for name, from := range s.AllImages() {
 				im := all.image(imageKey{from, given(s, name)}, s, nil)
-				s.images = append(s.images, namedImage{im, name})
+				s.images = append(s.images, namedImage{image: im, name: name})
 			}
 		}
 	}
-	return all.list
+	return all
 }
 
 // An imageSet collects the images that a scope needs, each once.
@@ -152,6 +153,9 @@ func (set *imageSet) image(k imageKey, s *service, builds []string) *image {
 	}
 	if !slices.Contains(im.services, s) {
 		im.services = append(im.services, s)
+	}
+	if s.stage.index < im.stage.index {
+		im.stage = s.stage
 	}
 	return im
 }

@@ -26,19 +26,29 @@ const lookParallelism = 16
 func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	lists := r.lists()
 	tasks := slices.Concat(preparation, lists, []*sched.Task{r.lookForSecrets(preparation)}, r.lookups(preparation, lists[len(lists)-1]))
-	w := watch(tasks)
-	defer w.end()
-	if r.track != nil {
-		time.AfterFunc(silence, func() { w.tell(r.track) })
-	}
-	err := firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}}))
+	err := r.lookUp(ctx, tasks)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	r.settleSecrets()
 	r.settleOwners()
+	if named := r.lookupsOfNamed(); err == nil && len(named) > 0 {
+		if err = r.lookUp(ctx, named); ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 	r.settleBases()
 	return err
+}
+
+// lookUp runs lookups.
+func (r *run) lookUp(ctx context.Context, tasks []*sched.Task) error {
+	w := watch(tasks)
+	defer w.end()
+	if r.track != nil {
+		time.AfterFunc(silence, func() { w.tell(r.track) })
+	}
+	return firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}}))
 }
 
 // firstError returns the error of a schedule, or else the first one of its tasks: if the
@@ -77,14 +87,11 @@ func (r *run) settleOwners() {
 // already deployed need not be rendered to check that it can be.
 func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.Task {
 	var tasks []*sched.Task
-	r.images = r.scope.images(r.given)
+	r.set = r.scope.images(r.given)
+	r.images = r.set.list
 	finding := make(map[*image]*sched.Task, len(r.images))
 	for _, im := range r.images {
-		t := &sched.Task{Name: "look for " + im.source()}
-		t.Do = func(ctx context.Context) error {
-			im.err = r.find(ctx, im)
-			return nil
-		}
+		t := r.finding(im)
 		for _, base := range im.bases { // they come before it
 			t.After = append(t.After, finding[base])
 		}
@@ -96,13 +103,12 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 			if !r.scope.deploys(s) {
 				continue
 			}
-			t := &sched.Task{Name: "fingerprint " + s.Name}
-			t.Do = func(ctx context.Context) error {
-				s.err = r.fingerprint(ctx, s)
-				return nil
+			t := r.fingerprinting(s)
+			if s.MirrorImages {
+				t = r.naming(s)
 			}
 			t.After = append(t.After, preparation...)
-			if s.Chart != nil {
+			if s.Chart != nil || s.MirrorImages {
 				t.After = append(t.After, deployed)
 			}
 			for _, im := range s.images {
@@ -112,6 +118,22 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 		}
 	}
 	return tasks
+}
+
+// fingerprinting returns the task that determines the fingerprint of s.
+func (r *run) fingerprinting(s *service) *sched.Task {
+	return &sched.Task{Name: "fingerprint " + s.Name, Do: func(ctx context.Context) error {
+		s.err = r.fingerprint(ctx, s)
+		return nil
+	}}
+}
+
+// finding returns the task that finds out whether the registry has im.
+func (r *run) finding(im *image) *sched.Task {
+	return &sched.Task{Name: "look for " + im.source(), Do: func(ctx context.Context) error {
+		im.err = r.find(ctx, im)
+		return nil
+	}}
 }
 
 // Inputs returns the digest that the record of a run of req would have: that of its
@@ -127,7 +149,7 @@ func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) 
 	if err != nil {
 		return "", err
 	}
-	x.images = x.scope.images(x.given)
+	x.images = x.scope.images(x.given).list
 	var tasks []*sched.Task
 	bases := make(map[*image]bool)
 	for _, im := range x.images {
@@ -316,19 +338,14 @@ func (r *run) tagged() map[string][]plan.Diagnostic {
 	return out
 }
 
-// fingerprint sets the fingerprint of the release of s, unless some of its images are not
-// known yet.
+// fingerprint sets the fingerprint of the release of s, unless some of its images or
+// Secrets are not known yet.
 func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
 	if s.err != nil {
 		return s.err // its chart was not found
 	}
-	for _, im := range s.images {
-		if im.err != nil {
-			return im.err
-		}
-	}
-	if s.imageUnknown() {
-		return nil
+	if err := s.imageError(); err != nil || s.imageUnknown() || len(s.missing) > 0 {
+		return err
 	}
 	if s.fingerprint, err = r.Deployer.Fingerprint(ctx, r.release(s)); err != nil {
 		return fmt.Errorf("render %s: %w", s.Name, err)

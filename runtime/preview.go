@@ -103,9 +103,12 @@ func (r *run) step(s *service, made map[*image]string) Step {
 		if ref == "" {
 			ref = im.ref
 		}
-		if im.name == "" {
+		switch {
+		case im.in != nil:
+			step.ChartImages = append(step.ChartImages, StepImage{Name: im.name, Ref: ref})
+		case im.name == "":
 			step.Ref = ref
-		} else {
+		default:
 			step.Images = append(step.Images, StepImage{Name: im.name, Ref: ref})
 		}
 	}
@@ -114,11 +117,12 @@ func (r *run) step(s *service, made map[*image]string) Step {
 		return step
 	}
 	for _, im := range s.images {
-		if !im.there {
+		if !im.there && im.in == nil {
 			step.makeBases(s, im.image, made)
 			step.make(s, im, made)
 		}
 	}
+	step.makeNamed(s, made)
 	if s.later != "" {
 		step.Do, step.Why = Skipped, sentence(s.later, step.Why)
 		return step
@@ -178,6 +182,30 @@ func (step *Step) make(s *service, im namedImage, made map[*image]string) {
 		if step.Images[i].Name == im.name {
 			step.Images[i].Image = what
 		}
+	}
+}
+
+// makeNamed adds what must be done for the images that the chart or the manifests of s name.
+func (step *Step) makeNamed(s *service, made map[*image]string) {
+	var missing []string
+	i := 0
+	for _, im := range s.images {
+		if im.in == nil {
+			continue
+		}
+		if _, ok := made[im.image]; !ok && !im.there {
+			made[im.image] = s.Name
+			step.ChartImages[i].Image = ImageMirror
+			missing = append(missing, im.mirror)
+		}
+		i++
+	}
+	switch len(missing) {
+	case 0:
+	case 1:
+		step.Why = sentence(step.Why, missing[0]+" is not in the registry")
+	default:
+		step.Why = sentence(step.Why, some(missing, 3)+" are not in the registry")
 	}
 }
 

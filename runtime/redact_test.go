@@ -28,7 +28,7 @@ var names = []string{
 	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
 	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo",
 	"Adopts.ObjectKind", "Adopts.Namespace", "Adopts.Name",
-	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "ServiceRecord.Images", "LeftAlone.Service",
+	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "ServiceRecord.Images", "ServiceRecord.Mirrored", "LeftAlone.Service",
 }
 
 // TestRedactEvents: every string of every event is a name, or is redacted.

@@ -48,6 +48,9 @@ func (e Environments) Rollback(ctx context.Context, req Request) (Request, error
 		for name, ref := range s.allImages() {
 			req.Images[plan.ImageKey(s.Service, name)] = ref
 		}
+		for name, ref := range s.Mirrored {
+			req.Images[plan.ImageKey(s.Service, name)] = ref
+		}
 	}
 	switch {
 	case len(record.Services) == len(record.Plan.Services): // a run of the whole environment

@@ -35,7 +35,8 @@ type run struct {
 	claimed   bool // the namespace belongs to the environment
 
 	// Set by look.
-	images   []*image            // in running order of the stages that first need them
+	set      *imageSet
+	images   []*image            // of set, in running order of the stages that first need them
 	deployed map[string]Deployed // by service: its release
 	others   map[string]Deployed // by service: what has its name, and is not of the environment
 	orphans  []Place             // releases of the environment that belong to no service of the plan

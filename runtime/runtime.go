@@ -91,6 +91,9 @@ type Step struct {
 	Ref string `json:"ref,omitempty"`
 	// Images are those of plan.Service.Images, in their order.
 	Images []StepImage `json:"images,omitempty"`
+	// ChartImages are the images that its chart or its manifests name, by the references
+	// there, if they are copied into the registry (I3).
+	ChartImages []StepImage `json:"chart_images,omitempty"`
 	// Adopts are the existing objects that would become part of the release (E8).
 	Adopts []Adoption `json:"adopts,omitempty"`
 	// Warnings are warnings about the service.
@@ -177,8 +180,11 @@ type ServiceRecord struct {
 	Image   string `json:"image,omitempty"` // by digest
 	// Images are those of plan.Service.Images, by name and by digest.
 	Images map[string]string `json:"images,omitempty"`
-	Start  time.Time         `json:"start,omitzero"`
-	End    time.Time         `json:"end,omitzero"`
+	// Mirrored are those that were deployed, by digest, instead of images that its chart or
+	// its manifests name, by the references there.
+	Mirrored map[string]string `json:"mirrored,omitempty"`
+	Start    time.Time         `json:"start,omitzero"`
+	End      time.Time         `json:"end,omitzero"`
 	// LeftAlone is what another run has done to the service since a [Session] deployed
 	// it. The session leaves such a service as it is. Nil: nothing.
 	LeftAlone *LeftAlone `json:"left_alone,omitempty"`

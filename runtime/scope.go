@@ -37,6 +37,8 @@ type service struct {
 	// Set by look.
 	images      []namedImage    // none if its chart provides its own, or the action needs none
 	toMake      int             // how many of these its stage still has to make; the tracker changes it
+	podImages   []PodImage      // the images that its chart or its manifests name, if they are mirrored
+	unnamed     error           // why these are not known
 	fingerprint plan.Digest     // of what would be deployed; empty while its image is not known
 	missing     []MissingSecret // the Secrets that it must wait for; settled before it is acted on
 	err         error           // why it is known to fail

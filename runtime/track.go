@@ -87,13 +87,13 @@ func (t *tracker) setLocked(s *service, state State, reason string) {
 
 // images records the images that s is deployed with.
 func (t *tracker) images(s *service, r Release) {
-	if r.Image == "" && len(r.Images) == 0 {
+	if r.Image == "" && len(r.Images) == 0 && len(r.Mirrored) == 0 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	record := &t.record.Services[t.at[s.Name]]
-	record.Image, record.Images = r.Image, r.Images
+	record.Image, record.Images, record.Mirrored = r.Image, r.Images, r.Mirrored
 }
 
 // making reports that an image of s is being made. Several may be made concurrently.

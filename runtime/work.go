@@ -30,8 +30,14 @@ func (r *run) release(s *service) Release {
 		Adopt:       r.adopts(s),
 	}
 	for _, im := range s.images {
-		if im.byDigest != "" {
+		switch {
+		case im.byDigest == "":
+		case im.in == nil:
 			release.setImage(im.name, im.byDigest)
+		case release.Mirrored == nil:
+			release.Mirrored = map[string]string{im.name: im.byDigest}
+		default:
+			release.Mirrored[im.name] = im.byDigest
 		}
 	}
 	return release
@@ -70,7 +76,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 		if err == nil {
 			r.track.made(s)
 		} else {
-			state, reason, kept := ending(ctx, err)
+			state, reason, kept := ending(ctx, s.withPlace(im, err))
 			r.track.end(s, state, reason, kept)
 		}
 	}
@@ -135,15 +141,20 @@ func guarded(name string, work func() error) (err error) {
 }
 
 // settle determines what is not yet known before s is acted on: its
-// fingerprint, if its image was made during this run.
+// fingerprint, if its image or its Secrets were made during this run.
 func (r *run) settle(ctx context.Context, s *service) error {
 	if s.err != nil && !s.idle {
 		return s.err
 	}
-	if s.fingerprint == "" && r.scope.deploys(s) && !s.idle {
-		return r.fingerprint(ctx, s)
+	if s.fingerprint != "" || !r.scope.deploys(s) || s.idle {
+		return nil
 	}
-	return nil
+	if s.MirrorImages {
+		if err := r.nameAgain(ctx, s); err != nil {
+			return err
+		}
+	}
+	return r.fingerprint(ctx, s)
 }
 
 func (r *run) try(ctx context.Context, s *service) (state State, reason string, err error) {

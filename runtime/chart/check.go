@@ -50,6 +50,9 @@ func (c *Chart) Render(ctx context.Context, others *render.Renderer, release cha
 	if err != nil {
 		return nil, err
 	}
+	if err := checkObjects(c.objects, release.Namespace); err != nil {
+		return nil, err
+	}
 	return c.by(others).Render(ctx, render.Job{
 		Key: string(c.Digest), Chart: whole, Values: c.Whole(u), Release: release, Capabilities: cluster.Capabilities, Lookup: cluster.Lookup,
 	})

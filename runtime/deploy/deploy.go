@@ -74,6 +74,7 @@ type Deployer struct {
 	caches   observe.Caches
 	secrets  secrets
 	checked  checked
+	named    namings
 	seen     seen
 
 	answered atomic.Bool // the cluster has answered before

@@ -112,6 +112,20 @@ func TestDeployer(t *testing.T) {
 			s.Workload.Env = []plan.EnvVar{{Name: "VARIANT", Value: variant}}
 			return s, testImage
 		},
+		Naming: func(_ *testing.T, name string, images ...string) plan.Service {
+			var containers []any
+			for i, ref := range images {
+				containers = append(containers, map[string]any{"name": fmt.Sprint("c", i), "image": ref})
+			}
+			labels := map[string]any{"app": name}
+			return plan.Service{Name: name, Type: plan.Manifests, Timeout: plan.Duration(2 * time.Minute), MirrorImages: true, Manifests: []plan.ManifestSource{{Object: plan.Values{
+				"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": name},
+				"spec": map[string]any{
+					"selector": map[string]any{"matchLabels": labels},
+					"template": map[string]any{"metadata": map[string]any{"labels": labels}, "spec": map[string]any{"containers": containers}},
+				},
+			}}}}
+		},
 		Refused: func(_ *testing.T, name string) (before, after plan.Service, image string) {
 			of := func(size string) plan.Service {
 				s := container(name)

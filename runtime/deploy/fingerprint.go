@@ -45,6 +45,9 @@ func (d *Deployer) fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 		if d.checked.has(release, digest) {
 			return digest, nil
 		}
+		if own, err := fingerprintOf(unmirrored(r), c, use); err != nil || d.named.has(release, own) {
+			return digest, err
+		}
 		if len(use.Hidden) < secretsIn(r.Service) {
 			return digest, nil // a secret does not exist yet
 		}
@@ -102,7 +105,8 @@ func (d *Deployer) chartOf(ctx context.Context, r runtime.Release) (*chart.Chart
 // homeOf returns the namespace of the environment of a release.
 func homeOf(r runtime.Release) string { return cmp.Or(r.Home, r.Namespace) }
 
-// fingerprintOf returns the fingerprint of a release.
+// fingerprintOf returns the fingerprint of a release. The images that its chart names are
+// outside of the chart and its use: they are replaced after it is rendered.
 func fingerprintOf(r runtime.Release, c *chart.Chart, use chart.Use) (plan.Digest, error) {
 	further := ""
 	if r.Namespace != homeOf(r) {
@@ -118,8 +122,9 @@ func fingerprintOf(r runtime.Release, c *chart.Chart, use chart.Use) (plan.Diges
 		Images         map[string]string `json:",omitempty"`
 		Hidden         []string          `json:",omitempty"` // which values are secrets; Secrets has the digest of these
 		// Namespace is that of the release, if it is not that of the environment.
-		Namespace string `json:",omitempty"`
-	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images, hidden(use), further})
+		Namespace string            `json:",omitempty"`
+		Mirrored  map[string]string `json:",omitempty"`
+	}{format, c.Digest, c.Values(use), use.Image, use.Secrets, exact(use.Values), use.Images, hidden(use), further, r.Mirrored})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", use.Service, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
@@ -96,10 +95,7 @@ func (o *operation) rendered(ctx context.Context) (objects []releaseutil.Manifes
 	if err != nil {
 		return nil, nil, err
 	}
-	last, exists := o.last()
-	files, err := o.renderFiles(ctx, chartutil.ReleaseOptions{
-		Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.Version + 1, IsInstall: !exists, IsUpgrade: exists,
-	}, caps)
+	files, err := o.renderFiles(ctx, caps)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,13 +14,21 @@ import (
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
-// renderFiles renders the templates of the chart, within the timeout of the service.
-func (o *operation) renderFiles(ctx context.Context, release chartutil.ReleaseOptions, caps *chartutil.Capabilities) (map[string]string, error) {
+// renderFiles renders the templates of the chart, within the timeout of the service, with
+// the images of the release instead of those that the chart names.
+func (o *operation) renderFiles(ctx context.Context, caps *chartutil.Capabilities) (map[string]string, error) {
 	limited, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
 	defer stop()
-	return o.chart.Render(limited, o.d.renderer, release, o.use, charts.Cluster{
-		Capabilities: caps, Lookup: helmengine.NewLookupFunction(o.d.cluster.Config),
-	})
+	files, err := o.d.render(limited, o.chart, nextRevision(o.r, o.records.history), o.use, caps)
+	if err == nil {
+		files, o.unmirrored, err = mirrored(files, o.r)
+	}
+	return files, err
+}
+
+// render renders the templates of a chart.
+func (d *Deployer) render(ctx context.Context, c *charts.Chart, release chartutil.ReleaseOptions, use charts.Use, caps *chartutil.Capabilities) (map[string]string, error) {
+	return c.Render(ctx, d.renderer, release, use, charts.Cluster{Capabilities: caps, Lookup: helmengine.NewLookupFunction(d.cluster.Config)})
 }
 
 // A renderer makes Helm use the output of a worker. Helm always renders the chart itself,
@@ -45,10 +53,11 @@ func (r renderer) ToRESTConfig() (*rest.Config, error) {
 
 // renderApart makes a worker render the chart that Helm will install or upgrade with
 // config. The templates are restored before Helm records the release.
-func (o *operation) renderApart(ctx context.Context, config *action.Configuration, copied *chart.Chart, release chartutil.ReleaseOptions) {
+func (o *operation) renderApart(ctx context.Context, config *action.Configuration, copied *chart.Chart) {
 	config.RESTClientGetter = renderer{getter{o.d.cluster}, sync.OnceValue(func() error {
-		files, err := o.renderFiles(ctx, release, config.Capabilities)
+		files, err := o.renderFiles(ctx, config.Capabilities)
 		if err == nil {
+			o.warnOfUnmirrored()
 			o.records.creating = render.Fix(copied, files)
 		}
 		return err

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"helm.sh/helm/v3/pkg/action"
-	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 	batchv1 "k8s.io/api/batch/v1"
@@ -45,6 +44,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	}
 	values := o.chart.Whole(o.use)
 	theirs := o.r.Service.Chart != nil // the chart is not generated
+	apart := theirs || o.r.Service.MirrorImages
 	if !exists || statusOf(last) == release.StatusUninstalled {
 		o.objects.install = true
 		install := action.NewInstall(config)
@@ -55,8 +55,8 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		install.DisableOpenAPIValidation = true
 		install.Replace = exists
 		install.TakeOwnership = o.objects.adopter != nil
-		if install.SkipSchemaValidation = theirs; theirs {
-			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: 1, IsInstall: true})
+		if install.SkipSchemaValidation = theirs; apart {
+			o.renderApart(ctx, config, copied)
 		}
 		_, err = install.Run(copied, values)
 		o.objects.install = false
@@ -73,8 +73,8 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		upgrade.ResetValues = true // otherwise Helm would use the last values if there are none
 		upgrade.MaxHistory = o.d.opts.HistoryMax
 		upgrade.TakeOwnership = o.objects.adopter != nil
-		if upgrade.SkipSchemaValidation = theirs; theirs {
-			o.renderApart(ctx, config, copied, chartutil.ReleaseOptions{Name: o.r.Service.Name, Namespace: o.r.Namespace, Revision: last.Version + 1, IsUpgrade: true})
+		if upgrade.SkipSchemaValidation = theirs; apart {
+			o.renderApart(ctx, config, copied)
 		}
 		_, err = upgrade.Run(o.r.Service.Name, copied, values)
 	}

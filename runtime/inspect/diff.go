@@ -80,7 +80,8 @@ func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, 
 				service = &plan.Service{Name: step.Service}
 			}
 			found, err := changes(ctx, runtime.Release{
-				Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: *service, Image: step.Ref, Adopt: len(step.Adopts) > 0,
+				Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: *service, Adopt: len(step.Adopts) > 0,
+				Image: step.Ref, Images: refs(step.Images), Mirrored: refs(step.ChartImages),
 			}, step.Do == runtime.Deleting)
 			if err != nil {
 				return out, fmt.Errorf("compare service %s with what is deployed: %w", step.Service, err)
@@ -90,6 +91,15 @@ func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, 
 		out.Services = append(out.Services, s)
 	}
 	return out, nil
+}
+
+// refs returns the references of images by their names.
+func refs(images []runtime.StepImage) map[string]string {
+	out := make(map[string]string, len(images))
+	for _, im := range images {
+		out[im.Name] = im.Ref
+	}
+	return out
 }
 
 func objectDiffs(changes []Change, adopts []runtime.Adoption, redact func(string) string) []ObjectDiff {

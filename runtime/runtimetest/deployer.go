@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,7 @@ type Release struct {
 	runtime.Deployed
 	Image    string
 	Images   map[string]string
+	Mirrored map[string]string
 	Restarts int
 	// Runs counts the deploys of a job, which runs with each deploy.
 	Runs int
@@ -55,6 +57,9 @@ const (
 	RuledValue   = "ruled"
 	RuleValue    = "rule"
 )
+
+// ImagesValue is the key of a list: the images that the pods of a service name.
+const ImagesValue = "images"
 
 // ObjectOf returns the name of the one object that each service has.
 func ObjectOf(service string) string { return "statefulset " + service }
@@ -165,15 +170,42 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (map[string]r
 	return out, nil
 }
 
+// Images implements [runtime.Deployer]: they are those of [ImagesValue].
+func (d *Deployer) Images(ctx context.Context, r runtime.Release) ([]runtime.PodImage, error) {
+	if err := d.world.step(ctx, "Deployer.Images", r.Service.Name); err != nil {
+		return nil, err
+	}
+	if r.Service.Chart != nil && r.Service.Chart.Ref == MissingChart {
+		return nil, errMissingChart
+	}
+	return imagesOf(r), nil
+}
+
+var errMissingChart = errors.New("chart missing: no such folder")
+
+// imagesOf returns the images of [ImagesValue], and those of the release in its values.
+func imagesOf(r runtime.Release) (out []runtime.PodImage) {
+	list, _ := r.Service.Values[ImagesValue].([]any)
+	for i, ref := range list {
+		out = append(out, runtime.PodImage{Ref: ref.(string), In: fmt.Sprintf("%s, container %d", ObjectOf(r.Service.Name), i)})
+	}
+	for _, f := range r.Service.Filled {
+		if f.Image != "" {
+			out = append(out, runtime.PodImage{Ref: f.Part.Of(r.Images[f.Image]), In: "values " + f.String()})
+		}
+	}
+	return out
+}
+
 // Fingerprint implements [runtime.Deployer].
 func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Digest, error) {
 	if err := d.world.step(ctx, "Deployer.Fingerprint", r.Service.Name); err != nil {
 		return "", err
 	}
 	if r.Service.Chart != nil && r.Service.Chart.Ref == MissingChart {
-		return "", errors.New("chart missing: no such folder")
+		return "", errMissingChart
 	}
-	data, err := json.Marshal([]any{r.Image, r.Images, r.Service.Chart, r.Service.Values, r.Service.Workload, r.Namespace})
+	data, err := json.Marshal([]any{r.Image, r.Images, r.Mirrored, r.Service.Chart, r.Service.Values, r.Service.Workload, r.Namespace})
 	if err != nil {
 		return "", err
 	}
@@ -213,7 +245,11 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	if err := d.world.step(ctx, "Deployer.Deploy", name); err != nil {
 		return err
 	}
-	for _, image := range append(slices.Collect(maps.Values(r.Images)), r.Image) {
+	pulled := append(slices.Collect(maps.Values(r.Images)), r.Image)
+	for _, im := range imagesOf(r) {
+		pulled = append(pulled, cmp.Or(r.Mirrored[im.Ref], im.Ref))
+	}
+	for _, image := range pulled {
 		if image != "" && !d.world.Registry.has(image) {
 			return d.failed(r, errors.New("ErrImagePull: "+image))
 		}
@@ -270,7 +306,7 @@ func (d *Deployer) begin(r runtime.Release) (was, release *Release, err error) {
 	if err := owned(in, r); err != nil {
 		return nil, nil, err
 	}
-	release = &Release{Image: r.Image, Images: r.Images, Runs: 1}
+	release = &Release{Image: r.Image, Images: r.Images, Mirrored: r.Mirrored, Runs: 1}
 	release.Owner = keyOf(r).Owner()
 	release.Fingerprint, release.Status, release.Revision = r.Fingerprint, "pending-install", 1
 	if was = in[r.Service.Name]; was != nil {

@@ -1,6 +1,7 @@
 package runtimetest_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -92,6 +93,14 @@ func TestDeployer(t *testing.T) {
 		},
 		Service: func(t *testing.T, name, variant string) (plan.Service, string) {
 			return plan.Service{Name: name, Values: map[string]any{"variant": variant}}, image
+		},
+		Naming: func(t *testing.T, name string, images ...string) plan.Service {
+			var list []any
+			for i, ref := range images {
+				list = append(list, ref)
+				w.Registry.Push(fmt.Sprintf("registry.test/mirror/one:%d", i), plan.Digest(fmt.Sprintf("sha256:%064d", i)))
+			}
+			return plan.Service{Name: name, Values: plan.Values{runtimetest.ImagesValue: list}, MirrorImages: true}
 		},
 		Refused: func(t *testing.T, name string) (before, after plan.Service, img string) {
 			return plan.Service{Name: name}, plan.Service{Name: name, Values: map[string]any{runtimetest.RefusedValue: true}}, image

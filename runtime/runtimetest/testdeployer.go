@@ -20,6 +20,9 @@ type DeployerTest struct {
 	// the pod template, for example with an annotation, so that two variants differ in what
 	// is deployed. image is the image of its release, by digest.
 	Service func(t *testing.T, name, variant string) (s plan.Service, image string)
+	// Naming returns a service with that name and MirrorImages whose pods name these images,
+	// one container each, and become ready quickly.
+	Naming func(t *testing.T, name string, images ...string) plan.Service
 	// SetSecret creates a Secret with these keys in the namespace of an environment, as
 	// another user would, or adds the keys to an existing one.
 	SetSecret func(t *testing.T, key runtime.EnvironmentKey, name string, keys ...string)
@@ -37,6 +40,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("nothing", func(t *testing.T) { testDeployerNothing(t, dt) })
 	t.Run("deploy", func(t *testing.T) { testDeployerDeploy(t, dt) })
 	t.Run("fingerprint", func(t *testing.T) { testDeployerFingerprint(t, dt) })
+	t.Run("images", func(t *testing.T) { testDeployerImages(t, dt) })
 	t.Run("secrets", func(t *testing.T) { testDeployerSecrets(t, dt) })
 	t.Run("at once", func(t *testing.T) { testDeployerAtOnce(t, dt) })
 	t.Run("stop", func(t *testing.T) { testDeployerStop(t, dt) })

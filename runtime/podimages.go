@@ -1,0 +1,170 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
+)
+
+// The images that charts and manifests of others name are mirrored, too (I3). Which these
+// are is known when the release is rendered: look does this first, and then looks for the
+// images that it has found as for those of the plan.
+
+// A PodImage is an image that the specification of a pod names.
+type PodImage struct {
+	Ref string // as it is there
+	In  string // the place, such as "deployment web, container proxy"
+}
+
+// naming returns the task that finds the images which the chart or the manifests of s name.
+func (r *run) naming(s *service) *sched.Task {
+	return &sched.Task{Name: "find the images of " + s.Name, Do: func(ctx context.Context) error {
+		if s.err == nil { // its chart was found
+			s.err = s.imageError()
+		}
+		if s.err == nil {
+			s.unnamed = r.nameImages(ctx, s)
+		}
+		return nil
+	}}
+}
+
+// nameImages sets the images that the chart or the manifests of s name. An image of the
+// plan that is not built yet has the identity of its build instead of a digest.
+func (r *run) nameImages(ctx context.Context, s *service) error {
+	release := r.release(s)
+	for _, im := range s.images {
+		if im.byDigest == "" {
+			release.setImage(im.name, ByDigest(im.ref, im.identity))
+		}
+	}
+	own := append(slices.Collect(maps.Values(release.Images)), release.Image)
+	named, err := r.Deployer.Images(ctx, release)
+	if err != nil {
+		return fmt.Errorf("render %s: %w", s.Name, err)
+	}
+	s.podImages = slices.DeleteFunc(slices.Clone(named), func(im PodImage) bool { return im.Ref != "" && slices.Contains(own, im.Ref) })
+	return nil
+}
+
+// lookupsOfNamed returns the tasks that look for the images that were found by naming, and
+// determine the fingerprints of their services. A chart that cannot be rendered with what
+// is known so far may be rendered when its images and Secrets exist: see nameAgain.
+func (r *run) lookupsOfNamed() (tasks []*sched.Task) {
+	finding := make(map[*image]*sched.Task)
+	for _, st := range r.scope.stages {
+		for _, s := range st.services {
+			if !s.MirrorImages || !r.scope.deploys(s) || s.err != nil {
+				continue
+			}
+			waits := len(s.missing) > 0 || s.imageUnknown()
+			if s.unnamed != nil && !waits {
+				s.err = s.unnamed
+				continue
+			}
+			t := r.fingerprinting(s)
+			known := len(r.set.list)
+			for _, im := range r.addNamed(s, r.set) {
+				if slices.Contains(r.set.list[known:], im.image) {
+					finding[im.image] = r.finding(im.image)
+					tasks = append(tasks, finding[im.image])
+				}
+				if finding[im.image] != nil {
+					t.After = append(t.After, finding[im.image])
+				}
+			}
+			tasks = append(tasks, t)
+		}
+	}
+	r.images = r.set.list
+	return tasks
+}
+
+// addNamed sets the images of s of podImages, each once, and returns them. Those that s
+// did not have come from set.
+func (r *run) addNamed(s *service, set *imageSet) []namedImage {
+	had := make(map[string]*image)
+	s.images = slices.DeleteFunc(s.images, func(im namedImage) bool {
+		if im.in != nil {
+			had[im.name] = im.image
+		}
+		return im.in != nil
+	})
+	first := len(s.images)
+	for _, of := range s.podImages {
+		i := first + slices.IndexFunc(s.images[first:], func(im namedImage) bool { return im.name == of.Ref })
+		if i < first {
+			im := had[of.Ref]
+			if im == nil {
+				im = set.image(imageKey{plan.ImageSource{Mirror: of.Ref}, r.given(s, of.Ref)}, s, nil)
+			}
+			i = len(s.images)
+			s.images = append(s.images, namedImage{image: im, name: of.Ref})
+		}
+		s.images[i].in = append(s.images[i].in, of.In)
+	}
+	return s.images[first:]
+}
+
+// nameAgain finds the images of a service that waited for images or Secrets, with which its
+// chart may name others, and copies those that were not copied yet.
+func (r *run) nameAgain(ctx context.Context, s *service) error {
+	if err := r.nameImages(ctx, s); err != nil {
+		return err
+	}
+	emit, stop := r.track.emit(s)
+	defer stop()
+	more := &imageSet{scope: r.scope, found: make(map[imageKey]*image)}
+	r.addNamed(s, more)
+	var tasks []*sched.Task
+	for _, im := range more.list {
+		tasks = append(tasks, &sched.Task{Name: im.source(), Class: classBuild, Do: func(ctx context.Context) error {
+			if im.err = r.find(ctx, im); im.err != nil || im.there {
+				return nil // the fingerprint has this error
+			}
+			r.track.making(s, im)
+			im.err = r.makeBy(ctx, im, emit)
+			return nil
+		}})
+	}
+	_, err := sched.Run(ctx, tasks, sched.Options{Limits: limits(r.scope.plan.Pipeline)})
+	return err
+}
+
+// imageError returns why an image of s cannot be deployed, if that is known.
+func (s *service) imageError() error {
+	for _, im := range s.images {
+		if im.err != nil {
+			return s.withPlace(im.image, im.err)
+		}
+	}
+	return nil
+}
+
+// withPlace adds to the error of an image of s where its chart or its manifests name it, and
+// what to do about it.
+func (s *service) withPlace(im *image, err error) error {
+	i := slices.IndexFunc(s.images, func(of namedImage) bool { return of.image == im && of.in != nil })
+	if i < 0 {
+		return err
+	}
+	in := s.images[i].in
+	place := in[0]
+	if len(in) > 1 {
+		place += fmt.Sprintf(", and %d more", len(in)-1)
+	}
+	of, where := "manifests", "its manifests"
+	if s.Chart != nil {
+		of, where = "chart "+s.Chart.Ref, "values= of the service"
+	}
+	err = fmt.Errorf("%s: %s: %w", of, place, err)
+	if errors.Is(err, ErrUnreachable) {
+		return err // it says what to do
+	}
+	return Advise(err, Advice{Do: fmt.Sprintf("name another image in %s, or write images = \"keep\": then the cluster pulls the images of the service from where they are", where)})
+}

@@ -414,14 +414,15 @@ def skip(*services: Service | str) -> None:
         services: services or their names
     """
 
-def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
-    """Declares a service that a Helm chart of others makes, with its own images.
+def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], images: str = "mirror", stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
+    """Declares a service that a Helm chart of others makes, with its own images: see images=.
 
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
         chart: the Helm chart
         values: values for the chart, over its own
         values_files: YAML files, relative to the file of the call, after those of the chart; later ones win
+        images: what is deployed of the images that its pods name: mirror, copies in the pipeline's registry, by digest; keep, the images as they are named
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
         namespace: the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names
@@ -429,12 +430,13 @@ def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] 
         timeout: how long it may take until it is ready
     """
 
-def manifests(name: str, *sources: str | dict | Kustomization | list, stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
-    """Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are: an image in them is neither built nor mirrored. A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.
+def manifests(name: str, *sources: str | dict | Kustomization | list, images: str = "mirror", stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
+    """Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are, except for the images of their pods: see images=. A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.
 
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
         sources: files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these
+        images: what is deployed of the images that its pods name: mirror, copies in the pipeline's registry, by digest; keep, the images as they are named
         stage: the stage that the service is in; the rule for its type decides if not given
         skip: leave the service out of actions on the environment
         namespace: the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names

@@ -27,6 +27,23 @@ func (s *Service) AllImages() iter.Seq2[string, ImageSource] {
 	}
 }
 
+// OthersImages says what is deployed of the images that the chart of a HELM or the manifests of a
+// MANIFESTS name, such as "those of its chart, copied into the registry". It is empty for a
+// service of another type.
+func (s *Service) OthersImages() string {
+	if s.Type != Helm && s.Type != Manifests {
+		return ""
+	}
+	text := "those of its chart"
+	if s.Chart == nil {
+		text = "those of its manifests"
+	}
+	if s.MirrorImages {
+		return text + ", copied into the registry"
+	}
+	return text + ", from where they are"
+}
+
 // ImageKey returns the key of an image of a service in maps of the images of many
 // services: the name of the service for its own image, and otherwise
 // "<service>/<name>". No service has such a name.

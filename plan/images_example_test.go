@@ -25,6 +25,12 @@ func ExampleService_AllImages() {
 	// "proxy" api/proxy
 }
 
+func ExampleService_OthersImages() {
+	s := plan.Service{Name: "queue", Type: plan.Helm, Chart: &plan.Chart{Ref: "charts/nats"}, MirrorImages: true}
+	fmt.Println(s.OthersImages())
+	// Output: those of its chart, copied into the registry
+}
+
 func ExampleImageKey() {
 	fmt.Println(plan.ImageKey("api", ""), plan.ImageKey("api", "proxy"))
 	// Output: api api/proxy

@@ -11,15 +11,17 @@ type helmArgs struct {
 	Chart       *Chart      `arg:"chart,kw" help:"the Helm chart"`
 	Values      chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
 	ValuesFiles []string    `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call, after those of the chart; later ones win"`
+	podImages
 	placed
 	timeout5
 }
 
-var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images.",
+var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images: see images=.",
 	func(c *Call, a *helmArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Helm, a.Name, a.Stage, a.Skip, a.Timeout)
 		s.Plan.Values, s.Plan.Adopt = c.fill(s, a.Values), a.Adopt
 		c.releaseNamespace(s, a.Namespace)
+		c.mirrored(s, a.podImages)
 		if a.Chart != nil {
 			chart := a.Chart.plan
 			chart.ValuesFiles = append(chart.ValuesFiles[:len(chart.ValuesFiles):len(chart.ValuesFiles)], c.valuesFiles(a.ValuesFiles)...)
@@ -42,4 +44,15 @@ func (c *Call) valuesFiles(names []string) []string {
 		out = append(out, name)
 	}
 	return out
+}
+
+// podImages is what is done with the images that charts and manifests name.
+type podImages struct {
+	Images string `arg:"images,kw" default:"\"mirror\"" choices:"mirror|keep" help:"what is deployed of the images that its pods name: mirror, copies in the pipeline's registry, by digest; keep, the images as they are named"`
+}
+
+// mirrored sets whether the images that a service names are mirrored.
+func (c *Call) mirrored(s *Service, a podImages) {
+	c.wrong("images", choice(a.Images, c.choices("images")))
+	s.Plan.MirrorImages = a.Images == "mirror"
 }

@@ -19,6 +19,7 @@ import (
 type manifestsArgs struct {
 	Name    string          `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
 	Sources []manifestValue `arg:"*sources" help:"files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these"`
+	podImages
 	placed
 	timeout5
 }
@@ -39,12 +40,13 @@ type Object struct {
 }
 
 var manifestsFunc = declare("manifests", "service",
-	"Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are: an image in them is neither built nor mirrored. "+
+	"Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are, except for the images of their pods: see images=. "+
 		"A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.",
 	func(c *Call, a *manifestsArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Manifests, a.Name, a.Stage, a.Skip, a.Timeout)
 		s.Plan.Adopt = a.Adopt
 		c.releaseNamespace(s, a.Namespace)
+		c.mirrored(s, a.podImages)
 		if c.Valid("sources") {
 			for i, v := range a.Sources {
 				for _, one := range v.list {

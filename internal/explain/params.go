@@ -124,6 +124,8 @@ var ForeignParams = []ForeignParam{
 	{"helm helm_chart", "chart", "", `write chart = chart("…")`},
 	{"size disk", "storage", "", `write storage = "10Gi"`},
 	{"storage mounts volume_mounts volume_claim_templates persistence host_path bind volumes_from", "volumes", service, `write volumes = [volume("/data", size = "10Gi")]`},
+	{"mirror mirror_images image_mirror", "images", "", `images = "keep" deploys the images as they are named`},
+	{"images", "", service, `only helm() and manifests() have it: an application or a job gives its chart the image that is built; a chart with its own images is helm(…, chart = …)`},
 	{"mirror", "", service, "only container() has it: an image= of another service is always copied into the pipeline's registry"},
 	{"engine", "", service, `only a database() has it: write database(…, engine = "postgresql", version = "17")`},
 	{"database options", "", service, `only a database() has it: write database(…, engine = "postgresql", version = "17"), and give its .url to the service in env=`},

@@ -217,6 +217,9 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 	case im.Ref != "":
 		fmt.Fprintf(&b, "- image: `%s`\n", im.Ref)
 	}
+	if text := sv.OthersImages(); text != "" {
+		fmt.Fprintf(&b, "- images: %s\n", text)
+	}
 	switch {
 	case sv.Generated():
 		b.WriteString("- chart: generated\n")

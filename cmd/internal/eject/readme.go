@@ -50,7 +50,8 @@ pipe deploys. Releases of pipe are ordinary Helm releases: the commands below up
 ## What pipe does in addition
 
 - It builds images, mirrors others into its registry, and refers to each by digest. The values here name images as the
-  Pipelinefile does, and do not include built images.
+  Pipelinefile does, and do not include built images. Charts and manifests of others name their own images here, which
+  pipe replaces by the copies in its registry.
 - It sets ` + "`global.pipe.secrets`" + ` to a checksum of the values of secrets, which annotates pods with ` + "`checksum/secrets`" + `, so that
   they restart when a value changes. Without pipe they have no such annotation; restart them with ` + "`kubectl rollout restart`" + `. The first
   deployment of this directory over one by pipe therefore restarts pods with secrets, and runs jobs with secrets again.

@@ -143,6 +143,9 @@ func services(b *strings.Builder, x index, stage string) {
 			}
 			fmt.Fprintf(b, "      %s%s\n", of, imageOf(x, plan.ImageKey(s.Name, name), from))
 		}
+		if text := s.OthersImages(); text != "" {
+			fmt.Fprintf(b, "      images: %s\n", text)
+		}
 		fmt.Fprintf(b, "      %s\n", chartOf(s))
 		step, known := x.steps[s.Name]
 		switch {
@@ -278,7 +281,7 @@ func imageActions(s runtime.Step) []runtime.ImageAction {
 	if s.Image != "" {
 		all = append(all, s.Image)
 	}
-	for _, im := range s.Images {
+	for _, im := range slices.Concat(s.Images, s.ChartImages) {
 		if im.Image != "" {
 			all = append(all, im.Image)
 		}

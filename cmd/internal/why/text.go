@@ -24,9 +24,14 @@ func Write(w io.Writer, e *Explanation) error {
 			lines = append(lines, m.String())
 		}
 		section(&b, "manifests", lines...)
+		section(&b, "images", e.OthersImages)
 		lines = nil
 	} else {
-		section(&b, "image", image(e.Image)...)
+		if e.OthersImages != "" {
+			section(&b, "images", e.OthersImages)
+		} else {
+			section(&b, "image", image(e.Image)...)
+		}
 		for _, im := range e.Images {
 			section(&b, "image "+im.Name, image(im.Image)...)
 		}

@@ -24,9 +24,11 @@ type Explanation struct {
 	Images      []NamedImage          `json:"images,omitempty"`  // that it has besides Image
 	Chart       *plan.Chart           `json:"chart,omitempty"`   // nil: generated, or there are Manifests
 	Manifests   []plan.ManifestSource `json:"manifests,omitempty"`
-	Secrets     []Secret              `json:"secrets"` // in the order of the fields, each field once
-	Params      []Param               `json:"params"`  // those that affect it, in order of declaration
-	Unknown     []string              `json:"unknown"` // parameters whose effect is unknown
+	// OthersImages is [plan.Service.OthersImages].
+	OthersImages string   `json:"others_images,omitempty"`
+	Secrets      []Secret `json:"secrets"` // in the order of the fields, each field once
+	Params       []Param  `json:"params"`  // those that affect it, in order of declaration
+	Unknown      []string `json:"unknown"` // parameters whose effect is unknown
 }
 
 // A Stage is the stage of a service, and why the service is in it.
@@ -73,7 +75,7 @@ func Of(p *plan.Plan, service string) *Explanation {
 	}
 	e := &Explanation{
 		Version: 1, Pipeline: p.Pipeline.Name, Environment: p.Environment.Name,
-		Service: s.Name, Type: s.Type, Pos: s.Pos, Chart: s.Chart, Manifests: s.Manifests,
+		Service: s.Name, Type: s.Type, Pos: s.Pos, Chart: s.Chart, Manifests: s.Manifests, OthersImages: s.OthersImages(),
 		Stage:   Stage{Of: len(p.Stages), Placed: s.Placed},
 		Secrets: []Secret{}, Params: []Param{}, Unknown: []string{},
 	}

@@ -34,7 +34,8 @@ func (a *app) planCmd() *cobra.Command {
 		Long: `plan evaluates a Pipelinefile and shows its stages in order, the services in them,
 where each is declared, and what a run would build, mirror and deploy. It changes
 and starts nothing. It can say what is already built and deployed only if the
-cluster and the registry answer.
+cluster and the registry answer. If it is known that the run would fail, as when a source
+of --secrets fails, the exit status is that of the run.
 
 With -o json or -o yaml it writes the plan itself, as docs/plan-json.md describes.
 
@@ -83,7 +84,7 @@ func (v *invocation) plan(detail bool) error {
 		return err
 	}
 	if p.foreseen != nil {
-		return &runFailure{p.foreseen, p.plan, p.key}
+		return p.foreseen
 	}
 	if detail && p.preview.Changes() > 0 {
 		return errChanges
@@ -123,7 +124,7 @@ func (v *invocation) planAgain() error {
 		last = reading{is.Inputs, is.Builds}
 		err = v.stream(v.show.output, is, func() error { return ui.Plan(v.stdout, p.preview) })
 		if err == nil && p.foreseen != nil {
-			v.report(&runFailure{p.foreseen, is, p.key})
+			v.report(p.foreseen)
 		}
 		return last, err
 	})
@@ -162,6 +163,7 @@ func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.
 		p.preview.Plan, p.preview.Overridden = is, inspect.Overridden(e.plan, is)
 	}
 	var foreseen *runtime.RunError
+	var source *local.SourceError
 	var usage *usageError
 	var owned *runtime.OwnedError
 	var elsewhere *runtime.ElsewhereError
@@ -170,7 +172,9 @@ func (v *invocation) foresee(ctx context.Context, detail bool, changes ...watch.
 	case err == nil:
 		p.preview.Steps = steps
 	case errors.As(err, &foreseen):
-		p.preview.Steps, p.foreseen = steps, err
+		p.preview.Steps, p.foreseen = steps, &runFailure{err, p.plan, key}
+	case !detail && errors.As(err, &source):
+		p.preview.Unknown, p.foreseen = "a source of secrets fails", err
 	case detail, ctx.Err() != nil, errors.As(err, &usage), errors.As(err, &owned), errors.As(err, &elsewhere), errors.As(err, &moved):
 		return nil, err
 	default: // the evaluated file is worth showing anyway

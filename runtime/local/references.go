@@ -84,7 +84,8 @@ func (s Secrets) unfetched(refs []plan.SecretRef) (all []wanted) {
 }
 
 // FetchSecrets fetches the values of Hide that managers of secrets have, in one request to the program
-// pipe-secrets. [Open] calls it. It fails if any of them cannot be fetched, or is empty.
+// pipe-secrets. [Open] calls it. It fails if any of them cannot be fetched, or is empty,
+// with a *[SourceError].
 func (o Options) FetchSecrets(ctx context.Context) error {
 	all, ok := o.Secrets.(Secrets)
 	if !ok {
@@ -110,15 +111,18 @@ func (s Secrets) fetch(ctx context.Context, opts Options, refs []plan.SecretRef)
 			}
 		}
 		answers, err := askManagers(ctx, opts, asks)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
 			return err
+		case err != nil:
+			return &SourceError{err}
 		}
 		var errs []error
 		for i, w := range all {
 			errs = append(errs, w.set(answers[i]))
 		}
 		if err := errors.Join(errs...); err != nil {
-			return runtime.Advise(err, runtime.Advice{Do: "correct the reference, or log in to the manager: see the page on secrets"})
+			return &SourceError{runtime.Advise(err, runtime.Advice{Do: "correct the reference, or log in to the manager: see the page on secrets"})}
 		}
 	}
 }

@@ -25,7 +25,13 @@ type Secrets []*Source
 
 var _ runtime.Secrets = (Secrets)(nil)
 
-// Secret implements [runtime.Secrets].
+// A SourceError is the failure of a source of secrets, which keeps a run from starting.
+type SourceError struct{ Err error }
+
+func (e *SourceError) Error() string { return e.Err.Error() }
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// Secret implements [runtime.Secrets]. The error is a *[SourceError] if a source fails.
 func (s Secrets) Secret(_ context.Context, ref plan.SecretRef) (runtime.Secret, error) {
 	for _, source := range s {
 		value, err := source.find(ref)
@@ -36,10 +42,10 @@ func (s Secrets) Secret(_ context.Context, ref plan.SecretRef) (runtime.Secret, 
 			return runtime.NewSecret(value), nil
 		}
 		if errors.Is(err, errUnfetched) {
-			return runtime.Secret{}, fmt.Errorf("secret %s in %s: %w", refName(ref), source.name, err)
+			return runtime.Secret{}, &SourceError{fmt.Errorf("secret %s in %s: %w", refName(ref), source.name, err)}
 		}
 		if !errors.Is(err, runtime.ErrNotFound) {
-			return runtime.Secret{}, err
+			return runtime.Secret{}, &SourceError{err}
 		}
 	}
 	return runtime.Secret{}, fmt.Errorf("secret %s: %w in %s", refName(ref), runtime.ErrNotFound, s)

@@ -27,11 +27,11 @@ func (b bounds) orDefault() bounds {
 
 // within returns a context that is cancelled when fetching takes too long.
 func (b bounds) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, b.time, fmt.Errorf("it took longer than %s", b.time))
+	return context.WithTimeoutCause(ctx, b.time, fmt.Errorf("timed out after %s", b.time))
 }
 
-// watch returns a context that is cancelled soon after the directory has become too large.
-// Short peaks are not noticed; check is called at the end.
+// watch returns a context that is cancelled soon after the directory becomes too
+// large. It does not notice short peaks, so the caller must call check at the end.
 func (b bounds) watch(ctx context.Context, dir string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -59,7 +59,7 @@ func (b bounds) watch(ctx context.Context, dir string) (context.Context, func())
 // check returns an error if the directory is too large.
 func (b bounds) check(dir string) error {
 	var n int64
-	// Files may be created and deleted meanwhile.
+	// Ignore errors: git creates and deletes files during the walk.
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil {
 			if info, err := d.Info(); err == nil {

@@ -20,12 +20,12 @@ import (
 	"github.com/pipelinefile/pipe/modules"
 )
 
-// A gate is a server of git over HTTP that answers nothing while it is shut.
+// A gate is a git server over HTTP that responds only while it is open.
 type gate struct {
-	asked chan struct{} // told of each request that waits
-	gone  chan struct{} // and of each whose client has gone
+	asked chan struct{} // receives when a request starts to wait
+	gone  chan struct{} // receives when the client of a waiting request disconnects
 	mu    sync.Mutex
-	open  chan struct{} // closed: it answers; guarded by mu
+	open  chan struct{} // closed while the gate is open; guarded by mu
 }
 
 func (g *gate) shut() (open func()) {
@@ -35,7 +35,8 @@ func (g *gate) shut() (open func()) {
 	return sync.OnceFunc(func() { close(g.open) })
 }
 
-// gated serves the repository, and returns the name of its module.
+// gated serves a repository through an open gate, and returns the gate and the name
+// of the module.
 func gated(t *testing.T, r repo) (g *gate, module string) {
 	t.Helper()
 	out, err := exec.Command("git", "--exec-path").Output()
@@ -68,23 +69,23 @@ func gated(t *testing.T, r repo) (g *gate, module string) {
 	return g, "git+" + server.URL + "/lib/.git@main"
 }
 
-// await waits for what comes at once unless something is broken.
+// await receives from c. It waits long: it fails only if something is broken.
 func await[T any](t *testing.T, what string, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(2 * time.Minute):
-		t.Fatalf("%s: nothing happens", what)
+		t.Fatalf("%s: timed out", what)
 		panic("unreachable")
 	}
 }
 
-// clean says that nothing half done is there.
+// clean fails if a lock file or anything in the cache is left.
 func clean(t *testing.T, p modules.Project) {
 	t.Helper()
 	if _, err := os.Lstat(p.LockFile()); err == nil {
-		t.Error("there is a lock file")
+		t.Error("a lock file is left")
 	}
 	entries, err := os.ReadDir(p.Cache)
 	if err != nil {
@@ -97,9 +98,9 @@ func clean(t *testing.T, p modules.Project) {
 	}
 }
 
-// TestCancelled: a Sync that is cancelled while a server says nothing ends at
-// once, with all its processes, leaves nothing, and the next one works. One that
-// waits for it can be cancelled, too.
+// TestCancelled cancels a Sync while the server does not respond. The Sync ends
+// immediately with all its processes and leaves nothing behind, and the next one
+// works. A Sync that waits for the lock can be cancelled, too.
 func TestCancelled(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "gate-"`})
 	g, module := gated(t, r)
@@ -116,7 +117,7 @@ func TestCancelled(t *testing.T) {
 	}
 	cancel := start()
 	await(t, "the first request", g.asked)
-	cancelSecond := start() // it has to wait: the first one holds the lock
+	cancelSecond := start() // waits, because the first one holds the lock
 	cancelSecond(why)
 	if err := await(t, "the second Sync", result); !errors.Is(err, why) {
 		t.Errorf("the second Sync = %v, want %v", err, why)
@@ -128,13 +129,13 @@ func TestCancelled(t *testing.T) {
 	await(t, "the transfer of git", g.gone)
 	clean(t, p)
 
-	// Two at once: one fetches, the other takes what is there then.
+	// Run two concurrently: one fetches, the other finds the result in the cache.
 	start()
 	start()
 	await(t, "a request", g.asked)
 	open()
 	for range 2 {
-		if err := await(t, "two at once", result); err != nil {
+		if err := await(t, "concurrent Syncs", result); err != nil {
 			t.Error(err)
 		}
 	}
@@ -143,9 +144,10 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestKilled: a process that is killed in the middle is in nobody's way.
+// TestKilled checks that a Sync works after another process was killed while it
+// fetched.
 func TestKilled(t *testing.T) {
-	if file := os.Getenv("MODULES_TEST_FILE"); file != "" { // it is the process to kill
+	if file := os.Getenv("MODULES_TEST_FILE"); file != "" { // this is the process to kill
 		_, err := modules.Project{File: file, Root: filepath.Dir(file), Cache: os.Getenv("MODULES_TEST_CACHE")}.Sync(t.Context())
 		t.Fatal(err)
 	}
@@ -162,7 +164,7 @@ func TestKilled(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait() // always an error: it was killed
 	open()
 	mustSync(t, p)
 	if got, err := eval(t, p); err != nil || got != "gate-a" {
@@ -170,8 +172,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestBounds: fetching ends when it takes too long, or when what comes is too
-// much; nothing is left of it.
+// TestBounds checks that fetching fails when it takes too long or the repository is
+// too large, and leaves nothing behind.
 func TestBounds(t *testing.T) {
 	noise := make([]byte, 300<<10)
 	_, _ = rand.Read(noise)
@@ -180,8 +182,8 @@ func TestBounds(t *testing.T) {
 	text := "load(%q, \"api\")\npipeline(\"x\")\napi(\"a\")\n"
 	slow := project(t, fmt.Sprintf(text, module+"//web.star")).Within(500*time.Millisecond, 0)
 	open := g.shut()
-	if _, err := slow.Sync(t.Context()); err == nil || err.Error() != "fetch "+module+": it took longer than 500ms" {
-		t.Errorf("Sync from a server that says nothing = %v", err)
+	if _, err := slow.Sync(t.Context()); err == nil || err.Error() != "fetch "+module+": timed out after 500ms" {
+		t.Errorf("Sync from a server that does not respond = %v", err)
 	}
 	clean(t, slow)
 	open()
@@ -189,8 +191,8 @@ func TestBounds(t *testing.T) {
 	t.Cleanup(silent.Close)
 	image := "oci://" + strings.TrimPrefix(silent.URL, "http://") + "/lib:v1"
 	slow = project(t, fmt.Sprintf(text, image+"//web.star")).Within(500*time.Millisecond, 0)
-	if _, err := slow.Sync(t.Context()); err == nil || err.Error() != "fetch "+image+": it took longer than 500ms" {
-		t.Errorf("Sync from a registry that says nothing = %v", err)
+	if _, err := slow.Sync(t.Context()); err == nil || err.Error() != "fetch "+image+": timed out after 500ms" {
+		t.Errorf("Sync from a registry that does not respond = %v", err)
 	}
 	clean(t, slow)
 

@@ -18,11 +18,12 @@ type collector struct {
 	total int64
 }
 
-// admit returns an error if a file of that size exceeds a limit.
+// admit returns an error if the name of a file is invalid, or if a file of this
+// size exceeds a limit.
 func (c *collector) admit(name string, size int64) error {
 	odd := func(r rune) bool { return unicode.IsControl(r) || r == '\\' }
 	if !fs.ValidPath(name) || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
-		return fmt.Errorf("it has a file with the name %q, which leads elsewhere or is not a string", name)
+		return fmt.Errorf("the module has a file with the invalid name %q", name)
 	}
 	c.count++
 	c.total += size
@@ -30,9 +31,9 @@ func (c *collector) admit(name string, size int64) error {
 	case size > lock.MostSize:
 		return fmt.Errorf("%s is larger than %d bytes", name, lock.MostSize)
 	case c.count > lock.MostFiles:
-		return fmt.Errorf("it has more than %d files", lock.MostFiles)
+		return fmt.Errorf("the module has more than %d files", lock.MostFiles)
 	case c.total > lock.MostTotal:
-		return fmt.Errorf("its files are larger than %d bytes together", lock.MostTotal)
+		return fmt.Errorf("the module's files are larger than %d bytes in total", lock.MostTotal)
 	}
 	return nil
 }
@@ -46,7 +47,7 @@ func (c *collector) put(name string, data []byte) {
 
 func (c *collector) result() (map[string][]byte, error) {
 	if len(c.files) == 0 {
-		return nil, errors.New("it has no file that ends in .star")
+		return nil, errors.New("the module has no .star file")
 	}
 	return c.files, nil
 }

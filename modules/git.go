@@ -14,9 +14,9 @@ import (
 	"github.com/pipelinefile/pipe/internal/lock"
 )
 
-// fetchGit fetches one commit into a repository without a work tree, and reads
-// the files from there, so that links, submodules, filters and hooks of the remote
-// repository are never created on this machine.
+// fetchGit fetches one commit into a repository without a work tree and reads the
+// files from there, so that links and submodules of the remote repository are
+// never created on this machine, and no filter or hook runs.
 func (s store) fetchGit(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
 	dir, err := os.MkdirTemp(s.dir, ".git-")
 	if err != nil {
@@ -78,7 +78,7 @@ func (g repository) resolve(ctx context.Context) (commit, ref string, err error)
 			}
 		}
 	}
-	return "", "", fmt.Errorf("there is no tag and no branch %s; a commit must be given with all its digits", want)
+	return "", "", fmt.Errorf("the repository has no branch or tag %s: check its name; a commit must be given in full", want)
 }
 
 // read returns the files listed by ls-tree that are part of a module.
@@ -88,7 +88,7 @@ func (g repository) read(ctx context.Context, tree string) (map[string][]byte, e
 	for entry := range strings.SplitSeq(tree, "\x00") {
 		meta, name, ok := strings.Cut(entry, "\t")
 		fields := strings.Fields(meta)
-		// A symbolic link is a blob with the mode 120000, a submodule no blob.
+		// Skip symbolic links, which have the mode 120000, and submodules, which have 160000.
 		if !ok || len(fields) != 4 || fields[0] != "100644" && fields[0] != "100755" || !lock.IsFile(name) {
 			continue
 		}
@@ -123,7 +123,7 @@ func (g repository) read(ctx context.Context, tree string) (map[string][]byte, e
 	return c.result()
 }
 
-// run runs git, which may use only the transport of the module.
+// run runs git and allows only the transport of the module.
 func (g repository) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	return git.Run(ctx, g.options(stdin), args...)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/modules"
 )
 
-// guarded lets in who has the password.
+// guarded wraps h in basic authentication.
 func guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, pass, _ := r.BasicAuth(); user != "robot" || pass != "hunter2" {
@@ -27,8 +27,8 @@ func guarded(h http.Handler) http.Handler {
 	})
 }
 
-// TestHostileGit: a repository's links, submodules, large files and filters do
-// nothing, and what they could be used for is an error with a text.
+// TestHostileGit checks that links, submodules and filters of a repository have no
+// effect, and that files beyond the limits are an error.
 func TestHostileGit(t *testing.T) {
 	other := newRepo(t, map[string]string{"secret.star": "x = 1"})
 	r := newRepo(t, map[string]string{"web.star": "x = 1", ".gitattributes": "*.star filter=evil\n"})
@@ -63,9 +63,9 @@ func TestHostileGit(t *testing.T) {
 		repo            repo
 	}{
 		{"too large", "main", "web.star is larger than 1048576 bytes", big},
-		{"too many", "main", "it has more than 2000 files", newRepo(t, many)},
-		{"nothing", "main", "it has no file that ends in .star", newRepo(t, map[string]string{"README": ""})},
-		{"no such ref", "v9", "there is no tag and no branch v9; a commit must be given with all its digits", r},
+		{"too many", "main", "the module has more than 2000 files", newRepo(t, many)},
+		{"nothing", "main", "the module has no .star file", newRepo(t, map[string]string{"README": ""})},
+		{"no such ref", "v9", "the repository has no branch or tag v9: check its name; a commit must be given in full", r},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			module := tt.repo.url(tt.ref)
@@ -75,14 +75,14 @@ func TestHostileGit(t *testing.T) {
 				t.Errorf("Sync = %v, want %s", err, want)
 			}
 			if _, err := os.Lstat(p.LockFile()); err == nil {
-				t.Error("there is a lock file")
+				t.Error("Sync has written a lock file")
 			}
 		})
 	}
 }
 
-// TestHostileImage: paths that lead out of a layer, and layers that unpack to
-// more than anybody needs.
+// TestHostileImage checks that paths outside of a layer, invalid names, large files
+// and layers that unpack to too much are errors.
 func TestHostileImage(t *testing.T) {
 	host := registry(t)
 	zeros := strings.Repeat("\x00", 33<<20)
@@ -90,11 +90,11 @@ func TestHostileImage(t *testing.T) {
 		name, want string
 		layer      []tar.Header
 	}{
-		{"parent", `it has a file with the name "../../etc/cron.star", which leads elsewhere or is not a string`, []tar.Header{file("../../etc/cron.star", "")}},
-		{"absolute", `it has a file with the name "/etc/cron.star", which leads elsewhere or is not a string`, []tar.Header{file("/etc/cron.star", "")}},
-		{"newline", `it has a file with the name "a\nb.star", which leads elsewhere or is not a string`, []tar.Header{file("a\nb.star", "")}},
+		{"parent", `the module has a file with the invalid name "../../etc/cron.star"`, []tar.Header{file("../../etc/cron.star", "")}},
+		{"absolute", `the module has a file with the invalid name "/etc/cron.star"`, []tar.Header{file("/etc/cron.star", "")}},
+		{"newline", `the module has a file with the invalid name "a\nb.star"`, []tar.Header{file("a\nb.star", "")}},
 		{"large", "web.star is larger than 1048576 bytes", []tar.Header{file("web.star", strings.Repeat("#", lock.MostSize+1))}},
-		{"bomb", "its layers unpack to more than 67108864 bytes", []tar.Header{file("a", zeros), file("b", zeros)}},
+		{"bomb", "the layers unpack to more than 67108864 bytes", []tar.Header{file("a", zeros), file("b", zeros)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			image := host + "/hostile/" + tt.name + ":v1"
@@ -108,7 +108,9 @@ func TestHostileImage(t *testing.T) {
 	}
 }
 
-// TestVerify: what is wrong on this machine is found, told, and put right by a Sync.
+// TestVerify checks that Verify and the evaluation report missing and damaged files
+// of the cache, that Sync repairs them, and that a module whose content does not
+// match the lock file is an error.
 func TestVerify(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": "x = 1", "other.star": "y = 1"})
 	p := project(t, fmt.Sprintf("load(%q, \"x\")\npipeline(\"x\")\n", r.url("main")+"//web.star"))
@@ -123,7 +125,7 @@ func TestVerify(t *testing.T) {
 	ended, end := context.WithCancelCause(t.Context())
 	end(errors.New("enough"))
 	if list, err := p.Verify(ended); list != nil || err == nil || err.Error() != "enough" {
-		t.Errorf("Verify with a context that has ended = %v, %v", list, err)
+		t.Errorf("Verify with a cancelled context = %v, %v", list, err)
 	}
 	expect := func(want string) {
 		t.Helper()
@@ -157,7 +159,7 @@ func TestVerify(t *testing.T) {
 	expect("web.star: it was not fetched to this machine")
 	mustSync(t, p)
 
-	// A lock file that pins something else is not followed.
+	// The lock file pins another digest than the fetched content has.
 	data, err := os.ReadFile(p.LockFile())
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +169,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	module := r.url("main")
-	want := fmt.Sprintf("fetch %s: %s has the content %s, but Pipelinefile.lock pins %s: if the change is wanted, run: pipe mod update %s",
+	want := fmt.Sprintf("fetch %s: %s has the content %s, but Pipelinefile.lock pins %s: to accept the change, run: pipe mod update %s",
 		module, pinned.Commit, pinned.Digest, two, module)
 	if _, err := p.Sync(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("Sync = %v, want %s", err, want)

@@ -44,7 +44,7 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 		return pin, nil, refused(err, login, ref.Context().RegistryStr())
 	}
 	if desc.MediaType.IsIndex() {
-		return pin, nil, errors.New("it is an index of images; a module is one image")
+		return pin, nil, errors.New("it is an image index; a module must be a single image")
 	}
 	image, err := desc.Image()
 	if err != nil {
@@ -64,16 +64,17 @@ func fetchImage(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map
 	return lock.Pin{Manifest: plan.Digest(desc.Digest.String())}, files, err
 }
 
-// refused returns the error for a registry that requires other credentials.
+// refused converts an error of a registry. If the registry requires other
+// credentials, the error says which command provides them.
 func refused(err error, login authn.Authenticator, host string) error {
 	var from *transport.Error
 	if !errors.As(err, &from) || from.StatusCode != http.StatusUnauthorized && from.StatusCode != http.StatusForbidden {
 		return errors.New(redact.URLs(err.Error()))
 	}
 	if login == authn.Anonymous {
-		return fmt.Errorf("it wants credentials, which Docker's settings do not have: docker login %s", host)
+		return fmt.Errorf("the registry requires credentials, and Docker's configuration has none: run: docker login %s", host)
 	}
-	return fmt.Errorf("it does not take the credentials that Docker's settings have (status %d): docker login %s", from.StatusCode, host)
+	return fmt.Errorf("the registry rejected the credentials of Docker's configuration (status %d): run: docker login %s", from.StatusCode, host)
 }
 
 // layer adds the files of a layer. left is how many bytes may still be unpacked.
@@ -82,16 +83,16 @@ func (c *collector) layer(layer v1.Layer, left *int64) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.Close() }() // nothing was written
+	defer func() { _ = r.Close() }() // only read
 	bounded := &io.LimitedReader{R: r, N: *left}
 	t := tar.NewReader(bounded)
 	for {
 		header, err := t.Next()
 		switch {
 		case bounded.N <= 0:
-			return fmt.Errorf("its layers unpack to more than %d bytes", maxLayers)
+			return fmt.Errorf("the layers unpack to more than %d bytes", maxLayers)
 		case errors.Is(err, io.EOF):
-			// The rest is read, so that the digest of the layer is checked.
+			// Read the rest, so that the digest of the layer is verified.
 			if _, err := io.Copy(io.Discard, bounded); err != nil {
 				return err
 			}

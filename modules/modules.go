@@ -65,10 +65,10 @@ func at(pin lock.Pin) string {
 	return string(pin.Manifest)
 }
 
-// Sync fetches the modules that the Pipelinefile loads, transitively, and that are not in
-// the cache yet, as they are pinned. It pins modules that are not pinned, and removes
-// pins that are no longer needed. The lock file is written last and atomically:
-// an interrupted Sync does not change it.
+// Sync fetches the modules that the Pipelinefile loads, directly or indirectly, and
+// that are not in the cache yet, as they are pinned. It pins modules that are not
+// pinned, and removes pins that are no longer needed. The lock file is written last
+// and atomically: an interrupted Sync does not change it.
 func (p Project) Sync(ctx context.Context) ([]Module, error) {
 	return p.sync(ctx, func(string) bool { return false })
 }
@@ -110,11 +110,11 @@ func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Modu
 		}
 		listing, err := s.add(files)
 		if err != nil {
-			return nil, fmt.Errorf("keep %s: %w", m, err)
+			return nil, fmt.Errorf("store %s: %w", m, err)
 		}
 		got.Digest = plan.DigestOf(listing.Bytes())
 		if pin.Digest != "" && got.Digest != pin.Digest {
-			return nil, fmt.Errorf("fetch %s: %s has the content %s, but %s pins %s: if the change is wanted, run: pipe mod update %s",
+			return nil, fmt.Errorf("fetch %s: %s has the content %s, but %s pins %s: to accept the change, run: pipe mod update %s",
 				m, at(got), got.Digest, filepath.Base(p.LockFile()), pin.Digest, m)
 		}
 		pins.Modules[m.String()] = got
@@ -125,7 +125,7 @@ func (p Project) sync(ctx context.Context, renew func(name string) bool) ([]Modu
 	}
 	if data := pins.Bytes(); string(data) != string(before) && (len(pins.Modules) > 0 || before != nil) {
 		dir, base := filepath.Split(p.LockFile())
-		removeAll(dir, atomicfile.Left(base)) // of a process that was killed while it wrote
+		removeAll(dir, atomicfile.Left(base)) // left by a process that was killed while writing
 		if err := atomicfile.Write(p.LockFile(), data, 0o644); err != nil {
 			return nil, err
 		}
@@ -157,9 +157,9 @@ func (p Project) pins() (pins *lock.File, data []byte, err error) {
 	return pins, data, nil
 }
 
-// Verify returns the state of the project's modules on this machine: which
-// are loaded, which are pinned, which are in the cache. It reads all fetched files,
-// and makes no requests.
+// Verify returns the state of the project's modules on this machine: which are
+// loaded, pinned and in the cache. It verifies the digests of all fetched files and
+// makes no requests.
 func (p Project) Verify(ctx context.Context) ([]Module, error) {
 	pins, _, err := p.pins()
 	if err != nil {
@@ -199,8 +199,8 @@ func (p Project) Verify(ctx context.Context) ([]Module, error) {
 	return out, nil
 }
 
-// Read returns a file of a remote module, named as in a load, from the cache, verified
-// against its pin. It makes no requests.
+// Read returns a file of a remote module from the cache, verified against its pin.
+// The file is named as in a load statement. Read makes no requests.
 func (p Project) Read(name string) ([]byte, error) {
 	m, file, err := lock.ParseLoad(name)
 	if err != nil {
@@ -253,8 +253,8 @@ func merge(pins *lock.File, needed map[string][]string) []Module {
 	return out
 }
 
-// fetch returns the files of a module according to its pin, or its current files if pin
-// is the zero value, and the resulting pin.
+// fetch returns the files of a module as pinned, or its current files if pin is the
+// zero value, and the resulting pin.
 func (s store) fetch(ctx context.Context, m lock.Module, pin lock.Pin) (lock.Pin, map[string][]byte, error) {
 	ctx, cancel := s.bounds.within(ctx)
 	defer cancel()

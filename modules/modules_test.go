@@ -31,7 +31,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
 
-// A repo is a real repository of git.
+// A repo is a real git repository.
 type repo struct {
 	t   *testing.T
 	dir string
@@ -59,7 +59,7 @@ func (r repo) git(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// commit writes files and commits them; the commit is returned.
+// commit writes files, commits them, and returns the commit.
 func (r repo) commit(files map[string]string) string {
 	r.t.Helper()
 	write(r.t, r.dir, files)
@@ -83,7 +83,7 @@ func write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// project is a Pipelinefile in a folder of its own.
+// project returns a project with a Pipelinefile in a new directory.
 func project(t *testing.T, text string) modules.Project {
 	t.Helper()
 	dir := t.TempDir()
@@ -121,8 +121,8 @@ def api(name):
     return container(prefix + name, image = "x:1")
 `
 
-// TestGit: a module of git by tag, branch and commit: unpinned it is an error,
-// synced it is read, and nothing moves until it is updated.
+// TestGit loads a module of a git repository by tag, by branch and by commit. It is
+// an error until it is pinned, and a second Sync changes nothing.
 func TestGit(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "one-"`, "README.md": "no module"})
 	first := r.git("rev-parse", "HEAD")
@@ -131,7 +131,7 @@ func TestGit(t *testing.T) {
 		t.Run(ref, func(t *testing.T) {
 			p := project(t, fmt.Sprintf("load(%q, \"api\")\npipeline(\"x\")\napi(\"a\")\n", r.url(ref)+"//web.star"))
 			if _, err := eval(t, p); err == nil || !strings.Contains(err.Error(), "is not pinned in Pipelinefile.lock") {
-				t.Fatalf("Eval = %v, want that it is not pinned", err)
+				t.Fatalf("Eval = %v, want an error that the module is not pinned", err)
 			}
 			list := mustSync(t, p)
 			if len(list) != 1 || list[0].Commit != first || list[0].Change != modules.Pinned || !cmp.Equal(list[0].LoadedBy, []string{"Pipelinefile"}) {
@@ -151,15 +151,16 @@ func TestGit(t *testing.T) {
 	}
 }
 
-// Whatever file of the cache is damaged, and however, evaluation says that sync
-// fetches it again, and it does.
+// TestDamagedCache checks, for each file of the cache and several kinds of damage,
+// that the error of the evaluation names the command that repairs the cache, and that
+// Sync does so.
 func TestDamagedCache(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "one-"`})
 	p := project(t, fmt.Sprintf("load(%q, \"api\")\npipeline(\"x\")\napi(\"a\")\n", r.url("main")+"//web.star"))
 	mustSync(t, p)
 	files, err := filepath.Glob(filepath.Join(p.Cache, "sha256-*"))
 	if err != nil || len(files) != 3 {
-		t.Fatalf("the cache has %q, %v; want a listing and two files", files, err)
+		t.Fatalf("the cache contains %q, %v; want a listing and two files", files, err)
 	}
 	for name, damage := range map[string]func(path string) error{
 		"empty":   func(path string) error { return os.Truncate(path, 0) },
@@ -175,7 +176,7 @@ func TestDamagedCache(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := eval(t, p); err == nil || !strings.Contains(err.Error(), "run: pipe mod sync") {
-				t.Errorf("%s: Eval = %v, want what to run", name, err)
+				t.Errorf("%s: Eval = %v, want an error with the command to run", name, err)
 			}
 			mustSync(t, p)
 			if got, err := eval(t, p); err != nil || got != "one-a" {
@@ -194,11 +195,11 @@ func TestUpdate(t *testing.T) {
 
 	mustSync(t, p)
 	if got, err := eval(t, p); err != nil || got != "one-a" {
-		t.Fatalf("after the branch has moved, Eval = %q, %v", got, err)
+		t.Fatalf("after a commit to the branch, Eval = %q, %v", got, err)
 	}
 	list, err := p.Update(t.Context(), []string{"git+file:///another@v1"})
 	if err != nil || list[0].Change != "" {
-		t.Fatalf("Update of another = %+v, %v", list, err)
+		t.Fatalf("Update of another module = %+v, %v", list, err)
 	}
 	list, err = p.Update(t.Context(), []string{r.url("main")})
 	if err != nil || list[0].Change != modules.Updated || list[0].Was != first || list[0].Commit != second {
@@ -207,7 +208,7 @@ func TestUpdate(t *testing.T) {
 	if got, err := eval(t, p); err != nil || got != "two-a" {
 		t.Errorf("after the update, Eval = %q, %v", got, err)
 	}
-	// Another machine gets what is pinned, also when the branch has moved on.
+	// Another machine gets the pinned commit, even after the branch has moved.
 	r.commit(map[string]string{"inner/name.star": `prefix = "three-"`})
 	p.Cache = filepath.Join(t.TempDir(), "empty")
 	if _, err := eval(t, p); err == nil || !strings.Contains(err.Error(), "is pinned, but was not fetched to this machine") {
@@ -217,7 +218,7 @@ func TestUpdate(t *testing.T) {
 	if got, err := eval(t, p); err != nil || got != "two-a" {
 		t.Errorf("on another machine, Eval = %q, %v", got, err)
 	}
-	// What nothing loads any more is pinned no more.
+	// The pin of a module that is no longer loaded is removed.
 	write(t, p.Root, map[string]string{"Pipelinefile": `pipeline("x")`})
 	mustSync(t, p)
 	if data, err := os.ReadFile(p.LockFile()); err != nil || string(data) != "{\n  \"version\": 1,\n  \"modules\": {}\n}\n" {
@@ -225,7 +226,8 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// TestTransitive: modules of modules are pinned in the same lock file.
+// TestTransitive checks that the modules that a module loads are pinned in the same
+// lock file.
 func TestTransitive(t *testing.T) {
 	inner := newRepo(t, map[string]string{"name.star": `prefix = "deep-"`})
 	outer := newRepo(t, map[string]string{"web.star": strings.Replace(lib, "inner/name.star", inner.url("main")+"//name.star", 1)})
@@ -245,8 +247,8 @@ func TestTransitive(t *testing.T) {
 	}
 }
 
-// TestHTTP: git over HTTP, with the server that git itself has, which here
-// wants a password: it comes from a credential helper and is shown nowhere.
+// TestHTTP uses git over HTTP, with git's own server behind a password. The password
+// comes from a credential helper and is not written to the lock file.
 func TestHTTP(t *testing.T) {
 	out, err := exec.Command("git", "--exec-path").Output()
 	if err != nil {
@@ -266,7 +268,7 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("Sync without password = %v", err)
 	}
 	if _, err := os.Stat(p.LockFile()); err == nil {
-		t.Error("a failed Sync has written a lock file")
+		t.Error("a failed Sync wrote a lock file")
 	}
 	write(t, filepath.Dir(os.Getenv("GIT_CONFIG_GLOBAL")), map[string]string{
 		"gitconfig": "[credential]\n\thelper = \"!f() { echo username=robot; echo password=hunter2; }; f\"\n",
@@ -276,11 +278,11 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("Eval = %q, %v", got, err)
 	}
 	if data, _ := os.ReadFile(p.LockFile()); strings.Contains(string(data), "hunter2") {
-		t.Errorf("the lock file has the password: %s", data)
+		t.Errorf("the lock file contains the password: %s", data)
 	}
 }
 
-// registry starts a registry of its own and returns its address.
+// registry starts an empty registry and returns its address.
 func registry(t *testing.T) string {
 	t.Helper()
 	logrus.SetOutput(io.Discard)
@@ -292,7 +294,8 @@ func registry(t *testing.T) string {
 	return s.Addr
 }
 
-// push makes an image of entries and pushes it; its digest is returned.
+// push pushes an image with the given layers and returns its digest. The content of a
+// file is in the PAX record "text".
 func push(t *testing.T, ref string, layers ...[]tar.Header) v1.Hash {
 	t.Helper()
 	image := empty.Image
@@ -339,8 +342,8 @@ func file(name, text string) tar.Header {
 	return tar.Header{Name: name, Typeflag: tar.TypeReg, PAXRecords: map[string]string{"text": text}}
 }
 
-// TestOCI: a module of a registry; later layers go before earlier ones, links
-// and devices are no files.
+// TestOCI loads a module from a registry. Later layers take precedence over earlier
+// ones; links, devices and FIFOs are ignored.
 func TestOCI(t *testing.T) {
 	host := registry(t)
 	first := push(t, host+"/team/lib:v1",
@@ -367,7 +370,7 @@ func TestOCI(t *testing.T) {
 			t.Errorf("files: -want +got\n%s%v", diff, err)
 		}
 	}
-	// The tag moves: what is pinned is fetched all the same, until it is updated.
+	// After the tag has moved, the pinned manifest is fetched until Update.
 	p := project(t, fmt.Sprintf(text, host, ":v1"))
 	mustSync(t, p)
 	second := push(t, host+"/team/lib:v1", []tar.Header{file("web.star", lib), file("inner/name.star", `prefix = "new-"`)})
@@ -384,8 +387,8 @@ func TestOCI(t *testing.T) {
 	}
 }
 
-// TestInterrupted: a fetch that is cancelled leaves nothing half done, and says
-// why it ended.
+// TestInterrupted checks that a cancelled Sync returns the cause and writes no lock
+// file, and that the next one removes the leftovers of a killed process.
 func TestInterrupted(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "one-"`})
 	p := project(t, fmt.Sprintf("load(%q, \"api\")\npipeline(\"x\")\napi(\"a\")\n", r.url("main")+"//web.star"))
@@ -396,9 +399,9 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("Sync = %v, want %v", err, why)
 	}
 	if _, err := os.Stat(p.LockFile()); err == nil {
-		t.Error("there is a lock file")
+		t.Error("Sync wrote a lock file")
 	}
-	// What a killed process has left is in nobody's way, and goes.
+	// Leftovers of a killed process.
 	write(t, p.Cache, map[string]string{".git-1/objects/x": "", ".x.new-1": "half"})
 	write(t, p.Root, map[string]string{".Pipelinefile.lock.new-1": "half"})
 	mustSync(t, p)
@@ -409,7 +412,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestConcurrent: several at once do what one does.
+// TestConcurrent runs several Syncs concurrently.
 func TestConcurrent(t *testing.T) {
 	r := newRepo(t, map[string]string{"web.star": lib, "inner/name.star": `prefix = "one-"`})
 	p := project(t, fmt.Sprintf("load(%q, \"api\")\npipeline(\"x\")\napi(\"a\")\n", r.url("main")+"//web.star"))

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestPrivateRegistry: the credentials of a registry come from the credential
-// helper that Docker's settings name, and are shown nowhere.
+// TestPrivateRegistry checks that the credentials of a registry come from the
+// credential helper of Docker's configuration, and appear in no error and no file.
 func TestPrivateRegistry(t *testing.T) {
 	inside := registry(t)
 	push(t, inside+"/team/lib:v1", []tar.Header{file("web.star", lib), file("inner/name.star", `prefix = "private-"`)})
@@ -33,13 +33,13 @@ func TestPrivateRegistry(t *testing.T) {
 			t.Errorf("Sync %s = %v, want %s", who, err, want)
 		}
 		if _, err := os.Lstat(p.LockFile()); err == nil {
-			t.Errorf("Sync %s has written a lock file", who)
+			t.Errorf("Sync %s wrote a lock file", who)
 		}
 	}
 	helper := func(script string) {
 		t.Helper()
 		write(t, docker, map[string]string{"config.json": fmt.Sprintf(`{"credHelpers": {%q: "ours"}}`, host)})
-		// A name of its own is renamed: a file that is open for writing cannot be run.
+		// Write to another name and rename: a file that is open for writing cannot be executed.
 		write(t, bin, map[string]string{"new": "#!/bin/sh\n" + script})
 		if err := os.Chmod(filepath.Join(bin, "new"), 0o755); err != nil {
 			t.Fatal(err)
@@ -48,9 +48,9 @@ func TestPrivateRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	refused("without credentials", "it wants credentials, which Docker's settings do not have: docker login "+host)
+	refused("without credentials", "the registry requires credentials, and Docker's configuration has none: run: docker login "+host)
 	helper("read host; echo '{\"Username\": \"robot\", \"Secret\": \"hunter1\"}'\n")
-	refused("with a wrong password", "it does not take the credentials that Docker's settings have (status 401): docker login "+host)
+	refused("with a wrong password", "the registry rejected the credentials of Docker's configuration (status 401): run: docker login "+host)
 	helper("echo the vault is shut; exit 1\n")
 	refused("with a helper that fails", "the vault is shut")
 	helper(fmt.Sprintf("read host; [ \"$host\" = %s ] && echo '{\"Username\": \"robot\", \"Secret\": \"hunter2\"}'\n", host))
@@ -59,6 +59,6 @@ func TestPrivateRegistry(t *testing.T) {
 		t.Errorf("Eval = %q, %v", got, err)
 	}
 	if data, _ := os.ReadFile(p.LockFile()); strings.Contains(string(data), "hunter") {
-		t.Errorf("the lock file has the password: %s", data)
+		t.Errorf("the lock file contains the password: %s", data)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// key makes a key and its file as ssh reads it.
+// key generates a key and writes it to a file for ssh.
 func key(t *testing.T) (signer ssh.Signer, file string) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -39,7 +39,8 @@ func key(t *testing.T) (signer ssh.Signer, file string) {
 	return signer, file
 }
 
-// sshServer lets who has the key run git, and returns its address.
+// sshServer starts an SSH server on which the holder of a key can run git
+// upload-pack. It returns the server's address.
 func sshServer(t *testing.T, host, client ssh.Signer) string {
 	t.Helper()
 	config := &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
@@ -97,9 +98,9 @@ func sshSession(c net.Conn, config *ssh.ServerConfig) {
 	}
 }
 
-// TestSSH: git over ssh, with the ssh of this machine: a key that the server
-// knows, one that it does not, and a server that nobody knows, which is an
-// error and no question.
+// TestSSH uses git over the ssh of this machine: with a key that the server accepts,
+// with one that it rejects, and with an unknown host key, which must be an error and
+// not a prompt.
 func TestSSH(t *testing.T) {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		if slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), "ssh") {
@@ -124,14 +125,14 @@ func TestSSH(t *testing.T) {
 
 	with(file, filepath.Join(t.TempDir(), "nobody"))
 	if _, err := p.Sync(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "fetch "+module+": git ls-remote: ") || !strings.Contains(err.Error(), "Host key verification failed.") {
-		t.Errorf("Sync from a host that is not known = %v", err)
+		t.Errorf("Sync from an unknown host = %v", err)
 	}
 	with(other, known)
 	if _, err := p.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "Permission denied (publickey)") {
 		t.Errorf("Sync with a wrong key = %v", err)
 	}
 	if _, err := os.Lstat(p.LockFile()); err == nil {
-		t.Error("a failed Sync has written a lock file")
+		t.Error("a failed Sync wrote a lock file")
 	}
 	with(file, known)
 	if list := mustSync(t, p); list[0].Commit != r.git("rev-parse", "HEAD") {

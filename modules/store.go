@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A store is the directory of fetched files: each file is stored under its digest, so
-// that concurrent writes of a file are identical.
+// A store is the directory of fetched files. Each file is stored under its digest, so
+// concurrent writes of a file are identical.
 type store struct {
 	dir    string
 	bounds bounds
@@ -31,7 +31,7 @@ func (s store) add(files map[string][]byte) (lock.Listing, error) {
 		}
 	}
 	if len(listing.Bytes()) > lock.MostSize {
-		return nil, fmt.Errorf("the names of its files are longer than %d bytes together", lock.MostSize)
+		return nil, fmt.Errorf("the module's file names are longer than %d bytes in total", lock.MostSize)
 	}
 	return listing, s.put(listing.Bytes())
 }
@@ -61,8 +61,8 @@ func (s store) whole(ctx context.Context, d plan.Digest) (lock.Listing, error) {
 	return listing, nil
 }
 
-// lock waits until no other process fetches into this store. The lock is released when
-// the process ends, in any way.
+// lock waits until no other process fetches into this store. The operating system
+// releases the lock if the process is killed.
 func (s store) lock(ctx context.Context) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -99,7 +99,7 @@ func removeAll(dir, pattern string) {
 	}
 	for _, e := range entries {
 		if ok, err := path.Match(pattern, e.Name()); ok && err == nil {
-			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // leftovers do no harm
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // harmless if it fails
 		}
 	}
 }

@@ -24,10 +24,10 @@ type place struct {
 	file   string
 }
 
-// walk follows the load statements, starting from the Pipelinefile, without executing
-// anything, and calls need once for each remote module. need returns
-// the files of the module, or nil if they are unknown. walk returns the files that load
-// each module.
+// walk follows the load statements from the Pipelinefile on, without executing
+// anything, and calls need once for each remote module. need returns the files of the
+// module, or nil if they are unknown. walk returns the files that load each module, by
+// module.
 func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing, error)) (map[string][]string, error) {
 	rel, err := filepath.Rel(p.Root, p.File)
 	if err != nil {
@@ -37,7 +37,7 @@ func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing,
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = dir.Close() }() // nothing was written
+	defer func() { _ = dir.Close() }() // only read
 	var (
 		needed   = map[string][]string{}
 		listings = map[string]lock.Listing{}
@@ -66,7 +66,7 @@ func (p Project) walk(ctx context.Context, need func(lock.Module) (lock.Listing,
 		for _, l := range loads {
 			if !lock.IsRemote(l.name) {
 				if file, err := paths.Resolve(path.Dir(at.file), l.name); err == nil && !strings.HasPrefix(l.name, "@") && !strings.Contains(l.name, "://") {
-					add(place{at.module, file}) // the evaluation reports errors in others
+					add(place{at.module, file}) // the evaluation reports invalid names
 				}
 				continue
 			}
@@ -102,8 +102,8 @@ func (p place) String() string {
 	return p.module
 }
 
-// text returns the content of a file, or nothing if it does not exist, which the
-// evaluation reports at the load statement.
+// text returns the content of a file. It is empty for a file that does not exist:
+// the evaluation reports that at the load statement.
 func (p Project) text(dir *os.Root, at place, listings map[string]lock.Listing) ([]byte, error) {
 	if at.module != "" {
 		d, ok := listings[at.module][at.file]
@@ -123,7 +123,7 @@ func (p Project) text(dir *os.Root, at place, listings map[string]lock.Listing) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // nothing was written
+	defer func() { _ = file.Close() }() // only read
 	return io.ReadAll(io.LimitReader(file, bounded.MaxModule+1))
 }
 
@@ -137,7 +137,7 @@ func loadsOf(at place, text []byte) ([]loadStmt, error) {
 	if at.module != "" {
 		name = at.module + "//" + at.file
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // the byte order mark of some editors
 	if line, col, err := bounded.CheckModule(text); err != nil {
 		return nil, fmt.Errorf("%s:%d:%d: %w", name, line, col, err)
 	}

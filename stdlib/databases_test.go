@@ -16,9 +16,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/chart"
 )
 
-// TestDatabasesDeployed: what each database of databases.star is deployed with: its
-// probe, its volume at the place where the engine has its data, and its
-// credentials from a Secret, of which the URL that others get is part.
+// TestDatabasesDeployed checks the values of the generated chart of each database: the
+// probe, the volume at the data directory of the engine, and the variables from the
+// Secret with its credentials, and checks the URL in that Secret.
 func TestDatabasesDeployed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "Pipelinefile")
 	var text strings.Builder
@@ -48,7 +48,7 @@ func TestDatabasesDeployed(t *testing.T) {
 	}
 }
 
-// deployed tells what the generated chart of a database has.
+// deployed summarizes the values of the generated chart of a database.
 func deployed(t *testing.T, s plan.Service) string {
 	t.Helper()
 	dir := t.TempDir()

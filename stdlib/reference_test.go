@@ -30,14 +30,14 @@ func TestGenerateReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("reference.md is not what the modules say; run: make generate\n-modules +file\n%s", diff)
+		t.Errorf("reference.md is out of date; run: make generate\n-modules +file\n%s", diff)
 	}
 }
 
 func reference(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("# The standard library\n\nMade from the modules by `make generate`; do not edit.\n")
+	b.WriteString("# The standard library\n\nGenerated from the modules by `make generate`; do not edit.\n")
 	names, err := fs.Glob(stdlib.FS, "*.star")
 	if err != nil {
 		t.Fatal(err)
@@ -62,8 +62,8 @@ func reference(t *testing.T) string {
 	return b.String()
 }
 
-// function writes the section of a function: its first line as it stands in the
-// module, and its docstring with the arguments as a list.
+// function writes the section of a function: its signature as in the module, and its
+// docstring with the arguments as a list.
 func function(b *strings.Builder, text string, def *syntax.DefStmt) {
 	line := strings.Split(text, "\n")[def.Def.Line-1]
 	signature := strings.TrimSuffix(strings.TrimPrefix(line, "def "), ":")

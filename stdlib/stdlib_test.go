@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinefile/pipe/stdlib"
 )
 
-// TestModules: every module is embedded, says what it is for, describes each
-// function and each parameter, and has tests in the language.
+// TestModules checks that every module is embedded, that it, its functions and their
+// parameters are documented, and that it has a test file.
 func TestModules(t *testing.T) {
 	for _, file := range glob(t, "*.star") {
 		if strings.HasSuffix(file, builtins.TestSuffix) {
@@ -62,7 +62,7 @@ func described(t *testing.T, name string, text []byte) {
 		t.Fatal(err)
 	}
 	if docstring(tree.Stmts) == "" {
-		t.Errorf("%s does not say what it is for", name)
+		t.Errorf("%s has no docstring", name)
 	}
 	for _, s := range tree.Stmts {
 		def, ok := s.(*syntax.DefStmt)

@@ -83,7 +83,7 @@ func (s *server) hoverName(ctx context.Context, m *module, u use) string {
 	if v := s.table.builtin(m, name); v.fn != nil || v.lib != "" {
 		return s.hoverValue(m, name, v)
 	}
-	return paragraphs(code(name), "A builtin of Starlark.")
+	return paragraphs(code(name), "A Starlark builtin.")
 }
 
 func (s *server) hoverParam(fn *function, p *param) string {

@@ -22,15 +22,15 @@ var errDropped = errors.New("dropped")
 
 const help = `Enter Pipelinefile code: an expression prints its value, and declarations are kept.
   :plan    show the plan of all accepted inputs
-  :undo    take back the last input
-  :reset   take back all inputs
-  :help    show this
-  :quit    leave, as Ctrl-D does
+  :undo    undo the last input
+  :reset   undo all inputs
+  :help    show this help
+  :quit    quit, like Ctrl-D
 A def, if or for ends with an empty line. Tab completes names. Ctrl-C discards an input, or stops
 the evaluation.
 `
 
-// commands are the words that :help explains.
+// commands lists the commands that :help describes.
 var commands = []string{":plan", ":undo", ":reset", ":help", ":quit"}
 
 // Script evaluates the statements in in as if each were an input, and stops at the first error.
@@ -61,11 +61,11 @@ func Script(ctx context.Context, s *Session, in io.Reader, c Console) error {
 	return nil
 }
 
-// statements returns the statements of a text, each with its own lines; the
+// statements returns the statements of a text, each with its own lines, or the
 // whole text if it cannot be parsed.
 func statements(text string) []string {
 	f, err := dialect.Parse("", text, 0)
-	if err != nil || strings.ContainsRune(text, 0) { // the parser ends there without an error
+	if err != nil || strings.ContainsRune(text, 0) { // the parser ends at a NUL byte without an error
 		return []string{text}
 	}
 	var out []string
@@ -83,10 +83,10 @@ func statements(text string) []string {
 	return out
 }
 
-// Talk reads and evaluates inputs until they end. Errors in an input are
-// printed and do not end the loop.
+// Talk reads inputs from a terminal and evaluates them, until the user quits or ctx
+// is done. Errors in an input are printed and do not end the loop.
 func Talk(ctx context.Context, s *Session, t *Terminal, c Console) error {
-	fmt.Fprint(c.Out, "Starlark with the builtins of a Pipelinefile; :help explains, Ctrl-D ends it\n")
+	fmt.Fprint(c.Out, "Starlark with the builtins of a Pipelinefile; :help lists the commands, Ctrl-D quits\n")
 	for {
 		input, err := t.input(ctx, s)
 		switch {

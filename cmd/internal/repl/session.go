@@ -61,9 +61,9 @@ func (s *Session) Undo() string {
 func (s *Session) Reset() { s.inputs = nil }
 
 // Eval evaluates an input and keeps it if there is no error. It returns the
-// value as text if the input ends with an expression; "" for None. Output of
-// print goes to printed. If the input is invalid, the error is an
-// *interp.Error.
+// value as a string if the input ends with an expression, and "" for None. Each
+// call of print in the input calls printed. If the input is invalid, the error is
+// an *interp.Error.
 func (s *Session) Eval(ctx context.Context, input string, printed func(text string)) (string, error) {
 	t := s.text()
 	t.add("_repl_begin()", plan.Pos{})

@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// session returns a session in an empty workspace that has a module beside it.
+// session returns a session in a workspace with one module.
 func session(t *testing.T, base string) *Session {
 	t.Helper()
 	root := t.TempDir()
@@ -30,8 +30,8 @@ func session(t *testing.T, base string) *Session {
 	return s
 }
 
-// TestSession: an expression has its value, what is declared stays, and what is
-// wrong leaves nothing behind.
+// TestSession checks that an input that is an expression returns its value, that
+// declarations are kept, and that a failed input has no effect.
 func TestSession(t *testing.T) {
 	s := session(t, "greeting = 'hello'\nprint('of the file')")
 	for _, step := range []struct{ input, value, printed, err string }{
@@ -73,7 +73,8 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestStack: the frames of an error in what was accepted before are told where they were written.
+// TestStack checks that the frames of an error in earlier inputs have the positions
+// in these inputs.
 func TestStack(t *testing.T) {
 	s := session(t, "")
 	for _, input := range []string{"def inner(n):\n    return n // 0\n", "def outer(n):\n    return inner(n)\n"} {
@@ -89,7 +90,7 @@ func TestStack(t *testing.T) {
 	}
 }
 
-// TestPlan: the plan is that of all that was accepted, with the positions of the inputs.
+// TestPlan checks that the plan includes all accepted inputs, with positions in them.
 func TestPlan(t *testing.T) {
 	s := session(t, "pipeline('shop')\n")
 	for _, input := range []string{"image = 'redis:7'", "container('cache', image = image)", "container('other', image = image)"} {
@@ -117,14 +118,15 @@ func TestPlan(t *testing.T) {
 
 	s.Reset()
 	if got := s.Undo(); got != "" || s.Next() != 1 {
-		t.Errorf("after Reset there is %q, and the next input is %d", got, s.Next())
+		t.Errorf("after Reset, Undo() = %q and the next input is %d", got, s.Next())
 	}
 	if p, err = s.Plan(t.Context()); err != nil || len(p.Services) != 0 {
 		t.Errorf("after Reset, Plan() = %v, %v", p, err)
 	}
 }
 
-// TestLimits: the inputs of a session together have the limits of a Pipelinefile.
+// TestLimits checks that the limits of a Pipelinefile and the cancellation of the
+// context apply to a session.
 func TestLimits(t *testing.T) {
 	s := session(t, "")
 	if _, err := s.Eval(t.Context(), "x = [0] * (1 << 40)", nil); err == nil || !strings.HasPrefix(err.Error(), "[1]:1:9: ") {
@@ -159,7 +161,7 @@ func TestComplete(t *testing.T) {
 		{"x = nothing.a", 12, nil},
 		{"_re", 0, nil},
 		{"x = ", 4, nil},
-		{"inn", 0, nil}, // it is inside of a function
+		{"inn", 0, nil}, // local to a function
 	} {
 		start, got := s.Complete(t.Context(), test.line)
 		if diff := cmp.Diff(test.want, got); diff != "" && len(test.want)+len(got) > 0 {
@@ -182,7 +184,7 @@ func TestScript(t *testing.T) {
 		{"help", ":help", help, ""},
 		{"nothing to undo", ":undo\n1", "", ":undo: no input to undo"},
 		{"no command", ":plans", "", "unknown command :plans; the commands are :plan, :undo, :reset, :help, :quit"},
-		{"the first error ends it", "1\nprint(2)\nfail('no')\n3", "1\n2\n", "[3]:1:1: no"},
+		{"the first error ends the script", "1\nprint(2)\nfail('no')\n3", "1\n2\n", "[3]:1:1: no"},
 		{"reset", "x = 1\n:reset\nx", "", "[1]:1:1: undefined: x"},
 		{"no plan", ":plan", "", "Pipelinefile: pipeline() is not called"},
 	} {

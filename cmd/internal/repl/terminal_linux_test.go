@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A user is who sits at a terminal: what the terminal shows is in seen.
+// A user types on a pseudo terminal and sees its output.
 type user struct {
 	t    *testing.T
 	end  *os.File
 	mu   sync.Mutex
-	seen bytes.Buffer // guarded by mu
-	from int          // what was expected already
+	seen bytes.Buffer // the output; guarded by mu
+	from int          // the offset in seen after the last expected text
 }
 
-// talk runs Talk on a pseudo terminal. The channel has its error.
+// talk runs Talk on a pseudo terminal and returns a channel for its error.
 func talk(t *testing.T, s *Session) (*user, <-chan error) {
 	t.Helper()
 	end, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -67,7 +67,7 @@ func talk(t *testing.T, s *Session) (*user, <-chan error) {
 			t.Error(err)
 		}
 		if after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS); err != nil || after.Lflag != before.Lflag {
-			t.Errorf("the terminal is left with the flags %x, it had %x (%v)", after.Lflag, before.Lflag, err)
+			t.Errorf("the terminal has the flags %x, want %x as before (%v)", after.Lflag, before.Lflag, err)
 		}
 		program.Close()
 		end.Close()
@@ -75,7 +75,7 @@ func talk(t *testing.T, s *Session) (*user, <-chan error) {
 	return u, ended
 }
 
-// types sends what somebody types.
+// types types keys.
 func (u *user) types(keys string) {
 	u.t.Helper()
 	if _, err := u.end.WriteString(keys); err != nil {
@@ -83,7 +83,7 @@ func (u *user) types(keys string) {
 	}
 }
 
-// sees waits until the terminal has shown a text after what was seen before.
+// sees waits for text in the output after the last expected text.
 func (u *user) sees(text string) {
 	u.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
@@ -95,15 +95,16 @@ func (u *user) sees(text string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			u.t.Fatalf("%q was not shown after %q, but %q", text, shown[:u.from], shown[u.from:])
+			u.t.Fatalf("no %q after %q; the output continues with %q", text, shown[:u.from], shown[u.from:])
 		}
 	}
 }
 
-// TestTalk: an input may have many lines, an error does not end it, and Ctrl-D does.
+// TestTalk checks inputs of several lines, that an error does not end the session,
+// and that Ctrl-D does.
 func TestTalk(t *testing.T) {
 	u, ended := talk(t, session(t, ""))
-	u.sees(":help explains")
+	u.sees(":help lists the commands")
 	u.sees("[1] ")
 	u.types("x = 20\r")
 	u.sees("[2] ")
@@ -119,8 +120,8 @@ func TestTalk(t *testing.T) {
 	u.sees("\r\n21\r\n")
 	u.types("1 // 0\r")
 	u.sees("[4]:1:3: floored division by zero")
-	u.sees("[4] ")              // the number was not used
-	u.types("\x1b[A\b2\x018\r") // the last line, with 2 for its last and 8 before its first character
+	u.sees("[4] ")              // a failed input does not use its number
+	u.types("\x1b[A\b2\x018\r") // edit the previous line: replace its last character with 2, insert 8 at its start
 	u.sees("\r\n40\r\n[5] ")
 	u.types(":undo\r")
 	u.sees("undone: 81 // 2")
@@ -132,8 +133,8 @@ func TestTalk(t *testing.T) {
 	}
 }
 
-// TestInterrupt: Ctrl-C drops what is typed, also an input that goes on, and stops
-// what is being evaluated, and the session goes on.
+// TestInterrupt checks that Ctrl-C discards the current input, even one of several
+// lines, or stops the current evaluation, and that the session continues.
 func TestInterrupt(t *testing.T) {
 	s := session(t, "")
 	s.opts.Limits.Steps = 1 << 60
@@ -160,7 +161,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestTab: what is certain is completed, and what is not is listed.
+// TestTab checks that Tab completes a unique name and lists the candidates otherwise.
 func TestTab(t *testing.T) {
 	u, ended := talk(t, session(t, "staging = 41\n"))
 	u.types("stag\t\t")

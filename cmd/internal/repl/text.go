@@ -106,7 +106,7 @@ func (t *text) locate(name string, v reflect.Value) {
 		for i := range v.NumField() {
 			t.locate(name, v.Field(i))
 		}
-	default: // contains no position
+	default: // cannot contain a position
 	}
 }
 

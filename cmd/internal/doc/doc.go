@@ -1,5 +1,5 @@
-// Package doc documents names: builtins, functions of the standard library and
-// of modules, rules of pipe lint, commands.
+// Package doc looks up the documentation of names: builtins, types, modules and
+// their functions, and rules of pipe lint.
 package doc
 
 import (
@@ -17,7 +17,7 @@ type Entry struct {
 	Name      string      `json:"name"`
 	Kind      Kind        `json:"kind"`
 	Summary   string      `json:"summary,omitempty"`
-	Signature string      `json:"signature,omitempty"` // how to call it; of a value, its type
+	Signature string      `json:"signature,omitempty"` // of a function; for a value, its type
 	Text      string      `json:"text,omitempty"`      // Markdown
 	Params    []Parameter `json:"params,omitempty"`    // of a builtin
 	Attrs     []Parameter `json:"attributes,omitempty"`
@@ -54,7 +54,7 @@ var titles = []struct {
 	kind  Kind
 	title string
 }{
-	{Builtin, "Functions of the language"}, {OfTests, "Functions of tests, in files *_test.star"}, {Value, "Values"}, {Type, "Types, with their attributes"}, {Starlark, "From Starlark itself"},
+	{Builtin, "Functions of the language"}, {OfTests, "Functions of tests, in files *_test.star"}, {Value, "Values"}, {Type, "Types, with their attributes"}, {Starlark, "Starlark builtins"},
 	{Module, "Modules"}, {Function, "Functions of modules"}, {Rule, "Rules of pipe lint"}, {Command, "Commands"},
 }
 

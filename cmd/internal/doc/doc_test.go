@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinefile/pipe/interp/lint"
 )
 
-// TestFind: every builtin, type, rule and parameter is found by its name, and
-// says something.
+// TestFind checks that every builtin, type, rule and parameter is found by its name
+// and has a summary and a text.
 func TestFind(t *testing.T) {
 	entries := doc.Language()
 	check := func(name string, kind doc.Kind) {
@@ -24,7 +24,7 @@ func TestFind(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("%s, %s, is not found or says nothing: %+v", name, kind, doc.Find(entries, name))
+		t.Errorf("%s, %s, is not found or not documented: %+v", name, kind, doc.Find(entries, name))
 	}
 	for _, f := range builtins.Standard() {
 		check(f.Name, doc.Builtin)
@@ -53,7 +53,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestLibrary: every function of the standard library has a docstring.
+// TestLibrary checks that every function of the standard library has a docstring.
 func TestLibrary(t *testing.T) {
 	entries, err := doc.Library(t.Context())
 	if err != nil {
@@ -63,7 +63,7 @@ func TestLibrary(t *testing.T) {
 	for _, e := range entries {
 		kinds[e.Kind]++
 		if e.Text == "" || e.Summary == "" || e.Kind == doc.Function && !strings.Contains(e.Signature, "\n") {
-			t.Errorf("%s says nothing: %+v", e.Name, e)
+			t.Errorf("%s is not documented: %+v", e.Name, e)
 		}
 	}
 	if kinds[doc.Module] < 5 || kinds[doc.Function] < 10 {
@@ -96,7 +96,7 @@ if True:
 	}
 	var wrong *interp.Error
 	if _, err := doc.OfModule(t.Context(), "x.star", []byte("def (")); !errors.As(err, &wrong) {
-		t.Errorf("a text that is wrong: %v", err)
+		t.Errorf("OfModule of an invalid module: %v", err)
 	}
 }
 
@@ -110,6 +110,6 @@ func TestLoaded(t *testing.T) {
 		}
 	}
 	if module, _ := doc.Loaded(t.Context(), "Pipelinefile", []byte("load("), "a"); module != "" {
-		t.Errorf("Loaded of a text that is wrong = %q", module)
+		t.Errorf("Loaded of an invalid file = %q", module)
 	}
 }

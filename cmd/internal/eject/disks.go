@@ -11,11 +11,12 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// disksName is the file with the claims of disks, which belong to no chart.
+// disksName is the file with the claims of disks. They belong to no chart, because
+// several services can mount a disk.
 const disksName = "disks.yaml"
 
-// writeDisks writes the claims of the disks that the services mount. It reports whether
-// there are any.
+// writeDisks writes the claims of the disks that the services mount, and reports
+// whether they mount any.
 func writeDisks(dir string, services []Service) (bool, error) {
 	p := plan.Plan{}
 	for _, s := range services {
@@ -50,7 +51,7 @@ func writeDisks(dir string, services []Service) (bool, error) {
 func writeDiskCommand(b *strings.Builder, namespace string) {
 	fmt.Fprintf(b, `## Disks
 
-Several services can mount them, so that their claims belong to no chart. If pipe has deployed, they exist already:
+Several services can mount these disks, so their claims are in no chart. If pipe has deployed, they exist already:
 
 `+"```sh\nkubectl --namespace %s apply --filename %s\n```\n\n", quote(namespace), disksName)
 }

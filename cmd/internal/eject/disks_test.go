@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDisks: the claims of disks, which belong to no chart, are in a file, and the README
-// says how to create them and which keys the Secrets have.
+// TestDisks checks the file with the claims of disks, and that the README has the
+// command that creates them and the keys of the Secrets.
 func TestDisks(t *testing.T) {
 	dir, p := workspace(t)
 	out := filepath.Join(dir, "charts")
@@ -37,7 +37,7 @@ spec:
 	}
 	for _, want := range []string{"kubectl --namespace shop-staging apply --filename disks.yaml", "url-jdbc", "tls.key"} {
 		if !strings.Contains(string(text), want) {
-			t.Errorf("the README does not have %q:\n%s", want, text)
+			t.Errorf("the README does not contain %q:\n%s", want, text)
 		}
 	}
 	out = filepath.Join(dir, "cache")
@@ -45,6 +45,6 @@ spec:
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(out, disksName)); err == nil {
-		t.Errorf("without a service that mounts a disk, there is %s", disksName)
+		t.Errorf("%s exists, but no service mounts a disk", disksName)
 	}
 }

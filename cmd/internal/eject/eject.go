@@ -35,7 +35,7 @@ type Result struct {
 	Services    []Service `json:"services"` // in deployment order
 	Files       []string  `json:"files"`    // relative to Dir, slash-separated, sorted
 	namespace   string
-	disks       bool // their claims are in a file
+	disks       bool // there is a file with the claims of disks
 }
 
 // A Service is one service that was written.
@@ -52,11 +52,11 @@ type Service struct {
 	Secrets []Secret `json:"secrets"`           // that pods read; never their values
 
 	plan    plan.Service
-	sets    []string      // see the function
-	missing []plan.Filled // values that the values file does not have
+	sets    []string      // --set arguments, see the function sets
+	missing []plan.Filled // values that are missing in the values file
 }
 
-// An Image is the image of a container that pods have besides the first one.
+// An Image is the image of an additional container of a service, such as a sidecar.
 type Image struct {
 	Name  string `json:"name"`
 	Image string `json:"image,omitempty"` // empty: built by pipe

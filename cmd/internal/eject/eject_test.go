@@ -49,7 +49,7 @@ helm("queue", chart = chart("helm/cache"), values = {"image": {"repository": "na
 manifests("extra", "k8s.yaml", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dict"}, "data": {"text": "{{ .Values.x }}"}})
 `
 
-// workspace returns a folder with the program and the plan of it.
+// workspace returns a directory with the program, and the plan of the program.
 func workspace(t *testing.T) (string, *plan.Plan) {
 	t.Helper()
 	dir := t.TempDir()
@@ -96,9 +96,9 @@ func rendered(t *testing.T, c *helmchart.Chart, values map[string]any, service s
 	return files
 }
 
-// TestSameObjects renders what is written as helm upgrade does, with an image for
-// what is built, and compares it with what a deploy renders that uses the same
-// images. What a deploy adds besides is the sum of secrets, see [readme].
+// TestSameObjects renders the written charts as helm upgrade does, with a reference for
+// each built image, and compares the objects with those of a deploy with the same
+// images. A deploy also adds the checksum of secrets, see [readme].
 func TestSameObjects(t *testing.T) {
 	dir, p := workspace(t)
 	out := filepath.Join(dir, "deploy", "charts")
@@ -128,7 +128,7 @@ func TestSameObjects(t *testing.T) {
 				t.Errorf("--set %s: %v", set, err)
 			}
 		}
-		if s.Built { // the README says so
+		if s.Built { // set it as the README explains
 			values = chartutil.CoalesceTables(map[string]any{"image": map[string]any{"reference": "registry/shop/api@sha256:abc"}}, values)
 			s.Image = "registry/shop/api@sha256:abc"
 		}
@@ -150,7 +150,7 @@ func TestSameObjects(t *testing.T) {
 			t.Errorf("%s has no objects", s.Name)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s is another one (-deployed +written):\n%s", s.Name, diff)
+			t.Errorf("the objects of %s differ (-deployed +written):\n%s", s.Name, diff)
 		}
 		for _, m := range lint.All(filepath.Join(out, s.Chart), values, "shop-staging", true).Messages {
 			if m.Severity > support.InfoSev && s.Name != "cache" {
@@ -163,8 +163,8 @@ func TestSameObjects(t *testing.T) {
 	}
 }
 
-// TestAwkwardNames: names that YAML reads as numbers, truth values or nothing are the same strings in
-// what is ejected, also as Helm reads the files of values.
+// TestAwkwardNames checks that names that YAML would read as a number, a bool or null
+// are still strings in the written charts and values.
 func TestAwkwardNames(t *testing.T) {
 	dir := t.TempDir()
 	const program = `pipeline("1e3")
@@ -252,8 +252,9 @@ for name in names:
 	}
 }
 
-// TestEnvOrder: variables are in the order of the Pipelinefile, as Kubernetes expands $(NAME) of those
-// that come before only (D9): those of secrets= come first, and those of an engine before a database's own.
+// TestEnvOrder checks that variables are in the order of the Pipelinefile, because
+// Kubernetes expands $(NAME) only for earlier variables (D9). Those of secrets= come
+// first, and those of a database engine come before the database's own.
 func TestEnvOrder(t *testing.T) {
 	dir := t.TempDir()
 	const program = `pipeline("order")
@@ -267,7 +268,7 @@ database("d", engine = "postgresql", version = "15", env = {"Z": "$(POSTGRES_DB)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored, err := p.JSON() // as the cluster keeps it
+	stored, err := p.JSON() // as stored in the cluster
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +317,7 @@ database("d", engine = "postgresql", version = "15", env = {"Z": "$(POSTGRES_DB)
 	}
 }
 
-// TestOnStop: what is not deployed with the others stands behind them.
+// TestOnStop checks that a job that runs on stop comes after the deployed services.
 func TestOnStop(t *testing.T) {
 	_, p := workspace(t)
 	r := &Result{}
@@ -324,16 +325,17 @@ func TestOnStop(t *testing.T) {
 		r.Services = append(r.Services, Service{Name: s.Name, Stage: s.Stage, plan: s})
 	}
 	text := readme(r)
-	at := strings.Index(text, "\n### backup, on stop\n\nIt is not deployed with the others, but before the environment is to stop.\n")
+	at := strings.Index(text, "\n### backup, on stop\n\nIt is not part of a deployment. Deploy it before you stop the environment.\n")
 	if last := strings.LastIndex(text, "helm upgrade --install backup "); at < strings.Index(text, "helm upgrade --install api ") || last < at {
-		t.Errorf("backup is not behind what is deployed:\n%s", text)
+		t.Errorf("backup does not come after the deployed services:\n%s", text)
 	}
 	if n := strings.Count(text, "--install backup "); n != 1 {
 		t.Errorf("backup is deployed %d times:\n%s", n, text)
 	}
 }
 
-// TestNoPassword: the password of a chart repository is used, and not written (D4).
+// TestNoPassword checks that the password of a chart repository is used but not
+// written (D4).
 func TestNoPassword(t *testing.T) {
 	dir, p := workspace(t)
 	c, err := loader.LoadDir(filepath.Join(dir, "helm", "cache"))
@@ -376,10 +378,10 @@ func TestNoPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "hunter2") {
-			t.Errorf("%s has the password:\n%s", name, text)
+			t.Errorf("%s contains the password:\n%s", name, text)
 		}
 		if want := " cache cache --repo " + server.URL + " --version 1.2.3 "; name == readmeName && !strings.Contains(string(text), want) {
-			t.Errorf("%s has no %q:\n%s", name, want, text)
+			t.Errorf("%s does not contain %q:\n%s", name, want, text)
 		}
 	}
 }
@@ -408,7 +410,8 @@ func TestNamedServices(t *testing.T) {
 	}
 }
 
-// TestNothingHalf: what fails leaves what was there, and nothing beside it.
+// TestNothingHalf checks that a failed Write leaves the directory as it was, and no
+// temporary directory.
 func TestNothingHalf(t *testing.T) {
 	dir, p := workspace(t)
 	out := filepath.Join(dir, "out", "charts")
@@ -424,7 +427,7 @@ func TestNothingHalf(t *testing.T) {
 		}
 		entries, err := os.ReadDir(filepath.Dir(out))
 		if err != nil || len(entries) != 1 {
-			t.Errorf("beside the folder there is %v, %v", entries, err)
+			t.Errorf("the parent directory contains %v, %v; want one entry", entries, err)
 		}
 	}
 	mine := filepath.Join(out, "mine")
@@ -453,7 +456,7 @@ func TestNothingHalf(t *testing.T) {
 	broken.Services = append([]plan.Service{}, p.Services...)
 	broken.Service("api").Chart = &plan.Chart{Ref: "helm/none"}
 	if _, err := Write(t.Context(), &broken, opts); err == nil || !strings.Contains(err.Error(), "service api: chart helm/none") {
-		t.Errorf("Write of a chart that is not there = %v", err)
+		t.Errorf("Write of a chart that does not exist = %v", err)
 	}
 	same("mine", "kept")
 
@@ -461,14 +464,14 @@ func TestNothingHalf(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(mine); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old folder is not replaced: %v", err)
+		t.Errorf("the old directory is not replaced: %v", err)
 	}
 
 	if err := os.WriteFile(filepath.Join(out, readmeName), []byte("# Ours\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Write(t.Context(), p, opts); err == nil || !strings.Contains(err.Error(), "was not written by pipe eject") {
-		t.Errorf("Write over the folder of somebody else = %v", err)
+		t.Errorf("Write over a directory of another origin = %v", err)
 	}
 	same(readmeName, "# Ours\n")
 }
@@ -481,7 +484,8 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// TestGitChart: the chart of a git repository is written, because Helm cannot fetch it.
+// TestGitChart checks that a chart of a git repository is written as files, because
+// Helm cannot fetch it.
 func TestGitChart(t *testing.T) {
 	dir, p := workspace(t)
 	repository := t.TempDir()
@@ -517,9 +521,9 @@ func TestGitChart(t *testing.T) {
 	}
 	values := map[string]any{"global": map[string]any{"pipe": map[string]any{"environment": "staging"}}, "numbers": "1"}
 	if diff := cmp.Diff(rendered(t, was, values, "queue"), rendered(t, written, values, "queue")); diff != "" {
-		t.Errorf("the written chart renders something else (-want +got):\n%s", diff)
+		t.Errorf("the written chart renders other objects (-want +got):\n%s", diff)
 	}
 	if readme, err := os.ReadFile(filepath.Join(out, "README.md")); err != nil || !strings.Contains(string(readme), "helm upgrade --install queue ./queue ") {
-		t.Errorf("README.md has no command for it: %v\n%s", err, readme)
+		t.Errorf("README.md has no command for the chart: %v\n%s", err, readme)
 	}
 }

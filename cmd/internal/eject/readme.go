@@ -20,7 +20,7 @@ func readme(r *Result) string {
 	fmt.Fprintf(&b, mark+`
 # %[1]s, environment %[2]s, as Helm charts
 
-Each directory is the chart of the service of that name, each file `+"`*.values.yaml`"+` the values of a service. They create the objects that
+Each directory is the chart of the service with the same name, each file `+"`*.values.yaml`"+` the values of a service. They create the objects that
 pipe deploys. Releases of pipe are ordinary Helm releases: the commands below upgrade existing ones.
 
 `, r.Pipeline, r.Environment)
@@ -43,7 +43,7 @@ pipe deploys. Releases of pipe are ordinary Helm releases: the commands below up
 		writeCommand(&b, s, namespace)
 	}
 	for _, s := range later {
-		fmt.Fprintf(&b, "\n### %s, on %s\n\nIt is not deployed with the others, but before the environment is to %[2]s.\n", s.Name, s.plan.Workload.Job.On)
+		fmt.Fprintf(&b, "\n### %s, on %s\n\nIt is not part of a deployment. Deploy it before you %[2]s the environment.\n", s.Name, s.plan.Workload.Job.On)
 		writeCommand(&b, s, namespace)
 	}
 	b.WriteString(`
@@ -102,9 +102,9 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	}
 	switch {
 	case s.Built && s.plan.Chart != nil:
-		fmt.Fprintf(b, "\nIts image is built by pipe: set it under `image` in the form that the chart's values use.\n")
+		fmt.Fprintf(b, "\npipe builds its image: set it under `image`, in the form of the chart's values.\n")
 	case built:
-		fmt.Fprintf(b, "\nIts image is built by pipe: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
+		fmt.Fprintf(b, "\npipe builds its image: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
 	}
 }
 
@@ -125,7 +125,7 @@ func setPath(path []string) string {
 	return b.String()
 }
 
-// placeholder returns a word in capitals for a value that the values file does not have.
+// placeholder returns a word in capitals for a value that is missing in the values file.
 func placeholder(f plan.Filled) string {
 	switch {
 	case f.Secret == nil && f.Part == "":

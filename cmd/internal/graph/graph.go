@@ -50,11 +50,13 @@ type Service struct {
 	Skipped bool             `json:"skipped,omitempty"`
 }
 
-// An Edge says that a service uses something of another one.
+// An Edge means that a service uses something of another one.
 type Edge struct {
 	From string `json:"from"` // the one that uses
 	To   string `json:"to"`   // the one that is used
-	Why  string `json:"why"`  // "image": the image is built once for both; "credentials": of a database; "host": its address
+	// Why is "image" if both have one image, "base image" if the image of one is based on
+	// that of the other, "credentials" of a database, or "host" for the address.
+	Why string `json:"why"`
 }
 
 // Of returns the graph of a plan.
@@ -69,7 +71,7 @@ func Of(p *plan.Plan) Graph {
 			g.Stages = append(g.Stages, Stage{st.Name, services})
 		}
 	}
-	ports := make(map[string]bool) // services that others can name
+	ports := make(map[string]bool) // the names of all services
 	for _, s := range p.Services {
 		ports[s.Name] = true
 	}
@@ -79,7 +81,7 @@ func Of(p *plan.Plan) Graph {
 	return g
 }
 
-// edges returns what a service uses of others, each of these once.
+// edges returns the edges from a service, at most one to each other service.
 func edges(p *plan.Plan, s plan.Service, names map[string]bool) []Edge {
 	var out []Edge
 	seen := map[string]bool{s.Name: true}
@@ -183,7 +185,7 @@ func dot(b *strings.Builder, g Graph) {
 
 func mermaid(b *strings.Builder, g Graph) {
 	b.WriteString("flowchart LR\n")
-	// A name may be a word of the language, such as "end": nodes have numbers.
+	// A name can be a keyword of Mermaid, such as "end", so nodes are numbered.
 	id := make(map[string]string)
 	for i, st := range g.Stages {
 		fmt.Fprintf(b, "  subgraph stage%d[\"%s\"]\n", i+1, quoteMermaid(st.Name))

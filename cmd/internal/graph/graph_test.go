@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// shop is a plan with all that can be drawn.
+// shop returns a plan with every kind of node and edge.
 func shop() *plan.Plan {
 	return &plan.Plan{
 		Pipeline: plan.Pipeline{Name: "shop"}, Environment: plan.EnvironmentRef{Name: "staging"},
@@ -73,8 +73,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestSVG: the picture is well-formed XML, also of names that are none, and of a
-// plan without services.
+// TestSVG checks that the picture is well-formed XML, even with special characters in
+// names, and for a plan without services.
 func TestSVG(t *testing.T) {
 	for name, p := range map[string]*plan.Plan{"shop": shop(), "empty": {}} {
 		var b bytes.Buffer

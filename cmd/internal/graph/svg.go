@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// The measures of a picture, in pixels. Text is of one width, so that its length
-// is known without a font.
+// The measures of a picture, in pixels. The font is monospaced, so that the width of
+// text is known.
 const (
 	letter  = 7.3
 	boxH    = 44
@@ -20,8 +20,8 @@ const (
 	fewest  = 110
 )
 
-// svg draws stages as columns from left to right, and what services use of
-// others as curves between them.
+// svg draws stages as columns from left to right, and edges as curves between
+// services.
 func svg(b *strings.Builder, g Graph) {
 	type place struct{ x, y, w float64 }
 	at := make(map[string]place)

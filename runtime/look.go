@@ -75,7 +75,11 @@ func (r *run) settleOwners() {
 				delete(r.others, s.Name)
 				continue
 			}
-			s.err = &OwnedError{Key: r.req.Environment.At(r.namespaceOf(s.Service)), Kind: "release", Name: s.Name, Owner: d.Owner}
+			owned := &OwnedError{Key: r.req.Environment, Kind: "release", Name: s.Name, Owner: d.Owner}
+			if namespace := r.namespaceOf(s.Service); namespace != r.namespace {
+				owned.Key, owned.Service = owned.Key.At(namespace), s.Name
+			}
+			s.err = owned
 		}
 	}
 }

@@ -58,6 +58,9 @@ type OwnedError struct {
 	Kind  string         // "namespace", or "release" or "Secret" in it
 	Name  string         // of a release or a Secret
 	Owner EnvironmentKey // zero: another tool made the release, and the service does not adopt it
+	// Service is the service whose namespace it is, if that is not the one of Key; Key has
+	// the namespace of the service then.
+	Service string
 	// Exists reports whether Key has a record from before namespaces had owners.
 	// Deleting it removes only its own objects.
 	Exists bool
@@ -72,7 +75,11 @@ func (e *OwnedError) Error() string {
 	if e.Owner == (EnvironmentKey{}) {
 		return object + " was not deployed by pipe"
 	}
-	return fmt.Sprintf("%s belongs to %v, and cannot be used for %v", object, e.Owner, e.Key)
+	user := e.Key.String()
+	if e.Service != "" {
+		user = fmt.Sprintf("service %s of %s", e.Service, user)
+	}
+	return fmt.Sprintf("%s belongs to %v, and cannot be used for %s", object, e.Owner, user)
 }
 
 // An ElsewhereError means that the state of an environment is kept in a different

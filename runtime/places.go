@@ -50,7 +50,10 @@ func joined(a, b []string) []string {
 }
 
 // A Place is where a release is: its name is unique in its namespace.
-type Place struct{ Namespace, Name string }
+type Place struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
 
 // In names the release, and its namespace if that is not the given one.
 func (p Place) In(namespace string) string {
@@ -60,7 +63,8 @@ func (p Place) In(namespace string) string {
 	return fmt.Sprintf("%s in namespace %s", p.Name, p.Namespace)
 }
 
-func comparePlaces(a, b Place) int {
+// ComparePlaces orders places by name, and then by namespace.
+func ComparePlaces(a, b Place) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
 }
 
@@ -86,15 +90,15 @@ func (r *run) noteNamespaces(ctx context.Context) error {
 	return r.save(ctx, func(env *Environment) { env.Namespaces = joined(env.Namespaces, of) })
 }
 
-// recordedNamespaces returns the further namespaces of an environment whose record is
+// RecordedNamespaces returns the further namespaces of an environment whose record is
 // damaged: those of the plans of its runs that can be read.
-func (r *Runtime) recordedNamespaces(ctx context.Context, key EnvironmentKey) (all []string) {
-	runs, err := r.Store.Runs(ctx, key)
+func (e Environments) RecordedNamespaces(ctx context.Context, key EnvironmentKey) (all []string) {
+	runs, err := e.Store.Runs(ctx, key)
 	if err != nil {
 		return nil
 	}
 	for _, run := range runs {
-		if record, err := r.Store.Run(ctx, key, run.ID); err == nil {
+		if record, err := e.Store.Run(ctx, key, run.ID); err == nil {
 			all = joined(all, key.namespacesOf(record.Plan))
 		}
 	}
@@ -149,7 +153,7 @@ func (r *run) settleReleases(found map[string]map[string]Deployed) {
 			}
 		}
 	}
-	slices.SortFunc(r.orphans, comparePlaces)
+	slices.SortFunc(r.orphans, ComparePlaces)
 	if r.req.Action == Deploy {
 		return
 	}
@@ -204,6 +208,6 @@ func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]Place, err
 			orphans = append(orphans, Place{namespace, name})
 		}
 	}
-	slices.SortFunc(orphans, comparePlaces)
+	slices.SortFunc(orphans, ComparePlaces)
 	return orphans, nil
 }

@@ -76,7 +76,7 @@ func TestFurtherNamespaceOfOthers(t *testing.T) {
 	must(t, err)
 	var owned *runtime.OwnedError
 	_, err = run(t, w, runtime.Request{Plan: operated("mine-staging")})
-	if !errors.As(err, &owned) || owned.Error() != "namespace mine-staging belongs to environment staging of pipeline mine, and cannot be used for environment staging of pipeline shop" {
+	if !errors.As(err, &owned) || owned.Error() != "namespace mine-staging belongs to environment staging of pipeline mine, and cannot be used for service operator of environment staging of pipeline shop" {
 		t.Errorf("a run with the namespace of another environment = %v", err)
 	}
 }
@@ -95,7 +95,7 @@ func TestFurtherNamespaceOfTwo(t *testing.T) {
 	if !errors.As(err, &failed) || !errors.As(failed.Failed[0].Err, &owned) {
 		t.Fatalf("a clone with the same namespace = %v", err)
 	}
-	if want := "release operator in namespace operators belongs to environment staging of pipeline shop, and cannot be used for environment copy of pipeline shop"; owned.Error() != want {
+	if want := "release operator in namespace operators belongs to environment staging of pipeline shop, and cannot be used for service operator of environment copy of pipeline shop"; owned.Error() != want {
 		t.Errorf("it says %q, want %q", owned, want)
 	}
 	if states(record)["web"] == runtime.Done {
@@ -179,8 +179,8 @@ func TestFurtherNamespaceMoves(t *testing.T) {
 		t.Errorf("Orphans = %v, %v, want %v", orphans, err, want)
 	}
 	record, err := run(t, w, runtime.Request{Prune: true})
-	if err != nil || !slices.Equal(record.Pruned, []string{"operator"}) || !slices.Equal(releases(w, "operators"), []string{"operator"}) || !slices.Equal(releases(w, "shop-staging"), []string{"web"}) {
-		t.Errorf("pruned %v (%v), left %v and %v", record.Pruned, err, releases(w, "operators"), releases(w, "shop-staging"))
+	if err != nil || !slices.Equal(record.Moved, []runtime.Place{{Namespace: "shop-staging", Name: "operator"}}) || !slices.Equal(releases(w, "operators"), []string{"operator"}) || !slices.Equal(releases(w, "shop-staging"), []string{"web"}) {
+		t.Errorf("moved %v (%v), left %v and %v", record.Moved, err, releases(w, "operators"), releases(w, "shop-staging"))
 	}
 
 	// And back; a delete of the service finds it in both.

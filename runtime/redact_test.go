@@ -26,7 +26,7 @@ func hide(text string) string { return strings.ReplaceAll(text, value, "REDACTED
 var names = []string{
 	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image",
 	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
-	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo",
+	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo", "Place.Namespace", "Place.Name",
 	"Adopts.ObjectKind", "Adopts.Namespace", "Adopts.Name",
 	"ServiceRecord.Service", "ServiceRecord.Stage", "ServiceRecord.Image", "ServiceRecord.Images", "ServiceRecord.Mirrored", "LeftAlone.Service",
 }

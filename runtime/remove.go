@@ -61,7 +61,7 @@ func (r *run) toPrune() []Place {
 			places = append(places, place)
 		}
 	}
-	slices.SortFunc(places, comparePlaces)
+	slices.SortFunc(places, ComparePlaces)
 	return slices.Compact(places)
 }
 
@@ -72,9 +72,9 @@ func (r *run) pruneOne(ctx context.Context, place Place) error {
 		Service: plan.Service{Name: place.Name},
 	}
 	if err := r.Deployer.Act(ctx, Delete, release, func(b Body) { r.track.events.Send("", "", b) }); err != nil {
-		return fmt.Errorf("delete release %s, whose service is not in the plan: %w", place.In(r.namespace), err)
+		return fmt.Errorf("delete release %s, which belongs to no service of the plan: %w", place.In(r.namespace), err)
 	}
-	r.track.pruned(place.Name)
+	r.track.pruned(place, r.scope.plan.Service(place.Name) != nil)
 	return nil
 }
 

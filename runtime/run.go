@@ -155,7 +155,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 		return nil, &MovedError{Key: key, Namespace: env.Key.Namespace()}
 	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
 		// All its releases are deleted, in no order, as releases without a service.
-		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}, Namespaces: r.recordedNamespaces(ctx, key)}
+		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}, Namespaces: r.RecordedNamespaces(ctx, key)}
 	case errors.Is(err, ErrNotFound) && req.Plan == nil:
 		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists the existing ones", key.Name, key.Pipeline, ErrNotFound)
 	case errors.Is(err, ErrNotFound):

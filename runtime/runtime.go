@@ -4,6 +4,7 @@
 package runtime
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -165,10 +166,20 @@ type RunRecord struct {
 	// it was done (ErrStale): its result is not meaningful.
 	Stale      bool     `json:"stale,omitempty"`
 	Pruned     []string `json:"pruned,omitempty"`      // releases that were deleted because the plan does not contain their service (D5)
+	Moved      []Place  `json:"moved,omitempty"`       // releases that were deleted because their service is in another namespace now (E9)
 	RollbackTo string   `json:"rollback_to,omitempty"` // ID of the run that was rolled back to
 	// Plan is the evaluated plan of the run. Only Store.Run sets it. Together with the
 	// images of Services it is sufficient for a rollback.
 	Plan *plan.Plan `json:"-"`
+}
+
+// Removed describes the releases that were deleted besides those of services.
+func (r *RunRecord) Removed() []string {
+	all := slices.Clone(r.Pruned)
+	for _, place := range r.Moved {
+		all = append(all, place.In(""))
+	}
+	return all
 }
 
 // A ServiceRecord is the result of a run for one service.

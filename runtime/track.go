@@ -215,11 +215,17 @@ func (t *tracker) emit(s *service) (emit Emit, stop func()) {
 	return emit, stop
 }
 
-// pruned records that a release was deleted whose service is not in the plan.
-func (t *tracker) pruned(release string) {
+// pruned records that a release was deleted whose service is not in the plan or, if it has
+// moved, in another namespace.
+func (t *tracker) pruned(release Place, moved bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.record.Pruned = append(t.record.Pruned, release)
+	if moved {
+		t.record.Moved = append(t.record.Moved, release)
+		slices.SortFunc(t.record.Moved, ComparePlaces)
+		return
+	}
+	t.record.Pruned = append(t.record.Pruned, release.Name)
 	slices.Sort(t.record.Pruned)
 }
 

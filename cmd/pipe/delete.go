@@ -2,10 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -58,12 +58,15 @@ It lists what it will delete and asks for confirmation. Without a terminal it re
 			req := a.request(runtime.Delete, env.Key, flags.run)
 			req.KeepVolumes = keepVolumes
 			return a.withParts(cmd, flags.part, env.Plan, func(rt *local.Runtime) error {
-				deployed, err := rt.Deployer.Deployed(cmd.Context(), env.Key.Namespace())
+				if damaged != nil {
+					env.Namespaces = rt.RecordedNamespaces(cmd.Context(), env.Key)
+				}
+				releases, err := goingReleases(cmd.Context(), rt, env, flags.run.services)
 				if err != nil {
 					return err
 				}
 				going := ui.Going{Environment: env.Key, Plan: env.Plan, KeepVolumes: keepVolumes,
-					Releases: goingReleases(deployed, env.Key, flags.run.services), Whole: len(flags.run.services) == 0}
+					Releases: releases, Further: env.FurtherNamespaces(), Whole: len(flags.run.services) == 0}
 				if !yes {
 					a.hide()
 					if err := a.confirm(going); err != nil {
@@ -85,14 +88,21 @@ It lists what it will delete and asks for confirmation. Without a terminal it re
 
 // goingReleases returns the releases that will be deleted: those of the named
 // services or, without names, all.
-func goingReleases(deployed map[string]runtime.Deployed, key runtime.EnvironmentKey, services []string) []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(deployed)) {
-		if deployed[name].Owner == key.Owner() && (len(services) == 0 || slices.Contains(services, name)) {
-			names = append(names, name)
+func goingReleases(ctx context.Context, rt *local.Runtime, env *runtime.Environment, services []string) ([]runtime.Place, error) {
+	var all []runtime.Place
+	for _, namespace := range append([]string{env.Key.Namespace()}, env.FurtherNamespaces()...) {
+		deployed, err := rt.Deployer.Deployed(ctx, namespace)
+		if err != nil {
+			return nil, err
+		}
+		for name, d := range deployed {
+			if d.Owner == env.Key.Owner() && (len(services) == 0 || slices.Contains(services, name)) {
+				all = append(all, runtime.Place{Namespace: namespace, Name: name})
+			}
 		}
 	}
-	return names
+	slices.SortFunc(all, runtime.ComparePlaces)
+	return all, nil
 }
 
 // asks reports whether the user can be asked.

@@ -54,8 +54,14 @@ Pipelinefile, and the disk, and says how to fix each problem. It exits with stat
 			}
 			report := doctor.Examine(cmd.Context(), doctor.Options{
 				Local: opts, Open: a.open, Look: a.look,
-				Survey:    func() (watch.Surveyed, error) { return a.survey(cmd, name) },
-				Namespace: key.Namespace(),
+				Survey:      func() (watch.Surveyed, error) { return a.survey(cmd, name) },
+				Environment: key,
+				Plan: func() *plan.Plan {
+					if p, err := a.plan(cmd, name); err == nil && p.Pipeline.Name == key.Pipeline {
+						return p
+					}
+					return nil // the files have nothing to do with the environment, or have errors
+				},
 			})
 			a.hide()
 			if err := a.write(show.output, report, func() error { return doctor.Write(a.stdout, report) }); err != nil {
@@ -78,12 +84,12 @@ Pipelinefile, and the disk, and says how to fix each problem. It exits with stat
 // the file has errors, what was read before them.
 func (a *app) survey(cmd *cobra.Command, env string) (watch.Surveyed, error) {
 	root, inputs, builds := a.workspace(), []plan.Input(nil), []plan.BuildSpec(nil)
-	if file, ok := a.nearest(); ok {
-		e, err := (&invocation{app: a, cmd: cmd, file: file, eval: evalFlags{env: env}}).evaluate(cmd.Context(), nil)
+	if _, ok := a.nearest(); ok {
+		p, err := a.plan(cmd, env)
 		var wrong *interp.Error
 		switch {
 		case err == nil:
-			inputs, builds = e.plan.Inputs, e.plan.Builds
+			inputs, builds = p.Inputs, p.Builds
 		case errors.As(err, &wrong):
 			inputs = wrong.Inputs
 		default:
@@ -91,4 +97,14 @@ func (a *app) survey(cmd *cobra.Command, env string) (watch.Surveyed, error) {
 		}
 	}
 	return watch.Survey(root, inputs, builds)
+}
+
+// plan evaluates the nearest Pipelinefile.
+func (a *app) plan(cmd *cobra.Command, env string) (*plan.Plan, error) {
+	file, ok := a.nearest()
+	if !ok {
+		return nil, runtime.ErrNotFound
+	}
+	e, err := (&invocation{app: a, cmd: cmd, file: file, eval: evalFlags{env: env}}).evaluate(cmd.Context(), nil)
+	return e.plan, err
 }

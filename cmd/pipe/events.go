@@ -30,13 +30,7 @@ the events of a run, see --progress of "pipe run" and "pipe history".
 	}
 	a.onEnvironment(cmd, func(op operation) error {
 		ctx := op.cmd.Context()
-		var services []string
-		if op.env.Plan != nil {
-			for _, s := range op.env.Plan.Services {
-				services = append(services, s.Name)
-			}
-		}
-		err := op.look.Inspector.Happenings(ctx, op.env.Key, services, follow, a.happening(out))
+		err := op.look.Inspector.Happenings(ctx, op.env, follow, a.happening(out))
 		if follow && ctx.Err() != nil {
 			return nil // the normal end
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/reach"
@@ -101,7 +102,7 @@ func (e *noShellError) Unwrap() error { return e.StartError }
 // exec runs a command in a container.
 func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment, service string, opts execFlags, command []string) error {
 	ctx := cmd.Context()
-	ns, err := reach.Open(look.Config, e.Key.Namespace())
+	ns, err := reach.Open(look.Config, e.Key.NamespaceOf(serviceOf(e, service)))
 	if err != nil {
 		return err
 	}
@@ -130,6 +131,16 @@ func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment,
 		return errInterrupted
 	}
 	return look.Explain(err)
+}
+
+// serviceOf returns a service of an environment, of which only the name may be known.
+func serviceOf(e *runtime.Environment, name string) *plan.Service {
+	if e.Plan != nil {
+		if s := e.Plan.Service(name); s != nil {
+			return s
+		}
+	}
+	return &plan.Service{Name: name}
 }
 
 // errInterrupted means that a command was interrupted; the exit status says so.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -131,12 +132,13 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 	case len(names) > 0:
 		return targets, nil
 	}
-	live, err := look.Inspector.Live(cmd.Context(), e.Key)
+	live, err := look.Inspector.Live(cmd.Context(), e)
 	if err != nil {
 		return nil, look.Explain(err)
 	}
 	targets = reach.Targets(e.Plan, func(s *plan.Service) bool {
-		deployed := live[s.Name] != nil && live[s.Name].Deployed != nil
+		is := live[runtime.Place{Namespace: e.Key.NamespaceOf(s), Name: s.Name}]
+		deployed := is != nil && is.Deployed != nil
 		if deployed {
 			for _, p := range s.Workload.Ports {
 				if p.Protocol != "TCP" {
@@ -155,26 +157,35 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 // forward forwards ports until it is interrupted.
 func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environment, targets []reach.Target, opts reach.ForwardOptions, out string) error {
 	ctx := cmd.Context()
-	ns, err := reach.Open(look.Config, e.Key.Namespace())
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
 	show := &forwardShow{app: a, plan: e.Plan, json: out == "json", was: make(map[reach.Target]reach.ForwardState)}
 	opts.Report = show.changed
-	f := ns.Forwarder(opts)
-	defer f.Close()
-	if err := f.Known(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the normal end
+	in := make(map[string][]reach.Target) // by namespace
+	for _, t := range targets {
+		namespace := e.Key.NamespaceOf(serviceOf(e, t.Service))
+		in[namespace] = append(in[namespace], t)
+	}
+	var all []reach.Forward
+	for _, namespace := range slices.Sorted(maps.Keys(in)) {
+		ns, err := reach.Open(look.Config, namespace)
+		if err != nil {
+			return err
 		}
-		return look.Explain(err)
+		defer ns.Close()
+		f := ns.Forwarder(opts)
+		defer f.Close()
+		if err := f.Known(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the normal end
+			}
+			return look.Explain(err)
+		}
+		forwards, err := f.Set(in[namespace])
+		if err != nil {
+			return err
+		}
+		all = append(all, forwards...)
 	}
-	forwards, err := f.Set(targets)
-	if err != nil {
-		return err
-	}
-	show.opened(forwards)
+	show.opened(all)
 	<-ctx.Done()
 	return nil
 }

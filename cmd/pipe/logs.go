@@ -44,7 +44,7 @@ its lines are missing: this is an error after all other lines, and with -f it is
 		}
 		opts.Services = run.services
 		opts.Trouble = a.note
-		err := op.look.Inspector.Logs(ctx, op.env.Key, opts, a.logLine(out, width))
+		err := op.look.Inspector.Logs(ctx, op.env, opts, a.logLine(out, width))
 		if opts.Follow && ctx.Err() != nil {
 			return nil // the normal end
 		}

@@ -16,14 +16,14 @@ func (a *app) statusCmd() *cobra.Command {
 skipped, its health and the reason if it is not healthy, its revision, image and age, and how
 it differs from the last run or from the plan. Releases in its namespace that belong to no
 service are listed separately. It takes five requests to the API server, regardless of the
-number of services.`,
+number of services, and four more for each further namespace of a service.`,
 		Example: `  pipe status staging
   pipe status shop/staging --context staging
   pipe status staging -o json | jq '.stages[].services[] | select(.health != "healthy")'`,
 	}
 	a.onEnvironment(cmd, func(op operation) error {
 		ctx := op.cmd.Context()
-		live, err := op.look.Inspector.Live(ctx, op.env.Key)
+		live, err := op.look.Inspector.Live(ctx, op.env)
 		if err != nil {
 			return op.look.Explain(err)
 		}

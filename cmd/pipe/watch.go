@@ -134,8 +134,7 @@ func (w *watcher) watch(ctx context.Context, live watchFlags) error {
 		defer w.forwards.close()
 	}
 	if live.logs && rt.Inspector != nil && w.mode != ui.Quiet {
-		namespace := e.plan.Namespace()
-		w.logs = a.openLogs(rt, namespace, func() *plan.Plan { return w.now.Load().plan })
+		w.logs = a.openLogs(rt, runtime.KeyOf(e.plan), func() *plan.Plan { return w.now.Load().plan })
 		defer w.logs.close()
 	}
 	req := a.request(runtime.Deploy, runtime.KeyOf(e.plan), flags)

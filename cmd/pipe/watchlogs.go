@@ -19,14 +19,18 @@ type watchLogs struct {
 	file *logFile
 	tail *inspect.Tail
 
+	home  runtime.EnvironmentKey
+	shown map[string]runtime.Place // the releases that are followed, by service; only event uses it
+
 	mu     sync.Mutex // guards what follows
 	hidden *plan.Plan // of hide
 	hide   func(string) string
 }
 
 // openLogs returns logs that follow no service yet.
-func (a *app) openLogs(rt *local.Runtime, namespace string, charge func() *plan.Plan) *watchLogs {
-	l := &watchLogs{app: a, rt: rt, plan: charge, file: newLogFile(filepath.Join(a.home(), "logs"), namespace, a.now(), a.note)}
+func (a *app) openLogs(rt *local.Runtime, key runtime.EnvironmentKey, charge func() *plan.Plan) *watchLogs {
+	namespace := key.Namespace()
+	l := &watchLogs{app: a, rt: rt, plan: charge, home: key, shown: make(map[string]runtime.Place), file: newLogFile(filepath.Join(a.home(), "logs"), namespace, a.now(), a.note)}
 	l.tail = rt.Inspector.Tail(namespace, l.line, a.note)
 	return l
 }
@@ -37,23 +41,44 @@ func (l *watchLogs) event(e runtime.Event) {
 	switch b := e.Body.(type) {
 	case runtime.StateChanged:
 		if b.State == runtime.Deploying || b.State == runtime.Restarting {
-			l.tail.Follow(e.Service)
+			l.follow(e.Service)
 		}
 	case runtime.Synced:
-		l.tail.Follow(e.Service)
+		l.follow(e.Service)
 	case runtime.ServiceRemoved:
-		l.tail.Forget(e.Service)
+		l.forget(e.Service)
 	case runtime.RunEnded:
 		if b.Record == nil {
 			return
 		}
 		for _, service := range b.Record.Pruned {
-			l.tail.Forget(service)
+			l.forget(service)
 		}
 	case runtime.Log:
 		if e.Service != "" {
 			l.file.write(e.Time, e.Service, b.Source, b.Text)
 		}
+	}
+}
+
+// follow follows a service where the plan has it.
+func (l *watchLogs) follow(service string) {
+	s := l.plan().Service(service)
+	if s == nil { // it was removed meanwhile
+		return
+	}
+	place := runtime.Place{Namespace: l.home.NamespaceOf(s), Name: service}
+	if was, ok := l.shown[service]; ok && was != place {
+		l.tail.Forget(was)
+	}
+	l.shown[service] = place
+	l.tail.Follow(place)
+}
+
+func (l *watchLogs) forget(service string) {
+	if place, ok := l.shown[service]; ok {
+		l.tail.Forget(place)
+		delete(l.shown, service)
 	}
 }
 

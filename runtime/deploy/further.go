@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // The further namespaces of an environment are those of services that have one of their own
@@ -18,27 +20,21 @@ import (
 // have one. A namespace that is created here says for which environment, which deletes it if
 // nothing else is in it.
 
-const (
-	kindFurther = "release-namespace"
-	// annotationMadeFor is the environment for which a namespace was created. Labels are too
-	// short for it.
-	annotationMadeFor = "pipelinefile.github.io/made-for"
-)
-
-func madeFor(key runtime.EnvironmentKey) string { return key.Pipeline + "/" + key.Name }
+const kindFurther = "release-namespace"
 
 // furtherNamespaces returns the further namespaces of p that do not exist, sorted. It is an
 // *OwnedError if one of them belongs to another environment. A namespace that may not be
 // looked at is assumed to exist.
 func (d *Deployer) furtherNamespaces(ctx context.Context, key runtime.EnvironmentKey, p *plan.Plan) ([]string, error) {
-	var names, missing []string
+	var missing []string
+	services := make(map[string]string) // the first one of each namespace
 	for i := range p.Services {
-		if name := key.NamespaceOf(&p.Services[i]); name != key.Namespace() {
-			names = append(names, name)
+		s := &p.Services[i]
+		if name := key.NamespaceOf(s); name != key.Namespace() && services[name] == "" {
+			services[name] = s.Name
 		}
 	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
+	for _, name := range slices.Sorted(maps.Keys(services)) {
 		found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case err == nil && found.DeletionTimestamp != nil:
@@ -48,7 +44,7 @@ func (d *Deployer) furtherNamespaces(ctx context.Context, key runtime.Environmen
 			missing = append(missing, name)
 		case err == nil:
 			if owner := runtime.OwnerOf(found.Labels); owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
-				return nil, &runtime.OwnedError{Key: key.At(name), Kind: "namespace", Owner: owner}
+				return nil, &runtime.OwnedError{Key: key.At(name), Kind: "namespace", Owner: owner, Service: services[name]}
 			}
 		case apierrors.IsNotFound(err) && plan.Reserved(name):
 			return nil, fmt.Errorf("namespace %s does not exist, and Kubernetes reserves namespaces that begin with kube- for itself", name)
@@ -66,7 +62,7 @@ func (d *Deployer) furtherNamespaces(ctx context.Context, key runtime.Environmen
 func (d *Deployer) createNamespace(ctx context.Context, name string, key runtime.EnvironmentKey) error {
 	labels := labelsOf(kindFurther, runtime.EnvironmentKey{})
 	_, err := d.cluster.Typed.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: name, Labels: labels, Annotations: map[string]string{annotationMadeFor: madeFor(key)},
+		Name: name, Labels: labels, Annotations: map[string]string{observe.AnnotationMadeFor: observe.MadeFor(key)},
 	}}, metav1.CreateOptions{FieldManager: fieldManager})
 	switch {
 	case apierrors.IsAlreadyExists(err):
@@ -101,7 +97,7 @@ func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey
 		}
 	}
 	why := "pipe did not make it"
-	if found.Labels[labelKind] == kindFurther && found.Annotations[annotationMadeFor] == madeFor(key) {
+	if found.Labels[labelKind] == kindFurther && found.Annotations[observe.AnnotationMadeFor] == observe.MadeFor(key) {
 		if why, err = d.keepsFurther(ctx, found, key, keepVolumes); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/deploy"
+	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
@@ -252,5 +253,109 @@ func TestLeastRoleOfFurther(t *testing.T) {
 		}
 		_, err := rt.Run(t.Context(), req)
 		must(t, explainedRun(err))
+	}
+}
+
+// TestFurtherShown: status, logs and events show what the environment has in a namespace
+// that it shares with others, and nothing of theirs.
+func TestFurtherShown(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	c, node := client(t, config), newKubelet(t, config, runs)
+	shared := namespace(t, config)
+	createNamespace(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: shared}})
+	d, shown := newDeployer(t, deploy.Options{Config: config}), newInspector(t, readingLogs(config))
+	// web is in the namespace of the environment; others have a web in the shared one.
+	var envs []*runtime.Environment
+	for i, names := range [][2]string{{"agent", "web"}, {"agent-of-others", "agent"}, {"web", "agent"}} {
+		key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("shown"), Name: "dev"}
+		t.Cleanup(func() { deleteNamespace(c, key.Namespace()) })
+		p := &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}, Environment: plan.EnvironmentRef{Name: key.Name}}
+		for k, name := range names {
+			s := node.on(container(name))
+			s.Stage = "one"
+			if k == 0 {
+				s.Namespace = shared
+			}
+			p.Services = append(p.Services, s)
+		}
+		p.Stages = []plan.Stage{{Name: "one", Order: 1}}
+		must(t, d.Prepare(t.Context(), key, p))
+		for k := range p.Services {
+			s := p.Services[k]
+			if i > 0 && k > 0 {
+				continue // only in the shared namespace
+			}
+			r := releaseIn(key.NamespaceOf(&s), s)
+			r.Pipeline, r.Environment, r.Home = key.Pipeline, key.Name, key.Namespace()
+			if err := d.Act(t.Context(), runtime.Deploy, r, discard); err != nil {
+				t.Fatal(explained(err))
+			}
+		}
+		envs = append(envs, &runtime.Environment{Key: key, Plan: p})
+	}
+	first := envs[0]
+	live, err := shown.Live(t.Context(), first)
+	must(t, err)
+	places := slices.SortedFunc(maps.Keys(live), runtime.ComparePlaces)
+	want := []runtime.Place{{Namespace: shared, Name: "agent"}, {Namespace: first.Key.Namespace(), Name: "web"}}
+	if !slices.Equal(places, want) {
+		t.Errorf("Live = %v, want %v", places, want)
+	}
+	if is := live[want[0]]; is == nil || len(is.Pods) != 1 || is.Deployed.Owner != first.Key {
+		t.Errorf("the live release is %+v", is)
+	}
+
+	for name, at := range map[string]string{"agent": "5", "web": "4", "agent-of-others": "3"} {
+		node.log(name, false, "2026-01-02T03:04:0"+at+"Z line of "+name+"\n")
+	}
+	var lines []string
+	must(t, shown.Logs(t.Context(), first, inspect.LogOptions{}, func(l inspect.LogLine) { lines = append(lines, l.Service+": "+l.Text) }))
+	if want := []string{"web: line of web", "agent: line of agent"}; !slices.Equal(lines, want) {
+		t.Errorf("Logs = %q, want %q", lines, want)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), waitTime)
+	defer stop()
+	lines = nil
+	err = shown.Logs(ctx, first, inspect.LogOptions{Follow: true}, func(l inspect.LogLine) {
+		if lines = append(lines, l.Service); len(lines) == 2 {
+			stop()
+		}
+	})
+	if slices.Sort(lines); !errors.Is(err, context.Canceled) || !slices.Equal(lines, []string{"agent", "web"}) {
+		t.Errorf("followed %q, %v", lines, err)
+	}
+
+	for in, objects := range map[string][]string{shared: {"agent-1", "agent-of-others-1", "web-1", "something"}, first.Key.Namespace(): {"web-2", "anything"}} {
+		for _, name := range objects {
+			_, err := c.CoreV1().Events(in).Create(t.Context(), &corev1.Event{
+				ObjectMeta: metav1.ObjectMeta{Name: name}, InvolvedObject: corev1.ObjectReference{Kind: "Test", Name: name, Namespace: in}, Type: "Normal", LastTimestamp: metav1.Now(),
+			}, metav1.CreateOptions{})
+			must(t, err)
+		}
+	}
+	var happened []string
+	must(t, shown.Happenings(t.Context(), first, false, func(h inspect.Happening) {
+		if name, ok := strings.CutPrefix(h.Object, "test "); ok {
+			happened = append(happened, name+" of "+h.Service)
+		}
+	}))
+	slices.Sort(happened)
+	if want := []string{"agent-1 of agent", "anything of ", "web-2 of web"}; !slices.Equal(happened, want) {
+		t.Errorf("Happenings = %q, want %q", happened, want)
+	}
+
+	tailed := make(chan string, 10)
+	tail := shown.Tail(first.Key.Namespace(), func(l inspect.LogLine) { tailed <- l.Service }, func(text string) { t.Errorf("trouble: %s", text) })
+	defer tail.Close()
+	tail.Follow(want[0])
+	must(t, c.CoreV1().Pods(shared).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=agent"}))
+	select {
+	case service := <-tailed:
+		if service != "agent" {
+			t.Errorf("Tail has a line of %s", service)
+		}
+	case <-time.After(waitTime):
+		t.Error("Tail has no line of the new pod")
 	}
 }

@@ -49,24 +49,24 @@ func TestLive(t *testing.T) {
 	}
 	asked.take()
 	shown := newInspector(t, config)
-	live, err := shown.Live(t.Context(), keyOf(ns))
+	live, err := shown.Live(t.Context(), &runtime.Environment{Key: keyOf(ns)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := asked.take()["all"]; n != 4 {
 		t.Errorf("%d requests, want 4", n)
 	}
-	if len(live) != 2 || live["web"] == nil || live["web"].Deployed == nil {
+	if web := live[runtime.Place{Namespace: ns, Name: "web"}]; len(live) != 2 || web == nil || web.Deployed == nil {
 		t.Fatalf("live: %+v", live)
 	}
-	web := live["web"]
+	web := live[runtime.Place{Namespace: ns, Name: "web"}]
 	if diff := cmp.Diff([]inspect.Workload{{Kind: "Deployment", Name: "web", Want: 2, Ready: 2, Image: testImage, Settled: true}}, web.Workloads); diff != "" {
 		t.Errorf("workloads (-want +got):\n%s", diff)
 	}
 	if !web.Deployed.Ready || web.Deployed.Revision != 1 || time.Since(web.Updated) > time.Hour || len(web.Pods) != 2 || !web.Pods[0].Ready {
 		t.Errorf("web: %+v of %+v", web, web.Deployed)
 	}
-	none, err := shown.Live(t.Context(), keyOf("there-is-no-such-namespace"))
+	none, err := shown.Live(t.Context(), &runtime.Environment{Key: keyOf("there-is-no-such-namespace")})
 	if err != nil || len(none) > 0 {
 		t.Errorf("of nothing: %v, %v", none, err)
 	}
@@ -123,7 +123,7 @@ func BenchmarkLive(b *testing.B) {
 	for b.Loop() {
 		shown := newInspector(b, config) // like that of a new process
 		asked.take()
-		live, err := shown.Live(b.Context(), keyOf(ns))
+		live, err := shown.Live(b.Context(), &runtime.Environment{Key: keyOf(ns)})
 		if err != nil || len(live) != 500 {
 			b.Fatalf("%d releases, %v", len(live), err)
 		}

@@ -201,9 +201,9 @@ func TestCollided(t *testing.T) {
 				if err != nil || !slices.Equal(orphans, []runtime.Place{{Namespace: namespace, Name: "old" + mark(key)}}) {
 					t.Errorf("Orphans(%v) = %v, %v", key, orphans, err)
 				}
-				live, err := newInspector(t, config).Live(t.Context(), key)
+				live, err := newInspector(t, config).Live(t.Context(), &runtime.Environment{Key: key})
 				must(t, err)
-				if len(live) != 3 || live["web"+mark(key)] == nil || live["web"+mark(key)].Deployed.Owner != key {
+				if len(live) != 3 || live[runtime.Place{Namespace: namespace, Name: "web" + mark(key)}] == nil || live[runtime.Place{Namespace: namespace, Name: "web" + mark(key)}].Deployed.Owner != key {
 					t.Errorf("Live(%v) = %v", key, live)
 				}
 			}

@@ -87,7 +87,7 @@ func TestLogs(t *testing.T) {
 	shown := newInspector(t, config)
 	var got, troubles []string
 	opts := inspect.LogOptions{Tail: 7, Trouble: func(text string) { troubles = append(troubles, text) }}
-	err := shown.Logs(t.Context(), keyOf("shop-staging"), opts, func(l inspect.LogLine) {
+	err := shown.Logs(t.Context(), &runtime.Environment{Key: keyOf("shop-staging")}, opts, func(l inspect.LogLine) {
 		got = append(got, fmt.Sprintf("%s %s/%s: %s", l.Service, l.Pod, l.Container, l.Text))
 	})
 	if err != nil {
@@ -109,7 +109,7 @@ func TestLogs(t *testing.T) {
 
 	got = nil
 	opts.Services = []string{"web"}
-	if err := shown.Logs(t.Context(), keyOf("shop-staging"), opts, func(l inspect.LogLine) { got = append(got, l.Service) }); err != nil {
+	if err := shown.Logs(t.Context(), &runtime.Environment{Key: keyOf("shop-staging")}, opts, func(l inspect.LogLine) { got = append(got, l.Service) }); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"web", "web"}, got); diff != "" {
@@ -136,7 +136,7 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 		must(t, d.Act(t.Context(), runtime.Deploy, releaseIn(ns, s), discard))
 	}
 	var got []string
-	err := shown.Logs(t.Context(), keyOf(ns), inspect.LogOptions{}, func(l inspect.LogLine) { got = append(got, l.Service+": "+l.Text) })
+	err := shown.Logs(t.Context(), &runtime.Environment{Key: keyOf(ns)}, inspect.LogOptions{}, func(l inspect.LogLine) { got = append(got, l.Service+": "+l.Text) })
 	if diff := cmp.Diff([]string{"web: at hand"}, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
@@ -157,7 +157,7 @@ func TestLogsOfNodeThatIsAway(t *testing.T) {
 	}}
 	go func() {
 		defer close(ended)
-		err = shown.Logs(ctx, keyOf(ns), opts, func(l inspect.LogLine) {
+		err = shown.Logs(ctx, &runtime.Environment{Key: keyOf(ns)}, opts, func(l inspect.LogLine) {
 			if followed = append(followed, l.Service); len(followed) == 6 {
 				stop()
 			}
@@ -217,7 +217,7 @@ func TestTail(t *testing.T) {
 		}
 		return inspect.LogLine{}
 	}
-	tail.Follow("api")
+	tail.Follow(runtime.Place{Namespace: ns, Name: "api"})
 	node.print("api", "first")
 	was := next("api: first")
 	node.print("web", "nobody asked for it")
@@ -249,8 +249,8 @@ func TestTail(t *testing.T) {
 		}
 	}
 
-	tail.Forget("api")
-	tail.Follow("web")
+	tail.Forget(runtime.Place{Namespace: ns, Name: "api"})
+	tail.Follow(runtime.Place{Namespace: ns, Name: "web"})
 	node.print("web", "asked for")
 	next("web: asked for")
 	node.print("api", "forgotten")

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -30,10 +31,12 @@ type Diff struct {
 
 // A ServiceDiff contains the changes of a deploy to one service.
 type ServiceDiff struct {
-	Service string        `json:"service"`
-	Stage   string        `json:"stage,omitempty"`
-	Do      runtime.State `json:"do"`            // deploying, unchanged or skipped; deleting, with --prune
-	Why     string        `json:"why,omitempty"` // of Do
+	Service string `json:"service"`
+	// Namespace is that of the release, if it is not that of the environment.
+	Namespace string        `json:"namespace,omitempty"`
+	Stage     string        `json:"stage,omitempty"`
+	Do        runtime.State `json:"do"`            // deploying, unchanged or skipped; deleting, with --prune
+	Why       string        `json:"why,omitempty"` // of Do
 	// Overridden describes how the environment overrides the Pipelinefile for the service;
 	// empty: it does not.
 	Overridden string       `json:"overridden,omitempty"`
@@ -73,15 +76,15 @@ func (d Diff) Changes() bool {
 func DiffOf(ctx context.Context, changes func(context.Context, runtime.Release, bool) ([]Change, error), key runtime.EnvironmentKey, p *plan.Plan, steps []runtime.Step, redact func(string) string) (Diff, error) {
 	out := Diff{Version: Version, Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Services: []ServiceDiff{}}
 	for _, step := range steps {
-		s := ServiceDiff{Service: step.Service, Stage: step.Stage, Do: step.Do, Why: step.Why}
+		s := ServiceDiff{Service: step.Service, Namespace: step.Namespace, Stage: step.Stage, Do: step.Do, Why: step.Why}
 		if step.Do == runtime.Deploying || step.Do == runtime.Deleting {
 			service := p.Service(step.Service)
 			if service == nil { // it is pruned
 				service = &plan.Service{Name: step.Service}
 			}
 			found, err := changes(ctx, runtime.Release{
-				Pipeline: key.Pipeline, Environment: key.Name, Namespace: key.Namespace(), Service: *service, Adopt: len(step.Adopts) > 0,
-				Image: step.Ref, Images: refs(step.Images), Mirrored: refs(step.ChartImages),
+				Pipeline: key.Pipeline, Environment: key.Name, Namespace: cmp.Or(step.Namespace, key.Namespace()), Home: key.Namespace(), Service: *service,
+				Image: step.Ref, Images: refs(step.Images), Mirrored: refs(step.ChartImages), Adopt: len(step.Adopts) > 0,
 			}, step.Do == runtime.Deleting)
 			if err != nil {
 				return out, fmt.Errorf("compare service %s with what is deployed: %w", step.Service, err)

@@ -60,11 +60,13 @@ func TestRedactedDiff(t *testing.T) {
 // TestDiffOf: a deployed service and a pruned release are compared once each, and an
 // unchanged one is not compared.
 func TestDiffOf(t *testing.T) {
-	p := &plan.Plan{Services: []plan.Service{{Name: "api", Type: "APPLICATION", Stage: "one"}, {Name: "web", Stage: "one"}}}
+	p := &plan.Plan{Services: []plan.Service{{Name: "api", Type: "APPLICATION", Stage: "one"}, {Name: "web", Stage: "one"}, {Name: "operator", Stage: "one", Namespace: "operators"}}}
 	steps := []runtime.Step{
 		{Stage: "one", Service: "api", Do: runtime.Deploying, Ref: "registry/api@sha256:1", Why: "changed"},
 		{Stage: "one", Service: "web", Do: runtime.Unchanged},
+		{Stage: "one", Service: "operator", Namespace: "operators", Do: runtime.Deploying},
 		{Service: "old", Do: runtime.Deleting, Why: "the plan has no such service any more"},
+		{Service: "operator", Do: runtime.Deleting, Why: "the service is in namespace operators now"},
 	}
 	var asked []string
 	got, err := DiffOf(t.Context(), func(_ context.Context, r runtime.Release, gone bool) ([]Change, error) {
@@ -80,12 +82,14 @@ func TestDiffOf(t *testing.T) {
 	want := Diff{Version: Version, Pipeline: "shop", Environment: "staging", Namespace: "shop-staging", Services: []ServiceDiff{
 		{Service: "api", Stage: "one", Do: runtime.Deploying, Why: "changed", Objects: []ObjectDiff{{Kind: "Service", Name: "api", Do: "change", Diff: "-a: 1\n+a: 2\n"}}},
 		{Service: "web", Stage: "one", Do: runtime.Unchanged},
+		{Service: "operator", Namespace: "operators", Stage: "one", Do: runtime.Deploying, Objects: []ObjectDiff{{Kind: "Service", Name: "operator", Do: "change", Diff: "-a: 1\n+a: 2\n"}}},
 		{Service: "old", Do: runtime.Deleting, Why: "the plan has no such service any more", Objects: []ObjectDiff{{Kind: "Service", Name: "old", Do: "delete", Diff: "-a: 1\n"}}},
+		{Service: "operator", Do: runtime.Deleting, Why: "the service is in namespace operators now", Objects: []ObjectDiff{{Kind: "Service", Name: "operator", Do: "delete", Diff: "-a: 1\n"}}},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"shop-staging api APPLICATION registry/api@sha256:1 false", "shop-staging old   true"}, asked); diff != "" {
+	if diff := cmp.Diff([]string{"shop-staging api APPLICATION registry/api@sha256:1 false", "operators operator   false", "shop-staging old   true", "shop-staging operator   true"}, asked); diff != "" {
 		t.Errorf("compared (-want +got):\n%s", diff)
 	}
 }

@@ -16,6 +16,7 @@ type Environment struct {
 	Pipeline  string                      `json:"pipeline"`
 	Name      string                      `json:"name"`
 	Namespace string                      `json:"namespace"`
+	Further   []string                    `json:"further_namespaces,omitempty"` // those of services, see runtime.Environment.FurtherNamespaces
 	Kind      plan.EnvironmentKind        `json:"kind"`
 	Source    string                      `json:"source,omitempty"` // the environment that it was cloned from
 	Branch    string                      `json:"branch,omitempty"` // of a preview
@@ -29,7 +30,7 @@ type Environment struct {
 // because a stage was removed, Skipped ignores them.
 func Of(env *runtime.Environment) Environment {
 	out := Environment{
-		Pipeline: env.Key.Pipeline, Name: env.Key.Name, Namespace: env.Key.Namespace(),
+		Pipeline: env.Key.Pipeline, Name: env.Key.Name, Namespace: env.Key.Namespace(), Further: env.FurtherNamespaces(),
 		Kind: env.Kind, Source: env.Source, Branch: env.Branch, Expires: env.Expires, Overrides: env.Overrides,
 	}
 	p, err := env.Effective()

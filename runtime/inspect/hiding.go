@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 )
 
-// A hiding redacts the values of a namespace's Secrets in the output of its pods and
+// A hiding redacts the values of the Secrets of namespaces in the output of their pods and
 // controllers. Values that a Secret had earlier stay redacted.
 type hiding struct {
 	list func(ctx context.Context) (*corev1.SecretList, error)
@@ -25,16 +26,21 @@ type hiding struct {
 	tried  time.Time // when the last attempt to read them began
 }
 
-// newHiding returns a hiding that does not redact names, the name of the namespace and the
-// names of its Secrets. It has not read any Secrets yet.
-func (ins *Inspector) newHiding(namespace string, names ...string) *hiding {
-	h := &hiding{names: append(slices.Clone(names), namespace), list: func(ctx context.Context) (*corev1.SecretList, error) {
-		// Secrets of Helm contain no additional values, and are large.
-		list, err := ins.cluster.Typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
-		if err != nil {
-			return nil, ins.cluster.Explain(ctx, err)
+// newHiding returns a hiding that does not redact names, the names of the namespaces and the
+// names of their Secrets. It has not read any Secrets yet.
+func (ins *Inspector) newHiding(namespaces []string, names ...string) *hiding {
+	h := &hiding{names: slices.Concat(names, namespaces), list: func(ctx context.Context) (*corev1.SecretList, error) {
+		all, errs := &corev1.SecretList{}, []error(nil)
+		for _, namespace := range namespaces {
+			// Secrets of Helm contain no additional values, and are large.
+			list, err := ins.cluster.Typed.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: "owner!=helm"})
+			if err != nil {
+				errs = append(errs, ins.cluster.Explain(ctx, err))
+				continue
+			}
+			all.Items = append(all.Items, list.Items...)
 		}
-		return list, nil
+		return all, errors.Join(errs...)
 	}}
 	h.cut = h.values.Except(h.names...)
 	return h
@@ -53,11 +59,10 @@ func (h *hiding) fresh(ctx context.Context, at time.Time) error {
 // ask reads the Secrets. The caller holds mu.
 func (h *hiding) ask(ctx context.Context) error {
 	h.tried = time.Now()
-	list, err := h.list(ctx)
-	if err != nil {
-		return err
+	list, err := h.list(ctx) // those that can be read, and why others cannot
+	if err == nil {
+		h.read = h.tried
 	}
-	h.read = h.tried
 	known := len(h.names)
 	for i := range list.Items {
 		if name := list.Items[i].Name; !slices.Contains(h.names, name) {
@@ -74,7 +79,7 @@ func (h *hiding) ask(ctx context.Context) error {
 	if len(h.names) > known {
 		h.cut = h.values.Except(h.names...)
 	}
-	return nil
+	return err
 }
 
 // secretsAge is the maximum age of the known Secrets when a line is shown. Secrets are also

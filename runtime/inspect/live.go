@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -42,12 +43,34 @@ type LivePod struct {
 	Since    time.Time // when it was created
 }
 
-// Live returns the state of the releases of an environment, by service, including the
-// releases in its namespace that have no owner. It makes four requests, regardless of the
-// number of services: for Helm's revisions, Deployments, StatefulSets and pods. A namespace
-// that does not exist has no releases.
-func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map[string]*Live, error) {
-	namespace := key.Namespace()
+// Live returns the state of the releases of an environment, including the releases in its own
+// namespace that have no owner. For each of its namespaces it makes four requests, regardless
+// of the number of services: for Helm's revisions, Deployments, StatefulSets and pods. A
+// namespace that does not exist has no releases.
+func (ins *Inspector) Live(ctx context.Context, env *runtime.Environment) (map[runtime.Place]*Live, error) {
+	namespaces := namespacesOf(env)
+	found := make([]map[string]*Live, len(namespaces))
+	errs := make([]error, len(namespaces))
+	var wg sync.WaitGroup
+	for i, namespace := range namespaces {
+		wg.Go(func() { found[i], errs[i] = ins.liveIn(ctx, env, namespace) })
+	}
+	wg.Wait()
+	out := make(map[runtime.Place]*Live)
+	for i, namespace := range namespaces {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		for name, is := range found[i] {
+			out[runtime.Place{Namespace: namespace, Name: name}] = is
+		}
+	}
+	return out, nil
+}
+
+// liveIn returns the state of the releases in one namespace.
+func (ins *Inspector) liveIn(ctx context.Context, env *runtime.Environment, namespace string) (map[string]*Live, error) {
+	key, home := env.Key, namespace == env.Key.Namespace()
 	var (
 		revisions    *metav1.PartialObjectMetadataList
 		deployments  *appsv1.DeploymentList
@@ -94,6 +117,12 @@ func (ins *Inspector) Live(ctx context.Context, key runtime.EnvironmentKey) (map
 		if owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
 			delete(live.of, name)
 		}
+	}
+	if !home { // what has no owner there is shown only as the release of a service
+		maps.DeleteFunc(live.of, func(name string, is *Live) bool {
+			planned := env.Plan != nil && env.Plan.Service(name) != nil && key.NamespaceOf(env.Plan.Service(name)) == namespace
+			return is.Deployed == nil || is.Deployed.Owner != key.Owner() && !planned
+		})
 	}
 	for _, l := range live.of {
 		slices.SortFunc(l.Workloads, func(a, b Workload) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })

@@ -39,66 +39,114 @@ type LogOptions struct {
 
 // Logs calls line with the log lines of the pods of an environment, not concurrently.
 // Existing lines are sorted by time; with Follow, new lines follow as they are printed. The
-// values of the namespace's Secrets are redacted (D4), if the user may read the Secrets; with
-// Follow, this includes Secrets that are created or changed in the meantime.
+// values of the Secrets of its namespaces are redacted (D4), if the user may read the Secrets;
+// with Follow, this includes Secrets that are created or changed in the meantime.
 //
 // A node that does not answer does not block other nodes' logs: those are passed to line
 // before the error is returned. With Follow, the problem is reported and retried instead, and
 // a log continues after its last line.
-func (ins *Inspector) Logs(ctx context.Context, key runtime.EnvironmentKey, opts LogOptions, line func(LogLine)) error {
-	others, err := ins.cluster.OthersIn(ctx, key)
+func (ins *Inspector) Logs(ctx context.Context, env *runtime.Environment, opts LogOptions, line func(LogLine)) error {
+	namespaces := namespacesOf(env)
+	show := newLogShow(ins.newHiding(namespaces, opts.Services...), line, opts.Trouble)
+	if err := show.hide.fresh(ctx, show.began); err != nil {
+		show.unhidden(err)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	found := make([]pastLogs, len(namespaces))
+	errs := make([]error, len(namespaces))
+	var wg sync.WaitGroup
+	for i, namespace := range namespaces {
+		wg.Go(func() {
+			if errs[i] = ins.logsIn(ctx, env, namespace, opts, show, &found[i]); errs[i] != nil {
+				stop(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	var all pastLogs
+	for _, of := range found {
+		all.lines, all.missing, all.total = append(all.lines, of.lines...), append(all.missing, of.missing...), all.total+of.total
+	}
+	slices.SortStableFunc(all.lines, func(a, b LogLine) int { return a.Time.Compare(b.Time) })
+	for _, line := range all.lines {
+		show.give(ctx, line)
+	}
+	return ins.unreadError(ctx, all.missing, all.total)
+}
+
+// logsIn follows the logs of one namespace until ctx is done or, without Follow, adds the
+// existing lines to past.
+func (ins *Inspector) logsIn(ctx context.Context, env *runtime.Environment, namespace string, opts LogOptions, show *logShow, past *pastLogs) error {
+	is, err := ins.members(ctx, env, namespace)
 	if err != nil {
 		return err
 	}
-	l := ins.newLogs(key.Namespace(), line, opts.Trouble, opts.Services...)
-	l.opts, l.others = opts, others
+	l := ins.newLogs(namespace, show)
+	l.opts, l.shown = opts, is.has
 	if opts.Services != nil {
 		l.services = make(map[string]*followed)
 		for _, name := range opts.Services {
 			l.services[name] = nil
 		}
 	}
-	if err := l.hide.fresh(ctx, l.began); err != nil {
-		l.shown(err)
-	}
-	list, err := ins.cluster.Typed.CoreV1().Pods(l.namespace).List(ctx, metav1.ListOptions{})
+	list, err := ins.cluster.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 	switch {
 	case err != nil:
 		return ins.cluster.Explain(ctx, err)
 	case !opts.Follow:
-		return l.all(ctx, list.Items)
+		*past = l.all(ctx, list.Items)
+		return nil
 	}
 	l.first = begun(list.Items)
 	return l.follow(ctx)
 }
 
+// A logShow passes on the lines and the problems of the logs of several namespaces.
+type logShow struct {
+	hide  *hiding
+	began time.Time
+
+	mu      sync.Mutex // serializes the calls of line and trouble
+	line    func(LogLine)
+	trouble func(text string) // may be nil
+	told    map[string]bool   // what a problem was reported for: nodes, and pod/container
+}
+
+func newLogShow(hide *hiding, line func(LogLine), trouble func(string)) *logShow {
+	return &logShow{hide: hide, began: time.Now(), line: line, trouble: trouble, told: make(map[string]bool)}
+}
+
+// pastLogs are existing lines, and the logs that could not be read.
+type pastLogs struct {
+	lines   []LogLine
+	missing []unread
+	total   int
+}
+
 // logs reads the logs of containers.
 type logs struct {
+	*logShow
 	inspector *Inspector
 	namespace string
 	opts      LogOptions
-	others    []string // releases of other environments
-	began     time.Time
+	shown     func(release string) bool
 	first     map[containerKey]bool // the containers that had started when following began
-	hide      *hiding
-	opening   chan struct{} // a token for each log that is being requested
-
-	mu   sync.Mutex // serializes the calls of line and Trouble
-	line func(LogLine)
-	told map[string]bool // what a problem was reported for: nodes, and pod/container
+	opening   chan struct{}         // a token for each log that is being requested
 
 	of       sync.Mutex           // guards the fields below
 	services map[string]*followed // nil: all services that do not belong to another environment
 	away     map[string]time.Time // nodes that do not answer, and when to try one log of each again
 }
 
-func (ins *Inspector) newLogs(namespace string, line func(LogLine), trouble func(string), names ...string) *logs {
-	l := &logs{
-		inspector: ins, namespace: namespace, began: time.Now(), line: line, told: make(map[string]bool), away: make(map[string]time.Time),
-		hide: ins.newHiding(namespace, names...), opening: make(chan struct{}, logsAtOnce),
+func (ins *Inspector) newLogs(namespace string, show *logShow) *logs {
+	return &logs{
+		logShow: show, inspector: ins, namespace: namespace, shown: func(string) bool { return true },
+		away: make(map[string]time.Time), opening: make(chan struct{}, logsAtOnce),
 	}
-	l.opts.Trouble = trouble
-	return l
 }
 
 // logsAtOnce is the maximum number of logs that are requested concurrently. Each is a
@@ -122,7 +170,7 @@ func begun(pods []corev1.Pod) map[containerKey]bool {
 // wants reports whether the logs of a pod are requested, and returns its service.
 func (l *logs) wants(p *corev1.Pod) (service string, ok bool) {
 	service = serviceOf(p)
-	if service == "" || slices.Contains(l.others, service) {
+	if service == "" || !l.shown(service) {
 		return service, false
 	}
 	return service, l.follows(service)
@@ -160,11 +208,10 @@ func (l *logs) reader(p *corev1.Pod, container, service string, give func(LogLin
 	}
 }
 
-// all passes the existing lines to give.
-func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
+// all returns the existing lines.
+func (l *logs) all(ctx context.Context, pods []corev1.Pod) pastLogs {
 	var mu sync.Mutex
-	var lines []LogLine
-	var missing []unread
+	var past pastLogs
 	noWay := make(map[string]error) // errors of nodes that cannot be reached
 	var wg sync.WaitGroup
 	read := func(p *corev1.Pod, container, service string) error {
@@ -177,13 +224,12 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 		r := l.reader(p, container, service, func(line LogLine) {
 			mu.Lock()
 			defer mu.Unlock()
-			lines = append(lines, line)
+			past.lines = append(past.lines, line)
 		})
 		_, err = r.read(ctx, l.from(), corev1.PodLogOptions{})
 		r.finish()
 		return err
 	}
-	total := 0
 	for i := range pods {
 		p := &pods[i]
 		service, ok := l.wants(p)
@@ -191,7 +237,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 			continue
 		}
 		for _, c := range containersOf(p) {
-			total++
+			past.total++
 			wg.Go(func() {
 				l.opening <- struct{}{}
 				defer func() { <-l.opening }()
@@ -205,7 +251,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 					l.tell(u.Error())
 					return
 				}
-				missing = append(missing, u)
+				past.missing = append(past.missing, u)
 				if u.noWay() {
 					noWay[u.node] = u.err
 				}
@@ -213,14 +259,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) error {
 		}
 	}
 	wg.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	slices.SortStableFunc(lines, func(a, b LogLine) int { return a.Time.Compare(b.Time) })
-	for _, line := range lines {
-		l.give(ctx, line)
-	}
-	return l.inspector.unreadError(ctx, missing, total)
+	return past
 }
 
 // containersOf returns the containers of a pod that have started.
@@ -235,16 +274,16 @@ func containersOf(p *corev1.Pod) []string {
 }
 
 // give passes a line to the caller, with the values of Secrets redacted.
-func (l *logs) give(ctx context.Context, line LogLine) {
+func (l *logShow) give(ctx context.Context, line LogLine) {
 	line.Text = l.hide.text(ctx, line.Text)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.line(line)
 }
 
-// trouble reports why a log cannot be followed: once for each log, node or cluster, depending
+// unreadable reports why a log cannot be followed: once for each log, node or cluster, depending
 // on the cause.
-func (l *logs) trouble(u unread) {
+func (l *logShow) unreadable(u unread) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of, text := u.pod+"/"+u.container, u.Error()
@@ -259,8 +298,21 @@ func (l *logs) trouble(u unread) {
 	}
 }
 
-// shown reports once that values of Secrets are not redacted.
-func (l *logs) shown(err error) {
+// pass and passTrouble pass on what another logShow gives, already redacted.
+func (l *logShow) pass(line LogLine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line(line)
+}
+
+func (l *logShow) passTrouble(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell(text)
+}
+
+// unhidden reports once that values of Secrets are not redacted.
+func (l *logShow) unhidden(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	const key = "secrets/" // no pod has that name
@@ -271,8 +323,8 @@ func (l *logs) shown(err error) {
 }
 
 // tell reports a problem. The caller holds mu.
-func (l *logs) tell(text string) {
-	if l.opts.Trouble != nil {
-		l.opts.Trouble(text)
+func (l *logShow) tell(text string) {
+	if l.trouble != nil {
+		l.trouble(text)
 	}
 }

@@ -31,19 +31,21 @@ type Stage struct {
 
 // A Service is the status of a service.
 type Service struct {
-	Name     string           `json:"name"`
-	Type     plan.ServiceType `json:"type,omitempty"`
-	Skipped  string           `json:"skipped,omitempty"` // why it is skipped; empty: it is not skipped
-	Health   Health           `json:"health"`
-	Reason   string           `json:"reason,omitempty"`   // of Health, if it is not good
-	Release  string           `json:"release,omitempty"`  // the status of the last revision in Helm
-	Revision int              `json:"revision,omitempty"` // of the release
-	Updated  time.Time        `json:"updated,omitzero"`   // when that revision was created
-	Image    string           `json:"image,omitempty"`    // the image that is running
-	Want     int              `json:"want"`               // pods
-	Ready    int              `json:"ready"`              // pods
-	Restarts int              `json:"restarts,omitempty"` // of the containers of its pods
-	Drift    []string         `json:"drift,omitempty"`    // differences from the last run or from the plan
+	Name string           `json:"name"`
+	Type plan.ServiceType `json:"type,omitempty"`
+	// Namespace is that of its release, if it is not that of the environment.
+	Namespace string    `json:"namespace,omitempty"`
+	Skipped   string    `json:"skipped,omitempty"` // why it is skipped; empty: it is not skipped
+	Health    Health    `json:"health"`
+	Reason    string    `json:"reason,omitempty"`   // of Health, if it is not good
+	Release   string    `json:"release,omitempty"`  // the status of the last revision in Helm
+	Revision  int       `json:"revision,omitempty"` // of the release
+	Updated   time.Time `json:"updated,omitzero"`   // when that revision was created
+	Image     string    `json:"image,omitempty"`    // the image that is running
+	Want      int       `json:"want"`               // pods
+	Ready     int       `json:"ready"`              // pods
+	Restarts  int       `json:"restarts,omitempty"` // of the containers of its pods
+	Drift     []string  `json:"drift,omitempty"`    // differences from the last run or from the plan
 }
 
 // Health is the state of a service in one word.
@@ -64,7 +66,7 @@ const (
 func (h Health) Good() bool { return h == Healthy || h == Stopped || h == Absent || h == Waiting }
 
 // StatusOf returns the status of env, based on the state of its releases in the cluster.
-func StatusOf(env *runtime.Environment, live map[string]*Live, now time.Time) (Status, error) {
+func StatusOf(env *runtime.Environment, live map[runtime.Place]*Live, now time.Time) (Status, error) {
 	st := Status{Version: Version, At: now.UTC(), Environment: Of(env), Stages: []Stage{}}
 	p, err := env.Effective()
 	if err != nil {
@@ -78,11 +80,12 @@ func StatusOf(env *runtime.Environment, live map[string]*Live, now time.Time) (S
 		at[s.Name] = i
 		st.Stages = append(st.Stages, Stage{Name: s.Name, Order: s.Order, Services: []Service{}})
 	}
-	known := make(map[string]bool)
+	known := make(map[runtime.Place]bool)
 	for i := range p.Services {
 		s := &p.Services[i]
-		known[s.Name] = true
-		v := look(s.Name, live[s.Name], s.Type == plan.Job)
+		place := runtime.Place{Namespace: env.Key.NamespaceOf(s), Name: s.Name}
+		known[place] = true
+		v := st.look(place, live[place], s.Type == plan.Job)
 		v.Type = s.Type
 		if job := s.Workload.Job; v.Health == Absent && job != nil && (job.On == plan.OnStop || job.On == plan.OnDelete) {
 			v.Health = Waiting
@@ -93,26 +96,32 @@ func StatusOf(env *runtime.Environment, live map[string]*Live, now time.Time) (S
 				v.Skipped = s.SkipWhy.Text
 			}
 		}
-		v.Drift = drift(s, live[s.Name], env.Images[s.Name])
+		v.Drift = drift(s, live[place], env.Images[s.Name])
 		if n, ok := at[s.Stage]; ok {
 			st.Stages[n].Services = append(st.Stages[n].Services, v)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(live)) {
-		if !known[name] && live[name].Deployed != nil {
-			v := look(name, live[name], false)
-			if live[name].Deployed.Fingerprint != "" {
-				v.Drift = []string{"the plan has no such service any more"}
-			}
-			st.Others = append(st.Others, v)
+	for _, place := range slices.SortedFunc(maps.Keys(live), runtime.ComparePlaces) {
+		if known[place] || live[place].Deployed == nil {
+			continue
 		}
+		v := st.look(place, live[place], false)
+		if s := p.Service(place.Name); s != nil {
+			v.Drift = []string{"the plan has the service in namespace " + env.Key.NamespaceOf(s)}
+		} else if live[place].Deployed.Fingerprint != "" {
+			v.Drift = []string{"the plan has no such service any more"}
+		}
+		st.Others = append(st.Others, v)
 	}
 	return st, nil
 }
 
 // look returns the status of a release.
-func look(name string, is *Live, job bool) Service {
-	v := Service{Name: name, Health: Absent}
+func (st Status) look(place runtime.Place, is *Live, job bool) Service {
+	v := Service{Name: place.Name, Health: Absent}
+	if place.Namespace != st.Environment.Namespace {
+		v.Namespace = place.Namespace
+	}
 	if is == nil || is.Deployed == nil {
 		return v
 	}

@@ -1,6 +1,7 @@
 package inspect_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -52,7 +53,14 @@ func live(name, image string, d runtime.Deployed, want, ready int, settled bool,
 func TestStatus(t *testing.T) {
 	fine := runtime.Deployed{Fingerprint: "sha256:1", Ready: true}
 	crash := inspect.LivePod{Name: "crashing-1", Trouble: "CrashLoopBackOff: exit 1", Restarts: 4}
-	st, err := inspect.StatusOf(shop(), map[string]*inspect.Live{
+	env := shop()
+	env.Plan.Services = append(env.Plan.Services,
+		plan.Service{Name: "operator", Stage: "apps", Type: plan.Helm, Chart: &plan.Chart{}, Namespace: "operators"},
+		plan.Service{Name: "moved", Stage: "apps", Type: plan.Helm, Chart: &plan.Chart{}, Namespace: "{environment}-new"})
+	all := make(map[runtime.Place]*inspect.Live)
+	all[runtime.Place{Namespace: "operators", Name: "operator"}] = live("operator", "r", fine, 1, 1, true)
+	all[runtime.Place{Namespace: "operators", Name: "moved"}] = live("moved", "r", fine, 1, 1, true)
+	for name, is := range map[string]*inspect.Live{
 		"db":          live("db", "postgres@sha256:1", fine, 1, 1, true),
 		"migrate":     {Deployed: &runtime.Deployed{Fingerprint: "sha256:1", Ready: true, Status: "deployed", Revision: 1}},
 		"good":        live("good", "r/good@sha256:1", fine, 2, 2, true, inspect.LivePod{Name: "good-1", Ready: true}),
@@ -68,19 +76,22 @@ func TestStatus(t *testing.T) {
 		"gone":        live("gone", "r", fine, 1, 1, true),
 		"theirs":      live("theirs", "r", runtime.Deployed{}, 1, 1, true),
 		"no-release":  {},
-	}, now)
+	} {
+		all[runtime.Place{Namespace: env.Key.Namespace(), Name: name}] = is
+	}
+	st, err := inspect.StatusOf(env, all, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	type line struct {
-		Stage, Service string
+		Stage, Service string // the service with its namespace, if that is another one
 		Health         inspect.Health
 		Reason, Drift  string
 	}
 	var got []line
 	add := func(stage string, services []inspect.Service) {
 		for _, s := range services {
-			l := line{stage, s.Name, s.Health, s.Reason, ""}
+			l := line{stage, strings.TrimPrefix(s.Namespace+"/"+s.Name, "/"), s.Health, s.Reason, ""}
 			for _, d := range s.Drift {
 				l.Drift += d
 			}
@@ -107,13 +118,16 @@ func TestStatus(t *testing.T) {
 		{"apps", "other-image", inspect.Healthy, "", "it runs another image than was deployed: r/other@sha256:2"},
 		{"apps", "unconfirmed", inspect.Healthy, "", "the last deploy did not become ready"},
 		{"apps", "mail", inspect.Absent, "", ""}, // it is skipped
+		{"apps", "operators/operator", inspect.Healthy, "", ""},
+		{"apps", env.Key.Name + "-new/moved", inspect.Absent, "", "it is not deployed"},
 		{"", "gone", inspect.Healthy, "", "the plan has no such service any more"},
+		{"", "operators/moved", inspect.Healthy, "", "the plan has the service in namespace " + env.Key.Name + "-new"},
 		{"", "theirs", inspect.Healthy, "", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	counts := map[inspect.Health]int{inspect.Healthy: 7, inspect.Changing: 2, inspect.Degraded: 1, inspect.Failed: 1, inspect.Stopped: 1, inspect.Waiting: 1, inspect.Absent: 1}
+	counts := map[inspect.Health]int{inspect.Healthy: 8, inspect.Changing: 2, inspect.Degraded: 1, inspect.Failed: 1, inspect.Stopped: 1, inspect.Waiting: 1, inspect.Absent: 2}
 	if diff := cmp.Diff(counts, st.Counts()); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}

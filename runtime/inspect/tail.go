@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -10,14 +11,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A Tail follows the logs of services of a namespace, which may change in the meantime.
+// A Tail follows the logs of services, which may change in the meantime.
 type Tail struct {
+	inspector *Inspector
+	home      string // the namespace of the environment
+	show      *logShow
+	ctx       context.Context
+	stop      context.CancelFunc
+
+	mu sync.Mutex
+	of map[string]*namespaceTail // by namespace
+}
+
+// A namespaceTail follows the logs of services of one namespace.
+type namespaceTail struct {
 	logs *logs
 	wake chan struct{} // has a token when the services have changed
-	stop context.CancelFunc
 	done chan struct{}
 }
 
@@ -27,53 +40,86 @@ type followed struct {
 	old   map[containerKey]bool // the containers that had started when following began; nil: not known yet
 }
 
-// Tail returns a Tail that follows no services yet. It runs until Close. line and trouble are
-// not called concurrently. trouble is called once for each cause, and may be nil. Values of
-// Secrets are redacted like in [Inspector.Logs].
+// Tail returns a Tail of an environment that follows no services yet. It runs until Close.
+// line and trouble are not called concurrently. trouble is called once for each cause, and may
+// be nil. Values of Secrets are redacted like in [Inspector.Logs].
 func (ins *Inspector) Tail(namespace string, line func(LogLine), trouble func(text string)) *Tail {
 	ctx, stop := context.WithCancel(context.Background())
-	t := &Tail{logs: ins.newLogs(namespace, line, trouble), stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	t.logs.services = make(map[string]*followed)
-	go func() {
-		defer close(t.done)
-		if err := t.logs.followFrom(ctx, t.wake); err != nil && ctx.Err() == nil {
-			t.logs.ended(err)
-		}
-	}()
+	t := &Tail{
+		inspector: ins, home: namespace, show: newLogShow(ins.newHiding([]string{namespace}), line, trouble),
+		ctx: ctx, stop: stop, of: make(map[string]*namespaceTail),
+	}
+	t.in(namespace)
 	return t
+}
+
+// in returns the tail of a namespace, which is started if it does not exist.
+func (t *Tail) in(namespace string) *namespaceTail {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.of[namespace]
+	if n == nil && t.ctx.Err() == nil {
+		show := t.show
+		if namespace != t.home {
+			show = newLogShow(t.inspector.newHiding([]string{t.home, namespace}), t.show.pass, t.show.passTrouble)
+		}
+		n = &namespaceTail{logs: t.inspector.newLogs(namespace, show), wake: make(chan struct{}, 1), done: make(chan struct{})}
+		n.logs.services = make(map[string]*followed)
+		t.of[namespace] = n
+		go func() {
+			defer close(n.done)
+			if err := n.logs.followFrom(t.ctx, n.wake); err != nil && t.ctx.Err() == nil {
+				show.ended(err)
+			}
+		}()
+	}
+	return n
 }
 
 // Follow starts to follow the logs of a service's pods, including future pods. Lines printed
 // before are skipped. It does nothing if the service is already followed.
-func (t *Tail) Follow(service string) {
-	t.logs.of.Lock()
-	if t.logs.services[service] == nil {
-		t.logs.services[service] = &followed{since: time.Now()}
+func (t *Tail) Follow(service runtime.Place) {
+	n := t.in(service.Namespace)
+	if n == nil { // it is closed
+		return
 	}
-	t.logs.of.Unlock()
-	t.poke()
+	n.logs.of.Lock()
+	if n.logs.services[service.Name] == nil {
+		n.logs.services[service.Name] = &followed{since: time.Now()}
+	}
+	n.logs.of.Unlock()
+	n.poke()
 }
 
 // Forget stops following the logs of a service. A line that is read after it has returned
 // is dropped.
-func (t *Tail) Forget(service string) {
-	t.logs.of.Lock()
-	delete(t.logs.services, service)
-	t.logs.of.Unlock()
-	t.poke()
+func (t *Tail) Forget(service runtime.Place) {
+	n := t.in(service.Namespace)
+	if n == nil {
+		return
+	}
+	n.logs.of.Lock()
+	delete(n.logs.services, service.Name)
+	n.logs.of.Unlock()
+	n.poke()
 }
 
-func (t *Tail) poke() {
+func (n *namespaceTail) poke() {
 	select {
-	case t.wake <- struct{}{}:
+	case n.wake <- struct{}{}:
 	default:
 	}
 }
 
 // Close stops following all logs. line is not called after it has returned.
 func (t *Tail) Close() {
+	t.mu.Lock()
 	t.stop()
-	<-t.done
+	all := slices.Collect(maps.Values(t.of))
+	t.mu.Unlock()
+	for _, n := range all {
+		<-n.done
+	}
 }
 
 // A follower reads the log of one container, across restarts.
@@ -314,12 +360,12 @@ func (f *follower) run(ctx context.Context) {
 			pause(ctx, lookAgain)
 			continue
 		case u.refused():
-			f.logs.trouble(u)
+			f.logs.unreadable(u)
 			f.refused = true
 			f.reader.finish()
 			return
 		}
-		f.logs.trouble(u)
+		f.logs.unreadable(u)
 		pause(ctx, askAgain)
 	}
 }
@@ -338,7 +384,7 @@ func (f *follower) read(ctx context.Context) (opened bool, err error) {
 		if !apierrors.IsForbidden(err) {
 			return false, err
 		}
-		l.shown(err)
+		l.unhidden(err)
 	}
 	return f.reader.read(ctx, f.from, corev1.PodLogOptions{Follow: true})
 }
@@ -391,7 +437,7 @@ func (l *logs) carefully(node string, open openLog) openLog {
 }
 
 // ended reports that logs are not followed any more.
-func (l *logs) ended(err error) {
+func (l *logShow) ended(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tell("logs are not followed any more: " + err.Error())

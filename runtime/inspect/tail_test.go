@@ -95,7 +95,8 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func following(t *testing.T, c *fakeContainer, from begin, secrets ...corev1.Secret) (lines, troubles []string) {
 	t.Helper()
 	ins := &Inspector{}
-	l := ins.newLogs("shop", func(l LogLine) { lines = append(lines, l.Text) }, func(text string) { troubles = append(troubles, text) })
+	show := newLogShow(ins.newHiding([]string{"shop"}), func(l LogLine) { lines = append(lines, l.Text) }, func(text string) { troubles = append(troubles, text) })
+	l := ins.newLogs("shop", show)
 	l.hide.list = func(context.Context) (*corev1.SecretList, error) { return &corev1.SecretList{Items: secrets}, nil }
 	f := &follower{
 		logs: l, key: containerKey{"uid", "main"}, service: "api", from: from, state: c.now,
@@ -243,7 +244,7 @@ func TestHidingLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now []corev1.Secret
 		asked := 0
-		h := (&Inspector{}).newHiding("shop")
+		h := (&Inspector{}).newHiding([]string{"shop"})
 		h.list = func(context.Context) (*corev1.SecretList, error) {
 			asked++
 			return &corev1.SecretList{Items: now}, nil

@@ -82,6 +82,8 @@ func namesOf(p *plan.Plan) []string {
 	}
 	key := runtime.KeyOf(p)
 	all := []string{key.Pipeline, key.Name, key.Namespace(), p.Environment.Source, p.Environment.Branch, p.Pipeline.Registry}
+	further := runtime.Environment{Key: key, Plan: p}
+	all = append(all, further.FurtherNamespaces()...)
 	for _, param := range p.Params {
 		all = append(all, param.Name)
 	}

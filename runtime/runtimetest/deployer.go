@@ -90,8 +90,10 @@ func (d *Deployer) Prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 	}
 	for i := range p.Services {
 		further := key.At(key.NamespaceOf(&p.Services[i]))
-		if _, err := d.owns(further, false); err != nil {
-			return err
+		var owned *runtime.OwnedError
+		if _, err := d.owns(further, false); errors.As(err, &owned) && further != key {
+			owned.Service = p.Services[i].Name
+			return owned
 		}
 	}
 	if _, err := d.owns(key, true); err != nil {

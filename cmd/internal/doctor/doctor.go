@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +57,11 @@ func (r Report) Good() bool {
 
 // Options configure the checks.
 type Options struct {
-	Local     local.Options
-	Namespace string // in which rights are checked
+	Local local.Options
+	// Environment is the one in whose namespaces rights are checked, and Plan returns its
+	// plan according to the files, or nil.
+	Environment runtime.EnvironmentKey
+	Plan        func() *plan.Plan
 	// Open opens a runtime, and Look one that only reads a cluster.
 	Open func(context.Context, local.Options) (*local.Runtime, error)
 	Look func(context.Context, local.Options) (*local.Look, error)
@@ -179,15 +183,42 @@ func rights(ctx context.Context, o Options) Finding {
 	if look.Inspector == nil {
 		return Finding{State: Warning, Text: "not checked: this cluster does not support the query"}
 	}
-	missing, err := look.Inspector.Missing(ctx, o.Namespace)
-	switch {
-	case err != nil:
-		return failed(look.Explain(err), "")
-	case len(missing) > 0:
-		return Finding{State: Failed, Text: fmt.Sprintf("in namespace %s you may not: %s", o.Namespace, strings.Join(missing, ", ")),
-			Next: "ask for the Role of docs/rbac.yaml to be bound to you there"}
+	home := o.Environment.Namespace()
+	namespaces := []string{home}
+	for _, further := range furtherNamespaces(ctx, look, o) {
+		if !slices.Contains(namespaces, further) {
+			namespaces = append(namespaces, further)
+		}
 	}
-	return Finding{State: OK, Text: "in namespace " + o.Namespace + " everything that a run needs is allowed"}
+	var lacking []string
+	for _, namespace := range namespaces {
+		missing, err := look.Inspector.Missing(ctx, namespace, namespace != home)
+		if err != nil {
+			return failed(look.Explain(err), "")
+		}
+		if len(missing) > 0 {
+			lacking = append(lacking, fmt.Sprintf("in namespace %s you may not: %s", namespace, strings.Join(missing, ", ")))
+		}
+	}
+	if len(lacking) > 0 {
+		return Finding{State: Failed, Text: strings.Join(lacking, "\n"), Next: "ask for the Role of docs/rbac.yaml to be bound to you there"}
+	}
+	where := "in namespace " + home
+	if len(namespaces) > 1 {
+		where = "in the namespaces " + strings.Join(namespaces, ", ")
+	}
+	return Finding{State: OK, Text: where + " everything that a run needs is allowed"}
+}
+
+// furtherNamespaces returns those of services: of the environment, if it exists, and of the
+// Pipelinefile.
+func furtherNamespaces(ctx context.Context, look *local.Look, o Options) []string {
+	var all []string
+	if env, err := look.Store.Environment(ctx, o.Environment); err == nil {
+		all = env.FurtherNamespaces()
+	}
+	planned := runtime.Environment{Key: o.Environment, Plan: o.Plan()}
+	return append(all, planned.FurtherNamespaces()...)
 }
 
 // files reports how watch mode would watch the workspace.

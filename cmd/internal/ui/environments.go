@@ -111,8 +111,8 @@ func runResult(r *runtime.RunRecord) string {
 		return "has not ended, or its process died"
 	}
 	text := countStates(r.Services)
-	if len(r.Pruned) > 0 {
-		text += ", pruned " + strings.Join(r.Pruned, ", ")
+	if removed := r.Removed(); len(removed) > 0 {
+		text += ", pruned " + strings.Join(removed, ", ")
 	}
 	if r.Error != "" {
 		first, _, _ := strings.Cut(r.Error, "\n")
@@ -125,8 +125,9 @@ func runResult(r *runtime.RunRecord) string {
 type Going struct {
 	Environment runtime.EnvironmentKey
 	Plan        *plan.Plan // nil: not known
-	Releases    []string
-	Whole       bool // the whole environment, not only some of its services
+	Releases    []runtime.Place
+	Further     []string // namespaces besides that of Environment
+	Whole       bool     // the whole environment, not only some of its services
 	KeepVolumes bool
 }
 
@@ -134,18 +135,22 @@ type Going struct {
 func ListGoing(w io.Writer, g Going) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This deletes, in namespace %s:\n", g.Environment.Namespace())
-	for _, name := range g.Releases {
+	for _, place := range g.Releases {
+		name := place.Name
 		what := "its service is not known: the record of the environment is damaged"
 		if g.Plan != nil {
 			what = "its service is not in the plan any more"
 			if s := g.Plan.Service(name); s != nil {
 				what = string(s.Type)
+				if g.Environment.NamespaceOf(s) != place.Namespace {
+					what += ", which is in another namespace now"
+				}
 				if s.Skip {
 					what += ", skipped"
 				}
 			}
 		}
-		fmt.Fprintf(&b, "  release %s (%s)\n", name, what)
+		fmt.Fprintf(&b, "  release %s (%s)\n", place.In(g.Environment.Namespace()), what)
 	}
 	if len(g.Releases) == 0 {
 		b.WriteString("  no release: nothing is deployed\n")
@@ -160,6 +165,9 @@ func ListGoing(w io.Writer, g Going) error {
 		}
 		if !g.KeepVolumes {
 			b.WriteString("  the secrets, the credentials of databases and, if pipe made it, the namespace\n")
+		}
+		for _, namespace := range g.Further {
+			fmt.Fprintf(&b, "  the namespace %s, if pipe made it for this environment and nothing else is in it\n", namespace)
 		}
 		b.WriteString("  the records of its runs, unless they are kept in a namespace of their own\n")
 		if g.KeepVolumes {

@@ -29,21 +29,24 @@ func TestEnvironmentsText(t *testing.T) {
 				{Name: "late", Health: inspect.Absent, Drift: []string{"it is not deployed"}},
 			}},
 		},
-		Others: []inspect.Service{{Name: "gone", Health: inspect.Healthy, Want: 1, Ready: 1, Revision: 3, Updated: now.Add(-3 * time.Hour), Drift: []string{"the plan has no such service any more"}}},
+		Others: []inspect.Service{{Name: "gone", Health: inspect.Healthy, Want: 1, Ready: 1, Revision: 3, Updated: now.Add(-3 * time.Hour), Drift: []string{"the plan has no such service any more"}},
+			{Name: "operator", Namespace: "operators", Health: inspect.Healthy, Want: 1, Ready: 1, Revision: 3, Updated: now.Add(-3 * time.Hour)}},
 	}
 	history := inspect.History{Pipeline: "shop", Environment: "staging", Runs: []runtime.RunRecord{
-		{ID: "20260102-030405-aa", Action: runtime.Deploy, By: "ana@laptop", Commit: "0123456789abcdef0123", Start: now, End: now.Add(83 * time.Second), Pruned: []string{"gone"},
+		{ID: "20260102-030405-aa", Action: runtime.Deploy, By: "ana@laptop", Commit: "0123456789abcdef0123", Start: now, End: now.Add(83 * time.Second), Pruned: []string{"gone"}, Moved: []runtime.Place{{Namespace: "shop-staging", Name: "operator"}},
 			Services: []runtime.ServiceRecord{{State: runtime.Done}, {State: runtime.Unchanged}}},
 		{ID: "20260102-030400-bb", Action: runtime.Deploy, By: "bob@ci", Start: now.Add(-time.Hour), End: now.Add(-time.Hour + time.Second), RollbackTo: "20260101-000000-cc",
 			Services: []runtime.ServiceRecord{{State: runtime.Failed}}, Error: "service api failed: it crashes\nand more"},
 		{ID: "20260101-000000-cc", Action: runtime.Stop, By: "bob@ci", Start: now.Add(-27 * time.Hour)},
 	}}
-	going := Going{Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, Releases: []string{"db", "gone", "mail"}, Whole: true, Plan: &plan.Plan{Services: []plan.Service{
-		{Name: "db", Type: plan.Database, Workload: plan.Workload{Database: &plan.DatabaseSpec{}}}, {Name: "mail", Type: plan.Container, Skip: true},
+	going := Going{Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: "staging"}, Whole: true, Further: []string{"operators"}, Releases: []runtime.Place{
+		{Namespace: "shop-staging", Name: "db"}, {Namespace: "shop-staging", Name: "gone"}, {Namespace: "shop-staging", Name: "mail"}, {Namespace: "operators", Name: "operator"}, {Namespace: "shop-staging", Name: "operator"},
+	}, Plan: &plan.Plan{Services: []plan.Service{
+		{Name: "db", Type: plan.Database, Workload: plan.Workload{Database: &plan.DatabaseSpec{}}}, {Name: "mail", Type: plan.Container, Skip: true}, {Name: "operator", Type: plan.Helm, Namespace: "operators"},
 	}}}
 	kept, some, nothing := going, going, going
 	kept.KeepVolumes = true
-	some.Whole, some.Releases = false, []string{"mail"}
+	some.Whole, some.Releases = false, []runtime.Place{{Namespace: "shop-staging", Name: "mail"}}
 	nothing.Releases, nothing.Plan = nil, nil
 	diff := inspect.Diff{Namespace: "shop-staging", Services: []inspect.ServiceDiff{
 		{Service: "db", Do: runtime.Unchanged}, {Service: "mail", Stage: "apps", Do: runtime.Skipped, Overridden: "moved here from stage data by environment staging"},

@@ -50,6 +50,9 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	if p != nil {
 		service = p.Service(f.Service)
 	}
+	if service != nil && service.Namespace != "" {
+		namespace = p.NamespaceOf(service)
+	}
 	var names []string
 	stages := []string{f.Stage}
 	for _, other := range c.Failed {

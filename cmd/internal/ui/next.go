@@ -131,6 +131,10 @@ func AfterOwned(e *runtime.OwnedError) string {
 	switch {
 	case e.Owner == (runtime.EnvironmentKey{}):
 		return "give the service another name, or take the release over with adopt=True of the service or --take-ownership; pipe diff shows what changes"
+	case e.Service != "" && e.Kind == "namespace":
+		return "give service " + e.Service + " another namespace: that of an environment belongs to its services"
+	case e.Service != "":
+		return fmt.Sprintf("give each environment a release of its own, with {environment} in namespace= of the service, or leave it out of this one: pipe skip %s/%s %s", e.Key.Pipeline, e.Key.Name, e.Service)
 	case e.Kind != "namespace":
 		return fmt.Sprintf("give the service another name, or delete the environment that has it, with ALL its data: pipe delete %s/%s", e.Owner.Pipeline, e.Owner.Name)
 	case e.Exists:

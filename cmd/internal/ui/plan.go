@@ -49,7 +49,7 @@ func Plan(w io.Writer, v Preview) error {
 		b.WriteString("\n")
 	}
 	params(&b, p, v.Recorded)
-	x := index{overridden: v.Overridden, steps: map[string]runtime.Step{}, builds: map[string]*plan.BuildSpec{}, services: map[string][]*plan.Service{}}
+	x := index{plan: p, overridden: v.Overridden, steps: map[string]runtime.Step{}, builds: map[string]*plan.BuildSpec{}, services: map[string][]*plan.Service{}}
 	for i := range p.Builds {
 		x.builds[p.Builds[i].ID] = &p.Builds[i]
 	}
@@ -58,7 +58,9 @@ func Plan(w io.Writer, v Preview) error {
 		x.services[s.Stage] = append(x.services[s.Stage], s)
 	}
 	for _, s := range v.Steps {
-		x.steps[s.Service] = s
+		if s.Stage != "" { // it is not of a release to be removed
+			x.steps[s.Service] = s
+		}
 	}
 	for i, stage := range p.Stages {
 		fmt.Fprintf(&b, "\nstage %d: %s", i+1, stage.Name)
@@ -118,6 +120,7 @@ func params(b *strings.Builder, p *plan.Plan, recorded []string) {
 
 // An index speeds up lookups in a plan, which may have thousands of parts.
 type index struct {
+	plan       *plan.Plan
 	steps      map[string]runtime.Step    // by service
 	overridden map[string]string          // by service
 	builds     map[string]*plan.BuildSpec // by ID
@@ -131,6 +134,9 @@ func services(b *strings.Builder, x index, stage string) {
 			where += ", called at " + s.Caller.String()
 		}
 		fmt.Fprintf(b, "  %s  %s  (%s)\n", s.Name, s.Type, where)
+		if s.Namespace != "" {
+			fmt.Fprintf(b, "      in namespace %s\n", x.plan.NamespaceOf(s))
+		}
 		if how := x.overridden[s.Name]; how != "" {
 			fmt.Fprintf(b, "      %s\n", how)
 		} else if why := placed(s); why != "" {
@@ -171,7 +177,11 @@ func removed(b *strings.Builder, steps []runtime.Step) {
 			b.WriteString("\nreleases to be removed\n")
 			first = false
 		}
-		fmt.Fprintf(b, "  %s\n      -> delete: %s\n", s.Service, s.Why)
+		in := ""
+		if s.Namespace != "" {
+			in = " in namespace " + s.Namespace
+		}
+		fmt.Fprintf(b, "  %s%s\n      -> delete: %s\n", s.Service, in, s.Why)
 	}
 }
 

@@ -21,8 +21,8 @@ func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
 			row(s.Service, s.Stage, string(s.State), short(s.Image), took)
 		}
 	})
-	if err == nil && len(rec.Pruned) > 0 {
-		_, err = fmt.Fprintf(w, "pruned: %s\n", strings.Join(rec.Pruned, ", "))
+	if removed := rec.Removed(); err == nil && len(removed) > 0 {
+		_, err = fmt.Fprintf(w, "pruned: %s\n", strings.Join(removed, ", "))
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(w, "%s %s: %s, in %s\n", rec.Action, namespace, countStates(rec.Services), seconds(rec.End.Sub(rec.Start)))

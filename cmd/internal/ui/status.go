@@ -93,6 +93,9 @@ func statusRows(s inspect.Service, now time.Time) (rows columns) {
 		old = age(now.Sub(s.Updated))
 	}
 	rows = append(rows, []string{"  " + s.Name, health, pods, revision, old, short(s.Image)})
+	if s.Namespace != "" {
+		rows = append(rows, []string{"      in namespace " + s.Namespace})
+	}
 	if s.Reason != "" {
 		rows = append(rows, []string{"      " + clip(clean(s.Reason))})
 	}

@@ -30,6 +30,9 @@ func (v *plain) watch(e runtime.Event) {
 			for _, name := range b.Record.Pruned {
 				v.line(e.Time, name, prunedText)
 			}
+			for _, place := range b.Record.Moved {
+				v.line(e.Time, place.Name, movedText(place))
+			}
 		}
 	}
 }
@@ -109,6 +112,9 @@ func removedText(b runtime.ServiceRemoved) string {
 	}
 	return "removed from the Pipelinefile; its release stays until a run with --prune"
 }
+
+// movedText is the message for a service whose release in its former namespace was deleted.
+func movedText(former runtime.Place) string { return "release in namespace " + former.Namespace + " deleted" }
 
 // prunedText is the message for a service whose release was deleted after its removal.
 const prunedText = "release deleted: the service is not in the Pipelinefile"

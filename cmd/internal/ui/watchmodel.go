@@ -176,6 +176,9 @@ func (m *watched) ended(e runtime.Event, record *runtime.RunRecord) {
 			s.fails(m.plan, m.namespace, r)
 		}
 	}
+	for _, place := range record.Moved {
+		m.note(e.Time, place.Name+": "+movedText(place))
+	}
 	for _, name := range record.Pruned {
 		m.note(e.Time, name+": "+prunedText)
 		if s := m.names[name]; s != nil {

@@ -27,6 +27,13 @@ func ToldTo(config map[string]any) runtime.EnvironmentKey {
 	return runtime.OwnerOf(map[string]string{runtime.LabelPipeline: pipeline, runtime.LabelEnvironment: environment})
 }
 
+// AnnotationMadeFor is the annotation of a namespace that was created for releases of an
+// environment whose own namespace is another one (E9). A label is too short for it.
+const AnnotationMadeFor = "pipelinefile.github.io/made-for"
+
+// MadeFor returns the value of AnnotationMadeFor.
+func MadeFor(key runtime.EnvironmentKey) string { return key.Pipeline + "/" + key.Name }
+
 // legacy selects the last revisions that pipe created before it recorded owners in labels.
 const legacy = "owner=helm,status!=superseded," + LabelFingerprint + ",!" + runtime.LabelPipeline
 

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -161,24 +160,4 @@ func (c *Cluster) Deployed(ctx context.Context, namespace string) (out map[strin
 		out[r.Release] = is
 	}
 	return out, all, version, nil
-}
-
-// OthersIn returns the releases in the namespace of an environment that belong to another
-// environment. If the user may not read releases, it returns none.
-func (c *Cluster) OthersIn(ctx context.Context, key runtime.EnvironmentKey) ([]string, error) {
-	all, _, _, err := c.Deployed(ctx, key.Namespace())
-	if apierrors.IsForbidden(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for name, r := range all {
-		if r.Owner != key.Owner() && r.Owner != (runtime.EnvironmentKey{}) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }

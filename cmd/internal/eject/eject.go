@@ -40,16 +40,18 @@ type Result struct {
 
 // A Service is one service that was written.
 type Service struct {
-	Name    string   `json:"name"`
-	Stage   string   `json:"stage"`
-	Chart   string   `json:"chart"`             // a directory relative to Dir, a URL, or a name in Repo
-	Repo    string   `json:"repo,omitempty"`    // a chart repository, without the credentials of its URL
-	Version string   `json:"version,omitempty"` // of a remote chart
-	Values  string   `json:"values"`            // a file in Dir
-	Image   string   `json:"image,omitempty"`   // empty: built by pipe, or the chart's own
-	Built   bool     `json:"built"`             // its image is built and must be supplied
-	Images  []Image  `json:"images,omitempty"`  // of its other containers
-	Secrets []Secret `json:"secrets"`           // that pods read; never their values
+	Name string `json:"name"`
+	// Namespace is that of its release, if it is not that of the environment.
+	Namespace string   `json:"namespace,omitempty"`
+	Stage     string   `json:"stage"`
+	Chart     string   `json:"chart"`             // a directory relative to Dir, a URL, or a name in Repo
+	Repo      string   `json:"repo,omitempty"`    // a chart repository, without the credentials of its URL
+	Version   string   `json:"version,omitempty"` // of a remote chart
+	Values    string   `json:"values"`            // a file in Dir
+	Image     string   `json:"image,omitempty"`   // empty: built by pipe, or the chart's own
+	Built     bool     `json:"built"`             // its image is built and must be supplied
+	Images    []Image  `json:"images,omitempty"`  // of its other containers
+	Secrets   []Secret `json:"secrets"`           // that pods read; never their values
 
 	plan    plan.Service
 	sets    []string      // --set arguments, see the function sets
@@ -117,6 +119,9 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	out := Service{
 		Name: s.Name, Stage: s.Stage, Chart: "./" + s.Name, Values: s.Name + ".values.yaml",
 		Image: s.Image.Ref + s.Image.Mirror, Built: s.Image.Build != "", Secrets: secretsOf(s), plan: s,
+	}
+	if namespace := p.NamespaceOf(&s); namespace != p.Namespace() {
+		out.Namespace = namespace
 	}
 	switch {
 	case len(s.Manifests) > 0:

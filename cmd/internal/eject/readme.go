@@ -1,6 +1,7 @@
 package eject
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -70,7 +71,7 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	if s.Version != "" {
 		args = append(args, "--version", s.Version)
 	}
-	args = append(args, "--namespace", namespace, "--create-namespace", "--values", s.Values)
+	args = append(args, "--namespace", cmp.Or(s.Namespace, namespace), "--create-namespace", "--values", s.Values)
 	for _, set := range s.sets {
 		args = append(args, "--set", set)
 	}

@@ -98,11 +98,20 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 			}
 		}
 	}
-	switch {
-	case len(h.namespaces) == 1 && plan.CheckName(h.namespaces[0], plan.MaxName) == nil && !plan.Reserved(h.namespaces[0]):
+	only := len(h.namespaces) == 1 && plan.CheckName(h.namespaces[0], plan.MaxName) == nil && !plan.Reserved(h.namespaces[0])
+	if only {
 		p.namespace = h.namespaces[0]
-	case len(h.namespaces) > 0:
-		p.note("namespaces %s: here all services of an environment are in one namespace, which pipeline(…, namespace = …) names.", all(h.list(h.namespaces)))
+	}
+	for _, s := range p.services {
+		if s.namespace == "" {
+			continue
+		}
+		if only {
+			s.namespace = ""
+		} else if plan.CheckName(s.namespace, plan.MaxName) != nil {
+			s.note("namespace %s was not executed; namespace = … says the same, in which {environment} stands for the name of the environment.", quoted(h.shown(s.namespace)))
+			s.namespace = ""
+		}
 	}
 	h.stages(releases, ids)
 	return nil
@@ -196,8 +205,10 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 		s.note("its name is a template or missing, and was not executed: %q.", quoted(h.shown(name)))
 	}
 	h.chart(s, r)
-	if namespace, _ := r["namespace"].(string); namespace != "" && !slices.Contains(h.namespaces, namespace) {
-		h.namespaces = append(h.namespaces, namespace)
+	if namespace, _ := r["namespace"].(string); namespace != "" {
+		if s.namespace = namespace; !slices.Contains(h.namespaces, namespace) {
+			h.namespaces = append(h.namespaces, namespace)
+		}
 	}
 	switch installed := r["installed"].(type) {
 	case bool:

@@ -27,6 +27,7 @@ type service struct {
 
 	about string // a comment that is not about a loss, such as the language
 
+	namespace  string // of the release; "": that of the environment
 	source     string // directory to build; "": not built
 	file       string // Dockerfile, relative to the context; "": the default
 	context    string // relative to the source; "": the default

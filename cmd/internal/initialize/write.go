@@ -160,6 +160,9 @@ func (w *writer) service(s *service) {
 		w.arg("skip", "True")
 	}
 	w.chart(s.chart)
+	if s.namespace != "" {
+		w.arg("namespace", str(s.namespace))
+	}
 	items(w, "ports", s.ports, portText)
 	w.env(s.env)
 	w.list("command", s.command)

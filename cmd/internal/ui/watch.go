@@ -114,7 +114,9 @@ func removedText(b runtime.ServiceRemoved) string {
 }
 
 // movedText is the message for a service whose release in its former namespace was deleted.
-func movedText(former runtime.Place) string { return "release in namespace " + former.Namespace + " deleted" }
+func movedText(former runtime.Place) string {
+	return "release in namespace " + former.Namespace + " deleted"
+}
 
 // prunedText is the message for a service whose release was deleted after its removal.
 const prunedText = "release deleted: the service is not in the Pipelinefile"

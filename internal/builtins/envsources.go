@@ -87,7 +87,7 @@ var readEnvFunc = reader("read_env", "dict[str, str]", "Returns the variables of
 			return nil, errors.New("it is not valid UTF-8")
 		}
 		d := starlark.NewDict(0)
-		err := eachEnvLine(strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n"), func(name, value string) error {
+		err := EachEnv(data, func(name, value string) error {
 			if err := c.Session.Meter.Charge(bounded.EntrySize); err != nil {
 				return err
 			}
@@ -100,6 +100,11 @@ var readEnvFunc = reader("read_env", "dict[str, str]", "Returns the variables of
 	})
 
 var envLine = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
+
+// EachEnv calls one for each variable of a file that read_env() reads.
+func EachEnv(data []byte, one func(name, value string) error) error {
+	return eachEnvLine(strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n"), one)
+}
 
 // eachEnvLine calls one for each variable of a file with lines NAME=VALUE. A value in quotes
 // can have several lines; in double quotes, \n, \r, \t, \", \\ and \$ are escapes.

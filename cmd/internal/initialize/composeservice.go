@@ -13,6 +13,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -156,7 +157,7 @@ func (c *composer) below(abs string) (string, bool) {
 }
 
 func (c *composer) env(out *service, s *types.ServiceConfig) {
-	env := map[string]*string{}
+	env, from := map[string]*string{}, map[string]string{}
 	for _, f := range s.EnvFiles {
 		name, err := filepath.Rel(c.dir, f.Path)
 		if err != nil {
@@ -169,12 +170,16 @@ func (c *composer) env(out *service, s *types.ServiceConfig) {
 			}
 			continue
 		}
+		file := c.readable(filepath.ToSlash(name), vars)
+		if file != "" {
+			out.envFiles = append(out.envFiles, envFile{file, vars})
+		}
 		for k, v := range vars {
-			env[k] = &v
+			env[k], from[k] = &v, file
 		}
 	}
 	for k, v := range s.Environment {
-		env[k] = v
+		env[k], from[k] = v, ""
 	}
 	var missing []string
 	for _, k := range slices.Sorted(maps.Keys(env)) {
@@ -197,10 +202,34 @@ func (c *composer) env(out *service, s *types.ServiceConfig) {
 			continue
 		}
 		out.setEnv(k, strings.ReplaceAll(*v, "$(", "$$("))
+		out.env[len(out.env)-1].file = from[k]
 	}
 	if len(missing) > 0 {
 		out.note("variables without a value in the compose file were left out: %s. Write them in env=, or let them be param(…).", quotedList(missing))
 	}
+}
+
+// readable returns the name of a file of variables if read_env() reads the same from it,
+// and none of them looks like a secret; otherwise "".
+func (c *composer) readable(name string, vars map[string]string) string {
+	data, err := c.text(name)
+	if err != nil {
+		return ""
+	}
+	read := map[string]string{}
+	err = builtins.EachEnv(data, func(name, value string) error {
+		read[name] = value
+		return nil
+	})
+	if err != nil || len(vars) == 0 || !maps.Equal(read, vars) {
+		return ""
+	}
+	for k, v := range vars {
+		if looksSecret(k, v) || unset.MatchString(v) || strings.Contains(v, "$(") || !variableName.MatchString(k) {
+			return ""
+		}
+	}
+	return name
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_.-][A-Za-z0-9_.-]*$`)

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -34,10 +35,14 @@ type cluster struct {
 	secrets    map[string][]string // their keys
 	claims     map[string]corev1.PersistentVolumeClaim
 	accounts   map[string]bool
-	others     []other
+	others     []*other
+	roles      []role
+	bindings   []binding
+	networks   []policy
+	documents  map[string]int // of each file
 	scalers    []autoscalingv2.HorizontalPodAutoscaler
 	budgets    []policyv1.PodDisruptionBudget
-	whole      []string // files of which all objects are others
+	whole      []string // files of which all objects are others that can be deployed as they are
 	dockers    []string // Dockerfiles in the directory
 }
 
@@ -56,6 +61,8 @@ type other struct {
 	kind, name string
 	of         []string // names that it mentions, to find its service
 	bound      bool     // it is not to be deployed as it is
+	file       string
+	done       bool // it was converted after all
 }
 
 // hasManifests reports whether a directory has a YAML file that looks like manifests.
@@ -121,7 +128,7 @@ func isYAML(name string) bool {
 func readManifests(_ context.Context, f *files, _, from string, p *project) error {
 	c := &cluster{
 		files: f, project: p, configMaps: map[string]corev1.ConfigMap{}, secrets: map[string][]string{},
-		claims: map[string]corev1.PersistentVolumeClaim{}, accounts: map[string]bool{},
+		claims: map[string]corev1.PersistentVolumeClaim{}, accounts: map[string]bool{}, documents: map[string]int{},
 	}
 	names := []string{from}
 	if f.isDir(from) {
@@ -151,14 +158,11 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 			}
 			return err
 		}
-		before := len(c.others)
+		c.documents[name] = len(docs)
 		for _, doc := range docs {
 			if err := c.object(name, doc, 0); err != nil {
 				return err
 			}
-		}
-		if own := c.others[before:]; len(own) > 0 && len(own) == len(docs) && !slices.ContainsFunc(own, func(o other) bool { return o.bound }) {
-			c.others, c.whole = c.others[:before], append(c.whole, name)
 		}
 	}
 	var err error
@@ -173,6 +177,9 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 	c.connect()
 	c.expose()
 	c.scaled()
+	c.rights()
+	c.policies()
+	c.asTheyAre(names)
 	c.rest()
 	return nil
 }
@@ -295,7 +302,7 @@ func (c *cluster) object(file string, doc any, depth int) error {
 		c.accounts[name] = true
 	case "HorizontalPodAutoscaler":
 		if m["apiVersion"] != "autoscaling/v2" {
-			c.other(kind, name, m)
+			c.other(file, kind, name, m)
 			break
 		}
 		var o autoscalingv2.HorizontalPodAutoscaler
@@ -307,17 +314,53 @@ func (c *cluster) object(file string, doc any, depth int) error {
 		if o, err = into[policyv1.PodDisruptionBudget](file, doc); err == nil {
 			c.budgets = append(c.budgets, o)
 		}
+	case "Role", "ClusterRole":
+		var o rbacv1.ClusterRole
+		if o, err = into[rbacv1.ClusterRole](file, doc); err == nil {
+			was := c.other(file, kind, name, m)
+			if o.AggregationRule == nil {
+				c.roles = append(c.roles, role{was, o.Rules})
+			}
+		}
+	case "RoleBinding", "ClusterRoleBinding":
+		var o rbacv1.ClusterRoleBinding
+		if o, err = into[rbacv1.ClusterRoleBinding](file, doc); err == nil {
+			c.bindings = append(c.bindings, binding{c.other(file, kind, name, m), o.RoleRef, o.Subjects})
+		}
+	case "NetworkPolicy":
+		var o networkingv1.NetworkPolicy
+		if o, err = into[networkingv1.NetworkPolicy](file, doc); err == nil {
+			c.networks = append(c.networks, policy{c.other(file, kind, name, m), o.Spec})
+		}
 	case "Namespace":
 	default:
-		c.other(kind, name, m)
+		c.other(file, kind, name, m)
 	}
 	return err
 }
 
-// other records an object that is not converted.
-func (c *cluster) other(kind, name string, m map[string]any) {
+// asTheyAre finds the files whose objects are all deployed as they are.
+func (c *cluster) asTheyAre(files []string) {
+	c.others = slices.DeleteFunc(c.others, func(o *other) bool { return o.done })
+	for _, file := range files {
+		n := 0
+		for _, o := range c.others {
+			// A policy is about the pods of services, whose labels pipe does not keep.
+			if o.file == file && !o.bound && o.kind != "NetworkPolicy" {
+				n++
+			}
+		}
+		if n > 0 && n == c.documents[file] {
+			c.whole = append(c.whole, file)
+			c.others = slices.DeleteFunc(c.others, func(o *other) bool { return o.file == file })
+		}
+	}
+}
+
+// other records an object that is not converted yet.
+func (c *cluster) other(file, kind, name string, m map[string]any) *other {
 	meta, _ := m["metadata"].(map[string]any)
-	o := other{kind: kind, name: name}
+	o := &other{kind: kind, name: name, file: file}
 	spec, _ := m["spec"].(map[string]any)
 	for _, key := range []string{"scaleTargetRef", "targetRef"} {
 		if ref, ok := spec[key].(map[string]any); ok {
@@ -326,8 +369,9 @@ func (c *cluster) other(kind, name string, m map[string]any) {
 	}
 	// What mentions a service has names that pipe does not keep, and an object in another
 	// namespace is not of the environment.
-	o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || kind == "NetworkPolicy" || m["apiVersion"] == nil
+	o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || m["apiVersion"] == nil
 	c.others = append(c.others, o)
+	return o
 }
 
 func (w *workload) scale(replicas *int32) {

@@ -46,7 +46,8 @@ type service struct {
 	retries    int
 	timeout    string
 	ports      []port
-	env        []variable
+	envFiles   []envFile
+	env        []variable // with those of envFiles
 	command    []string
 	arguments  []string
 	replicas   int // 0: not set
@@ -55,7 +56,12 @@ type service struct {
 	volumes    []volume
 	running    []pair // arguments about how it runs, as code
 	files      []podFile
-	init       []*service // init containers; only what a container has
+	rbac       []string // rules, as code
+	closed     bool     // only the services of network may connect to it
+	network    []*service
+	pod        map[string]any // a patch of its pods, for what has no argument
+	container  map[string]any // the same of its container
+	init       []*service     // init containers; only what a container has
 	sidecars   []*service
 	mounts     []string // of a container: paths of the service
 	values     map[string]any
@@ -119,6 +125,13 @@ type (
 		of     string // a database, by its name in the source
 		attr   string // its attribute
 		source string // a call of field() or config_map()
+		file   string // the file of envFiles that has it
+	}
+
+	// An envFile is a file that read_env() can read.
+	envFile struct {
+		name string
+		vars map[string]string
 	}
 )
 

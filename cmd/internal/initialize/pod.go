@@ -277,17 +277,49 @@ func (c *cluster) placement(w *workload, main corev1.Container) {
 	if s.kind != plan.Job {
 		s.spread(pod.TopologySpreadConstraints)
 	}
-	has := map[string]bool{
-		"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "priorityClassName": pod.PriorityClassName != "", "dnsConfig": pod.DNSConfig != nil,
-		"hostAliases": len(pod.HostAliases) > 0, "runtimeClassName": pod.RuntimeClassName != nil, "workingDir": main.WorkingDir != "",
+	c.unknown(w, main)
+}
+
+// The fields of pods and containers that are converted, or that pipe sets.
+var (
+	podFields = []string{
+		"affinity", "automountServiceAccountToken", "containers", "imagePullSecrets", "initContainers", "nodeSelector", "restartPolicy", "securityContext",
+		"serviceAccount", "serviceAccountName", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "volumes", "activeDeadlineSeconds",
 	}
+	containerFields = []string{
+		"args", "command", "env", "envFrom", "image", "imagePullPolicy", "lifecycle", "livenessProbe", "name", "ports", "readinessProbe", "resources", "securityContext",
+		"startupProbe", "terminationMessagePath", "terminationMessagePolicy", "volumeMounts",
+	}
+	podDefaults = map[string]any{"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "enableServiceLinks": true}
+)
+
+// unknown makes a patch of the fields for which there are no arguments.
+func (c *cluster) unknown(w *workload, main corev1.Container) {
+	s := w.service
+	left := func(object any, known []string, defaults map[string]any) map[string]any {
+		fields, _ := generic(object).(map[string]any)
+		maps.DeleteFunc(fields, func(name string, v any) bool { return v == nil || slices.Contains(known, name) || defaults[name] == v })
+		return fields
+	}
+	pod, container := left(w.pod, podFields, podDefaults), left(main, containerFields, nil)
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(has)) {
-		if has[name] {
-			names = append(names, name)
-		}
+	for _, fields := range []map[string]any{pod, container} {
+		maps.DeleteFunc(fields, func(name string, v any) bool {
+			text, err := json.Marshal(v)
+			secret := err != nil || hasSecret(string(text))
+			if secret {
+				names = append(names, name)
+			}
+			return secret
+		})
+	}
+	if s.kind == plan.Database {
+		names = slices.AppendSeq(slices.AppendSeq(names, maps.Keys(pod)), maps.Keys(container))
+	} else {
+		s.pod, s.container = pod, container
 	}
 	if len(names) > 0 {
+		slices.Sort(names)
 		s.note("%s: left out, as the language has no parameter for it. pipe eject %s writes the chart; change it there, and give it back with chart=.", strings.Join(names, ", "), label(s.name, serviceMost))
 	}
 }

@@ -164,7 +164,7 @@ func (w *writer) service(s *service) {
 		w.arg("namespace", str(s.namespace))
 	}
 	items(w, "ports", s.ports, portText)
-	w.env(s.env)
+	w.env(s.envFiles, s.env)
 	w.list("command", s.command)
 	w.list("args", s.arguments)
 	if s.replicas > 1 || s.noReplicas {
@@ -179,6 +179,17 @@ func (w *writer) service(s *service) {
 	for _, a := range s.running {
 		w.arg(a.name, a.value)
 	}
+	if len(s.rbac) > 0 {
+		w.arg("rbac", "["+strings.Join(s.rbac, ", ")+"]")
+	}
+	if s.closed {
+		var from []string
+		for _, of := range s.network {
+			from = append(from, of.name)
+		}
+		slices.Sort(from)
+		w.arg("network", strs(from))
+	}
 	items(w, "volumes", s.volumes, w.volume)
 	w.podFiles(s.files)
 	items(w, "init", s.init, w.container("init"))
@@ -192,7 +203,34 @@ func (w *writer) service(s *service) {
 	if len(s.values) > 0 {
 		w.arg("values", literal(s.values, "    "))
 	}
+	w.patch(s)
 	w.WriteString(")\n\n")
+}
+
+// patch writes the patch of the pods.
+func (w *writer) patch(s *service) {
+	spec := maps.Clone(s.pod)
+	if len(s.container) > 0 {
+		if spec == nil {
+			spec = map[string]any{}
+		}
+		container := maps.Clone(s.container)
+		container["name"] = s.name
+		spec["containers"] = []any{container}
+	}
+	if len(spec) == 0 {
+		return
+	}
+	kind, merge := "Deployment", map[string]any{"spec": map[string]any{"template": map[string]any{"spec": spec}}}
+	switch {
+	case s.schedule != "":
+		kind, merge = "CronJob", map[string]any{"spec": map[string]any{"jobTemplate": merge}}
+	case s.kind == plan.Job:
+		kind = "Job"
+	case slices.ContainsFunc(s.running, func(a pair) bool { return a.name == "daemon" }):
+		kind = "DaemonSet"
+	}
+	w.arg("patch", "patch("+str(kind)+", merge = "+literal(merge, "    ")+")")
 }
 
 // image writes the source of the image.
@@ -259,15 +297,38 @@ func (w *writer) chart(c *chart) {
 	w.arg("chart", text+")")
 }
 
-func (w *writer) env(env []variable) {
-	if len(env) == 0 {
-		return
-	}
-	w.WriteString("    env = {\n")
+// env writes the variables; those of the files that are as the files have them are read
+// from there.
+func (w *writer) env(files []envFile, env []variable) {
+	has := map[string]bool{}
 	for _, v := range env {
-		fmt.Fprintf(w, "        %s: %s,\n", str(v.name), w.value(v))
+		has[v.name] = true
 	}
-	w.WriteString("    },\n")
+	var parts []string
+	for _, f := range files {
+		all := true
+		for name := range f.vars {
+			all = all && has[name]
+		}
+		if !all { // one was left out
+			continue
+		}
+		parts = append(parts, "read_env("+str(f.name)+")")
+		env = slices.DeleteFunc(slices.Clone(env), func(v variable) bool {
+			return v.file == f.name && v.secret == "" && v.of == "" && v.source == "" && v.text == f.vars[v.name]
+		})
+	}
+	if len(env) > 0 {
+		var b strings.Builder
+		b.WriteString("{\n")
+		for _, v := range env {
+			fmt.Fprintf(&b, "        %s: %s,\n", str(v.name), w.value(v))
+		}
+		parts = append(parts, b.String()+"    }")
+	}
+	if len(parts) > 0 {
+		w.arg("env", strings.Join(parts, " | "))
+	}
 }
 
 // value returns the value of a variable.

@@ -32,6 +32,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 
@@ -57,6 +58,7 @@ type Shelf struct {
 	cache string // for charts from repositories and registries
 
 	checkouts git.Checkouts // of git repositories
+	schema    func() (*jsonschema.Schema, error)
 
 	mu    sync.Mutex
 	slots map[string]*slot // by the source of the chart
@@ -73,7 +75,7 @@ type slot struct {
 // other charts, which are kept in the directory cache. Nothing is ever written to the
 // workspace.
 func NewShelf(dir, cache string) *Shelf {
-	s := &Shelf{dir: dir, what: "workspace", cache: cache, slots: make(map[string]*slot)}
+	s := &Shelf{dir: dir, what: "workspace", cache: cache, slots: make(map[string]*slot), schema: sync.OnceValues(compileSchema)}
 	s.checkouts.Dir, s.checkouts.Notice = filepath.Join(cache, "git"), s.notice
 	return s
 }
@@ -82,12 +84,14 @@ func NewShelf(dir, cache string) *Shelf {
 type Chart struct {
 	Digest plan.Digest // of all its files, those of its dependencies and its values files
 	chart  func() (*chart.Chart, error)
-	own    map[string]any   // its own values; for a generated chart only those that pipe overrides
-	schema bool             // it has a schema for its values, or takes none
-	crds   bool             // it installs CRDs
-	beside bool             // a dependency is another directory of the workspace
-	made   bool             // it is generated
-	files  []map[string]any // of values_files, in their order
+	own    map[string]any // its own values; for a generated chart only those that pipe overrides
+	schema bool           // it has a schema for its values, or takes none
+	crds   bool           // it installs CRDs
+	beside bool           // a dependency is another directory of the workspace
+	made   bool           // it is generated
+	// schemaOf returns the schema of generated charts; nil if it has another one, or none.
+	schemaOf func() (*jsonschema.Schema, error)
+	files    []map[string]any // of values_files, in their order
 
 	objects []manifest.Object // of a service that consists of manifests
 }
@@ -97,7 +101,7 @@ type Chart struct {
 // in which keyOf locates secrets.
 func (s *Shelf) Chart(ctx context.Context, service plan.Service, keyOf KeyOf) (*Chart, error) {
 	if service.Generated() {
-		return made(service, keyOf)
+		return s.made(service, keyOf)
 	}
 	place := s.slot(service)
 	select {
@@ -209,7 +213,7 @@ type valuesFile struct {
 
 // made returns the generated chart of a service. Most charts are only compared with
 // what is deployed, by their digests, so the Helm chart is created when it is needed.
-func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
+func (s *Shelf) made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 	list, err := generate(service, keyOf)
 	if err != nil {
 		return nil, fmt.Errorf("generate a chart for %s: %w", service.Name, err)
@@ -220,7 +224,7 @@ func made(service plan.Service, keyOf KeyOf) (*Chart, error) {
 	return &Chart{
 		Digest: plan.Digest("sha256:" + hex.EncodeToString(sum.Sum(nil))),
 		chart:  sync.OnceValues(func() (*chart.Chart, error) { return loadFiles(service, list) }),
-		own:    ownOf(service), schema: true, made: true,
+		own:    ownOf(service), schema: true, made: true, schemaOf: s.schema,
 	}, nil
 }
 

@@ -36,8 +36,12 @@ func (c *Chart) Check(ctx context.Context, others *render.Renderer, namespace st
 	if err := checkObjects(c.objects, namespace); err != nil {
 		return err
 	}
+	values := c.Whole(u)
+	if err := c.Validate(values); err != nil {
+		return err
+	}
 	_, err = c.by(others).Render(ctx, render.Job{
-		Key: string(c.Digest), Chart: whole, Values: c.Whole(u), Check: true,
+		Key: string(c.Digest), Chart: whole, Values: values, Valid: c.made, Check: true,
 		Release: chartutil.ReleaseOptions{Name: u.Service, Namespace: namespace, Revision: 1, IsInstall: true},
 	})
 	return err
@@ -53,7 +57,11 @@ func (c *Chart) Render(ctx context.Context, others *render.Renderer, release cha
 	if err := checkObjects(c.objects, release.Namespace); err != nil {
 		return nil, err
 	}
+	values := c.Whole(u)
+	if err := c.Validate(values); err != nil {
+		return nil, err
+	}
 	return c.by(others).Render(ctx, render.Job{
-		Key: string(c.Digest), Chart: whole, Values: c.Whole(u), Release: release, Capabilities: cluster.Capabilities, Lookup: cluster.Lookup,
+		Key: string(c.Digest), Chart: whole, Values: values, Valid: c.made, Release: release, Capabilities: cluster.Capabilities, Lookup: cluster.Lookup,
 	})
 }

@@ -43,8 +43,10 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		return nil, err
 	}
 	values := o.chart.Whole(o.use)
-	theirs := o.r.Service.Chart != nil // the chart is not generated
-	apart := theirs || o.r.Service.MirrorImages
+	if err := o.chart.Validate(values); err != nil {
+		return nil, ofChart(ctx, err)
+	}
+	apart := o.r.Service.Chart != nil || o.r.Service.MirrorImages // Helm does not render it
 	if !exists || statusOf(last) == release.StatusUninstalled {
 		o.objects.install = true
 		install := action.NewInstall(config)
@@ -55,7 +57,8 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		install.DisableOpenAPIValidation = true
 		install.Replace = exists
 		install.TakeOwnership = o.objects.adopter != nil
-		if install.SkipSchemaValidation = theirs; apart {
+		install.SkipSchemaValidation = true // the renderer or Validate has done it
+		if apart {
 			o.renderApart(ctx, config, copied)
 		}
 		_, err = install.Run(copied, values)
@@ -73,7 +76,8 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		upgrade.ResetValues = true // otherwise Helm would use the last values if there are none
 		upgrade.MaxHistory = o.d.opts.HistoryMax
 		upgrade.TakeOwnership = o.objects.adopter != nil
-		if upgrade.SkipSchemaValidation = theirs; apart {
+		upgrade.SkipSchemaValidation = true // the renderer or Validate has done it
+		if apart {
 			o.renderApart(ctx, config, copied)
 		}
 		_, err = upgrade.Run(o.r.Service.Name, copied, values)

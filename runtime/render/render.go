@@ -65,6 +65,7 @@ type Job struct {
 	Key     string       // identifies the chart: charts with the same key are equal
 	Chart   *chart.Chart // not changed
 	Values  map[string]any
+	Valid   bool // the values are not compared with the chart's schema
 	Release chartutil.ReleaseOptions
 	// Capabilities are the capabilities of the cluster; nil: Helm's defaults.
 	Capabilities *chartutil.Capabilities

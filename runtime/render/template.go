@@ -39,7 +39,7 @@ func render(r request, c *chart.Chart, lookup func(query) (map[string]any, error
 	if err := chartutil.ProcessDependenciesWithMerge(copied, values); err != nil {
 		return nil, err
 	}
-	all, err := chartutil.ToRenderValues(copied, values, r.Release, r.Capabilities)
+	all, err := chartutil.ToRenderValuesWithSchemaValidation(copied, values, r.Release, r.Capabilities, r.Valid)
 	if err != nil {
 		return nil, err
 	}

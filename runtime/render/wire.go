@@ -37,6 +37,7 @@ type request struct {
 	Forget       bool       // forget the charts that the worker has
 	Chart        *wireChart // nil: the worker has the chart of Key
 	Values       any        // packed
+	Valid        bool
 	Release      chartutil.ReleaseOptions
 	Capabilities *chartutil.Capabilities
 	Check        bool
@@ -107,7 +108,7 @@ func (j Job) request(o Options) request {
 		values = map[string]any{}
 	}
 	return request{
-		Key: j.Key, Values: pack(values), Release: j.Release, Capabilities: j.Capabilities, Check: j.Check, Kustomize: j.kustomize, Output: o.Output, Objects: o.Objects,
+		Key: j.Key, Values: pack(values), Valid: j.Valid, Release: j.Release, Capabilities: j.Capabilities, Check: j.Check, Kustomize: j.kustomize, Output: o.Output, Objects: o.Objects,
 	}
 }
 

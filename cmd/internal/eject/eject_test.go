@@ -34,23 +34,45 @@ db = database("db", engine = "postgresql", version = "17", database = "shop", us
 uploads = disk("uploads", size = "1Gi", access = "ReadWriteMany", storage_class = "nfs")
 job("migrate", image = "shop/migrate:3", env = {"DB": db.url})
 job("backup", image = "shop/backup:1", on = "stop", env = {"PASSWORD": db.password})
-job("report", image = "shop/report:1", schedule = "0 3 * * *")
+job("report", image = "shop/report:1", schedule = "0 3 * * *", time_zone = "Europe/Berlin", concurrency = "Forbid", history = 5, deadline = "10m", retries = 2, termination = "40s")
 container("cache", image = "redis:7", chart = chart("helm/cache", values_files = ["small.yaml"]), values = {"level": "warn",
     "numbers": {"tag": 20190612073634, "limit": 1000000, "ratio": 1.5, "whole": 1.0, "round": 1e6, "a.b,c=d[0]\\\\": [1, {"most": 9223372036854775807}]}})
-application("api", source = local("api"), ports = [port(8080, public = True, host = "shop.example.com")],
+application("api", source = local("api"), build = dockerfile(), ports = [port(8080, public = True, host = "shop.example.com")],
     env = {"DB": db.url_for("jdbc"), "KEY": secret("STRIPE_KEY"), "LEVEL": "info", "IP": field("status.podIP"), "MODE": config_map("m", key = "k")}, values = {"terminationGracePeriodSeconds": 31},
     volumes = [volume("/data", size = "1Gi"), uploads.at("/srv"), existing_volume("media").at("/media", read_only = True), scratch("/tmp")],
     files = {"/etc/app.conf": "a\n", "/etc/conf.d": {"key": file(secret("tls", key = "tls.key"), mode = 0o440), "bin": b"\x00\xff"}}, health = http("/health"), labels = {"team": "shop"},
     patch = patch("Deployment", merge = {"spec": {"template": {"spec": {"hostNetwork": True, "containers": [{"name": "api", "workingDir": "/srv"}]}}}}),
     init = [init("schema", command = ["/migrate"], env = {"DB": db.url})],
     sidecars = [sidecar("proxy", image = "envoyproxy/envoy:v1.31.0", health = tcp(9901), mounts = ["/data"])])
+container("every", image = "nginx:1",
+    ports = [
+        port(8080, name = "http", service = 80, public = True, host = "every.example.com", path = "/x", tls = secret("cert"), annotations = {"a": "b"}, kind = "ClusterIP"),
+        port(9090, kind = "NodePort", node_port = 31000), port(5000, protocol = "UDP", kind = "LoadBalancer"), port(7000, kind = "headless"),
+    ],
+    command = ["nginx"], args = ["-g", "daemon off;"], secrets = {"TOKEN": secret("token")},
+    resources = resources(cpu = "100m", memory = "64Mi", cpu_limit = "1", memory_limit = "128Mi"),
+    health = http("/ready", port = 8080, headers = {"Host": "every"}, period = "10s", timeout = "2s", failures = 4, delay = "1s"),
+    liveness = grpc(9090, service = "live", period = "11s", timeout = "3s", failures = 5, delay = "2s"),
+    startup = command("started", period = "12s", timeout = "4s", failures = 6, delay = "3s"),
+    pre_stop = command("sleep", "5"), termination = "60s", annotations = {"c": "d"},
+    autoscale = autoscale(2, 10, cpu = 80, memory = "512Mi"), disruption = disruption(max_unavailable = 1), strategy = strategy(surge = 1, unavailable = 0),
+    spread = ["zone", spread("host", required = True)], network = [db],
+    rbac = [rule(["pods"], ["get"], groups = [""], names = ["one"]), rule(["nodes"], ["list"], cluster = True)],
+    volumes = [scratch("/cache", size = "1Gi", memory = True), existing_volume("shared", access = "ReadWriteMany").at("/shared")],
+    files = {"/etc/shop.yaml": file(source = "small.yaml")},
+    init = [init("wait", image = "busybox:1"), init("load", source = local("api"), build = dockerfile(), command = ["sh"], args = ["-c", "true"], secrets = {"A": secret("token")}, resources = resources(cpu = "1m"), mounts = ["/cache"])],
+    sidecars = [sidecar("agent", source = local("api"), build = dockerfile(args = {"V": "1"}), command = ["agent"], args = ["-v"], env = {"B": "c"}, secrets = {"A": secret("token")}, resources = resources(cpu = "1m"), health = tcp(1234, period = "5s", timeout = "1s", failures = 2, delay = "9s"))],
+    patch = [patch("Service", "every", json = [{"op": "add", "path": "/metadata/labels/z", "value": "y"}])])
+container("agents", image = "agent:1", daemon = True, service_account = "agents", strategy = strategy(unavailable = 1), disruption = disruption(min_available = "50%"))
+container("single", image = "agent:1", replicas = 1, strategy = strategy(recreate = True), volumes = [volume("/data", size = "1Gi", name = "data", storage_class = "fast", access = "ReadWriteOnce")])
+database("cache-db", engine = "mysql", version = "8", image = "mysql:8", storage = "2Gi", options = {"max_connections": 10})
 container("off", image = "nginx:1", skip = True)
-helm("queue", chart = chart("helm/cache"), values = {"image": {"repository": "nats"}})
-manifests("extra", "k8s.yaml", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dict"}, "data": {"text": "{{ .Values.x }}"}})
+helm("queue", chart = chart("helm/cache"), images = "keep", namespace = "queues", values_files = ["small.yaml"], values = {"image": {"repository": "nats"}})
+manifests("extra", "k8s.yaml", images = "keep", namespace = "extras", *[{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dict"}, "data": {"text": "{{ .Values.x }}"}}])
 `
 
 // workspace returns a directory with the program, and the plan of the program.
-func workspace(t *testing.T) (string, *plan.Plan) {
+func workspace(t testing.TB) (string, *plan.Plan) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -158,7 +180,7 @@ func TestSameObjects(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"db", "migrate", "backup", "report", "cache", "api", "queue", "extra"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"db", "cache-db", "migrate", "backup", "report", "cache", "every", "agents", "single", "api", "queue", "extra"}, names); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
 }

@@ -20,17 +20,18 @@ func bomb() string {
 	return text
 }
 
-// Invalid input is an error that names the problem and its place, in bounded time.
+// TestBad checks that invalid input is an error that names the problem and its
+// position, in bounded time.
 func TestBad(t *testing.T) {
 	for name, test := range map[string]struct{ from, files, want string }{
 		"empty":               {"", "", "found no compose file"},
-		"a language":          {"", "-- go.mod --\nmodule x\n", "only Go (go.mod); write a Dockerfile beside it"},
+		"a language":          {"", "-- go.mod --\nmodule x\n", "only Go (go.mod); write a Dockerfile next to it"},
 		"not YAML":            {"", "-- compose.yaml --\nservices: [\n", "compose.yaml is not valid YAML"},
 		"not a mapping":       {"", "-- compose.yaml --\n- a\n", "compose.yaml is not a compose file"},
 		"no service":          {"", "-- compose.yaml --\nservices: {}\n", "compose.yaml"},
 		"an unknown field":    {"", "-- compose.yaml --\nservices:\n  web: {image: 'a:1', imgae: b}\n", "services.web.imgae"},
 		"another kind":        {"x.yaml", "-- x.yaml --\na: 1\n", "is not a compose file (services:), helmfile (releases:) or Kubernetes manifest"},
-		"binary":              {"", "-- compose.yaml --\nservices: \x00\n", "compose.yaml is not a string in UTF-8"},
+		"binary":              {"", "-- compose.yaml --\nservices: \x00\n", "compose.yaml is not valid UTF-8"},
 		"aliases":             {"", "-- compose.yaml --\n" + bomb(), "excessive aliasing"},
 		"an alias of itself":  {"", "-- compose.yaml --\nservices: &a {web: *a}\n", "contains itself"},
 		"aliases in helmfile": {"", "-- helmfile.yaml --\n" + strings.Replace(bomb(), "services", "releases", 1), "excessive aliasing"},
@@ -39,14 +40,14 @@ func TestBad(t *testing.T) {
 		"includes itself":     {"", "-- compose.yaml --\ninclude: [compose.yaml]\nservices: {web: {image: 'a:1'}}\n", "include cycle"},
 		"a circle":            {"", "-- compose.yaml --\ninclude: [b.yaml]\n-- b.yaml --\ninclude: [compose.yaml]\nservices: {web: {image: 'a:1'}}\n", "include cycle"},
 		"extends in a circle": {"", "-- compose.yaml --\nservices:\n  a: {extends: {service: b}}\n  b: {extends: {service: a}}\n", "Circular reference"},
-		"extends outside":     {"", "-- compose.yaml --\nservices:\n  a: {extends: {file: ../x.yaml, service: b}}\n", "extends names ../x.yaml, which is not a file of the directory"},
-		"include outside":     {"", "-- compose.yaml --\ninclude: [/etc/passwd]\n", "include names /etc/passwd, which is not a file of the directory"},
-		"include elsewhere":   {"", "-- compose.yaml --\ninclude: ['https://example.com/c.yaml']\n", "which is not a file of the directory"},
+		"extends outside":     {"", "-- compose.yaml --\nservices:\n  a: {extends: {file: ../x.yaml, service: b}}\n", "extends names ../x.yaml, which is not a file in the directory"},
+		"include outside":     {"", "-- compose.yaml --\ninclude: [/etc/passwd]\n", "include names /etc/passwd, which is not a file in the directory"},
+		"include elsewhere":   {"", "-- compose.yaml --\ninclude: ['https://example.com/c.yaml']\n", "which is not a file in the directory"},
 		"env outside":         {"", "-- compose.yaml --\ninclude: [{path: b.yaml, env_file: ../.env}]\n-- b.yaml --\nservices: {web: {image: 'a:1'}}\n", "outside of the directory"},
 		"depends in a circle": {"", "-- compose.yaml --\nservices:\n  a: {image: 'a:1', depends_on: [b]}\n  b: {image: 'b:1', depends_on: [a]}\n", "dependency cycle detected"},
 		"a missing need":      {"", "-- compose.yaml --\nservices:\n  a: {image: 'a:1', depends_on: [b]}\n", "depends on undefined service"},
 		"a variable":          {"", "-- compose.yaml --\nservices:\n  a: {image: 'a:1', ports: ['${PORT}:80']}\n", "compose.yaml"},
-		"a wrong .env":        {"", "-- .env --\nopensesame opensesame\n-- compose.yaml --\nservices: {a: {image: 'a:1'}}\n", ".env is not a file of variables"},
+		"a wrong .env":        {"", "-- .env --\nopensesame opensesame\n-- compose.yaml --\nservices: {a: {image: 'a:1'}}\n", ".env is not a valid env file"},
 		"a wrong object":      {"x.yaml", "-- x.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: 3\n", "x.yaml: the Deployment is not valid"},
 		"no workload":         {"x.yaml", "-- x.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n", "x.yaml declares no service"},
 		"outside":             {"../x", "-- Dockerfile --\nFROM scratch\n", "is outside of the directory"},
@@ -56,7 +57,7 @@ func TestBad(t *testing.T) {
 			dir := unpack(t, txtar.Parse([]byte(test.files)), "bad")
 			got, err := Make(t.Context(), Options{Dir: dir, From: test.from})
 			if err == nil {
-				t.Fatalf("no error, and\n%s", got.Text)
+				t.Fatalf("no error, got\n%s", got.Text)
 			}
 			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "opensesame") {
 				t.Errorf("got %v, want %s", err, test.want)
@@ -69,7 +70,7 @@ func TestBad(t *testing.T) {
 	}
 }
 
-// Symbolic links out of the directory are not followed, wherever they are.
+// TestLinks checks that symbolic links out of the directory are never followed.
 func TestLinks(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret.yaml")
 	if err := os.WriteFile(secret, []byte("services: {web: {image: 'opensesame:1'}}\n"), 0o600); err != nil {
@@ -92,14 +93,14 @@ func TestLinks(t *testing.T) {
 		}
 		got, err := Make(t.Context(), Options{Dir: dir, From: from})
 		if err == nil {
-			t.Errorf("%s: no error, and\n%s", name, got.Text)
+			t.Errorf("%s: no error, got\n%s", name, got.Text)
 		} else if strings.Contains(err.Error(), "opensesame") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// Unusual but valid input becomes a valid Pipelinefile.
+// TestStrange checks that unusual but valid input becomes a valid Pipelinefile.
 func TestStrange(t *testing.T) {
 	const lints = "# lint: ignore nothing"
 	for name, files := range map[string]string{

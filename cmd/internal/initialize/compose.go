@@ -70,7 +70,7 @@ func readCompose(ctx context.Context, f *files, dir, name string, p *project) er
 		o.Interpolate.Substitute = substitute
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w; docker compose config checks it", name, c.relative(err))
+		return fmt.Errorf("%s: %w; to check it, run: docker compose config", name, c.relative(err))
 	}
 	for _, name := range slices.Sorted(maps.Keys(compose.Services)) {
 		s := compose.Services[name]
@@ -84,7 +84,7 @@ func readCompose(ctx context.Context, f *files, dir, name string, p *project) er
 		}
 	}
 	if slices.ContainsFunc(p.services, func(s *service) bool { return len(s.ports) > 0 }) {
-		p.note("no port is reachable from outside of the cluster. port(…, public = True, host = …) makes an Ingress; pipe forward opens ports on your machine.")
+		p.note("no port is reachable from outside the cluster: port(…, public = True, host = …) creates an Ingress; pipe forward opens ports on your machine.")
 	}
 	p.databases()
 	return nil
@@ -103,7 +103,7 @@ func (c *composer) within(file string, docs []any, base string, seen map[string]
 	}
 	open := func(ref, of, base string) error {
 		if strings.Contains(ref, "$") || path.IsAbs(ref) || strings.Contains(ref, "://") || strings.HasPrefix(ref, "git@") || !local(path.Join(base, ref)) {
-			return fmt.Errorf("%s: %s names %s, which is not a file of the directory; copy what it needs from there", file, of, quoted(ref))
+			return fmt.Errorf("%s: %s names %s, which is not a file in the directory: copy it into the directory", file, of, quoted(ref))
 		}
 		name := path.Join(base, ref)
 		if seen[name] {
@@ -159,7 +159,7 @@ func (c *composer) within(file string, docs []any, base string, seen map[string]
 			home := base
 			if dir, ok := entry["project_directory"].(string); ok {
 				if home = path.Join(base, dir); strings.Contains(dir, "$") || path.IsAbs(dir) || !local(home) {
-					return fmt.Errorf("%s: include names the directory %s, which is outside", file, quoted(dir))
+					return fmt.Errorf("%s: include names %s, which is outside of the directory", file, quoted(dir))
 				}
 			}
 			for _, ref := range texts(entry["path"]) {
@@ -176,7 +176,7 @@ func (c *composer) within(file string, docs []any, base string, seen map[string]
 					at = path.Join(home, ref)
 				}
 				if path.IsAbs(ref) || strings.Contains(ref, "$") {
-					return fmt.Errorf("%s: include names the file %s, which is outside", file, quoted(ref))
+					return fmt.Errorf("%s: include names the file %s, which is outside of the directory", file, quoted(ref))
 				}
 				if err := c.checkEnv(at); err != nil {
 					return err
@@ -219,7 +219,7 @@ func (c *composer) dotenv(name string) (map[string]string, error) {
 	}
 	env, err := dotenv.ParseWithLookup(bytes.NewReader(data), func(string) (string, bool) { return "", false })
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a file of variables: lines have the form NAME=VALUE", name) // the library quotes the line
+		return nil, fmt.Errorf("%s is not a valid env file: lines must have the form NAME=VALUE", name) // the library quotes the line
 	}
 	return env, nil
 }

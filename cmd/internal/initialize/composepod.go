@@ -22,7 +22,7 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 	for _, v := range s.Volumes {
 		to := path.Clean(v.Target)
 		if engine, ok := chartspec.EngineNamed(engineOf(out.image)); ok && v.Type == "bind" && to != "/" && (to == engine.Path || path.Dir(engine.Path) == to) {
-			out.note("its files in %s on your machine are not copied; restore a dump.", quoted(path.Base(filepath.ToSlash(v.Source))))
+			out.note("the files in %s on your machine are not copied: restore a dump.", quoted(path.Base(filepath.ToSlash(v.Source))))
 			out.volumes = append(out.volumes, volume{path: to, size: volumeSize})
 			continue
 		}
@@ -41,7 +41,7 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 		case v.Type == "tmpfs":
 			out.volumes = append(out.volumes, volume{path: to, scratch: true, memory: true})
 		case v.Type == "volume":
-			out.note("the anonymous volume at %s was left out; volume(…) keeps files, otherwise they go with the pod.", quoted(to))
+			out.note("the anonymous volume at %s was left out: its files are lost with the pod; volume(…) keeps them.", quoted(to))
 		case v.Type == "bind" && c.fromFile(out, v.Source, to):
 		case v.Type == "bind":
 			from, ok := c.below(v.Source)
@@ -50,11 +50,11 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 			}
 			what := "copy the files into the image"
 			if out.source != "" {
-				what += "; while you develop, sync = [sync(…)] of pipe run --watch keeps them the same"
+				what += "; during development, pipe run --watch with sync = [sync(…)] updates them"
 			}
-			out.note("%s is mounted at %s from your machine, which a cluster cannot; %s.", quoted(from), quoted(to), what)
+			out.note("%s was mounted at %s from your machine, which is not possible in a cluster: %s.", quoted(from), quoted(to), what)
 		default:
-			out.note("the %s at %s was left out; a pod can write to the file system of its image, unless values= makes it read-only.", quoted(v.Type), quoted(to))
+			out.note("the %s at %s was left out: a pod can write to the file system of its image, unless values= makes it read-only.", quoted(v.Type), quoted(to))
 		}
 	}
 	if len(s.Tmpfs) > 0 {
@@ -97,7 +97,7 @@ func (c *composer) scale(out *service, s *types.ServiceConfig) {
 		if r := s.Deploy.Resources.Reservations; r != nil {
 			asked = *r
 			if len(r.Devices) > 0 {
-				out.note("devices were left out; values = {\"resources\": {\"limits\": {\"nvidia.com/gpu\": 1}}} asks for a GPU.")
+				out.note("devices were left out: values = {\"resources\": {\"limits\": {\"nvidia.com/gpu\": 1}}} requests a GPU.")
 			}
 		}
 	}
@@ -155,7 +155,7 @@ func (c *composer) security(out *service, s *types.ServiceConfig) {
 		}
 		out.value("podSecurityContext", pod)
 	} else if s.User != "" {
-		out.note("user %s was left out; values = {\"podSecurityContext\": {\"runAsUser\": 1000}} takes a number.", quoted(s.User))
+		out.note("user %s was left out: only numbers are supported, in values = {\"podSecurityContext\": {\"runAsUser\": 1000}}.", quoted(s.User))
 	}
 	sec := map[string]any{}
 	if s.ReadOnly {
@@ -205,20 +205,20 @@ func (c *composer) rest(out *service, s *types.ServiceConfig) {
 		}
 	}
 	if len(names) > 0 {
-		out.note("%s: left out, as the language has no parameter for it. pipe eject %s writes the chart; change it there, and give it back with chart=.", strings.Join(names, ", "), label(out.name, serviceMost))
+		out.note("%s: left out, because there is no parameter for it. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", strings.Join(names, ", "), label(out.name, serviceMost))
 	}
 	if s.NetworkMode != "" && s.NetworkMode != "bridge" && s.NetworkMode != "default" {
-		out.note("network_mode %s was left out: a service is a pod of its own, and reaches others at their names.", quoted(s.NetworkMode))
+		out.note("network_mode %s was left out: every service has its own pods, and reaches other services by their names.", quoted(s.NetworkMode))
 	}
 	for _, n := range slices.Sorted(maps.Keys(s.Networks)) {
 		if conf := s.Networks[n]; conf != nil && len(conf.Aliases) > 0 {
-			out.note("the aliases %s of network %s were left out: others reach it at its name.", quotedList(conf.Aliases), quoted(n))
+			out.note("the aliases %s of network %s were left out: other services reach it by its name.", quotedList(conf.Aliases), quoted(n))
 		}
 	}
 	if len(s.Labels) > 0 {
-		out.note("labels %s were left out; labels = {…} are for Kubernetes objects, and routes of a proxy are port(…, public = True).", all(slices.Sorted(maps.Keys(s.Labels))))
+		out.note("labels %s were left out: labels = {…} sets labels of Kubernetes objects, and port(…, public = True) replaces routes of a proxy.", all(slices.Sorted(maps.Keys(s.Labels))))
 	}
 	if s.Develop != nil && len(s.Develop.Watch) > 0 {
-		out.note("develop.watch was left out; sync = [sync(PATH, TO)] is the same for pipe run --watch.")
+		out.note("develop.watch was left out: use sync = [sync(PATH, TO)] with pipe run --watch instead.")
 	}
 }

@@ -32,7 +32,7 @@ func (c *composer) service(name string, s *types.ServiceConfig, all *types.Proje
 	}
 	if len(s.Profiles) > 0 {
 		if engineOf(out.image) != "" {
-			out.note("profiles %s: it is always deployed here; skip = True leaves it out.", quotedList(s.Profiles))
+			out.note("profiles %s: it is always deployed, unless you set skip = True.", quotedList(s.Profiles))
 		} else {
 			out.skip = true
 			out.about = strings.TrimSpace(out.about + " Profile " + quotedList(s.Profiles) + ": pipe run --service " + label(name, serviceMost) + " deploys it.")
@@ -42,10 +42,10 @@ func (c *composer) service(name string, s *types.ServiceConfig, all *types.Proje
 	out.command, out.arguments = escape(s.Entrypoint), escape(s.Command)
 	if secretIn(out.command) || secretIn(out.arguments) {
 		out.command, out.arguments = nil, nil
-		out.note("entrypoint and command were left out, as there seems to be a secret in them. Put it into env= with secret(…), and write $(NAME) in command= or args=.")
+		out.note("entrypoint and command were left out, because they seem to contain a secret. Put it into env= with secret(…), and use $(NAME) in command= or args=.")
 	}
 	if strings.Contains(strings.Join(append(out.command, out.arguments...), " "), "${") {
-		out.note("the command has a variable without a value, such as %s.", quoted(unset.FindString(strings.Join(append(out.command, out.arguments...), " "))))
+		out.note("the command contains a variable without a value, such as %s.", quoted(unset.FindString(strings.Join(append(out.command, out.arguments...), " "))))
 	}
 	if out.kind != plan.Job {
 		c.ports(out, s)
@@ -73,11 +73,11 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 	if s.Build == nil {
 		image := s.Image
 		if image == "" {
-			out.note("it has neither image nor build; write the image.")
+			out.note("it has neither image nor build: set image=.")
 			image = out.unknown()
 		}
 		if unset.MatchString(image) {
-			out.note("its image is %s, and the variable has no value; write the version, or let it be a param(…).", quoted(image))
+			out.note("its image is %s, and the variable has no value: write the version, or use a param(…).", quoted(image))
 			name, tag, _ := cutImage(image)
 			name = strings.ToLower(unset.ReplaceAllString(name, "${1}"))
 			if tag = unset.ReplaceAllString(tag, "${1}"); tag != "" {
@@ -101,20 +101,20 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 	reason := ""
 	switch {
 	case strings.Contains(b.Context, "://") || strings.HasPrefix(b.Context, "git@"):
-		reason = "it is built from a repository; write source = git(…)"
+		reason = "it is built from a git repository: set source = git(…)"
 	case dir == "":
-		reason = "its build context is outside of the directory; put the Pipelinefile into a directory above both"
+		reason = "its build context is outside of the directory: put the Pipelinefile into a directory that contains both"
 	case !ok:
-		reason = "its build context " + quoted(dir) + " is not a directory; create it, and write source = local(…)"
+		reason = "its build context " + quoted(dir) + " is not a directory: create it, and set source = local(…)"
 	case b.DockerfileInline != "":
-		reason = "its Dockerfile is in the compose file; write it to a file, and source = local(…)"
+		reason = "its Dockerfile is inline in the compose file: write it to a file, and set source = local(…)"
 	case !local(file):
-		reason = "its Dockerfile is outside of the build context; move it, or build from the directory above both"
+		reason = "its Dockerfile is outside of the build context: move it, or build from a directory that contains both"
 	case !c.isFile(path.Join(dir, file)):
-		reason = "it has no Dockerfile at " + quoted(path.Join(dir, file)) + "; write it, and source = local(…)"
+		reason = "there is no Dockerfile at " + quoted(path.Join(dir, file)) + ": create it, and set source = local(…)"
 	}
 	if reason != "" {
-		out.note("%s. Until then it is a container of an image that you have to name.", reason)
+		out.note("%s. Until then, it is a container with a placeholder image.", reason)
 		out.image = out.unknown()
 		return
 	}
@@ -126,9 +126,9 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 		v := b.Args[k]
 		switch {
 		case v == nil || unset.MatchString(*v):
-			out.note("build argument %s has no value here; give it in args = {…} of dockerfile().", quoted(k))
+			out.note("build argument %s has no value: set it in args = {…} of dockerfile().", quoted(k))
 		case looksSecret(k, *v):
-			out.note("build argument %s looks like a secret and stays in the image; use dockerfile(secrets = [%q]) and RUN --mount=type=secret.", quoted(k), secretOf(k))
+			out.note("build argument %s looks like a secret, and the image would contain it: use dockerfile(secrets = [%q]) and RUN --mount=type=secret.", quoted(k), secretOf(k))
 		default:
 			out.args = append(out.args, pair{k, *v})
 		}
@@ -141,7 +141,7 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 		{"network", b.Network != ""}, {"extra_hosts", len(b.ExtraHosts) > 0},
 	} {
 		if other.has {
-			out.note("build.%s was left out; secrets of a build are dockerfile(secrets = […]), others have no counterpart.", other.name)
+			out.note("build.%s was left out: secrets of a build are dockerfile(secrets = […]); there is no counterpart of other fields.", other.name)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func (c *composer) env(out *service, s *types.ServiceConfig) {
 		vars, err := c.dotenv(filepath.ToSlash(name))
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) || bool(f.Required) {
-				out.note("env_file %s could not be read; write its variables in env=.", quoted(filepath.ToSlash(name)))
+				out.note("env_file %s could not be read: set its variables in env=.", quoted(filepath.ToSlash(name)))
 			}
 			continue
 		}
@@ -185,7 +185,7 @@ func (c *composer) env(out *service, s *types.ServiceConfig) {
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
 		if !variableName.MatchString(k) {
-			out.note("the name of the variable %s is not valid in Kubernetes.", quoted(k))
+			out.note("%s is not a valid variable name in Kubernetes.", quoted(k))
 			continue
 		}
 		if v == nil {
@@ -205,12 +205,12 @@ func (c *composer) env(out *service, s *types.ServiceConfig) {
 		out.env[len(out.env)-1].file = from[k]
 	}
 	if len(missing) > 0 {
-		out.note("variables without a value in the compose file were left out: %s. Write them in env=, or let them be param(…).", quotedList(missing))
+		out.note("variables without a value in the compose file were left out: %s. Set them in env=, with param(…) if they vary.", quotedList(missing))
 	}
 }
 
-// readable returns the name of a file of variables if read_env() reads the same from it,
-// and none of them looks like a secret; otherwise "".
+// readable returns the name of an env file if read_env() reads the same variables from it
+// and none of them looks like a secret, otherwise "".
 func (c *composer) readable(name string, vars map[string]string) string {
 	data, err := c.text(name)
 	if err != nil {
@@ -262,7 +262,7 @@ func (c *composer) ports(out *service, s *types.ServiceConfig) {
 		if n, err := strconv.Atoi(number); err == nil {
 			add(n, protocol, "")
 		} else {
-			out.note("expose %s is a range; write each port in ports=.", quoted(e))
+			out.note("expose %s is a range: write each port in ports=.", quoted(e))
 		}
 	}
 }
@@ -294,9 +294,9 @@ func (c *composer) health(out *service, s *types.ServiceConfig) {
 	}
 	switch {
 	case secretIn(argv):
-		out.note("its healthcheck was left out, as there seems to be a secret in it. Write health = command(…) that reads it from a variable.")
+		out.note("its healthcheck was left out, because it seems to contain a secret. Set health = command(…), and read the secret from a variable.")
 	case unset.MatchString(strings.Join(argv, " ")):
-		out.note("its healthcheck was left out, as it has a variable without a value. Write health = command(…).")
+		out.note("its healthcheck was left out, because it contains a variable without a value. Set health = command(…).")
 	default:
 		out.health = &health{kind: "command", command: argv}
 	}

@@ -23,13 +23,13 @@ func (c *cluster) containers(w *workload) {
 	}
 	for _, of := range w.pod.Containers[1:] {
 		if s.kind == plan.Job {
-			s.note("the container %s is a sidecar, which does not keep the job from ending.", quoted(of.Name))
+			s.note("the container %s is a sidecar: the job ends without waiting for it.", quoted(of.Name))
 		}
 		s.sidecars = append(s.sidecars, c.container(w, of, true))
 	}
 }
 
-// container converts a container, which has some of what a service has.
+// container converts a container to a service with only the fields that containers have.
 func (c *cluster) container(w *workload, of corev1.Container, sidecar bool) *service {
 	s := w.service
 	name := label(of.Name, plan.MaxName)
@@ -39,7 +39,7 @@ func (c *cluster) container(w *workload, of corev1.Container, sidecar bool) *ser
 	out := &service{name: name, kind: plan.Container, command: of.Command, arguments: of.Args}
 	if secretIn(out.command) || secretIn(out.arguments) {
 		out.command, out.arguments = nil, nil
-		out.note("command and args were left out, as there seems to be a secret in them.")
+		out.note("command and args were left out, because they seem to contain a secret.")
 	}
 	c.image(out, of.Image)
 	c.env(out, of)
@@ -54,10 +54,10 @@ func (c *cluster) container(w *workload, of corev1.Container, sidecar bool) *ser
 		c.probes(out, of)
 		if h := out.health; h != nil && h.kind != "command" && h.port == 0 {
 			out.health = nil
-			out.note("its readinessProbe names no port that is known; write health = ….")
+			out.note("its readinessProbe has an unknown port: set health = ….")
 		}
 		for _, a := range out.running {
-			out.note("a sidecar has no %s =: its check was left out.", a.name)
+			out.note("its check was left out: a sidecar has no parameter %s=.", a.name)
 		}
 	}
 	for _, m := range of.VolumeMounts {
@@ -68,7 +68,7 @@ func (c *cluster) container(w *workload, of corev1.Container, sidecar bool) *ser
 		if same && s.mounted(at) {
 			out.mounts = append(out.mounts, at)
 		} else {
-			out.note("the volume at %s was left out; mounts = [%s] needs one of the service at the same path.", quoted(at), str(at))
+			out.note("the volume at %s was left out: mounts = [%s] requires a volume of the service at the same path.", quoted(at), str(at))
 		}
 	}
 	if out.latest != "" {

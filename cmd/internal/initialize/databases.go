@@ -51,13 +51,13 @@ var reference = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z
 // setImage sets an image, and records a reason if its version is not fixed.
 func (s *service) setImage(image, from string) {
 	if !reference.MatchString(image) {
-		s.note("%s is not a valid image; write one.", quoted(image))
+		s.note("%s is not a valid image reference: set image=.", quoted(image))
 		image = s.unknown()
 	}
 	s.image = image
 	_, tag, digest := cutImage(image)
 	if digest == "" && (tag == "" || tag == "latest") {
-		s.latest = from + " names no version; write one"
+		s.latest = from + " names no version: set one"
 	}
 }
 
@@ -101,8 +101,8 @@ func (p *project) database(s *service, name string) {
 		}
 	}
 	if open && len(blind) > 0 {
-		s.about = "A container and not a database, as " + all(blind) + " reach it without a password."
-		s.note("its data does not outlive the pod unless it has volumes=. Write database(engine = %q, …) and give .url to those who use it, so that it has a volume and a generated password.", name)
+		s.about = "A container and not a database, because these services use no password: " + all(blind) + "."
+		s.note("its data is lost with the pod, unless you set volumes=. A database(engine = %q, …) has a volume and a generated password: pass its .url to the services that use it.", name)
 		if len(s.volumes) > 0 {
 			s.notes = s.notes[:len(s.notes)-1]
 		}
@@ -117,7 +117,7 @@ func (p *project) database(s *service, name string) {
 			s.referenced = true
 		}
 		if !u.knows {
-			u.service.note("it needs %s, and no variable of it was found to have its credentials, which are generated here. Give it .url, or .host, .user and .password, of the database in env=.", u.database)
+			u.service.note("it needs %s, but no variable with the credentials was found. They are generated: pass .url, or .host, .user and .password, of the database in env=.", u.database)
 		}
 		if u.differs != "" {
 			u.service.note("%s", u.differs)
@@ -137,7 +137,7 @@ func (p *project) database(s *service, name string) {
 	case s.version == "":
 		s.version = versions[name]
 		s.image = ""
-		s.note("the source names no version of %s; %s is a guess. A database does not start with the files of another version.", quoted(image), s.version)
+		s.note("the source names no version of %s, so %s is a guess. A database does not start with the files of another version.", quoted(image), s.version)
 	case official && tag == s.version && digest == "":
 		s.image = ""
 	}
@@ -159,10 +159,10 @@ func (p *project) database(s *service, name string) {
 	}
 	if len(engine.Args) > 0 && (len(s.command) > 0 || len(s.arguments) > 0) {
 		s.command, s.arguments = nil, nil
-		s.note("its command was left out, as %s gets its password by args=. Put other arguments behind it: args = [%s, …].", name, strings.Trim(strs(engine.Args[:3]), "[]"))
+		s.note("its command was left out, because %s gets its password in args=. Add other arguments after it: args = [%s, …].", name, strings.Trim(strs(engine.Args[:3]), "[]"))
 	}
 	if s.replicas > 1 || s.noReplicas {
-		s.note("replicas were left out: a database of its own image has one pod. For more bring a chart that knows the replication of the engine.")
+		s.note("replicas were left out: a database() has one pod. For replication, use a chart of the engine.")
 		s.replicas, s.noReplicas = 0, false
 	}
 }
@@ -302,9 +302,9 @@ func (p *project) order() {
 		}
 		for _, n := range s.needs {
 			if other := p.service(n.name); other != nil && n.done && rank[other] >= rank[s] {
-				s.note("it needs %s to have ended, and both are in the last stage, which starts its services concurrently. Declare a stage for it: stage(…).", other.name)
+				s.note("it needs %s to complete first, but both are in the last stage, whose services start concurrently. Declare another stage for it: stage(…).", other.name)
 			} else if other != nil && !n.done && s.kind == plan.Job && rank[other] == rank[s] {
-				s.note("it needs %s, and a stage starts its services concurrently. Let it retry with retries=, or declare a stage for it.", other.name)
+				s.note("it needs %s, but the services of a stage start concurrently. Set retries=, or declare another stage for it.", other.name)
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 		}
 	}
 	if len(found) > dockerfileMost {
-		return fmt.Errorf("%s has %d Dockerfiles, and pipe init takes at most %d; name a part of it with --from", from, len(found), dockerfileMost)
+		return fmt.Errorf("%s has %d Dockerfiles, and pipe init reads at most %d: select a subdirectory with --from", from, len(found), dockerfileMost)
 	}
 	if !complete {
 		p.note("the directory is large, and not all of it was searched for Dockerfiles.")
@@ -87,9 +87,9 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 		}
 		s.ports = exposed(text)
 		if len(s.ports) == 0 {
-			s.note("its Dockerfile has no EXPOSE; write ports = […] if it listens, and health = http(…).")
+			s.note("its Dockerfile has no EXPOSE: if it listens, set ports = […] and health = http(…).")
 		} else {
-			s.note("write health = http(PATH), so that it counts as ready when it answers.")
+			s.note("set health = http(PATH), so that it becomes ready when it responds.")
 		}
 		p.services = append(p.services, s)
 	}

@@ -48,21 +48,21 @@ func (f *files) isDir(name string) bool {
 // text returns a text file without carriage returns and byte order mark.
 func (f *files) text(name string) ([]byte, error) {
 	if !local(name) {
-		return nil, fmt.Errorf("%s is outside of the directory; copy it into the directory, or run pipe init in one above it", name)
+		return nil, fmt.Errorf("%s is outside of the directory; copy it into the directory, or run pipe init in a parent directory", name)
 	}
 	info, err := f.root.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	case err != nil:
-		return nil, fmt.Errorf("read %s: %w; symbolic links may not lead out of the directory", name, err)
+		return nil, fmt.Errorf("read %s: %w; symbolic links must not lead out of the directory", name, err)
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	case info.Size() > fileMost:
 		return nil, fmt.Errorf("%s has %d bytes; pipe init reads files of at most %d", name, info.Size(), fileMost)
 	}
 	if f.count++; f.count > filesMost {
-		return nil, fmt.Errorf("more than %d files are to be read; name one part of them with --from", filesMost)
+		return nil, fmt.Errorf("there are more than %d files to read: select some of them with --from", filesMost)
 	}
 	file, err := f.root.Open(name)
 	if err != nil {
@@ -74,10 +74,10 @@ func (f *files) text(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if f.read += len(data); len(data) > fileMost || f.read > totalMost {
-		return nil, fmt.Errorf("%s is too large: pipe init reads files of at most %d bytes, %d together", name, fileMost, totalMost)
+		return nil, fmt.Errorf("%s is too large: pipe init reads files of at most %d bytes, %d in total", name, fileMost, totalMost)
 	}
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
-		return nil, fmt.Errorf("%s is not a string in UTF-8", name)
+		return nil, fmt.Errorf("%s is not valid UTF-8", name)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), nil

@@ -50,14 +50,14 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 	}
 	h := &helmfile{files: f, base: path.Dir(name), repos: map[string]map[string]any{}, project: p}
 	if lines := len(templateLine.FindAllString(string(data), -1)); lines > 0 {
-		p.note("%s has %d lines that are only templates, such as {{ if }}: they were not executed, and what is between them was read once. An if of Starlark and param(…) say the same.", quoted(name), lines)
+		p.note("%s has %d lines with nothing but templates, such as {{ if }}: they were not executed, and the lines between them were read once. Use if and param(…) of Starlark instead.", quoted(name), lines)
 	}
 	var clean string
 	clean, h.were = untemplate(string(data))
 	clean = versionNumber.ReplaceAllString(clean, `${1}"${2}"${3}`)
 	docs, err := documents(name, []byte(clean))
 	if err != nil {
-		return fmt.Errorf("%w; templates that make the structure of the file cannot be read: helmfile build prints it without them, for --from", err)
+		return fmt.Errorf("%w; templates that change the structure of the file are not supported: read the output of helmfile build with --from", err)
 	}
 	var releases []map[string]any
 	for _, d := range docs {
@@ -70,7 +70,7 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 		releases = append(releases, mappings(m["releases"])...)
 		for _, key := range []string{"bases", "helmfiles"} {
 			if list, _ := m[key].([]any); len(list) > 0 {
-				p.note("%s of %s were not read: %d entries. Run pipe init --from for each, and put the results together.", key, quoted(name), len(list))
+				p.note("%s of %s were not read: %d entries. Run pipe init --from for each, and combine the results.", key, quoted(name), len(list))
 			}
 		}
 		if env, _ := m["environments"].(map[string]any); len(env) > 0 {
@@ -109,7 +109,7 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 		if only {
 			s.namespace = ""
 		} else if plan.CheckName(s.namespace, plan.MaxName) != nil {
-			s.note("namespace %s was not executed; namespace = … says the same, in which {environment} stands for the name of the environment.", quoted(h.shown(s.namespace)))
+			s.note("namespace %s was not executed: set namespace = …, in which {environment} is the name of the environment.", quoted(h.shown(s.namespace)))
 			s.namespace = ""
 		}
 	}
@@ -131,7 +131,7 @@ func (h *helmfile) stages(releases []map[string]any, ids map[string]*service) {
 			switch other {
 			case s:
 			case nil:
-				s.note("it needs %s, which the file does not have.", quoted(h.shown(n)))
+				s.note("it needs %s, which is not in the file.", quoted(h.shown(n)))
 			default:
 				needs[s] = append(needs[s], other)
 			}
@@ -202,7 +202,7 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 	s := &service{name: name, kind: plan.Helm, chart: &chart{}}
 	if name == "" || placeholder.MatchString(name) {
 		s.name = fmt.Sprintf("release-%d", i+1)
-		s.note("its name is a template or missing, and was not executed: %q.", quoted(h.shown(name)))
+		s.note("its name is missing, or a template, which was not executed: %q.", quoted(h.shown(name)))
 	}
 	h.chart(s, r)
 	if namespace, _ := r["namespace"].(string); namespace != "" {
@@ -214,10 +214,10 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 	case bool:
 		s.skip = !installed
 	case string:
-		s.note("installed: %s was not executed; skip = … says the same.", quoted(h.shown(installed)))
+		s.note("installed: %s was not executed: set skip = … instead.", quoted(h.shown(installed)))
 	}
 	if v, ok := r["condition"].(string); ok {
-		s.note("condition %s: skip = … says the same, with a param(…).", quoted(h.shown(v)))
+		s.note("condition %s was left out: set skip = … with a param(…) instead.", quoted(h.shown(v)))
 	}
 	if n, ok := r["timeout"].(int); ok && n > 0 {
 		s.timeout = fmt.Sprintf("%ds", n)
@@ -229,13 +229,13 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 		}
 		switch key {
 		case "labels":
-			s.note("labels of the release were left out: pipe run --service NAME chooses services.")
+			s.note("labels of the release were left out: pipe run --service NAME selects services.")
 		case "secrets":
-			s.note("secrets %s: encrypted values were not read. Write them in values= as secret(NAME), and give the values with pipe run --secrets.", all(h.list(texts(r[key]))))
+			s.note("secrets %s: encrypted values were not read. Set them in values= with secret(NAME), and pass the values with pipe run --secrets.", all(h.list(texts(r[key]))))
 		case "hooks":
-			s.note("hooks were left out: a job(…) in a stage before or behind it runs in the cluster.")
+			s.note("hooks were left out: declare a job(…) in an earlier or a later stage, which runs in the cluster.")
 		default:
-			s.note("%s was left out; pipe eject %s writes the chart, to be changed there.", key, label(s.name, serviceMost))
+			s.note("%s was left out. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", key, label(s.name, serviceMost))
 		}
 	}
 	return s
@@ -258,39 +258,39 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 		version = fmt.Sprint(v)
 	}
 	if placeholder.MatchString(version) {
-		s.note("version %s was not executed; write it, or let it be a param(…).", quoted(h.shown(version)))
+		s.note("version %s was not executed: write the version, or use a param(…).", quoted(h.shown(version)))
 		version = ""
 	}
 	repo, rest, ok := strings.Cut(ref, "/")
 	c := s.chart
 	missing := func(format string, args ...any) {
-		s.note(format+" Until then chart= names one that does not exist.", args...)
+		s.note(format+" Until then, chart= names a chart that does not exist.", args...)
 		c.ref, c.repo, c.version = label(s.name, serviceMost), "https://charts.example.com", version
 		c.unpinned = version == ""
 	}
 	dir := path.Join(h.base, ref)
 	switch {
 	case ref == "":
-		missing("it names no chart; write one.")
+		missing("it names no chart: set chart=.")
 	case placeholder.MatchString(ref):
-		missing("chart %s was not executed; write the chart.", quoted(h.shown(ref)))
+		missing("chart %s was not executed: set chart=.", quoted(h.shown(ref)))
 	case strings.HasPrefix(ref, "oci://") && reference.MatchString(strings.TrimPrefix(ref, "oci://")):
 		c.ref, c.version = ref, version
 	case strings.Contains(ref, "://") || strings.HasPrefix(ref, "git::"):
-		missing("chart %s is fetched from elsewhere; copy it into the directory and write chart(DIRECTORY).", quoted(ref))
+		missing("chart %s is fetched from a remote source: copy it into the directory, and set chart(DIRECTORY).", quoted(ref))
 	case h.repos[repo] != nil && ok:
 		url, _ := h.repos[repo]["url"].(string)
 		if h.repos[repo]["username"] != nil || h.repos[repo]["password"] != nil {
-			s.note("the repository %s has a user: give it to Helm with helm repo add.", quoted(repo))
+			s.note("the repository %s requires credentials: add them with helm repo add.", quoted(repo))
 		}
 		oci, _ := h.repos[repo]["oci"].(bool)
 		switch {
 		case rest == "" || placeholder.MatchString(url+rest) || url == "" || strings.Contains(url, "@") || strings.ContainsAny(rest, "/:\\ ") && !oci || oci && !reference.MatchString(strings.TrimPrefix(url, "oci://")+"/"+rest):
-			missing("chart %s or the address of its repository is not known here; write chart=.", quoted(h.shown(ref)))
+			missing("chart %s or the URL of its repository is unknown: set chart=.", quoted(h.shown(ref)))
 		case oci:
 			c.ref, c.version = "oci://"+strings.TrimSuffix(strings.TrimPrefix(url, "oci://"), "/")+"/"+rest, version
 		case !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://"):
-			missing("the repository %s has the address %s, which is not http.", quoted(repo), quoted(url))
+			missing("the repository %s has the URL %s, which does not use HTTP.", quoted(repo), quoted(url))
 		default:
 			c.ref, c.repo, c.version = rest, strings.TrimSuffix(url, "/"), version
 		}
@@ -301,7 +301,7 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 		c.ref = dir
 		return
 	default:
-		missing("chart %s is neither in the directory nor of one of the repositories.", quoted(ref))
+		missing("chart %s is neither in the directory nor in one of the repositories.", quoted(ref))
 	}
 	c.unpinned = c.version == ""
 }

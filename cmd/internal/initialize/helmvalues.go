@@ -20,12 +20,12 @@ func (h *helmfile) values(s *service, r map[string]any) {
 			data, err := h.text(file)
 			switch {
 			case placeholder.MatchString(e) || strings.HasSuffix(e, ".gotmpl"):
-				s.note("values of %s were not read, as they are a template; write them in values=.", quoted(h.shown(e)))
+				s.note("the values file %s is a template and was not read: set its values in values=.", quoted(h.shown(e)))
 			case err != nil:
-				s.note("values of %s could not be read.", quoted(e))
+				s.note("the values file %s could not be read.", quoted(e))
 			case strings.Contains(string(data), "{{") && strings.HasSuffix(e, ".gotmpl"):
 			case len(merged) > 0:
-				s.note("values of %s come after others in the helmfile; here values= goes over values_files.", quoted(e))
+				s.note("the values file %s comes after other values in the helmfile, but here values= takes precedence over values_files=.", quoted(e))
 				s.chart.files = append(s.chart.files, file)
 			default:
 				s.chart.files = append(s.chart.files, file)
@@ -50,7 +50,7 @@ func (h *helmfile) values(s *service, r map[string]any) {
 		merge(merged, value.(map[string]any))
 	}
 	if len(left) > 0 {
-		s.note("these values are templates or look like secrets, and were left out: %s. Write them in values=, with a param(…) or secret(NAME).", all(left))
+		s.note("these values are templates or look like secrets, and were left out: %s. Set them in values=, with a param(…) or secret(NAME).", all(left))
 	}
 	if len(merged) > 0 {
 		s.values = merged

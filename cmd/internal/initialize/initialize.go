@@ -29,7 +29,7 @@ type Result struct {
 	Text     []byte
 	From     string   // the source, relative to the directory
 	Services int      // number of declared services
-	Left     int      // number of features not converted: the comments that begin with TODO
+	Left     int      // number of features that were not converted: comments that start with TODO
 	Secrets  []string // variables that still need values
 	Also     []string // other possible sources, relative to the directory
 }
@@ -43,7 +43,7 @@ type NothingError struct {
 func (e *NothingError) Error() string {
 	text := "found no compose file, helmfile, Kubernetes manifests or Dockerfile in " + e.Dir
 	if len(e.Languages) > 0 {
-		return text + ", only " + strings.Join(e.Languages, ", ") + "; write a Dockerfile beside it, and run pipe init again"
+		return text + ", only " + strings.Join(e.Languages, ", ") + "; write a Dockerfile next to it, and run pipe init again"
 	}
 	return text + "; write a Dockerfile, or name one of them with --from"
 }
@@ -68,7 +68,7 @@ func Make(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = root.Close() }() // it was only read
+	defer func() { _ = root.Close() }() // only read
 	f := &files{root: root}
 	from, also := ".", []string(nil)
 	if o.From != "" {
@@ -99,7 +99,7 @@ func Make(ctx context.Context, o Options) (*Result, error) {
 		if from == "." {
 			return nil, &NothingError{Dir: o.Dir, Languages: f.languages(".")}
 		}
-		return nil, fmt.Errorf("%s declares no service; name another source with --from", from)
+		return nil, fmt.Errorf("%s declares no service: select another source with --from", from)
 	}
 	p.rename()
 	p.order()
@@ -128,13 +128,13 @@ func (f *files) inside(dir, from string) (string, error) {
 	}
 	name = path.Clean(filepath.ToSlash(name))
 	if !local(name) {
-		return "", fmt.Errorf("%s is outside of the directory %s; run pipe init in a directory above both", from, dir)
+		return "", fmt.Errorf("%s is outside of the directory %s: run pipe init in a directory that contains both", from, dir)
 	}
 	switch _, err := f.stat(name); {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("%s does not exist", from)
 	case err != nil:
-		return "", fmt.Errorf("read %s: %w; symbolic links may not lead out of the directory", from, err)
+		return "", fmt.Errorf("read %s: %w; symbolic links must not lead out of the directory", from, err)
 	}
 	return name, nil
 }

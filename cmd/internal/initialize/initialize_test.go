@@ -36,8 +36,8 @@ func unpack(t *testing.T, a *txtar.Archive, name string) string {
 	return dir
 }
 
-// Each project is converted to the Pipelinefile next to it, which is formatted,
-// evaluates, passes the linter, and contains no secret, even with Windows line endings.
+// TestMake converts each project in testdata to the Pipelinefile next to it, with Unix
+// and with Windows line endings.
 func TestMake(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -70,13 +70,14 @@ func TestMake(t *testing.T) {
 				a.Files[i].Data = bytes.ReplaceAll(a.Files[i].Data, []byte("\n"), []byte("\r\n"))
 			}
 			if windows := check(t, unpack(t, a, name), from); !bytes.Equal(windows.Text, got.Text) {
-				t.Errorf("with the line ends of Windows\n%s\nwant\n%s", windows.Text, got.Text)
+				t.Errorf("with Windows line endings\n%s\nwant\n%s", windows.Text, got.Text)
 			}
 		})
 	}
 }
 
-// check makes a Pipelinefile and checks what must hold for all of them.
+// check makes a Pipelinefile and checks that it is formatted and deterministic,
+// evaluates, passes the linter, and contains no secret.
 func check(t *testing.T, dir, from string) *Result {
 	t.Helper()
 	got, err := Make(t.Context(), Options{Dir: dir, From: from})
@@ -85,11 +86,11 @@ func check(t *testing.T, dir, from string) *Result {
 	}
 	for _, secret := range []string{"opensesame", "swordfish"} {
 		if bytes.Contains(got.Text, []byte(secret)) {
-			t.Errorf("the secret %s is in\n%s", secret, got.Text)
+			t.Errorf("the secret %s was copied\n%s", secret, got.Text)
 		}
 	}
 	if again, err := format.Source("Pipelinefile", got.Text); err != nil || !bytes.Equal(again, got.Text) {
-		t.Errorf("laid out it is\n%s\n%v, and was\n%s", again, err, got.Text)
+		t.Errorf("not formatted: want\n%s\n%v, got\n%s", again, err, got.Text)
 	}
 	file := filepath.Join(dir, "Pipelinefile")
 	if err := os.WriteFile(file, got.Text, 0o644); err != nil {
@@ -101,7 +102,7 @@ func check(t *testing.T, dir, from string) *Result {
 		t.Fatalf("%v\n%s", err, got.Text)
 	}
 	if len(p.Services) != got.Services {
-		t.Errorf("it has %d services, want %d", len(p.Services), got.Services)
+		t.Errorf("the plan has %d services, the result says %d", len(p.Services), got.Services)
 	}
 	found, err := lint.Source(t.Context(), "Pipelinefile", lint.Pipelinefile, got.Text, opts)
 	if err != nil {
@@ -115,11 +116,11 @@ func check(t *testing.T, dir, from string) *Result {
 		t.Errorf("warning: %v", w)
 	}
 	if n := bytes.Count(got.Text, []byte("# TODO: ")); n != got.Left {
-		t.Errorf("it has %d comments of what was left out, and says %d", n, got.Left)
+		t.Errorf("it has %d TODO comments, the result says %d", n, got.Left)
 	}
 	again, err := Make(t.Context(), Options{Dir: dir, From: from})
 	if err != nil || !bytes.Equal(again.Text, got.Text) {
-		t.Errorf("the second time it is %v\n%s", err, again.Text)
+		t.Errorf("the second run returned %v\n%s", err, again.Text)
 	}
 	return got
 }

@@ -42,7 +42,7 @@ type cluster struct {
 	documents  map[string]int // of each file
 	scalers    []autoscalingv2.HorizontalPodAutoscaler
 	budgets    []policyv1.PodDisruptionBudget
-	whole      []string // files of which all objects are others that can be deployed as they are
+	whole      []string // files with only others that can be deployed unchanged
 	dockers    []string // Dockerfiles in the directory
 }
 
@@ -60,9 +60,9 @@ type workload struct {
 type other struct {
 	kind, name string
 	of         []string // names that it mentions, to find its service
-	bound      bool     // it is not to be deployed as it is
+	bound      bool     // it must not be deployed unchanged
 	file       string
-	done       bool // it was converted after all
+	done       bool // it was converted
 }
 
 // hasManifests reports whether a directory has a YAML file that looks like manifests.
@@ -193,7 +193,7 @@ func into[T any](name string, doc any) (T, error) {
 	}
 	if err != nil {
 		m, _ := doc.(map[string]any)
-		return out, fmt.Errorf("%s: the %v is not valid: %w; kubectl apply --dry-run=server checks it", name, m["kind"], err)
+		return out, fmt.Errorf("%s: the %v is not valid: %w; to check it, run: kubectl apply --dry-run=server", name, m["kind"], err)
 	}
 	return out, nil
 }
@@ -262,7 +262,7 @@ func (c *cluster) object(file string, doc any, depth int) error {
 			w.service.schedule = o.Spec.Schedule
 			if !isSchedule(o.Spec.Schedule) {
 				w.service.schedule = "0 0 * * *"
-				w.service.note("its schedule is %s; write five fields.", quoted(o.Spec.Schedule))
+				w.service.note("its schedule %s is not supported: write five cron fields.", quoted(o.Spec.Schedule))
 			}
 			w.cron(o.Spec)
 			if o.Spec.Suspend != nil && *o.Spec.Suspend {
@@ -339,13 +339,13 @@ func (c *cluster) object(file string, doc any, depth int) error {
 	return err
 }
 
-// asTheyAre finds the files whose objects are all deployed as they are.
+// asTheyAre finds the files with only objects that can be deployed unchanged.
 func (c *cluster) asTheyAre(files []string) {
 	c.others = slices.DeleteFunc(c.others, func(o *other) bool { return o.done })
 	for _, file := range files {
 		n := 0
 		for _, o := range c.others {
-			// A policy is about the pods of services, whose labels pipe does not keep.
+			// A policy selects pods by labels that pipe does not keep.
 			if o.file == file && !o.bound && o.kind != "NetworkPolicy" {
 				n++
 			}
@@ -367,8 +367,8 @@ func (c *cluster) other(file, kind, name string, m map[string]any) *other {
 			o.of = append(o.of, fmt.Sprint(ref["name"]))
 		}
 	}
-	// What mentions a service has names that pipe does not keep, and an object in another
-	// namespace is not of the environment.
+	// An object that mentions a service may use names of objects that pipe names otherwise.
+	// An object with a namespace may be outside the namespace of the environment.
 	o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || m["apiVersion"] == nil
 	c.others = append(c.others, o)
 	return o

@@ -60,7 +60,7 @@ type service struct {
 	closed     bool     // only the services of network may connect to it
 	network    []*service
 	pod        map[string]any // a patch of its pods, for what has no argument
-	container  map[string]any // the same of its container
+	container  map[string]any // the same for its container
 	init       []*service     // init containers; only what a container has
 	sidecars   []*service
 	mounts     []string // of a container: paths of the service
@@ -125,7 +125,7 @@ type (
 		of     string // a database, by its name in the source
 		attr   string // its attribute
 		source string // a call of field() or config_map()
-		file   string // the file of envFiles that has it
+		file   string // the file of envFiles that contains it
 	}
 
 	// An envFile is a file that read_env() can read.
@@ -208,7 +208,7 @@ func (p *project) rename() {
 		}
 		taken[name], first[name] = true, name
 		if name != s.name {
-			s.about = strings.TrimSpace(s.about + fmt.Sprintf(" It was named %s: a name is unique, begins with a letter and has lower-case letters, digits and hyphens. Its host is %s.", quoted(s.name), name))
+			s.about = strings.TrimSpace(s.about + fmt.Sprintf(" Its name was %s: names must be unique, start with a letter, and have only lower-case letters, digits and hyphens. Its host is %s.", quoted(s.name), name))
 			p.refer(s.name, name)
 		}
 		s.name = name

@@ -60,7 +60,7 @@ func (c *cluster) connect() {
 		out := w.service
 		if s.Name != named[w] {
 			if !outside(s) {
-				out.note("Service %s was left out; others reach it at %s.", quoted(s.Name), quoted(named[w]))
+				out.note("Service %s was left out: other services use the host %s.", quoted(s.Name), quoted(named[w]))
 			}
 			c.project.refer(s.Name, named[w])
 		}
@@ -144,7 +144,7 @@ func (c *cluster) port(w *workload, s corev1.Service, p corev1.ServicePort) {
 		at.service = int(p.Port)
 		return
 	}
-	out.note("its Service had port %d for port %d of the container; here others reach it at port %d. Addresses with the port were changed, those without one were not.", p.Port, target, target)
+	out.note("its Service mapped port %d to port %d of the container; here, other services use port %d. Addresses with the port were changed, addresses without a port were not.", p.Port, target, target)
 	address := regexp.MustCompile(`(^|[/@,])` + regexp.QuoteMeta(s.Name) + `:` + fmt.Sprint(p.Port) + `(/|,|$)`)
 	for _, other := range c.workloads {
 		for i := range other.service.env {
@@ -191,12 +191,12 @@ func (c *cluster) expose() {
 			}
 			path = strings.TrimRight(path, "/")
 			if !plainPath.MatchString(path) {
-				s.note("Ingress %s gave it the path %s, which is a pattern; write path = ….", quoted(in.Name), quoted(path))
+				s.note("Ingress %s has the path %s, which is a pattern: set path = ….", quoted(in.Name), quoted(path))
 				path = ""
 			}
 			switch at := &s.ports[j]; {
 			case at.protocol != "" && at.protocol != "TCP":
-				s.note("Ingress %s names a port that is not of TCP.", quoted(in.Name))
+				s.note("Ingress %s names a port that is not a TCP port.", quoted(in.Name))
 			case at.public && at.host != host:
 				s.note("Ingress %s also has the host %s; a port has one host.", quoted(in.Name), quoted(host))
 			case at.public && at.path != path:
@@ -243,7 +243,7 @@ func (c *cluster) expose() {
 			}
 			if first, ok := hosts[p.host+p.path]; ok {
 				p.public = false
-				w.service.note("%s is public at the same address; give port %d public = True and a host or a path of its own.", first, p.number)
+				w.service.note("%s is public at the same address: set public = True for port %d, with another host or path.", first, p.number)
 				p.host, p.path = "", ""
 				continue
 			}
@@ -259,7 +259,7 @@ func (c *cluster) rest() {
 		if len(c.secrets[name]) > 0 {
 			keys = strings.Join(quotedAll(c.secrets[name]), ", ")
 		}
-		c.project.supply = append(c.project.supply, "Secret "+quoted(name)+" ("+keys+") was not copied: make it with kubectl create secret generic, or give its values with pipe run --secrets.")
+		c.project.supply = append(c.project.supply, "Secret "+quoted(name)+" ("+keys+") was not copied: create it with kubectl create secret generic, or pass its values with pipe run --secrets.")
 	}
 	if len(c.whole) > 0 {
 		c.project.services = append(c.project.services, &service{
@@ -271,7 +271,7 @@ func (c *cluster) rest() {
 		at := false
 		for _, w := range c.workloads {
 			if slices.Contains(o.of, w.meta.Name) || o.kind == "PodDisruptionBudget" && o.name == w.meta.Name || o.kind == "NetworkPolicy" && o.name == w.meta.Name {
-				w.service.note("%s %s was left out; pipe eject %s writes the chart, to be changed there and given back with chart=.", quoted(o.kind), quoted(o.name), label(w.service.name, serviceMost))
+				w.service.note("%s %s was left out. To add it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(o.kind), quoted(o.name), label(w.service.name, serviceMost))
 				at = true
 			}
 		}
@@ -280,6 +280,6 @@ func (c *cluster) rest() {
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		c.project.note("%s %s: left out. Put it into a file of its own and deploy that with manifests(NAME, FILE).", quoted(kind), all(kinds[kind]))
+		c.project.note("%s %s was left out. Put it into a separate file, and deploy that with manifests(NAME, FILE).", quoted(kind), all(kinds[kind]))
 	}
 }

@@ -29,7 +29,7 @@ func (c *cluster) convert(w *workload) {
 	s.command, s.arguments = main.Command, main.Args
 	if secretIn(s.command) || secretIn(s.arguments) {
 		s.command, s.arguments = nil, nil
-		s.note("command and args were left out, as there seems to be a secret in them. Put it into env= with secret(…), and write $(NAME) in command= or args=.")
+		s.note("command and args were left out, because they seem to contain a secret. Put it into env= with secret(…), and use $(NAME) in command= or args=.")
 	}
 	c.env(s, main)
 	if s.kind != plan.Job {
@@ -49,7 +49,7 @@ func (c *cluster) resources(s *service, main corev1.Container) {
 		switch {
 		case !ok || q.IsZero():
 		case q.Sign() < 0 || limited && q.Cmp(most) > 0 || key == corev1.ResourceMemory && q.Value() < 1<<20:
-			s.note("its resources have %s for %s, which cannot be; write resources=.", quoted(q.String()), name)
+			s.note("its resources have the invalid value %s for %s: set resources=.", quoted(q.String()), name)
 		default:
 			s.resources = append(s.resources, pair{name, q.String()})
 		}
@@ -76,7 +76,7 @@ func (c *cluster) image(s *service, image string) {
 		}
 	}
 	if image == "" || strings.ContainsAny(image, " ${}") {
-		s.note("its image is %s; write one.", quoted(image))
+		s.note("its image is %s, which is not a valid reference: set image=.", quoted(image))
 		image = s.unknown()
 	}
 	s.setImage(image, "the manifest")
@@ -86,7 +86,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 	from := func(name, prefix string) {
 		config, ok := c.configMaps[name]
 		if !ok {
-			s.note("envFrom names the ConfigMap %s, which the manifests do not have; write its variables in env=.", quoted(name))
+			s.note("envFrom names the ConfigMap %s, which is not in the manifests: set its variables in env=.", quoted(name))
 			return
 		}
 		for _, k := range slices.Sorted(maps.Keys(config.Data)) {
@@ -102,7 +102,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 		case e.SecretRef != nil:
 			keys, ok := c.secrets[e.SecretRef.Name]
 			if !ok {
-				s.note("envFrom names the Secret %s, whose keys are not known; write env = {NAME: secret(%q, key = …)} for each.", quoted(e.SecretRef.Name), e.SecretRef.Name)
+				s.note("envFrom names the Secret %s, whose keys are unknown: set env = {NAME: secret(%q, key = …)} for each.", quoted(e.SecretRef.Name), e.SecretRef.Name)
 			}
 			for _, k := range keys {
 				if variableName.MatchString(e.Prefix + k) {
@@ -115,7 +115,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 		var v *variable
 		switch from := e.ValueFrom; {
 		case !variableName.MatchString(e.Name):
-			s.note("the name of the variable %s is not valid.", quoted(e.Name))
+			s.note("%s is not a valid variable name.", quoted(e.Name))
 			continue
 		case from == nil:
 			s.setEnv(e.Name, e.Value)
@@ -133,7 +133,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 		case from.ResourceFieldRef != nil && builtins.Field(from.ResourceFieldRef.Resource):
 			v = &variable{name: e.Name, source: "field(" + str(from.ResourceFieldRef.Resource) + ")"}
 		default:
-			s.note("variable %s is a field of the pod; pipe eject %s writes the chart, to be changed there.", quoted(e.Name), label(s.name, serviceMost))
+			s.note("variable %s is a field of the pod that is not supported. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(e.Name), label(s.name, serviceMost))
 		}
 		if v != nil {
 			s.env = append(s.env, *v)
@@ -217,10 +217,10 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 		at := path.Clean("/" + m.MountPath)
 		if source.PersistentVolumeClaim != nil {
 			if claim, ok = c.claims[source.PersistentVolumeClaim.ClaimName]; !ok {
-				s.note("the claim %s is not in the manifests; the size of the volume is a guess.", quoted(source.PersistentVolumeClaim.ClaimName))
+				s.note("the claim %s is not in the manifests, so the size of the volume is a guess.", quoted(source.PersistentVolumeClaim.ClaimName))
 				ok = true
 			}
-			s.note("the volume at %s is a new one: the files of the claim %s have to be copied.", quoted(at), quoted(source.PersistentVolumeClaim.ClaimName))
+			s.note("the volume at %s is new: copy the files of the claim %s.", quoted(at), quoted(source.PersistentVolumeClaim.ClaimName))
 		}
 		switch {
 		case ok && (s.kind == plan.Job || label(at, serviceMost) == ""):
@@ -320,6 +320,6 @@ func (c *cluster) unknown(w *workload, main corev1.Container) {
 	}
 	if len(names) > 0 {
 		slices.Sort(names)
-		s.note("%s: left out, as the language has no parameter for it. pipe eject %s writes the chart; change it there, and give it back with chart=.", strings.Join(names, ", "), label(s.name, serviceMost))
+		s.note("%s: left out, because there is no parameter for it. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", strings.Join(names, ", "), label(s.name, serviceMost))
 	}
 }

@@ -11,11 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A podFile is a file in the container of a service. It has one of: a file of the
-// directory, a text, a secret.
+// A podFile is a file in the container of a service. Its content is one of: a file of the
+// directory, a string, a secret.
 type podFile struct {
 	path   string
-	dir    string // that is mounted as a whole
+	dir    string // a directory that is mounted as a whole
 	from   string
 	text   string
 	secret string
@@ -31,7 +31,7 @@ func (s *service) addFile(f podFile) {
 	s.files = append(s.files, f)
 }
 
-// mountable reports whether files= can have the path.
+// mountable reports whether files= accepts the path.
 func mountable(at string) bool {
 	return path.IsAbs(at) && path.Clean(at) != "/" && !strings.Contains(at, ":") && !strings.Contains(at, "/..") && !strings.ContainsFunc(at, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
@@ -77,7 +77,7 @@ func (c *composer) configs(out *service, s *types.ServiceConfig, all *types.Proj
 		case of.Content != "" && mountable(at) && !hasSecret(of.Content):
 			out.addFile(podFile{path: path.Clean(at), text: of.Content})
 		default:
-			out.note("config %s was left out; files = {%s: read_file(…)} makes a file.", quoted(conf.Source), str(at))
+			out.note("config %s was left out: set files = {%s: read_file(…)}.", quoted(conf.Source), str(at))
 		}
 	}
 }
@@ -91,7 +91,7 @@ func (c *cluster) mountConfig(s *service, source *corev1.ConfigMapVolumeSource, 
 		keys = slices.Sorted(maps.Keys(config.Data))
 	}
 	if len(config.BinaryData) > 0 || !ok || !mountable(at) || slices.ContainsFunc(keys, func(k string) bool { return hasSecret(config.Data[k]) }) {
-		s.note("the ConfigMap %s was mounted at %s; files = {%s: {\"name\": read_file(…)}} makes a directory.", quoted(source.Name), quoted(at), str(at))
+		s.note("the ConfigMap %s was mounted at %s and was left out: set files = {%s: {\"name\": read_file(…)}}.", quoted(source.Name), quoted(at), str(at))
 		return
 	}
 	for _, item := range chosen(source.Items, keys, m.SubPath) {
@@ -111,7 +111,7 @@ func (c *cluster) mountSecret(s *service, source *corev1.SecretVolumeSource, m c
 		items = []corev1.KeyToPath{{Key: m.SubPath, Path: m.SubPath}}
 	}
 	if len(items) == 0 || !mountable(at) {
-		s.note("the Secret %s was mounted at %s, and its keys are not known; write files = {%s: {\"name\": secret(%q, key = …)}}.", quoted(source.SecretName), quoted(at), str(at), source.SecretName)
+		s.note("the Secret %s was mounted at %s and was left out, because its keys are unknown: set files = {%s: {\"name\": secret(%q, key = …)}}.", quoted(source.SecretName), quoted(at), str(at), source.SecretName)
 		return
 	}
 	for _, item := range items {

@@ -37,11 +37,11 @@ func (c *cluster) probes(s *service, main corev1.Container) {
 		case stop.Sleep != nil:
 			s.run("pre_stop", `command("sleep", `+str(strconv.FormatInt(stop.Sleep.Seconds, 10))+")")
 		default:
-			s.note("its preStop hook was left out; write pre_stop = ….")
+			s.note("its preStop hook was left out: set pre_stop = ….")
 		}
 	}
 	if main.Lifecycle.PostStart != nil {
-		s.note("its postStart hook was left out; pipe eject %s writes the chart, to be changed there.", label(s.name, serviceMost))
+		s.note("its postStart hook was left out. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", label(s.name, serviceMost))
 	}
 }
 
@@ -52,11 +52,11 @@ func (c *cluster) probe(s *service, main corev1.Container, p *corev1.Probe, what
 	}
 	h := c.check(s, main, p.ProbeHandler)
 	if h == nil {
-		s.note("its %s was left out; write %s = ….", what, argument)
+		s.note("its %s was left out: set %s = ….", what, argument)
 		return nil
 	}
 	if h.kind != "command" && h.port == 0 && len(s.ports) == 0 {
-		s.note("its %s names no port that is known; write %s = ….", what, argument)
+		s.note("its %s has an unknown port: set %s = ….", what, argument)
 		return nil
 	}
 	defaults := map[string]int32{"health": 5, "startup": 1, "liveness": 10}
@@ -65,7 +65,7 @@ func (c *cluster) probe(s *service, main corev1.Container, p *corev1.Probe, what
 			h.times = append(h.times, pair{name, str(fmt.Sprint(n, "s"))})
 		}
 	}
-	if what == "readinessProbe" && main.ReadinessProbe == nil { // it is the startupProbe, which is asked every second
+	if what == "readinessProbe" && main.ReadinessProbe == nil { // it is the startupProbe, which runs every second
 		return h
 	}
 	seconds("period", p.PeriodSeconds, defaults[argument])
@@ -101,7 +101,7 @@ func (c *cluster) check(s *service, main corev1.Container, p corev1.ProbeHandler
 		}
 		for _, header := range p.HTTPGet.HTTPHeaders {
 			if hasSecret(header.Name + " " + header.Value) {
-				s.note("the header %s of a check was left out, as there seems to be a secret in it.", quoted(header.Name))
+				s.note("the header %s of a check was left out, because it seems to contain a secret.", quoted(header.Name))
 				continue
 			}
 			if h.headers == nil {
@@ -110,7 +110,7 @@ func (c *cluster) check(s *service, main corev1.Container, p corev1.ProbeHandler
 			h.headers[header.Name] = header.Value
 		}
 		if p.HTTPGet.Scheme == corev1.URISchemeHTTPS {
-			s.note("a check of it uses https; here it uses http.")
+			s.note("one of its checks used HTTPS; here, it uses HTTP.")
 		}
 		return h
 	case p.TCPSocket != nil:

@@ -29,11 +29,11 @@ type (
 	}
 )
 
-// rights converts the roles that are bound to the accounts of workloads. pipe gives each
-// service an account of its own, so a binding is converted if all its subjects are
-// accounts of the manifests that workloads have.
+// rights converts the roles that are bound to the accounts of workloads. pipe creates an
+// account for each service, so a binding is converted only if all its subjects are
+// accounts in the manifests that workloads use.
 func (c *cluster) rights() {
-	bound := map[*other]bool{} // roles, and whether all their bindings were converted
+	bound := map[*other]bool{} // by role, whether all its bindings were converted
 	for _, b := range c.bindings {
 		i := slices.IndexFunc(c.roles, func(r role) bool { return r.other.kind == b.ref.Kind && r.other.name == b.ref.Name })
 		if i < 0 {
@@ -68,8 +68,8 @@ func (c *cluster) rights() {
 	}
 }
 
-// accountsOf returns the services whose pods have the accounts, and whether that is all
-// that has them.
+// accountsOf returns the services whose pods use the accounts. ok is false if another
+// subject has the role, too.
 func (c *cluster) accountsOf(subjects []rbacv1.Subject) (all []*service, ok bool) {
 	for _, s := range subjects {
 		found := false
@@ -85,7 +85,7 @@ func (c *cluster) accountsOf(subjects []rbacv1.Subject) (all []*service, ok bool
 	return all, len(all) > 0
 }
 
-// ruleText returns the call for a rule, or "" if the language cannot express it.
+// ruleText returns the call of rule() for a rule, or "" if it cannot express the rule.
 func ruleText(r rbacv1.PolicyRule, everywhere bool) string {
 	empty := func(list []string) bool { return len(list) == 0 || slices.Contains(list, "") }
 	lower := !slices.ContainsFunc(r.Resources, func(name string) bool { return name != strings.ToLower(name) })
@@ -105,7 +105,7 @@ func ruleText(r rbacv1.PolicyRule, everywhere bool) string {
 	return text + ")"
 }
 
-// policies converts the NetworkPolicies that say which pods may connect to those of
+// policies converts the NetworkPolicies that restrict connections to the pods of
 // workloads.
 func (c *cluster) policies() {
 	for _, p := range c.networks {
@@ -133,7 +133,7 @@ func (c *cluster) policies() {
 		p.other.done = true
 		for _, w := range targets {
 			if w.service.kind == plan.Job {
-				continue // nobody connects to its pods
+				continue // its pods accept no connections
 			}
 			w.service.closed = true
 			for _, s := range from {
@@ -145,7 +145,8 @@ func (c *cluster) policies() {
 	}
 }
 
-// matching returns the workloads whose pods a selector selects; none if it has expressions.
+// matching returns the workloads whose pods a selector selects. It returns none for a
+// selector with expressions, which it does not evaluate.
 func (c *cluster) matching(selector metav1.LabelSelector) (all []*workload) {
 	for _, w := range c.workloads {
 		ok := len(selector.MatchExpressions) == 0

@@ -38,13 +38,13 @@ func (c *cluster) scaled() {
 			return w.kind == h.Spec.ScaleTargetRef.Kind && w.meta.Name == h.Spec.ScaleTargetRef.Name
 		})
 		if i < 0 {
-			c.project.note("HorizontalPodAutoscaler %s scales nothing of the manifests and was left out.", quoted(h.Name))
+			c.project.note("HorizontalPodAutoscaler %s scales no object of the manifests and was left out.", quoted(h.Name))
 			continue
 		}
 		s := c.workloads[i].service
 		text := autoscaler(s, h.Spec)
 		if text == "" || s.kind == plan.Database || len(s.volumes) > 0 {
-			s.note("HorizontalPodAutoscaler %s was left out; write autoscale = ….", quoted(h.Name))
+			s.note("HorizontalPodAutoscaler %s was left out: set autoscale = ….", quoted(h.Name))
 			continue
 		}
 		s.replicas, s.noReplicas = 0, false
@@ -79,7 +79,7 @@ func (c *cluster) scaled() {
 		case b.Spec.MaxUnavailable != nil:
 			s.run("disruption", "disruption(max_unavailable = "+amount(*b.Spec.MaxUnavailable)+")")
 		default:
-			s.note("PodDisruptionBudget %s was left out; write disruption = ….", quoted(b.Name))
+			s.note("PodDisruptionBudget %s was left out: set disruption = ….", quoted(b.Name))
 		}
 	}
 }
@@ -96,7 +96,7 @@ func autoscaler(s *service, spec autoscalingv2.HorizontalPodAutoscalerSpec) stri
 	var targets []string
 	for _, m := range spec.Metrics {
 		if m.Type != autoscalingv2.ResourceMetricSourceType || m.Resource == nil || m.Resource.Name != corev1.ResourceCPU && m.Resource.Name != corev1.ResourceMemory {
-			s.note("the autoscaler also had another metric than CPU and memory, which was left out.")
+			s.note("the autoscaler also had metrics other than CPU and memory, which were left out.")
 			continue
 		}
 		name := string(m.Resource.Name)

@@ -38,7 +38,7 @@ func (s *service) scratch(at, size string, memory bool) {
 // writeDisks declares the disks.
 func (w *writer) writeDisks(p *project) {
 	for _, source := range p.disks {
-		w.comment("", "Several services mount it, so its storage class must have volumes that several nodes can mount. The size is a guess.")
+		w.comment("", "Several services mount it, so its storage class must support ReadWriteMany. The size is a guess.")
 		w.WriteString(w.disks[source] + " = disk(" + str(label(source, 40)) + ", size = " + str(volumeSize) + ", access = \"ReadWriteMany\")\n\n")
 	}
 }

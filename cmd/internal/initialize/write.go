@@ -28,9 +28,9 @@ type writer struct {
 // write returns the Pipelinefile of a project, formatted as by pipe fmt.
 func (p *project) write(secrets []string) ([]byte, error) {
 	w := &writer{names: map[string]string{}}
-	w.comment("", "Written by pipe init from "+quoted(p.from)+". It is yours to change: pipe doc explains each name.")
+	w.comment("", "Written by pipe init from "+quoted(p.from)+". Edit it as you like: pipe doc NAME explains each name.")
 	if len(secrets) > 0 {
-		w.comment("", "No value of a secret was copied. Give those of "+strings.Join(quotedAll(secrets), ", ")+" with pipe run --secrets FILE, which has lines NAME=VALUE, or make the Kubernetes Secrets yourself.")
+		w.comment("", "Values of secrets were not copied. Pass the values of "+strings.Join(quotedAll(secrets), ", ")+" with pipe run --secrets FILE, with lines NAME=VALUE, or create the Kubernetes Secrets yourself.")
 	}
 	for _, s := range p.supply {
 		w.comment("", s)
@@ -297,8 +297,7 @@ func (w *writer) chart(c *chart) {
 	w.arg("chart", text+")")
 }
 
-// env writes the variables; those of the files that are as the files have them are read
-// from there.
+// env writes the variables. Those that are the same in an env file are read from it.
 func (w *writer) env(files []envFile, env []variable) {
 	has := map[string]bool{}
 	for _, v := range env {
@@ -310,7 +309,7 @@ func (w *writer) env(files []envFile, env []variable) {
 		for name := range f.vars {
 			all = all && has[name]
 		}
-		if !all { // one was left out
+		if !all { // a variable was left out
 			continue
 		}
 		parts = append(parts, "read_env("+str(f.name)+")")

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"sync"
 
@@ -154,6 +155,13 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 	}
 	if was.identity != "" && was.identity != src.identity {
 		return "", errChanged(spec, "")
+	}
+	if src.unused != "" {
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+			Severity: plan.SeverityWarning, Pos: spec.Pos,
+			Message: fmt.Sprintf("%s does not apply to the build of %s: the Dockerfile is not at the top of the build context", src.unused, spec.ID),
+			Hint:    fmt.Sprintf("rename it to %s, or move its lines to the .dockerignore of the context", path.Join(spec.Source.Path, spec.Dockerfile)+".dockerignore"),
+		}})
 	}
 	secrets, err := b.lookUp(ctx, spec)
 	if err != nil {

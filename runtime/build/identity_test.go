@@ -2,9 +2,11 @@ package build_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +79,35 @@ func TestIdentity(t *testing.T) {
 		{name: "a context that is a link", same: true, spec: func(s *plan.BuildSpec) { s.Source.Path = "other" }, after: func(dir string) error {
 			return os.Symlink("web", filepath.Join(dir, "other"))
 		}},
+		{name: "rights of others to execute a file", same: true, after: func(dir string) error { return os.Chmod(filepath.Join(dir, "web/bin/start"), 0o700) }},
+		{name: "the time of a directory", same: true, after: func(dir string) error {
+			return os.Chtimes(filepath.Join(dir, "web/docs"), time.Unix(1, 0), time.Unix(1, 0))
+		}},
+		{name: "the owner of a file", same: true, after: func(dir string) error {
+			if os.Getuid() != 0 {
+				return nil
+			}
+			return os.Lchown(filepath.Join(dir, "web/main.txt"), 1234, 1234)
+		}},
+		{name: "a second name of a file outside of the context", same: true, after: func(dir string) error {
+			return os.Link(filepath.Join(dir, "web/main.txt"), filepath.Join(dir, "main.txt"))
+		}},
+		{name: "a file that is written again with the same content", same: true, after: func(dir string) error {
+			file := filepath.Join(dir, "web/main.txt")
+			return errors.Join(os.Remove(file), os.WriteFile(file, []byte("main"), 0o644))
+		}},
+		{name: "files beside the context", same: true, files: files{"other/x": "x", ".dockerignore": "web\n"}},
+		{name: "the platform of the builder, by name", same: true, spec: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/" + runtime.GOARCH} }},
+		{name: "arguments that are none", same: true, spec: func(s *plan.BuildSpec) { s.Args = map[string]string{} }},
+		{name: "the value of no argument", spec: func(s *plan.BuildSpec) { s.Args = map[string]string{"A": ""} }},
+		{name: "a second name of a file", after: func(dir string) error {
+			return os.Link(filepath.Join(dir, "web/main.txt"), filepath.Join(dir, "web/second.txt"))
+		}},
+		{name: "an exception below a directory that is ignored", files: files{"web/.dockerignore": "docs\n*.log\n!keep.log\n!docs/readme.md\n"}},
+		{name: "the order of rules without an effect, because the file is content, too", files: files{"web/.dockerignore": "*.log\n!keep.log\ndocs\n"}},
+		{name: "two platforms", spec: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/amd64", "linux/arm64"} }},
+		{name: "the key of a secret", spec: func(s *plan.BuildSpec) { s.Secrets = []plan.SecretRef{{Name: "token", Key: "other"}} }},
+		{name: "a link that leads nowhere", files: files{"web/link": "-> nowhere"}},
 		{name: "a file", files: files{"web/main.txt": "MAIN"}},
 		{name: "a file with the time and the size of before", files: files{"web/main.txt": "niam"}, after: func(dir string) error {
 			return os.Chtimes(filepath.Join(dir, "web/main.txt"), time.Unix(1, 0), time.Unix(1, 0))
@@ -122,6 +153,50 @@ func TestIdentity(t *testing.T) {
 			}
 			if got := identify(t, dir, s); (got == base) != test.same {
 				t.Errorf("with %s changed the identity is the same: %v, want %v", test.name, got == base, test.same)
+			}
+		})
+	}
+}
+
+// TestIdentityPairs compares two specifications of one context with each other.
+func TestIdentityPairs(t *testing.T) {
+	dir := workspace(t, files{
+		"web/Dockerfile": "FROM scratch\nARG USED\nLABEL a=$USED\nCOPY . /\n", "web/a.txt": "a", "web/.dockerignore": ".dockerignore\n",
+		"own/a.txt": "a", "own/prod": "FROM scratch\nCOPY . /\n", "own/prod.dockerignore": "prod*\nnotes\n.dockerignore\n", "own/.dockerignore": "x\n", "own/notes": "1",
+		"same/a.txt": "a", "same/prod": "FROM scratch\nCOPY . /\n", "same/prod.dockerignore": "notes\nprod*\n.dockerignore\n", "same/notes": "2",
+	})
+	with := func(path string, change func(*plan.BuildSpec)) plan.BuildSpec {
+		s := spec(path)
+		change(&s)
+		return s
+	}
+	arg := func(name, value string) func(*plan.BuildSpec) {
+		return func(s *plan.BuildSpec) { s.Args = map[string]string{name: value} }
+	}
+	secret := func(name, key string) func(*plan.BuildSpec) {
+		return func(s *plan.BuildSpec) { s.Secrets = []plan.SecretRef{{Name: name, Key: key}} }
+	}
+	platforms := func(all ...string) func(*plan.BuildSpec) { return func(s *plan.BuildSpec) { s.Platforms = all } }
+	prod := func(s *plan.BuildSpec) { s.Dockerfile = "prod" }
+	for _, test := range []struct {
+		name string
+		a, b plan.BuildSpec
+		same bool
+	}{
+		{"the value of an argument that is used", with("web", arg("USED", "1")), with("web", arg("USED", "2")), false},
+		// The builder cannot know it before the build, so a change of it is a build, from the cache.
+		{"the value of an argument that is not used", with("web", arg("UNUSED", "1")), with("web", arg("UNUSED", "2")), false},
+		{"the name of a secret", with("web", secret("a", "")), with("web", secret("b", "")), false},
+		{"the key of a secret", with("web", secret("a", "x")), with("web", secret("a", "y")), false},
+		{"the same secret", with("web", secret("a", "x")), with("web", secret("a", "x")), true},
+		{"the order of platforms", with("web", platforms("linux/amd64", "linux/arm64")), with("web", platforms("linux/arm64", "linux/amd64")), false},
+		{"the target", with("web", func(s *plan.BuildSpec) { s.Target = "a" }), with("web", func(s *plan.BuildSpec) { s.Target = "b" }), false},
+		// Of the ignore files, only that of the Dockerfile counts, and it is not content.
+		{"the order of rules without an effect, and what they ignore", with("own", prod), with("same", prod), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if same := identify(t, dir, test.a) == identify(t, dir, test.b); same != test.same {
+				t.Errorf("the identity is the same: %v, want %v", same, test.same)
 			}
 		})
 	}
@@ -334,11 +409,11 @@ func flipSums(t testing.TB, path string) {
 	}
 }
 
-// BenchmarkIdentify uses a context with 10 000 files.
+// BenchmarkIdentify uses a context with 50 000 files.
 func BenchmarkIdentify(b *testing.B) {
 	dir := b.TempDir()
 	f := files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"}
-	for i := range 10_000 {
+	for i := range 50_000 {
 		f[fmt.Sprintf("web/src/%02d/%03d/file%05d.go", i%20, i%200, i)] = strings.Repeat(fmt.Sprintf("package main // %d\n", i), 200)
 	}
 	f.write(b, dir)
@@ -358,4 +433,39 @@ func BenchmarkIdentify(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestUnusedIgnore: a .dockerignore beside a Dockerfile that is elsewhere than the context does
+// not apply, which is a warning of the build.
+func TestUnusedIgnore(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		files files
+		file  string
+		want  string // the file that is not used
+	}{
+		{"at the top", files{"web/Dockerfile": "FROM scratch\n", "web/.dockerignore": "x\n"}, "", ""},
+		{"outside of the context", files{"Dockerfile": "FROM scratch\n", ".dockerignore": "x\n", "web/x": "x"}, "../Dockerfile", ".dockerignore"},
+		{"below", files{"web/docker/Dockerfile": "FROM scratch\n", "web/docker/.dockerignore": "x\n"}, "docker/Dockerfile", "web/docker/.dockerignore"},
+		{"with one of its own", files{"Dockerfile": "FROM scratch\n", ".dockerignore": "x\n", "Dockerfile.dockerignore": "y\n", "web/x": "x"}, "../Dockerfile", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := spec("web")
+			if test.file != "" {
+				s.Dockerfile = test.file
+			}
+			s.Secrets = []plan.SecretRef{{Name: "missing"}} // so that nothing is built
+			var r record
+			if _, err := build.New(build.Options{Dir: workspace(t, test.files)}).Build(t.Context(), s, "127.0.0.1:1/web:1", r.emit); err == nil {
+				t.Fatal("Build without a secret succeeded")
+			}
+			want := ""
+			if test.want != "" {
+				want = test.want + " does not apply to the build of web: the Dockerfile is not at the top of the build context"
+			}
+			if got := r.text(); (want == "") != (got == "") || !strings.Contains(got, want) {
+				t.Errorf("events:\n%s\nwant %q", got, want)
+			}
+		})
+	}
 }

@@ -29,6 +29,7 @@ type source struct {
 	// A local context, or a checkout of a local repository.
 	tree       *tree
 	dockerfile *folder // contains the Dockerfile, under the name Dockerfile, and its own .dockerignore
+	unused     string  // a .dockerignore beside the Dockerfile that does not apply; usually empty
 
 	// A commit that BuildKit fetches.
 	url    string
@@ -142,6 +143,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	if err != nil {
 		return problem(spec, err, "")
 	}
+	src.unused = unusedIgnore(top, spec)
 	src.tree, err = b.walk(ctx, dir, patterns)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -188,6 +190,22 @@ func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, err
 		return nil, fmt.Errorf("%s: %w", shown, err)
 	}
 	return patterns, nil
+}
+
+// unusedIgnore returns a .dockerignore beside a Dockerfile that is not at the top of the
+// context: whoever wrote it expects that it applies, but only one that is named after the
+// Dockerfile does.
+func unusedIgnore(top string, spec plan.BuildSpec) string {
+	names := dockerignore.Names(spec)
+	shown := path.Join(path.Dir(names[0]), ".dockerignore")
+	exists := func(shown string) bool {
+		_, err := below(top, shown)
+		return err == nil
+	}
+	if shown == names[1] || !exists(shown) || exists(names[0]) {
+		return ""
+	}
+	return shown
 }
 
 // walk reads the context in a directory. Concurrent calls for the same context share the

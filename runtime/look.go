@@ -144,14 +144,50 @@ func (r *run) finding(im *image) *sched.Task {
 // plan and of the identities of the images that it builds (see RunRecord). It changes
 // nothing.
 func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) {
-	req.Action = Deploy
-	req, err := r.complete(ctx, req)
+	x, err := r.identified(ctx, req)
 	if err != nil {
 		return "", err
 	}
-	x, err := r.open(ctx, req)
+	digest, err := x.req.Plan.Digest()
 	if err != nil {
 		return "", err
+	}
+	return x.inputs(digest), nil
+}
+
+// BuildSpecs returns the specifications of the images that a run of req would build for a
+// service, with the identities of their bases, by the name of the image; that of its own
+// image is empty. It changes nothing.
+func (r *Runtime) BuildSpecs(ctx context.Context, req Request, service string) (map[string]plan.BuildSpec, error) {
+	req.Services = []string{service}
+	x, err := r.identified(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	specs := make(map[string]plan.BuildSpec)
+	for _, s := range x.scope.services {
+		if s.Name != service {
+			continue
+		}
+		for _, im := range s.images {
+			if im.build != nil {
+				specs[im.name] = im.spec()
+			}
+		}
+	}
+	return specs, nil
+}
+
+// identified returns a run of req that has identified the images which it builds.
+func (r *Runtime) identified(ctx context.Context, req Request) (*run, error) {
+	req.Action = Deploy
+	req, err := r.complete(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	x, err := r.open(ctx, req)
+	if err != nil {
+		return nil, err
 	}
 	x.images = x.scope.images(x.given).list
 	var tasks []*sched.Task
@@ -183,17 +219,10 @@ func (r *Runtime) Inputs(ctx context.Context, req Request) (plan.Digest, error) 
 		tasks = append(tasks, t)
 	}
 	err = firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}, KeepGoing: true}))
-	switch {
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case err != nil:
-		return "", err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	digest, err := x.req.Plan.Digest()
-	if err != nil {
-		return "", err
-	}
-	return x.inputs(digest), nil
+	return x, err
 }
 
 // inputs returns the digest of the run's inputs: its plan and the identities

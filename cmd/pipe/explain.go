@@ -2,18 +2,23 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/why"
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/inspect"
+	"github.com/pipelinefile/pipe/runtime/local"
 )
 
 func (a *app) explainCmd() *cobra.Command {
 	var (
-		eval evalFlags
-		show showFlags
+		eval  evalFlags
+		part  partFlags
+		show  showFlags
+		image bool
 	)
 	cmd := &cobra.Command{
 		Use:   "explain SERVICE [PIPELINEFILE]",
@@ -25,8 +30,14 @@ overrides of an environment.
 
 Which parameters affect a service is found by trying: the file is evaluated again with other
 values of each parameter (its other choices, or a few of its type), and the results are compared.
-An effect that occurs only at a value that was not tried is not found.`,
+An effect that occurs only at a value that was not tried is not found.
+
+With --image it says instead which inputs make the image that would be built another one than the
+deployed one: files, arguments, the Dockerfile, the target, platforms, secrets by name, images that
+are arguments. It reads the environment and the registry, and builds nothing. What an image was
+built from is noted beside it, file by file for up to 10 000 files.`,
 		Example: `  pipe explain api
+  pipe explain api --image --env staging
   pipe explain api --env staging --set replicas=2
   pipe explain web examples/shop -o json | jq '.params[].name'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -42,11 +53,16 @@ An effect that occurs only at a value that was not tried is not found.`,
 			return a.completeFrom(cmd, nil, eval, serviceNames)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if image {
+				return a.explainImage(cmd, args[0], args[1:], eval, part, show)
+			}
 			return a.explain(cmd, args[0], args[1:], eval, show)
 		},
 	}
 	eval.add(cmd)
+	part.add(cmd)
 	show.add(cmd)
+	cmd.Flags().BoolVar(&image, "image", false, "say which inputs make its image another one than the deployed one, e.g. pipe explain api --image")
 	return cmd
 }
 
@@ -63,11 +79,7 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 	}
 	told := why.Of(e.plan, service)
 	if told == nil {
-		var names []string
-		for _, s := range e.plan.Services {
-			names = append(names, s.Name)
-		}
-		return usagef(cmd, "%s has no service %q%s", e.plan.Pipeline.Name, service, didYouMean(service, names))
+		return noService(cmd, e.plan, service)
 	}
 	err = told.Reach(cmd.Context(), e.plan, func(ctx context.Context, name, value string) (*plan.Plan, error) {
 		other := *v
@@ -80,4 +92,83 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 	}
 	a.hide()
 	return a.write(show.output, told, func() error { return why.Write(a.stdout, told) })
+}
+
+func noService(cmd *cobra.Command, p *plan.Plan, service string) error {
+	var names []string
+	for _, s := range p.Services {
+		names = append(names, s.Name)
+	}
+	return usagef(cmd, "%s has no service %q%s", p.Pipeline.Name, service, didYouMean(service, names))
+}
+
+// explainImage says in what the image of a service differs from the deployed one.
+func (a *app) explainImage(cmd *cobra.Command, service string, args []string, eval evalFlags, part partFlags, show showFlags) error {
+	file, err := a.find(cmd, args)
+	if err != nil {
+		return err
+	}
+	defer a.hide()
+	v := &invocation{app: a, cmd: cmd, file: file, eval: eval, part: part, show: show}
+	e, err := v.begin(cmd.Context(), v.evaluateRecorded)
+	if err != nil {
+		return err
+	}
+	if e.plan.Service(service) == nil {
+		return noService(cmd, e.plan, service)
+	}
+	rt, err := a.openParts(cmd.Context(), cmd, part, e, true)
+	if err != nil {
+		return err
+	}
+	defer a.closeParts(rt)
+	all, err := rt.ExplainImages(cmd.Context(), e.plan, service)
+	if err != nil {
+		return err
+	}
+	a.hide()
+	result := struct {
+		Version     int                 `json:"version"`
+		Pipeline    string              `json:"pipeline"`
+		Environment string              `json:"environment"`
+		Service     string              `json:"service"`
+		Images      []local.ImageChange `json:"images"`
+	}{inspect.Version, e.plan.Pipeline.Name, e.plan.Environment.Name, service, all}
+	return a.write(show.output, result, func() error { return a.writeImageChanges(result.Environment, service, all) })
+}
+
+// mostChanges is how many changed files are listed.
+const mostChanges = 50
+
+func (a *app) writeImageChanges(env, service string, all []local.ImageChange) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(a.stdout, "%s: nothing is built for it\n", service)
+		return err
+	}
+	for _, c := range all {
+		what := "the image of " + service
+		if c.Name != "" {
+			what = fmt.Sprintf("the image %s of %s", c.Name, service)
+		}
+		switch {
+		case c.Deployed == "":
+			fmt.Fprintf(a.stdout, "%s: environment %s has no deployed one\n", what, env)
+		case c.Same:
+			fmt.Fprintf(a.stdout, "%s is the deployed one, %s\n", what, c.Deployed)
+		case !c.Known:
+			fmt.Fprintf(a.stdout, "%s is another one than the deployed one, %s; what that was built from is not noted beside it\n", what, c.Deployed)
+		case len(c.Changes) == 0:
+			fmt.Fprintf(a.stdout, "%s is another one than the deployed one, %s, although no noted input differs: it was removed from the registry, or files were copied into it\n", what, c.Deployed)
+		default:
+			fmt.Fprintf(a.stdout, "%s is another one than the deployed one, %s:\n", what, c.Deployed)
+		}
+		for i, change := range c.Changes {
+			if i == mostChanges {
+				fmt.Fprintf(a.stdout, "  and %d more: -o json lists them\n", len(c.Changes)-i)
+				break
+			}
+			fmt.Fprintln(a.stdout, "  "+change.String())
+		}
+	}
+	return nil
 }

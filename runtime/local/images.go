@@ -327,19 +327,84 @@ func (r *Runtime) joins(opts Options, config *rest.Config) func(context.Context)
 	}
 }
 
-// A noting builder notes beside each image that pipe has built it; see [registry.Registry.Note].
+// A noting builder notes beside each image that pipe has built it, and from what; see
+// [registry.Registry.Note].
 type noting struct {
 	runtime.Builder
 	images *registry.Registry
+	inputs func(context.Context, plan.BuildSpec) (plan.Digest, *runtime.ImageInputs, error)
 }
 
-// Build implements [runtime.Builder].
+// Build implements [runtime.Builder]. The note is written while the image is built: without it
+// the image is never pruned, and not explained, which is no reason not to build it.
 func (b noting) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
 	noted := make(chan struct{})
 	go func() {
 		defer close(noted)
-		_ = b.images.Note(ctx, ref) // without it, the image is never pruned
+		_, inputs, _ := b.inputs(ctx, spec) // nil: not known
+		_ = b.images.Note(ctx, ref, inputs)
 	}()
 	defer func() { <-noted }()
 	return b.Builder.Build(ctx, spec, ref, emit)
+}
+
+// An ImageChange says in what an image of a service that is built differs from the deployed
+// one.
+type ImageChange struct {
+	Name     string `json:"name,omitempty"`     // of the image; empty: the service's own
+	Deployed string `json:"deployed,omitempty"` // by digest; empty: the environment has none
+	// Made is when the deployed image was built; zero: not known.
+	Made time.Time `json:"made,omitzero"`
+	// Same says that the deployed image has the same identity.
+	Same bool `json:"same"`
+	// Known says that it is known what the deployed image was built from: versions of pipe
+	// that did not note it have built others.
+	Known   bool                  `json:"known"`
+	Changes []runtime.InputChange `json:"changes"`
+}
+
+// ExplainImages compares the images that a run of p would build for a service with those that
+// the environment was deployed with. It builds and changes nothing.
+func (r *Runtime) ExplainImages(ctx context.Context, p *plan.Plan, service string) ([]ImageChange, error) {
+	key := runtime.KeyOf(p)
+	env, err := r.Store.Environment(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	specs, err := r.BuildSpecs(ctx, runtime.Request{Environment: key, Plan: p}, service)
+	if err != nil {
+		return nil, err
+	}
+	all := []ImageChange{}
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		spec := specs[name]
+		identity, is, err := r.inputs(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		c := ImageChange{Name: name, Deployed: env.Images[plan.ImageKey(service, name)], Changes: []runtime.InputChange{}}
+		if c.Deployed == "" {
+			all = append(all, c)
+			continue
+		}
+		ref := r.Registry.Ref(spec.ID, identity)
+		digest, err := r.Registry.Resolve(ctx, ref)
+		if err != nil && !errors.Is(err, runtime.ErrNotFound) {
+			return nil, err
+		}
+		c.Same = err == nil && runtime.ByDigest(ref, digest) == c.Deployed
+		var was *runtime.ImageInputs
+		was, c.Made, err = r.images.Inputs(ctx, c.Deployed)
+		switch {
+		case err == nil:
+			c.Known = true
+		case !errors.Is(err, runtime.ErrNotFound):
+			return nil, err
+		}
+		if c.Known && !c.Same {
+			c.Changes = append(c.Changes, is.Since(was)...)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }

@@ -88,6 +88,7 @@ type Runtime struct {
 	warm     *warm            // nil: nothing is kept between runs
 	embedded *trusted         // the embedded registry; nil: another one is used
 	images   *registry.Registry
+	inputs   func(context.Context, plan.BuildSpec) (plan.Digest, *runtime.ImageInputs, error)
 }
 
 // AddLayer adds a layer to an image of the registry; see
@@ -215,12 +216,12 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		}
 		return err
 	}
-	r.Builder, r.Hide = builder, hide.hide
+	r.Builder, r.Hide, r.inputs = builder, hide.hide, builder.Inputs
 	if embedded, ok := r.Registry.(revived); ok {
 		r.Builder = pushing{builder, embedded, r.embedded.pushed}
 	}
 	if !opts.Passive {
-		r.Builder = noting{r.Builder, r.images}
+		r.Builder = noting{r.Builder, r.images, builder.Inputs}
 		r.Registry = joining{r.Registry, r.joins(opts, config)}
 	}
 

@@ -28,7 +28,7 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 	noted := make(chan struct{})
 	go func() {
 		defer close(noted)
-		_ = r.Note(ctx, m.kept().String())
+		_ = r.Note(ctx, m.kept().String(), nil)
 	}()
 	defer func() { <-noted }()
 	c := &copier{registry: r, from: m.from.Context(), to: m.repo, emit: emit, image: show(m.from)}

@@ -1,10 +1,16 @@
 package registry
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -13,6 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // A note is an empty image beside one that pipe builds or copies, at the tag of that image
@@ -22,20 +30,118 @@ import (
 const (
 	noteSuffix = ".made"
 	noteAt     = "io.github.pipelinefile.made.at"
+	// noteInputs are its inputs, as compressed JSON.
+	noteInputs = "io.github.pipelinefile.made.inputs"
+
+	// maxInputs is the size of inputs that are noted; registries accept manifests of 4 MiB.
+	maxInputs = 1 << 20
 )
 
-// Note writes the note of the image at a tag. It is written before the image is complete, so
-// that no image lacks it because a process has died.
-func (r *Registry) Note(ctx context.Context, ref string) error {
+// Note writes the note of the image at a tag, with what the image is built from; nil: that is
+// not known. It is written before the image is complete, so that no image lacks it because a
+// process has died.
+func (r *Registry) Note(ctx context.Context, ref string, inputs *runtime.ImageInputs) error {
 	image, err := r.parse(ref)
 	if err != nil {
 		return err
 	}
+	annotations := map[string]string{noteAt: time.Now().UTC().Format(time.RFC3339)}
+	if inputs != nil {
+		text, err := packed(inputs)
+		if err != nil {
+			return err
+		}
+		if len(text) <= maxInputs {
+			annotations[noteInputs] = text
+		}
+	}
 	tag := image.Context().Tag(image.Identifier() + noteSuffix)
-	if err := r.writeAnnotated(ctx, tag, map[string]string{noteAt: time.Now().UTC().Format(time.RFC3339)}); err != nil {
+	if err := r.writeAnnotated(ctx, tag, annotations); err != nil {
 		return r.explain(ctx, tag, err)
 	}
 	return nil
+}
+
+// packed returns inputs as an annotation has them.
+func packed(inputs *runtime.ImageInputs) (string, error) {
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	if err := json.NewEncoder(zip).Encode(inputs); err != nil {
+		return "", err
+	}
+	if err := zip.Close(); err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
+}
+
+// unpacked returns the inputs of an annotation, which may be anything.
+func unpacked(text string) (*runtime.ImageInputs, error) {
+	zip, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text)))
+	if err != nil {
+		return nil, err
+	}
+	inputs := &runtime.ImageInputs{}
+	if err := json.NewDecoder(io.LimitReader(zip, 16*maxInputs)).Decode(inputs); err != nil {
+		return nil, err
+	}
+	return inputs, nil
+}
+
+// Inputs returns what an image, named by digest, is built from, and when, according to its
+// note. Without one the error is ErrNotFound.
+func (r *Registry) Inputs(ctx context.Context, byDigest string) (inputs *runtime.ImageInputs, made time.Time, err error) {
+	image, err := r.parse(byDigest)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	repo := image.Context()
+	tags, err := r.tagsOf(ctx, repo)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var noted []string
+	for _, tag := range tags {
+		if identityTag.MatchString(tag) && slices.Contains(tags, tag+noteSuffix) {
+			noted = append(noted, tag)
+		}
+	}
+	var mu sync.Mutex
+	var of string // the tag with the digest
+	err = inParallel(ctx, noted, func(ctx context.Context, tag string) error {
+		digest, err := r.head(ctx, repo.Tag(tag), discard)
+		if isNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return r.explain(ctx, repo.Tag(tag), err)
+		}
+		if digest.String() == image.Identifier() {
+			mu.Lock()
+			defer mu.Unlock()
+			of = max(of, tag)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	notFound := fmt.Errorf("what %s is built from: %w", show(image), runtime.ErrNotFound)
+	if of == "" {
+		return nil, time.Time{}, notFound
+	}
+	annotations, err := r.readAnnotated(ctx, repo.Tag(of+noteSuffix))
+	if err != nil {
+		return nil, time.Time{}, r.explain(ctx, repo.Tag(of+noteSuffix), err)
+	}
+	made, _ = time.Parse(time.RFC3339, annotations[noteAt]) // zero: not known
+	if annotations[noteInputs] == "" {
+		return nil, made, notFound
+	}
+	if inputs, err = unpacked(annotations[noteInputs]); err != nil {
+		return nil, made, fmt.Errorf("the note of %s is damaged: %w", show(image), err)
+	}
+	return inputs, made, nil
 }
 
 // annotated returns an empty image with annotations.

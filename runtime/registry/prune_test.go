@@ -2,12 +2,16 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
 
@@ -25,7 +30,7 @@ import (
 func built(t *testing.T, r *Registry, content string, what remote.Taggable) (ref string, digest plan.Digest) {
 	t.Helper()
 	ref = r.Ref("web", plan.DigestOf([]byte(content)))
-	if err := r.Note(t.Context(), ref); err != nil {
+	if err := r.Note(t.Context(), ref, nil); err != nil {
 		t.Fatal(err)
 	}
 	return ref, push(t, ref, what)
@@ -452,5 +457,46 @@ func TestClusters(t *testing.T) {
 	}
 	if all, err := machine(t, u.addr+"/other").Clusters(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("clusters of an empty registry: %v, %v", all, err)
+	}
+}
+
+// TestInputs: what was noted of an image is found by its digest, and a damaged note is an error.
+func TestInputs(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	r := machine(t, u.addr)
+	noted := func(content string, inputs *runtime.ImageInputs) string {
+		ref := r.Ref("web", plan.DigestOf([]byte(content)))
+		if err := r.Note(t.Context(), ref, inputs); err != nil {
+			t.Fatal(err)
+		}
+		return r.prefix + "/web@" + string(push(t, ref, image(t)))
+	}
+	want := &runtime.ImageInputs{Dockerfile: "abcd", Files: map[string]string{"a": "644 1234"}, Count: 1}
+	one, without := noted("one", want), noted("two", nil)
+	got, made, err := r.Inputs(t.Context(), one)
+	if err != nil || !reflect.DeepEqual(got, want) || time.Since(made) > time.Hour {
+		t.Errorf("Inputs = %+v, %v, %v, want %+v", got, made, err, want)
+	}
+	if got, _, err := r.Inputs(t.Context(), without); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Inputs = %+v, %v, want ErrNotFound", got, err)
+	}
+	other := r.prefix + "/web@" + string(push(t, r.prefix+"/web:v1", image(t)))
+	if got, _, err := r.Inputs(t.Context(), other); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("of somebody else's image: Inputs = %+v, %v, want ErrNotFound", got, err)
+	}
+	huge := &runtime.ImageInputs{Files: map[string]string{}}
+	for i := range 60_000 {
+		huge.Files[rand.Text()] = strconv.Itoa(i)
+	}
+	if got, _, err := r.Inputs(t.Context(), noted("huge", huge)); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("of too many files: %d inputs, %v, want ErrNotFound", len(got.Files), err)
+	}
+	tag := r.Ref("web", plan.DigestOf([]byte("one"))) + noteSuffix
+	for _, text := range []string{"x", "H4sIAAAAAAAA", base64.StdEncoding.EncodeToString([]byte("no gzip"))} {
+		push(t, tag, annotated(map[string]string{noteInputs: text}))
+		if got, _, err := r.Inputs(t.Context(), one); err == nil || errors.Is(err, runtime.ErrNotFound) {
+			t.Errorf("of the note %q: %+v, %v, want an error", text, got, err)
+		}
 	}
 }

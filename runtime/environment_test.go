@@ -233,6 +233,50 @@ func TestClone(t *testing.T) {
 	}
 }
 
+// TestCloneOfOthers: charts and manifests of others that are skipped in the source are
+// skipped in its clones and previews; the others are deployed in the namespaces of these,
+// also those with a namespace of their own (E2, E3, E9).
+func TestCloneOfOthers(t *testing.T) {
+	w := runtimetest.NewWorld()
+	p := pipeline(1)
+	for _, s := range []plan.Service{
+		{Name: "chart", Type: plan.Helm, Chart: &plan.Chart{Ref: "charts/one"}},
+		{Name: "chart-apart", Type: plan.Helm, Chart: &plan.Chart{Ref: "charts/one"}, Namespace: "{pipeline}-{environment}-apart"},
+		{Name: "chart-skipped", Type: plan.Helm, Chart: &plan.Chart{Ref: "charts/one"}, Skip: true},
+		{Name: "objects", Type: plan.Manifests, Manifests: []plan.ManifestSource{{File: "k8s/a.yaml"}}},
+		{Name: "objects-overridden", Type: plan.Manifests, Manifests: []plan.ManifestSource{{File: "k8s/b.yaml"}}},
+		{Name: "objects-skipped", Type: plan.Manifests, Manifests: []plan.ManifestSource{{File: "k8s/c.yaml"}}, Skip: true},
+	} {
+		s.Stage = "1"
+		p.Services = append(p.Services, s)
+	}
+	const skipped = "chart-skipped objects-overridden objects-skipped"
+	must(t, func() error { _, err := run(t, w, runtime.Request{Plan: p}); return err }())
+	must(t, w.Runtime().Skip(t.Context(), staging, "objects-overridden"))
+	if got := skippedIn(t, w, staging, p); got != skipped {
+		t.Fatalf("the source skips %q", got)
+	}
+	clone(t, w, runtime.CloneRequest{Source: staging, Name: "copy"})
+	clone(t, w, runtime.CloneRequest{Source: in("copy"), Name: "pr-7", Branch: "feature", TTL: time.Hour})
+	names := func(namespace string) string {
+		return strings.Join(slices.Sorted(maps.Keys(w.Deployer.Releases(namespace))), " ")
+	}
+	for _, name := range []string{"copy", "pr-7"} {
+		if got := skippedIn(t, w, in(name), nil); got != skipped {
+			t.Errorf("%s skips %q", name, got)
+		}
+		if got := names("shop-" + name); got != "chart objects" {
+			t.Errorf("%s has %q in its namespace", name, got)
+		}
+		if got := names("shop-" + name + "-apart"); got != "chart-apart" {
+			t.Errorf("%s has %q in the other namespace", name, got)
+		}
+	}
+	if got := names("shop-staging"); got != "chart objects objects-overridden" {
+		t.Errorf("the source has %q now", got)
+	}
+}
+
 // TestPreviewEnvironment: a preview is a clone in which git sources that have the branch use
 // it; skipped services stay skipped (E3).
 func TestPreviewEnvironment(t *testing.T) {

@@ -72,8 +72,10 @@ func (s *Store) Used(ctx context.Context) (*Used, error) {
 		}
 		for _, s := range run.Services {
 			add(keyOf(e.labels, e.annotations), s.Image)
-			for _, ref := range s.Images {
-				add(keyOf(e.labels, e.annotations), ref)
+			for _, images := range []map[string]string{s.Images, s.Mirrored} {
+				for _, ref := range images {
+					add(keyOf(e.labels, e.annotations), ref)
+				}
 			}
 		}
 	}

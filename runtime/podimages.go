@@ -85,6 +85,9 @@ func (r *run) lookupsOfNamed() (tasks []*sched.Task) {
 	return tasks
 }
 
+// errNoImage is the error of a container without an image.
+var errNoImage = errors.New("it names no image")
+
 // addNamed sets the images of s of podImages, each once, and returns them. Those that s
 // did not have come from set.
 func (r *run) addNamed(s *service, set *imageSet) []namedImage {
@@ -102,6 +105,9 @@ func (r *run) addNamed(s *service, set *imageSet) []namedImage {
 			im := had[of.Ref]
 			if im == nil {
 				im = set.image(imageKey{plan.ImageSource{Mirror: of.Ref}, r.given(s, of.Ref)}, s, nil)
+			}
+			if of.Ref == "" {
+				im.err = errNoImage
 			}
 			i = len(s.images)
 			s.images = append(s.images, namedImage{image: im, name: of.Ref})

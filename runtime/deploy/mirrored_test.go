@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -36,12 +37,18 @@ func (b *bench) mirrored(s plan.Service) (runtime.Release, []runtime.PodImage) {
 	return r, images
 }
 
-// image returns the image of the first container of a Deployment.
-func (b *bench) image(name string) string {
+// containers returns the containers of a Deployment.
+func (b *bench) containers(name string) []corev1.Container {
 	b.t.Helper()
 	d, err := client(b.t, testenv.Cluster(b.t)).AppsV1().Deployments(b.namespace).Get(b.t.Context(), name, metav1.GetOptions{})
 	must(b.t, err)
-	return d.Spec.Template.Spec.Containers[0].Image
+	return d.Spec.Template.Spec.Containers
+}
+
+// image returns the image of the first container of a Deployment.
+func (b *bench) image(name string) string {
+	b.t.Helper()
+	return b.containers(name)[0].Image
 }
 
 const cronJob = `

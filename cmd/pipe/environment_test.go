@@ -344,5 +344,5 @@ func TestNothingChanges(t *testing.T) {
 
 var readsOnly = map[string]bool{
 	"Store.Environment": true, "Store.Environments": true, "Store.Runs": true, "Store.Owns": true,
-	"Builder.Identify": true, "Registry.Resolve": true, "Registry.Mirrored": true, "Deployer.Deployed": true, "Deployer.Fingerprint": true,
+	"Builder.Identify": true, "Registry.Resolve": true, "Registry.Mirrored": true, "Deployer.Deployed": true, "Deployer.Images": true, "Deployer.Fingerprint": true,
 }

@@ -172,7 +172,7 @@ func text(object map[string]any) (string, error) {
 	if object == nil {
 		return "", nil
 	}
-	data, err := yaml.Marshal(object)
+	data, err := toYAML(object)
 	return string(data), err
 }
 

@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -176,7 +178,7 @@ func visitImages(files map[string]string, visit func(runtime.PodImage) string) (
 			doc := docs[key]
 			object := make(map[string]any)
 			if yaml.Unmarshal([]byte(doc), &object, exactNumbers) == nil && visitPods(object, visit) {
-				data, err := yaml.Marshal(object)
+				data, err := toYAML(object)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", name, err)
 				}
@@ -189,6 +191,24 @@ func visitImages(files map[string]string, visit func(runtime.PodImage) string) (
 		}
 	}
 	return out, nil
+}
+
+// toYAML returns an object as YAML. In JSON, YAML does not allow some characters that JSON
+// allows.
+func toYAML(object map[string]any) ([]byte, error) {
+	data, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	for _, c := range string(data) {
+		if 0x7f <= c && c <= 0x9f || c == 0xfffe || c == 0xffff {
+			fmt.Fprintf(&text, "\\u%04x", c)
+		} else {
+			text.WriteRune(c)
+		}
+	}
+	return yaml.JSONToYAML(text.Bytes())
 }
 
 // visitPods calls visit for the images in an object or in the items of a list, sets them to

@@ -1,10 +1,16 @@
 package deploy
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -122,4 +128,75 @@ spec:
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestMirroredKeeps: what is not an image is the same after a document was written again.
+func TestMirroredKeeps(t *testing.T) {
+	odd := []string{
+		"", " ", "~", "null", "yes", "no", "on", "off", "y", "n", "Y", "N", "true", "True", "1", "1.0", "1e3", "0x10", "0o7", "010", "-1", "+1", ".5", ".inf", ".nan", "1_000", "12:30:45", "2001-01-01",
+		"2001-12-14t21:59:43.10-05:00", "=", "<<", "a: b", "# c", "- d", "a #b", "'", "\"", "`", "@x", "%x", "!x", "&x", "*x", "|", ">", "{}", "[]", "?", ":", "a\nb", "a\n\nb\n", "\ta", " a ", "a\r\nb", "\u0000", "\u0085", "\u2028", "\ufeff", "\x7f", "\u009f", "\ufffe", "é", "日本", "😀", "\\n", "{{ x }}", strings.Repeat("x ", 200),
+		"---", "--- a", "...", "a\n---\nb",
+	}
+	values := make(map[string]any)
+	for i, s := range odd {
+		values[fmt.Sprintf("k%03d", i)] = s
+		values["x"+s] = s
+	}
+	object := map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a", "annotations": values},
+		"spec": map[string]any{
+			"containers": []any{map[string]any{"name": "c", "image": "nginx:1", "args": toAny(odd)}}, "numbers": []any{0, -1, 1.5, int64(math.MaxInt64), uint64(math.MaxUint64), 1e21, 420},
+			"other": []any{true, false, nil, map[string]any{}, []any{}},
+		},
+	}
+	for name, write := range map[string]func(map[string]any) ([]byte, error){"YAML": toYAML, "JSON": toJSON} {
+		text, err := write(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := visitImages(map[string]string{"a": string(text)}, func(runtime.PodImage) string { return "other:1" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func(text string) map[string]any {
+			var all []map[string]any
+			for _, doc := range releaseutil.SplitManifests(text) {
+				var o map[string]any
+				if err := yaml.Unmarshal([]byte(doc), &o, exactNumbers); err != nil {
+					t.Fatalf("%s: %v\n%s", name, err, doc)
+				}
+				all = append(all, o)
+			}
+			if len(all) != 1 {
+				t.Fatalf("%s: %d documents", name, len(all))
+			}
+			return all[0]
+		}
+		want, got := read(string(text)), read(out["a"])
+		mapOf(mapOf(want["spec"])["containers"].([]any)[0])["image"] = "other:1"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// toJSON returns an object as JSON that is also YAML.
+func toJSON(object map[string]any) ([]byte, error) {
+	data, err := json.Marshal(object)
+	var text strings.Builder
+	for _, c := range string(data) {
+		if c < 0x7f || c > 0xffff {
+			text.WriteRune(c)
+		} else {
+			fmt.Fprintf(&text, "\\u%04x", c)
+		}
+	}
+	return []byte(text.String()), err
+}
+
+func toAny(list []string) (out []any) {
+	for _, s := range list {
+		out = append(out, s)
+	}
+	return out
 }

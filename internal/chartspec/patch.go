@@ -15,6 +15,7 @@ import (
 type PatchOp struct {
 	Path   []any `json:"path"`
 	Value  any   `json:"value,omitempty"`
+	Keep   bool  `json:"keep,omitempty"` // a value that exists stays
 	Delete bool  `json:"delete,omitempty"`
 	Insert bool  `json:"insert,omitempty"` // before the element at the end of the path
 	Must   bool  `json:"must,omitempty"`   // it is an error if the path does not exist
@@ -30,8 +31,18 @@ type PatchElem struct {
 	End   bool   `json:"end,omitempty"`
 }
 
-// fixedFields identify an object, and decide which pods it has.
+// fixedFields identify an object, or are not the chart's.
 var fixedFields = []string{"apiVersion", "kind", "status", "metadata.name", "metadata.namespace"}
+
+// fixed returns the fixed field that is at a path or below it; empty: none.
+func fixed(path []any) string {
+	at := dotted(path)
+	i := slices.IndexFunc(fixedFields, func(f string) bool { return f == at || strings.HasPrefix(f, at+".") })
+	if i < 0 {
+		return ""
+	}
+	return fixedFields[i]
+}
 
 // Compile compiles a patch for templates, and returns its first errors, with their places in
 // its Merge or JSON.
@@ -77,9 +88,6 @@ func (m *merger) object(at, path []any, of form, patch map[string]any) {
 		case i < 0:
 			m.found = append(m.found, Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
 			continue
-		case slices.Contains(fixedFields, dotted(path)):
-			m.wrong(at, "a patch cannot change it")
-			continue
 		default:
 			next = fields[i].form
 		}
@@ -88,13 +96,23 @@ func (m *merger) object(at, path []any, of form, patch map[string]any) {
 }
 
 func (m *merger) value(at, path []any, of form, v any) {
-	if v == nil {
-		m.ops = append(m.ops, PatchOp{Path: path, Delete: true})
-		return
-	}
 	_, isDict := of.dict()
 	if dict, ok := v.(map[string]any); ok && (isDict || of.fields() != nil) && len(dict) > 0 {
 		m.object(at, path, of, dict)
+		return
+	}
+	if dict, ok := v.(map[string]any); ok && len(dict) == 0 { // such as emptyDir: nothing is merged into what exists
+		if m.found = append(m.found, conforms(at, of, v)...); len(m.found) == 0 {
+			m.ops = append(m.ops, PatchOp{Path: path, Value: v, Keep: true})
+		}
+		return
+	}
+	if f := fixed(path); f != "" {
+		m.wrong(at, "a patch cannot change %s", f)
+		return
+	}
+	if v == nil {
+		m.ops = append(m.ops, PatchOp{Path: path, Delete: true})
 		return
 	}
 	if elem, key, ok := of.list(); ok && key != "" {
@@ -256,8 +274,8 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 			out.Path, of = append(out.Path, part), fields[n].form
 		}
 	}
-	if slices.ContainsFunc(fixedFields, func(f string) bool { return f == dotted(out.Path) }) && do != "test" {
-		return wrong("path", "%q: a patch cannot change it", text)
+	if f := fixed(out.Path); f != "" && do != "test" {
+		return wrong("path", "%q: a patch cannot change %s", text, f)
 	}
 	v, has := op["value"]
 	if out.Delete {

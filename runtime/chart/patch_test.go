@@ -91,6 +91,7 @@ func TestMergeIsKubernetes(t *testing.T) {
 		{"Deployment", `{"spec": {"template": {"spec": {"containers": [{"name": "api", "volumeMounts": [{"mountPath": "/tmp", "name": "tmp"}], "resources": {"limits": {"cpu": 2, "example.com/x": "1"}}}]}}}}`},
 		{"Deployment", `{"spec": {"template": {"spec": {"initContainers": [{"name": "proxy", "$patch": "delete"}]}}}}`},
 		{"Deployment", `{"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}, "template": {"spec": {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}}}}`},
+		{"Deployment", `{"metadata": {}, "spec": {"template": {"spec": {"securityContext": {}, "nodeSelector": {}, "volumes": [{"name": "tmp", "emptyDir": {}}]}}}}`},
 		{"Service", `{"spec": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"], "ports": [{"port": 8080, "nodePort": 30080}, {"port": 53, "protocol": "UDP", "name": "dns"}]}}`},
 	} {
 		var merge plan.Values

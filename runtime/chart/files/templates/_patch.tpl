@@ -14,7 +14,7 @@
 {{- end -}}
 {{- else if .op.delete -}}
 {{- $_ := unset .map $key -}}
-{{- else -}}
+{{- else if not (and .op.keep (hasKey .map $key)) -}}
 {{- $_ := set .map $key .op.value -}}
 {{- end -}}
 {{- else if kindIs "string" (first $rest) -}}

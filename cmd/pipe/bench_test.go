@@ -86,7 +86,7 @@ func BenchmarkCommands(b *testing.B) {
 		{"start", []string{"version"}, 0},
 		{"evaluate", []string{"plan", "--env", "bench", "--output", "json"}, 0},
 		{"plan", []string{"plan", "--env", "bench"}, 6},
-		{"status", []string{"status", "bench"}, 5},
+		{"status", []string{"status", "bench"}, 6},
 		{"run", run, 18},
 	} {
 		b.Run(command.name, func(b *testing.B) {

@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -24,7 +25,7 @@ type Live struct {
 	Pods      []LivePod         // sorted by name; without pods that have succeeded
 }
 
-// A Workload is a Deployment or a StatefulSet of a release.
+// A Workload is a Deployment, a StatefulSet or a DaemonSet of a release.
 type Workload struct {
 	Kind, Name  string
 	Want, Ready int
@@ -44,8 +45,9 @@ type LivePod struct {
 }
 
 // Live returns the state of the releases of an environment, including the releases in its own
-// namespace that have no owner. For each of its namespaces it makes four requests, regardless
-// of the number of services: for Helm's revisions, Deployments, StatefulSets and pods. A
+// namespace that have no owner. For each of its namespaces it makes five requests, regardless
+// of the number of services: for Helm's revisions, Deployments, StatefulSets, DaemonSets and
+// pods. DaemonSets that may not be listed count as none: few environments have any. A
 // namespace that does not exist has no releases.
 func (ins *Inspector) Live(ctx context.Context, env *runtime.Environment) (map[runtime.Place]*Live, error) {
 	namespaces := namespacesOf(env)
@@ -75,8 +77,9 @@ func (ins *Inspector) liveIn(ctx context.Context, env *runtime.Environment, name
 		revisions    *metav1.PartialObjectMetadataList
 		deployments  *appsv1.DeploymentList
 		statefulSets *appsv1.StatefulSetList
+		daemonSets   *appsv1.DaemonSetList
 		pods         *corev1.PodList
-		errs         [4]error
+		errs         [5]error
 		wg           sync.WaitGroup
 	)
 	wg.Go(func() {
@@ -87,6 +90,12 @@ func (ins *Inspector) liveIn(ctx context.Context, env *runtime.Environment, name
 	})
 	wg.Go(func() {
 		statefulSets, errs[2] = ins.cluster.Typed.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
+	})
+	wg.Go(func() {
+		daemonSets, errs[4] = ins.cluster.Typed.AppsV1().DaemonSets(namespace).List(ctx, metav1.ListOptions{})
+		if apierrors.IsForbidden(errs[4]) {
+			daemonSets, errs[4] = &appsv1.DaemonSetList{}, nil
+		}
 	})
 	wg.Go(func() { pods, errs[3] = ins.cluster.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{}) })
 	wg.Wait()
@@ -102,6 +111,9 @@ func (ins *Inspector) liveIn(ctx context.Context, env *runtime.Environment, name
 	}
 	for i := range statefulSets.Items {
 		live.statefulSet(&statefulSets.Items[i])
+	}
+	for i := range daemonSets.Items {
+		live.daemonSet(&daemonSets.Items[i])
 	}
 	for i := range pods.Items {
 		live.pod(&pods.Items[i])
@@ -181,6 +193,13 @@ func (l livings) deployment(w *appsv1.Deployment) {
 func (l livings) statefulSet(w *appsv1.StatefulSet) {
 	settled := w.Status.ObservedGeneration >= w.Generation && w.Status.CurrentRevision == w.Status.UpdateRevision
 	l.workload("StatefulSet", &w.ObjectMeta, &w.Spec.Template, w.Spec.Replicas, w.Status.ReadyReplicas, settled)
+}
+
+func (l livings) daemonSet(w *appsv1.DaemonSet) {
+	status := w.Status
+	settled := status.ObservedGeneration >= w.Generation &&
+		(w.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || status.UpdatedNumberScheduled >= status.DesiredNumberScheduled)
+	l.workload("DaemonSet", &w.ObjectMeta, &w.Spec.Template, &status.DesiredNumberScheduled, status.NumberAvailable, settled)
 }
 
 func (l livings) workload(kind string, m *metav1.ObjectMeta, pods *corev1.PodTemplateSpec, want *int32, ready int32, settled bool) {

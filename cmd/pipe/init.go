@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/initialize"
+	"github.com/pipelinefile/pipe/internal/atomicfile"
 )
 
 func (a *app) initCmd() *cobra.Command {
@@ -64,7 +65,7 @@ func (a *app) initialize(cmd *cobra.Command, from, to string) error {
 	if to == "-" {
 		_, err = a.file().Write(made.Text)
 	} else {
-		err = createFile(file, made.Text)
+		err = atomicfile.Create(file, made.Text, 0o644)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return alreadyThere(to)
@@ -116,23 +117,5 @@ func (a *app) initialized(w io.Writer, made *initialize.Result, to string) error
 		}
 	}
 	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// createFile writes a new file atomically. It fails if the file exists.
-func createFile(file string, data []byte) (err error) {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if e := f.Close(); err == nil {
-			err = e
-		}
-		if err != nil {
-			_ = os.Remove(file)
-		}
-	}()
-	_, err = f.Write(data)
 	return err
 }

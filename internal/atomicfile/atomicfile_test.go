@@ -1,6 +1,8 @@
 package atomicfile_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -60,5 +62,29 @@ func TestWriteFails(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+// TestCreate: a new file has all of its content, an existing one is not touched, and no
+// temporary file is left.
+func TestCreate(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "new")
+	if err := atomicfile.Create(path, []byte("one"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Create(path, []byte("two"), 0o644); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Create of an existing file = %v, want %v", err, fs.ErrExist)
+	}
+	if err := atomicfile.Create(filepath.Join(dir, "missing", "new"), nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Create in a missing directory = %v, want %v", err, fs.ErrNotExist)
+	}
+	data, err := os.ReadFile(path)
+	entries, e := os.ReadDir(dir)
+	if string(data) != "one" || len(entries) != 1 || err != nil || e != nil {
+		t.Errorf("the file has %q, the directory %d entries, %v, %v", data, len(entries), err, e)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }

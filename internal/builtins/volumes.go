@@ -101,8 +101,8 @@ type volumeArgs struct {
 
 var volumeFunc = declare("volume", "volume", "Describes storage that outlives the pods of a service.",
 	func(c *Call, a *volumeArgs) (starlark.Value, error) {
-		if c.Valid("path") && (!path.IsAbs(a.Path) || path.Clean(a.Path) == "/" || strings.ContainsRune(a.Path, ':')) {
-			c.wrong("path", explain.Errorf("%q is not an absolute path in the container", explain.Clip(a.Path)).WithHint(`write such as "/data"`))
+		if c.Valid("path") {
+			c.wrong("path", checkMountPath(a.Path))
 		}
 		if c.Valid("size") {
 			c.wrong("size", checkMemory(a.Size, "10Gi"))

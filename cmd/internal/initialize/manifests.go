@@ -9,7 +9,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -21,6 +20,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -84,42 +84,6 @@ var (
 	apiLine  = regexp.MustCompile(`(?m)^"?apiVersion"?:`)
 	kindLine = regexp.MustCompile(`(?m)^"?kind"?:`)
 )
-
-var (
-	word = regexp.MustCompile(`^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$`)
-	part = regexp.MustCompile(`^(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/[1-9][0-9]?)?$`)
-)
-
-// isSchedule reports whether the language accepts the schedule of a CronJob. It does not
-// check names of months and days.
-func isSchedule(text string) bool {
-	fields := strings.Fields(text)
-	if len(fields) != 5 {
-		return word.MatchString(text)
-	}
-	low, high := []int{0, 0, 1, 1, 0}, []int{59, 23, 31, 12, 7}
-	for i, f := range fields {
-		for p := range strings.SplitSeq(f, ",") {
-			m := part.FindStringSubmatch(p)
-			if m == nil {
-				return false
-			}
-			from, to := m[1], m[2]
-			if from == "" {
-				continue
-			}
-			if to == "" {
-				to = from
-			}
-			a, _ := strconv.Atoi(from)
-			b, _ := strconv.Atoi(to)
-			if a < low[i] || b > high[i] || a > b {
-				return false
-			}
-		}
-	}
-	return true
-}
 
 func isYAML(name string) bool {
 	return slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name))
@@ -260,7 +224,7 @@ func (c *cluster) object(file string, doc any, depth int) error {
 			w := add(kind, plan.Job, o.ObjectMeta, o.Spec.JobTemplate.Spec.Template)
 			w.job(o.Spec.JobTemplate.Spec)
 			w.service.schedule = o.Spec.Schedule
-			if !isSchedule(o.Spec.Schedule) {
+			if !builtins.IsSchedule(o.Spec.Schedule) {
 				w.service.schedule = "0 0 * * *"
 				w.service.note("its schedule %s is not supported: write five cron fields.", quoted(o.Spec.Schedule))
 			}

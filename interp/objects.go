@@ -38,6 +38,14 @@ func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
 					Related: []plan.Related{{Pos: s.Plan.Pos, Message: "it belongs to the service " + s.Plan.Name}},
 				})
 			}
+			if o.Kind == "Namespace" && o.APIVersion == "v1" && o.Name == namespace && p.Pipeline.Name != "" {
+				e.session.Report(plan.Diagnostic{
+					Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
+					Message: fmt.Sprintf("manifests: %s is the namespace of the release, which exists before it", o),
+					Hint:    "leave it out: pipe creates the namespace",
+					Related: []plan.Related{{Pos: s.Plan.Pos, Message: "it belongs to the service " + s.Plan.Name}},
+				})
+			}
 			key := o.Key()
 			if key.Namespace == "" {
 				key.Namespace = namespace

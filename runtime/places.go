@@ -113,7 +113,10 @@ func (r *run) lists() []*sched.Task {
 	all := &sched.Task{Name: "look at what is deployed", Class: -1}
 	var tasks []*sched.Task
 	for _, namespace := range r.namespaces() {
-		t := &sched.Task{Name: "look at namespace " + namespace, Class: -1}
+		t := &sched.Task{Name: "look at namespace " + namespace}
+		if namespace == r.namespace { // most of the others depend on it
+			t.Class = -1
+		}
 		t.Do = func(ctx context.Context) error {
 			in, err := r.Deployer.Deployed(ctx, namespace)
 			if err != nil {

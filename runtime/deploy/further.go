@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -35,26 +37,55 @@ func (d *Deployer) furtherNamespaces(ctx context.Context, key runtime.Environmen
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
-		found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case err == nil && found.DeletionTimestamp != nil:
-			if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name); err != nil {
-				return nil, err
-			}
+		exists, err := d.furtherNamespace(ctx, name, key, services[name])
+		if err != nil {
+			return nil, err
+		}
+		if !exists {
 			missing = append(missing, name)
-		case err == nil:
-			if owner := runtime.OwnerOf(found.Labels); owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
-				return nil, &runtime.OwnedError{Key: key.At(name), Kind: "namespace", Owner: owner, Service: services[name]}
-			}
-		case apierrors.IsNotFound(err) && plan.Reserved(name):
-			return nil, fmt.Errorf("namespace %s does not exist, and Kubernetes reserves namespaces that begin with kube- for itself", name)
-		case apierrors.IsNotFound(err):
-			missing = append(missing, name)
-		case !apierrors.IsForbidden(err):
-			return nil, fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
 		}
 	}
 	return missing, nil
+}
+
+// furtherNamespace reports whether a further namespace exists. One that was created for
+// another environment is now used by two: it is not deleted with that one any more, which may
+// be about to do so.
+func (d *Deployer) furtherNamespace(ctx context.Context, name string, key runtime.EnvironmentKey, service string) (exists bool, err error) {
+	client := d.cluster.Typed.CoreV1().Namespaces()
+	found, err := client.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err):
+		return true, nil
+	case apierrors.IsNotFound(err) && plan.Reserved(name):
+		return false, fmt.Errorf("namespace %s does not exist, and Kubernetes reserves namespaces that begin with kube- for itself", name)
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
+	case found.DeletionTimestamp != nil:
+		return false, d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name)
+	}
+	if owner := runtime.OwnerOf(found.Labels); owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
+		return false, &runtime.OwnedError{Key: key.At(name), Kind: "namespace", Owner: owner, Service: service}
+	}
+	if by := found.Annotations[observe.AnnotationMadeFor]; by == "" || by == observe.MadeFor(key) {
+		return true, nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"resourceVersion": found.ResourceVersion, "annotations": map[string]any{observe.AnnotationMadeFor: nil},
+	}})
+	if err != nil {
+		return false, err
+	}
+	_, err = client.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return d.furtherNamespace(ctx, name, key, service)
+	case err != nil && !apierrors.IsForbidden(err):
+		return false, fmt.Errorf("note that namespace %s has two users: %w", name, d.explain(ctx, err))
+	}
+	return true, nil
 }
 
 // createNamespace creates a further namespace. If something else creates it meanwhile, it
@@ -87,8 +118,13 @@ func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey
 		found = &corev1.Namespace{}
 	case err != nil:
 		return d.explain(ctx, err)
-	case found.DeletionTimestamp != nil:
+	}
+	ours := found.Labels[labelKind] == kindFurther && found.Annotations[observe.AnnotationMadeFor] == observe.MadeFor(key)
+	switch {
+	case found.DeletionTimestamp != nil && ours:
 		return d.namespaceGone(ctx, name, emit)
+	case found.DeletionTimestamp != nil:
+		return nil
 	}
 	if !keepVolumes {
 		// Volumes of nobody are those of others.
@@ -96,8 +132,8 @@ func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey
 			return err
 		}
 	}
-	why := "pipe did not make it"
-	if found.Labels[labelKind] == kindFurther && found.Annotations[observe.AnnotationMadeFor] == observe.MadeFor(key) {
+	why := "pipe did not make it, or others use it"
+	if ours {
 		if why, err = d.keepsFurther(ctx, found, key, keepVolumes); err != nil {
 			return err
 		}

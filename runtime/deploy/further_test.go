@@ -84,7 +84,7 @@ func TestFurtherNamespace(t *testing.T) {
 		left        []string
 	}{
 		{name: "all"},
-		{name: "not ours", before: true, want: "pipe did not make it"},
+		{name: "not ours", before: true, want: "pipe did not make it, or others use it"},
 		{name: "volumes kept", keepVolumes: true, want: "its volumes are to be kept", left: []string{"operator-data"}},
 		{name: "volume of others", want: "pipe did not make all that is in it: persistentvolumeclaim theirs; to delete", left: []string{"theirs"}, then: func(t *testing.T, namespace string) {
 			// It looks like one of a release that was deleted, and may be in use.
@@ -98,6 +98,13 @@ func TestFurtherNamespace(t *testing.T) {
 		{name: "object of others", want: "pipe did not make all that is in it: configmap theirs; to delete", then: func(t *testing.T, namespace string) {
 			_, err := c.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: ours}, metav1.CreateOptions{})
 			must(t, err)
+		}},
+		{name: "used by two", want: "pipe did not make it, or others use it", then: func(t *testing.T, namespace string) {
+			key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("second"), Name: "dev"}
+			t.Cleanup(func() { deleteNamespace(c, key.Namespace()) })
+			other := container("other")
+			other.Namespace = namespace
+			must(t, newDeployer(t, deploy.Options{Config: config}).Prepare(t.Context(), key, furtherPlan(key, other)))
 		}},
 		{name: "owned meanwhile", want: "it belongs to environment a of pipeline b", then: func(t *testing.T, namespace string) {
 			n, err := c.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})

@@ -32,8 +32,8 @@ func TestDeleteAsks(t *testing.T) {
 
 	const listed = `This deletes, in namespace shop-staging:
   release api (APPLICATION)
-  the secrets, the credentials of databases and, if pipe made it, the namespace
-  the records of its runs, unless they are kept in a namespace of their own
+  the secrets, the credentials of databases and, if pipe created it, the namespace
+  the records of its runs, unless they are kept in a separate namespace
 Type the name of the environment to confirm: `
 	for _, answer := range []string{"", "yes\n", "production\n"} {
 		b.again("delete", "staging", "--progress", "quiet")
@@ -109,9 +109,9 @@ shop      staging      damaged      record shop/staging: unexpected end of JSON 
 	checkText(t, "stderr", b.stderr.String(), `
 This deletes, in namespace shop-staging:
   release api (its service is not known: the record of the environment is damaged)
-  the volumes, with all data, of any of them
-  the secrets, the credentials of databases and, if pipe made it, the namespace
-  the records of its runs, unless they are kept in a namespace of their own
+  the volumes of these services, with all data
+  the secrets, the credentials of databases and, if pipe created it, the namespace
+  the records of its runs, unless they are kept in a separate namespace
 Type the name of the environment to confirm: `)
 	if n := len(b.world.Deployer.Releases("shop-staging")); n > 0 {
 		t.Errorf("%d releases are left", n)

@@ -64,14 +64,14 @@ func TestKeys(t *testing.T) {
 	term.await(allDeployed)
 
 	term.types("p")
-	term.await("paused: changes are gathered", "p resume")
+	term.await("paused: changes are collected", "p resume")
 	write(t, dir, "api/main.txt", "2")
 	term.await("changed: api/main.txt")
 	term.types("p")
 	term.await(allDeployed, "✔ api  done", "p pause")
 
 	write(t, dir, "Pipelinefile", "pipeline('shop')\napplicatoin('api')\n")
-	term.await("errors in the file: the last good plan stays in charge", "Pipelinefile:2:1: ")
+	term.await("errors in the file: the last good plan stays in effect", "Pipelinefile:2:1: ")
 	term.types("r") // does not change anything
 	write(t, dir, "Pipelinefile", twoApps)
 	term.await(allDeployed)
@@ -221,7 +221,7 @@ func TestHeld(t *testing.T) {
 	git("checkout", "-q", "three")
 	term.await("? holding: HEAD has moved, and 3 services", "api, web, db", "r run them")
 	term.types("p")
-	term.await("‖ paused: changes are gathered, and nothing runs", "p resume")
+	term.await("‖ paused: changes are collected, and nothing runs", "p resume")
 	term.types("p")
 	term.await(allDeployed, "✔ db")
 

@@ -201,7 +201,7 @@ func (v *board) show(jobs *jobs) bool {
 	var stopped, closed bool
 	select {
 	case <-over:
-		failed = cmp.Or(ended, errors.New("it has ended"))
+		failed = cmp.Or(ended, errors.New("the program has ended"))
 	case <-v.closing:
 		closed = true
 	case <-jobs.stop:
@@ -228,7 +228,7 @@ func (v *board) show(jobs *jobs) bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.instead = newPlain(Options{Out: v.out, Color: true, Now: v.now})
-		v.instead.Note(fmt.Sprintf("the live view has failed, and goes on as plain lines: %v", failed))
+		v.instead.Note(fmt.Sprintf("the live view failed; continuing with plain lines: %v", failed))
 		return false
 	case stopped:
 		jobs.suspend()
@@ -253,7 +253,7 @@ func (v *board) read(program *tea.Program) (stop func()) {
 	}
 	r, err := cancelreader.NewReader(v.keys.In)
 	if err != nil {
-		v.Note(fmt.Sprintf("no keys are read: %v", err))
+		v.Note(fmt.Sprintf("cannot read keys: %v", err))
 		return func() {}
 	}
 	stopped, ended := make(chan struct{}), make(chan struct{})
@@ -337,7 +337,7 @@ func (v *board) lines(p painter) []string {
 	if v.page != nil {
 		return v.page.lines(p, v.model)
 	}
-	keys := "Ctrl-C ends watch mode, and leaves everything running"
+	keys := "Ctrl-C ends watch mode; everything keeps running"
 	if v.keys.In != nil {
 		keys = keysText(v.model, p.width)
 	}

@@ -36,7 +36,7 @@ func Diff(w io.Writer, d inspect.Diff) error {
 			}
 		}
 		if len(s.Objects) == 0 {
-			b.WriteString("  its objects stay as they are\n")
+			b.WriteString("  its objects do not change\n")
 		}
 		b.WriteString("\n")
 	}

@@ -27,7 +27,7 @@ func table(w io.Writer, rows func(row func(cells ...string))) error {
 // Environments writes a list of environments in human-readable form.
 func Environments(w io.Writer, list inspect.Environments, now time.Time) error {
 	if len(list.Environments)+len(list.Damaged) == 0 {
-		_, err := fmt.Fprintln(w, "no environments: pipe run --env NAME makes one")
+		_, err := fmt.Fprintln(w, "no environments: pipe run --env NAME creates one")
 		return err
 	}
 	return table(w, func(row func(...string)) {
@@ -67,7 +67,7 @@ func age(d time.Duration) string {
 
 // Made reports an environment that was created.
 func Made(w io.Writer, e inspect.Environment) error {
-	text := fmt.Sprintf("environment %s of pipeline %s is made, a %s of %s", e.Name, e.Pipeline, e.Kind, e.Source)
+	text := fmt.Sprintf("created environment %s of pipeline %s, a %s of %s", e.Name, e.Pipeline, e.Kind, e.Source)
 	if e.Kind == plan.KindPreview {
 		text += ", branch " + e.Branch
 	}
@@ -139,7 +139,7 @@ func ListGoing(w io.Writer, g Going) error {
 		name := place.Name
 		what := "its service is not known: the record of the environment is damaged"
 		if g.Plan != nil {
-			what = "its service is not in the plan any more"
+			what = "its service is no longer in the plan"
 			if s := g.Plan.Service(name); s != nil {
 				what = string(s.Type)
 				if g.Environment.NamespaceOf(s) != place.Namespace {
@@ -159,22 +159,22 @@ func ListGoing(w io.Writer, g Going) error {
 		switch stores := storing(g.Plan); {
 		case g.KeepVolumes:
 		case g.Plan == nil:
-			b.WriteString("  the volumes, with all data, of any of them\n")
+			b.WriteString("  the volumes of these services, with all data\n")
 		case len(stores) > 0:
-			fmt.Fprintf(&b, "  the volumes, with all data, of %s\n", strings.Join(stores, ", "))
+			fmt.Fprintf(&b, "  the volumes of %s, with all data\n", strings.Join(stores, ", "))
 		}
 		if !g.KeepVolumes {
-			b.WriteString("  the secrets, the credentials of databases and, if pipe made it, the namespace\n")
+			b.WriteString("  the secrets, the credentials of databases and, if pipe created it, the namespace\n")
 		}
 		for _, namespace := range g.Further {
 			fmt.Fprintf(&b, "  the namespace %s, if pipe made it for this environment and nothing else is in it\n", namespace)
 		}
-		b.WriteString("  the records of its runs, unless they are kept in a namespace of their own\n")
+		b.WriteString("  the records of its runs, unless they are kept in a separate namespace\n")
 		if g.KeepVolumes {
-			b.WriteString("Its volumes and the credentials of its databases stay, and so does the namespace.\n")
+			b.WriteString("Its volumes, the credentials of its databases and the namespace are kept.\n")
 		}
 	} else {
-		b.WriteString("Volumes and credentials stay, and so does the rest of the environment.\n")
+		b.WriteString("Volumes, credentials and the rest of the environment are kept.\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

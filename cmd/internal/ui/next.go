@@ -38,7 +38,7 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 	var (
 		build   *runtime.BuildError
 		release *runtime.ReleaseError
-		known   plan.Service // nothing is known about it
+		known   plan.Service // the zero value if service is nil
 	)
 	if service != nil {
 		known = *service
@@ -56,7 +56,7 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 	case errors.As(f.Err, &release):
 		return afterRelease(f, release, known, namespace)
 	case !known.Generated() && errors.As(f.Err, &chart) && chart.Kind != "":
-		return []string{fmt.Sprintf("install what brings that kind, or correct %s, and run again; nothing was deployed", objectsOf(known, ""))}
+		return []string{fmt.Sprintf("install the CRD of that kind, or correct %s, and run again; nothing was deployed", objectsOf(known, ""))}
 	case !known.Generated() && errors.As(f.Err, &chart):
 		return []string{fmt.Sprintf("correct %s, and run again; nothing was deployed", objectsOf(known, ", or values= of the service"))}
 	case advised && isBuild:
@@ -74,7 +74,7 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 	case errors.Is(f.Err, runtime.ErrNotFound) && image(known) != "":
 		return []string{fmt.Sprintf("check the name and the tag of image=%q; if it is private, log in with \"docker login %s\"", image(known), registryOf(image(known)))}
 	case errors.Is(f.Err, runtime.ErrTimeout):
-		return []string{"give it more time with timeout= of the service or --timeout, or look at what it waits for"}
+		return []string{"increase timeout= of the service or --timeout, or check what it waits for"}
 	}
 	return nil
 }
@@ -98,14 +98,14 @@ func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan
 		case !service.Pos.IsZero():
 			where = "the service at " + service.Pos.String()
 		}
-		lines = append(lines, "correct "+where+", or ask who administers the cluster for another rule")
+		lines = append(lines, "correct "+where+", or ask the administrator of the cluster to change the rule")
 	}
 	var release *runtime.ReleaseError
 	switch {
 	case !errors.As(f.Err, &release):
 		lines = append(lines, "nothing of this run was deployed")
 	case release.RolledBack > 0:
-		lines = append(lines, fmt.Sprintf("revision %d runs again; --on-failure keep leaves the failed one for a look", release.RolledBack))
+		lines = append(lines, fmt.Sprintf("revision %d runs again; use --on-failure keep to inspect the failed one", release.RolledBack))
 	}
 	return lines
 }
@@ -118,32 +118,32 @@ func afterMissing(missing []runtime.MissingSecret) []string {
 	var lines []string
 	for _, m := range missing {
 		if m.By != nil {
-			lines = append(lines, fmt.Sprintf("see why %s has not made Secret %s: %s", m.By.Object, m.Name, m.By.Look))
+			lines = append(lines, fmt.Sprintf("find out why %s has not created Secret %s: %s", m.By.Object, m.Name, m.By.Look))
 			continue
 		}
 		lines = append(lines, m.Make)
 	}
-	return append(lines, "or give the values with --secrets, or look at what was to make them; then run again: what was deployed stays, and of what waited nothing was begun")
+	return append(lines, "or pass the values with --secrets, or check what should have created them; then run again: deployed services are kept, and waiting services were not started")
 }
 
 // AfterOwned returns the next step for resources that another owner has.
 func AfterOwned(e *runtime.OwnedError) string {
 	switch {
 	case e.Owner == (runtime.EnvironmentKey{}):
-		return "give the service another name, or take the release over with adopt=True of the service or --take-ownership; pipe diff shows what changes"
+		return "rename the service, or take over the release with adopt=True of the service or --take-ownership; pipe diff shows what changes"
 	case e.Service != "" && e.Kind == "namespace":
 		return "give service " + e.Service + " another namespace: that of an environment belongs to its services"
 	case e.Service != "":
 		return fmt.Sprintf("give each environment a release of its own, with {environment} in namespace= of the service, or leave it out of this one: pipe skip %s/%s %s", e.Key.Pipeline, e.Key.Name, e.Service)
 	case e.Kind != "namespace":
-		return fmt.Sprintf("give the service another name, or delete the environment that has it, with ALL its data: pipe delete %s/%s", e.Owner.Pipeline, e.Owner.Name)
+		return fmt.Sprintf("rename the service, or delete the environment that owns it, with ALL its data: pipe delete %s/%s", e.Owner.Pipeline, e.Owner.Name)
 	case e.Exists:
-		return fmt.Sprintf("separate them with \"pipe delete %s/%s\", which deletes what this environment has in there, its volumes with it, and nothing else; then give it or its pipeline another name", e.Key.Pipeline, e.Key.Name)
+		return fmt.Sprintf("separate them with \"pipe delete %s/%s\", which deletes only what this environment has in the namespace, including its volumes; then rename the environment or its pipeline", e.Key.Pipeline, e.Key.Name)
 	}
 	if e.Key.In != "" {
-		return "give each environment a namespace of its own: a namespace has one owner; namespace= of pipeline() can contain {environment}"
+		return "give each environment its own namespace, because a namespace has one owner: namespace= of pipeline() can contain {environment}"
 	}
-	return "give the environment or the pipeline another name, or another namespace with namespace= of pipeline() or --namespace: a namespace has one owner"
+	return "rename the environment or the pipeline, or set another namespace with namespace= of pipeline() or --namespace: a namespace has one owner"
 }
 
 // image returns the image= of a service.
@@ -158,27 +158,27 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	case len(e.Unbound) > 0:
 		lines = append(lines, afterUnbound(e.Unbound[0], service, namespace))
 	case e.Cause == runtime.CauseImage:
-		lines = append(lines, "check that the image exists and that the nodes of the cluster may pull it")
+		lines = append(lines, "check that the image exists and that the nodes of the cluster can pull it")
 	case e.Cause == runtime.CauseMemory:
 		lines = append(lines, "give it more memory: resources(memory_limit=…)")
 	case e.Cause == runtime.CauseCrash:
-		lines = append(lines, "its last lines above tell why it ended; all of them: "+
+		lines = append(lines, "its last lines are above; for all of them: "+
 			fmt.Sprintf("kubectl -n %s logs -l app.kubernetes.io/instance=%s --previous", namespace, e.Release))
 	case e.Cause == runtime.CauseCommand:
-		lines = append(lines, "the image does not say what to run: give the service command=, or its Dockerfile an ENTRYPOINT")
+		lines = append(lines, "the image has no command to run: set command= of the service, or ENTRYPOINT in its Dockerfile")
 	case e.Cause == runtime.CauseNode:
-		lines = append(lines, "no node takes its pods: compare what the scheduler says with resources= and with what the chart demands of nodes (nodeSelector, affinity, tolerations), or add nodes")
+		lines = append(lines, "no node can run its pods: compare the message of the scheduler with resources= and with the chart's requirements for nodes (nodeSelector, affinity, tolerations), or add nodes")
 	case e.Deadline != "" && !service.Generated():
-		lines = append(lines, fmt.Sprintf("raise %s in %s, or look at it with %s", e.Deadline, objectsOf(service, ""), pods))
+		lines = append(lines, fmt.Sprintf("increase %s in %s, or inspect the pods with: %s", e.Deadline, objectsOf(service, ""), pods))
 	case e.Cause == runtime.CauseQuota:
-		lines = append(lines, "have the quota of the namespace raised, or ask for less with replicas=, resources= or the size of volumes")
+		lines = append(lines, "ask for a larger quota of the namespace, or request less with replicas=, resources= or the size of volumes")
 	case e.Cause == runtime.CauseRights:
-		lines = append(lines, "have that right given to you; \"pipe doctor\" lists those that pipe needs")
+		lines = append(lines, "ask for that right; \"pipe doctor\" lists the rights that pipe needs")
 	case e.Cause == runtime.CauseHealth && service.Workload.Health != nil:
-		lines = append(lines, "check health= against what the service answers, or give it more than timeout="+
+		lines = append(lines, "check health= against the responses of the service, or increase timeout="+
 			duration(time.Duration(service.Timeout)))
 	case timeout && service.Timeout > 0:
-		lines = append(lines, "look at it with "+pods, "or give it more than timeout="+duration(time.Duration(service.Timeout)))
+		lines = append(lines, "inspect the pods with: "+pods, "or increase timeout="+duration(time.Duration(service.Timeout)))
 	case e.Cause == runtime.CauseHook && !service.Generated():
 		lines = append(lines, fmt.Sprintf("correct the hooks of %s, and run again", objectsOf(service, ", or values= of the service")))
 	case e.Cause == runtime.CauseObject && !service.Generated(): // the cluster rejects an object of the chart
@@ -186,24 +186,24 @@ func afterRelease(f runtime.ServiceRecord, e *runtime.ReleaseError, service plan
 	case e.Cause == runtime.CauseObject && !service.Pos.IsZero():
 		lines = append(lines, fmt.Sprintf("correct the service at %s and run again", service.Pos))
 	default:
-		lines = append(lines, "look at it with "+pods)
+		lines = append(lines, "inspect the pods with: "+pods)
 	}
 	if e.RolledBack > 0 {
-		lines = append(lines, fmt.Sprintf("revision %d runs again; --on-failure keep leaves the failed one for a look", e.RolledBack))
+		lines = append(lines, fmt.Sprintf("revision %d runs again; use --on-failure keep to inspect the failed one", e.RolledBack))
 	}
 	return lines
 }
 
-// objectsOf says where the objects of a service with a chart or with manifests come from.
-// also is said of a chart.
+// objectsOf names the source of the objects of a service with a chart or with manifests.
+// For a chart, it appends also.
 func objectsOf(s plan.Service, also string) string {
 	if s.Chart != nil {
-		return fmt.Sprintf("chart %s, which %s names%s", s.Chart.Ref, s.Chart.Pos, also)
+		return fmt.Sprintf("chart %s (%s)%s", s.Chart.Ref, s.Chart.Pos, also)
 	}
 	if len(s.Manifests) == 1 {
-		return fmt.Sprintf("%s, which %s names", s.Manifests[0], s.Pos)
+		return fmt.Sprintf("%s (%s)", s.Manifests[0], s.Pos)
 	}
-	return fmt.Sprintf("the manifests that %s names", s.Pos)
+	return fmt.Sprintf("the manifests (%s)", s.Pos)
 }
 
 // afterUnbound returns the next step for a claim without a volume.
@@ -211,13 +211,13 @@ func afterUnbound(c runtime.UnboundClaim, service plan.Service, namespace string
 	look := fmt.Sprintf("kubectl -n %s describe persistentvolumeclaim %s", namespace, c.Name)
 	switch {
 	case c.Class == "" && service.Generated():
-		return "give the cluster a default storage class, such as with: kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true"
+		return "set a default storage class, for example with: kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true"
 	case c.Class == "" && service.Chart == nil:
-		return fmt.Sprintf("name a storage class for claim %s in its manifest, or give the cluster a default one; look at it with: %s", c.Name, look)
+		return fmt.Sprintf("set a storage class for claim %s in its manifest, or a default one for the cluster; inspect the claim with: %s", c.Name, look)
 	case c.Class == "":
-		return fmt.Sprintf("name a storage class for claim %s in values= of the service, or give the cluster a default one; look at it with: %s", c.Name, look)
+		return fmt.Sprintf("set a storage class for claim %s in values= of the service, or a default one for the cluster; inspect the claim with: %s", c.Name, look)
 	}
-	return fmt.Sprintf("have storage class %s give claim %s a volume, or name another class; look at it with: %s", c.Class, c.Name, look)
+	return fmt.Sprintf("check why storage class %s provides no volume for claim %s, or set another class; inspect the claim with: %s", c.Class, c.Name, look)
 }
 
 // registryOf returns the host of an image reference, in the form that "docker login"

@@ -9,7 +9,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/local"
 )
 
-// The library's advice names options; the command's names flags.
+// TestAdvice checks that an advice of the library, which names options, is shown with the
+// flags of the command.
 func TestAdvice(t *testing.T) {
 	_, err := local.Open(t.Context(), local.Options{Dir: t.TempDir(), Home: t.TempDir(), Kubeconfig: "no-such-file", Passive: true})
 	var cluster *local.UnavailableError

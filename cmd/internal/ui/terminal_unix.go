@@ -24,13 +24,13 @@ func Foreground(terminal *os.File) bool {
 func keyByKey(terminal *os.File) (restore func(), err error) {
 	was, err := unix.IoctlGetTermios(int(terminal.Fd()), readTermios)
 	if err != nil {
-		return nil, fmt.Errorf("ask the terminal how it is set: %w", err)
+		return nil, fmt.Errorf("get the terminal mode: %w", err)
 	}
 	now := *was
 	now.Lflag &^= unix.ICANON | unix.ECHO
 	now.Cc[unix.VMIN], now.Cc[unix.VTIME] = 1, 0
 	if err := unix.IoctlSetTermios(int(terminal.Fd()), writeTermios, &now); err != nil {
-		return nil, fmt.Errorf("set the terminal: %w", err)
+		return nil, fmt.Errorf("set the terminal mode: %w", err)
 	}
 	return func() { _ = unix.IoctlSetTermios(int(terminal.Fd()), writeTermios, was) }, nil
 }

@@ -156,13 +156,13 @@ func atText(b runtime.WatchChanged, deployed bool) string {
 		return "watching: everything is deployed"
 	case runtime.Wrong:
 		if deployed {
-			return "errors in the file: the last good plan stays in charge"
+			return "errors in the file: the last good plan stays in effect"
 		}
 		return "errors in the file: nothing is deployed until they are corrected"
 	case runtime.Held:
 		return "holding: " + clean(b.Reason)
 	case runtime.Paused:
-		return "paused: changes are gathered, and nothing runs"
+		return "paused: changes are collected, and nothing runs"
 	}
 	return string(b.State)
 }

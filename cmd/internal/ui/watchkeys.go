@@ -37,16 +37,16 @@ func widest(width int, texts ...string) string {
 
 // help is the page of the key ?.
 const help = `r   run again: also what failed and has not changed since; after the question of a branch switch, run
-p   pause: gather changes and run nothing; once more, resume
+p   pause: collect changes without running them; press p again to resume
 l   logs of a service, or of all: what their builds, deploys and pods print
 o   open a port of a service, which is forwarded to this machine, in a browser
 d   diff: what differs between the cluster and the files
 s   restart a service: roll its pods
-q   quit, as Ctrl-C does: everything that is deployed stays
+q   quit, like Ctrl-C: everything that is deployed keeps running
 ?   this help
 
-A page is left with q or Esc, and scrolled with the arrow keys, Page Up, Page Down, Home and End.
-Ctrl-Z suspends pipe, and the shell's fg brings it back: meanwhile nothing is deployed.`
+q or Esc leaves a page. The arrow keys, Page Up, Page Down, Home and End scroll it.
+Ctrl-Z suspends pipe, and fg in the shell resumes it: meanwhile, nothing is deployed.`
 
 // press handles a key.
 func (v *board) press(key string) {

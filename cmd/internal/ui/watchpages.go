@@ -240,7 +240,7 @@ func (c *chooser) lines(p painter, m *watched) []string {
 		content = append(content, p.fit(line))
 	}
 	if len(content) == 0 {
-		content = []string{p.styles.dim.Render("  none has that in its name")}
+		content = []string{p.styles.dim.Render("  no name matches")}
 	}
 	room := max(1, p.height-2)
 	c.top = min(max(c.top, c.at-room+1), c.at)

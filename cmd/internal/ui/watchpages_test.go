@@ -118,7 +118,7 @@ func TestPress(t *testing.T) {
 		{"logs of one", "l w e b enter", nil, "listening on :80"},
 		{"logs of what failed begin with why", "l 3", nil, "| pod api-77: container api: exited with 1, restarted 3 times"},
 		{"logs of nothing", "l d b enter", nil, "nothing has been printed yet"},
-		{"nobody has that name", "s x", nil, "none has that in its name"},
+		{"no match", "s x", nil, "no name matches"},
 		{"a name corrected", "s x backspace a p enter", []string{"restart api"}, "watching; failed: api"},
 		{"restart by number", "s 2", []string{"restart api"}, "watching; failed: api"},
 		{"restart by the arrows", "s down down down up enter", []string{"restart api"}, ""},
@@ -189,7 +189,7 @@ func TestDiffPage(t *testing.T) {
 		}
 		p.types("d")
 		if got := p.screen(t, 80, 24); !strings.Contains(got, "comparing with the cluster") {
-			t.Errorf("nobody says that it waits:\n%s", got)
+			t.Errorf("the page does not say that it waits:\n%s", got)
 		}
 		time.Sleep(2 * time.Second)
 		if got := p.screen(t, 80, 24); !strings.HasPrefix(got, "diff  1–22 of 30\ndeploy api") {
@@ -202,12 +202,12 @@ func TestDiffPage(t *testing.T) {
 		p.types("esc", "d", "esc")
 		synctest.Wait()
 		if !ended {
-			t.Error("the comparison goes on although its page is left")
+			t.Error("the comparison continues after its page is left")
 		}
 	})
 }
 
-// TestLogPageStandsStill checks that logs follow the output, and stand still while they
+// TestLogPageStandsStill checks that logs follow the output, and do not move while they
 // are scrolled back.
 func TestLogPageStandsStill(t *testing.T) {
 	p := newPressing(t, "testdata/watch.txtar", 3)
@@ -243,16 +243,16 @@ func TestLogPageStandsStill(t *testing.T) {
 func TestIdle(t *testing.T) {
 	asks := func(p *pressing) bool {
 		p.program = tea.NewProgram(nil)
-		p.program.Kill() // it draws nothing
+		p.program.Kill() // no output is needed
 		p.tick()
 		return p.due
 	}
 	if !asks(newPressing(t, "testdata/watch.txtar", 3)) {
-		t.Error("a run goes on, and nothing moves")
+		t.Error("nothing moves during a run")
 	}
 	p := newPressing(t, "testdata/watch.txtar", 24)
 	if asks(p) {
-		t.Error("everything is settled, and something moves")
+		t.Error("something moves after everything has settled")
 	}
 	for _, state := range []runtime.WatchState{runtime.Paused, runtime.Wrong, runtime.Held} {
 		p.model.apply(runtime.Event{Body: runtime.WatchChanged{State: state}})

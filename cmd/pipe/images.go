@@ -29,8 +29,8 @@ type imageFlags struct {
 // defaultAge is how old images are that pipe images prune removes.
 const defaultAge = 7 * 24 * time.Hour
 
-// leastAge is the least value of --older-than: a build takes less time until a record names
-// its image, and so does watch mode until it deploys an image that it remembers.
+// leastAge is the least value of --older-than: watch mode remembers for less time which images
+// are in the registry.
 const leastAge = time.Hour
 
 func (f *imageFlags) add(cmd *cobra.Command) {

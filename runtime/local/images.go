@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -81,13 +82,20 @@ func OpenImages(ctx context.Context, opts Options, contexts []string) (*Images, 
 func (im *Images) Close() error { return im.close() }
 
 // clusterIDs returns what identifies a cluster: its UID, if that may be read, and the address
-// of its API server.
+// and the certificate authority of its API server. The address alone does not: several clusters
+// are reached at a port of this machine.
 func clusterIDs(ctx context.Context, config *rest.Config, shown *inspect.Inspector) ([]string, error) {
 	uid, err := shown.ClusterID(ctx)
 	if err != nil {
 		return nil, err
 	}
-	host := "host-" + strings.TrimPrefix(string(plan.DigestOf([]byte(config.Host))), "sha256:")[:16]
+	authority := config.CAData
+	if config.CAFile != "" && len(authority) == 0 {
+		if authority, err = os.ReadFile(config.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	host := "host-" + strings.TrimPrefix(string(plan.DigestOf([]byte(config.Host+"\x00"+string(authority)))), "sha256:")[:16]
 	if uid == "" {
 		return []string{host}, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -19,7 +20,11 @@ type warm struct {
 	resolved   map[string]plan.Digest // by reference
 	mirrored   map[string]string      // by upstream image: the reference to deploy
 	epoch      int                    // counts invalidations
+	began      time.Time              // when the maps were made
 }
+
+// warmTime is how long answers of a registry are kept: what is in it may be pruned (I6).
+const warmTime = 30 * time.Minute
 
 // An identified is a specification with the identity of its image.
 type identified struct {
@@ -38,7 +43,8 @@ func (w *warm) changed(paths []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.epoch++
-	if paths == nil {
+	if paths == nil || time.Since(w.began) > warmTime {
+		w.began = time.Now()
 		w.identities, w.resolved, w.mirrored = make(map[string]identified), make(map[string]plan.Digest), make(map[string]string)
 		return
 	}

@@ -71,13 +71,18 @@ func (r *Registry) Claim(ctx context.Context, ref, by string) (runtime.Claim, er
 	if err != nil {
 		return nil, err
 	}
+	return r.claim(ctx, image, by)
+}
+
+// claim is Claim for a registry that may have one builder only.
+func (r *Registry) claim(ctx context.Context, image name.Reference, by string) (runtime.Claim, error) {
 	tag := image.Context().Tag(image.Identifier() + claimSuffix)
 	found, err := r.readClaim(ctx, tag)
 	if err != nil {
 		return nil, r.explain(ctx, tag, err)
 	}
 	if found != nil && r.claimed(tag, found) {
-		return nil, &runtime.ClaimedError{Ref: ref, By: found[claimBy]}
+		return nil, &runtime.ClaimedError{Ref: show(image), By: found[claimBy]}
 	}
 	pusher, err := remote.NewPusher(r.options()...)
 	if err != nil {

@@ -254,6 +254,9 @@ func (r *Registry) Clusters(ctx context.Context) ([]Cluster, error) {
 	}
 	var all []Cluster
 	for _, tag := range tags {
+		if isBeside(tag) { // the claim of a prune
+			continue
+		}
 		noted, err := r.readAnnotated(ctx, repo.Tag(tag))
 		if err != nil {
 			return nil, r.explain(ctx, repo.Tag(tag), err)

@@ -89,7 +89,32 @@ func (k *Kept) Why(needs Needs, olderThan time.Duration) (why string, who []stri
 //
 // The error is a *NoDeleteError if the registry does not delete; nothing is changed then. If ctx
 // ends, or it is no longer known what is needed, the tags are restored.
+//
+// A registry is pruned by one process at a time. If another one does not end, the error is a
+// [runtime.ClaimedError].
 func (r *Registry) Prune(ctx context.Context, kept []*Kept, o PruneOptions) (removed []*Kept, err error) {
+	roster, err := r.roster()
+	if err != nil {
+		return nil, err
+	}
+	claim, err := r.claimPatiently(ctx, roster.Tag("prune"))
+	if err != nil {
+		return nil, fmt.Errorf("prune %s: %w", r.prefix, err)
+	}
+	defer claim.Release(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-claim.Lost():
+			cancel(errors.New("another process prunes the registry"))
+		case <-ctx.Done():
+		}
+	}()
+	return r.prune(ctx, kept, o)
+}
+
+func (r *Registry) prune(ctx context.Context, kept []*Kept, o PruneOptions) (removed []*Kept, err error) {
 	needs, err := o.Needs(ctx)
 	if err != nil {
 		return nil, err
@@ -282,20 +307,19 @@ func (p *pruning) settle(ctx context.Context) (Needs, error) {
 	}
 }
 
-// claim claims the build of an image. If another process builds it, the error is a
-// [runtime.ClaimedError]; a claim of a dead process is waited for.
-func (p *pruning) claim(ctx context.Context, k *Kept) (claim runtime.Claim, err error) {
-	tag := k.repo.Tag(strings.TrimSuffix(k.removingTag().TagStr(), removingSuffix))
+// claimPatiently claims what is at a tag. If another process has the claim, the error is a
+// [runtime.ClaimedError]; the claim of a dead process is waited for.
+func (r *Registry) claimPatiently(ctx context.Context, tag name.Tag) (claim runtime.Claim, err error) {
 	for begun := time.Now(); ; {
-		claim, err = p.Claim(ctx, tag.String(), "pipe images prune")
+		claim, err = r.claim(ctx, tag, "pipe images prune")
 		var claimed *runtime.ClaimedError
-		if !errors.As(err, &claimed) || time.Since(begun) > p.claimTime+settleInterval {
+		if !errors.As(err, &claimed) || time.Since(begun) > r.claimTime+settleInterval {
 			return claim, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(min(settleInterval, p.claimTime)):
+		case <-time.After(min(settleInterval, r.claimTime)):
 		}
 	}
 }
@@ -303,7 +327,10 @@ func (p *pruning) claim(ctx context.Context, k *Kept) (claim runtime.Claim, err 
 // remove deletes an image, unless it is built again.
 func (p *pruning) remove(ctx context.Context, k *Kept) (gone bool, err error) {
 	back := func(err error) (bool, error) { return false, errors.Join(err, p.restore(ctx, []*Kept{k})) }
-	claim, err := p.claim(ctx, k)
+	var claim runtime.Claim = granted{} // builds that push to the embedded registry claim nothing
+	if p.Registry.shared {
+		claim, err = p.claimPatiently(ctx, k.repo.Tag(strings.TrimSuffix(k.removingTag().TagStr(), removingSuffix)))
+	}
 	var claimed *runtime.ClaimedError
 	if errors.As(err, &claimed) {
 		return back(nil)

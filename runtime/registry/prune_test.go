@@ -392,7 +392,8 @@ func TestPruneWithoutDelete(t *testing.T) {
 		t.Errorf("Prune = %v, %v, want a NoDeleteError", removed, err)
 	}
 	for _, request := range u.seen("") {
-		if method, _, _ := strings.Cut(request, " "); method == http.MethodPut || method == http.MethodPost {
+		// The claim of the prune is not in the repository of an image.
+		if method, _, _ := strings.Cut(request, " "); (method == http.MethodPut || method == http.MethodPost) && strings.Contains(request, "/web/") {
 			t.Errorf("it has written: %s", request)
 		}
 	}
@@ -418,6 +419,35 @@ func TestPruneClaimed(t *testing.T) {
 	if err != nil || len(removed) > 0 || !is(t, ref) || is(t, ref+removingSuffix) {
 		t.Errorf("Prune = %v, %v; the image is there: %v", removed, err, is(t, ref))
 	}
+}
+
+// TestPruneAlone: two processes do not prune one registry at the same time, and the claim of a
+// dead one is taken over.
+func TestPruneAlone(t *testing.T) {
+	eachRegistry(t, func(t *testing.T, r *Registry, aged func()) {
+		r.claimTime = 3 * time.Second // longer than the interval of renewals
+		ref, _ := built(t, r, "one", image(t))
+		kept := keptImages(t, r)
+		roster := must(r.roster())(t)
+		claim, err := newRegistry(t, r.prefix).claim(t.Context(), roster.Tag("prune"), "pipe images prune")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err := r.Clusters(t.Context()); err != nil || len(all) > 0 {
+			t.Errorf("a claim is a cluster: %v, %v", all, err)
+		}
+		var claimed *runtime.ClaimedError
+		if removed, err := r.Prune(t.Context(), kept, PruneOptions{Needs: always(Needs{})}); !errors.As(err, &claimed) || len(removed) > 0 || !is(t, ref) {
+			t.Errorf("Prune beside another one = %v, %v, want a ClaimedError", removed, err)
+		}
+		claim.Release(t.Context())
+		// A dead process does not renew its claim.
+		push(t, roster.Tag("prune"+claimSuffix).String(), annotated(map[string]string{claimBy: "dead", claimWord: "w", claimNumber: "7"}))
+		aged()
+		if removed, err := r.Prune(t.Context(), kept, PruneOptions{Needs: always(Needs{})}); err != nil || len(removed) != 1 {
+			t.Errorf("Prune after a dead one = %v, %v, want the image", removed, err)
+		}
+	})
 }
 
 // TestClusters: each cluster joins once.

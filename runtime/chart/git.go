@@ -28,6 +28,9 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 			return nil, fmt.Errorf("ask %s for %s: %w; check the address and ref= of git(), and that git can read it from here with \"git ls-remote\"", shown, ref.Version, err)
 		}
 	}
+	if !git.IsCommit(commit) { // it is the name of a directory
+		return nil, fmt.Errorf("%q of %s is not a commit", commit, shown)
+	}
 	dir, err := s.checkouts.Get(ctx, commit, func(ctx context.Context, work string) error {
 		ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("git did not end within %s", fetchTime))
 		defer stop()

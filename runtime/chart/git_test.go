@@ -155,6 +155,10 @@ func TestGitErrors(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(r.dir, "outside")); err != nil {
 		t.Fatal(err)
 	}
+	writeChart(t, filepath.Join(r.dir, "within"), "within", nil)
+	if err := os.Symlink("/etc/passwd", filepath.Join(r.dir, "within/templates/x.yaml")); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.MkdirAll(filepath.Join(r.dir, "empty"), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +175,8 @@ func TestGitErrors(t *testing.T) {
 		{plan.Chart{Ref: "."}, "has no chart in ."},
 		{plan.Chart{Ref: "library"}, "installs nothing"},
 		{plan.Chart{Ref: "outside"}, "outside leads out of the repository through a symbolic link"},
+		{plan.Chart{Ref: "within"}, "templates/x.yaml leads out of the repository through a symbolic link"},
+		{plan.Chart{Ref: "leaves", Commit: "../../x"}, `"../../x" of ` + r.url + " is not a commit"},
 		{plan.Chart{Ref: "../x"}, "../x is outside of the repository"},
 		{plan.Chart{Ref: "leaves"}, "dependency x: file://../../../x is outside of the repository"},
 		{plan.Chart{Ref: "linked"}, "dependency x: outside leads out of the repository"},

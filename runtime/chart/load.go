@@ -88,13 +88,13 @@ func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, folder s
 		return nil, "", withoutPath(err)
 	}
 	if info.IsDir() {
-		if err := newRoom(s.dir).dir(ctx, path); err != nil {
+		if err := s.room().dir(ctx, path); err != nil {
 			return nil, "", err
 		}
 		c, err = loader.LoadDir(path)
 		return c, path, err
 	}
-	if err := newRoom(s.dir).file(ctx, path); err != nil {
+	if err := s.room().file(ctx, path); err != nil {
 		return nil, "", err
 	}
 	c, err = loader.LoadFile(path)
@@ -108,7 +108,7 @@ func (s *Shelf) inWorkspace(name string) (string, error) {
 	}
 	path := filepath.Join(s.dir, filepath.FromSlash(name))
 	if _, err := workspace.Resolve(s.dir, path); errors.Is(err, workspace.ErrOutside) {
-		return "", fmt.Errorf("%s leads out of the %s through a symbolic link", name, s.what)
+		return "", outside(name, s.what)
 	}
 	return path, nil // whether it exists, its reader says
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,9 +31,17 @@ type room struct {
 	files int
 	bytes int64
 	root  string // symbolic links must not lead out of it; empty: there are no links
+	what  string // what root is, for errors
 }
 
-func newRoom(root string) *room { return &room{maxFiles, maxBytes, root} }
+func newRoom(root string) *room { return &room{maxFiles, maxBytes, root, "workspace"} }
+
+// room returns the room of a chart in the directory of the shelf.
+func (s *Shelf) room() *room {
+	r := newRoom(s.dir)
+	r.what = s.what
+	return r
+}
 
 // take subtracts a file from the room.
 func (r *room) take(ctx context.Context, size int64) error {
@@ -87,6 +96,11 @@ func (r *room) file(ctx context.Context, name string) error {
 	return r.archive(ctx, f)
 }
 
+// outside returns the error of a symbolic link that leads out of a directory.
+func outside(name, what string) error {
+	return fmt.Errorf("%s leads out of the %s through a symbolic link", name, what)
+}
+
 // dir takes the files of a directory that Helm would load. It follows symbolic links
 // as Helm does; a cycle exhausts the room. A link that leads out of the
 // workspace is an error: evaluation refuses it, but it may have been created since (L2).
@@ -115,7 +129,11 @@ func (r *room) below(ctx context.Context, top, dir string, rules *ignore.Rules) 
 			continue
 		}
 		if e.Type()&fs.ModeSymlink != 0 {
-			if _, err := workspace.Resolve(r.root, full); err != nil {
+			_, err := workspace.Resolve(r.root, full)
+			if errors.Is(err, workspace.ErrOutside) {
+				return outside(name, r.what)
+			}
+			if err != nil {
 				return fmt.Errorf("%s %w", name, withoutPath(err))
 			}
 		}

@@ -101,10 +101,10 @@ func TestMeasureFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := maxFiles - all.files
-	if err := (&room{used, maxBytes, dir}).dir(t.Context(), dir); err != nil {
+	if err := (&room{used, maxBytes, dir, ""}).dir(t.Context(), dir); err != nil {
 		t.Errorf("room for all files: %v", err)
 	}
-	if err := (&room{used - 1, maxBytes, dir}).dir(t.Context(), dir); err == nil || err.Error() != "it has more than 10000 files" {
+	if err := (&room{used - 1, maxBytes, dir, ""}).dir(t.Context(), dir); err == nil || err.Error() != "it has more than 10000 files" {
 		t.Errorf("too little room = %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

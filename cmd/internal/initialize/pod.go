@@ -306,11 +306,12 @@ func (c *cluster) unknown(w *workload, main corev1.Container) {
 	for _, fields := range []map[string]any{pod, container} {
 		maps.DeleteFunc(fields, func(name string, v any) bool {
 			text, err := json.Marshal(v)
-			secret := err != nil || hasSecret(string(text))
-			if secret {
+			// A block device is a volume, and those of the service have other names.
+			out := err != nil || hasSecret(string(text)) || name == "volumeDevices"
+			if out {
 				names = append(names, name)
 			}
-			return secret
+			return out
 		})
 	}
 	if s.kind == plan.Database {

@@ -79,12 +79,12 @@ func (c *cluster) connect() {
 	}
 }
 
-// outside reports whether a Service is reached from outside of the cluster.
+// outside reports whether a Service can be reached from outside the cluster.
 func outside(s corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort
 }
 
-// kinds gives each port a kind if one is reached from outside of the cluster.
+// kinds sets the kind of each port if one can be reached from outside the cluster.
 func (s *service) kinds() {
 	if !slices.ContainsFunc(s.ports, func(p port) bool { return plan.ServiceKind(p.kind).Outside() }) {
 		return

@@ -45,7 +45,7 @@ func (c *cluster) probes(s *service, main corev1.Container) {
 	}
 }
 
-// probe converts one check, or notes that argument has to be written.
+// probe converts one check, or notes that argument must be set.
 func (c *cluster) probe(s *service, main corev1.Container, p *corev1.Probe, what, argument string) *health {
 	if p == nil {
 		return nil

@@ -13,11 +13,11 @@ type Image struct {
 	Digest     string   `json:"digest"`
 	Tags       []string `json:"tags"`
 	Size       int64    `json:"size"` // bytes, of all its parts; some may belong to other images, too
-	// Made is when pipe wrote the image; zero: it is not known, or somebody else did.
+	// Made is when pipe wrote the image; zero: unknown, or another program wrote it.
 	Made time.Time `json:"made,omitzero"`
-	// For are the environments, or objects in a cluster, that need it.
+	// For lists the environments, or the objects in a cluster, that need it.
 	For []string `json:"for"`
-	// Kept is why it is kept; empty: it may be removed.
+	// Kept is why it is kept; empty: pipe images prune can remove it.
 	Kept string `json:"kept,omitempty"`
 }
 
@@ -26,7 +26,7 @@ type Images struct {
 	Version  int     `json:"version"`
 	Registry string  `json:"registry"`
 	Images   []Image `json:"images"`
-	// Unseen are the clusters that use the registry and that were not asked what they need.
+	// Unseen lists the clusters that use the registry, but whose needs are unknown.
 	Unseen []string `json:"unseen,omitempty"`
 }
 

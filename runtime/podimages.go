@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
@@ -19,6 +20,15 @@ import (
 type PodImage struct {
 	Ref string // as it is there
 	In  string // the place, such as "deployment web, container proxy"
+}
+
+// Has reports whether ref is Image or one of Images, perhaps with a tag beside the digest: it is
+// deployed as it is.
+func (r Release) Has(ref string) bool {
+	if _, digest, ok := strings.Cut(ref, "@"); ok {
+		ref = ByDigest(ref, plan.Digest(digest))
+	}
+	return ref != "" && (ref == r.Image || slices.Contains(slices.Collect(maps.Values(r.Images)), ref))
 }
 
 // naming returns the task that finds the images which the chart or the manifests of s name.
@@ -43,12 +53,11 @@ func (r *run) nameImages(ctx context.Context, s *service) error {
 			release.setImage(im.name, ByDigest(im.ref, im.identity))
 		}
 	}
-	own := append(slices.Collect(maps.Values(release.Images)), release.Image)
 	named, err := r.Deployer.Images(ctx, release)
 	if err != nil {
 		return fmt.Errorf("render %s: %w", s.Name, err)
 	}
-	s.podImages = slices.DeleteFunc(slices.Clone(named), func(im PodImage) bool { return im.Ref != "" && slices.Contains(own, im.Ref) })
+	s.podImages = slices.DeleteFunc(slices.Clone(named), func(im PodImage) bool { return release.Has(im.Ref) })
 	return nil
 }
 
@@ -164,13 +173,14 @@ func (s *service) withPlace(im *image, err error) error {
 	if len(in) > 1 {
 		place += fmt.Sprintf(", and %d more", len(in)-1)
 	}
-	of, where := "manifests", "its manifests"
+	of, do := "manifests", "name another image in its manifests"
 	if s.Chart != nil {
-		of, where = "chart "+s.Chart.Ref, "values= of the service"
+		of, do = "chart "+s.Chart.Ref, "name another image in values= of the service"
 	}
-	err = fmt.Errorf("%s: %s: %w", of, place, err)
-	if errors.Is(err, ErrUnreachable) {
-		return err // it says what to do
+	advice, ok := AdviceOf(err)
+	if !ok {
+		advice.Do = do
 	}
-	return Advise(err, Advice{Do: fmt.Sprintf("name another image in %s, or write images = \"keep\": then the cluster pulls the images of the service from where they are", where)})
+	advice.Do += ", or write images = \"keep\": then the cluster pulls the images of the service from where they are"
+	return Advise(fmt.Errorf("%s: %s: %w", of, place, err), advice)
 }

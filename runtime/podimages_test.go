@@ -185,6 +185,15 @@ func TestChartImageMissing(t *testing.T) {
 				return nil
 			}
 		}, runtime.ErrNoAccess},
+		{"unreachable", func(w *runtimetest.World, s *plan.Service) {
+			s.Values[runtimetest.ImagesValue] = []any{"nginx:1", "away:1", "away:1"}
+			w.Hook = func(_ context.Context, c runtimetest.Call) error {
+				if c.Op == "Registry.Mirrored" && c.Subject == "away:1" {
+					return runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again"})
+				}
+				return nil
+			}
+		}, runtime.ErrUnreachable},
 		{"copy", func(w *runtimetest.World, s *plan.Service) {
 			s.Values[runtimetest.ImagesValue] = []any{"nginx:1", "large:1", "large:1"}
 			w.Registry.Upstream("large:1", plan.DigestOf([]byte("large")))
@@ -282,6 +291,22 @@ func TestChartImagesOfValues(t *testing.T) {
 	}
 	if again, err := run(t, w, runtime.Request{Plan: p}); err != nil || again.Services[0].State != runtime.Unchanged {
 		t.Errorf("a second run: %+v, %v", again, err)
+	}
+}
+
+// TestReleaseHas: an image of a release is found however a chart writes its reference.
+func TestReleaseHas(t *testing.T) {
+	r := runtime.Release{Image: "r.example.com:5000/own@sha256:1", Images: map[string]string{"a": "r/a@sha256:2", "b": "nginx:1"}}
+	for ref, want := range map[string]bool{
+		"": false, "r.example.com:5000/own@sha256:1": true, "r.example.com:5000/own:v1@sha256:1": true, "r.example.com:5000/own:v1": false, "r.example.com:5000/own": false,
+		"r/a@sha256:2": true, "r/a:1@sha256:1": false, "nginx:1": true, "nginx:1@sha256:2": false, "nginx": false, "@": false,
+	} {
+		if r.Has(ref) != want {
+			t.Errorf("Has(%q) = %v", ref, !want)
+		}
+	}
+	if (runtime.Release{}).Has("") {
+		t.Error("an empty release has an empty image")
 	}
 }
 

@@ -129,12 +129,11 @@ func mirrored(files map[string]string, r runtime.Release) (out map[string]string
 	if !r.Service.MirrorImages {
 		return files, nil, nil
 	}
-	own := append(slices.Collect(maps.Values(r.Images)), r.Image)
 	out, err = visitImages(files, func(im runtime.PodImage) string {
 		if ref, ok := r.Mirrored[im.Ref]; ok {
 			return ref
 		}
-		if !slices.Contains(own, im.Ref) {
+		if !r.Has(im.Ref) {
 			without = append(without, im)
 		}
 		return im.Ref

@@ -248,6 +248,11 @@ spec: {containers: [{name: {{ randAlpha 5 | lower }}, image: "nginx:{{ .Values.t
 	if other, err := b.Images(t.Context(), r); err != nil || other[0].Ref != "nginx:2" {
 		t.Errorf("with other values %v, %v", other, err)
 	}
+	crds := writeChart(t, dir, "crds", map[string]string{"crds/a.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.example.org}\n"})
+	crds.Type, crds.MirrorImages = plan.Helm, true
+	if images, err := b.Images(t.Context(), releaseIn(b.namespace, crds)); err != nil || len(images) > 0 {
+		t.Errorf("a chart with only a CRD: %v, %v", images, err)
+	}
 	r.Service.Values = plan.Values{"fail": true}
 	if _, err := b.Images(t.Context(), r); err == nil || !strings.Contains(fmt.Sprint(err), "no password") {
 		t.Errorf("Images = %v", err)

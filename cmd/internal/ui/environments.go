@@ -167,7 +167,7 @@ func ListGoing(w io.Writer, g Going) error {
 			b.WriteString("  the secrets, the credentials of databases and, if pipe created it, the namespace\n")
 		}
 		for _, namespace := range g.Further {
-			fmt.Fprintf(&b, "  the namespace %s, if pipe made it for this environment and nothing else is in it\n", namespace)
+			fmt.Fprintf(&b, "  the namespace %s, if pipe created it for this environment and nothing else is in it\n", namespace)
 		}
 		b.WriteString("  the records of its runs, unless they are kept in a separate namespace\n")
 		if g.KeepVolumes {

@@ -216,10 +216,10 @@ func (a *app) pruneImages(ctx context.Context, im *local.Images, f imageFlags, s
 		Removed  []ui.Image `json:"removed"`
 		Freed    int64      `json:"freed"` // bytes, of the disk of the embedded registry
 	}{inspect.Version, im.Prefix, flags.dryRun, list.Images, 0}
-	if flags.dryRun || len(list.Images) == 0 {
+	if flags.dryRun {
 		return a.write(show.output, result, func() error { return a.listGoing(a.stdout, list, "would be removed") })
 	}
-	if !flags.yes {
+	if !flags.yes && len(list.Images) > 0 {
 		if err := a.listGoing(a.stderr, list, "will be removed"); err != nil {
 			return err
 		}
@@ -247,7 +247,11 @@ func (a *app) pruneImages(ctx context.Context, im *local.Images, f imageFlags, s
 		for _, i := range result.Removed {
 			fmt.Fprintf(a.stdout, "removed %s@%s\n", i.Repository, i.Digest)
 		}
-		fmt.Fprintf(a.stdout, "%d of %d images removed\n", len(result.Removed), len(list.Images))
+		if len(list.Images) > 0 {
+			fmt.Fprintf(a.stdout, "%d of %d images removed\n", len(result.Removed), len(list.Images))
+		} else if err := a.listGoing(a.stdout, list, ""); err != nil {
+			return err
+		}
 		if done.Freed > 0 {
 			fmt.Fprintf(a.stdout, "%s of disk space freed\n", ui.Bytes(done.Freed))
 		}

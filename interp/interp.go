@@ -29,8 +29,8 @@ type Options struct {
 	// Params are the values of param(), by name, as strings: "3" or "true". For an
 	// existing environment see runtime.Environment.Params.
 	Params map[string]string
-	// StandIns makes up values for parameters that have none. It is for editors, which
-	// show plans that are never deployed.
+	// StandIns makes up values for parameters that have none. It is for plans that are
+	// never deployed: those that editors show, and those that only name an environment.
 	StandIns bool
 	// Root is the workspace: no file outside of it is read (L2). Set it for files that
 	// you do not trust. Default: what [Workspace] returns, which is the git repository
@@ -155,7 +155,7 @@ func notFound(name, where string) *Error {
 	return &Error{
 		Diagnostics: []plan.Diagnostic{{
 			Severity: plan.SeverityError, Pos: plan.Pos{File: name}, Message: "there is no such file: looked for " + where,
-			Hint: "give the path of a Pipelinefile, or go to the folder that has one",
+			Hint: "give the path of a Pipelinefile, or go to the directory that has one",
 		}},
 		Inputs: []plan.Input{{Path: name, Kind: plan.InputModule}},
 		err:    fs.ErrNotExist,

@@ -224,7 +224,8 @@ func (c Chart) Source() string { return c.Repo + c.Git }
 // A SecretRef names a secret; a plan never contains its value (D4).
 //
 // If Service is set, it refers to one of the credentials that are generated for
-// a database, once per environment (D6), and Key is "url", "user" or "password".
+// a database, once per environment (D6), and Key is "url", "url-" and one of the forms of
+// url_for(), "host", "port", "database", "user" or "password".
 // Otherwise Name is the name of the secret and Key the key in it; an
 // empty Key means its only key.
 type SecretRef struct {

@@ -366,8 +366,8 @@ type Store interface {
 	Runs(ctx context.Context, key EnvironmentKey) ([]RunRecord, error)
 }
 
-// A Locker grants leases that expire when their holder dies. Runs and
-// builds use it to exclude each other across machines.
+// A Locker grants leases that expire when their holder dies. Runs of an environment use it
+// to exclude each other across machines.
 type Locker interface {
 	// Lock returns the lease, or a *LockedError if it is held by another holder.
 	Lock(ctx context.Context, key EnvironmentKey, holder string) (Lease, error)

@@ -16,7 +16,7 @@ const (
 	classCheck
 )
 
-// defaultParallelism applies if a plan sets no parallelism (SPEC §2, pipeline()).
+// defaultParallelism applies if a plan sets no parallelism (A1).
 const defaultParallelism = 7
 
 // limits returns the slots of the classes.

@@ -220,7 +220,7 @@ func flagNames(cmd *cobra.Command) []string {
 }
 
 // bindVariables sets each flag that is not on the command line from its
-// variable (C5).
+// variable (C1).
 func (a *app) bindVariables(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {

@@ -42,7 +42,8 @@ func (a *app) onEnvironment(cmd *cobra.Command, do func(operation) error) *targe
 	return &flags
 }
 
-// openEnvironment finds an environment for a verb, without starting anything.
+// openEnvironment finds an environment for a verb. It starts nothing but, with --local, the
+// local cluster.
 func (a *app) openEnvironment(ctx context.Context, cmd *cobra.Command, name string, flags targetFlags) (operation, error) {
 	look, err := a.openLook(ctx, cmd, flags.part)
 	if err != nil {

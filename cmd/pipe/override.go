@@ -35,7 +35,7 @@ func (a *app) skipCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "skip ENV SERVICE...",
 		Short: "Exclude services from an environment's runs",
-		Long: `skip excludes services from the runs of an environment from now on, regardless of the
+		Long: `skip excludes services from the runs of an environment from now on, whatever the
 Pipelinefile says: they are neither built nor deployed. What is already deployed stays.
 An action that names a skipped service with --service still acts on it, and
 deleting the environment deletes it.`,

@@ -29,7 +29,7 @@ func zeroIsMeant(cmd *cobra.Command, flag string) {
 }
 
 // strictly makes every flag of c and its subcommands reject such values, on the
-// command line and in its variable (C5).
+// command line and in its variable (C1).
 func strictly(c *cobra.Command) {
 	for _, fs := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
 		fs.VisitAll(func(f *pflag.Flag) {

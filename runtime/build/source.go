@@ -137,7 +137,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	case err != nil:
 		return problem(spec, fmt.Errorf("there is no directory %s, the build context", shown), next)
 	case !isFolder(dir):
-		return problem(spec, fmt.Errorf("the build context %s is not a folder", shown), next)
+		return problem(spec, fmt.Errorf("the build context %s is not a directory", shown), next)
 	}
 	patterns, err := ignored(top, spec, src.dockerfile)
 	if err != nil {

@@ -431,7 +431,6 @@ func notMade(message string) runtime.ReleaseCause {
 	return runtime.CauseObject // the controller lacks a permission
 }
 
-// eventTime returns when an event happened last.
 // kindsFor returns the kinds that have to be watched to see workloads of the
 // given kinds get ready.
 func kindsFor(workloads []string) []string {

@@ -32,7 +32,6 @@ type cluster struct {
 	clients  map[schema.GroupVersion]resource.RESTClient // of objects without types
 	caps     *chartutil.Capabilities
 	forgot   time.Time // when the capabilities were last invalidated
-	absentee map[schema.GroupVersion]resource.RESTClient
 }
 
 func newCluster(config *rest.Config) (*cluster, error) {
@@ -48,7 +47,6 @@ func newCluster(config *rest.Config) (*cluster, error) {
 		Cluster:   conn,
 		discovery: memory.NewMemCacheClient(found),
 		clients:   make(map[schema.GroupVersion]resource.RESTClient),
-		absentee:  make(map[schema.GroupVersion]resource.RESTClient),
 	}
 	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(c.discovery)
 	return c, nil

@@ -61,9 +61,9 @@ func afterNoAnswer(err error) string {
 	case errors.As(err, &wrong):
 		return "correct the kubeconfig, or use another one"
 	case errors.As(err, &cert):
-		return "get the kubeconfig anew: what its certificate-authority vouches for is not this server; or use another one"
+		return "get a new kubeconfig: its certificate-authority did not issue the certificate of this server; or use another one"
 	case errors.Is(err, errCredentials):
-		return "log in to the cluster anew, or use another kubeconfig"
+		return "log in to the cluster again, or use another kubeconfig"
 	}
 	return nextCluster
 }

@@ -339,7 +339,7 @@ func TestIdentifyWrong(t *testing.T) {
 		{"no context", files{"web/Dockerfile": "FROM scratch"}, func(s *plan.BuildSpec) { s.Context = "src" },
 			at + "there is no directory web/src, the build context: name another with source = local(…) or build = dockerfile(context = …)"},
 		{"a context that is a file", files{"web/Dockerfile": "FROM scratch", "web/src": "x"}, func(s *plan.BuildSpec) { s.Context = "src" },
-			at + "the build context web/src is not a folder: name another with source = local(…) or build = dockerfile(context = …)"},
+			at + "the build context web/src is not a directory: name another with source = local(…) or build = dockerfile(context = …)"},
 		{"a context that leads out", files{"web/Dockerfile": "FROM scratch", "web/src": "-> /etc"}, func(s *plan.BuildSpec) { s.Context = "src" },
 			at + "the build context web/src leads out of the workspace through a symbolic link: name another with source = local(…) or build = dockerfile(context = …)"},
 		{"a Dockerfile that leads out", files{"web/Dockerfile": "-> /etc/passwd"}, nil,

@@ -28,10 +28,10 @@ type cluster struct {
 	discovery discovery.CachedDiscoveryInterface
 	mapper    meta.ResettableRESTMapper
 
-	mu       sync.Mutex
-	clients  map[schema.GroupVersion]resource.RESTClient // of objects without types
-	caps     *chartutil.Capabilities
-	forgot   time.Time // when the capabilities were last invalidated
+	mu      sync.Mutex
+	clients map[schema.GroupVersion]resource.RESTClient // of objects without types
+	caps    *chartutil.Capabilities
+	forgot  time.Time // when the capabilities were last invalidated
 }
 
 func newCluster(config *rest.Config) (*cluster, error) {

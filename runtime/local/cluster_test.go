@@ -39,7 +39,7 @@ func TestCluster(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	const (
 		name, start  = "name a kubeconfig", "start the cluster, or use another one"
-		right, login = "correct the kubeconfig, or use another one", "log in to the cluster anew, or use another kubeconfig"
+		right, login = "correct the kubeconfig, or use another one", "log in to the cluster again, or use another kubeconfig"
 	)
 	tests := []struct {
 		name string
@@ -53,7 +53,7 @@ func TestCluster(t *testing.T) {
 		{"broken server", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadGateway))}, "it answers with 502 Bad Gateway", start},
 		{"not with TLS", Options{Kubeconfig: kubeconfigFor(t, serve(http.StatusBadRequest))}, "it answers with 400 Bad Request: check the server's address", right},
 		{"nobody there", Options{Kubeconfig: kubeconfigFor(t, "http://127.0.0.1:1")}, "connection refused", start},
-		{"another's certificate", Options{Kubeconfig: kubeconfigFor(t, other.URL)}, "x509: certificate signed by unknown authority", "get the kubeconfig anew: "},
+		{"another's certificate", Options{Kubeconfig: kubeconfigFor(t, other.URL)}, "x509: certificate signed by unknown authority", "get a new kubeconfig: "},
 		{"no certificate", Options{Kubeconfig: kubeconfigFor(t, other.URL+`", certificate-authority-data: "AAAA`)}, "unable to load root certificates", right},
 		{"no file", Options{Kubeconfig: missing}, "no such file", name},
 		{"no file of $KUBECONFIG", Options{}, "no kubeconfig: there is no file " + missing, name},

@@ -29,13 +29,13 @@ func releases(w *runtimetest.World, namespace string) []string {
 // own, without a plan, and a namespace that pipe has created is deleted with the environment.
 func TestFurtherNamespace(t *testing.T) {
 	w := runtimetest.NewWorld()
-	record, err := run(t, w, runtime.Request{Plan: operated("{pipeline}-{environment}-operators")})
+	_, err := run(t, w, runtime.Request{Plan: operated("{pipeline}-{environment}-operators")})
 	must(t, err)
 	const further = "shop-staging-operators"
 	if got := releases(w, further); !slices.Equal(got, []string{"operator"}) || !slices.Equal(releases(w, "shop-staging"), []string{"web"}) {
 		t.Fatalf("deployed %v and %v", got, releases(w, "shop-staging"))
 	}
-	if record, err = run(t, w, runtime.Request{}); err != nil || states(record)["operator"] != runtime.Unchanged {
+	if record, err := run(t, w, runtime.Request{}); err != nil || states(record)["operator"] != runtime.Unchanged {
 		t.Errorf("deployed again: %v, %v", states(record), err)
 	}
 	release := func() runtimetest.Release { return w.Deployer.Releases(further)["operator"] }

@@ -22,10 +22,11 @@ type gitRepository struct {
 	dir     string
 	url     string
 	fetched atomic.Int32 // how often objects were fetched
-	dumb    bool         // the server permits only whole branches
 }
 
-func newGitRepository(t *testing.T) *gitRepository {
+// newGitRepository starts the server. With old, it speaks only the first version of the
+// protocol, in which it permits only whole branches.
+func newGitRepository(t *testing.T, old bool) *gitRepository {
 	t.Helper()
 	r := &gitRepository{t: t, dir: filepath.Join(t.TempDir(), "charts")}
 	r.git("init", "--quiet", "--initial-branch=main", r.dir)
@@ -34,7 +35,7 @@ func newGitRepository(t *testing.T) *gitRepository {
 		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1"},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if r.dumb {
+		if old {
 			req.Header.Del("Git-Protocol")
 		}
 		body, err := io.ReadAll(req.Body)
@@ -76,8 +77,8 @@ func (r *gitRepository) commit() string {
 }
 
 func TestGit(t *testing.T) {
-	for _, dumb := range []bool{false, true} {
-		r := newGitRepository(t)
+	for _, old := range []bool{false, true} {
+		r := newGitRepository(t, old)
 		writeChart(t, filepath.Join(r.dir, "charts/web"), "web", map[string]string{
 			"Chart.yaml":  "apiVersion: v2\nname: web\nversion: 1.2.3\ndependencies:\n- {name: lib, version: 1.2.3, repository: file://../lib}\n",
 			"values.yaml": "text: first\n",
@@ -87,7 +88,6 @@ func TestGit(t *testing.T) {
 		r.git("tag", "v1")
 		writeChart(t, filepath.Join(r.dir, "charts/web"), "web", map[string]string{"values.yaml": "text: second\n"})
 		second := r.commit()
-		r.dumb = dumb
 
 		cache := t.TempDir()
 		shelf := NewShelf(t.TempDir(), cache)
@@ -117,7 +117,7 @@ func TestGit(t *testing.T) {
 		if got := text(shelf, plan.Chart{Version: "main", Commit: first}); got != "first with lib" {
 			t.Errorf("the chart of the recorded commit is %q", got)
 		}
-		if n := r.fetched.Load(); !dumb && n != 2 {
+		if n := r.fetched.Load(); !old && n != 2 {
 			t.Errorf("two commits are fetched %d times", n)
 		}
 
@@ -136,14 +136,14 @@ func TestGit(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := r.fetched.Load() - before; !dumb && n != 1 {
+		if n := r.fetched.Load() - before; !old && n != 1 {
 			t.Errorf("two charts of a commit are fetched %d times", n)
 		}
 	}
 }
 
 func TestGitErrors(t *testing.T) {
-	r := newGitRepository(t)
+	r := newGitRepository(t, false)
 	for name, repository := range map[string]string{"leaves": "file://../../../x", "linked": "file://../outside", "gone": "file://../none"} {
 		writeChart(t, filepath.Join(r.dir, name), name, map[string]string{
 			"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: 1.2.3\ndependencies:\n- {name: x, version: 1.2.3, repository: '" + repository + "'}\n",

@@ -20,7 +20,38 @@ func TestDamaged(t *testing.T) {
 	namespace := well.Namespace()
 	s := small(t, Options{Namespace: namespace})
 	maps := client(t).CoreV1().ConfigMaps(namespace)
-	if err := s.Save(t.Context(), large(well, 1)); err != nil {
+	env := large(well, 1)
+	env.Images = map[string]string{"web": "r/web@sha256:deployed"}
+	if err := s.Save(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	run := runtime.RunRecord{ID: "run", Start: time.Now(), Services: []runtime.ServiceRecord{{Image: "r/web@sha256:recorded", Images: map[string]string{"side": "r/side@sha256:recorded"}}}}
+	if err := s.AddRun(t.Context(), well, run); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := s.Lock(t.Context(), well, "ana@laptop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := start(t, Options{}).Used(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"r/web@sha256:deployed", "r/web@sha256:recorded", "r/side@sha256:recorded"} {
+		if who := used.Images[ref]; len(who) != 1 || who[0] != well.Pipeline+"/"+well.Name {
+			t.Errorf("%s is used by %q", ref, who)
+		}
+	}
+	held := 0
+	for run := range used.Runs {
+		if strings.HasPrefix(run, well.Pipeline+"/"+well.Name+", by ana@laptop ") {
+			held++
+		}
+	}
+	if held != 1 || used.Environments[namespace] == "" {
+		t.Errorf("runs in progress %v, environments %v", used.Runs, used.Environments)
+	}
+	if err := lease.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -87,6 +118,10 @@ func TestDamaged(t *testing.T) {
 				is.Object != "ConfigMap "+namespace+"/"+objectName(key) || !strings.HasPrefix(is.Err.Error(), tt.want) {
 				t.Errorf("%s: reading it = %v", tt.name, err)
 			}
+		}
+		// It may name images, and whoever prunes does not know where its state is.
+		if used, err := start(t, Options{}).Used(t.Context()); err == nil {
+			t.Errorf("%s: Used = %+v, want an error", tt.name, used)
 		}
 		if err := s.Delete(t.Context(), key); err != nil {
 			t.Errorf("Delete of what is damaged = %v", err)

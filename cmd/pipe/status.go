@@ -15,8 +15,8 @@ func (a *app) statusCmd() *cobra.Command {
 		Long: `status shows the stages of an environment in order and its services: for each, whether it is
 skipped, its health and the reason if it is not healthy, its revision, image and age, and how
 it differs from the last run or from the plan. Releases in its namespace that belong to no
-service are listed separately. It takes five requests to the API server, regardless of the
-number of services, and four more for each further namespace of a service.`,
+service are listed separately. It takes six requests to the API server, regardless of the
+number of services, and five more for each further namespace of a service.`,
 		Example: `  pipe status staging
   pipe status shop/staging --context staging
   pipe status staging -o json | jq '.stages[].services[] | select(.health != "healthy")'`,

@@ -86,6 +86,7 @@ func (c *collector) layer(layer v1.Layer, left *int64) error {
 	defer func() { _ = r.Close() }() // only read
 	bounded := &io.LimitedReader{R: r, N: *left}
 	t := tar.NewReader(bounded)
+	added := map[string]bool{}
 	for {
 		header, err := t.Next()
 		switch {
@@ -101,24 +102,33 @@ func (c *collector) layer(layer v1.Layer, left *int64) error {
 		case err != nil:
 			return fmt.Errorf("a layer is not a tar archive: %w", err)
 		}
-		if err := c.entry(header, t); err != nil {
+		if err := c.entry(header, t, added); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *collector) entry(header *tar.Header, r io.Reader) error {
-	file := strings.TrimPrefix(header.Name, "./")
+// entry adds an entry of a layer. added are the files that the layer has added so far: a
+// whiteout removes only those of the layers below it (OCI image specification, "Layers").
+func (c *collector) entry(header *tar.Header, r io.Reader, added map[string]bool) error {
+	file := strings.TrimSuffix(strings.TrimPrefix(header.Name, "./"), "/")
 	dir, base := path.Split(file)
+	remove := func(gone func(name string) bool) {
+		maps.DeleteFunc(c.files, func(name string, _ []byte) bool { return gone(name) && !added[name] })
+	}
 	if base == ".wh..wh..opq" {
-		maps.DeleteFunc(c.files, func(name string, _ []byte) bool { return strings.HasPrefix(name, dir) })
+		remove(func(name string) bool { return strings.HasPrefix(name, dir) })
 		return nil
 	}
 	if gone, ok := strings.CutPrefix(base, ".wh."); ok {
 		gone = dir + gone
-		maps.DeleteFunc(c.files, func(name string, _ []byte) bool { return name == gone || strings.HasPrefix(name, gone+"/") })
+		remove(func(name string) bool { return name == gone || strings.HasPrefix(name, gone+"/") })
 		return nil
 	}
+	// An entry replaces what is at its path, except that a directory is merged.
+	remove(func(name string) bool {
+		return name == file || header.Typeflag != tar.TypeDir && strings.HasPrefix(name, file+"/")
+	})
 	// Links, devices and FIFOs are ignored.
 	if header.Typeflag != tar.TypeReg || !lock.IsFile(file) {
 		return nil
@@ -131,5 +141,6 @@ func (c *collector) entry(header *tar.Header, r io.Reader) error {
 		return err
 	}
 	c.put(file, data)
+	added[file] = true
 	return nil
 }

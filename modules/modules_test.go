@@ -343,13 +343,15 @@ func file(name, text string) tar.Header {
 }
 
 // TestOCI loads a module from a registry. Later layers take precedence over earlier
-// ones; links, devices and FIFOs are ignored.
+// ones, and whiteouts remove the files of earlier ones only; links, devices and FIFOs are ignored.
 func TestOCI(t *testing.T) {
 	host := registry(t)
 	first := push(t, host+"/team/lib:v1",
-		[]tar.Header{file("./web.star", lib), file("inner/name.star", `prefix = "old-"`), file("gone.star", "x = 1")},
+		[]tar.Header{file("./web.star", lib), file("inner/name.star", `prefix = "old-"`), file("gone.star", "x = 1"), file("was.star", "x = 1"), file("old/a.star", "x = 1"), file("old.star", "x = 1")},
 		[]tar.Header{
 			file("inner/name.star", `prefix = "oci-"`), file(".wh.gone.star", ""),
+			file("old/b.star", "x = 1"), file("old/.wh..wh..opq", ""), file("kept.star", "x = 1"), file(".wh.kept.star", ""),
+			{Name: "was.star", Typeflag: tar.TypeSymlink, Linkname: "web.star"}, {Name: "old.star/", Typeflag: tar.TypeDir},
 			{Name: "link.star", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"},
 			{Name: "hard.star", Typeflag: tar.TypeLink, Linkname: "web.star"},
 			{Name: "zero.star", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 5},
@@ -366,7 +368,7 @@ func TestOCI(t *testing.T) {
 			t.Errorf("Eval = %q, %v", got, err)
 		}
 		listing, err := lock.ReadListing(modules.Cache(p.Cache), list[0].Digest)
-		if diff := cmp.Diff([]string{"inner/name.star", "web.star"}, listing.Names()); diff != "" || err != nil {
+		if diff := cmp.Diff([]string{"inner/name.star", "kept.star", "old/b.star", "web.star"}, listing.Names()); diff != "" || err != nil {
 			t.Errorf("files: -want +got\n%s%v", diff, err)
 		}
 	}

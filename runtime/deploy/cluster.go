@@ -78,6 +78,22 @@ func (c *cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error
 	return m, err
 }
 
+// awaitListed waits until the server lists a kind.
+func (c *cluster) awaitListed(ctx context.Context, kind schema.GroupKind) error {
+	for {
+		_, err := c.mapper.RESTMapping(kind)
+		if !meta.IsNoMatchError(err) {
+			return err
+		}
+		c.mapper.Reset()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(backEvery):
+		}
+	}
+}
+
 // clientFor returns the client for objects of a group and version.
 func (c *cluster) clientFor(gv schema.GroupVersion) (resource.RESTClient, error) {
 	c.mu.Lock()

@@ -190,7 +190,7 @@ func (o *operation) ran(info *resource.Info, created time.Time) (bool, error) {
 // holdsData reports whether deleting an object deletes data.
 func holdsData(info *resource.Info) bool {
 	switch info.Mapping.GroupVersionKind.GroupKind().String() {
-	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
+	case "PersistentVolumeClaim", "PersistentVolume", "Namespace", crdKind:
 		return true
 	}
 	return false

@@ -170,7 +170,7 @@ func lossOf(info *resource.Info) string {
 		return "ALL DATA of the volume is lost"
 	case "Namespace":
 		return "ALL that is in it is lost"
-	case "CustomResourceDefinition.apiextensions.k8s.io":
+	case crdKind:
 		return "ALL objects of its kind are lost"
 	case "Secret", "ConfigMap":
 		return "what is in it is lost"

@@ -17,6 +17,13 @@ import (
 // rule that decides (SPEC D8). The kind of the answer shows which rules these are, and
 // the kinds of the objects of a release show which rules it contains.
 
+// crdKind is the kind of CRDs.
+const crdKind = "CustomResourceDefinition.apiextensions.k8s.io"
+
+func isCRD(info *resource.Info) bool {
+	return info.Mapping.GroupVersionKind.GroupKind().String() == crdKind
+}
+
 // customRules means all custom resources, which include policies.
 const customRules = "custom resources"
 
@@ -99,9 +106,8 @@ func (c *contents) add(infos []*resource.Info, all bool) {
 
 // rule adds the rule that an object is, whether it is created, kept or deleted.
 func (c *contents) rule(info *resource.Info) {
-	const crd = "CustomResourceDefinition.apiextensions.k8s.io"
 	switch kind := info.Mapping.GroupVersionKind.GroupKind().String(); {
-	case kind == crd: // a controller that has its own kinds may create its webhooks itself
+	case kind == crdKind: // a controller that has its own kinds may create its webhooks itself
 		c.Rules = append(c.Rules, "CustomResourceDefinition "+info.Name, customRules)
 	case isCustom(info) && !slices.Contains(apiRules, kind):
 		c.Rules = append(c.Rules, customRules)

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -32,8 +33,12 @@ func (o *operation) await(ctx context.Context, targets []target) error {
 	return nil
 }
 
-// awaitCustom waits while a custom resource reports that it is not ready.
+// awaitCustom waits until a CRD is served, or while a custom resource reports that it is not
+// ready.
 func (o *operation) awaitCustom(ctx context.Context, info *resource.Info) error {
+	if isCRD(info) { // a later release may have objects of its kind
+		return o.awaitKinds(ctx, kube.ResourceList{info})
+	}
 	why := customReady(info.Object)
 	if why == "" {
 		return nil
@@ -61,18 +66,30 @@ func (o *operation) awaitCustom(ctx context.Context, info *resource.Info) error 
 	return &unready{err: err, blocked: []blocked{{target: target{kind: info.Mapping.GroupVersionKind.Kind, namespace: info.Namespace, name: info.Name}, why: shortName(info) + ": " + why}}}
 }
 
-// awaitKinds waits until the server serves the kinds that CRDs define.
+// awaitKinds waits until the server serves the kinds that CRDs define, and lists them: it
+// lists a kind a moment after it has established its CRD.
 func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList) error {
 	ctx, stop := context.WithDeadlineCause(ctx, o.limit.end, o.limit.err())
 	defer stop()
 	for _, info := range list {
 		deleted := false
+		var kind schema.GroupKind // of which a version is served
 		err := o.objects.until(ctx, info, func(u *unstructured.Unstructured) bool {
-			deleted = isGone(info, u)
-			return deleted || conditionOf(u, "Established")["status"] == "True"
+			if deleted = isGone(info, u); deleted {
+				return true
+			}
+			versions, _, _ := unstructured.NestedSlice(u.Object, "spec", "versions")
+			if slices.ContainsFunc(versions, func(v any) bool { return v.(map[string]any)["served"] == true }) {
+				kind.Group, _, _ = unstructured.NestedString(u.Object, "spec", "group")
+				kind.Kind, _, _ = unstructured.NestedString(u.Object, "spec", "names", "kind")
+			}
+			return conditionOf(u, "Established")["status"] == "True"
 		})
-		if deleted {
+		switch {
+		case deleted:
 			err = errors.New(wasDeleted)
+		case err == nil && kind.Kind != "":
+			err = o.d.cluster.awaitListed(ctx, kind)
 		}
 		if err != nil {
 			return fmt.Errorf("wait for the kind of %s: %w", shortName(info), err)
@@ -104,13 +121,13 @@ func (o *operation) awaitForHooks(ctx context.Context, list kube.ResourceList) e
 	return err
 }
 
-// customs returns the custom resources that were written.
+// customs returns the custom resources and the CRDs that were written.
 func (o *objects) customs() []*resource.Info {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var list []*resource.Info
 	for _, info := range o.written {
-		if isCustom(info) {
+		if isCustom(info) || isCRD(info) {
 			list = append(list, info)
 		}
 	}

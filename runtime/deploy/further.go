@@ -110,12 +110,13 @@ func (d *Deployer) createNamespace(ctx context.Context, name string, key runtime
 // is that of key, and the namespace if it was created for key and has nothing else in it.
 func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey, keepVolumes bool, emit runtime.Emit) error {
 	name, warn := key.Namespace(), warningsOf(emit)
+	why := "pipe did not make it, or others use it"
 	found, err := d.cluster.Typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case apierrors.IsForbidden(err):
-		found = &corev1.Namespace{}
+		found, why = &corev1.Namespace{}, "you may not read it, so pipe cannot see who made it"
 	case err != nil:
 		return d.explain(ctx, err)
 	}
@@ -132,7 +133,6 @@ func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey
 			return err
 		}
 	}
-	why := "pipe did not make it, or others use it"
 	if ours {
 		if why, err = d.keepsFurther(ctx, found, key, keepVolumes); err != nil {
 			return err

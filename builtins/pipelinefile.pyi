@@ -791,10 +791,10 @@ def read_env(path: str) -> dict[str, str]:
     """
 
 def glob(pattern: str, *, exclude: list[str] = []) -> list[str]:
-    """Returns the files that match a pattern, sorted. Pattern and results are relative to the file of the call. Names that start with a dot match only where the pattern has the dot; folders are no results.
+    """Returns the files that match a pattern, sorted. Pattern and results are relative to the file of the call. Names that start with a dot match only where the pattern has the dot; directories do not match.
 
     Args:
-        pattern: a path with *, ?, [a-z] in its names, and ** for any number of folders
+        pattern: a path with *, ?, [a-z] in its names, and ** for any number of directories
         exclude: patterns of files to leave out
     """
 
@@ -1120,5 +1120,5 @@ def golden(value: Plan | str | Any, file: str) -> None:
 
     Args:
         value: a plan; text, that is compared as it is; or what JSON can say
-        file: in a folder testdata, relative to the file of the test
+        file: in a directory named testdata, relative to the file of the test
     """

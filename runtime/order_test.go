@@ -283,7 +283,7 @@ func TestForeseen(t *testing.T) {
 		{"no chart", func(p *plan.Plan, w *runtimetest.World) {
 			p.Service("bad").Chart = &plan.Chart{Ref: runtimetest.MissingChart}
 			p.Service("bad").Image = plan.ImageSource{}
-		}, "service bad failed: render bad: chart missing: no such folder"},
+		}, "service bad failed: render bad: chart missing: no such directory"},
 		{"no image", func(p *plan.Plan, w *runtimetest.World) {
 			p.Service("bad").Image = plan.ImageSource{Mirror: "redis:none"}
 		}, "service bad failed: look for image redis:none: image redis:none: not found"},

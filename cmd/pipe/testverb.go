@@ -34,8 +34,8 @@ func (a *app) testCmd() *cobra.Command {
 		Short: "Run the tests of pipelines that are written in their own language",
 		Long: `test runs the tests in files *_test.star: their functions test_*, each in an evaluation of its
 own, several at a time. A test evaluates Pipelinefiles with plan(), for environments and
-with parameters, and looks at the plans; it asks no network and no cluster. A folder stands for
-every file *_test.star below it. Without arguments it is the folder of the nearest
+with parameters, and looks at the plans; it asks no network and no cluster. A directory stands for
+every file *_test.star below it. Without arguments it is the directory of the nearest
 Pipelinefile, or this one. docs/howto/tests.md tells how tests are written.
 
 The exit status is 0 if all tests hold, 1 if one does not, 3 if a file of tests is wrong itself.

@@ -17,13 +17,13 @@ import (
 )
 
 type globArgs struct {
-	Pattern string   `arg:"pattern" help:"a path with *, ?, [a-z] in its names, and ** for any number of folders"`
+	Pattern string   `arg:"pattern" help:"a path with *, ?, [a-z] in its names, and ** for any number of directories"`
 	Exclude []string `arg:"exclude,kw" default:"[]" help:"patterns of files to leave out"`
 }
 
 var globFunc = define("glob", "list[str]",
 	"Returns the files that match a pattern, sorted. Pattern and results are relative to the file of the call. "+
-		"Names that start with a dot match only where the pattern has the dot; folders are no results.",
+		"Names that start with a dot match only where the pattern has the dot; directories do not match.",
 	func(c *Call, a *globArgs) (starlark.Value, error) {
 		src, _ := c.Session.caller(c.Thread)
 		base := "."
@@ -71,7 +71,7 @@ func checkPattern(pattern string) *explain.Error {
 			return explain.Errorf("%q is not a valid pattern: %q has an open bracket", explain.Clip(pattern), explain.Clip(part))
 		}
 		if part != "**" && strings.Contains(part, "**") {
-			return explain.Errorf("%q: ** stands for folders, alone between slashes", explain.Clip(pattern))
+			return explain.Errorf("%q: ** stands for directories, and must be alone between slashes", explain.Clip(pattern))
 		}
 	}
 	return nil
@@ -133,7 +133,7 @@ func (f *Files) find(m *bounded.Meter, start string, parts []string, exclude [][
 		seen := 0
 		err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
 			if seen++; seen > maxGlobbed {
-				return errors.New("more than a million files: give a folder to look in")
+				return errors.New("more than a million files: give a directory to search")
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -146,7 +146,7 @@ var planErrorFunc = define("plan_error", "str", "Evaluates a Pipelinefile that m
 
 type goldenArgs struct {
 	Value starlark.Value `arg:"value" type:"plan | str | value" help:"a plan; text, that is compared as it is; or what JSON can say"`
-	File  string         `arg:"file" help:"in a folder testdata, relative to the file of the test"`
+	File  string         `arg:"file" help:"in a directory named testdata, relative to the file of the test"`
 }
 
 var goldenFunc = define("golden", "None", "Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` "+
@@ -193,7 +193,7 @@ func goldenPath(file string) *explain.Error {
 		}
 	}
 	if !slices.Contains(parts[:len(parts)-1], "testdata") {
-		return explain.Errorf("%s is in no folder testdata", explain.Clip(file)).WithHint("write such as %q", "testdata/"+parts[len(parts)-1])
+		return explain.Errorf("%s is not in a directory named testdata", explain.Clip(file)).WithHint("write such as %q", "testdata/"+parts[len(parts)-1])
 	}
 	return nil
 }

@@ -14,13 +14,13 @@ import (
 func Resolve(dir, p string) (string, *explain.Error) {
 	switch {
 	case p == "":
-		return "", explain.Errorf("the path is empty").WithHint(`the folder of this file is "."`)
+		return "", explain.Errorf("the path is empty").WithHint(`the directory of this file is "."`)
 	case len(p) > maxPath:
 		return "", explain.Errorf("%q: a path has at most %d characters", explain.Clip(p), maxPath)
 	case strings.HasPrefix(p, "/"), len(p) > 1 && p[1] == ':':
 		return "", explain.Errorf("%q is an absolute path", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
 	case strings.HasPrefix(p, "~"):
-		return "", explain.Errorf("%q: a home folder is outside of the workspace", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
+		return "", explain.Errorf("%q: a home directory is outside of the workspace", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
 	case strings.ContainsRune(p, '\\'):
 		return "", explain.Errorf("%q: a path has no backslashes", explain.Clip(p)).WithHint("write %q on every system", strings.ReplaceAll(p, `\`, "/"))
 	case strings.ContainsRune(p, 0):
@@ -28,7 +28,7 @@ func Resolve(dir, p string) (string, *explain.Error) {
 	}
 	joined := path.Join(dir, p)
 	if Leaves(joined) {
-		return "", explain.Errorf("%q leaves the workspace", explain.Clip(p)).WithHint("the workspace is the folder of the Pipelinefile, or the git repository around it")
+		return "", explain.Errorf("%q leaves the workspace", explain.Clip(p)).WithHint("the workspace is the directory of the Pipelinefile, or the git repository around it")
 	}
 	return joined, nil
 }

@@ -183,7 +183,7 @@ func (d *Deployer) Images(ctx context.Context, r runtime.Release) ([]runtime.Pod
 	return imagesOf(r), nil
 }
 
-var errMissingChart = errors.New("chart missing: no such folder")
+var errMissingChart = errors.New("chart missing: no such directory")
 
 // imagesOf returns the images of [ImagesValue], and those of the release in its values.
 func imagesOf(r runtime.Release) (out []runtime.PodImage) {

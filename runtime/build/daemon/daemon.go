@@ -110,7 +110,7 @@ func Main(ctx context.Context, args []string) error {
 	var idle time.Duration
 	var inside int
 	flags := flag.NewFlagSet("pipe daemon buildkit", flag.ContinueOnError)
-	flags.StringVar(&home, "home", "", "folder of pipe's state")
+	flags.StringVar(&home, "home", "", "directory of pipe's state")
 	flags.DurationVar(&idle, "idle", 15*time.Minute, "how long nobody may use it before it ends")
 	flags.IntVar(&inside, "inside", 0, "process that runs this one as root of a user namespace")
 	if err := flags.Parse(args); err != nil {

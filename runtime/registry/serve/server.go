@@ -48,7 +48,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 
 func start(ctx context.Context, o Options, activity *background.Activity) (*Server, error) {
 	if !filepath.IsAbs(o.Dir) {
-		return nil, fmt.Errorf("folder %q is not absolute", o.Dir)
+		return nil, fmt.Errorf("directory %q is not absolute", o.Dir)
 	}
 	root := filepath.Join(o.Dir, "images")
 	app, err := newApp(context.WithoutCancel(ctx), root)

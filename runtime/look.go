@@ -88,7 +88,8 @@ func (r *run) settleOwners() {
 // the fingerprints. Fingerprints come after the preparation, if there is one, because
 // they include what it writes into the namespace, such as the values of secrets. Those of
 // charts named by chart= come after the lookup of what is deployed: a chart that is
-// already deployed need not be rendered to check that it can be.
+// already deployed need not be rendered to check that it can be. So do all of an action that
+// does not deploy, because a release may be in another namespace than its plan says.
 func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.Task {
 	var tasks []*sched.Task
 	r.set = r.scope.images(r.given)
@@ -112,7 +113,7 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 				t = r.naming(s)
 			}
 			t.After = append(t.After, preparation...)
-			if s.Chart != nil || s.MirrorImages {
+			if s.Chart != nil || s.MirrorImages || r.req.Action != Deploy {
 				t.After = append(t.After, deployed)
 			}
 			for _, im := range s.images {

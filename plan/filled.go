@@ -30,13 +30,23 @@ const (
 	PartDigest     ImagePart = "digest"     // the digest
 )
 
+// CutImage splits the reference of an image into its name, with the registry, its tag and
+// its digest. The last two are empty if it has none.
+func CutImage(ref string) (name, tag, digest string) {
+	name, digest, _ = strings.Cut(ref, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		name, tag = name[:i], name[i+1:]
+	}
+	return name, tag, digest
+}
+
 // Of returns the part of a reference. Without a digest, the parts beside the colon are
 // name and tag.
 func (p ImagePart) Of(ref string) string {
 	name, digest, byDigest := strings.Cut(ref, "@")
 	algorithm, hex, _ := strings.Cut(digest, ":")
-	if i := strings.LastIndexByte(name, ':'); !byDigest && i > strings.LastIndexByte(name, '/') {
-		name, hex = name[:i], name[i+1:]
+	if !byDigest {
+		name, hex, _ = CutImage(ref)
 	}
 	switch p {
 	case PartRepository:

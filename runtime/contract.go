@@ -446,11 +446,6 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // ByDigest returns ref with its tag replaced by digest, the form in which
 // releases name images (I4).
 func ByDigest(ref string, digest plan.Digest) string {
-	if i := strings.LastIndexByte(ref, '@'); i >= 0 {
-		ref = ref[:i]
-	}
-	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
-		ref = ref[:i]
-	}
-	return ref + "@" + string(digest)
+	name, _, _ := plan.CutImage(ref)
+	return name + "@" + string(digest)
 }

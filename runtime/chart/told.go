@@ -3,6 +3,8 @@ package chart
 import (
 	"maps"
 	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // A Use is one use of a chart: the data for the values that pipe sets.
@@ -92,12 +94,8 @@ func imageValues(ref string, own any) any {
 		return ref
 	}
 	has, _ := own.(map[string]any)
-	repository, digest, byDigest := strings.Cut(ref, "@")
-	tag := ""
-	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
-		repository, tag = repository[:i], repository[i+1:]
-	}
-	if _, knows := has["digest"]; byDigest && !knows {
+	repository, tag, digest := plan.CutImage(ref)
+	if _, knows := has["digest"]; digest != "" && !knows {
 		algorithm, hex, _ := strings.Cut(digest, ":")
 		repository, tag = repository+"@"+algorithm, hex
 	}

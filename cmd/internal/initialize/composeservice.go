@@ -78,7 +78,7 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 		}
 		if unset.MatchString(image) {
 			out.note("its image is %s, and the variable has no value: write the version, or use a param(…).", quoted(image))
-			name, tag, _ := cutImage(image)
+			name, tag, _ := plan.CutImage(image)
 			name = strings.ToLower(unset.ReplaceAllString(name, "${1}"))
 			if tag = unset.ReplaceAllString(tag, "${1}"); tag != "" {
 				name += ":" + tag

@@ -32,18 +32,9 @@ var digits = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
 
 // engineOf returns the engine that an image runs, or "".
 func engineOf(image string) string {
-	name, _, _ := cutImage(image)
+	name, _, _ := plan.CutImage(image)
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/")
 	return images[name]
-}
-
-// cutImage splits an image reference into its name, tag and digest.
-func cutImage(image string) (name, tag, digest string) {
-	name, digest, _ = strings.Cut(image, "@")
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		name, tag = name[:i], name[i+1:]
-	}
-	return name, tag, digest
 }
 
 var reference = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$`)
@@ -55,7 +46,7 @@ func (s *service) setImage(image, from string) {
 		image = s.unknown()
 	}
 	s.image = image
-	_, tag, digest := cutImage(image)
+	_, tag, digest := plan.CutImage(image)
 	if digest == "" && (tag == "" || tag == "latest") {
 		s.latest = from + " names no version: set one"
 	}
@@ -130,7 +121,7 @@ func (p *project) database(s *service, name string) {
 		s.user = v
 	}
 	s.kind, s.engine, s.env, s.latest = plan.Database, name, rest, ""
-	image, tag, digest := cutImage(s.image)
+	image, tag, digest := plan.CutImage(s.image)
 	s.version = digits.FindString(tag)
 	official := image == "docker.io/library/"+lastPart(image) || !strings.Contains(image, "/")
 	switch {

@@ -62,7 +62,7 @@ func (c *cluster) resources(s *service, main corev1.Container) {
 
 // image detects whether an image is built from a Dockerfile in the directory.
 func (c *cluster) image(s *service, image string) {
-	name, _, _ := cutImage(image)
+	name, _, _ := plan.CutImage(image)
 	last := lastPart(name)
 	for _, file := range c.dockers {
 		dir := path.Dir(file)

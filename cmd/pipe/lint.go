@@ -20,7 +20,7 @@ func (a *app) lintCmd() *cobra.Command {
 		fix    bool
 	)
 	cmd := &cobra.Command{
-		Use:   "lint [PIPELINEFILE | FOLDER]",
+		Use:   "lint [PIPELINEFILE | DIR]",
 		Short: "Find valid but questionable code",
 		Long: `lint checks a Pipelinefile, the modules of the workspace that it loads, the resulting plan,
 and the Dockerfiles of its builds: unused names, moving tags, charts without a version,

@@ -30,7 +30,7 @@ type testFlags struct {
 func (a *app) testCmd() *cobra.Command {
 	var flags testFlags
 	cmd := &cobra.Command{
-		Use:   "test [FILE|FOLDER…]",
+		Use:   "test [FILE|DIR…]",
 		Short: "Run the tests of pipelines that are written in their own language",
 		Long: `test runs the tests in files *_test.star: their functions test_*, each in an evaluation of its
 own, several at a time. A test evaluates Pipelinefiles with plan(), for environments and

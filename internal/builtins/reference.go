@@ -35,8 +35,8 @@ Made from the code by ` + "`make generate`" + `; do not edit.
 A Pipelinefile is [Starlark](https://github.com/bazelbuild/starlark/blob/master/spec.md): a small, deterministic Python. Sets,
 ` + "`if` and `for`" + ` at the top of a file and reassigning a name are possible; ` + "`while`" + `, recursion, classes and exceptions are not.
 Parameters after ` + "`*`" + ` are given by name. A parameter with the default ` + "`None`" + ` takes ` + "`None`" + `, too.
-Paths are relative to the file that the call stands in, and do not leave the workspace: the folder of the Pipelinefile, or the
-git repository around it. A call in a library, such as ` + "`@std`" + `, counts as standing where the library was called from.
+Paths are relative to the file with the call, and do not leave the workspace: the directory of the Pipelinefile, or the git
+repository around it. For a call in a library, such as ` + "`@std`" + `, it is the file that called the library.
 `)
 	for _, f := range Available(TestSuffix) {
 		if title := sections[f.Name]; title != "" {

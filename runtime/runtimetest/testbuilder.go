@@ -32,7 +32,7 @@ type BuilderTest struct {
 func TestBuilder(t *testing.T, bt BuilderTest) {
 	t.Run("identity", func(t *testing.T) { testBuilderIdentity(t, bt) })
 	t.Run("build", func(t *testing.T) { testBuilderBuild(t, bt) })
-	t.Run("at once", func(t *testing.T) { testBuilderAtOnce(t, bt) })
+	t.Run("concurrent", func(t *testing.T) { testBuilderAtOnce(t, bt) })
 	t.Run("broken", func(t *testing.T) { testBuilderBroken(t, bt) })
 	if bt.Slow != nil {
 		t.Run("cancelled", func(t *testing.T) { testBuilderCancelled(t, bt) })

@@ -42,7 +42,7 @@ func TestDeployer(t *testing.T, dt DeployerTest) {
 	t.Run("fingerprint", func(t *testing.T) { testDeployerFingerprint(t, dt) })
 	t.Run("images", func(t *testing.T) { testDeployerImages(t, dt) })
 	t.Run("secrets", func(t *testing.T) { testDeployerSecrets(t, dt) })
-	t.Run("at once", func(t *testing.T) { testDeployerAtOnce(t, dt) })
+	t.Run("concurrent", func(t *testing.T) { testDeployerAtOnce(t, dt) })
 	t.Run("stop", func(t *testing.T) { testDeployerStop(t, dt) })
 	t.Run("start", func(t *testing.T) { testDeployerStart(t, dt) })
 	t.Run("delete", func(t *testing.T) { testDeployerDelete(t, dt) })

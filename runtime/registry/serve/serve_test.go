@@ -419,7 +419,7 @@ func TestBadFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string]string{
-		"images": `registry: folder "images" is not absolute`,
+		"images": `registry: directory "images" is not absolute`,
 		file:     "registry: open " + file + "/address: not a directory",
 	} {
 		if _, err := Start(t.Context(), Options{Dir: dir}); err == nil || err.Error() != want {

@@ -87,7 +87,7 @@ func BenchmarkCommands(b *testing.B) {
 		{"evaluate", []string{"plan", "--env", "bench", "--output", "json"}, 0},
 		{"plan", []string{"plan", "--env", "bench"}, 6},
 		{"status", []string{"status", "bench"}, 6},
-		{"run", run, 18},
+		{"run", run, 19},
 	} {
 		b.Run(command.name, func(b *testing.B) {
 			pipe(counted, command.args...)

@@ -42,6 +42,12 @@ func (e *Environment) FurtherNamespaces() []string {
 	return joined(e.Namespaces, e.Key.namespacesOf(e.Plan))
 }
 
+// AllNamespaces returns the namespaces in which releases of the environment may be, its own
+// first.
+func (e *Environment) AllNamespaces() []string {
+	return append([]string{e.Key.Namespace()}, e.FurtherNamespaces()...)
+}
+
 // joined returns the elements of two sorted lists, sorted.
 func joined(a, b []string) []string {
 	all := slices.Concat(a, b)
@@ -196,7 +202,7 @@ func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]Place, err
 		return nil, err
 	}
 	var orphans []Place
-	for _, namespace := range append([]string{key.Namespace()}, env.FurtherNamespaces()...) {
+	for _, namespace := range env.AllNamespaces() {
 		in, err := r.Deployer.Deployed(ctx, namespace)
 		if err != nil {
 			return nil, err

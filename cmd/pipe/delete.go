@@ -90,7 +90,7 @@ It lists what it will delete and asks for confirmation. Without a terminal it re
 // services or, without names, all.
 func goingReleases(ctx context.Context, rt *local.Runtime, env *runtime.Environment, services []string) ([]runtime.Place, error) {
 	var all []runtime.Place
-	for _, namespace := range append([]string{env.Key.Namespace()}, env.FurtherNamespaces()...) {
+	for _, namespace := range env.AllNamespaces() {
 		deployed, err := rt.Deployer.Deployed(ctx, namespace)
 		if err != nil {
 			return nil, err
@@ -113,13 +113,19 @@ func (a *app) confirm(going ui.Going) error {
 	if err := ui.ListGoing(a.stderr, going); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "Type the name of the environment to confirm: ")
+	return a.typedAs("the name of the environment", going.Environment.Name, "nothing was deleted")
+}
+
+// typedAs asks the user to type what, and returns an error, with its consequence, if the
+// answer is not want.
+func (a *app) typedAs(what, want, consequence string) error {
+	fmt.Fprintf(a.stderr, "Type %s to confirm: ", what)
 	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if strings.TrimSpace(answer) != going.Environment.Name {
-		return fmt.Errorf("the answer was not %q: nothing was deleted", going.Environment.Name)
+	if strings.TrimSpace(answer) != want {
+		return fmt.Errorf("the answer was not %q: %s", want, consequence)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -52,12 +53,13 @@ Pipelinefile, and the disk, and says how to fix each problem. It exits with stat
 			if env.namespace != "" {
 				key = key.At(env.namespace)
 			}
+			evaluated := sync.OnceValues(func() (*plan.Plan, error) { return a.plan(cmd, name) })
 			report := doctor.Examine(cmd.Context(), doctor.Options{
 				Local: opts, Open: a.open, Look: a.look,
-				Survey:      func() (watch.Surveyed, error) { return a.survey(cmd, name) },
+				Survey:      func() (watch.Surveyed, error) { return a.survey(evaluated) },
 				Environment: key,
 				Plan: func() *plan.Plan {
-					if p, err := a.plan(cmd, name); err == nil && p.Pipeline.Name == key.Pipeline {
+					if p, err := evaluated(); err == nil && p.Pipeline.Name == key.Pipeline {
 						return p
 					}
 					return nil // the files have nothing to do with the environment, or have errors
@@ -82,10 +84,10 @@ Pipelinefile, and the disk, and says how to fix each problem. It exits with stat
 
 // survey reports what watch mode would watch for the nearest Pipelinefile; if
 // the file has errors, what was read before them.
-func (a *app) survey(cmd *cobra.Command, env string) (watch.Surveyed, error) {
+func (a *app) survey(evaluated func() (*plan.Plan, error)) (watch.Surveyed, error) {
 	root, inputs, builds := a.workspace(), []plan.Input(nil), []plan.BuildSpec(nil)
 	if _, ok := a.nearest(); ok {
-		p, err := a.plan(cmd, env)
+		p, err := evaluated()
 		var wrong *interp.Error
 		switch {
 		case err == nil:

@@ -95,11 +95,7 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 }
 
 func noService(cmd *cobra.Command, p *plan.Plan, service string) error {
-	var names []string
-	for _, s := range p.Services {
-		names = append(names, s.Name)
-	}
-	return usagef(cmd, "%s has no service %q%s", p.Pipeline.Name, service, didYouMean(service, names))
+	return usagef(cmd, "%s has no service %q%s", p.Pipeline.Name, service, didYouMean(service, serviceNamesOf(p)))
 }
 
 // explainImage says in what the image of a service differs from the deployed one.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
-	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/local"
@@ -136,7 +134,7 @@ type pruneFlags struct {
 func (a *app) withImages(cmd *cobra.Command, f imageFlags, do func(*local.Images) error) error {
 	var e evaluation
 	if file, ok := a.nearest(); ok && f.part.registry == "" {
-		p, err := a.outline(cmd.Context(), file)
+		p, err := a.outline(cmd.Context(), file, plan.EnvironmentRef{Name: "default", Kind: plan.KindEnvironment}, nil)
 		if err != nil {
 			return fmt.Errorf("%w\nname the registry with --registry", err)
 		}
@@ -152,18 +150,6 @@ func (a *app) withImages(cmd *cobra.Command, f imageFlags, do func(*local.Images
 	}
 	defer func() { _ = im.Close() }() // it was only read, or the result is known
 	return do(im)
-}
-
-// outline evaluates a file with placeholders for missing parameters.
-func (a *app) outline(ctx context.Context, file string) (*plan.Plan, error) {
-	root, err := interp.Workspace(file)
-	if err != nil {
-		return nil, err
-	}
-	return interp.Eval(ctx, file, interp.Options{
-		Environment: plan.EnvironmentRef{Name: "default", Kind: plan.KindEnvironment}, StandIns: true,
-		Root: root, Cache: a.moduleCache(), Version: version,
-	})
 }
 
 // imageList returns the images of a registry, as they are shown.
@@ -223,13 +209,8 @@ func (a *app) pruneImages(ctx context.Context, im *local.Images, f imageFlags, s
 		if err := a.listGoing(a.stderr, list, "will be removed"); err != nil {
 			return err
 		}
-		fmt.Fprint(a.stderr, "Type yes to confirm: ")
-		answer, err := bufio.NewReader(a.stdin).ReadString('\n')
-		if err != nil && err != io.EOF {
+		if err := a.typedAs("yes", "yes", "nothing was removed"); err != nil {
 			return err
-		}
-		if strings.TrimSpace(answer) != "yes" {
-			return errors.New("the answer was not \"yes\": nothing was removed")
 		}
 	}
 	said := ""

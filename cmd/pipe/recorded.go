@@ -79,18 +79,23 @@ func (a *app) recordOf(ctx context.Context, cmd *cobra.Command, part partFlags, 
 // keyIn returns the environment as a file declares it, using placeholders for missing
 // parameters.
 func (a *app) keyIn(ctx context.Context, file string, ref plan.EnvironmentRef, params map[string]string) (runtime.EnvironmentKey, error) {
-	root, err := interp.Workspace(file)
-	if err != nil {
-		return runtime.EnvironmentKey{}, err
-	}
-	p, err := interp.Eval(ctx, file, interp.Options{
-		Environment: ref, Params: params, StandIns: true,
-		Root: root, Cache: a.moduleCache(), Version: version,
-	})
+	p, err := a.outline(ctx, file, ref, params)
 	if err != nil {
 		return runtime.EnvironmentKey{}, err
 	}
 	return runtime.KeyOf(p), nil
+}
+
+// outline evaluates a file with placeholders for missing parameters.
+func (a *app) outline(ctx context.Context, file string, ref plan.EnvironmentRef, params map[string]string) (*plan.Plan, error) {
+	root, err := interp.Workspace(file)
+	if err != nil {
+		return nil, err
+	}
+	return interp.Eval(ctx, file, interp.Options{
+		Environment: ref, Params: params, StandIns: true,
+		Root: root, Cache: a.moduleCache(), Version: version,
+	})
 }
 
 // noteRecorded reports the parameters that were taken from the environment.

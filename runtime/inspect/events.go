@@ -32,7 +32,7 @@ type Happening struct {
 // are, in a further namespace that was not made for the environment, those whose service is
 // not known.
 func (ins *Inspector) Happenings(ctx context.Context, env *runtime.Environment, follow bool, tell func(Happening)) error {
-	namespaces := namespacesOf(env)
+	namespaces := env.AllNamespaces()
 	var services []string
 	if env.Plan != nil {
 		for i := range env.Plan.Services {

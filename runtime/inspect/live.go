@@ -50,7 +50,7 @@ type LivePod struct {
 // pods. DaemonSets that may not be listed count as none: few environments have any. A
 // namespace that does not exist has no releases.
 func (ins *Inspector) Live(ctx context.Context, env *runtime.Environment) (map[runtime.Place]*Live, error) {
-	namespaces := namespacesOf(env)
+	namespaces := env.AllNamespaces()
 	found := make([]map[string]*Live, len(namespaces))
 	errs := make([]error, len(namespaces))
 	var wg sync.WaitGroup

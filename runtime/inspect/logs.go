@@ -46,7 +46,7 @@ type LogOptions struct {
 // before the error is returned. With Follow, the problem is reported and retried instead, and
 // a log continues after its last line.
 func (ins *Inspector) Logs(ctx context.Context, env *runtime.Environment, opts LogOptions, line func(LogLine)) error {
-	namespaces := namespacesOf(env)
+	namespaces := env.AllNamespaces()
 	show := newLogShow(ins.newHiding(namespaces, opts.Services...), line, opts.Trouble)
 	if err := show.hide.fresh(ctx, show.began); err != nil {
 		show.unhidden(err)

@@ -11,11 +11,6 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// namespacesOf returns the namespaces of an environment, its own first.
-func namespacesOf(env *runtime.Environment) []string {
-	return append([]string{env.Key.Namespace()}, env.FurtherNamespaces()...)
-}
-
 // members are the releases of a namespace that are shown as those of an environment. In its
 // own namespace these are all but those of other environments; in a further one, which
 // it may share with anybody (E9), only its own.

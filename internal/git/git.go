@@ -25,6 +25,12 @@ type Options struct {
 	Stdin      io.Reader // default: empty
 }
 
+// ForSources returns the options for what git() names: they allow the transports of its URL,
+// of its submodules, and of the URLs to which the user's git configuration rewrites them.
+func ForSources() Options {
+	return Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
+}
+
 // safe are settings that override those of the user and the repository: git does not run
 // programs when a repository or its working tree changes, and does not work in the
 // background.

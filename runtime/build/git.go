@@ -16,10 +16,6 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// anyTransport allows the transports that a git source may use: those of its URL, of
-// its submodules, and of the URLs to which the user's git configuration rewrites them.
-var anyTransport = git.Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
-
 // openGit finds the commit of a git source. A repository on this machine is
 // checked out, and its files are sent like any others; remote repositories are
 // fetched by BuildKit.
@@ -83,7 +79,7 @@ func (b *Builder) resolve(ctx context.Context, repo, ref string) (string, error)
 	}
 	// Services of the same repository ask concurrently.
 	return b.commits.Do(ctx, repo+"\x00"+ref, nil, func(ctx context.Context, _ runtime.Emit) (string, error) {
-		commit, err := git.Lookup(ctx, anyTransport, repo, ref)
+		commit, err := git.Lookup(ctx, git.ForSources(), repo, ref)
 		if err != nil {
 			return "", fmt.Errorf("ask %s for %s: %w", redact.URLs(repo), ref, err)
 		}
@@ -103,7 +99,7 @@ func (b *Builder) Commit(ctx context.Context, source, ref string) (string, error
 // HasBranch implements [runtime.Builder].
 func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, error) {
 	repo, _ := b.localRepository(source)
-	commit, err := git.Lookup(ctx, anyTransport, repo, "refs/heads/"+branch)
+	commit, err := git.Lookup(ctx, git.ForSources(), repo, "refs/heads/"+branch)
 	if err != nil {
 		return false, fmt.Errorf("ask %s for branch %s: %w", redact.URLs(repo), branch, err)
 	}
@@ -125,7 +121,7 @@ func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, er
 			{work, []string{"submodule", "--quiet", "update", "--init", "--recursive"}},
 		}
 		for _, step := range steps {
-			o := anyTransport
+			o := git.ForSources()
 			o.Dir = step.dir
 			if _, err := git.Run(ctx, o, step.args...); err != nil {
 				return fmt.Errorf("check out %s of %s: %w", commit, repo, err)

@@ -13,10 +13,6 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// anyTransport allows the transports of git sources, and those of the URLs to which the
-// user's git configuration rewrites them.
-var anyTransport = git.Options{Transports: []string{"file", "git", "http", "https", "ssh"}}
-
 // repository returns a shelf for the charts in the commit that ref names, and checks that
 // there is something at the path of ref.
 func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) {
@@ -34,7 +30,7 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 	dir, err := s.checkouts.Get(ctx, commit, func(ctx context.Context, work string) error {
 		ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("git did not end within %s", fetchTime))
 		defer stop()
-		return git.Fetch(ctx, anyTransport, ref.Git, commit, work)
+		return git.Fetch(ctx, git.ForSources(), ref.Git, commit, work)
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -63,7 +59,7 @@ func lookup(ctx context.Context, ref plan.Chart) (string, error) {
 	if git.IsCommit(ref.Version) {
 		return ref.Version, nil
 	}
-	commit, err := git.Lookup(ctx, anyTransport, ref.Git, ref.Version)
+	commit, err := git.Lookup(ctx, git.ForSources(), ref.Git, ref.Version)
 	if err == nil && commit == "" {
 		err = errors.New("there is no such branch or tag, and a commit must be given in full, with 40 digits")
 	}

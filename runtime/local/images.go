@@ -155,14 +155,12 @@ func (im *Images) needs(ctx context.Context) (needs registry.Needs, refs []strin
 
 // add adds an image that somebody needs.
 func add(needs registry.Needs, ref string, who []string) {
-	if _, digest, ok := strings.Cut(ref, "@"); ok {
+	_, tag, digest := plan.CutImage(ref)
+	if digest != "" {
 		needs.Digests[plan.Digest(digest)] = append(needs.Digests[plan.Digest(digest)], who...)
 		return
 	}
-	tag := "latest"
-	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
-		tag = ref[i+1:]
-	}
+	tag = cmp.Or(tag, "latest")
 	needs.Tags[tag] = append(needs.Tags[tag], who...)
 }
 

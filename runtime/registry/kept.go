@@ -81,7 +81,7 @@ func (r *Registry) repositories(ctx context.Context, more []string) ([]name.Repo
 		}
 	}
 	slices.Sort(names)
-	below := strings.TrimSuffix(r.home.RepositoryStr(), "any")
+	below := r.below()
 	var repos []name.Repository
 	for _, path := range slices.Compact(names) {
 		rest, ok := strings.CutPrefix(path, below)
@@ -146,7 +146,7 @@ func (r *Registry) keptIn(ctx context.Context, repo name.Repository) ([]*Kept, e
 
 // readKept reads the note and the manifests of an image. all are the tags of its repository.
 func (r *Registry) readKept(ctx context.Context, k *Kept, all []string) error {
-	mirror := strings.HasPrefix(k.repo.RepositoryStr(), strings.TrimSuffix(r.home.RepositoryStr(), "any")+"mirror/")
+	mirror := strings.HasPrefix(k.repo.RepositoryStr(), r.below()+"mirror/")
 	for _, tag := range slices.Concat(k.Tags, k.removing) {
 		if !identityTag.MatchString(tag) || !slices.Contains(all, tag+noteSuffix) {
 			if !mirror { // the other tags of a mirrored image are those that it has upstream

@@ -148,8 +148,11 @@ func (r *Registry) parse(ref string) (name.Reference, error) {
 	return parsed, nil
 }
 
+// below returns what the paths of the repositories in the prefix of this registry begin with.
+func (r *Registry) below() string { return strings.TrimSuffix(r.home.RepositoryStr(), "any") }
+
 // own reports whether a repository is in the prefix of this registry.
 func (r *Registry) own(repo name.Repository) bool {
 	return repo.RegistryStr() == r.home.RegistryStr() &&
-		strings.HasPrefix(repo.RepositoryStr()+"/", strings.TrimSuffix(r.home.RepositoryStr(), "any"))
+		strings.HasPrefix(repo.RepositoryStr()+"/", r.below())
 }

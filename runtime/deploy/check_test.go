@@ -221,15 +221,7 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			s := writeChart(t, dir, name, map[string]string{"templates/all.yaml": balanced})
 			b.deploy(tagged(s, "1"))
 			b.denyBalancers(c, param)
-			var got runtime.RefusedChange
-			await(t, func() bool { // the policy takes effect after a moment
-				_, err := b.check(tagged(s, "2"))
-				var refused *runtime.RefusedError
-				if errors.As(err, &refused) {
-					got = refused.Changes[0]
-				}
-				return err != nil
-			})
+			got := b.awaitRefusal(tagged(s, "2"))
 			// The API server may not know the parameter yet, and then denies for that reason.
 			why := strings.Contains(got.Why, "balancers cost money") || param != nil && strings.Contains(got.Why, "no params found")
 			if !slices.Contains(got.Rules, "ValidatingAdmissionPolicy.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") || !why || got.Object != "service "+name {
@@ -246,21 +238,27 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			s := writeChart(t, dir, name, map[string]string{"templates/all.yaml": balanced})
 			b.deploy(tagged(s, "1"))
 			b.denyServices(c, code)
-			var got runtime.RefusedChange
-			await(t, func() bool { // the webhook takes effect after a moment
-				_, err := b.check(tagged(s, "2"))
-				var refused *runtime.RefusedError
-				if errors.As(err, &refused) {
-					got = refused.Changes[0]
-				}
-				return err != nil
-			})
+			got := b.awaitRefusal(tagged(s, "2"))
 			if !slices.Contains(got.Rules, "ValidatingWebhookConfiguration.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") ||
 				!strings.Contains(got.Why, "balancers cost money") || got.Object != "service "+name {
 				t.Errorf("got %+v", got)
 			}
 		})
 	}
+}
+
+// awaitRefusal returns the first change that a check of s refuses: a policy or a webhook
+// takes effect after a moment.
+func (b *bench) awaitRefusal(s plan.Service) (got runtime.RefusedChange) {
+	await(b.t, func() bool {
+		_, err := b.check(s)
+		var refused *runtime.RefusedError
+		if errors.As(err, &refused) {
+			got = refused.Changes[0]
+		}
+		return err != nil
+	})
+	return got
 }
 
 // denyBalancers creates a policy for the namespace that denies changes to load balancers,

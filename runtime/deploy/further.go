@@ -95,15 +95,18 @@ func (d *Deployer) createNamespace(ctx context.Context, name string, key runtime
 	_, err := d.cluster.Typed.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: name, Labels: labels, Annotations: map[string]string{observe.AnnotationMadeFor: observe.MadeFor(key)},
 	}}, metav1.CreateOptions{FieldManager: fieldManager})
-	switch {
-	case apierrors.IsAlreadyExists(err):
+	if err == nil || apierrors.IsAlreadyExists(err) {
 		return nil
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
-	case err != nil:
-		return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
 	}
-	return nil
+	return d.notCreated(ctx, name, err)
+}
+
+// notCreated explains why a namespace was not created.
+func (d *Deployer) notCreated(ctx context.Context, name string, err error) error {
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
+	}
+	return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
 }
 
 // removeFurther removes what the releases of key have left in a further namespace, which
@@ -140,17 +143,13 @@ func (d *Deployer) removeFurther(ctx context.Context, key runtime.EnvironmentKey
 	}
 	if why == "" {
 		d.podsGone(ctx, name)
-		only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
-		err := d.cluster.Typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
-		switch {
-		case apierrors.IsConflict(err):
+		why, err = d.deleteNamespace(ctx, found, emit)
+		if apierrors.IsConflict(err) {
 			return d.removeFurther(ctx, key, keepVolumes, emit)
-		case err == nil, apierrors.IsNotFound(err):
-			return d.namespaceGone(ctx, name, emit)
-		case !apierrors.IsForbidden(err):
-			return d.explain(ctx, err)
 		}
-		why = fmt.Sprintf("it may not be deleted (%v)", err)
+		if err != nil || why == "" {
+			return err
+		}
 	}
 	warn("namespace %s is kept: %s", name, why)
 	return nil

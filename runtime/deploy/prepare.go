@@ -123,10 +123,8 @@ func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) er
 		}}, metav1.CreateOptions{FieldManager: fieldManager})
 		switch {
 		case apierrors.IsAlreadyExists(err): // by whom?
-		case apierrors.IsForbidden(err):
-			return fmt.Errorf("namespace %s does not exist, and may not be created; have it created by who administers the cluster: %w", name, err)
 		case err != nil:
-			return fmt.Errorf("create namespace %s: %w", name, d.explain(ctx, err))
+			return d.notCreated(ctx, name, err)
 		default:
 			d.seen.namespace(name, time.Now())
 			return nil

@@ -64,18 +64,13 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 		if _, err := d.removeVolumes(ctx, key); err != nil {
 			return err
 		}
-		// If another environment has labelled the namespace meanwhile, it owns it.
-		only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
-		err := d.cluster.Typed.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{Preconditions: only})
-		switch {
-		case apierrors.IsConflict(err):
+		why, err = d.deleteNamespace(ctx, found, emit)
+		if apierrors.IsConflict(err) {
 			return d.remove(ctx, key, keepVolumes, emit)
-		case err == nil, apierrors.IsNotFound(err):
-			return d.namespaceGone(ctx, name, emit)
-		case !apierrors.IsForbidden(err):
-			return d.explain(ctx, err)
 		}
-		why = fmt.Sprintf("it may not be deleted (%v)", err)
+		if err != nil || why == "" {
+			return err
+		}
 	}
 	if err := d.removeOurs(ctx, key, keepVolumes, warn); err != nil {
 		return err
@@ -87,6 +82,23 @@ func (d *Deployer) remove(ctx context.Context, key runtime.EnvironmentKey, keepV
 	}
 	warn("namespace %s is kept: %s", name, why)
 	return nil
+}
+
+// deleteNamespace deletes a namespace and waits until it is gone. If the user may not delete
+// it, why says so. The error is a conflict if the namespace has changed since it was read:
+// another environment may have labelled it, and own it now.
+func (d *Deployer) deleteNamespace(ctx context.Context, found *corev1.Namespace, emit runtime.Emit) (why string, err error) {
+	only := &metav1.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}
+	err = d.cluster.Typed.CoreV1().Namespaces().Delete(ctx, found.Name, metav1.DeleteOptions{Preconditions: only})
+	switch {
+	case apierrors.IsConflict(err):
+		return "", err
+	case err == nil, apierrors.IsNotFound(err):
+		return "", d.namespaceGone(ctx, found.Name, emit)
+	case !apierrors.IsForbidden(err):
+		return "", d.explain(ctx, err)
+	}
+	return fmt.Sprintf("it may not be deleted (%v)", err), nil
 }
 
 func warningsOf(emit runtime.Emit) func(format string, args ...any) {

@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// TestDamaged: an environment that cannot be read is not one that is not there,
-// and hides no other. It runs alone, as other tests list all that there are.
+// TestDamaged: an environment that cannot be read is reported, not treated as absent, and
+// hides no other. It runs alone, because other tests list all environments.
 func TestDamaged(t *testing.T) {
 	well := fresh(t)
 	namespace := well.Namespace()
@@ -33,7 +33,7 @@ func TestDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used, err := start(t, Options{}).Used(t.Context())
+	used, err := alone(t, namespace).Used(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestDamaged(t *testing.T) {
 			}
 		}
 		// It may name images, and whoever prunes does not know where its state is.
-		if used, err := start(t, Options{}).Used(t.Context()); err == nil {
+		if used, err := alone(t, namespace).Used(t.Context()); err == nil {
 			t.Errorf("%s: Used = %+v, want an error", tt.name, used)
 		}
 		if err := s.Delete(t.Context(), key); err != nil {

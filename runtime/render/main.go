@@ -8,7 +8,7 @@ import (
 	"io"
 	"log"
 	"net/http"
-	goruntime "runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strings"
 	"sync"
@@ -142,7 +142,7 @@ func (s *server) watch(memory int64) {
 		if int64(used[0].Value.Uint64()-used[1].Value.Uint64()) <= memory {
 			continue
 		}
-		goruntime.GC() // garbage does not count
+		debug.FreeOSMemory() // neither garbage nor free memory of the heap counts
 		metrics.Read(used)
 		if int64(used[0].Value.Uint64()-used[1].Value.Uint64()) > memory {
 			s.exit(statusMemory)

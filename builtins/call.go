@@ -127,9 +127,7 @@ func (c *Call) report(i int, p *explain.Error) error {
 		return ErrReported
 	}
 	c.failed |= 1 << i
-	q := *p
-	q.Msg = c.Func.Params[i].Name + explain.Elem(p.At) + ": " + p.Msg
-	return c.add(c.paramPos(i, p.At), &q)
+	return c.add(c.paramPos(i, p.At), p.About(c.Func.Params[i].Name))
 }
 
 // add records p with the name of the builtin.

@@ -37,6 +37,26 @@ func (c *Call) wrong(param string, p *explain.Error) {
 	}
 }
 
+// rejectAt records p as an error about the argument of param, or about the place in it
+// that p names, with the other positions that it is about. Unlike wrong, it also records
+// further errors about an argument, as several of its elements can be wrong.
+func (c *Call) rejectAt(param string, p *explain.Error, related ...plan.Related) {
+	c.reject(c.ArgPos(param, p.At), p.About(param), related...)
+	c.Invalidate(param)
+}
+
+// reject records p as an error of the call, with the other positions that it is about.
+func (c *Call) reject(pos plan.Pos, p *explain.Error, related ...plan.Related) {
+	d := c.Diagnostic(pos, p)
+	d.Related = related
+	c.Session.Report(d)
+}
+
+// givenHere refers to the argument of param, for an error that it contributes to.
+func (c *Call) givenHere(param string) plan.Related {
+	return plan.Related{Pos: c.ArgPos(param, nil), Message: param + "= is given here"}
+}
+
 // Enter charges for a call: for what it keeps, and for walking its arguments.
 func (s *Session) Enter(f *builtins.Func, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	keeps := uint64(bounded.BoxSize)

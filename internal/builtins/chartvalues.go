@@ -110,10 +110,10 @@ func (f *filler) dict(path []any, m map[string]any) {
 			beside := parts[v.image]
 			switch {
 			case v.part == plan.PartTag && !slices.Contains(beside, plan.PartRepository):
-				f.wrong(at, explain.Errorf("the tag of an image is a part of its digest, which means nothing without its repository").
-					WithHint("write the repository beside it, or the digest"))
+				f.call.rejectAt("values", explain.Errorf("the tag of an image is a part of its digest, which means nothing without its repository").
+					In(at).WithHint("write the repository beside it, or the digest"))
 			case v.part == plan.PartTag && slices.Contains(beside, plan.PartDigest):
-				f.wrong(at, explain.Errorf("the tag is given beside the digest").WithHint("leave it out: the image is named by its digest"))
+				f.call.rejectAt("values", explain.Errorf("the tag is given beside the digest").In(at).WithHint("leave it out: the image is named by its digest"))
 			case v.part == plan.PartRepository && slices.Contains(beside, plan.PartTag):
 				v = &fill{image: v.image, part: plan.PartJoined}
 			}
@@ -142,19 +142,13 @@ func (f *filler) value(path []any, v any) {
 	}
 }
 
-func (f *filler) wrong(path []any, p *explain.Error) {
-	p.Msg = "values" + explain.Elem(path) + ": " + p.Msg
-	f.call.Session.Report(f.call.Diagnostic(f.call.ArgPos("values", path), p))
-	f.call.Invalidate("values")
-}
-
 func (f *filler) add(path []any, v *fill) {
 	if f.refuse {
 		what, hint := "a secret", `write env = {"NAME": secret("…")}`
 		if v.image != nil {
 			what, hint = "an image", "write image = …"
 		}
-		f.wrong(path, explain.Errorf("a generated chart does not get %s in its values", what).WithHint("%s; values of helm() and of a service with chart= can have it", hint))
+		f.call.rejectAt("values", explain.Errorf("a generated chart does not get %s in its values", what).In(path).WithHint("%s; values of helm() and of a service with chart= can have it", hint))
 		return
 	}
 	out := plan.Filled{Secret: v.secret, Part: v.part}

@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -176,14 +175,12 @@ func (c *Call) containers(s *Service, a *podContainers) {
 // containerName checks that a name is unique in the pods of s: the first container has the
 // name of the service.
 func (c *Call) containerName(s *Service, param string, i int, of *container, what string) {
-	report := func(message string, related plan.Related) {
-		d := c.Diagnostic(c.ArgPos(param, i), explain.Errorf("%s[%d]: %s", param, i, message).WithHint("give one of them another name"))
-		d.Related = []plan.Related{related, {Pos: of.plan.Pos, Message: "this " + what + " is declared here"}}
-		c.Session.Report(d)
-		c.Invalidate(param)
+	reject := func(p *explain.Error, related plan.Related) {
+		c.rejectAt(param, p.In(i).WithHint("give one of them another name"), related, of.declaredHere(what))
 	}
 	if of.plan.Name == s.Plan.Name {
-		report(fmt.Sprintf("the %s has the name of the service, %q, which its first container has", what, s.Plan.Name), plan.Related{Pos: c.ArgPos("name", nil), Message: "the service has it here"})
+		reject(explain.Errorf("the %s has the name of the service, %q, which its first container has", what, s.Plan.Name),
+			plan.Related{Pos: c.ArgPos("name", nil), Message: "the service has it here"})
 		return
 	}
 	for other, has := range s.Plan.Workload.PodContainers.All() {
@@ -192,10 +189,15 @@ func (c *Call) containerName(s *Service, param string, i int, of *container, wha
 			if other != what {
 				owner = "an " + other
 			}
-			report(fmt.Sprintf("the name %q is that of %s", has.Name, owner), plan.Related{Pos: has.Pos, Message: "it is declared here"})
+			reject(explain.Errorf("the name %q is that of %s", has.Name, owner), plan.Related{Pos: has.Pos, Message: "it is declared here"})
 			return
 		}
 	}
+}
+
+// declaredHere refers to the declaration of the container, which is a what.
+func (c *container) declaredHere(what string) plan.Related {
+	return plan.Related{Pos: c.plan.Pos, Message: "this " + what + " is declared here"}
 }
 
 // containerMounts checks that the service has something at the paths of mounts=.
@@ -208,16 +210,13 @@ func (c *Call) containerMounts(s *Service, param string, i int, of *container, w
 		if slices.Contains(has, p) {
 			continue
 		}
-		e := explain.Errorf("%s[%d]: the %s %s mounts %q, where the service has nothing", param, i, what, of.plan.Name, explain.Clip(p))
+		e := explain.Errorf("the %s %s mounts %q, where the service has nothing", what, of.plan.Name, explain.Clip(p)).In(i)
 		if len(has) == 0 {
 			e = e.WithHint("give the service files = {…} or volumes = […]")
 		} else {
 			e = e.Near(p, has, "it has "+strings.Join(has, ", "))
 		}
-		d := c.Diagnostic(c.ArgPos(param, i), e)
-		d.Related = []plan.Related{{Pos: of.plan.Pos, Message: "this " + what + " is declared here"}}
-		c.Session.Report(d)
-		c.Invalidate(param)
+		c.rejectAt(param, e, of.declaredHere(what))
 		return
 	}
 }

@@ -148,11 +148,8 @@ func (c *Call) unexposed(i int, e plan.Exposure, chart bool) {
 			c.wrong("ports", explain.Errorf("%s = is given, but a job has no Kubernetes Service: nothing connects to it", of.param).In(i))
 			return
 		}
-		d := c.Diagnostic(c.ArgPos("ports", i), explain.Errorf("ports[%d]: %s = is given, but chart= is given, too, and the chart would not get it", i, of.param).
-			WithHint("write it in values =, under the key that the chart has for it"))
-		d.Related = []plan.Related{{Pos: c.ArgPos("chart", nil), Message: "chart= is given here"}}
-		c.Session.Report(d)
-		c.Invalidate("ports")
+		c.rejectAt("ports", explain.Errorf("%s = is given, but chart= is given, too, and the chart would not get it", of.param).
+			In(i).WithHint("write it in values =, under the key that the chart has for it"), c.givenHere("chart"))
 		return
 	}
 }
@@ -195,11 +192,7 @@ func (c *Call) annotated(ports []plan.Port) {
 
 // twoPorts reports p about two ports of the call.
 func (c *Call) twoPorts(first, second int, p *explain.Error) {
-	p.Msg = "ports" + explain.Elem(second) + ": " + p.Msg
-	d := c.Diagnostic(c.ArgPos("ports", second), p)
-	d.Related = []plan.Related{{Pos: c.ArgPos("ports", first), Message: "the other port is here"}}
-	c.Session.Report(d)
-	c.Invalidate("ports")
+	c.rejectAt("ports", p.In(second), plan.Related{Pos: c.ArgPos("ports", first), Message: "the other port is here"})
 }
 
 // public returns the addresses for which a generated chart requests an Ingress. An

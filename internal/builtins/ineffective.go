@@ -28,19 +28,12 @@ func (c *Call) ineffective(a *common) {
 		return
 	}
 	if i := slices.IndexFunc(a.Env, func(e plan.EnvVar) bool { return e.Secret == nil }); i >= 0 {
-		c.besideChart("env", a.Env[i].Name)
+		c.besideChart("env", explain.Key(a.Env[i].Name))
 	}
 }
 
-// besideChart reports the argument of param, or its entry with the key at.
+// besideChart reports the argument of param, or the place at in it.
 func (c *Call) besideChart(param string, at any) {
-	name, pos := param, c.ArgPos(param, nil)
-	if key, ok := at.(string); ok {
-		name, pos = name+explain.Elem(key), c.ArgPos(param, explain.Key(key))
-	}
-	d := c.Diagnostic(pos, explain.Errorf("%s: chart= is given, too, and the chart would not get it", name).
-		WithHint("write it in values =, under the key that the chart has for it"))
-	d.Related = []plan.Related{{Pos: c.ArgPos("chart", nil), Message: "chart= is given here"}}
-	c.Session.Report(d)
-	c.Invalidate(param)
+	c.rejectAt(param, explain.Errorf("chart= is given, too, and the chart would not get it").
+		In(at).WithHint("write it in values =, under the key that the chart has for it"), c.givenHere("chart"))
 }

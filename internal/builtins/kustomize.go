@@ -55,9 +55,7 @@ var kustomizeFunc = declare("kustomize", "kustomization",
 		var wrong *kustomizeError
 		switch {
 		case errors.As(err, &wrong):
-			d := c.Diagnostic(plan.Pos{File: wrong.file, Line: 1, Col: 1}, wrong.err)
-			d.Related = []plan.Related{{Pos: c.ArgPos("dir", nil), Message: "the kustomization is given here"}}
-			c.Session.Report(d)
+			c.reject(plan.Pos{File: wrong.file, Line: 1, Col: 1}, wrong.err, plan.Related{Pos: c.ArgPos("dir", nil), Message: "the kustomization is given here"})
 		case bound(err):
 			return nil, err
 		case err != nil:

@@ -165,9 +165,7 @@ func (c *Call) addManifestFile(s *Service, i int, name string) error {
 			return err
 		}
 		if err != nil {
-			d := c.Diagnostic(pos, c.wrongDocument(file, err))
-			d.Related = []plan.Related{{Pos: c.ArgPos("sources", i), Message: "the file is given here"}}
-			c.Session.Report(d)
+			c.reject(pos, c.wrongDocument(file, err), plan.Related{Pos: c.ArgPos("sources", i), Message: "the file is given here"})
 			c.Invalidate("sources")
 			return nil
 		}

@@ -89,9 +89,5 @@ func (c *Call) twoMounts(p, other mountPoint, e *explain.Error) {
 	if !c.Valid(p.param) || !c.Valid(other.param) {
 		return
 	}
-	e.Msg = p.param + explain.Elem(p.at) + ": " + e.Msg
-	d := c.Diagnostic(c.ArgPos(p.param, p.at), e)
-	d.Related = []plan.Related{{Pos: c.ArgPos(other.param, other.at), Message: "the other one is here"}}
-	c.Session.Report(d)
-	c.Invalidate(p.param)
+	c.rejectAt(p.param, e.In(p.at), plan.Related{Pos: c.ArgPos(other.param, other.at), Message: "the other one is here"})
 }

@@ -123,8 +123,7 @@ func (c *Call) probed(t plan.ServiceType, a *common) {
 // contradiction reports that values= and an argument both set path.
 func (c *Call) contradiction(path []string, param string) {
 	c.wrongValue(path, explain.Errorf("%s= is given, too, and would have no effect", param).
-		WithHint("write it as %s = …, and leave it out of values=", param),
-		plan.Related{Pos: c.ArgPos(param, nil), Message: param + "= is given here"})
+		WithHint("write it as %s = …, and leave it out of values=", param), c.givenHere(param))
 }
 
 // wrongValue reports p about the key at path in values=.
@@ -134,11 +133,7 @@ func (c *Call) wrongValue(path []string, p *explain.Error, related ...plan.Relat
 		at[n] = key
 	}
 	at[len(at)-1] = explain.Key(path[len(path)-1])
-	p.Msg = "values" + explain.Elem(at) + ": " + p.Msg
-	d := c.Diagnostic(c.ArgPos("values", at), p)
-	d.Related = related
-	c.Session.Report(d)
-	c.Invalidate("values")
+	c.rejectAt("values", p.In(at), related...)
 }
 
 // argument returns the argument of that parameter, or nil if it is not passed, or is None

@@ -77,10 +77,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 			c.wrong("default", p)
 		}
 		if first, twice := s.params[a.Name]; twice {
-			s.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: c.Pos(), Message: fmt.Sprintf("param: there is a parameter %q already", a.Name),
-				Related: []plan.Related{{Pos: first, Message: "declared here"}}, Stack: s.Stack(c.Thread),
-			})
+			c.reject(c.Pos(), explain.Errorf("there is a parameter %q already", a.Name), plan.Related{Pos: first, Message: "declared here"})
 			return a.stand(), nil
 		}
 		v, ok := c.value(a)
@@ -117,9 +114,7 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	}
 	if p != nil {
 		p.Msg = fmt.Sprintf("the value of %q: %s", a.Name, p.Msg)
-		c.Session.Report(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: c.Pos(), Message: "param: " + p.Msg, Hint: p.Hint, Suggest: p.Suggest, Stack: c.Session.Stack(c.Thread),
-		})
+		c.reject(c.Pos(), p)
 		return a.stand(), false
 	}
 	return v, true

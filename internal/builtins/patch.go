@@ -153,10 +153,8 @@ func (c *Call) patches(s *Service, patches patchesArg) {
 	for i, p := range patches {
 		_ = c.Session.Meter.Charge(portSize)
 		if slices.Contains(workloads, p.plan.Kind) && p.plan.Kind != has {
-			d := c.Diagnostic(c.ArgPos("patch", i), explain.Errorf("patch[%d]: the service has no %s: its pods are of a %s", i, p.plan.Kind, has).WithHint("write patch(%q, …)", has))
-			d.Related = []plan.Related{{Pos: p.plan.Pos, Message: "the patch is declared here"}}
-			c.Session.Report(d)
-			c.Invalidate("patch")
+			c.rejectAt("patch", explain.Errorf("the service has no %s: its pods are of a %s", p.plan.Kind, has).In(i).WithHint("write patch(%q, …)", has),
+				plan.Related{Pos: p.plan.Pos, Message: "the patch is declared here"})
 			return
 		}
 		w.Patches.Patches = append(w.Patches.Patches, p.plan)

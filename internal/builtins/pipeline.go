@@ -43,10 +43,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what
 			c.wrong("deploy_parallelism", explain.Errorf("want 1 to 1000, got %d", n))
 		}
 		if s.Pipeline != nil {
-			s.Report(plan.Diagnostic{
-				Severity: plan.SeverityError, Pos: c.Pos(), Message: "pipeline: it is called twice", Stack: s.Stack(c.Thread),
-				Related: []plan.Related{{Pos: s.Pipeline.Pos, Message: "called first here"}},
-			})
+			c.reject(c.Pos(), explain.Errorf("it is called twice"), plan.Related{Pos: s.Pipeline.Pos, Message: "called first here"})
 			return starlark.None, nil
 		}
 		s.Pipeline = &plan.Pipeline{

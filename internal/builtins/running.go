@@ -112,11 +112,9 @@ func (c *Call) scaling(t plan.ServiceType, a *common) {
 	r := &a.runningArgs
 	volumes := slices.ContainsFunc(a.Volumes, (*Volume).exclusive)
 	if _, own := a.Values["replicas"]; own && r.Autoscale != nil {
-		c.wrongValue([]string{"replicas"}, explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"),
-			plan.Related{Pos: c.ArgPos("autoscale", nil), Message: "autoscale= is given here"})
+		c.wrongValue([]string{"replicas"}, explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"), c.givenHere("autoscale"))
 	} else if own && r.Daemon {
-		c.wrongValue([]string{"replicas"}, explain.Errorf("a DaemonSet has a pod on each node").WithHint("leave out one of them"),
-			plan.Related{Pos: c.ArgPos("daemon", nil), Message: "daemon= is given here"})
+		c.wrongValue([]string{"replicas"}, explain.Errorf("a DaemonSet has a pod on each node").WithHint("leave out one of them"), c.givenHere("daemon"))
 	}
 	switch {
 	case t == plan.Database && r.Autoscale != nil:
@@ -176,13 +174,11 @@ func (c *Call) against(param, other string, p *explain.Error) {
 	if !c.Valid(param) || !c.Valid(other) {
 		return
 	}
-	p.Msg = param + ": " + p.Msg
-	d := c.Diagnostic(c.ArgPos(param, nil), p)
+	var related []plan.Related
 	if c.Given(other) {
-		d.Related = []plan.Related{{Pos: c.ArgPos(other, nil), Message: other + "= is given here"}}
+		related = append(related, c.givenHere(other))
 	}
-	c.Session.Report(d)
-	c.Invalidate(param)
+	c.rejectAt(param, p, related...)
 }
 
 // cronArgs are the parameters of a job with a schedule.

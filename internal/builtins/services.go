@@ -261,9 +261,7 @@ func (c *Call) wrongField(param string, found chartspec.Problem, more string) {
 	if found.Argument != "" {
 		p = p.WithHint("write %s = …, and leave it out of values=", found.Argument)
 	}
-	p.Msg = param + explain.Elem(p.At) + ": " + p.Msg
-	c.Session.Report(c.Diagnostic(c.ArgPos(param, p.At), p))
-	c.Invalidate(param)
+	c.rejectAt(param, p)
 }
 
 // checkServiceName checks a name for the Kubernetes Service that a generated chart has
@@ -314,15 +312,11 @@ func (c *Call) declared(s *Service) *Service {
 		return s
 	}
 	if first := c.Session.names[s.Plan.Name]; first != nil {
-		d := plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: s.Plan.Pos, Stack: s.Stack,
-			Message: fmt.Sprintf("%s: there is a service %q already", c.Func.Name, s.Plan.Name),
-			Related: []plan.Related{{Pos: first.Plan.Pos, Message: "declared here"}},
-		}
+		related := plan.Related{Pos: first.Plan.Pos, Message: "declared here"}
 		if len(first.Stack) > 0 {
-			d.Related[0].Message += ", by the call at " + first.Stack[0].Pos.String()
+			related.Message += ", by the call at " + first.Stack[0].Pos.String()
 		}
-		c.Session.Report(d)
+		c.reject(s.Plan.Pos, explain.Errorf("there is a service %q already", s.Plan.Name), related)
 		return s
 	}
 	c.Session.names[s.Plan.Name] = s

@@ -106,9 +106,8 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 			continue // it is invalid, which was reported
 		}
 		if _, ok := inside(context, r.plan.Path); !ok {
-			c.Session.Report(c.Diagnostic(c.ArgPos("sync", n), explain.Errorf("sync[%d]: %s is not below %s, which the image is built from", n, r.plan.Path, context).
-				WithHint("the image does not have what is outside of its build context")))
-			c.Invalidate("sync")
+			c.rejectAt("sync", explain.Errorf("%s is not below %s, which the image is built from", r.plan.Path, context).
+				In(n).WithHint("the image does not have what is outside of its build context"))
 			continue
 		}
 		for m, other := range rules[:n] {
@@ -126,10 +125,8 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 			default:
 				continue
 			}
-			d := c.Diagnostic(c.ArgPos("sync", n), explain.Errorf("sync[%d]: this rule and sync[%d] %s", n, m, what).WithHint("make one rule of them, or let each have its own directory"))
-			d.Related = []plan.Related{{Pos: c.ArgPos("sync", m), Message: fmt.Sprintf("sync[%d] is here", m)}}
-			c.Session.Report(d)
-			c.Invalidate("sync")
+			c.rejectAt("sync", explain.Errorf("this rule and sync[%d] %s", m, what).In(n).WithHint("make one rule of them, or let each have its own directory"),
+				plan.Related{Pos: c.ArgPos("sync", m), Message: fmt.Sprintf("sync[%d] is here", m)})
 			break
 		}
 	}

@@ -202,9 +202,7 @@ var diskFunc = declare("disk", "disk", "Declares storage that several services c
 		options := a.claim.plan(c)
 		d := &Disk{kind: "disk", meter: c.Session.Meter, mount: plan.Mount{Claim: a.Name, Access: options.Access, Disk: &plan.Disk{Size: a.Size, StorageClass: options.StorageClass}}}
 		if first, taken := c.Session.disks[a.Name]; taken && c.Valid("name") {
-			e := c.Diagnostic(c.ArgPos("name", nil), explain.Errorf("there is a disk %q already", explain.Clip(a.Name)))
-			e.Related = []plan.Related{{Pos: first, Message: "declared here"}}
-			c.Session.Report(e)
+			c.reject(c.ArgPos("name", nil), explain.Errorf("there is a disk %q already", explain.Clip(a.Name)), plan.Related{Pos: first, Message: "declared here"})
 			return d, nil
 		}
 		c.Session.keep()
@@ -293,7 +291,6 @@ func (c *Call) oneVolume(a *common) {
 		pos = c.ArgPos("values", "replicas")
 	}
 	hint := `write replicas = 1, access = "ReadWriteMany" if its storage class has that, or bring a chart whose pods have a volume each`
-	d := c.Diagnostic(pos, explain.Errorf("replicas: %d pods cannot share %s: it is ReadWriteOnce, and the second pod would wait for it", replicas, what).WithHint("%s", hint))
-	d.Related = []plan.Related{{Pos: first, Message: "the volume is here"}}
-	c.Session.Report(d)
+	c.reject(pos, explain.Errorf("replicas: %d pods cannot share %s: it is ReadWriteOnce, and the second pod would wait for it", replicas, what).WithHint("%s", hint),
+		plan.Related{Pos: first, Message: "the volume is here"})
 }

@@ -40,6 +40,13 @@ func (e *Error) In(at any) *Error {
 	return e
 }
 
+// About returns e as an error about the argument of param: with its name, and the place in it.
+func (e *Error) About(param string) *Error {
+	about := *e
+	about.Msg = param + Elem(e.At) + ": " + e.Msg
+	return &about
+}
+
 // Near suggests the candidate that name is probably a misspelling of. If there is none,
 // the hint is other.
 func (e *Error) Near(name string, candidates []string, other string) *Error {

@@ -72,6 +72,13 @@ type (
 		Bytes int64  `json:"bytes"`
 		Of    int64  `json:"of"`
 	}
+	// TagMoved means that a tag refers to another image upstream than when it was last copied
+	// (I3).
+	TagMoved struct {
+		Image string      `json:"image"` // with the tag
+		From  plan.Digest `json:"from"`
+		To    plan.Digest `json:"to"`
+	}
 	// Log is one line of output.
 	Log struct {
 		Source string `json:"source"` // build step or pod/container
@@ -89,11 +96,13 @@ type (
 	WaitingFor struct {
 		What string `json:"what"` // such as "deployment api: 1 of 2 replicas are available"
 	}
-	// Retried means that an operation is retried after a transient error.
+	// Retried means that an operation is retried after a transient error, or waits because
+	// its registry has asked for that.
 	Retried struct {
 		What  string `json:"what"`
 		Error string `json:"error"`
-		Again int    `json:"again"` // which retry, from 1
+		Again int    `json:"again"`          // which retry, from 1; 0 if it waits
+		Wait  int64  `json:"wait,omitempty"` // for how long it waits, in seconds
 	}
 	// Adopts is an existing object that the service is about to take over (E8).
 	Adopts Adoption
@@ -120,6 +129,7 @@ func (StageEnded) Kind() string   { return "stage.ended" }
 func (StateChanged) Kind() string { return "service.state" }
 func (BuildStep) Kind() string    { return "build.step" }
 func (Transfer) Kind() string     { return "image.transfer" }
+func (TagMoved) Kind() string     { return "image.moved" }
 func (Log) Kind() string          { return "log" }
 func (PodChanged) Kind() string   { return "pod" }
 func (WaitingFor) Kind() string   { return "waiting" }

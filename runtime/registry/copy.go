@@ -81,7 +81,7 @@ func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error
 	if !ok {
 		return nil
 	}
-	err := r.try(ctx, emit, "tag "+show(tag), func(s *session) error {
+	err := r.try(ctx, emit, "tag "+show(tag), func(ctx context.Context, s *session) error {
 		desc, err := s.puller.Get(ctx, m.kept())
 		if err != nil {
 			return err
@@ -189,7 +189,7 @@ func (c *copier) put(ctx context.Context, pusher *remote.Pusher, m manifest) err
 		refs = append(refs, c.to.Tag(tag))
 	}
 	for _, to := range refs {
-		err := c.registry.try(ctx, c.emit, "write "+show(to), func(*session) error { return pusher.Put(ctx, to, m) })
+		err := c.registry.try(ctx, c.emit, "write "+show(to), func(ctx context.Context, _ *session) error { return pusher.Put(ctx, to, m) })
 		if err != nil {
 			return err
 		}
@@ -289,7 +289,7 @@ func (r *reading) visit(ctx context.Context, digest v1.Hash) error {
 func (c *copier) get(ctx context.Context, digest v1.Hash) (manifest, error) {
 	ref := c.from.Digest(digest.String())
 	var m manifest
-	err := c.registry.try(ctx, c.emit, "read "+show(ref), func(s *session) error {
+	err := c.registry.try(ctx, c.emit, "read "+show(ref), func(ctx context.Context, s *session) error {
 		desc, err := s.puller.Get(ctx, ref)
 		if err == nil {
 			m = manifest{ref: ref, desc: desc.Descriptor, raw: desc.Manifest}
@@ -312,7 +312,7 @@ func (c *copier) blob(ctx context.Context, pusher *remote.Pusher, desc v1.Descri
 	defer done()
 	what := fmt.Sprintf("copy %s of %s", desc.Digest, c.image)
 	from := c.from.Digest(desc.Digest.String())
-	err = c.registry.try(ctx, c.emit, what, func(s *session) error {
+	err = c.registry.try(ctx, c.emit, what, func(ctx context.Context, s *session) error {
 		source, err := s.puller.Layer(ctx, from)
 		if err != nil {
 			return &upstreamError{ref: from, err: err}

@@ -30,6 +30,14 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	if errors.As(err, &keys) {
 		return fmt.Errorf("image %s: %s", image, keys.Error())
 	}
+	var limited *limitedError
+	if errors.As(err, &limited) {
+		of := shownHost(limited.host)
+		return fmt.Errorf("image %s: %w", image, &runtime.CommonError{
+			Text: fmt.Sprintf("registry %s has had too many requests, and accepts none for %s: run \"%s\", or run again then", of, limited.in(), login(of)),
+			Err:  runtime.ErrUnreachable,
+		})
+	}
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
 		away := &runtime.CommonError{Text: unanswered(host, err), Err: runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"})}
@@ -131,6 +139,8 @@ func unanswered(host string, err error) string {
 		cert *tls.CertificateVerificationError
 		op   *net.OpError
 		out  net.Error
+
+		stalled *stallError
 	)
 	// If TLS was tried first and plain HTTP after it, err joins two errors, and the first one
 	// counts.
@@ -146,7 +156,7 @@ func unanswered(host string, err error) string {
 		return fmt.Sprintf("registry %s does not use TLS, which is only accepted on loopback: check its port", host)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("registry %s cannot be reached: connection refused: check that it runs, and its address", host)
-	case errors.As(err, &out) && out.Timeout():
+	case errors.As(err, &stalled), errors.As(err, &out) && out.Timeout():
 		return fmt.Sprintf("registry %s does not answer: check the network, and its address", host)
 	case errors.As(err, &op):
 		return fmt.Sprintf("registry %s cannot be reached: %v: check the network, and its address", host, op.Err)

@@ -67,7 +67,7 @@ func (r *Registry) Kept(ctx context.Context, more []string) ([]*Kept, error) {
 // to those who use another prefix.
 func (r *Registry) repositories(ctx context.Context, more []string) ([]name.Repository, error) {
 	var names []string
-	err := r.try(ctx, discard, "list the repositories of "+r.prefix, func(s *session) (err error) {
+	err := r.try(ctx, discard, "list the repositories of "+r.prefix, func(ctx context.Context, s *session) (err error) {
 		names, err = s.puller.Catalog(ctx, r.home.Registry)
 		return err
 	})

@@ -39,7 +39,7 @@ func (r *Registry) AddLayer(ctx context.Context, ref string, write func(io.Write
 		return "", fmt.Errorf("add a layer to %s: %w", ref, err)
 	}
 	var made name.Digest
-	err = r.try(ctx, discard, "add a layer to "+show(base), func(s *session) error {
+	err = r.try(ctx, discard, "add a layer to "+show(base), func(ctx context.Context, s *session) error {
 		desc, err := s.puller.Get(ctx, base)
 		if err != nil {
 			return err

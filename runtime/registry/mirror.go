@@ -21,6 +21,7 @@ type mirrored struct {
 	there  bool            // the complete image exists in repo
 	tagged bool            // the tag that it has upstream exists in repo, too
 	stale  string          // why the last known digest is used, if upstream cannot be reached
+	was    v1.Hash         // the digest that the tag had when it was last copied, if that is another one
 }
 
 // ref is the reference to deploy from.
@@ -57,6 +58,9 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (r
 		}
 		if m.stale != "" {
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Message: m.stale}})
+		}
+		if m.was != (v1.Hash{}) {
+			emit(runtime.TagMoved{Image: show(m.from), From: plan.Digest(m.was.String()), To: plan.Digest(m.digest.String())})
 		}
 		if !m.there {
 			if err := r.copy(ctx, m, emit); err != nil {
@@ -122,7 +126,7 @@ func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mir
 			m.there = true
 			return m, nil
 		}
-		m.tagged = false
+		m.tagged, m.was = false, tagged
 	} else if m.digest, err = v1.NewHash(from.Identifier()); err != nil {
 		return mirrored{}, fmt.Errorf("image %s: %w", src, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
@@ -240,9 +241,18 @@ func TestMovedTag(t *testing.T) {
 	push(t, src, one)
 	first, _ := mirror(t, r, src)
 	push(t, src, two)
-	second, copied := mirror(t, r, src)
-	if !copied || first == second {
-		t.Errorf("after the tag has moved, Mirror = %s, %v", second, copied)
+	var e events
+	second, copied, err := r.Mirror(t.Context(), src, e.emit)
+	if err != nil || !copied || first == second {
+		t.Errorf("after the tag has moved, Mirror = %s, %v, %v", second, copied, err)
+	}
+	digest := func(ref string) plan.Digest { return plan.Digest(ref[strings.IndexByte(ref, '@')+1:]) }
+	if moved := (runtime.TagMoved{Image: src, From: digest(first), To: digest(second)}); len(e.all) == 0 || e.all[0] != runtime.Body(moved) {
+		t.Errorf("events = %+v\nwant first %+v", e.all, moved)
+	}
+	e.all = nil
+	if _, _, err := r.Mirror(t.Context(), src, e.emit); err != nil || len(e.all) > 0 {
+		t.Errorf("Mirror again = %v, with %+v; want no event", err, e.all)
 	}
 	// Moved back: nothing is copied, but the tag in the mirror moves too, so the run must
 	// know that there is something to do.

@@ -155,7 +155,7 @@ func annotated(annotations map[string]string) v1.Image {
 // may be damaged, which the embedded registry detects when the image is complete.
 func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations map[string]string) error {
 	for again := false; ; again = true {
-		err := r.try(ctx, discard, "write "+show(tag), func(*session) error {
+		err := r.try(ctx, discard, "write "+show(tag), func(ctx context.Context, _ *session) error {
 			pusher, err := remote.NewPusher(r.options()...)
 			if err != nil {
 				return err
@@ -173,7 +173,7 @@ func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations
 
 // readAnnotated returns the annotations of what is at a tag, or nil if nothing is.
 func (r *Registry) readAnnotated(ctx context.Context, tag name.Tag) (annotations map[string]string, err error) {
-	err = r.try(ctx, discard, "read "+show(tag), func(s *session) error {
+	err = r.try(ctx, discard, "read "+show(tag), func(ctx context.Context, s *session) error {
 		desc, err := s.puller.Get(ctx, tag)
 		if isNotFound(err) {
 			return nil
@@ -281,7 +281,7 @@ func (r *Registry) Forget(ctx context.Context, id string) error {
 
 // tagsOf returns all tags of a repository. One that does not exist has none.
 func (r *Registry) tagsOf(ctx context.Context, repo name.Repository) (tags []string, err error) {
-	err = r.try(ctx, discard, "list the tags of "+repo.Name(), func(s *session) error {
+	err = r.try(ctx, discard, "list the tags of "+repo.Name(), func(ctx context.Context, s *session) error {
 		tags, err = s.puller.List(ctx, repo)
 		if isNotFound(err) {
 			tags, err = nil, nil

@@ -251,7 +251,7 @@ func (p *pruning) untagRemoving(ctx context.Context, k *Kept) error {
 }
 
 func (p *pruning) put(ctx context.Context, tag name.Tag, m manifest) error {
-	err := p.try(ctx, discard, "tag "+show(tag), func(*session) error { return p.pusher.Put(ctx, tag, m) })
+	err := p.try(ctx, discard, "tag "+show(tag), func(ctx context.Context, _ *session) error { return p.pusher.Put(ctx, tag, m) })
 	if err != nil {
 		return p.explain(ctx, tag, err)
 	}
@@ -435,7 +435,7 @@ func (p *pruning) delete(ctx context.Context, k *Kept, digest v1.Hash, unmodifie
 	if !unmodified.IsZero() {
 		ctx = context.WithValue(ctx, unmodifiedKey{}, unmodified)
 	}
-	err = p.try(ctx, discard, "delete "+show(ref), func(*session) error { return p.pusher.Delete(ctx, ref) })
+	err = p.try(ctx, discard, "delete "+show(ref), func(ctx context.Context, _ *session) error { return p.pusher.Delete(ctx, ref) })
 	var answer *transport.Error
 	switch {
 	case err == nil || isNotFound(err):
@@ -452,7 +452,7 @@ type unmodifiedKey struct{}
 
 // untag removes a tag. One that is not there is removed.
 func (r *Registry) untag(ctx context.Context, tag name.Tag) error {
-	err := r.try(ctx, discard, "remove "+show(tag), func(*session) error {
+	err := r.try(ctx, discard, "remove "+show(tag), func(ctx context.Context, _ *session) error {
 		pusher, err := remote.NewPusher(r.options()...)
 		if err != nil {
 			return err

@@ -123,7 +123,7 @@ func isNotFound(err error) bool {
 // registry does not list them. Then each tag is requested separately.
 func (c *copier) tags(ctx context.Context, image v1.Hash) (map[string]bool, error) {
 	var tags map[string]bool
-	err := c.registry.try(ctx, c.emit, "list the tags of "+c.from.Name(), func(s *session) error {
+	err := c.registry.try(ctx, c.emit, "list the tags of "+c.from.Name(), func(ctx context.Context, s *session) error {
 		tags = nil
 		all := map[string]bool{}
 		pages, err := s.puller.Lister(ctx, c.from)
@@ -157,7 +157,7 @@ func (c *copier) unlisted(digest v1.Hash, err error) error {
 // find finds the referrers of a manifest.
 func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) error {
 	var lists bool
-	err := c.registry.try(ctx, c.emit, "list what refers to "+show(c.from.Digest(f.digest.String())), func(s *session) error {
+	err := c.registry.try(ctx, c.emit, "list what refers to "+show(c.from.Digest(f.digest.String())), func(ctx context.Context, s *session) error {
 		client, err := c.registry.client(ctx, s, c.from)
 		if err == nil {
 			f.listed, lists, err = referrers(ctx, client, c.from, f.digest)
@@ -263,7 +263,7 @@ func (c *copier) listUnderTag(ctx context.Context, digest v1.Hash, tags map[stri
 		return nil, nil
 	}
 	var raw []byte
-	err := c.registry.try(ctx, c.emit, "read "+show(tag), func(s *session) error {
+	err := c.registry.try(ctx, c.emit, "read "+show(tag), func(ctx context.Context, s *session) error {
 		desc, err := s.puller.Get(ctx, tag)
 		if err == nil {
 			raw = desc.Manifest

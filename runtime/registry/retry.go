@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -24,17 +25,25 @@ const (
 )
 
 // try calls do until it succeeds, fails permanently, or has failed too often, and reports
-// each retry. If credentials are refused that are not recent, it gets new ones once.
-func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(*session) error) error {
+// each retry. If credentials are refused that are not recent, it gets new ones once. That a
+// registry has had too many requests and says when it accepts more is not a failure: the wire
+// waits for it, which is reported, too.
+func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(context.Context, *session) error) error {
 	waits := backoff.ExponentialBackOff{InitialInterval: r.wait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
 	waits.Reset()
 	renewed := false
+	began := time.Now()
+	_, hasDeadline := ctx.Deadline()
+	ctx = context.WithValue(ctx, waitingKey{}, func(host string, wait time.Duration) {
+		seconds := int64((wait + time.Second - 1) / time.Second)
+		emit(runtime.Retried{What: what, Error: fmt.Sprintf("registry %s has had too many requests, and asks to wait for %d s", shownHost(host), seconds), Wait: seconds})
+	})
 	for again := 1; ; again++ {
 		s, err := r.current()
 		if err != nil {
 			return err
 		}
-		err = do(s)
+		err = do(ctx, s)
 		switch {
 		case err == nil:
 			return nil
@@ -47,6 +56,9 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 		case isRefused(err) && !renewed && r.renew(s):
 			renewed = true
 			continue
+		case r.isLimited(err) && (hasDeadline || time.Since(began) < longestWait):
+			again--
+			continue
 		case again > retries || !isTransient(err):
 			return err
 		}
@@ -57,6 +69,13 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 		case <-time.After(waits.NextBackOff()):
 		}
 	}
+}
+
+// isLimited reports whether a registry has had too many requests and has said when it accepts
+// more.
+func (r *Registry) isLimited(err error) bool {
+	var answer *transport.Error
+	return errors.As(err, &answer) && answer.Request != nil && !r.wire.gate(answer.Request.URL.Host).time().IsZero()
 }
 
 // isTransient reports whether a retry may succeed.
@@ -73,8 +92,9 @@ func isTransient(err error) bool {
 		}
 		return false
 	}
+	var stalled *stallError // may be in an error that is not a timeout
 	var net net.Error
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+	return errors.As(err, &stalled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.As(err, &net) && net.Timeout()
 }
 

@@ -106,7 +106,7 @@ func (r *Registry) client(ctx context.Context, s *session, repo name.Repository)
 // head returns the digest at ref.
 func (r *Registry) head(ctx context.Context, ref name.Reference, emit runtime.Emit) (v1.Hash, error) {
 	var found v1.Hash
-	err := r.try(ctx, emit, "look up "+show(ref), func(s *session) error {
+	err := r.try(ctx, emit, "look up "+show(ref), func(ctx context.Context, s *session) error {
 		desc, err := s.puller.Head(ctx, ref)
 		if err == nil {
 			found = desc.Digest

@@ -14,14 +14,18 @@ import (
 
 // A wire sends requests to registries. It makes sure that TLS is omitted only for hosts that
 // are configured for plain HTTP, and caches the answer of each registry to /v2/, which the
-// library requests for each repository.
+// library requests for each repository. After too many requests to a registry it waits, once
+// for all that use it.
 type wire struct {
 	inner     http.RoundTripper
 	plainHTTP []string
 	writes    map[string]func() (user, password string, err error) // credentials for writes, by host
 
+	patience, writePatience time.Duration
+
 	mu      sync.Mutex
 	answers map[string]*http.Response // to /v2/, by URL, without bodies; guarded by mu
+	gates   map[string]*gate          // by host; guarded by mu
 }
 
 func newWire(plainHTTP []string) *wire {
@@ -29,7 +33,10 @@ func newWire(plainHTTP []string) *wire {
 	if t, ok := inner.(*http.Transport); ok {
 		inner = t.Clone() // so that the connections are not shared
 	}
-	return &wire{inner: inner, plainHTTP: plainHTTP, answers: map[string]*http.Response{}}
+	return &wire{
+		inner: inner, plainHTTP: plainHTTP, patience: patience, writePatience: writePatience,
+		answers: map[string]*http.Response{}, gates: map[string]*gate{},
+	}
 }
 
 var errNeedTLS = errors.New("not talked to without TLS")
@@ -72,14 +79,14 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.SetBasicAuth(user, pass)
 	}
 	if r.Method != http.MethodGet || r.URL.Path != "/v2/" || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "" {
-		return w.inner.RoundTrip(r)
+		return w.send(r)
 	}
 	key := r.URL.String()
 	w.mu.Lock()
 	known := w.answers[key]
 	w.mu.Unlock()
 	if known == nil {
-		answer, err := w.inner.RoundTrip(r)
+		answer, err := w.send(r)
 		if err != nil || answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusUnauthorized {
 			return answer, err
 		}
@@ -93,6 +100,34 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer.Header = known.Header.Clone()
 	answer.Body, answer.ContentLength, answer.Request = http.NoBody, 0, r
 	return &answer, nil
+}
+
+// send sends a request when the registry accepts one, and waits for the answer as long as
+// something is transferred.
+func (w *wire) send(r *http.Request) (*http.Response, error) {
+	leave, err := w.gate(r.URL.Host).enter(r.Context(), r.URL.Host)
+	if err != nil {
+		return nil, err
+	}
+	wait := w.patience
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		wait = w.writePatience
+	}
+	answer, err := patiently(w.inner, r, wait)
+	leave(answer)
+	return answer, err
+}
+
+// gate returns the gate of a host.
+func (w *wire) gate(host string) *gate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := w.gates[host]
+	if at == nil {
+		at = &gate{turn: make(chan struct{}, 1)}
+		w.gates[host] = at
+	}
+	return at
 }
 
 // forget clears the cached answers.

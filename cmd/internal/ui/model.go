@@ -77,7 +77,7 @@ func (m *model) apply(e runtime.Event) {
 		m.watching, m.doing = b.State, ""
 	case runtime.ServiceRemoved:
 		m.remove(e.Stage, e.Service)
-	case runtime.Printed, runtime.Warned, runtime.Adopts, runtime.FilesChanged, runtime.PodLog:
+	case runtime.Printed, runtime.Warned, runtime.Adopts, runtime.TagMoved, runtime.FilesChanged, runtime.PodLog:
 		// about the file, not about the state of a service
 	case runtime.WaitingFor:
 		if e.Service == "" {
@@ -228,7 +228,14 @@ func podText(b runtime.PodChanged) string {
 	return text
 }
 
+func tagText(b runtime.TagMoved) string {
+	return fmt.Sprintf("tag %s has moved from %s to %s since it was last copied", b.Image, b.From, b.To)
+}
+
 func retryText(b runtime.Retried) string {
+	if b.Wait > 0 {
+		return fmt.Sprintf("%s: %s", b.What, b.Error)
+	}
 	return fmt.Sprintf("%s: %s; retry %d", b.What, b.Error, b.Again)
 }
 

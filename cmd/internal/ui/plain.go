@@ -115,6 +115,8 @@ func (v *plain) Event(e runtime.Event) {
 		v.line(e.Time, "", fmt.Sprintf("%s: %s", b.Pos, b.Text))
 	case runtime.Warned:
 		v.line(e.Time, "", warning(b.Diagnostic))
+	case runtime.TagMoved:
+		v.line(e.Time, "", tagText(b))
 	case runtime.Adopts:
 		v.line(e.Time, "", adoptText(e.Service, runtime.Adoption(b)))
 	default:

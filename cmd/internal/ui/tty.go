@@ -72,6 +72,8 @@ func (v *ttyView) Event(e runtime.Event) {
 		v.above = append(v.above, changedText(b))
 	case runtime.Warned:
 		v.above = append(v.above, v.styles.warn.Render(warning(b.Diagnostic)))
+	case runtime.TagMoved:
+		v.above = append(v.above, tagText(b))
 	case runtime.Adopts:
 		v.above = append(v.above, strings.Split(adoptText(e.Service, runtime.Adoption(b)), "\n")...)
 	}

@@ -33,6 +33,7 @@ func init() {
 	record[runtime.StateChanged]()
 	record[runtime.BuildStep]()
 	record[runtime.Transfer]()
+	record[runtime.TagMoved]()
 	record[runtime.Log]()
 	record[runtime.PodChanged]()
 	record[runtime.WaitingFor]()

@@ -83,6 +83,8 @@ func (m *watched) apply(e runtime.Event) {
 		m.note(e.Time, b.Pos.String()+": "+b.Text)
 	case runtime.Warned:
 		m.note(e.Time, warning(b.Diagnostic))
+	case runtime.TagMoved:
+		m.note(e.Time, tagText(b))
 	case runtime.Adopts:
 		m.note(e.Time, e.Service+": "+runtime.Adoption(b).String())
 	case runtime.WaitingFor:

@@ -77,6 +77,11 @@ func readCompose(ctx context.Context, f *files, dir, name string, p *project) er
 		p.services = append(p.services, c.service(name, &s, compose))
 	}
 	for _, s := range p.services {
+		for _, v := range s.volumes {
+			if v.source != "" && !v.disk && engineOf(s.image) == "" {
+				s.note("the size of volume %s is a guess.", quoted(v.source))
+			}
+		}
 		for _, n := range s.needs {
 			if other := p.service(n.name); n.done && other != nil && other.kind != plan.Job {
 				other.kind, other.health, other.replicas, other.noReplicas, other.ports = plan.Job, nil, 0, false, nil

@@ -34,9 +34,6 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 				c.project.share(v.Source)
 			}
 			c.shared[v.Source] = out.name
-			if engineOf(out.image) == "" {
-				out.note("the size of volume %s is a guess.", quoted(v.Source))
-			}
 			out.volumes = append(out.volumes, volume{path: to, size: volumeSize, source: v.Source, disk: c.project.disk(v.Source)})
 		case v.Type == "tmpfs":
 			out.volumes = append(out.volumes, volume{path: to, scratch: true, memory: true})

@@ -38,7 +38,7 @@ func (c *composer) service(name string, s *types.ServiceConfig, all *types.Proje
 			out.about = strings.TrimSpace(out.about + " Profile " + quotedList(s.Profiles) + ": pipe run --service " + label(name, serviceMost) + " deploys it.")
 		}
 	}
-	c.env(out, s)
+	c.env(out, s, all)
 	out.command, out.arguments = escape(s.Entrypoint), escape(s.Command)
 	if secretIn(out.command) || secretIn(out.arguments) {
 		out.command, out.arguments = nil, nil
@@ -156,7 +156,7 @@ func (c *composer) below(abs string) (string, bool) {
 	return filepath.ToSlash(rel), c.isDir(filepath.ToSlash(rel))
 }
 
-func (c *composer) env(out *service, s *types.ServiceConfig) {
+func (c *composer) env(out *service, s *types.ServiceConfig, all *types.Project) {
 	env, from := map[string]*string{}, map[string]string{}
 	for _, f := range s.EnvFiles {
 		name, err := filepath.Rel(c.dir, f.Path)
@@ -175,6 +175,9 @@ func (c *composer) env(out *service, s *types.ServiceConfig) {
 			out.envFiles = append(out.envFiles, envFile{file, vars})
 		}
 		for k, v := range vars {
+			if same, ok := all.Environment[k]; ok && same == v && looksSecret(k, v) {
+				v = "${" + k + "}" // as where the compose file names the variable
+			}
 			env[k], from[k] = &v, file
 		}
 	}

@@ -148,7 +148,9 @@ func (p *project) database(s *service, name string) {
 		}
 		s.volumes = more
 	}
-	if len(engine.Args) > 0 && (len(s.command) > 0 || len(s.arguments) > 0) {
+	if args := s.arguments; len(engine.Args) > 0 && len(s.command) == 0 && len(args) > 1 && args[0] == engine.Args[0] && !slices.Contains(args, engine.Args[1]) {
+		s.arguments = slices.Concat(engine.Args[:3], args[1:])
+	} else if len(engine.Args) > 0 && (len(s.command) > 0 || len(args) > 0) {
 		s.command, s.arguments = nil, nil
 		s.note("its command was left out, because %s gets its password in args=. Add other arguments after it: args = [%s, …].", name, strings.Trim(strs(engine.Args[:3]), "[]"))
 	}
@@ -228,15 +230,19 @@ func isHost(text, host string) bool {
 	if text == host || strings.HasPrefix(text, host+":") {
 		return true
 	}
-	u, err := url.Parse(text)
+	u, err := address(text)
 	return err == nil && u.Hostname() == host
 }
+
+// address parses an address, in which variables without a value are placeholders: a user
+// and a password have no braces.
+func address(text string) (*url.URL, error) { return url.Parse(unset.ReplaceAllString(text, "${1}")) }
 
 // refersTo returns the attribute of the database whose value a variable has, or a note
 // about how the value differs.
 func refersTo(v variable, host string, engine chartspec.Engine, own map[string]string) (attr, differs string) {
 	name := strings.ToUpper(v.name)
-	u, err := url.Parse(v.text)
+	u, err := address(v.text)
 	if err == nil && u.Scheme != "" && len(u.Scheme) <= 40 && u.Hostname() == host {
 		same := u.Scheme == engine.Scheme || slices.Contains(engine.Aliases, u.Scheme) || engine.Name == u.Scheme
 		if !same {

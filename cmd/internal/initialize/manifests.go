@@ -42,8 +42,11 @@ type cluster struct {
 	documents  map[string]int // of each file
 	scalers    []autoscalingv2.HorizontalPodAutoscaler
 	budgets    []policyv1.PodDisruptionBudget
-	whole      []string // files with only others that can be deployed unchanged
-	dockers    []string // Dockerfiles in the directory
+	hosts      []pair           // names of Services with the namespace, with their names
+	whole      []string         // files with only others that can be deployed unchanged
+	single     []map[string]any // others of other files that can be deployed without a namespace
+	namespaces []string         // of the objects
+	dockers    []string         // Dockerfiles in the directory
 }
 
 // A workload is an object with pods.
@@ -51,18 +54,11 @@ type workload struct {
 	service *service
 	kind    string
 	labels  map[string]string
+	notes   map[string]string // annotations of its pods
 	pod     corev1.PodSpec
 	meta    metav1.ObjectMeta
 	claims  []corev1.PersistentVolumeClaim
-}
-
-// An other is an object that the language cannot express.
-type other struct {
-	kind, name string
-	of         []string // names that it mentions, to find its service
-	bound      bool     // it must not be deployed unchanged
-	file       string
-	done       bool // it was converted
+	replace appsv1.DeploymentStrategy
 }
 
 // hasManifests reports whether a directory has a YAML file that looks like manifests.
@@ -133,6 +129,7 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 	if c.dockers, _, err = f.dockerfiles("."); err != nil {
 		return err
 	}
+	c.home()
 	slices.SortStableFunc(c.workloads, func(a, b *workload) int { return cmp.Compare(a.service.name, b.service.name) })
 	for _, w := range c.workloads {
 		c.convert(w)
@@ -174,8 +171,12 @@ func (c *cluster) object(file string, doc any, depth int) error {
 		name, _ = meta["generateName"].(string)
 		name = strings.TrimSuffix(name, "-")
 	}
+	namespace, _ := meta["namespace"].(string)
+	if namespace != "" && !slices.Contains(c.namespaces, namespace) {
+		c.namespaces = append(c.namespaces, namespace)
+	}
 	add := func(kind string, of plan.ServiceType, meta metav1.ObjectMeta, t corev1.PodTemplateSpec) *workload {
-		w := &workload{service: &service{name: name, kind: of}, kind: kind, labels: t.Labels, pod: t.Spec, meta: meta}
+		w := &workload{service: &service{name: name, kind: of}, kind: kind, labels: t.Labels, notes: t.Annotations, pod: t.Spec, meta: meta}
 		c.workloads = append(c.workloads, w)
 		return w
 	}
@@ -194,7 +195,9 @@ func (c *cluster) object(file string, doc any, depth int) error {
 	case "Deployment":
 		var o appsv1.Deployment
 		if o, err = into[appsv1.Deployment](file, doc); err == nil {
-			add(kind, plan.Container, o.ObjectMeta, o.Spec.Template).scale(o.Spec.Replicas)
+			w := add(kind, plan.Container, o.ObjectMeta, o.Spec.Template)
+			w.replace = o.Spec.Strategy
+			w.scale(o.Spec.Replicas)
 		}
 	case "StatefulSet":
 		var o appsv1.StatefulSet
@@ -301,41 +304,6 @@ func (c *cluster) object(file string, doc any, depth int) error {
 		c.other(file, kind, name, m)
 	}
 	return err
-}
-
-// asTheyAre finds the files with only objects that can be deployed unchanged.
-func (c *cluster) asTheyAre(files []string) {
-	c.others = slices.DeleteFunc(c.others, func(o *other) bool { return o.done })
-	for _, file := range files {
-		n := 0
-		for _, o := range c.others {
-			// A policy selects pods by labels that pipe does not keep.
-			if o.file == file && !o.bound && o.kind != "NetworkPolicy" {
-				n++
-			}
-		}
-		if n > 0 && n == c.documents[file] {
-			c.whole = append(c.whole, file)
-			c.others = slices.DeleteFunc(c.others, func(o *other) bool { return o.file == file })
-		}
-	}
-}
-
-// other records an object that is not converted yet.
-func (c *cluster) other(file, kind, name string, m map[string]any) *other {
-	meta, _ := m["metadata"].(map[string]any)
-	o := &other{kind: kind, name: name, file: file}
-	spec, _ := m["spec"].(map[string]any)
-	for _, key := range []string{"scaleTargetRef", "targetRef"} {
-		if ref, ok := spec[key].(map[string]any); ok {
-			o.of = append(o.of, fmt.Sprint(ref["name"]))
-		}
-	}
-	// An object that mentions a service may use names of objects that pipe names otherwise.
-	// An object with a namespace may be outside the namespace of the environment.
-	o.bound = len(o.of) > 0 || meta["namespace"] != nil || meta["name"] == nil || kind == "PodDisruptionBudget" || m["apiVersion"] == nil
-	c.others = append(c.others, o)
-	return o
 }
 
 func (w *workload) scale(replicas *int32) {

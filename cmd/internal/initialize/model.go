@@ -15,6 +15,7 @@ type project struct {
 	from      string // the source, for messages
 	namespace string // of an environment; empty: the default one
 	services  []*service
+	about     []string // comments that are not about a loss
 	notes     []string // notes that are about no service
 	supply    []string // notes about Secrets, printed at the top
 	disks     []string // named volumes that several services mount
@@ -36,7 +37,8 @@ type service struct {
 	image      string
 	latest     string // why the image has no version, if it has none
 	chart      *chart
-	manifests  []string // files that are deployed as they are
+	manifests  []string         // files that are deployed as they are
+	objects    []map[string]any // the same for objects
 	engine     string
 	version    string
 	storage    string

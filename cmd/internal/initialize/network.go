@@ -2,7 +2,6 @@ package initialize
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,6 +66,9 @@ func (c *cluster) connect() {
 		for _, p := range s.Spec.Ports {
 			c.port(w, s, p)
 		}
+	}
+	for _, host := range c.hosts {
+		c.project.refer(host.name, host.value)
 	}
 	for _, w := range c.workloads {
 		w.service.kinds()
@@ -249,37 +251,5 @@ func (c *cluster) expose() {
 			}
 			hosts[p.host+p.path] = w.service.name
 		}
-	}
-}
-
-// rest notes what was left out, at the service that it is about, if any.
-func (c *cluster) rest() {
-	for _, name := range slices.Sorted(maps.Keys(c.secrets)) {
-		keys := "no keys"
-		if len(c.secrets[name]) > 0 {
-			keys = strings.Join(quotedAll(c.secrets[name]), ", ")
-		}
-		c.project.supply = append(c.project.supply, "Secret "+quoted(name)+" ("+keys+") was not copied: create it with kubectl create secret generic, or pass its values with pipe run --secrets.")
-	}
-	if len(c.whole) > 0 {
-		c.project.services = append(c.project.services, &service{
-			name: "objects", kind: plan.Manifests, manifests: c.whole, about: "Objects that are deployed as they are.",
-		})
-	}
-	kinds := map[string][]string{}
-	for _, o := range c.others {
-		at := false
-		for _, w := range c.workloads {
-			if slices.Contains(o.of, w.meta.Name) || o.kind == "PodDisruptionBudget" && o.name == w.meta.Name || o.kind == "NetworkPolicy" && o.name == w.meta.Name {
-				w.service.note("%s %s was left out. To add it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(o.kind), quoted(o.name), label(w.service.name, serviceMost))
-				at = true
-			}
-		}
-		if !at {
-			kinds[o.kind] = append(kinds[o.kind], o.name)
-		}
-	}
-	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		c.project.note("%s %s was left out. Put it into a separate file, and deploy that with manifests(NAME, FILE).", quoted(kind), all(kinds[kind]))
 	}
 }

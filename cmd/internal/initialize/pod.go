@@ -40,6 +40,8 @@ func (c *cluster) convert(w *workload) {
 	c.resources(s, main)
 	c.containers(w)
 	c.placement(w, main)
+	w.strategy()
+	w.annotations()
 }
 
 func (c *cluster) resources(s *service, main corev1.Container) {

@@ -2,10 +2,12 @@ package initialize
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +33,74 @@ func (w *workload) cron(spec batchv1.CronJobSpec) {
 	}
 }
 
+// strategy converts how pods are replaced. Pods with volumes of their own are always
+// recreated.
+func (w *workload) strategy() {
+	if w.service.kind == plan.Database || slices.ContainsFunc(w.service.volumes, volume.exclusive) {
+		return
+	}
+	if w.replace.Type == appsv1.RecreateDeploymentStrategyType {
+		w.service.run("strategy", "strategy(recreate = True)")
+		return
+	}
+	r := w.replace.RollingUpdate
+	if r == nil {
+		return
+	}
+	var args []string
+	valid, none := true, 0
+	for _, a := range []struct {
+		name string
+		n    *intstr.IntOrString
+	}{{"surge", r.MaxSurge}, {"unavailable", r.MaxUnavailable}} {
+		if a.n == nil || a.n.String() == "25%" {
+			continue
+		}
+		text := amount(*a.n)
+		valid = valid && text != ""
+		if strings.Trim(text, `"%`) == "0" {
+			none++
+		}
+		args = append(args, a.name+" = "+text)
+	}
+	switch {
+	case !valid || none == 2:
+		w.service.note("its strategy is not valid and was left out: set strategy = ….")
+	case len(args) > 0:
+		w.service.run("strategy", "strategy("+strings.Join(args, ", ")+")")
+	}
+}
+
+// annotations converts those of the pods, without those that kubectl sets.
+func (w *workload) annotations() {
+	out := map[string]any{}
+	for name, value := range w.notes {
+		switch {
+		case strings.HasPrefix(name, "kubectl.kubernetes.io/"):
+		case hasSecret(value):
+			w.service.note("the annotation %s was left out, because it seems to contain a secret.", quoted(name))
+		default:
+			out[name] = value
+		}
+	}
+	if len(out) > 0 {
+		w.service.run("annotations", literal(out, "    "))
+	}
+}
+
+var pods = regexp.MustCompile(`^([0-9]{1,5}|[0-9]{1,2}%|100%)$`)
+
+// amount formats a number of pods, or a percentage. It returns "" for anything else.
+func amount(n intstr.IntOrString) string {
+	switch {
+	case !pods.MatchString(n.String()):
+		return ""
+	case n.Type == intstr.Int:
+		return n.String()
+	}
+	return str(n.String())
+}
+
 // scaled converts autoscalers and disruption budgets.
 func (c *cluster) scaled() {
 	for _, h := range c.scalers {
@@ -43,7 +113,7 @@ func (c *cluster) scaled() {
 		}
 		s := c.workloads[i].service
 		text := autoscaler(s, h.Spec)
-		if text == "" || s.kind == plan.Database || len(s.volumes) > 0 {
+		if text == "" || s.kind == plan.Database || slices.ContainsFunc(s.volumes, volume.exclusive) {
 			s.note("HorizontalPodAutoscaler %s was left out: set autoscale = ….", quoted(h.Name))
 			continue
 		}
@@ -67,13 +137,9 @@ func (c *cluster) scaled() {
 			continue
 		}
 		s := c.workloads[i].service
-		amount := func(n intstr.IntOrString) string {
-			if n.Type == intstr.Int {
-				return n.String()
-			}
-			return str(n.String())
-		}
 		switch {
+		case b.Spec.MinAvailable != nil && amount(*b.Spec.MinAvailable) == "" || b.Spec.MaxUnavailable != nil && amount(*b.Spec.MaxUnavailable) == "":
+			s.note("PodDisruptionBudget %s is not valid and was left out: set disruption = ….", quoted(b.Name))
 		case b.Spec.MinAvailable != nil && (b.Spec.MinAvailable.Type == intstr.String || b.Spec.MinAvailable.IntValue() <= max(1, s.replicas)):
 			s.run("disruption", "disruption(min_available = "+amount(*b.Spec.MinAvailable)+")")
 		case b.Spec.MaxUnavailable != nil:

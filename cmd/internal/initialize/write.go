@@ -35,6 +35,9 @@ func (p *project) write(secrets []string) ([]byte, error) {
 	for _, s := range p.supply {
 		w.comment("", s)
 	}
+	for _, a := range p.about {
+		w.comment("", a)
+	}
 	for _, n := range p.notes {
 		w.comment("", "TODO: "+n)
 	}
@@ -148,6 +151,9 @@ func (w *writer) service(s *service) {
 	fmt.Fprintf(w, "    %s,\n", str(s.name))
 	for _, file := range s.manifests {
 		fmt.Fprintf(w, "    %s,\n", str(file))
+	}
+	for _, object := range s.objects {
+		fmt.Fprintf(w, "    %s,\n", literal(object, "    "))
 	}
 	w.image(s)
 	if s.schedule != "" {

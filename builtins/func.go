@@ -45,6 +45,9 @@ type Param struct {
 	Choices  []string // the allowed strings; empty: any string
 	Keyword  bool     // keyword-only
 	Variadic bool     // takes all further positional arguments
+	// Tag has all tags of the field, for facts about the parameter that only the program
+	// that declares it uses.
+	Tag reflect.StructTag
 }
 
 // Required reports whether a call must pass the parameter.
@@ -138,7 +141,7 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 		if name == "" || !field.IsExported() {
 			return fmt.Errorf("field %s: no arg tag, or not exported", field.Name)
 		}
-		p := Param{Name: name, Type: field.Tag.Get("type"), Default: field.Tag.Get("default"), Help: field.Tag.Get("help")}
+		p := Param{Name: name, Type: field.Tag.Get("type"), Default: field.Tag.Get("default"), Help: field.Tag.Get("help"), Tag: field.Tag}
 		if list := field.Tag.Get("choices"); list != "" {
 			p.Choices = strings.Split(list, "|")
 		}

@@ -684,7 +684,7 @@ def config_map(name: str, *, key: str) -> Variable:
         key: the key in it
     """
 
-def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = [], health: Health | None = None) -> Sidecar:
+def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, resources: Resources | None = None, mounts: list[str] = [], health: Health | None = None) -> Sidecar:
     """Describes a container that runs beside a service, in its pods: they share the network and what `mounts=` names.
 
     Args:
@@ -693,16 +693,16 @@ def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True,
         mirror: copy the image into the pipeline's registry and deploy it from there
         source: what it is built from
         build: how it is built; by the Dockerfile of the source if not given
-        command: replaces the entry point of the image
-        args: replaces the arguments of the image
         env: environment variables
         secrets: environment variables that are secrets, or names of secrets
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
         resources: what it asks for and may use
         mounts: paths where the service has files or volumes: the container has the same ones there
         health: how to see that it is ready; until then the service does not start
     """
 
-def init(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, command: list[str] | None = None, args: list[str] | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, resources: Resources | None = None, mounts: list[str] = []) -> Init:
+def init(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, resources: Resources | None = None, mounts: list[str] = []) -> Init:
     """Describes a container that runs to its end before a service starts, in each of its pods.
 
     Args:
@@ -711,10 +711,10 @@ def init(name: str, *, image: str | Image | None = None, mirror: bool = True, so
         mirror: copy the image into the pipeline's registry and deploy it from there
         source: what it is built from
         build: how it is built; by the Dockerfile of the source if not given
-        command: replaces the entry point of the image
-        args: replaces the arguments of the image
         env: environment variables
         secrets: environment variables that are secrets, or names of secrets
+        command: replaces the entry point of the image
+        args: replaces the arguments of the image
         resources: what it asks for and may use
         mounts: paths where the service has files or volumes: the container has the same ones there
     """

@@ -44,7 +44,7 @@ func (s *sourceValue) Instead(want string) string {
 }
 
 type localArgs struct {
-	Path string `arg:"path" default:"\".\"" help:"a directory, relative to the file of the call"`
+	Path string `arg:"path" default:"\".\"" path:"directory" help:"a directory, relative to the file of the call"`
 }
 
 var localFunc = declare("local", "source", "Takes the source of an image from a directory of the workspace.",
@@ -121,8 +121,8 @@ func (b *Build) String() string { return "dockerfile(…)" }
 func (b *Build) Type() string { return "build" }
 
 type dockerfileArgs struct {
-	Context   string            `arg:"context,kw" default:"\".\"" help:"the directory that COPY copies from, relative to the source"`
-	File      string            `arg:"file,kw" default:"\"Dockerfile\"" help:"the Dockerfile, relative to the context"`
+	Context   string            `arg:"context,kw" default:"\".\"" path:"directory" help:"the directory that COPY copies from, relative to the source"`
+	File      string            `arg:"file,kw" default:"\"Dockerfile\"" path:"file" help:"the Dockerfile, relative to the context"`
 	Target    string            `arg:"target,kw" default:"None" help:"the stage of the Dockerfile to build; the last if not given"`
 	Args      buildArgs         `arg:"args,kw" default:"{}" help:"values of ARG; the image of a service is built before, and its reference is the value"`
 	Platforms []string          `arg:"platforms,kw" default:"[]" help:"such as \"linux/arm64\"; the builder's own if empty"`

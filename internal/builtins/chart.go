@@ -29,7 +29,7 @@ func (ch *Chart) String() string {
 func (ch *Chart) Type() string { return "chart" }
 
 type chartArgs struct {
-	Ref         chartRef `arg:"ref" help:"a directory or a .tgz relative to the file of the call, oci://…, a name in repo, or git()"`
+	Ref         chartRef `arg:"ref" path:"file" help:"a directory or a .tgz relative to the file of the call, oci://…, a name in repo, or git()"`
 	Version     string   `arg:"version,kw" default:"None" help:"of a chart from elsewhere; the newest if not given"`
 	Repo        string   `arg:"repo,kw" default:"None" help:"the address of a chart repository"`
 	ValuesFiles []string `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call; later ones win"`

@@ -16,8 +16,8 @@ import (
 // podContainers are the parameters for the containers that the pods of a service have
 // besides the first one.
 type podContainers struct {
-	Init     []*InitContainer `arg:"init,kw" default:"[]" help:"containers that run to their end, one after the other, before the service starts"`
-	Sidecars []*Sidecar       `arg:"sidecars,kw" default:"[]" help:"containers that run beside the service, in its pods"`
+	Init     []*InitContainer `arg:"init,kw" default:"[]" only:"generated" help:"containers that run to their end, one after the other, before the service starts"`
+	Sidecars []*Sidecar       `arg:"sidecars,kw" default:"[]" only:"generated" help:"containers that run beside the service, in its pods"`
 }
 
 // A container is a container of a pod that is not its first one.
@@ -55,17 +55,14 @@ func (i *InitContainer) Instead(string) string {
 
 // containerParams are the parameters of all containers.
 type containerParams struct {
-	Name      string       `arg:"name" help:"unique in the service, and not its name"`
-	Image     imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service; that of the service itself if neither image, source nor build is given"`
-	Mirror    bool         `arg:"mirror,kw" default:"True" help:"copy the image into the pipeline's registry and deploy it from there"`
-	Source    *sourceValue `arg:"source,kw" default:"None" help:"what it is built from"`
-	Build     *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
-	Command   []string     `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
-	Args      []string     `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
-	Env       envArg       `arg:"env,kw" default:"{}" help:"environment variables"`
-	Secrets   secretsArg   `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
-	Resources *Resources   `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
-	Mounts    []string     `arg:"mounts,kw" default:"[]" help:"paths where the service has files or volumes: the container has the same ones there"`
+	Name   string       `arg:"name" help:"unique in the service, and not its name"`
+	Image  imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service; that of the service itself if neither image, source nor build is given"`
+	Mirror bool         `arg:"mirror,kw" default:"True" help:"copy the image into the pipeline's registry and deploy it from there"`
+	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from"`
+	Build  *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
+	process
+	Resources *Resources `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
+	Mounts    []string   `arg:"mounts,kw" default:"[]" help:"paths where the service has files or volumes: the container has the same ones there"`
 }
 
 type sidecarArgs struct {

@@ -14,11 +14,11 @@ import (
 )
 
 type databaseArgs struct {
-	Name    string   `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	serviceName
 	Engine  string   `arg:"engine,kw" help:"postgresql, mysql, mariadb, redis or mongodb; another one needs image="`
 	Version string   `arg:"version,kw" help:"of the engine, such as \"15\"; the tag of the image if none is given"`
 	Image   imageArg `arg:"image,kw" default:"None" help:"the engine's official image if not given"`
-	Storage string   `arg:"storage,kw" default:"\"10Gi\"" help:"the size of its volume, a Kubernetes quantity"`
+	Storage string   `arg:"storage,kw" default:"\"10Gi\"" only:"generated" sets:"volumes" help:"the size of its volume, a Kubernetes quantity"`
 	databaseAccess
 	common
 	timeout5

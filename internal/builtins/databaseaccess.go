@@ -18,7 +18,7 @@ type databaseAccess struct {
 	Database string     `arg:"database,kw" default:"None" help:"the name of the database in the server, when it is first started; app if not given, of redis 0"`
 	User     string     `arg:"user,kw" default:"None" help:"the user, when it is first started; app if not given"`
 	Options  optionsArg `arg:"options,kw" default:"{}" help:"options in .url, such as {\"sslmode\": \"require\"}; None removes one that is there by default"`
-	Shared   string     `arg:"shared_memory,kw" default:"None" help:"the size of /dev/shm, such as \"1Gi\", which PostgreSQL needs for large queries; 64Mi if not given"`
+	Shared   string     `arg:"shared_memory,kw" default:"None" only:"generated" help:"the size of /dev/shm, such as \"1Gi\", which PostgreSQL needs for large queries; 64Mi if not given"`
 }
 
 // optionsArg are options of a URL. A nil value removes an option.

@@ -37,7 +37,7 @@ func (c *Call) exposure(a *portArgs) plan.Exposure {
 		}
 	}
 	if a.Kind != "" {
-		c.wrong("kind", choice(a.Kind, c.choices("kind")))
+		c.wrong("kind", c.choice("kind", a.Kind))
 		e.Kind = plan.ServiceKind(a.Kind)
 	}
 	if a.NodePort != nil {

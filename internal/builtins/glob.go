@@ -17,7 +17,7 @@ import (
 )
 
 type globArgs struct {
-	Pattern string   `arg:"pattern" help:"a path with *, ?, [a-z] in its names, and ** for any number of directories"`
+	Pattern string   `arg:"pattern" path:"file" help:"a path with *, ?, [a-z] in its names, and ** for any number of directories"`
 	Exclude []string `arg:"exclude,kw" default:"[]" help:"patterns of files to leave out"`
 }
 

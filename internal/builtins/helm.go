@@ -7,7 +7,7 @@ import (
 )
 
 type helmArgs struct {
-	Name        string      `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	serviceName
 	Chart       *Chart      `arg:"chart,kw" help:"the Helm chart"`
 	Values      chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
 	ValuesFiles []string    `arg:"values_files,kw" default:"[]" help:"YAML files, relative to the file of the call, after those of the chart; later ones win"`
@@ -18,7 +18,7 @@ type helmArgs struct {
 
 var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images: see images=.",
 	func(c *Call, a *helmArgs) (starlark.Value, error) {
-		s := c.deployable(plan.Helm, a.Name, a.Stage, a.Skip, a.Timeout)
+		s := c.deployable(plan.Helm, a.Name, &a.staged, a.Timeout)
 		s.Plan.Values, s.Plan.Adopt = c.fill(s, a.Values), a.Adopt
 		c.releaseNamespace(s, a.Namespace)
 		c.mirrored(s, a.podImages)
@@ -53,6 +53,6 @@ type podImages struct {
 
 // mirrored sets whether the images that a service names are mirrored.
 func (c *Call) mirrored(s *Service, a podImages) {
-	c.wrong("images", choice(a.Images, c.choices("images")))
+	c.wrong("images", c.choice("images", a.Images))
 	s.Plan.MirrorImages = a.Images == "mirror"
 }

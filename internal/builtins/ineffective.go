@@ -2,25 +2,47 @@ package builtins
 
 import (
 	"slices"
+	"strings"
 
+	"go.starlark.net/starlark"
+
+	"github.com/pipelinefile/pipe/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// generatedOnly are the parameters that only generated charts read. ports= is not one of
-// them, because .url, forward and other services read it, and neither is secrets=,
-// because a chart gets a digest of it.
-var generatedOnly = []string{
-	"command", "args", "replicas", "resources", "health", "volumes", "files", "labels", "storage", "shared_memory", "schedule", "retries", "init", "sidecars", "patch",
-	"liveness", "startup", "autoscale", "service_account", "rbac", "disruption", "strategy", "spread",
-	"annotations", "pre_stop", "termination", "time_zone", "concurrency", "history", "deadline",
+// givenOnly returns the given parameters that only services of a kind have: "generated",
+// with a generated chart; "running", which are no jobs; or "scheduled", jobs with a
+// schedule. The tag only of their fields says so. ports= is not one for generated charts
+// only, because .url, forward and other services read it.
+func (c *Call) givenOnly(kind string) (params []string) {
+	for i := range c.Func.Params {
+		p := &c.Func.Params[i]
+		if c.argument(p) != nil && slices.Contains(strings.Fields(p.Tag.Get("only")), kind) {
+			params = append(params, p.Name)
+		}
+	}
+	return params
+}
+
+// argument returns the argument of p, or nil if it is not passed, or is as good as not
+// passed: None, False, or empty.
+func (c *Call) argument(p *builtins.Param) starlark.Value {
+	if !c.Given(p.Name) {
+		return nil
+	}
+	v := c.Keyword(p.Name)
+	if v == nil || v == starlark.None || v == starlark.False || starlark.Len(v) == 0 && p.Tag.Get("empty") != "means" {
+		return nil
+	}
+	return v
 }
 
 // ineffective reports arguments that have no effect together with chart=, because the
 // chart does not get them. A secret in env= is treated as one in secrets=.
 func (c *Call) ineffective(a *common) {
-	for _, param := range generatedOnly {
-		if c.argument(param) != nil && c.Valid(param) {
+	for _, param := range c.givenOnly("generated") {
+		if c.Valid(param) {
 			c.besideChart(param, nil)
 		}
 	}

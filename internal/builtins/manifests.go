@@ -17,17 +17,16 @@ import (
 )
 
 type manifestsArgs struct {
-	Name    string          `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	serviceName
 	Sources []manifestValue `arg:"*sources" help:"files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these"`
 	podImages
 	placed
 	timeout5
 }
 
-// placed are the parameters that place a service in the pipeline.
+// placed are the parameters that place a service whose objects others write.
 type placed struct {
-	Stage StageRef `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
-	Skip  bool     `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+	staged
 	// Namespace is checked when the names of the pipeline and the environment are known.
 	Namespace string `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names"`
 	existing
@@ -43,7 +42,7 @@ var manifestsFunc = declare("manifests", "service",
 	"Declares a service that consists of Kubernetes manifests. They are deployed as one Helm release, as they are, except for the images of their pods: see images=. "+
 		"A CustomResourceDefinition is installed before the other objects, and is neither changed nor deleted.",
 	func(c *Call, a *manifestsArgs) (starlark.Value, error) {
-		s := c.deployable(plan.Manifests, a.Name, a.Stage, a.Skip, a.Timeout)
+		s := c.deployable(plan.Manifests, a.Name, &a.staged, a.Timeout)
 		s.Plan.Adopt = a.Adopt
 		c.releaseNamespace(s, a.Namespace)
 		c.mirrored(s, a.podImages)

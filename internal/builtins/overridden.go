@@ -12,33 +12,6 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// An override is a key of a generated chart's values that is also set by arguments of the
-// service.
-type override struct {
-	path   []string
-	params []string
-}
-
-// overrides are all of these keys. Those of resources= and labels= are compared one by
-// one.
-var overrides = []override{
-	{[]string{"replicas"}, []string{"replicas"}},
-	{[]string{"command"}, []string{"command"}},
-	{[]string{"args"}, []string{"args"}},
-	{[]string{"env"}, []string{"env", "secrets"}},
-	{[]string{"ports"}, []string{"ports"}},
-	{[]string{"health"}, []string{"health"}},
-	{[]string{"terminationGracePeriodSeconds"}, []string{"termination"}},
-	{[]string{"serviceAccount", "create"}, []string{"service_account", "rbac"}},
-	{[]string{"serviceAccount", "name"}, []string{"service_account"}},
-	{[]string{"serviceAccount", "automount"}, []string{"service_account", "rbac"}},
-	{[]string{"livenessProbe"}, []string{"liveness"}},
-	{[]string{"volumes"}, []string{"volumes", "storage"}},
-	{[]string{"job", "schedule"}, []string{"schedule"}},
-	{[]string{"job", "retries"}, []string{"retries"}},
-	{[]string{"job", "seconds"}, []string{"timeout"}},
-}
-
 // fixed are keys that pipe sets in generated charts, with hints.
 var fixed = []struct {
 	path []string
@@ -63,15 +36,18 @@ func (c *Call) overridden(t plan.ServiceType, a *common) {
 			c.wrongValue(f.path, explain.Errorf("pipe sets it").WithHint("%s", f.hint))
 		}
 	}
-	for _, o := range overrides {
-		v, has := lookup(a.Values, o.path)
-		if !has {
+	var reported []string
+	for i := range c.Func.Params {
+		p := &c.Func.Params[i]
+		given := c.argument(p)
+		if given == nil {
 			continue
 		}
-		for _, param := range o.params {
-			if given := c.argument(param); given != nil && !same(given, v) {
-				c.contradiction(o.path, param)
-				break
+		for _, key := range strings.Fields(p.Tag.Get("sets")) {
+			path := strings.Split(key, ".")
+			if v, has := lookup(a.Values, path); has && !same(given, v) && !slices.Contains(reported, key) {
+				c.contradiction(path, p.Name)
+				reported = append(reported, key)
 			}
 		}
 	}
@@ -134,16 +110,6 @@ func (c *Call) wrongValue(path []string, p *explain.Error, related ...plan.Relat
 	}
 	at[len(at)-1] = explain.Key(path[len(path)-1])
 	c.rejectAt("values", p.In(at), related...)
-}
-
-// argument returns the argument of that parameter, or nil if it is not passed, or is None
-// or empty.
-func (c *Call) argument(param string) starlark.Value {
-	v := c.Keyword(param)
-	if v == nil || v == starlark.None || starlark.Len(v) == 0 {
-		return nil
-	}
-	return v
 }
 
 // same reports whether an argument equals a value. Only numbers and strings are compared.

@@ -53,7 +53,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		if c.Valid("name") && (len(a.Name) > maxRef || !paramName.MatchString(a.Name)) {
 			c.wrong("name", explain.Errorf("%q is not a valid parameter name", explain.Clip(a.Name)).WithHint("letters, digits, '-', '_' and '.', a letter first"))
 		}
-		if p := choice(a.Type, c.choices("type")); p != nil {
+		if p := c.choice("type", a.Type); p != nil {
 			if alias := map[string]string{"str": "string", "integer": "int", "boolean": "bool", "number": "float"}[a.Type]; alias != "" {
 				p.Suggest = alias
 			}

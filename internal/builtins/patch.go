@@ -15,7 +15,7 @@ import (
 
 // objectPatches is the parameter for patches of the objects of a service.
 type objectPatches struct {
-	Patch patchesArg `arg:"patch,kw" default:"[]" help:"changes of the objects of the generated chart, for what no other argument sets"`
+	Patch patchesArg `arg:"patch,kw" default:"[]" only:"generated" help:"changes of the objects of the generated chart, for what no other argument sets"`
 }
 
 // A Patch is the value of patch().

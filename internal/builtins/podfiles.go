@@ -19,7 +19,7 @@ import (
 
 // podFiles is the parameter for files in the container of a service.
 type podFiles struct {
-	Files filesArg `arg:"files,kw" default:"{}" help:"files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory"`
+	Files filesArg `arg:"files,kw" default:"{}" only:"generated" help:"files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory"`
 }
 
 // The limits of the files of a service (D10). All of them are in one ConfigMap, which

@@ -60,7 +60,7 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 		} else {
 			a.Name = portName(a.Number)
 		}
-		if p := choice(a.Protocol, c.choices("protocol")); p != nil {
+		if p := c.choice("protocol", a.Protocol); p != nil {
 			c.wrong("protocol", p)
 		}
 		if a.Host != "" {

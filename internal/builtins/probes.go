@@ -150,8 +150,8 @@ func (c *Call) whole(param string, d *durationArg) plan.Duration {
 
 // probesArgs are the checks that a service has besides health=.
 type probesArgs struct {
-	Liveness *Health `arg:"liveness,kw" default:"None" help:"a check that restarts the container when it fails; let it depend on nothing else"`
-	Startup  *Health `arg:"startup,kw" default:"None" help:"how to see that it has started; by health= if not given"`
+	Liveness *Health `arg:"liveness,kw" default:"None" only:"generated" sets:"livenessProbe" help:"a check that restarts the container when it fails; let it depend on nothing else"`
+	Startup  *Health `arg:"startup,kw" default:"None" only:"generated" help:"how to see that it has started; by health= if not given"`
 }
 
 // probes sets the checks of a service.

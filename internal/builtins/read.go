@@ -21,7 +21,7 @@ import (
 )
 
 type readArgs struct {
-	Path string `arg:"path" help:"a file, relative to the file of the call"`
+	Path string `arg:"path" path:"file" help:"a file, relative to the file of the call"`
 }
 
 // reader returns a builtin that reads a file and decodes it.

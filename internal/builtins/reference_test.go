@@ -3,6 +3,7 @@ package builtins_test
 import (
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -48,6 +50,34 @@ func TestDescribed(t *testing.T) {
 			t.Errorf("%s is not described", name)
 		}
 	}
+}
+
+// TestTags checks that the tags of parameters say what the code looks for: a misspelt one
+// would say nothing.
+func TestTags(t *testing.T) {
+	words := map[string][]string{"only": {"generated", "running", "scheduled"}, "empty": {"means"}, "path": {"file", "directory"}}
+	for _, f := range builtins.Standard() {
+		for _, p := range f.Params {
+			for tag, known := range words {
+				for _, word := range strings.Fields(p.Tag.Get(tag)) {
+					if !slices.Contains(known, word) {
+						t.Errorf("%s: parameter %s: tag %s has the word %q, want some of %q", f.Name, p.Name, tag, word, known)
+					}
+				}
+			}
+			for _, key := range strings.Fields(p.Tag.Get("sets")) {
+				if !settable(chartspec.Keys(), strings.Split(key, ".")) {
+					t.Errorf("%s: parameter %s: values= of a generated chart cannot set %s", f.Name, p.Name, key)
+				}
+			}
+		}
+	}
+}
+
+// settable reports whether values= can set the key at path.
+func settable(keys []chartspec.Key, path []string) bool {
+	i := slices.IndexFunc(keys, func(k chartspec.Key) bool { return k.Name == path[0] && k.Argument == "" })
+	return i >= 0 && (len(path) == 1 || settable(keys[i].Shape.Fields, path[1:]))
 }
 
 // TestTypes checks that the attributes of values are the documented ones.

@@ -12,17 +12,17 @@ import (
 
 // runningArgs are the parameters about how the pods of a service run.
 type runningArgs struct {
-	Autoscale      *Autoscale        `arg:"autoscale,kw" default:"None" help:"changes the number of pods by their load, instead of replicas="`
-	Daemon         bool              `arg:"daemon,kw" default:"False" help:"a pod on each node, as a DaemonSet, instead of replicas="`
-	ServiceAccount string            `arg:"service_account,kw" default:"None" help:"a ServiceAccount that exists; its own if not given"`
-	RBAC           []*AccessRule     `arg:"rbac,kw" default:"[]" help:"what its own ServiceAccount may do in the Kubernetes API"`
-	Disruption     *Disruption       `arg:"disruption,kw" default:"None" help:"how many pods may be evicted at a time"`
-	Strategy       *Strategy         `arg:"strategy,kw" default:"None" help:"how pods are replaced; one after another if not given, and with volumes after the others ended"`
-	Spread         []spreadArg       `arg:"spread,kw" default:"[]" help:"over what its pods are distributed: \"zone\", \"host\" or a label of nodes"`
-	Network        *[]serviceItem    `arg:"network,kw" default:"None" help:"the services that may connect to it; everyone if not given. What is open to the outside stays open"`
-	Annotations    map[string]string `arg:"annotations,kw" default:"{}" help:"of its pods"`
-	PreStop        *Health           `arg:"pre_stop,kw" default:"None" help:"a command() or an http() request before a container is told to end"`
-	Termination    *durationArg      `arg:"termination,kw" default:"None" help:"how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given"`
+	Autoscale      *Autoscale        `arg:"autoscale,kw" default:"None" only:"generated running" help:"changes the number of pods by their load, instead of replicas="`
+	Daemon         bool              `arg:"daemon,kw" default:"False" only:"generated running" help:"a pod on each node, as a DaemonSet, instead of replicas="`
+	ServiceAccount string            `arg:"service_account,kw" default:"None" only:"generated" sets:"serviceAccount.create serviceAccount.name serviceAccount.automount" help:"a ServiceAccount that exists; its own if not given"`
+	RBAC           []*AccessRule     `arg:"rbac,kw" default:"[]" only:"generated" sets:"serviceAccount.create serviceAccount.automount" help:"what its own ServiceAccount may do in the Kubernetes API"`
+	Disruption     *Disruption       `arg:"disruption,kw" default:"None" only:"generated running" help:"how many pods may be evicted at a time"`
+	Strategy       *Strategy         `arg:"strategy,kw" default:"None" only:"generated running" help:"how pods are replaced; one after another if not given, and with volumes after the others ended"`
+	Spread         []spreadArg       `arg:"spread,kw" default:"[]" only:"generated running" help:"over what its pods are distributed: \"zone\", \"host\" or a label of nodes"`
+	Network        *[]serviceItem    `arg:"network,kw" default:"None" only:"generated running" empty:"means" help:"the services that may connect to it; everyone if not given. What is open to the outside stays open"`
+	Annotations    map[string]string `arg:"annotations,kw" default:"{}" only:"generated" help:"of its pods"`
+	PreStop        *Health           `arg:"pre_stop,kw" default:"None" only:"generated" help:"a command() or an http() request before a container is told to end"`
+	Termination    *durationArg      `arg:"termination,kw" default:"None" only:"generated" sets:"terminationGracePeriodSeconds" help:"how long a pod may take to end before it is killed, in whole seconds; 30s, of a database 60s, if not given"`
 }
 
 // running sets how the pods of a service run, and checks that the arguments agree.
@@ -70,12 +70,6 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 		}
 		w.Network = n
 	}
-	if a.Chart != nil && r.Daemon {
-		c.besideChart("daemon", nil)
-	}
-	if a.Chart != nil && r.Network != nil {
-		c.besideChart("network", nil)
-	}
 	if r.Disruption != nil {
 		w.Disruption = &r.Disruption.plan
 	}
@@ -86,25 +80,12 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 		w.Autoscale = &r.Autoscale.plan
 	}
 	if t == plan.Job {
-		c.notOfJobs(r)
+		for _, param := range c.givenOnly("running") {
+			c.wrong(param, explain.Errorf("a job is one pod that runs to its end"))
+		}
 		return
 	}
 	c.scaling(t, a)
-}
-
-// notOfJobs reports what only services that keep running have.
-func (c *Call) notOfJobs(r *runningArgs) {
-	for _, of := range []struct {
-		param string
-		given bool
-	}{
-		{"autoscale", r.Autoscale != nil}, {"daemon", r.Daemon}, {"disruption", r.Disruption != nil}, {"strategy", r.Strategy != nil},
-		{"spread", len(r.Spread) > 0}, {"network", r.Network != nil},
-	} {
-		if of.given {
-			c.wrong(of.param, explain.Errorf("a job is one pod that runs to its end"))
-		}
-	}
 }
 
 // scaling checks what decides how many pods there are, and how they are replaced.
@@ -183,18 +164,18 @@ func (c *Call) against(param, other string, p *explain.Error) {
 
 // cronArgs are the parameters of a job with a schedule.
 type cronArgs struct {
-	TimeZone    string       `arg:"time_zone,kw" default:"None" help:"of schedule=, such as \"Europe/Berlin\"; that of the cluster if not given"`
-	Concurrency string       `arg:"concurrency,kw" default:"None" choices:"Forbid|Allow|Replace" help:"whether it starts while it still runs: Forbid leaves that out, Allow starts it, Replace ends the other first; Forbid if not given"`
-	History     *int         `arg:"history,kw" default:"None" help:"how many ended Jobs are kept, of those that succeeded and of those that failed; 3 and 1 if not given"`
-	Deadline    *durationArg `arg:"deadline,kw" default:"None" help:"how late it may start, in whole seconds; any time if not given"`
+	TimeZone    string       `arg:"time_zone,kw" default:"None" only:"generated scheduled" help:"of schedule=, such as \"Europe/Berlin\"; that of the cluster if not given"`
+	Concurrency string       `arg:"concurrency,kw" default:"None" only:"generated scheduled" choices:"Forbid|Allow|Replace" help:"whether it starts while it still runs: Forbid leaves that out, Allow starts it, Replace ends the other first; Forbid if not given"`
+	History     *int         `arg:"history,kw" default:"None" only:"generated scheduled" help:"how many ended Jobs are kept, of those that succeeded and of those that failed; 3 and 1 if not given"`
+	Deadline    *durationArg `arg:"deadline,kw" default:"None" only:"generated scheduled" help:"how late it may start, in whole seconds; any time if not given"`
 }
 
 var timeZone = regexp.MustCompile(`^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$`)
 
 // cron checks the options of a schedule.
 func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
-	for _, param := range []string{"time_zone", "concurrency", "history", "deadline"} {
-		if schedule == "" && c.argument(param) != nil && c.Valid("schedule") {
+	if schedule == "" && c.Valid("schedule") {
+		for _, param := range c.givenOnly("scheduled") {
 			c.wrong(param, explain.Errorf("only a job with a schedule has it").WithHint(`add schedule = "0 3 * * *"`))
 		}
 	}
@@ -202,7 +183,7 @@ func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
 		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write such as "Europe/Berlin" or "Etc/UTC"`))
 	}
 	if a.Concurrency != "" {
-		c.wrong("concurrency", choice(a.Concurrency, c.choices("concurrency")))
+		c.wrong("concurrency", c.choice("concurrency", a.Concurrency))
 	}
 	if a.History != nil && (*a.History < 0 || *a.History > 1000) {
 		c.wrong("history", explain.Errorf("want 0 to 1000, got %d", *a.History))

@@ -13,36 +13,63 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// common are the parameters that all types of services have.
+// serviceName is the parameter for the name of a service.
+type serviceName struct {
+	Name string `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+}
+
+// staged are the parameters that place a service in the pipeline.
+type staged struct {
+	Stage StageRef `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
+	Skip  bool     `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
+}
+
+// common are the parameters of all types of services whose charts pipe can generate. Tags
+// of their fields say more about them:
+//
+//   - only: which services have the parameter, as words; see [Call.givenOnly].
+//   - sets: the keys of a generated chart's values that it sets, see [Call.overridden].
+//     Keys that values= cannot set are in package chartspec.
+//   - empty: "means" if an empty list is not the same as none.
 type common struct {
-	Stage     StageRef    `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
-	Skip      bool        `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
-	Chart     *Chart      `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
-	Values    chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
-	Ports     []portArg   `arg:"ports,kw" default:"[]" help:"what it listens on; the first is the one of .port and .url"`
-	Env       envArg      `arg:"env,kw" default:"{}" help:"environment variables"`
-	Secrets   secretsArg  `arg:"secrets,kw" default:"{}" help:"environment variables that are secrets, or names of secrets"`
-	Command   []string    `arg:"command,kw" default:"None" help:"replaces the entry point of the image"`
-	Args      []string    `arg:"args,kw" default:"None" help:"replaces the arguments of the image"`
-	Replicas  int         `arg:"replicas,kw" default:"1" help:"how many pods"`
-	Resources *Resources  `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
-	Health    *Health     `arg:"health,kw" default:"None" help:"how to see that it is ready"`
-	Volumes   []*Volume   `arg:"volumes,kw" default:"[]" help:"storage that outlives pods"`
+	staged
+	Chart  *Chart      `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
+	Values chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
+	Ports  []portArg   `arg:"ports,kw" default:"[]" sets:"ports" help:"what it listens on; the first is the one of .port and .url"`
+	process
+	Replicas  int        `arg:"replicas,kw" default:"1" only:"generated" sets:"replicas" help:"how many pods"`
+	Resources *Resources `arg:"resources,kw" default:"None" only:"generated" help:"what it asks for and may use"`
+	Health    *Health    `arg:"health,kw" default:"None" only:"generated" sets:"health" help:"how to see that it is ready"`
+	Volumes   []*Volume  `arg:"volumes,kw" default:"[]" only:"generated" sets:"volumes" help:"storage that outlives pods"`
 	podFiles
 	podContainers
 	objectPatches
-	Labels map[string]string `arg:"labels,kw" default:"{}" help:"for its Kubernetes objects"`
+	Labels map[string]string `arg:"labels,kw" default:"{}" only:"generated" help:"for its Kubernetes objects"`
 	existing
 	probesArgs
 	runningArgs
 }
 
-type applicationArgs struct {
-	Name   string       `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+// process are the parameters for what runs in a container. env= and secrets= are not only
+// for generated charts: a chart gets a digest of the secrets, see [Call.ineffective].
+type process struct {
+	Env     envArg     `arg:"env,kw" default:"{}" sets:"env" help:"environment variables"`
+	Secrets secretsArg `arg:"secrets,kw" default:"{}" sets:"env" help:"environment variables that are secrets, or names of secrets"`
+	Command []string   `arg:"command,kw" default:"None" only:"generated" sets:"command" help:"replaces the entry point of the image"`
+	Args    []string   `arg:"args,kw" default:"None" only:"generated" sets:"args" help:"replaces the arguments of the image"`
+}
+
+// built are the parameters for the image of a service that can be built.
+type built struct {
 	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the directory of the file if not given"`
 	Build  *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
 	Image  imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
-	Sync   []*Sync      `arg:"sync,kw" default:"[]" help:"files that watch mode copies into running containers instead of building; a plain run ignores it"`
+}
+
+type applicationArgs struct {
+	serviceName
+	built
+	Sync []*Sync `arg:"sync,kw" default:"[]" help:"files that watch mode copies into running containers instead of building; a plain run ignores it"`
 	common
 	timeout5
 }
@@ -54,7 +81,7 @@ type timeout5 struct {
 var applicationFunc = declare("application", "service", "Declares a service that is built from source.",
 	func(c *Call, a *applicationArgs) (starlark.Value, error) {
 		s := c.service(plan.Application, a.Name, &a.common, a.Timeout)
-		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
+		s.Image = c.chosenImage(s, &a.built)
 		c.syncs(s, a.Sync)
 		c.containers(s, &a.podContainers)
 		c.patches(s, a.Patch)
@@ -62,14 +89,12 @@ var applicationFunc = declare("application", "service", "Declares a service that
 	})
 
 type jobArgs struct {
-	Name     string       `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
-	Source   *sourceValue `arg:"source,kw" default:"None" help:"what it is built from; the directory of the file if not given"`
-	Build    *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
-	Image    imageArg     `arg:"image,kw" default:"None" help:"an image that exists, or the image of another service, instead of a build"`
-	Schedule string       `arg:"schedule,kw" default:"None" help:"when it runs, as five cron fields; once per deploy if not given"`
-	On       string       `arg:"on,kw" default:"\"deploy\"" choices:"deploy|stop|delete" help:"the action that runs it: deploy, stop or delete"`
-	Timeout  durationArg  `arg:"timeout,kw" default:"\"10m\"" help:"how long it may run"`
-	Retries  int          `arg:"retries,kw" default:"0" help:"how often it is tried again"`
+	serviceName
+	built
+	Schedule string      `arg:"schedule,kw" default:"None" only:"generated" sets:"job.schedule" help:"when it runs, as five cron fields; once per deploy if not given"`
+	On       string      `arg:"on,kw" default:"\"deploy\"" choices:"deploy|stop|delete" help:"the action that runs it: deploy, stop or delete"`
+	Timeout  durationArg `arg:"timeout,kw" default:"\"10m\"" sets:"job.seconds" help:"how long it may run"`
+	Retries  int         `arg:"retries,kw" default:"0" only:"generated" sets:"job.retries" help:"how often it is tried again"`
 	cronArgs
 	common
 }
@@ -77,11 +102,11 @@ type jobArgs struct {
 var jobFunc = declare("job", "service", "Declares a service that runs to its end.",
 	func(c *Call, a *jobArgs) (starlark.Value, error) {
 		s := c.service(plan.Job, a.Name, &a.common, a.Timeout)
-		s.Image = c.chosenImage(s, a.Source, a.Build, a.Image)
+		s.Image = c.chosenImage(s, &a.built)
 		if a.Schedule != "" {
 			c.wrong("schedule", checkCron(a.Schedule))
 		}
-		c.wrong("on", choice(a.On, c.choices("on")))
+		c.wrong("on", c.choice("on", a.On))
 		on := plan.Moment(a.On)
 		if a.Schedule != "" && on != plan.OnDeploy {
 			c.wrong("on", explain.Errorf("a job with a schedule runs on deploy"))
@@ -99,7 +124,7 @@ var jobFunc = declare("job", "service", "Declares a service that runs to its end
 	})
 
 type containerArgs struct {
-	Name   string   `arg:"name" help:"unique in the pipeline, a DNS label of at most 53 characters"`
+	serviceName
 	Image  imageArg `arg:"image,kw" help:"a reference, or the image of another service"`
 	Mirror bool     `arg:"mirror,kw" default:"True" help:"copy the image into the pipeline's registry and deploy it from there"`
 	common
@@ -127,34 +152,34 @@ var containerFunc = declare("container", "service", "Declares a service that run
 
 // chosenImage is the image of the application or job s: that of another service, an
 // existing one, or one that is built.
-func (c *Call) chosenImage(s *Service, source *sourceValue, build *Build, image imageArg) *Image {
-	if c.Given("image") && (image.from != nil || image.ref != "") {
-		if source != nil {
+func (c *Call) chosenImage(s *Service, a *built) *Image {
+	if c.Given("image") && (a.Image.from != nil || a.Image.ref != "") {
+		if a.Source != nil {
 			c.wrong("source", explain.Errorf("is given together with image=, which needs none"))
-		} else if build != nil {
+		} else if a.Build != nil {
 			c.wrong("build", explain.Errorf("is given together with image=, which needs none"))
 		}
-		if image.from != nil {
-			return image.from
+		if a.Image.from != nil {
+			return a.Image.from
 		}
-		return &Image{Mirror: image.ref}
+		return &Image{Mirror: a.Image.ref}
 	}
 	if !c.Valid("image") || !c.Valid("source") || !c.Valid("build") {
 		return nil
 	}
-	if s.Plan.Chart != nil && source == nil && build == nil {
+	if s.Plan.Chart != nil && a.Source == nil && a.Build == nil {
 		if !c.Given("source") && !c.Given("build") && !c.Given("image") {
 			s.Unbuilt = c.unbuilt()
 		}
 		return nil
 	}
-	return c.buildImage(source, build)
+	return c.buildImage(a.Source, a.Build)
 }
 
 // service returns the service that a call declares, with everything that all types have
 // in common.
 func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durationArg) *Service {
-	s := c.deployable(t, name, a.Stage, a.Skip, timeout)
+	s := c.deployable(t, name, &a.staged, timeout)
 	s.Plan.Adopt = a.Adopt
 	if a.Chart != nil {
 		s.Plan.Values = c.fill(s, a.Values)
@@ -211,21 +236,21 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 
 // deployable returns a service with what every type has: its name, its stage and its
 // timeout.
-func (c *Call) deployable(t plan.ServiceType, name string, stage StageRef, skip bool, timeout durationArg) *Service {
+func (c *Call) deployable(t plan.ServiceType, name string, a *staged, timeout durationArg) *Service {
 	if c.Valid("name") {
 		c.wrong("name", checkName(name, plan.MaxServiceName))
 	}
 	s := &Service{
-		Stage: stage, Stack: c.Session.Stack(c.Thread),
-		Plan: plan.Service{Name: name, Type: t, Skip: skip, Timeout: plan.Duration(timeout), Pos: c.Pos()},
+		Stage: a.Stage, Stack: c.Session.Stack(c.Thread),
+		Plan: plan.Service{Name: name, Type: t, Skip: a.Skip, Timeout: plan.Duration(timeout), Pos: c.Pos()},
 	}
 	if len(s.Stack) > 0 && s.Stack[0].Pos != s.Plan.Pos {
 		s.Plan.Caller = s.Stack[0].Pos
 	}
-	if !stage.IsZero() {
+	if !a.Stage.IsZero() {
 		s.StagePos = c.ArgPos("stage", nil)
 	}
-	if skip {
+	if a.Skip {
 		s.Plan.SkipWhy = &plan.Reason{Text: "skip = True", Pos: c.ArgPos("skip", nil)}
 	}
 	return s

@@ -177,7 +177,7 @@ type defaultStageArgs struct {
 var defaultStageFunc = declare("default_stage", "None", "Gives the rule for a type: services of it without `stage=` are in that stage.",
 	func(c *Call, a *defaultStageArgs) (starlark.Value, error) {
 		if c.Valid("type") {
-			c.wrong("type", choice(a.Type, c.choices("type")))
+			c.wrong("type", c.choice("type", a.Type))
 		}
 		if c.Valid("type") && c.Valid("stage") {
 			c.Session.keep()

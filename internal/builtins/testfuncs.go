@@ -94,7 +94,7 @@ func (a *planArgs) evaluate(c *Call) (*plan.Plan, []plan.Diagnostic, error) {
 	if p != nil {
 		return nil, nil, c.Reject("file", p)
 	}
-	if p := choice(a.Kind, c.choices("kind")); p != nil {
+	if p := c.choice("kind", a.Kind); p != nil {
 		return nil, nil, c.Reject("kind", p)
 	}
 	if p := checkName(a.Environment, plan.MaxName); p != nil {

@@ -75,7 +75,7 @@ func (a *claim) plan(c *Call) plan.VolumeClaim {
 
 // access checks an access mode; the default is the zero value.
 func access(c *Call, text string) plan.Access {
-	c.wrong("access", choice(text, c.choices("access")))
+	c.wrong("access", c.choice("access", text))
 	if text == string(plan.ReadWriteOnce) {
 		return ""
 	}

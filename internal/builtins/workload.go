@@ -1,21 +1,19 @@
 package builtins
 
 import (
+	"slices"
+
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// choices returns the allowed strings of a parameter of the builtin.
-func (c *Call) choices(name string) []string { return c.Func.Param(name).Choices }
-
-// choice checks that v is one of the choices.
-func choice(v string, choices []string) *explain.Error {
-	for _, c := range choices {
-		if v == c {
-			return nil
-		}
+// choice checks that v is one of the strings that are allowed for param.
+func (c *Call) choice(param, v string) *explain.Error {
+	choices := c.Func.Param(param).Choices
+	if slices.Contains(choices, v) {
+		return nil
 	}
 	return explain.Errorf("%q is not possible, want %s", explain.Clip(v), explain.Literals(choices)).Near(v, choices, "")
 }

@@ -246,16 +246,9 @@ func (c *completer) inText(sc *scan) {
 	if fn.builtin != nil && fn.builtin.Name == "skip" {
 		c.services()
 	}
-	if folders, ok := paths[fn.name()+" "+p.name]; ok {
-		c.files(written, folders, func(string) bool { return true })
+	if p.path != "" {
+		c.files(written, p.path == "directory", func(string) bool { return true })
 	}
-}
-
-// paths lists the parameters that take a path relative to the file; the value
-// is true if the path must be a directory.
-var paths = map[string]bool{
-	"local path": true, "dockerfile context": true, "dockerfile file": false, "chart ref": false,
-	"read_file path": false, "read_json path": false, "read_yaml path": false, "read_toml path": false, "glob pattern": false,
 }
 
 // stages offers stage names: those of the plan, and those in the file.

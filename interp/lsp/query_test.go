@@ -74,6 +74,7 @@ func TestCompletion(t *testing.T) {
 		"load std names":      {head + "load('@std//web.star', '|')", "site web", ""},
 		"load alias":          {head + "load('lib/web.star', x = '|')", "only helper site", ""},
 		"file":                {head + "read_json('data/|')", "data/a.json", ""},
+		"file of any reader":  {head + "read_yaml_all('data/|')", "data/a.json", ""},
 		"folder":              {head + "local('|')", "data/ lib/", "Pipelinefile"},
 		"outside":             {head + "read_file('../|')", "only", ""},
 		"free text":           {head + "container('|')", "only", ""},

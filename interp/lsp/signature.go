@@ -26,6 +26,7 @@ type param struct {
 	def        string // Starlark source; empty: none
 	help       string
 	choices    []string
+	path       string // what a path relative to the file leads to: "file" or "directory"; empty: it is no path
 	keyword    bool
 	variadic   bool
 	required   bool
@@ -87,7 +88,7 @@ func ofBuiltin(b *builtins.Func) call {
 	for i, p := range b.Params {
 		list[i] = param{
 			name: p.Name, typ: p.Type, def: p.Default, help: p.Help, choices: p.Choices,
-			keyword: p.Keyword, variadic: p.Variadic, required: p.Required(),
+			path: p.Tag.Get("path"), keyword: p.Keyword, variadic: p.Variadic, required: p.Required(),
 		}
 	}
 	c := write(b.Name, list)

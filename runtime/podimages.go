@@ -151,22 +151,27 @@ func (r *run) nameAgain(ctx context.Context, s *service) error {
 	return err
 }
 
-// imageError returns why an image of s cannot be deployed, if that is known.
+// imageError returns why images of s cannot be deployed, as far as that is known.
 func (s *service) imageError() error {
+	var failures []ImageFailure
 	for _, im := range s.images {
 		if im.err != nil {
-			return s.withPlace(im.image, im.err)
+			failures = append(failures, s.imageFailure(im.image, im.err))
 		}
 	}
-	return nil
+	if failures == nil {
+		return nil
+	}
+	return &ImagesError{failures}
 }
 
-// withPlace adds to the error of an image of s where its chart or its manifests name it, and
-// what to do about it.
-func (s *service) withPlace(im *image, err error) error {
+// imageFailure adds to the error of an image of s where its chart or its manifests name it,
+// and what to do about it.
+func (s *service) imageFailure(im *image, err error) ImageFailure {
+	ref := im.mirror + im.external
 	i := slices.IndexFunc(s.images, func(of namedImage) bool { return of.image == im && of.in != nil })
 	if i < 0 {
-		return err
+		return ImageFailure{Ref: ref, Err: err}
 	}
 	in := s.images[i].in
 	place := in[0]
@@ -177,10 +182,17 @@ func (s *service) withPlace(im *image, err error) error {
 	if s.Chart != nil {
 		of, do = "chart "+s.Chart.Ref, "name another image in values= of the service"
 	}
-	advice, ok := AdviceOf(err)
+	cause := err
+	if common := (*CommonError)(nil); errors.As(err, &common) {
+		cause = common // its advice is not about image= of a service
+	}
+	advice, ok := AdviceOf(cause)
 	if !ok {
 		advice.Do = do
 	}
 	advice.Do += ", or write images = \"keep\": then the cluster pulls the images of the service from where they are"
-	return Advise(fmt.Errorf("%s: %s: %w", of, place, err), advice)
+	if ref == "" {
+		ref = `""`
+	}
+	return ImageFailure{ref, of + ": " + place, Advise(err, advice)}
 }

@@ -76,7 +76,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 		if err == nil {
 			r.track.made(s)
 		} else {
-			state, reason, kept := ending(ctx, s.withPlace(im, err))
+			state, reason, kept := ending(ctx, &ImagesError{[]ImageFailure{s.imageFailure(im, err)}})
 			r.track.end(s, state, reason, kept)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,8 +198,8 @@ func TestMirroringFails(t *testing.T) {
 	m, up := newMirroring(t, config), newUpstream(t)
 	up.push(t, "nginx:1")
 	for _, test := range []struct{ name, image, want string }{
-		{"missing", up.addr + "/none:1", "look for image " + up.addr + "/none:1: image " + up.addr + "/none:1: not found at registry " + up.addr + ": check its name and its tag"},
-		{"401", up.addr + "/private/a:1", `or it is private: check its name, or run "docker login ` + up.addr + `"`},
+		{"missing", up.addr + "/none:1", "look for image " + up.addr + "/none:1: image " + up.addr + "/none:1: not found at registry " + up.addr + ": check the name and the tag"},
+		{"401", up.addr + "/private/a:1", `or private: check the name, or run "docker login ` + up.addr + `"`},
 		{"429", up.addr + "/limited/a:1", "has had too many requests"},
 		{"empty", "", "container c1: it names no image"},
 		{"no tag", "nginx:", `"nginx:" is not an image reference`},
@@ -220,6 +221,25 @@ func TestMirroringFails(t *testing.T) {
 		}
 		if deployed, err := m.Deployer.Deployed(t.Context(), m.key.Namespace()); err != nil || len(deployed) > 0 || record.Services[0].State != runtime.Failed {
 			t.Errorf("%s: deployed %v, %v", test.name, deployed, err)
+		}
+	}
+
+	// All of them are found by one run.
+	_, err := m.run(t, m.plan(t, up.addr+"/none:1", up.addr+"/nginx:1", up.addr+"/private/a:1", up.addr+"/none:2", up.addr+"/private/b:1"))
+	var run *runtime.RunError
+	if !errors.As(err, &run) {
+		t.Fatal(err)
+	}
+	causes := runtime.Causes(run.Failed)
+	for i, want := range []struct {
+		text   string
+		images [2]string
+	}{
+		{"not found at registry " + up.addr + ": check the name and the tag", [2]string{"/none:1: chart web: deployment web, container c0", "/none:2: chart web: deployment web, container c3"}},
+		{"or private: check the name, or run", [2]string{"/private/a:1: chart web: deployment web, container c2", "/private/b:1: chart web: deployment web, container c4"}},
+	} {
+		if len(causes) != 2 || !strings.Contains(causes[i].Text, want.text) || !slices.Equal(causes[i].Images, []string{up.addr + want.images[0], up.addr + want.images[1]}) {
+			t.Errorf("causes %+v, want %+v", causes, want)
 		}
 	}
 }

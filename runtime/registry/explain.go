@@ -48,12 +48,12 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	}
 	switch {
 	case isFull(err):
-		full := fmt.Errorf("image %s: registry %s has no space left%s: free some there, or raise its quota", image, host, said(answer))
-		return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of the registry and run again"})
+		full := runtime.Advise(errors.New("no space left"), runtime.Advice{Do: "make room on the disk of the registry and run again"})
+		return fmt.Errorf("image %s: %w", image, common(full, "registry %s has no space left%s: free some there, or raise its quota", host, said(answer)))
 	case answer.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("image %s: %w at registry %s: check its name and its tag", image, runtime.ErrNotFound, host)
+		return fmt.Errorf("image %s: %w", image, common(runtime.ErrNotFound, "%v at registry %s: check the name and the tag", runtime.ErrNotFound, host))
 	case answer.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("image %s: registry %s has had too many requests%s: run \"%s\", or try again later", image, host, said(answer), login(host))
+		return fmt.Errorf("image %s: %w", image, common(nil, "registry %s has had too many requests%s: run \"%s\", or try again later", host, said(answer), login(host)))
 	case isRefused(err):
 		return r.refused(ctx, ref, answer)
 	}
@@ -61,7 +61,12 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	if r.log != "" && ref.Context().RegistryStr() == r.home.RegistryStr() {
 		next = "see " + r.log
 	}
-	return fmt.Errorf("image %s: registry %s answers %d %s%s: %s", image, host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer), next)
+	return fmt.Errorf("image %s: %w", image, common(nil, "registry %s answers %d %s%s: %s", host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer), next))
+}
+
+// common returns the error of all images that have the same cause.
+func common(err error, format string, args ...any) error {
+	return &runtime.CommonError{Text: fmt.Sprintf(format, args...), Err: err}
 }
 
 // unlisted explains why a registry did not list what refers to ref. An answer that refuses to
@@ -85,27 +90,19 @@ func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *tran
 	anonymous := err == nil && auth == authn.Anonymous
 	// With a token, the access was refused; without one, the credentials.
 	token := answer.Request != nil && strings.HasPrefix(answer.Request.Header.Get("Authorization"), "Bearer ")
+	noAccess := errors.Join(runtime.ErrNotFound, runtime.ErrNoAccess) // the image does not exist, or is private
 	switch {
 	case anonymous && r.own(ref.Context()):
-		return fmt.Errorf("image %s: registry %s wants credentials, and there are none for it%s: run \"%s\"", image, host, said(answer), login(host))
+		return fmt.Errorf("image %s: %w", image, common(nil, "registry %s wants credentials, and there are none for it%s: run \"%s\"", host, said(answer), login(host)))
 	case anonymous:
-		return &noAccess{fmt.Sprintf("image %s: %v at registry %s, or it is private%s: check its name, or run \"%s\"",
-			image, runtime.ErrNotFound, host, said(answer), login(host))}
+		return fmt.Errorf("image %s: %w", image, common(noAccess, "%v at registry %s, or private%s: check the name, or run \"%s\"",
+			runtime.ErrNotFound, host, said(answer), login(host)))
 	case token:
-		return &noAccess{fmt.Sprintf("image %s: %v at registry %s, or the credentials that there are do not allow it%s: check its name, or run \"%s\"",
-			image, runtime.ErrNotFound, host, said(answer), login(host))}
+		return fmt.Errorf("image %s: %w", image, common(noAccess, "%v at registry %s, or the credentials that there are do not allow it%s: check the name, or run \"%s\"",
+			runtime.ErrNotFound, host, said(answer), login(host)))
 	}
-	return fmt.Errorf("image %s: %w", image, &runtime.CommonError{
-		Text: fmt.Sprintf("registry %s refuses the credentials that there are for it%s: run \"%s\"", host, said(answer), login(host)), Err: runtime.ErrNoAccess,
-	})
+	return fmt.Errorf("image %s: %w", image, common(runtime.ErrNoAccess, "registry %s refuses the credentials that there are for it%s: run \"%s\"", host, said(answer), login(host)))
 }
-
-// A noAccess is an answer that means either that the image does not exist or that it is
-// private.
-type noAccess struct{ text string }
-
-func (e *noAccess) Error() string   { return e.text }
-func (e *noAccess) Unwrap() []error { return []error{runtime.ErrNotFound, runtime.ErrNoAccess} }
 
 func isRefused(err error) bool {
 	var answer *transport.Error

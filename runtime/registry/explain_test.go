@@ -27,9 +27,9 @@ func TestAnswers(t *testing.T) {
 		want   string
 	}{
 		{"nothing there", 404, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`,
-			"image HOST/web:1: not found at registry HOST: check its name and its tag"},
+			"image HOST/web:1: not found at registry HOST: check the name and the tag"},
 		{"a page of a proxy", 404, `<html>nope</html>`,
-			"image HOST/web:1: not found at registry HOST: check its name and its tag"},
+			"image HOST/web:1: not found at registry HOST: check the name and the tag"},
 		{"too many", 429, `{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your unauthenticated pull rate limit."}]}`,
 			`image HOST/web:1: registry HOST has had too many requests (You have reached your unauthenticated pull rate limit.): run "docker login HOST", or try again later`},
 		{"full", 507, ``,

@@ -337,7 +337,7 @@ func TestUpstreamLacksAPart(t *testing.T) {
 		return false
 	})
 	_, _, err = newRegistry(t, s.Addr).Mirror(t.Context(), src, discard)
-	want := fmt.Sprintf("mirror image %s: image %s/many@%s: not found at registry %s: check its name and its tag", src, u.addr, lacking, u.addr)
+	want := fmt.Sprintf("mirror image %s: image %s/many@%s: not found at registry %s: check the name and the tag", src, u.addr, lacking, u.addr)
 	if err == nil || err.Error() != want || !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}

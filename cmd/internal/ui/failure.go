@@ -112,6 +112,12 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	for _, line := range wanted {
 		fmt.Fprintf(b, "  %s\n", clean(line))
 	}
+	for _, line := range c.Images[:min(len(c.Images), shownNames)] {
+		fmt.Fprintf(b, "  %s\n", clip(clean(line)))
+	}
+	if more := len(c.Images) - shownNames; more > 0 {
+		fmt.Fprintf(b, "  and %d more images\n", more)
+	}
 	for _, block := range evidence {
 		for _, line := range strings.Split(strings.TrimRight(block, "\n"), "\n") {
 			if text, isNew := told.tell(clean(line)); isNew {
@@ -122,7 +128,9 @@ func failure(b *strings.Builder, st styles, p *plan.Plan, namespace string, c ru
 	if len(names) > 1 {
 		service = nil // the advice is not about a single service
 		var common *runtime.CommonError
-		if errors.As(f.Err, &common) {
+		var images *runtime.ImagesError
+		ofChart := errors.As(f.Err, &images) && images.Images[0].In != ""
+		if !ofChart && errors.As(f.Err, &common) {
 			f.Err = common
 		}
 	}

@@ -149,6 +149,7 @@ func TestFailuresText(t *testing.T) {
 		Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address",
 		Err:  runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"}),
 	}
+	absent := &runtime.CommonError{Text: "not found at registry docker.io: check the name and the tag", Err: runtime.ErrNotFound}
 	tests := map[string][]runtime.ServiceRecord{
 		"build": {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{
 			Step: "RUN go build ./...", Pos: plan.Pos{File: "api/Dockerfile", Line: 4, Col: 1},
@@ -222,12 +223,20 @@ func TestFailuresText(t *testing.T) {
 			fail("db", "data", fmt.Errorf("look for image r.example.com/b:1: image r.example.com/b:1: %w", &away)),
 			fail("site", "apps", errors.New("another one")),
 		},
+		"images": {
+			fail("api", "apps", &runtime.ImagesError{Images: []runtime.ImageFailure{{Ref: "r.example.com/a:1", Err: &away}}}),
+			fail("site", "apps", &runtime.ImagesError{Images: []runtime.ImageFailure{
+				{Ref: "r.example.com/b:1", In: "chart site: deployment site, container main", Err: fmt.Errorf("image b: %w", &away)},
+				{Ref: "nginx:none", In: "chart site: job site, container main", Err: runtime.Advise(absent, runtime.Advice{Do: `name another image in values= of the service, or write images = "keep"`})},
+				{Ref: "redis:none", In: "chart site: deployment site, init container first, and 1 more", Err: absent},
+			}}),
+		},
 		"several": {fail("api", "apps", errors.New("second")), fail("worker", "apps", errors.New("first"))},
 	}
 	var b strings.Builder
 	for _, name := range []string{"late secret", "late secrets", "secrets of the same services", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
 		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "hook", "quota", "disk", "registry gone", "registry full", "chart", "chart's kind", "chart's object", "service's object",
-		"no right", "job's pod", "deadline of a chart's job", "base image", "base image again", "no repository", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "several"} {
+		"no right", "job's pod", "deadline of a chart's job", "base image", "base image again", "no repository", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "images", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)
 		}

@@ -1,20 +1,14 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
-	"sync"
 
 	"helm.sh/helm/v3/pkg/kube"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/resource"
@@ -49,8 +43,8 @@ func (o *operation) adopting() bool {
 	return ok && !last.Ready() && last.Labels[labelAdopts] == strconv.Itoa(last.Version)
 }
 
-// takesRelease reports whether the operation continues a release of another tool.
-func (o *operation) takesRelease() bool {
+// adoptsRelease reports whether the operation continues a release of another tool.
+func (o *operation) adoptsRelease() bool {
 	last, ok := o.last()
 	owner, err := o.records.owner()
 	return ok && o.adopting() && err == nil && owner == (runtime.EnvironmentKey{}) && last.Fingerprint() == ""
@@ -66,109 +60,10 @@ func (e *busyError) Error() string {
 
 // idle returns an error if another tool may be writing the release that is taken over.
 func (o *operation) idle() error {
-	if last, _ := o.last(); o.takesRelease() && statusOf(last).IsPending() {
+	if last, _ := o.last(); o.adoptsRelease() && statusOf(last).IsPending() {
 		return &busyError{o.r.Namespace, o.r.Service.Name, last.Status}
 	}
 	return nil
-}
-
-// adopter decides which objects a release takes over.
-type adopter struct {
-	cluster *observe.Cluster
-	owner   runtime.EnvironmentKey // of the release
-
-	mu     sync.Mutex
-	owners map[[2]string]runtime.EnvironmentKey // of releases, by namespace and name
-}
-
-// whose returns whose an object is that the release would take over, such as "release
-// mastodon", and whether it can: the object has no controller, and does not belong to an
-// environment.
-func (a *adopter) whose(ctx context.Context, live *unstructured.Unstructured, namespace string) (from string, free bool, err error) {
-	from = ownerOf(live, namespace)
-	if live.GetAnnotations()[observe.AnnotationRelease] == "" {
-		from = cmp.Or(makerOf(live), from)
-	}
-	labels, annotations := live.GetLabels(), live.GetAnnotations()
-	if metav1.GetControllerOfNoCopy(live) != nil || labels[labelManagedBy] == managedBy || live.GetDeletionTimestamp() != nil {
-		return from, false, nil
-	}
-	if owner := runtime.OwnerOf(labels); owner != (runtime.EnvironmentKey{}) && owner != a.owner {
-		return from, false, nil
-	}
-	name, in := annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace]
-	if name == "" || in == "" {
-		return from, true, nil
-	}
-	owner, err := a.ownerOfRelease(ctx, in, name)
-	if apierrors.IsForbidden(err) {
-		return from, false, nil
-	}
-	return from, owner == (runtime.EnvironmentKey{}), err
-}
-
-// makerOf returns the tool that has made an object, such as "kubectl", or "".
-func makerOf(live *unstructured.Unstructured) string {
-	if live.GetAnnotations()[lastApplied] != "" {
-		return "kubectl"
-	}
-	var first metav1.ManagedFieldsEntry
-	for _, entry := range live.GetManagedFields() {
-		if entry.Time != nil && (first.Time == nil || entry.Time.Before(first.Time)) {
-			first = entry
-		}
-	}
-	return first.Manager
-}
-
-// ownerOfRelease returns the environment that a release belongs to.
-func (a *adopter) ownerOfRelease(ctx context.Context, namespace, name string) (runtime.EnvironmentKey, error) {
-	key := [2]string{namespace, name}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if owner, known := a.owners[key]; known {
-		return owner, nil
-	}
-	all, _, err := a.cluster.Revisions(ctx, namespace, "owner=helm,name="+name, "")
-	if err != nil {
-		return runtime.EnvironmentKey{}, err
-	}
-	owners, err := a.cluster.OwnersOf(ctx, namespace, all)
-	if err != nil {
-		return runtime.EnvironmentKey{}, err
-	}
-	if a.owners == nil {
-		a.owners = make(map[[2]string]runtime.EnvironmentKey)
-	}
-	a.owners[key] = owners[name]
-	return owners[name], nil
-}
-
-// takes returns whose the object is that the release takes over, or an error if it cannot.
-func (o *objects) takes(ctx context.Context, info *resource.Info, live *unstructured.Unstructured) (from string, err error) {
-	if o.adopter != nil {
-		from, free, err := o.adopter.whose(ctx, live, o.namespace)
-		if err != nil || free {
-			return from, err
-		}
-	}
-	return "", &runtime.RefusedError{Release: o.release, Changes: []runtime.RefusedChange{o.conflict(info, live)}}
-}
-
-// baseOf returns the object with which a target is compared to find out what to remove of
-// an object that is taken over: what kubectl has applied. Without that, nothing is removed.
-func baseOf(info *resource.Info, live *unstructured.Unstructured) *resource.Info {
-	text := live.GetAnnotations()[lastApplied]
-	if text == "" || info.Mapping.GroupVersionKind.Kind == "PersistentVolumeClaim" { // what a claim has stays
-		return info
-	}
-	applied := &unstructured.Unstructured{}
-	if err := json.Unmarshal([]byte(text), &applied.Object); err != nil || applied.GroupVersionKind() != info.Mapping.GroupVersionKind {
-		return info
-	}
-	base := *info
-	base.Object = applied
-	return &base
 }
 
 // UpdateThreeWayMerge implements [kube.InterfaceThreeWayMerge], which Helm uses if a release
@@ -258,13 +153,4 @@ func (o *operation) free(ctx context.Context) error {
 		return foreign
 	}
 	return err
-}
-
-// refusedOf returns the changes of a RefusedError, if err is one.
-func refusedOf(err error) []runtime.RefusedChange {
-	var refused *runtime.RefusedError
-	if errors.As(err, &refused) {
-		return refused.Changes
-	}
-	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/resource"
@@ -137,7 +136,7 @@ func (o *operation) refused(ctx context.Context, before *release.Release) (chang
 	for _, h := range hooks {
 		has.add(o.objects.readable(h.Manifest))
 	}
-	takes := o.takesRelease()
+	adopts := o.adoptsRelease()
 	var (
 		mu   sync.Mutex
 		wg   sync.WaitGroup
@@ -153,11 +152,11 @@ func (o *operation) refused(ctx context.Context, before *release.Release) (chang
 	has.warnings = o.setReplicas(targets) // before the dry runs, which keep those that there are
 	for _, info := range targets {
 		old := was[objectID(info)]
-		if old != nil && !takes && reflect.DeepEqual(old.Object, info.Object) {
+		if old != nil && !adopts && reflect.DeepEqual(old.Object, info.Object) {
 			continue
 		}
 		wg.Go(func() {
-			change, adopted, err := o.objects.dryRun(ctx, old, info, takes)
+			change, adopted, err := o.objects.dryRun(ctx, old, info)
 			mu.Lock()
 			defer mu.Unlock()
 			if change != nil {
@@ -214,11 +213,10 @@ func (o *objects) readable(text string) (known []*resource.Info, all bool) {
 }
 
 // dryRun returns why the server would reject an object as in info, or nil, and what
-// becomes of the object if it is taken over. before is the object in the last revision;
-// nil: it had none of that name. With all, the revision is of another tool, and so is
-// every object in it.
-func (o *objects) dryRun(ctx context.Context, before, info *resource.Info, all bool) (*runtime.RefusedChange, *runtime.Adoption, error) {
-	obj, err := o.get(info)
+// becomes of the object if it is adopted. before is the object in the last revision; nil: it
+// had none of that name.
+func (o *objects) dryRun(ctx context.Context, before, info *resource.Info) (*runtime.RefusedChange, *runtime.Adoption, error) {
+	live, err := o.get(info)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil, nil
@@ -227,33 +225,17 @@ func (o *objects) dryRun(ctx context.Context, before, info *resource.Info, all b
 		return &change, nil, nil
 	case err != nil:
 		return nil, nil, unanswered(err)
-	}
-	live, ok := obj.(*unstructured.Unstructured)
-	if !ok || live.GetDeletionTimestamp() != nil {
+	case live.GetDeletionTimestamp() != nil:
 		return nil, nil, nil
 	}
-	from := ""
-	if all && before != nil {
-		from = "release " + o.release
-	}
-	if !o.adopts(live) && (before == nil || o.adopter != nil) {
-		if from, err = o.takes(ctx, info, live); err != nil {
-			if changes := refusedOf(err); len(changes) > 0 {
-				return &changes[0], nil, nil
-			}
-			return nil, nil, unanswered(err)
-		}
-		if before == nil {
-			before = baseOf(info, live)
-		}
-	}
-	if before == nil {
-		before = info // as Helm does
+	decided, err := o.decide(ctx, before, info, live)
+	if err != nil || decided.ownership == foreign {
+		return decided.refused, nil, unanswered(err)
 	}
 	if job := asJob(live); job != nil && standJob(job).failed != "" {
 		return nil, nil, nil // it is recreated
 	}
-	patch, kind, err := o.change(before, info, live)
+	patch, kind, err := o.change(decided.base, info, live)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -264,10 +246,10 @@ func (o *objects) dryRun(ctx context.Context, before, info *resource.Info, all b
 			return refused, nil, err
 		}
 	}
-	if from == "" || result == nil {
+	if decided.ownership != adoptable || result == nil {
 		return nil, nil, nil
 	}
-	a, err := adoption(info, from, live, result)
+	a, err := adoption(info, decided.from, live, result)
 	return nil, &a, err
 }
 
@@ -307,11 +289,4 @@ func unanswered(err error) error {
 		return err
 	}
 	return nil
-}
-
-// adopts reports whether Helm adopts an object into the release.
-func (o *objects) adopts(live *unstructured.Unstructured) bool {
-	annotations := live.GetAnnotations()
-	return live.GetLabels()[labelManagedBy] == managedByHelm &&
-		annotations[observe.AnnotationRelease] == o.release && annotations[annotationReleaseNamespace] == o.namespace
 }

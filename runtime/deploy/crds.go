@@ -38,8 +38,7 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 	for _, crd := range copied.CRDObjects() {
 		infos, _ := o.objects.readable(string(crd.File.Data))
 		for _, info := range infos {
-			obj, err := o.objects.get(info)
-			live, _ := obj.(*unstructured.Unstructured)
+			live, err := o.objects.get(info)
 			want, _ := info.Object.(*unstructured.Unstructured)
 			_, file, _ := strings.Cut(crd.Filename, "/") // without the chart's name
 			old, known := was[crd.Filename]
@@ -48,7 +47,7 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 				o.warnOfCRD(info.Name, file, "is not in the cluster")
 			case apierrors.IsForbidden(err) && known && !bytes.Equal(old, crd.File.Data):
 				o.warnOfCRD(info.Name, file, "is another one than that of the last revision")
-			case err == nil && live != nil && want != nil && !covers(want.Object["spec"], live.Object["spec"]):
+			case err == nil && want != nil && !covers(want.Object["spec"], live.Object["spec"]):
 				o.warnOfCRD(info.Name, file, "is not as the cluster has it")
 			}
 		}

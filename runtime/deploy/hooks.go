@@ -26,12 +26,8 @@ import (
 // objects that the release has left, whatever their policy, and never touches objects of
 // other owners (SPEC D7).
 
-const (
-	annotationReleaseNamespace = "meta.helm.sh/release-namespace"
-	managedByHelm              = "Helm"
-	// clockSkew is the maximum difference between the clocks of two machines.
-	clockSkew = time.Minute
-)
+// clockSkew is the maximum difference between the clocks of two machines.
+const clockSkew = time.Minute
 
 // isHook reports whether an object, as in its chart, is a hook.
 func isHook(info *resource.Info) bool {
@@ -116,16 +112,12 @@ func (o *objects) claim(u *unstructured.Unstructured) {
 // unmarked says whether an object without ownership labels counts as the
 // release's.
 func (o *objects) ownHook(info *resource.Info, unmarked bool) (*unstructured.Unstructured, error) {
-	obj, err := o.get(info)
+	live, err := o.get(info)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", shortName(info), err)
-	}
-	live, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return nil, fmt.Errorf("look at %s: the server answered with a %T", shortName(info), obj)
 	}
 	ours, err := o.isOurs(info, live, unmarked)
 	if err != nil || ours {
@@ -211,28 +203,6 @@ func (e *strangerError) Error() string {
 	}
 	return fmt.Sprintf("hook %s: an object of that name exists%s and belongs to %s, so it is not replaced; rename the hook in the chart or, if nobody needs the object, delete it: kubectl%s delete %s (%s)",
 		shortName(e.hook), in, e.owner, where, object, lossOf(e.hook))
-}
-
-// ownerOf returns the owner of an object, as far as its metadata says.
-func ownerOf(live *unstructured.Unstructured, namespace string) string {
-	annotations, labels := live.GetAnnotations(), live.GetLabels()
-	if name := annotations[observe.AnnotationRelease]; name != "" {
-		if ns := annotations[annotationReleaseNamespace]; ns != "" && ns != namespace {
-			return "release " + name + " of namespace " + ns
-		}
-		return "release " + name
-	}
-	if owner := metav1.GetControllerOfNoCopy(live); owner != nil {
-		return strings.ToLower(owner.Kind) + " " + owner.Name
-	}
-	if instance := labels[observe.LabelInstance]; instance != "" {
-		return instance + " (by its label " + observe.LabelInstance + ")"
-	}
-	// The oldest entry names the creator.
-	if fields := live.GetManagedFields(); len(fields) > 0 && fields[0].Manager != "" {
-		return "nobody that it names (it was made with " + fields[0].Manager + ")"
-	}
-	return "nobody that it names"
 }
 
 // awaitHook waits for the jobs and pods of a hook to succeed. If one does not,

@@ -61,7 +61,7 @@ type objects struct {
 	ran        func(info *resource.Info, created time.Time) (bool, error)
 	hookFailed func(error)
 
-	adopter  *adopter                // decides what the release takes over; nil: nothing
+	adopter  *adopter                // set if the release adopts what exists
 	built    func(kube.ResourceList) // called with the objects of the release before they are written
 	install  bool                    // first install of the release
 	rerun    func(*batchv1.Job) bool // whether a job is deleted and recreated; nil: never
@@ -269,13 +269,22 @@ func (o *objects) direct(info *resource.Info) resource.RESTClient {
 	return client
 }
 
-func (o *objects) get(info *resource.Info) (kruntime.Object, error) {
-	return o.direct(info).Get().
+// get returns the object that the server has under the name of info.
+func (o *objects) get(info *resource.Info) (*unstructured.Unstructured, error) {
+	obj, err := o.direct(info).Get().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
 		Resource(info.Mapping.Resource.Resource).
 		Name(info.Name).
 		Do(o.requests()).
 		Get()
+	if err != nil {
+		return nil, err
+	}
+	live, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("the server answered with a %T", obj)
+	}
+	return live, nil
 }
 
 // Update changes the objects to match target, and deletes those of original
@@ -317,7 +326,7 @@ func (o *objects) Update(original, target kube.ResourceList, _ bool) (*kube.Resu
 }
 
 // apply changes one object to match info. before is the object in the last
-// revision, or nil.
+// revision, or nil. What it does with an object that exists is what dryRun has checked.
 func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	live, err := o.get(info)
 	if apierrors.IsNotFound(err) {
@@ -326,7 +335,7 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
 	}
-	if u, ok := live.(*unstructured.Unstructured); ok && workloadKind(info) != "" && u.GetDeletionTimestamp() != nil {
+	if workloadKind(info) != "" && live.GetDeletionTimestamp() != nil {
 		if err := o.awaitGone(info); err != nil {
 			return false, err
 		}
@@ -338,18 +347,14 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 		}
 		return true, o.create(info)
 	}
-	if u, ok := live.(*unstructured.Unstructured); ok && !o.adopts(u) {
-		known := before != nil && before.Object != info.Object // Helm gives those that it takes over as they are to be
-		if o.adopter != nil || !known {
-			if _, err := o.takes(o.requests(), info, u); err != nil {
-				return false, err
-			}
-		}
-		if !known {
-			before = baseOf(info, u)
-		}
+	decided, err := o.decide(o.requests(), before, info, live)
+	switch {
+	case err != nil:
+		return false, err
+	case decided.ownership == foreign:
+		return false, &runtime.RefusedError{Release: o.release, Changes: []runtime.RefusedChange{*decided.refused}}
 	}
-	patch, kind, err := o.change(before, info, live)
+	patch, kind, err := o.change(decided.base, info, live)
 	if err != nil {
 		return false, err
 	}
@@ -365,16 +370,13 @@ func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
 	return false, nil
 }
 
-// change returns the patch that makes live match info, as apply does.
-func (o *objects) change(before, info *resource.Info, live kruntime.Object) ([]byte, types.PatchType, error) {
-	if err := o.keepScale(before, info, live); err != nil {
+// change returns the patch that makes live match info: the changes since base, which is that
+// of the decision.
+func (o *objects) change(base, info *resource.Info, live *unstructured.Unstructured) ([]byte, types.PatchType, error) {
+	if err := o.keepScale(base, info, live); err != nil {
 		return nil, "", err
 	}
-	was := live
-	if before != nil {
-		was = before.Object
-	}
-	was = revive(was, info.Object, live)
+	was := revive(base.Object, info.Object, live)
 	patch, kind, err := patchFor(info.Mapping, was, info.Object, live)
 	if err != nil {
 		err = fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
@@ -432,14 +434,14 @@ func patchFor(mapping *meta.RESTMapping, was, target, live kruntime.Object) ([]b
 // drop deletes an object that is no longer in the release, unless it has the
 // keep policy.
 func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
-	obj, err := o.get(info)
+	live, err := o.get(info)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
 	}
-	if m, err := meta.Accessor(obj); err == nil && m.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy {
+	if live.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy {
 		return false, nil
 	}
 	return true, o.delete(info, metav1.DeletePropagationBackground)

@@ -110,7 +110,7 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 		return nil, err
 	}
 	if o.adopting() {
-		o.objects.adopter = &adopter{cluster: d.cluster.Cluster, owner: keyOf(r).Owner()}
+		o.objects.adopter = &adopter{cluster: d.cluster.Cluster, owner: keyOf(r).Owner(), release: o.adoptsRelease()}
 	}
 	return o, nil
 }

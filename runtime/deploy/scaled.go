@@ -96,13 +96,12 @@ func (o *objects) scaledBy(info *resource.Info) (*scaler, error) {
 	return &o.scalers.live[i], nil
 }
 
-// keepScale makes a write of target keep the replicas of live if an autoscaler scales it,
+// keepScale makes a write of info keep the replicas of now if an autoscaler scales it,
 // also if target sets them, and if before sets them and target no longer does. For a
 // stopped object, these are the replicas that it had before (see revive).
-func (o *objects) keepScale(before, info *resource.Info, live kruntime.Object) error {
-	now, isMap := live.(*unstructured.Unstructured)
+func (o *objects) keepScale(before, info *resource.Info, now *unstructured.Unstructured) error {
 	want, ok := info.Object.(*unstructured.Unstructured)
-	if !isMap || !ok || info.Namespace != o.namespace {
+	if !ok || info.Namespace != o.namespace {
 		return nil
 	}
 	has, scales, err := unstructured.NestedInt64(now.Object, "spec", "replicas")

@@ -124,13 +124,12 @@ func onNodes(value any) map[string]any {
 	return map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"nodeSelector": map[string]any{labelStopped: value}}}}}
 }
 
-// revive makes a write of target undo a stop of live: it restores replicas and suspend
+// revive makes a write of target undo a stop of now: it restores replicas and suspend
 // where target does not set them, and the annotations of the stop are removed. To remove
 // them, it returns was with these annotations, which target does not have.
-func revive(was, target, live kruntime.Object) kruntime.Object {
-	now, isMap := live.(*unstructured.Unstructured)
+func revive(was, target kruntime.Object, now *unstructured.Unstructured) kruntime.Object {
 	want, ok := target.(*unstructured.Unstructured)
-	if !isMap || !ok {
+	if !ok {
 		return was
 	}
 	notes := map[string]string{}
@@ -274,11 +273,7 @@ func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unst
 			return fmt.Errorf("look at %s: %w", shortName(info), err)
 		}
 		o.objects.wrote(info, obj)
-		u, ok := obj.(*unstructured.Unstructured)
-		if !ok {
-			return nil
-		}
-		change := patch(u)
+		change := patch(obj)
 		if change == nil {
 			return nil
 		}
@@ -286,10 +281,11 @@ func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unst
 		if err != nil {
 			return err
 		}
-		if obj, err = o.objects.patch(info, types.MergePatchType, data); err != nil {
+		changed, err := o.objects.patch(info, types.MergePatchType, data)
+		if err != nil {
 			return err
 		}
-		o.objects.wrote(info, obj)
+		o.objects.wrote(info, changed)
 		return nil
 	})
 }

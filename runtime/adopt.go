@@ -64,7 +64,7 @@ func (r *run) adoptions(ctx context.Context) error {
 				checked, err := r.Deployer.Check(ctx, release, func(Body) {})
 				s.adoptions = checked.Adopted
 				// Whether another service makes what is missing, the run finds out.
-				err = withoutAwaited(err, func(string) bool { return true })
+				err = withoutAwaited(err, func(ObjectRef) bool { return true })
 				var refused *RefusedError
 				if errors.As(err, &refused) {
 					s.err, err = fmt.Errorf("check %s: %w", s.Name, err), nil

@@ -30,7 +30,7 @@ func (r *run) checks() []*sched.Task {
 			if s.err != nil || s.later != "" || r.sameAsDeployed(s) {
 				continue
 			}
-			f := &foreseen{service: s, unknown: !s.Generated()}
+			f := &foreseen{service: s, at: Place{r.namespaceOf(s.Service), s.Name}, unknown: !s.Generated()}
 			asked = append(asked, f)
 			release, known := r.provisional(s)
 			if _, is := r.deployed[s.Name]; is && !known {
@@ -82,6 +82,7 @@ func (r *run) sameAsDeployed(s *service) bool {
 type foreseen struct {
 	*service
 	Checked
+	at      Place // of its release
 	err     error
 	unknown bool // what it has is not known: it has a chart that was not rendered
 }
@@ -89,16 +90,16 @@ type foreseen struct {
 // awaited drops the objects that do not exist yet and that services deployed before, or
 // beside, have.
 func (f *foreseen) awaited(asked []*foreseen) {
-	f.err = withoutAwaited(f.err, func(object string) bool {
+	f.err = withoutAwaited(f.err, func(object ObjectRef) bool {
 		return slices.ContainsFunc(asked, func(other *foreseen) bool {
-			return other.stage.index <= f.stage.index && other.Namespace == f.Namespace && slices.Contains(other.Objects, object)
+			return other.stage.index <= f.stage.index && slices.Contains(other.Objects, object)
 		})
 	})
 }
 
 // withoutAwaited returns what is left of the error of a check without the objects that do
 // not exist and that come.
-func withoutAwaited(err error, comes func(object string) bool) error {
+func withoutAwaited(err error, comes func(ObjectRef) bool) error {
 	var refused *RefusedError
 	if !errors.As(err, &refused) {
 		return err
@@ -159,7 +160,7 @@ func mayHelp(c RefusedChange, f *foreseen, asked []*foreseen) bool {
 		if before.stage.index > f.stage.index || before.stage == f.stage && (!c.Awaited || before == f) || before.service.err != nil {
 			return false
 		}
-		if before.Name == c.Owner {
+		if before.at == c.Owner {
 			return !slices.Contains(before.Objects, c.Object)
 		}
 		return len(c.Rules) > 0 && before.unknown || slices.ContainsFunc(c.Rules, func(rule string) bool { return slices.Contains(before.Rules, rule) })

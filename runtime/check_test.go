@@ -93,20 +93,28 @@ func TestRefused(t *testing.T) {
 // TestRefusedOwner: an object that a release of an earlier stage may give up when that
 // is deployed is not an error (D8).
 func TestRefusedOwner(t *testing.T) {
-	for _, owner := range []string{"one", "another", "one, which keeps it"} {
+	for _, owner := range []string{"one", "another", "one, which keeps it", "one, in a namespace of its own", "one, of another namespace"} {
 		w := runtimetest.NewWorld()
 		p := checked(t, w)
-		object := "service x"
-		if owner == "one, which keeps it" {
-			object = runtimetest.ObjectOf("one")
+		object := runtime.ObjectRef{Kind: "Service", Namespace: "shop-staging", Name: "x"}
+		name, _, _ := strings.Cut(owner, ",")
+		of := runtime.Place{Namespace: "shop-staging", Name: name}
+		switch owner {
+		case "one, which keeps it":
+			object = runtimetest.ObjectOf("shop-staging", "one")
+		case "one, in a namespace of its own":
+			p.Service("one").Namespace = "operators"
+			of.Namespace = staging.NamespaceOf(p.Service("one"))
+		case "one, of another namespace":
+			of.Namespace = "elsewhere"
 		}
 		w.Hook = func(_ context.Context, c runtimetest.Call) error {
 			if c.Op == "Deployer.Check" && c.Subject == "two" {
-				return &runtime.RefusedError{Release: "two", Changes: []runtime.RefusedChange{{Object: object, Why: "it exists", Exists: true, Owner: strings.TrimSuffix(owner, ", which keeps it")}}}
+				return &runtime.RefusedError{Release: "two", Changes: []runtime.RefusedChange{{Object: object, Why: "it exists", Exists: true, Owner: of}}}
 			}
 			return nil
 		}
-		if _, err := run(t, w, runtime.Request{Plan: p}); (err == nil) != (owner == "one") {
+		if _, err := run(t, w, runtime.Request{Plan: p}); (err == nil) != (owner == "one" || owner == "one, in a namespace of its own") {
 			t.Errorf("owned by %s: Run = %v", owner, err)
 		}
 	}
@@ -115,8 +123,9 @@ func TestRefusedOwner(t *testing.T) {
 // TestAwaited: an object that does not exist and that pods wait for fails all services that
 // need it with one cause, unless a service of the same stage or of an earlier one has it.
 func TestAwaited(t *testing.T) {
+	media := runtime.ObjectRef{Kind: "PersistentVolumeClaim", Namespace: "shop-staging", Name: "media"}
 	claim := func(service string) error {
-		return &runtime.RefusedError{Release: service, Changes: []runtime.RefusedChange{{Object: "persistentvolumeclaim media", Why: "it does not exist", Awaited: true, Rules: []string{"custom"}}}}
+		return &runtime.RefusedError{Release: service, Changes: []runtime.RefusedChange{{Object: media, Why: "it does not exist", Awaited: true, Rules: []string{"custom"}}}}
 	}
 	for _, test := range []struct {
 		name     string
@@ -147,7 +156,7 @@ func TestAwaited(t *testing.T) {
 			rt := w.Runtime()
 			rt.Deployer = checking{w.Deployer, func(name string) (has runtime.Checked, err error) {
 				if name == test.made {
-					has.Objects = []string{"persistentvolumeclaim media"}
+					has.Objects = []runtime.ObjectRef{media}
 				}
 				if name == test.by {
 					has.Rules = []string{"custom"}

@@ -269,8 +269,8 @@ type Checked struct {
 	// the kinds of its objects, such as "ResourceQuota", "custom resources" for those that
 	// Kubernetes does not define, and such as "CustomResourceDefinition widgets.example.org".
 	Rules []string
-	// Objects are all that it has, as RefusedChange.Object names them.
-	Objects []string
+	// Objects are all that it has.
+	Objects []ObjectRef
 	// Partial means that Rules and Objects are not all: the chart is not generated, and was not rendered.
 	Partial bool
 	// Adopted are the existing objects that it would take over, if Release.Adopt is set.
@@ -290,6 +290,17 @@ func (e *ChartError) Error() string { return e.Err.Error() }
 
 func (e *ChartError) Unwrap() error { return e.Err }
 
+// An ObjectRef identifies an object of a cluster.
+type ObjectRef struct {
+	Group     string // of the API, such as "apps"; empty: the core group
+	Kind      string // such as "StatefulSet"
+	Namespace string // empty: the object is in none
+	Name      string
+}
+
+// String returns the kind and the name, such as "statefulset db".
+func (o ObjectRef) String() string { return strings.ToLower(o.Kind) + " " + o.Name }
+
 // A RefusedError lists the changes of a release that the cluster would refuse.
 type RefusedError struct {
 	Release string
@@ -298,7 +309,7 @@ type RefusedError struct {
 
 // A RefusedChange is a change of one object that the cluster would refuse.
 type RefusedChange struct {
-	Object string   // such as "statefulset db"
+	Object ObjectRef
 	Fields []string // such as "spec.volumeClaimTemplates"; empty: the cluster names none
 	Why    string   // in the cluster's words, or whose the object is
 	Next   []string // what can be done: what loses no data comes first, and what loses some says what
@@ -306,10 +317,10 @@ type RefusedChange struct {
 	// refuses it: an admission policy, a quota, the schema of a kind. They are those of
 	// [Checked]. Empty: nothing could.
 	Rules []string
-	// Exists says that the object is somebody else's, and Owner which release of the
-	// same namespace has it, if one does: that may give it up.
+	// Exists says that the object is somebody else's, and Owner which release has it, if one
+	// does: that may give it up.
 	Exists bool
-	Owner  string
+	Owner  Place
 	// Awaited says that the object does not exist and that pods of the release wait for it:
 	// a release of the same stage or of an earlier one may create it.
 	Awaited bool
@@ -318,7 +329,7 @@ type RefusedChange struct {
 func (e *RefusedError) Error() string {
 	parts := make([]string, len(e.Changes))
 	for i, c := range e.Changes {
-		parts[i] = c.Object + ": "
+		parts[i] = c.Object.String() + ": "
 		if len(c.Fields) > 0 {
 			parts[i] += strings.Join(c.Fields, ", ") + ": "
 		}

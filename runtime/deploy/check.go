@@ -62,7 +62,7 @@ func (d *Deployer) check(ctx context.Context, r runtime.Release, emit runtime.Em
 func (d *Deployer) checkChange(ctx context.Context, r runtime.Release, emit runtime.Emit) (none runtime.Checked, err error) {
 	fresh := d.seen.fresh(r.Namespace) && !r.Adopt && r.Namespace == homeOf(r)
 	if fresh && r.Service.Generated() {
-		return runtime.Checked{Objects: ownClaims(r.Service)}, ctx.Err()
+		return runtime.Checked{Objects: ownClaims(r.Namespace, r.Service)}, ctx.Err()
 	}
 	none.Partial = fresh
 	if fresh { // its CRDs are cluster-scoped

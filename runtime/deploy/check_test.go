@@ -73,7 +73,7 @@ func TestCheck(t *testing.T) {
 		want  runtime.RefusedChange
 	}{
 		"claims of a StatefulSet": {claimed, runtime.RefusedChange{
-			Object: "statefulset web", Fields: []string{"spec.volumeClaimTemplates"}, Why: "Forbidden: updates to statefulset spec for fields other than",
+			Object: runtime.ObjectRef{Group: "apps", Kind: "StatefulSet", Name: "web"}, Fields: []string{"spec.volumeClaimTemplates"}, Why: "Forbidden: updates to statefulset spec for fields other than",
 			Next: []string{"kubectl --namespace NS delete statefulsets.apps web --cascade=orphan, and run again: its pods and claims stay", "or leave spec.volumeClaimTemplates as it is"},
 		}},
 		"selector of a Deployment": {`
@@ -84,7 +84,7 @@ spec:
   selector: {matchLabels: {app: "x{{ .Values.tag }}"}}
   template: {metadata: {labels: {app: "x{{ .Values.tag }}"}}, spec: {containers: [{name: c, image: "x:1"}]}}
 `, runtime.RefusedChange{
-			Object: "deployment web", Fields: []string{"spec.selector"}, Why: "Invalid value: ",
+			Object: runtime.ObjectRef{Group: "apps", Kind: "Deployment", Name: "web"}, Fields: []string{"spec.selector"}, Why: "Invalid value: ",
 			Next: []string{"leave spec.selector as it is", "or kubectl --namespace NS delete deployments.apps web, and run again: its pods end before new ones start; no data is lost"},
 		}},
 		"template of a Job": {`
@@ -93,7 +93,7 @@ kind: Job
 metadata: {name: {{ .Release.Name }}}
 spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: c, image: "x:{{ .Values.tag }}"}], terminationGracePeriodSeconds: {{ .Values.tag }}}}}
 `, runtime.RefusedChange{
-			Object: "job web", Fields: []string{"spec.template.spec"}, Why: "Invalid value: ",
+			Object: runtime.ObjectRef{Group: "batch", Kind: "Job", Name: "web"}, Fields: []string{"spec.template.spec"}, Why: "Invalid value: ",
 			Next: []string{"give the job a name that changes with it", "or kubectl --namespace NS delete jobs.batch web, and run again: it runs again; the logs of its pods are lost"},
 		}},
 		"class of a claim": {`
@@ -102,7 +102,7 @@ kind: PersistentVolumeClaim
 metadata: {name: {{ .Release.Name }}}
 spec: {accessModes: [ReadWriteOnce], storageClassName: "class-{{ .Values.tag }}", resources: {requests: {storage: 1Gi}}}
 `, runtime.RefusedChange{
-			Object: "persistentvolumeclaim web", Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
+			Object: runtime.ObjectRef{Kind: "PersistentVolumeClaim", Name: "web"}, Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
 			Next: []string{"leave spec.storageClassName as it is", "or give the volume another name and copy the data into it", "or kubectl --namespace NS delete persistentvolumeclaims web, and run again: ALL DATA of the volume is lost"},
 		}},
 		"data of an immutable Secret": {`
@@ -112,7 +112,7 @@ metadata: {name: {{ .Release.Name }}}
 immutable: true
 stringData: {key: "hidden-{{ .Values.tag }}"}
 `, runtime.RefusedChange{
-			Object: "secret web", Fields: []string{"data"}, Why: "Forbidden: field is immutable when `immutable` is set",
+			Object: runtime.ObjectRef{Kind: "Secret", Name: "web"}, Fields: []string{"data"}, Why: "Forbidden: field is immutable when `immutable` is set",
 			Next: []string{"give it another name in the chart", "or kubectl --namespace NS delete secrets web, and run again: what is in it and not in the chart is lost"},
 		}},
 		"a wrong value": {`
@@ -121,7 +121,7 @@ kind: Service
 metadata: {name: {{ .Release.Name }}}
 spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
 `, runtime.RefusedChange{
-			Object: "service web", Fields: []string{"spec.ports[0].port", "spec.ports[0].targetPort"}, Why: "Invalid value: 99999",
+			Object: runtime.ObjectRef{Kind: "Service", Name: "web"}, Fields: []string{"spec.ports[0].port", "spec.ports[0].targetPort"}, Why: "Invalid value: 99999",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,8 @@ spec: {ports: [{port: {{ if eq .Values.tag "1" }}80{{ else }}99999{{ end }}}]}
 				t.Errorf("Check without a change = %v", err)
 			}
 			got := b.refuses(tagged(s, "2"))
-			if got.Object != test.want.Object || !slices.Equal(got.Fields, test.want.Fields) || !strings.HasPrefix(got.Why, test.want.Why) || len(got.Rules) > 0 || got.Owner != "" || strings.Contains(got.Why, "hidden") {
+			test.want.Object.Namespace = b.namespace
+			if got.Object != test.want.Object || !slices.Equal(got.Fields, test.want.Fields) || !strings.HasPrefix(got.Why, test.want.Why) || len(got.Rules) > 0 || got.Owner != (runtime.Place{}) || strings.Contains(got.Why, "hidden") {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 			if len(got.Next) != len(test.want.Next) {
@@ -224,7 +225,7 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			got := b.awaitRefusal(tagged(s, "2"))
 			// The API server may not know the parameter yet, and then denies for that reason.
 			why := strings.Contains(got.Why, "balancers cost money") || param != nil && strings.Contains(got.Why, "no params found")
-			if !slices.Contains(got.Rules, "ValidatingAdmissionPolicy.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") || !why || got.Object != "service "+name {
+			if !slices.Contains(got.Rules, "ValidatingAdmissionPolicy.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") || !why || got.Object.String() != "service "+name {
 				t.Errorf("got %+v", got)
 			}
 			if param != nil && !slices.Contains(got.Rules, "ConfigMap") {
@@ -240,7 +241,7 @@ spec: {type: {{ if eq .Values.tag "1" }}ClusterIP{{ else }}LoadBalancer{{ end }}
 			b.denyServices(c, code)
 			got := b.awaitRefusal(tagged(s, "2"))
 			if !slices.Contains(got.Rules, "ValidatingWebhookConfiguration.admissionregistration.k8s.io") || slices.Contains(got.Rules, "ResourceQuota") ||
-				!strings.Contains(got.Why, "balancers cost money") || got.Object != "service "+name {
+				!strings.Contains(got.Why, "balancers cost money") || got.Object.String() != "service "+name {
 				t.Errorf("got %+v", got)
 			}
 		})
@@ -383,7 +384,10 @@ data: {tag: "2"}
 			}
 			_, err := c.CoreV1().ConfigMaps(b.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: test.is, Data: map[string]string{"tag": "theirs"}}, metav1.CreateOptions{FieldManager: "deploy.test"})
 			must(t, err)
-			want := runtime.RefusedChange{Object: "configmap settings", Exists: true, Why: test.why, Owner: test.owner}
+			want := runtime.RefusedChange{Object: runtime.ObjectRef{Kind: "ConfigMap", Namespace: b.namespace, Name: "settings"}, Exists: true, Why: test.why}
+			if test.owner != "" {
+				want.Owner = runtime.Place{Namespace: b.namespace, Name: test.owner}
+			}
 			for _, next := range test.next {
 				want.Next = append(want.Next, strings.ReplaceAll(next, "NS", b.namespace))
 			}
@@ -396,7 +400,7 @@ data: {tag: "2"}
 			}
 			first := tagged(s, "2")
 			first.Name = "other"
-			if got := b.refuses(first); got.Object != "configmap settings" {
+			if got := b.refuses(first); got.Object.String() != "configmap settings" {
 				t.Errorf("of a first revision: %+v", got)
 			}
 			if test.owner != "" {
@@ -483,7 +487,7 @@ func TestCheckContents(t *testing.T) {
 		t.Helper()
 		got, err := b.Check(t.Context(), b.release(s), discard)
 		must(t, err)
-		slices.Sort(got.Objects)
+		slices.SortFunc(got.Objects, func(a, b runtime.ObjectRef) int { return strings.Compare(a.String(), b.String()) })
 		slices.Sort(got.Rules)
 		return got
 	}
@@ -499,16 +503,17 @@ func TestCheckContents(t *testing.T) {
 	expect("a chart that gives a quota up", has(tagged(quotas, "2")), runtime.Checked{Rules: []string{"ResourceQuota"}})
 
 	plain := writeChart(t, dir, "plain", map[string]string{"templates/settings.yaml": settings})
-	expect("a chart with a ConfigMap, which may be a parameter of a policy", has(tagged(plain, "1")), runtime.Checked{Rules: []string{"ConfigMap"}, Objects: []string{"configmap settings"}})
+	expect("a chart with a ConfigMap, which may be a parameter of a policy", has(tagged(plain, "1")), runtime.Checked{Rules: []string{"ConfigMap"}, Objects: []runtime.ObjectRef{{Kind: "ConfigMap", Namespace: b.namespace, Name: "settings"}}})
 
 	kinds := writeChart(t, dir, "kinds", map[string]string{
 		"crds/thing.yaml":      strings.ReplaceAll(crd, "NAME.test", group),
 		"templates/thing.yaml": "apiVersion: " + group + "/v1\nkind: Thing\nmetadata: {name: one}\n",
 		"templates/hook.yaml":  "apiVersion: v1\nkind: LimitRange\nmetadata: {name: small, annotations: {helm.sh/hook: pre-install}}\nspec: {limits: []}\n",
 	})
+	small := runtime.ObjectRef{Kind: "LimitRange", Namespace: b.namespace, Name: "small"}
 	want := runtime.Checked{
 		Rules:   []string{"CustomResourceDefinition things." + group, "LimitRange", "custom resources", "custom resources"},
-		Objects: []string{"customresourcedefinition things." + group, "limitrange small"},
+		Objects: []runtime.ObjectRef{{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Name: "things." + group}, small},
 	}
 	expect("a chart with a kind of its own", has(kinds), want)
 	d, err := dynamic.NewForConfig(config)
@@ -516,7 +521,7 @@ func TestCheckContents(t *testing.T) {
 	crds := d.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	t.Cleanup(func() { _ = crds.Delete(t.Context(), "things."+group, metav1.DeleteOptions{}) })
 	b.deploy(kinds)
-	want = runtime.Checked{Rules: []string{"LimitRange", "custom resources", "custom resources"}, Objects: []string{"limitrange small", "thing one"}}
+	want = runtime.Checked{Rules: []string{"LimitRange", "custom resources", "custom resources"}, Objects: []runtime.ObjectRef{small, {Group: group, Kind: "Thing", Namespace: b.namespace, Name: "one"}}}
 	expect("its second revision, which leaves the CRD as it is", has(kinds), want)
 }
 
@@ -528,30 +533,33 @@ func TestCheckClaims(t *testing.T) {
 	b := newBench(t, deploy.Options{Dir: dir})
 	web := container("web")
 	web.Workload.Mounts = []plan.Mount{{Claim: "media", Path: "/a"}, {Claim: "media", Path: "/b"}}
-	has := func(s plan.Service) []string {
+	has := func(s plan.Service) []runtime.ObjectRef {
 		t.Helper()
 		got, err := b.Check(t.Context(), b.release(s), discard)
 		must(t, err)
 		return got.Objects
 	}
+	ref := func(name string) runtime.ObjectRef {
+		return runtime.ObjectRef{Kind: "PersistentVolumeClaim", Namespace: b.namespace, Name: name}
+	}
 	missing := func() {
 		t.Helper()
 		c := b.refuses(web)
-		if c.Object != "persistentvolumeclaim media" || !c.Awaited || c.Why != "it does not exist in namespace "+b.namespace || len(c.Next) != 1 {
+		if c.Object != ref("media") || !c.Awaited || c.Why != "it does not exist in namespace "+b.namespace || len(c.Next) != 1 {
 			t.Errorf("refused is %+v", c)
 		}
 	}
 	missing()
 	store := container("store")
 	store.Workload.Volumes = []plan.Volume{{Name: "data", Path: "/data", Size: "1Mi"}}
-	if got := has(store); !slices.Equal(got, []string{"persistentvolumeclaim store-data"}) {
-		t.Errorf("a service with a volume has %q", got)
+	if got := has(store); !slices.Equal(got, []runtime.ObjectRef{ref("store-data")}) {
+		t.Errorf("a service with a volume has %v", got)
 	}
 	plain := container("plain")
 	b.deploy(plain) // the namespace is not new any more
 	missing()
-	if got := has(store); !slices.Contains(got, "persistentvolumeclaim store-data") {
-		t.Errorf("a service with a volume has %q", got)
+	if got := has(store); !slices.Contains(got, ref("store-data")) {
+		t.Errorf("a service with a volume has %v", got)
 	}
 	set := writeChart(t, dir, "set", map[string]string{"templates/set.yaml": `
 apiVersion: apps/v1
@@ -569,8 +577,8 @@ spec:
   - metadata: {name: data}
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 `})
-	if got := has(set); !slices.Equal(got, []string{"statefulset db", "persistentvolumeclaim data-db-3", "persistentvolumeclaim data-db-4"}) {
-		t.Errorf("a StatefulSet has %q", got)
+	if got := has(set); !slices.Equal(got, []runtime.ObjectRef{{Group: "apps", Kind: "StatefulSet", Namespace: b.namespace, Name: "db"}, ref("data-db-3"), ref("data-db-4")}) {
+		t.Errorf("a StatefulSet has %v", got)
 	}
 	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "media"}}
 	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}

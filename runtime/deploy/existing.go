@@ -31,7 +31,7 @@ func (d *Deployer) missingClaims(ctx context.Context, r runtime.Release) (missin
 		switch {
 		case apierrors.IsNotFound(err):
 			missing = append(missing, runtime.RefusedChange{
-				Object: claimObject(m.Claim), Awaited: true, Rules: []string{customRules},
+				Object: claimRef(r.Namespace, m.Claim), Awaited: true, Rules: []string{customRules},
 				Why: "it does not exist in namespace " + r.Namespace,
 				Next: []string{fmt.Sprintf(
 					"create it, or name another claim with existing_volume(%q); kubectl --namespace %s get persistentvolumeclaims lists those that exist", m.Claim, r.Namespace)},
@@ -43,21 +43,20 @@ func (d *Deployer) missingClaims(ctx context.Context, r runtime.Release) (missin
 	return missing, nil
 }
 
-// claimObject returns the name of a claim as [shortName] does.
-func claimObject(name string) string { return "persistentvolumeclaim " + name }
+func claimRef(namespace, name string) runtime.ObjectRef {
+	return runtime.ObjectRef{Kind: "PersistentVolumeClaim", Namespace: namespace, Name: name}
+}
 
-// ownClaims returns the claims that the generated chart of a service has, as [shortName]
-// names them.
-func ownClaims(s plan.Service) (all []string) {
+// ownClaims returns the claims that the generated chart of a service has.
+func ownClaims(namespace string, s plan.Service) (all []runtime.ObjectRef) {
 	for _, v := range s.Workload.Volumes {
-		all = append(all, claimObject(s.Name+"-"+v.Name))
+		all = append(all, claimRef(namespace, s.Name+"-"+v.Name))
 	}
 	return all
 }
 
-// claimsOfSet returns the claims that the pods of a StatefulSet get, as [shortName] names
-// them.
-func claimsOfSet(info *resource.Info) (all []string) {
+// claimsOfSet returns the claims that the pods of a StatefulSet get.
+func claimsOfSet(info *resource.Info) (all []runtime.ObjectRef) {
 	u, ok := info.Object.(*unstructured.Unstructured)
 	if !ok || info.Mapping.GroupVersionKind.GroupKind() != (schema.GroupKind{Group: appsv1.GroupName, Kind: "StatefulSet"}) {
 		return nil
@@ -75,7 +74,7 @@ func claimsOfSet(info *resource.Info) (all []string) {
 	}
 	for _, template := range set.Spec.VolumeClaimTemplates {
 		for i := range replicas {
-			all = append(all, claimObject(fmt.Sprintf("%s-%s-%d", template.Name, set.Name, first+i)))
+			all = append(all, claimRef(info.Namespace, fmt.Sprintf("%s-%s-%d", template.Name, set.Name, first+i)))
 		}
 	}
 	return all

@@ -203,8 +203,8 @@ func TestFurtherNamespaceMoves(t *testing.T) {
 		t.Fatalf("Run = %v, want a RefusedError", err)
 	}
 	change := refused.Changes[0]
-	if want := "clusterrole " + key.Pipeline; change.Object != want || !strings.Contains(change.Why, "release operator of namespace "+key.Namespace()) {
-		t.Errorf("refused %s: %s, want %s", change.Object, change.Why, want)
+	if want := "clusterrole " + key.Pipeline; change.Object.String() != want || !strings.Contains(change.Why, "release operator of namespace "+key.Namespace()) {
+		t.Errorf("refused %v: %s, want %s", change.Object, change.Why, want)
 	}
 	if want := "if the service had the namespace " + key.Namespace() + " before, delete the release there, with what it runs, and run again: pipe delete dev --service operator"; len(change.Next) == 0 || change.Next[0] != want {
 		t.Errorf("next is %q, want %q", change.Next, want)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -507,8 +506,12 @@ func (o *objects) WaitAndGetCompletedPodPhase(string, time.Duration) (corev1.Pod
 	return corev1.PodUnknown, errors.ErrUnsupported
 }
 
+// refOf identifies an object to other packages.
+func refOf(info *resource.Info) runtime.ObjectRef {
+	kind := info.Mapping.GroupVersionKind.GroupKind()
+	return runtime.ObjectRef{Group: kind.Group, Kind: kind.Kind, Namespace: info.Namespace, Name: info.Name}
+}
+
 // shortName returns the name of an object in messages, such as "deployment
 // api".
-func shortName(info *resource.Info) string {
-	return strings.ToLower(info.Mapping.GroupVersionKind.Kind) + " " + info.Name
-}
+func shortName(info *resource.Info) string { return refOf(info).String() }

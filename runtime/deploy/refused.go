@@ -19,7 +19,7 @@ import (
 // refusal describes which part of a change the server rejected, by its answer. patch is
 // the rejected change.
 func (o *objects) refusal(info *resource.Info, patch []byte, err error) runtime.RefusedChange {
-	change := runtime.RefusedChange{Object: shortName(info), Why: observe.OneLine(err.Error())}
+	change := runtime.RefusedChange{Object: refOf(info), Why: observe.OneLine(err.Error())}
 	var answer apierrors.APIStatus
 	if s, ok := err.(apierrors.APIStatus); ok {
 		answer = s
@@ -186,10 +186,13 @@ func lossOf(info *resource.Info) string {
 // conflict says that an object that the release would create exists already, and who
 // owns it.
 func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured) runtime.RefusedChange {
-	change := runtime.RefusedChange{Object: shortName(info), Exists: true, Why: "it exists, and belongs to " + ownerOf(live, o.namespace) + ", not to release " + o.release}
+	change := runtime.RefusedChange{Object: refOf(info), Exists: true, Why: "it exists, and belongs to " + ownerOf(live, o.namespace) + ", not to release " + o.release}
 	rename := "give it another name in the chart of " + o.release
 	annotations := live.GetAnnotations()
 	owner, in := annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace]
+	if owner != "" && in != "" {
+		change.Owner = runtime.Place{Namespace: in, Name: owner}
+	}
 	switch {
 	case owner == o.release && in != o.namespace:
 		change.Next = []string{
@@ -197,9 +200,6 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 			"or " + rename,
 		}
 	case owner != "" && owner != o.release:
-		if in == o.namespace {
-			change.Owner = owner
-		}
 		change.Next = []string{rename + ", or take it out of that of " + owner}
 		if o.adopter == nil {
 			change.Next = append(change.Next, "or, if another tool has deployed "+owner+", take it over: adopt=True of service "+o.release+", or --take-ownership; pipe diff shows the change")
@@ -217,5 +217,5 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 }
 
 func sortChanges(changes []runtime.RefusedChange) {
-	slices.SortFunc(changes, func(a, b runtime.RefusedChange) int { return strings.Compare(a.Object, b.Object) })
+	slices.SortFunc(changes, func(a, b runtime.RefusedChange) int { return strings.Compare(a.Object.String(), b.Object.String()) })
 }

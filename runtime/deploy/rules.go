@@ -97,7 +97,7 @@ type contents struct {
 func (c *contents) add(infos []*resource.Info, all bool) {
 	for _, info := range infos {
 		c.rule(info)
-		c.Objects = append(append(c.Objects, shortName(info)), claimsOfSet(info)...)
+		c.Objects = append(append(c.Objects, refOf(info)), claimsOfSet(info)...)
 	}
 	if !all {
 		c.Rules = append(c.Rules, customRules)

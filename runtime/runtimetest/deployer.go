@@ -61,8 +61,10 @@ const (
 // ImagesValue is the key of a list: the images that the pods of a service name.
 const ImagesValue = "images"
 
-// ObjectOf returns the name of the one object that each service has.
-func ObjectOf(service string) string { return "statefulset " + service }
+// ObjectOf returns the one object that each service has.
+func ObjectOf(namespace, service string) runtime.ObjectRef {
+	return runtime.ObjectRef{Group: "apps", Kind: "StatefulSet", Namespace: namespace, Name: service}
+}
 
 // Namespaces returns the namespaces that exist, sorted.
 func (d *Deployer) Namespaces() []string {
@@ -189,7 +191,7 @@ var errMissingChart = errors.New("chart missing: no such directory")
 func imagesOf(r runtime.Release) (out []runtime.PodImage) {
 	list, _ := r.Service.Values[ImagesValue].([]any)
 	for i, ref := range list {
-		out = append(out, runtime.PodImage{Ref: ref.(string), In: fmt.Sprintf("%s, container %d", ObjectOf(r.Service.Name), i)})
+		out = append(out, runtime.PodImage{Ref: ref.(string), In: fmt.Sprintf("%s, container %d", ObjectOf(r.Namespace, r.Service.Name), i)})
 	}
 	for _, f := range r.Service.Filled {
 		if f.Image != "" {
@@ -218,7 +220,7 @@ func (d *Deployer) Fingerprint(ctx context.Context, r runtime.Release) (plan.Dig
 // service has [RefusedValue] or [RuledValue]. In the latter case, the reason is a rule that
 // services with [RuleValue] contain.
 func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Emit) (runtime.Checked, error) {
-	has := runtime.Checked{Objects: []string{ObjectOf(r.Service.Name)}}
+	has := runtime.Checked{Objects: []runtime.ObjectRef{ObjectOf(r.Namespace, r.Service.Name)}}
 	if _, brings := r.Service.Values[RuleValue]; brings {
 		has.Rules = []string{RuleValue}
 	}
@@ -237,7 +239,7 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 		rules = []string{RuleValue}
 	}
 	return has, &runtime.RefusedError{Release: r.Service.Name, Changes: []runtime.RefusedChange{{
-		Object: ObjectOf(r.Service.Name), Fields: []string{"spec.serviceName"}, Why: "it is immutable", Rules: rules,
+		Object: ObjectOf(r.Namespace, r.Service.Name), Fields: []string{"spec.serviceName"}, Why: "it is immutable", Rules: rules,
 	}}}
 }
 

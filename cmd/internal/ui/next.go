@@ -85,7 +85,7 @@ func afterRefused(f runtime.ServiceRecord, e *runtime.RefusedError, service plan
 	for _, c := range e.Changes {
 		for i, next := range c.Next {
 			if len(e.Changes) > 1 && i == 0 {
-				next = "of " + c.Object + ": " + next
+				next = fmt.Sprintf("of %v: %s", c.Object, next)
 			}
 			lines = append(lines, next)
 		}

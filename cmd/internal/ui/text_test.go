@@ -193,13 +193,13 @@ func TestFailuresText(t *testing.T) {
 		"registry full": {fail("api", "apps", advised("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota", "make room on the disk of the registry and run again"))},
 		"timeout":       {fail("api", "apps", timeout)},
 		"refused": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{
-			Object: "persistentvolumeclaim data", Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
+			Object: runtime.ObjectRef{Kind: "PersistentVolumeClaim", Name: "data"}, Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",
 			Next: []string{"leave spec.storageClassName as it is", "or kubectl --namespace shop-staging delete persistentvolumeclaims data, and run again: ALL DATA of the volume is lost"},
 		}}}))},
-		"refused by a rule": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{Object: "service site", Why: "exceeded quota: small", Rules: []string{"ResourceQuota"}}}}))},
+		"refused by a rule": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{Object: runtime.ObjectRef{Kind: "Service", Name: "site"}, Why: "exceeded quota: small", Rules: []string{"ResourceQuota"}}}}))},
 		"refused twice, deploying": {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ReleaseError{Release: "site", RolledBack: 3, Err: &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{
-			{Object: "configmap a", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
-			{Object: "configmap b", Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
+			{Object: runtime.ObjectRef{Kind: "ConfigMap", Name: "a"}, Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
+			{Object: runtime.ObjectRef{Kind: "ConfigMap", Name: "b"}, Why: "it exists", Exists: true, Next: []string{"give it another name in the chart of site"}},
 		}}}))},
 		"late secret": {fail("api", "apps", fmt.Errorf("deploy api: %w", &runtime.SecretsError{
 			Namespace: "shop-staging", Missing: []runtime.MissingSecret{mail}, Err: fmt.Errorf("%w after 5m0s", runtime.ErrTimeout),

@@ -109,17 +109,3 @@ type MovedError struct {
 func (e *MovedError) Error() string {
 	return fmt.Sprintf("%v is in namespace %s, not in %s", e.Key, e.Namespace, e.Key.Namespace())
 }
-
-// ownReleases splits the releases in the namespace of key into those that belong to
-// key and the others.
-func ownReleases(all map[string]Deployed, key EnvironmentKey) (own, others map[string]Deployed) {
-	own, others = make(map[string]Deployed), make(map[string]Deployed)
-	for name, d := range all {
-		if d.Owner == key.Owner() {
-			own[name] = d
-		} else {
-			others[name] = d
-		}
-	}
-	return own, others
-}

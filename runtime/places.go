@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -146,23 +145,7 @@ func (r *run) lists() []*sched.Task {
 // settleReleases sets which releases the services have, which belong to others, and which
 // ones belong to no service.
 func (r *run) settleReleases(found map[string]map[string]Deployed) {
-	r.deployed, r.others, r.orphans = make(map[string]Deployed), make(map[string]Deployed), nil
-	for namespace, in := range found {
-		own, others := ownReleases(in, r.req.Environment)
-		for name, d := range own {
-			if s := r.scope.plan.Service(name); s == nil || r.namespaceOf(s) != namespace {
-				r.orphans = append(r.orphans, Place{namespace, name})
-				continue
-			}
-			r.deployed[name] = d
-		}
-		for name, d := range others {
-			if s := r.scope.plan.Service(name); s != nil && r.namespaceOf(s) == namespace {
-				r.others[name] = d
-			}
-		}
-	}
-	slices.SortFunc(r.orphans, ComparePlaces)
+	r.deployed, r.others, r.orphans = placed(found, r.scope.plan, r.req.Environment)
 	if r.req.Action == Deploy {
 		return
 	}
@@ -175,6 +158,28 @@ func (r *run) settleReleases(found map[string]map[string]Deployed) {
 		r.deployed[p.Name], r.elsewhere[p.Name] = found[p.Namespace][p.Name], p.Namespace
 		return true
 	})
+}
+
+// placed sorts what is deployed in the namespaces of an environment: the releases of the
+// services of p, those that others have where services of p are to have theirs, and the
+// releases of the environment that belong to no service of p, sorted. p may be nil.
+func placed(found map[string]map[string]Deployed, p *plan.Plan, key EnvironmentKey) (deployed, others map[string]Deployed, orphans []Place) {
+	deployed, others = make(map[string]Deployed), make(map[string]Deployed)
+	for namespace, in := range found {
+		for name, d := range in {
+			is := p != nil && p.Service(name) != nil && key.NamespaceOf(p.Service(name)) == namespace
+			switch own := d.Owner == key.Owner(); {
+			case own && is:
+				deployed[name] = d
+			case own:
+				orphans = append(orphans, Place{namespace, name})
+			case is:
+				others[name] = d
+			}
+		}
+	}
+	slices.SortFunc(orphans, ComparePlaces)
+	return deployed, others, orphans
 }
 
 // absentWhy returns why a service is not deployed where the plan has it.
@@ -201,22 +206,12 @@ func (r *Runtime) Orphans(ctx context.Context, key EnvironmentKey) ([]Place, err
 	if err != nil {
 		return nil, err
 	}
-	var orphans []Place
+	found := make(map[string]map[string]Deployed)
 	for _, namespace := range env.AllNamespaces() {
-		in, err := r.Deployer.Deployed(ctx, namespace)
-		if err != nil {
+		if found[namespace], err = r.Deployer.Deployed(ctx, namespace); err != nil {
 			return nil, err
 		}
-		own, _ := ownReleases(in, key)
-		for name := range maps.Keys(own) {
-			if env.Plan != nil {
-				if s := env.Plan.Service(name); s != nil && key.NamespaceOf(s) == namespace {
-					continue
-				}
-			}
-			orphans = append(orphans, Place{namespace, name})
-		}
 	}
-	slices.SortFunc(orphans, ComparePlaces)
+	_, _, orphans := placed(found, env.Plan, key)
 	return orphans, nil
 }

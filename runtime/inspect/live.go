@@ -72,7 +72,6 @@ func (ins *Inspector) Live(ctx context.Context, env *runtime.Environment) (map[r
 
 // liveIn returns the state of the releases in one namespace.
 func (ins *Inspector) liveIn(ctx context.Context, env *runtime.Environment, namespace string) (map[string]*Live, error) {
-	key, home := env.Key, namespace == env.Key.Namespace()
 	var (
 		revisions    *metav1.PartialObjectMetadataList
 		deployments  *appsv1.DeploymentList
@@ -122,20 +121,13 @@ func (ins *Inspector) liveIn(ctx context.Context, env *runtime.Environment, name
 	if err != nil {
 		return nil, err
 	}
-	for name, owner := range owners {
-		if is := live.of[name]; is != nil && is.Deployed != nil {
-			is.Deployed.Owner = owner
+	home := namespace == env.Key.Namespace()
+	maps.DeleteFunc(live.of, func(name string, is *Live) bool {
+		if is.Deployed != nil {
+			is.Deployed.Owner = owners[name]
 		}
-		if owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
-			delete(live.of, name)
-		}
-	}
-	if !home { // what has no owner there is shown only as the release of a service
-		maps.DeleteFunc(live.of, func(name string, is *Live) bool {
-			planned := env.Plan != nil && env.Plan.Service(name) != nil && key.NamespaceOf(env.Plan.Service(name)) == namespace
-			return is.Deployed == nil || is.Deployed.Owner != key.Owner() && !planned
-		})
-	}
+		return is.Deployed == nil && !home || !isMember(env, namespace, name, owners[name])
+	})
 	for _, l := range live.of {
 		slices.SortFunc(l.Workloads, func(a, b Workload) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
 		slices.SortFunc(l.Pods, func(a, b LivePod) int { return strings.Compare(a.Name, b.Name) })

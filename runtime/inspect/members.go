@@ -11,9 +11,34 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// members are the releases of a namespace that are shown as those of an environment. In its
-// own namespace these are all but those of other environments; in a further one, which
-// it may share with anybody (E9), only its own.
+// isMember reports whether a release of a namespace is shown as one of an environment: one
+// that the environment owns, and one without an owner in its own namespace. In a further
+// namespace, which it may share with anybody (E9), one without an owner is shown only if it is
+// that of a service.
+func isMember(env *runtime.Environment, namespace, release string, owner runtime.EnvironmentKey) bool {
+	switch owner {
+	case env.Key.Owner():
+		return true
+	case runtime.EnvironmentKey{}:
+		return namespace == env.Key.Namespace() || slices.Contains(planned(env, namespace), release)
+	}
+	return false
+}
+
+// planned returns the releases that the plan of an environment has in a namespace.
+func planned(env *runtime.Environment, namespace string) (names []string) {
+	if env.Plan == nil {
+		return nil
+	}
+	for i := range env.Plan.Services {
+		if s := &env.Plan.Services[i]; env.Key.NamespaceOf(s) == namespace {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// members are the releases of a namespace that are shown as those of an environment.
 type members struct {
 	whole  bool // the namespace is that of the environment, or was made for it
 	own    []string
@@ -29,27 +54,16 @@ func (m members) has(release string) bool {
 // of the environment if its plan has them.
 func (ins *Inspector) members(ctx context.Context, env *runtime.Environment, namespace string) (members, error) {
 	home := namespace == env.Key.Namespace()
-	m := members{whole: home}
-	if env.Plan != nil {
-		for i := range env.Plan.Services {
-			if s := &env.Plan.Services[i]; env.Key.NamespaceOf(s) == namespace {
-				m.own = append(m.own, s.Name)
-			}
-		}
-	}
+	m := members{whole: home, own: planned(env, namespace)}
 	all, _, _, err := ins.cluster.Deployed(ctx, namespace)
 	if err != nil && !apierrors.IsForbidden(err) {
 		return m, err
 	}
 	for name, is := range all {
-		switch is.Owner {
-		case env.Key.Owner():
+		switch {
+		case is.Owner == env.Key.Owner():
 			m.own = append(m.own, name)
-		case runtime.EnvironmentKey{}:
-			if !home && !slices.Contains(m.own, name) {
-				m.others = append(m.others, name)
-			}
-		default:
+		case !isMember(env, namespace, name, is.Owner):
 			m.others = append(m.others, name)
 		}
 	}

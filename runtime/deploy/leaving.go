@@ -167,6 +167,10 @@ func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
 	return left
 }
 
+// goneTime limits the wait until a deleted object is gone. It may take a while to unmount
+// volumes and to end pods.
+const goneTime = 5 * time.Minute
+
 // A namespacedKind is a namespaced kind of object.
 type namespacedKind struct {
 	kind     string
@@ -213,4 +217,28 @@ func (d *Deployer) goneWith(ctx context.Context, kind schema.GroupVersionKind, n
 		}
 		return u == nil
 	})
+}
+
+// podsGone waits until the pods of deleted releases have ended. Pods that take longer, or
+// that cannot be listed, are deleted with the namespace.
+func (d *Deployer) podsGone(ctx context.Context, namespace string) {
+	ctx, stop := context.WithTimeout(ctx, podTime)
+	defer stop()
+	list, err := d.cluster.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return
+	}
+	for _, p := range list.Items {
+		if d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Pod"), namespace, p.Name) != nil {
+			return
+		}
+	}
+}
+
+// podTime is the default grace period of a pod.
+const podTime = 30 * time.Second
+
+// gone waits until an object that is being deleted is gone.
+func (d *Deployer) gone(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) error {
+	return d.goneWith(ctx, kind, namespace, name, func(*unstructured.Unstructured) {})
 }

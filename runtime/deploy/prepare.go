@@ -8,16 +8,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/chart"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // The labels of objects that are created here and do not belong to a release.
@@ -28,6 +27,7 @@ const (
 
 	managedBy       = "pipe"
 	kindNamespace   = "namespace"
+	kindFurther     = "release-namespace"
 	kindSecret      = "secret"
 	kindCredentials = "credentials"
 	kindKey         = "key"
@@ -48,11 +48,11 @@ func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 	if err != nil {
 		return err
 	}
-	if err := d.namespace(ctx, key); err != nil {
+	if err := d.homeNamespace(ctx, key); err != nil {
 		return err
 	}
 	for _, name := range further {
-		if err := d.createNamespace(ctx, name, key); err != nil {
+		if _, err := d.createNamespace(ctx, name, labelsOf(kindFurther, runtime.EnvironmentKey{}), map[string]string{observe.AnnotationMadeFor: observe.MadeFor(key)}); err != nil {
 			return err
 		}
 	}
@@ -93,43 +93,6 @@ func (d *Deployer) prepare(ctx context.Context, key runtime.EnvironmentKey, p *p
 		}
 	}
 	return nil
-}
-
-// namespace creates the namespace of an environment unless it exists.
-func (d *Deployer) namespace(ctx context.Context, key runtime.EnvironmentKey) error {
-	client, name := d.cluster.Typed.CoreV1().Namespaces(), key.Namespace()
-	for {
-		found, err := client.Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case err == nil && found.DeletionTimestamp != nil:
-			if err := d.gone(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name); err != nil {
-				return err
-			}
-		case err == nil:
-			if owner := runtime.OwnerOf(found.Labels); owner != key.Owner() && owner != (runtime.EnvironmentKey{}) {
-				return &runtime.OwnedError{Key: key, Kind: "namespace", Owner: owner}
-			}
-			if found.Labels[labelKind] == kindNamespace {
-				d.seen.namespace(name, found.CreationTimestamp.Time)
-			}
-			return nil
-		case apierrors.IsForbidden(err):
-			return nil // with access only inside the namespace, we cannot read the namespace itself
-		case !apierrors.IsNotFound(err):
-			return fmt.Errorf("look at namespace %s: %w", name, d.explain(ctx, err))
-		}
-		_, err = client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-			Name: name, Labels: labelsOf(kindNamespace, key),
-		}}, metav1.CreateOptions{FieldManager: fieldManager})
-		switch {
-		case apierrors.IsAlreadyExists(err): // by whom?
-		case err != nil:
-			return d.notCreated(ctx, name, err)
-		default:
-			d.seen.namespace(name, time.Now())
-			return nil
-		}
-	}
 }
 
 func labelsOf(kind string, key runtime.EnvironmentKey) map[string]string {

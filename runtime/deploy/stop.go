@@ -221,7 +221,7 @@ func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtim
 }
 
 func (o *operation) uninstall() error {
-	if err := o.ownVolumes(); err != nil {
+	if err := o.labelVolumes(); err != nil {
 		return err
 	}
 	config, err := o.helm()

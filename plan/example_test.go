@@ -256,6 +256,13 @@ container("web", image = "nginx:1.27", ports = [port(80)], replicas = 2, labels 
 	// Output: {"ports":[{"number":80,"name":"port-80","protocol":"TCP"}],"replicas":2,"labels":{"team":"shop"}}
 }
 
+func ExampleWorkload_Kind() {
+	fmt.Println(evaluate(`
+job("report", image = "report:1", schedule = "0 3 * * *")
+`).Service("report").Workload.Kind())
+	// Output: CronJob
+}
+
 func ExamplePort() {
 	show(evaluate(`
 container("web", image = "nginx:1.27", ports = [port(80, public = True, host = "shop.example.com")])

@@ -31,13 +31,17 @@ type Plan struct {
 	Warnings    []Diagnostic   `json:"warnings,omitempty"` // in source order
 }
 
+// DefaultParallelism is how many builds, and how many deploys, run at a time if a pipeline
+// sets no other number (A1).
+const DefaultParallelism = 7
+
 // Pipeline holds what pipeline() declares.
 type Pipeline struct {
 	Name              string   `json:"name"`                     // part of the namespaces
 	Namespace         string   `json:"namespace,omitempty"`      // of its environments, with the fields {pipeline} and {environment}; empty: "{pipeline}-{environment}"
 	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as set for each run
-	BuildParallelism  int      `json:"build_parallelism"`        // maximum number of concurrent builds; default 7
-	DeployParallelism int      `json:"deploy_parallelism"`       // maximum number of concurrent deploys; default 7
+	BuildParallelism  int      `json:"build_parallelism"`        // maximum number of concurrent builds; default DefaultParallelism
+	DeployParallelism int      `json:"deploy_parallelism"`       // maximum number of concurrent deploys; default DefaultParallelism
 	BuildAhead        bool     `json:"build_ahead,omitempty"`    // idle build slots build for later stages
 	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
 	Pos               Pos      `json:"pos"`                      // of the call of pipeline()

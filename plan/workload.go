@@ -23,6 +23,22 @@ type Workload struct {
 	Patches
 }
 
+// Kind returns the kind of the Kubernetes object that creates the pods in a generated
+// chart: "Deployment", "StatefulSet", "DaemonSet", "Job" or "CronJob".
+func (w *Workload) Kind() string {
+	switch {
+	case w.Job != nil && w.Job.Schedule != "":
+		return "CronJob"
+	case w.Job != nil:
+		return "Job"
+	case w.Database != nil:
+		return "StatefulSet"
+	case w.Daemon:
+		return "DaemonSet"
+	}
+	return "Deployment"
+}
+
 // A Port is one port that a service listens on.
 type Port struct {
 	Number   int    `json:"number"`           // of the container: 1 to 65535

@@ -16,15 +16,12 @@ const (
 	classCheck
 )
 
-// defaultParallelism applies if a plan sets no parallelism (A1).
-const defaultParallelism = 7
-
 // limits returns the slots of the classes.
 func limits(p plan.Pipeline) []int {
 	limits := []int{classBuild: p.BuildParallelism, classDeploy: p.DeployParallelism, classCheck: lookParallelism}
 	for i, n := range limits {
 		if n <= 0 {
-			limits[i] = defaultParallelism
+			limits[i] = plan.DefaultParallelism
 		}
 	}
 	return limits

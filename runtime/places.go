@@ -13,10 +13,8 @@ import (
 
 // NamespaceOf returns the namespace of the release of a service in the environment (E9).
 func (k EnvironmentKey) NamespaceOf(s *plan.Service) string {
-	if s.Namespace == "" {
-		return k.Namespace()
-	}
-	return plan.Pipeline{Name: k.Pipeline, Namespace: s.Namespace}.NamespaceOf(k.Name)
+	p := plan.Plan{Pipeline: plan.Pipeline{Name: k.Pipeline}, Environment: plan.EnvironmentRef{Name: k.Name, Namespace: k.Namespace()}}
+	return p.NamespaceOf(s)
 }
 
 // namespacesOf returns the namespaces of the releases of p, without that of the

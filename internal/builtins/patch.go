@@ -139,17 +139,7 @@ func (c *Call) patches(s *Service, patches patchesArg) {
 		return
 	}
 	w := &s.Plan.Workload
-	has := "Deployment"
-	switch {
-	case w.Job != nil && w.Job.Schedule != "":
-		has = "CronJob"
-	case w.Job != nil:
-		has = "Job"
-	case w.Database != nil:
-		has = "StatefulSet"
-	case w.Daemon:
-		has = "DaemonSet"
-	}
+	has := w.Kind()
 	for i, p := range patches {
 		_ = c.Session.Meter.Charge(portSize)
 		if slices.Contains(workloads, p.plan.Kind) && p.plan.Kind != has {

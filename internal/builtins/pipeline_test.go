@@ -1,10 +1,22 @@
 package builtins_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
 )
+
+// TestDefaultParallelism: the defaults in the signature of pipeline() are those of plans.
+func TestDefaultParallelism(t *testing.T) {
+	f := builtins.Standard()[0]
+	for _, param := range []string{"build_parallelism", "deploy_parallelism"} {
+		if got, want := f.Param(param).Default, strconv.Itoa(plan.DefaultParallelism); got != want {
+			t.Errorf("%s(): the default of %s is %s, want %s", f.Name, param, got, want)
+		}
+	}
+}
 
 func TestCheckVersion(t *testing.T) {
 	for _, test := range []struct {

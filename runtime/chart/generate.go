@@ -9,6 +9,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"strings"
 	"text/template"
 	"time"
 
@@ -146,21 +147,9 @@ func description(s plan.Service) string {
 // templates lists the templates that a service needs: templates of other types
 // would only be dead weight in each release and in an ejected chart.
 func templates(s plan.Service) []string {
-	names := []string{"_helpers.tpl", "_pod.tpl", "serviceaccount.yaml", "volumes.yaml"}
-	switch {
-	case s.Workload.Job != nil && s.Workload.Job.Schedule != "":
-		names = append(names, "cronjob.yaml")
-	case s.Workload.Job != nil:
-		names = append(names, "job.yaml")
-	default:
-		kind := "deployment.yaml"
-		switch {
-		case s.Workload.Database != nil:
-			kind = "statefulset.yaml"
-		case s.Workload.Daemon:
-			kind = "daemonset.yaml"
-		}
-		names = append(names, kind, "service.yaml", "ingress.yaml", "NOTES.txt")
+	names := []string{"_helpers.tpl", "_pod.tpl", "serviceaccount.yaml", "volumes.yaml", strings.ToLower(s.Workload.Kind()) + ".yaml"}
+	if s.Workload.Job == nil {
+		names = append(names, "service.yaml", "ingress.yaml", "NOTES.txt")
 	}
 	if len(s.Workload.Mounts)+len(s.Workload.Scratch) > 0 {
 		names = append(names, "_volumes.tpl")

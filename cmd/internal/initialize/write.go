@@ -227,16 +227,16 @@ func (w *writer) patch(s *service) {
 	if len(spec) == 0 {
 		return
 	}
-	kind, merge := "Deployment", map[string]any{"spec": map[string]any{"template": map[string]any{"spec": spec}}}
-	switch {
-	case s.schedule != "":
-		kind, merge = "CronJob", map[string]any{"spec": map[string]any{"jobTemplate": merge}}
-	case s.kind == plan.Job:
-		kind = "Job"
-	case slices.ContainsFunc(s.running, func(a pair) bool { return a.name == "daemon" }):
-		kind = "DaemonSet"
+	var runs plan.Workload
+	runs.Daemon = slices.ContainsFunc(s.running, func(a pair) bool { return a.name == "daemon" })
+	if s.kind == plan.Job {
+		runs.Job = &plan.JobSpec{Schedule: s.schedule}
 	}
-	w.arg("patch", "patch("+str(kind)+", merge = "+literal(merge, "    ")+")")
+	merge := map[string]any{"spec": map[string]any{"template": map[string]any{"spec": spec}}}
+	if s.schedule != "" {
+		merge = map[string]any{"spec": map[string]any{"jobTemplate": merge}}
+	}
+	w.arg("patch", "patch("+str(runs.Kind())+", merge = "+literal(merge, "    ")+")")
 }
 
 // image writes the source of the image.

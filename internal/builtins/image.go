@@ -43,7 +43,7 @@ func (i *Image) Type() string { return "image" }
 
 // Instead says where an image can be used.
 func (i *Image) Instead(string) string {
-	return "an image can only be the image= of a service, or an argument of dockerfile()"
+	return "an image can be the image= of a service, a value in values= of a chart, or an argument of dockerfile(); an object of manifests() cannot name it: declare its workload as an application()"
 }
 
 // imageArg is a reference, or the .image of a service.

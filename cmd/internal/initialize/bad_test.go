@@ -50,6 +50,12 @@ func TestBad(t *testing.T) {
 		"a wrong .env":        {"", "-- .env --\nopensesame opensesame\n-- compose.yaml --\nservices: {a: {image: 'a:1'}}\n", ".env is not a valid env file"},
 		"a wrong object":      {"x.yaml", "-- x.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: 3\n", "x.yaml: the Deployment is not valid"},
 		"no workload":         {"x.yaml", "-- x.yaml --\napiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n", "x.yaml declares no service"},
+		"Skaffold":            {"skaffold.yaml", "-- skaffold.yaml --\napiVersion: skaffold/v4beta11\nkind: Config\n", "docs/howto/from-skaffold.md shows what becomes what"},
+		"Tilt":                {"Tiltfile", "-- Tiltfile --\nk8s_yaml('x')\n", "docs/howto/from-tilt.md shows what becomes what"},
+		"a kustomization":     {"k/kustomization.yaml", "-- k/kustomization.yaml --\nresources: []\n", "name its directory: --from k"},
+		"a remote base":       {"k", "-- k/kustomization.yaml --\nresources: ['https://example.com/base', ../b]\n-- b/kustomization.yaml --\nresources: []\n", "run kustomize build k > FILE"},
+		"a wrong overlay":     {"k", "-- k/kustomization.yaml --\nresources: {\n", "k/kustomization.yaml is not valid YAML"},
+		"an empty overlay":    {"k", "-- k/kustomization.yaml --\n", "k declares no service"},
 		"outside":             {"../x", "-- Dockerfile --\nFROM scratch\n", "is outside of the directory"},
 		"missing":             {"x.yaml", "-- Dockerfile --\nFROM scratch\n", "x.yaml does not exist"},
 	} {

@@ -59,16 +59,13 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 	if !complete {
 		p.note("the directory is large, and not all of it was searched for Dockerfiles.")
 	}
-	// The Dockerfiles below a module at the top copy from the module.
-	whole := f.isFile("go.mod") || f.isFile("go.work") || f.isFile("pnpm-workspace.yaml") || f.isFile("Cargo.toml")
 	for _, name := range found {
 		dir, base := path.Dir(name), path.Base(name)
-		s := &service{name: path.Base(dir), kind: plan.Application, source: dir}
+		s := &service{name: path.Base(dir), kind: plan.Application}
 		if dir == "." {
 			s.name = p.name
 		}
 		if base != "Dockerfile" {
-			s.file = base
 			if part := strings.Trim(strings.TrimPrefix(strings.TrimSuffix(base, ".Dockerfile"), "Dockerfile"), "."); label(part, serviceMost) != "" {
 				s.name = part
 			}
@@ -78,9 +75,7 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 			return err
 		}
 		text := string(data)
-		if whole && dir != "." && copiesFromAbove(text, dir, f) {
-			s.source, s.file = ".", name
-		}
+		s.source, s.file = f.source(name, text)
 		languages := f.languages(dir)
 		if len(languages) > 0 {
 			s.about = strings.Join(languages, ", ") + "."
@@ -94,6 +89,21 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 		p.services = append(p.services, s)
 	}
 	return nil
+}
+
+// source returns the directory to build a Dockerfile from, and the Dockerfile in it, or ""
+// if that is the default.
+func (f *files) source(name, text string) (dir, file string) {
+	dir, file = path.Dir(name), path.Base(name)
+	// The Dockerfiles below a module at the top copy from the module.
+	whole := f.isFile("go.mod") || f.isFile("go.work") || f.isFile("pnpm-workspace.yaml") || f.isFile("Cargo.toml")
+	if whole && dir != "." && copiesFromAbove(text, dir, f) {
+		return ".", name
+	}
+	if file == "Dockerfile" {
+		file = ""
+	}
+	return dir, file
 }
 
 // copiesFromAbove reports whether a Dockerfile copies a path that does not exist in its

@@ -158,7 +158,7 @@ func (f *files) find() ([]string, error) {
 // reader detects the type of a source from its content.
 func (f *files) reader(from string) (func(context.Context, *files, string, string, *project) error, error) {
 	if f.isDir(from) {
-		if from != "." && f.hasManifests(from) {
+		if from != "." && (f.hasManifests(from) || slices.ContainsFunc(kustomizationNames, func(name string) bool { return f.isFile(path.Join(from, name)) })) {
 			return readManifests, nil
 		}
 		for _, name := range slices.Concat(composeNames, helmfileNames) {
@@ -170,6 +170,12 @@ func (f *files) reader(from string) (func(context.Context, *files, string, strin
 	}
 	if base := path.Base(from); base == "Dockerfile" || strings.HasPrefix(base, "Dockerfile.") || strings.HasSuffix(base, ".Dockerfile") {
 		return readDockerfiles, nil
+	}
+	if path.Base(from) == "Tiltfile" {
+		return nil, unread(from, "Tilt", "from-tilt")
+	}
+	if slices.Contains(kustomizationNames, path.Base(from)) {
+		return nil, fmt.Errorf("%s is the file of a kustomization; name its directory: --from %s", from, path.Dir(from))
 	}
 	data, err := f.text(from)
 	if err != nil {
@@ -187,6 +193,8 @@ func (f *files) reader(from string) (func(context.Context, *files, string, strin
 		return nil, err
 	}
 	switch {
+	case strings.HasPrefix(apiVersion(docs), "skaffold/"):
+		return nil, unread(from, "Skaffold", "from-skaffold")
 	case has(docs, "apiVersion") && has(docs, "kind"):
 		return readManifests, nil
 	case has(docs, "releases") || has(docs, "helmfiles"):
@@ -195,6 +203,21 @@ func (f *files) reader(from string) (func(context.Context, *files, string, strin
 		return readCompose, nil
 	}
 	return nil, fmt.Errorf("%s is not a compose file (services:), helmfile (releases:) or Kubernetes manifest (apiVersion: and kind:); name another with --from", from)
+}
+
+// unread is the error for the file of a tool whose files are not read.
+func unread(from, tool, page string) error {
+	return fmt.Errorf("%s is a file of %s, which pipe init does not read: name its manifests, such as --from k8s, or its Dockerfiles, --from .; docs/howto/%s.md shows what becomes what", from, tool, page)
+}
+
+// apiVersion returns that of the first document.
+func apiVersion(docs []any) string {
+	if len(docs) == 0 {
+		return ""
+	}
+	m, _ := docs[0].(map[string]any)
+	version, _ := m["apiVersion"].(string)
+	return version
 }
 
 // has reports whether any of the documents has the key.

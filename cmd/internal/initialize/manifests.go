@@ -92,13 +92,23 @@ func readManifests(_ context.Context, f *files, _, from string, p *project) erro
 	}
 	names := []string{from}
 	if f.isDir(from) {
+		k, err := f.kustomization(from)
+		if err != nil {
+			return err
+		}
+		if k != nil && k.overlay {
+			return p.asKustomization(k)
+		}
 		names = nil
 		complete, err := f.walk(from, func(name string) {
-			if isYAML(name) && !strings.HasPrefix(path.Base(name), "kustomization.") {
+			if isYAML(name) || path.Base(name) == "Kustomization" {
 				names = append(names, name)
 			}
 		})
 		if err != nil {
+			return err
+		}
+		if names, err = c.withoutOverlays(names); err != nil {
 			return err
 		}
 		if !complete {
@@ -161,7 +171,7 @@ func into[T any](name string, doc any) (T, error) {
 
 func (c *cluster) object(file string, doc any, depth int) error {
 	m, ok := doc.(map[string]any)
-	if !ok || m["kind"] == nil || m["apiVersion"] == nil {
+	if !ok || m["kind"] == nil || m["apiVersion"] == nil || strings.HasPrefix(fmt.Sprint(m["apiVersion"]), "skaffold/") {
 		return nil
 	}
 	kind := fmt.Sprint(m["kind"])

@@ -38,6 +38,7 @@ type service struct {
 	latest     string // why the image has no version, if it has none
 	chart      *chart
 	manifests  []string         // files that are deployed as they are
+	kustomize  string           // the directory of a kustomization that is deployed as it is
 	objects    []map[string]any // the same for objects
 	engine     string
 	version    string

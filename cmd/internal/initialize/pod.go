@@ -62,17 +62,30 @@ func (c *cluster) resources(s *service, main corev1.Container) {
 	set("memory_limit", main.Resources.Limits, corev1.ResourceMemory)
 }
 
-// image detects whether an image is built from a Dockerfile in the directory.
+// image detects whether an image is built from a Dockerfile in the directory: one that has
+// its name, or that of the workload if the image is only a name, as Skaffold and Tilt
+// write it.
 func (c *cluster) image(s *service, image string) {
-	name, _, _ := plan.CutImage(image)
-	last := lastPart(name)
-	for _, file := range c.dockers {
-		dir := path.Dir(file)
-		if path.Base(file) == "Dockerfile" && dir != "." && engineOf(image) == "" && (path.Base(dir) == last || path.Dir(dir) != "." && path.Base(path.Dir(dir)) == last && path.Base(dir) == "src") {
+	name, tag, digest := plan.CutImage(image)
+	names := []string{lastPart(name)}
+	if !strings.Contains(name, "/") && tag == "" && digest == "" {
+		names = append(names, s.name)
+	}
+	for _, want := range names {
+		for _, file := range c.dockers {
+			dir := path.Dir(file)
+			above := path.Dir(dir)
+			if path.Base(file) != "Dockerfile" || dir == "." || engineOf(image) != "" || path.Base(dir) != want && (above == "." || path.Base(above) != want || path.Base(dir) != "src") {
+				continue
+			}
+			text, err := c.text(file)
+			if err != nil {
+				continue
+			}
 			if s.kind == plan.Container {
 				s.kind = plan.Application
 			}
-			s.source = dir
+			s.source, s.file = c.source(file, string(text))
 			s.about = "Built from " + quoted(dir) + " instead of the image " + quoted(image) + "."
 			return
 		}

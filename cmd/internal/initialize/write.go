@@ -152,6 +152,9 @@ func (w *writer) service(s *service) {
 	for _, file := range s.manifests {
 		fmt.Fprintf(w, "    %s,\n", str(file))
 	}
+	if s.kustomize != "" {
+		fmt.Fprintf(w, "    kustomize(%s),\n", str(s.kustomize))
+	}
 	for _, object := range s.objects {
 		fmt.Fprintf(w, "    %s,\n", literal(object, "    "))
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -128,6 +127,7 @@ type upstreamError struct {
 	ref     name.Reference // what was read: a manifest or a blob
 	err     error
 	listing bool // the request was for the list of what refers to ref
+	final   bool // it has been retried
 }
 
 func (e *upstreamError) Error() string { return e.err.Error() }
@@ -149,8 +149,7 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 		return err
 	}
 	c.transfer = newTransfer(c.image, all.blobs, c.emit)
-	err = inParallel(ctx, all.blobs, func(ctx context.Context, blob v1.Descriptor) error { return c.blob(ctx, pusher, blob) })
-	if err != nil {
+	if err := inParallel(ctx, all.blobs, c.blob); err != nil {
 		return err
 	}
 	for i, one := range all.manifests { // an index comes after the manifests that it lists
@@ -304,77 +303,30 @@ func (c *copier) get(ctx context.Context, digest v1.Hash) (manifest, error) {
 
 // blob copies one part of an image, unless it exists. A blob that exists in another
 // repository of this registry is mounted from there.
-func (c *copier) blob(ctx context.Context, pusher *remote.Pusher, desc v1.Descriptor) error {
+func (c *copier) blob(ctx context.Context, desc v1.Descriptor) error {
 	done, err := c.registry.turn(ctx, desc.Digest)
 	if err != nil {
 		return err
 	}
 	defer done()
-	what := fmt.Sprintf("copy %s of %s", desc.Digest, c.image)
-	from := c.from.Digest(desc.Digest.String())
-	err = c.registry.try(ctx, c.emit, what, func(ctx context.Context, s *session) error {
-		source, err := s.puller.Layer(ctx, from)
-		if err != nil {
-			return &upstreamError{ref: from, err: err}
-		}
-		part := &part{source, from, desc, c.transfer}
-		var layer v1.Layer = part
-		if home, ok := c.registry.blobHome(desc.Digest); ok {
-			layer = &remote.MountableLayer{Layer: part, Reference: home.Digest(desc.Digest.String())}
-		} else if c.from.RegistryStr() == c.to.RegistryStr() {
-			layer = &remote.MountableLayer{Layer: part, Reference: from}
-		}
-		return pusher.Upload(ctx, c.to, layer)
-	})
-	if err != nil {
+	select {
+	case c.registry.streams <- struct{}{}:
+		defer func() { <-c.registry.streams }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	u := &upload{copier: c, what: fmt.Sprintf("copy %s of %s", desc.Digest, c.image), desc: desc}
+	if home, ok := c.registry.blobHome(desc.Digest); ok && home != c.to {
+		u.mount = home
+	} else if c.from.RegistryStr() == c.to.RegistryStr() {
+		u.mount = c.from
+	}
+	if err := u.do(ctx); err != nil {
 		return err
 	}
 	c.registry.keepBlob(desc.Digest, c.to)
 	c.transfer.set(desc.Digest, desc.Size)
 	return nil
-}
-
-// A part is a blob upstream that is read while it is sent. It embeds [v1.Layer] because the
-// library requires one, but only the methods below are called.
-type part struct {
-	v1.Layer
-	ref      name.Reference
-	desc     v1.Descriptor
-	transfer *transfer
-}
-
-// Digest returns the digest in the manifest, without a request.
-func (p *part) Digest() (v1.Hash, error) { return p.desc.Digest, nil }
-
-// Size returns the size in the manifest, without a request.
-func (p *part) Size() (int64, error) { return p.desc.Size, nil }
-
-// MediaType returns the media type in the manifest, without a request.
-func (p *part) MediaType() (types.MediaType, error) { return p.desc.MediaType, nil }
-
-// Compressed reads the blob upstream, each time from the beginning.
-func (p *part) Compressed() (io.ReadCloser, error) {
-	body, err := p.Layer.Compressed()
-	if err != nil {
-		return nil, &upstreamError{ref: p.ref, err: err}
-	}
-	return &counted{body, p, 0}, nil
-}
-
-type counted struct {
-	io.ReadCloser
-	part *part
-	n    int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n += int64(n)
-	c.part.transfer.set(c.part.desc.Digest, c.n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = &upstreamError{ref: c.part.ref, err: err}
-	}
-	return n, err
 }
 
 // turn waits until no other copy is writing the blob. The blob then exists, or can be mounted

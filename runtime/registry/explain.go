@@ -38,6 +38,10 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 			Err:  runtime.ErrUnreachable,
 		})
 	}
+	var content *contentError
+	if errors.As(err, &content) {
+		return fmt.Errorf("image %s: %w: it is damaged there: push it again, or use another image", image, content)
+	}
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
 		away := &runtime.CommonError{Text: unanswered(host, err), Err: runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"})}

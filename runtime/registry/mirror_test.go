@@ -359,10 +359,7 @@ func TestTransientErrorsAreTriedAgain(t *testing.T) {
 			return true
 		case 2: // in the middle of the body
 			cut.Add(1)
-			w.Header().Set("Content-Length", "100000")
-			_, _ = w.Write([]byte("half"))
-			_ = http.NewResponseController(w).Flush()
-			panic(http.ErrAbortHandler)
+			u.half(w, r, aborts)
 		}
 		return false
 	})

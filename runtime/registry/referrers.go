@@ -158,7 +158,7 @@ func (c *copier) unlisted(digest v1.Hash, err error) error {
 func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) error {
 	var lists bool
 	err := c.registry.try(ctx, c.emit, "list what refers to "+show(c.from.Digest(f.digest.String())), func(ctx context.Context, s *session) error {
-		client, err := c.registry.client(ctx, s, c.from)
+		client, err := c.registry.client(ctx, s, c.from, c.from.Scope(transport.PullScope))
 		if err == nil {
 			f.listed, lists, err = referrers(ctx, client, c.from, f.digest)
 		}

@@ -67,6 +67,8 @@ type Registry struct {
 	blobs   map[v1.Hash]name.Repository // guarded by mu; a repository of this registry that has the blob
 	turns   map[v1.Hash]chan struct{}   // guarded by mu; see turn
 
+	streams chan struct{} // held while a blob is transferred
+
 	claimTime time.Duration
 	sightings map[name.Tag]sighting // of the claims of other processes; guarded by mu
 }
@@ -84,6 +86,8 @@ func New(o Options) (*Registry, error) {
 		shared: o.Shared,
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
+
+		streams: make(chan struct{}, streams),
 
 		claimTime: claimTime,
 		sightings: map[name.Tag]sighting{},

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +86,7 @@ func newRegistry(t *testing.T, prefix string) *Registry {
 type upstream struct {
 	*httptest.Server
 	addr string
+	real http.Handler
 
 	mu       sync.Mutex
 	requests []string
@@ -93,8 +95,13 @@ type upstream struct {
 
 func newUpstream(t *testing.T, options ...ggcr.Option) *upstream {
 	t.Helper()
-	u := &upstream{}
-	real := ggcr.New(append(options, ggcr.Logger(log.New(io.Discard, "", 0)))...)
+	return newProxy(t, ggcr.New(append(options, ggcr.Logger(log.New(io.Discard, "", 0)))...))
+}
+
+// newProxy returns a server in front of a registry.
+func newProxy(t *testing.T, real http.Handler) *upstream {
+	t.Helper()
+	u := &upstream{real: real}
 	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.mu.Lock()
 		u.requests = append(u.requests, r.Method+" "+r.URL.Path)
@@ -109,6 +116,23 @@ func newUpstream(t *testing.T, options ...ggcr.Option) *upstream {
 	u.addr = strings.TrimPrefix(u.URL, "http://")
 	return u
 }
+
+// half answers with the first half of what the registry answers, and leaves the rest to then.
+func (u *upstream) half(w http.ResponseWriter, r *http.Request, then func()) {
+	full := httptest.NewRecorder()
+	u.real.ServeHTTP(full, r)
+	for key, values := range full.Header() {
+		w.Header()[key] = values
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(full.Body.Len()))
+	w.WriteHeader(full.Code)
+	_, _ = w.Write(full.Body.Bytes()[:full.Body.Len()/2])
+	_ = http.NewResponseController(w).Flush()
+	then()
+}
+
+// aborts ends a connection.
+func aborts() { panic(http.ErrAbortHandler) }
 
 func (u *upstream) when(disturb func(http.ResponseWriter, *http.Request) bool) {
 	u.mu.Lock()

@@ -29,8 +29,7 @@ const (
 // registry has had too many requests and says when it accepts more is not a failure: the wire
 // waits for it, which is reported, too.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(context.Context, *session) error) error {
-	waits := backoff.ExponentialBackOff{InitialInterval: r.wait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
-	waits.Reset()
+	waits := r.waits()
 	renewed := false
 	began := time.Now()
 	_, hasDeadline := ctx.Deadline()
@@ -71,6 +70,13 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 	}
 }
 
+// waits returns the times to wait between attempts.
+func (r *Registry) waits() *backoff.ExponentialBackOff {
+	waits := &backoff.ExponentialBackOff{InitialInterval: r.wait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
+	waits.Reset()
+	return waits
+}
+
 // isLimited reports whether a registry has had too many requests and has said when it accepts
 // more.
 func (r *Registry) isLimited(err error) bool {
@@ -80,8 +86,13 @@ func (r *Registry) isLimited(err error) bool {
 
 // isTransient reports whether a retry may succeed.
 func isTransient(err error) bool {
-	if isFull(err) {
+	var upstream *upstreamError
+	if isFull(err) || errors.As(err, &upstream) && upstream.final {
 		return false
+	}
+	var resume *resumeError
+	if errors.As(err, &resume) || isMixed(err) {
+		return true
 	}
 	var answer *transport.Error
 	if errors.As(err, &answer) {

@@ -40,7 +40,8 @@ type helmfile struct {
 	repos   map[string]map[string]any
 	project *project
 
-	namespaces []string // of releases
+	namespaces  []string          // of releases
+	encryptedIn map[string]string // names of secrets, with the encrypted files that have them
 }
 
 func readHelmfile(_ context.Context, f *files, _, name string, p *project) error {
@@ -48,7 +49,7 @@ func readHelmfile(_ context.Context, f *files, _, name string, p *project) error
 	if err != nil {
 		return err
 	}
-	h := &helmfile{files: f, base: path.Dir(name), repos: map[string]map[string]any{}, project: p}
+	h := &helmfile{files: f, base: path.Dir(name), repos: map[string]map[string]any{}, project: p, encryptedIn: map[string]string{}}
 	if lines := len(templateLine.FindAllString(string(data), -1)); lines > 0 {
 		p.note("%s has %d lines with nothing but templates, such as {{ if }}: they were not executed, and the lines between them were read once. Use if and param(…) of Starlark instead.", quoted(name), lines)
 	}
@@ -210,11 +211,15 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 			h.namespaces = append(h.namespaces, namespace)
 		}
 	}
-	switch installed := r["installed"].(type) {
+	switch installedAs := r["installed"].(type) {
 	case bool:
-		s.skip = !installed
+		s.skip = !installedAs
 	case string:
-		s.note("installed: %s was not executed: set skip = … instead.", quoted(h.shown(installed)))
+		if m := installed.FindStringSubmatch(h.shown(strings.TrimSpace(installedAs))); m != nil {
+			s.skipIf = "environment.name " + map[string]string{"eq": "!=", "ne": "=="}[m[1]] + " " + str(m[2])
+			break
+		}
+		s.note("installed: %s was not executed: set skip = … instead.", quoted(h.shown(installedAs)))
 	}
 	if v, ok := r["condition"].(string); ok {
 		s.note("condition %s was left out: set skip = … with a param(…) instead.", quoted(h.shown(v)))
@@ -223,15 +228,13 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 		s.timeout = fmt.Sprintf("%ds", n)
 	}
 	h.values(s, r)
-	for _, key := range []string{"hooks", "secrets", "setTemplate", "valuesTemplate", "jsonPatches", "strategicMergePatches", "transformers", "dependencies", "postRenderer", "inherit", "labels"} {
+	for _, key := range []string{"hooks", "setTemplate", "valuesTemplate", "jsonPatches", "strategicMergePatches", "transformers", "dependencies", "postRenderer", "inherit", "labels"} {
 		if r[key] == nil {
 			continue
 		}
 		switch key {
 		case "labels":
 			s.note("labels of the release were left out: pipe run --service NAME selects services.")
-		case "secrets":
-			s.note("secrets %s: encrypted values were not read. Set them in values= with secret(NAME), and pass the values with pipe run --secrets.", all(h.list(texts(r[key]))))
 		case "hooks":
 			s.note("hooks were left out: declare a job(…) in an earlier or a later stage, which runs in the cluster.")
 		default:
@@ -239,15 +242,6 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 		}
 	}
 	return s
-}
-
-// list calls shown for each string.
-func (h *helmfile) list(list []string) []string {
-	var out []string
-	for _, t := range list {
-		out = append(out, h.shown(t))
-	}
-	return out
 }
 
 // chart finds the chart of a release.

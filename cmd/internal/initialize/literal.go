@@ -30,6 +30,9 @@ func strs(texts []string) string {
 	return "[" + strings.Join(out, ", ") + "]"
 }
 
+// code is an expression, which literal writes as it is.
+type code string
+
 // literal formats a YAML value as a Starlark literal, with sorted keys.
 func literal(v any, indent string) string {
 	switch v := v.(type) {
@@ -42,6 +45,8 @@ func literal(v any, indent string) string {
 		return "False"
 	case string:
 		return str(v)
+	case code:
+		return string(v)
 	case map[string]any:
 		if len(v) == 0 {
 			return "{}"

@@ -69,6 +69,8 @@ type service struct {
 	mounts     []string // of a container: paths of the service
 	values     map[string]any
 	skip       bool
+	skipIf     string   // the same, as code
+	secrets    []string // those in values
 	needs      []need
 	stage      string
 	stageRank  int
@@ -82,7 +84,7 @@ type (
 
 	chart struct {
 		ref, version, repo string
-		files              []string
+		files              []code
 		unpinned           bool
 	}
 	port struct {
@@ -307,6 +309,12 @@ func (p *project) tell() []string {
 	had := map[string]string{}
 	var names []string
 	for _, s := range p.services {
+		for _, name := range s.secrets {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+				had[name] = ""
+			}
+		}
 		for _, f := range s.files {
 			if f.secret != "" && f.key == "" && !slices.Contains(names, f.secret) {
 				names = append(names, f.secret)

@@ -167,6 +167,8 @@ func (w *writer) service(s *service) {
 	}
 	if s.skip {
 		w.arg("skip", "True")
+	} else if s.skipIf != "" {
+		w.arg("skip", s.skipIf)
 	}
 	w.chart(s.chart)
 	if s.namespace != "" {
@@ -284,26 +286,6 @@ func (w *writer) image(s *service) {
 	case s.image != "":
 		w.arg("image", str(s.image))
 	}
-}
-
-func (w *writer) chart(c *chart) {
-	if c == nil {
-		return
-	}
-	if c.unpinned {
-		w.comment("    ", "lint: ignore unpinned-chart: the helmfile names no version")
-	}
-	text := "chart(" + str(c.ref)
-	if c.repo != "" {
-		text += ", repo = " + str(c.repo)
-	}
-	if c.version != "" {
-		text += ", version = " + str(c.version)
-	}
-	if len(c.files) > 0 {
-		text += ", values_files = " + strs(c.files)
-	}
-	w.arg("chart", text+")")
 }
 
 // env writes the variables. Those that are the same in an env file are read from it.

@@ -25,7 +25,9 @@ func (d Document) InFile() []byte {
 	return append(bytes.Repeat([]byte("\n"), d.before), d.Data...)
 }
 
-// Split returns the documents of a file, without those that contain nothing but comments.
+// Split returns the documents of a file, without those that contain nothing but comments. A
+// document begins after a line "---", and ends before a line "...", after which another one
+// may follow.
 func Split(file []byte) []Document {
 	var out []Document
 	var doc Document
@@ -42,7 +44,7 @@ func Split(file []byte) []Document {
 			line = file[:i+1]
 		}
 		start := len(doc.Data)
-		if rest, ok := bytes.CutPrefix(line, []byte("---")); ok && (len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0]))) {
+		if rest, ok := afterMarker(line); ok {
 			end()
 			start, doc.before = 0, n-1
 			doc.Data = append(doc.Data, rest...)
@@ -56,6 +58,16 @@ func Split(file []byte) []Document {
 	}
 	end()
 	return out
+}
+
+// afterMarker returns what follows the marker of a document at the start of a line.
+func afterMarker(line []byte) (rest []byte, ok bool) {
+	for _, marker := range []string{"---", "..."} {
+		if rest, ok = bytes.CutPrefix(line, []byte(marker)); ok {
+			return rest, len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0]))
+		}
+	}
+	return nil, false
 }
 
 // An Object identifies a Kubernetes object.

@@ -20,6 +20,9 @@ func TestSplit(t *testing.T) {
 		{"--- {a: 1}\n---\t\nb: 2\n", "1 {a: 1}|3 b: 2"},
 		{"a: 1\r\n---\r\nb: 2\r\n", "1 a: 1|3 b: 2"},
 		{"\ufeffa: 1\n---", "1 a: 1"},
+		{"a: 1\n...\nb: 2\n...\n", "1 a: 1|3 b: 2"},
+		{"a: 1\n... # c\n---\nb: 2\n...", "1 a: 1|4 b: 2"},
+		{"a: |\n  ...\n  b\n...b: 2\n", "1 a: |\n  ...\n  b\n...b: 2"},
 		{"a: |\n  ---\n  b\n---b: 2\n", "1 a: |\n  ---\n  b\n---b: 2"}, // neither is a separator
 	} {
 		var got []string

@@ -99,6 +99,9 @@ var readEnvFunc = reader("read_env", "dict[str, str]", "Returns the variables of
 		return d, nil
 	})
 
+// comment is the comment at the end of a line.
+var comment = regexp.MustCompile(`[ \t]#.*`)
+
 var envLine = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
 
 // EachEnv calls one for each variable of a file that read_env() reads.
@@ -136,10 +139,8 @@ func eachEnvLine(text string, one func(name, value string) error) error {
 			number += strings.Count(all[:len(all)-len(after)], "\n")
 			value, rest = quoted, next
 		} else {
-			if i := strings.Index(" "+value, " #"); i >= 0 {
-				value = value[:max(i-1, 0)]
-			}
-			value = strings.TrimSpace(value)
+			// As in a shell, a comment begins after a space: a color such as #fff is a value.
+			value = strings.TrimSpace(comment.ReplaceAllString(start[strings.IndexByte(start, '=')+1:], ""))
 		}
 		if err := one(m[1], value); err != nil {
 			return err

@@ -125,7 +125,7 @@ func (a *contentArg) Unpack(v starlark.Value) error {
 		a.given = false
 	case starlark.String:
 		a.plan.Text = string(v)
-		if p := convert.Text(string(v)); p != nil {
+		if p := convert.UTF8(string(v)); p != nil {
 			return p.WithHint(`write b"…" for bytes, or file(source = "path") for a file of the workspace`)
 		}
 	case starlark.Bytes:

@@ -136,13 +136,31 @@ func String(dst any, v starlark.Value) *explain.Error {
 	return Text(string(s))
 }
 
-// Text rejects strings that JSON cannot represent, such as one with part of a character.
+// Text rejects strings that JSON cannot represent, such as one with part of a character,
+// and those with a control character that YAML does not allow: the values of charts are YAML.
 func Text(s string) *explain.Error {
+	if p := UTF8(s); p != nil {
+		return p
+	}
+	if i := strings.IndexFunc(s, notYAML); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(s[i:])
+		return explain.Errorf("%q has the character %U, which YAML does not allow", explain.Clip(s), r).
+			WithHint(`a file in the container can have it: files = {"/path": …}`)
+	}
+	return nil
+}
+
+// UTF8 rejects strings that JSON cannot represent, such as one with part of a character.
+func UTF8(s string) *explain.Error {
 	if !utf8.ValidString(s) {
 		return explain.Errorf("%q is not valid UTF-8", explain.Clip(s))
 	}
 	return nil
 }
+
+// notYAML reports whether a character is a control character that is not allowed in YAML,
+// or, in the case of U+0085, a line break. Those below U+0020 are escaped in JSON.
+func notYAML(r rune) bool { return 0x7f <= r && r <= 0x9f || r == 0xfffe || r == 0xffff }
 
 // Int converts an integer.
 func Int(dst any, v starlark.Value) *explain.Error {

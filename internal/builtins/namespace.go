@@ -17,7 +17,7 @@ func (c *Call) namespace() {
 	if env.Namespace != "" { // it was given for this evaluation
 		return
 	}
-	if !c.Given("namespace") {
+	if !c.says("namespace") {
 		if err := plan.CheckEnvironment(p.Name, env.Name); err != nil {
 			c.wrong("name", explain.Errorf("%v", err))
 		}
@@ -63,7 +63,7 @@ const maxTemplate = plan.MaxName * len("{environment}")
 
 // releaseNamespace sets the namespace of the release of s.
 func (c *Call) releaseNamespace(s *Service, namespace string) {
-	if !c.Given("namespace") || !c.Valid("namespace") {
+	if !c.says("namespace") || !c.Valid("namespace") {
 		return
 	}
 	s.NamespacePos = c.ArgPos("namespace", nil)

@@ -112,6 +112,12 @@ func (c *Call) wrongValue(path []string, p *explain.Error, related ...plan.Relat
 	c.rejectAt("values", p.In(at), related...)
 }
 
+// says reports whether the call passes the keyword, with a value that is not None.
+func (c *Call) says(param string) bool {
+	v := c.Keyword(param)
+	return v != nil && v != starlark.None
+}
+
 // same reports whether an argument equals a value. Only numbers and strings are compared.
 func same(argument starlark.Value, v any) bool {
 	switch a := argument.(type) {

@@ -197,8 +197,14 @@ type Release struct {
 	Image   string            // by digest; empty if the chart provides its own
 	Images  map[string]string // by digest: those of Service.Images that are known, by name; nil: none
 	// Mirrored are the images, by digest, that are deployed instead of those of Images of the
-	// Deployer, by the references there; nil: none. Other images stay as they are.
-	Mirrored    map[string]string
+	// Deployer, by the references there; nil: none.
+	Mirrored map[string]string
+	// Mirror is called by the deploy of a service with MirrorImages before anything of it is
+	// written, except the CRDs of its chart, if the pods that it would write name other images
+	// than those of Mirrored. It copies the images that they name, and returns the Mirrored to
+	// deploy with; an image that cannot be copied is an *ImagesError. Nil: other images stay as
+	// they are.
+	Mirror      func(ctx context.Context, named []PodImage) (map[string]string, error)
 	Fingerprint plan.Digest // recorded with the release
 	// Adopt makes a deploy take over what exists under the names of the release and of its
 	// objects and belongs to no environment (E8): a release that another tool deployed is

@@ -57,8 +57,13 @@ func (r *run) nameImages(ctx context.Context, s *service) error {
 	if err != nil {
 		return fmt.Errorf("render %s: %w", s.Name, err)
 	}
-	s.podImages = slices.DeleteFunc(slices.Clone(named), func(im PodImage) bool { return release.Has(im.Ref) })
+	s.podImages = release.others(named)
 	return nil
+}
+
+// others returns the images that are not those of r.
+func (r Release) others(named []PodImage) []PodImage {
+	return slices.DeleteFunc(slices.Clone(named), func(im PodImage) bool { return r.Has(im.Ref) })
 }
 
 // lookupsOfNamed returns the tasks that look for the images that were found by naming, and
@@ -134,21 +139,44 @@ func (r *run) nameAgain(ctx context.Context, s *service) error {
 	}
 	emit, stop := r.track.emit(s)
 	defer stop()
+	return r.mirrorNamed(ctx, s, emit)
+}
+
+// mirrorNamed copies the images that the chart or the manifests of s name and that were not
+// copied yet.
+func (r *run) mirrorNamed(ctx context.Context, s *service, emit Emit) error {
 	more := &imageSet{scope: r.scope, found: make(map[imageKey]*image)}
 	r.addNamed(s, more)
 	var tasks []*sched.Task
 	for _, im := range more.list {
 		tasks = append(tasks, &sched.Task{Name: im.source(), Class: classBuild, Do: func(ctx context.Context) error {
 			if im.err = r.find(ctx, im); im.err != nil || im.there {
-				return nil // the fingerprint has this error
+				return nil // it is reported with those of the others
 			}
 			r.track.making(s, im)
 			im.err = r.makeBy(ctx, im, emit)
 			return nil
 		}})
 	}
-	_, err := sched.Run(ctx, tasks, sched.Options{Limits: limits(r.scope.plan.Pipeline)})
-	return err
+	if _, err := sched.Run(ctx, tasks, sched.Options{Limits: limits(r.scope.plan.Pipeline)}); err != nil {
+		return err
+	}
+	return s.imageError()
+}
+
+// mirrorLate returns the function by which the deploy of release, that of s, copies images
+// which the templates of its chart name only then; why is the reason of the deploy.
+func (r *run) mirrorLate(s *service, release Release, why string, emit Emit) func(context.Context, []PodImage) (map[string]string, error) {
+	return func(ctx context.Context, named []PodImage) (map[string]string, error) {
+		s.podImages = release.others(named)
+		if err := r.mirrorNamed(ctx, s, emit); err != nil {
+			return nil, err
+		}
+		release := r.release(s)
+		r.track.images(s, release)
+		r.track.set(s, verb[r.req.Action], why)
+		return release.Mirrored, nil
+	}
 }
 
 // imageError returns why images of s cannot be deployed, as far as that is known.
@@ -187,7 +215,11 @@ func (s *service) imageFailure(im *image, err error) ImageFailure {
 		cause = common // its advice is not about image= of a service
 	}
 	advice, ok := AdviceOf(cause)
-	if !ok {
+	switch {
+	case ok:
+	case errors.Is(err, ErrTimeout):
+		advice.Do = "increase timeout= of the service or --timeout"
+	default:
 		advice.Do = do
 	}
 	advice.Do += ", or write images = \"keep\": then the cluster pulls the images of the service from where they are"

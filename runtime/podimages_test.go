@@ -346,3 +346,44 @@ func TestChartImagesLate(t *testing.T) {
 		t.Errorf("%+v, %v", record.Services[1], err)
 	}
 }
+
+// TestChartImagesFoundByDeploy: images that a chart names only when it is deployed are copied
+// then, are recorded, and the next run finds nothing to do. If they cannot be copied, nothing of
+// the release is written.
+func TestChartImagesFoundByDeploy(t *testing.T) {
+	w := runtimetest.NewWorld()
+	p := pipeline(1)
+	s := withChart(w, p, 1, "web", "nginx:1")
+	s.Values[runtimetest.LateImagesValue] = []any{"missing:1", "late:1", "missing:2"}
+	w.Registry.Upstream("late:1", plan.DigestOf([]byte("late:1")))
+	record, err := run(t, w, runtime.Request{Plan: p})
+	var images *runtime.ImagesError
+	if err == nil || !errors.As(record.Services[0].Err, &images) || len(images.Images) != 2 || len(w.Deployer.Releases("shop-staging")) > 0 {
+		t.Fatalf("%+v, %v", record.Services, err)
+	}
+	if causes := runtime.Causes(record.Services); len(causes) != 2 || !strings.HasPrefix(causes[1].Text, "chart charts/web: statefulset web, container 3: ") {
+		t.Errorf("causes %+v", causes)
+	}
+
+	p = again(p)
+	p.Services[0].Values[runtimetest.LateImagesValue] = []any{"late:1", "later:1", "nginx:1"}
+	w.Registry.Upstream("later:1", plan.DigestOf([]byte("later:1")))
+	var stated []string
+	record, err = run(t, w, runtime.Request{Plan: p, Events: func(e runtime.Event) {
+		if s, ok := e.Body.(runtime.StateChanged); ok {
+			stated = append(stated, string(s.State)+" "+s.Reason)
+		}
+	}})
+	must(t, err)
+	if want := []string{"deploying not deployed yet", "building later:1 is not in the registry", "deploying not deployed yet", "done not deployed yet"}; !slices.Equal(stated, want) {
+		t.Errorf("states %q, want %q", stated, want)
+	}
+	want := map[string]string{"nginx:1": mirrorOf("nginx:1"), "late:1": mirrorOf("late:1"), "later:1": mirrorOf("later:1")}
+	if diff := cmp.Diff(want, w.Deployer.Releases("shop-staging")["web"].Mirrored) + cmp.Diff(want, record.Services[0].Mirrored); diff != "" {
+		t.Errorf("deployed and recorded (-want +got):\n%s", diff)
+	}
+	copies := w.Count("Registry.Mirror")
+	if again, err := run(t, w, runtime.Request{Plan: p}); err != nil || again.Services[0].State != runtime.Unchanged || w.Count("Registry.Mirror") > copies {
+		t.Errorf("a second run: %+v, %v", again, err)
+	}
+}

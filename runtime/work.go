@@ -170,6 +170,9 @@ func (r *run) try(ctx context.Context, s *service) (state State, reason string, 
 	r.track.set(s, verb[r.req.Action], why)
 	emit, stop := r.track.emit(s)
 	defer stop()
+	if s.MirrorImages {
+		release.Mirror = r.mirrorLate(s, release, why, emit)
+	}
 	for _, action := range r.operations(s) {
 		if err := r.Deployer.Act(ctx, action, release, emit); err != nil {
 			return "", "", fmt.Errorf("%s %s: %w", r.req.Action, s.Name, err)

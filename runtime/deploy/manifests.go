@@ -95,7 +95,7 @@ func (o *operation) rendered(ctx context.Context) (objects []releaseutil.Manifes
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := o.renderFiles(ctx, caps)
+	files, err := o.renderFiles(ctx, caps, false)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -195,32 +195,6 @@ func TestMirroredManifests(t *testing.T) {
 	}
 }
 
-// TestUnmirrored: an image that a chart names only when it is deployed stays as it is, with
-// a warning.
-func TestUnmirrored(t *testing.T) {
-	t.Parallel()
-	config := testenv.Cluster(t)
-	dir := t.TempDir()
-	b := newBench(t, deploy.Options{Config: config, Dir: dir})
-	s := writeChart(t, dir, "web", map[string]string{"templates/deployment.yaml": workload("apps/v1", "Deployment", selector, "")})
-	s.Type, s.MirrorImages = plan.Helm, true
-	r := releaseIn(b.namespace, s)
-	var warned []string
-	err := b.Act(t.Context(), runtime.Deploy, r, func(body runtime.Body) {
-		if w, ok := body.(runtime.Warned); ok {
-			warned = append(warned, w.Diagnostic.Message)
-		}
-	})
-	must(t, err)
-	if len(warned) != 1 {
-		t.Fatalf("warnings %q", warned)
-	}
-	contains(t, warned[0], "deployment web, container main", "nginx:1")
-	if image := b.image("web"); image != "nginx:1" {
-		t.Errorf("it runs %s", image)
-	}
-}
-
 // TestImagesOfChart: a chart is rendered once for its images, and again if it changes; one
 // that cannot be rendered is an error.
 func TestImagesOfChart(t *testing.T) {

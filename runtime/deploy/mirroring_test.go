@@ -27,8 +27,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// An upstream is a registry of others. It refuses what is in private, and has had too many
-// requests for what is in limited.
+// An upstream is a registry of others. It refuses what is in private, has had too many
+// requests for what is in limited, and does not answer for what is in slow.
 type upstream struct {
 	addr string
 
@@ -50,6 +50,8 @@ func newUpstream(t *testing.T) *upstream {
 		case strings.HasPrefix(r.URL.Path, "/v2/limited/"):
 			w.Header().Set("Retry-After", "0")
 			w.WriteHeader(http.StatusTooManyRequests)
+		case strings.HasPrefix(r.URL.Path, "/v2/slow/"):
+			<-r.Context().Done()
 		default:
 			has.ServeHTTP(w, r)
 		}

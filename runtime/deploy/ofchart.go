@@ -11,13 +11,14 @@ import (
 )
 
 // ofChart returns err as a *runtime.ChartError, unless it is an answer of the cluster, the
-// lack of one, or the end of ctx.
+// lack of one, an image that cannot be copied, or the end of ctx.
 func ofChart(ctx context.Context, err error) error {
 	var (
 		answer apierrors.APIStatus
 		known  *runtime.ChartError
+		images *runtime.ImagesError
 	)
-	if err == nil || ctx.Err() != nil || observe.Unreachable(err) || errors.As(err, &answer) || errors.As(err, &known) {
+	if err == nil || ctx.Err() != nil || observe.Unreachable(err) || errors.As(err, &answer) || errors.As(err, &known) || errors.As(err, &images) {
 		return err
 	}
 	return &runtime.ChartError{Err: err}

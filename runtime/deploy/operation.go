@@ -35,7 +35,6 @@ type operation struct {
 	chart       *chart.Chart
 	use         chart.Use
 	fingerprint plan.Digest
-	unmirrored  []runtime.PodImage // that the rendered chart names, and that the release does not have
 
 	rel    *release.Release // the current revision
 	holds  []func()         // called by close: release the caches of the operation and record its end

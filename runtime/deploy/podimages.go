@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -64,14 +65,19 @@ func (d *Deployer) images(ctx context.Context, r runtime.Release) ([]runtime.Pod
 	if err != nil {
 		return nil, ofChart(limited, fmt.Errorf("chart of %s: %w", r.Service.Name, err))
 	}
-	var images []runtime.PodImage
+	images, err := imagesIn(files)
+	if err == nil {
+		d.named.put(key, digest, images)
+	}
+	return images, err
+}
+
+// imagesIn returns the images that the pods in the files of a rendered chart name.
+func imagesIn(files map[string]string) (images []runtime.PodImage, err error) {
 	_, err = visitImages(files, func(im runtime.PodImage) string {
 		images = append(images, im)
 		return im.Ref
 	})
-	if err == nil {
-		d.named.put(key, digest, images)
-	}
 	return images, err
 }
 
@@ -124,33 +130,45 @@ func (n *namings) put(release string, digest plan.Digest, images []runtime.PodIm
 }
 
 // mirrored returns the files of a rendered chart with the images of r instead of those that
-// the chart names, and the images that r does not have.
-func mirrored(files map[string]string, r runtime.Release) (out map[string]string, without []runtime.PodImage, err error) {
+// the chart names.
+func mirrored(files map[string]string, r runtime.Release) (map[string]string, error) {
 	if !r.Service.MirrorImages {
-		return files, nil, nil
+		return files, nil
 	}
-	out, err = visitImages(files, func(im runtime.PodImage) string {
-		if ref, ok := r.Mirrored[im.Ref]; ok {
-			return ref
-		}
-		if !r.Has(im.Ref) {
-			without = append(without, im)
-		}
-		return im.Ref
-	})
-	return out, without, err
+	return visitImages(files, func(im runtime.PodImage) string { return cmp.Or(r.Mirrored[im.Ref], im.Ref) })
 }
 
-// warnOfUnmirrored reports images that the chart did not name when the images of the
-// release were determined: its templates depend on something that has changed since.
-func (o *operation) warnOfUnmirrored() {
-	for _, im := range o.unmirrored {
-		o.emit(runtime.Warned{Diagnostic: plan.Diagnostic{
-			Severity: plan.SeverityWarning, Pos: o.r.Service.Pos,
-			Message: fmt.Sprintf("%s: %s: image %s is deployed from where it is: the chart did not name it before the deploy began", o.r.Service.Name, im.In, im.Ref),
-			Hint:    "the next run copies it",
-		}})
+// nameAgain has the images copied that the chart names for this deploy, if they are others
+// than when those of the release were determined: its templates depend on something that has
+// changed since, such as a CRD of the chart. The release has the fingerprint that the next
+// run determines.
+func (o *operation) nameAgain(ctx context.Context, files map[string]string) error {
+	if !o.r.Service.MirrorImages || o.r.Mirror == nil {
+		return nil
 	}
+	images, err := imagesIn(files)
+	if err != nil {
+		return err
+	}
+	named := make(map[string]string)
+	for _, im := range images {
+		if !o.r.Has(im.Ref) {
+			named[im.Ref] = o.r.Mirrored[im.Ref]
+		}
+	}
+	if maps.Equal(named, o.r.Mirrored) {
+		return nil
+	}
+	if o.r.Mirrored, err = o.r.Mirror(ctx, images); err != nil {
+		return err
+	}
+	own, err := fingerprintOf(unmirrored(o.r), o.chart, o.use)
+	if err != nil {
+		return err
+	}
+	o.d.named.put(o.r.Namespace+"/"+o.r.Service.Name, own, images)
+	o.fingerprint, err = fingerprintOf(o.r, o.chart, o.use)
+	return err
 }
 
 // visitImages calls visit for each image that the pods in the files of a rendered chart

@@ -71,7 +71,7 @@ type records struct {
 	secrets   *versioned
 	history   []observe.Revision // the oldest first
 	read      map[int]*release.Release
-	creating  func() // called before a revision is created, if not nil
+	creating  func(*release.Release) // called before a revision is created, if not nil
 	onCreated func(*release.Release)
 }
 
@@ -145,7 +145,7 @@ func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 // Create implements [driver.Driver].
 func (r *records) Create(key string, rel *release.Release) error {
 	if r.creating != nil {
-		r.creating()
+		r.creating(rel)
 	}
 	if err := r.Secrets.Create(key, rel); err != nil {
 		if strings.Contains(err.Error(), "Too long") {

@@ -61,6 +61,10 @@ const (
 // ImagesValue is the key of a list: the images that the pods of a service name.
 const ImagesValue = "images"
 
+// LateImagesValue is the key of a list: further images that the pods of a service name, but
+// before the service is deployed only the deploy knows it.
+const LateImagesValue = "lateImages"
+
 // ObjectOf returns the one object that each service has.
 func ObjectOf(namespace, service string) runtime.ObjectRef {
 	return runtime.ObjectRef{Group: "apps", Kind: "StatefulSet", Namespace: namespace, Name: service}
@@ -174,7 +178,8 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (map[string]r
 	return out, nil
 }
 
-// Images implements [runtime.Deployer]: they are those of [ImagesValue].
+// Images implements [runtime.Deployer]: they are those of [ImagesValue] and, of a service that
+// is deployed, [LateImagesValue].
 func (d *Deployer) Images(ctx context.Context, r runtime.Release) ([]runtime.PodImage, error) {
 	if err := d.world.step(ctx, "Deployer.Images", r.Service.Name); err != nil {
 		return nil, err
@@ -182,14 +187,20 @@ func (d *Deployer) Images(ctx context.Context, r runtime.Release) ([]runtime.Pod
 	if r.Service.Chart != nil && r.Service.Chart.Ref == MissingChart {
 		return nil, errMissingChart
 	}
-	return imagesOf(r), nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return imagesOf(r, d.namespaces[r.Namespace][r.Service.Name] != nil), nil
 }
 
 var errMissingChart = errors.New("chart missing: no such directory")
 
-// imagesOf returns the images of [ImagesValue], and those of the release in its values.
-func imagesOf(r runtime.Release) (out []runtime.PodImage) {
+// imagesOf returns the images of [ImagesValue] and, if late is set, [LateImagesValue], and those
+// of the release in its values.
+func imagesOf(r runtime.Release, late bool) (out []runtime.PodImage) {
 	list, _ := r.Service.Values[ImagesValue].([]any)
+	if more, _ := r.Service.Values[LateImagesValue].([]any); late {
+		list = slices.Concat(list, more)
+	}
 	for i, ref := range list {
 		out = append(out, runtime.PodImage{Ref: ref.(string), In: fmt.Sprintf("%s, container %d", ObjectOf(r.Namespace, r.Service.Name), i)})
 	}
@@ -243,14 +254,41 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	}}}
 }
 
+// named returns a release with copies of all images that its pods name.
+func (d *Deployer) named(ctx context.Context, r runtime.Release) (runtime.Release, error) {
+	if r.Mirror == nil || !r.Service.MirrorImages {
+		return r, nil
+	}
+	images := imagesOf(r, true)
+	named := make(map[string]string)
+	for _, im := range images {
+		if !r.Has(im.Ref) {
+			named[im.Ref] = r.Mirrored[im.Ref]
+		}
+	}
+	if maps.Equal(named, r.Mirrored) {
+		return r, nil
+	}
+	var err error
+	if r.Mirrored, err = r.Mirror(ctx, images); err != nil {
+		return r, err
+	}
+	r.Fingerprint, err = d.Fingerprint(ctx, r)
+	return r, err
+}
+
 // deploy implements the action Deploy.
 func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.Emit) error {
 	name := r.Service.Name
 	if err := d.world.step(ctx, "Deployer.Deploy", name); err != nil {
 		return err
 	}
+	r, err := d.named(ctx, r)
+	if err != nil {
+		return err
+	}
 	pulled := append(slices.Collect(maps.Values(r.Images)), r.Image)
-	for _, im := range imagesOf(r) {
+	for _, im := range imagesOf(r, true) {
 		pulled = append(pulled, cmp.Or(r.Mirrored[im.Ref], im.Ref))
 	}
 	for _, image := range pulled {

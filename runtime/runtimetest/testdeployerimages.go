@@ -1,10 +1,13 @@
 package runtimetest
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // testDeployerImages checks that the images that pods name are found, each with its place,
@@ -46,5 +49,33 @@ func testDeployerImages(t *testing.T, dt DeployerTest) {
 	}
 	if _, err := dt.Deployer.Check(t.Context(), r, discard); err != nil {
 		t.Errorf("Check of what is deployed = %v", err)
+	}
+
+	// Images that the deploy finds are copied by it, before it writes anything.
+	refused := errors.New("this image cannot be copied")
+	r.Mirrored, r.Mirror = map[string]string{"one:1": one}, func(context.Context, []runtime.PodImage) (map[string]string, error) {
+		return nil, &runtime.ImagesError{Images: []runtime.ImageFailure{{Ref: "two", Err: refused}}}
+	}
+	if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); !errors.Is(err, refused) {
+		t.Errorf("a deploy with an image that cannot be copied = %v", err)
+	}
+	if d := dt.deployed(t, key)["named"]; d.Fingerprint != second || d.Revision != 1 {
+		t.Errorf("after it: %+v", d)
+	}
+	calls := 0
+	r.Mirror = func(_ context.Context, named []runtime.PodImage) (map[string]string, error) {
+		if calls++; len(named) != 3 || named[1].Ref != "two" || named[1].In == "" {
+			t.Errorf("copied are %+v", named)
+		}
+		return map[string]string{"one:1": one, "two": two}, nil
+	}
+	dt.deploy(t, r)
+	if d := dt.deployed(t, key)["named"]; calls != 1 || d.Fingerprint != first || !d.Ready {
+		t.Errorf("images were copied %d times; deployed: %+v, want the fingerprint %s", calls, d, first)
+	}
+	r.Mirrored = map[string]string{"one:1": one, "two": two}
+	dt.deploy(t, r)
+	if calls != 1 {
+		t.Error("images that the release has were copied again")
 	}
 }

@@ -13,17 +13,33 @@ import (
 // messages that are matched here are those of the version of go.starlark.net that
 // TestStarlarkVersion names.
 
-// didYouMean matches the end of a message that has a suggestion.
-var didYouMean = regexp.MustCompile(` \(did you mean \.?([^?]+)\?\)$`)
+// The patterns of this package are compiled when there is an error to explain: that is
+// once in an evaluation, and takes longer than the start of the program would allow.
+
+// matches reports whether the pattern matches s.
+func matches(pattern, s string) bool { return regexp.MustCompile(pattern).MatchString(s) }
+
+// submatches returns what the groups of the pattern match in s, after the whole match, or
+// nil.
+func submatches(pattern, s string) []string { return regexp.MustCompile(pattern).FindStringSubmatch(s) }
+
+// suggestion splits a message that ends with a suggestion, such as "undefined: prnt (did
+// you mean print?)". It does so without a pattern, because a file can have any number of
+// these.
+func suggestion(msg string) (rest, suggested string) {
+	body, ok := strings.CutSuffix(msg, "?)")
+	i := strings.LastIndex(body, " (did you mean ")
+	if !ok || i < 0 {
+		return msg, ""
+	}
+	return body[:i], strings.TrimPrefix(body[i+len(" (did you mean "):], ".")
+}
 
 // Resolve returns the error for a message of the resolver. For an undefined name it
 // suggests the nearest of names. offers has the hints for names that other modules
 // define.
 func Resolve(msg string, names []string, offers map[string]string) *Error {
-	said := didYouMean.FindStringSubmatch(msg)
-	if said != nil {
-		msg = strings.TrimSuffix(msg, said[0])
-	}
+	msg, said := suggestion(msg)
 	name, undefined := strings.CutPrefix(msg, "undefined: ")
 	if strings.Contains(msg, "support while loops") {
 		msg = noWhile
@@ -31,8 +47,8 @@ func Resolve(msg string, names []string, offers map[string]string) *Error {
 	if !undefined {
 		return &Error{Msg: msg, Hint: resolveHint(msg)}
 	}
-	if said != nil {
-		return &Error{Msg: msg, Suggest: said[1]}
+	if said != "" {
+		return &Error{Msg: msg, Suggest: said}
 	}
 	if hint, ok := foreignNames[name]; ok {
 		return &Error{Msg: msg, Hint: hint}
@@ -72,10 +88,10 @@ const noWhile = `there is no "while"`
 // plainTypes are the types whose methods have other names in other languages.
 var plainTypes = []string{"string", "bytes", "list", "tuple", "dict", "set", "int", "float"}
 
-var (
-	noAttr    = regexp.MustCompile(`^(?:"?(\w+)"? struct|(\w+)) has no \.(\w+) (?:field or method|attribute)$`)
-	noKeyword = regexp.MustCompile(`^function (\w+) got an unexpected keyword argument "?(\w+)"?$`)
-	noExport  = regexp.MustCompile(`^load: name (\w+) not found in module (.+)$`)
+const (
+	noAttr    = `^(?:"?(\w+)"? struct|(\w+)) has no \.(\w+) (?:field or method|attribute)$`
+	noKeyword = `^function (\w+) got an unexpected keyword argument "?(\w+)"?$`
+	noExport  = `^load: name (\w+) not found in module (.+)$`
 )
 
 // Names provides the names that hints about errors of a program list.
@@ -90,25 +106,24 @@ type Names struct {
 // Message returns the error for a message of the interpreter, with a hint or a suggestion
 // if the message alone does not say what to write instead.
 func Message(msg string, of Names) *Error {
-	e := &Error{Msg: msg}
-	if m := didYouMean.FindStringSubmatch(msg); m != nil {
-		e.Msg, e.Suggest = strings.TrimSuffix(msg, m[0]), strings.Trim(m[1], `"`)
-		return e
+	if rest, said := suggestion(msg); said != "" {
+		return &Error{Msg: rest, Suggest: strings.Trim(said, `"`)}
 	}
+	e := &Error{Msg: msg}
 	e.Hint, e.Suggest = runtimeHint(msg, of)
 	return e
 }
 
 func runtimeHint(msg string, of Names) (hint, suggest string) {
-	if m := noAttr.FindStringSubmatch(msg); m != nil {
+	if m := submatches(noAttr, msg); m != nil {
 		return attrHint(m[1]+m[2], m[3], m[1] != "", of)
 	}
-	if m := noKeyword.FindStringSubmatch(msg); m != nil {
+	if m := submatches(noKeyword, msg); m != nil {
 		if params := of.Params(m[1]); len(params) > 0 {
 			return "it takes " + strings.Join(params, ", "), misspell.Nearest(m[2], params)
 		}
 	}
-	if m := noExport.FindStringSubmatch(msg); m != nil {
+	if m := submatches(noExport, msg); m != nil {
 		names, ok := of.Exports(m[2])
 		if !ok {
 			return "", ""
@@ -116,7 +131,7 @@ func runtimeHint(msg string, of Names) (hint, suggest string) {
 		return "it has " + strings.Join(names, ", "), misspell.Nearest(m[1], names)
 	}
 	for _, s := range runtimeHints {
-		if s.when.MatchString(msg) {
+		if matches(s.when, msg) {
 			return s.hint, ""
 		}
 	}
@@ -154,42 +169,42 @@ func attrHint(typ, name string, isStruct bool, of Names) (hint, suggest string) 
 
 // runtimeHints are hints for messages of the interpreter; the first match applies.
 var runtimeHints = []struct {
-	when *regexp.Regexp
+	when string // a pattern
 	hint string
 }{
-	{regexp.MustCompile(`frozen`), "what a module defines cannot be changed after it was loaded: make a copy, such as dict(d) or list(l)"},
-	{regexp.MustCompile(`called recursively`), "a function cannot call itself: use a for"},
-	{regexp.MustCompile(`^unknown binary op: (NoneType .*|.* NoneType)$`), "one side is None: does a function end without return?"},
-	{regexp.MustCompile(`^unknown binary op: (string \+ .*|.* \+ string)$`), `text is joined with text: write "…%s" % value, or str(value)`},
-	{regexp.MustCompile(`^unknown binary op: (string \* .*|.* \* string)$`), `text is repeated by a number: write "a" * 3`},
-	{regexp.MustCompile(`^unknown binary op: string - `), `strings have no subtraction: write text.replace("…", "") or text.removesuffix("…")`},
-	{regexp.MustCompile(`^unknown binary op: dict \+ `), "dicts are joined with |"},
-	{regexp.MustCompile(`^unknown binary op: set \+ `), "sets are joined with |"},
-	{regexp.MustCompile(`^unknown binary op: (list \+|.* \+ list$)`), "a list is joined with a list: write list(x), or [x]"},
-	{regexp.MustCompile(`during iteration`), "loop over a copy, such as list(x)"},
-	{regexp.MustCompile(`string value is not iterable`), "write text.elems() for its characters, text.splitlines() for its lines"},
-	{regexp.MustCompile(`^int value is not iterable`), "write range(n)"},
-	{regexp.MustCompile(`^(function|builtin_function_or_method) value is not iterable`), "call it: write name(…)"},
-	{regexp.MustCompile(`has no len$`), "text, lists, tuples, dicts and sets have one"},
-	{regexp.MustCompile(`(list|tuple|string) index -?\d+ out of range`), "the first is [0] and the last [-1]: look at len(x) before"},
-	{regexp.MustCompile(`^unhandled index operation (struct|service|stage|port|plan)`), "an attribute is written value.name"},
-	{regexp.MustCompile(`^argument after \*\* must be a mapping`), "** takes a dict, * a list"},
-	{regexp.MustCompile(`^int: invalid literal`), "look before with text.isdigit()"},
-	{regexp.MustCompile(`^(max|min): argument is an empty sequence`), "look before: write max(x) if x else 0"},
-	{regexp.MustCompile(`^got \w+ in sequence assignment`), "a dict gives its keys alone: write d.items() for keys with values"},
-	{regexp.MustCompile(`referenced before assignment`), "a function that assigns to a name has one of its own"},
-	{regexp.MustCompile(`^key .* not in dict`), "d.get(key, default) returns a default"},
-	{regexp.MustCompile(`^invalid call of non-function`), "is a comma missing before the bracket, or has a name of a function another value?"},
-	{regexp.MustCompile(`^unhashable type`), "a key is a string, a number, None, or a tuple of these: write tuple(list)"},
-	{regexp.MustCompile(` (<|>|<=|>=) .* not implemented$`), "both sides have one type: such as int(text) or str(number)"},
-	{regexp.MustCompile(`^can't assign to \.\w+ field of service`), "give it in the call that declares the service"},
-	{regexp.MustCompile(`^can't assign to \.\w+ field of`), "this value is immutable: make another"},
-	{regexp.MustCompile(`^string value does not support item assignment`), "strings are immutable: make another"},
-	{regexp.MustCompile(`^tuple value does not support item assignment`), "tuples are immutable: write a list, [1, 2]"},
-	{regexp.MustCompile(`^unknown conversion %\.|^format spec features not supported`), `there is no such format; for two decimal places: n = int(math.round(abs(x) * 100)), then ("-" if x < 0 else "") + "%d.%s" % (n // 100, ("0" + str(n % 100))[-2:])`},
-	{regexp.MustCompile(`^unknown conversion %[0-9+\- #]`), "there are no widths: write %s or %d; \" \" * (n - len(text)) + text fills up"},
-	{regexp.MustCompile(`^not enough arguments for format`), `each %s takes one: write "%s %s" % (a, b)`},
-	{regexp.MustCompile(`^too many arguments for format`), `each value takes one %s: write "%s %s" % (a, b)`},
-	{regexp.MustCompile(`^format: (tuple index out of range|keyword \w+ not found)`), `each {} takes a value, each {name} one given by its name: write "{} {name}".format(a, name = b)`},
-	{regexp.MustCompile(`^%[dioxX] format requires integer`), "write %s, or int(text)"},
+	{`frozen`, "what a module defines cannot be changed after it was loaded: make a copy, such as dict(d) or list(l)"},
+	{`called recursively`, "a function cannot call itself: use a for"},
+	{`^unknown binary op: (NoneType .*|.* NoneType)$`, "one side is None: does a function end without return?"},
+	{`^unknown binary op: (string \+ .*|.* \+ string)$`, `text is joined with text: write "…%s" % value, or str(value)`},
+	{`^unknown binary op: (string \* .*|.* \* string)$`, `text is repeated by a number: write "a" * 3`},
+	{`^unknown binary op: string - `, `strings have no subtraction: write text.replace("…", "") or text.removesuffix("…")`},
+	{`^unknown binary op: dict \+ `, "dicts are joined with |"},
+	{`^unknown binary op: set \+ `, "sets are joined with |"},
+	{`^unknown binary op: (list \+|.* \+ list$)`, "a list is joined with a list: write list(x), or [x]"},
+	{`during iteration`, "loop over a copy, such as list(x)"},
+	{`string value is not iterable`, "write text.elems() for its characters, text.splitlines() for its lines"},
+	{`^int value is not iterable`, "write range(n)"},
+	{`^(function|builtin_function_or_method) value is not iterable`, "call it: write name(…)"},
+	{`has no len$`, "text, lists, tuples, dicts and sets have one"},
+	{`(list|tuple|string) index -?\d+ out of range`, "the first is [0] and the last [-1]: look at len(x) before"},
+	{`^unhandled index operation (struct|service|stage|port|plan)`, "an attribute is written value.name"},
+	{`^argument after \*\* must be a mapping`, "** takes a dict, * a list"},
+	{`^int: invalid literal`, "look before with text.isdigit()"},
+	{`^(max|min): argument is an empty sequence`, "look before: write max(x) if x else 0"},
+	{`^got \w+ in sequence assignment`, "a dict gives its keys alone: write d.items() for keys with values"},
+	{`referenced before assignment`, "a function that assigns to a name has one of its own"},
+	{`^key .* not in dict`, "d.get(key, default) returns a default"},
+	{`^invalid call of non-function`, "is a comma missing before the bracket, or has a name of a function another value?"},
+	{`^unhashable type`, "a key is a string, a number, None, or a tuple of these: write tuple(list)"},
+	{` (<|>|<=|>=) .* not implemented$`, "both sides have one type: such as int(text) or str(number)"},
+	{`^can't assign to \.\w+ field of service`, "give it in the call that declares the service"},
+	{`^can't assign to \.\w+ field of`, "this value is immutable: make another"},
+	{`^string value does not support item assignment`, "strings are immutable: make another"},
+	{`^tuple value does not support item assignment`, "tuples are immutable: write a list, [1, 2]"},
+	{`^unknown conversion %\.|^format spec features not supported`, `there is no such format; for two decimal places: n = int(math.round(abs(x) * 100)), then ("-" if x < 0 else "") + "%d.%s" % (n // 100, ("0" + str(n % 100))[-2:])`},
+	{`^unknown conversion %[0-9+\- #]`, "there are no widths: write %s or %d; \" \" * (n - len(text)) + text fills up"},
+	{`^not enough arguments for format`, `each %s takes one: write "%s %s" % (a, b)`},
+	{`^too many arguments for format`, `each value takes one %s: write "%s %s" % (a, b)`},
+	{`^format: (tuple index out of range|keyword \w+ not found)`, `each {} takes a value, each {name} one given by its name: write "{} {name}".format(a, name = b)`},
+	{`^%[dioxX] format requires integer`, "write %s, or int(text)"},
 }

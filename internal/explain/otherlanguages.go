@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -15,8 +14,11 @@ const (
 	fstrings     = `write "…%s" % value, or "…{}".format(value)`
 )
 
-// fPrefix matches the prefix of an f-string.
-var fPrefix = regexp.MustCompile(`^([fF][rR]?|[rR][fF])$`)
+// isFPrefix reports whether tok is the prefix of an f-string.
+func isFPrefix(tok string) bool {
+	low := strings.ToLower(tok)
+	return low == "f" || low == "fr" || low == "rf"
+}
 
 // reserved reports whether a word cannot be a name.
 func reserved(word string) bool {
@@ -32,13 +34,13 @@ var habits = []habit{
 	escaping(`invalid escape sequence \\e$`, `write \x1b`),
 	escaping(`invalid escape sequence`, `write \\ for a \, or r"…" for text without escapes`),
 	{say: "there are no f-strings", hint: fstrings, back: 1, when: func(l *line) bool {
-		return isText(l.tok(0)) && l.touches() && fPrefix.MatchString(l.tok(-1))
+		return isText(l.tok(0)) && l.touches() && isFPrefix(l.tok(-1))
 	}},
 	{say: "there are no f-strings", hint: fstrings, when: func(l *line) bool { // next to another string
-		return isText(l.tok(1)) && isText(l.tok(-1)) && fPrefix.MatchString(l.tok(0))
+		return isText(l.tok(1)) && isText(l.tok(-1)) && isFPrefix(l.tok(0))
 	}},
 	{say: "there are no f-strings", hint: fstrings, back: 2, when: func(l *line) bool { // on several lines
-		return l.tok(-1) == `"""` && fPrefix.MatchString(l.tok(-2))
+		return l.tok(-1) == `"""` && isFPrefix(l.tok(-2))
 	}},
 	{say: "there is no such string prefix", hint: `write "…", r"…" or b"…"`, back: 1, when: func(l *line) bool {
 		return isText(l.tok(0)) && l.touches() && slices.Contains(strings.Fields("u U t T R B"), l.tok(-1))
@@ -158,7 +160,7 @@ var habits = []habit{
 	{say: "the ':' is missing at the end of the line", when: func(l *line) bool { return l.tok(0) == "" && l.wants("':'") }},
 	{say: "a generator expression needs brackets", hint: "write [… for … in …]", when: func(l *line) bool { return l.tok(0) == "for" && l.wants("','") }},
 	{say: "something is missing on the line before", hint: "a comma, or the bracket that closes it", when: func(l *line) bool {
-		return l.at == 0 && isValue(l.tok(0)) && regexp.MustCompile(`want '?[\])},]`).MatchString(l.msg)
+		return l.at == 0 && isValue(l.tok(0)) && matches(`want '?[\])},]`, l.msg)
 	}},
 	{say: "two texts stand side by side", hint: "put a comma or a + between them", when: func(l *line) bool { return isText(l.tok(-1)) && isText(l.tok(0)) }},
 	{say: "the if of a comprehension has no else", hint: "write [a if condition else b for x in list]", when: func(l *line) bool {
@@ -168,7 +170,7 @@ var habits = []habit{
 		return isText(l.tok(-1)) && isWord(l.tok(0)) && l.touches()
 	}},
 	{say: "a comma is missing before this", when: func(l *line) bool {
-		return l.at > 0 && isValue(l.tok(0)) && isValue(l.tok(-1)) && regexp.MustCompile(`want '?[\])},]`).MatchString(l.msg)
+		return l.at > 0 && isValue(l.tok(0)) && isValue(l.tok(-1)) && matches(`want '?[\])},]`, l.msg)
 	}},
 	{say: "this bracket closes none", when: func(l *line) bool {
 		return strings.HasPrefix(l.msg, "unexpected '") && strings.Contains(")]}", l.tok(0))

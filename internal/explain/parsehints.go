@@ -18,7 +18,7 @@ import (
 // otherlanguages.go.
 
 // lexeme matches the tokens of a line, in Starlark and similar languages.
-var lexeme = regexp.MustCompile(`"""(?:.*?""")?|[\pL_][\pL\pN_]*|\d[\w.]*|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|#.*|\*\*=?|->|=>|:=|::|\.\.\.|\?\?|\?\.|===|!==|<>|\+\+|--|&&|\|\||[=!<>]=|//=?|/\*|<<|>>|[-+*/%&|^]=|\S`)
+const lexeme = `"""(?:.*?""")?|[\pL_][\pL\pN_]*|\d[\w.]*|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|#.*|\*\*=?|->|=>|:=|::|\.\.\.|\?\?|\?\.|===|!==|<>|\+\+|--|&&|\|\||[=!<>]=|//=?|/\*|<<|>>|[-+*/%&|^]=|\S`
 
 // A line is a source line split into tokens, with the place where the parser stopped.
 type line struct {
@@ -32,7 +32,7 @@ type line struct {
 // the token that it rejects, or before it if starts is true.
 func newLine(text string, col int, starts bool, msg string) *line {
 	l := &line{msg: msg}
-	for _, m := range lexeme.FindAllStringIndex(text, -1) {
+	for _, m := range regexp.MustCompile(lexeme).FindAllStringIndex(text, -1) {
 		if text[m[0]] == '#' {
 			break
 		}
@@ -117,14 +117,13 @@ func starting(word, say, hint string) habit {
 // escaping is a habit about an escape in a string, recognized by the message of the
 // scanner.
 func escaping(says, hint string) habit {
-	msg := regexp.MustCompile(says)
-	return habit{hint: hint, when: func(l *line) bool { return msg.MatchString(l.msg) }}
+	return habit{hint: hint, when: func(l *line) bool { return matches(says, l.msg) }}
 }
 
-var gotWant = regexp.MustCompile(`^got (.+), want (.+)$`)
+const gotWant = `^got (.+), want (.+)$`
 
 // before matches messages of the parser whose position is before the token.
-var before = regexp.MustCompile(`want primary expression|^unexpected|^stray|in string|unindent|nesting|escape|code point`)
+const before = `want primary expression|^unexpected|^stray|in string|unindent|nesting|escape|code point`
 
 // Parse replaces the message of the parser in d with what the author should write. lines
 // returns a line of text by its number.
@@ -139,7 +138,7 @@ func Parse(d *plan.Diagnostic, text []byte, lines func(int) string) {
 		openingLine(&d.Pos, lines)
 	}
 	d.Line = lines(d.Pos.Line)
-	starts := before.MatchString(d.Message)
+	starts := matches(before, d.Message)
 	l := newLine(d.Line, d.Pos.Col-1, starts, d.Message)
 	if moved || strings.HasPrefix(d.Message, "got newline") {
 		l.at = len(l.tokens)
@@ -167,7 +166,7 @@ func Parse(d *plan.Diagnostic, text []byte, lines func(int) string) {
 			return
 		}
 	}
-	if m := gotWant.FindStringSubmatch(d.Message); m != nil {
+	if m := submatches(gotWant, d.Message); m != nil {
 		d.Message = "here is " + token(m[1]) + ", and " + token(m[2]) + " was expected"
 		move(l.at)
 	}

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -18,10 +17,40 @@ var examples = map[string]string{
 // Example returns a value of a type for which other tools use a list or a dict, or "".
 func Example(typ string) string { return examples[typ] }
 
-// IsGitURL reports whether text is the URL of a git repository.
-func IsGitURL(text string) bool { return gitURL.MatchString(text) }
+// IsGitURL reports whether text is the URL of a git repository, or its address as SSH has
+// it, such as git@host:path.
+func IsGitURL(text string) bool {
+	if strings.ContainsAny(text, " \t\n\r\f") {
+		return false
+	}
+	switch scheme, rest, _ := strings.Cut(text, "://"); scheme {
+	case "https", "http", "ssh", "git":
+		host, path, _ := strings.Cut(rest, "/")
+		return host != "" && path != ""
+	}
+	user, rest, _ := strings.Cut(text, "@")
+	host, path, _ := strings.Cut(rest, ":")
+	return consists(user, isHostByte) && consists(host, isHostByte) && path != ""
+}
 
-var gitURL = regexp.MustCompile(`^((https?|ssh|git)://[^\s/]+/\S+|[-\w.]+@[-\w.]+:\S+)$`)
+func isHostByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || isDigit(c) || c == '-' || c == '.' || c == '_'
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// isDecimal reports whether text is a decimal number of at most that many digits.
+func isDecimal(text string, most int) bool { return len(text) <= most && consists(text, isDigit) }
+
+// consists reports whether text is not empty and consists of such bytes.
+func consists(text string, of func(byte) bool) bool {
+	for i := range len(text) {
+		if !of(text[i]) {
+			return false
+		}
+	}
+	return text != ""
+}
 
 // Meant returns what to write instead of the string text where a value of another type is
 // expected.
@@ -49,31 +78,42 @@ func Meant(typ, text string) string {
 	case typ == "sync" && strings.Contains(text, ":"):
 		from, to, _ := strings.Cut(text, ":")
 		return fmt.Sprintf("write sync(%q, %q)", from, to)
-	case typ == "port" && published.MatchString(text):
+	case typ == "port" && publishes(text) != "":
 		return publishes(text)
 	case typ == "volume" && strings.HasPrefix(text, "/"):
 		return fmt.Sprintf(`write volume(%q, size = "10Gi")`, text)
-	case typ == "int" && intText.MatchString(text):
+	case typ == "int" && isDecimal(text, 9):
 		return "write " + text + " without quotes"
-	case typ == "port" && intText.MatchString(text):
+	case typ == "port" && isDecimal(text, 9):
 		return "write " + text + " without quotes"
 	}
 	return ""
 }
 
-// published matches a port as Compose publishes it: of the host and of the container.
-var published = regexp.MustCompile(`^(?:(?:[0-9.]{7,15}:)?([0-9]{1,5})?:)?([0-9]{1,5})(/tcp|/udp)?$`)
-
-// publishes returns what to write for a port in the syntax of Compose.
+// publishes returns what to write for a port as Compose publishes it, [[IP:][PORT]:]PORT
+// and perhaps /tcp or /udp: of the host and of the container. It returns "" for other
+// strings.
 func publishes(text string) string {
-	m := published.FindStringSubmatch(text)
-	if m[3] == "/udp" { // UDP cannot be forwarded
-		return "write port(" + m[2] + `, protocol = "UDP")`
+	text, udp := strings.CutSuffix(text, "/udp")
+	if !udp {
+		text = strings.TrimSuffix(text, "/tcp")
 	}
-	if m[1] == "" {
-		return "write port(" + m[2] + ")"
+	parts := strings.Split(text, ":")
+	container, host := parts[len(parts)-1], ""
+	if len(parts) > 1 {
+		host = parts[len(parts)-2]
 	}
-	return fmt.Sprintf("write port(%s, local = %s): the container listens on %s, and pipe forward opens it at %s of this machine; port(%s, public = True) makes an Ingress", m[2], m[1], m[2], m[1], m[2])
+	if len(parts) > 3 || !isDecimal(container, 5) || host != "" && !isDecimal(host, 5) ||
+		len(parts) == 3 && (len(parts[0]) < 7 || len(parts[0]) > 15 || strings.Trim(parts[0], "0123456789.") != "") {
+		return ""
+	}
+	if udp { // UDP cannot be forwarded
+		return "write port(" + container + `, protocol = "UDP")`
+	}
+	if host == "" {
+		return "write port(" + container + ")"
+	}
+	return fmt.Sprintf("write port(%s, local = %s): the container listens on %s, and pipe forward opens it at %s of this machine; port(%s, public = True) makes an Ingress", container, host, container, host, container)
 }
 
 // mounted returns what to write for a volume in the syntax of Compose.
@@ -102,5 +142,3 @@ func Literals(texts []string) string {
 	}
 	return strings.Join(out, ", ")
 }
-
-var intText = regexp.MustCompile(`^[0-9]{1,9}$`)

@@ -362,6 +362,11 @@ func ExampleDuration() {
 	// Output: 1m30s <nil>
 }
 
+func ExampleDigest_Valid() {
+	fmt.Println(plan.DigestOf(nil).Valid(), plan.Digest("sha256:abc").Valid())
+	// Output: true false
+}
+
 func ExampleDigestOf() {
 	fmt.Println(plan.DigestOf([]byte("FROM scratch"))[:14])
 	// Output: sha256:67c4282

@@ -270,6 +270,12 @@ const (
 // A Digest is a content digest in the form "sha256:<hex>".
 type Digest string
 
+// Valid reports whether d has that form, with the 64 digits of a SHA-256.
+func (d Digest) Valid() bool {
+	hash, ok := strings.CutPrefix(string(d), "sha256:")
+	return ok && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
+}
+
 // DigestOf returns the digest of data.
 func DigestOf(data []byte) Digest {
 	sum := sha256.Sum256(data)

@@ -65,7 +65,7 @@ func ReadListing(cache fs.FS, d plan.Digest) (Listing, error) {
 	l := Listing{}
 	for line := range strings.Lines(string(data)) {
 		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if !ok || !digest.MatchString(sum) || !fs.ValidPath(name) || !IsFile(name) {
+		if !ok || !plan.Digest(sum).Valid() || !fs.ValidPath(name) || !IsFile(name) {
 			return nil, fmt.Errorf("%s is not a listing of a module", d)
 		}
 		l[name] = plan.Digest(sum)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -63,21 +62,16 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-var (
-	digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
-)
-
 func (p Pin) check(name string) error {
 	m, err := ParseModule(name)
 	switch {
 	case err != nil:
 		return err
-	case !digest.MatchString(string(p.Digest)):
+	case !p.Digest.Valid():
 		return fmt.Errorf("%s has no digest such as sha256:…", name)
-	case m.OCI() && !digest.MatchString(string(p.Manifest)):
+	case m.OCI() && !p.Manifest.Valid():
 		return fmt.Errorf("%s has no digest of its manifest such as sha256:…", name)
-	case !m.OCI() && !commit.MatchString(p.Commit):
+	case !m.OCI() && !isCommit(p.Commit):
 		return fmt.Errorf("%s has no commit with all its digits", name)
 	}
 	return nil

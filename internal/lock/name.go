@@ -5,10 +5,10 @@ import (
 	"io/fs"
 	"net/netip"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // A Module is the name of a remote module in load(…), without the file:
@@ -39,7 +39,7 @@ func (m Module) URL() string {
 // Image returns the image reference.
 func (m Module) Image() string {
 	sep := ":"
-	if digest.MatchString(m.Ref) {
+	if plan.Digest(m.Ref).Valid() {
 		sep = "@"
 	}
 	return m.Host + "/" + m.Repository + sep + m.Ref
@@ -72,15 +72,70 @@ func ParseLoad(name string) (Module, string, error) {
 	return m, file, nil
 }
 
-var (
-	// None of these can start with "-", so that a command line cannot mistake them for options.
-	host       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?$`)
-	user       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	gitPath    = regexp.MustCompile(`^[A-Za-z0-9._~][A-Za-z0-9._~+-]*(/[A-Za-z0-9._~+-]+)*$`)
-	gitRef     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+/-]*$`)
-	repository = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
-	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-)
+// The parts of a name. None of them can start with "-", so that a command line cannot
+// mistake them for options.
+
+// spelt reports whether s is not empty and consists of letters, digits and the characters
+// of more, and begins with a letter, a digit or a character of first.
+func spelt(s, first, more string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+		if !alphanumeric && (strings.IndexByte(more, c) < 0 || i == 0 && strings.IndexByte(first, c) < 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isUser(s string) bool { return spelt(s, "_", "_.-") }
+
+func isTag(s string) bool { return spelt(s, "_", "_.-") && len(s) <= 128 }
+
+func isGitRef(s string) bool { return spelt(s, "_", "_.-+/") }
+
+// isGitPath reports whether s is the path of a git repository.
+func isGitPath(s string) bool {
+	first := "._~"
+	for part := range strings.SplitSeq(s, "/") {
+		if !spelt(part, first, "._~+-") {
+			return false
+		}
+		first = "._~+-"
+	}
+	return true
+}
+
+// isRepository reports whether s is the name of a repository of images: words of lower-case
+// letters and digits, with "/" or any number of ".", "_" and "-" between them.
+func isRepository(s string) bool {
+	for part := range strings.SplitSeq(s, "/") {
+		if !spelt(part, "", "._-") || part != strings.ToLower(part) || strings.TrimRight(part, "._-") != part {
+			return false
+		}
+	}
+	return true
+}
+
+// isHost reports whether s is a host name or an address in brackets, perhaps with a port.
+func isHost(s string) bool {
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
+		if port := s[i+1:]; port == "" || len(port) > 5 || strings.Trim(port, "0123456789") != "" {
+			return false
+		}
+		s = s[:i]
+	}
+	if address, ok := strings.CutPrefix(s, "["); ok {
+		address, ok = strings.CutSuffix(address, "]")
+		return ok && address != "" && strings.Trim(address, "0123456789abcdefABCDEF:.") == ""
+	}
+	return spelt(s, "", ".-") && strings.TrimRight(s, ".-") == s
+}
+
+// isCommit reports whether s is the full hash of a commit.
+func isCommit(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
+}
 
 // ParseModule parses the name of a module. Errors do not contain credentials from name.
 func ParseModule(name string) (Module, error) {
@@ -110,11 +165,11 @@ func (m *Module) parseImage(name, rest string) error {
 	switch {
 	case !byDigest && !byTag:
 		return fmt.Errorf("%q has no tag: write such as :v1.2.3 after the repository", redact.URLs(name))
-	case !repository.MatchString(m.Repository):
+	case !isRepository(m.Repository):
 		return fmt.Errorf("%q is not a valid repository name", m.Repository)
-	case byDigest && !digest.MatchString(m.Ref):
+	case byDigest && !plan.Digest(m.Ref).Valid():
 		return fmt.Errorf("%q is not a digest such as sha256:…", m.Ref)
-	case byTag && !tag.MatchString(m.Ref):
+	case byTag && !isTag(m.Ref):
 		return fmt.Errorf("%q is not a valid tag", m.Ref)
 	}
 	return nil
@@ -134,9 +189,9 @@ func (m *Module) parseGit(name, rest string) error {
 	}
 	m.Repository, m.Ref = rest[:at], rest[at+1:]
 	switch {
-	case !gitPath.MatchString(m.Repository), strings.Contains("/"+m.Repository+"/", "/../"):
+	case !isGitPath(m.Repository), strings.Contains("/"+m.Repository+"/", "/../"):
 		return fmt.Errorf("%q is not a valid repository path", m.Repository)
-	case !gitRef.MatchString(m.Ref), strings.Contains(m.Ref, ".."), strings.HasSuffix(m.Ref, ".lock"), strings.HasSuffix(m.Ref, "/"):
+	case !isGitRef(m.Ref), strings.Contains(m.Ref, ".."), strings.HasSuffix(m.Ref, ".lock"), strings.HasSuffix(m.Ref, "/"):
 		return fmt.Errorf("%q is not a valid git ref", m.Ref)
 	}
 	return nil
@@ -145,7 +200,7 @@ func (m *Module) parseGit(name, rest string) error {
 func (m *Module) checkHost(name string) error {
 	h := m.Host
 	if at := strings.LastIndexByte(h, '@'); at >= 0 {
-		if m.Scheme != "git+ssh" || !user.MatchString(h[:at]) {
+		if m.Scheme != "git+ssh" || !isUser(h[:at]) {
 			return fmt.Errorf("%q has a user or a password in it: leave them to a credential helper of git or Docker", redact.URLs(name))
 		}
 		h = h[at+1:]
@@ -153,7 +208,7 @@ func (m *Module) checkHost(name string) error {
 	if strings.Contains(name, "?") {
 		return fmt.Errorf("%q has a query that may hold a token in it: leave it to a credential helper of git or Docker", redact.URLs(name))
 	}
-	if !host.MatchString(h) {
+	if !isHost(h) {
 		return fmt.Errorf("%q has no host, or one that is written wrongly", redact.URLs(name))
 	}
 	if m.Scheme == "git+http" && !loopback(h) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -37,8 +36,8 @@ type Kept struct {
 // removingSuffix is that of the tag under which an image is while it is removed.
 const removingSuffix = ".removing"
 
-// identityTag matches the tags that pipe gives to images: an identity, or a digest.
-var identityTag = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// isIdentityTag reports whether pipe gave a tag to an image: an identity, or a digest.
+func isIdentityTag(tag string) bool { return plan.Digest("sha256:" + tag).Valid() }
 
 // Kept returns the images that are kept for services and as mirrors, by repository and digest.
 // More are repositories that are looked at even if the registry does not list its
@@ -148,7 +147,7 @@ func (r *Registry) keptIn(ctx context.Context, repo name.Repository) ([]*Kept, e
 func (r *Registry) readKept(ctx context.Context, k *Kept, all []string) error {
 	mirror := strings.HasPrefix(k.repo.RepositoryStr(), r.below()+"mirror/")
 	for _, tag := range slices.Concat(k.Tags, k.removing) {
-		if !identityTag.MatchString(tag) || !slices.Contains(all, tag+noteSuffix) {
+		if !isIdentityTag(tag) || !slices.Contains(all, tag+noteSuffix) {
 			if !mirror { // the other tags of a mirrored image are those that it has upstream
 				k.foreign = tag
 			}

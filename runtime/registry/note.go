@@ -102,7 +102,7 @@ func (r *Registry) Inputs(ctx context.Context, byDigest string) (inputs *runtime
 	}
 	var noted []string
 	for _, tag := range tags {
-		if identityTag.MatchString(tag) && slices.Contains(tags, tag+noteSuffix) {
+		if isIdentityTag(tag) && slices.Contains(tags, tag+noteSuffix) {
 			noted = append(noted, tag)
 		}
 	}
@@ -224,7 +224,7 @@ func (r *Registry) roster() (name.Repository, error) {
 // noted already: then it makes one request. A run calls it before it looks for images, so that
 // who prunes the registry elsewhere knows of the cluster.
 func (r *Registry) Join(ctx context.Context, c Cluster) error {
-	if !validTag.MatchString(c.ID) {
+	if !isTag(c.ID) {
 		return fmt.Errorf("%q does not identify a cluster", c.ID)
 	}
 	repo, err := r.roster()

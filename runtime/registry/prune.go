@@ -184,7 +184,7 @@ type pruning struct {
 func (k *Kept) removingTag() name.Tag {
 	tag := strings.TrimPrefix(string(k.Digest), "sha256:")
 	for _, t := range slices.Concat(k.Tags, k.removing) {
-		if identityTag.MatchString(t) {
+		if isIdentityTag(t) {
 			tag = t
 			break
 		}

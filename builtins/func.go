@@ -27,7 +27,7 @@ type Func struct {
 	// mistakes (L3). Further errors about these arguments are dropped.
 	Lenient bool
 
-	sets     []func(a reflect.Value, v starlark.Value) *explain.Error
+	sets     []setter
 	byName   map[string]int
 	plain    int    // how many parameters can be positional
 	rest     int    // index of the *parameter, or -1
@@ -35,6 +35,9 @@ type Func struct {
 	call     func(*Call, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
 	err      error // in the declaration itself; reported when f is used
 }
+
+// A setter stores an argument in its field of the struct a.
+type setter func(a reflect.Value, v starlark.Value) *explain.Error
 
 // A Param is one parameter of a [Func].
 type Param struct {
@@ -82,7 +85,7 @@ func (p Param) Required() bool { return p.Default == "" && !p.Variadic }
 // everything else that it uses, such as time, itself, with a context that it was created
 // with.
 func New[A any](name, result, doc string, fn func(*Call, *A) (starlark.Value, error)) *Func {
-	f := &Func{Name: name, Doc: doc, Result: result, byName: map[string]int{}, rest: -1}
+	f := &Func{Name: name, Doc: doc, Result: result, rest: -1}
 	var start A
 	f.err = f.declare(reflect.ValueOf(&start).Elem())
 	f.call = func(c *Call, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -116,6 +119,8 @@ func (f *Func) declare(v reflect.Value) error {
 	if v.Kind() != reflect.Struct {
 		return fmt.Errorf("builtin %s: arguments are %s, want a struct", f.Name, v.Type())
 	}
+	n := countFields(v.Type())
+	f.Params, f.sets, f.byName = make([]Param, 0, n), make([]setter, 0, n), make(map[string]int, n)
 	keyword := false
 	if err := f.fields(v, nil, &keyword); err != nil {
 		return fmt.Errorf("builtin %s: %w", f.Name, err)
@@ -124,6 +129,17 @@ func (f *Func) declare(v reflect.Value) error {
 		return fmt.Errorf("builtin %s: %d parameters, at most 64 are possible", f.Name, len(f.Params))
 	}
 	return nil
+}
+
+// countFields returns the number of parameters that the fields of a struct type are.
+func countFields(t reflect.Type) int {
+	n := t.NumField()
+	for i := range t.NumField() {
+		if field := t.Field(i); field.Anonymous && field.Type.Kind() == reflect.Struct {
+			n += countFields(field.Type) - 1
+		}
+	}
+	return n
 }
 
 func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
@@ -184,14 +200,24 @@ func (f *Func) fields(v reflect.Value, index []int, keyword *bool) error {
 }
 
 // literal evaluates a default: a literal, or an empty list or dict. It does not use the
-// compiler, because it runs at every start of the program.
+// compiler, and for most defaults not even the parser, because it runs at every start of
+// the program.
 func literal(text string) (starlark.Value, error) {
+	switch strings.ReplaceAll(text, " ", "") {
+	case "True":
+		return starlark.True, nil
+	case "False":
+		return starlark.False, nil
+	case "[]":
+		return starlark.NewList(nil), nil
+	case "{}":
+		return starlark.NewDict(0), nil
+	}
 	e, err := (&syntax.FileOptions{}).ParseExpr("default", text, 0)
 	if err != nil {
 		return nil, err
 	}
-	switch e := e.(type) {
-	case *syntax.Literal:
+	if e, ok := e.(*syntax.Literal); ok {
 		switch v := e.Value.(type) {
 		case string:
 			return starlark.String(v), nil
@@ -199,21 +225,6 @@ func literal(text string) (starlark.Value, error) {
 			return starlark.MakeInt64(v), nil
 		case float64:
 			return starlark.Float(v), nil
-		}
-	case *syntax.Ident:
-		switch e.Name {
-		case "True":
-			return starlark.True, nil
-		case "False":
-			return starlark.False, nil
-		}
-	case *syntax.ListExpr:
-		if len(e.List) == 0 {
-			return starlark.NewList(nil), nil
-		}
-	case *syntax.DictExpr:
-		if len(e.List) == 0 {
-			return starlark.NewDict(0), nil
 		}
 	}
 	return nil, fmt.Errorf("%s is not a literal, an empty list or an empty dict", text)

@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -74,10 +73,6 @@ type gitArgs struct {
 	Path string `arg:"path,kw" default:"\"\"" help:"a directory of the repository"`
 }
 
-var (
-	gitRef = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_./+@]*$`)
-)
-
 var gitFunc = declare("git", "source", "Takes the source of an image, or a chart, from a git repository.",
 	func(c *Call, a *gitArgs) (starlark.Value, error) {
 		if p := checkCredentials(a.URL, "remove it, and give it to one of git's credential helpers: git help credentials"); p != nil {
@@ -86,7 +81,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image, or a chart
 		} else if c.Valid("url") && (len(a.URL) > maxRef || !explain.IsGitURL(a.URL)) {
 			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a directory of the workspace is local()`))
 		}
-		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.MatchString(a.Ref) || strings.Contains(a.Ref, "..") {
+		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.fits(a.Ref) || strings.Contains(a.Ref, "..") {
 			c.wrong("ref", explain.Errorf("%q is not a valid branch, tag or commit", explain.Clip(a.Ref)))
 		}
 		dir, p := below(a.Path, "the repository")
@@ -130,11 +125,15 @@ type dockerfileArgs struct {
 	Labels    map[string]string `arg:"labels,kw" default:"{}" help:"of the image"`
 }
 
-var (
-	buildArg = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	platform = regexp.MustCompile(`^(linux|windows|darwin|freebsd)/[a-z0-9]+(/v[0-9.]+)?$`)
-	target   = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_.]*$`)
-)
+// isPlatform reports whether s is a platform, such as "linux/amd64" or "linux/arm/v7".
+func isPlatform(s string) bool {
+	system, rest, _ := strings.Cut(s, "/")
+	architecture, variant, has := strings.Cut(rest, "/")
+	if has && (!strings.HasPrefix(variant, "v") || variant == "v" || strings.Trim(variant[1:], "0123456789.") != "") {
+		return false
+	}
+	return slices.Contains([]string{"linux", "windows", "darwin", "freebsd"}, system) && alphanumeric.fits(architecture) && architecture == strings.ToLower(architecture)
+}
 
 var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is built.",
 	func(c *Call, a *dockerfileArgs) (starlark.Value, error) {
@@ -156,16 +155,16 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		if !c.Valid("file") {
 			file = "" // report nothing else about it
 		}
-		if a.Target != "" && (len(a.Target) > maxRef || !target.MatchString(a.Target)) {
+		if a.Target != "" && (len(a.Target) > maxRef || !buildTarget.fits(a.Target)) {
 			c.wrong("target", explain.Errorf("%q is not a valid stage name", explain.Clip(a.Target)))
 		}
 		for _, k := range a.Args.names() {
-			if !buildArg.MatchString(k) {
+			if !buildArg.fits(k) {
 				c.wrong("args", explain.Errorf("%q is not a valid ARG name", explain.Clip(k)))
 			}
 		}
 		for i, p := range a.Platforms {
-			if !platform.MatchString(p) {
+			if !isPlatform(p) {
 				c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write such as "linux/amd64"`).In(i))
 			}
 		}

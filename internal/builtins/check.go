@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +58,17 @@ func checkEnvName(name string) *explain.Error {
 	return nil
 }
 
-// exponent is the suffix of a quantity that is a power of ten.
-var exponent = regexp.MustCompile(`^[eE][+-]?[0-9]{1,3}$`)
+// isExponent reports whether a suffix of a quantity is a power of ten, such as "e3" or "E-6".
+func isExponent(suffix string) bool {
+	if suffix == "" || suffix[0] != 'e' && suffix[0] != 'E' {
+		return false
+	}
+	digits := suffix[1:]
+	if digits != "" && (digits[0] == '+' || digits[0] == '-') {
+		digits = digits[1:]
+	}
+	return isDecimal(digits, 3)
+}
 
 // cutQuantity returns the number and the suffix of a Kubernetes quantity. A quantity has
 // no other parts, so no library is needed to check it.
@@ -75,7 +83,7 @@ func cutQuantity(q string) (number, suffix string, ok bool) {
 	}
 	number, suffix = q[:i], q[i:]
 	if _, ok = suffixes[suffix]; !ok {
-		ok = exponent.MatchString(suffix)
+		ok = isExponent(suffix)
 	}
 	return number, suffix, ok && digits > 0 && points < 2
 }

@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,8 +23,6 @@ type databaseArgs struct {
 	timeout5
 }
 
-var engineName = regexp.MustCompile(`^[a-z0-9][-a-z0-9]*$`)
-
 var databaseFunc = declare("database", "service",
 	"Declares a database. Its user and password are generated once per environment; `.url`, `.user` and `.password` refer to them.",
 	func(c *Call, a *databaseArgs) (starlark.Value, error) {
@@ -35,7 +32,7 @@ var databaseFunc = declare("database", "service",
 		case !c.Valid("engine"):
 		case known:
 			a.Engine = e.Name
-		case !engineName.MatchString(a.Engine):
+		case !engineName.fits(a.Engine):
 			c.wrong("engine", explain.Errorf("%q is not a valid engine name", explain.Clip(a.Engine)))
 		case !own:
 			var names, all []string

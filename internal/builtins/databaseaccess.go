@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 
 	"go.starlark.net/starlark"
@@ -47,20 +46,15 @@ func (o *optionsArg) Unpack(v starlark.Value) error {
 	return nil
 }
 
-var (
-	databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
-	number       = regexp.MustCompile(`^[0-9]{1,4}$`)
-)
-
 // databaseAccess checks the parameters.
 func (c *Call) databaseAccess(a *databaseAccess, e chartspec.Engine) plan.DatabaseAccess {
 	out := plan.DatabaseAccess{Name: a.Database, User: a.User}
 	redis := e.Scheme == "redis"
 	switch {
 	case a.Database == "":
-	case redis && !number.MatchString(a.Database):
+	case redis && !isDecimal(a.Database, 4):
 		c.wrong("database", explain.Errorf("%q is not a database of redis", explain.Clip(a.Database)).WithHint(`they have numbers: write such as "0"`))
-	case !redis && !databaseName.MatchString(a.Database):
+	case !redis && !databaseName.fits(a.Database):
 		c.wrong("database", explain.Errorf("%q is not a valid name of a database: want letters, digits, '_' and '-'", explain.Clip(a.Database)))
 	}
 	switch {
@@ -69,7 +63,7 @@ func (c *Call) databaseAccess(a *databaseAccess, e chartspec.Engine) plan.Databa
 		c.wrong("user", explain.Errorf("the user of %s is %s", e.Name, e.User).WithHint("leave it out"))
 	case a.User == "root" && e.Scheme == "mysql":
 		c.wrong("user", explain.Errorf("root exists in every server, with the same password").WithHint("leave it out, or write another user"))
-	case !databaseName.MatchString(a.User):
+	case !databaseName.fits(a.User):
 		c.wrong("user", explain.Errorf("%q is not a valid name of a user: want letters, digits, '_' and '-'", explain.Clip(a.User)))
 	}
 	if len(a.Options) > 0 {
@@ -99,8 +93,6 @@ func (c *Call) sharedMemory(w *plan.Workload, a *databaseArgs) {
 	w.Scratch = append(w.Scratch, plan.Scratch{Path: at, Size: a.Shared, Memory: true})
 }
 
-var scheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,40}$`)
-
 // urlFor returns the function that returns the URL of a database in another form.
 func (s *Service) urlFor() *starlark.Builtin {
 	return starlark.NewBuiltin("url_for", func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -111,7 +103,7 @@ func (s *Service) urlFor() *starlark.Builtin {
 		d := s.Plan.Workload.Database
 		e, _ := chartspec.EngineNamed(d.Engine)
 		switch {
-		case !scheme.MatchString(form):
+		case !urlScheme.fits(form):
 			return nil, explain.Errorf("url_for: %q is not the scheme of a URL", explain.Clip(form)).WithHint(`write such as db.url_for("jdbc") or db.url_for("mysql2")`)
 		case form == "jdbc" && e.JDBC == "":
 			return nil, explain.Errorf("url_for: a database of the engine %s has no URL for JDBC", d.Engine)

@@ -48,10 +48,13 @@ var podFields = []string{
 	"limits.cpu", "limits.memory", "limits.ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage",
 }
 
-var mapField = regexp.MustCompile(`^metadata\.(labels|annotations)\['([A-Za-z0-9./_-]+)'\]$`)
-
-// Field reports whether a variable can have the field.
-func Field(path string) bool { return slices.Contains(podFields, path) || mapField.MatchString(path) }
+// Field reports whether a variable can have the field: one of podFields, or a label or an
+// annotation of the pod, such as "metadata.labels['app']".
+func Field(path string) bool {
+	of, key, _ := strings.Cut(path, "['")
+	key, closed := strings.CutSuffix(key, "']")
+	return slices.Contains(podFields, path) || closed && (of == "metadata.labels" || of == "metadata.annotations") && fieldKey.fits(key)
+}
 
 var fieldFunc = declare("field", "variable", "Refers to a field of the pod, or to a request or limit of the container, for a variable in `env=`.",
 	func(c *Call, a *fieldArgs) (starlark.Value, error) {
@@ -99,11 +102,6 @@ var readEnvFunc = reader("read_env", "dict[str, str]", "Returns the variables of
 		return d, nil
 	})
 
-// comment is the comment at the end of a line.
-var comment = regexp.MustCompile(`[ \t]#.*`)
-
-var envLine = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
-
 // EachEnv calls one for each variable of a file that read_env() reads.
 func EachEnv(data []byte, one func(name, value string) error) error {
 	return eachEnvLine(strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n"), one)
@@ -112,6 +110,8 @@ func EachEnv(data []byte, one func(name, value string) error) error {
 // eachEnvLine calls one for each variable of a file with lines NAME=VALUE. A value in quotes
 // can have several lines; in double quotes, \n, \r, \t, \", \\ and \$ are escapes.
 func eachEnvLine(text string, one func(name, value string) error) error {
+	envLine := regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
+	comment := regexp.MustCompile(`[ \t]#.*`) // at the end of a line
 	number := 0
 	for text != "" {
 		number++

@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"regexp"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -74,17 +73,40 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 	return convert.Want("str or image", v)
 }
 
-// The parts of an image reference, as the distribution project defines them.
-var (
-	refDomain = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
-	refPath   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
-	refDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-)
-
-// isDomain reports whether s is the domain of a registry. Most are plain host names.
+// isDomain reports whether s is the domain of a registry, perhaps with a port, as the
+// distribution project defines it.
 func isDomain(s string) bool {
-	plain := hostname.fits(s) && !strings.Contains(s, "..") && !strings.Contains(s, "-.") && !strings.Contains(s, ".-")
-	return plain || refDomain.MatchString(s)
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
+		if !isDecimal(s[i+1:], 5) {
+			return false
+		}
+		s = s[:i]
+	}
+	if address, ok := strings.CutPrefix(s, "["); ok {
+		address, ok = strings.CutSuffix(address, "]")
+		return ok && address != "" && strings.Trim(address, "0123456789abcdefABCDEF:") == ""
+	}
+	return hostname.fits(s) && !strings.Contains(s, "..") && !strings.Contains(s, "-.") && !strings.Contains(s, ".-")
+}
+
+// isRefPath reports whether s is a part of the path of an image: words of lower-case
+// letters and digits, with ".", "_", "__" or any number of "-" between them.
+func isRefPath(s string) bool {
+	const word = "abcdefghijklmnopqrstuvwxyz0123456789"
+	for {
+		rest := strings.TrimLeft(s, word)
+		if len(rest) == len(s) || rest == "" {
+			return rest != s
+		}
+		i := strings.IndexAny(rest, word)
+		if i < 0 {
+			return false
+		}
+		if between := rest[:i]; between != "." && between != "_" && between != "__" && strings.Trim(between, "-") != "" {
+			return false
+		}
+		s = rest[i:]
+	}
 }
 
 // maxRef is the maximum length of an image reference, and of other names of remote
@@ -124,7 +146,7 @@ func checkImage(ref string) *explain.Error {
 		return explain.Errorf("%q: the reference of an image has no %s://", explain.Clip(ref), scheme).WithHint("write %q", rest)
 	}
 	name, digest, hasDigest := strings.Cut(ref, "@")
-	if hasDigest && !refDigest.MatchString(digest) {
+	if hasDigest && !plan.Digest(digest).Valid() {
 		return bad("%q: %q is not a valid digest", explain.Clip(ref), explain.Clip(digest))
 	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
@@ -141,9 +163,9 @@ func checkImage(ref string) *explain.Error {
 		return bad("%q: %q is not a valid registry", explain.Clip(ref), explain.Clip(domain))
 	}
 	for _, part := range strings.Split(path, "/") {
-		if !dnsLabel.fits(part) && !refPath.MatchString(part) {
+		if !dnsLabel.fits(part) && !isRefPath(part) {
 			p := bad("%q: %q is not a valid image name", explain.Clip(ref), explain.Clip(part))
-			if low := strings.ToLower(part); refPath.MatchString(low) {
+			if low := strings.ToLower(part); isRefPath(low) {
 				p.Hint = "image names have lower-case letters only"
 			}
 			return p

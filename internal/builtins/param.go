@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,12 +44,10 @@ func (c *choices) Unpack(v starlark.Value) error {
 	return nil
 }
 
-var paramName = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_.]*$`)
-
 var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns the value that it has.",
 	func(c *Call, a *paramArgs) (starlark.Value, error) {
 		s := c.Session
-		if c.Valid("name") && (len(a.Name) > maxRef || !paramName.MatchString(a.Name)) {
+		if c.Valid("name") && (len(a.Name) > maxRef || !paramName.fits(a.Name)) {
 			c.wrong("name", explain.Errorf("%q is not a valid parameter name", explain.Clip(a.Name)).WithHint("letters, digits, '-', '_' and '.', a letter first"))
 		}
 		if p := c.choice("type", a.Type); p != nil {

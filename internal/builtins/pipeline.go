@@ -72,10 +72,6 @@ var requireVersionFunc = define("require_version", "None",
 		return starlark.None, nil
 	})
 
-// described matches what git describe appends to a tag: a build after that version, not
-// before it.
-var described = regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
-
 // maxConstraint is the maximum length of a version constraint in bytes.
 const maxConstraint = 500
 
@@ -86,6 +82,8 @@ func CheckVersion(constraint, version string) error {
 	if err != nil || len(constraint) > maxConstraint {
 		return &explain.Error{Msg: fmt.Sprintf("%q is not a valid version constraint", explain.Clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
 	}
+	// A build after a version, as git describe names it, is not before that version.
+	described := regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
 	have, err := semver.NewVersion(described.ReplaceAllString(version, ""))
 	if err != nil || want.Check(have) {
 		return nil

@@ -112,11 +112,9 @@ func wrapped(s string) string {
 	return strings.ReplaceAll(b.String(), " \n", "\n")
 }
 
-var typeWord = regexp.MustCompile(`[a-z_]+`)
-
 // stubType returns a type as Python knows it: ours are classes with a capital.
 func stubType(t string) string {
-	return typeWord.ReplaceAllStringFunc(t, func(w string) string {
+	return regexp.MustCompile(`[a-z_]+`).ReplaceAllStringFunc(t, func(w string) string {
 		switch w {
 		case "value", "struct":
 			return "Any"

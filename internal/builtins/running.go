@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,7 +169,16 @@ type cronArgs struct {
 	Deadline    *durationArg `arg:"deadline,kw" default:"None" only:"generated scheduled" help:"how late it may start, in whole seconds; any time if not given"`
 }
 
-var timeZone = regexp.MustCompile(`^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$`)
+// isTimeZone reports whether s is written as a time zone of the IANA: words with one of
+// "/_+-" between them.
+func isTimeZone(s string) bool {
+	for i, word := range strings.Split(strings.NewReplacer("_", "/", "+", "/", "-", "/").Replace(s), "/") {
+		if !alphanumeric.fits(word) || i == 0 && strings.ContainsAny(word, "0123456789") {
+			return false
+		}
+	}
+	return s != "Local"
+}
 
 // cron checks the options of a schedule.
 func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
@@ -179,7 +187,7 @@ func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
 			c.wrong(param, explain.Errorf("only a job with a schedule has it").WithHint(`add schedule = "0 3 * * *"`))
 		}
 	}
-	if a.TimeZone != "" && (!timeZone.MatchString(a.TimeZone) || a.TimeZone == "Local") {
+	if a.TimeZone != "" && !isTimeZone(a.TimeZone) {
 		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write such as "Europe/Berlin" or "Etc/UTC"`))
 	}
 	if a.Concurrency != "" {

@@ -58,7 +58,8 @@ type Shelf struct {
 	cache string // for charts from repositories and registries
 
 	checkouts git.Checkouts // of git repositories
-	schema    func() (*jsonschema.Schema, error)
+	generator *generator
+	schema    func() (*jsonschema.Schema, error) // of generated charts
 
 	mu    sync.Mutex
 	slots map[string]*slot // by the source of the chart
@@ -75,7 +76,8 @@ type slot struct {
 // other charts, which are kept in the directory cache. Nothing is ever written to the
 // workspace.
 func NewShelf(dir, cache string) *Shelf {
-	s := &Shelf{dir: dir, what: "workspace", cache: cache, slots: make(map[string]*slot), schema: sync.OnceValues(compileSchema)}
+	s := &Shelf{dir: dir, what: "workspace", cache: cache, slots: make(map[string]*slot), generator: newGenerator()}
+	s.schema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compileSchema(s.generator.schema()) })
 	s.checkouts.Dir, s.checkouts.Notice = filepath.Join(cache, "git"), s.notice
 	return s
 }
@@ -214,7 +216,7 @@ type valuesFile struct {
 // made returns the generated chart of a service. Most charts are only compared with
 // what is deployed, by their digests, so the Helm chart is created when it is needed.
 func (s *Shelf) made(service plan.Service, keyOf KeyOf) (*Chart, error) {
-	list, err := generate(service, keyOf)
+	list, err := s.generator.generate(service, keyOf)
 	if err != nil {
 		return nil, fmt.Errorf("generate a chart for %s: %w", service.Name, err)
 	}

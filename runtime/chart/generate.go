@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -91,10 +92,23 @@ func loadFiles(s plan.Service, list []*chart.File) (*chart.Chart, error) {
 	return c, nil
 }
 
+// A generator generates charts. What all of them are made from is prepared when the first
+// one is generated, because most commands need none.
+type generator struct {
+	schema func() []byte                      // the JSON Schema of the values
+	values func() (*template.Template, error) // of values.yaml
+}
+
+func newGenerator() *generator {
+	return &generator{sync.OnceValue(chartspec.Schema), sync.OnceValues(func() (*template.Template, error) {
+		return template.New("values.yaml.tmpl").Funcs(template.FuncMap{"yaml": entry}).ParseFS(files, "files/values.yaml.tmpl")
+	})}
+}
+
 // generate returns the files, sorted by name, of the generated chart of a service
 // (D1). Its values.yaml contains the whole workload of the service, so
 // that the team can take over the chart; see [Write].
-func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
+func (g *generator) generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	meta := chart.Metadata{
 		APIVersion:  chart.APIVersionV2,
 		Name:        s.Name,
@@ -113,7 +127,7 @@ func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	if err := settings.patches(s); err != nil {
 		return nil, err
 	}
-	vals, err := writeValues(settings)
+	vals, err := g.valuesFile(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +142,8 @@ func generate(s plan.Service, keyOf KeyOf) ([]*chart.File, error) {
 	if len(s.Workload.Patches.Patches) > 0 {
 		list = patched(list)
 	}
-	return append(list, &chart.File{Name: "values.schema.json", Data: valuesSchema}), nil
+	return append(list, &chart.File{Name: "values.schema.json", Data: g.schema()}), nil
 }
-
-// valuesSchema is the JSON Schema of the values of all generated charts.
-var valuesSchema = chartspec.Schema()
 
 func description(s plan.Service) string {
 	switch {
@@ -266,12 +277,14 @@ func resources(r *plan.Resources) map[string]map[string]string {
 	return out
 }
 
-var valuesTemplate = template.Must(template.New("values.yaml.tmpl").Funcs(template.FuncMap{"yaml": entry}).ParseFS(files, "files/values.yaml.tmpl"))
-
-// writeValues writes values.yaml.
-func writeValues(v *values) ([]byte, error) {
+// valuesFile returns values.yaml.
+func (g *generator) valuesFile(v *values) ([]byte, error) {
+	t, err := g.values()
+	if err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
-	if err := valuesTemplate.Execute(&b, v); err != nil {
+	if err := t.Execute(&b, v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil

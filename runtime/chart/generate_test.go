@@ -142,7 +142,7 @@ func testImages(s plan.Service) map[string]string {
 // generated returns the chart that is generated for a service, as Helm reads it.
 func generated(t *testing.T, s plan.Service) *helmchart.Chart {
 	t.Helper()
-	list, err := generate(s, SecretKey)
+	list, err := newGenerator().generate(s, SecretKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,12 +265,13 @@ func TestGenerateIsDeterministic(t *testing.T) {
 		Database: &plan.DatabaseSpec{Engine: "mysql", Version: "8", Storage: "1Gi"},
 		Labels:   map[string]string{"a": "1", "b": "2", "c": "3"},
 	}}
-	first, err := generate(service, SecretKey)
+	g := newGenerator()
+	first, err := g.generate(service, SecretKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		again, err := generate(service, SecretKey)
+		again, err := g.generate(service, SecretKey)
 		if err != nil {
 			t.Fatal(err)
 		}

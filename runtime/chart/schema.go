@@ -10,9 +10,9 @@ import (
 
 // compileSchema compiles the schema of generated charts. Helm does this for each release,
 // and it takes about as long as rendering a chart.
-func compileSchema() (*jsonschema.Schema, error) {
+func compileSchema(text []byte) (*jsonschema.Schema, error) {
 	const url = "file:///values.schema.json"
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(valuesSchema))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ import (
 // A secret without a key gets the key under which pipe stores values that
 // are provided to it, because the key in the cluster is not known.
 func Write(dir string, s plan.Service) error {
-	list, err := generate(s, SecretKey)
+	list, err := newGenerator().generate(s, SecretKey)
 	if err != nil {
 		return fmt.Errorf("write a chart for %s: %w", s.Name, err)
 	}

@@ -141,10 +141,10 @@ func bytesOf(n int64) string {
 	return strconv.FormatInt((n+mi-1)/mi, 10) + "Mi"
 }
 
-var numbers = regexp.MustCompile(`^([0-9]{1,9})(?::([0-9]{1,9}))?$`)
+var numbers = regexp.MustCompile(`^([0-9]+)(?::([0-9]+))?$`)
 
 func (c *composer) security(out *service, s *types.ServiceConfig) {
-	if m := numbers.FindStringSubmatch(s.User); m != nil && engineOf(out.image) == "" {
+	if m := numbers.FindStringSubmatch(s.User); m != nil && len(m[1]) <= 9 && len(m[2]) <= 9 && engineOf(out.image) == "" {
 		pod := map[string]any{}
 		pod["runAsUser"], _ = strconv.Atoi(m[1])
 		if m[2] != "" {

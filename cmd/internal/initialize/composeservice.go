@@ -270,15 +270,14 @@ func (c *composer) ports(out *service, s *types.ServiceConfig) {
 	}
 }
 
-// request matches the most common form of a health check.
-var request = regexp.MustCompile(`^(?:curl|wget)\b[^|;&]*?\shttp://(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::([0-9]{1,5}))?(/[A-Za-z0-9._~/?=%-]*)?['"]?(?:\s+-O\s*\S+)?\s*(?:\|\|\s*(?:exit 1|false))?\s*$`)
-
 func (c *composer) health(out *service, s *types.ServiceConfig) {
 	h := s.HealthCheck
 	if h == nil || h.Disable || len(h.Test) < 2 || h.Test[0] == "NONE" {
 		return
 	}
 	argv := h.Test[1:]
+	// the most common form of a health check
+	request := regexp.MustCompile(`^(?:curl|wget)\b[^|;&]*?\shttp://(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::([0-9]{1,5}))?(/[A-Za-z0-9._~/?=%-]*)?['"]?(?:\s+-O\s*\S+)?\s*(?:\|\|\s*(?:exit 1|false))?\s*$`)
 	if m := request.FindStringSubmatch(strings.Join(argv, " ")); m != nil {
 		out.health = &health{kind: "http", path: m[2], port: 80}
 		if m[1] != "" {

@@ -25,8 +25,12 @@ var noPassword = []string{
 	"POSTGRES_HOST_AUTH_METHOD", "MYSQL_ALLOW_EMPTY_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "MARIADB_RANDOM_ROOT_PASSWORD",
 }
 
-// serverName matches names of databases and users that the language accepts.
-var serverName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
+// serverName matches names of databases and users that the language accepts, if they are
+// not too long. Patterns have no counts such as {0,62}: each character of these is compiled,
+// at every start of the program.
+var serverName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func isServerName(s string) bool { return len(s) <= 63 && serverName.MatchString(s) }
 
 var digits = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
 
@@ -37,11 +41,26 @@ func engineOf(image string) string {
 	return images[name]
 }
 
-var reference = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$`)
+var (
+	imageName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*$`)
+	imageTag  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+)
+
+// isReference reports whether s is the reference of an image.
+func isReference(s string) bool {
+	name, digest, byDigest := strings.Cut(s, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		tag := name[i+1:]
+		if name = name[:i]; len(tag) > 128 || !imageTag.MatchString(tag) {
+			return false
+		}
+	}
+	return imageName.MatchString(name) && (!byDigest || plan.Digest(digest).Valid())
+}
 
 // setImage sets an image, and records a reason if its version is not fixed.
 func (s *service) setImage(image, from string) {
-	if !reference.MatchString(image) {
+	if !isReference(image) {
 		s.note("%s is not a valid image reference: set image=.", quoted(image))
 		image = s.unknown()
 	}
@@ -114,10 +133,10 @@ func (p *project) database(s *service, name string) {
 			u.service.note("%s", u.differs)
 		}
 	}
-	if v := own["database"]; serverName.MatchString(v) && name != "redis" {
+	if v := own["database"]; isServerName(v) && name != "redis" {
 		s.database = v
 	}
-	if v := own["user"]; serverName.MatchString(v) && engine.User == "" && v != "root" {
+	if v := own["user"]; isServerName(v) && engine.User == "" && v != "root" {
 		s.user = v
 	}
 	s.kind, s.engine, s.env, s.latest = plan.Database, name, rest, ""

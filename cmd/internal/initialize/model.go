@@ -257,7 +257,7 @@ var (
 	plainName  = regexp.MustCompile(`(?i)(_file|_path|_dir|_name|_ttl|_expiry|_length|_host|_port|_header|_algorithm)$`)
 	userInfo   = regexp.MustCompile(`[^\s/@:]*:[^\s/@]+@`) // in an address, with or without a scheme; MySQL addresses in Go have none
 	secretWord = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|secret|token|requirepass|api-?_?key)[=:\s]\s*[^\s$]|(^|\s)-p[^\s-$]{4,}|-----BEGIN [A-Z ]*PRIVATE KEY|\b(gh[pousr]_|sk_live_|sk-|xox[abp]-|AKIA)[A-Za-z0-9_-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.`)
-	harmless   = regexp.MustCompile(`(?i)^(|true|false|yes|no|on|off|none|null|[0-9]{1,5})$`)
+	harmless   = regexp.MustCompile(`(?i)^(|true|false|yes|no|on|off|none|null|[0-9]+)$`) // if it is short
 )
 
 // looksSecret reports whether a variable seems to be a secret, by its name or by its
@@ -270,7 +270,7 @@ func looksSecret(name, value string) bool {
 		return false
 	}
 	password := strings.Contains(strings.ToLower(name), "pass") && !strings.Contains(strings.ToLower(name), "allow")
-	return !harmless.MatchString(value) || password && len(value) > 3 && value != "true" && value != "false"
+	return len(value) > 5 || !harmless.MatchString(value) || password && len(value) > 3 && value != "true" && value != "false"
 }
 
 // hasSecret reports whether a string seems to contain a secret.

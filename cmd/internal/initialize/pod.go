@@ -172,7 +172,7 @@ func (c *cluster) ports(s *service, main corev1.Container) {
 			continue
 		}
 		name := p.Name
-		if !portName.MatchString(name) {
+		if len(name) > 15 || !portName.MatchString(name) {
 			name = ""
 		}
 		if name == "" && p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
@@ -182,7 +182,7 @@ func (c *cluster) ports(s *service, main corev1.Container) {
 	}
 }
 
-var portName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$`)
+var portName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // generic converts a Kubernetes object to the form of chart values.
 func generic(v any) any {

@@ -32,14 +32,15 @@ import (
 
 // A fate is the action of a process, and when it is killed: at a write, or after some time.
 type fate struct {
-	Action string
-	Key    runtime.EnvironmentKey
-	Write  int64         // the write at which it is killed; 0: none
-	After  bool          // after the server has carried out the write
-	Millis int           // or after this many milliseconds
-	Stop   bool          // it is suspended instead of killed
-	Lease  time.Duration // default: that of the runtime
-	Making *making       // it deploys this, and another process kills it
+	Action  string
+	Key     runtime.EnvironmentKey
+	Write   int64         // the write at which it is killed; 0: none
+	After   bool          // after the server has carried out the write
+	Millis  int           // or after this many milliseconds
+	Stop    bool          // it is suspended instead of killed
+	Lease   time.Duration // default: that of the runtime
+	Making  *making       // it deploys this, and another process kills it
+	Copying *copying      // the same
 }
 
 func (f fate) String() string {
@@ -97,8 +98,13 @@ func TestFate(t *testing.T) {
 	var f fate
 	must(t, json.Unmarshal([]byte(text), &f))
 	config := testenv.Cluster(t)
-	if f.Making != nil {
+	switch {
+	case f.Making != nil:
 		_, err := f.Making.run(t, config)
+		must(t, err)
+		return
+	case f.Copying != nil:
+		_, err := f.Copying.run(t, config)
 		must(t, err)
 		return
 	}

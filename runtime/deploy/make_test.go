@@ -103,7 +103,7 @@ func TestRegistryKills(t *testing.T) {
 	killed := 0
 	for turn := range min(max(*kills/4, 4), 2*len(points)) {
 		m, at, after := fresh(), points[turn/2], turn%2 == 1
-		died := m.dies(t, way, at, after)
+		died := fate{Making: &m}.dies(t, way, at, after)
 		if died {
 			killed++
 		} else if at.rank() == 0 {
@@ -114,9 +114,9 @@ func TestRegistryKills(t *testing.T) {
 	t.Logf("%d processes were killed, at the first of %d requests, before and after each", killed, len(points))
 }
 
-// dies starts a process that deploys m, and kills it at a request to the registry. It
-// reports whether the process was killed.
-func (m making) dies(t *testing.T, way *toll, at point, after bool) (killed bool) {
+// dies starts a process with the fate, and kills it at a request to the registry. It reports
+// whether the process was killed.
+func (f fate) dies(t *testing.T, way *toll, at point, after bool) (killed bool) {
 	t.Helper()
 	started, dead := make(chan *os.Process, 1), make(chan struct{})
 	way.arm(at, after, func() {
@@ -127,7 +127,7 @@ func (m making) dies(t *testing.T, way *toll, at point, after bool) (killed bool
 		}
 		<-dead
 	})
-	child, out := fate{Making: &m}.start(t)
+	child, out := f.start(t)
 	started <- child.Process
 	err := child.Wait()
 	close(dead)

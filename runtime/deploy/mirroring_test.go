@@ -92,12 +92,18 @@ type mirroring struct {
 
 func newMirroring(t *testing.T, config *rest.Config) mirroring {
 	t.Helper()
-	m := mirroring{Runtime: runtimeOn(t, config), key: runtime.EnvironmentKey{Pipeline: runtimetest.Unique("mirroring"), Name: "dev"}, dir: t.TempDir()}
-	m.registry = testenv.Registry(t) + "/" + m.key.Pipeline
-	t.Cleanup(func() { deleteNamespace(client(t, config), m.key.Namespace()) })
-	r, err := ours.New(ours.Options{Prefix: m.registry})
+	key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("mirroring"), Name: "dev"}
+	t.Cleanup(func() { deleteNamespace(client(t, config), key.Namespace()) })
+	return mirroringOf(t, config, key, t.TempDir(), testenv.Registry(t)+"/"+key.Pipeline)
+}
+
+// mirroringOf returns a mirroring with a key, a workspace and a registry.
+func mirroringOf(t *testing.T, config *rest.Config, key runtime.EnvironmentKey, dir, registry string) mirroring {
+	t.Helper()
+	m := mirroring{Runtime: runtimeOn(t, config), key: key, dir: dir, registry: registry}
+	r, err := ours.New(ours.Options{Prefix: registry})
 	must(t, err)
-	m.Registry, m.Deployer = r, newDeployer(t, deploy.Options{Config: config, Dir: m.dir})
+	m.Registry, m.Deployer = r, newDeployer(t, deploy.Options{Config: config, Dir: dir})
 	return m
 }
 
@@ -131,7 +137,7 @@ spec:
 
 func (m mirroring) run(t *testing.T, p *plan.Plan) (*runtime.RunRecord, error) {
 	t.Helper()
-	record, err := m.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: m.key, Plan: p, By: "test"})
+	record, err := m.Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: m.key, Plan: p, WaitLock: true, By: "test"})
 	return record, explainedRun(err)
 }
 

@@ -524,7 +524,7 @@ def http(path: str, *, port: Port | int | None = None, headers: dict[str, str] =
 
     Args:
         path: of the request, such as "/healthz"; a status of 200 to 399 is healthy
-        port: the first port of the service if not given
+        port: the first TCP port of the service if not given
         headers: of the request
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given
@@ -536,7 +536,7 @@ def tcp(port: Port | int | None = None, *, period: str | None = None, timeout: s
     """Checks health by a connection.
 
     Args:
-        port: the first port of the service if not given
+        port: the first TCP port of the service if not given
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given
         failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
@@ -547,7 +547,7 @@ def grpc(port: Port | int | None = None, *, service: str | None = None, period: 
     """Checks health by the gRPC health protocol, grpc.health.v1.
 
     Args:
-        port: the first port of the service if not given
+        port: the first TCP port of the service if not given
         service: the name that the server is asked for; empty if not given
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given

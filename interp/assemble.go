@@ -102,6 +102,7 @@ func (e *evaluation) assemble() *plan.Plan {
 	p.Services = make([]plan.Service, 0, len(ordered))
 	newImages(e, p).of(ordered)
 	e.addresses(s.Services)
+	e.certificates(s.Services)
 	e.locals(s.Services)
 	e.disks(s.Services)
 	e.nodePorts(s.Services)

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -49,6 +50,58 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 			e.session.Report(d)
 		}
 	}
+}
+
+// certificates reports hosts that have two certificates, and Secrets in which the
+// certificates of two services are to be created. It ignores services that are skipped here,
+// because they are not deployed.
+func (e *evaluation) certificates(services []*builtins.Service) {
+	type host struct{ class, name string }
+	type use struct {
+		service *builtins.Service
+		builtins.Public
+	}
+	of, in := map[host]use{}, map[string]use{}
+	report := func(s *builtins.Service, p builtins.Public, first use, hint, format string, args ...any) {
+		e.session.Report(plan.Diagnostic{
+			Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack, Message: fmt.Sprintf(format, args...), Hint: hint,
+			Related: []plan.Related{{Pos: first.Pos, Message: "the other one is here"}},
+		})
+	}
+	for _, s := range services {
+		for _, p := range s.Public {
+			if p.TLS == nil || s.Plan.Skip {
+				continue
+			}
+			at := host{p.Class, p.Host}
+			first, taken := of[at]
+			switch {
+			case !taken:
+				of[at] = use{s, p}
+			case secretOf(first.TLS) != secretOf(p.TLS):
+				report(s, p, first, "give all ports of a host the same tls =", "%s has two certificates, in the Secrets %s and %s", cmp.Or(p.Host, "any host"), secretOf(first.TLS), secretOf(p.TLS))
+				continue
+			}
+			if p.TLS.Secret != nil {
+				continue
+			}
+			first, taken = in[p.TLS.Name]
+			switch {
+			case !taken:
+				in[p.TLS.Name] = use{s, p}
+			case first.service != s && first.Host != p.Host:
+				report(s, p, first, "give one of them tls = secret(…)", "the certificates of %s and %s would both be in the Secret %s", first.Host, p.Host, p.TLS.Name)
+			}
+		}
+	}
+}
+
+// secretOf returns the name of the Secret of a certificate.
+func secretOf(t *plan.TLS) string {
+	if t.Secret != nil {
+		return t.Secret.Name
+	}
+	return t.Name
 }
 
 // locals reports two ports that ask for the same local port of this machine. It includes

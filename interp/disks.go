@@ -7,9 +7,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// disks reports claims of disk() and existing_volume() that are also the volume of a
-// service, and warns about those that several services mount although only the pods of one
-// node can (D11).
+// disks reports claims of disk() that are also the volume of a service or an
+// existing_volume(), and those that several services mount although only one pod can. It
+// warns about those that only the pods of one node can mount (D11).
 func (e *evaluation) disks(services []*builtins.Service) {
 	type owner struct {
 		service *builtins.Service
@@ -17,7 +17,7 @@ func (e *evaluation) disks(services []*builtins.Service) {
 	}
 	type user struct {
 		service *builtins.Service
-		pos     plan.Pos
+		builtins.Mounted
 	}
 	var own map[string]owner
 	users := map[string]user{}
@@ -43,18 +43,31 @@ func (e *evaluation) disks(services []*builtins.Service) {
 				})
 			}
 			first, used := users[m.Claim]
-			if !used {
-				users[m.Claim] = user{s, m.Pos}
+			switch {
+			case !used:
+				users[m.Claim] = user{s, m}
+			case first.Disk != m.Disk:
+				e.session.Report(plan.Diagnostic{
+					Severity: plan.SeverityError, Pos: m.Pos, Stack: s.Stack,
+					Message: fmt.Sprintf("the claim %s is a disk(), which pipe creates, and an existing_volume()", m.Claim),
+					Hint:    "mount the disk in both places, or give it another name",
+					Related: []plan.Related{{Pos: first.Pos, Message: first.service.Plan.Name + " mounts it here"}},
+				})
+			case first.service != s && m.Access == plan.ReadWriteOncePod:
+				e.session.Report(plan.Diagnostic{
+					Severity: plan.SeverityError, Pos: m.Pos, Stack: s.Stack,
+					Message: fmt.Sprintf("%s and %s mount %s, which only one pod can mount: it is ReadWriteOncePod", first.service.Plan.Name, s.Plan.Name, m.Claim),
+					Hint:    `write access = "ReadWriteMany" if its storage class has that`,
+					Related: []plan.Related{{Pos: first.Pos, Message: first.service.Plan.Name + " mounts it here"}},
+				})
+			case first.service != s && !m.Access.Shared():
+				e.session.Report(plan.Diagnostic{
+					Severity: plan.SeverityWarning, Pos: m.Pos, Stack: s.Stack, Rule: "shared-disk",
+					Message: fmt.Sprintf("%s and %s mount %s, which only the pods of one node can mount: a pod on another node waits for it", first.service.Plan.Name, s.Plan.Name, m.Claim),
+					Hint:    `write access = "ReadWriteMany" if its storage class has that, or keep the pods on one node`,
+					Related: []plan.Related{{Pos: first.Pos, Message: first.service.Plan.Name + " mounts it here"}},
+				})
 			}
-			if !used || m.Shared || first.service == s {
-				continue
-			}
-			e.session.Report(plan.Diagnostic{
-				Severity: plan.SeverityWarning, Pos: m.Pos, Stack: s.Stack, Rule: "shared-disk",
-				Message: fmt.Sprintf("%s and %s mount %s, which only the pods of one node can mount: a pod on another node waits for it", first.service.Plan.Name, s.Plan.Name, m.Claim),
-				Hint:    `write access = "ReadWriteMany" if its storage class has that, or keep the pods on one node`,
-				Related: []plan.Related{{Pos: first.pos, Message: first.service.Plan.Name + " mounts it here"}},
-			})
 		}
 	}
 }

@@ -103,6 +103,8 @@ func checkQuantity(q, example string) *explain.Error {
 		return p
 	case strings.Trim(number, "0.") == "":
 		return explain.Errorf("%q is zero", q)
+	case quantityValue(q) >= 1<<63:
+		return explain.Errorf("%q is more than Kubernetes can count", explain.Clip(q)).WithHint("write such as %q", example)
 	}
 	return nil
 }
@@ -135,8 +137,13 @@ func checkMemory(q, example string) *explain.Error {
 	if strings.HasSuffix(q, "m") {
 		return explain.Errorf("%q is thousandths of a byte", q).WithHint("write %q", strings.TrimSuffix(q, "m")+"Mi")
 	}
-	if n, err := strconv.ParseUint(q, 10, 64); err == nil && n < 1<<20 {
-		return explain.Errorf("%q is that many bytes", q).WithHint("write %q", q+"Mi")
+	number, suffix, _ := cutQuantity(q)
+	if _, has := suffixes[suffix]; quantityValue(q) < 1<<20 && (suffix == "" || !has) {
+		p := explain.Errorf("%q is that many bytes", explain.Clip(q)).WithHint("write such as %q", example)
+		if suffix == "" {
+			p.Hint = "write " + strconv.Quote(number+"Mi")
+		}
+		return p
 	}
 	return nil
 }
@@ -182,7 +189,7 @@ var cronFields = []struct {
 	{"hour", 0, 23, nil},
 	{"day of month", 1, 31, nil},
 	{"month", 1, 12, []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
-	{"day of week", 0, 7, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
+	{"day of week", 0, 6, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
 }
 
 var cronWords = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
@@ -211,6 +218,9 @@ func checkCron(s string) *explain.Error {
 		f := cronFields[i]
 		for _, part := range strings.Split(text, ",") {
 			if !cronPart(part, f.min, f.max, f.names) {
+				if f.max == 6 && cronPart(part, f.min, 7, f.names) {
+					return explain.Errorf("%q: %q is not a valid %s: Sunday is 0", s, explain.Clip(part), f.name)
+				}
 				return explain.Errorf("%q: %q is not a valid %s", s, explain.Clip(part), f.name).
 					WithHint("%d to %d, a range such as %d-%d, *, or a step such as */5", f.min, f.max, f.min, f.max)
 			}
@@ -258,11 +268,7 @@ func checkLabels(labels map[string]string) (first *explain.Error) {
 }
 
 func checkLabel(full, value string) *explain.Error {
-	prefix, name, prefixed := strings.Cut(full, "/")
-	if !prefixed {
-		name = full
-	}
-	if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
+	if !validKey(full) {
 		return explain.Errorf("%q is not a valid label name", explain.Clip(full)).WithHint(`write such as "team" or "example.com/team"`)
 	}
 	if value != "" && !labelWord.fits(value) {

@@ -18,11 +18,11 @@ func TestChecks(t *testing.T) {
 		bad   []string
 	}{
 		{"name", name, []string{"a", "a-b", "0", "web2", strings.Repeat("a", 53)}, []string{"", "-a", "a-", "A", "a_b", "a.b", "ä", strings.Repeat("a", 54)}},
-		{"quantity", quantity, []string{"1", "0.5", ".5", "1.", "100m", "1k", "1Ki", "2Gi", "1e3", "1E-2", "12E", "3Ei"}, []string{"", "0", "0.0", "-1", "1 Gi", "1KB", "Gi", "1Gib", "1mi", "one"}},
+		{"quantity", quantity, []string{"1", "0.5", ".5", "1.", "100m", "1k", "1Ki", "2Gi", "1e3", "1E-2", "8E", "3Ei"}, []string{"", "0", "0.0", "-1", "1 Gi", "1KB", "Gi", "12E", "1Gib", "1mi", "one"}},
 		{"port name", checkPortName, []string{"http", "port-8080", "a1"}, []string{"", "8080", "a--b", "A", "a-very-long-name"}},
-		{"host", checkHost, []string{"a", "a.example.com", "*.example.com"}, []string{"", "a..b", "a_b", "*", "http://a", "a/b"}},
-		{"cron", checkCron, []string{"* * * * *", "0 3 * * *", "*/5 1-3 1,15 jan-dec 7", "0 0 ? * SUN", "@hourly"},
-			[]string{"", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "a * * * *", "5-1 * * * *", "@noon", "1- * * * *"}},
+		{"host", checkHost, []string{"a", "a.example.com", "*.example.com"}, []string{"", "a..b", "a_b", "*", "http://a", "a/b", "10.0.0.1", "::1"}},
+		{"cron", checkCron, []string{"* * * * *", "0 3 * * *", "*/5 1-3 1,15 jan-dec 6", "0 0 ? * SUN", "@hourly"},
+			[]string{"", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "* * * * 7", "*/0 * * * *", "a * * * *", "5-1 * * * *", "@noon", "1- * * * *"}},
 		{"image", checkImage, []string{"redis", "redis:7", "a/b", "ghcr.io/a/b:1.2-x_y", "localhost/a", "localhost:5000/a", "[::1]:5000/a", "a__b/c--d.e", "127.0.0.1:5000/x@sha256:" + strings.Repeat("a", 64)},
 			[]string{"", "A", "redis:", "a//b", "a/", "/a", "a b", "a@sha256:1", "a@b", "docker://a", "a:b:c", "-a", "ghcr.io/", strings.Repeat("a/", 200) + "a"}},
 		{"environment variable", checkEnvName, []string{"A", "_a", "a.b-c"}, []string{"", "1A", "A B", "A=B", "ä"}},

@@ -99,6 +99,9 @@ func (c *Call) container(a *containerParams) container {
 	if i := slices.IndexFunc(a.Mounts, func(p string) bool { return !path.IsAbs(p) }); i >= 0 {
 		c.wrong("mounts", explain.Errorf("%q is not an absolute path in the container", explain.Clip(a.Mounts[i])).In(i))
 	}
+	for i, p := range a.Mounts {
+		a.Mounts[i] = path.Clean(p)
+	}
 	out := container{plan: plan.PodContainer{
 		Name: a.Name, Command: a.Command, Args: a.Args, Env: joinEnv(c, a.Env, a.Secrets), Mounts: a.Mounts, Pos: c.Pos(),
 	}}

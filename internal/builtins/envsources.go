@@ -53,7 +53,7 @@ var podFields = []string{
 func Field(path string) bool {
 	of, key, _ := strings.Cut(path, "['")
 	key, closed := strings.CutSuffix(key, "']")
-	return slices.Contains(podFields, path) || closed && (of == "metadata.labels" || of == "metadata.annotations") && fieldKey.fits(key)
+	return slices.Contains(podFields, path) || closed && (of == "metadata.labels" || of == "metadata.annotations") && validKey(key)
 }
 
 var fieldFunc = declare("field", "variable", "Refers to a field of the pod, or to a request or limit of the container, for a variable in `env=`.",

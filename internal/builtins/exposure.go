@@ -3,6 +3,7 @@ package builtins
 import (
 	"cmp"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -50,6 +51,7 @@ func (c *Call) exposure(a *portArgs) plan.Exposure {
 	if a.Path != "" && !a.Public {
 		c.wrong("path", explain.Errorf("is given, but the port is not public").WithHint("add public = True"))
 	}
+	c.wrong("path", checkIngressPath(string(a.Path)))
 	if e.TLS != nil {
 		switch {
 		case !a.Public:
@@ -65,6 +67,20 @@ func (c *Call) exposure(a *portArgs) plan.Exposure {
 		e.Annotations = a.Annotations
 	}
 	return e
+}
+
+// checkIngressPath checks the rules of Kubernetes for the path of an Ingress.
+func checkIngressPath(p string) *explain.Error {
+	if p == "" {
+		return nil
+	}
+	if clean := path.Clean(p); clean != strings.TrimSuffix(p, "/") && clean != p {
+		return explain.Errorf("%q is not a path that an Ingress can have", explain.Clip(p)).WithHint("write %q", explain.Clip(clean))
+	}
+	if strings.Contains(strings.ToLower(p), "%2f") {
+		return explain.Errorf("%q has an encoded slash, which an Ingress cannot have", explain.Clip(p))
+	}
+	return nil
 }
 
 // tlsArg is a bool, or a secret with a certificate.
@@ -91,18 +107,31 @@ func (a *tlsArg) Unpack(v starlark.Value) error {
 	return convert.Want("bool or secret", v)
 }
 
-// checkAnnotations checks that Kubernetes accepts the names of the annotations.
+// maxAnnotations is the limit of Kubernetes for the annotations of an object, in bytes.
+const maxAnnotations = 256 << 10
+
+// checkAnnotations checks that Kubernetes accepts the annotations.
 func checkAnnotations(annotations map[string]string) *explain.Error {
+	size := 0
 	for _, k := range slices.Sorted(maps.Keys(annotations)) {
-		prefix, name, prefixed := strings.Cut(k, "/")
-		if !prefixed {
-			name = k
-		}
-		if prefixed && !labelPrefix.fits(prefix) || !labelWord.fits(name) {
+		if !validKey(k) {
 			return explain.Errorf("%q is not a valid name of an annotation", explain.Clip(k)).WithHint(`write such as "example.com/team"`)
 		}
+		size += len(k) + len(annotations[k])
+	}
+	if size > maxAnnotations {
+		return explain.Errorf("they have %d bytes together, and an object holds %d", size, maxAnnotations)
 	}
 	return nil
+}
+
+// validKey reports whether Kubernetes accepts the name of a label or of an annotation.
+func validKey(k string) bool {
+	prefix, name, prefixed := strings.Cut(k, "/")
+	if !prefixed {
+		return labelWord.fits(k)
+	}
+	return labelPrefix.fits(prefix) && labelWord.fits(name)
 }
 
 // exposed checks that the ports of a service agree about their Kubernetes Services and
@@ -213,14 +242,14 @@ func (c *Call) public(ports []plan.Port, values map[string]any) []Public {
 			host, _ := p["host"].(string)
 			if p["public"] == true {
 				path, _ := p["path"].(string)
-				out = append(out, Public{class, strings.ToLower(host), strings.TrimRight(path, "/"), c.ArgPos("values", []any{"ports", i})})
+				out = append(out, Public{class, strings.ToLower(host), strings.TrimRight(path, "/"), nil, c.ArgPos("values", []any{"ports", i})})
 			}
 		}
 		return out
 	}
 	for i, p := range ports {
 		if p.Public {
-			out = append(out, Public{class, strings.ToLower(p.Host), p.Path, c.ArgPos("ports", i)})
+			out = append(out, Public{class, strings.ToLower(p.Host), p.Path, p.TLS, c.ArgPos("ports", i)})
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +103,9 @@ func checkPortName(name string) *explain.Error {
 }
 
 func checkHost(host string) *explain.Error {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return explain.Errorf("%q is an address: an Ingress has names only", host).WithHint("write the name of a host, or leave it out for all hosts")
+	}
 	h := strings.TrimPrefix(host, "*.")
 	for _, part := range strings.Split(h, ".") {
 		if checkName(part, plan.MaxName) != nil || len(host) > 253 {

@@ -27,7 +27,7 @@ func (h *Health) Type() string { return "health" }
 
 type httpArgs struct {
 	Path    pathArg           `arg:"path" help:"of the request, such as \"/healthz\"; a status of 200 to 399 is healthy"`
-	Port    *portArg          `arg:"port,kw" default:"None" help:"the first port of the service if not given"`
+	Port    *portArg          `arg:"port,kw" default:"None" help:"the first TCP port of the service if not given"`
 	Headers map[string]string `arg:"headers,kw" default:"{}" help:"of the request"`
 	probeArgs
 }
@@ -68,7 +68,7 @@ var httpFunc = declare("http", "health", "Checks health by an HTTP request.",
 	})
 
 type tcpArgs struct {
-	Port *portArg `arg:"port" default:"None" help:"the first port of the service if not given"`
+	Port *portArg `arg:"port" default:"None" help:"the first TCP port of the service if not given"`
 	probeArgs
 }
 
@@ -78,7 +78,7 @@ var tcpFunc = declare("tcp", "health", "Checks health by a connection.",
 	})
 
 type grpcArgs struct {
-	Port    *portArg `arg:"port" default:"None" help:"the first port of the service if not given"`
+	Port    *portArg `arg:"port" default:"None" help:"the first TCP port of the service if not given"`
 	Service string   `arg:"service,kw" default:"None" help:"the name that the server is asked for; empty if not given"`
 	probeArgs
 }
@@ -186,8 +186,21 @@ func completeHealth(h *plan.Health, ports []plan.Port) *explain.Error {
 			return explain.Errorf("the service has no port to check").WithHint("declare it with ports = [port(8080)]")
 		}
 		h.Port = ports[0].Number
+		if i := slices.IndexFunc(ports, func(p plan.Port) bool { return p.Protocol == "TCP" }); i >= 0 {
+			h.Port = ports[i].Number
+		}
 	}
-	if len(ports) > 0 && !slices.ContainsFunc(ports, func(p plan.Port) bool { return p.Number == h.Port }) {
+	udp := false
+	for _, p := range ports {
+		if p.Number == h.Port && p.Protocol == "TCP" {
+			return nil
+		}
+		udp = udp || p.Number == h.Port
+	}
+	if udp {
+		return explain.Errorf("port %d is not a TCP port, and a check connects with TCP", h.Port).WithHint("name a TCP port, or write command(…)")
+	}
+	if len(ports) > 0 {
 		return explain.Errorf("the service has no port %d", h.Port).WithHint("its ports are %s", portList(ports))
 	}
 	return nil

@@ -2,7 +2,6 @@ package builtins
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/explain"
@@ -30,9 +29,7 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 	r := &a.runningArgs
 	w.Daemon, w.ServiceAccount = r.Daemon, r.ServiceAccount
 	if r.ServiceAccount != "" {
-		if !secretName.fits(r.ServiceAccount) {
-			c.wrong("service_account", explain.Errorf("%q is not a valid name of a ServiceAccount", explain.Clip(r.ServiceAccount)))
-		}
+		c.wrong("service_account", checkClaimName(r.ServiceAccount, "a ServiceAccount"))
 		if len(r.RBAC) > 0 {
 			c.against("rbac", "service_account", explain.Errorf("the rights are for the ServiceAccount that pipe creates, and service_account= names another").
 				WithHint("leave out one of them"))
@@ -43,6 +40,11 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 	}
 	if len(r.Annotations) > 0 {
 		c.wrong("annotations", checkAnnotations(r.Annotations))
+		for _, name := range []string{"checksum/files", "checksum/secrets"} {
+			if _, has := r.Annotations[name]; has && a.Chart == nil {
+				c.wrong("annotations", explain.Errorf("pipe sets it, so that pods are replaced when their files and secrets change").In(explain.Key(name)))
+			}
+		}
 		w.Annotations = r.Annotations
 	}
 	w.Termination = c.whole("termination", r.Termination)
@@ -58,7 +60,13 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 		}
 		w.PreStop = &h
 	}
-	for _, spread := range r.Spread {
+	for i, spread := range r.Spread {
+		if first := slices.IndexFunc(w.Spread, func(s plan.Spread) bool { return s.Over == spread.plan.Over }); first >= 0 && c.Valid("spread") {
+			d := c.Diagnostic(c.ArgPos("spread", i), explain.Errorf("spread[%d]: the pods are distributed over %s already", i, spread.plan.Over).WithHint("leave out one of them"))
+			d.Related = []plan.Related{{Pos: c.ArgPos("spread", first), Message: "the first is here"}}
+			c.Session.Report(d)
+			c.Invalidate("spread")
+		}
 		w.Spread = append(w.Spread, spread.plan)
 	}
 	if r.Network != nil {
@@ -90,7 +98,10 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 // scaling checks what decides how many pods there are, and how they are replaced.
 func (c *Call) scaling(t plan.ServiceType, a *common) {
 	r := &a.runningArgs
-	volumes := slices.ContainsFunc(a.Volumes, (*Volume).exclusive)
+	volumes, mode := false, plan.Access("")
+	if i := slices.IndexFunc(a.Volumes, (*Volume).exclusive); i >= 0 {
+		volumes, mode = true, a.Volumes[i].access()
+	}
 	if _, own := a.Values["replicas"]; own && r.Autoscale != nil {
 		c.wrongValue([]string{"replicas"}, explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"), c.givenHere("autoscale"))
 	} else if own && r.Daemon {
@@ -108,17 +119,32 @@ func (c *Call) scaling(t plan.ServiceType, a *common) {
 	case r.Autoscale != nil && c.Given("replicas"):
 		c.against("replicas", "autoscale", explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"))
 	case r.Autoscale != nil && volumes && r.Autoscale.plan.Max > 1:
-		c.against("autoscale", "volumes", explain.Errorf("several pods cannot share a volume: it is ReadWriteOnce, and the second pod would wait for it"))
+		c.against("autoscale", "volumes", explain.Errorf("several pods cannot share a volume: it is %s, and the second pod would wait for it", mode))
 	case r.Daemon && c.Given("replicas"):
 		c.against("replicas", "daemon", explain.Errorf("a DaemonSet has a pod on each node").WithHint("leave out one of them"))
 	case r.Daemon && volumes:
-		c.against("daemon", "volumes", explain.Errorf("the pods of a DaemonSet cannot share a volume: it is ReadWriteOnce"))
+		c.against("daemon", "volumes", explain.Errorf("the pods of a DaemonSet cannot share a volume: it is %s", mode))
 	case r.Strategy != nil && !r.Strategy.plan.Recreate && volumes:
-		c.against("strategy", "volumes", explain.Errorf("a new pod cannot have the volume before the old one ends: it is ReadWriteOnce").WithHint("leave out strategy =: pods with volumes are recreated"))
+		c.against("strategy", "volumes", explain.Errorf("a new pod cannot have the volume before the old one ends: it is %s", mode).WithHint("leave out strategy =: pods with volumes are recreated"))
 	case r.Strategy != nil && r.Strategy.plan.Recreate && r.Daemon:
 		c.against("strategy", "daemon", explain.Errorf("a DaemonSet has no strategy that ends all pods first"))
+	case r.Strategy != nil && r.Daemon:
+		c.daemonStrategy(r.Strategy.plan)
 	}
 	c.enough(a)
+}
+
+// daemonStrategy checks the strategy of a DaemonSet, which has one more pod of a node or
+// one less while it replaces them, and one less if nothing is given.
+func (c *Call) daemonStrategy(s plan.Strategy) {
+	more := s.Surge != "" && strings.Trim(s.Surge, "%") != "0"
+	switch less := strings.Trim(s.Unavailable, "%") != "0"; {
+	case more && less:
+		c.against("strategy", "daemon", explain.Errorf("a DaemonSet starts the new pod of a node before the old one ends, or after it").
+			WithHint("add unavailable = 0 to surge =, or leave out surge ="))
+	case !more && !less:
+		c.against("strategy", "daemon", explain.Errorf("with neither more nor less pods none can be replaced").WithHint("add surge = 1"))
+	}
 }
 
 // enough checks that what the arguments count on is given.
@@ -143,7 +169,7 @@ func (c *Call) enough(a *common) {
 		if a.Autoscale != nil {
 			pods, param = a.Autoscale.plan.Max, "autoscale"
 		}
-		if n, err := strconv.Atoi(d.plan.MinAvailable); err == nil && n > pods && c.Valid("replicas") && a.Values["replicas"] == nil {
+		if n, ok := decimal(d.plan.MinAvailable); ok && n <= maxPods && n > pods && c.Valid("replicas") && a.Values["replicas"] == nil {
 			c.against("disruption", param, explain.Errorf("%d pods are to stay available, and there are at most %d", n, pods))
 		}
 	}
@@ -169,11 +195,16 @@ type cronArgs struct {
 	Deadline    *durationArg `arg:"deadline,kw" default:"None" only:"generated scheduled" help:"how late it may start, in whole seconds; any time if not given"`
 }
 
-// isTimeZone reports whether s is written as a time zone of the IANA: words with one of
-// "/_+-" between them.
+// isTimeZone reports whether s is written as a time zone of the IANA: names that begin with a
+// capital letter, with a slash between them, of words with one of "_+-" between them.
 func isTimeZone(s string) bool {
-	for i, word := range strings.Split(strings.NewReplacer("_", "/", "+", "/", "-", "/").Replace(s), "/") {
-		if !alphanumeric.fits(word) || i == 0 && strings.ContainsAny(word, "0123456789") {
+	for name := range strings.SplitSeq(s, "/") {
+		for word := range strings.SplitSeq(strings.NewReplacer("_", "/", "+", "/", "-", "/").Replace(name), "/") {
+			if !alphanumeric.fits(word) {
+				return false
+			}
+		}
+		if name[0] < 'A' || name[0] > 'Z' {
 			return false
 		}
 	}

@@ -48,14 +48,23 @@ func (a *targetArg) Unpack(v starlark.Value) error {
 	return nil
 }
 
+// maxPods is more pods than a cluster has.
+const maxPods = 100_000
+
+// decimal returns a number that is written as Go and YAML write it: 010 and +1 are not.
+func decimal(text string) (n int, ok bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 0 && strconv.Itoa(n) == text
+}
+
 // pods checks a number of pods, or a percentage of them.
 func (c *Call) pods(param string, a *amountArg) string {
 	if a == nil {
 		return ""
 	}
 	number, percent := strings.CutSuffix(string(*a), "%")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 0 || n > 100_000 || percent && n > 100 {
+	n, ok := decimal(number)
+	if !ok || n > maxPods || percent && n > 100 {
 		c.wrong(param, explain.Errorf("%q is not a number of pods", explain.Clip(string(*a))).WithHint(`write a number such as 1, or a percentage such as "25%%"`))
 	}
 	return string(*a)
@@ -89,8 +98,8 @@ var autoscaleFunc = declare("autoscale", "autoscale", "Describes how many pods a
 			c.wrong("min", explain.Errorf("want 1 or more, got %d", a.Min))
 		case a.Max < a.Min:
 			c.wrong("max", explain.Errorf("%d is less than min, which is %d", a.Max, a.Min))
-		case a.Max > 100_000:
-			c.wrong("max", explain.Errorf("want 100000 at most, got %d", a.Max))
+		case a.Max > maxPods:
+			c.wrong("max", explain.Errorf("want %d at most, got %d", maxPods, a.Max))
 		}
 		if a.CPU == nil && a.Memory == nil {
 			return nil, c.Errorf("min", "nothing says when to change the number of pods; write such as cpu = 80")
@@ -102,7 +111,7 @@ var autoscaleFunc = declare("autoscale", "autoscale", "Describes how many pods a
 			percent, is := strings.CutSuffix(string(*a), "%")
 			if !is {
 				c.wrong(param, check(string(*a)))
-			} else if n, err := strconv.Atoi(percent); err != nil || n < 1 || n > 1000 {
+			} else if n, ok := decimal(percent); !ok || n < 1 || n > 1000 {
 				c.wrong(param, explain.Errorf("want a percentage from 1 to 1000, got %s", explain.Clip(percent)))
 			}
 			return string(*a)
@@ -150,6 +159,16 @@ var ruleFunc = declare("rule", "rule", "Allows a service to use resources of the
 		for i, r := range a.Resources {
 			if r != strings.ToLower(r) {
 				c.wrong("resources", explain.Errorf("%q is a kind; a resource is plural, in lower-case letters", explain.Clip(r)).In(i))
+			}
+		}
+		for i, g := range a.Groups {
+			if group, _, versioned := strings.Cut(g, "/"); versioned {
+				c.wrong("groups", explain.Errorf("%q has a version, and rights are for all versions", explain.Clip(g)).WithHint("write %q", group).In(i))
+			}
+		}
+		for i, v := range a.Verbs {
+			if v != strings.ToLower(v) {
+				c.wrong("verbs", explain.Errorf("verbs are in lower-case letters").WithHint("write %q", strings.ToLower(explain.Clip(v))).In(i))
 			}
 		}
 		if slices.Contains(a.Verbs, "create") && len(a.Names) > 0 {

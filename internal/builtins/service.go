@@ -42,6 +42,7 @@ type Public struct {
 	Class string // of the Ingress; empty: the cluster's default
 	Host  string // lower case; empty: any
 	Path  string // without a slash at its end; empty: all
+	TLS   *plan.TLS
 	Pos   plan.Pos
 }
 
@@ -68,7 +69,7 @@ type Local struct {
 type Mounted struct {
 	Claim  string
 	Disk   bool // pipe creates it
-	Shared bool // pods of several nodes can mount it
+	Access plan.Access
 	Pos    plan.Pos
 }
 

@@ -59,7 +59,6 @@ var (
 	buildTarget  = all(letters, labelWord.middle, 0)
 	buildArg     = all(charsOf("az", "AZ", "__"), charsOf("az", "AZ", "09", "__"), 0)
 	alphanumeric = all(letters, letters, 0)
-	fieldKey     = all(charsOf("az", "AZ", "09", "--", "__", "..", "//"), charsOf("az", "AZ", "09", "--", "__", "..", "//"), 0)
 )
 
 // all returns the spelling of names whose characters after the first are those of rest.

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"cmp"
 	"path"
 	"strconv"
 	"strings"
@@ -47,14 +48,14 @@ func (v *Volume) path() string {
 }
 
 // exclusive reports whether the pods of only one node can mount it.
-func (v *Volume) exclusive() bool {
-	switch {
-	case v.mount != nil:
-		return !v.mount.Access.Shared()
-	case v.scratch != nil:
-		return false
+func (v *Volume) exclusive() bool { return v.scratch == nil && !v.access().Shared() }
+
+// access returns the access mode of its claim.
+func (v *Volume) access() plan.Access {
+	if v.mount != nil {
+		return cmp.Or(v.mount.Access, plan.ReadWriteOnce)
 	}
-	return !v.plan.Access.Shared()
+	return cmp.Or(v.plan.Access, plan.ReadWriteOnce)
 }
 
 // claim are the parameters of a claim that pipe creates.
@@ -247,7 +248,7 @@ func (c *Call) volumes(w *plan.Workload, volumes []*Volume) (mounted []Mounted) 
 		switch {
 		case v.mount != nil:
 			w.Mounts = append(w.Mounts, *v.mount)
-			mounted = append(mounted, Mounted{v.mount.Claim, v.mount.Disk != nil, v.mount.Access.Shared(), c.ArgPos("volumes", i)})
+			mounted = append(mounted, Mounted{v.mount.Claim, v.mount.Disk != nil, v.mount.Access, c.ArgPos("volumes", i)})
 		case v.scratch != nil:
 			w.Scratch = append(w.Scratch, *v.scratch)
 		default:
@@ -268,7 +269,7 @@ func (c *Call) oneVolume(a *common) {
 	if replicas < 2 || !c.Valid("replicas") || !c.Valid("volumes") {
 		return
 	}
-	first, what := plan.Pos{}, ""
+	first, what, mode := plan.Pos{}, "", plan.ReadWriteOnce
 	if l, storage := a.Values["volumes"].([]any); storage {
 		if len(l) == 0 {
 			return
@@ -277,7 +278,7 @@ func (c *Call) oneVolume(a *common) {
 	}
 	for i, v := range a.Volumes {
 		if what == "" && v.exclusive() {
-			first, what = c.ArgPos("volumes", i), "a volume"
+			first, what, mode = c.ArgPos("volumes", i), "a volume", v.access()
 			if v.mount != nil {
 				what = "the claim " + v.mount.Claim
 			}
@@ -291,6 +292,6 @@ func (c *Call) oneVolume(a *common) {
 		pos = c.ArgPos("values", "replicas")
 	}
 	hint := `write replicas = 1, access = "ReadWriteMany" if its storage class has that, or bring a chart whose pods have a volume each`
-	c.reject(pos, explain.Errorf("replicas: %d pods cannot share %s: it is ReadWriteOnce, and the second pod would wait for it", replicas, what).WithHint("%s", hint),
+	c.reject(pos, explain.Errorf("replicas: %d pods cannot share %s: it is %s, and the second pod would wait for it", replicas, what, mode).WithHint("%s", hint),
 		plan.Related{Pos: first, Message: "the volume is here"})
 }

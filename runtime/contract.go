@@ -290,9 +290,17 @@ type ChartError struct {
 	// Kind is the kind of an object that the cluster does not know; empty if that is
 	// not what is wrong.
 	Kind string
+	// Absent are the Secrets without which it was rendered, because they, or their keys, do
+	// not exist yet: values of the chart are to be theirs.
+	Absent []string
 }
 
-func (e *ChartError) Error() string { return e.Err.Error() }
+func (e *ChartError) Error() string {
+	if len(e.Absent) == 0 {
+		return e.Err.Error()
+	}
+	return e.Err.Error() + "; the values of " + plural("Secret", e.Absent) + " " + strings.Join(e.Absent, ", ") + ", which do not exist yet, were left out"
+}
 
 func (e *ChartError) Unwrap() error { return e.Err }
 

@@ -17,6 +17,7 @@ type Use struct {
 	Values                map[string]any    // of the Pipelinefile
 	Filled                []Fill            // images in Values
 	Hidden                []Fill            // secrets in Values
+	Absent                []string          // the Secrets of other secrets in Values, which do not exist yet
 }
 
 // Whole returns the values of a release of the chart, without the chart's own values.

@@ -97,6 +97,10 @@ func (d *Deployer) checkChange(ctx context.Context, r runtime.Release, emit runt
 		return none, nil
 	}
 	refused, has, err := o.refused(ctx, before)
+	if of := (*runtime.ChartError)(nil); errors.As(err, &of) && len(of.Absent) > 0 {
+		none.Partial = true // the deploy waits for the Secrets, and renders the chart again
+		return none, nil
+	}
 	for _, w := range has.warnings {
 		o.emit(w)
 	}
@@ -121,7 +125,7 @@ func (o *operation) before() (*release.Release, error) {
 func (o *operation) refused(ctx context.Context, before *release.Release) (changes []runtime.RefusedChange, has contents, err error) {
 	objects, hooks, err := o.rendered(ctx)
 	if err != nil {
-		return nil, has, ofChart(ctx, fmt.Errorf("render %s: %w", o.r.Service.Name, err))
+		return nil, has, lacking(o.use, ofChart(ctx, fmt.Errorf("render %s: %w", o.r.Service.Name, err)))
 	}
 	was := make(map[string]*resource.Info)
 	if before != nil {

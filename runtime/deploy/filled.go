@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -23,6 +24,9 @@ func (d *Deployer) fill(use *chart.Use, r runtime.Release, found secretUse) {
 		}
 		value, exists := found.values[*f.Secret]
 		if !exists {
+			if name, _ := found.key(*f.Secret); !slices.Contains(use.Absent, name) {
+				use.Absent = append(use.Absent, name)
+			}
 			continue
 		}
 		d.reads(*f.Secret, string(value))

@@ -50,7 +50,7 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 			return nil, err
 		}
 		if err := o.render(ctx, after); err != nil {
-			return nil, fmt.Errorf("render %s: %w", r.Service.Name, d.explain(ctx, err))
+			return nil, lacking(o.use, ofChart(ctx, fmt.Errorf("render %s: %w", r.Service.Name, d.explain(ctx, err))))
 		}
 	}
 	return changes(before, after)

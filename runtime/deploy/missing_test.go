@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,5 +193,42 @@ func TestSecretsThatCannotCome(t *testing.T) {
 	}
 	if deployed, err := rt.Deployer.Deployed(t.Context(), ns); err != nil || len(deployed) > 0 {
 		t.Errorf("deployed: %v, %v", deployed, err)
+	}
+}
+
+// TestAbsentInChart: a chart that requires a value whose Secret does not exist yet is not
+// checked, because its deploy waits for the Secret. Where it must be rendered, the error
+// names the Secret.
+func TestAbsentInChart(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	b := newBench(t, deploy.Options{Dir: dir})
+	s := writeChart(t, dir, "web", map[string]string{"templates/all.yaml": `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}}
+data: {tag: "{{ .Values.tag }}", password: {{ required "auth.password is required" .Values.password | sha256sum }}}
+`})
+	s = tagged(s, "1")
+	b.deploy(plan.Service{Name: "other", Type: plan.Helm, Timeout: s.Timeout, Chart: writeChart(t, dir, "other", map[string]string{"templates/all.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"}).Chart})
+	s.Filled = []plan.Filled{
+		{Path: []string{"password"}, Secret: &plan.SecretRef{Name: "auth", Key: "password"}},
+		{Path: []string{"user"}, Secret: &plan.SecretRef{Name: "auth", Key: "user"}},
+	}
+	checked, err := b.Check(t.Context(), b.release(s), discard)
+	if err != nil || !checked.Partial {
+		t.Errorf("Check = %+v, %v, want a part, because the Secret does not exist", checked, err)
+	}
+	_, err = b.Changes(t.Context(), b.release(s), false)
+	var of *runtime.ChartError
+	if !errors.As(err, &of) || !slices.Equal(of.Absent, []string{"auth"}) || !strings.Contains(err.Error(), "the values of Secret auth, which do not exist yet, were left out") {
+		t.Errorf("Changes = %v, want an error that names Secret auth", err)
+	}
+	setSecret(t, config, b.namespace, "auth", map[string]string{"password": "4711-late", "user": "4711-user"})
+	b.prepare(s)
+	b.deploy(s)
+	s = tagged(s, "2")
+	if checked, err := b.Check(t.Context(), b.release(s), discard); err != nil || checked.Partial {
+		t.Errorf("Check with the Secret = %+v, %v", checked, err)
 	}
 }

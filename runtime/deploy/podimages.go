@@ -63,7 +63,7 @@ func (d *Deployer) images(ctx context.Context, r runtime.Release) ([]runtime.Pod
 	defer stop()
 	files, err := d.render(limited, c, nextRevision(r, history), use, caps)
 	if err != nil {
-		return nil, ofChart(limited, fmt.Errorf("chart of %s: %w", r.Service.Name, err))
+		return nil, lacking(use, ofChart(limited, fmt.Errorf("chart of %s: %w", r.Service.Name, err)))
 	}
 	images, err := imagesIn(files)
 	if err == nil {

@@ -57,6 +57,8 @@ func next(f runtime.ServiceRecord, service *plan.Service, namespace string) []st
 		return afterRelease(f, release, known, namespace)
 	case !known.Generated() && errors.As(f.Err, &chart) && chart.Kind != "":
 		return []string{fmt.Sprintf("install the CRD of that kind, or correct %s, and run again; nothing was deployed", objectsOf(known, ""))}
+	case !known.Generated() && errors.As(f.Err, &chart) && len(chart.Absent) > 0:
+		return []string{fmt.Sprintf("pass the values of %s with --secrets, or create these Secrets in namespace %s, and run again; nothing was deployed", strings.Join(chart.Absent, ", "), namespace)}
 	case !known.Generated() && errors.As(f.Err, &chart):
 		return []string{fmt.Sprintf("correct %s, and run again; nothing was deployed", objectsOf(known, ", or values= of the service"))}
 	case advised && isBuild:

@@ -171,6 +171,7 @@ func TestFailuresText(t *testing.T) {
 		"no runc":          {fail("api", "apps", advised("build image of api: start the embedded BuildKit: builder: building images needs runc, which is not there: install it, or use a BuildKit that you have", "install what is missing, or use another builder", "BuildKit"))},
 		"no command":       {fail("api", "apps", release(runtime.CauseCommand, "deployment api: pod api-0: CreateContainerError: failed to generate spec: no command specified"))},
 		"chart":            {fail("site", "apps", fmt.Errorf("render site: %w", &runtime.ChartError{Err: errors.New("chart of site: template: nil pointer")}))},
+		"chart's secret":   {fail("site", "apps", fmt.Errorf("images of site: %w", &runtime.ChartError{Absent: []string{"smtp", "stripe"}, Err: errors.New("chart of site: template: auth.password is required")}))},
 		"chart's kind":     {fail("site", "apps", fmt.Errorf("deploy site: %w", &runtime.ChartError{Kind: "Nope", Err: errors.New("the cluster does not know the kind Nope of v1: what brings it (a CRD) has to be installed before")}))},
 		"chart's object":   {fail("site", "apps", release(runtime.CauseObject, `create configmap X_x: ConfigMap "X_x" is invalid: metadata.name: Invalid value`))},
 		"service's object": {fail("api", "apps", release(runtime.CauseObject, `update statefulset api: StatefulSet "api" is invalid: spec: Forbidden: updates to statefulset spec`))},
@@ -235,7 +236,7 @@ func TestFailuresText(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, name := range []string{"late secret", "late secrets", "secrets of the same services", "build", "missing image", "crash", "never ready", "never ready, no check", "a long pull", "image of a chart",
-		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "hook", "quota", "disk", "registry gone", "registry full", "chart", "chart's kind", "chart's object", "service's object",
+		"memory", "no node", "unbound claim", "unbound claim of a chart", "other", "hook", "quota", "disk", "registry gone", "registry full", "chart", "chart's secret", "chart's kind", "chart's object", "service's object",
 		"no right", "job's pod", "deadline of a chart's job", "base image", "base image again", "no repository", "no builder", "no runc", "no command", "missing ref", "image's registry", "timeout", "refused", "refused by a rule", "refused twice, deploying", "one cause", "images", "several"} {
 		if tests[name] == nil {
 			t.Fatalf("no failure is called %q", name)

@@ -39,9 +39,9 @@ func For(t reflect.Type, variadic bool) (Setter, string, error) {
 		set, name, err := For(t, false)
 		return set, strings.TrimSuffix(strings.TrimPrefix(name, "list["), "]"), err
 	}
-	if p, ok := reflect.New(t).Interface().(starlark.Unpacker); ok {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[starlark.Unpacker]()) {
 		name := t.Name()
-		if n, ok := p.(typeNamer); ok {
+		if n, ok := reflect.New(t).Interface().(typeNamer); ok {
 			name = n.TypeName()
 		}
 		return func(dst any, v starlark.Value) *explain.Error { return unpack(dst.(starlark.Unpacker), v) }, name, nil

@@ -111,7 +111,7 @@ func unproven(module string, err error) error {
 	if errors.Is(err, lock.ErrMissing) {
 		return &explain.Error{Msg: module + " is pinned, but was not fetched to this machine", Hint: runSync}
 	}
-	return &explain.Error{Msg: fmt.Sprintf("%s is not here as it is pinned: %v", module, err), Hint: runSync + ", which fetches it again"}
+	return &explain.Error{Msg: fmt.Sprintf("%s is not what it was pinned to: %v", module, err), Hint: runSync + ", which fetches it again"}
 }
 
 // newSource returns the source of a file. Errors show its lines, but not the user and

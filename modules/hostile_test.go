@@ -145,10 +145,10 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	const two = "sha256:3dd12b88f62b8d7b9ba4ef4a29a7a7f1fd50d1a2c9e9d3ab62ff5acfe0a50ee7"
-	if got := problem(); !strings.HasPrefix(got, "web.star: what is kept as "+string(listing["web.star"])+" has the digest sha256:") {
+	if got := problem(); !strings.HasPrefix(got, "web.star: the file that is stored as "+string(listing["web.star"])+" has the digest sha256:") {
 		t.Errorf("Verify: problem %q", got)
 	}
-	if _, err := eval(t, p); err == nil || !strings.Contains(err.Error(), "is not here as it is pinned: what is kept as ") {
+	if _, err := eval(t, p); err == nil || !strings.Contains(err.Error(), "is not what it was pinned to: the file that is stored as ") {
 		t.Errorf("Eval of changed content = %v", err)
 	}
 	mustSync(t, p)
@@ -156,7 +156,7 @@ func TestVerify(t *testing.T) {
 	if err := os.Remove(kept); err != nil {
 		t.Fatal(err)
 	}
-	expect("web.star: it was not fetched to this machine")
+	expect("web.star: it has not been fetched to this machine")
 	mustSync(t, p)
 
 	// The lock file pins another digest than the fetched content has.

@@ -264,7 +264,7 @@ func TestHTTP(t *testing.T) {
 	p := project(t, fmt.Sprintf("load(\"git+%s/lib/.git@main//web.star\", \"api\")\npipeline(\"x\")\napi(\"a\")\n", server.URL))
 
 	t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(t.TempDir(), "gitconfig"))
-	if _, err := p.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "it wants a password, which one of git's credential helpers must have") {
+	if _, err := p.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "the server requires a password: add it to one of git's credential helpers") {
 		t.Errorf("Sync without password = %v", err)
 	}
 	if _, err := os.Stat(p.LockFile()); err == nil {

@@ -23,7 +23,7 @@ func TestImagesMissing(t *testing.T) {
 	withChart(w, p, 1, "admin", "missing:2", "away:2").Chart = nil
 	withChart(w, p, 1, "fine", "nginx:1")
 	service(p, 1, "cache", plan.ImageSource{Mirror: "missing:3"})
-	absent := &runtime.CommonError{Text: "not found at registry r: check the name and the tag", Err: runtime.ErrNotFound}
+	absent := &runtime.CommonError{Text: "not found in registry r: check the name and the tag", Err: runtime.ErrNotFound}
 	away := &runtime.CommonError{Text: "registry s cannot be reached", Err: runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"})}
 	w.Hook = func(_ context.Context, c runtimetest.Call) error {
 		switch {
@@ -102,7 +102,7 @@ func TestImagesMissing(t *testing.T) {
 }
 
 func ExampleImagesError() {
-	absent := &runtime.CommonError{Text: "not found at registry r.example.com", Err: runtime.ErrNotFound}
+	absent := &runtime.CommonError{Text: "not found in registry r.example.com", Err: runtime.ErrNotFound}
 	err := &runtime.ImagesError{Images: []runtime.ImageFailure{
 		{Ref: "r.example.com/a:1", In: "chart web: deployment web, container main", Err: absent},
 		{Ref: "r.example.com/b:1", In: "chart web: job migrate, container main", Err: absent},
@@ -110,6 +110,6 @@ func ExampleImagesError() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, runtime.ErrNotFound))
 	// Output:
-	// not found at registry r.example.com: r.example.com/a:1 (chart web: deployment web, container main), r.example.com/b:1 (chart web: job migrate, container main)
+	// not found in registry r.example.com: r.example.com/a:1 (chart web: deployment web, container main), r.example.com/b:1 (chart web: job migrate, container main)
 	// true
 }

@@ -33,7 +33,7 @@ func Complaint(stderr string, err error) string {
 		text = err.Error()
 	}
 	if strings.Contains(text, "terminal prompts disabled") {
-		text += ": it wants a password, which one of git's credential helpers must have"
+		text += ": the server requires a password: add it to one of git's credential helpers"
 	}
 	return redact.URLs(text)
 }

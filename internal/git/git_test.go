@@ -128,7 +128,7 @@ func TestComplaint(t *testing.T) {
 		{"ssh", "no way there\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n", "no way there"},
 		{"no ssh", "fatal: 'x' does not appear to be a git repository\nfatal: Could not read from remote repository.\n", "'x' does not appear to be a git repository; Could not read from remote repository."},
 		{"password", "fatal: unable to access 'https://me:hunter2@host/x/': refused\n", "unable to access 'https://REDACTED@host/x/': refused"},
-		{"prompt", "fatal: could not read Username for 'https://host': terminal prompts disabled\n", "could not read Username for 'https://host': terminal prompts disabled: it wants a password, which one of git's credential helpers must have"},
+		{"prompt", "fatal: could not read Username for 'https://host': terminal prompts disabled\n", "could not read Username for 'https://host': terminal prompts disabled: the server requires a password: add it to one of git's credential helpers"},
 	} {
 		if got := git.Complaint(tt.stderr, failed); got != tt.want {
 			t.Errorf("%s: Complaint = %q, want %q", tt.name, got, tt.want)

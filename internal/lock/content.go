@@ -20,7 +20,7 @@ const (
 )
 
 // ErrMissing is the error if content was not fetched to this machine.
-var ErrMissing = errors.New("it was not fetched to this machine")
+var ErrMissing = errors.New("it has not been fetched to this machine")
 
 // IsFile reports whether a file of that name belongs to a remote module, which consists
 // only of its Starlark files.
@@ -84,7 +84,7 @@ func ReadFile(cache fs.FS, d plan.Digest) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > MostSize { // a fifo would block
-		return nil, fmt.Errorf("what is kept as %s is something else", d)
+		return nil, fmt.Errorf("the file that is stored as %s is not a file of a module", d)
 	}
 	file, err := cache.Open(Name(d))
 	if err != nil {
@@ -96,7 +96,7 @@ func ReadFile(cache fs.FS, d plan.Digest) ([]byte, error) {
 		return nil, err
 	}
 	if got := plan.DigestOf(data); got != d {
-		return nil, fmt.Errorf("what is kept as %s has the digest %s", d, got)
+		return nil, fmt.Errorf("the file that is stored as %s has the digest %s", d, got)
 	}
 	return data, nil
 }

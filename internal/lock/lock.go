@@ -52,7 +52,7 @@ func Parse(data []byte) (*File, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something after its end")
+		return nil, errors.New("there is data after its end")
 	}
 	for name, pin := range f.Modules {
 		if err := pin.check(name); err != nil {
@@ -68,11 +68,11 @@ func (p Pin) check(name string) error {
 	case err != nil:
 		return err
 	case !p.Digest.Valid():
-		return fmt.Errorf("%s has no digest such as sha256:…", name)
+		return fmt.Errorf("%s has no valid digest, such as sha256:…", name)
 	case m.OCI() && !p.Manifest.Valid():
-		return fmt.Errorf("%s has no digest of its manifest such as sha256:…", name)
+		return fmt.Errorf("%s has no valid digest of its manifest, such as sha256:…", name)
 	case !m.OCI() && !isCommit(p.Commit):
-		return fmt.Errorf("%s has no commit with all its digits", name)
+		return fmt.Errorf("%s has no full commit hash", name)
 	}
 	return nil
 }

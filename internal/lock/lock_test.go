@@ -33,34 +33,34 @@ func TestParseLoad(t *testing.T) {
 // rejected, and no error shows a password.
 func TestParseLoadRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, want string }{
-		{"git+https://example.com/lib@v1", `"git+https://example.com/lib@v1" names no file of the module`},
+		{"git+https://example.com/lib@v1", `"git+https://example.com/lib@v1" does not name a file of the module`},
 		{"git+https://example.com/lib@v1//web.txt", `"web.txt" is not a module: its name must end in .star`},
 		{"git+https://example.com/lib@v1//../web.star", `"../web.star" is not a valid path of a file in the module`},
 		{"git+https://example.com/lib@v1//a//web.star", `"a//web.star" is not a valid path of a file in the module`},
 		{"git+https://example.com/lib@v1///etc/x.star", `"/etc/x.star" is not a valid path of a file in the module`},
-		{"git+ext::sh -c id@v1//web.star", `"git+ext::sh -c id@v1//web.star" names no file of the module`},
-		{"git+ext://sh/lib@v1//web.star", `"git+ext://sh/lib@v1": there is git+https, git+ssh, git+file and oci, and no "git+ext"`},
-		{"git+https://--upload-pack=id/lib@v1//web.star", `"git+https://--upload-pack=id/lib@v1" has no host, or one that is written wrongly`},
-		{"git+ssh://-oProxyCommand=id/lib@v1//web.star", `"git+ssh://-oProxyCommand=id/lib@v1" has no host, or one that is written wrongly`},
-		{"git+ssh://-l@example.com/lib@v1//web.star", `"git+ssh://-l@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"git+ext::sh -c id@v1//web.star", `"git+ext::sh -c id@v1//web.star" does not name a file of the module`},
+		{"git+ext://sh/lib@v1//web.star", `"git+ext://sh/lib@v1": unknown scheme "git+ext": use git+https, git+ssh, git+file or oci`},
+		{"git+https://--upload-pack=id/lib@v1//web.star", `"git+https://--upload-pack=id/lib@v1" has no valid host`},
+		{"git+ssh://-oProxyCommand=id/lib@v1//web.star", `"git+ssh://-oProxyCommand=id/lib@v1" has no valid host`},
+		{"git+ssh://-l@example.com/lib@v1//web.star", `"git+ssh://-l@example.com/lib@v1" contains a user or a password: use a credential helper of git or Docker instead`},
 		{"git+https://example.com/-u/lib@v1//web.star", `"-u/lib" is not a valid repository path`},
 		{"git+https://example.com/--upload-pack=id@v1//web.star", `"--upload-pack=id" is not a valid repository path`},
 		{"git+https://example.com/a/../../b@v1//web.star", `"a/../../b" is not a valid repository path`},
 		{"git+https://example.com/lib@--upload-pack=id//web.star", `"--upload-pack=id" is not a valid git ref`},
 		{"git+https://example.com/lib@a..b//web.star", `"a..b" is not a valid git ref`},
-		{"git+https://example.com/lib//web.star", `"git+https://example.com/lib" has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3`},
-		{"git+https://me:hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+https://hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+ssh://git:hunter2@example.com/lib@v1//web.star", `"git+ssh://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
-		{"git+https://example.com/lib?token=hunter2@v1//web.star", `"git+https://example.com/lib?REDACTED" has a query that may hold a token in it: leave it to a credential helper of git or Docker`},
-		{"oci://example.com/lib?token=hunter2:v1//web.star", `"oci://example.com/lib?REDACTED" has a query that may hold a token in it: leave it to a credential helper of git or Docker`},
-		{"git+http://example.com/lib@v1//web.star", `"git+http://example.com/lib@v1": git+http is for this machine only, write git+https`},
-		{"git+file://host/lib@v1//web.star", `"git+file://host/lib@v1": after git+file:// comes an absolute path, such as git+file:///srv/lib@v1`},
-		{"oci://example.com/lib//web.star", `"oci://example.com/lib" has no tag: write such as :v1.2.3 after the repository`},
+		{"git+https://example.com/lib//web.star", `"git+https://example.com/lib" has no ref: add a tag, a branch or a commit after the repository, such as @v1.2.3`},
+		{"git+https://me:hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" contains a user or a password: use a credential helper of git or Docker instead`},
+		{"git+https://hunter2@example.com/lib@v1//web.star", `"git+https://REDACTED@example.com/lib@v1" contains a user or a password: use a credential helper of git or Docker instead`},
+		{"git+ssh://git:hunter2@example.com/lib@v1//web.star", `"git+ssh://REDACTED@example.com/lib@v1" contains a user or a password: use a credential helper of git or Docker instead`},
+		{"git+https://example.com/lib?token=hunter2@v1//web.star", `"git+https://example.com/lib?REDACTED" has a query, which may contain a token: use a credential helper of git or Docker instead`},
+		{"oci://example.com/lib?token=hunter2:v1//web.star", `"oci://example.com/lib?REDACTED" has a query, which may contain a token: use a credential helper of git or Docker instead`},
+		{"git+http://example.com/lib@v1//web.star", `"git+http://example.com/lib@v1": git+http is only allowed for this machine: use git+https`},
+		{"git+file://host/lib@v1//web.star", `"git+file://host/lib@v1": git+file:// is followed by an absolute path, such as git+file:///srv/lib@v1`},
+		{"oci://example.com/lib//web.star", `"oci://example.com/lib" has no tag: add one after the repository, such as :v1.2.3`},
 		{"oci://example.com/Lib:v1//web.star", `"Lib" is not a valid repository name`},
 		{"oci://example.com/lib:-x//web.star", `"-x" is not a valid tag`},
-		{"oci://example.com/lib@sha256:12//web.star", `"sha256:12" is not a digest such as sha256:…`},
-		{"oci://me:hunter2@example.com/lib:v1//web.star", `"oci://REDACTED@example.com/lib:v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{"oci://example.com/lib@sha256:12//web.star", `"sha256:12" is not a valid digest: want sha256:… with 64 digits`},
+		{"oci://me:hunter2@example.com/lib:v1//web.star", `"oci://REDACTED@example.com/lib:v1" contains a user or a password: use a credential helper of git or Docker instead`},
 	} {
 		m, _, err := lock.ParseLoad(tt.name)
 		if err == nil || err.Error() != tt.want {
@@ -99,10 +99,10 @@ func TestParse(t *testing.T) {
 		{good, "{", "it is not JSON: unexpected end of JSON input"},
 		{`"version": 1`, `"version": 2`, "it has version 2, and this pipe reads version 1"},
 		{`"commit"`, `"comit"`, `json: unknown field "comit"`},
-		{commit, "main", "git+https://example.com/lib@v1 has no commit with all its digits"},
-		{`"manifest": "sha256`, `"manifest": "md5`, "oci://example.com/lib:v1 has no digest of its manifest such as sha256:…"},
-		{sum + `"` + "\n    },", `x"` + "\n    },", "git+https://example.com/lib@v1 has no digest such as sha256:…"},
-		{"git+https://example.com/lib@v1", "git+https://me:hunter2@example.com/lib@v1", `"git+https://REDACTED@example.com/lib@v1" has a user or a password in it: leave them to a credential helper of git or Docker`},
+		{commit, "main", "git+https://example.com/lib@v1 has no full commit hash"},
+		{`"manifest": "sha256`, `"manifest": "md5`, "oci://example.com/lib:v1 has no valid digest of its manifest, such as sha256:…"},
+		{sum + `"` + "\n    },", `x"` + "\n    },", "git+https://example.com/lib@v1 has no valid digest, such as sha256:…"},
+		{"git+https://example.com/lib@v1", "git+https://me:hunter2@example.com/lib@v1", `"git+https://REDACTED@example.com/lib@v1" contains a user or a password: use a credential helper of git or Docker instead`},
 		{"git+https://example.com/lib@v1", "lib", `"lib" is not a remote module: it is written as git+https://HOST/REPOSITORY@REF or oci://HOST/REPOSITORY:TAG`},
 	} {
 		text := strings.Replace(good, tt.old, tt.new, 1)
@@ -134,7 +134,7 @@ func TestReadListing(t *testing.T) {
 		}
 	}
 	large := keep(make([]byte, lock.MostSize+1))
-	if _, err := lock.ReadFile(cache, large); err == nil || err.Error() != "what is kept as "+string(large)+" is something else" {
+	if _, err := lock.ReadFile(cache, large); err == nil || err.Error() != "the file that is stored as "+string(large)+" is not a file of a module" {
 		t.Errorf("ReadFile of a large file = %v", err)
 	}
 }

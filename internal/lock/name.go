@@ -57,7 +57,7 @@ func ParseLoad(name string) (Module, string, error) {
 	scheme, rest, ok := strings.Cut(name, "://")
 	module, file, hasFile := strings.Cut(rest, "//")
 	if !ok || !hasFile {
-		return Module{}, "", fmt.Errorf("%q names no file of the module", redact.URLs(name))
+		return Module{}, "", fmt.Errorf("%q does not name a file of the module", redact.URLs(name))
 	}
 	m, err := ParseModule(scheme + "://" + module)
 	if err != nil {
@@ -151,7 +151,7 @@ func ParseModule(name string) (Module, error) {
 	case "git+https", "git+http", "git+ssh", "git+file":
 		return m, m.parseGit(name, rest)
 	}
-	return Module{}, fmt.Errorf("%q: there is git+https, git+ssh, git+file and oci, and no %q", redact.URLs(name), scheme)
+	return Module{}, fmt.Errorf("%q: unknown scheme %q: use git+https, git+ssh, git+file or oci", redact.URLs(name), scheme)
 }
 
 func (m *Module) parseImage(name, rest string) error {
@@ -164,11 +164,11 @@ func (m *Module) parseImage(name, rest string) error {
 	}
 	switch {
 	case !byDigest && !byTag:
-		return fmt.Errorf("%q has no tag: write such as :v1.2.3 after the repository", redact.URLs(name))
+		return fmt.Errorf("%q has no tag: add one after the repository, such as :v1.2.3", redact.URLs(name))
 	case !isRepository(m.Repository):
 		return fmt.Errorf("%q is not a valid repository name", m.Repository)
 	case byDigest && !plan.Digest(m.Ref).Valid():
-		return fmt.Errorf("%q is not a digest such as sha256:…", m.Ref)
+		return fmt.Errorf("%q is not a valid digest: want sha256:… with 64 digits", m.Ref)
 	case byTag && !isTag(m.Ref):
 		return fmt.Errorf("%q is not a valid tag", m.Ref)
 	}
@@ -178,14 +178,14 @@ func (m *Module) parseImage(name, rest string) error {
 func (m *Module) parseGit(name, rest string) error {
 	if m.Scheme == "git+file" {
 		if m.Host != "" {
-			return fmt.Errorf("%q: after git+file:// comes an absolute path, such as git+file:///srv/lib@v1", redact.URLs(name))
+			return fmt.Errorf("%q: git+file:// is followed by an absolute path, such as git+file:///srv/lib@v1", redact.URLs(name))
 		}
 	} else if err := m.checkHost(name); err != nil {
 		return err
 	}
 	at := strings.LastIndexByte(rest, '@')
 	if at < 0 {
-		return fmt.Errorf("%q has no ref: write a tag, a branch or a commit after the repository, such as @v1.2.3", redact.URLs(name))
+		return fmt.Errorf("%q has no ref: add a tag, a branch or a commit after the repository, such as @v1.2.3", redact.URLs(name))
 	}
 	m.Repository, m.Ref = rest[:at], rest[at+1:]
 	switch {
@@ -201,18 +201,18 @@ func (m *Module) checkHost(name string) error {
 	h := m.Host
 	if at := strings.LastIndexByte(h, '@'); at >= 0 {
 		if m.Scheme != "git+ssh" || !isUser(h[:at]) {
-			return fmt.Errorf("%q has a user or a password in it: leave them to a credential helper of git or Docker", redact.URLs(name))
+			return fmt.Errorf("%q contains a user or a password: use a credential helper of git or Docker instead", redact.URLs(name))
 		}
 		h = h[at+1:]
 	}
 	if strings.Contains(name, "?") {
-		return fmt.Errorf("%q has a query that may hold a token in it: leave it to a credential helper of git or Docker", redact.URLs(name))
+		return fmt.Errorf("%q has a query, which may contain a token: use a credential helper of git or Docker instead", redact.URLs(name))
 	}
 	if !isHost(h) {
-		return fmt.Errorf("%q has no host, or one that is written wrongly", redact.URLs(name))
+		return fmt.Errorf("%q has no valid host", redact.URLs(name))
 	}
 	if m.Scheme == "git+http" && !loopback(h) {
-		return fmt.Errorf("%q: git+http is for this machine only, write git+https", redact.URLs(name))
+		return fmt.Errorf("%q: git+http is only allowed for this machine: use git+https", redact.URLs(name))
 	}
 	return nil
 }

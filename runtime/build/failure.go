@@ -189,7 +189,7 @@ func pushed(text, ref string) (host, why string, away, ok bool) {
 	host, _, _ = strings.Cut(ref, "/")
 	why = request.ReplaceAllString(m[2], "")
 	if away = why != m[2]; away { // an error of the network, not of the registry
-		why = fmt.Sprintf("registry %s cannot be reached: %s: check that it runs, and its address", host, why)
+		why = fmt.Sprintf("registry %s cannot be reached: %s: check that it is running, and its address", host, why)
 	}
 	return host, why, away, true
 }

@@ -188,7 +188,7 @@ func TestPushAgain(t *testing.T) {
 	dir := workspace(t, files{"web/Dockerfile": "FROM scratch\nCOPY . /\n"})
 	ref := "127.0.0.1:1/web:1" // nothing listens there
 	r, err := fails(t, newBuilder(t, dir), spec("web"), ref)
-	want := "push the image to " + ref + ": registry 127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: check that it runs, and its address"
+	want := "push the image to " + ref + ": registry 127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: check that it is running, and its address"
 	if err.Error() != want {
 		t.Errorf("Build = %v, want %s", err, want)
 	}
@@ -213,13 +213,13 @@ func TestUnreachable(t *testing.T) {
 	s.Platforms = []string{"linux/amd64"} // so that no builder is asked for its platform
 	for _, test := range []struct{ addr, want string }{
 		{"unix:///no/such.sock", "BuildKit at unix:///no/such.sock cannot be reached: dial unix /no/such.sock: connect: no such file or directory: " +
-			"check that it runs, and its address"},
+			"check that it is running, and its address"},
 		{"tcp://127.0.0.1:1", "BuildKit at tcp://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: " +
-			"check that it runs, and its address"},
+			"check that it is running, and its address"},
 		{"somewhere", "BuildKit at somewhere cannot be reached: that is not an address: " +
 			"an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"},
 		{"http://x", "BuildKit at http://x cannot be reached: http:// is not known: use unix://, tcp://, docker-container:// or kube-pod://: " +
-			"check that it runs, and its address"},
+			"check that it is running, and its address"},
 	} {
 		b := build.New(build.Options{Dir: dir, Addresses: []string{test.addr}})
 		_, err := fails(t, b, s, "127.0.0.1:1/web:1")

@@ -218,7 +218,7 @@ func TestIdentifyGitWrong(t *testing.T) {
 		{repo.dir, "nothere", at + repo.dir + " has no branch or tag nothere: check its name; a commit must be given in full, with 40 digits"},
 		{"/no/such/repo", "main", at + "ask /no/such/repo for main: git ls-remote: '/no/such/repo' does not appear to be a git repository; Could not read from remote repository."},
 		{"ssh://git@127.0.0.1/x.git", "main", at + "ask ssh://git@127.0.0.1/x.git for main: git ls-remote: no way there"},
-		{private, "main", at + "ask " + private + " for main: git ls-remote: could not read Username for '" + strings.TrimSuffix(private, "/shop/.git") + "': terminal prompts disabled: it wants a password, which one of git's credential helpers must have"},
+		{private, "main", at + "ask " + private + " for main: git ls-remote: could not read Username for '" + strings.TrimSuffix(private, "/shop/.git") + "': terminal prompts disabled: the server requires a password: add it to one of git's credential helpers"},
 		{"http://me:hunter2@127.0.0.1:1/x.git", "main", at + "ask http://REDACTED@127.0.0.1:1/x.git for main: git ls-remote: unable to access 'http://127.0.0.1:1/x.git/': "},
 		{repo.dir, strings.Repeat("ab", 20), at + "check out " + strings.Repeat("ab", 20) + " of " + repo.dir + ": git checkout: "},
 	} {

@@ -33,7 +33,7 @@ func (e *UnreachableError) Error() string {
 	if e.Addr == "" {
 		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
 	}
-	next := "check that it runs, and its address"
+	next := "check that it is running, and its address"
 	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
 		next = "an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"
 	}

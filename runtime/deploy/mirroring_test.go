@@ -206,9 +206,9 @@ func TestMirroringFails(t *testing.T) {
 	m, up := newMirroring(t, config), newUpstream(t)
 	up.push(t, "nginx:1")
 	for _, test := range []struct{ name, image, want string }{
-		{"missing", up.addr + "/none:1", "look for image " + up.addr + "/none:1: image " + up.addr + "/none:1: not found at registry " + up.addr + ": check the name and the tag"},
+		{"missing", up.addr + "/none:1", "look for image " + up.addr + "/none:1: image " + up.addr + "/none:1: not found in registry " + up.addr + ": check the name and the tag"},
 		{"401", up.addr + "/private/a:1", `or private: check the name, or run "docker login ` + up.addr + `"`},
-		{"429", up.addr + "/limited/a:1", "has had too many requests"},
+		{"429", up.addr + "/limited/a:1", "received too many requests"},
 		{"empty", "", "container c1: it names no image"},
 		{"no tag", "nginx:", `"nginx:" is not an image reference`},
 		{"space", "nginx 1", `"nginx 1" is not an image reference`},
@@ -243,7 +243,7 @@ func TestMirroringFails(t *testing.T) {
 		text   string
 		images [2]string
 	}{
-		{"not found at registry " + up.addr + ": check the name and the tag", [2]string{"/none:1: chart web: deployment web, container c0", "/none:2: chart web: deployment web, container c3"}},
+		{"not found in registry " + up.addr + ": check the name and the tag", [2]string{"/none:1: chart web: deployment web, container c0", "/none:2: chart web: deployment web, container c3"}},
 		{"or private: check the name, or run", [2]string{"/private/a:1: chart web: deployment web, container c2", "/private/b:1: chart web: deployment web, container c4"}},
 	} {
 		if len(causes) != 2 || !strings.Contains(causes[i].Text, want.text) || !slices.Equal(causes[i].Images, []string{up.addr + want.images[0], up.addr + want.images[1]}) {

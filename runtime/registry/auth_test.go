@@ -167,7 +167,7 @@ func TestWrongPassword(t *testing.T) {
 	useHelper(t, addr, "fake")
 	logIn(t, addr, "pipe:hunter22")
 	_, err := newRegistry(t, addr).Resolve(t.Context(), addr+"/web:1")
-	want := fmt.Sprintf(`image %s/web:1: registry %s refuses the credentials that there are for it (authentication required): run "docker login %s"`, addr, addr, addr)
+	want := fmt.Sprintf(`image %s/web:1: registry %s rejected the credentials for it (authentication required): run "docker login %s"`, addr, addr, addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Resolve = %v\nwant %s", err, want)
 	}
@@ -178,14 +178,14 @@ func TestNoPassword(t *testing.T) {
 	t.Parallel()
 	addr := withPasswords(t)
 	_, err := newRegistry(t, addr).Resolve(t.Context(), addr+"/web:1")
-	want := fmt.Sprintf(`image %s/web:1: registry %s wants credentials, and there are none for it (authentication required): run "docker login %s"`, addr, addr, addr)
+	want := fmt.Sprintf(`image %s/web:1: registry %s requires credentials, and none were found for it (authentication required): run "docker login %s"`, addr, addr, addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Resolve = %v\nwant %s", err, want)
 	}
 	// If it is an upstream, the image may also be missing.
 	s := ours(t)
 	_, _, err = newRegistry(t, s.Addr).Mirror(t.Context(), addr+"/web:1", discard)
-	want = fmt.Sprintf(`image %s/web:1: not found at registry %s, or private (authentication required): check the name, or run "docker login %s"`, addr, addr, addr)
+	want = fmt.Sprintf(`image %s/web:1: not found in registry %s, or private (authentication required): check the name, or run "docker login %s"`, addr, addr, addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}
@@ -280,7 +280,7 @@ func TestTokens(t *testing.T) {
 	mirror(t, newRegistry(t, s.Addr), u.addr+"/public/web:1")
 
 	_, _, err := newRegistry(t, s.Addr).Mirror(t.Context(), src, discard)
-	want := fmt.Sprintf(`image %s: not found at registry %s, or private (access to the resource is denied): check the name, or run "docker login %s"`, src, u.addr, u.addr)
+	want := fmt.Sprintf(`image %s: not found in registry %s, or private (access to the resource is denied): check the name, or run "docker login %s"`, src, u.addr, u.addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror by nobody = %v\nwant %s", err, want)
 	}
@@ -289,7 +289,7 @@ func TestTokens(t *testing.T) {
 	useHelper(t, u.addr, "fake")
 	logIn(t, u.addr, "pipe:wrong")
 	_, _, err = newRegistry(t, s.Addr).Mirror(t.Context(), src, discard)
-	want = fmt.Sprintf(`image %s: registry %s refuses the credentials that there are for it (incorrect username or password): run "docker login %s"`, src, u.addr, u.addr)
+	want = fmt.Sprintf(`image %s: registry %s rejected the credentials for it (incorrect username or password): run "docker login %s"`, src, u.addr, u.addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror with a wrong password = %v\nwant %s", err, want)
 	}
@@ -303,7 +303,7 @@ func TestTokens(t *testing.T) {
 	}
 
 	_, err = r.Resolve(t.Context(), u.addr+"/private/nothing:1")
-	want = fmt.Sprintf("image %s/private/nothing:1: not found at registry %s: check the name and the tag", u.addr, u.addr)
+	want = fmt.Sprintf("image %s/private/nothing:1: not found in registry %s: check the name and the tag", u.addr, u.addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Resolve of nothing = %v\nwant %s", err, want)
 	}
@@ -331,7 +331,7 @@ func TestRefusedMayBeMissing(t *testing.T) {
 	})
 	r := newRegistry(t, u.addr)
 	_, err := r.Resolve(t.Context(), r.Ref("web", "sha256:x"))
-	want := fmt.Sprintf(`image %s/web:x: not found at registry %s, or the credentials that there are do not allow it `+
+	want := fmt.Sprintf(`image %s/web:x: not found in registry %s, or the credentials for it do not give access `+
 		`(requested access to the resource is denied): check the name, or run "docker login %s"`, u.addr, u.addr, u.addr)
 	if err == nil || err.Error() != want || !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Resolve = %v\nwant %s", err, want)

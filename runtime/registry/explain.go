@@ -34,13 +34,13 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	if errors.As(err, &limited) {
 		of := shownHost(limited.host)
 		return fmt.Errorf("image %s: %w", image, &runtime.CommonError{
-			Text: fmt.Sprintf("registry %s has had too many requests, and accepts none for %s: run \"%s\", or run again then", of, limited.in(), login(of)),
+			Text: fmt.Sprintf("registry %s received too many requests and accepts none for %s: run \"%s\", or run again after that", of, limited.in(), login(of)),
 			Err:  runtime.ErrUnreachable,
 		})
 	}
 	var content *contentError
 	if errors.As(err, &content) {
-		return fmt.Errorf("image %s: %w: it is damaged there: push it again, or use another image", image, content)
+		return fmt.Errorf("image %s: %w: the image is damaged in the registry: push it again, or use another image", image, content)
 	}
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
@@ -53,19 +53,19 @@ func (r *Registry) explain(ctx context.Context, ref name.Reference, err error) e
 	switch {
 	case isFull(err):
 		full := runtime.Advise(errors.New("no space left"), runtime.Advice{Do: "make room on the disk of the registry and run again"})
-		return fmt.Errorf("image %s: %w", image, common(full, "registry %s has no space left%s: free some there, or raise its quota", host, said(answer)))
+		return fmt.Errorf("image %s: %w", image, common(full, "registry %s has no space left%s: free some space, or raise its quota", host, said(answer)))
 	case answer.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("image %s: %w", image, common(runtime.ErrNotFound, "%v at registry %s: check the name and the tag", runtime.ErrNotFound, host))
+		return fmt.Errorf("image %s: %w", image, common(runtime.ErrNotFound, "%v in registry %s: check the name and the tag", runtime.ErrNotFound, host))
 	case answer.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("image %s: %w", image, common(nil, "registry %s has had too many requests%s: run \"%s\", or try again later", host, said(answer), login(host)))
+		return fmt.Errorf("image %s: %w", image, common(nil, "registry %s received too many requests%s: run \"%s\", or try again later", host, said(answer), login(host)))
 	case isRefused(err):
 		return r.refused(ctx, ref, answer)
 	}
-	next := "try again, or ask who runs it"
+	next := "try again, or ask its operator"
 	if r.log != "" && ref.Context().RegistryStr() == r.home.RegistryStr() {
 		next = "see " + r.log
 	}
-	return fmt.Errorf("image %s: %w", image, common(nil, "registry %s answers %d %s%s: %s", host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer), next))
+	return fmt.Errorf("image %s: %w", image, common(nil, "registry %s returned %d %s%s: %s", host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer), next))
 }
 
 // common returns the error of all images that have the same cause.
@@ -81,7 +81,7 @@ func (r *Registry) unlisted(ctx context.Context, ref name.Reference, err error) 
 	if ctx.Err() != nil || !errors.As(err, &answer) {
 		return fmt.Errorf("list its signatures: %w", r.explain(ctx, ref, err))
 	}
-	return fmt.Errorf("registry %s does not list its signatures: it answers %d %s%s: try again, log in, or deploy the image from where it is, with mirror=False",
+	return fmt.Errorf("registry %s did not list the signatures: it returned %d %s%s: try again, log in, or deploy the image from its own registry, with mirror=False",
 		host, answer.StatusCode, http.StatusText(answer.StatusCode), said(answer))
 }
 
@@ -97,15 +97,15 @@ func (r *Registry) refused(ctx context.Context, ref name.Reference, answer *tran
 	noAccess := errors.Join(runtime.ErrNotFound, runtime.ErrNoAccess) // the image does not exist, or is private
 	switch {
 	case anonymous && r.own(ref.Context()):
-		return fmt.Errorf("image %s: %w", image, common(nil, "registry %s wants credentials, and there are none for it%s: run \"%s\"", host, said(answer), login(host)))
+		return fmt.Errorf("image %s: %w", image, common(nil, "registry %s requires credentials, and none were found for it%s: run \"%s\"", host, said(answer), login(host)))
 	case anonymous:
-		return fmt.Errorf("image %s: %w", image, common(noAccess, "%v at registry %s, or private%s: check the name, or run \"%s\"",
+		return fmt.Errorf("image %s: %w", image, common(noAccess, "%v in registry %s, or private%s: check the name, or run \"%s\"",
 			runtime.ErrNotFound, host, said(answer), login(host)))
 	case token:
-		return fmt.Errorf("image %s: %w", image, common(noAccess, "%v at registry %s, or the credentials that there are do not allow it%s: check the name, or run \"%s\"",
+		return fmt.Errorf("image %s: %w", image, common(noAccess, "%v in registry %s, or the credentials for it do not give access%s: check the name, or run \"%s\"",
 			runtime.ErrNotFound, host, said(answer), login(host)))
 	}
-	return fmt.Errorf("image %s: %w", image, common(runtime.ErrNoAccess, "registry %s refuses the credentials that there are for it%s: run \"%s\"", host, said(answer), login(host)))
+	return fmt.Errorf("image %s: %w", image, common(runtime.ErrNoAccess, "registry %s rejected the credentials for it%s: run \"%s\"", host, said(answer), login(host)))
 }
 
 func isRefused(err error) bool {
@@ -148,19 +148,19 @@ func unanswered(host string, err error) string {
 	err = withoutURL(err)
 	switch {
 	case errors.Is(err, errNeedTLS):
-		return fmt.Sprintf("registry %s is asked to be talked to without TLS, which is only done on loopback", host)
+		return fmt.Sprintf("registry %s is to be used without TLS, which is only allowed on loopback", host)
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Sprintf("registry %s cannot be reached: there is no host of that name: check it", host)
+		return fmt.Sprintf("registry %s cannot be reached: no such host: check its name", host)
 	case errors.As(err, &cert):
-		return fmt.Sprintf("the certificate of registry %s is not trusted: %v: add its authority to those of this system", host, cert.Err)
+		return fmt.Sprintf("the certificate of registry %s is not trusted: %v: add its certificate authority to this system", host, cert.Err)
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Sprintf("registry %s does not use TLS, which is only accepted on loopback: check its port", host)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("registry %s cannot be reached: connection refused: check that it runs, and its address", host)
+		return fmt.Sprintf("registry %s cannot be reached: connection refused: check that it is running, and its address", host)
 	case errors.As(err, &stalled), errors.As(err, &out) && out.Timeout():
-		return fmt.Sprintf("registry %s does not answer: check the network, and its address", host)
+		return fmt.Sprintf("registry %s does not respond: check the network and its address", host)
 	case errors.As(err, &op):
-		return fmt.Sprintf("registry %s cannot be reached: %v: check the network, and its address", host, op.Err)
+		return fmt.Sprintf("registry %s cannot be reached: %v: check the network and its address", host, op.Err)
 	}
 	return fmt.Sprintf("registry %s: %v", host, err)
 }

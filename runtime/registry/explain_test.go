@@ -27,25 +27,25 @@ func TestAnswers(t *testing.T) {
 		want   string
 	}{
 		{"nothing there", 404, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`,
-			"image HOST/web:1: not found at registry HOST: check the name and the tag"},
+			"image HOST/web:1: not found in registry HOST: check the name and the tag"},
 		{"a page of a proxy", 404, `<html>nope</html>`,
-			"image HOST/web:1: not found at registry HOST: check the name and the tag"},
+			"image HOST/web:1: not found in registry HOST: check the name and the tag"},
 		{"too many", 429, `{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your unauthenticated pull rate limit."}]}`,
-			`image HOST/web:1: registry HOST has had too many requests (You have reached your unauthenticated pull rate limit.): run "docker login HOST", or try again later`},
+			`image HOST/web:1: registry HOST received too many requests (You have reached your unauthenticated pull rate limit.): run "docker login HOST", or try again later`},
 		{"full", 507, ``,
-			"image HOST/web:1: registry HOST has no space left: free some there, or raise its quota"},
+			"image HOST/web:1: registry HOST has no space left: free some space, or raise its quota"},
 		{"full, in words", 500, `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":"write /var/lib/x: no space left on device"}]}`,
-			"image HOST/web:1: registry HOST has no space left (unknown error): free some there, or raise its quota"},
+			"image HOST/web:1: registry HOST has no space left (unknown error): free some space, or raise its quota"},
 		{"quota", 403, `{"errors":[{"code":"DENIED","message":"adding 10 MiB of storage resource, which when updated to current usage of 2 GiB will exceed the configured upper limit of 2 GiB."}]}`,
-			"image HOST/web:1: registry HOST has no space left (adding 10 MiB of storage resource, which when updated to current usage of 2 GiB will exceed the configured upper limit of 2 GiB.): free some there, or raise its quota"},
+			"image HOST/web:1: registry HOST has no space left (adding 10 MiB of storage resource, which when updated to current usage of 2 GiB will exceed the configured upper limit of 2 GiB.): free some space, or raise its quota"},
 		{"broken", 500, `{"errors":[{"code":"UNKNOWN","message":"unknown\n error"},{"code":"UNKNOWN","message":"again"}]}`,
-			"image HOST/web:1: registry HOST answers 500 Internal Server Error (unknown error; again): try again, or ask who runs it"},
+			"image HOST/web:1: registry HOST returned 500 Internal Server Error (unknown error; again): try again, or ask its operator"},
 		{"no registry", 400, `<html>bad request</html>`,
-			"image HOST/web:1: registry HOST answers 400 Bad Request: try again, or ask who runs it"},
+			"image HOST/web:1: registry HOST returned 400 Bad Request: try again, or ask its operator"},
 		{"talkative", 400, fmt.Sprintf(`{"errors":[{"code":"UNKNOWN","message":%q}]}`, strings.Repeat("ä", 1000)),
-			"image HOST/web:1: registry HOST answers 400 Bad Request (" + strings.Repeat("ä", 150) + "…): try again, or ask who runs it"},
+			"image HOST/web:1: registry HOST returned 400 Bad Request (" + strings.Repeat("ä", 150) + "…): try again, or ask its operator"},
 		{"expired", 403, `{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}`,
-			`image HOST/web:1: registry HOST wants credentials, and there are none for it (Your authorization token has expired. Reauthenticate and try again.): run "docker login HOST"`},
+			`image HOST/web:1: registry HOST requires credentials, and none were found for it (Your authorization token has expired. Reauthenticate and try again.): run "docker login HOST"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,12 +82,12 @@ func TestNoAnswer(t *testing.T) {
 	}
 	t.Cleanup(func() { silent.Close() })
 	for _, row := range []struct{ name, host, at, want string }{
-		{"refused", "registry.test", "127.0.0.1:1", "registry registry.test cannot be reached: connection refused: check that it runs, and its address"},
+		{"refused", "registry.test", "127.0.0.1:1", "registry registry.test cannot be reached: connection refused: check that it is running, and its address"},
 		{"no TLS", "registry.test", plain.Listener.Addr().String(), "registry registry.test does not use TLS, which is only accepted on loopback: check its port"},
 		{"certificate", "registry.test", tls.Listener.Addr().String(), "the certificate of registry registry.test is not trusted: "},
-		{"name", "registry.invalid", "", "registry registry.invalid cannot be reached: there is no host of that name: check it"},
-		{"private address", "10.0.0.1:5000", "127.0.0.1:1", "registry 10.0.0.1:5000 cannot be reached: connection refused: check that it runs, and its address"},
-		{"silent", "registry.test", silent.Addr().String(), "registry registry.test does not answer: check the network, and its address"},
+		{"name", "registry.invalid", "", "registry registry.invalid cannot be reached: no such host: check its name"},
+		{"private address", "10.0.0.1:5000", "127.0.0.1:1", "registry 10.0.0.1:5000 cannot be reached: connection refused: check that it is running, and its address"},
+		{"silent", "registry.test", silent.Addr().String(), "registry registry.test does not respond: check the network and its address"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -30,7 +30,7 @@ type limitedError struct {
 }
 
 func (e *limitedError) Error() string {
-	return fmt.Sprintf("registry %s has had too many requests, and accepts none for %s", shownHost(e.host), e.in())
+	return fmt.Sprintf("registry %s received too many requests and accepts none for %s", shownHost(e.host), e.in())
 }
 
 // in is how long the registry accepts no requests.
@@ -88,7 +88,7 @@ func (g *gate) enter(ctx context.Context, host string) (leave func(*http.Respons
 				<-g.turn
 			}, nil
 		}
-		<-g.turn // it has had too many requests again, or accepts them now
+		<-g.turn // it received too many requests again, or accepts them now
 	}
 }
 

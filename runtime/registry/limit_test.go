@@ -163,7 +163,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A copy whose registry has had too many requests continues when it accepts more.
+// A copy whose registry received too many requests continues when it accepts more.
 func TestMirrorWaitsForALimit(t *testing.T) {
 	t.Parallel()
 	s, u := ours(t), newUpstream(t)
@@ -187,7 +187,7 @@ func TestMirrorWaitsForALimit(t *testing.T) {
 	for _, b := range e.all {
 		if r, ok := b.(runtime.Retried); ok {
 			said++
-			if want := fmt.Sprintf("registry %s has had too many requests, and asks to wait for 1 s", u.addr); r.Error != want || r.Wait != 1 || r.Again != 0 {
+			if want := fmt.Sprintf("registry %s received too many requests and asks to wait for 1 s", u.addr); r.Error != want || r.Wait != 1 || r.Again != 0 {
 				t.Errorf("event = %+v, want %s", r, want)
 			}
 		}
@@ -206,7 +206,7 @@ func TestLimitThatIsTooLong(t *testing.T) {
 		return true
 	})
 	_, _, err := newRegistry(t, s.Addr).Mirror(t.Context(), u.addr+"/redis:7", discard)
-	want := fmt.Sprintf(`image %s/redis:7: registry %s has had too many requests, and accepts none for 6h0m0s: run "docker login %s", or run again then`, u.addr, u.addr, u.addr)
+	want := fmt.Sprintf(`image %s/redis:7: registry %s received too many requests and accepts none for 6h0m0s: run "docker login %s", or run again after that`, u.addr, u.addr, u.addr)
 	if err == nil || err.Error() != want || !errors.Is(err, runtime.ErrUnreachable) {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}
@@ -231,7 +231,7 @@ func TestNeverAnswers(t *testing.T) {
 	r := newRegistry(t, s.Addr)
 	r.wire.patience = time.Second
 	_, _, err := r.Mirror(t.Context(), src, discard)
-	want := fmt.Sprintf("image %s: registry %s does not answer: check the network, and its address", src, u.addr)
+	want := fmt.Sprintf("image %s: registry %s does not respond: check the network and its address", src, u.addr)
 	if err == nil || err.Error() != want || !errors.Is(err, runtime.ErrUnreachable) {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}

@@ -282,7 +282,7 @@ func TestUpstreamGone(t *testing.T) {
 	if err != nil || copied || ref != want {
 		t.Errorf("Mirror without upstream = %s, %v, %v; want %s", ref, copied, err, want)
 	}
-	warning := fmt.Sprintf("image %s: registry %s cannot be reached: connection refused: check that it runs, and its address: "+
+	warning := fmt.Sprintf("image %s: registry %s cannot be reached: connection refused: check that it is running, and its address: "+
 		"taking %s, which it was when it was last seen", src, u.addr, digest)
 	if len(e.all) != 1 || e.all[0].(runtime.Warned).Diagnostic.Message != warning {
 		t.Errorf("events = %+v\nwant the warning %s", e.all, warning)
@@ -291,7 +291,7 @@ func TestUpstreamGone(t *testing.T) {
 		t.Errorf("Mirrored without upstream = %s, %v, %v; want %s", ref, there, err, want)
 	}
 	_, _, err = r.Mirror(t.Context(), u.addr+"/unknown:1", discard)
-	if want := fmt.Sprintf("image %s/unknown:1: registry %s cannot be reached: connection refused: check that it runs, and its address", u.addr, u.addr); err == nil || err.Error() != want {
+	if want := fmt.Sprintf("image %s/unknown:1: registry %s cannot be reached: connection refused: check that it is running, and its address", u.addr, u.addr); err == nil || err.Error() != want {
 		t.Errorf("Mirror of what was never seen = %v\nwant %s", err, want)
 	}
 }
@@ -307,7 +307,7 @@ func TestOursGone(t *testing.T) {
 	push(t, u.addr+"/redis:7", image(t))
 	r := newRegistry(t, s.Addr)
 	_, _, err = r.Mirror(t.Context(), u.addr+"/redis:7", discard)
-	want := fmt.Sprintf("image %s/mirror/%s/redis:7: registry %s cannot be reached: connection refused: check that it runs, and its address",
+	want := fmt.Sprintf("image %s/mirror/%s/redis:7: registry %s cannot be reached: connection refused: check that it is running, and its address",
 		s.Addr, strings.ReplaceAll(u.addr, ":", "_"), s.Addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
@@ -337,7 +337,7 @@ func TestUpstreamLacksAPart(t *testing.T) {
 		return false
 	})
 	_, _, err = newRegistry(t, s.Addr).Mirror(t.Context(), src, discard)
-	want := fmt.Sprintf("mirror image %s: image %s/many@%s: not found at registry %s: check the name and the tag", src, u.addr, lacking, u.addr)
+	want := fmt.Sprintf("mirror image %s: image %s/many@%s: not found in registry %s: check the name and the tag", src, u.addr, lacking, u.addr)
 	if err == nil || err.Error() != want || !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}
@@ -393,7 +393,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	})
 	var e events
 	_, _, err := newRegistry(t, s.Addr).Mirror(t.Context(), u.addr+"/redis:7", e.emit)
-	want := fmt.Sprintf("image %s/redis:7: registry %s answers 502 Bad Gateway (the storage sleeps): try again, or ask who runs it", u.addr, u.addr)
+	want := fmt.Sprintf("image %s/redis:7: registry %s returned 502 Bad Gateway (the storage sleeps): try again, or ask its operator", u.addr, u.addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}

@@ -294,11 +294,11 @@ func TestSignaturesCannotBeListed(t *testing.T) {
 		want string
 	}{
 		{"a failure", "/referrers/", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) },
-			"registry ADDR does not list its signatures: it answers 502 Bad Gateway: try again, log in, or deploy the image from where it is, with mirror=False"},
+			"registry ADDR did not list the signatures: it returned 502 Bad Gateway: try again, log in, or deploy the image from its own registry, with mirror=False"},
 		{"a refusal", "/referrers/", func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusForbidden)
 			fmt.Fprint(w, `{"errors":[{"code":"DENIED","message":"not for you"}]}`)
-		}, "registry ADDR does not list its signatures: it answers 403 Forbidden (not for you): try again, log in, or deploy the image from where it is, with mirror=False"},
+		}, "registry ADDR did not list the signatures: it returned 403 Forbidden (not for you): try again, log in, or deploy the image from its own registry, with mirror=False"},
 		{"no list", "/referrers/", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", string(types.OCIImageIndex))
 			fmt.Fprint(w, "[")
@@ -314,7 +314,7 @@ func TestSignaturesCannotBeListed(t *testing.T) {
 			fmt.Fprint(w, "{}")
 		}, "list its signatures: image ADDR/redis@DIGEST: registry ADDR: more than 100 pages refer to DIGEST"},
 		{"a refused tag", ".sig", func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) },
-			"registry ADDR does not list its signatures: it answers 403 Forbidden: try again, log in, or deploy the image from where it is, with mirror=False"},
+			"registry ADDR did not list the signatures: it returned 403 Forbidden: try again, log in, or deploy the image from its own registry, with mirror=False"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			u.when(func(w http.ResponseWriter, r *http.Request) bool {

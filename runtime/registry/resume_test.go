@@ -249,7 +249,7 @@ func TestWrongContent(t *testing.T) {
 		return true
 	})
 	_, _, err := newRegistry(t, to.addr).Mirror(t.Context(), src, discard)
-	want := fmt.Sprintf("mirror image %s: image %s/large@%s: registry %s serves other content for %s than the digest says: it is damaged there: push it again, or use another image",
+	want := fmt.Sprintf("mirror image %s: image %s/large@%s: registry %s serves other content for %s than the digest says: the image is damaged in the registry: push it again, or use another image",
 		src, from.addr, layer, from.addr, layer)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror = %v\nwant %s", err, want)

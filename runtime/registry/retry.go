@@ -26,7 +26,7 @@ const (
 
 // try calls do until it succeeds, fails permanently, or has failed too often, and reports
 // each retry. If credentials are refused that are not recent, it gets new ones once. That a
-// registry has had too many requests and says when it accepts more is not a failure: the wire
+// registry received too many requests and says when it accepts more is not a failure: the wire
 // waits for it, which is reported, too.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(context.Context, *session) error) error {
 	waits := r.waits()
@@ -35,7 +35,7 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 	_, hasDeadline := ctx.Deadline()
 	ctx = context.WithValue(ctx, waitingKey{}, func(host string, wait time.Duration) {
 		seconds := int64((wait + time.Second - 1) / time.Second)
-		emit(runtime.Retried{What: what, Error: fmt.Sprintf("registry %s has had too many requests, and asks to wait for %d s", shownHost(host), seconds), Wait: seconds})
+		emit(runtime.Retried{What: what, Error: fmt.Sprintf("registry %s received too many requests and asks to wait for %d s", shownHost(host), seconds), Wait: seconds})
 	})
 	for again := 1; ; again++ {
 		s, err := r.current()
@@ -77,7 +77,7 @@ func (r *Registry) waits() *backoff.ExponentialBackOff {
 	return waits
 }
 
-// isLimited reports whether a registry has had too many requests and has said when it accepts
+// isLimited reports whether a registry received too many requests and has said when it accepts
 // more.
 func (r *Registry) isLimited(err error) bool {
 	var answer *transport.Error

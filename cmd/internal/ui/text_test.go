@@ -146,10 +146,10 @@ func TestFailuresText(t *testing.T) {
 		Make: "kubectl --namespace shop-staging create secret generic mail --from-literal=password=VALUE --from-literal=user=VALUE",
 	}
 	away := runtime.CommonError{
-		Text: "registry r.example.com cannot be reached: connection refused: check that it runs, and its address",
+		Text: "registry r.example.com cannot be reached: connection refused: check that it is running, and its address",
 		Err:  runtime.Advise(runtime.ErrUnreachable, runtime.Advice{Do: "run again when it can be reached"}),
 	}
-	absent := &runtime.CommonError{Text: "not found at registry docker.io: check the name and the tag", Err: runtime.ErrNotFound}
+	absent := &runtime.CommonError{Text: "not found in registry docker.io: check the name and the tag", Err: runtime.ErrNotFound}
 	tests := map[string][]runtime.ServiceRecord{
 		"build": {fail("api", "apps", fmt.Errorf("build image of api: %w", &runtime.BuildError{
 			Step: "RUN go build ./...", Pos: plan.Pos{File: "api/Dockerfile", Line: 4, Col: 1},
@@ -166,8 +166,8 @@ func TestFailuresText(t *testing.T) {
 		"base image again": {fail("api", "apps", advised("build image of api: api/Dockerfile:1: FROM x.test/a: the image x.test/a cannot be pulled: connection refused", "correct the name of that image, or run again when its registry can be reached"))},
 		"no repository":    {fail("site", "apps", advised("identify image of site: Pipelinefile:13:1: ask https://git.example.com/site.git for x: git ls-remote: Could not resolve host: git.example.com", "check the address and ref= of git()"))},
 		"missing ref":      {fail("mail", "apps", fmt.Errorf("look for image mail.example.com/mail:1: %w", runtime.ErrNotFound))},
-		"image's registry": {fail("mail", "apps", advised("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: there is no host of that name: check it", `correct image="mail.example.com/mail:1"`))},
-		"no builder":       {fail("api", "apps", advised("identify image of api: BuildKit at unix:///nope cannot be reached: no such file or directory: check that it runs", "start it, or use another builder", "BuildKit"))},
+		"image's registry": {fail("mail", "apps", advised("look for image mail.example.com/mail:1: registry mail.example.com cannot be reached: no such host: check its name", `correct image="mail.example.com/mail:1"`))},
+		"no builder":       {fail("api", "apps", advised("identify image of api: BuildKit at unix:///nope cannot be reached: no such file or directory: check that it is running", "start it, or use another builder", "BuildKit"))},
 		"no runc":          {fail("api", "apps", advised("build image of api: start the embedded BuildKit: builder: building images needs runc, which is not there: install it, or use a BuildKit that you have", "install what is missing, or use another builder", "BuildKit"))},
 		"no command":       {fail("api", "apps", release(runtime.CauseCommand, "deployment api: pod api-0: CreateContainerError: failed to generate spec: no command specified"))},
 		"chart":            {fail("site", "apps", fmt.Errorf("render site: %w", &runtime.ChartError{Err: errors.New("chart of site: template: nil pointer")}))},
@@ -190,8 +190,8 @@ func TestFailuresText(t *testing.T) {
 		"hook":          {fail("site", "apps", release(runtime.CauseHook, "job site-migrate: it failed"))},
 		"quota":         {fail("api", "apps", release(runtime.CauseQuota, `replicaset api: FailedCreate: pods "api-0" is forbidden: exceeded quota: small`))},
 		"disk":          {fail("api", "apps", fmt.Errorf("build image of api: %w", &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}))},
-		"registry gone": {fail("api", "apps", advised("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it runs, and its address", "run again when it can be reached"))},
-		"registry full": {fail("api", "apps", advised("copy image redis:7: registry r.example.com has no space left: free some there, or raise its quota", "make room on the disk of the registry and run again"))},
+		"registry gone": {fail("api", "apps", advised("build image of api: push the image to r.example.com/api:1: registry r.example.com cannot be reached: connection refused: check that it is running, and its address", "run again when it can be reached"))},
+		"registry full": {fail("api", "apps", advised("copy image redis:7: registry r.example.com has no space left: free some space, or raise its quota", "make room on the disk of the registry and run again"))},
 		"timeout":       {fail("api", "apps", timeout)},
 		"refused": {fail("site", "apps", fmt.Errorf("check site: %w", &runtime.RefusedError{Release: "site", Changes: []runtime.RefusedChange{{
 			Object: runtime.ObjectRef{Kind: "PersistentVolumeClaim", Name: "data"}, Fields: []string{"spec.storageClassName"}, Why: "Forbidden: spec is immutable after creation",

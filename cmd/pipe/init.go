@@ -19,15 +19,15 @@ func (a *app) initCmd() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Write a first Pipelinefile from what a directory has",
+		Short: "Write a first Pipelinefile from the files in a directory",
 		Long: `init writes a Pipelinefile from a compose file, a helmfile, Kubernetes manifests or Dockerfiles.
-It takes the first of these that it finds in the directory; --from names another one, whose kind
-is found out by its content. What could not be carried over is a comment that begins with TODO,
-at the service that it is about, with what to do about it.
+It reads the first of these that it finds in the directory. --from names another one; its content
+shows what it is. Whatever cannot be converted becomes a TODO comment at its service, which says
+what to do.
 
-It executes nothing, not the templates of a helmfile either, and reads nothing outside of the
-directory. No value of a secret is copied: a variable that looks like one becomes secret(…).
-A file that exists is not overwritten.`,
+init executes nothing, including the templates of a helmfile, and reads nothing outside the
+directory. It does not copy the values of secrets: a variable that looks like a secret becomes
+secret(…). It does not overwrite a file.`,
 		Example: `  pipe init
   pipe init --from compose.yaml
   pipe init --from k8s
@@ -77,7 +77,7 @@ func (a *app) initialize(cmd *cobra.Command, from, to string) error {
 }
 
 func alreadyThere(file string) error {
-	return fmt.Errorf("%s exists, and pipe init overwrites nothing; write another file with --to FILE, or standard output with --to -", file)
+	return fmt.Errorf("%s exists, and pipe init does not overwrite files: write another file with --to FILE, or standard output with --to -", file)
 }
 
 // initialized reports what was written and what to do next.
@@ -97,15 +97,15 @@ func (a *app) initialized(w io.Writer, made *initialize.Result, to string) error
 	fmt.Fprintf(&b, "wrote %s from %s: %d %s\n", name, from, made.Services, services)
 	switch {
 	case made.Left == 1:
-		b.WriteString("  one comment TODO says what could not be carried over\n")
+		b.WriteString("  1 TODO comment says what could not be converted\n")
 	case made.Left > 1:
-		fmt.Fprintf(&b, "  %d comments TODO say what could not be carried over\n", made.Left)
+		fmt.Fprintf(&b, "  %d TODO comments say what could not be converted\n", made.Left)
 	}
 	if len(made.Secrets) > 0 {
-		fmt.Fprintf(&b, "  secrets, to be given with pipe run --secrets FILE: %s\n", strings.Join(made.Secrets, ", "))
+		fmt.Fprintf(&b, "  secrets to pass with pipe run --secrets FILE: %s\n", strings.Join(made.Secrets, ", "))
 	}
 	for _, other := range made.Also {
-		fmt.Fprintf(&b, "  %s was not read: pipe init --from %s --to -\n", other, other)
+		fmt.Fprintf(&b, "  %s was not read; to convert it, run: pipe init --from %s --to -\n", other, other)
 	}
 	if to != "-" {
 		for _, verb := range []string{"lint", "plan", "run"} {

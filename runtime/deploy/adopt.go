@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"helm.sh/helm/v3/pkg/kube"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/resource"
@@ -65,14 +64,6 @@ func (o *operation) idle() error {
 	}
 	return nil
 }
-
-// UpdateThreeWayMerge implements [kube.InterfaceThreeWayMerge], which Helm uses if a release
-// takes over what exists.
-func (o *objects) UpdateThreeWayMerge(original, target kube.ResourceList, force bool) (*kube.Result, error) {
-	return o.Update(original, target, force)
-}
-
-var _ kube.InterfaceThreeWayMerge = (*objects)(nil)
 
 // adoption describes what becomes of an object that is taken over.
 func adoption(info *resource.Info, from string, live *unstructured.Unstructured, result kruntime.Object) (runtime.Adoption, error) {

@@ -146,7 +146,7 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 	if err := o.prepare(ctx); err != nil {
 		return err
 	}
-	if err := o.recover(); err != nil {
+	if err := o.recover(ctx); err != nil {
 		return d.explain(ctx, err)
 	}
 	err = o.deploy(ctx)

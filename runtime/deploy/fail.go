@@ -73,7 +73,7 @@ func (o *operation) lastGood() (good observe.Revision, ok bool) {
 func (o *operation) rollback(ctx context.Context, good observe.Revision) error {
 	o.emit(runtime.WaitingFor{What: fmt.Sprintf("release %s to go back to revision %d, which may take %s again", o.rel.Name, good.Version, o.timeout)})
 	o.limit = within(o.timeout)
-	config, err := o.helm()
+	config, err := o.helm(ctx)
 	if err != nil {
 		return err
 	}

@@ -37,51 +37,51 @@ func isHook(info *resource.Info) bool {
 
 // createHook creates an object of a hook, labelled as the release's. If the
 // release left one of that name, it is deleted first.
-func (o *objects) createHook(info *resource.Info) error {
+func (c *helmClient) createHook(info *resource.Info) error {
 	if u, ok := info.Object.(*unstructured.Unstructured); ok {
-		o.claim(u)
+		c.claim(u)
 	}
-	err := o.post(info)
+	err := c.post(info)
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	live, err := o.ownHook(info, false)
+	live, err := c.ownHook(info, false)
 	if err != nil {
 		return err
 	}
 	if live == nil {
-		return o.post(info)
+		return c.post(info)
 	}
 	if holdsData(info) { // only an explicit policy of the chart may delete these
 		patch, kind, err := patchFor(info.Mapping, info.Object, info.Object, live)
 		if err != nil {
 			return fmt.Errorf("compare %s with what is deployed: %w", shortName(info), err)
 		}
-		obj, err := o.patch(info, kind, patch)
+		obj, err := c.patch(info, kind, patch)
 		if err == nil {
-			o.wrote(info, obj)
+			c.wrote(info, obj)
 		}
 		return err
 	}
 	// Foreground deletion: the old and the new one must not run concurrently.
-	if err := o.remove(info, justThis(live, metav1.DeletePropagationForeground)); err != nil {
+	if err := c.remove(info, justThis(live, metav1.DeletePropagationForeground)); err != nil {
 		return err
 	}
-	if err := o.awaitGone(info); err != nil {
+	if err := c.awaitGone(info); err != nil {
 		return err
 	}
-	return o.post(info)
+	return c.post(info)
 }
 
 // deleteHook deletes an object of a hook according to its policy, unless it
 // belongs to another owner. An object without ownership labels is deleted by
 // the policy alone, as with Helm.
-func (o *objects) deleteHook(info *resource.Info, policy metav1.DeletionPropagation) error {
-	live, err := o.ownHook(info, true)
+func (c *helmClient) deleteHook(info *resource.Info, policy metav1.DeletionPropagation) error {
+	live, err := c.ownHook(info, true)
 	if err != nil || live == nil {
 		return err
 	}
-	return o.remove(info, justThis(live, policy))
+	return c.remove(info, justThis(live, policy))
 }
 
 // justThis returns the options to delete this object, and not a new one of the
@@ -111,35 +111,35 @@ func (o *objects) claim(u *unstructured.Unstructured) {
 // there is none. It is an error if the object belongs to another owner.
 // unmarked says whether an object without ownership labels counts as the
 // release's.
-func (o *objects) ownHook(info *resource.Info, unmarked bool) (*unstructured.Unstructured, error) {
-	live, err := o.get(info)
+func (c *helmClient) ownHook(info *resource.Info, unmarked bool) (*unstructured.Unstructured, error) {
+	live, err := c.get(info)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", shortName(info), err)
 	}
-	ours, err := o.isOurs(info, live, unmarked)
+	ours, err := c.isOurs(info, live, unmarked)
 	if err != nil || ours {
 		return live, err
 	}
-	return nil, &strangerError{hook: info, owner: ownerOf(live, o.namespace)}
+	return nil, &strangerError{hook: info, owner: ownerOf(live, c.namespace)}
 }
 
 // isOurs reports whether an existing object with the name of a hook's object
 // belongs to the release. Helm and earlier versions of pipe did not label them:
 // then the instance label and the history of the release decide.
-func (o *objects) isOurs(info *resource.Info, live *unstructured.Unstructured, unmarked bool) (bool, error) {
+func (c *helmClient) isOurs(info *resource.Info, live *unstructured.Unstructured, unmarked bool) (bool, error) {
 	annotations := live.GetAnnotations()
 	if name := annotations[observe.AnnotationRelease]; name != "" {
-		namespace := cmp.Or(annotations[annotationReleaseNamespace], o.namespace)
-		return name == o.release && namespace == o.namespace, nil
+		namespace := cmp.Or(annotations[annotationReleaseNamespace], c.namespace)
+		return name == c.release && namespace == c.namespace, nil
 	}
 	if annotations[release.HookAnnotation] == "" || metav1.GetControllerOfNoCopy(live) != nil {
 		return false, nil
 	}
 	switch live.GetLabels()[observe.LabelInstance] {
-	case o.release:
+	case c.release:
 		return true, nil
 	case "":
 	default:
@@ -148,7 +148,7 @@ func (o *objects) isOurs(info *resource.Info, live *unstructured.Unstructured, u
 	if unmarked {
 		return true, nil
 	}
-	return o.ran(info, live.GetCreationTimestamp().Time)
+	return c.o.ran(info, live.GetCreationTimestamp().Time)
 }
 
 // ran reports whether an earlier revision of the release ran a hook that
@@ -218,9 +218,15 @@ func (o *operation) awaitHook(ctx context.Context, list kube.ResourceList) error
 		targets[i].toEnd = true
 	}
 	err = o.d.await(ctx, targets, o.limit, o.emit)
-	var stuck *unready
-	if errors.As(err, &stuck) {
-		stuck.evidence = o.evidence(stuck)
+	if errors.As(err, &o.hook) {
+		o.hook.ofHook, o.hook.evidence = true, o.evidence(o.hook)
 	}
 	return err
+}
+
+// hookFailed notes the error of creating or deleting an object of a hook.
+func (o *operation) hookFailed(err error) {
+	if o.hook == nil {
+		o.hook = &unready{err: err, ofHook: true}
+	}
 }

@@ -8,13 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
-	"time"
 
 	"helm.sh/helm/v3/pkg/kube"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,37 +30,18 @@ import (
 // fieldManager is the manager name under which the server records our changes.
 const fieldManager = "pipe"
 
-// objects writes the objects of one release for Helm. It does the work of
-// Helm's own client with fewer requests: it reads an object once and not twice
-// before patching it, does not query the server's version, and has the server
-// validate fields instead of downloading schemas.
+// objects reads and writes the objects of one release. It does the work of Helm's own client
+// with fewer requests: it reads an object once and not twice before patching it, does not query
+// the server's version, and has the server validate fields instead of downloading schemas.
 type objects struct {
 	*cluster
 	release, namespace string
 	environment        string // its name, to show
-	// Helm's interface has no contexts. Requests use one that is not cancelled,
-	// because writes that have started are completed (A4); waits use the
-	// caller's.
-	requests, waiting func() context.Context
-	// hooked waits for the objects of a hook, and ready for those of the
-	// release if a hook has to run after them.
-	hooked func(kube.ResourceList) error
-	ready  func(kube.ResourceList) error
-	// limit is the deadline of the whole operation, unlike Helm's, which
-	// applies to each wait. tell reports what is waited for.
-	limit func() limit
-	tell  func(what string)
-	// ran reports whether an earlier revision created an object of a hook.
-	// hookFailed receives the error of creating or deleting one, of which Helm
-	// keeps only the text.
-	ran        func(info *resource.Info, created time.Time) (bool, error)
-	hookFailed func(error)
-
-	adopter  *adopter                // set if the release adopts what exists
-	built    func(kube.ResourceList) // called with the objects of the release before they are written
-	install  bool                    // first install of the release
-	rerun    func(*batchv1.Job) bool // whether a job is deleted and recreated; nil: never
-	leftover kube.ResourceList       // objects of failed revisions, which Helm does not track
+	// requests returns the context of a request. It is not cancelled with the operation, because
+	// writes that have started are completed (A4).
+	requests func() context.Context
+	adopter  *adopter // set if the release adopts what exists
+	install  bool     // first install of the release
 
 	mu      sync.Mutex
 	written map[string]*resource.Info // as the server returned them, by objectID
@@ -74,30 +51,9 @@ type objects struct {
 	scalers scalers // guarded by scaling, once the release is written
 }
 
-var (
-	_ kube.Interface                    = (*objects)(nil)
-	_ kube.InterfaceExt                 = (*objects)(nil)
-	_ kube.InterfaceDeletionPropagation = (*objects)(nil)
-)
-
 // objectID identifies an object of any kind.
 func objectID(info *resource.Info) string {
 	return info.Mapping.Resource.GroupResource().String() + " " + info.Namespace + " " + info.Name
-}
-
-// IsReachable returns nil: the first request will show it.
-func (o *objects) IsReachable() error { return nil }
-
-// Build reads objects. The server validates their fields when they are written.
-func (o *objects) Build(r io.Reader, _ bool) (kube.ResourceList, error) {
-	list, err := o.read(r)
-	if err == nil && o.built != nil {
-		o.built(list)
-	}
-	if err == nil && o.install {
-		o.prefetch(list)
-	}
-	return list, err
 }
 
 func (o *objects) read(r io.Reader) (kube.ResourceList, error) {
@@ -163,18 +119,6 @@ func (o *objects) info(u *unstructured.Unstructured) (*resource.Info, error) {
 	return &resource.Info{Client: client, Mapping: mapping, Namespace: namespace, Name: u.GetName(), Object: u}, nil
 }
 
-// Create creates objects, concurrently for consecutive objects of the same
-// kind, as Helm does.
-func (o *objects) Create(list kube.ResourceList) (*kube.Result, error) {
-	if len(list) == 0 {
-		return nil, kube.ErrNoObjectsVisited
-	}
-	if err := o.each(list, o.create); err != nil {
-		return nil, o.told(list, err)
-	}
-	return &kube.Result{Created: list}, nil
-}
-
 // each calls do for each object: in the order of the list, but concurrently for
 // objects that do not depend on each other.
 func (o *objects) each(list kube.ResourceList, do func(*resource.Info) error) error {
@@ -208,21 +152,6 @@ func independent(a, b *resource.Info) bool {
 		return false
 	}
 	return a.Mapping.GroupVersionKind == b.Mapping.GroupVersionKind || plain(a) && plain(b)
-}
-
-// told passes on an error of the objects of a hook.
-func (o *objects) told(list kube.ResourceList, err error) error {
-	if slices.ContainsFunc(list, isHook) {
-		o.hookFailed(err)
-	}
-	return err
-}
-
-func (o *objects) create(info *resource.Info) error {
-	if isHook(info) {
-		return o.createHook(info)
-	}
-	return o.post(info)
 }
 
 func (o *objects) post(info *resource.Info) error {
@@ -286,89 +215,6 @@ func (o *objects) get(info *resource.Info) (*unstructured.Unstructured, error) {
 	return live, nil
 }
 
-// Update changes the objects to match target, and deletes those of original
-// that are not in it. Fields that others set and target does not mention are
-// kept.
-func (o *objects) Update(original, target kube.ResourceList, _ bool) (*kube.Result, error) {
-	result := &kube.Result{}
-	o.scalers.ofRelease(original, target)
-	for _, info := range o.leftover {
-		if !original.Contains(info) {
-			original = append(original, info)
-		}
-	}
-	var mu sync.Mutex
-	err := o.each(target, func(info *resource.Info) error {
-		created, err := o.apply(original.Get(info), info)
-		mu.Lock()
-		defer mu.Unlock()
-		if created {
-			result.Created = append(result.Created, info)
-		} else {
-			result.Updated = append(result.Updated, info)
-		}
-		return err
-	})
-	if err != nil {
-		return result, err
-	}
-	for _, info := range original.Difference(target) {
-		deleted, err := o.drop(info)
-		if err != nil {
-			return result, err
-		}
-		if deleted {
-			result.Deleted = append(result.Deleted, info)
-		}
-	}
-	return result, nil
-}
-
-// apply changes one object to match info. before is the object in the last
-// revision, or nil. What it does with an object that exists is what dryRun has checked.
-func (o *objects) apply(before, info *resource.Info) (created bool, err error) {
-	live, err := o.get(info)
-	if apierrors.IsNotFound(err) {
-		return true, o.create(info)
-	}
-	if err != nil {
-		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
-	}
-	if workloadKind(info) != "" && live.GetDeletionTimestamp() != nil {
-		if err := o.awaitGone(info); err != nil {
-			return false, err
-		}
-		return true, o.create(info)
-	}
-	if job := asJob(live); job != nil && o.rerun != nil && o.rerun(job) {
-		if err := o.delete(info, metav1.DeletePropagationBackground); err != nil {
-			return false, err
-		}
-		return true, o.create(info)
-	}
-	decided, err := o.decide(o.requests(), before, info, live)
-	switch {
-	case err != nil:
-		return false, err
-	case decided.ownership == foreign:
-		return false, &runtime.RefusedError{Release: o.release, Changes: []runtime.RefusedChange{*decided.refused}}
-	}
-	patch, kind, err := o.change(decided.base, info, live)
-	if err != nil {
-		return false, err
-	}
-	if string(patch) == "{}" {
-		o.wrote(info, live)
-		return false, nil
-	}
-	obj, err := o.patch(info, kind, patch)
-	if err != nil {
-		return false, err
-	}
-	o.wrote(info, obj)
-	return false, nil
-}
-
 // change returns the patch that makes live match info: the changes since base, which is that
 // of the decision.
 func (o *objects) change(base, info *resource.Info, live *unstructured.Unstructured) ([]byte, types.PatchType, error) {
@@ -430,30 +276,6 @@ func patchFor(mapping *meta.RESTMapping, was, target, live kruntime.Object) ([]b
 	return bytes.TrimSpace(patch), types.StrategicMergePatchType, err
 }
 
-// drop deletes an object that is no longer in the release, unless it has the
-// keep policy.
-func (o *objects) drop(info *resource.Info) (deleted bool, err error) {
-	live, err := o.get(info)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look at %s: %w", shortName(info), err)
-	}
-	if live.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy {
-		return false, nil
-	}
-	return true, o.delete(info, metav1.DeletePropagationBackground)
-}
-
-// delete deletes an object; it is not an error if the object does not exist.
-func (o *objects) delete(info *resource.Info, policy metav1.DeletionPropagation) error {
-	if isHook(info) {
-		return o.deleteHook(info, policy)
-	}
-	return o.remove(info, &metav1.DeleteOptions{PropagationPolicy: &policy})
-}
-
 func (o *objects) remove(info *resource.Info, options *metav1.DeleteOptions) error {
 	err := o.direct(info).Delete().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).
@@ -469,41 +291,6 @@ func (o *objects) remove(info *resource.Info, options *metav1.DeleteOptions) err
 	defer o.mu.Unlock()
 	delete(o.written, objectID(info))
 	return nil
-}
-
-// Delete deletes objects.
-func (o *objects) Delete(list kube.ResourceList) (*kube.Result, []error) {
-	return o.DeleteWithPropagationPolicy(list, metav1.DeletePropagationBackground)
-}
-
-// DeleteWithPropagationPolicy deletes objects.
-func (o *objects) DeleteWithPropagationPolicy(list kube.ResourceList, policy metav1.DeletionPropagation) (*kube.Result, []error) {
-	err := o.each(list, func(info *resource.Info) error { return o.delete(info, policy) })
-	if err != nil {
-		return nil, []error{o.told(list, err)}
-	}
-	return &kube.Result{Deleted: list}, nil
-}
-
-// Wait waits for objects if a hook runs after they are ready. Otherwise
-// readiness is awaited after the release is written.
-func (o *objects) Wait(list kube.ResourceList, _ time.Duration) error {
-	return o.ready(list)
-}
-
-// WaitWithJobs is Wait, including jobs.
-func (o *objects) WaitWithJobs(list kube.ResourceList, _ time.Duration) error {
-	return o.ready(list)
-}
-
-// WatchUntilReady waits for the objects of a hook.
-func (o *objects) WatchUntilReady(list kube.ResourceList, _ time.Duration) error {
-	return o.hooked(list)
-}
-
-// WaitAndGetCompletedPodPhase is for helm test, which is not used here.
-func (o *objects) WaitAndGetCompletedPodPhase(string, time.Duration) (corev1.PodPhase, error) {
-	return corev1.PodUnknown, errors.ErrUnsupported
 }
 
 // refOf identifies an object to other packages.

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,6 +40,9 @@ type operation struct {
 	begun  bool             // Helm has recorded rel: the cluster may have been changed
 	waited bool             // its workloads were awaited already, for a hook
 	hook   *unready         // why a hook failed; Helm reports this only as text
+
+	rerun    rerun             // of jobs, since the operation writes the release
+	leftover kube.ResourceList // objects of failed revisions, which Helm does not track
 }
 
 // open reads the history of the release and begins an operation on it.
@@ -71,8 +73,6 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 	o.objects = &objects{
 		cluster: d.cluster,
 		release: name, namespace: r.Namespace, environment: r.Environment,
-		limit: func() limit { return o.limit },
-		tell:  func(what string) { emit(runtime.WaitingFor{What: what}) },
 		requests: func() context.Context {
 			if err := runtime.Fence(ctx); err != nil {
 				refused, cancel := context.WithCancelCause(requests)
@@ -81,23 +81,7 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 			}
 			return requests
 		},
-		waiting: func() context.Context { return ctx },
-		hooked: func(list kube.ResourceList) error {
-			err := o.awaitHook(ctx, list)
-			if errors.As(err, &o.hook) {
-				o.hook.ofHook = true
-			}
-			return err
-		},
-		ran: o.ran,
-		hookFailed: func(err error) {
-			if o.hook == nil {
-				o.hook = &unready{err: err, ofHook: true}
-			}
-		},
-		ready: func(list kube.ResourceList) error { return o.awaitForHooks(ctx, list) },
 	}
-	o.objects.built = o.expect
 	o.hold(r.Namespace, nil)
 	secrets := &versioned{
 		SecretInterface: d.cluster.Typed.CoreV1().Secrets(r.Namespace),
@@ -174,15 +158,15 @@ func (o *operation) last() (observe.Revision, bool) {
 	return observe.Revision{}, false
 }
 
-// helm returns the configuration for one action of Helm.
-func (o *operation) helm() (*action.Configuration, error) {
+// helm returns the configuration for one action of Helm, whose waits end with ctx.
+func (o *operation) helm(ctx context.Context) (*action.Configuration, error) {
 	caps, err := o.d.cluster.capabilities()
 	if err != nil {
 		return nil, fmt.Errorf("ask the cluster what it can do: %w", err)
 	}
 	config := &action.Configuration{
 		RESTClientGetter: getter{o.d.cluster},
-		KubeClient:       o.objects,
+		KubeClient:       &helmClient{o.objects, o, ctx},
 		Releases:         storage.Init(o.records),
 		Capabilities:     caps,
 		Log:              func(string, ...any) {},
@@ -222,7 +206,7 @@ func (o *operation) mark(labels map[string]any) error {
 
 // recover repairs a release that a dead process left behind, so that Helm can work with
 // it (A6). No other process works on the release: the caller holds the lease.
-func (o *operation) recover() error {
+func (o *operation) recover(ctx context.Context) error {
 	last, ok := o.last()
 	if !ok {
 		return nil
@@ -242,7 +226,7 @@ func (o *operation) recover() error {
 		}
 		o.emit(runtime.Log{Source: "helm", Text: fmt.Sprintf("revision %d was left %s by a run that was interrupted; it counts as failed now", last.Version, last.Status)})
 	case statusOf(last) == release.StatusUninstalling:
-		if err := o.uninstall(); err != nil {
+		if err := o.uninstall(ctx); err != nil {
 			return err
 		}
 		o.emit(runtime.Log{Source: "helm", Text: "ended a deletion that was interrupted"})

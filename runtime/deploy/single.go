@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"helm.sh/helm/v3/pkg/kube"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -108,39 +106,6 @@ func isGone(info *resource.Info, u *unstructured.Unstructured) bool {
 	}
 	written, ok := info.Object.(*unstructured.Unstructured)
 	return ok && written.GetUID() != "" && written.GetUID() != u.GetUID()
-}
-
-// WaitForDelete waits until objects are gone.
-func (o *objects) WaitForDelete(list kube.ResourceList, _ time.Duration) error {
-	for _, info := range list {
-		if err := o.awaitGone(info); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// awaitGone waits until an object is gone, and reports the finalizers that keep it.
-func (o *objects) awaitGone(info *resource.Info) error {
-	l := o.limit()
-	ctx, stop := context.WithDeadlineCause(o.waiting(), l.end, l.err())
-	defer stop()
-	what := ""
-	err := o.until(ctx, info, func(u *unstructured.Unstructured) bool {
-		if u == nil {
-			return true
-		}
-		now := leftover{kind: strings.ToLower(u.GetKind()), name: u.GetName(), finalizers: u.GetFinalizers()}.String() + " to be gone"
-		if now != what {
-			what = now
-			o.tell(what)
-		}
-		return false
-	})
-	if err != nil {
-		err = fmt.Errorf("wait for %s: %w", cmp.Or(what, shortName(info)+" to be gone"), err)
-	}
-	return err
 }
 
 // isCustom reports whether an object is of a kind that only the server knows.

@@ -207,7 +207,7 @@ func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtim
 	if _, exists := o.last(); !exists {
 		return nil
 	}
-	err = o.uninstall()
+	err = o.uninstall(ctx)
 	var stuck *unready
 	switch {
 	case err == nil:
@@ -220,11 +220,11 @@ func (d *Deployer) uninstall(ctx context.Context, r runtime.Release, emit runtim
 	return d.explain(ctx, err)
 }
 
-func (o *operation) uninstall() error {
+func (o *operation) uninstall(ctx context.Context) error {
 	if err := o.labelVolumes(); err != nil {
 		return err
 	}
-	config, err := o.helm()
+	config, err := o.helm(ctx)
 	if err != nil {
 		return err
 	}

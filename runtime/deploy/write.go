@@ -23,7 +23,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	if err := o.free(ctx); err != nil {
 		return nil, err
 	}
-	config, err := o.helm()
+	config, err := o.helm(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -33,10 +33,9 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	}
 	last, exists := o.last()
 	// If a deploy is requested although nothing has changed, jobs must run again.
-	forced := exists && last.Fingerprint() == o.fingerprint && last.Ready()
-	o.objects.rerun = func(job *batchv1.Job) bool {
-		s := standJob(job)
-		return s.failed != "" || forced && s.ready
+	o.rerun = rerunFailed
+	if exists && last.Fingerprint() == o.fingerprint && last.Ready() {
+		o.rerun = rerunEnded
 	}
 	copied, err := o.chart.Copy()
 	if err != nil {
@@ -64,7 +63,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 		_, err = install.Run(copied, values)
 		o.objects.install = false
 	} else {
-		if o.objects.leftover, err = o.leftover(); err != nil {
+		if o.leftover, err = o.untracked(); err != nil {
 			return nil, err
 		}
 		upgrade := action.NewUpgrade(config)
@@ -97,10 +96,10 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	return o.targets(list)
 }
 
-// leftover returns the objects of the revisions that failed after the deployed one, which
+// untracked returns the objects of the revisions that failed after the deployed one, which
 // Helm compares with. Helm ignores the failed ones, so objects that only they have would
 // never be deleted.
-func (o *operation) leftover() (kube.ResourceList, error) {
+func (o *operation) untracked() (kube.ResourceList, error) {
 	history := o.records.history
 	from := slices.IndexFunc(history, func(r observe.Revision) bool { return statusOf(r) == release.StatusDeployed })
 	if from < 0 {

@@ -69,7 +69,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err != nil {
 		return d.explain(ctx, err)
 	}
-	if err := o.settle(ctx, list, true); err != nil {
+	if err := o.awaitPatched(ctx, list, true); err != nil {
 		return err
 	}
 	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
@@ -85,7 +85,7 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	if err := o.start(list); err != nil {
 		return d.explain(ctx, err)
 	}
-	if err := o.settle(ctx, list, false); err != nil {
+	if err := o.awaitPatched(ctx, list, false); err != nil {
 		return err
 	}
 	// Only a deployed revision that pipe wrote is marked as ready: others were not marked
@@ -187,7 +187,7 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	if err != nil {
 		return d.explain(ctx, err)
 	}
-	if err := o.settle(ctx, list, false); err != nil {
+	if err := o.awaitPatched(ctx, list, false); err != nil {
 		return err
 	}
 	if !last.Ready() {
@@ -290,10 +290,10 @@ func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unst
 	})
 }
 
-// settle waits for workloads after they were changed, but not for jobs and pods: how they
+// awaitPatched waits for workloads after they were patched, but not for jobs and pods: how they
 // ended earlier does not matter now. With mayGo, a workload that is deleted meanwhile
 // counts as ready.
-func (o *operation) settle(ctx context.Context, list kube.ResourceList, mayGo bool) error {
+func (o *operation) awaitPatched(ctx context.Context, list kube.ResourceList, mayGo bool) error {
 	var targets []target
 	for _, info := range list {
 		if kind := workloadKind(info); kind == "" || kind == "Job" || kind == "Pod" || o.objects.asWritten(info) == nil {

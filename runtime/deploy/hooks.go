@@ -39,7 +39,7 @@ func isHook(info *resource.Info) bool {
 // release left one of that name, it is deleted first.
 func (c *helmClient) createHook(info *resource.Info) error {
 	if u, ok := info.Object.(*unstructured.Unstructured); ok {
-		c.claim(u)
+		c.markOwned(u)
 	}
 	err := c.post(info)
 	if !apierrors.IsAlreadyExists(err) {
@@ -91,9 +91,9 @@ func justThis(live *unstructured.Unstructured, policy metav1.DeletionPropagation
 	return &metav1.DeleteOptions{PropagationPolicy: &policy, Preconditions: &metav1.Preconditions{UID: &uid}}
 }
 
-// claim labels an object as the release's, as Helm does with objects other than
+// markOwned marks an object as the release's, as Helm does with objects other than
 // hooks.
-func (o *objects) claim(u *unstructured.Unstructured) {
+func (o *objects) markOwned(u *unstructured.Unstructured) {
 	annotations, labels := u.GetAnnotations(), u.GetLabels()
 	if annotations == nil {
 		annotations = make(map[string]string)

@@ -41,8 +41,8 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 		return err
 	}
 	defer o.close()
-	// The mark comes first, so that a deploy also undoes a stop that was interrupted.
-	if err := o.mark(map[string]any{observe.LabelReady: observe.Stopping + strconv.Itoa(o.rel.Version)}); err != nil {
+	// The label comes first, so that a deploy also undoes a stop that was interrupted.
+	if err := o.label(map[string]any{observe.LabelReady: observe.Stopping + strconv.Itoa(o.rel.Version)}); err != nil {
 		return d.explain(ctx, err)
 	}
 	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
@@ -72,7 +72,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err := o.awaitPatched(ctx, list, true); err != nil {
 		return err
 	}
-	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
+	return d.explain(ctx, o.label(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
 }
 
 // start undoes a stop. If the release is not stopped, start only waits for it.
@@ -94,7 +94,7 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	if last, _ := o.last(); statusOf(last) == release.StatusDeployed && last.Fingerprint() != "" {
 		ready = strconv.Itoa(last.Version)
 	}
-	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: ready}))
+	return d.explain(ctx, o.label(map[string]any{observe.LabelReady: ready}))
 }
 
 // start undoes the changes of a stop.
@@ -172,7 +172,7 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	defer o.close()
 	last, _ := o.last()
 	if last.Ready() { // until the pods are ready again, a deploy has work to do
-		if err := o.mark(map[string]any{observe.LabelReady: nil}); err != nil {
+		if err := o.label(map[string]any{observe.LabelReady: nil}); err != nil {
 			return d.explain(ctx, err)
 		}
 	}
@@ -193,7 +193,7 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	if !last.Ready() {
 		return nil
 	}
-	return d.explain(ctx, o.mark(map[string]any{observe.LabelReady: strconv.Itoa(last.Version)}))
+	return d.explain(ctx, o.label(map[string]any{observe.LabelReady: strconv.Itoa(last.Version)}))
 }
 
 // uninstall deletes a release. It keeps objects that are marked to be kept, volumes, and

@@ -139,7 +139,7 @@ func (o *operation) free(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	foreign, err := o.foreign(ctx, before)
+	foreign, err := o.conflicts(ctx, before)
 	if foreign != nil {
 		return foreign
 	}

@@ -183,9 +183,9 @@ func (o *operation) refused(ctx context.Context, before *release.Release) (chang
 	return changes, has, errors.Join(errs...)
 }
 
-// foreign returns a RefusedError with the objects of the next revision that exist and
+// conflicts returns a RefusedError with the objects of the next revision that exist and
 // cannot become part of the release, or nil.
-func (o *operation) foreign(ctx context.Context, before *release.Release) (*runtime.RefusedError, error) {
+func (o *operation) conflicts(ctx context.Context, before *release.Release) (*runtime.RefusedError, error) {
 	refused, _, err := o.refused(ctx, before)
 	refused = slices.DeleteFunc(refused, func(c runtime.RefusedChange) bool { return !c.Exists })
 	if len(refused) == 0 {
@@ -198,8 +198,8 @@ func (o *operation) foreign(ctx context.Context, before *release.Release) (*runt
 // of other owners only as text.
 func (o *operation) whose(err error) error {
 	before, _ := o.before() // without it more objects are checked
-	if foreign, _ := o.foreign(o.objects.requests(), before); foreign != nil {
-		return foreign
+	if conflicts, _ := o.conflicts(o.objects.requests(), before); conflicts != nil {
+		return conflicts
 	}
 	return err
 }

@@ -194,9 +194,9 @@ func (o *operation) conflicts(ctx context.Context, before *release.Release) (*ru
 	return &runtime.RefusedError{Release: o.r.Service.Name, Changes: refused}, nil
 }
 
-// whose identifies an error with which Helm did not start: Helm reports objects
-// of other owners only as text.
-func (o *operation) whose(err error) error {
+// asConflicts returns the conflicts instead of an error with which Helm did not start, if there
+// are any: Helm reports objects of other owners only as text.
+func (o *operation) asConflicts(err error) error {
 	before, _ := o.before() // without it more objects are checked
 	if conflicts, _ := o.conflicts(o.objects.requests(), before); conflicts != nil {
 		return conflicts

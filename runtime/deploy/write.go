@@ -87,7 +87,7 @@ func (o *operation) write(ctx context.Context) ([]target, error) {
 	case err != nil && o.begun:
 		return nil, &unready{err: err}
 	case err != nil:
-		return nil, o.whose(ofChart(ctx, err))
+		return nil, o.asConflicts(ofChart(ctx, err))
 	}
 	list, err := o.manifest(o.rel)
 	if err != nil {

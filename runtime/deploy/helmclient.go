@@ -257,7 +257,7 @@ func (c *helmClient) awaitGone(info *resource.Info) error {
 		if u == nil {
 			return true
 		}
-		now := leftover{kind: strings.ToLower(u.GetKind()), name: u.GetName(), finalizers: u.GetFinalizers()}.String() + " to be gone"
+		now := remainingObject{kind: strings.ToLower(u.GetKind()), name: u.GetName(), finalizers: u.GetFinalizers()}.String() + " to be gone"
 		if now != what {
 			what = now
 			c.o.emit(runtime.WaitingFor{What: what})

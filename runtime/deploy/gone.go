@@ -28,20 +28,20 @@ import (
 // conditions of the namespace report that there are some, and only then all
 // kinds are listed.
 
-// A leftover is an object that blocks the deletion of a namespace.
-type leftover struct {
+// A remainingObject is an object that blocks the deletion of a namespace.
+type remainingObject struct {
 	kind, resource, name string // resource with its group
 	finalizers           []string
 }
 
-func (l leftover) String() string {
-	switch len(l.finalizers) {
+func (r remainingObject) String() string {
+	switch len(r.finalizers) {
 	case 0:
-		return l.kind + " " + l.name
+		return r.kind + " " + r.name
 	case 1:
-		return fmt.Sprintf("%s %s (finalizer %s)", l.kind, l.name, l.finalizers[0])
+		return fmt.Sprintf("%s %s (finalizer %s)", r.kind, r.name, r.finalizers[0])
 	}
-	return fmt.Sprintf("%s %s (finalizers %s)", l.kind, l.name, strings.Join(l.finalizers, ", "))
+	return fmt.Sprintf("%s %s (finalizers %s)", r.kind, r.name, strings.Join(r.finalizers, ", "))
 }
 
 // namespaceGone waits until a namespace that is being deleted is gone, and
@@ -60,7 +60,7 @@ func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.
 			return
 		}
 		looked = time.Now()
-		if text := d.leftIn(ctx, &n).String(); text != "" && text != told {
+		if text := d.remainingIn(ctx, &n).String(); text != "" && text != told {
 			told = text
 			emit(runtime.WaitingFor{What: fmt.Sprintf(what+": it still has %s", name, text)})
 		}
@@ -77,7 +77,7 @@ func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.
 	case getErr != nil:
 		return err
 	}
-	left := d.leftIn(late, n)
+	left := d.remainingIn(late, n)
 	if text := left.String(); text != "" {
 		err = fmt.Errorf("%w, and namespace %s still has %s", err, name, text)
 	}
@@ -95,45 +95,45 @@ func holdsFinalizers(n *corev1.Namespace) bool {
 	})
 }
 
-// A leaving describes the remaining content of a namespace that is being
+// A remaining describes the remaining content of a namespace that is being
 // deleted.
-type leaving struct {
-	objects []leftover // those with finalizers first
+type remaining struct {
+	objects []remainingObject // those with finalizers first
 	told    string     // the cluster's message, if the objects cannot be listed
 }
 
 const shownLeft = 5
 
-func (l leaving) String() string {
+func (r remaining) String() string {
 	var names []string
-	for _, o := range l.objects[:min(len(l.objects), shownLeft)] {
+	for _, o := range r.objects[:min(len(r.objects), shownLeft)] {
 		names = append(names, o.String())
 	}
 	text := strings.Join(names, ", ")
-	if more := len(l.objects) - shownLeft; more > 0 {
+	if more := len(r.objects) - shownLeft; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return cmp.Or(text, l.told)
+	return cmp.Or(text, r.told)
 }
 
 // next returns how to proceed with objects that are not deleted.
-func (l leaving) next(namespace string) string {
-	if len(l.objects) == 0 || len(l.objects[0].finalizers) == 0 {
+func (r remaining) next(namespace string) string {
+	if len(r.objects) == 0 || len(r.objects[0].finalizers) == 0 {
 		return ""
 	}
-	first := l.objects[0]
+	first := r.objects[0]
 	return fmt.Sprintf("the controller of a finalizer has to take it off; if that controller does not exist any more, so that what it would clean up is left: kubectl --namespace %s patch %s %s --type merge --patch '{\"metadata\":{\"finalizers\":null}}'",
 		namespace, first.resource, first.name)
 }
 
-// leftIn returns the remaining content of a namespace. Kinds that cannot be
+// remainingIn returns the remaining content of a namespace. Kinds that cannot be
 // listed are omitted; if nothing is found, the conditions of the namespace are
 // used.
-func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
+func (d *Deployer) remainingIn(ctx context.Context, n *corev1.Namespace) remaining {
 	var (
 		mu   sync.Mutex
 		wg   sync.WaitGroup
-		left leaving
+		left remaining
 	)
 	d.cluster.mapper.Reset()        // the discovery data may be outdated
 	kinds, _ := d.namespacedKinds() // the conditions report what cannot be discovered
@@ -146,12 +146,12 @@ func (d *Deployer) leftIn(ctx context.Context, n *corev1.Namespace) leaving {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, m := range list.Items {
-				left.objects = append(left.objects, leftover{strings.ToLower(kind.kind), kind.resource.GroupResource().String(), m.Name, m.Finalizers})
+				left.objects = append(left.objects, remainingObject{strings.ToLower(kind.kind), kind.resource.GroupResource().String(), m.Name, m.Finalizers})
 			}
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(left.objects, func(a, b leftover) int {
+	slices.SortFunc(left.objects, func(a, b remainingObject) int {
 		if held := min(len(b.finalizers), 1) - min(len(a.finalizers), 1); held != 0 {
 			return held
 		}

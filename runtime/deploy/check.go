@@ -80,7 +80,7 @@ func (d *Deployer) checkChange(ctx context.Context, r runtime.Release, emit runt
 		return none, err
 	}
 	defer o.close()
-	if err := o.prepare(ctx); err != nil {
+	if err := o.loadChart(ctx); err != nil {
 		return none, err
 	}
 	// Warnings of the server are reported at the write.

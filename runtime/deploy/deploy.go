@@ -143,7 +143,7 @@ func (d *Deployer) deploy(ctx context.Context, r runtime.Release, emit runtime.E
 		return err
 	}
 	defer o.close()
-	if err := o.prepare(ctx); err != nil {
+	if err := o.loadChart(ctx); err != nil {
 		return err
 	}
 	if err := o.recover(ctx); err != nil {

@@ -46,7 +46,7 @@ func (d *Deployer) Changes(ctx context.Context, r runtime.Release, gone bool) ([
 		}
 	}
 	if !gone {
-		if err := o.prepare(ctx); err != nil {
+		if err := o.loadChart(ctx); err != nil {
 			return nil, err
 		}
 		if err := o.render(ctx, after); err != nil {

@@ -139,8 +139,8 @@ func warner(s plan.Service, emit runtime.Emit) func(string) {
 	}
 }
 
-// prepare determines the chart, its use and the fingerprint of the deploy.
-func (o *operation) prepare(ctx context.Context) (err error) {
+// loadChart determines the chart, its use and the fingerprint of the deploy.
+func (o *operation) loadChart(ctx context.Context) (err error) {
 	if o.chart, o.use, err = o.d.chartOf(ctx, o.r); err != nil {
 		return err
 	}

@@ -239,7 +239,7 @@ func (o *objects) dryRun(ctx context.Context, before, info *resource.Info) (*run
 	if job := asJob(live); job != nil && standJob(job).failed != "" {
 		return nil, nil, nil // it is recreated
 	}
-	patch, kind, err := o.change(decided.base, info, live)
+	patch, kind, err := o.patchTo(decided.base, info, live)
 	if err != nil {
 		return nil, nil, err
 	}

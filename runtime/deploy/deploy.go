@@ -181,7 +181,7 @@ func (o *operation) deploy(ctx context.Context) error {
 		}
 	}
 	o.warnOfServices()
-	return o.label(map[string]any{observe.LabelReady: fmt.Sprint(o.rel.Version)})
+	return o.setLabels(map[string]any{observe.LabelReady: fmt.Sprint(o.rel.Version)})
 }
 
 func timeoutOf(s plan.Service) time.Duration {

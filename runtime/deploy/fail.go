@@ -107,7 +107,7 @@ func (o *operation) rollback(ctx context.Context, good observe.Revision) error {
 	if waitErr == nil {
 		labels[observe.LabelReady] = version
 	}
-	if err := o.label(labels); err != nil && waitErr == nil {
+	if err := o.setLabels(labels); err != nil && waitErr == nil {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -163,7 +163,7 @@ func (c *helmClient) apply(before, info *resource.Info) (created bool, err error
 	case decided.ownership == foreign:
 		return false, &runtime.RefusedError{Release: c.release, Changes: []runtime.RefusedChange{*decided.refused}}
 	}
-	patch, kind, err := c.change(decided.base, info, live)
+	patch, kind, err := c.patchTo(decided.base, info, live)
 	if err != nil {
 		return false, err
 	}

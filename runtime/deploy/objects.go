@@ -215,9 +215,9 @@ func (o *objects) get(info *resource.Info) (*unstructured.Unstructured, error) {
 	return live, nil
 }
 
-// change returns the patch that makes live match info: the changes since base, which is that
+// patchTo returns the patch that makes live match info: the changes since base, which is that
 // of the decision.
-func (o *objects) change(base, info *resource.Info, live *unstructured.Unstructured) ([]byte, types.PatchType, error) {
+func (o *objects) patchTo(base, info *resource.Info, live *unstructured.Unstructured) ([]byte, types.PatchType, error) {
 	if err := o.keepScale(base, info, live); err != nil {
 		return nil, "", err
 	}

@@ -195,8 +195,8 @@ func (o *operation) labels() (map[string]string, error) {
 	return labels, nil
 }
 
-// label sets labels of the current revision with one request.
-func (o *operation) label(labels map[string]any) error {
+// setLabels sets labels of the current revision with one request.
+func (o *operation) setLabels(labels map[string]any) error {
 	secret := secretName(o.rel.Name, o.rel.Version)
 	if err := o.records.secrets.label(secret, labels); err != nil {
 		return fmt.Errorf("note in Secret %s how revision %d stands: %w", secret, o.rel.Version, err)

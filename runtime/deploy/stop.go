@@ -42,10 +42,10 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	}
 	defer o.close()
 	// The label comes first, so that a deploy also undoes a stop that was interrupted.
-	if err := o.label(map[string]any{observe.LabelReady: observe.Stopping + strconv.Itoa(o.rel.Version)}); err != nil {
+	if err := o.setLabels(map[string]any{observe.LabelReady: observe.Stopping + strconv.Itoa(o.rel.Version)}); err != nil {
 		return d.explain(ctx, err)
 	}
-	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
+	err = o.patchWorkloads(list, func(u *unstructured.Unstructured) map[string]any {
 		switch u.GetKind() {
 		case "Deployment", "StatefulSet":
 			n, found, err := unstructured.NestedInt64(u.Object, "spec", "replicas")
@@ -72,7 +72,7 @@ func (d *Deployer) stop(ctx context.Context, r runtime.Release, emit runtime.Emi
 	if err := o.awaitPatched(ctx, list, true); err != nil {
 		return err
 	}
-	return d.explain(ctx, o.label(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
+	return d.explain(ctx, o.setLabels(map[string]any{observe.LabelReady: observe.Stopped + strconv.Itoa(o.rel.Version)}))
 }
 
 // start undoes a stop. If the release is not stopped, start only waits for it.
@@ -94,12 +94,12 @@ func (d *Deployer) start(ctx context.Context, r runtime.Release, emit runtime.Em
 	if last, _ := o.last(); statusOf(last) == release.StatusDeployed && last.Fingerprint() != "" {
 		ready = strconv.Itoa(last.Version)
 	}
-	return d.explain(ctx, o.label(map[string]any{observe.LabelReady: ready}))
+	return d.explain(ctx, o.setLabels(map[string]any{observe.LabelReady: ready}))
 }
 
 // start undoes the changes of a stop.
 func (o *operation) start(list kube.ResourceList) error {
-	return o.change(list, func(u *unstructured.Unstructured) map[string]any {
+	return o.patchWorkloads(list, func(u *unstructured.Unstructured) map[string]any {
 		if n, err := strconv.ParseInt(u.GetAnnotations()[annotationReplicas], 10, 32); err == nil {
 			return patchOf(map[string]any{annotationReplicas: nil}, map[string]any{"replicas": n})
 		}
@@ -172,12 +172,12 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	defer o.close()
 	last, _ := o.last()
 	if last.Ready() { // until the pods are ready again, a deploy has work to do
-		if err := o.label(map[string]any{observe.LabelReady: nil}); err != nil {
+		if err := o.setLabels(map[string]any{observe.LabelReady: nil}); err != nil {
 			return d.explain(ctx, err)
 		}
 	}
 	now := time.Now().Format(time.RFC3339Nano)
-	err = o.change(list, func(u *unstructured.Unstructured) map[string]any {
+	err = o.patchWorkloads(list, func(u *unstructured.Unstructured) map[string]any {
 		switch u.GetKind() {
 		case "Deployment", "StatefulSet", "DaemonSet":
 			return map[string]any{"spec": map[string]any{"template": patchOf(map[string]any{annotationRestarted: now}, nil)}}
@@ -193,7 +193,7 @@ func (d *Deployer) restart(ctx context.Context, r runtime.Release, emit runtime.
 	if !last.Ready() {
 		return nil
 	}
-	return d.explain(ctx, o.label(map[string]any{observe.LabelReady: strconv.Itoa(last.Version)}))
+	return d.explain(ctx, o.setLabels(map[string]any{observe.LabelReady: strconv.Itoa(last.Version)}))
 }
 
 // uninstall deletes a release. It keeps objects that are marked to be kept, volumes, and
@@ -258,9 +258,9 @@ func (d *Deployer) openDeployed(ctx context.Context, r runtime.Release, emit run
 	return o, list, d.explain(ctx, err)
 }
 
-// change patches the workloads and CronJobs for which patch does not return nil. Objects
+// patchWorkloads patches the workloads and CronJobs for which patch does not return nil. Objects
 // that were deleted are skipped.
-func (o *operation) change(list kube.ResourceList, patch func(*unstructured.Unstructured) map[string]any) error {
+func (o *operation) patchWorkloads(list kube.ResourceList, patch func(*unstructured.Unstructured) map[string]any) error {
 	return o.objects.each(list, func(info *resource.Info) error {
 		if workloadKind(info) == "" && info.Mapping.GroupVersionKind.Kind != "CronJob" {
 			return nil

@@ -99,7 +99,7 @@ func holdsFinalizers(n *corev1.Namespace) bool {
 // deleted.
 type remaining struct {
 	objects []remainingObject // those with finalizers first
-	told    string     // the cluster's message, if the objects cannot be listed
+	told    string            // the cluster's message, if the objects cannot be listed
 }
 
 const shownLeft = 5

@@ -139,9 +139,9 @@ func (o *operation) free(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	foreign, err := o.conflicts(ctx, before)
-	if foreign != nil {
-		return foreign
+	conflicts, err := o.conflicts(ctx, before)
+	if conflicts != nil {
+		return conflicts
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/cli-runtime/pkg/resource"
-	"k8s.io/client-go/kubernetes/scheme"
-
-	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // until watches one object of any kind until done returns true. If ctx ends first, it
@@ -106,42 +101,4 @@ func isGone(info *resource.Info, u *unstructured.Unstructured) bool {
 	}
 	written, ok := info.Object.(*unstructured.Unstructured)
 	return ok && written.GetUID() != "" && written.GetUID() != u.GetUID()
-}
-
-// isCustom reports whether an object is of a kind that only the server knows.
-func isCustom(info *resource.Info) bool {
-	return !scheme.Scheme.Recognizes(info.Mapping.GroupVersionKind)
-}
-
-// customReady returns why a custom resource is not ready, from its condition Ready. A
-// resource without this condition is not awaited: it may never get it.
-func customReady(obj kruntime.Object) (why string) {
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return ""
-	}
-	return notTrue(u, "Ready")
-}
-
-// notTrue returns why a condition of an object is not true, or "" if it is true or the
-// object does not have it.
-func notTrue(u *unstructured.Unstructured, kind string) string {
-	c := conditionOf(u, kind)
-	if c == nil || c["status"] == "True" {
-		return ""
-	}
-	text, _ := c["message"].(string)
-	name, _ := c["reason"].(string)
-	return cmp.Or(observe.Reason(name, text), "it is not "+kind)
-}
-
-// conditionOf returns a condition of an object's status, or nil.
-func conditionOf(u *unstructured.Unstructured, kind string) map[string]any {
-	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-	for _, c := range conditions {
-		if c, ok := c.(map[string]any); ok && c["type"] == kind {
-			return c
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,11 @@ import (
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // await waits for the objects that were written: the workloads, and then the custom
@@ -161,4 +164,42 @@ func (o *operation) warnOfServices() {
 			}})
 		}
 	}
+}
+
+// isCustom reports whether an object is of a kind that only the server knows.
+func isCustom(info *resource.Info) bool {
+	return !scheme.Scheme.Recognizes(info.Mapping.GroupVersionKind)
+}
+
+// customReady returns why a custom resource is not ready, from its condition Ready. A
+// resource without this condition is not awaited: it may never get it.
+func customReady(obj kruntime.Object) (why string) {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return ""
+	}
+	return notTrue(u, "Ready")
+}
+
+// notTrue returns why a condition of an object is not true, or "" if it is true or the
+// object does not have it.
+func notTrue(u *unstructured.Unstructured, kind string) string {
+	c := conditionOf(u, kind)
+	if c == nil || c["status"] == "True" {
+		return ""
+	}
+	text, _ := c["message"].(string)
+	name, _ := c["reason"].(string)
+	return cmp.Or(observe.Reason(name, text), "it is not "+kind)
+}
+
+// conditionOf returns a condition of an object's status, or nil.
+func conditionOf(u *unstructured.Unstructured, kind string) map[string]any {
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c, ok := c.(map[string]any); ok && c["type"] == kind {
+			return c
+		}
+	}
+	return nil
 }
